@@ -1,0 +1,347 @@
+// The only file that knows Python: checks sizes, releases the GIL, runs a kernel, turns its status into an exception.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "filter.hpp"
+#include "scalar.hpp"
+#include "smoother.hpp"
+#include "status.hpp"
+
+namespace nb = nanobind;
+using namespace smoothfit;
+
+namespace {
+
+template <class T>
+using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
+using Doubles = nb::ndarray<nb::numpy, double>;
+
+constexpr int max_order = 5;  // 4 for the user, one more for integrals of the curve
+constexpr int lanes = 8;
+
+PyObject* kernel_error = nullptr;
+
+void check(bool holds, const char* message) {
+    if (!holds) throw nb::value_error(message);
+}
+
+// KernelError("unidentified", mask of the state) or KernelError("overflow", row).
+void raise_unless_ok(Status status) {
+    if (status.outcome == Outcome::ok) return;
+    const char* kind = status.outcome == Outcome::unidentified ? "unidentified" : "overflow";
+    nb::object args = nb::make_tuple(kind, status.where);
+    PyErr_SetObject(kernel_error, args.ptr());
+    throw nb::python_error();
+}
+
+Doubles new_array(std::initializer_list<std::size_t> shape) {
+    std::size_t size = 1;
+    for (std::size_t s : shape) size *= s;
+    std::unique_ptr<double[]> data(new double[size ? size : 1]);
+    nb::capsule owner(data.get(), [](void* p) noexcept { delete[] static_cast<double*>(p); });
+    return Doubles(data.release(), shape, owner);
+}
+
+Rows make_rows(const In<double>& delta, const In<std::uint8_t>& deriv, const In<std::uint8_t>& group, const In<double>& y,
+               const In<double>& ratio, int order, std::size_t n_groups) {
+    const std::size_t n = delta.size();
+    check(order >= 1 && order <= max_order, "order is out of range");
+    check(n > 0, "there are no rows");
+    check(deriv.size() == n && group.size() == n && y.size() == n && ratio.size() == n, "row arrays differ in length");
+    for (std::size_t i = 0; i < n; ++i) {
+        check(deriv.data()[i] < order || deriv.data()[i] == Rows::missing, "deriv is not below the order");
+        check(group.data()[i] < n_groups, "group is out of range");
+    }
+    return {static_cast<std::int64_t>(n), delta.data(), deriv.data(), group.data(), y.data(), ratio.data()};
+}
+
+// Calls f(std::integral_constant<int, order>).
+template <class F>
+auto with_order(int order, F f) {
+    switch (order) {
+        case 1: return f(std::integral_constant<int, 1>());
+        case 2: return f(std::integral_constant<int, 2>());
+        case 3: return f(std::integral_constant<int, 3>());
+        case 4: return f(std::integral_constant<int, 4>());
+        default: return f(std::integral_constant<int, 5>());
+    }
+}
+
+constexpr std::size_t max_groups = 64;
+
+template <class Real>
+Status run_likelihood(int order, const Rows& rows, const Real& q, const Real* sigma2, Likelihood<Real>* out) {
+    nb::gil_scoped_release release;
+    return with_order(order, [&](auto m) {
+        return run_filter<Real, decltype(m)::value>(rows, q, sigma2, out, [](std::int64_t, const auto&) {});
+    });
+}
+
+// (3, L): log_det, sse, end_log_det for each candidate; q (L,), sigma2 (L, G).
+Doubles likelihood(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
+                   int order, In<double> q, In<double> sigma2) {
+    check(q.ndim() == 1 && sigma2.ndim() == 2 && sigma2.shape(0) == q.size(), "q is (L,) and sigma2 is (L, G)");
+    const std::size_t count = q.size(), n_groups = sigma2.shape(1);
+    check(n_groups <= max_groups, "too many groups");
+    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, n_groups);
+    Doubles out = new_array({3, count});
+    double* values = out.data();
+    for (std::size_t start = 0; start < count;) {
+        if (count - start == 1) {
+            Likelihood<double> l;
+            raise_unless_ok(run_likelihood(order, rows, q.data()[start], sigma2.data() + start * n_groups, &l));
+            values[start] = l.log_det;
+            values[count + start] = l.sse;
+            values[2 * count + start] = l.end_log_det;
+            break;
+        }
+        const std::size_t used = count - start < lanes ? count - start : lanes;
+        Pack<lanes> pack_q, pack_sigma2[max_groups];
+        for (int k = 0; k < lanes; ++k) {  // idle lanes repeat the last candidate
+            const std::size_t candidate = start + (static_cast<std::size_t>(k) < used ? k : used - 1);
+            pack_q.lane[k] = q.data()[candidate];
+            for (std::size_t g = 0; g < n_groups; ++g) pack_sigma2[g].lane[k] = sigma2.data()[candidate * n_groups + g];
+        }
+        Likelihood<Pack<lanes>> l;
+        raise_unless_ok(run_likelihood(order, rows, pack_q, pack_sigma2, &l));
+        for (std::size_t k = 0; k < used; ++k) {
+            values[start + k] = l.log_det.lane[k];
+            values[count + start + k] = l.sse.lane[k];
+            values[2 * count + start + k] = l.end_log_det.lane[k];
+        }
+        start += used;
+    }
+    return out;
+}
+
+// Derivatives along `count` directions of (log q, log sigma2) starting at `first`, N at a time.
+template <int N>
+Status gradient_block(int order, const Rows& rows, double q, const double* sigma2, std::size_t n_groups,
+                      const double* directions, std::size_t first, std::size_t count, double* out) {
+    using D = Dual<double, N>;
+    D dual_q(q), dual_sigma2[max_groups];
+    const std::size_t width = 1 + n_groups;
+    for (int k = 0; k < N; ++k) dual_q.eps[k] = q * directions[(first + k) * width];
+    for (std::size_t g = 0; g < n_groups; ++g) {
+        dual_sigma2[g] = D(sigma2[g]);
+        for (int k = 0; k < N; ++k) dual_sigma2[g].eps[k] = sigma2[g] * directions[(first + k) * width + 1 + g];
+    }
+    Likelihood<D> l;
+    const Status status = run_likelihood(order, rows, dual_q, dual_sigma2, &l);
+    if (status.outcome != Outcome::ok) return status;
+    const D* parts[3] = {&l.log_det, &l.sse, &l.end_log_det};
+    for (int part = 0; part < 3; ++part) {
+        out[part * (1 + count)] = parts[part]->re;
+        for (int k = 0; k < N; ++k) out[part * (1 + count) + 1 + first + k] = parts[part]->eps[k];
+    }
+    return status;
+}
+
+// (3, 1 + p): values and exact derivatives along p directions; directions (p, 1 + G) in (log q, log sigma2).
+Doubles likelihood_gradient(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y,
+                            In<double> ratio, int order, double q, In<double> sigma2, In<double> directions) {
+    const std::size_t n_groups = sigma2.size(), count = directions.shape(0);
+    check(n_groups <= max_groups, "too many groups");
+    check(directions.ndim() == 2 && directions.shape(1) == 1 + n_groups && count > 0, "directions is (p, 1 + G)");
+    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, n_groups);
+    Doubles out = new_array({3, 1 + count});
+    for (std::size_t first = 0; first < count;) {
+        const std::size_t left = count - first;
+        const auto run = left >= 3 ? gradient_block<3> : left == 2 ? gradient_block<2> : gradient_block<1>;
+        raise_unless_ok(run(order, rows, q, sigma2.data(), n_groups, directions.data(), first, count, out.data()));
+        first += left >= 3 ? 3 : left;
+    }
+    return out;
+}
+
+// (3, 1 + p + p p): values, first and second derivatives along p directions.
+Doubles likelihood_hessian(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
+                           int order, double q, In<double> sigma2, In<double> directions) {
+    using Inner = Dual<double, 1>;
+    using D = Dual<Inner, 1>;
+    const std::size_t n_groups = sigma2.size(), count = directions.shape(0), width = 1 + n_groups;
+    check(n_groups <= max_groups, "too many groups");
+    check(directions.ndim() == 2 && directions.shape(1) == width && count > 0, "directions is (p, 1 + G)");
+    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, n_groups);
+    Doubles out = new_array({3, 1 + count + count * count});
+    const std::size_t stride = 1 + count + count * count;
+    // x exp(a s + b t): value x, first derivatives a x and b x, mixed second derivative a b x.
+    const auto seed = [](double x, double a, double b) {
+        D d(x);
+        d.re.eps[0] = a * x;
+        d.eps[0].re = b * x;
+        d.eps[0].eps[0] = a * b * x;
+        return d;
+    };
+    for (std::size_t i = 0; i < count; ++i) {
+        for (std::size_t j = 0; j <= i; ++j) {
+            const double* a = directions.data() + i * width;
+            const double* b = directions.data() + j * width;
+            D dual_sigma2[max_groups];
+            for (std::size_t g = 0; g < n_groups; ++g) dual_sigma2[g] = seed(sigma2.data()[g], a[1 + g], b[1 + g]);
+            Likelihood<D> l;
+            raise_unless_ok(run_likelihood(order, rows, seed(q, a[0], b[0]), dual_sigma2, &l));
+            const D* parts[3] = {&l.log_det, &l.sse, &l.end_log_det};
+            for (std::size_t part = 0; part < 3; ++part) {
+                double* row = out.data() + part * stride;
+                row[0] = parts[part]->re.re;
+                row[1 + i] = parts[part]->re.eps[0];
+                row[1 + count + i * count + j] = parts[part]->eps[0].eps[0];
+                row[1 + count + j * count + i] = parts[part]->eps[0].eps[0];
+            }
+        }
+    }
+    return out;
+}
+
+// Filtered states of all nodes, packed: (n_nodes, order + order (order + 1) / 2).
+Doubles filter(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio, int order,
+               double q, In<double> sigma2) {
+    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, sigma2.size());
+    std::size_t nodes = 1;
+    for (std::int64_t i = 1; i < rows.n; ++i) nodes += rows.delta[i] > 0;
+    const std::size_t size = order + order * (order + 1) / 2;
+    Doubles out = new_array({nodes, size});
+    double* states = out.data();
+    Likelihood<double> l;
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = with_order(order, [&](auto m) {
+            constexpr int M = decltype(m)::value;
+            return run_filter<double, M>(rows, q, sigma2.data(), &l, [&](std::int64_t node, const State<double, M>& s) {
+                pack(s, states + node * packed_size<M>);
+            });
+        });
+    }
+    raise_unless_ok(status);
+    return out;
+}
+
+// Posterior of all nodes from filtered states, packed.
+Doubles smooth_nodes(In<double> gap, int order, double q, In<double> filtered) {
+    check(order >= 1 && order <= max_order, "order is out of range");
+    const std::size_t size = order + order * (order + 1) / 2;
+    check(filtered.ndim() == 2 && filtered.shape(1) == size && filtered.shape(0) == gap.size() + 1,
+          "filtered is (len(gap) + 1, order + order (order + 1) / 2)");
+    Doubles out = new_array({filtered.shape(0), size});
+    nb::gil_scoped_release release;
+    with_order(order, [&](auto m) {
+        smooth<double, decltype(m)::value>(static_cast<std::int64_t>(filtered.shape(0)), gap.data(), q, filtered.data(),
+                                           out.data());
+    });
+    return out;
+}
+
+// Variances of f^(k), k < order, from packed posteriors: (n, order).
+Doubles variances(int order, In<double> posterior) {
+    check(order >= 1 && order <= max_order, "order is out of range");
+    const std::size_t size = order + order * (order + 1) / 2, n = posterior.shape(0);
+    check(posterior.ndim() == 2 && posterior.shape(1) == size, "posterior is (n, order + order (order + 1) / 2)");
+    Doubles out = new_array({n, static_cast<std::size_t>(order)});
+    with_order(order, [&](auto m) {
+        constexpr int M = decltype(m)::value;
+        for (std::size_t i = 0; i < n; ++i)
+            for (int k = 0; k < M; ++k)
+                out.data()[i * M + k] = packed_variance<double, M>(posterior.data() + i * size, k);
+    });
+    return out;
+}
+
+// Posterior at any abscissae: left[i] the node at or before it (-1: none), ahead and behind the distances to the nodes.
+Doubles predict_states(int order, double q, In<double> filtered, In<double> posterior, In<std::int64_t> left,
+                       In<double> ahead, In<double> behind) {
+    check(order >= 1 && order <= max_order, "order is out of range");
+    const std::size_t size = order + order * (order + 1) / 2, n = filtered.shape(0), count = left.size();
+    check(filtered.ndim() == 2 && filtered.shape(1) == size, "filtered is (n, order + order (order + 1) / 2)");
+    check(posterior.ndim() == 2 && posterior.shape(1) == size && posterior.shape(0) == n, "posterior is shaped as filtered");
+    check(ahead.size() == count && behind.size() == count, "left, ahead and behind differ in length");
+    for (std::size_t i = 0; i < count; ++i) {
+        check(left.data()[i] >= -1 && left.data()[i] < static_cast<std::int64_t>(n), "left is out of range");
+    }
+    Doubles out = new_array({count, size});
+    nb::gil_scoped_release release;
+    with_order(order, [&](auto m) {
+        constexpr int M = decltype(m)::value;
+        for (std::size_t i = 0; i < count; ++i) {
+            predict<double, M>(static_cast<std::int64_t>(n), filtered.data(), posterior.data(), q, left.data()[i],
+                               ahead.data()[i], behind.data()[i], out.data() + i * packed_size<M>);
+        }
+    });
+    return out;
+}
+
+#if defined(SMOOTHFIT_QUAD)
+// The same kernels in quadruple precision, rounded at the end: reference values for tests. Returns
+// ((2, n, order) means and variances, likelihood).
+nb::tuple smooth_reference(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
+                           int order, double q, In<double> sigma2) {
+    check(order <= 4, "order is out of range");
+    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, sigma2.size());
+    const std::size_t n = delta.size(), size = order + order * (order + 1) / 2;
+    std::unique_ptr<__float128[]> states(new __float128[n * size]), wide(new __float128[sigma2.size()]);
+    std::unique_ptr<double[]> gap(new double[n]);
+    for (std::size_t g = 0; g < sigma2.size(); ++g) wide[g] = sigma2.data()[g];
+    std::size_t nodes = 1;
+    for (std::int64_t i = 1; i < rows.n; ++i)
+        if (rows.delta[i] > 0) gap[nodes++ - 1] = rows.delta[i];
+    Likelihood<__float128> l{};
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = with_order(order, [&](auto m) {
+            constexpr int M = decltype(m)::value;
+            const Status result = run_filter<__float128, M>(
+                rows, __float128(q), wide.get(), &l,
+                [&](std::int64_t node, const State<__float128, M>& s) { pack(s, states.get() + node * packed_size<M>); });
+            if (result.outcome == Outcome::ok)
+                smooth<__float128, M>(static_cast<std::int64_t>(nodes), gap.get(), __float128(q), states.get(), states.get());
+            return result;
+        });
+    }
+    raise_unless_ok(status);
+    Doubles moments = new_array({2, nodes, static_cast<std::size_t>(order)});
+    with_order(order, [&](auto m) {
+        constexpr int M = decltype(m)::value;
+        for (std::size_t i = 0; i < nodes; ++i) {
+            for (int k = 0; k < M; ++k) {
+                const __float128* state = states.get() + i * size;
+                moments.data()[i * M + k] = static_cast<double>(state[k]);
+                moments.data()[(nodes + i) * M + k] = static_cast<double>(packed_variance<__float128, M>(state, k));
+            }
+        }
+    });
+    Doubles values = new_array({3});
+    values.data()[0] = static_cast<double>(l.log_det);
+    values.data()[1] = static_cast<double>(l.sse);
+    values.data()[2] = static_cast<double>(l.end_log_det);
+    return nb::make_tuple(moments, values);
+}
+#endif
+
+}  // namespace
+
+NB_MODULE(_kernels, module) {
+    module.doc() = "Compiled kernels of smoothfit; see the headers beside bindings.cpp for the algorithms.";
+    module.attr("__version__") = SMOOTHFIT_VERSION;
+    module.attr("MISSING") = static_cast<int>(Rows::missing);
+    kernel_error = PyErr_NewExceptionWithDoc("smoothfit._core._kernels.KernelError",
+                                             "A kernel stopped: ('unidentified', mask) or ('overflow', row).",
+                                             PyExc_ArithmeticError, nullptr);
+    module.attr("KernelError") = nb::handle(kernel_error);
+    module.def("likelihood", &likelihood);
+    module.def("likelihood_gradient", &likelihood_gradient);
+    module.def("likelihood_hessian", &likelihood_hessian);
+    module.def("filter", &filter);
+    module.def("smooth", &smooth_nodes);
+    module.def("predict", &predict_states);
+    module.def("variances", &variances);
+#if defined(SMOOTHFIT_QUAD)
+    module.def("smooth_reference", &smooth_reference);
+#endif
+}

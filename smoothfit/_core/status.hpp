@@ -1,0 +1,19 @@
+// What a kernel reports. Kernels never throw: bindings.cpp turns a status into a Python exception.
+#pragma once
+
+#include <cstdint>
+
+namespace smoothfit {
+
+enum class Outcome {
+    ok,
+    unidentified,  // readings leave part of the polynomial null space undetermined; `where` is a bit mask of the state
+    overflow,      // a predicted variance is not a positive finite number; `where` is the row
+};
+
+struct Status {
+    Outcome outcome = Outcome::ok;
+    std::int64_t where = -1;
+};
+
+}  // namespace smoothfit
