@@ -22,7 +22,6 @@ using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
 using Doubles = nb::ndarray<nb::numpy, double>;
 
 constexpr int max_order = 5;  // 4 for the user, one more for integrals of the curve
-constexpr int lanes = 8;
 
 PyObject* kernel_error = nullptr;
 
@@ -100,14 +99,14 @@ Doubles likelihood(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> gr
             values[2 * count + start] = l.end_log_det;
             break;
         }
-        const std::size_t used = count - start < lanes ? count - start : lanes;
-        Pack<lanes> pack_q, pack_sigma2[max_groups];
-        for (int k = 0; k < lanes; ++k) {  // idle lanes repeat the last candidate
+        const std::size_t used = count - start < Pack::size ? count - start : Pack::size;
+        Pack pack_q, pack_sigma2[max_groups];
+        for (int k = 0; k < Pack::size; ++k) {  // idle lanes repeat the last candidate
             const std::size_t candidate = start + (static_cast<std::size_t>(k) < used ? k : used - 1);
             pack_q.lane[k] = q.data()[candidate];
             for (std::size_t g = 0; g < n_groups; ++g) pack_sigma2[g].lane[k] = sigma2.data()[candidate * n_groups + g];
         }
-        Likelihood<Pack<lanes>> l;
+        Likelihood<Pack> l;
         raise_unless_ok(run_likelihood(order, rows, pack_q, pack_sigma2, &l));
         for (std::size_t k = 0; k < used; ++k) {
             values[start + k] = l.log_det.lane[k];
@@ -117,6 +116,14 @@ Doubles likelihood(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> gr
         start += used;
     }
     return out;
+}
+
+// Raises KernelError("unidentified", mask) where the readings leave part of the state undetermined.
+void require_identified(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
+                        int order, In<double> sigma2) {
+    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, sigma2.size());
+    raise_unless_ok(with_order(
+        order, [&](auto m) { return check_identified<decltype(m)::value>(rows, sigma2.data()); }));
 }
 
 // Derivatives along `count` directions of (log q, log sigma2) starting at `first`, N at a time.
@@ -159,40 +166,45 @@ Doubles likelihood_gradient(In<double> delta, In<std::uint8_t> deriv, In<std::ui
     return out;
 }
 
-// (3, 1 + p + p p): values, first and second derivatives along p directions.
-Doubles likelihood_hessian(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
-                           int order, double q, In<double> sigma2, In<double> directions) {
-    using Inner = Dual<double, 1>;
-    using D = Dual<Inner, 1>;
-    const std::size_t n_groups = sigma2.size(), count = directions.shape(0), width = 1 + n_groups;
+// x exp(a s + b t) at s = t = 0 as a nested dual: value x, derivatives a x and b x, mixed second derivative a b x.
+Dual<Dual<double, 1>, 1> twice_differentiated(double x, double a, double b) {
+    Dual<Dual<double, 1>, 1> d(x);
+    d.re.eps[0] = a * x;
+    d.eps[0].re = b * x;
+    d.eps[0].eps[0] = a * b * x;
+    return d;
+}
+
+// (3, 1 + a + a b): values, derivatives along a directions, and second derivatives along them and b others (C order);
+// directions (a, 1 + G) and others (b, 1 + G) in (log q, log sigma2).
+Doubles likelihood_second(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
+                          int order, double q, In<double> sigma2, In<double> directions, In<double> others) {
+    using D = Dual<Dual<double, 1>, 1>;
+    const std::size_t n_groups = sigma2.size(), width = 1 + n_groups;
     check(n_groups <= max_groups, "too many groups");
-    check(directions.ndim() == 2 && directions.shape(1) == width && count > 0, "directions is (p, 1 + G)");
+    check(directions.ndim() == 2 && directions.shape(1) == width, "directions is (a, 1 + G)");
+    check(others.ndim() == 2 && others.shape(1) == width && others.shape(0) > 0, "others is (b, 1 + G)");
+    const std::size_t n_first = directions.shape(0), n_second = others.shape(0);
+    const bool symmetric = directions.data() == others.data() && n_first == n_second;
     const Rows rows = make_rows(delta, deriv, group, y, ratio, order, n_groups);
-    Doubles out = new_array({3, 1 + count + count * count});
-    const std::size_t stride = 1 + count + count * count;
-    // x exp(a s + b t): value x, first derivatives a x and b x, mixed second derivative a b x.
-    const auto seed = [](double x, double a, double b) {
-        D d(x);
-        d.re.eps[0] = a * x;
-        d.eps[0].re = b * x;
-        d.eps[0].eps[0] = a * b * x;
-        return d;
-    };
-    for (std::size_t i = 0; i < count; ++i) {
-        for (std::size_t j = 0; j <= i; ++j) {
+    const std::size_t stride = 1 + n_first + n_first * n_second;
+    Doubles out = new_array({3, stride});
+    for (std::size_t i = 0; i < n_first; ++i) {
+        for (std::size_t j = 0; j < (symmetric ? i + 1 : n_second); ++j) {
             const double* a = directions.data() + i * width;
-            const double* b = directions.data() + j * width;
+            const double* b = others.data() + j * width;
             D dual_sigma2[max_groups];
-            for (std::size_t g = 0; g < n_groups; ++g) dual_sigma2[g] = seed(sigma2.data()[g], a[1 + g], b[1 + g]);
+            for (std::size_t g = 0; g < n_groups; ++g)
+                dual_sigma2[g] = twice_differentiated(sigma2.data()[g], a[1 + g], b[1 + g]);
             Likelihood<D> l;
-            raise_unless_ok(run_likelihood(order, rows, seed(q, a[0], b[0]), dual_sigma2, &l));
+            raise_unless_ok(run_likelihood(order, rows, twice_differentiated(q, a[0], b[0]), dual_sigma2, &l));
             const D* parts[3] = {&l.log_det, &l.sse, &l.end_log_det};
             for (std::size_t part = 0; part < 3; ++part) {
                 double* row = out.data() + part * stride;
                 row[0] = parts[part]->re.re;
                 row[1 + i] = parts[part]->re.eps[0];
-                row[1 + count + i * count + j] = parts[part]->eps[0].eps[0];
-                row[1 + count + j * count + i] = parts[part]->eps[0].eps[0];
+                row[1 + n_first + i * n_second + j] = parts[part]->eps[0].eps[0];
+                if (symmetric) row[1 + n_first + j * n_second + i] = parts[part]->eps[0].eps[0];
             }
         }
     }
@@ -234,6 +246,25 @@ Doubles smooth_nodes(In<double> gap, int order, double q, In<double> filtered) {
     with_order(order, [&](auto m) {
         smooth<double, decltype(m)::value>(static_cast<std::int64_t>(filtered.shape(0)), gap.data(), q, filtered.data(),
                                            out.data());
+    });
+    return out;
+}
+
+// Derivatives order .. 2 order - 1 of the posterior mean just left of nodes 1, 2, ...: (n - 1, order).
+Doubles higher_derivatives_of(In<double> gap, int order, double q, In<double> filtered, In<double> posterior) {
+    check(order >= 1 && order <= max_order, "order is out of range");
+    const std::size_t size = order + order * (order + 1) / 2, n = filtered.shape(0);
+    check(filtered.ndim() == 2 && filtered.shape(1) == size && n == gap.size() + 1,
+          "filtered is (len(gap) + 1, order + order (order + 1) / 2)");
+    check(posterior.ndim() == 2 && posterior.shape(1) == size && posterior.shape(0) == n, "posterior is shaped as filtered");
+    Doubles out = new_array({n - 1, static_cast<std::size_t>(order)});
+    nb::gil_scoped_release release;
+    with_order(order, [&](auto m) {
+        constexpr int M = decltype(m)::value;
+        for (std::size_t i = 0; i + 1 < n; ++i) {
+            higher_derivatives<double, M>(filtered.data() + i * size, posterior.data() + (i + 1) * size, gap.data()[i], q,
+                                          out.data() + i * M);
+        }
     });
     return out;
 }
@@ -334,13 +365,15 @@ NB_MODULE(_kernels, module) {
                                              "A kernel stopped: ('unidentified', mask) or ('overflow', row).",
                                              PyExc_ArithmeticError, nullptr);
     module.attr("KernelError") = nb::handle(kernel_error);
+    module.def("require_identified", &require_identified);
     module.def("likelihood", &likelihood);
     module.def("likelihood_gradient", &likelihood_gradient);
-    module.def("likelihood_hessian", &likelihood_hessian);
+    module.def("likelihood_second", &likelihood_second);
     module.def("filter", &filter);
     module.def("smooth", &smooth_nodes);
     module.def("predict", &predict_states);
     module.def("variances", &variances);
+    module.def("higher_derivatives", &higher_derivatives_of);
 #if defined(SMOOTHFIT_QUAD)
     module.def("smooth_reference", &smooth_reference);
 #endif

@@ -299,6 +299,22 @@ struct Filter {
     }
 };
 
+inline std::int64_t mask_of(const bool* flat, int m) {
+    std::int64_t mask = 0;
+    for (int j = 0; j < m; ++j) mask |= flat[j] ? std::int64_t{1} << j : 0;
+    return mask;
+}
+
+// Runs through the rows until nothing is diffuse any more: usually a few.
+template <int M>
+inline Status check_identified(const Rows& rows, const double* sigma2) noexcept {
+    Filter<double, M> filter;
+    std::int64_t i = 0;
+    if (!filter.template run<true>(rows, 0.0, sigma2, [](std::int64_t, const auto&) {}, i)) return {Outcome::overflow, i};
+    if (filter.state.n_flat > 0) return {Outcome::unidentified, mask_of(filter.state.flat, M)};
+    return {};
+}
+
 // Runs the filter; `sink(node, state)` sees the filtered state of every node.
 template <class Real, int M, class Sink>
 inline Status run_filter(const Rows& rows, const Real& q, const Real* sigma2, Likelihood<Real>* out, Sink sink) noexcept {

@@ -2,7 +2,7 @@
 //
 //   double          values
 //   Dual<Real, N>   a value and N exact directional derivatives (forward-mode differentiation); nested, second derivatives
-//   Pack<L>         L independent computations side by side, for the processor's vector units
+//   Pack            eight independent computations side by side, for the processor's vector units
 //   __float128      reference values in tests
 //
 // `value(x)` is the number on which a kernel may branch: the real part, and the first lane of a pack (kernels branch
@@ -67,43 +67,42 @@ inline Dual<Real, N> operator/(const Dual<Real, N>& a, const Dual<Real, N>& b) {
     return c;
 }
 
-template <int L>
+// GCC and Clang are told outright that the lanes are a vector; elsewhere the loops over them are left to the compiler.
 struct Pack {
-    double lane[L];
+    static constexpr int size = 8;
+#if defined(__GNUC__)
+    typedef double Lanes __attribute__((vector_size(8 * sizeof(double))));
+#else
+    typedef double Lanes[8];
+#endif
+    Lanes lane;
 
     Pack() = default;
     Pack(double number) {
-        for (int i = 0; i < L; ++i) lane[i] = number;
+        for (int i = 0; i < size; ++i) lane[i] = number;
     }
 };
 
-template <int L>
-inline Pack<L> operator+(const Pack<L>& a, const Pack<L>& b) {
-    Pack<L> c;
-    for (int i = 0; i < L; ++i) c.lane[i] = a.lane[i] + b.lane[i];
-    return c;
-}
-
-template <int L>
-inline Pack<L> operator-(const Pack<L>& a, const Pack<L>& b) {
-    Pack<L> c;
-    for (int i = 0; i < L; ++i) c.lane[i] = a.lane[i] - b.lane[i];
-    return c;
-}
-
-template <int L>
-inline Pack<L> operator*(const Pack<L>& a, const Pack<L>& b) {
-    Pack<L> c;
-    for (int i = 0; i < L; ++i) c.lane[i] = a.lane[i] * b.lane[i];
-    return c;
-}
-
-template <int L>
-inline Pack<L> operator/(const Pack<L>& a, const Pack<L>& b) {
-    Pack<L> c;
-    for (int i = 0; i < L; ++i) c.lane[i] = a.lane[i] / b.lane[i];
-    return c;
-}
+#if defined(__GNUC__)
+#define SMOOTHFIT_PACK_OPERATOR(op)                          \
+    inline Pack operator op(const Pack& a, const Pack& b) {  \
+        Pack c;                                              \
+        c.lane = a.lane op b.lane;                           \
+        return c;                                            \
+    }
+#else
+#define SMOOTHFIT_PACK_OPERATOR(op)                                                  \
+    inline Pack operator op(const Pack& a, const Pack& b) {                          \
+        Pack c;                                                                      \
+        for (int i = 0; i < Pack::size; ++i) c.lane[i] = a.lane[i] op b.lane[i];     \
+        return c;                                                                    \
+    }
+#endif
+SMOOTHFIT_PACK_OPERATOR(+)
+SMOOTHFIT_PACK_OPERATOR(-)
+SMOOTHFIT_PACK_OPERATOR(*)
+SMOOTHFIT_PACK_OPERATOR(/)
+#undef SMOOTHFIT_PACK_OPERATOR
 
 // Mixed arithmetic with plain numbers; the step lengths and readings of a row are constants to a dual or a pack.
 template <class Real, int N>
@@ -122,19 +121,8 @@ inline Dual<Real, N> operator-(double a, const Dual<Real, N>& b) {
     return c;
 }
 
-template <int L>
-inline Pack<L> operator*(double a, const Pack<L>& b) {
-    Pack<L> c;
-    for (int i = 0; i < L; ++i) c.lane[i] = a * b.lane[i];
-    return c;
-}
-
-template <int L>
-inline Pack<L> operator-(double a, const Pack<L>& b) {
-    Pack<L> c;
-    for (int i = 0; i < L; ++i) c.lane[i] = a - b.lane[i];
-    return c;
-}
+inline Pack operator*(double a, const Pack& b) { return Pack(a) * b; }
+inline Pack operator-(double a, const Pack& b) { return Pack(a) - b; }
 
 template <class Real>
 inline double value(const Real& x) {
@@ -144,8 +132,7 @@ template <class Real, int N>
 inline double value(const Dual<Real, N>& x) {
     return value(x.re);
 }
-template <int L>
-inline double value(const Pack<L>& x) {
+inline double value(const Pack& x) {
     return x.lane[0];
 }
 
@@ -158,19 +145,17 @@ template <class Real, int N>
 inline bool is_outside(const Dual<Real, N>& x) {
     return is_outside(x.re);
 }
-template <int L>
-inline bool is_outside(const Pack<L>& x) {
+inline bool is_outside(const Pack& x) {
     bool outside = false;
-    for (int i = 0; i < L; ++i) outside |= !(x.lane[i] > 1e-100 && x.lane[i] < 1e100);
+    for (int i = 0; i < Pack::size; ++i) outside |= !(x.lane[i] > 1e-100 && x.lane[i] < 1e100);
     return outside;
 }
 
 inline double log_of(double x) { return std::log(x); }
 
-template <int L>
-inline Pack<L> log_of(const Pack<L>& x) {
-    Pack<L> c;
-    for (int i = 0; i < L; ++i) c.lane[i] = std::log(x.lane[i]);
+inline Pack log_of(const Pack& x) {
+    Pack c;
+    for (int i = 0; i < Pack::size; ++i) c.lane[i] = std::log(x.lane[i]);
     return c;
 }
 

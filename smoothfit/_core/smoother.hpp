@@ -294,6 +294,25 @@ inline void smooth(std::int64_t n, const double* gap, const Real& q, const Real*
     }
 }
 
+// Derivatives of order M .. 2M-1 of the posterior mean just left of node i + 1. Between nodes the mean solves f^(2M) = 0;
+// with the costate p = (P^+)^-1 (smoothed - predicted mean) at the node, f^(M+l) = q (-1)^l p_(M-1-l).
+template <class Real, int M>
+inline void higher_derivatives(const Real* filtered, const Real* posterior_next, double gap, const Real& q, Real* out) noexcept {
+    State<Real, M> s = unpack_state<Real, M>(filtered);
+    advance<true>(s, Step<length_t<Real>, M>(gap), q);
+    const Posterior<Real, M> x = unpack_posterior<Real, M>(posterior_next);
+    Real solved[M], costate[M];
+    for (int i = M - 1; i >= 0; --i) {  // U^-1 (smoothed mean)
+        solved[i] = x.mean[i];
+        for (int j = i + 1; j < M; ++j) solved[i] = solved[i] - s.u[i][j] * solved[j];
+    }
+    for (int i = 0; i < M; ++i) {
+        costate[i] = s.flat[i] ? Real(0.0) : (solved[i] - s.mu[i]) / s.d[i];
+        for (int l = 0; l < i; ++l) costate[i] = costate[i] - s.u[l][i] * costate[l];
+    }
+    for (int l = 0; l < M; ++l) out[l] = (l % 2 ? Real(0.0) - q : q) * costate[M - 1 - l];
+}
+
 // Posterior at `ahead` beyond node `left` and `behind` before the next one. left = -1: before the first node, where only
 // `behind` counts; left = n - 1: beyond the last, where only `ahead` counts.
 template <class Real, int M>

@@ -1,0 +1,25 @@
+"""smoothfit: curves, their derivatives and their equations from noisy readings, with honest uncertainty.
+
+Names are imported when first used, so that ``import smoothfit`` costs little::
+
+    import smoothfit as sf
+
+    obs = sf.observe(t, altitude, name="altitude") + sf.observe(t, climb, deriv=1, name="climb")
+    res = sf.SmoothingSpline(obs, order=3).fit()
+    res.predict(t_new, deriv=1)
+"""
+
+import lazy_loader as _lazy
+
+__version__ = "0.1.0"
+
+_submodules = ["basis", "curves", "datasets", "errors", "statespace"]
+_attributes = {
+    "basis": ["BSplineBasis", "Spline"],
+    "observations": ["Observations", "observe"],
+    "statespace": ["SmoothingSpline"],
+}
+
+__getattr__, __dir__, _ = _lazy.attach(__name__, submodules=_submodules, submod_attrs=_attributes)
+
+__all__ = ["BSplineBasis", "Observations", "SmoothingSpline", "Spline", "datasets", "errors", "observe"]  # noqa: F822

@@ -1,0 +1,105 @@
+"""Checks of what users pass: every error names the argument, the first bad index and the way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import narwhals.stable.v1 as nw
+import numpy as np
+import numpy.typing as npt
+
+from .errors import DataError, SpecificationError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def to_vector(values: Any, argument: str) -> tuple[npt.NDArray[Any], str | None]:
+    """Return a one-dimensional NumPy array of numbers or times, and the name of the series it came from.
+
+    Accepts lists, arrays, and pandas, Polars or PyArrow series; missing values of a nullable series become NaN (or NaT).
+    """
+    label = None
+    native = nw.from_native(values, series_only=True, pass_through=True)
+    if isinstance(native, nw.Series):
+        label = str(native.name) if native.name not in (None, "") else None
+        if isinstance(native.dtype, nw.Datetime) and getattr(native.dtype, "time_zone", None) is not None:
+            native = native.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        if native.dtype.is_numeric() and native.null_count() > 0:
+            native = native.cast(nw.Float64)
+        array = native.to_numpy()
+    else:
+        array = np.asarray(values)
+    if array.dtype == object:
+        array = _from_objects(array, argument)
+    array = np.atleast_1d(array)
+    if array.ndim != 1:
+        raise DataError(f"{argument} has shape {array.shape}; pass one dimension, for example {argument}.ravel()")
+    if array.dtype.kind == "c":
+        raise DataError(f"{argument} is complex; readings are real: pass its real or imaginary part")
+    if array.dtype.kind == "b":
+        raise DataError(f"{argument} is boolean; pass numbers")
+    if array.dtype.kind not in "iufMm":
+        raise DataError(f"{argument} holds {array.dtype} (first element {array[:1]!r}); pass numbers or times")
+    return array, label
+
+
+def _from_objects(array: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:
+    """Objects are accepted where each is a real number or None (a missing value)."""
+    flat = array.ravel()
+    for i, element in enumerate(flat):
+        if element is not None and not isinstance(element, (int, float, np.integer, np.floating)):
+            raise DataError(f"{argument}[{i}] is {element!r}, a {type(element).__name__}; pass numbers or times")
+    return np.array([np.nan if element is None else float(element) for element in flat]).reshape(array.shape)
+
+
+def to_floats(values: Any, argument: str) -> tuple[FloatArray, str | None]:
+    """Return a vector of float64, never the caller's own memory; times are refused."""
+    array, label = to_vector(values, argument)
+    if array.dtype.kind in "Mm":
+        raise DataError(f"{argument} holds times ({array.dtype}); pass numbers")
+    return np.array(array, dtype=np.float64), label
+
+
+def first_index(mask: npt.NDArray[np.bool_]) -> int:
+    """Index of the first True."""
+    return int(np.argmax(mask))
+
+
+def check_finite(values: FloatArray, argument: str, remedy: str) -> None:
+    """Raise if any value is infinite or NaN."""
+    bad = ~np.isfinite(values)
+    if bad.any():
+        i = first_index(bad)
+        raise DataError(f"{argument}[{i}] is {values[i]}; {remedy}")
+
+
+def check_order(value: Any, argument: str, lowest: int, highest: int) -> int:
+    """Return an integer between `lowest` and `highest`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise SpecificationError(f"{argument} is {value!r}; pass an integer from {lowest} to {highest}")
+    if not lowest <= value <= highest:
+        raise SpecificationError(f"{argument} is {value}; it ranges from {lowest} to {highest}")
+    return int(value)
+
+
+def check_positive(value: Any, argument: str) -> float:
+    """Return a positive finite number."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise SpecificationError(f"{argument} is {value!r}; pass a positive number")
+    if not (value > 0 and np.isfinite(value)):
+        raise SpecificationError(f"{argument} is {value}; it is positive and finite")
+    return float(value)
+
+
+def check_level(alpha: Any) -> float:
+    """Return a significance level strictly between 0 and 1."""
+    level = check_positive(alpha, "alpha")
+    if level >= 1:
+        raise SpecificationError(f"alpha is {alpha}; it lies between 0 and 1, 0.05 for 95 % intervals")
+    return level
+
+
+def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the array, made read-only."""
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,37 @@
+"""Summaries as statsmodels prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from statsmodels.iolib.summary import Summary
+from statsmodels.iolib.table import SimpleTable
+from statsmodels.iolib.tableformatting import fmt_2cols, fmt_params
+
+
+def number(value: float) -> str:
+    """A number with five significant digits; a dash where there is none."""
+    return "-" if np.isnan(value) else f"{value:.5g}"
+
+
+def curve_summary(
+    title: str, facts: Sequence[tuple[str, str]], readings: pd.DataFrame, params: pd.DataFrame, notes: Sequence[str]
+) -> Summary:
+    """Assemble a Summary: facts in two columns, a table of readings, one of parameters, notes."""
+    half = (len(facts) + 1) // 2
+    left, right = list(facts[:half]), list(facts[half:])
+    right += [("", "")] * (half - len(right))
+    rows = [[value, label, other] for (_, value), (label, other) in zip(left, right, strict=True)]
+    top = SimpleTable(rows, headers=None, stubs=[label for label, _ in left], title=title, txt_fmt=fmt_2cols)
+    summary = Summary()
+    summary.tables.append(top)
+    for table in (readings, params):
+        if len(table):
+            cells = table.astype(str).to_numpy().tolist()
+            summary.tables.append(
+                SimpleTable(cells, headers=list(table.columns), stubs=list(map(str, table.index)), txt_fmt=fmt_params)
+            )
+    summary.add_extra_txt(list(notes))
+    return summary

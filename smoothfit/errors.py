@@ -1,0 +1,37 @@
+"""The errors and warnings of smoothfit. Each error is also the builtin that callers would expect."""
+
+
+class SmoothfitError(Exception):
+    """Base of every error that smoothfit raises."""
+
+
+class DataError(SmoothfitError, ValueError):
+    """Readings, abscissae, standard deviations or weights cannot be used as given."""
+
+
+class SpecificationError(SmoothfitError, ValueError):
+    """An option of a model or a method is out of range or contradicts another."""
+
+
+class IdentificationError(SmoothfitError, ValueError):
+    """The readings leave part of the curve undetermined; the message names that part."""
+
+
+class KnotError(SmoothfitError, ValueError):
+    """Knots cannot carry the requested splines."""
+
+
+class ConvergenceError(SmoothfitError, RuntimeError):
+    """An optimum could not be certified."""
+
+
+class NumericalError(SmoothfitError, ArithmeticError):
+    """A computation left the range of floating-point numbers."""
+
+
+class SmoothfitWarning(UserWarning):
+    """Base of every warning that smoothfit issues."""
+
+
+class RoughnessWarning(SmoothfitWarning):
+    """The prior makes a derivative rougher than its use suggests."""

@@ -1,0 +1,394 @@
+"""The data language: readings of a curve, of its derivatives, each with its noise.
+
+A reading is y_i = f^(k)(x_i) + s e_i / sqrt(w_i), e_i independent and standard normal. Readings that share a kind (an
+order k and an unknown standard deviation s, say one instrument) share a *name*; `Observations` is a set of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import narwhals.stable.v1 as nw
+import numpy as np
+import numpy.typing as npt
+
+from ._validation import FloatArray, check_finite, check_order, first_index, frozen, to_floats, to_vector
+from ._abscissa import Abscissa, check_unit
+from .errors import DataError, SpecificationError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HIGHEST_DERIVATIVE = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """The readings of one name.
+
+    Attributes
+    ----------
+    name : str
+        What is read; unknown standard deviations are estimated per name.
+    deriv : int
+        Order k of the derivative that is read.
+    x : ndarray, shape (n,)
+        Abscissae, in the user's own type (float, integer, datetime64[ns] or timedelta64[ns]).
+    y : ndarray, shape (n,)
+        Readings, in units of f per unit of x to the power k.
+    sd : ndarray, shape (n,), or None
+        Known standard deviations of the readings (before weighting); None: one unknown value, to be estimated.
+    weights : ndarray, shape (n,), or None
+        Known relative precisions.
+    n_dropped : int
+        How many missing (NaN) readings were left out.
+    unit : str or None
+        Time unit in which derivatives with respect to a datetime x are meant.
+    """
+
+    name: str
+    deriv: int
+    x: npt.NDArray[Any]
+    y: FloatArray
+    sd: FloatArray | None
+    weights: FloatArray | None
+    n_dropped: int = 0
+    unit: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def variance_ratio(self) -> FloatArray:
+        """Variance of each reading's noise: in units of y^2 where sd is known, else relative to the unknown variance."""
+        variance = np.ones(len(self.y)) if self.sd is None else self.sd**2
+        return variance if self.weights is None else variance / self.weights
+
+    def merged(self, other: Readings) -> Readings:
+        """Return the readings of both, which share a name."""
+        if self.deriv != other.deriv:
+            raise DataError(
+                f"name {self.name!r} stands for readings of order {self.deriv} and of order {other.deriv}; "
+                "give them different names"
+            )
+        if (self.sd is None) != (other.sd is None):
+            raise DataError(f"name {self.name!r} has a known sd in one part and none in the other; give both or neither")
+        sd = None if self.sd is None or other.sd is None else np.concatenate([self.sd, other.sd])
+        weights = None
+        if self.weights is not None or other.weights is not None:
+            ones = [np.ones(len(part)) if part.weights is None else part.weights for part in (self, other)]
+            weights = frozen(np.concatenate(ones))
+        return replace(
+            self,
+            x=frozen(np.concatenate([self.x, other.x])),
+            y=frozen(np.concatenate([self.y, other.y])),
+            sd=sd if sd is None else frozen(sd),
+            weights=weights,
+            n_dropped=self.n_dropped + other.n_dropped,
+            unit=self.unit or other.unit,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Readings of a curve and of its derivatives; made by `observe`, joined by ``+``.
+
+    Attributes
+    ----------
+    readings : tuple of Readings
+        One entry for each name, in order of first appearance.
+    x_name : str
+        Label of the abscissa.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> obs = sf.observe([0, 1, 2, 3], [0.1, 0.9, 2.2, 2.9], name="position")
+    >>> obs = obs + sf.observe([0.5, 2.5], [1.0, 1.1], deriv=1, sd=0.1, name="speed")
+    >>> obs
+    Observations of 6 readings over x = 0 .. 3
+      position: 4 readings of f, sd to be estimated
+      speed: 2 readings of f', sd given
+    """
+
+    readings: tuple[Readings, ...]
+    x_name: str = "x"
+
+    def __post_init__(self) -> None:
+        kinds = {reading.x.dtype.kind if reading.x.dtype.kind in "Mm" else "number" for reading in self.readings}
+        if len(kinds) > 1:
+            raise DataError("some readings have times as x and others have numbers; use one kind of x")
+        units = {reading.unit for reading in self.readings} - {None}
+        if len(units) > 1:
+            raise DataError(f"derivatives are meant per {' and per '.join(sorted(map(str, units)))}; use one unit")
+
+    def __len__(self) -> int:
+        return sum(len(reading) for reading in self.readings)
+
+    def __add__(self, other: Observations) -> Observations:
+        if not isinstance(other, Observations):
+            return NotImplemented
+        parts = {reading.name: reading for reading in self.readings}
+        for reading in other.readings:
+            mine = parts.get(reading.name)
+            parts[reading.name] = reading if mine is None else mine.merged(reading)
+        x_name = other.x_name if self.x_name == "x" else self.x_name
+        return Observations(tuple(parts.values()), x_name)
+
+    def __repr__(self) -> str:
+        lowest, highest = self.abscissa.labels(np.array([self.x.min(), self.x.max()]))
+        unit = f", unit {self.abscissa.unit}" if self.abscissa.unit else ""
+        lines = [f"Observations of {len(self)} readings over {self.x_name} = {lowest} .. {highest}{unit}"]
+        for reading in self.readings:
+            known = "sd to be estimated" if reading.sd is None else "sd given"
+            dropped = f", {reading.n_dropped} missing left out" if reading.n_dropped else ""
+            lines.append(f"  {reading.name}: {len(reading)} readings of {derivative_label(reading.deriv)}, {known}{dropped}")
+        return "\n".join(lines)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, in order of first appearance."""
+        return tuple(reading.name for reading in self.readings)
+
+    @cached_property
+    def abscissa(self) -> Abscissa:
+        """How x becomes numbers: the origin, and the unit of time."""
+        unit = next((reading.unit for reading in self.readings if reading.unit), None)
+        return Abscissa.of([reading.x for reading in self.readings], unit)
+
+    @property
+    def x(self) -> FloatArray:
+        """Abscissae as numbers, shape (n,); see `abscissa`."""
+        return np.concatenate([self.abscissa.to_numbers(reading.x) for reading in self.readings])
+
+    @property
+    def y(self) -> FloatArray:
+        """Readings, shape (n,), name after name."""
+        return np.concatenate([reading.y for reading in self.readings])
+
+    @property
+    def deriv(self) -> npt.NDArray[np.int64]:
+        """Order of the derivative that each reading is of, shape (n,)."""
+        return np.repeat([reading.deriv for reading in self.readings], [len(reading) for reading in self.readings])
+
+    def __getitem__(self, name: str) -> Readings:
+        for reading in self.readings:
+            if reading.name == name:
+                return reading
+        raise KeyError(f"no readings are named {name!r}; the names are {', '.join(self.names)}")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row for each reading: x, y, deriv, name, sd, weight."""
+        import pandas as pd
+
+        frames = [
+            pd.DataFrame(
+                {
+                    self.x_name: reading.x,
+                    "y": reading.y,
+                    "deriv": reading.deriv,
+                    "name": reading.name,
+                    "sd": np.nan if reading.sd is None else reading.sd,
+                    "weight": 1.0 if reading.weights is None else reading.weights,
+                }
+            )
+            for reading in self.readings
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+    @classmethod
+    def from_frame(
+        cls,
+        data: Any,
+        x: str,
+        readings: Mapping[str, int],
+        sd: Mapping[str, Any] | None = None,
+        weights: Mapping[str, Any] | None = None,
+        unit: str | None = None,
+    ) -> Observations:
+        """Read the columns of a data frame.
+
+        Parameters
+        ----------
+        data : pandas, Polars or PyArrow data frame
+        x : str
+            Column of the abscissa.
+        readings : mapping from str to int
+            Column of readings -> order of the derivative that it holds. A missing value is no reading.
+        sd, weights : mapping from str to float, array or str, optional
+            Column of readings -> its known standard deviation or relative precisions; a str names a column.
+        unit : str, optional
+            Unit of time of derivatives where x holds times; see `observe`.
+
+        Returns
+        -------
+        Observations
+
+        Raises
+        ------
+        DataError
+            Where a column does not exist or cannot be read as numbers; see `observe` for the rest.
+
+        Examples
+        --------
+        >>> import pandas as pd, smoothfit as sf
+        >>> df = pd.DataFrame({"t": [0.0, 1.0, 2.0], "height": [1.0, None, 3.0], "speed": [1.0, 1.1, 0.9]})
+        >>> sf.Observations.from_frame(df, x="t", readings={"height": 0, "speed": 1})
+        Observations of 5 readings over t = 0 .. 2
+          height: 2 readings of f, sd to be estimated, 1 missing left out
+          speed: 3 readings of f', sd to be estimated
+        """
+        frame = nw.from_native(data, eager_only=True)
+        columns = frame.columns
+
+        def column(name: str) -> Any:
+            if name not in columns:
+                raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(str, columns))}")
+            return frame[name].to_native()
+
+        def option(options: Mapping[str, Any] | None, name: str) -> Any:
+            value = (options or {}).get(name)
+            return column(value) if isinstance(value, str) else value
+
+        for argument, options in (("sd", sd), ("weights", weights)):
+            unknown = set(options or {}) - set(readings)
+            if unknown:
+                raise DataError(f"{argument} is given for {sorted(unknown)}, which readings does not list")
+        if not readings:
+            raise SpecificationError("readings is empty; map at least one column to the order of its derivative")
+        parts = [
+            observe(
+                column(x), column(name), deriv=deriv, sd=option(sd, name), weights=option(weights, name), name=name, unit=unit
+            )
+            for name, deriv in readings.items()
+        ]
+        observations = parts[0]
+        for part in parts[1:]:
+            observations = observations + part
+        return replace(observations, x_name=x)
+
+
+def derivative_label(deriv: int) -> str:
+    """``f``, ``f'``, ``f''``, ``f'''``, ``f^(4)``, ..."""
+    return "f" + "'" * deriv if deriv < 4 else f"f^({deriv})"
+
+
+def observe(
+    x: Any,
+    y: Any,
+    deriv: int = 0,
+    sd: Any = None,
+    weights: Any = None,
+    name: str | None = None,
+    unit: str | None = None,
+) -> Observations:
+    """Readings of f^(deriv) at x: y_i = f^(deriv)(x_i) + sd_i e_i / sqrt(weights_i).
+
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+        Abscissae: numbers or times, unsorted or repeated as they come; a pandas or Polars series is welcome.
+    y : array_like, shape (n,)
+        Readings, in the unit of f divided by the unit of x to the power `deriv`. NaN is no reading: it is left out and counted.
+    deriv : int
+        Order of the derivative that is read; 0 is the curve itself.
+    sd : float or array_like, shape (n,), optional
+        Known standard deviation of the noise. None: one unknown value for the name, estimated by every fit.
+    weights : array_like, shape (n,), optional
+        Known relative precisions within the name: the noise variance is sd^2 / weights.
+    name : str, optional
+        What is read. Defaults to the name of the series `y`, else to ``f``, ``f'``, ... Readings of one name share one unknown sd.
+    unit : {"D", "h", "min", "s", "ms", "us", "ns"}, optional
+        Unit in which a datetime or timedelta x is counted. Readings of derivatives need it: a climb rate is metres per what?
+        By default the longest unit no longer than the mean spacing.
+
+    Returns
+    -------
+    Observations
+        Copies of the data, read-only; ``+`` joins them with others.
+
+    Raises
+    ------
+    DataError
+        Lengths differ; x, sd or weights not finite; y infinite; sd or weights not positive; nothing left. The message names the
+        argument, the first bad index and what to do.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.observe([0.0, 1.0, 2.0], [1.0, float("nan"), 3.0], sd=0.1)
+    Observations of 2 readings over x = 0 .. 2
+      f: 2 readings of f, sd given, 1 missing left out
+    """
+    deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
+    abscissae, x_label = to_vector(x, "x")
+    values, y_label = to_floats(y, "y")
+    if len(values) != len(abscissae):
+        raise DataError(f"y has {len(values)} readings and x has {len(abscissae)} abscissae; they pair up one to one")
+    if len(values) == 0:
+        raise DataError("x and y are empty; pass at least one reading")
+    is_time = abscissae.dtype.kind in "Mm"
+    if is_time:
+        bad = np.isnat(abscissae)
+        if bad.any():
+            raise DataError(f"x[{first_index(bad)}] is missing (NaT); drop the row")
+        abscissae = abscissae.astype(abscissae.dtype.kind + "8[ns]")
+        if deriv > 0 and unit is None:
+            raise SpecificationError('x holds times and y derivatives: per which time? Pass unit="s", "min", "h", ...')
+    elif unit is not None:
+        raise SpecificationError(f"unit is {unit!r}, but x holds numbers; units of time go with datetime x")
+    else:
+        abscissae = abscissae.astype(np.int64 if abscissae.dtype.kind == "i" else np.float64)
+        check_finite(abscissae.astype(np.float64), "x", "every reading needs an abscissa: drop the row")
+    if unit is not None:
+        check_unit(unit)
+    bad = np.isinf(values)
+    if bad.any():
+        i = first_index(bad)
+        raise DataError(f"y[{i}] is {values[i]}; a reading is finite, or NaN where it is missing")
+    kept = ~np.isnan(values)
+    if not kept.any():
+        raise DataError(f"all {len(values)} readings in y are missing (NaN)")
+    precision = {"sd": sd, "weights": weights}
+    for argument, given in precision.items():
+        precision[argument] = _precision_column(given, argument, kept)
+    if name is None:
+        name = y_label or derivative_label(deriv)
+    elif not isinstance(name, str) or not name:
+        raise SpecificationError(f"name is {name!r}; pass a text")
+    readings = Readings(
+        name=name,
+        deriv=deriv,
+        x=frozen(abscissae[kept].copy()),
+        y=frozen(values[kept]),
+        sd=precision["sd"],
+        weights=precision["weights"],
+        n_dropped=int(len(values) - kept.sum()),
+        unit=unit,
+    )
+    return Observations((readings,), x_label or "x")
+
+
+def _precision_column(given: Any, argument: str, kept: npt.NDArray[np.bool_]) -> FloatArray | None:
+    """Check sd or weights: positive and finite wherever there is a reading; a scalar serves all."""
+    if given is None:
+        return None
+    values, _ = to_floats(given, argument)
+    n = len(kept)
+    if np.ndim(given) == 0:
+        values = np.full(n, values[0])
+    if len(values) != n:
+        raise DataError(f"{argument} has {len(values)} entries for {n} readings; pass one number or one for each reading")
+    bad = kept & ~((values > 0) & np.isfinite(values))
+    if bad.any():
+        i = first_index(bad)
+        remedy = (
+            "a standard deviation is positive and finite, or None to have it estimated"
+            if argument == "sd"
+            else "a weight is positive and finite; leave a reading out by setting it to NaN"
+        )
+        raise DataError(f"{argument}[{i}] is {values[i]}; {remedy}")
+    return frozen(values[kept])

@@ -1,0 +1,137 @@
+"""How smooth: q, lam, bandwidth and edf, and what ties one of them to the noise when it is fixed.
+
+The bandwidth h is where what the readings tell balances the prior. With I_k the information per unit of x that readings
+of f^(k) carry, that is their mean 1 / variance times their number (n - 1)/n n_k over the range of x,
+
+    q sum_k I_k h^(2(m-k)) = 1,
+
+which for equal readings of f is h = (lam dt)^(1/2m), lam = sigma^2 / q and dt the mean spacing. All here is scaled as the rows are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import brentq
+
+from .._validation import FloatArray
+from ..errors import SpecificationError
+from .criteria import residual_terms
+from .kernels import second_terms
+from .rows import Rows
+
+# Beyond these bounds a fit is indistinguishable from its limit: a polynomial (q -> 0) and an interpolant (sd -> 0).
+LIMIT = 1e10
+
+
+@dataclass(frozen=True, eq=False)
+class Resolution:
+    """Conversions between bandwidths and intensities q for the readings of `rows` at one order."""
+
+    rows: Rows
+    order: int
+
+    @cached_property
+    def information(self) -> FloatArray:
+        """I_kg for sigma2_g = 1, shape (order, n_groups)."""
+        rows = self.rows
+        index = rows.deriv.astype(np.int64) * rows.n_groups + rows.group
+        total = np.bincount(index, weights=1 / rows.ratio, minlength=self.order * rows.n_groups)
+        n = len(rows)
+        return total.reshape(self.order, rows.n_groups) * (n - 1) / (n * rows.range)
+
+    @property
+    def spacing(self) -> float:
+        """Mean distance between readings."""
+        return self.rows.range / (len(self.rows) - 1)
+
+    def log_intensity(self, bandwidth: FloatArray | float, sigma2: FloatArray) -> FloatArray:
+        """Return log q at bandwidths, of their shape."""
+        return np.asarray(-np.log(self._powers(bandwidth) @ (self.information @ (1 / sigma2))))
+
+    def bandwidth(self, q: float, sigma2: FloatArray) -> float:
+        """Bandwidth at q; infinite for q = 0."""
+        if q == 0:
+            return np.inf
+        information = q * self.information @ (1 / sigma2)
+        used = np.flatnonzero(information)
+        alone = [information[k] ** (-1 / (2 * (self.order - k))) for k in used]
+        if len(used) == 1:
+            return float(alone[0])
+        highest = np.log(min(alone))
+        lowest = highest - np.log(len(used))  # with each term at most 1 / len(used)
+        return float(np.exp(brentq(lambda h: information @ self._powers(np.exp(h)) - 1, lowest, highest, xtol=1e-15)))
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Greatest and least bandwidth that differ from the limits."""
+        power = LIMIT ** (1 / (2 * self.order))
+        return self.rows.range * power, self.spacing / power
+
+    def _powers(self, bandwidth: FloatArray | float) -> FloatArray:
+        return np.asarray(np.expand_dims(bandwidth, -1) ** (2.0 * (self.order - np.arange(self.order))))
+
+
+def effective_df(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:
+    """Trace of the smoother matrix."""
+    return float(len(rows) - residual_terms(rows, order, q, sigma2)[1].sum())
+
+
+class Tie(ABC):
+    """A fixed smoothing: q as a function of the variances."""
+
+    @abstractmethod
+    def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
+        """Return log q, and its slopes by log sigma2 (G,)."""
+
+
+@dataclass(frozen=True)
+class FixedLam(Tie):
+    """q = sigma2 of the first unknown name / lam, or 1 / lam where every sd is known."""
+
+    lam: float
+
+    def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
+        """Return log q and its slopes."""
+        return float(log_sigma2[0] - np.log(self.lam)), np.eye(len(log_sigma2))[0]
+
+
+@dataclass(frozen=True)
+class FixedBandwidth(Tie):
+    """q at which the bandwidth has a given value."""
+
+    bandwidth: float
+
+    def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
+        """Return log q and its slopes."""
+        shares = resolution._powers(self.bandwidth) @ resolution.information * np.exp(-log_sigma2)
+        return float(-np.log(shares.sum())), shares / shares.sum()
+
+
+@dataclass(frozen=True)
+class FixedDf(Tie):
+    """q at which the smoother matrix has a given trace."""
+
+    edf: float
+
+    def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
+        """Return log q and its slopes."""
+        rows, order, sigma2 = resolution.rows, resolution.order, np.exp(log_sigma2)
+        lowest, highest = resolution.log_intensity(np.array(resolution.limits), sigma2)
+
+        def excess(log_q: float) -> float:
+            return effective_df(rows, order, float(np.exp(log_q)), sigma2) - self.edf
+
+        least, most = excess(lowest), excess(highest)
+        if not least < 0 < most:
+            raise SpecificationError(
+                f"edf is {self.edf}; at order {order} these readings allow values between {order} and {most + self.edf:.6g}"
+            )
+        log_q = float(brentq(excess, lowest, highest, xtol=1e-12, rtol=1e-14))
+        groups = np.eye(1 + rows.n_groups)[1:]
+        log_det = second_terms(rows, order, float(np.exp(log_q)), sigma2, groups).log_det
+        slopes = log_det[1 + len(groups) :].reshape(len(groups), -1).sum(axis=0)
+        return log_q, slopes / slopes.sum()

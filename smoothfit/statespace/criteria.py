@@ -1,0 +1,271 @@
+"""What a fit minimises, as a function of theta: the logarithms of q and of the unknown variances.
+
+With n readings, m the order and K, X, r as in `kernels.Terms`, per fit:
+
+- ``reml``: -2 l_R = (n - m) log 2 pi + log|K| + log|X'K^-1 X| + r'K^-1 r        (restricted likelihood)
+- ``ml``:   -2 l   = n log 2 pi + log|K| + r'K^-1 r        (the state at the first abscissa an unknown constant)
+- ``gcv``:  sum over names g of n_g log GCV_g,   GCV_g = n_g RSS_g / (n_g - tr H_gg)^2
+- ``aicc``: sum over names g of n_g [log(RSS_g / n_g) + (n_g + tr H_gg) / (n_g - tr H_gg - 2)]
+
+RSS_g is the weighted residual sum of squares of name g and H_gg its block of the smoother matrix; for one name these are
+GCV (Craven & Wahba 1979) and AICc (Hurvich, Simonoff & Tsai 1998), and for several each has its own smoothing parameter
+sigma_g^2 / q. Names with a known sd count as one. RSS_g and the traces come without a smoothing pass, as derivatives of
+the filter's terms: d log_det / d log sigma_g^2 = n_g - tr H_gg and d sse / d log sigma_g^2 = -RSS_g / sigma_g^2.
+
+Where no sd is known a common factor of all variances is left out of theta: ``reml`` and ``ml`` are maximal at
+sigma^2 = sse / (n - m) and sse / n, and ``gcv`` and ``aicc`` do not depend on it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .._validation import FloatArray
+from ..errors import SpecificationError
+from .kernels import gradient_terms, second_terms, terms
+from .rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Criterion(ABC):
+    """A function of theta to minimise, with exact derivatives.
+
+    theta = log of (q, sigma2 of the unknown names), scaled as the rows are. Where no sd is known, the first variance is
+    one and is not part of theta.
+    """
+
+    rows: Rows
+    order: int
+
+    @property
+    def scale_free(self) -> bool:
+        """True where no sd is known, so that a common factor of all variances is left out."""
+        return not self.rows.has_known
+
+    @cached_property
+    def directions(self) -> FloatArray:
+        """Entry (i, j): how theta_i moves (log q, log sigma2_1, ...)_j; the variance of the known names stays one."""
+        keep = [0, *range(1 + self.scale_free, 1 + len(self.rows.unknown))]
+        return np.eye(1 + self.rows.n_groups)[keep]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the entries of theta are the logarithms of."""
+        return ("q", *self.rows.unknown[int(self.scale_free) :])
+
+    def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return q (L,) and sigma2 (L, G) of candidates theta (L, p)."""
+        logs = theta @ self.directions
+        return np.exp(logs[:, 0]), np.exp(logs[:, 1:])
+
+    def at(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Return q and sigma2 (G,) of one theta."""
+        q, sigma2 = self.split(theta[None])
+        return float(q[0]), sigma2[0]
+
+    @abstractmethod
+    def values(self, theta: FloatArray) -> FloatArray:
+        """Values of candidates theta (L, p)."""
+
+    @abstractmethod
+    def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Value and gradient at one theta."""
+
+    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, gradient and Hessian at one theta; here by differences of the exact gradient."""
+        value, gradient = self.gradient(theta)
+        return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
+
+
+def difference_hessian(
+    gradient_at: Callable[[FloatArray], FloatArray], theta: FloatArray, gradient: FloatArray, step: float = 1e-4
+) -> FloatArray:
+    """Hessian from forward differences of an exact gradient in logarithms, right to about `step`, relatively."""
+    columns = [(gradient_at(theta + shift) - gradient) / step for shift in step * np.eye(len(theta))]
+    hessian = np.array(columns).reshape(len(theta), len(theta))
+    return (hessian + hessian.T) / 2
+
+
+class Likelihood(Criterion):
+    """-2 log-likelihood; the restricted and the full one differ in `count` and in one determinant."""
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """Number of contrasts whose density is taken."""
+
+    @abstractmethod
+    def determinant(self, log_det: FloatArray, end_log_det: FloatArray) -> FloatArray:
+        """The log determinant of the contrasts, or its derivatives, from the kernel's terms."""
+
+    @property
+    def run(self) -> Rows:
+        """The rows in the order in which the kernel passes them."""
+        return self.rows
+
+    def values(self, theta: FloatArray) -> FloatArray:
+        """Values of candidates theta (L, p)."""
+        q, sigma2 = self.split(theta)
+        log_det, sse, end = terms(self.run, self.order, q, sigma2)
+        return self._assemble(self.determinant(log_det, end), sse)
+
+    def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Value and gradient at one theta."""
+        log_det, sse, end = gradient_terms(self.run, self.order, *self.at(theta), self.directions)
+        determinant = self.determinant(log_det, end)
+        value = float(self._assemble(determinant[:1], sse[:1])[0])
+        return value, determinant[1:] + self._sse_slope(sse[0]) * sse[1:]
+
+    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, gradient and Hessian at one theta, exact."""
+        p = len(theta)
+        log_det, sse, end = second_terms(self.run, self.order, *self.at(theta), self.directions)
+        determinant = self.determinant(log_det, end)
+        value = float(self._assemble(determinant[:1], sse[:1])[0])
+        slope, first = self._sse_slope(sse[0]), sse[1 : 1 + p]
+        hessian = (determinant[1 + p :] + slope * sse[1 + p :]).reshape(p, p)
+        if self.scale_free:
+            hessian = hessian - slope / sse[0] * np.outer(first, first)
+        return value, determinant[1 : 1 + p] + slope * first, hessian
+
+    def joint_hessian(self, q: float, sigma2: FloatArray, directions: FloatArray) -> FloatArray:
+        """Hessian of -2 log-likelihood along directions of (log q, log sigma2), no factor left out: (p, p)."""
+        p = len(directions)
+        log_det, sse, end = second_terms(self.run, self.order, q, sigma2, directions)
+        return np.asarray(self.determinant(log_det, end)[1 + p :] + sse[1 + p :]).reshape(p, p)
+
+    def at_variances(self, q: float, sigma2: FloatArray) -> float:
+        """-2 log-likelihood of the scaled rows at given variances, no factor left out."""
+        log_det, sse, end = terms(self.run, self.order, np.array([q]), sigma2[None])
+        return float(self.count * np.log(2 * np.pi) + self.determinant(log_det, end)[0] + sse[0])
+
+    def common_variance(self, sse: float) -> float:
+        """Maximising value of the common factor that theta leaves out."""
+        return sse / self.count
+
+    def _assemble(self, determinant: FloatArray, sse: FloatArray) -> FloatArray:
+        n = self.count
+        if self.scale_free:
+            return n * (np.log(2 * np.pi * sse / n) + 1) + determinant
+        return n * np.log(2 * np.pi) + determinant + sse
+
+    def _sse_slope(self, sse: float) -> float:
+        return self.count / sse if self.scale_free else 1.0
+
+
+class RestrictedLikelihood(Likelihood):
+    """-2 l_R."""
+
+    @property
+    def count(self) -> int:
+        """n - m."""
+        return len(self.rows) - self.order
+
+    def determinant(self, log_det: FloatArray, end_log_det: FloatArray) -> FloatArray:
+        """log|K| + log|X'K^-1 X|."""
+        return log_det
+
+
+class FullLikelihood(Likelihood):
+    """-2 l with the state at the first node as unknown constants.
+
+    log|X'K^-1 X| = -log|Var(state at the first node | readings)|; the kernel ends there on reversed rows.
+    """
+
+    @property
+    def count(self) -> int:
+        """n."""
+        return len(self.rows)
+
+    @property
+    def run(self) -> Rows:
+        """The reversed rows."""
+        return self.rows.reversed
+
+    def determinant(self, log_det: FloatArray, end_log_det: FloatArray) -> FloatArray:
+        """log|K|."""
+        return log_det + end_log_det
+
+
+class PredictionCriterion(Criterion):
+    """A sum over names of a function of RSS_g and n_g - tr H_gg."""
+
+    @cached_property
+    def counts(self) -> FloatArray:
+        """Number of readings of each variance group."""
+        return np.bincount(self.rows.group, minlength=self.rows.n_groups).astype(np.float64)
+
+    @cached_property
+    def _group_directions(self) -> FloatArray:
+        return np.eye(1 + self.rows.n_groups)[1:]
+
+    @abstractmethod
+    def score(self, rss: FloatArray, free: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, and its derivatives by log rss (G,) and by free = n_g - tr H_gg (G,)."""
+
+    def values(self, theta: FloatArray) -> FloatArray:
+        """Values of candidates theta (L, p)."""
+        return np.array([self._value(*self.at(t)) for t in theta])
+
+    def _value(self, q: float, sigma2: FloatArray) -> float:
+        log_det, sse, _ = gradient_terms(self.rows, self.order, q, sigma2, self._group_directions)
+        return self.score(-sigma2 * sse[1:], log_det[1:])[0]
+
+    def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Value and gradient at one theta."""
+        q, sigma2 = self.at(theta)
+        g = len(sigma2)
+        log_det, sse, _ = second_terms(self.rows, self.order, q, sigma2, self._group_directions, self.directions)
+        free, free_slope = log_det[1 : 1 + g], log_det[1 + g :].reshape(g, -1)
+        log_rss_slope = sse[1 + g :].reshape(g, -1) / sse[1 : 1 + g, None] + self.directions[:, 1:].T
+        value, by_log_rss, by_free = self.score(-sigma2 * sse[1 : 1 + g], free)
+        return value, by_log_rss @ log_rss_slope + by_free @ free_slope
+
+
+class GeneralizedCrossValidation(PredictionCriterion):
+    """sum_g n_g log GCV_g."""
+
+    def score(self, rss: FloatArray, free: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, and its derivatives by log rss and by free."""
+        n = self.counts
+        return float(n @ (np.log(n * rss) - 2 * np.log(free))), n, -2 * n / free
+
+
+class CorrectedAkaike(PredictionCriterion):
+    """sum_g n_g [log(RSS_g / n_g) + (n_g + tr H_gg) / (n_g - tr H_gg - 2)]; infinite where a name has two readings or fewer to spare."""
+
+    def score(self, rss: FloatArray, free: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, and its derivatives by log rss and by free."""
+        n = self.counts
+        spare = free - 2
+        if (spare <= 0).any():
+            return np.inf, n, np.zeros_like(n)
+        penalty = (2 * n - free) / spare
+        return float(n @ (np.log(rss / n) + penalty)), n, -n * (1 + penalty) / spare
+
+
+CRITERIA: dict[str, type[Criterion]] = {
+    "reml": RestrictedLikelihood,
+    "ml": FullLikelihood,
+    "gcv": GeneralizedCrossValidation,
+    "aicc": CorrectedAkaike,
+}
+
+
+def make_criterion(method: str, rows: Rows, order: int) -> Criterion:
+    """Return the criterion of a method."""
+    if method not in CRITERIA:
+        raise SpecificationError(f"method is {method!r}; pass one of {', '.join(map(repr, CRITERIA))}")
+    return CRITERIA[method](rows, order)
+
+
+def residual_terms(rows: Rows, order: int, q: float, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """RSS_g (weighted, in units of sigma2_g = 1) and n_g - tr H_gg of every variance group."""
+    directions = np.eye(1 + rows.n_groups)[1:]
+    log_det, sse, _ = gradient_terms(rows, order, q, sigma2, directions)
+    return -sigma2 * sse[1:], log_det[1:]

@@ -1,0 +1,50 @@
+"""Posterior mean and variance of an integral of the curve."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._validation import FloatArray
+from .kernels import filtered_states, smoothed_states, state_variances, states_at
+from .rows import Rows
+
+PIN = 1e-60  # scaled variance with which the antiderivative is zero at its lower limit: far below that of any integral
+
+
+def integral_moments(
+    rows: Rows, order: int, q: float, sigma2: FloatArray, lower: float, upper: float
+) -> tuple[float, float]:
+    """Scaled mean and variance of the integral of the scaled f from lower to upper, lower < upper, in the user's x.
+
+    F(x) = integral of f from `lower` to x is an integrated Wiener process of order + 1 with the same q; a reading of f^(k)
+    is one of F^(k+1), and F(lower) = 0 is one more. The integral is F(upper).
+    """
+    lifted = _with_pin(rows, lower)
+    variances = np.append(sigma2, PIN)
+    filtered = filtered_states(lifted, order + 1, q, variances)
+    posterior = smoothed_states(lifted, order + 1, q, filtered)
+    state = states_at(lifted, order + 1, q, filtered, posterior, np.array([upper]))
+    return float(state[0, 0]), float(state_variances(order + 1, state)[0, 0])
+
+
+def _with_pin(rows: Rows, x: float) -> Rows:
+    """Rows as readings of the antiderivative, with the reading 0 of its value at x, in a variance group of its own."""
+    row_x = rows.nodes[rows.node_of_row]
+    i = int(np.searchsorted(row_x, x))
+    delta = np.insert(rows.delta, i, 0.0)
+    if i > 0:
+        delta[i] = (x - row_x[i - 1]) / rows.scale.x_unit
+    if i < len(row_x):
+        delta[i + 1] = (row_x[i] - x) / rows.scale.x_unit
+    return Rows(
+        np.union1d(rows.nodes, [x]),
+        None,
+        delta,
+        np.insert(rows.deriv + np.uint8(1), i, 0).astype(np.uint8),
+        np.insert(rows.group, i, rows.n_groups).astype(np.uint8),
+        np.insert(rows.y, i, 0.0),
+        np.insert(rows.ratio, i, 1.0),
+        rows.scale,
+        rows.unknown,
+        rows.has_known,
+    )

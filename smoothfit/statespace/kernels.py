@@ -1,0 +1,121 @@
+"""The compiled kernels, with their errors told in words of the readings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from .._core import _kernels
+from .._validation import FloatArray
+from ..errors import IdentificationError, NumericalError
+from ..observations import derivative_label
+from .rows import Rows
+
+COMPONENTS = ("level", "slope", "curvature", "third derivative")
+
+
+class Terms(NamedTuple):
+    """The terms of a log-likelihood, for K = sum_g sigma2_g R_g + q Sigma given the state at the first node.
+
+    log_det = log|K| + log|X'K^-1 X|,  sse = r'K^-1 r,  end_log_det = log|Var(state at the last node)|.
+    """
+
+    log_det: FloatArray
+    sse: FloatArray
+    end_log_det: FloatArray
+
+
+def require_identified(rows: Rows, order: int) -> None:
+    """Raise IdentificationError where the readings leave part of the curve undetermined."""
+    with _told_in_words(rows, order):
+        _kernels.require_identified(*rows.arrays, order, np.ones(rows.n_groups))
+
+
+def terms(rows: Rows, order: int, q: FloatArray, sigma2: FloatArray) -> Terms:
+    """Terms of L candidates: q (L,), sigma2 (L, G); each entry of the result (L,)."""
+    with _told_in_words(rows, order):
+        return Terms(*_kernels.likelihood(*rows.arrays, order, q, np.ascontiguousarray(sigma2)))
+
+
+def gradient_terms(rows: Rows, order: int, q: float, sigma2: FloatArray, directions: FloatArray) -> Terms:
+    """Terms and their exact derivatives along p directions of (log q, log sigma2): each entry (1 + p,)."""
+    with _told_in_words(rows, order):
+        return Terms(*_kernels.likelihood_gradient(*rows.arrays, order, q, sigma2, directions))
+
+
+def second_terms(
+    rows: Rows, order: int, q: float, sigma2: FloatArray, directions: FloatArray, others: FloatArray | None = None
+) -> Terms:
+    """Terms, their derivatives along a directions, and second derivatives along them and b others (by default the same).
+
+    Each entry (1 + a + a b,), the second derivatives in C order.
+    """
+    with _told_in_words(rows, order):
+        second = directions if others is None else others
+        return Terms(*_kernels.likelihood_second(*rows.arrays, order, q, sigma2, directions, second))
+
+
+def filtered_states(rows: Rows, order: int, q: float, sigma2: FloatArray) -> FloatArray:
+    """Filtered states of all nodes, packed as in smoother.hpp."""
+    with _told_in_words(rows, order):
+        return np.asarray(_kernels.filter(*rows.arrays, order, q, sigma2))
+
+
+def smoothed_states(rows: Rows, order: int, q: float, filtered: FloatArray) -> FloatArray:
+    """Posterior states of all nodes, packed as in smoother.hpp."""
+    return np.asarray(_kernels.smooth(rows.gaps, order, q, filtered))
+
+
+def states_at(
+    rows: Rows, order: int, q: float, filtered: FloatArray, posterior: FloatArray, x: FloatArray
+) -> FloatArray:
+    """Packed posterior states at abscissae x (n,) in the user's unit: at the nodes, between them and beyond."""
+    nodes, x_unit = rows.nodes, rows.scale.x_unit
+    left = np.searchsorted(nodes, x, side="right").astype(np.int64) - 1
+    ahead = (x - nodes[np.maximum(left, 0)]) / x_unit
+    behind = (nodes[np.minimum(left + 1, len(nodes) - 1)] - x) / x_unit
+    return np.asarray(_kernels.predict(order, q, filtered, posterior, left, ahead, behind))
+
+
+def state_variances(order: int, posterior: FloatArray) -> FloatArray:
+    """Variances of f, f', ... from packed posterior states: (n, order)."""
+    return np.asarray(_kernels.variances(order, posterior))
+
+
+def higher_derivatives(rows: Rows, order: int, q: float, filtered: FloatArray, posterior: FloatArray) -> FloatArray:
+    """Derivatives order .. 2 order - 1 of the posterior mean just left of nodes 1, 2, ...: (n_nodes - 1, order)."""
+    return np.asarray(_kernels.higher_derivatives(rows.gaps, order, q, filtered, posterior))
+
+
+@contextmanager
+def _told_in_words(rows: Rows, order: int) -> Iterator[None]:
+    try:
+        yield
+    except _kernels.KernelError as error:
+        kind, where = error.args
+        if kind == "unidentified":
+            raise IdentificationError(_unidentified(rows, order, where)) from None
+        row = where if rows.sorter is None else int(rows.sorter[where])
+        raise NumericalError(
+            f"the predicted variance of reading {row} left the range of floating-point numbers; "
+            "its sd or weight is out of proportion to the others"
+        ) from None
+
+
+def _unidentified(rows: Rows, order: int, mask: int) -> str:
+    lowest = int(rows.deriv.min())
+    if lowest > 0:
+        kinds = " and ".join(derivative_label(int(k)) for k in np.unique(rows.deriv))
+        missing = " and the ".join(COMPONENTS[:lowest])
+        return (
+            f"no reading fixes the {missing} of f (all {len(rows)} readings are of {kinds}); "
+            f"add {'one reading' if lowest == 1 else f'{lowest} readings'} of f"
+        )
+    missing = " and the ".join(name for j, name in enumerate(COMPONENTS) if mask >> j & 1)
+    return (
+        f"{len(rows)} readings at {len(rows.nodes)} abscissae leave the {missing} of f undetermined: at order {order} they must "
+        f"determine a polynomial of degree {order - 1}; add readings or lower the order"
+    )

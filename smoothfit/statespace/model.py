@@ -1,0 +1,183 @@
+"""The smoothing spline as a state space model."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+
+import numpy as np
+
+from .._validation import check_order, check_positive
+from ..errors import RoughnessWarning, SpecificationError
+from ..observations import Observations, derivative_label
+from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Tie
+from .criteria import make_criterion
+from .fitting import estimate
+from .kernels import require_identified, terms
+from .results import SmoothingSplineResults
+from .rows import Rows
+
+HIGHEST_ORDER = 4
+
+
+class SmoothingSpline:
+    """Smoothing spline for readings of a curve and of its derivatives, by exact Kalman filtering.
+
+    The curve f is a priori an integrated Wiener process: f^(order) is white noise of intensity q, and the polynomial of
+    degree order - 1 at its start is entirely unknown (exactly diffuse). The posterior mean given readings
+    y_i = f^(k_i)(x_i) + e_i, Var e_i = r_i, minimises
+
+        sum_i (y_i - f^(k_i)(x_i))^2 / r_i  +  (1/q) integral f^(order)(x)^2 dx
+
+    and is a spline of degree 2 order - 1; the posterior variances state how well f and each of its derivatives are known.
+    Time and memory are linear in the number of readings.
+
+    Parameters
+    ----------
+    observations : Observations
+        The readings; see `smoothfit.observe`.
+    order : int
+        1 to 4: the order m of the derivative that is penalised. 2 gives the cubic smoothing spline. Readings of f^(k) need
+        order > k; order >= k + 2 keeps f^(k) itself smooth.
+
+    Raises
+    ------
+    SpecificationError
+        `order` is out of range, or does not exceed the order of a derivative that is read.
+    IdentificationError
+        The readings leave a part of f undetermined, for example its level where all are of derivatives.
+    DataError
+        All readings are at one x.
+
+    References
+    ----------
+    G. Wahba (1978), "Improper priors, spline smoothing and the problem of guarding against model errors in regression".
+    R. Kohn and C. F. Ansley (1987), "A new algorithm for spline smoothing based on smoothing a stochastic process".
+    J. Durbin and S. J. Koopman (2012), *Time Series Analysis by State Space Methods*, 2nd edition.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 1, 50)
+    >>> y = np.sin(6 * x) + 0.1 * np.cos(50 * np.arange(50))
+    >>> res = sf.SmoothingSpline(sf.observe(x, y), order=2).fit()
+    >>> res.predict([0.25, 0.5], deriv=1).round(1)
+    array([ 0.6, -5.9])
+    """
+
+    def __init__(self, observations: Observations, order: int = 2):
+        if not isinstance(observations, Observations):
+            raise SpecificationError(
+                f"observations is {type(observations).__name__}; wrap the readings: SmoothingSpline(sf.observe(x, y))"
+            )
+        self.observations = observations
+        self.order = check_order(order, "order", 1, HIGHEST_ORDER)
+        highest = max(observations.readings, key=lambda reading: reading.deriv)
+        k = highest.deriv
+        if k >= self.order:
+            hint = f"use order={min(k + 2, HIGHEST_ORDER)}" if k < HIGHEST_ORDER else f"orders end at {HIGHEST_ORDER}"
+            raise SpecificationError(
+                f"order is {self.order}, but {highest.name!r} reads {derivative_label(k)}: the prior needs order > {k}; {hint}"
+            )
+        if k > 0 and self.order < k + 2 <= HIGHEST_ORDER:
+            warnings.warn(
+                f"at order {self.order} the curve {derivative_label(k)}, read by {highest.name!r}, is as rough as a Brownian "
+                f"path; order={k + 2} makes it smooth",
+                RoughnessWarning,
+                stacklevel=2,
+            )
+        self._rows = Rows.of(observations)
+        require_identified(self._rows, self.order)
+
+    @cached_property
+    def _log_det_design(self) -> float:
+        """log|X'X| with X_ij = (x^j / j!)^(k_i) at x_i, in the user's units of the readings and scaled units of x and f."""
+        rows = self._rows
+        units = np.array([rows.scale.of(k) for k in range(self.order)])
+        ratio = 1 / units[rows.deriv] ** 2
+        plain = Rows(
+            rows.nodes,
+            rows.sorter,
+            rows.delta,
+            rows.deriv,
+            np.zeros(len(rows), np.uint8),
+            rows.y,
+            ratio,
+            rows.scale,
+            ("all",),
+            False,
+        )
+        log_det = terms(plain, self.order, np.zeros(1), np.ones((1, 1))).log_det[0]
+        return float(log_det - np.log(ratio).sum())
+
+    def fit(
+        self,
+        method: str = "reml",
+        *,
+        lam: float | None = None,
+        bandwidth: float | None = None,
+        edf: float | None = None,
+    ) -> SmoothingSplineResults:
+        """Estimate the smoothing and all unknown standard deviations together.
+
+        Parameters
+        ----------
+        method : {"reml", "ml", "gcv", "aicc"}
+            What is optimised: restricted or full likelihood, generalised cross-validation or corrected AIC (for several
+            names with unknown sd, summed over names); see `smoothfit.statespace.criteria` for the formulas.
+        lam : float, optional
+            Fixes the smoothing: the weight of integral (f^(order))^2 against sum w (y - f)^2, in units of x^(2 order - 1). It
+            stands against sum ((y - f^(k))/sd)^2 where all sds are known, and against the first unknown name's readings where
+            several are unknown.
+        bandwidth : float, optional
+            Fixes the smoothing: half width h of the averaging window, in units of x. For readings of f, h = (lam dt)^(1/(2 order)).
+        edf : float, optional
+            Fixes the smoothing: effective degrees of freedom, between `order` and the number of readings.
+            At most one of `lam`, `bandwidth` and `edf` is given; unknown sds are then estimated from the residuals,
+            sum of RSS / (n - edf), and with several of them their ratios by `method`.
+
+        Returns
+        -------
+        SmoothingSplineResults
+
+        Raises
+        ------
+        ConvergenceError
+            No optimum could be certified; nothing is returned that is not one. An optimum at a boundary (a polynomial, or an
+            sd of zero) is a result, reported by its `boundary`.
+        SpecificationError
+            Unknown `method`; `lam`, `bandwidth` or `edf` out of range, or more than one of them.
+        DataError
+            There is no noise to estimate.
+        """
+        tie, fixed = self._tie(lam, bandwidth, edf)
+        criterion = make_criterion(method, self._rows, self.order)
+        return SmoothingSplineResults(self, method, fixed, estimate(criterion, tie))
+
+    def _tie(self, lam: float | None, bandwidth: float | None, edf: float | None) -> tuple[Tie | None, str | None]:
+        """Return the fixed smoothing in scaled units, and its name."""
+        given = {name: v for name, v in (("lam", lam), ("bandwidth", bandwidth), ("edf", edf)) if v is not None}
+        if len(given) > 1:
+            raise SpecificationError(f"{' and '.join(given)} are given; each fixes the smoothing: pass one")
+        if not given:
+            return None, None
+        ((name, number),) = given.items()
+        value = check_positive(number, name)
+        scale = self._rows.scale
+        if name == "lam":
+            return FixedLam(value / self._lam_unit), name
+        if name == "bandwidth":
+            return FixedBandwidth(value / scale.x_unit), name
+        if value <= self.order:
+            raise SpecificationError(f"edf is {value}; at order {self.order} it exceeds {self.order} and is below the number of readings")
+        return FixedDf(value), name
+
+    @property
+    def _lam_unit(self) -> float:
+        """Unit of lam, the reference variance over q, in scaled rows."""
+        rows = self._rows
+        variance = rows.scale.of(self.observations[rows.unknown[0]].deriv) ** 2 if rows.unknown else 1.0
+        return variance / rows.scale.intensity(self.order)
+
+    def __repr__(self) -> str:
+        return f"SmoothingSpline(order={self.order}) of {len(self.observations)} readings"

@@ -1,0 +1,344 @@
+"""Results of a smoothing spline."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._validation import FloatArray
+from ..curves.results import CurveResults, Estimate
+from ..observations import derivative_label
+from .bandwidth import Resolution
+from .criteria import FullLikelihood, RestrictedLikelihood
+from .fitting import Variances
+from .integral import integral_moments
+from .kernels import filtered_states, higher_derivatives, smoothed_states, state_variances, states_at
+from .rows import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from statsmodels.iolib.summary import Summary
+
+    from ..basis import Spline
+    from .model import SmoothingSpline
+
+METHOD_NAMES = {"reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc"}
+
+
+class SmoothingSplineResults(CurveResults):
+    """A fitted smoothing spline; made by `SmoothingSpline.fit`.
+
+    Attributes
+    ----------
+    model : SmoothingSpline
+    method : str
+        The criterion that was optimised.
+    fixed : str or None
+        ``"lam"``, ``"bandwidth"`` or ``"edf"`` where the smoothing was fixed.
+    """
+
+    def __init__(self, model: SmoothingSpline, method: str, fixed: str | None, variances: Variances):
+        self.model = model
+        self.method = method
+        self.fixed = fixed
+        self.observations = model.observations
+        self._variances = variances
+        self._order = model.order
+        self._rows: Rows = model._rows
+        self.use_t = bool(self._rows.unknown)
+
+    # Smoothing and noise ----------------------------------------------------------------------------------------------
+
+    @property
+    def q(self) -> float:
+        """White-noise intensity of f^(order), in units of f^2 per unit of x to the power 2 order - 1; 0 for a polynomial."""
+        return self._variances.q * self._rows.scale.intensity(self._order)
+
+    @property
+    def lam(self) -> float:
+        """Smoothing parameter: weight of integral (f^(order))^2, in `lam_unit`; infinite for a polynomial.
+
+        1 / q where every sd is known; else the variance of the first name with unknown sd, at weight one, over q.
+        """
+        unknown = self._rows.unknown
+        reference = float(self.sigma[unknown[0]]) ** 2 if unknown else 1.0
+        return reference / self.q if self.q > 0 else np.inf
+
+    @property
+    def lam_unit(self) -> str:
+        """Unit of `lam`, x and y standing for the units of x and of f."""
+        k = self.observations[self._rows.unknown[0]].deriv if self._rows.unknown else 0
+        power = 2 * (self._order - k) - 1
+        unit = "x" if power == 1 else f"x^{power}"
+        return unit if self._rows.unknown else f"{unit}/y^2"
+
+    @cached_property
+    def bandwidth(self) -> float:
+        """Half width of the averaging window, in units of x; infinite for a polynomial. See `statespace.bandwidth`."""
+        resolution = Resolution(self._rows, self._order)
+        return resolution.bandwidth(self._variances.q, self._variances.sigma2) * self._rows.scale.x_unit
+
+    @property
+    def boundary(self) -> tuple[str, ...]:
+        """Parameters whose optimum is at a boundary: ``"q"`` (the curve is a polynomial), or a name (its sd is zero)."""
+        return self._variances.boundary
+
+    @cached_property
+    def sigma(self) -> pd.Series:
+        """Noise sd per name at weight one: estimated, or given (root mean square where it varies)."""
+        import pandas as pd
+
+        return pd.Series({name: value for name, value, _ in self._sds}, name="sigma", dtype=float)
+
+    @property
+    def scale(self) -> float:
+        """Variance at weight one of the first name with unknown sd; 1 where every sd is known."""
+        unknown = self._rows.unknown
+        return float(self.sigma[unknown[0]]) ** 2 if unknown else 1.0
+
+    @property
+    def _sds(self) -> list[tuple[str, float, bool]]:
+        """Name, sd and whether it was estimated."""
+        rows, sds = self._rows, []
+        for reading in self.observations.readings:
+            if reading.sd is None:
+                variance = self._variances.sigma2[rows.unknown.index(reading.name)]
+                sds.append((reading.name, float(np.sqrt(variance)) * rows.scale.of(reading.deriv), True))
+            else:
+                sds.append((reading.name, float(np.sqrt(np.mean(reading.sd**2))), False))
+        return sds
+
+    # Estimated parameters ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def params(self) -> pd.Series:
+        """Estimated parameters: ``sigma.<name>`` for each unknown sd, and ``q`` unless the smoothing was fixed."""
+        import pandas as pd
+
+        values = {f"sigma.{name}": sd for name, sd, estimated in self._sds if estimated}
+        if self.fixed is None:
+            values["q"] = self.q
+        return pd.Series(values, name="params", dtype=float)
+
+    @cached_property
+    def _cov_log_params(self) -> FloatArray:
+        """Covariance of log sigma and log q; NaN where a criterion other than a likelihood set the smoothing."""
+        unknown = self._rows.unknown
+        n_params = len(self.params)
+        cov = np.full((n_params, n_params), np.nan)
+        at_boundary = [name in self.boundary for name in unknown] + ["q" in self.boundary] * (self.fixed is None)
+        directions = np.zeros((n_params, 1 + self._rows.n_groups))
+        directions[np.arange(len(unknown)), 1 + np.arange(len(unknown))] = 2.0  # log sigma2 = 2 log sigma
+        is_likelihood = self.method in ("reml", "ml") and self.fixed is None
+        if is_likelihood:
+            directions[-1, 0] = 1.0
+            free = np.flatnonzero(~np.array(at_boundary))
+        elif len(unknown) == 1 and not self._rows.has_known:
+            cov[0, 0] = 1 / (2 * self.df_resid)  # RSS / sigma^2 as chi-squared on n - edf
+            return cov
+        else:  # the variances given the smoothing
+            free = np.arange(len(unknown))
+        if len(free):
+            criterion = (FullLikelihood if self.method == "ml" else RestrictedLikelihood)(self._rows, self._order)
+            hessian = criterion.joint_hessian(self._variances.q, self._variances.sigma2, directions[free])
+            if np.linalg.eigvalsh(hessian).min() > 0:
+                cov[np.ix_(free, free)] = 2 * np.linalg.solve(hessian, np.eye(len(free)))
+        return cov
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance of `params`: observed information of the logarithms, and the delta method.
+
+        NaN for a parameter at a boundary and for a smoothing chosen by gcv or aicc, which have no information matrix.
+        """
+        import pandas as pd
+
+        values = self.params.to_numpy()
+        return pd.DataFrame(self._cov_log_params * np.outer(values, values), index=self.params.index, columns=self.params.index)
+
+    # Likelihood -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def llf(self) -> float:
+        """Log-likelihood: restricted, in Harville's form (full with ``method="ml"``).
+
+        llf_diffuse + log|X'X| / 2, X_ij the reading of x^j / j!. It does not depend on the basis of the polynomials, nor for
+        readings of f itself on the unit of x; with readings of derivatives X'X mixes units, so compare orders in one unit.
+        """
+        rows = self._rows
+        if self.method == "ml":
+            minus_twice = FullLikelihood(rows, self._order).at_variances(self._variances.q, self._variances.sigma2)
+            return -minus_twice / 2 - self._log_reading_units
+        minus_twice = RestrictedLikelihood(rows, self._order).at_variances(self._variances.q, self._variances.sigma2)
+        return -minus_twice / 2 - self._log_reading_units + self.model._log_det_design / 2
+
+    @cached_property
+    def llf_diffuse(self) -> float:
+        """Diffuse log-likelihood as other software reports it: -1/2 [(n-m) log 2 pi + log|K| + log|X'K^-1 X| + r'K^-1 r]."""
+        rows = self._rows
+        minus_twice = RestrictedLikelihood(rows, self._order).at_variances(self._variances.q, self._variances.sigma2)
+        state_units = sum(np.log(rows.scale.of(k)) for k in range(self._order))
+        return -minus_twice / 2 - self._log_reading_units + float(state_units)
+
+    @property
+    def _log_reading_units(self) -> float:
+        """Log determinant of the change from the user's readings to scaled ones."""
+        units = np.log([self._rows.scale.of(k) for k in range(self._order)])
+        return float(np.bincount(self._rows.deriv, minlength=self._order) @ units)
+
+    @property
+    def _n_likelihood(self) -> tuple[int, int]:
+        if self.method == "ml":
+            return len(self.params) + self._order, self.nobs
+        return len(self.params), self.nobs - self._order
+
+    # The curve --------------------------------------------------------------------------------------------------------
+
+    @property
+    def highest_derivative(self) -> int:
+        """order - 1."""
+        return self._order - 1
+
+    @cached_property
+    def _filtered(self) -> FloatArray:
+        return filtered_states(self._rows, self._order, self._variances.q, self._variances.sigma2)
+
+    @cached_property
+    def _posterior(self) -> FloatArray:
+        return smoothed_states(self._rows, self._order, self._variances.q, self._filtered)
+
+    def _at_rows(self, values: FloatArray) -> FloatArray:
+        """Entry (node, deriv) of values (n_nodes, order) for each reading, in the order of the observations."""
+        rows = self._rows
+        return rows.in_given_order(values[rows.node_of_row, rows.deriv])
+
+    def _moments(self, x: FloatArray, deriv: int) -> tuple[FloatArray, FloatArray]:
+        rows = self._rows
+        states = states_at(rows, self._order, self._variances.q, self._filtered, self._posterior, x)
+        unit = rows.scale.of(deriv)
+        mean = states[:, deriv] * unit + (rows.scale.y_origin if deriv == 0 else 0.0)
+        return mean, state_variances(self._order, states)[:, deriv] * unit**2
+
+    @property
+    def fittedvalues(self) -> FloatArray:
+        """Posterior mean of what each reading reads, shape (n,), in the units of the readings."""
+        scale = self._rows.scale
+        units = np.array([scale.of(k) for k in range(self._order)])
+        origins = np.where(np.arange(self._order) == 0, scale.y_origin, 0.0)
+        return self._at_rows(self._posterior[:, : self._order] * units + origins)
+
+    @property
+    def _noise_ratio(self) -> FloatArray:
+        """Scaled noise variance of each sorted row."""
+        return self._rows.ratio * self._variances.sigma2[self._rows.group]
+
+    @property
+    def _leverage(self) -> FloatArray:
+        variance = self._at_rows(state_variances(self._order, self._posterior))
+        return variance / self._rows.in_given_order(self._noise_ratio)
+
+    @property
+    def _noise_variance(self) -> FloatArray:
+        rows = self._rows
+        units = np.array([rows.scale.of(k) for k in range(self._order)])
+        return rows.in_given_order(self._noise_ratio * units[rows.deriv] ** 2)
+
+    def integrate(self, a: Any, b: Any) -> Estimate:
+        """Return the integral of f from a to b, in units of f times x, with its standard error.
+
+        The integral from a is the curve's antiderivative, an integrated Wiener process of order + 1 that is zero at a: the
+        filter and the smoother give its mean and variance at b. a and b may lie between the readings and beyond.
+        """
+        start, end = self.observations.abscissa.read([a, b])
+        df = self.df_resid if self.use_t else np.inf
+        if start == end:
+            return Estimate(0.0, 0.0, df)
+        low, high = min(start, end), max(start, end)
+        value, variance = integral_moments(self._rows, self._order, self._variances.q, self._variances.sigma2, low, high)
+        unit = self._rows.scale.y_unit * self._rows.scale.x_unit
+        value = value * unit + self._rows.scale.y_origin * (high - low)
+        return Estimate(value if start < end else -value, np.sqrt(variance) * unit, df)
+
+    def spline(self) -> Spline:
+        """Return the posterior mean as an exact spline of degree 2 order - 1 over the range of the readings.
+
+        Its x are numbers: units of time since the first reading where x was times (`observations.abscissa`). A reading of
+        f^(k) makes the derivative of order 2 order - 1 - k jump, so its node is a knot of multiplicity k + 1.
+        """
+        from .spline import posterior_spline
+
+        rows, order = self._rows, self._order
+        higher = higher_derivatives(rows, order, self._variances.q, self._filtered, self._posterior)
+        return posterior_spline(rows, order, self._posterior[:, :order], higher)
+
+    # Summary ----------------------------------------------------------------------------------------------------------
+
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return a table of the fit: method, smoothing, readings by name, parameters with intervals, convergence."""
+        import pandas as pd
+
+        from ..curves.summary import curve_summary, number
+
+        smoothing = f"{self.fixed} fixed" if self.fixed else METHOD_NAMES[self.method]
+        likelihood = "Log-likelihood" if self.method == "ml" else "Restricted log-lik."
+        facts = [
+            ("Model:", "SmoothingSpline"),
+            ("Order:", str(self._order)),
+            ("Smoothing by:", smoothing),
+            ("No. Observations:", str(self.nobs)),
+            ("Df Residuals:", number(self.df_resid)),
+            ("Effective df:", number(self.edf)),
+            ("Bandwidth (x):", number(self.bandwidth)),
+            (f"lam ({self.lam_unit}):", number(self.lam)),
+            (f"{likelihood}:", number(self.llf)),
+            ("AIC:", number(self.aic)),
+            ("BIC:", number(self.bic)),
+            ("Converged:", self._convergence),
+        ]
+        bse, readings = self.bse, []
+        for reading, (name, sd, estimated) in zip(self.observations.readings, self._sds, strict=True):
+            readings.append(
+                {
+                    "reads": derivative_label(reading.deriv),
+                    "n": len(reading),
+                    "missing": reading.n_dropped,
+                    "sigma": number(sd),
+                    "std err": number(bse[f"sigma.{name}"]) if estimated else "given",
+                }
+            )
+        interval = self.conf_int(alpha)
+        params = pd.DataFrame(
+            {
+                "estimate": [number(v) for v in self.params],
+                "std err": [number(v) for v in bse],
+                f"[{alpha / 2:g}": [number(v) for v in interval[0]],
+                f"{1 - alpha / 2:g}]": [number(v) for v in interval[1]],
+            },
+            index=self.params.index,
+        )
+        return curve_summary(
+            "Smoothing Spline Results", facts, pd.DataFrame(readings, index=list(self.observations.names)), params, self._notes()
+        )
+
+    @property
+    def _convergence(self) -> str:
+        minimum = self._variances.minimum
+        if minimum is None:
+            return "nothing searched"
+        return f"yes (decrement {minimum.decrement:.1e})"
+
+    def _notes(self) -> list[str]:
+        abscissa, notes = self.observations.abscissa, []
+        if abscissa.unit:
+            notes.append(f"x is counted in {abscissa.unit}" + (f" from {abscissa.labels(np.zeros(1))[0]}" * (abscissa.kind == "datetime")))
+        for name in self.boundary:
+            if name == "q":
+                notes.append(f"boundary: q = 0, the curve is a polynomial of degree {self._order - 1}")
+            else:
+                notes.append(f"boundary: the sd of {name} is indistinguishable from zero, the curve interpolates")
+        notes.append("sigma: noise sd at weight one. Bands: posterior (Bayesian), pointwise.")
+        return notes
+
+    def __repr__(self) -> str:
+        return f"SmoothingSplineResults(order={self._order}, nobs={self.nobs}, edf={self.edf:.4g}, bandwidth={self.bandwidth:.4g})"
