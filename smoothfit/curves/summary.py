@@ -8,7 +8,25 @@ import numpy as np
 import pandas as pd
 from statsmodels.iolib.summary import Summary
 from statsmodels.iolib.table import SimpleTable
-from statsmodels.iolib.tableformatting import fmt_2cols, fmt_params
+from statsmodels.iolib.tableformatting import fmt_params
+
+
+FACTS = {  # layout of the table on top: label, value, label, value
+    "fmt": "txt",
+    "data_fmts": ["%s"],
+    "data_aligns": "rlr",
+    "stub_fmt": "%s",
+    "stub_align": "l",
+    "stubs_align": "l",
+    "title_align": "c",
+    "colsep": "   ",
+    "row_pre": "",
+    "row_post": "",
+    "empty_cell": "",
+    "table_dec_above": "=",
+    "table_dec_below": "=",
+    "header_dec_below": None,
+}
 
 
 def number(value: float) -> str:
@@ -23,8 +41,9 @@ def curve_summary(
     half = (len(facts) + 1) // 2
     left, right = list(facts[:half]), list(facts[half:])
     right += [("", "")] * (half - len(right))
-    rows = [[value, label, other] for (_, value), (label, other) in zip(left, right, strict=True)]
-    top = SimpleTable(rows, headers=None, stubs=[label for label, _ in left], title=title, txt_fmt=fmt_2cols)
+    cells = [[value, label, other] for (_, value), (label, other) in zip(left, right, strict=True)]
+    stubs = [label for label, _ in left]
+    top = SimpleTable(cells, headers=None, stubs=stubs, title=title, txt_fmt=FACTS)
     summary = Summary()
     summary.tables.append(top)
     for table in (readings, params):
@@ -35,3 +54,4 @@ def curve_summary(
             )
     summary.add_extra_txt(list(notes))
     return summary
+

@@ -280,6 +280,7 @@ class SmoothingSplineResults(CurveResults):
 
         from ..curves.summary import curve_summary, number
 
+        abscissa = self.observations.abscissa
         smoothing = f"{self.fixed} fixed" if self.fixed else METHOD_NAMES[self.method]
         likelihood = "Log-likelihood" if self.method == "ml" else "Restricted log-lik."
         facts = [
@@ -289,7 +290,7 @@ class SmoothingSplineResults(CurveResults):
             ("No. Observations:", str(self.nobs)),
             ("Df Residuals:", number(self.df_resid)),
             ("Effective df:", number(self.edf)),
-            ("Bandwidth (x):", number(self.bandwidth)),
+            (f"Bandwidth ({abscissa.unit or self.observations.x_name}):", number(self.bandwidth)),
             (f"lam ({self.lam_unit}):", number(self.lam)),
             (f"{likelihood}:", number(self.llf)),
             ("AIC:", number(self.aic)),
