@@ -1,6 +1,6 @@
 """A glider flight: altitude, climb and climb acceleration with their uncertainty, and what readings of the climb buy.
 
-Run it from the root of the repository: ``python examples/quickstart.py``. It writes ``quickstart.png`` beside this file.
+Run it from the root of the repository: ``python examples/quickstart.py``. It writes ``quickstart.png`` beside itself.
 """
 
 from pathlib import Path
@@ -68,13 +68,21 @@ def draw(df, res):
             ax.plot(shown["time_s"] / 60, readings, ".", color="0.35", markersize=4, label="readings", zorder=3)
         else:
             ax.axhline(0, color="0.6", linewidth=0.8)
-        ax.fill_between(time / 60, frame["mean_ci_lower"], frame["mean_ci_upper"], color="C0", alpha=0.3, linewidth=0, label="95 % band")
+        ax.fill_between(
+            time / 60,
+            frame["mean_ci_lower"],
+            frame["mean_ci_upper"],
+            color="C0",
+            alpha=0.3,
+            linewidth=0,
+            label="95 % band",
+        )
         ax.plot(time / 60, frame["mean"], color="C0", label="estimate")
         ax.set_ylabel(title)
         ax.spines[["top", "right"]].set_visible(False)
         ax.margins(x=0)
     axes[0].legend(frameon=False, loc="lower right", ncols=3)
-    axes[0].set_title("A glider finds a thermal: altitude, climb and climb acceleration from noisy readings", loc="left")
+    axes[0].set_title("A glider finds a thermal: altitude, climb and climb acceleration", loc="left")
     axes[-1].set_xlabel("Time since the first reading (min)")
     figure.align_ylabels(axes)
     return figure

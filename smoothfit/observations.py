@@ -15,8 +15,8 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
-from ._validation import FloatArray, check_finite, check_order, first_index, frozen, to_floats, to_vector
 from ._abscissa import Abscissa, check_unit
+from ._validation import FloatArray, check_finite, check_order, first_index, frozen, to_floats, to_vector
 from .errors import DataError, SpecificationError
 
 if TYPE_CHECKING:
@@ -261,7 +261,13 @@ class Observations:
             raise SpecificationError("readings is empty; map at least one column to the order of its derivative")
         parts = [
             observe(
-                column(x), column(name), deriv=deriv, sd=option(sd, name), weights=option(weights, name), name=name, unit=unit
+                column(x),
+                column(name),
+                deriv=deriv,
+                sd=option(sd, name),
+                weights=option(weights, name),
+                name=name,
+                unit=unit,
             )
             for name, deriv in readings.items()
         ]

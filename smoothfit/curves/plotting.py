@@ -44,9 +44,7 @@ def plot_curve(results: CurveResults, deriv: int, ax: Axes | None, alpha: float)
     ax.set_ylabel(label + (f" per {abscissa.unit}" + f"^{deriv}" * (deriv > 1) if abscissa.unit and deriv else ""))
     ax.legend(frameon=False)
     ax.margins(x=0)
-    figure = ax.get_figure(root=True) if hasattr(ax, "get_figure") else ax.figure
-    assert figure is not None
-    return figure
+    return ax.get_figure(root=True)
 
 
 def plot_diagnostics(results: CurveResults) -> Figure:

@@ -10,7 +10,6 @@ from statsmodels.iolib.summary import Summary
 from statsmodels.iolib.table import SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
-
 FACTS = {  # layout of the table on top: label, value, label, value
     "fmt": "txt",
     "data_fmts": ["%s"],
@@ -54,4 +53,3 @@ def curve_summary(
             )
     summary.add_extra_txt(list(notes))
     return summary
-

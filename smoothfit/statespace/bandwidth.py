@@ -63,7 +63,11 @@ class Resolution:
             return float(alone[0])
         highest = np.log(min(alone))
         lowest = highest - np.log(len(used))  # with each term at most 1 / len(used)
-        return float(np.exp(brentq(lambda h: information @ self._powers(np.exp(h)) - 1, lowest, highest, xtol=1e-15)))
+
+        def excess(log_h: float) -> float:
+            return float(information @ self._powers(np.exp(log_h))) - 1
+
+        return float(np.exp(brentq(excess, lowest, highest, xtol=1e-15)))
 
     @property
     def limits(self) -> tuple[float, float]:

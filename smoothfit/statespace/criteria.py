@@ -151,8 +151,8 @@ class Likelihood(Criterion):
     def _assemble(self, determinant: FloatArray, sse: FloatArray) -> FloatArray:
         n = self.count
         if self.scale_free:
-            return n * (np.log(2 * np.pi * sse / n) + 1) + determinant
-        return n * np.log(2 * np.pi) + determinant + sse
+            return np.asarray(n * (np.log(2 * np.pi * sse / n) + 1) + determinant)
+        return np.asarray(n * np.log(2 * np.pi) + determinant + sse)
 
     def _sse_slope(self, sse: float) -> float:
         return self.count / sse if self.scale_free else 1.0
@@ -163,7 +163,7 @@ class RestrictedLikelihood(Likelihood):
 
     @property
     def count(self) -> int:
-        """n - m."""
+        """N - m."""
         return len(self.rows) - self.order
 
     def determinant(self, log_det: FloatArray, end_log_det: FloatArray) -> FloatArray:
@@ -179,7 +179,7 @@ class FullLikelihood(Likelihood):
 
     @property
     def count(self) -> int:
-        """n."""
+        """N."""
         return len(self.rows)
 
     @property
@@ -237,7 +237,7 @@ class GeneralizedCrossValidation(PredictionCriterion):
 
 
 class CorrectedAkaike(PredictionCriterion):
-    """sum_g n_g [log(RSS_g / n_g) + (n_g + tr H_gg) / (n_g - tr H_gg - 2)]; infinite where a name has two readings or fewer to spare."""
+    """sum_g n_g [log(RSS_g / n_g) + (n_g + tr H_gg) / (n_g - tr H_gg - 2)]; infinite where n_g - tr H_gg <= 2."""
 
     def score(self, rss: FloatArray, free: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, and its derivatives by log rss and by free."""

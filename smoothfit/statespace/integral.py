@@ -11,9 +11,7 @@ from .rows import Rows
 PIN = 1e-60  # scaled variance with which the antiderivative is zero at its lower limit: far below that of any integral
 
 
-def integral_moments(
-    rows: Rows, order: int, q: float, sigma2: FloatArray, lower: float, upper: float
-) -> tuple[float, float]:
+def integral_moments(rows: Rows, order: int, q: float, sigma2: FloatArray, lower: float, upper: float) -> tuple[float, float]:
     """Scaled mean and variance of the integral of the scaled f from lower to upper, lower < upper, in the user's x.
 
     F(x) = integral of f from `lower` to x is an integrated Wiener process of order + 1 with the same q; a reading of f^(k)

@@ -69,9 +69,7 @@ def smoothed_states(rows: Rows, order: int, q: float, filtered: FloatArray) -> F
     return np.asarray(_kernels.smooth(rows.gaps, order, q, filtered))
 
 
-def states_at(
-    rows: Rows, order: int, q: float, filtered: FloatArray, posterior: FloatArray, x: FloatArray
-) -> FloatArray:
+def states_at(rows: Rows, order: int, q: float, filtered: FloatArray, posterior: FloatArray, x: FloatArray) -> FloatArray:
     """Packed posterior states at abscissae x (n,) in the user's unit: at the nodes, between them and beyond."""
     nodes, x_unit = rows.nodes, rows.scale.x_unit
     left = np.searchsorted(nodes, x, side="right").astype(np.int64) - 1

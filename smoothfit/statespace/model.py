@@ -169,7 +169,9 @@ class SmoothingSpline:
         if name == "bandwidth":
             return FixedBandwidth(value / scale.x_unit), name
         if value <= self.order:
-            raise SpecificationError(f"edf is {value}; at order {self.order} it exceeds {self.order} and is below the number of readings")
+            raise SpecificationError(
+                f"edf is {value}; at order {self.order} it exceeds {self.order} and is below the number of readings"
+            )
         return FixedDf(value), name
 
     @property

@@ -1,7 +1,8 @@
 """Minimisation of a criterion over logarithms within bounds, with a certificate.
 
-Newton's method with the exact Hessian, projected onto the bounds, from every local minimum of a grid. A minimum is certified where the Newton decrement
-g'H^-1 g of the free variables is negligible and H positive definite, and where at each bound reached the score points outward.
+Newton's method with the exact Hessian, projected onto the bounds, from every local minimum of a grid. A minimum is
+certified where the Newton decrement g'H^-1 g of the free variables is negligible and H positive definite, and where at each
+bound reached the score points outward.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def _zoom(objective: Objective, neighbours: FloatArray, theta: FloatArray) -> Fl
     i = int(np.argmin(values))
     if 0 < i < 7:
         fine[i, 0] = _vertex(fine[i - 1 : i + 2, 0], values[i - 1 : i + 2])
-    return fine[i]
+    return np.asarray(fine[i])
 
 
 def _vertex(x: FloatArray, f: FloatArray) -> float:

@@ -197,7 +197,7 @@ class SmoothingSplineResults(CurveResults):
 
     @property
     def highest_derivative(self) -> int:
-        """order - 1."""
+        """Order - 1."""
         return self._order - 1
 
     @cached_property
@@ -319,7 +319,11 @@ class SmoothingSplineResults(CurveResults):
             index=self.params.index,
         )
         return curve_summary(
-            "Smoothing Spline Results", facts, pd.DataFrame(readings, index=list(self.observations.names)), params, self._notes()
+            "Smoothing Spline Results",
+            facts,
+            pd.DataFrame(readings, index=list(self.observations.names)),
+            params,
+            self._notes(),
         )
 
     @property
@@ -332,7 +336,9 @@ class SmoothingSplineResults(CurveResults):
     def _notes(self) -> list[str]:
         abscissa, notes = self.observations.abscissa, []
         if abscissa.unit:
-            notes.append(f"x is counted in {abscissa.unit}" + (f" from {abscissa.labels(np.zeros(1))[0]}" * (abscissa.kind == "datetime")))
+            notes.append(
+                f"x is counted in {abscissa.unit}" + (f" from {abscissa.labels(np.zeros(1))[0]}" * (abscissa.kind == "datetime"))
+            )
         for name in self.boundary:
             if name == "q":
                 notes.append(f"boundary: q = 0, the curve is a polynomial of degree {self._order - 1}")

@@ -16,8 +16,6 @@ from .._validation import FloatArray
 from ..errors import DataError
 from ..observations import Observations
 
-KNOWN = -1  # stands for the names whose sd is given
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -100,7 +98,7 @@ class Rows:
         return len(self.y)
 
     @property
-    def arrays(self) -> tuple[npt.NDArray[np.generic], ...]:
+    def arrays(self) -> tuple[FloatArray, npt.NDArray[np.uint8], npt.NDArray[np.uint8], FloatArray, FloatArray]:
         """What the kernels take."""
         return self.delta, self.deriv, self.group, self.y, self.ratio
 
@@ -164,8 +162,7 @@ def _y_scale(observations: Observations, x_unit: float) -> tuple[float, float]:
         origin = float(lowest / 2 + highest / 2)
     exponent = _exponent(x_unit)
     size = max(
-        float(np.ldexp(np.abs(r.y - origin if r.deriv == 0 else r.y).max(), r.deriv * exponent))
-        for r in observations.readings
+        float(np.ldexp(np.abs(r.y - origin if r.deriv == 0 else r.y).max(), r.deriv * exponent)) for r in observations.readings
     )
     return origin, float(np.ldexp(1.0, int(np.frexp(size)[1]))) if size > 0 else 1.0
 

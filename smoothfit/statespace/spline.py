@@ -5,14 +5,17 @@ from __future__ import annotations
 from math import comb, factorial
 
 import numpy as np
+import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..basis import BSplineBasis, Spline
 from .rows import Rows
 
+IntArray = npt.NDArray[np.int64]
+
 
 def posterior_spline(rows: Rows, order: int, states: FloatArray, higher: FloatArray) -> Spline:
-    """Return the spline with given states (n_nodes, order) and derivatives order .. 2 order - 1 left of nodes 1, 2, ....
+    """Return the spline with given states (n_nodes, order) and derivatives order .. 2 order - 1 left of the later nodes.
 
     The B-spline coefficient of knots t_1 .. t_d between its end knots is the blossom of any piece p in its support,
 
@@ -50,10 +53,10 @@ def posterior_spline(rows: Rows, order: int, states: FloatArray, higher: FloatAr
     return Spline(BSplineBasis(rows.nodes[node], degree), coef * scale.y_unit + scale.y_origin)
 
 
-def _between(gaps: FloatArray, positions: FloatArray, start: np.ndarray, end: np.ndarray) -> FloatArray:  # type: ignore[type-arg]
+def _between(gaps: FloatArray, positions: FloatArray, start: IntArray, end: IntArray) -> FloatArray:
     """Scaled distance from node start to node end, exact for neighbours."""
     distance = positions[end] - positions[start]
     ahead, behind = end == start + 1, end == start - 1
     distance[ahead] = gaps[start[ahead]]
     distance[behind] = -gaps[end[behind]]
-    return distance
+    return np.asarray(distance)

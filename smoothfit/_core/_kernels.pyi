@@ -1,0 +1,60 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Bytes = NDArray[np.uint8]
+_Floats = NDArray[np.float64]
+
+__version__: str
+MISSING: int
+
+class KernelError(ArithmeticError): ...
+
+def require_identified(
+    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, sigma2: _Floats
+) -> None: ...
+def likelihood(
+    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: _Floats, sigma2: _Floats
+) -> _Floats: ...
+def likelihood_gradient(
+    delta: _Floats,
+    deriv: _Bytes,
+    group: _Bytes,
+    y: _Floats,
+    ratio: _Floats,
+    order: int,
+    q: float,
+    sigma2: _Floats,
+    directions: _Floats,
+) -> _Floats: ...
+def likelihood_second(
+    delta: _Floats,
+    deriv: _Bytes,
+    group: _Bytes,
+    y: _Floats,
+    ratio: _Floats,
+    order: int,
+    q: float,
+    sigma2: _Floats,
+    directions: _Floats,
+    others: _Floats,
+) -> _Floats: ...
+def filter(
+    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
+) -> _Floats: ...
+def smooth(gap: _Floats, order: int, q: float, filtered: _Floats) -> _Floats: ...
+def predict(
+    order: int,
+    q: float,
+    filtered: _Floats,
+    posterior: _Floats,
+    left: NDArray[np.int64],
+    ahead: _Floats,
+    behind: _Floats,
+) -> _Floats: ...
+def variances(order: int, posterior: _Floats) -> _Floats: ...
+def higher_derivatives(gap: _Floats, order: int, q: float, filtered: _Floats, posterior: _Floats) -> _Floats: ...
+def smooth_reference(
+    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
+) -> Sequence[_Floats]: ...
