@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import narwhals.stable.v1 as nw
@@ -44,12 +45,22 @@ def to_vector(values: Any, argument: str) -> tuple[npt.NDArray[Any], str | None]
 
 
 def _from_objects(array: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:
-    """Objects are accepted where each is a real number or None (a missing value)."""
+    """Objects are accepted where all are times, or each is a real number or None (a missing value)."""
     flat = array.ravel()
+    for kinds, dtype in (((datetime.date, np.datetime64), "M8[ns]"), ((datetime.timedelta, np.timedelta64), "m8[ns]")):
+        if len(flat) and all(isinstance(element, kinds) for element in flat):
+            return np.array([_without_zone(element) for element in flat], dtype=dtype).reshape(array.shape)
     for i, element in enumerate(flat):
         if element is not None and not isinstance(element, (int, float, np.integer, np.floating)):
             raise DataError(f"{argument}[{i}] is {element!r}, a {type(element).__name__}; pass numbers or times")
     return np.array([np.nan if element is None else float(element) for element in flat]).reshape(array.shape)
+
+
+def _without_zone(time: Any) -> Any:
+    """Return a time as its clock in UTC, where it has a zone."""
+    if getattr(time, "tzinfo", None) is not None:
+        time = time.astimezone(datetime.UTC).replace(tzinfo=None)
+    return time.to_numpy() if hasattr(time, "to_numpy") else time
 
 
 def to_floats(values: Any, argument: str) -> tuple[FloatArray, str | None]:

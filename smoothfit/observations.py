@@ -118,9 +118,7 @@ class Observations:
     x_name: str = "x"
 
     def __post_init__(self) -> None:
-        kinds = {reading.x.dtype.kind if reading.x.dtype.kind in "Mm" else "number" for reading in self.readings}
-        if len(kinds) > 1:
-            raise DataError("some readings have times as x and others have numbers; use one kind of x")
+        _check_one_kind(self.readings)
         units = {reading.unit for reading in self.readings} - {None}
         if len(units) > 1:
             raise DataError(f"derivatives are meant per {' and per '.join(sorted(map(str, units)))}; use one unit")
@@ -131,6 +129,7 @@ class Observations:
     def __add__(self, other: Observations) -> Observations:
         if not isinstance(other, Observations):
             return NotImplemented
+        _check_one_kind(self.readings + other.readings)
         parts = {reading.name: reading for reading in self.readings}
         for reading in other.readings:
             mine = parts.get(reading.name)
@@ -275,6 +274,12 @@ class Observations:
         for part in parts[1:]:
             observations = observations + part
         return replace(observations, x_name=x)
+
+
+def _check_one_kind(readings: tuple[Readings, ...]) -> None:
+    kinds = {reading.x.dtype.kind if reading.x.dtype.kind in "Mm" else "number" for reading in readings}
+    if len(kinds) > 1:
+        raise DataError("some readings have times as x and others have numbers; use one kind of x")
 
 
 def derivative_label(deriv: int) -> str:

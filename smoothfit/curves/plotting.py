@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def plot_curve(results: CurveResults, deriv: int, ax: Axes | None, alpha: float)
     ax.set_ylabel(label + (f" per {abscissa.unit}" + f"^{deriv}" * (deriv > 1) if abscissa.unit and deriv else ""))
     ax.legend(frameon=False)
     ax.margins(x=0)
-    return ax.get_figure(root=True)
+    return cast("Figure", ax.figure)
 
 
 def plot_diagnostics(results: CurveResults) -> Figure:

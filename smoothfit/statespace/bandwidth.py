@@ -81,7 +81,7 @@ class Resolution:
 
 def effective_df(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:
     """Trace of the smoother matrix."""
-    return float(len(rows) - residual_terms(rows, order, q, sigma2)[1].sum())
+    return len(rows) - residual_terms(rows, order, q, sigma2)[1]
 
 
 class Tie(ABC):

@@ -1,19 +1,19 @@
-"""What a fit minimises, as a function of theta: the logarithms of q and of the unknown variances.
+"""What a fit minimises, as a function of theta: the logarithms of q and, for likelihoods, of the unknown variances.
 
-With n readings, m the order and K, X, r as in `kernels.Terms`, per fit:
+With n readings, m the order and K, X, r as in `kernels.Terms`:
 
 - ``reml``: -2 l_R = (n - m) log 2 pi + log|K| + log|X'K^-1 X| + r'K^-1 r        (restricted likelihood)
 - ``ml``:   -2 l   = n log 2 pi + log|K| + r'K^-1 r        (the state at the first abscissa an unknown constant)
-- ``gcv``:  sum over names g of n_g log GCV_g,   GCV_g = n_g RSS_g / (n_g - tr H_gg)^2
-- ``aicc``: sum over names g of n_g [log(RSS_g / n_g) + (n_g + tr H_gg) / (n_g - tr H_gg - 2)]
+- ``gcv``:  n log GCV,   GCV = n RSS / (n - edf)^2        (Craven & Wahba 1979)
+- ``aicc``: n [log(RSS / n) + (n + edf) / (n - edf - 2)]        (Hurvich, Simonoff & Tsai 1998)
 
-RSS_g is the weighted residual sum of squares of name g and H_gg its block of the smoother matrix; for one name these are
-GCV (Craven & Wahba 1979) and AICc (Hurvich, Simonoff & Tsai 1998), and for several each has its own smoothing parameter
-sigma_g^2 / q. Names with a known sd count as one. RSS_g and the traces come without a smoothing pass, as derivatives of
-the filter's terms: d log_det / d log sigma_g^2 = n_g - tr H_gg and d sse / d log sigma_g^2 = -RSS_g / sigma_g^2.
+RSS = sum (y - f^(k))^2 / r and edf = tr H, the trace of the smoother matrix. ``gcv`` and ``aicc`` weigh readings by known
+relative precisions: where several names have an unknown sd, or some a known one, these come from ``reml``.
+RSS and edf need no smoothing pass: they are derivatives of the filter's terms by a common factor e^c of all noise variances,
+d log_det / dc = n - edf and d sse / dc = -RSS.
 
-Where no sd is known a common factor of all variances is left out of theta: ``reml`` and ``ml`` are maximal at
-sigma^2 = sse / (n - m) and sse / n, and ``gcv`` and ``aicc`` do not depend on it.
+Where no sd is known a common factor of all variances, q among them, is left out of theta: ``reml`` and ``ml`` are maximal
+at the factor sse / (n - m) and sse / n, and ``gcv`` and ``aicc`` do not depend on it.
 """
 
 from __future__ import annotations
@@ -192,80 +192,86 @@ class FullLikelihood(Likelihood):
         return log_det + end_log_det
 
 
+@dataclass(frozen=True, eq=False)
 class PredictionCriterion(Criterion):
-    """A sum over names of a function of RSS_g and n_g - tr H_gg."""
+    """A function of RSS and n - edf at given relative variances `sigma2` (G,); theta is log q alone."""
+
+    sigma2: FloatArray
 
     @cached_property
-    def counts(self) -> FloatArray:
-        """Number of readings of each variance group."""
-        return np.bincount(self.rows.group, minlength=self.rows.n_groups).astype(np.float64)
+    def directions(self) -> FloatArray:
+        """Only q moves."""
+        return np.eye(1, 1 + self.rows.n_groups)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the entries of theta are the logarithms of."""
+        return ("q",)
 
     @cached_property
-    def _group_directions(self) -> FloatArray:
-        return np.eye(1 + self.rows.n_groups)[1:]
+    def _all_noise(self) -> FloatArray:
+        """The direction in which all noise variances grow."""
+        return 1 - self.directions
+
+    def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return q (L,) and sigma2 (L, G) of candidates theta (L, 1)."""
+        return np.exp(theta[:, 0]), np.repeat(self.sigma2[None], len(theta), axis=0)
 
     @abstractmethod
-    def score(self, rss: FloatArray, free: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, and its derivatives by log rss (G,) and by free = n_g - tr H_gg (G,)."""
+    def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
+        """Value, and its derivatives by log RSS and by free = n - edf."""
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates theta (L, p)."""
-        return np.array([self._value(*self.at(t)) for t in theta])
+        """Values of candidates theta (L, 1)."""
+        return np.array([self._value(float(np.exp(t[0]))) for t in theta])
 
-    def _value(self, q: float, sigma2: FloatArray) -> float:
-        log_det, sse, _ = gradient_terms(self.rows, self.order, q, sigma2, self._group_directions)
-        return self.score(-sigma2 * sse[1:], log_det[1:])[0]
+    def _value(self, q: float) -> float:
+        log_det, sse, _ = gradient_terms(self.rows, self.order, q, self.sigma2, self._all_noise)
+        return self.score(np.log(-sse[1]), log_det[1])[0]
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one theta."""
-        q, sigma2 = self.at(theta)
-        g = len(sigma2)
-        log_det, sse, _ = second_terms(self.rows, self.order, q, sigma2, self._group_directions, self.directions)
-        free, free_slope = log_det[1 : 1 + g], log_det[1 + g :].reshape(g, -1)
-        log_rss_slope = sse[1 + g :].reshape(g, -1) / sse[1 : 1 + g, None] + self.directions[:, 1:].T
-        value, by_log_rss, by_free = self.score(-sigma2 * sse[1 : 1 + g], free)
-        return value, by_log_rss @ log_rss_slope + by_free @ free_slope
+        q = float(np.exp(theta[0]))
+        log_det, sse, _ = second_terms(self.rows, self.order, q, self.sigma2, self._all_noise, self.directions)
+        value, by_log_rss, by_free = self.score(np.log(-sse[1]), log_det[1])
+        return value, np.array([by_log_rss * sse[2] / sse[1] + by_free * log_det[2]])
 
 
 class GeneralizedCrossValidation(PredictionCriterion):
-    """sum_g n_g log GCV_g."""
+    """n log GCV."""
 
-    def score(self, rss: FloatArray, free: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, and its derivatives by log rss and by free."""
-        n = self.counts
-        return float(n @ (np.log(n * rss) - 2 * np.log(free))), n, -2 * n / free
+    def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
+        """Value, and its derivatives by log RSS and by free."""
+        n = len(self.rows)
+        return n * (np.log(n) + log_rss - 2 * np.log(free)), n, -2 * n / free
 
 
 class CorrectedAkaike(PredictionCriterion):
-    """sum_g n_g [log(RSS_g / n_g) + (n_g + tr H_gg) / (n_g - tr H_gg - 2)]; infinite where n_g - tr H_gg <= 2."""
+    """n [log(RSS / n) + (n + edf) / (n - edf - 2)]; infinite where n - edf <= 2."""
 
-    def score(self, rss: FloatArray, free: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, and its derivatives by log rss and by free."""
-        n = self.counts
-        spare = free - 2
-        if (spare <= 0).any():
-            return np.inf, n, np.zeros_like(n)
+    def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
+        """Value, and its derivatives by log RSS and by free."""
+        n, spare = len(self.rows), free - 2
+        if spare <= 0:
+            return np.inf, n, 0.0
         penalty = (2 * n - free) / spare
-        return float(n @ (np.log(rss / n) + penalty)), n, -n * (1 + penalty) / spare
+        return n * (log_rss - np.log(n) + penalty), n, -n * (1 + penalty) / spare
 
 
-CRITERIA: dict[str, type[Criterion]] = {
-    "reml": RestrictedLikelihood,
-    "ml": FullLikelihood,
-    "gcv": GeneralizedCrossValidation,
-    "aicc": CorrectedAkaike,
-}
+LIKELIHOODS: dict[str, type[Likelihood]] = {"reml": RestrictedLikelihood, "ml": FullLikelihood}
+PREDICTION_CRITERIA: dict[str, type[PredictionCriterion]] = {"gcv": GeneralizedCrossValidation, "aicc": CorrectedAkaike}
 
 
-def make_criterion(method: str, rows: Rows, order: int) -> Criterion:
-    """Return the criterion of a method."""
-    if method not in CRITERIA:
-        raise SpecificationError(f"method is {method!r}; pass one of {', '.join(map(repr, CRITERIA))}")
-    return CRITERIA[method](rows, order)
+def check_method(method: object) -> str:
+    """Return the name of a criterion."""
+    methods = (*LIKELIHOODS, *PREDICTION_CRITERIA)
+    if not isinstance(method, str) or method not in methods:
+        raise SpecificationError(f"method is {method!r}; pass one of {', '.join(map(repr, methods))}")
+    return method
 
 
-def residual_terms(rows: Rows, order: int, q: float, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """RSS_g (weighted, in units of sigma2_g = 1) and n_g - tr H_gg of every variance group."""
-    directions = np.eye(1 + rows.n_groups)[1:]
-    log_det, sse, _ = gradient_terms(rows, order, q, sigma2, directions)
-    return -sigma2 * sse[1:], log_det[1:]
+def residual_terms(rows: Rows, order: int, q: float, sigma2: FloatArray) -> tuple[float, float]:
+    """RSS = sum (y - f^(k))^2 / r, and n - edf."""
+    all_noise = np.concatenate([[0.0], np.ones(rows.n_groups)])[None]
+    log_det, sse, _ = gradient_terms(rows, order, q, sigma2, all_noise)
+    return float(-sse[1]), float(log_det[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,21 @@ import numpy as np
 from .._validation import FloatArray
 from ..errors import DataError
 from .bandwidth import LIMIT, Resolution, Tie
-from .criteria import Criterion, Likelihood, RestrictedLikelihood, difference_hessian, residual_terms
+from .criteria import (
+    LIKELIHOODS,
+    PREDICTION_CRITERIA,
+    Criterion,
+    Likelihood,
+    RestrictedLikelihood,
+    difference_hessian,
+    residual_terms,
+)
 from .kernels import terms
 from .optimize import Minimum, minimize
 from .rows import Rows
 
 GRID = 14
+NOTHING = np.empty(0)
 SMALLEST_SD = 1e-8  # of the spread of a name's readings; below, an sd counts as zero
 EXACT_SD = 1e-13  # of the readings' size; below, residuals are rounding
 
@@ -45,11 +55,11 @@ class Variances:
 class Tied:
     """A criterion with the smoothing fixed: a function of the logarithms of the unknown variances alone."""
 
-    criterion: Criterion
+    criterion: Likelihood
     resolution: Resolution
     tie: Tie
 
-    def _full(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def full(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return theta with log q put first, and the slopes of log q by theta."""
         logs = theta @ self.criterion.directions[1:, 1:] if len(theta) else np.zeros(self.criterion.rows.n_groups)
         log_q, slopes = self.tie.log_q(self.resolution, logs)
@@ -57,11 +67,11 @@ class Tied:
 
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates (L, p)."""
-        return self.criterion.values(np.array([self._full(t)[0] for t in theta]))
+        return self.criterion.values(np.array([self.full(t)[0] for t in theta]))
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient."""
-        full, slopes = self._full(theta)
+        full, slopes = self.full(theta)
         value, gradient = self.criterion.gradient(full)
         return value, gradient[1:] + gradient[0] * slopes
 
@@ -71,75 +81,105 @@ class Tied:
         return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
 
 
-def estimate(criterion: Criterion, tie: Tie | None) -> Variances:
-    """Minimise the criterion; with a tie, over the variances alone."""
-    rows, order = criterion.rows, criterion.order
-    resolution = Resolution(rows, order)
-    if criterion.scale_free:
-        _check_noise(rows, order)
+def estimate(rows: Rows, order: int, method: str, tie: Tie | None) -> Variances:
+    """Minimise the criterion of a method; with a tie, a likelihood over the variances alone."""
+    _check_estimable(rows, order, len(rows.unknown) + (tie is None))
+    if method in LIKELIHOODS or tie is not None:
+        likelihood = LIKELIHOODS.get(method, RestrictedLikelihood)(rows, order)
+        return _maximise(likelihood) if tie is None else _at_fixed_smoothing(likelihood, tie)
+    # Relative precisions first; they are known where there is one name, or every sd is.
+    sigma2 = np.ones(1) if rows.n_groups == 1 else estimate(rows, order, "reml", None).sigma2
+    return _search(PREDICTION_CRITERIA[method](rows, order, sigma2), sigma2)
+
+
+def _maximise(likelihood: Likelihood) -> Variances:
+    """Search for the smoothing and all unknown variances."""
+    rows, order = likelihood.rows, likelihood.order
     log_sigma2, intensities = _start(rows, order)
-    n_fixed = int(criterion.scale_free)  # the first variance is one where no sd is known
-    if criterion.scale_free:
-        intensities = intensities - log_sigma2[0]
-        log_sigma2 = log_sigma2 - log_sigma2[0]
-    others = log_sigma2[n_fixed : len(rows.unknown)]
-    lower, upper = np.minimum(_floors(rows, n_fixed), others - 1), others + np.log(LIMIT)
-    if tie is not None:
-        tied = Tied(criterion, resolution, tie)
-        minimum = minimize(tied, [others], lower, upper) if len(others) else None
-        full, _ = tied._full(others if minimum is None else minimum.theta)
-        return _variances(criterion, full, minimum, fixed=True)
+    return _search(likelihood, np.exp(log_sigma2), intensities)
+
+
+def _search(criterion: Criterion, sigma2: FloatArray, intensities: FloatArray = NOTHING) -> Variances:
+    """Minimise from a grid of bandwidths, the variances starting at `sigma2`; log q in `intensities` are tried too."""
+    rows, resolution = criterion.rows, Resolution(criterion.rows, criterion.order)
+    if criterion.scale_free and len(criterion.names) > 1:
+        intensities, sigma2 = intensities - np.log(sigma2[0]), sigma2 / sigma2[0]
+    others, lower, upper = _other_variances(criterion, sigma2)
     widest, narrowest = resolution.limits
     # The fit is next to its limits outside 3 ranges and a third of the spacing: one start there, the others between.
     bandwidths = np.concatenate([[widest], np.geomspace(3 * rows.range, resolution.spacing / 3, GRID), [narrowest]])
-    grid = resolution.log_intensity(bandwidths, np.exp(log_sigma2))
-    starts = [np.append(log_q, others) for log_q in np.append(grid, intensities)]
-    lower, upper = np.append(grid[0], lower), np.append(grid[-1], upper)
-    minimum = minimize(criterion, starts, lower, upper)
-    return _variances(criterion, minimum.theta, minimum, fixed=False)
+    grid = resolution.log_intensity(bandwidths, sigma2)
+    log_q = np.append(grid, intensities)
+    starts = np.column_stack([log_q, np.broadcast_to(others, (len(log_q), len(others)))])
+    minimum = minimize(criterion, starts, np.append(grid[0], lower), np.append(grid[-1], upper))
+    q, sigma2 = criterion.at(minimum.theta)
+    boundary = [name for name, low in zip(criterion.names, minimum.at_lower, strict=True) if low]
+    if minimum.at_upper[0]:
+        boundary.extend(rows.unknown[:1])
+    if minimum.at_lower[0]:
+        q = 0.0
+    factor = _common_factor(criterion, q, sigma2)
+    return Variances(q * factor, sigma2 * factor, tuple(boundary), minimum)
 
 
-def _variances(criterion: Criterion, theta: FloatArray, minimum: Minimum | None, fixed: bool) -> Variances:
-    """Undo what theta leaves out: the common factor of the variances, and the limit at a boundary."""
+def _at_fixed_smoothing(likelihood: Likelihood, tie: Tie) -> Variances:
+    """Search for the ratios of the unknown variances where there are several, else nothing."""
+    rows, order = likelihood.rows, likelihood.order
+    sigma2 = np.exp(_start(rows, order)[0])
+    if likelihood.scale_free:
+        sigma2 = sigma2 / sigma2[0]
+    others, lower, upper = _other_variances(likelihood, sigma2)
+    tied = Tied(likelihood, Resolution(rows, order), tie)
+    minimum = minimize(tied, others[None], lower, upper) if len(others) else None
+    q, sigma2 = likelihood.at(tied.full(others if minimum is None else minimum.theta)[0])
+    boundary = [] if minimum is None else [n for n, low in zip(likelihood.names[1:], minimum.at_lower, strict=True) if low]
+    factor = 1.0
+    if likelihood.scale_free:
+        rss, free = residual_terms(rows, order, q, sigma2)
+        factor = rss / free
+    return Variances(q * factor, sigma2 * factor, tuple(boundary), minimum)
+
+
+def _common_factor(criterion: Criterion, q: float, sigma2: FloatArray) -> float:
+    """The factor of all variances that theta leaves out; 1 where an sd is known."""
     rows, order = criterion.rows, criterion.order
-    q, sigma2 = criterion.at(theta)
-    boundary = []
-    if minimum is not None:
-        names = criterion.names[1:] if fixed else criterion.names
-        boundary = [name for name, low in zip(names, minimum.at_lower, strict=True) if low]
-        if not fixed and minimum.at_upper[0]:
-            boundary.extend(rows.unknown[:1])
-        if not fixed and minimum.at_lower[0]:
-            q = 0.0
-    if criterion.scale_free:
-        if isinstance(criterion, Likelihood) and not fixed:
-            factor = criterion.common_variance(float(terms(rows, order, np.array([q]), sigma2[None]).sse[0]))
-        else:
-            rss, free = residual_terms(rows, order, q, sigma2)
-            factor = float((rss / sigma2).sum() / free.sum())
-        q, sigma2 = q * factor, sigma2 * factor
-    return Variances(q, sigma2, tuple(boundary), minimum)
+    if not criterion.scale_free:
+        return 1.0
+    if isinstance(criterion, Likelihood):
+        return criterion.common_variance(float(terms(rows, order, np.array([q]), sigma2[None]).sse[0]))
+    rss, free = residual_terms(rows, order, q, sigma2)
+    return rss / free
 
 
-def _check_noise(rows: Rows, order: int) -> None:
-    """Refuse readings without noise to estimate: on a polynomial of degree < order, to rounding."""
-    n_groups = rows.n_groups
-    sse = float(terms(rows, order, np.zeros(1), np.ones((1, n_groups))).sse[0])
-    size = float(np.sum(rows.y**2 / rows.ratio))
-    if len(rows) <= order or sse <= EXACT_SD**2 * size:
-        what = (
-            f"{len(rows)} readings are as many as an order {order} has free constants"
-            if len(rows) <= order
-            else f"the readings lie on a polynomial of degree {order - 1} to rounding"
+def _other_variances(criterion: Criterion, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The logarithms of variances that are part of theta, and their bounds."""
+    names = criterion.names[1:]
+    logs = np.log(sigma2[[criterion.rows.unknown.index(name) for name in names]]) if names else NOTHING
+    return logs, np.minimum(_floors(criterion.rows, names), logs - 1), logs + np.log(LIMIT)
+
+
+def _check_estimable(rows: Rows, order: int, n_parameters: int) -> None:
+    """Refuse readings too few for the parameters, and readings without noise: on a polynomial of degree < order."""
+    n = len(rows)
+    if n < order + n_parameters:
+        raise DataError(
+            f"{n} readings are too few at order {order}: {order} fix a polynomial, and {n_parameters} more are needed for the "
+            "smoothing and the sds; add readings, fix the smoothing (lam=, bandwidth=) or give sd="
         )
-        raise DataError(f"{what}: there is no noise to estimate; give sd=")
+    if rows.has_known:
+        return
+    sse = float(terms(rows, order, np.zeros(1), np.ones((1, rows.n_groups))).sse[0])
+    if sse <= EXACT_SD**2 * float(np.sum(rows.y**2 / rows.ratio)):
+        raise DataError(
+            f"the readings lie on a polynomial of degree {order - 1} to rounding: there is no noise to estimate; give sd="
+        )
 
 
-def _floors(rows: Rows, first: int) -> FloatArray:
-    """Logarithm of the variance below which each unknown sd counts as zero, from the unknown name `first` on."""
+def _floors(rows: Rows, names: Sequence[str]) -> FloatArray:
+    """Logarithm of the variance below which the sd of a name counts as zero."""
     floors = []
-    for g in range(first, len(rows.unknown)):
-        mine = rows.group == g
+    for name in names:
+        mine = rows.group == rows.unknown.index(name)
         y, ratio = rows.y[mine], rows.ratio[mine]
         spread = np.mean((y - y.mean()) ** 2 / ratio) or np.mean(y**2 / ratio) or 1.0
         floors.append(np.log(spread) + 2 * np.log(SMALLEST_SD))
@@ -163,7 +203,7 @@ def _start(rows: Rows, order: int) -> tuple[FloatArray, FloatArray]:
             log_sigma2[g] = np.log(np.mean((y - y.mean()) ** 2) / 10 or 1e-2)
             continue
         try:
-            fit = estimate(RestrictedLikelihood(alone, order - k), None)
+            fit = estimate(alone, order - k, "reml", None)
         except DataError:  # no noise: any start will do, the joint fit decides
             log_sigma2[g] = np.log(np.mean(alone.y**2) * 1e-6 or 1e-6)
             continue

@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 
 from .._validation import check_order, check_positive
-from ..errors import RoughnessWarning, SpecificationError
+from ..errors import DataError, RoughnessWarning, SpecificationError
 from ..observations import Observations, derivative_label
 from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Tie
-from .criteria import make_criterion
+from .criteria import check_method
 from .fitting import estimate
 from .kernels import require_identified, terms
 from .results import SmoothingSplineResults
@@ -87,6 +87,12 @@ class SmoothingSpline:
                 stacklevel=2,
             )
         self._rows = Rows.of(observations)
+        scale = self._rows.scale
+        if not 0 < scale.intensity(self.order) < np.inf or not 0 < scale.of(self.order) < np.inf:
+            raise DataError(
+                f"with x spaced by {scale.x_unit:.1e} and readings of size {scale.y_unit:.1e} the units of q and lam leave the "
+                "range of floating-point numbers; choose other units of x or y"
+            )
         require_identified(self._rows, self.order)
 
     @cached_property
@@ -123,8 +129,9 @@ class SmoothingSpline:
         Parameters
         ----------
         method : {"reml", "ml", "gcv", "aicc"}
-            What is optimised: restricted or full likelihood, generalised cross-validation or corrected AIC (for several
-            names with unknown sd, summed over names); see `smoothfit.statespace.criteria` for the formulas.
+            What is optimised: restricted or full likelihood, generalised cross-validation or corrected AIC; see
+            `smoothfit.statespace.criteria` for the formulas. The last two choose the smoothing at relative precisions of
+            the names that are known, or estimated by ``"reml"`` where several are unknown.
         lam : float, optional
             Fixes the smoothing: the weight of integral (f^(order))^2 against sum w (y - f)^2, in units of x^(2 order - 1). It
             stands against sum ((y - f^(k))/sd)^2 where all sds are known, and against the first unknown name's readings where
@@ -150,9 +157,9 @@ class SmoothingSpline:
         DataError
             There is no noise to estimate.
         """
+        method = check_method(method)
         tie, fixed = self._tie(lam, bandwidth, edf)
-        criterion = make_criterion(method, self._rows, self.order)
-        return SmoothingSplineResults(self, method, fixed, estimate(criterion, tie))
+        return SmoothingSplineResults(self, method, fixed, estimate(self._rows, self.order, method, tie))
 
     def _tie(self, lam: float | None, bandwidth: float | None, edf: float | None) -> tuple[Tie | None, str | None]:
         """Return the fixed smoothing in scaled units, and its name."""

@@ -7,7 +7,6 @@ bound reached the score points outward.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +19,7 @@ from ..errors import ConvergenceError
 DECREMENT = 1e-10  # the criterion is within half of this of its minimum; a parameter within 1e-5 of its standard error
 MAX_ITERATIONS = 100
 LONGEST_STEP = 6.0
+DAMPINGS = (10.0 ** np.arange(-7, 1), 10.0 ** np.arange(1, 9))  # of the Hessian, relative to its largest eigenvalue
 FLAT = 1e-4  # second derivative of the criterion by a logarithm, below which a bound may be the optimum
 
 
@@ -60,18 +60,17 @@ class Minimum:
     n_starts: int
 
 
-def minimize(objective: Objective, starts: Sequence[FloatArray], lower: FloatArray, upper: FloatArray) -> Minimum:
+def minimize(objective: Objective, starts: FloatArray, lower: FloatArray, upper: FloatArray) -> Minimum:
     """Return the best certified minimum.
 
-    `starts` are tried along the first variable on a grid between its bounds, the others as given; every local minimum on
-    the grid (three at most) is followed.
+    `starts` (L, p) form a grid along the first variable; every local minimum on it (three at most) is followed.
 
     Raises
     ------
     ConvergenceError
         Where no start leads to a minimum that can be certified.
     """
-    candidates = np.clip(np.array(starts), lower, upper)
+    candidates = np.clip(starts, lower, upper)
     values = objective.values(candidates)
     order = np.argsort(candidates[:, 0], kind="stable")
     candidates, values = candidates[order], values[order]
@@ -113,7 +112,7 @@ def _vertex(x: FloatArray, f: FloatArray) -> float:
 
 
 def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum:
-    theta = theta.copy()
+    theta, decrement = theta.copy(), np.inf
     for _ in range(MAX_ITERATIONS):
         value, gradient, hessian = objective.hessian(theta)
         at_lower = (theta <= lower) & (gradient > 0)
@@ -123,7 +122,7 @@ def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
         if moved is not None:
             theta = moved
             continue
-        if not free.any():
+        if not gradient[free].any():
             return Minimum(theta, value, 0.0, at_lower, at_upper, n_starts)
         curvature, axes = np.linalg.eigh(hessian if free.all() else hessian[np.ix_(free, free)])
         along = axes.T @ gradient[free]
@@ -132,17 +131,21 @@ def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
         decrement = float(along @ (along / curvature)) if is_minimum else np.inf
         if is_minimum and decrement <= DECREMENT:
             return Minimum(theta, value, decrement, at_lower, at_upper, n_starts)
-        step = np.zeros_like(theta)
-        step[free] = -axes @ (along / np.maximum(np.abs(curvature), 1e-8 * size))
-        step *= min(1.0, LONGEST_STEP / np.abs(step).max())
         if decrement < 2.0:  # Newton's steps converge from here, and rounding would hide the descent
-            theta = np.clip(theta + step, lower, upper)
+            theta = theta.copy()
+            theta[free] -= axes @ (along / curvature)
+            theta = np.clip(theta, lower, upper)
             continue
-        trials = np.clip(theta + 0.5 ** np.arange(8)[:, None] * step, lower, upper)
-        values = objective.values(trials)
-        better = np.flatnonzero(values < value)
-        if len(better):
-            theta = trials[better[0]]
+        for damping in DAMPINGS:
+            steps = np.zeros((len(damping), len(theta)))
+            steps[:, free] = -(along / (np.abs(curvature) + size * damping[:, None])) @ axes.T
+            steps *= np.minimum(1.0, LONGEST_STEP / np.abs(steps).max(axis=1, keepdims=True))
+            trials = np.clip(theta + steps, lower, upper)
+            values = objective.values(trials)
+            best = int(np.nanargmin(values))
+            if values[best] < value:
+                theta = trials[best]
+                break
         else:
             raise ConvergenceError(
                 f"no descent from theta = {theta} (criterion {value:.10g}, decrement {decrement:.3g}); "

@@ -16,6 +16,8 @@ from .._validation import FloatArray
 from ..errors import DataError
 from ..observations import Observations
 
+MOST_NAMES = 64  # of the kernels
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -67,6 +69,8 @@ class Rows:
         """Sort and scale observations."""
         readings = observations.readings
         x = observations.x
+        if len(readings) >= MOST_NAMES:
+            raise DataError(f"{len(readings)} names are too many; at most {MOST_NAMES - 1} can have an sd of their own")
         unknown = tuple(reading.name for reading in readings if reading.sd is None)
         groups = [unknown.index(r.name) if r.sd is None else len(unknown) for r in readings]
         counts = [len(reading) for reading in readings]
