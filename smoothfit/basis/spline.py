@@ -63,10 +63,17 @@ class Spline:
         return np.asarray(values, dtype=np.float64).reshape(np.shape(x))
 
     def derivative(self, k: int = 1) -> Spline:
-        """Return the derivative of order k as a spline of degree - k."""
+        """Return the derivative of order k as a spline of degree - k.
+
+        c'_i = degree (c_i - c_{i-1}) / (t_{i+degree} - t_i), 0/0 := 0 at repeated knots (de Boor 1978, chapter X).
+        """
         k = check_order(k, "k", 0, self.basis.degree)
-        derived = self._scipy.derivative(k) if k else self._scipy
-        return Spline.from_scipy(derived)
+        knots, coef = self.basis.knots, self.coef
+        for degree in range(self.basis.degree, self.basis.degree - k, -1):
+            width = knots[degree + 1 : -1] - knots[1 : -degree - 1]
+            coef = np.divide(degree * np.diff(coef), width, out=np.zeros_like(width), where=width > 0)
+            knots = knots[1:-1]
+        return Spline(BSplineBasis(knots, self.basis.degree - k), coef)
 
     def antiderivative(self) -> Spline:
         """Return the running integral from the left end of the domain, a spline of degree + 1."""

@@ -115,8 +115,8 @@ def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
     theta, decrement = theta.copy(), np.inf
     for _ in range(MAX_ITERATIONS):
         value, gradient, hessian = objective.hessian(theta)
-        at_lower = (theta <= lower) & (gradient > 0)
-        at_upper = (theta >= upper) & (gradient < 0)
+        at_lower = (theta <= lower) & (gradient >= 0)
+        at_upper = (theta >= upper) & (gradient <= 0)
         free = ~(at_lower | at_upper)
         moved = _to_bound(objective, theta, value, free & (np.abs(hessian.diagonal()) < FLAT), gradient, lower, upper)
         if moved is not None:

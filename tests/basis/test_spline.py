@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from scipy.interpolate import BSpline
+
+import smoothfit as sf
+from smoothfit.errors import DataError, KnotError, SpecificationError
+
+KNOTS = np.array([0, 0, 0, 0, 0.3, 0.5, 0.5, 0.6, 1, 1, 1, 1])
+COEF = np.array([1.0, -2.0, 0.5, 3.0, 0.0, -1.0, 2.0, 1.0])
+X = np.linspace(0, 1, 57)
+
+
+@pytest.fixture
+def spline():
+    return sf.Spline(sf.BSplineBasis(KNOTS, degree=3), COEF)
+
+
+def test_basis_tells_its_size_and_domain():
+    basis = sf.BSplineBasis(KNOTS)
+    assert (basis.n_basis, basis.degree, basis.domain) == (8, 3, (0.0, 1.0))
+
+
+def test_values_and_derivatives_are_scipys(spline):
+    reference = BSpline(KNOTS, COEF, 3)
+    for deriv in range(4):
+        np.testing.assert_allclose(spline(X, deriv=deriv), reference(X, nu=deriv), rtol=1e-14)
+        np.testing.assert_allclose(spline.derivative(deriv)(X), reference(X, nu=deriv), rtol=1e-12, atol=1e-10)
+    np.testing.assert_array_equal(spline(X, deriv=4), np.zeros(57))
+    assert spline(0.25).shape == ()
+
+
+def test_integral_is_the_difference_of_the_antiderivative(spline):
+    running = spline.antiderivative()
+    assert running.basis.degree == 4
+    assert running(0.0) == 0.0
+    assert spline.integrate(0.2, 0.9) == pytest.approx(float(running(0.9) - running(0.2)), rel=1e-13)
+    np.testing.assert_allclose(running(X, deriv=1), spline(X), rtol=1e-12, atol=1e-13)
+
+
+def test_scipy_round_trip(spline):
+    back = sf.Spline.from_scipy(spline.to_scipy())
+    np.testing.assert_array_equal(back.coef, spline.coef)
+    np.testing.assert_array_equal(back.basis.knots, spline.basis.knots)
+
+
+def test_a_spline_is_frozen(spline):
+    with pytest.raises(ValueError, match="read-only"):
+        spline.coef[0] = 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        spline.basis.knots[0] = 1.0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda s: sf.BSplineBasis([0, 1, 0.5, 2], degree=1), KnotError, r"knots\[2\] = 0.5 is below"),
+        (lambda s: sf.BSplineBasis([0, 1, 2], degree=1), KnotError, "3 knots are too few for degree 1"),
+        (lambda s: sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=1), KnotError, r"knots\[0\] = 0.0 is repeated"),
+        (lambda s: sf.BSplineBasis([0, np.nan, 1, 2], degree=1), DataError, r"knots\[1\] is nan"),
+        (lambda s: sf.BSplineBasis(KNOTS, degree=11), SpecificationError, "degree is 11"),
+        (lambda s: sf.Spline(s.basis, COEF[:-1]), DataError, "coef has 7 entries; the basis has 8"),
+        (lambda s: s([0.5, 1.5]), DataError, r"x\[1\] = 1.5 is outside"),
+        (lambda s: s(np.nan), DataError, r"x\[0\] = nan is outside"),
+        (lambda s: s.integrate(-1, 0.5), DataError, "limit -1 is outside"),
+        (lambda s: s(0.5, deriv=-1), SpecificationError, "deriv is -1"),
+    ],
+)
+def test_bad_input_is_named(spline, call, error, words):
+    with pytest.raises(error, match=words):
+        call(spline)

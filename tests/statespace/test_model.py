@@ -1,0 +1,206 @@
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import smoothfit as sf
+from smoothfit.errors import DataError, IdentificationError, RoughnessWarning, SpecificationError
+
+X = np.arange(12.0)
+RNG = np.random.default_rng(3)
+Y = np.sin(X) + 0.3 * RNG.standard_normal(12)
+
+
+def fit(observations, order=2, **options):
+    return sf.SmoothingSpline(observations, order=order).fit(**options)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: fit(sf.observe(X, Y), order=0), SpecificationError, ["order is 0", "1 to 4"]),
+        (lambda: fit(sf.observe(X, Y), order=5), SpecificationError, ["order is 5"]),
+        (lambda: fit(sf.observe(X, Y), order="2"), SpecificationError, ["order is '2'"]),
+        (lambda: fit(sf.observe(X, Y, name="a") + sf.observe(X, Y, deriv=2, name="b")), SpecificationError, ["'b'", "order=4"]),
+        (lambda: fit(X), SpecificationError, ["sf.observe(x, y)"]),
+        (lambda: fit(sf.observe(np.ones(5), np.arange(5.0))), DataError, ["all 5 readings are at x = 1"]),
+        (lambda: fit(sf.observe([0, 1], [0, 1], sd=1), order=3), IdentificationError, ["curvature", "lower the order"]),
+        (lambda: fit(sf.observe(X, Y, deriv=1), order=3), IdentificationError, ["level of f", "all 12 readings are of f'"]),
+        (lambda: fit(sf.observe(X, Y, deriv=2), order=4), IdentificationError, ["level and the slope", "2 readings of f"]),
+        (lambda: fit(sf.observe(X, np.ones(12))), DataError, ["no noise to estimate", "sd="]),
+        (lambda: fit(sf.observe(X, 1 + 0.1 * X)), DataError, ["polynomial of degree 1", "sd="]),
+        (lambda: fit(sf.observe([0, 1, 3], [0, 1, 0])), DataError, ["3 readings are too few", "give sd="]),
+        (lambda: fit(sf.observe([0, 1], [0, 1], sd=0.1)), DataError, ["2 readings are too few", "lam="]),
+        (lambda: fit(sf.observe(X, Y), method="loo"), SpecificationError, ["'loo'", "'reml'"]),
+        (lambda: fit(sf.observe(X, Y), lam=0), SpecificationError, ["lam is 0"]),
+        (lambda: fit(sf.observe(X, Y), lam=-1.0), SpecificationError, ["lam is -1.0"]),
+        (lambda: fit(sf.observe(X, Y), bandwidth=np.inf), SpecificationError, ["bandwidth is inf"]),
+        (lambda: fit(sf.observe(X, Y), lam=1, edf=3), SpecificationError, ["lam and edf", "pass one"]),
+        (lambda: fit(sf.observe(X, Y), edf=2), SpecificationError, ["edf is 2.0", "exceeds 2"]),
+        (lambda: fit(sf.observe(X, Y), edf=20), SpecificationError, ["edf is 20.0", "between 2 and 12"]),
+        (lambda: fit(sf.observe(X * 1e200, Y)), DataError, ["other units"]),
+    ],
+)
+def test_bad_input_is_named_with_the_way_out(call, error, words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RoughnessWarning)
+        with pytest.raises(error) as caught:
+            call()
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_one_reading_of_the_level_identifies_readings_of_the_slope():
+    res = fit(sf.observe(X, np.cos(X) + 0.1 * RNG.standard_normal(12), deriv=1) + sf.observe([4.0], [7.0], sd=1e-6), order=3)
+    assert res.predict(4.0) == pytest.approx(7.0, abs=1e-5)
+
+
+def test_rough_derivatives_are_warned_of():
+    readings = sf.observe(X, Y) + sf.observe(X, Y, deriv=1)
+    with pytest.warns(RoughnessWarning, match="order=3"):
+        sf.SmoothingSpline(readings, order=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sf.SmoothingSpline(readings, order=3)
+
+
+def test_fit_does_not_change_the_model():
+    model = sf.SmoothingSpline(sf.observe(X, Y))
+    first = model.fit().predict(X)
+    model.fit(lam=100.0)
+    np.testing.assert_array_equal(model.fit().predict(X), first)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+@pytest.mark.parametrize("known", [True, False])
+def test_fixed_smoothing_is_what_was_asked_for(order, known):
+    obs = sf.observe(X, Y, sd=0.3 if known else None)
+    for name, value in (("lam", 2.5), ("bandwidth", 1.7), ("edf", 6.5)):
+        res = fit(obs, order, **{name: value})
+        assert getattr(res, name) == pytest.approx(value, rel=1e-9)
+        assert res.fixed == name
+    sigma = fit(obs, order, edf=6.5).sigma["f"]
+    if known:
+        assert sigma == 0.3
+    else:
+        res = fit(obs, order, edf=6.5)
+        assert sigma == pytest.approx(np.sqrt(res.resid @ res.resid / (12 - 6.5)), rel=1e-9)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_bandwidth_of_equal_readings_is_its_formula(order):
+    res = fit(sf.observe(X, Y), order)
+    spacing = 11 / 11
+    assert res.bandwidth == pytest.approx((res.lam * spacing) ** (1 / (2 * order)), rel=1e-12)
+    assert res.lam == pytest.approx(res.sigma["f"] ** 2 / res.q, rel=1e-12)
+
+
+def test_lam_means_what_the_contract_says():
+    y2 = np.cos(X) + 0.1 * RNG.standard_normal(12)
+    both = sf.observe(X, Y, name="a") + sf.observe(X, y2, deriv=1, name="b")
+    res = fit(both, 3)
+    assert res.lam == pytest.approx(res.sigma["a"] ** 2 / res.q, rel=1e-12)
+    known = sf.observe(X, Y, sd=0.2, name="a") + sf.observe(X, y2, sd=0.1, deriv=1, name="b")
+    res = fit(known, 3, lam=4.0)
+    assert res.q == pytest.approx(0.25, rel=1e-12)
+    assert res.lam_unit == "x^5/y^2"
+
+
+def test_fixed_smoothing_of_several_names_estimates_their_sds():
+    rng = np.random.default_rng(8)
+    x = np.linspace(0, 10, 300)
+    obs = sf.observe(x, np.sin(x) + 0.2 * rng.standard_normal(300), name="a") + sf.observe(
+        x, np.cos(x) + 0.05 * rng.standard_normal(300), deriv=1, name="b"
+    )
+    free = fit(obs, 3)
+    np.testing.assert_allclose(free.sigma, [0.2, 0.05], rtol=0.12)  # each known to 4 %; here within three of these
+    for name in ("lam", "bandwidth", "edf"):
+        fixed = fit(obs, 3, **{name: getattr(free, name)})
+        assert getattr(fixed, name) == pytest.approx(getattr(free, name), rel=1e-8)
+        # at the REML optimum the tied maximum and RSS / (n - edf) are the same; the search stops within 1e-5 sd
+        np.testing.assert_allclose(fixed.sigma, free.sigma, rtol=1e-6)
+
+
+def test_a_polynomial_is_a_boundary_not_an_error():
+    rng = np.random.default_rng(5)
+    x = np.linspace(0, 1, 40)
+    y = 1 + 2 * x + 0.1 * rng.standard_normal(40)
+    res = fit(sf.observe(x, y), 3)
+    assert res.boundary == ("q",)
+    assert (res.q, res.lam, res.bandwidth) == (0.0, np.inf, np.inf)
+    assert res.edf == pytest.approx(3, rel=1e-12)
+    coef, cov = np.polyfit(x, y, 2, cov=True)
+    np.testing.assert_allclose(res.predict(x), np.polyval(coef, x), rtol=1e-12)
+    prediction = res.get_prediction([0.0])
+    assert prediction.se_mean[0] == pytest.approx(np.sqrt(cov[2, 2]), rel=1e-9)
+    assert np.isnan(res.bse["q"])
+    assert "boundary: q = 0" in str(res.summary())
+
+
+def test_an_interpolant_is_a_boundary_not_an_error():
+    x = np.linspace(0, 6, 60)
+    res = fit(sf.observe(x, np.sin(x)), 2)
+    assert res.boundary == ("f",)
+    assert res.sigma["f"] < 1e-4
+    np.testing.assert_allclose(res.predict(x), np.sin(x), atol=1e-6)
+    assert np.isnan(res.bse["sigma.f"])
+    assert "indistinguishable from zero" in str(res.summary())
+
+
+@pytest.mark.parametrize("method", ["reml", "ml", "gcv", "aicc"])
+def test_estimated_sds_are_right_on_average(method):
+    rng = np.random.default_rng(11)
+    x = np.linspace(0, 10, 200)
+    sds = []
+    for _ in range(40):
+        obs = sf.observe(x, np.sin(x) + 0.2 * rng.standard_normal(200), name="a") + sf.observe(
+            x, np.cos(x) + 0.5 * rng.standard_normal(200), deriv=1, name="b"
+        )
+        sds.append(fit(obs, 3, method=method).sigma.to_numpy())
+    # each mean of 40 has a standard error of 0.8 %; ml and aicc are biased by a fraction of edf / n
+    np.testing.assert_allclose(np.mean(sds, axis=0), [0.2, 0.5], rtol=0.04)
+
+
+def test_standard_errors_match_the_scatter_of_estimates():
+    rng = np.random.default_rng(12)
+    x = np.linspace(0, 10, 200)
+    estimates, errors = [], []
+    for _ in range(60):
+        res = fit(sf.observe(x, np.sin(x) + 0.2 * rng.standard_normal(200)), 2)
+        estimates.append(np.log(res.params.to_numpy()))
+        errors.append((res.bse / res.params).to_numpy())
+    # sd of 60 draws: itself known to 9 %; here within three of these
+    np.testing.assert_allclose(np.std(estimates, axis=0)[0], np.mean(errors, axis=0)[0], rtol=0.28)
+
+
+def test_times_go_in_and_out():
+    times = pd.date_range("2024-06-01", periods=60, freq="10min")
+    hours = np.arange(60) / 6
+    rng = np.random.default_rng(1)
+    y, rate = np.sin(hours) + 0.1 * rng.standard_normal(60), np.cos(hours) + 0.1 * rng.standard_normal(60)
+    obs = sf.observe(times, y) + sf.observe(times, rate, deriv=1, unit="h")
+    numbers = sf.observe(hours, y) + sf.observe(hours, rate, deriv=1)
+    timed, plain = fit(obs, 3), fit(numbers, 3)
+    np.testing.assert_allclose(timed.predict(times, deriv=1), plain.predict(hours, deriv=1), rtol=1e-9)
+    frame = timed.get_prediction(times[:3]).summary_frame()
+    np.testing.assert_array_equal(frame.index, times[:3])
+    assert timed.bandwidth == pytest.approx(plain.bandwidth, rel=1e-9)
+    assert timed.integrate(times[0], times[30]) == pytest.approx(plain.integrate(0.0, 5.0), rel=1e-9)
+    assert "counted in h from 2024-06-01" in str(timed.summary())
+    assert timed.plot(deriv=1).axes[0].get_ylabel() == "f' per h"
+
+
+def test_unsorted_readings_give_results_in_their_own_order():
+    order = np.random.default_rng(2).permutation(12)
+    res, shuffled = fit(sf.observe(X, Y)), fit(sf.observe(X[order], Y[order]))
+    np.testing.assert_allclose(shuffled.resid, res.resid[order], rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(shuffled.loo_resid, res.loo_resid[order], rtol=1e-10, atol=1e-13)
+
+
+def test_leave_one_out_residuals_equal_refits():
+    res = fit(sf.observe(X, Y, sd=0.3), 2, lam=0.8)
+    for i in range(12):
+        keep = np.arange(12) != i
+        without = fit(sf.observe(X[keep], Y[keep], sd=0.3), 2, lam=0.8)
+        assert res.loo_resid[i] == pytest.approx(Y[i] - without.predict(X[i]), rel=1e-9)

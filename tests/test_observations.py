@@ -1,0 +1,201 @@
+import datetime
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import smoothfit as sf
+from smoothfit.errors import DataError, SmoothfitError, SpecificationError
+
+X = np.arange(10.0)
+Y = np.sin(X)
+
+
+def with_value(values, i, value):
+    values = np.array(values, dtype=float)
+    values[i] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: sf.observe(X, Y[:-1]), ["y has 9", "x has 10"]),
+        (lambda: sf.observe(X, with_value(Y, 3, np.inf)), ["y[3]", "NaN where it is missing"]),
+        (lambda: sf.observe(X, with_value(Y, 4, -np.inf)), ["y[4]"]),
+        (lambda: sf.observe(with_value(X, 2, np.nan), Y), ["x[2]", "drop the row"]),
+        (lambda: sf.observe(with_value(X, 2, np.inf), Y), ["x[2]"]),
+        (lambda: sf.observe(X, Y, sd=-1), ["sd[0] is -1.0", "positive"]),
+        (lambda: sf.observe(X, Y, sd=with_value(np.ones(10), 5, 0.0)), ["sd[5] is 0.0", "None to have it estimated"]),
+        (lambda: sf.observe(X, Y, sd=np.nan), ["sd[0] is nan"]),
+        (lambda: sf.observe(X, Y, sd=[1.0, 2.0]), ["sd has 2 entries for 10"]),
+        (lambda: sf.observe(X, Y, weights=with_value(np.ones(10), 7, -2)), ["weights[7] is -2.0"]),
+        (lambda: sf.observe(X, Y, weights=with_value(np.ones(10), 7, 0)), ["weights[7]", "NaN"]),
+        (lambda: sf.observe(X, ["a"] * 10), ["y holds", "numbers"]),
+        (lambda: sf.observe(["a"] * 10, Y), ["x holds", "numbers"]),
+        (lambda: sf.observe(X, pd.Series(list("abcdefghij"))), ["y[0] is 'a'"]),
+        (lambda: sf.observe(X, Y + 1j), ["y is complex"]),
+        (lambda: sf.observe(X, X > 3), ["y is boolean"]),
+        (lambda: sf.observe([], []), ["empty"]),
+        (lambda: sf.observe(X, np.full(10, np.nan)), ["all 10 readings", "missing"]),
+        (lambda: sf.observe(X, np.column_stack([Y, Y])), ["shape (10, 2)"]),
+        (lambda: sf.observe(pd.to_datetime(["2024-01-01", None]), [1.0, 2.0]), ["x[1] is missing (NaT)"]),
+        (lambda: sf.observe(X, Y, name="a") + sf.observe(X, Y, deriv=1, name="a"), ["'a'", "order 0 and of order 1"]),
+        (lambda: sf.observe(X, Y, sd=1) + sf.observe(X, Y), ["known sd in one part"]),
+        (lambda: sf.observe(X, Y) + sf.observe(pd.date_range("2024", periods=2), [1, 2]), ["times", "numbers"]),
+        (lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings={"a": 0}), ["no column 'a'", "t"]),
+    ],
+)
+def test_bad_data_is_named_with_index_and_remedy(call, words):
+    with pytest.raises(DataError) as caught:
+        call()
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: sf.observe(X, Y, deriv=-1),
+        lambda: sf.observe(X, Y, deriv=1.5),
+        lambda: sf.observe(X, Y, deriv=True),
+        lambda: sf.observe(X, Y, name=3),
+        lambda: sf.observe(X, Y, unit="s"),
+        lambda: sf.observe(pd.date_range("2024", periods=10), Y, unit="fortnight"),
+        lambda: sf.observe(pd.date_range("2024", periods=10), Y, deriv=1),
+        lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings={}),
+    ],
+)
+def test_bad_options_are_refused(call):
+    with pytest.raises(SpecificationError):
+        call()
+
+
+def test_errors_are_ours_and_the_builtin():
+    with pytest.raises(ValueError, match="empty") as caught:
+        sf.observe([], [])
+    assert isinstance(caught.value, SmoothfitError)
+
+
+def test_missing_readings_are_dropped_with_a_count():
+    obs = sf.observe(X, with_value(Y, [1, 2], np.nan), sd=with_value(np.ones(10), 1, np.nan), name="level")
+    assert len(obs) == 8
+    assert obs["level"].n_dropped == 2
+    assert "2 missing left out" in repr(obs)
+    np.testing.assert_array_equal(obs.x, np.delete(X, [1, 2]))
+
+
+def test_inputs_are_copied_and_frozen():
+    x, y, sd = X.copy(), Y.copy(), np.ones(10)
+    obs = sf.observe(x, y, sd=sd)
+    x[:], y[:], sd[:] = 0, 0, 9
+    np.testing.assert_array_equal(obs.x, X)
+    np.testing.assert_array_equal(obs.y, Y)
+    assert obs.readings[0].sd[0] == 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        obs.readings[0].y[0] = 5.0
+
+
+def test_names_default_to_the_series_then_to_the_derivative():
+    obs = sf.observe(pd.Series(X, name="t"), pd.Series(Y, name="height")) + sf.observe(X, Y, deriv=1)
+    assert obs.names == ("height", "f'")
+    assert obs.x_name == "t"
+
+
+def test_readings_of_one_name_are_joined():
+    obs = sf.observe(X, Y, weights=2.0) + sf.observe(X + 0.5, Y)
+    assert obs.names == ("f",)
+    assert len(obs) == 20
+    np.testing.assert_array_equal(obs.readings[0].variance_ratio, np.repeat([0.5, 1.0], 10))
+
+
+def test_noise_variance_is_sd_squared_over_weight():
+    obs = sf.observe(X, Y, sd=3.0, weights=np.arange(1, 11))
+    np.testing.assert_allclose(obs.readings[0].variance_ratio, 9 / np.arange(1, 11), rtol=1e-15)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, lambda d: pl.DataFrame(d).to_arrow()])
+def test_frames_of_any_kind_give_the_same_observations(frame):
+    data = {"t": X, "height": with_value(Y, 3, np.nan), "speed": np.cos(X), "error": np.full(10, 0.2)}
+    obs = sf.Observations.from_frame(frame(data), x="t", readings={"height": 0, "speed": 1}, sd={"height": "error"})
+    assert obs.names == ("height", "speed")
+    assert obs.x_name == "t"
+    assert obs["height"].n_dropped == 1
+    np.testing.assert_array_equal(obs["height"].sd, np.full(9, 0.2))
+    np.testing.assert_array_equal(obs.deriv, np.repeat([0, 1], [9, 10]))
+
+
+@pytest.mark.parametrize(
+    "y", [pl.Series("h", [1.0, None, 3.0]), pd.Series([1, pd.NA, 3], dtype="Int64"), [1, None, 3], np.array([1, np.nan, 3])]
+)
+def test_missing_values_of_every_kind(y):
+    obs = sf.observe([0.0, 1.0, 2.0], y)
+    np.testing.assert_array_equal(obs.y, [1.0, 3.0])
+    assert obs.readings[0].n_dropped == 1
+
+
+def test_to_frame_round_trip():
+    obs = sf.observe(X, Y, sd=0.1, name="a") + sf.observe(X, Y, deriv=1, weights=2.0, name="b")
+    frame = obs.to_frame()
+    assert list(frame.columns) == ["x", "y", "deriv", "name", "sd", "weight"]
+    np.testing.assert_array_equal(frame["y"], obs.y)
+    assert frame.loc[frame["name"] == "b", "sd"].isna().all()
+
+
+TIMES = pd.date_range("2024-03-01 12:00", periods=10, freq="90s")
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        TIMES,
+        TIMES.to_numpy(),
+        TIMES.to_series(),
+        pl.Series(TIMES.to_list()),
+        TIMES.to_pydatetime(),
+        TIMES.tz_localize("UTC").tz_convert("Asia/Tokyo"),
+        TIMES.tz_localize("UTC").tz_convert("Asia/Tokyo").to_series(),
+    ],
+)
+def test_times_of_every_kind_are_counted_in_one_unit(times):
+    obs = sf.observe(times, Y)
+    assert obs.abscissa.unit == "min"
+    np.testing.assert_allclose(obs.x, 1.5 * np.arange(10), rtol=1e-15)
+    assert "unit min" in repr(obs)
+    assert "2024-03-01T12:00:00" in repr(obs)
+
+
+def test_the_unit_of_a_derivative_serves_all():
+    obs = sf.observe(TIMES, Y) + sf.observe(TIMES, Y, deriv=1, unit="h")
+    assert obs.abscissa.unit == "h"
+    np.testing.assert_allclose(obs.x[:10], np.arange(10) / 40, rtol=1e-15)
+    with pytest.raises(DataError, match="per h and per s"):
+        obs + sf.observe(TIMES, Y, deriv=2, unit="s")
+
+
+def test_timedeltas_keep_their_origin():
+    obs = sf.observe(TIMES - TIMES[0] + datetime.timedelta(minutes=3), Y)
+    np.testing.assert_allclose(obs.x, 3 + 1.5 * np.arange(10), rtol=1e-15)
+
+
+def test_abscissae_are_restored_from_numbers():
+    obs = sf.observe(TIMES, Y)
+    np.testing.assert_array_equal(obs.abscissa.restore(obs.x), TIMES.to_numpy())
+    large = 1_700_000_000_000_000_001 + np.arange(10)
+    obs = sf.observe(large, Y)
+    np.testing.assert_array_equal(obs.x, np.arange(10.0))
+    np.testing.assert_array_equal(obs.abscissa.read(large), np.arange(10.0))
+
+
+def test_abscissae_of_another_kind_are_refused():
+    obs = sf.observe(TIMES, Y)
+    with pytest.raises(DataError, match="datetime x, counted in min"):
+        obs.abscissa.read([1.0, 2.0])
+    with pytest.raises(DataError, match="number x"):
+        sf.observe(X, Y).abscissa.read(TIMES)
+
+
+def test_unknown_names_are_told_which_exist():
+    with pytest.raises(KeyError, match="the names are f"):
+        sf.observe(X, Y)["altitude"]

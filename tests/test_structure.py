@@ -1,0 +1,112 @@
+"""The structure that the documentation promises: layers, lazy imports, versions."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import smoothfit
+
+PACKAGE = Path(smoothfit.__file__).parent
+ROOT = Path(__file__).parents[1]
+
+# A file imports from lower layers only; files of one layer that is a package may import each other.
+LAYERS = [
+    {"errors"},
+    {"_validation", "_core"},
+    {"_abscissa"},
+    {"observations", "basis", "calculus", "datasets"},
+    {"curves"},
+    {"regression", "statespace", "gp"},
+    {"dynamics"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def unit_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path):
+    """Names of the top-level units that a file imports, within functions too."""
+    module = ["smoothfit", *path.relative_to(PACKAGE).with_suffix("").parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = module[: -node.level]
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            for name in names:
+                yield [*base, *name.split(".")]
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.split(".")
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name.split(".")
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_downwards_only(path):
+    mine = unit_of(path)
+    for target in imports_of(path):
+        if target[0] == "smoothfit" and len(target) > 1 and target[1] != "__version__":
+            theirs = target[1]
+            assert theirs == mine or LEVEL[theirs] < LEVEL[mine], f"{mine} imports {theirs}"
+
+
+HOMES = {  # who may import what
+    "statsmodels": {"curves", "regression", "statespace", "dynamics"},
+    "matplotlib": {"curves"},
+    "patsy": set(),
+    "formulaic": set(),
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_peers_are_imported_where_they_belong_only(path):
+    for target in imports_of(path):
+        if target[0] in HOMES:
+            assert unit_of(path) in HOMES[target[0]]
+
+
+def test_importing_smoothfit_imports_nothing_heavy():
+    code = "import sys, smoothfit; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path.home()).stdout
+    loaded = set(ast.literal_eval(output))
+    assert "smoothfit" in loaded
+    assert not loaded & {"numpy", "scipy", "pandas", "statsmodels", "matplotlib", "narwhals"}
+
+
+def test_fitting_does_not_import_matplotlib():
+    code = (
+        "import sys, smoothfit as sf; sf.SmoothingSpline(sf.observe([0, 1, 2, 3.], [0, 2, 1, 2])).fit(edf=3);"
+        "print('matplotlib' in sys.modules, 'statsmodels' in sys.modules)"
+    )
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path.home()).stdout
+    assert output.split() == ["False", "False"]
+
+
+def test_public_names_exist_and_are_documented():
+    for name in smoothfit.__all__:
+        assert getattr(smoothfit, name).__doc__
+    assert set(smoothfit.__all__) <= set(dir(smoothfit))
+
+
+def test_versions_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    from smoothfit._core import _kernels
+
+    assert project["version"] == smoothfit.__version__ == _kernels.__version__
+    assert project["name"] == "smoothfit-stats"
+
+
+def test_a_checkout_that_hides_the_installed_package_still_finds_the_kernels():
+    if PACKAGE.parent == ROOT:
+        pytest.skip("installed in editable mode: nothing is hidden")
+    code = "import smoothfit; from smoothfit._core import _kernels; print(smoothfit.__file__)"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert Path(output.strip()).is_relative_to(ROOT)
