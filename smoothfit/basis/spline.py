@@ -65,14 +65,16 @@ class Spline:
     def derivative(self, k: int = 1) -> Spline:
         """Return the derivative of order k as a spline of degree - k.
 
-        c'_i = degree (c_i - c_{i-1}) / (t_{i+degree} - t_i), 0/0 := 0 at repeated knots (de Boor 1978, chapter X).
+        c'_i = degree (c_i - c_{i-1}) / (t_{i+degree} - t_i) (de Boor 1978, chapter X); where the support is empty, at a knot
+        repeated too often for the lower degree, both the coefficient and the knot go.
         """
         k = check_order(k, "k", 0, self.basis.degree)
         knots, coef = self.basis.knots, self.coef
         for degree in range(self.basis.degree, self.basis.degree - k, -1):
             width = knots[degree + 1 : -1] - knots[1 : -degree - 1]
-            coef = np.divide(degree * np.diff(coef), width, out=np.zeros_like(width), where=width > 0)
-            knots = knots[1:-1]
+            kept = width > 0
+            coef = degree * np.diff(coef)[kept] / width[kept]
+            knots = np.delete(knots[1:-1], np.flatnonzero(~kept))
         return Spline(BSplineBasis(knots, self.basis.degree - k), coef)
 
     def antiderivative(self) -> Spline:
