@@ -17,6 +17,9 @@ def require_identified(
 def likelihood(
     delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: _Floats, sigma2: _Floats
 ) -> _Floats: ...
+def likelihood_noise(
+    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: _Floats, sigma2: _Floats
+) -> _Floats: ...
 def likelihood_gradient(
     delta: _Floats,
     deriv: _Bytes,

@@ -81,39 +81,84 @@ Status run_likelihood(int order, const Rows& rows, const Real& q, const Real* si
     });
 }
 
+// q and sigma2 of eight candidates from `start` on; idle lanes repeat the last candidate.
+struct Candidates {
+    const double* q;
+    const double* sigma2;
+    std::size_t count, n_groups;
+
+    std::size_t at(std::size_t start, int lane) const {
+        const std::size_t candidate = start + static_cast<std::size_t>(lane);
+        return candidate < count ? candidate : count - 1;
+    }
+    Pack q_of(std::size_t start) const {
+        Pack pack;
+        for (int k = 0; k < Pack::size; ++k) pack.lane[k] = q[at(start, k)];
+        return pack;
+    }
+    Pack sigma2_of(std::size_t start, std::size_t g) const {
+        Pack pack;
+        for (int k = 0; k < Pack::size; ++k) pack.lane[k] = sigma2[at(start, k) * n_groups + g];
+        return pack;
+    }
+    // Writes the lanes that are not idle to row `row` of a (rows, count) array.
+    void store(const Pack& values, std::size_t start, std::size_t row, double* out) const {
+        for (int k = 0; k < Pack::size && start + k < count; ++k) out[row * count + start + k] = values.lane[k];
+    }
+};
+
+Candidates make_candidates(const In<double>& q, const In<double>& sigma2) {
+    check(q.ndim() == 1 && sigma2.ndim() == 2 && sigma2.shape(0) == q.size(), "q is (L,) and sigma2 is (L, G)");
+    check(sigma2.shape(1) <= max_groups, "too many groups");
+    return {q.data(), sigma2.data(), q.size(), sigma2.shape(1)};
+}
+
 // (3, L): log_det, sse, end_log_det for each candidate; q (L,), sigma2 (L, G).
 Doubles likelihood(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
                    int order, In<double> q, In<double> sigma2) {
-    check(q.ndim() == 1 && sigma2.ndim() == 2 && sigma2.shape(0) == q.size(), "q is (L,) and sigma2 is (L, G)");
-    const std::size_t count = q.size(), n_groups = sigma2.shape(1);
-    check(n_groups <= max_groups, "too many groups");
-    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, n_groups);
-    Doubles out = new_array({3, count});
-    double* values = out.data();
-    for (std::size_t start = 0; start < count;) {
-        if (count - start == 1) {
-            Likelihood<double> l;
-            raise_unless_ok(run_likelihood(order, rows, q.data()[start], sigma2.data() + start * n_groups, &l));
-            values[start] = l.log_det;
-            values[count + start] = l.sse;
-            values[2 * count + start] = l.end_log_det;
-            break;
-        }
-        const std::size_t used = count - start < Pack::size ? count - start : Pack::size;
-        Pack pack_q, pack_sigma2[max_groups];
-        for (int k = 0; k < Pack::size; ++k) {  // idle lanes repeat the last candidate
-            const std::size_t candidate = start + (static_cast<std::size_t>(k) < used ? k : used - 1);
-            pack_q.lane[k] = q.data()[candidate];
-            for (std::size_t g = 0; g < n_groups; ++g) pack_sigma2[g].lane[k] = sigma2.data()[candidate * n_groups + g];
-        }
+    const Candidates candidates = make_candidates(q, sigma2);
+    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, candidates.n_groups);
+    Doubles out = new_array({3, candidates.count});
+    if (candidates.count == 1) {
+        Likelihood<double> l;
+        raise_unless_ok(run_likelihood(order, rows, candidates.q[0], candidates.sigma2, &l));
+        out.data()[0] = l.log_det;
+        out.data()[1] = l.sse;
+        out.data()[2] = l.end_log_det;
+        return out;
+    }
+    for (std::size_t start = 0; start < candidates.count; start += Pack::size) {
+        Pack pack_sigma2[max_groups];
+        for (std::size_t g = 0; g < candidates.n_groups; ++g) pack_sigma2[g] = candidates.sigma2_of(start, g);
         Likelihood<Pack> l;
-        raise_unless_ok(run_likelihood(order, rows, pack_q, pack_sigma2, &l));
-        for (std::size_t k = 0; k < used; ++k) {
-            values[start + k] = l.log_det.lane[k];
-            values[count + start + k] = l.sse.lane[k];
-            values[2 * count + start + k] = l.end_log_det.lane[k];
+        raise_unless_ok(run_likelihood(order, rows, candidates.q_of(start), pack_sigma2, &l));
+        candidates.store(l.log_det, start, 0, out.data());
+        candidates.store(l.sse, start, 1, out.data());
+        candidates.store(l.end_log_det, start, 2, out.data());
+    }
+    return out;
+}
+
+// (4, L): log_det and sse of each candidate, and their derivatives by a common factor e^c of all its sigma2.
+Doubles likelihood_noise(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
+                         int order, In<double> q, In<double> sigma2) {
+    using D = Dual<Pack, 1>;
+    const Candidates candidates = make_candidates(q, sigma2);
+    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, candidates.n_groups);
+    Doubles out = new_array({4, candidates.count});
+    for (std::size_t start = 0; start < candidates.count; start += Pack::size) {
+        D dual_q(0.0), dual_sigma2[max_groups];
+        dual_q.re = candidates.q_of(start);
+        for (std::size_t g = 0; g < candidates.n_groups; ++g) {
+            dual_sigma2[g].re = candidates.sigma2_of(start, g);
+            dual_sigma2[g].eps[0] = dual_sigma2[g].re;
         }
-        start += used;
+        Likelihood<D> l;
+        raise_unless_ok(run_likelihood(order, rows, dual_q, dual_sigma2, &l));
+        candidates.store(l.log_det.re, start, 0, out.data());
+        candidates.store(l.sse.re, start, 1, out.data());
+        candidates.store(l.log_det.eps[0], start, 2, out.data());
+        candidates.store(l.sse.eps[0], start, 3, out.data());
     }
     return out;
 }
@@ -367,6 +412,7 @@ NB_MODULE(_kernels, module) {
     module.attr("KernelError") = nb::handle(kernel_error);
     module.def("require_identified", &require_identified);
     module.def("likelihood", &likelihood);
+    module.def("likelihood_noise", &likelihood_noise);
     module.def("likelihood_gradient", &likelihood_gradient);
     module.def("likelihood_second", &likelihood_second);
     module.def("filter", &filter);

@@ -19,8 +19,7 @@ from scipy.optimize import brentq
 
 from .._validation import FloatArray
 from ..errors import SpecificationError
-from .criteria import residual_terms
-from .kernels import second_terms
+from .kernels import residual_terms, second_terms
 from .rows import Rows
 
 # Beyond these bounds a fit is indistinguishable from its limit: a polynomial (q -> 0) and an interpolant (sd -> 0).
@@ -81,7 +80,7 @@ class Resolution:
 
 def effective_df(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:
     """Trace of the smoother matrix."""
-    return len(rows) - residual_terms(rows, order, q, sigma2)[1]
+    return len(rows) - float(residual_terms(rows, order, np.array([q]), sigma2[None])[1][0])
 
 
 class Tie(ABC):

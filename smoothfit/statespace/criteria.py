@@ -27,7 +27,7 @@ import numpy as np
 
 from .._validation import FloatArray
 from ..errors import SpecificationError
-from .kernels import gradient_terms, second_terms, terms
+from .kernels import gradient_terms, residual_terms, second_terms, terms
 from .rows import Rows
 
 
@@ -223,11 +223,8 @@ class PredictionCriterion(Criterion):
 
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates theta (L, 1)."""
-        return np.array([self._value(float(np.exp(t[0]))) for t in theta])
-
-    def _value(self, q: float) -> float:
-        log_det, sse, _ = gradient_terms(self.rows, self.order, q, self.sigma2, self._all_noise)
-        return self.score(np.log(-sse[1]), log_det[1])[0]
+        rss, free = residual_terms(self.rows, self.order, *self.split(theta))
+        return np.array([self.score(np.log(r), f)[0] for r, f in zip(rss, free, strict=True)])
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one theta."""
@@ -268,10 +265,3 @@ def check_method(method: object) -> str:
     if not isinstance(method, str) or method not in methods:
         raise SpecificationError(f"method is {method!r}; pass one of {', '.join(map(repr, methods))}")
     return method
-
-
-def residual_terms(rows: Rows, order: int, q: float, sigma2: FloatArray) -> tuple[float, float]:
-    """RSS = sum (y - f^(k))^2 / r, and n - edf."""
-    all_noise = np.concatenate([[0.0], np.ones(rows.n_groups)])[None]
-    log_det, sse, _ = gradient_terms(rows, order, q, sigma2, all_noise)
-    return float(-sse[1]), float(log_det[1])

@@ -17,9 +17,8 @@ from .criteria import (
     Likelihood,
     RestrictedLikelihood,
     difference_hessian,
-    residual_terms,
 )
-from .kernels import terms
+from .kernels import residual_terms, terms
 from .optimize import Minimum, minimize
 from .rows import Rows
 
@@ -135,8 +134,7 @@ def _at_fixed_smoothing(likelihood: Likelihood, tie: Tie) -> Variances:
     boundary = [] if minimum is None else [n for n, low in zip(likelihood.names[1:], minimum.at_lower, strict=True) if low]
     factor = 1.0
     if likelihood.scale_free:
-        rss, free = residual_terms(rows, order, q, sigma2)
-        factor = rss / free
+        factor = _residual_variance(rows, order, q, sigma2)
     return Variances(q * factor, sigma2 * factor, tuple(boundary), minimum)
 
 
@@ -147,8 +145,13 @@ def _common_factor(criterion: Criterion, q: float, sigma2: FloatArray) -> float:
         return 1.0
     if isinstance(criterion, Likelihood):
         return criterion.common_variance(float(terms(rows, order, np.array([q]), sigma2[None]).sse[0]))
-    rss, free = residual_terms(rows, order, q, sigma2)
-    return rss / free
+    return _residual_variance(rows, order, q, sigma2)
+
+
+def _residual_variance(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:
+    """RSS / (n - edf)."""
+    rss, free = residual_terms(rows, order, np.array([q]), sigma2[None])
+    return float(rss[0] / free[0])
 
 
 def _other_variances(criterion: Criterion, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

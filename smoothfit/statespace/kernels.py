@@ -40,6 +40,16 @@ def terms(rows: Rows, order: int, q: FloatArray, sigma2: FloatArray) -> Terms:
         return Terms(*_kernels.likelihood(*rows.arrays, order, q, np.ascontiguousarray(sigma2)))
 
 
+def residual_terms(rows: Rows, order: int, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """RSS = sum (y - f^(k))^2 / r, and n - edf, of L candidates: each (L,).
+
+    No smoothing pass: with all noise variances times e^c, d log_det / dc = n - edf and d sse / dc = -RSS.
+    """
+    with _told_in_words(rows, order):
+        _, _, free, minus_rss = _kernels.likelihood_noise(*rows.arrays, order, q, np.ascontiguousarray(sigma2))
+        return -minus_rss, free
+
+
 def gradient_terms(rows: Rows, order: int, q: float, sigma2: FloatArray, directions: FloatArray) -> Terms:
     """Terms and their exact derivatives along p directions of (log q, log sigma2): each entry (1 + p,)."""
     with _told_in_words(rows, order):
