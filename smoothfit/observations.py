@@ -326,6 +326,8 @@ def observe(
     DataError
         Lengths differ; x, sd or weights not finite; y infinite; sd or weights not positive; nothing left. The message names the
         argument, the first bad index and what to do.
+    SpecificationError
+        `deriv` or `name` is of the wrong kind; `unit` is missing, unknown, or given for numbers.
 
     Examples
     --------

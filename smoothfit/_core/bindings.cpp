@@ -52,10 +52,14 @@ Rows make_rows(const In<double>& delta, const In<std::uint8_t>& deriv, const In<
     check(order >= 1 && order <= max_order, "order is out of range");
     check(n > 0, "there are no rows");
     check(deriv.size() == n && group.size() == n && y.size() == n && ratio.size() == n, "row arrays differ in length");
+    std::uint8_t highest_deriv = 0, highest_group = 0;  // maxima of bytes cost next to nothing; missing + 1 wraps to 0
     for (std::size_t i = 0; i < n; ++i) {
-        check(deriv.data()[i] < order || deriv.data()[i] == Rows::missing, "deriv is not below the order");
-        check(group.data()[i] < n_groups, "group is out of range");
+        const auto above = static_cast<std::uint8_t>(deriv.data()[i] + 1);
+        highest_deriv = above > highest_deriv ? above : highest_deriv;
+        highest_group = group.data()[i] > highest_group ? group.data()[i] : highest_group;
     }
+    check(highest_deriv <= order, "deriv is not below the order");
+    check(highest_group < n_groups, "group is out of range");
     return {static_cast<std::int64_t>(n), delta.data(), deriv.data(), group.data(), y.data(), ratio.data()};
 }
 
@@ -93,17 +97,17 @@ struct Candidates {
     }
     Pack q_of(std::size_t start) const {
         Pack pack;
-        for (int k = 0; k < Pack::size; ++k) pack.lane[k] = q[at(start, k)];
+        for (int k = 0; k < Pack::size; ++k) pack.set(k, q[at(start, k)]);
         return pack;
     }
     Pack sigma2_of(std::size_t start, std::size_t g) const {
         Pack pack;
-        for (int k = 0; k < Pack::size; ++k) pack.lane[k] = sigma2[at(start, k) * n_groups + g];
+        for (int k = 0; k < Pack::size; ++k) pack.set(k, sigma2[at(start, k) * n_groups + g]);
         return pack;
     }
     // Writes the lanes that are not idle to row `row` of a (rows, count) array.
     void store(const Pack& values, std::size_t start, std::size_t row, double* out) const {
-        for (int k = 0; k < Pack::size && start + k < count; ++k) out[row * count + start + k] = values.lane[k];
+        for (int k = 0; k < Pack::size && start + k < count; ++k) out[row * count + start + k] = values.get(k);
     }
 };
 

@@ -74,20 +74,20 @@ struct State {
 constexpr double rounding = 16 * std::numeric_limits<double>::epsilon();
 
 template <class Real>
-inline Real zero_if_rounding(const Real& sum, double size) {
+SMOOTHFIT_INLINE Real zero_if_rounding(const Real& sum, double size) {
     const double v = value(sum);
     return (v < 0 ? -v : v) <= rounding * size ? Real(0.0) : sum;
 }
 
 template <class Real>
-inline double magnitude(const Real& x) {
+SMOOTHFIT_INLINE double magnitude(const Real& x) {
     const double v = value(x);
     return v < 0 ? -v : v;
 }
 
 // U := T U; with it the mean becomes T (mean).
 template <bool Diffuse, class Real, class Length, int M>
-inline void transit(State<Real, M>& s, const Step<Length, M>& step) {
+SMOOTHFIT_INLINE void transit(State<Real, M>& s, const Step<Length, M>& step) {
     SMOOTHFIT_UNROLL
     for (int j = 1; j < M; ++j) {
         SMOOTHFIT_UNROLL
@@ -111,7 +111,7 @@ inline void transit(State<Real, M>& s, const Step<Length, M>& step) {
 
 // P := P + c v v', v_last = 1 and v_i = 0 beyond (Agee & Turner); the mean U mu is unchanged. Overwrites v by U^-1 v.
 template <bool Diffuse, int last, class Real, int M>
-inline void add_noise(State<Real, M>& s, Real c, Real (&v)[M]) {
+SMOOTHFIT_INLINE void add_noise(State<Real, M>& s, Real c, Real (&v)[M]) {
     Real moved = Real(0.0);  // sum of b_j mu_j over the columns so far: what their changes take from the mean
     SMOOTHFIT_UNROLL
     for (int i = last; i >= 0; --i) {
@@ -144,7 +144,7 @@ inline void add_noise(State<Real, M>& s, Real c, Real (&v)[M]) {
 
 // P := P + q (sum of the noises r = first .. M-1).
 template <bool Diffuse, int r, class Real, class Length, int M>
-inline void add_noises(State<Real, M>& s, const Step<Length, M>& step, const Real& q) {
+SMOOTHFIT_INLINE void add_noises(State<Real, M>& s, const Step<Length, M>& step, const Real& q) {
     if constexpr (r + 1 < M) add_noises<Diffuse, r + 1>(s, step, q);
     Real v[M];
     SMOOTHFIT_UNROLL
@@ -154,7 +154,7 @@ inline void add_noises(State<Real, M>& s, const Step<Length, M>& step, const Rea
 
 // Moves the state over one step.
 template <bool Diffuse, class Real, class Length, int M>
-inline void advance(State<Real, M>& s, const Step<Length, M>& step, const Real& q) {
+SMOOTHFIT_INLINE void advance(State<Real, M>& s, const Step<Length, M>& step, const Real& q) {
     transit<Diffuse>(s, step);
     add_noises<Diffuse, 0>(s, step, q);
 }
@@ -171,7 +171,7 @@ struct Absorbed {
 // Conditions the state on a reading y of h'x with noise variance r, where f = U'h. K >= 0: h is the unit row K, so that
 // f_j = 0 below K and row K of U is f itself; K = -1: any h.
 template <bool Diffuse, int K, class Real, int M>
-inline Absorbed<Real, M> absorb(State<Real, M>& s, const Real (&f)[M], const Real& y, const Real& r) {
+SMOOTHFIT_INLINE Absorbed<Real, M> absorb(State<Real, M>& s, const Real (&f)[M], const Real& y, const Real& r) {
     constexpr int first = K < 0 ? 0 : K;
     Absorbed<Real, M> result;
     Real* k = result.gain;
@@ -237,7 +237,7 @@ inline Absorbed<Real, M> absorb(State<Real, M>& s, const Real (&f)[M], const Rea
 }
 
 template <bool Diffuse, int K, class Real, int M>
-inline Absorbed<Real, M> read_row(State<Real, M>& s, const Real& y, const Real& r) {
+SMOOTHFIT_INLINE Absorbed<Real, M> read_row(State<Real, M>& s, const Real& y, const Real& r) {
     Real f[M];
     SMOOTHFIT_UNROLL
     for (int j = 0; j < M; ++j) f[j] = j < K ? Real(0.0) : j == K ? Real(1.0) : s.u[K][j];
@@ -246,7 +246,7 @@ inline Absorbed<Real, M> read_row(State<Real, M>& s, const Real& y, const Real& 
 
 // Absorbs a reading of f^(k).
 template <bool Diffuse, class Real, int M>
-inline Absorbed<Real, M> read(State<Real, M>& s, int k, const Real& y, const Real& r) {
+SMOOTHFIT_INLINE Absorbed<Real, M> read(State<Real, M>& s, int k, const Real& y, const Real& r) {
     if constexpr (M > 1)
         if (k == 1) return read_row<Diffuse, 1>(s, y, r);
     if constexpr (M > 2)
@@ -278,7 +278,9 @@ struct Filter {
     // needs none of the first one's tests); leaves `i` at the row it stopped before, and tells whether it succeeded.
     template <bool Diffuse, class Sink>
     inline bool run(const Rows& rows, const Real& q, const Real* sigma2, Sink sink, std::int64_t& i) {
-        State<Real, M> s = state;
+        State<Real, M> s = state;  // copies live in registers
+        LogProduct<Real> product = determinant;
+        Real sum = sse;
         bool sound = true;
         for (; i < rows.n && (!Diffuse || s.n_flat > 0); ++i) {
             if (i > 0 && rows.delta[i] > 0) {
@@ -291,10 +293,12 @@ struct Filter {
             const Absorbed<Real, M> absorbed = read<Diffuse>(s, rows.deriv[i], Real(rows.y[i]), r);
             sound = value(absorbed.variance) > 1e-200 && value(absorbed.variance) < 1e200;
             if (!sound) break;
-            determinant.multiply(absorbed.variance);
-            if (!absorbed.diffuse) sse = sse + absorbed.innovation * absorbed.innovation / absorbed.variance;
+            product.multiply(absorbed.variance);
+            if (!absorbed.diffuse) sum = sum + absorbed.innovation * absorbed.innovation / absorbed.variance;
         }
         state = s;
+        determinant = product;
+        sse = sum;
         return sound;
     }
 };

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 // Loops over the state dimension are unrolled so that the state lives in registers.
@@ -19,6 +20,15 @@
 #define SMOOTHFIT_UNROLL _Pragma("GCC unroll 8")
 #else
 #define SMOOTHFIT_UNROLL
+#endif
+
+// The parts of a filter step are inlined whatever their size, for the same reason.
+#if defined(__GNUC__)
+#define SMOOTHFIT_INLINE inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define SMOOTHFIT_INLINE __forceinline
+#else
+#define SMOOTHFIT_INLINE inline
 #endif
 
 namespace smoothfit {
@@ -35,7 +45,7 @@ struct Dual {
 };
 
 template <class Real, int N>
-inline Dual<Real, N> operator+(const Dual<Real, N>& a, const Dual<Real, N>& b) {
+SMOOTHFIT_INLINE Dual<Real, N> operator+(const Dual<Real, N>& a, const Dual<Real, N>& b) {
     Dual<Real, N> c;
     c.re = a.re + b.re;
     for (int i = 0; i < N; ++i) c.eps[i] = a.eps[i] + b.eps[i];
@@ -43,7 +53,7 @@ inline Dual<Real, N> operator+(const Dual<Real, N>& a, const Dual<Real, N>& b) {
 }
 
 template <class Real, int N>
-inline Dual<Real, N> operator-(const Dual<Real, N>& a, const Dual<Real, N>& b) {
+SMOOTHFIT_INLINE Dual<Real, N> operator-(const Dual<Real, N>& a, const Dual<Real, N>& b) {
     Dual<Real, N> c;
     c.re = a.re - b.re;
     for (int i = 0; i < N; ++i) c.eps[i] = a.eps[i] - b.eps[i];
@@ -51,7 +61,7 @@ inline Dual<Real, N> operator-(const Dual<Real, N>& a, const Dual<Real, N>& b) {
 }
 
 template <class Real, int N>
-inline Dual<Real, N> operator*(const Dual<Real, N>& a, const Dual<Real, N>& b) {
+SMOOTHFIT_INLINE Dual<Real, N> operator*(const Dual<Real, N>& a, const Dual<Real, N>& b) {
     Dual<Real, N> c;
     c.re = a.re * b.re;
     for (int i = 0; i < N; ++i) c.eps[i] = a.re * b.eps[i] + a.eps[i] * b.re;
@@ -59,7 +69,7 @@ inline Dual<Real, N> operator*(const Dual<Real, N>& a, const Dual<Real, N>& b) {
 }
 
 template <class Real, int N>
-inline Dual<Real, N> operator/(const Dual<Real, N>& a, const Dual<Real, N>& b) {
+SMOOTHFIT_INLINE Dual<Real, N> operator/(const Dual<Real, N>& a, const Dual<Real, N>& b) {
     Dual<Real, N> c;
     const Real inverse = Real(1.0) / b.re;
     c.re = a.re * inverse;
@@ -67,37 +77,44 @@ inline Dual<Real, N> operator/(const Dual<Real, N>& a, const Dual<Real, N>& b) {
     return c;
 }
 
-// GCC and Clang are told outright that the lanes are a vector; elsewhere the loops over them are left to the compiler.
+// GCC and Clang are told outright that pairs of lanes are vectors; elsewhere that is left to the compiler.
 struct Pack {
     static constexpr int size = 8;
 #if defined(__GNUC__)
-    typedef double Lanes __attribute__((vector_size(8 * sizeof(double))));
+    typedef double Vector __attribute__((vector_size(2 * sizeof(double))));
+    static constexpr int width = 2;
 #else
-    typedef double Lanes[8];
+    typedef double Vector;
+    static constexpr int width = 1;
 #endif
-    Lanes lane;
+    static constexpr int n_vectors = size / width;
+    Vector vector[n_vectors];
 
     Pack() = default;
     Pack(double number) {
-        for (int i = 0; i < size; ++i) lane[i] = number;
+        SMOOTHFIT_UNROLL
+        for (int i = 0; i < n_vectors; ++i) vector[i] = number - Vector{};
+    }
+    double get(int i) const {
+        double lanes[size];
+        std::memcpy(lanes, vector, sizeof lanes);
+        return lanes[i];
+    }
+    void set(int i, double number) {
+        double lanes[size];
+        std::memcpy(lanes, vector, sizeof lanes);
+        lanes[i] = number;
+        std::memcpy(vector, lanes, sizeof lanes);
     }
 };
 
-#if defined(__GNUC__)
-#define SMOOTHFIT_PACK_OPERATOR(op)                          \
-    inline Pack operator op(const Pack& a, const Pack& b) {  \
-        Pack c;                                              \
-        c.lane = a.lane op b.lane;                           \
-        return c;                                            \
+#define SMOOTHFIT_PACK_OPERATOR(op)                                                                        \
+    SMOOTHFIT_INLINE Pack operator op(const Pack& a, const Pack& b) {                                                \
+        Pack c;                                                                                            \
+        SMOOTHFIT_UNROLL                                                                                   \
+        for (int i = 0; i < Pack::n_vectors; ++i) c.vector[i] = a.vector[i] op b.vector[i];                \
+        return c;                                                                                          \
     }
-#else
-#define SMOOTHFIT_PACK_OPERATOR(op)                                                  \
-    inline Pack operator op(const Pack& a, const Pack& b) {                          \
-        Pack c;                                                                      \
-        for (int i = 0; i < Pack::size; ++i) c.lane[i] = a.lane[i] op b.lane[i];     \
-        return c;                                                                    \
-    }
-#endif
 SMOOTHFIT_PACK_OPERATOR(+)
 SMOOTHFIT_PACK_OPERATOR(-)
 SMOOTHFIT_PACK_OPERATOR(*)
@@ -106,7 +123,7 @@ SMOOTHFIT_PACK_OPERATOR(/)
 
 // Mixed arithmetic with plain numbers; the step lengths and readings of a row are constants to a dual or a pack.
 template <class Real, int N>
-inline Dual<Real, N> operator*(double a, const Dual<Real, N>& b) {
+SMOOTHFIT_INLINE Dual<Real, N> operator*(double a, const Dual<Real, N>& b) {
     Dual<Real, N> c;
     c.re = a * b.re;
     for (int i = 0; i < N; ++i) c.eps[i] = a * b.eps[i];
@@ -114,53 +131,60 @@ inline Dual<Real, N> operator*(double a, const Dual<Real, N>& b) {
 }
 
 template <class Real, int N>
-inline Dual<Real, N> operator-(double a, const Dual<Real, N>& b) {
+SMOOTHFIT_INLINE Dual<Real, N> operator-(double a, const Dual<Real, N>& b) {
     Dual<Real, N> c;
     c.re = a - b.re;
     for (int i = 0; i < N; ++i) c.eps[i] = Real(0.0) - b.eps[i];
     return c;
 }
 
-inline Pack operator*(double a, const Pack& b) { return Pack(a) * b; }
-inline Pack operator-(double a, const Pack& b) { return Pack(a) - b; }
+SMOOTHFIT_INLINE Pack operator*(double a, const Pack& b) { return Pack(a) * b; }
+SMOOTHFIT_INLINE Pack operator-(double a, const Pack& b) { return Pack(a) - b; }
 
 template <class Real>
-inline double value(const Real& x) {
+SMOOTHFIT_INLINE double value(const Real& x) {
     return static_cast<double>(x);
 }
 template <class Real, int N>
-inline double value(const Dual<Real, N>& x) {
+SMOOTHFIT_INLINE double value(const Dual<Real, N>& x) {
     return value(x.re);
 }
-inline double value(const Pack& x) {
-    return x.lane[0];
+SMOOTHFIT_INLINE double value(const Pack& x) {
+    return x.get(0);
 }
 
 // True where x has left [1e-100, 1e100], so that a further factor within [1e-200, 1e200] cannot overflow it (NaN too).
 template <class Real>
-inline bool is_outside(const Real& x) {
+SMOOTHFIT_INLINE bool is_outside(const Real& x) {
     return !(x > 1e-100 && x < 1e100);
 }
 template <class Real, int N>
-inline bool is_outside(const Dual<Real, N>& x) {
+SMOOTHFIT_INLINE bool is_outside(const Dual<Real, N>& x) {
     return is_outside(x.re);
 }
-inline bool is_outside(const Pack& x) {
-    bool outside = false;
-    for (int i = 0; i < Pack::size; ++i) outside |= !(x.lane[i] > 1e-100 && x.lane[i] < 1e100);
-    return outside;
+SMOOTHFIT_INLINE bool is_outside(const Pack& x) {
+#if defined(__GNUC__)
+    auto inside = (x.vector[0] > 1e-100) & (x.vector[0] < 1e100);
+    SMOOTHFIT_UNROLL
+    for (int i = 1; i < Pack::n_vectors; ++i) inside &= (x.vector[i] > 1e-100) & (x.vector[i] < 1e100);
+    return !(inside[0] & inside[1]);
+#else
+    bool inside = true;
+    for (int i = 0; i < Pack::size; ++i) inside &= x.vector[i] > 1e-100 && x.vector[i] < 1e100;
+    return !inside;
+#endif
 }
 
 inline double log_of(double x) { return std::log(x); }
 
-inline Pack log_of(const Pack& x) {
+SMOOTHFIT_INLINE Pack log_of(const Pack& x) {
     Pack c;
-    for (int i = 0; i < Pack::size; ++i) c.lane[i] = std::log(x.lane[i]);
+    for (int i = 0; i < Pack::size; ++i) c.set(i, std::log(x.get(i)));
     return c;
 }
 
 template <class Real, int N>
-inline Dual<Real, N> log_of(const Dual<Real, N>& x) {
+SMOOTHFIT_INLINE Dual<Real, N> log_of(const Dual<Real, N>& x) {
     Dual<Real, N> c;
     c.re = log_of(x.re);
     for (int i = 0; i < N; ++i) c.eps[i] = x.eps[i] / x.re;
@@ -179,7 +203,7 @@ inline __float128 log_of(__float128 x) {
 template <class Real>
 class LogProduct {
 public:
-    void multiply(const Real& factor) {
+    SMOOTHFIT_INLINE void multiply(const Real& factor) {
         product_ = product_ * factor;
         if (is_outside(product_)) flush();
     }

@@ -17,13 +17,13 @@
 
 namespace smoothfit {
 
-constexpr double factorial(int n) { return n < 2 ? 1.0 : n * factorial(n - 1); }
+constexpr double factorial[] = {1, 1, 2, 6, 24, 120, 720, 5040, 40320, 362880};
 
 // All numerators and denominators are small integers, exact in double; the quotient is rounded once, in Step.
-constexpr double legendre_numerator(int a, int r) { return factorial(a) * factorial(2 * r + 1); }
-constexpr double legendre_denominator(int a, int r) { return factorial(r) * factorial(a - r) * factorial(a + r + 1); }
-constexpr double norm_numerator(int r) { return factorial(r) * factorial(r); }
-constexpr double norm_denominator(int r) { return factorial(2 * r) * factorial(2 * r + 1); }
+constexpr double legendre_numerator(int a, int r) { return factorial[a] * factorial[2 * r + 1]; }
+constexpr double legendre_denominator(int a, int r) { return factorial[r] * factorial[a - r] * factorial[a + r + 1]; }
+constexpr double norm_numerator(int r) { return factorial[r] * factorial[r]; }
+constexpr double norm_denominator(int r) { return factorial[2 * r] * factorial[2 * r + 1]; }
 
 // Step lengths are constants to dual numbers and packs, hence double; a reference computation has them as wide as the rest.
 template <class Real>
@@ -46,13 +46,13 @@ struct Step {
     Real noise[M][M];     // noise[r]: the column v_r; entries beyond component M-1-r are not set
     Real intensity[M];    // c_r / q
 
-    explicit Step(Real d) {
+    explicit SMOOTHFIT_INLINE Step(Real d) {
         Real power[2 * M];
         power[0] = Real(1.0);
         SMOOTHFIT_UNROLL
         for (int j = 1; j < 2 * M; ++j) power[j] = power[j - 1] * d;
         SMOOTHFIT_UNROLL
-        for (int j = 0; j < M; ++j) taylor[j] = power[j] * (Real(1.0) / Real(factorial(j)));
+        for (int j = 0; j < M; ++j) taylor[j] = power[j] * (Real(1.0) / Real(factorial[j]));
         SMOOTHFIT_UNROLL
         for (int r = 0; r < M; ++r) {
             intensity[r] = power[2 * r + 1] * (Real(norm_numerator(r)) / Real(norm_denominator(r)));

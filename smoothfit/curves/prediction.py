@@ -28,7 +28,7 @@ class CurvePrediction:
     Attributes
     ----------
     x : ndarray, shape (n,)
-        Abscissae as asked for.
+        Abscissae, in one dimension, as times where x was times.
     deriv : int
     predicted_mean : ndarray, shape (n,)
         In the unit of f per unit of x to the power `deriv`.

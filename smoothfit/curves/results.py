@@ -73,6 +73,15 @@ class CurveResults(ABC):
     def highest_derivative(self) -> int:
         """Highest order of a derivative that has a posterior variance."""
 
+    @property
+    @abstractmethod
+    def highest_mean_derivative(self) -> int:
+        """Highest order of a derivative of the posterior mean that is not zero everywhere."""
+
+    @abstractmethod
+    def _rough_mean(self, x: FloatArray, deriv: int) -> FloatArray:
+        """Posterior mean's derivative of an order above `highest_derivative` at numbers x (n,)."""
+
     @abstractmethod
     def _moments(self, x: FloatArray, deriv: int) -> tuple[FloatArray, FloatArray]:
         """Posterior mean and variance of f^(deriv) at numbers x (n,)."""
@@ -192,15 +201,17 @@ class CurveResults(ABC):
         x : array_like
             Abscissae of the kind of the readings' (numbers, or times).
         deriv : int
-            Order of the derivative.
+            Order of the derivative. Beyond `highest_derivative` the mean still has derivatives, right limits at the
+            readings; the curve itself has none, so that `get_prediction` refuses them.
 
         Returns
         -------
         ndarray
             Of the shape of x, in the unit of f per unit of x to the power `deriv`.
         """
-        numbers = self.observations.abscissa.read(x)
-        mean, _ = self._moments(numbers.ravel(), self._check_deriv(deriv))
+        numbers = self.observations.abscissa.read(x).ravel()
+        order = check_order(deriv, "deriv", 0, self.highest_mean_derivative)
+        mean = self._moments(numbers, order)[0] if order <= self.highest_derivative else self._rough_mean(numbers, order)
         return mean.reshape(np.shape(x))
 
     def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None) -> CurvePrediction:
@@ -213,6 +224,10 @@ class CurveResults(ABC):
             Order of the derivative, at most `highest_derivative`.
         name : str, optional
             Whose noise a new reading has; by default the first name that reads f^(deriv).
+
+        Returns
+        -------
+        CurvePrediction
         """
         deriv = self._check_deriv(deriv)
         if name is not None and name not in self.observations.names:
@@ -230,7 +245,21 @@ class CurveResults(ABC):
         )
 
     def plot(self, deriv: int = 0, ax: Axes | None = None, alpha: float = 0.05) -> Figure:
-        """Draw f^(deriv) with its pointwise band and the readings of it; see `smoothfit.curves.plotting`."""
+        """Draw f^(deriv) with its pointwise band and the readings of it.
+
+        Parameters
+        ----------
+        deriv : int
+            Order of the derivative.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+        alpha : float
+            The band has level 1 - alpha.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
         from .plotting import plot_curve
 
         return plot_curve(self, self._check_deriv(deriv), ax, alpha)
@@ -246,8 +275,8 @@ class CurveResults(ABC):
         if order > self.highest_derivative:
             raise SpecificationError(
                 f"deriv is {order}: {derivative_label(order)} has no finite variance under this prior, whose derivatives end at "
-                f"{derivative_label(self.highest_derivative)}; raise the model's order, or take the mean alone from "
-                f"spline()(x, deriv={order})"
+                f"{derivative_label(self.highest_derivative)}; raise the model's order, or take the mean alone: "
+                f"predict(x, deriv={order})"
             )
         return order
 

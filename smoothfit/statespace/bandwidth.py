@@ -60,8 +60,8 @@ class Resolution:
         alone = [information[k] ** (-1 / (2 * (self.order - k))) for k in used]
         if len(used) == 1:
             return float(alone[0])
-        highest = np.log(min(alone))
-        lowest = highest - np.log(len(used))  # with each term at most 1 / len(used)
+        highest = np.log(min(alone)) + 0.1  # there one term exceeds 1
+        lowest = np.log(min(alone)) - np.log(len(used)) - 0.1  # there each term is below 1 / len(used)
 
         def excess(log_h: float) -> float:
             return float(information @ self._powers(np.exp(log_h))) - 1

@@ -163,7 +163,7 @@ class RestrictedLikelihood(Likelihood):
 
     @property
     def count(self) -> int:
-        """N - m."""
+        """Number of readings less the order."""
         return len(self.rows) - self.order
 
     def determinant(self, log_det: FloatArray, end_log_det: FloatArray) -> FloatArray:
@@ -179,7 +179,7 @@ class FullLikelihood(Likelihood):
 
     @property
     def count(self) -> int:
-        """N."""
+        """Number of readings."""
         return len(self.rows)
 
     @property

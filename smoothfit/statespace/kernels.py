@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from ..errors import IdentificationError, NumericalError
 from ..observations import derivative_label
 from .rows import Rows
 
+Result = TypeVar("Result")
 COMPONENTS = ("level", "slope", "curvature", "third derivative")
 
 
@@ -30,14 +30,12 @@ class Terms(NamedTuple):
 
 def require_identified(rows: Rows, order: int) -> None:
     """Raise IdentificationError where the readings leave part of the curve undetermined."""
-    with _told_in_words(rows, order):
-        _kernels.require_identified(*rows.arrays, order, np.ones(rows.n_groups))
+    _call(_kernels.require_identified, rows, order, np.ones(rows.n_groups))
 
 
 def terms(rows: Rows, order: int, q: FloatArray, sigma2: FloatArray) -> Terms:
     """Terms of L candidates: q (L,), sigma2 (L, G); each entry of the result (L,)."""
-    with _told_in_words(rows, order):
-        return Terms(*_kernels.likelihood(*rows.arrays, order, q, np.ascontiguousarray(sigma2)))
+    return Terms(*_call(_kernels.likelihood, rows, order, q, np.ascontiguousarray(sigma2)))
 
 
 def residual_terms(rows: Rows, order: int, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -45,15 +43,13 @@ def residual_terms(rows: Rows, order: int, q: FloatArray, sigma2: FloatArray) ->
 
     No smoothing pass: with all noise variances times e^c, d log_det / dc = n - edf and d sse / dc = -RSS.
     """
-    with _told_in_words(rows, order):
-        _, _, free, minus_rss = _kernels.likelihood_noise(*rows.arrays, order, q, np.ascontiguousarray(sigma2))
-        return -minus_rss, free
+    _, _, free, minus_rss = _call(_kernels.likelihood_noise, rows, order, q, np.ascontiguousarray(sigma2))
+    return -minus_rss, free
 
 
 def gradient_terms(rows: Rows, order: int, q: float, sigma2: FloatArray, directions: FloatArray) -> Terms:
     """Terms and their exact derivatives along p directions of (log q, log sigma2): each entry (1 + p,)."""
-    with _told_in_words(rows, order):
-        return Terms(*_kernels.likelihood_gradient(*rows.arrays, order, q, sigma2, directions))
+    return Terms(*_call(_kernels.likelihood_gradient, rows, order, q, sigma2, directions))
 
 
 def second_terms(
@@ -63,15 +59,13 @@ def second_terms(
 
     Each entry (1 + a + a b,), the second derivatives in C order.
     """
-    with _told_in_words(rows, order):
-        second = directions if others is None else others
-        return Terms(*_kernels.likelihood_second(*rows.arrays, order, q, sigma2, directions, second))
+    second = directions if others is None else others
+    return Terms(*_call(_kernels.likelihood_second, rows, order, q, sigma2, directions, second))
 
 
 def filtered_states(rows: Rows, order: int, q: float, sigma2: FloatArray) -> FloatArray:
     """Filtered states of all nodes, packed as in smoother.hpp."""
-    with _told_in_words(rows, order):
-        return np.asarray(_kernels.filter(*rows.arrays, order, q, sigma2))
+    return _call(_kernels.filter, rows, order, q, sigma2)
 
 
 def smoothed_states(rows: Rows, order: int, q: float, filtered: FloatArray) -> FloatArray:
@@ -98,10 +92,10 @@ def higher_derivatives(rows: Rows, order: int, q: float, filtered: FloatArray, p
     return np.asarray(_kernels.higher_derivatives(rows.gaps, order, q, filtered, posterior))
 
 
-@contextmanager
-def _told_in_words(rows: Rows, order: int) -> Iterator[None]:
+def _call(kernel: Callable[..., Result], rows: Rows, order: int, *arguments: float | FloatArray) -> Result:
+    """Run a kernel on the rows; tell its errors in words."""
     try:
-        yield
+        return kernel(*rows.arrays, order, *arguments)
     except _kernels.KernelError as error:
         kind, where = error.args
         if kind == "unidentified":

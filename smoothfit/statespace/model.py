@@ -51,18 +51,20 @@ class SmoothingSpline:
 
     References
     ----------
-    G. Wahba (1978), "Improper priors, spline smoothing and the problem of guarding against model errors in regression".
-    R. Kohn and C. F. Ansley (1987), "A new algorithm for spline smoothing based on smoothing a stochastic process".
-    J. Durbin and S. J. Koopman (2012), *Time Series Analysis by State Space Methods*, 2nd edition.
+    - G. Wahba (1978), "Improper priors, spline smoothing and the problem of guarding against model errors in regression".
+    - R. Kohn and C. F. Ansley (1987), "A new algorithm for spline smoothing based on smoothing a stochastic process".
+    - J. Durbin and S. J. Koopman (2012), *Time Series Analysis by State Space Methods*, 2nd edition.
 
     Examples
     --------
     >>> import numpy as np, smoothfit as sf
-    >>> x = np.linspace(0, 1, 50)
-    >>> y = np.sin(6 * x) + 0.1 * np.cos(50 * np.arange(50))
-    >>> res = sf.SmoothingSpline(sf.observe(x, y), order=2).fit()
-    >>> res.predict([0.25, 0.5], deriv=1).round(1)
-    array([ 0.6, -5.9])
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.linspace(0, 1, 200)
+    >>> y = np.sin(6 * x) + 0.01 * rng.standard_normal(200)
+    >>> res = sf.SmoothingSpline(sf.observe(x, y), order=3).fit()
+    >>> slope = res.get_prediction([0.25, 0.5], deriv=1)
+    >>> print(slope.predicted_mean.round(2), slope.se_mean.round(2), 6 * np.cos([1.5, 3.0]).round(3))
+    [ 0.32 -5.98] [0.07 0.07] [ 0.426 -5.94 ]
     """
 
     def __init__(self, observations: Observations, order: int = 2):
@@ -129,19 +131,18 @@ class SmoothingSpline:
         Parameters
         ----------
         method : {"reml", "ml", "gcv", "aicc"}
-            What is optimised: restricted or full likelihood, generalised cross-validation or corrected AIC; see
-            `smoothfit.statespace.criteria` for the formulas. The last two choose the smoothing at relative precisions of
-            the names that are known, or estimated by ``"reml"`` where several are unknown.
+            What is optimised: restricted or full likelihood, generalised cross-validation or corrected AIC; the formulas are
+            in the module ``smoothfit.statespace.criteria``. The last two choose the smoothing at given relative precisions
+            of the names: known ones, or those of ``"reml"`` where several names have an unknown sd, or some a known one.
         lam : float, optional
             Fixes the smoothing: the weight of integral (f^(order))^2 against sum w (y - f)^2, in units of x^(2 order - 1). It
             stands against sum ((y - f^(k))/sd)^2 where all sds are known, and against the first unknown name's readings where
             several are unknown.
         bandwidth : float, optional
-            Fixes the smoothing: half width h of the averaging window, in units of x. For readings of f, h = (lam dt)^(1/(2 order)).
+            Fixes the smoothing: half width h of the averaging window, in units of x. For readings of f, h = (lam dt)^(1/(2 order))
+            with dt the mean spacing.
         edf : float, optional
             Fixes the smoothing: effective degrees of freedom, between `order` and the number of readings.
-            At most one of `lam`, `bandwidth` and `edf` is given; unknown sds are then estimated from the residuals,
-            sum of RSS / (n - edf), and with several of them their ratios by `method`.
 
         Returns
         -------
@@ -155,7 +156,13 @@ class SmoothingSpline:
         SpecificationError
             Unknown `method`; `lam`, `bandwidth` or `edf` out of range, or more than one of them.
         DataError
-            There is no noise to estimate.
+            There is no noise to estimate, or there are too few readings for what is to be estimated.
+
+        Notes
+        -----
+        At most one of `lam`, `bandwidth` and `edf` is given. Unknown sds are still estimated: where none is known, their common
+        size from sum (y - f^(k))^2 / r = n - edf, and the ratios of several by the restricted likelihood (the full one with
+        ``method="ml"``); where some are known, by that likelihood.
         """
         method = check_method(method)
         tie, fixed = self._tie(lam, bandwidth, edf)

@@ -76,7 +76,7 @@ class SmoothingSplineResults(CurveResults):
 
     @cached_property
     def bandwidth(self) -> float:
-        """Half width of the averaging window, in units of x; infinite for a polynomial. See `statespace.bandwidth`."""
+        """Half width of the averaging window, in units of x; infinite for a polynomial. See ``smoothfit.statespace.bandwidth``."""
         resolution = Resolution(self._rows, self._order)
         return resolution.bandwidth(self._variances.q, self._variances.sigma2) * self._rows.scale.x_unit
 
@@ -197,7 +197,7 @@ class SmoothingSplineResults(CurveResults):
 
     @property
     def highest_derivative(self) -> int:
-        """Order - 1."""
+        """Highest order of a derivative with a posterior variance: order - 1."""
         return self._order - 1
 
     @cached_property
@@ -219,6 +219,22 @@ class SmoothingSplineResults(CurveResults):
         unit = rows.scale.of(deriv)
         mean = states[:, deriv] * unit + (rows.scale.y_origin if deriv == 0 else 0.0)
         return mean, state_variances(self._order, states)[:, deriv] * unit**2
+
+    @property
+    def highest_mean_derivative(self) -> int:
+        """2 order - 1: between readings the mean is a polynomial of that degree."""
+        return 2 * self._order - 1
+
+    def _rough_mean(self, x: FloatArray, deriv: int) -> FloatArray:
+        rows, order = self._rows, self._order
+        piece = np.searchsorted(rows.nodes, x, side="right") - 1
+        inside = (piece >= 0) & (piece < len(rows.nodes) - 1)  # beyond the readings the mean is of degree order - 1
+        offset = (x[inside] - rows.nodes[piece[inside] + 1]) / rows.scale.x_unit
+        higher = higher_derivatives(rows, order, self._variances.q, self._filtered, self._posterior)[piece[inside]]
+        mean = np.zeros(len(x))
+        for j in range(2 * order - 1, deriv - 1, -1):  # Horner's scheme of the Taylor series at the right end
+            mean[inside] = mean[inside] * offset / (j - deriv + 1) + higher[:, j - order]
+        return mean * rows.scale.of(deriv)
 
     @property
     def fittedvalues(self) -> FloatArray:
@@ -263,8 +279,8 @@ class SmoothingSplineResults(CurveResults):
     def spline(self) -> Spline:
         """Return the posterior mean as an exact spline of degree 2 order - 1 over the range of the readings.
 
-        Its x are numbers: units of time since the first reading where x was times (`observations.abscissa`). A reading of
-        f^(k) makes the derivative of order 2 order - 1 - k jump, so its node is a knot of multiplicity k + 1.
+        Its x are numbers; where x was times, units of time since the first reading (datetimes) or since zero (durations). A
+        reading of f^(k) makes the derivative of order 2 order - 1 - k jump, so its node is a knot of multiplicity k + 1.
         """
         from .spline import posterior_spline
 
@@ -280,7 +296,7 @@ class SmoothingSplineResults(CurveResults):
 
         from ..curves.summary import curve_summary, number
 
-        abscissa = self.observations.abscissa
+        x_unit = self.observations.abscissa.unit or self.observations.x_name
         smoothing = f"{self.fixed} fixed" if self.fixed else METHOD_NAMES[self.method]
         likelihood = "Log-likelihood" if self.method == "ml" else "Restricted log-lik."
         facts = [
@@ -290,8 +306,8 @@ class SmoothingSplineResults(CurveResults):
             ("No. Observations:", str(self.nobs)),
             ("Df Residuals:", number(self.df_resid)),
             ("Effective df:", number(self.edf)),
-            (f"Bandwidth ({abscissa.unit or self.observations.x_name}):", number(self.bandwidth)),
-            (f"lam ({self.lam_unit}):", number(self.lam)),
+            (f"Bandwidth ({x_unit}):", number(self.bandwidth)),
+            (f"lam ({self.lam_unit.replace('x', x_unit, 1)}):", number(self.lam)),
             (f"{likelihood}:", number(self.llf)),
             ("AIC:", number(self.aic)),
             ("BIC:", number(self.bic)),

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from mpmath import MPContext
 
+import smoothfit as sf
+
 MP = MPContext()
 MP.dps = 100
 to_mp = np.frompyfunc(MP.mpf, 1, 1)  # exact for doubles
@@ -64,9 +66,16 @@ class DensePosterior:
         return MP.mpf(float(x)) - self.start, int(k)
 
     def _prior(self, one, other):
-        """cov(f^(a)(s), f^(b)(t)) = q int_0^s v^p / p! (v + t - s)^r / r! dv for s <= t, p = m-1-a, r = m-1-b."""
+        """cov(f^(a)(s), f^(b)(t)) = q int_0^s v^p / p! (v + t - s)^r / r! dv for s <= t, p = m-1-a, r = m-1-b.
+
+        One of a and b may exceed m - 1: then it is the derivative of this by s or by t, for s < t.
+        """
         (s, a), (t, b) = sorted([one, other])
         p, r = self.order - 1 - a, self.order - 1 - b
+        if r < 0 or r + p + 1 < 0:
+            return MP.mpf(0)
+        if p < 0:
+            return self.q * (-1) ** (p + 1) * (t - s) ** (r + p + 1) / factorial(r + p + 1)
         total = sum(comb(r, i) * (t - s) ** (r - i) * s ** (p + i + 1) / (p + i + 1) for i in range(r + 1))
         return self.q * total / (factorial(p) * factorial(r))
 
@@ -98,27 +107,32 @@ class DensePosterior:
         """P = K^-1 - K^-1 X (X'K^-1 X)^-1 X'K^-1."""
         return self._system[0][: self.n, : self.n]
 
-    def _moments(self, terms):
-        """Mean and variance of the sum of weight * f^(k)(x) over terms (weight, x, k)."""
-        terms = [(weight, self._offset(x, k)) for weight, x, k in terms]
-        right = sum(weight * np.array([self._prior(row, r) for r in self.rows] + self._polynomials(row)) for weight, row in terms)
-        solved = self._system[0] @ right
-        prior = sum(v * w * self._prior(a, b) for v, a in terms for w, b in terms)
-        return solved[: self.n] @ self.y, prior - solved @ right
+    def _right(self, x, k):
+        row = self._offset(x, k)
+        return np.array([self._prior(row, reading) for reading in self.rows] + self._polynomials(row), dtype=object)
 
     def moments(self, x, deriv=0):
-        """Posterior means and variances of f^(deriv) at x, rounded once."""
-        pairs = np.array([self._moments([(1, at, deriv)]) for at in x])
-        return pairs[:, 0].astype(float), pairs[:, 1].astype(float)
+        """Posterior means and variances of f^(deriv) at x, deriv < order."""
+        means, variances = [], []
+        for at in x:
+            right = self._right(at, deriv)
+            solved = self._system[0] @ right
+            means.append(solved[: self.n] @ self.y)
+            variances.append(self._prior(*[self._offset(at, deriv)] * 2) - solved @ right)
+        return np.array(means, float), np.array(variances, float)
 
-    def mean(self, x):
-        """The posterior mean of f at x, unrounded: an array of mpf."""
-        return np.array([self._moments([(1, at, 0)])[0] for at in x])
+    def mean_between(self, x, deriv):
+        """Posterior means of f^(deriv) at x, none of which is read at, for any deriv."""
+        weights = self._system[0][:, : self.n] @ self.y
+        return np.array([self._right(at, deriv) @ weights for at in x], float)
 
     def integral(self, a, b):
         """Posterior mean and variance of the integral of f from a to b."""
-        mean, variance = self._moments([(1, b, -1), (-1, a, -1)])
-        return float(mean), float(variance)
+        right = self._right(b, -1) - self._right(a, -1)
+        solved = self._system[0] @ right
+        start, end = self._offset(a, -1), self._offset(b, -1)
+        prior = self._prior(start, start) - 2 * self._prior(start, end) + self._prior(end, end)
+        return float(solved[: self.n] @ self.y), float(prior - solved @ right)
 
     @cached_property
     def smoother_matrix(self):
@@ -146,9 +160,32 @@ class DensePosterior:
         return -(self.n * MP.log(2 * MP.pi) + inverse_and_log_det(self.covariance)[1] + self._quadratic) / 2
 
 
+def observe_mixed(x, y, deriv, sd=None, weights=None):
+    """Observations with one name for each order that occurs; `sd` is one number or one for each reading."""
+    total = None
+    for k in np.unique(deriv):
+        mine = deriv == k
+        given = {"sd": sd, "weights": weights}
+        given = {name: np.broadcast_to(value, len(x))[mine] for name, value in given.items() if value is not None}
+        part = sf.observe(x[mine], y[mine], deriv=int(k), **given)
+        total = part if total is None else total + part
+    return total
+
+
+def posterior_errors(res, oracle, x):
+    """Worst error over all derivatives at x: of means in posterior standard deviations, of variances relative."""
+    mean_error = variance_error = 0.0
+    for k in range(oracle.order):
+        prediction = res.get_prediction(x, deriv=k)
+        mean, variance = oracle.moments(x, k)
+        mean_error = max(mean_error, np.max(np.abs(prediction.predicted_mean - mean) / np.sqrt(variance)))
+        variance_error = max(variance_error, np.max(np.abs(prediction.var_pred_mean / variance - 1)))
+    return mean_error, variance_error
+
+
 @pytest.fixture(scope="session")
 def dense():
-    """The oracle: dense(table, order, q, start=None)."""
+    """dense(table, order, q, start=None): the oracle."""
     return DensePosterior
 
 
@@ -156,3 +193,15 @@ def dense():
 def table():
     """table(observations, sigma=None): what the oracle reads."""
     return table_of
+
+
+@pytest.fixture(scope="session")
+def observe():
+    """observe(x, y, deriv, sd=None, weights=None): readings of several orders."""
+    return observe_mixed
+
+
+@pytest.fixture(scope="session")
+def errors():
+    """errors(res, oracle, x): worst error of means and of variances."""
+    return posterior_errors

@@ -1,0 +1,48 @@
+"""Configuration of Sphinx; build with ``sphinx-build -W --keep-going -b html docs docs/_build/html``."""
+
+import os
+from importlib.metadata import version as installed_version
+
+# The guide's cells draw with the notebook backend, whatever the environment asks for.
+os.environ.pop("MPLBACKEND", None)
+
+project = "smoothfit"
+author = "The smoothfit developers"
+copyright = f"2026, {author}"
+release = installed_version("smoothfit-stats")
+version = ".".join(release.split(".")[:2])
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "myst_nb",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
+default_role = "autolink"
+
+# API reference: one page for each class or function, its members documented there.
+autosummary_generate = True
+autodoc_typehints = "none"  # numpydoc sections say the types
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+# MyST and the executed pages
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"smoothfit {release}"
+html_static_path = ["_static"]
+html_show_sourcelink = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "show_toc_level": 2,
+}
+html_sidebars = {"install": [], "changelog": []}

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+import smoothfit as sf
+from smoothfit.statespace.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, effective_df
+
+
+def resolution_of(seed, order=3):
+    rng = np.random.default_rng(seed)
+    x, t = np.sort(rng.uniform(0, 5, 40)), rng.uniform(0, 5, 25)
+    obs = sf.observe(x, np.sin(x) + 0.1 * rng.standard_normal(40), name="a") + sf.observe(
+        t, np.cos(t) + 0.1 * rng.standard_normal(25), deriv=1, name="b"
+    )
+    return Resolution(sf.SmoothingSpline(obs, order=order)._rows, order)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bandwidth_and_intensity_are_inverse_however_unequal_the_noises(seed):
+    resolution = resolution_of(seed)
+    rng = np.random.default_rng(seed)
+    sigma2, q = 10.0 ** rng.uniform(-20, 20, 2), 10.0 ** rng.uniform(-20, 20)
+    bandwidth = resolution.bandwidth(q, sigma2)
+    assert float(resolution.log_intensity(bandwidth, sigma2)) == pytest.approx(np.log(q), abs=1e-12)
+    balance = sum(q * (resolution.information[k] @ (1 / sigma2)) * bandwidth ** (2 * (3 - k)) for k in range(3))
+    assert balance == pytest.approx(1, rel=1e-12)
+
+
+def test_information_of_each_order_is_that_of_its_readings():
+    rows = resolution_of(0).rows
+    information = resolution_of(0).information
+    for k, n in ((0, 40), (1, 25)):
+        mine = rows.deriv == k
+        assert information[k].sum() == pytest.approx(np.mean(1 / rows.ratio[mine]) * n * (64 / 65) / rows.range, rel=1e-13)
+    assert not information[2].any()
+
+
+@pytest.mark.parametrize("tie", [FixedLam(3.0), FixedBandwidth(4.0), FixedDf(9.0)])
+def test_slopes_of_ties_are_those_of_their_differences(tie):
+    resolution = resolution_of(1)
+    logs = np.array([-5.0, -4.0])
+    _, slopes = tie.log_q(resolution, logs)
+    step = 1e-5
+    differences = [
+        (tie.log_q(resolution, logs + step * unit)[0] - tie.log_q(resolution, logs - step * unit)[0]) / (2 * step)
+        for unit in np.eye(2)
+    ]
+    np.testing.assert_allclose(slopes, differences, atol=1e-6)  # central differences: step^2 and rounding / step
+
+
+def test_limits_are_indistinguishable_from_a_polynomial_and_an_interpolant():
+    resolution = resolution_of(2, order=2 + 1)
+    sigma2 = np.array([1e-3, 1e-3])
+    low, high = np.exp(resolution.log_intensity(np.array(resolution.limits), sigma2))
+    assert effective_df(resolution.rows, 3, low, sigma2) == pytest.approx(3, abs=1e-8)
+    assert effective_df(resolution.rows, 3, high, sigma2) > 0.95 * 65
