@@ -1,10 +1,18 @@
 """Configuration of Sphinx; build with ``sphinx-build -W --keep-going -b html docs docs/_build/html``."""
 
 import os
+import shutil
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 # The guide's cells draw with the notebook backend, whatever the environment asks for.
 os.environ.pop("MPLBACKEND", None)
+
+# The gallery shows the notebooks of examples/ as they were committed, with their pictures.
+gallery = Path(__file__).parent / "gallery"
+gallery.mkdir(exist_ok=True)
+for notebook in (Path(__file__).parents[1] / "examples").glob("*.ipynb"):
+    shutil.copy(notebook, gallery)
 
 project = "smoothfit"
 author = "The smoothfit developers"
@@ -33,6 +41,7 @@ numpydoc_class_members_toctree = False
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
+nb_execution_excludepatterns = ["gallery/*"]
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 

@@ -2,7 +2,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -20,3 +22,28 @@ def test_quickstart_prints_what_rates_buy_and_draws(tmp_path):
     assert error_both < 0.75 * error_alone
     assert width_both < 0.85 * width_alone
     assert (tmp_path / "quickstart.png").stat().st_size > 50_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_run_as_committed_with_their_pictures(path, tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # the notebook's own, whatever the environment asks for
+    committed = nbformat.read(path, as_version=4)
+    assert pictures_of(committed) > 0
+    assert all(cell.execution_count for cell in committed.cells if cell.cell_type == "code")
+    fresh = nbformat.read(path, as_version=4)
+    NotebookClient(fresh, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert pictures_of(fresh) == pictures_of(committed)
+    assert texts_of(fresh) == texts_of(committed)
+
+
+def outputs_of(notebook):
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def pictures_of(notebook):
+    return sum("image/png" in output.get("data", {}) for output in outputs_of(notebook))
+
+
+def texts_of(notebook):
+    return [output.text for output in outputs_of(notebook) if output.output_type == "stream" and output.name == "stdout"]

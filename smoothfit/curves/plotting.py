@@ -48,7 +48,7 @@ def plot_curve(results: CurveResults, deriv: int, ax: Axes | None, alpha: float)
 
 
 def plot_diagnostics(results: CurveResults) -> Figure:
-    """Draw standardised residuals: over x, their distribution, normal quantiles, and autocorrelation in order of x."""
+    """Draw standardised residuals: over x, their distribution, normal quantiles, and each name's autocorrelation."""
     import matplotlib.pyplot as plt
     from scipy import stats
 
@@ -77,13 +77,16 @@ def plot_diagnostics(results: CurveResults) -> Figure:
     quantiles.axline((0, 0), slope=1, color="black", linewidth=0.8)
     quantiles.set(title="Normal quantiles", xlabel="theoretical", ylabel="observed")
 
-    correlations = autocorrelation(residuals[order], min(25, n - 1))
-    lags = np.arange(1, len(correlations) + 1)
-    correlation.vlines(lags, 0, correlations, color=CURVE_COLOUR)
-    correlation.scatter(lags, correlations, s=12, color=CURVE_COLOUR)
-    correlation.axhspan(-1.96 / np.sqrt(n), 1.96 / np.sqrt(n), color="black", alpha=0.1, linewidth=0)
+    for i in range(len(observations.readings)):
+        mine = residuals[order][kinds[order] == i]
+        correlations = autocorrelation(mine, min(25, len(mine) - 1))
+        lags = np.arange(1, len(correlations) + 1) + 0.2 * i
+        correlation.vlines(lags, 0, correlations, color=f"C{i}")
+        correlation.scatter(lags, correlations, s=12, color=f"C{i}")
+        bound = 1.96 / np.sqrt(len(mine))
+        correlation.axhspan(-bound, bound, color="black", alpha=0.08, linewidth=0)
     correlation.axhline(0, color="black", linewidth=0.8)
-    correlation.set(title="Autocorrelation in order of x", xlabel="lag (readings)")
+    correlation.set(title="Autocorrelation in order of x, by name", xlabel="lag (readings of the name)")
     return figure
 
 
