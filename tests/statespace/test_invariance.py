@@ -1,0 +1,203 @@
+"""What must not matter to a fit does not: units and origins of x and y, the order of the rows, the direction of x."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from scipy.interpolate import make_smoothing_spline
+
+import smoothfit as sf
+
+pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.RoughnessWarning")
+
+ORDERS = (1, 2, 3, 4)
+
+repeatable = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+
+
+@st.composite
+def mixed_readings(draw):
+    """Order, abscissae that are multiples of 1/64, some repeated, readings, orders of derivatives, sds, bandwidth."""
+    order = draw(st.sampled_from(ORDERS))
+    n = draw(st.integers(order + 1, 14))
+    steps = draw(st.lists(st.sampled_from([0, 1, 40, 64, 200]), min_size=n - order, max_size=n - order)) + [64] * order
+    x = np.cumsum(steps) / 64
+    deriv = np.array(draw(st.lists(st.integers(0, order - 1), min_size=n - order, max_size=n - order)) + [0] * order)
+    y = np.array(draw(st.lists(st.floats(-10, 10, width=32), min_size=n, max_size=n)))
+    sd = 10.0 ** np.array(draw(st.lists(st.floats(-1.5, 1.5), min_size=n, max_size=n)))
+    return order, x, y, deriv, sd, 10.0 ** draw(st.floats(-1, 1.5))
+
+
+def fit(observations, order, **options):
+    return sf.SmoothingSpline(observations, order=order).fit(**options)
+
+
+def moments(res, x):
+    """Means and variances of f and its derivatives at x: (2, order, n)."""
+    predictions = [res.get_prediction(x, deriv=k) for k in range(res.model.order)]
+    return np.array([[p.predicted_mean for p in predictions], [p.var_pred_mean for p in predictions]])
+
+
+def assert_same_posterior(one, other, tolerance):
+    (mean, variance), (other_mean, other_variance) = one, other
+    assert np.max(np.abs(mean - other_mean) / np.sqrt(variance)) < tolerance
+    assert np.max(np.abs(other_variance / variance - 1)) < tolerance
+
+
+def around(x):
+    return np.r_[x[0] - 1.5, x, (x[1:] + x[:-1]) / 2, x[-1] + 1.5]
+
+
+@pytest.mark.parametrize("method", ["reml", "ml", "gcv", "aicc"])
+@pytest.mark.parametrize("exponent", [-40, 1, 30])
+def test_power_of_two_change_of_the_unit_of_x_changes_no_bit(exponent, method):
+    rng = np.random.default_rng(0)
+    x, t = np.sort(rng.uniform(0, 10, 60)), np.sort(rng.uniform(0, 10, 30))
+    y, rate = np.sin(x) + 0.2 * rng.standard_normal(60), np.cos(t) + 0.1 * rng.standard_normal(30)
+    unit = 2.0**exponent
+    res = fit(sf.observe(x, y) + sf.observe(t, rate, deriv=1), 3, method=method)
+    scaled = fit(sf.observe(x * unit, y) + sf.observe(t * unit, rate / unit, deriv=1), 3, method=method)
+    points = around(x)
+    units = unit ** -np.arange(3.0)[:, None]
+    np.testing.assert_array_equal(moments(scaled, points * unit), moments(res, points) * np.array([units, units**2]))
+    assert scaled.q == res.q * unit**-5
+    assert scaled.bandwidth == res.bandwidth * unit
+    assert scaled.edf == res.edf
+    assert scaled.integrate(x[0] * unit, x[9] * unit) == res.integrate(x[0], x[9]) * unit
+    assert list(scaled.sigma / res.sigma) == [1, 1 / unit]
+
+
+@pytest.mark.parametrize("unit", [1e9, 3e-7])
+@pytest.mark.parametrize("method", ["reml", "gcv"])
+def test_unit_of_x_does_not_matter_to_ten_thousand_readings(method, unit):
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0, 1, 10_000)
+    y = np.sin(20 * x) + 0.3 * rng.standard_normal(10_000)
+    res, scaled = fit(sf.observe(x, y), 2, method=method), fit(sf.observe(x * unit, y), 2, method=method)
+    points = np.linspace(-0.01, 1.01, 50)
+    # The optimum is certified to 1e-5 of the standard error of log q, which is some 10 %.
+    assert scaled.bandwidth == pytest.approx(res.bandwidth * unit, rel=1e-6)
+    for k in range(2):
+        one, other = res.get_prediction(points, deriv=k), scaled.get_prediction(points * unit, deriv=k)
+        assert np.max(np.abs(other.predicted_mean * unit**k - one.predicted_mean) / one.se_mean) < 1e-6
+    assert np.sqrt(np.mean((res.predict(x) - np.sin(20 * x)) ** 2)) < 0.02  # the noise is .3, over some 40 degrees of freedom
+
+
+@repeatable
+@given(mixed_readings(), st.integers(-1000, 1000))
+def test_shift_of_x_changes_no_bit(observe, readings, shift):
+    order, x, y, deriv, sd, bandwidth = readings
+    one = fit(observe(x, y, deriv, sd), order, bandwidth=bandwidth)
+    other = fit(observe(x + shift, y, deriv, sd), order, bandwidth=bandwidth)
+    np.testing.assert_array_equal(moments(other, around(x) + shift), moments(one, around(x)))
+
+
+@repeatable
+@given(mixed_readings(), st.randoms(use_true_random=False))
+def test_order_of_the_rows_does_not_matter(observe, readings, random):
+    order, x, *columns, bandwidth = readings
+    row = np.array(random.sample(range(len(x)), len(x)))
+    one = fit(observe(x, *columns), order, bandwidth=bandwidth)
+    other = fit(observe(x[row], *[column[row] for column in columns]), order, bandwidth=bandwidth)
+    # Readings at one abscissa are taken up in another order.
+    assert_same_posterior(moments(one, around(x)), moments(other, around(x)), 1e-10)
+    by_name = np.argsort(columns[1], kind="stable")  # observations come order after order
+    given_order = np.argsort(columns[1][row], kind="stable")
+    fitted = dict(zip(by_name, one.fittedvalues, strict=True))
+    np.testing.assert_allclose(other.fittedvalues, [fitted[i] for i in row[given_order]], rtol=1e-8, atol=1e-8)
+
+
+@repeatable
+@given(mixed_readings(), st.integers(1, 13))
+def test_splitting_the_observations_does_not_matter(observe, readings, at):
+    order, x, *columns, bandwidth = readings
+    at = min(at, len(x) - 1)
+    whole = observe(x, *columns)
+    parts = [observe(x[part], *[column[part] for column in columns]) for part in (slice(at), slice(at, None))]
+    one, other = fit(whole, order, bandwidth=bandwidth), fit(parts[0] + parts[1], order, bandwidth=bandwidth)
+    assert_same_posterior(moments(one, around(x)), moments(other, around(x)), 1e-10)
+    assert other.llf == pytest.approx(one.llf, rel=1e-12, abs=1e-12)
+
+
+@repeatable
+@given(mixed_readings())
+def test_time_may_run_backwards(observe, readings):
+    order, x, y, deriv, sd, bandwidth = readings
+    one = fit(observe(x, y, deriv, sd), order, bandwidth=bandwidth)
+    other = fit(observe(-x, np.where(deriv % 2, -y, y), deriv, sd), order, bandwidth=bandwidth)
+    reversed_moments = moments(other, -around(x))
+    reversed_moments[0, 1::2] *= -1
+    assert_same_posterior(moments(one, around(x)), reversed_moments, 1e-10)
+    assert other.llf_diffuse == pytest.approx(one.llf_diffuse, rel=1e-11, abs=1e-11)
+    assert other.integrate(-x[-1], -x[0]) == pytest.approx(one.integrate(x[0], x[-1]), abs=1e-8 * one.integrate(x[0], x[-1]).se)
+
+
+@repeatable
+@given(mixed_readings(), st.floats(-100, 100, width=32), st.floats(0.01, 100))
+def test_curve_moves_with_the_readings(observe, readings, shift, factor):
+    order, x, y, deriv, sd, bandwidth = readings
+    one = moments(fit(observe(x, y, deriv, sd), order, bandwidth=bandwidth), around(x))
+    moved = observe(x, factor * (y + np.where(deriv == 0, shift, 0)), deriv, factor * sd)
+    other = moments(fit(moved, order, bandwidth=bandwidth), around(x)) / np.array([factor, factor**2])[:, None, None]
+    other[0, 0] -= shift
+    # Readings 10^4 sd away from zero are rounded to 1e-12 sd before anything is computed.
+    assert_same_posterior(one, other, 1e-10)
+
+
+def test_sds_scale_with_the_readings():
+    rng = np.random.default_rng(2)
+    x = np.sort(rng.uniform(0, 10, 50))
+    y, rate = np.sin(x) + 0.2 * rng.standard_normal(50), np.cos(x) + 0.1 * rng.standard_normal(50)
+    one = fit(sf.observe(x, y) + sf.observe(x, rate, deriv=1), 3)
+    other = fit(sf.observe(x, 1e5 * y + 3e5) + sf.observe(x, 1e5 * rate, deriv=1), 3)
+    np.testing.assert_allclose(other.sigma, 1e5 * one.sigma, rtol=1e-6)  # 1e-5 of the standard error
+    assert other.q == pytest.approx(1e10 * one.q, rel=1e-5)
+    assert other.bandwidth == pytest.approx(one.bandwidth, rel=1e-5)
+    assert other.llf == pytest.approx(one.llf - 97 * np.log(1e5), rel=1e-10)  # a density of 100 - 3 contrasts
+
+
+@pytest.mark.parametrize("kind", ["integer", "datetime"])
+def test_time_stamps_since_1970_lose_nothing(kind):
+    rng = np.random.default_rng(3)
+    elapsed = np.cumsum(rng.integers(1, 10**7, 200))
+    stamps = 1_700_000_000_123_456_789 + elapsed  # above 2^53: float64 would round them to 256 ns
+    y = np.sin(elapsed / 1e8) + 0.1 * rng.standard_normal(200)
+    x, unit = (stamps, None) if kind == "integer" else (stamps.astype("M8[ns]"), "ns")
+    res = fit(sf.observe(x, y, unit=unit), 2)
+    plain = fit(sf.observe(elapsed - elapsed[0], y), 2)
+    np.testing.assert_array_equal(res.predict(x, deriv=1), plain.predict(elapsed - elapsed[0], deriv=1))
+    assert res.bandwidth == plain.bandwidth
+    between = stamps[:-1] + np.diff(stamps) // 2
+    wanted = between if kind == "integer" else between.astype("M8[ns]")
+    expected = plain.get_prediction((between - stamps[0]).astype(float), deriv=1)
+    np.testing.assert_array_equal(res.get_prediction(wanted, deriv=1).var_pred_mean, expected.var_pred_mean)
+
+
+@pytest.mark.parametrize("order", [2, 3, 4])
+def test_slope_at_the_first_reading_of_uneven_ones(order, dense, table):
+    # Smoothers that start from a large variance instead of a diffuse one are furthest off here.
+    rng = np.random.default_rng(order)
+    x = 1e3 + np.cumsum(10.0 ** rng.uniform(-5, 0.5, 40))
+    observations = sf.observe(x, np.sin(x) + 0.1 * rng.standard_normal(40))
+    res = fit(observations, order)
+    prediction = res.get_prediction(x[:1], deriv=1)
+    mean, variance = dense(table(observations, res.sigma), order, res.q).moments(x[:1], 1)
+    assert abs(prediction.predicted_mean - mean) < 1e-11 * np.sqrt(variance)
+    assert prediction.var_pred_mean == pytest.approx(variance, rel=1e-11)
+
+
+@pytest.mark.parametrize("lam", [1e-3, 1.0, 100.0])
+def test_cubic_smoothing_spline_is_that_of_scipy(lam):
+    rng = np.random.default_rng(4)
+    x, weights = np.sort(rng.uniform(0, 10, 40)), rng.uniform(0.2, 5, 40)
+    y = np.sin(x) + 0.1 * rng.standard_normal(40)
+    res = fit(sf.observe(x, y, weights=weights), 2, lam=lam)
+    peer = make_smoothing_spline(x, y, w=weights, lam=lam)
+    points = np.linspace(x[0], x[-1], 201)
+    for k in range(3):
+        expected = peer(points, nu=k)
+        # scipy solves banded equations in B-splines on uneven knots: 1e-16 of their condition number.
+        np.testing.assert_allclose(res.spline()(points, deriv=k), expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+        if k < 2:
+            np.testing.assert_allclose(res.predict(points, deriv=k), expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+    assert res.lam == pytest.approx(lam, rel=1e-12)
