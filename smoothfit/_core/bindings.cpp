@@ -114,6 +114,8 @@ struct Candidates {
 Candidates make_candidates(const In<double>& q, const In<double>& sigma2) {
     check(q.ndim() == 1 && sigma2.ndim() == 2 && sigma2.shape(0) == q.size(), "q is (L,) and sigma2 is (L, G)");
     check(sigma2.shape(1) <= max_groups, "too many groups");
+    for (std::size_t i = 0; i < q.size(); ++i) check(q.data()[i] >= 0, "q is negative or NaN");
+    for (std::size_t i = 0; i < sigma2.size(); ++i) check(sigma2.data()[i] > 0, "sigma2 is not positive");
     return {q.data(), sigma2.data(), q.size(), sigma2.shape(1)};
 }
 

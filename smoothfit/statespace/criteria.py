@@ -12,7 +12,7 @@ relative precisions: where several names have an unknown sd, or some a known one
 RSS and edf need no smoothing pass: they are derivatives of the filter's terms by a common factor e^c of all noise variances,
 d log_det / dc = n - edf and d sse / dc = -RSS.
 
-Where no sd is known a common factor of all variances, q among them, is left out of theta: ``reml`` and ``ml`` are maximal
+With one name and no known sd, a common factor of the variance and q is left out of theta: ``reml`` and ``ml`` are maximal
 at the factor sse / (n - m) and sse / n, and ``gcv`` and ``aicc`` do not depend on it.
 """
 
@@ -35,8 +35,8 @@ from .rows import Rows
 class Criterion(ABC):
     """A function of theta to minimise, with exact derivatives.
 
-    theta = log of (q, sigma2 of the unknown names), scaled as the rows are. Where no sd is known, the first variance is
-    one and is not part of theta.
+    theta = log of (q, sigma2 of the unknown names), scaled as the rows are; the variance of a single unknown name is one
+    and not part of theta.
     """
 
     rows: Rows
@@ -44,8 +44,8 @@ class Criterion(ABC):
 
     @property
     def scale_free(self) -> bool:
-        """True where no sd is known, so that a common factor of all variances is left out."""
-        return not self.rows.has_known
+        """True where the only variance is unknown, so that a common factor of it and of q is left out."""
+        return self.rows.n_groups == 1 and not self.rows.has_known
 
     @cached_property
     def directions(self) -> FloatArray:

@@ -86,6 +86,8 @@ def estimate(rows: Rows, order: int, method: str, tie: Tie | None) -> Variances:
     if method in LIKELIHOODS or tie is not None:
         likelihood = LIKELIHOODS.get(method, RestrictedLikelihood)(rows, order)
         return _maximise(likelihood) if tie is None else _at_fixed_smoothing(likelihood, tie)
+    if method == "aicc" and len(rows) <= order + 2:
+        raise DataError(f"{len(rows)} readings are too few for aicc at order {order}: it needs n - edf > 2; use reml")
     # Relative precisions first; they are known where there is one name, or every sd is.
     sigma2 = np.ones(1) if rows.n_groups == 1 else estimate(rows, order, "reml", None).sigma2
     return _search(PREDICTION_CRITERIA[method](rows, order, sigma2), sigma2)
@@ -101,20 +103,20 @@ def _maximise(likelihood: Likelihood) -> Variances:
 def _search(criterion: Criterion, sigma2: FloatArray, intensities: FloatArray = NOTHING) -> Variances:
     """Minimise from a grid of bandwidths, the variances starting at `sigma2`; log q in `intensities` are tried too."""
     rows, resolution = criterion.rows, Resolution(criterion.rows, criterion.order)
-    if criterion.scale_free and len(criterion.names) > 1:
-        intensities, sigma2 = intensities - np.log(sigma2[0]), sigma2 / sigma2[0]
     others, lower, upper = _other_variances(criterion, sigma2)
+    names = criterion.names[1:]
     widest, narrowest = resolution.limits
     # The fit is next to its limits outside 3 ranges and a third of the spacing: one start there, the others between.
     bandwidths = np.concatenate([[widest], np.geomspace(3 * rows.range, resolution.spacing / 3, GRID), [narrowest]])
     grid = resolution.log_intensity(bandwidths, sigma2)
     log_q = np.append(grid, intensities)
     starts = np.column_stack([log_q, np.broadcast_to(others, (len(log_q), len(others)))])
-    minimum = minimize(criterion, starts, np.append(grid[0], lower), np.append(grid[-1], upper))
+    room = np.log(LIMIT) if names else 0.0  # the limits move with the other variances
+    minimum = minimize(criterion, starts, np.append(grid[0] - room, lower), np.append(grid[-1] + room, upper))
     q, sigma2 = criterion.at(minimum.theta)
     boundary = [name for name, low in zip(criterion.names, minimum.at_lower, strict=True) if low]
-    if minimum.at_upper[0]:
-        boundary.extend(rows.unknown[:1])
+    if minimum.at_upper[0] and criterion.scale_free:
+        boundary.extend(rows.unknown)
     if minimum.at_lower[0]:
         q = 0.0
     factor = _common_factor(criterion, q, sigma2)
@@ -125,27 +127,23 @@ def _at_fixed_smoothing(likelihood: Likelihood, tie: Tie) -> Variances:
     """Search for the ratios of the unknown variances where there are several, else nothing."""
     rows, order = likelihood.rows, likelihood.order
     sigma2 = np.exp(_start(rows, order)[0])
-    if likelihood.scale_free:
-        sigma2 = sigma2 / sigma2[0]
     others, lower, upper = _other_variances(likelihood, sigma2)
     tied = Tied(likelihood, Resolution(rows, order), tie)
     minimum = minimize(tied, others[None], lower, upper) if len(others) else None
     q, sigma2 = likelihood.at(tied.full(others if minimum is None else minimum.theta)[0])
     boundary = [] if minimum is None else [n for n, low in zip(likelihood.names[1:], minimum.at_lower, strict=True) if low]
-    factor = 1.0
-    if likelihood.scale_free:
-        factor = _residual_variance(rows, order, q, sigma2)
+    factor = 1.0 if rows.has_known else _residual_variance(rows, order, q, sigma2)
     return Variances(q * factor, sigma2 * factor, tuple(boundary), minimum)
 
 
 def _common_factor(criterion: Criterion, q: float, sigma2: FloatArray) -> float:
-    """The factor of all variances that theta leaves out; 1 where an sd is known."""
+    """The factor of all variances that theta leaves out; 1 where it leaves out none."""
     rows, order = criterion.rows, criterion.order
-    if not criterion.scale_free:
-        return 1.0
     if isinstance(criterion, Likelihood):
+        if not criterion.scale_free:
+            return 1.0
         return criterion.common_variance(float(terms(rows, order, np.array([q]), sigma2[None]).sse[0]))
-    return _residual_variance(rows, order, q, sigma2)
+    return 1.0 if rows.has_known else _residual_variance(rows, order, q, sigma2)
 
 
 def _residual_variance(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:

@@ -19,7 +19,14 @@ from ..errors import ConvergenceError
 DECREMENT = 1e-10  # the criterion is within half of this of its minimum; a parameter within 1e-5 of its standard error
 MAX_ITERATIONS = 100
 LONGEST_STEP = 6.0
-DAMPINGS = (10.0 ** np.arange(-7, 1), 10.0 ** np.arange(1, 9))  # of the Hessian, relative to its largest eigenvalue
+DAMPINGS = (  # of the Hessian, relative to its largest eigenvalue; zero is Newton's step
+    np.concatenate([[0.0], 10.0 ** np.arange(-6, 1)]),
+    10.0 ** np.arange(1, 9),
+)
+NEAR = 1e-3  # a decrement below which Newton's steps are not checked for descent
+LEVEL = 1e-8  # a slope, or a difference of values, that does not count
+MAX_RESCANS = 5
+REMEDY = "fix the smoothing (lam=, bandwidth= or edf=) or give an sd"
 FLAT = 1e-4  # second derivative of the criterion by a logarithm, below which a bound may be the optimum
 
 
@@ -71,34 +78,58 @@ def minimize(objective: Objective, starts: FloatArray, lower: FloatArray, upper:
         Where no start leads to a minimum that can be certified.
     """
     candidates = np.clip(starts, lower, upper)
-    values = objective.values(candidates)
-    order = np.argsort(candidates[:, 0], kind="stable")
-    candidates, values = candidates[order], values[order]
-    padded = np.concatenate([[np.inf], np.where(np.isfinite(values), values, np.inf), [np.inf]])
-    is_low = (padded[1:-1] <= padded[:-2]) & (padded[1:-1] <= padded[2:]) & np.isfinite(values)
-    lows = np.flatnonzero(is_low)
+    candidates = candidates[np.argsort(candidates[:, 0], kind="stable")]
+    values = _finite(objective.values(candidates))
+    padded = np.concatenate([[np.inf], values, [np.inf]])
+    lows = np.flatnonzero((values <= padded[:-2]) & (values <= padded[2:]) & np.isfinite(values))
     lows = lows[np.argsort(values[lows], kind="stable")][:3]
-    minima, failures = [], []
-    for i in lows:
-        theta = _zoom(objective, candidates[max(i - 1, 0) : i + 2], candidates[i])
+    if not len(lows):
+        raise ConvergenceError("the criterion is not finite at any start")
+    best, failure = None, None
+    for i in lows.tolist():
         try:
-            minima.append(_newton(objective, theta, lower, upper, len(lows)))
+            minimum = _newton(objective, _zoom(objective, candidates, i), lower, upper, len(lows))
         except ConvergenceError as error:
-            failures.append(error)
-    if not minima:
-        raise failures[0] if failures else ConvergenceError("the criterion is not finite at any start")
-    return min(minima, key=lambda minimum: minimum.value)
+            failure = error
+            continue
+        if best is None or minimum.value < best.value:
+            best = minimum
+    if best is None:
+        assert failure is not None
+        raise failure
+    return _rescanned(objective, best, candidates, lower, upper)
 
 
-def _zoom(objective: Objective, neighbours: FloatArray, theta: FloatArray) -> FloatArray:
-    """Move the first variable to the lowest point of a finer grid between the neighbours, by a parabola there."""
-    fine = np.repeat(theta[None], 8, axis=0)
+def _finite(values: FloatArray) -> FloatArray:
+    """Values, infinite where they overflowed."""
+    return np.where(np.isfinite(values), values, np.inf)
+
+
+def _rescanned(objective: Objective, best: Minimum, candidates: FloatArray, lower: FloatArray, upper: FloatArray) -> Minimum:
+    """Scan the first variable again at the minimum's other variables; go on from any lower point."""
+    if candidates.shape[1] == 1:
+        return best
+    for _ in range(MAX_RESCANS):
+        candidates = candidates.copy()
+        candidates[:, 1:] = best.theta[1:]
+        values = _finite(objective.values(candidates))
+        i = int(np.argmin(values))
+        if values[i] >= best.value - LEVEL:
+            return best
+        best = _newton(objective, _zoom(objective, candidates, i), lower, upper, best.n_starts)
+    raise ConvergenceError(f"every scan of the smoothing finds a lower point than the last, after {MAX_RESCANS}; {REMEDY}")
+
+
+def _zoom(objective: Objective, candidates: FloatArray, i: int) -> FloatArray:
+    """Move the first variable to the lowest point of a finer grid between candidate i's neighbours, by a parabola there."""
+    neighbours = candidates[max(i - 1, 0) : i + 2]
+    fine = np.repeat(candidates[i : i + 1], 8, axis=0)
     fine[:, 0] = np.linspace(neighbours[0, 0], neighbours[-1, 0], 8)
-    values = objective.values(fine)
-    i = int(np.argmin(values))
-    if 0 < i < 7:
-        fine[i, 0] = _vertex(fine[i - 1 : i + 2, 0], values[i - 1 : i + 2])
-    return np.asarray(fine[i])
+    values = _finite(objective.values(fine))
+    lowest = int(np.argmin(values))
+    if 0 < lowest < 7:
+        fine[lowest, 0] = _vertex(fine[lowest - 1 : lowest + 2, 0], values[lowest - 1 : lowest + 2])
+    return np.asarray(fine[lowest])
 
 
 def _vertex(x: FloatArray, f: FloatArray) -> float:
@@ -115,8 +146,8 @@ def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
     theta, decrement = theta.copy(), np.inf
     for _ in range(MAX_ITERATIONS):
         value, gradient, hessian = objective.hessian(theta)
-        at_lower = (theta <= lower) & (gradient >= 0)
-        at_upper = (theta >= upper) & (gradient <= 0)
+        at_lower = (theta <= lower) & (gradient >= -LEVEL)
+        at_upper = (theta >= upper) & (gradient <= LEVEL)
         free = ~(at_lower | at_upper)
         moved = _to_bound(objective, theta, value, free & (np.abs(hessian.diagonal()) < FLAT), gradient, lower, upper)
         if moved is not None:
@@ -126,35 +157,45 @@ def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
             return Minimum(theta, value, 0.0, at_lower, at_upper, n_starts)
         curvature, axes = np.linalg.eigh(hessian if free.all() else hessian[np.ix_(free, free)])
         along = axes.T @ gradient[free]
-        size = np.abs(curvature).max()
         is_minimum = curvature.min() > 0
         decrement = float(along @ (along / curvature)) if is_minimum else np.inf
-        if is_minimum and decrement <= DECREMENT:
+        if decrement <= DECREMENT:
             return Minimum(theta, value, decrement, at_lower, at_upper, n_starts)
-        if decrement < 2.0:  # Newton's steps converge from here, and rounding would hide the descent
-            theta = theta.copy()
-            theta[free] -= axes @ (along / curvature)
-            theta = np.clip(theta, lower, upper)
-            continue
+        size = np.abs(curvature).max()
         for damping in DAMPINGS:
             steps = np.zeros((len(damping), len(theta)))
-            steps[:, free] = -(along / (np.abs(curvature) + size * damping[:, None])) @ axes.T
+            steps[:, free] = -(along / np.maximum(np.abs(curvature) + size * damping[:, None], 1e-12 * size)) @ axes.T
             steps *= np.minimum(1.0, LONGEST_STEP / np.abs(steps).max(axis=1, keepdims=True))
-            trials = np.clip(theta + steps, lower, upper)
-            values = objective.values(trials)
-            best = int(np.nanargmin(values))
+            trials = _held_at_bounds(theta, steps, gradient, hessian, lower, upper)
+            if decrement < NEAR and not damping[0]:  # the criterion's own rounding would hide the descent
+                theta = trials[0]
+                break
+            values = _finite(objective.values(trials))
+            best = int(np.argmin(values))
             if values[best] < value:
                 theta = trials[best]
                 break
         else:
-            raise ConvergenceError(
-                f"no descent from theta = {theta} (criterion {value:.10g}, decrement {decrement:.3g}); "
-                "fix the smoothing (lam=, bandwidth= or edf=) or give an sd"
-            )
-    raise ConvergenceError(
-        f"not converged after {MAX_ITERATIONS} Newton steps (decrement {decrement:.3g}); "
-        "fix the smoothing (lam=, bandwidth= or edf=) or give an sd"
-    )
+            raise ConvergenceError(f"no descent from theta = {theta} (criterion {value:.10g}, decrement {decrement:.3g}); {REMEDY}")
+    raise ConvergenceError(f"not converged after {MAX_ITERATIONS} Newton steps (decrement {decrement:.3g}); {REMEDY}")
+
+
+def _held_at_bounds(
+    theta: FloatArray, steps: FloatArray, gradient: FloatArray, hessian: FloatArray, lower: FloatArray, upper: FloatArray
+) -> FloatArray:
+    """Points after steps (L, p). Where the first, Newton's, crosses a bound, the other variables follow to their best."""
+    trials = np.clip(theta + steps, lower, upper)
+    held = trials[0] != theta + steps[0]
+    others = ~held & (steps[0] != 0)
+    if held.any() and others.any():
+        curvature, axes = np.linalg.eigh(hessian[np.ix_(others, others)])
+        slope = gradient[others] + hessian[np.ix_(others, held)] @ (trials[0] - theta)[held]
+        step = np.zeros_like(theta)
+        step[others] = -axes @ ((axes.T @ slope) / np.maximum(np.abs(curvature), 1e-8 * np.abs(curvature).max()))
+        step[others] *= min(1.0, LONGEST_STEP / np.abs(step).max()) if step.any() else 1.0
+        step[held] = (trials[0] - theta)[held]
+        trials = np.vstack([np.clip(theta + step, lower, upper), trials[:-1]])
+    return trials
 
 
 def _to_bound(

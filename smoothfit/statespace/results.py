@@ -136,10 +136,12 @@ class SmoothingSplineResults(CurveResults):
             directions[-1, 0] = 1.0
             free = np.flatnonzero(~np.array(at_boundary))
         elif len(unknown) == 1 and not self._rows.has_known:
+            if at_boundary[0]:
+                return cov
             cov[0, 0] = 1 / (2 * self.df_resid)  # RSS / sigma^2 as chi-squared on n - edf
             return cov
         else:  # the variances given the smoothing
-            free = np.arange(len(unknown))
+            free = np.flatnonzero(~np.array(at_boundary[: len(unknown)], dtype=bool))
         if len(free):
             criterion = (FullLikelihood if self.method == "ml" else RestrictedLikelihood)(self._rows, self._order)
             hessian = criterion.joint_hessian(self._variances.q, self._variances.sigma2, directions[free])

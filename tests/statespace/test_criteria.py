@@ -87,7 +87,7 @@ def test_derivatives_are_those_of_the_values(order, method, case):
 def test_derivatives_at_fixed_smoothing_are_those_of_the_values(method, case, tie):
     criterion = make_criterion(method, readings(NAMES[case]), 3)
     tied = Tied(criterion, Resolution(criterion.rows, 3), tie)
-    theta = np.array([-0.5, 0.4])
+    theta = np.array([-0.5, 0.4, -0.9])[: len(criterion.names) - 1]
     value, gradient, hessian = tied.hessian(theta)
 
     def value_at(t):

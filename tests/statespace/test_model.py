@@ -204,3 +204,38 @@ def test_leave_one_out_residuals_equal_refits():
         keep = np.arange(12) != i
         without = fit(sf.observe(X[keep], Y[keep], sd=0.3), 2, lam=0.8)
         assert res.loo_resid[i] == pytest.approx(Y[i] - without.predict(X[i]), rel=1e-9)
+
+
+def two_names(seed, f, sds, n):
+    rng = np.random.default_rng(seed)
+    x = np.sort(rng.uniform(0, 10, n))
+    a, b = (sf.observe(x, f(x) + sd * rng.standard_normal(n), name=name) for name, sd in zip("ab", sds, strict=True))
+    return a + b
+
+
+@pytest.mark.parametrize(
+    ("f", "sds", "n", "order"),
+    [(np.sin, (1e-3, 0.3), 60, 1), (np.sin, (0.3, 1e-3), 15, 2), (np.sin, (0.1, 0.3), 15, 1), (lambda x: x, (0.1, 1.0), 15, 2)],
+)
+def test_boundaries_of_several_sds_are_reached_from_either_side(f, sds, n, order):
+    """Where an sd tends to zero or the curve to a polynomial, the search must neither cycle nor stop short."""
+    for seed in range(25):
+        observations = two_names(seed, f, sds, n)
+        res = fit(observations, order)
+        swapped = fit(sf.Observations(observations.readings[::-1]), order)
+        assert set(swapped.boundary) == set(res.boundary)
+        # the criterion is within 1e-10 of its minimum, or within its change towards a boundary
+        assert swapped.llf == pytest.approx(res.llf, abs=1e-4)
+
+
+def test_a_boundary_has_no_standard_error_whatever_the_method():
+    x = np.linspace(0, 6, 40)
+    res = fit(sf.observe(x, np.sin(x)), 1, method="gcv")
+    assert res.boundary == ("f",)
+    assert np.isnan(res.bse["sigma.f"])
+    assert "indistinguishable from zero" in str(res.summary())
+
+
+def test_aicc_says_when_readings_are_too_few():
+    with pytest.raises(DataError, match="too few for aicc"):
+        fit(sf.observe([0, 1, 2, 4], [0, 1, 0, 2]), method="aicc")
