@@ -345,11 +345,16 @@ class SmoothingSplineResults(CurveResults):
         )
 
     @property
-    def _convergence(self) -> str:
+    def decrement(self) -> float:
+        """The certificate of convergence: twice the distance of the criterion from its minimum, g'H^-1 g."""
         minimum = self._variances.minimum
-        if minimum is None:
-            return "nothing searched"
-        return f"yes (decrement {minimum.decrement:.1e})"
+        return 0.0 if minimum is None else minimum.decrement
+
+    @property
+    def _convergence(self) -> str:
+        if self._variances.minimum is None:
+            return "nothing to search"
+        return "at a boundary" if self.boundary else "yes, certified"
 
     def _notes(self) -> list[str]:
         abscissa, notes = self.observations.abscissa, []
