@@ -321,7 +321,8 @@ inline Status check_identified(const Rows& rows, const double* sigma2) noexcept 
 
 // Runs the filter; `sink(node, state)` sees the filtered state of every node.
 template <class Real, int M, class Sink>
-inline Status run_filter(const Rows& rows, const Real& q, const Real* sigma2, Likelihood<Real>* out, Sink sink) noexcept {
+SMOOTHFIT_NOINLINE Status run_filter(const Rows& rows, const Real& q, const Real* sigma2, Likelihood<Real>* out,
+                                     Sink sink) noexcept {
     Filter<Real, M> filter;
     std::int64_t i = 0;
     if (!filter.template run<true>(rows, q, sigma2, sink, i) || !filter.template run<false>(rows, q, sigma2, sink, i))

@@ -22,13 +22,17 @@
 #define SMOOTHFIT_UNROLL
 #endif
 
-// The parts of a filter step are inlined whatever their size, for the same reason.
+// The parts of a filter step are inlined whatever their size, for the same reason; the loop over the rows never is, so
+// that it has the registers to itself.
 #if defined(__GNUC__)
 #define SMOOTHFIT_INLINE inline __attribute__((always_inline))
+#define SMOOTHFIT_NOINLINE __attribute__((noinline))
 #elif defined(_MSC_VER)
 #define SMOOTHFIT_INLINE __forceinline
+#define SMOOTHFIT_NOINLINE __declspec(noinline)
 #else
 #define SMOOTHFIT_INLINE inline
+#define SMOOTHFIT_NOINLINE
 #endif
 
 namespace smoothfit {

@@ -40,29 +40,36 @@ struct Columns {
 
 // The columns of U D U' first, room for M more.
 template <class Real, int M>
-inline void put_columns(Columns<Real, M>& columns, int first, const Real (&u)[M][M], const Real (&d)[M]) {
+SMOOTHFIT_INLINE void put_columns(Columns<Real, M>& columns, int first, const Real (&u)[M][M], const Real (&d)[M]) {
+    SMOOTHFIT_UNROLL
     for (int k = 0; k < M; ++k) {
         columns.w[first + k] = d[k];
+        SMOOTHFIT_UNROLL
         for (int i = 0; i < M; ++i) columns.a[i][first + k] = i < k ? u[i][k] : Real(i == k ? 1.0 : 0.0);
     }
 }
 
 // U D U' = sum_k w_k a_k a_k'; uses the columns up.
 template <class Real, int M>
-inline void orthogonalise(Columns<Real, M>& columns, Posterior<Real, M>& x) {
+SMOOTHFIT_INLINE void orthogonalise(Columns<Real, M>& columns, Posterior<Real, M>& x) {
+    SMOOTHFIT_UNROLL
     for (int i = M - 1; i >= 0; --i) {
         Real weighted[2 * M], d = Real(0.0);
+        SMOOTHFIT_UNROLL
         for (int k = 0; k < 2 * M; ++k) {
             weighted[k] = columns.w[k] * columns.a[i][k];
             d = d + weighted[k] * columns.a[i][k];
         }
         x.d[i] = d;
         const Real inverse = d > Real(0.0) ? Real(1.0) / d : Real(0.0);
+        SMOOTHFIT_UNROLL
         for (int l = 0; l < i; ++l) {
             Real sum = Real(0.0);
+            SMOOTHFIT_UNROLL
             for (int k = 0; k < 2 * M; ++k) sum = sum + weighted[k] * columns.a[l][k];
             const Real u = sum * inverse;
             x.u[l][i] = u;
+            SMOOTHFIT_UNROLL
             for (int k = 0; k < 2 * M; ++k) columns.a[l][k] = columns.a[l][k] - u * columns.a[i][k];
         }
     }
@@ -72,8 +79,10 @@ inline void orthogonalise(Columns<Real, M>& columns, Posterior<Real, M>& x) {
 template <class Real, int M>
 inline Posterior<Real, M> posterior_of(const State<Real, M>& s) {
     Posterior<Real, M> x;
+    SMOOTHFIT_UNROLL
     for (int i = 0; i < M; ++i) {
         x.mean[i] = s.mu[i];
+        SMOOTHFIT_UNROLL
         for (int j = i + 1; j < M; ++j) {
             x.mean[i] = x.mean[i] + s.u[i][j] * s.mu[j];
             x.u[i][j] = s.u[i][j];
@@ -95,14 +104,17 @@ struct NoiseRecord {
 
 // Adds noise r and those after it to `s`, and records what undoing them needs.
 template <int r, class Real, int M>
-inline void add_noises_recording(State<Real, M>& s, const Step<Real, M>& step, const Real& q, NoiseRecord<Real, M>& record) {
+SMOOTHFIT_INLINE void add_noises_recording(State<Real, M>& s, const Step<Real, M>& step, const Real& q, NoiseRecord<Real, M>& record) {
     if constexpr (r + 1 < M) add_noises_recording<r + 1>(s, step, q, record);
     constexpr int last = M - 1 - r;
     Real c = step.intensity[r] * q;
     Real t[M];  // U^-1 v
     Real tau = Real(0.0);
+    SMOOTHFIT_UNROLL
     for (int i = 0; i <= last; ++i) t[i] = step.noise[r][i];
+    SMOOTHFIT_UNROLL
     for (int i = last; i >= 0; --i) {
+        SMOOTHFIT_UNROLL
         for (int l = 0; l < i; ++l) t[l] = t[l] - t[i] * s.u[l][i];
         record.scaled_t[r][i] = s.flat[i] ? Real(0.0) : t[i] / s.d[i];
         tau = tau + t[i] * record.scaled_t[r][i];
@@ -113,43 +125,57 @@ inline void add_noises_recording(State<Real, M>& s, const Step<Real, M>& step, c
     record.share = record.share + c * tau * remaining;
     if (remaining < record.least_remaining) record.least_remaining = remaining;
     Real v[M];
+    SMOOTHFIT_UNROLL
     for (int i = 0; i <= last; ++i) v[i] = step.noise[r][i];
     add_noise<true, last>(s, c, v);
 }
 
 // Takes the noises out of the posterior at t + d; T(-d) then leads to t.
 template <class Real, int M>
-inline void undo_noises(Posterior<Real, M>& x, const Step<Real, M>& step, const NoiseRecord<Real, M>& record) {
+SMOOTHFIT_INLINE void undo_noises(Posterior<Real, M>& x, const Step<Real, M>& step, const NoiseRecord<Real, M>& record) {
     Columns<Real, M> columns;
     put_columns(columns, 0, x.u, x.d);
+    SMOOTHFIT_UNROLL
     for (int r = 0; r < M; ++r) {  // added last, undone first
         const int last = M - 1 - r;
         const Real* v = step.noise[r];
         const State<Real, M>& s = record.before[r];
         Real solved[M];  // U^-1 (smoothed mean)
+        SMOOTHFIT_UNROLL
         for (int i = M - 1; i >= 0; --i) {
             solved[i] = x.mean[i];
+            SMOOTHFIT_UNROLL
             for (int j = i + 1; j < M; ++j) solved[i] = solved[i] - s.u[i][j] * solved[j];
         }
         Real w[M], we = Real(0.0);
+        SMOOTHFIT_UNROLL
         for (int i = 0; i < M; ++i) {  // w = c U^-T D^-1 t
             w[i] = i > last ? Real(0.0) : record.c[r] * record.scaled_t[r][i];
             we = we + w[i] * (solved[i] - s.mu[i]);
+            SMOOTHFIT_UNROLL
             for (int l = 0; l < i; ++l) w[i] = w[i] - s.u[l][i] * w[l];
         }
+        SMOOTHFIT_UNROLL
         for (int i = 0; i <= last; ++i) x.mean[i] = x.mean[i] - v[i] * we;
+        SMOOTHFIT_UNROLL
         for (int k = 0; k < M + r; ++k) {  // I - v w'
             Real projection = Real(0.0);
+            SMOOTHFIT_UNROLL
             for (int i = 0; i < M; ++i) projection = projection + w[i] * columns.a[i][k];
+            SMOOTHFIT_UNROLL
             for (int i = 0; i <= last; ++i) columns.a[i][k] = columns.a[i][k] - v[i] * projection;
         }
         columns.w[M + r] = record.c[r];
+        SMOOTHFIT_UNROLL
         for (int i = 0; i < M; ++i) columns.a[i][M + r] = i <= last ? v[i] : Real(0.0);
     }
+    SMOOTHFIT_UNROLL
     for (int i = 0; i < M; ++i) {  // T(-d)
+        SMOOTHFIT_UNROLL
         for (int j = i + 1; j < M; ++j) {
             const Real back = (j - i) % 2 ? Real(0.0) - step.taylor[j - i] : step.taylor[j - i];
             x.mean[i] = x.mean[i] + back * x.mean[j];
+            SMOOTHFIT_UNROLL
             for (int k = 0; k < 2 * M; ++k) columns.a[i][k] = columns.a[i][k] + back * columns.a[j][k];
         }
     }
@@ -158,7 +184,7 @@ inline void undo_noises(Posterior<Real, M>& x, const Step<Real, M>& step, const 
 
 // Regresses the state at t on that at t + d; `filtered` is the filtered state at t, which is used up.
 template <class Real, int M>
-inline void regress_back(Posterior<Real, M>& x, State<Real, M>& filtered, const Step<Real, M>& step, const Real& q) {
+SMOOTHFIT_NOINLINE void regress_back(Posterior<Real, M>& x, State<Real, M>& filtered, const Step<Real, M>& step, const Real& q) {
     Real gain[M][M];  // G
     for (int i = 0; i < M; ++i)
         for (int j = 0; j < M; ++j) gain[i][j] = Real(0.0);
@@ -210,7 +236,7 @@ inline void regress_back(Posterior<Real, M>& x, State<Real, M>& filtered, const 
 
 // One step back: `x` is the posterior at t + d on entry and that at t on return; `filtered` is the filtered state at t.
 template <class Real, int M>
-inline void retreat(Posterior<Real, M>& x, State<Real, M> filtered, const Step<Real, M>& step, const Real& q) {
+SMOOTHFIT_INLINE void retreat(Posterior<Real, M>& x, State<Real, M> filtered, const Step<Real, M>& step, const Real& q) {
     NoiseRecord<Real, M> record;
     record.share = Real(0.0);
     record.least_remaining = Real(1.0);
@@ -284,7 +310,7 @@ inline Real packed_variance(const Real* in, int k) {
 
 // Posterior of every node; gap[i] = x[i + 1] - x[i], n - 1 of them. `posterior` may be the same memory as `filtered`.
 template <class Real, int M>
-inline void smooth(std::int64_t n, const double* gap, const Real& q, const Real* filtered, Real* posterior) noexcept {
+SMOOTHFIT_NOINLINE void smooth(std::int64_t n, const double* gap, const Real& q, const Real* filtered, Real* posterior) noexcept {
     constexpr int size = packed_size<M>;
     Posterior<Real, M> x = posterior_of(unpack_state<Real, M>(filtered + (n - 1) * size));
     pack(x, posterior + (n - 1) * size);
