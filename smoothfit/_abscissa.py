@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._validation import FloatArray, check_finite, to_vector
+from ._validation import FloatArray, check_finite, to_nanoseconds, to_vector
 from .errors import DataError, SpecificationError
 
 NANOSECONDS = {
@@ -80,7 +80,7 @@ class Abscissa:
             hint = f"; its readings were taken at {self.kind} x" + (f", counted in {self.unit}" if self.unit else "")
             raise DataError(f"{argument} holds {array.dtype}, which this curve's x is not{hint}")
         if array.dtype.kind in "Mm":
-            array = array.astype(array.dtype.kind + "8[ns]")
+            array = to_nanoseconds(array, argument)
             if np.isnat(array).any():
                 raise DataError(f"{argument}[{int(np.argmax(np.isnat(array)))}] is missing (NaT)")
         else:
@@ -99,5 +99,5 @@ class Abscissa:
     def labels(self, numbers: FloatArray) -> list[str]:
         """Short texts for abscissae."""
         if self.kind == "datetime":
-            return [str(time.astype("M8[s]")) for time in self.restore(numbers)]
-        return [f"{number + self.origin:.6g}" for number in numbers]
+            return [str(np.datetime_as_string(time, unit="auto")) for time in self.restore(numbers)]
+        return [str(int(number) + self.origin) if self.origin else f"{number:.10g}" for number in numbers]

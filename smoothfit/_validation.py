@@ -20,6 +20,11 @@ def to_vector(values: Any, argument: str) -> tuple[npt.NDArray[Any], str | None]
     Accepts lists, arrays, and pandas, Polars or PyArrow series; missing values of a nullable series become NaN (or NaT).
     """
     label = None
+    if isinstance(values, np.ma.MaskedArray):  # a masked entry is missing
+        mask = np.ma.getmaskarray(values)
+        values = np.array(values.data, dtype=float if values.dtype.kind in "iuf" else values.dtype)
+        if mask.any():
+            values[mask] = "NaT" if values.dtype.kind in "Mm" else np.nan
     native = nw.from_native(values, series_only=True, pass_through=True)
     if isinstance(native, nw.Series):
         label = str(native.name) if native.name not in (None, "") else None
@@ -54,6 +59,16 @@ def _from_objects(array: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:
         if element is not None and not isinstance(element, (int, float, np.integer, np.floating)):
             raise DataError(f"{argument}[{i}] is {element!r}, a {type(element).__name__}; pass numbers or times")
     return np.array([np.nan if element is None else float(element) for element in flat]).reshape(array.shape)
+
+
+def to_nanoseconds(times: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:
+    """Return times as datetime64[ns] or timedelta64[ns]; refuse those that do not fit."""
+    fine = times.astype(times.dtype.kind + "8[ns]")
+    wrapped = ~np.isnat(times) & (fine.astype(times.dtype) != times)
+    if wrapped.any():
+        i = first_index(wrapped)
+        raise DataError(f"{argument}[{i}] = {times[i]} is outside 1678 .. 2262, where nanoseconds fit; pass years as numbers")
+    return fine
 
 
 def _without_zone(time: Any) -> Any:

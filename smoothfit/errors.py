@@ -22,7 +22,17 @@ class KnotError(SmoothfitError, ValueError):
 
 
 class ConvergenceError(SmoothfitError, RuntimeError):
-    """An optimum could not be certified."""
+    """An optimum could not be certified.
+
+    Attributes
+    ----------
+    value : float
+        The lowest criterion that the search had reached.
+    """
+
+    def __init__(self, message: str, value: float = float("inf")):
+        super().__init__(message)
+        self.value = value
 
 
 class NumericalError(SmoothfitError, ArithmeticError):

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._abscissa import Abscissa, check_unit
-from ._validation import FloatArray, check_finite, check_order, first_index, frozen, to_floats, to_vector
+from ._validation import FloatArray, check_finite, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
 from .errors import DataError, SpecificationError
 
 if TYPE_CHECKING:
@@ -240,8 +240,16 @@ class Observations:
           height: 2 readings of f, sd to be estimated, 1 missing left out
           speed: 3 readings of f', sd to be estimated
         """
-        frame = nw.from_native(data, eager_only=True)
+        try:
+            frame = nw.from_native(data, eager_only=True)
+        except TypeError:
+            raise DataError(
+                f"data is {type(data).__name__}; pass a pandas, Polars or PyArrow data frame (a lazy one after .collect())"
+            ) from None
         columns = frame.columns
+        for argument, options in (("readings", readings), ("sd", sd), ("weights", weights)):
+            if options is not None and not isinstance(options, Mapping):
+                raise SpecificationError(f"{argument} is {options!r}; pass a mapping from columns of readings: {{'column': ...}}")
 
         def column(name: str) -> Any:
             if name not in columns:
@@ -319,7 +327,8 @@ def observe(
     Returns
     -------
     Observations
-        Copies of the data, read-only; ``+`` joins them with others.
+        Copies of the data, read-only; ``+`` joins them with others, and pools readings of one name. x and y pair up by
+        position, not by index. Times with a zone become UTC; times without one are taken as UTC.
 
     Raises
     ------
@@ -348,7 +357,7 @@ def observe(
         bad = np.isnat(abscissae)
         if bad.any():
             raise DataError(f"x[{first_index(bad)}] is missing (NaT); drop the row")
-        abscissae = abscissae.astype(abscissae.dtype.kind + "8[ns]")
+        abscissae = to_nanoseconds(abscissae, "x")
         if deriv > 0 and unit is None:
             raise SpecificationError('x holds times and y derivatives: per which time? Pass unit="s", "min", "h", ...')
     elif unit is not None:

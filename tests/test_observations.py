@@ -41,6 +41,9 @@ def with_value(values, i, value):
         (lambda: sf.observe(X, np.full(10, np.nan)), ["all 10 readings", "missing"]),
         (lambda: sf.observe(X, np.column_stack([Y, Y])), ["shape (10, 2)"]),
         (lambda: sf.observe(pd.to_datetime(["2024-01-01", None]), [1.0, 2.0]), ["x[1] is missing (NaT)"]),
+        (lambda: sf.observe(np.array(["1500-01-01", "1800"], "M8[D]"), [1, 2]), ["x[0] = 1500-01-01", "1678"]),
+        (lambda: sf.observe(np.ma.array(X, mask=X == 3), Y), ["x[3] is nan"]),
+        (lambda: sf.Observations.from_frame(pl.LazyFrame({"t": X}), x="t", readings={"a": 0}), ["LazyFrame", "collect"]),
         (lambda: sf.observe(X, Y, name="a") + sf.observe(X, Y, deriv=1, name="a"), ["'a'", "order 0 and of order 1"]),
         (lambda: sf.observe(X, Y, sd=1) + sf.observe(X, Y), ["known sd in one part"]),
         (lambda: sf.observe(X, Y) + sf.observe(pd.date_range("2024", periods=2), [1, 2]), ["times", "numbers"]),
@@ -65,6 +68,8 @@ def test_bad_data_is_named_with_index_and_remedy(call, words):
         lambda: sf.observe(pd.date_range("2024", periods=10), Y, unit="fortnight"),
         lambda: sf.observe(pd.date_range("2024", periods=10), Y, deriv=1),
         lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings={}),
+        lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings=["t"]),
+        lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings={"t": 0}, sd=0.1),
     ],
 )
 def test_bad_options_are_refused(call):
@@ -127,7 +132,14 @@ def test_frames_of_any_kind_give_the_same_observations(frame):
 
 
 @pytest.mark.parametrize(
-    "y", [pl.Series("h", [1.0, None, 3.0]), pd.Series([1, pd.NA, 3], dtype="Int64"), [1, None, 3], np.array([1, np.nan, 3])]
+    "y",
+    [
+        pl.Series("h", [1.0, None, 3.0]),
+        pd.Series([1, pd.NA, 3], dtype="Int64"),
+        [1, None, 3],
+        np.array([1, np.nan, 3]),
+        np.ma.array([1, 9, 3], mask=[0, 1, 0]),
+    ],
 )
 def test_missing_values_of_every_kind(y):
     obs = sf.observe([0.0, 1.0, 2.0], y)
@@ -163,7 +175,7 @@ def test_times_of_every_kind_are_counted_in_one_unit(times):
     assert obs.abscissa.unit == "min"
     np.testing.assert_allclose(obs.x, 1.5 * np.arange(10), rtol=1e-15)
     assert "unit min" in repr(obs)
-    assert "2024-03-01T12:00:00" in repr(obs)
+    assert "2024-03-01T12:00" in repr(obs)
 
 
 def test_the_unit_of_a_derivative_serves_all():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..observations import derivative_label
@@ -13,9 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .._abscissa import Abscissa
+    from ..observations import Observations
     from .results import CurveResults
 
 GRID_POINTS = 500
+MOST_POINTS = 4000
 CURVE_COLOUR = "#1f5fa8"
 READING_COLOUR = "#444444"
 
@@ -28,22 +32,25 @@ def plot_curve(results: CurveResults, deriv: int, ax: Axes | None, alpha: float)
         _, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
     observations = results.observations
     abscissa = observations.abscissa
-    x = observations.x
-    grid = abscissa.restore(_grid(x))
-    prediction = results.get_prediction(grid, deriv)
+    numbers = _grid(observations.x)
+    grid = _drawn(abscissa, numbers)
+    prediction = results.get_prediction(abscissa.restore(numbers), deriv)
     lower, upper = prediction.conf_int(alpha=alpha).T
-    label = derivative_label(deriv)
+    shown = [reading for reading in observations.readings if reading.deriv == deriv]
+    label = shown[0].name if len(shown) == 1 else derivative_label(deriv)
     ax.fill_between(grid, lower, upper, color=CURVE_COLOUR, alpha=0.25, linewidth=0, label=f"{100 * (1 - alpha):g} % band")
-    ax.plot(grid, prediction.predicted_mean, color=CURVE_COLOUR, label=f"{label}, posterior mean")
-    for reading in observations.readings:
-        if reading.deriv == deriv:
-            size = float(np.clip(2000 / len(reading), 2, 25))
-            ax.scatter(reading.x, reading.y, s=size, color=READING_COLOUR, alpha=0.6, linewidth=0, zorder=1, label=reading.name)
-    unit = f" ({abscissa.unit})" if abscissa.kind == "timedelta" else ""
-    ax.set_xlabel(observations.x_name + unit)
-    ax.set_ylabel(label + (f" per {abscissa.unit}" + f"^{deriv}" * (deriv > 1) if abscissa.unit and deriv else ""))
+    for reading in shown:
+        size = float(np.clip(2000 / len(reading), 2, 25))
+        x = _drawn(abscissa, abscissa.to_numbers(reading.x))
+        ax.scatter(x, reading.y, s=size, color=READING_COLOUR, alpha=0.6, linewidth=0, label=f"{reading.name}, readings")
+    ax.plot(grid, prediction.predicted_mean, color=CURVE_COLOUR, label=f"{derivative_label(deriv)}, posterior mean")
+    ax.set_ylim(*_limits(results, deriv, [reading.y for reading in shown], alpha))
+    ax.set_xlabel(_x_label(observations))
+    per = "" if not (abscissa.unit and deriv) else f" per {abscissa.unit}" + (f"^{deriv}" if deriv > 1 else "")
+    ax.set_ylabel(label + per)
     ax.legend(frameon=False)
     ax.margins(x=0)
+    _format_times(ax, abscissa)
     return cast("Figure", ax.figure)
 
 
@@ -55,16 +62,24 @@ def plot_diagnostics(results: CurveResults) -> Figure:
     observations = results.observations
     order = np.argsort(observations.x, kind="stable")
     residuals = results.resid_standardized
+    finite = np.isfinite(residuals)  # where the curve interpolates there is none
     figure, ((over_x, distribution), (quantiles, correlation)) = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
 
     kinds = results._name_of_row()
     for i, reading in enumerate(observations.readings):
-        over_x.scatter(reading.x, residuals[kinds == i], s=8, linewidth=0, alpha=0.7, label=reading.name)
+        x = _drawn(observations.abscissa, observations.abscissa.to_numbers(reading.x))
+        over_x.scatter(x, residuals[kinds == i], s=8, linewidth=0, alpha=0.7, label=reading.name)
     over_x.axhline(0, color="black", linewidth=0.8)
-    over_x.set(title="Standardised residuals", xlabel=observations.x_name)
+    over_x.set(title="Standardised residuals", xlabel=_x_label(observations))
+    _format_times(over_x, observations.abscissa)
     if len(observations.readings) > 1:
         over_x.legend(frameon=False)
 
+    order = order[finite[order]]
+    residuals_of = {i: residuals[order][kinds[order] == i] for i in range(len(observations.readings))}
+    residuals = residuals[finite]
+    if not len(residuals):
+        return figure
     distribution.hist(residuals, bins="auto", density=True, color=CURVE_COLOUR, alpha=0.4)
     z = np.linspace(min(-4.0, residuals.min()), max(4.0, residuals.max()), 200)
     distribution.plot(z, stats.norm.pdf(z), color="black", linewidth=1, label="N(0, 1)")
@@ -77,15 +92,18 @@ def plot_diagnostics(results: CurveResults) -> Figure:
     quantiles.axline((0, 0), slope=1, color="black", linewidth=0.8)
     quantiles.set(title="Normal quantiles", xlabel="theoretical", ylabel="observed")
 
-    for i in range(len(observations.readings)):
-        mine = residuals[order][kinds[order] == i]
+    for i, mine in residuals_of.items():
+        if len(mine) < 3:
+            continue
         correlations = autocorrelation(mine, min(25, len(mine) - 1))
         lags = np.arange(1, len(correlations) + 1) + 0.2 * i
         correlation.vlines(lags, 0, correlations, color=f"C{i}")
-        correlation.scatter(lags, correlations, s=12, color=f"C{i}")
+        correlation.scatter(lags, correlations, s=12, color=f"C{i}", label=observations.names[i])
         bound = 1.96 / np.sqrt(len(mine))
         correlation.axhspan(-bound, bound, color="black", alpha=0.08, linewidth=0)
     correlation.axhline(0, color="black", linewidth=0.8)
+    if len(observations.readings) > 1:
+        correlation.legend(frameon=False)
     correlation.set(title="Autocorrelation in order of x, by name", xlabel="lag (readings of the name)")
     return figure
 
@@ -98,5 +116,37 @@ def autocorrelation(values: FloatArray, n_lags: int) -> FloatArray:
 
 
 def _grid(x: FloatArray) -> FloatArray:
-    """Points over the range of x, the ends of x among them."""
-    return np.linspace(x.min(), x.max(), GRID_POINTS)
+    """Points over the range of x: even ones, and the abscissae of the readings where these are not very many."""
+    even = np.linspace(x.min(), x.max(), GRID_POINTS)
+    return np.unique(np.concatenate([even, x])) if len(x) <= MOST_POINTS else np.linspace(x.min(), x.max(), MOST_POINTS)
+
+
+def _limits(results: CurveResults, deriv: int, readings: list[FloatArray], alpha: float) -> tuple[float, float]:
+    """Vertical limits that show the curve at the readings and these: a band in a wide gap may run out of the picture."""
+    observations = results.observations
+    x = observations.x
+    prediction = results.get_prediction(observations.abscissa.restore(x[:: max(1, len(x) // MOST_POINTS)]), deriv)
+    half = np.diff(prediction.conf_int(alpha=alpha), axis=1)[:, 0] / 2
+    values = np.concatenate([prediction.predicted_mean, *readings])
+    margin = float(np.median(half)) + 0.05 * float(np.ptp(values)) or 1.0
+    return float(values.min()) - margin, float(values.max()) + margin
+
+
+def _drawn(abscissa: Abscissa, numbers: FloatArray) -> npt.NDArray[Any]:
+    """What matplotlib draws for abscissae: dates for datetimes, numbers for everything else."""
+    return abscissa.restore(numbers) if abscissa.kind == "datetime" else numbers + abscissa.origin
+
+
+def _x_label(observations: Observations) -> str:
+    unit = observations.abscissa.unit if observations.abscissa.kind == "timedelta" else None
+    return observations.x_name + (f" ({unit})" if unit else "")
+
+
+def _format_times(ax: Axes, abscissa: Abscissa) -> None:
+    if abscissa.kind == "datetime":
+        from matplotlib import dates
+
+        untyped: Any = dates
+        locator = untyped.AutoDateLocator()
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator))

@@ -37,7 +37,9 @@ class CurvePrediction:
     noise_sd : float
         Standard deviation of a new reading of f^(deriv); NaN where none is read.
     df : float
-        Degrees of freedom of the intervals: n - edf where an sd was estimated, infinite where all are known.
+        Degrees of freedom of the intervals: n - order where an sd was estimated, infinite where all are known.
+    x_name : str
+        Label of the abscissa.
     """
 
     x: npt.NDArray[Any]
@@ -46,6 +48,7 @@ class CurvePrediction:
     var_pred_mean: FloatArray
     noise_sd: float
     df: float
+    x_name: str = "x"
 
     @property
     def se_mean(self) -> FloatArray:
@@ -84,5 +87,5 @@ class CurvePrediction:
                 "obs_ci_lower": obs[:, 0],
                 "obs_ci_upper": obs[:, 1],
             },
-            index=pd.Index(self.x, name="x"),
+            index=pd.Index(self.x, name=self.x_name),
         )

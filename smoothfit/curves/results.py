@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..basis import Spline
 
 
+LEAST_FREE = 1e-10  # a share of a reading's noise that is left in its residual, below which it is rounding
+
+
 class Estimate(float):
     """A number that knows its standard error.
 
@@ -155,6 +158,16 @@ class CurveResults(ABC):
         return self.nobs - self.edf
 
     @property
+    def df_interval(self) -> float:
+        """Degrees of freedom of intervals: the contrasts that tell the noise, or infinite where every sd is known."""
+        return self._n_contrasts if self.use_t else np.inf
+
+    @property
+    @abstractmethod
+    def _n_contrasts(self) -> int:
+        """Number of readings less that of constants that no prior restricts."""
+
+    @property
     def aic(self) -> float:
         """Akaike's criterion, -2 llf + 2 (number of parameters that llf maximises over)."""
         return -2 * self.llf + 2 * self._n_likelihood[0]
@@ -175,7 +188,8 @@ class CurveResults(ABC):
         """Return intervals of level 1 - alpha of the positive `params`, normal on the logarithmic scale."""
         import pandas as pd
 
-        factor = np.exp(critical_value(alpha, np.inf) * self.bse / self.params)
+        with np.errstate(over="ignore"):  # an sd that is hardly known may be anything: up to infinity
+            factor = np.exp(critical_value(alpha, np.inf) * self.bse / self.params)
         return pd.DataFrame({0: self.params / factor, 1: self.params * factor})
 
     @property
@@ -185,13 +199,22 @@ class CurveResults(ABC):
 
     @property
     def resid_standardized(self) -> FloatArray:
-        """Residuals divided by their standard deviations sqrt(r (1 - leverage)), shape (n,)."""
-        return self.resid / np.sqrt(self._noise_variance * (1 - self._leverage))
+        """Residuals divided by their standard deviations sqrt(r (1 - leverage)), shape (n,); NaN where the curve interpolates."""
+        return self.resid / np.sqrt(self._noise_variance * self._free)
 
     @property
     def loo_resid(self) -> FloatArray:
-        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,)."""
-        return self.resid / (1 - self._leverage)
+        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
+
+        NaN where the curve interpolates a reading (its leverage is one to rounding).
+        """
+        return self.resid / self._free
+
+    @property
+    def _free(self) -> FloatArray:
+        """1 - leverage; NaN where that is rounding."""
+        free = 1 - self._leverage
+        return np.where(free > LEAST_FREE, free, np.nan)
 
     def predict(self, x: Any, deriv: int = 0) -> FloatArray:
         """Posterior mean of f^(deriv) at x: between the readings, at them and beyond.
@@ -241,7 +264,8 @@ class CurveResults(ABC):
             predicted_mean=mean,
             var_pred_mean=variance,
             noise_sd=float(self.sigma[readers[0]]) if readers else np.nan,
-            df=self.df_resid if self.use_t else np.inf,
+            df=self.df_interval,
+            x_name=self.observations.x_name,
         )
 
     def plot(self, deriv: int = 0, ax: Axes | None = None, alpha: float = 0.05) -> Figure:

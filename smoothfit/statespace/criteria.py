@@ -262,6 +262,6 @@ PREDICTION_CRITERIA: dict[str, type[PredictionCriterion]] = {"gcv": GeneralizedC
 def check_method(method: object) -> str:
     """Return the name of a criterion."""
     methods = (*LIKELIHOODS, *PREDICTION_CRITERIA)
-    if not isinstance(method, str) or method not in methods:
+    if not isinstance(method, str) or method.lower() not in methods:
         raise SpecificationError(f"method is {method!r}; pass one of {', '.join(map(repr, methods))}")
-    return method
+    return method.lower()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from .._validation import FloatArray
-from ..errors import DataError
+from ..errors import ConvergenceError, DataError
 from .bandwidth import LIMIT, Resolution, Tie
 from .criteria import (
     LIKELIHOODS,
@@ -19,7 +20,7 @@ from .criteria import (
     difference_hessian,
 )
 from .kernels import residual_terms, terms
-from .optimize import Minimum, minimize
+from .optimize import LEVEL, Minimum, minimize
 from .rows import Rows
 
 GRID = 14
@@ -48,6 +49,11 @@ class Variances:
     sigma2: FloatArray
     boundary: tuple[str, ...]
     minimum: Minimum | None
+
+    @property
+    def value(self) -> float:
+        """The criterion; infinite where nothing was searched."""
+        return np.inf if self.minimum is None else self.minimum.value
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +100,33 @@ def estimate(rows: Rows, order: int, method: str, tie: Tie | None) -> Variances:
 
 
 def _maximise(likelihood: Likelihood) -> Variances:
-    """Search for the smoothing and all unknown variances."""
+    """Search for the smoothing and all unknown variances, from several sets of variances where there are several."""
     rows, order = likelihood.rows, likelihood.order
     log_sigma2, intensities = _start(rows, order)
-    return _search(likelihood, np.exp(log_sigma2), intensities)
+    if len(likelihood.names) == 1:
+        return _search(likelihood, np.exp(log_sigma2))
+    spread = np.append(_floors(rows, rows.unknown) - 2 * np.log(SMALLEST_SD), np.zeros(int(rows.has_known)))
+    starts = [log_sigma2, np.maximum(log_sigma2, spread + 2 * np.log(0.01)), spread + 2 * np.log(0.1)]
+    for start in starts:
+        start[len(rows.unknown) :] = 0.0
+    return _best([partial(_search, likelihood, np.exp(start), intensities) for start in starts])
+
+
+def _best(searches: Sequence[Callable[[], Variances]]) -> Variances:
+    """The result with the least criterion; an error where a search that failed had got lower than any that ended."""
+    found: list[Variances] = []
+    failures: list[ConvergenceError] = []
+    for search in searches:
+        try:
+            found.append(search())
+        except ConvergenceError as error:
+            failures.append(error)
+    best = min(found, key=lambda v: v.value, default=None)
+    for failure in failures:
+        if best is None or failure.value < best.value - LEVEL:
+            raise failure
+    assert best is not None
+    return best
 
 
 def _search(criterion: Criterion, sigma2: FloatArray, intensities: FloatArray = NOTHING) -> Variances:
@@ -167,6 +196,9 @@ def _check_estimable(rows: Rows, order: int, n_parameters: int) -> None:
             f"{n} readings are too few at order {order}: {order} fix a polynomial, and {n_parameters} more are needed for the "
             "smoothing and the sds; add readings, fix the smoothing (lam=, bandwidth=) or give sd="
         )
+    for g, name in enumerate(rows.unknown):
+        if np.count_nonzero(rows.group == g) < 2:
+            raise DataError(f"{name!r} has one reading, which cannot tell the sd of its noise; give sd= for it")
     if rows.has_known:
         return
     sse = float(terms(rows, order, np.zeros(1), np.ones((1, rows.n_groups))).sse[0])

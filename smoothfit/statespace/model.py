@@ -142,7 +142,8 @@ class SmoothingSpline:
             Fixes the smoothing: half width h of the averaging window, in units of x. For readings of f, h = (lam dt)^(1/(2 order))
             with dt the mean spacing.
         edf : float, optional
-            Fixes the smoothing: effective degrees of freedom, between `order` and the number of readings.
+            Fixes the smoothing: effective degrees of freedom, above `order` and below the rank of the readings (their number,
+            less repeated ones).
 
         Returns
         -------
@@ -162,7 +163,9 @@ class SmoothingSpline:
         -----
         At most one of `lam`, `bandwidth` and `edf` is given. Unknown sds are still estimated: where none is known, their common
         size from sum (y - f^(k))^2 / r = n - edf, and the ratios of several by the restricted likelihood (the full one with
-        ``method="ml"``); where some are known, by that likelihood.
+        ``method="ml"``); where some are known, by that likelihood. There ``"gcv"`` and ``"aicc"`` act as ``"reml"``.
+
+        ``"ml"`` takes the state at the first abscissa for the constants, so that reversing x changes it a little.
         """
         method = check_method(method)
         tie, fixed = self._tie(lam, bandwidth, edf)

@@ -85,18 +85,20 @@ def minimize(objective: Objective, starts: FloatArray, lower: FloatArray, upper:
     lows = lows[np.argsort(values[lows], kind="stable")][:3]
     if not len(lows):
         raise ConvergenceError("the criterion is not finite at any start")
-    best, failure = None, None
+    best: Minimum | None = None
+    failure: ConvergenceError | None = None
     for i in lows.tolist():
         try:
             minimum = _newton(objective, _zoom(objective, candidates, i), lower, upper, len(lows))
         except ConvergenceError as error:
-            failure = error
+            if failure is None or error.value < failure.value:
+                failure = error
             continue
         if best is None or minimum.value < best.value:
             best = minimum
-    if best is None:
-        assert failure is not None
-        raise failure
+    if failure is not None and (best is None or failure.value < best.value - LEVEL):
+        raise failure  # what could not be certified was lower
+    assert best is not None
     return _rescanned(objective, best, candidates, lower, upper)
 
 
@@ -117,7 +119,9 @@ def _rescanned(objective: Objective, best: Minimum, candidates: FloatArray, lowe
         if values[i] >= best.value - LEVEL:
             return best
         best = _newton(objective, _zoom(objective, candidates, i), lower, upper, best.n_starts)
-    raise ConvergenceError(f"every scan of the smoothing finds a lower point than the last, after {MAX_RESCANS}; {REMEDY}")
+    raise ConvergenceError(
+        f"every scan of the smoothing finds a lower point than the last, after {MAX_RESCANS}; {REMEDY}", best.value
+    )
 
 
 def _zoom(objective: Objective, candidates: FloatArray, i: int) -> FloatArray:
@@ -143,7 +147,7 @@ def _vertex(x: FloatArray, f: FloatArray) -> float:
 
 
 def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum:
-    theta, decrement = theta.copy(), np.inf
+    theta, decrement, value = theta.copy(), np.inf, np.inf
     for _ in range(MAX_ITERATIONS):
         value, gradient, hessian = objective.hessian(theta)
         at_lower = (theta <= lower) & (gradient >= -LEVEL)
@@ -176,8 +180,11 @@ def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
                 theta = trials[best]
                 break
         else:
-            raise ConvergenceError(f"no descent from theta = {theta} (criterion {value:.10g}, decrement {decrement:.3g}); {REMEDY}")
-    raise ConvergenceError(f"not converged after {MAX_ITERATIONS} Newton steps (decrement {decrement:.3g}); {REMEDY}")
+            raise ConvergenceError(
+                f"no descent from a point that is not a minimum (criterion {value:.10g}); {REMEDY}",
+                value,
+            )
+    raise ConvergenceError(f"not converged after {MAX_ITERATIONS} Newton steps (decrement {decrement:.3g}); {REMEDY}", value)
 
 
 def _held_at_bounds(

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._validation import FloatArray
 from ..curves.results import CurveResults, Estimate
+from ..errors import SpecificationError
 from ..observations import derivative_label
 from .bandwidth import Resolution
 from .criteria import FullLikelihood, RestrictedLikelihood
@@ -166,7 +167,8 @@ class SmoothingSplineResults(CurveResults):
         """Log-likelihood: restricted, in Harville's form (full with ``method="ml"``).
 
         llf_diffuse + log|X'X| / 2, X_ij the reading of x^j / j!. It does not depend on the basis of the polynomials, nor for
-        readings of f itself on the unit of x; with readings of derivatives X'X mixes units, so compare orders in one unit.
+        readings of f itself on the unit of x. It is a density of nobs - order contrasts, so that its differences between
+        orders depend on the unit of y: compare orders by ``method="ml"``, a density of all readings.
         """
         rows = self._rows
         if self.method == "ml":
@@ -188,6 +190,10 @@ class SmoothingSplineResults(CurveResults):
         """Log determinant of the change from the user's readings to scaled ones."""
         units = np.log([self._rows.scale.of(k) for k in range(self._order)])
         return float(np.bincount(self._rows.deriv, minlength=self._order) @ units)
+
+    @property
+    def _n_contrasts(self) -> int:
+        return self.nobs - self._order
 
     @property
     def _n_likelihood(self) -> tuple[int, int]:
@@ -268,8 +274,10 @@ class SmoothingSplineResults(CurveResults):
         The integral from a is the curve's antiderivative, an integrated Wiener process of order + 1 that is zero at a: the
         filter and the smoother give its mean and variance at b. a and b may lie between the readings and beyond.
         """
-        start, end = self.observations.abscissa.read([a, b])
-        df = self.df_resid if self.use_t else np.inf
+        if np.ndim(a) or np.ndim(b):
+            raise SpecificationError("a and b are single abscissae; call integrate for each interval")
+        start, end = (float(self.observations.abscissa.read(limit, name)) for limit, name in ((a, "a"), (b, "b")))
+        df = self.df_interval
         if start == end:
             return Estimate(0.0, 0.0, df)
         low, high = min(start, end), max(start, end)

@@ -32,6 +32,12 @@ def fit(observations, order=2, **options):
         (lambda: fit(sf.observe(X, 1 + 0.1 * X)), DataError, ["polynomial of degree 1", "sd="]),
         (lambda: fit(sf.observe([0, 1, 3], [0, 1, 0])), DataError, ["3 readings are too few", "give sd="]),
         (lambda: fit(sf.observe([0, 1], [0, 1], sd=0.1)), DataError, ["2 readings are too few", "lam="]),
+        (
+            lambda: fit(sf.observe(X, Y, deriv=1) + sf.observe([0], [0], name="start"), 3),
+            DataError,
+            ["'start'", "one reading", "sd="],
+        ),
+        (lambda: fit(sf.observe(X, Y)).integrate([0, 1], 2), SpecificationError, ["single abscissae"]),
         (lambda: fit(sf.observe(X, Y), method="loo"), SpecificationError, ["'loo'", "'reml'"]),
         (lambda: fit(sf.observe(X, Y), lam=0), SpecificationError, ["lam is 0"]),
         (lambda: fit(sf.observe(X, Y), lam=-1.0), SpecificationError, ["lam is -1.0"]),
@@ -239,3 +245,68 @@ def test_a_boundary_has_no_standard_error_whatever_the_method():
 def test_aicc_says_when_readings_are_too_few():
     with pytest.raises(DataError, match="too few for aicc"):
         fit(sf.observe([0, 1, 2, 4], [0, 1, 0, 2]), method="aicc")
+
+
+@pytest.mark.parametrize(("n", "sds", "w"), [(25, (0.05, 0.001), 2), (15, (0.02, 0.05), 2), (30, (0.1, 0.01), 3)])
+def test_no_fixed_smoothing_is_likelier_than_the_optimum(n, sds, w):
+    """The optimum is global: also where a name fitted alone would be interpolated, and the search starts far off."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        x, t = rng.uniform(0, 10, n), rng.uniform(0, 10, n)
+        model = sf.SmoothingSpline(
+            sf.observe(x, np.sin(w * x) + sds[0] * rng.standard_normal(n), name="v")
+            + sf.observe(t, w * np.cos(w * t) + sds[1] * rng.standard_normal(n), deriv=1, name="d"),
+            order=3,
+        )
+        best = model.fit().llf
+        for bandwidth in np.geomspace(0.01, 3, 8):
+            assert model.fit(bandwidth=bandwidth).llf < best + 1e-6
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.01])
+def test_intervals_between_few_readings_cover(noise):
+    """Drawn from the prior, 15 readings; the curve is covered half way between them, also where the sd is estimated as zero."""
+    rng = np.random.default_rng(17)
+    x = np.linspace(0, 1, 29)
+    low, high = np.minimum.outer(x, x), np.maximum.outer(x, x)
+    root = np.linalg.cholesky(300 * low**2 * (3 * high - low) / 6 + 1e-14 * np.eye(29))
+    inside = []
+    for _ in range(200):
+        f = root @ rng.standard_normal(29)
+        res = fit(sf.observe(x[::2], f[::2] + noise * rng.standard_normal(15)))
+        lower, upper = res.get_prediction(x[1::2]).conf_int().T
+        inside.append(np.mean((lower < f[1::2]) & (f[1::2] < upper)))
+    # estimating q and sigma from 15 readings costs a few percent; the mean of 200 has a standard error of 1 %
+    assert 0.9 < np.mean(inside) < 0.98
+
+
+def test_residuals_at_readings_that_are_interpolated_are_drawn_without_them():
+    rng = np.random.default_rng(100)
+    x, t = rng.uniform(0, 10, 41), rng.uniform(0, 10, 35)
+    res = fit(
+        sf.observe(x, np.sin(3 * x) + 0.005 * rng.standard_normal(41), name="a")
+        + sf.observe(t, np.sin(3 * t) + 0.025 * rng.standard_normal(35), name="b")
+    )
+    assert res.boundary
+    assert np.isnan(res.resid_standardized).any()
+    assert not np.isinf(res.resid_standardized).any()
+    assert len(res.plot_diagnostics().axes) == 4
+
+
+@pytest.mark.parametrize("kind", ["datetime", "timedelta"])
+def test_curves_over_time_are_drawn(kind):
+    times = pd.date_range("2024-06-01", periods=12, freq="h")
+    x = times if kind == "datetime" else times - times[0]
+    res = fit(sf.observe(x, Y, unit="h"))
+    (ax,) = res.plot().axes
+    assert ax.get_xlabel() == ("x" if kind == "datetime" else "x (h)")
+    assert len(res.plot_diagnostics().axes) == 4
+
+
+def test_a_wide_band_does_not_flatten_the_picture():
+    rng = np.random.default_rng(4)
+    x = np.append(np.linspace(0, 1, 60), 1000.0)
+    y = np.sin(6 * x[:60]) + 0.1 * rng.standard_normal(60)
+    low, high = fit(sf.observe(x, np.append(y, 0.0))).plot().axes[0].get_ylim()
+    assert -3 < low < -1
+    assert 1 < high < 3
