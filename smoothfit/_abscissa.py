@@ -55,6 +55,8 @@ class Abscissa:
         if parts[0].dtype.kind in "Mm":
             counts = np.concatenate([part.view(np.int64) for part in parts])
             lowest, highest = int(counts.min()), int(counts.max())
+            if highest - lowest >= 2**63:
+                raise DataError("x spans more than 292 years, which nanoseconds cannot count; pass years as numbers")
             if unit is None:
                 spacing = (highest - lowest) / max(1, len(counts) - 1)
                 unit = next((u for u, length in NANOSECONDS.items() if length <= spacing), "ns")

@@ -52,7 +52,7 @@ def to_vector(values: Any, argument: str) -> tuple[npt.NDArray[Any], str | None]
 def _from_objects(array: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:
     """Objects are accepted where all are times, or each is a real number or None (a missing value)."""
     flat = array.ravel()
-    for kinds, dtype in (((datetime.date, np.datetime64), "M8[ns]"), ((datetime.timedelta, np.timedelta64), "m8[ns]")):
+    for kinds, dtype in (((datetime.date, np.datetime64), "M8[us]"), ((datetime.timedelta, np.timedelta64), "m8[us]")):
         if len(flat) and all(isinstance(element, kinds) for element in flat):
             return np.array([_without_zone(element) for element in flat], dtype=dtype).reshape(array.shape)
     for i, element in enumerate(flat):

@@ -363,7 +363,8 @@ def observe(
     elif unit is not None:
         raise SpecificationError(f"unit is {unit!r}, but x holds numbers; units of time go with datetime x")
     else:
-        abscissae = abscissae.astype(np.int64 if abscissae.dtype.kind == "i" else np.float64)
+        is_integer = abscissae.dtype.kind == "i" or (abscissae.dtype.kind == "u" and int(abscissae.max()) < 2**63)
+        abscissae = abscissae.astype(np.int64 if is_integer else np.float64)
         check_finite(abscissae.astype(np.float64), "x", "every reading needs an abscissa: drop the row")
     if unit is not None:
         check_unit(unit)
@@ -381,6 +382,8 @@ def observe(
         name = y_label or derivative_label(deriv)
     elif not isinstance(name, str) or not name:
         raise SpecificationError(f"name is {name!r}; pass a text")
+    if name == "q":
+        raise SpecificationError("name is 'q', which stands for the intensity of the prior; choose another")
     readings = Readings(
         name=name,
         deriv=deriv,

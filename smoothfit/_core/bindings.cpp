@@ -203,6 +203,7 @@ Status gradient_block(int order, const Rows& rows, double q, const double* sigma
 // (3, 1 + p): values and exact derivatives along p directions; directions (p, 1 + G) in (log q, log sigma2).
 Doubles likelihood_gradient(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y,
                             In<double> ratio, int order, double q, In<double> sigma2, In<double> directions) {
+    check(directions.ndim() == 2, "directions is (p, 1 + G)");
     const std::size_t n_groups = sigma2.size(), count = directions.shape(0);
     check(n_groups <= max_groups, "too many groups");
     check(directions.ndim() == 2 && directions.shape(1) == 1 + n_groups && count > 0, "directions is (p, 1 + G)");
@@ -233,7 +234,7 @@ Doubles likelihood_second(In<double> delta, In<std::uint8_t> deriv, In<std::uint
     using D = Dual<Dual<double, 1>, 1>;
     const std::size_t n_groups = sigma2.size(), width = 1 + n_groups;
     check(n_groups <= max_groups, "too many groups");
-    check(directions.ndim() == 2 && directions.shape(1) == width, "directions is (a, 1 + G)");
+    check(directions.ndim() == 2 && directions.shape(1) == width && directions.shape(0) > 0, "directions is (a, 1 + G)");
     check(others.ndim() == 2 && others.shape(1) == width && others.shape(0) > 0, "others is (b, 1 + G)");
     const std::size_t n_first = directions.shape(0), n_second = others.shape(0);
     const bool symmetric = directions.data() == others.data() && n_first == n_second;
@@ -304,6 +305,7 @@ Doubles smooth_nodes(In<double> gap, int order, double q, In<double> filtered) {
 // Derivatives order .. 2 order - 1 of the posterior mean just left of nodes 1, 2, ...: (n - 1, order).
 Doubles higher_derivatives_of(In<double> gap, int order, double q, In<double> filtered, In<double> posterior) {
     check(order >= 1 && order <= max_order, "order is out of range");
+    check(filtered.ndim() == 2, "filtered is (len(gap) + 1, order + order (order + 1) / 2)");
     const std::size_t size = order + order * (order + 1) / 2, n = filtered.shape(0);
     check(filtered.ndim() == 2 && filtered.shape(1) == size && n == gap.size() + 1,
           "filtered is (len(gap) + 1, order + order (order + 1) / 2)");
@@ -323,6 +325,7 @@ Doubles higher_derivatives_of(In<double> gap, int order, double q, In<double> fi
 // Variances of f^(k), k < order, from packed posteriors: (n, order).
 Doubles variances(int order, In<double> posterior) {
     check(order >= 1 && order <= max_order, "order is out of range");
+    check(posterior.ndim() == 2, "posterior is (n, order + order (order + 1) / 2)");
     const std::size_t size = order + order * (order + 1) / 2, n = posterior.shape(0);
     check(posterior.ndim() == 2 && posterior.shape(1) == size, "posterior is (n, order + order (order + 1) / 2)");
     Doubles out = new_array({n, static_cast<std::size_t>(order)});
@@ -339,6 +342,7 @@ Doubles variances(int order, In<double> posterior) {
 Doubles predict_states(int order, double q, In<double> filtered, In<double> posterior, In<std::int64_t> left,
                        In<double> ahead, In<double> behind) {
     check(order >= 1 && order <= max_order, "order is out of range");
+    check(filtered.ndim() == 2 && filtered.shape(0) > 0 && posterior.ndim() == 2, "filtered and posterior are (n, ...), n > 0");
     const std::size_t size = order + order * (order + 1) / 2, n = filtered.shape(0), count = left.size();
     check(filtered.ndim() == 2 && filtered.shape(1) == size, "filtered is (n, order + order (order + 1) / 2)");
     check(posterior.ndim() == 2 && posterior.shape(1) == size && posterior.shape(0) == n, "posterior is shaped as filtered");

@@ -14,7 +14,9 @@
 #include <limits>
 
 // Loops over the state dimension are unrolled so that the state lives in registers.
-#if defined(__clang__)
+#if defined(SMOOTHFIT_PLAIN)
+#define SMOOTHFIT_UNROLL
+#elif defined(__clang__)
 #define SMOOTHFIT_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define SMOOTHFIT_UNROLL _Pragma("GCC unroll 8")
@@ -24,7 +26,10 @@
 
 // The parts of a filter step are inlined whatever their size, for the same reason; the loop over the rows never is, so
 // that it has the registers to itself.
-#if defined(__GNUC__)
+#if defined(SMOOTHFIT_PLAIN)  // for sanitizers, which would take minutes to compile the rest
+#define SMOOTHFIT_INLINE inline
+#define SMOOTHFIT_NOINLINE
+#elif defined(__GNUC__)
 #define SMOOTHFIT_INLINE inline __attribute__((always_inline))
 #define SMOOTHFIT_NOINLINE __attribute__((noinline))
 #elif defined(_MSC_VER)

@@ -68,11 +68,24 @@ class Resolution:
 
         return float(np.exp(brentq(excess, lowest, highest, xtol=1e-15)))
 
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Greatest and least bandwidth that differ from the limits."""
-        power = LIMIT ** (1 / (2 * self.order))
-        return self.rows.range * power, self.spacing / power
+    def limits(self, sigma2: FloatArray) -> tuple[float, float]:
+        """Least and greatest log q that can differ from the limits, whatever single readings and gaps dominate.
+
+        Below: h = range * LIMIT^(1/2m) as if every reading were as good as the best. Above: h = (least gap) / LIMIT^(1/2m) as
+        if every one were as poor as the poorest; and q (least gap)^(2m-1) = LIMIT, a variance beyond that of the scaled readings.
+        """
+        rows, m = self.rows, self.order
+        precision = 1 / (rows.ratio * sigma2[rows.group])
+        density = len(rows) / rows.range
+        power = LIMIT ** (1 / (2 * m))
+        powers = 2.0 * (m - rows.deriv.astype(np.float64))
+        best = np.max(np.log(precision * density) + powers * np.log(rows.range * power))
+        least_gap = float(rows.gaps.min())
+        poorest = np.min(np.log(precision * density) + powers * np.log(least_gap / power))
+        highest = -poorest
+        if rows.has_known:
+            highest = max(highest, np.log(LIMIT) - (2 * m - 1) * np.log(least_gap))
+        return float(-best - np.log(m)), float(highest)
 
     def _powers(self, bandwidth: FloatArray | float) -> FloatArray:
         return np.asarray(np.expand_dims(bandwidth, -1) ** (2.0 * (self.order - np.arange(self.order))))
@@ -123,7 +136,7 @@ class FixedDf(Tie):
     def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
         """Return log q and its slopes."""
         rows, order, sigma2 = resolution.rows, resolution.order, np.exp(log_sigma2)
-        lowest, highest = resolution.log_intensity(np.array(resolution.limits), sigma2)
+        lowest, highest = resolution.limits(sigma2)
 
         def excess(log_q: float) -> float:
             return effective_df(rows, order, float(np.exp(log_q)), sigma2) - self.edf

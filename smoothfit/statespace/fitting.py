@@ -24,6 +24,7 @@ from .optimize import LEVEL, Minimum, minimize
 from .rows import Rows
 
 GRID = 14
+COARSE = 6.0  # between starts, in log q
 NOTHING = np.empty(0)
 SMALLEST_SD = 1e-8  # of the spread of a name's readings; below, an sd counts as zero
 EXACT_SD = 1e-13  # of the readings' size; below, residuals are rounding
@@ -134,10 +135,16 @@ def _search(criterion: Criterion, sigma2: FloatArray, intensities: FloatArray = 
     rows, resolution = criterion.rows, Resolution(criterion.rows, criterion.order)
     others, lower, upper = _other_variances(criterion, sigma2)
     names = criterion.names[1:]
-    widest, narrowest = resolution.limits
-    # The fit is next to its limits outside 3 ranges and a third of the spacing: one start there, the others between.
-    bandwidths = np.concatenate([[widest], np.geomspace(3 * rows.range, resolution.spacing / 3, GRID), [narrowest]])
-    grid = resolution.log_intensity(bandwidths, sigma2)
+    lowest, highest = resolution.limits(sigma2)
+    # Dense where even readings have their optimum, between 3 ranges and a third of the spacing; coarser out to the limits.
+    bandwidths = np.geomspace(3 * rows.range, resolution.spacing / 3, GRID)
+    inner = resolution.log_intensity(bandwidths, sigma2)
+    if not isinstance(criterion, Likelihood):  # n - edf is rounding beyond what even readings would interpolate
+        narrowest = resolution.spacing / LIMIT ** (1 / (2 * criterion.order))
+        highest = float(resolution.log_intensity(narrowest, sigma2))
+    below = np.linspace(lowest, inner[0], max(2, int((inner[0] - lowest) / COARSE)), endpoint=False)
+    above = np.linspace(highest, inner[-1], max(2, int((highest - inner[-1]) / COARSE)), endpoint=False)
+    grid = np.concatenate([below, inner, above[::-1]])
     log_q = np.append(grid, intensities)
     starts = np.column_stack([log_q, np.broadcast_to(others, (len(log_q), len(others)))])
     room = np.log(LIMIT) if names else 0.0  # the limits move with the other variances

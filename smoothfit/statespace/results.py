@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._validation import FloatArray
-from ..curves.results import CurveResults, Estimate
+from ..curves.results import LEAST_FREE, CurveResults, Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from .bandwidth import Resolution
@@ -137,7 +137,7 @@ class SmoothingSplineResults(CurveResults):
             directions[-1, 0] = 1.0
             free = np.flatnonzero(~np.array(at_boundary))
         elif len(unknown) == 1 and not self._rows.has_known:
-            if at_boundary[0]:
+            if at_boundary[0] or self.df_resid < LEAST_FREE:
                 return cov
             cov[0, 0] = 1 / (2 * self.df_resid)  # RSS / sigma^2 as chi-squared on n - edf
             return cov

@@ -50,6 +50,6 @@ def test_slopes_of_ties_are_those_of_their_differences(tie):
 def test_limits_are_indistinguishable_from_a_polynomial_and_an_interpolant():
     resolution = resolution_of(2, order=2 + 1)
     sigma2 = np.array([1e-3, 1e-3])
-    low, high = np.exp(resolution.log_intensity(np.array(resolution.limits), sigma2))
+    low, high = np.exp(resolution.limits(sigma2))
     assert effective_df(resolution.rows, 3, low, sigma2) == pytest.approx(3, abs=1e-8)
     assert effective_df(resolution.rows, 3, high, sigma2) > 0.95 * 65
