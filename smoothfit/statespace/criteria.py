@@ -54,6 +54,11 @@ class Criterion(ABC):
         return np.eye(1 + self.rows.n_groups)[keep]
 
     @property
+    def unbounded(self) -> bool:
+        """Whether it falls without bound as q grows."""
+        return False
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What the entries of theta are the logarithms of."""
         return ("q", *self.rows.unknown[int(self.scale_free) :])
@@ -174,6 +179,9 @@ class RestrictedLikelihood(Likelihood):
 class FullLikelihood(Likelihood):
     """-2 l with the state at the first node as unknown constants.
 
+    The first reading then has no process variance: as sd -> 0 its density, and with it the likelihood, grows without bound. The
+    maximum that is meant is the best one inside.
+
     log|X'K^-1 X| = -log|Var(state at the first node | readings)|; the kernel ends there on reversed rows.
     """
 
@@ -181,6 +189,11 @@ class FullLikelihood(Likelihood):
     def count(self) -> int:
         """Number of readings."""
         return len(self.rows)
+
+    @property
+    def unbounded(self) -> bool:
+        """True where the sd is unknown."""
+        return self.scale_free
 
     @property
     def run(self) -> Rows:

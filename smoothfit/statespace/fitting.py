@@ -64,6 +64,7 @@ class Tied:
     criterion: Likelihood
     resolution: Resolution
     tie: Tie
+    unbounded = False
 
     def full(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return theta with log q put first, and the slopes of log q by theta."""

@@ -33,6 +33,10 @@ FLAT = 1e-4  # second derivative of the criterion by a logarithm, below which a 
 class Objective(Protocol):
     """What can be minimised."""
 
+    @property
+    def unbounded(self) -> bool:
+        """Whether it falls without bound as the first variable grows, so that its minimum is the best one inside."""
+
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates (L, p)."""
 
@@ -80,9 +84,11 @@ def minimize(objective: Objective, starts: FloatArray, lower: FloatArray, upper:
     candidates = np.clip(starts, lower, upper)
     candidates = candidates[np.argsort(candidates[:, 0], kind="stable")]
     values = _finite(objective.values(candidates))
-    padded = np.concatenate([[np.inf], values, [np.inf]])
+    padded = np.concatenate([[np.inf], values, [-np.inf if objective.unbounded else np.inf]])
     lows = np.flatnonzero((values <= padded[:-2]) & (values <= padded[2:]) & np.isfinite(values))
     lows = lows[np.argsort(values[lows], kind="stable")][:3]
+    if not len(lows) and objective.unbounded and np.isfinite(values).any():
+        raise ConvergenceError(f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}")
     if not len(lows):
         raise ConvergenceError("the criterion is not finite at any start")
     best: Minimum | None = None

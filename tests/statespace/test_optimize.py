@@ -8,6 +8,8 @@ from smoothfit.statespace.optimize import DECREMENT, minimize
 class Function:
     """A function of theta with its derivatives by central differences, for the optimiser's own tests."""
 
+    unbounded = False
+
     def __init__(self, function):
         self.function = function
 
