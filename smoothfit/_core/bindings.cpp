@@ -206,7 +206,7 @@ Doubles likelihood_gradient(In<double> delta, In<std::uint8_t> deriv, In<std::ui
     check(directions.ndim() == 2, "directions is (p, 1 + G)");
     const std::size_t n_groups = sigma2.size(), count = directions.shape(0);
     check(n_groups <= max_groups, "too many groups");
-    check(directions.ndim() == 2 && directions.shape(1) == 1 + n_groups && count > 0, "directions is (p, 1 + G)");
+    check(directions.shape(1) == 1 + n_groups && count > 0, "directions is (p, 1 + G)");
     const Rows rows = make_rows(delta, deriv, group, y, ratio, order, n_groups);
     Doubles out = new_array({3, 1 + count});
     for (std::size_t first = 0; first < count;) {
@@ -307,7 +307,7 @@ Doubles higher_derivatives_of(In<double> gap, int order, double q, In<double> fi
     check(order >= 1 && order <= max_order, "order is out of range");
     check(filtered.ndim() == 2, "filtered is (len(gap) + 1, order + order (order + 1) / 2)");
     const std::size_t size = order + order * (order + 1) / 2, n = filtered.shape(0);
-    check(filtered.ndim() == 2 && filtered.shape(1) == size && n == gap.size() + 1,
+    check(filtered.shape(1) == size && n == gap.size() + 1,
           "filtered is (len(gap) + 1, order + order (order + 1) / 2)");
     check(posterior.ndim() == 2 && posterior.shape(1) == size && posterior.shape(0) == n, "posterior is shaped as filtered");
     Doubles out = new_array({n - 1, static_cast<std::size_t>(order)});

@@ -49,7 +49,7 @@ class Resolution:
 
     def log_intensity(self, bandwidth: FloatArray | float, sigma2: FloatArray) -> FloatArray:
         """Return log q at bandwidths, of their shape."""
-        return np.asarray(-np.log(self._powers(bandwidth) @ (self.information @ (1 / sigma2))))
+        return np.asarray(-np.log(self.powers(bandwidth) @ (self.information @ (1 / sigma2))))
 
     def bandwidth(self, q: float, sigma2: FloatArray) -> float:
         """Bandwidth at q; infinite for q = 0."""
@@ -64,7 +64,7 @@ class Resolution:
         lowest = np.log(min(alone)) - np.log(len(used)) - 0.1  # there each term is below 1 / len(used)
 
         def excess(log_h: float) -> float:
-            return float(information @ self._powers(np.exp(log_h))) - 1
+            return float(information @ self.powers(np.exp(log_h))) - 1
 
         return float(np.exp(brentq(excess, lowest, highest, xtol=1e-15)))
 
@@ -87,7 +87,8 @@ class Resolution:
             highest = max(highest, np.log(LIMIT) - (2 * m - 1) * np.log(least_gap))
         return float(-best - np.log(m)), float(highest)
 
-    def _powers(self, bandwidth: FloatArray | float) -> FloatArray:
+    def powers(self, bandwidth: FloatArray | float) -> FloatArray:
+        """Return h^(2(m-k)) for k = 0 .. m-1, along a last axis."""
         return np.asarray(np.expand_dims(bandwidth, -1) ** (2.0 * (self.order - np.arange(self.order))))
 
 
@@ -123,7 +124,7 @@ class FixedBandwidth(Tie):
 
     def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
         """Return log q and its slopes."""
-        shares = resolution._powers(self.bandwidth) @ resolution.information * np.exp(-log_sigma2)
+        shares = resolution.powers(self.bandwidth) @ resolution.information * np.exp(-log_sigma2)
         return float(-np.log(shares.sum())), shares / shares.sum()
 
 

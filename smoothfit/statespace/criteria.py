@@ -272,6 +272,11 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {"reml": RestrictedLikelihood, "ml": 
 PREDICTION_CRITERIA: dict[str, type[PredictionCriterion]] = {"gcv": GeneralizedCrossValidation, "aicc": CorrectedAkaike}
 
 
+def likelihood_of(method: str) -> type[Likelihood]:
+    """The likelihood that estimates variances along with a method: its own, or the restricted one."""
+    return LIKELIHOODS.get(method, RestrictedLikelihood)
+
+
 def check_method(method: object) -> str:
     """Return the name of a criterion."""
     methods = (*LIKELIHOODS, *PREDICTION_CRITERIA)

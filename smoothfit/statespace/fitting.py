@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,8 +16,8 @@ from .criteria import (
     PREDICTION_CRITERIA,
     Criterion,
     Likelihood,
-    RestrictedLikelihood,
     difference_hessian,
+    likelihood_of,
 )
 from .kernels import residual_terms, terms
 from .optimize import LEVEL, Minimum, minimize
@@ -92,7 +92,7 @@ def estimate(rows: Rows, order: int, method: str, tie: Tie | None) -> Variances:
     """Minimise the criterion of a method; with a tie, a likelihood over the variances alone."""
     _check_estimable(rows, order, len(rows.unknown) + (tie is None))
     if method in LIKELIHOODS or tie is not None:
-        likelihood = LIKELIHOODS.get(method, RestrictedLikelihood)(rows, order)
+        likelihood = likelihood_of(method)(rows, order)
         return _maximise(likelihood) if tie is None else _at_fixed_smoothing(likelihood, tie)
     if method == "aicc" and len(rows) <= order + 2:
         raise DataError(f"{len(rows)} readings are too few for aicc at order {order}: it needs n - edf > 2; use reml")
@@ -102,16 +102,25 @@ def estimate(rows: Rows, order: int, method: str, tie: Tie | None) -> Variances:
 
 
 def _maximise(likelihood: Likelihood) -> Variances:
-    """Search for the smoothing and all unknown variances, from several sets of variances where there are several."""
-    rows, order = likelihood.rows, likelihood.order
-    log_sigma2, intensities = _start(rows, order)
+    """Search for the smoothing and all unknown variances."""
+    starts, intensities = _starts(likelihood)
+    return _best([partial(_search, likelihood, sigma2, intensities) for sigma2 in starts])
+
+
+def _starts(likelihood: Likelihood) -> tuple[list[FloatArray], FloatArray]:
+    """Sets of variances (n_groups,) to start from, several where several are searched; log intensities worth a try."""
+    rows = likelihood.rows
+    log_sigma2, intensities = _start(rows, likelihood.order)
     if len(likelihood.names) == 1:
-        return _search(likelihood, np.exp(log_sigma2))
-    spread = np.append(_floors(rows, rows.unknown) - 2 * np.log(SMALLEST_SD), np.zeros(int(rows.has_known)))
-    starts = [log_sigma2, np.maximum(log_sigma2, spread + 2 * np.log(0.01)), spread + 2 * np.log(0.1)]
-    for start in starts:
-        start[len(rows.unknown) :] = 0.0
-    return _best([partial(_search, likelihood, np.exp(start), intensities) for start in starts])
+        return [np.exp(log_sigma2)], intensities
+    unknown = slice(len(rows.unknown))
+    alone, spread = log_sigma2[unknown], _log_spreads(rows, rows.unknown)
+    starts = []
+    for logs in (alone, np.maximum(alone, spread + 2 * np.log(0.01)), spread + 2 * np.log(0.1)):
+        sigma2 = np.ones(rows.n_groups)
+        sigma2[unknown] = np.exp(logs)
+        starts.append(sigma2)
+    return starts, intensities
 
 
 def _best(searches: Sequence[Callable[[], Variances]]) -> Variances:
@@ -161,9 +170,14 @@ def _search(criterion: Criterion, sigma2: FloatArray, intensities: FloatArray = 
 
 
 def _at_fixed_smoothing(likelihood: Likelihood, tie: Tie) -> Variances:
-    """Search for the ratios of the unknown variances where there are several, else nothing."""
+    """Search for the unknown variances where there are several, else nothing."""
+    starts, _ = _starts(likelihood)
+    return _best([partial(_search_tied, likelihood, tie, sigma2) for sigma2 in starts])
+
+
+def _search_tied(likelihood: Likelihood, tie: Tie, sigma2: FloatArray) -> Variances:
+    """Minimise over the variances that are part of theta, starting at `sigma2`."""
     rows, order = likelihood.rows, likelihood.order
-    sigma2 = np.exp(_start(rows, order)[0])
     others, lower, upper = _other_variances(likelihood, sigma2)
     tied = Tied(likelihood, Resolution(rows, order), tie)
     minimum = minimize(tied, others[None], lower, upper) if len(others) else None
@@ -176,11 +190,11 @@ def _at_fixed_smoothing(likelihood: Likelihood, tie: Tie) -> Variances:
 def _common_factor(criterion: Criterion, q: float, sigma2: FloatArray) -> float:
     """The factor of all variances that theta leaves out; 1 where it leaves out none."""
     rows, order = criterion.rows, criterion.order
-    if isinstance(criterion, Likelihood):
-        if not criterion.scale_free:
-            return 1.0
-        return criterion.common_variance(float(terms(rows, order, np.array([q]), sigma2[None]).sse[0]))
-    return 1.0 if rows.has_known else _residual_variance(rows, order, q, sigma2)
+    if not isinstance(criterion, Likelihood):
+        return 1.0 if rows.has_known else _residual_variance(rows, order, q, sigma2)
+    if not criterion.scale_free:
+        return 1.0
+    return criterion.common_variance(float(terms(rows, order, np.array([q]), sigma2[None]).sse[0]))
 
 
 def _residual_variance(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:
@@ -193,7 +207,8 @@ def _other_variances(criterion: Criterion, sigma2: FloatArray) -> tuple[FloatArr
     """The logarithms of variances that are part of theta, and their bounds."""
     names = criterion.names[1:]
     logs = np.log(sigma2[[criterion.rows.unknown.index(name) for name in names]]) if names else NOTHING
-    return logs, np.minimum(_floors(criterion.rows, names), logs - 1), logs + np.log(LIMIT)
+    floors = _log_spreads(criterion.rows, names) + 2 * np.log(SMALLEST_SD)
+    return logs, np.minimum(floors, logs - 1), logs + np.log(LIMIT)
 
 
 def _check_estimable(rows: Rows, order: int, n_parameters: int) -> None:
@@ -216,15 +231,15 @@ def _check_estimable(rows: Rows, order: int, n_parameters: int) -> None:
         )
 
 
-def _floors(rows: Rows, names: Sequence[str]) -> FloatArray:
-    """Logarithm of the variance below which the sd of a name counts as zero."""
-    floors = []
+def _log_spreads(rows: Rows, names: Sequence[str]) -> FloatArray:
+    """Logarithm of the variance of each name's readings, or of their size where they are all alike."""
+    spreads = []
     for name in names:
         mine = rows.group == rows.unknown.index(name)
         y, ratio = rows.y[mine], rows.ratio[mine]
         spread = np.mean((y - y.mean()) ** 2 / ratio) or np.mean(y**2 / ratio) or 1.0
-        floors.append(np.log(spread) + 2 * np.log(SMALLEST_SD))
-    return np.array(floors)
+        spreads.append(np.log(spread))
+    return np.array(spreads)
 
 
 def _start(rows: Rows, order: int) -> tuple[FloatArray, FloatArray]:
@@ -235,7 +250,7 @@ def _start(rows: Rows, order: int) -> tuple[FloatArray, FloatArray]:
     n_unknown = len(rows.unknown)
     log_sigma2 = np.zeros(rows.n_groups)
     if rows.n_groups == 1:
-        return log_sigma2, np.empty(0)
+        return log_sigma2, NOTHING
     intensities = []
     for g in range(n_unknown):
         alone, k = _alone(rows, g)
@@ -262,18 +277,17 @@ def _alone(rows: Rows, g: int) -> tuple[Rows | None, int]:
     nodes = np.unique(x)
     if len(nodes) < 2:
         return None, k
-    return (
-        Rows(
-            nodes * rows.scale.x_unit,
-            None,
-            np.diff(x, prepend=x[0]),
-            np.zeros(mine.sum(), np.uint8),
-            np.zeros(mine.sum(), np.uint8),
-            rows.y[mine],
-            rows.ratio[mine],
-            rows.scale,
-            (rows.unknown[g],),
-            False,
-        ),
-        k,
+    zeros = np.zeros(len(x), np.uint8)
+    alone = replace(
+        rows,
+        nodes=nodes * rows.scale.x_unit,
+        sorter=None,
+        delta=np.diff(x, prepend=x[0]),
+        deriv=zeros,
+        group=zeros,
+        y=rows.y[mine],
+        ratio=rows.ratio[mine],
+        unknown=(rows.unknown[g],),
+        has_known=False,
     )
+    return alone, k

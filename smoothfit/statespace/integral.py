@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .._validation import FloatArray
@@ -34,15 +36,13 @@ def _with_pin(rows: Rows, x: float) -> Rows:
         delta[i] = (x - row_x[i - 1]) / rows.scale.x_unit
     if i < len(row_x):
         delta[i + 1] = (row_x[i] - x) / rows.scale.x_unit
-    return Rows(
-        np.union1d(rows.nodes, [x]),
-        None,
-        delta,
-        np.insert(rows.deriv + np.uint8(1), i, 0).astype(np.uint8),
-        np.insert(rows.group, i, rows.n_groups).astype(np.uint8),
-        np.insert(rows.y, i, 0.0),
-        np.insert(rows.ratio, i, 1.0),
-        rows.scale,
-        rows.unknown,
-        rows.has_known,
+    return replace(
+        rows,
+        nodes=np.union1d(rows.nodes, [x]),
+        sorter=None,
+        delta=delta,
+        deriv=np.insert(rows.deriv + np.uint8(1), i, 0).astype(np.uint8),
+        group=np.insert(rows.group, i, rows.n_groups).astype(np.uint8),
+        y=np.insert(rows.y, i, 0.0),
+        ratio=np.insert(rows.ratio, i, 1.0),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -101,20 +102,8 @@ class SmoothingSpline:
     def _log_det_design(self) -> float:
         """log|X'X| with X_ij = (x^j / j!)^(k_i) at x_i, in the user's units of the readings and scaled units of x and f."""
         rows = self._rows
-        units = np.array([rows.scale.of(k) for k in range(self.order)])
-        ratio = 1 / units[rows.deriv] ** 2
-        plain = Rows(
-            rows.nodes,
-            rows.sorter,
-            rows.delta,
-            rows.deriv,
-            np.zeros(len(rows), np.uint8),
-            rows.y,
-            ratio,
-            rows.scale,
-            ("all",),
-            False,
-        )
+        ratio = 1 / rows.scale.units(self.order)[rows.deriv] ** 2
+        plain = replace(rows, group=np.zeros_like(rows.group), ratio=ratio, unknown=("all",), has_known=False)
         log_det = terms(plain, self.order, np.zeros(1), np.ones((1, 1))).log_det[0]
         return float(log_det - np.log(ratio).sum())
 

@@ -12,7 +12,7 @@ from ..curves.results import LEAST_FREE, CurveResults, Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from .bandwidth import Resolution
-from .criteria import FullLikelihood, RestrictedLikelihood
+from .criteria import LIKELIHOODS, likelihood_of
 from .fitting import Variances
 from .integral import integral_moments
 from .kernels import filtered_states, higher_derivatives, smoothed_states, state_variances, states_at
@@ -132,7 +132,7 @@ class SmoothingSplineResults(CurveResults):
         at_boundary = [name in self.boundary for name in unknown] + ["q" in self.boundary] * (self.fixed is None)
         directions = np.zeros((n_params, 1 + self._rows.n_groups))
         directions[np.arange(len(unknown)), 1 + np.arange(len(unknown))] = 2.0  # log sigma2 = 2 log sigma
-        is_likelihood = self.method in ("reml", "ml") and self.fixed is None
+        is_likelihood = self.method in LIKELIHOODS and self.fixed is None
         if is_likelihood:
             directions[-1, 0] = 1.0
             free = np.flatnonzero(~np.array(at_boundary))
@@ -144,8 +144,8 @@ class SmoothingSplineResults(CurveResults):
         else:  # the variances given the smoothing
             free = np.flatnonzero(~np.array(at_boundary[: len(unknown)], dtype=bool))
         if len(free):
-            criterion = (FullLikelihood if self.method == "ml" else RestrictedLikelihood)(self._rows, self._order)
-            hessian = criterion.joint_hessian(self._variances.q, self._variances.sigma2, directions[free])
+            likelihood = likelihood_of(self.method)(self._rows, self._order)
+            hessian = likelihood.joint_hessian(self._variances.q, self._variances.sigma2, directions[free])
             if np.linalg.eigvalsh(hessian).min() > 0:
                 cov[np.ix_(free, free)] = 2 * np.linalg.solve(hessian, np.eye(len(free)))
         return cov
@@ -170,26 +170,24 @@ class SmoothingSplineResults(CurveResults):
         readings of f itself on the unit of x. It is a density of nobs - order contrasts, so that its differences between
         orders depend on the unit of y: compare orders by ``method="ml"``, a density of all readings.
         """
-        rows = self._rows
-        if self.method == "ml":
-            minus_twice = FullLikelihood(rows, self._order).at_variances(self._variances.q, self._variances.sigma2)
-            return -minus_twice / 2 - self._log_reading_units
-        minus_twice = RestrictedLikelihood(rows, self._order).at_variances(self._variances.q, self._variances.sigma2)
-        return -minus_twice / 2 - self._log_reading_units + self.model._log_det_design / 2
+        design = 0.0 if self.method == "ml" else self.model._log_det_design / 2
+        return self._log_likelihood(self.method) + design
 
     @cached_property
     def llf_diffuse(self) -> float:
         """Diffuse log-likelihood as other software reports it: -1/2 [(n-m) log 2 pi + log|K| + log|X'K^-1 X| + r'K^-1 r]."""
-        rows = self._rows
-        minus_twice = RestrictedLikelihood(rows, self._order).at_variances(self._variances.q, self._variances.sigma2)
-        state_units = sum(np.log(rows.scale.of(k)) for k in range(self._order))
-        return -minus_twice / 2 - self._log_reading_units + float(state_units)
+        return self._log_likelihood("reml") + float(np.log(self._rows.scale.units(self._order)).sum())
+
+    def _log_likelihood(self, method: str) -> float:
+        """Log-likelihood of a method for the user's readings, the polynomials in scaled units."""
+        likelihood = likelihood_of(method)(self._rows, self._order)
+        return -likelihood.at_variances(self._variances.q, self._variances.sigma2) / 2 - self._log_reading_units
 
     @property
     def _log_reading_units(self) -> float:
         """Log determinant of the change from the user's readings to scaled ones."""
-        units = np.log([self._rows.scale.of(k) for k in range(self._order)])
-        return float(np.bincount(self._rows.deriv, minlength=self._order) @ units)
+        units = self._rows.scale.units(self._order)
+        return float(np.bincount(self._rows.deriv, minlength=self._order) @ np.log(units))
 
     @property
     def _n_contrasts(self) -> int:
@@ -199,7 +197,7 @@ class SmoothingSplineResults(CurveResults):
     def _n_likelihood(self) -> tuple[int, int]:
         if self.method == "ml":
             return len(self.params) + self._order, self.nobs
-        return len(self.params), self.nobs - self._order
+        return len(self.params), self._n_contrasts
 
     # The curve --------------------------------------------------------------------------------------------------------
 
@@ -248,7 +246,7 @@ class SmoothingSplineResults(CurveResults):
     def fittedvalues(self) -> FloatArray:
         """Posterior mean of what each reading reads, shape (n,), in the units of the readings."""
         scale = self._rows.scale
-        units = np.array([scale.of(k) for k in range(self._order)])
+        units = scale.units(self._order)
         origins = np.where(np.arange(self._order) == 0, scale.y_origin, 0.0)
         return self._at_rows(self._posterior[:, : self._order] * units + origins)
 
@@ -265,7 +263,7 @@ class SmoothingSplineResults(CurveResults):
     @property
     def _noise_variance(self) -> FloatArray:
         rows = self._rows
-        units = np.array([rows.scale.of(k) for k in range(self._order)])
+        units = rows.scale.units(self._order)
         return rows.in_given_order(self._noise_ratio * units[rows.deriv] ** 2)
 
     def integrate(self, a: Any, b: Any) -> Estimate:

@@ -6,7 +6,7 @@ The units are powers of two, so that the change is exact: x is measured in `x_un
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +30,10 @@ class Scale:
     def of(self, deriv: int) -> float:
         """Unit of f^(deriv)."""
         return float(np.ldexp(1.0, _exponent(self.y_unit) - deriv * _exponent(self.x_unit)))
+
+    def units(self, order: int) -> FloatArray:
+        """Units of f, f', ... below the order, shape (order,)."""
+        return np.array([self.of(k) for k in range(order)])
 
     def intensity(self, order: int) -> float:
         """Unit of q, the white-noise intensity of f^(order)."""
@@ -129,19 +133,15 @@ class Rows:
     @cached_property
     def reversed(self) -> Rows:
         """The same readings with x reversed: derivatives of odd order change sign."""
-        delta = np.concatenate([[0.0], self.delta[:0:-1]])
-        y = np.where(self.deriv % 2, -self.y, self.y)[::-1]
-        return Rows(
-            -self.nodes[::-1],
-            None,
-            delta,
-            self.deriv[::-1].copy(),
-            self.group[::-1].copy(),
-            y.copy(),
-            self.ratio[::-1].copy(),
-            self.scale,
-            self.unknown,
-            self.has_known,
+        return replace(
+            self,
+            nodes=-self.nodes[::-1],
+            sorter=None,
+            delta=np.concatenate([[0.0], self.delta[:0:-1]]),
+            deriv=self.deriv[::-1].copy(),
+            group=self.group[::-1].copy(),
+            y=np.where(self.deriv % 2, -self.y, self.y)[::-1].copy(),
+            ratio=self.ratio[::-1].copy(),
         )
 
     def in_given_order(self, sorted_values: FloatArray) -> FloatArray:
