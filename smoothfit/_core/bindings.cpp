@@ -77,6 +77,15 @@ auto with_order(int order, F f) {
 
 constexpr std::size_t max_groups = 64;
 
+std::size_t packed_width(int order) { return order + order * (order + 1) / 2; }
+
+// Checks packed states (n, order + order (order + 1) / 2) and returns n.
+std::size_t count_states(const In<double>& states, int order) {
+    check(order >= 1 && order <= max_order, "order is out of range");
+    check(states.ndim() == 2 && states.shape(1) == packed_width(order), "packed states are (n, order + order (order + 1) / 2)");
+    return states.shape(0);
+}
+
 template <class Real>
 Status run_likelihood(int order, const Rows& rows, const Real& q, const Real* sigma2, Likelihood<Real>* out) {
     nb::gil_scoped_release release;
@@ -269,8 +278,7 @@ Doubles filter(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group,
     const Rows rows = make_rows(delta, deriv, group, y, ratio, order, sigma2.size());
     std::size_t nodes = 1;
     for (std::int64_t i = 1; i < rows.n; ++i) nodes += rows.delta[i] > 0;
-    const std::size_t size = order + order * (order + 1) / 2;
-    Doubles out = new_array({nodes, size});
+    Doubles out = new_array({nodes, packed_width(order)});
     double* states = out.data();
     Likelihood<double> l;
     Status status;
@@ -289,14 +297,12 @@ Doubles filter(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group,
 
 // Posterior of all nodes from filtered states, packed.
 Doubles smooth_nodes(In<double> gap, int order, double q, In<double> filtered) {
-    check(order >= 1 && order <= max_order, "order is out of range");
-    const std::size_t size = order + order * (order + 1) / 2;
-    check(filtered.ndim() == 2 && filtered.shape(1) == size && filtered.shape(0) == gap.size() + 1,
-          "filtered is (len(gap) + 1, order + order (order + 1) / 2)");
-    Doubles out = new_array({filtered.shape(0), size});
+    const std::size_t n = count_states(filtered, order);
+    check(n == gap.size() + 1, "filtered is one node longer than gap");
+    Doubles out = new_array({n, packed_width(order)});
     nb::gil_scoped_release release;
     with_order(order, [&](auto m) {
-        smooth<double, decltype(m)::value>(static_cast<std::int64_t>(filtered.shape(0)), gap.data(), q, filtered.data(),
+        smooth<double, decltype(m)::value>(static_cast<std::int64_t>(n), gap.data(), q, filtered.data(),
                                            out.data());
     });
     return out;
@@ -304,12 +310,9 @@ Doubles smooth_nodes(In<double> gap, int order, double q, In<double> filtered) {
 
 // Derivatives order .. 2 order - 1 of the posterior mean just left of nodes 1, 2, ...: (n - 1, order).
 Doubles higher_derivatives_of(In<double> gap, int order, double q, In<double> filtered, In<double> posterior) {
-    check(order >= 1 && order <= max_order, "order is out of range");
-    check(filtered.ndim() == 2, "filtered is (len(gap) + 1, order + order (order + 1) / 2)");
-    const std::size_t size = order + order * (order + 1) / 2, n = filtered.shape(0);
-    check(filtered.shape(1) == size && n == gap.size() + 1,
-          "filtered is (len(gap) + 1, order + order (order + 1) / 2)");
-    check(posterior.ndim() == 2 && posterior.shape(1) == size && posterior.shape(0) == n, "posterior is shaped as filtered");
+    const std::size_t size = packed_width(order), n = count_states(filtered, order);
+    check(n == gap.size() + 1, "filtered is one node longer than gap");
+    check(count_states(posterior, order) == n, "posterior is shaped as filtered");
     Doubles out = new_array({n - 1, static_cast<std::size_t>(order)});
     nb::gil_scoped_release release;
     with_order(order, [&](auto m) {
@@ -324,10 +327,7 @@ Doubles higher_derivatives_of(In<double> gap, int order, double q, In<double> fi
 
 // Variances of f^(k), k < order, from packed posteriors: (n, order).
 Doubles variances(int order, In<double> posterior) {
-    check(order >= 1 && order <= max_order, "order is out of range");
-    check(posterior.ndim() == 2, "posterior is (n, order + order (order + 1) / 2)");
-    const std::size_t size = order + order * (order + 1) / 2, n = posterior.shape(0);
-    check(posterior.ndim() == 2 && posterior.shape(1) == size, "posterior is (n, order + order (order + 1) / 2)");
+    const std::size_t size = packed_width(order), n = count_states(posterior, order);
     Doubles out = new_array({n, static_cast<std::size_t>(order)});
     with_order(order, [&](auto m) {
         constexpr int M = decltype(m)::value;
@@ -341,11 +341,8 @@ Doubles variances(int order, In<double> posterior) {
 // Posterior at any abscissae: left[i] the node at or before it (-1: none), ahead and behind the distances to the nodes.
 Doubles predict_states(int order, double q, In<double> filtered, In<double> posterior, In<std::int64_t> left,
                        In<double> ahead, In<double> behind) {
-    check(order >= 1 && order <= max_order, "order is out of range");
-    check(filtered.ndim() == 2 && filtered.shape(0) > 0 && posterior.ndim() == 2, "filtered and posterior are (n, ...), n > 0");
-    const std::size_t size = order + order * (order + 1) / 2, n = filtered.shape(0), count = left.size();
-    check(filtered.ndim() == 2 && filtered.shape(1) == size, "filtered is (n, order + order (order + 1) / 2)");
-    check(posterior.ndim() == 2 && posterior.shape(1) == size && posterior.shape(0) == n, "posterior is shaped as filtered");
+    const std::size_t size = packed_width(order), n = count_states(filtered, order), count = left.size();
+    check(n > 0 && count_states(posterior, order) == n, "posterior is shaped as filtered, with a node or more");
     check(ahead.size() == count && behind.size() == count, "left, ahead and behind differ in length");
     for (std::size_t i = 0; i < count; ++i) {
         check(left.data()[i] >= -1 && left.data()[i] < static_cast<std::int64_t>(n), "left is out of range");
@@ -369,7 +366,7 @@ nb::tuple smooth_reference(In<double> delta, In<std::uint8_t> deriv, In<std::uin
                            int order, double q, In<double> sigma2) {
     check(order <= 4, "order is out of range");
     const Rows rows = make_rows(delta, deriv, group, y, ratio, order, sigma2.size());
-    const std::size_t n = delta.size(), size = order + order * (order + 1) / 2;
+    const std::size_t n = delta.size(), size = packed_width(order);
     std::unique_ptr<__float128[]> states(new __float128[n * size]), wide(new __float128[sigma2.size()]);
     std::unique_ptr<double[]> gap(new double[n]);
     for (std::size_t g = 0; g < sigma2.size(); ++g) wide[g] = sigma2.data()[g];
