@@ -52,4 +52,9 @@ def pictures_of(notebook):
 
 
 def texts_of(notebook):
-    return [output.text for output in outputs_of(notebook) if output.output_type == "stream" and output.name == "stdout"]
+    """What each cell prints, however many pieces it came in."""
+    return [
+        "".join(output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stdout")
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]

@@ -59,6 +59,11 @@ class Criterion(ABC):
         return False
 
     @property
+    @abstractmethod
+    def exact_hessian(self) -> bool:
+        """Whether `hessian` costs no differences of scores."""
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What the entries of theta are the logarithms of."""
         return ("q", *self.rows.unknown[int(self.scale_free) :])
@@ -81,10 +86,9 @@ class Criterion(ABC):
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one theta."""
 
+    @abstractmethod
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian at one theta; here by differences of the exact gradient."""
-        value, gradient = self.gradient(theta)
-        return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
+        """Value, gradient and Hessian at one theta."""
 
 
 def difference_hessian(
@@ -98,6 +102,8 @@ def difference_hessian(
 
 class Likelihood(Criterion):
     """-2 log-likelihood; the restricted and the full one differ in `count` and in one determinant."""
+
+    exact_hessian = True
 
     @property
     @abstractmethod
@@ -210,6 +216,7 @@ class PredictionCriterion(Criterion):
     """A function of RSS and n - edf at given relative variances `sigma2` (G,); theta is log q alone."""
 
     sigma2: FloatArray
+    exact_hessian = False
 
     @cached_property
     def directions(self) -> FloatArray:
@@ -245,6 +252,11 @@ class PredictionCriterion(Criterion):
         log_det, sse, _ = second_terms(self.rows, self.order, q, self.sigma2, self._all_noise, self.directions)
         value, by_log_rss, by_free = self.score(np.log(-sse[1]), log_det[1])
         return value, np.array([by_log_rss * sse[2] / sse[1] + by_free * log_det[2]])
+
+    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, gradient and Hessian at one theta, this by differences of the exact gradient."""
+        value, gradient = self.gradient(theta)
+        return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
 
 
 class GeneralizedCrossValidation(PredictionCriterion):

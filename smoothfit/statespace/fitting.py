@@ -65,6 +65,7 @@ class Tied:
     resolution: Resolution
     tie: Tie
     unbounded = False
+    exact_hessian = False
 
     def full(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return theta with log q put first, and the slopes of log q by theta."""
@@ -91,6 +92,8 @@ class Tied:
 def estimate(rows: Rows, order: int, method: str, tie: Tie | None) -> Variances:
     """Minimise the criterion of a method; with a tie, a likelihood over the variances alone."""
     _check_estimable(rows, order, len(rows.unknown) + (tie is None))
+    if not rows.has_known or (tie is None and method in PREDICTION_CRITERIA):
+        _check_noise(rows, order)
     if method in LIKELIHOODS or tie is not None:
         likelihood = likelihood_of(method)(rows, order)
         return _maximise(likelihood) if tie is None else _at_fixed_smoothing(likelihood, tie)
@@ -116,7 +119,7 @@ def _starts(likelihood: Likelihood) -> tuple[list[FloatArray], FloatArray]:
     unknown = slice(len(rows.unknown))
     alone, spread = log_sigma2[unknown], _log_spreads(rows, rows.unknown)
     starts = []
-    for logs in (alone, np.maximum(alone, spread + 2 * np.log(0.01)), spread + 2 * np.log(0.1)):
+    for logs in (alone, np.maximum(alone, spread + 2 * np.log(0.01)), spread + 2 * np.log(0.1), spread):
         sigma2 = np.ones(rows.n_groups)
         sigma2[unknown] = np.exp(logs)
         starts.append(sigma2)
@@ -212,7 +215,7 @@ def _other_variances(criterion: Criterion, sigma2: FloatArray) -> tuple[FloatArr
 
 
 def _check_estimable(rows: Rows, order: int, n_parameters: int) -> None:
-    """Refuse readings too few for the parameters, and readings without noise: on a polynomial of degree < order."""
+    """Refuse readings too few for the parameters."""
     n = len(rows)
     if n < order + n_parameters:
         raise DataError(
@@ -222,12 +225,15 @@ def _check_estimable(rows: Rows, order: int, n_parameters: int) -> None:
     for g, name in enumerate(rows.unknown):
         if np.count_nonzero(rows.group == g) < 2:
             raise DataError(f"{name!r} has one reading, which cannot tell the sd of its noise; give sd= for it")
-    if rows.has_known:
-        return
+
+
+def _check_noise(rows: Rows, order: int) -> None:
+    """Refuse readings without noise, on a polynomial of degree < order."""
     sse = float(terms(rows, order, np.zeros(1), np.ones((1, rows.n_groups))).sse[0])
     if sse <= EXACT_SD**2 * float(np.sum(rows.y**2 / rows.ratio)):
         raise DataError(
-            f"the readings lie on a polynomial of degree {order - 1} to rounding: there is no noise to estimate; give sd="
+            f"the readings lie on a polynomial of degree {order - 1} to rounding: there is no noise to estimate; "
+            "give sd=, and fit by reml or ml"
         )
 
 

@@ -43,6 +43,10 @@ def residual_terms(rows: Rows, order: int, q: FloatArray, sigma2: FloatArray) ->
 
     No smoothing pass: with all noise variances times e^c, d log_det / dc = n - edf and d sse / dc = -RSS.
     """
+    if len(q) == 1:
+        noise = np.append(0.0, np.ones(rows.n_groups))
+        log_det, sse, _ = gradient_terms(rows, order, float(q[0]), sigma2[0], noise[None])
+        return -sse[1:], log_det[1:]
     _, _, free, minus_rss = _call(_kernels.likelihood_noise, rows, order, q, np.ascontiguousarray(sigma2))
     return -minus_rss, free
 

@@ -1,17 +1,19 @@
 """Minimisation of a criterion over logarithms within bounds, with a certificate.
 
-Newton's method with the exact Hessian, projected onto the bounds, from every local minimum of a grid. A minimum is
-certified where the Newton decrement g'H^-1 g of the free variables is negligible and H positive definite, and where at each
+Newton's method with the exact Hessian, projected onto the bounds, from every local minimum of a grid; along one variable
+whose second derivative would cost differences of scores, the secant method. A minimum is certified where the Newton decrement g'H^-1 g of the free variables is negligible and H positive definite, and where at each
 bound reached the score points outward.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy.interpolate import barycentric_interpolate
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError
@@ -27,6 +29,10 @@ NEAR = 1e-3  # a decrement below which Newton's steps are not checked for descen
 LEVEL = 1e-8  # a slope, or a difference of values, that does not count
 MAX_RESCANS = 5
 REMEDY = "fix the smoothing (lam=, bandwidth= or edf=) or give an sd"
+ZOOM = 8  # candidates of one refinement of the grid: what the kernels compute side by side
+HOPELESS = 10.0  # times the descent that the refinement brought: more than the rest of the way down can bring
+MAX_SECANTS = 8
+FIRST_SECANT = 0.01  # in a logarithm: beside it the error of a zoomed start is small, and rounding of the score smaller
 FLAT = 1e-4  # second derivative of the criterion by a logarithm, below which a bound may be the optimum
 
 
@@ -36,6 +42,10 @@ class Objective(Protocol):
     @property
     def unbounded(self) -> bool:
         """Whether it falls without bound as the first variable grows, so that its minimum is the best one inside."""
+
+    @property
+    def exact_hessian(self) -> bool:
+        """Whether `hessian` costs no differences of scores."""
 
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates (L, p)."""
@@ -94,8 +104,11 @@ def minimize(objective: Objective, starts: FloatArray, lower: FloatArray, upper:
     best: Minimum | None = None
     failure: ConvergenceError | None = None
     for i in lows.tolist():
+        start, value = _zoom(objective, candidates, i)
+        if best is not None and len(start) == 1 and value - HOPELESS * (values[i] - value) > best.value:
+            continue
         try:
-            minimum = _newton(objective, _zoom(objective, candidates, i), lower, upper, len(lows))
+            minimum = _descend(objective, start, lower, upper, len(lows))
         except ConvergenceError as error:
             if failure is None or error.value < failure.value:
                 failure = error
@@ -124,32 +137,79 @@ def _rescanned(objective: Objective, best: Minimum, candidates: FloatArray, lowe
         i = int(np.argmin(values))
         if values[i] >= best.value - LEVEL:
             return best
-        best = _newton(objective, _zoom(objective, candidates, i), lower, upper, best.n_starts)
+        best = _descend(objective, _zoom(objective, candidates, i)[0], lower, upper, best.n_starts)
     raise ConvergenceError(
         f"every scan of the smoothing finds a lower point than the last, after {MAX_RESCANS}; {REMEDY}", best.value
     )
 
 
-def _zoom(objective: Objective, candidates: FloatArray, i: int) -> FloatArray:
-    """Move the first variable to the lowest point of a finer grid between candidate i's neighbours, by a parabola there."""
+def _zoom(objective: Objective, candidates: FloatArray, i: int) -> tuple[FloatArray, float]:
+    """Move the first variable to where a polynomial through a finer grid between candidate i's neighbours is lowest.
+
+    Returns the point and the lowest value on the finer grid.
+    """
     neighbours = candidates[max(i - 1, 0) : i + 2]
-    fine = np.repeat(candidates[i : i + 1], 8, axis=0)
-    fine[:, 0] = np.linspace(neighbours[0, 0], neighbours[-1, 0], 8)
+    fine = np.repeat(candidates[i : i + 1], ZOOM, axis=0)
+    fine[:, 0] = np.linspace(neighbours[0, 0], neighbours[-1, 0], ZOOM)
     values = _finite(objective.values(fine))
     lowest = int(np.argmin(values))
-    if 0 < lowest < 7:
-        fine[lowest, 0] = _vertex(fine[lowest - 1 : lowest + 2, 0], values[lowest - 1 : lowest + 2])
-    return np.asarray(fine[lowest])
+    if 0 < lowest < ZOOM - 1 and np.isfinite(values).all():
+        fine[lowest, 0] += _vertex(values, lowest) * (fine[1, 0] - fine[0, 0])
+    return np.asarray(fine[lowest]), float(values[lowest])
 
 
-def _vertex(x: FloatArray, f: FloatArray) -> float:
-    """Vertex of the parabola through three points, the middle one lowest; the middle one where they are level."""
-    left, right = (f[0] - f[1]) / (x[0] - x[1]), (f[2] - f[1]) / (x[2] - x[1])
-    curvature = (right - left) / (x[2] - x[0])
-    if not (np.isfinite(curvature) and curvature > 0):
-        return float(x[1])
-    slope = left + curvature * (x[1] - x[0])
-    return float(np.clip(x[1] - slope / (2 * curvature), x[0], x[2]))
+@cache
+def _interpolation() -> FloatArray:
+    """Values of the polynomials that are one at one of the points 0 .. ZOOM - 1 and zero at the rest, every 1/32: (.., ZOOM)."""
+    points = np.arange(ZOOM)
+    return np.asarray(barycentric_interpolate(points, np.eye(ZOOM), np.arange(32 * (ZOOM - 1) + 1) / 32))
+
+
+def _vertex(values: FloatArray, lowest: int) -> float:
+    """Where the polynomial through equidistant values is lowest near an inner point, from that point in spacings."""
+    inside = slice(32 * (lowest - 1), 32 * (lowest + 1) + 1)
+    # Less its least value: what counts may be small beside the values.
+    near = _interpolation()[inside] @ (values - values[lowest])
+    best = int(np.argmin(near))
+    if not 0 < best < len(near) - 1:
+        return 0.0
+    left, right = near[best - 1] - near[best], near[best + 1] - near[best]
+    offset = (left - right) / (2 * (left + right)) if left + right > 0 else 0.0
+    return float((best + offset) / 32 - 1)
+
+
+def _descend(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum:
+    """Follow one start to a certified minimum."""
+    if len(theta) == 1 and not objective.exact_hessian:
+        minimum = _secant(objective, theta, lower, upper, n_starts)
+        if minimum is not None:
+            return minimum
+    return _newton(objective, theta, lower, upper, n_starts)
+
+
+def _secant(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum | None:
+    """Minimum along one variable from exact scores alone; None where they do not shrink at once towards one inside.
+
+    The curvature of the certificate is the slope of the score between the last two points.
+    """
+    nowhere = np.zeros(1, np.bool_)
+    _, before = objective.gradient(theta)
+    step = FIRST_SECANT if before[0] < 0 else -FIRST_SECANT
+    for _ in range(MAX_SECANTS):
+        theta = theta + step
+        if not lower[0] < theta[0] < upper[0]:
+            return None
+        value, gradient = objective.gradient(theta)
+        curvature = (gradient[0] - before[0]) / step
+        if not curvature > FLAT:
+            return None
+        decrement = float(gradient[0] ** 2 / curvature)
+        if decrement <= DECREMENT:
+            return Minimum(theta, value, decrement, nowhere, nowhere, n_starts)
+        step, before = -gradient[0] / curvature, gradient
+        if not abs(step) <= LONGEST_STEP:
+            return None
+    return None
 
 
 def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum:

@@ -29,6 +29,7 @@ def fit(observations, order=2, **options):
         (lambda: fit(sf.observe(X, Y, deriv=1), order=3), IdentificationError, ["level of f", "all 12 readings are of f'"]),
         (lambda: fit(sf.observe(X, Y, deriv=2), order=4), IdentificationError, ["level and the slope", "2 readings of f"]),
         (lambda: fit(sf.observe(X, np.ones(12))), DataError, ["no noise to estimate", "sd="]),
+        (lambda: fit(sf.observe(X, 2 * X, sd=0.1), method="gcv"), DataError, ["polynomial of degree 1", "reml"]),
         (lambda: fit(sf.observe(X, 1 + 0.1 * X)), DataError, ["polynomial of degree 1", "sd="]),
         (lambda: fit(sf.observe([0, 1, 3], [0, 1, 0])), DataError, ["3 readings are too few", "give sd="]),
         (lambda: fit(sf.observe([0, 1], [0, 1], sd=0.1)), DataError, ["2 readings are too few", "lam="]),
@@ -55,6 +56,20 @@ def test_bad_input_is_named_with_the_way_out(call, error, words):
             call()
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.RoughnessWarning")
+def test_a_stuck_sensor_counts_as_noise(method, order):
+    """Readings of f' that never change while f oscillates: the maximum has their sd as large as their misfit."""
+    x = np.linspace(0, 10, 40)
+    y = np.cos(x) + 0.1 * np.random.default_rng(0).standard_normal(40)
+    free = sf.observe(x, y, name="f") + sf.observe(x, np.full(40, 3.0), deriv=1, name="stuck")
+    given = sf.observe(x, y, name="f", sd=0.06) + sf.observe(x, np.full(40, 3.0), deriv=1, name="stuck", sd=3.2)
+    found = fit(free, order, method=method)
+    assert found.llf >= fit(given, order, method=method).llf
+    assert found.sigma["stuck"] == pytest.approx(3.2, rel=0.05)
 
 
 def test_one_reading_of_the_level_identifies_readings_of_the_slope():

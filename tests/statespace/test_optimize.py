@@ -10,8 +10,8 @@ class Function:
 
     unbounded = False
 
-    def __init__(self, function):
-        self.function = function
+    def __init__(self, function, exact_hessian=True):
+        self.function, self.exact_hessian = function, exact_hessian
 
     def values(self, theta):
         return np.array([self.function(t) for t in theta])
@@ -40,6 +40,33 @@ def test_the_lower_of_two_minima_is_found_whichever_is_wider():
     assert minimum.theta[0] == pytest.approx(4, abs=0.05)
     assert minimum.decrement <= DECREMENT
     assert minimum.n_starts >= 2
+
+
+@pytest.mark.parametrize("centre", [-3.3, 0.0, 4.7])
+def test_secants_find_what_newton_finds_without_a_hessian(centre):
+    bowl = Function(lambda t: 5 * np.log(np.cosh(t[0] - centre)) + 0.2 * t[0], exact_hessian=False)
+    bowl.hessian = None  # must not be called
+    minimum = minimize(bowl, column(*np.linspace(-20, 20, 9)), *WIDE)
+    assert minimum.theta[0] == pytest.approx(centre - np.arctanh(0.04), abs=1e-5)  # where 5 tanh(t - centre) = -0.2
+    assert minimum.decrement <= DECREMENT
+
+
+def test_secants_give_way_to_newton_at_a_bound():
+    slope = Function(lambda t: np.exp(t[0] / 4), exact_hessian=False)
+    minimum = minimize(slope, column(-20, -10, 0, 10, 20), *WIDE)
+    assert minimum.theta[0] == -20
+    assert minimum.at_lower[0]
+
+
+def test_a_start_that_cannot_win_is_not_followed():
+    two = Function(lambda t: -300 * np.exp(-((t[0] - 4) ** 2)) - np.exp(-((t[0] + 5) ** 2) / 20))
+    followed = []
+    gradient = two.gradient
+    two.gradient = lambda theta: followed.append(theta[0]) or gradient(theta)
+    minimum = minimize(two, column(*np.linspace(-20, 20, 25)), *WIDE)
+    assert minimum.n_starts >= 2
+    assert minimum.theta[0] == pytest.approx(4, abs=0.05)
+    assert min(followed) > 0
 
 
 def test_a_minimum_is_certified_by_its_decrement():
