@@ -92,6 +92,20 @@ class Resolution:
         return np.asarray(np.expand_dims(bandwidth, -1) ** (2.0 * (self.order - np.arange(self.order))))
 
 
+def lost_accuracy(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:
+    """Bound on the error of the filter after the widest gap, in posterior sds.
+
+    Past a gap d the filter holds regressions of f', ..., f^(m-2) on f^(m-1) of size up to d^(m-2); the readings of one
+    bandwidth h, or of the m first ones, bring them down to h^(m-2), with the rounding of the former. The h here is that of
+    the usual spacing, which no gap widens.
+    """
+    gaps = rows.gaps
+    usual = float(np.median(gaps))
+    resolution = Resolution(rows, order)
+    within = resolution.bandwidth(q * resolution.spacing / usual, sigma2)
+    return float(np.finfo(float).eps * (gaps.max() / max(within, usual)) ** max(order - 2, 0))
+
+
 def effective_df(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:
     """Trace of the smoother matrix."""
     return len(rows) - float(residual_terms(rows, order, np.array([q]), sigma2[None])[1][0])

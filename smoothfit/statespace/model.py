@@ -9,16 +9,17 @@ from functools import cached_property
 import numpy as np
 
 from .._validation import check_order, check_positive
-from ..errors import DataError, RoughnessWarning, SpecificationError
+from ..errors import DataError, NumericalError, RoughnessWarning, SpecificationError
 from ..observations import Observations, derivative_label
-from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Tie
+from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Tie, lost_accuracy
 from .criteria import check_method
-from .fitting import estimate
+from .fitting import Variances, estimate
 from .kernels import require_identified, terms
 from .results import SmoothingSplineResults
 from .rows import Rows
 
 HIGHEST_ORDER = 4
+MOST_LOST = 1e-6  # posterior sds that rounding may move a curve by
 
 
 class SmoothingSpline:
@@ -147,6 +148,8 @@ class SmoothingSpline:
             Unknown `method`; `lam`, `bandwidth` or `edf` out of range, or more than one of them.
         DataError
             There is no noise to estimate, or there are too few readings for what is to be estimated.
+        NumericalError
+            At order 3 or 4, a gap so many bandwidths wide that rounding would show in the curve beyond it.
 
         Notes
         -----
@@ -158,7 +161,23 @@ class SmoothingSpline:
         """
         method = check_method(method)
         tie, fixed = self._tie(lam, bandwidth, edf)
-        return SmoothingSplineResults(self, method, fixed, estimate(self._rows, self.order, method, tie))
+        variances = estimate(self._rows, self.order, method, tie)
+        self._check_accuracy(variances)
+        return SmoothingSplineResults(self, method, fixed, variances)
+
+    def _check_accuracy(self, variances: Variances) -> None:
+        """Refuse a fit that rounding would falsify."""
+        rows = self._rows
+        loss = lost_accuracy(rows, self.order, variances.q, variances.sigma2)
+        if loss <= MOST_LOST:
+            return
+        i = int(np.argmax(rows.gaps))
+        left, right = self.observations.abscissa.labels(rows.nodes[i : i + 2])
+        raise NumericalError(
+            f"at order {self.order} the gap between x = {left} and {right}, {rows.gaps[i] / np.median(rows.gaps):.1e} times the "
+            f"median gap, may cost an accuracy of {loss:.1e} posterior sds beyond it; lower the order, smooth more, or fit "
+            "both sides apart"
+        )
 
     def _tie(self, lam: float | None, bandwidth: float | None, edf: float | None) -> tuple[Tie | None, str | None]:
         """Return the fixed smoothing in scaled units, and its name."""

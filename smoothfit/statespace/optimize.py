@@ -1,8 +1,9 @@
 """Minimisation of a criterion over logarithms within bounds, with a certificate.
 
 Newton's method with the exact Hessian, projected onto the bounds, from every local minimum of a grid; along one variable
-whose second derivative would cost differences of scores, the secant method. A minimum is certified where the Newton decrement g'H^-1 g of the free variables is negligible and H positive definite, and where at each
-bound reached the score points outward.
+whose second derivative would cost differences of scores, the secant method. A minimum is certified where the Newton
+decrement g'H^-1 g of the free variables is negligible and H positive definite, and where at each bound reached the score
+points outward.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ def posterior_spline(rows: Rows, order: int, states: FloatArray, higher: FloatAr
 
         c = sum_j p^(j)(a) e_j(t_1 - a, ..., t_d - a) (d - j)! / d!,
 
-    e_j the elementary symmetric polynomials (Ramshaw 1989). The widest piece of each support is taken, a its right end.
+    e_j the elementary symmetric polynomials (Ramshaw 1989), a the right end of the piece. Of the pieces in a support the one
+    whose terms cancel least is taken: across a wide gap those of the gap itself would lose every digit.
     """
     degree = 2 * order - 1
     scale = rows.scale
@@ -31,26 +32,36 @@ def posterior_spline(rows: Rows, order: int, states: FloatArray, higher: FloatAr
     node = np.repeat(np.arange(len(rows.nodes)), multiplicity)  # of each knot
     positions = np.concatenate([[0.0], np.cumsum(rows.gaps)])
     n_basis = len(node) - degree - 1
+    inner = [node[s : s + n_basis] for s in range(1, degree + 1)]  # of the knots t_1 .. t_d
 
-    widest = np.full(n_basis, -1.0)
-    piece = np.zeros(n_basis, dtype=np.int64)
+    coef, least = np.zeros(n_basis), np.full(n_basis, np.inf)
     for s in range(degree + 1):  # the piece between knots j + s and j + s + 1, if they differ
-        start, end = node[s : s + n_basis], node[s + 1 : s + 1 + n_basis]
-        width = positions[end] - positions[start]
-        better = width > widest
-        widest[better] = width[better]
-        piece[better] = start[better]
-
-    derivatives = np.hstack([states[piece + 1], higher[piece]])
-    symmetric = np.zeros((degree + 1, n_basis))
-    symmetric[0] = 1.0
-    for s in range(1, degree + 1):
-        offset = _between(rows.gaps, positions, piece + 1, node[s : s + n_basis])
-        for j in range(s, 0, -1):
-            symmetric[j] += offset * symmetric[j - 1]
-    weights = np.array([1 / (comb(degree, j) * factorial(j)) for j in range(degree + 1)])
-    coef = np.einsum("j,jn,nj->n", weights, symmetric, derivatives)
+        start = node[s : s + n_basis]
+        used = np.flatnonzero(node[s + 1 : s + 1 + n_basis] > start)
+        terms = _blossom_terms(rows, positions, start[used], [knot[used] for knot in inner], states, higher)
+        size = np.abs(terms).sum(axis=0)
+        better = size < least[used]
+        least[used[better]] = size[better]
+        coef[used[better]] = terms.sum(axis=0)[better]
     return Spline(BSplineBasis(rows.nodes[node], degree), coef * scale.y_unit + scale.y_origin)
+
+
+def _blossom_terms(
+    rows: Rows, positions: FloatArray, piece: IntArray, knots: list[IntArray], states: FloatArray, higher: FloatArray
+) -> FloatArray:
+    """Terms of the blossom at `knots`, d arrays of nodes, of the pieces right of the nodes `piece`: (d + 1, n)."""
+    degree = len(knots)
+    terms = np.zeros((degree + 1, len(piece)))
+    terms[0] = 1.0
+    for s, knot in enumerate(knots, start=1):
+        offset = _between(rows.gaps, positions, piece + 1, knot)
+        for j in range(s, 0, -1):
+            terms[j] += offset * terms[j - 1]
+    order = states.shape[1]
+    for j in range(degree + 1):
+        derivative = states[piece + 1, j] if j < order else higher[piece, j - order]
+        terms[j] *= derivative / (comb(degree, j) * factorial(j))
+    return terms
 
 
 def _between(gaps: FloatArray, positions: FloatArray, start: IntArray, end: IntArray) -> FloatArray:

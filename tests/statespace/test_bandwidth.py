@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
-from smoothfit.statespace.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, effective_df
+from smoothfit._core import _kernels
+from smoothfit.errors import NumericalError
+from smoothfit.statespace.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, effective_df, lost_accuracy
+from smoothfit.statespace.rows import Rows
 
 
 def resolution_of(seed, order=3):
@@ -53,3 +56,45 @@ def test_limits_are_indistinguishable_from_a_polynomial_and_an_interpolant():
     low, high = np.exp(resolution.limits(sigma2))
     assert effective_df(resolution.rows, 3, low, sigma2) == pytest.approx(3, abs=1e-8)
     assert effective_df(resolution.rows, 3, high, sigma2) > 0.95 * 65
+
+
+def bursts(gap, n=60):
+    """Three bursts of readings, `gap` apart."""
+    rng = np.random.default_rng(0)
+    delta = rng.uniform(0.5, 1.5, 3 * n)
+    delta[n::n] = gap
+    x = np.cumsum(delta) - delta[0]
+    return x, rng.standard_normal(3 * n)
+
+
+@pytest.mark.skipif(not hasattr(_kernels, "smooth_reference"), reason="the compiler has no __float128")
+@pytest.mark.parametrize("bandwidth", [1.0, 10.0, 100.0])
+@pytest.mark.parametrize("gap", [1e3, 1e5, 1e6, 1e7])
+@pytest.mark.parametrize("order", [2, 3, 4])
+def test_what_a_gap_costs_is_bounded(order, gap, bandwidth):
+    x, y = bursts(gap)
+    rows, q, sigma2 = Rows.of(sf.observe(x, y)), bandwidth ** (-2.0 * order), np.ones(1)
+    q *= rows.scale.x_unit ** (2 * order - 1)
+    (mean, variance), _ = _kernels.smooth_reference(*rows.arrays, order, q, sigma2)
+    posterior = _kernels.smooth(rows.gaps, order, q, _kernels.filter(*rows.arrays, order, q, sigma2))
+    error = np.max(np.abs(posterior[:, :order] - mean) / np.sqrt(variance))
+    assert error < max(lost_accuracy(rows, order, q, sigma2), 1e-13)
+
+
+def test_a_gap_that_would_cost_digits_is_refused():
+    x, y = bursts(1e7)
+    with pytest.raises(NumericalError, match=r"at order 4 the gap between x = .* lower the order"):
+        sf.SmoothingSpline(sf.observe(x, y, sd=1.0), order=4).fit(lam=1.0)
+    smooth = sf.SmoothingSpline(sf.observe(x, y, sd=1.0), order=2).fit(lam=1.0)
+    assert smooth.edf > 60
+
+
+@pytest.mark.parametrize("order", [2, 3, 4])
+def test_the_spline_holds_beside_wide_gaps(order):
+    """Blossoms over the widest piece, the gap, would lose every digit here."""
+    x, y = bursts(1e4)
+    res = sf.SmoothingSpline(sf.observe(x, y, sd=1.0), order=order).fit(lam=10.0)
+    points = np.concatenate([np.linspace(a, b, 99) for a, b in ((x[0], x[59]), (x[60], x[119]), (x[120], x[179]))])
+    for k in range(order):
+        expected = res.get_prediction(points, deriv=k)
+        assert np.max(np.abs(res.spline()(points, deriv=k) - expected.predicted_mean) / expected.se_mean) < 1e-6
