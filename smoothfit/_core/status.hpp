@@ -1,4 +1,4 @@
-// What a kernel reports. Kernels never throw: bindings.cpp turns a status into a Python exception.
+// What a kernel reports. Kernels never throw: the bindings turn a status into a Python exception.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,14 @@ enum class Outcome {
     unidentified,  // readings leave part of the polynomial null space undetermined; `where` is a bit mask of the state
     overflow,      // a predicted variance is not a positive finite number; `where` is the row
 };
+
+inline const char* name_of(Outcome outcome) {
+    switch (outcome) {
+        case Outcome::ok: return "ok";
+        case Outcome::unidentified: return "unidentified";
+        default: return "overflow";
+    }
+}
 
 struct Status {
     Outcome outcome = Outcome::ok;

@@ -1,50 +1,18 @@
-// The only file that knows Python: checks sizes, releases the GIL, runs a kernel, turns its status into an exception.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
+// The state space kernels (filter.hpp, smoother.hpp) as Python functions.
+#include "bindings.hpp"
 
 #include <cstring>
-#include <memory>
-#include <string>
 #include <utility>
 
 #include "filter.hpp"
 #include "scalar.hpp"
 #include "smoother.hpp"
-#include "status.hpp"
 
-namespace nb = nanobind;
 using namespace smoothfit;
 
 namespace {
 
-template <class T>
-using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
-using Doubles = nb::ndarray<nb::numpy, double>;
-
 constexpr int max_order = 5;  // 4 for the user, one more for integrals of the curve
-
-PyObject* kernel_error = nullptr;
-
-void check(bool holds, const char* message) {
-    if (!holds) throw nb::value_error(message);
-}
-
-// KernelError("unidentified", mask of the state) or KernelError("overflow", row).
-void raise_unless_ok(Status status) {
-    if (status.outcome == Outcome::ok) return;
-    const char* kind = status.outcome == Outcome::unidentified ? "unidentified" : "overflow";
-    nb::object args = nb::make_tuple(kind, status.where);
-    PyErr_SetObject(kernel_error, args.ptr());
-    throw nb::python_error();
-}
-
-Doubles new_array(std::initializer_list<std::size_t> shape) {
-    std::size_t size = 1;
-    for (std::size_t s : shape) size *= s;
-    std::unique_ptr<double[]> data(new double[size ? size : 1]);
-    nb::capsule owner(data.get(), [](void* p) noexcept { delete[] static_cast<double*>(p); });
-    return Doubles(data.release(), shape, owner);
-}
 
 Rows make_rows(const In<double>& delta, const In<std::uint8_t>& deriv, const In<std::uint8_t>& group, const In<double>& y,
                const In<double>& ratio, int order, std::size_t n_groups) {
@@ -409,14 +377,8 @@ nb::tuple smooth_reference(In<double> delta, In<std::uint8_t> deriv, In<std::uin
 
 }  // namespace
 
-NB_MODULE(_kernels, module) {
-    module.doc() = "Compiled kernels of smoothfit; see the headers beside bindings.cpp for the algorithms.";
-    module.attr("__version__") = SMOOTHFIT_VERSION;
+void bind_statespace(nb::module_& module) {
     module.attr("MISSING") = static_cast<int>(Rows::missing);
-    kernel_error = PyErr_NewExceptionWithDoc("smoothfit._core._kernels.KernelError",
-                                             "A kernel stopped: ('unidentified', mask) or ('overflow', row).",
-                                             PyExc_ArithmeticError, nullptr);
-    module.attr("KernelError") = nb::handle(kernel_error);
     module.def("require_identified", &require_identified);
     module.def("likelihood", &likelihood);
     module.def("likelihood_noise", &likelihood_noise);

@@ -1,0 +1,12 @@
+// The Python module: one file of bindings for each subject.
+#include "bindings.hpp"
+
+NB_MODULE(_kernels, module) {
+    module.doc() = "Compiled kernels of smoothfit; see the headers in smoothfit/_core for the algorithms.";
+    module.attr("__version__") = SMOOTHFIT_VERSION;
+    kernel_error = PyErr_NewExceptionWithDoc("smoothfit._core._kernels.KernelError",
+                                             "A kernel stopped: (what happened, where), for example ('overflow', row).",
+                                             PyExc_ArithmeticError, nullptr);
+    module.attr("KernelError") = nb::handle(kernel_error);
+    bind_statespace(module);
+}
