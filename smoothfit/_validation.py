@@ -129,3 +129,13 @@ def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the array, made read-only."""
     array.flags.writeable = False
     return array
+
+
+class Frozen:
+    """A value object whose arrays are read-only, also after copying and unpickling, which NumPy forgets."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                frozen(value)
+        self.__dict__.update(state)
