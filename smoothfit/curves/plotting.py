@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from .._abscissa import Points
 from .._validation import FloatArray
 from ..observations import derivative_label
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from .._abscissa import Abscissa
     from ..observations import Observations
+    from .prediction import CurvePrediction
     from .results import CurveResults
 
 GRID_POINTS = 500
@@ -34,7 +36,7 @@ def plot_curve(results: CurveResults, deriv: int, ax: Axes | None, alpha: float)
     abscissa = observations.abscissa
     numbers = _grid(observations.x)
     grid = _drawn(abscissa, numbers)
-    prediction = results.get_prediction(abscissa.restore(numbers), deriv)
+    prediction = _predict(results, numbers, deriv)
     lower, upper = prediction.conf_int(alpha=alpha).T
     shown = [reading for reading in observations.readings if reading.deriv == deriv]
     label = shown[0].name if len(shown) == 1 else derivative_label(deriv)
@@ -125,21 +127,27 @@ def _limits(results: CurveResults, deriv: int, readings: list[FloatArray], alpha
     """Vertical limits that show the curve at the readings and these: a band in a wide gap may run out of the picture."""
     observations = results.observations
     x = observations.x
-    prediction = results.get_prediction(observations.abscissa.restore(x[:: max(1, len(x) // MOST_POINTS)]), deriv)
+    prediction = _predict(results, x[:: max(1, len(x) // MOST_POINTS)], deriv)
     half = np.diff(prediction.conf_int(alpha=alpha), axis=1)[:, 0] / 2
     values = np.concatenate([prediction.predicted_mean, *readings])
     margin = float(np.median(half)) + 0.05 * float(np.ptp(values)) or 1.0
     return float(values.min()) - margin, float(values.max()) + margin
 
 
+def _predict(results: CurveResults, numbers: FloatArray, deriv: int) -> CurvePrediction:
+    return results._prediction(Points(numbers), numbers, deriv, np.nan)
+
+
 def _drawn(abscissa: Abscissa, numbers: FloatArray) -> npt.NDArray[Any]:
-    """What matplotlib draws for abscissae: dates for datetimes, numbers for everything else."""
-    return abscissa.restore(numbers) if abscissa.kind == "datetime" else numbers + abscissa.origin
+    """What matplotlib draws for abscissae: dates for datetimes, numbers for everything else (large integers from the least)."""
+    return abscissa.restore(numbers) if abscissa.kind == "datetime" else numbers
 
 
 def _x_label(observations: Observations) -> str:
-    unit = observations.abscissa.unit if observations.abscissa.kind == "timedelta" else None
-    return observations.x_name + (f" ({unit})" if unit else "")
+    abscissa = observations.abscissa
+    if abscissa.kind == "timedelta":
+        return f"{observations.x_name} ({abscissa.unit})"
+    return observations.x_name + (f" - {abscissa.origin_label}" if abscissa.kind == "number" and abscissa.origin else "")
 
 
 def _format_times(ax: Axes, abscissa: Abscissa) -> None:

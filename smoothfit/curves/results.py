@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .._abscissa import Points
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
@@ -82,12 +83,12 @@ class CurveResults(ABC):
         """Highest order of a derivative of the posterior mean that is not zero everywhere."""
 
     @abstractmethod
-    def _rough_mean(self, x: FloatArray, deriv: int) -> FloatArray:
-        """Posterior mean's derivative of an order above `highest_derivative` at numbers x (n,)."""
+    def _rough_mean(self, x: Points, deriv: int) -> FloatArray:
+        """Posterior mean's derivative of an order above `highest_derivative` at points x (n,)."""
 
     @abstractmethod
-    def _moments(self, x: FloatArray, deriv: int) -> tuple[FloatArray, FloatArray]:
-        """Posterior mean and variance of f^(deriv) at numbers x (n,)."""
+    def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean and variance of f^(deriv) at points x (n,)."""
 
     @property
     @abstractmethod
@@ -232,10 +233,11 @@ class CurveResults(ABC):
         ndarray
             Of the shape of x, in the unit of f per unit of x to the power `deriv`.
         """
-        numbers = self.observations.abscissa.read(x).ravel()
+        given = self.observations.abscissa.given(x)
+        points = self.observations.abscissa.points(given.ravel())
         order = check_order(deriv, "deriv", 0, self.highest_mean_derivative)
-        mean = self._moments(numbers, order)[0] if order <= self.highest_derivative else self._rough_mean(numbers, order)
-        return mean.reshape(np.shape(x))
+        mean = self._moments(points, order)[0] if order <= self.highest_derivative else self._rough_mean(points, order)
+        return mean.reshape(given.shape)
 
     def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None) -> CurvePrediction:
         """Posterior of f^(deriv) at x, with standard errors and intervals.
@@ -246,29 +248,47 @@ class CurveResults(ABC):
         deriv : int
             Order of the derivative, at most `highest_derivative`.
         name : str, optional
-            Whose noise a new reading has; by default the first name that reads f^(deriv).
+            Whose noise a new reading has, a name that reads f^(deriv); by default the first.
 
         Returns
         -------
         CurvePrediction
+            Its `x` are those given.
         """
         deriv = self._check_deriv(deriv)
-        if name is not None and name not in self.observations.names:
+        given = self.observations.abscissa.given(x).ravel().copy()
+        return self._prediction(self.observations.abscissa.points(given), given, deriv, self._noise_sd(deriv, name))
+
+    def _noise_sd(self, deriv: int, name: str | None) -> float:
+        """Noise sd of a new reading of f^(deriv): of a name, or of the first that reads it; NaN where none does."""
+        readings = self.observations.readings
+        readers = [reading.name for reading in readings if reading.deriv == deriv]
+        if name is None:
+            return float(self.sigma[readers[0]]) if readers else np.nan
+        if name not in self.observations.names:
             raise SpecificationError(f"name is {name!r}; the readings are named {', '.join(self.observations.names)}")
-        readers = [r.name for r in self.observations.readings if r.deriv == deriv and name in (None, r.name)]
-        numbers = self.observations.abscissa.read(x).ravel()
-        mean, variance = self._moments(numbers, deriv)
+        if name not in readers:
+            k = self.observations[name].deriv
+            others = f", or one of the names that read {derivative_label(deriv)}: {', '.join(readers)}" if readers else ""
+            raise SpecificationError(
+                f"name is {name!r}, which reads {derivative_label(k)} and not {derivative_label(deriv)}; pass deriv={k}{others}"
+            )
+        return float(self.sigma[name])
+
+    def _prediction(self, points: Points, x: npt.NDArray[Any], deriv: int, noise_sd: float) -> CurvePrediction:
+        """Predict at points, which stand for abscissae x."""
+        mean, variance = self._moments(points, deriv)
         return CurvePrediction(
-            x=self.observations.abscissa.restore(numbers),
+            x=x,
             deriv=deriv,
             predicted_mean=mean,
             var_pred_mean=variance,
-            noise_sd=float(self.sigma[readers[0]]) if readers else np.nan,
+            noise_sd=noise_sd,
             df=self.df_interval,
             x_name=self.observations.x_name,
         )
 
-    def plot(self, deriv: int = 0, ax: Axes | None = None, alpha: float = 0.05) -> Figure:
+    def plot(self, deriv: int = 0, ax: Axes | None = None, alpha: float = 0.05, label: str | None = None, **line: Any) -> Figure:
         """Draw f^(deriv) with its pointwise band and the readings of it.
 
         Parameters
