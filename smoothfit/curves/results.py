@@ -116,6 +116,11 @@ class CurveResults(ABC):
 
     @property
     @abstractmethod
+    def _se_log_params(self) -> FloatArray:
+        """Standard errors of the logarithms of the positive `params`."""
+
+    @property
+    @abstractmethod
     def sigma(self) -> pd.Series:
         """Noise standard deviation per name, estimated or given."""
 
@@ -170,12 +175,17 @@ class CurveResults(ABC):
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, -2 llf + 2 (number of parameters that llf maximises over)."""
+        """Akaike's criterion, -2 llf + 2 (number of parameters that llf maximises over).
+
+        Parameters are the estimated sds and, unless the smoothing was fixed, q; not the effective degrees of freedom. After
+        gcv, aicc or a fixed smoothing `llf` is the restricted likelihood at the variances found, which is not its maximum:
+        compare `aic` only among fits by likelihood.
+        """
         return -2 * self.llf + 2 * self._n_likelihood[0]
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, -2 llf + log(number of contrasts) (number of parameters)."""
+        """Schwarz's criterion, -2 llf + log(number of contrasts) (number of parameters), which are counted as in `aic`."""
         return float(-2 * self.llf + np.log(self._n_likelihood[1]) * self._n_likelihood[0])
 
     @property
@@ -183,15 +193,16 @@ class CurveResults(ABC):
         """Standard errors of `params`; NaN for a parameter that is fixed by a criterion or at a boundary."""
         import pandas as pd
 
-        return pd.Series(np.sqrt(np.diag(self.cov_params())), index=self.params.index, name="bse")
+        return pd.Series(self._se_log_params * self.params.to_numpy(), index=self.params.index, name="bse")
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return intervals of level 1 - alpha of the positive `params`, normal on the logarithmic scale."""
         import pandas as pd
 
+        params = self.params
         with np.errstate(over="ignore"):  # an sd that is hardly known may be anything: up to infinity
-            factor = np.exp(critical_value(alpha, np.inf) * self.bse / self.params)
-        return pd.DataFrame({0: self.params / factor, 1: self.params * factor})
+            factor = np.exp(critical_value(alpha, np.inf) * self._se_log_params)
+            return pd.DataFrame({0: params / factor, 1: params * factor})
 
     @property
     def resid(self) -> FloatArray:
@@ -296,9 +307,14 @@ class CurveResults(ABC):
         deriv : int
             Order of the derivative.
         ax : matplotlib.axes.Axes, optional
-            Where to draw; by default a new figure.
+            Where to draw; by default a new figure. Several fits on one axes take colours in turn, and readings drawn once stay.
         alpha : float
             The band has level 1 - alpha.
+        label : str, optional
+            What the legend says of the curve.
+        **line
+            Passed to `matplotlib.axes.Axes.plot` for the curve, such as ``color``, ``linestyle`` or ``linewidth``; the band has the
+            colour of the curve.
 
         Returns
         -------
@@ -306,7 +322,7 @@ class CurveResults(ABC):
         """
         from .plotting import plot_curve
 
-        return plot_curve(self, self._check_deriv(deriv), ax, alpha)
+        return plot_curve(self, self._check_deriv(deriv), ax, alpha, label, line)
 
     def plot_diagnostics(self) -> Figure:
         """Draw standardised residuals over x, their distribution, normal quantiles and autocorrelation."""

@@ -87,7 +87,7 @@ class SmoothingSplineResults(CurveResults):
         """Parameters whose optimum is at a boundary: ``"q"`` (the curve is a polynomial), or a name (its sd is zero)."""
         return self._variances.boundary
 
-    @cached_property
+    @property
     def sigma(self) -> pd.Series:
         """Noise sd per name at weight one: estimated, or given (root mean square where it varies)."""
         import pandas as pd
@@ -109,12 +109,13 @@ class SmoothingSplineResults(CurveResults):
                 variance = self._variances.sigma2[rows.unknown.index(reading.name)]
                 sds.append((reading.name, float(np.sqrt(variance)) * rows.scale.of(reading.deriv), True))
             else:
-                sds.append((reading.name, float(np.sqrt(np.mean(reading.sd**2))), False))
+                unit = rows.scale.of(reading.deriv)  # whose squares are numbers, whatever the user's unit
+                sds.append((reading.name, float(np.sqrt(np.mean((reading.sd / unit) ** 2))) * unit, False))
         return sds
 
     # Estimated parameters ---------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def params(self) -> pd.Series:
         """Estimated parameters: ``sigma.<name>`` for each unknown sd, and ``q`` unless the smoothing was fixed."""
         import pandas as pd
@@ -154,12 +155,19 @@ class SmoothingSplineResults(CurveResults):
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance of `params`: observed information of the logarithms, and the delta method.
 
-        NaN for a parameter at a boundary and for a smoothing chosen by gcv or aicc, which have no information matrix.
+        NaN for a parameter at a boundary and for a smoothing chosen by gcv or aicc, which have no information matrix; 0 or infinite
+        where a square leaves the range of floating-point numbers, unlike `bse`.
         """
         import pandas as pd
 
         values = self.params.to_numpy()
-        return pd.DataFrame(self._cov_log_params * np.outer(values, values), index=self.params.index, columns=self.params.index)
+        with np.errstate(over="ignore", under="ignore"):  # q may be a number of which the square is none
+            cov = self._cov_log_params * values[:, None] * values
+        return pd.DataFrame(cov, index=self.params.index, columns=self.params.index)
+
+    @property
+    def _se_log_params(self) -> FloatArray:
+        return np.sqrt(np.diag(self._cov_log_params))
 
     # Likelihood -------------------------------------------------------------------------------------------------------
 
