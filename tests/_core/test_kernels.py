@@ -333,5 +333,7 @@ def test_rows_that_would_be_read_out_of_bounds_are_refused(changes, message):
     ],
 )
 def test_arrays_of_other_shapes_are_refused(call):
-    with pytest.raises(ValueError, match=r"^(order|q|directions|others|filtered|posterior|left|packed states) (is|are)|differ|too many groups"):
+    with pytest.raises(
+        ValueError, match=r"^(order|q|directions|others|filtered|posterior|left|packed states) (is|are)|differ|too many groups"
+    ):
         call()
