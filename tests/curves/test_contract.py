@@ -210,8 +210,8 @@ def test_plot_uses_the_axes_it_is_given(results):
         (lambda r: r.predict(pd.Timestamp("2024-01-01")), DataError, "datetime64"),
         (lambda r: r.conf_int(alpha=2), SpecificationError, "alpha"),
         (lambda r: r.get_prediction(1.0, name="depth"), SpecificationError, "level, rate"),
-        (lambda r: r.get_prediction(1.0, name="rate"), SpecificationError, "reads f' and not f; pass deriv=1.*: level"),
-        (lambda r: r.get_prediction(1.0, deriv=2, name="rate"), SpecificationError, "reads f' and not f''; pass deriv=1$"),
+        (lambda r: r.get_prediction(1.0, name="rate"), SpecificationError, r"reads f' and not f; pass deriv=1.*: level"),
+        (lambda r: r.get_prediction(1.0, deriv=2, name="rate"), SpecificationError, r"reads f' and not f''; pass deriv=1$"),
         (lambda r: r.predict([[1, 2], [3]]), DataError, "different lengths"),
     ],
 )

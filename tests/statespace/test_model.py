@@ -324,7 +324,7 @@ def test_sds_names_that_are_all_given_are_without_number():
 def test_spline_says_when_its_knots_would_coincide():
     x = np.append([-(2**62)], 2**62 + np.arange(11))
     res = fit(sf.observe(x, Y, sd=0.1), lam=1e30)
-    with pytest.raises(NumericalError, match="10 gaps between readings vanish.*use predict"):
+    with pytest.raises(NumericalError, match=r"10 gaps between readings vanish.*use predict"):
         res.spline()
 
 
