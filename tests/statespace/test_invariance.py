@@ -272,8 +272,8 @@ def test_large_integers_are_asked_for_in_any_type():
     x = 2**60 + np.arange(12)
     res = fit(sf.observe(x, np.sin(np.arange(12.0)), sd=0.1), 2, lam=1.0)
     wanted = fit(sf.observe(np.arange(12), np.sin(np.arange(12.0)), sd=0.1), 2, lam=1.0)
-    for given in (np.uint64(2**60 + 3), 2**60 + 3, np.array(2**60 + 3, dtype=object)):
-        assert res.predict(given) == wanted.predict(3)
+    for asked in (np.uint64(2**60 + 3), 2**60 + 3, np.array(2**60 + 3, dtype=object)):
+        assert res.predict(asked) == wanted.predict(3)
     assert np.isfinite(res.predict(np.int32(5)))
     assert res.spline()(3.0) == wanted.spline()(3.0)
     assert f"x is counted from {2**60}" in str(res.summary())
