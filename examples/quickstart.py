@@ -50,6 +50,7 @@ def print_held_out(df) -> None:
         lower, upper = prediction.conf_int(obs=True).T
         inside = np.mean((truth >= lower) & (truth <= upper))
         print(f"{label:28}{error:16.1f}{width:16.1f}{inside:16.0%}")
+    print("Fewer than 95 % are inside: one smoothness serves the whole flight, which is too much for a few rough gaps.")
 
 
 def draw(df, res):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -12,53 +12,123 @@ import numpy.typing as npt
 from .errors import DataError, SpecificationError
 
 FloatArray = npt.NDArray[np.float64]
+LARGEST_EXACT = 2**53  # integers up to here are exact as float64
 
 
-def to_vector(values: Any, argument: str) -> tuple[npt.NDArray[Any], str | None]:
-    """Return a one-dimensional NumPy array of numbers or times, and the name of the series it came from.
+class Column(NamedTuple):
+    """A user's values as an array of numbers or times.
+
+    `label` is the name of the series they came from. `zoned` tells whether times have a zone; None where that cannot be told:
+    NumPy's times have none, and are compatible with both.
+    """
+
+    values: npt.NDArray[Any]
+    label: str | None
+    zoned: bool | None
+
+
+def to_vector(values: Any, argument: str) -> Column:
+    """Return a one-dimensional NumPy array of numbers or times; see `to_array`."""
+    column = to_array(values, argument)
+    array = np.atleast_1d(column.values)
+    if array.ndim != 1:
+        raise DataError(f"{argument} has shape {array.shape}; pass one dimension, for example {argument}.ravel()")
+    return column._replace(values=array)
+
+
+def to_array(values: Any, argument: str) -> Column:
+    """Return a NumPy array of numbers or times, of any shape; integers stay integers of all their digits.
 
     Accepts lists, arrays, and pandas, Polars or PyArrow series; missing values of a nullable series become NaN (or NaT).
     """
-    label = None
+    label, zoned = None, None
     if isinstance(values, np.ma.MaskedArray):  # a masked entry is missing
         mask = np.ma.getmaskarray(values)
-        values = np.array(values.data, dtype=float if values.dtype.kind in "iuf" else values.dtype)
+        values = values.data
         if mask.any():
+            values = np.array(values, dtype=float if values.dtype.kind in "iuf" else values.dtype)
             values[mask] = "NaT" if values.dtype.kind in "Mm" else np.nan
     native = nw.from_native(values, series_only=True, pass_through=True)
     if isinstance(native, nw.Series):
         label = str(native.name) if native.name not in (None, "") else None
-        if isinstance(native.dtype, nw.Datetime) and getattr(native.dtype, "time_zone", None) is not None:
-            native = native.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        if isinstance(native.dtype, nw.Datetime):
+            zoned = native.dtype.time_zone is not None
+            if zoned:
+                native = native.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         if native.dtype.is_numeric() and native.null_count() > 0:
             native = native.cast(nw.Float64)
         array = native.to_numpy()
     else:
-        array = np.asarray(values)
+        if hasattr(values, "tz") and hasattr(values, "tz_convert"):  # a pandas index or time
+            zoned = values.tz is not None
+            values = values.tz_convert("UTC").tz_localize(None) if zoned else values
+        array = _from_sequence(values, argument)
     if array.dtype == object:
-        array = _from_objects(array, argument)
-    array = np.atleast_1d(array)
-    if array.ndim != 1:
-        raise DataError(f"{argument} has shape {array.shape}; pass one dimension, for example {argument}.ravel()")
+        array, mixed = _from_objects(array, argument)
+        zoned = mixed if zoned is None else zoned
     if array.dtype.kind == "c":
         raise DataError(f"{argument} is complex; readings are real: pass its real or imaginary part")
     if array.dtype.kind == "b":
         raise DataError(f"{argument} is boolean; pass numbers")
     if array.dtype.kind not in "iufMm":
-        raise DataError(f"{argument} holds {array.dtype} (first element {array[:1]!r}); pass numbers or times")
-    return array, label
+        raise DataError(f"{argument} holds {array.dtype} (first element {array.ravel()[:1]!r}); pass numbers or times")
+    return Column(array, label, zoned)
 
 
-def _from_objects(array: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:
+def _from_sequence(values: Any, argument: str) -> npt.NDArray[Any]:
+    """Return an array of what is no series; integers that NumPy would round on the way stay objects."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # what NumPy says of that
+        raise DataError(f"{argument} has entries of different lengths, which make no array; pass one dimension") from None
+    is_rounded = array.dtype.kind == "f" and array is not values and array.size and np.abs(array).max() >= LARGEST_EXACT
+    if is_rounded and not hasattr(values, "dtype"):  # a list of integers that no integer type holds together
+        objects = np.asarray(values, dtype=object)
+        if all(isinstance(element, (int, np.integer)) for element in objects.ravel()):
+            return objects
+    return array
+
+
+def _from_objects(array: npt.NDArray[Any], argument: str) -> tuple[npt.NDArray[Any], bool | None]:
     """Objects are accepted where all are times, or each is a real number or None (a missing value)."""
     flat = array.ravel()
-    for kinds, dtype in (((datetime.date, np.datetime64), "M8[us]"), ((datetime.timedelta, np.timedelta64), "m8[us]")):
+    for kinds, kind in (((datetime.date, np.datetime64), "M"), ((datetime.timedelta, np.timedelta64), "m")):
         if len(flat) and all(isinstance(element, kinds) for element in flat):
-            return np.array([_without_zone(element) for element in flat], dtype=dtype).reshape(array.shape)
+            zoned, times = _zoned(flat, argument), [_without_zone(element) for element in flat]
+            is_fine = any(isinstance(time, np.generic) for time in times)  # those of Python end at microseconds
+            return np.array(times, dtype=f"{kind}8[{'ns' if is_fine else 'us'}]").reshape(array.shape), zoned
     for i, element in enumerate(flat):
         if element is not None and not isinstance(element, (int, float, np.integer, np.floating)):
             raise DataError(f"{argument}[{i}] is {element!r}, a {type(element).__name__}; pass numbers or times")
-    return np.array([np.nan if element is None else float(element) for element in flat]).reshape(array.shape)
+    if len(flat) and all(isinstance(element, (int, np.integer)) and not isinstance(element, bool) for element in flat):
+        return _from_integers(flat, argument).reshape(array.shape), None
+    return np.array([np.nan if element is None else float(element) for element in flat]).reshape(array.shape), None
+
+
+def _from_integers(integers: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:
+    """Return integers of any kind as int64, or as uint64 where that holds them and int64 does not."""
+    lowest, highest = int(min(integers)), int(max(integers))
+    if lowest >= -(2**63) and highest < 2**63:
+        return integers.astype(np.int64)
+    if lowest >= 0 and highest < 2**64:
+        return integers.astype(np.uint64)
+    raise DataError(
+        f"{argument} has integers from {lowest} to {highest}, more than 64 bits hold; subtract an origin, or pass floats"
+    )
+
+
+def _zoned(times: npt.NDArray[Any], argument: str) -> bool | None:
+    """Tell whether times have a zone; refuse a mixture."""
+    zoned: dict[bool, int] = {}  # with or without -> the first such index
+    for i, time in enumerate(times):
+        if isinstance(time, datetime.datetime) and time == time:  # NaT is a time, and is not itself
+            zoned.setdefault(time.tzinfo is not None, i)
+    if len(zoned) == 2:
+        raise DataError(
+            f"{argument} mixes times with a zone ({argument}[{zoned[True]}]) and times without one ({argument}[{zoned[False]}]); "
+            "give each a zone, or none"
+        )
+    return next(iter(zoned), None)
 
 
 def to_nanoseconds(times: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:
@@ -80,7 +150,7 @@ def _without_zone(time: Any) -> Any:
 
 def to_floats(values: Any, argument: str) -> tuple[FloatArray, str | None]:
     """Return a vector of float64, never the caller's own memory; times are refused."""
-    array, label = to_vector(values, argument)
+    array, label, _ = to_vector(values, argument)
     if array.dtype.kind in "Mm":
         raise DataError(f"{argument} holds times ({array.dtype}); pass numbers")
     return np.array(array, dtype=np.float64), label
@@ -129,3 +199,13 @@ def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the array, made read-only."""
     array.flags.writeable = False
     return array
+
+
+class Frozen:
+    """A value object whose arrays are read-only, also after copying and unpickling, which NumPy forgets."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                frozen(value)
+        self.__dict__.update(state)

@@ -6,7 +6,7 @@ order k and an unknown standard deviation s, say one instrument) share a *name*;
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
+from narwhals.exceptions import DuplicateError
 
-from ._abscissa import Abscissa, check_unit
-from ._validation import FloatArray, check_finite, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
+from ._abscissa import Abscissa, Points, as_numbers, check_unit, join
+from ._validation import FloatArray, Frozen, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
 from .errors import DataError, SpecificationError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ HIGHEST_DERIVATIVE = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Readings:
+class Readings(Frozen):
     """The readings of one name.
 
     Attributes
@@ -36,7 +37,7 @@ class Readings:
     deriv : int
         Order k of the derivative that is read.
     x : ndarray, shape (n,)
-        Abscissae, in the user's own type (float, integer, datetime64[ns] or timedelta64[ns]).
+        Abscissae, in the user's own type (float64, int64, uint64, datetime64[ns] or timedelta64[ns]).
     y : ndarray, shape (n,)
         Readings, in units of f per unit of x to the power k.
     sd : ndarray, shape (n,), or None
@@ -47,6 +48,8 @@ class Readings:
         How many missing (NaN) readings were left out.
     unit : str or None
         Time unit in which derivatives with respect to a datetime x are meant.
+    zoned : bool or None
+        Whether datetimes came with a zone (they are kept in UTC); None where that cannot be told, as of NumPy's.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Readings:
     weights: FloatArray | None
     n_dropped: int = 0
     unit: str | None = None
+    zoned: bool | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -64,7 +68,11 @@ class Readings:
     @property
     def variance_ratio(self) -> FloatArray:
         """Variance of each reading's noise: in units of y^2 where sd is known, else relative to the unknown variance."""
-        variance = np.ones(len(self.y)) if self.sd is None else self.sd**2
+        return self.variance_ratio_in(1.0)
+
+    def variance_ratio_in(self, unit: float) -> FloatArray:
+        """Return `variance_ratio` with y measured in `unit`, a power of two: squares neither overflow nor lose a bit."""
+        variance = np.ones(len(self.y)) if self.sd is None else (self.sd / unit) ** 2
         return variance if self.weights is None else variance / self.weights
 
     def merged(self, other: Readings) -> Readings:
@@ -83,12 +91,13 @@ class Readings:
             weights = frozen(np.concatenate(ones))
         return replace(
             self,
-            x=frozen(np.concatenate([self.x, other.x])),
+            x=frozen(join([self.x, other.x], self.name)),
             y=frozen(np.concatenate([self.y, other.y])),
             sd=sd if sd is None else frozen(sd),
             weights=weights,
             n_dropped=self.n_dropped + other.n_dropped,
             unit=self.unit or other.unit,
+            zoned=other.zoned if self.zoned is None else self.zoned,
         )
 
 
@@ -126,6 +135,9 @@ class Observations:
     def __len__(self) -> int:
         return sum(len(reading) for reading in self.readings)
 
+    def __radd__(self, other: object) -> Observations:
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # where sum() starts
+
     def __add__(self, other: Observations) -> Observations:
         if not isinstance(other, Observations):
             return NotImplemented
@@ -138,7 +150,9 @@ class Observations:
         return Observations(tuple(parts.values()), x_name)
 
     def __repr__(self) -> str:
-        lowest, highest = self.abscissa.labels(np.array([self.x.min(), self.x.max()]))
+        is_time = self.abscissa.unit is not None
+        ends = [end if is_time else end.item() for r in self.readings for end in (r.x.min(), r.x.max())]
+        lowest, highest = self.abscissa.label(min(ends)), self.abscissa.label(max(ends))
         unit = f", unit {self.abscissa.unit}" if self.abscissa.unit else ""
         lines = [f"Observations of {len(self)} readings over {self.x_name} = {lowest} .. {highest}{unit}"]
         for reading in self.readings:
@@ -156,12 +170,22 @@ class Observations:
     def abscissa(self) -> Abscissa:
         """How x becomes numbers: the origin, and the unit of time."""
         unit = next((reading.unit for reading in self.readings if reading.unit), None)
-        return Abscissa.of([reading.x for reading in self.readings], unit)
+        zoned = next((reading.zoned for reading in self.readings if reading.zoned is not None), None)
+        return Abscissa.of([reading.x for reading in self.readings], unit, zoned)
 
     @property
     def x(self) -> FloatArray:
         """Abscissae as numbers, shape (n,); see `abscissa`."""
         return np.concatenate([self.abscissa.to_numbers(reading.x) for reading in self.readings])
+
+    @property
+    def points(self) -> Points:
+        """Abscissae as numbers of all digits, shape (n,)."""
+        parts = [self.abscissa.points(reading.x) for reading in self.readings]
+        coarse = np.concatenate([part.coarse for part in parts])
+        if not self.abscissa.is_split:
+            return Points(coarse)
+        return Points(coarse, np.concatenate([np.zeros(len(p.coarse)) if p.fine is None else p.fine for p in parts]))
 
     @property
     def y(self) -> FloatArray:
@@ -202,10 +226,10 @@ class Observations:
     def from_frame(
         cls,
         data: Any,
-        x: str,
-        readings: Mapping[str, int],
-        sd: Mapping[str, Any] | None = None,
-        weights: Mapping[str, Any] | None = None,
+        x: Hashable,
+        readings: Mapping[Any, int],
+        sd: Mapping[Any, Any] | None = None,
+        weights: Mapping[Any, Any] | None = None,
         unit: str | None = None,
     ) -> Observations:
         """Read the columns of a data frame.
@@ -213,12 +237,13 @@ class Observations:
         Parameters
         ----------
         data : pandas, Polars or PyArrow data frame
-        x : str
+        x : str, or any label of a pandas column
             Column of the abscissa.
         readings : mapping from str to int
-            Column of readings -> order of the derivative that it holds. A missing value is no reading.
+            Column of readings -> order of the derivative that it holds. A missing value is no reading. A label that is no text
+            is made one to name the readings.
         sd, weights : mapping from str to float, array or str, optional
-            Column of readings -> its known standard deviation or relative precisions; a str names a column.
+            Column of readings -> its known standard deviation or relative precisions; a str names a column, a number is none.
         unit : str, optional
             Unit of time of derivatives where x holds times; see `observe`.
 
@@ -246,24 +271,28 @@ class Observations:
             raise DataError(
                 f"data is {type(data).__name__}; pass a pandas, Polars or PyArrow data frame (a lazy one after .collect())"
             ) from None
+        except DuplicateError:
+            raise DataError(
+                "data has several columns of one name: " + ", ".join(repr(name) for name in _repeated(data)) + "; rename them"
+            ) from None
         columns = frame.columns
         for argument, options in (("readings", readings), ("sd", sd), ("weights", weights)):
             if options is not None and not isinstance(options, Mapping):
                 raise SpecificationError(f"{argument} is {options!r}; pass a mapping from columns of readings: {{'column': ...}}")
 
-        def column(name: str) -> Any:
+        def column(name: Any) -> Any:
             if name not in columns:
-                raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(str, columns))}")
-            return frame[name].to_native()
+                raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(repr, columns))}")
+            return frame.get_column(name).to_native()
 
-        def option(options: Mapping[str, Any] | None, name: str) -> Any:
+        def option(options: Mapping[Any, Any] | None, name: Any) -> Any:
             value = (options or {}).get(name)
             return column(value) if isinstance(value, str) else value
 
         for argument, options in (("sd", sd), ("weights", weights)):
             unknown = set(options or {}) - set(readings)
             if unknown:
-                raise DataError(f"{argument} is given for {sorted(unknown)}, which readings does not list")
+                raise DataError(f"{argument} is given for {sorted(unknown, key=str)}, which readings does not list")
         if not readings:
             raise SpecificationError("readings is empty; map at least one column to the order of its derivative")
         parts = [
@@ -273,18 +302,24 @@ class Observations:
                 deriv=deriv,
                 sd=option(sd, name),
                 weights=option(weights, name),
-                name=name,
+                name=str(name),
                 unit=unit,
             )
             for name, deriv in readings.items()
         ]
-        observations = parts[0]
-        for part in parts[1:]:
-            observations = observations + part
-        return replace(observations, x_name=x)
+        return replace(sum(parts[1:], parts[0]), x_name=str(x))
+
+
+def _repeated(data: Any) -> list[Any]:
+    """Names that several columns of a data frame share."""
+    columns = list(getattr(data, "column_names", data.columns))  # of PyArrow, of pandas
+    return sorted({name for name in columns if columns.count(name) > 1}, key=str)
 
 
 def _check_one_kind(readings: tuple[Readings, ...]) -> None:
+    zoned = {reading.zoned for reading in readings}
+    if zoned >= {True, False}:
+        raise DataError("some readings are at times with a zone and others at times without one; give all of them a zone, or none")
     kinds = {reading.x.dtype.kind if reading.x.dtype.kind in "Mm" else "number" for reading in readings}
     if len(kinds) > 1:
         raise DataError("some readings have times as x and others have numbers; use one kind of x")
@@ -309,7 +344,8 @@ def observe(
     Parameters
     ----------
     x : array_like, shape (n,)
-        Abscissae: numbers or times, unsorted or repeated as they come; a pandas or Polars series is welcome.
+        Abscissae: numbers or times, unsorted or repeated as they come; a pandas or Polars series is welcome. 64-bit integers keep
+        all their digits.
     y : array_like, shape (n,)
         Readings, in the unit of f divided by the unit of x to the power `deriv`. NaN is no reading: it is left out and counted.
     deriv : int
@@ -328,7 +364,7 @@ def observe(
     -------
     Observations
         Copies of the data, read-only; ``+`` joins them with others, and pools readings of one name. x and y pair up by
-        position, not by index. Times with a zone become UTC; times without one are taken as UTC.
+        position, not by index. Times with a zone become UTC, and do not mix with times without one; NumPy's go with both, as UTC.
 
     Raises
     ------
@@ -346,7 +382,7 @@ def observe(
       f: 2 readings of f, sd given, 1 missing left out
     """
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
-    abscissae, x_label = to_vector(x, "x")
+    abscissae, x_label, zoned = to_vector(x, "x")
     values, y_label = to_floats(y, "y")
     if len(values) != len(abscissae):
         raise DataError(f"y has {len(values)} readings and x has {len(abscissae)} abscissae; they pair up one to one")
@@ -363,9 +399,7 @@ def observe(
     elif unit is not None:
         raise SpecificationError(f"unit is {unit!r}, but x holds numbers; units of time go with datetime x")
     else:
-        is_integer = abscissae.dtype.kind == "i" or (abscissae.dtype.kind == "u" and int(abscissae.max()) < 2**63)
-        abscissae = abscissae.astype(np.int64 if is_integer else np.float64)
-        check_finite(abscissae.astype(np.float64), "x", "every reading needs an abscissa: drop the row")
+        abscissae = as_numbers(abscissae, "x", "every reading needs an abscissa: drop the row")
     if unit is not None:
         check_unit(unit)
     bad = np.isinf(values)
@@ -393,6 +427,7 @@ def observe(
         weights=precision["weights"],
         n_dropped=int(len(values) - kept.sum()),
         unit=unit,
+        zoned=zoned,
     )
     return Observations((readings,), x_label or "x")
 

@@ -1,15 +1,23 @@
+import copy
 import datetime
+import pickle
 
+import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import given, settings
 
 import smoothfit as sf
+from smoothfit._abscissa import NANOSECONDS
 from smoothfit.errors import DataError, SmoothfitError, SpecificationError
 
 X = np.arange(10.0)
 Y = np.sin(X)
+NOON = datetime.datetime(2024, 3, 1, 12)
+TIMES = pd.date_range(NOON, periods=10, freq="90s")
+REPEATED = pd.DataFrame(np.column_stack([X, Y, Y]), columns=["t", "a", "a"])
 
 
 def with_value(values, i, value):
@@ -48,6 +56,16 @@ def with_value(values, i, value):
         (lambda: sf.observe(X, Y, sd=1) + sf.observe(X, Y), ["known sd in one part"]),
         (lambda: sf.observe(X, Y) + sf.observe(pd.date_range("2024", periods=2), [1, 2]), ["times", "numbers"]),
         (lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings={"a": 0}), ["no column 'a'", "t"]),
+        (lambda: sf.Observations.from_frame(REPEATED, x="t", readings={"a": 0}), ["several columns of one name: 'a'", "rename"]),
+        (lambda: sf.observe([[1, 2], [3]], [1, 2]), ["x has entries of different lengths", "one dimension"]),
+        (lambda: sf.observe([0, 1], [2**64, -1]), ["y has integers from -1", "64 bits"]),
+        (lambda: sf.observe([0, 2**64], [0, 1]), ["x has integers", "subtract an origin"]),
+        (lambda: sf.observe([2**63, -1], [0, 1]), ["x has integers", "subtract an origin"]),
+        (lambda: sf.observe([-1], [0]) + sf.observe([2**63], [1]), ["x of 'f' ranges from -1", "subtract an origin"]),
+        (lambda: sf.observe([2**60], [0]) + sf.observe([0.5], [1]), ["x of 'f' holds integers beyond 2^53", "one kind"]),
+        (lambda: sf.observe([NOON, NOON.replace(tzinfo=datetime.UTC)], [1, 2]), ["x[1]", "x[0]", "zone"]),
+        (lambda: sf.observe(TIMES, Y) + sf.observe(TIMES.tz_localize("UTC"), Y), ["with a zone", "without one"]),
+        (lambda: sf.observe(pl.Series([NOON]), [1]) + sf.observe([NOON.replace(tzinfo=datetime.UTC)], [1]), ["with a zone"]),
     ],
 )
 def test_bad_data_is_named_with_index_and_remedy(call, words):
@@ -155,9 +173,6 @@ def test_to_frame_round_trip():
     assert frame.loc[frame["name"] == "b", "sd"].isna().all()
 
 
-TIMES = pd.date_range("2024-03-01 12:00", periods=10, freq="90s")
-
-
 @pytest.mark.parametrize(
     "times",
     [
@@ -211,3 +226,102 @@ def test_abscissae_of_another_kind_are_refused():
 def test_unknown_names_are_told_which_exist():
     with pytest.raises(KeyError, match="the names are f"):
         sf.observe(X, Y)["altitude"]
+
+
+LARGE = 2**60 + np.array([0, 3, 4, 9, 1000])
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        LARGE,
+        LARGE.astype(np.uint64),
+        LARGE.astype(np.uint64) + np.uint64(2**63),
+        LARGE.astype(object),
+        LARGE.tolist(),
+        [n + 2**63 for n in LARGE.tolist()],
+        np.ma.array(LARGE),
+        pd.Series(LARGE, dtype="Int64"),
+        pd.Series(LARGE, dtype=object),
+        pl.Series(LARGE.astype(np.uint64) + np.uint64(2**63)),
+    ],
+)
+def test_integers_of_every_kind_keep_their_digits(x):
+    obs = sf.observe(x, np.zeros(5))
+    np.testing.assert_array_equal(obs.x, LARGE - LARGE[0])
+    np.testing.assert_array_equal(obs.abscissa.read(x), LARGE - LARGE[0])
+    assert str(int(obs.readings[0].x[0])) + " .. " in repr(obs)
+
+
+def test_parts_of_signed_and_unsigned_integers_are_joined():
+    obs = sf.observe([2**62], [0]) + sf.observe([2**63 + 5], [1])
+    np.testing.assert_array_equal(obs.readings[0].x, np.array([2**62, 2**63 + 5], dtype=np.uint64))
+
+
+@given(
+    st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=6, unique=True),
+    st.sampled_from([1, 2**30, 2**62]),
+)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+def test_differences_of_integers_are_right_to_rounding(x, divisor):
+    x = [n // divisor for n in x]
+    points = sf.observe(x, np.zeros(len(x))).points
+    for i, mine in enumerate(x):
+        distances = points.minus(points.take(np.full(len(x), i)))
+        np.testing.assert_allclose(distances, [float(other - mine) for other in x], rtol=1e-15)
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "s", "D"])
+def test_differences_of_times_over_centuries_are_right_to_rounding_of_the_unit(unit):
+    counts = np.array([-(2**62), 0, 1, 10**9 + 1, 2**62 - 1])
+    obs = sf.observe(counts.view("M8[ns]"), np.zeros(5), unit=unit)
+    length = NANOSECONDS[unit]
+    distances = obs.points.minus(obs.points.take(np.full(5, 2)))
+    np.testing.assert_allclose(distances, [(int(n) - 1) / length for n in counts], rtol=1e-15, atol=2**-53)
+
+
+def test_times_more_than_292_years_from_the_first_are_counted():
+    obs = sf.observe(pd.date_range("2024-01-01", periods=3), [0, 1, 2])
+    assert obs.abscissa.read(pd.Timestamp("1700-01-01")) == -118338
+    assert obs.abscissa.read(np.datetime64("1700-01-01")) == (np.datetime64("1700-01-01") - np.datetime64("2024-01-01")).astype(int)
+
+
+def test_zones_go_with_zones_and_with_numpy():
+    tokyo = TIMES.tz_localize("UTC").tz_convert("Asia/Tokyo")
+    obs = sf.observe(tokyo, Y, unit="min") + sf.observe(TIMES.tz_localize("UTC"), Y) + sf.observe(TIMES.to_numpy(), Y)
+    np.testing.assert_array_equal(obs.x, np.tile(1.5 * np.arange(10), 3))
+    np.testing.assert_array_equal(obs.abscissa.read(obs.readings[0].x), obs.x)
+    np.testing.assert_array_equal(obs.abscissa.read(tokyo[:2]), [0.0, 1.5])
+    with pytest.raises(DataError, match="holds times without a zone, the readings are at times with one"):
+        obs.abscissa.read(TIMES)
+    with pytest.raises(DataError, match="holds times with a zone"):
+        sf.observe(TIMES, Y).abscissa.read(tokyo)
+
+
+def test_nanoseconds_survive_a_zone():
+    times = pd.to_datetime(np.array([1, 2, 1000]) + 10**18).tz_localize("UTC")
+    for x in (times, list(times), times.to_series()):
+        np.testing.assert_array_equal(sf.observe(x, np.zeros(3), unit="ns").x, [0, 1, 999])
+
+
+def test_columns_may_have_any_labels():
+    frame = pd.DataFrame({0: X, 5: Y, "speed": Y})
+    obs = sf.Observations.from_frame(frame, x=0, readings={5: 0, "speed": 1}, sd={5: 0.5})
+    assert obs.names == ("5", "speed")
+    assert obs.x_name == "0"
+    np.testing.assert_array_equal(obs["5"].sd, np.full(10, 0.5))
+
+
+def test_observations_can_be_summed():
+    parts = [sf.observe(X, Y, name=name) for name in "abc"]
+    assert sum(parts).names == ("a", "b", "c")
+    with pytest.raises(TypeError):
+        1 + parts[0]
+
+
+@pytest.mark.parametrize("again", [lambda obs: pickle.loads(pickle.dumps(obs)), copy.deepcopy], ids=["pickle", "deepcopy"])
+def test_copies_are_frozen_too(again):
+    obs = again(sf.observe(X, Y, sd=1.0, weights=2.0))
+    for array in (obs.readings[0].x, obs.readings[0].y, obs.readings[0].sd, obs.readings[0].weights):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 5.0

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_finite, check_order, frozen, to_floats
+from .._validation import FloatArray, Frozen, check_finite, check_order, frozen, to_floats
 from ..errors import KnotError
 
 HIGHEST_DEGREE = 10
 
 
 @dataclass(frozen=True, eq=False)
-class BSplineBasis:
+class BSplineBasis(Frozen):
     """B-splines of a degree on a full knot vector.
 
     Parameters
@@ -27,7 +27,7 @@ class BSplineBasis:
     Raises
     ------
     KnotError
-        Knots that decrease, are too few, or are repeated too often; the first bad index is named.
+        Knots that decrease, are too few, are repeated too often, or leave no domain; the first bad index is named.
 
     Examples
     --------
@@ -55,6 +55,11 @@ class BSplineBasis:
         if repeated.any():
             i = int(np.argmax(repeated))
             raise KnotError(f"knots[{i}] = {knots[i]} is repeated more than degree + 1 = {degree + 1} times")
+        if knots[degree] == knots[-degree - 1]:
+            raise KnotError(
+                f"the domain is empty: knots[{degree}] = knots[{len(knots) - degree - 1}] = {knots[degree]}; the splines live "
+                "between these two"
+            )
         object.__setattr__(self, "knots", frozen(knots))
         object.__setattr__(self, "degree", degree)
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import BSpline
 
-from .._validation import FloatArray, check_finite, check_order, first_index, frozen, to_floats
+from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_floats
 from ..errors import DataError, KnotError
 from .bspline import HIGHEST_DEGREE, BSplineBasis
 
 
 @dataclass(frozen=True, eq=False)
-class Spline:
+class Spline(Frozen):
     """The function s(x) = sum_j coef_j B_j(x).
 
     Parameters
@@ -79,7 +79,9 @@ class Spline:
 
     def antiderivative(self) -> Spline:
         """Return the running integral from the left end of the domain, a spline of degree + 1."""
-        return Spline.from_scipy(self._scipy.antiderivative())
+        running = Spline.from_scipy(self._scipy.antiderivative())  # zero at the first knot, which may be before the domain
+        constant = float(running(self.basis.domain[0]))
+        return Spline(running.basis, running.coef - constant) if constant else running  # B-splines sum to one
 
     def integrate(self, lower: float, upper: float) -> float:
         """Definite integral; the limits lie in the domain."""

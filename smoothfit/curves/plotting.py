@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from .._abscissa import Points
 from .._validation import FloatArray
 from ..observations import derivative_label
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from .._abscissa import Abscissa
     from ..observations import Observations
+    from .prediction import CurvePrediction
     from .results import CurveResults
 
 GRID_POINTS = 500
@@ -24,30 +27,45 @@ CURVE_COLOUR = "#1f5fa8"
 READING_COLOUR = "#444444"
 
 
-def plot_curve(results: CurveResults, deriv: int, ax: Axes | None, alpha: float) -> Figure:
-    """Draw f^(deriv), its pointwise band of level 1 - alpha and the readings of it."""
+def plot_curve(
+    results: CurveResults, deriv: int, ax: Axes | None, alpha: float, label: str | None, line: Mapping[str, Any]
+) -> Figure:
+    """Draw f^(deriv), its pointwise band of level 1 - alpha and the readings of it; `line` styles the curve."""
     import matplotlib.pyplot as plt
 
     if ax is None:
         _, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    is_first = not ax.has_data()
     observations = results.observations
     abscissa = observations.abscissa
     numbers = _grid(observations.x)
     grid = _drawn(abscissa, numbers)
-    prediction = results.get_prediction(abscissa.restore(numbers), deriv)
+    prediction = _predict(results, numbers, deriv)
     lower, upper = prediction.conf_int(alpha=alpha).T
     shown = [reading for reading in observations.readings if reading.deriv == deriv]
-    label = shown[0].name if len(shown) == 1 else derivative_label(deriv)
-    ax.fill_between(grid, lower, upper, color=CURVE_COLOUR, alpha=0.25, linewidth=0, label=f"{100 * (1 - alpha):g} % band")
+    y_label = shown[0].name if len(shown) == 1 else derivative_label(deriv)
+    style = dict(line)
+    if not {"color", "c"} & set(style):
+        style["color"] = CURVE_COLOUR if is_first else f"C{len(ax.get_lines())}"
+    (curve,) = ax.plot(grid, prediction.predicted_mean, **style)
+    curve.set_label(label or f"{derivative_label(deriv)}, posterior mean")
+    drawn = ax.get_legend_handles_labels()[1]
+    band = f"{label + ', ' if label else ''}{100 * (1 - alpha):g} % band"
+    ax.fill_between(grid, lower, upper, color=curve.get_color(), alpha=0.25, linewidth=0, label=band)
     for reading in shown:
+        text = f"{reading.name}, readings"
+        if text in drawn:  # by a fit before, to the same readings
+            continue
         size = float(np.clip(2000 / len(reading), 2, 25))
         x = _drawn(abscissa, abscissa.to_numbers(reading.x))
-        ax.scatter(x, reading.y, s=size, color=READING_COLOUR, alpha=0.6, linewidth=0, label=f"{reading.name}, readings")
-    ax.plot(grid, prediction.predicted_mean, color=CURVE_COLOUR, label=f"{derivative_label(deriv)}, posterior mean")
-    ax.set_ylim(*_limits(results, deriv, [reading.y for reading in shown], alpha))
+        ax.scatter(x, reading.y, s=size, color=READING_COLOUR, alpha=0.6, linewidth=0, label=text)
+    limits = _limits(results, deriv, [reading.y for reading in shown], alpha)
+    if not is_first:
+        limits = min(limits[0], ax.get_ylim()[0]), max(limits[1], ax.get_ylim()[1])
+    ax.set_ylim(*limits)
     ax.set_xlabel(_x_label(observations))
     per = "" if not (abscissa.unit and deriv) else f" per {abscissa.unit}" + (f"^{deriv}" if deriv > 1 else "")
-    ax.set_ylabel(label + per)
+    ax.set_ylabel(y_label + per)
     ax.legend(frameon=False)
     ax.margins(x=0)
     _format_times(ax, abscissa)
@@ -125,21 +143,27 @@ def _limits(results: CurveResults, deriv: int, readings: list[FloatArray], alpha
     """Vertical limits that show the curve at the readings and these: a band in a wide gap may run out of the picture."""
     observations = results.observations
     x = observations.x
-    prediction = results.get_prediction(observations.abscissa.restore(x[:: max(1, len(x) // MOST_POINTS)]), deriv)
+    prediction = _predict(results, x[:: max(1, len(x) // MOST_POINTS)], deriv)
     half = np.diff(prediction.conf_int(alpha=alpha), axis=1)[:, 0] / 2
     values = np.concatenate([prediction.predicted_mean, *readings])
     margin = float(np.median(half)) + 0.05 * float(np.ptp(values)) or 1.0
     return float(values.min()) - margin, float(values.max()) + margin
 
 
+def _predict(results: CurveResults, numbers: FloatArray, deriv: int) -> CurvePrediction:
+    return results._prediction(Points(numbers), numbers, deriv, np.nan)
+
+
 def _drawn(abscissa: Abscissa, numbers: FloatArray) -> npt.NDArray[Any]:
-    """What matplotlib draws for abscissae: dates for datetimes, numbers for everything else."""
-    return abscissa.restore(numbers) if abscissa.kind == "datetime" else numbers + abscissa.origin
+    """What matplotlib draws for abscissae: dates for datetimes, numbers for everything else (large integers from the least)."""
+    return abscissa.restore(numbers) if abscissa.kind == "datetime" else numbers
 
 
 def _x_label(observations: Observations) -> str:
-    unit = observations.abscissa.unit if observations.abscissa.kind == "timedelta" else None
-    return observations.x_name + (f" ({unit})" if unit else "")
+    abscissa = observations.abscissa
+    if abscissa.kind == "timedelta":
+        return f"{observations.x_name} ({abscissa.unit})"
+    return observations.x_name + (f" - {abscissa.origin_label}" if abscissa.kind == "number" and abscissa.origin else "")
 
 
 def _format_times(ax: Axes, abscissa: Abscissa) -> None:

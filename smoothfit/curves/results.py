@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .._abscissa import Points
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
@@ -82,12 +83,12 @@ class CurveResults(ABC):
         """Highest order of a derivative of the posterior mean that is not zero everywhere."""
 
     @abstractmethod
-    def _rough_mean(self, x: FloatArray, deriv: int) -> FloatArray:
-        """Posterior mean's derivative of an order above `highest_derivative` at numbers x (n,)."""
+    def _rough_mean(self, x: Points, deriv: int) -> FloatArray:
+        """Posterior mean's derivative of an order above `highest_derivative` at points x (n,)."""
 
     @abstractmethod
-    def _moments(self, x: FloatArray, deriv: int) -> tuple[FloatArray, FloatArray]:
-        """Posterior mean and variance of f^(deriv) at numbers x (n,)."""
+    def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean and variance of f^(deriv) at points x (n,)."""
 
     @property
     @abstractmethod
@@ -112,6 +113,11 @@ class CurveResults(ABC):
     @abstractmethod
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance of the estimated parameters, by the observed information and the delta method."""
+
+    @property
+    @abstractmethod
+    def _se_log_params(self) -> FloatArray:
+        """Standard errors of the logarithms of the positive `params`."""
 
     @property
     @abstractmethod
@@ -169,12 +175,17 @@ class CurveResults(ABC):
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, -2 llf + 2 (number of parameters that llf maximises over)."""
+        """Akaike's criterion, -2 llf + 2 (number of parameters that llf maximises over).
+
+        Parameters are the estimated sds and, unless the smoothing was fixed, q; not the effective degrees of freedom. After
+        gcv, aicc or a fixed smoothing `llf` is the restricted likelihood at the variances found, which is not its maximum:
+        compare `aic` only among fits by likelihood.
+        """
         return -2 * self.llf + 2 * self._n_likelihood[0]
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, -2 llf + log(number of contrasts) (number of parameters)."""
+        """Schwarz's criterion, -2 llf + log(number of contrasts) (number of parameters), which are counted as in `aic`."""
         return float(-2 * self.llf + np.log(self._n_likelihood[1]) * self._n_likelihood[0])
 
     @property
@@ -182,15 +193,16 @@ class CurveResults(ABC):
         """Standard errors of `params`; NaN for a parameter that is fixed by a criterion or at a boundary."""
         import pandas as pd
 
-        return pd.Series(np.sqrt(np.diag(self.cov_params())), index=self.params.index, name="bse")
+        return pd.Series(self._se_log_params * self.params.to_numpy(), index=self.params.index, name="bse")
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return intervals of level 1 - alpha of the positive `params`, normal on the logarithmic scale."""
         import pandas as pd
 
+        params = self.params
         with np.errstate(over="ignore"):  # an sd that is hardly known may be anything: up to infinity
-            factor = np.exp(critical_value(alpha, np.inf) * self.bse / self.params)
-        return pd.DataFrame({0: self.params / factor, 1: self.params * factor})
+            factor = np.exp(critical_value(alpha, np.inf) * self._se_log_params)
+            return pd.DataFrame({0: params / factor, 1: params * factor})
 
     @property
     def resid(self) -> FloatArray:
@@ -232,10 +244,11 @@ class CurveResults(ABC):
         ndarray
             Of the shape of x, in the unit of f per unit of x to the power `deriv`.
         """
-        numbers = self.observations.abscissa.read(x).ravel()
+        given = self.observations.abscissa.given(x)
+        points = self.observations.abscissa.points(given.ravel())
         order = check_order(deriv, "deriv", 0, self.highest_mean_derivative)
-        mean = self._moments(numbers, order)[0] if order <= self.highest_derivative else self._rough_mean(numbers, order)
-        return mean.reshape(np.shape(x))
+        mean = self._moments(points, order)[0] if order <= self.highest_derivative else self._rough_mean(points, order)
+        return mean.reshape(given.shape)
 
     def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None) -> CurvePrediction:
         """Posterior of f^(deriv) at x, with standard errors and intervals.
@@ -246,29 +259,47 @@ class CurveResults(ABC):
         deriv : int
             Order of the derivative, at most `highest_derivative`.
         name : str, optional
-            Whose noise a new reading has; by default the first name that reads f^(deriv).
+            Whose noise a new reading has, a name that reads f^(deriv); by default the first.
 
         Returns
         -------
         CurvePrediction
+            Its `x` are those given.
         """
         deriv = self._check_deriv(deriv)
-        if name is not None and name not in self.observations.names:
+        given = self.observations.abscissa.given(x).ravel().copy()
+        return self._prediction(self.observations.abscissa.points(given), given, deriv, self._noise_sd(deriv, name))
+
+    def _noise_sd(self, deriv: int, name: str | None) -> float:
+        """Noise sd of a new reading of f^(deriv): of a name, or of the first that reads it; NaN where none does."""
+        readings = self.observations.readings
+        readers = [reading.name for reading in readings if reading.deriv == deriv]
+        if name is None:
+            return float(self.sigma[readers[0]]) if readers else np.nan
+        if name not in self.observations.names:
             raise SpecificationError(f"name is {name!r}; the readings are named {', '.join(self.observations.names)}")
-        readers = [r.name for r in self.observations.readings if r.deriv == deriv and name in (None, r.name)]
-        numbers = self.observations.abscissa.read(x).ravel()
-        mean, variance = self._moments(numbers, deriv)
+        if name not in readers:
+            k = self.observations[name].deriv
+            others = f", or one of the names that read {derivative_label(deriv)}: {', '.join(readers)}" if readers else ""
+            raise SpecificationError(
+                f"name is {name!r}, which reads {derivative_label(k)} and not {derivative_label(deriv)}; pass deriv={k}{others}"
+            )
+        return float(self.sigma[name])
+
+    def _prediction(self, points: Points, x: npt.NDArray[Any], deriv: int, noise_sd: float) -> CurvePrediction:
+        """Predict at points, which stand for abscissae x."""
+        mean, variance = self._moments(points, deriv)
         return CurvePrediction(
-            x=self.observations.abscissa.restore(numbers),
+            x=x,
             deriv=deriv,
             predicted_mean=mean,
             var_pred_mean=variance,
-            noise_sd=float(self.sigma[readers[0]]) if readers else np.nan,
+            noise_sd=noise_sd,
             df=self.df_interval,
             x_name=self.observations.x_name,
         )
 
-    def plot(self, deriv: int = 0, ax: Axes | None = None, alpha: float = 0.05) -> Figure:
+    def plot(self, deriv: int = 0, ax: Axes | None = None, alpha: float = 0.05, label: str | None = None, **line: Any) -> Figure:
         """Draw f^(deriv) with its pointwise band and the readings of it.
 
         Parameters
@@ -276,9 +307,14 @@ class CurveResults(ABC):
         deriv : int
             Order of the derivative.
         ax : matplotlib.axes.Axes, optional
-            Where to draw; by default a new figure.
+            Where to draw; by default a new figure. Several fits on one axes take colours in turn, and readings drawn once stay.
         alpha : float
             The band has level 1 - alpha.
+        label : str, optional
+            What the legend says of the curve.
+        **line
+            Passed to `matplotlib.axes.Axes.plot` for the curve, such as ``color``, ``linestyle`` or ``linewidth``; the band has the
+            colour of the curve.
 
         Returns
         -------
@@ -286,7 +322,7 @@ class CurveResults(ABC):
         """
         from .plotting import plot_curve
 
-        return plot_curve(self, self._check_deriv(deriv), ax, alpha)
+        return plot_curve(self, self._check_deriv(deriv), ax, alpha, label, line)
 
     def plot_diagnostics(self) -> Figure:
         """Draw standardised residuals over x, their distribution, normal quantiles and autocorrelation."""

@@ -287,6 +287,7 @@ def _alone(rows: Rows, g: int) -> tuple[Rows | None, int]:
     alone = replace(
         rows,
         nodes=nodes * rows.scale.x_unit,
+        fine=None,
         sorter=None,
         delta=np.diff(x, prepend=x[0]),
         deriv=zeros,

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
+from .._abscissa import Points
 from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
@@ -69,21 +71,23 @@ def second_terms(
 
 def filtered_states(rows: Rows, order: int, q: float, sigma2: FloatArray) -> FloatArray:
     """Filtered states of all nodes, packed as in smoother.hpp."""
-    return _call(_kernels.filter, rows, order, q, sigma2)
+    states = _call(_kernels.filter, rows, order, q, sigma2)
+    return _require_numbers(states, np.isnan(states))  # D is infinite where nothing is known yet
 
 
 def smoothed_states(rows: Rows, order: int, q: float, filtered: FloatArray) -> FloatArray:
     """Posterior states of all nodes, packed as in smoother.hpp."""
-    return np.asarray(_kernels.smooth(rows.gaps, order, q, filtered))
+    states = np.asarray(_kernels.smooth(rows.gaps, order, q, filtered))
+    return _require_numbers(states, ~np.isfinite(states))
 
 
-def states_at(rows: Rows, order: int, q: float, filtered: FloatArray, posterior: FloatArray, x: FloatArray) -> FloatArray:
+def states_at(rows: Rows, order: int, q: float, filtered: FloatArray, posterior: FloatArray, x: Points) -> FloatArray:
     """Packed posterior states at abscissae x (n,) in the user's unit: at the nodes, between them and beyond."""
-    nodes, x_unit = rows.nodes, rows.scale.x_unit
-    left = np.searchsorted(nodes, x, side="right").astype(np.int64) - 1
-    ahead = (x - nodes[np.maximum(left, 0)]) / x_unit
-    behind = (nodes[np.minimum(left + 1, len(nodes) - 1)] - x) / x_unit
-    return np.asarray(_kernels.predict(order, q, filtered, posterior, left, ahead, behind))
+    left = rows.last_before(x)
+    ahead = rows.beyond(x, np.maximum(left, 0))
+    behind = -rows.beyond(x, np.minimum(left + 1, len(rows.nodes) - 1))
+    states = np.asarray(_kernels.predict(order, q, filtered, posterior, left, ahead, behind))
+    return _require_numbers(states, ~np.isfinite(states))
 
 
 def state_variances(order: int, posterior: FloatArray) -> FloatArray:
@@ -94,6 +98,15 @@ def state_variances(order: int, posterior: FloatArray) -> FloatArray:
 def higher_derivatives(rows: Rows, order: int, q: float, filtered: FloatArray, posterior: FloatArray) -> FloatArray:
     """Derivatives order .. 2 order - 1 of the posterior mean just left of nodes 1, 2, ...: (n_nodes - 1, order)."""
     return np.asarray(_kernels.higher_derivatives(rows.gaps, order, q, filtered, posterior))
+
+
+def _require_numbers(states: FloatArray, bad: npt.NDArray[np.bool_]) -> FloatArray:
+    if bad.any():
+        raise NumericalError(
+            f"the state at abscissa {int(bad.any(axis=1).argmax())} left the range of floating-point numbers; x is far beyond the "
+            "readings, or an sd or weight is out of proportion to the others"
+        )
+    return states
 
 
 def _call(kernel: Callable[..., Result], rows: Rows, order: int, *arguments: float | FloatArray) -> Result:
@@ -107,7 +120,7 @@ def _call(kernel: Callable[..., Result], rows: Rows, order: int, *arguments: flo
         row = where if rows.sorter is None else int(rows.sorter[where])
         raise NumericalError(
             f"the predicted variance of reading {row} left the range of floating-point numbers; "
-            "its sd or weight is out of proportion to the others"
+            "an sd or a weight is out of proportion to the readings or to the others"
         ) from None
 
 

@@ -8,10 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from .._validation import check_order, check_positive
-from ..errors import DataError, NumericalError, RoughnessWarning, SpecificationError
+from .._validation import FloatArray, check_order, check_positive
+from ..errors import NumericalError, RoughnessWarning, SpecificationError
 from ..observations import Observations, derivative_label
-from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Tie, lost_accuracy
+from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
 from .criteria import check_method
 from .fitting import Variances, estimate
 from .kernels import require_identified, terms
@@ -20,6 +20,8 @@ from .rows import Rows
 
 HIGHEST_ORDER = 4
 MOST_LOST = 1e-6  # posterior sds that rounding may move a curve by
+LOG_SMALLEST_Q, LOG_LARGEST_Q = np.log(1e-290), np.log(1e150)  # scaled, for what follows from q to be a number, too
+CENTRE_BEYOND = 150  # powers of two: units of 1e-45 to 1e45 are left as they are
 
 
 class SmoothingSpline:
@@ -92,21 +94,17 @@ class SmoothingSpline:
             )
         self._rows = Rows.of(observations)
         scale = self._rows.scale
-        if not 0 < scale.intensity(self.order) < np.inf or not 0 < scale.of(self.order) < np.inf:
-            raise DataError(
-                f"with x spaced by {scale.x_unit:.1e} and readings of size {scale.y_unit:.1e} the units of q and lam leave the "
-                "range of floating-point numbers; choose other units of x or y"
-            )
+        scale.check(scale.of(self.order), scale.intensity(self.order), *(scale.of(k) * scale.of(k) for k in range(self.order)))
         require_identified(self._rows, self.order)
 
     @cached_property
     def _log_det_design(self) -> float:
         """log|X'X| with X_ij = (x^j / j!)^(k_i) at x_i, in the user's units of the readings and scaled units of x and f."""
         rows = self._rows
-        ratio = 1 / rows.scale.units(self.order)[rows.deriv] ** 2
+        ratio, exponent = _centred(rows.scale.units(self.order)[rows.deriv])
         plain = replace(rows, group=np.zeros_like(rows.group), ratio=ratio, unknown=("all",), has_known=False)
         log_det = terms(plain, self.order, np.zeros(1), np.ones((1, 1))).log_det[0]
-        return float(log_det - np.log(ratio).sum())
+        return float(log_det - np.log(ratio).sum() + self.order * exponent * np.log(2))
 
     def fit(
         self,
@@ -172,7 +170,8 @@ class SmoothingSpline:
         if loss <= MOST_LOST:
             return
         i = int(np.argmax(rows.gaps))
-        left, right = self.observations.abscissa.labels(rows.nodes[i : i + 2])
+        abscissa = self.observations.abscissa
+        left, right = (abscissa.label(x) for x in abscissa.restore(rows.nodes[i : i + 2]))
         raise NumericalError(
             f"at order {self.order} the gap between x = {left} and {right}, {rows.gaps[i] / np.median(rows.gaps):.1e} times the "
             f"median gap, may cost an accuracy of {loss:.1e} posterior sds beyond it; lower the order, smooth more, or fit "
@@ -188,16 +187,36 @@ class SmoothingSpline:
             return None, None
         ((name, number),) = given.items()
         value = check_positive(number, name)
-        scale = self._rows.scale
         if name == "lam":
+            self._check_smoothing(name, value, np.log(self._lam_unit) - np.log(value))
             return FixedLam(value / self._lam_unit), name
         if name == "bandwidth":
-            return FixedBandwidth(value / scale.x_unit), name
+            log_bandwidth = np.log(value) - np.log(self._rows.scale.x_unit)
+            information = Resolution(self._rows, self.order).information.sum(axis=1)
+            known = np.flatnonzero(information)
+            log_terms = np.log(information[known]) + 2 * (self.order - known) * log_bandwidth
+            for log_q in (-float(np.logaddexp.reduce(log_terms)), -2 * self.order * log_bandwidth):
+                self._check_smoothing(name, value, log_q)
+            return FixedBandwidth(value / self._rows.scale.x_unit), name
         if value <= self.order:
             raise SpecificationError(
                 f"edf is {value}; at order {self.order} it exceeds {self.order} and is below the number of readings"
             )
         return FixedDf(value), name
+
+    def _check_smoothing(self, name: str, value: float, log_q: float) -> None:
+        """Refuse a smoothing at which the scaled q, whose logarithm is given, would be zero or infinite to the kernels."""
+        if log_q > LOG_LARGEST_Q:
+            limit, remedy = "an interpolant", "a larger one"
+        elif log_q < LOG_SMALLEST_Q:
+            limit, remedy = "a polynomial", "a smaller one"
+        else:
+            return
+        nodes = self._rows.nodes
+        raise SpecificationError(
+            f"{name} is {value}: floating-point numbers cannot tell the curve from {limit} of these readings, which span "
+            f"{nodes[-1] - nodes[0]:.6g} at {len(nodes)} abscissae; pass {remedy}"
+        )
 
     @property
     def _lam_unit(self) -> float:
@@ -208,3 +227,11 @@ class SmoothingSpline:
 
     def __repr__(self) -> str:
         return f"SmoothingSpline(order={self.order}) of {len(self.observations)} readings"
+
+
+def _centred(units: FloatArray) -> tuple[FloatArray, int]:
+    """Return 1 / units^2 times 2^exponent, and the exponent: zero unless the squares are so far from one that kernels may fail."""
+    exponents = np.frexp(units)[1] - 1
+    lowest, highest = int(exponents.min()), int(exponents.max())
+    exponent = 0 if lowest > -CENTRE_BEYOND and highest < CENTRE_BEYOND else lowest + highest
+    return np.ldexp(1.0, exponent - 2 * exponents), exponent

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._abscissa import Points
 from .._validation import FloatArray
 from ..curves.results import LEAST_FREE, CurveResults, Estimate
-from ..errors import SpecificationError
+from ..errors import NumericalError, SpecificationError
 from ..observations import derivative_label
 from .bandwidth import Resolution
 from .criteria import LIKELIHOODS, likelihood_of
@@ -86,7 +87,7 @@ class SmoothingSplineResults(CurveResults):
         """Parameters whose optimum is at a boundary: ``"q"`` (the curve is a polynomial), or a name (its sd is zero)."""
         return self._variances.boundary
 
-    @cached_property
+    @property
     def sigma(self) -> pd.Series:
         """Noise sd per name at weight one: estimated, or given (root mean square where it varies)."""
         import pandas as pd
@@ -108,12 +109,13 @@ class SmoothingSplineResults(CurveResults):
                 variance = self._variances.sigma2[rows.unknown.index(reading.name)]
                 sds.append((reading.name, float(np.sqrt(variance)) * rows.scale.of(reading.deriv), True))
             else:
-                sds.append((reading.name, float(np.sqrt(np.mean(reading.sd**2))), False))
+                unit = rows.scale.of(reading.deriv)  # whose squares are numbers, whatever the user's unit
+                sds.append((reading.name, float(np.sqrt(np.mean((reading.sd / unit) ** 2))) * unit, False))
         return sds
 
     # Estimated parameters ---------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def params(self) -> pd.Series:
         """Estimated parameters: ``sigma.<name>`` for each unknown sd, and ``q`` unless the smoothing was fixed."""
         import pandas as pd
@@ -153,12 +155,19 @@ class SmoothingSplineResults(CurveResults):
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance of `params`: observed information of the logarithms, and the delta method.
 
-        NaN for a parameter at a boundary and for a smoothing chosen by gcv or aicc, which have no information matrix.
+        NaN for a parameter at a boundary and for a smoothing chosen by gcv or aicc, which have no information matrix; 0 or infinite
+        where a square leaves the range of floating-point numbers, unlike `bse`.
         """
         import pandas as pd
 
         values = self.params.to_numpy()
-        return pd.DataFrame(self._cov_log_params * np.outer(values, values), index=self.params.index, columns=self.params.index)
+        with np.errstate(over="ignore", under="ignore"):  # q may be a number of which the square is none
+            cov = self._cov_log_params * values[:, None] * values
+        return pd.DataFrame(cov, index=self.params.index, columns=self.params.index)
+
+    @property
+    def _se_log_params(self) -> FloatArray:
+        return np.sqrt(np.diag(self._cov_log_params))
 
     # Likelihood -------------------------------------------------------------------------------------------------------
 
@@ -219,7 +228,7 @@ class SmoothingSplineResults(CurveResults):
         rows = self._rows
         return rows.in_given_order(values[rows.node_of_row, rows.deriv])
 
-    def _moments(self, x: FloatArray, deriv: int) -> tuple[FloatArray, FloatArray]:
+    def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
         rows = self._rows
         states = states_at(rows, self._order, self._variances.q, self._filtered, self._posterior, x)
         unit = rows.scale.of(deriv)
@@ -231,13 +240,13 @@ class SmoothingSplineResults(CurveResults):
         """2 order - 1: between readings the mean is a polynomial of that degree."""
         return 2 * self._order - 1
 
-    def _rough_mean(self, x: FloatArray, deriv: int) -> FloatArray:
+    def _rough_mean(self, x: Points, deriv: int) -> FloatArray:
         rows, order = self._rows, self._order
-        piece = np.searchsorted(rows.nodes, x, side="right") - 1
+        piece = rows.last_before(x)
         inside = (piece >= 0) & (piece < len(rows.nodes) - 1)  # beyond the readings the mean is of degree order - 1
-        offset = (x[inside] - rows.nodes[piece[inside] + 1]) / rows.scale.x_unit
+        offset = rows.beyond(x.take(inside), piece[inside] + 1)
         higher = higher_derivatives(rows, order, self._variances.q, self._filtered, self._posterior)[piece[inside]]
-        mean = np.zeros(len(x))
+        mean = np.zeros(len(inside))
         for j in range(2 * order - 1, deriv - 1, -1):  # Horner's scheme of the Taylor series at the right end
             mean[inside] = mean[inside] * offset / (j - deriv + 1) + higher[:, j - order]
         return mean * rows.scale.of(deriv)
@@ -274,25 +283,39 @@ class SmoothingSplineResults(CurveResults):
         """
         if np.ndim(a) or np.ndim(b):
             raise SpecificationError("a and b are single abscissae; call integrate for each interval")
-        start, end = (float(self.observations.abscissa.read(limit, name)) for limit, name in ((a, "a"), (b, "b")))
+        abscissa = self.observations.abscissa
+        start, end = (abscissa.points(abscissa.given(limit, name).reshape(1)) for limit, name in ((a, "a"), (b, "b")))
         df = self.df_interval
-        if start == end:
+        distance = float(end.minus(start)[0])
+        if distance == 0:
             return Estimate(0.0, 0.0, df)
-        low, high = min(start, end), max(start, end)
+        low, high = (start, end) if distance > 0 else (end, start)
         value, variance = integral_moments(self._rows, self._order, self._variances.q, self._variances.sigma2, low, high)
         unit = self._rows.scale.y_unit * self._rows.scale.x_unit
-        value = value * unit + self._rows.scale.y_origin * (high - low)
-        return Estimate(value if start < end else -value, np.sqrt(variance) * unit, df)
+        value = value * unit + self._rows.scale.y_origin * abs(distance)
+        return Estimate(value if distance > 0 else -value, np.sqrt(variance) * unit, df)
 
     def spline(self) -> Spline:
         """Return the posterior mean as an exact spline of degree 2 order - 1 over the range of the readings.
 
-        Its x are numbers; where x was times, units of time since the first reading (datetimes) or since zero (durations). A
-        reading of f^(k) makes the derivative of order 2 order - 1 - k jump, so its node is a knot of multiplicity k + 1.
+        Its x are numbers; where x was times, units of time since the first reading (datetimes) or since zero (durations), and
+        where x was integers beyond 2^53, differences from the least of them. A reading of f^(k) makes the derivative of order
+        2 order - 1 - k jump, so its node is a knot of multiplicity k + 1.
+
+        Raises
+        ------
+        NumericalError
+            Neighbouring readings are so close in so wide a range of x that float64 knots cannot tell them apart.
         """
         from .spline import posterior_spline
 
         rows, order = self._rows, self._order
+        lost = np.diff(rows.nodes) <= 0
+        if lost.any():
+            raise NumericalError(
+                f"{lost.sum()} gaps between readings vanish beside the range of x in float64 knots; use predict, which keeps "
+                "them, or fit a shorter stretch of x"
+            )
         higher = higher_derivatives(rows, order, self._variances.q, self._filtered, self._posterior)
         return posterior_spline(rows, order, self._posterior[:, :order], higher)
 
@@ -365,9 +388,9 @@ class SmoothingSplineResults(CurveResults):
     def _notes(self) -> list[str]:
         abscissa, notes = self.observations.abscissa, []
         if abscissa.unit:
-            notes.append(
-                f"x is counted in {abscissa.unit}" + (f" from {abscissa.labels(np.zeros(1))[0]}" * (abscissa.kind == "datetime"))
-            )
+            notes.append(f"x is counted in {abscissa.unit}" + (f" from {abscissa.origin_label}" * (abscissa.kind == "datetime")))
+        elif abscissa.origin:
+            notes.append(f"x is counted from {abscissa.origin_label}")
         for name in self.boundary:
             if name == "q":
                 notes.append(f"boundary: q = 0, the curve is a polynomial of degree {self._order - 1}")

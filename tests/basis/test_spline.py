@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 from scipy.interpolate import BSpline
@@ -56,6 +58,7 @@ def test_a_spline_is_frozen(spline):
         (lambda s: sf.BSplineBasis([0, 1, 0.5, 2], degree=1), KnotError, r"knots\[2\] = 0.5 is below"),
         (lambda s: sf.BSplineBasis([0, 1, 2], degree=1), KnotError, "3 knots are too few for degree 1"),
         (lambda s: sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=1), KnotError, r"knots\[0\] = 0.0 is repeated"),
+        (lambda s: sf.BSplineBasis([0, 1, 1, 2], degree=1), KnotError, r"domain is empty: knots\[1\] = knots\[2\] = 1.0"),
         (lambda s: sf.BSplineBasis([0, np.nan, 1, 2], degree=1), DataError, r"knots\[1\] is nan"),
         (lambda s: sf.BSplineBasis(KNOTS, degree=11), SpecificationError, "degree is 11"),
         (lambda s: sf.Spline(s.basis, COEF[:-1]), DataError, "coef has 7 entries; the basis has 8"),
@@ -68,3 +71,24 @@ def test_a_spline_is_frozen(spline):
 def test_bad_input_is_named(spline, call, error, words):
     with pytest.raises(error, match=words):
         call(spline)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 3])
+def test_antiderivative_starts_at_zero_on_unclamped_knots_too(degree):
+    basis = sf.BSplineBasis(np.arange(9.0) ** 1.5, degree=degree)
+    spline = sf.Spline(basis, np.arange(basis.n_basis) + 1.0)
+    lower, upper = basis.domain
+    running = spline.antiderivative()
+    assert running.basis.domain == basis.domain
+    assert running(lower) == pytest.approx(0, abs=1e-13)
+    for x in np.linspace(lower, upper, 7):
+        assert running(x) == pytest.approx(spline.integrate(lower, x), rel=1e-12, abs=1e-12)
+
+
+def test_an_unpickled_spline_is_frozen(spline):
+    spline(0.5)
+    again = pickle.loads(pickle.dumps(spline))
+    np.testing.assert_array_equal(again(X), spline(X))
+    for array in (again.coef, again.basis.knots):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1.0

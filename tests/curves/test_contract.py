@@ -156,6 +156,43 @@ def test_plots_draw_the_curve_and_its_band(results):
     assert len(results.plot_diagnostics().axes) == 4
 
 
+def test_plots_of_several_fits_share_axes(results):
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots()
+    results.plot(ax=ax, label="one", linestyle="--", linewidth=3)
+    limits = ax.get_ylim()
+    results.plot(ax=ax, label="other", alpha=0.01)
+    results.plot(ax=ax, label="third", color="black")
+    one, other, third = ax.get_lines()
+    assert (one.get_linestyle(), one.get_linewidth()) == ("--", 3)
+    assert len({one.get_color(), other.get_color(), third.get_color()}) == 3
+    assert third.get_color() == "black"
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert {"one", "other", "third", "one, 95 % band", "other, 99 % band"} <= set(labels)
+    assert labels.count("level, readings") == 1
+    assert ax.get_ylim()[0] <= limits[0] < limits[1] <= ax.get_ylim()[1]
+
+
+def test_what_results_return_is_the_callers_own(results):
+    params, sigma = results.params.copy(), results.sigma.copy()
+    for name in ("params", "sigma", "bse", "fittedvalues"):
+        mine = getattr(results, name)
+        mine[:] = -1.0
+    assert (mine == -1.0).all()
+    pd.testing.assert_series_equal(results.params, params)
+    pd.testing.assert_series_equal(results.sigma, sigma)
+    assert (results.fittedvalues != -1.0).all()
+
+
+def test_prediction_keeps_the_x_it_was_asked_for(results):
+    x = np.array([1, 2])
+    prediction = results.get_prediction(x)
+    assert prediction.x.dtype.kind == "i"
+    x[:] = 0
+    np.testing.assert_array_equal(prediction.summary_frame().index, [1, 2])
+
+
 def test_plot_uses_the_axes_it_is_given(results):
     import matplotlib.pyplot as plt
 
@@ -173,6 +210,9 @@ def test_plot_uses_the_axes_it_is_given(results):
         (lambda r: r.predict(pd.Timestamp("2024-01-01")), DataError, "datetime64"),
         (lambda r: r.conf_int(alpha=2), SpecificationError, "alpha"),
         (lambda r: r.get_prediction(1.0, name="depth"), SpecificationError, "level, rate"),
+        (lambda r: r.get_prediction(1.0, name="rate"), SpecificationError, r"reads f' and not f; pass deriv=1.*: level"),
+        (lambda r: r.get_prediction(1.0, deriv=2, name="rate"), SpecificationError, r"reads f' and not f''; pass deriv=1$"),
+        (lambda r: r.predict([[1, 2], [3]]), DataError, "different lengths"),
     ],
 )
 def test_bad_requests_are_refused_with_the_way_out(results, call, error, words):

@@ -201,3 +201,91 @@ def test_cubic_smoothing_spline_is_that_of_scipy(lam):
         if k < 2:
             np.testing.assert_allclose(res.predict(points, deriv=k), expected, rtol=0, atol=1e-9 * np.abs(expected).max())
     assert res.lam == pytest.approx(lam, rel=1e-12)
+
+
+@pytest.mark.parametrize("exponent", [-490, -300, 160, 300, 490])
+@pytest.mark.parametrize("known", [True, False])
+def test_power_of_two_change_of_the_unit_of_y_changes_no_bit(exponent, known):
+    rng = np.random.default_rng(5)
+    x, t = np.sort(rng.uniform(0, 10, 60)), np.sort(rng.uniform(0, 10, 30))
+    y, rate = np.sin(x) + 0.2 * rng.standard_normal(60), np.cos(t) + 0.1 * rng.standard_normal(30)
+
+    def fitted(unit):
+        sds = (0.2 * unit, 0.1 * unit) if known else (None, None)
+        return fit(sf.observe(x, unit * y, sd=sds[0]) + sf.observe(t, unit * rate, deriv=1, sd=sds[1]), 3)
+
+    unit = 2.0**exponent
+    res, scaled = fitted(1.0), fitted(unit)
+    points = around(x)
+    np.testing.assert_array_equal(moments(scaled, points), moments(res, points) * np.array([unit, unit**2])[:, None, None])
+    assert scaled.q == res.q * unit**2
+    assert scaled.integrate(x[0], x[9]) == res.integrate(x[0], x[9]) * unit
+    np.testing.assert_array_equal(scaled.sigma, res.sigma * unit)
+    np.testing.assert_array_equal(scaled.bse, res.bse * np.where(res.bse.index == "q", unit**2, unit))
+    np.testing.assert_array_equal(scaled.resid_standardized, res.resid_standardized)
+    assert scaled.llf == pytest.approx(res.llf - 87 * exponent * np.log(2), rel=1e-13)
+    assert "Restricted log-lik." in str(scaled.summary())
+
+
+@pytest.mark.parametrize("unit", [1e-60, 1e-25, 1e25, 1e60])
+def test_likelihood_of_readings_of_derivatives_in_any_unit_of_x(unit):
+    rng = np.random.default_rng(6)
+    x = np.sort(rng.uniform(0, 10, 40))
+    y, rate = np.sin(x) + 0.2 * rng.standard_normal(40), np.cos(x) + 0.1 * rng.standard_normal(40)
+    res = fit(sf.observe(x, y) + sf.observe(x, rate, deriv=1), 3)
+    scaled = fit(sf.observe(x * unit, y) + sf.observe(x * unit, rate / unit, deriv=1), 3)
+    design = np.zeros((80, 3))  # the readings of x^j / j!, in units of unit^j
+    design[:40] = x[:, None] ** np.arange(3) / [1, 1, 2]
+    design[40:, 1:] = x[:, None] ** np.arange(2) / unit
+    log_det = 2 * np.log(np.abs(np.diag(np.linalg.qr(design, mode="r")))).sum() + 6 * np.log(unit)
+    assert 2 * (scaled.llf - scaled.llf_diffuse) == pytest.approx(log_det, rel=1e-12)
+    assert scaled.llf_diffuse == pytest.approx(res.llf_diffuse + (40 - 3) * np.log(unit), rel=1e-9)
+    np.testing.assert_allclose(scaled.bse / scaled.params, res.bse / res.params, rtol=1e-5)
+
+
+def test_integers_over_all_64_bits_keep_their_differences():
+    """Two bursts of unit steps, 2^63 apart, against the same bursts in exact floats."""
+    rng = np.random.default_rng(7)
+    burst = np.cumsum(rng.integers(1, 4, 30))
+    wide = np.concatenate([burst - 2**62, burst + 2**62])
+    y = np.concatenate([np.sin(burst / 9), np.cos(burst / 9)]) + 0.1 * rng.standard_normal(60)
+    res = fit(sf.observe(wide, y, sd=0.1), 1, lam=2.0)
+    halves = [fit(sf.observe(burst, part, sd=0.1), 1, lam=2.0) for part in (y[:30], y[30:])]  # so far apart, they are separate
+    points = np.arange(burst[0], burst[-1] + 1)
+    for shift, alone in ((-(2**62), halves[0]), (2**62, halves[1])):
+        one, other = res.get_prediction(points + shift), alone.get_prediction(points)
+        np.testing.assert_allclose(one.predicted_mean, other.predicted_mean, rtol=1e-9)
+        np.testing.assert_allclose(one.var_pred_mean, other.var_pred_mean, rtol=1e-9)
+        np.testing.assert_array_equal(one.x, points + shift)
+    np.testing.assert_allclose(res.predict(wide), res.fittedvalues, rtol=1e-13)
+    slopes = res.predict(wide[:29], deriv=1)  # of the piece to the right
+    np.testing.assert_allclose(slopes, np.diff(res.fittedvalues[:30]) / np.diff(burst), rtol=1e-9)
+    area = res.integrate(wide[0], wide[29])
+    assert area == pytest.approx(halves[0].integrate(burst[0], burst[-1]), rel=1e-9)
+    assert area.se == pytest.approx(halves[0].integrate(burst[0], burst[-1]).se, rel=1e-9)
+    shuffled = rng.permutation(60)
+    again = fit(sf.observe(wide[shuffled], y[shuffled], sd=0.1), 1, lam=2.0)
+    np.testing.assert_allclose(again.fittedvalues, res.fittedvalues[shuffled], rtol=1e-12)
+
+
+def test_large_integers_are_asked_for_in_any_type():
+    x = 2**60 + np.arange(12)
+    res = fit(sf.observe(x, np.sin(np.arange(12.0)), sd=0.1), 2, lam=1.0)
+    wanted = fit(sf.observe(np.arange(12), np.sin(np.arange(12.0)), sd=0.1), 2, lam=1.0)
+    for asked in (np.uint64(2**60 + 3), 2**60 + 3, np.array(2**60 + 3, dtype=object)):
+        assert res.predict(asked) == wanted.predict(3)
+    assert np.isfinite(res.predict(np.int32(5)))
+    assert res.spline()(3.0) == wanted.spline()(3.0)
+    assert f"x is counted from {2**60}" in str(res.summary())
+    (ax,) = res.plot().axes
+    assert ax.get_xlabel() == f"x - {2**60}"
+    np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), wanted.plot().axes[0].get_lines()[0].get_ydata())
+
+
+def test_prediction_returns_the_times_it_was_given():
+    times = np.datetime64("2024-01-01", "ns") + np.arange(20) * np.timedelta64(3_600_000_000_000, "ns")
+    res = fit(sf.observe(times, np.sin(np.arange(20.0)), sd=0.1), 2, lam=1.0)
+    asked = np.datetime64("2200-01-01T00:00:00.123456789") + np.arange(5)
+    np.testing.assert_array_equal(res.get_prediction(asked).x, asked)
+    np.testing.assert_array_equal(res.get_prediction(asked).summary_frame().index, asked)
+    assert np.isfinite(res.predict(np.datetime64("1700-01-01")))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import smoothfit as sf
-from smoothfit.errors import DataError, IdentificationError, RoughnessWarning, SpecificationError
+from smoothfit.errors import DataError, IdentificationError, NumericalError, RoughnessWarning, SpecificationError
 
 X = np.arange(12.0)
 RNG = np.random.default_rng(3)
@@ -325,3 +325,55 @@ def test_a_wide_band_does_not_flatten_the_picture():
     low, high = fit(sf.observe(x, np.append(y, 0.0))).plot().axes[0].get_ylim()
     assert -3 < low < -1
     assert 1 < high < 3
+
+
+def test_sds_names_that_are_all_given_are_without_number():
+    parts = [sf.observe(X, Y + i, sd=0.3, name=f"n{i}") for i in range(70)]
+    res = fit(sum(parts), lam=1.0)
+    pooled = fit(sf.observe(X, np.mean([part.y for part in parts], axis=0), sd=0.3 / np.sqrt(70)), lam=1.0)
+    np.testing.assert_allclose(res.predict(X), pooled.predict(X), rtol=1e-10)
+    with pytest.raises(DataError, match="65 names have an unknown sd; at most 64"):
+        sf.SmoothingSpline(sum(sf.observe(X, Y, name=f"n{i}") for i in range(65)))
+
+
+def test_spline_says_when_its_knots_would_coincide():
+    x = np.append([-(2**62)], 2**62 + np.arange(11))
+    res = fit(sf.observe(x, Y, sd=0.1), lam=1e30)
+    with pytest.raises(NumericalError, match=r"10 gaps between readings vanish.*use predict"):
+        res.spline()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: fit(sf.observe(X, Y), bandwidth=1e100), SpecificationError, ["bandwidth is 1e+100", "polynomial", "smaller"]),
+        (lambda: fit(sf.observe(X, Y), bandwidth=1e-100), SpecificationError, ["bandwidth is 1e-100", "interpolant", "larger"]),
+        (lambda: fit(sf.observe(X, Y, sd=0.1), 4, bandwidth=1e100), SpecificationError, ["bandwidth is 1e+100"]),
+        (lambda: fit(sf.observe(X, Y), lam=5e-324), SpecificationError, ["lam is 5e-324", "interpolant", "larger"]),
+        (lambda: fit(sf.observe(X, Y), lam=1e300), SpecificationError, ["lam is 1e+300", "polynomial", "smaller"]),
+        (lambda: fit(sf.observe(X, 1e200 * Y)), DataError, ["readings of size 1.", "choose other units"]),
+        (lambda: fit(sf.observe(X, 1e-200 * Y)), DataError, ["choose other units"]),
+        (lambda: fit(sf.observe(X * 1e-200, Y) + sf.observe(X * 1e-200, Y, deriv=1), 3), DataError, ["choose other units"]),
+        (lambda: fit(sf.observe(X, Y, sd=1e160)), DataError, ["sd[0] of 'f' is 1e+160", "check the unit of sd"]),
+        (lambda: fit(sf.observe(X, Y, sd=np.where(X == 3, 1e-160, 1))), DataError, ["sd[3] of 'f' is 1e-160"]),
+        (lambda: fit(sf.observe(X, Y, sd=1e160, weights=1e-9)), DataError, ["sd[0] of 'f' is 1e+160 at weight 1e-09"]),
+        (
+            lambda: fit(sf.observe(X, Y, weights=np.where(X == 3, 1e30, 1))),
+            DataError,
+            ["weights[3] of 'f' is 1e+30", "sd= of its own"],
+        ),
+        (lambda: fit(sf.observe(X, Y, weights=np.where(X == 3, 1e-30, 1))), DataError, ["weights[3] of 'f' is 1e-30", "(NaN)"]),
+        (lambda: fit(sf.observe(X, Y, weights=1e-300)), DataError, ["weights of 'f' are about 1.0e-300", "divide them"]),
+    ],
+)
+def test_what_leaves_the_range_of_floats_is_named(call, error, words):
+    with pytest.raises(error) as caught:
+        call()
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_state_that_is_no_number_is_an_error():
+    res = fit(sf.observe(X, Y, sd=0.3), 4, lam=1.0)
+    with pytest.raises(NumericalError, match="far beyond the readings"):
+        res.predict(1e200)
