@@ -15,11 +15,37 @@ __version__ = "0.1.0"
 
 _submodules = ["basis", "curves", "datasets", "errors", "statespace"]
 _attributes = {
-    "basis": ["BSplineBasis", "Spline"],
+    "basis": [
+        "BSplineBasis",
+        "BernsteinBasis",
+        "BoundaryConditionBasis",
+        "CSplineBasis",
+        "ISplineBasis",
+        "MSplineBasis",
+        "NaturalSplineBasis",
+        "PeriodicBSplineBasis",
+        "Spline",
+    ],
     "observations": ["Observations", "observe"],
     "statespace": ["SmoothingSpline"],
 }
 
 __getattr__, __dir__, _ = _lazy.attach(__name__, submodules=_submodules, submod_attrs=_attributes)
 
-__all__ = ["BSplineBasis", "Observations", "SmoothingSpline", "Spline", "datasets", "errors", "observe"]
+__all__ = [
+    "BSplineBasis",
+    "BernsteinBasis",
+    "BoundaryConditionBasis",
+    "CSplineBasis",
+    "ISplineBasis",
+    "MSplineBasis",
+    "NaturalSplineBasis",
+    "Observations",
+    "PeriodicBSplineBasis",
+    "SmoothingSpline",
+    "Spline",
+    "basis",
+    "datasets",
+    "errors",
+    "observe",
+]

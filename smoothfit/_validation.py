@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -202,7 +203,13 @@ def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 class Frozen:
-    """A value object whose arrays are read-only, also after copying and unpickling, which NumPy forgets."""
+    """A dataclass whose arrays are read-only, also after copying and unpickling, which NumPy forgets.
+
+    What it has computed and kept is not part of its state.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(cast(Any, self))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for value in state.values():

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 _Bytes = NDArray[np.uint8]
 _Floats = NDArray[np.float64]
+_Int32 = NDArray[np.int32]
+_Int64 = NDArray[np.int64]
 
 __version__: str
 MISSING: int
@@ -61,3 +63,37 @@ def higher_derivatives(gap: _Floats, order: int, q: float, filtered: _Floats, po
 def smooth_reference(
     delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
 ) -> Sequence[_Floats]: ...
+
+MAX_DEGREE: int
+
+def cells(breaks: _Floats, n_cells: int) -> _Int32: ...
+def basis_rows(
+    x: _Floats,
+    knots: _Floats,
+    breaks: _Floats,
+    span: _Int64,
+    cells: _Int32,
+    degree: int,
+    deriv: int,
+    strict: bool,
+) -> tuple[_Floats, _Int32]: ...
+def dense_rows(
+    x: _Floats,
+    knots: _Floats,
+    breaks: _Floats,
+    span: _Int64,
+    cells: _Int32,
+    degree: int,
+    deriv: int,
+    strict: bool,
+    skipped: int,
+) -> _Floats: ...
+def spline_values(
+    x: _Floats,
+    breaks: _Floats,
+    span: _Int64,
+    cells: _Int32,
+    per_width: _Floats,
+    scaled: _Floats,
+    strict: bool,
+) -> _Floats: ...

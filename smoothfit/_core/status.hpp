@@ -9,12 +9,14 @@ enum class Outcome {
     ok,
     unidentified,  // readings leave part of the polynomial null space undetermined; `where` is a bit mask of the state
     overflow,      // a predicted variance is not a positive finite number; `where` is the row
+    outside,       // a point is beyond the domain; `where` is its index
 };
 
 inline const char* name_of(Outcome outcome) {
     switch (outcome) {
         case Outcome::ok: return "ok";
         case Outcome::unidentified: return "unidentified";
+        case Outcome::outside: return "outside";
         default: return "overflow";
     }
 }

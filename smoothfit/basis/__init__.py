@@ -1,6 +1,27 @@
 """Bases of splines, and splines."""
 
 from .bspline import BSplineBasis
+from .families import (
+    BernsteinBasis,
+    CSplineBasis,
+    ISplineBasis,
+    MSplineBasis,
+    NaturalSplineBasis,
+    PeriodicBSplineBasis,
+)
+from .knots import adaptive_knots
+from .recombined import BoundaryConditionBasis
 from .spline import Spline
 
-__all__ = ["BSplineBasis", "Spline"]
+__all__ = [
+    "BSplineBasis",
+    "BernsteinBasis",
+    "BoundaryConditionBasis",
+    "CSplineBasis",
+    "ISplineBasis",
+    "MSplineBasis",
+    "NaturalSplineBasis",
+    "PeriodicBSplineBasis",
+    "Spline",
+    "adaptive_knots",
+]

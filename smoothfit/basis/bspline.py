@@ -1,33 +1,53 @@
-"""B-splines: the knots and the degree that span a space of splines."""
+"""B-splines: the basis of all splines of a degree with given knots."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 
-from .._validation import FloatArray, Frozen, check_finite, check_order, frozen, to_floats
-from ..errors import KnotError
+from .._core import _kernels
+from .._validation import FloatArray, check_order, first_index, frozen, to_floats
+from ..errors import DataError, KnotError, SpecificationError
+from .base import SplineBasis
+from .bernstein import IntArray, binomials, blossom_weights, extraction
+from .extrapolation import brought_inside, check_mode, outside_error
+from .knots import HIGHEST_DEGREE, check_knots, clamped
+from .sparse import rows_of, spread
 
-HIGHEST_DEGREE = 10
+CELLS_PER_PIECE = 2  # of the table that finds the piece of an x
+HIGHEST_DERIVATIVE = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class BSplineBasis(Frozen):
+class BSplineBasis(SplineBasis):
     """B-splines of a degree on a full knot vector.
+
+    On the domain, from ``knots[degree]`` to ``knots[-degree - 1]``, the functions are nonnegative and sum to one; at most
+    degree + 1 of them differ from zero at any x.
 
     Parameters
     ----------
     knots : array_like, shape (n_basis + degree + 1,)
-        Non-decreasing; a knot is repeated at most degree + 1 times. Clamped or not.
+        Full knots, non-decreasing, in units of x; clamped (the ends degree + 1 times) or not. Repeating a knot lowers the
+        continuity there by one each time; it may stand degree + 1 times.
     degree : int
         Degree of the pieces, 0 to 10.
+    extrapolate : {"error", "polynomial", "linear", "constant", "zero", "nan", "periodic"}
+        What the functions are beyond the domain: by default there are none, and an x there is an error. Derivatives follow.
 
     Raises
     ------
     KnotError
-        Knots that decrease, are too few, are repeated too often, or leave no domain; the first bad index is named.
+        Knots that decrease, are too few, or are repeated too often; the first bad index is named.
+
+    References
+    ----------
+    C. de Boor (1978), *A Practical Guide to Splines*.
 
     Examples
     --------
@@ -35,33 +55,28 @@ class BSplineBasis(Frozen):
     >>> basis = sf.BSplineBasis([0, 0, 0, 0, 0.5, 1, 1, 1, 1])
     >>> basis.n_basis, basis.domain
     (5, (0.0, 1.0))
+    >>> basis.design([0.25, 1], deriv=1, sparse=False)
+    array([[-1.5 , -0.375,  1.5 ,  0.375,  0.   ],
+           [ 0.   ,  0.   ,  0.   , -6.   ,  6.   ]])
     """
 
     knots: FloatArray
     degree: int = 3
+    extrapolate: str = "error"
 
     def __post_init__(self) -> None:
         degree = check_order(self.degree, "degree", 0, HIGHEST_DEGREE)
-        given: Any = self.knots
-        knots, _ = to_floats(given, "knots")
-        check_finite(knots, "knots", "knots are finite")
-        decreasing = np.diff(knots) < 0
-        if decreasing.any():
-            i = int(np.argmax(decreasing)) + 1
-            raise KnotError(f"knots[{i}] = {knots[i]} is below knots[{i - 1}] = {knots[i - 1]}; sort the knots")
-        if len(knots) < 2 * degree + 2:
-            raise KnotError(f"{len(knots)} knots are too few for degree {degree}; pass at least {2 * degree + 2}")
-        repeated = knots[degree + 1 :] == knots[: -degree - 1]
-        if repeated.any():
-            i = int(np.argmax(repeated))
-            raise KnotError(f"knots[{i}] = {knots[i]} is repeated more than degree + 1 = {degree + 1} times")
-        if knots[degree] == knots[-degree - 1]:
-            raise KnotError(
-                f"the domain is empty: knots[{degree}] = knots[{len(knots) - degree - 1}] = {knots[degree]}; the splines live "
-                "between these two"
-            )
-        object.__setattr__(self, "knots", frozen(knots))
         object.__setattr__(self, "degree", degree)
+        object.__setattr__(self, "knots", frozen(check_knots(self.knots, degree)))
+        object.__setattr__(self, "extrapolate", check_mode(self.extrapolate))
+
+    @classmethod
+    def _of(cls, inner: FloatArray, ends: tuple[float, float], degree: int, **options: str) -> Self:
+        return cls(clamped(inner, ends, degree), degree, **options)
+
+    @classmethod
+    def _fewest(cls, degree: int) -> int:
+        return degree + 1
 
     @property
     def n_basis(self) -> int:
@@ -72,3 +87,245 @@ class BSplineBasis(Frozen):
     def domain(self) -> tuple[float, float]:
         """The interval on which the B-splines sum to one."""
         return float(self.knots[self.degree]), float(self.knots[-self.degree - 1])
+
+    @property
+    def greville(self) -> FloatArray:
+        """Greville abscissae (n_basis,): the coefficients of the function x; means of `degree` neighbouring knots."""
+        n, degree = self.n_basis, self.degree
+        if degree == 0:
+            return self.knots[:-1] / 2 + self.knots[1:] / 2
+        return sum((self.knots[1 + r : 1 + r + n] / degree for r in range(degree)), start=np.zeros(n))
+
+    @cached_property
+    def breaks(self) -> FloatArray:
+        """Distinct knots of the domain, (n_pieces + 1,)."""
+        return frozen(np.append(self.knots[self.span], self.domain[1]))
+
+    @cached_property
+    def span(self) -> IntArray:
+        """Index of the last knot at or before the start of each piece, (n_pieces,)."""
+        within = self.knots[self.degree : self.n_basis + 1]
+        return frozen(self.degree + np.flatnonzero(np.diff(within) > 0))
+
+    @cached_property
+    def _pieces(self) -> tuple[FloatArray, IntArray, Any]:
+        """What the kernels take to find the piece of an x."""
+        return self.breaks, self.span, _kernels.cells(self.breaks, CELLS_PER_PIECE * len(self.span))
+
+    @cached_property
+    def _extraction(self) -> FloatArray:
+        """Bernstein coefficients of the functions on every piece: (n_pieces, degree + 1 functions, degree + 1)."""
+        return extraction(self.knots, self.degree, self.span)
+
+    def _dense_design(self, x: Any, deriv: int) -> FloatArray:
+        return super()._dense_design(x, deriv) if self.extrapolate != "error" or deriv else self.values_without(x, 0)
+
+    def values_without(self, x: Any, skipped: int) -> FloatArray:
+        """Values at x (n,) in the domain without the first `skipped` functions, (n, n_basis - skipped)."""
+        points, _ = to_floats(x, "x")
+        try:
+            return np.asarray(_kernels.dense_rows(points, self.knots, *self._pieces, self.degree, 0, True, skipped))
+        except _kernels.KernelError as error:
+            raise outside_error(points, error.args[1], self.domain) from None
+
+    def _design(self, x: Any, deriv: int) -> csr_array:
+        points, _ = to_floats(x, "x")
+        deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
+        return rows_of(*self._rows(points, deriv), self.n_basis)
+
+    def _rows(self, points: FloatArray, deriv: int) -> tuple[FloatArray, Any]:
+        """Entries (n, degree + 1) that may differ from zero, and their columns."""
+        mode, degree = self.extrapolate, self.degree
+        outside = None
+        inside = points
+        if mode != "error":
+            inside, outside = brought_inside(points, mode, self.domain)
+        values, columns = self._inner_rows(inside, min(deriv, degree), strict=mode == "error")
+        if deriv > degree:
+            values[:] = 0.0
+        if outside is None:
+            return values, columns
+        if mode == "nan":
+            values[outside] = np.nan
+        elif mode == "zero" or (mode == "constant" and deriv > 0) or (mode == "linear" and deriv > 1):
+            values[outside] = 0.0
+        elif mode == "linear" and deriv == 0 and degree > 0:
+            slopes, _ = self._inner_rows(inside[outside], 1, strict=False)
+            values[outside] += (points - inside)[outside, None] * slopes
+        return values, columns
+
+    def _inner_rows(self, points: FloatArray, deriv: int, strict: bool) -> tuple[FloatArray, Any]:
+        try:
+            values, columns = _kernels.basis_rows(points, self.knots, *self._pieces, self.degree, deriv, strict)
+        except _kernels.KernelError as error:
+            raise outside_error(points, error.args[1], self.domain) from None
+        return values, columns
+
+    def _integral(self, lower: Any, upper: Any) -> csr_array:
+        start, end = _limits(lower, upper, self.domain, self.extrapolate)
+        sign = np.where(start <= end, 1.0, -1.0)
+        start, end = np.minimum(start, end), np.maximum(start, end)
+        if self.extrapolate == "periodic":
+            rows = self._periodic_integral(start, end)
+        else:
+            low, high = self.domain
+            rows = self._integral_within(np.clip(start, low, high), np.clip(end, low, high))
+            for a, b in ((start, np.minimum(end, low)), (np.maximum(start, high), end)):
+                beyond = np.flatnonzero(a < b)
+                if len(beyond):
+                    outer = self._quadrature(a[beyond], b[beyond])
+                    rows = rows + spread(outer, beyond, len(start))
+        return csr_array(diags_array(sign) @ rows)
+
+    def _integral_within(self, start: FloatArray, end: FloatArray) -> csr_array:
+        """Integrals between limits start <= end of the domain: sums of positive numbers."""
+        breaks = self.breaks
+        first = np.clip(np.searchsorted(breaks, start, side="right") - 1, 0, len(self.span) - 1)
+        last = np.clip(np.searchsorted(breaks, end, side="left") - 1, first, None)
+        rows = self._quadrature(start, np.minimum(end, breaks[first + 1]))
+        split = np.flatnonzero(last > first)
+        if not len(split):
+            return rows
+        rows = rows + spread(self._quadrature(breaks[last[split]], end[split]), split, len(start))
+        # Whole pieces in between, as a matrix of ones times the integrals over every piece.
+        counts = np.maximum(last - first - 1, 0)
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        indices = np.arange(indptr[-1]) - np.repeat(indptr[:-1] - first - 1, counts)
+        whole = csr_array((np.ones(indptr[-1]), indices, indptr), shape=(len(start), len(self.span)))
+        return csr_array(rows + whole @ self._piece_integrals)
+
+    @cached_property
+    def _piece_integrals(self) -> csr_array:
+        """Integrals of the functions over every piece, (n_pieces, n_basis): width times the mean Bernstein coefficient."""
+        values = self._extraction.mean(axis=2) * np.diff(self.breaks)[:, None]
+        return rows_of(values, self.span[:, None] - self.degree + np.arange(self.degree + 1), self.n_basis)
+
+    def _quadrature(self, start: FloatArray, end: FloatArray) -> csr_array:
+        """Integrals between limits of one piece each, by a Gauss-Legendre rule that is exact for it."""
+        nodes, weights = np.polynomial.legendre.leggauss(self.degree // 2 + 1)
+        half = (end - start) / 2
+        points = (start + half)[:, None] + half[:, None] * nodes
+        points = np.clip(points, start[:, None], np.nextafter(end, start)[:, None])  # rounding must not reach the next piece
+        values, columns = self._rows(points.ravel(), 0)
+        shape = (len(start), len(nodes), self.degree + 1)  # the nodes of a row are in one piece: their functions are the same
+        sums = (values.reshape(shape) * (half[:, None] * weights)[:, :, None]).sum(axis=1)
+        return rows_of(sums, columns.reshape(shape)[:, 0], self.n_basis)
+
+    def _periodic_integral(self, start: FloatArray, end: FloatArray) -> csr_array:
+        low, high = self.domain
+        period = high - low
+        from_start = low + np.mod(start - low, period)
+        turns = np.floor((start - low) / period)
+        reach = end - turns * period  # the end, where the start is in the first period
+        whole = np.maximum(np.floor((reach - low) / period), 0.0)
+        rest = reach - whole * period
+        passes = whole > 0
+        rows = self._integral_within(np.minimum(from_start, high), np.where(passes, high, np.clip(rest, from_start, high)))
+        beyond = np.flatnonzero(passes)
+        if len(beyond):
+            ends = np.clip(rest[beyond], low, high)
+            rows = rows + spread(self._integral_within(np.full(len(beyond), low), ends), beyond, len(start))
+            total = csr_array(self._piece_integrals.sum(axis=0)[None])
+            turns_between = csr_array(np.maximum(whole - 1, 0.0)[:, None])
+            rows = rows + turns_between @ total
+        return csr_array(rows)
+
+    def _penalty(self, order: int) -> csr_array:
+        order = check_order(order, "order", 0, HIGHEST_DERIVATIVE)
+        if order > self.degree:
+            return csr_array((self.n_basis, self.n_basis))
+        slopes = self.derivative_matrix(order)
+        inner = slice(order, len(self.knots) - order)
+        return csr_array(slopes.T @ _gram(self.knots[inner], self.degree - order, self.span - order) @ slopes)
+
+    def derivative_matrix(self, order: int) -> csr_array:
+        """Matrix (n_basis - order, n_basis) that takes coefficients to those of the derivative of an order <= degree.
+
+        c'_i = degree (c_i - c_(i-1)) / (t_(i+degree) - t_i), order times over (de Boor 1978, chapter X); the derivative is a spline
+        of degree - order on the knots without the first and last `order`. Where a knot is repeated so often that the lower
+        degree has an empty function, its coefficient is zero.
+        """
+        order = check_order(order, "order", 0, self.degree)
+        knots = self.knots
+        matrix: Any = eye_array(self.n_basis)
+        for degree in range(self.degree, self.degree - order, -1):
+            width = knots[degree + 1 : -1] - knots[1 : -degree - 1]
+            rate = np.divide(degree, width, out=np.zeros(len(width)), where=width > 0)
+            bands: Any = [-rate, rate]
+            matrix = diags_array(bands, offsets=[0, 1], shape=(len(width), len(width) + 1)) @ matrix
+            knots = knots[1:-1]
+        return csr_array(matrix)
+
+    def elevate(self, k: int = 1) -> Self:
+        """Return the basis of degree + k with the same continuity, which spans every spline of this one."""
+        k = check_order(k, "k", 0, HIGHEST_DEGREE - self.degree)
+        distinct, counts = np.unique(self.knots, return_counts=True)
+        return replace(self, knots=np.repeat(distinct, counts + k), degree=self.degree + k)
+
+    def matrix_to(self, finer: BSplineBasis) -> csr_array:
+        """Matrix (finer.n_basis, n_basis) that takes coefficients to those of the same function in a finer basis.
+
+        The finer basis has the knots of this one, each as often (plus the gain in degree), and more. By the Oslo algorithm:
+        blossoms of the piece in which the support of a finer function begins, hence averages only (Cohen, Lyche & Riesenfeld
+        1980); a higher degree averages blossoms that each leave out as many arguments.
+        """
+        gain = finer.degree - self.degree
+        self._check_finer(finer, gain)
+        t, n, degree = finer.knots, finer.n_basis, finer.degree
+        piece = np.clip(np.searchsorted(self.breaks, t[:n], side="right") - 1, 0, len(self.span) - 1)
+        span = self.span[piece]
+        chosen = list(combinations([t[1 + r : 1 + r + n] for r in range(degree)], self.degree))
+        entries = np.mean([blossom_weights(self.knots, self.degree, span, arguments) for arguments in chosen], axis=0)
+        matrix = rows_of(entries, span[:, None] - self.degree + np.arange(self.degree + 1), self.n_basis)
+        matrix.eliminate_zeros()
+        return matrix
+
+    def _check_finer(self, finer: BSplineBasis, gain: int) -> None:
+        """Refuse a basis that does not span the splines of this one."""
+        if gain < 0:
+            raise SpecificationError(f"the finer basis has degree {finer.degree}, below {self.degree}")
+        distinct, counts = np.unique(self.knots, return_counts=True)
+        places = np.searchsorted(finer.knots, distinct, side="left")
+        found = np.searchsorted(finer.knots, distinct, side="right") - places
+        lower, upper = self.domain
+        lacking = (found < counts + gain) & (distinct >= lower) & (distinct <= upper)
+        if lacking.any() or finer.domain != self.domain:
+            i = first_index(lacking) if lacking.any() else 0
+            raise KnotError(
+                f"the finer basis has the knot {distinct[i]} {found[i]} times and the domain {finer.domain}; to span this one it "
+                f"needs it {counts[i] + gain} times and the domain {self.domain}"
+            )
+
+
+def _gram(knots: FloatArray, degree: int, span: IntArray) -> csr_array:
+    """Gram matrix of the B-splines over the spans: sums of positive numbers, from their Bernstein coefficients.
+
+    On a piece of width h the integral of two Bernstein polynomials is h C(d, k) C(d, l) / [C(2d, k + l) (2d + 1)].
+    """
+    n_basis = len(knots) - degree - 1
+    index = np.arange(degree + 1)
+    weights = np.outer(binomials(degree), binomials(degree)) / binomials(2 * degree)[index[:, None] + index] / (2 * degree + 1)
+    pieces = extraction(knots, degree, span)
+    blocks = (pieces @ weights) @ pieces.transpose(0, 2, 1) * (knots[span + 1] - knots[span])[:, None, None]
+    functions = span[:, None] - degree + index
+    rows = np.broadcast_to(functions[:, :, None], blocks.shape)
+    columns = np.broadcast_to(functions[:, None, :], blocks.shape)
+    return csr_array(coo_array((blocks.ravel(), (rows.ravel(), columns.ravel())), shape=(n_basis, n_basis)))
+
+
+def _limits(lower: Any, upper: Any, domain: tuple[float, float], mode: str) -> tuple[FloatArray, FloatArray]:
+    """Limits of integration, broadcast and checked."""
+    given = []
+    for limit, argument in ((lower, "lower"), (upper, "upper")):
+        points, _ = to_floats(limit, argument)
+        bad = ~((points >= domain[0]) & (points <= domain[1])) if mode == "error" else ~np.isfinite(points)
+        if bad.any():
+            i = first_index(bad)
+            if mode == "error":
+                raise outside_error(points, i, domain, argument)
+            raise DataError(f"{argument}[{i}] is {points[i]}; limits are finite")
+        given.append(points)
+    if len(given[0]) != len(given[1]) and 1 not in (len(given[0]), len(given[1])):
+        raise DataError(f"lower has {len(given[0])} entries and upper {len(given[1])}; pass as many of both")
+    start, end = np.broadcast_arrays(*given)
+    return start, end

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.interpolate import BSpline
+from scipy.interpolate import BSpline, PPoly
 
+from .._core import _kernels
 from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_floats
-from ..errors import DataError, KnotError
-from .bspline import HIGHEST_DEGREE, BSplineBasis
+from ..errors import DataError, KnotError, SpecificationError
+from .bernstein import bernstein_blossom, bernstein_coefficients, binomials, blossom, product
+from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
+from .critical import bernstein_roots
+from .extrapolation import OF_ANTIDERIVATIVE, OF_DERIVATIVE, brought_inside, outside_error
+from .knots import HIGHEST_DEGREE
+from .recombined import RecombinedBasis
+
+
+class Extrema(NamedTuple):
+    """Local extrema inside a domain: abscissae, values, and whether each is a maximum (else a minimum)."""
+
+    x: FloatArray
+    value: FloatArray
+    is_maximum: Any
 
 
 @dataclass(frozen=True, eq=False)
 class Spline(Frozen):
-    """The function s(x) = sum_j coef_j B_j(x).
+    """The function s(x) = sum_j coef_j b_j(x).
 
     Parameters
     ----------
-    basis : BSplineBasis
-    coef : array_like, shape (n_basis,)
+    basis : BSplineBasis or RecombinedBasis
+        B-splines, or a family made of them. What the spline is beyond the domain follows ``basis.extrapolate``, and so do its
+        derivatives: that of a tangent is constant, that of a constant zero.
+    coef : array_like, shape (n_basis, ...)
+        Coefficients; further axes make a vector-valued function.
 
     Raises
     ------
     DataError
         Where the number of coefficients is not ``basis.n_basis``, or a coefficient is not finite.
+
+    Notes
+    -----
+    Values are computed from Bernstein coefficients on every piece, which are averages of `coef`: the error is rounding of the
+    greatest of the coefficients that matter at x (Farouki 2012, "The Bernstein polynomial basis: a centennial retrospective").
 
     Examples
     --------
@@ -36,73 +58,408 @@ class Spline(Frozen):
     (2.0, 2.0, 2.0)
     """
 
-    basis: BSplineBasis
+    basis: BSplineBasis | RecombinedBasis
     coef: FloatArray
 
     def __post_init__(self) -> None:
+        if not isinstance(self.basis, (BSplineBasis, RecombinedBasis)):
+            raise SpecificationError(f"basis is {type(self.basis).__name__}; a spline has a basis made of B-splines")
         given: Any = self.coef
-        coef, _ = to_floats(given, "coef")
+        array = np.asarray(given)
+        flat, _ = to_floats(array.ravel() if array.ndim > 1 else given, "coef")
+        coef = flat.reshape(array.shape) if array.ndim > 1 else flat
         if len(coef) != self.basis.n_basis:
             raise DataError(f"coef has {len(coef)} entries; the basis has {self.basis.n_basis} functions")
-        check_finite(coef, "coef", "coefficients are finite")
+        check_finite(flat, "coef", "coefficients are finite")
         object.__setattr__(self, "coef", frozen(coef))
 
-    def __call__(self, x: Any, deriv: int = 0) -> FloatArray:
-        """Value of the derivative of order `deriv` at x, an array of the shape of x; right limits inside the domain.
+    @cached_property
+    def bsplines(self) -> Spline:
+        """The same function with B-splines for its basis."""
+        if isinstance(self.basis, BSplineBasis):
+            return self
+        flat = self.coef.reshape(len(self.coef), -1)
+        coef = np.asarray(self.basis.matrix @ flat)
+        return Spline(self.basis.parent, coef.reshape(-1, *self.coef.shape[1:]))
 
-        Raises DataError where x leaves the domain.
+    @property
+    def domain(self) -> tuple[float, float]:
+        """The interval on which the spline is meant."""
+        return self.basis.domain
+
+    @property
+    def degree(self) -> int:
+        """Degree of the pieces."""
+        return self._bspline_basis.degree
+
+    @property
+    def _bspline_basis(self) -> BSplineBasis:
+        basis = self.bsplines.basis
+        assert isinstance(basis, BSplineBasis)
+        return basis
+
+    @cached_property
+    def _pieces(self) -> FloatArray:
+        """Bernstein coefficients on every piece, (n_pieces, degree + 1, ...)."""
+        basis = self._bspline_basis
+        return bernstein_coefficients(basis.knots, self.bsplines.coef, basis.degree, basis.span)
+
+    @cached_property
+    def _kernel_pieces(self) -> tuple[FloatArray, FloatArray]:
+        """What the kernel evaluates: 1 / width of every piece, and Bernstein coefficients times binomials."""
+        basis = self._bspline_basis
+        pieces = self._pieces.reshape(len(basis.span), basis.degree + 1, -1)
+        return 1 / np.diff(basis.breaks), pieces * binomials(basis.degree)[:, None]
+
+    @cached_property
+    def _first_derivative(self) -> Spline:
+        return self.derivative()
+
+    def __call__(self, x: Any, deriv: int = 0) -> FloatArray:
+        """Return the derivative of order `deriv` at x.
+
+        Right limits at knots, left limits at the end of the domain.
+
+        Parameters
+        ----------
+        x : array_like
+            Abscissae, of any shape.
+        deriv : int
+            Order of the derivative; beyond the degree it is zero.
+
+        Returns
+        -------
+        ndarray
+            Of the shape of x, followed by that of one coefficient.
+
+        Raises
+        ------
+        DataError
+            Where x leaves the domain and the basis does not extrapolate; the first index is named.
         """
-        deriv = check_order(deriv, "deriv", 0, HIGHEST_DEGREE + 1)
+        deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
+        spline, basis = self, self._bspline_basis
+        order = min(deriv, basis.degree)
+        for _ in range(order):
+            spline = spline._first_derivative
+        shape = np.shape(x)
         points, _ = to_floats(np.ravel(x), "x")
-        lower, upper = self.basis.domain
-        outside = ~((points >= lower) & (points <= upper))
-        if outside.any():
-            i = first_index(outside)
-            raise DataError(f"x[{i}] = {points[i]} is outside the spline's domain [{lower}, {upper}]")
-        values = np.zeros(len(points)) if deriv > self.basis.degree else self._scipy(points, nu=deriv)
-        return np.asarray(values, dtype=np.float64).reshape(np.shape(x))
+        values = spline._values(points, beyond=deriv > basis.degree)
+        return values.reshape((*shape, *self.coef.shape[1:]))
+
+    def _values(self, points: FloatArray, beyond: bool = False) -> FloatArray:
+        """Values (n, n_columns); zero in the domain where the derivative is `beyond` the degree."""
+        basis = self._bspline_basis
+        mode = basis.extrapolate
+        inside, outside = points, None
+        if mode != "error":
+            inside, outside = brought_inside(points, mode, basis.domain)
+        try:
+            values = np.asarray(_kernels.spline_values(inside, *basis._pieces, *self._kernel_pieces, mode == "error"))
+        except _kernels.KernelError as error:
+            raise outside_error(points, error.args[1], basis.domain) from None
+        if beyond:
+            values[:] = 0.0
+        if outside is None:
+            return values
+        if mode == "nan":
+            values[outside] = np.nan
+        elif mode == "zero" or beyond:
+            values[outside] = 0.0
+        elif mode == "linear" and basis.degree > 0:
+            slopes = self._first_derivative._values(inside[outside])
+            values[outside] += (points - inside)[outside, None] * slopes
+        return values
 
     def derivative(self, k: int = 1) -> Spline:
         """Return the derivative of order k as a spline of degree - k.
 
-        c'_i = degree (c_i - c_{i-1}) / (t_{i+degree} - t_i) (de Boor 1978, chapter X); where the support is empty, at a knot
+        c'_i = degree (c_i - c_(i-1)) / (t_(i+degree) - t_i) (de Boor 1978, chapter X); where the support is empty, at a knot
         repeated too often for the lower degree, both the coefficient and the knot go.
         """
-        k = check_order(k, "k", 0, self.basis.degree)
-        knots, coef = self.basis.knots, self.coef
-        for degree in range(self.basis.degree, self.basis.degree - k, -1):
+        basis = self._bspline_basis
+        k = check_order(k, "k", 0, basis.degree)
+        knots, coef, mode = basis.knots, self.bsplines.coef, basis.extrapolate
+        for degree in range(basis.degree, basis.degree - k, -1):
             width = knots[degree + 1 : -1] - knots[1 : -degree - 1]
             kept = width > 0
-            coef = degree * np.diff(coef)[kept] / width[kept]
+            rate = (degree / width[kept]).reshape(-1, *(1,) * (coef.ndim - 1))
+            coef = np.diff(coef, axis=0)[kept] * rate
             knots = np.delete(knots[1:-1], np.flatnonzero(~kept))
-        return Spline(BSplineBasis(knots, self.basis.degree - k), coef)
+            mode = OF_DERIVATIVE.get(mode, mode)
+        return Spline(BSplineBasis(knots, basis.degree - k, mode), coef)
 
     def antiderivative(self) -> Spline:
-        """Return the running integral from the left end of the domain, a spline of degree + 1."""
-        running = Spline.from_scipy(self._scipy.antiderivative())  # zero at the first knot, which may be before the domain
-        constant = float(running(self.basis.domain[0]))
-        return Spline(running.basis, running.coef - constant) if constant else running  # B-splines sum to one
+        """Return the running integral from the start of the domain, a spline of degree + 1.
 
-    def integrate(self, lower: float, upper: float) -> float:
-        """Definite integral; the limits lie in the domain."""
-        start, end = self.basis.domain
-        for limit in (lower, upper):
-            if not start <= limit <= end:
-                raise DataError(f"the limit {limit} is outside the spline's domain [{start}, {end}]")
-        return float(self._scipy.integrate(lower, upper))
+        Its coefficients are sums of coef_j (t_(j+degree+1) - t_j) / (degree + 1). Beyond the domain it follows the spline where
+        some extrapolation does (a tangent above a constant), else it does not extrapolate.
+        """
+        basis = self._bspline_basis
+        degree, knots, coef = basis.degree, basis.knots, self.bsplines.coef
+        if degree == HIGHEST_DEGREE:
+            raise SpecificationError(f"the spline has degree {degree}, the highest; integrate it over intervals instead")
+        width = (knots[degree + 1 :] - knots[: -degree - 1]).reshape(-1, *(1,) * (coef.ndim - 1))
+        sums = np.concatenate([np.zeros((1, *coef.shape[1:])), np.cumsum(coef * width / (degree + 1), axis=0)])
+        mode = OF_ANTIDERIVATIVE.get(basis.extrapolate, basis.extrapolate)
+        padded = np.concatenate([knots[:1], knots, knots[-1:]])
+        running = Spline(BSplineBasis(padded, degree + 1, mode), sums)
+        constant = running(basis.domain[0])
+        return Spline(running.basis, sums - constant) if np.any(constant) else running  # B-splines sum to one
 
-    def to_scipy(self) -> BSpline:
-        """Return the same function as a `scipy.interpolate.BSpline`, which extrapolates by its end pieces."""
-        return BSpline(self.basis.knots.copy(), self.coef.copy(), self.basis.degree)
+    def integrate(self, lower: float, upper: float) -> Any:
+        """Return the definite integral: a float, or an array where the spline is vector-valued."""
+        rows = self.basis.integral(lower, upper)
+        if len(rows) != 1:
+            raise SpecificationError("the limits are single abscissae; for many intervals use basis.integral(lower, upper) @ coef")
+        value = np.tensordot(rows[0], self.coef, axes=1)
+        return float(value) if value.ndim == 0 else value
+
+    def roots(self, deriv: int = 0) -> FloatArray:
+        """Return the zeros of the derivative of order `deriv` in the domain, increasing.
+
+        Found by subdivision of Bernstein coefficients, whose changes of sign bound the number of zeros (Lane & Riesenfeld 1981),
+        and right to rounding. A zero without a change of sign is found where it is one to rounding; of an interval on which the
+        derivative vanishes both ends are returned.
+        """
+        self._require_scalar()
+        spline = self.bsplines.derivative(check_order(deriv, "deriv", 0, self.degree))
+        return bernstein_roots(spline._bspline_basis.breaks, spline._pieces)
+
+    def extrema(self) -> Extrema:
+        """Return the local extrema inside the domain: where the first derivative changes sign.
+
+        An interval on which the spline is level counts with its middle.
+        """
+        self._require_scalar()
+        if self.degree == 0:
+            return Extrema(np.empty(0), np.empty(0), np.empty(0, np.bool_))
+        zeros = self.roots(deriv=1)
+        lower, upper = self.domain
+        breaks = self._bspline_basis.breaks
+        kinks = breaks[1:-1]  # the slope may jump there through zero, where knots are repeated
+        candidates = np.unique(np.concatenate([zeros, kinks]))
+        candidates = candidates[(candidates > lower) & (candidates < upper)]
+        ends = np.concatenate([[lower], candidates, [upper]])
+        between = ends[:-1] + np.diff(ends) / 2
+        signs = np.sign(self.bsplines(between, deriv=1))
+        x, kinds = [], []
+        i = 0
+        while i < len(candidates):
+            j = i
+            while j < len(candidates) - 1 and signs[j + 1] == 0:  # level up to the next candidate
+                j += 1
+            before, after = signs[i], signs[j + 1]
+            if before * after < 0:
+                x.append((candidates[i] + candidates[j]) / 2)
+                kinds.append(before > 0)
+            i = j + 1
+        places = np.array(x)
+        return Extrema(places, self(places) if len(places) else np.empty(0), np.array(kinds, dtype=np.bool_))
+
+    def __add__(self, other: Any) -> Spline:
+        """Sum with a spline on the same domain, or with a number."""
+        if isinstance(other, Spline):
+            a, b = _common(self.bsplines, other.bsplines)
+            return Spline(a.basis, a.coef + b.coef)
+        return Spline(self.bsplines.basis, self.bsplines.coef + _number(other))
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Spline:
+        return Spline(self.basis, -self.coef)
+
+    def __sub__(self, other: Any) -> Spline:
+        """Difference from a spline on the same domain, or from a number."""
+        return self.__add__(-other)
+
+    def __rsub__(self, other: Any) -> Spline:
+        return (-self).__add__(other)
+
+    def __mul__(self, other: Any) -> Spline:
+        """Product with a spline on the same domain (degrees add), or with a number."""
+        if not isinstance(other, Spline):
+            return Spline(self.basis, self.coef * _number(other))
+        a, b = self.bsplines, other.bsplines
+        _check_domains(a, b)
+        degree = a.degree + b.degree
+        if degree > HIGHEST_DEGREE:
+            raise SpecificationError(f"the product would have degree {degree}; splines end at {HIGHEST_DEGREE}")
+        lower, upper = a.domain
+        breaks, (left, right) = _on_common_pieces(a, b)
+        distinct, continuity = breaks[1:-1], []
+        for spline in (a, b):
+            counts = _multiplicity(spline._bspline_basis, distinct)
+            continuity.append(np.where(counts > 0, spline.degree - counts, HIGHEST_DEGREE))
+        inner = np.repeat(distinct, degree - np.minimum(*continuity))
+        knots = np.concatenate([np.full(degree + 1, lower), inner, np.full(degree + 1, upper)])
+        extrapolate = a._bspline_basis.extrapolate
+        return _from_pieces(BSplineBasis(knots, degree, extrapolate), breaks, product(left, right))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Spline:
+        return self * (1 / _number(other))
+
+    def compose(self, scale: float, shift: float = 0.0) -> Spline:
+        """Return the spline x -> s(scale x + shift); scale is not zero."""
+        scale, shift = _number(scale), _number(shift)
+        if scale == 0:
+            raise SpecificationError("scale is 0; the composition would be a constant")
+        knots, coef = (self._bspline_basis.knots - shift) / scale, self.bsplines.coef
+        if scale < 0:
+            knots, coef = knots[::-1], coef[::-1]
+        return Spline(replace(self._bspline_basis, knots=knots), coef)
+
+    def insert(self, knots: Any) -> Spline:
+        """Return the same function with more knots."""
+        return self.to_basis(self._bspline_basis.insert(knots))
+
+    def refine(self, n: int = 2) -> Spline:
+        """Return the same function with every piece cut into n."""
+        return self.to_basis(self._bspline_basis.refine(n))
+
+    def elevate(self, k: int = 1) -> Spline:
+        """Return the same function with pieces of degree + k."""
+        return self.to_basis(self._bspline_basis.elevate(k))
+
+    def to_basis(self, finer: BSplineBasis) -> Spline:
+        """Return the same function in a basis that has this one's knots, and more, or a higher degree."""
+        matrix = self._bspline_basis.matrix_to(finer)
+        coef = self.bsplines.coef
+        return Spline(finer, np.asarray(matrix @ coef.reshape(len(coef), -1)).reshape(-1, *coef.shape[1:]))
+
+    def to_scipy(self) -> BSpline[Any]:
+        """Return the same function as a `scipy.interpolate.BSpline`, which extrapolates by its end pieces or not at all."""
+        basis = self._bspline_basis
+        return BSpline(basis.knots.copy(), self.bsplines.coef.copy(), basis.degree, extrapolate=_scipys(basis.extrapolate))
 
     @classmethod
-    def from_scipy(cls, spline: BSpline) -> Spline:
-        """Make a spline from a `scipy.interpolate.BSpline` with scalar values."""
-        knots, coef, degree = spline.tck
-        if np.ndim(coef) != 1:
-            raise KnotError(f"the coefficients have shape {np.shape(coef)}; only scalar splines are taken")
-        return cls(BSplineBasis(knots, degree), coef[: len(knots) - degree - 1])
+    def from_scipy(cls, spline: BSpline[Any] | PPoly[Any], extrapolate: str = "error") -> Spline:
+        """Make a spline from a `scipy.interpolate.BSpline` or `scipy.interpolate.PPoly`.
 
-    @cached_property
-    def _scipy(self) -> BSpline:
-        return self.to_scipy()
+        The pieces of a PPoly may be joined in any way, so that every break becomes a knot repeated degree + 1 times.
+        """
+        if isinstance(spline, PPoly):
+            return _from_ppoly(spline, extrapolate)
+        knots, coef, degree = spline.tck
+        return cls(BSplineBasis(knots, degree, extrapolate), coef[: len(knots) - degree - 1])
+
+    def to_ppoly(self) -> PPoly[Any]:
+        """Return the same function as a `scipy.interpolate.PPoly`: powers of x - (start of the piece)."""
+        basis = self._bspline_basis
+        degree, width = basis.degree, np.diff(basis.breaks)
+        powers = []
+        differences = self._pieces
+        for k in range(degree + 1):  # the k-th power has C(d, k) times the k-th difference of the Bernstein coefficients
+            scale = (binomials(degree)[k] / width**k).reshape(-1, *(1,) * (differences.ndim - 2))
+            powers.append(differences[:, 0] * scale)
+            differences = np.diff(differences, axis=1)
+        return PPoly(np.array(powers[::-1]), basis.breaks.copy(), extrapolate=_scipys(basis.extrapolate))
+
+    def _require_scalar(self) -> None:
+        if self.coef.ndim != 1:
+            raise SpecificationError(f"coef has shape {self.coef.shape}; take one column: Spline(s.basis, s.coef[:, i])")
+
+
+def _scipys(extrapolate: str) -> Any:
+    """SciPy's name of an extrapolation; what it does not know becomes NaN."""
+    return {"polynomial": True, "periodic": "periodic"}.get(extrapolate, False)
+
+
+def _number(value: Any) -> float:
+    """Return a finite number."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise SpecificationError(f"a {type(value).__name__} does not combine with a spline; pass a spline or a number")
+    if not np.isfinite(value):
+        raise SpecificationError(f"{value} does not combine with a spline; pass a finite number")
+    return float(value)
+
+
+def _check_domains(a: Spline, b: Spline) -> None:
+    if a.domain != b.domain:
+        raise KnotError(f"the splines have the domains {a.domain} and {b.domain}; they combine on one domain")
+
+
+def _multiplicity(basis: BSplineBasis, places: FloatArray) -> Any:
+    """How often each place is a knot."""
+    return np.searchsorted(basis.knots, places, side="right") - np.searchsorted(basis.knots, places, side="left")
+
+
+def _clamped(spline: Spline, degree: int) -> Spline:
+    """The same function of a degree, its end knots degree + 1 times."""
+    basis = spline._bspline_basis
+    lower, upper = basis.domain
+    inner = basis.inner_knots
+    knots = np.concatenate([np.full(basis.degree + 1, lower), inner, np.full(basis.degree + 1, upper)])
+    if not np.array_equal(knots, basis.knots):
+        spline = _from_pieces(replace(basis, knots=knots), basis.breaks, spline._pieces)
+    return spline.elevate(degree - basis.degree) if degree > basis.degree else spline
+
+
+def _common(a: Spline, b: Spline) -> tuple[Spline, Spline]:
+    """Two splines on one domain in the least basis that has both."""
+    _check_domains(a, b)
+    first, second = a._bspline_basis, b._bspline_basis
+    if first.degree == second.degree and np.array_equal(first.knots, second.knots):
+        return a, b
+    degree = max(first.degree, second.degree)
+    a, b = _clamped(a, degree), _clamped(b, degree)
+    first, second = a._bspline_basis, b._bspline_basis
+    distinct = np.unique(np.concatenate([first.inner_knots, second.inner_knots]))
+    counts = np.maximum(_multiplicity(first, distinct), _multiplicity(second, distinct))
+    result = []
+    for spline, basis in ((a, first), (b, second)):
+        finer = basis.insert(np.repeat(distinct, counts - _multiplicity(basis, distinct)))
+        result.append(spline.to_basis(finer))
+    return result[0], result[1]
+
+
+def _on_common_pieces(a: Spline, b: Spline) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
+    """Breaks of both splines, and Bernstein coefficients of either between them."""
+    breaks = np.unique(np.concatenate([a._bspline_basis.breaks, b._bspline_basis.breaks]))
+    pieces = []
+    for spline in (a, b):
+        basis = spline._bspline_basis
+        span = basis.span[np.searchsorted(basis.breaks, breaks[:-1], side="right") - 1]
+        lower, upper = breaks[:-1], breaks[1:]
+        coefficients = [
+            blossom(basis.knots, spline.coef, basis.degree, span, [lower] * (basis.degree - k) + [upper] * k)
+            for k in range(basis.degree + 1)
+        ]
+        pieces.append(np.stack(coefficients, axis=1))
+    return breaks, (pieces[0], pieces[1])
+
+
+def _from_pieces(basis: BSplineBasis, breaks: FloatArray, pieces: FloatArray) -> Spline:
+    """The spline of a basis with given Bernstein coefficients (n_pieces, degree + 1, ...) between breaks.
+
+    Each coefficient is a blossom of the widest piece of its support: the arguments are at most a few widths away.
+    """
+    n, degree, knots = basis.n_basis, basis.degree, basis.knots
+    widest, piece = np.full(n, -1.0), np.zeros(n, dtype=np.int64)
+    for r in range(degree + 1):
+        low, high = knots[r : r + n], knots[r + 1 : r + 1 + n]
+        within = (high > low) & (low >= breaks[0]) & (high <= breaks[-1])
+        better = within & (high - low > widest)
+        widest[better] = (high - low)[better]
+        piece[better] = np.searchsorted(breaks, low[better], side="right") - 1
+    arguments = [knots[1 + r : 1 + r + n] for r in range(degree)]
+    return Spline(basis, bernstein_blossom(breaks[piece], breaks[piece + 1], pieces[piece], arguments))
+
+
+def _from_ppoly(pp: PPoly[Any], extrapolate: str) -> Spline:
+    breaks, degree = np.asarray(pp.x, dtype=np.float64), pp.c.shape[0] - 1
+    check_order(degree, "the degree of the PPoly", 0, HIGHEST_DEGREE)
+    if not (np.diff(breaks) > 0).all():
+        i = first_index(~(np.diff(breaks) > 0)) + 1
+        raise KnotError(f"the break x[{i}] = {breaks[i]} does not exceed the one before; reverse or clean the PPoly")
+    width = np.diff(breaks)
+    tail = (1,) * (pp.c.ndim - 2)
+    coefficients = []
+    for k in range(degree + 1):  # b_k = sum over j <= k of C(k, j) / C(d, j) a_j h^j
+        terms = [binomials(k)[j] / binomials(degree)[j] * pp.c[degree - j] * (width**j).reshape(-1, *tail) for j in range(k + 1)]
+        coefficients.append(sum(terms[1:], start=terms[0]))
+    pieces = np.stack(coefficients, axis=1)
+    knots = np.repeat(breaks, degree + 1)
+    return Spline(BSplineBasis(knots, degree, extrapolate), pieces.reshape(-1, *pieces.shape[2:]))

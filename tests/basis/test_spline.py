@@ -25,7 +25,8 @@ def test_basis_tells_its_size_and_domain():
 def test_values_and_derivatives_are_scipys(spline):
     reference = BSpline(KNOTS, COEF, 3)
     for deriv in range(4):
-        np.testing.assert_allclose(spline(X, deriv=deriv), reference(X, nu=deriv), rtol=1e-14)
+        expected = reference(X, nu=deriv)
+        np.testing.assert_allclose(spline(X, deriv=deriv), expected, rtol=0, atol=1e-15 * np.abs(expected).max())
         np.testing.assert_allclose(spline.derivative(deriv)(X), reference(X, nu=deriv), rtol=1e-12, atol=1e-10)
     np.testing.assert_array_equal(spline(X, deriv=4), np.zeros(57))
     assert spline(0.25).shape == ()
@@ -58,13 +59,13 @@ def test_a_spline_is_frozen(spline):
         (lambda s: sf.BSplineBasis([0, 1, 0.5, 2], degree=1), KnotError, r"knots\[2\] = 0.5 is below"),
         (lambda s: sf.BSplineBasis([0, 1, 2], degree=1), KnotError, "3 knots are too few for degree 1"),
         (lambda s: sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=1), KnotError, r"knots\[0\] = 0.0 is repeated"),
-        (lambda s: sf.BSplineBasis([0, 1, 1, 2], degree=1), KnotError, r"domain is empty: knots\[1\] = knots\[2\] = 1.0"),
+        (lambda s: sf.BSplineBasis([0, 1, 1, 2], degree=1), KnotError, "the domain from .* is the point 1.0"),
         (lambda s: sf.BSplineBasis([0, np.nan, 1, 2], degree=1), DataError, r"knots\[1\] is nan"),
         (lambda s: sf.BSplineBasis(KNOTS, degree=11), SpecificationError, "degree is 11"),
         (lambda s: sf.Spline(s.basis, COEF[:-1]), DataError, "coef has 7 entries; the basis has 8"),
         (lambda s: s([0.5, 1.5]), DataError, r"x\[1\] = 1.5 is outside"),
-        (lambda s: s(np.nan), DataError, r"x\[0\] = nan is outside"),
-        (lambda s: s.integrate(-1, 0.5), DataError, "limit -1 is outside"),
+        (lambda s: s(np.nan), DataError, r"x\[0\] is nan"),
+        (lambda s: s.integrate(-1, 0.5), DataError, r"lower\[0\] = -1.0 is outside"),
         (lambda s: s(0.5, deriv=-1), SpecificationError, "deriv is -1"),
     ],
 )

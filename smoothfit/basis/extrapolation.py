@@ -1,0 +1,61 @@
+"""What a basis and a spline are beyond their domain, and what their derivatives are there.
+
+=============  ==========================================================================================
+``error``      nothing: such an x raises DataError
+``polynomial`` the end pieces go on
+``linear``     the tangent at the end
+``constant``   the value at the end
+``zero``       zero
+``nan``        NaN
+``periodic``   the domain repeats
+=============  ==========================================================================================
+
+The derivative of the extended function is the extension of the derivative: beyond the domain the derivative of a tangent is
+constant, that of a constant zero.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray, first_index
+from ..errors import DataError, SpecificationError
+
+MODES = ("error", "polynomial", "linear", "constant", "zero", "nan", "periodic")
+OF_DERIVATIVE = {"linear": "constant", "constant": "zero"}  # the others stay
+OF_ANTIDERIVATIVE = {"constant": "linear", "zero": "constant", "linear": "error", "periodic": "error"}
+
+
+def check_mode(mode: object) -> str:
+    """Return the name of an extrapolation."""
+    if mode not in MODES:
+        raise SpecificationError(f"extrapolate is {mode!r}; pass one of {', '.join(map(repr, MODES))}")
+    return str(mode)
+
+
+def outside_error(x: FloatArray, i: int, domain: tuple[float, float], argument: str = "x") -> DataError:
+    """The error for a point beyond the domain, or NaN."""
+    if np.isnan(x[i]):
+        return DataError(f"{argument}[{i}] is nan; drop missing abscissae, or pass extrapolate='nan'")
+    return DataError(
+        f"{argument}[{i}] = {x[i]} is outside the domain [{domain[0]}, {domain[1]}]; widen the knots or choose extrapolate="
+    )
+
+
+def brought_inside(x: FloatArray, mode: str, domain: tuple[float, float]) -> tuple[FloatArray, npt.NDArray[np.bool_] | None]:
+    """Points at which to compute, and which of the given ones lie beyond the domain; None where that does not matter."""
+    lower, upper = domain
+    finite = np.isfinite(x) if mode != "nan" else ~np.isinf(x)
+    if not finite.all():
+        i = first_index(~finite)
+        raise DataError(f"x[{i}] is {x[i]}; abscissae are finite")
+    if mode == "polynomial":
+        return x, None
+    if mode == "periodic":
+        wrapped = lower + np.mod(x - lower, upper - lower)
+        return np.where((x >= lower) & (x <= upper), x, np.minimum(wrapped, upper)), None
+    outside = ~((x >= lower) & (x <= upper))
+    if not outside.any():
+        return x, None
+    return np.where(np.isnan(x), lower, np.clip(x, lower, upper)), outside

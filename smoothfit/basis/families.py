@@ -1,0 +1,467 @@
+"""The relatives of B-splines: M-, I- and C-splines, natural and periodic splines, Bernstein polynomials.
+
+Each is a matrix times B-splines (`recombined.py`). With B_j of degree d on the clamped knots t and w_j = t_(j+d+1) - t_j:
+
+- M-splines   M_j = (d + 1) B_j / w_j, of integral one;
+- I-splines   I_j(x) = integral of M_j up to x = sum of the B-splines of degree d + 1 after the j-th, rising from 0 to 1;
+- C-splines   C_j(x) = integral of I_j up to x, convex and rising, divided by its last value.
+
+Ramsay (1988), "Monotone regression splines in action"; Meyer (2008), "Inference using shape-restricted regression splines".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self, cast
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array, diags_array
+
+from .._validation import FloatArray, check_finite, check_order, first_index, frozen, to_floats
+from ..errors import KnotError, SpecificationError
+from .base import SplineBasis
+from .bspline import BSplineBasis
+from .extrapolation import check_mode
+from .knots import HIGHEST_DEGREE, check_boundary, check_knots, clamped
+from .recombined import RecombinedBasis
+
+
+class _KnotFamily(RecombinedBasis, SplineBasis):
+    """A family on the same full knots as B-splines of its degree."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "degree", check_order(self.degree, "degree", 0, HIGHEST_DEGREE))
+        object.__setattr__(self, "knots", frozen(check_knots(self.knots, self.degree)))
+        object.__setattr__(self, "extrapolate", check_mode(self.extrapolate))
+
+    @classmethod
+    def _of(cls, inner: FloatArray, ends: tuple[float, float], degree: int, **options: str) -> Self:
+        make: Any = cls
+        made: Self = make(clamped(inner, ends, degree), degree, **options)
+        return made
+
+    @classmethod
+    def _fewest(cls, degree: int) -> int:
+        return degree + 1
+
+    def elevate(self, k: int = 1) -> Self:
+        """Return the basis of degree + k with the same continuity."""
+        k = check_order(k, "k", 0, HIGHEST_DEGREE - self.degree)
+        distinct, counts = np.unique(self.knots, return_counts=True)
+        elevated: Self = replace(cast(Any, self), knots=np.repeat(distinct, counts + k), degree=self.degree + k)
+        return elevated
+
+    def _require_clamped(self) -> None:
+        lower, upper = self.domain_of_knots
+        if self.knots[0] != lower or self.knots[-1] != upper:
+            raise KnotError(
+                f"the knots of a {type(self).__name__} are clamped: its functions are integrals from the start of the domain; "
+                f"pass {self.degree + 1} knots at both ends, as from_data and uniform do"
+            )
+
+    @property
+    def domain_of_knots(self) -> tuple[float, float]:
+        """The interval between the inner ends of the knots."""
+        return float(self.knots[self.degree]), float(self.knots[-self.degree - 1])
+
+
+@dataclass(frozen=True, eq=False)
+class MSplineBasis(_KnotFamily):
+    """M-splines: B-splines scaled to integral one, M_j = (degree + 1) B_j / (t_(j+degree+1) - t_j).
+
+    Parameters
+    ----------
+    knots : array_like, shape (n_basis + degree + 1,)
+        Full knots, as for `BSplineBasis`.
+    degree : int
+        Degree of the pieces, 0 to 10.
+    extrapolate : str
+        What the functions are beyond the domain, as for `BSplineBasis`.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.MSplineBasis.uniform(0, 2, 4, degree=2).integral(0, 2)
+    array([[1., 1., 1., 1., 1., 1.]])
+    """
+
+    knots: FloatArray
+    degree: int = 3
+    extrapolate: str = "error"
+
+    @cached_property
+    def parent(self) -> BSplineBasis:
+        """The B-splines."""
+        return BSplineBasis(self.knots, self.degree, self.extrapolate)
+
+    @cached_property
+    def matrix(self) -> csr_array:
+        """Coefficients of the functions."""
+        return csr_array(diags_array((self.degree + 1) / _supports(self.knots, self.degree)))
+
+
+@dataclass(frozen=True, eq=False)
+class ISplineBasis(_KnotFamily):
+    """I-splines: running integrals of M-splines, each rising from 0 to 1; nonnegative combinations are monotone.
+
+    Parameters
+    ----------
+    knots : array_like, shape (n_basis + degree + 1,)
+        Full clamped knots of the M-splines.
+    degree : int
+        Degree of the M-splines, 0 to 9; the I-splines have one more.
+    extrapolate : str
+        What the functions are beyond the domain, as for `BSplineBasis`.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.ISplineBasis.uniform(0, 1, 2, degree=1).design([0, 0.5, 1], sparse=False)
+    array([[0. , 0. , 0. ],
+           [1. , 0.5, 0. ],
+           [1. , 1. , 1. ]])
+    """
+
+    knots: FloatArray
+    degree: int = 3
+    extrapolate: str = "error"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_clamped()
+
+    @cached_property
+    def parent(self) -> BSplineBasis:
+        """The B-splines of degree + 1."""
+        return _integrated(self.knots, self.degree, 1, self.extrapolate)
+
+    @cached_property
+    def matrix(self) -> csr_array:
+        """Coefficients of the functions."""
+        return _tails(self.parent.n_basis)
+
+
+@dataclass(frozen=True, eq=False)
+class CSplineBasis(_KnotFamily):
+    """C-splines: integrals of I-splines, divided by their last value; nonnegative combinations are convex and rising.
+
+    Parameters
+    ----------
+    knots : array_like, shape (n_basis + degree + 1,)
+        Full clamped knots of the M-splines.
+    degree : int
+        Degree of the M-splines, 0 to 8; the C-splines have two more.
+    extrapolate : str
+        What the functions are beyond the domain, as for `BSplineBasis`.
+    scaled : bool
+        Whether to divide every function by its value at the end of the domain.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.CSplineBasis.uniform(0, 1, 2, degree=0).design([0, 0.5, 1], sparse=False)
+    array([[0.        , 0.        ],
+           [0.33333333, 0.        ],
+           [1.        , 1.        ]])
+    """
+
+    knots: FloatArray
+    degree: int = 3
+    extrapolate: str = "error"
+    scaled: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_clamped()
+
+    @cached_property
+    def parent(self) -> BSplineBasis:
+        """The B-splines of degree + 2."""
+        return _integrated(self.knots, self.degree, 2, self.extrapolate)
+
+    @cached_property
+    def matrix(self) -> csr_array:
+        """Coefficients of the functions."""
+        once = _integrated(self.knots, self.degree, 1, "error")
+        widths = diags_array(_supports(once.knots, once.degree) / (once.degree + 1))
+        # The first of the B-splines of degree + 1 starts above zero, but no I-spline contains it.
+        matrix = _tails(self.parent.n_basis) @ widths @ _tails(once.n_basis)
+        if self.scaled:
+            last = matrix[[-1]].toarray()[0]  # at the end of the domain the last B-spline alone is one
+            matrix = matrix @ diags_array(1 / last)
+        return csr_array(matrix)
+
+
+@dataclass(frozen=True, eq=False)
+class BernsteinBasis(RecombinedBasis):
+    """Bernstein polynomials C(d, j) u^j (1 - u)^(d - j), u = (x - lower) / (upper - lower): one piece.
+
+    Parameters
+    ----------
+    degree : int
+        Degree d, 0 to 10; there are d + 1 functions.
+    lower, upper : float
+        The domain.
+    extrapolate : str
+        What the functions are beyond the domain, as for `BSplineBasis`.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.BernsteinBasis(2, 0, 4).design([1], sparse=False)
+    array([[0.5625, 0.375 , 0.0625]])
+    """
+
+    degree: int
+    lower: float = 0.0
+    upper: float = 1.0
+    extrapolate: str = "error"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "degree", check_order(self.degree, "degree", 0, HIGHEST_DEGREE))
+        lower, upper = check_boundary((self.lower, self.upper))
+        object.__setattr__(self, "lower", lower)
+        object.__setattr__(self, "upper", upper)
+        object.__setattr__(self, "extrapolate", check_mode(self.extrapolate))
+
+    @classmethod
+    def from_data(cls, x: Any, degree: int, **options: Any) -> Self:
+        """Make the basis of a degree on the range of x."""
+        points, _ = to_floats(x, "x")
+        points = points[~np.isnan(points)]
+        check_finite(points, "x", "abscissae are finite")
+        if not len(points) or points.min() == points.max():
+            raise KnotError(f"x has {min(len(points), 1)} distinct value; a domain needs two")
+        return cls(degree, float(points.min()), float(points.max()), **options)
+
+    @cached_property
+    def parent(self) -> BSplineBasis:
+        """The B-splines, which are the same functions."""
+        return BSplineBasis(clamped(np.empty(0), (self.lower, self.upper), self.degree), self.degree, self.extrapolate)
+
+    @cached_property
+    def matrix(self) -> csr_array:
+        """Coefficients of the functions: the unit matrix."""
+        return csr_array(diags_array(np.ones(self.degree + 1)))
+
+    @property
+    def knots(self) -> FloatArray:
+        """Full knots: both ends degree + 1 times."""
+        return self.parent.knots
+
+    @property
+    def inner_knots(self) -> FloatArray:
+        """None."""
+        return np.empty(0)
+
+    def elevate(self, k: int = 1) -> Self:
+        """Return the basis of degree + k."""
+        return replace(self, degree=self.degree + check_order(k, "k", 0, HIGHEST_DEGREE - self.degree))
+
+
+@dataclass(frozen=True, eq=False)
+class NaturalSplineBasis(_KnotFamily):
+    """Natural cubic splines: no curvature at the ends of the domain, straight lines beyond with ``extrapolate="linear"``.
+
+    The functions are nonnegative and have local support: those of the B-splines, the three at either end combined to two.
+    There are two more than inner knots. Their span is that of R's ``splines::ns`` with an intercept, and the functions those
+    of R's ``splines2::naturalSpline``.
+
+    Parameters
+    ----------
+    knots : array_like, shape (n_inner + 8,)
+        Full clamped knots of cubic splines.
+    degree : int
+        3.
+    extrapolate : str
+        What the functions are beyond the domain, as for `BSplineBasis`.
+
+    References
+    ----------
+    W. Wang and J. Yan (2021), "Shape-restricted regression splines with R package splines2", *Journal of Data Science* 19.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> basis = sf.NaturalSplineBasis.from_data([0, 1, 2, 4, 8], df=4)
+    >>> basis.inner_knots
+    array([1.33333333, 3.33333333])
+    >>> abs(basis.design([0, 8], deriv=2, sparse=False)).max() < 1e-14
+    True
+    """
+
+    knots: FloatArray
+    degree: int = 3
+    extrapolate: str = "error"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.degree != 3:
+            raise SpecificationError(f"degree is {self.degree}; natural splines are cubic: leave degree=3")
+        self._require_clamped()
+
+    @classmethod
+    def _fewest(cls, degree: int) -> int:
+        return 2
+
+    @cached_property
+    def parent(self) -> BSplineBasis:
+        """The cubic B-splines."""
+        return BSplineBasis(self.knots, 3, self.extrapolate)
+
+    @cached_property
+    def matrix(self) -> csr_array:
+        """Coefficients of the functions; each column sums to one."""
+        lower, upper = self.domain
+        inner = self.inner_knots
+        n_inner = len(inner)
+        dense: dict[int, list[tuple[int, float]]] = {}  # column -> (row, entry)
+        if n_inner == 0:  # straight lines
+            dense = {0: [(0, 3), (1, 2), (2, 1)], 1: [(1, 1), (2, 2), (3, 3)]}
+        elif n_inner == 1:
+            u, v = (inner[0] - lower) / (upper - lower), (upper - inner[0]) / (upper - lower)
+            dense = {
+                0: [(0, 1 + u), (1, 1)],
+                1: [(1, u / (1 + u)), (2, 1), (3, v / (1 + v))],
+                2: [(3, 1), (4, 1 + v)],
+            }
+        else:
+            p, q, r, s = inner[0] - lower, inner[1] - lower, upper - inner[-1], upper - inner[-2]
+            last = n_inner + 3
+            dense = {0: [(0, 1), (1, 1), (2, 1)], 1: [(1, p), (2, p + q)]}
+            dense |= {column: [(column + 1, 1)] for column in range(2, n_inner)}
+            dense |= {n_inner: [(last - 2, r + s), (last - 1, r)], n_inner + 1: [(last - 2, 1), (last - 1, 1), (last, 1)]}
+        columns = np.repeat(list(dense), [len(entries) for entries in dense.values()])
+        rows, entries = np.array([entry for column in dense.values() for entry in column]).T
+        sums = np.bincount(columns, weights=entries)
+        shape = (n_inner + 4, n_inner + 2)
+        return csr_array(coo_array((entries / sums[columns], (rows.astype(np.int64), columns)), shape=shape))
+
+    def elevate(self, k: int = 1) -> Self:
+        """Refused: natural splines are cubic."""
+        raise SpecificationError("natural splines are cubic; elevate the B-splines, basis.parent.elevate()")
+
+
+@dataclass(frozen=True, eq=False)
+class PeriodicBSplineBasis(RecombinedBasis, SplineBasis):
+    """Periodic B-splines: values and derivatives up to degree - 1 agree at both ends of the domain, which are one point.
+
+    Function j starts at the j-th knot; the last `degree` ones wrap round. There are as many as knots in a period.
+
+    Parameters
+    ----------
+    knots : array_like, shape (n_basis + 1,)
+        Knots of one period, its two ends included, which are one knot. Inner knots may be repeated.
+    degree : int
+        Degree of the pieces, 0 to 10.
+    extrapolate : str
+        ``"periodic"`` by default: an x beyond the domain is reduced to it.
+    unit_integral : bool
+        Whether to scale the functions to integral one over a period (periodic M-splines) instead of to sum one.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> basis = sf.PeriodicBSplineBasis.uniform(0, 1, 4, degree=2)
+    >>> basis.n_basis
+    4
+    >>> basis.design([0, 1, 7], deriv=1, sparse=False)
+    array([[ 0.,  0., -4.,  4.],
+           [ 0.,  0., -4.,  4.],
+           [ 0.,  0., -4.,  4.]])
+    """
+
+    knots: FloatArray
+    degree: int = 3
+    extrapolate: str = "periodic"
+    unit_integral: bool = False
+
+    def __post_init__(self) -> None:
+        degree = check_order(self.degree, "degree", 0, HIGHEST_DEGREE)
+        knots, _ = to_floats(self.knots, "knots")
+        check_finite(knots, "knots", "knots are finite")
+        decreasing = np.diff(knots) < 0
+        if decreasing.any():
+            i = first_index(decreasing) + 1
+            raise KnotError(f"knots[{i}] = {knots[i]} is below knots[{i - 1}] = {knots[i - 1]}; sort the knots")
+        if len(knots) < 2 or not knots[0] < knots[-1]:
+            raise KnotError("a period needs two distinct knots, its ends")
+        inner = (knots[1:-1] <= knots[0]) | (knots[1:-1] >= knots[-1])
+        if inner.any():
+            i = first_index(inner) + 1
+            raise KnotError(f"knots[{i}] = {knots[i]} repeats an end of the period; the two ends count as one knot")
+        object.__setattr__(self, "degree", degree)
+        object.__setattr__(self, "knots", frozen(knots))
+        object.__setattr__(self, "extrapolate", check_mode(self.extrapolate))
+        self.parent  # noqa: B018  knots repeated too often are refused now
+
+    @classmethod
+    def _of(cls, inner: FloatArray, ends: tuple[float, float], degree: int, **options: str) -> Self:
+        make: Any = cls
+        made: Self = make(np.concatenate([ends[:1], inner, ends[1:]]), degree, **options)
+        return made
+
+    @classmethod
+    def _fewest(cls, degree: int) -> int:
+        return 1
+
+    @classmethod
+    def _quantile_data(cls, points: FloatArray, ends: tuple[float, float]) -> FloatArray:
+        lower, upper = ends
+        return np.asarray(lower + np.mod(points - lower, upper - lower))
+
+    @property
+    def period(self) -> float:
+        """Length of the domain."""
+        return float(self.knots[-1] - self.knots[0])
+
+    @cached_property
+    def parent(self) -> BSplineBasis:
+        """The B-splines on the knots continued periodically beyond both ends."""
+        n, degree = len(self.knots) - 1, self.degree
+        index = np.arange(-degree, n + degree + 1)
+        turns, within = np.divmod(index, n)
+        return BSplineBasis(self.knots[within] + turns * self.period, degree, self.extrapolate)
+
+    @cached_property
+    def matrix(self) -> csr_array:
+        """Coefficients of the functions: B-splines a period apart belong together."""
+        n, n_parent = len(self.knots) - 1, self.parent.n_basis
+        rows = np.arange(n_parent)
+        columns = (rows - self.degree) % n
+        values = np.ones(n_parent)
+        if self.unit_integral:
+            values = (self.degree + 1) / _supports(self.parent.knots, self.degree)
+        return csr_array(coo_array((values, (rows, columns)), shape=(n_parent, n)))
+
+    def _design(self, x: Any, deriv: int) -> csr_array:
+        points, _ = to_floats(x, "x")
+        lower, upper = self.domain
+        return super()._design(np.where(points == upper, lower, points), deriv)
+
+    def elevate(self, k: int = 1) -> Self:
+        """Return the basis of degree + k with the same continuity at the inner knots and one order more at the ends."""
+        k = check_order(k, "k", 0, HIGHEST_DEGREE - self.degree)
+        distinct, counts = np.unique(self.knots[1:-1], return_counts=True)
+        inner = np.repeat(distinct, counts + k)
+        return replace(self, knots=np.concatenate([self.knots[:1], inner, self.knots[-1:]]), degree=self.degree + k)
+
+
+def _supports(knots: FloatArray, degree: int) -> FloatArray:
+    """Lengths of the supports of B-splines."""
+    return np.asarray(knots[degree + 1 :] - knots[: -degree - 1])
+
+
+def _integrated(knots: FloatArray, degree: int, times: int, extrapolate: str) -> BSplineBasis:
+    """B-splines of degree + times, in which integrals of those of `degree` are found."""
+    highest = HIGHEST_DEGREE - times
+    if degree > highest:
+        raise SpecificationError(f"degree is {degree}; it ranges from 0 to {highest}, as the integrals have {times} more")
+    padded = np.concatenate([np.repeat(knots[0], times), knots, np.repeat(knots[-1], times)])
+    return BSplineBasis(padded, degree + times, extrapolate)
+
+
+def _tails(n: int) -> csr_array:
+    """Matrix (n, n - 1) that sums: column j adds the rows after j."""
+    return csr_array(np.tri(n, n - 1, -1))

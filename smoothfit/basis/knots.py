@@ -1,0 +1,191 @@
+"""Where to put knots: checks, quantiles, even spacing, and insertion led by residuals."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from .._validation import FloatArray, check_finite, check_order, first_index, to_floats
+from ..errors import DataError, KnotError, SpecificationError
+
+HIGHEST_DEGREE = 10
+
+
+def check_knots(given: Any, degree: int) -> FloatArray:
+    """Return a full knot vector for splines of a degree."""
+    knots, _ = to_floats(given, "knots")
+    check_finite(knots, "knots", "knots are finite")
+    _check_sorted(knots)
+    if len(knots) < 2 * degree + 2:
+        raise KnotError(f"{len(knots)} knots are too few for degree {degree}; pass at least {2 * degree + 2}")
+    repeated = knots[degree + 1 :] == knots[: -degree - 1]
+    if repeated.any():
+        i = first_index(repeated)
+        raise KnotError(f"knots[{i}] = {knots[i]} is repeated more than degree + 1 = {degree + 1} times")
+    lower, upper = knots[degree], knots[-degree - 1]
+    if not lower < upper:
+        raise KnotError(f"the domain from knots[{degree}] to knots[-{degree + 1}] is the point {lower}; spread the knots")
+    if not np.isfinite(knots[-1] - knots[0]):
+        raise KnotError(f"the knots range from {knots[0]} to {knots[-1]}, beyond floating-point numbers; choose another unit of x")
+    return knots
+
+
+def _check_sorted(knots: FloatArray) -> None:
+    decreasing = np.diff(knots) < 0
+    if decreasing.any():
+        i = first_index(decreasing) + 1
+        raise KnotError(f"knots[{i}] = {knots[i]} is below knots[{i - 1}] = {knots[i - 1]}; sort the knots")
+
+
+def check_boundary(boundary: Any) -> tuple[float, float]:
+    """Return the ends of a domain."""
+    ends, _ = to_floats(boundary, "boundary")
+    check_finite(ends, "boundary", "the ends of the domain are finite")
+    if len(ends) != 2 or not ends[0] < ends[1]:
+        raise KnotError(f"boundary is {boundary!r}; pass (lower, upper) with lower < upper")
+    return float(ends[0]), float(ends[1])
+
+
+def clamped(inner: FloatArray, boundary: tuple[float, float], degree: int) -> FloatArray:
+    """Full knots with `degree` + 1 copies of both ends."""
+    lower, upper = boundary
+    outside = (inner <= lower) | (inner >= upper)
+    if outside.any():
+        i = first_index(outside)
+        raise KnotError(f"knots[{i}] = {inner[i]} is not inside the boundary ({lower}, {upper})")
+    return np.concatenate([np.full(degree + 1, lower), inner, np.full(degree + 1, upper)])
+
+
+def data_and_boundary(x: Any, boundary: Any) -> tuple[FloatArray, tuple[float, float]]:
+    """Return the data that are not missing, and the domain: the given one, or their range."""
+    points, _ = to_floats(x, "x")
+    points = points[~np.isnan(points)]
+    check_finite(points, "x", "abscissae are finite")
+    if boundary is not None:
+        return points, check_boundary(boundary)
+    if not len(points):
+        raise DataError("x holds no numbers; a domain needs data, or pass boundary=")
+    lower, upper = float(points.min()), float(points.max())
+    if lower == upper:
+        raise KnotError(f"all {len(points)} of x are {lower}; a domain needs two distinct abscissae, or pass boundary=")
+    return points, (lower, upper)
+
+
+def given_knots(knots: Any) -> FloatArray:
+    """Return inner knots."""
+    inner, _ = to_floats(knots, "knots")
+    check_finite(inner, "knots", "knots are finite")
+    _check_sorted(inner)
+    return inner
+
+
+def quantile_knots(points: FloatArray, n_inner: int, ends: tuple[float, float]) -> FloatArray:
+    """Return `n_inner` inner knots at quantiles of data (Hyndman & Fan's seventh kind, as R and NumPy have it)."""
+    if n_inner == 0:
+        return np.empty(0)
+    n_distinct = len(np.unique(points))
+    if n_distinct < n_inner:
+        raise KnotError(
+            f"x has {n_distinct} distinct values in the domain, too few for {n_inner} inner knots at quantiles; lower df, or "
+            "pass knots="
+        )
+    inner = np.quantile(points, np.linspace(0, 1, n_inner + 2)[1:-1])
+    bad = (inner <= ends[0]) | (inner >= ends[1]) | (np.diff(inner, prepend=-np.inf) <= 0)
+    if bad.any():
+        raise KnotError(
+            f"repeated values of x bring its quantiles together at {inner[first_index(bad)]}; lower df, or pass knots=, for "
+            "example quantiles of numpy.unique(x)"
+        )
+    return inner
+
+
+def n_inner_for(df: Any, least: int, what: str) -> int:
+    """Number of inner knots that give `df` functions, `least` of which come without inner knots."""
+    n_functions = check_order(df, "df", 1, 2**31)
+    if n_functions < least:
+        raise SpecificationError(f"df is {df}; {what} has at least {least}")
+    return n_functions - least
+
+
+def adaptive_knots(
+    x: Any, boundary: tuple[float, float] | None = None, start: Any = (), most: int | None = None
+) -> Generator[FloatArray, Any, None]:
+    """Inner knots, more and more of them where residuals are large; a generator that knows nothing of the fit.
+
+    Each `send` takes the residuals (n,) of the fit with the knots last yielded, in the order of x, and yields a longer
+    knot vector: up to as many knots are added as the decrease of the residual sum of squares suggests, one at a time,
+    each in the interval with the greatest residual sum of squares, at its middle abscissa (Dierckx 1993, "Curve and surface
+    fitting with splines", section 4.2). It ends when `most` knots are reached or no interval holds an abscissa between knots.
+
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+    boundary : (float, float), optional
+        Ends of the domain; those of x by default.
+    start : array_like, optional
+        Inner knots to begin with.
+    most : int, optional
+        Greatest number of inner knots; n by default.
+
+    Yields
+    ------
+    ndarray
+        Inner knots, increasing.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 1, 201)
+    >>> y = np.tanh(40 * (x - 0.3))
+    >>> places = sf.basis.adaptive_knots(x, most=30)
+    >>> inner = next(places)
+    >>> for _ in range(20):
+    ...     basis = sf.BSplineBasis.from_data(x, knots=inner)
+    ...     B = basis.design(x, sparse=False)
+    ...     resid = y - B @ np.linalg.lstsq(B, y, rcond=None)[0]
+    ...     if np.abs(resid).max() < 1e-3:
+    ...         break
+    ...     inner = places.send(resid)
+    >>> bool(np.abs(resid).max() < 1e-3), bool(np.median(np.abs(inner - 0.3)) < 0.06)
+    (True, True)
+    """
+    points, _ = to_floats(x, "x")
+    check_finite(points, "x", "abscissae are finite")
+    _, (lower, upper) = data_and_boundary(points, boundary)
+    inner = given_knots(start)
+    limit = len(points) if most is None else check_order(most, "most", 0, 2**31)
+    ordered = np.sort(points, kind="stable")
+    by_x = np.argsort(points, kind="stable")
+    previous, added = np.inf, 1
+    while True:
+        residuals, _ = to_floats((yield inner), "residuals")
+        if len(residuals) != len(points):
+            raise DataError(f"residuals has {len(residuals)} entries; x has {len(points)}")
+        check_finite(residuals, "residuals", "residuals are finite")
+        squares = np.cumsum(np.concatenate([[0.0], residuals[by_x] ** 2]))
+        total = squares[-1]
+        if np.isfinite(previous) and previous > total:  # as many as would bring the same decrease again, twice at most
+            wanted = int(np.ceil(added * total / (previous - total)))
+            added = max(1, min(2 * added, wanted))
+        previous = total
+        before = len(inner)
+        for _ in range(min(added, limit - len(inner))):
+            inner = _with_one_more(inner, ordered, squares, (lower, upper))
+            if len(inner) == before:
+                return
+        if len(inner) == before:
+            return
+
+
+def _with_one_more(inner: FloatArray, x: FloatArray, squares: FloatArray, boundary: tuple[float, float]) -> FloatArray:
+    """Inner knots and one more, at the middle abscissa of the interval with the greatest residual sum of squares."""
+    ends = np.concatenate([[boundary[0]], inner, [boundary[1]]])
+    first, last = np.searchsorted(x, ends[:-1], side="right"), np.searchsorted(x, ends[1:], side="left")
+    worth = np.where(last > first, squares[np.maximum(last, first)] - squares[first], -np.inf)
+    interval = int(np.argmax(worth))
+    if not np.isfinite(worth[interval]):
+        return inner
+    middle = x[(first[interval] + last[interval]) // 2]
+    return np.insert(inner, interval, middle)

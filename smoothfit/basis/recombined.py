@@ -1,0 +1,157 @@
+"""Bases made of B-splines: every function is a combination of a few of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.linalg import null_space, svdvals
+from scipy.sparse import block_diag, csr_array, eye_array
+
+from .._validation import FloatArray, check_order
+from ..errors import SpecificationError
+from .base import Basis
+from .bspline import BSplineBasis
+
+
+class RecombinedBasis(Basis):
+    """A basis whose functions are the columns of B-splines times a matrix; derivatives, integrals and penalties follow."""
+
+    @property
+    @abstractmethod
+    def parent(self) -> BSplineBasis:
+        """The B-splines."""
+
+    @property
+    @abstractmethod
+    def matrix(self) -> csr_array:
+        """Coefficients of the functions: (parent.n_basis, n_basis)."""
+
+    @property
+    def n_basis(self) -> int:
+        """Number of basis functions."""
+        return int(self.matrix.shape[1])
+
+    @property
+    def domain(self) -> tuple[float, float]:
+        """The interval on which the basis is meant."""
+        return self.parent.domain
+
+    def _design(self, x: Any, deriv: int) -> csr_array:
+        return csr_array(self.parent.design(x, deriv) @ self.matrix)
+
+    def _integral(self, lower: Any, upper: Any) -> csr_array:
+        return csr_array(self.parent.integral(lower, upper, sparse=True) @ self.matrix)
+
+    def _penalty(self, order: int) -> csr_array:
+        return csr_array(self.matrix.T @ self.parent.penalty(order) @ self.matrix)
+
+
+Condition = Mapping[int, float] | Sequence[float]
+
+
+@dataclass(frozen=True, eq=False)
+class BoundaryConditionBasis(RecombinedBasis):
+    """The splines of a basis that satisfy homogeneous linear conditions at the ends of its domain.
+
+    Each condition is sum_k w_k f^(k)(end) = 0. Only the functions that reach an end are combined, orthonormally in their
+    coefficients, so that the basis stays banded.
+
+    Parameters
+    ----------
+    bsplines : BSplineBasis
+        The basis without conditions.
+    left, right : sequence of conditions
+        Each a mapping from the order of a derivative to its weight, or the sequence of weights of f, f', f'', ....
+
+    Raises
+    ------
+    SpecificationError
+        Orders beyond the degree, or conditions that depend on one another.
+
+    Examples
+    --------
+    Splines that start at zero and end with zero slope:
+
+    >>> import smoothfit as sf
+    >>> basis = sf.BoundaryConditionBasis(sf.BSplineBasis.uniform(0, 1, 4), left=[{0: 1.0}], right=[{1: 1.0}])
+    >>> basis.n_basis
+    5
+    >>> abs(basis.design([0.0], sparse=False)).max() < 1e-15, abs(basis.design([1.0], 1, sparse=False)).max() < 1e-13
+    (True, True)
+    """
+
+    bsplines: BSplineBasis
+    left: Sequence[Condition] = ()
+    right: Sequence[Condition] = ()
+
+    def __post_init__(self) -> None:
+        degree = self.bsplines.degree
+        for side in ("left", "right"):
+            conditions = tuple(_weights(c, degree, f"{side}[{i}]") for i, c in enumerate(getattr(self, side)))
+            object.__setattr__(self, side, conditions)
+        self.matrix  # noqa: B018  dependent conditions are refused now
+
+    @property
+    def parent(self) -> BSplineBasis:
+        """The B-splines."""
+        return self.bsplines
+
+    @property
+    def extrapolate(self) -> str:
+        """What the functions are beyond the domain."""
+        return self.bsplines.extrapolate
+
+    @cached_property
+    def matrix(self) -> csr_array:
+        """Coefficients of the functions: (parent.n_basis, n_basis)."""
+        n = self.parent.n_basis
+        lower, upper = self.parent.domain
+        left, right = self._rows(self.left, lower), self._rows(self.right, upper)
+        first = _reach(left)
+        last = _reach(right[:, ::-1])
+        if first + last >= n:  # the two ends share functions
+            return csr_array(_null_space(np.vstack([left, right])))
+        middle = eye_array(n - first - last)
+        return csr_array(block_diag([_null_space(left[:, :first]), middle, _null_space(right[:, n - last :])]))
+
+    def _rows(self, conditions: Sequence[Condition], end: float) -> FloatArray:
+        rows = np.zeros((len(conditions), self.parent.n_basis))
+        for i, condition in enumerate(conditions):
+            assert isinstance(condition, Mapping)  # since __post_init__
+            for order, weight in condition.items():
+                rows[i] += weight * self.parent.design([end], order, sparse=False)[0]
+        return rows
+
+
+def _weights(condition: Condition, degree: int, argument: str) -> dict[int, float]:
+    """A condition as order -> weight."""
+    given = dict(condition) if isinstance(condition, Mapping) else dict(enumerate(condition))
+    weights = {check_order(order, f"an order in {argument}", 0, degree): float(w) for order, w in given.items() if w != 0}
+    if not weights or not np.isfinite(list(weights.values())).all():
+        raise SpecificationError(f"{argument} is {condition!r}; pass finite weights, one of them not zero")
+    return weights
+
+
+def _reach(rows: FloatArray) -> int:
+    """How many first columns the conditions involve."""
+    used = np.flatnonzero(rows.any(axis=0))
+    return int(used[-1]) + 1 if len(used) else 0
+
+
+def _null_space(rows: FloatArray) -> FloatArray:
+    """Orthonormal coefficients that satisfy conditions."""
+    if not rows.size:
+        return np.eye(rows.shape[1])
+    scaled = rows / np.abs(rows).max(axis=1, keepdims=True)
+    size = svdvals(scaled)
+    if len(scaled) >= scaled.shape[1] or size[-1] <= 1e-13 * size[0]:
+        raise SpecificationError(
+            f"the {len(scaled)} boundary conditions on {scaled.shape[1]} functions depend on one another or leave none; "
+            "drop one, or add knots"
+        )
+    return np.asarray(null_space(scaled))

@@ -1,0 +1,29 @@
+"""Sparse matrices with the same number of entries in every row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from .._validation import FloatArray
+
+LARGEST_INT32 = np.iinfo(np.int32).max
+
+
+def rows_of(values: FloatArray, columns: npt.NDArray[Any], n_columns: int) -> csr_array:
+    """Matrix (n, n_columns) with entries values (n, width) in columns (n, width), increasing in each row."""
+    fits = max(values.size, n_columns) <= LARGEST_INT32
+    kind = np.int32 if fits else np.int64  # both index arrays of one type, or SciPy copies
+    indptr = np.arange(0, values.size + 1, values.shape[1], dtype=kind)
+    return csr_array((values.ravel(), columns.ravel().astype(kind, copy=False), indptr), shape=(len(values), n_columns))
+
+
+def spread(rows: csr_array, places: npt.NDArray[Any], n: int) -> csr_array:
+    """The rows at their places among n, the others zero."""
+    counts = np.zeros(n, dtype=rows.indptr.dtype)
+    counts[places] = np.diff(rows.indptr)
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(rows.indptr.dtype)
+    return csr_array((rows.data, rows.indices, indptr), shape=(n, rows.shape[1]))
