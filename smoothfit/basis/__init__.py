@@ -9,19 +9,27 @@ from .families import (
     NaturalSplineBasis,
     PeriodicBSplineBasis,
 )
+from .fourier import FourierBasis
 from .knots import adaptive_knots
+from .penalty import DerivativePenalty, DifferencePenalty, DifferentialOperatorPenalty
 from .recombined import BoundaryConditionBasis
 from .spline import Spline
+from .tensor import TensorProductBasis
 
 __all__ = [
     "BSplineBasis",
     "BernsteinBasis",
     "BoundaryConditionBasis",
     "CSplineBasis",
+    "DerivativePenalty",
+    "DifferencePenalty",
+    "DifferentialOperatorPenalty",
+    "FourierBasis",
     "ISplineBasis",
     "MSplineBasis",
     "NaturalSplineBasis",
     "PeriodicBSplineBasis",
     "Spline",
+    "TensorProductBasis",
     "adaptive_knots",
 ]

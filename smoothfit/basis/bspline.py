@@ -56,7 +56,7 @@ class BSplineBasis(SplineBasis):
     >>> basis.n_basis, basis.domain
     (5, (0.0, 1.0))
     >>> basis.design([0.25, 1], deriv=1, sparse=False)
-    array([[-1.5 , -0.375,  1.5 ,  0.375,  0.   ],
+    array([[-1.5  , -0.375,  1.5  ,  0.375,  0.   ],
            [ 0.   ,  0.   ,  0.   , -6.   ,  6.   ]])
     """
 
@@ -162,7 +162,7 @@ class BSplineBasis(SplineBasis):
         return values, columns
 
     def _integral(self, lower: Any, upper: Any) -> csr_array:
-        start, end = _limits(lower, upper, self.domain, self.extrapolate)
+        start, end = limits_of(lower, upper, self.domain, self.extrapolate)
         sign = np.where(start <= end, 1.0, -1.0)
         start, end = np.minimum(start, end), np.maximum(start, end)
         if self.extrapolate == "periodic":
@@ -238,6 +238,22 @@ class BSplineBasis(SplineBasis):
         inner = slice(order, len(self.knots) - order)
         return csr_array(slopes.T @ _gram(self.knots[inner], self.degree - order, self.span - order) @ slopes)
 
+    def rows_within(self, u: FloatArray, deriv: int = 0) -> csr_array:
+        """Derivatives at the same shares u (k,) in [0, 1] of every piece: (n_pieces k, n_basis), piece by piece.
+
+        From Bernstein coefficients of the pieces, so that the digits of u count however narrow a piece is beside its x.
+        """
+        if deriv > self.degree:
+            return csr_array((len(self.span) * len(u), self.n_basis))
+        degree = self.degree - deriv
+        inner = self.knots[deriv : len(self.knots) - deriv]
+        span = self.span - deriv
+        k = np.arange(degree + 1)
+        bernstein = binomials(degree) * u[:, None] ** k * (1 - u)[:, None] ** (degree - k)
+        values = np.einsum("prk,uk->pur", extraction(inner, degree, span), bernstein).reshape(-1, degree + 1)
+        columns = np.repeat(span[:, None] - degree + k, len(u), axis=0)
+        return csr_array(rows_of(values, columns, len(inner) - degree - 1) @ self.derivative_matrix(deriv))
+
     def derivative_matrix(self, order: int) -> csr_array:
         """Matrix (n_basis - order, n_basis) that takes coefficients to those of the derivative of an order <= degree.
 
@@ -260,7 +276,11 @@ class BSplineBasis(SplineBasis):
         """Return the basis of degree + k with the same continuity, which spans every spline of this one."""
         k = check_order(k, "k", 0, HIGHEST_DEGREE - self.degree)
         distinct, counts = np.unique(self.knots, return_counts=True)
-        return replace(self, knots=np.repeat(distinct, counts + k), degree=self.degree + k)
+        knots, degree = np.repeat(distinct, counts + k), self.degree + k
+        lower, upper = self.domain
+        first = np.searchsorted(knots, lower, side="right") - 1 - degree  # of the knots before the domain those that matter
+        last = np.searchsorted(knots, upper, side="left") + degree
+        return replace(self, knots=knots[first : last + 1], degree=degree)
 
     def matrix_to(self, finer: BSplineBasis) -> csr_array:
         """Matrix (finer.n_basis, n_basis) that takes coefficients to those of the same function in a finer basis.
@@ -271,14 +291,17 @@ class BSplineBasis(SplineBasis):
         """
         gain = finer.degree - self.degree
         self._check_finer(finer, gain)
-        t, n, degree = finer.knots, finer.n_basis, finer.degree
-        piece = np.clip(np.searchsorted(self.breaks, t[:n], side="right") - 1, 0, len(self.span) - 1)
-        span = self.span[piece]
-        chosen = list(combinations([t[1 + r : 1 + r + n] for r in range(degree)], self.degree))
-        entries = np.mean([blossom_weights(self.knots, self.degree, span, arguments) for arguments in chosen], axis=0)
-        matrix = rows_of(entries, span[:, None] - self.degree + np.arange(self.degree + 1), self.n_basis)
-        matrix.eliminate_zeros()
-        return matrix
+        t, n, degree = finer.knots, finer.n_basis, self.degree
+        # Knots of zero width at both ends make every span one of degree + 1 functions; those added have no coefficients.
+        padded = np.concatenate([self.knots[:1].repeat(degree), self.knots, self.knots[-1:].repeat(degree)])
+        last = np.flatnonzero(np.diff(padded) > 0)[-1]
+        span = np.minimum(np.searchsorted(padded, t[:n], side="right") - 1, last)
+        chosen = list(combinations([t[1 + r : 1 + r + n] for r in range(finer.degree)], degree))
+        entries = np.mean([blossom_weights(padded, degree, span, arguments) for arguments in chosen], axis=0)
+        columns = span[:, None] - 2 * degree + np.arange(degree + 1)
+        rows = np.broadcast_to(np.arange(n)[:, None], columns.shape)
+        kept = (columns >= 0) & (columns < self.n_basis) & (entries != 0)
+        return csr_array(coo_array((entries[kept], (rows[kept], columns[kept])), shape=(n, self.n_basis)))
 
     def _check_finer(self, finer: BSplineBasis, gain: int) -> None:
         """Refuse a basis that does not span the splines of this one."""
@@ -313,7 +336,7 @@ def _gram(knots: FloatArray, degree: int, span: IntArray) -> csr_array:
     return csr_array(coo_array((blocks.ravel(), (rows.ravel(), columns.ravel())), shape=(n_basis, n_basis)))
 
 
-def _limits(lower: Any, upper: Any, domain: tuple[float, float], mode: str) -> tuple[FloatArray, FloatArray]:
+def limits_of(lower: Any, upper: Any, domain: tuple[float, float], mode: str) -> tuple[FloatArray, FloatArray]:
     """Limits of integration, broadcast and checked."""
     given = []
     for limit, argument in ((lower, "lower"), (upper, "upper")):

@@ -6,7 +6,7 @@
 ``linear``     the tangent at the end
 ``constant``   the value at the end
 ``zero``       zero
-``nan``        NaN
+``nan``        NaN, in a row of a design matrix those entries that could differ from zero at the end
 ``periodic``   the domain repeats
 =============  ==========================================================================================
 

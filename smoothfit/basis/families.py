@@ -287,7 +287,7 @@ class NaturalSplineBasis(_KnotFamily):
     >>> basis = sf.NaturalSplineBasis.from_data([0, 1, 2, 4, 8], df=4)
     >>> basis.inner_knots
     array([1.33333333, 3.33333333])
-    >>> abs(basis.design([0, 8], deriv=2, sparse=False)).max() < 1e-14
+    >>> float(abs(basis.design([0, 8], deriv=2, sparse=False)).max()) < 1e-14
     True
     """
 

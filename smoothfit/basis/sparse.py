@@ -27,3 +27,17 @@ def spread(rows: csr_array, places: npt.NDArray[Any], n: int) -> csr_array:
     counts[places] = np.diff(rows.indptr)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(rows.indptr.dtype)
     return csr_array((rows.data, rows.indices, indptr), shape=(n, rows.shape[1]))
+
+
+def row_products(a: csr_array, b: csr_array) -> csr_array:
+    """Row-wise Kronecker products (n, p q) of matrices (n, p) and (n, q)."""
+    n = a.shape[0]
+    counts_a, counts_b = np.diff(a.indptr).astype(np.int64), np.diff(b.indptr).astype(np.int64)
+    counts = counts_a * counts_b
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    row = np.repeat(np.arange(n), counts)
+    within = np.arange(indptr[-1]) - indptr[row]
+    left = a.indptr[row] + within // np.maximum(counts_b[row], 1)
+    right = b.indptr[row] + within % np.maximum(counts_b[row], 1)
+    columns = a.indices[left].astype(np.int64) * b.shape[1] + b.indices[right]
+    return csr_array((a.data[left] * b.data[right], columns, indptr), shape=(n, a.shape[1] * b.shape[1]))

@@ -1,0 +1,205 @@
+"""What keeps a fitted spline smooth: quadratic forms c' P c in its coefficients.
+
+Each penalty makes its matrix P for a basis; P is positive semidefinite and banded where the basis is local.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array, diags_array
+
+from .._validation import FloatArray, Frozen, check_order
+from ..errors import DataError, SpecificationError
+from .base import Basis
+from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
+from .families import PeriodicBSplineBasis
+from .recombined import RecombinedBasis
+
+Weight = float | Callable[[FloatArray], Any]
+
+
+class Penalty(Frozen, ABC):
+    """A quadratic form in the coefficients of a basis."""
+
+    @abstractmethod
+    def matrix(self, basis: Basis) -> csr_array:
+        """Return P (n_basis, n_basis)."""
+
+    def __add__(self, other: Any) -> PenaltySum:
+        """Both penalties, each with a smoothing parameter of its own."""
+        if not isinstance(other, Penalty):
+            return NotImplemented
+        return PenaltySum((*_terms(self), *_terms(other)))
+
+
+def _terms(penalty: Penalty) -> tuple[Penalty, ...]:
+    return penalty.penalties if isinstance(penalty, PenaltySum) else (penalty,)
+
+
+@dataclass(frozen=True, eq=False)
+class DerivativePenalty(Penalty):
+    """The integral of the squared derivative, int (D^order f)^2 over the domain; its null space are polynomials below `order`.
+
+    Parameters
+    ----------
+    order : int
+        Order m of the derivative.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> P = sf.DerivativePenalty(2).matrix(sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2))
+    >>> P.toarray()  # of f = x^2, with coefficients 0, 0, 1, the integral of 2^2
+    array([[ 4., -8.,  4.],
+           [-8., 16., -8.],
+           [ 4., -8.,  4.]])
+    """
+
+    order: int = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "order", check_order(self.order, "order", 0, HIGHEST_DERIVATIVE))
+
+    def matrix(self, basis: Basis) -> csr_array:
+        """Return P (n_basis, n_basis)."""
+        return basis.penalty(self.order)
+
+
+@dataclass(frozen=True, eq=False)
+class DifferencePenalty(Penalty):
+    """Sum of squared differences of B-spline coefficients, weighted so that polynomials below `order` stay unpenalised.
+
+    The differences are the coefficients of the derivative of that order (general differences, Li & Cao 2022, "General P-splines
+    for non-uniform B-splines"), in units of the mean width w of a piece: P = w^(2 order) D'D. With even knots they are, away from
+    clamped ends, the plain differences of Eilers & Marx (1996).
+
+    Parameters
+    ----------
+    order : int
+        Order m of the differences, at most the degree.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> basis = sf.BSplineBasis([0, 1, 2, 3, 4, 5, 6, 7], degree=2)
+    >>> sf.DifferencePenalty(2).matrix(basis).toarray()
+    array([[ 1., -2.,  1.,  0.,  0.],
+           [-2.,  5., -4.,  1.,  0.],
+           [ 1., -4.,  6., -4.,  1.],
+           [ 0.,  1., -4.,  5., -2.],
+           [ 0.,  0.,  1., -2.,  1.]])
+    """
+
+    order: int = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "order", check_order(self.order, "order", 1, HIGHEST_DERIVATIVE))
+
+    def differences(self, basis: Basis) -> csr_array:
+        """Return D w^order: (n_rows, n_basis)."""
+        if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
+            raise SpecificationError(f"a {type(basis).__name__} is not made of B-splines; use DerivativePenalty")
+        bsplines = basis if isinstance(basis, BSplineBasis) else basis.parent
+        if self.order > bsplines.degree:
+            raise SpecificationError(
+                f"order is {self.order}, above the degree {bsplines.degree} of the splines, which hold no other polynomials; "
+                "lower the order"
+            )
+        width = (bsplines.domain[1] - bsplines.domain[0]) / len(bsplines.span)
+        differences = bsplines.derivative_matrix(self.order) * width**self.order
+        if isinstance(basis, RecombinedBasis):
+            differences = differences @ basis.matrix
+        if isinstance(basis, PeriodicBSplineBasis):  # those after the first period repeat
+            differences = csr_array(differences)[: basis.n_basis]
+        return csr_array(differences)
+
+    def matrix(self, basis: Basis) -> csr_array:
+        """Return P (n_basis, n_basis)."""
+        differences = self.differences(basis)
+        return csr_array(differences.T @ differences)
+
+
+@dataclass(frozen=True, eq=False)
+class DifferentialOperatorPenalty(Penalty):
+    """The integral of (L f)^2, L f = sum_j w_j(x) D^j f: what L takes to zero stays unpenalised.
+
+    With weights (w^2, 0, 1), for example, sines and cosines of angular frequency w do.
+
+    Parameters
+    ----------
+    weights : sequence of float or callable
+        w_0, w_1, ...: numbers, or functions of an array of x.
+    n_nodes : int, optional
+        Gauss-Legendre nodes a piece; by default as many as make it exact for numbers, and 10 more where a weight is a function.
+
+    References
+    ----------
+    J. Ramsay and B. Silverman (2005), *Functional Data Analysis*, chapter 21.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> basis = sf.BSplineBasis.uniform(0, 1, 20)
+    >>> x = basis.greville
+    >>> P = sf.DifferentialOperatorPenalty([4.0, 4.0, 1.0]).matrix(basis)  # f'' + 4 f' + 4 f: exp(-2x) is free
+    >>> np.isclose(P.sum(), 16.0)  # of f = 1
+    np.True_
+    """
+
+    weights: Sequence[Weight]
+    n_nodes: int | None = None
+
+    def __post_init__(self) -> None:
+        weights = tuple(self.weights)
+        if not weights:
+            raise SpecificationError("weights is empty; pass w_0, w_1, ...")
+        for j, weight in enumerate(weights):
+            if not callable(weight) and not np.isfinite(weight):
+                raise SpecificationError(f"weights[{j}] is {weight}; pass finite numbers or functions of x")
+        object.__setattr__(self, "weights", weights)
+        if self.n_nodes is not None:
+            object.__setattr__(self, "n_nodes", check_order(self.n_nodes, "n_nodes", 1, 1000))
+
+    def matrix(self, basis: Basis) -> csr_array:
+        """Return P (n_basis, n_basis)."""
+        if isinstance(basis, RecombinedBasis):
+            return csr_array(basis.matrix.T @ self.matrix(basis.parent) @ basis.matrix)
+        if not isinstance(basis, BSplineBasis):
+            raise SpecificationError(f"a {type(basis).__name__} is not made of B-splines; use one that is")
+        extra = 10 * any(callable(weight) for weight in self.weights)
+        nodes, node_weights = np.polynomial.legendre.leggauss(self.n_nodes or basis.degree + 1 + extra)
+        u, width = (nodes + 1) / 2, np.diff(basis.breaks)
+        x = basis.breaks[:-1, None] + width[:, None] * u
+        rows: Any = csr_array((x.size, basis.n_basis))
+        for j, weight in enumerate(self.weights[: basis.degree + 1]):
+            w = self._weight(j, weight, x)
+            rows = rows + diags_array(w) @ basis.rows_within(u, j)
+        return csr_array(rows.T @ diags_array((width[:, None] * node_weights / 2).ravel()) @ rows)
+
+    @staticmethod
+    def _weight(j: int, weight: Weight, x: FloatArray) -> FloatArray:
+        """Values (n,) of a weight at x, checked."""
+        if not callable(weight):
+            return np.full(x.size, float(weight))
+        values = np.broadcast_to(np.asarray(weight(x.ravel()), dtype=np.float64), (x.size,))
+        bad = ~np.isfinite(values)
+        if bad.any():
+            i = int(np.argmax(bad))
+            raise DataError(f"weights[{j}] is {values[i]} at x = {x.ravel()[i]}; it is finite on the whole domain")
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class PenaltySum(Penalty):
+    """Several penalties, each of which gets a smoothing parameter of its own in a fit; made by ``+``."""
+
+    penalties: tuple[Penalty, ...]
+
+    def matrix(self, basis: Basis) -> csr_array:
+        """Return the sum of the P, at equal smoothing parameters."""
+        return csr_array(sum((penalty.matrix(basis) for penalty in self.penalties[1:]), start=self.penalties[0].matrix(basis)))

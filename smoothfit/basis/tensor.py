@@ -1,0 +1,118 @@
+"""Tensor products: bases of functions of several variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array, kron
+
+from .._validation import FloatArray, Frozen
+from ..errors import DataError, SpecificationError
+from .base import Basis
+from .sparse import row_products
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class TensorProductBasis(Frozen):
+    """Products b_i(x_1) c_j(x_2) ... of the functions of several bases, the last index fastest.
+
+    Parameters
+    ----------
+    *factors : Basis
+        A basis for each variable, two or more.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+    >>> sf.TensorProductBasis(line, line).design([[0.25, 0.5]], sparse=False)
+    array([[0.375, 0.375, 0.125, 0.125]])
+    """
+
+    factors: tuple[Basis, ...]
+
+    def __init__(self, *factors: Basis):
+        for i, factor in enumerate(factors):
+            if not isinstance(factor, Basis):
+                raise SpecificationError(f"factor {i} is {type(factor).__name__}; pass bases, one for each variable")
+        if len(factors) < 2:
+            raise SpecificationError(f"{len(factors)} basis is given; a tensor product has two or more")
+        object.__setattr__(self, "factors", tuple(factors))
+
+    @property
+    def n_variables(self) -> int:
+        """Number of variables d."""
+        return len(self.factors)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of functions in each variable; coefficients (n_basis,) reshape to it."""
+        return tuple(factor.n_basis for factor in self.factors)
+
+    @property
+    def n_basis(self) -> int:
+        """Number of functions."""
+        return int(np.prod(self.shape))
+
+    @property
+    def domain(self) -> tuple[tuple[float, float], ...]:
+        """The interval of each variable."""
+        return tuple(factor.domain for factor in self.factors)
+
+    def design(self, x: Any, deriv: int | Sequence[int] = 0, sparse: bool = True) -> Any:
+        """Return the matrix of partial derivatives at the points x.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, d)
+            Points, one a row.
+        deriv : int or sequence of d ints
+            Order of the derivative by each variable; a single 0 asks for values.
+        sparse : bool
+            Whether to return a sparse matrix.
+
+        Returns
+        -------
+        scipy.sparse.csr_array or ndarray, shape (n, n_basis)
+            Row i is the Kronecker product of the rows of the factors.
+        """
+        points = self._points(x, "x")
+        orders = self._orders(deriv)
+        rows = [factor.design(points[:, i], orders[i]) for i, factor in enumerate(self.factors)]
+        product = reduce(row_products, rows)
+        return product if sparse else product.toarray()
+
+    def integral(self, lower: Any, upper: Any, sparse: bool = False) -> Any:
+        """Return the integrals of every function over the boxes from lower (n, d) to upper (n, d): (n, n_basis)."""
+        low, high = self._points(lower, "lower"), self._points(upper, "upper")
+        rows = [factor.integral(low[:, i], high[:, i], sparse=True) for i, factor in enumerate(self.factors)]
+        product = reduce(row_products, rows)
+        return product if sparse else product.toarray()
+
+    def penalty(self, order: int | Sequence[int], sparse: bool = True) -> Any:
+        """Return the Gram matrix of partial derivatives of the orders given, over the whole domain.
+
+        For the penalty of a surface add several: ``penalty((2, 0)) + 2 * penalty((1, 1)) + penalty((0, 2))``.
+        """
+        orders = self._orders(order)
+        grams = [factor.penalty(orders[i]) for i, factor in enumerate(self.factors)]
+        gram = csr_array(reduce(lambda a, b: csr_array(kron(a, b)), grams))
+        return gram if sparse else gram.toarray()
+
+    def _points(self, x: Any, argument: str) -> FloatArray:
+        points = np.asarray(x, dtype=np.float64)
+        if points.ndim == 1:
+            points = points[None]
+        if points.ndim != 2 or points.shape[1] != self.n_variables:
+            raise DataError(f"{argument} has shape {np.shape(x)}; pass (n, {self.n_variables}): a point a row")
+        return points
+
+    def _orders(self, orders: int | Sequence[int]) -> tuple[int, ...]:
+        given = (0,) * self.n_variables if np.ndim(orders) == 0 and orders == 0 else orders
+        if np.ndim(given) == 0 or len(given) != self.n_variables:  # type: ignore[arg-type]
+            raise SpecificationError(f"{orders!r} is no order for each of {self.n_variables} variables; pass a tuple of them")
+        return tuple(given)  # type: ignore[arg-type]
