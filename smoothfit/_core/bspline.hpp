@@ -57,14 +57,14 @@ SMOOTHFIT_INLINE std::int64_t locate(const Pieces& pieces, double x, std::int64_
     std::int64_t low = pieces.cells[cell], high = pieces.cells[cell + 1];
     while (b[low] > x) --low;
     while (x >= b[high + 1]) ++high;
-    while (high - low > 0) {  // the last piece that begins at or before x
-        const std::int64_t middle = (low + high + 1) / 2;
+    while (high - low > 1) {  // the last piece that begins at or before x is one of low .. high
+        const std::int64_t middle = (low + high) / 2;
         if (b[middle] <= x)
             low = middle;
         else
             high = middle - 1;
     }
-    return low;
+    return low + (x >= b[low + 1]);  // no branch: for x in any order it could not be predicted
 }
 
 // Values or derivatives at x of the Degree + 1 functions of span s.

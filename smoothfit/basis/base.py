@@ -117,6 +117,7 @@ class Basis(Frozen, ABC):
         scipy.sparse.csr_array or ndarray, shape (n_basis, n_basis)
         """
         gram = self._penalty(order)
+        gram = csr_array((gram + gram.T) / 2)  # symmetric to the last bit
         return gram if sparse else gram.toarray()
 
 

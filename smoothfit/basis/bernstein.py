@@ -22,24 +22,34 @@ from .._validation import FloatArray
 IntArray = npt.NDArray[np.int64]
 
 
-def blossom(knots: FloatArray, coef: FloatArray, degree: int, span: IntArray, arguments: Sequence[FloatArray]) -> FloatArray:
-    """Blossoms of the pieces in the knot spans `span` (n,) at d = `degree` arguments (n,) each: (n, ...).
+def blossom_weights(knots: FloatArray, degree: int, span: IntArray, arguments: Sequence[FloatArray]) -> FloatArray:
+    """Weights (n, degree + 1) of the coefficients span - degree .. span in blossoms at d = `degree` arguments (n,) each.
 
-    coef (n_basis, ...) are coefficients of B-splines of `degree` on `knots` (de Boor's recursion with an argument a step).
+    The recursion of Cox and de Boor with an argument a step. Where the arguments, in increasing order, are neighbouring knots of a
+    refinement and the span is that of the knot before them, the weights are discrete B-splines and every term is nonnegative
+    (Cohen, Lyche & Riesenfeld 1980).
     """
-    return _de_boor(knots, [coef[span - degree + r] for r in range(degree + 1)], span, arguments)
-
-
-def _de_boor(knots: FloatArray, points: list[FloatArray], span: IntArray, arguments: Sequence[FloatArray]) -> FloatArray:
-    """Blossoms from the degree + 1 coefficients that matter in each span."""
-    degree, points = len(points) - 1, points.copy()
+    weights = np.zeros((len(span), degree + 1))
+    weights[:, degree] = 1.0
     for step, argument in enumerate(arguments, start=1):
-        for r in range(degree, step - 1, -1):
+        for r in range(degree - step, degree + 1):
             j = span - degree + r
-            low, high = knots[j], knots[j + degree + 1 - step]
-            width = high - low
-            points[r] = _times((high - argument) / width, points[r - 1]) + _times((argument - low) / width, points[r])
-    return points[degree]
+            value = np.zeros(len(span))
+            if r > degree - step:
+                low, high = knots[j], knots[j + step]
+                value += (argument - low) / (high - low) * weights[:, r]
+            if r < degree:
+                low, high = knots[j + 1], knots[j + 1 + step]
+                value += (high - argument) / (high - low) * weights[:, r + 1]
+            weights[:, r] = value
+    return weights
+
+
+def blossom(knots: FloatArray, coef: FloatArray, degree: int, span: IntArray, arguments: Sequence[FloatArray]) -> FloatArray:
+    """Blossoms of splines with coefficients coef (n_basis, ...): (n, ...)."""
+    weights = blossom_weights(knots, degree, span, arguments)
+    terms = [_times(weights[:, r], coef[span - degree + r]) for r in range(degree + 1)]
+    return np.asarray(sum(terms[1:], start=terms[0]))
 
 
 def bernstein_blossom(lower: FloatArray, upper: FloatArray, coef: FloatArray, arguments: Sequence[FloatArray]) -> FloatArray:
@@ -60,12 +70,6 @@ def bernstein_coefficients(knots: FloatArray, coef: FloatArray, degree: int, spa
 def _corners(knots: FloatArray, degree: int, span: IntArray) -> list[list[FloatArray]]:
     """Arguments at which the blossom is a Bernstein coefficient, of each of them."""
     return [[knots[span]] * (degree - k) + [knots[span + 1]] * k for k in range(degree + 1)]
-
-
-def blossom_weights(knots: FloatArray, degree: int, span: IntArray, arguments: Sequence[FloatArray]) -> FloatArray:
-    """Weights (n, degree + 1) of the coefficients span - degree .. span in blossoms at the arguments (n,)."""
-    units = [np.broadcast_to(unit, (len(span), degree + 1)) for unit in np.eye(degree + 1)]
-    return _de_boor(knots, units, span, arguments)
 
 
 def extraction(knots: FloatArray, degree: int, span: IntArray) -> FloatArray:

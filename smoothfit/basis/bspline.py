@@ -15,7 +15,7 @@ from .._validation import FloatArray, check_order, first_index, frozen, to_float
 from ..errors import DataError, KnotError, SpecificationError
 from .base import SplineBasis
 from .bernstein import IntArray, binomials, blossom_weights, extraction
-from .extrapolation import brought_inside, check_mode, outside_error
+from .extrapolation import OF_DERIVATIVE, brought_inside, check_mode, outside_error
 from .knots import HIGHEST_DEGREE, check_knots, clamped
 from .sparse import rows_of, spread
 
@@ -231,12 +231,16 @@ class BSplineBasis(SplineBasis):
         return csr_array(rows)
 
     def _penalty(self, order: int) -> csr_array:
+        return self.gram(order)
+
+    def gram(self, order: int, of: csr_array | None = None) -> csr_array:
+        """Integrals of products of derivatives, of the B-splines or of combinations with the columns `of`."""
         order = check_order(order, "order", 0, HIGHEST_DERIVATIVE)
         if order > self.degree:
-            return csr_array((self.n_basis, self.n_basis))
-        slopes = self.derivative_matrix(order)
-        inner = slice(order, len(self.knots) - order)
-        return csr_array(slopes.T @ _gram(self.knots[inner], self.degree - order, self.span - order) @ slopes)
+            n = self.n_basis if of is None else of.shape[1]
+            return csr_array((n, n))
+        lower, slopes = self.derivative_basis(order, of)
+        return csr_array(slopes.T @ _gram(lower.knots, lower.degree, lower.span) @ slopes)
 
     def rows_within(self, u: FloatArray, deriv: int = 0) -> csr_array:
         """Derivatives at the same shares u (k,) in [0, 1] of every piece: (n_pieces k, n_basis), piece by piece.
@@ -245,32 +249,31 @@ class BSplineBasis(SplineBasis):
         """
         if deriv > self.degree:
             return csr_array((len(self.span) * len(u), self.n_basis))
-        degree = self.degree - deriv
-        inner = self.knots[deriv : len(self.knots) - deriv]
-        span = self.span - deriv
-        k = np.arange(degree + 1)
+        lower, slopes = self.derivative_basis(deriv)
+        k, degree = np.arange(lower.degree + 1), lower.degree
         bernstein = binomials(degree) * u[:, None] ** k * (1 - u)[:, None] ** (degree - k)
-        values = np.einsum("prk,uk->pur", extraction(inner, degree, span), bernstein).reshape(-1, degree + 1)
-        columns = np.repeat(span[:, None] - degree + k, len(u), axis=0)
-        return csr_array(rows_of(values, columns, len(inner) - degree - 1) @ self.derivative_matrix(deriv))
+        values = np.einsum("prk,uk->pur", lower._extraction, bernstein).reshape(-1, degree + 1)
+        columns = np.repeat(lower.span[:, None] - degree + k, len(u), axis=0)
+        return csr_array(rows_of(values, columns, lower.n_basis) @ slopes)
 
-    def derivative_matrix(self, order: int) -> csr_array:
-        """Matrix (n_basis - order, n_basis) that takes coefficients to those of the derivative of an order <= degree.
+    def derivative_basis(self, order: int, of: csr_array | None = None) -> tuple[BSplineBasis, csr_array]:
+        """Return the basis of the derivatives of an order <= degree, and the matrix that takes coefficients to theirs.
 
-        c'_i = degree (c_i - c_(i-1)) / (t_(i+degree) - t_i), order times over (de Boor 1978, chapter X); the derivative is a spline
-        of degree - order on the knots without the first and last `order`. Where a knot is repeated so often that the lower
-        degree has an empty function, its coefficient is zero.
+        c'_i = degree (c_i - c_(i-1)) / (t_(i+degree) - t_i), order times over (de Boor 1978, chapter X), a spline of degree - order
+        on fewer knots. Where the support is empty, at a knot repeated too often for the lower degree, both the coefficient and
+        the knot go. With `of` the matrix is that of these columns of coefficients; its differences are then taken
+        one after the other, so that constants and lines among them vanish exactly.
         """
         order = check_order(order, "order", 0, self.degree)
-        knots = self.knots
-        matrix: Any = eye_array(self.n_basis)
+        knots, mode = self.knots, self.extrapolate
+        matrix: Any = eye_array(self.n_basis, format="csr") if of is None else of
         for degree in range(self.degree, self.degree - order, -1):
             width = knots[degree + 1 : -1] - knots[1 : -degree - 1]
-            rate = np.divide(degree, width, out=np.zeros(len(width)), where=width > 0)
-            bands: Any = [-rate, rate]
-            matrix = diags_array(bands, offsets=[0, 1], shape=(len(width), len(width) + 1)) @ matrix
-            knots = knots[1:-1]
-        return csr_array(matrix)
+            kept = np.flatnonzero(width > 0)
+            matrix = diags_array(degree / width[kept]) @ (matrix[kept + 1] - matrix[kept])
+            knots = np.delete(knots[1:-1], np.flatnonzero(width == 0))
+            mode = OF_DERIVATIVE.get(mode, mode)
+        return BSplineBasis(knots, self.degree - order, mode), csr_array(matrix)
 
     def elevate(self, k: int = 1) -> Self:
         """Return the basis of degree + k with the same continuity, which spans every spline of this one."""

@@ -296,9 +296,9 @@ class NaturalSplineBasis(_KnotFamily):
     extrapolate: str = "error"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.degree != 3:
             raise SpecificationError(f"degree is {self.degree}; natural splines are cubic: leave degree=3")
+        super().__post_init__()
         self._require_clamped()
 
     @classmethod

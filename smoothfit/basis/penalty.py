@@ -111,17 +111,29 @@ class DifferencePenalty(Penalty):
                 "lower the order"
             )
         width = (bsplines.domain[1] - bsplines.domain[0]) / len(bsplines.span)
-        differences = bsplines.derivative_matrix(self.order) * width**self.order
-        if isinstance(basis, RecombinedBasis):
-            differences = differences @ basis.matrix
-        if isinstance(basis, PeriodicBSplineBasis):  # those after the first period repeat
-            differences = csr_array(differences)[: basis.n_basis]
-        return csr_array(differences)
+        if isinstance(basis, PeriodicBSplineBasis):
+            return _round_the_period(basis, self.order) * width**self.order
+        combined = basis.matrix if isinstance(basis, RecombinedBasis) else None
+        _, slopes = bsplines.derivative_basis(self.order, combined)
+        return csr_array(slopes * width**self.order)
 
     def matrix(self, basis: Basis) -> csr_array:
         """Return P (n_basis, n_basis)."""
         differences = self.differences(basis)
         return csr_array(differences.T @ differences)
+
+
+def _round_the_period(basis: PeriodicBSplineBasis, order: int) -> csr_array:
+    """The weighted differences of every coefficient and the ones before it, the first one's being the last."""
+    n = basis.n_basis
+    matrix: Any = csr_array(basis.matrix[basis.degree : basis.degree + n])  # the scale of the functions that start in the period
+    knots = basis.parent.knots[basis.degree :]  # from the first one of the period on
+    before = np.roll(np.arange(n), 1)
+    for degree in range(basis.degree, basis.degree - order, -1):
+        width = knots[degree : degree + n] - knots[:n]
+        rate = np.divide(degree, width, out=np.zeros(n), where=width > 0)
+        matrix = diags_array(rate) @ (matrix - matrix[before])
+    return csr_array(matrix)
 
 
 @dataclass(frozen=True, eq=False)

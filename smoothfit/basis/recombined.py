@@ -15,7 +15,7 @@ from scipy.sparse import block_diag, csr_array, eye_array
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
 from .base import Basis
-from .bspline import BSplineBasis
+from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 
 
 class RecombinedBasis(Basis):
@@ -42,13 +42,24 @@ class RecombinedBasis(Basis):
         return self.parent.domain
 
     def _design(self, x: Any, deriv: int) -> csr_array:
-        return csr_array(self.parent.design(x, deriv) @ self.matrix)
+        deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
+        if deriv > self.parent.degree:
+            return csr_array(self.parent.design(x, deriv) @ self.matrix)
+        if deriv not in self._derivatives:
+            self._derivatives[deriv] = self.parent.derivative_basis(deriv, self.matrix)
+        lower, matrix = self._derivatives[deriv]
+        return csr_array(lower.design(x) @ matrix)
+
+    @cached_property
+    def _derivatives(self) -> dict[int, tuple[BSplineBasis, csr_array]]:
+        """B-splines of lower degree and what combines them to derivatives, by their order."""
+        return {}
 
     def _integral(self, lower: Any, upper: Any) -> csr_array:
         return csr_array(self.parent.integral(lower, upper, sparse=True) @ self.matrix)
 
     def _penalty(self, order: int) -> csr_array:
-        return csr_array(self.matrix.T @ self.parent.penalty(order) @ self.matrix)
+        return self.parent.gram(order, self.matrix)
 
 
 Condition = Mapping[int, float] | Sequence[float]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.interpolate import BSpline, PPoly
+from scipy.sparse import csr_array
 
 from .._core import _kernels
 from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_floats
@@ -15,7 +16,7 @@ from ..errors import DataError, KnotError, SpecificationError
 from .bernstein import bernstein_blossom, bernstein_coefficients, binomials, blossom, product
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 from .critical import bernstein_roots
-from .extrapolation import OF_ANTIDERIVATIVE, OF_DERIVATIVE, brought_inside, outside_error
+from .extrapolation import OF_ANTIDERIVATIVE, brought_inside, outside_error
 from .knots import HIGHEST_DEGREE
 from .recombined import RecombinedBasis
 
@@ -174,20 +175,12 @@ class Spline(Frozen):
     def derivative(self, k: int = 1) -> Spline:
         """Return the derivative of order k as a spline of degree - k.
 
-        c'_i = degree (c_i - c_(i-1)) / (t_(i+degree) - t_i) (de Boor 1978, chapter X); where the support is empty, at a knot
-        repeated too often for the lower degree, both the coefficient and the knot go.
+        Beyond the domain it is the derivative of what this spline is there.
         """
-        basis = self._bspline_basis
-        k = check_order(k, "k", 0, basis.degree)
-        knots, coef, mode = basis.knots, self.bsplines.coef, basis.extrapolate
-        for degree in range(basis.degree, basis.degree - k, -1):
-            width = knots[degree + 1 : -1] - knots[1 : -degree - 1]
-            kept = width > 0
-            rate = (degree / width[kept]).reshape(-1, *(1,) * (coef.ndim - 1))
-            coef = np.diff(coef, axis=0)[kept] * rate
-            knots = np.delete(knots[1:-1], np.flatnonzero(~kept))
-            mode = OF_DERIVATIVE.get(mode, mode)
-        return Spline(BSplineBasis(knots, basis.degree - k, mode), coef)
+        k = check_order(k, "k", 0, self.degree)
+        flat = self.bsplines.coef.reshape(len(self.bsplines.coef), -1)
+        basis, slopes = self._bspline_basis.derivative_basis(k, csr_array(flat))
+        return Spline(basis, slopes.toarray().reshape(-1, *self.coef.shape[1:]))
 
     def antiderivative(self) -> Spline:
         """Return the running integral from the start of the domain, a spline of degree + 1.
