@@ -12,6 +12,7 @@ from .families import (
 from .knots import adaptive_knots
 from .recombined import BoundaryConditionBasis
 from .spline import Spline
+from .transforms import bpoly, bsp, csp, isp, msp, nsp, psp
 
 __all__ = [
     "BSplineBasis",
@@ -24,4 +25,11 @@ __all__ = [
     "PeriodicBSplineBasis",
     "Spline",
     "adaptive_knots",
+    "bpoly",
+    "bsp",
+    "csp",
+    "isp",
+    "msp",
+    "nsp",
+    "psp",
 ]
