@@ -61,8 +61,11 @@ def clamped(inner: FloatArray, boundary: tuple[float, float], degree: int) -> Fl
 def data_and_boundary(x: Any, boundary: Any) -> tuple[FloatArray, tuple[float, float]]:
     """Return the data that are not missing, and the domain: the given one, or their range."""
     points, _ = to_floats(x, "x")
+    infinite = np.isinf(points)
+    if infinite.any():
+        i = first_index(infinite)
+        raise DataError(f"x[{i}] is {points[i]}; abscissae are finite")
     points = points[~np.isnan(points)]
-    check_finite(points, "x", "abscissae are finite")
     if boundary is not None:
         return points, check_boundary(boundary)
     if not len(points):
