@@ -22,7 +22,7 @@ from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 from .families import BernsteinBasis, CSplineBasis, ISplineBasis, MSplineBasis, NaturalSplineBasis, PeriodicBSplineBasis
 from .knots import HIGHEST_DEGREE, data_and_boundary
 
-ROWS_AT_ONCE = 2**13  # a block of rows fits the cache, where it is turned into columns
+ROWS_AT_ONCE = 2**14  # a block of rows fits the cache, where it is turned into columns
 TRANSFORMS: dict[str, Callable[..., Any]] = {}  # name -> function
 
 P = ParamSpec("P")
