@@ -410,7 +410,7 @@ def test_missing_rows_are_dropped_or_refused(engine_name, data):
     spec = DesignSpec.from_formula("bsp(x, df=5)", data, engine_name)
     frame = pd.DataFrame({"x": [1.0, np.nan, 2.0]}, index=["p", "q", "r"])
     assert list(spec.design(frame).index) == ["p", "r"]
-    with pytest.raises(Exception, match="missing|null"):
+    with pytest.raises(Exception, match=r"missing|null"):
         spec.design(frame, na_action="raise")
     with pytest.raises(SpecificationError, match="na_action is 'keep'"):
         spec.design(frame, na_action="keep")
