@@ -9,16 +9,17 @@ from .families import (
     NaturalSplineBasis,
     PeriodicBSplineBasis,
 )
+from .formula import DesignSpec, bpoly, bsp, csp, isp, msp, nsp, psp
 from .knots import adaptive_knots
 from .recombined import BoundaryConditionBasis
 from .spline import Spline
-from .transforms import bpoly, bsp, csp, isp, msp, nsp, psp
 
 __all__ = [
     "BSplineBasis",
     "BernsteinBasis",
     "BoundaryConditionBasis",
     "CSplineBasis",
+    "DesignSpec",
     "ISplineBasis",
     "MSplineBasis",
     "NaturalSplineBasis",
