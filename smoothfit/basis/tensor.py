@@ -63,6 +63,15 @@ class TensorProductBasis(Frozen):
         """The interval of each variable."""
         return tuple(factor.domain for factor in self.factors)
 
+    @property
+    def greville(self) -> FloatArray:
+        """Points (n_basis, d) of the functions: the Greville abscissae of their factors."""
+        abscissae: list[Any] = [getattr(factor, "greville", None) for factor in self.factors]
+        for i, values in enumerate(abscissae):
+            if values is None:
+                raise SpecificationError(f"factor {i} is a {type(self.factors[i]).__name__}, which has no Greville abscissae")
+        return np.stack([grid.ravel() for grid in np.meshgrid(*abscissae, indexing="ij")], axis=1)
+
     def design(self, x: Any, deriv: int | Sequence[int] = 0, sparse: bool = True) -> Any:
         """Return the matrix of partial derivatives at the points x.
 
