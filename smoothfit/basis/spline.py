@@ -11,7 +11,7 @@ from scipy.interpolate import BSpline, PPoly
 from scipy.sparse import csr_array
 
 from .._core import _kernels
-from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_floats
+from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_floats, view_floats
 from ..errors import DataError, KnotError, SpecificationError
 from .bernstein import bernstein_blossom, bernstein_coefficients, binomials, blossom, product
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
@@ -144,7 +144,7 @@ class Spline(Frozen):
         for _ in range(order):
             spline = spline._first_derivative
         shape = np.shape(x)
-        points, _ = to_floats(np.ravel(x), "x")
+        points = view_floats(np.ravel(x), "x")
         values = spline._values(points, beyond=deriv > basis.degree)
         return values.reshape((*shape, *self.coef.shape[1:]))
 
