@@ -279,6 +279,7 @@ X = np.linspace(0, 1, 5)
         (lambda: sf.BSplineBasis.from_data(["a", "b"]), DataError, "pass numbers"),
         (lambda: sf.BSplineBasis.uniform(0, 1, 0), SpecificationError, "n_segments is 0"),
         (lambda: sf.BSplineBasis.uniform(0, 1, 2, extrapolate="flat"), SpecificationError, "extrapolate is 'flat'"),
+        (lambda: sf.BSplineBasis([0, 0, 5e-324, 5e-324], degree=1), KnotError, r"knots\[1\] and knots\[2\] are 5e-324 apart"),
         (lambda: sf.BSplineBasis([-1e308, 0, 1, 1e308], degree=1), KnotError, "beyond floating-point numbers"),
         (
             lambda: sf.BSplineBasis.uniform(0, 1, 3).design([0.5, 1.01]),
