@@ -13,13 +13,24 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-_submodules = ["basis", "curves", "datasets", "errors", "statespace"]
+_submodules = ["basis", "curves", "datasets", "errors", "gp", "statespace"]
 _attributes = {
     "basis": ["BSplineBasis", "Spline"],
+    "gp": ["GaussianProcess"],
     "observations": ["Observations", "observe"],
     "statespace": ["SmoothingSpline"],
 }
 
 __getattr__, __dir__, _ = _lazy.attach(__name__, submodules=_submodules, submod_attrs=_attributes)
 
-__all__ = ["BSplineBasis", "Observations", "SmoothingSpline", "Spline", "datasets", "errors", "observe"]
+__all__ = [
+    "BSplineBasis",
+    "GaussianProcess",
+    "Observations",
+    "SmoothingSpline",
+    "Spline",
+    "datasets",
+    "errors",
+    "gp",
+    "observe",
+]
