@@ -221,9 +221,7 @@ class DenseLikelihood:
         hessians = (to_logs.T @ piece @ to_logs for piece in (traces, quadratics))
         return Pieces(solved.log_det, solved.quadratic, trace, quadratic_gradient, *hessians)
 
-    def _second(
-        self, i: int, j: int, first: list[FloatArray], correlations: Correlations, variance: float
-    ) -> FloatArray | None:
+    def _second(self, i: int, j: int, first: list[FloatArray], correlations: Correlations, variance: float) -> FloatArray | None:
         """Second derivative of K by logarithms j <= i; None where it is zero."""
         parameters = self._parameters
         if i >= parameters.lengths.stop:

@@ -46,6 +46,7 @@ DIFFERENCE = 2.0**-10  # in a logarithm: half the shorter of two steps, whose ex
 STEPS_AT_ONCE = 2048  # rows whose transitions are held
 SERIES_END = 12.0  # z, above which incomplete gamma functions come from their closed form
 SERIES_TERMS = 60
+FORGOTTEN = 1e3  # z, beyond which exp(-z) underflows to zero
 
 
 def moments_of_decay(k: int, z: AnyArray) -> AnyArray:
@@ -93,7 +94,7 @@ class Prior:
 
     def transition(self, z: AnyArray) -> AnyArray:
         """T(z), shape of z + (dim, dim); z may be negative."""
-        z = np.asarray(z)[..., None, None]
+        z = _near(z)[..., None, None]
         total = self._nilpotent[0] + z * (self._nilpotent[1] if self.dim > 1 else 0.0)
         if self.dim > 2:
             total = total + z * z * self._nilpotent[2]
@@ -101,7 +102,7 @@ class Prior:
 
     def noise(self, z: AnyArray) -> AnyArray:
         """Q(z) = intensity * integral of exp(-2 s) g(s) g(s)' over s = 0 .. z, shape of z + (dim, dim)."""
-        z = np.asarray(z)
+        z = _near(z)
         total = np.zeros((*z.shape, self.dim, self.dim), dtype=z.dtype)
         for k in range(2 * self.dim - 1):
             integral = z ** (k + 1) * moments_of_decay(k, 2 * z)
@@ -170,9 +171,7 @@ class MarkovLikelihood:
         Singular
         """
         n, dim, width = len(self.x), self.prior.dim, self.columns.shape[1]
-        kept = Filtered(
-            np.empty((n, dim, width)), np.empty((n, dim, dim)), np.empty((n, dim, width)), np.empty((n, dim, dim))
-        )
+        kept = Filtered(np.empty((n, dim, width)), np.empty((n, dim, dim)), np.empty((n, dim, width)), np.empty((n, dim, dim)))
         v, F = np.empty((n, width)), np.empty(n)
         _, _, singular = self._filter([values], kept, (v, F))
         if singular[0] >= 0:
@@ -206,23 +205,24 @@ class MarkovLikelihood:
             v = np.empty((stop - start, n_lanes, width), dtype=dtype)
             F = np.empty((stop - start, n_lanes), dtype=dtype)
             moved = gaps[start:stop] > 0
-            for i in range(stop - start):
-                if moved[i]:
-                    a = transitions[i] @ a
-                    P = transitions[i] @ P @ transposed[i] + noises[i]
-                if kept is not None:
-                    kept.predicted[start + i], kept.predicted_cov[start + i] = a[0], P[0]
-                k = self.component[start + i]
-                ratio = ratios[start + i]
-                column = P[:, :, k].copy()
-                F[i] = variance_read = column[:, k] + ratio
-                v[i] = innovation = readings[i] - a[:, k]
-                gain = column / variance_read[:, None]
-                a = a + gain[:, :, None] * innovation[:, None, :]
-                P = P - gain[:, :, None] * column[:, None, :]
-                P[:, k, :] = P[:, :, k] = column * (ratio / variance_read)[:, None]  # never a difference
-                if kept is not None:
-                    kept.mean[start + i], kept.cov[start + i] = a[0], P[0]
+            with np.errstate(all="ignore"):  # a variance that vanishes is reported below
+                for i in range(stop - start):
+                    if moved[i]:
+                        a = transitions[i] @ a
+                        P = transitions[i] @ P @ transposed[i] + noises[i]
+                    if kept is not None:
+                        kept.predicted[start + i], kept.predicted_cov[start + i] = a[0], P[0]
+                    k = self.component[start + i]
+                    ratio = ratios[start + i]
+                    column = P[:, :, k].copy()
+                    F[i] = variance_read = column[:, k] + ratio
+                    v[i] = innovation = readings[i] - a[:, k]
+                    gain = column / variance_read[:, None]
+                    a = a + gain[:, :, None] * innovation[:, None, :]
+                    P = P - gain[:, :, None] * column[:, None, :]
+                    P[:, k, :] = P[:, :, k] = column * (ratio / variance_read)[:, None]  # never a difference
+                    if kept is not None:
+                        kept.mean[start + i], kept.cov[start + i] = a[0], P[0]
             bad = ~(F.real > 0)
             if bad.any():
                 hit = bad.any(axis=0) & (singular < 0)
@@ -414,6 +414,11 @@ class MarkovPosterior:
         return np.asarray(G @ rest)
 
 
+def _near(z: AnyArray) -> AnyArray:
+    """Steps, those of which nothing survives cut short of overflow."""
+    z = np.asarray(z)
+    return np.asarray(np.where(z.real > FORGOTTEN, FORGOTTEN, z))
+
+
 def _diagonal(matrices: FloatArray) -> FloatArray:
     return np.diagonal(matrices, axis1=1, axis2=2)
-

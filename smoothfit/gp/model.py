@@ -20,7 +20,7 @@ from .rows import MEANS, Rows
 from .search import REMEDY, SINGULAR_REMEDY, search
 
 ROUTES = ("auto", "dense", "state_space")
-LEAST_STATE_SPACE = 1000  # readings, above which a fit by the filter in Python is faster than dense algebra
+LEAST_STATE_SPACE = 400  # readings, above which a fit by the filter in Python is faster than dense algebra
 
 
 class GaussianProcess:
@@ -75,7 +75,7 @@ class GaussianProcess:
 
     **State-space route.** In one input a Matern process of smoothness p + 1/2 is a Markov process of p + 1 components. A Kalman
     filter and smoother give the same answer in O(n) time and memory. A step of it costs some 40 microseconds in Python, so that it
-    is slower than the dense route below about 1000 readings; from there on it is taken.
+    is slower than the dense route below about 400 readings; from there on it is taken.
 
     Examples
     --------
@@ -93,15 +93,13 @@ class GaussianProcess:
     - C. E. Rasmussen and C. K. I. Williams (2006), *Gaussian Processes for Machine Learning*: sections 2.2 (regression), 2.7 (mean
       with a flat prior), 5.4 (marginal likelihood and its gradient) and 9.4 (readings of derivatives).
     - H. D. Patterson and R. Thompson (1971), "Recovery of inter-block information when block sizes are unequal".
-    - J. Hartikainen and S. Särkkä (2010), "Kalman filtering and smoothing solutions to temporal Gaussian process regression models".
+    - J. Hartikainen and S. Särkkä (2010), "Kalman filtering and smoothing solutions to temporal Gaussian process regression
+      models".
     """
 
     def __init__(self, X: Any, y: Any = None, kernel: Kernel | None = None, *, sd: Any = None, mean: str = "constant"):
         self.observations = _observations(X, y, sd)
-        self.kernel = SquaredExponential() if kernel is None else kernel
-        if not isinstance(self.kernel, Kernel):
-            hint = f"{kernel.__name__}()" if isinstance(kernel, type) and issubclass(kernel, Kernel) else "SquaredExponential()"
-            raise SpecificationError(f"kernel is {kernel!r}; pass a kernel, for example sf.gp.{hint}")
+        self.kernel = _kernel(kernel)
         if mean not in MEANS:
             raise SpecificationError(f"mean is {mean!r}; pass one of {', '.join(map(repr, MEANS))}")
         self.mean = mean
@@ -116,8 +114,8 @@ class GaussianProcess:
         self._parameters = Parameters.of(self._rows, self.kernel)
         if self._rows.n_contrasts <= self._parameters.n_free and self._parameters.n_free:
             raise DataError(
-                f"{len(self._rows)} readings are too few for {self._parameters.n_free} hyperparameters and {self._rows.n_terms} terms "
-                f"of the mean; {REMEDY}"
+                f"{len(self._rows)} readings are too few for {self._parameters.n_free} hyperparameters and {self._rows.n_terms} "
+                f"terms of the mean; {REMEDY}"
             )
 
     @property
@@ -128,16 +126,16 @@ class GaussianProcess:
     def fit(self, *, n_starts: int = 3, route: str = "auto") -> GaussianProcessResults:
         """Estimate all hyperparameters that are not given by the restricted marginal likelihood.
 
-        Its logarithm is -1/2 [(n - p) log 2 pi + log|K| + log|H'K^-1 H| - log|H'H| + y'P y], p terms in the mean. It is maximised over
-        the logarithms of the hyperparameters, from the best local maxima of a grid of starts, by L-BFGS-B with exact
-        gradients and then Newton's method with the observed information.
+        Its logarithm is -1/2 [(n - p) log 2 pi + log|K| + log|H'K^-1 H| - log|H'H| + y'P y], with p terms in the mean. It is
+        maximised over the logarithms of the hyperparameters, from the best local maxima of a grid of starts, by L-BFGS-B
+        with exact gradients and then Newton's method with the observed information.
 
         Parameters
         ----------
         n_starts : int
             How many starts are followed, 1 to 7.
         route : {"auto", "dense", "state_space"}
-            Which algebra; the results agree. ``"auto"`` takes the state-space route for a Matern kernel in one input from 1000
+            Which algebra; the results agree. ``"auto"`` takes the state-space route for a Matern kernel in one input from 400
             readings on.
 
         Returns
@@ -189,8 +187,8 @@ class GaussianProcess:
         is_markov = self.kernel.markov_order is not None and len(self.inputs) == 1
         if route == "state_space" and not is_markov:
             raise SpecificationError(
-                f"the {self.kernel.label} kernel in {len(self.inputs)} input(s) has no exact state-space form; Matérn kernels in one "
-                'input have: use route="dense"'
+                f"the {self.kernel.label} kernel in {len(self.inputs)} input(s) has no exact state-space form; Matérn kernels in "
+                'one input have: use route="dense"'
             )
         if route != "auto":
             return route
@@ -198,7 +196,20 @@ class GaussianProcess:
 
     def __repr__(self) -> str:
         d = len(self.inputs)
-        return f"GaussianProcess({self.kernel!r}, mean={self.mean!r}) of {len(self.observations)} readings in {d} input{'s' * (d > 1)}"
+        return (
+            f"GaussianProcess({self.kernel!r}, mean={self.mean!r}) of {len(self.observations)} readings in {d} input{'s' * (d > 1)}"
+        )
+
+
+def _kernel(kernel: Any) -> Kernel:
+    """Check that a kernel is one."""
+    if kernel is None:
+        return SquaredExponential()
+    if not isinstance(kernel, Kernel):
+        is_class = isinstance(kernel, type) and issubclass(kernel, Kernel)
+        hint = kernel.__name__ if is_class else "SquaredExponential"
+        raise SpecificationError(f"kernel is {kernel!r}; pass a kernel, for example sf.gp.{hint}()")
+    return kernel
 
 
 def _observations(X: Any, y: Any, sd: Any) -> PointObservations:

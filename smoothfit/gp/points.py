@@ -166,9 +166,7 @@ class PointObservations:
     def of_curve(cls, observations: Observations) -> PointObservations:
         """Return the readings of a curve and of its slope as readings in one input."""
         if observations.abscissa.kind != "number":
-            raise DataError(
-                "x holds times; a GaussianProcess takes numbers: pass (t - t[0]) / np.timedelta64(1, 's'), for example"
-            )
+            raise DataError("x holds times; a GaussianProcess takes numbers: pass (t - t[0]) / np.timedelta64(1, 's'), for example")
         parts = []
         for reading in observations.readings:
             if reading.deriv > 1:
@@ -277,11 +275,10 @@ def observe(
       df/dx1: 3 readings of df/dx1, sd to be estimated
     """
     points, labels = to_points(X)
-    n, d = points.shape
-    inputs = labels or default_inputs(d)
+    inputs = labels or default_inputs(points.shape[1])
     if name is not None and (not isinstance(name, str) or not name):
         raise SpecificationError(f"name is {name!r}; pass a text")
-    if axis == "all" and "all" not in inputs:
+    if isinstance(axis, str) and axis == "all" and "all" not in inputs:
         return _observe_gradient(points, inputs, y, sd, weights, name)
     number = _axis_number(axis, inputs)
     values, y_label = to_floats(y, "y")

@@ -21,7 +21,6 @@ from .terms import ALL, Axes
 
 if TYPE_CHECKING:
     import pandas as pd
-    from statsmodels.iolib.summary import Summary
 
     from .model import GaussianProcess
 
@@ -355,9 +354,7 @@ class GaussianProcessResults:
         kernel, rows = self.model.kernel, self.model._rows
         if order > kernel.smoothness:
             what, others = [("gradient", "Matern32, Matern52"), ("Hessian", "Matern52")][order - 1]
-            raise SpecificationError(
-                f"functions of the {kernel.label} kernel have no {what}; use {others} or SquaredExponential"
-            )
+            raise SpecificationError(f"functions of the {kernel.label} kernel have no {what}; use {others} or SquaredExponential")
         points = self._read(X)
         d = points.shape[1]
         entries = _entries(order, d)
@@ -414,7 +411,9 @@ class GaussianProcessResults:
             raise DataError(f"X has {points.shape[1]} input(s) and the readings {d} ({', '.join(inputs)}){hint}")
         if labels is not None and labels != inputs and d > 1 and self._labelled:
             if set(labels) != set(inputs) or len(set(labels)) < d:
-                raise DataError(f"X has columns {', '.join(labels)} and the readings inputs {', '.join(inputs)}; use the same labels")
+                raise DataError(
+                    f"X has columns {', '.join(labels)} and the readings inputs {', '.join(inputs)}; use the same labels"
+                )
             points = points[:, [labels.index(name) for name in inputs]]
         return points
 
@@ -426,8 +425,18 @@ class GaussianProcessResults:
 
     # Summary ----------------------------------------------------------------------------------------------------------
 
-    def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit: kernel, readings by name, hyperparameters with intervals, convergence."""
+    def summary(self, alpha: float = 0.05) -> Any:
+        """Return a table of the fit: kernel, readings by name, hyperparameters with intervals, convergence.
+
+        Parameters
+        ----------
+        alpha : float
+            The intervals have level 1 - alpha.
+
+        Returns
+        -------
+        statsmodels.iolib.summary.Summary
+        """
         import pandas as pd
 
         from ..curves.summary import curve_summary, number
@@ -499,7 +508,9 @@ class GaussianProcessResults:
             if name == "amplitude":
                 notes.append("boundary: the amplitude is indistinguishable from zero, the readings are the mean and noise")
             elif name.startswith("sigma"):
-                notes.append(f"boundary: {name} is the least searched, 2^-17 of the prior's sd: exact readings or an endless amplitude")
+                notes.append(
+                    f"boundary: {name} is the least searched, 2^-17 of the prior's sd: exact readings or an endless amplitude"
+                )
             else:
                 notes.append(f"boundary: {name} is as long or as short as is searched")
         if self._optimum.on_plateau:

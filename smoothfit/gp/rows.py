@@ -83,7 +83,7 @@ class Rows:
         if not np.isfinite(extent).all():
             j = int(np.argmin(np.isfinite(extent)))
             raise DataError(f"X[:, {j}] spans more than floating-point numbers hold; choose another unit")
-        for j in np.flatnonzero(extent == 0):
+        for j in np.flatnonzero(extent == 0).tolist():
             if lengths[j] is None and (kernel.ard or not extent.any()):
                 raise DataError(
                     f"X[:, {j}] is {X[0, j]:g} at every reading, which tells nothing about its length scale; drop the input, or "
@@ -132,6 +132,7 @@ class Rows:
             y_unit=y_unit,
         )
         rows._require_identified(observations.inputs)
+        _refuse_exact_repetitions(observations)
         return rows
 
     def __len__(self) -> int:
@@ -140,7 +141,7 @@ class Rows:
     @property
     def n_terms(self) -> int:
         """Number of the mean's terms, p."""
-        return self.design.shape[1]
+        return int(self.design.shape[1])
 
     @property
     def n_contrasts(self) -> int:
@@ -189,7 +190,13 @@ class Rows:
 
     def to_scaled(self, X: FloatArray) -> FloatArray:
         """Scale points of the user."""
-        return (X - self.x_origin) / self.x_unit
+        with np.errstate(over="ignore"):
+            scaled = (X - self.x_origin) / self.x_unit
+        bad = ~np.isfinite(scaled).all(axis=1)
+        if bad.any():
+            i = int(np.argmax(bad))
+            raise DataError(f"X[{i}] = {X[i].tolist()} is too far from the readings for floating-point numbers")
+        return scaled
 
     def _require_identified(self, inputs: tuple[str, ...]) -> None:
         """Raise where the readings leave a term of the mean undetermined."""
@@ -276,6 +283,23 @@ def _noise(
                 lost = (ratio[mine] == 0) & (reading.sd > 0)
                 if lost.any():
                     raise NumericalError(
-                        f"the sd of {reading.name!r} is too small beside the readings for floating-point numbers; pass sd=0 if exact"
+                        f"the sd of {reading.name!r} is too small beside the readings for floating-point numbers; pass sd=0 if "
+                        "they are exact"
                     )
     return group, ratio, np.array(units), tuple(unknown)
+
+
+def _refuse_exact_repetitions(observations: PointObservations) -> None:
+    """Raise where two exact readings are of one thing at one point: their covariance is singular whatever the kernel."""
+    sds = [np.full(len(r), np.nan) if r.sd is None else r.sd for r in observations.readings]
+    exact = np.flatnonzero(np.concatenate(sds) == 0)
+    what = np.column_stack([observations.X[exact], observations.axis[exact]])
+    _, first, inverse = np.unique(what, axis=0, return_index=True, return_inverse=True)
+    repeated = first[inverse.ravel()] != np.arange(len(exact))
+    if repeated.any():
+        k = int(np.argmax(repeated))
+        i, j = exact[first[inverse.ravel()[k]]], exact[k]
+        raise DataError(
+            f"y[{i}] and y[{j}] are exact readings (sd=0) of one thing at one point, X = {observations.X[j].tolist()}; merge them, "
+            "or give a noise sd"
+        )

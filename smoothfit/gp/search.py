@@ -8,6 +8,7 @@ matters (amplitude and length scale growing together, for example), a plateau al
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ DECREMENT = 1e-10  # the criterion is within half of this of its minimum; a para
 ACCEPTED = 1e-5  # what rounding may leave of it where the covariance is nearly singular: 0.3 % of a standard error
 NEAR = 1e-3  # a decrement below which Newton's steps are not checked for descent
 PLATEAU = 1e-2  # slope and second derivative of -2 llf by logarithms, below which parameters hardly matter
+SAME = 0.02  # distance in logarithms of a descent from a minimum that is known, below which it leads there
 MOST_IDLE = 3  # steps that do not halve the decrement
 MAX_ITERATIONS = 100
 LONGEST_STEP = 3.0
@@ -29,7 +31,9 @@ FLAT = 1e-3  # second derivative of the criterion by a logarithm, below which a 
 LEVEL = 1e-6  # a slope at a bound, or a difference of values, that does not count
 DAMPINGS = np.concatenate([[0.0], 10.0 ** np.arange(-6.0, 6.0)])
 REMEDY = "give a noise sd (sd=), a length_scale or an amplitude"
-SINGULAR_REMEDY = "leave the noise sd to be estimated (sd=None) or give a larger one, or merge coincident points"
+SINGULAR_REMEDY = (
+    "leave the noise sd to be estimated (sd=None) or give a larger one, merge coincident points, or take a rougher kernel"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +95,10 @@ def search(criterion: Criterion, n_starts: int) -> Optimum:
     failure: ConvergenceError | None = None
     for i in promising.tolist():
         try:
-            optimum = _follow(criterion, grid[i, best_noise[i]], lower, upper, len(promising))
+            u = _descend(criterion, grid[i, best_noise[i]], lower, upper)
+            if best is not None and np.abs(u - best.u).max() < SAME:
+                continue
+            optimum = _newton(criterion, u, lower, upper, len(promising))
         except ConvergenceError as error:
             if failure is None or error.value < failure.value:
                 failure = error
@@ -104,8 +111,8 @@ def search(criterion: Criterion, n_starts: int) -> Optimum:
     return best
 
 
-def _follow(criterion: Criterion, start: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Optimum:
-    """Descend from one start to a certified minimum."""
+def _descend(criterion: Criterion, start: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+    """Follow one start by exact gradients to the neighbourhood of a minimum."""
     best_u, best_value = start, np.inf
 
     def objective(u: FloatArray) -> tuple[float, FloatArray]:
@@ -115,7 +122,8 @@ def _follow(criterion: Criterion, start: FloatArray, lower: FloatArray, upper: F
             best_u, best_value = u.copy(), expansion.value
         return expansion.value, expansion.gradient
 
-    try:
+    # a step into parameters where the covariance is singular ends it: Newton's method goes on from the best point
+    with suppress(Singular):
         minimize(
             objective,
             start,
@@ -124,9 +132,7 @@ def _follow(criterion: Criterion, start: FloatArray, lower: FloatArray, upper: F
             bounds=list(zip(lower.tolist(), upper.tolist(), strict=True)),
             options={"maxiter": 200, "ftol": 1e-7, "gtol": 1e-3},
         )
-    except Singular:
-        pass  # a step into parameters where the covariance is singular: go on from the best point with shorter ones
-    return _newton(criterion, np.clip(best_u, lower, upper), lower, upper, n_starts)
+    return np.clip(best_u, lower, upper)
 
 
 def _newton(criterion: Criterion, u: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Optimum:
@@ -167,7 +173,7 @@ def _newton(criterion: Criterion, u: FloatArray, lower: FloatArray, upper: Float
                 return level
             raise ConvergenceError(
                 f"no descent from a point that is not a minimum (-2 log-likelihood {value:.10g}, decrement {decrement:.3g}): "
-                f"the covariance may be too close to singular; {SINGULAR_REMEDY}, or {REMEDY}",
+                f"the covariance may be too close to singular; {SINGULAR_REMEDY}",
                 value,
             )
     raise ConvergenceError(f"not converged after {MAX_ITERATIONS} Newton steps (decrement {decrement:.3g}); {REMEDY}", value)
@@ -201,7 +207,7 @@ def _stepped(
     lower: FloatArray,
     upper: FloatArray,
 ) -> FloatArray:
-    """Damped Newton step along the free variables. One that would cross its bound stops there, and the rest follow to their best."""
+    """Damped Newton step of the free variables; one that would cross its bound stops there, the rest follow to their best."""
     step, moving = np.zeros_like(u), free.copy()
     while moving.any():
         stopped = free & ~moving

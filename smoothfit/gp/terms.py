@@ -29,6 +29,7 @@ from .kernels import Kernel
 Axes = tuple[int, ...]
 Powers = tuple[int, ...]
 ALL = -1  # all inputs: their shared length scale
+FAR = 1e6  # length scales, beyond which every kernel and derivative underflows to zero
 
 
 @cache
@@ -82,7 +83,7 @@ class Geometry:
     def __init__(self, kernel: Kernel, X: FloatArray, Y: FloatArray, length: FloatArray):
         self._kernel = kernel
         self._length = length
-        w = [(X[:, j, None] - Y[None, :, j]) / length[j] for j in range(len(length))]
+        w = [np.clip((X[:, j, None] - Y[None, :, j]) / length[j], -FAR, FAR) for j in range(len(length))]
         if len(w) == 1:
             self.r = np.abs(w[0])
         else:
