@@ -20,7 +20,7 @@ from .rows import MEANS, Rows
 from .search import REMEDY, SINGULAR_REMEDY, search
 
 ROUTES = ("auto", "dense", "state_space")
-LEAST_STATE_SPACE = 400  # readings, above which a fit by the filter in Python is faster than dense algebra
+MANY = 500  # readings, above which fewer starts are followed
 
 
 class GaussianProcess:
@@ -74,8 +74,9 @@ class GaussianProcess:
     system does not tell), a DataError says how many readings fit, before anything is allocated. Nothing is added to the diagonal.
 
     **State-space route.** In one input a Matern process of smoothness p + 1/2 is a Markov process of p + 1 components. A Kalman
-    filter and smoother give the same answer in O(n) time and memory. A step of it costs some 40 microseconds in Python, so that it
-    is slower than the dense route below about 400 readings; from there on it is taken.
+    filter and smoother give the same answer in O(n) time and memory, and keep the digits that a nearly singular covariance costs
+    dense algebra; so this route is taken for every Matern kernel in one input. The filter is a loop in Python, a fit of 1000
+    readings takes some seconds: below about 300 readings dense algebra is faster, by tenths of a second.
 
     Examples
     --------
@@ -123,7 +124,7 @@ class GaussianProcess:
         """Labels of the inputs."""
         return self.observations.inputs
 
-    def fit(self, *, n_starts: int = 3, route: str = "auto") -> GaussianProcessResults:
+    def fit(self, *, n_starts: int | None = None, route: str = "auto") -> GaussianProcessResults:
         """Estimate all hyperparameters that are not given by the restricted marginal likelihood.
 
         Its logarithm is -1/2 [(n - p) log 2 pi + log|K| + log|H'K^-1 H| - log|H'H| + y'P y], with p terms in the mean. It is
@@ -132,11 +133,11 @@ class GaussianProcess:
 
         Parameters
         ----------
-        n_starts : int
-            How many starts are followed, 1 to 7.
+        n_starts : int, optional
+            How many starts are followed, 1 to 7; by default 7 up to 500 readings and 3 for more.
         route : {"auto", "dense", "state_space"}
-            Which algebra; the results agree. ``"auto"`` takes the state-space route for a Matern kernel in one input from 400
-            readings on.
+            Which algebra; the results agree. ``"auto"`` takes the state-space route for a Matern kernel in one input, else
+            the dense one.
 
         Returns
         -------
@@ -154,6 +155,8 @@ class GaussianProcess:
         SpecificationError
             `route` or `n_starts` is unknown, or the kernel has no state-space form.
         """
+        if n_starts is None:
+            n_starts = 7 if len(self._rows) <= MANY else 3
         n_starts = check_order(n_starts, "n_starts", 1, 7)
         route = self._route(route)
         rows, parameters = self._rows, self._parameters
@@ -192,7 +195,7 @@ class GaussianProcess:
             )
         if route != "auto":
             return route
-        return "state_space" if is_markov and len(self._rows) >= LEAST_STATE_SPACE else "dense"
+        return "state_space" if is_markov else "dense"
 
     def __repr__(self) -> str:
         d = len(self.inputs)

@@ -41,7 +41,7 @@ def small(rng, d):
 def test_posterior_and_likelihood_against_many_digits(kernel, mean, d, oracle):
     rng = np.random.default_rng(d)
     known = kernel(length_scale=[0.8, 1.7][:d], amplitude=1.3)
-    res = sf.GaussianProcess(small(rng, d), kernel=known, mean=mean).fit()
+    res = sf.GaussianProcess(small(rng, d), kernel=known, mean=mean).fit(route="dense")
     truth = oracle(res)
     assert res.llf == pytest.approx(float(truth.llf), rel=1e-12, abs=1e-12)
     at = np.array([[0.9, 1.1][:d], [3.5, -1.0][:d]])  # among the readings, and beyond

@@ -147,14 +147,15 @@ def test_joint_covariance_comes_in_the_order_of_the_points(wave):
         np.testing.assert_allclose(other, one, atol=1e-10 * np.abs(one).max())
 
 
-def test_the_route_follows_the_kernel_and_the_number_of_readings(wave):
+def test_the_route_follows_the_kernel_and_the_number_of_inputs(wave):
     rng = np.random.default_rng(0)
     x = np.sort(rng.uniform(0, 40, 1000))
     y = np.sin(x) + 0.1 * rng.standard_normal(1000)
     long = sf.GaussianProcess(x, y, sf.gp.Matern32(2.0, 1.0), sd=0.1)
     assert long.fit().route == "state_space"
     assert long.fit().llf == pytest.approx(long.fit(route="dense").llf, rel=1e-11)
-    assert sf.GaussianProcess(wave, kernel=sf.gp.Matern32(2.0, 1.0)).fit().route == "dense"
+    assert sf.GaussianProcess(wave, kernel=sf.gp.Matern32(2.0, 1.0)).fit().route == "state_space"
+    assert sf.GaussianProcess(wave).fit().route == "dense"
     squared = sf.GaussianProcess(x[:30], y[:30], sf.gp.SquaredExponential(2.0, 1.0))
     with pytest.raises(SpecificationError, match="squared exponential kernel in 1 input"):
         squared.fit(route="state_space")

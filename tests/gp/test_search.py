@@ -76,7 +76,7 @@ def test_hyperparameters_are_recovered():
 def test_more_starts_do_not_find_better(terrain):
     for kernel in KERNELS:
         model = sf.GaussianProcess(terrain, kernel=kernel())
-        assert model.fit(n_starts=7).llf == pytest.approx(model.fit().llf, abs=1e-8)
+        assert model.fit(n_starts=3).llf == pytest.approx(model.fit().llf, abs=1e-8)
     for bad in (0, 8, 2.5, True):
         with pytest.raises(SpecificationError, match="n_starts"):
             model.fit(n_starts=bad)
