@@ -114,8 +114,7 @@ class Criterion:
                 total = pieces.log_det_hessian + pieces.quadratic_hessian
             return Expansion(pieces.log_det + pieces.quadratic, pieces.log_det_gradient + pieces.quadratic_gradient, total)
         n, quadratic = self.rows.n_contrasts, pieces.quadratic
-        if quadratic <= LEAST_QUADRATIC * float(self.rows.y @ self.rows.y):
-            raise DataError("the readings follow the mean exactly: there is nothing to estimate the amplitude from")
+        self._check_quadratic(quadratic)
         slope = pieces.quadratic_gradient[1:] / quadratic
         total = None
         if hessian:
@@ -134,8 +133,9 @@ class Criterion:
         """
         theta = self._padded(u)
         if self.parameters.profiled:
-            _, quadratic = self.likelihood.log_det_and_quadratic(theta[None])
-            theta[0] = 0.5 * np.log(quadratic[0] / self.rows.n_contrasts)
+            quadratic = self.likelihood.pieces(theta).quadratic
+            self._check_quadratic(quadratic)
+            theta[0] = 0.5 * np.log(quadratic / self.rows.n_contrasts)
         return theta
 
     def information(self, theta: FloatArray) -> FloatArray:
@@ -145,6 +145,11 @@ class Criterion:
         assert pieces.quadratic_hessian is not None
         hessian = pieces.log_det_hessian + pieces.quadratic_hessian
         return hessian / 2
+
+    def _check_quadratic(self, quadratic: float) -> None:
+        """Raise where nothing but rounding is left to tell the amplitude."""
+        if quadratic <= LEAST_QUADRATIC * float(self.rows.y @ self.rows.y):
+            raise DataError("the readings follow the mean exactly: there is nothing to estimate the amplitude from")
 
     def _padded(self, u: FloatArray) -> FloatArray:
         return np.append(0.0, u) if self.parameters.profiled else np.array(u, dtype=np.float64)

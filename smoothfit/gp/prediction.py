@@ -38,8 +38,8 @@ class PointPrediction:
     noise_sd : ndarray, shape (), (d,) or (d, d)
         Standard deviation of a new reading of weight one; NaN where none is read.
     df : float
-        Degrees of freedom of the intervals: n less the number of the mean's terms where the amplitude and every sd were
-        estimated, else infinite.
+        Degrees of freedom of the intervals: n less the number of the mean's terms where the amplitude and every sd that
+        is not zero were estimated, else infinite.
     inputs : tuple of str
         Labels of the inputs.
     """

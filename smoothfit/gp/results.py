@@ -14,7 +14,7 @@ from .dense import DensePosterior
 from .kernels import Kernel
 from .markov import MarkovPosterior
 from .parameters import Values
-from .points import VALUE, to_points
+from .points import VALUE, default_inputs, to_points
 from .prediction import PointPrediction
 from .search import Optimum
 from .terms import ALL, Axes
@@ -240,8 +240,8 @@ class GaussianProcessResults:
 
     @property
     def use_t(self) -> bool:
-        """Whether intervals are Student's: the amplitude and every sd were estimated, so that nothing known sets a scale."""
-        return self.model._parameters.profiled and bool(self.model._rows.unknown)
+        """Whether intervals are Student's: the amplitude and every sd that is not zero were estimated, no scale was given."""
+        return self.model._parameters.profiled
 
     @property
     def df_interval(self) -> float:
@@ -419,8 +419,6 @@ class GaussianProcessResults:
 
     @property
     def _labelled(self) -> bool:
-        from .points import default_inputs
-
         return self.model.inputs != default_inputs(len(self.model.inputs))
 
     # Summary ----------------------------------------------------------------------------------------------------------
@@ -497,7 +495,7 @@ class GaussianProcessResults:
     @property
     def _convergence(self) -> str:
         if not len(self._optimum.u):
-            return "nothing to search"
+            return "in closed form" if len(self.params) else "nothing to search"
         if self.boundary:
             return "at a boundary"
         return "on a plateau" if self._optimum.on_plateau else "yes, certified"

@@ -192,3 +192,19 @@ def test_a_plateau_is_said_to_be_one(terrain):
     optimum = search.search(Bowl(model, plateau), 1)
     assert optimum.on_plateau or optimum.at_lower[0] or optimum.at_upper[0]
     np.testing.assert_allclose(optimum.u[1:], -1, atol=1e-3)
+
+
+def test_an_amplitude_alone_has_a_closed_form(oracle):
+    x = np.linspace(0, 6, 12)
+    for kernel in KERNELS:
+        res = sf.GaussianProcess(x, np.sin(x), kernel(1.0), sd=0).fit()
+        assert list(res.params.index) == ["amplitude"]
+        assert res.bse_log["amplitude"] == pytest.approx(1 / np.sqrt(2 * 11), rel=1e-8)  # chi-squared on 11 degrees of freedom
+        truth = oracle(res)
+        quadratic = float((truth.residual.T * truth.weights)[0])
+        assert quadratic == pytest.approx(11, rel=1e-7)
+        assert "in closed form" in res.summary().as_text()
+    with pytest.raises(NumericalError, match="singular"):
+        sf.GaussianProcess(np.linspace(0, 1, 12), x, sf.gp.SquaredExponential(10.0), sd=0).fit()
+    with pytest.raises(DataError, match="follow the mean exactly"):
+        sf.GaussianProcess(x, np.sin(x) * 0 + 3 * x + 1, sf.gp.Matern52(1.0), sd=0, mean="linear").fit()
