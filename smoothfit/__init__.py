@@ -13,7 +13,7 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-_submodules = ["basis", "curves", "datasets", "errors", "statespace"]
+_submodules = ["basis", "curves", "datasets", "errors", "gp", "statespace"]
 _attributes = {
     "basis": [
         "BSplineBasis",
@@ -31,6 +31,7 @@ _attributes = {
         "Spline",
         "TensorProductBasis",
     ],
+    "gp": ["GaussianProcess"],
     "observations": ["Observations", "observe"],
     "statespace": ["SmoothingSpline"],
 }
@@ -46,6 +47,7 @@ __all__ = [
     "DifferencePenalty",
     "DifferentialOperatorPenalty",
     "FourierBasis",
+    "GaussianProcess",
     "ISplineBasis",
     "MSplineBasis",
     "NaturalSplineBasis",
@@ -57,5 +59,6 @@ __all__ = [
     "basis",
     "datasets",
     "errors",
+    "gp",
     "observe",
 ]
