@@ -13,7 +13,7 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-_submodules = ["basis", "curves", "datasets", "errors", "statespace"]
+_submodules = ["basis", "calculus", "curves", "datasets", "errors", "statespace"]
 _attributes = {
     "basis": ["BSplineBasis", "Spline"],
     "observations": ["Observations", "observe"],

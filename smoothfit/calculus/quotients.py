@@ -1,0 +1,200 @@
+"""Derivatives at t = 0 of functions along lines: by the complex step where it can be trusted, else by differences.
+
+Complex step (Squire and Trapp 1998): Im f(x + i h) / h, free of cancellation for an h far below rounding. It is wrong, silently,
+where f is not analytic (abs, comparisons, conjugates), so it is used only where it agrees with a real difference.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray
+from .derivatives import Status
+from .extrapolation import Limit, extrapolate
+from .lines import Array, Lines, Refused
+
+SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
+EPS = float(np.finfo(np.float64).eps)
+LONGEST = 0.0731  # first step relative to the scale of x; no simple fraction, which periods of f might meet
+FALL = 0.55  # of each step to the next; no simple fraction, or steps that alias a period would do so together
+STAGE = 8  # steps tried before the error is looked at again
+STAGES = 14
+NEAR_ZERO = 56  # steps after which they go on below |x|, where that is far below the scale
+COMPLEX_STEP = 2.0**-160  # relative; its square is nothing beside one
+SHIFTS = (8.0, -8.0)  # in machine epsilons: what they change is the rounding error of a complex step
+CLOSE = 2.0**-47  # relative distance of points whose values differ by rounding, beside a smooth trend
+N_CLOSE = 8
+ROUNDING = 0.8  # bound of a rounding error by the mean size of third differences, which is 3.6 standard deviations
+PRECISE = 1e-10  # relative error at which no shorter step is tried
+VERIFIED = 1e-7  # the same, where a difference is only to confirm a complex step
+AT_ROUNDING = 200.0  # error in units of the rounding of f, per scale of x, at which shorter steps would not help
+
+
+class Slopes(NamedTuple):
+    """Derivatives along lines, arrays (L, M)."""
+
+    value: FloatArray
+    error: FloatArray
+    method: npt.NDArray[Any]
+    status: npt.NDArray[np.int64]
+
+
+def differences(lines: Lines, precise: float = PRECISE) -> Slopes:
+    """Derivatives at t = 0 from real steps, central or one-sided."""
+    steps, plus, minus = np.empty((0, len(lines.scale))), [], []
+    rounding = _rounding(lines)
+    result, before = None, np.array(np.inf)
+    for stage in range(STAGES):
+        new = _steps(lines, stage)
+        right, left = new <= lines.right, new <= lines.left
+        values = lines.at(np.concatenate([np.where(right, new, 0.0), np.where(left, -new, 0.0)]))
+        plus.append(np.where(right[..., None], values[:STAGE], np.nan))
+        minus.append(np.where(left[..., None], values[STAGE:], np.nan))
+        steps = np.concatenate([steps, new])
+        result, is_settled, done = _limits(lines, steps, np.concatenate(plus), np.concatenate(minus), rounding, precise)
+        # what shorter steps do not improve, they spoil: below some step, rounding is no longer random
+        done |= is_settled & (result.status == Status.CONVERGED) & (result.error > 0.5 * before)
+        before = result.error
+        if done.all():
+            break
+    assert result is not None
+    return result
+
+
+def _rounding(lines: Lines) -> FloatArray:
+    """Size (L, M) of the rounding errors of f at x, which may be far above machine epsilon times f.
+
+    From third differences over close points, where a smooth f has none (Hamming 1973; More and Wild 2011).
+    """
+    spacing = CLOSE * np.where(lines.size > 0, lines.size, lines.scale)
+    offsets = np.arange(N_CLOSE) - N_CLOSE // 2
+    start = np.clip(0.0, -lines.left + N_CLOSE * spacing, lines.right - N_CLOSE * spacing)  # points stay within the bounds
+    points = np.clip(start + offsets[:, None] * spacing, -lines.left, lines.right)
+    with np.errstate(all="ignore"):
+        third = np.diff(lines.at(points), n=3, axis=0)
+        size = np.where(np.isfinite(third), np.abs(third), 0.0).mean(axis=0)
+    return np.asarray(np.maximum(EPS * np.abs(lines.value), ROUNDING * size) + lines.noise)
+
+
+def _steps(lines: Lines, stage: int) -> FloatArray:
+    """Steps (STAGE, L) of a stage, such that x plus and minus a step are exact."""
+    k = np.arange(stage * STAGE, (stage + 1) * STAGE)[:, None]
+    is_near_zero = (lines.size > 0) & (lines.size < lines.scale * 2.0**-30)
+    start = np.where((k >= NEAR_ZERO) & is_near_zero, lines.size * FALL**-NEAR_ZERO, lines.scale)
+    steps = LONGEST * start * FALL**k
+    exact = (lines.size + steps) - lines.size
+    return np.asarray(np.where(exact > 0, exact, steps))
+
+
+def _limits(
+    lines: Lines, steps: FloatArray, plus: FloatArray, minus: FloatArray, rounding: FloatArray, precise: float
+) -> tuple[Slopes, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """The best of central, forward and backward differences, whether they agree, and whether no shorter step is needed."""
+    h, here = steps[..., None], lines.value
+    with np.errstate(all="ignore"):
+        noise = EPS * np.fmax(np.abs(plus), np.abs(minus)) + rounding
+
+        def limit(quotient: FloatArray, power: int) -> Limit:
+            moved = EPS * lines.stretch[:, None] * np.abs(quotient)
+            return extrapolate(quotient, (noise + moved) / h, h, power)
+
+        central = limit((plus - minus) / (2 * h), 2)
+        forward, backward = limit((plus - here) / h, 1), limit((here - minus) / h, 1)
+        jump = limit((plus + minus - 2 * here) / h, 1)
+        # one-sided where that is better by far, or all there is
+        is_central = central.error <= 10 * np.minimum(forward.error, backward.error)
+        is_forward = ~is_central & (forward.error <= backward.error)
+        value = np.where(is_central, central.value, np.where(is_forward, forward.value, backward.value))
+        error = np.where(is_central, central.error, np.where(is_forward, forward.error, backward.error))
+        slope = np.maximum(np.abs(forward.value), np.abs(backward.value))
+        is_kink = (np.abs(jump.value) > jump.error) & (np.abs(jump.value) > 1e-6 * slope)
+        value = np.where(is_kink, central.value, value)
+        error = np.where(is_kink, np.abs(jump.value) / 2 + jump.error + central.error, error)
+        scale = lines.scale[:, None]
+        is_fine = error <= precise * np.abs(value) + AT_ROUNDING * _largest(noise) / scale
+        is_settled = ~is_central | (
+            np.abs(jump.value) + jump.error <= 1e-3 * np.abs(value) + AT_ROUNDING * _largest(noise) / scale
+        )
+        is_exhausted = (steps[-1] <= 8 * EPS * np.where(lines.size > 0, lines.size, lines.scale))[:, None]
+        moved = np.maximum(_largest(np.abs(plus - here)), _largest(np.abs(minus - here)))
+        is_constant = moved <= AT_ROUNDING * rounding  # and has no digits to lose
+        is_rough = (error > 1e-3 * np.maximum(np.abs(value), 1e-6 * moved / scale)) & ~is_constant
+    is_missing = ~np.isfinite(error) | ~np.isfinite(here)
+    status = np.select(
+        [is_missing, is_kink, is_rough], [Status.NOT_FINITE, Status.KINK, Status.IMPRECISE], default=int(Status.CONVERGED)
+    )
+    method = np.where(is_central | is_kink, "central", np.where(is_forward, "forward", "backward"))
+    slopes = Slopes(np.where(is_missing, np.nan, value), np.where(is_missing, np.inf, error), method, status)
+    done = (is_fine & is_settled & ~is_kink) | is_exhausted | ~np.isfinite(here)  # a kink may turn out to be near x only
+    return slopes, is_settled & ~is_kink, done
+
+
+def _largest(sizes: FloatArray) -> FloatArray:
+    """Largest finite size over the steps."""
+    return np.asarray(np.max(np.where(np.isfinite(sizes), sizes, 0.0), axis=0))
+
+
+def complex_steps(lines: Lines) -> Slopes:
+    """Derivatives at t = 0 by the complex step, unverified; the error is that of rounding.
+
+    Raises Refused where f takes no complex numbers.
+    """
+    size = np.where(lines.size > 0, np.maximum(lines.size, 2.0**-800), lines.scale)
+    step = COMPLEX_STEP * size
+    shifts = np.array([0.0, *SHIFTS])[:, None] * EPS * size
+    inside = (shifts <= lines.right) & (shifts >= -lines.left)
+    values = np.asarray(lines.at(np.where(inside, shifts, 0.0) + 1j * step)).imag / step[:, None]
+    with np.errstate(invalid="ignore"):
+        spread = np.nanmax(np.abs(values - values[0]), axis=0, initial=0.0)
+    error = 2 * spread + 8 * EPS * np.abs(values[0]) + SMALLEST / step[:, None]  # of rounding, and of underflow
+    error = np.where(np.isfinite(values[0]), error, np.inf)
+    value = values[0]
+    return Slopes(value, error, np.full(value.shape, "complex step"), np.zeros(value.shape, dtype=np.int64))
+
+
+def disagreement(steps: Slopes, real: Slopes) -> npt.NDArray[np.bool_]:
+    """Where a complex step is contradicted by a real difference, or cannot be confirmed."""
+    with np.errstate(invalid="ignore"):
+        near = np.abs(steps.value - real.value) <= 5 * real.error + 1e-9 * np.abs(steps.value)
+    return ~(near & np.isfinite(steps.value)) | (real.status == Status.KINK) | (real.status == Status.NOT_FINITE)
+
+
+def explanation(steps: Slopes, real: Slopes, wrong: npt.NDArray[np.bool_]) -> str:
+    """Why the complex step was refused, by the first element where it was."""
+    i = tuple(np.argwhere(wrong)[0])
+    return (
+        f"the complex step gives {steps.value[i]:.6g} where real differences give {real.value[i]:.6g} "
+        f"± {real.error[i]:.2g}: f is not analytic there (absolute values, comparisons, conjugates, a kink)"
+    )
+
+
+def bounded(steps: Slopes, real: Slopes) -> Slopes:
+    """Complex steps with no more error than the differences leave, and with as much where these are imprecise."""
+    distance = np.abs(steps.value - real.value) + real.error
+    is_rough = real.status == Status.IMPRECISE
+    error = np.where(is_rough, distance, np.minimum(steps.error, distance))
+    return steps._replace(error=error, status=np.where(is_rough, real.status, steps.status))
+
+
+def merged(first: Slopes, second: Slopes, use_second: Array) -> Slopes:
+    """Slopes of the first, where `use_second` those of the second."""
+    return Slopes(*(np.where(use_second, b, a) for a, b in zip(first, second, strict=True)))
+
+
+def slopes_each_verified(lines: Lines, method: str) -> tuple[Slopes, str]:
+    """Derivatives along lines, each complex step verified on its own line; and why any was refused."""
+    if method == "real":
+        return differences(lines), ""
+    try:
+        steps = complex_steps(lines)
+    except Refused as error:
+        return differences(lines), str(error)
+    confirming = differences(lines, VERIFIED)
+    wrong = disagreement(steps, confirming) | (steps.error > 10 * confirming.error)
+    steps = bounded(steps, confirming)
+    if not wrong.any():
+        return steps, ""
+    return merged(steps, differences(lines), wrong), explanation(steps, confirming, wrong)
