@@ -22,4 +22,4 @@ _attributes = {
 
 __getattr__, __dir__, _ = _lazy.attach(__name__, submodules=_submodules, submod_attrs=_attributes)
 
-__all__ = ["BSplineBasis", "Observations", "SmoothingSpline", "Spline", "datasets", "errors", "observe"]
+__all__ = ["BSplineBasis", "Observations", "SmoothingSpline", "Spline", "calculus", "datasets", "errors", "observe"]

@@ -67,7 +67,7 @@ def bivariate_normal_cdf(h: Any, k: Any, rho: Any) -> FloatArray:
     --------
     >>> from smoothfit import calculus
     >>> calculus.bivariate_normal_cdf([0.0, -1.0, -25.0], [0.0, 0.0, -25.0], 0.5)
-    array([3.33333333e-001, 1.28...e-001, 1.0...e-184])
+    array([3.33333333e-001, 1.27398207e-001, 7.26882102e-185])
     """
     h, k, rho = _broadcast(h, k, rho)
     flat = [array.ravel() for array in (h, k, rho)]
@@ -138,7 +138,7 @@ def bivariate_normal_common_mean(x: Any, y: Any, mean: Any, sd1: Any, sd2: Any, 
     --------
     >>> from smoothfit import calculus
     >>> probability, derivative = calculus.bivariate_normal_common_mean(0.0, 0.0, 0.0, 1.0, 2.0, 0.0)
-    >>> float(probability), round(float(derivative), 6)
+    >>> round(float(probability), 6), round(float(derivative), 6)
     (0.25, -0.299207)
     """
     sds = []

@@ -300,7 +300,7 @@ def group_lasso_path(
     >>> import numpy as np
     >>> from smoothfit import calculus
     >>> path = calculus.group_lasso_path(np.eye(2), [2.0, 1.0], groups=[0, 1], lams=[2.0, 1.5, 0.5])
-    >>> [fit.coef.tolist() for fit in path]
+    >>> [fit.coef.round(9).tolist() for fit in path]
     [[0.0, 0.0], [0.5, 0.0], [1.5, 0.5]]
     """
     problem = _Problem.of(X, y, groups, weights)

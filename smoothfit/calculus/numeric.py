@@ -409,7 +409,7 @@ def hessian(
         given = jacobian(_checked_gradient(grad), vector, args, bounds=bounds, typical=typical, method=method)
         matrix = Derivative(given.value, given.error, given.nfev, given.method, given.status, given.reason)
     else:
-        field = _GradientField.of(f, args, vector, bounds, typical, _check_method(method))
+        field = GradientField.of(f, args, vector, bounds, typical, _check_method(method))
         matrix = field.derivative(np.eye(vector.size))
     return replace(
         matrix,
@@ -463,7 +463,7 @@ def hessp(
         return directional(_checked_gradient(grad), vector, v, args, bounds=bounds, typical=typical, method=method)
     if not v.any():
         raise DataError("p is zero; pass a direction")
-    product = _GradientField.of(f, args, vector, bounds, typical, _check_method(method)).derivative(v[:, None])
+    product = GradientField.of(f, args, vector, bounds, typical, _check_method(method)).derivative(v[:, None])
     return replace(
         product, value=product.value[0], error=product.error[0], method=product.method[0], status=product.status[0]
     )
@@ -483,7 +483,7 @@ def _checked_gradient(grad: Function) -> Function:
 
 
 @dataclass(frozen=True, eq=False)
-class _GradientField:
+class GradientField:
     """The gradient of f as a function of x, ready to be differentiated once more by real differences."""
 
     partials: _Partials  # at one point
@@ -493,7 +493,7 @@ class _GradientField:
     reason: str
 
     @classmethod
-    def of(cls, f: Function, args: tuple[Any, ...], x: FloatArray, bounds: Any, typical: float, method: str) -> _GradientField:
+    def of(cls, f: Function, args: tuple[Any, ...], x: FloatArray, bounds: Any, typical: float, method: str) -> GradientField:
         partials = _Partials.of(f, args, x[:, None], bounds, typical)
         if partials.f.shape not in ((), (1,)):
             raise DataError(f"f gives an array of shape {partials.f.shape}; a Hessian belongs to a function with one value")

@@ -210,7 +210,7 @@ def equivalent_penalty(eigenvalues: Any, step: float, n_steps: int) -> FloatArra
     --------
     >>> from smoothfit import calculus
     >>> calculus.equivalent_penalty([0.0, 1e-9, 1.0], step=0.1, n_steps=100)
-    array([1.00000000e-01, 1.00000000e-01, 2.65621e-05])
+    array([1.00000000e-01, 9.99999995e-02, 2.65621044e-05])
     """
     lam = _eigenvalues(eigenvalues)
     check_positive(step, "step")

@@ -24,7 +24,7 @@ def order_statistic_logpdf(x: Any, distribution: Any, r: int, n: int) -> FloatAr
     >>> from scipy import stats
     >>> from smoothfit import calculus
     >>> float(calculus.order_statistic_logpdf(-40.0, stats.norm(), r=2, n=2).round(6))
-    -1604.833815
+    -1604.834233
     """
     x, r, n = _read(x, distribution, r, n)
     return np.asarray(
