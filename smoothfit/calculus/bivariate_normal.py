@@ -2,12 +2,14 @@
 
 P(X <= h, Y <= k) is the integral over y > 0 of phi(h - y) Phi(a + c y), with a = (k - rho h) / r, c = rho / r and r^2 = 1 - rho^2.
 Nothing is subtracted, so the integral is as exact as the integrand. That is log-concave: one peak, found by bisection, and
-ends beyond which it is negligible; Gauss-Legendre panels between them also resolve the step of Phi, as steep as |rho| -> 1 makes it.
+ends beyond which it is negligible; Gauss-Legendre panels between them also resolve the step of Phi, as steep as |rho| -> 1 makes
+it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +63,8 @@ def bivariate_normal_cdf(h: Any, k: Any, rho: Any) -> FloatArray:
 
     References
     ----------
-    Owen (1956), Annals of Mathematical Statistics 27; Drezner and Wesolowsky (1990), Journal of Statistical Computation and Simulation 35.
+    Owen (1956), Annals of Mathematical Statistics 27; Drezner and Wesolowsky (1990), Journal of Statistical Computation and
+    Simulation 35.
 
     Examples
     --------
@@ -86,8 +89,9 @@ def bivariate_normal_gradient(h: Any, k: Any, rho: Any) -> BivariateNormalGradie
     Returns
     -------
     BivariateNormalGradient
-        phi(h) Phi((k - rho h)/r), phi(k) Phi((h - rho k)/r) and the density at (h, k), which is the derivative by rho (Plackett 1954).
-        As rho -> +-1 the first two are phi times 0, 1/2 or 1, the third 0, or infinite on the line that carries all probability.
+        phi(h) Phi((k - rho h)/r), phi(k) Phi((h - rho k)/r) and the density at (h, k), which is the derivative by rho (Plackett
+        1954). As rho -> +-1 the first two are phi times 0, 1/2 or 1, the third 0, or infinite on the line that carries all
+        probability.
 
     Raises
     ------
@@ -248,7 +252,7 @@ def _integral(
     ends = [start + share * (peak - start) for share in INSIDE[:-1]] + [peak + share * (end - peak) for share in INSIDE]
     panels = np.sort([*ends, *(np.clip(z, start, end) for z in breaks)], axis=0)
     total = np.zeros_like(peak)
-    for left, right in zip(panels[:-1], panels[1:], strict=True):
+    for left, right in pairwise(panels):
         half = (right - left) / 2
         for node, weight in zip(NODES, WEIGHTS, strict=True):
             total += weight * half * np.exp(log_integrand(left + half * (1 + node)))

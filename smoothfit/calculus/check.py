@@ -12,7 +12,8 @@ from .._validation import FloatArray, check_positive
 from ..errors import DataError
 from .derivatives import Derivative, Status
 from .lines import check_callable, real_array
-from .numeric import Function, gradient, jacobian
+from .numeric import gradient, jacobian
+from .partials import Function
 
 if TYPE_CHECKING:
     import pandas as pd

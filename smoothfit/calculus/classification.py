@@ -155,13 +155,15 @@ def cross_entropy_hessp(z: Any, t: Any, v: Any) -> FloatArray:
 
 
 def _logits(z: Any) -> FloatArray:
-    z = reals(z, "z")
-    if z.ndim == 0:
+    logits = reals(z, "z")
+    if logits.ndim == 0:
         raise DataError("z is one number; pass logits along the last axis")
-    peak = z.max(axis=-1)
+    peak = logits.max(axis=-1)
     if np.isinf(peak).any():
-        raise DataError(f"z has a row whose largest logit is {peak[np.isinf(peak)].ravel()[0]}; pass rows with a finite largest one")
-    return z
+        raise DataError(
+            f"z has a row whose largest logit is {peak[np.isinf(peak)].ravel()[0]}; pass rows with a finite largest one"
+        )
+    return logits
 
 
 def _targets(z: Any, t: Any) -> tuple[FloatArray, FloatArray]:
@@ -175,14 +177,15 @@ def _targets(z: Any, t: Any) -> tuple[FloatArray, FloatArray]:
     return z, t
 
 
-def _design(X: Any) -> FloatArray:
-    X = np.array(X, dtype=np.float64)
-    if X.ndim != 2 or not X.size:
-        raise DataError(f"X has shape {X.shape}; pass a matrix (n, d)")
-    if not np.isfinite(X).all():
-        i, j = np.argwhere(~np.isfinite(X))[0].tolist()
-        raise DataError(f"X[{i}, {j}] is {X[i, j]}; drop the row")
-    return X
+def design_matrix(X: Any) -> FloatArray:
+    """Return a finite matrix (n, d)."""
+    matrix: FloatArray = np.array(X, dtype=np.float64)
+    if matrix.ndim != 2 or not matrix.size:
+        raise DataError(f"X has shape {matrix.shape}; pass a matrix (n, d)")
+    if not np.isfinite(matrix).all():
+        i, j = np.argwhere(~np.isfinite(matrix))[0].tolist()
+        raise DataError(f"X[{i}, {j}] is {matrix[i, j]}; drop the row")
+    return matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +222,7 @@ class LogisticLoss:
     y: FloatArray
 
     def __post_init__(self) -> None:
-        X, y = _design(self.X), to_floats(self.y, "y")[0]
+        X, y = design_matrix(self.X), to_floats(self.y, "y")[0]
         if len(y) != len(X):
             raise DataError(f"y has {len(y)} entries and X {len(X)} rows; they go together one to one")
         bad = ~((y >= 0) & (y <= 1))
@@ -321,7 +324,7 @@ class CrossEntropyLoss:
     T: FloatArray
 
     def __post_init__(self) -> None:
-        X = _design(self.X)
+        X = design_matrix(self.X)
         given = np.asarray(self.T)
         if given.ndim != 2 or len(given) != len(X):
             raise DataError(f"T has shape {given.shape} and X {X.shape}; T has a row (K,) for each of X's")
@@ -393,7 +396,7 @@ def multinomial_hessian(P: Any, X: Any) -> FloatArray:
     array([[ 1., -1.],
            [-1.,  1.]])
     """
-    X, P = _design(X), reals(P, "P")
+    X, P = design_matrix(X), reals(P, "P")
     if P.ndim != 2 or len(P) != len(X):
         raise DataError(f"P has shape {P.shape} and X {X.shape}; P has a row (K,) for each of X's")
     if not ((P >= 0) & (P <= 1)).all() or (P.sum(axis=1) > 1 + 1e-9).any():
@@ -431,5 +434,5 @@ def bohning_bound(X: Any, n_classes: int) -> FloatArray:
     >>> calculus.bohning_bound([[2.0]], n_classes=2)  # for two classes X'X/4
     array([[1.]])
     """
-    X, K = _design(X), check_order(n_classes, "n_classes", 2, 10_000)
+    X, K = design_matrix(X), check_order(n_classes, "n_classes", 2, 10_000)
     return np.asarray(np.kron((np.eye(K - 1) - 1 / K) / 2, X.T @ X))

@@ -18,7 +18,8 @@ from .._validation import FloatArray, check_finite, check_order, check_positive
 from ..errors import DataError
 from .derivatives import Derivative, Status
 from .lines import check_callable, real_array
-from .numeric import GradientField, derivative, gradient, hessian
+from .numeric import derivative, gradient, hessian
+from .partials import GradientField
 
 EPS = float(np.finfo(np.float64).eps)
 ROUNDING = 10.0  # of eigenvalues, in units of n eps |lam|_max
@@ -29,7 +30,7 @@ POLISH = 60
 SPLINE_ROUNDING = 64.0  # of a slope, in machine epsilons of its terms
 CONTINUOUS = 1e-3  # of the slopes at both sides, what is left of a slope where it passes zero
 TOUCHING = 1e-9  # likewise where it touches zero
-DEGENERATE = 10.0
+DEGENERATE = 1e4  # times the distance at which two points are one
 
 
 class Inertia(NamedTuple):
@@ -91,8 +92,8 @@ def classify_critical_point(
     hess : callable or array_like (n, n), optional
         The Hessian; symmetrised.
     rtol : float
-        The gradient counts as zero where a Newton step changes no x_i by more than rtol max(abs(x_i), typical), or where it is within its
-        numeric error.
+        The gradient counts as zero where a Newton step changes no x_i by more than rtol max(abs(x_i), typical), or where it is
+        within its numeric error.
     typical : float
         Size of an x near zero.
 
@@ -107,9 +108,9 @@ def classify_critical_point(
 
     Notes
     -----
-    The tolerance is max(10 n eps max abs(lam), norm of the Hessian's error): eigenvalues move by no more than that (Weyl). Both signs
-    beyond it make a saddle, whatever the other eigenvalues are. Otherwise an eigenvalue within it makes the point inconclusive: x^4 and
-    x^3 have the same Hessian at zero.
+    The tolerance is max(10 n eps max abs(lam), norm of the Hessian's error): eigenvalues move by no more than that (Weyl). Both
+    signs beyond it make a saddle, whatever the other eigenvalues are. Otherwise an eigenvalue within it makes the point
+    inconclusive: x^4 and x^3 have the same Hessian at zero.
 
     References
     ----------
@@ -234,13 +235,14 @@ def find_critical_points(
 
     Notes
     -----
-    Interval: zeros of f' between grid points where it changes its sign (Brent 1973), and where abs(f') has a minimum at zero. Box: zeros
-    of the gradient by trust-region least squares from scrambled Sobol points. Neither can promise that it has found all of them, except
-    for splines: points that are close in units of the grid may be missed.
+    Interval: zeros of f' between grid points where it changes its sign (Brent 1973), and where abs(f') has a minimum at zero.
+    Box: zeros of the gradient by trust-region least squares from scrambled Sobol points. Neither can promise that it has found
+    all of them, except for splines: points that are close in units of the grid may be missed.
 
     References
     ----------
-    Brent (1973), Algorithms for Minimization without Derivatives; Branch, Coleman and Li (1999), SIAM Journal on Scientific Computing 21.
+    Brent (1973), Algorithms for Minimization without Derivatives; Branch, Coleman and Li (1999), SIAM Journal on Scientific
+    Computing 21.
 
     Examples
     --------
@@ -249,7 +251,7 @@ def find_critical_points(
     >>> [(round(float(p.x[0]), 6), p.kind) for p in calculus.find_critical_points(np.sin, (0.0, 6.0))]
     [(1.570796, 'maximum'), (4.712389, 'minimum')]
     >>> points = calculus.find_critical_points(lambda x: (x[0] ** 2 - 1) ** 2 + x[1] ** 2, ([-2, -2], [2, 2]))
-    >>> [(p.x.round(6).tolist(), p.kind) for p in points if p.kind == "saddle"]
+    >>> [(np.abs(p.x).round(6).tolist(), p.kind) for p in points if p.kind == "saddle"]
     [([0.0, 0.0], 'saddle')]
     """
     check_positive(rtol, "rtol")
@@ -283,7 +285,7 @@ def _pieces(f: Any) -> interpolate.PPoly | None:
     if hasattr(f, "to_scipy"):
         f = f.to_scipy()
     if isinstance(f, interpolate.BSpline):
-        f = interpolate.PPoly.from_spline(f, extrapolate=False)
+        f = interpolate.PPoly.from_spline(f.tck, extrapolate=False)
     if not isinstance(f, interpolate.PPoly):
         return None
     if f.c.ndim != 2:
@@ -378,10 +380,15 @@ def _zeros(slope: Callable[[Any], FloatArray], grid: FloatArray) -> FloatArray:
         if abs(float(slope(root))) <= CONTINUOUS * max(abs(values[i]), abs(values[i + 1])):
             zeros.append(root)
     size = np.abs(values)
-    lows = 1 + np.flatnonzero((size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:]) & (values[:-2] * values[2:] > 0) & (size[1:-1] > 0))
+    lows = 1 + np.flatnonzero(
+        (size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:]) & (values[:-2] * values[2:] > 0) & (size[1:-1] > 0)
+    )
     for i in lows.tolist():
         found = optimize.minimize_scalar(
-            lambda x: abs(float(slope(x))), bounds=(grid[i - 1], grid[i + 1]), method="bounded", options={"xatol": 1e-10 * (grid[1] - grid[0])}
+            lambda x: abs(float(slope(x))),
+            bounds=(grid[i - 1], grid[i + 1]),
+            method="bounded",
+            options={"xatol": 1e-10 * (grid[1] - grid[0])},
         )
         if found.fun <= TOUCHING * max(size[i - 1], size[i + 1]):
             zeros.append(float(found.x))
@@ -393,26 +400,29 @@ def _in_box(
 ) -> list[CriticalPoint]:
     """Critical points of a function of a vector: sought with a fast gradient, accepted by a verified one."""
     width = upper - lower
-    if grad is not None:
-        slope = lambda x: np.asarray(grad(x), dtype=np.float64)  # noqa: E731
-    else:
-        field = GradientField.of(f, (), lower + width * MIDDLE, (lower, upper), 1.0, "auto")
-        slope = lambda x: field(x[:, None])[0]  # noqa: E731
+    field = GradientField.of(f, (), lower + width * MIDDLE, (lower, upper), 1.0, "auto") if grad is None else None
+
+    def slope(x: FloatArray) -> FloatArray:
+        return np.asarray(grad(x) if field is None else field(x[:, None])[0], dtype=np.float64)
+
     points: list[CriticalPoint] = []
-    sampler = qmc.Sobol(len(lower), rng=rng)
-    for start in lower + width * sampler.random_base2(int(np.ceil(np.log2(n_starts))))[:n_starts]:
+    for start in lower + width * _sobol(n_starts, len(lower), rng):
         if not np.isfinite(slope(start)).all():
             continue
         # to the precision at which Newton's steps go on
-        x = optimize.least_squares(slope, start, bounds=(lower, upper), x_scale=width, xtol=1e-12, ftol=1e-12, gtol=1e-12).x
-        if any(np.all(np.abs(x - known.x) <= _reach(known, rtol) * width) for known in points):
+        sought = optimize.least_squares(slope, start, bounds=(lower, upper), x_scale=width, xtol=1e-12, ftol=1e-12, gtol=1e-12)
+        if _is_among(points, sought.x, rtol * width):
             continue
-        point = _polished(f, grad, x, lower, upper, rng, rtol)
-        if point.kind != "not critical" and not any(
-            np.all(np.abs(point.x - known.x) <= _reach(known, rtol) * width) for known in points
-        ):
+        point = _polished(f, grad, np.asarray(sought.x), lower, upper, rng, rtol)
+        if point.kind != "not critical" and not _is_among(points, point.x, rtol * width):
             points.append(point)
     return sorted(points, key=lambda point: (point.value, *point.x))
+
+
+def _sobol(n: int, dimension: int, rng: np.random.Generator) -> FloatArray:
+    """Scrambled Sobol points in the unit cube, (n, dimension)."""
+    sampler: Any = qmc.Sobol(dimension, rng=rng)
+    return np.asarray(sampler.random_base2(int(np.ceil(np.log2(n))))[:n])
 
 
 def _polished(
@@ -441,6 +451,6 @@ def _polished(
     return _classified(x, g, noise, H, spread, rtol, float(width.min()), value)
 
 
-def _reach(point: CriticalPoint, rtol: float) -> float:
-    """Distance, relative to the box, within which a point is the same: degenerate ones are found to few digits."""
-    return np.sqrt(rtol) * DEGENERATE if point.inertia.zero else rtol * 10
+def _is_among(points: list[CriticalPoint], x: FloatArray, distance: FloatArray) -> bool:
+    """Whether x is one of the points, of which degenerate ones are found to fewer digits."""
+    return any(np.all(np.abs(x - p.x) <= distance * (DEGENERATE if p.inertia.zero else 10)) for p in points)

@@ -106,9 +106,7 @@ class Jacobian(Derivative):
         """Return the same derivative in a layout: itself, or transposed."""
         if check_layout_name(layout) == self.layout:
             return self
-        return replace(
-            self, value=self.value.T, error=self.error.T, method=self.method.T, status=self.status.T, layout=layout
-        )
+        return replace(self, value=self.value.T, error=self.error.T, method=self.method.T, status=self.status.T, layout=layout)
 
 
 def check_layout_name(layout: Any) -> str:

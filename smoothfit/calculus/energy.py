@@ -61,7 +61,9 @@ def energy_gradient(data_slopes: Any, energies: Any, slopes: Any) -> EnergyGradi
     data, model = _slopes(data_slopes, "data_slopes"), _slopes(slopes, "slopes")
     E, _ = to_floats(energies, "energies")
     if len(E) != len(model) or model.shape[1] != data.shape[1]:
-        raise DataError(f"data_slopes has shape {data.shape}, energies {E.shape}, slopes {model.shape}; pass (n, d), (S,) and (S, d)")
+        raise DataError(
+            f"data_slopes has shape {data.shape}, energies {E.shape}, slopes {model.shape}; pass (n, d), (S,) and (S, d)"
+        )
     possible = ~np.isposinf(E)
     check_finite(np.where(possible, E, 0.0), "energies", "energies are finite, or +inf where p is zero")
     if not possible.any():

@@ -18,7 +18,7 @@ from scipy import linalg
 
 from .._validation import FloatArray, check_finite, check_order, check_positive, first_index, to_floats
 from ..errors import ConvergenceError, DataError, SpecificationError
-from .classification import _design
+from .classification import design_matrix
 
 EPS = float(np.finfo(np.float64).eps)
 MAX_ROUNDS = 200  # of the working set
@@ -133,7 +133,7 @@ def group_block(S: Any, gram: Any, threshold: float) -> FloatArray:
 
 def _block(S: FloatArray, d: FloatArray, U: FloatArray, threshold: float, start: float) -> FloatArray:
     """The same in the axes of the Gram matrix; the root is sought from `start`."""
-    if S @ S <= threshold**2:
+    if threshold**2 >= S @ S:
         return np.zeros_like(S)
     c = U.T @ S
     t = start
@@ -161,7 +161,7 @@ class _Problem:
 
     @classmethod
     def of(cls, X: Any, y: Any, groups: Any, weights: Any) -> _Problem:
-        design, response = _design(X), to_floats(y, "y")[0]
+        design, response = design_matrix(X), to_floats(y, "y")[0]
         check_finite(response, "y", "drop the row")
         if len(response) != len(design):
             raise DataError(f"y has {len(response)} entries and X {len(design)} rows; they go together one to one")
@@ -249,8 +249,8 @@ def group_lasso(
 
     References
     ----------
-    Yuan and Lin (2006), Journal of the Royal Statistical Society B 68; Qin, Scheinberg and Goldfarb (2013), Mathematical Programming
-    Computation 5; Massias, Gramfort and Salmon (2018), International Conference on Machine Learning, for working sets.
+    Yuan and Lin (2006), Journal of the Royal Statistical Society B 68; Qin, Scheinberg and Goldfarb (2013), Mathematical
+    Programming Computation 5; Massias, Gramfort and Salmon (2018), International Conference on Machine Learning, for working sets.
 
     Examples
     --------
@@ -281,8 +281,8 @@ def group_lasso_path(
     X, y, groups, weights, tol
         As for `group_lasso`.
     lams : int or array_like
-        Penalties, used from the largest to the smallest; a number of them spaces them geometrically from the least lam for which b = 0,
-        max_g |X_g'y| / w_g, down to `ratio` of it.
+        Penalties, used from the largest to the smallest; a number of them spaces them geometrically from the least lam for which
+        b = 0, max_g |X_g'y| / w_g, down to `ratio` of it.
     ratio : float
         Between 0 and 1.
 
@@ -388,7 +388,7 @@ def _descend(problem: _Problem, working: npt.NDArray[np.int64], lam: float, enou
 
 
 def _newton(problem: _Problem, G: FloatArray, target: FloatArray, thresholds: FloatArray, x: FloatArray) -> FloatArray:
-    """Newton's method for the groups that are not zero, as long as it lowers the objective; groups that turn round are set to zero."""
+    """Newton's method for the groups that are not zero, while it lowers the objective; groups that turn round become zero."""
     x = x.copy()
     label = np.repeat(np.arange(problem.n_groups), np.diff(problem.starts))
     for _ in range(MAX_NEWTON):

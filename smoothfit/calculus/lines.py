@@ -49,7 +49,7 @@ class Lines(Protocol):
     stretch: FloatArray
 
     def at(self, steps: Array) -> Array:
-        """f at steps (k, L), an array (k, L, M). Real steps where f raises an arithmetic or value error give NaN."""
+        """F at steps (k, L), an array (k, L, M). Real steps where f raises an arithmetic or value error give NaN."""
 
 
 class Refused(Exception):  # noqa: N818 - never leaves the package
@@ -114,7 +114,10 @@ def _guarded(call: Callable[[], Any], complex_steps: bool) -> Array:
     """Call f without floating-point warnings; complex numbers that it cannot take, or drops, raise Refused."""
     with np.errstate(all="ignore"):
         if not complex_steps:
-            return np.asarray(call(), dtype=np.float64)
+            value = np.asarray(call())
+            if value.dtype.kind == "c":
+                raise DataError("f gives complex numbers at real x; differentiate its real and its imaginary part")
+            return np.asarray(value, dtype=np.float64)
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             try:
@@ -142,48 +145,60 @@ class Elementwise:
         self.noise = np.zeros(self.value.shape)
 
     def _first_value(self, lower: FloatArray, upper: FloatArray) -> FloatArray:
-        """f at x, and whether f takes arrays."""
+        """F at x, and whether f takes arrays."""
         x = self._x
-        # with one dimension more, as all further calls; another copy of x shows whether elements influence one another
+        # with one dimension more, as in all further calls; copies of x, and its first element alone, show whether elements influence
+        # one another
         copies = np.stack([x, np.clip(x * (1 - TINY_MOVE), lower, upper), x])
         try:
-            whole = self._call(copies)
-            alone = self._call(x)
-        except (TypeError, ValueError, ArithmeticError, IndexError, AttributeError):
-            whole, alone = np.empty(0), np.empty(0)  # a function of single numbers; if it has other faults, it raises again
-        if alone.shape == x.shape and whole.shape == copies.shape and _same(whole[0], alone) and _same(whole[2], alone):
+            whole, alone = self._call(copies), self._call(x)
+            first = np.ravel(self._call_once(0, x.ravel()[:1].reshape((1,) * x.ndim))) if x.ndim else alone.ravel()
+        except (TypeError, ValueError, ArithmeticError, IndexError, AttributeError) as error:
+            if isinstance(error, DataError):
+                raise
+            # a function of single numbers; if it has other faults, it raises again
+            whole, alone, first = np.empty(0), np.empty(0), np.empty(0)
+        is_whole = alone.shape == x.shape and whole.shape == copies.shape
+        if is_whole and _same(whole[0], alone) and _same(whole[2], alone) and _same(first, alone.ravel()[:1]):
             return np.asarray(alone.ravel())
         self._is_vectorised = False
-        values = np.array([self._call_once(i, x.ravel()[i]) for i in range(x.size)])
+        remedy = "its elements influence one another; use gradient or jacobian for functions of a vector"
+        try:
+            values = np.array([self._number(i, x.ravel()[i]) for i in range(x.size)])
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            if alone.shape != x.shape or isinstance(error, DataError):
+                raise
+            raise DataError(f"f takes the array x but no element of it alone ({error}): {remedy}") from error
         if alone.shape == x.shape and not _same(values, alone.ravel()):
             i = first_index(~np.isclose(values, alone.ravel(), rtol=1e-9, atol=0.0, equal_nan=True))
-            raise DataError(
-                f"f(x){_index(x.shape, i)} is {alone.ravel()[i]}, but f at this element alone is {values[i]}: its elements influence "
-                "one another; use gradient or jacobian for functions of a vector"
-            )
+            index = _index(x.shape, i)
+            raise DataError(f"f(x){index} is {alone.ravel()[i]}, but f at x{index} alone is {values[i]}: {remedy}")
         return values
 
     def _call(self, points: Array) -> Array:
         self.nfev += points.size
         return _guarded(lambda: self._f(points, *self._args), points.dtype.kind == "c")
 
-    def _call_once(self, i: int, point: Any) -> Any:
+    def _call_once(self, i: int, point: Any) -> Array:
         self.nfev += 1
         args = [np.broadcast_to(arg, self._x.shape).ravel()[i] if np.ndim(arg) else arg for arg in self._args]
-        value = _guarded(lambda: self._f(point.item(), *args), np.iscomplexobj(point))
+        return _guarded(lambda: self._f(point, *args), np.iscomplexobj(point))
+
+    def _number(self, i: int, point: Any) -> Any:
+        value = self._call_once(i, point.item())
         if value.shape not in ((), (1,)):
             raise DataError(f"f gives an array of shape {value.shape} at a number; use jacobian for functions with several values")
         return value.reshape(())[()]
 
     def at(self, steps: Array) -> Array:
-        """f at steps (k, L), as an array (k, L, 1)."""
+        """F at steps (k, L), as an array (k, L, 1)."""
         points = self._x.ravel() + steps
         if self._is_vectorised:
             values = self._call(points.reshape(len(steps), *self._x.shape))
             if values.size != points.size:
                 raise DataError(f"f changes its shape: {values.shape} at points of shape {(len(steps), *self._x.shape)}")
             return values.reshape(*points.shape, 1)
-        one = _nan_outside(self._call_once)
+        one = _nan_outside(self._number)
         return np.array([[one(i, p) for i, p in enumerate(row)] for row in points])[..., None]
 
 
@@ -239,7 +254,7 @@ class VectorFunction:
         return _guarded(lambda: self._f(point.copy(), *self._args), point.dtype.kind == "c")
 
     def __call__(self, points: Array) -> Array:
-        """f at columns (n, N), as an array (N, M)."""
+        """F at columns (n, N), as an array (N, M)."""
         if self._is_vectorised:
             width = max(1, LARGEST_BATCH // max(len(points), int(np.prod(self.shape))))
             parts = [self._call(points[:, i : i + width]) for i in range(0, points.shape[1], width)]
@@ -285,7 +300,7 @@ class Columns:
         self.stretch = np.where(is_exact, 0.0, np.where(moves, sizes, 0.0).max(axis=0))
 
     def at(self, steps: Array) -> Array:
-        """f at steps (k, L), as an array (k, L, M)."""
+        """F at steps (k, L), as an array (k, L, M)."""
         points = self._points[:, None] + self._directions[:, None] * steps
         values = self._f(points.reshape(len(points), -1))
         return values.reshape(*steps.shape, -1)

@@ -135,7 +135,7 @@ class Subdifferential(NamedTuple):
     @property
     def least_norm(self) -> FloatArray:
         """The subgradient closest to zero."""
-        return np.clip(0.0, self.lower, self.upper)
+        return np.asarray(np.clip(0.0, self.lower, self.upper))
 
     def contains(self, slope: Any) -> bool:
         """Whether a vector is a subgradient."""
@@ -178,7 +178,8 @@ def mean_absolute_error_subdifferential(y: Any, prediction: Any) -> Subdifferent
     Returns
     -------
     Subdifferential
-        `least_norm` chooses 0 at ties. The error is least where zero is in the subdifferential: a constant prediction is then a median.
+        `least_norm` chooses 0 at ties. The error is least where zero is in the subdifferential: a constant prediction is then a
+        median.
 
     Raises
     ------

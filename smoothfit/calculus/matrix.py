@@ -173,7 +173,8 @@ def _product(outer: Jacobian, inner: Jacobian) -> Jacobian:
     """The product of two Jacobians in numerator layout, with its error."""
     if outer.value.shape[1] != inner.value.shape[0]:
         raise DataError(
-            f"shapes do not chain: the outer function takes {outer.value.shape[1]} values, the inner one gives {inner.value.shape[0]}"
+            f"shapes do not chain: the outer function takes {outer.value.shape[1]} values, the inner "
+            f"one gives {inner.value.shape[0]}"
         )
     a, b = np.abs(outer.value), np.abs(inner.value)
     value = outer.value @ inner.value
@@ -252,5 +253,3 @@ def duplication_matrix(n: int) -> FloatArray:
     D[lower[:, 1] * n + lower[:, 0], columns] = 1.0
     D[lower[:, 0] * n + lower[:, 1], columns] = 1.0
     return D
-
-

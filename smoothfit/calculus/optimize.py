@@ -145,7 +145,9 @@ def early_stopping_shrinkage(eigenvalues: Any, step: float, n_steps: int) -> Flo
     check_positive(step, "step")
     n_steps = check_order(n_steps, "n_steps", 0, MOST_STEPS)
     if (step * lam >= 2).any():
-        raise SpecificationError(f"step is {step}, and the largest eigenvalue {lam.max()}: steps of {2 / lam.max():.6g} or more diverge")
+        raise SpecificationError(
+            f"step is {step}, and the largest eigenvalue {lam.max()}: steps of {2 / lam.max():.6g} or more diverge"
+        )
     if n_steps == 0:
         return np.zeros(lam.shape)
     shrunk = step * lam
@@ -216,7 +218,9 @@ def equivalent_penalty(eigenvalues: Any, step: float, n_steps: int) -> FloatArra
     check_positive(step, "step")
     n_steps = check_order(n_steps, "n_steps", 1, MOST_STEPS)
     if (step * lam > 1).any():
-        raise SpecificationError(f"step is {step}, and the largest eigenvalue {lam.max()}: steps above 1/lam overshoot as no penalty does")
+        raise SpecificationError(
+            f"step is {step}, and the largest eigenvalue {lam.max()}: steps above 1/lam overshoot as no penalty does"
+        )
     with np.errstate(divide="ignore", over="ignore"):
         grown = np.expm1(-n_steps * np.log1p(-step * lam))
         return np.asarray(np.where(lam > 0, lam / np.where(lam > 0, grown, 1.0), 1 / (step * n_steps)))

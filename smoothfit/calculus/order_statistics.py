@@ -78,7 +78,7 @@ def order_statistic_pdf(x: Any, distribution: Any, r: int, n: int) -> FloatArray
 
 
 def order_statistic_cdf(x: Any, distribution: Any, r: int, n: int) -> FloatArray:
-    """Distribution function of the r-th smallest of n independent draws, the regularised incomplete beta function I_F(r, n - r + 1).
+    """Distribution function of the r-th smallest of n independent draws, the incomplete beta function I_F(r, n - r + 1).
 
     Parameters, errors and source are those of `order_statistic_pdf`; the distribution has `cdf` and `sf`.
 
@@ -163,5 +163,5 @@ def _read(x: Any, distribution: Any, r: Any, n: Any) -> tuple[FloatArray, int, i
 
 
 def _times(count: int, logarithm: Any) -> FloatArray:
-    """count * log p, with 0 log 0 = 0."""
+    """Count * log p, with 0 log 0 = 0."""
     return np.asarray(np.zeros(np.shape(logarithm)) if count == 0 else count * np.asarray(logarithm))

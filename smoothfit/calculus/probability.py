@@ -54,7 +54,9 @@ class RadonNikodym:
         for name, values in (("logp", p), ("logq", q)):
             bad = (np.isnan(values) | np.isposinf(values)).ravel()
             if bad.any():
-                raise DataError(f"{name} is {values.ravel()[first_index(bad)]} at x[{first_index(bad)}]; a log-density is below infinity")
+                raise DataError(
+                    f"{name} is {values.ravel()[first_index(bad)]} at x[{first_index(bad)}]; a log-density is below infinity"
+                )
         p, q = np.broadcast_arrays(p, q)
         singular = (np.isneginf(q) & ~np.isneginf(p)).ravel()
         if singular.any():
@@ -131,7 +133,8 @@ def change_measure(values: Any, log_ratio: Any, normalized: bool = True) -> Chan
 
     Notes
     -----
-    mean = sum w g with standard error sqrt(sum w^2 (g - mean)^2) (normalised by the sum), or the mean and standard error of g dP/dQ.
+    mean = sum w g with standard error sqrt(sum w^2 (g - mean)^2) (normalised by the sum), or the mean and standard error of g
+    dP/dQ.
 
     References
     ----------
@@ -164,9 +167,9 @@ def change_measure(values: Any, log_ratio: Any, normalized: bool = True) -> Chan
     weights = special.softmax(logs)
     ess = float(1 / np.sum(weights**2))
     if normalized:
-        ratio = np.exp(logs)
+        ratio: FloatArray = np.exp(logs)
         mean, se = _mean(ratio * g)
-        kl, kl_se = _mean(special.xlogy(ratio, ratio))
+        kl, kl_se = _mean(np.asarray(special.xlogy(ratio, ratio), dtype=np.float64))
         return ChangeOfMeasure(mean, se, weights, ess, kl, kl_se)
     mean = float(weights @ g)
     se = float(np.sqrt(np.sum((weights * (g - mean)) ** 2)))
@@ -259,8 +262,8 @@ def gaussian_log_odds(mean0: Any, mean1: Any, cov: Any, prior1: float = 0.5) -> 
     Returns
     -------
     LogOdds
-        slope = C^-1 (m1 - m0), its gradient everywhere; intercept = -(m1 + m0)' slope / 2 + logit(prior1). The probability of class 1
-        is expit of it.
+        slope = C^-1 (m1 - m0), its gradient everywhere; intercept = -(m1 + m0)' slope / 2 + logit(prior1). The probability of
+        class 1 is expit of it.
 
     Raises
     ------

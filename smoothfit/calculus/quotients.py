@@ -6,13 +6,14 @@ where f is not analytic (abs, comparisons, conjugates), so it is used only where
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
-from .derivatives import Status
+from .derivatives import Derivative, Status
 from .extrapolation import Limit, extrapolate
 from .lines import Array, Lines, Refused
 
@@ -40,6 +41,14 @@ class Slopes(NamedTuple):
     error: FloatArray
     method: npt.NDArray[Any]
     status: npt.NDArray[np.int64]
+
+    def mapped(self, change: Callable[[Array], Array]) -> Slopes:
+        """The same, each array changed."""
+        return Slopes(change(self.value), change(self.error), change(self.method), change(self.status))
+
+    def derivative(self, nfev: int, reason: str) -> Derivative:
+        """The same as a result."""
+        return Derivative(self.value, self.error, nfev, self.method, self.status, reason)
 
 
 def differences(lines: Lines, precise: float = PRECISE) -> Slopes:
@@ -115,9 +124,7 @@ def _limits(
         error = np.where(is_kink, np.abs(jump.value) / 2 + jump.error + central.error, error)
         scale = lines.scale[:, None]
         is_fine = error <= precise * np.abs(value) + AT_ROUNDING * _largest(noise) / scale
-        is_settled = ~is_central | (
-            np.abs(jump.value) + jump.error <= 1e-3 * np.abs(value) + AT_ROUNDING * _largest(noise) / scale
-        )
+        is_settled = ~is_central | (np.abs(jump.value) + jump.error <= 1e-3 * np.abs(value) + AT_ROUNDING * _largest(noise) / scale)
         is_exhausted = (steps[-1] <= 8 * EPS * np.where(lines.size > 0, lines.size, lines.scale))[:, None]
         moved = np.maximum(_largest(np.abs(plus - here)), _largest(np.abs(minus - here)))
         is_constant = moved <= AT_ROUNDING * rounding  # and has no digits to lose
@@ -159,7 +166,7 @@ def disagreement(steps: Slopes, real: Slopes) -> npt.NDArray[np.bool_]:
     """Where a complex step is contradicted by a real difference, or cannot be confirmed."""
     with np.errstate(invalid="ignore"):
         near = np.abs(steps.value - real.value) <= 5 * real.error + 1e-9 * np.abs(steps.value)
-    return ~(near & np.isfinite(steps.value)) | (real.status == Status.KINK) | (real.status == Status.NOT_FINITE)
+    return np.asarray(~(near & np.isfinite(steps.value)) | (real.status == Status.KINK) | (real.status == Status.NOT_FINITE))
 
 
 def explanation(steps: Slopes, real: Slopes, wrong: npt.NDArray[np.bool_]) -> str:

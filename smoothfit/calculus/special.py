@@ -56,8 +56,8 @@ def inverse_mills(x: Any) -> FloatArray:
 
     Notes
     -----
-    sqrt(2/pi) / erfcx(-x / sqrt 2) for x < 0, so that neither phi nor Phi underflows; phi / Phi, with the square of x kept exact, for
-    x > 0. The relative error is below 1e-15 for x < 0 and 2e-15 for x > 0 wherever the result is a normal number.
+    sqrt(2/pi) / erfcx(-x / sqrt 2) for x < 0, so that neither phi nor Phi underflows; phi / Phi, with the square of x kept
+    exact, for x > 0. The relative error is below 1e-15 for x < 0 and 2e-15 for x > 0 wherever the result is a normal number.
 
     References
     ----------
@@ -100,8 +100,8 @@ def inverse_mills_derivative(x: Any) -> FloatArray:
 
     References
     ----------
-    Laplace's continued fraction, as in Abramowitz and Stegun (1964), 26.2.14; Sampford (1953), Annals of Mathematical Statistics 24,
-    for the bounds.
+    Laplace's continued fraction, as in Abramowitz and Stegun (1964), 26.2.14; Sampford (1953), Annals of Mathematical Statistics
+    24, for the bounds.
 
     Examples
     --------
