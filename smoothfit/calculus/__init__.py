@@ -23,8 +23,7 @@ from .classification import (
 from .critical_points import CriticalPoint, Inertia, classify_critical_point, find_critical_points
 from .derivatives import Derivative, Jacobian, Status
 from .energy import EnergyGradient, energy_gradient, energy_gradient_monte_carlo
-from .group_lasso import GroupLassoFit, group_block, group_lasso, group_lasso_path, group_prox
-from .identities import Identity, Verification, identities, identity
+from .grouped import GroupLassoFit, group_block, group_lasso, group_lasso_path, group_prox
 from .losses import (
     ResidualLoss,
     Subdifferential,
@@ -45,6 +44,7 @@ from .order_statistics import (
     order_statistic_pdf_derivative,
 )
 from .probability import ChangeOfMeasure, LogOdds, RadonNikodym, change_measure, gaussian_log_odds, kl_divergence
+from .registry import Identity, Verification, identities, identity
 from .special import inverse_mills, inverse_mills_derivative, logistic_growth, logistic_growth_derivative
 
 __all__ = [

@@ -233,8 +233,8 @@ def _conditional_quadrature(h: FloatArray, k: FloatArray, rho: FloatArray) -> Fl
         s = y - peak
         return np.asarray((h - peak) * s - s**2 / 2 + special.log_ndtr(at_peak + c * s) - base)
 
-    steep = np.where(c == 0, 1.0, c)  # without correlation there is no step
-    steps = [(np.where(c == 0, 0.0, -a) + z) / steep for z in STEP]
+    is_flat = np.abs(c) < 1e-30  # hardly any correlation: no step within reach
+    steps = [np.where(is_flat, 0.0, z - a) / np.where(is_flat, 1.0, c) for z in STEP]
     integral = _integral(log_integrand, peak, np.zeros_like(h), peak + WIDEST, tuple(steps))
     return np.asarray(normal_pdf(h - peak) * special.ndtr(at_peak) * integral)
 

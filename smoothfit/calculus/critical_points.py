@@ -284,12 +284,13 @@ def _pieces(f: Any) -> interpolate.PPoly | None:
     """A spline as its polynomial pieces in the power basis; None where f is no spline."""
     if hasattr(f, "to_scipy"):
         f = f.to_scipy()
+    values = np.shape(f.c)[1:] if isinstance(f, interpolate.BSpline) else np.shape(getattr(f, "c", 0))[2:]
+    if isinstance(f, (interpolate.BSpline, interpolate.PPoly)) and values:
+        raise DataError(f"the spline has values of shape {values}; pass one with a single value")
     if isinstance(f, interpolate.BSpline):
         f = interpolate.PPoly.from_spline(f.tck, extrapolate=False)
     if not isinstance(f, interpolate.PPoly):
         return None
-    if f.c.ndim != 2:
-        raise DataError(f"the spline has values of shape {f.c.shape[2:]}; pass one with a single value")
     kept = np.flatnonzero(np.diff(f.x) > 0)  # repeated knots make empty pieces
     return interpolate.PPoly(f.c[:, kept], np.append(f.x[kept], f.x[-1]), extrapolate=False)
 
@@ -380,9 +381,10 @@ def _zeros(slope: Callable[[Any], FloatArray], grid: FloatArray) -> FloatArray:
         if abs(float(slope(root))) <= CONTINUOUS * max(abs(values[i]), abs(values[i + 1])):
             zeros.append(root)
     size = np.abs(values)
-    lows = 1 + np.flatnonzero(
-        (size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:]) & (values[:-2] * values[2:] > 0) & (size[1:-1] > 0)
-    )
+    larger = np.maximum(size[:-2], size[2:])
+    # around a double zero the lowest of three points has a ninth of the largest slope at the most
+    is_low = (size[1:-1] <= np.minimum(size[:-2], size[2:])) & (size[1:-1] < larger / 2) & (size[1:-1] > 0)
+    lows = 1 + np.flatnonzero(is_low & (values[:-2] * values[2:] > 0))
     for i in lows.tolist():
         found = optimize.minimize_scalar(
             lambda x: abs(float(slope(x))),

@@ -50,7 +50,8 @@ class RadonNikodym:
 
         Raises DataError where q = 0 < p, and where a log-density is NaN or +inf.
         """
-        p, q = (np.atleast_1d(np.asarray(density(x), dtype=np.float64)) for density in (self.logp, self.logq))
+        at = np.asarray(x)
+        p, q = (np.atleast_1d(np.asarray(density(at), dtype=np.float64)) for density in (self.logp, self.logq))
         for name, values in (("logp", p), ("logq", q)):
             bad = (np.isnan(values) | np.isposinf(values)).ravel()
             if bad.any():
@@ -176,7 +177,8 @@ def change_measure(values: Any, log_ratio: Any, normalized: bool = True) -> Chan
     finite = np.where(np.isneginf(logs), 0.0, logs)
     log_total = float(special.logsumexp(logs) - np.log(len(logs)))
     kl = float(weights @ finite) - log_total
-    kl_se = float(np.sqrt(np.sum((weights * (finite - log_total - kl)) ** 2)))
+    # the normalising constant is estimated too, and with it moves the logarithm
+    kl_se = float(np.sqrt(np.sum((weights * (finite - log_total - kl) - (weights - 1 / len(logs))) ** 2)))
     return ChangeOfMeasure(mean, se, weights, ess, kl, kl_se)
 
 

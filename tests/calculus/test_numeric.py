@@ -13,7 +13,9 @@ from smoothfit.errors import DataError, SpecificationError
 
 @pytest.fixture(scope="module")
 def answers(hard_cases):
-    return {method: [calculus.derivative(case.function, case.x, method=method) for case in hard_cases] for method in ("auto", "real")}
+    return {
+        method: [calculus.derivative(case.function, case.x, method=method) for case in hard_cases] for method in ("auto", "real")
+    }
 
 
 def test_there_are_about_300_hard_cases(hard_cases):
@@ -140,7 +142,7 @@ def test_elements_that_influence_one_another_are_refused(f):
     [
         (lambda x: np.abs(x) ** 3, 12.0, "real numbers at complex x"),
         (lambda x: (x * np.conj(x)).real + x, 5.0, "not analytic"),
-        (lambda x: x * np.sqrt((x * np.conj(x))), 4.0, "not analytic"),
+        (lambda x: x * np.sqrt(x * np.conj(x)), 4.0, "not analytic"),
         (special.gammaln, float(special.digamma(2.0)), "TypeError"),
         (lambda x: x**2 if x.real > 1 and not isinstance(x, complex) else math.sqrt(x), 4.0, "TypeError"),
     ],
@@ -166,7 +168,9 @@ def test_one_part_that_is_not_analytic_is_found_among_many():
     assert result.method[5] == "central"
 
 
-@pytest.mark.parametrize(("f", "left", "right"), [(np.abs, -1, 1), (lambda x: np.maximum(x, 0) * 3, 0, 3), (lambda x: max(x, -x), -1, 1)])
+@pytest.mark.parametrize(
+    ("f", "left", "right"), [(np.abs, -1, 1), (lambda x: np.maximum(x, 0) * 3, 0, 3), (lambda x: max(x, -x), -1, 1)]
+)
 def test_kinks_are_told_with_both_slopes_inside_the_error(f, left, right):
     result = calculus.derivative(f, 0.0)
     assert result.status == Status.KINK
@@ -277,7 +281,11 @@ def changing_shape(x):
         (lambda: calculus.derivative(np.sin, []), DataError, "x is empty"),
         (lambda: calculus.derivative(np.sin, 1.0, method="magic"), SpecificationError, "method is 'magic'"),
         (lambda: calculus.derivative(np.sin, 1.0, typical=0.0), SpecificationError, "typical is 0.0"),
-        (lambda: calculus.derivative(np.sin, [0.5, 2.0], bounds=(0, 1)), DataError, r"x\[1\] = 2.0 is outside its bounds \[0.0, 1.0\]"),
+        (
+            lambda: calculus.derivative(np.sin, [0.5, 2.0], bounds=(0, 1)),
+            DataError,
+            r"x\[1\] = 2.0 is outside its bounds \[0.0, 1.0\]",
+        ),
         (lambda: calculus.derivative(np.sin, 1.0, bounds=(1, 1)), DataError, "no room"),
         (lambda: calculus.derivative(np.sin, 1.0, bounds=3), DataError, "pass \\(lower, upper\\)"),
         (lambda: calculus.derivative(lambda x: np.array([x, x]), 1.0), DataError, "use jacobian"),
