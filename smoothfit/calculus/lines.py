@@ -17,7 +17,7 @@ from .._validation import FloatArray, first_index
 from ..errors import DataError
 
 Array = npt.NDArray[Any]
-LARGEST_BATCH = 2**21  # numbers passed to f in one call
+LARGEST_BATCH = 2**17  # numbers passed to f in one call; they stay in the processor's cache
 TINY_MOVE = 2.0**-30  # relative; separates the points by which a vectorised function is recognised
 
 
@@ -147,8 +147,7 @@ class Elementwise:
     def _first_value(self, lower: FloatArray, upper: FloatArray) -> FloatArray:
         """F at x, and whether f takes arrays."""
         x = self._x
-        # with one dimension more, as in all further calls; copies of x, and its first element alone, show whether elements influence
-        # one another
+        # with one dimension more, as in all further calls; copies, and the first element alone, show whether elements interact
         copies = np.stack([x, np.clip(x * (1 - TINY_MOVE), lower, upper), x])
         try:
             whole, alone = self._call(copies), self._call(x)
@@ -221,8 +220,10 @@ class VectorFunction:
 
     Attributes
     ----------
+    first : ndarray
+        f's value at the point by which it was examined.
     shape : tuple
-        Of f's value at one point.
+        Of that.
     nfev : int
     """
 
@@ -230,7 +231,7 @@ class VectorFunction:
         self._f, self._args = f, args
         self.nfev = 0
         first = self._call_once(x)
-        self.shape = first.shape
+        self.first, self.shape = first, first.shape
         self._is_vectorised = self._takes_columns(x, first, lower, upper)
 
     def _takes_columns(self, x: FloatArray, first: Array, lower: FloatArray, upper: FloatArray) -> bool:

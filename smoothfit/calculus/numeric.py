@@ -311,7 +311,7 @@ def hessian(
         matrix = Derivative(given.value, given.error, given.nfev, given.method, given.status, given.reason)
     else:
         field = GradientField.of(f, args, vector, bounds, typical, check_method(method))
-        matrix = field.derivative(np.eye(vector.size))
+        matrix = field.hessian()
     return replace(
         matrix,
         value=(matrix.value + matrix.value.T) / 2,

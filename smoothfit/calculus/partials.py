@@ -12,7 +12,7 @@ from .._validation import FloatArray, check_positive
 from ..errors import DataError, SpecificationError
 from .derivatives import Derivative
 from .lines import LARGEST_BATCH, Columns, Refused, VectorFunction, check_callable, read_bounds, real_array
-from .quotients import COMPLEX_STEP, VERIFIED, Slopes, complex_steps, differences, disagreement, slopes_each_verified
+from .quotients import COMPLEX_STEP, Slopes, complex_steps, differences, is_confirmed, slopes_each_verified
 
 METHODS = ("auto", "real")
 Function = Callable[..., Any]
@@ -54,7 +54,7 @@ class Partials:
             bounds = tuple(np.reshape(bound, (-1, 1)) if np.ndim(bound) == 1 else bound for bound in bounds)
         lower, upper = read_bounds(bounds, points)
         function = VectorFunction(f, args, points[:, 0], lower[:, 0], upper[:, 0])
-        value = np.asarray(function(points))
+        value = function.first.reshape(1, -1) if points.shape[1] == 1 else np.asarray(function(points))
         return cls(function, points, (lower, upper), check_positive(typical, "typical"), value)
 
     def coordinates(self) -> Columns:
@@ -91,9 +91,7 @@ class Partials:
             each.method[0],
             each.status[0],
         )
-        real = differences(self.along(directions), VERIFIED)
-        is_doubtful = expected.error > 10 * real.error + VERIFIED * np.abs(expected.value)
-        if not (disagreement(expected, real) | is_doubtful).any() and not np.any(real.status):
+        if is_confirmed(self.along(directions), expected):
             return steps, ""
         return slopes_each_verified(lines, method)
 
@@ -177,7 +175,44 @@ class GradientField:
             here.typical,
             self.error,
         )
-        slopes = differences(lines)
+        return self._result(differences(lines, known_rounding=True))
+
+    def hessian(self) -> Derivative:
+        """Both triangles of the Hessian, (n, n); by complex steps one of them is enough."""
+        n = len(self.partials.points)
+        if not self.is_complex:
+            return self.derivative(np.eye(n))
+        slopes = differences(_Pairs(self), known_rounding=True, stage=5)  # their number counts: there are n^2/2 pairs
+        i, j = np.triu_indices(n)
+
+        def symmetric(array: Any) -> Any:
+            matrix = np.empty((n, n), dtype=array.dtype)
+            matrix[i, j] = matrix[j, i] = array[:, 0]
+            return matrix
+
+        return self._result(slopes.mapped(symmetric))
+
+    def _result(self, slopes: Slopes) -> Derivative:
         if self.is_complex:
             slopes = slopes._replace(method=np.char.add("complex step, ", slopes.method))
-        return slopes.derivative(here.f.nfev, self.reason)
+        return slopes.derivative(self.partials.f.nfev, self.reason)
+
+
+class _Pairs(Columns):
+    """The derivatives of f along coordinate i, by a complex step, as functions along coordinate j >= i."""
+
+    def __init__(self, field: GradientField):
+        here, n = field.partials, len(field.partials.points)
+        i, j = np.triu_indices(n)
+        axes, ones = np.eye(n), np.ones(len(i))
+        x = here.points[:, 0]
+        bounds = here.bounds[0] * ones, here.bounds[1] * ones
+        noise = field.error[0, i][:, None]
+        super().__init__(here.f, here.points * ones, axes[:, j], field.gradient[0, i][:, None], bounds, here.typical, noise)
+        self._along, self._by = axes[:, i], COMPLEX_STEP * np.maximum(np.abs(x), here.typical)[i]
+
+    def at(self, steps: Any) -> Any:
+        """Derivatives along i at steps (k, L) along j, as an array (k, L, 1)."""
+        points = self._points[:, None] + self._directions[:, None] * steps + 1j * (self._along * self._by)[:, None]
+        values = self._f(points.reshape(len(points), -1)).imag
+        return values.reshape(*steps.shape, 1) / self._by[:, None]

@@ -22,12 +22,15 @@ EPS = float(np.finfo(np.float64).eps)
 LONGEST = 0.0731  # first step relative to the scale of x; no simple fraction, which periods of f might meet
 FALL = 0.55  # of each step to the next; no simple fraction, or steps that alias a period would do so together
 STAGE = 8  # steps tried before the error is looked at again
-STAGES = 14
+STEPS = 112  # at the most
 NEAR_ZERO = 56  # steps after which they go on below |x|, where that is far below the scale
 COMPLEX_STEP = 2.0**-160  # relative; its square is nothing beside one
-SHIFTS = (8.0, -8.0)  # in machine epsilons: what they change is the rounding error of a complex step
+BASE = 32.0  # machine epsilons of a complex step: complex powers lose some
+SHIFT = 8.0  # in machine epsilons: what it changes is the rounding error of a complex step
 CLOSE = 2.0**-47  # relative distance of points whose values differ by rounding, beside a smooth trend
 N_CLOSE = 8
+QUICK = 4  # steps of a first confirmation
+CLOSELY = 1e-5  # relative error of that
 ROUNDING = 0.8  # bound of a rounding error by the mean size of third differences, which is 3.6 standard deviations
 PRECISE = 1e-10  # relative error at which no shorter step is tried
 VERIFIED = 1e-7  # the same, where a difference is only to confirm a complex step
@@ -51,17 +54,20 @@ class Slopes(NamedTuple):
         return Derivative(self.value, self.error, nfev, self.method, self.status, reason)
 
 
-def differences(lines: Lines, precise: float = PRECISE) -> Slopes:
-    """Derivatives at t = 0 from real steps, central or one-sided."""
+def differences(lines: Lines, precise: float = PRECISE, known_rounding: bool = False, stage: int = STAGE) -> Slopes:
+    """Derivatives at t = 0 from real steps, central or one-sided.
+
+    `known_rounding` tells that `lines.noise` is all there is; `stage` is the number of steps tried at once.
+    """
     steps, plus, minus = np.empty((0, len(lines.scale))), [], []
-    rounding = _rounding(lines)
+    rounding = lines.noise if known_rounding else _rounding(lines)
     result, before = None, np.array(np.inf)
-    for stage in range(STAGES):
-        new = _steps(lines, stage)
+    for start in range(0, STEPS, stage):
+        new = _steps(lines, start, stage)
         right, left = new <= lines.right, new <= lines.left
         values = lines.at(np.concatenate([np.where(right, new, 0.0), np.where(left, -new, 0.0)]))
-        plus.append(np.where(right[..., None], values[:STAGE], np.nan))
-        minus.append(np.where(left[..., None], values[STAGE:], np.nan))
+        plus.append(np.where(right[..., None], values[:stage], np.nan))
+        minus.append(np.where(left[..., None], values[stage:], np.nan))
         steps = np.concatenate([steps, new])
         result, is_settled, done = _limits(lines, steps, np.concatenate(plus), np.concatenate(minus), rounding, precise)
         # what shorter steps do not improve, they spoil: below some step, rounding is no longer random
@@ -88,12 +94,12 @@ def _rounding(lines: Lines) -> FloatArray:
     return np.asarray(np.maximum(EPS * np.abs(lines.value), ROUNDING * size) + lines.noise)
 
 
-def _steps(lines: Lines, stage: int) -> FloatArray:
-    """Steps (STAGE, L) of a stage, such that x plus and minus a step are exact."""
-    k = np.arange(stage * STAGE, (stage + 1) * STAGE)[:, None]
+def _steps(lines: Lines, start: int, count: int) -> FloatArray:
+    """Steps (count, L), such that x plus and minus a step are exact."""
+    k = np.arange(start, start + count)[:, None]
     is_near_zero = (lines.size > 0) & (lines.size < lines.scale * 2.0**-30)
-    start = np.where((k >= NEAR_ZERO) & is_near_zero, lines.size * FALL**-NEAR_ZERO, lines.scale)
-    steps = LONGEST * start * FALL**k
+    longest = np.where((k >= NEAR_ZERO) & is_near_zero, lines.size * FALL**-NEAR_ZERO, lines.scale)
+    steps = LONGEST * longest * FALL**k
     exact = (lines.size + steps) - lines.size
     return np.asarray(np.where(exact > 0, exact, steps))
 
@@ -151,15 +157,41 @@ def complex_steps(lines: Lines) -> Slopes:
     """
     size = np.where(lines.size > 0, np.maximum(lines.size, 2.0**-800), lines.scale)
     step = COMPLEX_STEP * size
-    shifts = np.array([0.0, *SHIFTS])[:, None] * EPS * size
-    inside = (shifts <= lines.right) & (shifts >= -lines.left)
-    values = np.asarray(lines.at(np.where(inside, shifts, 0.0) + 1j * step)).imag / step[:, None]
+    shift = np.where(lines.right > 0, SHIFT, -SHIFT) * EPS * size
+    inside = (shift <= lines.right) & (shift >= -lines.left)
+    shifts = np.stack([np.zeros_like(size), np.where(inside, shift, 0.0)])
+    values = np.asarray(lines.at(shifts + 1j * step)).imag / step[:, None]
     with np.errstate(invalid="ignore"):
-        spread = np.nanmax(np.abs(values - values[0]), axis=0, initial=0.0)
-    error = 2 * spread + 8 * EPS * np.abs(values[0]) + SMALLEST / step[:, None]  # of rounding, and of underflow
+        spread = np.abs(values[1] - values[0])
+    # of rounding, and of underflow
+    error = 2 * np.where(np.isfinite(spread), spread, 0.0) + BASE * EPS * np.abs(values[0]) + SMALLEST / step[:, None]
     error = np.where(np.isfinite(values[0]), error, np.inf)
     value = values[0]
     return Slopes(value, error, np.full(value.shape, "complex step"), np.zeros(value.shape, dtype=np.int64))
+
+
+def is_confirmed(lines: Lines, steps: Slopes) -> bool:
+    """Whether a few real differences agree with all complex steps, closely and without a sign of a kink; no proof of the contrary."""
+    h = _steps(lines, 0, QUICK)
+    if (h[0] > np.minimum(lines.left, lines.right)).any():
+        return False
+    values = lines.at(np.concatenate([h, -h]))
+    plus, minus, here, h = values[:QUICK], values[QUICK:], lines.value, h[..., None]
+    with np.errstate(all="ignore"):
+        column = (plus - minus) / (2 * h)
+        for j in range(1, QUICK):
+            before, ratio = column, (h[:-j] / h[j:]) ** 2
+            column = before[1:] + (before[1:] - before[:-1]) / (ratio - 1)
+        rounding = AT_ROUNDING * EPS * (np.abs(here) + lines.stretch[:, None] * np.abs(column[0])) / h[-1]
+        tolerance = np.abs(column[0] - before[-1]) + rounding
+        bend = np.abs(plus + minus - 2 * here) / h  # proportional to h, at a kink constant
+        size = np.abs(steps.value) + 1e-3 * np.abs(plus[0] - minus[0]) / h[0]
+        return bool(
+            np.all(np.abs(steps.value - column[0]) <= tolerance)
+            and np.all(tolerance <= CLOSELY * size)
+            and np.all(bend[-1] <= 0.5 * bend[0] + rounding)
+            and np.all(steps.error <= CLOSELY * size)
+        )
 
 
 def disagreement(steps: Slopes, real: Slopes) -> npt.NDArray[np.bool_]:
@@ -199,6 +231,8 @@ def slopes_each_verified(lines: Lines, method: str) -> tuple[Slopes, str]:
         steps = complex_steps(lines)
     except Refused as error:
         return differences(lines), str(error)
+    if is_confirmed(lines, steps):
+        return steps, ""
     confirming = differences(lines, VERIFIED)
     wrong = disagreement(steps, confirming) | (steps.error > 10 * confirming.error)
     steps = bounded(steps, confirming)

@@ -168,5 +168,5 @@ def test_log_odds_of_gaussians_are_linear():
     direct = stats.multivariate_normal(m1, C).logpdf(x) - stats.multivariate_normal(m0, C).logpdf(x) + np.log(0.25)
     np.testing.assert_allclose(odds(x), direct, rtol=1e-10, atol=1e-11)
     np.testing.assert_allclose(calculus.gradient(lambda z: odds.slope @ z + odds.intercept, x[0]).value, odds.slope, rtol=1e-10)
-    with pytest.raises(SpecificationError, match="prior1 is 1.0"):
+    with pytest.raises(SpecificationError, match=r"prior1 is 1\.0"):
         calculus.gaussian_log_odds(m0, m1, C, prior1=1.0)
