@@ -90,9 +90,9 @@ def check_gradient(
     Parameters
     ----------
     f : callable
-        f(x, *args) of a vector (n,) gives a number.
+        ``f(x, *args)`` of a vector (n,) gives a number.
     g : callable
-        g(x, *args) gives the gradient of f, (n,).
+        ``g(x, *args)`` gives the gradient of f, (n,).
     x : array_like, shape (n,)
         A point away from which the comparison is repeated by the user; random points find most errors.
     rtol : float

@@ -1,4 +1,4 @@
-"""The group lasso, min_b |y - Xb|^2/2 + lam sum_g w_g |b_g|, solved to a certified duality gap.
+"""The group lasso, min_b norm(y - Xb)^2/2 + lam sum_g w_g norm(b_g), solved to a certified duality gap.
 
 Block coordinate descent with exact blocks (Yuan and Lin 2006 for orthonormal ones; Qin, Scheinberg and Goldfarb 2013 in general)
 on a working set of groups, which grows by those that violate the optimality conditions most. Once the descent has found which
@@ -41,7 +41,7 @@ class GroupLassoFit(NamedTuple):
     gap : float
         Duality gap: the objective exceeds its minimum by this at most.
     objective : float
-        |y - Xb|^2/2 + lam sum_g w_g |b_g|.
+        norm(y - Xb)^2/2 + lam sum_g w_g norm(b_g).
     n_sweeps : int
         Sweeps over a working set.
     """
@@ -54,7 +54,7 @@ class GroupLassoFit(NamedTuple):
 
 
 def group_prox(v: Any, threshold: float) -> FloatArray:
-    """Proximal map of threshold |b|: (1 - threshold/|v|)_+ v, zero where |v| <= threshold.
+    """Proximal map of threshold norm(b): (1 - threshold/norm(v))_+ v, zero where norm(v) <= threshold.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def group_prox(v: Any, threshold: float) -> FloatArray:
     Returns
     -------
     ndarray, shape (d,)
-        The minimiser of |v - b|^2/2 + threshold |b|; for an orthonormal block, v = X_g'(y - X b without the group).
+        The minimiser of norm(v - b)^2/2 + threshold norm(b); for an orthonormal block, v = X_g'(y - X b without the group).
 
     Raises
     ------
@@ -91,7 +91,7 @@ def group_prox(v: Any, threshold: float) -> FloatArray:
 
 
 def group_block(S: Any, gram: Any, threshold: float) -> FloatArray:
-    """Minimiser over one general block: b'Gb/2 - S'b + threshold |b|, G = X_g'X_g.
+    """Minimiser over one general block: b'Gb/2 - S'b + threshold norm(b), G = X_g'X_g.
 
     Parameters
     ----------
@@ -104,7 +104,8 @@ def group_block(S: Any, gram: Any, threshold: float) -> FloatArray:
     Returns
     -------
     ndarray, shape (d,)
-        Zero where |S| <= threshold, else U[c t / (d t + threshold)] with t = |b| the root of sum (c_i / (d_i t + threshold))^2 = 1.
+        Zero where norm(S) <= threshold, else U[c t / (d t + threshold)] with t = norm(b) the root of sum (c_i / (d_i t +
+        threshold))^2 = 1.
 
     Raises
     ------
@@ -210,7 +211,7 @@ class _Problem:
 def group_lasso(
     X: Any, y: Any, groups: Any, lam: float, *, weights: Any = None, tol: float = 1e-10, start: Any = None
 ) -> GroupLassoFit:
-    """Group lasso: the b that minimises |y - Xb|^2/2 + lam sum_g w_g |b_g|.
+    """Group lasso: the b that minimises norm(y - Xb)^2/2 + lam sum_g w_g norm(b_g).
 
     Parameters
     ----------
@@ -224,7 +225,7 @@ def group_lasso(
     weights : array_like, shape (G,), optional
         w_g in the order of the sorted labels; square roots of the groups' sizes where not given.
     tol : float
-        The gap at which to stop, as a share of |y|^2/2.
+        The gap at which to stop, as a share of norm(y)^2/2.
     start : array_like, shape (p,), optional
         Where to start.
 
@@ -244,8 +245,8 @@ def group_lasso(
 
     Notes
     -----
-    A group is zero iff |X_g'r| <= lam w_g; else X_g'r = lam w_g b_g/|b_g|. Dual point s r, with s the best multiple that keeps
-    |X_g'r| s <= lam w_g for all groups.
+    A group is zero iff norm(X_g'r) <= lam w_g; else X_g'r = lam w_g b_g/norm(b_g). Dual point s r, with s the best multiple that
+    keeps norm(X_g'r) s <= lam w_g for all groups.
 
     References
     ----------
@@ -282,7 +283,7 @@ def group_lasso_path(
         As for `group_lasso`.
     lams : int or array_like
         Penalties, used from the largest to the smallest; a number of them spaces them geometrically from the least lam for which
-        b = 0, max_g |X_g'y| / w_g, down to `ratio` of it.
+        b = 0, max_g norm(X_g'y) / w_g, down to `ratio` of it.
     ratio : float
         Between 0 and 1.
 

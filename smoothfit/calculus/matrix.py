@@ -66,7 +66,7 @@ def check_layout(f: Callable[..., Any], matrix: Any, x: Any, args: tuple[Any, ..
     Parameters
     ----------
     f : callable
-        f(x, *args) of a vector (n,) gives a vector (m,) or a number.
+        ``f(x, *args)`` of a vector (n,) gives a vector (m,) or a number.
     matrix : array_like
         What is claimed to be its Jacobian.
     x : array_like, shape (n,)

@@ -27,7 +27,7 @@ def derivative(
     Parameters
     ----------
     f : callable
-        f(x, *args) gives a value for each element of x, an array with any leading dimensions before those of `x`. A function of
+        ``f(x, *args)`` gives a value for each element of x, an array with any leading dimensions before those of `x`. A function of
         single numbers is noticed and served, point by point.
     x : array_like, any shape
         Where to differentiate.
@@ -89,7 +89,7 @@ def gradient(
     Parameters
     ----------
     f : callable
-        f(x, *args) of a vector (n,) gives a number. If it also takes points as columns (n, k) and gives (k,), it is called once
+        ``f(x, *args)`` of a vector (n,) gives a number. If it also takes points as columns (n, k) and gives (k,), it is called once
         for many.
     x : array_like, shape (n,) or (n, p)
         A point, or p points as columns.
@@ -143,8 +143,8 @@ def jacobian(
     Parameters
     ----------
     f : callable
-        f(x, *args) of a vector (n,) gives a vector (m,). If it also takes columns (n, k) and gives (m, k), it is called once for
-        many.
+        ``f(x, *args)`` of a vector (n,) gives a vector (m,). If it also takes columns (n, k) and gives (m, k), it is called once
+        for many.
     x : array_like, shape (n,)
     layout : {"numerator", "denominator"}
         "numerator": value[i, j] is the derivative of f_i by x_j, shape (m, n). "denominator": its transpose, (n, m).
@@ -233,7 +233,7 @@ def total_derivative(
     Parameters
     ----------
     f : callable
-        f(x, t, *args) of a vector (n,) and a number; gives a number or a vector.
+        ``f(x, t, *args)`` of a vector (n,) and a number; gives a number or a vector.
     x, velocity : array_like, shape (n,)
         x(t) and x'(t).
     t : float
@@ -280,7 +280,7 @@ def hessian(
         As for `gradient`.
     x : array_like, shape (n,)
     grad : callable, optional
-        grad(x, *args) gives the gradient (n,); the Hessian is then its Jacobian, to full precision.
+        ``grad(x, *args)`` gives the gradient (n,); the Hessian is then its Jacobian, to full precision.
     args, bounds, typical, method
         As for `gradient`.
 

@@ -76,7 +76,7 @@ class QuadraticApproximation:
         return np.asarray(self.gradient + self.hessian @ self._step(w))
 
     def minimizer(self, penalty: float = 0.0) -> FloatArray:
-        """Minimiser of the approximation plus penalty |w|^2 / 2.
+        """Minimiser of the approximation plus penalty norm(w)^2 / 2.
 
         Raises DataError where there is none, because the Hessian plus the penalty is not positive definite.
         """
@@ -158,7 +158,7 @@ def early_stopping_shrinkage(eigenvalues: Any, step: float, n_steps: int) -> Flo
 
 
 def ridge_shrinkage(eigenvalues: Any, penalty: float) -> FloatArray:
-    """Share of the way to the minimum with a penalty a |w|^2 / 2: lam / (lam + a) along each axis of the Hessian.
+    """Share of the way to the minimum with a penalty a norm(w)^2 / 2: lam / (lam + a) along each axis of the Hessian.
 
     Parameters
     ----------
