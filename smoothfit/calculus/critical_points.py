@@ -219,7 +219,7 @@ def find_critical_points(
     n_starts : int, optional
         Points of the grid on an interval, 512; starts in a box, 32.
     rng : numpy.random.Generator or seed
-        Scrambles the starts.
+        Shifts the starts.
     rtol : float
         Points closer than rtol times the size of the box are one; also that of `classify_critical_point`.
 
@@ -236,7 +236,7 @@ def find_critical_points(
     Notes
     -----
     Interval: zeros of f' between grid points where it changes its sign (Brent 1973), and where abs(f') has a minimum at zero.
-    Box: zeros of the gradient by trust-region least squares from scrambled Sobol points. Neither can promise that it has found
+    Box: zeros of the gradient by trust-region least squares from shifted Sobol points. Neither can promise that it has found
     all of them, except for splines: points that are close in units of the grid may be missed.
 
     References
@@ -422,9 +422,10 @@ def _in_box(
 
 
 def _sobol(n: int, dimension: int, rng: np.random.Generator) -> FloatArray:
-    """Scrambled Sobol points in the unit cube, (n, dimension)."""
-    sampler: Any = qmc.Sobol(dimension, rng=rng)
-    return np.asarray(sampler.random_base2(int(np.ceil(np.log2(n))))[:n])
+    """Sobol points in the unit cube, (n, dimension), all shifted by one random vector (Cranley and Patterson 1976)."""
+    sampler: Any = qmc.Sobol(dimension, scramble=False)
+    points = sampler.random_base2(int(np.ceil(np.log2(n))))[:n]
+    return np.asarray((points + rng.random(dimension)) % 1)
 
 
 def _polished(

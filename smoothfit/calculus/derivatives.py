@@ -19,7 +19,7 @@ class Status(IntEnum):
     """How a numeric derivative ended, element by element."""
 
     CONVERGED = 0
-    KINK = 1  # the derivatives from the left and from the right differ: value is their mean, error half their distance
+    KINK = 1  # slopes from the left and the right differ: value is their mean, error half their distance, infinite at a jump
     IMPRECISE = 2  # fewer than three digits are known
     NOT_FINITE = 3  # f is not finite at x, or at every step that was tried
 

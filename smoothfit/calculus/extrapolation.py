@@ -17,7 +17,8 @@ from .._validation import FloatArray
 DEPTH = 7  # columns of the scheme
 AGREEMENT = 5.0  # intervals are this many times wider where they are compared
 UNKNOWN = 1e-3  # relative error
-MARGIN = 2.0  # of the reported error, and of rounding
+MARGIN = 2.0  # of rounding
+REPORTED = 3.5  # of the reported error
 
 
 class Limit(NamedTuple):
@@ -65,7 +66,7 @@ def _best_consistent(value: FloatArray, error: FloatArray, noise: FloatArray) ->
     upper = np.where(known, value + AGREEMENT * error, np.inf)
     agree = np.maximum.accumulate(lower[::-1])[::-1] <= np.minimum.accumulate(upper[::-1])[::-1]
     row = np.argmin(np.where(agree, error, np.inf), axis=0)[None]
-    best, spread = np.take_along_axis(value, row, 0)[0], MARGIN * np.take_along_axis(error, row, 0)[0]
+    best, spread = np.take_along_axis(value, row, 0)[0], REPORTED * np.take_along_axis(error, row, 0)[0]
     # where hardly a digit is known, the quotients may diverge: then the error is how far they go, rounding apart
     is_shorter = np.arange(len(value)).reshape(-1, *[1] * (value.ndim - 1)) >= row
     far = np.where(is_shorter & known, np.abs(value - best) - AGREEMENT * noise, 0.0).max(axis=0)

@@ -17,6 +17,7 @@ from .._validation import FloatArray, first_index
 from ..errors import DataError
 
 Array = npt.NDArray[Any]
+EPS = float(np.finfo(np.float64).eps)
 LARGEST_BATCH = 2**17  # numbers passed to f in one call; they stay in the processor's cache
 TINY_MOVE = 2.0**-30  # relative; separates the points by which a vectorised function is recognised
 
@@ -38,6 +39,8 @@ class Lines(Protocol):
         x is rounded by machine epsilon times this, as a step; 0 where steps are exact.
     noise : ndarray, shape (L, M)
         Absolute error of f's values, beyond their rounding.
+    rounding : float
+        Relative error of f's values.
     """
 
     value: FloatArray
@@ -47,6 +50,7 @@ class Lines(Protocol):
     left: FloatArray
     right: FloatArray
     stretch: FloatArray
+    rounding: float
 
     def at(self, steps: Array) -> Array:
         """F at steps (k, L), an array (k, L, M). Real steps where f raises an arithmetic or value error give NaN."""
@@ -134,7 +138,7 @@ class Elementwise:
 
     def __init__(self, f: Callable[..., Any], x: FloatArray, args: tuple[Any, ...], typical: float, bounds: Any):
         self._f, self._x, self._args = f, x, args
-        self.nfev = 0
+        self.nfev, self.rounding = 0, EPS
         lower, upper = read_bounds(bounds, x)
         self.size = np.abs(x).ravel()
         self.scale = np.maximum(self.size, typical)
@@ -286,9 +290,10 @@ class Columns:
         bounds: tuple[FloatArray, FloatArray],
         typical: float,
         noise: FloatArray | float = 0.0,
+        rounding: float = EPS,
     ):
         self._f, self._points, self._directions = f, points, directions
-        self.value, self.noise = value, np.broadcast_to(noise, value.shape)
+        self.value, self.noise, self.rounding = value, np.broadcast_to(noise, value.shape), rounding
         moves = directions != 0
         with np.errstate(divide="ignore", invalid="ignore"):
             sizes = np.where(moves, np.abs(points / directions), np.inf)

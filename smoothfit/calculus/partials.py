@@ -11,8 +11,8 @@ import numpy as np
 from .._validation import FloatArray, check_positive
 from ..errors import DataError, SpecificationError
 from .derivatives import Derivative
-from .lines import LARGEST_BATCH, Columns, Refused, VectorFunction, check_callable, read_bounds, real_array
-from .quotients import COMPLEX_STEP, Slopes, complex_steps, differences, is_confirmed, slopes_each_verified
+from .lines import EPS, LARGEST_BATCH, Columns, Refused, VectorFunction, check_callable, read_bounds, real_array
+from .quotients import COMPLEX_STEP, PRECISE, Slopes, complex_steps, differences, is_confirmed, slopes_each_verified
 
 METHODS = ("auto", "real")
 Function = Callable[..., Any]
@@ -173,7 +173,8 @@ class GradientField:
             self.gradient * ones[:, None],
             (here.bounds[0] * ones, here.bounds[1] * ones),
             here.typical,
-            self.error,
+            self.error if self.is_complex else self.error.max(),
+            EPS if self.is_complex else PRECISE / 10,
         )
         return self._result(differences(lines, known_rounding=True))
 

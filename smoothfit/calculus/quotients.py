@@ -15,10 +15,9 @@ import numpy.typing as npt
 from .._validation import FloatArray
 from .derivatives import Derivative, Status
 from .extrapolation import Limit, extrapolate
-from .lines import Array, Lines, Refused
+from .lines import EPS, Array, Lines, Refused
 
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
-EPS = float(np.finfo(np.float64).eps)
 LONGEST = 0.0731  # first step relative to the scale of x; no simple fraction, which periods of f might meet
 FALL = 0.55  # of each step to the next; no simple fraction, or steps that alias a period would do so together
 STAGE = 8  # steps tried before the error is looked at again
@@ -28,10 +27,10 @@ COMPLEX_STEP = 2.0**-160  # relative; its square is nothing beside one
 BASE = 32.0  # machine epsilons of a complex step: complex powers lose some
 SHIFT = 8.0  # in machine epsilons: what it changes is the rounding error of a complex step
 CLOSE = 2.0**-47  # relative distance of points whose values differ by rounding, beside a smooth trend
-N_CLOSE = 8
+N_CLOSE = 6  # on either side
 QUICK = 4  # steps of a first confirmation
 CLOSELY = 1e-5  # relative error of that
-ROUNDING = 0.8  # bound of a rounding error by the mean size of third differences, which is 3.6 standard deviations
+ROUNDING = 1.5  # bound of a rounding error, in mean sizes of third differences
 PRECISE = 1e-10  # relative error at which no shorter step is tried
 VERIFIED = 1e-7  # the same, where a difference is only to confirm a complex step
 AT_ROUNDING = 200.0  # error in units of the rounding of f, per scale of x, at which shorter steps would not help
@@ -85,12 +84,12 @@ def _rounding(lines: Lines) -> FloatArray:
     From third differences over close points, where a smooth f has none (Hamming 1973; More and Wild 2011).
     """
     spacing = CLOSE * np.where(lines.size > 0, lines.size, lines.scale)
-    offsets = np.arange(N_CLOSE) - N_CLOSE // 2
-    start = np.clip(0.0, -lines.left + N_CLOSE * spacing, lines.right - N_CLOSE * spacing)  # points stay within the bounds
-    points = np.clip(start + offsets[:, None] * spacing, -lines.left, lines.right)
+    sides = [side * np.arange(1, N_CLOSE + 1)[:, None] * spacing for side in (-1, 1)]
+    values = lines.at(np.clip(np.concatenate(sides), -lines.left, lines.right))
     with np.errstate(all="ignore"):
-        third = np.diff(lines.at(points), n=3, axis=0)
-        size = np.where(np.isfinite(third), np.abs(third), 0.0).mean(axis=0)
+        third = np.abs(np.diff(values.reshape(2, N_CLOSE, *values.shape[1:]), n=3, axis=1)).mean(axis=1)
+        # the smoother side: f may jump at x
+        size = np.nan_to_num(np.fmin(third[0], third[1]), nan=0.0, posinf=0.0)
     return np.asarray(np.maximum(EPS * np.abs(lines.value), ROUNDING * size) + lines.noise)
 
 
@@ -110,7 +109,7 @@ def _limits(
     """The best of central, forward and backward differences, whether they agree, and whether no shorter step is needed."""
     h, here = steps[..., None], lines.value
     with np.errstate(all="ignore"):
-        noise = EPS * np.fmax(np.abs(plus), np.abs(minus)) + rounding
+        noise = lines.rounding * np.fmax(np.abs(plus), np.abs(minus)) + rounding
 
         def limit(quotient: FloatArray, power: int) -> Limit:
             moved = EPS * lines.stretch[:, None] * np.abs(quotient)
@@ -124,18 +123,29 @@ def _limits(
         is_forward = ~is_central & (forward.error <= backward.error)
         value = np.where(is_central, central.value, np.where(is_forward, forward.value, backward.value))
         error = np.where(is_central, central.error, np.where(is_forward, forward.error, backward.error))
-        slope = np.maximum(np.abs(forward.value), np.abs(backward.value))
+        moved = np.maximum(_largest(np.abs(plus - here)), _largest(np.abs(minus - here)))
+        slope = np.fmax(np.fmax(np.abs(forward.value), np.abs(backward.value)), moved / lines.scale[:, None])
         is_kink = (np.abs(jump.value) > jump.error) & (np.abs(jump.value) > 1e-6 * slope)
+        # where only one side has a slope and the other does not approach f at x, f jumps
+        moves = np.where(is_forward, np.abs(minus - here), np.abs(plus - here))
+        is_jump = ~is_central & (moves[-1] > 0.3 * moves[-5]) & (moves[-1] > AT_ROUNDING * rounding)
         value = np.where(is_kink, central.value, value)
         error = np.where(is_kink, np.abs(jump.value) / 2 + jump.error + central.error, error)
+        error = np.where(is_jump, np.inf, error)
+        is_kink |= is_jump
         scale = lines.scale[:, None]
         is_fine = error <= precise * np.abs(value) + AT_ROUNDING * _largest(noise) / scale
-        is_settled = ~is_central | (np.abs(jump.value) + jump.error <= 1e-3 * np.abs(value) + AT_ROUNDING * _largest(noise) / scale)
+        is_small = np.abs(jump.value) + jump.error <= 1e-3 * np.abs(value) + AT_ROUNDING * _largest(noise) / scale
+        # one-sided only where there is no other side, or where that agrees
+        other, other_error = np.where(is_forward, (backward.value, backward.error), (forward.value, forward.error))
+        agrees = (other_error <= 0.1 * np.fmax(np.abs(value), moved / scale)) & (
+            np.abs(other - value) <= 10 * (other_error + error)
+        )
+        is_settled = np.where(is_central, is_small, agrees | ~np.isfinite(moves[-1]))
         is_exhausted = (steps[-1] <= 8 * EPS * np.where(lines.size > 0, lines.size, lines.scale))[:, None]
-        moved = np.maximum(_largest(np.abs(plus - here)), _largest(np.abs(minus - here)))
         is_constant = moved <= AT_ROUNDING * rounding  # and has no digits to lose
         is_rough = (error > 1e-3 * np.maximum(np.abs(value), 1e-6 * moved / scale)) & ~is_constant
-    is_missing = ~np.isfinite(error) | ~np.isfinite(here)
+    is_missing = (~np.isfinite(error) & ~is_jump) | ~np.isfinite(here)
     status = np.select(
         [is_missing, is_kink, is_rough], [Status.NOT_FINITE, Status.KINK, Status.IMPRECISE], default=int(Status.CONVERGED)
     )
@@ -182,10 +192,11 @@ def is_confirmed(lines: Lines, steps: Slopes) -> bool:
         for j in range(1, QUICK):
             before, ratio = column, (h[:-j] / h[j:]) ** 2
             column = before[1:] + (before[1:] - before[:-1]) / (ratio - 1)
-        rounding = AT_ROUNDING * EPS * (np.abs(here) + lines.stretch[:, None] * np.abs(column[0])) / h[-1]
+        largest = np.max(np.fmax(np.abs(plus), np.abs(minus)) / h, axis=0)
+        rounding = AT_ROUNDING * EPS * (largest + (np.abs(here) + lines.stretch[:, None] * np.abs(column[0])) / h[-1])
         tolerance = np.abs(column[0] - before[-1]) + rounding
         bend = np.abs(plus + minus - 2 * here) / h  # proportional to h, at a kink constant
-        size = np.abs(steps.value) + 1e-3 * np.abs(plus[0] - minus[0]) / h[0]
+        size = np.abs(steps.value) + 1e-3 * np.maximum(np.abs(plus[0] - here), np.abs(minus[0] - here)) / h[0]
         return bool(
             np.all(np.abs(steps.value - column[0]) <= tolerance)
             and np.all(tolerance <= CLOSELY * size)
