@@ -13,7 +13,7 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-_submodules = ["basis", "curves", "datasets", "errors", "gp", "statespace"]
+_submodules = ["basis", "calculus", "curves", "datasets", "errors", "gp", "statespace"]
 _attributes = {
     "basis": [
         "BSplineBasis",
@@ -57,6 +57,7 @@ __all__ = [
     "Spline",
     "TensorProductBasis",
     "basis",
+    "calculus",
     "datasets",
     "errors",
     "gp",
