@@ -61,3 +61,26 @@ def higher_derivatives(gap: _Floats, order: int, q: float, filtered: _Floats, po
 def smooth_reference(
     delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
 ) -> Sequence[_Floats]: ...
+def linear_likelihood(
+    step: NDArray[np.int32],
+    u: _Floats,
+    y: _Floats,
+    ratio: _Floats,
+    component: _Bytes,
+    T: _Floats,
+    Q: _Floats,
+    G: _Floats,
+    variance: _Floats,
+    keep: bool,
+) -> tuple[_Floats, _Floats, int, int, int, _Floats, _Floats]: ...
+def linear_smooth(
+    step: NDArray[np.int32],
+    u: _Floats,
+    y: _Floats,
+    ratio: _Floats,
+    component: _Bytes,
+    T: _Floats,
+    Q: _Floats,
+    G: _Floats,
+    variance: _Floats,
+) -> tuple[_Floats, _Floats]: ...

@@ -8,5 +8,6 @@ NB_MODULE(_kernels, module) {
                                              "A kernel stopped: (what happened, where), for example ('overflow', row).",
                                              PyExc_ArithmeticError, nullptr);
     module.attr("KernelError") = nb::handle(kernel_error);
+    bind_linear(module);
     bind_statespace(module);
 }
