@@ -13,13 +13,25 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-_submodules = ["basis", "curves", "datasets", "errors", "statespace"]
+_submodules = ["basis", "curves", "datasets", "dynamics", "errors", "statespace"]
 _attributes = {
     "basis": ["BSplineBasis", "Spline"],
+    "dynamics": ["DerivativeRegression", "compare_methods"],
     "observations": ["Observations", "observe"],
     "statespace": ["SmoothingSpline"],
 }
 
 __getattr__, __dir__, _ = _lazy.attach(__name__, submodules=_submodules, submod_attrs=_attributes)
 
-__all__ = ["BSplineBasis", "Observations", "SmoothingSpline", "Spline", "datasets", "errors", "observe"]
+__all__ = [
+    "BSplineBasis",
+    "DerivativeRegression",
+    "Observations",
+    "SmoothingSpline",
+    "Spline",
+    "compare_methods",
+    "datasets",
+    "dynamics",
+    "errors",
+    "observe",
+]

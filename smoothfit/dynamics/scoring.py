@@ -21,6 +21,7 @@ MAX_ITERATIONS = 200
 LONGEST_LOG_STEP = 3.0
 EXACT = 1e-12  # innovations this small beside the readings are rounding: the data have no noise
 DIFFERENCE = 1e-4  # of a standard error: the step of differences of scores
+MAX_RELEASES = 6
 RELEASE = 1e-6  # of D: what letting a variance leave zero has to gain
 WEAK = 0.05  # information on the logarithm of a variance, below which zero is tried
 
@@ -140,11 +141,13 @@ class Search:
         point = self.point(point.theta, point.variances)
         fixed = fixed.copy()
         held = fixed.copy()
-        for _ in range(5):
+        before = np.inf
+        for _ in range(MAX_RELEASES):
             point, free, iterations, exact = self._descend(point, fixed)
             released = ~held[self.n_theta :] & (point.variances == 0) & (point.raw < 0) & (point.raw**2 > 2 * RELEASE * point.raw_curvature)
-            if exact or not released.any():
+            if exact or not released.any() or point.value > before - RELEASE:
                 return self._certified(point, free, iterations, exact)
+            before = point.value
             variances = np.where(released, 1e-3 * point.spread**2, point.variances)
             fixed = held.copy()
             fixed[self.n_theta :] |= (variances == 0) & ~released
