@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from .._core import _kernels
 from .._validation import FloatArray
@@ -232,6 +231,8 @@ class StateSpace:
 
     def smooth(self, theta: FloatArray, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Posterior means (n, M) and covariances (n, M, M) of the states at the nodes."""
+        if not (q > 0).any():
+            return self._solutions(theta, sigma2)
         values = discretize(self._system(theta), self.equation.entry, self.lengths)
         packed = self._packed(values, [], theta, q, sigma2, 0)
         sample = self.sample
@@ -243,10 +244,29 @@ class StateSpace:
             ) from None
 
 
-def in_logs(gradient: FloatArray, n_coefficients: int, variances: FloatArray) -> FloatArray:
-    """Turn derivatives by variances (trailing entries of the last axis) into derivatives by their logarithms."""
-    scale = np.concatenate([np.ones(n_coefficients), variances])
-    return np.asarray(gradient * scale)
-
-
-Mask = npt.NDArray[np.bool_]
+    def _solutions(self, theta: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """As `smooth`, without process noise: solutions from initial states by weighted least squares, which is stable forwards."""
+        sample, m = self.sample, self.equation.n_states
+        values = discretize(self._system(theta), self.equation.entry, self.lengths)
+        T, _, G, variance = self._packed(values, [], theta, np.zeros(self.equation.n_outputs), sigma2, 0)
+        T, G = T[..., 0], G[..., 0]
+        weights = 1 / np.sqrt(sample.ratio * variance[:, 0])
+        mean, cov = np.empty((len(sample), m)), np.empty((len(sample), m, m))
+        for s in sample.slices():
+            driven, free = np.zeros((s.stop - s.start, m)), np.empty((s.stop - s.start, m, m))
+            free[0] = np.eye(m)
+            for i in range(s.start + 1, s.stop):
+                k, c = i - s.start, self.step[i]
+                driven[k] = T[c] @ driven[k - 1] + G[c] @ self.drives[i]
+                free[k] = T[c] @ free[k - 1]
+            read = np.isfinite(sample.y[s])
+            design = (free[:, self.component] * weights[s][..., None])[read]
+            target = ((sample.y[s] - driven[:, self.component]) * weights[s])[read]
+            scale = np.linalg.norm(design, axis=0)
+            U, size, Vt = np.linalg.svd(design / scale, full_matrices=False)
+            if not (np.isfinite(size).all() and size[-1] > len(target) * np.finfo(float).eps * size[0]):
+                raise NumericalError("the readings do not fix the initial state of a run numerically; its modes decay or grow too far apart")
+            start = (Vt.T @ ((U.T @ target) / size)) / scale
+            spread = free @ ((Vt.T / size) / scale[:, None])
+            mean[s], cov[s] = driven + free @ start, spread @ np.swapaxes(spread, 1, 2)
+        return mean, cov

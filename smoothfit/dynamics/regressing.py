@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.signal import lfilter
 
 from .._validation import FloatArray
-from ..errors import DataError
+from ..errors import DataError, SpecificationError
 from .methods.base import Fitted, Problem
 from .relation import Relation, Rows, no_memory, triangle
 from .start import starts
@@ -136,3 +136,13 @@ def fitted_regression(
         notes=notes,
         extra=extra or {},
     )
+
+
+def require_memory_loss(problem: Problem, method: str) -> None:
+    """Refuse an equation that integrates (y itself not on the right): its moving average has a root on the unit circle."""
+    if 0 not in problem.equation.derivatives:
+        name = problem.equation.outputs[0]
+        raise SpecificationError(
+            f'method="{method}" needs {name} itself on the right: without it the equation integrates for ever, and noise of the readings is not '
+            'invertible; use method="kalman"'
+        )

@@ -22,6 +22,7 @@ from ..errors import ConvergenceError, IdentificationError
 from .discretize import COMPLEX_STEP, Discrete, discretize
 from .sample import Sample
 from .specification import Equation
+from .start import triangular
 
 FASTEST = 30.0  # decay over one step, in logarithms, beyond which samples do not remember the one before
 
@@ -266,11 +267,8 @@ def no_memory(relation: Relation) -> IdentificationError:
 
 def triangle(design: FloatArray, target: FloatArray) -> tuple[FloatArray, FloatArray, float]:
     """R and q with |design psi - target|^2 = |R psi - q|^2 + rest, by Householder reflections in blocks of rows."""
-    both = np.column_stack([design, target])
-    width = both.shape[1]
-    block = 1 << 14
-    parts = [np.linalg.qr(both[i : i + block], mode="r") for i in range(0, len(both), block)]
-    R = np.linalg.qr(np.vstack(parts), mode="r") if len(parts) > 1 else parts[0]
+    R = triangular(np.column_stack([design, target]))
+    width = R.shape[1]
     if len(R) < width:
         R = np.vstack([R, np.zeros((width - len(R), width))])
     return R[: width - 1, : width - 1], R[: width - 1, -1], float(R[width - 1, -1] ** 2)

@@ -18,6 +18,16 @@ def running_integral(values: FloatArray, t: FloatArray, held: bool) -> FloatArra
     return np.vstack([np.zeros((1, values.shape[1])), np.cumsum(areas, axis=0)])
 
 
+def triangular(columns: FloatArray) -> FloatArray:
+    """R of a QR decomposition of tall columns, by Householder reflections in blocks that stay in the cache."""
+    block = 1 << 12
+    if len(columns) <= 2 * block:
+        return np.asarray(np.linalg.qr(columns, mode="r"))
+    whole = len(columns) // block * block
+    parts = np.linalg.qr(columns[:whole].reshape(-1, block, columns.shape[1]), mode="r").reshape(-1, columns.shape[1])
+    return triangular(np.vstack([parts, columns[whole:]]))
+
+
 def filled(sample: Sample) -> FloatArray:
     """Readings of the outputs at every node, interpolated where missing; integrals of rates where only these are read."""
     table = np.full((len(sample), len(sample.outputs)), np.nan)
@@ -38,7 +48,7 @@ def integral_start(equation: Equation, sample: Sample) -> FloatArray:
     """
     m, p = equation.order, equation.n_outputs
     curves = filled(sample)
-    columns, targets = [], []
+    blocks = []
     held = equation.intersample == "zoh"
     for s in sample.slices():
         t = sample.t[s] - sample.t[s.start]
@@ -60,13 +70,17 @@ def integral_start(equation: Equation, sample: Sample) -> FloatArray:
         if equation.intercept:
             parts.append(t[:, None] ** m / factorial(m))
         span = t[-1] if t[-1] > 0 else 1.0
-        nuisance = np.linalg.qr((t[:, None] / span) ** np.arange(m))[0]
-        design = np.hstack(parts)
-        columns.append(design - nuisance @ (nuisance.T @ design))
-        targets.append(y - nuisance @ (nuisance.T @ y))
-    if not columns:
+        both = np.hstack([*parts, y])
+        if m == 1:
+            both -= both.mean(axis=0)
+        else:
+            nuisance = np.linalg.qr((t[:, None] / span) ** np.arange(m))[0]
+            both -= nuisance @ (nuisance.T @ both)
+        blocks.append(triangular(both))
+    if not blocks:
         return np.zeros(equation.n_params)
-    design, target = np.vstack(columns), np.vstack(targets)
+    R = np.vstack(blocks)
+    design, target = R[:, :-p], R[:, -p:]
     scale = np.linalg.norm(design, axis=0)
     scale[scale == 0] = 1.0
     solution = np.linalg.lstsq(design / scale, target, rcond=1e-12)[0] / scale[:, None]

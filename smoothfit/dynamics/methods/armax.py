@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, SpecificationError
-from ..regressing import filtered, fitted_regression, impulses, process_gain, relation_of, search_starts, unrestricted
+from ..regressing import filtered, fitted_regression, impulses, process_gain, relation_of, require_memory_loss, search_starts, unrestricted
 from ..relation import Relation, Rows
 from .base import Fitted, Method, Problem
 
@@ -41,6 +41,7 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
     if presample not in ("exact", "zero"):
         raise SpecificationError(f'presample is {presample!r}; pass "exact" or "zero"')
     exact = presample == "exact"
+    require_memory_loss(problem, "armax")
     relation, rows = relation_of(problem)
     psi = unrestricted(relation, rows)
     candidates = []

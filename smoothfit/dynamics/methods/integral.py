@@ -2,11 +2,13 @@
 
 The exact difference equation is summed m times (once per order), which is the equation integrated m times with quadratures that are exact for
 sampled solutions; the constants of integration are free in each run. Its residual is W e, W = S^m A(L), S the running sum: sums of
-noise beside noise itself, small against sums of y. Least squares, with the errors-in-variables covariance
+noise beside noise itself, small against sums of y. Generalised least squares with the weights (W W')^-1, iterated until they settle
+(Steiglitz & McBride 1965, "A technique for the identification of linear systems"), is consistent. Ordinary least squares
+(`weights="ols"`) has the errors-in-variables covariance
 
-    sigma^2 (J'J)^-1 J' W W' J (J'J)^-1,
+    sigma^2 (J'J)^-1 J' W W' J (J'J)^-1
 
-or generalised least squares with the weights (W W')^-1, iterated (`weights="gls"`, Steiglitz & McBride 1965).
+and serves short runs: over many time constants the sums of noise add up.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ from .base import Fitted, Method, Problem
 MAX_ITERATIONS = 200
 
 
-def estimate(problem: Problem, weights: str = "ols") -> Fitted:
-    """Estimate by summed equations; `weights` "ols" or "gls"."""
+def estimate(problem: Problem, weights: str = "gls") -> Fitted:
+    """Estimate by summed equations; `weights` "gls" or "ols"."""
     if weights not in ("ols", "gls"):
-        raise SpecificationError(f'weights is {weights!r}; pass "ols" or "gls"')
+        raise SpecificationError(f'weights is {weights!r}; pass "gls" or "ols"')
     relation, rows = relation_of(problem)
     found = _ordinary(problem, relation, rows)
     if weights == "gls":
@@ -42,7 +44,7 @@ def estimate(problem: Problem, weights: str = "ols") -> Fitted:
         J = _beside(rows, filtered(rows, columns, A), impulses_of(rows, A, relation.order))
         fitted = fitted_regression(problem, rows, theta, J, noise, sigma2=sigma2, decrement=found.decrement)
         assert fitted.bread is not None
-        return replace(fitted, cov=fitted.bread * sigma2, cov_type="eiv", llf=np.nan, noise={"sigma": float(np.sqrt(sigma2))} and {})
+        return replace(fitted, cov=fitted.bread * sigma2, cov_type="eiv", llf=np.nan)
     J = _beside(rows, summed(rows, columns, relation.order), constants(rows, relation.order))
     residual = _beside(rows, summed(rows, relation.residual(theta, rows)[:, None], relation.order), constants(rows, relation.order))[:, 0]
     fitted = fitted_regression(problem, rows, theta, J, residual, sigma2=sigma2, decrement=found.decrement)

@@ -6,7 +6,7 @@ instrumental variable methods of time-series analysis"), and the estimating equa
 
     Zhat' (y - Z psi(theta)) = 0,    Zhat = [filtered solution, filtered inputs] d psi / d theta,
 
-are iterated. The filtered residual is noise of the readings and the state that process noise makes: its autocovariance
+are iterated; responses to the first m readings' noise are taken out of all columns. The filtered residual is noise of the readings and the state that process noise makes: its autocovariance
 sigma^2 delta_k + q c_k, fitted to the residual's, gives the covariance Zhat' Var Zhat of the estimating equations.
 """
 
@@ -68,8 +68,12 @@ def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray
         psi = relation.psi(theta)
         roots = np.roots(polynomial(psi, m))
         stable = np.real(np.poly(np.where(np.abs(roots) > 1, 1 / np.conj(roots), roots)))
+        response = np.linalg.qr(filtered(rows, impulses(rows, m), stable))[0]
         instruments = filtered(rows, _solution(problem, relation, rows, psi), stable) @ relation.jacobian(theta)
+        instruments = instruments - response @ (response.T @ instruments)
         design, target = filtered(rows, rows.design, stable), filtered(rows, rows.target, stable)
+        target = target - response @ (response.T @ target)
+        design = design - response @ (response.T @ design)
         residual = target - design @ psi
         cross = instruments.T @ (design @ relation.jacobian(theta))
         step = np.linalg.solve(cross, instruments.T @ residual)

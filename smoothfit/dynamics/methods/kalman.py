@@ -20,6 +20,7 @@ from ..scoring import Optimum, Search
 from ..start import starts
 from .base import Fitted, Method, Problem
 
+LONG = 5_000  # rows, beyond which one start that leads to a maximum is enough
 RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and readings add over a step, at which a search may start
 
 
@@ -56,20 +57,29 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
         scale = known[0]
     candidates: list[tuple[float, FloatArray, FloatArray]] = []
     for theta in starts(equation, sample):
+        here = []
         for ratio in RATIOS:
             variances = np.concatenate([np.full(p, ratio / gap ** (2 * m - 1)), noise]) * scale
             variances[list(zeros)] = 0.0
-            candidates.append((search.value(theta, variances), theta, variances))
+            here.append((search.value(theta, variances), theta, variances))
+        candidates.append(min(here, key=lambda c: c[0]))
     candidates.sort(key=lambda c: c[0])
     failure: Exception | None = None
-    for value, theta, variances in candidates[:4]:
+    best: Optimum | None = None
+    for value, theta, variances in candidates:
         if not np.isfinite(value):
             continue
         try:
-            optimum = search.minimise(theta, variances, fixed)
-            return _scanned(search, optimum, fixed, n_theta)
+            optimum = _scanned(search, search.minimise(theta, variances, fixed), fixed, n_theta)
         except (ConvergenceError, NumericalError, np.linalg.LinAlgError) as error:
             failure = error
+            continue
+        if best is None or optimum.value < best.value:
+            best = optimum
+        if best.is_exact or len(sample) > LONG:
+            break
+    if best is not None:
+        return best
     if isinstance(failure, ConvergenceError):
         raise failure
     raise ConvergenceError(f"no start leads to a maximum of the likelihood ({failure or 'it is not finite at any'})")

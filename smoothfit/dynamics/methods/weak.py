@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, DataError
@@ -23,7 +24,7 @@ from ..relation import Relation, Rows, least_squares, triangle
 from .base import Fitted, Method, Problem
 from .integral import noise_of_readings
 
-LONGEST_WINDOW = 1000
+LONGEST_WINDOW = 500
 RADII = (0.03, 0.06, 0.12, 0.25, 0.5)  # of the window
 SMALLEST = 1e-6  # of the largest singular value: what is kept of the test functions
 SHORTEST_RADIUS = 3  # rows
@@ -58,17 +59,17 @@ def test_functions(n: int) -> FloatArray:
 def estimate(problem: Problem) -> Fitted:
     """Generalised least squares on the test functions, iterated."""
     relation, rows = relation_of(problem)
-    windows = [piece for piece in _windows(rows)]
+    windows = _windows(rows)
     if sum(len(test_functions(end - start)) for start, end in windows) <= relation.n_psi:
         raise DataError("the runs are too short for test functions; use method=\"integral\"")
     both = np.column_stack([rows.design, rows.target])
-    tested = [(end - start, test_functions(end - start) @ both[start:end]) for start, end in windows]
+    tested = [(n, _tested(both, n, [start for start, end in windows if end - start == n])) for n in sorted({b - a for a, b in windows})]
     thetas = search_starts(problem, relation)
     found = None
     size = 1.0
     for _ in range(MAX_ITERATIONS):
         theta = thetas[0] if found is None else found.theta
-        whitened = np.concatenate([_whiten(relation, theta, n, part) for n, part in tested])
+        whitened = np.concatenate([_whiten(relation, theta, n, part, both.shape[1]) for n, part in tested])
         R, q, rest = triangle(whitened[:, :-1], whitened[:, -1])
         following = least_squares(relation, R, q, len(whitened), thetas if found is None else [theta], rest)
         if found is not None:
@@ -87,15 +88,22 @@ def _windows(rows: Rows) -> list[tuple[int, int]]:
     pieces = []
     for start, end in zip(edges[:-1], edges[1:], strict=True):
         count = max(1, int(np.ceil((end - start) / LONGEST_WINDOW)))
-        cuts = np.linspace(start, end, count + 1).astype(int).tolist()
+        cuts = [start + k * ((end - start) // count) for k in range(count)] + [end]
         pieces += [(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b - a > 2 * SHORTEST_RADIUS]
     if not pieces:
         raise DataError("every run is too short for test functions; use method=\"integral\"")
     return pieces
 
 
-def _whiten(relation: Relation, theta: FloatArray, n: int, tested: FloatArray) -> FloatArray:
-    """Divide by the Cholesky factor of Phi A A' Phi'."""
+def _tested(both: FloatArray, n: int, starts: list[int]) -> FloatArray:
+    """Test functions applied to the windows of one length, (k, windows columns)."""
+    phi = test_functions(n)
+    windows = np.stack([both[start : start + n] for start in starts], axis=1)
+    return np.asarray(phi @ windows.reshape(n, -1))
+
+
+def _whiten(relation: Relation, theta: FloatArray, n: int, tested: FloatArray, width: int) -> FloatArray:
+    """Divide by the Cholesky factor of Phi A A' Phi': (k windows, columns)."""
     A = polynomial(relation.psi(theta), relation.order)
     phi = test_functions(n)
     m = relation.order
@@ -103,7 +111,7 @@ def _whiten(relation: Relation, theta: FloatArray, n: int, tested: FloatArray) -
     for j, a in enumerate(A):
         moved[:, m - j : m - j + n] += a * phi
     factor = np.linalg.qr(moved.T, mode="r").T
-    return np.asarray(np.linalg.solve(factor, tested))
+    return np.asarray(solve_triangular(factor, tested, lower=True).reshape(-1, width))
 
 
 def _fitted(problem: Problem, relation: Relation, rows: Rows, whitened: FloatArray, theta: FloatArray, decrement: float) -> Fitted:

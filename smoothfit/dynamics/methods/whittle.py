@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 
 from ..._validation import FloatArray
 from ...errors import ConvergenceError
-from ..regressing import by_node, relation_of
+from ..regressing import by_node, relation_of, require_memory_loss
 from ..relation import Relation
 from ..start import starts
 from .base import Fitted, Method, Problem
@@ -38,6 +38,7 @@ class Spectra(NamedTuple):
 
 def estimate(problem: Problem) -> Fitted:
     """Estimate coefficients, q and sigma by Whittle's likelihood."""
+    require_memory_loss(problem, "whittle")
     relation, rows = relation_of(problem)
     check_enough(problem, problem.equation.n_params + 2)
     runs = [_transform(problem, relation, s) for s in problem.sample.slices() if s.stop - s.start > 2 * relation.order + 1]
