@@ -1,4 +1,4 @@
-"""Derivative regression: which differential equation do noisy samples obey?"""
+"""Derivative regression: which differential equation do noisy samples obey, by many methods and with one kind of result."""
 
 from .compare import Comparison, compare_methods
 from .model import DerivativeRegression

@@ -39,7 +39,8 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
     if share < SHARE or first > -2 / np.sqrt(len(residual)):
         return None
     return (
-        f'method="{method}" takes the readings as exact, but neighbouring residuals are negatively correlated ({first:.2f}), as noise of sd '
+        f'method="{method}" takes the readings as exact, but neighbouring residuals are negatively correlated '
+        f"({first:.2f}), as noise of sd "
         f'{np.sqrt(sigma2):.3g} in the readings makes them: the coefficients are biased towards fast decay; use method="kalman"'
     )
 
@@ -57,7 +58,8 @@ def _noisy_equation(problem: Problem, method: str, fitted: Fitted) -> str | None
     if first < max(CORRELATED, 3 / np.sqrt(len(values))):
         return None
     return (
-        f'method="{method}" takes the readings\' noise as the only one, but its residuals are correlated ({first:.2f} from one to the next), as '
+        f'method="{method}" takes the readings\' noise as the only one, but its residuals are correlated ({first:.2f} from '
+        f"one to the next), as "
         'noise within the equation makes them: standard errors are too small; use method="kalman"'
     )
 

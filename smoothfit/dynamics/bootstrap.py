@@ -86,7 +86,9 @@ def bootstrap(results: DynamicsResults, n: int, kind: str, rng: Any, n_jobs: int
                 _report(progress, i + 1, n)
     kept = [theta for theta in found if theta is not None]
     if len(kept) < max(2, (1 - MOST_FAILED) * n):
-        raise ConvergenceError(f"{n - len(kept)} of {n} replications could not be fitted; the estimate is at the edge of what the method can tell")
+        raise ConvergenceError(
+            f"{n - len(kept)} of {n} replications could not be fitted; the estimate is at the edge of what the method can tell"
+        )
     table = pd.DataFrame(np.array(kept), columns=results.model.equation.names)
     return Bootstrap(results.fitted.theta, table, n - len(kept))
 
@@ -115,9 +117,7 @@ def _parametric(results: DynamicsResults, seed: int) -> FloatArray:
     y = np.empty_like(sample.y)
     start = results._at_nodes[0]
     for s in sample.slices():
-        states = response.simulate(
-            equation, results.fitted.theta, sample.t[s], sample.u[s], start[s.start], results.fitted.q, rng
-        )
+        states = response.simulate(equation, results.fitted.theta, sample.t[s], sample.u[s], start[s.start], results.fitted.q, rng)
         y[s] = states[:, : equation.n_outputs]
     sd = np.sqrt(results.fitted.sigma2 * sample.ratio)
     return np.where(np.isfinite(sample.y), y + sd * rng.standard_normal(y.shape), np.nan)

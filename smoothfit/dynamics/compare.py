@@ -79,21 +79,23 @@ class Comparison:
             cause = "they assume different noises"
         elif process and readings:
             cause = (
-                "there is noise in the equation and in the readings: methods that take the readings as exact decay too fast, and those that take "
+                "there is noise in the equation and in the readings: methods that take the readings as exact decay too "
+                "fast, and those that take "
                 "the equation as exact state standard errors that are too small"
             )
         elif readings:
             cause = "the readings have the only noise: methods that take them as exact are biased"
         elif process:
             cause = (
-                "the equation has the only noise: methods that take it as exact follow the readings' wandering and state standard errors that "
+                "the equation has the only noise: methods that take it as exact follow the readings' wandering and state "
+                "standard errors that "
                 "are too small"
             )
         else:
             cause = "there is no noise"
         if not far:
             return f"By method {reference.method!r}, {cause}; here all agree on {name} within {FAR:g} standard errors."
-        return f"By method {reference.method!r}, {cause}; {', '.join(far)} differ on {name} by more than {FAR:g} of its standard errors."
+        return f"By method {reference.method!r}, {cause}; {', '.join(far)} differ on {name} by more than {FAR:g} of its errors."
 
     def summary(self) -> str:
         """The table, the reason, and what was refused, as text."""

@@ -29,9 +29,10 @@ def sandwich_cov(
     n_params: int,
     maxlags: Any = None,
 ) -> FloatArray:
-    """bread (sum of score products) bread.
+    """Bread (sum of score products) bread.
 
-    HC0, also called "robust", sums s s' over rows; HC1 times n / (n - k); HC2 and HC3 divide by 1 - leverage and its square; HAC has
+    HC0, also called "robust", sums s s' over rows; HC1 times n / (n - k); HC2 and HC3 divide by 1 - leverage and its square;
+    HAC has
     Bartlett weights up to `maxlags`, runs kept apart; cluster sums scores by run first.
     """
     n = len(scores)
@@ -41,7 +42,9 @@ def sandwich_cov(
         meat = sandwich.S_white_simple(scores) * (n / (n - n_params))
     elif cov_type in ("HC2", "HC3"):
         if leverage is None:
-            raise SpecificationError(f'cov_type="{cov_type}" needs the leverages of a regression, which this method is not; use "robust"')
+            raise SpecificationError(
+                f'cov_type="{cov_type}" needs the leverages of a regression, which this method is not; use "robust"'
+            )
         free = 1 - leverage
         meat = sandwich.S_white_simple(scores / (np.sqrt(free) if cov_type == "HC2" else free)[:, None])
     elif cov_type == "HAC":
@@ -50,7 +53,9 @@ def sandwich_cov(
     else:
         count = len(np.unique(runs))
         if count < 2:
-            raise SpecificationError('cov_type="cluster" sums scores by run and there is one run; pass groups=, or use cov_type="HAC"')
+            raise SpecificationError(
+                'cov_type="cluster" sums scores by run and there is one run; pass groups=, or use cov_type="HAC"'
+            )
         meat = sandwich.S_crosssection(scores, runs) * (count / (count - 1))
     cov = bread @ meat @ bread
     return np.asarray((cov + cov.T) / 2)

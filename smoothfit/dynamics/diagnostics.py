@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def noise_variance_from_lags(problem: Problem) -> float | None:
-    """Variance of the readings' noise from the autocovariance of lag m of the difference equation's residuals; None where it cannot be told.
+    """Variance of the readings' noise from the last autocovariance of the equation's residuals; None if unknown.
 
-    Instrumental variables (the difference equation's own regressors, m rows earlier) estimate the coefficients without bias from noise
-    of the readings. The residual is then process noise, a moving average of order m - 1, and A(L) e, one of order m whose last
+    Instrumental variables (the difference equation's own regressors, m rows earlier) estimate the coefficients without bias from
+    """Variance of the readings' noise, from the last autocovariance of the equation's residuals; None if unknown.
     autocovariance is A_m sigma^2.
     """
     step = problem.sample.step
@@ -48,7 +48,7 @@ def noise_variance_from_lags(problem: Problem) -> float | None:
     if last == 0:
         return None
     covariance = float((residual[m:] * residual[:-m])[lagged].mean())
-    return max(0.0, covariance / last)
+    return max(0.0, float(covariance / last))
 
 
 def autocorrelations(residual: FloatArray, run: np.ndarray, n_lags: int) -> FloatArray:
@@ -74,7 +74,7 @@ def ljung_box(correlations: FloatArray, n: int) -> tuple[float, float]:
 
 
 def coherence(problem: Problem, name: str | None, n_tapers: int) -> pd.DataFrame:
-    """Multitaper coherence of the first output and an input over the longest run (Thomson 1982, discrete prolate spheroidal tapers)."""
+    """Multitaper coherence of the first output and an input over the longest run (Thomson 1982)."""
     import pandas as pd
     from scipy.signal.windows import dpss
 
@@ -85,7 +85,7 @@ def coherence(problem: Problem, name: str | None, n_tapers: int) -> pd.DataFrame
         raise SpecificationError("coherence is with an input, and there is none")
     chosen = equation.inputs[0] if name is None else name
     if chosen not in equation.inputs:
-        raise SpecificationError(f"input is {name!r}; the inputs are {', '.join(equation.inputs)}")
+        raise SpecificationError(f"name is {name!r}; the inputs are {', '.join(equation.inputs)}")
     n_tapers = check_order(n_tapers, "n_tapers", 2, 50)
     s = max(sample.slices(), key=lambda s: s.stop - s.start)
     n = s.stop - s.start

@@ -1,6 +1,7 @@
 """Formulas of differential equations, for example ``"D(y, 2) ~ D(y) + u + sign(D(y))"``.
 
-Terms that mention the curve on the left are read here: ``y``, ``D(y)`` and ``D(y, k)`` alone are linear regressors, anything else that
+Terms that mention the curve on the left are read here: ``y``, ``D(y)`` and ``D(y, k)`` alone are linear regressors, anything
+else that
 mentions them is a non-linear term, in ordinary arithmetic with NumPy's functions. All other terms are inputs and are patsy's.
 """
 
@@ -21,7 +22,28 @@ from .specification import Term, derivative_name
 FUNCTIONS = {
     name: getattr(np, name)
     for name in (
-        "sign abs exp log log1p expm1 sqrt sin cos tan tanh sinh cosh arctan square maximum minimum where power heaviside".split()
+        [
+            "sign",
+            "abs",
+            "exp",
+            "log",
+            "log1p",
+            "expm1",
+            "sqrt",
+            "sin",
+            "cos",
+            "tan",
+            "tanh",
+            "sinh",
+            "cosh",
+            "arctan",
+            "square",
+            "maximum",
+            "minimum",
+            "where",
+            "power",
+            "heaviside",
+        ]
     )
 }
 FUNCTIONS["I"] = lambda x: x
@@ -93,7 +115,14 @@ def parse(formula: str, data: Any, t: str, groups: str | None) -> Parts:
 
     y = pd.Series(np.asarray(columns[name], dtype=float), name=name)
     return Parts(
-        y, pd.Series(columns[t], name=t), u, order, intercept, tuple(terms), None if groups is None else columns[groups], tuple(derivatives)
+        y,
+        pd.Series(columns[t], name=t),
+        u,
+        order,
+        intercept,
+        tuple(terms),
+        None if groups is None else columns[groups],
+        tuple(derivatives),
     )
 
 
@@ -119,7 +148,13 @@ def _expression(text: str) -> ast.expr:
 
 def _left(text: str) -> tuple[str, int]:
     tree = _expression(text.strip())
-    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "D" and tree.args and isinstance(tree.args[0], ast.Name):
+    if (
+        isinstance(tree, ast.Call)
+        and isinstance(tree.func, ast.Name)
+        and tree.func.id == "D"
+        and tree.args
+        and isinstance(tree.args[0], ast.Name)
+    ):
         order = _curve_order(tree, tree.args[0].id)
         if order is not None and order >= 1:
             return tree.args[0].id, order
@@ -149,7 +184,7 @@ def _split(text: str) -> list[tuple[str, str]]:
 
 
 def _curve_order(tree: ast.expr, name: str) -> int | None:
-    """k for D(name, k), 0 for the name alone, None for anything else."""
+    """K for D(name, k), 0 for the name alone, None for anything else."""
     if isinstance(tree, ast.Name):
         return 0 if tree.id == name else None
     if not (isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "D"):
@@ -157,11 +192,16 @@ def _curve_order(tree: ast.expr, name: str) -> int | None:
     if tree.keywords or len(tree.args) not in (1, 2) or not (isinstance(tree.args[0], ast.Name)):
         raise SpecificationError(f"cannot read {ast.unparse(tree)}; write D(y) or D(y, k) of a column y")
     if tree.args[0].id != name:
-        raise SpecificationError(f"{ast.unparse(tree)} is a derivative of {tree.args[0].id!r}, but the equation is of {name!r}; pass coupled outputs as arrays")
+        raise SpecificationError(
+            f"{ast.unparse(tree)} is a derivative of {tree.args[0].id!r}, but the equation is of {name!r}; pass coupled "
+            f"outputs as arrays"
+        )
     if len(tree.args) == 1:
         return 1
     order = tree.args[1]
-    if not (isinstance(order, ast.Constant) and isinstance(order.value, int) and not isinstance(order.value, bool) and order.value >= 0):
+    if not (
+        isinstance(order, ast.Constant) and isinstance(order.value, int) and not isinstance(order.value, bool) and order.value >= 0
+    ):
         raise SpecificationError(f"cannot read {ast.unparse(tree)}; the order is a whole number")
     return order.value
 
@@ -175,18 +215,22 @@ def _term(text: str, tree: ast.expr, name: str, time: str, order: int, columns: 
     highest = 0
 
     class Curves(ast.NodeTransformer):
-        def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802
+        def visit_Call(self, node: ast.Call) -> ast.expr:
             nonlocal highest
             k = _curve_order(node, name)
             if k is not None:
                 highest = max(highest, k)
                 return ast.Name(f"{MARK}{k}", ast.Load())
             node.args = [self.visit(argument) for argument in node.args]
-            if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) and node.func.value.id in ("np", "numpy"):
+            if (
+                isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Name)
+                and node.func.value.id in ("np", "numpy")
+            ):
                 node.func = ast.Name(node.func.attr, ast.Load())
             return node
 
-        def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802
+        def visit_Name(self, node: ast.Name) -> ast.expr:
             return ast.Name(f"{MARK}0", ast.Load()) if node.id == name else node
 
     changed = ast.fix_missing_locations(ast.Expression(Curves().visit(tree)))
@@ -195,7 +239,9 @@ def _term(text: str, tree: ast.expr, name: str, time: str, order: int, columns: 
             raise SpecificationError(f"{text}: attributes do not go into terms; use np functions or {', '.join(sorted(FUNCTIONS))}")
         if isinstance(node, ast.Name) and node.id not in FUNCTIONS and node.id != time and not node.id.startswith(MARK):
             if node.id in columns:
-                raise SpecificationError(f"{text} mixes the curve with the input {node.id!r}; terms are functions of {name} and {time} alone")
+                raise SpecificationError(
+                    f"{text} mixes the curve with the input {node.id!r}; terms are functions of {name} and {time} alone"
+                )
             raise SpecificationError(f"{text}: {node.id!r} is unknown; terms know {', '.join(sorted(FUNCTIONS))}")
     if highest >= order:
         raise SpecificationError(f"{text} takes a derivative that is not below the left side")

@@ -219,14 +219,16 @@ class StateSpace:
         if lowest > 0:
             name = derivative_name(equation.outputs[0], 0)
             raise IdentificationError(
-                f"no reading fixes the level of {name}: all are of derivatives; add one reading of {name}, or state the equation for "
+                f"no reading fixes the level of {name}: all are of derivatives; add one reading of {name}, or state the "
+                f"equation for "
                 f"{derivative_name(name, lowest)}"
             )
         counts = [int(np.isfinite(sample.y[s]).sum()) for s in sample.slices()]
         k = int(np.argmin(counts))
         where = "" if len(counts) == 1 else f" of run {sample.labels[k]!r}"
         raise IdentificationError(
-            f"the {counts[k]} readings{where} do not fix its initial state of {equation.n_states}: a run needs more readings than that"
+            f"the {counts[k]} readings{where} do not fix its initial state of {equation.n_states}: a run needs more "
+            f"readings than that"
         )
 
     def smooth(self, theta: FloatArray, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -240,9 +242,9 @@ class StateSpace:
             return _kernels.linear_smooth(self.step, self.drives, sample.y, sample.ratio, self.component, *packed)
         except _kernels.KernelError as error:
             raise NumericalError(
-                f"smoothing stopped at {sample.t_name} = {sample.t[min(error.args[1], len(sample) - 1)]:g}: the state's covariance is singular"
+                f"smoothing stopped at {sample.t_name} = {sample.t[min(error.args[1], len(sample) - 1)]:g}: the state's "
+                f"covariance is singular"
             ) from None
-
 
     def _solutions(self, theta: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `smooth`, without process noise: solutions from initial states by weighted least squares, which is stable forwards."""
@@ -265,7 +267,9 @@ class StateSpace:
             scale = np.linalg.norm(design, axis=0)
             U, size, Vt = np.linalg.svd(design / scale, full_matrices=False)
             if not (np.isfinite(size).all() and size[-1] > len(target) * np.finfo(float).eps * size[0]):
-                raise NumericalError("the readings do not fix the initial state of a run numerically; its modes decay or grow too far apart")
+                raise NumericalError(
+                    "the readings do not fix the initial state of a run numerically; its modes decay or grow too far apart"
+                )
             start = (Vt.T @ ((U.T @ target) / size)) / scale
             spread = free @ ((Vt.T / size) / scale[:, None])
             mean[s], cov[s] = driven + free @ start, spread @ np.swapaxes(spread, 1, 2)

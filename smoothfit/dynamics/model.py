@@ -23,7 +23,7 @@ SAMPLING_LIMIT = 0.95  # of the Nyquist frequency, from which a fitted pole is f
 
 
 class DerivativeRegression:
-    """Regression of a derivative: which linear differential equation do noisy samples obey?
+    """Regression of a derivative: the linear differential equation that noisy samples obey.
 
     The equation is
 
@@ -134,7 +134,8 @@ class DerivativeRegression:
         for channel in sample.channels:
             if channel.deriv >= equation.order:
                 raise SpecificationError(
-                    f"{channel.name!r} reads a derivative of order {channel.deriv}, which an equation of order {equation.order} leaves to its "
+                    f"{channel.name!r} reads a derivative of order {channel.deriv}, which an equation of order "
+                    f"{equation.order} leaves to its "
                     f"right side; use order={channel.deriv + 1} or more"
                 )
         check_inputs(sample, equation.intercept)
@@ -143,15 +144,14 @@ class DerivativeRegression:
         self.formula: str | None = None
 
     @classmethod
-    def from_formula(
-        cls, formula: str, data: Any, t: str, groups: str | None = None, **options: Any
-    ) -> DerivativeRegression:
+    def from_formula(cls, formula: str, data: Any, t: str, groups: str | None = None, **options: Any) -> DerivativeRegression:
         """Build the model from a formula such as ``"D(y, 2) ~ D(y) + u + sign(D(y))"``.
 
         Parameters
         ----------
         formula : str
-            The highest derivative on the left. On the right, derivatives ``y``, ``D(y)``, ``D(y, k)``; inputs (columns, or functions of
+            The highest derivative on the left. On the right, derivatives ``y``, ``D(y)``, ``D(y, k)``; inputs (columns, or
+            functions of
             columns such as ``np.log(u)``); non-linear terms, which mention y; ``- 1`` or ``+ 0`` for no intercept.
         data : data frame
         t : str
@@ -192,7 +192,9 @@ class DerivativeRegression:
         """What a method takes."""
         return Problem(self.equation, self.sample)
 
-    def fit(self, method: str = "kalman", cov_type: str | None = None, cov_kwds: dict[str, Any] | None = None, **options: Any) -> DynamicsResults:
+    def fit(
+        self, method: str = "kalman", cov_type: str | None = None, cov_kwds: dict[str, Any] | None = None, **options: Any
+    ) -> DynamicsResults:
         """Estimate the coefficients.
 
         Parameters
@@ -232,12 +234,18 @@ class DerivativeRegression:
         poles = results.poles()
         if (poles.real > 0).any() and not self.equation.terms:
             worst = poles[int(np.argmax(poles.real))]
-            found.append((f"the fitted equation is unstable: a pole at {worst.real:.4g} grows by e every {1 / worst.real:.4g}", SamplingWarning))
+            found.append(
+                (
+                    f"the fitted equation is unstable: a pole at {worst.real:.4g} grows by e every {1 / worst.real:.4g}",
+                    SamplingWarning,
+                )
+            )
         h = self.sample.step
         if h is not None and (np.abs(poles.imag) * h > SAMPLING_LIMIT * np.pi).any():
             found.append(
                 (
-                    f"a fitted pole oscillates at the limit of what samples {h:g} apart can tell (pi / {h:g}); it may be an alias: sample faster",
+                    f"a fitted pole oscillates at the limit of what samples {h:g} apart can tell (pi / {h:g}); it may be an "
+                    f"alias: sample faster",
                     SamplingWarning,
                 )
             )

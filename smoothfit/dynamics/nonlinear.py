@@ -36,7 +36,6 @@ def substeps(equation: Equation, theta: FloatArray, t: FloatArray) -> int:
     return int(np.clip(np.ceil(np.abs(poles).max() * gap / SUBSTEP), 2, MOST_SUBSTEPS))
 
 
-
 def _solve(equation: Equation, thetas: FloatArray, t: FloatArray, u: FloatArray, initial: FloatArray, count: int) -> FloatArray:
     """States (n, L, M) for L sets of coefficients and initial states side by side."""
     m, k, n_terms = equation.order, len(equation.inputs), len(equation.terms)
@@ -112,7 +111,7 @@ def estimate_by_integration(problem: Problem) -> Fitted:
     size = float(np.linalg.norm(sample.y[known, 0] * weights[known]))
 
     def residual(x: FloatArray) -> FloatArray:
-        return _residuals(equation, sample, x[None], weights)[0][known]
+        return np.asarray(_residuals(equation, sample, x[None], weights)[0][known])
 
     r = residual(x)
     if not np.isfinite(r).all():

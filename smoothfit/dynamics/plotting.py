@@ -58,7 +58,7 @@ def _draw_correlations(ax: Any, results: DynamicsResults) -> None:
     n = int(np.isfinite(residual).sum())
     if n < 4:
         return
-    values = autocorrelations(residual, min(MOST_LAGS, n - 1))
+    values = autocorrelations(residual, results.model.sample.run, min(MOST_LAGS, n - 1))
     lags = np.arange(1, len(values) + 1)
     ax.vlines(lags, 0, values, color=COLOUR)
     ax.scatter(lags, values, s=12, color=COLOUR)
@@ -72,7 +72,11 @@ def plot_step_response(results: DynamicsResults, t: Any, alpha: float) -> Figure
     import matplotlib.pyplot as plt
 
     frame = results.step_response(t, alpha)
-    parts = {results.model.equation.inputs[0]: frame} if frame.columns.nlevels == 1 else {k: frame[k] for k in frame.columns.levels[0]}
+    parts = (
+        {results.model.equation.inputs[0]: frame}
+        if frame.columns.nlevels == 1
+        else {str(k): frame[k] for k in dict.fromkeys(frame.columns.get_level_values(0))}
+    )
     figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
     for i, (name, part) in enumerate(parts.items()):
         ax.fill_between(part.index, part["lower"], part["upper"], color=f"C{i}", alpha=0.25, linewidth=0)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import lfilter
 
 from .._validation import FloatArray
@@ -39,8 +38,8 @@ def by_run(rows: Rows, values: FloatArray, action: Callable[[FloatArray], FloatA
     return np.concatenate([action(part) for part in np.split(values, edges)])
 
 
-def filtered(rows: Rows, values: FloatArray, denominator: npt.ArrayLike) -> FloatArray:
-    """values / C(L) run by run, from rest; C = 1 + c_1 L + ..."""
+def filtered(rows: Rows, values: FloatArray, denominator: FloatArray) -> FloatArray:
+    """Values / C(L) run by run, from rest; C = 1 + c_1 L + ..."""
     return by_run(rows, values, lambda part: np.asarray(lfilter([1.0], denominator, part, axis=0)))
 
 
@@ -143,6 +142,7 @@ def require_memory_loss(problem: Problem, method: str) -> None:
     if 0 not in problem.equation.derivatives:
         name = problem.equation.outputs[0]
         raise SpecificationError(
-            f'method="{method}" needs {name} itself on the right: without it the equation integrates for ever, and noise of the readings is not '
+            f'method="{method}" needs {name} itself on the right: without it the equation integrates for ever, and noise of '
+            f"the readings is not "
             'invertible; use method="kalman"'
         )

@@ -1,11 +1,13 @@
 """The exact difference equation that samples of a scalar differential equation obey at regular times.
 
-With phi the coefficients of the characteristic polynomial of T = exp(A h) and N_j = T^j - phi_1 T^(j-1) - ... - phi_j I, samples without
+With phi the coefficients of the characteristic polynomial of T = exp(A h) and N_j = T^j - phi_1 T^(j-1) - ... - phi_j I,
+samples without
 measurement noise satisfy
 
     y_{k+m} = sum_i phi_i y_{k+m-i} + sum_i b_i sum_l beta_l u_{i,k+m-l} + gamma sum_l beta_l + sum_j e_1' N_j w_{k+m-1-j}
 
-(Cayley & Hamilton): an ARMAX equation whose coefficients psi are known functions of the continuous-time parameters theta. beta follows
+(Cayley & Hamilton): an ARMAX equation whose coefficients psi are known functions of the continuous-time parameters theta.
+beta follows
 from hold and ramp of ``discretize``. Independent noise of the readings adds A(L) e, a moving average of order m.
 """
 
@@ -73,7 +75,7 @@ class Relation:
         return discretize(self.equation.matrices(theta)[0], self.equation.entry, np.array([self.step]))
 
     def polynomial(self, T: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
-        """phi (m,) and the first rows of N_0 .. N_{m-1} (Faddeev & Leverrier)."""
+        """Phi (m,) and the first rows of N_0 .. N_{m-1} (Faddeev & Leverrier)."""
         m = self.order
         N = np.eye(m, dtype=T.dtype)
         phi, rows = [], []
@@ -91,7 +93,7 @@ class Relation:
         phi, rows = self.polynomial(d.T[0])
         hold, ramp = d.hold[0][:, 0], d.ramp[0][:, 0]
         _, B = equation.matrices(theta)
-        held = np.array([rows[l - 1] @ hold for l in range(1, m + 1)])
+        held = np.array([rows[lag - 1] @ hold for lag in range(1, m + 1)])
         parts = [phi]
         if equation.inputs:
             if self._ramps:
@@ -105,7 +107,7 @@ class Relation:
         return np.concatenate(parts)
 
     def jacobian(self, theta: FloatArray) -> FloatArray:
-        """d psi / d theta, shape (psi, theta), exact to rounding by complex steps."""
+        """D psi / d theta, shape (psi, theta), exact to rounding by complex steps."""
         columns = []
         for i in range(len(theta)):
             moved = theta.astype(complex)
@@ -122,8 +124,8 @@ class Relation:
             if n <= m:
                 continue
             y, u = sample.y[s, 0], sample.u[s]
-            columns = [y[m - l : n - l] for l in range(1, m + 1)]
-            columns += [u[m - l : n - l, i] for i in range(u.shape[1]) for l in self.lags]
+            columns = [y[m - lag : n - lag] for lag in range(1, m + 1)]
+            columns += [u[m - lag : n - lag, i] for i in range(u.shape[1]) for lag in self.lags]
             if equation.intercept:
                 columns.append(np.ones(n - m))
             designs.append(np.column_stack(columns))
@@ -141,10 +143,10 @@ class Relation:
 
     def residual(self, theta: FloatArray, rows: Rows) -> FloatArray:
         """Target minus what the difference equation says, shape (r,)."""
-        return rows.target - rows.design @ self.psi(theta)
+        return np.asarray(rows.target - rows.design @ self.psi(theta))
 
     def from_psi(self, psi: FloatArray) -> FloatArray | None:
-        """The theta of unrestricted coefficients: poles from phi, inputs and constant by their static gain; None where it is complex."""
+        """The theta of unrestricted coefficients: poles from phi, inputs and constant by static gain; None where complex."""
         m, equation = self.order, self.equation
         poles = np.roots(np.concatenate([[1.0], -psi[:m]])).astype(complex)
         if (np.abs(poles) == 0).any() or ((np.abs(poles.imag) < 1e-12) & (poles.real <= 0)).any():
@@ -178,7 +180,9 @@ class Solution(NamedTuple):
     n_iterations: int
 
 
-def least_squares(relation: Relation, R: FloatArray, q: FloatArray, n: int, starts: list[FloatArray], rest: float = 0.0) -> Solution:
+def least_squares(
+    relation: Relation, R: FloatArray, q: FloatArray, n: int, starts: list[FloatArray], rest: float = 0.0
+) -> Solution:
     """Minimise |R psi(theta) - q|^2 + rest by Gauss-Newton steps with Levenberg's damping; n rows stand behind it.
 
     Raises
@@ -216,7 +220,7 @@ def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: Flo
         scale[scale == 0] = 1.0
         U, s, Vt = np.linalg.svd(J / scale, full_matrices=False)
         along = U.T @ r
-        noise = max((r @ r + rest) / max(1, n - len(theta)), (1e-15 * size) ** 2 / max(1, n), np.finfo(float).tiny)
+        noise = max((float(r @ r) + rest) / max(1, n - len(theta)), (1e-15 * size) ** 2 / max(1, n), np.finfo(float).tiny)
         kept = s > 1e-14 * s[0]
         decrement = float(along[kept] @ along[kept]) / noise
         if decrement <= 1e-14 or float(along[kept] @ along[kept]) <= (1e-15 * size) ** 2:
@@ -259,8 +263,10 @@ def _check_sampling(relation: Relation, theta: FloatArray) -> None:
 def no_memory(relation: Relation) -> IdentificationError:
     """What to say where phi <= 0: no real equation decays like that."""
     return IdentificationError(
-        f"the readings one step ({relation.step:g}) apart are unrelated or negatively related once the inputs are taken out (phi <= 0): no "
-        f'equation of order {relation.order} with real coefficients has such samples. Noise of the readings does that: use method="kalman"; '
+        f"the readings one step ({relation.step:g}) apart are unrelated or negatively related once the inputs are taken out "
+        f"(phi <= 0): no "
+        f"equation of order {relation.order} with real coefficients has such samples. Noise of the readings does that: use "
+        f'method="kalman"; '
         "else sample faster"
     )
 

@@ -44,7 +44,8 @@ class DynamicsResults:
     model : DerivativeRegression
     method : str
     cov_type : str
-        Kind of the covariance: "oim" (observed information), "nonrobust" (least squares), "eiv" (errors in variables), "robust", "HAC", ...
+        Kind of the covariance: "oim" (observed information), "nonrobust" (least squares), "eiv" (errors in variables),
+        "robust", "HAC", ...
     fitted : smoothfit.dynamics.methods.Fitted
         What the method found, for those who want its internals.
     """
@@ -73,7 +74,8 @@ class DynamicsResults:
     def params(self) -> pd.Series:
         """Coefficients of the equation in continuous time, then estimated noise parameters.
 
-        ``q`` is the intensity of the process noise (variance of its integral per unit of t), ``sigma`` the sd of the readings' noise.
+        ``q`` is the intensity of the process noise (variance of its integral per unit of t), ``sigma`` the sd of the
+        readings' noise.
         """
         import pandas as pd
 
@@ -191,7 +193,9 @@ class DynamicsResults:
 
     def _require_linear(self, what: str) -> None:
         if self.model.equation.terms:
-            raise SpecificationError(f"{what} is of linear equations; this one has the term {self.model.equation.terms[0].name}: use simulate()")
+            raise SpecificationError(
+                f"{what} is of linear equations; this one has the term {self.model.equation.terms[0].name}: use simulate()"
+            )
 
     def poles(self) -> npt.NDArray[np.complex128]:
         """Roots of the characteristic equation (eigenvalues of A), by decreasing real part."""
@@ -265,7 +269,9 @@ class DynamicsResults:
         if not equation.inputs:
             raise SpecificationError("a gain is of an input, and the equation has none")
         if 0 not in equation.derivatives:
-            raise SpecificationError(f"{equation.outputs[0]} itself is not on the right: the equation integrates its inputs and has no static gain")
+            raise SpecificationError(
+                f"{equation.outputs[0]} itself is not on the right: the equation integrates its inputs and has no static gain"
+            )
         k = len(equation.inputs)
         if method == "fieller":
             if equation.n_outputs > 1:
@@ -280,7 +286,9 @@ class DynamicsResults:
                 rows[name] = {"gain": theta[i] / -theta[0], "se": se[equation.inputs.index(name)], **found._asdict()}
             return pd.DataFrame(rows).T.infer_objects()
         value, se = self._gain_delta()
-        names = list(equation.inputs) if equation.n_outputs == 1 else [f"{o}: {i}" for o in equation.outputs for i in equation.inputs]
+        names = (
+            list(equation.inputs) if equation.n_outputs == 1 else [f"{o}: {i}" for o in equation.outputs for i in equation.inputs]
+        )
         z = critical_value(alpha, np.inf)
         assert len(names) == k * equation.n_outputs
         return pd.DataFrame({"gain": value, "se": se, "lower": value - z * se, "upper": value + z * se}, index=names)
@@ -373,7 +381,8 @@ class DynamicsResults:
         q, sigma2 = self.fitted.q, self.fitted.sigma2
         scale = 1.0
         if not (q > 0).any() and not any(c.known for c in sample.channels):
-            # Without process noise the mean does not depend on the size of the readings' noise, and the covariance is proportional to it.
+            # Without process noise the mean does not depend on the size of the readings' noise, and the
+            # covariance is proportional to it.
             scale = float(sigma2.mean())
             sigma2 = sigma2 / scale if scale > 0 else np.ones_like(sigma2)
         mean, cov = model.smooth(self.fitted.theta, q, sigma2[model.unknown])
@@ -434,7 +443,11 @@ class DynamicsResults:
         wide, at = _with_times(sample, self._run_index(run), times, equation.intersample)
         mean, cov = self._smoothed(wide)
         index = deriv * equation.n_outputs + equation.outputs.index(name)
-        channels = [i for i, c in enumerate(sample.channels) if c.output == equation.outputs.index(name) and c.deriv == deriv and not c.known]
+        channels = [
+            i
+            for i, c in enumerate(sample.channels)
+            if c.output == equation.outputs.index(name) and c.deriv == deriv and not c.known
+        ]
         return CurvePrediction(
             x=sample.abscissa.restore(times),
             deriv=deriv,
@@ -484,7 +497,9 @@ class DynamicsResults:
         s = list(sample.slices())[index]
         last = sample.t[s.stop - 1]
         if not len(times) or (np.diff(times, prepend=last) <= 0).any():
-            raise DataError(f"t has to increase from the end of the run, {sample.t_name} = {sample.abscissa.labels(np.array([last]))[0]}")
+            raise DataError(
+                f"t has to increase from the end of the run, {sample.t_name} = {sample.abscissa.labels(np.array([last]))[0]}"
+            )
         inputs = _future_inputs(u, len(times), equation.inputs)
         n = s.stop - s.start
         channels = len(sample.channels)
@@ -500,7 +515,9 @@ class DynamicsResults:
         mean, cov = self._smoothed(wide)
         parts = {}
         for i, name in enumerate(equation.outputs):
-            readers = [c for c, channel in enumerate(sample.channels) if channel.output == i and channel.deriv == 0 and not channel.known]
+            readers = [
+                c for c, channel in enumerate(sample.channels) if channel.output == i and channel.deriv == 0 and not channel.known
+            ]
             prediction = CurvePrediction(
                 x=sample.abscissa.restore(times),
                 deriv=0,
@@ -535,19 +552,20 @@ class DynamicsResults:
         s = next(sample.slices())
         times = sample.t[s] if t is None else sample.abscissa.read(t, "t").ravel()
         if (np.diff(times) <= 0).any():
-            raise DataError(f"t[{int(np.argmax(np.diff(times) <= 0)) + 1}] does not exceed the time before it; pass increasing times")
+            raise DataError(
+                f"t[{int(np.argmax(np.diff(times) <= 0)) + 1}] does not exceed the time before it; pass increasing times"
+            )
         inputs = sample.u[s] if u is None else _future_inputs(u, len(times), equation.inputs)
         if len(inputs) != len(times):
             raise DataError(f"u has {len(inputs)} rows and t has {len(times)}")
         if initial is None:
-            if equation.terms:
-                start = np.asarray(self.fitted.extra["initial"])[0]
-            else:
-                start = self._at_nodes[0][s.start]
+            start = np.asarray(self.fitted.extra["initial"])[0] if equation.terms else self._at_nodes[0][s.start]
         else:
             start = to_floats(initial, "initial")[0]
         if len(start) != equation.n_states:
-            raise DataError(f"initial has {len(start)} entries; the state has {equation.n_states}: y and its derivatives below the order")
+            raise DataError(
+                f"initial has {len(start)} entries; the state has {equation.n_states}: y and its derivatives below the order"
+            )
         generator = np.random.default_rng(rng) if noise else None
         if equation.terms:
             from .nonlinear import solve
@@ -570,7 +588,8 @@ class DynamicsResults:
     def diagnostics(self) -> pd.Series:
         """What the residuals say about the noise.
 
-        ``lag-one correlation`` of the residuals (negative: noise in the readings), ``Ljung-Box p`` over ten lags, ``noise sd (lags)``: the
+        ``lag-one correlation`` of the residuals (negative: noise in the readings), ``Ljung-Box p`` over ten lags, ``noise sd
+        (lags)``: the
         readings' noise by the residuals' last autocovariance, ``attenuation`` and ``predicted bias`` after "difference",
         ``noise share``: sigma^2 / (sigma^2 + q h^(2m-1)) where both are estimated.
         """
@@ -603,7 +622,8 @@ class DynamicsResults:
     def test_noise(self) -> pd.DataFrame:
         """Likelihood ratios of no process noise (q = 0) and of exact readings (sigma = 0), after "kalman".
 
-        Under either hypothesis the parameter is at its boundary: the ratio is half the time zero and half the time chi-squared with one degree
+        Under either hypothesis the parameter is at its boundary: the ratio is half the time zero and half the time
+        chi-squared with one degree
         of freedom (Self & Liang 1987), so that p is half the usual one.
         """
         import pandas as pd
@@ -624,7 +644,7 @@ class DynamicsResults:
             rows[f"{name} = 0"] = {"LR": ratio, "pvalue": float(0.5 * stats.chi2.sf(ratio, 1))}
         return pd.DataFrame(rows).T
 
-    def coherence(self, input: str | None = None, n_tapers: int = 7) -> pd.DataFrame:
+    def coherence(self, name: str | None = None, n_tapers: int = 7) -> pd.DataFrame:
         """Multitaper coherence of y and an input: at which frequencies the input explains the readings.
 
         Returns
@@ -632,9 +652,11 @@ class DynamicsResults:
         pandas.DataFrame
             Indexed by frequency (radians per unit of t): ``coherence`` and its 95 % level under independence, ``level``.
         """
-        return coherence(self.model.problem, input, n_tapers)
+        return coherence(self.model.problem, name, n_tapers)
 
-    def bootstrap(self, n: int = 200, kind: str = "parametric", rng: Any = None, n_jobs: int = 1, progress: bool = False) -> Bootstrap:
+    def bootstrap(
+        self, n: int = 200, kind: str = "parametric", rng: Any = None, n_jobs: int = 1, progress: bool = False
+    ) -> Bootstrap:
         """Refit simulated readings.
 
         Parameters
@@ -642,7 +664,8 @@ class DynamicsResults:
         n : int
             Replications.
         kind : {"parametric", "block"}
-            Simulated from the fitted equation with normal noises, or with resampled blocks of the residuals from the smoothed curve.
+            Simulated from the fitted equation with normal noises, or with resampled blocks of the residuals from the
+            smoothed curve.
         rng : Generator or seed
         n_jobs : int
             Processes.

@@ -149,9 +149,7 @@ class Sample:
         return replace(self, y=frozen(y))
 
 
-def read_sample(
-    y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, intersample: str, unit: str | None
-) -> Sample:
+def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, intersample: str, unit: str | None) -> Sample:
     """Check what a user passed and put it on nodes. See `DerivativeRegression` for the arguments."""
     if isinstance(y, Observations):
         sample = _from_observations(y, t, u, groups, intersample)
@@ -177,7 +175,8 @@ def check_inputs(sample: Sample, intercept: bool) -> None:
             raise IdentificationError(f"the input {name!r} is zero throughout: nothing tells its coefficient; leave it out")
         if intercept and np.ptp(column) <= 8 * np.finfo(float).eps * np.abs(column).max():
             raise IdentificationError(
-                f"the input {name!r} is constant ({column[0]:g}): it cannot be told from the intercept; leave it out, or pass intercept=False"
+                f"the input {name!r} is constant ({column[0]:g}): it cannot be told from the intercept; leave it out, or "
+                f"pass intercept=False"
             )
         rest = column / np.linalg.norm(column)
         size = np.linalg.norm(rest - basis[0] * (basis[0] @ rest)) if intercept else 1.0
@@ -299,12 +298,11 @@ def _from_arrays(y: Any, t: Any, u: Any, groups: Any, unit: str | None) -> Sampl
     )
 
 
-def _check_distinct(
-    times: FloatArray, run: npt.NDArray[np.int64], labels: tuple[Any, ...], order: npt.NDArray[np.int64]
-) -> None:
-    same = (np.diff(times[order]) == 0) & (np.diff(run[order]) == 0)
+def _check_distinct(times: FloatArray, run: npt.NDArray[np.int64], labels: tuple[Any, ...], order: npt.NDArray[np.int64]) -> None:
+    same = np.asarray(np.diff(times[order]) == 0) & np.asarray(np.diff(run[order]) == 0)
     if same.any():
-        i, j = sorted((int(order[first_index(same)]), int(order[first_index(same) + 1])))
+        at = int(np.argmax(same))
+        i, j = sorted((int(order[at]), int(order[at + 1])))
         where = "" if len(labels) == 1 else f" in group {labels[run[i]]!r}"
         raise DataError(f"t[{j}] repeats t[{i}] = {times[i]:g}{where}; average the rows, or tell runs apart by groups=")
 
@@ -319,7 +317,8 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
     values = [reading for reading in y.readings if reading.deriv == 0]
     name = values[0].name if values else y.readings[0].name
     if u is None:
-        knots, inputs, names = np.zeros(0), np.zeros((0, 0)), ()
+        knots, inputs = np.zeros(0), np.zeros((0, 0))
+        names: tuple[str, ...] = ()
     else:
         if t is None:
             raise SpecificationError("t is missing: pass the times of the inputs u")
@@ -332,7 +331,9 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
     nodes = np.unique(np.concatenate([*times, knots]))
     if u is not None:
         if nodes[0] < knots[0]:
-            raise DataError(f"the readings start at {nodes[0]:g}, before the inputs at t[0] = {knots[0]:g}; pass u from the first reading on")
+            raise DataError(
+                f"the readings start at {nodes[0]:g}, before the inputs at t[0] = {knots[0]:g}; pass u from the first reading on"
+            )
         inputs = _between(knots, inputs, nodes, intersample)
     else:
         inputs = np.zeros((len(nodes), 0))
@@ -410,7 +411,9 @@ def _delayed(sample: Sample, delay: float, intersample: str) -> Sample:
 def _lagged(sample: Sample, lags: int) -> Sample:
     """Each input beside its values one to `lags` rows earlier; the first rows of each run are left out."""
     if sample.step is None:
-        raise SpecificationError("lags= counts rows, which are not at regular times here; resample u, or use delay= in the unit of t")
+        raise SpecificationError(
+            "lags= counts rows, which are not at regular times here; resample u, or use delay= in the unit of t"
+        )
     times, runs, tables, ratios, inputs = [], [], [], [], []
     dropped = 0
     for s in sample.slices():

@@ -144,7 +144,12 @@ class Search:
         before = np.inf
         for _ in range(MAX_RELEASES):
             point, free, iterations, exact = self._descend(point, fixed)
-            released = ~held[self.n_theta :] & (point.variances == 0) & (point.raw < 0) & (point.raw**2 > 2 * RELEASE * point.raw_curvature)
+            released = (
+                ~held[self.n_theta :]
+                & (point.variances == 0)
+                & (point.raw < 0)
+                & (point.raw**2 > 2 * RELEASE * point.raw_curvature)
+            )
             if exact or not released.any() or point.value > before - RELEASE:
                 return self._certified(point, free, iterations, exact)
             before = point.value
@@ -152,7 +157,9 @@ class Search:
             fixed = held.copy()
             fixed[self.n_theta :] |= (variances == 0) & ~released
             point = self.point(point.theta, variances)
-        raise ConvergenceError("a variance is at zero and then not, in turn; fix it by giving sd, or use another method", point.value)
+        raise ConvergenceError(
+            "a variance is at zero and then not, in turn; fix it by giving sd, or use another method", point.value
+        )
 
     def _descend(self, point: Point, fixed: npt.NDArray[np.bool_]) -> tuple[Point, npt.NDArray[np.bool_], int, bool]:
         """Scoring with Levenberg's damping to a small decrement."""
@@ -238,10 +245,14 @@ class Search:
                         break
                     step = step / 2
                 else:
-                    raise ConvergenceError(f"the maximum of the likelihood cannot be certified (decrement {decrement:.3g})", point.value)
+                    raise ConvergenceError(
+                        f"the maximum of the likelihood cannot be certified (decrement {decrement:.3g})", point.value
+                    )
                 point = self.point(theta, variances)
             else:
-                raise ConvergenceError(f"the maximum of the likelihood cannot be certified (decrement {decrement:.3g})", point.value)
+                raise ConvergenceError(
+                    f"the maximum of the likelihood cannot be certified (decrement {decrement:.3g})", point.value
+                )
         inside = np.zeros((size, size))
         inside[np.ix_(free, free)] = hessian[np.ix_(free, free)] / 2
         variances = point.variances * point.factor
@@ -265,4 +276,5 @@ class Search:
         theta, variances = point.theta + step[: self.n_theta], point.variances * np.exp(step[self.n_theta :])
         t = self.terms(theta, variances, slopes=True)
         weight = 0.0 if self.sum_of_squares else 1.0
-        return (weight * t.log_det_gradient + t.sse_gradient / point.factor) * np.concatenate([np.ones(self.n_theta), variances])
+        scale = np.concatenate([np.ones(self.n_theta), variances])
+        return np.asarray((weight * t.log_det_gradient + t.sse_gradient / point.factor) * scale)

@@ -135,7 +135,7 @@ class Equation:
         return len(self.outputs) * len(self.regressors)
 
     def matrices(self, theta: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """A (M, M) of the first-order form and B (p, drives) of the last rows, of real or complex parameters (non-linear terms apart)."""
+        """A (M, M) of the first-order form and B (p, drives) of its last rows; parameters may be complex, terms are left out."""
         p, m, k = len(self.outputs), self.order, len(self.inputs)
         rows = np.asarray(theta).reshape(p, -1)
         system = np.zeros((m * p, m * p), dtype=rows.dtype)
@@ -185,7 +185,9 @@ def check_terms(terms: Any) -> tuple[Term, ...]:
     try:
         found = tuple(terms)
     except TypeError:
-        raise SpecificationError(f"terms is {terms!r}; pass smoothfit.dynamics.Term objects, or a mapping of names to functions") from None
+        raise SpecificationError(
+            f"terms is {terms!r}; pass smoothfit.dynamics.Term objects, or a mapping of names to functions"
+        ) from None
     for i, term in enumerate(found):
         if not isinstance(term, Term) or not callable(term.function):
             raise SpecificationError(f"terms[{i}] is {term!r}; pass smoothfit.dynamics.Term(name, function)")

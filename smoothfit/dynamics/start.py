@@ -24,7 +24,7 @@ def triangular(columns: FloatArray) -> FloatArray:
     if len(columns) <= 2 * block:
         return np.asarray(np.linalg.qr(columns, mode="r"))
     whole = len(columns) // block * block
-    parts = np.linalg.qr(columns[:whole].reshape(-1, block, columns.shape[1]), mode="r").reshape(-1, columns.shape[1])
+    parts = np.asarray(np.linalg.qr(columns[:whole].reshape(-1, block, columns.shape[1]), mode="r")).reshape(-1, columns.shape[1])
     return triangular(np.vstack([parts, columns[whole:]]))
 
 

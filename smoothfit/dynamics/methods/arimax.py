@@ -5,7 +5,8 @@ For y'' = a y' + b u + c sampled at the spacing h, with phi = exp(a h):
     (y_{k+1} - y_k) = phi (y_k - y_{k-1}) + b_0 u_k + b_1 u_{k-1} + c_0,   c1 = (phi - 1)/a,   c2 = (c1 - h)/a,
     b_0 = b c2,   b_1 = b (c1^2 - phi c2),   c_0 = c c1 h
 
-and likewise for higher orders: the exact difference equation has the root one, which differences take out. The discrete coefficients are
+and likewise for higher orders: the exact difference equation has the root one, which differences take out. The discrete
+coefficients are
 free; poles follow from phi and b, c from the sums of their coefficients, with the delta method. As "arx", it takes the readings as
 exact; differences of noisy readings ruin it.
 """
@@ -29,7 +30,8 @@ def estimate(problem: Problem) -> Fitted:
     name = equation.outputs[0]
     if m < 2 or sorted(equation.derivatives) != list(range(1, m)):
         raise SpecificationError(
-            f'method="arimax" regresses differences of {name}, for equations of order two or more with all derivatives of {name} but '
+            f'method="arimax" regresses differences of {name}, for equations of order two or more with all derivatives of '
+            f"{name} but "
             f'not {name} itself on the right; use method="arx", or pass derivatives=({", ".join(map(str, range(1, max(2, m))))},)'
         )
     relation, rows = relation_of(problem)

@@ -2,7 +2,8 @@
 
     A(L) y = B(L) u + c + C(L) e,   C(L) = 1 + c_1 L + ... + c_m L^m
 
-Noise of the readings adds A(L) e, a moving average of order m, to process noise, one of order m - 1: together an ARMAX equation whose
+Noise of the readings adds A(L) e, a moving average of order m, to process noise, one of order m - 1: together an ARMAX
+equation whose
 A, B and c are functions of the continuous-time parameters theta, and whose C is the spectral factor of
 
     gamma(z) = (1 - w) n(z) Q n(1/z)' / p_0 + w A(z) A(1/z) / |A|^2,    0 <= w <= 1 the share of noise of the readings,
@@ -24,7 +25,16 @@ import numpy.typing as npt
 
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, SpecificationError
-from ..regressing import filtered, fitted_regression, impulses, process_gain, relation_of, require_memory_loss, search_starts, unrestricted
+from ..regressing import (
+    filtered,
+    fitted_regression,
+    impulses,
+    process_gain,
+    relation_of,
+    require_memory_loss,
+    search_starts,
+    unrestricted,
+)
 from ..relation import Relation, Rows
 from .base import Fitted, Method, Problem
 
@@ -101,7 +111,9 @@ def _structured(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> t
         down[i] -= width
         if i == len(theta):
             up[i], down[i] = min(up[i], 1.0), max(down[i], 0.0)
-        slopes[:, i] = (moving_average(relation, up[:-1], up[-1]) - moving_average(relation, down[:-1], down[-1])) / (up[i] - down[i])
+        slopes[:, i] = (moving_average(relation, up[:-1], up[-1]) - moving_average(relation, down[:-1], down[-1])) / (
+            up[i] - down[i]
+        )
     moved = by_C @ slopes
     moved[:, : len(theta)] += J[:, : len(theta)]
     return e, moved
@@ -137,12 +149,10 @@ def _log_weight(rows: Rows, C: FloatArray, exact: bool) -> float:
 def _innovations(relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray, exact: bool) -> FloatArray:
     """Innovations, weighted so that their sum of squares is least where the likelihood is largest."""
     e = filtered(rows, relation.residual(theta, rows), np.concatenate([[1.0], C]))
-    return _without_presample(rows, e, C, exact) * np.exp(_log_weight(rows, C, exact))
+    return np.asarray(_without_presample(rows, e, C, exact) * np.exp(_log_weight(rows, C, exact)))
 
 
-def _linearised(
-    relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray, exact: bool
-) -> tuple[FloatArray, FloatArray]:
+def _linearised(relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray, exact: bool) -> tuple[FloatArray, FloatArray]:
     """Weighted innovations e and their derivatives by (theta, c), the latter with the sign of regressors: e(x + s) = e - J s."""
     denominator = np.concatenate([[1.0], C])
     m, n = len(C), len(rows.target)
@@ -243,7 +253,7 @@ def _hessian(
 
 
 def _noises(relation: Relation, x: FloatArray, log_variance: float) -> FloatArray:
-    """q and sigma of theta, w and the innovations' log variance."""
+    """Q and sigma of theta, w and the innovations' log variance."""
     theta, w = x[:-1], x[-1]
     C = np.concatenate([[1.0], moving_average(relation, theta, w)])
     A = np.concatenate([[1.0], -relation.psi(theta)[: relation.order]])
@@ -265,7 +275,7 @@ def _fitted(
     base = fitted_regression(problem, rows, x[:-1], J[:, :kept], e, decrement=decrement)
     variance = float(e @ e) / max(1, n - kept)
     bread = np.linalg.inv(hessian[:kept, :kept])
-    # q and sigma by the delta method; the innovations' variance is told apart from the rest, with 2/n as the variance of its logarithm.
+    # q and sigma by the delta method; the innovations' variance is told apart from the rest, with 2/n as the variance of its log.
     at = np.append(x, np.log(variance))
     slopes = np.empty((2, len(at)))
     for i in range(len(at)):
@@ -290,7 +300,7 @@ def _fitted(
         base,
         cov=cov,
         cov_type="oim",
-        bread=(bread / variance)[:k, :k] if not inside else bread / variance,
+        bread=np.asarray(bread / variance),
         noise={"q": float(q), "sigma": float(sigma)},
         q=np.array([q]),
         sigma2=np.array([sigma**2]),

@@ -87,9 +87,13 @@ class Fitted:
             raise SpecificationError(f"cov_type is {cov_type!r}; pass one of {', '.join(COV_TYPES)}")
         if cov_type in ("nonrobust", "oim", "eiv", "bootstrap"):
             other = "fit(...).bootstrap()" if cov_type == "bootstrap" else f'cov_type="{self.cov_type}"'
-            raise SpecificationError(f'cov_type="{cov_type}" does not go with this method; use {other}, "robust", "HAC" or "cluster"')
+            raise SpecificationError(
+                f'cov_type="{cov_type}" does not go with this method; use {other}, "robust", "HAC" or "cluster"'
+            )
         if self.bread is None or self.scores is None or self.runs is None:
-            raise SpecificationError(f'this method has no scores for cov_type="{cov_type}"; use cov_type="{self.cov_type}" or bootstrap()')
+            raise SpecificationError(
+                f'this method has no scores for cov_type="{cov_type}"; use cov_type="{self.cov_type}" or bootstrap()'
+            )
         part = sandwich_cov(
             self.bread,
             self.scores,
@@ -147,7 +151,9 @@ class Method:
             name = next(term.name for term in equation.terms if term.rates)
             return f'method="{self.name}" knows y alone, and the term {name} takes derivatives; use method="{self.terms_instead}"'
         if equation.terms and (equation.n_outputs > 1 or not sample.reads_values_only):
-            return "non-linear terms go with one output that is read itself; leave the terms out, or state the equation of that output"
+            return (
+                "non-linear terms go with one output that is read itself; leave the terms out, or state the equation of that output"
+            )
         if equation.n_outputs > 1 and not self.vector:
             return f'method="{self.name}" takes one output and there are {equation.n_outputs}; {use}'
         if not sample.reads_values_only and not self.rates:

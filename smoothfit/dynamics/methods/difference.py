@@ -58,7 +58,9 @@ def estimate(problem: Problem, scheme: str | None = None) -> Fitted:
         raise SpecificationError(f'scheme is {scheme!r}; pass "forward" or "central"')
     h = sample.step
     if h is None and (scheme, m) != ("forward", 1):
-        raise SpecificationError('method="difference" needs regular times beyond forward differences of order one; use method="kalman"')
+        raise SpecificationError(
+            'method="difference" needs regular times beyond forward differences of order one; use method="kalman"'
+        )
     offsets, weights = stencils(m, scheme)
     first, last = int(offsets[0]), int(offsets[-1])
     designs, targets, nodes, runs = [], [], [], []
@@ -147,8 +149,10 @@ def _attenuation(
     if material.any():
         worst = min(attenuation, key=lambda name: attenuation[name])
         warnings.warn(
-            f"differences of noisy readings bias this fit {size}: {worst} carries noise of sd {np.sqrt(sigma2):.3g} per reading, which leaves "
-            f'{100 * attenuation[worst]:.0f} % of what it should vary by (attenuation); use method="kalman", or "integral" where the '
+            f"differences of noisy readings bias this fit {size}: {worst} carries noise of sd {np.sqrt(sigma2):.3g} per "
+            f"reading, which leaves "
+            f'{100 * attenuation[worst]:.0f} % of what it should vary by (attenuation); use method="kalman", or "integral" '
+            f"where the "
             "readings have the only noise",
             BiasWarning,
             stacklevel=6,

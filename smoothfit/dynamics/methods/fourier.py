@@ -1,6 +1,7 @@
 """Regression of the equation's Fourier transform over a run, with the ends accounted for.
 
-A window does not commute with D. Without one, integration by parts over [0, T] at omega_k = 2 pi k / T leaves what happens at the ends,
+A window does not commute with D. Without one, integration by parts over [0, T] at omega_k = 2 pi k / T leaves what happens
+at the ends,
 
     (i omega)^m X = sum_j a_j (i omega)^j X + sum_i b_i U_i + gamma T delta_k0 + sum_{l < m} c_l (i omega)^l + noise,
 
@@ -52,11 +53,11 @@ def estimate(problem: Problem, share: float = 0.5) -> Fitted:
         if equation.intercept:
             columns.append(np.where(np.arange(count + 1) == 0, n * h, 0.0).astype(complex))
         ends = np.zeros((count + 1, len(runs) * m), complex)
-        for l in range(m):
-            ends[:, i * m + l] = d**l
+        for power in range(m):
+            ends[:, i * m + power] = d**power
         blocks.append((d, np.column_stack([*columns, ends]), d**m * X, np.sqrt(n)))
     if sum(2 * len(d) - 1 for d, *_ in blocks) <= k + len(runs) * m:
-        raise DataError("the runs are too short for their Fourier transforms; use method=\"integral\"")
+        raise DataError('the runs are too short for their Fourier transforms; use method="integral"')
     theta = starts(equation, sample)[0]
     for _ in range(MAX_ITERATIONS):
         J, target = _stacked(blocks, theta, derivatives, m)
@@ -66,7 +67,7 @@ def estimate(problem: Problem, share: float = 0.5) -> Fitted:
         residual = target - J @ solution
         theta = solution[:k]
         noise = float(residual @ residual) / (len(residual) - len(solution))
-        if moved @ moved <= 1e-10 * max(noise, (1e-13 * np.linalg.norm(target)) ** 2):
+        if moved @ moved <= 1e-10 * max(noise, (1e-13 * float(np.linalg.norm(target))) ** 2):
             break
     else:
         raise ConvergenceError(f'the weights have not settled after {MAX_ITERATIONS} iterations; use method="weak"', float("inf"))

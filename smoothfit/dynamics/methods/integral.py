@@ -1,6 +1,7 @@
 """Regression of y on running integrals of y and of the inputs: noise of the readings averages out.
 
-The exact difference equation is summed m times (once per order), which is the equation integrated m times with quadratures that are exact for
+The exact difference equation is summed m times (once per order), which is the equation integrated m times with quadratures
+that are exact for
 sampled solutions; the constants of integration are free in each run. Its residual is W e, W = S^m A(L), S the running sum: sums of
 noise beside noise itself, small against sums of y. Generalised least squares with the weights (W W')^-1, iterated until they settle
 (Steiglitz & McBride 1965, "A technique for the identification of linear systems"), is consistent. Ordinary least squares
@@ -46,7 +47,9 @@ def estimate(problem: Problem, weights: str = "gls") -> Fitted:
         assert fitted.bread is not None
         return replace(fitted, cov=fitted.bread * sigma2, cov_type="eiv", llf=np.nan)
     J = _beside(rows, summed(rows, columns, relation.order), constants(rows, relation.order))
-    residual = _beside(rows, summed(rows, relation.residual(theta, rows)[:, None], relation.order), constants(rows, relation.order))[:, 0]
+    residual = _beside(
+        rows, summed(rows, relation.residual(theta, rows)[:, None], relation.order), constants(rows, relation.order)
+    )[:, 0]
     fitted = fitted_regression(problem, rows, theta, J, residual, sigma2=sigma2, decrement=found.decrement)
     assert fitted.bread is not None
     # W'J: sums and the filter run backwards. The first m rows' own noise goes into the constants.
@@ -121,9 +124,9 @@ def _generalised(problem: Problem, relation: Relation, rows: Rows, found: Soluti
         moved = J @ (following.theta - found.theta)
         noise = following.rss / max(1, len(both) - len(found.theta))
         found = following
-        if moved @ moved <= 1e-10 * max(noise, (1e-14 * np.linalg.norm(q)) ** 2):
+        if moved @ moved <= 1e-10 * max(noise, (1e-14 * float(np.linalg.norm(q))) ** 2):
             return found
-    raise ConvergenceError(f"the weights have not settled after {MAX_ITERATIONS} iterations; use weights=\"ols\"", found.rss)
+    raise ConvergenceError(f'the weights have not settled after {MAX_ITERATIONS} iterations; use weights="ols"', found.rss)
 
 
 def _split(both: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -1,12 +1,14 @@
 """Refined instrumental variables: consistent whatever the noise, as long as the inputs are not correlated with it.
 
-The regressors y_{k-1}, ... carry noise; instruments are the same regressors of the equation's own noise-free solution, driven by the inputs. Both are
+The regressors y_{k-1}, ... carry noise; instruments are the same regressors of the equation's own noise-free solution,
+driven by the inputs. Both are
 filtered by 1 / A(L), the optimal filter where the readings have the only noise (P. C. Young 1976, "Some observations on
 instrumental variable methods of time-series analysis"), and the estimating equations
 
     Zhat' (y - Z psi(theta)) = 0,    Zhat = [filtered solution, filtered inputs] d psi / d theta,
 
-are iterated; responses to the first m readings' noise are taken out of all columns. The filtered residual is noise of the readings and the state that process noise makes: its autocovariance
+are iterated; responses to the first m readings' noise are taken out of all columns. The filtered residual is noise of the
+readings and the state that process noise makes: its autocovariance
 sigma^2 delta_k + q c_k, fitted to the residual's, gives the covariance Zhat' Var Zhat of the estimating equations.
 """
 
@@ -43,7 +45,7 @@ def estimate(problem: Problem) -> Fitted:
 
 
 def _solution(problem: Problem, relation: Relation, rows: Rows, psi: FloatArray) -> FloatArray:
-    """Regressors of the noise-free solution: lags of x, A(L) x = B(L) u + c from the initial state that fits best; inputs as they are."""
+    """Regressors of the noise-free solution x from the initial state that fits best: lags of x, inputs as they are."""
     m = relation.order
     A = polynomial(psi, m)
     driven = filtered(rows, rows.design[:, m:] @ psi[m:], A)
@@ -125,7 +127,7 @@ def _fitted(
 
 
 def _process(relation: Relation, theta: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
-    """Filters (numerator, denominator) that turn white noise of unit variance into what process noise of unit intensity adds to y."""
+    """Filters (numerator, denominator) from white noise of unit variance to what process noise of unit intensity adds to y."""
     d = relation.discrete(theta)
     phi, first = relation.polynomial(d.T[0])
     A = np.concatenate([[1.0], -phi])

@@ -9,8 +9,6 @@ exactly zero; likelihood ratios test each against that boundary.
 
 from __future__ import annotations
 
-
-
 import numpy as np
 
 from ..._validation import FloatArray
@@ -129,7 +127,7 @@ def fitted(model: StateSpace, search: Search, optimum: Optimum) -> Fitted:
         sigma2=sigma2,
         resid=innovations_of(model, terms),
         n_rows=terms.n_used,
-        bread=inverse,
+        bread=None if inverse is None else np.asarray(inverse),
         scores=scores / to_public[free],
         runs=runs,
         llf=-0.5 * optimum.value,
@@ -168,8 +166,6 @@ def restricted(problem: Problem, zero: int) -> float:
     fixed = np.zeros(model.n_params, np.bool_)
     fixed[problem.equation.n_params + zero] = True
     return -0.5 * find(Search(model), problem, fixed, (zero,)).value
-
-
 
 
 METHOD = Method(

@@ -5,7 +5,8 @@ samples of test functions phi(s) = exp(-9 / (1 - s^2)) of several radii, orthono
 
     Phi (y - Z psi(theta)) = Phi A(L) e,      Var = sigma^2 L L',  L = Phi A,
 
-and generalised least squares with these weights is iterated. Test functions are smooth over many steps, so that Phi A ~ h^m D^m Phi is small:
+and generalised least squares with these weights is iterated. Test functions are smooth over many steps, so that Phi A ~ h^m
+D^m Phi is small:
 they see y as the continuous weak form does, without its quadrature error. Long runs are cut into windows.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -49,7 +51,7 @@ def test_functions(n: int) -> FloatArray:
             if bump.any():
                 bumps.append(bump / np.linalg.norm(bump))
     if not bumps:
-        raise DataError(f"a run of {n} rows is too short for test functions; use method=\"integral\"")
+        raise DataError(f'a run of {n} rows is too short for test functions; use method="integral"')
     _, size, rows = np.linalg.svd(np.array(bumps), full_matrices=False)
     kept = rows[size > SMALLEST * size[0]]
     kept.flags.writeable = False
@@ -61,9 +63,11 @@ def estimate(problem: Problem) -> Fitted:
     relation, rows = relation_of(problem)
     windows = _windows(rows)
     if sum(len(test_functions(end - start)) for start, end in windows) <= relation.n_psi:
-        raise DataError("the runs are too short for test functions; use method=\"integral\"")
+        raise DataError('the runs are too short for test functions; use method="integral"')
     both = np.column_stack([rows.design, rows.target])
-    tested = [(n, _tested(both, n, [start for start, end in windows if end - start == n])) for n in sorted({b - a for a, b in windows})]
+    tested = [
+        (n, _tested(both, n, [start for start, end in windows if end - start == n])) for n in sorted({b - a for a, b in windows})
+    ]
     thetas = search_starts(problem, relation)
     found = None
     size = 1.0
@@ -79,19 +83,19 @@ def estimate(problem: Problem) -> Fitted:
             if moved @ moved <= 1e-10 * max(noise, (1e-14 * size) ** 2):
                 return _fitted(problem, relation, rows, whitened, following.theta, following.decrement)
         found = following
-    raise ConvergenceError(f"the weights have not settled after {MAX_ITERATIONS} iterations; use method=\"output_error\"", size)
+    raise ConvergenceError(f'the weights have not settled after {MAX_ITERATIONS} iterations; use method="output_error"', size)
 
 
 def _windows(rows: Rows) -> list[tuple[int, int]]:
     """Pieces of the runs, none longer than a window."""
     edges = [*np.flatnonzero(np.diff(rows.run, prepend=-1)).tolist(), len(rows.run)]
     pieces = []
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         count = max(1, int(np.ceil((end - start) / LONGEST_WINDOW)))
         cuts = [start + k * ((end - start) // count) for k in range(count)] + [end]
-        pieces += [(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b - a > 2 * SHORTEST_RADIUS]
+        pieces += [(a, b) for a, b in pairwise(cuts) if b - a > 2 * SHORTEST_RADIUS]
     if not pieces:
-        raise DataError("every run is too short for test functions; use method=\"integral\"")
+        raise DataError('every run is too short for test functions; use method="integral"')
     return pieces
 
 
@@ -110,7 +114,7 @@ def _whiten(relation: Relation, theta: FloatArray, n: int, tested: FloatArray, w
     moved = np.zeros((len(phi), n + m))  # A'phi over the readings of the window and the m before it
     for j, a in enumerate(A):
         moved[:, m - j : m - j + n] += a * phi
-    factor = np.linalg.qr(moved.T, mode="r").T
+    factor = np.asarray(np.linalg.qr(moved.T, mode="r")).T
     return np.asarray(solve_triangular(factor, tested, lower=True).reshape(-1, width))
 
 
@@ -119,7 +123,9 @@ def _fitted(problem: Problem, relation: Relation, rows: Rows, whitened: FloatArr
     residual = whitened[:, -1] - whitened[:, :-1] @ relation.psi(theta)
     free = len(residual) - len(theta)
     sigma2 = float(residual @ residual) / free
-    tested = Rows(whitened[:, -1], whitened[:, :-1], np.arange(len(residual)) % len(problem.sample), np.zeros(len(residual), np.int64))
+    tested = Rows(
+        whitened[:, -1], whitened[:, :-1], np.arange(len(residual)) % len(problem.sample), np.zeros(len(residual), np.int64)
+    )
     fitted = fitted_regression(problem, tested, theta, J, residual, sigma2=sigma2, decrement=decrement)
     return replace(
         fitted,

@@ -4,7 +4,8 @@ At the frequencies omega_k = 2 pi k / N of the discrete Fourier transform, z_k =
 
     A(z_k) Y_k = B(z_k) U_k + c N delta_k0 + sum_j z_k^-j tau_j + R_k,      E|R_k|^2 / N = S_k = q |n(z_k)|^2 + sigma^2 |A(z_k)|^2,
 
-where tau (m constants for each run) is what the ends of the run contribute and n the rows of the difference equation's process noise.
+where tau (m constants for each run) is what the ends of the run contribute and n the rows of the difference equation's
+process noise.
 Minimises sum [log S_k + |R_k|^2 / (N S_k)], tau at its optimum.
 """
 
@@ -14,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
 from ..._validation import FloatArray
 from ...errors import ConvergenceError
@@ -82,7 +82,9 @@ def _pieces(relation: Relation, run: Spectra, theta: npt.NDArray[Any]) -> tuple[
     return relation.psi(theta), phi, np.array(first), d.Q[0, 0], np.array([m])
 
 
-def _model(relation: Relation, run: Spectra, theta: FloatArray, log_variances: FloatArray) -> tuple[Complex, FloatArray, FloatArray]:
+def _model(
+    relation: Relation, run: Spectra, theta: FloatArray, log_variances: FloatArray
+) -> tuple[Complex, FloatArray, FloatArray]:
     """Residual before tau (N,), and the two parts of the spectrum, q |n|^2 and sigma^2 |A|^2."""
     m = relation.order
     psi, phi, first, Q, _ = _pieces(relation, run, theta)
@@ -121,8 +123,10 @@ def _without_ends(relation: Relation, run: Spectra, values: npt.NDArray[Any], sp
     return np.asarray(values - run.powers[:, : relation.order] @ tau)
 
 
-def _derivatives(relation: Relation, runs: list[Spectra], x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.int64]]:
-    """Gradient, expected Hessian and scores by frequency of D, by central differences of residual and log spectrum (exact to 1e-9)."""
+def _derivatives(
+    relation: Relation, runs: list[Spectra], x: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.int64]]:
+    """Gradient, expected Hessian and scores by frequency of D, by central differences of residuals and spectra."""
     scores, hessian, labels = [], np.zeros((len(x), len(x))), []
     for i, run in enumerate(runs):
         residual, process, noise = _model(relation, run, x[:-2], x[-2:])
