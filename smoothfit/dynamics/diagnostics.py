@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def noise_variance_from_lags(problem: Problem) -> float | None:
-    """Variance of the readings' noise from the last autocovariance of the equation's residuals; None if unknown.
+    """Variance of the readings' noise, from the last autocovariance of the equation's residuals; None if unknown.
 
     Instrumental variables (the difference equation's own regressors, m rows earlier) estimate the coefficients without bias from
-    """Variance of the readings' noise, from the last autocovariance of the equation's residuals; None if unknown.
-    autocovariance is A_m sigma^2.
+    noise of the readings. The residual is then process noise, a moving average of order m - 1, and A(L) e, one of order m whose
+    last autocovariance is A_m sigma^2.
     """
     step = problem.sample.step
     if step is None:
