@@ -11,6 +11,8 @@ EQUATION_NOISE = ("arx", "arimax")
 READING_NOISE = ("integral", "weak", "output_error")
 MATERIAL = 0.5  # standard errors of bias
 CORRELATED = 0.3  # lag-one correlation of what should be white
+ROUNDING = 1e-10  # of the readings: noise that is none
+NEGATIVE = -0.2  # lag-one correlation that nothing but noise of the readings makes
 SHARE = 0.1  # of the one-step variance that noise of the readings has to make up
 
 
@@ -29,19 +31,19 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
         return None
     sigma2 = noise_variance_from_lags(problem)
     residual = fitted.resid[np.isfinite(fitted.resid)]
-    if sigma2 is None or len(residual) < 20:
+    if len(residual) < 20:
         return None
     variance = float(residual @ residual) / len(residual)
     if variance <= 1e-24 * max(float(np.nanvar(sample.y)), np.finfo(float).tiny):
         return None
-    share = 2 * sigma2 / variance
+    share = 2 * (sigma2 or 0.0) / variance
     first = _lag_one(residual)
-    if share < SHARE or first > -2 / np.sqrt(len(residual)):
+    if first > -2 / np.sqrt(len(residual)) or (share < SHARE and first > NEGATIVE):
         return None
+    size = f" (of sd {np.sqrt(sigma2):.3g})" if sigma2 else ""
     return (
-        f'method="{method}" takes the readings as exact, but neighbouring residuals are negatively correlated '
-        f"({first:.2f}), as noise of sd "
-        f'{np.sqrt(sigma2):.3g} in the readings makes them: the coefficients are biased towards fast decay; use method="kalman"'
+        f'method="{method}" takes the readings as exact, but neighbouring residuals are negatively correlated ({first:.2f}), as noise of '
+        f'the readings{size} makes them: the coefficients are biased towards fast decay; use method="kalman"'
     )
 
 
@@ -52,7 +54,7 @@ def _noisy_equation(problem: Problem, method: str, fitted: Fitted) -> str | None
     if pairs.sum() < 20:
         return None
     values = residual[np.isfinite(residual)]
-    if float(values @ values) <= 1e-20 * float(np.nansum(problem.sample.y**2)) or problem.sample.step is None:
+    if float(fitted.sigma2.max()) <= ROUNDING**2 * float(np.nanmean(problem.sample.y**2)) or problem.sample.step is None:
         return None
     first = float((residual[1:][pairs] * residual[:-1][pairs]).sum() / (values @ values))
     if first < max(CORRELATED, 3 / np.sqrt(len(values))):

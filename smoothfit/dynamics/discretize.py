@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import expm
-
 from .._validation import FloatArray
 
 COMPLEX_STEP = 1e-30
 SERIES_BELOW = 0.5
+TAYLOR_NORM = 0.25
+TAYLOR = 14  # terms: 0.25^15 / 15! is far below the rounding
 SERIES = 18  # terms: 0.5^18 / 19! is far below the rounding
 
 
@@ -60,8 +60,10 @@ def phi2(z: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.where(near, series, (np.expm1(safe) - safe) / (safe * safe))
 
 
-def discretize(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -> Discrete:
+def discretize(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, *, noise: bool = True) -> Discrete:
     """Matrices of the steps of lengths `steps` (C,), of A = `system` (M, M) and E = `entry` (M, p).
+
+    Without `noise`, Q is left empty.
 
     Examples
     --------
@@ -82,10 +84,10 @@ def discretize(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -
     block[:, :m, m : m + p] = entry * steps[:, None, None]
     block[:, m : m + p, m + p :] = np.eye(p)
     whole = _expm(block)
-    noise = np.empty((p, count, m, m), dtype=scaled.dtype)
+    spreads = np.empty((p if noise else 0, count, m, m), dtype=scaled.dtype)
     norm = float(np.abs(scaled).sum(axis=2).max(initial=0.0))
     doublings = max(0, int(np.ceil(np.log2(norm)))) if norm > 0 else 0
-    for j in range(p):
+    for j in range(len(spreads)):
         pair = np.zeros((count, 2 * m, 2 * m), dtype=scaled.dtype)
         pair[:, :m, :m] = -scaled
         pair[:, m:, m:] = np.swapaxes(scaled, 1, 2)
@@ -96,8 +98,8 @@ def discretize(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -
         for _ in range(doublings):
             spread = spread + transition @ spread @ np.swapaxes(transition, 1, 2)
             transition = transition @ transition
-        noise[j] = (spread + np.swapaxes(spread, 1, 2)) / 2
-    return Discrete(whole[:, :m, :m], whole[:, :m, m : m + p], whole[:, :m, m + p :], noise)
+        spreads[j] = (spread + np.swapaxes(spread, 1, 2)) / 2
+    return Discrete(whole[:, :m, :m], whole[:, :m, m : m + p], whole[:, :m, m + p :], spreads)
 
 
 def _first_order(z: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -> Discrete:
@@ -113,7 +115,20 @@ def _first_order(z: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -> D
 
 
 def _expm(blocks: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.asarray(expm(blocks))
+    """Exponentials of a stack of small matrices at once: Taylor's series of a scaled stack, squared back.
+
+    All are scaled as the largest needs; only products and sums occur, so that complex steps pass through.
+    """
+    norm = float(np.abs(blocks).sum(axis=2).max(initial=0.0))
+    squarings = max(0, int(np.ceil(np.log2(norm / TAYLOR_NORM)))) if norm > 0 else 0
+    scaled = blocks / 2.0**squarings
+    eye = np.broadcast_to(np.eye(blocks.shape[1]), blocks.shape)
+    result = eye + scaled / TAYLOR
+    for k in range(TAYLOR - 1, 0, -1):
+        result = eye + scaled @ result / k
+    for _ in range(squarings):
+        result = result @ result
+    return np.asarray(result)
 
 
 def discretize_jacobian(

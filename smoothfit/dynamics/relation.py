@@ -26,6 +26,7 @@ from .sample import Sample
 from .specification import Equation
 from .start import triangular
 
+ROUNDING = 1e-13  # of the readings: residuals, and changes of them, below which there is nothing to gain
 FASTEST = 30.0  # decay over one step, in logarithms, beyond which samples do not remember the one before
 
 
@@ -70,9 +71,9 @@ class Relation:
         """Number of discrete coefficients."""
         return self.order + len(self.equation.inputs) * len(self.lags) + self.equation.intercept
 
-    def discrete(self, theta: npt.NDArray[Any]) -> Discrete:
+    def discrete(self, theta: npt.NDArray[Any], *, noise: bool = True) -> Discrete:
         """The matrices of a step."""
-        return discretize(self.equation.matrices(theta)[0], self.equation.entry, np.array([self.step]))
+        return discretize(self.equation.matrices(theta)[0], self.equation.entry, np.array([self.step]), noise=noise)
 
     def polynomial(self, T: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
         """Phi (m,) and the first rows of N_0 .. N_{m-1} (Faddeev & Leverrier)."""
@@ -89,7 +90,7 @@ class Relation:
     def psi(self, theta: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Discrete coefficients: phi_1 .. phi_m, those of each input by lag, the constant."""
         equation, m = self.equation, self.order
-        d = self.discrete(theta)
+        d = self.discrete(theta, noise=False)
         phi, rows = self.polynomial(d.T[0])
         hold, ramp = d.hold[0][:, 0], d.ramp[0][:, 0]
         _, B = equation.matrices(theta)
@@ -214,16 +215,16 @@ def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: Flo
 
     size = float(np.linalg.norm(q))
     damping, r = 0.0, residual(theta)
-    for iteration in range(500):
+    for iteration in range(100):
         J = R @ relation.jacobian(theta)
         scale = np.linalg.norm(J, axis=0)
         scale[scale == 0] = 1.0
         U, s, Vt = np.linalg.svd(J / scale, full_matrices=False)
         along = U.T @ r
-        noise = max((float(r @ r) + rest) / max(1, n - len(theta)), (1e-15 * size) ** 2 / max(1, n), np.finfo(float).tiny)
+        noise = max((float(r @ r) + rest) / max(1, n - len(theta)), (ROUNDING * size) ** 2 / max(1, n), np.finfo(float).tiny)
         kept = s > 1e-14 * s[0]
         decrement = float(along[kept] @ along[kept]) / noise
-        if decrement <= 1e-14 or float(along[kept] @ along[kept]) <= (1e-15 * size) ** 2:
+        if decrement <= 1e-14 or float(along[kept] @ along[kept]) <= (ROUNDING * size) ** 2:
             _check_sampling(relation, theta)
             if not kept.all():
                 weak = relation.equation.names[int(np.argmax(np.abs(Vt[-1])))]
@@ -245,7 +246,7 @@ def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: Flo
             _check_sampling(relation, theta)
             raise ConvergenceError(f"least squares has not converged (decrement {decrement:.3g})", float(r @ r))
     _check_sampling(relation, theta)
-    raise ConvergenceError("least squares has not converged after 500 steps", float(r @ r))
+    raise ConvergenceError("least squares has not converged after 100 steps", float(r @ r))
 
 
 def _is_sane(relation: Relation, theta: FloatArray) -> bool:

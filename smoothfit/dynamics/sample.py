@@ -274,7 +274,7 @@ def _from_arrays(y: Any, t: Any, u: Any, groups: Any, unit: str | None) -> Sampl
         raise DataError(f"y has {len(values)} rows and t has {n}; they pair up one to one")
     bad = np.isinf(values)
     if bad.any():
-        i = first_index(bad.any(axis=1))
+        i = int(np.argmax(bad.any(axis=1)))
         raise DataError(f"y[{i}] is infinite; a reading is finite, or NaN where it is missing")
     for name, column in zip(outputs, values.T, strict=True):
         if np.isnan(column).all():
@@ -299,7 +299,8 @@ def _from_arrays(y: Any, t: Any, u: Any, groups: Any, unit: str | None) -> Sampl
 
 
 def _check_distinct(times: FloatArray, run: npt.NDArray[np.int64], labels: tuple[Any, ...], order: npt.NDArray[np.int64]) -> None:
-    same = np.asarray(np.diff(times[order]) == 0) & np.asarray(np.diff(run[order]) == 0)
+    gaps: FloatArray = np.diff(times[order])
+    same = (gaps == 0) & (np.diff(run[order]) == 0)
     if same.any():
         at = int(np.argmax(same))
         i, j = sorted((int(order[at]), int(order[at + 1])))

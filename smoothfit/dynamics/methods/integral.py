@@ -124,7 +124,7 @@ def _generalised(problem: Problem, relation: Relation, rows: Rows, found: Soluti
         moved = J @ (following.theta - found.theta)
         noise = following.rss / max(1, len(both) - len(found.theta))
         found = following
-        if moved @ moved <= 1e-10 * max(noise, (1e-14 * float(np.linalg.norm(q))) ** 2):
+        if moved @ moved <= 1e-10 * max(noise, (1e-12 * float(np.linalg.norm(q))) ** 2):
             return found
     raise ConvergenceError(f'the weights have not settled after {MAX_ITERATIONS} iterations; use weights="ols"', found.rss)
 

@@ -82,7 +82,7 @@ def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray
         fitted = instruments @ step
         noise = float(residual @ residual) / max(1, len(residual) - len(theta))
         decrement = float(fitted @ fitted) / max(noise, np.finfo(float).tiny)
-        if decrement <= 1e-12 or float(fitted @ fitted) <= (1e-14 * size) ** 2:
+        if decrement <= 1e-12 or float(fitted @ fitted) <= (1e-12 * size) ** 2:
             return _fitted(problem, relation, rows, theta, instruments, cross, residual, decrement)
         share = 1.0
         while share > 1e-6:

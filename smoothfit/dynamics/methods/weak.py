@@ -80,7 +80,7 @@ def estimate(problem: Problem) -> Fitted:
             moved = R @ relation.jacobian(following.theta) @ (following.theta - found.theta)
             noise = following.rss / max(1, len(whitened) - len(theta))
             size = float(np.linalg.norm(q))
-            if moved @ moved <= 1e-10 * max(noise, (1e-14 * size) ** 2):
+            if moved @ moved <= 1e-10 * max(noise, (1e-12 * size) ** 2):
                 return _fitted(problem, relation, rows, whitened, following.theta, following.decrement)
         found = following
     raise ConvergenceError(f'the weights have not settled after {MAX_ITERATIONS} iterations; use method="output_error"', size)
