@@ -194,7 +194,8 @@ bool read_flat(LinearState<Real, M>& s, int k, double y, const Real& r, Reading<
         for (int j = 0; j <= i; ++j) {
             const Real common = gain[i] * gain[j];
             Real entry = common * r;
-            if (i != k && j != k) entry = entry + s.P[i][j] - gain[i] * row[j] - gain[j] * row[i] + common * row[k];
+            if constexpr (M > 1)
+                if (i != k && j != k) entry = entry + s.P[i][j] - gain[i] * row[j] - gain[j] * row[i] + common * row[k];
             s.P[i][j] = entry;
             s.P[j][i] = entry;
         }

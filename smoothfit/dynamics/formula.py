@@ -8,6 +8,7 @@ mentions them is a non-linear term, in ordinary arithmetic with NumPy's function
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -93,6 +94,9 @@ def parse(formula: str, data: Any, t: str, groups: str | None) -> Parts:
             continue
         if sign == "-":
             raise SpecificationError(f"the formula takes {text!r} away; only the intercept can be: - 1")
+        if ":" in text and not re.search(rf"\b{re.escape(name)}\b", text):  # patsy's interactions are not Python
+            inputs.append(text)
+            continue
         tree = _expression(text)
         curve = _curve_order(tree, name)
         if curve is not None:

@@ -142,7 +142,8 @@ def _attenuation(
     if np.linalg.eigvalsh(corrected).min() > 1e-3 * np.linalg.eigvalsh(gram).min():
         bias = params - np.linalg.solve(corrected, gram @ params - cross)
         found["bias"] = dict(zip(equation.names, bias.tolist(), strict=True))
-        material = (np.abs(bias) > MATERIAL * bse) & (np.abs(bias) > MATERIAL_SHARE * np.abs(params))
+        attenuated = min(attenuation.values(), default=1.0) < 1 - MATERIAL_SHARE
+        material = (np.abs(bias) > MATERIAL_SHARE * np.abs(params)) & (attenuated | (np.abs(bias) > MATERIAL * bse))
         size = f"by about {bias[int(np.argmax(np.abs(bias) / bse))]:.3g}"
     else:
         material, size = np.array([True]), "by more than the data can tell"
