@@ -119,7 +119,7 @@ def estimate_by_integration(problem: Problem) -> Fitted:
         r = residual(x)
     damping, decrement = 1e-3, np.inf
     J = np.zeros((len(r), len(x)))
-    for _ in range(200):
+    for _ in range(50):
         widths = WIDTH * np.maximum(np.abs(x), 1e-3 * np.abs(x).max())
         moved = np.vstack([x + np.diag(widths), x - np.diag(widths)])
         both = _residuals(equation, sample, moved, weights)[:, known]
@@ -144,7 +144,7 @@ def estimate_by_integration(problem: Problem) -> Fitted:
                 break
             raise ConvergenceError(f"least squares has not converged (decrement {decrement:.3g})", float(r @ r))
     else:
-        raise ConvergenceError(f"least squares has not converged after 200 steps (decrement {decrement:.3g})", float(r @ r))
+        raise ConvergenceError(f"least squares has not converged after 50 steps (decrement {decrement:.3g})", float(r @ r))
     sigma2 = float(r @ r) / (len(r) - len(x))
     inverse = np.linalg.inv((J / scale).T @ (J / scale)) / np.outer(scale, scale)
     cov = np.zeros((k + 1, k + 1))

@@ -33,7 +33,7 @@ def solution(theta, t, u, order=1, q=0.0, rng=None, initial=None, intersample="z
     return response.simulate(equation, np.asarray(theta, dtype=float), t, u[:, None], start, np.array([q]), rng)
 
 
-REFERENCE = Path(__file__).parents[1] / "reference"
+ROOT = Path(__file__).parents[2]
 EXACT = ("kalman", "arx", "armax", "integral", "weak", "iv", "output_error")
 TRUTH = {1: [-1.0, 2.0, 0.5], 2: [-4.0, -1.0, 2.0, 0.5], 3: [-6.0, -11.0, -6.0, 2.0, 0.5]}
 
@@ -330,7 +330,7 @@ def test_non_linear_terms_by_integration():
 
 
 def test_refinery_column():
-    data = pd.read_csv(REFERENCE / "refinery.csv")
+    data = pd.read_csv(ROOT / "examples" / "refinery.csv")
     model = sf.DerivativeRegression(data["Tray47"], data["Time"], data["Reflux"])
     with pytest.warns(BiasWarning, match="within the equation"):
         res = model.fit("output_error")
