@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from .._validation import FloatArray
 
 COMPLEX_STEP = 1e-30

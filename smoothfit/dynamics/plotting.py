@@ -111,6 +111,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
         ax.set_title(name, fontsize=10)
         ax.set_xlim(*_window(table))
         ax.grid(axis="x", alpha=0.3)
+        ax.locator_params(axis="x", nbins=4)
     axes[0, 0].set_yticks(range(len(methods)), methods)
     axes[0, 0].invert_yaxis()
     return figure

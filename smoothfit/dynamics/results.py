@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .compare import Comparison
     from .model import DerivativeRegression
 
+INTEGRATOR = 1e-10  # a pole this small beside the largest is zero
 STEP = 1e-6  # relative: differences for the delta method of poles, where complex steps would meet branch cuts
 
 
@@ -230,13 +231,14 @@ class DynamicsResults:
     def time_constant(self) -> Estimate:
         """-1 / Re(pole) of the slowest mode, with its standard error by the delta method.
 
-        Negative where that mode grows, infinite where it is an integrator.
+        Integrators (poles at zero) are left out. Negative where the mode grows, infinite where there is none.
         """
         self._require_linear("a time constant")
 
         def slowest(theta: FloatArray) -> FloatArray:
             poles = np.linalg.eigvals(self.model.equation.matrices(theta)[0])
-            return np.array([poles.real.max()])
+            poles = poles[np.abs(poles) > INTEGRATOR * np.abs(poles).max()]
+            return np.array([poles.real.max() if len(poles) else 0.0])
 
         value, cov = self._delta(slowest)
         rate = float(value[0])

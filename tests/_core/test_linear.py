@@ -50,7 +50,7 @@ def test_three_rows_by_hand():
     ],
 )
 def test_sizes_are_checked_before_anything_is_read(changes):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"step|u is|shaped|component|T is|G is|variance|N is"):
         _kernels.linear_likelihood(*arguments(**changes), False)
 
 

@@ -12,7 +12,9 @@ from smoothfit.errors import DataError, SpecificationError
 def frame():
     rng = np.random.default_rng(0)
     t = np.arange(60) * 0.1
-    return pd.DataFrame({"time": t, "y": np.cumsum(rng.standard_normal(60)), "u": rng.standard_normal(60), "v": 2 + rng.random(60), "run": t > 3})
+    return pd.DataFrame(
+        {"time": t, "y": np.cumsum(rng.standard_normal(60)), "u": rng.standard_normal(60), "v": 2 + rng.random(60), "run": t > 3}
+    )
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,9 @@ def test_kalman_is_statsmodels_state_space(noisy):
     # statsmodels counts log 2 pi for the reading that the diffuse level takes up, too
     assert res.llf - np.log(2 * np.pi) / 2 == pytest.approx(theirs.loglike(params), rel=1e-12)
     score = theirs.score(params, approx_complex_step=False, approx_centered=True)
-    information = np.linalg.inv(np.diag([1, 1, 1, 1, 2 * sigma]) @ np.linalg.inv(res.cov_params()) @ np.diag([1, 1, 1, 1, 2 * sigma]))
+    information = np.linalg.inv(
+        np.diag([1, 1, 1, 1, 2 * sigma]) @ np.linalg.inv(res.cov_params()) @ np.diag([1, 1, 1, 1, 2 * sigma])
+    )
     assert score @ information @ score < 1e-5  # their differences, too, say that this is the maximum
     wider = params * np.array([1.1, 0.9, 1.2, 0.7, 1.3])
     space = StateSpace(res.model.equation, res.model.sample)
@@ -129,7 +131,9 @@ def test_kalman_is_statsmodels_state_space(noisy):
 def test_runs_add_up(noisy):
     t, u, y = noisy
     theta = np.array([-1.0, 2.0, 0.5])
-    parts = [StateSpace(*vars(sf.DerivativeRegression(y[s], t[s], u[s]).problem).values()) for s in (slice(0, 150), slice(150, 400))]
+    parts = [
+        StateSpace(*vars(sf.DerivativeRegression(y[s], t[s], u[s]).problem).values()) for s in (slice(0, 150), slice(150, 400))
+    ]
     whole = sf.DerivativeRegression(y, t, u, groups=np.arange(400) >= 150)
     together = StateSpace(whole.equation, whole.sample).terms(theta, Q, SIGMA2)
     apart = [part.terms(theta, Q, SIGMA2) for part in parts]
@@ -151,7 +155,9 @@ def test_many_directions_go_in_several_passes():
         unit = 1e-5 * np.eye(12)[i]
         slope = (space.terms(x + unit, q, s, slopes=False).sse - space.terms(x - unit, q, s, slopes=False).sse) / 2e-5
         assert terms.sse_gradient[i] == pytest.approx(slope, rel=1e-6, abs=1e-6)
-    slope = (space.terms(x, q, s + [0, 0, 1e-6], slopes=False).log_det - space.terms(x, q, s - [0, 0, 1e-6], slopes=False).log_det) / 2e-6
+    slope = (
+        space.terms(x, q, [*s, 0, 0, 1e-06], slopes=False).log_det - space.terms(x, q, s - [0, 0, 1e-6], slopes=False).log_det
+    ) / 2e-6
     assert terms.log_det_gradient[-1] == pytest.approx(slope, rel=1e-6)
 
 

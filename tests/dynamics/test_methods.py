@@ -120,12 +120,11 @@ def test_arx_is_ordinary_least_squares(noisy):
         # the delta method by hand: d alpha = d phi / (phi h), d beta = alpha/(phi-1) db + b d(alpha/(phi-1))
         by_phi = 1 / (phi * 0.05 * (phi - 1)) - alpha / (phi - 1) ** 2
         J = np.array([[1 / (phi * 0.05), 0, 0], [b * by_phi, alpha / (phi - 1), 0], [c * by_phi, 0, alpha / (phi - 1)]])
-        scale = 399 / 396 if kind == "HAC" else 1.0  # statsmodels' small-sample correction is off by default
         expected = J @ np.asarray(ols.cov_params()) @ J.T
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", BiasWarning)
             cov = sf.DerivativeRegression(y, t, u).fit("arx", cov_type=ours, cov_kwds=options).cov_params()
-        np.testing.assert_allclose(cov, expected, rtol=1e-6 if scale == 1.0 else 1e-6)
+        np.testing.assert_allclose(cov, expected, rtol=1e-6)
     assert res.llf == pytest.approx(sm.OLS(y[1:], X).fit().llf, rel=1e-12)
     np.testing.assert_allclose(res.discrete_params["coef"], sm.OLS(y[1:], X).fit().params, rtol=1e-9)
     np.testing.assert_allclose(res.discrete_params["std err"], sm.OLS(y[1:], X).fit().bse, rtol=1e-6)
@@ -196,9 +195,7 @@ class Armax(MLEModel):
         self["state_cov", 0, 0] = s2
         drive = b * self.u[:-1] + c
         self["state_intercept"] = np.vstack([np.append(drive[1:], 0.0), np.zeros(len(drive))])
-        self.ssm.initialize_known(
-            np.array([phi * self.y0 + drive[0], 0.0]), s2 * np.array([[1 + ma**2, 1.0], [1.0, 1.0]])
-        )
+        self.ssm.initialize_known(np.array([phi * self.y0 + drive[0], 0.0]), s2 * np.array([[1 + ma**2, 1.0], [1.0, 1.0]]))
 
 
 def test_armax_is_statsmodels_armax_by_state_space(noisy):
@@ -281,7 +278,7 @@ def test_integral_by_gls_solves_its_estimating_equations():
     # y_k on running sums of y, of u and of one, and a constant: plain OLS on the summed equation
     sums = np.column_stack([np.cumsum(v) for v in (y[:-1], u[:-1], np.ones(399))] + [np.ones(399)])
     plain = np.linalg.lstsq(sums, y[1:], rcond=None)[0]
-    np.testing.assert_allclose(ols.discrete_params["coef"], plain[:3] + [1, 0, 0], rtol=1e-7)
+    np.testing.assert_allclose(ols.discrete_params["coef"], [*plain[:3], 1, 0, 0], rtol=1e-7)
     J = sums[:, :3] - sums[:, 3:] * sums[:, :3].mean(axis=0)
     J = J @ relation.jacobian(ols.coefficients)
     phi = ols.discrete_params["coef"].iloc[0]
@@ -391,7 +388,7 @@ def test_monte_carlo_of_both_noises():
 def test_methods_of_regular_times_name_one_of_irregular_times(method):
     rng = np.random.default_rng(0)
     t = np.sort(rng.uniform(0, 10, 100))
-    with pytest.raises(SpecificationError, match='regular times; use method="(kalman|output_error)"'):
+    with pytest.raises(SpecificationError, match=r'regular times; use method="(kalman|output_error)"'):
         sf.DerivativeRegression(rng.standard_normal(100), t, rng.standard_normal(100)).fit(method)
 
 

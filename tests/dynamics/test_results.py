@@ -26,7 +26,9 @@ def results(request, noisy):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return sf.DerivativeRegression(pd.Series(y, name="level"), pd.Series(t, name="time"), pd.Series(u, name="flow")).fit(request.param)
+        return sf.DerivativeRegression(pd.Series(y, name="level"), pd.Series(t, name="time"), pd.Series(u, name="flow")).fit(
+            request.param
+        )
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +156,7 @@ def test_responses_are_those_of_the_linear_system():
     equation = Equation(2, ("y",), (0, 1), ("u",))
     y = response.simulate(equation, np.array([-4.0, -1.0, 2.0, 0.5]), t, u[:, None], np.zeros(2))[:, 0]
     res = sf.DerivativeRegression(y + 0.01 * rng.standard_normal(300), t, u, order=2).fit("output_error")
-    a0, a1, b, c = res.coefficients
+    a0, a1, b, _c = res.coefficients
     system = StateSpace([[0, 1], [a0, a1]], [[0], [b]], [[1, 0]], [[0]])
     grid = np.linspace(0, 10, 101)
     step = res.step_response(grid)

@@ -3,12 +3,12 @@
 A window does not commute with D. Without one, integration by parts over [0, T] at omega_k = 2 pi k / T leaves what happens
 at the ends,
 
-    (i omega)^m X = sum_j a_j (i omega)^j X + sum_i b_i U_i + gamma T delta_k0 + sum_{l < m} c_l (i omega)^l + noise,
+    (i omega)^m X = sum_j a_j (i omega)^j X + sum_i b_i U_i + gamma T delta_k0 + sum_{l < m + 2} c_l (i omega)^l + noise,
 
-with m real constants c_l for each run. X is the transform of the readings by trapezia (with errors of order h^2, so that noise-free
-samples are matched to that order and not to rounding), U that of the inputs, held or linear, exactly. Noise of the readings has the
-variance sigma^2 h T |(i omega)^m - sum a_j (i omega)^j|^2: generalised least squares, iterated, over frequencies up to a share of
-Nyquist's.
+with real constants c_l for each run. X is the transform of the readings by trapezia, whose leading errors at the ends (Euler &
+Maclaurin) the last two constants take up; noise-free samples are matched to order h^2 and not to rounding. U is that of the inputs,
+held or linear, exactly. Noise of the readings has the variance sigma^2 h T |(i omega)^m - sum a_j (i omega)^j|^2: generalised least
+squares, iterated, over frequencies up to a share of Nyquist's.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ def estimate(problem: Problem, share: float = 0.5) -> Fitted:
         columns += [_drive(column, h, omega, equation.intersample) for column in sample.u[s].T]
         if equation.intercept:
             columns.append(np.where(np.arange(count + 1) == 0, n * h, 0.0).astype(complex))
-        ends = np.zeros((count + 1, len(runs) * m), complex)
-        for power in range(m):
-            ends[:, i * m + power] = d**power
+        ends = np.zeros((count + 1, len(runs) * (m + 2)), complex)
+        for power in range(m + 2):
+            ends[:, i * (m + 2) + power] = d**power
         blocks.append((d, np.column_stack([*columns, ends]), d**m * X, np.sqrt(n)))
-    if sum(2 * len(d) - 1 for d, *_ in blocks) <= k + len(runs) * m:
+    if sum(2 * len(d) - 1 for d, *_ in blocks) <= k + len(runs) * (m + 2):
         raise DataError('the runs are too short for their Fourier transforms; use method="integral"')
     theta = starts(equation, sample)[0]
     for _ in range(MAX_ITERATIONS):
@@ -82,7 +82,7 @@ def estimate(problem: Problem, share: float = 0.5) -> Fitted:
         cov_type="eiv",
         llf=np.nan,
         resid=by_node(problem, rows, noise_of_readings(relation, rows, theta)),
-        n_constants=len(runs) * m,
+        n_constants=len(runs) * (m + 2),
         extra={"n_frequencies": len(target)},
     )
 
