@@ -2,10 +2,12 @@
 
     python benchmarks/dynamics.py [--quick] [--markdown] [--monte-carlo REPLICATIONS]
 
-Speed: y' = -y + 2 u + 0.5 with both noises. "kalman" is the whole fit, from arrays to certified estimates with standard errors; the peer
-is the same equation as a statsmodels MLEModel with an exactly diffuse start, fitted from the true parameters, without standard errors.
+Speed: y' = -y + 2 u + 0.5 with both noises. "kalman" is the whole fit, from arrays to certified estimates with standard errors; the
+peer is the same equation as a statsmodels MLEModel with an exactly diffuse start, fitted from the true parameters, without standard
+errors.
 
-Monte Carlo: 400 samples at spacing 0.05, u = +-1 held for ten samples; noise of the readings 0.1 and process noise 0.3, each alone and both.
+Monte Carlo: 400 samples at spacing 0.05, u = +-1 held for ten samples; noise of the readings 0.1 and process noise 0.3, each alone
+and both.
 """
 
 from __future__ import annotations

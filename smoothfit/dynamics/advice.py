@@ -42,8 +42,8 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
         return None
     size = f" (of sd {np.sqrt(sigma2):.3g})" if sigma2 else ""
     return (
-        f'method="{method}" takes the readings as exact, but neighbouring residuals are negatively correlated ({first:.2f}), as noise of '
-        f'the readings{size} makes them: the coefficients are biased towards fast decay; use method="kalman"'
+        f'method="{method}" takes the readings as exact, but neighbouring residuals are negatively correlated ({first:.2f}), as '
+        f'noise of the readings{size} makes them: the coefficients are biased towards fast decay; use method="kalman"'
     )
 
 

@@ -146,8 +146,8 @@ def estimate_by_integration(problem: Problem) -> Fitted:
             raise ConvergenceError(f"least squares has not converged (decrement {decrement:.3g})", float(r @ r))
     if decrement > LOOSE:
         raise ConvergenceError(
-            f"least squares has not converged after 50 steps (decrement {decrement:.3g}); a term with jumps leaves it rough: smooth "
-            "it, for example sign(D(y)) as tanh(10*D(y))",
+            f"least squares has not converged after 50 steps (decrement {decrement:.3g}); a term with jumps leaves it rough: "
+            "smooth it, for example sign(D(y)) as tanh(10*D(y))",
             float(r @ r),
         )
     sigma2 = float(r @ r) / (len(r) - len(x))
