@@ -19,6 +19,7 @@ from .specification import Equation, check_terms
 if TYPE_CHECKING:
     from .compare import Comparison
 
+GROWTH = 1e-6  # over a run: what counts as growing
 SAMPLING_LIMIT = 0.95  # of the Nyquist frequency, from which a fitted pole is flagged
 
 
@@ -232,7 +233,8 @@ class DerivativeRegression:
     def _warnings(self, results: DynamicsResults) -> list[tuple[str, type[Warning]]]:
         found: list[tuple[str, type[Warning]]] = []
         poles = results.poles()
-        if (poles.real > 0).any() and not self.equation.terms:
+        longest = max(float(np.ptp(self.sample.t[s])) for s in self.sample.slices())
+        if (poles.real * longest > GROWTH).any() and not self.equation.terms:
             worst = poles[int(np.argmax(poles.real))]
             found.append(
                 (

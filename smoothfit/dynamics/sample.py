@@ -165,7 +165,14 @@ def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, i
 
 
 def check_inputs(sample: Sample, intercept: bool) -> None:
-    """Raise where an input is constant beside an intercept, zero, or a combination of others."""
+    """Raise where readings never change, or an input is constant beside an intercept, zero, or a combination of others."""
+    for channel, readings in zip(sample.channels, sample.y.T, strict=True):
+        known = readings[np.isfinite(readings)]
+        if channel.deriv == 0 and len(known) and np.ptp(known) == 0:
+            raise IdentificationError(
+                f"all readings of {channel.name!r} are {known[0]:g}: nothing moves, so that no coefficient can be told; is it "
+                "the right column?"
+            )
     columns = sample.u
     basis: list[FloatArray] = []
     if intercept:

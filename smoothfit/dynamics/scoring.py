@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
-from ..errors import ConvergenceError, NumericalError
+from ..errors import ConvergenceError, IdentificationError, NumericalError
 from .likelihood import StateSpace, Terms
 
 DECREMENT = 1e-9  # in D: a parameter within 3e-5 of its standard error
@@ -100,7 +100,7 @@ class Search:
         try:
             with np.errstate(all="ignore"):
                 t = self.terms(theta, variances, slopes=False)
-        except NumericalError:
+        except (NumericalError, IdentificationError):  # at extreme coefficients readings may not fix a state numerically
             return np.inf
         value = self._assemble(t)[0]
         return value if np.isfinite(value) else np.inf

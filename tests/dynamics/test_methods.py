@@ -278,7 +278,7 @@ def test_integral_by_gls_solves_its_estimating_equations():
     # y_k on running sums of y, of u and of one, and a constant: plain OLS on the summed equation
     sums = np.column_stack([np.cumsum(v) for v in (y[:-1], u[:-1], np.ones(399))] + [np.ones(399)])
     plain = np.linalg.lstsq(sums, y[1:], rcond=None)[0]
-    np.testing.assert_allclose(ols.discrete_params["coef"], [*plain[:3], 1, 0, 0], rtol=1e-7)
+    np.testing.assert_allclose(ols.discrete_params["coef"], plain[:3] + np.array([1, 0, 0]), rtol=1e-7)
     J = sums[:, :3] - sums[:, 3:] * sums[:, :3].mean(axis=0)
     J = J @ relation.jacobian(ols.coefficients)
     phi = ols.discrete_params["coef"].iloc[0]

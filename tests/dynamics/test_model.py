@@ -24,6 +24,7 @@ U = np.cos(T / 3)
         ((Y, np.where(T == 5, 4, T)), {}, DataError, r"t\[5\] repeats t\[4\] = 4"),
         ((Y, T, np.where(T == 5, np.nan, U)), {}, DataError, r"u\[5\] is nan"),
         ((np.full(40, np.nan), T), {}, DataError, "all 40 readings"),
+        ((np.full(40, 3.0), T), {}, IdentificationError, "all readings of 'y' are 3"),
         ((Y, T, np.full(40, 2.0)), {}, IdentificationError, "'u' is constant"),
         ((Y, T, np.zeros(40)), {"intercept": False}, IdentificationError, "'u' is zero"),
         ((Y, T, np.column_stack([U, 2 * U + 1])), {}, IdentificationError, "'u2' is a linear combination"),
@@ -153,3 +154,17 @@ def test_a_model_and_its_parts_are_not_changed_by_fitting():
     np.testing.assert_array_equal(model.sample.y, before)
     with pytest.raises(ValueError, match="read-only"):
         model.sample.y[0] = 1
+
+
+@pytest.mark.parametrize("method", ["kalman", "arx", "armax", "integral", "weak", "fourier", "iv", "output_error", "difference"])
+@pytest.mark.parametrize(("size", "span", "offset"), [(1e-9, 1e9, 0.0), (1e6, 1e-6, 0.0), (1.0, 1.0, 1e4)])
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
+def test_units_and_origin_do_not_matter(noisy, method, size, span, offset):
+    t, u, y = noisy
+    base = sf.DerivativeRegression(y, t, u).fit(method)
+    other = sf.DerivativeRegression(y * size + offset, t * span, u * 3).fit(method)
+    a, b, c = other.coefficients * span
+    np.testing.assert_allclose([a, 3 * b / size, (c + a * offset) / size], base.coefficients, rtol=1e-5)
+    assert other.bse.iloc[0] * span == pytest.approx(
+        base.bse.iloc[0], rel=0.02
+    )  # Hessians of likelihoods are differences of scores

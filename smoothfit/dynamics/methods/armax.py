@@ -93,6 +93,14 @@ def moving_average(relation: Relation, theta: FloatArray, w: float) -> FloatArra
     return np.concatenate([C, np.zeros(m - len(C))])
 
 
+def _widths(relation: Relation, x: FloatArray) -> dict[int, float]:
+    """Steps of differences by the coordinates that C depends on: coefficients of the curve (in units of the spacing), and w."""
+    m, h = relation.order, relation.step
+    derivatives = sorted(relation.equation.derivatives)
+    widths = {i: DIFFERENCE * max(abs(float(x[i])), (1e-2 / h) ** (m - j)) for i, j in enumerate(derivatives)}
+    return {**widths, len(x) - 1: DIFFERENCE}
+
+
 def _weighted(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> FloatArray:
     return _innovations(relation, rows, x[:-1], moving_average(relation, x[:-1], x[-1]), exact)
 
@@ -103,9 +111,8 @@ def _structured(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> t
     C = moving_average(relation, theta, w)
     e, J = _linearised(relation, rows, theta, C, exact)
     by_C = J[:, len(theta) :]
-    slopes = np.empty((len(C), len(x)))
-    for i in range(len(x)):
-        width = DIFFERENCE * max(1.0, abs(x[i]))
+    slopes = np.zeros((len(C), len(x)))
+    for i, width in _widths(relation, x).items():
         up, down = x.copy(), x.copy()
         up[i] += width
         down[i] -= width
@@ -277,11 +284,11 @@ def _fitted(
     bread = np.linalg.inv(hessian[:kept, :kept])
     # q and sigma by the delta method; the innovations' variance is told apart from the rest, with 2/n as the variance of its log.
     at = np.append(x, np.log(variance))
-    slopes = np.empty((2, len(at)))
-    for i in range(len(at)):
+    slopes = np.zeros((2, len(at)))
+    for i, width in {**_widths(relation, x), k + 1: DIFFERENCE}.items():
         up, down = at.copy(), at.copy()
-        up[i] += DIFFERENCE
-        down[i] -= DIFFERENCE
+        up[i] += width
+        down[i] -= width
         if i == k:
             up[i], down[i] = min(up[i], 1.0), max(down[i], 0.0)
         with np.errstate(divide="ignore"):

@@ -14,7 +14,7 @@ import numpy as np
 import statsmodels.api as sm
 
 from ..._validation import FloatArray
-from ...errors import BiasWarning, DataError, SpecificationError
+from ...errors import BiasWarning, DataError, IdentificationError, SpecificationError
 from ..diagnostics import noise_variance_from_lags
 from ..regressing import gaussian_llf
 from .base import Fitted, Method, Problem
@@ -88,6 +88,11 @@ def estimate(problem: Problem, scheme: str | None = None) -> Fitted:
     X, target, node, run = X[kept], target[kept], node[kept], run[kept]
     if len(target) <= X.shape[1]:
         raise DataError(f"{len(target)} rows are too few for {X.shape[1]} parameters; sample longer, or leave regressors out")
+    lengths = np.linalg.norm(X, axis=0)
+    _, strengths, axes = np.linalg.svd(X / np.where(lengths > 0, lengths, 1.0), full_matrices=False)
+    if strengths[-1] <= len(X) * np.finfo(float).eps * strengths[0]:
+        weak = equation.names[int(np.argmax(np.abs(axes[-1])))]
+        raise IdentificationError(f"the difference quotients do not tell the coefficient of {weak!r} from the others; leave it out")
     ols = sm.OLS(target, X).fit()
     resid = np.full((len(sample), 1), np.nan)
     resid[node, 0] = ols.resid

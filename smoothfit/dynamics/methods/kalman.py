@@ -62,6 +62,8 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
             here.append((search.value(theta, variances), theta, variances))
         candidates.append(min(here, key=lambda c: c[0]))
     candidates.sort(key=lambda c: c[0])
+    if not np.isfinite(candidates[0][0]):
+        search.terms(candidates[0][1], candidates[0][2], slopes=False)  # says what is wrong, where anything is
     failure: Exception | None = None
     best: Optimum | None = None
     for value, theta, variances in candidates:
