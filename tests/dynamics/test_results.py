@@ -124,6 +124,16 @@ def test_a_fresh_process_unpickles_every_bit(best, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("kind", ["robust", "HC1", "HAC"])
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
+def test_every_method_has_robust_covariances(results, kind):
+    other = results.model.fit(results.method, cov_type=kind)
+    assert other.cov_type == kind
+    np.testing.assert_array_equal(other.params, results.params)
+    ratio = other.bse.iloc[:3] / results.bse.iloc[:3]
+    assert ((ratio > 0.2) & (ratio < 5)).all()
+
+
 def test_information_criteria(best):
     assert best.aic == pytest.approx(-2 * best.llf + 2 * 5, rel=1e-14)
     assert best.bic == pytest.approx(-2 * best.llf + np.log(best.fitted.n_rows) * 5, rel=1e-14)

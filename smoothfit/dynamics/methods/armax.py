@@ -303,11 +303,16 @@ def _fitted(
     for i, value in enumerate((q, sigma)):
         if value == 0:
             cov[k + i, :] = cov[:, k + i] = np.nan
+    # For sandwiches of theta alone: its block of the inverse, and scores from which w is taken out.
+    inverse = bread[:k, :k]
+    scores = np.asarray(base.scores) @ bread[:, :k] @ np.linalg.inv(inverse)
     return replace(
         base,
         cov=cov,
         cov_type="oim",
-        bread=np.asarray(bread / variance),
+        bread=np.asarray(inverse / variance),
+        scores=scores,
+        leverage=None,
         noise={"q": float(q), "sigma": float(sigma)},
         q=np.array([q]),
         sigma2=np.array([sigma**2]),

@@ -104,7 +104,7 @@ class Fitted:
             **options,
         )
         cov = np.full_like(self.cov, np.nan)
-        known = np.flatnonzero(np.isfinite(self.cov.diagonal()))[: part.shape[0]]
+        known = np.flatnonzero(np.isfinite(self.cov.diagonal()))[: len(part)]  # noise parameters at a boundary have no scores
         cov[np.ix_(known, known)] = part[: len(known), : len(known)]
         return cov_type, cov
 
