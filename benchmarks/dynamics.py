@@ -34,7 +34,7 @@ EQUATION = Equation(1, ("y",), (0,), ("u",))
 TRUTH = np.array([-1.0, 2.0, 0.5])
 STEP = 0.05
 NOISES = {"readings": (0.0, 0.1), "process": (0.09, 0.0), "both": (0.09, 0.1)}
-METHODS = ("difference", "arx", "integral", "weak", "fourier", "iv", "output_error", "whittle", "armax", "kalman")
+METHODS = ("difference", "arx", "integral", "weak", "fourier", "profile", "iv", "output_error", "whittle", "armax", "kalman")
 
 
 def samples(n: int, q: float, sigma: float, rng: np.random.Generator) -> tuple[Array, Array, Array]:

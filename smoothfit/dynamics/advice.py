@@ -8,7 +8,7 @@ from .diagnostics import noise_variance_from_lags
 from .methods.base import Fitted, Problem
 
 EQUATION_NOISE = ("arx", "arimax")
-READING_NOISE = ("integral", "weak", "output_error")
+READING_NOISE = ("integral", "weak", "fourier", "profile", "output_error")
 MATERIAL = 0.5  # standard errors of bias
 CORRELATED = 0.3  # lag-one correlation of what should be white
 ROUNDING = 1e-10  # of the readings: noise that is none

@@ -202,7 +202,8 @@ class DerivativeRegression:
         ----------
         method : str
             "kalman" (default): maximum likelihood with noise in the equation and in the readings. "armax", "whittle": the same by
-            innovations and by frequencies. "output_error", "integral", "weak": the readings have the only noise. "arx", "arimax",
+            innovations and by frequencies.
+            "output_error", "integral", "weak", "fourier", "profile": the readings have the only noise. "arx", "arimax",
             "difference": the equation has the only noise. "iv": any noise, given inputs.
         cov_type : str, optional
             "robust" (or "HC0"), "HC1", "HC2", "HC3", "HAC", "cluster"; by default the method's own.

@@ -34,7 +34,7 @@ def solution(theta, t, u, order=1, q=0.0, rng=None, initial=None, intersample="z
 
 
 ROOT = Path(__file__).parents[2]
-EXACT = ("kalman", "arx", "armax", "integral", "weak", "iv", "output_error")
+EXACT = ("kalman", "arx", "armax", "integral", "weak", "profile", "iv", "output_error")
 TRUTH = {1: [-1.0, 2.0, 0.5], 2: [-4.0, -1.0, 2.0, 0.5], 3: [-6.0, -11.0, -6.0, 2.0, 0.5]}
 
 
@@ -80,6 +80,7 @@ def test_runs_are_not_joined(method):
 
 
 @pytest.mark.parametrize("method", ["fourier", "whittle"])
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
 def test_frequency_methods_approach_noise_free_parameters(method):
     t, u, y = clean(1)
     y = y + 1e-4 * np.random.default_rng(0).standard_normal(400)
@@ -261,6 +262,39 @@ def test_kalman_without_process_noise_is_output_error():
     assert kalman.boundary == ("q",)
     np.testing.assert_allclose(kalman.coefficients, solved.coefficients, atol=0.2 * solved.bse.iloc[:3].min())
     assert kalman.test_noise().loc["q = 0", "pvalue"] == 1.0
+
+
+def test_profiling_brings_the_smoothed_curve_closest_to_the_readings(noisy):
+    t, u, y = noisy
+    res = sf.DerivativeRegression(y, t, u).fit("profile", lam=2.0)
+    from smoothfit.dynamics.likelihood import StateSpace
+
+    space = StateSpace(res.model.equation, res.model.sample)
+
+    def rss(theta):
+        return np.sum((y - space.smooth(theta, np.array([0.5]), np.ones(1))[0][:, 0]) ** 2)
+
+    for i in range(3):
+        width = 1e-2 * res.bse.iloc[i] * np.eye(3)[i]
+        up, here, down = (rss(res.coefficients + sign * width) for sign in (1, 0, -1))
+        assert abs(up - down) < (up - 2 * here + down)  # the minimum is within a hundredth of a standard error
+        assert up > here < down
+    # the inner problem: a dense ridge regression of the readings on solutions and on what white noise adds to them
+    h, a = 0.05, res.coefficients[0]
+    lags = np.abs(np.subtract.outer(t, t))
+    started = np.exp(a * t)
+    wander = (np.exp(a * lags) - np.exp(a * np.add.outer(t, t))) / (-2 * a) * 0.5
+    phi, b, c = np.exp(a * h), *(res.coefficients[1:] * np.expm1(a * h) / a)
+    driven = lfilter([1.0], [1.0, -phi], np.r_[0.0, b * u[:-1] + c])
+    V = np.eye(400) + wander
+    start = (started @ np.linalg.solve(V, y - driven)) / (started @ np.linalg.solve(V, started))
+    curve = driven + started * start + wander @ np.linalg.solve(V, y - driven - started * start)
+    np.testing.assert_allclose(y - res.resid, curve, atol=1e-9)
+    solved = sf.DerivativeRegression(y, t, u)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BiasWarning)
+        near, limit = solved.fit("profile", lam=1e7), solved.fit("output_error")
+    np.testing.assert_allclose(near.coefficients, limit.coefficients, atol=0.02 * limit.bse.iloc[:3].min())
 
 
 def test_integral_by_gls_solves_its_estimating_equations():

@@ -16,7 +16,7 @@ from smoothfit.curves import CurvePrediction, Estimate
 from smoothfit.dynamics import response
 from smoothfit.errors import DataError, SpecificationError
 
-METHODS = ("kalman", "arx", "armax", "integral", "weak", "fourier", "whittle", "iv", "output_error", "difference")
+METHODS = ("kalman", "arx", "armax", "integral", "weak", "fourier", "whittle", "profile", "iv", "output_error", "difference")
 
 
 @pytest.fixture(scope="module", params=METHODS)
