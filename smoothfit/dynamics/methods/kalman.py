@@ -54,7 +54,8 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
     if known:
         scale = known[0]
     candidates: list[tuple[float, FloatArray, FloatArray]] = []
-    for theta in starts(equation, sample):
+    thetas = starts(equation, sample)
+    for theta in thetas[:1] if len(sample) > LONG else thetas:
         here = []
         for ratio in RATIOS:
             variances = np.concatenate([np.full(p, ratio / gap ** (2 * m - 1)), noise]) * scale

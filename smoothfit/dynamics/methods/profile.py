@@ -7,10 +7,10 @@
 approach"). The inner minimum over all functions, not only those of a basis, is the posterior mean of the equation with process
 noise of intensity q = sigma^2 / lam, which the Kalman smoother gives exactly. Gauss-Newton steps solve the outer problem.
 
-At lam = sigma^2 / q of the likelihood the sum of squares is drawn towards equations that let f follow the readings; in simulations
-its error is least from some hundred times that on, which is the default. As lam grows the method becomes least squares on the solution.
-Standard errors take the readings' noise into account, sigma^2 (J'J)^-1 J'(I - S) J (J'J)^-1 with S the smoother, and not what
-process noise does to the outer problem.
+At lam = sigma^2 / q of the likelihood the sum of squares is drawn towards equations that let f follow the readings; in
+simulations its error is least from some hundred times that on, which is the default. As lam grows the method becomes least
+squares on the solution. Standard errors take the readings' noise into account, sigma^2 (J'J)^-1 J'(I - S) J (J'J)^-1 with S
+the smoother, and not what process noise does to the outer problem.
 """
 
 from __future__ import annotations
