@@ -13,7 +13,7 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-_submodules = ["basis", "calculus", "curves", "datasets", "errors", "gp", "statespace"]
+_submodules = ["basis", "calculus", "curves", "datasets", "dynamics", "errors", "gp", "statespace"]
 _attributes = {
     "basis": [
         "BSplineBasis",
@@ -31,6 +31,7 @@ _attributes = {
         "Spline",
         "TensorProductBasis",
     ],
+    "dynamics": ["DerivativeRegression", "compare_methods"],
     "gp": ["GaussianProcess"],
     "observations": ["Observations", "observe"],
     "statespace": ["SmoothingSpline"],
@@ -44,6 +45,7 @@ __all__ = [
     "BoundaryConditionBasis",
     "CSplineBasis",
     "DerivativePenalty",
+    "DerivativeRegression",
     "DifferencePenalty",
     "DifferentialOperatorPenalty",
     "FourierBasis",
@@ -58,7 +60,9 @@ __all__ = [
     "TensorProductBasis",
     "basis",
     "calculus",
+    "compare_methods",
     "datasets",
+    "dynamics",
     "errors",
     "gp",
     "observe",
