@@ -31,7 +31,7 @@ _attributes = {
         "Spline",
         "TensorProductBasis",
     ],
-    "observations": ["Observations", "observe"],
+    "observations": ["Observations", "observe", "observe_integral"],
     "statespace": ["SmoothingSpline"],
 }
 
@@ -58,4 +58,5 @@ __all__ = [
     "datasets",
     "errors",
     "observe",
+    "observe_integral",
 ]
