@@ -13,7 +13,7 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-_submodules = ["basis", "curves", "datasets", "errors", "statespace"]
+_submodules = ["basis", "curves", "datasets", "errors", "regression", "statespace"]
 _attributes = {
     "basis": [
         "BSplineBasis",
@@ -32,6 +32,7 @@ _attributes = {
         "TensorProductBasis",
     ],
     "observations": ["Observations", "observe", "observe_integral"],
+    "regression": ["SplineRegression"],
     "statespace": ["SmoothingSpline"],
 }
 
@@ -53,6 +54,7 @@ __all__ = [
     "PeriodicBSplineBasis",
     "SmoothingSpline",
     "Spline",
+    "SplineRegression",
     "TensorProductBasis",
     "basis",
     "datasets",

@@ -1,0 +1,180 @@
+"""Spline regression: readings of values, derivatives and integrals, any basis, any penalties."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .._validation import FloatArray, check_positive
+from ..basis.base import Basis
+from ..basis.penalty import Penalty
+from ..errors import SpecificationError
+from ..observations import Observations
+from .criteria import PREDICTION_CRITERIA, check_method
+from .fitting import Estimate, estimate
+from .posterior import check_cov_type
+from .results import SplineRegressionResults
+from .rows import Rows
+from .system import System, terms_of
+
+
+class SplineRegression:
+    """Least squares on readings of a curve, of its derivatives and integrals, in a spline basis, with or without penalties.
+
+    With f = sum_j c_j b_j and readings y_i = L_i f + e_i, Var e_i = v_i, the fit minimises
+
+        sum_i (y_i - L_i f)^2 / v_i  +  sum_j tau_j c'P_j c
+
+    over the coefficients c. Unknown standard deviations, one a name, and the weights tau_j of the penalties are estimated. All
+    computations are banded and in square-root form: the time is linear in the number of readings and in that of the functions.
+
+    Parameters
+    ----------
+    observations : Observations
+        Readings of values, derivatives up to the degree, integrals and means; see `observe` and `observe_integral`.
+    basis : Basis
+        The functions b_j of one variable, on a domain that holds the abscissae. Where x is times, its knots are numbers: units of
+        time since the first reading.
+    penalty : Penalty, optional
+        `DerivativePenalty`, `DifferencePenalty`, `DifferentialOperatorPenalty`, or a sum, of which each term has a smoothing
+        parameter of its own. None: unpenalised least squares.
+
+    Raises
+    ------
+    SpecificationError
+        Arguments of the wrong kind; a name reads a derivative beyond the degree.
+    IdentificationError
+        The readings leave a part of f undetermined that no penalty touches; the message names it.
+    DataError
+        An abscissa outside the domain of a basis that does not extrapolate.
+
+    References
+    ----------
+    - P. Eilers and B. Marx (1996), "Flexible smoothing with B-splines and penalties", *Statistical Science* 11.
+    - S. Wood (2011), "Fast stable restricted maximum likelihood and marginal likelihood estimation of semiparametric generalized
+      linear models", *Journal of the Royal Statistical Society B* 73.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.linspace(0, 1, 200)
+    >>> obs = sf.observe(x, np.sin(6 * x) + 0.1 * rng.standard_normal(200), name="level")
+    >>> obs = obs + sf.observe(x, 6 * np.cos(6 * x) + 0.5 * rng.standard_normal(200), deriv=1, name="slope")
+    >>> basis = sf.BSplineBasis.uniform(0, 1, 20)
+    >>> res = sf.SplineRegression(obs, basis, sf.DerivativePenalty(2)).fit()
+    >>> res.sigma.round(2).to_dict()
+    {'level': 0.1, 'slope': 0.48}
+    >>> res.predict([0.25, 0.5], deriv=1).round(1), (6 * np.cos([1.5, 3.0])).round(1)
+    (array([ 0.5, -6. ]), array([ 0.4, -5.9]))
+    """
+
+    def __init__(self, observations: Observations, basis: Basis, penalty: Penalty | None = None):
+        if not isinstance(observations, Observations):
+            raise SpecificationError(
+                f"observations is {type(observations).__name__}; wrap the readings: SplineRegression(sf.observe(x, y), basis)"
+            )
+        if not isinstance(basis, Basis):
+            raise SpecificationError(
+                f"basis is {type(basis).__name__}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
+            )
+        self.observations = observations
+        self.basis = basis
+        self.penalty = penalty
+        self._penalties = terms_of(penalty)
+        self._rows = Rows(observations, basis)
+        self._system.require_identified(basis)
+
+    @cached_property
+    def _system(self) -> System:
+        return System.of(self._rows, self.penalty)
+
+    def fit(
+        self,
+        method: str = "reml",
+        *,
+        lam: float | Sequence[float] | None = None,
+        edf: float | None = None,
+        cov_type: str = "bayesian",
+        cov_kwds: Mapping[str, Any] | None = None,
+        rescale: bool = False,
+    ) -> SplineRegressionResults:
+        """Estimate the coefficients, the smoothing and all unknown standard deviations together.
+
+        Parameters
+        ----------
+        method : {"reml", "ml", "gcv", "aicc", "fixed", "ols"}
+            What is optimised; the formulas are in the module ``smoothfit.regression.criteria``. ``"fixed"`` takes `lam` or `edf`,
+            and ``"ols"`` goes with no penalty; unknown sds are then as with ``"reml"``.
+        lam : float or sequence of float, optional
+            Fixes the smoothing: weights of the c'P_j c, one for each penalty, against sum w (y - Lf)^2 of the first name with an
+            unknown sd, or against sum ((y - Lf) / sd)^2 where all are known. For ``DerivativePenalty(m)`` and readings of f the
+            unit is x^(2m - 1), so that it depends on the unit of x; for ``DifferencePenalty`` it has none.
+        edf : float, optional
+            Fixes the smoothing of a single penalty by the effective degrees of freedom.
+        cov_type : {"bayesian", "frequentist", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster"}
+            Covariance of the coefficients; the formulas are in the module ``smoothfit.regression.posterior``.
+        cov_kwds : mapping, optional
+            ``{"maxlags": ...}`` for HAC, ``{"groups": ...}`` (n,) for cluster; ``"use_correction"`` (bool) for both.
+        rescale : bool
+            Whether given sds are right up to a common factor only, which is estimated (as in statsmodels' WLS).
+
+        Returns
+        -------
+        SplineRegressionResults
+
+        Raises
+        ------
+        ConvergenceError
+            No optimum could be certified. A weight that grows without bound is a result, reported by `boundary`.
+        SpecificationError
+            Unknown `method` or `cov_type`; options that contradict each other; `lam` or `edf` out of range.
+        DataError
+            There is no noise to estimate, or there are too few readings for what is to be estimated.
+        """
+        method = self._check_method(method, lam, edf)
+        cov_type = check_cov_type(cov_type, dict(cov_kwds or {}))
+        rows, system = self._rows, self._system
+        if rescale:
+            rows = Rows(self.observations, self.basis, common=True)
+            system = System.of(rows, self.penalty)
+        found = estimate(system, method, self._lam(lam), None if edf is None else check_positive(edf, "edf"))
+        fixed = "lam" if lam is not None else "edf" if edf is not None else None
+        return SplineRegressionResults(self, method, fixed, rows, self._named(found, rows), cov_type, dict(cov_kwds or {}))
+
+    def _check_method(self, method: object, lam: object, edf: object) -> str:
+        name = check_method(method)
+        given = [option for option, value in (("lam", lam), ("edf", edf)) if value is not None]
+        if len(given) > 1:
+            raise SpecificationError("lam and edf are given; each fixes the smoothing: pass one")
+        if not self._penalties and (given or name in PREDICTION_CRITERIA or name == "fixed"):
+            what = f"{given[0]} fixes" if given else f"method {name!r} chooses"
+            raise SpecificationError(f"{what} the smoothing, but there is no penalty; pass penalty=sf.DerivativePenalty(2)")
+        if self._penalties and name == "ols":
+            raise SpecificationError("method is 'ols', but there is a penalty; leave it out, or use another method")
+        if name == "fixed" and not given:
+            raise SpecificationError("method is 'fixed'; pass lam= or edf=")
+        return name
+
+    def _lam(self, lam: float | Sequence[float] | None) -> FloatArray | None:
+        if lam is None:
+            return None
+        given = list(lam) if np.ndim(lam) else [lam]  # type: ignore[arg-type]
+        if len(given) != len(self._penalties):
+            raise SpecificationError(f"lam has {len(given)} entries for {len(self._penalties)} penalties; pass one each")
+        label = "lam" if len(given) == 1 else "lam[{}]"
+        return np.array([check_positive(value, label.format(j)) for j, value in enumerate(given)])
+
+    @staticmethod
+    def _named(found: Estimate, rows: Rows) -> Estimate:
+        """Replace numbers of groups at a boundary by names."""
+        names = {f"#{u}": name for u, name in enumerate(rows.unknown)}
+        return replace(found, boundary=tuple(names.get(entry, entry) for entry in found.boundary))
+
+    def __repr__(self) -> str:
+        kind = f"{len(self._penalties)} penalties" if len(self._penalties) != 1 else type(self._penalties[0]).__name__
+        return f"SplineRegression of {len(self.observations)} readings on {self.basis.n_basis} functions, {kind}"

@@ -1,0 +1,128 @@
+"""Readings as rows of a design matrix: each the functional that is read, applied to every basis function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array, diags_array
+
+from .._abscissa import Abscissa
+from .._validation import FloatArray
+from ..basis import BSplineBasis
+from ..basis.base import Basis
+from ..basis.recombined import RecombinedBasis
+from ..errors import SpecificationError
+from ..observations import Observations, Readings, derivative_label
+from .band import BandRows, pack
+
+
+def degree_of(basis: Basis) -> int | None:
+    """Degree of the pieces; None where a basis is no spline."""
+    if isinstance(basis, RecombinedBasis):
+        return basis.parent.degree
+    return basis.degree if isinstance(basis, BSplineBasis) else None
+
+
+def functional_rows(basis: Basis, readings: Readings, abscissa: Abscissa) -> csr_array:
+    """What the readings read, of every basis function: (n, n_basis)."""
+    if readings.upper is None:
+        degree = degree_of(basis)
+        if degree is not None and readings.deriv > degree:
+            raise SpecificationError(
+                f"{readings.name!r} reads {derivative_label(readings.deriv)}, which is zero everywhere for splines of degree "
+                f"{degree}; use degree={readings.deriv} or more"
+            )
+        return basis.design(abscissa.to_numbers(readings.x), readings.deriv)
+    lower, upper = abscissa.to_numbers(readings.x), abscissa.to_numbers(readings.upper)
+    rows = basis.integral(lower, upper, sparse=True)
+    return csr_array(diags_array(1 / (upper - lower)) @ rows) if readings.mean else rows
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of all readings, in the order of the observations.
+
+    Attributes
+    ----------
+    observations : Observations
+    basis : Basis
+    common : bool
+        Whether all names share one unknown variance, of which the given sds are known multiples.
+    """
+
+    observations: Observations
+    basis: Basis
+    common: bool = False
+
+    def __len__(self) -> int:
+        return len(self.observations)
+
+    @cached_property
+    def parts(self) -> tuple[BandRows, ...]:
+        """Rows of each name."""
+        readings, abscissa = self.observations.readings, self.observations.abscissa
+        return tuple(pack(functional_rows(self.basis, reading, abscissa)) for reading in readings)
+
+    @cached_property
+    def unknown(self) -> tuple[str, ...]:
+        """Names whose variance is unknown; where all share one, the first stands for it."""
+        readings = self.observations.readings
+        if self.common:
+            return (readings[0].name,)
+        return tuple(reading.name for reading in readings if reading.sd is None)
+
+    @property
+    def has_known(self) -> bool:
+        """Whether a name has a known sd."""
+        return not self.common and len(self.unknown) < len(self.observations.readings)
+
+    @property
+    def n_groups(self) -> int:
+        """Number of variances: one for each unknown, and one, which is 1, for all known ones."""
+        return len(self.unknown) + self.has_known
+
+    @cached_property
+    def group_of_name(self) -> tuple[int, ...]:
+        """Variance group of each name."""
+        readings = self.observations.readings
+        if self.common:
+            return (0,) * len(readings)
+        return tuple(self.unknown.index(r.name) if r.sd is None else len(self.unknown) for r in readings)
+
+    @cached_property
+    def group(self) -> npt.NDArray[np.int64]:
+        """Variance group of each reading, (n,)."""
+        return np.repeat(np.array(self.group_of_name), [len(reading) for reading in self.observations.readings])
+
+    @cached_property
+    def ratio(self) -> FloatArray:
+        """Variance of each reading in units of its group's, (n,)."""
+        return np.concatenate([reading.variance_ratio for reading in self.observations.readings])
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"observations": self.observations, "basis": self.basis, "common": self.common}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+
+    def times(self, columns: FloatArray) -> FloatArray:
+        """Return the product of all rows with columns (K,) or (K, d)."""
+        return np.concatenate([part.times(columns) for part in self.parts])
+
+    def dense(self) -> FloatArray:
+        """All rows (n, K)."""
+        return np.concatenate([part.dense(self.basis.n_basis) for part in self.parts])
+
+    @property
+    def width(self) -> int:
+        """Number of stored columns of the widest row."""
+        return max(part.width for part in self.parts)
+
+    def per_name(self, values: FloatArray) -> list[FloatArray]:
+        """Cut values (n,) name by name."""
+        ends = np.cumsum([len(reading) for reading in self.observations.readings])
+        return cast("list[FloatArray]", np.split(values, ends[:-1]))
