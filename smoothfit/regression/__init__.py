@@ -1,6 +1,19 @@
 """Least squares on values, derivatives and integrals: spline regression."""
 
+from .constraints import Bounds, Concave, Constraint, Convex, Decreasing, Equals, Increasing, Positive, Unimodal
 from .model import SplineRegression
 from .results import SplineRegressionResults
 
-__all__ = ["SplineRegression", "SplineRegressionResults"]
+__all__ = [
+    "Bounds",
+    "Concave",
+    "Constraint",
+    "Convex",
+    "Decreasing",
+    "Equals",
+    "Increasing",
+    "Positive",
+    "SplineRegression",
+    "SplineRegressionResults",
+    "Unimodal",
+]

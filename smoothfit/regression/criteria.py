@@ -77,10 +77,9 @@ class RestrictedLikelihood(Criterion):
         """Number of contrasts whose density is taken."""
         return self.system.n - self.system.n_free
 
-    def minimum(self, solution: Solution, log_sigma2: FloatArray) -> float:
+    def minimum(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
         """The penalised sum of squares."""
-        system = self.system
-        return solution.rest + float(np.exp(-log_sigma2) @ system.rest[: system.n_groups])
+        return solution.rest + float(self.system.scales(log_tau, log_sigma2) ** 2 @ self.system.rest)
 
     def value(self, theta: FloatArray) -> float:
         """Value at one theta."""
@@ -91,7 +90,7 @@ class RestrictedLikelihood(Criterion):
     def assemble(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
         """Value from a solution; where the variance is left out, at its maximising value."""
         determinant = self.determinant(solution, log_tau) + float(self.system.counts @ log_sigma2)
-        least, m = self.minimum(solution, log_sigma2), self.count
+        least, m = self.minimum(solution, log_tau, log_sigma2), self.count
         if self.system.scale_free:
             return float(m * (np.log(2 * np.pi * least / m) + 1) + determinant)
         return float(m * np.log(2 * np.pi) + determinant + least)
@@ -109,7 +108,8 @@ class RestrictedLikelihood(Criterion):
         else:
             by_penalty = tau * solution.trace[G:] - system.penalty_log_det(log_tau)[1]
         by_variance = system.counts[:U] - precision * solution.trace[:U]
-        least = np.concatenate([tau * solution.misfit[G:], -precision * (solution.misfit[:U] + system.rest[:U])])
+        rss = solution.misfit + system.rest
+        least = np.concatenate([tau * rss[G:], -precision * rss[:U]])
         return np.concatenate([by_penalty, by_variance]), least
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
@@ -117,7 +117,7 @@ class RestrictedLikelihood(Criterion):
         log_tau, log_sigma2 = self.logs(theta)
         solution = self.system.solve(log_tau, log_sigma2)
         determinants, least = self._parts(solution, log_tau, log_sigma2)
-        weight = self.count / self.minimum(solution, log_sigma2) if self.system.scale_free else 1.0
+        weight = self.count / self.minimum(solution, log_tau, log_sigma2) if self.system.scale_free else 1.0
         return self.assemble(solution, log_tau, log_sigma2), self.directions @ (determinants + weight * least)
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
@@ -126,7 +126,7 @@ class RestrictedLikelihood(Criterion):
         system, G, U, P = self.system, self.system.n_groups, self.system.unknown, self.system.n_penalties
         solution = system.solve(log_tau, log_sigma2)
         determinants, least = self._parts(solution, log_tau, log_sigma2)
-        q = self.minimum(solution, log_sigma2)
+        q = self.minimum(solution, log_tau, log_sigma2)
         weight = self.count / q if system.scale_free else 1.0
         tau, precision = np.exp(log_tau), np.exp(-log_sigma2[:U])
         columns = []
@@ -141,7 +141,7 @@ class RestrictedLikelihood(Criterion):
             of_det = np.concatenate([by_penalty, by_variance])
             of_least = np.concatenate(
                 [
-                    tau * (direction[:P] * solution.misfit[G:] + slope.misfit[G:]),
+                    tau * (direction[:P] * (solution.misfit[G:] + system.rest[G:]) + slope.misfit[G:]),
                     precision * (direction[P:] * (solution.misfit[:U] + system.rest[:U]) - slope.misfit[:U]),
                 ]
             )

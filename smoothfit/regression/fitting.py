@@ -34,7 +34,9 @@ class Estimate:
     system : System
         That of the fit, on what the infinitely weighed penalties leave free.
     columns : ndarray, shape (K, d), or None
-        Coefficients of that; None where no penalty is infinite.
+        Coefficients of that; None where the system has all of them.
+    offset : ndarray, shape (K,), or None
+        What is added to them.
     log_tau, log_sigma2 : ndarray
         Of the system's penalties and groups.
     tau : ndarray, shape (n_penalties,)
@@ -52,6 +54,14 @@ class Estimate:
     tau: FloatArray
     boundary: tuple[str, ...]
     minimum: Minimum | None
+    offset: FloatArray | None = None
+
+    def lifted(self, columns: FloatArray, offset: FloatArray | None) -> Estimate:
+        """The estimate of c = offset + columns @ gamma, where this is one of gamma."""
+        inner = None if self.offset is None else columns @ self.offset
+        parts = [part for part in (offset, inner) if part is not None]
+        own = columns if self.columns is None else columns @ self.columns
+        return replace(self, columns=own, offset=np.sum(parts, axis=0) if parts else None)
 
 
 def estimate(system: System, method: str, lam: FloatArray | None = None, edf: float | None = None) -> Estimate:
@@ -225,7 +235,7 @@ def _most_likely(system: System, likelihood: type[RestrictedLikelihood], method:
         return _without(system, int(infinite[0]), minimum, lambda rest: estimate(rest, method))
     log_tau, log_sigma2 = criterion.logs(minimum.theta)
     if system.scale_free:
-        q = criterion.minimum(system.solve(log_tau, log_sigma2), log_sigma2)
+        q = criterion.minimum(system.solve(log_tau, log_sigma2), log_tau, log_sigma2)
         factor = float(np.log(q / criterion.count))
         log_tau, log_sigma2 = log_tau - factor, log_sigma2 + factor
     boundary = _boundary_names(system, minimum.at_lower[P:])
@@ -244,12 +254,10 @@ def _boundary_names(system: System, low: npt.NDArray[np.bool_]) -> tuple[str, ..
 
 def _without(system: System, j: int, minimum: Minimum, refit: Callable[[System], Estimate]) -> Estimate:
     """The fit on what penalty j leaves free: its weight is infinite."""
-    reduced, columns = system.reduced(j)
-    rest = refit(reduced)
-    tau = np.insert(rest.tau, j, np.inf)
-    kept = columns if rest.columns is None else columns @ rest.columns
+    reduced, columns, offset = system.reduced(j)
+    rest = refit(reduced).lifted(columns, offset)
     label = "lam" if system.n_penalties == 1 else f"lam[{j}]"
-    return replace(rest, columns=kept, tau=tau, boundary=(label, *rest.boundary), minimum=minimum)
+    return replace(rest, tau=np.insert(rest.tau, j, np.inf), boundary=(label, *rest.boundary), minimum=minimum)
 
 
 def _predictive(system: System, kind: type[PredictionCriterion]) -> Estimate:

@@ -14,9 +14,11 @@ from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..errors import SpecificationError
 from ..observations import Observations
+from .constraints import Constraint, check_constraints
 from .criteria import PREDICTION_CRITERIA, check_method
 from .fitting import Estimate, estimate
 from .posterior import check_cov_type
+from .restricted import Restrictions, constrained
 from .results import SplineRegressionResults
 from .rows import Rows
 from .system import System, terms_of
@@ -42,11 +44,16 @@ class SplineRegression:
     penalty : Penalty, optional
         `DerivativePenalty`, `DifferencePenalty`, `DifferentialOperatorPenalty`, or a sum, of which each term has a smoothing
         parameter of its own. None: unpenalised least squares.
+    constraints : Constraint or sequence of them
+        What the curve satisfies, exactly and on whole intervals: `Equals`, `Bounds`, `Increasing`, `Decreasing`, `Convex`,
+        `Concave`, `Positive`, `Unimodal`. Equalities are part of everything that is estimated. Bounds move the coefficients at
+        the smoothing and the sds of the fit without them; where they are reached they count as equalities for the effective
+        degrees of freedom and for the bands.
 
     Raises
     ------
     SpecificationError
-        Arguments of the wrong kind; a name reads a derivative beyond the degree.
+        Arguments of the wrong kind; a name reads a derivative beyond the degree; equalities that contradict each other.
     IdentificationError
         The readings leave a part of f undetermined that no penalty touches; the message names it.
     DataError
@@ -68,12 +75,18 @@ class SplineRegression:
     >>> basis = sf.BSplineBasis.uniform(0, 1, 20)
     >>> res = sf.SplineRegression(obs, basis, sf.DerivativePenalty(2)).fit()
     >>> res.sigma.round(2).to_dict()
-    {'level': 0.1, 'slope': 0.48}
+    {'level': 0.1, 'slope': 0.52}
     >>> res.predict([0.25, 0.5], deriv=1).round(1), (6 * np.cos([1.5, 3.0])).round(1)
     (array([ 0.5, -6. ]), array([ 0.4, -5.9]))
     """
 
-    def __init__(self, observations: Observations, basis: Basis, penalty: Penalty | None = None):
+    def __init__(
+        self,
+        observations: Observations,
+        basis: Basis,
+        penalty: Penalty | None = None,
+        constraints: Constraint | Sequence[Constraint] = (),
+    ):
         if not isinstance(observations, Observations):
             raise SpecificationError(
                 f"observations is {type(observations).__name__}; wrap the readings: SplineRegression(sf.observe(x, y), basis)"
@@ -85,13 +98,25 @@ class SplineRegression:
         self.observations = observations
         self.basis = basis
         self.penalty = penalty
+        self.constraints = check_constraints(constraints)
         self._penalties = terms_of(penalty)
         self._rows = Rows(observations, basis)
-        self._system.require_identified(basis)
+        self._restrictions = Restrictions.of(self.constraints, basis)
+        self._system.require_identified(basis, None if self._substitution is None else self._substitution[0])
+
+    @cached_property
+    def _substitution(self) -> tuple[FloatArray, FloatArray] | None:
+        """Columns and offset of what the equalities leave."""
+        return self._restrictions.substitution() if self._restrictions.equalities else None
 
     @cached_property
     def _system(self) -> System:
-        return System.of(self._rows, self.penalty)
+        return self._system_of(self._rows)
+
+    def _system_of(self, rows: Rows) -> System:
+        """The system of the coefficients, or of what the equalities leave of them."""
+        system = System.of(rows, self.penalty)
+        return system if self._substitution is None else system.substituted(*self._substitution)
 
     def fit(
         self,
@@ -132,7 +157,8 @@ class SplineRegression:
         ConvergenceError
             No optimum could be certified. A weight that grows without bound is a result, reported by `boundary`.
         SpecificationError
-            Unknown `method` or `cov_type`; options that contradict each other; `lam` or `edf` out of range.
+            Unknown `method` or `cov_type`; options that contradict each other; `lam` or `edf` out of range; bounds that no curve
+            satisfies, which are named.
         DataError
             There is no noise to estimate, or there are too few readings for what is to be estimated.
         """
@@ -141,10 +167,14 @@ class SplineRegression:
         rows, system = self._rows, self._system
         if rescale:
             rows = Rows(self.observations, self.basis, common=True)
-            system = System.of(rows, self.penalty)
+            system = self._system_of(rows)
         found = estimate(system, method, self._lam(lam), None if edf is None else check_positive(edf, "edf"))
+        if self._substitution is not None:
+            found = found.lifted(*self._substitution)
+        polynomials = self._restrictions.polynomials
+        bounded = constrained(found, polynomials) if polynomials else None
         fixed = "lam" if lam is not None else "edf" if edf is not None else None
-        return SplineRegressionResults(self, method, fixed, rows, self._named(found, rows), cov_type, dict(cov_kwds or {}))
+        return SplineRegressionResults(self, method, fixed, rows, self._named(found, rows), cov_type, dict(cov_kwds or {}), bounded)
 
     def _check_method(self, method: object, lam: object, edf: object) -> str:
         name = check_method(method)

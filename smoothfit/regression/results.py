@@ -15,13 +15,18 @@ from ..curves.results import Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from .band import BandRows, multiply_factor, pack, solve_factor
+from .conic import Active
+from .constraints import Equals
 from .criteria import LIKELIHOODS, RestrictedLikelihood
 from .fitting import Estimate as Fit
+from .fitting import effective_df
 from .inference import Inference
 from .posterior import Banded, Covariance, Factored
+from .restricted import gradient, lifted, multipliers_of, on_the_active_set
 from .rows import Rows, degree_of
 from .sandwich import sandwich_root
 from .simultaneous import SimultaneousPrediction, critical_of_band
+from .system import System
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +61,7 @@ class SplineRegressionResults(Inference):
         estimate: Fit,
         cov_type: str,
         cov_kwds: dict[str, Any],
+        bounded: tuple[FloatArray, Active] | None = None,
     ):
         self.model = model
         self.method = method
@@ -67,6 +73,7 @@ class SplineRegressionResults(Inference):
         self.use_t = bool(rows.unknown)
         self._rows = rows
         self._fit = estimate
+        self._bounded = bounded
 
     # Coefficients and their covariance ----------------------------------------------------------------------------------------
 
@@ -78,27 +85,40 @@ class SplineRegressionResults(Inference):
 
     @cached_property
     def _coef(self) -> FloatArray:
-        coef, columns = self._solution[0], self._fit.columns
-        return coef if columns is None else columns @ coef
+        if self._bounded is not None:
+            return self._bounded[0]
+        return lifted(self._solution[0], self._fit.columns, self._fit.offset)
+
+    @property
+    def _active_rows(self) -> FloatArray | None:
+        """What bounds that are reached hold fixed, (m, K); None where there are none."""
+        return None if self._bounded is None or not len(self._bounded[1].rows) else self._bounded[1].rows
 
     @cached_property
     def _bayesian(self) -> Covariance:
         """A^-1."""
         _, R, inverse = self._solution
-        columns = self._fit.columns
-        return Banded(R, inverse) if columns is None else Factored(columns @ solve_factor(R, np.eye(len(R))))
+        columns, active = self._fit.columns, self._active_rows
+        free: Covariance = Banded(R, inverse)
+        if columns is not None:
+            free = Factored(columns @ solve_factor(R, np.eye(len(R))))
+        return free if active is None else on_the_active_set(free, active)
+
+    @cached_property
+    def _whole(self) -> System:
+        """The system of all coefficients, whatever equalities and infinite penalties leave of them."""
+        return System.of(self._rows, self.model.penalty)
 
     @cached_property
     def _cov(self) -> Covariance:
         if self.cov_type == "bayesian":
             return self._bayesian
         if self.cov_type == "frequentist":
-            system, columns = self._fit.system, self._fit.columns
-            scale = system.scales(self._fit.log_tau, self._fit.log_sigma2)[: system.n_groups]
-            roots = [multiply_factor(R * s, np.eye(system.size)) for R, s in zip(system.factors, scale, strict=False)]
-            inner = np.vstack(roots)
-            inner = inner if columns is None else inner @ np.linalg.pinv(columns)
-            return Factored(self._bayesian.times(inner.T))
+            roots = [
+                multiply_factor(R, np.eye(self.basis.n_basis)) / np.sqrt(variance)
+                for R, variance in zip(self._whole.factors, self._sigma2, strict=False)
+            ]
+            return Factored(self._bayesian.times(np.vstack(roots).T))
         return Factored(self._bayesian.times(sandwich_root(self)))
 
     @property
@@ -196,9 +216,43 @@ class SplineRegressionResults(Inference):
     @cached_property
     def edf(self) -> float:
         """Effective degrees of freedom, the trace of the smoother matrix."""
-        fit = self._fit
-        solution = fit.system.solve(fit.log_tau, fit.log_sigma2)
-        return float(np.exp(-fit.log_sigma2) @ solution.trace[: fit.system.n_groups])
+        if self._active_rows is not None:
+            return float(self._leverage.sum())
+        return effective_df(self._fit.system, self._fit.log_tau, self._fit.log_sigma2)
+
+    @property
+    def active_constraints(self) -> pd.DataFrame:
+        """Where constraints hold as equations: one row for each equality, and for each point or piece where a bound is reached.
+
+        ``constraint`` says which, ``lower`` and ``upper`` where in x (for integrals NaN), ``multiplier`` by how much the penalised
+        sum of squares, in units of the variances, would fall for each unit by which the bound is loosened (for equalities:
+        its derivative by the value, with the sign turned). NaN where a penalty is infinite.
+        """
+        import pandas as pd
+
+        restrictions, K = self.model._restrictions, self.basis.n_basis
+        entries: list[tuple[str, float, float]] = []
+        for part in restrictions.equalities:
+            entries += [(part.label, np.nan, np.nan)] * len(part.values)
+        for constraint in self.model.constraints:
+            if isinstance(constraint, Equals) and constraint.upper is None:
+                first = next(i for i, entry in enumerate(entries) if np.isnan(entry[1]))
+                entries[first : first + len(constraint.x)] = [(entries[first][0], float(x), float(x)) for x in constraint.x]
+        owner = np.arange(len(entries))
+        rows = restrictions.rows if restrictions.equalities else np.zeros((0, K))
+        if self._bounded is not None:
+            active = self._bounded[1]
+            owner = np.concatenate([owner, active.owner + len(entries)])
+            entries += [(restrictions.polynomials[i].label, lower, upper) for i, lower, upper in active.places]
+            rows = np.vstack([rows, active.rows])
+        multipliers = np.full(len(entries), np.nan)
+        if np.isfinite(self._fit.tau).all() and len(entries):
+            whole = self._whole
+            slope = gradient(whole.factors, whole.rhs, whole.scales(np.log(self._fit.tau), self._fit.log_sigma2), self._coef)
+            n_equal = len(rows) if self._bounded is None else len(rows) - len(self._bounded[1].rows)
+            multipliers = np.bincount(owner, multipliers_of(rows, n_equal, slope), minlength=len(entries))
+        frame = pd.DataFrame(entries, columns=["constraint", "lower", "upper"])
+        return frame.assign(multiplier=multipliers)
 
     # Likelihood -----------------------------------------------------------------------------------------------------------------
 
@@ -218,7 +272,7 @@ class SplineRegressionResults(Inference):
         solution = system.solve(fit.log_tau, fit.log_sigma2)
         kind = LIKELIHOODS.get(self.method, RestrictedLikelihood)
         criterion = kind(system, np.zeros(0), np.zeros((0, 0)))
-        least = criterion.minimum(solution, fit.log_sigma2)
+        least = criterion.minimum(solution, fit.log_tau, fit.log_sigma2)
         log_variances = float(system.counts @ fit.log_sigma2)
         if self.method == "ols":
             n = system.n
@@ -249,7 +303,7 @@ class SplineRegressionResults(Inference):
     @property
     def _n_likelihood(self) -> tuple[int, int]:
         if self.method == "ols":
-            return self.basis.n_basis, self.nobs
+            return self._fit.system.size, self.nobs
         n_smoothing = 0 if self.fixed else len(self._fit.tau)
         n_params = n_smoothing + len(self._rows.unknown)
         return (n_params + self._fit.system.n_free, self.nobs) if self.method == "ml" else (n_params, self._n_contrasts)

@@ -10,7 +10,7 @@ Whatever n is, a system has (n_groups + n_penalties) K w numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -59,7 +59,7 @@ class System:
     factors : ndarray, shape (S, K, w)
     rhs : ndarray, shape (S, K)
     rest : ndarray, shape (S,)
-        What the rows of a group leave whatever c is; zero for penalties.
+        What the rows of a source leave whatever c is.
     counts : ndarray, shape (n_groups,)
         Number of readings.
     unknown : int
@@ -231,10 +231,14 @@ class System:
 
     # What the readings determine ----------------------------------------------------------------------------------------
 
-    def require_identified(self, basis: Basis) -> None:
-        """Raise where the readings leave functions undetermined that no penalty touches; name them."""
+    def require_identified(self, basis: Basis, columns: FloatArray | None = None) -> None:
+        """Raise where the readings leave functions undetermined that no penalty touches; name them.
+
+        `columns` are the coefficients in the basis of what the system holds; by default the unit matrix.
+        """
         missing = self._undetermined()
         if missing is not None:
+            missing = missing if columns is None else columns @ missing
             raise IdentificationError(_in_words(missing, basis, self.n_penalties > 0))
 
     def _undetermined(self) -> FloatArray | None:
@@ -263,26 +267,34 @@ class System:
             missing[:j] = -solve_factor(R[:j], multiply_factor(R, missing)[:j])
         return missing
 
-    def reduced(self, j: int) -> tuple[System, FloatArray]:
-        """The system on the functions that penalty j leaves free, without it, and their coefficients (K, d)."""
-        G = self.n_groups
-        alone = System(
-            self.factors[[*range(G), G + j]],
-            self.rhs[[*range(G), G + j]],
-            self.rest[: G + 1],
-            self.counts,
-            self.unknown,
-            self.spreads,
-        )
-        columns = alone.free
+    def substituted(self, columns: FloatArray, offset: FloatArray | None, left_out: int | None = None) -> System:
+        """The system of gamma, c = offset + columns @ gamma, without penalty `left_out`."""
         d = columns.shape[1]
-        kept = [s for s in range(len(self.factors)) if s != G + j]
         factors = []
-        for s in kept:
-            rows = BandRows(multiply_factor(self.factors[s], columns), np.zeros(self.size, dtype=np.int64))
-            factor = factorize(rows, self.rhs[s], d, d)
+        for s in range(len(self.factors)):
+            if left_out is not None and s == self.n_groups + left_out:
+                continue
+            R, z = self.factors[s], self.rhs[s]
+            right = z if offset is None else z - multiply_factor(R, offset)
+            factor = factorize(BandRows(multiply_factor(R, columns), np.zeros(self.size, dtype=np.int64)), right, d, d)
             factors.append(factor._replace(rest=factor.rest + float(self.rest[s])))
-        return System.from_factors(factors, (), self.counts, self.unknown, self.spreads), columns
+        return replace(
+            self,
+            factors=np.array([factor.R for factor in factors]),
+            rhs=np.array([factor.z for factor in factors]),
+            rest=np.array([factor.rest for factor in factors]),
+        )
+
+    def reduced(self, j: int) -> tuple[System, FloatArray, FloatArray | None]:
+        """The system on what penalty j leaves free, without it; the columns (K, d) and the offset (K,) of what it leaves."""
+        G = self.n_groups
+        kept = [*range(G), G + j]
+        alone = replace(self, factors=self.factors[kept], rhs=self.rhs[kept], rest=self.rest[kept])
+        columns, offset = alone.free, None
+        if self.rhs[G + j].any():  # where equalities keep the penalty from zero
+            root = multiply_factor(self.factors[G + j], np.eye(self.size))
+            offset = np.linalg.lstsq(root, self.rhs[G + j], rcond=None)[0]
+        return self.substituted(columns, offset, left_out=j), columns, offset
 
 
 def penalty_roots(penalties: Sequence[Penalty], basis: Basis) -> list[BandRows]:
