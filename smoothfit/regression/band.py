@@ -92,6 +92,28 @@ def factorize(rows: BandRows, rhs: FloatArray, K: int, w: int) -> Factor:
     return Factor(*_kernels.absorb_rows(values, np.ascontiguousarray(first), rhs, np.zeros((K, w)), np.zeros(K), 0.0))
 
 
+def rows_of_factor(R: FloatArray) -> BandRows:
+    """The rows of a factor, as ending within the matrix."""
+    K, w = R.shape
+    width = min(w, K)
+    first = np.minimum(np.arange(K), K - width)
+    values = R[:, :width].copy()
+    for j in range(K - width + 1, K):
+        shift = j - (K - width)
+        values[j] = np.concatenate([np.zeros(shift), R[j, : width - shift]])
+    return BandRows(values, first.astype(np.int64))
+
+
+def merged(factors: Sequence[Factor]) -> Factor:
+    """The factor of the rows of several, of one width: their rows interleaved, so that the band stays."""
+    if len(factors) == 1:
+        return factors[0]
+    K, w = factors[0].R.shape
+    rows = join([rows_of_factor(factor.R) for factor in factors])
+    whole = factorize(rows, np.concatenate([factor.z for factor in factors]), K, w)
+    return whole._replace(rest=whole.rest + sum(factor.rest for factor in factors))
+
+
 class Solution(NamedTuple):
     """The minimiser of sum_s scale_s^2 |R_s c - z_s|^2 and what goes with it.
 

@@ -164,7 +164,7 @@ def _cone(rows: csr_array, bound: FloatArray, degree: int) -> _Part:
 
 
 def _gram_entries(degree: int, sizes: Sequence[int], shifts: Sequence[int]) -> tuple[FloatArray, int]:
-    """Matrix (degree + 1, width): coefficients of u^i (1 - u)^(degree - i), from the upper triangles of X and Y, column by column."""
+    """Matrix (degree + 1, width): from the upper triangles of X and Y to the coefficients of u^i (1 - u)^(degree - i)."""
     columns = []
     for size, shift in zip(sizes, shifts, strict=True):
         for b in range(size):

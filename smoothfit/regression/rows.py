@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
 from ..errors import SpecificationError
 from ..observations import Observations, Readings, derivative_label
-from .band import BandRows, pack
+from .band import BandRows, Factor, factorize, join, pack
 
 
 def degree_of(basis: Basis) -> int | None:
@@ -40,6 +40,14 @@ def functional_rows(basis: Basis, readings: Readings, abscissa: Abscissa) -> csr
     lower, upper = abscissa.to_numbers(readings.x), abscissa.to_numbers(readings.upper)
     rows = basis.integral(lower, upper, sparse=True)
     return csr_array(diags_array(1 / (upper - lower)) @ rows) if readings.mean else rows
+
+
+class GroupStatistics(NamedTuple):
+    """What a fit needs to know of a variance group: its rows' factor, their number, and the mean square of its readings."""
+
+    factor: Factor
+    n: int
+    spread: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +110,28 @@ class Rows:
     def ratio(self) -> FloatArray:
         """Variance of each reading in units of its group's, (n,)."""
         return np.concatenate([reading.variance_ratio for reading in self.observations.readings])
+
+    @property
+    def log_ratio(self) -> float:
+        """Sum of the logarithms of `ratio`."""
+        return float(np.log(self.ratio).sum())
+
+    def statistics(self, w: int) -> list[GroupStatistics]:
+        """Factor in a band of width w, count and mean square of each variance group."""
+        readings, found = self.observations.readings, []
+        for g in range(self.n_groups):
+            mine = [i for i, group in enumerate(self.group_of_name) if group == g]
+            roots = [1 / np.sqrt(readings[i].variance_ratio) for i in mine]
+            rows = join([self.parts[i].scaled(root) for i, root in zip(mine, roots, strict=True)])
+            y = np.concatenate([readings[i].y * root for i, root in zip(mine, roots, strict=True)])
+            centred = [(readings[i].y - readings[i].y.mean()) * root for i, root in zip(mine, roots, strict=True)]
+            spread = float(np.mean(np.concatenate(centred) ** 2) or np.mean(y**2))
+            found.append(GroupStatistics(factorize(rows, y, self.basis.n_basis, w), len(y), spread))
+        return found
+
+    def log_det_of(self, columns: FloatArray) -> float:
+        """log|C'B'B C| for the rows B, in the units of the readings, and columns C."""
+        return 2 * float(np.log(np.abs(np.diag(np.linalg.qr(self.times(columns), mode="r")))).sum())
 
     def __getstate__(self) -> dict[str, object]:
         return {"observations": self.observations, "basis": self.basis, "common": self.common}

@@ -30,6 +30,7 @@ from .band import (
     join,
     multiply_factor,
     pack,
+    rows_of_factor,
     solve_factor,
     solve_stack,
     solve_stack_slope,
@@ -78,20 +79,11 @@ class System:
     @classmethod
     def of(cls, rows: Rows, penalty: Penalty | None) -> System:
         """Compress rows and penalties."""
-        readings, K = rows.observations.readings, rows.basis.n_basis
         roots = penalty_roots(terms_of(penalty), rows.basis)
         w = max([rows.width, *(root.width for root in roots)])
-        factors, counts, spreads = [], [], []
-        for g in range(rows.n_groups):
-            mine = [i for i, group in enumerate(rows.group_of_name) if group == g]
-            precision = [1 / np.sqrt(readings[i].variance_ratio) for i in mine]
-            parts = [rows.parts[i].scaled(p) for i, p in zip(mine, precision, strict=True)]
-            y = np.concatenate([readings[i].y * p for i, p in zip(mine, precision, strict=True)])
-            factors.append(factorize(join(parts), y, K, w))
-            counts.append(len(y))
-            centred = [(readings[i].y - readings[i].y.mean()) * p for i, p in zip(mine, precision, strict=True)]
-            spreads.append(np.mean(np.concatenate(centred) ** 2) or np.mean(y**2))
-        return cls.from_factors(factors, roots, np.array(counts), len(rows.unknown), np.array(spreads))
+        groups = rows.statistics(w)
+        counts, spreads = np.array([group.n for group in groups]), np.array([group.spread for group in groups])
+        return cls.from_factors([group.factor for group in groups], roots, counts, len(rows.unknown), spreads)
 
     @classmethod
     def from_factors(
@@ -170,7 +162,7 @@ class System:
     def _penalty_factor(self) -> FloatArray:
         """Factor (K, w) of all penalties, each brought to size one."""
         G, K, w = self.n_groups, self.size, self.factors.shape[2]
-        rows = [BandRows(*_fitting(R / (np.linalg.norm(R) or 1.0), K)) for R in self.factors[G:]]
+        rows = [rows_of_factor(R / (np.linalg.norm(R) or 1.0)) for R in self.factors[G:]]
         together = join(rows)
         return factorize(together, np.zeros(len(together.first)), K, w).R
 
@@ -255,7 +247,7 @@ class System:
                 return np.asarray(self.free[:, int(np.argmax(unseen))])
             _, singular, axes = np.linalg.svd(seen / size, full_matrices=False)
             return None if singular[-1] > DEPENDENT else np.asarray(self.free @ (axes[-1] / size))
-        rows = join([BandRows(*_fitting(R, self.size)) for R in self.factors])
+        rows = join([rows_of_factor(R) for R in self.factors])
         R = factorize(rows, np.zeros(len(rows.first)), self.size, self.factors.shape[2]).R
         small = R[:, 0] <= DEPENDENT * column_sizes(R)
         if not small.any():
@@ -309,17 +301,6 @@ def column_sizes(R: FloatArray) -> FloatArray:
     for i in range(min(w, K)):
         squares[i:] += R[: K - i, i] ** 2
     return np.sqrt(squares)
-
-
-def _fitting(R: FloatArray, K: int) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """A factor as rows that end within the matrix."""
-    w = R.shape[1]
-    first = np.minimum(np.arange(K), max(K - w, 0))
-    values = np.zeros((K, min(w, K)))
-    for j in range(K):
-        shift = j - first[j]
-        values[j, shift:] = R[j, : values.shape[1] - shift]
-    return values, first
 
 
 def _in_words(missing: FloatArray, basis: Basis, penalized: bool) -> str:
