@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "bspline.hpp"
 #include "scalar.hpp"
 #include "status.hpp"
 
@@ -64,6 +65,107 @@ inline Status absorb_rows(const double* values, const std::int64_t* first, const
         for (std::int64_t r = width; r < w; ++r) row[r] = 0.0;
         absorb(R, z, *rest, K, w, row, rhs[i], first[i]);
     }
+    return {};
+}
+
+// Rows of one piece, reduced together by Householder reflections; column by column, filled up with zeros to whole lanes.
+template <int Width>
+class PieceBlock {
+public:
+    static constexpr int lanes = 4;
+    static constexpr int size = 64;
+
+    bool is_full() const { return count_ == size; }
+
+    // Adds a row of Width entries and its right-hand side.
+    SMOOTHFIT_INLINE void add(const double* row, double rhs, double root) {
+        SMOOTHFIT_UNROLL
+        for (int c = 0; c < Width; ++c) column_[c][count_] = row[c] * root;
+        column_[Width][count_] = rhs * root;
+        ++count_;
+    }
+
+    // Leaves Width rows, a triangle; what their right-hand sides do not hold joins `rest`.
+    void reduce(double* rest) {
+        if (count_ <= Width) return;
+        const int end = (count_ + lanes - 1) / lanes * lanes;
+        for (int c = 0; c <= Width; ++c)
+            for (int i = count_; i < end; ++i) column_[c][i] = 0.0;
+        for (int c = 0; c < Width; ++c) {
+            double* const mine = column_[c];
+            for (int i = 0; i < c; ++i) head_[i] = mine[i];  // the rows above stay as they are
+            for (int i = 0; i < c; ++i) mine[i] = 0.0;
+            const double squares = dot(mine, mine, end);
+            if (squares > 0.0) {
+                const double top = mine[c], length = top > 0.0 ? -std::sqrt(squares) : std::sqrt(squares);
+                mine[c] = top - length;
+                const double factor = 1.0 / (length * mine[c]);  // -2 / |v|^2
+                for (int k = c + 1; k <= Width; ++k) {
+                    double* const other = column_[k];
+                    const double share = dot(mine, other, end) * factor;
+                    for (int i = 0; i < end; ++i) other[i] += share * mine[i];
+                }
+                for (int i = c; i < end; ++i) mine[i] = 0.0;
+                mine[c] = length;
+            }
+            for (int i = 0; i < c; ++i) mine[i] = head_[i];
+        }
+        double* const rhs = column_[Width];
+        for (int i = Width; i < end; ++i) {
+            *rest += rhs[i] * rhs[i];
+            rhs[i] = 0.0;
+        }
+        count_ = Width;
+    }
+
+    // Absorbs the rows, from the column `first` on, and forgets them.
+    void empty(double* R, double* z, double* rest, std::int64_t K, std::int64_t w, double* row, std::int64_t first) {
+        reduce(rest);
+        for (int i = 0; i < count_; ++i) {
+            for (int c = 0; c < Width; ++c) row[c] = column_[c][i];
+            for (std::int64_t c = Width; c < w; ++c) row[c] = 0.0;
+            absorb(R, z, *rest, K, w, row, column_[Width][i], first);
+        }
+        count_ = 0;
+    }
+
+private:
+    static SMOOTHFIT_INLINE double dot(const double* a, const double* b, int end) {
+        double sum[lanes] = {0.0, 0.0, 0.0, 0.0};
+        for (int i = 0; i < end; i += lanes) {
+            SMOOTHFIT_UNROLL
+            for (int l = 0; l < lanes; ++l) sum[l] += a[i + l] * b[i + l];
+        }
+        return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    }
+
+    double column_[Width + 1][size];
+    double head_[Width + 1];
+    int count_ = 0;
+};
+
+// Absorbs readings y (n) of derivatives of splines at x (n), times root (n) or, where it is null, one. In increasing x no row fills
+// the band below its own; any other order is right, too, and slow.
+template <int Degree>
+SMOOTHFIT_NOINLINE Status absorb_spline_rows(const double* x, const double* y, const double* root, std::int64_t n,
+                                             const double* knots, const Pieces& pieces, int deriv, bool strict, double* R, double* z,
+                                             double* rest, std::int64_t K, std::int64_t w, double* row) noexcept {
+    PieceBlock<Degree + 1> block;
+    std::int64_t piece = 0, current = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+        if (strict && !pieces.contains(x[i])) return {Outcome::outside, i};
+        piece = locate(pieces, x[i], piece);
+        if (piece != current) {
+            block.empty(R, z, rest, K, w, row, pieces.span[current] - Degree);
+            current = piece;
+        } else if (block.is_full()) {
+            block.reduce(rest);
+        }
+        double values[Degree + 1];
+        basis_row<Degree>(knots, pieces.span[piece], x[i], deriv, values);
+        block.add(values, y[i], root ? root[i] : 1.0);
+    }
+    block.empty(R, z, rest, K, w, row, pieces.span[current] - Degree);
     return {};
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "band.hpp"
+#include "bindings_pieces.hpp"
 #include "scalar.hpp"
 
 using namespace smoothfit;
@@ -37,6 +38,34 @@ nb::tuple absorb_rows_of(In<double> values, In<std::int64_t> first, In<double> r
     }
     raise_unless_ok(status);
     return nb::make_tuple(R, right, rest);
+}
+
+// The same for readings y (n,) of a derivative of splines at x (n,); `root` (n,) multiplies rows and readings, or is empty.
+nb::tuple absorb_spline_rows_of(In<double> x, In<double> y, In<double> root, In<double> knots, In<double> breaks,
+                                In<std::int64_t> span, In<std::int32_t> cells, int degree, int deriv, bool strict, std::size_t w) {
+    const Pieces pieces = make_pieces(breaks, span, cells);
+    check_spans(knots, pieces, degree);
+    check(deriv >= 0 && deriv <= degree, "deriv is out of range");
+    check(w > static_cast<std::size_t>(degree), "the band is narrower than a row");
+    const std::size_t n = x.size(), K = knots.size() - static_cast<std::size_t>(degree) - 1;
+    check(y.size() == n && (root.size() == n || root.size() == 0), "x, y and root differ in length");
+    Doubles R = new_array({K, w}), z = new_array({K});
+    for (std::size_t i = 0; i < K * w; ++i) R.data()[i] = 0.0;
+    for (std::size_t i = 0; i < K; ++i) z.data()[i] = 0.0;
+    double rest = 0.0;
+    std::vector<double> row(w);
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = with_degree(degree, [&](auto d) {
+            return absorb_spline_rows<decltype(d)::value>(x.data(), y.data(), root.size() ? root.data() : nullptr,
+                                                          static_cast<std::int64_t>(n), knots.data(), pieces, deriv, strict,
+                                                          R.data(), z.data(), &rest, static_cast<std::int64_t>(K),
+                                                          static_cast<std::int64_t>(w), row.data());
+        });
+    }
+    raise_unless_ok(status);
+    return nb::make_tuple(R, z, rest);
 }
 
 void check_stack(const In<double>& sources, const In<double>& rhs, const In<double>& scale) {
@@ -111,6 +140,7 @@ Doubles band_forms_of(In<double> values, In<std::int64_t> first, In<double> band
 
 void bind_regression(nb::module_& module) {
     module.def("absorb_rows", &absorb_rows_of);
+    module.def("absorb_spline_rows", &absorb_spline_rows_of);
     module.def("solve_stack", &solve_stack_of);
     module.def("solve_stack_slope", &solve_stack_slope_of);
     module.def("band_forms", &band_forms_of);

@@ -15,6 +15,8 @@ from scipy.sparse import csr_array
 
 from .._core import _kernels
 from .._validation import FloatArray
+from ..basis import BSplineBasis
+from ..basis.extrapolation import outside_error
 
 
 class BandRows(NamedTuple):
@@ -90,6 +92,19 @@ def factorize(rows: BandRows, rhs: FloatArray, K: int, w: int) -> Factor:
     arrays = (np.ascontiguousarray(array, dtype=np.float64) for array in (values, rhs))
     values, rhs = arrays
     return Factor(*_kernels.absorb_rows(values, np.ascontiguousarray(first), rhs, np.zeros((K, w)), np.zeros(K), 0.0))
+
+
+def factorize_readings(basis: BSplineBasis, x: FloatArray, y: FloatArray, root: FloatArray, deriv: int, w: int) -> Factor:
+    """Triangular factor of the rows of f^(deriv) at x (n,), times `root` (n,) or, where that is empty, one; no row is kept."""
+    order = None if len(x) < 2 or (x[1:] >= x[:-1]).all() else np.argsort(x, kind="stable")
+    if order is not None:
+        x, y, root = x[order], y[order], root[order] if len(root) else root
+    x, y, root = np.ascontiguousarray(x), np.ascontiguousarray(y), np.ascontiguousarray(root)
+    try:
+        return Factor(*_kernels.absorb_spline_rows(x, y, root, basis.knots, *basis._pieces, basis.degree, deriv, True, w))
+    except _kernels.KernelError as error:
+        i = error.args[1] if order is None else int(order[error.args[1]])
+        raise outside_error(x if order is None else x[np.argsort(order)], i, basis.domain) from None
 
 
 def rows_of_factor(R: FloatArray) -> BandRows:

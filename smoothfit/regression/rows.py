@@ -17,7 +17,7 @@ from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
 from ..errors import SpecificationError
 from ..observations import Observations, Readings, derivative_label
-from .band import BandRows, Factor, factorize, join, pack
+from .band import BandRows, Factor, factorize, factorize_readings, merged, pack
 
 
 def degree_of(basis: Basis) -> int | None:
@@ -27,15 +27,20 @@ def degree_of(basis: Basis) -> int | None:
     return basis.degree if isinstance(basis, BSplineBasis) else None
 
 
+def check_degree(basis: Basis, readings: Readings) -> None:
+    """Refuse readings of a derivative that all splines of the basis have zero."""
+    degree = degree_of(basis)
+    if degree is not None and readings.deriv > degree:
+        raise SpecificationError(
+            f"{readings.name!r} reads {derivative_label(readings.deriv)}, which is zero everywhere for splines of degree {degree}; "
+            f"use degree={readings.deriv} or more"
+        )
+
+
 def functional_rows(basis: Basis, readings: Readings, abscissa: Abscissa) -> csr_array:
     """What the readings read, of every basis function: (n, n_basis)."""
     if readings.upper is None:
-        degree = degree_of(basis)
-        if degree is not None and readings.deriv > degree:
-            raise SpecificationError(
-                f"{readings.name!r} reads {derivative_label(readings.deriv)}, which is zero everywhere for splines of degree "
-                f"{degree}; use degree={readings.deriv} or more"
-            )
+        check_degree(basis, readings)
         return basis.design(abscissa.to_numbers(readings.x), readings.deriv)
     lower, upper = abscissa.to_numbers(readings.x), abscissa.to_numbers(readings.upper)
     rows = basis.integral(lower, upper, sparse=True)
@@ -122,12 +127,26 @@ class Rows:
         for g in range(self.n_groups):
             mine = [i for i, group in enumerate(self.group_of_name) if group == g]
             roots = [1 / np.sqrt(readings[i].variance_ratio) for i in mine]
-            rows = join([self.parts[i].scaled(root) for i, root in zip(mine, roots, strict=True)])
             y = np.concatenate([readings[i].y * root for i, root in zip(mine, roots, strict=True)])
+            factor = merged([self._factor(i, root, w) for i, root in zip(mine, roots, strict=True)])
             centred = [(readings[i].y - readings[i].y.mean()) * root for i, root in zip(mine, roots, strict=True)]
             spread = float(np.mean(np.concatenate(centred) ** 2) or np.mean(y**2))
-            found.append(GroupStatistics(factorize(rows, y, self.basis.n_basis, w), len(y), spread))
+            found.append(GroupStatistics(factor, len(y), spread))
         return found
+
+    def _factor(self, i: int, root: FloatArray, w: int) -> Factor:
+        """Factor of the rows of name i times `root` (n,)."""
+        reading = self.observations.readings[i]
+        if self._is_streamed(reading):
+            assert isinstance(self.basis, BSplineBasis)
+            is_plain = reading.sd is None and reading.weights is None
+            x = self.observations.abscissa.to_numbers(reading.x)
+            return factorize_readings(self.basis, x, reading.y, np.empty(0) if is_plain else root, reading.deriv, w)
+        return factorize(self.parts[i].scaled(root), reading.y * root, self.basis.n_basis, w)
+
+    def _is_streamed(self, reading: Readings) -> bool:
+        """Whether a kernel takes the readings without any row being stored."""
+        return isinstance(self.basis, BSplineBasis) and self.basis.extrapolate == "error" and reading.upper is None
 
     def log_det_of(self, columns: FloatArray) -> float:
         """log|C'B'B C| for the rows B, in the units of the readings, and columns C."""
@@ -150,7 +169,14 @@ class Rows:
     @property
     def width(self) -> int:
         """Number of stored columns of the widest row."""
-        return max(part.width for part in self.parts)
+        readings, widths = self.observations.readings, []
+        for i, reading in enumerate(readings):
+            if self._is_streamed(reading):
+                check_degree(self.basis, reading)
+                widths.append((degree_of(self.basis) or 0) + 1)
+            else:
+                widths.append(self.parts[i].width)
+        return max(widths)
 
     def per_name(self, values: FloatArray) -> list[FloatArray]:
         """Cut values (n,) name by name."""
