@@ -114,6 +114,49 @@ class SplineRegression:
         model._set(rows, penalty, constraints)
         return model
 
+    @classmethod
+    def from_formula(
+        cls,
+        formula: str,
+        data: Any,
+        penalty: Penalty | None = None,
+        constraints: Constraint | Sequence[Constraint] = (),
+        **options: Any,
+    ) -> SplineRegression:
+        """Make a regression of the columns of a data frame.
+
+        Parameters
+        ----------
+        formula : str
+            Readings on the left, ``y``, ``D(y)`` for those of f' and ``D(y, 2)`` for those of f'', between plus signs; on the right
+            one transform of one column, such as ``bsp(x, df=12)``, of which the whole basis is taken: with the constant, which the
+            transform leaves to the intercept of a formula unless it has ``intercept=True``.
+        data : pandas.DataFrame
+        penalty, constraints
+            As of the class.
+        **options
+            ``sd`` and ``weights``, mappings by column, as of `Observations.from_frame`.
+
+        Raises
+        ------
+        SpecificationError
+            A part of the formula that is neither.
+        DataError
+            A column that does not exist.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, smoothfit as sf
+        >>> x = np.linspace(0, 1, 40)
+        >>> df = pd.DataFrame({"x": x, "y": np.sin(6 * x), "dy": 6 * np.cos(6 * x)})
+        >>> sf.SplineRegression.from_formula("y + D(dy) ~ bsp(x, df=12)", df, sd={"y": 0.1, "dy": 0.5})
+        SplineRegression of 80 readings on 13 functions, no penalty
+        """
+        from .formula import parse
+
+        readings, x, basis = parse(formula, data)
+        return cls(Observations.from_frame(data, x, readings, **options), basis, penalty, constraints)
+
     @staticmethod
     def accumulate(basis: Basis) -> Accumulator:
         """Return an accumulator that takes readings chunk by chunk, in memory that does not grow with them.
@@ -226,5 +269,5 @@ class SplineRegression:
         return replace(found, boundary=tuple(names.get(entry, entry) for entry in found.boundary))
 
     def __repr__(self) -> str:
-        kind = f"{len(self._penalties)} penalties" if len(self._penalties) != 1 else type(self._penalties[0]).__name__
+        kind = ", ".join(type(penalty).__name__ for penalty in self._penalties) or "no penalty"
         return f"SplineRegression of {len(self.observations)} readings on {self.basis.n_basis} functions, {kind}"

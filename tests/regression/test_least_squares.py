@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 
 import smoothfit as sf
+from smoothfit.errors import DataError, SpecificationError
 
 RNG = np.random.default_rng(7)
 X = np.sort(RNG.uniform(0, 10, 80))
@@ -165,3 +167,39 @@ def test_aic_over_degrees(columns):
         res = sf.SplineRegression(obs, basis_of(degree)).fit("ols", rescale=True)
         found.append(res.aic + 2)  # the scale counts as a parameter there
     assert found == pytest.approx([5.621, 6.941, 5.698, 2.121, 3.819], abs=6e-4)
+
+
+# Formulas ---------------------------------------------------------------------------------------------------------------------
+
+FRAME = pd.DataFrame({"x": X, "y": Y, "dy": np.cos(X), "ddy": -np.sin(X)})
+
+
+def test_a_formula_names_readings_and_basis():
+    model = sf.SplineRegression.from_formula("y + D(dy) + D(ddy, 2) ~ bsp(x, df=8)", FRAME, sd={"dy": 0.1}, weights={"y": WEIGHTS})
+    assert model.observations.names == ("y", "dy", "ddy")
+    assert list(model.observations.deriv[::80]) == [0, 1, 2]
+    expected = sf.SplineRegression(
+        sf.observe(X, Y, weights=WEIGHTS, name="y")
+        + sf.observe(X, np.cos(X), deriv=1, sd=0.1, name="dy")
+        + sf.observe(X, -np.sin(X), deriv=2, name="ddy"),
+        BASIS,
+    )
+    np.testing.assert_allclose(model.fit().params, expected.fit().params, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("formula", "error", "words"),
+    [
+        ("y", SpecificationError, "pass one like"),
+        ("y ~ ", SpecificationError, "no part of a formula"),
+        ("log(y) ~ bsp(x, df=5)", SpecificationError, "no reading"),
+        ("y + y ~ bsp(x, df=5)", SpecificationError, "twice"),
+        ("D(y, 11) ~ bsp(x, df=5)", SpecificationError, "the order"),
+        ("y ~ x", SpecificationError, "no basis"),
+        ("y ~ bsp(x, df=5) + z", SpecificationError, "no basis"),
+        ("nothing ~ bsp(x, df=5)", DataError, "no column 'nothing'"),
+    ],
+)
+def test_bad_formulas_are_refused(formula, error, words):
+    with pytest.raises(error, match=words):
+        sf.SplineRegression.from_formula(formula, FRAME)
