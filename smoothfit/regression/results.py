@@ -350,7 +350,8 @@ class SplineRegressionResults(Inference):
             Whose noise a new reading has, a name that reads f^(deriv); by default the first.
         simultaneous : bool
             Whether the intervals of the curve are to hold at all x together with the level asked for. The critical value is that
-            of the greatest distance from the estimate in standard errors over these x, by 20 000 draws of the coefficients from a fixed seed: right to 1 %.
+            of the greatest distance from the estimate in standard errors over these x, by 20 000 draws of the coefficients from a
+            fixed seed: right to 1 %.
 
         Returns
         -------
