@@ -189,6 +189,15 @@ def solve_factor(R: FloatArray, rhs: FloatArray) -> FloatArray:
     return np.asarray(solve_banded((0, R.shape[1] - 1), _lapack(R), rhs))
 
 
+def solve_transposed(R: FloatArray, rhs: FloatArray) -> FloatArray:
+    """Return R'^-1 rhs."""
+    K, w = R.shape
+    stored = np.zeros((w, K))
+    for i in range(min(w, K)):
+        stored[i, : K - i] = R[: K - i, i]
+    return np.asarray(solve_banded((w - 1, 0), stored, rhs))
+
+
 def multiply_factor(R: FloatArray, columns: FloatArray) -> FloatArray:
     """Return R @ columns, for columns (K,) or (K, d)."""
     K, w = R.shape

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_positive
+from .._validation import FloatArray, check_positive, frozen
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..errors import SpecificationError
@@ -21,6 +21,7 @@ from .fitting import Estimate, estimate
 from .posterior import check_cov_type
 from .restricted import Restrictions, constrained
 from .results import SplineRegressionResults
+from .reweighted import check_loss, reweighted
 from .rows import Rows
 from .system import System, terms_of
 
@@ -190,6 +191,8 @@ class SplineRegression:
         cov_type: str = "bayesian",
         cov_kwds: Mapping[str, Any] | None = None,
         rescale: bool = False,
+        loss: str = "squares",
+        parameter: float | None = None,
     ) -> SplineRegressionResults:
         """Estimate the coefficients, the smoothing and all unknown standard deviations together.
 
@@ -210,6 +213,12 @@ class SplineRegression:
             ``{"maxlags": ...}`` for HAC, ``{"groups": ...}`` (n,) for cluster; ``"use_correction"`` (bool) for both.
         rescale : bool
             Whether given sds are right up to a common factor only, which is estimated (as in statsmodels' WLS).
+        loss : {"squares", "huber", "expectile"}
+            What residuals cost: ``"huber"`` bounds the influence of outliers, ``"expectile"`` weighs those above the curve and
+            those below it differently. The formulas are in the module ``smoothfit.regression.reweighted``; smoothing, sds and
+            covariances are those of the weighted fit that the last weights make: a robust `cov_type` is advised.
+        parameter : float, optional
+            Huber's k in noise sds (1.345 by default), or the level of the expectile, between 0 and 1.
 
         Returns
         -------
@@ -226,18 +235,36 @@ class SplineRegression:
             There is no noise to estimate, or there are too few readings for what is to be estimated.
         """
         method = self._check_method(method, lam, edf)
-        cov_type = check_cov_type(cov_type, dict(cov_kwds or {}))
-        rows, system = self._rows, self._system
-        if rescale:
-            rows = replace(rows, common=True)
-            system = self._system_of(rows)
+        kwds = dict(cov_kwds or {})
+        cov_type = check_cov_type(cov_type, kwds)
+        found = partial(self._fitted, method=method, lam=lam, edf=edf, cov_type=cov_type, cov_kwds=kwds)
+        rows = replace(self._rows, common=True) if rescale else self._rows
+        if loss == "squares":
+            return found(rows)
+        if type(rows) is not Rows:
+            raise SpecificationError(f"loss={loss!r} needs the readings, which an accumulated fit does not keep; fit them at once")
+        results, weights = reweighted(rows, loss, check_loss(loss, parameter), found)
+        results.loss, results.loss_weights = loss, frozen(weights)
+        return results
+
+    def _fitted(
+        self,
+        rows: Rows,
+        method: str,
+        lam: float | Sequence[float] | None,
+        edf: float | None,
+        cov_type: str,
+        cov_kwds: dict[str, Any],
+    ) -> SplineRegressionResults:
+        """The fit by squares to rows."""
+        system = self._system if rows is self._rows else self._system_of(rows)
         found = estimate(system, method, self._lam(lam), None if edf is None else check_positive(edf, "edf"))
         if self._substitution is not None:
             found = found.lifted(*self._substitution)
         polynomials = self._restrictions.polynomials
         bounded = constrained(found, polynomials) if polynomials else None
         fixed = "lam" if lam is not None else "edf" if edf is not None else None
-        return SplineRegressionResults(self, method, fixed, rows, self._named(found, rows), cov_type, dict(cov_kwds or {}), bounded)
+        return SplineRegressionResults(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
 
     def _check_method(self, method: object, lam: object, edf: object) -> str:
         name = check_method(method)

@@ -20,8 +20,9 @@ import numpy as np
 
 from .._validation import FloatArray
 from ..errors import SpecificationError
-from .band import BandRows, forms, solve_factor, solve_gram
+from .band import BandRows, forms, solve_factor, solve_gram, solve_transposed
 
+MOST_SOLVED = 1_000_000  # entries of a triangular solution for all rows together; beyond, the band of the inverse serves
 COV_TYPES = ("bayesian", "frequentist", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster")
 
 
@@ -47,10 +48,10 @@ class Banded:
 
     def variance(self, rows: BandRows) -> FloatArray:
         """Diagonal of B C B' for rows B, (n,)."""
-        if rows.width <= self.inverse.shape[1]:
+        n, K = len(rows.first), len(self.R)
+        if rows.width <= self.inverse.shape[1] and n * K > MOST_SOLVED:
             return np.maximum(forms(rows, self.inverse), 0.0)
-        dense = rows.dense(len(self.R))
-        return np.asarray(np.einsum("nk,kn->n", dense, self.times(dense.T)))
+        return np.asarray(np.sum(solve_transposed(self.R, rows.dense(K).T) ** 2, axis=0))  # sums of squares lose no digits
 
     def times(self, columns: FloatArray) -> FloatArray:
         """Return C @ columns."""

@@ -50,7 +50,14 @@ class SplineRegressionResults(Inference):
         ``"lam"`` or ``"edf"`` where the smoothing was fixed.
     cov_type : str
         Kind of covariance of the coefficients.
+    loss : str
+        What residuals cost.
+    loss_weights : ndarray, shape (n,), or None
+        Weights that stand for a loss other than squares, beside those that the readings have.
     """
+
+    loss: str = "squares"
+    loss_weights: FloatArray | None = None
 
     def __init__(
         self,
@@ -66,7 +73,7 @@ class SplineRegressionResults(Inference):
         self.model = model
         self.method = method
         self.fixed = fixed
-        self.observations = model.observations
+        self.observations = rows.observations
         self.basis = model.basis
         self.cov_type = cov_type
         self.cov_kwds = cov_kwds
