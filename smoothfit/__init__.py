@@ -13,7 +13,7 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-_submodules = ["basis", "calculus", "curves", "datasets", "dynamics", "errors", "gp", "statespace"]
+_submodules = ["basis", "calculus", "curves", "datasets", "dynamics", "errors", "gp", "regression", "statespace"]
 _attributes = {
     "basis": [
         "BSplineBasis",
@@ -33,7 +33,8 @@ _attributes = {
     ],
     "dynamics": ["DerivativeRegression", "compare_methods"],
     "gp": ["GaussianProcess"],
-    "observations": ["Observations", "observe"],
+    "observations": ["Observations", "observe", "observe_integral"],
+    "regression": ["Bounds", "Concave", "Convex", "Decreasing", "Equals", "Increasing", "Positive", "SplineRegression", "Unimodal"],
     "statespace": ["SmoothingSpline"],
 }
 
@@ -43,21 +44,30 @@ __all__ = [
     "BSplineBasis",
     "BernsteinBasis",
     "BoundaryConditionBasis",
+    "Bounds",
     "CSplineBasis",
+    "Concave",
+    "Convex",
+    "Decreasing",
     "DerivativePenalty",
     "DerivativeRegression",
     "DifferencePenalty",
     "DifferentialOperatorPenalty",
+    "Equals",
     "FourierBasis",
     "GaussianProcess",
     "ISplineBasis",
+    "Increasing",
     "MSplineBasis",
     "NaturalSplineBasis",
     "Observations",
     "PeriodicBSplineBasis",
+    "Positive",
     "SmoothingSpline",
     "Spline",
+    "SplineRegression",
     "TensorProductBasis",
+    "Unimodal",
     "basis",
     "calculus",
     "compare_methods",
@@ -66,4 +76,6 @@ __all__ = [
     "errors",
     "gp",
     "observe",
+    "observe_integral",
+    "regression",
 ]

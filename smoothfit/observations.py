@@ -1,7 +1,8 @@
-"""The data language: readings of a curve, of its derivatives, each with its noise.
+"""The data language: readings of a curve, of its derivatives, of its integrals, each with its noise.
 
-A reading is y_i = f^(k)(x_i) + s e_i / sqrt(w_i), e_i independent and standard normal. Readings that share a kind (an
-order k and an unknown standard deviation s, say one instrument) share a *name*; `Observations` is a set of names.
+A reading is y_i = L_i f + s e_i / sqrt(w_i), e_i independent and standard normal; L_i f is f^(k)(x_i), or the integral or the
+mean of f over an interval. Readings that share a kind (the same functional and an unknown standard deviation s, say one
+instrument) share a *name*; `Observations` is a set of names.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HIGHEST_DERIVATIVE = 10
+OF_INTEGRAL = -1  # the order of a derivative that an integral has
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +37,12 @@ class Readings(Frozen):
     name : str
         What is read; unknown standard deviations are estimated per name.
     deriv : int
-        Order k of the derivative that is read.
+        Order k of the derivative that is read; -1 for integrals and means.
     x : ndarray, shape (n,)
-        Abscissae, in the user's own type (float64, int64, uint64, datetime64[ns] or timedelta64[ns]).
+        Abscissae, in the user's own type (float64, int64, uint64, datetime64[ns] or timedelta64[ns]); of integrals the lower
+        limits.
     y : ndarray, shape (n,)
-        Readings, in units of f per unit of x to the power k.
+        Readings, in units of f per unit of x to the power k; means in units of f.
     sd : ndarray, shape (n,), or None
         Known standard deviations of the readings (before weighting); None: one unknown value, to be estimated.
     weights : ndarray, shape (n,), or None
@@ -50,6 +53,10 @@ class Readings(Frozen):
         Time unit in which derivatives with respect to a datetime x are meant.
     zoned : bool or None
         Whether datetimes came with a zone (they are kept in UTC); None where that cannot be told, as of NumPy's.
+    upper : ndarray, shape (n,), or None
+        Upper limits of integrals and means, of the type of x.
+    mean : bool
+        Whether the integrals are divided by the lengths of their intervals.
     """
 
     name: str
@@ -61,9 +68,23 @@ class Readings(Frozen):
     n_dropped: int = 0
     unit: str | None = None
     zoned: bool | None = None
+    upper: npt.NDArray[Any] | None = None
+    mean: bool = False
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def label(self) -> str:
+        """What is read: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``."""
+        if self.upper is None:
+            return derivative_label(self.deriv)
+        return "the mean of f" if self.mean else "the integral of f"
+
+    @property
+    def limits(self) -> tuple[npt.NDArray[Any], ...]:
+        """The abscissae: (x,), or of integrals the lower and the upper limits."""
+        return (self.x,) if self.upper is None else (self.x, self.upper)
 
     @property
     def variance_ratio(self) -> FloatArray:
@@ -77,11 +98,9 @@ class Readings(Frozen):
 
     def merged(self, other: Readings) -> Readings:
         """Return the readings of both, which share a name."""
-        if self.deriv != other.deriv:
-            raise DataError(
-                f"name {self.name!r} stands for readings of order {self.deriv} and of order {other.deriv}; "
-                "give them different names"
-            )
+        if (self.deriv, self.mean) != (other.deriv, other.mean):
+            kinds = [f"of order {reading.deriv}" if reading.upper is None else f"of {reading.label}" for reading in (self, other)]
+            raise DataError(f"name {self.name!r} stands for readings {kinds[0]} and {kinds[1]}; give them different names")
         if (self.sd is None) != (other.sd is None):
             raise DataError(f"name {self.name!r} has a known sd in one part and none in the other; give both or neither")
         sd = None if self.sd is None or other.sd is None else np.concatenate([self.sd, other.sd])
@@ -98,12 +117,13 @@ class Readings(Frozen):
             n_dropped=self.n_dropped + other.n_dropped,
             unit=self.unit or other.unit,
             zoned=other.zoned if self.zoned is None else self.zoned,
+            upper=None if self.upper is None or other.upper is None else frozen(join([self.upper, other.upper], self.name)),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """Readings of a curve and of its derivatives; made by `observe`, joined by ``+``.
+    """Readings of a curve, of its derivatives and integrals; made by `observe` and `observe_integral`, joined by ``+``.
 
     Attributes
     ----------
@@ -151,14 +171,15 @@ class Observations:
 
     def __repr__(self) -> str:
         is_time = self.abscissa.unit is not None
-        ends = [end if is_time else end.item() for r in self.readings for end in (r.x.min(), r.x.max())]
+        limits = [x for reading in self.readings for x in reading.limits]
+        ends = [end if is_time else end.item() for x in limits for end in (x.min(), x.max())]
         lowest, highest = self.abscissa.label(min(ends)), self.abscissa.label(max(ends))
         unit = f", unit {self.abscissa.unit}" if self.abscissa.unit else ""
         lines = [f"Observations of {len(self)} readings over {self.x_name} = {lowest} .. {highest}{unit}"]
         for reading in self.readings:
             known = "sd to be estimated" if reading.sd is None else "sd given"
             dropped = f", {reading.n_dropped} missing left out" if reading.n_dropped else ""
-            lines.append(f"  {reading.name}: {len(reading)} readings of {derivative_label(reading.deriv)}, {known}{dropped}")
+            lines.append(f"  {reading.name}: {len(reading)} readings of {reading.label}, {known}{dropped}")
         return "\n".join(lines)
 
     @property
@@ -171,11 +192,16 @@ class Observations:
         """How x becomes numbers: the origin, and the unit of time."""
         unit = next((reading.unit for reading in self.readings if reading.unit), None)
         zoned = next((reading.zoned for reading in self.readings if reading.zoned is not None), None)
-        return Abscissa.of([reading.x for reading in self.readings], unit, zoned)
+        return Abscissa.of([x for reading in self.readings for x in reading.limits], unit, zoned)
+
+    @property
+    def places(self) -> FloatArray:
+        """Abscissae as numbers, those of integrals being both limits, shape (n,) or longer."""
+        return np.concatenate([self.abscissa.to_numbers(x) for reading in self.readings for x in reading.limits])
 
     @property
     def x(self) -> FloatArray:
-        """Abscissae as numbers, shape (n,); see `abscissa`."""
+        """Abscissae as numbers, of integrals the lower limits, shape (n,); see `abscissa`."""
         return np.concatenate([self.abscissa.to_numbers(reading.x) for reading in self.readings])
 
     @property
@@ -194,7 +220,7 @@ class Observations:
 
     @property
     def deriv(self) -> npt.NDArray[np.int64]:
-        """Order of the derivative that each reading is of, shape (n,)."""
+        """Order of the derivative that each reading is of, -1 for integrals and means, shape (n,)."""
         return np.repeat([reading.deriv for reading in self.readings], [len(reading) for reading in self.readings])
 
     def __getitem__(self, name: str) -> Readings:
@@ -204,8 +230,10 @@ class Observations:
         raise KeyError(f"no readings are named {name!r}; the names are {', '.join(self.names)}")
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row for each reading: x, y, deriv, name, sd, weight."""
+        """Return one row for each reading: x, y, deriv, name, sd, weight; and ``upper`` where there are integrals."""
         import pandas as pd
+
+        with_upper = any(reading.upper is not None for reading in self.readings)
 
         frames = [
             pd.DataFrame(
@@ -217,6 +245,7 @@ class Observations:
                     "sd": np.nan if reading.sd is None else reading.sd,
                     "weight": 1.0 if reading.weights is None else reading.weights,
                 }
+                | ({"upper": reading.x if reading.upper is None else reading.upper} if with_upper else {})
             )
             for reading in self.readings
         ]
@@ -382,26 +411,115 @@ def observe(
       f: 2 readings of f, sd given, 1 missing left out
     """
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
-    abscissae, x_label, zoned = to_vector(x, "x")
     values, y_label = to_floats(y, "y")
-    if len(values) != len(abscissae):
-        raise DataError(f"y has {len(values)} readings and x has {len(abscissae)} abscissae; they pair up one to one")
-    if len(values) == 0:
-        raise DataError("x and y are empty; pass at least one reading")
-    is_time = abscissae.dtype.kind in "Mm"
-    if is_time:
+    abscissae, x_label, zoned = _abscissae(x, "x", len(values), unit)
+    if abscissae.dtype.kind in "Mm" and deriv > 0 and unit is None:
+        raise SpecificationError('x holds times and y derivatives: per which time? Pass unit="s", "min", "h", ...')
+    if name is None:
+        name = y_label or derivative_label(deriv)
+    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zoned)
+    return Observations((readings,), x_label or "x")
+
+
+def observe_integral(
+    lower: Any,
+    upper: Any,
+    y: Any,
+    mean: bool = False,
+    sd: Any = None,
+    weights: Any = None,
+    name: str | None = None,
+    unit: str | None = None,
+) -> Observations:
+    """Readings of integrals of f: y_i = int from lower_i to upper_i of f(x) dx + sd_i e_i / sqrt(weights_i).
+
+    With ``mean=True`` the integral is divided by upper_i - lower_i: what a reading is that averages over an interval.
+
+    Parameters
+    ----------
+    lower, upper : array_like, shape (n,)
+        Limits of the intervals, lower below upper: numbers or times, as x of `observe`.
+    y : array_like, shape (n,)
+        Readings, in the unit of f times the unit of x; means in the unit of f. NaN is no reading.
+    mean : bool
+        Whether `y` holds means instead of integrals.
+    sd, weights : float or array_like, shape (n,), optional
+        Known standard deviations, or one unknown value (None); relative precisions. As in `observe`.
+    name : str, optional
+        What is read. Defaults to the name of the series `y`, else to ``integral`` or ``mean``.
+    unit : {"D", "h", "min", "s", "ms", "us", "ns"}, optional
+        Unit in which times are counted; integrals over times need it.
+
+    Returns
+    -------
+    Observations
+
+    Raises
+    ------
+    DataError
+        As of `observe`; a lower limit that is not below the upper one.
+    SpecificationError
+        `unit` is missing, unknown, or given for numbers; `name` is of the wrong kind.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.observe_integral([0.0, 1.0], [1.0, 3.0], [0.4, 2.1], mean=True, sd=0.1) + sf.observe([0.0], [0.1])
+    Observations of 3 readings over x = 0 .. 3
+      mean: 2 readings of the mean of f, sd given
+      f: 1 readings of f, sd to be estimated
+    """
+    values, y_label = to_floats(y, "y")
+    start, x_label, zoned = _abscissae(lower, "lower", len(values), unit)
+    end, _, end_zoned = _abscissae(upper, "upper", len(values), unit)
+    kinds = {array.dtype.kind if array.dtype.kind in "Mm" else "number" for array in (start, end)}
+    if len(kinds) > 1 or {zoned, end_zoned} >= {True, False}:
+        raise DataError("lower and upper are of different kinds; pass numbers, or times with or without a zone, for both")
+    if start.dtype.kind in "Mm" and unit is None and not mean:
+        raise SpecificationError('lower and upper hold times and y integrals: times which time? Pass unit="s", "min", "h", ...')
+    bad = ~(start < end)
+    if bad.any():
+        i = first_index(bad)
+        raise DataError(f"lower[{i}] = {start[i]} is not below upper[{i}] = {end[i]}; swap the limits, or drop an empty interval")
+    if name is None:
+        name = y_label or ("mean" if mean else "integral")
+    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, end_zoned if zoned is None else zoned)
+    return Observations((replace(readings, mean=bool(mean)),), x_label or "x")
+
+
+def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, bool | None]:
+    """Check abscissae for n readings: values in the type of `Readings.x`, the name of the series, whether they have a zone."""
+    abscissae, label, zoned = to_vector(x, argument)
+    if n != len(abscissae):
+        raise DataError(f"y has {n} readings and {argument} has {len(abscissae)} abscissae; they pair up one to one")
+    if n == 0:
+        raise DataError(f"{argument} and y are empty; pass at least one reading")
+    if abscissae.dtype.kind in "Mm":
         bad = np.isnat(abscissae)
         if bad.any():
-            raise DataError(f"x[{first_index(bad)}] is missing (NaT); drop the row")
-        abscissae = to_nanoseconds(abscissae, "x")
-        if deriv > 0 and unit is None:
-            raise SpecificationError('x holds times and y derivatives: per which time? Pass unit="s", "min", "h", ...')
+            raise DataError(f"{argument}[{first_index(bad)}] is missing (NaT); drop the row")
+        abscissae = to_nanoseconds(abscissae, argument)
     elif unit is not None:
-        raise SpecificationError(f"unit is {unit!r}, but x holds numbers; units of time go with datetime x")
+        raise SpecificationError(f"unit is {unit!r}, but {argument} holds numbers; units of time go with datetime x")
     else:
-        abscissae = as_numbers(abscissae, "x", "every reading needs an abscissa: drop the row")
+        abscissae = as_numbers(abscissae, argument, "every reading needs an abscissa: drop the row")
     if unit is not None:
         check_unit(unit)
+    return abscissae, label, zoned
+
+
+def _readings(
+    name: str,
+    deriv: int,
+    abscissae: npt.NDArray[Any],
+    upper: npt.NDArray[Any] | None,
+    values: FloatArray,
+    sd: Any,
+    weights: Any,
+    unit: str | None,
+    zoned: bool | None,
+) -> Readings:
+    """Check what readings of all kinds share, and leave out the missing ones."""
     bad = np.isinf(values)
     if bad.any():
         i = first_index(bad)
@@ -412,13 +530,11 @@ def observe(
     precision = {"sd": sd, "weights": weights}
     for argument, given in precision.items():
         precision[argument] = _precision_column(given, argument, kept)
-    if name is None:
-        name = y_label or derivative_label(deriv)
-    elif not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name:
         raise SpecificationError(f"name is {name!r}; pass a text")
     if name == "q":
         raise SpecificationError("name is 'q', which stands for the intensity of the prior; choose another")
-    readings = Readings(
+    return Readings(
         name=name,
         deriv=deriv,
         x=frozen(abscissae[kept].copy()),
@@ -428,8 +544,8 @@ def observe(
         n_dropped=int(len(values) - kept.sum()),
         unit=unit,
         zoned=zoned,
+        upper=None if upper is None else frozen(upper[kept].copy()),
     )
-    return Observations((readings,), x_label or "x")
 
 
 def _precision_column(given: Any, argument: str, kept: npt.NDArray[np.bool_]) -> FloatArray | None:

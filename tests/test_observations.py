@@ -65,6 +65,14 @@ def with_value(values, i, value):
         (lambda: sf.observe([2**60], [0]) + sf.observe([0.5], [1]), ["x of 'f' holds integers beyond 2^53", "one kind"]),
         (lambda: sf.observe([NOON, NOON.replace(tzinfo=datetime.UTC)], [1, 2]), ["x[1]", "x[0]", "zone"]),
         (lambda: sf.observe(TIMES, Y) + sf.observe(TIMES.tz_localize("UTC"), Y), ["with a zone", "without one"]),
+        (lambda: sf.observe_integral(X, X + 1, Y[:-1]), ["y has 9", "lower has 10"]),
+        (lambda: sf.observe_integral(X, X, Y), ["lower[0] = 0.0 is not below upper[0]", "swap"]),
+        (lambda: sf.observe_integral(X, with_value(X + 1, 3, np.nan), Y), ["upper[3]", "drop the row"]),
+        (lambda: sf.observe_integral(X, TIMES, Y), ["upper", "different kinds"]),
+        (
+            lambda: sf.observe_integral(X, X + 1, Y, name="a") + sf.observe(X, Y, name="a"),
+            ["'a'", "the integral of f and of order 0"],
+        ),
         (lambda: sf.observe(pl.Series([NOON]), [1]) + sf.observe([NOON.replace(tzinfo=datetime.UTC)], [1]), ["with a zone"]),
     ],
 )
@@ -85,6 +93,9 @@ def test_bad_data_is_named_with_index_and_remedy(call, words):
         lambda: sf.observe(X, Y, unit="s"),
         lambda: sf.observe(pd.date_range("2024", periods=10), Y, unit="fortnight"),
         lambda: sf.observe(pd.date_range("2024", periods=10), Y, deriv=1),
+        lambda: sf.observe_integral(TIMES, TIMES + pd.Timedelta("1h"), Y),
+        lambda: sf.observe_integral(X, X + 1, Y, unit="s"),
+        lambda: sf.SmoothingSpline(sf.observe_integral(X, X + 1, Y)),
         lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings={}),
         lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings=["t"]),
         lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings={"t": 0}, sd=0.1),
@@ -325,3 +336,31 @@ def test_copies_are_frozen_too(again):
     for array in (obs.readings[0].x, obs.readings[0].y, obs.readings[0].sd, obs.readings[0].weights):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 5.0
+
+
+def test_integrals_and_means_are_readings():
+    integral = sf.observe_integral(X, X + 2, with_value(Y, 2, np.nan), sd=0.1)
+    mean = sf.observe_integral(X, X + 1, Y, mean=True, weights=2.0)
+    obs = sf.observe(X, Y) + integral + mean + sf.observe_integral(X + 0.5, X + 3, Y, mean=True)
+    assert obs.names == ("f", "integral", "mean")
+    assert len(obs) == 39
+    assert set(obs.deriv) == {0, -1}
+    assert obs["integral"].n_dropped == 1
+    assert obs["mean"].mean
+    np.testing.assert_array_equal(obs["mean"].upper, np.concatenate([X + 1, X + 3]))
+    np.testing.assert_array_equal(obs["integral"].upper - obs["integral"].x, 2)
+    assert obs.places.max() == 12
+    assert "over x = 0 .. 12" in repr(obs)
+    assert "9 readings of the integral of f, sd given, 1 missing" in repr(obs)
+    frame = obs.to_frame()
+    np.testing.assert_array_equal(frame["upper"] - frame["x"], np.repeat([0, 2, 1, 2.5], [10, 9, 10, 10]))
+    copied = pickle.loads(pickle.dumps(obs))
+    np.testing.assert_array_equal(copied["mean"].upper, obs["mean"].upper)
+    assert not copied["mean"].upper.flags.writeable
+
+
+def test_intervals_of_time_are_counted_in_the_unit():
+    obs = sf.observe_integral(TIMES, TIMES + pd.Timedelta("90s"), Y, unit="min")
+    assert obs.abscissa.unit == "min"
+    np.testing.assert_allclose(obs.places[10:] - obs.places[:10], 1.5, rtol=1e-15)
+    assert sf.observe_integral(TIMES, TIMES + pd.Timedelta("90s"), Y, mean=True).abscissa.unit == "s"

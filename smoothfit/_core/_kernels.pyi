@@ -120,3 +120,24 @@ def linear_smooth(
     G: _Floats,
     variance: _Floats,
 ) -> tuple[_Floats, _Floats]: ...
+def absorb_rows(
+    values: _Floats, first: _Int64, rhs: _Floats, factor: _Floats, z: _Floats, rest: float
+) -> tuple[_Floats, _Floats, float]: ...
+def absorb_spline_rows(
+    x: _Floats,
+    y: _Floats,
+    root: _Floats,
+    knots: _Floats,
+    breaks: _Floats,
+    span: _Int64,
+    cells: _Int32,
+    degree: int,
+    deriv: int,
+    strict: bool,
+    w: int,
+) -> tuple[_Floats, _Floats, float]: ...
+def solve_stack(
+    sources: _Floats, rhs: _Floats, scale: _Floats
+) -> tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, float, float]: ...
+def solve_stack_slope(sources: _Floats, rhs: _Floats, scale: _Floats, slope: _Floats) -> tuple[_Floats, _Floats, float, float]: ...
+def band_forms(values: _Floats, first: _Int64, band: _Floats) -> _Floats: ...

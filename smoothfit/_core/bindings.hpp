@@ -64,4 +64,5 @@ inline Doubles new_array(std::initializer_list<std::size_t> shape) { return new_
 
 void bind_basis(nb::module_& module);
 void bind_linear(nb::module_& module);
+void bind_regression(nb::module_& module);
 void bind_statespace(nb::module_& module);

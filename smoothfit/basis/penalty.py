@@ -20,6 +20,7 @@ from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 from .families import PeriodicBSplineBasis
 from .recombined import RecombinedBasis
 
+EPS = float(np.finfo(np.float64).eps)
 Weight = float | Callable[[FloatArray], Any]
 
 
@@ -29,6 +30,15 @@ class Penalty(Frozen, ABC):
     @abstractmethod
     def matrix(self, basis: Basis) -> csr_array:
         """Return P (n_basis, n_basis)."""
+
+    def root(self, basis: Basis) -> csr_array:
+        """Return a matrix M (.., n_basis) with M'M = P, without the digits that a factor of P itself would lose.
+
+        Here from the eigenvectors of P, with those whose eigenvalues are rounding left out.
+        """
+        values, vectors = np.linalg.eigh(self.matrix(basis).toarray())
+        kept = values > len(values) * EPS * values[-1]
+        return csr_array(np.sqrt(values[kept])[:, None] * vectors[:, kept].T)
 
     def __add__(self, other: Any) -> PenaltySum:
         """Both penalties, each with a smoothing parameter of its own."""
@@ -70,6 +80,18 @@ class DerivativePenalty(Penalty):
         if not isinstance(basis, Basis):
             raise SpecificationError(f"basis is {type(basis).__name__}; pass a basis")
         return basis.penalty(self.order)
+
+    def root(self, basis: Basis) -> csr_array:
+        """Return M (.., n_basis) with M'M = P: derivatives at Gauss-Legendre nodes, which are exact here, times weights."""
+        if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
+            return super().root(basis)
+        bsplines, combined = (basis, None) if isinstance(basis, BSplineBasis) else (basis.parent, basis.matrix)
+        if self.order > bsplines.degree:
+            return csr_array((1, basis.n_basis))
+        derivatives, slopes = bsplines.derivative_basis(self.order, combined)
+        nodes, weights = np.polynomial.legendre.leggauss(derivatives.degree + 1)
+        roots = np.sqrt(np.diff(derivatives.breaks)[:, None] * weights / 2).ravel()
+        return csr_array(diags_array(roots) @ derivatives.rows_within((nodes + 1) / 2) @ slopes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +145,10 @@ class DifferencePenalty(Penalty):
         """Return P (n_basis, n_basis)."""
         differences = self.differences(basis)
         return csr_array(differences.T @ differences)
+
+    def root(self, basis: Basis) -> csr_array:
+        """Return M (.., n_basis) with M'M = P: the differences."""
+        return self.differences(basis)
 
 
 def _round_the_period(basis: PeriodicBSplineBasis, order: int) -> csr_array:
@@ -183,8 +209,13 @@ class DifferentialOperatorPenalty(Penalty):
 
     def matrix(self, basis: Basis) -> csr_array:
         """Return P (n_basis, n_basis)."""
+        root = self.root(basis)
+        return csr_array(root.T @ root)
+
+    def root(self, basis: Basis) -> csr_array:
+        """Return M (.., n_basis) with M'M = P: L of every function at the nodes, times weights."""
         if isinstance(basis, RecombinedBasis):
-            return csr_array(basis.matrix.T @ self.matrix(basis.parent) @ basis.matrix)
+            return csr_array(self.root(basis.parent) @ basis.matrix)
         if not isinstance(basis, BSplineBasis):
             raise SpecificationError(f"a {type(basis).__name__} is not made of B-splines; use one that is")
         extra = 10 * any(callable(weight) for weight in self.weights)
@@ -195,7 +226,7 @@ class DifferentialOperatorPenalty(Penalty):
         for j, weight in enumerate(self.weights[: basis.degree + 1]):
             w = self._weight(j, weight, x)
             rows = rows + diags_array(w) @ basis.rows_within(u, j)
-        return csr_array(rows.T @ diags_array((width[:, None] * node_weights / 2).ravel()) @ rows)
+        return csr_array(diags_array(np.sqrt(width[:, None] * node_weights / 2).ravel()) @ rows)
 
     @staticmethod
     def _weight(j: int, weight: Weight, x: FloatArray) -> FloatArray:

@@ -38,7 +38,7 @@ def plot_curve(
     is_first = not ax.has_data()
     observations = results.observations
     abscissa = observations.abscissa
-    numbers = _grid(observations.x)
+    numbers = _grid(observations.places)
     grid = _drawn(abscissa, numbers)
     prediction = _predict(results, numbers, deriv)
     lower, upper = prediction.conf_int(alpha=alpha).T
@@ -142,7 +142,7 @@ def _grid(x: FloatArray) -> FloatArray:
 def _limits(results: CurveResults, deriv: int, readings: list[FloatArray], alpha: float) -> tuple[float, float]:
     """Vertical limits that show the curve at the readings and these: a band in a wide gap may run out of the picture."""
     observations = results.observations
-    x = observations.x
+    x = observations.places
     prediction = _predict(results, x[:: max(1, len(x) // MOST_POINTS)], deriv)
     half = np.diff(prediction.conf_int(alpha=alpha), axis=1)[:, 0] / 2
     values = np.concatenate([prediction.predicted_mean, *readings])

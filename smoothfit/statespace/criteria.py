@@ -19,13 +19,13 @@ at the factor sse / (n - m) and sse / n, and ``gcv`` and ``aicc`` do not depend 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from .._validation import FloatArray
+from ..curves.optimize import corrected_akaike, difference_hessian, generalized_cross_validation
 from ..errors import SpecificationError
 from .kernels import gradient_terms, residual_terms, second_terms, terms
 from .rows import Rows
@@ -89,15 +89,6 @@ class Criterion(ABC):
     @abstractmethod
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian at one theta."""
-
-
-def difference_hessian(
-    gradient_at: Callable[[FloatArray], FloatArray], theta: FloatArray, gradient: FloatArray, step: float = 1e-4
-) -> FloatArray:
-    """Hessian from forward differences of an exact gradient in logarithms, right to about `step`, relatively."""
-    columns = [(gradient_at(theta + shift) - gradient) / step for shift in step * np.eye(len(theta))]
-    hessian = np.array(columns).reshape(len(theta), len(theta))
-    return (hessian + hessian.T) / 2
 
 
 class Likelihood(Criterion):
@@ -264,8 +255,7 @@ class GeneralizedCrossValidation(PredictionCriterion):
 
     def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
         """Value, and its derivatives by log RSS and by free."""
-        n = len(self.rows)
-        return n * (np.log(n) + log_rss - 2 * np.log(free)), n, -2 * n / free
+        return generalized_cross_validation(len(self.rows), log_rss, free)
 
 
 class CorrectedAkaike(PredictionCriterion):
@@ -273,11 +263,7 @@ class CorrectedAkaike(PredictionCriterion):
 
     def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
         """Value, and its derivatives by log RSS and by free."""
-        n, spare = len(self.rows), free - 2
-        if spare <= 0:
-            return np.inf, n, 0.0
-        penalty = (2 * n - free) / spare
-        return n * (log_rss - np.log(n) + penalty), n, -n * (1 + penalty) / spare
+        return corrected_akaike(len(self.rows), log_rss, free)
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {"reml": RestrictedLikelihood, "ml": FullLikelihood}

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from .._validation import FloatArray
+from ..curves.optimize import LEVEL, Minimum, difference_hessian, minimize
 from ..errors import ConvergenceError, DataError
 from .bandwidth import LIMIT, Resolution, Tie
 from .criteria import (
@@ -16,11 +17,9 @@ from .criteria import (
     PREDICTION_CRITERIA,
     Criterion,
     Likelihood,
-    difference_hessian,
     likelihood_of,
 )
 from .kernels import residual_terms, terms
-from .optimize import LEVEL, Minimum, minimize
 from .rows import Rows
 
 GRID = 14

@@ -78,6 +78,12 @@ class SmoothingSpline:
             )
         self.observations = observations
         self.order = check_order(order, "order", 1, HIGHEST_ORDER)
+        for reading in observations.readings:
+            if reading.upper is not None:
+                raise SpecificationError(
+                    f"{reading.name!r} holds readings of {reading.label}, which a smoothing spline does not take; "
+                    "fit them by SplineRegression, or leave them out"
+                )
         highest = max(observations.readings, key=lambda reading: reading.deriv)
         k = highest.deriv
         if k >= self.order:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from smoothfit.curves.optimize import DECREMENT, minimize
 from smoothfit.errors import ConvergenceError
-from smoothfit.statespace.optimize import DECREMENT, minimize
 
 
 class Function:

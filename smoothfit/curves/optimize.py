@@ -3,11 +3,12 @@
 Newton's method with the exact Hessian, projected onto the bounds, from every local minimum of a grid; along one variable
 whose second derivative would cost differences of scores, the secant method. A minimum is certified where the Newton
 decrement g'H^-1 g of the free variables is negligible and H positive definite, and where at each bound reached the score
-points outward.
+points outward. What prediction criteria score, whatever the fit, stands here too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -291,3 +292,29 @@ def _to_bound(
         if trial[i] != theta[i] and objective.values(trial[None])[0] <= value + DECREMENT:
             return trial
     return None
+
+
+def difference_hessian(
+    gradient_at: Callable[[FloatArray], FloatArray], theta: FloatArray, gradient: FloatArray, step: float = 1e-4
+) -> FloatArray:
+    """Hessian from forward differences of an exact gradient in logarithms, right to about `step`, relatively."""
+    columns = [(gradient_at(theta + shift) - gradient) / step for shift in step * np.eye(len(theta))]
+    hessian = np.array(columns).reshape(len(theta), len(theta))
+    return (hessian + hessian.T) / 2
+
+
+def generalized_cross_validation(n: int, log_rss: float, free: float) -> tuple[float, float, float]:
+    """N log GCV, GCV = n RSS / free^2 with free = n - edf; and its derivatives by log RSS and by free."""
+    return n * (np.log(n) + log_rss - 2 * np.log(free)), n, -2 * n / free
+
+
+def corrected_akaike(n: int, log_rss: float, free: float) -> tuple[float, float, float]:
+    """N [log(RSS / n) + (n + edf) / (n - edf - 2)], and its derivatives by log RSS and by free = n - edf.
+
+    Infinite where n - edf <= 2.
+    """
+    spare = free - 2
+    if spare <= 0:
+        return np.inf, n, 0.0
+    penalty = (2 * n - free) / spare
+    return n * (log_rss - np.log(n) + penalty), n, -n * (1 + penalty) / spare

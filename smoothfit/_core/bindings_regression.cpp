@@ -1,0 +1,147 @@
+// The kernels of banded least squares (band.hpp) as Python functions.
+#include "bindings.hpp"
+
+#include <memory>
+#include <vector>
+
+#include "band.hpp"
+#include "bindings_pieces.hpp"
+#include "scalar.hpp"
+
+using namespace smoothfit;
+
+namespace {
+
+using Tangent = Dual<double, 1>;
+
+void check_rows(const In<double>& values, const In<std::int64_t>& first, std::size_t w) {
+    check(values.ndim() == 2 && first.size() == values.shape(0), "values is (n, width) and first (n,)");
+    check(values.shape(1) <= w, "a row is wider than the band");
+}
+
+// Factor (K, w), right-hand side (K,) and rest of rows added to those of a factor.
+nb::tuple absorb_rows_of(In<double> values, In<std::int64_t> first, In<double> rhs, In<double> factor, In<double> z, double rest) {
+    check(factor.ndim() == 2 && z.size() == factor.shape(0), "factor is (K, w) and z (K,)");
+    const std::size_t K = factor.shape(0), w = factor.shape(1), n = first.size();
+    check_rows(values, first, w);
+    check(rhs.size() == n, "rhs is (n,)");
+    Doubles R = new_array({K, w}), right = new_array({K});
+    for (std::size_t i = 0; i < K * w; ++i) R.data()[i] = factor.data()[i];
+    for (std::size_t i = 0; i < K; ++i) right.data()[i] = z.data()[i];
+    std::vector<double> row(w);
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = absorb_rows(values.data(), first.data(), rhs.data(), static_cast<std::int64_t>(n),
+                             static_cast<std::int64_t>(values.shape(1)), R.data(), right.data(), &rest,
+                             static_cast<std::int64_t>(K), static_cast<std::int64_t>(w), row.data());
+    }
+    raise_unless_ok(status);
+    return nb::make_tuple(R, right, rest);
+}
+
+// The same for readings y (n,) of a derivative of splines at x (n,); `root` (n,) multiplies rows and readings, or is empty.
+nb::tuple absorb_spline_rows_of(In<double> x, In<double> y, In<double> root, In<double> knots, In<double> breaks,
+                                In<std::int64_t> span, In<std::int32_t> cells, int degree, int deriv, bool strict, std::size_t w) {
+    const Pieces pieces = make_pieces(breaks, span, cells);
+    check_spans(knots, pieces, degree);
+    check(deriv >= 0 && deriv <= degree, "deriv is out of range");
+    check(w > static_cast<std::size_t>(degree), "the band is narrower than a row");
+    const std::size_t n = x.size(), K = knots.size() - static_cast<std::size_t>(degree) - 1;
+    check(y.size() == n && (root.size() == n || root.size() == 0), "x, y and root differ in length");
+    Doubles R = new_array({K, w}), z = new_array({K});
+    for (std::size_t i = 0; i < K * w; ++i) R.data()[i] = 0.0;
+    for (std::size_t i = 0; i < K; ++i) z.data()[i] = 0.0;
+    double rest = 0.0;
+    std::vector<double> row(w);
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = with_degree(degree, [&](auto d) {
+            return absorb_spline_rows<decltype(d)::value>(x.data(), y.data(), root.size() ? root.data() : nullptr,
+                                                          static_cast<std::int64_t>(n), knots.data(), pieces, deriv, strict,
+                                                          R.data(), z.data(), &rest, static_cast<std::int64_t>(K),
+                                                          static_cast<std::int64_t>(w), row.data());
+        });
+    }
+    raise_unless_ok(status);
+    return nb::make_tuple(R, z, rest);
+}
+
+void check_stack(const In<double>& sources, const In<double>& rhs, const In<double>& scale) {
+    check(sources.ndim() == 3 && rhs.ndim() == 2, "sources is (n_sources, K, w) and rhs (n_sources, K)");
+    check(rhs.shape(0) == sources.shape(0) && rhs.shape(1) == sources.shape(1), "rhs is (n_sources, K)");
+    check(scale.size() == sources.shape(0), "scale is (n_sources,)");
+    check(sources.shape(2) > 0, "the band is empty");
+}
+
+// R, z, coef, band of the inverse, misfit, trace, log_det, rest.
+nb::tuple solve_stack_of(In<double> sources, In<double> rhs, In<double> scale) {
+    check_stack(sources, rhs, scale);
+    const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2);
+    Doubles R = new_array({K, w}), z = new_array({K}), coef = new_array({K}), inverse = new_array({K, w}), misfit = new_array({S}),
+            trace = new_array({S});
+    std::vector<double> row(w);
+    Stack<double> stack{R.data(), z.data(), coef.data(), inverse.data(), misfit.data(), trace.data(), row.data(), 0.0, 0.0};
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = solve_stack(sources.data(), rhs.data(), scale.data(), static_cast<std::int64_t>(S), static_cast<std::int64_t>(K),
+                             static_cast<std::int64_t>(w), stack);
+    }
+    raise_unless_ok(status);
+    return nb::make_tuple(R, z, coef, inverse, misfit, trace, stack.log_det, stack.rest);
+}
+
+// Derivatives of misfit, trace, log_det and rest along `slope` (n_sources,) of the scales.
+nb::tuple solve_stack_slope_of(In<double> sources, In<double> rhs, In<double> scale, In<double> slope) {
+    check_stack(sources, rhs, scale);
+    check(slope.size() == scale.size(), "slope is (n_sources,)");
+    const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2);
+    std::vector<Tangent> scales(S), R(K * w), z(K), coef(K), inverse(K * w), misfit(S), trace(S), row(w);
+    for (std::size_t s = 0; s < S; ++s) {
+        scales[s].re = scale.data()[s];
+        scales[s].eps[0] = slope.data()[s];
+    }
+    Stack<Tangent> stack{R.data(),      z.data(),     coef.data(), inverse.data(), misfit.data(),
+                         trace.data(), row.data(), Tangent(0.0), Tangent(0.0)};
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = solve_stack(sources.data(), rhs.data(), scales.data(), static_cast<std::int64_t>(S), static_cast<std::int64_t>(K),
+                             static_cast<std::int64_t>(w), stack);
+    }
+    raise_unless_ok(status);
+    Doubles misfit_slope = new_array({S}), trace_slope = new_array({S});
+    for (std::size_t s = 0; s < S; ++s) {
+        misfit_slope.data()[s] = misfit[s].eps[0];
+        trace_slope.data()[s] = trace[s].eps[0];
+    }
+    return nb::make_tuple(misfit_slope, trace_slope, stack.log_det.eps[0], stack.rest.eps[0]);
+}
+
+Doubles band_forms_of(In<double> values, In<std::int64_t> first, In<double> band) {
+    check(band.ndim() == 2, "band is (K, w)");
+    check_rows(values, first, band.shape(1));
+    const std::size_t n = first.size();
+    Doubles forms = new_array({n});
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = band_forms(values.data(), first.data(), static_cast<std::int64_t>(n), static_cast<std::int64_t>(values.shape(1)),
+                            band.data(), static_cast<std::int64_t>(band.shape(0)), static_cast<std::int64_t>(band.shape(1)),
+                            forms.data());
+    }
+    raise_unless_ok(status);
+    return forms;
+}
+
+}  // namespace
+
+void bind_regression(nb::module_& module) {
+    module.def("absorb_rows", &absorb_rows_of);
+    module.def("absorb_spline_rows", &absorb_spline_rows_of);
+    module.def("solve_stack", &solve_stack_of);
+    module.def("solve_stack_slope", &solve_stack_slope_of);
+    module.def("band_forms", &band_forms_of);
+}

@@ -1,0 +1,21 @@
+"""Least squares on values, derivatives and integrals: spline regression."""
+
+from .accumulate import Accumulator
+from .constraints import Bounds, Concave, Constraint, Convex, Decreasing, Equals, Increasing, Positive, Unimodal
+from .model import SplineRegression
+from .results import SplineRegressionResults
+
+__all__ = [
+    "Accumulator",
+    "Bounds",
+    "Concave",
+    "Constraint",
+    "Convex",
+    "Decreasing",
+    "Equals",
+    "Increasing",
+    "Positive",
+    "SplineRegression",
+    "SplineRegressionResults",
+    "Unimodal",
+]

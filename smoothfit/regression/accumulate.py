@@ -1,0 +1,222 @@
+"""Fits of more readings than memory holds: chunks are reduced to triangular factors, which add up.
+
+The factors of a name take 2 K w numbers whatever the number of readings. Sums of factors do not depend on the order of chunks, up
+to rounding: a factor is that of all its rows, and orthogonal transformations lose no digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from .._validation import FloatArray
+from ..basis.base import Basis
+from ..basis.penalty import Penalty
+from ..errors import DataError, SpecificationError
+from ..observations import Observations, Readings
+from .band import BandRows, Factor, factorize, merged, multiply_factor
+from .constraints import Constraint
+from .rows import GroupStatistics, Rows
+
+if TYPE_CHECKING:
+    from .model import SplineRegression
+
+
+@dataclass(frozen=True, eq=False)
+class CountedReadings(Readings):
+    """Readings of which only the number and the range of x are kept."""
+
+    count: int = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class NameStatistics(NamedTuple):
+    """What is kept of a name: factors of its rows, weighed and plain, and sums of its readings."""
+
+    readings: CountedReadings
+    weighed: Factor
+    plain: Factor
+    log_ratio: float
+    total: FloatArray  # sums of 1/ratio, y/ratio and y^2/ratio; of the variances
+
+
+@dataclass(frozen=True, eq=False)
+class AccumulatedRows(Rows):
+    """Rows of which only factors are kept."""
+
+    names: tuple[NameStatistics, ...] = ()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**super().__getstate__(), "names": self.names}
+
+    @property
+    def width(self) -> int:
+        """Width of the factors."""
+        return max(int(name.weighed.R.shape[1]) for name in self.names)
+
+    @property
+    def log_ratio(self) -> float:
+        """Sum of the logarithms of the variance ratios."""
+        return sum(name.log_ratio for name in self.names)
+
+    def statistics(self, w: int) -> list[GroupStatistics]:
+        """Factor, count and mean square of each variance group."""
+        found = []
+        for g in range(self.n_groups):
+            mine = [name for name, group in zip(self.names, self.group_of_name, strict=True) if group == g]
+            factor = merged([_widened(name.weighed, w) for name in mine])
+            count = sum(len(name.readings) for name in mine)
+            squares = [name.total[2] - name.total[1] ** 2 / name.total[0] for name in mine]
+            spread = max(sum(squares), 0.0) / count or sum(float(name.total[2]) for name in mine) / count
+            found.append(GroupStatistics(factor, count, float(spread)))
+        return found
+
+    def log_det_of(self, columns: FloatArray) -> float:
+        """log|C'B'B C| for the plain rows B and columns C."""
+        seen = np.vstack([multiply_factor(name.plain.R, columns) for name in self.names])
+        return 2 * float(np.log(np.abs(np.diag(np.linalg.qr(seen, mode="r")))).sum())
+
+    @property
+    def parts(self) -> NoReturn:
+        """Refused: the readings are gone."""
+        raise SpecificationError(
+            "an accumulated fit keeps no readings, so that it has no residuals, fitted values, leverages or robust covariances; "
+            "fit them at once for these"
+        )
+
+
+class Accumulator:
+    """Sufficient statistics of readings that come in chunks; made by `SplineRegression.accumulate`.
+
+    Parameters
+    ----------
+    basis : Basis
+        The functions of all fits.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> rng = np.random.default_rng(0)
+    >>> accumulator = sf.SplineRegression.accumulate(sf.BSplineBasis.uniform(0, 1, 20))
+    >>> for _ in range(10):
+    ...     x = rng.uniform(0, 1, 1000)
+    ...     _ = accumulator.add(sf.observe(x, np.sin(6 * x) + 0.1 * rng.standard_normal(1000)))
+    >>> res = accumulator.model(sf.DerivativePenalty(2)).fit()
+    >>> res.nobs, round(float(res.sigma["f"]), 2), round(float(res.predict(0.25)), 2)
+    (10000, 0.1, 1.0)
+    """
+
+    def __init__(self, basis: Basis):
+        self.basis = basis
+        self._names: dict[str, NameStatistics] = {}
+        self._x_name = "x"
+
+    def add(self, observations: Observations) -> Accumulator:
+        """Take a chunk of readings; names keep their kind, and whether their sd is known, from chunk to chunk.
+
+        Returns the accumulator itself.
+        """
+        if observations.abscissa.kind != "number" or observations.abscissa.origin:
+            raise DataError("x of a chunk holds times or integers beyond 2^53, whose origin each chunk would choose; pass numbers")
+        rows = Rows(observations, self.basis)
+        for reading, part in zip(observations.readings, rows.parts, strict=True):
+            self._join(reading.name, _reduced(reading, part, self.basis.n_basis))
+        if observations.x_name != "x":
+            self._x_name = observations.x_name
+        return self
+
+    def add_frames(self, frames: Iterable[Any], x: str, readings: Mapping[str, int], **options: Any) -> Accumulator:
+        """Take data frames or Arrow record batches one after the other; the options are those of `Observations.from_frame`."""
+        for frame in frames:
+            table = frame.to_pandas() if hasattr(frame, "to_struct_array") else frame  # a record batch is no table
+            self.add(Observations.from_frame(table, x, readings, **options))
+        return self
+
+    def __add__(self, other: Accumulator) -> Accumulator:
+        """Both accumulators' readings, as a new one."""
+        if not isinstance(other, Accumulator):
+            return NotImplemented
+        if other.basis.n_basis != self.basis.n_basis or other.basis.domain != self.basis.domain:
+            raise SpecificationError("the accumulators have different bases; use one basis for all chunks")
+        total = Accumulator(self.basis)
+        total._x_name = other._x_name if self._x_name == "x" else self._x_name
+        total._names = dict(self._names)
+        for name, statistics in other._names.items():
+            total._join(name, statistics)
+        return total
+
+    def _join(self, name: str, statistics: NameStatistics) -> None:
+        mine = self._names.get(name)
+        self._names[name] = statistics if mine is None else _both(mine, statistics)
+
+    def model(self, penalty: Penalty | None = None, constraints: Constraint | Sequence[Constraint] = ()) -> SplineRegression:
+        """Return the regression of everything taken so far, to be fitted."""
+        from .model import SplineRegression
+
+        if not self._names:
+            raise DataError("the accumulator has taken no readings; add() some")
+        names = tuple(self._names.values())
+        observations = Observations(tuple(name.readings for name in names), self._x_name)
+        return SplineRegression._of_rows(AccumulatedRows(observations, self.basis, names=names), penalty, constraints)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name}: {len(statistics.readings)}" for name, statistics in self._names.items())
+        return f"Accumulator of readings on {self.basis.n_basis} functions ({counts or 'none yet'})"
+
+
+def _reduced(reading: Readings, part: BandRows, K: int) -> NameStatistics:
+    """The statistics of a chunk of one name."""
+    ratio = reading.variance_ratio
+    roots = 1 / np.sqrt(ratio)
+    weighed = factorize(part.scaled(roots), reading.y * roots, K, part.width)
+    plain = weighed if (ratio == 1).all() else factorize(part, reading.y, K, part.width)
+    sums = [1 / ratio, reading.y / ratio, reading.y**2 / ratio, np.ones_like(ratio) if reading.sd is None else reading.sd**2]
+    ends = np.array([min(x.min() for x in reading.limits), max(x.max() for x in reading.limits)], dtype=np.float64)
+    counted = CountedReadings(
+        name=reading.name,
+        deriv=reading.deriv,
+        x=ends,
+        y=np.empty(0),
+        sd=None if reading.sd is None else np.sqrt(np.mean(reading.sd**2, keepdims=True)),
+        weights=None,
+        n_dropped=reading.n_dropped,
+        upper=None if reading.upper is None else ends,
+        mean=reading.mean,
+        count=len(reading),
+    )
+    return NameStatistics(counted, weighed, plain, float(np.log(ratio).sum()), np.array([s.sum() for s in sums]))
+
+
+def _both(a: NameStatistics, b: NameStatistics) -> NameStatistics:
+    """The statistics of two chunks of one name."""
+    one, other = a.readings, b.readings
+    if (one.deriv, one.mean, one.sd is None) != (other.deriv, other.mean, other.sd is None):
+        raise DataError(
+            f"{one.name!r} is read in another way, or its sd known in one chunk only; give the readings different names"
+        )
+    w = max(a.weighed.R.shape[1], b.weighed.R.shape[1])
+    total = a.total + b.total
+    count = len(one) + len(other)
+    ends = np.array([min(one.x[0], other.x[0]), max(one.x[-1], other.x[-1])])
+    readings = replace(
+        one,
+        x=ends,
+        upper=None if one.upper is None else ends,
+        sd=None if one.sd is None else np.array([np.sqrt(total[3] / count)]),
+        n_dropped=one.n_dropped + other.n_dropped,
+        count=count,
+    )
+    weighed = merged([_widened(a.weighed, w), _widened(b.weighed, w)])
+    same = a.plain is a.weighed and b.plain is b.weighed
+    plain = weighed if same else merged([_widened(a.plain, w), _widened(b.plain, w)])
+    return NameStatistics(readings, weighed, plain, a.log_ratio + b.log_ratio, total)
+
+
+def _widened(factor: Factor, w: int) -> Factor:
+    """The factor in a band of width w."""
+    return factor._replace(R=np.pad(factor.R, ((0, 0), (0, w - factor.R.shape[1]))))

@@ -1,0 +1,363 @@
+"""What a fitted curve must satisfy: equalities, and bounds on whole intervals.
+
+A constraint is a value object; for a basis it becomes rows. Bounds become polynomials that are to be nonnegative: on every piece
+between neighbouring knots, f^(q) - lower or upper - f^(q) in Bernstein form.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_floats
+from ..basis import BSplineBasis, Spline
+from ..basis.base import Basis
+from ..basis.bernstein import binomials, blossom_weights
+from ..basis.recombined import RecombinedBasis
+from ..errors import SpecificationError
+from ..observations import HIGHEST_DERIVATIVE, derivative_label
+
+Limit = float | Spline
+
+
+class Polynomials(NamedTuple):
+    """Polynomials on intervals that are to be nonnegative: (rows @ coef - bound) are their Bernstein coefficients.
+
+    rows : csr (n (degree + 1), K), the coefficients of one interval below one another; bound : (n, degree + 1);
+    lower, upper : (n,), ends of the intervals; label : what is bounded.
+    """
+
+    rows: csr_array
+    bound: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    label: str
+
+    @property
+    def degree(self) -> int:
+        """Degree of the polynomials."""
+        return int(self.bound.shape[1]) - 1
+
+    def coefficients(self, coef: FloatArray) -> FloatArray:
+        """Bernstein coefficients (n, degree + 1) for a curve."""
+        return np.asarray((self.rows @ coef).reshape(self.bound.shape) - self.bound)
+
+
+class Equalities(NamedTuple):
+    """Rows @ coef = values."""
+
+    rows: FloatArray
+    values: FloatArray
+    label: str
+
+
+class Constraint(Frozen, ABC):
+    """What a curve must satisfy."""
+
+    def equalities(self, basis: Basis) -> list[Equalities]:
+        """Linear equations in the coefficients."""
+        return []
+
+    def polynomials(self, basis: Basis) -> list[Polynomials]:
+        """Polynomials that are to be nonnegative."""
+        return []
+
+
+@dataclass(frozen=True, eq=False)
+class Equals(Constraint):
+    """Values of the curve, of a derivative or of an integral are given.
+
+    Parameters
+    ----------
+    x : float or array_like, shape (n,)
+        Abscissae, as numbers.
+    value : float or array_like, shape (n,)
+        What f^(deriv)(x) is; with `upper`, the integral from x to `upper`; with `minus`, f^(deriv)(x) - f^(deriv)(minus).
+    deriv : int
+        Order of the derivative.
+    upper : float or array_like, optional
+        Upper limits: the integral from x is given.
+    minus : float or array_like, optional
+        Other abscissae: the difference is given; 0 makes two points equal, and for all orders below the degree a curve periodic.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 1, 50)
+    >>> basis = sf.BSplineBasis.uniform(0, 1, 6)
+    >>> through = [sf.Equals(0.0, 0.0), sf.Equals([0.0, 1.0], [1.0, 0.0], deriv=1)]
+    >>> res = sf.SplineRegression(sf.observe(x, np.sin(x * np.pi / 2), sd=0.1), basis, constraints=through).fit()
+    >>> bool(abs(res.predict([0.0, 1.0], deriv=1) - [1.0, 0.0]).max() < 1e-12)
+    True
+    """
+
+    x: Any
+    value: Any = 0.0
+    deriv: int = 0
+    upper: Any = None
+    minus: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "deriv", check_order(self.deriv, "deriv", 0, HIGHEST_DERIVATIVE))
+        if self.upper is not None and (self.minus is not None or self.deriv):
+            raise SpecificationError("upper makes an integral of f; it goes with neither minus nor deriv")
+        for name in ("x", "value", "upper", "minus"):
+            if getattr(self, name) is not None:
+                given, _ = to_floats(getattr(self, name), name)
+                check_finite(given, name, "pass finite numbers")
+                object.__setattr__(self, name, frozen(given))
+
+    def equalities(self, basis: Basis) -> list[Equalities]:
+        """Linear equations in the coefficients."""
+        x = cast(FloatArray, self.x)
+        if self.upper is not None:
+            rows = basis.integral(x, self.upper)
+        else:
+            rows = basis.design(x, self.deriv, sparse=False)
+            if self.minus is not None:
+                rows = rows - basis.design(self.minus, self.deriv, sparse=False)
+        if len(self.value) not in (1, len(rows)):
+            raise SpecificationError(
+                f"value has {len(self.value)} entries for {len(rows)} equations; pass one number or one for each"
+            )
+        what = "the integral of f" if self.upper is not None else derivative_label(self.deriv)
+        return [Equalities(np.asarray(rows), np.broadcast_to(self.value, (len(rows),)), f"Equals({what})")]
+
+
+class Shape(Constraint):
+    """A bound on one derivative."""
+
+    on: tuple[float, float] | None
+
+    @property
+    @abstractmethod
+    def bounds(self) -> Bounds:
+        """The bound."""
+
+    def polynomials(self, basis: Basis) -> list[Polynomials]:
+        """Polynomials that are to be nonnegative."""
+        return [polynomials._replace(label=type(self).__name__) for polynomials in self.bounds.polynomials(basis)]
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds(Constraint):
+    """lower <= f^(deriv) <= upper on a whole interval.
+
+    Parameters
+    ----------
+    deriv : int
+        Order q of the derivative.
+    lower, upper : float or Spline, optional
+        Bounds: constants or piecewise polynomials; None for none.
+    on : (float, float), optional
+        The interval; the domain of the basis by default.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 1, 50)
+    >>> basis = sf.BSplineBasis.uniform(0, 1, 8)
+    >>> obs = sf.observe(x, np.tanh(9 * x - 4) + 0.1 * np.sin(50 * x), sd=0.1)
+    >>> res = sf.SplineRegression(obs, basis, constraints=[sf.Bounds(lower=-1, upper=1), sf.Increasing()]).fit()
+    >>> f, slope = (res.predict(np.linspace(0, 1, 10_001), deriv=k) for k in (0, 1))
+    >>> bool(f.max() <= 1 + 1e-9), bool(slope.min() >= -1e-9)
+    (True, True)
+    """
+
+    deriv: int = 0
+    lower: Limit | None = None
+    upper: Limit | None = None
+    on: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "deriv", check_order(self.deriv, "deriv", 0, HIGHEST_DERIVATIVE))
+        if self.lower is None and self.upper is None:
+            raise SpecificationError("neither lower nor upper is given; pass one of them")
+        for name in ("lower", "upper"):
+            limit = getattr(self, name)
+            if limit is not None and not isinstance(limit, Spline):
+                given, _ = to_floats(limit, name)
+                if len(given) != 1 or not np.isfinite(given[0]):
+                    raise SpecificationError(f"{name} is {limit!r}; pass a finite number or a Spline")
+                object.__setattr__(self, name, float(given[0]))
+        if isinstance(self.lower, float) and isinstance(self.upper, float) and self.lower > self.upper:
+            raise SpecificationError(f"lower is {self.lower}, above upper = {self.upper}; exchange them")
+        object.__setattr__(self, "on", check_interval(self.on))
+
+    def polynomials(self, basis: Basis) -> list[Polynomials]:
+        """Polynomials that are to be nonnegative."""
+        return [
+            _nonnegative(basis, self.deriv, sign, limit, self.on, f"Bounds({name}, {derivative_label(self.deriv)})")
+            for name, sign, limit in (("lower", 1.0, self.lower), ("upper", -1.0, self.upper))
+            if limit is not None
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Increasing(Shape):
+    """f' >= 0 on an interval (by default the domain of the basis)."""
+
+    on: tuple[float, float] | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bound."""
+        return Bounds(deriv=1, lower=0.0, on=self.on)
+
+
+@dataclass(frozen=True, eq=False)
+class Decreasing(Shape):
+    """f' <= 0 on an interval (by default the domain of the basis)."""
+
+    on: tuple[float, float] | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bound."""
+        return Bounds(deriv=1, upper=0.0, on=self.on)
+
+
+@dataclass(frozen=True, eq=False)
+class Convex(Shape):
+    """f'' >= 0 on an interval (by default the domain of the basis)."""
+
+    on: tuple[float, float] | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bound."""
+        return Bounds(deriv=2, lower=0.0, on=self.on)
+
+
+@dataclass(frozen=True, eq=False)
+class Concave(Shape):
+    """f'' <= 0 on an interval (by default the domain of the basis)."""
+
+    on: tuple[float, float] | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bound."""
+        return Bounds(deriv=2, upper=0.0, on=self.on)
+
+
+@dataclass(frozen=True, eq=False)
+class Positive(Shape):
+    """f >= 0 on an interval (by default the domain of the basis)."""
+
+    on: tuple[float, float] | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bound."""
+        return Bounds(lower=0.0, on=self.on)
+
+
+@dataclass(frozen=True, eq=False)
+class Unimodal(Constraint):
+    """f' >= 0 before a mode and f' <= 0 after it.
+
+    Parameters
+    ----------
+    mode : float
+        Where the curve is highest.
+    on : (float, float), optional
+        The interval; the domain of the basis by default.
+    """
+
+    mode: float
+    on: tuple[float, float] | None = None
+
+    def polynomials(self, basis: Basis) -> list[Polynomials]:
+        """Polynomials that are to be nonnegative."""
+        lower, upper = _within(basis, self.on)
+        if not lower < self.mode < upper:
+            raise SpecificationError(
+                f"mode is {self.mode}; it lies inside ({lower}, {upper}); use Increasing or Decreasing for an end"
+            )
+        parts = Bounds(1, lower=0.0, on=(lower, self.mode)), Bounds(1, upper=0.0, on=(self.mode, upper))
+        return [polynomials._replace(label="Unimodal") for part in parts for polynomials in part.polynomials(basis)]
+
+
+def check_interval(on: Any) -> tuple[float, float] | None:
+    """Return an interval as numbers."""
+    if on is None:
+        return None
+    ends, _ = to_floats(on, "on")
+    if len(ends) != 2 or not np.isfinite(ends).all() or not ends[0] < ends[1]:
+        raise SpecificationError(f"on is {on!r}; pass (lower, upper) with lower below upper")
+    return float(ends[0]), float(ends[1])
+
+
+def _within(basis: Basis, on: tuple[float, float] | None) -> tuple[float, float]:
+    lower, upper = basis.domain if on is None else on
+    if lower < basis.domain[0] or upper > basis.domain[1]:
+        raise SpecificationError(
+            f"on = ({lower}, {upper}) leaves the domain {basis.domain} of the basis; shorten it, or widen the knots"
+        )
+    return lower, upper
+
+
+def _nonnegative(basis: Basis, deriv: int, sign: float, limit: Limit, on: tuple[float, float] | None, label: str) -> Polynomials:
+    """Sign (f^(deriv) - limit) on every piece of an interval."""
+    if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
+        raise SpecificationError(f"a {type(basis).__name__} has no pieces on which a bound could hold exactly; use B-splines")
+    bsplines, combined = (basis, None) if isinstance(basis, BSplineBasis) else (basis.parent, basis.matrix)
+    if deriv > bsplines.degree:
+        raise SpecificationError(
+            f"{label} bounds {derivative_label(deriv)}, which is zero everywhere for splines of degree {bsplines.degree}; use a "
+            "higher degree"
+        )
+    lower, upper = _within(basis, on)
+    derivatives, slopes = bsplines.derivative_basis(deriv, combined)
+    theirs = limit.bsplines.basis if isinstance(limit, Spline) else None
+    if isinstance(theirs, BSplineBasis) and not theirs.domain[0] <= lower < upper <= theirs.domain[1]:
+        raise SpecificationError(f"the bound is a spline on {theirs.domain}, which does not hold ({lower}, {upper})")
+    breaks = np.concatenate([derivatives.breaks, theirs.breaks if isinstance(theirs, BSplineBasis) else np.empty(0)])
+    breaks = np.unique(np.concatenate([[lower, upper], breaks[(breaks > lower) & (breaks < upper)]]))
+    start, end = breaks[:-1], breaks[1:]
+    degree = max(derivatives.degree, theirs.degree if isinstance(theirs, BSplineBasis) else 0)
+    weights, columns = _pieces(derivatives, start, end, degree)
+    shape = (weights.size // weights.shape[2], derivatives.n_basis)
+    indptr = np.arange(0, weights.size + 1, weights.shape[2])
+    index = np.repeat(columns, degree + 1, axis=0).ravel()
+    rows = csr_array((sign * weights.ravel(), index, indptr), shape=shape) @ slopes
+    if isinstance(limit, Spline) and isinstance(theirs, BSplineBasis):
+        own, index = _pieces(theirs, start, end, degree)
+        bound = np.einsum("nkr,nr->nk", own, limit.bsplines.coef[index])
+    else:
+        bound = np.full((len(start), degree + 1), float(cast(float, limit)))
+    return Polynomials(csr_array(rows), sign * bound, start, end, label)
+
+
+def _pieces(basis: BSplineBasis, start: FloatArray, end: FloatArray, degree: int) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Bernstein coefficients of a degree >= basis.degree on intervals within pieces.
+
+    Weights (n, degree + 1, basis.degree + 1) of the coefficients in columns (n, basis.degree + 1).
+    """
+    own = basis.degree
+    span = basis.span[np.clip(np.searchsorted(basis.breaks, start, side="right") - 1, 0, len(basis.span) - 1)]
+    weights = np.stack([blossom_weights(basis.knots, own, span, [start] * (own - k) + [end] * k) for k in range(own + 1)], axis=1)
+    gain = degree - own
+    if gain:  # b_i = sum_k C(own, k) C(gain, i - k) / C(degree, i) b_k
+        elevation = np.zeros((degree + 1, own + 1))
+        for i in range(degree + 1):
+            for k in range(max(0, i - gain), min(own, i) + 1):
+                elevation[i, k] = binomials(own)[k] * binomials(gain)[i - k] / binomials(degree)[i]
+        weights = np.einsum("ik,nkr->nir", elevation, weights)
+    return weights, span[:, None] - own + np.arange(own + 1)
+
+
+def check_constraints(constraints: Any) -> tuple[Constraint, ...]:
+    """Return constraints as a tuple."""
+    given = (constraints,) if isinstance(constraints, Constraint) else tuple(constraints)
+    bad = np.array([not isinstance(constraint, Constraint) for constraint in given], dtype=np.bool_)
+    if bad.any():
+        i = first_index(bad)
+        raise SpecificationError(f"constraints[{i}] is {given[i]!r}; pass sf.Equals, sf.Bounds, sf.Increasing() or the like")
+    return given

@@ -1,0 +1,267 @@
+"""What a fit minimises, as a function of the logarithms of the penalties' weights tau_j and of the unknown variances.
+
+With n readings of variances V, d the dimension of what no penalty touches, A as in `system` and S = sum tau_j M_j'M_j:
+
+- ``reml``: -2 l = (n - d) log 2 pi + log|V| + log|A| - log|S|_+ + log|N'N| + min        (Patterson & Thompson 1971)
+- ``ml``:   -2 l = n log 2 pi + log|V| + log|U'AU| - log|U'SU| + min        (N, U: null space and orthonormal complement)
+- ``gcv``:  n log GCV,   GCV = n RSS / (n - edf)^2        (Craven & Wahba 1979)
+- ``aicc``: n [log(RSS / n) + (n + edf) / (n - edf - 2)]        (Hurvich, Simonoff & Tsai 1998)
+
+min is the minimum of the penalised sum of squares, RSS = sum (y - Lf)^2 / variance and edf = tr A^-1 B'V^-1 B. Without any
+penalty ``reml`` estimates the variances of the names: its score vanishes where sigma_g^2 = RSS_g / (n_g - tr H_gg).
+The terms of N: with the last d entries of N the unit matrix, log|S|_+ - log|N'N| is the log determinant of S without its last
+d rows and columns, and no eigenvalue is needed.
+
+With one name and no known sd, a common factor of the variance and 1/tau is left out, as in the state space.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._validation import FloatArray
+from ..curves.optimize import corrected_akaike, difference_hessian, generalized_cross_validation
+from ..errors import SpecificationError
+from .band import Solution, multiply_factor, solve_gram
+from .system import System
+
+
+@dataclass(frozen=True, eq=False)
+class Criterion(ABC):
+    """A function of theta: the logarithms of (tau, sigma2 of the unknown) are origin + theta @ directions."""
+
+    system: System
+    origin: FloatArray
+    directions: FloatArray
+    unbounded = False
+
+    @property
+    @abstractmethod
+    def exact_hessian(self) -> bool:
+        """Whether `hessian` costs no differences of gradients."""
+
+    def logs(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return log_tau (P,) and log_sigma2 (n_groups,) of one theta."""
+        P, system = self.system.n_penalties, self.system
+        logs = self.origin + theta @ self.directions if len(theta) else self.origin
+        return logs[:P], np.concatenate([logs[P:], np.zeros(system.n_groups - system.unknown)])
+
+    def values(self, theta: FloatArray) -> FloatArray:
+        """Values of candidates theta (L, p)."""
+        return np.array([self.value(t) for t in theta])
+
+    @abstractmethod
+    def value(self, theta: FloatArray) -> float:
+        """Value at one theta."""
+
+    @abstractmethod
+    def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Value and gradient at one theta."""
+
+    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, gradient and Hessian at one theta, this by differences of the exact gradient."""
+        value, gradient = self.gradient(theta)
+        return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
+
+
+class RestrictedLikelihood(Criterion):
+    """-2 l_R of the rows divided by the roots of their variance ratios."""
+
+    exact_hessian = True
+
+    @property
+    def count(self) -> int:
+        """Number of contrasts whose density is taken."""
+        return self.system.n - self.system.n_free
+
+    def minimum(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
+        """The penalised sum of squares."""
+        return solution.rest + float(self.system.scales(log_tau, log_sigma2) ** 2 @ self.system.rest)
+
+    def value(self, theta: FloatArray) -> float:
+        """Value at one theta."""
+        log_tau, log_sigma2 = self.logs(theta)
+        solution = self.system.solve(log_tau, log_sigma2)
+        return self.assemble(solution, log_tau, log_sigma2)
+
+    def assemble(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
+        """Value from a solution; where the variance is left out, at its maximising value."""
+        determinant = self.determinant(solution, log_tau) + float(self.system.counts @ log_sigma2)
+        least, m = self.minimum(solution, log_tau, log_sigma2), self.count
+        if self.system.scale_free:
+            return float(m * (np.log(2 * np.pi * least / m) + 1) + determinant)
+        return float(m * np.log(2 * np.pi) + determinant + least)
+
+    def determinant(self, solution: Solution, log_tau: FloatArray) -> float:
+        """log|A| - log|S|_J."""
+        return solution.log_det - self.system.penalty_log_det(log_tau)[0]
+
+    def _parts(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Gradients of the determinants and of the minimum by (log_tau, log_sigma2 of the unknown)."""
+        system, G, U = self.system, self.system.n_groups, self.system.unknown
+        tau, precision = np.exp(log_tau), np.exp(-log_sigma2[:U])
+        if system.n_penalties == 1:  # tau tr A^-1 M'M - (K - d) without the digits that cancel where tau is large
+            by_penalty = np.full(1, system.n_free - float(np.exp(-log_sigma2) @ solution.trace[:G]))
+        else:
+            by_penalty = tau * solution.trace[G:] - system.penalty_log_det(log_tau)[1]
+        by_variance = system.counts[:U] - precision * solution.trace[:U]
+        rss = solution.misfit + system.rest
+        least = np.concatenate([tau * rss[G:], -precision * rss[:U]])
+        return np.concatenate([by_penalty, by_variance]), least
+
+    def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Value and gradient at one theta."""
+        log_tau, log_sigma2 = self.logs(theta)
+        solution = self.system.solve(log_tau, log_sigma2)
+        determinants, least = self._parts(solution, log_tau, log_sigma2)
+        weight = self.count / self.minimum(solution, log_tau, log_sigma2) if self.system.scale_free else 1.0
+        return self.assemble(solution, log_tau, log_sigma2), self.directions @ (determinants + weight * least)
+
+    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, gradient and Hessian at one theta, exact."""
+        log_tau, log_sigma2 = self.logs(theta)
+        system, G, U, P = self.system, self.system.n_groups, self.system.unknown, self.system.n_penalties
+        solution = system.solve(log_tau, log_sigma2)
+        determinants, least = self._parts(solution, log_tau, log_sigma2)
+        q = self.minimum(solution, log_tau, log_sigma2)
+        weight = self.count / q if system.scale_free else 1.0
+        tau, precision = np.exp(log_tau), np.exp(-log_sigma2[:U])
+        columns = []
+        for direction in self.directions:
+            slope = system.slope(log_tau, log_sigma2, direction)
+            by_variance = precision * (direction[P:] * solution.trace[:U] - slope.trace[:U])
+            if P == 1:
+                by_penalty = np.full(1, float(by_variance.sum() - slope.trace[U:G].sum()))
+            else:
+                by_penalty = tau * (direction[:P] * solution.trace[G:] + slope.trace[G:])
+                by_penalty = by_penalty - system.penalty_curvature(log_tau, direction[:P])
+            of_det = np.concatenate([by_penalty, by_variance])
+            of_least = np.concatenate(
+                [
+                    tau * (direction[:P] * (solution.misfit[G:] + system.rest[G:]) + slope.misfit[G:]),
+                    precision * (direction[P:] * (solution.misfit[:U] + system.rest[:U]) - slope.misfit[:U]),
+                ]
+            )
+            column = of_det + weight * of_least
+            if system.scale_free:
+                column = column - weight / q * float(direction @ least) * least
+            columns.append(self.directions @ column)
+        hessian = np.array(columns).reshape(len(theta), len(theta))
+        return (
+            self.assemble(solution, log_tau, log_sigma2),
+            self.directions @ (determinants + weight * least),
+            (hessian + hessian.T) / 2,
+        )
+
+
+class FullLikelihood(RestrictedLikelihood):
+    """-2 l with what no penalty touches as unknown constants."""
+
+    exact_hessian = False
+
+    @property
+    def count(self) -> int:
+        """Number of readings."""
+        return self.system.n
+
+    @property
+    def _null(self) -> FloatArray:
+        """Orthonormal coefficients (K, d) of what no penalty touches."""
+        return np.linalg.qr(self.system.free)[0]
+
+    def determinant(self, solution: Solution, log_tau: FloatArray) -> float:
+        """log|U'AU| - log|U'SU| = log|A| + log|N'A^-1 N| - log|S|_J - log|N_J|^2, N orthonormal."""
+        if not self.system.n_free:
+            return super().determinant(solution, log_tau)
+        null = self._null
+        _, seen = np.linalg.slogdet(null.T @ solve_gram(solution.R, null))
+        _, corner = np.linalg.slogdet(null[self.system.size - self.system.n_free :])
+        return super().determinant(solution, log_tau) + float(seen) + 2 * float(corner)
+
+    def _parts(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
+        determinants, least = super()._parts(solution, log_tau, log_sigma2)
+        system, U = self.system, self.system.unknown
+        if system.n_free:
+            null = self._null
+            reached = solve_gram(solution.R, null)
+            inner = np.linalg.inv(null.T @ reached)
+            seen = [multiply_factor(R, reached) for R in system.factors]
+            change = np.array([float(np.sum((m @ inner) * m)) for m in seen])
+            weights = system.scales(log_tau, log_sigma2) ** 2
+            determinants = determinants + np.concatenate([-(weights * change)[system.n_groups :], (weights * change)[:U]])
+        return determinants, least
+
+    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, gradient and Hessian at one theta, this by differences of the exact gradient."""
+        return Criterion.hessian(self, theta)
+
+
+class PredictionCriterion(Criterion):
+    """A function of RSS and n - edf at given relative variances; theta moves the weights of the penalties alone."""
+
+    exact_hessian = False
+
+    @abstractmethod
+    def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
+        """Value, and its derivatives by log RSS and by free = n - edf."""
+
+    def residual(self, theta: FloatArray) -> tuple[float, float]:
+        """RSS and n - edf."""
+        log_tau, log_sigma2 = self.logs(theta)
+        return residual_terms(self.system, self.system.solve(log_tau, log_sigma2), log_sigma2)
+
+    def value(self, theta: FloatArray) -> float:
+        """Value at one theta."""
+        rss, free = self.residual(theta)
+        return self.score(np.log(rss), free)[0]
+
+    def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Value and gradient at one theta."""
+        log_tau, log_sigma2 = self.logs(theta)
+        rss, free = self.residual(theta)
+        value, by_log_rss, by_free = self.score(np.log(rss), free)
+        precision, G = np.exp(-log_sigma2), self.system.n_groups
+        gradient = []
+        for direction in self.directions:
+            slope = self.system.slope(log_tau, log_sigma2, direction)
+            gradient.append(by_log_rss * float(precision @ slope.misfit[:G]) / rss - by_free * float(precision @ slope.trace[:G]))
+        return value, np.array(gradient)
+
+
+class GeneralizedCrossValidation(PredictionCriterion):
+    """n log GCV."""
+
+    def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
+        """Value, and its derivatives by log RSS and by free."""
+        return generalized_cross_validation(self.system.n, log_rss, free)
+
+
+class CorrectedAkaike(PredictionCriterion):
+    """n [log(RSS / n) + (n + edf) / (n - edf - 2)]; infinite where n - edf <= 2."""
+
+    def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
+        """Value, and its derivatives by log RSS and by free."""
+        return corrected_akaike(self.system.n, log_rss, free)
+
+
+LIKELIHOODS: dict[str, type[RestrictedLikelihood]] = {"reml": RestrictedLikelihood, "ml": FullLikelihood}
+PREDICTION_CRITERIA: dict[str, type[PredictionCriterion]] = {"gcv": GeneralizedCrossValidation, "aicc": CorrectedAkaike}
+METHODS = (*LIKELIHOODS, *PREDICTION_CRITERIA, "fixed", "ols")
+
+
+def residual_terms(system: System, solution: Solution, log_sigma2: FloatArray) -> tuple[float, float]:
+    """RSS and n - edf."""
+    G = system.n_groups
+    precision = np.exp(-log_sigma2)
+    rss = float(precision @ (solution.misfit[:G] + system.rest[:G]))
+    return rss, system.n - float(precision @ solution.trace[:G])
+
+
+def check_method(method: object) -> str:
+    """Return the name of a criterion."""
+    if not isinstance(method, str) or method.lower() not in METHODS:
+        raise SpecificationError(f"method is {method!r}; pass one of {', '.join(map(repr, METHODS))}")
+    return method.lower()

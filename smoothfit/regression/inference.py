@@ -1,0 +1,244 @@
+"""Tests of hypotheses and diagnostics of a spline regression, with statsmodels' names where it has them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from .._validation import FloatArray, check_level, check_order
+from ..basis import BSplineBasis
+from ..basis.base import Basis
+from ..basis.recombined import RecombinedBasis
+from ..curves.results import LEAST_FREE, CurveResults
+from ..errors import SpecificationError
+from .posterior import Covariance
+from .rows import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from statsmodels.stats.contrast import ContrastResults
+
+SMALL = 1e-10  # of the greatest eigenvalue of a covariance: below, a direction is none
+
+
+class Inference(CurveResults):
+    """What `SplineRegressionResults` can test, and how readings influence it."""
+
+    basis: Basis
+    method: str
+    _rows: Rows
+
+    @property
+    @abstractmethod
+    def _coef(self) -> FloatArray:
+        """Coefficients (K,)."""
+
+    @property
+    @abstractmethod
+    def _cov(self) -> Covariance:
+        """Covariance of the coefficients, of the kind asked for."""
+
+    @property
+    @abstractmethod
+    def _bayesian(self) -> Covariance:
+        """A^-1."""
+
+    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
+        """Test linear combinations of the coefficients, each by itself.
+
+        Parameters
+        ----------
+        r_matrix : array_like, shape (m, n_basis)
+            Combinations; ``basis.design(x, deriv, sparse=False)`` makes them of values of f^(deriv).
+        q_matrix : float or array_like, shape (m,)
+            What they are under the hypothesis.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.ContrastResults
+            Student's t with n - d degrees of freedom, d the number of functions without a penalty; normal where all sds are known.
+        """
+        from statsmodels.stats.contrast import ContrastResults
+
+        rows = self._combinations(r_matrix)
+        effect = rows @ self._coef
+        cov = rows @ self._cov.times(rows.T)
+        hypothesis = np.broadcast_to(np.asarray(q_matrix, dtype=np.float64), effect.shape)
+        sd = np.sqrt(np.diag(cov))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            t = (effect - hypothesis) / sd
+        options = {"df_denom": self.df_interval} if self.use_t else {"df_denom": None, "distribution": "norm"}
+        return ContrastResults(effect=effect, t=t, sd=sd, **options)
+
+    def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
+        """Test linear combinations of the coefficients together.
+
+        (R c - q)'(R C R')^-1(R c - q), C the covariance of `cov_type`: over the rank as F where an sd was estimated, else as
+        chi-squared. Directions in which R C R' vanishes to rounding do not count.
+
+        Parameters
+        ----------
+        r_matrix : array_like, shape (m, n_basis)
+        q_matrix : float or array_like, shape (m,)
+
+        Returns
+        -------
+        statsmodels.stats.contrast.ContrastResults
+        """
+        from statsmodels.stats.contrast import ContrastResults
+
+        rows = self._combinations(r_matrix)
+        root = rows @ self._cov.root()
+        axes, sizes, _ = np.linalg.svd(root, full_matrices=False)
+        kept = sizes > np.sqrt(SMALL) * sizes[0]
+        distance = rows @ self._coef - np.broadcast_to(np.asarray(q_matrix, dtype=np.float64), (len(rows),))
+        statistic, rank = float(np.sum((axes[:, kept].T @ distance / sizes[kept]) ** 2)), int(kept.sum())
+        if self.use_t:
+            return ContrastResults(F=np.array([[statistic / rank]]), df_num=rank, df_denom=self.df_interval)
+        return ContrastResults(chi2=np.array([[statistic]]), df_denom=rank, distribution="chi2")
+
+    def zero_test(self, deriv: int = 1, on: tuple[float, float] | None = None) -> ContrastResults:
+        """Test whether f^(deriv) is zero on an interval: the Wald test of the coefficients that make it there.
+
+        A piece of a spline is zero everywhere if it is on a part of itself: the interval stands for all pieces that it meets.
+
+        Parameters
+        ----------
+        deriv : int
+            Order of the derivative.
+        on : (float, float), optional
+            The interval; the domain of the basis by default.
+        """
+        deriv = self._check_deriv(deriv)
+        basis = self.basis
+        if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
+            raise SpecificationError(f"a {type(basis).__name__} is not made of B-splines; test values instead: wald_test(design)")
+        bsplines, combined = (basis, None) if isinstance(basis, BSplineBasis) else (basis.parent, basis.matrix)
+        derivatives, slopes = bsplines.derivative_basis(deriv, combined)
+        lower, upper = basis.domain if on is None else on
+        if not basis.domain[0] <= lower < upper <= basis.domain[1]:
+            raise SpecificationError(f"on is {on}; pass (lower, upper) within the domain {basis.domain}")
+        breaks = derivatives.breaks
+        met = (breaks[1:] > lower) & (breaks[:-1] < upper)
+        active = np.unique(derivatives.span[met][:, None] - derivatives.degree + np.arange(derivatives.degree + 1))
+        return self.wald_test(slopes[active].toarray())
+
+    def _combinations(self, r_matrix: Any) -> FloatArray:
+        rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
+        if rows.ndim != 2 or rows.shape[1] != self.basis.n_basis:
+            raise SpecificationError(
+                f"r_matrix has shape {np.shape(r_matrix)}; pass (m, {self.basis.n_basis}): a combination a row"
+            )
+        return rows
+
+    def compare_lr(self, restricted: Inference) -> tuple[float, float, float]:
+        """Compare with a nested fit to the same readings by the likelihood ratio.
+
+        Parameters
+        ----------
+        restricted : SplineRegressionResults
+            A fit with fewer parameters, by the same method: ``"ols"`` or ``"ml"``; ``"reml"`` where both leave the same functions
+            without a penalty.
+
+        Returns
+        -------
+        lr, p_value, df : float
+            2 (llf - restricted.llf), its chi-squared tail, and the difference in parameters.
+        """
+        if self.method != restricted.method or self.nobs != restricted.nobs:
+            raise SpecificationError("the two fits are to the same readings by the same method")
+        if self.method not in ("ols", "ml") and self._n_contrasts != restricted._n_contrasts:
+            raise SpecificationError(
+                "restricted likelihoods compare only where the same functions have no penalty; fit both by 'ml'"
+            )
+        df = self._n_likelihood[0] - restricted._n_likelihood[0]
+        if df <= 0:
+            raise SpecificationError("the restricted fit has no fewer parameters; exchange the two")
+        lr = 2 * (self.llf - restricted.llf)
+        return float(lr), float(stats.chi2.sf(lr, df)), float(df)
+
+    def influence(self) -> pd.DataFrame:
+        """Return a row for each reading: how far it draws the curve.
+
+        ``leverage`` h; ``resid_standardized`` r = e / (sd sqrt(1 - h)); ``resid_studentized``, with the sd estimated without it;
+        ``loo_resid`` e / (1 - h); ``cooks_distance`` r^2 h / ((1 - h) edf); ``dffits``. All at the fitted smoothing.
+
+        References
+        ----------
+        R. Cook and S. Weisberg (1982), *Residuals and Influence in Regression*.
+        """
+        import pandas as pd
+
+        leverage, r = self._leverage, self.resid_standardized
+        free = np.where(1 - leverage > LEAST_FREE, 1 - leverage, np.nan)
+        studentized = self._studentized
+        return pd.DataFrame(
+            {
+                "name": np.repeat(self.observations.names, [len(reading) for reading in self.observations.readings]),
+                "x": self.observations.x,
+                "leverage": leverage,
+                "resid_standardized": r,
+                "resid_studentized": studentized,
+                "loo_resid": self.loo_resid,
+                "cooks_distance": r**2 * leverage / free / self.edf,
+                "dffits": studentized * np.sqrt(leverage / free),
+            }
+        )
+
+    @property
+    def _studentized(self) -> FloatArray:
+        """Residuals over their sds, where the sd is unknown estimated without the reading: r sqrt((m - 1) / (m - r^2))."""
+        r = self.resid_standardized
+        if not self.use_t:
+            return r
+        m = self.df_resid
+        return np.asarray(r * np.sqrt((m - 1) / np.maximum(m - r**2, LEAST_FREE)))
+
+    def outliers(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return the rows of `influence` whose studentised residuals are outliers at level alpha, by Bonferroni's bound."""
+        level = check_level(alpha) / self.nobs
+        df = max(self.df_resid - 1, 1.0) if self.use_t else np.inf
+        table = self.influence()
+        bound = stats.norm.isf(level / 2) if np.isinf(df) else stats.t.isf(level / 2, df)
+        return table[table["resid_studentized"].abs() > bound]
+
+    def bootstrap(
+        self,
+        x: Any,
+        deriv: int = 0,
+        size: int = 999,
+        kind: str = "residual",
+        block: int = 1,
+        rng: Any = None,
+    ) -> FloatArray:
+        """Draw estimates of f^(deriv) at x from readings made anew, at the fitted smoothing and variances.
+
+        Parameters
+        ----------
+        x : array_like, shape (m,)
+        deriv : int
+            Order of the derivative.
+        size : int
+            Number of draws.
+        kind : {"residual", "wild", "block"}
+            New noise of each name: its standardised residuals drawn with replacement; its own residuals with random signs
+            (Wu 1986); or runs of `block` neighbours in x (Künsch 1989).
+        block : int
+            Length of the runs.
+        rng : numpy.random.Generator or seed, optional
+
+        Returns
+        -------
+        ndarray, shape (size, m)
+        """
+        from .bootstrap import bootstrap_draws
+
+        deriv = self._check_deriv(deriv)
+        size, block = check_order(size, "size", 1, 2**31), check_order(block, "block", 1, self.nobs)
+        if kind not in ("residual", "wild", "block"):
+            raise SpecificationError(f"kind is {kind!r}; pass 'residual', 'wild' or 'block'")
+        target = self.basis.design(self.observations.abscissa.read(x).ravel(), deriv)
+        return bootstrap_draws(self, np.asarray(target @ np.eye(self.basis.n_basis)), size, kind, block, np.random.default_rng(rng))

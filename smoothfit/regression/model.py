@@ -1,0 +1,300 @@
+"""Spline regression: readings of values, derivatives and integrals, any basis, any penalties."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from .._validation import FloatArray, check_positive, frozen
+from ..basis.base import Basis
+from ..basis.penalty import Penalty
+from ..errors import SpecificationError
+from ..observations import Observations
+from .accumulate import Accumulator
+from .constraints import Constraint, check_constraints
+from .criteria import PREDICTION_CRITERIA, check_method
+from .fitting import Estimate, estimate
+from .posterior import check_cov_type
+from .restricted import Restrictions, constrained
+from .results import SplineRegressionResults
+from .reweighted import check_loss, reweighted
+from .rows import Rows
+from .system import System, terms_of
+
+
+class SplineRegression:
+    """Least squares on readings of a curve, of its derivatives and integrals, in a spline basis, with or without penalties.
+
+    With f = sum_j c_j b_j and readings y_i = L_i f + e_i, Var e_i = v_i, the fit minimises
+
+        sum_i (y_i - L_i f)^2 / v_i  +  sum_j tau_j c'P_j c
+
+    over the coefficients c. Unknown standard deviations, one a name, and the weights tau_j of the penalties are estimated. All
+    computations are banded and in square-root form: the time is linear in the number of readings and in that of the functions.
+
+    Parameters
+    ----------
+    observations : Observations
+        Readings of values, derivatives up to the degree, integrals and means; see `observe` and `observe_integral`.
+    basis : Basis
+        The functions b_j of one variable, on a domain that holds the abscissae. Where x is times, its knots are numbers: units of
+        time since the first reading.
+    penalty : Penalty, optional
+        `DerivativePenalty`, `DifferencePenalty`, `DifferentialOperatorPenalty`, or a sum, of which each term has a smoothing
+        parameter of its own. None: unpenalised least squares.
+    constraints : Constraint or sequence of them
+        What the curve satisfies, exactly and on whole intervals: `Equals`, `Bounds`, `Increasing`, `Decreasing`, `Convex`,
+        `Concave`, `Positive`, `Unimodal`. Equalities are part of everything that is estimated. Bounds move the coefficients at
+        the smoothing and the sds of the fit without them; where they are reached they count as equalities for the effective
+        degrees of freedom and for the bands.
+
+    Raises
+    ------
+    SpecificationError
+        Arguments of the wrong kind; a name reads a derivative beyond the degree; equalities that contradict each other.
+    IdentificationError
+        The readings leave a part of f undetermined that no penalty touches; the message names it.
+    DataError
+        An abscissa outside the domain of a basis that does not extrapolate.
+
+    References
+    ----------
+    - P. Eilers and B. Marx (1996), "Flexible smoothing with B-splines and penalties", *Statistical Science* 11.
+    - S. Wood (2011), "Fast stable restricted maximum likelihood and marginal likelihood estimation of semiparametric generalized
+      linear models", *Journal of the Royal Statistical Society B* 73.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.linspace(0, 1, 200)
+    >>> obs = sf.observe(x, np.sin(6 * x) + 0.1 * rng.standard_normal(200), name="level")
+    >>> obs = obs + sf.observe(x, 6 * np.cos(6 * x) + 0.5 * rng.standard_normal(200), deriv=1, name="slope")
+    >>> basis = sf.BSplineBasis.uniform(0, 1, 20)
+    >>> res = sf.SplineRegression(obs, basis, sf.DerivativePenalty(2)).fit()
+    >>> res.sigma.round(2).to_dict()
+    {'level': 0.1, 'slope': 0.52}
+    >>> res.predict([0.25, 0.5], deriv=1).round(1), (6 * np.cos([1.5, 3.0])).round(1)
+    (array([ 0.6, -6. ]), array([ 0.4, -5.9]))
+    """
+
+    def __init__(
+        self,
+        observations: Observations,
+        basis: Basis,
+        penalty: Penalty | None = None,
+        constraints: Constraint | Sequence[Constraint] = (),
+    ):
+        if not isinstance(observations, Observations):
+            raise SpecificationError(
+                f"observations is {type(observations).__name__}; wrap the readings: SplineRegression(sf.observe(x, y), basis)"
+            )
+        if not isinstance(basis, Basis):
+            raise SpecificationError(
+                f"basis is {type(basis).__name__}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
+            )
+        self._set(Rows(observations, basis), penalty, constraints)
+
+    def _set(self, rows: Rows, penalty: Penalty | None, constraints: Constraint | Sequence[Constraint]) -> None:
+        self.observations, self.basis = rows.observations, rows.basis
+        self.penalty = penalty
+        self.constraints = check_constraints(constraints)
+        self._penalties = terms_of(penalty)
+        self._rows = rows
+        self._restrictions = Restrictions.of(self.constraints, rows.basis)
+        self._system.require_identified(rows.basis, None if self._substitution is None else self._substitution[0])
+
+    @classmethod
+    def _of_rows(cls, rows: Rows, penalty: Penalty | None, constraints: Constraint | Sequence[Constraint]) -> SplineRegression:
+        """The regression of rows that are already made."""
+        model = cls.__new__(cls)
+        model._set(rows, penalty, constraints)
+        return model
+
+    @classmethod
+    def from_formula(
+        cls,
+        formula: str,
+        data: Any,
+        penalty: Penalty | None = None,
+        constraints: Constraint | Sequence[Constraint] = (),
+        **options: Any,
+    ) -> SplineRegression:
+        """Make a regression of the columns of a data frame.
+
+        Parameters
+        ----------
+        formula : str
+            Readings on the left, ``y``, ``D(y)`` for those of f' and ``D(y, 2)`` for those of f'', between plus signs; on the right
+            one transform of one column, such as ``bsp(x, df=12)``, of which the whole basis is taken: with the constant, which the
+            transform leaves to the intercept of a formula unless it has ``intercept=True``.
+        data : pandas.DataFrame
+        penalty, constraints
+            As of the class.
+        **options
+            ``sd`` and ``weights``, mappings by column, as of `Observations.from_frame`.
+
+        Raises
+        ------
+        SpecificationError
+            A part of the formula that is neither.
+        DataError
+            A column that does not exist.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, smoothfit as sf
+        >>> x = np.linspace(0, 1, 40)
+        >>> df = pd.DataFrame({"x": x, "y": np.sin(6 * x), "dy": 6 * np.cos(6 * x)})
+        >>> sf.SplineRegression.from_formula("y + D(dy) ~ bsp(x, df=12)", df, sd={"y": 0.1, "dy": 0.5})
+        SplineRegression of 80 readings on 13 functions, no penalty
+        """
+        from .formula import parse
+
+        readings, x, basis = parse(formula, data)
+        return cls(Observations.from_frame(data, x, readings, **options), basis, penalty, constraints)
+
+    @staticmethod
+    def accumulate(basis: Basis) -> Accumulator:
+        """Return an accumulator that takes readings chunk by chunk, in memory that does not grow with them.
+
+        Accumulators of parts of the readings add up (``+``), in any order. ``accumulator.model(penalty, constraints)`` is the
+        regression of all that were taken: its fit equals that of all at once, up to rounding. It knows no single reading:
+        residuals, leverages and robust covariances are refused.
+        """
+        return Accumulator(basis)
+
+    @cached_property
+    def _substitution(self) -> tuple[FloatArray, FloatArray] | None:
+        """Columns and offset of what the equalities leave."""
+        return self._restrictions.substitution() if self._restrictions.equalities else None
+
+    @cached_property
+    def _system(self) -> System:
+        return self._system_of(self._rows)
+
+    def _system_of(self, rows: Rows) -> System:
+        """The system of the coefficients, or of what the equalities leave of them."""
+        system = System.of(rows, self.penalty)
+        return system if self._substitution is None else system.substituted(*self._substitution)
+
+    def fit(
+        self,
+        method: str = "reml",
+        *,
+        lam: float | Sequence[float] | None = None,
+        edf: float | None = None,
+        cov_type: str = "bayesian",
+        cov_kwds: Mapping[str, Any] | None = None,
+        rescale: bool = False,
+        loss: str = "squares",
+        parameter: float | None = None,
+    ) -> SplineRegressionResults:
+        """Estimate the coefficients, the smoothing and all unknown standard deviations together.
+
+        Parameters
+        ----------
+        method : {"reml", "ml", "gcv", "aicc", "fixed", "ols"}
+            What is optimised; the formulas are in the module ``smoothfit.regression.criteria``. ``"fixed"`` takes `lam` or `edf`,
+            and ``"ols"`` goes with no penalty; unknown sds are then as with ``"reml"``.
+        lam : float or sequence of float, optional
+            Fixes the smoothing: weights of the c'P_j c, one for each penalty, against sum w (y - Lf)^2 of the first name with an
+            unknown sd, or against sum ((y - Lf) / sd)^2 where all are known. For ``DerivativePenalty(m)`` and readings of f the
+            unit is x^(2m - 1), so that it depends on the unit of x; for ``DifferencePenalty`` it has none.
+        edf : float, optional
+            Fixes the smoothing of a single penalty by the effective degrees of freedom.
+        cov_type : {"bayesian", "frequentist", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster"}
+            Covariance of the coefficients; the formulas are in the module ``smoothfit.regression.posterior``.
+        cov_kwds : mapping, optional
+            ``{"maxlags": ...}`` for HAC, ``{"groups": ...}`` (n,) for cluster; ``"use_correction"`` (bool) for both.
+        rescale : bool
+            Whether given sds are right up to a common factor only, which is estimated (as in statsmodels' WLS).
+        loss : {"squares", "huber", "expectile"}
+            What residuals cost: ``"huber"`` bounds the influence of outliers, ``"expectile"`` weighs those above the curve and
+            those below it differently. The formulas are in the module ``smoothfit.regression.reweighted``; smoothing, sds and
+            covariances are those of the weighted fit that the last weights make: a robust `cov_type` is advised.
+        parameter : float, optional
+            Huber's k in noise sds (1.345 by default), or the level of the expectile, between 0 and 1.
+
+        Returns
+        -------
+        SplineRegressionResults
+
+        Raises
+        ------
+        ConvergenceError
+            No optimum could be certified. A weight that grows without bound is a result, reported by `boundary`.
+        SpecificationError
+            Unknown `method` or `cov_type`; options that contradict each other; `lam` or `edf` out of range; bounds that no curve
+            satisfies, which are named.
+        DataError
+            There is no noise to estimate, or there are too few readings for what is to be estimated.
+        """
+        method = self._check_method(method, lam, edf)
+        kwds = dict(cov_kwds or {})
+        cov_type = check_cov_type(cov_type, kwds)
+        found = partial(self._fitted, method=method, lam=lam, edf=edf, cov_type=cov_type, cov_kwds=kwds)
+        rows = replace(self._rows, common=True) if rescale else self._rows
+        if loss == "squares":
+            return found(rows)
+        if type(rows) is not Rows:
+            raise SpecificationError(f"loss={loss!r} needs the readings, which an accumulated fit does not keep; fit them at once")
+        results, weights = reweighted(rows, loss, check_loss(loss, parameter), found)
+        results.loss, results.loss_weights = loss, frozen(weights)
+        return results
+
+    def _fitted(
+        self,
+        rows: Rows,
+        method: str,
+        lam: float | Sequence[float] | None,
+        edf: float | None,
+        cov_type: str,
+        cov_kwds: dict[str, Any],
+    ) -> SplineRegressionResults:
+        """The fit by squares to rows."""
+        system = self._system if rows is self._rows else self._system_of(rows)
+        found = estimate(system, method, self._lam(lam), None if edf is None else check_positive(edf, "edf"))
+        if self._substitution is not None:
+            found = found.lifted(*self._substitution)
+        polynomials = self._restrictions.polynomials
+        bounded = constrained(found, polynomials) if polynomials else None
+        fixed = "lam" if lam is not None else "edf" if edf is not None else None
+        return SplineRegressionResults(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
+
+    def _check_method(self, method: object, lam: object, edf: object) -> str:
+        name = check_method(method)
+        given = [option for option, value in (("lam", lam), ("edf", edf)) if value is not None]
+        if len(given) > 1:
+            raise SpecificationError("lam and edf are given; each fixes the smoothing: pass one")
+        if not self._penalties and (given or name in PREDICTION_CRITERIA or name == "fixed"):
+            what = f"{given[0]} fixes" if given else f"method {name!r} chooses"
+            raise SpecificationError(f"{what} the smoothing, but there is no penalty; pass penalty=sf.DerivativePenalty(2)")
+        if self._penalties and name == "ols":
+            raise SpecificationError("method is 'ols', but there is a penalty; leave it out, or use another method")
+        if name == "fixed" and not given:
+            raise SpecificationError("method is 'fixed'; pass lam= or edf=")
+        return name
+
+    def _lam(self, lam: float | Sequence[float] | None) -> FloatArray | None:
+        if lam is None:
+            return None
+        given = list(lam) if np.ndim(lam) else [lam]  # type: ignore[arg-type]
+        if len(given) != len(self._penalties):
+            raise SpecificationError(f"lam has {len(given)} entries for {len(self._penalties)} penalties; pass one each")
+        label = "lam" if len(given) == 1 else "lam[{}]"
+        return np.array([check_positive(value, label.format(j)) for j, value in enumerate(given)])
+
+    @staticmethod
+    def _named(found: Estimate, rows: Rows) -> Estimate:
+        """Replace numbers of groups at a boundary by names."""
+        names = {f"#{u}": name for u, name in enumerate(rows.unknown)}
+        return replace(found, boundary=tuple(names.get(entry, entry) for entry in found.boundary))
+
+    def __repr__(self) -> str:
+        kind = ", ".join(type(penalty).__name__ for penalty in self._penalties) or "no penalty"
+        return f"SplineRegression of {len(self.observations)} readings on {self.basis.n_basis} functions, {kind}"

@@ -1,0 +1,97 @@
+"""Covariances of coefficients, of every kind, as what they do to rows.
+
+==============  =====================================================================================================
+``bayesian``    A^-1: right coverage across the function (Wahba 1983; Nychka 1988)
+``frequentist`` A^-1 B'V^-1B A^-1: of the estimator at a fixed curve, its bias left out
+``HC0``         A^-1 (sum_i e_i^2 b_i b_i' / v_i^2) A^-1, e_i = y_i - b_i c and v_i the variance of reading i (White 1980)
+``HC1``         n / (n - edf) times that
+``HC2, HC3``    with e_i^2 / (1 - h_i) and e_i^2 / (1 - h_i)^2, h_i the leverage (MacKinnon & White 1985)
+``HAC``         with autocovariances of b_i e_i / v_i in order of x, Bartlett weights up to `maxlags` (Newey & West 1987)
+``cluster``     with sums of b_i e_i / v_i over the `groups` (Liang & Zeger 1986)
+==============  =====================================================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from .._validation import FloatArray
+from ..errors import SpecificationError
+from .band import BandRows, forms, solve_factor, solve_gram, solve_transposed
+
+MOST_SOLVED = 1_000_000  # entries of a triangular solution for all rows together; beyond, the band of the inverse serves
+COV_TYPES = ("bayesian", "frequentist", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster")
+
+
+class Covariance(Protocol):
+    """A covariance C (K, K) of coefficients."""
+
+    def variance(self, rows: BandRows) -> FloatArray:
+        """Diagonal of B C B' for rows B, (n,)."""
+
+    def times(self, columns: FloatArray) -> FloatArray:
+        """Return C @ columns."""
+
+    def root(self) -> FloatArray:
+        """Return a matrix (K, r) of which the product with its transpose is C."""
+
+
+@dataclass(frozen=True, eq=False)
+class Banded:
+    """C = (R'R)^-1, with its band."""
+
+    R: FloatArray
+    inverse: FloatArray
+
+    def variance(self, rows: BandRows) -> FloatArray:
+        """Diagonal of B C B' for rows B, (n,)."""
+        n, K = len(rows.first), len(self.R)
+        if rows.width <= self.inverse.shape[1] and n * K > MOST_SOLVED:
+            return np.maximum(forms(rows, self.inverse), 0.0)
+        return np.asarray(np.sum(solve_transposed(self.R, rows.dense(K).T) ** 2, axis=0))  # sums of squares lose no digits
+
+    def times(self, columns: FloatArray) -> FloatArray:
+        """Return C @ columns."""
+        return solve_gram(self.R, columns)
+
+    def root(self) -> FloatArray:
+        """R^-1."""
+        return solve_factor(self.R, np.eye(len(self.R)))
+
+
+@dataclass(frozen=True, eq=False)
+class Factored:
+    """C = F F'."""
+
+    F: FloatArray
+
+    def variance(self, rows: BandRows) -> FloatArray:
+        """Diagonal of B C B' for rows B, (n,)."""
+        return np.asarray(np.sum(rows.times(self.F) ** 2, axis=1))
+
+    def times(self, columns: FloatArray) -> FloatArray:
+        """Return C @ columns."""
+        return np.asarray(self.F @ (self.F.T @ columns))
+
+    def root(self) -> FloatArray:
+        """F."""
+        return self.F
+
+
+def check_cov_type(cov_type: object, options: dict[str, Any]) -> str:
+    """Return the name of a covariance; refuse options that do not belong to it."""
+    if cov_type not in COV_TYPES:
+        raise SpecificationError(f"cov_type is {cov_type!r}; pass one of {', '.join(map(repr, COV_TYPES))}")
+    wanted = {"HAC": {"maxlags", "use_correction"}, "cluster": {"groups", "use_correction"}}.get(str(cov_type), set())
+    unknown = set(options) - wanted
+    if unknown:
+        raise SpecificationError(
+            f"cov_kwds has {sorted(unknown)}, which {cov_type!r} does not take; it takes {sorted(wanted) or 'none'}"
+        )
+    missing = (wanted - {"use_correction"}) - set(options)
+    if missing:
+        raise SpecificationError(f"cov_type={cov_type!r} needs cov_kwds={{{next(iter(missing))!r}: ...}}")
+    return str(cov_type)

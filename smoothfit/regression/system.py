@@ -1,0 +1,324 @@
+"""The sufficient statistics of a penalised fit: one triangular factor for each variance and one for each penalty.
+
+With c the coefficients, sigma_g^2 the variance of group g and tau_j the weight of penalty j, a fit minimises
+
+    sum_g |R_g c - z_g|^2 / sigma_g^2 + sum_j tau_j |M_j c|^2,      A = sum_g R_g'R_g / sigma_g^2 + sum_j tau_j M_j'M_j.
+
+Whatever n is, a system has (n_groups + n_penalties) K w numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from .._core import _kernels
+from .._validation import FloatArray
+from ..basis.base import Basis
+from ..basis.penalty import Penalty, PenaltySum
+from ..errors import IdentificationError, SpecificationError
+from .band import (
+    BandRows,
+    Factor,
+    Slope,
+    Solution,
+    factorize,
+    join,
+    multiply_factor,
+    pack,
+    rows_of_factor,
+    solve_factor,
+    solve_stack,
+    solve_stack_slope,
+)
+from .rows import Rows
+
+DEPENDENT = 1e-12  # of the size of a column: what is left of it beside the others, below which they determine no coefficient
+FREE = 1e-7  # likewise of a column of the penalty
+COMPONENTS = ("level", "slope", "curvature")
+
+
+def terms_of(penalty: Penalty | None) -> tuple[Penalty, ...]:
+    """The penalties that get a smoothing parameter each."""
+    if penalty is None:
+        return ()
+    if not isinstance(penalty, Penalty):
+        raise SpecificationError(f"penalty is {type(penalty).__name__}; pass sf.DerivativePenalty(2), another penalty, or None")
+    return penalty.penalties if isinstance(penalty, PenaltySum) else (penalty,)
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """Factors of the groups, then of the penalties.
+
+    Attributes
+    ----------
+    factors : ndarray, shape (S, K, w)
+    rhs : ndarray, shape (S, K)
+    rest : ndarray, shape (S,)
+        What the rows of a source leave whatever c is.
+    counts : ndarray, shape (n_groups,)
+        Number of readings.
+    unknown : int
+        How many groups, the first ones, have an unknown variance; that of the others is one.
+    spreads : ndarray, shape (n_groups,)
+        Mean square of the readings of a group about their mean, in units of its variance.
+    """
+
+    factors: FloatArray
+    rhs: FloatArray
+    rest: FloatArray
+    counts: npt.NDArray[np.int64]
+    unknown: int
+    spreads: FloatArray
+
+    @classmethod
+    def of(cls, rows: Rows, penalty: Penalty | None) -> System:
+        """Compress rows and penalties."""
+        roots = penalty_roots(terms_of(penalty), rows.basis)
+        w = max([rows.width, *(root.width for root in roots)])
+        groups = rows.statistics(w)
+        counts, spreads = np.array([group.n for group in groups]), np.array([group.spread for group in groups])
+        return cls.from_factors([group.factor for group in groups], roots, counts, len(rows.unknown), spreads)
+
+    @classmethod
+    def from_factors(
+        cls,
+        factors: Sequence[Factor],
+        roots: Sequence[BandRows],
+        counts: npt.NDArray[np.int64],
+        unknown: int,
+        spreads: FloatArray,
+    ) -> System:
+        """Stack the factors of groups, of one width, and those of penalties."""
+        K, w = factors[0].R.shape
+        penalties = [factorize(root, np.zeros(len(root.first)), K, w) for root in roots]
+        stacked = [*factors, *penalties]
+        return cls(
+            np.array([factor.R for factor in stacked]),
+            np.array([factor.z for factor in stacked]),
+            np.array([factor.rest for factor in stacked]),
+            counts,
+            unknown,
+            spreads,
+        )
+
+    @property
+    def size(self) -> int:
+        """Number of coefficients."""
+        return int(self.factors.shape[1])
+
+    @property
+    def n(self) -> int:
+        """Number of readings."""
+        return int(self.counts.sum())
+
+    @property
+    def n_groups(self) -> int:
+        """Number of variances, known ones being one."""
+        return len(self.counts)
+
+    @property
+    def n_penalties(self) -> int:
+        """Number of penalties."""
+        return len(self.factors) - self.n_groups
+
+    @property
+    def scale_free(self) -> bool:
+        """True where the only variance is unknown: the others are then measured in it."""
+        return self.unknown == 1 and self.n_groups == 1
+
+    def scales(self, log_tau: FloatArray, log_sigma2: FloatArray) -> FloatArray:
+        """Roots of the weights of all sources."""
+        return np.exp(np.concatenate([-log_sigma2, log_tau]) / 2)
+
+    def solve(self, log_tau: FloatArray, log_sigma2: FloatArray) -> Solution:
+        """Solve at weights of the penalties (n_penalties,) and variances (n_groups,)."""
+        try:
+            solution = solve_stack(self.factors, self.rhs, self.scales(log_tau, log_sigma2))
+        except _kernels.KernelError:
+            raise IdentificationError("the readings do not determine the coefficients") from None
+        return solution
+
+    def slope(self, log_tau: FloatArray, log_sigma2: FloatArray, direction: FloatArray) -> Slope:
+        """Differentiate `solve` along a direction of (log_tau, log_sigma2 of the unknown)."""
+        return solve_stack_slope(self.factors, self.rhs, *self._moving(log_tau, log_sigma2, direction))
+
+    def _moving(self, log_tau: FloatArray, log_sigma2: FloatArray, direction: FloatArray) -> tuple[FloatArray, FloatArray]:
+        scale = self.scales(log_tau, log_sigma2)
+        P, G = self.n_penalties, self.n_groups
+        rate = np.zeros(len(scale))
+        rate[: self.unknown] = -direction[P:] / 2
+        rate[G:] = direction[:P] / 2
+        return scale, scale * rate
+
+    # The penalty's null space -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _penalty_factor(self) -> FloatArray:
+        """Factor (K, w) of all penalties, each brought to size one."""
+        G, K, w = self.n_groups, self.size, self.factors.shape[2]
+        rows = [rows_of_factor(R / (np.linalg.norm(R) or 1.0)) for R in self.factors[G:]]
+        together = join(rows)
+        return factorize(together, np.zeros(len(together.first)), K, w).R
+
+    @cached_property
+    def n_free(self) -> int:
+        """Dimension of the space that no penalty touches."""
+        if not self.n_penalties:
+            return self.size
+        R = self._penalty_factor
+        small = np.abs(R[:, 0]) <= FREE * column_sizes(R)
+        d = int(small.sum())
+        if small[: self.size - d].any():
+            raise SpecificationError(
+                "the functions that the penalty leaves free vanish at the last basis functions; use a basis of B-splines, or no "
+                "penalty"
+            )
+        return d
+
+    @cached_property
+    def free(self) -> FloatArray:
+        """Coefficients (K, d) of functions that no penalty touches; their last d entries are the unit matrix."""
+        d, K = self.n_free, self.size
+        columns = np.zeros((K, d))
+        columns[K - d :] = np.eye(d)
+        if 0 < d < K:
+            R = self._penalty_factor
+            columns[: K - d] = -solve_factor(R[: K - d], multiply_factor(R, columns)[: K - d])
+        return columns
+
+    def penalty_log_det(self, log_tau: FloatArray) -> tuple[float, FloatArray]:
+        """log|S|_J, and its derivatives by log_tau: S = sum tau_j M_j'M_j without the last d rows and columns."""
+        P, r = self.n_penalties, self.size - self.n_free
+        if P == 0 or r == 0:
+            return 0.0, np.zeros(P)
+        if P == 1:
+            return self._unit_log_det + r * float(log_tau[0]), np.full(1, float(r))
+        solution = solve_stack(*self._penalized, np.exp(log_tau / 2))
+        return solution.log_det, np.exp(log_tau) * solution.trace
+
+    def penalty_curvature(self, log_tau: FloatArray, direction: FloatArray) -> FloatArray:
+        """Derivative of the gradient in `penalty_log_det` along a direction (P,)."""
+        if self.n_penalties < 2 or self.n_free == self.size:
+            return np.zeros(self.n_penalties)
+        scale = np.exp(log_tau / 2)
+        trace = solve_stack(*self._penalized, scale).trace
+        slope = solve_stack_slope(*self._penalized, scale, scale * direction / 2)
+        return scale**2 * (direction * trace + slope.trace)
+
+    @cached_property
+    def _penalized(self) -> tuple[FloatArray, FloatArray]:
+        G, r = self.n_groups, self.size - self.n_free
+        return np.ascontiguousarray(self.factors[G:, :r]), np.zeros((self.n_penalties, r))
+
+    @cached_property
+    def _unit_log_det(self) -> float:
+        r = self.size - self.n_free
+        return 2 * float(np.log(self.factors[-1, :r, 0]).sum())
+
+    # What the readings determine ----------------------------------------------------------------------------------------
+
+    def require_identified(self, basis: Basis, columns: FloatArray | None = None) -> None:
+        """Raise where the readings leave functions undetermined that no penalty touches; name them.
+
+        `columns` are the coefficients in the basis of what the system holds; by default the unit matrix.
+        """
+        missing = self._undetermined()
+        if missing is not None:
+            missing = missing if columns is None else columns @ missing
+            raise IdentificationError(_in_words(missing, basis, self.n_penalties > 0))
+
+    def _undetermined(self) -> FloatArray | None:
+        """Coefficients (K,) of a function that neither readings nor penalties see; None where there is none."""
+        if self.n_penalties:
+            if not self.n_free:
+                return None
+            groups = self.factors[: self.n_groups]
+            seen = np.concatenate([multiply_factor(R, self.free) for R in groups])
+            terms = np.concatenate([multiply_factor(np.abs(R), np.abs(self.free)) for R in groups])
+            size = np.linalg.norm(seen, axis=0)
+            unseen = size <= DEPENDENT * np.linalg.norm(terms, axis=0)  # what is seen are the terms' roundings
+            if unseen.any():
+                return np.asarray(self.free[:, int(np.argmax(unseen))])
+            _, singular, axes = np.linalg.svd(seen / size, full_matrices=False)
+            return None if singular[-1] > DEPENDENT else np.asarray(self.free @ (axes[-1] / size))
+        rows = join([rows_of_factor(R) for R in self.factors])
+        R = factorize(rows, np.zeros(len(rows.first)), self.size, self.factors.shape[2]).R
+        small = R[:, 0] <= DEPENDENT * column_sizes(R)
+        if not small.any():
+            return None
+        j = int(np.argmax(small))
+        missing = np.zeros(self.size)
+        missing[j] = 1.0
+        if j > 0:
+            missing[:j] = -solve_factor(R[:j], multiply_factor(R, missing)[:j])
+        return missing
+
+    def substituted(self, columns: FloatArray, offset: FloatArray | None, left_out: int | None = None) -> System:
+        """The system of gamma, c = offset + columns @ gamma, without penalty `left_out`."""
+        d = columns.shape[1]
+        factors = []
+        for s in range(len(self.factors)):
+            if left_out is not None and s == self.n_groups + left_out:
+                continue
+            R, z = self.factors[s], self.rhs[s]
+            right = z if offset is None else z - multiply_factor(R, offset)
+            factor = factorize(BandRows(multiply_factor(R, columns), np.zeros(self.size, dtype=np.int64)), right, d, d)
+            factors.append(factor._replace(rest=factor.rest + float(self.rest[s])))
+        return replace(
+            self,
+            factors=np.array([factor.R for factor in factors]),
+            rhs=np.array([factor.z for factor in factors]),
+            rest=np.array([factor.rest for factor in factors]),
+        )
+
+    def reduced(self, j: int) -> tuple[System, FloatArray, FloatArray | None]:
+        """The system on what penalty j leaves free, without it; the columns (K, d) and the offset (K,) of what it leaves."""
+        G = self.n_groups
+        kept = [*range(G), G + j]
+        alone = replace(self, factors=self.factors[kept], rhs=self.rhs[kept], rest=self.rest[kept])
+        columns, offset = alone.free, None
+        if self.rhs[G + j].any():  # where equalities keep the penalty from zero
+            root = multiply_factor(self.factors[G + j], np.eye(self.size))
+            offset = np.linalg.lstsq(root, self.rhs[G + j], rcond=None)[0]
+        return self.substituted(columns, offset, left_out=j), columns, offset
+
+
+def penalty_roots(penalties: Sequence[Penalty], basis: Basis) -> list[BandRows]:
+    """Rows M_j with M_j'M_j = P_j of each penalty."""
+    return [pack(penalty.root(basis)) for penalty in penalties]
+
+
+def column_sizes(R: FloatArray) -> FloatArray:
+    """Euclidean norms of the columns of a factor."""
+    K, w = R.shape
+    squares = np.zeros(K)
+    for i in range(min(w, K)):
+        squares[i:] += R[: K - i, i] ** 2
+    return np.sqrt(squares)
+
+
+def _in_words(missing: FloatArray, basis: Basis, penalized: bool) -> str:
+    """Name a function that no reading fixes."""
+    lower, upper = basis.domain
+    x = np.linspace(lower, upper, 1001)
+    f = basis.design(x) @ missing
+    size = np.abs(f).max()
+    u = (x - lower) / (upper - lower)
+    for degree, component in enumerate(COMPONENTS):
+        rest = f - np.polynomial.Polynomial.fit(u, f, degree)(u)
+        if np.abs(rest).max() <= 1e-6 * size:
+            remedy = "one reading of f, or an Equals constraint" if degree == 0 else "readings elsewhere, or of a lower order"
+            return f"no reading fixes the {component} of f; add {remedy}"
+    if penalized:
+        return "no reading fixes a function that the penalty leaves free; add readings, or another penalty"
+    seen = x[np.abs(f) > 1e-6 * size]
+    return (
+        f"the readings do not fix f between x = {seen[0]:.6g} and {seen[-1]:.6g}: there are too few of them; use fewer knots "
+        "there, or a penalty"
+    )

@@ -1,0 +1,88 @@
+"""The summary of a spline regression."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from statsmodels.iolib.summary import Summary
+
+from ..curves.summary import curve_summary, number
+from .rows import degree_of
+
+if TYPE_CHECKING:
+    from .results import SplineRegressionResults
+
+MOST_COEFFICIENTS = 30  # beyond, a table of them tells nothing
+
+
+def regression_summary(results: SplineRegressionResults, alpha: float) -> Summary:
+    """Facts, readings by name, coefficients with intervals."""
+    from .results import METHOD_NAMES
+
+    lam = results.lam
+    by = f"{results.fixed} fixed" if results.fixed else METHOD_NAMES[results.method]
+    is_full = results.method in ("ml", "ols")
+    facts = [
+        ("Model:", "SplineRegression"),
+        ("Basis:", f"{type(results.basis).__name__}({results.basis.n_basis})"),
+        ("Degree:", str(degree_of(results.basis))),
+        ("Fitted by:", by),
+        ("No. Observations:", str(results.nobs)),
+        ("Df Residuals:", number(results.df_resid)),
+        ("Effective df:", number(results.edf)),
+        ("lam:", "none" if lam is None else ", ".join(number(value) for value in np.atleast_1d(lam))),
+        ("Log-likelihood:" if is_full else "Restricted log-lik.:", number(results.llf)),
+        ("AIC:", number(results.aic)),
+        ("BIC:", number(results.bic)),
+        ("Covariance Type:", results.cov_type),
+        ("Converged:", _convergence(results)),
+    ]
+    readings = pd.DataFrame(
+        [
+            {
+                "reads": reading.label,
+                "n": len(reading),
+                "missing": reading.n_dropped,
+                "sigma": number(sd),
+                "": "estimated" if group < len(results._rows.unknown) else "given",
+            }
+            for reading, sd, group in zip(results.observations.readings, results.sigma, results._rows.group_of_name, strict=True)
+        ],
+        index=list(results.observations.names),
+    )
+    table = pd.DataFrame()
+    if results.basis.n_basis <= MOST_COEFFICIENTS:
+        interval = results.conf_int(alpha)
+        table = pd.DataFrame(
+            {
+                "coef": [number(v) for v in results.params],
+                "std err": [number(v) for v in results.bse],
+                f"[{alpha / 2:g}": [number(v) for v in interval[0]],
+                f"{1 - alpha / 2:g}]": [number(v) for v in interval[1]],
+            },
+            index=results.params.index,
+        )
+    return curve_summary("Spline Regression Results", facts, readings, table, _notes(results))
+
+
+def _convergence(results: SplineRegressionResults) -> str:
+    if results._fit.minimum is None:
+        return "nothing to search"
+    return "at a boundary" if results.boundary else "yes, certified"
+
+
+def _notes(results: SplineRegressionResults) -> list[str]:
+    abscissa, notes = results.observations.abscissa, []
+    if abscissa.unit:
+        notes.append(f"x is counted in {abscissa.unit}" + (f" from {abscissa.origin_label}" * (abscissa.kind == "datetime")))
+    for name in results.boundary:
+        if name.startswith("lam"):
+            notes.append(f"boundary: {name} is infinite, the curve is what the penalty leaves free")
+        else:
+            notes.append(f"boundary: the sd of {name} is indistinguishable from zero")
+    if results.basis.n_basis > MOST_COEFFICIENTS:
+        notes.append(f"{results.basis.n_basis} coefficients: see params, bse and conf_int()")
+    notes.append("sigma: noise sd at weight one. Standard errors: given the smoothing and the variances.")
+    return notes

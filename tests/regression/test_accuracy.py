@@ -1,0 +1,93 @@
+"""Ill-conditioned fits against orthogonal transformations in extended precision, and large ones against the state space."""
+
+import numpy as np
+import pytest
+
+import smoothfit as sf
+
+LONG = np.longdouble
+pytestmark = pytest.mark.skipif(np.finfo(LONG).eps > 1e-18, reason="long double is no wider than double here")
+
+
+def long_least_squares(matrix, rhs):
+    """Coefficients and R of the least squares problem, by Householder reflections in long double."""
+    A, b = matrix.astype(LONG), rhs.astype(LONG)
+    order = np.argsort(-np.abs(A).max(axis=1), kind="stable")  # heavy rows first: stable row by row
+    A, b = A[order], b[order]
+    K = A.shape[1]
+    for j in range(K):
+        v = A[j:, j].copy()
+        length = np.sqrt(np.sum(v**2))
+        v[0] += length if v[0] >= 0 else -length
+        size = np.sum(v**2)
+        A[j:, j:] -= np.outer(2 * v / size, v @ A[j:, j:])
+        b[j:] -= 2 * v / size * (v @ b[j:])
+    coef = np.zeros(K, LONG)
+    for j in range(K - 1, -1, -1):
+        coef[j] = (b[j] - A[j, j + 1 :] @ coef[j + 1 :]) / A[j, j]
+    return coef, np.triu(A[:K])
+
+
+def long_inverse(R):
+    """R^-1 in long double."""
+    K = len(R)
+    inverse = np.zeros((K, K), LONG)
+    for j in range(K):
+        inverse[j, j] = 1 / R[j, j]
+        for i in range(j - 1, -1, -1):
+            inverse[i, j] = -(R[i, i + 1 : j + 1] @ inverse[i + 1 : j + 1, j]) / R[i, i]
+    return inverse
+
+
+CASES = {  # spread of the precisions of derivatives, a gap without readings, smoothing
+    "plain": (1.0, (2.0, 2.0), 1e-6),
+    "heavy slopes": (1e12, (2.0, 2.0), 1e-6),
+    "light slopes": (1e-12, (2.0, 2.0), 1e-6),
+    "gap": (1.0, (0.3, 0.7), 1e-6),
+    "gap, hardly smoothed": (1.0, (0.3, 0.7), 1e-14),
+    "gap, heavy slopes": (1e12, (0.3, 0.7), 1e-10),
+    "almost a line": (1.0, (2.0, 2.0), 1e6),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_digit_that_counts_is_lost(case):
+    spread, (start, end), lam = CASES[case]
+    rng = np.random.default_rng(8)
+    x, t = np.sort(rng.uniform(0, 1, 150)), np.sort(rng.uniform(0, 1, 60))
+    x, t = x[(x < start) | (x > end)], t[(t < start) | (t > end)]
+    slope_sd = 0.5 / np.sqrt(np.geomspace(1, spread, len(t)))
+    y, dy = np.sin(6 * x) + 0.1 * rng.standard_normal(len(x)), 6 * np.cos(6 * t) + slope_sd * rng.standard_normal(len(t))
+    basis = sf.BSplineBasis.uniform(0, 1, 40)
+    penalty = sf.DerivativePenalty(2)
+    obs = sf.observe(x, y, sd=0.1, name="f") + sf.observe(t, dy, deriv=1, sd=slope_sd, name="slope")
+    res = sf.SplineRegression(obs, basis, penalty).fit(lam=lam)
+    sd = np.concatenate([np.full(len(x), 0.1), slope_sd])
+    design = np.vstack([basis.design(x, sparse=False), basis.design(t, 1, sparse=False)]) / sd[:, None]
+    stacked = np.vstack([design, np.sqrt(lam) * penalty.root(basis).toarray()])
+    coef, R = long_least_squares(stacked, np.concatenate([np.concatenate([y, dy]) / sd, np.zeros(len(stacked) - len(sd))]))
+    inverse = long_inverse(R)
+    grid = np.linspace(0, 1, 401)
+    for deriv in range(3):
+        rows = basis.design(grid, deriv, sparse=False)
+        se = np.sqrt(np.sum((rows @ inverse) ** 2, axis=1)).astype(float)
+        error = np.abs(res.predict(grid, deriv) - (rows @ coef).astype(float))
+        rounding = (
+            16 * np.finfo(float).eps * np.abs(rows @ coef).max().astype(float)
+        )  # which shows where readings are right to 1e-7
+        assert ((error - rounding) / se).max() < 1e-8
+        np.testing.assert_allclose(res.get_prediction(grid, deriv).se_mean, se, rtol=1e-8)
+
+
+def test_fifty_thousand_functions():
+    n = 50_000
+    x = np.linspace(0, 1, n)
+    obs = sf.observe(x, np.sin(40 * x) + 0.1 * np.random.default_rng(0).standard_normal(n), sd=0.1)
+    basis = sf.NaturalSplineBasis.from_data(x, knots=x[1:-1])
+    ours = sf.SplineRegression(obs, basis, sf.DerivativePenalty(2)).fit(edf=150)
+    theirs = sf.SmoothingSpline(obs, order=2).fit(lam=ours.lam)
+    se = theirs.get_prediction(x[::100]).se_mean
+    error = np.abs(ours.predict(x[::100]) - theirs.predict(x[::100])) / se
+    assert error.max() < 1e-8
+    np.testing.assert_allclose(ours.get_prediction(x[::100]).se_mean, se, rtol=1e-8)
+    assert ours.edf == pytest.approx(theirs.edf, abs=1e-6)

@@ -1,0 +1,69 @@
+"""Every refusal names the argument and the way out."""
+
+import numpy as np
+import pytest
+
+import smoothfit as sf
+from smoothfit.errors import DataError, IdentificationError, SpecificationError
+
+X = np.linspace(0, 1, 40)
+Y = np.sin(6 * X) + 0.1 * np.cos(91 * X)
+OBS = sf.observe(X, Y)
+BASIS = sf.BSplineBasis.uniform(0, 1, 8)
+CURVATURE = sf.DerivativePenalty(2)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: sf.SplineRegression(Y, BASIS), SpecificationError, "wrap the readings"),
+        (lambda: sf.SplineRegression(OBS, X), SpecificationError, "basis is ndarray"),
+        (lambda: sf.SplineRegression(OBS, BASIS, 2), SpecificationError, "penalty is int"),
+        (lambda: sf.SplineRegression(sf.observe(X, Y, deriv=4), BASIS), SpecificationError, "f.*degree 3.*degree=4"),
+        (lambda: sf.SplineRegression(sf.observe(X + 0.5, Y), BASIS), DataError, r"x\[20\].*outside the domain"),
+        (lambda: sf.SplineRegression(OBS, BASIS).fit("gcv"), SpecificationError, "no penalty"),
+        (lambda: sf.SplineRegression(OBS, BASIS).fit(lam=1.0), SpecificationError, "no penalty"),
+        (lambda: sf.SplineRegression(OBS, BASIS, CURVATURE).fit("ols"), SpecificationError, "there is a penalty"),
+        (lambda: sf.SplineRegression(OBS, BASIS, CURVATURE).fit("best"), SpecificationError, "'reml', 'ml', 'gcv'"),
+        (lambda: sf.SplineRegression(OBS, BASIS, CURVATURE).fit(lam=-1), SpecificationError, "lam is -1"),
+        (lambda: sf.SplineRegression(OBS, BASIS, CURVATURE).fit(lam=[1, 2]), SpecificationError, "2 entries for 1 pen"),
+        (lambda: sf.SplineRegression(OBS, BASIS, CURVATURE).fit(lam=1, edf=4), SpecificationError, "lam and edf"),
+        (lambda: sf.SplineRegression(OBS, BASIS, CURVATURE).fit(edf=30), SpecificationError, "between 2 .* and 11"),
+        (lambda: sf.SplineRegression(OBS, BASIS, CURVATURE).fit("fixed"), SpecificationError, "pass lam= or edf="),
+        (lambda: sf.SplineRegression(OBS, BASIS).fit(cov_type="HC4"), SpecificationError, "cov_type is 'HC4'"),
+        (lambda: sf.SplineRegression(OBS, BASIS).fit(cov_type="HAC"), SpecificationError, "needs cov_kwds={'maxlags'"),
+        (lambda: sf.SplineRegression(OBS, BASIS).fit(cov_kwds={"groups": X}), SpecificationError, "does not take"),
+        (lambda: sf.SplineRegression(OBS, BASIS, CURVATURE + CURVATURE).fit(edf=5), SpecificationError, "one smoothing"),
+        (lambda: sf.SplineRegression(sf.observe(X, X), BASIS).fit("ols"), DataError, "no noise"),
+        (lambda: sf.SplineRegression(sf.observe(X[:11], Y[:11]), sf.BernsteinBasis(10)).fit("ols"), DataError, "too few"),
+        (lambda: sf.SplineRegression(OBS, BASIS).fit().wald_test(np.eye(3)), SpecificationError, r"\(m, 11\)"),
+        (lambda: sf.SplineRegression(OBS, BASIS).fit().zero_test(on=(0.5, 2)), SpecificationError, "within the domain"),
+        (lambda: sf.SplineRegression(OBS, BASIS).fit().bootstrap([0.5], kind="odd"), SpecificationError, "'residual'"),
+    ],
+)
+def test_bad_input_is_named_with_the_remedy(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: sf.SplineRegression(sf.observe(X, Y, deriv=1), BASIS), "level of f.*one reading of f"),
+        (lambda: sf.SplineRegression(sf.observe(X, Y, deriv=1), BASIS, CURVATURE), "level of f"),
+        (lambda: sf.SplineRegression(sf.observe(X, Y, deriv=2), BASIS, CURVATURE), "(level|slope) of f"),
+        (lambda: sf.SplineRegression(sf.observe([0.3] * 5, Y[:5]), BASIS, CURVATURE), "slope of f"),
+        (lambda: sf.SplineRegression(sf.observe(X[:20], Y[:20]), BASIS), r"between x = 0\.\d+ and (1|0\.9)"),
+        (lambda: sf.SplineRegression(sf.observe(np.r_[X[:8], X[24:]], np.r_[Y[:8], Y[24:]]), BASIS.refine(2)), "between x = 0"),
+    ],
+)
+def test_what_no_reading_fixes_is_named(call, words):
+    with pytest.raises(IdentificationError, match=words):
+        call()
+
+
+def test_a_gap_is_no_trouble_with_a_penalty():
+    x, y = np.r_[X[:8], X[24:]], np.r_[Y[:8], Y[24:]]
+    res = sf.SplineRegression(sf.observe(x, y), BASIS.refine(4), CURVATURE).fit()
+    se = res.get_prediction([0.1, 0.4]).se_mean
+    assert se[1] > 2 * se[0]
