@@ -9,5 +9,6 @@ NB_MODULE(_kernels, module) {
                                              PyExc_ArithmeticError, nullptr);
     module.attr("KernelError") = nb::handle(kernel_error);
     bind_basis(module);
+    bind_sampling(module);
     bind_statespace(module);
 }

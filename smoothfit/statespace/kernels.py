@@ -100,6 +100,11 @@ def higher_derivatives(rows: Rows, order: int, q: float, filtered: FloatArray, p
     return np.asarray(_kernels.higher_derivatives(rows.gaps, order, q, filtered, posterior))
 
 
+def shock_scores(rows: Rows, order: int, q: float, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    """Return u and D of each row (n, 2), scores and information of shocks (n_nodes, 2 order), and the diffuse rows."""
+    return _call(_kernels.shocks, rows, order, q, sigma2)
+
+
 def _require_numbers(states: FloatArray, bad: npt.NDArray[np.bool_]) -> FloatArray:
     if bad.any():
         raise NumericalError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from .._abscissa import Points
 from .._validation import FloatArray
+from ..curves.outliers import Change
 from ..curves.results import LEAST_FREE, CurveResults, Estimate
 from ..errors import NumericalError, SpecificationError
 from ..observations import derivative_label
@@ -18,6 +20,7 @@ from .fitting import Variances
 from .integral import integral_moments
 from .kernels import filtered_states, higher_derivatives, smoothed_states, state_variances, states_at
 from .rows import Rows
+from .sampling import IntArray, Sampler, Shocks, shocks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -274,6 +277,59 @@ class SmoothingSplineResults(CurveResults):
         rows = self._rows
         units = rows.scale.units(self._order)
         return rows.in_given_order(self._noise_ratio * units[rows.deriv] ** 2)
+
+    # Draws and shocks -------------------------------------------------------------------------------------------------
+
+    def _draws(self, x: Points) -> Callable[[np.random.Generator, int, IntArray], FloatArray]:
+        v = self._variances
+        sampler = Sampler.of(self._rows, self._order, v.q, v.sigma2, self._filtered, x)
+
+        def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
+            draws = sampler.draw(rng, size, derivs)
+            draws *= self._rows.scale.units(self._order)[derivs, None, None]
+            return draws
+
+        return draw
+
+    @cached_property
+    def _shocks(self) -> Shocks:
+        return shocks(self._rows, self._order, self._variances.q, self._variances.sigma2)
+
+    @property
+    def _reading_units(self) -> FloatArray:
+        """Unit of each reading, in the order of the observations."""
+        return self._rows.in_given_order(self._rows.scale.units(self._order)[self._rows.deriv])
+
+    @property
+    def loo_resid(self) -> FloatArray:
+        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
+
+        u / D with u = K^-1 (y - X b) and D its variance: they keep their digits where the curve interpolates.
+        NaN for a reading without which the others determine no curve.
+        """
+        with np.errstate(invalid="ignore"):
+            return self._rows.in_given_order(self._shocks.u / self._shocks.D) * self._reading_units
+
+    @property
+    def resid_standardized(self) -> FloatArray:
+        """Residuals divided by their standard deviations, u / sqrt(D), shape (n,); also those of `loo_resid` by theirs.
+
+        NaN for a reading without which the others determine no curve.
+        """
+        with np.errstate(invalid="ignore"):
+            return self._rows.in_given_order(self._shocks.u / np.sqrt(self._shocks.D))
+
+    def _changes(self) -> list[Change]:
+        rows, found, order = self._rows, self._shocks, self._order
+        x = self.observations.abscissa.restore(rows.nodes)
+        changes = []
+        for j, kind in enumerate(("level shift", "slope break")[:order]):
+            unit = rows.scale.of(j)
+            known = found.information[:, j] > 0
+            information = found.information[known, j]
+            effect = found.score[known, j] / information * unit
+            changes.append(Change(kind, x[known], effect, unit / np.sqrt(information)))
+        return changes
 
     def integrate(self, a: Any, b: Any) -> Estimate:
         """Return the integral of f from a to b, in units of f times x, with its standard error.
