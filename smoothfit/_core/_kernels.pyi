@@ -69,6 +69,25 @@ def shocks(
     delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
 ) -> tuple[_Floats, _Floats, NDArray[np.bool_]]: ...
 
+class Stream:
+    def __init__(
+        self,
+        x: _Floats,
+        delta: _Floats,
+        deriv: _Bytes,
+        group: _Bytes,
+        y: _Floats,
+        ratio: _Floats,
+        arrival: _Int64,
+        states: _Floats,
+        sigma2: _Floats,
+        order: int,
+        q: float,
+        x_unit: float,
+    ) -> None: ...
+    def run(self, start: int, stop: int) -> None: ...
+    def push(self, i: int, x: float, y: float, deriv: int, group: int, ratio: float, arrival: int) -> bool: ...
+
 MAX_DEGREE: int
 
 def cells(breaks: _Floats, n_cells: int) -> _Int32: ...

@@ -21,6 +21,8 @@
 // that u / D, the residual of a reading from a fit without it, keeps its digits where its leverage is one.
 #pragma once
 
+#include <type_traits>
+
 #include "smoother.hpp"
 
 namespace smoothfit {
@@ -210,6 +212,28 @@ SMOOTHFIT_NOINLINE Status shocks(const Rows& rows, double q, const double* sigma
             for (int j = M - 1; j >= 0; --j)
                 for (int a = 0; a < j; ++a) N[b][j] += step.taylor[j - a] * N[b][a];
     }
+    return {};
+}
+
+// Goes on with the filter: states[i] is the filtered state before row i (packed), and states[i + 1] that after it. delta[i] is the
+// step from the state before; rows `start` .. `stop` - 1 are run.
+template <int M>
+SMOOTHFIT_NOINLINE Status resume(const Rows& rows, std::int64_t start, std::int64_t stop, double q, const double* sigma2,
+                                 double* states) noexcept {
+    constexpr int size = packed_size<M>;
+    State<double, M> s = unpack_state<double, M>(states + start * size);
+    std::int64_t i = start;
+    const auto run = [&](auto diffuse) {
+        for (; i < stop && (!diffuse || s.n_flat > 0); ++i) {
+            if (rows.delta[i] > 0) advance<diffuse>(s, Step<double, M>(rows.delta[i]), q);
+            const double r = rows.ratio[i] * sigma2[rows.group[i]];
+            const Absorbed<double, M> absorbed = read<diffuse>(s, rows.deriv[i], rows.y[i], r);
+            if (!(absorbed.variance > 1e-200 && absorbed.variance < 1e200)) return false;
+            pack(s, states + (i + 1) * size);
+        }
+        return true;
+    };
+    if (!run(std::true_type()) || !run(std::false_type())) return {Outcome::overflow, i};
     return {};
 }
 

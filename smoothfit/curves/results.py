@@ -400,15 +400,15 @@ class CurveResults(ABC):
         -------
         pandas.DataFrame
             One row for each extremum of the posterior mean within the range of the readings: ``x``, ``se``, ``ci_lower``,
-            ``ci_upper`` as of `roots`; ``kind``, "maximum" or "minimum"; ``value`` and ``value_se``, f^(deriv) there, to first order
-            without error from x.
+            ``ci_upper`` as of `roots`; ``kind``, "maximum" or "minimum"; ``value`` and ``value_se``, f^(deriv) there, to first
+            order without error from x.
         """
         from .critical import extrema
 
         if self._check_deriv(deriv) + 1 > self.highest_derivative:
             raise SpecificationError(
-                f"deriv is {deriv}: an extremum is a root of {derivative_label(deriv + 1)}, which has no finite variance under this "
-                "prior; raise the model's order"
+                f"deriv is {deriv}: an extremum is a root of {derivative_label(deriv + 1)}, which has no finite variance under "
+                "this prior; raise the model's order"
             )
         return extrema(self, deriv, alpha)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..basis import Spline
     from .model import SmoothingSpline
+    from .online import OnlineSpline
 
 METHOD_NAMES = {"reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc"}
 
@@ -374,6 +375,23 @@ class SmoothingSplineResults(CurveResults):
             )
         higher = higher_derivatives(rows, order, self._variances.q, self._filtered, self._posterior)
         return posterior_spline(rows, order, self._posterior[:, :order], higher)
+
+    def online(self, lag: int) -> OnlineSpline:
+        """Return a curve that goes on with new readings, at the parameters of this fit.
+
+        Parameters
+        ----------
+        lag : int
+            How many of the last readings can still be smoothed, joined by late ones, or rolled back.
+
+        Returns
+        -------
+        OnlineSpline
+            With the readings of this fit taken in.
+        """
+        from .online import OnlineSpline
+
+        return OnlineSpline(self, lag)
 
     # Summary ----------------------------------------------------------------------------------------------------------
 

@@ -116,7 +116,7 @@ class Rows:
         scale = Scale(x_unit, y_unit, origin)
         scale.check(*(scale.of(reading.deriv) for reading in readings))
         y = np.concatenate([(r.y - origin if r.deriv == 0 else r.y) / scale.of(r.deriv) for r in readings])
-        ratio = np.concatenate([_scaled_ratio(r, scale.of(r.deriv)) for r in readings])
+        ratio = np.concatenate([scaled_ratio(r, scale.of(r.deriv)) for r in readings])
         if sorter is not None:
             y, ratio = y[sorter], ratio[sorter]
         delta /= x_unit
@@ -219,7 +219,7 @@ def _steps(x: Points) -> FloatArray:
     return np.concatenate([[0.0], x.take(slice(1, None)).minus(x.take(slice(-1)))])
 
 
-def _scaled_ratio(readings: Readings, unit: float) -> FloatArray:
+def scaled_ratio(readings: Readings, unit: float) -> FloatArray:
     """Variance ratios are relative where the sd is unknown, else variances in the unit of the reading; all within bounds."""
     name, weights = readings.name, readings.weights
     if readings.sd is None:
