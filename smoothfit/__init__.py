@@ -32,7 +32,7 @@ _attributes = {
         "TensorProductBasis",
     ],
     "observations": ["Observations", "observe"],
-    "statespace": ["SmoothingSpline"],
+    "statespace": ["SmoothingSpline", "fit_curves"],
 }
 
 __getattr__, __dir__, _ = _lazy.attach(__name__, submodules=_submodules, submod_attrs=_attributes)
@@ -57,5 +57,6 @@ __all__ = [
     "basis",
     "datasets",
     "errors",
+    "fit_curves",
     "observe",
 ]

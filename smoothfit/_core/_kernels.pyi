@@ -88,6 +88,59 @@ class Stream:
     def run(self, start: int, stop: int) -> None: ...
     def push(self, i: int, x: float, y: float, deriv: int, group: int, ratio: float, arrival: int) -> bool: ...
 
+def fit_many(
+    start: _Int64,
+    delta: _Floats,
+    deriv: _Bytes,
+    group: _Bytes,
+    y: _Floats,
+    ratio: _Floats,
+    design_ratio: _Floats,
+    order: int,
+    scale_free: bool,
+    settings: _Floats,
+    interpolation: _Floats,
+    threads: int,
+) -> _Floats: ...
+def predict_many(
+    start: _Int64,
+    delta: _Floats,
+    deriv: _Bytes,
+    group: _Bytes,
+    y: _Floats,
+    ratio: _Floats,
+    x: _Floats,
+    x_unit: _Floats,
+    order: int,
+    q: _Floats,
+    sigma2: _Floats,
+    wanted: int,
+    at: _Floats,
+    threads: int,
+) -> _Floats: ...
+def sum_many(
+    start: _Int64,
+    delta: _Floats,
+    deriv: _Bytes,
+    group: _Bytes,
+    y: _Floats,
+    ratio: _Floats,
+    order: int,
+    q: _Floats,
+    threads: int,
+) -> _Floats: ...
+def sum_many_second(
+    start: _Int64,
+    delta: _Floats,
+    deriv: _Bytes,
+    group: _Bytes,
+    y: _Floats,
+    ratio: _Floats,
+    order: int,
+    q: float,
+    threads: int,
+) -> _Floats: ...
+
 MAX_DEGREE: int
 
 def cells(breaks: _Floats, n_cells: int) -> _Int32: ...
