@@ -22,9 +22,10 @@ from ..errors import DataError, RoughnessWarning, SmoothfitError, SpecificationE
 from ..observations import Observations, Readings, derivative_label
 from . import optimize
 from .bandwidth import LIMIT
-from .fitting import COARSE, EXACT_SD, GRID, Variances
+from .fitting import COARSE, GRID, Variances
 from .model import HIGHEST_ORDER, MOST_LOST, SmoothingSpline
 from .optimize import Minimum, minimize
+from .pyramid import EXACT_SD
 from .results import SmoothingSplineResults
 from .rows import HEAVIEST, LIGHTEST, RANGE
 

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from ..basis import Spline
     from .model import SmoothingSpline
     from .online import OnlineSpline
+    from .robust import Robustness
 
+LIGHT = 0.1
 METHOD_NAMES = {"reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc"}
 
 
@@ -43,14 +45,19 @@ class SmoothingSplineResults(CurveResults):
         The criterion that was optimised.
     fixed : str or None
         ``"lam"``, ``"bandwidth"`` or ``"edf"`` where the smoothing was fixed.
+    robustness : Robustness or None
+        Of a fit with Student-t noise: its degrees of freedom, weights and bound.
     """
 
-    def __init__(self, model: SmoothingSpline, method: str, fixed: str | None, variances: Variances):
+    def __init__(
+        self, model: SmoothingSpline, method: str, fixed: str | None, variances: Variances, robustness: Robustness | None = None
+    ):
         self.model = model
         self.method = method
         self.fixed = fixed
         self.observations = model.observations
         self._variances = variances
+        self.robustness = robustness
         self._order = model.order
         self._rows: Rows = model._rows
         self.use_t = bool(self._rows.unknown)
@@ -116,6 +123,27 @@ class SmoothingSplineResults(CurveResults):
                 unit = rows.scale.of(reading.deriv)  # whose squares are numbers, whatever the user's unit
                 sds.append((reading.name, float(np.sqrt(np.mean((reading.sd / unit) ** 2))) * unit, False))
         return sds
+
+    # Student-t noise --------------------------------------------------------------------------------------------------
+
+    @property
+    def fitted_variance(self) -> FloatArray:
+        """Posterior variance of what each reading reads, shape (n,), in the squared units of the readings."""
+        return self._at_rows(state_variances(self._order, self._posterior)) * self._reading_units**2
+
+    @property
+    def noise_df(self) -> pd.Series:
+        """Degrees of freedom of each name's noise: infinite where it is normal."""
+        import pandas as pd
+
+        known = {} if self.robustness is None else self.robustness.df
+        return pd.Series({name: known.get(name, np.inf) for name in self.observations.names}, name="noise_df", dtype=float)
+
+    @property
+    def robust_weights(self) -> FloatArray:
+        """How much each reading counts beside its kind, shape (n,): one where the noise is normal, near zero for a gross error."""
+        known = {} if self.robustness is None else self.robustness.weights
+        return np.concatenate([known.get(r.name, np.ones(len(r))) for r in self.observations.readings])
 
     # Estimated parameters ---------------------------------------------------------------------------------------------
 
@@ -470,6 +498,11 @@ class SmoothingSplineResults(CurveResults):
                 notes.append(f"boundary: q = 0, the curve is a polynomial of degree {self._order - 1}")
             else:
                 notes.append(f"boundary: the sd of {name} is indistinguishable from zero, the curve interpolates")
+        if self.robustness is not None:
+            dfs = ", ".join(f"{name} {df:.3g}" for name, df in self.robustness.df.items())
+            light = int((self.robust_weights < LIGHT).sum())
+            notes.append(f"Student-t noise, df: {dfs}; {light} readings weigh less than {LIGHT:g}. sigma is its scale, and the")
+            notes.append("likelihood that of normal noise with these weights.")
         notes.append("sigma: noise sd at weight one. Bands: posterior (Bayesian), pointwise.")
         return notes
 

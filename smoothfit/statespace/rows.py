@@ -136,6 +136,11 @@ class Rows:
         """Number of variance groups: one for each unknown sd, and one for all known ones."""
         return len(self.unknown) + self.has_known
 
+    @cached_property
+    def is_of_one_kind(self) -> bool:
+        """Whether all readings are of one order and share one variance."""
+        return self.n_groups == 1 and bool(self.deriv.min() == self.deriv.max())
+
     @property
     def points(self) -> Points:
         """The nodes with all their digits."""
