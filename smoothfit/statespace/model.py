@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ from ..observations import Observations, derivative_label
 from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
 from .criteria import check_method
 from .fitting import Variances, estimate
+from .formula import SplineFormula
 from .kernels import require_identified, terms
 from .results import SmoothingSplineResults
 from .robust import (
@@ -109,6 +111,38 @@ class SmoothingSpline:
         scale = self._rows.scale
         scale.check(scale.of(self.order), scale.intensity(self.order), *(scale.of(k) * scale.of(k) for k in range(self.order)))
         require_identified(self._rows, self.order)
+
+    @classmethod
+    def from_formula(
+        cls, formula: str, data: Any, sd: Mapping[Any, Any] | None = None, weights: Mapping[Any, Any] | None = None
+    ) -> SmoothingSpline:
+        """Make a model from a formula and a data frame.
+
+        Parameters
+        ----------
+        formula : str
+            Readings ~ smooth: left of ~ columns joined by +, ``y`` for readings of f, ``D(y)`` of f', ``D(y, 2)`` of f''; right of
+            it ``s(x)``, with ``order=`` of the model (2 by default) and ``unit=`` of time where x holds times. ``Q("any name")``
+            quotes a column.
+        data, sd, weights
+            As of `Observations.from_frame`.
+
+        Raises
+        ------
+        SpecificationError
+            The formula says something else.
+
+        Examples
+        --------
+        >>> import pandas as pd, smoothfit as sf
+        >>> df = pd.DataFrame({"t": [0.0, 1.0, 2.0, 3.0], "height": [0.1, 0.9, 2.2, 2.9], "speed": [1.0, None, 1.1, 0.9]})
+        >>> sf.SmoothingSpline.from_formula("height + D(speed) ~ s(t, order=3)", df)
+        SmoothingSpline(order=3) of 7 readings
+        """
+        parsed = SplineFormula.parse(formula)
+        unit = parsed.options.get("unit")
+        observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit)
+        return cls(observations, parsed.options.get("order", 2))
 
     @cached_property
     def _log_det_design(self) -> float:
