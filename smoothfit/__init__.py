@@ -13,7 +13,7 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-_submodules = ["basis", "curves", "datasets", "errors", "statespace"]
+_submodules = ["basis", "calculus", "curves", "datasets", "dynamics", "errors", "gp", "statespace"]
 _attributes = {
     "basis": [
         "BSplineBasis",
@@ -31,6 +31,8 @@ _attributes = {
         "Spline",
         "TensorProductBasis",
     ],
+    "dynamics": ["DerivativeRegression", "compare_methods"],
+    "gp": ["GaussianProcess"],
     "observations": ["Observations", "observe"],
     "statespace": ["SmoothingSpline", "fit_curves"],
 }
@@ -43,9 +45,11 @@ __all__ = [
     "BoundaryConditionBasis",
     "CSplineBasis",
     "DerivativePenalty",
+    "DerivativeRegression",
     "DifferencePenalty",
     "DifferentialOperatorPenalty",
     "FourierBasis",
+    "GaussianProcess",
     "ISplineBasis",
     "MSplineBasis",
     "NaturalSplineBasis",
@@ -55,8 +59,12 @@ __all__ = [
     "Spline",
     "TensorProductBasis",
     "basis",
+    "calculus",
+    "compare_methods",
     "datasets",
+    "dynamics",
     "errors",
     "fit_curves",
+    "gp",
     "observe",
 ]

@@ -174,3 +174,26 @@ def spline_values(
     scaled: _Floats,
     strict: bool,
 ) -> _Floats: ...
+def linear_likelihood(
+    step: NDArray[np.int32],
+    u: _Floats,
+    y: _Floats,
+    ratio: _Floats,
+    component: _Bytes,
+    T: _Floats,
+    Q: _Floats,
+    G: _Floats,
+    variance: _Floats,
+    keep: bool,
+) -> tuple[_Floats, _Floats, int, int, int, _Floats, _Floats]: ...
+def linear_smooth(
+    step: NDArray[np.int32],
+    u: _Floats,
+    y: _Floats,
+    ratio: _Floats,
+    component: _Bytes,
+    T: _Floats,
+    Q: _Floats,
+    G: _Floats,
+    variance: _Floats,
+) -> tuple[_Floats, _Floats]: ...

@@ -12,5 +12,6 @@ NB_MODULE(_kernels, module) {
     bind_basis(module);
     bind_many(module);
     bind_sampling(module);
+    bind_linear(module);
     bind_statespace(module);
 }

@@ -9,6 +9,7 @@ from .families import (
     NaturalSplineBasis,
     PeriodicBSplineBasis,
 )
+from .formula import DesignSpec, bpoly, bsp, csp, isp, msp, nsp, psp
 from .fourier import FourierBasis
 from .knots import adaptive_knots
 from .penalty import DerivativePenalty, DifferencePenalty, DifferentialOperatorPenalty
@@ -22,6 +23,7 @@ __all__ = [
     "BoundaryConditionBasis",
     "CSplineBasis",
     "DerivativePenalty",
+    "DesignSpec",
     "DifferencePenalty",
     "DifferentialOperatorPenalty",
     "FourierBasis",
@@ -32,4 +34,11 @@ __all__ = [
     "Spline",
     "TensorProductBasis",
     "adaptive_knots",
+    "bpoly",
+    "bsp",
+    "csp",
+    "isp",
+    "msp",
+    "nsp",
+    "psp",
 ]

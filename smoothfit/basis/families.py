@@ -23,8 +23,8 @@ from ..errors import KnotError, SpecificationError
 from .base import SplineBasis
 from .bspline import BSplineBasis
 from .extrapolation import check_mode
-from .knots import HIGHEST_DEGREE, check_boundary, check_knots, clamped
-from .recombined import RecombinedBasis
+from .knots import HIGHEST_DEGREE, check_boundary, check_knots, clamped, data_and_boundary
+from .recombined import RecombinedBasis, weighted_abscissae
 
 
 class _KnotFamily(RecombinedBasis, SplineBasis):
@@ -51,6 +51,11 @@ class _KnotFamily(RecombinedBasis, SplineBasis):
         distinct, counts = np.unique(self.knots, return_counts=True)
         elevated: Self = replace(cast(Any, self), knots=np.repeat(distinct, counts + k), degree=self.degree + k)
         return elevated
+
+    @property
+    def greville(self) -> FloatArray:
+        """Abscissae of the functions (n_basis,): means of the knots inside the supports of the M-splines behind them."""
+        return BSplineBasis(self.knots, self.degree).greville
 
     def _require_clamped(self) -> None:
         lower, upper = self.domain_of_knots
@@ -228,12 +233,7 @@ class BernsteinBasis(RecombinedBasis):
     @classmethod
     def from_data(cls, x: Any, degree: int, **options: Any) -> Self:
         """Make the basis of a degree on the range of x."""
-        points, _ = to_floats(x, "x")
-        points = points[~np.isnan(points)]
-        check_finite(points, "x", "abscissae are finite")
-        if not len(points) or points.min() == points.max():
-            raise KnotError(f"x has {min(len(points), 1)} distinct value; a domain needs two")
-        return cls(degree, float(points.min()), float(points.max()), **options)
+        return cls(degree, *data_and_boundary(x, None)[1], **options)
 
     @cached_property
     def parent(self) -> BSplineBasis:
@@ -304,6 +304,11 @@ class NaturalSplineBasis(_KnotFamily):
     @classmethod
     def _fewest(cls, degree: int) -> int:
         return 2
+
+    @property
+    def greville(self) -> FloatArray:
+        """Abscissae of the functions (n_basis,): means of those of the B-splines in them, weighted by their coefficients."""
+        return weighted_abscissae(self.parent, self.matrix)
 
     @cached_property
     def parent(self) -> BSplineBasis:
@@ -410,6 +415,13 @@ class PeriodicBSplineBasis(RecombinedBasis, SplineBasis):
     def _quantile_data(cls, points: FloatArray, ends: tuple[float, float]) -> FloatArray:
         lower, upper = ends
         return np.asarray(lower + np.mod(points - lower, upper - lower))
+
+    @property
+    def greville(self) -> FloatArray:
+        """Abscissae of the functions (n_basis,): means of their inner knots, reduced to the domain."""
+        lower, n = float(self.knots[0]), len(self.knots) - 1
+        unwrapped = self.parent.greville[self.degree : self.degree + n]
+        return np.asarray(lower + np.mod(unwrapped - lower, self.period))
 
     @property
     def period(self) -> float:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy.linalg import null_space, svdvals
@@ -41,6 +41,11 @@ class RecombinedBasis(Basis):
         """The interval on which the basis is meant."""
         return self.parent.domain
 
+    @property
+    def greville(self) -> FloatArray:
+        """Abscissae of the functions (n_basis,): means of those of the B-splines in them, weighted by their coefficients."""
+        return weighted_abscissae(self.parent, self.matrix)
+
     def _design(self, x: Any, deriv: int) -> csr_array:
         deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
         if deriv > self.parent.degree:
@@ -60,6 +65,12 @@ class RecombinedBasis(Basis):
 
     def _penalty(self, order: int) -> csr_array:
         return self.parent.gram(order, self.matrix)
+
+
+def weighted_abscissae(parent: BSplineBasis, matrix: csr_array) -> FloatArray:
+    """Means of the Greville abscissae of B-splines, weighted by the sizes of the coefficients in each column."""
+    weights = abs(matrix)
+    return np.asarray((weights.T @ parent.greville) / weights.sum(axis=0))
 
 
 Condition = Mapping[int, float] | Sequence[float]
@@ -101,6 +112,8 @@ class BoundaryConditionBasis(RecombinedBasis):
     right: Sequence[Condition] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.bsplines, BSplineBasis):
+            raise SpecificationError(f"bsplines is {type(self.bsplines).__name__}; pass a BSplineBasis")
         degree = self.bsplines.degree
         for side in ("left", "right"):
             conditions = tuple(_weights(c, degree, f"{side}[{i}]") for i, c in enumerate(getattr(self, side)))
@@ -131,6 +144,33 @@ class BoundaryConditionBasis(RecombinedBasis):
         middle = eye_array(n - first - last)
         return csr_array(block_diag([_null_space(left[:, :first]), middle, _null_space(right[:, n - last :])]))
 
+    @property
+    def knots(self) -> FloatArray:
+        """Full knots of the B-splines."""
+        return self.bsplines.knots
+
+    @property
+    def inner_knots(self) -> FloatArray:
+        """The knots strictly inside the domain, with repetitions."""
+        return self.bsplines.inner_knots
+
+    @property
+    def degree(self) -> int:
+        """Degree of the pieces."""
+        return self.bsplines.degree
+
+    def insert(self, knots: Any) -> Self:
+        """Return the basis with more knots and the same conditions."""
+        return replace(self, bsplines=self.bsplines.insert(knots))
+
+    def refine(self, n: int = 2) -> Self:
+        """Return the basis with every piece cut into n, and the same conditions."""
+        return replace(self, bsplines=self.bsplines.refine(n))
+
+    def elevate(self, k: int = 1) -> Self:
+        """Return the basis with pieces of degree + k and the same conditions."""
+        return replace(self, bsplines=self.bsplines.elevate(k))
+
     def _rows(self, conditions: Sequence[Condition], end: float) -> FloatArray:
         rows = np.zeros((len(conditions), self.parent.n_basis))
         for i, condition in enumerate(conditions):
@@ -140,9 +180,14 @@ class BoundaryConditionBasis(RecombinedBasis):
         return rows
 
 
-def _weights(condition: Condition, degree: int, argument: str) -> dict[int, float]:
+def _weights(condition: Any, degree: int, argument: str) -> dict[int, float]:
     """A condition as order -> weight."""
+    if not isinstance(condition, (Mapping, Sequence, np.ndarray)) or isinstance(condition, str):
+        raise SpecificationError(f"{argument} is {condition!r}; pass order -> weight, or the weights of f, f', ...")
     given = dict(condition) if isinstance(condition, Mapping) else dict(enumerate(condition))
+    numbers = (int, float, np.integer, np.floating)
+    if not all(isinstance(w, numbers) for w in given.values()):
+        raise SpecificationError(f"{argument} is {condition!r}; weights are numbers")
     weights = {check_order(order, f"an order in {argument}", 0, degree): float(w) for order, w in given.items() if w != 0}
     if not weights or not np.isfinite(list(weights.values())).all():
         raise SpecificationError(f"{argument} is {condition!r}; pass finite weights, one of them not zero")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, kron
 
-from .._validation import FloatArray, Frozen
+from .._validation import FloatArray, Frozen, to_array, view_floats
 from ..errors import DataError, SpecificationError
 from .base import Basis
 from .sparse import row_products
@@ -63,6 +63,15 @@ class TensorProductBasis(Frozen):
         """The interval of each variable."""
         return tuple(factor.domain for factor in self.factors)
 
+    @property
+    def greville(self) -> FloatArray:
+        """Points (n_basis, d) of the functions: the Greville abscissae of their factors."""
+        abscissae: list[Any] = [getattr(factor, "greville", None) for factor in self.factors]
+        for i, values in enumerate(abscissae):
+            if values is None:
+                raise SpecificationError(f"factor {i} is a {type(self.factors[i]).__name__}, which has no Greville abscissae")
+        return np.stack([grid.ravel() for grid in np.meshgrid(*abscissae, indexing="ij")], axis=1)
+
     def design(self, x: Any, deriv: int | Sequence[int] = 0, sparse: bool = True) -> Any:
         """Return the matrix of partial derivatives at the points x.
 
@@ -104,9 +113,8 @@ class TensorProductBasis(Frozen):
         return gram if sparse else gram.toarray()
 
     def _points(self, x: Any, argument: str) -> FloatArray:
-        points = np.asarray(x, dtype=np.float64)
-        if points.ndim == 1:
-            points = points[None]
+        array: Any = np.atleast_2d(to_array(x, argument)[0])
+        points = view_floats(array.ravel(), argument).reshape(array.shape)
         if points.ndim != 2 or points.shape[1] != self.n_variables:
             raise DataError(f"{argument} has shape {np.shape(x)}; pass (n, {self.n_variables}): a point a row")
         return points

@@ -230,8 +230,7 @@ class OnlineSpline:
             )
 
     def _label(self, number: float) -> str:
-        abscissa = self._abscissa
-        return abscissa.label(abscissa.restore(np.array([number]))[0])
+        return self._abscissa.label_of_number(float(number))
 
     def _take(self, points: Points, deriv: Any, group: Any, y: FloatArray, ratio: Any, of: Kind | None = None) -> None:
         """Take in sorted rows beyond all others; those `of` a kind share deriv, group and ratio, and their y is not scaled."""

@@ -196,6 +196,40 @@ def test_conditions_hold_and_nothing_else_is_lost(seed):
     assert np.linalg.matrix_rank(both, tol=1e-10) == natural.n_basis == SPLINES["natural"].n_basis
 
 
+@CASES
+def test_abscissae_of_the_functions_lie_where_they_do(basis):
+    if isinstance(basis, sf.FourierBasis):
+        return
+    places = basis.greville
+    lower, upper = basis.domain
+    assert places.shape == (basis.n_basis,)
+    assert (places >= lower).all()
+    assert (places <= upper).all()
+    rates = {"ISplineBasis": 1, "CSplineBasis": 2}.get(type(basis).__name__, 0)  # I- and C-splines do not end: their rates do
+    assert (np.abs(basis.design(places, rates, sparse=False).diagonal()) > 0).all()
+
+
+def test_greville_abscissae_are_the_coefficients_of_x():
+    for basis in (SPLINES["B"], SPLINES["Bernstein"], sf.BSplineBasis.uniform(0, 3, 4, degree=1)):
+        x = np.linspace(*basis.domain, 9)
+        np.testing.assert_allclose(basis.design(x) @ basis.greville, x, rtol=0, atol=1e-14)
+    plane = sf.TensorProductBasis(SPLINES["B"], SPLINES["Bernstein"])
+    points = np.random.default_rng(0).uniform(0, 2, (20, 2))
+    np.testing.assert_allclose(plane.design(points) @ plane.greville, points, rtol=0, atol=1e-14)
+
+
+def test_conditions_stay_when_knots_are_inserted():
+    basis = SPLINES["conditioned"]
+    for finer in (basis.insert([1.0]), basis.refine(2), basis.elevate()):
+        coef = np.ones(finer.n_basis)
+        start, end = finer.design([0.0, 2.0]) @ coef
+        slope = (finer.design([0.0], 1) @ coef)[0]
+        assert abs(start - 2 * slope) < 1e-11
+        assert abs(end) < 1e-12
+        assert finer.degree >= basis.degree
+        assert len(finer.inner_knots) > 0
+
+
 def test_fourier_series_keep_their_digits_far_out():
     basis = sf.FourierBasis(0.25, 4, start=0.125)
     x = np.array([0.125, 0.1875, 0.25, 1e6 + 0.25])
@@ -240,9 +274,13 @@ def test_finer_families_span_the_coarser():
         (lambda: sf.PeriodicBSplineBasis.uniform(0, 1, 3, extrapolate="error").design([1.5]), DataError, "outside the domain"),
         (lambda: sf.BernsteinBasis(11), SpecificationError, "degree is 11"),
         (lambda: sf.BernsteinBasis.from_data([1, 1], 2), KnotError, "a domain needs two"),
+        (lambda: sf.BernsteinBasis.from_data([np.nan, 1, np.inf], 2), DataError, r"x\[2\] is inf"),
         (lambda: sf.FourierBasis(-1, 2), SpecificationError, "period is -1"),
         (lambda: sf.FourierBasis(1, 2).design([np.nan]), DataError, r"x\[0\] is nan"),
         (lambda: sf.BoundaryConditionBasis(SPLINES["B"], left=[{4: 1.0}]), SpecificationError, r"an order in left\[0\] is 4"),
+        (lambda: sf.BoundaryConditionBasis(3), SpecificationError, "bsplines is int"),
+        (lambda: sf.BoundaryConditionBasis(SPLINES["B"], left=[1]), SpecificationError, r"left\[0\] is 1"),
+        (lambda: sf.BoundaryConditionBasis(SPLINES["B"], left=[{0: "a"}]), SpecificationError, "weights are numbers"),
         (lambda: sf.BoundaryConditionBasis(SPLINES["B"], left=[{0: 0.0}]), SpecificationError, "one of them not zero"),
         (lambda: sf.BoundaryConditionBasis(SPLINES["B"], left=[{0: 1}, {0: 2}]), SpecificationError, "depend on one another"),
         (
