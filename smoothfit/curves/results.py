@@ -268,7 +268,8 @@ class CurveResults(ABC):
         simultaneous : bool
             Whether the intervals of the curve hold for all x together: mean +- c se, c the quantile of the greatest
             abs(f^(deriv) - mean) / se over these x, in 10 000 draws with a fixed seed. A grid of some points a bandwidth
-            stands for the whole curve. Intervals of new readings stay pointwise.
+            stands for the whole curve. Where a likelihood estimated them, the parameters are drawn, too, for up to 20 000
+            readings. Intervals of new readings stay pointwise.
 
         Returns
         -------
@@ -286,7 +287,8 @@ class CurveResults(ABC):
     def _maxima(self, points: Points, prediction: CurvePrediction) -> FloatArray:
         """Greatest size of a standardised deviation over the points, in each of N_MAXIMA draws, increasing."""
         rng = np.random.default_rng(SEED)
-        draw, derivs, se = self._draws(points), np.array([prediction.deriv]), prediction.se_mean
+        derivs, se = np.array([prediction.deriv]), prediction.se_mean
+        draw, with_parameters = self._band_draws(points)
         with np.errstate(divide="ignore"):
             precision = np.where(se > 0, 1 / se, 0.0)
         block = max(1, MOST_NUMBERS // len(se))
@@ -295,7 +297,7 @@ class CurveResults(ABC):
             deviations = draw(rng, min(block, N_MAXIMA - start), derivs)[0]
             maxima.append(np.abs(deviations * precision).max(axis=1))
         greatest = np.concatenate(maxima)
-        if np.isfinite(prediction.df):
+        if np.isfinite(prediction.df) and not with_parameters:
             greatest *= np.sqrt(prediction.df / rng.chisquare(prediction.df, N_MAXIMA))
         return frozen(np.sort(greatest))
 
@@ -356,6 +358,10 @@ class CurveResults(ABC):
     def _draws(self, x: Points) -> Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray]:
         """Return what draws deviations from the posterior mean at points x (n,): rng, size, derivs -> (n_derivs, size, n)."""
         raise SpecificationError(f"{type(self).__name__} makes no draws")
+
+    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray], bool]:
+        """Return what draws deviations for simultaneous bands, as `_draws`, and whether the parameters are drawn, too."""
+        return self._draws(x), False
 
     def roots(self, deriv: int = 0, value: float = 0.0, alpha: float = 0.05) -> pd.DataFrame:
         """Where f^(deriv) crosses a value, with uncertainty.
