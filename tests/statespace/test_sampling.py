@@ -251,7 +251,9 @@ def test_roots_that_are_none_and_intervals_that_do_not_end():
 def test_simultaneous_bands():
     rng = np.random.default_rng(9)
     x = np.linspace(0, 1, 60)
-    res = sf.SmoothingSpline(sf.observe(x, np.sin(6 * x) + 0.1 * rng.standard_normal(60)), order=3).fit()
+    model = sf.SmoothingSpline(sf.observe(x, np.sin(6 * x) + 0.1 * rng.standard_normal(60)), order=3)
+    free = model.fit()
+    res = model.fit(bandwidth=free.bandwidth)
     grid = np.linspace(0, 1, 150)
     for k in range(3):
         pointwise, band = res.get_prediction(grid, deriv=k), res.get_prediction(grid, deriv=k, simultaneous=True)
@@ -264,6 +266,10 @@ def test_simultaneous_bands():
         inside = deviations / np.sqrt(rng.chisquare(band.df, 20_000) / band.df) < critical[0]
         assert abs(inside.mean() - 0.95) < 4 * np.sqrt(0.05 * 0.95 * (1 / 20_000 + 1 / 10_000))
         np.testing.assert_array_equal(band.conf_int(obs=True), pointwise.conf_int(obs=True))
+        # parameters that are estimated widen the band, the more the rougher the derivative
+        wider = free.get_prediction(grid, deriv=k, simultaneous=True)
+        assert 1 < np.median(np.diff(wider.conf_int())[:, 0] / np.diff(band.conf_int())[:, 0]) < 1.6
+        np.testing.assert_array_equal(wider.conf_int(), free.get_prediction(grid, deriv=k, simultaneous=True).conf_int())
     with pytest.raises(SpecificationError, match=r"for alpha from 0\.001"):
         band.conf_int(alpha=1e-5)
     one = res.get_prediction([0.5], simultaneous=True).conf_int()
