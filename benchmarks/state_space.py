@@ -28,11 +28,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 from _timing import Race, Stopwatch, import_times, machine, optional, stopwatch, table
 
 # isort: split
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.interpolate import make_smoothing_spline
 
@@ -252,6 +254,56 @@ def race_small_fits() -> Race:
     return race
 
 
+# Beyond one fit --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one task took, and the most it may take."""
+
+    what: str
+    value: float
+    unit: str
+    bar: float
+
+
+def beyond_one_fit(n: int) -> list[Measured]:
+    """The fit alone (from two arrays to the certified optimum), draws, streams, and many curves."""
+    x, y = scattered(n)
+    size = f"n = {_power(n)}"
+    fit = stopwatch(lambda: sf.SmoothingSpline(sf.observe(x, y), ORDER).fit(), 3)
+    rows = [Measured(f"automatic REML fit without the posterior, {size}", fit() / n * 1e9, "ns a reading", 150)]
+
+    results = sf.SmoothingSpline(sf.observe(x, y), ORDER).fit()
+    _ = results._posterior
+    few, many = (stopwatch(partial(results.sample, x, size=draws, rng=0), 1)() for draws in (1, 5))
+    rows.append(Measured(f"a draw at all readings, {size}", (many - few) / 4 / n * 1e9, "ns a reading", 100))
+
+    first = min(1000, n // 2)
+    fitted = sf.SmoothingSpline(sf.observe(x[:first], y[:first]), ORDER).fit()
+
+    def block() -> None:
+        fitted.online(lag=50).append(x[first:], y[first:])
+
+    rows.append(Measured(f"online.append of a block, {size}", stopwatch(block, 1)() / (n - first) * 1e9, "ns a reading", 50))
+    online, count = fitted.online(lag=50), min(20_000, n - first)
+    pairs = list(zip(x[first : first + count].tolist(), y[first : first + count].tolist(), strict=True))
+    start = perf_counter()
+    for at, reading in pairs:
+        online.append(at, reading)
+    rows.append(Measured("online.append of one reading", (perf_counter() - start) / count * 1e6, "us", 5))
+
+    rng = np.random.default_rng(SEED)
+    ages = np.sort(rng.random((10_000, 100)), axis=1)
+    heights = np.sin(rng.uniform(2, 12, (10_000, 1)) * ages) + NOISE * rng.standard_normal(ages.shape)
+    frame = pd.DataFrame({"id": np.repeat(np.arange(10_000), 100), "age": ages.ravel(), "height": heights.ravel()})
+    curves = stopwatch(
+        lambda: sf.fit_curves(frame, by="id", x="age", readings={"height": 0}, order=ORDER, threads=2, progress=False).params, 3
+    )
+    rows.append(Measured("fit_curves, 10^4 series of 100 readings, two threads", curves(), "s", 2))
+    return rows
+
+
 def _timed(contenders: dict[str, Callable[[], object]]) -> dict[str, Stopwatch]:
     return {name: stopwatch(work) for name, work in contenders.items()}
 
@@ -411,6 +463,12 @@ def main(sizes: Sequence[int], markdown: bool) -> None:
     show(times_table("Smoothing, given parameters", smoothing, sizes, markdown), smoothing.notes)
     show(times_table("Whole automatic fit, random x", fits, sizes, markdown), fits.notes)
     show(times_table("Whole automatic fit, regular x", small, [SMALL], markdown), small.notes)
+
+    beyond = [
+        [m.what, f"{m.value:.3g} {m.unit}", f"{m.bar:g}", "reached" if m.value <= m.bar else "not reached"]
+        for m in beyond_one_fit(n_memory)
+    ]
+    show(table("Beyond one fit", ["", "", "bar", "verdict"], beyond, markdown))
 
     rows = [
         ratio_row("log-likelihood / statsmodels", likelihood, FILTER, SM_FILTER, sizes, 20),

@@ -35,7 +35,7 @@ _attributes = {
     "gp": ["GaussianProcess"],
     "observations": ["Observations", "observe", "observe_integral"],
     "regression": ["Bounds", "Concave", "Convex", "Decreasing", "Equals", "Increasing", "Positive", "SplineRegression", "Unimodal"],
-    "statespace": ["SmoothingSpline"],
+    "statespace": ["SmoothingSpline", "fit_curves"],
 }
 
 __getattr__, __dir__, _ = _lazy.attach(__name__, submodules=_submodules, submod_attrs=_attributes)
@@ -74,6 +74,7 @@ __all__ = [
     "datasets",
     "dynamics",
     "errors",
+    "fit_curves",
     "gp",
     "observe",
     "observe_integral",

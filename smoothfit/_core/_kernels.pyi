@@ -63,6 +63,83 @@ def higher_derivatives(gap: _Floats, order: int, q: float, filtered: _Floats, po
 def smooth_reference(
     delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
 ) -> Sequence[_Floats]: ...
+def links(gap: _Floats, order: int, q: float, filtered: _Floats, keep: _Bytes) -> _Floats: ...
+def draw(order: int, links: _Floats, normal: _Floats, derivs: _Int64) -> _Floats: ...
+def shocks(
+    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
+) -> tuple[_Floats, _Floats, NDArray[np.bool_]]: ...
+
+class Stream:
+    def __init__(
+        self,
+        x: _Floats,
+        delta: _Floats,
+        deriv: _Bytes,
+        group: _Bytes,
+        y: _Floats,
+        ratio: _Floats,
+        arrival: _Int64,
+        states: _Floats,
+        sigma2: _Floats,
+        order: int,
+        q: float,
+        x_unit: float,
+    ) -> None: ...
+    def run(self, start: int, stop: int) -> None: ...
+    def push(self, i: int, x: float, y: float, deriv: int, group: int, ratio: float, arrival: int) -> bool: ...
+
+def fit_many(
+    start: _Int64,
+    delta: _Floats,
+    deriv: _Bytes,
+    group: _Bytes,
+    y: _Floats,
+    ratio: _Floats,
+    design_ratio: _Floats,
+    order: int,
+    scale_free: bool,
+    settings: _Floats,
+    interpolation: _Floats,
+    threads: int,
+) -> _Floats: ...
+def predict_many(
+    start: _Int64,
+    delta: _Floats,
+    deriv: _Bytes,
+    group: _Bytes,
+    y: _Floats,
+    ratio: _Floats,
+    x: _Floats,
+    x_unit: _Floats,
+    order: int,
+    q: _Floats,
+    sigma2: _Floats,
+    wanted: int,
+    at: _Floats,
+    threads: int,
+) -> _Floats: ...
+def sum_many(
+    start: _Int64,
+    delta: _Floats,
+    deriv: _Bytes,
+    group: _Bytes,
+    y: _Floats,
+    ratio: _Floats,
+    order: int,
+    q: _Floats,
+    threads: int,
+) -> _Floats: ...
+def sum_many_second(
+    start: _Int64,
+    delta: _Floats,
+    deriv: _Bytes,
+    group: _Bytes,
+    y: _Floats,
+    ratio: _Floats,
+    order: int,
+    q: float,
+    threads: int,
+) -> _Floats: ...
 
 MAX_DEGREE: int
 

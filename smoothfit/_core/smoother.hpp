@@ -182,10 +182,10 @@ SMOOTHFIT_INLINE void undo_noises(Posterior<Real, M>& x, const Step<Real, M>& st
     orthogonalise(columns, x);
 }
 
-// Regresses the state at t on that at t + d; `filtered` is the filtered state at t, which is used up.
+// Regresses the state at t on that at t + d, and tells the regression G; `filtered` is the filtered state at t, which is used up.
 template <class Real, int M>
-SMOOTHFIT_NOINLINE void regress_back(Posterior<Real, M>& x, State<Real, M>& filtered, const Step<Real, M>& step, const Real& q) {
-    Real gain[M][M];  // G
+SMOOTHFIT_NOINLINE void regress_back(Posterior<Real, M>& x, State<Real, M>& filtered, const Step<Real, M>& step, const Real& q,
+                                     Real (&gain)[M][M]) {
     for (int i = 0; i < M; ++i)
         for (int j = 0; j < M; ++j) gain[i][j] = Real(0.0);
     for (int r = 0; r < M; ++r) {
@@ -234,6 +234,12 @@ SMOOTHFIT_NOINLINE void regress_back(Posterior<Real, M>& x, State<Real, M>& filt
     orthogonalise(columns, x);
 }
 
+// Whether a step's noise asks for the second form.
+template <class Real, int M>
+SMOOTHFIT_INLINE bool is_large(const NoiseRecord<Real, M>& record) {
+    return record.share > Real(0.5 * M) || record.least_remaining < Real(0.1);
+}
+
 // One step back: `x` is the posterior at t + d on entry and that at t on return; `filtered` is the filtered state at t.
 template <class Real, int M>
 SMOOTHFIT_INLINE void retreat(Posterior<Real, M>& x, State<Real, M> filtered, const Step<Real, M>& step, const Real& q) {
@@ -243,10 +249,12 @@ SMOOTHFIT_INLINE void retreat(Posterior<Real, M>& x, State<Real, M> filtered, co
     State<Real, M> predicted = filtered;
     transit<true>(predicted, step);
     add_noises_recording<0>(predicted, step, q, record);
-    if (record.share > Real(0.5 * M) || record.least_remaining < Real(0.1))
-        regress_back(x, filtered, step, q);
-    else
+    if (is_large(record)) {
+        Real gain[M][M];
+        regress_back(x, filtered, step, q, gain);
+    } else {
         undo_noises(x, step, record);
+    }
 }
 
 // Packed storage, `packed_size<M>` numbers a node: mu (filtered) or the mean (posterior), D (infinite where flat), then

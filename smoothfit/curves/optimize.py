@@ -161,7 +161,7 @@ def _zoom(objective: Objective, candidates: FloatArray, i: int) -> tuple[FloatAr
 
 
 @cache
-def _interpolation() -> FloatArray:
+def interpolation() -> FloatArray:
     """Values of the polynomials that are one at one of the points 0 .. ZOOM - 1 and zero at the rest, every 1/32: (.., ZOOM)."""
     points = np.arange(ZOOM)
     return np.asarray(barycentric_interpolate(points, np.eye(ZOOM), np.arange(32 * (ZOOM - 1) + 1) / 32))
@@ -171,7 +171,7 @@ def _vertex(values: FloatArray, lowest: int) -> float:
     """Where the polynomial through equidistant values is lowest near an inner point, from that point in spacings."""
     inside = slice(32 * (lowest - 1), 32 * (lowest + 1) + 1)
     # Less its least value: what counts may be small beside the values.
-    near = _interpolation()[inside] @ (values - values[lowest])
+    near = interpolation()[inside] @ (values - values[lowest])
     best = int(np.argmin(near))
     if not 0 < best < len(near) - 1:
         return 0.0

@@ -10,9 +10,12 @@ import numpy.typing as npt
 from scipy import stats
 
 from .._validation import FloatArray, check_level
+from ..errors import SpecificationError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LEAST_TAIL = 10  # draws beyond a simulated critical value
 
 
 def critical_value(alpha: float, df: float) -> float:
@@ -40,6 +43,8 @@ class CurvePrediction:
         Degrees of freedom of the intervals: n - order where an sd was estimated, infinite where all are known.
     x_name : str
         Label of the abscissa.
+    maxima : ndarray or None
+        For simultaneous intervals: the greatest standardised deviation over x of each of many draws, increasing.
     """
 
     x: npt.NDArray[Any]
@@ -49,6 +54,7 @@ class CurvePrediction:
     noise_sd: float
     df: float
     x_name: str = "x"
+    maxima: FloatArray | None = None
 
     @property
     def se_mean(self) -> FloatArray:
@@ -61,17 +67,25 @@ class CurvePrediction:
         return np.sqrt(self.var_pred_mean + self.noise_sd**2)
 
     def conf_int(self, obs: bool = False, alpha: float = 0.05) -> FloatArray:
-        """Return pointwise intervals of level 1 - alpha, shape (n, 2).
+        """Return intervals of level 1 - alpha, shape (n, 2): pointwise, or of the whole curve where that was asked for.
 
         Parameters
         ----------
         obs : bool
-            Whether for a new reading rather than for the curve.
+            Whether for a new reading rather than for the curve; always pointwise.
         alpha : float
             Significance level.
         """
-        half = critical_value(alpha, self.df) * (self.se_obs if obs else self.se_mean)
+        half = critical_value(alpha, self.df) * self.se_obs if obs else self._critical(alpha) * self.se_mean
         return np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
+
+    def _critical(self, alpha: float) -> float:
+        if self.maxima is None:
+            return critical_value(alpha, self.df)
+        level, least = check_level(alpha), LEAST_TAIL / len(self.maxima)
+        if level < least:
+            raise SpecificationError(f"alpha is {alpha}; simultaneous bands are simulated, for alpha from {least:g}")
+        return float(np.quantile(self.maxima, 1 - level))
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return mean, mean_se and the intervals of the curve and of a new reading, one row for each x."""

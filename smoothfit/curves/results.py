@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._abscissa import Points
-from .._validation import FloatArray, check_order
+from .._validation import FloatArray, check_order, frozen
 from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
 from .prediction import CurvePrediction, critical_value
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
     from statsmodels.iolib.summary import Summary
 
     from ..basis import Spline
+    from .outliers import Change
 
-
+N_MAXIMA = 10_000  # draws of a simultaneous band: its level is then right to 0.2 %
+MOST_NUMBERS = 2**21  # drawn at a time
+SEED = 20_240_229
 LEAST_FREE = 1e-10  # a share of a reading's noise that is left in its residual, below which it is rounding
 
 
@@ -250,7 +255,7 @@ class CurveResults(ABC):
         mean = self._moments(points, order)[0] if order <= self.highest_derivative else self._rough_mean(points, order)
         return mean.reshape(given.shape)
 
-    def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None) -> CurvePrediction:
+    def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None, *, simultaneous: bool = False) -> CurvePrediction:
         """Posterior of f^(deriv) at x, with standard errors and intervals.
 
         Parameters
@@ -260,6 +265,11 @@ class CurveResults(ABC):
             Order of the derivative, at most `highest_derivative`.
         name : str, optional
             Whose noise a new reading has, a name that reads f^(deriv); by default the first.
+        simultaneous : bool
+            Whether the intervals of the curve hold for all x together: mean +- c se, c the quantile of the greatest
+            abs(f^(deriv) - mean) / se over these x, in 10 000 draws with a fixed seed. A grid of some points a bandwidth
+            stands for the whole curve. Where a likelihood estimated them, the parameters are drawn, too, for up to 20 000
+            readings. Intervals of new readings stay pointwise.
 
         Returns
         -------
@@ -268,7 +278,174 @@ class CurveResults(ABC):
         """
         deriv = self._check_deriv(deriv)
         given = self.observations.abscissa.given(x).ravel().copy()
-        return self._prediction(self.observations.abscissa.points(given), given, deriv, self._noise_sd(deriv, name))
+        points = self.observations.abscissa.points(given)
+        prediction = self._prediction(points, given, deriv, self._noise_sd(deriv, name))
+        if simultaneous and len(given):
+            prediction = replace(prediction, maxima=self._maxima(points, prediction))
+        return prediction
+
+    def _maxima(self, points: Points, prediction: CurvePrediction) -> FloatArray:
+        """Greatest size of a standardised deviation over the points, in each of N_MAXIMA draws, increasing."""
+        rng = np.random.default_rng(SEED)
+        derivs, se = np.array([prediction.deriv]), prediction.se_mean
+        draw, with_parameters = self._band_draws(points)
+        with np.errstate(divide="ignore"):
+            precision = np.where(se > 0, 1 / se, 0.0)
+        block = max(1, MOST_NUMBERS // len(se))
+        maxima = []
+        for start in range(0, N_MAXIMA, block):
+            deviations = draw(rng, min(block, N_MAXIMA - start), derivs)[0]
+            maxima.append(np.abs(deviations * precision).max(axis=1))
+        greatest = np.concatenate(maxima)
+        if np.isfinite(prediction.df) and not with_parameters:
+            greatest *= np.sqrt(prediction.df / rng.chisquare(prediction.df, N_MAXIMA))
+        return frozen(np.sort(greatest))
+
+    def sample(
+        self, x: Any, deriv: int | Sequence[int] = 0, size: int = 100, rng: np.random.Generator | int | None = None
+    ) -> FloatArray:
+        """Draw curves from the posterior, at the fitted parameters.
+
+        Parameters
+        ----------
+        x : array_like
+            Abscissae, in any order: at the readings, between them and beyond.
+        deriv : int or sequence of int
+            Order of the derivative; of several, the draws belong together.
+        size : int
+            Number of draws.
+        rng : numpy.random.Generator or int, optional
+            Source of randomness, or a seed for one.
+
+        Returns
+        -------
+        ndarray
+            Shape (size, ...), ... that of x, or (len(deriv), size, ...) for several orders: ``f, slope = res.sample(x, [0, 1])``.
+            Within a draw all x and all orders are those of one curve. The first draws of a seed are the same whatever the size.
+
+        Notes
+        -----
+        Exact backward sampling (Frühwirth-Schnatter 1994; Carter and Kohn 1994), at a cost linear in the number of readings,
+        and for each draw in that of the points. The parameters (sds, smoothing) are not drawn.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 50)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(6 * x), sd=0.1), order=3).fit()
+        >>> f, slope = res.sample(x, deriv=[0, 1], size=200, rng=1)
+        >>> f.shape
+        (200, 50)
+        >>> peak = x[f.argmax(axis=1)]  # of each draw
+        >>> print(peak.mean().round(2), peak.std().round(2))
+        0.26 0.01
+        """
+        several = not isinstance(deriv, (int, np.integer))
+        orders = [self._check_deriv(k) for k in (deriv if isinstance(deriv, Sequence | np.ndarray) else [deriv])]
+        if not orders:
+            raise SpecificationError("deriv is empty; pass at least one order of a derivative")
+        n_draws = check_order(size, "size", 0, 2**31)
+        given = self.observations.abscissa.given(x)
+        points = self.observations.abscissa.points(given.ravel())
+        mean = np.array([self._moments(points, k)[0] for k in orders])
+        draws = np.empty((len(orders), n_draws, given.size))
+        if draws.size:
+            draws = self._draws(points)(np.random.default_rng(rng), n_draws, np.array(orders))
+            draws += mean[:, None]
+        draws = draws.reshape(len(orders), n_draws, *given.shape)
+        return draws if several else draws[0]
+
+    def _draws(self, x: Points) -> Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray]:
+        """Return what draws deviations from the posterior mean at points x (n,): rng, size, derivs -> (n_derivs, size, n)."""
+        raise SpecificationError(f"{type(self).__name__} makes no draws")
+
+    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray], bool]:
+        """Return what draws deviations for simultaneous bands, as `_draws`, and whether the parameters are drawn, too."""
+        return self._draws(x), False
+
+    def roots(self, deriv: int = 0, value: float = 0.0, alpha: float = 0.05) -> pd.DataFrame:
+        """Where f^(deriv) crosses a value, with uncertainty.
+
+        Parameters
+        ----------
+        deriv : int
+            Order of the derivative, at most `highest_derivative`.
+        value : float
+            What is crossed, in the unit of f^(deriv).
+        alpha : float
+            Intervals have level 1 - alpha.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each crossing of the posterior mean within the range of the readings: ``x``; ``se`` by the delta method,
+            sd f^(deriv) over the size of f^(deriv + 1), in units of x; ``ci_lower``, ``ci_upper``; ``direction``, 1 upward and
+            -1 downward.
+
+        Notes
+        -----
+        The interval ends where the pointwise band leaves the value. Upward, a curve that crosses once has its crossing before x
+        just if f^(deriv)(x) > value, so that this is the equal-tailed posterior interval (Fieller's); an end that the band does
+        not reach within the readings is infinite (NaT for times): the crossing may not be one.
+        """
+        from .critical import crossings
+
+        return crossings(self, self._check_deriv(deriv), value, alpha)
+
+    def extrema(self, deriv: int = 0, alpha: float = 0.05) -> pd.DataFrame:
+        """Local extrema of f^(deriv), with uncertainty.
+
+        Parameters
+        ----------
+        deriv : int
+            Order of the derivative, below `highest_derivative`: an extremum is a root of the next one.
+        alpha : float
+            Intervals have level 1 - alpha.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each extremum of the posterior mean within the range of the readings: ``x``, ``se``, ``ci_lower``,
+            ``ci_upper`` as of `roots`; ``kind``, "maximum" or "minimum"; ``value`` and ``value_se``, f^(deriv) there, to first
+            order without error from x.
+        """
+        from .critical import extrema
+
+        if self._check_deriv(deriv) + 1 > self.highest_derivative:
+            raise SpecificationError(
+                f"deriv is {deriv}: an extremum is a root of {derivative_label(deriv + 1)}, which has no finite variance under "
+                "this prior; raise the model's order"
+            )
+        return extrema(self, deriv, alpha)
+
+    def outliers(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Readings, level shifts and slope breaks that the fit does not explain, by auxiliary residuals.
+
+        Parameters
+        ----------
+        alpha : float
+            Level of the test of each kind: the chance that a fit without outliers reports any of that kind.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``kind`` ("reading", "level shift", "slope break"), ``name`` of a reading, ``x``, ``effect`` and ``se`` (how far
+            the reading lies from the fit without it, or f or f' jumps there), ``statistic`` = effect / se, ``p_value`` adjusted
+            for the number of tests (Bonferroni), ``row`` of a reading among the observations (-1 for others); the most
+            significant first. Of neighbouring shifts all beyond the level only the greatest is listed.
+
+        Notes
+        -----
+        A. C. Harvey and S. J. Koopman (1992), "Diagnostic checking of unobserved-components time series models". The noise
+        and the smoothing are those of the fit, outliers included: remove the greatest, fit again and look again.
+        """
+        from .outliers import outliers
+
+        return outliers(self, alpha)
+
+    def _changes(self) -> list[Change]:
+        """Estimates of sudden changes, by kind."""
+        return []
 
     def _noise_sd(self, deriv: int, name: str | None) -> float:
         """Noise sd of a new reading of f^(deriv): of a name, or of the first that reads it; NaN where none does."""

@@ -1,5 +1,5 @@
 """Small real data sets, as in `statsmodels.datasets`."""
 
-from .loaders import load_glider
+from .loaders import load_glider, load_landing
 
-__all__ = ["load_glider"]
+__all__ = ["load_glider", "load_landing"]

@@ -37,6 +37,10 @@ class Resolution:
     def information(self) -> FloatArray:
         """I_kg for sigma2_g = 1, shape (order, n_groups)."""
         rows = self.rows
+        if rows.is_of_one_kind:
+            alone = np.zeros((self.order, 1))
+            alone[rows.deriv[0]] = np.sum(1 / rows.ratio) * (len(rows) - 1) / (len(rows) * rows.range)
+            return alone
         index = rows.deriv.astype(np.int64) * rows.n_groups + rows.group
         total = np.bincount(index, weights=1 / rows.ratio, minlength=self.order * rows.n_groups)
         n = len(rows)
@@ -75,10 +79,14 @@ class Resolution:
         if every one were as poor as the poorest; and q (least gap)^(2m-1) = LIMIT, a variance beyond that of the scaled readings.
         """
         rows, m = self.rows, self.order
-        precision = 1 / (rows.ratio * sigma2[rows.group])
+        if rows.is_of_one_kind:  # the extremes decide
+            precision = 1 / (np.array([rows.ratio.min(), rows.ratio.max()]) * sigma2[0])
+            powers = 2.0 * (m - rows.deriv[:1].astype(np.float64))
+        else:
+            precision = 1 / (rows.ratio * sigma2[rows.group])
+            powers = 2.0 * (m - rows.deriv.astype(np.float64))
         density = len(rows) / rows.range
         power = LIMIT ** (1 / (2 * m))
-        powers = 2.0 * (m - rows.deriv.astype(np.float64))
         best = np.max(np.log(precision * density) + powers * np.log(rows.range * power))
         least_gap = float(rows.gaps.min())
         poorest = np.min(np.log(precision * density) + powers * np.log(least_gap / power))
@@ -99,11 +107,13 @@ def lost_accuracy(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float
     bandwidth h, or of the m first ones, bring them down to h^(m-2), with the rounding of the former. The h here is that of
     the usual spacing, which no gap widens.
     """
+    if order <= 2:
+        return float(np.finfo(float).eps)
     gaps = rows.gaps
     usual = float(np.median(gaps))
     resolution = Resolution(rows, order)
     within = resolution.bandwidth(q * resolution.spacing / usual, sigma2)
-    return float(np.finfo(float).eps * (gaps.max() / max(within, usual)) ** max(order - 2, 0))
+    return float(np.finfo(float).eps * (gaps.max() / max(within, usual)) ** (order - 2))
 
 
 def effective_df(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:

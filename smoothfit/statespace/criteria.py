@@ -114,21 +114,25 @@ class Likelihood(Criterion):
         """Values of candidates theta (L, p)."""
         q, sigma2 = self.split(theta)
         log_det, sse, end = terms(self.run, self.order, q, sigma2)
-        return self._assemble(self.determinant(log_det, end), sse)
+        return self.assemble(self.determinant(log_det, end), sse)
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one theta."""
+        return self.gradient_and_sse(theta)[:2]
+
+    def gradient_and_sse(self, theta: FloatArray) -> tuple[float, FloatArray, float]:
+        """Value, gradient, and r'K^-1 r."""
         log_det, sse, end = gradient_terms(self.run, self.order, *self.at(theta), self.directions)
         determinant = self.determinant(log_det, end)
-        value = float(self._assemble(determinant[:1], sse[:1])[0])
-        return value, determinant[1:] + self._sse_slope(sse[0]) * sse[1:]
+        value = float(self.assemble(determinant[:1], sse[:1])[0])
+        return value, determinant[1:] + self._sse_slope(sse[0]) * sse[1:], float(sse[0])
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian at one theta, exact."""
         p = len(theta)
         log_det, sse, end = second_terms(self.run, self.order, *self.at(theta), self.directions)
         determinant = self.determinant(log_det, end)
-        value = float(self._assemble(determinant[:1], sse[:1])[0])
+        value = float(self.assemble(determinant[:1], sse[:1])[0])
         slope, first = self._sse_slope(sse[0]), sse[1 : 1 + p]
         hessian = (determinant[1 + p :] + slope * sse[1 + p :]).reshape(p, p)
         if self.scale_free:
@@ -150,7 +154,8 @@ class Likelihood(Criterion):
         """Maximising value of the common factor that theta leaves out."""
         return sse / self.count
 
-    def _assemble(self, determinant: FloatArray, sse: FloatArray) -> FloatArray:
+    def assemble(self, determinant: FloatArray, sse: FloatArray) -> FloatArray:
+        """-2 log-likelihood from its terms."""
         n = self.count
         if self.scale_free:
             return np.asarray(n * (np.log(2 * np.pi * sse / n) + 1) + determinant)

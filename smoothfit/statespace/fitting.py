@@ -20,13 +20,13 @@ from .criteria import (
     likelihood_of,
 )
 from .kernels import residual_terms, terms
+from .pyramid import is_exact, is_long, quick_minimum
 from .rows import Rows
 
 GRID = 14
 COARSE = 6.0  # between starts, in log q
 NOTHING = np.empty(0)
 SMALLEST_SD = 1e-8  # of the spread of a name's readings; below, an sd counts as zero
-EXACT_SD = 1e-13  # of the readings' size; below, residuals are rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +91,11 @@ class Tied:
 def estimate(rows: Rows, order: int, method: str, tie: Tie | None) -> Variances:
     """Minimise the criterion of a method; with a tie, a likelihood over the variances alone."""
     _check_estimable(rows, order, len(rows.unknown) + (tie is None))
-    if not rows.has_known or (tie is None and method in PREDICTION_CRITERIA):
+    likelihood = likelihood_of(method)(rows, order)
+    is_quick = tie is None and method in LIKELIHOODS and is_long(likelihood)  # which looks for noise on its way
+    if (not rows.has_known and not is_quick) or (tie is None and method in PREDICTION_CRITERIA):
         _check_noise(rows, order)
     if method in LIKELIHOODS or tie is not None:
-        likelihood = likelihood_of(method)(rows, order)
         return _maximise(likelihood) if tie is None else _at_fixed_smoothing(likelihood, tie)
     if method == "aicc" and len(rows) <= order + 2:
         raise DataError(f"{len(rows)} readings are too few for aicc at order {order}: it needs n - edf > 2; use reml")
@@ -160,14 +161,20 @@ def _search(criterion: Criterion, sigma2: FloatArray, intensities: FloatArray = 
     log_q = np.append(grid, intensities)
     starts = np.column_stack([log_q, np.broadcast_to(others, (len(log_q), len(others)))])
     room = np.log(LIMIT) if names else 0.0  # the limits move with the other variances
-    minimum = minimize(criterion, starts, np.append(grid[0] - room, lower), np.append(grid[-1] + room, upper))
+    quick = quick_minimum(criterion, grid) if isinstance(criterion, Likelihood) and is_long(criterion) else None
+    if quick is not None:
+        minimum, sse = quick
+    else:
+        if criterion.scale_free and is_long(criterion):
+            _check_noise(rows, criterion.order)
+        minimum, sse = minimize(criterion, starts, np.append(grid[0] - room, lower), np.append(grid[-1] + room, upper)), None
     q, sigma2 = criterion.at(minimum.theta)
     boundary = [name for name, low in zip(criterion.names, minimum.at_lower, strict=True) if low]
     if minimum.at_upper[0] and criterion.scale_free:
         boundary.extend(rows.unknown)
     if minimum.at_lower[0]:
         q = 0.0
-    factor = _common_factor(criterion, q, sigma2)
+    factor = _common_factor(criterion, q, sigma2, sse)
     return Variances(q * factor, sigma2 * factor, tuple(boundary), minimum)
 
 
@@ -189,14 +196,14 @@ def _search_tied(likelihood: Likelihood, tie: Tie, sigma2: FloatArray) -> Varian
     return Variances(q * factor, sigma2 * factor, tuple(boundary), minimum)
 
 
-def _common_factor(criterion: Criterion, q: float, sigma2: FloatArray) -> float:
-    """The factor of all variances that theta leaves out; 1 where it leaves out none."""
+def _common_factor(criterion: Criterion, q: float, sigma2: FloatArray, sse: float | None) -> float:
+    """The factor of all variances that theta leaves out; 1 where it leaves out none. `sse` is that at q where it is known."""
     rows, order = criterion.rows, criterion.order
     if not isinstance(criterion, Likelihood):
         return 1.0 if rows.has_known else _residual_variance(rows, order, q, sigma2)
     if not criterion.scale_free:
         return 1.0
-    return criterion.common_variance(float(terms(rows, order, np.array([q]), sigma2[None]).sse[0]))
+    return criterion.common_variance(float(terms(rows, order, np.array([q]), sigma2[None]).sse[0]) if sse is None else sse)
 
 
 def _residual_variance(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:
@@ -228,8 +235,7 @@ def _check_estimable(rows: Rows, order: int, n_parameters: int) -> None:
 
 def _check_noise(rows: Rows, order: int) -> None:
     """Refuse readings without noise, on a polynomial of degree < order."""
-    sse = float(terms(rows, order, np.zeros(1), np.ones((1, rows.n_groups))).sse[0])
-    if sse <= EXACT_SD**2 * float(np.sum(rows.y**2 / rows.ratio)):
+    if is_exact(rows, float(terms(rows, order, np.zeros(1), np.ones((1, rows.n_groups))).sse[0])):
         raise DataError(
             f"the readings lie on a polynomial of degree {order - 1} to rounding: there is no noise to estimate; "
             "give sd=, and fit by reml or ml"

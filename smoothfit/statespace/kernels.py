@@ -72,13 +72,13 @@ def second_terms(
 def filtered_states(rows: Rows, order: int, q: float, sigma2: FloatArray) -> FloatArray:
     """Filtered states of all nodes, packed as in smoother.hpp."""
     states = _call(_kernels.filter, rows, order, q, sigma2)
-    return _require_numbers(states, np.isnan(states))  # D is infinite where nothing is known yet
+    return require_numbers(states, np.isnan(states))  # D is infinite where nothing is known yet
 
 
 def smoothed_states(rows: Rows, order: int, q: float, filtered: FloatArray) -> FloatArray:
     """Posterior states of all nodes, packed as in smoother.hpp."""
     states = np.asarray(_kernels.smooth(rows.gaps, order, q, filtered))
-    return _require_numbers(states, ~np.isfinite(states))
+    return require_numbers(states, ~np.isfinite(states))
 
 
 def states_at(rows: Rows, order: int, q: float, filtered: FloatArray, posterior: FloatArray, x: Points) -> FloatArray:
@@ -87,7 +87,7 @@ def states_at(rows: Rows, order: int, q: float, filtered: FloatArray, posterior:
     ahead = rows.beyond(x, np.maximum(left, 0))
     behind = -rows.beyond(x, np.minimum(left + 1, len(rows.nodes) - 1))
     states = np.asarray(_kernels.predict(order, q, filtered, posterior, left, ahead, behind))
-    return _require_numbers(states, ~np.isfinite(states))
+    return require_numbers(states, ~np.isfinite(states))
 
 
 def state_variances(order: int, posterior: FloatArray) -> FloatArray:
@@ -100,7 +100,13 @@ def higher_derivatives(rows: Rows, order: int, q: float, filtered: FloatArray, p
     return np.asarray(_kernels.higher_derivatives(rows.gaps, order, q, filtered, posterior))
 
 
-def _require_numbers(states: FloatArray, bad: npt.NDArray[np.bool_]) -> FloatArray:
+def shock_scores(rows: Rows, order: int, q: float, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    """Return u and D of each row (n, 2), scores and information of shocks (n_nodes, 2 order), and the diffuse rows."""
+    return _call(_kernels.shocks, rows, order, q, sigma2)
+
+
+def require_numbers(states: FloatArray, bad: npt.NDArray[np.bool_]) -> FloatArray:
+    """Return the states; raise where some entries are bad."""
     if bad.any():
         raise NumericalError(
             f"the state at abscissa {int(bad.any(axis=1).argmax())} left the range of floating-point numbers; x is far beyond the "

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from .._validation import FloatArray, check_order, check_positive
-from ..errors import NumericalError, RoughnessWarning, SpecificationError
+from ..errors import ConvergenceError, NumericalError, RoughnessWarning, SpecificationError
 from ..observations import Observations, derivative_label
 from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
 from .criteria import check_method
 from .fitting import Variances, estimate
+from .formula import SplineFormula
 from .kernels import require_identified, terms
 from .results import SmoothingSplineResults
+from .robust import (
+    FIRST_DF,
+    MOST_TURNS,
+    Robustness,
+    check_robust,
+    first_weights,
+    has_converged,
+    informative,
+    next_weights,
+    not_converged,
+    with_weights,
+)
 from .rows import Rows
 
 HIGHEST_ORDER = 4
@@ -103,6 +118,38 @@ class SmoothingSpline:
         scale.check(scale.of(self.order), scale.intensity(self.order), *(scale.of(k) * scale.of(k) for k in range(self.order)))
         require_identified(self._rows, self.order)
 
+    @classmethod
+    def from_formula(
+        cls, formula: str, data: Any, sd: Mapping[Any, Any] | None = None, weights: Mapping[Any, Any] | None = None
+    ) -> SmoothingSpline:
+        """Make a model from a formula and a data frame.
+
+        Parameters
+        ----------
+        formula : str
+            Readings ~ smooth: left of ~ columns joined by +, ``y`` for readings of f, ``D(y)`` of f', ``D(y, 2)`` of f''; right of
+            it ``s(x)``, with ``order=`` of the model (2 by default) and ``unit=`` of time where x holds times. ``Q("any name")``
+            quotes a column.
+        data, sd, weights
+            As of `Observations.from_frame`.
+
+        Raises
+        ------
+        SpecificationError
+            The formula says something else.
+
+        Examples
+        --------
+        >>> import pandas as pd, smoothfit as sf
+        >>> df = pd.DataFrame({"t": [0.0, 1.0, 2.0, 3.0], "height": [0.1, 0.9, 2.2, 2.9], "speed": [1.0, None, 1.1, 0.9]})
+        >>> sf.SmoothingSpline.from_formula("height + D(speed) ~ s(t, order=3)", df)
+        SmoothingSpline(order=3) of 7 readings
+        """
+        parsed = SplineFormula.parse(formula)
+        unit = parsed.options.get("unit")
+        observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit)
+        return cls(observations, parsed.options.get("order", 2))
+
     @cached_property
     def _log_det_design(self) -> float:
         """log|X'X| with X_ij = (x^j / j!)^(k_i) at x_i, in the user's units of the readings and scaled units of x and f."""
@@ -119,6 +166,7 @@ class SmoothingSpline:
         lam: float | None = None,
         bandwidth: float | None = None,
         edf: float | None = None,
+        robust: Any = False,
     ) -> SmoothingSplineResults:
         """Estimate the smoothing and all unknown standard deviations together.
 
@@ -138,6 +186,10 @@ class SmoothingSpline:
         edf : float, optional
             Fixes the smoothing: effective degrees of freedom, above `order` and below the rank of the readings (their number,
             less repeated ones).
+        robust : bool, str, list of str, or mapping from str to float or None
+            Whose noise is Student's t instead of normal, so that gross errors weigh little: all names, some, or some with given
+            degrees of freedom (None: estimated). See ``smoothfit.statespace.robust``; `noise_df` and `robust_weights` of the result
+            tell the rest.
 
         Returns
         -------
@@ -164,10 +216,53 @@ class SmoothingSpline:
         ``"ml"`` takes the state at the first abscissa for the constants, so that reversing x changes it a little.
         """
         method = check_method(method)
+        free = check_robust(robust, self.observations)
+        if free:
+            return self._fit_robust(method, free, {"lam": lam, "bandwidth": bandwidth, "edf": edf})
         tie, fixed = self._tie(lam, bandwidth, edf)
         variances = estimate(self._rows, self.order, method, tie)
         self._check_accuracy(variances)
         return SmoothingSplineResults(self, method, fixed, variances)
+
+    def _fit_robust(self, method: str, free: dict[str, float | None], smoothing: dict[str, float | None]) -> SmoothingSplineResults:
+        """Fit with Student-t noise from two starts, and keep the one with the higher bound."""
+        found: list[tuple[float, SmoothingSplineResults]] = []
+        failures: list[ConvergenceError] = []
+        for is_hard in (True, False):
+            try:
+                results = self._alternate(method, free, smoothing, first_weights(self.observations, free, is_hard))
+                assert results.robustness is not None
+                found.append((results.robustness.bound, results))
+            except ConvergenceError as error:
+                failures.append(error)
+        if not found:
+            raise failures[0]
+        bound, best = max(found, key=lambda pair: pair[0])
+        for failure in failures:
+            if -failure.value > bound:
+                raise failure  # what did not converge was better
+        return best
+
+    def _alternate(
+        self, method: str, free: dict[str, float | None], smoothing: dict[str, float | None], weights: dict[str, FloatArray]
+    ) -> SmoothingSplineResults:
+        """Alternate between the weights of the robust names and a fit with them."""
+        df = {name: FIRST_DF if fixed is None else fixed for name, fixed in free.items()}
+        gain, bounds = -np.inf, []
+        for turn in range(1, MOST_TURNS + 1):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RoughnessWarning)  # told when this model was made
+                model = SmoothingSpline(with_weights(self.observations, weights), self.order)
+            results = model.fit(method, **smoothing)
+            bounds.append(results._log_likelihood("reml") + gain)
+            if has_converged(bounds):
+                robustness = Robustness(df, weights, bounds[-1], turn)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", RoughnessWarning)
+                    model = SmoothingSpline(with_weights(self.observations, informative(weights, df)), self.order)
+                return SmoothingSplineResults(model, method, results.fixed, results._variances, robustness)
+            weights, df, gain = next_weights(results, self.observations, df, free)
+        raise not_converged(bounds)
 
     def _check_accuracy(self, variances: Variances) -> None:
         """Refuse a fit that rounding would falsify."""

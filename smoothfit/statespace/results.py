@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from .._abscissa import Points
 from .._validation import FloatArray
+from ..curves.outliers import Change
 from ..curves.results import LEAST_FREE, CurveResults, Estimate
 from ..errors import NumericalError, SpecificationError
 from ..observations import derivative_label
@@ -18,6 +20,7 @@ from .fitting import Variances
 from .integral import integral_moments
 from .kernels import filtered_states, higher_derivatives, smoothed_states, state_variances, states_at
 from .rows import Rows
+from .sampling import IntArray, Sampler, Shocks, shocks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +28,12 @@ if TYPE_CHECKING:
 
     from ..basis import Spline
     from .model import SmoothingSpline
+    from .online import OnlineSpline
+    from .robust import Robustness
 
+LIGHT = 0.1
+MOST_WITH_PARAMETERS = 20_000  # readings, beyond which their uncertainty hardly shows in a band
+DRAWS_A_PARAMETER = 50
 METHOD_NAMES = {"reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc"}
 
 
@@ -39,14 +47,19 @@ class SmoothingSplineResults(CurveResults):
         The criterion that was optimised.
     fixed : str or None
         ``"lam"``, ``"bandwidth"`` or ``"edf"`` where the smoothing was fixed.
+    robustness : Robustness or None
+        Of a fit with Student-t noise: its degrees of freedom, weights and bound.
     """
 
-    def __init__(self, model: SmoothingSpline, method: str, fixed: str | None, variances: Variances):
+    def __init__(
+        self, model: SmoothingSpline, method: str, fixed: str | None, variances: Variances, robustness: Robustness | None = None
+    ):
         self.model = model
         self.method = method
         self.fixed = fixed
         self.observations = model.observations
         self._variances = variances
+        self.robustness = robustness
         self._order = model.order
         self._rows: Rows = model._rows
         self.use_t = bool(self._rows.unknown)
@@ -112,6 +125,27 @@ class SmoothingSplineResults(CurveResults):
                 unit = rows.scale.of(reading.deriv)  # whose squares are numbers, whatever the user's unit
                 sds.append((reading.name, float(np.sqrt(np.mean((reading.sd / unit) ** 2))) * unit, False))
         return sds
+
+    # Student-t noise --------------------------------------------------------------------------------------------------
+
+    @property
+    def fitted_variance(self) -> FloatArray:
+        """Posterior variance of what each reading reads, shape (n,), in the squared units of the readings."""
+        return self._at_rows(state_variances(self._order, self._posterior)) * self._reading_units**2
+
+    @property
+    def noise_df(self) -> pd.Series:
+        """Degrees of freedom of each name's noise: infinite where it is normal."""
+        import pandas as pd
+
+        known = {} if self.robustness is None else self.robustness.df
+        return pd.Series({name: known.get(name, np.inf) for name in self.observations.names}, name="noise_df", dtype=float)
+
+    @property
+    def robust_weights(self) -> FloatArray:
+        """How much each reading counts beside its kind, shape (n,): one where the noise is normal, near zero for a gross error."""
+        known = {} if self.robustness is None else self.robustness.weights
+        return np.concatenate([known.get(r.name, np.ones(len(r))) for r in self.observations.readings])
 
     # Estimated parameters ---------------------------------------------------------------------------------------------
 
@@ -275,6 +309,87 @@ class SmoothingSplineResults(CurveResults):
         units = rows.scale.units(self._order)
         return rows.in_given_order(self._noise_ratio * units[rows.deriv] ** 2)
 
+    # Draws and shocks -------------------------------------------------------------------------------------------------
+
+    def _draws(self, x: Points) -> Callable[[np.random.Generator, int, IntArray], FloatArray]:
+        v = self._variances
+        sampler = Sampler.of(self._rows, self._order, v.q, v.sigma2, self._filtered, x)
+
+        def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
+            draws = sampler.draw(rng, size, derivs)
+            draws *= self._rows.scale.units(self._order)[derivs, None, None]
+            return draws
+
+        return draw
+
+    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, IntArray], FloatArray], bool]:
+        """Draws of the curve at parameters that are drawn as well, normal in their logarithms."""
+        log_cov, rows = self._cov_log_params, self._rows
+        if self.fixed is not None or self.nobs > MOST_WITH_PARAMETERS or not np.isfinite(log_cov).all() or not len(log_cov):
+            return self._draws(x), False
+        root = np.linalg.cholesky(log_cov)
+        units = rows.scale.units(self._order)
+
+        def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
+            draws = np.empty((len(derivs), size, len(x.coarse)))
+            means = np.array([self._moments(x, k)[0] for k in derivs.tolist()])
+            for start in range(0, size, DRAWS_A_PARAMETER):
+                part = slice(start, min(size, start + DRAWS_A_PARAMETER))
+                steps = root @ rng.standard_normal(len(root))
+                sigma2 = self._variances.sigma2.copy()
+                sigma2[: len(rows.unknown)] *= np.exp(2 * steps[: len(rows.unknown)])
+                q = self._variances.q * float(np.exp(steps[-1]))
+                filtered = filtered_states(rows, self._order, q, sigma2)
+                posterior = smoothed_states(rows, self._order, q, filtered)
+                states = states_at(rows, self._order, q, filtered, posterior, x)
+                origin = np.where(derivs == 0, rows.scale.y_origin, 0.0)[:, None]
+                shift = states[:, derivs].T * units[derivs, None] + origin - means
+                sampler = Sampler.of(rows, self._order, q, sigma2, filtered, x)
+                draws[:, part] = sampler.draw(rng, part.stop - start, derivs) * units[derivs, None, None] + shift[:, None]
+            return draws
+
+        return draw, True
+
+    @cached_property
+    def _shocks(self) -> Shocks:
+        return shocks(self._rows, self._order, self._variances.q, self._variances.sigma2)
+
+    @property
+    def _reading_units(self) -> FloatArray:
+        """Unit of each reading, in the order of the observations."""
+        return self._rows.in_given_order(self._rows.scale.units(self._order)[self._rows.deriv])
+
+    @property
+    def loo_resid(self) -> FloatArray:
+        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
+
+        u / D with u = K^-1 (y - X b) and D its variance: they keep their digits where the curve interpolates.
+        NaN for a reading without which the others determine no curve.
+        """
+        with np.errstate(invalid="ignore"):
+            return self._rows.in_given_order(self._shocks.u / self._shocks.D) * self._reading_units
+
+    @property
+    def resid_standardized(self) -> FloatArray:
+        """Residuals divided by their standard deviations, u / sqrt(D), shape (n,); also those of `loo_resid` by theirs.
+
+        NaN for a reading without which the others determine no curve.
+        """
+        with np.errstate(invalid="ignore"):
+            return self._rows.in_given_order(self._shocks.u / np.sqrt(self._shocks.D))
+
+    def _changes(self) -> list[Change]:
+        rows, found, order = self._rows, self._shocks, self._order
+        x = self.observations.abscissa.restore(rows.nodes)
+        changes = []
+        for j, kind in enumerate(("level shift", "slope break")[:order]):
+            unit = rows.scale.of(j)
+            known = found.information[:, j] > 0
+            information = found.information[known, j]
+            effect = found.score[known, j] / information * unit
+            changes.append(Change(kind, x[known], effect, unit / np.sqrt(information)))
+        return changes
+
     def integrate(self, a: Any, b: Any) -> Estimate:
         """Return the integral of f from a to b, in units of f times x, with its standard error.
 
@@ -318,6 +433,23 @@ class SmoothingSplineResults(CurveResults):
             )
         higher = higher_derivatives(rows, order, self._variances.q, self._filtered, self._posterior)
         return posterior_spline(rows, order, self._posterior[:, :order], higher)
+
+    def online(self, lag: int) -> OnlineSpline:
+        """Return a curve that goes on with new readings, at the parameters of this fit.
+
+        Parameters
+        ----------
+        lag : int
+            How many of the last readings can still be smoothed, joined by late ones, or rolled back.
+
+        Returns
+        -------
+        OnlineSpline
+            With the readings of this fit taken in.
+        """
+        from .online import OnlineSpline
+
+        return OnlineSpline(self, lag)
 
     # Summary ----------------------------------------------------------------------------------------------------------
 
@@ -396,6 +528,11 @@ class SmoothingSplineResults(CurveResults):
                 notes.append(f"boundary: q = 0, the curve is a polynomial of degree {self._order - 1}")
             else:
                 notes.append(f"boundary: the sd of {name} is indistinguishable from zero, the curve interpolates")
+        if self.robustness is not None:
+            dfs = ", ".join(f"{name} {df:.3g}" for name, df in self.robustness.df.items())
+            light = int((self.robust_weights < LIGHT).sum())
+            notes.append(f"Student-t noise, df: {dfs}; {light} readings weigh less than {LIGHT:g}. sigma is its scale, and the")
+            notes.append("likelihood that of normal noise with these weights.")
         notes.append("sigma: noise sd at weight one. Bands: posterior (Bayesian), pointwise.")
         return notes
 

@@ -116,7 +116,7 @@ class Rows:
         scale = Scale(x_unit, y_unit, origin)
         scale.check(*(scale.of(reading.deriv) for reading in readings))
         y = np.concatenate([(r.y - origin if r.deriv == 0 else r.y) / scale.of(r.deriv) for r in readings])
-        ratio = np.concatenate([_scaled_ratio(r, scale.of(r.deriv)) for r in readings])
+        ratio = np.concatenate([scaled_ratio(r, scale.of(r.deriv)) for r in readings])
         if sorter is not None:
             y, ratio = y[sorter], ratio[sorter]
         delta /= x_unit
@@ -135,6 +135,11 @@ class Rows:
     def n_groups(self) -> int:
         """Number of variance groups: one for each unknown sd, and one for all known ones."""
         return len(self.unknown) + self.has_known
+
+    @cached_property
+    def is_of_one_kind(self) -> bool:
+        """Whether all readings are of one order and share one variance."""
+        return self.n_groups == 1 and bool(self.deriv.min() == self.deriv.max())
 
     @property
     def points(self) -> Points:
@@ -219,7 +224,7 @@ def _steps(x: Points) -> FloatArray:
     return np.concatenate([[0.0], x.take(slice(1, None)).minus(x.take(slice(-1)))])
 
 
-def _scaled_ratio(readings: Readings, unit: float) -> FloatArray:
+def scaled_ratio(readings: Readings, unit: float) -> FloatArray:
     """Variance ratios are relative where the sd is unknown, else variances in the unit of the reading; all within bounds."""
     name, weights = readings.name, readings.weights
     if readings.sd is None:

@@ -121,6 +121,27 @@ class DensePosterior:
             variances.append(self._prior(*[self._offset(at, deriv)] * 2) - solved @ right)
         return np.array(means, float), np.array(variances, float)
 
+    def joint_covariance(self, pairs):
+        """Posterior covariance of f^(k)(x) for pairs (x, k)."""
+        rows = [self._offset(x, k) for x, k in pairs]
+        right = np.array([self._right(x, k) for x, k in pairs], dtype=object)
+        prior = np.array([[self._prior(a, b) for b in rows] for a in rows], dtype=object)
+        return (prior - right @ self._system[0] @ right.T).astype(float)
+
+    def shock(self, node, j):
+        """Estimate and variance of a jump of f^(j) at x = node, before the readings there."""
+        at = MP.mpf(float(node)) - self.start
+        column = np.array(
+            [(x - at) ** (j - k) / factorial(j - k) if j >= k and x >= at else MP.mpf(0) for x, k in self.rows], dtype=object
+        )
+        information = column @ self.projector @ column
+        return float(column @ self.projector @ self.y / information), float(1 / information)
+
+    def without(self, i):
+        """Residual of reading i from the fit to the others, and its variance."""
+        P = self.projector
+        return float((P[i] @ self.y) / P[i, i]), float(1 / P[i, i])
+
     def mean_between(self, x, deriv):
         """Posterior means of f^(deriv) at x, none of which is read at, for any deriv."""
         weights = self._system[0][:, : self.n] @ self.y

@@ -1,0 +1,50 @@
+// What the bindings of the state space kernels share: checks of rows and of packed states, the order as a constant.
+#pragma once
+
+#include "bindings.hpp"
+
+#include <type_traits>
+
+#include "filter.hpp"
+
+constexpr int max_order = 5;  // 4 for the user, one more for integrals of the curve
+
+inline smoothfit::Rows make_rows(const In<double>& delta, const In<std::uint8_t>& deriv, const In<std::uint8_t>& group, const In<double>& y,
+               const In<double>& ratio, int order, std::size_t n_groups) {
+    const std::size_t n = delta.size();
+    check(order >= 1 && order <= max_order, "order is out of range");
+    check(n > 0, "there are no rows");
+    check(deriv.size() == n && group.size() == n && y.size() == n && ratio.size() == n, "row arrays differ in length");
+    std::uint8_t highest_deriv = 0, highest_group = 0;  // maxima of bytes cost next to nothing; missing + 1 wraps to 0
+    for (std::size_t i = 0; i < n; ++i) {
+        const auto above = static_cast<std::uint8_t>(deriv.data()[i] + 1);
+        highest_deriv = above > highest_deriv ? above : highest_deriv;
+        highest_group = group.data()[i] > highest_group ? group.data()[i] : highest_group;
+    }
+    check(highest_deriv <= order, "deriv is not below the order");
+    check(highest_group < n_groups, "group is out of range");
+    return {static_cast<std::int64_t>(n), delta.data(), deriv.data(), group.data(), y.data(), ratio.data()};
+}
+
+// Calls f(std::integral_constant<int, order>).
+template <class F>
+auto with_order(int order, F f) {
+    switch (order) {
+        case 1: return f(std::integral_constant<int, 1>());
+        case 2: return f(std::integral_constant<int, 2>());
+        case 3: return f(std::integral_constant<int, 3>());
+        case 4: return f(std::integral_constant<int, 4>());
+        default: return f(std::integral_constant<int, 5>());
+    }
+}
+
+constexpr std::size_t max_groups = 64;
+
+inline std::size_t packed_width(int order) { return order + order * (order + 1) / 2; }
+
+// Checks packed states (n, order + order (order + 1) / 2) and returns n.
+inline std::size_t count_states(const In<double>& states, int order) {
+    check(order >= 1 && order <= max_order, "order is out of range");
+    check(states.ndim() == 2 && states.shape(1) == packed_width(order), "packed states are (n, order + order (order + 1) / 2)");
+    return states.shape(0);
+}

@@ -1,0 +1,67 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import smoothfit as sf
+from smoothfit.errors import DataError, SpecificationError
+from smoothfit.statespace.formula import SplineFormula
+
+
+@pytest.fixture(scope="module")
+def flight():
+    return sf.datasets.load_glider().iloc[:150].assign(climb=lambda d: d["vertical_rate_ftmin"] / 60)
+
+
+def test_a_formula_is_the_model_of_its_observations(flight):
+    res = sf.SmoothingSpline.from_formula("altitude_ft + D(climb) ~ s(time_s, order=3)", flight).fit()
+    obs = sf.Observations.from_frame(flight, x="time_s", readings={"altitude_ft": 0, "climb": 1})
+    other = sf.SmoothingSpline(obs, order=3).fit()
+    assert res.llf == other.llf
+    np.testing.assert_array_equal(res.predict([100.0, 200.0], deriv=1), other.predict([100.0, 200.0], deriv=1))
+    again = pickle.loads(pickle.dumps(res))
+    np.testing.assert_array_equal(again.predict([100.0], deriv=2), res.predict([100.0], deriv=2))
+
+
+def test_what_formulas_say():
+    parsed = SplineFormula.parse('a + D(b) + D(Q("c d"), 2) ~ s(Q("the time"), order=4, unit="h")')
+    assert parsed == SplineFormula("the time", {"a": 0, "b": 1, "c d": 2}, {"order": 4, "unit": "h"})
+    assert SplineFormula.parse("y~s(x)") == SplineFormula("x", {"y": 0}, {})
+
+
+def test_times_and_options(flight):
+    timed = flight.assign(when=pd.Timestamp("2024-06-01") + pd.to_timedelta(flight["time_s"], unit="s"))
+    model = sf.SmoothingSpline.from_formula(
+        'altitude_ft + D(climb) ~ s(when, order=3, unit="s")', timed, sd={"altitude_ft": 20.0}, weights={"climb": 2.0}
+    )
+    assert model.observations.abscissa.unit == "s"
+    assert model.observations["altitude_ft"].sd[0] == 20.0
+    assert model.observations["climb"].weights[0] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        ("y", "write readings ~ s"),
+        ("y ~ s(x) ~ z", "write readings ~ s"),
+        (7, "write readings ~ s"),
+        ("y + ~ s(x)", "'y \\+' is no expression"),
+        ("y ~ s(x) + w", "'w' is another term"),
+        ("y ~ x", "and not 'x'"),
+        ("y ~ s(x, 3)", "stands s"),
+        ("y ~ s(x, degree=3)", "its options are order="),
+        ("y ~ s(x, order=2.0)", "its options are order="),
+        ("log(y) ~ s(x)", r"'log\(y\)' is no reading"),
+        ("D(y, k) ~ s(x)", "is no reading"),
+        ("y + D(y) ~ s(x)", "'y' twice"),
+    ],
+)
+def test_what_formulas_cannot_say(formula, words, flight):
+    with pytest.raises(SpecificationError, match=words):
+        sf.SmoothingSpline.from_formula(formula, flight)
+
+
+def test_columns_must_exist(flight):
+    with pytest.raises(DataError, match="no column 'height'"):
+        sf.SmoothingSpline.from_formula("height ~ s(time_s)", flight)

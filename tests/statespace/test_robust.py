@@ -1,0 +1,114 @@
+"""Student-t noise."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import smoothfit as sf
+from smoothfit.errors import SpecificationError
+from smoothfit.statespace import robust
+
+
+def contaminated(seed=0, n=300):
+    rng = np.random.default_rng(seed)
+    x = np.sort(rng.uniform(0, 10, n))
+    y = np.sin(x) + 0.05 * rng.standard_normal(n)
+    bad = rng.random(n) < 0.15
+    y[bad] += rng.uniform(0.5, 30, bad.sum())  # all to one side
+    return x, y, bad
+
+
+def test_gross_errors_weigh_nothing():
+    x, y, bad = contaminated()
+    plain, res = (sf.SmoothingSpline(sf.observe(x, y), order=3).fit(robust=r) for r in (False, True))
+    clean = sf.SmoothingSpline(sf.observe(x[~bad], y[~bad]), order=3).fit()
+    grid = np.linspace(0.2, 9.8, 100)
+    error = np.sqrt(np.mean((res.predict(grid) - np.sin(grid)) ** 2))
+    assert error < 2 * np.sqrt(np.mean((clean.predict(grid) - np.sin(grid)) ** 2))
+    assert error < 0.1 * np.sqrt(np.mean((plain.predict(grid) - np.sin(grid)) ** 2))
+    assert res.robust_weights[bad].max() < 0.1
+    assert np.median(res.robust_weights[~bad]) > 0.5
+    assert (plain.robust_weights == 1).all()
+    assert np.isinf(plain.noise_df["f"])
+    assert "Student-t noise" in res.summary().as_text()
+
+
+def test_no_turn_lowers_the_bound_and_the_end_is_a_fixed_point():
+    x, y, _ = contaminated(1, 120)
+    plain = sf.observe(x, y, name="a", weights=np.random.default_rng(0).uniform(0.5, 2, 120))
+    free = {"a": None}
+    weights, df = robust.first_weights(plain, free, True), {"a": 4.0}
+    gain, bounds = None, []
+    for _ in range(25):
+        results = sf.SmoothingSpline(robust.with_weights(plain, weights), order=2).fit()
+        if gain is not None:
+            bounds.append(results.llf + gain)  # less a constant, log|X'X| / 2
+        weights, df, gain = robust.next_weights(results, plain, df, free)
+    assert (np.diff(bounds) > -1e-8).all()
+    res = sf.SmoothingSpline(plain, order=2).fit(robust=True)
+    # the curve of the end, before its weights become those of the information
+    last = sf.SmoothingSpline(robust.with_weights(plain, {"a": res.robust_weights}), order=2).fit()
+    again, df, gain = robust.next_weights(last, plain, {"a": float(res.noise_df["a"])}, free)
+    # the bound is within 1e-7 of its maximum, and flat there: parameters are within some 1e-3 of their standard errors
+    assert robust.moved({"a": res.robust_weights}, again) < 1e-2
+    assert df["a"] == pytest.approx(res.noise_df["a"], rel=1e-2)
+    constant = last.llf - last._log_likelihood("reml")
+    assert res.robustness.bound >= bounds[-1] - constant - 1e-6
+
+
+def test_t_noise_is_recognised_and_normal_noise_too():
+    rng = np.random.default_rng(2)
+    x = np.linspace(0, 10, 2000)
+    for draw, low, high in ((rng.standard_t(3, 2000), 2.3, 4.0), (rng.standard_normal(2000), 20, np.inf)):
+        res = sf.SmoothingSpline(sf.observe(x, np.sin(x) + 0.1 * draw)).fit(robust=True)
+        assert low < res.noise_df["f"] <= high
+        assert res.sigma["f"] == pytest.approx(0.1, rel=0.08)
+
+
+def test_names_and_degrees_of_freedom_are_chosen(wave):
+    model = sf.SmoothingSpline(wave, order=3)
+    res = model.fit(robust={"rate": 4.0})
+    assert np.isinf(res.noise_df["level"])
+    assert res.noise_df["rate"] == 4.0
+    assert (res.robust_weights[:60] == 1).all()
+    assert (res.robust_weights[60:] != 1).all()
+    same = model.fit(robust={"rate": 1e7})  # normal in the limit
+    assert same.q == pytest.approx(model.fit().q, rel=1e-4)
+    np.testing.assert_array_equal(model.fit(robust="rate").robust_weights, model.fit(robust=["rate"]).robust_weights)
+    other = pickle.loads(pickle.dumps(res))
+    np.testing.assert_array_equal(other.robust_weights, res.robust_weights)
+
+
+def test_the_landing_without_tuning():
+    df = sf.datasets.load_landing()
+    obs = sf.observe(df["time_s"], df["altitude_ft"])
+    res = sf.SmoothingSpline(obs, order=3).fit(robust=True)
+    plain = sf.SmoothingSpline(obs, order=3).fit()
+    rate = df["vertical_rate_ftmin"] / 60
+    error, before = (np.sqrt(np.mean((r.predict(df["time_s"], deriv=1) - rate) ** 2)) for r in (res, plain))
+    assert error < 0.6 * before
+    assert 5 < res.sigma.iloc[0] < 15  # steps of 25 ft have an sd of 7
+    assert plain.sigma.iloc[0] > 1000
+    assert (res.robust_weights < 0.1).sum() > 100
+
+
+@pytest.mark.parametrize("heavy", [True, False])
+def test_bands_cover(heavy):
+    grid, inside = np.linspace(0.2, 9.8, 50), []
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        x = np.sort(rng.uniform(0, 10, 200))
+        noise = rng.standard_t(3, 200) if heavy else rng.standard_normal(200)
+        res = sf.SmoothingSpline(sf.observe(x, np.sin(x) + 0.05 * noise), order=3).fit(robust=True)
+        lower, upper = res.get_prediction(grid).conf_int().T
+        inside.append(np.mean((lower < np.sin(grid)) & (np.sin(grid) < upper)))
+    assert 0.9 < np.mean(inside) < 0.99  # the mean of 25 curves has a standard error of 2 %
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [("depth", "'depth'.*level, rate"), ({"rate": -1.0}, r"robust\['rate'\] is -1"), ({"x": 1}, "'x'")]
+)
+def test_bad_options(wave, option, words):
+    with pytest.raises(SpecificationError, match=words):
+        sf.SmoothingSpline(wave, order=3).fit(robust=option)
