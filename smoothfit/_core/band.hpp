@@ -223,11 +223,11 @@ struct Stack {
     Real rest;      // what the stacked rows leave: the minimum
 };
 
-// Stacks sources (n_sources, K, w), each a factor, and solves. The diagonal of R may be zero; then `where` is the first such column.
-// The band of the inverse by Takahashi's recursion (Hutchinson & de Hoog 1985, "Smoothing noisy data with spline functions").
+// Stacks sources (n_sources, K, w), each a factor: R, z, log_det and rest. A zero on the diagonal of R stops it: `where` is the first
+// such column.
 template <class Real>
-SMOOTHFIT_NOINLINE Status solve_stack(const double* sources, const double* rhs, const Real* scale, std::int64_t n_sources,
-                                      std::int64_t K, std::int64_t w, Stack<Real>& out) noexcept {
+SMOOTHFIT_NOINLINE Status stack_rows(const double* sources, const double* rhs, const Real* scale, std::int64_t n_sources,
+                                     std::int64_t K, std::int64_t w, Stack<Real>& out) noexcept {
     for (std::int64_t i = 0; i < K * w; ++i) out.R[i] = Real(0.0);
     for (std::int64_t j = 0; j < K; ++j) out.z[j] = Real(0.0);
     out.rest = Real(0.0);
@@ -248,6 +248,16 @@ SMOOTHFIT_NOINLINE Status solve_stack(const double* sources, const double* rhs, 
         product.multiply(out.R[j * w]);
     }
     out.log_det = 2.0 * product.log();
+    return {};
+}
+
+// Stacks sources and solves; the band of the inverse by Takahashi's recursion (Hutchinson & de Hoog 1985, "Smoothing noisy data with
+// spline functions").
+template <class Real>
+SMOOTHFIT_NOINLINE Status solve_stack(const double* sources, const double* rhs, const Real* scale, std::int64_t n_sources,
+                                      std::int64_t K, std::int64_t w, Stack<Real>& out) noexcept {
+    const Status status = stack_rows(sources, rhs, scale, n_sources, K, w, out);
+    if (status.outcome != Outcome::ok) return status;
     for (std::int64_t j = K - 1; j >= 0; --j) {
         const Real* mine = out.R + j * w;
         Real* entry = out.inverse + j * w;
