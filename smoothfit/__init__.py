@@ -13,7 +13,7 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-_submodules = ["basis", "curves", "datasets", "errors", "regression", "statespace"]
+_submodules = ["basis", "calculus", "curves", "datasets", "dynamics", "errors", "gp", "regression", "statespace"]
 _attributes = {
     "basis": [
         "BSplineBasis",
@@ -31,6 +31,8 @@ _attributes = {
         "Spline",
         "TensorProductBasis",
     ],
+    "dynamics": ["DerivativeRegression", "compare_methods"],
+    "gp": ["GaussianProcess"],
     "observations": ["Observations", "observe", "observe_integral"],
     "regression": ["Bounds", "Concave", "Convex", "Decreasing", "Equals", "Increasing", "Positive", "SplineRegression", "Unimodal"],
     "statespace": ["SmoothingSpline"],
@@ -48,10 +50,12 @@ __all__ = [
     "Convex",
     "Decreasing",
     "DerivativePenalty",
+    "DerivativeRegression",
     "DifferencePenalty",
     "DifferentialOperatorPenalty",
     "Equals",
     "FourierBasis",
+    "GaussianProcess",
     "ISplineBasis",
     "Increasing",
     "MSplineBasis",
@@ -65,8 +69,12 @@ __all__ = [
     "TensorProductBasis",
     "Unimodal",
     "basis",
+    "calculus",
+    "compare_methods",
     "datasets",
+    "dynamics",
     "errors",
+    "gp",
     "observe",
     "observe_integral",
 ]

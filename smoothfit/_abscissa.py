@@ -170,6 +170,10 @@ class Abscissa:
             return str(x)
         return f"{float(self.to_numbers(np.asarray(x))) if self.unit else float(x):.10g}"
 
+    def label_of_number(self, number: float) -> str:
+        """Short text for the abscissa that a number on this scale stands for."""
+        return self.label(self.restore(np.array([number]))[0])
+
     @property
     def origin_label(self) -> str:
         """Short text for the x that becomes zero."""

@@ -152,9 +152,20 @@ def _without_zone(time: Any) -> Any:
 def to_floats(values: Any, argument: str) -> tuple[FloatArray, str | None]:
     """Return a vector of float64, never the caller's own memory; times are refused."""
     array, label, _ = to_vector(values, argument)
+    _refuse_times(array, argument)
+    return np.array(array, dtype=np.float64), label
+
+
+def view_floats(values: Any, argument: str) -> FloatArray:
+    """Return a vector of float64 only to be read: it may be the caller's own memory; times are refused."""
+    array, _, _ = to_vector(values, argument)
+    _refuse_times(array, argument)
+    return np.asarray(array, dtype=np.float64)
+
+
+def _refuse_times(array: npt.NDArray[Any], argument: str) -> None:
     if array.dtype.kind in "Mm":
         raise DataError(f"{argument} holds times ({array.dtype}); pass numbers")
-    return np.array(array, dtype=np.float64), label
 
 
 def first_index(mask: npt.NDArray[np.bool_]) -> int:

@@ -45,3 +45,11 @@ class SmoothfitWarning(UserWarning):
 
 class RoughnessWarning(SmoothfitWarning):
     """The prior makes a derivative rougher than its use suggests."""
+
+
+class BiasWarning(SmoothfitWarning):
+    """A method's assumptions fail in these data so that its estimate is materially biased; the message names another."""
+
+
+class SamplingWarning(SmoothfitWarning):
+    """A fitted pole is unstable, or faster than the samples can tell."""

@@ -1,4 +1,5 @@
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,8 @@ def test_notebooks_run_as_committed_with_their_pictures(path, tmp_path, monkeypa
     assert pictures_of(committed) > 0
     assert all(cell.execution_count for cell in committed.cells if cell.cell_type == "code")
     fresh = nbformat.read(path, as_version=4)
+    for data in EXAMPLES.glob("*.csv"):
+        shutil.copy(data, tmp_path)
     NotebookClient(fresh, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert pictures_of(fresh) == pictures_of(committed)
     for text, expected in zip(texts_of(fresh), texts_of(committed), strict=True):

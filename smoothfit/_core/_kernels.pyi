@@ -119,3 +119,26 @@ def solve_stack(
 def stack_value(sources: _Floats, rhs: _Floats, scale: _Floats) -> tuple[float, float]: ...
 def solve_stack_slope(sources: _Floats, rhs: _Floats, scale: _Floats, slope: _Floats) -> tuple[_Floats, _Floats, float, float]: ...
 def band_forms(values: _Floats, first: _Int64, band: _Floats) -> _Floats: ...
+def linear_likelihood(
+    step: NDArray[np.int32],
+    u: _Floats,
+    y: _Floats,
+    ratio: _Floats,
+    component: _Bytes,
+    T: _Floats,
+    Q: _Floats,
+    G: _Floats,
+    variance: _Floats,
+    keep: bool,
+) -> tuple[_Floats, _Floats, int, int, int, _Floats, _Floats]: ...
+def linear_smooth(
+    step: NDArray[np.int32],
+    u: _Floats,
+    y: _Floats,
+    ratio: _Floats,
+    component: _Bytes,
+    T: _Floats,
+    Q: _Floats,
+    G: _Floats,
+    variance: _Floats,
+) -> tuple[_Floats, _Floats]: ...

@@ -5,8 +5,13 @@
 #include <nanobind/ndarray.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <memory>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "status.hpp"
 
@@ -32,11 +37,25 @@ inline void raise_unless_ok(smoothfit::Status status) {
     throw nb::python_error();
 }
 
+// Asks for huge pages behind a large array, as NumPy does for its own: the first touch of small ones costs more than a kernel.
+inline void advise_huge_pages(void* data, std::size_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (bytes < (std::size_t{1} << 22)) return;
+    const auto start = reinterpret_cast<std::uintptr_t>(data), page = std::uintptr_t{4096};
+    const std::uintptr_t first = (start + page - 1) / page * page;
+    madvise(reinterpret_cast<void*>(first), bytes - (first - start), MADV_HUGEPAGE);  // advice: a refusal changes nothing
+#else
+    (void)data;
+    (void)bytes;
+#endif
+}
+
 template <class T>
 Out<T> new_array_of(std::initializer_list<std::size_t> shape) {
     std::size_t size = 1;
     for (std::size_t s : shape) size *= s;
     std::unique_ptr<T[]> data(new T[size ? size : 1]);
+    advise_huge_pages(data.get(), size * sizeof(T));
     nb::capsule owner(data.get(), [](void* p) noexcept { delete[] static_cast<T*>(p); });
     return Out<T>(data.release(), shape, owner);
 }
@@ -45,4 +64,5 @@ inline Doubles new_array(std::initializer_list<std::size_t> shape) { return new_
 
 void bind_basis(nb::module_& module);
 void bind_regression(nb::module_& module);
+void bind_linear(nb::module_& module);
 void bind_statespace(nb::module_& module);

@@ -10,5 +10,6 @@ NB_MODULE(_kernels, module) {
     module.attr("KernelError") = nb::handle(kernel_error);
     bind_basis(module);
     bind_regression(module);
+    bind_linear(module);
     bind_statespace(module);
 }

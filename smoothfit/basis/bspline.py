@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 
 from .._core import _kernels
-from .._validation import FloatArray, check_order, first_index, frozen, to_floats
+from .._validation import FloatArray, check_order, first_index, frozen, view_floats
 from ..errors import DataError, KnotError, SpecificationError
 from .base import SplineBasis
 from .bernstein import IntArray, binomials, blossom_weights, extraction
@@ -122,14 +122,14 @@ class BSplineBasis(SplineBasis):
 
     def values_without(self, x: Any, skipped: int) -> FloatArray:
         """Values at x (n,) in the domain without the first `skipped` functions, (n, n_basis - skipped)."""
-        points, _ = to_floats(x, "x")
+        points = view_floats(x, "x")
         try:
             return np.asarray(_kernels.dense_rows(points, self.knots, *self._pieces, self.degree, 0, True, skipped))
         except _kernels.KernelError as error:
             raise outside_error(points, error.args[1], self.domain) from None
 
     def _design(self, x: Any, deriv: int) -> csr_array:
-        points, _ = to_floats(x, "x")
+        points = view_floats(x, "x")
         deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
         return rows_of(*self._rows(points, deriv), self.n_basis)
 
@@ -343,7 +343,7 @@ def limits_of(lower: Any, upper: Any, domain: tuple[float, float], mode: str) ->
     """Limits of integration, broadcast and checked."""
     given = []
     for limit, argument in ((lower, "lower"), (upper, "upper")):
-        points, _ = to_floats(limit, argument)
+        points = view_floats(limit, argument)
         bad = ~((points >= domain[0]) & (points <= domain[1])) if mode == "error" else ~np.isfinite(points)
         if bad.any():
             i = first_index(bad)

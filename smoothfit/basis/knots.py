@@ -31,6 +31,11 @@ def check_knots(given: Any, degree: int) -> FloatArray:
         raise KnotError(f"the domain from knots[{degree}] to knots[-{degree + 1}] is the point {lower}; spread the knots")
     if not knots[-1] / 4 - knots[0] / 4 < np.finfo(np.float64).max / 4:
         raise KnotError(f"the knots range from {knots[0]} to {knots[-1]}, beyond floating-point numbers; choose another unit of x")
+    gaps = np.diff(knots)
+    narrow = (gaps > 0) & (gaps < np.finfo(np.float64).tiny)
+    if narrow.any():
+        i = first_index(narrow)
+        raise KnotError(f"knots[{i}] and knots[{i + 1}] are {gaps[i]} apart, too close to divide by; choose another unit of x")
     return knots
 
 

@@ -77,6 +77,8 @@ class DerivativePenalty(Penalty):
 
     def matrix(self, basis: Basis) -> csr_array:
         """Return P (n_basis, n_basis)."""
+        if not isinstance(basis, Basis):
+            raise SpecificationError(f"basis is {type(basis).__name__}; pass a basis")
         return basis.penalty(self.order)
 
     def root(self, basis: Basis) -> csr_array:
@@ -193,11 +195,13 @@ class DifferentialOperatorPenalty(Penalty):
     n_nodes: int | None = None
 
     def __post_init__(self) -> None:
-        weights = tuple(self.weights)
-        if not weights:
-            raise SpecificationError("weights is empty; pass w_0, w_1, ...")
+        given: Any = self.weights
+        if not isinstance(given, (Sequence, np.ndarray)) or isinstance(given, str) or not len(given):
+            raise SpecificationError(f"weights is {given!r}; pass the sequence w_0, w_1, ...")
+        weights = tuple(given)
         for j, weight in enumerate(weights):
-            if not callable(weight) and not np.isfinite(weight):
+            numeric = isinstance(weight, (int, float, np.integer, np.floating)) and np.isfinite(weight)
+            if not callable(weight) and not numeric:
                 raise SpecificationError(f"weights[{j}] is {weight}; pass finite numbers or functions of x")
         object.__setattr__(self, "weights", weights)
         if self.n_nodes is not None:

@@ -112,6 +112,8 @@ class BoundaryConditionBasis(RecombinedBasis):
     right: Sequence[Condition] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.bsplines, BSplineBasis):
+            raise SpecificationError(f"bsplines is {type(self.bsplines).__name__}; pass a BSplineBasis")
         degree = self.bsplines.degree
         for side in ("left", "right"):
             conditions = tuple(_weights(c, degree, f"{side}[{i}]") for i, c in enumerate(getattr(self, side)))
@@ -178,9 +180,14 @@ class BoundaryConditionBasis(RecombinedBasis):
         return rows
 
 
-def _weights(condition: Condition, degree: int, argument: str) -> dict[int, float]:
+def _weights(condition: Any, degree: int, argument: str) -> dict[int, float]:
     """A condition as order -> weight."""
+    if not isinstance(condition, (Mapping, Sequence, np.ndarray)) or isinstance(condition, str):
+        raise SpecificationError(f"{argument} is {condition!r}; pass order -> weight, or the weights of f, f', ...")
     given = dict(condition) if isinstance(condition, Mapping) else dict(enumerate(condition))
+    numbers = (int, float, np.integer, np.floating)
+    if not all(isinstance(w, numbers) for w in given.values()):
+        raise SpecificationError(f"{argument} is {condition!r}; weights are numbers")
     weights = {check_order(order, f"an order in {argument}", 0, degree): float(w) for order, w in given.items() if w != 0}
     if not weights or not np.isfinite(list(weights.values())).all():
         raise SpecificationError(f"{argument} is {condition!r}; pass finite weights, one of them not zero")

@@ -11,7 +11,7 @@ from scipy.interpolate import BSpline, PPoly
 from scipy.sparse import csr_array
 
 from .._core import _kernels
-from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_floats
+from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_array, to_floats, view_floats
 from ..errors import DataError, KnotError, SpecificationError
 from .bernstein import bernstein_blossom, bernstein_coefficients, binomials, blossom, product
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
@@ -65,10 +65,9 @@ class Spline(Frozen):
     def __post_init__(self) -> None:
         if not isinstance(self.basis, (BSplineBasis, RecombinedBasis)):
             raise SpecificationError(f"basis is {type(self.basis).__name__}; a spline has a basis made of B-splines")
-        given: Any = self.coef
-        array = np.asarray(given)
-        flat, _ = to_floats(array.ravel() if array.ndim > 1 else given, "coef")
-        coef = flat.reshape(array.shape) if array.ndim > 1 else flat
+        array = np.atleast_1d(to_array(self.coef, "coef")[0])
+        flat, _ = to_floats(array.ravel(), "coef")
+        coef = flat.reshape(array.shape)
         if len(coef) != self.basis.n_basis:
             raise DataError(f"coef has {len(coef)} entries; the basis has {self.basis.n_basis} functions")
         check_finite(flat, "coef", "coefficients are finite")
@@ -144,7 +143,7 @@ class Spline(Frozen):
         for _ in range(order):
             spline = spline._first_derivative
         shape = np.shape(x)
-        points, _ = to_floats(np.ravel(x), "x")
+        points = view_floats(np.ravel(x), "x")
         values = spline._values(points, beyond=deriv > basis.degree)
         return values.reshape((*shape, *self.coef.shape[1:]))
 
@@ -292,7 +291,10 @@ class Spline(Frozen):
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Spline:
-        return self * (1 / _number(other))
+        divisor = _number(other)
+        if divisor == 0:
+            raise SpecificationError("a spline is divided by zero")
+        return self * (1 / divisor)
 
     def compose(self, scale: float, shift: float = 0.0) -> Spline:
         """Return the spline x -> s(scale x + shift); scale is not zero."""
@@ -335,6 +337,8 @@ class Spline(Frozen):
         """
         if isinstance(spline, PPoly):
             return _from_ppoly(spline, extrapolate)
+        if not isinstance(spline, BSpline):
+            raise SpecificationError(f"spline is {type(spline).__name__}; pass a scipy.interpolate.BSpline or PPoly")
         knots, coef, degree = spline.tck
         return cls(BSplineBasis(knots, degree, extrapolate), coef[: len(knots) - degree - 1])
 

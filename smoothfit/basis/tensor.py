@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, kron
 
-from .._validation import FloatArray, Frozen
+from .._validation import FloatArray, Frozen, to_array, view_floats
 from ..errors import DataError, SpecificationError
 from .base import Basis
 from .sparse import row_products
@@ -113,9 +113,8 @@ class TensorProductBasis(Frozen):
         return gram if sparse else gram.toarray()
 
     def _points(self, x: Any, argument: str) -> FloatArray:
-        points = np.asarray(x, dtype=np.float64)
-        if points.ndim == 1:
-            points = points[None]
+        array: Any = np.atleast_2d(to_array(x, argument)[0])
+        points = view_floats(array.ravel(), argument).reshape(array.shape)
         if points.ndim != 2 or points.shape[1] != self.n_variables:
             raise DataError(f"{argument} has shape {np.shape(x)}; pass (n, {self.n_variables}): a point a row")
         return points

@@ -176,8 +176,7 @@ class SmoothingSpline:
         if loss <= MOST_LOST:
             return
         i = int(np.argmax(rows.gaps))
-        abscissa = self.observations.abscissa
-        left, right = (abscissa.label(x) for x in abscissa.restore(rows.nodes[i : i + 2]))
+        left, right = (self.observations.abscissa.label_of_number(float(x)) for x in rows.nodes[i : i + 2])
         raise NumericalError(
             f"at order {self.order} the gap between x = {left} and {right}, {rows.gaps[i] / np.median(rows.gaps):.1e} times the "
             f"median gap, may cost an accuracy of {loss:.1e} posterior sds beyond it; lower the order, smooth more, or fit "

@@ -251,6 +251,32 @@ def test_threads_do_not_disturb_each_other():
         np.testing.assert_array_equal(results[i].data, basis.design(x[i], 1).data)
 
 
+@pytest.mark.parametrize("kind", ["design", "values"])
+def test_other_threads_go_on_during_a_kernel(kind):
+    """The GIL is released: while one thread is inside a kernel, another one counts."""
+    basis = sf.BSplineBasis.uniform(0, 1, 50)
+    spline, x = sf.Spline(basis, np.ones(basis.n_basis)), np.random.default_rng(0).random(3_000_000)
+    spline(x[:2])
+    kernels, pieces = sf.basis.bspline._kernels, basis._pieces
+    counts = [0]
+    before, after = [], []
+
+    def work():
+        before.append(counts[0])
+        if kind == "design":
+            kernels.basis_rows(x, basis.knots, *pieces, 3, 0, True)
+        else:
+            kernels.spline_values(x, *pieces, *spline._kernel_pieces, True)
+        after.append(counts[0])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while thread.is_alive():
+        counts[0] += 1
+    thread.join()
+    assert after[0] - before[0] > 100
+
+
 def test_knots_from_data_are_quantiles():
     x = np.r_[np.random.default_rng(0).gamma(2, size=101), np.nan]
     basis = sf.BSplineBasis.from_data(x, df=8)
@@ -279,6 +305,7 @@ X = np.linspace(0, 1, 5)
         (lambda: sf.BSplineBasis.from_data(["a", "b"]), DataError, "pass numbers"),
         (lambda: sf.BSplineBasis.uniform(0, 1, 0), SpecificationError, "n_segments is 0"),
         (lambda: sf.BSplineBasis.uniform(0, 1, 2, extrapolate="flat"), SpecificationError, "extrapolate is 'flat'"),
+        (lambda: sf.BSplineBasis([0, 0, 5e-324, 5e-324], degree=1), KnotError, r"knots\[1\] and knots\[2\] are 5e-324 apart"),
         (lambda: sf.BSplineBasis([-1e308, 0, 1, 1e308], degree=1), KnotError, "beyond floating-point numbers"),
         (
             lambda: sf.BSplineBasis.uniform(0, 1, 3).design([0.5, 1.01]),

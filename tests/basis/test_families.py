@@ -278,6 +278,9 @@ def test_finer_families_span_the_coarser():
         (lambda: sf.FourierBasis(-1, 2), SpecificationError, "period is -1"),
         (lambda: sf.FourierBasis(1, 2).design([np.nan]), DataError, r"x\[0\] is nan"),
         (lambda: sf.BoundaryConditionBasis(SPLINES["B"], left=[{4: 1.0}]), SpecificationError, r"an order in left\[0\] is 4"),
+        (lambda: sf.BoundaryConditionBasis(3), SpecificationError, "bsplines is int"),
+        (lambda: sf.BoundaryConditionBasis(SPLINES["B"], left=[1]), SpecificationError, r"left\[0\] is 1"),
+        (lambda: sf.BoundaryConditionBasis(SPLINES["B"], left=[{0: "a"}]), SpecificationError, "weights are numbers"),
         (lambda: sf.BoundaryConditionBasis(SPLINES["B"], left=[{0: 0.0}]), SpecificationError, "one of them not zero"),
         (lambda: sf.BoundaryConditionBasis(SPLINES["B"], left=[{0: 1}, {0: 2}]), SpecificationError, "depend on one another"),
         (

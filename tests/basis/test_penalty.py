@@ -94,7 +94,10 @@ def test_penalties_add_and_keep_apart():
         (lambda: sf.DifferencePenalty(0), SpecificationError, "order is 0"),
         (lambda: sf.DifferencePenalty(4).matrix(UNEVEN), SpecificationError, "order is 4, above the degree 3"),
         (lambda: sf.DifferencePenalty(1).matrix(sf.FourierBasis(1, 2)), SpecificationError, "use DerivativePenalty"),
-        (lambda: sf.DifferentialOperatorPenalty([]), SpecificationError, "weights is empty"),
+        (lambda: sf.DifferentialOperatorPenalty([]), SpecificationError, r"weights is \[\]"),
+        (lambda: sf.DifferentialOperatorPenalty(3.0), SpecificationError, "weights is 3.0"),
+        (lambda: sf.DifferentialOperatorPenalty(["a"]), SpecificationError, r"weights\[0\] is a"),
+        (lambda: sf.DerivativePenalty(2).matrix(3), SpecificationError, "basis is int"),
         (lambda: sf.DifferentialOperatorPenalty([np.nan]), SpecificationError, r"weights\[0\] is nan"),
         (lambda: sf.DifferentialOperatorPenalty([1.0]).matrix(sf.FourierBasis(1, 2)), SpecificationError, "not made of B-splines"),
         (

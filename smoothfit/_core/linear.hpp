@@ -1,0 +1,535 @@
+// Exact Kalman filter and smoother of a linear Gaussian model of a small state, with diffuse starts.
+//
+//   x_i = T_c x_{i-1} + G_c u_i + w_i,   Var w_i = Q_c,     c = step[i] the class of the step into node i
+//   y_ir = x_i[component[r]] + e_ir,     Var e_ir = ratio[i, r] variance[r]
+//
+// A node with step[i] < 0 starts a run: its state is entirely unknown (exactly diffuse). T, Q, G and variance carry their
+// derivatives along N directions where Real is Dual<double, N>; the log-likelihood then carries its exact score.
+//
+// The mean and the covariance P are those of the finite part; the columns of `flat` span the directions in which nothing
+// is known yet. A reading of row k uses up the flat column of the largest entry f = flat[k, p]: with c = flat[:, p] / f,
+//
+//   a += c v,   P := (I - c e_k') P (I - c e_k')' + r c c',   flat_j -= c flat[k, j]   (j != p),   log determinant += log f^2,
+//
+// the limit of the ordinary update (Koopman & Durbin 2003, "Filtering and smoothing of state vector for diffuse
+// state-space models") without a second covariance matrix. An entry of `flat` that is zero but for rounding, relative to the terms
+// it was summed from, is set to zero. The ordinary update writes the row that was read as P_kj r / F, never as a difference.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "scalar.hpp"
+#include "status.hpp"
+
+namespace smoothfit {
+
+struct LinearRows {
+    std::int64_t n;                 // nodes
+    const std::int32_t* step;       // (n): class of the step into the node, negative where a run starts
+    const double* u;                // (n, n_inputs): what drives the step into the node
+    const double* y;                // (n, n_readings): NaN where missing
+    const double* ratio;            // (n, n_readings)
+    const std::uint8_t* component;  // (n_readings): the entry of the state that is read
+    int n_inputs;
+    int n_readings;
+};
+
+// Matrices of the step classes, each entry a number and its N derivatives; variance (n_readings) likewise.
+struct LinearSteps {
+    const double* T;  // (classes, M, M, 1 + N)
+    const double* Q;  // (classes, M, M, 1 + N)
+    const double* G;  // (classes, M, n_inputs, 1 + N)
+    const double* variance;
+};
+
+template <class Real>
+struct Width {
+    static constexpr int value = 1;
+    static SMOOTHFIT_INLINE double load(const double* p) { return *p; }
+};
+template <int N>
+struct Width<Dual<double, N>> {
+    static constexpr int value = 1 + N;
+    static SMOOTHFIT_INLINE Dual<double, N> load(const double* p) {
+        Dual<double, N> x;
+        x.re = p[0];
+        for (int i = 0; i < N; ++i) x.eps[i] = p[1 + i];
+        return x;
+    }
+};
+
+inline void store(double x, double* p) { *p = x; }
+template <int N>
+inline void store(const Dual<double, N>& x, double* p) {
+    p[0] = x.re;
+    for (int i = 0; i < N; ++i) p[1 + i] = x.eps[i];
+}
+
+template <class Real, int M>
+struct LinearState {
+    Real a[M];
+    Real P[M][M];
+    Real flat[M][M];  // columns 0 .. n_flat - 1
+    int n_flat;
+
+    static LinearState diffuse() {
+        LinearState s;
+        for (int i = 0; i < M; ++i) {
+            s.a[i] = Real(0.0);
+            for (int j = 0; j < M; ++j) {
+                s.P[i][j] = Real(0.0);
+                s.flat[i][j] = Real(i == j ? 1.0 : 0.0);
+            }
+        }
+        s.n_flat = M;
+        return s;
+    }
+};
+
+constexpr double linear_rounding = 64 * std::numeric_limits<double>::epsilon();
+
+template <class Real>
+inline double size_of(const Real& x) {
+    const double v = value(x);
+    return v < 0 ? -v : v;
+}
+
+template <class Real>
+inline Real unless_rounding(const Real& sum, double size) {
+    return size_of(sum) <= linear_rounding * size ? Real(0.0) : sum;
+}
+
+template <class Real, int M>
+struct LinearStep {
+    Real T[M][M];
+    Real Q[M][M];
+
+    void load(const LinearSteps& steps, std::int64_t c) {
+        constexpr int width = Width<Real>::value;
+        for (int i = 0; i < M; ++i) {
+            for (int j = 0; j < M; ++j) {
+                T[i][j] = Width<Real>::load(steps.T + ((c * M + i) * M + j) * width);
+                Q[i][j] = Width<Real>::load(steps.Q + ((c * M + i) * M + j) * width);
+            }
+        }
+    }
+};
+
+// a := T a + G u.
+template <class Real, int M>
+SMOOTHFIT_INLINE void drive(Real (&a)[M], const LinearStep<Real, M>& step, const double* G, const double* u, int n_inputs) {
+    constexpr int width = Width<Real>::value;
+    Real moved[M];
+    for (int i = 0; i < M; ++i) {
+        Real sum = step.T[i][0] * a[0];
+        for (int j = 1; j < M; ++j) sum = sum + step.T[i][j] * a[j];
+        for (int k = 0; k < n_inputs; ++k) sum = sum + u[k] * Width<Real>::load(G + (i * n_inputs + k) * width);
+        moved[i] = sum;
+    }
+    for (int i = 0; i < M; ++i) a[i] = moved[i];
+}
+
+// P := T P T' + Q.
+template <class Real, int M>
+SMOOTHFIT_INLINE void spread(Real (&P)[M][M], const LinearStep<Real, M>& step) {
+    Real half[M][M];
+    for (int i = 0; i < M; ++i) {
+        for (int j = 0; j < M; ++j) {
+            Real sum = step.T[i][0] * P[0][j];
+            for (int l = 1; l < M; ++l) sum = sum + step.T[i][l] * P[l][j];
+            half[i][j] = sum;
+        }
+    }
+    for (int i = 0; i < M; ++i) {
+        for (int j = 0; j <= i; ++j) {
+            Real sum = step.Q[i][j];
+            for (int l = 0; l < M; ++l) sum = sum + half[i][l] * step.T[j][l];
+            P[i][j] = sum;
+            P[j][i] = sum;
+        }
+    }
+}
+
+template <class Real, int M>
+void spread_flat(LinearState<Real, M>& s, const LinearStep<Real, M>& step) {
+    for (int c = 0; c < s.n_flat; ++c) {
+        Real moved[M];
+        for (int i = 0; i < M; ++i) {
+            Real sum(0.0);
+            double size = 0;
+            for (int l = 0; l < M; ++l) {
+                const Real term = step.T[i][l] * s.flat[l][c];
+                sum = sum + term;
+                size += size_of(term);
+            }
+            moved[i] = unless_rounding(sum, size);
+        }
+        for (int i = 0; i < M; ++i) s.flat[i][c] = moved[i];
+    }
+}
+
+template <class Real>
+struct Reading {
+    Real innovation;
+    Real variance;  // f^2 where a flat direction took the reading up
+    bool diffuse;
+};
+
+// A reading that some flat direction reaches; false where none does.
+template <class Real, int M>
+bool read_flat(LinearState<Real, M>& s, int k, double y, const Real& r, Reading<Real>* out) {
+    int p = -1;
+    for (int c = 0; c < s.n_flat; ++c)
+        if (value(s.flat[k][c]) != 0.0 && (p < 0 || size_of(s.flat[k][c]) > size_of(s.flat[k][p]))) p = c;
+    if (p < 0) return false;
+    const Real f = s.flat[k][p], inverse = Real(1.0) / f;
+    Real gain[M];
+    for (int i = 0; i < M; ++i) gain[i] = i == k ? Real(1.0) : s.flat[i][p] * inverse;
+    *out = {y - s.a[k], f * f, true};
+    Real row[M];
+    for (int j = 0; j < M; ++j) row[j] = s.P[k][j];
+    for (int i = 0; i < M; ++i) s.a[i] = i == k ? Real(y) : s.a[i] + gain[i] * out->innovation;
+    for (int i = 0; i < M; ++i) {
+        for (int j = 0; j <= i; ++j) {
+            const Real common = gain[i] * gain[j];
+            Real entry = common * r;
+            if constexpr (M > 1)
+                if (i != k && j != k) entry = entry + s.P[i][j] - gain[i] * row[j] - gain[j] * row[i] + common * row[k];
+            s.P[i][j] = entry;
+            s.P[j][i] = entry;
+        }
+    }
+    for (int c = 0; c < s.n_flat; ++c) {
+        if (c == p) continue;
+        const Real taken = s.flat[k][c];
+        for (int i = 0; i < M; ++i) {
+            const Real term = gain[i] * taken;
+            s.flat[i][c] = i == k ? Real(0.0) : unless_rounding(s.flat[i][c] - term, size_of(s.flat[i][c]) + size_of(term));
+        }
+    }
+    const int last = s.n_flat > 1 ? s.n_flat - 1 : 0;
+    for (int i = 0; i < M; ++i) s.flat[i][p] = s.flat[i][last];
+    s.n_flat = last;
+    return true;
+}
+
+template <class Real, int M>
+SMOOTHFIT_INLINE Reading<Real> read_known(LinearState<Real, M>& s, int k, double y, const Real& r) {
+    Reading<Real> out{y - s.a[k], s.P[k][k] + r, false};
+    const Real inverse = Real(1.0) / out.variance;
+    const Real left = r * inverse;
+    Real column[M], gain[M];
+    for (int i = 0; i < M; ++i) {
+        column[i] = s.P[i][k];
+        gain[i] = column[i] * inverse;
+    }
+    for (int i = 0; i < M; ++i) s.a[i] = s.a[i] + gain[i] * out.innovation;
+    for (int i = 0; i < M; ++i) {
+        for (int j = 0; j <= i; ++j) {
+            const Real entry = i == k || j == k ? (i == k ? column[j] : column[i]) * left : s.P[i][j] - gain[i] * column[j];
+            s.P[i][j] = entry;
+            s.P[j][i] = entry;
+        }
+    }
+    return out;
+}
+
+// -2 log-likelihood = n_used log 2 pi + log_det + sse, of all readings but those that a flat direction took up, and the expected
+// information of the N directions in its two parts: sum dv dv' / F and sum dF dF' / (2 F^2).
+template <class Real>
+struct LinearSums {
+    Real log_det = Real(0.0);
+    Real sse = Real(0.0);
+    std::int64_t n_used = 0;
+    std::int64_t n_flat = 0;       // readings that flat directions took up
+    std::int64_t n_unknown = 0;    // flat directions left at the ends of the runs
+    double of_mean[Width<Real>::value][Width<Real>::value] = {};
+    double of_variance[Width<Real>::value][Width<Real>::value] = {};
+};
+
+inline void add_information(LinearSums<double>&, const Reading<double>&) {}
+template <int N>
+SMOOTHFIT_INLINE void add_information(LinearSums<Dual<double, N>>& sums, const Reading<Dual<double, N>>& reading) {
+    const double inverse = 1.0 / reading.variance.re;
+    double v[N], f[N];
+    for (int i = 0; i < N; ++i) {
+        v[i] = reading.innovation.eps[i] * inverse;
+        f[i] = reading.variance.eps[i] * inverse;
+    }
+    for (int i = 0; i < N; ++i) {
+        for (int j = 0; j <= i; ++j) {
+            sums.of_mean[i][j] += v[i] * reading.innovation.eps[j];
+            sums.of_variance[i][j] += 0.5 * f[i] * f[j];
+        }
+    }
+}
+
+// Runs the filter. `innovations` and `variances` (n, n_readings, 1 + N) may be null; where they are not, missing readings are
+// left as they are, and readings of flat directions get a variance of infinity. `sink(i, state)` sees each filtered state.
+template <class Real, int M, class Sink>
+SMOOTHFIT_NOINLINE Status run_linear(const LinearRows& rows, const LinearSteps& steps, LinearSums<Real>* out,
+                                     double* innovations, double* variances, Sink sink) noexcept {
+    constexpr int width = Width<Real>::value;
+    LinearSums<Real> sums;
+    LinearState<Real, M> s = LinearState<Real, M>::diffuse();
+    LinearStep<Real, M> step{};
+    LogProduct<Real> determinant;
+    std::int64_t loaded = -1;
+    for (std::int64_t i = 0; i < rows.n; ++i) {
+        const std::int64_t c = rows.step[i];
+        if (c < 0) {
+            if (i > 0) sums.n_unknown += s.n_flat;
+            s = LinearState<Real, M>::diffuse();
+        } else {
+            if (c != loaded) {
+                step.load(steps, c);
+                loaded = c;
+            }
+            drive<Real, M>(s.a, step, steps.G + c * M * rows.n_inputs * width, rows.u + i * rows.n_inputs, rows.n_inputs);
+            spread<Real, M>(s.P, step);
+            if (s.n_flat > 0) spread_flat<Real, M>(s, step);
+        }
+        for (int r = 0; r < rows.n_readings; ++r) {
+            const std::int64_t at = i * rows.n_readings + r;
+            const double y = rows.y[at];
+            if (y != y) continue;
+            const Real noise = rows.ratio[at] * Width<Real>::load(steps.variance + r * width);
+            Reading<Real> reading;
+            if (s.n_flat == 0 || !read_flat<Real, M>(s, rows.component[r], y, noise, &reading))
+                reading = read_known<Real, M>(s, rows.component[r], y, noise);
+            const double f = value(reading.variance);
+            if (!(f > 1e-200 && f < 1e200)) return {Outcome::overflow, i};
+            determinant.multiply(reading.variance);
+            if (reading.diffuse) {
+                ++sums.n_flat;
+            } else {
+                ++sums.n_used;
+                sums.sse = sums.sse + reading.innovation * reading.innovation / reading.variance;
+                add_information(sums, reading);
+            }
+            if (innovations != nullptr) {
+                store(reading.innovation, innovations + at * width);
+                store(reading.diffuse ? Real(std::numeric_limits<double>::infinity()) : reading.variance, variances + at * width);
+            }
+        }
+        sink(i, s);
+    }
+    sums.n_unknown += s.n_flat;
+    sums.log_det = determinant.log();
+    *out = sums;
+    return {};
+}
+
+// Smoothing ----------------------------------------------------------------------------------------------------------
+
+// A filtered state: mean, covariance, number of flat directions, flat directions.
+template <int M>
+constexpr int linear_size = M + 2 * M * M + 1;
+
+template <int M>
+inline void pack_linear(const LinearState<double, M>& s, double* p) {
+    std::memcpy(p, s.a, sizeof s.a);
+    std::memcpy(p + M, s.P, sizeof s.P);
+    p[M + M * M] = s.n_flat;
+    std::memcpy(p + M + M * M + 1, s.flat, sizeof s.flat);
+}
+
+template <int M>
+using Square = double[M][M];
+
+// X := A^-1 X by elimination with partial pivoting; false where A is singular.
+template <int M>
+inline bool solve_in_place(Square<M>& A, double* X, int columns) {
+    for (int k = 0; k < M; ++k) {
+        int p = k;
+        for (int i = k + 1; i < M; ++i)
+            if (size_of(A[i][k]) > size_of(A[p][k])) p = i;
+        if (!(size_of(A[p][k]) > 0)) return false;
+        for (int j = 0; j < M; ++j) {
+            const double t = A[k][j];
+            A[k][j] = A[p][j];
+            A[p][j] = t;
+        }
+        for (int j = 0; j < columns; ++j) {
+            const double t = X[k * columns + j];
+            X[k * columns + j] = X[p * columns + j];
+            X[p * columns + j] = t;
+        }
+        for (int i = k + 1; i < M; ++i) {
+            const double factor = A[i][k] / A[k][k];
+            for (int j = k; j < M; ++j) A[i][j] -= factor * A[k][j];
+            for (int j = 0; j < columns; ++j) X[i * columns + j] -= factor * X[k * columns + j];
+        }
+    }
+    for (int k = M - 1; k >= 0; --k) {
+        for (int j = 0; j < columns; ++j) {
+            double sum = X[k * columns + j];
+            for (int l = k + 1; l < M; ++l) sum -= A[k][l] * X[l * columns + j];
+            X[k * columns + j] = sum / A[k][k];
+        }
+    }
+    return true;
+}
+
+template <int M>
+inline void multiply(const Square<M>& A, const Square<M>& B, Square<M>& C) {
+    for (int i = 0; i < M; ++i)
+        for (int j = 0; j < M; ++j) {
+            double sum = 0;
+            for (int l = 0; l < M; ++l) sum += A[i][l] * B[l][j];
+            C[i][j] = sum;
+        }
+}
+
+// C += A B A'.
+template <int M>
+inline void add_congruent(const Square<M>& A, const Square<M>& B, Square<M>& C) {
+    Square<M> half;
+    multiply<M>(A, B, half);
+    for (int i = 0; i < M; ++i)
+        for (int j = 0; j < M; ++j)
+            for (int l = 0; l < M; ++l) C[i][j] += half[i][l] * A[j][l];
+}
+
+// lim (P + k F F')^-1, k -> infinity: the inverse of P on the complement of the columns of F.
+template <int M>
+inline bool limit_of_inverse(const Square<M>& P, const double (*flat)[M], int n_flat, Square<M>& out) {
+    double basis[M][M] = {};  // rows: orthonormal, the first n_flat span the columns of F
+    int count = 0;
+    for (int candidate = 0; candidate < n_flat + M && count < M; ++candidate) {
+        double v[M], before = 0, after = 0;
+        for (int i = 0; i < M; ++i) v[i] = candidate < n_flat ? flat[i][candidate] : (i == candidate - n_flat ? 1.0 : 0.0);
+        for (int i = 0; i < M; ++i) before += v[i] * v[i];
+        for (int pass = 0; pass < 2; ++pass)
+            for (int b = 0; b < count; ++b) {
+                double dot = 0;
+                for (int i = 0; i < M; ++i) dot += basis[b][i] * v[i];
+                for (int i = 0; i < M; ++i) v[i] -= dot * basis[b][i];
+            }
+        for (int i = 0; i < M; ++i) after += v[i] * v[i];
+        if (candidate >= n_flat && after < 0.5 / M * before) continue;  // some unit vector always keeps 1 / M of its length
+        const double length = std::sqrt(after);
+        for (int i = 0; i < M; ++i) basis[count][i] = v[i] / length;
+        ++count;
+    }
+    const int known = M - n_flat;
+    // On the complement, coordinates `known`; elsewhere ones on the diagonal, so that one solver serves all sizes.
+    Square<M> inner, right;
+    for (int i = 0; i < M; ++i)
+        for (int j = 0; j < M; ++j) {
+            inner[i][j] = i == j ? 1.0 : 0.0;
+            right[i][j] = i < known ? basis[n_flat + i][j] : 0.0;
+        }
+    for (int i = 0; i < known; ++i)
+        for (int j = 0; j < known; ++j) {
+            double sum = 0;
+            for (int k = 0; k < M; ++k)
+                for (int l = 0; l < M; ++l) sum += basis[n_flat + i][k] * P[k][l] * basis[n_flat + j][l];
+            inner[i][j] = sum;
+        }
+    if (!solve_in_place<M>(inner, &right[0][0], M)) return false;
+    for (int i = 0; i < M; ++i)
+        for (int j = 0; j < M; ++j) {
+            double sum = 0;
+            for (int k = 0; k < known; ++k) sum += basis[n_flat + k][i] * right[k][j];
+            out[i][j] = sum;
+        }
+    return true;
+}
+
+// Posterior means (n, M) and covariances (n, M, M) from packed filtered states. Where the filtered state is known, Rauch,
+// Tung & Striebel's step J = P T' (P+)^-1 with the covariance as a sum of squares; where it is partly flat, the limit through T^-1.
+template <int M>
+Status smooth_linear(const LinearRows& rows, const LinearSteps& steps, const double* filtered, double* mean,
+                     double* covariance) noexcept {
+    LinearStep<double, M> step{};
+    std::int64_t loaded = -1;
+    for (std::int64_t i = rows.n - 1; i >= 0; --i) {
+        const double* packed = filtered + i * linear_size<M>;
+        double a[M];
+        Square<M> P;
+        std::memcpy(a, packed, sizeof a);
+        std::memcpy(P, packed + M, sizeof P);
+        const int n_flat = static_cast<int>(packed[M + M * M]);
+        double* x = mean + i * M;
+        double* V = covariance + i * M * M;
+        if (i + 1 == rows.n || rows.step[i + 1] < 0) {
+            std::memcpy(x, a, sizeof a);
+            std::memcpy(V, P, sizeof P);
+            continue;
+        }
+        const std::int64_t c = rows.step[i + 1];
+        if (c != loaded) {
+            step.load(steps, c);
+            loaded = c;
+        }
+        const double* G = steps.G + c * M * rows.n_inputs;
+        double ahead[M];
+        std::memcpy(ahead, a, sizeof a);
+        drive<double, M>(ahead, step, G, rows.u + (i + 1) * rows.n_inputs, rows.n_inputs);
+        Square<M> after;
+        std::memcpy(after, P, sizeof P);
+        spread<double, M>(after, step);
+        const double* next = mean + (i + 1) * M;
+        Square<M> W, result = {};
+        std::memcpy(W, covariance + (i + 1) * M * M, sizeof W);
+        if (n_flat == 0) {
+            Square<M> J, transposed, left, Q;  // J' = (P+)^-1 T P
+            multiply<M>(step.T, P, transposed);
+            if (!solve_in_place<M>(after, &transposed[0][0], M)) return {Outcome::overflow, i};
+            for (int r = 0; r < M; ++r)
+                for (int k = 0; k < M; ++k) J[r][k] = transposed[k][r];
+            multiply<M>(J, step.T, left);
+            for (int r = 0; r < M; ++r)
+                for (int k = 0; k < M; ++k) {
+                    left[r][k] = (r == k ? 1.0 : 0.0) - left[r][k];
+                    Q[r][k] = step.Q[r][k] + W[r][k];
+                }
+            add_congruent<M>(left, P, result);
+            add_congruent<M>(J, Q, result);
+            for (int r = 0; r < M; ++r) {
+                x[r] = a[r];
+                for (int k = 0; k < M; ++k) x[r] += J[r][k] * (next[k] - ahead[k]);
+            }
+        } else {
+            LinearState<double, M> flat;
+            flat.n_flat = n_flat;
+            std::memcpy(flat.flat, packed + M + M * M + 1, sizeof flat.flat);
+            spread_flat<double, M>(flat, step);
+            Square<M> limit, taken, rest, inner = {}, inverse = {}, T;
+            if (!limit_of_inverse<M>(after, flat.flat, n_flat, limit)) return {Outcome::overflow, i};
+            multiply<M>(step.Q, limit, taken);
+            for (int r = 0; r < M; ++r)
+                for (int k = 0; k < M; ++k) {
+                    rest[r][k] = (r == k ? 1.0 : 0.0) - taken[r][k];
+                    inverse[r][k] = r == k ? 1.0 : 0.0;
+                }
+            add_congruent<M>(rest, W, inner);
+            Square<M> noise;
+            multiply<M>(rest, step.Q, noise);
+            for (int r = 0; r < M; ++r)
+                for (int k = 0; k < M; ++k) inner[r][k] += 0.5 * (noise[r][k] + noise[k][r]);
+            std::memcpy(T, step.T, sizeof T);
+            if (!solve_in_place<M>(T, &inverse[0][0], M)) return {Outcome::overflow, i};
+            add_congruent<M>(inverse, inner, result);
+            double moved[M], offset[M];
+            double origin[M] = {};
+            drive<double, M>(origin, step, G, rows.u + (i + 1) * rows.n_inputs, rows.n_inputs);
+            for (int r = 0; r < M; ++r) offset[r] = ahead[r] - next[r];
+            for (int r = 0; r < M; ++r) {
+                moved[r] = next[r] - origin[r];
+                for (int k = 0; k < M; ++k) moved[r] += taken[r][k] * offset[k];
+            }
+            for (int r = 0; r < M; ++r) {
+                x[r] = 0;
+                for (int k = 0; k < M; ++k) x[r] += inverse[r][k] * moved[k];
+            }
+        }
+        for (int r = 0; r < M; ++r)
+            for (int k = 0; k < M; ++k) V[r * M + k] = 0.5 * (result[r][k] + result[k][r]);
+    }
+    return {};
+}
+
+}  // namespace smoothfit

@@ -1,0 +1,438 @@
+"""Softmax, cross-entropy and logistic losses: values, gradients, Hessians and products with them, without overflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import optimize, special
+
+from .._validation import FloatArray, check_finite, check_order, first_index, frozen, to_floats
+from ..errors import DataError
+from .special import reals
+
+SEPARATED = 1e-7  # margin, relative, above which a direction is taken to separate
+
+
+def softmax(z: Any) -> FloatArray:
+    """Probabilities exp(z_i) / sum_j exp(z_j) along the last axis, of any z.
+
+    Raises DataError where z is NaN, or a row of it is -inf throughout or holds +inf.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.softmax([1000.0, 1000.0, -1000.0])
+    array([0.5, 0.5, 0. ])
+    """
+    return np.asarray(special.softmax(_logits(z), axis=-1))
+
+
+def softmax_jacobian(z: Any) -> FloatArray:
+    """Jacobian of softmax, diag(p) - pp', symmetric: both layouts are the same.
+
+    Parameters
+    ----------
+    z : array_like, shape (..., K)
+
+    Returns
+    -------
+    ndarray, shape (..., K, K)
+        Its diagonal is p_i times the sum of the others, which keeps the digits of 1 - p_i.
+
+    Raises
+    ------
+    DataError
+        As for `softmax`.
+
+    References
+    ----------
+    Bridle (1990), in Neurocomputing: Algorithms, Architectures and Applications.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.softmax_jacobian([0.0, 0.0])
+    array([[ 0.25, -0.25],
+           [-0.25,  0.25]])
+    """
+    p = softmax(z)
+    jacobian = -p[..., :, None] * p[..., None, :]
+    others = ~np.eye(p.shape[-1], dtype=bool)
+    diagonal = -np.sum(jacobian, axis=-1, where=others)
+    return np.asarray(np.where(others, jacobian, diagonal[..., None]))
+
+
+def softmax_jvp(z: Any, v: Any) -> FloatArray:
+    """Product of the Jacobian of softmax at z and a vector, p o (v - p'v); arrays (..., K).
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.softmax_jvp([0.0, 0.0], [1.0, 3.0])
+    array([-0.5,  0.5])
+    """
+    p, v = softmax(z), reals(v, "v")
+    if v.shape[-1:] != p.shape[-1:]:
+        raise DataError(f"v has shape {v.shape} and z {p.shape}; their last axes agree")
+    return np.asarray(p * (v - np.sum(p * v, axis=-1, keepdims=True)))
+
+
+def softmax_vjp(z: Any, v: Any) -> FloatArray:
+    """Product of a vector and the Jacobian of softmax at z: that of `softmax_jvp`, as the Jacobian is symmetric.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.softmax_vjp([0.0, 0.0], [1.0, 3.0])
+    array([-0.5,  0.5])
+    """
+    return softmax_jvp(z, v)
+
+
+def cross_entropy(z: Any, t: Any) -> FloatArray:
+    """Cross-entropy -sum_k t_k log softmax(z)_k along the last axis.
+
+    Parameters
+    ----------
+    z : array_like, shape (..., K)
+        Logits.
+    t : array_like, shape (..., K)
+        Targets, not negative. They need not sum to one (weights, counts); gradient and Hessian account for that.
+
+    Returns
+    -------
+    ndarray, shape (...)
+
+    Raises
+    ------
+    DataError
+        A target is negative or not finite, shapes differ, or z is as `softmax` refuses it.
+
+    Notes
+    -----
+    log_softmax, and 0 log 0 = 0. Gradient by z: p sum(t) - t (`cross_entropy_gradient`); Hessian: sum(t) (diag p - pp').
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.cross_entropy([[0.0, 1000.0], [0.0, 0.0]], [[1.0, 0.0], [1.0, 1.0]])
+    array([1000.        ,    1.38629436])
+    """
+    z, t = _targets(z, t)
+    with np.errstate(invalid="ignore"):  # 0 * -inf
+        terms = np.where(t > 0, t * special.log_softmax(z, axis=-1), 0.0)
+    return np.asarray(0.0 - terms.sum(axis=-1))
+
+
+def cross_entropy_gradient(z: Any, t: Any) -> FloatArray:
+    """Gradient of `cross_entropy` by the logits, p sum(t) - t, (..., K); p - t only where the targets sum to one.
+
+    Parameters and errors are those of `cross_entropy`.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.cross_entropy_gradient([0.0, 0.0], [1.0, 1.0])
+    array([0., 0.])
+    """
+    z, t = _targets(z, t)
+    return np.asarray(softmax(z) * t.sum(axis=-1, keepdims=True) - t)
+
+
+def cross_entropy_hessp(z: Any, t: Any, v: Any) -> FloatArray:
+    """Product of the Hessian of `cross_entropy` by the logits and a vector, sum(t) p o (v - p'v); arrays (..., K).
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.cross_entropy_hessp([0.0, 0.0], [2.0, 0.0], [1.0, 0.0])
+    array([ 0.5, -0.5])
+    """
+    z, t = _targets(z, t)
+    return np.asarray(t.sum(axis=-1, keepdims=True) * softmax_jvp(z, v))
+
+
+def _logits(z: Any) -> FloatArray:
+    logits = reals(z, "z")
+    if logits.ndim == 0:
+        raise DataError("z is one number; pass logits along the last axis")
+    peak = logits.max(axis=-1)
+    if np.isinf(peak).any():
+        raise DataError(
+            f"z has a row whose largest logit is {peak[np.isinf(peak)].ravel()[0]}; pass rows with a finite largest one"
+        )
+    return logits
+
+
+def _targets(z: Any, t: Any) -> tuple[FloatArray, FloatArray]:
+    z, t = _logits(z), reals(t, "t")
+    if t.shape != z.shape:
+        raise DataError(f"t has shape {t.shape} and z {z.shape}; there is a target for each logit")
+    bad = ~((t >= 0) & np.isfinite(t))
+    if bad.any():
+        i = tuple(np.argwhere(bad)[0].tolist())
+        raise DataError(f"t[{', '.join(map(str, i))}] is {t[i]}; targets are finite and not negative")
+    return z, t
+
+
+def design_matrix(X: Any) -> FloatArray:
+    """Return a finite matrix (n, d)."""
+    matrix: FloatArray = np.array(X, dtype=np.float64)
+    if matrix.ndim != 2 or not matrix.size:
+        raise DataError(f"X has shape {matrix.shape}; pass a matrix (n, d)")
+    if not np.isfinite(matrix).all():
+        i, j = np.argwhere(~np.isfinite(matrix))[0].tolist()
+        raise DataError(f"X[{i}, {j}] is {matrix[i, j]}; drop the row")
+    return matrix
+
+
+@dataclass(frozen=True, eq=False)
+class LogisticLoss:
+    """Mean logistic loss J(w) = mean[log(1 + exp z) - y z], z = Xw, as a function of the weights w (d,).
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d)
+    y : array_like, shape (n,)
+        0 or 1, or probabilities between.
+
+    Raises
+    ------
+    DataError
+        Shapes differ, a number is not finite, or y is outside [0, 1].
+
+    Notes
+    -----
+    Value by logaddexp(0, z); gradient X'(expit z - y)/n; Hessian X' diag(expit(z) expit(-z)) X / n, positive semidefinite.
+    Where a hyperplane separates the classes the loss has no minimum: `separating_direction` tells (Albert and Anderson 1984).
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> loss = calculus.LogisticLoss([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]], [0, 1, 0])
+    >>> loss.gradient([0.0, 0.0])
+    array([0.16666667, 0.16666667])
+    >>> loss.separating_direction() is None
+    True
+    """
+
+    X: FloatArray
+    y: FloatArray
+
+    def __post_init__(self) -> None:
+        X, y = design_matrix(self.X), to_floats(self.y, "y")[0]
+        if len(y) != len(X):
+            raise DataError(f"y has {len(y)} entries and X {len(X)} rows; they go together one to one")
+        bad = ~((y >= 0) & (y <= 1))
+        if bad.any():
+            i = first_index(bad)
+            raise DataError(f"y[{i}] is {y[i]}; pass 0 and 1 (for labels -1 and 1: (y + 1) / 2), or probabilities")
+        object.__setattr__(self, "X", frozen(X))
+        object.__setattr__(self, "y", frozen(y))
+
+    def value(self, w: Any) -> float:
+        """J(w)."""
+        z = self._z(w)
+        return float(np.mean(np.logaddexp(0.0, z) - self.y * z))
+
+    def gradient(self, w: Any) -> FloatArray:
+        """Gradient (d,)."""
+        return np.asarray(self.X.T @ (special.expit(self._z(w)) - self.y) / len(self.y))
+
+    def hessian(self, w: Any) -> FloatArray:
+        """Hessian (d, d)."""
+        return np.asarray(self.X.T @ (self._weights(w)[:, None] * self.X))
+
+    def hessp(self, w: Any, v: Any) -> FloatArray:
+        """Product of the Hessian and a vector, (d,)."""
+        return np.asarray(self.X.T @ (self._weights(w) * (self.X @ self._vector(v, "v"))))
+
+    def separating_direction(self) -> FloatArray | None:
+        """Direction along which the loss falls or stays for ever, so that it has no finite minimum; None where there is none.
+
+        By linear programming: a w with x_i'w >= 0 where y_i = 1, <= 0 where y_i = 0, = 0 between, not all zero (Konis 2007).
+        """
+        size = np.abs(self.X).max(axis=0)
+        scaled = self.X / np.where(size > 0, size, 1.0)
+        sign = np.where(self.y == 1, 1.0, np.where(self.y == 0, -1.0, 0.0))
+        decided = sign != 0
+        margins = sign[decided, None] * scaled[decided]
+        equal = scaled[~decided] if (~decided).any() else None
+        found = optimize.linprog(
+            -margins.sum(axis=0),
+            A_ub=-margins if decided.any() else None,
+            b_ub=np.zeros(int(decided.sum())) if decided.any() else None,
+            A_eq=equal,
+            b_eq=None if equal is None else np.zeros(len(equal)),
+            bounds=(-1, 1),
+        )
+        if found.x is None or not margins.size or (margins @ found.x).max(initial=0.0) <= SEPARATED:
+            return None
+        return np.asarray(found.x / np.where(size > 0, size, 1.0))
+
+    def _z(self, w: Any) -> FloatArray:
+        return np.asarray(self.X @ self._vector(w, "w"))
+
+    def _weights(self, w: Any) -> FloatArray:
+        z = self._z(w)
+        return np.asarray(special.expit(z) * special.expit(-z) / len(self.y))
+
+    def _vector(self, values: Any, argument: str) -> FloatArray:
+        vector, _ = to_floats(values, argument)
+        if len(vector) != self.X.shape[1]:
+            raise DataError(f"{argument} has {len(vector)} entries; X has {self.X.shape[1]} columns")
+        check_finite(vector, argument, "pass finite weights")
+        return vector
+
+
+@dataclass(frozen=True, eq=False)
+class CrossEntropyLoss:
+    """Mean cross-entropy of a multinomial model, J(W) = mean_i[-sum_k t_ik log softmax(W'x_i)_k], of the weights W (d, K).
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d)
+    T : array_like, shape (n, K)
+        Targets, not negative; rows need not sum to one.
+
+    Raises
+    ------
+    DataError
+        Shapes differ, a number is not finite, or a target is negative.
+
+    Notes
+    -----
+    Gradient X'(P s - T)/n with s the row sums of T, (d, K). Hessian by vec W (columns, one for each class, stacked)
+    sum_i s_i (diag p_i - p_i p_i') kron x_i x_i' / n.
+
+    References
+    ----------
+    Bishop (2006), Pattern Recognition and Machine Learning, 4.3.4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from smoothfit import calculus
+    >>> loss = calculus.CrossEntropyLoss([[1.0], [2.0]], [[1, 0], [0, 1]])
+    >>> loss.gradient(np.zeros((1, 2)))
+    array([[ 0.25, -0.25]])
+    """
+
+    X: FloatArray
+    T: FloatArray
+
+    def __post_init__(self) -> None:
+        X = design_matrix(self.X)
+        given = np.asarray(self.T)
+        if given.ndim != 2 or len(given) != len(X):
+            raise DataError(f"T has shape {given.shape} and X {X.shape}; T has a row (K,) for each of X's")
+        _, T = _targets(np.zeros(given.shape), given)
+        object.__setattr__(self, "X", frozen(X))
+        object.__setattr__(self, "T", frozen(T))
+
+    def value(self, W: Any) -> float:
+        """J(W)."""
+        return float(cross_entropy(self._z(W), self.T).mean())
+
+    def gradient(self, W: Any) -> FloatArray:
+        """Gradient (d, K)."""
+        return np.asarray(self.X.T @ cross_entropy_gradient(self._z(W), self.T) / len(self.X))
+
+    def hessp(self, W: Any, V: Any) -> FloatArray:
+        """Product of the Hessian and a matrix V (d, K), as a matrix (d, K)."""
+        return np.asarray(self.X.T @ cross_entropy_hessp(self._z(W), self.T, self.X @ self._matrix(V, "V")) / len(self.X))
+
+    def hessian(self, W: Any) -> FloatArray:
+        """Hessian by vec W, (d K, d K)."""
+        weights = self.T.sum(axis=1)
+        return _kronecker_sum(weights[:, None, None] * softmax_jacobian(self._z(W)), self.X) / len(self.X)
+
+    def _z(self, W: Any) -> FloatArray:
+        return np.asarray(self.X @ self._matrix(W, "W"))
+
+    def _matrix(self, values: Any, argument: str) -> FloatArray:
+        matrix = reals(values, argument)
+        wanted = (self.X.shape[1], self.T.shape[1])
+        if matrix.shape != wanted:
+            raise DataError(f"{argument} has shape {matrix.shape}; the weights have shape {wanted}")
+        return matrix
+
+
+def _kronecker_sum(blocks: FloatArray, X: FloatArray) -> FloatArray:
+    """Sum over i of blocks[i] kron x_i x_i'."""
+    K, d = blocks.shape[-1], X.shape[1]
+    return np.asarray(np.einsum("ikl,ia,ib->kalb", blocks, X, X, optimize=True).reshape(K * d, K * d))
+
+
+def multinomial_hessian(P: Any, X: Any) -> FloatArray:
+    """Hessian of the negative log-likelihood of multinomial logistic regression, sum_i (diag p_i - p_i p_i') kron x_i x_i'.
+
+    Parameters
+    ----------
+    P : array_like, shape (n, K)
+        Probabilities of the classes at each row. For K - 1 free classes leave out the column of the reference class.
+    X : array_like, shape (n, d)
+
+    Returns
+    -------
+    ndarray, shape (K d, K d)
+        By the weights of the first class, then of the second, ...; independent of the classes observed.
+
+    Raises
+    ------
+    DataError
+        Shapes differ, a probability is outside [0, 1], or a row sums to more than one.
+
+    References
+    ----------
+    Boehning (1992), Annals of the Institute of Statistical Mathematics 44.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.multinomial_hessian([[0.5, 0.5]], [[2.0]])
+    array([[ 1., -1.],
+           [-1.,  1.]])
+    """
+    X, P = design_matrix(X), reals(P, "P")
+    if P.ndim != 2 or len(P) != len(X):
+        raise DataError(f"P has shape {P.shape} and X {X.shape}; P has a row (K,) for each of X's")
+    if not ((P >= 0) & (P <= 1)).all() or (P.sum(axis=1) > 1 + 1e-9).any():
+        raise DataError("P holds numbers outside [0, 1], or rows that sum to more than one; pass probabilities")
+    blocks = np.eye(P.shape[1]) * P[:, :, None] - P[:, :, None] * P[:, None, :]
+    return _kronecker_sum(blocks, X)
+
+
+def bohning_bound(X: Any, n_classes: int) -> FloatArray:
+    """Boehning's bound of the multinomial Hessian whatever the weights, (I - 11'/K)/2 kron X'X over the K - 1 free classes.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d)
+    n_classes : int
+        K, the reference class included.
+
+    Returns
+    -------
+    ndarray, shape ((K - 1) d, (K - 1) d)
+        Less the Hessian over the free classes it is positive semidefinite: steps with it never raise the loss.
+
+    Raises
+    ------
+    DataError, SpecificationError
+        X is not a finite matrix; n_classes is below two.
+
+    References
+    ----------
+    Boehning (1992), Annals of the Institute of Statistical Mathematics 44.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.bohning_bound([[2.0]], n_classes=2)  # for two classes X'X/4
+    array([[1.]])
+    """
+    X, K = design_matrix(X), check_order(n_classes, "n_classes", 2, 10_000)
+    return np.asarray(np.kron((np.eye(K - 1) - 1 / K) / 2, X.T @ X))

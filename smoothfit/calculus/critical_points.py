@@ -1,0 +1,459 @@
+"""Critical points: what kind one is, by the inertia of the Hessian, and where they are.
+
+A zero eigenvalue proves nothing, and a numeric one is never zero, so each eigenvalue is compared with what is known about it: the
+rounding of the decomposition and the error of the Hessian.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import interpolate, optimize
+from scipy.stats import qmc
+
+from .._validation import FloatArray, check_finite, check_order, check_positive
+from ..errors import DataError
+from .derivatives import Derivative, Status
+from .lines import check_callable, real_array
+from .numeric import derivative, gradient, hessian
+from .partials import GradientField
+
+EPS = float(np.finfo(np.float64).eps)
+ROUNDING = 10.0  # of eigenvalues, in units of n eps |lam|_max
+GRID = 512
+STARTS = 32
+MIDDLE = 0.4871  # a point inside the box at which nothing special is to be expected
+POLISH = 60
+SPLINE_ROUNDING = 64.0  # of a slope, in machine epsilons of its terms
+CONTINUOUS = 1e-3  # of the slopes at both sides, what is left of a slope where it passes zero
+TOUCHING = 1e-9  # likewise where it touches zero
+DEGENERATE = 1e4  # times the distance at which two points are one
+
+
+class Inertia(NamedTuple):
+    """Numbers of positive, negative and undecided eigenvalues."""
+
+    positive: int
+    negative: int
+    zero: int
+
+
+@dataclass(frozen=True, eq=False)
+class CriticalPoint:
+    """A point with its classification.
+
+    Attributes
+    ----------
+    x : ndarray, shape (n,)
+    kind : str
+        "minimum", "maximum", "saddle", "inconclusive", or "not critical" where the gradient is not zero.
+    inertia : Inertia
+        Of the Hessian.
+    eigenvalues : ndarray, shape (n,)
+        Of the Hessian, ascending.
+    tolerance : float
+        Eigenvalues no larger than this count as zero.
+    gradient : ndarray, shape (n,)
+    value : float or None
+        f at x, where f is known.
+    """
+
+    x: FloatArray
+    kind: str
+    inertia: Inertia
+    eigenvalues: FloatArray
+    tolerance: float
+    gradient: FloatArray
+    value: float | None = None
+
+
+def classify_critical_point(
+    f: Callable[..., Any] | None = None,
+    x: Any = None,
+    *,
+    grad: Any = None,
+    hess: Any = None,
+    rtol: float = 1e-6,
+    typical: float = 1.0,
+) -> CriticalPoint:
+    """Tell a minimum from a maximum or a saddle, by the inertia of the Hessian, or say that it cannot be told.
+
+    Parameters
+    ----------
+    f : callable, optional
+        f(x) of a vector (n,) gives a number; what is not passed is then taken numerically.
+    x : array_like, shape (n,), optional
+        The point; needed unless `grad` and `hess` are both arrays.
+    grad : callable or array_like (n,), optional
+        The gradient; zero where only `hess` is passed.
+    hess : callable or array_like (n, n), optional
+        The Hessian; symmetrised.
+    rtol : float
+        The gradient counts as zero where a Newton step changes no x_i by more than rtol max(abs(x_i), typical), or where it is
+        within its numeric error.
+    typical : float
+        Size of an x near zero.
+
+    Returns
+    -------
+    CriticalPoint
+
+    Raises
+    ------
+    DataError
+        The Hessian is not square or not finite, shapes differ, or there is nothing to classify.
+
+    Notes
+    -----
+    The tolerance is max(10 n eps max abs(lam), norm of the Hessian's error): eigenvalues move by no more than that (Weyl). Both
+    signs beyond it make a saddle, whatever the other eigenvalues are. Otherwise an eigenvalue within it makes the point
+    inconclusive: x^4 and x^3 have the same Hessian at zero.
+
+    References
+    ----------
+    Nocedal and Wright (2006), Numerical Optimization, 2.1; Golub and Van Loan (2013), 8.1.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.classify_critical_point(lambda x: x[0] ** 2 - x[1] ** 2, [0.0, 0.0]).kind
+    'saddle'
+    >>> point = calculus.classify_critical_point(hess=[[2.0, 0.0], [0.0, 0.0]])
+    >>> point.kind, point.inertia
+    ('inconclusive', Inertia(positive=1, negative=0, zero=1))
+    """
+    if f is None and hess is None:
+        raise DataError("nothing to classify; pass f and x, or hess")
+    if f is not None:
+        check_callable(f)
+    H, H_error = _hessian(f, x, grad, hess, typical)
+    g, g_error = _gradient(f, x, grad, len(H), typical)
+    for name, array in (("grad", g), ("hess", H.ravel())):
+        check_finite(array, name, "choose a point where f is smooth, or pass grad and hess")
+    if g.shape != (len(H),):
+        raise DataError(f"grad has shape {g.shape} and hess {H.shape}; they are (n,) and (n, n)")
+    point = np.zeros(len(H)) if x is None else real_array(x, "x")
+    value = None if f is None else float(np.asarray(f(point.copy())).item())
+    return _classified(point, g, g_error, H, float(np.linalg.norm(H_error)), rtol, typical, value)
+
+
+def _classified(
+    x: FloatArray,
+    g: FloatArray,
+    g_error: FloatArray,
+    H: FloatArray,
+    H_error: float,
+    rtol: float,
+    typical: float,
+    value: float | None,
+) -> CriticalPoint:
+    lam, axes = np.linalg.eigh((H + H.T) / 2)
+    tolerance = max(ROUNDING * len(lam) * EPS * float(np.abs(lam).max()), H_error)
+    inertia = Inertia(int((lam > tolerance).sum()), int((lam < -tolerance).sum()), int((np.abs(lam) <= tolerance).sum()))
+    curvature = np.maximum(np.abs(lam), max(tolerance, np.finfo(float).tiny))
+    step = np.abs(axes @ ((axes.T @ g) / curvature))
+    is_critical = bool(np.all(np.abs(g) <= 2 * g_error) or np.all(step <= rtol * np.maximum(np.abs(x), typical)))
+    return CriticalPoint(x, _kind(inertia) if is_critical else "not critical", inertia, lam, tolerance, g, value)
+
+
+def _kind(inertia: Inertia) -> str:
+    if inertia.positive and inertia.negative:
+        return "saddle"
+    if inertia.zero:
+        return "inconclusive"
+    return "minimum" if inertia.positive else "maximum"
+
+
+def _hessian(f: Any, x: Any, grad: Any, hess: Any, typical: float) -> tuple[FloatArray, FloatArray]:
+    """The Hessian and its error."""
+    if hess is not None:
+        H = real_array(hess(real_array(x)) if callable(hess) else hess, "hess")
+        if H.ndim != 2 or H.shape[0] != H.shape[1]:
+            raise DataError(f"hess has shape {H.shape}; a Hessian is square, (n, n)")
+        return H, np.abs(H - H.T) / 2
+    numeric = hessian(f, x, grad=grad if callable(grad) else None, typical=typical)
+    return _known(numeric, "Hessian")
+
+
+def _gradient(f: Any, x: Any, grad: Any, n: int, typical: float) -> tuple[FloatArray, FloatArray]:
+    """The gradient and its error."""
+    if grad is not None:
+        g = real_array(grad(real_array(x)) if callable(grad) else grad, "grad")
+        return g, 4 * EPS * np.abs(g)
+    if f is None:
+        return np.zeros(n), np.zeros(n)
+    return _known(gradient(f, x, typical=typical), "gradient")
+
+
+def _known(numeric: Derivative, name: str) -> tuple[FloatArray, FloatArray]:
+    if np.any(numeric.status == Status.KINK):
+        raise DataError(f"f has a kink at x, so that its {name} does not exist there; compare values around x instead")
+    if np.any(numeric.status == Status.NOT_FINITE):
+        raise DataError(f"the numeric {name} is not finite at x; choose a point inside the domain of f")
+    return numeric.value, numeric.error
+
+
+def find_critical_points(
+    f: Any,
+    bounds: Any,
+    *,
+    grad: Callable[..., Any] | None = None,
+    n_starts: int | None = None,
+    rng: Any = 0,
+    rtol: float = 1e-6,
+) -> list[CriticalPoint]:
+    """Critical points of a function on an interval, or in a box.
+
+    Parameters
+    ----------
+    f : callable, or spline
+        On an interval f(x) of a number; in a box f(x) of a vector (n,). A spline (`smoothfit.Spline`, or `CubicSpline`, `PPoly` and
+        `BSpline` of SciPy; whatever has `to_scipy`) has all its critical points found exactly.
+    bounds : (lower, upper)
+        Numbers for an interval, vectors (n,) for a box.
+    grad : callable, optional
+        The gradient in a box (n,), the derivative on an interval.
+    n_starts : int, optional
+        Points of the grid on an interval, 512; starts in a box, 32.
+    rng : numpy.random.Generator or seed
+        Shifts the starts.
+    rtol : float
+        Points closer than rtol times the size of the box are one; also that of `classify_critical_point`.
+
+    Returns
+    -------
+    list of CriticalPoint
+        In ascending order on an interval, by ascending value in a box. Where a spline is constant on a stretch, its ends.
+
+    Raises
+    ------
+    DataError
+        Bounds are not finite, in disorder or of unequal shape; f is not a function of the right kind.
+
+    Notes
+    -----
+    Interval: zeros of f' between grid points where it changes its sign (Brent 1973), and where abs(f') has a minimum at zero.
+    Box: zeros of the gradient by trust-region least squares from shifted Sobol points. Neither can promise that it has found
+    all of them, except for splines: points that are close in units of the grid may be missed.
+
+    References
+    ----------
+    Brent (1973), Algorithms for Minimization without Derivatives; Branch, Coleman and Li (1999), SIAM Journal on Scientific
+    Computing 21.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from smoothfit import calculus
+    >>> [(round(float(p.x[0]), 6), p.kind) for p in calculus.find_critical_points(np.sin, (0.0, 6.0))]
+    [(1.570796, 'maximum'), (4.712389, 'minimum')]
+    >>> points = calculus.find_critical_points(lambda x: (x[0] ** 2 - 1) ** 2 + x[1] ** 2, ([-2, -2], [2, 2]))
+    >>> [(np.abs(p.x).round(6).tolist(), p.kind) for p in points if p.kind == "saddle"]
+    [([0.0, 0.0], 'saddle')]
+    """
+    check_positive(rtol, "rtol")
+    lower, upper = _box(bounds)
+    if lower.ndim == 0:
+        pieces = _pieces(f)
+        if pieces is not None:
+            return _of_spline(pieces, float(lower), float(upper), rtol)
+        n_points = GRID if n_starts is None else check_order(n_starts, "n_starts", 3, 10**7)
+        check_callable(f)
+        return _on_interval(f, grad, float(lower), float(upper), n_points, rtol)
+    check_callable(f)
+    n_starts = STARTS if n_starts is None else check_order(n_starts, "n_starts", 1, 10**6)
+    return _in_box(f, grad, lower, upper, n_starts, np.random.default_rng(rng), rtol)
+
+
+def _box(bounds: Any) -> tuple[FloatArray, FloatArray]:
+    try:
+        lower, upper = (np.array(bound, dtype=np.float64) for bound in bounds)
+    except (TypeError, ValueError):
+        raise DataError(f"bounds is {bounds!r}; pass (lower, upper), numbers or vectors") from None
+    if lower.shape != upper.shape or lower.ndim > 1:
+        raise DataError(f"bounds have shapes {lower.shape} and {upper.shape}; pass two numbers or two vectors of one length")
+    if not (np.isfinite(lower).all() and np.isfinite(upper).all() and (lower < upper).all()):
+        raise DataError(f"bounds are {lower} and {upper}; they are finite, the lower below the upper")
+    return lower, upper
+
+
+def _pieces(f: Any) -> interpolate.PPoly | None:
+    """A spline as its polynomial pieces in the power basis; None where f is no spline."""
+    if hasattr(f, "to_scipy"):
+        f = f.to_scipy()
+    values = np.shape(f.c)[1:] if isinstance(f, interpolate.BSpline) else np.shape(getattr(f, "c", 0))[2:]
+    if isinstance(f, (interpolate.BSpline, interpolate.PPoly)) and values:
+        raise DataError(f"the spline has values of shape {values}; pass one with a single value")
+    if isinstance(f, interpolate.BSpline):
+        f = interpolate.PPoly.from_spline(f.tck, extrapolate=False)
+    if not isinstance(f, interpolate.PPoly):
+        return None
+    kept = np.flatnonzero(np.diff(f.x) > 0)  # repeated knots make empty pieces
+    return interpolate.PPoly(f.c[:, kept], np.append(f.x[kept], f.x[-1]), extrapolate=False)
+
+
+def _sizes(pieces: interpolate.PPoly) -> FloatArray:
+    """Bound of abs(f) on each piece: the sum of its terms' sizes."""
+    powers = np.arange(len(pieces.c))[::-1, None]
+    return np.asarray(np.sum(np.abs(pieces.c) * np.diff(pieces.x) ** powers, axis=0))
+
+
+def _of_spline(f: interpolate.PPoly, lower: float, upper: float, rtol: float) -> list[CriticalPoint]:
+    """All zeros of a spline's derivative: roots of its pieces, among them those that rounding would turn into a near miss."""
+    slope, curvature = f.derivative(), f.derivative(2)
+    widths, bounds = np.diff(f.x), _sizes(slope)
+    rounding = SPLINE_ROUNDING * EPS * np.maximum(bounds, _sizes(f) / widths)
+    flat = np.flatnonzero(bounds <= rounding)  # constant pieces are represented by their ends
+    slope.c[:, flat] = 0.0
+    turning = curvature.roots(extrapolate=False)
+    turning = turning[np.isfinite(turning)]
+    touching = turning[np.abs(slope(turning)) <= rounding[_piece(f, turning)]]
+    roots = np.concatenate([slope.roots(discontinuity=False, extrapolate=False), touching, f.x[flat], f.x[flat + 1]])
+    roots = np.unique(roots[np.isfinite(roots) & (roots >= lower) & (roots <= upper)])
+    points = []
+    for x in _distinct(roots, rtol * (f.x[-1] - f.x[0])).tolist():
+        piece = int(_piece(f, np.array([x]))[0])
+        # the place of a multiple root is known to the square root of rounding
+        error = np.sqrt(EPS) * 8 * _sizes(curvature)[piece] + rounding[piece] / widths[piece]
+        g, H = np.array([_nearer_zero(slope, x)]), np.array([[float(curvature(x))]])
+        points.append(_classified(np.array([x]), g, np.array([rounding[piece]]), H, float(error), rtol, widths[piece], float(f(x))))
+    return points
+
+
+def _nearer_zero(slope: interpolate.PPoly, x: float) -> float:
+    """The limit of a slope from the right or from the left, which differ at a corner, closer to zero."""
+    left = max(int(np.searchsorted(slope.x, x)) - 1, 0)
+    return min(float(slope(x)), float(np.polyval(slope.c[:, left], x - slope.x[left])), key=abs)
+
+
+def _piece(f: interpolate.PPoly, x: FloatArray) -> Any:
+    return np.clip(np.searchsorted(f.x, x, side="right") - 1, 0, len(f.x) - 2)
+
+
+def _distinct(points: FloatArray, distance: float) -> FloatArray:
+    """Sorted points, those within a distance of the one before left out."""
+    kept: list[float] = []
+    for point in points.tolist():
+        if not kept or point - kept[-1] > distance:
+            kept.append(point)
+    return np.array(kept)
+
+
+def _on_interval(f: Any, grad: Any, lower: float, upper: float, n_points: int, rtol: float) -> list[CriticalPoint]:
+    """Critical points of a function of a number."""
+
+    def slope(x: Any) -> FloatArray:
+        if grad is not None:
+            return np.array([float(grad(point)) for point in np.ravel(x).tolist()]).reshape(np.shape(x))
+        return derivative(f, x, bounds=(lower, upper)).value
+
+    size = rtol * max(upper - lower, abs(lower), abs(upper))
+    points = []
+    for root in _distinct(np.sort(_zeros(slope, np.linspace(lower, upper, n_points))), size).tolist():
+        near = np.clip([root - size, root, root + size], lower, upper)
+        curvature = derivative(slope if grad is not None else (lambda z: _second(f, z, lower, upper)), root, bounds=(lower, upper))
+        H = float(curvature.value)
+        # the root is somewhere within size: a curvature that changes its sign there tells nothing
+        spread = float(np.abs(np.diff(slope(near)) / np.diff(near) - H).max()) if np.diff(near).all() else 0.0
+        g, value = slope(np.array([root])), float(np.asarray(f(root)).item())
+        noise = np.array([EPS * abs(value) / size])
+        points.append(
+            _classified(np.array([root]), g, noise, np.array([[H]]), spread + float(curvature.error), rtol, upper - lower, value)
+        )
+    return points
+
+
+def _second(f: Any, z: Any, lower: float, upper: float) -> FloatArray:
+    return derivative(f, z, bounds=(lower, upper)).value
+
+
+def _zeros(slope: Callable[[Any], FloatArray], grid: FloatArray) -> FloatArray:
+    """Zeros of a slope: where it changes its sign without a jump or a pole, and where it touches zero."""
+    values = slope(grid)
+    runs = np.flatnonzero(values == 0)
+    zeros = [float(grid[i]) for i in runs if not (i - 1 in runs and i + 1 in runs)]  # the ends of stretches
+    xtol = 4 * EPS * float(np.abs(grid).max())
+    for i in np.flatnonzero(values[:-1] * values[1:] < 0).tolist():
+        root = optimize.brentq(lambda x: float(slope(x)), grid[i], grid[i + 1], xtol=xtol, rtol=4 * EPS, maxiter=1000)
+        if abs(float(slope(root))) <= CONTINUOUS * max(abs(values[i]), abs(values[i + 1])):
+            zeros.append(root)
+    size = np.abs(values)
+    larger = np.maximum(size[:-2], size[2:])
+    # around a double zero the lowest of three points has a ninth of the largest slope at the most
+    is_low = (size[1:-1] <= np.minimum(size[:-2], size[2:])) & (size[1:-1] < larger / 2) & (size[1:-1] > 0)
+    lows = 1 + np.flatnonzero(is_low & (values[:-2] * values[2:] > 0))
+    for i in lows.tolist():
+        found = optimize.minimize_scalar(
+            lambda x: abs(float(slope(x))),
+            bounds=(grid[i - 1], grid[i + 1]),
+            method="bounded",
+            options={"xatol": 1e-10 * (grid[1] - grid[0])},
+        )
+        if found.fun <= TOUCHING * max(size[i - 1], size[i + 1]):
+            zeros.append(float(found.x))
+    return np.array(zeros)
+
+
+def _in_box(
+    f: Callable[..., Any], grad: Any, lower: FloatArray, upper: FloatArray, n_starts: int, rng: np.random.Generator, rtol: float
+) -> list[CriticalPoint]:
+    """Critical points of a function of a vector: sought with a fast gradient, accepted by a verified one."""
+    width = upper - lower
+    field = GradientField.of(f, (), lower + width * MIDDLE, (lower, upper), 1.0, "auto") if grad is None else None
+
+    def slope(x: FloatArray) -> FloatArray:
+        return np.asarray(grad(x) if field is None else field(x[:, None])[0], dtype=np.float64)
+
+    points: list[CriticalPoint] = []
+    for start in lower + width * _sobol(n_starts, len(lower), rng):
+        if not np.isfinite(slope(start)).all():
+            continue
+        # to the precision at which Newton's steps go on
+        sought = optimize.least_squares(slope, start, bounds=(lower, upper), x_scale=width, xtol=1e-12, ftol=1e-12, gtol=1e-12)
+        if _is_among(points, sought.x, rtol * width):
+            continue
+        point = _polished(f, grad, np.asarray(sought.x), lower, upper, rng, rtol)
+        if point.kind != "not critical" and not _is_among(points, point.x, rtol * width):
+            points.append(point)
+    return sorted(points, key=lambda point: (point.value, *point.x))
+
+
+def _sobol(n: int, dimension: int, rng: np.random.Generator) -> FloatArray:
+    """Sobol points in the unit cube, (n, dimension), all shifted by one random vector (Cranley and Patterson 1976)."""
+    sampler: Any = qmc.Sobol(dimension, scramble=False)
+    points = sampler.random_base2(int(np.ceil(np.log2(n))))[:n]
+    return np.asarray((points + rng.random(dimension)) % 1)
+
+
+def _polished(
+    f: Callable[..., Any], grad: Any, x: FloatArray, lower: FloatArray, upper: FloatArray, rng: np.random.Generator, rtol: float
+) -> CriticalPoint:
+    """Newton's steps to the zero of the gradient, which is approached by thirds only where the Hessian is singular."""
+    width = upper - lower
+    numeric = gradient(f, x, bounds=(lower, upper)) if grad is None else None
+    g = np.asarray(grad(x), dtype=np.float64) if numeric is None else numeric.value
+    noise = EPS * np.abs(g) if numeric is None else numeric.error
+    H = hessian(f, x, grad=grad, bounds=(lower, upper)).value
+    for _ in range(POLISH):
+        if not (np.isfinite(H).all() and np.isfinite(g).all()):
+            break
+        step = np.linalg.lstsq(H, g, rcond=None)[0]
+        if np.all(np.abs(step) <= rtol * width / 10) or np.any((x - step < lower) | (x - step > upper)):
+            break
+        x = x - step
+        g = np.asarray(grad(x), dtype=np.float64) if grad is not None else gradient(f, x, bounds=(lower, upper)).value
+        H = hessian(f, x, grad=grad, bounds=(lower, upper)).value
+    if not (np.isfinite(H).all() and np.isfinite(g).all()):
+        return CriticalPoint(x, "not critical", Inertia(0, 0, len(x)), np.full(len(x), np.nan), np.inf, g)
+    moved = np.clip(x + rtol * width * rng.choice([-1.0, 1.0], len(x)), lower, upper)
+    spread = float(np.linalg.norm(hessian(f, moved, grad=grad, bounds=(lower, upper)).value - H))
+    value = float(np.asarray(f(x.copy())).item())
+    return _classified(x, g, noise, H, spread, rtol, float(width.min()), value)
+
+
+def _is_among(points: list[CriticalPoint], x: FloatArray, distance: FloatArray) -> bool:
+    """Whether x is one of the points, of which degenerate ones are found to fewer digits."""
+    return any(np.all(np.abs(x - p.x) <= distance * (DEGENERATE if p.inertia.zero else 10)) for p in points)

@@ -1,0 +1,117 @@
+"""Gradients of the log-likelihood of energy-based models p(x) = exp(-E(x)) / Z."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import special
+
+from .._validation import FloatArray, check_finite, check_positive, to_floats
+from ..errors import DataError
+
+
+class EnergyGradient(NamedTuple):
+    """Gradient of the mean log-likelihood by the parameters.
+
+    Attributes
+    ----------
+    value : ndarray, shape (d,)
+    se : ndarray, shape (d,)
+        Monte Carlo standard error; zero where the expectation is exact.
+    """
+
+    value: FloatArray
+    se: FloatArray
+
+
+def energy_gradient(data_slopes: Any, energies: Any, slopes: Any) -> EnergyGradient:
+    """Gradient of the mean log-likelihood of an energy model on a finite set, -mean grad E(x_i) + E_p[grad E].
+
+    Parameters
+    ----------
+    data_slopes : array_like, shape (n, d)
+        Gradients of E by the parameters at the data.
+    energies : array_like, shape (S,)
+        E at every point of the set; +inf where p is zero.
+    slopes : array_like, shape (S, d)
+        Gradients of E there.
+
+    Returns
+    -------
+    EnergyGradient
+        With `se` zero.
+
+    Raises
+    ------
+    DataError
+        Shapes differ, a number is not finite (energies may be +inf, but not all).
+
+    References
+    ----------
+    LeCun, Chopra, Hadsell, Ranzato and Huang (2006), A tutorial on energy-based learning.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> # one bit with E(x) = -b x at b = 0, seen as 1 three times of four: the gradient is 3/4 - 1/2
+    >>> calculus.energy_gradient([[-1], [-1], [-1], [0]], energies=[0.0, 0.0], slopes=[[0], [-1]]).value
+    array([0.25])
+    """
+    data, model = _slopes(data_slopes, "data_slopes"), _slopes(slopes, "slopes")
+    E, _ = to_floats(energies, "energies")
+    if len(E) != len(model) or model.shape[1] != data.shape[1]:
+        raise DataError(
+            f"data_slopes has shape {data.shape}, energies {E.shape}, slopes {model.shape}; pass (n, d), (S,) and (S, d)"
+        )
+    possible = ~np.isposinf(E)
+    check_finite(np.where(possible, E, 0.0), "energies", "energies are finite, or +inf where p is zero")
+    if not possible.any():
+        raise DataError("every energy is +inf; no point has any probability")
+    p = special.softmax(-E)
+    return EnergyGradient(p @ model - data.mean(axis=0), np.zeros(data.shape[1]))
+
+
+def energy_gradient_monte_carlo(data_slopes: Any, model_slopes: Any, ess: float | None = None) -> EnergyGradient:
+    """Gradient of the mean log-likelihood of an energy model from draws of the model, with its Monte Carlo error.
+
+    Parameters
+    ----------
+    data_slopes : array_like, shape (n, d)
+        Gradients of E by the parameters at the data.
+    model_slopes : array_like, shape (m, d)
+        The same at draws of the model.
+    ess : float, optional
+        Effective number of draws; m for independent ones, fewer for a Markov chain.
+
+    Returns
+    -------
+    EnergyGradient
+        `se` is that of the model's expectation: sd of the draws' gradients over sqrt(ess). The data are taken as given.
+
+    Raises
+    ------
+    DataError, SpecificationError
+        Shapes differ, a number is not finite, fewer than two draws; ess is not positive.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.energy_gradient_monte_carlo([[-1.0], [0.0]], [[-1.0], [0.0], [-1.0], [-1.0]])
+    EnergyGradient(value=array([-0.25]), se=array([0.25]))
+    """
+    data, model = _slopes(data_slopes, "data_slopes"), _slopes(model_slopes, "model_slopes")
+    if model.shape[1] != data.shape[1]:
+        raise DataError(f"data_slopes has shape {data.shape} and model_slopes {model.shape}; they have as many columns")
+    if len(model) < 2:
+        raise DataError("one draw tells no standard error; pass two at least")
+    draws = len(model) if ess is None else check_positive(ess, "ess")
+    return EnergyGradient(model.mean(axis=0) - data.mean(axis=0), model.std(axis=0, ddof=1) / np.sqrt(draws))
+
+
+def _slopes(values: Any, argument: str) -> FloatArray:
+    matrix = np.array(values, dtype=np.float64)
+    if matrix.ndim != 2 or not matrix.size:
+        raise DataError(f"{argument} has shape {matrix.shape}; pass a matrix with a row for each point")
+    check_finite(matrix.ravel(), argument, "pass finite gradients")
+    return matrix

@@ -1,0 +1,213 @@
+"""Losses of residuals, with their slopes and curvatures: absolute, Huber, pseudo-Huber, log cosh."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._validation import FloatArray, check_finite, check_positive, to_floats
+from ..errors import DataError
+from .special import reals
+
+LOG_TWO = float(np.log(2.0))
+
+
+class ResidualLoss(NamedTuple):
+    """A loss at residuals r, arrays of their shape.
+
+    Attributes
+    ----------
+    value, slope, curvature : ndarray
+        The loss, its first and its second derivative by r.
+    """
+
+    value: FloatArray
+    slope: FloatArray
+    curvature: FloatArray
+
+
+def huber(r: Any, delta: float = 1.0) -> ResidualLoss:
+    """Huber's loss: r^2/2 for abs(r) <= delta, delta (abs(r) - delta/2) beyond.
+
+    Parameters
+    ----------
+    r : array_like, any shape
+        Residuals.
+    delta : float
+        Positive, in units of r.
+
+    Returns
+    -------
+    ResidualLoss
+        The curvature, which jumps at delta, is that from within.
+
+    Raises
+    ------
+    DataError, SpecificationError
+        r is NaN or not real; delta is not positive and finite.
+
+    References
+    ----------
+    Huber (1964), Annals of Mathematical Statistics 35.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.huber([0.5, 3.0]).value, calculus.huber([0.5, 3.0]).slope
+    (array([0.125, 2.5  ]), array([0.5, 1. ]))
+    """
+    r, delta = reals(r, "r"), check_positive(delta, "delta")
+    slope = np.clip(r, -delta, delta)
+    # slope (r - slope/2) is r^2/2 within; beyond, no square can overflow
+    return ResidualLoss(slope * (r - slope / 2), slope, np.where(np.abs(r) <= delta, 1.0, 0.0))
+
+
+def pseudo_huber(r: Any, delta: float = 1.0) -> ResidualLoss:
+    """Pseudo-Huber loss delta^2 (sqrt(1 + (r/delta)^2) - 1), smooth everywhere.
+
+    Parameters, errors as for `huber`.
+
+    Notes
+    -----
+    Written r u / (1 + sqrt(1 + u^2)) delta with u = r/delta, which neither cancels for small r nor overflows for large ones.
+
+    References
+    ----------
+    Charbonnier, Blanc-Feraud, Aubert and Barlaud (1997), IEEE Transactions on Image Processing 6.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.pseudo_huber([1e-9, 1e200]).value
+    array([5.e-019, 1.e+200])
+    """
+    r, delta = reals(r, "r"), check_positive(delta, "delta")
+    u = r / delta
+    root = np.hypot(1.0, u)
+    share = 1 / root
+    with np.errstate(invalid="ignore"):  # infinite residuals: inf / inf
+        value = np.where(np.isinf(u), np.inf, delta * r * (u / (1 + root)))
+        slope = np.where(np.isinf(u), np.sign(u) * delta, delta * (u / root))
+    return ResidualLoss(value, slope, share**3)
+
+
+def log_cosh(r: Any) -> ResidualLoss:
+    """Loss log cosh r, about r^2/2 for small and abs(r) - log 2 for large residuals.
+
+    Parameters
+    ----------
+    r : array_like, any shape
+
+    Returns
+    -------
+    ResidualLoss
+        Slope tanh r, curvature 1 / cosh^2 r.
+
+    Raises
+    ------
+    DataError
+        r is NaN or not real.
+
+    Notes
+    -----
+    log1p(2 sinh^2(r/2)) below 1, abs(r) + log1p(exp(-2 abs(r))) - log 2 above: all digits at 1e-150, no overflow at 1e300.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.log_cosh([1e-9, 1e3]).value
+    array([5.00000000e-19, 9.99306853e+02])
+    """
+    size = np.abs(reals(r, "r"))
+    small = np.log1p(2 * np.sinh(np.minimum(size, 1.0) / 2) ** 2)
+    decay = np.exp(-2 * np.minimum(size, 1e3))
+    large = size + (np.log1p(decay) - LOG_TWO)
+    return ResidualLoss(np.where(size < 1, small, large), np.tanh(reals(r, "r")), 4 * decay / (1 + decay) ** 2)
+
+
+class Subdifferential(NamedTuple):
+    """The interval of slopes of a convex function in each coordinate, arrays (n,)."""
+
+    lower: FloatArray
+    upper: FloatArray
+
+    @property
+    def least_norm(self) -> FloatArray:
+        """The subgradient closest to zero."""
+        return np.asarray(np.clip(0.0, self.lower, self.upper))
+
+    def contains(self, slope: Any) -> bool:
+        """Whether a vector is a subgradient."""
+        slope = np.asarray(slope, dtype=np.float64)
+        return bool(np.all((self.lower <= slope) & (slope <= self.upper)))
+
+
+def mean_absolute_error(y: Any, prediction: Any) -> float:
+    """Mean of abs(y - prediction).
+
+    Parameters
+    ----------
+    y, prediction : array_like, shape (n,)
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    DataError
+        Lengths differ, nothing is passed, or a number is not finite.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.mean_absolute_error([1.0, 2.0], [2.0, 2.0])
+    0.5
+    """
+    return float(np.abs(_residuals(y, prediction)).mean())
+
+
+def mean_absolute_error_subdifferential(y: Any, prediction: Any) -> Subdifferential:
+    """Subdifferential of the mean absolute error by the predictions: +-1/n, and [-1/n, 1/n] where prediction and reading are equal.
+
+    Parameters
+    ----------
+    y, prediction : array_like, shape (n,)
+
+    Returns
+    -------
+    Subdifferential
+        `least_norm` chooses 0 at ties. The error is least where zero is in the subdifferential: a constant prediction is then a
+        median.
+
+    Raises
+    ------
+    DataError
+        As for `mean_absolute_error`.
+
+    References
+    ----------
+    Rockafellar (1970), Convex Analysis, section 23.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> slopes = calculus.mean_absolute_error_subdifferential([1.0, 2.0], [2.0, 2.0])
+    >>> slopes.lower, slopes.upper, slopes.least_norm
+    (array([ 0.5, -0.5]), array([0.5, 0.5]), array([0.5, 0. ]))
+    """
+    r = _residuals(y, prediction)
+    return Subdifferential(np.where(r > 0, 1.0, -1.0) / len(r), np.where(r < 0, -1.0, 1.0) / len(r))
+
+
+def _residuals(y: Any, prediction: Any) -> FloatArray:
+    """Prediction minus reading."""
+    readings, predicted = to_floats(y, "y")[0], to_floats(prediction, "prediction")[0]
+    if len(readings) != len(predicted):
+        raise DataError(f"y has {len(readings)} entries and prediction {len(predicted)}; they go together one to one")
+    if not len(readings):
+        raise DataError("y is empty")
+    check_finite(readings, "y", "drop missing readings")
+    check_finite(predicted, "prediction", "predictions are finite")
+    return predicted - readings

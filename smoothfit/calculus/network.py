@@ -1,0 +1,106 @@
+"""Backpropagation through a small network, as an example of the chain rule that its tests verify numerically."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._validation import FloatArray
+from ..errors import DataError
+from .classification import cross_entropy, cross_entropy_gradient
+from .special import reals
+
+
+class Layer(NamedTuple):
+    """Weights (inputs, outputs) and biases (outputs,) of a layer."""
+
+    weights: FloatArray
+    bias: FloatArray
+
+
+class Backpropagation(NamedTuple):
+    """Loss of a network and its gradient, layer by layer.
+
+    Attributes
+    ----------
+    loss : float
+        Mean cross-entropy.
+    gradient : tuple of Layer
+        Derivatives by the weights and biases of each layer, in their shapes.
+    inputs : ndarray, shape (n, d)
+        Derivatives by X.
+    """
+
+    loss: float
+    gradient: tuple[Layer, ...]
+    inputs: FloatArray
+
+
+def backpropagation(layers: Sequence[tuple[Any, Any]], X: Any, T: Any) -> Backpropagation:
+    """Mean cross-entropy of a network of tanh layers with softmax output, and its gradient by reverse accumulation.
+
+    Parameters
+    ----------
+    layers : sequence of (weights, bias)
+        Arrays (inputs, outputs) and (outputs,), from the input to the output. All but the last are followed by tanh.
+    X : array_like, shape (n, d)
+    T : array_like, shape (n, K)
+        Targets, not negative.
+
+    Returns
+    -------
+    Backpropagation
+
+    Raises
+    ------
+    DataError
+        Shapes do not chain, or numbers are not finite.
+
+    Notes
+    -----
+    Forward a_0 = X, z_l = a_{l-1} W_l + b_l, a_l = tanh z_l; backward D_L = (P s - T)/n, dW_l = a_{l-1}' D_l, db_l = D_l' 1,
+    D_{l-1} = D_l W_l' o (1 - a_{l-1}^2).
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams (1986), Nature 323.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> result = calculus.backpropagation([([[0.0, 0.0]], [0.0, 0.0])], X=[[1.0], [2.0]], T=[[1, 0], [0, 1]])
+    >>> result.gradient[0].weights
+    array([[ 0.25, -0.25]])
+    """
+    activations = [reals(X, "X")]
+    parameters = [Layer(reals(w, f"layers[{i}][0]"), reals(b, f"layers[{i}][1]")) for i, (w, b) in enumerate(layers)]
+    if not parameters:
+        raise DataError("layers is empty; pass one at least")
+    _check_chain(parameters, activations[0])
+    for layer in parameters[:-1]:
+        activations.append(np.tanh(activations[-1] @ layer.weights + layer.bias))
+    logits = activations[-1] @ parameters[-1].weights + parameters[-1].bias
+    n = len(activations[0])
+    loss = float(cross_entropy(logits, T).mean())
+    delta = cross_entropy_gradient(logits, T) / n
+    gradient = []
+    for layer, a in zip(reversed(parameters), reversed(activations), strict=True):
+        gradient.append(Layer(a.T @ delta, delta.sum(axis=0)))
+        is_first = a is activations[0]
+        delta = delta @ layer.weights.T * (1.0 if is_first else (1 - a) * (1 + a))
+    return Backpropagation(loss, tuple(reversed(gradient)), delta)
+
+
+def _check_chain(layers: list[Layer], X: FloatArray) -> None:
+    if X.ndim != 2:
+        raise DataError(f"X has shape {X.shape}; pass a matrix (n, d)")
+    width = X.shape[1]
+    for i, layer in enumerate(layers):
+        if layer.weights.ndim != 2 or layer.weights.shape[0] != width or layer.bias.shape != layer.weights.shape[1:]:
+            raise DataError(
+                f"layers[{i}] has weights {layer.weights.shape} and bias {layer.bias.shape}; it takes {width} inputs: "
+                f"({width}, m) and (m,)"
+            )
+        width = layer.weights.shape[1]

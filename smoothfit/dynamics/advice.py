@@ -1,0 +1,71 @@
+"""Advice where the residuals contradict what a method assumes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .diagnostics import noise_variance_from_lags
+from .methods.base import Fitted, Problem
+
+EQUATION_NOISE = ("arx", "arimax")
+READING_NOISE = ("integral", "weak", "fourier", "profile", "output_error")
+MATERIAL = 0.5  # standard errors of bias
+CORRELATED = 0.3  # lag-one correlation of what should be white
+ROUNDING = 1e-10  # of the readings: noise that is none
+NEGATIVE = -0.2  # lag-one correlation that nothing but noise of the readings makes
+SHARE = 0.1  # of the one-step variance that noise of the readings has to make up
+
+
+def advise(problem: Problem, method: str, fitted: Fitted) -> str | None:
+    """One sentence on why the method does not suit these readings and which one does; None where nothing speaks against it."""
+    if method in EQUATION_NOISE:
+        return _noisy_readings(problem, method, fitted)
+    if method in READING_NOISE:
+        return _noisy_equation(problem, method, fitted)
+    return None
+
+
+def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None:
+    sample, equation = problem.sample, problem.equation
+    if equation.terms or not sample.is_complete or equation.n_outputs > 1:
+        return None
+    sigma2 = noise_variance_from_lags(problem)
+    residual = fitted.resid[np.isfinite(fitted.resid)]
+    if len(residual) < 20:
+        return None
+    variance = float(residual @ residual) / len(residual)
+    if variance <= 1e-24 * max(float(np.nanvar(sample.y)), np.finfo(float).tiny):
+        return None
+    share = 2 * (sigma2 or 0.0) / variance
+    first = _lag_one(residual)
+    if first > -2 / np.sqrt(len(residual)) or (share < SHARE and first > NEGATIVE):
+        return None
+    size = f" (of sd {np.sqrt(sigma2):.3g})" if sigma2 else ""
+    return (
+        f'method="{method}" takes the readings as exact, but neighbouring residuals are negatively correlated ({first:.2f}), as '
+        f'noise of the readings{size} makes them: the coefficients are biased towards fast decay; use method="kalman"'
+    )
+
+
+def _noisy_equation(problem: Problem, method: str, fitted: Fitted) -> str | None:
+    residual = fitted.resid[:, 0]
+    runs = problem.sample.run
+    pairs = np.isfinite(residual[1:]) & np.isfinite(residual[:-1]) & (runs[1:] == runs[:-1])
+    if pairs.sum() < 20:
+        return None
+    values = residual[np.isfinite(residual)]
+    if float(fitted.sigma2.max()) <= ROUNDING**2 * float(np.nanmean(problem.sample.y**2)) or problem.sample.step is None:
+        return None
+    first = float((residual[1:][pairs] * residual[:-1][pairs]).sum() / (values @ values))
+    if first < max(CORRELATED, 3 / np.sqrt(len(values))):
+        return None
+    return (
+        f'method="{method}" takes the readings\' noise as the only one, but its residuals are correlated ({first:.2f} from '
+        f"one to the next), as "
+        'noise within the equation makes them: standard errors are too small; use method="kalman"'
+    )
+
+
+def _lag_one(residual: np.ndarray) -> float:
+    centred = residual - residual.mean()
+    return float(centred[1:] @ centred[:-1] / (centred @ centred))

@@ -1,0 +1,109 @@
+"""What residuals tell about the noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from .._validation import FloatArray, check_order
+from ..errors import DataError, SpecificationError
+from .relation import Relation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .methods.base import Problem
+
+
+def noise_variance_from_lags(problem: Problem) -> float | None:
+    """Variance of the readings' noise, from the last autocovariance of the equation's residuals; None if unknown.
+
+    Instrumental variables (the difference equation's own regressors, m rows earlier) estimate the coefficients without bias from
+    noise of the readings. The residual is then process noise, a moving average of order m - 1, and A(L) e, one of order m whose
+    last autocovariance is A_m sigma^2.
+    """
+    step = problem.sample.step
+    if step is None:
+        return None
+    relation = Relation(problem.equation, step)
+    m = relation.order
+    rows = relation.rows(problem.sample)
+    same = rows.run[m + 1 :] == rows.run[: -(m + 1)] if len(rows.run) > m + 1 else np.zeros(0, np.bool_)
+    if same.sum() <= 3 * relation.n_psi:
+        return None
+    design, target = rows.design[m + 1 :][same], rows.target[m + 1 :][same]
+    instruments = np.column_stack([design[:, m:], rows.design[: -(m + 1)][same][:, :m]])
+    for lag in range(1, m + 2):  # inputs of the rows before, where there are any
+        if problem.equation.inputs:
+            instruments = np.column_stack([instruments, rows.design[m + 1 - lag : len(rows.design) - lag][same][:, m:-1]])
+    basis = np.linalg.svd(instruments / (np.linalg.norm(instruments, axis=0) + 1e-300), full_matrices=False)
+    kept = basis[0][:, basis[1] > 1e-8 * basis[1][0]]
+    psi = np.linalg.lstsq(kept.T @ design, kept.T @ target, rcond=None)[0]
+    residual = rows.target - rows.design @ psi
+    lagged = rows.run[m:] == rows.run[:-m]
+    last = -psi[m - 1]
+    if last == 0:
+        return None
+    covariance = float((residual[m:] * residual[:-m])[lagged].mean())
+    return max(0.0, float(covariance / last))
+
+
+def autocorrelations(residual: FloatArray, run: np.ndarray, n_lags: int) -> FloatArray:
+    """Sample autocorrelations of residuals by node at lags 1 .. n_lags; missing ones and pairs of different runs are left out."""
+    known = np.isfinite(residual)
+    if not known.any():
+        return np.full(n_lags, np.nan)
+    centred = np.where(known, residual - np.nanmean(residual), 0.0)
+    total = float(centred @ centred)
+    found = []
+    for lag in range(1, n_lags + 1):
+        same = run[lag:] == run[:-lag] if lag < len(run) else np.zeros(0, np.bool_)
+        products = (centred[lag:] * centred[:-lag])[same] if same.any() else np.zeros(1)
+        found.append(float(products.sum() / total) if total > 0 else 0.0)
+    return np.array(found)
+
+
+def ljung_box(correlations: FloatArray, n: int) -> tuple[float, float]:
+    """Ljung & Box's statistic n (n + 2) sum r_k^2 / (n - k), and its p-value with one degree of freedom a lag."""
+    lags = np.arange(1, len(correlations) + 1)
+    statistic = float(n * (n + 2) * (correlations**2 / (n - lags)).sum())
+    return statistic, float(stats.chi2.sf(statistic, len(correlations)))
+
+
+def coherence(problem: Problem, name: str | None, n_tapers: int) -> pd.DataFrame:
+    """Multitaper coherence of the first output and an input over the longest run (Thomson 1982)."""
+    import pandas as pd
+    from scipy.signal.windows import dpss
+
+    sample, equation = problem.sample, problem.equation
+    if sample.step is None or not sample.is_complete:
+        raise SpecificationError("coherence needs regular times and every reading")
+    if not equation.inputs:
+        raise SpecificationError("coherence is with an input, and there is none")
+    chosen = equation.inputs[0] if name is None else name
+    if chosen not in equation.inputs:
+        raise SpecificationError(f"name is {name!r}; the inputs are {', '.join(equation.inputs)}")
+    n_tapers = check_order(n_tapers, "n_tapers", 2, 50)
+    s = max(sample.slices(), key=lambda s: s.stop - s.start)
+    n = s.stop - s.start
+    if n < 4 * n_tapers:
+        raise DataError(f"{n} rows are too few for {n_tapers} tapers; pass fewer")
+    tapers = dpss(n, (n_tapers + 1) / 2, n_tapers)
+    ends = np.linspace(0, 1, n)
+
+    def spectra(values: FloatArray) -> npt.NDArray[np.complex128]:
+        line = np.polynomial.polynomial.polyfit(ends, values, 1)
+        return np.asarray(np.fft.rfft(tapers * (values - line[0] - line[1] * ends), axis=1))
+
+    y, u = spectra(sample.y[s, 0]), spectra(sample.u[s, equation.inputs.index(chosen)])
+    cross = np.abs((y * u.conj()).sum(axis=0)) ** 2
+    power = (np.abs(y) ** 2).sum(axis=0) * (np.abs(u) ** 2).sum(axis=0)
+    frequency = 2 * np.pi * np.fft.rfftfreq(n, sample.step)
+    level = 1 - 0.05 ** (1 / (n_tapers - 1))
+    return pd.DataFrame(
+        {"coherence": np.where(power > 0, cross / np.where(power > 0, power, 1.0), 0.0), "level": level},
+        index=pd.Index(frequency, name="frequency"),
+    ).iloc[1:]

@@ -1,0 +1,271 @@
+"""Formulas of differential equations, for example ``"D(y, 2) ~ D(y) + u + sign(D(y))"``.
+
+Terms that mention the curve on the left are read here: ``y``, ``D(y)`` and ``D(y, k)`` alone are linear regressors, anything
+else that
+mentions them is a non-linear term, in ordinary arithmetic with NumPy's functions. All other terms are inputs and are patsy's.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import narwhals.stable.v1 as nw
+import numpy as np
+
+from .._validation import FloatArray
+from ..errors import DataError, SpecificationError
+from .specification import Term, derivative_name
+
+FUNCTIONS = {
+    name: getattr(np, name)
+    for name in (
+        [
+            "sign",
+            "abs",
+            "exp",
+            "log",
+            "log1p",
+            "expm1",
+            "sqrt",
+            "sin",
+            "cos",
+            "tan",
+            "tanh",
+            "sinh",
+            "cosh",
+            "arctan",
+            "square",
+            "maximum",
+            "minimum",
+            "where",
+            "power",
+            "heaviside",
+        ]
+    )
+}
+FUNCTIONS["I"] = lambda x: x
+FUNCTIONS["pi"] = np.pi
+MARK = "_curve"
+
+
+class Parts(NamedTuple):
+    """What a formula says: the arguments of the model."""
+
+    y: Any
+    t: Any
+    u: Any
+    order: int
+    intercept: bool
+    terms: tuple[Term, ...]
+    groups: Any
+    derivatives: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A non-linear term's function; pickles as its text."""
+
+    text: str
+    time: str
+
+    def __call__(self, y: Sequence[FloatArray], t: FloatArray) -> FloatArray:
+        """Evaluate at curves (y, y', ...) and times."""
+        names = {**FUNCTIONS, self.time: t, **{f"{MARK}{k}": curve for k, curve in enumerate(y)}}
+        return np.asarray(eval(compile(self.text, "<formula>", "eval"), {"__builtins__": {}}, names), dtype=float)
+
+
+def parse(formula: str, data: Any, t: str, groups: str | None) -> Parts:
+    """Read a formula and take its columns out of a data frame."""
+    if not isinstance(formula, str) or formula.count("~") != 1:
+        raise SpecificationError(f'formula is {formula!r}; pass a text with one ~, such as "D(y) ~ y + u"')
+    columns = _columns(data)
+    left, right = formula.split("~")
+    name, order = _left(left)
+    _require(columns, name)
+    _require(columns, t)
+    intercept, derivatives, terms, inputs = True, [], [], []
+    for sign, text in _split(right):
+        if text in ("0", "1"):
+            intercept = (text == "1") == (sign == "+")
+            continue
+        if sign == "-":
+            raise SpecificationError(f"the formula takes {text!r} away; only the intercept can be: - 1")
+        if ":" in text and not re.search(rf"\b{re.escape(name)}\b", text):  # patsy's interactions are not Python
+            inputs.append(text)
+            continue
+        tree = _expression(text)
+        curve = _curve_order(tree, name)
+        if curve is not None:
+            if curve >= order:
+                raise SpecificationError(f"{text} is not below {derivative_name(name, order)} on the left; raise the order there")
+            derivatives.append(curve)
+        elif _mentions(tree, name):
+            terms.append(_term(text, tree, name, t, order, set(columns)))
+        else:
+            inputs.append(text)
+    design, names = _inputs(inputs, columns)
+    u = None
+    if names:
+        import pandas as pd
+
+        u = pd.DataFrame(design, columns=names)
+    if groups is not None:
+        _require(columns, groups)
+    import pandas as pd
+
+    y = pd.Series(np.asarray(columns[name], dtype=float), name=name)
+    return Parts(
+        y,
+        pd.Series(columns[t], name=t),
+        u,
+        order,
+        intercept,
+        tuple(terms),
+        None if groups is None else columns[groups],
+        tuple(derivatives),
+    )
+
+
+def _columns(data: Any) -> dict[str, Any]:
+    try:
+        frame = nw.from_native(data, eager_only=True)
+    except TypeError:
+        raise DataError(f"data is {type(data).__name__}; pass a pandas, Polars or PyArrow data frame") from None
+    return {name: frame[name].to_numpy() for name in frame.columns}
+
+
+def _require(columns: dict[str, Any], name: str) -> None:
+    if name not in columns:
+        raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(str, columns))}")
+
+
+def _expression(text: str) -> ast.expr:
+    try:
+        return ast.parse(text, mode="eval").body
+    except SyntaxError:
+        raise SpecificationError(f"cannot read {text!r} in the formula") from None
+
+
+def _left(text: str) -> tuple[str, int]:
+    tree = _expression(text.strip())
+    if (
+        isinstance(tree, ast.Call)
+        and isinstance(tree.func, ast.Name)
+        and tree.func.id == "D"
+        and tree.args
+        and isinstance(tree.args[0], ast.Name)
+    ):
+        order = _curve_order(tree, tree.args[0].id)
+        if order is not None and order >= 1:
+            return tree.args[0].id, order
+    raise SpecificationError(f'the left side is {text.strip()!r}; write the highest derivative, "D(y)" or "D(y, 2)"')
+
+
+def _split(text: str) -> list[tuple[str, str]]:
+    """Top-level terms with their signs."""
+    parts, depth, sign, current = [], 0, "+", ""
+    for character in text + "+":
+        depth += (character in "([{") - (character in ")]}")
+        if character in "+-" and depth == 0:
+            if current.strip():
+                if current.rstrip()[-1] in "*/^:":
+                    current += character
+                    continue
+                parts.append((sign, current.strip()))
+                sign = character
+            else:
+                sign = character if not parts or character == "-" else sign
+            current = ""
+        else:
+            current += character
+    if depth:
+        raise SpecificationError(f"the brackets of {text.strip()!r} do not match")
+    return parts
+
+
+def _curve_order(tree: ast.expr, name: str) -> int | None:
+    """K for D(name, k), 0 for the name alone, None for anything else."""
+    if isinstance(tree, ast.Name):
+        return 0 if tree.id == name else None
+    if not (isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "D"):
+        return None
+    if tree.keywords or len(tree.args) not in (1, 2) or not (isinstance(tree.args[0], ast.Name)):
+        raise SpecificationError(f"cannot read {ast.unparse(tree)}; write D(y) or D(y, k) of a column y")
+    if tree.args[0].id != name:
+        raise SpecificationError(
+            f"{ast.unparse(tree)} is a derivative of {tree.args[0].id!r}, but the equation is of {name!r}; pass coupled "
+            f"outputs as arrays"
+        )
+    if len(tree.args) == 1:
+        return 1
+    order = tree.args[1]
+    if not (
+        isinstance(order, ast.Constant) and isinstance(order.value, int) and not isinstance(order.value, bool) and order.value >= 0
+    ):
+        raise SpecificationError(f"cannot read {ast.unparse(tree)}; the order is a whole number")
+    return order.value
+
+
+def _mentions(tree: ast.expr, name: str) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))
+
+
+def _term(text: str, tree: ast.expr, name: str, time: str, order: int, columns: set[str]) -> Term:
+    """A non-linear term: its curves become arguments, its functions NumPy's."""
+    highest = 0
+
+    class Curves(ast.NodeTransformer):
+        def visit_Call(self, node: ast.Call) -> ast.expr:
+            nonlocal highest
+            k = _curve_order(node, name)
+            if k is not None:
+                highest = max(highest, k)
+                return ast.Name(f"{MARK}{k}", ast.Load())
+            node.args = [self.visit(argument) for argument in node.args]
+            if (
+                isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Name)
+                and node.func.value.id in ("np", "numpy")
+            ):
+                node.func = ast.Name(node.func.attr, ast.Load())
+            return node
+
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            return ast.Name(f"{MARK}0", ast.Load()) if node.id == name else node
+
+    changed = ast.fix_missing_locations(ast.Expression(Curves().visit(tree)))
+    for node in ast.walk(changed):
+        if isinstance(node, ast.Attribute):
+            raise SpecificationError(f"{text}: attributes do not go into terms; use np functions or {', '.join(sorted(FUNCTIONS))}")
+        if isinstance(node, ast.Name) and node.id not in FUNCTIONS and node.id != time and not node.id.startswith(MARK):
+            if node.id in columns:
+                raise SpecificationError(
+                    f"{text} mixes the curve with the input {node.id!r}; terms are functions of {name} and {time} alone"
+                )
+            raise SpecificationError(f"{text}: {node.id!r} is unknown; terms know {', '.join(sorted(FUNCTIONS))}")
+    if highest >= order:
+        raise SpecificationError(f"{text} takes a derivative that is not below the left side")
+    return Term(text, Expression(ast.unparse(changed), time), rates=highest > 0)
+
+
+def _inputs(texts: list[str], columns: dict[str, Any]) -> tuple[FloatArray, list[str]]:
+    """Columns of the inputs: those named, and what patsy makes of the rest."""
+    parts, names = [], []
+    for text in texts:
+        if text in columns:
+            parts.append(np.asarray(columns[text], dtype=float)[:, None])
+            names.append(text)
+            continue
+        import patsy
+
+        try:
+            matrix = patsy.dmatrix(f"0 + {text}", columns, NA_action=patsy.NAAction(on_NA="raise"), return_type="matrix")
+        except patsy.PatsyError as error:
+            raise DataError(f"cannot read the input {text!r}: {error}") from None
+        parts.append(np.asarray(matrix, dtype=float))
+        names += matrix.design_info.column_names
+    return (np.hstack(parts) if parts else np.zeros((0, 0))), names

@@ -1,0 +1,276 @@
+"""The likelihood of an equation with process and measurement noise, exactly discretised, with its exact score.
+
+Notation, as in Durbin & Koopman: T, Q transition and noise of a step, v innovations, F their variances.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from .._core import _kernels
+from .._validation import FloatArray
+from ..errors import IdentificationError, NumericalError
+from .discretize import Discrete, discretize, discretize_jacobian
+from .sample import Sample
+from .specification import Equation, derivative_name
+
+WIDTHS = (3, 5, 8, 16)  # numbers of directions that the kernels take
+
+
+class Terms(NamedTuple):
+    """-2 log-likelihood = n_used log 2 pi + log_det + sse.
+
+    Gradients are with respect to (theta, q, sigma2): coefficients, intensities by output, unknown noise variances. Of the
+    information matrix there are two parts: sum dv dv'/F and sum dF dF'/(2 F^2).
+    """
+
+    log_det: float
+    sse: float
+    n_used: int
+    log_det_gradient: FloatArray
+    sse_gradient: FloatArray
+    of_mean: FloatArray
+    of_variance: FloatArray
+    innovations: FloatArray
+    variances: FloatArray
+
+
+class StateSpace:
+    """The linear Gaussian model of an equation and a sample."""
+
+    def __init__(self, equation: Equation, sample: Sample):
+        self.equation = equation
+        self.sample = sample
+        self.step, self.lengths = sample.steps
+        p = equation.n_outputs
+        self.component = np.array([c.deriv * p + c.output for c in sample.channels], np.uint8)
+        self.unknown = [i for i, c in enumerate(sample.channels) if not c.known]
+
+    @property
+    def n_params(self) -> int:
+        """Number of coefficients, intensities and unknown noise variances."""
+        return self.equation.n_params + self.equation.n_outputs + len(self.unknown)
+
+    @property
+    def variance_names(self) -> list[str]:
+        """Names of intensities and noise sds, as in params."""
+        outputs = self.equation.outputs
+        channels = self.sample.channels
+        q = ["q"] if len(outputs) == 1 else [f"q.{name}" for name in outputs]
+        if len(channels) == 1 or (len(outputs) == 1 and len(channels) == 1):
+            return [*q, *("sigma" for _ in self.unknown)]
+        return [*q, *(f"sigma.{channels[i].name}" for i in self.unknown)]
+
+    @cached_property
+    def drives(self) -> FloatArray:
+        """What drives the step into each node: the inputs at its start and their change over it, (n, 2 drives) or (n, drives)."""
+        sample, equation = self.sample, self.equation
+        u = np.column_stack([sample.u, np.ones(len(sample))]) if equation.intercept else sample.u
+        before = np.zeros_like(u)
+        before[1:] = u[:-1]
+        if equation.intersample == "zoh" or not sample.inputs:
+            return np.ascontiguousarray(before)
+        return np.ascontiguousarray(np.hstack([before, (u - before)[:, : len(sample.inputs)]]))
+
+    def _packed(
+        self, values: Discrete, slopes: list[Discrete], theta: FloatArray, q: FloatArray, sigma2: FloatArray, n: int
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """T, Q, G and variance with derivatives along all parameters, padded to n directions (none where n is zero)."""
+        equation, p = self.equation, self.equation.n_outputs
+        classes, m = values.T.shape[:2]
+        _, B = equation.matrices(theta)
+        k = len(equation.inputs)
+        with_ramp = equation.intersample == "foh" and k > 0
+        width = B.shape[1] + (k if with_ramp else 0)
+        T = np.zeros((classes, m, m, 1 + n))
+        Q = np.zeros((classes, m, m, 1 + n))
+        G = np.zeros((classes, m, width, 1 + n))
+        variance = np.zeros((len(self.sample.channels), 1 + n))
+
+        def gains(d: Discrete, b: FloatArray) -> FloatArray:
+            held = d.hold @ b
+            return np.concatenate([held, d.ramp @ b[:, :k]], axis=2) if with_ramp else held
+
+        T[..., 0] = values.T
+        Q[..., 0] = np.tensordot(q, values.Q, axes=1)
+        G[..., 0] = gains(values, B)
+        variance[:, 0] = 1.0
+        variance[self.unknown, 0] = sigma2
+        if n:
+            in_system = equation.in_system
+            for i, slope in zip(np.flatnonzero(in_system), slopes, strict=True):
+                T[..., 1 + i] = slope.T
+                Q[..., 1 + i] = np.tensordot(q, slope.Q, axes=1)
+                G[..., 1 + i] = gains(slope, B)
+            for i in np.flatnonzero(~in_system):
+                unit = np.zeros_like(theta)
+                unit[i] = 1.0
+                G[..., 1 + i] = gains(values, equation.matrices(unit)[1])
+            first = 1 + len(theta)
+            for j in range(p):
+                Q[..., first + j] = values.Q[j]
+            for j, channel in enumerate(self.unknown):
+                variance[channel, first + p + j] = 1.0
+        return T, Q, G, variance
+
+    def _system(self, theta: FloatArray) -> FloatArray:
+        return self.equation.matrices(theta)[0]
+
+    @cached_property
+    def _directions(self) -> FloatArray:
+        """Change of A with each parameter that enters it."""
+        units = np.eye(self.equation.n_params)[self.equation.in_system]
+        zero = self.equation.matrices(np.zeros(self.equation.n_params))[0]
+        parts = [self.equation.matrices(unit)[0] - zero for unit in units]
+        return np.array(parts) if parts else np.zeros((0, *zero.shape))
+
+    def terms(self, theta: FloatArray, q: FloatArray, sigma2: FloatArray, *, slopes: bool = True, keep: bool = False) -> Terms:
+        """Sums of the likelihood at coefficients, intensities (p,) and unknown noise variances.
+
+        `slopes` asks for the gradient, `keep` for innovations, their variances and (with `slopes`) the derivatives of both,
+        (n, channels, 1 + directions).
+        """
+        entry = self.equation.entry
+        if not slopes:
+            values = discretize(self._system(theta), entry, self.lengths)
+            packed = self._packed(values, [], theta, q, sigma2, 0)
+            sums, _, used, _, unknown, innovations, variances = self._run(packed, keep)
+            self._check_known(unknown)
+            empty = np.zeros(0)
+            square = np.zeros((0, 0))
+            return Terms(sums[0, 0], sums[1, 0], used, empty, empty, square, square, innovations, variances)
+        values, changes = discretize_jacobian(self._system(theta), entry, self.lengths, self._directions)
+        count = self.n_params
+        if count <= WIDTHS[-1]:
+            n = next(width for width in WIDTHS if width >= count)
+            packed = self._packed(values, changes, theta, q, sigma2, n)
+            sums, information, used, _, unknown, innovations, variances = self._run(packed, keep)
+            self._check_known(unknown)
+            return Terms(
+                sums[0, 0],
+                sums[1, 0],
+                used,
+                sums[0, 1 : 1 + count],
+                sums[1, 1 : 1 + count],
+                information[0, :count, :count],
+                information[1, :count, :count],
+                innovations[..., : 1 + count],
+                variances[..., : 1 + count],
+            )
+        return self._in_blocks(self._packed(values, changes, theta, q, sigma2, count), count)
+
+    def _in_blocks(self, packed: tuple[FloatArray, FloatArray, FloatArray, FloatArray], count: int) -> Terms:
+        """More directions than the kernels take: several passes, and the information from what they keep."""
+        gradients: list[FloatArray] = []
+        dv: list[FloatArray] = []
+        df: list[FloatArray] = []
+        v = f = np.zeros(0)
+        sums, used = np.zeros((2, 1)), 0
+        for first in range(0, count, WIDTHS[-1]):
+            chosen = [0, *range(1 + first, min(1 + first + WIDTHS[-1], 1 + count))]
+            block = []
+            for part in packed:
+                padded = np.zeros((*part.shape[:-1], 1 + WIDTHS[-1]))
+                padded[..., : len(chosen)] = part[..., chosen]
+                block.append(padded)
+            sums, _, used, _, unknown, innovations, variances = self._run((block[0], block[1], block[2], block[3]), True)
+            self._check_known(unknown)
+            gradients.append(sums[:, 1 : len(chosen)])
+            dv.append(innovations[..., 1 : len(chosen)])
+            df.append(variances[..., 1 : len(chosen)])
+            v, f = innovations[..., 0], variances[..., 0]
+        slopes_v, slopes_f = np.concatenate(dv, axis=-1), np.concatenate(df, axis=-1)
+        gradient = np.concatenate(gradients, axis=-1)
+        rows = np.isfinite(f)
+        of_mean = (slopes_v[rows] / f[rows][:, None]).T @ slopes_v[rows]
+        relative = slopes_f[rows] / f[rows][:, None]
+        return Terms(
+            sums[0, 0],
+            sums[1, 0],
+            used,
+            gradient[0],
+            gradient[1],
+            of_mean,
+            0.5 * relative.T @ relative,
+            np.concatenate([v[..., None], slopes_v], axis=-1),
+            np.concatenate([f[..., None], slopes_f], axis=-1),
+        )
+
+    def _run(
+        self, packed: tuple[FloatArray, FloatArray, FloatArray, FloatArray], keep: bool
+    ) -> tuple[FloatArray, FloatArray, int, int, int, FloatArray, FloatArray]:
+        sample = self.sample
+        try:
+            return _kernels.linear_likelihood(self.step, self.drives, sample.y, sample.ratio, self.component, *packed, keep)
+        except _kernels.KernelError as error:
+            row = error.args[1]
+            raise NumericalError(
+                f"the variance predicted for the reading at {sample.t_name} = {sample.t[row]:g} is not a positive finite number"
+            ) from None
+
+    def _check_known(self, n_unknown: int) -> None:
+        if n_unknown == 0:
+            return
+        sample, equation = self.sample, self.equation
+        lowest = min(c.deriv for c in sample.channels)
+        if lowest > 0:
+            name = derivative_name(equation.outputs[0], 0)
+            raise IdentificationError(
+                f"no reading fixes the level of {name}: all are of derivatives; add one reading of {name}, or state the "
+                f"equation for "
+                f"{derivative_name(name, lowest)}"
+            )
+        counts = [int(np.isfinite(sample.y[s]).sum()) for s in sample.slices()]
+        k = int(np.argmin(counts))
+        where = "" if len(counts) == 1 else f" of run {sample.labels[k]!r}"
+        raise IdentificationError(
+            f"the {counts[k]} readings{where} do not fix its initial state of {equation.n_states}: a run needs more "
+            f"readings than that"
+        )
+
+    def smooth(self, theta: FloatArray, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Posterior means (n, M) and covariances (n, M, M) of the states at the nodes."""
+        if not (q > 0).any():
+            return self._solutions(theta, sigma2)
+        values = discretize(self._system(theta), self.equation.entry, self.lengths)
+        packed = self._packed(values, [], theta, q, sigma2, 0)
+        sample = self.sample
+        try:
+            return _kernels.linear_smooth(self.step, self.drives, sample.y, sample.ratio, self.component, *packed)
+        except _kernels.KernelError as error:
+            raise NumericalError(
+                f"smoothing stopped at {sample.t_name} = {sample.t[min(error.args[1], len(sample) - 1)]:g}: the state's "
+                f"covariance is singular"
+            ) from None
+
+    def _solutions(self, theta: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """As `smooth`, without process noise: solutions from initial states by weighted least squares, which is stable forwards."""
+        sample, m = self.sample, self.equation.n_states
+        values = discretize(self._system(theta), self.equation.entry, self.lengths)
+        T, _, G, variance = self._packed(values, [], theta, np.zeros(self.equation.n_outputs), sigma2, 0)
+        T, G = T[..., 0], G[..., 0]
+        weights = 1 / np.sqrt(sample.ratio * variance[:, 0])
+        mean, cov = np.empty((len(sample), m)), np.empty((len(sample), m, m))
+        for s in sample.slices():
+            driven, free = np.zeros((s.stop - s.start, m)), np.empty((s.stop - s.start, m, m))
+            free[0] = np.eye(m)
+            for i in range(s.start + 1, s.stop):
+                k, c = i - s.start, self.step[i]
+                driven[k] = T[c] @ driven[k - 1] + G[c] @ self.drives[i]
+                free[k] = T[c] @ free[k - 1]
+            read = np.isfinite(sample.y[s])
+            design = (free[:, self.component] * weights[s][..., None])[read]
+            target = ((sample.y[s] - driven[:, self.component]) * weights[s])[read]
+            scale = np.linalg.norm(design, axis=0)
+            U, size, Vt = np.linalg.svd(design / scale, full_matrices=False)
+            if not (np.isfinite(size).all() and size[-1] > len(target) * np.finfo(float).eps * size[0]):
+                raise NumericalError(
+                    "the readings do not fix the initial state of a run numerically; its modes decay or grow too far apart"
+                )
+            start = (Vt.T @ ((U.T @ target) / size)) / scale
+            spread = free @ ((Vt.T / size) / scale[:, None])
+            mean[s], cov[s] = driven + free @ start, spread @ np.swapaxes(spread, 1, 2)
+        return mean, cov

@@ -1,0 +1,329 @@
+"""Sum of squares of the exact difference equation with the moving average that both noises make.
+
+    A(L) y = B(L) u + c + C(L) e,   C(L) = 1 + c_1 L + ... + c_m L^m
+
+Noise of the readings adds A(L) e, a moving average of order m, to process noise, one of order m - 1: together an ARMAX
+equation whose
+A, B and c are functions of the continuous-time parameters theta, and whose C is the spectral factor of
+
+    gamma(z) = (1 - w) n(z) Q n(1/z)' / p_0 + w A(z) A(1/z) / |A|^2,    0 <= w <= 1 the share of noise of the readings,
+
+with n the rows of the difference equation's process noise and p_0 their variance. Each run's first m readings are given. The m
+innovations before its first row are as uncertain as any (`presample="exact"`), with H their responses,
+
+    minimise  n log(min_k |e - H k|^2 + |k|^2) + log|I + H'H|,
+
+or zero (`"zero"`, the conditional sum of squares).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..._validation import FloatArray
+from ...errors import ConvergenceError, SpecificationError
+from ..regressing import (
+    filtered,
+    fitted_regression,
+    impulses,
+    process_gain,
+    relation_of,
+    require_memory_loss,
+    search_starts,
+    unrestricted,
+)
+from ..relation import Relation, Rows
+from .base import Fitted, Method, Problem
+
+DECREMENT = 1e-8
+LOOSE = 1e-5
+NEAR = 0.5  # of the decrement of Gauss-Newton steps, from which Newton's take over
+DIFFERENCE = 1e-6  # for slopes of C and of log|I + H'H|
+MAX_ITERATIONS = 100
+SHARES = (0.0, 0.3, 0.8, 0.97, 1.0)
+
+
+def estimate(problem: Problem, presample: str = "exact") -> Fitted:
+    """Maximum likelihood over theta and w (innovations before each run: `presample` "exact" or "zero")."""
+    if presample not in ("exact", "zero"):
+        raise SpecificationError(f'presample is {presample!r}; pass "exact" or "zero"')
+    exact = presample == "exact"
+    require_memory_loss(problem, "armax")
+    relation, rows = relation_of(problem)
+    psi = unrestricted(relation, rows)
+    candidates = []
+    for theta in search_starts(problem, relation, psi if relation.from_psi(psi) is not None else None):
+        for w in SHARES:
+            x = np.append(theta, w)
+            e = _weighted(relation, rows, x, exact)
+            candidates.append((float(e @ e), x))
+    candidates.sort(key=lambda candidate: candidate[0])
+    failure: ConvergenceError | None = None
+    for _, x in candidates[:3]:
+        try:
+            x, hessian, decrement = _descend(relation, rows, x, exact)
+        except ConvergenceError as error:
+            failure = error
+            continue
+        return _fitted(problem, relation, rows, x, hessian, decrement, exact)
+    assert failure is not None
+    raise failure
+
+
+def moving_average(relation: Relation, theta: FloatArray, w: float) -> FloatArray:
+    """c_1 .. c_m of noise with the share w in the readings."""
+    m = relation.order
+    d = relation.discrete(theta)
+    phi, first = relation.polynomial(d.T[0])
+    A = np.concatenate([[1.0], -phi])
+    values, axes = np.linalg.eigh(d.Q[0, 0])
+    factors = axes * np.sqrt(np.maximum(values, 0.0))
+    process = [np.array([*(row @ column for row in first), 0.0]) for column in factors.T]
+    total = sum(float(b @ b) for b in process)
+    gamma = (1 - w) / total * sum(np.correlate(b, b, "full") for b in process) + w / (A @ A) * np.correlate(A, A, "full")
+    gamma = np.asarray(gamma)
+    while len(gamma) > 1 and abs(gamma[0]) <= 1e-15 * gamma[len(gamma) // 2]:  # no noise of the readings: order m - 1
+        gamma = gamma[1:-1]
+    roots = np.roots(gamma)
+    inside = roots[np.argsort(np.abs(roots))][: len(roots) // 2]
+    C = np.real(np.atleast_1d(np.poly(inside)))[1:]
+    return np.concatenate([C, np.zeros(m - len(C))])
+
+
+def _widths(relation: Relation, x: FloatArray) -> dict[int, float]:
+    """Steps of differences by the coordinates that C depends on: coefficients of the curve (in units of the spacing), and w."""
+    m, h = relation.order, relation.step
+    derivatives = sorted(relation.equation.derivatives)
+    widths = {i: DIFFERENCE * max(abs(float(x[i])), (1e-2 / h) ** (m - j)) for i, j in enumerate(derivatives)}
+    return {**widths, len(x) - 1: DIFFERENCE}
+
+
+def _weighted(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> FloatArray:
+    return _innovations(relation, rows, x[:-1], moving_average(relation, x[:-1], x[-1]), exact)
+
+
+def _structured(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tuple[FloatArray, FloatArray]:
+    """Weighted innovations and their derivatives by (theta, w), C following."""
+    theta, w = x[:-1], x[-1]
+    C = moving_average(relation, theta, w)
+    e, J = _linearised(relation, rows, theta, C, exact)
+    by_C = J[:, len(theta) :]
+    slopes = np.zeros((len(C), len(x)))
+    for i, width in _widths(relation, x).items():
+        up, down = x.copy(), x.copy()
+        up[i] += width
+        down[i] -= width
+        if i == len(theta):
+            up[i], down[i] = min(up[i], 1.0), max(down[i], 0.0)
+        slopes[:, i] = (moving_average(relation, up[:-1], up[-1]) - moving_average(relation, down[:-1], down[-1])) / (
+            up[i] - down[i]
+        )
+    moved = by_C @ slopes
+    moved[:, : len(theta)] += J[:, : len(theta)]
+    return e, moved
+
+
+def _responses(rows: Rows, C: FloatArray) -> FloatArray:
+    """H: what innovations -1 .. -m before each run take from those of its rows, (r, runs m)."""
+    m = len(C)
+    enters = np.array([[C[i + back] if i + back < m else 0.0 for back in range(m)] for i in range(m)])
+    driven = filtered(rows, impulses(rows, m), np.concatenate([[1.0], C]))
+    return np.asarray(driven @ np.kron(np.eye(driven.shape[1] // m), enters))
+
+
+def _without_presample(rows: Rows, values: FloatArray, C: FloatArray, exact: bool) -> FloatArray:
+    """What the best innovations k before the runs leave of values, with -k below: (r + runs m, ...)."""
+    if not exact:
+        return values
+    response = _responses(rows, C)
+    count = response.shape[1]
+    stacked = np.concatenate([values, np.zeros((count, *values.shape[1:]))])
+    basis = np.linalg.qr(np.vstack([response, np.eye(count)]))[0]
+    return np.asarray(stacked - basis @ (basis.T @ stacked))
+
+
+def _log_weight(rows: Rows, C: FloatArray, exact: bool) -> float:
+    """log|I + H'H| / (2 n): residuals times its exponential have the likelihood as their sum of squares."""
+    if not exact:
+        return 0.0
+    response = _responses(rows, C)
+    return float(np.linalg.slogdet(np.eye(response.shape[1]) + response.T @ response)[1] / (2 * len(rows.target)))
+
+
+def _innovations(relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray, exact: bool) -> FloatArray:
+    """Innovations, weighted so that their sum of squares is least where the likelihood is largest."""
+    e = filtered(rows, relation.residual(theta, rows), np.concatenate([[1.0], C]))
+    return np.asarray(_without_presample(rows, e, C, exact) * np.exp(_log_weight(rows, C, exact)))
+
+
+def _linearised(relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray, exact: bool) -> tuple[FloatArray, FloatArray]:
+    """Weighted innovations e and their derivatives by (theta, c), the latter with the sign of regressors: e(x + s) = e - J s."""
+    denominator = np.concatenate([[1.0], C])
+    m, n = len(C), len(rows.target)
+    e = _innovations(relation, rows, theta, C, exact)
+    weight = np.exp(_log_weight(rows, C, exact))
+    by_theta = filtered(rows, rows.design @ relation.jacobian(theta), denominator)
+    lagged = np.zeros((n, m))
+    starts = np.flatnonzero(np.diff(rows.run, prepend=-1)).tolist()
+    for k, (first, end) in enumerate(zip(starts, [*starts[1:], n], strict=True)):
+        before = -e[n + k * m : n + (k + 1) * m][::-1] if exact else np.zeros(m)
+        whole = np.concatenate([before, e[first:end]]) / weight
+        for j in range(1, m + 1):
+            lagged[first:end, j - 1] = whole[m - j : m - j + end - first]
+    J = np.column_stack([by_theta, filtered(rows, lagged, denominator)])
+    J = _without_presample(rows, J, C, exact) * weight
+    for i in range(m):
+        step = np.zeros(m)
+        step[i] = DIFFERENCE
+        slope = (_log_weight(rows, C + step, exact) - _log_weight(rows, C - step, exact)) / (2 * DIFFERENCE)
+        J[:, by_theta.shape[1] + i] -= e * slope
+    return e, J
+
+
+def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tuple[FloatArray, FloatArray, float]:
+    """Gauss-Newton steps with Levenberg's damping, then Newton's with differences of exact gradients; w between its bounds.
+
+    Returns x, half the Hessian of n log sum e^2 (zeros for a w at a bound) and Newton's decrement.
+    """
+    damping, last = 1e-6, len(x) - 1
+    size = float(np.linalg.norm(rows.target))
+    decrement = np.inf
+    e = np.full(1, np.inf)
+    for _ in range(MAX_ITERATIONS):
+        e, J = _structured(relation, rows, x, exact)
+        noise = float(e @ e) / len(e)
+        whole = np.zeros((len(x), len(x)))
+        if np.linalg.norm(e) <= 1e-13 * size:
+            return x, J.T @ J / noise, 0.0
+        slope = J.T @ e / noise  # towards smaller sums of squares
+        free = np.ones(len(x), np.bool_)
+        free[last] = not ((x[last] == 0 and slope[last] <= 0) or (x[last] == 1 and slope[last] >= 0))
+        hessian = J[:, free].T @ J[:, free] / noise
+        scale = np.sqrt(np.maximum(hessian.diagonal(), 1e-300))
+        near = decrement < NEAR
+        if near:
+            hessian = _hessian(relation, rows, x, free, 1e-4 / scale, exact, noise)
+        curvature, axes = np.linalg.eigh(hessian / np.outer(scale, scale))
+        along = axes.T @ (slope[free] / scale)
+        strength = np.maximum(np.abs(curvature), 1e-10)
+        decrement = float(along @ (along / strength))
+        whole[np.ix_(free, free)] = hessian
+        if near and curvature.min() > 0 and decrement <= DECREMENT:
+            return x, whole, decrement
+        for _ in range(30):
+            step = np.zeros(len(x))
+            step[free] = axes @ (along / (strength + damping)) / scale
+            trial = x + step
+            trial[last] = np.clip(trial[last], 0.0, 1.0)
+            if np.isfinite(trial).all() and (np.abs(trial[:last]) < 1e12).all():
+                with np.errstate(all="ignore"):
+                    f = _weighted(relation, rows, trial, exact) if _is_calm(relation, trial[:last]) else np.full(1, np.inf)
+                if np.isfinite(f).all() and f @ f <= (e @ e) * (1 + 1e-14):
+                    x, damping = trial, max(damping / 10, 1e-12)
+                    break
+            damping = max(8 * damping, 1e-6)
+        else:
+            if near and decrement <= LOOSE:
+                return x, whole, decrement
+            break
+    raise ConvergenceError(
+        f'the sum of squares has no certified minimum (decrement {decrement:.3g}); use method="kalman"', float(e @ e)
+    )
+
+
+def _is_calm(relation: Relation, theta: FloatArray) -> bool:
+    poles = np.linalg.eigvals(relation.equation.matrices(theta)[0])
+    return bool((np.abs(poles) * relation.step < 30).all() and (poles.real * relation.step < 3).all())
+
+
+def _hessian(
+    relation: Relation, rows: Rows, x: FloatArray, free: npt.NDArray[np.bool_], widths: FloatArray, exact: bool, noise: float
+) -> FloatArray:
+    """Half the Hessian of n log sum e^2 at fixed scale, by differences of J'e."""
+    columns = []
+    for i, width in zip(np.flatnonzero(free), widths, strict=True):
+        up, down = x.copy(), x.copy()
+        up[i] += width
+        down[i] -= width
+        if i == len(x) - 1:
+            up[i], down[i] = min(up[i], 1.0), max(down[i], 0.0)
+        sides = []
+        for moved in (up, down):
+            e, J = _structured(relation, rows, moved, exact)
+            sides.append(J[:, free].T @ e)
+        columns.append(-(sides[0] - sides[1]) / ((up[i] - down[i]) * noise))
+    hessian = np.column_stack(columns)
+    return np.asarray((hessian + hessian.T) / 2)
+
+
+def _noises(relation: Relation, x: FloatArray, log_variance: float) -> FloatArray:
+    """Q and sigma of theta, w and the innovations' log variance."""
+    theta, w = x[:-1], x[-1]
+    C = np.concatenate([[1.0], moving_average(relation, theta, w)])
+    A = np.concatenate([[1.0], -relation.psi(theta)[: relation.order]])
+    total = np.exp(log_variance) * (C @ C)
+    return np.array([total * (1 - w) / process_gain(relation, theta), np.sqrt(total * w / (A @ A))])
+
+
+def _fitted(
+    problem: Problem, relation: Relation, rows: Rows, x: FloatArray, hessian: FloatArray, decrement: float, exact: bool
+) -> Fitted:
+    e, J = _structured(relation, rows, x, exact)
+    n, k = len(rows.target), len(x) - 1
+    C = moving_average(relation, x[:-1], x[-1])
+    weight = np.exp(_log_weight(rows, C, exact))
+    likelihood = -0.5 * n * (np.log(2 * np.pi * max(float(e @ e), np.finfo(float).tiny) / n) + 1)
+    e, J = e[:n] / weight, J[:n] / weight
+    inside = 0 < x[-1] < 1
+    kept = k + 1 if inside else k
+    base = fitted_regression(problem, rows, x[:-1], J[:, :kept], e, decrement=decrement)
+    variance = float(e @ e) / max(1, n - kept)
+    bread = np.linalg.inv(hessian[:kept, :kept])
+    # q and sigma by the delta method; the innovations' variance is told apart from the rest, with 2/n as the variance of its log.
+    at = np.append(x, np.log(variance))
+    slopes = np.zeros((2, len(at)))
+    for i, width in {**_widths(relation, x), k + 1: DIFFERENCE}.items():
+        up, down = at.copy(), at.copy()
+        up[i] += width
+        down[i] -= width
+        if i == k:
+            up[i], down[i] = min(up[i], 1.0), max(down[i], 0.0)
+        with np.errstate(divide="ignore"):
+            slopes[:, i] = (_noises(relation, up[:-1], up[-1]) - _noises(relation, down[:-1], down[-1])) / (up[i] - down[i])
+    joint = np.zeros((len(at), len(at)))
+    joint[:kept, :kept] = bread
+    joint[-1, -1] = 2 / n
+    to_params = np.vstack([np.eye(len(at))[:k], slopes])
+    cov = to_params @ joint @ to_params.T
+    q, sigma = _noises(relation, x, at[-1])
+    boundary = tuple(name for name, value in (("q", q), ("sigma", sigma)) if value == 0)
+    for i, value in enumerate((q, sigma)):
+        if value == 0:
+            cov[k + i, :] = cov[:, k + i] = np.nan
+    # For sandwiches of theta alone: its block of the inverse, and scores from which w is taken out.
+    inverse = bread[:k, :k]
+    scores = np.asarray(base.scores) @ bread[:, :k] @ np.linalg.inv(inverse)
+    return replace(
+        base,
+        cov=cov,
+        cov_type="oim",
+        bread=np.asarray(inverse / variance),
+        scores=scores,
+        leverage=None,
+        noise={"q": float(q), "sigma": float(sigma)},
+        q=np.array([q]),
+        sigma2=np.array([sigma**2]),
+        llf=likelihood,
+        boundary=boundary,
+        extra={"discrete": relation.psi(x[:-1]), "moving_average": C, "share": float(x[-1])},
+    )
+
+
+METHOD = Method(
+    "armax",
+    estimate,
+    "process noise and independent noise of the readings, through the moving average that they make of the innovations",
+)

@@ -1,0 +1,173 @@
+"""What every method takes and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..._validation import FloatArray
+from ...errors import SpecificationError
+from ..covariances import COV_TYPES, sandwich_cov
+from ..sample import Sample
+from ..specification import Equation
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """An equation and the sample that should tell its coefficients."""
+
+    equation: Equation
+    sample: Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a method found.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (k,)
+        Coefficients of the equation.
+    cov : ndarray
+        Covariance of (theta, noise) by the method's own assumptions; NaN for what has no standard error.
+    cov_type : str
+        What that covariance is called.
+    bread, scores : ndarray or None
+        Inverse information (P, P) and the scores of the rows (r, P), for sandwich covariances.
+    noise : mapping from str to float
+        Estimated noise parameters that stand in params: intensities q and noise sds.
+    q, sigma2 : ndarray
+        Intensity by output and noise variance by channel for predictions; zero where the method has none of that kind.
+    runs : ndarray
+        The run of each row of scores.
+    leverage : ndarray or None
+    resid : ndarray, shape (n, p)
+        One-step residuals by node; NaN where there is none.
+    llf : float
+        Log-likelihood; NaN where the method maximises none.
+    n_rows : int
+        Rows or readings that the estimate rests on.
+    n_constants : int
+        Initial states and other constants that were estimated beside params.
+    decrement : float
+    boundary : tuple of str
+    notes : tuple of str
+    extra : mapping
+        What only this method knows.
+    """
+
+    theta: FloatArray
+    cov: FloatArray
+    cov_type: str
+    noise: Mapping[str, float]
+    q: FloatArray
+    sigma2: FloatArray
+    resid: FloatArray
+    n_rows: int
+    bread: FloatArray | None = None
+    scores: FloatArray | None = None
+    runs: npt.NDArray[np.int64] | None = None
+    leverage: FloatArray | None = None
+    llf: float = np.nan
+    n_constants: int = 0
+    decrement: float = 0.0
+    boundary: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def covariance(self, cov_type: str | None, **options: Any) -> tuple[str, FloatArray]:
+        """The covariance of (theta, noise) of a type, and its name; None for the method's own."""
+        if cov_type is None or cov_type == self.cov_type:
+            return self.cov_type, self.cov
+        if cov_type not in COV_TYPES:
+            raise SpecificationError(f"cov_type is {cov_type!r}; pass one of {', '.join(COV_TYPES)}")
+        if cov_type in ("nonrobust", "oim", "eiv", "bootstrap"):
+            other = "fit(...).bootstrap()" if cov_type == "bootstrap" else f'cov_type="{self.cov_type}"'
+            raise SpecificationError(
+                f'cov_type="{cov_type}" does not go with this method; use {other}, "robust", "HAC" or "cluster"'
+            )
+        if self.bread is None or self.scores is None or self.runs is None:
+            raise SpecificationError(
+                f'this method has no scores for cov_type="{cov_type}"; use cov_type="{self.cov_type}" or bootstrap()'
+            )
+        part = sandwich_cov(
+            self.bread,
+            self.scores,
+            cov_type,
+            runs=self.runs,
+            leverage=self.leverage,
+            n_params=self.bread.shape[0],
+            **options,
+        )
+        cov = np.full_like(self.cov, np.nan)
+        known = np.flatnonzero(np.isfinite(self.cov.diagonal()))[: len(part)]  # noise parameters at a boundary have no scores
+        cov[np.ix_(known, known)] = part[: len(known), : len(known)]
+        return cov_type, cov
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """An estimator and what it can do.
+
+    Attributes
+    ----------
+    name : str
+    estimate : callable
+        ``estimate(problem, **options)`` -> Fitted.
+    noise : str
+        The noise it assumes, as a clause.
+    irregular, missing, vector, rates : bool
+        Whether it takes irregular times, missing readings, several outputs, readings of derivatives.
+    terms : {"", "values", "any"}
+        Which non-linear terms it takes: none, functions of y and t, any.
+    instead : str
+        The method to name where it refuses.
+    terms_instead : str
+        The method to name where it refuses a term.
+    """
+
+    name: str
+    estimate: Callable[..., Fitted]
+    noise: str
+    irregular: bool = False
+    missing: bool = False
+    vector: bool = False
+    rates: bool = False
+    terms: str = ""
+    instead: str = "kalman"
+    terms_instead: str = "output_error"
+
+    def why_not(self, problem: Problem) -> str | None:
+        """Why the method refuses a problem, and which one to use; None where it does not."""
+        sample, equation = problem.sample, problem.equation
+        use = f'use method="{self.instead}"'
+        if equation.terms and not self.terms:
+            return f'method="{self.name}" takes no non-linear terms ({equation.terms[0].name}); use method="{self.terms_instead}"'
+        if self.terms == "values" and any(term.rates for term in equation.terms):
+            name = next(term.name for term in equation.terms if term.rates)
+            return f'method="{self.name}" knows y alone, and the term {name} takes derivatives; use method="{self.terms_instead}"'
+        if equation.terms and (equation.n_outputs > 1 or not sample.reads_values_only):
+            return (
+                "non-linear terms go with one output that is read itself; leave the terms out, or state the equation of that output"
+            )
+        if equation.n_outputs > 1 and not self.vector:
+            return f'method="{self.name}" takes one output and there are {equation.n_outputs}; {use}'
+        if not sample.reads_values_only and not self.rates:
+            return f'method="{self.name}" takes readings of y alone and there are readings of its derivatives; {use}'
+        if sample.step is None and not self.irregular:
+            return f'method="{self.name}" needs regular times; {use}'
+        if not self.missing and not np.isfinite(sample.y).all():
+            row = int(np.argmax(~np.isfinite(sample.y).all(axis=1)))
+            return f'method="{self.name}" needs every reading, and that at {sample.t_name} = {sample.t[row]:g} is missing; {use}'
+        return None
+
+    def fit(self, problem: Problem, **options: Any) -> Fitted:
+        """Estimate, or refuse and say which method to use."""
+        reason = self.why_not(problem)
+        if reason is not None:
+            raise SpecificationError(reason)
+        return self.estimate(problem, **options)

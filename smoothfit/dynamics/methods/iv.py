@@ -1,0 +1,162 @@
+"""Refined instrumental variables: consistent whatever the noise, as long as the inputs are not correlated with it.
+
+The regressors y_{k-1}, ... carry noise; instruments are the same regressors of the equation's own noise-free solution,
+driven by the inputs. Both are
+filtered by 1 / A(L), the optimal filter where the readings have the only noise (P. C. Young 1976, "Some observations on
+instrumental variable methods of time-series analysis"), and the estimating equations
+
+    Zhat' (y - Z psi(theta)) = 0,    Zhat = [filtered solution, filtered inputs] d psi / d theta,
+
+are iterated; responses to the first m readings' noise are taken out of all columns. The filtered residual is noise of the
+readings and the state that process noise makes: its autocovariance
+sigma^2 delta_k + q c_k, fitted to the residual's, gives the covariance Zhat' Var Zhat of the estimating equations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import nnls
+from scipy.signal import lfilter
+
+from ..._validation import FloatArray
+from ...errors import ConvergenceError, SpecificationError
+from ..regressing import by_run, filtered, fitted_regression, impulses, polynomial, relation_of, search_starts
+from ..relation import Relation, Rows
+from .base import Fitted, Method, Problem
+
+MAX_ITERATIONS = 300
+
+
+def estimate(problem: Problem) -> Fitted:
+    """Iterate instruments and filter to a fixed point."""
+    if not problem.equation.inputs:
+        raise SpecificationError('method="iv" takes its instruments from inputs, and there are none; use method="kalman"')
+    relation, rows = relation_of(problem)
+    failure: ConvergenceError | None = None
+    for theta in search_starts(problem, relation):
+        try:
+            return _iterate(problem, relation, rows, theta)
+        except ConvergenceError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _solution(problem: Problem, relation: Relation, rows: Rows, psi: FloatArray) -> FloatArray:
+    """Regressors of the noise-free solution x from the initial state that fits best: lags of x, inputs as they are."""
+    m = relation.order
+    A = polynomial(psi, m)
+    driven = filtered(rows, rows.design[:, m:] @ psi[m:], A)
+    response = filtered(rows, impulses(rows, m), A)
+    weights = np.linalg.lstsq(response, rows.target - driven, rcond=None)[0]
+    x = driven + response @ weights
+    instruments = rows.design.copy()
+    firsts = np.flatnonzero(np.diff(rows.run, prepend=-1))
+    for lag in range(1, m + 1):
+        shifted = rows.design[:, lag - 1].copy()  # the first rows of a run have readings before them only
+        shifted[lag:] = x[:-lag]
+        for first in firsts:
+            shifted[first : first + lag] = rows.design[first : first + lag, lag - 1]
+        instruments[:, lag - 1] = shifted
+    return instruments
+
+
+def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray) -> Fitted:
+    m = relation.order
+    size = float(np.linalg.norm(rows.target))
+    for _ in range(MAX_ITERATIONS):
+        psi = relation.psi(theta)
+        roots = np.roots(polynomial(psi, m))
+        stable = np.real(np.poly(np.where(np.abs(roots) > 1, 1 / np.conj(roots), roots)))
+        response = np.linalg.qr(filtered(rows, impulses(rows, m), stable))[0]
+        instruments = filtered(rows, _solution(problem, relation, rows, psi), stable) @ relation.jacobian(theta)
+        instruments = instruments - response @ (response.T @ instruments)
+        design, target = filtered(rows, rows.design, stable), filtered(rows, rows.target, stable)
+        target = target - response @ (response.T @ target)
+        design = design - response @ (response.T @ design)
+        residual = target - design @ psi
+        cross = instruments.T @ (design @ relation.jacobian(theta))
+        step = np.linalg.solve(cross, instruments.T @ residual)
+        fitted = instruments @ step
+        noise = float(residual @ residual) / max(1, len(residual) - len(theta))
+        decrement = float(fitted @ fitted) / max(noise, np.finfo(float).tiny)
+        if decrement <= 1e-12 or float(fitted @ fitted) <= (1e-12 * size) ** 2:
+            return _fitted(problem, relation, rows, theta, instruments, cross, residual, decrement)
+        share = 1.0
+        while share > 1e-6:
+            trial = theta + share * step
+            poles = np.linalg.eigvals(relation.equation.matrices(trial)[0])
+            if np.isfinite(trial).all() and (np.abs(poles) * relation.step < 30).all():
+                break
+            share /= 2
+        theta = theta + share * step
+    raise ConvergenceError(
+        f'instruments and filter have not settled after {MAX_ITERATIONS} iterations; use method="kalman"', float("inf")
+    )
+
+
+def _fitted(
+    problem: Problem,
+    relation: Relation,
+    rows: Rows,
+    theta: FloatArray,
+    instruments: FloatArray,
+    cross: FloatArray,
+    residual: FloatArray,
+    decrement: float,
+) -> Fitted:
+    base = fitted_regression(problem, rows, theta, instruments, residual, decrement=decrement)
+    bread = np.linalg.solve(cross, np.eye(len(theta)))
+    sigma2, q = _noise(relation, rows, theta, residual)
+    middle = sigma2 * instruments.T @ instruments
+    for numerator, A in _process(relation, theta):
+        back = by_run(rows, instruments, lambda part, b=numerator, a=A: np.asarray(lfilter(b, a, part[::-1], axis=0)))  # type: ignore[misc]
+        middle = middle + q * back.T @ back
+    return replace(
+        base,
+        cov=bread @ middle @ bread.T,
+        bread=(bread + bread.T) / 2,
+        leverage=None,
+        llf=np.nan,
+        q=np.array([q]),
+        sigma2=np.array([sigma2]),
+        extra={"discrete": relation.psi(theta)},
+    )
+
+
+def _process(relation: Relation, theta: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
+    """Filters (numerator, denominator) from white noise of unit variance to what process noise of unit intensity adds to y."""
+    d = relation.discrete(theta)
+    phi, first = relation.polynomial(d.T[0])
+    A = np.concatenate([[1.0], -phi])
+    roots = np.roots(A)
+    stable = np.real(np.poly(np.where(np.abs(roots) > 1, 1 / np.conj(roots), roots)))
+    values, axes = np.linalg.eigh(d.Q[0, 0])
+    factors = axes * np.sqrt(np.maximum(values, 0.0))
+    return [(np.array([row @ column for row in first]), stable) for column in factors.T]
+
+
+def _noise(relation: Relation, rows: Rows, theta: FloatArray, residual: FloatArray) -> tuple[float, float]:
+    """sigma^2 and q, neither negative, from autocovariances of the residual at lags 0 .. L."""
+    n = len(residual)
+    lags = min(max(10, int(np.sqrt(n))), n // 4)
+    one = np.zeros(min(n, 20_000))
+    one[0] = 1.0
+    shape = np.zeros(lags + 1)
+    for numerator, A in _process(relation, theta):
+        response = lfilter(numerator, A, one)
+        shape += np.array([response[k:] @ response[: len(response) - k] for k in range(lags + 1)])
+    products = [residual[k:] * residual[: n - k] * (rows.run[k:] == rows.run[: n - k]) for k in range(lags + 1)]
+    covariance = np.array([p.sum() / n for p in products])
+    design = np.column_stack([np.arange(lags + 1) == 0, shape]).astype(float)
+    sigma2, q = nnls(design / np.array([1.0, shape[0]]), covariance)[0] / np.array([1.0, shape[0]])
+    return float(sigma2), float(q)
+
+
+METHOD = Method(
+    "iv",
+    estimate,
+    "noise of any kind, of the readings and of the process, that is not related to the inputs",
+)

@@ -1,0 +1,160 @@
+"""Generalised profiling: a curve between the readings and the equation, and the coefficients that bring it closest to the readings.
+
+    f(theta) = argmin  sum (y_k - f(t_k))^2 + lam int (f^(m) - sum a_j f^(j) - B u - gamma)^2 dt,
+    minimise  sum (y_k - f(t_k; theta))^2
+
+(J. O. Ramsay, G. Hooker, D. Campbell and J. Cao 2007, "Parameter estimation for differential equations: a generalized smoothing
+approach"). The inner minimum over all functions, not only those of a basis, is the posterior mean of the equation with process
+noise of intensity q = sigma^2 / lam, which the Kalman smoother gives exactly. Gauss-Newton steps solve the outer problem.
+
+At lam = sigma^2 / q of the likelihood the sum of squares is drawn towards equations that let f follow the readings; in
+simulations its error is least from some hundred times that on, which is the default. As lam grows the method becomes least
+squares on the solution. Standard errors take the readings' noise into account, sigma^2 (J'J)^-1 J'(I - S) J (J'J)^-1 with S
+the smoother, and not what process noise does to the outer problem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..._validation import FloatArray, check_positive
+from ...errors import ConvergenceError, SpecificationError
+from ..likelihood import StateSpace
+from ..start import starts
+from . import kalman, output_error
+from .base import Fitted, Method, Problem
+
+WEIGHT = 100.0  # of the equation, in units of sigma^2 / q
+MAX_ITERATIONS = 60
+DECREMENT = 1e-10
+LOOSE = 1e-3  # where no step is better: within three hundredths of a standard error
+DIFFERENCE = 1e-3  # of a standard error
+
+
+def estimate(problem: Problem, lam: float | None = None) -> Fitted:
+    """Estimate at the weight `lam` of the equation; by default a hundred times sigma^2 / q of the maximum likelihood."""
+    if lam is None:
+        first = kalman.estimate(problem)
+        q, sigma2 = float(first.q[0]), float(first.sigma2[0])
+        if q == 0 or first.notes:
+            solved = output_error.estimate(problem)
+            return replace(solved, notes=("lam is infinite: the likelihood shows no process noise, and f solves the equation",))
+        if sigma2 == 0:
+            raise SpecificationError(
+                "the likelihood shows no noise in the readings, so that lam = sigma^2 / q is zero and f would interpolate; pass "
+                'lam=, or use method="arx"'
+            )
+        lam, thetas = WEIGHT * sigma2 / q, [first.theta]
+    else:
+        lam, thetas = check_positive(lam, "lam"), starts(problem.equation, problem.sample)
+    model = StateSpace(problem.equation, problem.sample)
+    failure: ConvergenceError | None = None
+    for theta in thetas:
+        try:
+            return _fitted(problem, model, lam, *_descend(model, lam, theta))
+        except ConvergenceError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _curve(model: StateSpace, lam: float, theta: FloatArray) -> FloatArray:
+    """Fitted curve at the readings."""
+    read = np.isfinite(model.sample.y[:, 0])
+    return np.asarray(model.smooth(theta, np.array([1 / lam]), np.ones(1))[0][read, 0])
+
+
+def _jacobian(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatArray, float]:
+    """Derivatives of f by theta, by central differences, and the noise variance of the readings at this lam."""
+    t = model.terms(theta, np.array([1 / lam]), np.ones(1))
+    sigma2 = t.sse / t.n_used
+    k = len(theta)
+    information = (t.of_mean / max(sigma2, np.finfo(float).tiny) + t.of_variance).diagonal()[:k]
+    widths = DIFFERENCE / np.sqrt(np.maximum(information, np.finfo(float).tiny))
+    columns = []
+    for i in range(k):
+        step = widths[i] * np.eye(k)[i]
+        columns.append((_curve(model, lam, theta + step) - _curve(model, lam, theta - step)) / (2 * widths[i]))
+    return np.column_stack(columns), float(sigma2)
+
+
+def _descend(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, float, float]:
+    """theta, residuals, Jacobian, noise variance and decrement at the minimum of the sum of squares."""
+    y = model.sample.y[:, 0]
+    y = y[np.isfinite(y)]
+    damping, r = 1e-6, y - _curve(model, lam, theta)
+    decrement = np.inf
+    for _ in range(MAX_ITERATIONS):
+        J, sigma2 = _jacobian(model, lam, theta)
+        scale = np.linalg.norm(J, axis=0)
+        U, s, Vt = np.linalg.svd(J / scale, full_matrices=False)
+        along = U.T @ r
+        decrement = float(along @ along) / max(sigma2, float(np.finfo(float).tiny))
+        if decrement <= DECREMENT:
+            return theta, r, J, sigma2, decrement
+        for _ in range(25):
+            trial = theta + (Vt.T @ (s / (s**2 + damping) * along)) / scale
+            left = y - _curve(model, lam, trial) if np.isfinite(trial).all() else np.full_like(r, np.inf)
+            if np.isfinite(left).all() and left @ left <= r @ r:
+                theta, r, damping = trial, left, max(damping / 10, 1e-14)
+                break
+            damping = max(10 * damping, 1e-6)
+        else:
+            if decrement <= LOOSE:
+                return theta, r, J, sigma2, decrement
+            break
+    raise ConvergenceError(
+        f'the sum of squares has no certified minimum (decrement {decrement:.3g}); use method="kalman"', float(r @ r)
+    )
+
+
+def _fitted(
+    problem: Problem,
+    model: StateSpace,
+    lam: float,
+    theta: FloatArray,
+    r: FloatArray,
+    J: FloatArray,
+    sigma2: float,
+    decrement: float,
+) -> Fitted:
+    sample, k = problem.sample, len(theta)
+    read = np.isfinite(sample.y[:, 0])
+    smoothed = np.empty_like(J)
+    for i in range(k):  # the smoother without inputs is S
+        column = np.full_like(sample.y, np.nan)
+        column[read, 0] = J[:, i]
+        still = replace(problem.equation, inputs=(), intercept=False)
+        bare = StateSpace(still, replace(sample, y=column, u=np.zeros((len(sample), 0)), inputs=()))
+        smoothed[:, i] = _curve(bare, lam, theta[problem.equation.in_system])
+    bread = np.linalg.inv(J.T @ J)
+    middle = J.T @ (J - smoothed)
+    resid = np.full((len(sample), 1), np.nan)
+    resid[read, 0] = r
+    return Fitted(
+        theta=theta,
+        cov=bread @ ((middle + middle.T) / 2) @ bread * sigma2,
+        cov_type="eiv",
+        noise={},
+        q=np.array([sigma2 / lam]),
+        sigma2=np.array([sigma2]),
+        resid=resid,
+        n_rows=len(r),
+        bread=np.asarray(bread),
+        scores=J * r[:, None],
+        runs=sample.run[read],
+        n_constants=problem.equation.n_states * len(sample.labels),
+        decrement=decrement,
+        extra={"lam": lam},
+    )
+
+
+METHOD = Method(
+    "profile",
+    estimate,
+    "independent noise of the readings; the equation holds nearly, as nearly as lam states",
+    irregular=True,
+    missing=True,
+)

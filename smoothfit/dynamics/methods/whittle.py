@@ -1,0 +1,254 @@
+"""Whittle's likelihood of the exact difference equation in the frequency domain.
+
+At the frequencies omega_k = 2 pi k / N of the discrete Fourier transform, z_k = exp(i omega_k),
+
+    A(z_k) Y_k = B(z_k) U_k + c N delta_k0 + sum_j z_k^-j tau_j + R_k,      E|R_k|^2 / N = S_k = q |n(z_k)|^2 + sigma^2 |A(z_k)|^2,
+
+where tau (m constants for each run) is what the ends of the run contribute and n the rows of the difference equation's
+process noise.
+Minimises sum [log S_k + |R_k|^2 / (N S_k)], tau at its optimum.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..._validation import FloatArray
+from ...errors import ConvergenceError
+from ..regressing import by_node, relation_of, require_memory_loss
+from ..relation import Relation
+from ..start import starts
+from .base import Fitted, Method, Problem
+from .kalman import check_enough
+
+Complex = npt.NDArray[np.complex128]
+
+
+class Spectra(NamedTuple):
+    """Transforms of one run: z powers (N, m + 1) by lag, of y (N,), of the inputs (N, k), of a constant (N,)."""
+
+    powers: Complex
+    y: Complex
+    u: Complex
+    one: Complex
+
+
+def estimate(problem: Problem) -> Fitted:
+    """Estimate coefficients, q and sigma by Whittle's likelihood."""
+    require_memory_loss(problem, "whittle")
+    relation, rows = relation_of(problem)
+    check_enough(problem, problem.equation.n_params + 2)
+    runs = [_transform(problem, relation, s) for s in problem.sample.slices() if s.stop - s.start > 2 * relation.order + 1]
+    n = problem.equation.n_params
+    step = problem.sample.step
+    assert step is not None
+    size = float(np.nanvar(problem.sample.y))
+    candidates = []
+    for theta in starts(problem.equation, problem.sample):
+        for ratio in 10.0 ** np.arange(-4, 5, 2):
+            sigma2 = size / (1 + ratio) * 1e-2
+            x = np.concatenate([theta, np.log([ratio * sigma2 / step ** (2 * relation.order - 1), sigma2])])
+            candidates.append((_objective(relation, runs, x)[0], x))
+    candidates.sort(key=lambda candidate: candidate[0])
+    failure = ConvergenceError("Whittle's likelihood is not finite at any start")
+    for value, x in candidates[:3]:
+        if not np.isfinite(value):
+            continue
+        try:
+            x, information, decrement, scores, run = _maximise(relation, runs, x)
+        except ConvergenceError as error:
+            failure = error
+            continue
+        return _fitted(problem, relation, rows, x, information, decrement, scores, run, n)
+    raise failure
+
+
+def _transform(problem: Problem, relation: Relation, s: slice) -> Spectra:
+    n = s.stop - s.start
+    powers = np.exp(-2j * np.pi * np.outer(np.arange(n), np.arange(relation.order + 1)) / n)
+    one = np.zeros(n, complex)
+    one[0] = n
+    return Spectra(powers, np.fft.fft(problem.sample.y[s, 0]), np.fft.fft(problem.sample.u[s], axis=0), one)
+
+
+def _pieces(relation: Relation, run: Spectra, theta: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
+    """psi, A by frequency, and the transfer of the process noise: |A|^2 parts kept apart so that complex steps stay analytic."""
+    m = relation.order
+    d = relation.discrete(theta)
+    phi, first = relation.polynomial(d.T[0])
+    return relation.psi(theta), phi, np.array(first), d.Q[0, 0], np.array([m])
+
+
+def _model(
+    relation: Relation, run: Spectra, theta: FloatArray, log_variances: FloatArray
+) -> tuple[Complex, FloatArray, FloatArray]:
+    """Residual before tau (N,), and the two parts of the spectrum, q |n|^2 and sigma^2 |A|^2."""
+    m = relation.order
+    psi, phi, first, Q, _ = _pieces(relation, run, theta)
+    A = run.powers[:, 0] - run.powers[:, 1:] @ phi
+    residual = A * run.y
+    width = len(relation.lags)
+    for i in range(run.u.shape[1]):
+        part = psi[m + i * width : m + (i + 1) * width]
+        residual = residual - (run.powers[:, relation.lags] @ part) * run.u[:, i]
+    if relation.equation.intercept:
+        residual = residual - psi[-1] * run.one
+    transfer = run.powers[:, :m] @ first
+    process = np.einsum("ki,ij,kj->k", transfer, Q, transfer.conj()).real
+    return residual, np.exp(log_variances[0]) * process, np.exp(log_variances[1]) * np.abs(A) ** 2
+
+
+def _objective(relation: Relation, runs: list[Spectra], x: FloatArray) -> tuple[float, None]:
+    total = 0.0
+    for run in runs:
+        with np.errstate(all="ignore"):
+            residual, process, noise = _model(relation, run, x[:-2], x[-2:])
+            spectrum = process + noise
+            if not (np.isfinite(spectrum).all() and (spectrum > 0).all()):
+                return np.inf, None
+            left = _without_ends(relation, run, residual, spectrum)
+            total += float(np.log(spectrum).sum() + (np.abs(left) ** 2 / spectrum).sum() / len(spectrum))
+    return (total if np.isfinite(total) else np.inf), None
+
+
+def _without_ends(relation: Relation, run: Spectra, values: npt.NDArray[Any], spectrum: FloatArray) -> npt.NDArray[Any]:
+    """Residuals after the best tau, weights 1 / S; tau is real, so that real and imaginary parts are stacked."""
+    columns = run.powers[:, : relation.order] / np.sqrt(spectrum)[:, None]
+    weighted = values / np.sqrt(spectrum)
+    stacked = np.vstack([columns.real, columns.imag])
+    tau = np.linalg.lstsq(stacked, np.concatenate([weighted.real, weighted.imag]), rcond=None)[0]
+    return np.asarray(values - run.powers[:, : relation.order] @ tau)
+
+
+def _derivatives(
+    relation: Relation, runs: list[Spectra], x: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.int64]]:
+    """Gradient, expected Hessian and scores by frequency of D, by central differences of residuals and spectra."""
+    scores, hessian, labels = [], np.zeros((len(x), len(x))), []
+    for i, run in enumerate(runs):
+        residual, process, noise = _model(relation, run, x[:-2], x[-2:])
+        spectrum = process + noise
+        left = _without_ends(relation, run, residual, spectrum)
+        n = len(spectrum)
+        by_residual = np.zeros((n, len(x)), complex)
+        by_log = np.zeros((n, len(x)))
+        by_log[:, -2] = process / spectrum
+        by_log[:, -1] = noise / spectrum
+        for j in range(len(x) - 2):
+            width = 1e-5 * max(abs(x[j]), 1e-3)
+            up, down = x[:-2].copy(), x[:-2].copy()
+            up[j] += width
+            down[j] -= width
+            (r1, p1, s1), (r0, p0, s0) = (_model(relation, run, theta, x[-2:]) for theta in (up, down))
+            by_residual[:, j] = _without_ends(relation, run, (r1 - r0) / (2 * width), spectrum)
+            by_log[:, j] = (p1 + s1 - p0 - s0) / (2 * width) / spectrum
+        scaled = np.abs(left) ** 2 / (n * spectrum)
+        by_square = 2 * (left.conj()[:, None] * by_residual).real / (n * spectrum)[:, None]
+        scores.append(by_log * (1 - scaled)[:, None] + by_square)
+        hessian += by_log.T @ by_log + 2 * (by_residual.conj().T @ (by_residual / (n * spectrum)[:, None])).real
+        labels.append(np.full(n, i))
+    stacked = np.vstack(scores)
+    return stacked.sum(axis=0), hessian, stacked, np.concatenate(labels)
+
+
+def _maximise(
+    relation: Relation, runs: list[Spectra], x: FloatArray
+) -> tuple[FloatArray, FloatArray, float, FloatArray, npt.NDArray[np.int64]]:
+    """Scoring with damping. A variance that vanishes runs to where the likelihood is flat in its logarithm."""
+    value, damping = _objective(relation, runs, x)[0], 1e-4
+    for _ in range(300):
+        gradient, hessian, scores, run = _derivatives(relation, runs, x)
+        scale = np.sqrt(np.maximum(hessian.diagonal(), 1e-300))
+        flat = (hessian.diagonal() < 1e-7) & (np.arange(len(x)) >= len(x) - 2)
+        free = ~flat
+        unit = hessian[np.ix_(free, free)] / np.outer(scale[free], scale[free])
+        along = gradient[free] / scale[free]
+        decrement = float(along @ np.linalg.lstsq(unit, along, rcond=None)[0])
+        if decrement <= 1e-8:
+            return x, hessian, decrement, scores, run
+        for _ in range(30):
+            step = np.zeros(len(x))
+            step[free] = -np.linalg.solve(unit + damping * np.eye(int(free.sum())), along) / scale[free]
+            longest = np.abs(step[-2:]).max()
+            step *= min(1.0, 3.0 / max(longest, 1e-300))
+            trial = _objective(relation, runs, x + step)[0]
+            if trial < value:
+                x, value, damping = x + step, trial, max(damping / 8, 1e-10)
+                break
+            damping = max(8 * damping, 1e-4)
+        else:
+            if decrement <= 1e-5:
+                return x, hessian, decrement, scores, run
+            raise ConvergenceError(f"Whittle's likelihood has no certified maximum (decrement {decrement:.3g})", value)
+    raise ConvergenceError("Whittle's likelihood has not converged after 300 steps", value)
+
+
+def _fitted(
+    problem: Problem,
+    relation: Relation,
+    rows: Any,
+    x: FloatArray,
+    hessian: FloatArray,
+    decrement: float,
+    scores: FloatArray,
+    run: npt.NDArray[np.int64],
+    n: int,
+) -> Fitted:
+    # D is the sum over all N frequencies, each pair counted twice: it is -2 log-likelihood but for a constant.
+    flat = np.append(np.zeros(n, np.bool_), hessian.diagonal()[n:] < 1e-4)
+    free = ~flat
+    q, sigma = float(np.exp(x[n])), float(np.exp(x[n + 1] / 2))
+    q, sigma = (0.0 if flat[n] else q), (0.0 if flat[n + 1] else sigma)
+    public = np.concatenate([np.ones(n), [q, sigma / 2]])
+    inner = np.ix_(free, free)
+    cov = np.full((n + 2, n + 2), np.nan)
+    bread = 2 * np.linalg.inv(hessian[inner]) * np.outer(public[free], public[free])
+    cov[inner] = bread
+    boundary = tuple(name for name, value in (("q", q), ("sigma", sigma)) if value == 0)
+    theta = x[:n]
+    # Scores of a pair of conjugate frequencies are one observation: halves of D, each counted twice, sum in pairs.
+    keep = np.concatenate([_first_of_pairs(int((run == i).sum())) for i in np.unique(run)])
+    pairs = -0.5 * scores * keep[:, None]
+    return Fitted(
+        theta=theta,
+        cov=cov,
+        cov_type="oim",
+        noise={"q": q, "sigma": sigma},
+        q=np.array([q]),
+        sigma2=np.array([sigma**2]),
+        resid=by_node(problem, rows, relation.residual(theta, rows)),
+        n_rows=len(problem.sample),
+        bread=bread,
+        scores=(pairs[keep > 0][:, free]) / public[free],
+        runs=run[keep > 0],
+        llf=-0.5 * (_value(relation, problem, x) + len(run) * np.log(2 * np.pi)),
+        n_constants=relation.order * len(np.unique(run)),
+        decrement=decrement,
+        boundary=boundary,
+        extra={"discrete": relation.psi(theta)},
+    )
+
+
+def _first_of_pairs(n: int) -> FloatArray:
+    """Two for one of each pair of conjugate frequencies, one for those without a partner, zero for the rest."""
+    weights = np.zeros(n)
+    weights[0] = 1.0
+    weights[1 : (n + 1) // 2] = 2.0
+    if n % 2 == 0:
+        weights[n // 2] = 1.0
+    return weights
+
+
+def _value(relation: Relation, problem: Problem, x: FloatArray) -> float:
+    runs = [_transform(problem, relation, s) for s in problem.sample.slices() if s.stop - s.start > 2 * relation.order + 1]
+    return _objective(relation, runs, x)[0]
+
+
+METHOD = Method(
+    "whittle",
+    estimate,
+    "process noise and independent noise of the readings, both stationary and both estimated",
+)

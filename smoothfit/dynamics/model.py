@@ -1,0 +1,275 @@
+"""The model: an equation and a sample, fitted by a method of choice."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._validation import check_order
+from ..errors import BiasWarning, SamplingWarning, SpecificationError
+from .advice import advise
+from .methods import METHODS, Method, Problem
+from .results import DynamicsResults
+from .sample import Sample, check_inputs, read_sample
+from .specification import Equation, check_terms
+
+if TYPE_CHECKING:
+    from .compare import Comparison
+
+GROWTH = 1e-6  # over a run: what counts as growing
+SAMPLING_LIMIT = 0.95  # of the Nyquist frequency, from which a fitted pole is flagged
+
+
+class DerivativeRegression:
+    """Regression of a derivative: the linear differential equation that noisy samples obey.
+
+    The equation is
+
+        y^(m)(t) = sum_j a_j y^(j)(t) + sum_i b_i u_i(t - delay) + sum_r c_r g_r(y, t) + gamma + process noise,
+
+    known through samples y_k = y(t_k) + e_k and inputs u that are held (or linear) between their samples. Every method of `fit`
+    estimates the same coefficients, under its own assumption on the two noises.
+
+    Parameters
+    ----------
+    y : array_like, shape (n,) or (n, p), data frame, or Observations
+        Readings; NaN where missing. Several columns are a coupled system: each equation has the derivatives of all on its right. An
+        `Observations` object brings its own times, may hold readings of derivatives (position and velocity) and known sds.
+    t : array_like, shape (n,)
+        Times: numbers or datetimes, unsorted as they come. With `Observations` the times of u.
+    u : array_like, shape (n,) or (n, k), or data frame, optional
+        Inputs, known without noise.
+    order : int
+        m.
+    intercept : bool
+        Whether there is a gamma.
+    terms : sequence of Term, or mapping from names to functions, optional
+        Non-linear regressors; see `smoothfit.dynamics.Term`.
+    lags : int
+        Each input enters with its values 0 .. lags rows earlier, too, each with a coefficient of its own (regular times only).
+    delay : float
+        Inputs act this much later, in the unit of t.
+    intersample : {"zoh", "foh"}
+        How inputs go on between samples: held, or linear.
+    groups : array_like, shape (n,), optional
+        Runs: nothing is differenced or integrated across their joins, and each has an initial state of its own.
+    derivatives : sequence of int, optional
+        Orders j on the right; by default all below `order`.
+    unit : str, optional
+        Unit of time in which datetimes are counted, by default the longest no longer than the mean spacing.
+
+    Raises
+    ------
+    DataError
+        Lengths differ; infinite readings; missing inputs or times; times repeated within a run. The message names the argument, the
+        first bad index and what to do.
+    IdentificationError
+        An input is zero, constant beside an intercept, or a combination of others; the message names it.
+    SpecificationError
+        An option is out of range.
+
+    See Also
+    --------
+    compare_methods : All applicable methods side by side.
+
+    Notes
+    -----
+    Differences of noisy samples are regressors with errors: least squares on them is biased without limit as the spacing h
+    shrinks, alpha -> lambda (exp(alpha h) - 1)/h - (1 - lambda)/h with lambda the share of the samples' variance that is signal.
+
+    References
+    ----------
+    A. C. Harvey (1989), "Forecasting, structural time series models and the Kalman filter", chapter 9. H. Garnier and
+    L. Wang, editors (2008), "Identification of continuous-time models from sampled data".
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> t = np.arange(50) * 0.1
+    >>> u = (t > 1).astype(float)
+    >>> y = np.where(t > 1.1, 2 * (1 - np.exp(-(t - 1.1))), 0.0)  # y' = -y + 2 u, the input held between samples
+    >>> res = sf.DerivativeRegression(y, t, u, intercept=False).fit(method="integral")
+    >>> res.params.round(6).to_dict()
+    {'y': -1.0, 'u': 2.0}
+    """
+
+    def __init__(
+        self,
+        y: Any,
+        t: Any = None,
+        u: Any = None,
+        order: int = 1,
+        intercept: bool = True,
+        terms: Any = (),
+        lags: int = 0,
+        delay: float = 0,
+        intersample: str = "zoh",
+        groups: Any = None,
+        *,
+        derivatives: Iterable[int] | None = None,
+        unit: str | None = None,
+    ):
+        order = check_order(order, "order", 1, 6)
+        if not isinstance(intercept, (bool, np.bool_)):
+            raise SpecificationError(f"intercept is {intercept!r}; pass True or False")
+        if intersample not in ("zoh", "foh"):
+            raise SpecificationError(f'intersample is {intersample!r}; pass "zoh" (held) or "foh" (linear)')
+        sample = read_sample(y, t, u, groups, lags=lags, delay=delay, intersample=intersample, unit=unit)
+        self._set(
+            sample,
+            Equation(
+                order=order,
+                outputs=sample.outputs,
+                derivatives=tuple(range(order)) if derivatives is None else tuple(derivatives),
+                inputs=sample.inputs,
+                terms=check_terms(terms),
+                intercept=bool(intercept),
+                intersample=intersample,
+            ),
+        )
+
+    def _set(self, sample: Sample, equation: Equation) -> None:
+        for channel in sample.channels:
+            if channel.deriv >= equation.order:
+                raise SpecificationError(
+                    f"{channel.name!r} reads a derivative of order {channel.deriv}, which an equation of order "
+                    f"{equation.order} leaves to its "
+                    f"right side; use order={channel.deriv + 1} or more"
+                )
+        check_inputs(sample, equation.intercept)
+        self.sample = sample
+        self.equation = equation
+        self.formula: str | None = None
+
+    @classmethod
+    def from_formula(cls, formula: str, data: Any, t: str, groups: str | None = None, **options: Any) -> DerivativeRegression:
+        """Build the model from a formula such as ``"D(y, 2) ~ D(y) + u + sign(D(y))"``.
+
+        Parameters
+        ----------
+        formula : str
+            The highest derivative on the left. On the right, derivatives ``y``, ``D(y)``, ``D(y, k)``; inputs (columns, or
+            functions of
+            columns such as ``np.log(u)``); non-linear terms, which mention y; ``- 1`` or ``+ 0`` for no intercept.
+        data : data frame
+        t : str
+            Column of times.
+        groups : str, optional
+            Column of runs.
+        **options
+            `lags`, `delay`, `intersample`, `unit` of the model.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, smoothfit as sf
+        >>> df = pd.DataFrame({"time": np.arange(40) * 0.1})
+        >>> df["height"] = np.exp(-0.7 * df["time"])
+        >>> model = sf.DerivativeRegression.from_formula("D(height) ~ height - 1", df, t="time")
+        >>> model.fit(method="integral").params.round(6).to_dict()
+        {'height': -0.7}
+        """
+        from .formula import parse
+
+        parts = parse(formula, data, t, groups)
+        model = cls(
+            parts.y,
+            parts.t,
+            parts.u,
+            order=parts.order,
+            intercept=parts.intercept,
+            terms=parts.terms,
+            groups=parts.groups,
+            derivatives=parts.derivatives,
+            **options,
+        )
+        model.formula = formula
+        return model
+
+    @property
+    def problem(self) -> Problem:
+        """What a method takes."""
+        return Problem(self.equation, self.sample)
+
+    def fit(
+        self, method: str = "kalman", cov_type: str | None = None, cov_kwds: dict[str, Any] | None = None, **options: Any
+    ) -> DynamicsResults:
+        """Estimate the coefficients.
+
+        Parameters
+        ----------
+        method : str
+            "kalman" (default): maximum likelihood with noise in the equation and in the readings. "armax", "whittle": the same by
+            innovations and by frequencies.
+            "output_error", "integral", "weak", "fourier", "profile": the readings have the only noise. "arx", "arimax",
+            "difference": the equation has the only noise. "iv": any noise, given inputs.
+        cov_type : str, optional
+            "robust" (or "HC0"), "HC1", "HC2", "HC3", "HAC", "cluster"; by default the method's own.
+        cov_kwds : dict, optional
+            ``{"maxlags": ...}`` for "HAC".
+        **options
+            Of the method.
+
+        Returns
+        -------
+        DynamicsResults
+
+        Raises
+        ------
+        SpecificationError
+            The method cannot do what is asked; the message names one that can.
+        ConvergenceError, IdentificationError
+            No optimum can be certified, or the data have no solution.
+        """
+        chosen = check_method(method)
+        fitted = chosen.fit(self.problem, **options)
+        name, cov = fitted.covariance(cov_type, **(cov_kwds or {}))
+        results = DynamicsResults(self, chosen.name, options, fitted, name, cov)
+        for message, category in self._warnings(results):
+            warnings.warn(message, category, stacklevel=2)
+        return results
+
+    def _warnings(self, results: DynamicsResults) -> list[tuple[str, type[Warning]]]:
+        found: list[tuple[str, type[Warning]]] = []
+        poles = results.poles()
+        longest = max(float(np.ptp(self.sample.t[s])) for s in self.sample.slices())
+        if (poles.real * longest > GROWTH).any() and not self.equation.terms:
+            worst = poles[int(np.argmax(poles.real))]
+            found.append(
+                (
+                    f"the fitted equation is unstable: a pole at {worst.real:.4g} grows by e every {1 / worst.real:.4g}",
+                    SamplingWarning,
+                )
+            )
+        h = self.sample.step
+        if h is not None and (np.abs(poles.imag) * h > SAMPLING_LIMIT * np.pi).any():
+            found.append(
+                (
+                    f"a fitted pole oscillates at the limit of what samples {h:g} apart can tell (pi / {h:g}); it may be an "
+                    f"alias: sample faster",
+                    SamplingWarning,
+                )
+            )
+        advice = advise(self.problem, results.method, results.fitted)
+        if advice:
+            found.append((advice, BiasWarning))
+        return found
+
+    def compare(self, methods: Iterable[str] | None = None, alpha: float = 0.05) -> Comparison:
+        """Fit all methods that apply, or those named; see `compare_methods`."""
+        from .compare import compare_methods
+
+        return compare_methods(self, methods=methods, alpha=alpha)
+
+    def __repr__(self) -> str:
+        left = ", ".join(self.equation.left)
+        return f"DerivativeRegression({left} ~ {' + '.join(self.equation.regressors)}; {self.sample.n_readings} readings)"
+
+
+def check_method(method: Any) -> Method:
+    """The method of a name."""
+    if not isinstance(method, str) or method not in METHODS:
+        raise SpecificationError(f"method is {method!r}; pass one of {', '.join(METHODS)}")
+    return METHODS[method]

@@ -1,0 +1,184 @@
+"""Equations with non-linear terms, solved numerically and fitted by least squares.
+
+Classical Runge-Kutta steps of order four, as many between two samples as the fastest part of the equation needs. Perturbed
+coefficients and initial states run side by side, so that the derivatives of the solution are central differences at the cost of one
+vectorised solution.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._validation import FloatArray
+from ..errors import ConvergenceError, DataError
+from ..observations import observe
+from ..statespace import SmoothingSpline
+from .methods.base import Fitted, Problem
+from .sample import Sample
+from .specification import Equation
+from .start import running_integral
+
+SUBSTEP = 0.1  # of the fastest time constant: errors of order 1e-7 of the solution
+MOST_SUBSTEPS = 64
+WIDTH = 1e-4  # relative: central differences then err by 1e-8, and steps across a jump such as that of a sign are averaged
+DECREMENT = 1e-8
+LOOSE = 1e-3  # where no step is better: terms with jumps leave the sum of squares rough at that level
+
+
+def solve(equation: Equation, theta: FloatArray, t: FloatArray, u: FloatArray, initial: FloatArray) -> FloatArray:
+    """States (n, M) of the equation without noise."""
+    return _solve(equation, np.asarray(theta)[None], t, u, np.asarray(initial)[None], substeps(equation, theta, t))[:, 0]
+
+
+def substeps(equation: Equation, theta: FloatArray, t: FloatArray) -> int:
+    """Steps between two samples."""
+    poles = np.linalg.eigvals(equation.matrices(np.asarray(theta))[0])
+    gap = float(np.diff(t).max(initial=0.0))
+    return int(np.clip(np.ceil(np.abs(poles).max() * gap / SUBSTEP), 2, MOST_SUBSTEPS))
+
+
+def _solve(equation: Equation, thetas: FloatArray, t: FloatArray, u: FloatArray, initial: FloatArray, count: int) -> FloatArray:
+    """States (n, L, M) for L sets of coefficients and initial states side by side."""
+    m, k, n_terms = equation.order, len(equation.inputs), len(equation.terms)
+    derivatives = sorted(equation.derivatives)
+    first = len(derivatives)
+    inputs, terms = thetas[:, first : first + k], thetas[:, first + k : first + k + n_terms]
+    constant = thetas[:, -1] if equation.intercept else np.zeros(len(thetas))
+    states = np.empty((len(t), *initial.shape))
+    states[0] = x = initial.copy()
+
+    def slope(x: FloatArray, time: float, drive: FloatArray) -> FloatArray:
+        top = constant + inputs @ drive
+        for i, j in enumerate(derivatives):
+            top = top + thetas[:, i] * x[:, j]
+        if n_terms:
+            curves = [x[:, j] for j in range(m)]
+            times = np.full(len(x), time)
+            for r, term in enumerate(equation.terms):
+                top = top + terms[:, r] * term(curves, times)
+        return np.column_stack([x[:, 1:], top])
+
+    linear = equation.intersample == "foh"
+    with np.errstate(over="ignore", invalid="ignore"):
+        for i in range(len(t) - 1):
+            h = (t[i + 1] - t[i]) / count
+            change = (u[i + 1] - u[i]) / count if linear else np.zeros(k)
+            for s in range(count):
+                time, drive = t[i] + s * h, u[i] + s * change
+                middle, end = drive + change / 2, drive + change
+                k1 = slope(x, time, drive)
+                k2 = slope(x + h / 2 * k1, time + h / 2, middle)
+                k3 = slope(x + h / 2 * k2, time + h / 2, middle)
+                k4 = slope(x + h * k3, time + h, end)
+                x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            states[i + 1] = x
+    return states
+
+
+def gradient_matching(problem: Problem) -> tuple[FloatArray, FloatArray]:
+    """Coefficients by the equation integrated over a smoothing spline of each run, and the initial states (runs, M): a start."""
+    equation, sample = problem.equation, problem.sample
+    m = equation.order
+    designs, targets, initial = [], [], []
+    for s in sample.slices():
+        known = np.isfinite(sample.y[s, 0])
+        t = sample.t[s]
+        if known.sum() <= m + 3:
+            raise DataError(f"a run of {int(known.sum())} readings is too short for an equation of order {m} with non-linear terms")
+        spline = SmoothingSpline(observe(t[known], sample.y[s, 0][known]), order=min(4, m + 1)).fit()
+        curves = [spline.predict(t, deriv=j) for j in range(m)]
+        columns = [curves[j] for j in sorted(equation.derivatives)] + list(sample.u[s].T)
+        columns += [term(curves, t) for term in equation.terms]
+        if equation.intercept:
+            columns.append(np.ones(len(t)))
+        integrals = running_integral(np.column_stack(columns), t, held=False)
+        designs.append(integrals - integrals.mean(axis=0))
+        targets.append(curves[m - 1] - curves[m - 1].mean())
+        initial.append([curve[0] for curve in curves])
+    theta = np.linalg.lstsq(np.vstack(designs), np.concatenate(targets), rcond=None)[0]
+    return np.asarray(theta), np.array(initial)
+
+
+def estimate_by_integration(problem: Problem) -> Fitted:
+    """Nonlinear least squares over coefficients and the initial state of each run."""
+    equation, sample = problem.equation, problem.sample
+    n_runs, m, k = len(sample.labels), equation.order, equation.n_params
+    if sample.n_readings <= k + n_runs * m:
+        raise DataError(f"{sample.n_readings} readings are too few for {k} parameters and {n_runs * m} initial values")
+    theta, initial = gradient_matching(problem)
+    x = np.concatenate([theta, initial.ravel()])
+    weights = 1 / np.sqrt(sample.ratio[:, 0])
+    known = np.isfinite(sample.y[:, 0])
+    size = float(np.linalg.norm(sample.y[known, 0] * weights[known]))
+
+    def residual(x: FloatArray) -> FloatArray:
+        return np.asarray(_residuals(equation, sample, x[None], weights)[0][known])
+
+    r = residual(x)
+    if not np.isfinite(r).all():
+        x[: len(theta)] = 0.0
+        r = residual(x)
+    damping, decrement = 1e-3, np.inf
+    J = np.zeros((len(r), len(x)))
+    for _ in range(50):
+        widths = WIDTH * np.maximum(np.abs(x), 1e-3 * np.abs(x).max())
+        moved = np.vstack([x + np.diag(widths), x - np.diag(widths)])
+        both = _residuals(equation, sample, moved, weights)[:, known]
+        J = (-(both[: len(x)] - both[len(x) :]) / (2 * widths)[:, None]).T
+        scale = np.linalg.norm(J, axis=0)
+        scale[scale == 0] = 1.0
+        U, s, Vt = np.linalg.svd(J / scale, full_matrices=False)
+        along = U.T @ r
+        noise = max(float(r @ r) / (len(r) - len(x)), (1e-13 * size) ** 2 / len(r))
+        decrement = float(along @ along) / noise
+        if decrement <= DECREMENT:
+            break
+        for _ in range(30):
+            trial = x + (Vt.T @ (s / (s**2 + damping) * along)) / scale
+            left = residual(trial)
+            if np.isfinite(left).all() and left @ left < r @ r:
+                x, r, damping = trial, left, max(damping / 10, 1e-14)
+                break
+            damping = max(8 * damping, 1e-10)
+        else:
+            if decrement <= LOOSE:
+                break
+            raise ConvergenceError(f"least squares has not converged (decrement {decrement:.3g})", float(r @ r))
+    if decrement > LOOSE:
+        raise ConvergenceError(
+            f"least squares has not converged after 50 steps (decrement {decrement:.3g}); a term with jumps leaves it rough: "
+            "smooth it, for example sign(D(y)) as tanh(10*D(y))",
+            float(r @ r),
+        )
+    sigma2 = float(r @ r) / (len(r) - len(x))
+    inverse = np.linalg.inv((J / scale).T @ (J / scale)) / np.outer(scale, scale)
+    cov = np.zeros((k + 1, k + 1))
+    cov[:k, :k] = inverse[:k, :k] * sigma2
+    cov[k, k] = sigma2 / (2 * (len(r) - len(x)))
+    resid = np.full((len(sample), 1), np.nan)
+    resid[known, 0] = r
+    return Fitted(
+        theta=x[:k],
+        cov=cov,
+        cov_type="nonrobust",
+        noise={"sigma": float(np.sqrt(sigma2))},
+        q=np.zeros(1),
+        sigma2=np.array([sigma2]),
+        resid=resid,
+        n_rows=len(r),
+        llf=float(-0.5 * len(r) * (np.log(2 * np.pi * max(float(r @ r), 1e-300) / len(r)) + 1)),
+        n_constants=n_runs * m,
+        decrement=decrement,
+        extra={"initial": x[k:].reshape(n_runs, m)},
+    )
+
+
+def _residuals(equation: Equation, sample: Sample, x: FloatArray, weights: FloatArray) -> FloatArray:
+    """Readings minus solutions (L, n) for L parameter vectors (theta, initial states)."""
+    k, m = equation.n_params, equation.order
+    out = np.empty((len(x), len(sample)))
+    for i, s in enumerate(sample.slices()):
+        count = substeps(equation, x[0, :k], sample.t[s])
+        states = _solve(equation, x[:, :k], sample.t[s], sample.u[s], x[:, k + i * m : k + (i + 1) * m], count)
+        out[:, s] = (sample.y[s, 0][:, None] - states[:, :, 0]).T * weights[s]
+    return out

@@ -1,0 +1,126 @@
+"""Pictures of fitted equations. matplotlib is imported only when one is drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._validation import FloatArray
+from .diagnostics import autocorrelations
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .compare import Comparison
+    from .results import DynamicsResults
+
+COLOUR = "#1f5fa8"
+GREY = "#444444"
+MOST_LAGS = 25
+
+
+def plot_fit(results: DynamicsResults, alpha: float) -> Figure:
+    """Smoothed outputs with bands and readings, and the autocorrelation of the residuals."""
+    import matplotlib.pyplot as plt
+
+    equation, sample = results.model.equation, results.model.sample
+    mean, cov = results._at_nodes
+    p = equation.n_outputs
+    figure, axes = plt.subplots(p + 1, 1, figsize=(8, 2.6 * (p + 1) + 0.6), layout="constrained")
+    half = _critical(alpha)
+    for i, name in enumerate(equation.outputs):
+        ax = axes[i]
+        for k, s in enumerate(sample.slices()):
+            t = sample.t[s]
+            se = np.sqrt(np.maximum(cov[s, i, i], 0.0))
+            for c, channel in enumerate(sample.channels):
+                if channel.output == i and channel.deriv == 0:
+                    ax.plot(t, sample.y[s, c], ".", color=GREY, ms=4, alpha=0.6, label="readings" if k == 0 else None)
+            ax.fill_between(t, mean[s, i] - half * se, mean[s, i] + half * se, color=COLOUR, alpha=0.25, linewidth=0)
+            ax.plot(t, mean[s, i], color=COLOUR, lw=1.2, label=f"{name}, smoothed" if k == 0 else None)
+        ax.set(ylabel=name, xlabel=sample.t_name)
+        ax.margins(x=0)
+        ax.legend(frameon=False)
+    _draw_correlations(axes[-1], results)
+    axes[0].set_title("; ".join(equation.in_words(results.fitted.theta)) + f"   ({results.method})", fontsize=10)
+    return figure
+
+
+def _critical(alpha: float) -> float:
+    from ..curves.prediction import critical_value
+
+    return critical_value(alpha, np.inf)
+
+
+def _draw_correlations(ax: Any, results: DynamicsResults) -> None:
+    residual = results.fitted.resid[:, 0]
+    n = int(np.isfinite(residual).sum())
+    if n < 4:
+        return
+    values = autocorrelations(residual, results.model.sample.run, min(MOST_LAGS, n - 1))
+    lags = np.arange(1, len(values) + 1)
+    ax.vlines(lags, 0, values, color=COLOUR)
+    ax.scatter(lags, values, s=12, color=COLOUR)
+    ax.axhspan(-1.96 / np.sqrt(n), 1.96 / np.sqrt(n), color="black", alpha=0.08, linewidth=0)
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set(xlabel="lag (rows)", ylabel="residual autocorrelation")
+
+
+def plot_step_response(results: DynamicsResults, t: Any, alpha: float) -> Figure:
+    """Step responses of every output to every input, with bands."""
+    import matplotlib.pyplot as plt
+
+    frame = results.step_response(t, alpha)
+    parts = (
+        {results.model.equation.inputs[0]: frame}
+        if frame.columns.nlevels == 1
+        else {str(k): frame[k] for k in dict.fromkeys(frame.columns.get_level_values(0))}
+    )
+    figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+    for i, (name, part) in enumerate(parts.items()):
+        ax.fill_between(part.index, part["lower"], part["upper"], color=f"C{i}", alpha=0.25, linewidth=0)
+        ax.plot(part.index, part["mean"], color=f"C{i}", label=name)
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set(xlabel=results.model.sample.t_name, ylabel="response to a unit step")
+    ax.margins(x=0)
+    ax.legend(frameon=False)
+    return figure
+
+
+def plot_comparison(comparison: Comparison) -> Figure:
+    """Estimates and intervals of every coefficient, a panel each, a line for each method."""
+    import matplotlib.pyplot as plt
+
+    names = comparison.names
+    methods = list(comparison.results)
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(2.2 + 2.9 * len(names), 1.0 + 0.38 * len(methods)), sharey=True, layout="constrained", squeeze=False
+    )
+    reference = methods[0]
+    for ax, name in zip(axes[0], names, strict=True):
+        table = comparison.table.xs(name, level="parameter")
+        interval = table.loc[reference]
+        if np.isfinite(interval["lower"]):
+            ax.axvspan(interval["lower"], interval["upper"], color=COLOUR, alpha=0.12, linewidth=0)
+        for k, method in enumerate(methods):
+            row = table.loc[method]
+            colour = COLOUR if method == reference else GREY
+            ax.plot([row["lower"], row["upper"]], [k, k], color=colour, lw=1.5)
+            ax.plot(row["estimate"], k, "o", color=colour, ms=5)
+        ax.set_title(name, fontsize=10)
+        ax.set_xlim(*_window(table))
+        ax.grid(axis="x", alpha=0.3)
+        ax.locator_params(axis="x", nbins=4)
+    axes[0, 0].set_yticks(range(len(methods)), methods)
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
+def _window(table: Any) -> tuple[float, float]:
+    """Limits that show every estimate and most of the intervals."""
+    values: FloatArray = table["estimate"].to_numpy()
+    width = np.nanmedian((table["upper"] - table["lower"]).to_numpy())
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    margin = max(0.1 * (high - low), float(width) if np.isfinite(width) else 0.0, 1e-12)
+    return low - margin, high + margin

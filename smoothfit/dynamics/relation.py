@@ -1,0 +1,281 @@
+"""The exact difference equation that samples of a scalar differential equation obey at regular times.
+
+With phi the coefficients of the characteristic polynomial of T = exp(A h) and N_j = T^j - phi_1 T^(j-1) - ... - phi_j I,
+samples without
+measurement noise satisfy
+
+    y_{k+m} = sum_i phi_i y_{k+m-i} + sum_i b_i sum_l beta_l u_{i,k+m-l} + gamma sum_l beta_l + sum_j e_1' N_j w_{k+m-1-j}
+
+(Cayley & Hamilton): an ARMAX equation whose coefficients psi are known functions of the continuous-time parameters theta.
+beta follows
+from hold and ramp of ``discretize``. Independent noise of the readings adds A(L) e, a moving average of order m.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray
+from ..errors import ConvergenceError, IdentificationError
+from .discretize import COMPLEX_STEP, Discrete, discretize
+from .sample import Sample
+from .specification import Equation
+from .start import triangular
+
+ROUNDING = 1e-13  # of the readings: residuals, and changes of them, below which there is nothing to gain
+FASTEST = 30.0  # decay over one step, in logarithms, beyond which samples do not remember the one before
+
+
+class Rows(NamedTuple):
+    """The difference equation at every sample that has its predecessors.
+
+    Attributes
+    ----------
+    target : ndarray, shape (r,)
+        y_{k+m}.
+    design : ndarray, shape (r, psi)
+    node : ndarray of int, shape (r,)
+        The node k+m of each row.
+    run : ndarray of int, shape (r,)
+    """
+
+    target: FloatArray
+    design: FloatArray
+    node: npt.NDArray[np.int64]
+    run: npt.NDArray[np.int64]
+
+
+class Relation:
+    """psi(theta) of a scalar equation at the spacing h."""
+
+    def __init__(self, equation: Equation, step: float):
+        self.equation = equation
+        self.step = step
+        self.order = equation.order
+
+    @property
+    def lags(self) -> list[int]:
+        """Lags l of the inputs that have a coefficient."""
+        return list(range(0 if self._ramps else 1, self.order + 1))
+
+    @property
+    def _ramps(self) -> bool:
+        return self.equation.intersample == "foh" and bool(self.equation.inputs)
+
+    @cached_property
+    def n_psi(self) -> int:
+        """Number of discrete coefficients."""
+        return self.order + len(self.equation.inputs) * len(self.lags) + self.equation.intercept
+
+    def discrete(self, theta: npt.NDArray[Any], *, noise: bool = True) -> Discrete:
+        """The matrices of a step."""
+        return discretize(self.equation.matrices(theta)[0], self.equation.entry, np.array([self.step]), noise=noise)
+
+    def polynomial(self, T: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
+        """Phi (m,) and the first rows of N_0 .. N_{m-1} (Faddeev & Leverrier)."""
+        m = self.order
+        N = np.eye(m, dtype=T.dtype)
+        phi, rows = [], []
+        for j in range(1, m + 1):
+            rows.append(N[0])
+            moved = T @ N
+            phi.append(np.trace(moved) / j)
+            N = moved - phi[-1] * np.eye(m)
+        return np.array(phi), rows
+
+    def psi(self, theta: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Discrete coefficients: phi_1 .. phi_m, those of each input by lag, the constant."""
+        equation, m = self.equation, self.order
+        d = self.discrete(theta, noise=False)
+        phi, rows = self.polynomial(d.T[0])
+        hold, ramp = d.hold[0][:, 0], d.ramp[0][:, 0]
+        _, B = equation.matrices(theta)
+        held = np.array([rows[lag - 1] @ hold for lag in range(1, m + 1)])
+        parts = [phi]
+        if equation.inputs:
+            if self._ramps:
+                ramped = np.array([row @ ramp for row in rows])
+                beta = np.concatenate([ramped, [0.0]]) + np.concatenate([[0.0], held - ramped])
+            else:
+                beta = held
+            parts.append(np.outer(B[0, : len(equation.inputs)], beta).ravel())
+        if equation.intercept:
+            parts.append(np.array([B[0, -1] * held.sum()]))
+        return np.concatenate(parts)
+
+    def jacobian(self, theta: FloatArray) -> FloatArray:
+        """D psi / d theta, shape (psi, theta), exact to rounding by complex steps."""
+        columns = []
+        for i in range(len(theta)):
+            moved = theta.astype(complex)
+            moved[i] += 1j * COMPLEX_STEP
+            columns.append(self.psi(moved).imag / COMPLEX_STEP)
+        return np.column_stack(columns)
+
+    def rows(self, sample: Sample) -> Rows:
+        """Rows of the difference equation; those that miss a reading are left out."""
+        m, equation = self.order, self.equation
+        targets, designs, nodes, runs = [], [], [], []
+        for s in sample.slices():
+            n = s.stop - s.start
+            if n <= m:
+                continue
+            y, u = sample.y[s, 0], sample.u[s]
+            columns = [y[m - lag : n - lag] for lag in range(1, m + 1)]
+            columns += [u[m - lag : n - lag, i] for i in range(u.shape[1]) for lag in self.lags]
+            if equation.intercept:
+                columns.append(np.ones(n - m))
+            designs.append(np.column_stack(columns))
+            targets.append(y[m:])
+            nodes.append(np.arange(s.start + m, s.stop))
+            runs.append(np.full(n - m, sample.run[s.start]))
+        if not targets:
+            raise IdentificationError(f"no run is longer than the order {m}; nothing is left to regress")
+        target, design = np.concatenate(targets), np.concatenate(designs)
+        node, run = np.concatenate(nodes), np.concatenate(runs)
+        kept = np.isfinite(target) & np.isfinite(design).all(axis=1)
+        if not kept.all():
+            target, design, node, run = target[kept], design[kept], node[kept], run[kept]
+        return Rows(target, design, node, run)
+
+    def residual(self, theta: FloatArray, rows: Rows) -> FloatArray:
+        """Target minus what the difference equation says, shape (r,)."""
+        return np.asarray(rows.target - rows.design @ self.psi(theta))
+
+    def from_psi(self, psi: FloatArray) -> FloatArray | None:
+        """The theta of unrestricted coefficients: poles from phi, inputs and constant by static gain; None where complex."""
+        m, equation = self.order, self.equation
+        poles = np.roots(np.concatenate([[1.0], -psi[:m]])).astype(complex)
+        if (np.abs(poles) == 0).any() or ((np.abs(poles.imag) < 1e-12) & (poles.real <= 0)).any():
+            return None
+        characteristic = np.poly(np.log(poles) / self.step)
+        if np.abs(characteristic.imag).max() > 1e-6 * np.abs(characteristic).max():
+            return None
+        coefficients = -characteristic.real[1:][::-1]  # of y, y', ...
+        theta = np.zeros(equation.n_params)
+        derivatives = sorted(equation.derivatives)
+        theta[: len(derivatives)] = coefficients[derivatives]
+        unit = theta.copy()
+        first = len(derivatives)
+        unit[first:] = 1.0
+        there = self.psi(unit)
+        width = len(self.lags)
+        for i in range(len(equation.inputs)):
+            part = slice(m + i * width, m + (i + 1) * width)
+            theta[first + i] = psi[part].sum() / there[part].sum()
+        if equation.intercept:
+            theta[-1] = psi[-1] / there[-1]
+        return theta if np.isfinite(theta).all() else None
+
+
+class Solution(NamedTuple):
+    """A certified least-squares solution: theta, the sum of squares, and how far from the minimum (relative to the noise)."""
+
+    theta: FloatArray
+    rss: float
+    decrement: float
+    n_iterations: int
+
+
+def least_squares(
+    relation: Relation, R: FloatArray, q: FloatArray, n: int, starts: list[FloatArray], rest: float = 0.0
+) -> Solution:
+    """Minimise |R psi(theta) - q|^2 + rest by Gauss-Newton steps with Levenberg's damping; n rows stand behind it.
+
+    Raises
+    ------
+    IdentificationError
+        Where the minimum is at infinitely fast decay: no differential equation has such samples.
+    ConvergenceError
+        Where no start leads to a certified minimum.
+    """
+    best: Solution | None = None
+    failure: Exception | None = None
+    for start in starts:
+        try:
+            found = _follow(relation, R, q, n, start, rest)
+        except (ConvergenceError, IdentificationError) as error:
+            failure = failure or error
+            continue
+        if best is None or found.rss < best.rss:
+            best = found
+    if best is None:
+        assert failure is not None
+        raise failure
+    return best
+
+
+def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: FloatArray, rest: float) -> Solution:
+    def residual(at: FloatArray) -> FloatArray:
+        return np.asarray(R @ relation.psi(at) - q)
+
+    size = float(np.linalg.norm(q))
+    damping, r = 0.0, residual(theta)
+    for iteration in range(100):
+        J = R @ relation.jacobian(theta)
+        scale = np.linalg.norm(J, axis=0)
+        scale[scale == 0] = 1.0
+        U, s, Vt = np.linalg.svd(J / scale, full_matrices=False)
+        along = U.T @ r
+        noise = max((float(r @ r) + rest) / max(1, n - len(theta)), (ROUNDING * size) ** 2 / max(1, n), np.finfo(float).tiny)
+        kept = s > 1e-14 * s[0]
+        decrement = float(along[kept] @ along[kept]) / noise
+        if decrement <= 1e-14 or float(along[kept] @ along[kept]) <= (ROUNDING * size) ** 2:
+            _check_sampling(relation, theta)
+            if not kept.all():
+                weak = relation.equation.names[int(np.argmax(np.abs(Vt[-1])))]
+                raise IdentificationError(f"the readings do not tell the coefficient of {weak!r} from the others")
+            return Solution(theta, float(r @ r) + rest, decrement, iteration)
+        for _ in range(40):
+            step = -(Vt.T @ (s / (s**2 + damping) * along)) / scale if damping else -(Vt[kept].T @ (along[kept] / s[kept])) / scale
+            trial = theta + step
+            with np.errstate(all="ignore"):
+                moved = residual(trial) if np.isfinite(trial).all() and _is_sane(relation, trial) else np.full_like(r, np.inf)
+            if np.isfinite(moved).all() and moved @ moved <= r @ r:
+                theta, r, damping = trial, moved, damping / 10 if damping > 1e-10 else 0.0
+                break
+            damping = max(10 * damping, 1e-6)
+        else:
+            if decrement <= 1e-8:
+                _check_sampling(relation, theta)
+                return Solution(theta, float(r @ r) + rest, decrement, iteration)
+            _check_sampling(relation, theta)
+            raise ConvergenceError(f"least squares has not converged (decrement {decrement:.3g})", float(r @ r))
+    _check_sampling(relation, theta)
+    raise ConvergenceError("least squares has not converged after 100 steps", float(r @ r))
+
+
+def _is_sane(relation: Relation, theta: FloatArray) -> bool:
+    poles = np.linalg.eigvals(relation.equation.matrices(theta)[0])
+    return bool((poles.real * relation.step < 50).all() and (np.abs(poles) * relation.step < 1e4).all())
+
+
+def _check_sampling(relation: Relation, theta: FloatArray) -> None:
+    """Raise where samples do not remember the one before."""
+    poles = np.linalg.eigvals(relation.equation.matrices(theta)[0])
+    if (poles.real * relation.step < -FASTEST).any():
+        raise no_memory(relation)
+
+
+def no_memory(relation: Relation) -> IdentificationError:
+    """What to say where phi <= 0: no real equation decays like that."""
+    return IdentificationError(
+        f"the readings one step ({relation.step:g}) apart are unrelated or negatively related once the inputs are taken out "
+        f"(phi <= 0): no "
+        f"equation of order {relation.order} with real coefficients has such samples. Noise of the readings does that: use "
+        f'method="kalman"; '
+        "else sample faster"
+    )
+
+
+def triangle(design: FloatArray, target: FloatArray) -> tuple[FloatArray, FloatArray, float]:
+    """R and q with |design psi - target|^2 = |R psi - q|^2 + rest, by Householder reflections in blocks of rows."""
+    R = triangular(np.column_stack([design, target]))
+    width = R.shape[1]
+    if len(R) < width:
+        R = np.vstack([R, np.zeros((width - len(R), width))])
+    return R[: width - 1, : width - 1], R[: width - 1, -1], float(R[width - 1, -1] ** 2)

@@ -1,0 +1,93 @@
+"""What a fitted linear equation does: poles, gains, responses, simulation."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+from scipy.linalg import expm
+
+from .._validation import FloatArray
+from .discretize import discretize
+from .specification import Equation
+
+
+class Interval(NamedTuple):
+    """A confidence set of a ratio: an interval, its complement (unbounded), or everything."""
+
+    lower: float
+    upper: float
+    kind: str
+
+
+def fieller(numerator: float, denominator: float, cov: FloatArray, alpha: float) -> Interval:
+    """Fieller's confidence set of numerator / denominator, estimates with joint covariance (2, 2).
+
+    The set of ratios r with (numerator - r denominator)^2 <= z^2 Var(numerator - r denominator): an interval where the
+    denominator differs from zero at the level, else the complement of one ("unbounded"), or every number ("all").
+    """
+    z2 = float(stats.norm.isf(alpha / 2)) ** 2
+    a = denominator**2 - z2 * cov[1, 1]
+    b = numerator * denominator - z2 * cov[0, 1]
+    c = numerator**2 - z2 * cov[0, 0]
+    discriminant = b * b - a * c
+    if a > 0:
+        root = np.sqrt(max(discriminant, 0.0))
+        return Interval((b - root) / a, (b + root) / a, "interval")
+    if discriminant < 0 or a == 0:
+        return Interval(-np.inf, np.inf, "all")
+    root = np.sqrt(discriminant)
+    low, high = sorted([(b - root) / a, (b + root) / a])
+    return Interval(low, high, "unbounded")
+
+
+def static_gain(equation: Equation, theta: FloatArray) -> FloatArray:
+    """Change of the outputs in the long run per unit of each drive, (p, drives): -A_0^-1 B."""
+    p = equation.n_outputs
+    system, B = equation.matrices(theta)
+    return np.asarray(-np.linalg.solve(system[-p:, :p], B))
+
+
+def step_response(equation: Equation, theta: FloatArray, t: FloatArray) -> FloatArray:
+    """Outputs at times t >= 0 after each drive becomes one at 0, from rest, (n, p, drives)."""
+    system, B = equation.matrices(theta)
+    return np.asarray(discretize(system, equation.entry, t).hold[:, : equation.n_outputs] @ B)
+
+
+def impulse_response(equation: Equation, theta: FloatArray, t: FloatArray) -> FloatArray:
+    """Outputs at times t >= 0 after a unit impulse of each drive at 0, from rest, (n, p, drives)."""
+    system, B = equation.matrices(theta)
+    return np.asarray(expm(system * t[:, None, None])[:, : equation.n_outputs] @ equation.entry @ B)
+
+
+def simulate(
+    equation: Equation,
+    theta: FloatArray,
+    t: FloatArray,
+    u: FloatArray,
+    initial: FloatArray,
+    q: FloatArray | None = None,
+    rng: np.random.Generator | None = None,
+) -> FloatArray:
+    """States at times t (n, M) from an initial state, with process noise of intensities q where rng is given."""
+    gaps, classes = np.unique(np.diff(t), return_inverse=True)
+    system, B = equation.matrices(theta)
+    d = discretize(system, equation.entry, gaps)
+    drives = np.column_stack([u, np.ones(len(t))]) if equation.intercept else u
+    driven = drives @ B.T
+    if equation.intersample == "zoh" and equation.inputs:
+        change = np.zeros_like(driven)
+    else:
+        change = np.diff(driven, axis=0, append=driven[-1:])
+    states = np.empty((len(t), equation.n_states))
+    states[0] = initial
+    noise = np.zeros((max(0, len(t) - 1), equation.n_states))
+    if rng is not None and q is not None:
+        spread = np.tensordot(q, d.Q, axes=1)
+        values, axes = np.linalg.eigh(spread)
+        roots = axes * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        noise = np.einsum("nij,nj->ni", roots[classes], rng.standard_normal((len(t) - 1, equation.n_states)))
+    for k, c in enumerate(classes):
+        states[k + 1] = d.T[c] @ states[k] + d.hold[c] @ driven[k] + d.ramp[c] @ change[k] + noise[k]
+    return states

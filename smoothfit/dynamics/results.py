@@ -1,0 +1,761 @@
+"""Results of a derivative regression, with statsmodels' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from .._validation import FloatArray, check_finite, check_level, check_order, frozen, to_floats
+from ..curves import CurvePrediction, Estimate
+from ..curves.prediction import critical_value
+from ..errors import DataError, SpecificationError
+from . import response
+from .diagnostics import autocorrelations, coherence, ljung_box, noise_variance_from_lags
+from .likelihood import StateSpace
+from .methods import METHODS
+from .methods.base import Fitted
+from .relation import Relation
+from .sample import Sample
+from .specification import derivative_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from statsmodels.iolib.summary import Summary
+
+    from .bootstrap import Bootstrap
+    from .compare import Comparison
+    from .model import DerivativeRegression
+
+INTEGRATOR = 1e-10  # a pole this small beside the largest is zero
+STEP = 1e-6  # relative: differences for the delta method of poles, where complex steps would meet branch cuts
+
+
+class DynamicsResults:
+    """A fitted differential equation; made by `DerivativeRegression.fit`.
+
+    Attributes
+    ----------
+    model : DerivativeRegression
+    method : str
+    cov_type : str
+        Kind of the covariance: "oim" (observed information), "nonrobust" (least squares), "eiv" (errors in variables),
+        "robust", "HAC", ...
+    fitted : smoothfit.dynamics.methods.Fitted
+        What the method found, for those who want its internals.
+    """
+
+    use_t = False
+
+    def __init__(
+        self,
+        model: DerivativeRegression,
+        method: str,
+        options: dict[str, Any],
+        fitted: Fitted,
+        cov_type: str,
+        cov: FloatArray,
+    ):
+        self.model = model
+        self.method = method
+        self.options = options
+        self.fitted = fitted
+        self.cov_type = cov_type
+        self._cov = cov
+
+    # Estimates --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def params(self) -> pd.Series:
+        """Coefficients of the equation in continuous time, then estimated noise parameters.
+
+        ``q`` is the intensity of the process noise (variance of its integral per unit of t), ``sigma`` the sd of the
+        readings' noise.
+        """
+        import pandas as pd
+
+        names = [*self.model.equation.names, *self.fitted.noise]
+        return pd.Series([*self.fitted.theta, *self.fitted.noise.values()], index=names, name="params", dtype=float)
+
+    @property
+    def coefficients(self) -> FloatArray:
+        """The coefficients alone, shape (k,)."""
+        return self.fitted.theta
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance of `params`; NaN for a noise parameter at its boundary."""
+        import pandas as pd
+
+        size = len(self.params)
+        cov = np.full((size, size), np.nan)
+        known = min(size, len(self._cov))
+        cov[:known, :known] = self._cov[:known, :known]
+        return pd.DataFrame(cov, index=self.params.index, columns=self.params.index)
+
+    @property
+    def _cov_theta(self) -> FloatArray:
+        k = len(self.fitted.theta)
+        return self._cov[:k, :k]
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of `params`."""
+        import pandas as pd
+
+        return pd.Series(np.sqrt(np.diag(self.cov_params())), index=self.params.index, name="bse")
+
+    @property
+    def tvalues(self) -> pd.Series:
+        """Estimates over standard errors."""
+        return (self.params / self.bse).rename("tvalues")
+
+    @property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p-values of zero, normal."""
+        import pandas as pd
+
+        return pd.Series(2 * stats.norm.sf(np.abs(self.tvalues)), index=self.params.index, name="pvalues")
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return intervals of level 1 - alpha: normal; those of noise parameters normal on the logarithmic scale."""
+        import pandas as pd
+
+        z, bse = critical_value(alpha, np.inf), self.bse
+        table = pd.DataFrame({0: self.params - z * bse, 1: self.params + z * bse})
+        for name in self.fitted.noise:
+            value, se = self.params[name], bse[name]
+            if value > 0 and np.isfinite(se):
+                with np.errstate(over="ignore"):
+                    factor = np.exp(z * se / value)
+                table.loc[name] = [value / factor, value * factor]
+        return table
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood at the estimate (of "kalman" with diffuse initial states); NaN where the method maximises none."""
+        return self.fitted.llf
+
+    @property
+    def df_model(self) -> int:
+        """Number of estimated parameters."""
+        return len(self.params) + (self.method in ("arx", "arimax", "difference"))
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, -2 llf + 2 (number of parameters)."""
+        return -2 * self.llf + 2 * self.df_model
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, -2 llf + log(readings) (number of parameters)."""
+        return float(-2 * self.llf + np.log(self.fitted.n_rows) * self.df_model)
+
+    @property
+    def nobs(self) -> int:
+        """Number of readings."""
+        return self.model.sample.n_readings
+
+    @property
+    def df_resid(self) -> int:
+        """Rows that the estimate rests on, less the number of coefficients."""
+        return self.fitted.n_rows - len(self.fitted.theta)
+
+    @property
+    def resid(self) -> FloatArray:
+        """Residuals by row and output or channel; NaN where there is none, (n,) of one column.
+
+        Standardised one-step prediction errors of "kalman"; what the method's noise is estimated to be elsewhere.
+        """
+        resid = self.fitted.resid
+        return resid[:, 0] if resid.shape[1] == 1 else resid
+
+    @property
+    def q(self) -> FloatArray:
+        """Intensity of the process noise by output; zero where the method has none."""
+        return self.fitted.q
+
+    @property
+    def sigma(self) -> FloatArray:
+        """Noise sd by channel of readings; one, in units of the given sds, where these are known."""
+        return np.sqrt(self.fitted.sigma2)
+
+    @property
+    def boundary(self) -> tuple[str, ...]:
+        """Noise parameters that are estimated as zero."""
+        return self.fitted.boundary
+
+    # What the equation does -------------------------------------------------------------------------------------------
+
+    def _require_linear(self, what: str) -> None:
+        if self.model.equation.terms:
+            raise SpecificationError(
+                f"{what} is of linear equations; this one has the term {self.model.equation.terms[0].name}: use simulate()"
+            )
+
+    def poles(self) -> npt.NDArray[np.complex128]:
+        """Roots of the characteristic equation (eigenvalues of A), by decreasing real part."""
+        values = np.linalg.eigvals(self.model.equation.matrices(self.fitted.theta)[0]).astype(complex)
+        return values[np.lexsort((values.imag, -values.real))]
+
+    @property
+    def natural_frequency(self) -> FloatArray:
+        """Modulus of each pole, in radians per unit of t."""
+        return np.abs(self.poles())
+
+    @property
+    def damping(self) -> FloatArray:
+        """Damping ratio of each pole, -Re / modulus."""
+        poles = self.poles()
+        with np.errstate(invalid="ignore"):
+            return -poles.real / np.abs(poles)
+
+    def _delta(self, function: Callable[[FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray]:
+        """A function of the coefficients and its covariance, by central differences."""
+        theta = self.fitted.theta
+        value = np.atleast_1d(function(theta))
+        slopes = np.empty((value.size, len(theta)))
+        for i in range(len(theta)):
+            width = STEP * max(abs(theta[i]), float(np.sqrt(max(self._cov_theta[i, i], 0.0))), 1e-8)
+            up, down = theta.copy(), theta.copy()
+            up[i] += width
+            down[i] -= width
+            slopes[:, i] = (np.ravel(function(up)) - np.ravel(function(down))) / (2 * width)
+        return value, slopes @ self._cov_theta @ slopes.T
+
+    def time_constant(self) -> Estimate:
+        """-1 / Re(pole) of the slowest mode, with its standard error by the delta method.
+
+        Integrators (poles at zero) are left out. Negative where the mode grows, infinite where there is none.
+        """
+        self._require_linear("a time constant")
+
+        def slowest(theta: FloatArray) -> FloatArray:
+            poles = np.linalg.eigvals(self.model.equation.matrices(theta)[0])
+            poles = poles[np.abs(poles) > INTEGRATOR * np.abs(poles).max()]
+            return np.array([poles.real.max() if len(poles) else 0.0])
+
+        value, cov = self._delta(slowest)
+        rate = float(value[0])
+        if rate == 0:
+            return Estimate(np.inf, np.inf)
+        return Estimate(-1 / rate, float(np.sqrt(cov[0, 0])) / rate**2)
+
+    def gain(self, method: str = "delta", alpha: float = 0.05) -> pd.DataFrame:
+        """Static gain of each input: the change of y in the long run per unit of u.
+
+        Parameters
+        ----------
+        method : {"delta", "fieller"}
+            Intervals by the delta method, or Fieller's sets, which hold their level where the denominator is badly known: an
+            interval, its complement ("unbounded"), or everything ("all").
+        alpha : float
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``gain``, ``se``, ``lower``, ``upper``, and ``kind`` with Fieller's.
+        """
+        import pandas as pd
+
+        self._require_linear("a gain")
+        equation = self.model.equation
+        if method not in ("delta", "fieller"):
+            raise SpecificationError(f'method is {method!r}; pass "delta" or "fieller"')
+        check_level(alpha)
+        if not equation.inputs:
+            raise SpecificationError("a gain is of an input, and the equation has none")
+        if 0 not in equation.derivatives:
+            raise SpecificationError(
+                f"{equation.outputs[0]} itself is not on the right: the equation integrates its inputs and has no static gain"
+            )
+        k = len(equation.inputs)
+        if method == "fieller":
+            if equation.n_outputs > 1:
+                raise SpecificationError("Fieller's sets are of one output; use method='delta'")
+            theta, cov, names = self.fitted.theta, self._cov_theta, equation.names
+            rows = {}
+            for name in equation.inputs:
+                i = names.index(name)
+                pair = np.array([[cov[i, i], -cov[i, 0]], [-cov[i, 0], cov[0, 0]]])
+                found = response.fieller(float(theta[i]), -float(theta[0]), pair, alpha)
+                se = self._gain_delta()[1]
+                rows[name] = {"gain": theta[i] / -theta[0], "se": se[equation.inputs.index(name)], **found._asdict()}
+            return pd.DataFrame(rows).T.infer_objects()
+        value, se = self._gain_delta()
+        names = (
+            list(equation.inputs) if equation.n_outputs == 1 else [f"{o}: {i}" for o in equation.outputs for i in equation.inputs]
+        )
+        z = critical_value(alpha, np.inf)
+        assert len(names) == k * equation.n_outputs
+        return pd.DataFrame({"gain": value, "se": se, "lower": value - z * se, "upper": value + z * se}, index=names)
+
+    def _gain_delta(self) -> tuple[FloatArray, FloatArray]:
+        k = len(self.model.equation.inputs)
+        value, cov = self._delta(lambda theta: response.static_gain(self.model.equation, theta)[:, :k].ravel())
+        return value, np.sqrt(np.diag(cov))
+
+    def step_response(self, t: Any, alpha: float = 0.05) -> pd.DataFrame:
+        """Response of y at times t after each input becomes one at zero, from rest, with pointwise bands by the delta method.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Indexed by t; columns ``mean``, ``se``, ``lower``, ``upper``, under the input's name where there are several.
+        """
+        return self._response(response.step_response, t, alpha)
+
+    def impulse_response(self, t: Any, alpha: float = 0.05) -> pd.DataFrame:
+        """Response of y at times t after a unit impulse of each input at zero; as `step_response`."""
+        return self._response(response.impulse_response, t, alpha)
+
+    def _response(self, function: Callable[..., FloatArray], t: Any, alpha: float) -> pd.DataFrame:
+        import pandas as pd
+
+        self._require_linear("a response")
+        equation = self.model.equation
+        if not equation.inputs:
+            raise SpecificationError("a response is to an input, and the equation has none")
+        times = to_floats(t, "t")[0]
+        check_finite(times, "t", "pass finite times")
+        if (times < 0).any():
+            raise DataError(f"t[{int(np.argmax(times < 0))}] is negative; responses start at zero")
+        k = len(equation.inputs)
+        value, cov = self._delta(lambda theta: function(equation, theta, times)[:, :, :k].ravel())
+        se = np.sqrt(np.maximum(np.diag(cov), 0.0)).reshape(len(times), -1)
+        mean, z = value.reshape(len(times), -1), critical_value(alpha, np.inf)
+        several = mean.shape[1] > 1
+        names = [i if equation.n_outputs == 1 else f"{o}: {i}" for o in equation.outputs for i in equation.inputs]
+        parts = {
+            name: pd.DataFrame(
+                {"mean": mean[:, j], "se": se[:, j], "lower": mean[:, j] - z * se[:, j], "upper": mean[:, j] + z * se[:, j]},
+                index=pd.Index(times, name=self.model.sample.t_name),
+            )
+            for j, name in enumerate(names)
+        }
+        return pd.concat(parts, axis=1) if several else parts[names[0]]
+
+    def steady_state(self, u: Any = None) -> Estimate | list[Estimate]:
+        """Where y settles while the inputs stay at u (one number for each), with its standard error."""
+        self._require_linear("a steady state")
+        equation = self.model.equation
+        k = len(equation.inputs)
+        values = np.zeros(0) if u is None else to_floats(u, "u")[0]
+        if len(values) != k:
+            raise DataError(f"u has {len(values)} entries for {k} inputs ({', '.join(equation.inputs) or 'none'})")
+        if 0 not in equation.derivatives:
+            raise SpecificationError(f"{equation.outputs[0]} itself is not on the right: the equation has no steady state")
+        drive = np.append(values, 1.0) if equation.intercept else values
+        if not len(drive):
+            drive = np.zeros(0)
+        value, cov = self._delta(lambda theta: response.static_gain(equation, theta) @ drive)
+        found = [Estimate(v, se) for v, se in zip(value, np.sqrt(np.diag(cov)), strict=True)]
+        return found[0] if equation.n_outputs == 1 else found
+
+    @property
+    def discrete_params(self) -> pd.DataFrame:
+        """Coefficients of the exact difference equation at the spacing of the samples, with standard errors by the delta method."""
+        import pandas as pd
+
+        equation, step = self.model.equation, self.model.sample.step
+        if step is None or equation.n_outputs > 1 or equation.terms:
+            raise SpecificationError("the difference equation is of one linear output at regular times")
+        relation = Relation(equation, step)
+        J = relation.jacobian(self.fitted.theta)
+        names = [f"{equation.outputs[0]}.L{lag}" for lag in range(1, equation.order + 1)]
+        names += [f"{name}.L{lag}" if lag else name for name in equation.inputs for lag in relation.lags]
+        names += ["const"] * equation.intercept
+        return pd.DataFrame(
+            {"coef": relation.psi(self.fitted.theta), "std err": np.sqrt(np.diag(J @ self._cov_theta @ J.T))}, index=names
+        )
+
+    # The curve --------------------------------------------------------------------------------------------------------
+
+    def _smoothed(self, sample: Sample) -> tuple[FloatArray, FloatArray]:
+        """Posterior means and covariances of the states at the nodes of a sample, given the estimate."""
+        self._require_linear("the smoothed state")
+        model = StateSpace(self.model.equation, sample)
+        q, sigma2 = self.fitted.q, self.fitted.sigma2
+        scale = 1.0
+        if not (q > 0).any() and not any(c.known for c in sample.channels):
+            # Without process noise the mean does not depend on the size of the readings' noise, and the
+            # covariance is proportional to it.
+            scale = float(sigma2.mean())
+            sigma2 = sigma2 / scale if scale > 0 else np.ones_like(sigma2)
+        mean, cov = model.smooth(self.fitted.theta, q, sigma2[model.unknown])
+        return mean, cov * scale
+
+    @cached_property
+    def _at_nodes(self) -> tuple[FloatArray, FloatArray]:
+        return self._smoothed(self.model.sample)
+
+    def states(self) -> pd.DataFrame:
+        """Smoothed outputs and their derivatives at the rows (sorted by run and time), with standard errors.
+
+        Posterior given all readings of the run, at the estimated coefficients and noises.
+        """
+        import pandas as pd
+
+        mean, cov = self._at_nodes
+        equation, sample = self.model.equation, self.model.sample
+        table: dict[str, Any] = {}
+        for j in range(equation.order):
+            for i, name in enumerate(equation.outputs):
+                at = j * equation.n_outputs + i
+                table[derivative_name(name, j)] = mean[:, at]
+                table[f"se({derivative_name(name, j)})"] = np.sqrt(np.maximum(cov[:, at, at], 0.0))
+        return pd.DataFrame(table, index=pd.Index(sample.abscissa.restore(sample.t), name=sample.t_name))
+
+    @property
+    def fittedvalues(self) -> FloatArray:
+        """Smoothed outputs at the rows, (n,) or (n, p)."""
+        p = self.model.equation.n_outputs
+        mean = self._at_nodes[0][:, :p]
+        return mean[:, 0] if p == 1 else mean
+
+    def get_prediction(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> CurvePrediction:
+        """Smoothed curve or derivative at any times within a run or after it (inputs held at their last values).
+
+        Parameters
+        ----------
+        t : array_like
+        deriv : int
+            Below the order of the equation.
+        output : str, optional
+            By default the first.
+        run : label, optional
+            Which group; by default the first.
+
+        Returns
+        -------
+        smoothfit.curves.CurvePrediction
+            Given the estimated coefficients and noises.
+        """
+        equation, sample = self.model.equation, self.model.sample
+        deriv = check_order(deriv, "deriv", 0, equation.order - 1)
+        name = equation.outputs[0] if output is None else output
+        if name not in equation.outputs:
+            raise SpecificationError(f"output is {output!r}; the outputs are {', '.join(equation.outputs)}")
+        times = sample.abscissa.read(t, "t").ravel()
+        wide, at = _with_times(sample, self._run_index(run), times, equation.intersample)
+        mean, cov = self._smoothed(wide)
+        index = deriv * equation.n_outputs + equation.outputs.index(name)
+        channels = [
+            i
+            for i, c in enumerate(sample.channels)
+            if c.output == equation.outputs.index(name) and c.deriv == deriv and not c.known
+        ]
+        return CurvePrediction(
+            x=sample.abscissa.restore(times),
+            deriv=deriv,
+            predicted_mean=mean[at, index],
+            var_pred_mean=np.maximum(cov[at, index, index], 0.0),
+            noise_sd=float(self.sigma[channels[0]]) if channels else np.nan,
+            df=np.inf,
+            x_name=sample.t_name,
+        )
+
+    def predict(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> FloatArray:
+        """Smoothed curve or derivative at any times; see `get_prediction`."""
+        return self.get_prediction(t, deriv, output, run).predicted_mean.reshape(np.shape(t))
+
+    def _run_index(self, run: Any) -> int:
+        labels = self.model.sample.labels
+        if run is None:
+            return 0
+        if run not in labels:
+            raise SpecificationError(f"run is {run!r}; the groups are {', '.join(map(repr, labels))}")
+        return labels.index(run)
+
+    def forecast(self, t: Any, u: Any = None, alpha: float = 0.05, run: Any = None) -> pd.DataFrame:
+        """Forecasts of new readings after the end of a run.
+
+        Parameters
+        ----------
+        t : array_like, shape (k,)
+            Times after the last one, increasing.
+        u : array_like, shape (k,) or (k, inputs), optional
+            Inputs at these times (held from the last row until the first of them); needed where the equation has inputs.
+        alpha : float
+        run : label, optional
+            Which group; by default the first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``mean``, ``mean_se``, intervals of the curve and of new readings, by output where there are several. Given the
+            coefficients; their own uncertainty is not in the bands.
+        """
+        import pandas as pd
+
+        sample, equation = self.model.sample, self.model.equation
+        times = sample.abscissa.read(t, "t").ravel()
+        index = self._run_index(run)
+        s = list(sample.slices())[index]
+        last = sample.t[s.stop - 1]
+        if not len(times) or (np.diff(times, prepend=last) <= 0).any():
+            raise DataError(
+                f"t has to increase from the end of the run, {sample.t_name} = {sample.abscissa.label_of_number(float(last))}"
+            )
+        inputs = _future_inputs(u, len(times), equation.inputs)
+        n = s.stop - s.start
+        channels = len(sample.channels)
+        wide = replace(
+            sample,
+            t=frozen(np.concatenate([sample.t[s], times])),
+            run=frozen(np.zeros(n + len(times), np.int64)),
+            labels=(sample.labels[index],),
+            y=frozen(np.vstack([sample.y[s], np.full((len(times), channels), np.nan)])),
+            ratio=frozen(np.vstack([sample.ratio[s], np.ones((len(times), channels))])),
+            u=frozen(np.vstack([sample.u[s], inputs])),
+        )
+        mean, cov = self._smoothed(wide)
+        parts = {}
+        for i, name in enumerate(equation.outputs):
+            readers = [
+                c for c, channel in enumerate(sample.channels) if channel.output == i and channel.deriv == 0 and not channel.known
+            ]
+            prediction = CurvePrediction(
+                x=sample.abscissa.restore(times),
+                deriv=0,
+                predicted_mean=mean[n:, i],
+                var_pred_mean=np.maximum(cov[n:, i, i], 0.0),
+                noise_sd=float(self.sigma[readers[0]]) if readers else np.nan,
+                df=np.inf,
+                x_name=sample.t_name,
+            )
+            parts[name] = prediction.summary_frame(alpha)
+        return pd.concat(parts, axis=1) if len(parts) > 1 else next(iter(parts.values()))
+
+    def simulate(self, u: Any = None, t: Any = None, initial: Any = None, *, noise: bool = False, rng: Any = None) -> FloatArray:
+        """Solve the fitted equation.
+
+        Parameters
+        ----------
+        u : array_like, shape (n,) or (n, inputs), optional
+            Inputs; by default those of the first run.
+        t : array_like, shape (n,), optional
+            Times, increasing; by default those of the first run.
+        initial : array_like, shape (M,), optional
+            y, y', ... at the first time; by default the smoothed state there (of the first run).
+        noise : bool
+            Whether process noise and noise of the readings are added, drawn from `rng`.
+
+        Returns
+        -------
+        ndarray, shape (n,) or (n, p)
+        """
+        sample, equation = self.model.sample, self.model.equation
+        s = next(sample.slices())
+        times = sample.t[s] if t is None else sample.abscissa.read(t, "t").ravel()
+        if (np.diff(times) <= 0).any():
+            raise DataError(
+                f"t[{int(np.argmax(np.diff(times) <= 0)) + 1}] does not exceed the time before it; pass increasing times"
+            )
+        inputs = sample.u[s] if u is None else _future_inputs(u, len(times), equation.inputs)
+        if len(inputs) != len(times):
+            raise DataError(f"u has {len(inputs)} rows and t has {len(times)}")
+        if initial is None:
+            start = np.asarray(self.fitted.extra["initial"])[0] if equation.terms else self._at_nodes[0][s.start]
+        else:
+            start = to_floats(initial, "initial")[0]
+        if len(start) != equation.n_states:
+            raise DataError(
+                f"initial has {len(start)} entries; the state has {equation.n_states}: y and its derivatives below the order"
+            )
+        generator = np.random.default_rng(rng) if noise else None
+        if equation.terms:
+            from .nonlinear import solve
+
+            states = solve(equation, self.fitted.theta, times, inputs, start)
+        else:
+            states = response.simulate(equation, self.fitted.theta, times, inputs, start, self.fitted.q, generator)
+        outputs = states[:, : equation.n_outputs]
+        if generator is not None:
+            sds = np.zeros(equation.n_outputs)
+            for channel, sd in zip(sample.channels, self.sigma, strict=True):
+                if channel.deriv == 0:
+                    sds[channel.output] = sd
+            outputs = outputs + sds * generator.standard_normal(outputs.shape)
+        return outputs[:, 0] if equation.n_outputs == 1 else outputs
+
+    # Diagnostics ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def diagnostics(self) -> pd.Series:
+        """What the residuals say about the noise.
+
+        ``lag-one correlation`` of the residuals (negative: noise in the readings), ``Ljung-Box p`` over ten lags, ``noise sd
+        (lags)``: the
+        readings' noise by the residuals' last autocovariance, ``attenuation`` and ``predicted bias`` after "difference",
+        ``noise share``: sigma^2 / (sigma^2 + q h^(2m-1)) where both are estimated.
+        """
+        import pandas as pd
+
+        found: dict[str, float] = {}
+        sample, equation = self.model.sample, self.model.equation
+        correlations = autocorrelations(self.fitted.resid[:, 0], sample.run, 10)
+        found["lag-one correlation"] = correlations[0]
+        n = int(np.isfinite(self.fitted.resid[:, 0]).sum())
+        if n > 20:
+            statistic, p = ljung_box(correlations, n)
+            found["Ljung-Box"] = statistic
+            found["Ljung-Box p"] = p
+        if equation.n_outputs == 1 and not equation.terms and sample.step is not None and sample.is_complete:
+            variance = noise_variance_from_lags(self.model.problem)
+            if variance is not None:
+                found["noise sd (lags)"] = float(np.sqrt(variance))
+        for name, value in self.fitted.extra.get("attenuation", {}).items():
+            found[f"attenuation {name}"] = value
+        for name, value in self.fitted.extra.get("bias", {}).items():
+            found[f"predicted bias {name}"] = value
+        if "q" in self.fitted.noise and "sigma" in self.fitted.noise:
+            gap = float(np.median(np.diff(sample.t)[np.diff(sample.run) == 0]))
+            process = float(self.fitted.q[0]) * gap ** (2 * equation.order - 1)
+            noise = float(self.fitted.sigma2[0])
+            found["noise share"] = noise / (noise + process) if noise + process > 0 else np.nan
+        return pd.Series(found, name="diagnostics", dtype=float)
+
+    def test_noise(self) -> pd.DataFrame:
+        """Likelihood ratios of no process noise (q = 0) and of exact readings (sigma = 0), after "kalman".
+
+        Under either hypothesis the parameter is at its boundary: the ratio is half the time zero and half the time
+        chi-squared with one degree
+        of freedom (Self & Liang 1987), so that p is half the usual one.
+        """
+        import pandas as pd
+
+        from .methods.kalman import restricted
+
+        if self.method != "kalman":
+            raise SpecificationError('these likelihood ratios are of method="kalman"')
+        rows = {}
+        names = StateSpace(self.model.equation, self.model.sample).variance_names
+        for i, name in enumerate(names):
+            if self.fitted.noise[name] == 0:
+                rows[f"{name} = 0"] = {"LR": 0.0, "pvalue": 1.0}
+                continue
+            if sum(value > 0 for value in self.fitted.noise.values()) == 1:
+                continue
+            ratio = max(0.0, 2 * (self.llf - restricted(self.model.problem, i)))
+            rows[f"{name} = 0"] = {"LR": ratio, "pvalue": float(0.5 * stats.chi2.sf(ratio, 1))}
+        return pd.DataFrame(rows).T
+
+    def coherence(self, name: str | None = None, n_tapers: int = 7) -> pd.DataFrame:
+        """Multitaper coherence of y and an input: at which frequencies the input explains the readings.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Indexed by frequency (radians per unit of t): ``coherence`` and its 95 % level under independence, ``level``.
+        """
+        return coherence(self.model.problem, name, n_tapers)
+
+    def bootstrap(
+        self, n: int = 200, kind: str = "parametric", rng: Any = None, n_jobs: int = 1, progress: bool = False
+    ) -> Bootstrap:
+        """Refit simulated readings.
+
+        Parameters
+        ----------
+        n : int
+            Replications.
+        kind : {"parametric", "block"}
+            Simulated from the fitted equation with normal noises, or with resampled blocks of the residuals from the
+            smoothed curve.
+        rng : Generator or seed
+        n_jobs : int
+            Processes.
+        progress : bool
+            Whether to write a line of progress to standard error.
+
+        Returns
+        -------
+        Bootstrap
+            With ``params`` (n, k), ``bse``, ``conf_int(alpha)``, ``bias``.
+        """
+        from .bootstrap import bootstrap
+
+        return bootstrap(self, n, kind, rng, n_jobs, progress)
+
+    def compare(self, methods: Iterable[str] | None = None, alpha: float = 0.05) -> Comparison:
+        """Fit all other methods that apply and lay them side by side; see `smoothfit.compare_methods`."""
+        from .compare import compare_methods
+
+        return compare_methods(self, methods=methods, alpha=alpha)
+
+    # Showing ----------------------------------------------------------------------------------------------------------
+
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return a table of the fit: the equation in words, the noise it assumes, parameters, diagnostics."""
+        from .summary import summarise
+
+        return summarise(self, alpha)
+
+    def plot(self, alpha: float = 0.05) -> Figure:
+        """Draw the smoothed outputs with bands and the readings, by run, and the residuals' autocorrelation."""
+        from .plotting import plot_fit
+
+        return plot_fit(self, alpha)
+
+    def plot_step_response(self, t: Any, alpha: float = 0.05) -> Figure:
+        """Draw the step responses with bands."""
+        from .plotting import plot_step_response
+
+        return plot_step_response(self, t, alpha)
+
+    @property
+    def noise_assumed(self) -> str:
+        """The noise that the method assumes, in words."""
+        return METHODS[self.method].noise
+
+    def __repr__(self) -> str:
+        return f"DynamicsResults({'; '.join(self.model.equation.in_words(self.fitted.theta))}; method={self.method!r})"
+
+
+def _future_inputs(u: Any, n: int, names: tuple[str, ...]) -> FloatArray:
+    if u is None:
+        if names:
+            raise DataError(f"u is missing: pass the inputs {', '.join(names)} at these times")
+        return np.zeros((n, 0))
+    values = np.asarray(u, dtype=float)
+    values = values[:, None] if values.ndim == 1 else values
+    if values.shape != (n, len(names)):
+        raise DataError(f"u has shape {values.shape}; pass {n} rows of {len(names)} inputs ({', '.join(names) or 'none'})")
+    check_finite(values.ravel(), "u", "inputs are finite")
+    return values
+
+
+def _with_times(sample: Sample, run: int, times: FloatArray, intersample: str) -> tuple[Sample, npt.NDArray[np.int64]]:
+    """One run of a sample with nodes added at times, and the position of each time."""
+    s = list(sample.slices())[run]
+    t = sample.t[s]
+    if len(times) and times.min() < t[0]:
+        raise DataError(
+            f"t reaches back before the run, which starts at {sample.t_name} = {sample.abscissa.label_of_number(float(t[0]))}"
+        )
+    nodes = np.unique(np.concatenate([t, times]))
+    place = np.searchsorted(nodes, t)
+    y = np.full((len(nodes), sample.y.shape[1]), np.nan)
+    ratio = np.ones_like(y)
+    y[place], ratio[place] = sample.y[s], sample.ratio[s]
+    u = sample.u[s]
+    if intersample == "foh" and u.shape[1]:
+        inputs = np.column_stack([np.interp(nodes, t, column) for column in u.T])
+    else:
+        inputs = u[np.searchsorted(t, nodes, side="right") - 1]
+    wide = replace(
+        sample,
+        t=frozen(nodes),
+        run=frozen(np.zeros(len(nodes), np.int64)),
+        labels=(sample.labels[run],),
+        y=frozen(y),
+        ratio=frozen(ratio),
+        u=frozen(np.ascontiguousarray(inputs)),
+    )
+    return wide, np.searchsorted(nodes, times)

@@ -1,0 +1,280 @@
+"""Maximum likelihood by Fisher scoring with exact scores, and a certificate by Newton's decrement.
+
+What is minimised is D = -2 log-likelihood over coefficients and logarithms of variances. Where no sd is known, the common factor of
+all variances is at its optimum sse / n in closed form at every point. A variance that wants to vanish is set to exactly zero
+and kept there as long as the derivative of D by it is not negative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray
+from ..errors import ConvergenceError, IdentificationError, NumericalError
+from .likelihood import StateSpace, Terms
+
+DECREMENT = 1e-9  # in D: a parameter within 3e-5 of its standard error
+MAX_ITERATIONS = 200
+LONGEST_LOG_STEP = 3.0
+EXACT = 1e-12  # innovations this small beside the readings are rounding: the data have no noise
+DIFFERENCE = 1e-4  # of a standard error: the step of differences of scores
+MAX_RELEASES = 6
+RELEASE = 1e-6  # of D: what letting a variance leave zero has to gain
+WEAK = 0.05  # information on the logarithm of a variance, below which zero is tried
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """D, gradient and expected Hessian by (theta, log q, log sigma2) at one point, rescaled."""
+
+    theta: FloatArray
+    variances: FloatArray
+    value: float
+    gradient: FloatArray
+    expected: FloatArray
+    raw: FloatArray  # derivatives of D by the variances themselves
+    raw_curvature: FloatArray  # their expected second derivatives
+    spread: float  # typical size of an innovation
+    factor: float = 1.0  # of the common variance, where the variances are kept as they are
+
+    @property
+    def x(self) -> FloatArray:
+        """Coordinates of the search."""
+        with np.errstate(divide="ignore"):
+            return np.concatenate([self.theta, np.log(self.variances)])
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """A certified maximum of the likelihood.
+
+    Attributes
+    ----------
+    theta, q, sigma2 : ndarray
+    value : float
+        -2 log-likelihood.
+    hessian : ndarray
+        Of D / 2 by (theta, log q, log sigma2), over the free ones; zeros elsewhere.
+    free : ndarray of bool
+    decrement : float
+    is_exact : bool
+        The readings obey the equation to rounding, so that there is no noise to estimate.
+    """
+
+    theta: FloatArray
+    q: FloatArray
+    sigma2: FloatArray
+    value: float
+    hessian: FloatArray
+    free: npt.NDArray[np.bool_]
+    decrement: float
+    is_exact: bool
+    n_iterations: int
+
+
+class Search:
+    """Minimises D of a model; `sum_of_squares` leaves out the determinant (least squares of the innovations)."""
+
+    def __init__(self, model: StateSpace, *, sum_of_squares: bool = False):
+        self.model = model
+        self.n_theta = model.equation.n_params
+        self.p = model.equation.n_outputs
+        self.scalable = not any(c.known for c in model.sample.channels)
+        self.sum_of_squares = sum_of_squares
+        y = model.sample.y[np.isfinite(model.sample.y)]
+        self.size = float(np.abs(y).max()) or 1.0
+        self.n_evaluations = 0
+
+    def terms(self, theta: FloatArray, variances: FloatArray, *, slopes: bool) -> Terms:
+        """The sums of the likelihood."""
+        self.n_evaluations += 1
+        return self.model.terms(theta, variances[: self.p], variances[self.p :], slopes=slopes)
+
+    def value(self, theta: FloatArray, variances: FloatArray) -> float:
+        """D; infinite where it cannot be computed."""
+        if not (np.isfinite(theta).all() and np.isfinite(variances).all()):
+            return np.inf
+        try:
+            with np.errstate(all="ignore"):
+                t = self.terms(theta, variances, slopes=False)
+        except (NumericalError, IdentificationError):  # at extreme coefficients readings may not fix a state numerically
+            return np.inf
+        value = self._assemble(t)[0]
+        return value if np.isfinite(value) else np.inf
+
+    def _assemble(self, t: Terms) -> tuple[float, float]:
+        """D and the factor by which all variances are rescaled."""
+        n = t.n_used
+        if n <= 0:
+            raise NumericalError("no readings are left beside the initial states")
+        factor = t.sse / n if self.scalable else 1.0
+        if not factor > 0:
+            factor = float(np.finfo(float).tiny)
+        log_det = 0.0 if self.sum_of_squares else t.log_det
+        return n * np.log(2 * np.pi) + log_det + n * np.log(factor) + t.sse / factor, factor
+
+    def point(self, theta: FloatArray, variances: FloatArray) -> Point:
+        """D with derivatives."""
+        t = self.terms(theta, variances, slopes=True)
+        value, factor = self._assemble(t)
+        weight = 0.0 if self.sum_of_squares else 1.0
+        raw = weight * t.log_det_gradient + t.sse_gradient / factor
+        scale = np.concatenate([np.ones(self.n_theta), variances])
+        plain = 2 * (t.of_mean / factor + weight * t.of_variance)
+        expected = plain * np.outer(scale, scale)
+        curvature = plain.diagonal()[self.n_theta :]
+        spread = float(np.sqrt(np.exp(t.log_det / t.n_used) * factor))
+        if self.sum_of_squares:
+            return Point(theta, variances, value, raw * scale, expected, raw[self.n_theta :], curvature, spread, factor)
+        return Point(
+            theta, variances * factor, value, raw * scale, expected, raw[self.n_theta :] / factor, curvature / factor**2, spread
+        )
+
+    # Search -----------------------------------------------------------------------------------------------------------
+
+    def minimise(self, theta: FloatArray, variances: FloatArray, fixed: npt.NDArray[np.bool_]) -> Optimum:
+        """Follow one start; `fixed` tells coordinates (theta, variances) that stay as they are."""
+        point = self.point(theta, variances)
+        point = self.point(point.theta, point.variances)
+        fixed = fixed.copy()
+        held = fixed.copy()
+        before = np.inf
+        for _ in range(MAX_RELEASES):
+            point, free, iterations, exact = self._descend(point, fixed)
+            released = (
+                ~held[self.n_theta :]
+                & (point.variances == 0)
+                & (point.raw < 0)
+                & (point.raw**2 > 2 * RELEASE * point.raw_curvature)
+            )
+            if exact or not released.any() or point.value > before - RELEASE:
+                return self._certified(point, free, iterations, exact)
+            before = point.value
+            variances = np.where(released, 1e-3 * point.spread**2, point.variances)
+            fixed = held.copy()
+            fixed[self.n_theta :] |= (variances == 0) & ~released
+            point = self.point(point.theta, variances)
+        raise ConvergenceError(
+            "a variance is at zero and then not, in turn; fix it by giving sd, or use another method", point.value
+        )
+
+    def _descend(self, point: Point, fixed: npt.NDArray[np.bool_]) -> tuple[Point, npt.NDArray[np.bool_], int, bool]:
+        """Scoring with Levenberg's damping to a small decrement."""
+        damping = 1e-4
+        for iteration in range(MAX_ITERATIONS):
+            fixed = fixed.copy()
+            dropped = self._vanished(point, fixed)
+            if dropped is not None:
+                point = dropped
+            fixed[self.n_theta :] |= point.variances == 0
+            free = ~fixed
+            if not free.any():
+                return point, free, iteration, False
+            if point.spread <= 1e-14 * self.size:
+                return point, free, iteration, True
+            gradient, expected = point.gradient[free], point.expected[np.ix_(free, free)]
+            size = np.sqrt(np.maximum(expected.diagonal(), 1e-300))
+            unit = expected / np.outer(size, size)
+            along = gradient / size
+            decrement = float(along @ np.linalg.lstsq(unit, along, rcond=None)[0])
+            if decrement <= 1e-6:
+                return point, free, iteration, point.spread <= EXACT * self.size
+            improved = None
+            for _ in range(25):
+                step = np.zeros(len(fixed))
+                step[free] = -np.linalg.solve(unit + damping * np.eye(len(along)), along) / size
+                logs = step[self.n_theta :]
+                longest = np.abs(logs).max(initial=0.0)
+                if longest > LONGEST_LOG_STEP:
+                    step = step * (LONGEST_LOG_STEP / longest)
+                theta = point.theta + step[: self.n_theta]
+                variances = point.variances * np.exp(step[self.n_theta :])
+                if self.value(theta, variances) < point.value:
+                    improved = (theta, variances)
+                    break
+                damping = max(damping * 8, 1e-4)
+            if improved is None:
+                if point.spread <= 1e3 * EXACT * self.size:
+                    return point, free, iteration, True
+                if decrement <= 1e-3:
+                    return point, free, iteration, False
+                raise ConvergenceError(
+                    f"no ascent of the likelihood from a point that is not its maximum (decrement {decrement:.3g})", point.value
+                )
+            damping = max(damping / 8, 1e-10)
+            point = self.point(*improved)
+        raise ConvergenceError(f"the likelihood has not converged after {MAX_ITERATIONS} iterations", point.value)
+
+    def _vanished(self, point: Point, fixed: npt.NDArray[np.bool_]) -> Point | None:
+        """The point with a variance at zero that D does not want and hardly depends on; None where there is none."""
+        n = self.n_theta
+        for k in range(len(point.variances)):
+            if fixed[n + k] or point.variances[k] == 0 or point.expected[n + k, n + k] > WEAK or point.gradient[n + k] < 0:
+                continue
+            variances = point.variances.copy()
+            variances[k] = 0.0
+            if (variances > 0).any() and self.value(point.theta, variances) <= point.value + 1e-9:
+                return self.point(point.theta, variances)
+        return None
+
+    def _certified(self, point: Point, free: npt.NDArray[np.bool_], iterations: int, exact: bool) -> Optimum:
+        """Newton's steps with differences of exact scores, until their decrement is negligible."""
+        size = len(free)
+        hessian = point.expected
+        decrement = 0.0
+        if not exact and free.any():
+            for _ in range(20):
+                hessian = self._hessian(point, free)
+                inner = hessian[np.ix_(free, free)]
+                scale = np.sqrt(np.maximum(np.abs(inner.diagonal()), 1e-300))
+                curvature, axes = np.linalg.eigh(inner / np.outer(scale, scale))
+                along = axes.T @ (point.gradient[free] / scale)
+                # The common factor of all variances is at its optimum: rounding of that direction does not count.
+                decrement = float(along @ (along / np.maximum(np.abs(curvature), 1e-12)))
+                if curvature.min() > 0 and decrement <= DECREMENT:
+                    break
+                step = np.zeros(size)
+                step[free] = -(axes @ (along / np.maximum(np.abs(curvature), 1e-10))) / scale
+                step *= min(1.0, LONGEST_LOG_STEP / max(np.abs(step[self.n_theta :]).max(initial=0.0), 1e-300))
+                for _ in range(30):
+                    theta, variances = point.theta + step[: self.n_theta], point.variances * np.exp(step[self.n_theta :])
+                    if self.value(theta, variances) <= point.value + 1e-9 * (decrement < 1e-3):
+                        break
+                    step = step / 2
+                else:
+                    raise ConvergenceError(
+                        f"the maximum of the likelihood cannot be certified (decrement {decrement:.3g})", point.value
+                    )
+                point = self.point(theta, variances)
+            else:
+                raise ConvergenceError(
+                    f"the maximum of the likelihood cannot be certified (decrement {decrement:.3g})", point.value
+                )
+        inside = np.zeros((size, size))
+        inside[np.ix_(free, free)] = hessian[np.ix_(free, free)] / 2
+        variances = point.variances * point.factor
+        return Optimum(
+            point.theta, variances[: self.p], variances[self.p :], point.value, inside, free, decrement, exact, iterations
+        )
+
+    def _hessian(self, point: Point, free: npt.NDArray[np.bool_]) -> FloatArray:
+        """Differences of the score of D at fixed scale, by (theta, log variances)."""
+        size = len(free)
+        hessian = np.zeros((size, size))
+        widths = DIFFERENCE / np.sqrt(np.maximum(point.expected.diagonal() / 2, 1e-12))
+        for k in np.flatnonzero(free):
+            step = np.zeros(size)
+            step[k] = widths[k] if k < self.n_theta else max(min(widths[k], 1e-2), 1e-4)
+            up, down = (self._score(point, sign * step) for sign in (1.0, -1.0))
+            hessian[k] = (up - down) / (2 * step[k])
+        return (hessian + hessian.T) / 2
+
+    def _score(self, point: Point, step: FloatArray) -> FloatArray:
+        theta, variances = point.theta + step[: self.n_theta], point.variances * np.exp(step[self.n_theta :])
+        t = self.terms(theta, variances, slopes=True)
+        weight = 0.0 if self.sum_of_squares else 1.0
+        scale = np.concatenate([np.ones(self.n_theta), variances])
+        return np.asarray((weight * t.log_det_gradient + t.sse_gradient / point.factor) * scale)

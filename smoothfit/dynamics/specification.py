@@ -1,0 +1,194 @@
+"""Which differential equation is meant: its order, its regressors, and how inputs go on between their samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray, check_order
+from ..errors import SpecificationError
+
+HIGHEST_ORDER = 6  # of a scalar equation; order times number of outputs is the size of the state
+INTERSAMPLE = ("zoh", "foh")
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """A non-linear regressor g(y, t).
+
+    Attributes
+    ----------
+    name : str
+    function : callable
+        ``function(y, t)`` with y the list of the curve and its derivatives below the order, each an array (n,), and t (n,);
+        returns (n,).
+    rates : bool
+        Whether it takes derivatives, so that methods that know y alone refuse it.
+    """
+
+    name: str
+    function: Callable[[Sequence[FloatArray], FloatArray], npt.ArrayLike]
+    rates: bool = False
+
+    def __call__(self, y: Sequence[FloatArray], t: FloatArray) -> FloatArray:
+        """Values of the term, shape (n,)."""
+        return np.broadcast_to(np.asarray(self.function(y, t), dtype=float), np.shape(t))
+
+
+def derivative_name(name: str, order: int) -> str:
+    """``y``, ``D(y)``, ``D(y, 2)``, ..."""
+    return name if order == 0 else f"D({name})" if order == 1 else f"D({name}, {order})"
+
+
+@dataclass(frozen=True, eq=False)
+class Equation:
+    """y^(m) = sum_j a_j y^(j) + sum_i b_i u_i + sum_r c_r g_r(y, t) + gamma, for each output y.
+
+    Attributes
+    ----------
+    order : int
+        m, the order of the equation.
+    outputs : tuple of str
+        Names of y; of several, each equation has the derivatives of all on its right.
+    derivatives : tuple of int
+        The orders j on the right.
+    inputs : tuple of str
+        Names of the columns of u.
+    terms : tuple of Term
+    intercept : bool
+    intersample : {"zoh", "foh"}
+        Inputs are held between their samples ("zoh") or go on linearly ("foh").
+
+    Notes
+    -----
+    The state is (y, y', ..., y^(m-1)), outputs within orders: y_l^(j) has the index j p + l. Parameters come equation by equation,
+    each in the order: derivatives (outputs within orders), inputs, terms, intercept.
+    """
+
+    order: int
+    outputs: tuple[str, ...]
+    derivatives: tuple[int, ...]
+    inputs: tuple[str, ...] = ()
+    terms: tuple[Term, ...] = ()
+    intercept: bool = True
+    intersample: str = "zoh"
+
+    def __post_init__(self) -> None:
+        check_order(self.order, "order", 1, HIGHEST_ORDER)
+        if self.n_states > HIGHEST_ORDER:
+            raise SpecificationError(
+                f"order {self.order} with {len(self.outputs)} outputs is a state of {self.n_states}; at most {HIGHEST_ORDER}"
+            )
+        if self.intersample not in INTERSAMPLE:
+            raise SpecificationError(f'intersample is {self.intersample!r}; pass "zoh" (held) or "foh" (linear)')
+        for j in self.derivatives:
+            check_order(j, "derivatives", 0, self.order - 1)
+        if len(set(self.derivatives)) < len(self.derivatives):
+            raise SpecificationError(f"derivatives is {self.derivatives}; name each order once")
+        names = self.names
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise SpecificationError(f"two regressors are called {repeated[0]!r}; rename a column of u or a term")
+        if not names:
+            raise SpecificationError("the right side is empty; add derivatives, inputs or an intercept")
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs p."""
+        return len(self.outputs)
+
+    @property
+    def n_states(self) -> int:
+        """Size of the state, m p."""
+        return self.order * len(self.outputs)
+
+    @property
+    def n_drives(self) -> int:
+        """Number of columns that drive the equation: inputs, and a column of ones for the intercept."""
+        return len(self.inputs) + self.intercept
+
+    @property
+    def regressors(self) -> tuple[str, ...]:
+        """Names of the right side of one equation."""
+        curves = [derivative_name(name, j) for j in sorted(self.derivatives) for name in self.outputs]
+        return (*curves, *self.inputs, *(term.name for term in self.terms), *(["const"] if self.intercept else []))
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the parameters."""
+        if len(self.outputs) == 1:
+            return list(self.regressors)
+        return [f"{output}: {regressor}" for output in self.outputs for regressor in self.regressors]
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Names of the left sides."""
+        return tuple(derivative_name(name, self.order) for name in self.outputs)
+
+    @property
+    def n_params(self) -> int:
+        """Number of coefficients."""
+        return len(self.outputs) * len(self.regressors)
+
+    def matrices(self, theta: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """A (M, M) of the first-order form and B (p, drives) of its last rows; parameters may be complex, terms are left out."""
+        p, m, k = len(self.outputs), self.order, len(self.inputs)
+        rows = np.asarray(theta).reshape(p, -1)
+        system = np.zeros((m * p, m * p), dtype=rows.dtype)
+        system[: (m - 1) * p, p:] = np.eye((m - 1) * p)
+        for i, j in enumerate(sorted(self.derivatives)):
+            system[(m - 1) * p :, j * p : (j + 1) * p] = rows[:, i * p : (i + 1) * p]
+        start = len(self.derivatives) * p
+        drives = rows[:, start : start + k]
+        if self.intercept:
+            drives = np.column_stack([drives, rows[:, -1]])
+        return system, drives
+
+    @property
+    def entry(self) -> FloatArray:
+        """Where drives enter: (M, p), ones in the last p rows."""
+        p = len(self.outputs)
+        entry = np.zeros((self.n_states, p))
+        entry[-p:] = np.eye(p)
+        return entry
+
+    @property
+    def in_system(self) -> npt.NDArray[np.bool_]:
+        """Which parameters enter A rather than B, shape (n_params,)."""
+        width = len(self.regressors)
+        one = np.arange(width) < len(self.derivatives) * len(self.outputs)
+        return np.tile(one, len(self.outputs))
+
+    def in_words(self, theta: FloatArray, digits: int = 4) -> list[str]:
+        """The fitted equations, for example ``D(y) = -0.0239 y - 0.213 u``."""
+        lines = []
+        for left, row in zip(self.left, np.asarray(theta).reshape(len(self.outputs), -1), strict=True):
+            text = ""
+            for name, value in zip(self.regressors, row, strict=True):
+                sign = "-" if value < 0 else "+"
+                body = f"{abs(value):.{digits}g}" + ("" if name == "const" else f" {name}")
+                text += f" {sign} {body}" if text else (f"-{body}" if value < 0 else body)
+            lines.append(f"{left} = {text}")
+        return lines
+
+
+def check_terms(terms: Any) -> tuple[Term, ...]:
+    """Terms from Term objects or from a mapping of names to functions."""
+    if isinstance(terms, Term):
+        return (terms,)
+    if isinstance(terms, Mapping):
+        terms = [Term(str(name), function) for name, function in terms.items()]
+    try:
+        found = tuple(terms)
+    except TypeError:
+        raise SpecificationError(
+            f"terms is {terms!r}; pass smoothfit.dynamics.Term objects, or a mapping of names to functions"
+        ) from None
+    for i, term in enumerate(found):
+        if not isinstance(term, Term) or not callable(term.function):
+            raise SpecificationError(f"terms[{i}] is {term!r}; pass smoothfit.dynamics.Term(name, function)")
+    return found

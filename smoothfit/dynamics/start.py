@@ -1,0 +1,108 @@
+"""First guesses of the coefficients: least squares on running integrals of the readings."""
+
+from __future__ import annotations
+
+from math import factorial
+
+import numpy as np
+
+from .._validation import FloatArray
+from .sample import Sample
+from .specification import Equation
+
+
+def running_integral(values: FloatArray, t: FloatArray, held: bool) -> FloatArray:
+    """Integral from the first t: of values held until the next t, or by trapezia, shape of values (n, k)."""
+    steps = np.diff(t)[:, None]
+    areas = values[:-1] * steps if held else (values[:-1] + values[1:]) / 2 * steps
+    return np.vstack([np.zeros((1, values.shape[1])), np.cumsum(areas, axis=0)])
+
+
+def triangular(columns: FloatArray) -> FloatArray:
+    """R of a QR decomposition of tall columns, by Householder reflections in blocks that stay in the cache."""
+    block = 1 << 12
+    if len(columns) <= 2 * block:
+        return np.asarray(np.linalg.qr(columns, mode="r"))
+    whole = len(columns) // block * block
+    parts = np.asarray(np.linalg.qr(columns[:whole].reshape(-1, block, columns.shape[1]), mode="r")).reshape(-1, columns.shape[1])
+    return triangular(np.vstack([parts, columns[whole:]]))
+
+
+def filled(sample: Sample) -> FloatArray:
+    """Readings of the outputs at every node, interpolated where missing; integrals of rates where only these are read."""
+    table = np.full((len(sample), len(sample.outputs)), np.nan)
+    for s in sample.slices():
+        t = sample.t[s]
+        for c, channel in enumerate(sample.channels):
+            column = sample.y[s, c]
+            known = np.isfinite(column)
+            if channel.deriv == 0 and known.any() and not np.isfinite(table[s, channel.output]).any():
+                table[s, channel.output] = np.interp(t, t[known], column[known])
+    return np.where(np.isfinite(table), table, 0.0)
+
+
+def integral_start(equation: Equation, sample: Sample) -> FloatArray:
+    """Coefficients by regressing y on m-fold running integrals, with a polynomial of each run's own (linear in the terms).
+
+    Exact as steps shrink where readings have no noise; consistent enough everywhere to start a search.
+    """
+    m, p = equation.order, equation.n_outputs
+    curves = filled(sample)
+    blocks = []
+    held = equation.intersample == "zoh"
+    for s in sample.slices():
+        t = sample.t[s] - sample.t[s.start]
+        if len(t) <= m:
+            continue
+        y = curves[s]
+        repeated = [y]
+        for _ in range(m):
+            repeated.append(running_integral(repeated[-1], t, held=False))
+        drives = running_integral(sample.u[s], t, held)
+        for _ in range(m - 1):
+            drives = running_integral(drives, t, held=False)
+        parts = [repeated[m - j] for j in sorted(equation.derivatives)] + [drives]
+        if equation.terms:
+            terms = np.column_stack([term([y[:, 0]] + [np.gradient(y[:, 0], t)] * (m - 1), sample.t[s]) for term in equation.terms])
+            for _ in range(m):
+                terms = running_integral(terms, t, held=False)
+            parts.append(terms)
+        if equation.intercept:
+            parts.append(t[:, None] ** m / factorial(m))
+        span = t[-1] if t[-1] > 0 else 1.0
+        both = np.hstack([*parts, y])
+        if m == 1:
+            both -= both.mean(axis=0)
+        else:
+            nuisance = np.linalg.qr((t[:, None] / span) ** np.arange(m))[0]
+            both -= nuisance @ (nuisance.T @ both)
+        blocks.append(triangular(both))
+    if not blocks:
+        return np.zeros(equation.n_params)
+    R = np.vstack(blocks)
+    design, target = R[:, :-p], R[:, -p:]
+    scale = np.linalg.norm(design, axis=0)
+    scale[scale == 0] = 1.0
+    solution = np.linalg.lstsq(design / scale, target, rcond=1e-12)[0] / scale[:, None]
+    return np.asarray(solution.T.reshape(p, -1).ravel())
+
+
+def starts(equation: Equation, sample: Sample) -> list[FloatArray]:
+    """Starts of a search, the likeliest first: the integral one (tamed where it is unstable), and one of slow decay."""
+    first = integral_start(equation, sample)
+    span = max(float(np.ptp(sample.t[s])) for s in sample.slices())
+    system = equation.in_system
+    poles = np.linalg.eigvals(equation.matrices(first)[0])
+    candidates = []
+    if (poles.real * span < 20).all():
+        candidates.append(first)
+    for decay in (10.0, 100.0):
+        tame = first.copy()
+        tame[system] = 0.0
+        rows = tame.reshape(equation.n_outputs, -1)
+        coefficients = np.poly(np.full(equation.order, -decay / span))[1:][::-1]  # of s^0, s^1, ...
+        p = equation.n_outputs
+        for i, j in enumerate(sorted(equation.derivatives)):
+            rows[:, i * p : (i + 1) * p] = -coefficients[j] * np.eye(p)
+        candidates.append(rows.ravel())
+    return candidates

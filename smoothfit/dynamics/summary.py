@@ -1,0 +1,90 @@
+"""The summary of a fitted equation."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..curves.summary import curve_summary, number
+
+if TYPE_CHECKING:
+    from statsmodels.iolib.summary import Summary
+
+    from .results import DynamicsResults
+
+WIDTH = 100
+
+
+def summarise(results: DynamicsResults, alpha: float) -> Summary:
+    """Facts, parameters, and the equation and its noise in words."""
+    model, equation, sample = results.model, results.model.equation, results.model.sample
+    unit = sample.abscissa.unit
+    step = "irregular" if sample.step is None else number(sample.step)
+    facts = [
+        ("Model:", "DerivativeRegression"),
+        ("Dep. Variable:", ", ".join(equation.left)),
+        ("Method:", results.method),
+        ("Covariance:", results.cov_type),
+        ("Order:", str(equation.order)),
+        ("Inputs between samples:", "held" if equation.intersample == "zoh" else "linear"),
+        ("No. Observations:", str(results.nobs)),
+        ("Runs:", str(len(sample.labels))),
+        (f"Spacing{f' ({unit})' if unit else ''}:", step),
+        ("Log-likelihood:", number(results.llf)),
+        ("AIC:", number(results.aic)),
+        ("BIC:", number(results.bic)),
+    ]
+    interval = results.conf_int(alpha)
+    params = pd.DataFrame(
+        {
+            "coef": [number(v) for v in results.params],
+            "std err": [number(v) for v in results.bse],
+            "z": [number(v) for v in results.tvalues],
+            "P>|z|": ["-" if np.isnan(v) else f"{v:.3f}" for v in results.pvalues],
+            f"[{alpha / 2:g}": [number(v) for v in interval[0]],
+            f"{1 - alpha / 2:g}]": [number(v) for v in interval[1]],
+        },
+        index=results.params.index,
+    )
+    for name in results.fitted.noise:
+        params.loc[name, ["z", "P>|z|"]] = "-"
+    notes = [f"Equation: {line}" for line in equation.in_words(results.fitted.theta)]
+    notes += wrap(f"Noise assumed: {results.noise_assumed}.", WIDTH)
+    notes += _behaviour(results)
+    shown = [f"{name} {value:.3g}" for name, value in results.diagnostics.items()]
+    if shown:
+        notes += wrap("Diagnostics: " + ", ".join(shown) + ".", WIDTH)
+    for name in results.boundary:
+        what = "process noise" if name.startswith("q") else "noise in the readings"
+        notes.append(f"At a boundary: {name} = 0, the readings show no {what}.")
+    if sample.n_dropped:
+        notes.append(f"{sample.n_dropped} rows were left out, to which lags or delays reach back.")
+    if model.formula:
+        notes.append(f"Formula: {model.formula}")
+    if unit:
+        notes.append(f"t is counted in {unit}: derivatives are per {unit}.")
+    notes += list(results.fitted.notes)
+    return curve_summary("Derivative Regression Results", facts, pd.DataFrame(), params, notes)
+
+
+def _behaviour(results: DynamicsResults) -> list[str]:
+    """Poles and what follows from them, in a line or two."""
+    if results.model.equation.terms:
+        return []
+    lines = []
+    parts = []
+    for pole, size, ratio in zip(results.poles(), results.natural_frequency, results.damping, strict=True):
+        if pole.imag < 0:
+            continue
+        if pole.imag > 0:
+            parts.append(f"{pole.real:.4g} +- {pole.imag:.4g}i (natural frequency {size:.4g}, damping {ratio:.3g})")
+        else:
+            parts.append(f"{pole.real:.4g}")
+    lines += wrap("Poles: " + "; ".join(parts) + ".", WIDTH)
+    constant = results.time_constant()
+    if np.isfinite(constant) and constant > 0 and np.isfinite(constant.se):
+        lines.append(f"Slowest time constant: {float(constant):.5g} (se {constant.se:.3g}).")
+    return lines

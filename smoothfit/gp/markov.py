@@ -1,0 +1,424 @@
+"""The state-space route: a Matern process of smoothness p + 1/2 in one input is the first component of a Markov process.
+
+Notation of Durbin & Koopman (2012), in the dimensionless time z = c x, c = sqrt(2 nu) / length scale, amplitude one:
+
+===========  ====================================================================================================
+``s``        the state (f, f'/c, ..., f^(p)/c^p), stationary
+``T(z)``     exp(-z) sum_k (z N)^k / k!, transition over z; N = F + I is nilpotent, F the companion matrix of (D + 1)^(p+1)
+``Q(z)``     covariance of s(z) given s(0)
+``Pinf``     stationary covariance, Q(infinity)
+``a, P``     filtered mean and covariance; ``a+``, ``P+`` predicted
+``F, v``     variance and value of an innovation
+``G``        smoothing gain, s_i = a_i + G (s_(i+1) - a+_(i+1)) + noise of covariance ``B``
+===========  ====================================================================================================
+
+The readings and the mean's terms are filtered side by side with the same gains; generalised least squares of the innovations
+gives the mean's coefficients with a flat prior (de Jong 1991). Gradients are derivatives by complex step through the same filter,
+exact to rounding, since every operation is analytic; candidates and parameters are lanes of one pass.
+
+References
+----------
+- J. Hartikainen and S. Särkkä (2010), "Kalman filtering and smoothing solutions to temporal Gaussian process regression models".
+- P. de Jong (1991), "The diffuse Kalman filter".
+"""
+
+from __future__ import annotations
+
+from math import comb, factorial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_solve, solve_triangular
+
+from .._validation import FloatArray
+from .dense import check_memory, terms_at
+from .kernels import Kernel
+from .parameters import Parameters, Values
+from .pieces import Pieces, Singular
+from .rows import Rows
+from .terms import Axes
+
+AnyArray = npt.NDArray[Any]
+
+COMPLEX_STEP = 1e-30  # squares vanish beside one
+DIFFERENCE = 2.0**-10  # in a logarithm: half the shorter of two steps, whose extrapolated error is of the fourth power
+STEPS_AT_ONCE = 2048  # rows whose transitions are held
+SERIES_END = 12.0  # z, above which incomplete gamma functions come from their closed form
+SERIES_TERMS = 60
+FORGOTTEN = 1e3  # z, beyond which exp(-z) underflows to zero
+
+
+def moments_of_decay(k: int, z: AnyArray) -> AnyArray:
+    """Integral of u^k exp(-z u) over u = 0 .. 1, for z >= 0 of any size, real or with a small imaginary part.
+
+    Below `SERIES_END` by Kummer's series exp(-z) sum_m k! z^m / (k+1+m)!, of positive terms; above it by the closed form.
+    """
+    z = np.asarray(z)
+    small = np.where(z.real < SERIES_END, z, 1.0)
+    term = np.full_like(small, 1.0 / (k + 1))
+    total = term.copy()
+    for m in range(1, SERIES_TERMS):
+        term = term * small / (k + 1 + m)
+        total = total + term
+    large = np.where(z.real < SERIES_END, SERIES_END, z)
+    tail = np.ones_like(large)
+    power = np.ones_like(large)
+    for m in range(1, k + 1):
+        power = power * large / m
+        tail = tail + power
+    closed = factorial(k) / large ** (k + 1) * (1 - np.exp(-large) * tail)
+    return np.asarray(np.where(z.real < SERIES_END, np.exp(-small) * total, closed))
+
+
+class Prior:
+    """Transition, noise and stationary covariance of the dimensionless state of Matern p + 1/2."""
+
+    def __init__(self, p: int):
+        self.dim = dim = p + 1
+        # companion matrix of (D + 1)^dim, plus the identity
+        N = np.eye(dim)
+        N[:-1, 1:] += np.eye(dim - 1)
+        N[-1] -= [comb(dim, i) for i in range(dim)]
+        self._nilpotent = [np.linalg.matrix_power(N, k) / factorial(k) for k in range(dim)]
+        # exp(z F) e_last = exp(-z) g(z), g the polynomials of coefficients (dim, power)
+        g = np.array([power[:, -1] for power in self._nilpotent]).T
+        self._products = np.zeros((dim, dim, 2 * dim - 1))  # coefficients of g_i g_j
+        for i in range(dim):
+            for j in range(dim):
+                self._products[i, j] = np.convolve(g[i], g[j])
+        weights = np.array([factorial(k) / 2.0 ** (k + 1) for k in range(2 * dim - 1)])  # integrals of z^k exp(-2 z)
+        unscaled = self._products @ weights
+        self._intensity = 1 / unscaled[0, 0]
+        self.stationary = unscaled * self._intensity
+
+    def transition(self, z: AnyArray) -> AnyArray:
+        """T(z), shape of z + (dim, dim); z may be negative."""
+        z = _near(z)[..., None, None]
+        total = self._nilpotent[0] + z * (self._nilpotent[1] if self.dim > 1 else 0.0)
+        if self.dim > 2:
+            total = total + z * z * self._nilpotent[2]
+        return np.asarray(np.exp(-z) * total)
+
+    def noise(self, z: AnyArray) -> AnyArray:
+        """Q(z) = intensity * integral of exp(-2 s) g(s) g(s)' over s = 0 .. z, shape of z + (dim, dim)."""
+        z = _near(z)
+        total = np.zeros((*z.shape, self.dim, self.dim), dtype=z.dtype)
+        for k in range(2 * self.dim - 1):
+            integral = z ** (k + 1) * moments_of_decay(k, 2 * z)
+            total += integral[..., None, None] * (self._products[:, :, k] * self._intensity)
+        return total
+
+
+class Filtered(NamedTuple):
+    """What a pass of the filter leaves, one lane: predicted and filtered moments of each row, columns (y, H) side by side."""
+
+    predicted: FloatArray  # (n, dim, 1 + p)
+    predicted_cov: FloatArray  # (n, dim, dim)
+    mean: FloatArray  # (n, dim, 1 + p)
+    cov: FloatArray  # (n, dim, dim)
+
+
+class MarkovLikelihood:
+    """The restricted likelihood by the Kalman filter, O(n)."""
+
+    def __init__(self, rows: Rows, kernel: Kernel, parameters: Parameters):
+        assert kernel.markov_order is not None
+        self._parameters = parameters
+        self.rows = rows
+        self.prior = Prior(kernel.markov_order)
+        self.rate = np.sqrt(2 * kernel.markov_order + 1)
+        self.by_x = np.argsort(rows.X[:, 0], kind="stable")
+        self.x = rows.X[self.by_x, 0]
+        self.component = np.maximum(rows.axis[self.by_x] + 1, 0)  # of the state that a row reads
+        self.columns = np.column_stack([rows.y, rows.design])[self.by_x]
+
+    def log_det_and_quadratic(self, thetas: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Both pieces for candidates (L, n_free), side by side; NaN where the covariance is singular."""
+        log_det, quadratic, singular = self._filter([self._parameters.values(theta) for theta in thetas])
+        bad = singular >= 0
+        return np.where(bad, np.nan, log_det.real), np.where(bad, np.nan, quadratic.real)
+
+    def pieces(self, theta: FloatArray, hessian: bool = False) -> Pieces:
+        """All pieces at theta: gradients by complex step, Hessians by extrapolated differences of them."""
+        n_free = len(theta)
+        centre = theta + 1j * COMPLEX_STEP * np.eye(n_free) if n_free else theta[None].astype(complex)
+        lanes = [centre]
+        offsets = DIFFERENCE * np.array([1.0, -1.0, 2.0, -2.0])
+        if hessian:
+            lanes += [centre + offset * direction for direction in np.eye(n_free) for offset in offsets]
+        log_det, quadratic, singular = self._filter([self._parameters.values(lane) for group in lanes for lane in group])
+        if (singular >= 0).any():
+            raise Singular(int(singular.max()))
+        value = float(log_det[0].real), float(quadratic[0].real)
+        shape = (len(lanes), n_free) if n_free else (1, 0)
+        gradients = [piece.imag[: shape[0] * shape[1]].reshape(shape) / COMPLEX_STEP for piece in (log_det, quadratic)]
+        if not hessian:
+            return Pieces(*value, gradients[0][0], gradients[1][0])
+        hessians = []
+        for gradient in gradients:
+            g = gradient[1:].reshape(n_free, 4, n_free)
+            near, far = (g[:, 0] - g[:, 1]) / (2 * DIFFERENCE), (g[:, 2] - g[:, 3]) / (4 * DIFFERENCE)
+            second = (4 * near - far) / 3
+            hessians.append((second + second.T) / 2)
+        return Pieces(*value, gradients[0][0], gradients[1][0], hessians[0], hessians[1])
+
+    def filter(self, values: Values) -> tuple[Filtered, FloatArray, FloatArray]:
+        """One pass that keeps its moments; also the innovations (n, 1 + p) and their variances (n,), of amplitude one.
+
+        Raises
+        ------
+        Singular
+        """
+        n, dim, width = len(self.x), self.prior.dim, self.columns.shape[1]
+        kept = Filtered(np.empty((n, dim, width)), np.empty((n, dim, dim)), np.empty((n, dim, width)), np.empty((n, dim, dim)))
+        v, F = np.empty((n, width)), np.empty(n)
+        _, _, singular = self._filter([values], kept, (v, F))
+        if singular[0] >= 0:
+            raise Singular(int(singular[0]))
+        return kept, v, F
+
+    def _filter(
+        self, lanes: list[Values], kept: Filtered | None = None, innovations: tuple[FloatArray, FloatArray] | None = None
+    ) -> tuple[AnyArray, AnyArray, npt.NDArray[np.int64]]:
+        """log|K| + log|H'K^-1 H| and y'P y of each lane, and the first row where a variance was not positive (or -1)."""
+        n_lanes, n, dim, width = len(lanes), len(self.x), self.prior.dim, self.columns.shape[1]
+        dtype = np.result_type(*(lane.length.dtype for lane in lanes))
+        rate = np.array([self.rate / lane.length[0] for lane in lanes], dtype=dtype)
+        variance = np.array([lane.amplitude**2 for lane in lanes], dtype=dtype)
+        ratios = np.array([self._noise(lane) for lane in lanes], dtype=dtype).T / variance  # (n, L)
+        units = np.where(self.component[:, None] > 0, rate, 1.0)  # of each row's reading: a slope counts in f / z
+        ratios = ratios / units**2
+        gaps = np.diff(self.x, prepend=self.x[0])
+
+        P = np.tile(self.prior.stationary.astype(dtype), (n_lanes, 1, 1))
+        a = np.zeros((n_lanes, dim, width), dtype=dtype)
+        log_det = np.zeros(n_lanes, dtype=dtype)
+        gram = np.zeros((n_lanes, width, width), dtype=dtype)
+        singular = np.full(n_lanes, -1)
+        for start in range(0, n, STEPS_AT_ONCE):
+            stop = min(start + STEPS_AT_ONCE, n)
+            z = gaps[start:stop, None] * rate
+            transitions, noises = self.prior.transition(z), self.prior.noise(z)
+            transposed = np.swapaxes(transitions, 2, 3)
+            readings = self.columns[start:stop, None, :] / units[start:stop, :, None]
+            v = np.empty((stop - start, n_lanes, width), dtype=dtype)
+            F = np.empty((stop - start, n_lanes), dtype=dtype)
+            moved = gaps[start:stop] > 0
+            with np.errstate(all="ignore"):  # a variance that vanishes is reported below
+                for i in range(stop - start):
+                    if moved[i]:
+                        a = transitions[i] @ a
+                        P = transitions[i] @ P @ transposed[i] + noises[i]
+                    if kept is not None:
+                        kept.predicted[start + i], kept.predicted_cov[start + i] = a[0], P[0]
+                    k = self.component[start + i]
+                    ratio = ratios[start + i]
+                    column = P[:, :, k].copy()
+                    F[i] = variance_read = column[:, k] + ratio
+                    v[i] = innovation = readings[i] - a[:, k]
+                    gain = column / variance_read[:, None]
+                    a = a + gain[:, :, None] * innovation[:, None, :]
+                    P = P - gain[:, :, None] * column[:, None, :]
+                    P[:, k, :] = P[:, :, k] = column * (ratio / variance_read)[:, None]  # never a difference
+                    if kept is not None:
+                        kept.mean[start + i], kept.cov[start + i] = a[0], P[0]
+            bad = ~(F.real > 0)
+            if bad.any():
+                hit = bad.any(axis=0) & (singular < 0)
+                singular[hit] = self.by_x[start + np.argmax(bad, axis=0)[hit]]
+                F = np.where(bad, 1.0, F)
+                if kept is not None:
+                    break
+                P = np.where(np.isfinite(P), P, 0.0)
+                a = np.where(np.isfinite(a), a, 0.0)
+                v = np.where(np.isfinite(v), v, 0.0)
+            log_det = log_det + np.log(F).sum(axis=0) + (2 * np.log(units[start:stop])).sum(axis=0)
+            whitened = v / np.sqrt(F)[:, :, None]
+            gram = gram + np.einsum("nli,nlj->lij", whitened, whitened)
+            if innovations is not None:
+                innovations[0][start:stop], innovations[1][start:stop] = v[:, 0], F[:, 0]
+        log_det = log_det + (n - (width - 1)) * np.log(variance)
+        quadratic = gram[:, 0, 0]
+        for term in range(width - 1, 0, -1):  # Gaussian elimination of the mean's terms, which stays analytic
+            pivot = gram[:, term, term]
+            pivot = np.where(pivot == 0, 1.0, pivot)
+            log_det = log_det + np.log(pivot)
+            gram = gram - gram[:, :, term, None] * gram[:, term, None, :] / pivot[:, None, None]
+            quadratic = gram[:, 0, 0]
+        return log_det, quadratic / variance, singular
+
+    def _noise(self, values: Values) -> AnyArray:
+        """Noise variance of each row, by x."""
+        rows = self.rows
+        sigma2 = np.append(values.sigma2, 1.0)
+        return np.asarray((rows.ratio * np.where(rows.group < 0, 1.0, sigma2[rows.group]))[self.by_x])
+
+
+class MarkovPosterior:
+    """Posterior of f and of its derivatives by fixed-interval smoothing, amplitude and noise given."""
+
+    def __init__(self, rows: Rows, values: Values, likelihood: MarkovLikelihood):
+        self._rows = rows
+        self._values = values
+        self._prior = likelihood.prior
+        self._x = likelihood.x
+        self._by_x = likelihood.by_x
+        self._component = likelihood.component
+        self._rate = float(likelihood.rate / values.length[0])
+        self._filtered, v, F = likelihood.filter(values)
+        self._noise = likelihood._noise(values)
+        units = np.where(self._component > 0, self._rate, 1.0)
+        whitened = v / np.sqrt(F)[:, None]
+        Q, self._mean_triangle = np.linalg.qr(whitened[:, 1:])
+        inside = Q.T @ whitened[:, 0]
+        self.coef = solve_triangular(self._mean_triangle, inside) if rows.n_terms else np.zeros(0)
+        residual = whitened[:, 0] - Q @ inside
+        residual -= Q @ (Q.T @ residual)
+        log_det = np.log(F).sum() + 2 * np.log(units).sum() + rows.n_contrasts * np.log(values.amplitude**2)
+        log_det += 2 * np.log(np.abs(np.diag(self._mean_triangle))).sum()
+        self.log_det_and_quadratic = float(log_det), float(residual @ residual) / float(values.amplitude) ** 2
+        self._smooth()
+
+    @property
+    def coef_cov(self) -> FloatArray:
+        """Covariance of `coef`."""
+        R = self._mean_triangle
+        return np.asarray(cho_solve((R, False), np.eye(len(R))) * self._values.amplitude**2)
+
+    def _gain(self, P: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Smoothing gains G over z from filtered covariances P, covariances B and predicted covariances, (n, dim, dim).
+
+        B = (I - G T) P (I - G T)' + G Q G', a sum of positive parts. Where the noise Q is the smaller part of what is predicted,
+        G = T(-z) (I - W) and I - G T = T(-z) W T, W = Q (P+)^-1: no difference of nearly equal matrices.
+        """
+        T, Q = self._prior.transition(z), self._prior.noise(z)
+        TP = T @ P
+        S = TP @ np.swapaxes(T, 1, 2)
+        predicted = S + Q
+        identity = np.eye(self._prior.dim)
+        still = z == 0
+        scale = 1 / np.sqrt(np.where(_diagonal(predicted) > 0, _diagonal(predicted), 1.0))
+        scaled = predicted * scale[:, :, None] * scale[:, None, :]
+        scaled[still] = identity
+        W = np.swapaxes(np.linalg.solve(scaled, Q * scale[:, :, None]), 1, 2) * scale[:, None, :]
+        little = np.trace(W, axis1=1, axis2=2) <= self._prior.dim / 2
+        back = self._prior.transition(np.where(little, -z, 0.0))
+        classical = np.swapaxes(np.linalg.solve(scaled, TP * scale[:, :, None]), 1, 2) * scale[:, None, :]
+        G = np.where(little[:, None, None], back @ (identity - W), classical)
+        rest = np.where(little[:, None, None], back @ W @ T, identity - classical @ T)
+        B = rest @ P @ np.swapaxes(rest, 1, 2) + G @ Q @ np.swapaxes(G, 1, 2)
+        G[still], B[still] = identity, 0.0
+        return G, B, predicted
+
+    def _smooth(self) -> None:
+        kept, n = self._filtered, len(self._x)
+        z = np.diff(self._x) * self._rate
+        self._gains, B, _ = self._gain(kept.cov[:-1], z)
+        self._smoothed, self._smoothed_cov = kept.mean.copy(), kept.cov.copy()
+        a, V = kept.mean[-1], kept.cov[-1]
+        for i in range(n - 2, -1, -1):
+            G = self._gains[i]
+            a = kept.mean[i] + G @ (a - kept.predicted[i + 1])
+            V = G @ V @ G.T + B[i]
+            self._smoothed[i], self._smoothed_cov[i] = a, V
+
+    def fitted(self) -> FloatArray:
+        """Posterior mean of what each row reads, scaled."""
+        mean = np.empty(len(self._x))
+        row = np.arange(len(self._x))
+        states = self._smoothed[row, self._component] * np.where(self._component > 0, self._rate, 1.0)[:, None]
+        mean[self._by_x] = states[:, 0] + (self._rows.design[self._by_x] - states[:, 1:]) @ self.coef
+        return mean
+
+    def moments(self, X: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:
+        """Means (m, e) at scaled points X and covariances (m, e, e) between the entries of each point."""
+        states, covs, _, _ = self._states(X[:, 0])
+        return self._read(X, states, covs, entries)
+
+    def _read(self, X: FloatArray, states: FloatArray, covs: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:
+        index = [len(A) for A in entries]
+        factor = self._rate ** np.array(index, dtype=float)
+        picked = states[:, index] * factor[:, None]
+        free = np.stack([terms_at(self._rows.mean, X, A) for A in entries], axis=1) - picked[:, :, 1:]
+        mean = picked[:, :, 0] + free @ self.coef
+        cov = covs[:, index][:, :, index] * np.outer(factor, factor) * self._values.amplitude**2
+        if self._rows.n_terms:
+            half = self._open(free)
+            cov = cov + half @ np.swapaxes(half, 1, 2)
+        return mean, cov
+
+    def _open(self, free: FloatArray) -> FloatArray:
+        """What the flat prior of the mean's coefficients adds, as a factor (..., p)."""
+        shape = free.shape
+        half = solve_triangular(self._mean_triangle, free.reshape(-1, shape[-1]).T, trans="T").T
+        return np.asarray(half.reshape(shape) * self._values.amplitude)
+
+    def _states(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.int64]]:
+        """Smoothed states (m, dim, 1 + p) and covariances at x, filtered covariances, and the row at or before each x (or -1)."""
+        kept, m, n = self._filtered, len(x), len(self._x)
+        dim, width = self._prior.dim, kept.mean.shape[2]
+        before = np.searchsorted(self._x, x, side="right") - 1
+        inside = before >= 0
+        mean = np.zeros((m, dim, width))
+        cov = np.tile(self._prior.stationary, (m, 1, 1))
+        z = (x[inside] - self._x[before[inside]]) * self._rate
+        T = self._prior.transition(z)
+        mean[inside] = T @ kept.mean[before[inside]]
+        cov[inside] = T @ kept.cov[before[inside]] @ np.swapaxes(T, 1, 2) + self._prior.noise(z)
+        filtered = cov.copy()
+        more = before < n - 1
+        after = before[more] + 1
+        G, B, _ = self._gain(cov[more], (self._x[after] - x[more]) * self._rate)
+        predicted = self._prior.transition((self._x[after] - x[more]) * self._rate) @ mean[more]
+        mean[more] += G @ (self._smoothed[after] - predicted)
+        cov[more] = G @ self._smoothed_cov[after] @ np.swapaxes(G, 1, 2) + B
+        return mean, cov, filtered, before
+
+    def joint(self, X: FloatArray, entries: list[Axes]) -> FloatArray:
+        """Covariances (m e, m e) between all entries at all points: Cov(s_i, s_j) = G_i ... G_(j-1) V_j, O(n + m^2)."""
+        m, e, dim = len(X), len(entries), self._prior.dim
+        check_memory(m * e, 4 * dim * dim, "predicted numbers", "ask for fewer points at once")
+        order = np.argsort(X[:, 0], kind="stable")
+        x = X[order, 0]
+        states, covs, filtered, before = self._states(x)
+        cross = np.zeros((m, m, dim, dim))
+        cross[np.arange(m), np.arange(m)] = covs
+        for i in range(m - 2, -1, -1):
+            cross[i, i + 1 :] = self._gain_between(x[i], x[i + 1], filtered[i], before[i], before[i + 1]) @ cross[i + 1, i + 1 :]
+        upper = np.triu_indices(m, 1)
+        cross[upper[1], upper[0]] = np.swapaxes(cross[upper], 1, 2)
+        index = [len(A) for A in entries]
+        factor = self._rate ** np.array(index, dtype=float)
+        cov = cross[:, :, index][:, :, :, index] * np.outer(factor, factor) * self._values.amplitude**2
+        flat = np.swapaxes(cov, 1, 2).reshape(m * e, m * e)
+        if self._rows.n_terms:
+            picked = states[:, index, 1:] * factor[:, None]
+            free = np.stack([terms_at(self._rows.mean, X[order], A) for A in entries], axis=1) - picked
+            half = self._open(free).reshape(m * e, -1)
+            flat = flat + half @ half.T
+        back = np.empty_like(order)
+        back[order] = np.arange(m)
+        place = (back[:, None] * e + np.arange(e)).ravel()
+        return np.asarray(flat[np.ix_(place, place)])
+
+    def _gain_between(self, start: float, end: float, cov: FloatArray, before: int, last: int) -> FloatArray:
+        """Product of the smoothing gains from one point to the next, over the rows between them."""
+        if before == last:
+            return np.asarray(self._gain(cov[None], np.array([(end - start) * self._rate]))[0][0])
+        first = before + 1
+        G = self._gain(cov[None], np.array([(self._x[first] - start) * self._rate]))[0][0]
+        for i in range(first, last):
+            G = G @ self._gains[i]
+        rest = self._gain(self._filtered.cov[last : last + 1], np.array([(end - self._x[last]) * self._rate]))[0][0]
+        return np.asarray(G @ rest)
+
+
+def _near(z: AnyArray) -> AnyArray:
+    """Steps, those of which nothing survives cut short of overflow."""
+    z = np.asarray(z)
+    return np.asarray(np.where(z.real > FORGOTTEN, FORGOTTEN, z))
+
+
+def _diagonal(matrices: FloatArray) -> FloatArray:
+    return np.diagonal(matrices, axis1=1, axis2=2)

@@ -1,0 +1,228 @@
+"""Gaussian-process regression on values and slopes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._validation import check_order
+from ..errors import DataError, NumericalError, SpecificationError
+from ..observations import Observations
+from .dense import DenseLikelihood, DensePosterior
+from .kernels import Kernel, SquaredExponential
+from .markov import MarkovLikelihood, MarkovPosterior
+from .parameters import Parameters
+from .pieces import Criterion, Singular
+from .points import PointObservations, observe, slope_label
+from .results import GaussianProcessResults
+from .rows import MEANS, Rows
+from .search import REMEDY, SINGULAR_REMEDY, search
+
+ROUTES = ("auto", "dense", "state_space")
+MANY = 500  # readings, above which fewer starts are followed
+
+
+class GaussianProcess:
+    """Gaussian process in one or several inputs, for readings of a function and of its slopes.
+
+    A priori f is h(x)'b plus a stationary Gaussian process of covariance amplitude^2 phi(r), where
+    r^2 = sum_j ((x_j - x'_j) / length_scale_j)^2 and phi is the kernel's. The terms h of the mean have coefficients b with a flat
+    prior, treated exactly. A reading is y_i = f(x_i) + e_i, or y_i = df/dx_j (x_i) + e_i, Var e_i = sd^2 / weight. With K the
+    covariance of the readings, H what they read of h, and k(x) the covariance of f(x) with them, the posterior has
+
+        mean        k(x)'a + h(x)'b,   a = K^-1 (y - H b),   b = (H'K^-1 H)^-1 H'K^-1 y
+        covariance  k(x, x') - k(x)'K^-1 k(x') + R(x)'(H'K^-1 H)^-1 R(x'),   R = h - H'K^-1 k,
+
+    and its gradient and Hessian have the same with derivatives of k and h. All hyperparameters that are not given are estimated
+    by the restricted marginal likelihood.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d) or (n,), data frame, PointObservations, or Observations
+        Points, one in a row; one dimension means one input. Readings of slopes come as `smoothfit.gp.observe`, or in one input as
+        `smoothfit.observe` with ``deriv=1``; then y is left out.
+    y : array_like, shape (n,), optional
+        Readings of f. NaN is no reading: it is left out and counted.
+    kernel : Kernel, optional
+        `SquaredExponential` (the default), `Matern12`, `Matern32` or `Matern52` of ``smoothfit.gp``. Their length scales and
+        amplitude are estimated unless given.
+    sd : float or array_like, shape (n,), optional
+        Known standard deviation of the noise in y; zero where readings are exact. None: one unknown value, estimated.
+    mean : {"constant", "zero", "linear"}
+        Terms of the mean: a constant, none, or a constant and a slope along each input. With ``"zero"`` adding a constant to y
+        changes the gradients; with the others it does not. At given hyperparameters ``"zero"`` gives the plain formulas
+        a = K^-1 y, covariance k - k'K^-1 k.
+
+    Raises
+    ------
+    DataError
+        Readings cannot be used as given, are too many for the memory or too few for what is to be estimated; an input is constant.
+    SpecificationError
+        `kernel` or `mean` is unknown; a slope is read, but functions of the kernel have none (`Matern12`).
+    IdentificationError
+        The readings leave a term of the mean undetermined, for example its level where all are of slopes.
+
+    Notes
+    -----
+    **Units.** Origins and units of the inputs and of y are taken from the data, in powers of two; so are starts and bounds of the
+    search. Length scales are searched from an eighth of an input's least gap to 16 times its range (1024 times where it is
+    one of several inputs, and may have no influence), noise sds from 2^-17 to 1024 times the prior's sd of what is read.
+
+    **Dense route.** Time O(n^3) and memory 8 M n^2 bytes with M = 12 + 2 d + 2 (number of free hyperparameters): some 20 matrices,
+    so that n = 2500 needs 1 GB and n = 10 000 needs 16 GB. Where that exceeds the memory of the machine (8 GiB where the
+    system does not tell), a DataError says how many readings fit, before anything is allocated. Nothing is added to the diagonal.
+
+    **State-space route.** In one input a Matern process of smoothness p + 1/2 is a Markov process of p + 1 components. A Kalman
+    filter and smoother give the same answer in O(n) time and memory, and keep the digits that a nearly singular covariance costs
+    dense algebra; so this route is taken for every Matern kernel in one input. The filter is a loop in Python, a fit of 1000
+    readings takes some seconds: below about 300 readings dense algebra is faster, by tenths of a second.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(0, 3, (60, 2))
+    >>> y = np.sin(X[:, 0]) * X[:, 1] + 0.01 * rng.standard_normal(60)
+    >>> res = sf.GaussianProcess(X, y).fit()
+    >>> gradient = res.predict_gradient([[1.0, 2.0]])
+    >>> print(gradient.mean.round(2), gradient.se.round(2), np.round([2 * np.cos(1), np.sin(1)], 2))
+    [[1.08 0.84]] [[0.01 0.01]] [1.08 0.84]
+
+    References
+    ----------
+    - C. E. Rasmussen and C. K. I. Williams (2006), *Gaussian Processes for Machine Learning*: sections 2.2 (regression), 2.7 (mean
+      with a flat prior), 5.4 (marginal likelihood and its gradient) and 9.4 (readings of derivatives).
+    - H. D. Patterson and R. Thompson (1971), "Recovery of inter-block information when block sizes are unequal".
+    - J. Hartikainen and S. Särkkä (2010), "Kalman filtering and smoothing solutions to temporal Gaussian process regression
+      models".
+    """
+
+    def __init__(self, X: Any, y: Any = None, kernel: Kernel | None = None, *, sd: Any = None, mean: str = "constant"):
+        self.observations = _observations(X, y, sd)
+        self.kernel = _kernel(kernel)
+        if mean not in MEANS:
+            raise SpecificationError(f"mean is {mean!r}; pass one of {', '.join(map(repr, MEANS))}")
+        self.mean = mean
+        slopes = self.observations.axis[self.observations.axis >= 0]
+        if len(slopes) and self.kernel.smoothness < 1:
+            label = slope_label(self.observations.inputs, int(slopes[0]))
+            raise SpecificationError(
+                f"{label} is read, but functions of the {self.kernel.label} kernel have no slope; use Matern32, Matern52 or "
+                "SquaredExponential"
+            )
+        self._rows = Rows.of(self.observations, self.kernel, mean)
+        self._parameters = Parameters.of(self._rows, self.kernel)
+        if self._rows.n_contrasts <= self._parameters.n_free and self._parameters.n_free:
+            raise DataError(
+                f"{len(self._rows)} readings are too few for {self._parameters.n_free} hyperparameters and {self._rows.n_terms} "
+                f"terms of the mean; {REMEDY}"
+            )
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Labels of the inputs."""
+        return self.observations.inputs
+
+    def fit(self, *, n_starts: int | None = None, route: str = "auto") -> GaussianProcessResults:
+        """Estimate all hyperparameters that are not given by the restricted marginal likelihood.
+
+        Its logarithm is -1/2 [(n - p) log 2 pi + log|K| + log|H'K^-1 H| - log|H'H| + y'P y], with p terms in the mean. It is
+        maximised over the logarithms of the hyperparameters, from the best local maxima of a grid of starts, by L-BFGS-B
+        with exact gradients and then Newton's method with the observed information.
+
+        Parameters
+        ----------
+        n_starts : int, optional
+            How many starts are followed, 1 to 7; by default 7 up to 500 readings and 3 for more.
+        route : {"auto", "dense", "state_space"}
+            Which algebra; the results agree. ``"auto"`` takes the state-space route for a Matern kernel in one input, else
+            the dense one.
+
+        Returns
+        -------
+        GaussianProcessResults
+
+        Raises
+        ------
+        ConvergenceError
+            No maximum could be certified by its gradient. A maximum at a boundary (a noise sd of zero, an input without
+            influence) is a result, reported by its `boundary`.
+        NumericalError
+            The covariance of the readings is numerically singular.
+        DataError
+            The readings follow the mean exactly, so that nothing tells the amplitude; or they are too many for dense algebra.
+        SpecificationError
+            `route` or `n_starts` is unknown, or the kernel has no state-space form.
+        """
+        if n_starts is None:
+            n_starts = 7 if len(self._rows) <= MANY else 3
+        n_starts = check_order(n_starts, "n_starts", 1, 7)
+        route = self._route(route)
+        rows, parameters = self._rows, self._parameters
+        likelihood: DenseLikelihood | MarkovLikelihood
+        if route == "dense":
+            likelihood = DenseLikelihood(rows, self.kernel, parameters)
+        else:
+            likelihood = MarkovLikelihood(rows, self.kernel, parameters)
+        criterion = Criterion(likelihood, rows, parameters)
+        try:
+            optimum = search(criterion, n_starts)
+            theta = criterion.theta(optimum.u)
+            values = parameters.values(theta)
+            posterior: DensePosterior | MarkovPosterior
+            if isinstance(likelihood, DenseLikelihood):
+                posterior = DensePosterior(rows, self.kernel, values, likelihood)
+            else:
+                posterior = MarkovPosterior(rows, values, likelihood)
+            information = criterion.information(theta)
+        except Singular as error:
+            i = int(rows.order[error.row])
+            raise NumericalError(
+                f"the covariance of the readings is numerically singular: y[{i}], read at X = {self.observations.X[i].tolist()}, "
+                f"follows from the others to rounding; {SINGULAR_REMEDY}"
+            ) from None
+        return GaussianProcessResults(self, route, optimum, values, information, posterior)
+
+    def _route(self, route: str) -> str:
+        if route not in ROUTES:
+            raise SpecificationError(f"route is {route!r}; pass one of {', '.join(map(repr, ROUTES))}")
+        is_markov = self.kernel.markov_order is not None and len(self.inputs) == 1
+        if route == "state_space" and not is_markov:
+            raise SpecificationError(
+                f"the {self.kernel.label} kernel in {len(self.inputs)} input(s) has no exact state-space form; Matérn kernels in "
+                'one input have: use route="dense"'
+            )
+        if route != "auto":
+            return route
+        return "state_space" if is_markov else "dense"
+
+    def __repr__(self) -> str:
+        d = len(self.inputs)
+        return (
+            f"GaussianProcess({self.kernel!r}, mean={self.mean!r}) of {len(self.observations)} readings in {d} input{'s' * (d > 1)}"
+        )
+
+
+def _kernel(kernel: Any) -> Kernel:
+    """Check that a kernel is one."""
+    if kernel is None:
+        return SquaredExponential()
+    if not isinstance(kernel, Kernel):
+        is_class = isinstance(kernel, type) and issubclass(kernel, Kernel)
+        hint = kernel.__name__ if is_class else "SquaredExponential"
+        raise SpecificationError(f"kernel is {kernel!r}; pass a kernel, for example sf.gp.{hint}()")
+    return kernel
+
+
+def _observations(X: Any, y: Any, sd: Any) -> PointObservations:
+    """Readings as given, or made from X and y."""
+    if isinstance(X, (PointObservations, Observations)):
+        if y is not None or sd is not None:
+            raise SpecificationError("X holds readings, which have their own y and sd; leave y and sd out")
+        return X if isinstance(X, PointObservations) else PointObservations.of_curve(X)
+    if y is None:
+        raise SpecificationError("y is missing; pass GaussianProcess(X, y), or readings made by sf.gp.observe")
+    if np.ndim(y) == 2 and np.shape(y)[1] == 1:
+        raise DataError(f"y has shape {np.shape(y)}; pass one dimension, for example y.ravel()")
+    return observe(X, y, sd=sd)

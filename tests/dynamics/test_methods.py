@@ -1,0 +1,458 @@
+"""Every method against another route to its numbers."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from scipy.optimize import least_squares
+from scipy.signal import lfilter
+from statsmodels.tsa.ar_model import AutoReg
+from statsmodels.tsa.statespace.mlemodel import MLEModel
+
+import smoothfit as sf
+from smoothfit.dynamics import response
+from smoothfit.dynamics.methods import METHODS, armax
+from smoothfit.dynamics.relation import Relation
+from smoothfit.dynamics.specification import Equation
+from smoothfit.errors import BiasWarning, IdentificationError, SamplingWarning, SpecificationError
+
+
+def held(rng, n, rows):
+    """An input that is held for some rows."""
+    return np.repeat(rng.choice([-1.0, 1.0], -(-n // rows)), rows)[:n]
+
+
+def solution(theta, t, u, order=1, q=0.0, rng=None, initial=None, intersample="zoh", derivatives=None):
+    """Outputs of y^(m) = theta . (y, y', ..., u, 1), with process noise where rng is given."""
+    derivatives = tuple(range(order)) if derivatives is None else derivatives
+    equation = Equation(order, ("y",), derivatives, ("u",), (), True, intersample)
+    start = np.zeros(order) if initial is None else np.asarray(initial, dtype=float)
+    return response.simulate(equation, np.asarray(theta, dtype=float), t, u[:, None], start, np.array([q]), rng)
+
+
+ROOT = Path(__file__).parents[2]
+EXACT = ("kalman", "arx", "armax", "integral", "weak", "profile", "iv", "output_error")
+TRUTH = {1: [-1.0, 2.0, 0.5], 2: [-4.0, -1.0, 2.0, 0.5], 3: [-6.0, -11.0, -6.0, 2.0, 0.5]}
+
+
+def clean(order, intersample="zoh", n=400):
+    rng = np.random.default_rng(3)
+    t = np.arange(n) * 0.05
+    u = np.repeat(rng.standard_normal(n // 10), 10)
+    equation = Equation(order, ("y",), tuple(range(order)), ("u",), (), True, intersample)
+    y = response.simulate(equation, np.array(TRUTH[order]), t, u[:, None], np.linspace(0.3, 1, order))[:, 0]
+    return t, u, y
+
+
+@pytest.mark.parametrize("method", EXACT)
+@pytest.mark.parametrize("intersample", ["zoh", "foh"])
+@pytest.mark.parametrize("order", [1, 2])
+def test_noise_free_data_give_the_parameters_back(method, intersample, order):
+    t, u, y = clean(order, intersample)
+    res = sf.DerivativeRegression(y, t, u, order=order, intersample=intersample).fit(method)
+    np.testing.assert_allclose(res.coefficients, TRUTH[order], rtol=1e-8)
+
+
+@pytest.mark.parametrize("method", ["kalman", "output_error"])
+def test_noise_free_data_of_third_order_at_irregular_times_with_gaps(method):
+    rng = np.random.default_rng(5)
+    t = np.sort(rng.uniform(0, 15, 250))
+    u = rng.standard_normal(250)
+    equation = Equation(3, ("y",), (0, 1, 2), ("u",))
+    y = response.simulate(equation, np.array(TRUTH[3]), t, u[:, None], np.ones(3))[:, 0]
+    y[rng.choice(250, 60, replace=False)] = np.nan
+    res = sf.DerivativeRegression(y, t, u, order=3).fit(method)
+    np.testing.assert_allclose(res.coefficients, TRUTH[3], rtol=1e-8)
+
+
+@pytest.mark.parametrize("method", ["kalman", "arx", "armax", "integral", "weak", "output_error", "iv"])
+def test_runs_are_not_joined(method):
+    t, u, y = clean(1)
+    other = solution(TRUTH[1], t[:150], u[:150], initial=[-5.0])[:, 0]  # a jump at the join, were it joined
+    groups = np.repeat(["a", "b"], [400, 150])
+    order = np.random.default_rng(0).permutation(550)  # rows in any order
+    both = [np.concatenate([first, second])[order] for first, second in ((y, other), (t, t[:150]), (u, u[:150]))]
+    res = sf.DerivativeRegression(*both, groups=groups[order]).fit(method)
+    np.testing.assert_allclose(res.coefficients, TRUTH[1], rtol=1e-8)
+
+
+@pytest.mark.parametrize("method", ["fourier", "whittle"])
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
+def test_frequency_methods_approach_noise_free_parameters(method):
+    t, u, y = clean(1)
+    y = y + 1e-4 * np.random.default_rng(0).standard_normal(400)
+    res = sf.DerivativeRegression(y, t, u).fit(method)
+    np.testing.assert_allclose(res.coefficients, TRUTH[1], rtol=5e-3)  # trapezia err by (a h)^2
+
+
+def test_coupled_equations_and_readings_of_rates():
+    rng = np.random.default_rng(1)
+    t, u = np.arange(200) * 0.1, np.repeat(rng.standard_normal(20), 10)
+    equation = Equation(1, ("prey", "hunter"), (0,), ("u",))
+    theta = np.array([-0.5, 1.0, 0.3, 0.1, -1.0, -0.4, 0.8, -0.2])
+    y = response.simulate(equation, theta, t, u[:, None], np.array([1.0, 0.0]))
+    for method in ("kalman", "output_error"):
+        res = sf.DerivativeRegression(pd.DataFrame(y, columns=["prey", "hunter"]), t, pd.Series(u, name="u")).fit(method)
+        np.testing.assert_allclose(res.coefficients, theta, rtol=1e-8)
+        assert list(res.params.index[:4]) == ["prey: prey", "prey: hunter", "prey: u", "prey: const"]
+    equation = Equation(2, ("y",), (0, 1), ("u",))
+    x = response.simulate(equation, np.array(TRUTH[2]), t, u[:, None], np.zeros(2))
+    obs = sf.observe(t[::7], x[::7, 0], name="position") + sf.observe(t, x[:, 1], deriv=1, name="velocity")
+    res = sf.DerivativeRegression(obs, t, u, order=2).fit("output_error")
+    np.testing.assert_allclose(res.coefficients, TRUTH[2], rtol=1e-7)
+
+
+# One route against another --------------------------------------------------------------------------------------------
+
+
+def test_arx_is_ordinary_least_squares(noisy):
+    t, u, y = noisy
+    with pytest.warns(BiasWarning, match="kalman"):
+        res = sf.DerivativeRegression(y, t, u).fit("arx")
+    X = np.column_stack([y[:-1], u[:-1], np.ones(399)])
+    for ours, kind, options in ((None, "nonrobust", {}), ("HC1", "HC1", {}), ("HC3", "HC3", {}), ("HAC", "HAC", {"maxlags": 5})):
+        ols = sm.OLS(y[1:], X).fit(cov_type=kind, cov_kwds=options)
+        phi, b, c = ols.params
+        alpha = np.log(phi) / 0.05
+        np.testing.assert_allclose(res.coefficients, [alpha, b * alpha / (phi - 1), c * alpha / (phi - 1)], rtol=1e-9)
+        # the delta method by hand: d alpha = d phi / (phi h), d beta = alpha/(phi-1) db + b d(alpha/(phi-1))
+        by_phi = 1 / (phi * 0.05 * (phi - 1)) - alpha / (phi - 1) ** 2
+        J = np.array([[1 / (phi * 0.05), 0, 0], [b * by_phi, alpha / (phi - 1), 0], [c * by_phi, 0, alpha / (phi - 1)]])
+        expected = J @ np.asarray(ols.cov_params()) @ J.T
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BiasWarning)
+            cov = sf.DerivativeRegression(y, t, u).fit("arx", cov_type=ours, cov_kwds=options).cov_params()
+        np.testing.assert_allclose(cov, expected, rtol=1e-6)
+    assert res.llf == pytest.approx(sm.OLS(y[1:], X).fit().llf, rel=1e-12)
+    np.testing.assert_allclose(res.discrete_params["coef"], sm.OLS(y[1:], X).fit().params, rtol=1e-9)
+    np.testing.assert_allclose(res.discrete_params["std err"], sm.OLS(y[1:], X).fit().bse, rtol=1e-6)
+
+
+def test_arx_without_inputs_is_an_autoregression():
+    rng = np.random.default_rng(2)
+    y = lfilter([1.0], [1.0, -1.2, 0.4], rng.standard_normal(500))
+    res = sf.DerivativeRegression(y, np.arange(500) * 0.5, order=2).fit("arx")
+    ar = AutoReg(y, 2, trend="c").fit()
+    np.testing.assert_allclose(res.discrete_params["coef"], np.asarray(ar.params)[[1, 2, 0]], rtol=1e-6)
+    poles = np.sort_complex(np.log(np.roots([1.0, *-np.asarray(ar.params)[1:]]).astype(complex)) / 0.5)
+    np.testing.assert_allclose(np.sort_complex(res.poles()), poles, rtol=1e-6)
+
+
+def test_arimax_is_ols_on_differences_with_the_formulas_of_the_second_order():
+    rng = np.random.default_rng(4)
+    h = 0.05
+    t, u = np.arange(500) * h, held(rng, 500, 10)
+    y = solution([-3.0, 2.0, 0.4], t, u, order=2, q=0.01, rng=rng, derivatives=(1,))[:, 0]
+    res = sf.DerivativeRegression(y, t, u, order=2, derivatives=(1,)).fit("arimax")
+    d = np.diff(y)
+    X = np.column_stack([d[:-1], u[1:-1], u[:-2], np.ones(498)])
+    phi, b0, b1, c0 = sm.OLS(d[1:], X).fit().params
+    alpha = np.log(phi) / h
+    c1 = (phi - 1) / alpha
+    c2 = (c1 - h) / alpha
+    beta = (b0 + b1) / (c2 + c1**2 - phi * c2)
+    np.testing.assert_allclose(res.coefficients, [alpha, beta, c0 / (c1 * h)], rtol=1e-8)
+    assert res.bse["D(y)"] == pytest.approx(sm.OLS(d[1:], X).fit().bse[0] / (phi * h), rel=1e-4)
+    with pytest.raises(SpecificationError, match="arx"):
+        sf.DerivativeRegression(y, t, u, order=2).fit("arimax")
+
+
+def test_difference_is_ols_on_difference_quotients_and_warns(noisy):
+    t, u, y = noisy
+    with pytest.warns(BiasWarning, match='use method="kalman"'):
+        res = sf.DerivativeRegression(y, t, u).fit("difference")
+    ols = sm.OLS(np.diff(y) / 0.05, np.column_stack([y[:-1], u[:-1], np.ones(399)])).fit()
+    np.testing.assert_allclose(res.params, ols.params, rtol=1e-10)
+    np.testing.assert_allclose(res.bse, ols.bse, rtol=1e-10)
+    # the bias it predicts explains what it is off by, within the error of a good estimate
+    good = sf.DerivativeRegression(y, t, u).fit()
+    assert res.params["y"] - res.diagnostics["predicted bias y"] == pytest.approx(good.params["y"], abs=3 * good.bse["y"])
+    assert 0.8 < res.diagnostics["attenuation y"] < 1
+    assert res.diagnostics["noise sd (lags)"] == pytest.approx(0.1, rel=0.2)
+    assert res.diagnostics["lag-one correlation"] < -0.2
+
+
+def test_difference_without_noise_does_not_warn():
+    t, u, y = clean(1)
+    res = sf.DerivativeRegression(y, t, u).fit("difference")
+    np.testing.assert_allclose(res.coefficients[0], np.expm1(-0.05) / 0.05, rtol=1e-9)
+
+
+class Armax(MLEModel):
+    """An ARMAX(1,1) in statsmodels: y and its innovation as the state, y_0 given, e_0 as uncertain as any."""
+
+    def __init__(self, y, u):
+        super().__init__(y[1:], k_states=2, k_posdef=1)
+        self.y0, self.u = y[0], u
+        self["design"] = np.array([[1.0, 0.0]])
+        self["selection"] = np.array([[1.0], [1.0]])
+
+    def update(self, params, **kwargs):
+        phi, b, c, ma, s2 = super().update(params, **kwargs)
+        self["transition"] = np.array([[phi, ma], [0.0, 0.0]])
+        self["state_cov", 0, 0] = s2
+        drive = b * self.u[:-1] + c
+        self["state_intercept"] = np.vstack([np.append(drive[1:], 0.0), np.zeros(len(drive))])
+        self.ssm.initialize_known(np.array([phi * self.y0 + drive[0], 0.0]), s2 * np.array([[1 + ma**2, 1.0], [1.0, 1.0]]))
+
+
+def test_armax_is_statsmodels_armax_by_state_space(noisy):
+    t, u, y = noisy
+    res = sf.DerivativeRegression(y, t, u).fit("armax")
+    n = 399
+    theirs = Armax(y, u)
+    relation = Relation(res.model.equation, 0.05)
+    psi, ma = relation.psi(res.coefficients), res.fitted.extra["moving_average"]
+
+    def llf(x):
+        return theirs.loglike(np.array([*x[:4], np.exp(x[4])]))
+
+    rows = relation.rows(res.model.sample)
+    e = armax._innovations(relation, rows, res.coefficients, ma, True)
+    weight = np.exp(armax._log_weight(rows, ma, True))
+    x = np.array([*psi, *ma, np.log(e @ e / weight**2 / n)])
+    assert res.llf == pytest.approx(llf(x), rel=1e-10)
+    # interior of the noises' region: the free maximum of statsmodels' likelihood is ours
+    assert 0 < res.fitted.extra["share"] < 1
+    for i in range(5):
+        width = 1e-4 * np.eye(5)[i]
+        curvature = (llf(x + width) - 2 * llf(x) + llf(x - width)) / 1e-8
+        slope = (llf(x + width) - llf(x - width)) / 2e-4
+        assert abs(slope) < 0.02 * np.sqrt(-curvature)
+
+
+def test_armax_whittle_and_kalman_agree(noisy):
+    t, u, y = noisy
+    model = sf.DerivativeRegression(y, t, u)
+    kalman, other, spectral = (model.fit(method) for method in ("kalman", "armax", "whittle"))
+    for res in (other, spectral):
+        assert (np.abs(res.coefficients - kalman.coefficients) < 0.1 * kalman.bse.iloc[:3]).all()
+        np.testing.assert_allclose(res.bse, kalman.bse, rtol=0.1)
+    np.testing.assert_allclose(other.fitted.noise["sigma"], kalman.fitted.noise["sigma"], rtol=0.02)
+
+
+def test_output_error_is_nonlinear_least_squares_on_the_solution():
+    rng = np.random.default_rng(6)
+    t, u = np.sort(rng.uniform(0, 20, 200)), rng.standard_normal(200)
+    y = solution(TRUTH[2], t, u, order=2)[:, 0] + 0.05 * rng.standard_normal(200)
+    y[50:60] = np.nan
+    res = sf.DerivativeRegression(y, t, u, order=2).fit("output_error")
+    read = np.isfinite(y)
+
+    def residual(x):
+        return (y - solution(x[:4], t, u, order=2, initial=x[4:])[:, 0])[read]
+
+    found = least_squares(residual, np.array([-3.5, -1.1, 1.8, 0.4, 0.0, 0.0]), xtol=1e-15, ftol=1e-15, gtol=1e-15)
+    np.testing.assert_allclose(res.coefficients, found.x[:4], rtol=1e-5)
+    variance = 2 * found.cost / (read.sum() - 6)
+    assert res.params["sigma"] == pytest.approx(np.sqrt(variance), rel=1e-6)
+    expected = np.sqrt(np.diag(np.linalg.inv(found.jac.T @ found.jac)) * variance)[:4]
+    np.testing.assert_allclose(res.bse.iloc[:4], expected, rtol=0.05)  # observed against expected information
+
+
+def test_kalman_without_process_noise_is_output_error():
+    rng = np.random.default_rng(8)
+    t, u = np.arange(300) * 0.05, held(rng, 300, 10)
+    y = solution(TRUTH[1], t, u)[:, 0] + 0.1 * rng.standard_normal(300)
+    model = sf.DerivativeRegression(y, t, u)
+    kalman, solved = model.fit(), model.fit("output_error")
+    assert kalman.boundary == ("q",)
+    np.testing.assert_allclose(kalman.coefficients, solved.coefficients, atol=0.2 * solved.bse.iloc[:3].min())
+    assert kalman.test_noise().loc["q = 0", "pvalue"] == 1.0
+
+
+def test_profiling_brings_the_smoothed_curve_closest_to_the_readings(noisy):
+    t, u, y = noisy
+    res = sf.DerivativeRegression(y, t, u).fit("profile", lam=2.0)
+    from smoothfit.dynamics.likelihood import StateSpace
+
+    space = StateSpace(res.model.equation, res.model.sample)
+
+    def rss(theta):
+        return np.sum((y - space.smooth(theta, np.array([0.5]), np.ones(1))[0][:, 0]) ** 2)
+
+    for i in range(3):
+        width = 1e-2 * res.bse.iloc[i] * np.eye(3)[i]
+        up, here, down = (rss(res.coefficients + sign * width) for sign in (1, 0, -1))
+        assert abs(up - down) < (up - 2 * here + down)  # the minimum is within a hundredth of a standard error
+        assert up > here < down
+    # the inner problem: a dense ridge regression of the readings on solutions and on what white noise adds to them
+    h, a = 0.05, res.coefficients[0]
+    lags = np.abs(np.subtract.outer(t, t))
+    started = np.exp(a * t)
+    wander = (np.exp(a * lags) - np.exp(a * np.add.outer(t, t))) / (-2 * a) * 0.5
+    phi, b, c = np.exp(a * h), *(res.coefficients[1:] * np.expm1(a * h) / a)
+    driven = lfilter([1.0], [1.0, -phi], np.r_[0.0, b * u[:-1] + c])
+    V = np.eye(400) + wander
+    start = (started @ np.linalg.solve(V, y - driven)) / (started @ np.linalg.solve(V, started))
+    curve = driven + started * start + wander @ np.linalg.solve(V, y - driven - started * start)
+    np.testing.assert_allclose(y - res.resid, curve, atol=1e-9)
+    solved = sf.DerivativeRegression(y, t, u)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BiasWarning)
+        near, limit = solved.fit("profile", lam=1e7), solved.fit("output_error")
+    np.testing.assert_allclose(near.coefficients, limit.coefficients, atol=0.02 * limit.bse.iloc[:3].min())
+
+
+def test_integral_by_gls_solves_its_estimating_equations():
+    rng = np.random.default_rng(9)
+    t, u = np.arange(400) * 0.05, held(rng, 400, 10)
+    y = solution(TRUTH[1], t, u)[:, 0] + 0.1 * rng.standard_normal(400)
+    res = sf.DerivativeRegression(y, t, u).fit("integral")
+    relation = Relation(res.model.equation, 0.05)
+    phi, b, c = relation.psi(res.coefficients)
+    # Steiglitz & McBride: at the fixed point, ordinary least squares on the prefiltered columns gives the filter back
+    columns = [lfilter([1.0], [1.0, -phi], v) for v in (y[:-1], u[:-1], np.ones(399), y[1:], np.eye(399)[0])]
+    found = np.linalg.lstsq(np.column_stack([*columns[:3], columns[4]]), columns[3], rcond=None)[0]
+    np.testing.assert_allclose(found[:3], [phi, b, c], rtol=1e-6)
+    ols = sf.DerivativeRegression(y, t, u).fit("integral", weights="ols")
+    # y_k on running sums of y, of u and of one, and a constant: plain OLS on the summed equation
+    sums = np.column_stack([np.cumsum(v) for v in (y[:-1], u[:-1], np.ones(399))] + [np.ones(399)])
+    plain = np.linalg.lstsq(sums, y[1:], rcond=None)[0]
+    np.testing.assert_allclose(ols.discrete_params["coef"], plain[:3] + np.array([1, 0, 0]), rtol=1e-7)
+    J = sums[:, :3] - sums[:, 3:] * sums[:, :3].mean(axis=0)
+    J = J @ relation.jacobian(ols.coefficients)
+    phi = ols.discrete_params["coef"].iloc[0]
+    W = np.tril(np.ones((399, 399))) @ (np.eye(399) - phi * np.eye(399, k=-1))
+    bread = np.linalg.inv(J.T @ J)
+    np.testing.assert_allclose(ols.cov_params(), bread @ J.T @ W @ W.T @ J @ bread * ols.fitted.sigma2[0], rtol=1e-5)
+
+
+def test_instruments_are_orthogonal_to_the_residual_and_hold_under_both_noises(noisy):
+    t, u, y = noisy
+    res = sf.DerivativeRegression(y, t, u).fit("iv")
+    good = sf.DerivativeRegression(y, t, u).fit()
+    assert abs(res.params["y"] - good.params["y"]) < 3 * res.bse["y"]
+    assert res.fitted.decrement < 1e-10
+    with pytest.raises(SpecificationError, match="kalman"):
+        sf.DerivativeRegression(y, t).fit("iv")
+
+
+def test_non_linear_terms_by_integration():
+    rng = np.random.default_rng(10)
+    t = np.arange(300) * 0.02
+    u = 4 * np.sin(2 * t)
+    terms = (sf.dynamics.Term("y**3", lambda y, t: y[0] ** 3),)
+    equation = Equation(2, ("y",), (1,), ("u",), terms, False, "foh")
+    from smoothfit.dynamics.nonlinear import solve
+
+    theta = np.array([-0.5, 1.0, -2.0])
+    clean_y = solve(equation, theta, t, u[:, None], np.array([0.5, 0.0]))[:, 0]
+    from scipy.integrate import solve_ivp
+
+    def slope(s, x):
+        return [x[1], theta[0] * x[1] + theta[1] * np.interp(s, t, u) + theta[2] * x[0] ** 3]
+
+    exact = solve_ivp(slope, (0, t[-1]), [0.5, 0.0], t_eval=t, rtol=1e-9, atol=1e-11, max_step=0.02).y[0]
+    np.testing.assert_allclose(clean_y, exact, atol=1e-6)
+    y = clean_y + 0.01 * rng.standard_normal(300)
+    model = sf.DerivativeRegression(y, t, u, order=2, terms=terms, intercept=False, derivatives=(1,), intersample="foh")
+    res = model.fit("output_error")
+    assert (np.abs(res.coefficients - theta) < 4 * res.bse.iloc[:3]).all()
+    np.testing.assert_allclose(res.simulate(), clean_y, atol=0.01)
+    with pytest.raises(SpecificationError, match="output_error"):
+        model.fit("kalman")
+
+
+# Reference numbers ----------------------------------------------------------------------------------------------------
+
+
+def test_refinery_column():
+    data = pd.read_csv(ROOT / "examples" / "refinery.csv")
+    model = sf.DerivativeRegression(data["Tray47"], data["Time"], data["Reflux"])
+    with pytest.warns(BiasWarning, match="within the equation"):
+        res = model.fit("output_error")
+    assert res.params["Tray47"] == pytest.approx(-0.02391, abs=5e-6)
+    assert res.bse["Tray47"] == pytest.approx(0.00040, abs=5e-6)
+    assert res.params["Reflux"] == pytest.approx(-0.2133, abs=5e-5)
+    assert res.bse["Reflux"] == pytest.approx(0.0032, abs=5e-5)
+
+
+def motor(rng, n=1000, h=0.005, noise=1e-3):
+    ks, kv, ka = 1.01, 3.06, 0.327
+    t, u = np.arange(n) * h, np.repeat(rng.uniform(2, 10, n // 20), 20)
+    y = solution([-kv / ka, 1 / ka, -ks / ka], t, u, order=2, derivatives=(1,))[:, 0]
+    return sf.DerivativeRegression(y + noise * rng.standard_normal(n), t, u, order=2, derivatives=(1,))
+
+
+def test_motor():
+    truth = -3.06 / 0.327
+    model = motor(np.random.default_rng(0))
+    for method in ("kalman", "output_error", "integral", "weak"):
+        res = model.fit(method)
+        assert abs(res.params["D(y)"] - truth) < 4 * res.bse["D(y)"]
+        assert res.bse["D(y)"] < 0.02
+    for method, worse in (("arimax", -50), ("difference", None)):
+        with pytest.warns(BiasWarning):
+            res = model.fit(method)
+        assert worse is None or res.params["D(y)"] < worse
+
+
+@pytest.mark.slow
+def test_monte_carlo_of_both_noises():
+    """Coverage of nominal 95 % intervals and the obvious methods' bias, over 100 replications with both noises."""
+    found = {method: [] for method in ("kalman", "armax", "whittle", "difference", "arx")}
+    t = np.arange(400) * 0.05
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for seed in range(100):
+            rng = np.random.default_rng(seed)
+            u = held(rng, 400, 10)
+            y = solution(TRUTH[1], t, u, q=0.09, rng=rng)[:, 0] + 0.1 * rng.standard_normal(400)
+            model = sf.DerivativeRegression(y, t, u)
+            for method, estimates in found.items():
+                res = model.fit(method)
+                estimates.append((res.params["y"] + 1, res.bse["y"]))
+    table = {method: np.array(estimates) for method, estimates in found.items()}
+    for method in ("kalman", "armax", "whittle"):
+        error, se = table[method].T
+        assert 0.86 < np.mean(np.abs(error) < 1.96 * se) <= 1.0  # 0.95 less four standard errors of a hundred
+        assert np.sqrt(np.mean(error**2)) == pytest.approx(0.093, rel=0.3)
+    for method, rmse in (("difference", 0.31), ("arx", 0.36)):
+        assert np.sqrt(np.mean(table[method][:, 0] ** 2)) == pytest.approx(rmse, rel=0.2)
+
+
+# Refusals -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if not METHODS[m].irregular])
+def test_methods_of_regular_times_name_one_of_irregular_times(method):
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.uniform(0, 10, 100))
+    with pytest.raises(SpecificationError, match=r'regular times; use method="(kalman|output_error)"'):
+        sf.DerivativeRegression(rng.standard_normal(100), t, rng.standard_normal(100)).fit(method)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if not METHODS[m].missing])
+def test_methods_of_complete_readings_name_one_of_missing_ones(method):
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal(100)
+    y[17] = np.nan
+    with pytest.raises(SpecificationError, match=r"t = 17 is missing; use method="):
+        sf.DerivativeRegression(y, np.arange(100.0), rng.standard_normal(100)).fit(method)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if not METHODS[m].vector])
+def test_methods_of_one_output_name_one_of_several(method):
+    rng = np.random.default_rng(0)
+    with pytest.raises(SpecificationError, match="takes one output and there are 2; use method="):
+        sf.DerivativeRegression(rng.standard_normal((100, 2)), np.arange(100.0), rng.standard_normal(100)).fit(method)
+
+
+def test_no_memory_from_one_sample_to_the_next_is_said():
+    y = np.random.default_rng(0).standard_normal(300)
+    y = y - 0.5 * np.roll(y, 1)  # negatively correlated
+    with pytest.raises(IdentificationError, match="phi <= 0"):
+        sf.DerivativeRegression(y, np.arange(300.0)).fit("arx")
+
+
+def test_unstable_and_aliased_poles_are_flagged():
+    t = np.arange(100) * 0.1
+    with pytest.warns(SamplingWarning, match="unstable"):
+        sf.DerivativeRegression(np.exp(0.3 * t), t, intercept=False).fit("arx")
+    y = lfilter([1.0], [1.0, -2 * 0.98 * np.cos(0.97 * np.pi), 0.98**2], np.random.default_rng(0).standard_normal(300))
+    with pytest.warns(SamplingWarning, match="sample faster"):
+        sf.DerivativeRegression(y, np.arange(300.0), order=2, intercept=False).fit("arx")

@@ -1,0 +1,270 @@
+"""What results of an equation can do."""
+
+import pickle
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.signal import StateSpace, lsim
+from statsmodels.iolib.summary import Summary
+
+import smoothfit as sf
+from smoothfit.curves import CurvePrediction, Estimate
+from smoothfit.dynamics import response
+from smoothfit.errors import DataError, SpecificationError
+
+METHODS = ("kalman", "arx", "armax", "integral", "weak", "fourier", "whittle", "profile", "iv", "output_error", "difference")
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def results(request, noisy):
+    t, u, y = noisy
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sf.DerivativeRegression(pd.Series(y, name="level"), pd.Series(t, name="time"), pd.Series(u, name="flow")).fit(
+            request.param
+        )
+
+
+@pytest.fixture(scope="module")
+def best(noisy):
+    t, u, y = noisy
+    return sf.DerivativeRegression(y, t, u).fit()
+
+
+def test_parameters_and_their_uncertainty_share_an_index(results):
+    index = list(results.params.index)
+    assert index[:3] == ["level", "flow", "const"]
+    for other in (results.bse, results.tvalues, results.pvalues, results.conf_int(), results.cov_params()):
+        assert list(other.index) == index
+    assert (results.bse.iloc[:3] > 0).all()
+    interval, wider = results.conf_int(), results.conf_int(alpha=0.01)
+    known = results.bse.notna()
+    assert (interval.loc[known, 0] < results.params[known]).all()
+    assert (results.params[known] < interval.loc[known, 1]).all()
+    assert (wider.loc[known, 0] < interval.loc[known, 0]).all()
+    assert results.nobs == 400
+    assert results.df_resid > 0
+
+
+def test_summary_states_the_equation_and_its_noise(results):
+    summary = results.summary()
+    assert isinstance(summary, Summary)
+    text = summary.as_text()
+    for words in ("D(level) = ", "Noise assumed:", "Poles:", "Diagnostics:", results.method, "No. Observations:", "400"):
+        assert words in text
+    assert "<table" in summary.as_html()
+    assert "tabular" in summary.as_latex()
+
+
+def test_time_constant_and_gain_follow_from_the_coefficients(results):
+    a, b = results.coefficients[:2]
+    constant = results.time_constant()
+    assert isinstance(constant, Estimate)
+    assert constant == pytest.approx(-1 / a, rel=1e-12)
+    assert constant.se == pytest.approx(results.bse.iloc[0] / a**2, rel=1e-6)
+    gain = results.gain().loc["flow"]
+    assert gain["gain"] == pytest.approx(-b / a, rel=1e-12)
+    J = np.array([b / a**2, -1 / a])
+    cov = results.cov_params().to_numpy()[:2, :2]
+    assert gain["se"] == pytest.approx(np.sqrt(J @ cov @ J), rel=1e-6)
+    z = 1.959963984540054
+    for level in results.gain(method="fieller").loc["flow", ["lower", "upper"]]:
+        # on the edge of Fieller's set, b + r a is as far from zero as its standard error allows
+        pair = np.array([level, 1.0])
+        assert (b + level * a) ** 2 == pytest.approx(z**2 * pair @ cov @ pair, rel=1e-9)
+    settled = results.steady_state([1.0])
+    assert settled == pytest.approx(-(b + results.coefficients[2]) / a, rel=1e-12)
+
+
+def test_fieller_sets_may_be_unbounded():
+    kinds = [response.fieller(1.0, d, np.diag([0.01, 0.04]), 0.05).kind for d in (2.0, 0.1)]
+    assert kinds == ["interval", "unbounded"]
+    assert response.fieller(0.01, 0.01, np.eye(2), 0.05).kind == "all"
+
+
+def test_smoothed_state_and_forecast_have_bands(results):
+    states = results.states()
+    assert len(states) == 400
+    assert (states["se(level)"] >= 0).all()
+    prediction = results.get_prediction([0.0, 3.33, 19.95])
+    assert isinstance(prediction, CurvePrediction)
+    np.testing.assert_allclose(prediction.predicted_mean[[0, 2]], states["level"].iloc[[0, -1]], rtol=1e-9, atol=1e-12)
+    future = 20 + 0.05 * np.arange(40)
+    forecast = results.forecast(future, np.ones(40))
+    assert list(forecast.columns[:2]) == ["mean", "mean_se"]
+    assert forecast["mean_se"].iloc[-1] >= forecast["mean_se"].iloc[0] * (0 if results.q[0] == 0 else 1)
+    a, b, c = results.coefficients
+    h = 0.05
+    step = np.exp(a * h) * forecast["mean"].to_numpy()[:-1] + np.expm1(a * h) / a * (b + c)
+    np.testing.assert_allclose(forecast["mean"].to_numpy()[1:], step, rtol=1e-9)
+
+
+def test_a_fresh_process_unpickles_every_bit(best, tmp_path):
+    numbers = [best.params.to_numpy(), best.bse.to_numpy(), best.predict([1.0, 2.5])]
+    (tmp_path / "results.pickle").write_bytes(pickle.dumps(best))
+    script = textwrap.dedent(
+        f"""
+        import pickle
+        with open({str(tmp_path / "results.pickle")!r}, "rb") as file:
+            results = pickle.load(file)
+        numbers = [results.params.to_numpy(), results.bse.to_numpy(), results.predict([1.0, 2.5])]
+        results.summary()
+        with open({str(tmp_path / "numbers.pickle")!r}, "wb") as file:
+            pickle.dump(numbers, file)
+        """
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, env={"PYTHONPATH": ":".join(p for p in sys.path if p)}, cwd=tmp_path)
+    for ours, theirs in zip(numbers, pickle.loads((tmp_path / "numbers.pickle").read_bytes()), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["robust", "HC1", "HAC"])
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
+def test_every_method_has_robust_covariances(results, kind):
+    other = results.model.fit(results.method, cov_type=kind)
+    assert other.cov_type == kind
+    np.testing.assert_array_equal(other.params, results.params)
+    ratio = other.bse.iloc[:3] / results.bse.iloc[:3]
+    assert ((ratio > 0.2) & (ratio < 5)).all()
+
+
+def test_information_criteria(best):
+    assert best.aic == pytest.approx(-2 * best.llf + 2 * 5, rel=1e-14)
+    assert best.bic == pytest.approx(-2 * best.llf + np.log(best.fitted.n_rows) * 5, rel=1e-14)
+
+
+def test_robust_covariances_are_near_where_the_model_is_right(best):
+    for kind, options in (("robust", {}), ("HAC", {"maxlags": 5})):
+        other = best.model.fit(cov_type=kind, cov_kwds=options)
+        assert other.cov_type == kind
+        np.testing.assert_allclose(other.bse, best.bse, rtol=0.35)
+
+
+def test_scores_of_the_readings_add_up_to_the_score(best):
+    np.testing.assert_allclose(best.fitted.scores.sum(axis=0) * best.bse, 0, atol=1e-3)
+
+
+def test_tests_of_the_noises_find_both(best):
+    table = best.test_noise()
+    assert list(table.index) == ["q = 0", "sigma = 0"]
+    assert (table["pvalue"] < 1e-4).all()
+    assert 0 < best.diagnostics["noise share"] < 1
+    assert best.diagnostics["Ljung-Box p"] > 0.001
+
+
+def test_responses_are_those_of_the_linear_system():
+    rng = np.random.default_rng(0)
+    t, u = np.arange(300) * 0.05, np.repeat(rng.standard_normal(30), 10)
+    from smoothfit.dynamics.specification import Equation
+
+    equation = Equation(2, ("y",), (0, 1), ("u",))
+    y = response.simulate(equation, np.array([-4.0, -1.0, 2.0, 0.5]), t, u[:, None], np.zeros(2))[:, 0]
+    res = sf.DerivativeRegression(y + 0.01 * rng.standard_normal(300), t, u, order=2).fit("output_error")
+    a0, a1, b, _c = res.coefficients
+    system = StateSpace([[0, 1], [a0, a1]], [[0], [b]], [[1, 0]], [[0]])
+    grid = np.linspace(0, 10, 101)
+    step = res.step_response(grid)
+    np.testing.assert_allclose(step["mean"], lsim(system, np.ones(101), grid)[1], atol=1e-10)
+    impulse = res.impulse_response(grid)
+    np.testing.assert_allclose(np.gradient(step["mean"], grid)[5:-5], impulse["mean"][5:-5], atol=0.01)
+    np.testing.assert_allclose(step["mean"].iloc[-1], res.gain().loc["u", "gain"], atol=0.03)
+    assert (step["se"].iloc[1:] > 0).all()
+    assert step["se"].iloc[0] == 0
+    poles = res.poles()
+    np.testing.assert_allclose(poles.sum(), a1, rtol=1e-12)
+    np.testing.assert_allclose((poles[0] * poles[1]).real, -a0, rtol=1e-12)
+    np.testing.assert_allclose(res.natural_frequency, np.sqrt(-a0), rtol=1e-12)
+    np.testing.assert_allclose(res.damping, -a1 / 2 / np.sqrt(-a0), rtol=1e-12)
+    np.testing.assert_allclose(res.simulate(initial=[0, 0]), res.simulate(u, t, [0, 0]), rtol=1e-14)
+    np.testing.assert_allclose(res.get_prediction([1.0, 2.0], deriv=1).predicted_mean, res.predict([1.0, 2.0], deriv=1))
+    with pytest.raises(SpecificationError, match="deriv"):
+        res.predict([1.0], deriv=2)
+
+
+def test_forecast_intervals_cover_what_comes():
+    rng = np.random.default_rng(3)
+    from smoothfit.dynamics.specification import Equation
+
+    equation = Equation(1, ("y",), (0,), ("u",))
+    inside = []
+    t = np.arange(260) * 0.1
+    for _ in range(20):
+        u = np.repeat(rng.standard_normal(26), 10)
+        y = response.simulate(equation, np.array([-1.0, 1.0, 0.0]), t, u[:, None], np.zeros(1), np.array([0.2]), rng)[:, 0]
+        y = y + 0.1 * rng.standard_normal(260)
+        res = sf.DerivativeRegression(y[:240], t[:240], u[:240]).fit()
+        frame = res.forecast(t[240:], u[240:])
+        inside.append(((frame["obs_ci_lower"] < y[240:]) & (y[240:] < frame["obs_ci_upper"])).mean())
+    assert 0.85 < np.mean(inside) <= 1
+
+
+def test_coherence_is_high_where_the_input_drives(best):
+    table = best.coherence()
+    assert table["coherence"].iloc[:5].max() > 2 * table["level"].iloc[0]
+    assert ((table["coherence"] >= 0) & (table["coherence"] <= 1)).all()
+    assert (table["coherence"] > table["level"]).mean() < 0.5
+
+
+@pytest.mark.parametrize("kind", ["parametric", "block"])
+def test_bootstrap_spreads_as_the_standard_errors_say(kind):
+    rng = np.random.default_rng(5)
+    t = np.arange(200) * 0.05
+    y = 2 * np.exp(-t) + 0.05 * rng.standard_normal(200)
+    res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+    boot = res.bootstrap(40, kind, rng=1)
+    assert boot.n_failed == 0
+    assert boot.bse["y"] == pytest.approx(res.bse["y"], rel=0.5)
+    interval = boot.conf_int()
+    assert interval.loc["y", 0] < res.params["y"] < interval.loc["y", 1]
+    again = res.bootstrap(40, kind, rng=1, n_jobs=2)
+    pd.testing.assert_frame_equal(boot.params, again.params)
+
+
+def test_comparison_lays_methods_side_by_side(best):
+    comparison = best.compare()
+    assert next(iter(comparison.results)) == "kalman"
+    assert comparison.results["kalman"] is best
+    assert "arimax" in comparison.refused
+    assert {"difference", "arx"} <= set(comparison.advice)
+    table = comparison.table
+    assert table.loc[("y", "kalman"), "estimate"] == best.params["y"]
+    assert "noise in the equation and in the readings" in comparison.why
+    assert comparison.why in " ".join(str(comparison).split())
+    figure = comparison.plot()
+    assert len(figure.axes) == 3
+    only = sf.compare_methods(best.model, methods=["arx", "kalman"])
+    assert list(only.results) == ["arx", "kalman"]
+
+
+def test_pictures(best):
+    assert len(best.plot().axes) == 2
+    (ax,) = best.plot_step_response(np.linspace(0, 5, 50)).axes
+    np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), best.step_response(np.linspace(0, 5, 50))["mean"])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda r: r.gain(method="exact"), SpecificationError, "fieller"),
+        (lambda r: r.conf_int(alpha=2), SpecificationError, "alpha"),
+        (lambda r: r.step_response([-1.0]), DataError, r"t\[0\] is negative"),
+        (lambda r: r.forecast([5.0], [1.0]), DataError, "end of the run"),
+        (lambda r: r.forecast([25.0]), DataError, "u is missing"),
+        (lambda r: r.predict([-5.0]), DataError, "before the run"),
+        (lambda r: r.predict([1.0], output="z"), SpecificationError, "outputs are y"),
+        (lambda r: r.predict([1.0], run="b"), SpecificationError, "groups are"),
+        (lambda r: r.bootstrap(10, "wild"), SpecificationError, "parametric"),
+        (lambda r: r.coherence("z"), SpecificationError, "inputs are u"),
+        (lambda r: r.steady_state([1.0, 2.0]), DataError, "2 entries for 1 inputs"),
+        (lambda r: r.simulate(initial=[1.0, 2.0]), DataError, "initial has 2 entries"),
+    ],
+)
+def test_bad_requests_are_refused_with_the_way_out(best, call, error, words):
+    with pytest.raises(error, match=words):
+        call(best)

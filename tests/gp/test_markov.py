@@ -1,0 +1,214 @@
+"""The state-space route: its pieces against closed forms and expm, its answers against the dense route and many digits."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from scipy.linalg import expm
+
+import smoothfit as sf
+from smoothfit.errors import NumericalError, SpecificationError
+from smoothfit.gp.markov import Prior, moments_of_decay
+
+KERNELS = [sf.gp.Matern12, sf.gp.Matern32, sf.gp.Matern52]
+repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+
+
+@pytest.mark.parametrize("k", range(5))
+def test_moments_of_decay_against_many_digits(k, mp):
+    MP = mp[0]
+    for z in [0.0, 1e-300, 1e-8, 0.1, 1.0, 5.0, 11.999, 12.0, 12.001, 40.0, 1e3, 1e8]:
+        exact = MP.gammainc(k + 1, 0, MP.mpf(z)) / MP.mpf(z) ** (k + 1) if z else MP.mpf(1) / (k + 1)
+        assert float(moments_of_decay(k, np.array(z)) / exact) == pytest.approx(1, abs=1e-14)
+        step = 1e-30
+        slope = moments_of_decay(k, np.array(z + 1j * step)).imag / step
+        next_moment = MP.gammainc(k + 2, 0, MP.mpf(z)) / MP.mpf(z) ** (k + 2) if z else MP.mpf(1) / (k + 2)
+        if z < 1e7:
+            assert slope == pytest.approx(float(-next_moment), rel=1e-11)
+
+
+@pytest.mark.parametrize("p", [0, 1, 2])
+def test_transition_and_noise_are_those_of_the_differential_equation(p):
+    prior, dim = Prior(p), p + 1
+    F = np.diag(np.ones(p), 1)
+    F[-1] = [-1.0] if p == 0 else [[-1, -2], [-1, -3, -3]][p - 1]
+    intensity = [2.0, 4.0, 16 / 3][p]
+    L = np.zeros((dim, dim))
+    L[-1, -1] = intensity
+    for z in [1e-3, 0.3, 2.0, 20.0]:
+        # Van Loan (1978)
+        both = expm(np.block([[-F, L], [np.zeros((dim, dim)), F.T]]) * min(z, 3.0)) if z <= 3 else None
+        np.testing.assert_allclose(prior.transition(np.array(z)), expm(F * z), rtol=1e-10, atol=1e-14)
+        if both is not None:
+            noise = both[dim:, dim:].T @ both[:dim, dim:]
+            np.testing.assert_allclose(prior.noise(np.array(z)), noise, rtol=1e-6, atol=1e-13)
+    T, Q = prior.transition(np.array([0.0, 1e-4, 0.7, 50.0])), prior.noise(np.array([0.0, 1e-4, 0.7, 50.0]))
+    stationary = T @ prior.stationary @ np.swapaxes(T, 1, 2) + Q
+    np.testing.assert_allclose(stationary, np.tile(prior.stationary, (4, 1, 1)), atol=1e-14)
+    np.testing.assert_allclose(Q[3], prior.stationary, rtol=1e-12, atol=1e-15)
+    back = prior.transition(np.array(-0.7)) @ T[2]
+    np.testing.assert_allclose(back, np.eye(dim), atol=1e-14)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_noise_over_a_short_step_keeps_its_digits(p, mp):
+    # The leading entry is z^(2p+1) times a constant: differences with the stationary covariance would lose it.
+    z = 1e-6
+    Q = Prior(p).noise(np.array(z))
+    intensity = [2.0, 4.0, 16 / 3][p]
+    expected = intensity * z ** (2 * p + 1) / ((2 * p + 1) * [1, 1, 4][p])
+    assert Q[0, 0] == pytest.approx(expected, rel=3e-6)
+    scale = 1 / np.sqrt(np.diag(Q))
+    assert np.linalg.eigvalsh(Q * scale[:, None] * scale).min() > 1e-3
+
+
+@pytest.mark.parametrize("mean", ["zero", "constant", "linear"])
+@pytest.mark.parametrize("kernel", KERNELS[1:])
+def test_against_many_digits(kernel, mean, oracle):
+    rng = np.random.default_rng(3)
+    x = np.array([0.0, 0.4, 0.4, 1.5, 2.0, 2.0001])
+    obs = sf.observe(x, np.sin(x) + 0.1 * rng.standard_normal(6), sd=0.05) + sf.observe(
+        [0.4, 1.0, 3.0], [1.0, 0.5, -1.0], deriv=1, sd=[0.1, 0.2, 0.01]
+    )
+    res = sf.GaussianProcess(obs, kernel=kernel(0.9, 1.2), mean=mean).fit(route="state_space")
+    truth = oracle(res)
+    assert res.llf == pytest.approx(float(truth.llf), rel=1e-12)
+    at = np.array([-2.0, 0.0, 0.4, 0.7, 2.00005, 3.0, 8.0])
+    for order, predict in enumerate([res.predict, res.predict_gradient, res.predict_hessian][: kernel.markov_order + 1]):
+        prediction = predict(at)
+        for i, point in enumerate(at):
+            expected, cov = truth.moments([[point]], [(0,) * order])
+            sd = np.sqrt(cov[0, 0])
+            assert abs(prediction.mean[i].item() - expected[0]) < 1e-11 * sd
+            assert prediction.se[i].item() == pytest.approx(sd, rel=1e-11)
+
+
+@st.composite
+def readings(draw):
+    """Kernel, mean and readings of values and slopes at points that may coincide, of any scale."""
+    kernel = draw(st.sampled_from(KERNELS))
+    mean = draw(st.sampled_from(["zero", "constant", "linear"]))
+    n = draw(st.integers(4, 14))
+    x = np.cumsum([0.0, 1.0, *draw(st.lists(st.sampled_from([0.0, 1e-3, 0.1, 1.0, 4.0]), min_size=n - 2, max_size=n - 2))])
+    slope = np.zeros(n, bool)
+    if kernel.markov_order > 0:
+        slope[2:] = draw(st.lists(st.booleans(), min_size=n - 2, max_size=n - 2))
+    y = np.array(draw(st.lists(st.floats(-3, 3), min_size=n, max_size=n)))
+    sd = 10.0 ** np.array(draw(st.lists(st.floats(-2, 1), min_size=n, max_size=n)))
+    unit = 10.0 ** draw(st.floats(-6, 6))
+    obs = sf.observe(x[~slope] * unit, y[~slope], sd=sd[~slope])
+    if slope.any():
+        obs = obs + sf.observe(x[slope] * unit, y[slope] / unit, deriv=1, sd=sd[slope] / unit)
+    length = unit * 10.0 ** draw(st.floats(-1, 1))
+    return sf.GaussianProcess(obs, kernel=kernel(length, 1.5), mean=mean), x, unit
+
+
+@repeatable
+@given(readings())
+def test_both_routes_give_one_answer(given_model):
+    model, x, unit = given_model
+    dense, filtered = model.fit(route="dense"), model.fit(route="state_space")
+    assert filtered.llf == pytest.approx(dense.llf, rel=1e-9, abs=1e-9)
+    at = np.r_[x[0] - 2, x, (x[1:] + x[:-1]) / 2, x[-1] + 2] * unit
+    # of the dense route: the condition of its covariance (1e6 at most) times 1e-16, beside posterior sds of 1e-3 of the prior's
+    np.testing.assert_allclose(filtered.fittedvalues, dense.fittedvalues, rtol=1e-9, atol=1e-9 * np.abs(dense.fittedvalues).max())
+    for order in range(model.kernel.markov_order + 1):
+        predict = ["predict", "predict_gradient", "predict_hessian"][order]
+        one, other = getattr(dense, predict)(at), getattr(filtered, predict)(at)
+        assert np.max(np.abs(one.mean - other.mean) / one.se) < 1e-9
+        np.testing.assert_allclose(other.se, one.se, rtol=1e-9)
+        n = len(at)
+        scale = np.outer(one.se.ravel(), one.se.ravel())
+        gap = other.joint_covariance().reshape(n, n) - one.joint_covariance().reshape(n, n)
+        assert np.max(np.abs(gap) / scale) < 1e-9
+    if filtered.mean_coef.size:
+        bound = 1e-9 * np.sqrt(np.diag(dense.cov_mean_coef()))
+        assert (np.abs(filtered.mean_coef - dense.mean_coef) < bound).all()
+        np.testing.assert_allclose(filtered.cov_mean_coef(), dense.cov_mean_coef(), rtol=1e-9, atol=1e-9 * bound.max() ** 2)
+
+
+@pytest.mark.parametrize("kernel", KERNELS[1:])
+def test_fits_agree(kernel, wave):
+    model = sf.GaussianProcess(wave, kernel=kernel())
+    one, other = model.fit(route="dense"), model.fit(route="state_space")
+    assert (one.route, other.route) == ("dense", "state_space")
+    assert other.llf == pytest.approx(one.llf, abs=1e-9)
+    free = one.bse_log.notna()
+    # each is certified to 1e-5 of a standard error
+    assert (np.abs(np.log(other.params / one.params))[free] < 2e-5 * one.bse_log[free]).all()
+    np.testing.assert_allclose(other.bse_log, one.bse_log, rtol=1e-5)
+
+
+def test_joint_covariance_comes_in_the_order_of_the_points(wave):
+    model = sf.GaussianProcess(wave, kernel=sf.gp.Matern52(1.5, 1.0), mean="linear")
+    at = np.array([3.0, -1.0, 7.0, 3.0, 2.5, -0.5, 6.5])
+    for order in ("predict", "predict_gradient"):
+        one, other = (getattr(model.fit(route=route), order)(at).joint_covariance() for route in ("dense", "state_space"))
+        np.testing.assert_allclose(other, one, atol=1e-10 * np.abs(one).max())
+
+
+def test_the_route_follows_the_kernel_and_the_number_of_inputs(wave):
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(0, 40, 1000))
+    y = np.sin(x) + 0.1 * rng.standard_normal(1000)
+    long = sf.GaussianProcess(x, y, sf.gp.Matern32(2.0, 1.0), sd=0.1)
+    assert long.fit().route == "state_space"
+    assert long.fit().llf == pytest.approx(long.fit(route="dense").llf, rel=1e-11)
+    assert sf.GaussianProcess(wave, kernel=sf.gp.Matern32(2.0, 1.0)).fit().route == "state_space"
+    assert sf.GaussianProcess(wave).fit().route == "dense"
+    squared = sf.GaussianProcess(x[:30], y[:30], sf.gp.SquaredExponential(2.0, 1.0))
+    with pytest.raises(SpecificationError, match="squared exponential kernel in 1 input"):
+        squared.fit(route="state_space")
+    with pytest.raises(SpecificationError, match='use route="dense"'):
+        sf.GaussianProcess(np.ones((30, 2)) * x[:30, None], y[:30], sf.gp.Matern32([1.0, 1.0], 1.0)).fit(route="state_space")
+    with pytest.raises(SpecificationError, match="route is 'fast'"):
+        squared.fit(route="fast")
+
+
+@pytest.mark.parametrize("kernel", KERNELS[1:])
+def test_many_readings_that_dense_algebra_could_not_take(kernel):
+    # 30 000 readings: a dense covariance would have 7 GB. The error of the slope must be what it says.
+    rng = np.random.default_rng(4)
+    n = 30_000
+    x = np.sort(rng.uniform(0, 300, n))
+    y = np.sin(x) + 0.3 * rng.standard_normal(n)
+    res = sf.GaussianProcess(
+        x, y, kernel(6.0 if kernel is sf.gp.Matern52 else 20.0, 1.0 if kernel is sf.gp.Matern52 else 3.0), sd=0.3
+    )
+    res = res.fit()
+    at = np.linspace(5, 295, 400)
+    prediction = res.predict_gradient(at)
+    errors = (prediction.mean[:, 0] - np.cos(at)) / prediction.se[:, 0]
+    assert 0.5 < np.sqrt(np.mean(errors**2)) < 1.2  # a sine is smoother than the prior
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_close_readings_keep_their_digits(kernel, oracle):
+    # Gaps of 1e-7 length scales, little noise: the dense covariance is singular to rounding, the filter's is not.
+    x = np.array([0.0, 1e-7, 2e-7, 0.5, 0.5 + 1e-7, 1.0])
+    res = sf.GaussianProcess(x, np.sin(x), kernel(1.0, 1.0), sd=1e-6).fit(route="state_space")
+    truth = oracle(res)
+    assert res.llf == pytest.approx(float(truth.llf), rel=1e-9)
+    prediction = res.predict([0.25, 0.75, 2.0])
+    for i, point in enumerate([0.25, 0.75, 2.0]):
+        expected, cov = truth.moments([[point]], [()])
+        assert abs(prediction.mean[i] - expected[0]) < 1e-6 * np.sqrt(cov[0, 0])
+        assert prediction.se[i] == pytest.approx(np.sqrt(cov[0, 0]), rel=1e-6)
+
+
+def test_exact_readings_are_interpolated():
+    x = np.linspace(0, 5, 30)
+    res = sf.GaussianProcess(sf.gp.observe(x, np.sin(x), sd=0), kernel=sf.gp.Matern52()).fit(route="state_space")
+    np.testing.assert_allclose(res.predict(x).mean, np.sin(x), atol=1e-13)
+    np.testing.assert_allclose(res.fittedvalues, np.sin(x), atol=1e-13)
+    assert res.predict(x).se.max() < 1e-7
+    between = res.predict_gradient((x[1:] + x[:-1]) / 2)
+    assert np.max(np.abs(between.mean[:, 0] - np.cos((x[1:] + x[:-1]) / 2)) / between.se[:, 0]) < 3
+    slopes = sf.gp.observe([1.0], [0.5], sd=0) + sf.gp.observe([1.0], [0.5], axis=0, sd=0)
+    again = slopes + sf.gp.observe([1.0], [0.5], sd=0, name="twin")
+    assert np.isfinite(sf.GaussianProcess(slopes, kernel=sf.gp.Matern52(1.0, 1.0), mean="zero").fit(route="state_space").llf)
+    with pytest.raises(sf.errors.DataError, match="exact readings"):
+        sf.GaussianProcess(again, kernel=sf.gp.Matern52(1.0, 1.0), mean="zero")
+    close = sf.gp.observe([0.0, 5e-324, 1.0], [0.0, 0.0, 1.0], sd=0)
+    with pytest.raises(NumericalError, match="singular"):  # closer than numbers resolve
+        sf.GaussianProcess(close, kernel=sf.gp.Matern32(1.0, 1.0)).fit(route="state_space")
