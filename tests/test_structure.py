@@ -60,6 +60,7 @@ def test_imports_run_downwards_only(path):
 
 HOMES = {  # what may be imported by which units or files
     "statsmodels": {"curves", "regression", "statespace", "dynamics"},
+    "clarabel": {"regression"},
     "matplotlib": {"curves", "dynamics"},
     "patsy": {"basis/formula.py", "dynamics/formula.py"},
     "formulaic": {"basis/formula.py"},

@@ -144,6 +144,43 @@ private:
     int count_ = 0;
 };
 
+// Reciprocals of the knot differences that the recursion of `basis_row` divides by, for the many points of a piece.
+template <int Degree>
+struct PieceRow {
+    double inverse[Degree + 1][Degree + 1];
+
+    void enter(const double* t, std::int64_t s) {
+        for (int l = 1; l <= Degree; ++l)
+            for (int r = 0; r < l; ++r) inverse[l][r] = 1.0 / (t[s + r + 1] - t[s + r + 1 - l]);
+    }
+
+    // `basis_row` with products for quotients.
+    SMOOTHFIT_INLINE void fill(const double* t, std::int64_t s, double x, int deriv, double* out) const {
+        const int lowest = Degree - deriv;
+        out[0] = 1.0;
+        SMOOTHFIT_UNROLL
+        for (int l = 1; l <= Degree; ++l) {
+            double saved = 0.0;
+            if (l <= lowest) {
+                SMOOTHFIT_UNROLL
+                for (int r = 0; r < l; ++r) {
+                    const double share = out[r] * inverse[l][r];
+                    out[r] = saved + (t[s + r + 1] - x) * share;
+                    saved = (x - t[s + r + 1 - l]) * share;
+                }
+            } else {
+                SMOOTHFIT_UNROLL
+                for (int r = 0; r < l; ++r) {
+                    const double slope = l * out[r] * inverse[l][r];
+                    out[r] = saved - slope;
+                    saved = slope;
+                }
+            }
+            out[l] = saved;
+        }
+    }
+};
+
 // Absorbs readings y (n) of derivatives of splines at x (n), times root (n) or, where it is null, one. In increasing x no row fills
 // the band below its own; any other order is right, too, and slow.
 template <int Degree>
@@ -151,18 +188,21 @@ SMOOTHFIT_NOINLINE Status absorb_spline_rows(const double* x, const double* y, c
                                              const double* knots, const Pieces& pieces, int deriv, bool strict, double* R, double* z,
                                              double* rest, std::int64_t K, std::int64_t w, double* row) noexcept {
     PieceBlock<Degree + 1> block;
+    PieceRow<Degree> rows;
     std::int64_t piece = 0, current = 0;
+    rows.enter(knots, pieces.span[0]);
     for (std::int64_t i = 0; i < n; ++i) {
         if (strict && !pieces.contains(x[i])) return {Outcome::outside, i};
         piece = locate(pieces, x[i], piece);
         if (piece != current) {
             block.empty(R, z, rest, K, w, row, pieces.span[current] - Degree);
             current = piece;
+            rows.enter(knots, pieces.span[piece]);
         } else if (block.is_full()) {
             block.reduce(rest);
         }
         double values[Degree + 1];
-        basis_row<Degree>(knots, pieces.span[piece], x[i], deriv, values);
+        rows.fill(knots, pieces.span[piece], x[i], deriv, values);
         block.add(values, y[i], root ? root[i] : 1.0);
     }
     block.empty(R, z, rest, K, w, row, pieces.span[current] - Degree);
@@ -183,11 +223,11 @@ struct Stack {
     Real rest;      // what the stacked rows leave: the minimum
 };
 
-// Stacks sources (n_sources, K, w), each a factor, and solves. The diagonal of R may be zero; then `where` is the first such column.
-// The band of the inverse by Takahashi's recursion (Hutchinson & de Hoog 1985, "Smoothing noisy data with spline functions").
+// Stacks sources (n_sources, K, w), each a factor: R, z, log_det and rest. A zero on the diagonal of R stops it: `where` is the first
+// such column.
 template <class Real>
-SMOOTHFIT_NOINLINE Status solve_stack(const double* sources, const double* rhs, const Real* scale, std::int64_t n_sources,
-                                      std::int64_t K, std::int64_t w, Stack<Real>& out) noexcept {
+SMOOTHFIT_NOINLINE Status stack_rows(const double* sources, const double* rhs, const Real* scale, std::int64_t n_sources,
+                                     std::int64_t K, std::int64_t w, Stack<Real>& out) noexcept {
     for (std::int64_t i = 0; i < K * w; ++i) out.R[i] = Real(0.0);
     for (std::int64_t j = 0; j < K; ++j) out.z[j] = Real(0.0);
     out.rest = Real(0.0);
@@ -208,6 +248,16 @@ SMOOTHFIT_NOINLINE Status solve_stack(const double* sources, const double* rhs, 
         product.multiply(out.R[j * w]);
     }
     out.log_det = 2.0 * product.log();
+    return {};
+}
+
+// Stacks sources and solves; the band of the inverse by Takahashi's recursion (Hutchinson & de Hoog 1985, "Smoothing noisy data with
+// spline functions").
+template <class Real>
+SMOOTHFIT_NOINLINE Status solve_stack(const double* sources, const double* rhs, const Real* scale, std::int64_t n_sources,
+                                      std::int64_t K, std::int64_t w, Stack<Real>& out) noexcept {
+    const Status status = stack_rows(sources, rhs, scale, n_sources, K, w, out);
+    if (status.outcome != Outcome::ok) return status;
     for (std::int64_t j = K - 1; j >= 0; --j) {
         const Real* mine = out.R + j * w;
         Real* entry = out.inverse + j * w;

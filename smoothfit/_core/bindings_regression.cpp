@@ -93,6 +93,22 @@ nb::tuple solve_stack_of(In<double> sources, In<double> rhs, In<double> scale) {
     return nb::make_tuple(R, z, coef, inverse, misfit, trace, stack.log_det, stack.rest);
 }
 
+// log_det and rest alone.
+nb::tuple stack_value_of(In<double> sources, In<double> rhs, In<double> scale) {
+    check_stack(sources, rhs, scale);
+    const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2);
+    std::vector<double> R(K * w), z(K), row(w);
+    Stack<double> stack{R.data(), z.data(), nullptr, nullptr, nullptr, nullptr, row.data(), 0.0, 0.0};
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = stack_rows(sources.data(), rhs.data(), scale.data(), static_cast<std::int64_t>(S), static_cast<std::int64_t>(K),
+                            static_cast<std::int64_t>(w), stack);
+    }
+    raise_unless_ok(status);
+    return nb::make_tuple(stack.log_det, stack.rest);
+}
+
 // Derivatives of misfit, trace, log_det and rest along `slope` (n_sources,) of the scales.
 nb::tuple solve_stack_slope_of(In<double> sources, In<double> rhs, In<double> scale, In<double> slope) {
     check_stack(sources, rhs, scale);
@@ -142,6 +158,7 @@ void bind_regression(nb::module_& module) {
     module.def("absorb_rows", &absorb_rows_of);
     module.def("absorb_spline_rows", &absorb_spline_rows_of);
     module.def("solve_stack", &solve_stack_of);
+    module.def("stack_value", &stack_value_of);
     module.def("solve_stack_slope", &solve_stack_slope_of);
     module.def("band_forms", &band_forms_of);
 }

@@ -321,6 +321,9 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
         raise SpecificationError("groups= goes with arrays; Observations hold one run")
     if u is None and t is not None:
         raise SpecificationError("t= goes with u where y is an Observations object, which has its own times")
+    for reading in y.readings:
+        if reading.upper is not None:
+            raise SpecificationError(f"{reading.name!r} reads {reading.label}, which is no channel; leave it out")
     abscissa = y.abscissa
     values = [reading for reading in y.readings if reading.deriv == 0]
     name = values[0].name if values else y.readings[0].name

@@ -1,6 +1,7 @@
 """Least squares on values, derivatives and integrals: spline regression."""
 
 from .accumulate import Accumulator
+from .comparison import compare
 from .constraints import Bounds, Concave, Constraint, Convex, Decreasing, Equals, Increasing, Positive, Unimodal
 from .model import SplineRegression
 from .results import SplineRegressionResults
@@ -18,4 +19,5 @@ __all__ = [
     "SplineRegression",
     "SplineRegressionResults",
     "Unimodal",
+    "compare",
 ]

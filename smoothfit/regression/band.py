@@ -146,6 +146,13 @@ class Solution(NamedTuple):
     rest: float
 
 
+class Value(NamedTuple):
+    """log|R'R| and the minimum of a Solution alone."""
+
+    log_det: float
+    rest: float
+
+
 class Slope(NamedTuple):
     """Derivatives of a Solution's misfit (S,), trace (S,), log_det and rest along a direction of the scales."""
 
@@ -158,6 +165,11 @@ class Slope(NamedTuple):
 def solve_stack(sources: FloatArray, rhs: FloatArray, scale: FloatArray) -> Solution:
     """Solve stacked factors (S, K, w) with right-hand sides (S, K) and scales (S,)."""
     return Solution(*_kernels.solve_stack(sources, rhs, scale))
+
+
+def stack_value(sources: FloatArray, rhs: FloatArray, scale: FloatArray) -> Value:
+    """What `solve_stack` finds before it solves."""
+    return Value(*_kernels.stack_value(sources, rhs, scale))
 
 
 def solve_stack_slope(sources: FloatArray, rhs: FloatArray, scale: FloatArray, slope: FloatArray) -> Slope:

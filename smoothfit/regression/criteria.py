@@ -25,7 +25,7 @@ import numpy as np
 from .._validation import FloatArray
 from ..curves.optimize import corrected_akaike, difference_hessian, generalized_cross_validation
 from ..errors import SpecificationError
-from .band import Solution, multiply_factor, solve_gram
+from .band import Solution, Value, multiply_factor, solve_gram
 from .system import System
 
 
@@ -77,17 +77,16 @@ class RestrictedLikelihood(Criterion):
         """Number of contrasts whose density is taken."""
         return self.system.n - self.system.n_free
 
-    def minimum(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
+    def minimum(self, solution: Solution | Value, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
         """The penalised sum of squares."""
         return solution.rest + float(self.system.scales(log_tau, log_sigma2) ** 2 @ self.system.rest)
 
     def value(self, theta: FloatArray) -> float:
         """Value at one theta."""
         log_tau, log_sigma2 = self.logs(theta)
-        solution = self.system.solve(log_tau, log_sigma2)
-        return self.assemble(solution, log_tau, log_sigma2)
+        return self.assemble(self.system.value(log_tau, log_sigma2), log_tau, log_sigma2)
 
-    def assemble(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
+    def assemble(self, solution: Solution | Value, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
         """Value from a solution; where the variance is left out, at its maximising value."""
         determinant = self.determinant(solution, log_tau) + float(self.system.counts @ log_sigma2)
         least, m = self.minimum(solution, log_tau, log_sigma2), self.count
@@ -95,7 +94,7 @@ class RestrictedLikelihood(Criterion):
             return float(m * (np.log(2 * np.pi * least / m) + 1) + determinant)
         return float(m * np.log(2 * np.pi) + determinant + least)
 
-    def determinant(self, solution: Solution, log_tau: FloatArray) -> float:
+    def determinant(self, solution: Solution | Value, log_tau: FloatArray) -> float:
         """log|A| - log|S|_J."""
         return solution.log_det - self.system.penalty_log_det(log_tau)[0]
 
@@ -172,10 +171,16 @@ class FullLikelihood(RestrictedLikelihood):
         """Orthonormal coefficients (K, d) of what no penalty touches."""
         return np.linalg.qr(self.system.free)[0]
 
-    def determinant(self, solution: Solution, log_tau: FloatArray) -> float:
+    def value(self, theta: FloatArray) -> float:
+        """Value at one theta."""
+        log_tau, log_sigma2 = self.logs(theta)
+        return self.assemble(self.system.solve(log_tau, log_sigma2), log_tau, log_sigma2)
+
+    def determinant(self, solution: Solution | Value, log_tau: FloatArray) -> float:
         """log|U'AU| - log|U'SU| = log|A| + log|N'A^-1 N| - log|S|_J - log|N_J|^2, N orthonormal."""
         if not self.system.n_free:
             return super().determinant(solution, log_tau)
+        assert isinstance(solution, Solution)
         null = self._null
         _, seen = np.linalg.slogdet(null.T @ solve_gram(solution.R, null))
         _, corner = np.linalg.slogdet(null[self.system.size - self.system.n_free :])

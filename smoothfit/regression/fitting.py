@@ -16,7 +16,7 @@ from ..errors import ConvergenceError, DataError, IdentificationError, Specifica
 from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, Criterion, PredictionCriterion, RestrictedLikelihood, residual_terms
 from .system import System
 
-STEP = 4.0  # in log tau, when the ends of the range of edf are looked for
+STEP = 5.0  # in log tau, when the ends of the range of edf are looked for
 MOST_STEPS = 40
 SLACK = 1e-6  # effective degrees of freedom by which the ends are missed
 GRID = 14

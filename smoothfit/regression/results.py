@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ from .posterior import Banded, Covariance, Factored
 from .restricted import gradient, lifted, multipliers_of, on_the_active_set
 from .rows import Rows, degree_of
 from .sandwich import sandwich_root
-from .simultaneous import SimultaneousPrediction, critical_of_band
+from .simultaneous import critical_of_band
 from .system import System
 
 if TYPE_CHECKING:
@@ -374,7 +376,7 @@ class SplineRegressionResults(Inference):
             return prediction
         rows = pack(self.basis.design(self.observations.abscissa.points(prediction.x).coarse, prediction.deriv))
         maxima = critical_of_band(rows, self._cov, self.df_interval)
-        return SimultaneousPrediction(**vars(prediction), maxima=maxima)
+        return replace(prediction, maxima=maxima)
 
     def integrate(self, a: Any, b: Any) -> Estimate:
         """Return the integral of f from a to b, in units of f times x, with its standard error."""
@@ -386,28 +388,36 @@ class SplineRegressionResults(Inference):
         value = float(rows.times(self._coef)[0])
         return Estimate(value, np.sqrt(self._cov.variance(rows)[0]), self.df_interval)
 
-    def sample(self, x: Any, deriv: int = 0, size: int = 1, rng: Any = None) -> FloatArray:
-        """Draw curves from the posterior: their f^(deriv) at x, at the estimated variances.
+    def sample(
+        self, x: Any, deriv: int | Sequence[int] = 0, size: int = 100, rng: np.random.Generator | int | None = None
+    ) -> FloatArray:
+        """Draw curves from the posterior: their derivatives at x, at the estimated variances.
 
         Parameters
         ----------
-        x : array_like, shape (n,)
-        deriv : int
-            Order of the derivative.
+        x : array_like
+        deriv : int or sequence of int
+            Order of the derivative; of several, the draws belong together.
         size : int
             Number of curves.
-        rng : numpy.random.Generator or seed, optional
+        rng : numpy.random.Generator or int, optional
+            Source of randomness, or a seed for one.
 
         Returns
         -------
-        ndarray, shape (size, n)
+        ndarray
+            Shape (size, ...), ... that of x, or (len(deriv), size, ...) for several orders.
         """
-        deriv = self._check_deriv(deriv)
-        numbers = self.observations.abscissa.read(x).ravel()
+        numbers = self.observations.abscissa.read(x)
         root = self._cov.root()
         draws = np.random.default_rng(rng).standard_normal((check_order(size, "size", 1, 2**31), root.shape[1]))
-        rows = pack(self.basis.design(numbers, deriv))
-        return np.asarray(rows.times(self._coef) + (rows.times(root) @ draws.T).T)
+        orders: list[Any] = [deriv] if np.ndim(deriv) == 0 else list(np.asarray(deriv))
+        curves = []
+        for order in orders:
+            rows = pack(self.basis.design(numbers.ravel(), self._check_deriv(int(order))))
+            values = rows.times(self._coef) + (rows.times(root) @ draws.T).T
+            curves.append(values.reshape(len(draws), *numbers.shape))
+        return np.asarray(curves[0] if np.ndim(deriv) == 0 else np.stack(curves))
 
     def spline(self) -> Spline:
         """Return the estimate as a spline, its x counted as the knots are."""

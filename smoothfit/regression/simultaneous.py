@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
-from .._validation import FloatArray, check_level
-from ..curves.prediction import CurvePrediction
+from .._validation import FloatArray
 from .band import BandRows
 from .posterior import Covariance
 
@@ -31,23 +28,3 @@ def critical_of_band(rows: BandRows, cov: Covariance, df: float) -> FloatArray:
     if np.isfinite(df):
         greatest = greatest / np.sqrt(rng.chisquare(df, DRAWS) / df)
     return np.sort(greatest)
-
-
-@dataclass(frozen=True, eq=False)
-class SimultaneousPrediction(CurvePrediction):
-    """A prediction whose intervals of the curve hold at all its x together.
-
-    Attributes
-    ----------
-    maxima : ndarray
-        Sorted draws of the greatest standardised distance of the curve from its estimate.
-    """
-
-    maxima: FloatArray = field(default_factory=lambda: np.empty(0))
-
-    def conf_int(self, obs: bool = False, alpha: float = 0.05) -> FloatArray:
-        """Return intervals, shape (n, 2): simultaneous ones of level 1 - alpha for the curve, pointwise ones for a new reading."""
-        if obs:
-            return super().conf_int(obs=True, alpha=alpha)
-        half = float(np.quantile(self.maxima, 1 - check_level(alpha))) * self.se_mean
-        return np.column_stack([self.predicted_mean - half, self.predicted_mean + half])

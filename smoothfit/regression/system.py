@@ -9,9 +9,10 @@ Whatever n is, a system has (n_groups + n_penalties) K w numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from .band import (
     Factor,
     Slope,
     Solution,
+    Value,
     factorize,
     join,
     multiply_factor,
@@ -34,11 +36,13 @@ from .band import (
     solve_factor,
     solve_stack,
     solve_stack_slope,
+    stack_value,
 )
 from .rows import Rows
 
 DEPENDENT = 1e-12  # of the size of a column: what is left of it beside the others, below which they determine no coefficient
 FREE = 1e-7  # likewise of a column of the penalty
+Found = TypeVar("Found", Solution, Value)
 COMPONENTS = ("level", "slope", "curvature")
 
 
@@ -138,11 +142,19 @@ class System:
 
     def solve(self, log_tau: FloatArray, log_sigma2: FloatArray) -> Solution:
         """Solve at weights of the penalties (n_penalties,) and variances (n_groups,)."""
+        return self._run(solve_stack, log_tau, log_sigma2)
+
+    def value(self, log_tau: FloatArray, log_sigma2: FloatArray) -> Value:
+        """Return what `solve` finds before it solves."""
+        return self._run(stack_value, log_tau, log_sigma2)
+
+    def _run(
+        self, kernel: Callable[[FloatArray, FloatArray, FloatArray], Found], log_tau: FloatArray, log_sigma2: FloatArray
+    ) -> Found:
         try:
-            solution = solve_stack(self.factors, self.rhs, self.scales(log_tau, log_sigma2))
+            return kernel(self.factors, self.rhs, self.scales(log_tau, log_sigma2))
         except _kernels.KernelError:
             raise IdentificationError("the readings do not determine the coefficients") from None
-        return solution
 
     def slope(self, log_tau: FloatArray, log_sigma2: FloatArray, direction: FloatArray) -> Slope:
         """Differentiate `solve` along a direction of (log_tau, log_sigma2 of the unknown)."""

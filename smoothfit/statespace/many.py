@@ -17,11 +17,11 @@ import numpy.typing as npt
 from .._abscissa import NANOSECONDS
 from .._core import _kernels
 from .._validation import FloatArray, check_level, check_order, frozen, to_floats
+from ..curves import optimize
 from ..curves.optimize import Minimum, minimize
 from ..curves.prediction import critical_value
 from ..errors import DataError, RoughnessWarning, SmoothfitError, SpecificationError
 from ..observations import Observations, Readings, derivative_label
-from . import optimize
 from .bandwidth import LIMIT
 from .fitting import COARSE, GRID, Variances
 from .model import HIGHEST_ORDER, MOST_LOST, SmoothingSpline

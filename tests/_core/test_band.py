@@ -66,6 +66,7 @@ def test_a_stack_is_solved_with_its_traces_and_slopes():
     np.testing.assert_allclose(trace, [np.trace(np.linalg.solve(A, upper(f).T @ upper(f))) for f in sources], rtol=1e-10)
     assert log_det == pytest.approx(np.linalg.slogdet(A)[1], rel=1e-12)
     assert rest == pytest.approx(scale**2 @ misfit, rel=1e-11)
+    assert _kernels.stack_value(sources, rhs, scale) == (log_det, rest)
     h = 1e-6
     slopes = _kernels.solve_stack_slope(sources, rhs, scale, slope)
     ahead, behind = solve(scale + h * slope), solve(scale - h * slope)

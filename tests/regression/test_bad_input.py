@@ -62,6 +62,14 @@ def test_what_no_reading_fixes_is_named(call, words):
         call()
 
 
+def test_integrals_are_for_spline_regression():
+    integrals = sf.observe_integral(X, X + 1, Y)
+    with pytest.raises(SpecificationError, match="SplineRegression"):
+        sf.SmoothingSpline(integrals)
+    with pytest.raises(SpecificationError, match="no channel"):
+        sf.DerivativeRegression(sf.observe(X, Y) + integrals).fit()
+
+
 def test_a_gap_is_no_trouble_with_a_penalty():
     x, y = np.r_[X[:8], X[24:]], np.r_[Y[:8], Y[24:]]
     res = sf.SplineRegression(sf.observe(x, y), BASIS.refine(4), CURVATURE).fit()

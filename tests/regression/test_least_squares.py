@@ -157,16 +157,15 @@ def test_unknown_sds_are_the_fixed_point(columns):
 
 
 def test_aic_over_degrees(columns):
-    found = []
-    for degree in range(1, 7):
-        kept = columns[2] <= degree
-        assert degree > 1 or not kept.all()
-        obs = readings(columns, known=True) if degree > 1 else None
-        if obs is None:
-            continue
-        res = sf.SplineRegression(obs, basis_of(degree)).fit("ols", rescale=True)
-        found.append(res.aic + 2)  # the scale counts as a parameter there
-    assert found == pytest.approx([5.621, 6.941, 5.698, 2.121, 3.819], abs=6e-4)
+    obs = readings(columns, known=True)  # of curvature, too: degree 1 is in test_constraints.py
+    fits = {degree: sf.SplineRegression(obs, basis_of(degree)).fit("ols", rescale=True) for degree in range(2, 7)}
+    table = sf.regression.compare(fits)
+    assert table.index[0] == 5
+    assert list(table["aic"].sort_index()) == pytest.approx([5.621, 6.941, 5.698, 2.121, 3.819], abs=6e-4)
+    for degree, fit in fits.items():
+        assert fit.aic == pytest.approx(table.loc[degree, "aic"] - 2, rel=1e-12)  # statsmodels does not count the scale
+    with pytest.raises(SpecificationError, match="same readings"):
+        sf.regression.compare({"a": fits[2], "b": sf.SplineRegression(obs, basis_of(2)).fit()})
 
 
 # Formulas ---------------------------------------------------------------------------------------------------------------------
