@@ -121,7 +121,7 @@ class OnlineSpline:
         >>> for reading in zip(x[60:], y[60:]):
         ...     online.append(*reading)
         >>> online.predict([95.0, 101.0], deriv=1).round(3)
-        array([-0.1  , -0.081])
+        array([-0.099, -0.098])
         """
         if isinstance(x, float) and isinstance(y, float) and sd is None and weights is None and self._append_one(x, y, name):
             return
