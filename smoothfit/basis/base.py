@@ -9,9 +9,19 @@ from typing import Any, Literal, Self, cast, overload
 import numpy as np
 from scipy.sparse import csr_array
 
-from .._validation import FloatArray, Frozen, check_order, first_index, to_floats
+from .._validation import FloatArray, Frozen, check_order, first_index, frozen, to_floats
 from ..errors import KnotError
-from .knots import HIGHEST_DEGREE, check_boundary, data_and_boundary, given_knots, n_inner_for, quantile_knots
+from .extrapolation import check_mode
+from .knots import (
+    HIGHEST_DEGREE,
+    check_boundary,
+    check_knots,
+    clamped,
+    data_and_boundary,
+    given_knots,
+    n_inner_for,
+    quantile_knots,
+)
 
 
 class Basis(Frozen, ABC):
@@ -234,6 +244,26 @@ class SplineBasis(Basis):
         shares = np.arange(1, n) / n
         breaks = np.unique(np.concatenate([self.domain, self.inner_knots]))
         return self.insert((breaks[:-1, None] + np.diff(breaks)[:, None] * shares).ravel())
+
+
+class FullKnotsBasis(SplineBasis):
+    """A basis on full knots for splines of its degree: a frozen dataclass that starts with knots, degree and extrapolate."""
+
+    def __post_init__(self) -> None:
+        degree = check_order(self.degree, "degree", 0, HIGHEST_DEGREE)
+        object.__setattr__(self, "degree", degree)
+        object.__setattr__(self, "knots", frozen(check_knots(self.knots, degree)))
+        object.__setattr__(self, "extrapolate", check_mode(self.extrapolate))
+
+    @classmethod
+    def _of(cls, inner: FloatArray, ends: tuple[float, float], degree: int, **options: str) -> Self:
+        make: Any = cls
+        made: Self = make(clamped(inner, ends, degree), degree, **options)
+        return made
+
+    @classmethod
+    def _fewest(cls, degree: int) -> int:
+        return degree + 1
 
 
 def _given(**options: str | None) -> dict[str, str]:

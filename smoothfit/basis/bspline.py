@@ -13,10 +13,10 @@ from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 from .._core import _kernels
 from .._validation import FloatArray, check_order, first_index, frozen, view_floats
 from ..errors import DataError, KnotError, SpecificationError
-from .base import SplineBasis
+from .base import FullKnotsBasis
 from .bernstein import IntArray, binomials, blossom_weights, extraction
-from .extrapolation import OF_DERIVATIVE, brought_inside, check_mode, outside_error
-from .knots import HIGHEST_DEGREE, check_knots, clamped
+from .extrapolation import OF_DERIVATIVE, brought_inside, outside_error
+from .knots import HIGHEST_DEGREE
 from .sparse import rows_of, spread
 
 CELLS_PER_PIECE = 2  # of the table that finds the piece of an x
@@ -24,7 +24,7 @@ HIGHEST_DERIVATIVE = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class BSplineBasis(SplineBasis):
+class BSplineBasis(FullKnotsBasis):
     """B-splines of a degree on a full knot vector.
 
     On the domain, from ``knots[degree]`` to ``knots[-degree - 1]``, the functions are nonnegative and sum to one; at most
@@ -63,20 +63,6 @@ class BSplineBasis(SplineBasis):
     knots: FloatArray
     degree: int = 3
     extrapolate: str = "error"
-
-    def __post_init__(self) -> None:
-        degree = check_order(self.degree, "degree", 0, HIGHEST_DEGREE)
-        object.__setattr__(self, "degree", degree)
-        object.__setattr__(self, "knots", frozen(check_knots(self.knots, degree)))
-        object.__setattr__(self, "extrapolate", check_mode(self.extrapolate))
-
-    @classmethod
-    def _of(cls, inner: FloatArray, ends: tuple[float, float], degree: int, **options: str) -> Self:
-        return cls(clamped(inner, ends, degree), degree, **options)
-
-    @classmethod
-    def _fewest(cls, degree: int) -> int:
-        return degree + 1
 
     @property
     def n_basis(self) -> int:

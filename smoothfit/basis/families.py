@@ -18,38 +18,22 @@ from typing import Any, Self, cast
 import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array
 
-from .._validation import FloatArray, check_finite, check_order, first_index, frozen, to_floats
+from .._validation import FloatArray, check_order, first_index, frozen, to_floats
 from ..errors import KnotError, SpecificationError
-from .base import SplineBasis
+from .base import FullKnotsBasis, SplineBasis
 from .bspline import BSplineBasis
 from .extrapolation import check_mode
-from .knots import HIGHEST_DEGREE, check_boundary, check_knots, clamped, data_and_boundary
+from .knots import HIGHEST_DEGREE, check_boundary, clamped, data_and_boundary, given_knots
 from .recombined import RecombinedBasis, weighted_abscissae
 
 
-class _KnotFamily(RecombinedBasis, SplineBasis):
+class _KnotFamily(RecombinedBasis, FullKnotsBasis):
     """A family on the same full knots as B-splines of its degree."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "degree", check_order(self.degree, "degree", 0, HIGHEST_DEGREE))
-        object.__setattr__(self, "knots", frozen(check_knots(self.knots, self.degree)))
-        object.__setattr__(self, "extrapolate", check_mode(self.extrapolate))
-
-    @classmethod
-    def _of(cls, inner: FloatArray, ends: tuple[float, float], degree: int, **options: str) -> Self:
-        make: Any = cls
-        made: Self = make(clamped(inner, ends, degree), degree, **options)
-        return made
-
-    @classmethod
-    def _fewest(cls, degree: int) -> int:
-        return degree + 1
 
     def elevate(self, k: int = 1) -> Self:
         """Return the basis of degree + k with the same continuity."""
-        k = check_order(k, "k", 0, HIGHEST_DEGREE - self.degree)
-        distinct, counts = np.unique(self.knots, return_counts=True)
-        elevated: Self = replace(cast(Any, self), knots=np.repeat(distinct, counts + k), degree=self.degree + k)
+        bsplines = BSplineBasis(self.knots, self.degree).elevate(k)
+        elevated: Self = replace(cast(Any, self), knots=bsplines.knots, degree=bsplines.degree)
         return elevated
 
     @property
@@ -58,17 +42,11 @@ class _KnotFamily(RecombinedBasis, SplineBasis):
         return BSplineBasis(self.knots, self.degree).greville
 
     def _require_clamped(self) -> None:
-        lower, upper = self.domain_of_knots
-        if self.knots[0] != lower or self.knots[-1] != upper:
+        if self.knots[0] != self.knots[self.degree] or self.knots[-1] != self.knots[-self.degree - 1]:
             raise KnotError(
                 f"the knots of a {type(self).__name__} are clamped: its functions are integrals from the start of the domain; "
                 f"pass {self.degree + 1} knots at both ends, as from_data and uniform do"
             )
-
-    @property
-    def domain_of_knots(self) -> tuple[float, float]:
-        """The interval between the inner ends of the knots."""
-        return float(self.knots[self.degree]), float(self.knots[-self.degree - 1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -384,12 +362,7 @@ class PeriodicBSplineBasis(RecombinedBasis, SplineBasis):
 
     def __post_init__(self) -> None:
         degree = check_order(self.degree, "degree", 0, HIGHEST_DEGREE)
-        knots, _ = to_floats(self.knots, "knots")
-        check_finite(knots, "knots", "knots are finite")
-        decreasing = np.diff(knots) < 0
-        if decreasing.any():
-            i = first_index(decreasing) + 1
-            raise KnotError(f"knots[{i}] = {knots[i]} is below knots[{i - 1}] = {knots[i - 1]}; sort the knots")
+        knots = given_knots(self.knots)
         if len(knots) < 2 or not knots[0] < knots[-1]:
             raise KnotError("a period needs two distinct knots, its ends")
         inner = (knots[1:-1] <= knots[0]) | (knots[1:-1] >= knots[-1])

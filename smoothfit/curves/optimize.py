@@ -8,10 +8,10 @@ points outward. What prediction criteria score, whatever the fit, stands here to
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +121,34 @@ def minimize(objective: Objective, starts: FloatArray, lower: FloatArray, upper:
         raise failure  # what could not be certified was lower
     assert best is not None
     return _rescanned(objective, best, candidates, lower, upper)
+
+
+class Ended(Protocol):
+    """What a search ends with."""
+
+    @property
+    def value(self) -> float:
+        """The criterion reached."""
+
+
+Result = TypeVar("Result", bound=Ended)
+
+
+def best_of(searches: Sequence[Callable[[], Result]]) -> Result:
+    """The result with the least criterion; an error where a search that failed had got lower than any that ended."""
+    found: list[Result] = []
+    failures: list[ConvergenceError] = []
+    for search in searches:
+        try:
+            found.append(search())
+        except ConvergenceError as error:
+            failures.append(error)
+    best = min(found, key=lambda result: result.value, default=None)
+    for failure in failures:
+        if best is None or failure.value < best.value - LEVEL:
+            raise failure
+    assert best is not None
+    return best
 
 
 def _finite(values: FloatArray) -> FloatArray:

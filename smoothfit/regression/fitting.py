@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 
 from .._validation import FloatArray
-from ..curves.optimize import LEVEL, Minimum, difference_hessian, minimize
+from ..curves.optimize import Minimum, best_of, difference_hessian, minimize
 from ..errors import ConvergenceError, DataError, IdentificationError, SpecificationError
 from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, Criterion, PredictionCriterion, RestrictedLikelihood, residual_terms
 from .system import System
@@ -229,7 +229,7 @@ def _most_likely(system: System, likelihood: type[RestrictedLikelihood], method:
     kept = list(range(P)) if system.scale_free else list(range(P + U))
     criterion = likelihood(system, np.zeros(P + U), np.eye(P + U)[kept])
     searches = [_search_from(criterion, start) for start in _variance_starts(system)]
-    minimum = _best(searches)
+    minimum = best_of(searches)
     infinite = np.flatnonzero(minimum.at_upper[:P])
     if len(infinite):
         return _without(system, int(infinite[0]), minimum, lambda rest: estimate(rest, method))
@@ -265,7 +265,7 @@ def _predictive(system: System, kind: type[PredictionCriterion]) -> Estimate:
     log_sigma2 = np.zeros(G) if U == 0 or system.scale_free else estimate(system, "reml").log_sigma2
     directions = np.hstack([np.eye(P), np.zeros((P, U))])
     criterion = kind(system, np.concatenate([np.zeros(P), log_sigma2[:U]]), directions)
-    minimum = _best([_search_from(criterion, log_sigma2[:U])])
+    minimum = best_of([_search_from(criterion, log_sigma2[:U])])
     infinite = np.flatnonzero(minimum.at_upper)
     if len(infinite):
         return _without(system, int(infinite[0]), minimum, lambda rest: _given_variances(rest, kind, log_sigma2))
@@ -301,7 +301,7 @@ def _search_from(criterion: Criterion, start: FloatArray) -> Callable[[], Minimu
             logs[:, 1:] += np.clip(offset + (low + high) / 2, low, high)
             starts = np.hstack([logs, np.broadcast_to(others, (GRID, len(others)))])
             minima.append(partial(minimize, criterion, starts, lower, upper))
-        return _best(minima)
+        return best_of(minima)
 
     return search
 
@@ -313,7 +313,7 @@ def _over_variances(system: System, objective: Criterion | _TiedToEdf) -> tuple[
     """Minimise over the logarithms of the unknown variances, from several starts."""
     spread = np.log(system.spreads[: system.unknown])
     lower, upper = spread + 2 * np.log(SMALLEST_SD), spread + ROOM
-    minimum = _best([partial(minimize, objective, start[None], lower, upper) for start in _variance_starts(system)])
+    minimum = best_of([partial(minimize, objective, start[None], lower, upper) for start in _variance_starts(system)])
     return minimum, _boundary_names(system, minimum.at_lower)
 
 
@@ -323,23 +323,6 @@ def _variance_starts(system: System) -> list[FloatArray]:
         return [np.zeros(system.unknown)]
     spread = np.log(system.spreads[: system.unknown])
     return [spread + 2 * np.log(share) for share in (0.3, 0.03, 0.003)]
-
-
-def _best(searches: Sequence[Callable[[], Minimum]]) -> Minimum:
-    """The least minimum; an error where a search that failed had got lower than any that ended."""
-    found: list[Minimum] = []
-    failures: list[ConvergenceError] = []
-    for search in searches:
-        try:
-            found.append(search())
-        except ConvergenceError as error:
-            failures.append(error)
-    best = min(found, key=lambda minimum: minimum.value, default=None)
-    for failure in failures:
-        if best is None or failure.value < best.value - LEVEL:
-            raise failure
-    assert best is not None
-    return best
 
 
 def _check_estimable(system: System, n_parameters: int) -> None:

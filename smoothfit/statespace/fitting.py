@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from .._validation import FloatArray
-from ..curves.optimize import LEVEL, Minimum, difference_hessian, minimize
-from ..errors import ConvergenceError, DataError
+from ..curves.optimize import Minimum, best_of, difference_hessian, minimize
+from ..errors import DataError
 from .bandwidth import LIMIT, Resolution, Tie
 from .criteria import (
     LIKELIHOODS,
@@ -107,7 +107,7 @@ def estimate(rows: Rows, order: int, method: str, tie: Tie | None) -> Variances:
 def _maximise(likelihood: Likelihood) -> Variances:
     """Search for the smoothing and all unknown variances."""
     starts, intensities = _starts(likelihood)
-    return _best([partial(_search, likelihood, sigma2, intensities) for sigma2 in starts])
+    return best_of([partial(_search, likelihood, sigma2, intensities) for sigma2 in starts])
 
 
 def _starts(likelihood: Likelihood) -> tuple[list[FloatArray], FloatArray]:
@@ -124,23 +124,6 @@ def _starts(likelihood: Likelihood) -> tuple[list[FloatArray], FloatArray]:
         sigma2[unknown] = np.exp(logs)
         starts.append(sigma2)
     return starts, intensities
-
-
-def _best(searches: Sequence[Callable[[], Variances]]) -> Variances:
-    """The result with the least criterion; an error where a search that failed had got lower than any that ended."""
-    found: list[Variances] = []
-    failures: list[ConvergenceError] = []
-    for search in searches:
-        try:
-            found.append(search())
-        except ConvergenceError as error:
-            failures.append(error)
-    best = min(found, key=lambda v: v.value, default=None)
-    for failure in failures:
-        if best is None or failure.value < best.value - LEVEL:
-            raise failure
-    assert best is not None
-    return best
 
 
 def _search(criterion: Criterion, sigma2: FloatArray, intensities: FloatArray = NOTHING) -> Variances:
@@ -181,7 +164,7 @@ def _search(criterion: Criterion, sigma2: FloatArray, intensities: FloatArray = 
 def _at_fixed_smoothing(likelihood: Likelihood, tie: Tie) -> Variances:
     """Search for the unknown variances where there are several, else nothing."""
     starts, _ = _starts(likelihood)
-    return _best([partial(_search_tied, likelihood, tie, sigma2) for sigma2 in starts])
+    return best_of([partial(_search_tied, likelihood, tie, sigma2) for sigma2 in starts])
 
 
 def _search_tied(likelihood: Likelihood, tie: Tie, sigma2: FloatArray) -> Variances:
