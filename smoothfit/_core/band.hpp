@@ -455,6 +455,7 @@ struct Stack {
     Real* misfit;   // (n_sources) |R_s coef - z_s|^2, unscaled
     Real* trace;    // (n_sources) tr[(R'R)^-1 R_s'R_s], unscaled
     Real* row;      // (w) room to work in
+    Real* window;   // (w, w) more of it
     Real log_det;   // of R'R
     Real rest;      // what the stacked rows leave: the minimum
 };
@@ -487,13 +488,20 @@ SMOOTHFIT_NOINLINE Status stack_rows(const double* sources, const double* rhs, c
     return {};
 }
 
-// Stacks sources and solves; the band of the inverse by Takahashi's recursion (Hutchinson & de Hoog 1985, "Smoothing noisy data with
-// spline functions").
+// Stacks sources and solves; and the band of the inverse, in square-root form.
+//
+// The inverse is the covariance of c where R c = z + e, Var e = I. Backwards, c_j is a combination of the w - 1 coefficients after it
+// and of e_j; `window` holds c_j .. c_{j + w - 1} as combinations (rows, upper triangular) of w independent numbers, of which rotations
+// leave w - 1 for the next step. Products of rows are the entries of the inverse, and squares of lengths the traces: what Takahashi's
+// recursion (Hutchinson & de Hoog 1985) subtracts, where polynomials of some degree are all that is known, is never formed.
 template <class Real>
 SMOOTHFIT_NOINLINE Status solve_stack(const double* sources, const double* rhs, const Real* scale, std::int64_t n_sources,
                                       std::int64_t K, std::int64_t w, Stack<Real>& out) noexcept {
     const Status status = stack_rows(sources, rhs, scale, n_sources, K, w, out);
     if (status.outcome != Outcome::ok) return status;
+    Real* const window = out.window;
+    for (std::int64_t i = 0; i < w * w; ++i) window[i] = Real(0.0);
+    for (std::int64_t s = 0; s < n_sources; ++s) out.misfit[s] = out.trace[s] = Real(0.0);
     for (std::int64_t j = K - 1; j >= 0; --j) {
         const Real* mine = out.R + j * w;
         Real* entry = out.inverse + j * w;
@@ -502,36 +510,43 @@ SMOOTHFIT_NOINLINE Status solve_stack(const double* sources, const double* rhs, 
         Real sum = out.z[j];
         for (std::int64_t k = 1; k < reach; ++k) sum = sum - mine[k] * out.coef[j + k];
         out.coef[j] = sum * over;
-        for (std::int64_t i = reach - 1; i > 0; --i) {
+        window[0] = over;
+        for (std::int64_t c = 1; c < w; ++c) {
             Real total(0.0);
-            for (std::int64_t k = 1; k < reach; ++k) {  // entry (j + k, j + i) of the inverse
-                const std::int64_t low = k < i ? k : i, high = k < i ? i : k;
-                total = total + mine[k] * out.inverse[(j + low) * w + high - low];
-            }
-            entry[i] = Real(0.0) - total * over;
+            for (std::int64_t k = 1; k <= c && k < reach; ++k) total = total - mine[k] * window[k * w + c];
+            window[c] = total * over;
         }
-        Real total = over;
-        for (std::int64_t k = 1; k < reach; ++k) total = total - mine[k] * entry[k];
-        entry[0] = total * over;
-        for (std::int64_t i = reach; i < w; ++i) entry[i] = Real(0.0);
-    }
-    for (std::int64_t s = 0; s < n_sources; ++s) {
-        Real misfit(0.0), trace(0.0);
-        for (std::int64_t j = 0; j < K; ++j) {
-            const double* mine = sources + (s * K + j) * w;
-            const std::int64_t reach = j + w <= K ? w : K - j;
+        for (std::int64_t i = 0; i < w; ++i) {
+            Real total(0.0);
+            for (std::int64_t c = i; c < w; ++c) total = total + window[c] * window[i * w + c];
+            entry[i] = total;
+        }
+        for (std::int64_t s = 0; s < n_sources; ++s) {
+            const double* theirs = sources + (s * K + j) * w;
             Real residual(0.0 - rhs[s * K + j]);
-            for (std::int64_t i = 0; i < reach; ++i) {
-                if (mine[i] == 0.0) continue;
-                residual = residual + mine[i] * out.coef[j + i];
-                Real half = 0.5 * (mine[i] * out.inverse[(j + i) * w]);
-                for (std::int64_t k = i + 1; k < reach; ++k) half = half + mine[k] * out.inverse[(j + i) * w + k - i];
-                trace = trace + 2.0 * (mine[i] * half);
+            for (std::int64_t i = 0; i < reach; ++i) residual = residual + theirs[i] * out.coef[j + i];
+            out.misfit[s] = out.misfit[s] + residual * residual;
+            for (std::int64_t c = 0; c < w; ++c) {
+                Real total(0.0);
+                for (std::int64_t i = 0; i <= c && i < reach; ++i) total = total + theirs[i] * window[i * w + c];
+                out.trace[s] = out.trace[s] + total * total;
             }
-            misfit = misfit + residual * residual;
         }
-        out.misfit[s] = misfit;
-        out.trace[s] = trace;
+        for (std::int64_t i = w - 2; i >= 0; --i) {  // the last number joins the others
+            Real* const diagonal = window + i * w + i;
+            Real* const last = window + i * w + w - 1;
+            if (is_zero(*last)) continue;
+            const Real length = root_of(*diagonal * *diagonal + *last * *last), still = zeros_of(length);
+            const Real shorter = Real(1.0) / (length + still);
+            const Real cosine = *diagonal * shorter + still, sine = *last * shorter;
+            for (std::int64_t r = 0; r <= i; ++r) {
+                const Real x = window[r * w + i], y = window[r * w + w - 1];
+                window[r * w + i] = cosine * x + sine * y;
+                window[r * w + w - 1] = cosine * y - sine * x;
+            }
+        }
+        for (std::int64_t r = w - 2; r >= 0; --r)
+            for (std::int64_t c = r; c < w - 1; ++c) window[(r + 1) * w + c + 1] = window[r * w + c];
     }
     return {};
 }

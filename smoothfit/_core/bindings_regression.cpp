@@ -99,8 +99,9 @@ nb::tuple solve_stack_of(In<double> sources, In<double> rhs, In<double> scale) {
     const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2);
     Doubles R = new_array({K, w}), z = new_array({K}), coef = new_array({K}), inverse = new_array({K, w}), misfit = new_array({S}),
             trace = new_array({S});
-    std::vector<double> row(w);
-    Stack<double> stack{R.data(), z.data(), coef.data(), inverse.data(), misfit.data(), trace.data(), row.data(), 0.0, 0.0};
+    std::vector<double> row(w), window(w * w);
+    Stack<double> stack{R.data(),     z.data(),   coef.data(),   inverse.data(), misfit.data(),
+                        trace.data(), row.data(), window.data(), 0.0,            0.0};
     Status status;
     {
         nb::gil_scoped_release release;
@@ -119,10 +120,11 @@ nb::tuple stack_values_of(In<double> sources, In<double> rhs, In<double> scales,
     check(scales.ndim() == 2 && scales.shape(1) == S, "scales is (L, n_sources)");
     Doubles log_det = new_array({L}), rest = new_array({L}), misfit = new_array({solved ? L : 0, S}),
             trace = new_array({solved ? L : 0, S});
-    std::vector<Pack> R(K * w), z(K), coef(solved ? K : 0), inverse(solved ? K * w : 0), misfits(S), traces(S), row(w), scale(S);
+    std::vector<Pack> R(K * w), z(K), coef(solved ? K : 0), inverse(solved ? K * w : 0), misfits(S), traces(S), row(w), window(w * w),
+        scale(S);
     for (std::size_t start = 0; start < L; start += Pack::size) {
-        Stack<Pack> stack{R.data(),       z.data(),   coef.data(), inverse.data(), misfits.data(),
-                          traces.data(), row.data(), Pack(0.0),   Pack(0.0)};
+        Stack<Pack> stack{R.data(),      z.data(),   coef.data(),   inverse.data(), misfits.data(),
+                          traces.data(), row.data(), window.data(), Pack(0.0),      Pack(0.0)};
         for (std::size_t s = 0; s < S; ++s)
             for (int k = 0; k < Pack::size; ++k) scale[s].set(k, scales.data()[std::min(start + k, L - 1) * S + s]);
         Status status;
@@ -152,13 +154,13 @@ nb::tuple solve_stack_slope_of(In<double> sources, In<double> rhs, In<double> sc
     check_stack(sources, rhs, scale);
     check(slope.size() == scale.size(), "slope is (n_sources,)");
     const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2);
-    std::vector<Tangent> scales(S), R(K * w), z(K), coef(K), inverse(K * w), misfit(S), trace(S), row(w);
+    std::vector<Tangent> scales(S), R(K * w), z(K), coef(K), inverse(K * w), misfit(S), trace(S), row(w), window(w * w);
     for (std::size_t s = 0; s < S; ++s) {
         scales[s].re = scale.data()[s];
         scales[s].eps[0] = slope.data()[s];
     }
-    Stack<Tangent> stack{R.data(),      z.data(),     coef.data(), inverse.data(), misfit.data(),
-                         trace.data(), row.data(), Tangent(0.0), Tangent(0.0)};
+    Stack<Tangent> stack{R.data(),     z.data(),   coef.data(),   inverse.data(), misfit.data(),
+                         trace.data(), row.data(), window.data(), Tangent(0.0),   Tangent(0.0)};
     Status status;
     {
         nb::gil_scoped_release release;

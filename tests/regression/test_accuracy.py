@@ -97,6 +97,32 @@ def test_small_noise_keeps_its_digits(noise):
     assert factor.rest == pytest.approx(rss, rel=1e-13 + 10 * np.finfo(float).eps / noise)
 
 
+@pytest.mark.parametrize(("degree", "order", "left"), [(3, 2, 1e-8), (5, 3, 1e-8), (5, 4, 1e-8), (7, 5, 1e-6)])
+def test_traces_where_hardly_more_than_a_polynomial_is_left(degree, order, left):
+    x = np.linspace(0, 1, 200)
+    basis, penalty = sf.BSplineBasis.uniform(0, 1, 40, degree=degree), sf.DerivativePenalty(order)
+    system = sf.SplineRegression(sf.observe(x, np.sin(6 * x)), basis, penalty)._system
+    design, root = basis.design(x, sparse=False), penalty.root(basis).toarray()
+    for log_tau in (-20.0, -10.0, 0.0, 10.0):
+        _, R = long_least_squares(np.vstack([design, np.exp(log_tau / 2) * root]), np.zeros(200 + len(root)))
+        edf = float(np.sum((design @ long_inverse(R)) ** 2))
+        solution = system.solve(np.array([log_tau]), np.zeros(1))
+        assert solution.trace[0] == pytest.approx(edf, abs=left)
+        side_by_side = system.values(np.full((3, 1), log_tau), np.zeros((3, 1)), solved=True)
+        np.testing.assert_allclose(side_by_side.trace, np.tile(solution.trace, (3, 1)), rtol=1e-13)
+
+
+def test_a_polynomial_is_found_where_it_is_likeliest():
+    x = np.linspace(0, 1, 200)
+    basis, found = sf.BSplineBasis.uniform(0, 1, 40, degree=5), 0
+    for seed in range(20):
+        y = 4 * x**3 - 6 * x**2 + 0.2 * np.random.default_rng(seed).standard_normal(200)
+        res = sf.SplineRegression(sf.observe(x, y), basis, sf.DerivativePenalty(4)).fit()
+        found += res.boundary == ("lam",)
+        assert res.edf >= 4 - 1e-9
+    assert found >= 5
+
+
 def test_fifty_thousand_functions():
     n = 50_000
     x = np.linspace(0, 1, n)
