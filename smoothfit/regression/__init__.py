@@ -3,10 +3,13 @@
 from .accumulate import Accumulator
 from .comparison import compare
 from .constraints import Bounds, Concave, Constraint, Convex, Decreasing, Equals, Increasing, Positive, Unimodal
+from .correlation import AR1, OU
 from .model import SplineRegression
 from .results import SplineRegressionResults
 
 __all__ = [
+    "AR1",
+    "OU",
     "Accumulator",
     "Bounds",
     "Concave",

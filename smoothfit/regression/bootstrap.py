@@ -17,13 +17,15 @@ def bootstrap_draws(
 ) -> FloatArray:
     """Estimates target @ coef (size, m) from fitted values plus new noise.
 
-    Residuals are first divided by sqrt(1 - leverage) and centred within a name, so that their variance is that of the noise. The
-    estimator is linear in the readings: each draw costs one product with A^-1 B'V^-1.
+    Residuals are first divided by sqrt(1 - leverage) and centred within a name, so that their variance is that of the noise;
+    correlated ones are made independent first, and correlated again. The estimator is linear in the readings: each draw costs
+    one product with A^-1 B'V^-1.
     """
     rows = results._rows
-    noise_sd = np.sqrt(results._noise_variance)
+    noise_sd = np.sqrt(results._sigma2[rows.group])
     standard = np.where(np.isfinite(results.resid_standardized), results.resid_standardized, 0.0)
-    weighed = rows.dense() / results._noise_variance[:, None]
+    white = np.concatenate([part.dense(results.basis.n_basis) for part in rows.white_parts])
+    weighed = white / results._sigma2[rows.group][:, None]
     operator = target @ results._bayesian.times(weighed.T)
     values = np.empty((size, len(target)))
     parts = rows.per_name(np.arange(len(rows), dtype=np.float64))
@@ -34,7 +36,7 @@ def bootstrap_draws(
             mine = part.astype(np.int64)
             mine = mine[np.argsort(x[mine], kind="stable")]
             noise[mine] = _new_noise(standard[mine], kind, block, rng)
-        values[i] = operator @ (results.fittedvalues + noise * noise_sd)
+        values[i] = operator @ (rows.whitened(results.fittedvalues) + noise * noise_sd)
     return values
 
 

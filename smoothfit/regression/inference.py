@@ -33,6 +33,11 @@ class Inference(CurveResults):
 
     @property
     @abstractmethod
+    def _sigma2(self) -> FloatArray:
+        """Variance of every group of readings."""
+
+    @property
+    @abstractmethod
     def _coef(self) -> FloatArray:
         """Coefficients (K,)."""
 
@@ -45,6 +50,11 @@ class Inference(CurveResults):
     @abstractmethod
     def _bayesian(self) -> Covariance:
         """A^-1."""
+
+    @property
+    @abstractmethod
+    def _deleted(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of each reading given the errors of all others (n,): its residual, the variance of its noise, its leverage."""
 
     def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
         """Test linear combinations of the coefficients, each by itself.
@@ -164,7 +174,9 @@ class Inference(CurveResults):
         """Return a row for each reading: how far it draws the curve.
 
         ``leverage`` h; ``resid_standardized`` r = e / (sd sqrt(1 - h)); ``resid_studentized``, with the sd estimated without it;
-        ``loo_resid`` e / (1 - h); ``cooks_distance`` r^2 h / ((1 - h) edf); ``dffits``. All at the fitted smoothing.
+        ``loo_resid`` e / (1 - h); ``cooks_distance`` r^2 h / ((1 - h) edf); ``dffits``. All at the fitted smoothing. With
+        correlated errors e, sd and h are those of the reading given the errors of all others, so that each row still tells
+        what it would be to leave that reading out.
 
         References
         ----------
@@ -172,9 +184,10 @@ class Inference(CurveResults):
         """
         import pandas as pd
 
-        leverage, r = self._leverage, self.resid_standardized
+        residual, variance, leverage = self._deleted
         free = np.where(1 - leverage > LEAST_FREE, 1 - leverage, np.nan)
-        studentized = self._studentized
+        r = residual / np.sqrt(variance * free)
+        studentized = self._studentized(r)
         return pd.DataFrame(
             {
                 "name": np.repeat(self.observations.names, [len(reading) for reading in self.observations.readings]),
@@ -188,10 +201,8 @@ class Inference(CurveResults):
             }
         )
 
-    @property
-    def _studentized(self) -> FloatArray:
-        """Residuals over their sds, where the sd is unknown estimated without the reading: r sqrt((m - 1) / (m - r^2))."""
-        r = self.resid_standardized
+    def _studentized(self, r: FloatArray) -> FloatArray:
+        """Residuals over their sds r (n,), where the sd is unknown estimated without the reading: r sqrt((m - 1) / (m - r^2))."""
         if not self.use_t:
             return r
         m = self.df_resid

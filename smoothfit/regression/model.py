@@ -16,7 +16,9 @@ from ..errors import SpecificationError
 from ..observations import Observations
 from .accumulate import Accumulator
 from .constraints import Constraint, check_constraints
-from .criteria import PREDICTION_CRITERIA, check_method
+from .correlated import Correlated, Profile, correlated
+from .correlation import check_errors
+from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
 from .fitting import Estimate, estimate
 from .posterior import check_cov_type
 from .restricted import Restrictions, constrained
@@ -51,6 +53,14 @@ class SplineRegression:
         `Concave`, `Positive`, `Unimodal`. Equalities are part of everything that is estimated. Bounds move the coefficients at
         the smoothing and the sds of the fit without them; where they are reached they count as equalities for the effective
         degrees of freedom and for the bands.
+    errors : AR1, OU, array_like or mapping from names to these, optional
+        How the errors within a name correlate; those of different names are independent, and by default all are. The noise of a
+        reading is s u / sqrt(w), s the sd of its name, known or not, w its weight, and the covariance of u is that of an
+        autoregression (`AR1`) or of an Ornstein-Uhlenbeck process (`OU`), with a parameter that is given or estimated by the
+        likelihood that estimates the sds, or a matrix (n, n) of the readings that are not missing. With an unknown sd a matrix
+        counts up to a factor, as the ``sigma`` of statsmodels' ``GLS``; with ``sd=1.0`` it is the covariance itself.
+        AR1 and OU keep the time linear in the number of readings: the band widens by the knots between two neighbouring
+        readings. A matrix costs n^3 / 3 operations, and its rows fill all columns: n K^2 more.
 
     Raises
     ------
@@ -59,7 +69,8 @@ class SplineRegression:
     IdentificationError
         The readings leave a part of f undetermined that no penalty touches; the message names it.
     DataError
-        An abscissa outside the domain of a basis that does not extrapolate.
+        An abscissa outside the domain of a basis that does not extrapolate; a covariance of the wrong shape, or not positive
+        definite; readings of one x under `OU`.
 
     References
     ----------
@@ -88,6 +99,7 @@ class SplineRegression:
         basis: Basis,
         penalty: Penalty | None = None,
         constraints: Constraint | Sequence[Constraint] = (),
+        errors: Any = None,
     ):
         if not isinstance(observations, Observations):
             raise SpecificationError(
@@ -97,7 +109,7 @@ class SplineRegression:
             raise SpecificationError(
                 f"basis is {type(basis).__name__}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
             )
-        self._set(Rows(observations, basis), penalty, constraints)
+        self._set(Rows(observations, basis, errors=check_errors(errors, observations)), penalty, constraints)
 
     def _set(self, rows: Rows, penalty: Penalty | None, constraints: Constraint | Sequence[Constraint]) -> None:
         self.observations, self.basis = rows.observations, rows.basis
@@ -122,6 +134,7 @@ class SplineRegression:
         data: Any,
         penalty: Penalty | None = None,
         constraints: Constraint | Sequence[Constraint] = (),
+        errors: Any = None,
         **options: Any,
     ) -> SplineRegression:
         """Make a regression of the columns of a data frame.
@@ -133,7 +146,7 @@ class SplineRegression:
             one transform of one column, such as ``bsp(x, df=12)``, of which the whole basis is taken: with the constant, which the
             transform leaves to the intercept of a formula unless it has ``intercept=True``.
         data : pandas.DataFrame
-        penalty, constraints
+        penalty, constraints, errors
             As of the class.
         **options
             ``sd`` and ``weights``, mappings by column, as of `Observations.from_frame`.
@@ -156,7 +169,7 @@ class SplineRegression:
         from .formula import parse
 
         readings, x, basis = parse(formula, data)
-        return cls(Observations.from_frame(data, x, readings, **options), basis, penalty, constraints)
+        return cls(Observations.from_frame(data, x, readings, **options), basis, penalty, constraints, errors)
 
     @staticmethod
     def accumulate(basis: Basis) -> Accumulator:
@@ -200,7 +213,8 @@ class SplineRegression:
         ----------
         method : {"reml", "ml", "gcv", "aicc", "fixed", "ols"}
             What is optimised; the formulas are in the module ``smoothfit.regression.criteria``. ``"fixed"`` takes `lam` or `edf`,
-            and ``"ols"`` goes with no penalty; unknown sds are then as with ``"reml"``.
+            and ``"ols"`` goes with no penalty; unknown sds are then as with ``"reml"``. Parameters of correlated errors are
+            estimated by ``"reml"`` unless by ``"ml"``, at the smoothing of that likelihood, or at a fixed `lam`.
         lam : float or sequence of float, optional
             Fixes the smoothing: weights of the c'P_j c, one for each penalty, against sum w (y - Lf)^2 of the first name with an
             unknown sd, or against sum ((y - Lf) / sd)^2 where all are known. For ``DerivativePenalty(m)`` and readings of f the
@@ -241,6 +255,8 @@ class SplineRegression:
         rows = replace(self._rows, common=True) if rescale else self._rows
         if loss == "squares":
             return found(rows)
+        if any(rows.errors):
+            raise SpecificationError(f"loss={loss!r} judges readings one by one; it does not go with correlated errors")
         if type(rows) is not Rows:
             raise SpecificationError(f"loss={loss!r} needs the readings, which an accumulated fit does not keep; fit them at once")
         results, weights = reweighted(rows, loss, check_loss(loss, parameter), found)
@@ -257,14 +273,31 @@ class SplineRegression:
         cov_kwds: dict[str, Any],
     ) -> SplineRegressionResults:
         """The fit by squares to rows."""
-        system = self._system if rows is self._rows else self._system_of(rows)
-        found = estimate(system, method, self._lam(lam), None if edf is None else check_positive(edf, "edf"))
-        if self._substitution is not None:
-            found = found.lifted(*self._substitution)
+        log_lam = self._lam(lam)
+        rows, search = self._decorrelated(rows, method, log_lam)
+        found = self._estimated(rows, method, log_lam, None if edf is None else check_positive(edf, "edf"))
         polynomials = self._restrictions.polynomials
         bounded = constrained(found, polynomials) if polynomials else None
         fixed = "lam" if lam is not None else "edf" if edf is not None else None
-        return SplineRegressionResults(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
+        results = SplineRegressionResults(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
+        results._correlated = search
+        return results
+
+    def _estimated(self, rows: Rows, method: str, lam: FloatArray | None, edf: float | None = None) -> Estimate:
+        """Smoothing and variances of rows with known correlations."""
+        system = self._system if rows is self._rows else self._system_of(rows)
+        found = estimate(system, method, lam, edf)
+        return found if self._substitution is None else found.lifted(*self._substitution)
+
+    def _decorrelated(self, rows: Rows, method: str, lam: FloatArray | None) -> tuple[Rows, Correlated | None]:
+        """The rows with all parameters of their errors, and what was found of these."""
+        if all(kind is None or kind.is_known for kind in rows.errors):
+            return rows, None
+        likelihood = method if method in LIKELIHOODS else "reml"
+        kind = LIKELIHOODS[likelihood]
+        profile = Profile(rows, partial(self._estimated, method=likelihood, lam=lam), kind, lam is not None)
+        search = correlated(profile)
+        return profile.at(search.minimum.theta), search
 
     def _check_method(self, method: object, lam: object, edf: object) -> str:
         name = check_method(method)

@@ -13,12 +13,14 @@ from .._abscissa import Points
 from .._validation import FloatArray, check_order
 from ..basis import Spline
 from ..curves.prediction import CurvePrediction, critical_value
-from ..curves.results import Estimate
+from ..curves.results import LEAST_FREE, Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from .band import BandRows, multiply_factor, pack, solve_factor
 from .conic import Active
 from .constraints import Equals
+from .correlated import Correlated
+from .correlation import Correlation, Markov
 from .criteria import LIKELIHOODS, RestrictedLikelihood
 from .fitting import Estimate as Fit
 from .fitting import effective_df
@@ -60,6 +62,7 @@ class SplineRegressionResults(Inference):
 
     loss: str = "squares"
     loss_weights: FloatArray | None = None
+    _correlated: Correlated | None = None
 
     def __init__(
         self,
@@ -183,22 +186,65 @@ class SplineRegressionResults(Inference):
 
     @property
     def boundary(self) -> tuple[str, ...]:
-        """``"lam"`` (``"lam[j]"`` of several) where it is infinite, and names whose sd is indistinguishable from zero."""
-        return self._fit.boundary
+        """``"lam"`` (``"lam[j]"`` of several) where it is infinite, and names whose sd is indistinguishable from zero.
+
+        ``"name rho"`` or ``"name timescale"`` where a parameter of correlated errors ran to an end of its range.
+        """
+        return self._fit.boundary + tuple(f"{label} {kind.parameter}" for label, kind, end, _ in self._chains if end)
 
     @property
     def decrement(self) -> float:
         """The certificate of convergence: twice the distance of the criterion from its minimum, g'H^-1 g."""
-        return 0.0 if self._fit.minimum is None else self._fit.minimum.decrement
+        searches = [self._fit.minimum, None if self._correlated is None else self._correlated.minimum]
+        return max([0.0, *(search.decrement for search in searches if search is not None)])
+
+    @property
+    def errors(self) -> dict[str, Correlation]:
+        """How the errors of the names correlate that have correlated ones, with estimated parameters."""
+        kinds = self._rows.errors or (None,) * len(self.observations.names)
+        return {name: kind for name, kind in zip(self.observations.names, kinds, strict=True) if kind is not None}
+
+    @property
+    def _chains(self) -> list[tuple[str, Markov, str, float]]:
+        """Of each name with estimated errors: its name, their kind, what they are where that is an end, and the se of theta."""
+        search = self._correlated
+        if search is None:
+            return []
+        minimum, found = search.minimum, []
+        inside = ~(minimum.at_lower | minimum.at_upper)
+        variance = np.full(len(inside), np.nan)
+        variance[inside] = np.diag(np.linalg.inv(search.hessian[np.ix_(inside, inside)] / 2))
+        for j, i in enumerate(search.names):
+            kind = self._rows.errors[i]
+            assert isinstance(kind, Markov)
+            end = kind.at_end[int(minimum.at_upper[j])] if not inside[j] else ""
+            found.append((self.observations.names[i], kind, end, float(np.sqrt(variance[j]))))
+        return found
+
+    @property
+    def error_params(self) -> pd.DataFrame:
+        """Estimated parameters of correlated errors: one row for each name, ``estimate``, ``bse``, ``ci_lower``, ``ci_upper``.
+
+        Standard errors are those of the likelihood at its best in all else; intervals, of level 0.95, are normal in atanh rho and
+        in log timescale. NaN at a boundary.
+        """
+        import pandas as pd
+
+        rows, half = {}, critical_value(0.05, np.inf)
+        for name, kind, _, se in self._chains:
+            ends = [np.nan, np.nan] if np.isnan(se) else [kind.at(kind.theta + sign * half * se).value for sign in (-1, 1)]
+            rows[f"{name} {kind.parameter}"] = [kind.value, se * kind.by_theta, *ends]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "bse", "ci_lower", "ci_upper"], dtype=np.float64)
 
     @property
     def sigma(self) -> pd.Series:
-        """Noise sd per name at weight one: estimated, or given (root mean square where it varies)."""
+        """Noise sd per name at weight one: estimated, or given (root mean square where it, or a given covariance, varies)."""
         import pandas as pd
 
-        values = []
-        for reading, group in zip(self.observations.readings, self._rows.group_of_name, strict=True):
-            known = 1.0 if reading.sd is None else float(np.sqrt(np.mean(reading.sd**2)))
+        values, rows = [], self._rows
+        for reading, group, white in zip(self.observations.readings, rows.group_of_name, rows.whitenings, strict=True):
+            squares = np.ones(1) if reading.sd is None else reading.sd**2
+            known = float(np.sqrt(np.mean(squares if white is None else squares * white.variances)))
             is_estimated = group < len(self._rows.unknown)
             values.append(known * (float(np.exp(self._fit.log_sigma2[group] / 2)) if is_estimated else 1.0))
         return pd.Series(values, index=list(self.observations.names), name="sigma")
@@ -210,7 +256,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def _noise_variance(self) -> FloatArray:
-        return self._rows.ratio * self._sigma2[self._rows.group]
+        return self._rows.variances * self._sigma2[self._rows.group]
 
     @property
     def fittedvalues(self) -> FloatArray:
@@ -219,8 +265,59 @@ class SplineRegressionResults(Inference):
 
     @cached_property
     def _leverage(self) -> FloatArray:
-        variances = [self._bayesian.variance(part) for part in self._rows.parts]
-        return np.asarray(np.concatenate(variances) / self._noise_variance)
+        variances = [self._bayesian.variance(part) for part in self._rows.white_parts]
+        return np.asarray(np.concatenate(variances) / self._sigma2[self._rows.group])
+
+    @property
+    def resid_whitened(self) -> FloatArray:
+        """Residuals made independent and divided by their sds, shape (n,): W D^-1 (y - L f) / sigma, W as in `errors`.
+
+        D holds the known part of the noise sds. Without correlated errors they are residuals over the noise sds; with AR1 or OU
+        what a residual has beyond what the one before it says. statsmodels calls them ``wresid``, there without the sigma.
+        """
+        return self._rows.whitened(self.resid) / np.sqrt(self._sigma2[self._rows.group])
+
+    @property
+    def resid_standardized(self) -> FloatArray:
+        """`resid_whitened` over sqrt(1 - leverage), shape (n,), of variance one; NaN where the curve interpolates."""
+        return self.resid_whitened / np.sqrt(self._free)
+
+    @property
+    def loo_resid(self) -> FloatArray:
+        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
+
+        With correlated errors the prediction is that of the reading, from the curve and the errors of all others: the reading
+        less its mean given them. NaN where the curve interpolates a reading.
+        """
+        residual, _, leverage = self._deleted
+        free = 1 - leverage
+        return np.asarray(residual / np.where(free > LEAST_FREE, free, np.nan))
+
+    @cached_property
+    def _deleted(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of each reading given the errors of all others (n,): its residual, the variance of its noise, its leverage.
+
+        With Q = V^-1: (Q e)_i / Q_ii, 1 / Q_ii, and (Q B A^-1 B' Q)_ii / Q_ii; without correlation e, v and the leverage.
+        """
+        rows, K = self._rows, self.basis.n_basis
+        variances, leverages = rows.ratio * self._sigma2[rows.group], self._leverage
+        if not any(rows.whitenings):
+            return self.resid, variances, leverages
+        parts = zip(
+            rows.per_name(self.resid), rows.per_name(np.sqrt(variances)), rows.per_name(leverages), rows.whitenings, strict=True
+        )
+        found = []
+        for i, (residual, root, leverage, white) in enumerate(parts):
+            if white is None:
+                found.append((residual, root**2, leverage))
+                continue
+            precision = white.precisions
+            given = root * white.transposed(white.times(residual / root)) / precision
+            sd = np.sqrt(self._sigma2[rows.group_of_name[i]] * precision)
+            seen = white.precision_rows(rows.scaled_part(i), K).scaled(1 / sd)
+            found.append((given, root**2 / precision, self._bayesian.variance(seen)))
+        residual, variance, leverage = (np.concatenate(column) for column in zip(*found, strict=True))
+        return residual, variance, leverage
 
     @cached_property
     def edf(self) -> float:
@@ -310,10 +407,11 @@ class SplineRegressionResults(Inference):
 
     @property
     def _n_likelihood(self) -> tuple[int, int]:
+        n_errors = 0 if self._correlated is None else len(self._correlated.names)
         if self.method == "ols":
-            return self._fit.system.size, self.nobs
+            return self._fit.system.size + n_errors, self.nobs
         n_smoothing = 0 if self.fixed else len(self._fit.tau)
-        n_params = n_smoothing + len(self._rows.unknown)
+        n_params = n_smoothing + len(self._rows.unknown) + n_errors
         return (n_params + self._fit.system.n_free, self.nobs) if self.method == "ml" else (n_params, self._n_contrasts)
 
     # The curve ------------------------------------------------------------------------------------------------------------------
