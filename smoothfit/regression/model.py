@@ -21,6 +21,7 @@ from .correlation import check_errors
 from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
 from .fitting import Estimate, estimate
 from .posterior import check_cov_type
+from .quantile import fit_quantile
 from .restricted import Restrictions, constrained
 from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
@@ -227,12 +228,15 @@ class SplineRegression:
             ``{"maxlags": ...}`` for HAC, ``{"groups": ...}`` (n,) for cluster; ``"use_correction"`` (bool) for both.
         rescale : bool
             Whether given sds are right up to a common factor only, which is estimated (as in statsmodels' WLS).
-        loss : {"squares", "huber", "expectile"}
-            What residuals cost: ``"huber"`` bounds the influence of outliers, ``"expectile"`` weighs those above the curve and
-            those below it differently. The formulas are in the module ``smoothfit.regression.reweighted``; smoothing, sds and
-            covariances are those of the weighted fit that the last weights make: a robust `cov_type` is advised.
+        loss : {"squares", "huber", "bisquare", "expectile", "quantile"}
+            What residuals cost: ``"huber"`` bounds the influence of outliers, ``"bisquare"`` takes it from them altogether,
+            ``"expectile"`` weighs residuals above the curve and those below it differently. The formulas are in the module
+            ``smoothfit.regression.reweighted``; smoothing, sds and covariances are those of the weighted fit that the last weights
+            make: a robust `cov_type` is advised. ``"quantile"`` fits a quantile exactly, as a cone program, with smoothing by
+            ``"gcv"`` (GACV), ``"sic"`` or `lam`: the module ``smoothfit.regression.quantile`` says what its results mean.
         parameter : float, optional
-            Huber's k in noise sds (1.345 by default), or the level of the expectile, between 0 and 1.
+            Huber's k (1.345 by default) or the c of the bisquare (4.685) in noise sds, or the level of the expectile or the
+            quantile, between 0 and 1 (0.5).
 
         Returns
         -------
@@ -248,7 +252,8 @@ class SplineRegression:
         DataError
             There is no noise to estimate, or there are too few readings for what is to be estimated.
         """
-        method = self._check_method(method, lam, edf)
+        value = check_loss(loss, parameter)
+        method = self._check_quantile(method, lam, edf) if loss == "quantile" else self._check_method(method, lam, edf)
         kwds = dict(cov_kwds or {})
         cov_type = check_cov_type(cov_type, kwds)
         found = partial(self._fitted, method=method, lam=lam, edf=edf, cov_type=cov_type, cov_kwds=kwds)
@@ -259,8 +264,10 @@ class SplineRegression:
             raise SpecificationError(f"loss={loss!r} judges readings one by one; it does not go with correlated errors")
         if type(rows) is not Rows:
             raise SpecificationError(f"loss={loss!r} needs the readings, which an accumulated fit does not keep; fit them at once")
-        results, weights = reweighted(rows, loss, check_loss(loss, parameter), found)
-        results.loss, results.loss_weights = loss, frozen(weights)
+        if loss == "quantile":
+            return fit_quantile(self, rows, method, self._lam(lam), value, cov_type)
+        results, weights = reweighted(rows, loss, value, found)
+        results.loss, results.loss_parameter, results.loss_weights = loss, value, frozen(weights)
         return results
 
     def _fitted(
@@ -312,6 +319,11 @@ class SplineRegression:
         if name == "fixed" and not given:
             raise SpecificationError("method is 'fixed'; pass lam= or edf=")
         return name
+
+    def _check_quantile(self, method: object, lam: object, edf: object) -> str:
+        if edf is not None:
+            raise SpecificationError("edf of a quantile fit is the number of readings on the curve, which jumps; pass lam=")
+        return "sic" if method == "sic" else self._check_method(method, lam, edf)
 
     def _lam(self, lam: float | Sequence[float] | None) -> FloatArray | None:
         if lam is None:

@@ -83,13 +83,18 @@ def constrained(fit: Estimate, polynomials: Sequence[Polynomials]) -> tuple[Floa
     coef = lifted(solution.coef, columns, offset)
     if all(p.coefficients(coef).min() >= 0 for p in polynomials):
         return coef, active_set(polynomials, coef)
+    R = csr_array(_sparse(solution.R))
+    coef = lifted(solve_program(Program(R, solution.z, within(polynomials, columns, offset))), columns, offset)
+    return coef, active_set(polynomials, coef)
+
+
+def within(polynomials: Sequence[Polynomials], columns: FloatArray | None, offset: FloatArray | None) -> list[Polynomials]:
+    """Polynomials in gamma, the coefficients being offset + columns @ gamma."""
     own = []
     for p in polynomials:
         bound = p.bound if offset is None else p.bound - (p.rows @ offset).reshape(p.bound.shape)
         own.append(p._replace(rows=p.rows if columns is None else csr_array(p.rows @ columns), bound=bound))
-    R = csr_array(_sparse(solution.R))
-    coef = lifted(solve_program(Program(R, solution.z, own)), columns, offset)
-    return coef, active_set(polynomials, coef)
+    return own
 
 
 def lifted(gamma: FloatArray, columns: FloatArray | None, offset: FloatArray | None) -> FloatArray:

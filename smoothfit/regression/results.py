@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from .model import SplineRegression
 
-METHOD_NAMES = {"reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc", "fixed": "fixed", "ols": "least squares"}
+METHOD_NAMES = {"sic": "SIC", "reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc", "fixed": "fixed", "ols": "least squares"}
 HIGHEST_OF_SMOOTH = 10  # derivative of a basis without a degree
 
 
@@ -56,11 +56,14 @@ class SplineRegressionResults(Inference):
         Kind of covariance of the coefficients.
     loss : str
         What residuals cost.
+    loss_parameter : float or None
+        Of a loss other than squares: Huber's k, the c of the bisquare, or a level.
     loss_weights : ndarray, shape (n,), or None
         Weights that stand for a loss other than squares, beside those that the readings have.
     """
 
     loss: str = "squares"
+    loss_parameter: float | None = None
     loss_weights: FloatArray | None = None
     _correlated: Correlated | None = None
 
@@ -353,12 +356,33 @@ class SplineRegressionResults(Inference):
             rows = np.vstack([rows, active.rows])
         multipliers = np.full(len(entries), np.nan)
         if np.isfinite(self._fit.tau).all() and len(entries):
-            whole = self._whole
-            slope = gradient(whole.factors, whole.rhs, whole.scales(np.log(self._fit.tau), self._fit.log_sigma2), self._coef)
             n_equal = len(rows) if self._bounded is None else len(rows) - len(self._bounded[1].rows)
-            multipliers = np.bincount(owner, multipliers_of(rows, n_equal, slope), minlength=len(entries))
+            multipliers = np.bincount(owner, multipliers_of(rows, n_equal, self._objective_slope()), minlength=len(entries))
         frame = pd.DataFrame(entries, columns=["constraint", "lower", "upper"])
         return frame.assign(multiplier=multipliers)
+
+    def _penalty_gram(self) -> FloatArray:
+        """Sum of tau_j P_j (K, K) over the finite tau."""
+        penalties = self._whole.factors[self._whole.n_groups :]
+        roots = [multiply_factor(R, np.eye(self.basis.n_basis)) for R in penalties]
+        finite = zip(self._fit.tau, roots, strict=True)
+        return np.asarray(
+            sum((tau * root.T @ root for tau, root in finite if np.isfinite(tau)), np.zeros((self.basis.n_basis,) * 2))
+        )
+
+    @property
+    def _moving(self) -> FloatArray:
+        """Columns (K, d) along which coefficients may move: within equalities, infinite penalties and bounds that are reached."""
+        columns = np.eye(self.basis.n_basis) if self._fit.columns is None else self._fit.columns
+        if self._active_rows is None:
+            return columns
+        _, sizes, axes = np.linalg.svd(self._active_rows @ columns)
+        return np.asarray(columns @ axes[int(np.sum(sizes > 1e-9 * sizes[0])) :].T)
+
+    def _objective_slope(self) -> FloatArray:
+        """Gradient (K,) of what is minimised."""
+        whole = self._whole
+        return gradient(whole.factors, whole.rhs, whole.scales(np.log(self._fit.tau), self._fit.log_sigma2), self._coef)
 
     # Likelihood -----------------------------------------------------------------------------------------------------------------
 
@@ -403,7 +427,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def _n_contrasts(self) -> int:
-        return self.nobs - self._fit.system.n_free
+        return self._fit.system.n - self._fit.system.n_free
 
     @property
     def _n_likelihood(self) -> tuple[int, int]:
@@ -413,6 +437,11 @@ class SplineRegressionResults(Inference):
         n_smoothing = 0 if self.fixed else len(self._fit.tau)
         n_params = n_smoothing + len(self._rows.unknown) + n_errors
         return (n_params + self._fit.system.n_free, self.nobs) if self.method == "ml" else (n_params, self._n_contrasts)
+
+    @property
+    def df_resid(self) -> float:
+        """Residual degrees of freedom, nobs - edf; readings to which a loss gives no weight do not count."""
+        return self._fit.system.n - self.edf
 
     # The curve ------------------------------------------------------------------------------------------------------------------
 

@@ -123,7 +123,8 @@ class Rows:
     @property
     def log_ratio(self) -> float:
         """Log determinant of the noise covariance in units of the groups' variances."""
-        return float(np.log(self.ratio).sum()) + sum(white.log_det for white in self.whitenings if white is not None)
+        seen = self.ratio[np.isfinite(self.ratio)]  # a loss may leave readings without weight: they have no density
+        return float(np.log(seen).sum()) + sum(white.log_det for white in self.whitenings if white is not None)
 
     # Correlated errors ------------------------------------------------------------------------------------------------------
 
@@ -191,7 +192,7 @@ class Rows:
             factor = merged([self._factor(i, root, w) for i, root in zip(mine, roots, strict=True)])
             centred = [(readings[i].y - readings[i].y.mean()) * root for i, root in zip(mine, roots, strict=True)]
             spread = float(np.mean(np.concatenate(centred) ** 2) or np.mean(y**2))
-            found.append(GroupStatistics(factor, len(y), spread))
+            found.append(GroupStatistics(factor, sum(int(np.count_nonzero(root)) for root in roots), spread))
         return found
 
     def _factor(self, i: int, root: FloatArray, w: int) -> Factor:
@@ -211,8 +212,9 @@ class Rows:
         return isinstance(self.basis, BSplineBasis) and self.basis.extrapolate == "error" and reading.upper is None
 
     def log_det_of(self, columns: FloatArray) -> float:
-        """log|C'B'B C| for the rows B, in the units of the readings, and columns C."""
-        return 2 * float(np.log(np.abs(np.diag(np.linalg.qr(self.times(columns), mode="r")))).sum())
+        """log|C'B'B C| for the rows B of readings with a weight, in the units of the readings, and columns C."""
+        seen = self.times(columns)[np.isfinite(self.ratio)]
+        return 2 * float(np.log(np.abs(np.diag(np.linalg.qr(seen, mode="r")))).sum())
 
     def __getstate__(self) -> dict[str, object]:
         return {"observations": self.observations, "basis": self.basis, "common": self.common, "errors": self.errors}

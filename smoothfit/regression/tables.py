@@ -24,7 +24,7 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
 
     lam = results.lam
     by = f"{results.fixed} fixed" if results.fixed else METHOD_NAMES[results.method]
-    is_full = results.method in ("ml", "ols")
+    is_full = results.method in ("ml", "ols") or results.loss == "quantile"
     facts = [
         ("Model:", "SplineRegression"),
         ("Basis:", f"{type(results.basis).__name__}({results.basis.n_basis})"),
@@ -40,6 +40,8 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
         ("Covariance Type:", results.cov_type),
         ("Converged:", _convergence(results)),
     ]
+    if results.loss_parameter is not None:
+        facts.insert(4, ("Loss:", f"{results.loss} {results.loss_parameter:g}"))
     readings = pd.DataFrame(
         [
             {
@@ -98,5 +100,8 @@ def _notes(results: SplineRegressionResults) -> list[str]:
         notes.append(f"{results.basis.n_basis} coefficients: see params, bse and conf_int()")
     for label, kind in results.errors.items():
         notes.append(f"errors of {label}: {_correlation(results, label, kind)}")
+    if results.loss == "quantile":
+        notes.append("sigma: mean check loss, no sd. Effective df: readings on the curve. Log-likelihood: asymmetric Laplace.")
+        return [*notes, "Standard errors: Powell's sandwich, at the given smoothing."]
     notes.append("sigma: noise sd at weight one. Standard errors: given the smoothing and the variances.")
     return notes
