@@ -1,6 +1,7 @@
 """Least squares on values, derivatives and integrals: spline regression."""
 
 from .accumulate import Accumulator
+from .bootstrap import CurveBootstrap
 from .comparison import compare
 from .constraints import Bounds, Concave, Constraint, Convex, Decreasing, Equals, Increasing, Positive, Unimodal
 from .correlation import AR1, OU
@@ -15,6 +16,7 @@ __all__ = [
     "Concave",
     "Constraint",
     "Convex",
+    "CurveBootstrap",
     "Decreasing",
     "Equals",
     "Increasing",

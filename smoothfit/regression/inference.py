@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from .._validation import FloatArray, check_level, check_order
+from .._validation import FloatArray, check_level
 from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
@@ -215,41 +215,3 @@ class Inference(CurveResults):
         table = self.influence()
         bound = stats.norm.isf(level / 2) if np.isinf(df) else stats.t.isf(level / 2, df)
         return table[table["resid_studentized"].abs() > bound]
-
-    def bootstrap(
-        self,
-        x: Any,
-        deriv: int = 0,
-        size: int = 999,
-        kind: str = "residual",
-        block: int = 1,
-        rng: Any = None,
-    ) -> FloatArray:
-        """Draw estimates of f^(deriv) at x from readings made anew, at the fitted smoothing and variances.
-
-        Parameters
-        ----------
-        x : array_like, shape (m,)
-        deriv : int
-            Order of the derivative.
-        size : int
-            Number of draws.
-        kind : {"residual", "wild", "block"}
-            New noise of each name: its standardised residuals drawn with replacement; its own residuals with random signs
-            (Wu 1986); or runs of `block` neighbours in x (Künsch 1989).
-        block : int
-            Length of the runs.
-        rng : numpy.random.Generator or seed, optional
-
-        Returns
-        -------
-        ndarray, shape (size, m)
-        """
-        from .bootstrap import bootstrap_draws
-
-        deriv = self._check_deriv(deriv)
-        size, block = check_order(size, "size", 1, 2**31), check_order(block, "block", 1, self.nobs)
-        if kind not in ("residual", "wild", "block"):
-            raise SpecificationError(f"kind is {kind!r}; pass 'residual', 'wild' or 'block'")
-        target = self.basis.design(self.observations.abscissa.read(x).ravel(), deriv)
-        return bootstrap_draws(self, np.asarray(target @ np.eye(self.basis.n_basis)), size, kind, block, np.random.default_rng(rng))

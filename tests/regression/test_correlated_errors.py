@@ -278,7 +278,7 @@ def test_clusters_are_independent_or_refused(covariance):
 def test_bootstrap_draws_have_the_frequentist_spread():
     res = sf.SplineRegression(OBS, BASIS, CURVATURE, errors=sf.AR1(0.6)).fit(cov_type="frequentist")
     draws = res.bootstrap([2.0, 5.0, 8.0], size=2000, rng=1)
-    np.testing.assert_allclose(draws.std(axis=0), res.get_prediction([2.0, 5.0, 8.0]).se_mean, rtol=0.08)
+    np.testing.assert_allclose(draws.bse, res.get_prediction([2.0, 5.0, 8.0]).se_mean, rtol=0.08)
 
 
 def test_constraints_and_bands_go_with_correlated_errors():
