@@ -12,9 +12,10 @@ without any smoothing of rho: v_i >= 0 and v_i >= -u_i are variables, and rho(u_
 - *degrees of freedom*: sum_i d fit_i / d y_i is the number of readings on the curve (Li, Liu & Zhu 2007).
 - *smoothing*: ``gcv`` minimises sum rho / (n - edf) (GACV, Yuan 2006), ``sic`` log(sum rho / n) + edf log(n) / (2 n) (Koenker, Ng &
   Portnoy 1994), over a grid of lam: both jump wherever a reading leaves the curve, so that no derivative could certify a minimum.
-  of u_i and k_i a kernel estimate of the density of u_i at zero: Epanechnikov's kernel, the bandwidth of Hall & Sheather (1988), as
-  statsmodels has them, reading by reading (Powell 1991), so that the noise may differ along x. The bias of a penalty is left out.
-  out.
+- *covariance*: H^-1 J H^-1, J = p (1 - p) sum b_i b_i' / sigma_g^2 and H = sum k_i b_i b_i' / sigma_g + 2 sum tau_j P_j, b_i the row
+  of u_i and k_i a kernel estimate of the density of u_i at zero: Epanechnikov's kernel with the bandwidth of Hall & Sheather
+  (1988) that statsmodels takes, reading by reading (Powell 1991), so that the noise may differ along x. The bias of a penalty is
+  left out.
 """
 
 from __future__ import annotations
