@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -12,7 +13,7 @@ import numpy as np
 from .._validation import FloatArray, check_positive, frozen
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
-from ..errors import SpecificationError
+from ..errors import PrecisionWarning, SpecificationError
 from ..observations import Observations
 from .accumulate import Accumulator
 from .constraints import Constraint, check_constraints
@@ -21,6 +22,7 @@ from .correlation import check_errors
 from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
 from .fitting import Estimate, estimate
 from .posterior import check_cov_type
+from .precision import EPS, GOOD
 from .quantile import fit_quantile
 from .restricted import Restrictions, constrained
 from .results import SplineRegressionResults
@@ -259,7 +261,7 @@ class SplineRegression:
         found = partial(self._fitted, method=method, lam=lam, edf=edf, cov_type=cov_type, cov_kwds=kwds)
         rows = replace(self._rows, common=True) if rescale else self._rows
         if loss == "squares":
-            return found(rows)
+            return _warned(found(rows))
         if any(rows.errors):
             raise SpecificationError(f"loss={loss!r} judges readings one by one; it does not go with correlated errors")
         if type(rows) is not Rows:
@@ -268,7 +270,7 @@ class SplineRegression:
             return fit_quantile(self, rows, method, self._lam(lam), value, cov_type)
         results, weights = reweighted(rows, loss, value, found)
         results.loss, results.loss_parameter, results.loss_weights = loss, value, frozen(weights)
-        return results
+        return _warned(results)
 
     def _fitted(
         self,
@@ -343,3 +345,17 @@ class SplineRegression:
     def __repr__(self) -> str:
         kind = ", ".join(type(penalty).__name__ for penalty in self._penalties) or "no penalty"
         return f"SplineRegression of {len(self.observations)} readings on {self.basis.n_basis} functions, {kind}"
+
+
+def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
+    """The results, after a warning where rounding has moved them."""
+    if results.digits_lost > np.log10(GOOD / EPS):
+        distance, digits = EPS * 10**results.digits_lost, results.digits_lost
+        warnings.warn(
+            f"rounding moves the fit by up to {distance:.1g} posterior standard deviations ({digits:.1f} of 15.7 digits are lost): "
+            "sds are far below what double precision can tell, or spans hold hardly a reading; give honest sds, measure x and y from "
+            "their middles, or use fewer knots",
+            PrecisionWarning,
+            stacklevel=3,
+        )
+    return results

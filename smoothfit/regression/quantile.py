@@ -10,10 +10,10 @@ without any smoothing of rho: v_i >= 0 and v_i >= -u_i are variables, and rho(u_
   sum above is minus the logarithm (Yu & Moyeed 2001). It is no standard deviation. lam_j = tau_j sigma of the first such name, so
   that lam weighs against sum rho(u) where there is one.
 - *degrees of freedom*: sum_i d fit_i / d y_i is the number of readings on the curve (Li, Liu & Zhu 2007).
-- *smoothing*: ``gcv`` minimises sum rho / (n - edf) (GACV, Yuan 2006), ``sic`` log(sum rho / n) + edf log(n) / (2 n) (Koenker, Ng &
-  Portnoy 1994), over a grid of lam: both jump wherever a reading leaves the curve, so that no derivative could certify a minimum.
-- *covariance*: H^-1 J H^-1, J = p (1 - p) sum b_i b_i' / sigma_g^2 and H = sum k_i b_i b_i' / sigma_g + 2 sum tau_j P_j, b_i the row
-  of u_i and k_i a kernel estimate of the density of u_i at zero: Epanechnikov's kernel with the bandwidth of Hall & Sheather
+- *smoothing*: ``gcv`` minimises sum rho / (n - edf) (GACV, Yuan 2006), ``sic`` log(sum rho / n) + edf log(n) / (2 n) (Koenker, Ng
+  & Portnoy 1994), over a grid of lam: both jump wherever a reading leaves the curve, so that no derivative could certify a minimum.
+- *covariance*: H^-1 J H^-1, J = p (1 - p) sum b_i b_i' / sigma_g^2 and H = sum k_i b_i b_i' / sigma_g + 2 sum tau_j P_j, b_i the
+  row of u_i and k_i a kernel estimate of the density of u_i at zero: Epanechnikov's kernel with the bandwidth of Hall & Sheather
   (1988) that statsmodels takes, reading by reading (Powell 1991), so that the noise may differ along x. The bias of a penalty is
   left out.
 """
@@ -253,6 +253,11 @@ class QuantileResults(SplineRegressionResults):
         for part, own in zip(rows.white_parts, multipliers, strict=True):
             slope -= own @ part.dense(len(slope))
         return slope + 2 * self._penalty_gram() @ self._coef
+
+    @property
+    def digits_lost(self) -> float:
+        """NaN: the solver of the cone program certifies its own tolerance, 1e-9 of the objective or better."""
+        return np.nan
 
     def _noise_sd(self, deriv: int, name: str | None) -> float:
         return np.nan

@@ -78,6 +78,8 @@ class Rows:
     def __len__(self) -> int:
         return len(self.observations)
 
+    keeps_readings = True
+
     @cached_property
     def parts(self) -> tuple[BandRows, ...]:
         """Rows of each name."""

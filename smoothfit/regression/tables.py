@@ -10,6 +10,7 @@ from statsmodels.iolib.summary import Summary
 
 from ..curves.summary import curve_summary, number
 from .correlation import Correlation, Markov
+from .precision import EPS, GOOD
 from .rows import degree_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
         ("Covariance Type:", results.cov_type),
         ("Converged:", _convergence(results)),
     ]
+    if results.digits_lost > np.log10(GOOD / EPS):
+        facts.append(("Digits lost:", f"{results.digits_lost:.1f} of 15.7"))
     if results.loss_parameter is not None:
         facts.insert(4, ("Loss:", f"{results.loss} {results.loss_parameter:g}"))
     readings = pd.DataFrame(
