@@ -20,7 +20,6 @@ from ..errors import ConvergenceError, SmoothfitError, SpecificationError
 from ..observations import Observations
 from .band import BandRows, pack
 from .fitting import Estimate
-from .restricted import constrained
 from .reweighted import reweighted
 from .rows import Rows
 from .system import System
@@ -112,7 +111,7 @@ def bootstrap(job: Job, size: int, rng: Any, n_jobs: int, progress: bool) -> Cur
     """Draw estimates; see `SplineRegressionResults.bootstrap`."""
     results = job.results
     sources = np.random.default_rng(rng).spawn(size)
-    is_linear = results.loss == "squares" and not results.model._restrictions.polynomials and not job.studentize
+    is_linear = results.loss == "squares" and results._bounded is None and not job.studentize
     found: list[tuple[FloatArray, FloatArray | None] | None] = []
     steps = _linear(job, sources) if is_linear else _refitted(job, sources, n_jobs)
     from tqdm.auto import tqdm
@@ -235,8 +234,7 @@ def _at(results: SplineRegressionResults, rows: Rows) -> SplineRegressionResults
     estimate = _given(model._system_of(rows), results._fit.tau, results._fit.log_sigma2)
     if model._substitution is not None:
         estimate = estimate.lifted(*model._substitution)
-    polynomials = model._restrictions.polynomials
-    bounded = constrained(estimate, polynomials) if polynomials else None
+    bounded, _ = model._bounded(estimate)
     return type(results)(model, results.method, results.fixed, rows, estimate, results.cov_type, results.cov_kwds, bounded)
 
 

@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 
 from .._validation import FloatArray, check_positive, frozen
+from ..basis import BSplineBasis, FourierBasis
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
+from ..basis.recombined import RecombinedBasis
 from ..errors import PrecisionWarning, SpecificationError
 from ..observations import Observations
 from .accumulate import Accumulator
-from .constraints import Constraint, check_constraints
+from .conic import Active
+from .constraints import Constraint, Unimodal, check_constraints
 from .correlated import Correlated, Profile, correlated
 from .correlation import check_errors
 from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
 from .fitting import Estimate, estimate
+from .mode import Peak, best_mode
 from .posterior import check_cov_type
 from .precision import EPS, GOOD
 from .quantile import fit_quantile
@@ -28,7 +32,7 @@ from .restricted import Restrictions, constrained
 from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
 from .rows import Rows
-from .system import System, terms_of
+from .system import System, free_last, terms_of
 
 
 class SplineRegression:
@@ -121,6 +125,16 @@ class SplineRegression:
         self._penalties = terms_of(penalty)
         self._rows = rows
         self._restrictions = Restrictions.of(self.constraints, rows.basis)
+        searched = [own for own in self.constraints if isinstance(own, Unimodal) and own.mode is None]
+        if len(searched) > 1:
+            raise SpecificationError(
+                "two Unimodal constraints have no mode, and one is searched at a time; give mode= to the others"
+            )
+        self._unimodal = searched[0] if searched else None
+        if searched and not isinstance(rows.basis, BSplineBasis | RecombinedBasis):
+            raise SpecificationError(
+                f"a {type(rows.basis).__name__} has no pieces on which a bound could hold exactly; use B-splines"
+            )
         self._system.require_identified(rows.basis, None if self._substitution is None else self._substitution[0])
 
     @classmethod
@@ -186,8 +200,16 @@ class SplineRegression:
 
     @cached_property
     def _substitution(self) -> tuple[FloatArray, FloatArray] | None:
-        """Columns and offset of what the equalities leave."""
-        return self._restrictions.substitution() if self._restrictions.equalities else None
+        """Columns and offset of what the equalities leave; of Fourier series with what penalties leave free at the end."""
+        if self._restrictions.equalities:
+            columns, offset = self._restrictions.substitution()
+        elif isinstance(self.basis, FourierBasis) and self._penalties:
+            columns, offset = np.eye(self.basis.n_basis), np.zeros(self.basis.n_basis)
+        else:
+            return None
+        if isinstance(self.basis, FourierBasis) and self._penalties:
+            columns = columns @ free_last(self._penalties, self.basis, columns)
+        return columns, offset
 
     @cached_property
     def _system(self) -> System:
@@ -285,12 +307,20 @@ class SplineRegression:
         log_lam = self._lam(lam)
         rows, search = self._decorrelated(rows, method, log_lam)
         found = self._estimated(rows, method, log_lam, None if edf is None else check_positive(edf, "edf"))
-        polynomials = self._restrictions.polynomials
-        bounded = constrained(found, polynomials) if polynomials else None
+        bounded, peak = self._bounded(found)
         fixed = "lam" if lam is not None else "edf" if edf is not None else None
         results = SplineRegressionResults(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
-        results._correlated = search
+        results._correlated, results._peak = search, peak
         return results
+
+    def _bounded(self, found: Estimate) -> tuple[tuple[FloatArray, Active] | None, Peak | None]:
+        """The fit under bounds, None where there are none, and the mode where that is searched."""
+        polynomials = self._restrictions.polynomials
+        if self._unimodal is not None:
+            assert isinstance(self.basis, BSplineBasis | RecombinedBasis)
+            peak = best_mode(found, polynomials, self._unimodal, self.basis)
+            return (peak.coef, peak.active), peak
+        return constrained(found, polynomials) if polynomials else None, None
 
     def _estimated(self, rows: Rows, method: str, lam: FloatArray | None, edf: float | None = None) -> Estimate:
         """Smoothing and variances of rows with known correlations."""
@@ -353,8 +383,8 @@ def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
         distance, digits = EPS * 10**results.digits_lost, results.digits_lost
         warnings.warn(
             f"rounding moves the fit by up to {distance:.1g} posterior standard deviations ({digits:.1f} of 15.7 digits are lost): "
-            "sds are far below what double precision can tell, or spans hold hardly a reading; give honest sds, measure x and y from "
-            "their middles, or use fewer knots",
+            "sds are far below what double precision can tell, or spans hold hardly a reading; give honest sds, measure x and y "
+            "from their middles, or use fewer knots",
             PrecisionWarning,
             stacklevel=3,
         )

@@ -300,6 +300,8 @@ def fit_quantile(
     """The quantile curve of a model, at a given lam (n_penalties,) or at one that a criterion chooses."""
     if cov_type != "bayesian":
         raise SpecificationError(f"cov_type={cov_type!r} is for squares; a quantile fit has one covariance, and res.bootstrap(...)")
+    if model._unimodal is not None:
+        raise SpecificationError("a quantile fit does not search the mode of Unimodal; give mode=")
     penalties = model._penalties
     if penalties and lam is None:
         if method not in ("gcv", "sic"):

@@ -25,6 +25,7 @@ from .criteria import LIKELIHOODS, RestrictedLikelihood
 from .fitting import Estimate as Fit
 from .fitting import effective_df
 from .inference import Inference
+from .mode import Peak
 from .posterior import Banded, Covariance, Factored
 from .precision import EPS, rounding_error
 from .restricted import gradient, lifted, multipliers_of, on_the_active_set
@@ -68,6 +69,7 @@ class SplineRegressionResults(Inference):
     loss_parameter: float | None = None
     loss_weights: FloatArray | None = None
     _correlated: Correlated | None = None
+    _peak: Peak | None = None
 
     def __init__(
         self,
@@ -342,6 +344,11 @@ class SplineRegressionResults(Inference):
         return effective_df(self._fit.system, self._fit.log_tau, self._fit.log_sigma2)
 
     @property
+    def mode(self) -> float | None:
+        """Where the curve is highest, as `Unimodal` without a mode found it; None where there is no such constraint."""
+        return None if self._peak is None else self._peak.mode
+
+    @property
     def active_constraints(self) -> pd.DataFrame:
         """Where constraints hold as equations: one row for each equality, and for each point or piece where a bound is reached.
 
@@ -364,7 +371,8 @@ class SplineRegressionResults(Inference):
         if self._bounded is not None:
             active = self._bounded[1]
             owner = np.concatenate([owner, active.owner + len(entries)])
-            entries += [(restrictions.polynomials[i].label, lower, upper) for i, lower, upper in active.places]
+            polynomials = restrictions.polynomials if self._peak is None else self._peak.polynomials
+            entries += [(polynomials[i].label, lower, upper) for i, lower, upper in active.places]
             rows = np.vstack([rows, active.rows])
         multipliers = np.full(len(entries), np.nan)
         if np.isfinite(self._fit.tau).all() and len(entries):
