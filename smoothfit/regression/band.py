@@ -18,7 +18,6 @@ from .._validation import FloatArray
 from ..basis import BSplineBasis
 from ..basis.extrapolation import outside_error
 
-
 CHUNK = 2**15  # readings that a pass takes at once, so that what it makes of them stays in a cache
 
 

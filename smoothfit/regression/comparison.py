@@ -49,7 +49,7 @@ def compare(fits: Mapping[str, SplineRegressionResults]) -> pd.DataFrame:
     for name, fit in fits.items():
         n_sds = len(fit._rows.unknown) if fit.method == "ols" else 0  # the other methods count them themselves
         n_params, n = fit._n_likelihood[0] + n_sds, fit._n_likelihood[1]
-        rss = float(np.sum(fit.resid**2 / fit._rows.ratio))
+        rss = float(np.sum(fit._rows.whitened(fit.resid) ** 2))
         rows[name] = {
             "n_basis": fit.basis.n_basis,
             "edf": fit.edf,

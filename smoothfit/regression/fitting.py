@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 
 from .._validation import FloatArray
 from ..curves.optimize import Minimum, best_of, difference_hessian, minimize
-from ..errors import ConvergenceError, DataError, IdentificationError, SpecificationError
+from ..errors import ConvergenceError, DataError, SpecificationError
 from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, Criterion, PredictionCriterion, RestrictedLikelihood, residual_terms
 from .system import System
 
