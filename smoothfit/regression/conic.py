@@ -88,7 +88,7 @@ def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray]:
 
 
 def solve_cones(P: csc_array, q: FloatArray, A: csc_array, b: FloatArray, cones: list[Any]) -> tuple[str, FloatArray, FloatArray]:
-    """Minimise x'P x / 2 + q'x with b - A x in the cones: status, x and multipliers, at the first tolerance that rounding allows."""
+    """Minimise x'P x / 2 + q'x with b - A x in the cones, to the first tolerance that rounding allows: status, x, multipliers."""
     import clarabel
 
     status = ""
