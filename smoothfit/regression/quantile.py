@@ -27,15 +27,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
-from scipy.sparse import block_array, csc_array, csr_array, diags_array, eye_array, vstack
+from scipy.sparse import csc_array, csr_array, diags_array, eye_array, vstack
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, SpecificationError
 from .band import BandRows
-from .conic import TOLERANCES, Active, Program, _cone, active_set, solve_program
+from .conic import TOLERANCES, Active, _assembled, _cone_entries, _cones_of, _over, _repeated, _Scaled, active_set
 from .fitting import Estimate, _range_of_tau
 from .posterior import Factored
-from .restricted import Restrictions, within
+from .restricted import Restrictions
 from .results import SplineRegressionResults
 from .rows import Rows
 from .system import penalty_roots
@@ -50,6 +50,10 @@ INTERIOR = 1e-5  # of the range of a multiplier: one so far inside is that of a 
 STILL = 1e-7  # relative change of scales that have come to rest
 MOST_STEPS = 100
 FLAT = 1e14  # condition number of H
+
+
+class InfeasibleError(SpecificationError):
+    """Constraints that contradict each other; a fit by squares finds out which."""
 
 
 class Quantile(NamedTuple):
@@ -88,82 +92,65 @@ class Problem:
         ------
         ConvergenceError
             The solver did not reach its tolerance.
-        SpecificationError
+        InfeasibleError
             The constraints contradict each other.
         """
         import clarabel
 
         K, n = self.rows.shape[1], len(self.y)
-        roots = [np.sqrt(t) * root for t, root in zip(tau, self.roots, strict=True)]
-        column = np.sqrt(np.sum([np.asarray((own**2).sum(axis=0)).ravel() for own in (self.rows, *roots)], axis=0))
-        columns = diags_array(1 / np.where(column > 0, column, 1.0))
         size = float(np.abs(self.y).max()) or 1.0  # of y; penalties grow with its square
         unit = float(weight.mean())
-        B = csr_array(self.rows @ columns)
-        M = csr_array(vstack([root @ columns for root in roots]) * np.sqrt(size / unit)) if roots else csr_array((0, K))
+        roots = [np.sqrt(t * size / unit) * root for t, root in zip(tau, self.roots, strict=True)]
+        column = np.sqrt(np.sum([np.asarray((own**2).sum(axis=0)).ravel() for own in (self.rows, *roots)], axis=0))
+        scale = np.where(column > 0, column, 1.0)
         w = weight / unit
-        blocks: list[list[Any]] = []
-        rights: list[FloatArray] = []
-        cones: list[Any] = []
-        parts = [_cone(csr_array(p.rows @ columns), p.bound / size, p.degree) for p in self.restrictions.polynomials]
-        width = sum(part.n_matrix for part in parts)
-
-        def add(height: int, right: FloatArray, made: list[Any], *own: Any) -> None:
-            sizes = (K, n, M.shape[0], width)
-            blocks.append([csr_array((height, size)) if part is None else part for part, size in zip(own, sizes, strict=True)])
-            rights.append(right)
-            cones.extend(made)
-
-        if M.shape[0]:
-            add(M.shape[0], np.zeros(M.shape[0]), [clarabel.ZeroConeT(M.shape[0])], M, None, -eye_array(M.shape[0]), None)
-        if self.restrictions.equalities:
-            rows = csr_array(self.restrictions.rows @ columns)
-            values = np.concatenate([part.values for part in self.restrictions.equalities]) / size
-            add(len(values), values, [clarabel.ZeroConeT(len(values))], rows, None, None, None)
-        add(n, np.zeros(n), [clarabel.NonnegativeConeT(n)], None, -eye_array(n), None, None)
-        add(n, self.y / size, [clarabel.NonnegativeConeT(n)], B, -eye_array(n), None, None)
-        start = 0
-        for part in parts:
-            for left, own, right, cone in part.rows:
-                height = len(right)
-                padded = None
-                if own is not None:
-                    rest = width - start - own.shape[1]
-                    padded = block_array([[csr_array((height, start)), own, csr_array((height, rest))]])
-                add(height, right, cone(clarabel), left, None, None, padded)
-            start += part.n_matrix
-        total = K + n + M.shape[0] + width
-        A = csc_array(vstack([block_array([own]) for own in blocks]))
+        B = _over(self.rows, scale)
+        M = _over(csr_array(vstack(roots)), scale) if roots else csr_array((0, K))
+        m = M.shape[0]
+        # v >= 0 and B c - v <= y, M c = u, the equalities, the cones of the bounds; columns: c, v, u and what the cones leave free
+        one = csr_array(eye_array(n))
+        blocks = [(0, K, -one), (n, 0, B), (n, K, -one), (2 * n, 0, M), (2 * n, K + n, csr_array(-eye_array(m)))]
+        rights = [np.zeros(n), self.y / size, np.zeros(m)]
+        cones = [clarabel.NonnegativeConeT(2 * n)] + [clarabel.ZeroConeT(m)] * (m > 0)
+        row, total = 2 * n + m, K + n + m
+        for part in self.restrictions.equalities:
+            blocks.append((row, 0, _over(csr_array(part.rows), scale)))
+            rights.append(part.values / size)
+            cones.append(clarabel.ZeroConeT(len(part.values)))
+            row += len(part.values)
+        for polynomials in self.restrictions.polynomials:
+            scaled = _Scaled.of(polynomials, scale)
+            bound, free = _cone_entries(polynomials.degree)
+            pieces = len(scaled.bound)
+            blocks.append((row, 0, csr_array(-(_repeated(bound, pieces) @ scaled.rows))))
+            if free.size:
+                blocks.append((row, total, -_repeated(free, pieces)))
+            rights.append(-(scaled.bound @ bound.T).ravel() / size)
+            cones += _cones_of(clarabel, polynomials.degree) * pieces
+            row, total = row + len(rights[-1]), total + free.shape[1] * pieces
+        A = _assembled(blocks, (row, total))
         curvature = np.zeros(total)
-        curvature[K + n : K + n + M.shape[0]] = 2.0
+        curvature[K + n : K + n + m] = 2.0
         q = np.concatenate([-self.level * (B.T @ w), w, np.zeros(total - K - n)])
-        b = np.concatenate(rights)
-        first = sum(len(right) for right in rights[: len(rights) - sum(len(part.rows) for part in parts)]) - n
         status = ""
         for tolerance in TOLERANCES:
             settings = clarabel.DefaultSettings()
             settings.verbose = False
             settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = tolerance
-            solution = clarabel.DefaultSolver(csc_array(diags_array(curvature)), q, A, b, cones, settings).solve()
+            solver = clarabel.DefaultSolver(csc_array(diags_array(curvature)), q, A, np.concatenate(rights), cones, settings)
+            solution = solver.solve()
             status = str(solution.status)
             if "Infeasible" in status or status == "Solved":
                 break
         if "Infeasible" in status:
-            self._name_conflict()
+            raise InfeasibleError("no curve satisfies all constraints together; drop or loosen one of them")
         if status != "Solved":
             raise ConvergenceError(f"the quantile fit did not converge ({status}); rescale x or y, or use fewer functions")
-        coef = np.asarray(columns @ np.asarray(solution.x[:K])) * size
-        share = np.asarray(solution.z[first : first + n]) / w
+        coef = np.asarray(solution.x[:K]) / scale * size
+        share = np.asarray(solution.z[n : 2 * n]) / w
         u = self.y - self.rows @ coef
         on_curve = np.minimum(share, 1 - share) > INTERIOR
         return Quantile(coef, weight * (self.level - share), on_curve, u * (self.level - (u < 0)))
-
-    def _name_conflict(self) -> None:
-        """Raise with the names of constraints that no curve satisfies together: a program of any other objective finds them."""
-        columns, offset = self.restrictions.substitution() if self.restrictions.equalities else (None, None)
-        d = self.rows.shape[1] if columns is None else columns.shape[1]
-        polynomials = within(self.restrictions.polynomials, columns, offset)
-        solve_program(Program(csr_array(eye_array(d)), np.zeros(d), polynomials))
 
 
 class QuantileResults(SplineRegressionResults):
@@ -259,8 +246,9 @@ class QuantileResults(SplineRegressionResults):
         """NaN: the solver of the cone program certifies its own tolerance, 1e-9 of the objective or better."""
         return np.nan
 
-    def _noise_sd(self, deriv: int, name: str | None) -> float:
-        return np.nan
+    def _noise_name(self, deriv: int, name: str | None) -> str | None:
+        super()._noise_name(deriv, name)
+        return None  # a new reading has no sd here
 
     @property
     def loo_resid(self) -> NoReturn:
@@ -314,11 +302,15 @@ def fit_quantile(
     sparse = csr_array(vstack([_csr(part, K) for part in rows.white_parts]))
     roots = [_csr(root, K) for root in penalty_roots(penalties, rows.basis)]
     problem = Problem(sparse, rows.whitened(rows.observations.y), level, roots, model._restrictions)
-    if lam is not None or not penalties:
-        found = _at_rest(problem, rows, model, np.zeros(0) if lam is None else lam)
-        return QuantileResults(model, method, "lam" if lam is not None else None, rows, found, level)
-    best = _smoothed(problem, rows, model, method)
-    return QuantileResults(model, method, None, rows, best, level)
+    try:
+        if lam is not None or not penalties:
+            found = _at_rest(problem, rows, model, np.zeros(0) if lam is None else lam)
+        else:
+            found = _smoothed(problem, rows, model, method)
+    except InfeasibleError:
+        model.fit(lam=[1.0] * len(penalties)) if penalties else model.fit("ols")  # names the constraints
+        raise
+    return QuantileResults(model, method, "lam" if lam is not None else None, rows, found, level)
 
 
 def _csr(rows: BandRows, K: int) -> csr_array:
@@ -373,10 +365,21 @@ def _smoothed(problem: Problem, rows: Rows, model: SplineRegression, method: str
     # of squares u^2 to losses of size `spread`: as the curvature of their sums, up to a constant that the grid leaves room for
     shift = -np.log(spread) if rows.unknown else 0.0
     grid = float(base[0]) + shift + np.linspace(low, high, GRID)
-    tried = [_at_rest(problem, rows, model, np.exp(t)[None]) for t in grid]
-    best = int(np.argmin([score(found) for found in tried]))
+
+    def tried(t: float) -> Found | None:
+        """The fit; None at the far ends of the grid, where scales beside each other keep the solver from its tolerance."""
+        try:
+            return _at_rest(problem, rows, model, np.exp(t)[None])
+        except ConvergenceError:
+            return None
+
+    fits = [tried(t) for t in grid]
+    scores = [np.inf if found is None else score(found) for found in fits]
+    best = int(np.argmin(scores))
     around = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, GRID - 1)], REFINED)
-    tried += [_at_rest(problem, rows, model, np.exp(t)[None]) for t in around]
-    chosen = min(tried, key=score)
-    at_end = chosen is tried[GRID - 1]
+    usable = [found for found in (*fits, *(tried(t) for t in around)) if found is not None]
+    if not usable:
+        raise ConvergenceError("the quantile fit did not converge at any lam; rescale x or y, or use fewer functions")
+    chosen = min(usable, key=score)
+    at_end = chosen is fits[GRID - 1] or all(found is None for found in fits[best + 1 :])
     return chosen._replace(estimate=replace(chosen.estimate, boundary=("lam",))) if at_end else chosen
