@@ -32,10 +32,10 @@ from scipy.sparse import csc_array, csr_array, diags_array, eye_array, vstack
 from .._validation import FloatArray
 from ..errors import ConvergenceError, SpecificationError
 from .band import BandRows
-from .conic import Active, Program, Scaled, active_set, assembled, over, solve_cones, solve_program
+from .conic import Active, Scaled, active_set, assembled, over, solve_cones
 from .fitting import Estimate, _range_of_tau
 from .posterior import Factored
-from .restricted import Restrictions, within
+from .restricted import Restrictions
 from .results import SplineRegressionResults
 from .rows import Rows
 from .system import penalty_roots
@@ -50,6 +50,10 @@ INTERIOR = 1e-5  # of the range of a multiplier: one so far inside is that of a 
 STILL = 1e-7  # relative change of scales that have come to rest
 MOST_STEPS = 100
 FLAT = 1e14  # condition number of H
+
+
+class InfeasibleError(SpecificationError):
+    """Constraints that contradict each other; a fit by squares finds out which."""
 
 
 class Quantile(NamedTuple):
@@ -88,20 +92,20 @@ class Problem:
         ------
         ConvergenceError
             The solver did not reach its tolerance.
-        SpecificationError
+        InfeasibleError
             The constraints contradict each other.
         """
         import clarabel
 
         K, n = self.rows.shape[1], len(self.y)
-        roots = [np.sqrt(t) * root for t, root in zip(tau, self.roots, strict=True)]
-        column = np.sqrt(np.sum([np.asarray((own**2).sum(axis=0)).ravel() for own in (self.rows, *roots)], axis=0))
-        scale = np.where(column > 0, column, 1.0)
         size = float(np.abs(self.y).max()) or 1.0  # of y; penalties grow with its square
         unit = float(weight.mean())
+        roots = [np.sqrt(t * size / unit) * root for t, root in zip(tau, self.roots, strict=True)]
+        column = np.sqrt(np.sum([np.asarray((own**2).sum(axis=0)).ravel() for own in (self.rows, *roots)], axis=0))
+        scale = np.where(column > 0, column, 1.0)
         B, w = over(self.rows, scale), weight / unit
         # columns: c, v, the residuals of the penalties, and the free entries of the matrices
-        M = csr_array(over(csr_array(vstack(roots)), scale) * np.sqrt(size / unit)) if roots else csr_array((0, K))
+        M = over(csr_array(vstack(roots)), scale) if roots else csr_array((0, K))
         r = M.shape[0]
         blocks: list[tuple[int, int, Any]] = [(0, 0, M), (0, K + n, -eye_array(r))]
         rights, cones, row = [np.zeros(r)], [clarabel.ZeroConeT(r)], r
@@ -128,7 +132,7 @@ class Problem:
         P = csc_array(diags_array(curvature))
         status, x, z = solve_cones(P, q, assembled(blocks, end), np.concatenate(rights), cones)
         if "Infeasible" in status:
-            self._name_conflict()
+            raise InfeasibleError("no curve satisfies all constraints together; drop or loosen one of them")
         if status != "Solved":
             raise ConvergenceError(f"the quantile fit did not converge ({status}); rescale x or y, or use fewer functions")
         coef = x[:K] / scale * size
@@ -136,13 +140,6 @@ class Problem:
         u = self.y - self.rows @ coef
         on_curve = np.minimum(share, 1 - share) > INTERIOR
         return Quantile(coef, weight * (self.level - share), on_curve, u * (self.level - (u < 0)))
-
-    def _name_conflict(self) -> None:
-        """Raise with the names of constraints that no curve satisfies together: a program of any other objective finds them."""
-        columns, offset = self.restrictions.substitution() if self.restrictions.equalities else (None, None)
-        d = self.rows.shape[1] if columns is None else columns.shape[1]
-        polynomials = within(self.restrictions.polynomials, columns, offset)
-        solve_program(Program(csr_array(eye_array(d)), np.zeros(d), polynomials))
 
 
 class QuantileResults(SplineRegressionResults):
@@ -238,8 +235,9 @@ class QuantileResults(SplineRegressionResults):
         """NaN: the solver of the cone program certifies its own tolerance, 1e-9 of the objective or better."""
         return np.nan
 
-    def _noise_name(self, deriv: int, name: str | None) -> None:
-        return None
+    def _noise_name(self, deriv: int, name: str | None) -> str | None:
+        super()._noise_name(deriv, name)
+        return None  # a new reading has no sd here
 
     @property
     def loo_resid(self) -> NoReturn:
@@ -293,11 +291,15 @@ def fit_quantile(
     sparse = csr_array(vstack([_csr(part, K) for part in rows.white_parts]))
     roots = [_csr(root, K) for root in penalty_roots(penalties, rows.basis)]
     problem = Problem(sparse, rows.whitened(rows.observations.y), level, roots, model._restrictions)
-    if lam is not None or not penalties:
-        found = _at_rest(problem, rows, model, np.zeros(0) if lam is None else lam)
-        return QuantileResults(model, method, "lam" if lam is not None else None, rows, found, level)
-    best = _smoothed(problem, rows, model, method)
-    return QuantileResults(model, method, None, rows, best, level)
+    try:
+        if lam is not None or not penalties:
+            found = _at_rest(problem, rows, model, np.zeros(0) if lam is None else lam)
+        else:
+            found = _smoothed(problem, rows, model, method)
+    except InfeasibleError:
+        model.fit(lam=[1.0] * len(penalties)) if penalties else model.fit("ols")  # names the constraints
+        raise
+    return QuantileResults(model, method, "lam" if lam is not None else None, rows, found, level)
 
 
 def _csr(rows: BandRows, K: int) -> csr_array:
@@ -352,10 +354,21 @@ def _smoothed(problem: Problem, rows: Rows, model: SplineRegression, method: str
     # of squares u^2 to losses of size `spread`: as the curvature of their sums, up to a constant that the grid leaves room for
     shift = -np.log(spread) if rows.unknown else 0.0
     grid = float(base[0]) + shift + np.linspace(low, high, GRID)
-    tried = [_at_rest(problem, rows, model, np.exp(t)[None]) for t in grid]
-    best = int(np.argmin([score(found) for found in tried]))
+
+    def tried(t: float) -> Found | None:
+        """The fit; None at the far ends of the grid, where scales beside each other keep the solver from its tolerance."""
+        try:
+            return _at_rest(problem, rows, model, np.exp(t)[None])
+        except ConvergenceError:
+            return None
+
+    fits = [tried(t) for t in grid]
+    scores = [np.inf if found is None else score(found) for found in fits]
+    best = int(np.argmin(scores))
     around = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, GRID - 1)], REFINED)
-    tried += [_at_rest(problem, rows, model, np.exp(t)[None]) for t in around]
-    chosen = min(tried, key=score)
-    at_end = chosen is tried[GRID - 1]
+    usable = [found for found in (*fits, *(tried(t) for t in around)) if found is not None]
+    if not usable:
+        raise ConvergenceError("the quantile fit did not converge at any lam; rescale x or y, or use fewer functions")
+    chosen = min(usable, key=score)
+    at_end = chosen is fits[GRID - 1] or all(found is None for found in fits[best + 1 :])
     return chosen._replace(estimate=replace(chosen.estimate, boundary=("lam",))) if at_end else chosen

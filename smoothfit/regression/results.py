@@ -27,8 +27,8 @@ from .fitting import effective_df
 from .inference import Inference
 from .mode import Peak
 from .posterior import Banded, Covariance, Factored
-from .precision import EPS, rounding_error
-from .restricted import gradient, lifted, multipliers_of, on_the_active_set
+from .precision import EPS, refined
+from .restricted import gradient, multipliers_of, on_the_active_set
 from .rows import Rows, degree_of
 from .sandwich import sandwich_root
 from .simultaneous import critical_of_band
@@ -104,9 +104,12 @@ class SplineRegressionResults(Inference):
 
     @cached_property
     def _coef(self) -> FloatArray:
-        if self._bounded is not None:
-            return self._bounded[0]
-        return lifted(self._solution[0], self._fit.columns, self._fit.offset)
+        return self._refined[0] if self._bounded is None else self._bounded[0]
+
+    @cached_property
+    def _refined(self) -> tuple[FloatArray, float]:
+        """Coefficients without bounds, and how far rounding may have moved them, in posterior sds."""
+        return refined(self)
 
     @property
     def _active_rows(self) -> FloatArray | None:
@@ -210,10 +213,11 @@ class SplineRegressionResults(Inference):
         """Decimal digits that rounding costs: no value, derivative or integral is off by more than eps 10^digits_lost sds.
 
         Its posterior sds are meant, at the fitted smoothing and variances and before bounds; eps is 2.2e-16. Up to 7.6, which
-        leaves 1e-8 sds, it is a bound that costs nothing; beyond, one step of iterative refinement in extended precision measures
-        it, and `fit` warns. The formulas are in the module ``smoothfit.regression.precision``.
+        leaves 1e-8 sds, it is mostly a bound that costs nothing. Where that is greater, iterative refinement in extended precision
+        corrects the fit and measures what is left, and `fit` warns where that is still beyond. The formulas are in the module
+        ``smoothfit.regression.precision``.
         """
-        return float(np.log10(max(rounding_error(self) / EPS, 1.0)))
+        return float(np.log10(max(self._refined[1] / EPS, 1.0)))
 
     @property
     def errors(self) -> dict[str, Correlation]:

@@ -222,7 +222,10 @@ class Rows:
             factor = merged([self._factor(i, root, w) for i, root in zip(mine, roots, strict=True)])
             centred = sum(squares(readings[i].y, root, readings[i].y.mean()) for i, root in zip(mine, roots, strict=True))
             spread = centred or sum(squares(readings[i].y, root, 0.0) for i, root in zip(mine, roots, strict=True))
-            found.append(GroupStatistics(factor, n, spread / n))
+            with_weight = sum(
+                int(np.count_nonzero(root)) if len(root) else len(readings[i]) for i, root in zip(mine, roots, strict=True)
+            )
+            found.append(GroupStatistics(factor, with_weight, spread / n))
         return found
 
     def _factor(self, i: int, root: FloatArray, w: int) -> Factor:
