@@ -151,9 +151,11 @@ def score_rows(
     run = np.broadcast_to(model.sample.run[:, None], rows.shape)[rows]
     v, f = v[rows], f[rows]
     ratio = v[:, :1] / f[:, :1]
-    by_raw = -(ratio * v[:, 1:]) - 0.5 * (1 / f[:, :1] - ratio**2) * f[:, 1:]
-    scale = np.concatenate([np.ones(model.equation.n_params), variances])
-    return (by_raw * scale)[:, free], run
+    scale = np.concatenate([np.ones(model.equation.n_params), variances])[free]
+    scores = v[:, 1:][:, free] * (-ratio)
+    scores -= f[:, 1:][:, free] * (0.5 * (1 / f[:, :1] - ratio**2))
+    scores *= scale
+    return scores, run
 
 
 def innovations_of(model: StateSpace, terms: Terms) -> FloatArray:
