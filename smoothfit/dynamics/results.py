@@ -672,12 +672,16 @@ class DynamicsResults:
         n_jobs : int
             Processes.
         progress : bool
-            Whether to write a line of progress to standard error.
+            Whether to show a progress bar.
 
         Returns
         -------
         Bootstrap
             With ``params`` (n, k), ``bse``, ``conf_int(alpha)``, ``bias``.
+
+        See Also
+        --------
+        DerivativeRegression.fit : ``cov_type="bootstrap"`` takes standard errors from such replications.
         """
         from .bootstrap import bootstrap
 

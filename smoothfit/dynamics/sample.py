@@ -144,6 +144,16 @@ class Sample:
         """Whether there is one channel for each output, reading the output itself."""
         return tuple((c.output, c.deriv) for c in self.channels) == tuple((i, 0) for i in range(len(self.outputs)))
 
+    @property
+    def edges(self) -> npt.NDArray[np.int64]:
+        """Index of the first node of each run, and n, shape (runs + 1,)."""
+        return np.append(self.starts, len(self.t)).astype(np.int64)
+
+    def head(self, count: int) -> Sample:
+        """The first `count` nodes."""
+        parts = {name: getattr(self, name)[:count] for name in ("t", "run", "y", "ratio", "u")}
+        return replace(self, labels=self.labels[: int(parts["run"][-1]) + 1], **parts)
+
     def with_readings(self, y: FloatArray) -> Sample:
         """The same design with other readings."""
         return replace(self, y=frozen(y))

@@ -147,7 +147,7 @@ def test_robust_covariances_are_near_where_the_model_is_right(best):
 
 
 def test_scores_of_the_readings_add_up_to_the_score(best):
-    np.testing.assert_allclose(best.fitted.scores.sum(axis=0) * best.bse, 0, atol=1e-3)
+    np.testing.assert_allclose(best.fitted.row_scores().scores.sum(axis=0) * best.bse, 0, atol=1e-3)
 
 
 def test_tests_of_the_noises_find_both(best):

@@ -24,7 +24,7 @@ from ..._validation import FloatArray
 from ...errors import ConvergenceError, SpecificationError
 from ..regressing import by_run, filtered, fitted_regression, impulses, polynomial, relation_of, search_starts
 from ..relation import Relation, Rows
-from .base import Fitted, Method, Problem
+from .base import Fitted, Method, Problem, RowScores
 
 MAX_ITERATIONS = 300
 
@@ -118,7 +118,7 @@ def _fitted(
         base,
         cov=bread @ middle @ bread.T,
         bread=(bread + bread.T) / 2,
-        leverage=None,
+        by_row=RowScores(instruments * residual[:, None], rows.run),
         llf=np.nan,
         q=np.array([q]),
         sigma2=np.array([sigma2]),
