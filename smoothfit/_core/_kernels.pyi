@@ -178,7 +178,7 @@ def filtered_moments(
     y: _Floats, u: _Floats, start: _Int64, a: _Floats, first_lag: int, intercept: bool, inverse: _Floats
 ) -> _Floats: ...
 def filtered_residual(
-    y: _Floats, u: _Floats, start: _Int64, a: _Floats, first_lag: int, intercept: bool, psi: _Floats, weights: _Floats
+    y: _Floats, u: _Floats, start: _Int64, a: _Floats, first_lag: int, intercept: bool, psi: _Floats
 ) -> _Floats: ...
 def linear_likelihood(
     step: NDArray[np.int32],

@@ -24,6 +24,18 @@ FilterRows filter_rows(const In<double>& y, const In<double>& u, const In<std::i
 }
 
 template <class F>
+void with_order(int order, F f) {
+    switch (order) {
+        case 1: return f(std::integral_constant<int, 1>());
+        case 2: return f(std::integral_constant<int, 2>());
+        case 3: return f(std::integral_constant<int, 3>());
+        case 4: return f(std::integral_constant<int, 4>());
+        case 5: return f(std::integral_constant<int, 5>());
+        default: return f(std::integral_constant<int, 6>());
+    }
+}
+
+template <class F>
 void with_columns(int columns, F f) {
     switch (columns) {
         case 2: return f(std::integral_constant<int, 2>());
@@ -43,6 +55,7 @@ Doubles filtered_moments(In<double> y, In<double> u, In<std::int64_t> start, In<
                          In<double> inverse) {
     const FilterRows rows = filter_rows(y, u, start, a, first_lag, intercept);
     const std::size_t columns = rows.order + rows.n_inputs * (rows.order + 1 - rows.first_lag) + rows.intercept + 1;
+    check(rows.order <= max_moments_order, "moments are of orders 1 to 3");
     check(columns >= 2 && columns <= max_filter_columns, "there are 2 to 10 columns");
     check(inverse.ndim() == 2 && inverse.shape(0) == columns && inverse.shape(1) == columns, "inverse is (columns, columns)");
     const std::size_t all = columns + rows.order, runs = rows.n_runs;
@@ -50,8 +63,11 @@ Doubles filtered_moments(In<double> y, In<double> u, In<std::int64_t> start, In<
     for (std::size_t i = 0; i < moments.size(); ++i) moments.data()[i] = 0.0;
     {
         nb::gil_scoped_release release;
-        with_columns(static_cast<int>(columns), [&](auto c) {
-            moments_of_rows<decltype(c)::value>(rows, inverse.data(), moments.data());
+        with_order(rows.order, [&](auto m) {
+            with_columns(static_cast<int>(columns), [&](auto c) {
+                if constexpr (decltype(m)::value <= max_moments_order && decltype(c)::value > decltype(m)::value)
+                    moments_of_rows<decltype(m)::value, decltype(c)::value>(rows, inverse.data(), moments.data());
+            });
         });
     }
     return moments;
@@ -59,15 +75,16 @@ Doubles filtered_moments(In<double> y, In<double> u, In<std::int64_t> start, In<
 
 // What is left of the filtered readings (n,).
 Doubles filtered_residual(In<double> y, In<double> u, In<std::int64_t> start, In<double> a, int first_lag, bool intercept,
-                          In<double> psi, In<double> weights) {
+                          In<double> psi) {
     const FilterRows rows = filter_rows(y, u, start, a, first_lag, intercept);
     const std::size_t columns = rows.order + rows.n_inputs * (rows.order + 1 - rows.first_lag) + rows.intercept;
     check(psi.size() == columns, "psi is (columns,)");
-    check(weights.size() == static_cast<std::size_t>(rows.n_runs * rows.order), "weights is (runs, order)");
     Doubles left = new_array({y.size()});
     {
         nb::gil_scoped_release release;
-        residual_of_rows(rows, psi.data(), weights.data(), left.data());
+        with_order(rows.order, [&](auto m) {
+            residual_of_rows<decltype(m)::value>(rows, psi.data(), left.data());
+        });
     }
     return left;
 }

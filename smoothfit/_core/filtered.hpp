@@ -1,5 +1,5 @@
-// Moments of the rows of a difference equation A(L) y_k = sum_il b_il u_i,k-l + c + ..., all divided by A, run by run, and what is
-// left of y where the right side is taken off.
+// Moments of the rows of a difference equation A(L) y_k = sum_il b_il u_i,k-l + c + ..., all divided by A, run by run, and what the
+// right side leaves of y.
 //
 //   x = y / A,   w_i = u_i / A,   e = 1 / A,   h = impulse / A,     A = 1 + a_1 L + ... + a_m L^m, from rest at the start of a run
 //   row k of a run, k >= m:   x_{k-1} .. x_{k-m}, w_{i,k-l} by input and lag, e_k, x_k | h_{k-m} .. h_{k-2m+1}
@@ -12,11 +12,13 @@
 #include <cstdint>
 #include <limits>
 
+#include "scalar.hpp"
 #include "status.hpp"
 
 namespace smoothfit {
 
 constexpr int max_filter_order = 6;
+constexpr int max_moments_order = 3;
 constexpr int max_filter_columns = 10;
 constexpr double decayed = 1e-30;  // of a response: its products are far below the rounding of the sums
 
@@ -30,30 +32,35 @@ struct FilterRows {
     bool intercept;
 };
 
-// The last order + 1 values of a series divided by A, the newest first.
+// The last M + 1 values of a series divided by A, the newest first.
+template <int M>
 struct Recursion {
-    double past[max_filter_order + 1] = {};
+    double past[M + 1] = {};
 
-    inline void step(double value, const double* a, int m) {
-        for (int j = m; j > 0; --j) past[j] = past[j - 1];
-        for (int j = m; j > 0; --j) value -= a[j - 1] * past[j];
+    SMOOTHFIT_INLINE void step(double value, const double* a) {
+        for (int j = M; j > 0; --j) past[j] = past[j - 1];
+        for (int j = M; j > 0; --j) value -= a[j - 1] * past[j];
         past[0] = value;
     }
 };
 
 // moments (n_runs, C + m, C + m), lower triangles: products of the columns, C those before the bar.
-template <int C>
-Status moments_of_rows(const FilterRows& rows, const double* inverse, double* moments) noexcept {
-    const int m = rows.order, all = C + m;
+template <int M, int C>
+SMOOTHFIT_NOINLINE Status moments_of_rows(const FilterRows& rows, const double* inverse, double* moments) noexcept {
+    constexpr int m = M, all = C + M;
+    double a[M], W[C][C];
+    for (int j = 0; j < M; ++j) a[j] = rows.a[j];
+    for (int i = 0; i < C; ++i)
+        for (int j = 0; j < C; ++j) W[i][j] = inverse[i * C + j];
     for (std::int64_t run = 0; run < rows.n_runs; ++run) {
-        Recursion y, one, impulse, u[max_filter_columns];
-        double sums[C][C] = {}, with_response[max_filter_order][C] = {}, response[max_filter_order][max_filter_order] = {};
+        Recursion<M> y, one, impulse, u[C];
+        double sums[C][C] = {}, with_response[M][C] = {}, response[M][M] = {};
         const std::int64_t first = rows.start[run], last = rows.start[run + 1];
         bool responds = true;
         for (std::int64_t k = first; k < last; ++k) {
-            y.step(rows.y[k], rows.a, m);
-            for (int i = 0; i < rows.n_inputs; ++i) u[i].step(rows.u[k * rows.n_inputs + i], rows.a, m);
-            if (rows.intercept) one.step(1.0, rows.a, m);
+            y.step(rows.y[k], a);
+            for (int i = 0; i < rows.n_inputs; ++i) u[i].step(rows.u[k * rows.n_inputs + i], a);
+            if (rows.intercept) one.step(1.0, a);
             if (k < first + m) continue;
             double x[C], z[C];
             int c = 0;
@@ -62,15 +69,19 @@ Status moments_of_rows(const FilterRows& rows, const double* inverse, double* mo
                 for (int l = rows.first_lag; l <= m; ++l) x[c++] = u[i].past[l];
             if (rows.intercept) x[c++] = one.past[0];
             x[c] = y.past[0];
+            SMOOTHFIT_UNROLL
             for (int j = 0; j < C; ++j) {
-                double sum = 0;
-                for (int i = 0; i <= j; ++i) sum += inverse[i * C + j] * x[i];
-                z[j] = sum;
+                z[j] = 0;
+                SMOOTHFIT_UNROLL
+                for (int i = 0; i <= j; ++i) z[j] += W[i][j] * x[i];
             }
-            for (int i = 0; i < C; ++i)
-                for (int j = 0; j < C; ++j) sums[i][j] += z[i] * z[j];
+            SMOOTHFIT_UNROLL
+            for (int i = 0; i < C; ++i) {
+                SMOOTHFIT_UNROLL
+                for (int j = 0; j <= i; ++j) sums[i][j] += z[i] * z[j];
+            }
             if (!responds) continue;
-            impulse.step(k == first + m ? 1.0 : 0.0, rows.a, m);
+            impulse.step(k == first + m ? 1.0 : 0.0, a);
             double size = 0;
             for (int p = 0; p < m; ++p) {
                 size += impulse.past[p] * impulse.past[p];
@@ -90,34 +101,27 @@ Status moments_of_rows(const FilterRows& rows, const double* inverse, double* mo
     return {};
 }
 
-// left (n): x_k less the other columns times psi, the responses times weights (n_runs, m), NaN in the first m rows of a run.
-inline Status residual_of_rows(const FilterRows& rows, const double* psi, const double* weights, double* left) noexcept {
-    const int m = rows.order;
+// left (n): x_k less the other columns times psi, NaN in the first M rows of a run.
+template <int M>
+SMOOTHFIT_NOINLINE Status residual_of_rows(const FilterRows& rows, const double* psi, double* left) noexcept {
+    double a[M];
+    for (int j = 0; j < M; ++j) a[j] = rows.a[j];
     for (std::int64_t run = 0; run < rows.n_runs; ++run) {
-        Recursion rest, response;
+        Recursion<M> rest;
         const std::int64_t first = rows.start[run], last = rows.start[run + 1];
-        bool responds = true;
         for (std::int64_t k = first; k < last; ++k) {
-            if (k < first + m) {
+            if (k < first + M) {
                 left[k] = std::numeric_limits<double>::quiet_NaN();
                 continue;
             }
             int c = 0;
             double value = rows.y[k];
-            for (int j = 1; j <= m; ++j) value -= psi[c++] * rows.y[k - j];
+            for (int j = 1; j <= M; ++j) value -= psi[c++] * rows.y[k - j];
             for (int i = 0; i < rows.n_inputs; ++i)
-                for (int l = rows.first_lag; l <= m; ++l) value -= psi[c++] * rows.u[(k - l) * rows.n_inputs + i];
+                for (int l = rows.first_lag; l <= M; ++l) value -= psi[c++] * rows.u[(k - l) * rows.n_inputs + i];
             if (rows.intercept) value -= psi[c];
-            rest.step(value, rows.a, m);
+            rest.step(value, a);
             left[k] = rest.past[0];
-            if (!responds) continue;
-            response.step(k == first + m ? 1.0 : 0.0, rows.a, m);
-            double size = 0;
-            for (int p = 0; p < m; ++p) {
-                size += response.past[p] * response.past[p];
-                left[k] -= weights[run * m + p] * response.past[p];
-            }
-            responds = size > decayed * decayed;
         }
     }
     return {};

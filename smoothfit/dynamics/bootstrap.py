@@ -79,7 +79,7 @@ def bootstrap(results: DynamicsResults, n: int, kind: str, rng: Any, n_jobs: int
     if kind not in ("parametric", "block"):
         raise SpecificationError(f'kind is {kind!r}; pass "parametric" or "block"')
     if results.model.equation.terms:
-        raise SpecificationError("the bootstrap is of linear equations; this one has non-linear terms: use cov_type=\"robust\"")
+        raise SpecificationError('the bootstrap is of linear equations; this one has non-linear terms: use cov_type="robust"')
     if not results.model.sample.reads_values_only:
         raise SpecificationError("the bootstrap is of readings of y alone; this sample has readings of derivatives")
     seeds = np.random.default_rng(rng).integers(2**63, size=n)

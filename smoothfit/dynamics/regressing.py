@@ -18,7 +18,7 @@ from .start import starts
 
 LONG = 50_000  # rows, from which sums of products take the place of columns
 PART = 10_000  # rows that tell where a search of long samples starts
-SETTLED = 1e-10  # of the noise's variance: what a last change of weights may move
+SETTLED = 1e-10  # of the noise's variance: what the next change of weights would move
 MAX_ROUNDS = 200
 DEGENERATE = 1e-4  # of a column, in coordinates that make columns of a part of the data orthonormal: another part is unlike it
 DECAYED = 1e-30  # of a response: what is left out of it
@@ -185,7 +185,7 @@ def settle(
     """
     theta, starts_of = thetas[0], thetas
     before: tuple[FloatArray, FloatArray] | None = None
-    rss = np.inf
+    rss = last = np.inf
     for _ in range(MAX_ROUNDS):
         weighted = weigh(theta)
         R, q, rest, n = weighted
@@ -194,14 +194,15 @@ def settle(
         change = found.theta - theta
         moved = float(np.sum((slopes @ change) ** 2))
         noise = found.rss / max(1, n - len(theta))
-        if moved <= SETTLED * max(noise, (1e-12 * float(np.linalg.norm(q))) ** 2):
+        shrinking = 1.0 if before is None else min(1.0, moved / max(last, np.finfo(float).tiny))
+        if moved * shrinking <= SETTLED * max(noise, (1e-12 * float(np.linalg.norm(q))) ** 2):
             return found, weighted
         theta, rss = found.theta, found.rss
         if before is not None:
             gap = slopes @ (change - before[0])
             if gap @ gap > 0 and moved < np.sum((slopes @ before[0]) ** 2) / 4:
                 theta = theta - float((slopes @ change) @ gap / (gap @ gap)) * (found.theta - before[1])
-        before, starts_of = (change, found.theta), [theta]
+        before, last, starts_of = (change, found.theta), moved, [theta]
     raise ConvergenceError(f"the weights have not settled after {MAX_ROUNDS} rounds; use {instead}", rss)
 
 
@@ -209,9 +210,8 @@ def noise_by_node(relation: Relation, sample: Sample, theta: FloatArray) -> Floa
     """Readings minus the solution of the equation at theta, its initial states fitted, (n, 1); NaN in the first rows of a run."""
     psi, m = relation.psi(theta), relation.order
     a = polynomial(psi, m)[1:]
-    none = np.zeros((len(sample.labels), m))
     left = _kernels.filtered_residual(
-        np.ascontiguousarray(sample.y[:, 0]), sample.u, sample.edges, a, relation.lags[0], relation.equation.intercept, psi, none
+        np.ascontiguousarray(sample.y[:, 0]), sample.u, sample.edges, a, relation.lags[0], relation.equation.intercept, psi
     )
     longest = int(np.diff(sample.edges).max())
     response = _response(a, longest - m)

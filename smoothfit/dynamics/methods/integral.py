@@ -42,6 +42,7 @@ from ..regressing import (
 from ..relation import Relation, Rows, Solution, least_squares, triangle
 from .base import Fitted, Method, Problem, RowScores
 
+HIGHEST_ORDER = 3
 MOST_COLUMNS = 10  # that the kernel of sums of products takes
 
 
@@ -112,7 +113,7 @@ def _long(problem: Problem) -> Fitted | None:
     assert sample.step is not None
     relation = Relation(equation, sample.step)
     m, runs = relation.order, np.diff(sample.edges)
-    if relation.n_psi + 1 > MOST_COLUMNS or runs.min() <= 2 * m:
+    if m > HIGHEST_ORDER or relation.n_psi + 1 > MOST_COLUMNS or runs.min() <= 2 * m:
         return None
     part = Problem(equation, sample.head(PART))
     rows = relation.rows(part.sample)

@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from ..._validation import FloatArray
 from ...errors import DataError, IdentificationError
@@ -58,10 +58,22 @@ def test_functions(n: int) -> FloatArray:
 
 
 class Tested(NamedTuple):
-    """Test functions of one length applied to windows: (columns, windows, k), the target last."""
+    """Windows of one length, tested by functions whose values have independent noise under the weights that were started from.
 
-    n: int
+    Attributes
+    ----------
+    values : ndarray, shape (columns, windows, k)
+        The target last.
+    products : ndarray, shape (m + 1, m + 1, k, k)
+        Of the functions and themselves, shifted by up to m rows: what the covariance of tested noise is made of.
+    """
+
     values: FloatArray
+    products: FloatArray
+
+    def covariance(self, A: FloatArray) -> FloatArray:
+        """Phi A A' Phi', of the values' noise."""
+        return np.asarray(np.einsum("i,j,ijkl->kl", A, A, self.products))
 
 
 def estimate(problem: Problem) -> Fitted:
@@ -69,30 +81,26 @@ def estimate(problem: Problem) -> Fitted:
     sample, equation = problem.sample, problem.equation
     assert sample.step is not None
     relation = Relation(equation, sample.step)
-    tested = _tested(relation, sample)
-    if sum(len(test_functions(part.n)) for part in tested) <= relation.n_psi:
-        raise DataError('the runs are too short for test functions; use method="integral"')
     thetas = search_starts(problem if len(sample) < LONG else Problem(equation, sample.head(PART)), relation)
-    # Coordinates in which the weighted columns are orthonormal, so that their products keep their digits.
-    some = [Tested(n, values[:, :: max(1, values.shape[1] // ENOUGH_WINDOWS)]) for n, values in tested]
-    coordinates = coordinates_of(*triangle(*_whitened(relation, thetas[0], some)))
+    tested = _tested(relation, sample, thetas[0])
+    count = sum(part.values[0].size for part in tested)
+    if sum(part.values.shape[2] for part in tested) <= relation.n_psi:
+        raise DataError('the runs are too short for test functions; use method="integral"')
+    # Coordinates in which the columns are orthonormal, so that their products keep their digits.
+    coordinates = coordinates_of(*triangle(*_stacked(tested, ENOUGH_WINDOWS)))
     if coordinates is None:
-        coordinates = coordinates_of(*triangle(*_whitened(relation, thetas[0], tested)))
+        coordinates = coordinates_of(*triangle(*_stacked(tested)))
     if coordinates is None:
         raise IdentificationError("the tested readings do not tell the coefficients apart; leave an input out")
     k = len(coordinates)
-    turned = np.linalg.solve(coordinates, np.eye(k)).T
-    products = []
-    for n, values in tested:
-        columns = np.tensordot(turned, values, axes=1)
-        products.append((n, np.einsum("awk,bwl->abkl", columns, columns, optimize=True)))
-    count = sum(part.values.shape[1] * part.values.shape[2] for part in tested)
+    moments = [(part, _moments(np.tensordot(np.linalg.solve(coordinates, np.eye(k)).T, part.values, axes=1))) for part in tested]
 
     def weigh(theta: FloatArray) -> Weighted:
+        A = polynomial(relation.psi(theta), relation.order)
         gram = np.zeros((k, k))
-        for n, product in products:
-            inverse = solve_triangular(_factor(relation, theta, n), np.eye(product.shape[-1]), lower=True)
-            gram += ((inverse @ product) * inverse).sum(axis=(2, 3))
+        for part, products in moments:
+            covariance = part.covariance(A)
+            gram += np.tensordot(products, cho_solve(cho_factor(covariance), np.eye(len(covariance))), axes=2)
         return weighted_of(gram, coordinates, count)
 
     found, weighted = settle(relation, weigh, thetas, 'method="output_error"')
@@ -115,9 +123,11 @@ def estimate(problem: Problem) -> Fitted:
     )
 
 
-def _tested(relation: Relation, sample: Sample) -> list[Tested]:
+def _tested(relation: Relation, sample: Sample, theta: FloatArray) -> list[Tested]:
     """Test functions applied to the rows of the difference equation, run after run, in windows of nearly equal length."""
     m, y = relation.order, sample.y[:, 0]
+    A = polynomial(relation.psi(theta), m)
+    functions: dict[int, tuple[FloatArray, FloatArray]] = {}
     found: dict[int, list[FloatArray]] = {}
     for s in sample.slices():
         rows = s.stop - s.start - m
@@ -128,41 +138,51 @@ def _tested(relation: Relation, sample: Sample) -> list[Tested]:
         for n, windows in ((rows // count + 1, rows % count), (rows // count, count - rows % count)):
             if not windows:
                 continue
-            phi = test_functions(n)
+            if n not in functions:
+                functions[n] = _independent(test_functions(n), A)
+            phi = functions[n][0]
+            last = first + n * windows
 
-            def applied(series: FloatArray, lag: int, at: slice = slice(first, first + n * windows), phi: FloatArray = phi) -> FloatArray:
-                return np.asarray(series[at.start - lag : at.stop - lag].reshape(-1, phi.shape[1]) @ phi.T)
+            def applied(series: FloatArray, lag: int, first: int = first, last: int = last, phi: FloatArray = phi) -> FloatArray:
+                return np.asarray(series[first - lag : last - lag].reshape(-1, phi.shape[1]) @ phi.T)
 
             columns = [applied(y, lag) for lag in range(1, m + 1)]
             columns += [applied(u, lag) for u in sample.u.T for lag in relation.lags]
             if relation.equation.intercept:
                 columns.append(np.broadcast_to(phi.sum(axis=1), columns[0].shape))
             found.setdefault(n, []).append(np.stack([*columns, applied(y, 0)]))
-            first += n * windows
+            first = last
     if not found:
         raise DataError('every run is too short for test functions; use method="integral"')
-    return [Tested(n, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)) for n, parts in found.items()]
+    return [Tested(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1), functions[n][1]) for n, parts in found.items()]
 
 
-def _factor(relation: Relation, theta: FloatArray, n: int) -> FloatArray:
-    """Cholesky factor of Phi A A' Phi', the covariance of tested noise."""
-    A = polynomial(relation.psi(theta), relation.order)
-    phi = test_functions(n)
-    m = relation.order
-    moved = np.zeros((len(phi), n + m))  # A'phi over the readings of the window and the m before it
-    for j, a in enumerate(A):
-        moved[:, m - j : m - j + n] += a * phi
-    return np.asarray(np.linalg.qr(moved.T, mode="r")).T
+def _independent(phi: FloatArray, A: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Combinations of test functions whose values of A e are independent, and the products of their shifts."""
+    m, (k, n) = len(A) - 1, phi.shape
+    shifted = np.zeros((m + 1, k, n + m))  # over the readings of the window and the m before it
+    for j in range(m + 1):
+        shifted[j, :, m - j : m - j + n] = phi
+    factor = np.linalg.qr(np.tensordot(A, shifted, axes=1).T, mode="r").T
+    shifted = np.stack([solve_triangular(factor, part, lower=True) for part in shifted])
+    return np.ascontiguousarray(shifted[0][:, m:]), np.einsum("ikn,jln->ijkl", shifted, shifted, optimize=True)
 
 
-def _whitened(relation: Relation, theta: FloatArray, tested: list[Tested]) -> tuple[FloatArray, FloatArray]:
-    """Design (tests, psi) and target (tests,), divided by the factor of their covariance."""
-    parts = []
-    for n, values in tested:
-        factor = _factor(relation, theta, n)
-        columns = values.reshape(-1, values.shape[2]).T
-        parts.append(solve_triangular(factor, columns, lower=True).T.reshape(len(values), -1).T)
-    both = np.concatenate(parts)
+def _moments(columns: FloatArray) -> FloatArray:
+    """Products of columns (c, windows, k), summed over windows: (c, c, k, k)."""
+    c, _, k = columns.shape
+    products = np.empty((c, c, k, k))
+    for a in range(c):
+        for b in range(a + 1):
+            products[a, b] = columns[a].T @ columns[b]
+            products[b, a] = products[a, b].T
+    return products
+
+
+def _stacked(tested: list[Tested], most: int | None = None) -> tuple[FloatArray, FloatArray]:
+    """Design (tests, psi) and target (tests,), of some windows of each length or of all."""
+    parts = [part.values[:, :: 1 if most is None else max(1, part.values.shape[1] // most)] for part in tested]
+    both = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1).T
     return both[:, :-1], both[:, -1]
 
 
@@ -170,7 +190,7 @@ def _row_scores(problem: Problem, theta: FloatArray) -> RowScores:
     """Scores of the tests, all as of one run."""
     assert problem.sample.step is not None
     relation = Relation(problem.equation, problem.sample.step)
-    design, target = _whitened(relation, theta, _tested(relation, problem.sample))
+    design, target = _stacked(_tested(relation, problem.sample, theta))
     J = design @ relation.jacobian(theta)
     residual = target - design @ relation.psi(theta)
     return RowScores(J * residual[:, None], np.zeros(len(target), np.int64), (np.linalg.qr(J)[0] ** 2).sum(axis=1))
