@@ -92,12 +92,7 @@ def test_the_score_is_exact(order, intersample):
         np.testing.assert_allclose([terms.log_det_gradient[i], terms.sse_gradient[i]], slope, rtol=1e-7, atol=1e-6)
 
 
-THETAS = {
-    1: [-1.0, 2.0, 0.5],
-    2: [-4.0, -1.0, 2.0, 0.5],
-    3: [-6.0, -11.0, -6.0, 2.0, 0.5],
-    (1, 2): [-1, 0.3, 2, 0.5, 0.1, -2, 1, 0.3],
-}
+THETAS = {order: [*SYSTEMS[order], *DRIVES] for order in SYSTEMS} | {(1, 2): [-1, 0.3, 2, 0.5, 0.1, -2, 1, 0.3]}
 
 
 @pytest.mark.parametrize("system", [1, 2, 3, (1, 2)])

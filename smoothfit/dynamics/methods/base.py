@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..._validation import FloatArray
 from ...errors import SpecificationError
-from ..covariances import COV_TYPES, sandwich_cov
+from ..covariances import COV_TYPES, ROW_BY_ROW, sandwich_cov
 from ..sample import Sample
 from ..specification import Equation
 
@@ -33,11 +33,14 @@ class RowScores(NamedTuple):
     runs : ndarray of int, shape (r,)
         The run of each row.
     leverage : ndarray, shape (r,), or None
+    independent : bool
+        Whether neighbouring rows are independent under the method's own assumption, as HC0 to HC3 suppose.
     """
 
     scores: FloatArray
     runs: npt.NDArray[np.int64]
     leverage: FloatArray | None = None
+    independent: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +114,11 @@ class Fitted:
         if self.bread is None or rows is None:
             raise SpecificationError(
                 f'this method has no scores for cov_type="{cov_type}"; use cov_type="{self.cov_type}" or bootstrap()'
+            )
+        if cov_type in ROW_BY_ROW and not rows.independent:
+            raise SpecificationError(
+                f'cov_type="{cov_type}" takes rows as independent, and process noise relates those of this method; use '
+                f'cov_type="{self.cov_type}", "HAC", "cluster" or "bootstrap"'
             )
         part = sandwich_cov(
             self.bread,

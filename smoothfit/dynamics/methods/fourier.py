@@ -38,7 +38,7 @@ def estimate(problem: Problem, share: float = 0.5) -> Fitted:
     m, k = equation.order, equation.n_params
     h = sample.step
     assert h is not None
-    relation, rows = relation_of(problem)
+    relation, _ = relation_of(problem)
     blocks = []
     runs = [s for s in sample.slices() if s.stop - s.start > 2 * m + 2]
     for i, s in enumerate(runs):
