@@ -43,7 +43,7 @@ def test_each_method_has_the_kinds_that_make_sense(noisy, method):
         with pytest.raises(SpecificationError, match=f'does not go with this method; use cov_type="{OWN[method]}"'):
             model.fit(method, cov_type=kind)
     if method == "iv":
-        with pytest.raises(SpecificationError, match='process noise relates.*"HAC", "cluster" or "bootstrap"'):
+        with pytest.raises(SpecificationError, match=r'process noise relates.*"HAC", "cluster" or "bootstrap"'):
             model.fit(method, cov_type="HC1")
     elif method not in WITH_LEVERAGES:
         with pytest.raises(SpecificationError, match='use "robust"'):
@@ -76,7 +76,7 @@ def test_what_a_kind_does_not_know_is_named(noisy):
         model.fit(cov_type="robust", cov_kwds={"maxlags": 3})
     with pytest.raises(SpecificationError, match=r"'lags'.*it takes maxlags"):
         model.fit(cov_type="HAC", cov_kwds={"lags": 3})
-    with pytest.raises(SpecificationError, match="HC4.*pass one of"):
+    with pytest.raises(SpecificationError, match=r"HC4.*pass one of"):
         model.fit(cov_type="HC4")
 
 

@@ -353,8 +353,59 @@ def test_non_linear_terms_by_integration():
     res = model.fit("output_error")
     assert (np.abs(res.coefficients - theta) < 4 * res.bse.iloc[:3]).all()
     np.testing.assert_allclose(res.simulate(), clean_y, atol=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BiasWarning)
+        matched = model.fit("integral")
+    assert list(matched.params.index) == ["D(y)", "u", "y**3"]
+    np.testing.assert_allclose(matched.coefficients, theta, atol=0.1)  # the smoothing's own error
+    np.testing.assert_allclose(matched.simulate(), clean_y, atol=0.1)
+    assert "smoothed readings" in str(matched.summary())
+    with pytest.raises(SpecificationError, match='use method="integral"'):
+        model.fit("weak")
+    with pytest.raises(SpecificationError, match='use weights="ols"'):
+        model.fit("integral", weights="gls")
     with pytest.raises(SpecificationError, match="output_error"):
         model.fit("kalman")
+
+
+@pytest.mark.parametrize("intersample", ["zoh", "foh"])
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
+def test_friction_by_the_sign_of_the_smoothed_velocity(intersample):
+    from smoothfit.dynamics.nonlinear import solve
+
+    rng = np.random.default_rng(2)
+    t = np.arange(2000) * 0.01
+    u = np.repeat(rng.uniform(-6, 6, 40), 50)
+    terms = (sf.dynamics.Term("sign(D(y))", lambda y, t: np.sign(y[1]), rates=True),)
+    equation = Equation(2, ("y",), (1,), ("u",), terms, False, intersample)
+    theta = np.array([-2.0, 1.0, -1.0])
+    y = solve(equation, theta, t, u[:, None], np.zeros(2))[:, 0] + 1e-3 * rng.standard_normal(2000)
+    data = pd.DataFrame({"t": t, "y": y, "u": u})
+    model = sf.DerivativeRegression.from_formula("D(y, 2) ~ D(y) + u + sign(D(y)) - 1", data, t="t", intersample=intersample)
+    res = model.fit("integral")
+    np.testing.assert_allclose(res.coefficients, theta, rtol=0.06)
+    without = sf.DerivativeRegression.from_formula("D(y, 2) ~ D(y) + u - 1", data, t="t", intersample=intersample)
+    without = without.fit("integral", weights="ols")
+    assert abs(without.coefficients[0] - theta[0]) > 3 * abs(res.coefficients[0] - theta[0])  # friction passes for damping
+
+
+def test_jumps_end_in_an_error_that_names_another_method_or_in_the_truth():
+    from smoothfit.dynamics.nonlinear import solve
+    from smoothfit.errors import ConvergenceError
+
+    rng = np.random.default_rng(3)
+    t = np.arange(600) * 0.02
+    u = np.repeat(rng.uniform(-6, 6, 24), 25)
+    terms = (sf.dynamics.Term("sign(D(y))", lambda y, t: np.sign(y[1]), rates=True),)
+    equation = Equation(2, ("y",), (1,), ("u",), terms, False)
+    y = solve(equation, np.array([-2.0, 1.0, -1.0]), t, u[:, None], np.zeros(2))[:, 0] + 1e-3 * rng.standard_normal(600)
+    model = sf.DerivativeRegression(y, t, u, order=2, terms=terms, intercept=False, derivatives=(1,))
+    try:
+        res = model.fit("output_error")
+    except ConvergenceError as error:
+        assert 'use method="integral"' in str(error)  # noqa: PT017
+    else:
+        np.testing.assert_allclose(res.coefficients, [-2.0, 1.0, -1.0], rtol=0.05)
 
 
 # Reference numbers ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ noise beside noise itself, small against sums of y. Generalised least squares wi
 
     sigma^2 (J'J)^-1 J' W W' J (J'J)^-1
 
-and serves short runs: over many time constants the sums of noise add up.
+and serves short runs: over many time constants the sums of noise add up. Non-linear terms enter as inputs, those of a smoothing spline
+of the readings, by ordinary least squares.
 """
 
 from __future__ import annotations
@@ -46,10 +47,19 @@ HIGHEST_ORDER = 3
 MOST_COLUMNS = 10  # that the kernel of sums of products takes
 
 
-def estimate(problem: Problem, weights: str = "gls") -> Fitted:
-    """Estimate by summed equations; `weights` "gls" or "ols"."""
-    if weights not in ("ols", "gls"):
+def estimate(problem: Problem, weights: str | None = None) -> Fitted:
+    """Estimate by summed equations; `weights` "gls" (default) or "ols" (always, where there are non-linear terms)."""
+    if weights not in (None, "ols", "gls"):
         raise SpecificationError(f'weights is {weights!r}; pass "gls" or "ols"')
+    if problem.equation.terms:
+        from ..nonlinear import by_smoothed_terms
+
+        if weights == "gls":
+            raise SpecificationError(
+                f'the error of the term {problem.equation.terms[0].name} is no noise of readings; use weights="ols"'
+            )
+        return by_smoothed_terms(problem, partial(estimate, weights="ols"))
+    weights = weights or "gls"
     if weights == "gls" and len(problem.sample) >= LONG:
         long = _long(problem)
         if long is not None:
@@ -125,7 +135,7 @@ def _long(problem: Problem) -> Fitted | None:
     if coordinates is None:
         return None
     k = len(coordinates)
-    inverse = np.linalg.solve(coordinates, np.eye(k))
+    inverse: FloatArray = np.linalg.solve(coordinates, np.eye(k))
     y, n = np.ascontiguousarray(sample.y[:, 0]), len(sample) - m * len(runs)
 
     def weigh(theta: FloatArray) -> Weighted:
@@ -215,4 +225,5 @@ METHOD = Method(
     estimate,
     "independent noise of the readings alone; the equation itself holds exactly",
     instead="output_error",
+    terms="any",
 )

@@ -163,7 +163,7 @@ def _independent(phi: FloatArray, A: FloatArray) -> tuple[FloatArray, FloatArray
     shifted = np.zeros((m + 1, k, n + m))  # over the readings of the window and the m before it
     for j in range(m + 1):
         shifted[j, :, m - j : m - j + n] = phi
-    factor = np.linalg.qr(np.tensordot(A, shifted, axes=1).T, mode="r").T
+    factor = np.asarray(np.linalg.qr(np.tensordot(A, shifted, axes=1).T, mode="r")).T
     shifted = np.stack([solve_triangular(factor, part, lower=True) for part in shifted])
     return np.ascontiguousarray(shifted[0][:, m:]), np.einsum("ikn,jln->ijkl", shifted, shifted, optimize=True)
 
@@ -201,4 +201,5 @@ METHOD = Method(
     estimate,
     "independent noise of the readings alone; the equation itself holds exactly",
     instead="output_error",
+    terms_instead="integral",
 )
