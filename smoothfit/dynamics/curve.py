@@ -45,7 +45,7 @@ class DynamicsCurve(CurveResults):
 
     Notes
     -----
-    Given the coefficients and the noises: their own uncertainty is not in the bands. `spline` is refused, as the mean is no polynomial.
+    Given the coefficients and the noises: their own uncertainty is not in the bands. `spline` is refused: the mean is no polynomial.
     """
 
     use_t = False
@@ -76,6 +76,7 @@ class DynamicsCurve(CurveResults):
 
     @cached_property
     def observations(self) -> Observations:  # type: ignore[override]
+        """Readings of this output in this run."""
         sample = self._sample
         parts = []
         for i in self._channels:
@@ -126,15 +127,14 @@ class DynamicsCurve(CurveResults):
     def _draws(self, x: Points) -> Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray]:
         """Deviations from the mean, by simulation (Durbin & Koopman 2002, "A simple and efficient simulation smoother").
 
-        A path and readings of it are simulated without inputs; the path less what smoothing makes of the readings has the posterior's
-        distribution whatever the path's start.
+        A path and readings of it are simulated without inputs; the path less what smoothing makes of the readings has the
+        posterior's distribution whatever the path's start.
         """
         equation, fitted = self.results.model.equation, self.results.fitted
         wide, at = with_times(self._sample, self._run, self._times(x), equation)
         components = np.vectorize(self._component, otypes=[np.int64])
         still = replace(equation, inputs=(), intercept=False) if equation.derivatives else None
         system = equation.matrices(fitted.theta)[0]
-        _, covariances = self.results._at_nodes
         if not (fitted.q > 0).any():  # only the initial state is uncertain
             spread = discretize(system, equation.entry, wide.t - wide.t[0], noise=False).T[at]
             first = self.results._smoothed(wide)[1][0]

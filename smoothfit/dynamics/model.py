@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .compare import Comparison
 
 GROWTH = 1e-6  # over a run: what counts as growing
+FASTEST_DECAY = 2.0  # over one sample, in logarithms, from which a fitted pole is flagged
 SAMPLING_LIMIT = 0.95  # of the Nyquist frequency, from which a fitted pole is flagged
 
 
@@ -257,6 +258,15 @@ class DerivativeRegression:
                 (
                     f"a fitted pole oscillates at the limit of what samples {h:g} apart can tell (pi / {h:g}); it may be an "
                     f"alias: sample faster",
+                    SamplingWarning,
+                )
+            )
+        gap = float(np.median(np.diff(self.sample.t)[np.diff(self.sample.run) == 0]))
+        if (poles.real * gap < -FASTEST_DECAY).any() and not self.equation.terms:
+            found.append(
+                (
+                    f"a fitted pole, {poles.real.min():.4g}, decays within one sample ({gap:g}): samples hardly remember the one "
+                    f"before, and nothing faster than they are can be told; sample faster, or check the order and the inputs",
                     SamplingWarning,
                 )
             )

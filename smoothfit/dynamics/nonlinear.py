@@ -177,8 +177,8 @@ def estimate_by_integration(problem: Problem) -> Fitted:
             if decrement <= LOOSE:
                 break
             raise ConvergenceError(
-                f"least squares has not converged (decrement {decrement:.3g}): the sum of squares is rough, as terms with jumps make "
-                'it; use method="integral", or smooth them, for example sign(D(y)) as tanh(10*D(y))',
+                f"least squares has not converged (decrement {decrement:.3g}): the sum of squares is rough, as terms with jumps "
+                'make it; use method="integral", or smooth them, for example sign(D(y)) as tanh(10*D(y))',
                 float(r @ r),
             )
     if decrement > LOOSE:

@@ -9,8 +9,8 @@ noise beside noise itself, small against sums of y. Generalised least squares wi
 
     sigma^2 (J'J)^-1 J' W W' J (J'J)^-1
 
-and serves short runs: over many time constants the sums of noise add up. Non-linear terms enter as inputs, those of a smoothing spline
-of the readings, by ordinary least squares.
+and serves short runs: over many time constants the sums of noise add up. Non-linear terms enter as inputs, those of a smoothing
+spline of the readings, by ordinary least squares.
 """
 
 from __future__ import annotations
