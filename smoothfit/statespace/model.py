@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -15,9 +15,12 @@ from ..errors import ConvergenceError, NumericalError, RoughnessWarning, Specifi
 from ..observations import Observations, derivative_label
 from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
 from .criteria import check_method
+from .effects import Intervention
 from .fitting import Variances, estimate
 from .formula import SplineFormula
+from .general import GeneralModel
 from .kernels import require_identified, terms
+from .priors import IntegratedWiener, Prior
 from .results import SmoothingSplineResults
 from .robust import (
     FIRST_DF,
@@ -86,19 +89,32 @@ class SmoothingSpline:
     [ 0.32 -5.98] [0.07 0.07] [ 0.426 -5.94 ]
     """
 
-    def __init__(self, observations: Observations, order: int = 2):
+    def __init__(
+        self,
+        observations: Observations,
+        order: int = 2,
+        *,
+        prior: Prior | None = None,
+        regressors: Mapping[str, Any] | None = None,
+        interventions: Sequence[Intervention] = (),
+        noise: Mapping[str, Prior] | None = None,
+        period: float | None = None,
+    ):
         if not isinstance(observations, Observations):
             raise SpecificationError(
                 f"observations is {type(observations).__name__}; wrap the readings: SmoothingSpline(sf.observe(x, y))"
             )
         self.observations = observations
         self.order = check_order(order, "order", 1, HIGHEST_ORDER)
-        for reading in observations.readings:
-            if reading.upper is not None:
-                raise SpecificationError(
-                    f"{reading.name!r} holds readings of {reading.label}, which a smoothing spline does not take; "
-                    "fit them by SplineRegression, or leave them out"
-                )
+        self._general: GeneralModel | None = None
+        is_general = prior is not None or bool(regressors) or bool(interventions) or bool(noise) or period is not None
+        if prior is not None and period is not None:
+            raise SpecificationError("period goes with order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
+        if is_general or any(reading.upper is not None for reading in observations.readings):
+            self._general = GeneralModel(
+                observations, IntegratedWiener(self.order) if prior is None else prior, regressors, interventions, noise, period
+            )
+            return
         highest = max(observations.readings, key=lambda reading: reading.deriv)
         k = highest.deriv
         if k >= self.order:
@@ -167,7 +183,7 @@ class SmoothingSpline:
         bandwidth: float | None = None,
         edf: float | None = None,
         robust: Any = False,
-    ) -> SmoothingSplineResults:
+    ) -> Any:
         """Estimate the smoothing and all unknown standard deviations together.
 
         Parameters
@@ -215,6 +231,14 @@ class SmoothingSpline:
 
         ``"ml"`` takes the state at the first abscissa for the constants, so that reversing x changes it a little.
         """
+        if self._general is not None:
+            given = [name for name, v in (("lam", lam), ("bandwidth", bandwidth), ("edf", edf)) if v is not None]
+            if given or robust:
+                raise SpecificationError(
+                    f"{' and '.join(given) or 'robust'} given; the smoothing of this model is fixed by hyperparameters of its prior, "
+                    f"for example prior=sf.priors.IntegratedWiener({self.order}, q=...), and its noise is normal"
+                )
+            return self._general.fit(method)
         method = check_method(method)
         free = check_robust(robust, self.observations)
         if free:
@@ -326,6 +350,8 @@ class SmoothingSpline:
         return variance / rows.scale.intensity(self.order)
 
     def __repr__(self) -> str:
+        if self._general is not None:
+            return repr(self._general)
         return f"SmoothingSpline(order={self.order}) of {len(self.observations)} readings"
 
 
