@@ -22,6 +22,7 @@ AnyArray = npt.NDArray[Any]
 
 SERIES_END = 12.0  # z, above which incomplete gamma functions come from their closed form
 SERIES_TERMS = 60
+NEGLIGIBLE = 1e-18  # of a sum: so are the terms after it, whose ratio is below one
 FORGOTTEN = 1e3  # z, beyond which exp(-z) underflows to zero
 
 
@@ -37,6 +38,8 @@ def moments_of_decay(k: int, z: AnyArray) -> AnyArray:
     for m in range(1, SERIES_TERMS):
         term = term * small / (k + 1 + m)
         total = total + term
+        if (np.abs(term) <= NEGLIGIBLE * np.abs(total)).all():
+            break
     large = np.where(z.real < SERIES_END, SERIES_END, z)
     tail = np.ones_like(large)
     power = np.ones_like(large)

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from .._abscissa import Points
-from .._validation import FloatArray, check_finite, check_positive, to_floats
+from .._validation import FloatArray, check_finite, check_positive, frozen, to_floats
 from ..curves.optimize import Minimum, difference_hessian, minimize
 from ..errors import ConvergenceError, DataError, IdentificationError, NumericalError, SpecificationError
 from ..observations import OF_DIFFERENCE, OF_INTEGRAL, Observations, Readings
@@ -32,6 +32,9 @@ from .rows import MOST_GROUPS, Scale, scaled_ratio
 
 METHODS = ("reml", "ml")
 CANDIDATES = 6  # powers of two of starts that are tried
+MANY = 4000  # readings, of twice which the search starts on a part
+LEAST = 200  # readings of a name that a part keeps
+NEAR = 2.0  # in a logarithm: how far from the optimum of a part that of all is looked for
 REMEDY = "give more hyperparameters in the prior, or an sd"
 SMALLEST_SD = 1e-8  # of the size of a name's readings; below, an sd counts as zero
 
@@ -483,6 +486,19 @@ class GeneralModel:
                     values[p.index] = 0.0
         return GeneralResults(self, method, values, variance, theta, minimum, tuple(boundary))
 
+    def thinned(self) -> GeneralModel | None:
+        """The model of every so manieth reading, where there are many; None where there are not."""
+        every = self.nobs // MANY
+        if every < 2 or self.effects or self.period is not None:
+            return None
+        parts = []
+        for reading in self.observations.readings:
+            order = np.argsort(reading.x, kind="stable")
+            rows = np.sort(order[:: every if len(reading) > LEAST * every else 1])
+            given = {name: getattr(reading, name) for name in ("x", "y", "sd", "weights", "upper")}
+            parts.append(replace(reading, **{name: None if v is None else frozen(v[rows]) for name, v in given.items()}))
+        return GeneralModel(replace(self.observations, readings=tuple(parts)), self.prior, noise=self.noise)
+
     def __repr__(self) -> str:
         return f"SmoothingSpline(prior={self.prior!r}) of {self.nobs} readings"
 
@@ -580,13 +596,23 @@ class GeneralCriterion:
     def minimum(self) -> Minimum:
         """The best of many starts, certified."""
         parameters = self.model.parameters
-        cube = qmc.Sobol(len(parameters), scramble=False).random_base2(CANDIDATES)[1:]  # whose first point is a corner
-        first, last = (np.array([getattr(p, name) for p in parameters]) for name in ("first", "last"))
         lower, upper = (np.array([getattr(p, name) for p in parameters]) for name in ("lower", "upper"))
         try:
-            return minimize(self, first + cube * (last - first), lower, upper)
+            return minimize(self, self._starts(parameters), lower, upper)
         except ConvergenceError as error:
             raise ConvergenceError(f"{str(error).rsplit(';', 1)[0]}; {REMEDY}", error.value) from None
+
+    def _starts(self, parameters: Sequence[Parameter]) -> FloatArray:
+        """Points spread over the whole search; of long series, about the optimum of a part of the readings."""
+        thinned = self.model.thinned()
+        if thinned is not None:
+            found = GeneralCriterion(thinned, self.method).minimum().theta.copy()
+            for i, (theirs, mine) in enumerate(zip(thinned.parameters, parameters, strict=True)):
+                found[i] += (2 if mine.is_variance else 1) * np.log(theirs.unit / mine.unit)
+            return found + NEAR * np.linspace(-1, 1, 5)[:, None] * np.eye(len(found))[0]
+        cube = qmc.Sobol(len(parameters), scramble=False).random_base2(CANDIDATES)[1:]  # whose first point is a corner
+        first, last = (np.array([getattr(p, name) for p in parameters]) for name in ("first", "last"))
+        return np.asarray(first + cube * (last - first))
 
 
 def _has_level(reading: Readings) -> bool:

@@ -230,8 +230,9 @@ class GeneralResults(CurveResults):
         effect = rows @ coef
         sd = np.sqrt(np.diag(rows @ covariance @ rows.T))
         t = (effect - np.broadcast_to(np.asarray(q_matrix, dtype=np.float64), effect.shape)) / sd
-        options = {"df_denom": self.df_interval} if self.use_t else {"df_denom": None, "distribution": "norm"}
-        return ContrastResults(effect=effect, t=t, sd=sd, **options)
+        if self.use_t:
+            return ContrastResults(effect=effect, t=t, sd=sd, df_denom=self.df_interval)
+        return ContrastResults(effect=effect, statistic=t, sd=sd, distribution="norm")
 
     # Likelihood -------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_
 from .criteria import check_method
 from .effects import Intervention
 from .fitting import Variances, estimate
-from .formula import SplineFormula
+from .formula import SplineFormula, regressor_columns
 from .general import GeneralModel
 from .kernels import require_identified, terms
 from .priors import IntegratedWiener, Prior
@@ -136,7 +136,12 @@ class SmoothingSpline:
 
     @classmethod
     def from_formula(
-        cls, formula: str, data: Any, sd: Mapping[Any, Any] | None = None, weights: Mapping[Any, Any] | None = None
+        cls,
+        formula: str,
+        data: Any,
+        sd: Mapping[Any, Any] | None = None,
+        weights: Mapping[Any, Any] | None = None,
+        **options: Any,
     ) -> SmoothingSpline:
         """Make a model from a formula and a data frame.
 
@@ -144,10 +149,13 @@ class SmoothingSpline:
         ----------
         formula : str
             Readings ~ smooth: left of ~ columns joined by +, ``y`` for readings of f, ``D(y)`` of f', ``D(y, 2)`` of f''; right of
-            it ``s(x)``, with ``order=`` of the model (2 by default) and ``unit=`` of time where x holds times. ``Q("any name")``
-            quotes a column.
+            it ``s(x)``, with ``order=`` of the model (2 by default), ``period=``, and ``unit=`` of time where x holds times; after a +
+            columns on which the readings of f (of order 0) depend linearly, and ``Pulse(x0)``, ``Level(x0)``, ``Slope(x0)``.
+            ``Q("any name")`` quotes a column.
         data, sd, weights
             As of `Observations.from_frame`.
+        **options
+            Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``.
 
         Raises
         ------
@@ -164,7 +172,16 @@ class SmoothingSpline:
         parsed = SplineFormula.parse(formula)
         unit = parsed.options.get("unit")
         observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit)
-        return cls(observations, parsed.options.get("order", 2))
+        regressors = regressor_columns(parsed, data)
+        interventions = (*parsed.interventions, *options.pop("interventions", ()))
+        return cls(
+            observations,
+            parsed.options.get("order", 2),
+            period=parsed.options.get("period"),
+            regressors=regressors,
+            interventions=interventions,
+            **options,
+        )
 
     @cached_property
     def _log_det_design(self) -> float:

@@ -274,7 +274,9 @@ class Program:
     def without_processes(self, ratio: FloatArray) -> float:
         """log|X'X| of the diffuse directions alone, each functional with noise of variance ratio (n,)."""
         rows = np.where(self.order >= 0, ratio[self.order], 0.0)
-        plain = replace(self, ratio=rows, group=np.zeros_like(self.group))
+        y, constraints = self.y.copy(), np.flatnonzero(self.order < 0)
+        y[constraints[-1:]] = np.nan  # without noise the highest derivative never changes: this one says nothing
+        plain = replace(self, y=y, ratio=rows, group=np.zeros_like(self.group))
         T, Q, P0, B = plain.matrices(self._ones)
         sums = plain._sums([m[..., None] for m in (T, 0 * Q, 0 * P0, B)], np.ones((1, 1)))
         return float(sums.log_det[0])
