@@ -473,7 +473,7 @@ Status smooth_markov(const MarkovRows& rows, const MarkovSteps& steps, const Mar
     double* next = out.deviations + m * out.n_draws;
     for (std::int64_t i = rows.n - 1; i >= 0; --i) {
         unpack_markov<M>(filtered + i * markov_size<M>(m), m, s);
-        const double* normals = out.normals + i * 2 * m * out.n_draws;
+        const double* normals = out.normals == nullptr ? nullptr : out.normals + i * 2 * m * out.n_draws;
         double J[M][M] = {}, X[2 * M][2 * M], w[2 * M], infinite[2 * M], before[M];
         if (i + 1 == rows.n) {
             posterior = s;

@@ -65,11 +65,12 @@ class SplineFormula:
                 f"formula is {formula!r}; right of ~ stands one smooth term s(x), x a column, and not {shown!r}"
             )
         x, options = _smooth(smooth[0], formula)
-        regressors, interventions = [], []
+        regressors: list[str] = []
+        interventions: list[Intervention] = []
         for term in terms:
-            name = _column(term)
-            if name is not None:
-                regressors.append(name)
+            column = _column(term)
+            if column is not None:
+                regressors.append(column)
             elif _function(term) in CHANGES:
                 interventions.append(_change(term, formula))
             elif term is not smooth[0]:

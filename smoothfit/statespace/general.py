@@ -495,8 +495,12 @@ class GeneralModel:
         for reading in self.observations.readings:
             order = np.argsort(reading.x, kind="stable")
             rows = np.sort(order[:: every if len(reading) > LEAST * every else 1])
-            given = {name: getattr(reading, name) for name in ("x", "y", "sd", "weights", "upper")}
-            parts.append(replace(reading, **{name: None if v is None else frozen(v[rows]) for name, v in given.items()}))
+
+            def part(column: Any, rows: Any = rows) -> Any:
+                return None if column is None else frozen(column[rows])
+
+            columns = {"sd": part(reading.sd), "weights": part(reading.weights), "upper": part(reading.upper)}
+            parts.append(replace(reading, x=part(reading.x), y=part(reading.y), **columns))
         return GeneralModel(replace(self.observations, readings=tuple(parts)), self.prior, noise=self.noise)
 
     def __repr__(self) -> str:
@@ -539,10 +543,12 @@ class Extent:
         power = p.x_power
         if p.kind == RATIO:
             bounds, starts = (1e-4, 1e2), (0.01, 1.0)
-            return Parameter(p.name, index, False, unit, *np.log(bounds + starts), vanishes=False)
+            (lower, upper), (first, last) = np.log(bounds), np.log(starts)
+            return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False)
         if p.kind == LENGTH:
             bounds, starts = (self.gap / 4, 100 * self.range), (1.5 * self.spacing, self.range)
-            return Parameter(p.name, index, False, unit, *_powers(bounds, power), *_powers(starts, power), vanishes=False)
+            (lower, upper), (first, last) = _powers(bounds, power), _powers(starts, power)
+            return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False)
         size = p.f_power * np.log(self.size)
         lower, upper = size + _powers((self.gap, self.range), power) + 16 * p.f_power * np.array([-1.0, 1.0])
         first, last = size + _powers((self.spacing, 3 * self.range), power) + np.array([-2.0, 0.5])
@@ -609,7 +615,7 @@ class GeneralCriterion:
             found = GeneralCriterion(thinned, self.method).minimum().theta.copy()
             for i, (theirs, mine) in enumerate(zip(thinned.parameters, parameters, strict=True)):
                 found[i] += (2 if mine.is_variance else 1) * np.log(theirs.unit / mine.unit)
-            return found + NEAR * np.linspace(-1, 1, 5)[:, None] * np.eye(len(found))[0]
+            return np.asarray(found + NEAR * np.linspace(-1, 1, 5)[:, None] * np.eye(len(found))[0])
         cube = qmc.Sobol(len(parameters), scramble=False).random_base2(CANDIDATES)[1:]  # whose first point is a corner
         first, last = (np.array([getattr(p, name) for p in parameters]) for name in ("first", "last"))
         return np.asarray(first + cube * (last - first))

@@ -175,7 +175,7 @@ class GeneralResults(CurveResults):
     @property
     def _se_log_params(self) -> FloatArray:
         factors = np.array([0.5 if p.is_variance else 1.0 for p in self.model.parameters])
-        return (np.sqrt(np.diag(self._cov_log)) * factors)[self._order_of_params]
+        return np.asarray((np.sqrt(np.diag(self._cov_log)) * factors)[self._order_of_params])
 
     @property
     def bse(self) -> pd.Series:
@@ -361,7 +361,7 @@ class GeneralResults(CurveResults):
                 origin.append(y_origin * abscissa.points(reading.upper).minus(abscissa.points(reading.x)))
             else:
                 origin.append(np.zeros(len(reading)))
-        return self._read[0] * self._row_units + np.concatenate(origin)
+        return np.asarray(self._read[0] * self._row_units + np.concatenate(origin))
 
     @property
     def _row_units(self) -> FloatArray:

@@ -692,7 +692,7 @@ class Seasonal(Prior):
         return (Hyperparameter("q", INTENSITY, -1, 2, self.q),)
 
     def _frequencies(self, x_unit: float) -> FloatArray:
-        return 2 * np.pi * np.arange(1, self.harmonics + 1) * (x_unit / self.period)
+        return np.asarray(2 * np.pi * np.arange(1, self.harmonics + 1) * (x_unit / self.period), dtype=np.float64)
 
     def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
         """States are (g_k, g_k'); g'' = -w^2 g."""
