@@ -40,8 +40,8 @@ class Readings(Frozen):
     deriv : int
         Order k of the derivative that is read; -1 for integrals and means, -2 for differences.
     x : ndarray, shape (n,)
-        Abscissae, in the user's own type (float64, int64, uint64, datetime64[ns] or timedelta64[ns]); of integrals and differences the
-        lower limits.
+        Abscissae, in the user's own type (float64, int64, uint64, datetime64[ns] or timedelta64[ns]); of integrals and differences
+        the lower limits.
     y : ndarray, shape (n,)
         Readings, in units of f per unit of x to the power k; means in units of f.
     sd : ndarray, shape (n,), or None

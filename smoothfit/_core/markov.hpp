@@ -14,8 +14,11 @@
 // shocks, modified and weighted Gram & Schmidt; where shocks have infinite variance these are orthogonalised first, which is
 // the limit. No covariance is ever the difference of two.
 //
-// The smoother orthogonalises the rows of x_i behind those of x_{i+1}: what is left of them is the covariance of x_i given x_{i+1}, and
-// the coefficients are the gain (P. Park and T. Kailath 1995, "Square-root RTS smoothing algorithms").
+// The mean is kept as mu = U^-1 a, the mean of the shocks e: a reading averages it, and a step moves it as the shocks. Where a first
+// guess was wide of the mark, a + gain * innovation would be the difference of two huge numbers; see filter.hpp.
+//
+// The smoother orthogonalises the shocks of x_i behind the rows of x_{i+1}: what is left of them, R e, is their part that x_{i+1} does
+// not tell, and the coefficients are the gain (P. Park and T. Kailath 1995, "Square-root RTS smoothing algorithms").
 //
 // M up to 8 are unrolled; beyond, M is the greatest state and `m` the actual one.
 #pragma once
@@ -62,7 +65,7 @@ constexpr double square_of_rounding = linear_rounding * linear_rounding;
 
 template <class Real, int M>
 struct MarkovState {
-    Real a[M];
+    Real mu[M];
     Real U[M][M];  // the part above the diagonal is used
     Real D[M];
     Real flat[M];
@@ -224,7 +227,7 @@ void start_markov(const MarkovSteps& steps, int given, MarkovState<Real, M>& s) 
                       : c - m < steps.n_diffuse ? Width<Real>::load(steps.B + (i * steps.n_diffuse + c - m) * width)
                                                  : Real(0.0);
     }
-    for (int i = 0; i < m; ++i) s.a[i] = Real(0.0);
+    for (int i = 0; i < m; ++i) s.mu[i] = Real(0.0);
     orthogonalize<Real, M, 2 * M, M>(X, m, m, 2 * m, w, steps.n_diffuse > 0 ? infinite : nullptr, s.U, s.D, s.flat);
     count_flat<Real, M>(s, m);
 }
@@ -261,22 +264,16 @@ SMOOTHFIT_INLINE void shocks_of_step(const MarkovState<Real, M>& s, const Markov
 }
 
 template <class Real, int M>
-SMOOTHFIT_INLINE void move_mean(const Real (&T)[M][M], int given, const Real (&a)[M], Real (&moved)[M]) {
-    const int m = actual<M>(given);
-    for (int i = 0; i < m; ++i) {
-        moved[i] = T[i][0] * a[0];
-        for (int l = 1; l < m; ++l) moved[i] = moved[i] + T[i][l] * a[l];
-    }
-}
-
-template <class Real, int M>
 SMOOTHFIT_INLINE void step_markov(MarkovState<Real, M>& s, const MarkovStep<Real, M>& step, int given) {
     const int m = actual<M>(given);
     Real X[M][2 * M], w[2 * M], infinite[2 * M], moved[M];
     shocks_of_step<Real, M, M>(s, step, m, X, w, infinite);
-    move_mean<Real, M>(step.T, m, s.a, moved);
-    for (int i = 0; i < m; ++i) s.a[i] = moved[i];
     orthogonalize<Real, M, 2 * M, M>(X, m, m, 2 * m, w, s.n_flat > 0 ? infinite : nullptr, s.U, s.D, s.flat);
+    for (int i = 0; i < m; ++i) {
+        moved[i] = X[i][0] * s.mu[0];
+        for (int c = 1; c < m; ++c) moved[i] = moved[i] + X[i][c] * s.mu[c];
+    }
+    for (int i = 0; i < m; ++i) s.mu[i] = moved[i];
     if (s.n_flat > 0) count_flat<Real, M>(s, m);
 }
 
@@ -287,9 +284,7 @@ SMOOTHFIT_INLINE bool read_markov(MarkovState<Real, M>& s, int given, const doub
     const int m = actual<M>(given);
     Real f[M], b[M], wide[M];
     double rounding_of_alpha = 0;
-    Real innovation(y);
     for (int j = 0; j < m; ++j) {
-        innovation = innovation - H[j] * s.a[j];
         Real sum(H[j]);
         double size = H[j] < 0 ? -H[j] : H[j];
         for (int i = 0; i < j; ++i) {
@@ -300,10 +295,12 @@ SMOOTHFIT_INLINE bool read_markov(MarkovState<Real, M>& s, int given, const doub
         f[j] = value(s.flat[j]) > 0 ? unless_rounding(sum, size) : sum;
         rounding_of_alpha += value(s.D[j]) * size * size;
     }
-    Real alpha = r, infinite(0.0);
+    Real alpha = r, infinite(0.0), rest(y);  // y less what the shocks before j have of it
     bool is_flat = false;
     for (int j = 0; j < m; ++j) {
         b[j] = wide[j] = Real(0.0);
+        const Real mine = rest;
+        rest = rest - f[j] * s.mu[j];
         if (value(s.flat[j]) > 0) {
             if (value(f[j]) == 0) continue;
             const Real gain = s.flat[j] * f[j];
@@ -313,11 +310,13 @@ SMOOTHFIT_INLINE bool read_markov(MarkovState<Real, M>& s, int given, const doub
             Real part(0.0);
             if (is_first) {
                 s.D[j] = alpha / (f[j] * f[j]);
+                s.mu[j] = mine / f[j];
                 if (moves) part = f[j] / alpha;
                 s.flat[j] = Real(0.0);
                 --s.n_flat;
             } else {
                 s.flat[j] = s.flat[j] * infinite / sum;
+                s.mu[j] = (infinite * s.mu[j] + gain * mine) / sum;
                 part = f[j] / infinite;
             }
             for (int i = 0; i < j; ++i) {
@@ -343,6 +342,7 @@ SMOOTHFIT_INLINE bool read_markov(MarkovState<Real, M>& s, int given, const doub
             Real part(0.0);
             if (moves) part = f[j] / alpha;
             s.D[j] = s.D[j] * (alpha / sum);
+            s.mu[j] = (alpha * s.mu[j] + gain * mine) / sum;
             for (int i = 0; i < j; ++i) {
                 const Real before = s.U[i][j];
                 if (moves) s.U[i][j] = before - part * b[i];
@@ -353,10 +353,7 @@ SMOOTHFIT_INLINE bool read_markov(MarkovState<Real, M>& s, int given, const doub
         }
     }
     if (!is_flat && value(r) == 0 && !(value(alpha) > square_of_rounding * rounding_of_alpha)) return false;
-    const Real variance = is_flat ? infinite : alpha;
-    *out = {innovation, variance, is_flat};
-    const Real scaled = innovation / variance;
-    for (int i = 0; i < m; ++i) s.a[i] = s.a[i] + (is_flat ? wide[i] : b[i]) * scaled;
+    *out = {rest, is_flat ? infinite : alpha, is_flat};
     return true;
 }
 
@@ -428,12 +425,12 @@ std::int64_t markov_size(int m) {
     return static_cast<std::int64_t>(actual<M>(m)) * (actual<M>(m) + 3);
 }
 
-// A filtered state: mean, U, D, flat.
+// A filtered state: mu, D, flat, U.
 template <int M>
 void pack_markov(const MarkovState<double, M>& s, int given, double* p) {
     const int m = actual<M>(given);
     for (int i = 0; i < m; ++i) {
-        *p++ = s.a[i];
+        *p++ = s.mu[i];
         *p++ = s.D[i];
         *p++ = s.flat[i];
         for (int j = 0; j < m; ++j) *p++ = j > i ? s.U[i][j] : 0.0;
@@ -444,7 +441,7 @@ template <int M>
 void unpack_markov(const double* p, int given, MarkovState<double, M>& s) {
     const int m = actual<M>(given);
     for (int i = 0; i < m; ++i) {
-        s.a[i] = *p++;
+        s.mu[i] = *p++;
         s.D[i] = *p++;
         s.flat[i] = *p++;
         for (int j = 0; j < m; ++j) s.U[i][j] = *p++;
@@ -463,78 +460,114 @@ struct MarkovOutput {
     std::int64_t n_draws;
 };
 
+// What is left of shock r of shock c, R_rc, is one less its explained part: rounding where little is left. But w_c R_rc is the covariance
+// of what is left of both, a sum over all shocks, mostly those of the step; it is taken where it is the more accurate.
+template <int M>
+void sharpen(double (&X)[2 * M][2 * M], const double (&w)[2 * M], int given) {
+    const int m = actual<M>(given);
+    double C[M][M];
+    for (int r = 0; r < m; ++r)
+        for (int c = 0; c <= r; ++c) {
+            double sum = 0;
+            for (int k = 0; k < 2 * m; ++k) sum += w[k] * X[m + r][k] * X[m + c][k];
+            C[r][c] = C[c][r] = sum;
+        }
+    for (int r = 0; r < m; ++r)
+        for (int c = 0; c < m; ++c)
+            if (w[c] > C[r][r]) X[m + r][c] = C[r][c] / w[c];
+}
+
 template <int M>
 Status smooth_markov(const MarkovRows& rows, const MarkovSteps& steps, const MarkovStep<double, M>* table, const double* filtered,
                      const MarkovOutput& out) noexcept {
     const int m = actual<M>(rows.m);
     MarkovClasses<double, M> classes(steps, m, table);
-    MarkovState<double, M> s{}, posterior{};  // of the latter the mean, U and D
+    MarkovState<double, M> s{};
+    double x[M] = {}, U[M][M] = {}, D[M] = {};  // posterior mean, and covariance U D U'
     double* now = out.deviations;
     double* next = out.deviations + m * out.n_draws;
     for (std::int64_t i = rows.n - 1; i >= 0; --i) {
         unpack_markov<M>(filtered + i * markov_size<M>(m), m, s);
         const double* normals = out.normals == nullptr ? nullptr : out.normals + i * 2 * m * out.n_draws;
-        double J[M][M] = {}, X[2 * M][2 * M], w[2 * M], infinite[2 * M], before[M];
+        double J[M][M] = {}, X[2 * M][2 * M], w[2 * M], infinite[2 * M], e[M];
         if (i + 1 == rows.n) {
-            posterior = s;
+            for (int r = 0; r < m; ++r) {
+                e[r] = s.mu[r];
+                D[r] = s.D[r];
+                for (int c = r + 1; c < m; ++c) U[r][c] = s.U[r][c];
+            }
         } else {
             const MarkovStep<double, M>& step = classes.at(rows.step[i + 1]);
-            double coef[2 * M][M], D[M], flat[M];
+            double coef[2 * M][M], none[M], after[M];
             shocks_of_step<double, M, 2 * M>(s, step, m, X, w, infinite);
             for (int r = 0; r < m; ++r)
                 for (int c = 0; c < m; ++c) {
-                    X[m + r][c] = r > c ? 0.0 : r == c ? 1.0 : s.U[r][c];
+                    X[m + r][c] = r == c ? 1.0 : 0.0;
                     X[m + r][m + c] = 0.0;
                 }
-            orthogonalize<double, 2 * M, 2 * M, M>(X, 2 * m, m, 2 * m, w, s.n_flat > 0 ? infinite : nullptr, coef, D, flat);
+            orthogonalize<double, 2 * M, 2 * M, M>(X, 2 * m, m, 2 * m, w, s.n_flat > 0 ? infinite : nullptr, coef, after, none);
+            for (int r = 0; r < m; ++r)
+                for (int c = 0; s.n_flat > 0 && c < m; ++c)
+                    if (infinite[c] > 0 && X[m + r][c] != 0) return {Outcome::overflow, rows.first[i]};
+            sharpen<M>(X, w, m);
             for (int r = 0; r < m; ++r)
                 for (int j = 0; j < m; ++j) {
                     double sum = coef[m + r][j];
                     for (int l = 0; l < j; ++l) sum -= J[r][l] * coef[l][j];
                     J[r][j] = sum;
                 }
-            move_mean<double, M>(step.T, m, s.a, before);
-            double mean[M];
-            for (int r = 0; r < m; ++r) {
-                mean[r] = s.a[r];
-                for (int l = 0; l < m; ++l) mean[r] += J[r][l] * (posterior.a[l] - before[l]);
-                for (int c = 0; s.n_flat > 0 && c < m; ++c)
-                    if (infinite[c] > 0 && X[m + r][c] != 0) return {Outcome::overflow, rows.first[i]};
+            for (int j = m - 1; j >= 0; --j) {  // the shocks of x_{i+1} at its posterior mean
+                after[j] = x[j];
+                for (int k = j + 1; k < m; ++k) after[j] -= coef[j][k] * after[k];
             }
-            for (int r = 0; r < m; ++r) posterior.a[r] = mean[r];
+            for (int r = 0; r < m; ++r) {
+                e[r] = 0;
+                for (int j = 0; j < m; ++j) e[r] += coef[m + r][j] * after[j];
+                for (int c = 0; c < m; ++c) e[r] += X[m + r][c] * s.mu[c];
+            }
             if (out.normals == nullptr) {
-                double Y[M][3 * M], weights[3 * M], U[M][M], E[M], none[M];
+                double Y[M][3 * M], weights[3 * M];
                 for (int c = 0; c < m; ++c) {
-                    weights[c] = posterior.D[c];
+                    weights[c] = D[c];
                     weights[m + c] = w[c];
                     weights[2 * m + c] = w[m + c];
                     for (int r = 0; r < m; ++r) {
                         double sum = J[r][c];
-                        for (int l = 0; l < c; ++l) sum += J[r][l] * posterior.U[l][c];
+                        for (int l = 0; l < c; ++l) sum += J[r][l] * U[l][c];
                         Y[r][c] = sum;
                         Y[r][m + c] = X[m + r][c];
                         Y[r][2 * m + c] = X[m + r][m + c];
                     }
                 }
-                orthogonalize<double, M, 3 * M, M>(Y, m, m, 3 * m, weights, nullptr, U, E, none);
-                for (int r = 0; r < m; ++r) {
-                    posterior.D[r] = E[r];
-                    for (int c = r + 1; c < m; ++c) posterior.U[r][c] = U[r][c];
-                }
+                for (int r = 0; r < m; ++r)  // from the shocks to the state; later rows are still those of shocks
+                    for (int k = r + 1; k < m; ++k)
+                        for (int c = 0; c < 3 * m; ++c) Y[r][c] += s.U[r][k] * Y[k][c];
+                orthogonalize<double, M, 3 * M, M>(Y, m, m, 3 * m, weights, nullptr, U, D, none);
             }
+        }
+        for (int r = 0; r < m; ++r) {
+            x[r] = e[r];
+            for (int c = r + 1; c < m; ++c) x[r] += s.U[r][c] * e[c];
         }
         if (out.normals != nullptr) {
             const bool is_last = i + 1 == rows.n;
-            for (std::int64_t d = 0; d < out.n_draws; ++d)
+            for (std::int64_t d = 0; d < out.n_draws; ++d) {
+                double shock[M];
                 for (int r = 0; r < m; ++r) {
-                    double sum = 0;
-                    for (int c = 0; c < m && is_last; ++c)
-                        sum += (c < r ? 0.0 : c == r ? 1.0 : s.U[r][c]) * std::sqrt(s.D[c]) * normals[c * out.n_draws + d];
-                    for (int c = 0; c < m && !is_last; ++c) sum += J[r][c] * next[c * out.n_draws + d];
-                    for (int c = 0; c < 2 * m && !is_last; ++c)
-                        sum += X[m + r][c] * std::sqrt(w[c]) * normals[c * out.n_draws + d];
+                    if (is_last) {
+                        shock[r] = std::sqrt(s.D[r]) * normals[r * out.n_draws + d];
+                        continue;
+                    }
+                    shock[r] = 0;
+                    for (int c = 0; c < m; ++c) shock[r] += J[r][c] * next[c * out.n_draws + d];
+                    for (int c = 0; c < 2 * m; ++c) shock[r] += X[m + r][c] * std::sqrt(w[c]) * normals[c * out.n_draws + d];
+                }
+                for (int r = 0; r < m; ++r) {
+                    double sum = shock[r];
+                    for (int c = r + 1; c < m; ++c) sum += s.U[r][c] * shock[c];
                     now[r * out.n_draws + d] = sum;
                 }
+            }
             for (std::int64_t row = rows.first[i]; row < rows.first[i + 1]; ++row)
                 for (std::int64_t d = 0; d < out.n_draws; ++d) {
                     double sum = 0;
@@ -551,9 +584,9 @@ Status smooth_markov(const MarkovRows& rows, const MarkovSteps& steps, const Mar
             double mean = 0, variance = 0;
             for (int j = 0; j < m; ++j) {
                 double f = H[j];
-                for (int l = 0; l < j; ++l) f += H[l] * posterior.U[l][j];
-                mean += H[j] * posterior.a[j];
-                variance += posterior.D[j] * f * f;
+                for (int l = 0; l < j; ++l) f += H[l] * U[l][j];
+                mean += H[j] * x[j];
+                variance += D[j] * f * f;
             }
             out.mean[row] = mean;
             out.variance[row] = variance;

@@ -2,6 +2,7 @@
 
 from . import priors
 from .effects import Level, Pulse, Slope
+from .general_results import GeneralResults
 from .many import CurveFits, fit_curves
 from .model import SmoothingSpline
 from .online import OnlineSpline
@@ -9,6 +10,7 @@ from .results import SmoothingSplineResults
 
 __all__ = [
     "CurveFits",
+    "GeneralResults",
     "Level",
     "OnlineSpline",
     "Pulse",

@@ -1,7 +1,7 @@
 """Curves with any Markov prior, read through any functionals: the general form of the smoothing spline.
 
-The likelihood is that of y = L f + X b + e with f ~ prior, b the coefficients of regressors and interventions and everything that is
-diffuse in the prior's start, e the noise. With K the covariance of y but for b:
+The likelihood is that of y = L f + X b + e with f ~ prior, b the coefficients of regressors and interventions and everything
+that is diffuse in the prior's start, e the noise. With K the covariance of y but for b:
 
 - ``reml``: -2 l_R = (n - p) log 2 pi + log|K| + log|X'K^-1 X| + r'K^-1 r,   p the number of diffuse directions,
 - ``ml``:   -2 l   = n log 2 pi + log|K| + r'K^-1 r.
@@ -226,8 +226,8 @@ class GeneralModel:
         for i, kind in enumerate(kinds):
             if kind is not None and kind in kinds[:i]:
                 raise IdentificationError(
-                    f"{terms[kinds.index(kind)]!r} and {terms[i]!r} are of one kind, and no reading tells them apart; leave one out, or "
-                    "give their length scales"
+                    f"{terms[kinds.index(kind)]!r} and {terms[i]!r} are of one kind, and no reading tells them apart; leave one out, "
+                    "or give their length scales"
                 )
 
     def _check_identified(self) -> None:
@@ -235,7 +235,7 @@ class GeneralModel:
         values = np.array([1.0 if v is None else v for v in self.scaled_hyperparameters()])
         self.program.sums(values, np.ones(len(self.unknown) + 1))
         n_free = len(self.parameters)
-        if self.nobs < self.n_diffuse + n_free + 1:
+        if n_free and self.nobs < self.n_diffuse + n_free:
             raise DataError(
                 f"{self.nobs} readings are too few: {self.n_diffuse} fix what is entirely unknown, and {n_free} parameters are to be "
                 f"estimated; {REMEDY}"

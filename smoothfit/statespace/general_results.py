@@ -240,7 +240,7 @@ class GeneralResults(CurveResults):
     def llf(self) -> float:
         """Log-likelihood: restricted, in Harville's form (full with ``method="ml"``).
 
-        -1/2 [(n - p) log 2 pi + log|K| + log|X'K^-1 X| - log|X'X| + r'K^-1 r], X the readings of everything that is entirely unknown.
+        -1/2 [(n - p) log 2 pi + log|K| + log|X'K^-1 X| - log|X'X| + r'K^-1 r], X the readings of all that is entirely unknown.
         """
         design = 0.0 if self.method == "ml" else self.model.log_det_design / 2
         return self._log_likelihood(self.method) + design

@@ -61,6 +61,18 @@ class SmoothingSpline:
     order : int
         1 to 4: the order m of the derivative that is penalised. 2 gives the cubic smoothing spline. Readings of f^(k) need
         order > k; order >= k + 2 keeps f^(k) itself smooth.
+    prior : Prior, optional
+        Another Markov prior in place of the integrated Wiener process of `order`, from ``smoothfit.priors``: see its module. Its
+        hyperparameters that are None are estimated.
+    regressors : mapping from str to array_like, shape (n,), optional
+        What the readings depend on linearly besides f: an entry for each reading, in the order of the observations, missing ones
+        left out.
+    interventions : sequence of Pulse, Level and Slope, optional
+        Changes of f of unknown size at known x.
+    noise : mapping from str to Prior, optional
+        Stationary processes that the readings of a name have in their noise besides the independent one.
+    period : float, optional
+        In units of x: f is periodic.
 
     Raises
     ------
@@ -69,7 +81,13 @@ class SmoothingSpline:
     IdentificationError
         The readings leave a part of f undetermined, for example its level where all are of derivatives.
     DataError
-        All readings are at one x.
+        All readings are at one x; a regressor does not match the readings; an intervention lies outside them.
+
+    Notes
+    -----
+    With any of the last five parameters, and for readings of integrals, means or differences, a general engine runs, at some five times
+    the cost; ``fit`` then returns a `smoothfit.statespace.GeneralResults`, takes ``"reml"`` and ``"ml"``, and a smoothing is fixed by
+    the hyperparameters of the prior.
 
     References
     ----------
@@ -149,8 +167,8 @@ class SmoothingSpline:
         ----------
         formula : str
             Readings ~ smooth: left of ~ columns joined by +, ``y`` for readings of f, ``D(y)`` of f', ``D(y, 2)`` of f''; right of
-            it ``s(x)``, with ``order=`` of the model (2 by default), ``period=``, and ``unit=`` of time where x holds times; after a +
-            columns on which the readings of f (of order 0) depend linearly, and ``Pulse(x0)``, ``Level(x0)``, ``Slope(x0)``.
+            it ``s(x)``, with ``order=`` of the model (2 by default), ``period=``, and ``unit=`` of time where x holds times; after
+            a + columns on which the readings of f (of order 0) depend linearly, and ``Pulse(x0)``, ``Level(x0)``, ``Slope(x0)``.
             ``Q("any name")`` quotes a column.
         data, sd, weights
             As of `Observations.from_frame`.
@@ -252,8 +270,8 @@ class SmoothingSpline:
             given = [name for name, v in (("lam", lam), ("bandwidth", bandwidth), ("edf", edf)) if v is not None]
             if given or robust:
                 raise SpecificationError(
-                    f"{' and '.join(given) or 'robust'} given; the smoothing of this model is fixed by hyperparameters of its prior, "
-                    f"for example prior=sf.priors.IntegratedWiener({self.order}, q=...), and its noise is normal"
+                    f"{' and '.join(given) or 'robust'} given; the smoothing of this model is fixed by hyperparameters of its "
+                    f"prior, for example prior=sf.priors.IntegratedWiener({self.order}, q=...), and its noise is normal"
                 )
             return self._general.fit(method)
         method = check_method(method)

@@ -37,7 +37,7 @@ import numpy.typing as npt
 from scipy.linalg import solve_continuous_lyapunov
 
 from .._discretize import discretize
-from .._matern import FORGOTTEN, MaternState
+from .._matern import MaternState
 from .._validation import FloatArray, check_order, check_positive, frozen
 from ..errors import SpecificationError
 from ..observations import derivative_label

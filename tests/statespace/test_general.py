@@ -4,6 +4,7 @@ The oracle knows only a stochastic differential equation x' = A x + L w and a la
 matrix exponential in fifty digits, writes the covariances of all functionals out and solves one linear system.
 """
 
+import itertools
 import pickle
 from math import comb, factorial
 
@@ -459,7 +460,7 @@ def test_matern_is_the_dense_gaussian_process(nu, mean):
 def test_integrals_are_those_of_spline_regression():
     rng = np.random.default_rng(4)
     edges = np.linspace(0, 5, 21)
-    y = np.array([np.cos(a) - np.cos(b) for a, b in zip(edges[:-1], edges[1:], strict=True)]) + 0.01 * rng.standard_normal(20)
+    y = np.array([np.cos(a) - np.cos(b) for a, b in itertools.pairwise(edges)]) + 0.01 * rng.standard_normal(20)
     obs = sf.observe_integral(edges[:-1], edges[1:], y, sd=0.02)
     q = 1.5
     res = sf.SmoothingSpline(obs, prior=pri.IntegratedWiener(2, q=q)).fit()
@@ -586,13 +587,14 @@ def test_draws_have_the_posterior_moments():
 
 
 def test_results_pickle_and_print():
-    x, y, deriv, sd = readings_of(1, 14, n=30)
+    x, y, deriv, _sd = readings_of(1, 14, n=30)
     obs = sf.observe(x[deriv == 0], y[deriv == 0])
     res = sf.SmoothingSpline(obs, prior=pri.Matern(1.5), interventions=[sf.Level(float(x[12]))]).fit()
     again = pickle.loads(pickle.dumps(res))
     assert np.array_equal(again.predict(x), res.predict(x))
     assert again.llf == res.llf
-    assert "matern" in str(res.summary()) and "level" in str(res.summary())
+    assert "matern" in str(res.summary())
+    assert "level" in str(res.summary())
     assert not np.isnan(res.bse["level(" + f"{x[12]:.10g})"])
     res.plot()
 
@@ -603,19 +605,23 @@ def test_results_pickle_and_print():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda o: dict(prior=pri.Matern(0.5)), SpecificationError, "have no f' in mean square"),
-        (lambda o: dict(prior=3), SpecificationError, "prior is 3"),
-        (lambda o: dict(prior=pri.Matern), SpecificationError, r"Matern\(\)"),
-        (lambda o: dict(prior=pri.Matern(2.5) + pri.Matern(2.5)), IdentificationError, "one kind"),
-        (lambda o: dict(prior=pri.IntegratedWiener(2) + pri.Polynomial(0)), IdentificationError, "undetermined"),
-        (lambda o: dict(prior=pri.Matern(2.5), interventions=[sf.Level(99.0)]), DataError, "outside the readings"),
-        (lambda o: dict(prior=pri.Matern(2.5), interventions=[3]), SpecificationError, "no intervention"),
-        (lambda o: dict(prior=pri.Matern(2.5), regressors={"w": np.ones(3)}), DataError, "3 entries for 12 readings"),
-        (lambda o: dict(order=2, regressors={"w": np.ones(12)}), IdentificationError, "coefficient of w"),
-        (lambda o: dict(prior=pri.Matern(2.5), noise={"z": pri.OrnsteinUhlenbeck()}), SpecificationError, "noise is given for 'z'"),
-        (lambda o: dict(prior=pri.Matern(2.5), noise={"f": pri.IntegratedWiener(1)}), SpecificationError, "wanders off"),
-        (lambda o: dict(prior=pri.Matern(2.5), period=2.0), SpecificationError, "Seasonal"),
-        (lambda o: dict(order=3, period=-1.0), SpecificationError, "period is -1"),
+        (lambda o: {"prior": pri.Matern(0.5)}, SpecificationError, "have no f' in mean square"),
+        (lambda o: {"prior": 3}, SpecificationError, "prior is 3"),
+        (lambda o: {"prior": pri.Matern}, SpecificationError, r"Matern\(\)"),
+        (lambda o: {"prior": pri.Matern(2.5) + pri.Matern(2.5)}, IdentificationError, "one kind"),
+        (lambda o: {"prior": pri.IntegratedWiener(2) + pri.Polynomial(0)}, IdentificationError, "undetermined"),
+        (lambda o: {"prior": pri.Matern(2.5), "interventions": [sf.Level(99.0)]}, DataError, "outside the readings"),
+        (lambda o: {"prior": pri.Matern(2.5), "interventions": [3]}, SpecificationError, "no intervention"),
+        (lambda o: {"prior": pri.Matern(2.5), "regressors": {"w": np.ones(3)}}, DataError, "3 entries for 12 readings"),
+        (lambda o: {"order": 2, "regressors": {"w": np.ones(12)}}, IdentificationError, "coefficient of w"),
+        (
+            lambda o: {"prior": pri.Matern(2.5), "noise": {"z": pri.OrnsteinUhlenbeck()}},
+            SpecificationError,
+            "noise is given for 'z'",
+        ),
+        (lambda o: {"prior": pri.Matern(2.5), "noise": {"f": pri.IntegratedWiener(1)}}, SpecificationError, "wanders off"),
+        (lambda o: {"prior": pri.Matern(2.5), "period": 2.0}, SpecificationError, "Seasonal"),
+        (lambda o: {"order": 3, "period": -1.0}, SpecificationError, "period is -1"),
     ],
 )
 def test_errors_tell_the_way_out(make, error, message):
