@@ -46,8 +46,8 @@ class SplineFormula:
         """Read a formula.
 
         Left of ~ the columns of readings, joined by +: ``y`` reads f, ``D(y)`` its derivative, ``D(y, 2)`` the second one. Right of
-        it ``s(x, order=2, unit=None, period=None)``, and after a + regressors, ``Pulse(x0)``, ``Level(x0)`` or ``Slope(x0)``. A column
-        whose name is no Python name is quoted: ``Q("climb rate")``.
+        it ``s(x, order=2, unit=None, period=None)``, and after a + regressors, ``Pulse(x0)``, ``Level(x0)`` or ``Slope(x0)``. A
+        column whose name is no Python name is quoted: ``Q("climb rate")``.
         """
         if not isinstance(formula, str) or formula.count("~") != 1:
             raise SpecificationError(f"formula is {formula!r}; write readings ~ s(x), for example {EXAMPLE}")

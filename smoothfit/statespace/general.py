@@ -226,8 +226,8 @@ class GeneralModel:
         for i, kind in enumerate(kinds):
             if kind is not None and kind in kinds[:i]:
                 raise IdentificationError(
-                    f"{terms[kinds.index(kind)]!r} and {terms[i]!r} are of one kind, and no reading tells them apart; leave one out, "
-                    "or give their length scales"
+                    f"{terms[kinds.index(kind)]!r} and {terms[i]!r} are of one kind, and no reading tells them apart; leave one "
+                    "out, or give their length scales"
                 )
 
     def _check_identified(self) -> None:
@@ -237,8 +237,8 @@ class GeneralModel:
         n_free = len(self.parameters)
         if n_free and self.nobs < self.n_diffuse + n_free:
             raise DataError(
-                f"{self.nobs} readings are too few: {self.n_diffuse} fix what is entirely unknown, and {n_free} parameters are to be "
-                f"estimated; {REMEDY}"
+                f"{self.nobs} readings are too few: {self.n_diffuse} fix what is entirely unknown, and {n_free} parameters are to "
+                f"be estimated; {REMEDY}"
             )
 
     # What is read -----------------------------------------------------------------------------------------------------

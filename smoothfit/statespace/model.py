@@ -85,9 +85,9 @@ class SmoothingSpline:
 
     Notes
     -----
-    With any of the last five parameters, and for readings of integrals, means or differences, a general engine runs, at some five times
-    the cost; ``fit`` then returns a `smoothfit.statespace.GeneralResults`, takes ``"reml"`` and ``"ml"``, and a smoothing is fixed by
-    the hyperparameters of the prior.
+    With any of the last five parameters, and for readings of integrals, means or differences, a general engine runs, at several
+    times the cost; ``fit`` then returns a `smoothfit.statespace.GeneralResults`, takes ``"reml"`` and ``"ml"``, and a smoothing is
+    fixed by the hyperparameters of the prior.
 
     References
     ----------
