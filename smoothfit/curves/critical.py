@@ -55,12 +55,37 @@ def _zeros(results: CurveResults, deriv: int, value: float) -> tuple[FloatArray,
     """Crossings of the mean, as numbers, and its slopes there."""
     if not np.isfinite(value):
         raise SpecificationError(f"value is {value}; pass a finite number")
-    spline = results.spline()
-    curve = spline if deriv == 0 else spline.derivative(deriv)
-    x = (curve if value == 0 else curve - value).roots()
-    slope = curve(x, deriv=1) if len(x) else x
+    x, slope = results._mean_crossings(deriv, value)
     crossing = slope != 0  # a touch is none
     return x[crossing], slope[crossing]
+
+
+def cells(results: CurveResults) -> FloatArray:
+    """Borders of cells between the readings, increasing."""
+    nodes = np.unique(results.observations.places)
+    parts = max(1, -(-FEWEST_CELLS // max(1, len(nodes) - 1)))
+    grid = np.unique((nodes[:-1, None] + np.diff(nodes)[:, None] * np.arange(parts) / parts).ravel())
+    return np.append(grid, nodes[-1])
+
+
+def crossings_on_grid(results: CurveResults, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+    """Crossings of a mean that is no spline, one at most in each cell, and its slopes there."""
+    if deriv >= results.highest_derivative:
+        raise SpecificationError(
+            f"deriv is {deriv}: curves of this prior have no derivative of order {deriv + 1}, which tells how well a crossing is "
+            "known"
+        )
+    grid = cells(results)
+    above = _moments(results, grid, deriv)[0] > value
+    start = np.flatnonzero(above[1:] != above[:-1])
+    way = np.where(above[start + 1], 1.0, -1.0)
+
+    def is_before(x: FloatArray) -> npt.NDArray[np.bool_]:
+        return np.asarray((_moments(results, x, deriv)[0] > value) == (way < 0))
+
+    x = _bisect(is_before, grid[start], grid[start + 1])
+    slope = _moments(results, x, deriv + 1)[0]
+    return x[slope * way > 0], slope[slope * way > 0]
 
 
 def _moments(results: CurveResults, x: FloatArray, deriv: int) -> tuple[FloatArray, FloatArray]:
@@ -72,10 +97,7 @@ def _interval(
 ) -> tuple[FloatArray, FloatArray]:
     """The nearest abscissae on both sides of x at which the band leaves the value; infinite where there is none."""
     critical = critical_value(alpha, results.df_interval)
-    nodes = np.unique(results.observations.x)
-    parts = max(1, -(-FEWEST_CELLS // max(1, len(nodes) - 1)))
-    grid = np.unique((nodes[:-1, None] + np.diff(nodes)[:, None] * np.arange(parts) / parts).ravel())
-    grid = np.append(grid, nodes[-1])
+    grid = cells(results)
 
     def standardised(at: FloatArray) -> FloatArray:
         mean, variance = _moments(results, at, deriv)

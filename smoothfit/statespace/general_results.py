@@ -416,6 +416,11 @@ class GeneralResults(CurveResults):
         """Not implemented: the mean under these priors and readings is no spline in general."""
         raise SpecificationError("the posterior mean of this model is not given as a spline; evaluate it by predict")
 
+    def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+        from ..curves.critical import crossings_on_grid
+
+        return crossings_on_grid(self, deriv, value)
+
     def _draws(self, x: Points) -> Callable[[np.random.Generator, int, IntArray], FloatArray]:
         model = self.model
         read = model.functionals

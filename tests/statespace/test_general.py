@@ -586,6 +586,66 @@ def test_draws_have_the_posterior_moments():
     np.testing.assert_array_equal(res.sample(places, size=7, rng=3), res.sample(places, size=20, rng=3)[:7])
 
 
+def test_crossings_and_extrema_are_those_of_the_special_engine():
+    rng = np.random.default_rng(15)
+    x = np.sort(rng.uniform(0, 9, 80))
+    obs = sf.observe(x, np.sin(x) + 0.1 * rng.standard_normal(80), sd=0.1)
+    fast = sf.SmoothingSpline(obs, order=3).fit(lam=1.0)
+    res = sf.SmoothingSpline(obs, prior=pri.IntegratedWiener(3, q=1.0)).fit()
+    for one, other in ((res.roots(value=0.3), fast.roots(value=0.3)), (res.extrema(), fast.extrema())):
+        assert len(one) == len(other) >= 2
+        for column in one.columns.drop("kind", errors="ignore"):
+            np.testing.assert_allclose(one[column].astype(float), other[column].astype(float), rtol=1e-7)
+    rough = sf.SmoothingSpline(obs, prior=pri.Matern(0.5, length_scale=1.0, amplitude=1.0)).fit()
+    with pytest.raises(SpecificationError, match="no derivative of order 1"):
+        rough.roots()
+
+
+def test_differences_of_spline_regression():
+    d = sf.observe_difference([0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [1.0, 2.0, 1.0], sd=0.1)
+    obs = d + sf.observe([0.0, 0.5, 2.0, 2.2], [1.0, 0.0, 1.0, 2.0], sd=0.1)
+    fit = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 3, 3), sf.DerivativePenalty(2)).fit(lam=1.0)
+    np.testing.assert_allclose(fit.fittedvalues[:3], fit.predict([1.0, 2.0, 3.0]) - fit.predict([0.0, 1.0, 2.0]), atol=1e-13)
+    # ten knots a unit: the smoothing spline of the same prior
+    dense = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 3, 30), sf.DerivativePenalty(2)).fit(lam=1.0)
+    res = sf.SmoothingSpline(obs, prior=pri.IntegratedWiener(2, q=1.0)).fit()
+    np.testing.assert_allclose(res.predict(np.linspace(0, 3, 13)), dense.predict(np.linspace(0, 3, 13)), atol=1e-9)
+
+
+def test_times_as_x():
+    import pandas as pd
+
+    rng = np.random.default_rng(16)
+    t = pd.date_range("2026-01-01", periods=60, freq="D")
+    y = np.sin(np.arange(60) / 5) + 2.0 * (t >= "2026-02-01") + 0.1 * rng.standard_normal(60)
+    frame = pd.DataFrame({"t": t, "n": np.arange(60.0), "y": y})
+    timed = sf.SmoothingSpline.from_formula("y ~ s(t, unit='D') + Level('2026-02-01')", frame).fit()
+    plain = sf.SmoothingSpline.from_formula("y ~ s(n) + Level(31)", frame).fit()
+    np.testing.assert_array_equal(timed.params.to_numpy(), plain.params.to_numpy())
+    np.testing.assert_array_equal(timed.predict(t[:5]), plain.predict(frame["n"][:5]))
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_formula_with_regressors_is_the_model(missing):
+    import pandas as pd
+
+    rng = np.random.default_rng(17)
+    n = 40
+    frame = pd.DataFrame({"t": np.sort(rng.uniform(0, 6, n)), "w": rng.standard_normal(n)})
+    frame["y"] = np.sin(frame["t"]) + 0.5 * frame["w"] + 0.1 * rng.standard_normal(n)
+    frame["v"] = np.cos(frame["t"]) + 0.1 * rng.standard_normal(n)
+    if missing:
+        frame.loc[[3, 7], "y"] = np.nan
+        frame.loc[5, "v"] = np.nan
+    res = sf.SmoothingSpline.from_formula("y + D(v) ~ s(t, order=3) + w + Slope(2.0)", frame).fit()
+    good = frame["y"].notna()
+    obs = sf.observe(frame["t"], frame["y"], name="y") + sf.observe(frame["t"], frame["v"], deriv=1, name="v")
+    w = np.r_[frame["w"][good], np.zeros(frame["v"].notna().sum())]
+    model = sf.SmoothingSpline(obs, order=3, regressors={"w": w}, interventions=[sf.Slope(2.0)])
+    np.testing.assert_array_equal(res.params.to_numpy(), model.fit().params.to_numpy())
+    assert res.params["w"] == pytest.approx(0.5, abs=5 * res.bse["w"])
+
+
 def test_results_pickle_and_print():
     x, y, deriv, _sd = readings_of(1, 14, n=30)
     obs = sf.observe(x[deriv == 0], y[deriv == 0])
