@@ -11,12 +11,14 @@ import numpy as np
 from .._abscissa import Points
 from .._validation import FloatArray, check_order
 from ..curves.optimize import Minimum
-from ..curves.prediction import CurvePrediction, critical_value
+from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_value
 from ..curves.results import CurveResults, Estimate
 from ..errors import SpecificationError
 from ..observations import OF_DIFFERENCE, OF_INTEGRAL, derivative_label
 from .general import GeneralCriterion, GeneralModel
-from .program import DIFFERENCE, INTEGRAL, VALUE, Functionals
+from .program import DIFFERENCE as OF_ENDS
+from .program import INTEGRAL, VALUE, Functionals, Program
+from .propagation import DIFFERENCE, NEGLIGIBLE, propagated
 from .sampling import IntArray
 
 if TYPE_CHECKING:
@@ -265,9 +267,36 @@ class GeneralResults(CurveResults):
 
     def _ask(self, asked: Functionals) -> tuple[FloatArray, FloatArray]:
         """Scaled posterior means and variances of functionals beside the readings'."""
-        read = self.model.functionals
-        mean, variance = self.model.compiled(Functionals.join([read, asked])).moments(self._values, self._variance)
-        return mean[len(read) :], variance[len(read) :]
+        return self._answer(self.model.compiled(Functionals.join([self.model.functionals, asked])), self._values, self._variance)
+
+    def _answer(self, program: Program, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Means and variances of what a program asks for after the readings, at any parameters."""
+        mean, spread = program.moments(values, variance)
+        return mean[self.nobs :], spread[self.nobs :]
+
+    def _parameter_uncertainty(
+        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
+    ) -> ParameterUncertainty | None:
+        model, cov = self.model, self._cov_log
+        free = np.flatnonzero(np.isfinite(np.diag(cov)))
+        if not len(points.coarse) or not any(cov[i, i] >= NEGLIGIBLE and not model.parameters[i].is_variance for i in free):
+            return None
+        program = model.compiled(Functionals.join([model.functionals, model.query(None, model.folded(points), deriv)]))
+        means, logs = np.empty((2, len(free), len(points.coarse)))
+        noise_slope = np.zeros(len(free))
+        for row, i in enumerate(free.tolist()):
+            parameter, ends = model.parameters[i], []
+            for step in (DIFFERENCE, -DIFFERENCE):
+                values, noises = self._values.copy(), self._variance.copy()
+                (noises if parameter.is_variance else values)[parameter.index] *= np.exp(step)
+                mean, spread = self._answer(program, values, noises)
+                ends.append((mean, np.log(spread)))
+            means[row] = (ends[0][0] - ends[1][0]) / (2 * DIFFERENCE)
+            logs[row] = (ends[0][1] - ends[1][1]) / (2 * DIFFERENCE)
+            noise_slope[row] = float(parameter.name == f"sigma.{noise}")
+        noise_variance = 0.0 if noise is None else float(self.sigma[noise]) ** 2
+        unit = model.scale.of(deriv)
+        return propagated(cov[np.ix_(free, free)], means * unit, logs, variance, noise_variance, noise_slope)
 
     @cached_property
     def _read(self) -> tuple[FloatArray, FloatArray]:
@@ -394,7 +423,7 @@ class GeneralResults(CurveResults):
         """Return f(b) - f(a) with its standard error."""
         if self.model.period is not None:
             raise SpecificationError("differences of a periodic spline are not implemented; take sample")
-        value, variance, _ = self._between(a, b, DIFFERENCE)
+        value, variance, _ = self._between(a, b, OF_ENDS)
         unit = self.model.scale.y_unit
         return Estimate(value * unit, float(np.sqrt(variance)) * unit, self.df_interval)
 
