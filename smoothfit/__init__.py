@@ -33,7 +33,7 @@ _attributes = {
     ],
     "dynamics": ["DerivativeRegression", "compare_methods"],
     "gp": ["GaussianProcess"],
-    "observations": ["Observations", "observe", "observe_integral"],
+    "observations": ["Observations", "observe", "observe_difference", "observe_integral"],
     "regression": [
         "AR1",
         "OU",
@@ -47,7 +47,7 @@ _attributes = {
         "SplineRegression",
         "Unimodal",
     ],
-    "statespace": ["SmoothingSpline", "fit_curves"],
+    "statespace": ["Level", "Pulse", "Slope", "SmoothingSpline", "fit_curves", "priors"],
 }
 
 __getattr__, __dir__, _ = _lazy.attach(__name__, submodules=_submodules, submod_attrs=_attributes)
@@ -72,11 +72,14 @@ __all__ = [
     "GaussianProcess",
     "ISplineBasis",
     "Increasing",
+    "Level",
     "MSplineBasis",
     "NaturalSplineBasis",
     "Observations",
     "PeriodicBSplineBasis",
     "Positive",
+    "Pulse",
+    "Slope",
     "SmoothingSpline",
     "Spline",
     "SplineRegression",
@@ -91,6 +94,8 @@ __all__ = [
     "fit_curves",
     "gp",
     "observe",
+    "observe_difference",
     "observe_integral",
+    "priors",
     "regression",
 ]

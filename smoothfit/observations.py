@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 HIGHEST_DERIVATIVE = 10
 OF_INTEGRAL = -1  # the order of a derivative that an integral has
+OF_DIFFERENCE = -2  # what stands for it where f(b) - f(a) is read
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +38,10 @@ class Readings(Frozen):
     name : str
         What is read; unknown standard deviations are estimated per name.
     deriv : int
-        Order k of the derivative that is read; -1 for integrals and means.
+        Order k of the derivative that is read; -1 for integrals and means, -2 for differences.
     x : ndarray, shape (n,)
-        Abscissae, in the user's own type (float64, int64, uint64, datetime64[ns] or timedelta64[ns]); of integrals the lower
-        limits.
+        Abscissae, in the user's own type (float64, int64, uint64, datetime64[ns] or timedelta64[ns]); of integrals and differences
+        the lower limits.
     y : ndarray, shape (n,)
         Readings, in units of f per unit of x to the power k; means in units of f.
     sd : ndarray, shape (n,), or None
@@ -54,7 +55,7 @@ class Readings(Frozen):
     zoned : bool or None
         Whether datetimes came with a zone (they are kept in UTC); None where that cannot be told, as of NumPy's.
     upper : ndarray, shape (n,), or None
-        Upper limits of integrals and means, of the type of x.
+        Upper limits of integrals, means and differences, of the type of x.
     mean : bool
         Whether the integrals are divided by the lengths of their intervals.
     """
@@ -76,9 +77,11 @@ class Readings(Frozen):
 
     @property
     def label(self) -> str:
-        """What is read: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``."""
+        """What is read: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``, ``a difference of f``."""
         if self.upper is None:
             return derivative_label(self.deriv)
+        if self.deriv == OF_DIFFERENCE:
+            return "a difference of f"
         return "the mean of f" if self.mean else "the integral of f"
 
     @property
@@ -471,21 +474,72 @@ def observe_integral(
       f: 1 readings of f, sd to be estimated
     """
     values, y_label = to_floats(y, "y")
-    start, x_label, zoned = _abscissae(lower, "lower", len(values), unit)
-    end, _, end_zoned = _abscissae(upper, "upper", len(values), unit)
+    start, end, x_label, zoned = _limits(lower, upper, len(values), unit, "interval")
+    if start.dtype.kind in "Mm" and unit is None and not mean:
+        raise SpecificationError('lower and upper hold times and y integrals: times which time? Pass unit="s", "min", "h", ...')
+    if name is None:
+        name = y_label or ("mean" if mean else "integral")
+    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zoned)
+    return Observations((replace(readings, mean=bool(mean)),), x_label or "x")
+
+
+def observe_difference(
+    lower: Any,
+    upper: Any,
+    y: Any,
+    sd: Any = None,
+    weights: Any = None,
+    name: str | None = None,
+    unit: str | None = None,
+) -> Observations:
+    """Readings of differences of f: y_i = f(upper_i) - f(lower_i) + sd_i e_i / sqrt(weights_i).
+
+    Parameters
+    ----------
+    lower, upper : array_like, shape (n,)
+        Where the differences are taken, lower below upper: numbers or times, as x of `observe`.
+    y : array_like, shape (n,)
+        Readings, in the unit of f. NaN is no reading.
+    sd, weights, name, unit
+        As in `observe`; the name defaults to that of the series `y`, else to ``difference``.
+
+    Returns
+    -------
+    Observations
+
+    Raises
+    ------
+    DataError
+        As of `observe`; a lower limit that is not below the upper one.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.observe_difference([0.0, 1.0], [1.0, 3.0], [0.4, 2.1], sd=0.1) + sf.observe([0.0], [0.1])
+    Observations of 3 readings over x = 0 .. 3
+      difference: 2 readings of a difference of f, sd given
+      f: 1 readings of f, sd to be estimated
+    """
+    values, y_label = to_floats(y, "y")
+    start, end, x_label, zoned = _limits(lower, upper, len(values), unit, "difference")
+    readings = _readings(name or y_label or "difference", OF_DIFFERENCE, start, end, values, sd, weights, unit, zoned)
+    return Observations((readings,), x_label or "x")
+
+
+def _limits(
+    lower: Any, upper: Any, n: int, unit: str | None, kind: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str | None, bool | None]:
+    """Check limits of intervals: both, the name of the first, whether they have a zone."""
+    start, x_label, zoned = _abscissae(lower, "lower", n, unit)
+    end, _, end_zoned = _abscissae(upper, "upper", n, unit)
     kinds = {array.dtype.kind if array.dtype.kind in "Mm" else "number" for array in (start, end)}
     if len(kinds) > 1 or {zoned, end_zoned} >= {True, False}:
         raise DataError("lower and upper are of different kinds; pass numbers, or times with or without a zone, for both")
-    if start.dtype.kind in "Mm" and unit is None and not mean:
-        raise SpecificationError('lower and upper hold times and y integrals: times which time? Pass unit="s", "min", "h", ...')
     bad = ~(start < end)
     if bad.any():
         i = first_index(bad)
-        raise DataError(f"lower[{i}] = {start[i]} is not below upper[{i}] = {end[i]}; swap the limits, or drop an empty interval")
-    if name is None:
-        name = y_label or ("mean" if mean else "integral")
-    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, end_zoned if zoned is None else zoned)
-    return Observations((replace(readings, mean=bool(mean)),), x_label or "x")
+        raise DataError(f"lower[{i}] = {start[i]} is not below upper[{i}] = {end[i]}; swap the limits, or drop an empty {kind}")
+    return start, end, x_label, end_zoned if zoned is None else zoned
 
 
 def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, bool | None]:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors"},
     {"_validation", "_core"},
-    {"_abscissa"},
+    {"_abscissa", "_discretize", "_matern"},
     {"observations", "basis", "calculus", "datasets"},
     {"curves"},
     {"regression", "statespace", "gp"},

@@ -225,3 +225,43 @@ def solve_stack(
 def solve_stack_slope(sources: _Floats, rhs: _Floats, scale: _Floats, slope: _Floats) -> tuple[_Floats, _Floats, float, float]: ...
 def band_forms(values: _Floats, first: _Int64, band: _Floats) -> _Floats: ...
 def stack_values(sources: _Floats, rhs: _Floats, scales: _Floats, solved: bool) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
+def markov_likelihood(
+    step: _Int32,
+    first: _Int64,
+    H: _Floats,
+    y: _Floats,
+    ratio: _Floats,
+    group: _Bytes,
+    T: _Floats,
+    Q: _Floats,
+    P0: _Floats,
+    B: _Floats,
+    variance: _Floats,
+) -> tuple[_Floats, _Floats, int, int, int]: ...
+def markov_smooth(
+    step: _Int32,
+    first: _Int64,
+    H: _Floats,
+    y: _Floats,
+    ratio: _Floats,
+    group: _Bytes,
+    T: _Floats,
+    Q: _Floats,
+    P0: _Floats,
+    B: _Floats,
+    variance: _Floats,
+) -> tuple[_Floats, _Floats]: ...
+def markov_draw(
+    step: _Int32,
+    first: _Int64,
+    H: _Floats,
+    y: _Floats,
+    ratio: _Floats,
+    group: _Bytes,
+    T: _Floats,
+    Q: _Floats,
+    P0: _Floats,
+    B: _Floats,
+    variance: _Floats,
+    normals: _Floats,
+) -> _Floats: ...

@@ -14,6 +14,7 @@ NB_MODULE(_kernels, module) {
     bind_sampling(module);
     bind_filtered(module);
     bind_linear(module);
+    bind_markov(module);
     bind_regression(module);
     bind_statespace(module);
 }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FEWEST_CELLS = 2000  # in which the band is searched for the value
 HALVINGS = 60
+SLOPE = 1e-3  # of a cell: half the width of a difference
 
 
 def crossings(results: CurveResults, deriv: int, value: float, alpha: float) -> pd.DataFrame:
@@ -54,9 +55,39 @@ def _zeros(results: CurveResults, deriv: int, value: float) -> tuple[FloatArray,
     """Crossings of the mean, as numbers, and its slopes there."""
     if not np.isfinite(value):
         raise SpecificationError(f"value is {value}; pass a finite number")
-    x, slope = results._zeros(deriv, value)
+    x, slope = results._mean_crossings(deriv, value)
     crossing = slope != 0  # a touch is none
     return x[crossing], slope[crossing]
+
+
+def cells(results: CurveResults) -> FloatArray:
+    """Borders of cells between the readings, increasing."""
+    nodes = np.unique(results.observations.places)
+    parts = max(1, -(-FEWEST_CELLS // max(1, len(nodes) - 1)))
+    grid = np.unique((nodes[:-1, None] + np.diff(nodes)[:, None] * np.arange(parts) / parts).ravel())
+    return np.append(grid, nodes[-1])
+
+
+def crossings_on_grid(results: CurveResults, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+    """Crossings of a mean that is no spline, one at most in each cell, and its slopes there.
+
+    The slope of the highest derivative is a difference.
+    """
+    grid = cells(results)
+    above = _moments(results, grid, deriv)[0] > value
+    start = np.flatnonzero(above[1:] != above[:-1])
+    way = np.where(above[start + 1], 1.0, -1.0)
+
+    def is_before(x: FloatArray) -> npt.NDArray[np.bool_]:
+        return np.asarray((_moments(results, x, deriv)[0] > value) == (way < 0))
+
+    x = _bisect(is_before, grid[start], grid[start + 1])
+    if deriv < results.highest_derivative:
+        slope = _moments(results, x, deriv + 1)[0]
+    else:
+        low, high = (np.clip(x + side * SLOPE * (grid[start + 1] - grid[start]), grid[0], grid[-1]) for side in (-1, 1))
+        slope = (_moments(results, high, deriv)[0] - _moments(results, low, deriv)[0]) / (high - low)
+    return x[slope * way > 0], slope[slope * way > 0]
 
 
 def _moments(results: CurveResults, x: FloatArray, deriv: int) -> tuple[FloatArray, FloatArray]:
@@ -67,10 +98,7 @@ def _interval(
     results: CurveResults, deriv: int, value: float, x: FloatArray, direction: FloatArray, alpha: float
 ) -> tuple[FloatArray, FloatArray]:
     """The nearest abscissae on both sides of x at which the band leaves the value; infinite where there is none."""
-    nodes = np.unique(results.observations.x)
-    parts = max(1, -(-FEWEST_CELLS // max(1, len(nodes) - 1)))
-    grid = np.unique((nodes[:-1, None] + np.diff(nodes)[:, None] * np.arange(parts) / parts).ravel())
-    grid = np.append(grid, nodes[-1])
+    grid = cells(results)
     band = results._prediction(Points(grid), grid, deriv)
     critical = band.half_width(alpha) / band.se_mean  # varies as slowly as the uncertainty of the parameters
 

@@ -392,8 +392,8 @@ class CurveResults(ABC):
 
         return crossings(self, self._check_deriv(deriv), value, alpha)
 
-    def _zeros(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
-        """Where the mean of f^(deriv) is `value`, as numbers in increasing order, and its slopes there."""
+    def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+        """Where the mean of f^(deriv) has a value, as numbers, and its slopes there."""
         spline = self.spline()
         curve = spline if deriv == 0 else spline.derivative(deriv)
         x = (curve if value == 0 else curve - value).roots()

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .._abscissa import Points
+from .._discretize import discretize
 from .._validation import FloatArray, frozen
 from ..curves import CurveResults, Estimate
 from ..errors import SpecificationError
 from ..observations import Observations, observe
-from .discretize import discretize
 from .likelihood import StateSpace
 from .sample import Channel, Sample, with_times
 from .specification import HIGHEST_ORDER
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from ..basis import Spline
     from .results import DynamicsResults
 
-FEWEST_CELLS = 2000  # in which zeros are looked for
-HALVINGS = 50
-SLOPE = 1e-3  # of a cell: half the width of differences
 AS_GOOD_AS_EXACT = 1e-12  # noise variance, in units of that of the readings, of the reading that fixes where an integral starts
 
 
@@ -244,23 +241,10 @@ class DynamicsCurve(CurveResults):
             "smoothing spline to readings of it: SmoothingSpline(res.curve().observations)"
         )
 
-    def _zeros(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
-        nodes = np.unique(self.observations.x)
-        parts = max(2, -(-FEWEST_CELLS // max(1, len(nodes) - 1)))
-        grid = np.append((nodes[:-1, None] + np.diff(nodes)[:, None] * np.arange(parts) / parts).ravel(), nodes[-1])
+    def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+        from ..curves.critical import crossings_on_grid
 
-        def mean(x: FloatArray) -> FloatArray:
-            return self._moments(Points(x), deriv)[0] - value
-
-        above = mean(grid) > 0
-        cells = np.flatnonzero(above[1:] != above[:-1])
-        low, high, rising = grid[cells], grid[cells + 1], above[cells + 1]
-        for _ in range(HALVINGS if len(cells) else 0):
-            middle = low + (high - low) / 2
-            beyond = (mean(middle) > 0) == rising
-            low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
-        width = SLOPE * (grid[cells + 1] - grid[cells])
-        return high, (mean(high + width) - mean(np.maximum(high - width, grid[0]))) / (2 * width)
+        return crossings_on_grid(self, deriv, value)
 
     def integrate(self, a: Any, b: Any) -> Estimate:
         """Return the integral of y from a to b with its standard error.

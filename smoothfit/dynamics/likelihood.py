@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .._core import _kernels
+from .._discretize import Discrete, discretize, discretize_jacobian
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
-from .discretize import Discrete, discretize, discretize_jacobian
 from .sample import Sample
 from .specification import Equation, derivative_name
 

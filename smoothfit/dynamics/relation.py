@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._discretize import COMPLEX_STEP, Discrete, discretize
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError
-from .discretize import COMPLEX_STEP, Discrete, discretize
 from .sample import Sample
 from .specification import Equation
 from .start import triangular

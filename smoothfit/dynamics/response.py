@@ -8,8 +8,8 @@ import numpy as np
 from scipy import stats
 from scipy.linalg import expm
 
+from .._discretize import discretize
 from .._validation import FloatArray
-from .discretize import discretize
 from .specification import Equation
 
 

@@ -24,13 +24,13 @@ References
 
 from __future__ import annotations
 
-from math import comb, factorial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve, solve_triangular
 
+from .._matern import AnyArray, MaternState
 from .._validation import FloatArray
 from .dense import check_memory, terms_at
 from .kernels import Kernel
@@ -39,75 +39,9 @@ from .pieces import Pieces, Singular
 from .rows import Rows
 from .terms import Axes
 
-AnyArray = npt.NDArray[Any]
-
 COMPLEX_STEP = 1e-30  # squares vanish beside one
 DIFFERENCE = 2.0**-10  # in a logarithm: half the shorter of two steps, whose extrapolated error is of the fourth power
 STEPS_AT_ONCE = 2048  # rows whose transitions are held
-SERIES_END = 12.0  # z, above which incomplete gamma functions come from their closed form
-SERIES_TERMS = 60
-FORGOTTEN = 1e3  # z, beyond which exp(-z) underflows to zero
-
-
-def moments_of_decay(k: int, z: AnyArray) -> AnyArray:
-    """Integral of u^k exp(-z u) over u = 0 .. 1, for z >= 0 of any size, real or with a small imaginary part.
-
-    Below `SERIES_END` by Kummer's series exp(-z) sum_m k! z^m / (k+1+m)!, of positive terms; above it by the closed form.
-    """
-    z = np.asarray(z)
-    small = np.where(z.real < SERIES_END, z, 1.0)
-    term = np.full_like(small, 1.0 / (k + 1))
-    total = term.copy()
-    for m in range(1, SERIES_TERMS):
-        term = term * small / (k + 1 + m)
-        total = total + term
-    large = np.where(z.real < SERIES_END, SERIES_END, z)
-    tail = np.ones_like(large)
-    power = np.ones_like(large)
-    for m in range(1, k + 1):
-        power = power * large / m
-        tail = tail + power
-    closed = factorial(k) / large ** (k + 1) * (1 - np.exp(-large) * tail)
-    return np.asarray(np.where(z.real < SERIES_END, np.exp(-small) * total, closed))
-
-
-class Prior:
-    """Transition, noise and stationary covariance of the dimensionless state of Matern p + 1/2."""
-
-    def __init__(self, p: int):
-        self.dim = dim = p + 1
-        # companion matrix of (D + 1)^dim, plus the identity
-        N = np.eye(dim)
-        N[:-1, 1:] += np.eye(dim - 1)
-        N[-1] -= [comb(dim, i) for i in range(dim)]
-        self._nilpotent = [np.linalg.matrix_power(N, k) / factorial(k) for k in range(dim)]
-        # exp(z F) e_last = exp(-z) g(z), g the polynomials of coefficients (dim, power)
-        g = np.array([power[:, -1] for power in self._nilpotent]).T
-        self._products = np.zeros((dim, dim, 2 * dim - 1))  # coefficients of g_i g_j
-        for i in range(dim):
-            for j in range(dim):
-                self._products[i, j] = np.convolve(g[i], g[j])
-        weights = np.array([factorial(k) / 2.0 ** (k + 1) for k in range(2 * dim - 1)])  # integrals of z^k exp(-2 z)
-        unscaled = self._products @ weights
-        self._intensity = 1 / unscaled[0, 0]
-        self.stationary = unscaled * self._intensity
-
-    def transition(self, z: AnyArray) -> AnyArray:
-        """T(z), shape of z + (dim, dim); z may be negative."""
-        z = _near(z)[..., None, None]
-        total = self._nilpotent[0] + z * (self._nilpotent[1] if self.dim > 1 else 0.0)
-        if self.dim > 2:
-            total = total + z * z * self._nilpotent[2]
-        return np.asarray(np.exp(-z) * total)
-
-    def noise(self, z: AnyArray) -> AnyArray:
-        """Q(z) = intensity * integral of exp(-2 s) g(s) g(s)' over s = 0 .. z, shape of z + (dim, dim)."""
-        z = _near(z)
-        total = np.zeros((*z.shape, self.dim, self.dim), dtype=z.dtype)
-        for k in range(2 * self.dim - 1):
-            integral = z ** (k + 1) * moments_of_decay(k, 2 * z)
-            total += integral[..., None, None] * (self._products[:, :, k] * self._intensity)
-        return total
 
 
 class Filtered(NamedTuple):
@@ -126,7 +60,7 @@ class MarkovLikelihood:
         assert kernel.markov_order is not None
         self._parameters = parameters
         self.rows = rows
-        self.prior = Prior(kernel.markov_order)
+        self.prior = MaternState(kernel.markov_order)
         self.rate = np.sqrt(2 * kernel.markov_order + 1)
         self.by_x = np.argsort(rows.X[:, 0], kind="stable")
         self.x = rows.X[self.by_x, 0]
@@ -412,12 +346,6 @@ class MarkovPosterior:
             G = G @ self._gains[i]
         rest = self._gain(self._filtered.cov[last : last + 1], np.array([(end - self._x[last]) * self._rate]))[0][0]
         return np.asarray(G @ rest)
-
-
-def _near(z: AnyArray) -> AnyArray:
-    """Steps, those of which nothing survives cut short of overflow."""
-    z = np.asarray(z)
-    return np.asarray(np.where(z.real > FORGOTTEN, FORGOTTEN, z))
 
 
 def _diagonal(matrices: FloatArray) -> FloatArray:

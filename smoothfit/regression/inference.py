@@ -80,8 +80,9 @@ class Inference(CurveResults):
         sd = np.sqrt(np.diag(cov))
         with np.errstate(invalid="ignore", divide="ignore"):
             t = (effect - hypothesis) / sd
-        options = {"df_denom": self.df_interval} if self.use_t else {"df_denom": None, "distribution": "norm"}
-        return ContrastResults(effect=effect, t=t, sd=sd, **options)
+        if self.use_t:
+            return ContrastResults(effect=effect, t=t, sd=sd, df_denom=self.df_interval)
+        return ContrastResults(effect=effect, statistic=t, sd=sd, distribution="norm")
 
     def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
         """Test linear combinations of the coefficients together.

@@ -16,7 +16,7 @@ from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
 from ..errors import SpecificationError
-from ..observations import Observations, Readings, derivative_label
+from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label
 from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, merged, pack
 from .correlation import Correlation, Whitening, places
 
@@ -44,6 +44,8 @@ def functional_rows(basis: Basis, readings: Readings, abscissa: Abscissa) -> csr
         check_degree(basis, readings)
         return basis.design(abscissa.to_numbers(readings.x), readings.deriv)
     lower, upper = abscissa.to_numbers(readings.x), abscissa.to_numbers(readings.upper)
+    if readings.deriv == OF_DIFFERENCE:
+        return csr_array(basis.design(upper) - basis.design(lower))
     rows = basis.integral(lower, upper, sparse=True)
     return csr_array(diags_array(1 / (upper - lower)) @ rows) if readings.mean else rows
 

@@ -1,8 +1,22 @@
 """Curves as states: smoothing splines by exact Kalman filtering and smoothing."""
 
+from . import priors
+from .effects import Level, Pulse, Slope
+from .general_results import GeneralResults
 from .many import CurveFits, fit_curves
 from .model import SmoothingSpline
 from .online import OnlineSpline
 from .results import SmoothingSplineResults
 
-__all__ = ["CurveFits", "OnlineSpline", "SmoothingSpline", "SmoothingSplineResults", "fit_curves"]
+__all__ = [
+    "CurveFits",
+    "GeneralResults",
+    "Level",
+    "OnlineSpline",
+    "Pulse",
+    "Slope",
+    "SmoothingSpline",
+    "SmoothingSplineResults",
+    "fit_curves",
+    "priors",
+]

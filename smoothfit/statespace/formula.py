@@ -1,4 +1,4 @@
-"""Formulas of smoothing splines: ``altitude + D(climb) ~ s(time_s, order=3)``."""
+"""Formulas of smoothing splines: ``altitude + D(climb) ~ s(time_s, order=3) + w``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import ast
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import SpecificationError
+import narwhals.stable.v1 as nw
+import numpy as np
 
-OPTIONS = {"order": int, "unit": str}
+from .._validation import FloatArray, to_floats
+from ..errors import DataError, SpecificationError
+from .effects import Intervention, Level, Pulse, Slope
+
+OPTIONS: dict[str, tuple[type, ...]] = {"order": (int,), "unit": (str,), "period": (int, float)}
+CHANGES: dict[str, type[Intervention]] = {"Pulse": Pulse, "Level": Level, "Slope": Slope}
 EXAMPLE = '"altitude + D(climb) ~ s(time_s, order=3)"'
 
 
@@ -23,19 +29,25 @@ class SplineFormula:
     readings : dict from str to int
         Column of readings -> order of the derivative that it holds.
     options : dict
-        ``order`` of the model and ``unit`` of time, where given.
+        ``order`` and ``period`` of the model and ``unit`` of time, where given.
+    regressors : tuple of str
+        Columns that readings of f depend on besides.
+    interventions : tuple of Intervention
     """
 
     x: str
     readings: dict[str, int]
     options: dict[str, Any]
+    regressors: tuple[str, ...] = ()
+    interventions: tuple[Intervention, ...] = ()
 
     @classmethod
     def parse(cls, formula: Any) -> SplineFormula:
         """Read a formula.
 
         Left of ~ the columns of readings, joined by +: ``y`` reads f, ``D(y)`` its derivative, ``D(y, 2)`` the second one. Right of
-        it ``s(x, order=2, unit=None)``. A column whose name is no Python name is quoted: ``Q("climb rate")``.
+        it ``s(x, order=2, unit=None, period=None)``, and after a + regressors, ``Pulse(x0)``, ``Level(x0)`` or ``Slope(x0)``. A
+        column whose name is no Python name is quoted: ``Q("climb rate")``.
         """
         if not isinstance(formula, str) or formula.count("~") != 1:
             raise SpecificationError(f"formula is {formula!r}; write readings ~ s(x), for example {EXAMPLE}")
@@ -47,13 +59,30 @@ class SplineFormula:
                 raise SpecificationError(f"formula is {formula!r}, which reads the column {name!r} twice; copy it to another")
             readings[name] = deriv
         terms = _terms(right)
-        if len(terms) != 1:
+        smooth = [term for term in terms if _function(term) == "s"]
+        if len(smooth) != 1:
+            shown = ast.unparse((smooth or terms)[-1])
             raise SpecificationError(
-                f"formula is {formula!r}; right of ~ stands one smooth term s(x), and {ast.unparse(terms[-1])!r} is another term: "
-                "regressors are not part of this model"
+                f"formula is {formula!r}; right of ~ stands one smooth term s(x), x a column, and not {shown!r}"
             )
-        x, options = _smooth(terms[0], formula)
-        return cls(x, readings, options)
+        x, options = _smooth(smooth[0], formula)
+        regressors: list[str] = []
+        interventions: list[Intervention] = []
+        for term in terms:
+            column = _column(term)
+            if column is not None:
+                regressors.append(column)
+            elif _function(term) in CHANGES:
+                interventions.append(_change(term, formula))
+            elif term is not smooth[0]:
+                raise SpecificationError(
+                    f"formula is {formula!r}, where {ast.unparse(term)!r} is neither s(x), a column nor Pulse(x0), Level(x0) or "
+                    "Slope(x0); compute others in the data frame"
+                )
+        for name in regressors:
+            if regressors.count(name) > 1 or name in readings or name == x:
+                raise SpecificationError(f"formula is {formula!r}, in which {name!r} stands twice; copy it to another column")
+        return cls(x, readings, options, tuple(regressors), tuple(interventions))
 
 
 def _expression(side: str, formula: str) -> ast.expr:
@@ -70,6 +99,27 @@ def _terms(expression: ast.expr) -> list[ast.expr]:
     if isinstance(expression, ast.BinOp) and isinstance(expression.op, ast.Add):
         return [*_terms(expression.left), *_terms(expression.right)]
     return [expression]
+
+
+def _function(term: ast.expr) -> str | None:
+    """What a term calls."""
+    return term.func.id if isinstance(term, ast.Call) and isinstance(term.func, ast.Name) else None
+
+
+def _change(term: ast.expr, formula: str) -> Intervention:
+    """An intervention of a number, or of a time as text."""
+    assert isinstance(term, ast.Call)
+    try:
+        arguments = [ast.literal_eval(argument) for argument in term.args]
+    except ValueError:
+        arguments = []
+    if len(arguments) != 1 or term.keywords or not isinstance(arguments[0], int | float | str):
+        raise SpecificationError(
+            f"formula is {formula!r}, where {ast.unparse(term)!r} is no intervention: write Level(3.5), or a time as text"
+        )
+    at = arguments[0]
+    kind = CHANGES[str(_function(term))]
+    return kind(np.datetime64(at) if isinstance(at, str) else at, ast.unparse(term))
 
 
 def _column(node: ast.expr) -> str | None:
@@ -121,10 +171,25 @@ def _smooth(term: ast.expr, formula: str) -> tuple[str, dict[str, Any]]:
     options: dict[str, Any] = {}
     for keyword in term.keywords:
         value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
-        if keyword.arg not in OPTIONS or type(value) is not OPTIONS[keyword.arg]:
+        if keyword.arg not in OPTIONS or type(value) not in OPTIONS[keyword.arg]:
             raise SpecificationError(
-                f"formula is {formula!r}, where s() has {ast.unparse(keyword)!r}; its options are order=, an integer, and unit=, "
-                "a text"
+                f"formula is {formula!r}, where s() has {ast.unparse(keyword)!r}; its options are order=, an integer, "
+                "unit=, a text, and period=, a number"
             )
         options[keyword.arg] = value
     return name, options
+
+
+def regressor_columns(formula: SplineFormula, data: Any) -> dict[str, FloatArray]:
+    """Each regressor at every reading that is not missing, zero where a derivative is read: shape (n,)."""
+    if not formula.regressors:
+        return {}
+    frame = nw.from_native(data, eager_only=True)
+    columns = {}
+    kept = {name: ~np.isnan(to_floats(frame.get_column(name).to_native(), name)[0]) for name in formula.readings}
+    for regressor in formula.regressors:
+        if regressor not in frame.columns:
+            raise DataError(f"the frame has no column {regressor!r}; its columns are {', '.join(map(repr, frame.columns))}")
+        values, _ = to_floats(frame.get_column(regressor).to_native(), regressor)
+        columns[regressor] = np.concatenate([values[kept[name]] * (deriv == 0) for name, deriv in formula.readings.items()])
+    return columns

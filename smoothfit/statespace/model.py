@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -15,9 +15,12 @@ from ..errors import ConvergenceError, NumericalError, RoughnessWarning, Specifi
 from ..observations import Observations, derivative_label
 from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
 from .criteria import check_method
+from .effects import Intervention
 from .fitting import Variances, estimate
-from .formula import SplineFormula
+from .formula import SplineFormula, regressor_columns
+from .general import GeneralModel
 from .kernels import require_identified, terms
+from .priors import IntegratedWiener, Prior
 from .results import SmoothingSplineResults
 from .robust import (
     FIRST_DF,
@@ -58,6 +61,18 @@ class SmoothingSpline:
     order : int
         1 to 4: the order m of the derivative that is penalised. 2 gives the cubic smoothing spline. Readings of f^(k) need
         order > k; order >= k + 2 keeps f^(k) itself smooth.
+    prior : Prior, optional
+        Another Markov prior in place of the integrated Wiener process of `order`, from ``smoothfit.priors``: see its module. Its
+        hyperparameters that are None are estimated.
+    regressors : mapping from str to array_like, shape (n,), optional
+        What the readings depend on linearly besides f: an entry for each reading, in the order of the observations, missing ones
+        left out.
+    interventions : sequence of Pulse, Level and Slope, optional
+        Changes of f of unknown size at known x.
+    noise : mapping from str to Prior, optional
+        Stationary processes that the readings of a name have in their noise besides the independent one.
+    period : float, optional
+        In units of x: f is periodic.
 
     Raises
     ------
@@ -66,7 +81,13 @@ class SmoothingSpline:
     IdentificationError
         The readings leave a part of f undetermined, for example its level where all are of derivatives.
     DataError
-        All readings are at one x.
+        All readings are at one x; a regressor does not match the readings; an intervention lies outside them.
+
+    Notes
+    -----
+    With any of the last five parameters, and for readings of integrals, means or differences, a general engine runs, at several
+    times the cost; ``fit`` then returns a `smoothfit.statespace.GeneralResults`, takes ``"reml"`` and ``"ml"``, and a smoothing is
+    fixed by the hyperparameters of the prior.
 
     References
     ----------
@@ -86,19 +107,32 @@ class SmoothingSpline:
     [ 0.32 -5.98] [0.07 0.07] [ 0.426 -5.94 ]
     """
 
-    def __init__(self, observations: Observations, order: int = 2):
+    def __init__(
+        self,
+        observations: Observations,
+        order: int = 2,
+        *,
+        prior: Prior | None = None,
+        regressors: Mapping[str, Any] | None = None,
+        interventions: Sequence[Intervention] = (),
+        noise: Mapping[str, Prior] | None = None,
+        period: float | None = None,
+    ):
         if not isinstance(observations, Observations):
             raise SpecificationError(
                 f"observations is {type(observations).__name__}; wrap the readings: SmoothingSpline(sf.observe(x, y))"
             )
         self.observations = observations
         self.order = check_order(order, "order", 1, HIGHEST_ORDER)
-        for reading in observations.readings:
-            if reading.upper is not None:
-                raise SpecificationError(
-                    f"{reading.name!r} holds readings of {reading.label}, which a smoothing spline does not take; "
-                    "fit them by SplineRegression, or leave them out"
-                )
+        self._general: GeneralModel | None = None
+        is_general = prior is not None or bool(regressors) or bool(interventions) or bool(noise) or period is not None
+        if prior is not None and period is not None:
+            raise SpecificationError("period goes with order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
+        if is_general or any(reading.upper is not None for reading in observations.readings):
+            self._general = GeneralModel(
+                observations, IntegratedWiener(self.order) if prior is None else prior, regressors, interventions, noise, period
+            )
+            return
         highest = max(observations.readings, key=lambda reading: reading.deriv)
         k = highest.deriv
         if k >= self.order:
@@ -120,7 +154,12 @@ class SmoothingSpline:
 
     @classmethod
     def from_formula(
-        cls, formula: str, data: Any, sd: Mapping[Any, Any] | None = None, weights: Mapping[Any, Any] | None = None
+        cls,
+        formula: str,
+        data: Any,
+        sd: Mapping[Any, Any] | None = None,
+        weights: Mapping[Any, Any] | None = None,
+        **options: Any,
     ) -> SmoothingSpline:
         """Make a model from a formula and a data frame.
 
@@ -128,10 +167,13 @@ class SmoothingSpline:
         ----------
         formula : str
             Readings ~ smooth: left of ~ columns joined by +, ``y`` for readings of f, ``D(y)`` of f', ``D(y, 2)`` of f''; right of
-            it ``s(x)``, with ``order=`` of the model (2 by default) and ``unit=`` of time where x holds times. ``Q("any name")``
-            quotes a column.
+            it ``s(x)``, with ``order=`` of the model (2 by default), ``period=``, and ``unit=`` of time where x holds times; after
+            a + columns on which the readings of f (of order 0) depend linearly, and ``Pulse(x0)``, ``Level(x0)``, ``Slope(x0)``.
+            ``Q("any name")`` quotes a column.
         data, sd, weights
             As of `Observations.from_frame`.
+        **options
+            Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``.
 
         Raises
         ------
@@ -148,7 +190,16 @@ class SmoothingSpline:
         parsed = SplineFormula.parse(formula)
         unit = parsed.options.get("unit")
         observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit)
-        return cls(observations, parsed.options.get("order", 2))
+        regressors = regressor_columns(parsed, data)
+        interventions = (*parsed.interventions, *options.pop("interventions", ()))
+        return cls(
+            observations,
+            parsed.options.get("order", 2),
+            period=parsed.options.get("period"),
+            regressors=regressors,
+            interventions=interventions,
+            **options,
+        )
 
     @cached_property
     def _log_det_design(self) -> float:
@@ -167,7 +218,7 @@ class SmoothingSpline:
         bandwidth: float | None = None,
         edf: float | None = None,
         robust: Any = False,
-    ) -> SmoothingSplineResults:
+    ) -> Any:
         """Estimate the smoothing and all unknown standard deviations together.
 
         Parameters
@@ -215,6 +266,14 @@ class SmoothingSpline:
 
         ``"ml"`` takes the state at the first abscissa for the constants, so that reversing x changes it a little.
         """
+        if self._general is not None:
+            given = [name for name, v in (("lam", lam), ("bandwidth", bandwidth), ("edf", edf)) if v is not None]
+            if given or robust:
+                raise SpecificationError(
+                    f"{' and '.join(given) or 'robust'} given; the smoothing of this model is fixed by hyperparameters of its "
+                    f"prior, for example prior=sf.priors.IntegratedWiener({self.order}, q=...), and its noise is normal"
+                )
+            return self._general.fit(method)
         method = check_method(method)
         free = check_robust(robust, self.observations)
         if free:
@@ -326,6 +385,8 @@ class SmoothingSpline:
         return variance / rows.scale.intensity(self.order)
 
     def __repr__(self) -> str:
+        if self._general is not None:
+            return repr(self._general)
         return f"SmoothingSpline(order={self.order}) of {len(self.observations)} readings"
 
 

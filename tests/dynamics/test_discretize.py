@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad_vec
 from scipy.linalg import expm
 
-from smoothfit.dynamics.discretize import discretize, discretize_jacobian, phi2
+from smoothfit._discretize import discretize, discretize_jacobian, phi2
 
 
 @pytest.mark.parametrize(("m", "p"), [(1, 1), (2, 1), (3, 1), (2, 2), (4, 2)])

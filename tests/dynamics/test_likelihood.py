@@ -5,7 +5,7 @@ import pytest
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import smoothfit as sf
-from smoothfit.dynamics.discretize import discretize
+from smoothfit._discretize import discretize
 from smoothfit.dynamics.likelihood import StateSpace
 from smoothfit.errors import IdentificationError
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from scipy.linalg import expm
 
 import smoothfit as sf
+from smoothfit._matern import MaternState, moments_of_decay
 from smoothfit.errors import NumericalError, SpecificationError
-from smoothfit.gp.markov import Prior, moments_of_decay
 
 KERNELS = [sf.gp.Matern12, sf.gp.Matern32, sf.gp.Matern52]
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -29,7 +29,7 @@ def test_moments_of_decay_against_many_digits(k, mp):
 
 @pytest.mark.parametrize("p", [0, 1, 2])
 def test_transition_and_noise_are_those_of_the_differential_equation(p):
-    prior, dim = Prior(p), p + 1
+    prior, dim = MaternState(p), p + 1
     F = np.diag(np.ones(p), 1)
     F[-1] = [-1.0] if p == 0 else [[-1, -2], [-1, -3, -3]][p - 1]
     intensity = [2.0, 4.0, 16 / 3][p]
@@ -54,7 +54,7 @@ def test_transition_and_noise_are_those_of_the_differential_equation(p):
 def test_noise_over_a_short_step_keeps_its_digits(p, mp):
     # The leading entry is z^(2p+1) times a constant: differences with the stationary covariance would lose it.
     z = 1e-6
-    Q = Prior(p).noise(np.array(z))
+    Q = MaternState(p).noise(np.array(z))
     intensity = [2.0, 4.0, 16 / 3][p]
     expected = intensity * z ** (2 * p + 1) / ((2 * p + 1) * [1, 1, 4][p])
     assert Q[0, 0] == pytest.approx(expected, rel=3e-6)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray
+from ._validation import FloatArray
 
 COMPLEX_STEP = 1e-30
 SERIES_BELOW = 0.5
@@ -73,7 +73,7 @@ def discretize(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, *
     Examples
     --------
     >>> import numpy as np
-    >>> from smoothfit.dynamics.discretize import discretize
+    >>> from smoothfit._discretize import discretize
     >>> d = discretize(np.array([[-1.0]]), np.array([[1.0]]), np.array([0.5]))
     >>> bool(np.isclose(d.T[0, 0, 0], np.exp(-0.5))), bool(np.isclose(d.Q[0, 0, 0, 0], (1 - np.exp(-1)) / 2))
     (True, True)

@@ -1,0 +1,555 @@
+"""Results of a curve with any Markov prior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._abscissa import Points
+from .._validation import FloatArray, check_order
+from ..curves.optimize import Minimum
+from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_value
+from ..curves.results import CurveResults, Estimate
+from ..errors import SpecificationError
+from ..observations import OF_DIFFERENCE, OF_INTEGRAL, derivative_label
+from .general import GeneralCriterion, GeneralModel
+from .program import DIFFERENCE as OF_ENDS
+from .program import INTEGRAL, VALUE, Functionals, Program
+from .propagation import DIFFERENCE, NEGLIGIBLE, propagated
+from .sampling import IntArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from statsmodels.iolib.summary import Summary
+    from statsmodels.stats.contrast import ContrastResults
+
+    from ..basis import Spline
+
+MOST_NORMALS = 2**23  # drawn at a time
+STEP = 1e-3  # in a logarithm: of central differences of exact scores, right to its square
+HIGHEST_DERIVATIVE = 10
+
+
+class GeneralResults(CurveResults):
+    """A fitted curve with any Markov prior; made by `SmoothingSpline.fit`.
+
+    Attributes
+    ----------
+    model : GeneralModel
+    method : str
+        The likelihood that was maximised.
+    boundary : tuple of str
+        Parameters whose optimum is at a bound of the search; an intensity or amplitude there is zero.
+    """
+
+    def __init__(
+        self,
+        model: GeneralModel,
+        method: str,
+        values: FloatArray,
+        variance: FloatArray,
+        theta: FloatArray,
+        minimum: Minimum | None,
+        boundary: tuple[str, ...],
+    ):
+        self.model = model
+        self.method = method
+        self.observations = model.observations
+        self.boundary = boundary
+        self._values = values
+        self._variance = variance
+        self._theta = theta
+        self._minimum = minimum
+        self.use_t = bool(model.unknown)
+
+    # Parameters -------------------------------------------------------------------------------------------------------
+
+    @property
+    def sigma(self) -> pd.Series:
+        """Noise sd per name at weight one: estimated, or given (root mean square where it varies)."""
+        import pandas as pd
+
+        sds = {}
+        for reading in self.observations.readings:
+            unit = self.model._unit(reading, self.model.scale)
+            if reading.sd is None:
+                sds[reading.name] = float(np.sqrt(self._variance[self.model.unknown.index(reading.name)])) * unit
+            else:
+                sds[reading.name] = float(np.sqrt(np.mean((reading.sd / unit) ** 2))) * unit
+        return pd.Series(sds, name="sigma", dtype=float)
+
+    @property
+    def hyperparameters(self) -> pd.Series:
+        """All hyperparameters of the prior and of noise processes, given or estimated, in the user's units."""
+        import pandas as pd
+
+        names = [p.name for p in self.model.hyperparameters]
+        units = [self.model._hyper_unit(p) for p in self.model.hyperparameters]
+        return pd.Series(self._values * np.array(units), index=names, name="hyperparameters", dtype=float)
+
+    @property
+    def scale(self) -> float:
+        """Variance at weight one of the first name with unknown sd; 1 where every sd is known."""
+        return float(self.sigma[self.model.unknown[0]]) ** 2 if self.model.unknown else 1.0
+
+    @property
+    def params(self) -> pd.Series:
+        """Estimated parameters: ``sigma.<name>``, hyperparameters, coefficients of regressors and interventions."""
+        import pandas as pd
+
+        values = {f"sigma.{name}": float(self.sigma[name]) for name in self.model.unknown}
+        found = self.hyperparameters
+        values |= {p.name: float(found[p.name]) for p in self.model.parameters if not p.is_variance}
+        values |= dict(zip(self.model.effects, self._effects[0].tolist(), strict=True))
+        return pd.Series(values, name="params", dtype=float)
+
+    @cached_property
+    def _effects(self) -> tuple[FloatArray, FloatArray]:
+        """Coefficients of regressors and interventions, and their covariance (p, p), by sums and differences of pairs."""
+        p = len(self.model.effects)
+        rows = [np.eye(p)[i] for i in range(p)] + [np.eye(p)[i] + np.eye(p)[j] for i in range(p) for j in range(i)]
+        if not p:
+            return np.zeros(0), np.zeros((0, 0))
+        at = self.model.functionals.end.take(np.zeros(len(rows), np.int64))
+        asked = self.model.query(None, at, 0)
+        asked = Functionals(
+            asked.start, asked.end, asked.kind, 0 * asked.process, np.array(rows), asked.y, asked.ratio, asked.group
+        )
+        mean, variance = self._ask(asked)
+        covariance = np.diag(variance[:p])
+        k = p
+        for i in range(p):
+            for j in range(i):
+                covariance[i, j] = covariance[j, i] = (variance[k] - variance[i] - variance[j]) / 2
+                k += 1
+        units = self.model.effect_units
+        return mean[:p] * units, covariance * np.outer(units, units)
+
+    @cached_property
+    def _cov_log(self) -> FloatArray:
+        """Covariance of the logarithms that were searched, by the observed information; NaN at a bound."""
+        model = self.model
+        n = len(model.parameters)
+        covariance = np.full((n, n), np.nan)
+        free = np.array([i for i, p in enumerate(model.parameters) if p.name not in self.boundary], dtype=np.int64)
+        if not len(free):
+            return covariance
+        criterion = GeneralCriterion(model, self.method)
+        columns = []
+        for i in free:
+            step = STEP * np.eye(n)[i]
+            columns.append(
+                (criterion.gradient(self._theta + step)[1] - criterion.gradient(self._theta - step)[1])[free] / (2 * STEP)
+            )
+        hessian = np.array(columns)
+        hessian = (hessian + hessian.T) / 2
+        if np.linalg.eigvalsh(hessian).min() > 0:
+            covariance[np.ix_(free, free)] = 2 * np.linalg.solve(hessian, np.eye(len(free)))
+        return covariance
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance of `params`: observed information of the logarithms with the delta method, and of coefficients.
+
+        The coefficients' is that at the estimated parameters, to first order independent of these; NaN for one at a bound.
+        """
+        import pandas as pd
+
+        params = self.params
+        order = self._order_of_params
+        n = len(order)
+        cov = np.zeros((len(params), len(params)))
+        factors = np.array([0.5 if self.model.parameters[i].is_variance else 1.0 for i in order])
+        logs = self._cov_log[np.ix_(order, order)] * np.outer(factors, factors)
+        values = params.to_numpy()[:n]
+        cov[:n, :n] = logs * np.outer(values, values)
+        cov[n:, n:] = self._effects[1]
+        return pd.DataFrame(cov, index=params.index, columns=params.index)
+
+    @property
+    def _order_of_params(self) -> list[int]:
+        """Index of the searched coordinate of each of `params` but coefficients."""
+        kinds = [p.is_variance for p in self.model.parameters]
+        return [i for i, k in enumerate(kinds) if k] + [i for i, k in enumerate(kinds) if not k]
+
+    @property
+    def _se_log_params(self) -> FloatArray:
+        factors = np.array([0.5 if p.is_variance else 1.0 for p in self.model.parameters])
+        return np.asarray((np.sqrt(np.diag(self._cov_log)) * factors)[self._order_of_params])
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of `params`; NaN for one at a bound."""
+        import pandas as pd
+
+        params = self.params
+        n = len(self.model.parameters)
+        values = np.concatenate([self._se_log_params * params.to_numpy()[:n], np.sqrt(np.diag(self._effects[1]))])
+        return pd.Series(values, index=params.index, name="bse")
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return intervals of level 1 - alpha: normal on the logarithmic scale, for coefficients Student's t or normal."""
+        import pandas as pd
+
+        params, n = self.params, len(self.model.parameters)
+        values = params.to_numpy()
+        factor = np.exp(critical_value(alpha, np.inf) * self._se_log_params)
+        half = critical_value(alpha, self.df_interval) * np.sqrt(np.diag(self._effects[1]))
+        lower = np.concatenate([values[:n] / factor, values[n:] - half])
+        upper = np.concatenate([values[:n] * factor, values[n:] + half])
+        return pd.DataFrame({0: lower, 1: upper}, index=params.index)
+
+    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
+        """Test linear combinations of the coefficients of regressors and interventions, each by itself.
+
+        Parameters
+        ----------
+        r_matrix : str or array_like, shape (m, n_coefficients) or (n_coefficients,)
+            Combinations, or the name of one coefficient.
+        q_matrix : float or array_like, shape (m,)
+            What they are under the hypothesis.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.ContrastResults
+        """
+        from statsmodels.stats.contrast import ContrastResults
+
+        names = self.model.effects
+        if not names:
+            raise SpecificationError("the model has no regressors or interventions to test")
+        if isinstance(r_matrix, str):
+            if r_matrix not in names:
+                raise SpecificationError(f"r_matrix is {r_matrix!r}; the coefficients are {', '.join(names)}")
+            rows = np.eye(len(names))[[names.index(r_matrix)]]
+        else:
+            rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
+        if rows.ndim != 2 or rows.shape[1] != len(names):
+            raise SpecificationError(f"r_matrix has shape {rows.shape}; pass (m, {len(names)}), for {', '.join(names)}")
+        coef, covariance = self._effects
+        effect = rows @ coef
+        sd = np.sqrt(np.diag(rows @ covariance @ rows.T))
+        t = (effect - np.broadcast_to(np.asarray(q_matrix, dtype=np.float64), effect.shape)) / sd
+        if self.use_t:
+            return ContrastResults(effect=effect, t=t, sd=sd, df_denom=self.df_interval)
+        return ContrastResults(effect=effect, statistic=t, sd=sd, distribution="norm")
+
+    # Likelihood -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def llf(self) -> float:
+        """Log-likelihood: restricted, in Harville's form (full with ``method="ml"``).
+
+        -1/2 [(n - p) log 2 pi + log|K| + log|X'K^-1 X| - log|X'X| + r'K^-1 r], X the readings of all that is entirely unknown.
+        """
+        design = 0.0 if self.method == "ml" else self.model.log_det_design / 2
+        return self._log_likelihood(self.method) + design
+
+    def _log_likelihood(self, method: str) -> float:
+        """Log-likelihood of the user's readings, the unknown constants in scaled units."""
+        sums = self.model.sums(self._values, self._variance, method)
+        total = GeneralCriterion(self.model, method).assemble(sums)[0]
+        units = self.model.reading_units / np.sqrt(self.model._factors)
+        return -float(total) / 2 - float(np.log(units).sum())
+
+    @property
+    def _n_contrasts(self) -> int:
+        return self.nobs - self.model.n_diffuse
+
+    @property
+    def _n_likelihood(self) -> tuple[int, int]:
+        n = len(self.model.parameters)
+        return (n + self.model.n_diffuse, self.nobs) if self.method == "ml" else (n, self._n_contrasts)
+
+    # The curve --------------------------------------------------------------------------------------------------------
+
+    def _ask(self, asked: Functionals) -> tuple[FloatArray, FloatArray]:
+        """Scaled posterior means and variances of functionals beside the readings'."""
+        return self._answer(self.model.compiled(Functionals.join([self.model.functionals, asked])), self._values, self._variance)
+
+    def _answer(self, program: Program, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Means and variances of what a program asks for after the readings, at any parameters."""
+        mean, spread = program.moments(values, variance)
+        return mean[self.nobs :], spread[self.nobs :]
+
+    def _parameter_uncertainty(
+        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
+    ) -> ParameterUncertainty | None:
+        model, cov = self.model, self._cov_log
+        free = np.flatnonzero(np.isfinite(np.diag(cov)))
+        if not len(points.coarse) or not any(cov[i, i] >= NEGLIGIBLE and not model.parameters[i].is_variance for i in free):
+            return None
+        program = model.compiled(Functionals.join([model.functionals, model.query(None, model.folded(points), deriv)]))
+        means, logs = np.empty((2, len(free), len(points.coarse)))
+        noise_slope = np.zeros(len(free))
+        for row, i in enumerate(free.tolist()):
+            parameter, ends = model.parameters[i], []
+            for step in (DIFFERENCE, -DIFFERENCE):
+                values, noises = self._values.copy(), self._variance.copy()
+                (noises if parameter.is_variance else values)[parameter.index] *= np.exp(step)
+                mean, spread = self._answer(program, values, noises)
+                ends.append((mean, np.log(spread)))
+            means[row] = (ends[0][0] - ends[1][0]) / (2 * DIFFERENCE)
+            logs[row] = (ends[0][1] - ends[1][1]) / (2 * DIFFERENCE)
+            noise_slope[row] = float(parameter.name == f"sigma.{noise}")
+        noise_variance = 0.0 if noise is None else float(self.sigma[noise]) ** 2
+        unit = model.scale.of(deriv)
+        return propagated(cov[np.ix_(free, free)], means * unit, logs, variance, noise_variance, noise_slope)
+
+    @cached_property
+    def _read(self) -> tuple[FloatArray, FloatArray]:
+        """Scaled posterior means and variances of what the readings read."""
+        return self.model.program.moments(self._values, self._variance)
+
+    @property
+    def highest_derivative(self) -> int:
+        """Highest order of a derivative that curves of the prior have."""
+        return min(self.model.prior.smoothness, HIGHEST_DERIVATIVE)
+
+    @property
+    def highest_mean_derivative(self) -> int:
+        """The same; for smoothing splines of readings of f and its derivatives there are more."""
+        return self.highest_derivative
+
+    def _rough_mean(self, x: Points, deriv: int) -> FloatArray:
+        raise SpecificationError(f"deriv is {deriv}; derivatives of this prior end at {derivative_label(self.highest_derivative)}")
+
+    def _moments(self, x: Points, deriv: int, component: str | None = None) -> tuple[FloatArray, FloatArray]:
+        model = self.model
+        mean, variance = self._ask(model.query(None, model.folded(x), deriv, component=component))
+        unit = model.scale.of(deriv)
+        return mean * unit + (self._origin(component) if deriv == 0 else 0.0), variance * unit**2
+
+    def _origin(self, component: str | None) -> float:
+        """What was taken out of the readings of the curve or of a component."""
+        first = next(
+            (n for n, t in zip(self.model.component_names, self.model.prior.components, strict=True) if t.level is not None), None
+        )
+        return self.model.scale.y_origin if component in (None, first) else 0.0
+
+    def predict(self, x: Any, deriv: int = 0, component: str | None = None) -> FloatArray:
+        """Posterior mean of f^(deriv) at x, or of a component of it.
+
+        Parameters
+        ----------
+        x : array_like
+            Abscissae of the kind of the readings' (numbers, or times).
+        deriv : int
+            Order of the derivative.
+        component : str, optional
+            One of ``model.component_names``, or the name of an intervention. By default f: all components and interventions,
+            without regressors and noise processes.
+        """
+        if component is None:
+            return super().predict(x, deriv)
+        given = self.observations.abscissa.given(x)
+        points = self.observations.abscissa.points(given.ravel())
+        return self._moments(points, *self._checked(deriv, component))[0].reshape(given.shape)
+
+    def get_prediction(
+        self, x: Any, deriv: int = 0, name: str | None = None, *, component: str | None = None, simultaneous: bool = False
+    ) -> CurvePrediction:
+        """Posterior of f^(deriv), or of a component of it, at x; see `CurveResults.get_prediction` and `predict`."""
+        if component is None:
+            return super().get_prediction(x, deriv, name, simultaneous=simultaneous)
+        if simultaneous or name is not None:
+            raise SpecificationError("component goes with neither simultaneous nor name: bands of a component are pointwise")
+        order, component = self._checked(deriv, component)
+        given = self.observations.abscissa.given(x).ravel().copy()
+        mean, variance = self._moments(self.observations.abscissa.points(given), order, component)
+        return CurvePrediction(given, order, mean, variance, np.nan, self.df_interval, self.observations.x_name)
+
+    def _checked(self, deriv: Any, component: str) -> tuple[int, str]:
+        """Check a component and the order of a derivative of it."""
+        model = self.model
+        labels = (*model.component_names, *model._intervention_labels)
+        if component not in labels:
+            raise SpecificationError(f"component is {component!r}; the components are {', '.join(labels)}")
+        if component in model.component_names:
+            prior = model.prior.components[model.component_names.index(component)]
+            highest = min(prior.smoothness, HIGHEST_DERIVATIVE)
+        else:
+            highest = HIGHEST_DERIVATIVE
+        order = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
+        if order > highest:
+            raise SpecificationError(f"deriv is {order}; derivatives of {component} end at {derivative_label(highest)}")
+        return order, component
+
+    @property
+    def fittedvalues(self) -> FloatArray:
+        """Posterior mean of what each reading reads, regressors and noise processes included, shape (n,)."""
+        origin = []
+        for reading in self.observations.readings:
+            y_origin = self.model.scale.y_origin
+            if reading.mean or reading.deriv == 0:
+                origin.append(np.full(len(reading), y_origin))
+            elif reading.upper is not None and reading.deriv == OF_INTEGRAL:
+                abscissa = self.observations.abscissa
+                origin.append(y_origin * abscissa.points(reading.upper).minus(abscissa.points(reading.x)))
+            else:
+                origin.append(np.zeros(len(reading)))
+        return np.asarray(self._read[0] * self._row_units + np.concatenate(origin))
+
+    @property
+    def _row_units(self) -> FloatArray:
+        """From a scaled row to its reading."""
+        return self.model.reading_units / np.sqrt(self.model._factors)
+
+    @property
+    def _noise_ratio(self) -> FloatArray:
+        """Scaled noise variance of each row."""
+        functionals = self.model.functionals
+        return functionals.ratio * self._variance[functionals.group]
+
+    @property
+    def _leverage(self) -> FloatArray:
+        return self._read[1] / self._noise_ratio
+
+    @property
+    def _noise_variance(self) -> FloatArray:
+        return self._noise_ratio * self._row_units**2
+
+    def integrate(self, a: Any, b: Any) -> Estimate:
+        """Return the integral of f from a to b, in units of f times x, with its standard error."""
+        if self.model.period is not None:
+            raise SpecificationError("a periodic spline is not integrated; take predict on a grid")
+        value, variance, distance = self._between(a, b, INTEGRAL)
+        unit = self.model.scale.y_unit * self.model.scale.x_unit
+        return Estimate(value * unit + self.model.scale.y_origin * distance, float(np.sqrt(variance)) * unit, self.df_interval)
+
+    def difference(self, a: Any, b: Any) -> Estimate:
+        """Return f(b) - f(a) with its standard error."""
+        if self.model.period is not None:
+            raise SpecificationError("differences of a periodic spline are not implemented; take sample")
+        value, variance, _ = self._between(a, b, OF_ENDS)
+        unit = self.model.scale.y_unit
+        return Estimate(value * unit, float(np.sqrt(variance)) * unit, self.df_interval)
+
+    def _between(self, a: Any, b: Any, kind: int) -> tuple[float, float, float]:
+        """Scaled mean and variance of what is asked for from a to b, and their distance."""
+        if np.ndim(a) or np.ndim(b):
+            raise SpecificationError("a and b are single abscissae; call it for each interval")
+        abscissa = self.observations.abscissa
+        start, end = (abscissa.points(abscissa.given(limit, name).reshape(1)) for limit, name in ((a, "a"), (b, "b")))
+        distance = float(end.minus(start)[0])
+        if distance == 0:
+            return 0.0, 0.0, 0.0
+        low, high = (start, end) if distance > 0 else (end, start)
+        asked = self.model.query(low, high, OF_INTEGRAL if kind == INTEGRAL else OF_DIFFERENCE, kind=kind)
+        mean, variance = self._ask(asked)
+        return float(mean[0]) * (1 if distance > 0 else -1), float(variance[0]), distance
+
+    def spline(self) -> Spline:
+        """Not implemented: the mean under these priors and readings is no spline in general."""
+        raise SpecificationError("the posterior mean of this model is not given as a spline; evaluate it by predict")
+
+    def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+        from ..curves.critical import crossings_on_grid
+
+        if deriv >= self.highest_derivative:
+            raise SpecificationError(
+                f"deriv is {deriv}: curves of this prior have no derivative of order {deriv + 1}, which tells how well a crossing "
+                "is known"
+            )
+        return crossings_on_grid(self, deriv, value)
+
+    def _draws(self, x: Points) -> Callable[[np.random.Generator, int, IntArray], FloatArray]:
+        model = self.model
+        read = model.functionals
+
+        def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
+            asked = [model.query(None, model.folded(x), int(k)) for k in derivs]
+            program = model.compiled(Functionals.join([read, *asked]))
+            per_draw = len(program.step) * 2 * program.n_states
+            block = max(1, MOST_NORMALS // per_draw)
+            draws = np.empty((len(derivs), size, len(x.coarse)))
+            units = np.array([model.scale.of(int(k)) for k in derivs])
+            for start in range(0, size, block):
+                count = min(block, size - start)
+                normals = rng.standard_normal((count, len(program.step), 2 * program.n_states))
+                rows = program.draws(self._values, self._variance, np.ascontiguousarray(np.moveaxis(normals, 0, -1)))[len(read) :]
+                shaped = rows.reshape(len(derivs), len(x.coarse), count)
+                draws[:, start : start + count] = np.swapaxes(shaped, 1, 2) * units[:, None, None]
+            return draws
+
+        return draw
+
+    # Summary ----------------------------------------------------------------------------------------------------------
+
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return a table of the fit: prior, readings by name, parameters with intervals, convergence."""
+        import pandas as pd
+
+        from ..curves.summary import curve_summary, number
+
+        likelihood = "Log-likelihood" if self.method == "ml" else "Restricted log-lik."
+        facts = [
+            ("Model:", "SmoothingSpline"),
+            ("Components:", " + ".join(self.model.component_names)),
+            ("Parameters by:", self.method.upper()),
+            ("No. Observations:", str(self.nobs)),
+            ("Df Residuals:", number(self.df_resid)),
+            ("Effective df:", number(self.edf)),
+            (f"{likelihood}:", number(self.llf)),
+            ("AIC:", number(self.aic)),
+            ("BIC:", number(self.bic)),
+            ("Converged:", self._convergence),
+        ]
+        bse, sigma, readings = self.bse, self.sigma, []
+        for reading in self.observations.readings:
+            readings.append(
+                {
+                    "reads": reading.label,
+                    "n": len(reading),
+                    "missing": reading.n_dropped,
+                    "sigma": number(float(sigma[reading.name])),
+                    "std err": number(bse[f"sigma.{reading.name}"]) if reading.sd is None else "given",
+                }
+            )
+        interval, params = self.conf_int(alpha), self.params
+        n = len(self.model.parameters)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            t = params.to_numpy() / bse.to_numpy()
+        table = pd.DataFrame(
+            {
+                "estimate": [number(v) for v in params],
+                "std err": [number(v) for v in bse],
+                "t" if self.use_t else "z": ["" if i < n else number(v) for i, v in enumerate(t)],
+                f"[{alpha / 2:g}": [number(v) for v in interval[0]],
+                f"{1 - alpha / 2:g}]": [number(v) for v in interval[1]],
+            },
+            index=params.index,
+        )
+        names = list(self.observations.names)
+        return curve_summary("Smoothing Spline Results", facts, pd.DataFrame(readings, index=names), table, self._notes())
+
+    @property
+    def decrement(self) -> float:
+        """The certificate of convergence, g'H^-1 g."""
+        return 0.0 if self._minimum is None else self._minimum.decrement
+
+    @property
+    def _convergence(self) -> str:
+        if self._minimum is None:
+            return "nothing to search"
+        return "at a boundary" if self.boundary else "yes, certified"
+
+    def _notes(self) -> list[str]:
+        notes = [f"prior: {self.model.prior!r}"]
+        notes += [f"noise of {name}: {process!r}" for name, process in self.model.noise.items()]
+        if self.model.period is not None:
+            notes.append(f"periodic, of period {self.model.period:g}")
+        given = [f"{p.name} = {p.value:.6g}" for p in self.model.hyperparameters if p.value is not None]
+        if given:
+            notes.append(f"given: {', '.join(given)}")
+        notes += [f"boundary: {name} is at a bound of the search" for name in self.boundary]
+        notes.append("sigma: noise sd at weight one. Bands: posterior (Bayesian), pointwise.")
+        return notes
+
+    def __repr__(self) -> str:
+        return f"SmoothingSplineResults(prior={self.model.prior!r}, nobs={self.nobs}, edf={self.edf:.4g})"
+
+
+assert VALUE == 0  # rows of `query` default to it
