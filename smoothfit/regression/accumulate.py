@@ -6,20 +6,21 @@ to rounding: a factor is that of all its rows, and orthogonal transformations lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from .._abscissa import Abscissa
 from .._validation import FloatArray
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..errors import DataError, SpecificationError
 from ..observations import Observations, Readings
-from .band import BandRows, Factor, factorize, merged, multiply_factor
+from .band import Factor, factorize, merged, multiply_factor, pack
 from .constraints import Constraint
-from .rows import GroupStatistics, Rows
+from .rows import GroupStatistics, Rows, check_degree, degree_of, functional_rows, is_streamed, root_of, streamed
 
 if TYPE_CHECKING:
     from .model import SplineRegression
@@ -50,6 +51,7 @@ class AccumulatedRows(Rows):
     """Rows of which only factors are kept."""
 
     names: tuple[NameStatistics, ...] = ()
+    keeps_readings = False
 
     def __getstate__(self) -> dict[str, object]:
         return {**super().__getstate__(), "names": self.names}
@@ -123,9 +125,8 @@ class Accumulator:
         """
         if observations.abscissa.kind != "number" or observations.abscissa.origin:
             raise DataError("x of a chunk holds times or integers beyond 2^53, whose origin each chunk would choose; pass numbers")
-        rows = Rows(observations, self.basis)
-        for reading, part in zip(observations.readings, rows.parts, strict=True):
-            self._join(reading.name, _reduced(reading, part, self.basis.n_basis))
+        for reading in observations.readings:
+            self._join(reading.name, _reduced(reading, observations.abscissa, self.basis))
         if observations.x_name != "x":
             self._x_name = observations.x_name
         return self
@@ -169,12 +170,12 @@ class Accumulator:
         return f"Accumulator of readings on {self.basis.n_basis} functions ({counts or 'none yet'})"
 
 
-def _reduced(reading: Readings, part: BandRows, K: int) -> NameStatistics:
+def _reduced(reading: Readings, abscissa: Abscissa, basis: Basis) -> NameStatistics:
     """The statistics of a chunk of one name."""
     ratio = reading.variance_ratio
-    roots = 1 / np.sqrt(ratio)
-    weighed = factorize(part.scaled(roots), reading.y * roots, K, part.width)
-    plain = weighed if (ratio == 1).all() else factorize(part, reading.y, K, part.width)
+    factor = _factor_of(reading, abscissa, basis)
+    weighed = factor(root_of(reading))
+    plain = weighed if (ratio == 1).all() else factor(np.empty(0))
     sums = [1 / ratio, reading.y / ratio, reading.y**2 / ratio, np.ones_like(ratio) if reading.sd is None else reading.sd**2]
     ends = np.array([min(x.min() for x in reading.limits), max(x.max() for x in reading.limits)], dtype=np.float64)
     counted = CountedReadings(
@@ -190,6 +191,20 @@ def _reduced(reading: Readings, part: BandRows, K: int) -> NameStatistics:
         count=len(reading),
     )
     return NameStatistics(counted, weighed, plain, float(np.log(ratio).sum()), np.array([s.sum() for s in sums]))
+
+
+def _factor_of(reading: Readings, abscissa: Abscissa, basis: Basis) -> Callable[[FloatArray], Factor]:
+    """The factor of a chunk's rows as a function of what multiplies them, (n,) or empty."""
+    if is_streamed(basis, reading):
+        check_degree(basis, reading)
+        return lambda root: streamed(basis, reading, abscissa, root, (degree_of(basis) or 0) + 1)
+    part = pack(functional_rows(basis, reading, abscissa))
+
+    def factor(root: FloatArray) -> Factor:
+        rows, y = (part.scaled(root), reading.y * root) if len(root) else (part, reading.y)
+        return factorize(rows, y, basis.n_basis, part.width)
+
+    return factor
 
 
 def _both(a: NameStatistics, b: NameStatistics) -> NameStatistics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, cast
 
@@ -17,7 +17,8 @@ from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
 from ..errors import SpecificationError
 from ..observations import Observations, Readings, derivative_label
-from .band import BandRows, Factor, factorize, factorize_readings, merged, pack
+from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, merged, pack
+from .correlation import Correlation, Whitening, places
 
 
 def degree_of(basis: Basis) -> int | None:
@@ -47,6 +48,34 @@ def functional_rows(basis: Basis, readings: Readings, abscissa: Abscissa) -> csr
     return csr_array(diags_array(1 / (upper - lower)) @ rows) if readings.mean else rows
 
 
+def is_streamed(basis: Basis, readings: Readings) -> bool:
+    """Whether a kernel takes the readings without any row being stored."""
+    return isinstance(basis, BSplineBasis) and basis.extrapolate == "error" and readings.upper is None
+
+
+def streamed(basis: Basis, readings: Readings, abscissa: Abscissa, root: FloatArray, w: int) -> Factor:
+    """Factor of the rows of readings times `root` (n,), or one where that is empty, of which no row is stored."""
+    assert isinstance(basis, BSplineBasis)
+    return factorize_readings(basis, abscissa.to_numbers(readings.x), readings.y, root, readings.deriv, w)
+
+
+def root_of(readings: Readings) -> FloatArray:
+    """One over the root of the variance ratio, (n,); empty where that is one."""
+    is_plain = readings.sd is None and readings.weights is None
+    return np.empty(0) if is_plain else np.asarray(1 / np.sqrt(readings.variance_ratio))
+
+
+def squares(y: FloatArray, root: FloatArray, centre: float) -> float:
+    """Sum of squares of (y - centre) * root, or of y - centre where `root` is empty, without a copy of y."""
+    total = 0.0
+    for start in range(0, len(y), CHUNK):
+        part = y[start : start + CHUNK] - centre
+        if len(root):
+            part *= root[start : start + CHUNK]
+        total += float(part @ part)
+    return total
+
+
 class GroupStatistics(NamedTuple):
     """What a fit needs to know of a variance group: its rows' factor, their number, and the mean square of its readings."""
 
@@ -65,14 +94,19 @@ class Rows:
     basis : Basis
     common : bool
         Whether all names share one unknown variance, of which the given sds are known multiples.
+    errors : tuple of Correlation or None
+        How the errors of each name correlate; empty where all are independent.
     """
 
     observations: Observations
     basis: Basis
     common: bool = False
+    errors: tuple[Correlation | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.observations)
+
+    keeps_readings = True
 
     @cached_property
     def parts(self) -> tuple[BandRows, ...]:
@@ -118,42 +152,100 @@ class Rows:
 
     @property
     def log_ratio(self) -> float:
-        """Sum of the logarithms of `ratio`."""
-        return float(np.log(self.ratio).sum())
+        """Log determinant of the noise covariance in units of the groups' variances."""
+        seen = self.ratio[np.isfinite(self.ratio)]  # a loss may leave readings without weight: they have no density
+        return float(np.log(seen).sum()) + sum(white.log_det for white in self.whitenings if white is not None)
+
+    # Correlated errors ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def whitenings(self) -> tuple[Whitening | None, ...]:
+        """What makes the errors of each name independent; None where they are, or count as such until a parameter is known."""
+        readings = self.observations.readings
+        if not self.errors:
+            return (None,) * len(readings)
+        pairs = zip(self.errors, readings, strict=True)
+        return tuple(
+            None if kind is None or not kind.is_known else kind.whitening(places(self.observations, own)) for kind, own in pairs
+        )
+
+    def with_errors(self, errors: tuple[Correlation | None, ...]) -> Rows:
+        """The same rows with other correlations."""
+        rows = replace(self, errors=errors)
+        if any(errors):
+            rows.__dict__["parts"] = self.parts
+        return rows
+
+    def scaled_part(self, i: int) -> BandRows:
+        """Rows of name i with noise of the variance of the group."""
+        return self.parts[i].scaled(1 / np.sqrt(self.observations.readings[i].variance_ratio))
+
+    @cached_property
+    def _whitened_parts(self) -> dict[int, BandRows]:
+        """Rows of the names whose errors correlate, made independent."""
+        whites = enumerate(self.whitenings)
+        return {i: white.rows(self.scaled_part(i), self.basis.n_basis) for i, white in whites if white is not None}
+
+    @property
+    def white_parts(self) -> tuple[BandRows, ...]:
+        """Rows of each name with independent noise of the variance of the group."""
+        own = self._whitened_parts
+        return tuple(own[i] if i in own else self.scaled_part(i) for i in range(len(self.observations.readings)))
+
+    def whitened(self, values: FloatArray) -> FloatArray:
+        """Values (n,), such as readings or residuals, in which the noise is independent with the variance of its group."""
+        parts = self.per_name(values / np.sqrt(self.ratio))
+        return np.concatenate(
+            [part if white is None else white.times(part) for part, white in zip(parts, self.whitenings, strict=True)]
+        )
+
+    def colored(self, noise: FloatArray) -> FloatArray:
+        """Values (n,) of which `noise` is what `whitened` makes."""
+        parts = self.per_name(noise)
+        values = [part if white is None else white.solve(part) for part, white in zip(parts, self.whitenings, strict=True)]
+        return np.concatenate(values) * np.sqrt(self.ratio)
+
+    @property
+    def variances(self) -> FloatArray:
+        """Variance of each reading in units of its group's, (n,), whatever the others are."""
+        parts = zip(self.observations.readings, self.whitenings, strict=True)
+        own = [np.ones(len(reading)) if white is None else white.variances for reading, white in parts]
+        return np.asarray(self.ratio * np.concatenate(own))
 
     def statistics(self, w: int) -> list[GroupStatistics]:
         """Factor in a band of width w, count and mean square of each variance group."""
         readings, found = self.observations.readings, []
         for g in range(self.n_groups):
             mine = [i for i, group in enumerate(self.group_of_name) if group == g]
-            roots = [1 / np.sqrt(readings[i].variance_ratio) for i in mine]
-            y = np.concatenate([readings[i].y * root for i, root in zip(mine, roots, strict=True)])
+            roots = [root_of(readings[i]) for i in mine]
+            n = sum(int(np.count_nonzero(root)) if len(root) else len(readings[i]) for i, root in zip(mine, roots, strict=True))
             factor = merged([self._factor(i, root, w) for i, root in zip(mine, roots, strict=True)])
-            centred = [(readings[i].y - readings[i].y.mean()) * root for i, root in zip(mine, roots, strict=True)]
-            spread = float(np.mean(np.concatenate(centred) ** 2) or np.mean(y**2))
-            found.append(GroupStatistics(factor, len(y), spread))
+            centred = sum(squares(readings[i].y, root, readings[i].y.mean()) for i, root in zip(mine, roots, strict=True))
+            spread = centred or sum(squares(readings[i].y, root, 0.0) for i, root in zip(mine, roots, strict=True))
+            with_weight = sum(
+                int(np.count_nonzero(root)) if len(root) else len(readings[i]) for i, root in zip(mine, roots, strict=True)
+            )
+            found.append(GroupStatistics(factor, with_weight, spread / n))
         return found
 
     def _factor(self, i: int, root: FloatArray, w: int) -> Factor:
-        """Factor of the rows of name i times `root` (n,)."""
-        reading = self.observations.readings[i]
-        if self._is_streamed(reading):
-            assert isinstance(self.basis, BSplineBasis)
-            is_plain = reading.sd is None and reading.weights is None
-            x = self.observations.abscissa.to_numbers(reading.x)
-            return factorize_readings(self.basis, x, reading.y, np.empty(0) if is_plain else root, reading.deriv, w)
-        return factorize(self.parts[i].scaled(root), reading.y * root, self.basis.n_basis, w)
-
-    def _is_streamed(self, reading: Readings) -> bool:
-        """Whether a kernel takes the readings without any row being stored."""
-        return isinstance(self.basis, BSplineBasis) and self.basis.extrapolate == "error" and reading.upper is None
+        """Factor of the rows of name i times `root` (n,), or one where that is empty."""
+        reading, white = self.observations.readings[i], self.whitenings[i]
+        y = reading.y * root if len(root) else reading.y
+        if white is not None:
+            return factorize(self._whitened_parts[i], white.times(y), self.basis.n_basis, w)
+        if is_streamed(self.basis, reading):
+            return streamed(self.basis, reading, self.observations.abscissa, root, w)
+        rows = self.parts[i].scaled(root) if len(root) else self.parts[i]
+        return factorize(rows, y, self.basis.n_basis, w)
 
     def log_det_of(self, columns: FloatArray) -> float:
-        """log|C'B'B C| for the rows B, in the units of the readings, and columns C."""
-        return 2 * float(np.log(np.abs(np.diag(np.linalg.qr(self.times(columns), mode="r")))).sum())
+        """log|C'B'B C| for the rows B of readings with a weight, in the units of the readings, and columns C."""
+        seen = self.times(columns)[np.isfinite(self.ratio)]
+        return 2 * float(np.log(np.abs(np.diag(np.linalg.qr(seen, mode="r")))).sum())
 
     def __getstate__(self) -> dict[str, object]:
-        return {"observations": self.observations, "basis": self.basis, "common": self.common}
+        return {"observations": self.observations, "basis": self.basis, "common": self.common, "errors": self.errors}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
@@ -171,7 +263,10 @@ class Rows:
         """Number of stored columns of the widest row."""
         readings, widths = self.observations.readings, []
         for i, reading in enumerate(readings):
-            if self._is_streamed(reading):
+            if self.whitenings[i] is not None:
+                check_degree(self.basis, reading)
+                widths.append(self._whitened_parts[i].width)
+            elif is_streamed(self.basis, reading):
                 check_degree(self.basis, reading)
                 widths.append((degree_of(self.basis) or 0) + 1)
             else:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
+from smoothfit.errors import PrecisionWarning
+from smoothfit.regression.band import factorize_readings, multiply_factor
 
 LONG = np.longdouble
 pytestmark = pytest.mark.skipif(np.finfo(LONG).eps > 1e-18, reason="long double is no wider than double here")
@@ -50,6 +52,7 @@ CASES = {  # spread of the precisions of derivatives, a gap without readings, sm
 }
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.PrecisionWarning")  # the rounding of the coefficients themselves
 @pytest.mark.parametrize("case", CASES)
 def test_no_digit_that_counts_is_lost(case):
     spread, (start, end), lam = CASES[case]
@@ -77,6 +80,94 @@ def test_no_digit_that_counts_is_lost(case):
         )  # which shows where readings are right to 1e-7
         assert ((error - rounding) / se).max() < 1e-8
         np.testing.assert_allclose(res.get_prediction(grid, deriv).se_mean, se, rtol=1e-8)
+
+
+HARD = {  # sd of values, spread of the precisions of slopes, gap, smoothing
+    "sds below rounding": (1e-12, 1.0, (2.0, 2.0), 1e-6),
+    "slopes of weight 1e20": (0.1, 1e20, (2.0, 2.0), 1e-6),
+    "an empty span": (1e-9, 1.0, (0.3, 0.7), 1e-18),
+    "an equality": (1e-12, 1.0, (2.0, 2.0), 1e-6),
+}
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_lost_digits_are_told(case):
+    sd, spread, (start, end), lam = HARD[case]
+    rng = np.random.default_rng(8)
+    x, t = np.sort(rng.uniform(0, 1, 150)), np.sort(rng.uniform(0, 1, 60))
+    x, t = x[(x < start) | (x > end)], t[(t < start) | (t > end)]
+    slope_sd = 0.5 / np.sqrt(np.geomspace(1, spread, len(t)))
+    y, dy = np.sin(6 * x) + 0.1 * rng.standard_normal(len(x)), 6 * np.cos(6 * t) + slope_sd * rng.standard_normal(len(t))
+    basis, penalty = sf.BSplineBasis.uniform(0, 1, 40), sf.DerivativePenalty(2)
+    obs = sf.observe(x, y, sd=sd, name="f") + sf.observe(t, dy, deriv=1, sd=slope_sd, name="slope")
+    constraints = sf.Equals(0.5, 0.1) if case == "an equality" else ()
+    with pytest.warns(PrecisionWarning, match="posterior standard deviations"):
+        res = sf.SplineRegression(obs, basis, penalty, constraints).fit(lam=lam)
+    sds = np.concatenate([np.full(len(x), sd), slope_sd]).astype(LONG)
+    design = np.vstack([basis.design(x, sparse=False), basis.design(t, 1, sparse=False)]).astype(LONG) / sds[:, None]
+    stacked = np.vstack([design, np.sqrt(LONG(lam)) * penalty.root(basis).toarray()])
+    rhs = np.concatenate([np.concatenate([y, dy]) / sds, np.zeros(len(stacked) - len(sds))])
+    columns, offset = (np.eye(basis.n_basis), 0.0) if not constraints else res.model._substitution
+    gamma, R = long_least_squares(stacked @ columns, rhs - stacked @ (np.zeros(basis.n_basis) + offset))
+    error = R @ (columns.T @ (res.params.to_numpy() - offset) - gamma)
+    error = float(np.sqrt(np.sum(error**2)))  # the greatest of all functionals, in their sds
+    told = np.finfo(float).eps * 10**res.digits_lost
+    assert error > 1e-8
+    assert error / 3 < told < 3 * error
+    assert "Digits lost:" in str(res.summary())
+
+
+def test_no_digits_are_told_lost_where_none_are():
+    x = np.linspace(0, 1, 200)
+    obs = sf.observe(x, np.sin(6 * x) + 0.1 * np.random.default_rng(0).standard_normal(200))
+    res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 20), sf.DerivativePenalty(2)).fit()
+    assert 0 < res.digits_lost < 6
+    assert "Digits lost:" not in str(res.summary())
+    accumulated = sf.SplineRegression.accumulate(sf.BSplineBasis.uniform(0, 1, 20)).add(obs).model(sf.DerivativePenalty(2)).fit()
+    assert accumulated.digits_lost == pytest.approx(res.digits_lost, abs=0.1)
+
+
+@pytest.mark.parametrize("noise", [1e-2, 1e-6, 1e-10])
+def test_small_noise_keeps_its_digits(noise):
+    """The curve is in the spline space; a reading is known to 1e-16 of the signal, so that its noise has 1e-16 / noise."""
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(0, 1, 4000))
+    basis = sf.BSplineBasis.uniform(0, 1, 5)
+    design = basis.design(x, sparse=False)
+    y = design @ rng.standard_normal(8) + noise * rng.standard_normal(4000)
+    coef, R = long_least_squares(design, y)
+    rss = float(np.sum((y.astype(LONG) - design.astype(LONG) @ coef) ** 2))
+    factor = factorize_readings(basis, x, y, np.empty(0), 0, 4)
+    ours = np.linalg.solve(multiply_factor(factor.R, np.eye(8)), factor.z)
+    in_sds = np.linalg.norm(R.astype(float) @ (ours - coef.astype(float))) / np.sqrt(rss / 3992)
+    assert in_sds <= 10 * np.finfo(float).eps / noise * np.sqrt(4000)
+    assert factor.rest == pytest.approx(rss, rel=1e-13 + 10 * np.finfo(float).eps / noise)
+
+
+@pytest.mark.parametrize(("degree", "order", "left"), [(3, 2, 1e-8), (5, 3, 1e-8), (5, 4, 1e-8), (7, 5, 1e-6)])
+def test_traces_where_hardly_more_than_a_polynomial_is_left(degree, order, left):
+    x = np.linspace(0, 1, 200)
+    basis, penalty = sf.BSplineBasis.uniform(0, 1, 40, degree=degree), sf.DerivativePenalty(order)
+    system = sf.SplineRegression(sf.observe(x, np.sin(6 * x)), basis, penalty)._system
+    design, root = basis.design(x, sparse=False), penalty.root(basis).toarray()
+    for log_tau in (-20.0, -10.0, 0.0, 10.0):
+        _, R = long_least_squares(np.vstack([design, np.exp(log_tau / 2) * root]), np.zeros(200 + len(root)))
+        edf = float(np.sum((design @ long_inverse(R)) ** 2))
+        solution = system.solve(np.array([log_tau]), np.zeros(1))
+        assert solution.trace[0] == pytest.approx(edf, abs=left)
+        side_by_side = system.values(np.full((3, 1), log_tau), np.zeros((3, 1)), solved=True)
+        np.testing.assert_allclose(side_by_side.trace, np.tile(solution.trace, (3, 1)), rtol=1e-13)
+
+
+def test_a_polynomial_is_found_where_it_is_likeliest():
+    x = np.linspace(0, 1, 200)
+    basis, found = sf.BSplineBasis.uniform(0, 1, 40, degree=5), 0
+    for seed in range(20):
+        y = 4 * x**3 - 6 * x**2 + 0.2 * np.random.default_rng(seed).standard_normal(200)
+        res = sf.SplineRegression(sf.observe(x, y), basis, sf.DerivativePenalty(4)).fit()
+        found += res.boundary == ("lam",)
+        assert res.edf >= 4 - 1e-9
+    assert found >= 5
 
 
 def test_fifty_thousand_functions():
