@@ -45,7 +45,7 @@ class DynamicsCurve(CurveResults):
 
     Notes
     -----
-    Given the coefficients and the noises: their own uncertainty is not in the bands. `spline` is refused: the mean is no polynomial.
+    Given the coefficients and the noises: their uncertainty is not in the bands. `spline` is refused, as the mean is none.
     """
 
     use_t = False
