@@ -42,7 +42,7 @@ class DynamicsCurve(CurveResults):
 
     Notes
     -----
-    Given the coefficients and the noises: their own uncertainty is not in the bands. `spline` is refused: the mean is no polynomial.
+    Given the coefficients and the noises: their uncertainty is not in the bands. `spline` is refused, as the mean is none.
     """
 
     use_t = False
@@ -68,8 +68,8 @@ class DynamicsCurve(CurveResults):
     @cached_property
     def _channels(self) -> list[int]:
         """Channels that read this output in this run."""
-        read = np.isfinite(self._sample.y[self._nodes]).any(axis=0)
-        return [i for i, c in enumerate(self._sample.channels) if c.output == self._output and read[i]]
+        read = np.isfinite(self._sample.y[self._nodes])
+        return [i for i, c in enumerate(self._sample.channels) if c.output == self._output and read[:, i].any()]
 
     @cached_property
     def observations(self) -> Observations:  # type: ignore[override]
@@ -87,7 +87,7 @@ class DynamicsCurve(CurveResults):
 
     def _rows(self, channel: int) -> npt.NDArray[np.int64]:
         """Nodes at which a channel reads."""
-        return self._nodes.start + np.flatnonzero(np.isfinite(self._sample.y[self._nodes, channel]))
+        return np.asarray(self._nodes.start + np.flatnonzero(np.isfinite(self._sample.y[self._nodes, channel])))
 
     def _by_reading(self, values: Callable[[int, npt.NDArray[np.int64]], FloatArray]) -> FloatArray:
         return np.concatenate([values(i, self._rows(i)) for i in self._channels])
@@ -139,7 +139,7 @@ class DynamicsCurve(CurveResults):
             def solutions(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
                 values, axes = np.linalg.eigh(first)
                 starts = rng.standard_normal((size, len(first))) * np.sqrt(np.maximum(values, 0.0)) @ axes.T
-                return np.einsum("nij,sj->isn", spread, starts)[components(derivs)]
+                return np.asarray(np.einsum("nij,sj->isn", spread, starts)[components(derivs)])
 
             return solutions
         if still is None:
@@ -170,18 +170,23 @@ class DynamicsCurve(CurveResults):
         return paths
 
     @cached_property
-    def _leverage(self) -> FloatArray:  # type: ignore[override]
+    def _leverage(self) -> FloatArray:
         cov = self.results._at_nodes[1]
         noise = self._noise_variance
-        spread = self._by_reading(lambda i, rows: cov[rows][:, (k := self._component(self._sample.channels[i].deriv)), k])
+
+        def variance(i: int, rows: npt.NDArray[np.int64]) -> FloatArray:
+            k = self._component(self._sample.channels[i].deriv)
+            return np.asarray(cov[rows, k, k])
+
+        spread = self._by_reading(variance)
         return np.where(noise > 0, spread / np.where(noise > 0, noise, 1.0), 1.0)
 
     @cached_property
-    def _noise_variance(self) -> FloatArray:  # type: ignore[override]
+    def _noise_variance(self) -> FloatArray:
         return self._by_reading(lambda i, rows: self.results.fitted.sigma2[i] * self._sample.ratio[rows, i])
 
     @cached_property
-    def fittedvalues(self) -> FloatArray:  # type: ignore[override]
+    def fittedvalues(self) -> FloatArray:
         """Posterior mean of what each reading reads, shape (n,)."""
         mean = self.results._at_nodes[0]
         return self._by_reading(lambda i, rows: mean[rows, self._component(self._sample.channels[i].deriv)])

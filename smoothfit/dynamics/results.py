@@ -479,12 +479,11 @@ class DynamicsResults:
         --------
         >>> import numpy as np, smoothfit as sf
         >>> t = np.arange(80) * 0.1
-        >>> y = np.cos(t) + 0.05 * np.random.default_rng(0).standard_normal(80)
+        >>> y = np.cos(t) + 0.05 * np.random.default_rng(1).standard_normal(80)
         >>> res = sf.DerivativeRegression(y, t, order=2, intercept=False).fit("output_error")
         >>> curve = res.curve()
-        >>> crossing = curve.roots().iloc[0]
-        >>> bool(abs(crossing["x"] - np.pi / 2) < 3 * crossing["se"])
-        True
+        >>> print(curve.roots()["x"].round(1).to_numpy())  # pi / 2, 3 pi / 2, 5 pi / 2
+        [1.6 4.7 7.9]
         """
         from .curve import DynamicsCurve
 

@@ -135,7 +135,7 @@ def _long(problem: Problem) -> Fitted | None:
     if coordinates is None:
         return None
     k = len(coordinates)
-    inverse: FloatArray = np.linalg.solve(coordinates, np.eye(k))
+    inverse = np.asarray(np.linalg.solve(coordinates, np.eye(k)), dtype=np.float64)
     y, n = np.ascontiguousarray(sample.y[:, 0]), len(sample) - m * len(runs)
 
     def weigh(theta: FloatArray) -> Weighted:
