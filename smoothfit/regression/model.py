@@ -32,6 +32,7 @@ from .restricted import Restrictions, constrained
 from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
 from .rows import Rows
+from .sandwich import check_sandwich
 from .system import System, free_last, terms_of
 
 
@@ -306,6 +307,8 @@ class SplineRegression:
         """The fit by squares to rows."""
         log_lam = self._lam(lam)
         rows, search = self._decorrelated(rows, method, log_lam)
+        if rows.keeps_readings:
+            check_sandwich(rows, cov_type, cov_kwds)
         found = self._estimated(rows, method, log_lam, None if edf is None else check_positive(edf, "edf"))
         bounded, peak = self._bounded(found)
         fixed = "lam" if lam is not None else "edf" if edf is not None else None

@@ -516,7 +516,8 @@ class SplineRegressionResults(Inference):
         Returns
         -------
         CurvePrediction
-            Its `x` are those given.
+            Its `x` are those given. With correlated errors, intervals of a new reading are for one whose error is independent of
+            those of the readings: of another run.
 
         References
         ----------
