@@ -32,7 +32,7 @@ from scipy.sparse import csc_array, csr_array, diags_array, eye_array, vstack
 from .._validation import FloatArray
 from ..errors import ConvergenceError, SpecificationError
 from .band import BandRows
-from .conic import TOLERANCES, Active, _assembled, _cone_entries, _cones_of, _over, _repeated, _Scaled, active_set
+from .conic import Active, Scaled, active_set, assembled, over, solve_cones
 from .fitting import Estimate, _range_of_tau
 from .posterior import Factored
 from .restricted import Restrictions
@@ -103,51 +103,40 @@ class Problem:
         roots = [np.sqrt(t * size / unit) * root for t, root in zip(tau, self.roots, strict=True)]
         column = np.sqrt(np.sum([np.asarray((own**2).sum(axis=0)).ravel() for own in (self.rows, *roots)], axis=0))
         scale = np.where(column > 0, column, 1.0)
-        w = weight / unit
-        B = _over(self.rows, scale)
-        M = _over(csr_array(vstack(roots)), scale) if roots else csr_array((0, K))
-        m = M.shape[0]
-        # v >= 0 and B c - v <= y, M c = u, the equalities, the cones of the bounds; columns: c, v, u and what the cones leave free
-        one = csr_array(eye_array(n))
-        blocks = [(0, K, -one), (n, 0, B), (n, K, -one), (2 * n, 0, M), (2 * n, K + n, csr_array(-eye_array(m)))]
-        rights = [np.zeros(n), self.y / size, np.zeros(m)]
-        cones = [clarabel.NonnegativeConeT(2 * n)] + [clarabel.ZeroConeT(m)] * (m > 0)
-        row, total = 2 * n + m, K + n + m
-        for part in self.restrictions.equalities:
-            blocks.append((row, 0, _over(csr_array(part.rows), scale)))
-            rights.append(part.values / size)
-            cones.append(clarabel.ZeroConeT(len(part.values)))
-            row += len(part.values)
+        B, w = over(self.rows, scale), weight / unit
+        # columns: c, v, the residuals of the penalties, and the free entries of the matrices
+        M = over(csr_array(vstack(roots)), scale) if roots else csr_array((0, K))
+        r = M.shape[0]
+        blocks: list[tuple[int, int, Any]] = [(0, 0, M), (0, K + n, -eye_array(r))]
+        rights, cones, row = [np.zeros(r)], [clarabel.ZeroConeT(r)], r
+        if self.restrictions.equalities:
+            values = np.concatenate([part.values for part in self.restrictions.equalities])
+            blocks.append((row, 0, self.restrictions.rows / scale))
+            rights.append(values / size)
+            cones.append(clarabel.ZeroConeT(len(values)))
+            row += len(values)
+        first = row + n  # of the readings
+        blocks += [(row, K, -eye_array(n)), (first, 0, B), (first, K, -eye_array(n))]
+        rights += [np.zeros(n), self.y / size]
+        cones += [clarabel.NonnegativeConeT(n), clarabel.NonnegativeConeT(n)]
+        end = (first + n, K + n + r)
         for polynomials in self.restrictions.polynomials:
-            scaled = _Scaled.of(polynomials, scale)
-            bound, free = _cone_entries(polynomials.degree)
-            pieces = len(scaled.bound)
-            blocks.append((row, 0, csr_array(-(_repeated(bound, pieces) @ scaled.rows))))
-            if free.size:
-                blocks.append((row, total, -_repeated(free, pieces)))
-            rights.append(-(scaled.bound @ bound.T).ravel() / size)
-            cones += _cones_of(clarabel, polynomials.degree) * pieces
-            row, total = row + len(rights[-1]), total + free.shape[1] * pieces
-        A = _assembled(blocks, (row, total))
-        curvature = np.zeros(total)
-        curvature[K + n : K + n + m] = 2.0
-        q = np.concatenate([-self.level * (B.T @ w), w, np.zeros(total - K - n)])
-        status = ""
-        for tolerance in TOLERANCES:
-            settings = clarabel.DefaultSettings()
-            settings.verbose = False
-            settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = tolerance
-            solver = clarabel.DefaultSolver(csc_array(diags_array(curvature)), q, A, np.concatenate(rights), cones, settings)
-            solution = solver.solve()
-            status = str(solution.status)
-            if "Infeasible" in status or status == "Solved":
-                break
+            own = Scaled.of(polynomials, scale).cone_rows(*end)
+            blocks += own.blocks
+            rights.append(own.right / size)
+            cones += own.cones
+            end = own.end
+        curvature = np.zeros(end[1])
+        curvature[K + n : K + n + r] = 2.0
+        q = np.concatenate([-self.level * (B.T @ w), w, np.zeros(end[1] - K - n)])
+        P = csc_array(diags_array(curvature))
+        status, x, z = solve_cones(P, q, assembled(blocks, end), np.concatenate(rights), cones)
         if "Infeasible" in status:
             raise InfeasibleError("no curve satisfies all constraints together; drop or loosen one of them")
         if status != "Solved":
             raise ConvergenceError(f"the quantile fit did not converge ({status}); rescale x or y, or use fewer functions")
-        coef = np.asarray(solution.x[:K]) / scale * size
-        share = np.asarray(solution.z[n : 2 * n]) / w
+        coef = x[:K] / scale * size
+        share = z[first : first + n] / w
         u = self.y - self.rows @ coef
         on_curve = np.minimum(share, 1 - share) > INTERIOR
         return Quantile(coef, weight * (self.level - share), on_curve, u * (self.level - (u < 0)))

@@ -218,7 +218,7 @@ class Rows:
         for g in range(self.n_groups):
             mine = [i for i, group in enumerate(self.group_of_name) if group == g]
             roots = [root_of(readings[i]) for i in mine]
-            n = sum(len(readings[i]) for i in mine)
+            n = sum(int(np.count_nonzero(root)) if len(root) else len(readings[i]) for i, root in zip(mine, roots, strict=True))
             factor = merged([self._factor(i, root, w) for i, root in zip(mine, roots, strict=True)])
             centred = sum(squares(readings[i].y, root, readings[i].y.mean()) for i, root in zip(mine, roots, strict=True))
             spread = centred or sum(squares(readings[i].y, root, 0.0) for i, root in zip(mine, roots, strict=True))
