@@ -11,7 +11,8 @@
 ==============  =====================================================================================================
 
 With correlated errors b_i and e_i of ``HC`` and ``HAC`` are rows and residuals made independent: they allow for what the
-correlation leaves. A given covariance has no such residuals of its own, and takes ``cluster`` alone, where it is zero across clusters.
+correlation leaves. A given covariance has no such residuals of its own, and takes ``cluster`` alone, where it is zero across
+clusters.
 """
 
 from __future__ import annotations
