@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .results import SplineRegressionResults
 
 KINDS = ("residual", "wild", "block")
+HELD = 1e-9  # of the greatest standard deviation of draws: a curve that moves by less is held where it is
 MOST_FAILED = 0.2  # of the draws
 CHUNKS = 8  # for each process
 LINEAR_CHUNK = 256  # draws of a product
@@ -76,8 +77,14 @@ class CurveBootstrap(Frozen):
         kind : {"basic", "percentile", "studentized", "normal"}
             With q the quantiles of the draws and f the estimate: (2 f - q_high, 2 f - q_low), which takes the bias of a penalty off
             once; (q_low, q_high), which has it twice; f - se (quantiles of (draw - f) / draw_se), which needs
-            ``bootstrap(..., studentize=True)``; and f - bias -+ z bse. Davison & Hinkley (1997), *Bootstrap Methods and their
-            Application*, chapter 5; `scipy.stats.bootstrap` knows the first two by these names.
+            ``bootstrap(..., studentize=True)`` and no bound that holds the curve in a draw; and f - bias -+ z bse. Davison &
+            Hinkley (1997), *Bootstrap Methods and their Application*, chapter 5; `scipy.stats.bootstrap` knows the first two by
+            these names.
+
+        Raises
+        ------
+        SpecificationError
+            Another `kind`; studentised intervals without standard errors, or where these are zero.
         """
         level = check_level(alpha)
         tails = (level / 2, 1 - level / 2)
@@ -93,7 +100,12 @@ class CurveBootstrap(Frozen):
             raise SpecificationError(f"kind is {kind!r}; pass 'basic', 'percentile', 'studentized' or 'normal'")
         if self.se is None or self.draw_se is None:
             raise SpecificationError("the draws have no standard errors; ask for them: bootstrap(..., studentize=True)")
-        low, high = np.quantile((self.draws - self.estimate) / self.draw_se, tails, axis=0)
+        change, known = self.draws - self.estimate, self.draw_se <= HELD * self.bse.max()
+        if (np.abs(change[known]) > HELD * self.bse.max()).any():
+            raise SpecificationError(
+                "a bound holds the curve in some draws, whose standard errors are zero there; use kind='basic'"
+            )
+        low, high = np.quantile(np.divide(change, self.draw_se, out=np.zeros_like(change), where=~known), tails, axis=0)
         return np.column_stack([self.estimate - high * self.se, self.estimate - low * self.se])
 
 

@@ -18,6 +18,7 @@ from ..basis.recombined import RecombinedBasis
 from ..errors import PrecisionWarning, SpecificationError
 from ..observations import Observations
 from .accumulate import Accumulator
+from .band import BandRows
 from .conic import Active
 from .constraints import Constraint, Unimodal, check_constraints
 from .correlated import Correlated, Profile, correlated
@@ -32,7 +33,8 @@ from .restricted import Restrictions, constrained
 from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
 from .rows import Rows
-from .system import System, free_last, terms_of
+from .sandwich import check_sandwich
+from .system import System, free_last, penalty_roots, terms_of
 
 
 class SplineRegression:
@@ -212,12 +214,17 @@ class SplineRegression:
         return columns, offset
 
     @cached_property
+    def _roots(self) -> list[BandRows]:
+        """Rows M_j of the penalties c'M_j'M_j c, which many fits share."""
+        return penalty_roots(self._penalties, self.basis)
+
+    @cached_property
     def _system(self) -> System:
         return self._system_of(self._rows)
 
     def _system_of(self, rows: Rows) -> System:
         """The system of the coefficients, or of what the equalities leave of them."""
-        system = System.of(rows, self.penalty)
+        system = System.of(rows, self.penalty, self._roots)
         return system if self._substitution is None else system.substituted(*self._substitution)
 
     def fit(
@@ -306,6 +313,8 @@ class SplineRegression:
         """The fit by squares to rows."""
         log_lam = self._lam(lam)
         rows, search = self._decorrelated(rows, method, log_lam)
+        if rows.keeps_readings:
+            check_sandwich(rows, cov_type, cov_kwds)
         found = self._estimated(rows, method, log_lam, None if edf is None else check_positive(edf, "edf"))
         bounded, peak = self._bounded(found)
         fixed = "lam" if lam is not None else "edf" if edf is not None else None

@@ -18,7 +18,7 @@ import numpy as np
 from .._validation import FloatArray
 from .band import BandRows, multiply_factor, rows_of_factor, solve_factor, solve_transposed
 from .restricted import lifted
-from .system import column_sizes, penalty_roots
+from .system import column_sizes
 
 if TYPE_CHECKING:
     from .results import SplineRegressionResults
@@ -85,7 +85,7 @@ def _gradient(results: SplineRegressionResults, coef: np.ndarray) -> np.ndarray:
         whole = results._whole
         for g in range(whole.n_groups):
             total += _pull(rows_of_factor(whole.factors[g]), whole.rhs[g], coef) / np.exp(fit.log_sigma2[g].astype(np.longdouble))
-    for tau, root in zip(fit.tau, penalty_roots(results.model._penalties, results.basis), strict=True):
+    for tau, root in zip(fit.tau, results.model._roots, strict=True):
         if np.isfinite(tau):
             total += np.longdouble(tau) * _pull(root, np.zeros(len(root.first)), coef)
     return total

@@ -38,7 +38,6 @@ from .posterior import Factored
 from .restricted import Restrictions
 from .results import SplineRegressionResults
 from .rows import Rows
-from .system import penalty_roots
 
 if TYPE_CHECKING:
     from .model import SplineRegression
@@ -289,7 +288,7 @@ def fit_quantile(
             raise SpecificationError(f"{len(penalties)} penalties, and a quantile fit chooses one smoothing parameter; pass lam=")
     K = rows.basis.n_basis
     sparse = csr_array(vstack([_csr(part, K) for part in rows.white_parts]))
-    roots = [_csr(root, K) for root in penalty_roots(penalties, rows.basis)]
+    roots = [_csr(root, K) for root in model._roots]
     problem = Problem(sparse, rows.whitened(rows.observations.y), level, roots, model._restrictions)
     try:
         if lam is not None or not penalties:

@@ -129,7 +129,7 @@ class SplineRegressionResults(Inference):
     @cached_property
     def _whole(self) -> System:
         """The system of all coefficients, whatever equalities and infinite penalties leave of them."""
-        return System.of(self._rows, self.model.penalty)
+        return System.of(self._rows, self.model.penalty, self.model._roots)
 
     @cached_property
     def _cov(self) -> Covariance:
@@ -516,7 +516,8 @@ class SplineRegressionResults(Inference):
         Returns
         -------
         CurvePrediction
-            Its `x` are those given.
+            Its `x` are those given. With correlated errors, intervals of a new reading are for one whose error is independent of
+            those of the readings: of another run.
 
         References
         ----------

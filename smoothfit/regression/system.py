@@ -79,9 +79,9 @@ class System:
     spreads: FloatArray
 
     @classmethod
-    def of(cls, rows: Rows, penalty: Penalty | None) -> System:
-        """Compress rows and penalties."""
-        roots = penalty_roots(terms_of(penalty), rows.basis)
+    def of(cls, rows: Rows, penalty: Penalty | None, roots: Sequence[BandRows] | None = None) -> System:
+        """Compress rows and penalties, of which the `roots` may be known."""
+        roots = penalty_roots(terms_of(penalty), rows.basis) if roots is None else roots
         w = max([rows.width, *(root.width for root in roots)])
         groups = rows.statistics(w)
         counts, spreads = np.array([group.n for group in groups]), np.array([group.spread for group in groups])

@@ -25,6 +25,8 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
 
     lam = results.lam
     by = f"{results.fixed} fixed" if results.fixed else METHOD_NAMES[results.method]
+    if results.loss == "quantile" and results.method == "gcv":
+        by = "GACV"
     is_full = results.method in ("ml", "ols") or results.loss == "quantile"
     facts = [
         ("Model:", "SplineRegression"),
@@ -74,6 +76,8 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
 
 
 def _convergence(results: SplineRegressionResults) -> str:
+    if results.loss == "quantile":
+        return "solver" if results.fixed or results.lam is None else "solver; lam on a grid"
     if results._fit.minimum is None and results._correlated is None:
         return "nothing to search"
     return "at a boundary" if results.boundary else "yes, certified"

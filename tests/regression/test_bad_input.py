@@ -107,6 +107,16 @@ def formula(text, **options):
         (lambda: formula("y ~ bsp(x, df=9)", errors={"dy": sf.AR1()}), SpecificationError, "'dy'; the readings are named y"),
         (lambda: formula("y ~ bsp(x, df=9)", weights={"y": np.ones(3)}), DataError, "weights has 3 entries"),
         (lambda: formula("y = bsp(x)"), SpecificationError, "pass one like"),
+        (
+            lambda: sf.SplineRegression(OBS, BASIS).fit(cov_type="cluster", cov_kwds={"groups": [1, 2]}),
+            DataError,
+            r"groups has shape \(2,\); pass one label for each of the 40",
+        ),
+        (
+            lambda: sf.SplineRegression(OBS, BASIS).fit(cov_type="cluster", cov_kwds={"groups": np.ones(40)}),
+            DataError,
+            "single cluster",
+        ),
         (lambda: sf.regression.compare({}), SpecificationError, "fits is empty"),
         (
             lambda: sf.regression.compare({"a": formula("y ~ bsp(x, df=9)").fit("ols")}, by="r2"),

@@ -92,6 +92,16 @@ def test_intervals_are_those_of_the_literature():
         draws.conf_int(kind="bca")
 
 
+def test_what_constraints_hold_is_studentised_or_refused():
+    held = fit(constraints=sf.Equals(0.0, 0.1)).bootstrap([0.0, 0.5], size=40, rng=0, studentize=True)
+    np.testing.assert_allclose(held.conf_int(kind="studentized")[0], 0.1, atol=1e-12)
+    assert np.diff(held.conf_int(kind="studentized")[1]) > 0.05
+    bounded = fit(constraints=sf.Bounds(upper=0.8)).bootstrap(np.linspace(0.2, 0.3, 9), 1, size=40, rng=0, studentize=True)
+    if (bounded.draw_se < 1e-12).any():
+        with pytest.raises(SpecificationError, match="kind='basic'"):
+            bounded.conf_int(kind="studentized")
+
+
 def test_standard_errors_of_draws_know_their_noise():
     res = fit()
     draws = res.bootstrap(AT, size=300, rng=4, studentize=True)
