@@ -586,6 +586,50 @@ def test_draws_have_the_posterior_moments():
     np.testing.assert_array_equal(res.sample(places, size=7, rng=3), res.sample(places, size=20, rng=3)[:7])
 
 
+def test_large_states_take_the_general_path():
+    """Beyond eight components the kernel's loops have run-time bounds: against generalised least squares, and the score."""
+    from smoothfit.statespace.general import GeneralCriterion, GeneralModel
+
+    rng = np.random.default_rng(18)
+    n, p = 60, 9
+    x = np.sort(rng.uniform(0, 10, n))
+    W = rng.standard_normal((n, p))
+    y = np.sin(x) + W @ np.arange(p) / 5 + 0.1 * rng.standard_normal(n)
+    columns = {f"w{j}": W[:, j] for j in range(p)}
+    res = sf.SmoothingSpline(sf.observe(x, y, sd=0.1), prior=pri.Matern(1.5, 1.0, 1.2), regressors=columns).fit()
+    r = np.sqrt(3) * np.abs(x[:, None] - x)
+    K = 1.44 * (1 + r) * np.exp(-r) + 0.01 * np.eye(n)
+    root = np.linalg.cholesky(K)
+    A, b = np.linalg.solve(root, W), np.linalg.solve(root, y)
+    coef, rss = np.linalg.lstsq(A, b)[:2]
+    np.testing.assert_allclose(res.params, coef, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(res.cov_params(), np.linalg.inv(A.T @ A), rtol=1e-8, atol=1e-12)
+    log_det = 2 * np.log(np.diag(root)).sum() + np.linalg.slogdet(A.T @ A)[1] - np.linalg.slogdet(W.T @ W)[1]
+    assert res.llf == pytest.approx(-0.5 * ((n - p) * np.log(2 * np.pi) + log_det + rss[0]), abs=1e-9)
+    draws = res.sample([2.0, 5.0], size=2000, rng=0)
+    assert np.abs(draws.var(axis=0) / res.get_prediction([2.0, 5.0]).var_pred_mean - 1).max() < 4.5 * np.sqrt(2 / 2000)
+
+    criterion = GeneralCriterion(GeneralModel(sf.observe(x, y), pri.Matern(1.5), columns), "reml")
+    theta = np.zeros(3)
+    h = 1e-3 * np.eye(3)
+    for i, slope in enumerate(criterion.gradient(theta)[1]):
+        v = criterion.values(np.array([2 * h[i], h[i], -h[i], -2 * h[i]]))
+        assert slope == pytest.approx((8 * (v[1] - v[2]) - (v[0] - v[3])) / 12e-3, rel=1e-7)
+
+    with pytest.raises(SpecificationError, match="a state of 32 components"):
+        sf.SmoothingSpline(sf.observe(x, y), prior=pri.Matern(1.5), regressors={f"w{j}": rng.standard_normal(n) for j in range(30)})
+
+
+def test_long_series_start_on_a_part_and_end_on_all():
+    rng = np.random.default_rng(19)
+    x = np.arange(10_000) / 16
+    obs = sf.observe(x, np.sin(x / 5) + 0.2 * rng.standard_normal(len(x)))
+    fast = sf.SmoothingSpline(obs, order=2).fit()
+    res = sf.SmoothingSpline(obs, prior=pri.IntegratedWiener(2)).fit()
+    assert res.llf == pytest.approx(fast.llf, abs=1e-6)
+    assert res.decrement < 1e-9
+
+
 def test_crossings_and_extrema_are_those_of_the_special_engine():
     rng = np.random.default_rng(15)
     x = np.sort(rng.uniform(0, 9, 80))
