@@ -18,7 +18,6 @@ from .._validation import FloatArray
 from ..basis import BSplineBasis
 from ..basis.extrapolation import outside_error
 
-
 CHUNK = 2**15  # readings that a pass takes at once, so that what it makes of them stays in a cache
 
 
@@ -41,6 +40,12 @@ class BandRows(NamedTuple):
         """Return the product with columns (K,) or (K, d)."""
         index = self.first[:, None] + np.arange(self.width)
         return np.asarray(np.einsum("nw,nw...->n...", self.values, columns[index]))
+
+    def sparse(self, K: int) -> csr_array:
+        """Return the matrix (n, K), zeros of the rows included."""
+        n, width = self.values.shape
+        columns = self.first[:, None] + np.arange(width)
+        return csr_array((self.values.ravel(), columns.ravel(), np.arange(0, n * width + 1, width)), shape=(n, K))
 
     def dense(self, K: int) -> FloatArray:
         """Return the matrix (n, K)."""

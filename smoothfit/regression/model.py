@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from .._validation import FloatArray, check_positive, frozen
 from ..basis.base import Basis
@@ -169,7 +170,7 @@ class SplineRegression:
         return Accumulator(basis)
 
     @cached_property
-    def _substitution(self) -> tuple[FloatArray, FloatArray] | None:
+    def _substitution(self) -> tuple[csr_array, FloatArray] | None:
         """Columns and offset of what the equalities leave."""
         return self._restrictions.substitution() if self._restrictions.equalities else None
 

@@ -16,14 +16,14 @@ from ..curves.prediction import CurvePrediction, critical_value
 from ..curves.results import Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
-from .band import BandRows, multiply_factor, pack, solve_factor
+from .band import BandRows, multiply_factor, pack
 from .conic import Active
 from .constraints import Equals
 from .criteria import LIKELIHOODS, RestrictedLikelihood
 from .fitting import Estimate as Fit
 from .fitting import effective_df
 from .inference import Inference
-from .posterior import Banded, Covariance, Factored
+from .posterior import Banded, Covariance, Factored, Substituted
 from .restricted import gradient, lifted, multipliers_of, on_the_active_set
 from .rows import Rows, degree_of
 from .sandwich import sandwich_root
@@ -108,9 +108,7 @@ class SplineRegressionResults(Inference):
         """A^-1."""
         _, R, inverse = self._solution
         columns, active = self._fit.columns, self._active_rows
-        free: Covariance = Banded(R, inverse)
-        if columns is not None:
-            free = Factored(columns @ solve_factor(R, np.eye(len(R))))
+        free: Covariance = Banded(R, inverse) if columns is None else Substituted(Banded(R, inverse), columns)
         return free if active is None else on_the_active_set(free, active)
 
     @cached_property

@@ -82,7 +82,7 @@ def test_no_digit_that_counts_is_lost(case):
 
 @pytest.mark.parametrize("noise", [1e-2, 1e-6, 1e-10])
 def test_small_noise_keeps_its_digits(noise):
-    """The curve is in the spline space; a reading is known to 1e-16 of the signal, so that the noise has 1e-16 / noise of its own."""
+    """The curve is in the spline space; readings are known to 1e-16 of the signal, the noise to 1e-16 / noise of itself."""
     rng = np.random.default_rng(1)
     x = np.sort(rng.uniform(0, 1, 4000))
     basis = sf.BSplineBasis.uniform(0, 1, 5)
