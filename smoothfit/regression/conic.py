@@ -281,7 +281,10 @@ def _touching(b: FloatArray, tolerance: float) -> list[float]:
     """Local minima in [0, 1] of a polynomial in Bernstein form whose values are at most `tolerance`."""
     slope = np.diff(b)  # in Bernstein form; its j-th power of u has C(degree, j) times a j-th difference
     powers = [comb(len(slope) - 1, j) * np.diff(slope, j)[0] for j in range(len(slope))]
-    critical = np.roots(powers[::-1])
+    if len(powers) == 2:  # a line, whose root is at hand
+        critical = np.array([-powers[0] / powers[1]] if powers[1] else [])
+    else:
+        critical = np.roots(powers[::-1])
     inner = np.real(critical[np.abs(np.imag(critical)) < 1e-4])
     candidates = [0.0, 1.0, *(float(u) for u in inner if 0 < u < 1)]
     return sorted(u for u in candidates if _bernstein(len(b) - 1, u) @ b <= tolerance)
