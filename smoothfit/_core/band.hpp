@@ -79,8 +79,9 @@ SMOOTHFIT_INLINE void absorb(Real* R, Real* z, Real& rest, std::int64_t K, std::
     std::int64_t filled = w;  // entries of the row that may differ from zero
     for (std::int64_t j = first; j < K && filled > 0; ++j) {
         Real* const mine = R + j * w;
-        if (!is_zero(row[0])) {
-            const Real length = root_of(mine[0] * mine[0] + row[0] * row[0]), still = zeros_of(length);
+        const Real square = mine[0] * mine[0] + row[0] * row[0];
+        if (!is_zero(row[0]) && !is_zero(square)) {  // a square may underflow
+            const Real length = root_of(square), still = zeros_of(length);
             const Real over = Real(1.0) / (length + still);
             const Real c = mine[0] * over + still, s = row[0] * over;
             mine[0] = length;

@@ -85,7 +85,9 @@ def _smoothed(problem: Problem, s: slice) -> SmoothingSplineResults:
     known = np.isfinite(sample.y[s, 0])
     if known.sum() <= m + 3:
         raise DataError(f"a run of {int(known.sum())} readings is too short for an equation of order {m} with non-linear terms")
-    return SmoothingSpline(observe(sample.t[s][known], sample.y[s, 0][known]), order=min(4, m + 1)).fit()
+    model = SmoothingSpline(observe(sample.t[s][known], sample.y[s, 0][known]), order=min(4, m + 1))
+    results: SmoothingSplineResults = model.fit()
+    return results
 
 
 def by_smoothed_terms(problem: Problem, estimate: Callable[[Problem], Fitted]) -> Fitted:

@@ -41,6 +41,12 @@ class BandRows(NamedTuple):
         index = self.first[:, None] + np.arange(self.width)
         return np.asarray(np.einsum("nw,nw...->n...", self.values, columns[index]))
 
+    def sparse(self, K: int) -> csr_array:
+        """Return the matrix (n, K), zeros of the rows included."""
+        n, width = self.values.shape
+        columns = self.first[:, None] + np.arange(width)
+        return csr_array((self.values.ravel(), columns.ravel(), np.arange(0, n * width + 1, width)), shape=(n, K))
+
     def dense(self, K: int) -> FloatArray:
         """Return the matrix (n, K)."""
         matrix = np.zeros((len(self.first), K))

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import product
 from math import comb
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import block_diag
-from scipy.sparse import coo_array, csc_array, csr_array, eye_array
+from scipy.sparse import coo_array, csc_array, csr_array
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, SpecificationError
@@ -35,15 +36,19 @@ ACTIVE = 1e-7  # of the size of a bounded function: a bound so near is reached
 
 
 class Program(NamedTuple):
-    """minimise |R c - z|^2 (R square, as a sparse matrix) with every polynomial nonnegative."""
+    """minimise |R c - z|^2 (R square, as a sparse matrix; `free` is its minimiser) with every polynomial nonnegative."""
 
     R: csr_array
     z: FloatArray
+    free: FloatArray
     polynomials: Sequence[Polynomials]
 
 
 def solve_program(program: Program) -> FloatArray:
     """Return the minimiser (K,).
+
+    Only pieces where the bounds would not hold otherwise are part of the program, and some beside them; those where the solution
+    does not hold them join. What minimises under some of the bounds and satisfies them all minimises under all of them.
 
     Raises
     ------
@@ -52,12 +57,28 @@ def solve_program(program: Program) -> FloatArray:
     ConvergenceError
         The solver did not reach its tolerance.
     """
-    status, coef, blamed = _attempt(program)
-    if "Infeasible" in status:
-        raise SpecificationError(_conflict(program, blamed))
-    if status != "Solved":
-        raise ConvergenceError(f"the constrained fit did not converge ({status}); rescale x or y, or use fewer functions")
-    return coef
+    polynomials = program.polynomials
+    held = [_widened(p.coefficients(program.free).min(axis=1) < 0) for p in polynomials]
+    while True:
+        part = [p.taken(of) for p, of in zip(polynomials, held, strict=True)]
+        status, coef, blamed = _attempt(program._replace(polynomials=part))
+        if "Infeasible" in status:
+            raise SpecificationError(_conflict(program, blamed))
+        if status != "Solved":
+            raise ConvergenceError(f"the constrained fit did not converge ({status}); rescale x or y, or use fewer functions")
+        broken = [(_least(p.coefficients(coef)) < 0) & ~of for p, of in zip(polynomials, held, strict=True)]
+        if not any(of.any() for of in broken):
+            return coef
+        held = [of | _widened(more) for of, more in zip(held, broken, strict=True)]
+
+
+def _widened(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The pieces chosen, and on either side of each run of them one more than as many."""
+    wide = chosen.copy()
+    ends = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]])))
+    for start, end in ends.reshape(-1, 2).tolist():
+        wide[max(2 * start - end - 1, 0) : 2 * end - start + 1] = True
+    return wide
 
 
 def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray]:
@@ -68,9 +89,9 @@ def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray]:
     column = np.sqrt(np.bincount(program.R.indices, program.R.data**2, minlength=K))
     scale = np.where(column > 0, column, 1.0)
     parts = [Scaled.of(polynomials, scale) for polynomials in program.polynomials]
-    size = max([float(np.abs(program.z).max(initial=0.0)), *(float(np.abs(part.bound).max()) for part in parts)]) or 1.0
+    size = max([float(np.abs(right).max(initial=0.0)) for right in (program.z, *(part.bound for part in parts))]) or 1.0
     # R c - u = z, then the cones of the bounds; columns: c, u and the free entries of the matrices
-    blocks = [(0, 0, over(program.R, scale)), (0, K, -eye_array(m))]
+    blocks = [(0, 0, over(program.R, scale)), (0, K, _repeated(-np.eye(1), m))]
     rights, cones, owners = [program.z / size], [clarabel.ZeroConeT(m)], [np.full(m, -1)]
     row, n = m, K + m
     for i, part in enumerate(parts):
@@ -80,7 +101,7 @@ def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray]:
         cones += own.cones
         owners.append(np.full(len(own.right), i))
         row, n = own.end
-    P = csc_array(coo_array((np.ones(m), (np.arange(K, K + m),) * 2), shape=(n, n)))
+    P = csc_array((np.ones(m), np.arange(K, K + m), np.clip(np.arange(n + 1) - K, 0, m)), shape=(n, n))
     status, x, z = solve_cones(P, np.zeros(n), assembled(blocks, (row, n)), np.concatenate(rights), cones)
     owner, weight = np.concatenate(owners), np.abs(z)
     blamed = np.bincount(owner[owner >= 0], weight[owner >= 0], minlength=len(program.polynomials))
@@ -92,9 +113,9 @@ def solve_cones(P: csc_array, q: FloatArray, A: csc_array, b: FloatArray, cones:
     import clarabel
 
     status = ""
-    for tolerance in TOLERANCES:
+    for tolerance, equilibrate in product(TOLERANCES, (True, False)):  # clarabel's own scaling helps most programs and hurts some
         settings = clarabel.DefaultSettings()
-        settings.verbose = settings.equilibrate_enable = False  # the program is scaled
+        settings.verbose, settings.equilibrate_enable = False, equilibrate
         settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = tolerance
         solution = clarabel.DefaultSolver(P, q, A, b, cones, settings).solve()
         status = str(solution.status)
@@ -106,7 +127,7 @@ def solve_cones(P: csc_array, q: FloatArray, A: csc_array, b: FloatArray, cones:
 class ConeRows(NamedTuple):
     """Rows of A x + s = b, s in cones, that keep polynomials nonnegative: blocks at (row, column), and the end of both."""
 
-    blocks: list[tuple[int, int, Any]]
+    blocks: list[tuple[int, int, csr_array]]
     right: FloatArray
     cones: list[Any]
     end: tuple[int, int]
@@ -132,7 +153,7 @@ class Scaled(NamedTuple):
 
         count, degree = len(self.bound), self.bound.shape[1] - 1
         bound, free = _cone_entries(degree)
-        blocks: list[tuple[int, int, Any]] = [(row, 0, -(_repeated(bound, count) @ self.rows))]
+        blocks = [(row, 0, csr_array(-(_repeated(bound, count) @ self.rows)))]
         if free.size:
             blocks.append((row, column, -_repeated(free, count)))
         right = -(self.bound @ bound.T).ravel()
@@ -151,12 +172,11 @@ def _repeated(block: FloatArray, n: int) -> csr_array:
     return csr_array((np.tile(block.ravel(), n), columns.ravel(), np.arange(0, n * p * q + 1, q)), shape=(n * p, n * q))
 
 
-def assembled(blocks: Sequence[tuple[int, int, Any]], shape: tuple[int, int]) -> csc_array:
+def assembled(blocks: Sequence[tuple[int, int, csr_array]], shape: tuple[int, int]) -> csc_array:
     """The matrix of blocks at (row, column); entries that are zero are left out."""
-    entries = [(row, column, coo_array(block)) for row, column, block in blocks]
-    values = np.concatenate([block.data for _, _, block in entries])
-    rows = np.concatenate([block.row + row for row, _, block in entries])
-    columns = np.concatenate([block.col + column for _, column, block in entries])
+    values = np.concatenate([block.data for _, _, block in blocks])
+    rows = np.concatenate([np.repeat(np.arange(row, row + block.shape[0]), np.diff(block.indptr)) for row, _, block in blocks])
+    columns = np.concatenate([block.indices + column for _, column, block in blocks])
     kept = values != 0
     return csc_array(coo_array((values[kept], (rows[kept], columns[kept])), shape=shape))
 
@@ -288,7 +308,8 @@ def _touching(b: FloatArray, tolerance: float) -> list[float]:
     """Local minima in [0, 1] of a polynomial in Bernstein form whose values are at most `tolerance`."""
     slope = np.diff(b)  # in Bernstein form; its j-th power of u has C(degree, j) times a j-th difference
     powers = [comb(len(slope) - 1, j) * np.diff(slope, j)[0] for j in range(len(slope))]
-    critical = np.roots(powers[::-1])
+    # of a line, which is the common case, the root is at hand
+    critical = np.array([-powers[0] / powers[1]]) if len(powers) == 2 and powers[1] else np.roots(powers[::-1])
     inner = np.real(critical[np.abs(np.imag(critical)) < 1e-4])
     candidates = [0.0, 1.0, *(float(u) for u in inner if 0 < u < 1)]
     return sorted(u for u in candidates if _bernstein(len(b) - 1, u) @ b <= tolerance)

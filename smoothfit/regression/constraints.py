@@ -47,6 +47,11 @@ class Polynomials(NamedTuple):
         """Bernstein coefficients (n, degree + 1) for a curve."""
         return np.asarray((self.rows @ coef).reshape(self.bound.shape) - self.bound)
 
+    def taken(self, pieces: npt.NDArray[np.bool_]) -> Polynomials:
+        """The polynomials of some intervals."""
+        rows = self.rows[np.repeat(pieces, self.degree + 1)]
+        return self._replace(rows=rows, bound=self.bound[pieces], lower=self.lower[pieces], upper=self.upper[pieces])
+
 
 class Equalities(NamedTuple):
     """Rows @ coef = values."""

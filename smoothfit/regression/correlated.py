@@ -22,11 +22,12 @@ import numpy as np
 from .._validation import FloatArray
 from ..curves.optimize import Minimum, best_of, difference_hessian, minimize
 from ..errors import ConvergenceError
-from .band import BandRows, solve_factor, solve_gram
+from .band import BandRows, solve_gram
 from .correlation import Markov, places
 from .criteria import FullLikelihood, RestrictedLikelihood
 from .fitting import Estimate
-from .posterior import Banded, Covariance, Factored
+from .posterior import Banded, Covariance, Substituted
+from .restricted import lifted
 from .rows import Rows
 
 LEVELS = (0.3, 0.7)  # quantiles of the values scanned of each other parameter, to start from
@@ -110,17 +111,14 @@ class Profile:
         solution = system.solve(fit.log_tau, log_sigma2)
         least = criterion.minimum(solution, fit.log_tau, log_sigma2)
         weight = criterion.count / least if system.scale_free else 1.0
-        columns = np.eye(system.size) if fit.columns is None else fit.columns
-        coef = solution.coef if fit.columns is None else columns @ solution.coef
-        coef = coef if fit.offset is None else coef + fit.offset
-        free: Covariance = Banded(solution.R, solution.inverse)
-        if fit.columns is not None:
-            free = Factored(columns @ solve_factor(solution.R, np.eye(system.size)))
+        coef = lifted(solution.coef, fit.columns, fit.offset)
+        banded = Banded(solution.R, solution.inverse)
+        free: Covariance = banded if fit.columns is None else Substituted(banded, fit.columns)
         seen = np.zeros((len(coef), 0))
         if self.likelihood is FullLikelihood and system.n_free:  # what no penalty touches is no part of log|U'AU|
             reached = solve_gram(solution.R, np.linalg.qr(system.free)[0])
             inner = np.linalg.cholesky(np.linalg.qr(system.free)[0].T @ reached)
-            seen = columns @ np.linalg.solve(inner, reached.T).T
+            seen = lifted(np.linalg.solve(inner, reached.T).T, fit.columns, None)
         observations, gradient = rows.observations, []
         for i in self.names:
             reading, kind = observations.readings[i], rows.errors[i]

@@ -3,10 +3,11 @@
 With n readings of variances V, d the dimension of what no penalty touches, A as in `system` and S = sum tau_j M_j'M_j:
 
 - ``reml``: -2 l = (n - d) log 2 pi + log|V| + log|A| - log|S|_+ + log|N'N| + min        (Patterson & Thompson 1971)
-- ``ml``:   -2 l = n log 2 pi + log|V| + log|U'AU| - log|U'SU| + min        (N, U: null space and orthonormal complement)
+- ``ml``:   -2 l = n log 2 pi + log|V| + log|U'AU| - log|U'SU| + min        (N, U: null space and its complement)
 - ``gcv``:  n log GCV,   GCV = n RSS / (n - edf)^2        (Craven & Wahba 1979)
 - ``aicc``: n [log(RSS / n) + (n + edf) / (n - edf - 2)]        (Hurvich, Simonoff & Tsai 1998)
 
+U is orthonormal to N in the coefficients, or in those that equalities leave.
 min is the minimum of the penalised sum of squares, RSS = sum (y - Lf)^2 / variance and edf = tr A^-1 B'V^-1 B. Without any
 penalty ``reml`` estimates the variances of the names: its score vanishes where sigma_g^2 = RSS_g / (n_g - tr H_gg).
 The terms of N: with the last d entries of N the unit matrix, log|S|_+ - log|N'N| is the log determinant of S without its last

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
+from scipy.sparse import csr_array
 
 from .._validation import FloatArray
 from ..curves.optimize import Minimum, best_of, difference_hessian, minimize
@@ -34,7 +35,7 @@ class Estimate:
     ----------
     system : System
         That of the fit, on what the infinitely weighed penalties leave free.
-    columns : ndarray, shape (K, d), or None
+    columns : csr_array, shape (K, d), or None
         Coefficients of that; None where the system has all of them.
     offset : ndarray, shape (K,), or None
         What is added to them.
@@ -49,7 +50,7 @@ class Estimate:
     """
 
     system: System
-    columns: FloatArray | None
+    columns: csr_array | None
     log_tau: FloatArray
     log_sigma2: FloatArray
     tau: FloatArray
@@ -57,11 +58,11 @@ class Estimate:
     minimum: Minimum | None
     offset: FloatArray | None = None
 
-    def lifted(self, columns: FloatArray, offset: FloatArray | None) -> Estimate:
+    def lifted(self, columns: csr_array, offset: FloatArray | None) -> Estimate:
         """The estimate of c = offset + columns @ gamma, where this is one of gamma."""
         inner = None if self.offset is None else columns @ self.offset
         parts = [part for part in (offset, inner) if part is not None]
-        own = columns if self.columns is None else columns @ self.columns
+        own = columns if self.columns is None else csr_array(columns @ self.columns)
         return replace(self, columns=own, offset=np.sum(parts, axis=0) if parts else None)
 
 

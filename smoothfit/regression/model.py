@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array, eye_array
 
 from .._validation import FloatArray, check_positive, frozen
 from ..basis import BSplineBasis, FourierBasis
@@ -201,16 +202,16 @@ class SplineRegression:
         return Accumulator(basis)
 
     @cached_property
-    def _substitution(self) -> tuple[FloatArray, FloatArray] | None:
+    def _substitution(self) -> tuple[csr_array, FloatArray] | None:
         """Columns and offset of what the equalities leave; of Fourier series with what penalties leave free at the end."""
         if self._restrictions.equalities:
             columns, offset = self._restrictions.substitution()
         elif isinstance(self.basis, FourierBasis) and self._penalties:
-            columns, offset = np.eye(self.basis.n_basis), np.zeros(self.basis.n_basis)
+            columns, offset = csr_array(eye_array(self.basis.n_basis)), np.zeros(self.basis.n_basis)
         else:
             return None
         if isinstance(self.basis, FourierBasis) and self._penalties:
-            columns = columns @ free_last(self._penalties, self.basis, columns)
+            columns = csr_array(columns @ free_last(self._penalties, self.basis, columns.toarray()))
         return columns, offset
 
     @cached_property

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from .._validation import FloatArray
 from ..errors import SpecificationError
-from .band import BandRows, forms, solve_factor, solve_gram, solve_transposed
+from .band import BandRows, forms, pack, solve_factor, solve_gram, solve_transposed
 
 MOST_SOLVED = 1_000_000  # entries of a triangular solution for all rows together; beyond, the band of the inverse serves
 COV_TYPES = ("bayesian", "frequentist", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster")
@@ -64,6 +65,26 @@ class Banded:
     def root(self) -> FloatArray:
         """R^-1."""
         return solve_factor(self.R, np.eye(len(self.R)))
+
+
+@dataclass(frozen=True, eq=False)
+class Substituted:
+    """C = N D N', D the covariance of what sparse columns N (K, d) combine."""
+
+    inner: Banded
+    columns: csr_array
+
+    def variance(self, rows: BandRows) -> FloatArray:
+        """Diagonal of B C B' for rows B, (n,)."""
+        return self.inner.variance(pack(csr_array(rows.sparse(self.columns.shape[0]) @ self.columns)))
+
+    def times(self, columns: FloatArray) -> FloatArray:
+        """Return C @ columns."""
+        return np.asarray(self.columns @ self.inner.times(self.columns.T @ columns))
+
+    def root(self) -> FloatArray:
+        """N R^-1."""
+        return np.asarray(self.columns @ self.inner.root())
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,16 +106,17 @@ class Problem:
         # columns: c, v, the residuals of the penalties, and the free entries of the matrices
         M = over(csr_array(vstack(roots)), scale) if roots else csr_array((0, K))
         r = M.shape[0]
-        blocks: list[tuple[int, int, Any]] = [(0, 0, M), (0, K + n, -eye_array(r))]
+        blocks = [(0, 0, M), (0, K + n, csr_array(-eye_array(r)))]
         rights, cones, row = [np.zeros(r)], [clarabel.ZeroConeT(r)], r
         if self.restrictions.equalities:
             values = np.concatenate([part.values for part in self.restrictions.equalities])
-            blocks.append((row, 0, self.restrictions.rows / scale))
+            blocks.append((row, 0, csr_array(self.restrictions.rows / scale)))
             rights.append(values / size)
             cones.append(clarabel.ZeroConeT(len(values)))
             row += len(values)
         first = row + n  # of the readings
-        blocks += [(row, K, -eye_array(n)), (first, 0, B), (first, K, -eye_array(n))]
+        one = csr_array(eye_array(n))
+        blocks += [(row, K, -one), (first, 0, B), (first, K, -one)]
         rights += [np.zeros(n), self.y / size]
         cones += [clarabel.NonnegativeConeT(n), clarabel.NonnegativeConeT(n)]
         end = (first + n, K + n + r)

@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import qr
 from scipy.optimize import nnls
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array, eye_array
 
 from .._validation import FloatArray
 from ..basis.base import Basis
 from ..errors import SpecificationError
-from .band import multiply_factor
+from .band import multiply_factor, rows_of_factor
 from .conic import Active, Program, active_set, solve_program
 from .constraints import Constraint, Equalities, Polynomials
 from .fitting import Estimate
 from .posterior import Covariance, Factored
 
 DEPENDENT = 1e-11  # of the greatest singular value: equations that say what others say
+NOTHING = 1e-15  # of the greatest entry of an equation: rounding
+FEW = 16  # entries of an equation that keeps a band narrow
 CONTRADICTION = 1e-9  # of the size of the values: equations that contradict others
 
 
@@ -48,14 +51,14 @@ class Restrictions:
         """All equations, (m, K)."""
         return np.vstack([part.rows for part in self.equalities])
 
-    def substitution(self) -> tuple[FloatArray, FloatArray]:
+    def substitution(self) -> tuple[csr_array, FloatArray]:
         """Columns (K, d) and offset (K,): c = offset + columns @ gamma satisfies the equalities for every gamma."""
         rows, values = self.rows, np.concatenate([part.values for part in self.equalities])
         size = np.linalg.norm(rows, axis=1)
         if not size.all():
             raise SpecificationError(f"{self._name(int(np.argmin(size)))} is zero for every curve of this basis; leave it out")
         rows, values = rows / size[:, None], values / size
-        left, singular, right = np.linalg.svd(rows)
+        left, singular, right = np.linalg.svd(rows, full_matrices=len(rows) > rows.shape[1])
         rank = int(np.sum(singular > DEPENDENT * singular[0]))
         offset = right[:rank].T @ ((left[:, :rank].T @ values) / singular[:rank])
         wrong = np.abs(rows @ offset - values)
@@ -65,7 +68,7 @@ class Restrictions:
             raise SpecificationError(f"the equalities contradict each other: {' and '.join(names)}; drop one of them")
         if rank == rows.shape[1]:
             raise SpecificationError(f"{rank} equalities leave no function of {rank} to fit; drop some, or add knots")
-        return right[rank:].T, offset
+        return null_columns(rows, rank), offset
 
     def _name(self, i: int) -> str:
         """What equation i says."""
@@ -74,6 +77,43 @@ class Restrictions:
                 return f"{part.label} = {part.values[i]:g} (entry {i})"
             i -= len(part.values)
         raise IndexError(i)
+
+
+def null_columns(rows: FloatArray, rank: int) -> csr_array:
+    """Sparse columns (K, K - rank) that span what rows (m, K) of this rank take to zero.
+
+    Row after row, those of few entries first, each in the columns that the ones before left: so the columns stay as local as the
+    rows are, and the systems of gamma banded.
+    """
+    _, _, order = qr(rows.T, mode="economic", pivoting=True)
+    columns = csr_array(eye_array(rows.shape[1]))
+    chosen = rows[order[:rank]]
+    for row in chosen[np.argsort(np.count_nonzero(chosen, axis=1), kind="stable")]:
+        columns = csr_array(columns @ _null_of_row(row @ columns))
+    return columns
+
+
+def _null_of_row(row: FloatArray) -> csr_array:
+    """Sparse columns (k, k - 1) that span what a row (k,) takes to zero.
+
+    Beside unit vectors an orthonormal basis on few entries; on many, combinations of neighbours.
+    """
+    k = len(row)
+    support = np.flatnonzero(np.abs(row) > NOTHING * np.abs(row).max())
+    here, s = row[support], len(support)
+    others = np.delete(np.arange(k), support)
+    if s <= FEW:
+        block = np.linalg.qr(here[:, None], mode="complete")[0][:, 1:]
+        entry_rows, entry_columns = np.repeat(support, s - 1), np.tile(support[:-1], s)
+        values = block.ravel()
+    else:
+        size = np.hypot(here[:-1], here[1:])
+        entry_rows, entry_columns = np.concatenate([support[:-1], support[1:]]), np.tile(support[:-1], 2)
+        values = np.concatenate([here[1:] / size, -here[:-1] / size])
+    values = np.concatenate([values, np.ones(len(others))])
+    entry_rows, entry_columns = np.concatenate([entry_rows, others]), np.concatenate([entry_columns, others])
+    entry_columns = entry_columns - (entry_columns > support[-1])  # the place of the last entry goes
+    return csr_array(coo_array((values, (entry_rows, entry_columns)), shape=(k, k - 1)))
 
 
 def constrained(fit: Estimate, polynomials: Sequence[Polynomials]) -> tuple[FloatArray, Active]:
@@ -89,12 +129,12 @@ def bounded_minimum(fit: Estimate, polynomials: Sequence[Polynomials]) -> tuple[
     coef = lifted(solution.coef, columns, offset)
     if all(p.coefficients(coef).min() >= 0 for p in polynomials):
         return coef, 0.0
-    R = csr_array(_sparse(solution.R))
-    gamma = solve_program(Program(R, solution.z, within(polynomials, columns, offset)))
+    R = rows_of_factor(solution.R).sparse(len(solution.R))
+    gamma = solve_program(Program(R, solution.z, solution.coef, within(polynomials, columns, offset)))
     return lifted(gamma, columns, offset), float(np.sum((R @ gamma - solution.z) ** 2))
 
 
-def within(polynomials: Sequence[Polynomials], columns: FloatArray | None, offset: FloatArray | None) -> list[Polynomials]:
+def within(polynomials: Sequence[Polynomials], columns: csr_array | None, offset: FloatArray | None) -> list[Polynomials]:
     """Polynomials in gamma, the coefficients being offset + columns @ gamma."""
     own = []
     for p in polynomials:
@@ -103,18 +143,10 @@ def within(polynomials: Sequence[Polynomials], columns: FloatArray | None, offse
     return own
 
 
-def lifted(gamma: FloatArray, columns: FloatArray | None, offset: FloatArray | None) -> FloatArray:
+def lifted(gamma: FloatArray, columns: csr_array | None, offset: FloatArray | None) -> FloatArray:
     """Return offset + columns @ gamma."""
     coef = gamma if columns is None else columns @ gamma
     return coef if offset is None else coef + offset
-
-
-def _sparse(R: FloatArray) -> csr_array:
-    K, w = R.shape
-    index = np.arange(K)[:, None] + np.arange(w)
-    inside = index < K
-    rows = np.broadcast_to(np.arange(K)[:, None], index.shape)
-    return csr_array((R[inside], (rows[inside], index[inside])), shape=(K, K))
 
 
 def on_the_active_set(covariance: Covariance, rows: FloatArray) -> Covariance:

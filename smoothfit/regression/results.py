@@ -16,7 +16,7 @@ from ..curves.prediction import CurvePrediction, critical_value
 from ..curves.results import LEAST_FREE, Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
-from .band import BandRows, multiply_factor, pack, solve_factor
+from .band import BandRows, multiply_factor, pack
 from .conic import Active
 from .constraints import Equals
 from .correlated import Correlated
@@ -26,7 +26,7 @@ from .fitting import Estimate as Fit
 from .fitting import effective_df
 from .inference import Inference
 from .mode import Peak
-from .posterior import Banded, Covariance, Factored
+from .posterior import Banded, Covariance, Factored, Substituted
 from .precision import EPS, refined
 from .restricted import gradient, multipliers_of, on_the_active_set
 from .rows import Rows, degree_of
@@ -121,9 +121,7 @@ class SplineRegressionResults(Inference):
         """A^-1."""
         _, R, inverse = self._solution
         columns, active = self._fit.columns, self._active_rows
-        free: Covariance = Banded(R, inverse)
-        if columns is not None:
-            free = Factored(columns @ solve_factor(R, np.eye(len(R))))
+        free: Covariance = Banded(R, inverse) if columns is None else Substituted(Banded(R, inverse), columns)
         return free if active is None else on_the_active_set(free, active)
 
     @cached_property
@@ -397,7 +395,7 @@ class SplineRegressionResults(Inference):
     @property
     def _moving(self) -> FloatArray:
         """Columns (K, d) along which coefficients may move: within equalities, infinite penalties and bounds that are reached."""
-        columns = np.eye(self.basis.n_basis) if self._fit.columns is None else self._fit.columns
+        columns = np.eye(self.basis.n_basis) if self._fit.columns is None else self._fit.columns.toarray()
         if self._active_rows is None:
             return columns
         _, sizes, axes = np.linalg.svd(self._active_rows @ columns)

@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from .._core import _kernels
 from .._validation import FloatArray
@@ -237,7 +238,7 @@ class System:
 
     # What the readings determine ----------------------------------------------------------------------------------------
 
-    def require_identified(self, basis: Basis, columns: FloatArray | None = None) -> None:
+    def require_identified(self, basis: Basis, columns: csr_array | None = None) -> None:
         """Raise where the readings leave functions undetermined that no penalty touches; name them.
 
         `columns` are the coefficients in the basis of what the system holds; by default the unit matrix.
@@ -273,16 +274,15 @@ class System:
             missing[:j] = -solve_factor(R[:j], multiply_factor(R, missing)[:j])
         return missing
 
-    def substituted(self, columns: FloatArray, offset: FloatArray | None, left_out: int | None = None) -> System:
-        """The system of gamma, c = offset + columns @ gamma, without penalty `left_out`."""
-        d = columns.shape[1]
+    def substituted(self, columns: csr_array, offset: FloatArray | None, left_out: int | None = None) -> System:
+        """The system of gamma, c = offset + columns @ gamma, without penalty `left_out`; its band is that of R_g @ columns."""
+        kept = [s for s in range(len(self.factors)) if left_out is None or s != self.n_groups + left_out]
+        rows = [pack(csr_array(rows_of_factor(self.factors[s]).sparse(self.size) @ columns)) for s in kept]
+        w = max(part.width for part in rows)
         factors = []
-        for s in range(len(self.factors)):
-            if left_out is not None and s == self.n_groups + left_out:
-                continue
-            R, z = self.factors[s], self.rhs[s]
-            right = z if offset is None else z - multiply_factor(R, offset)
-            factor = factorize(BandRows(multiply_factor(R, columns), np.zeros(self.size, dtype=np.int64)), right, d, d)
+        for s, part in zip(kept, rows, strict=True):
+            right = self.rhs[s] if offset is None else self.rhs[s] - multiply_factor(self.factors[s], offset)
+            factor = factorize(part, right, columns.shape[1], w)
             factors.append(factor._replace(rest=factor.rest + float(self.rest[s])))
         return replace(
             self,
@@ -291,12 +291,12 @@ class System:
             rest=np.array([factor.rest for factor in factors]),
         )
 
-    def reduced(self, j: int) -> tuple[System, FloatArray, FloatArray | None]:
+    def reduced(self, j: int) -> tuple[System, csr_array, FloatArray | None]:
         """The system on what penalty j leaves free, without it; the columns (K, d) and the offset (K,) of what it leaves."""
         G = self.n_groups
         kept = [*range(G), G + j]
         alone = replace(self, factors=self.factors[kept], rhs=self.rhs[kept], rest=self.rest[kept])
-        columns, offset = alone.free, None
+        columns, offset = csr_array(alone.free), None
         if self.rhs[G + j].any():  # where equalities keep the penalty from zero
             root = multiply_factor(self.factors[G + j], np.eye(self.size))
             offset = np.linalg.lstsq(root, self.rhs[G + j], rcond=None)[0]

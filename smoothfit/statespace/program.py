@@ -420,7 +420,7 @@ def compiled(
         what = f", {acc + held} of them for intervals that are open at one x" if acc + held else ""
         raise SpecificationError(
             f"the model has a state of {M} components{what}; the kernel takes {MOST_STATES}: use fewer harmonics, regressors or "
-            "components, or intervals that overlap less"
+            "components, or intervals that overlap less, or SplineRegression, which takes any"
         )
 
     H = np.zeros((n, M))

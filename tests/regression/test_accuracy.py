@@ -129,7 +129,7 @@ def test_no_digits_are_told_lost_where_none_are():
 
 @pytest.mark.parametrize("noise", [1e-2, 1e-6, 1e-10])
 def test_small_noise_keeps_its_digits(noise):
-    """The curve is in the spline space; a reading is known to 1e-16 of the signal, so that its noise has 1e-16 / noise."""
+    """The curve is in the spline space; readings are known to 1e-16 of the signal, the noise to 1e-16 / noise of itself."""
     rng = np.random.default_rng(1)
     x = np.sort(rng.uniform(0, 1, 4000))
     basis = sf.BSplineBasis.uniform(0, 1, 5)

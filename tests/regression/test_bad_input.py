@@ -130,7 +130,7 @@ def test_each_mistake_is_named_with_the_remedy(call, error, words):
         call()
 
 
-def test_integrals_are_for_spline_regression():
+def test_integrals_that_all_overlap_are_for_spline_regression():
     integrals = sf.observe_integral(X, X + 1, Y)
     with pytest.raises(SpecificationError, match="SplineRegression"):
         sf.SmoothingSpline(integrals)

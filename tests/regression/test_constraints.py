@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import null_space
+from scipy.sparse import csr_array
 
 import smoothfit as sf
 from smoothfit.errors import SmoothfitError, SpecificationError
+from smoothfit.regression.band import rows_of_factor
+from smoothfit.regression.conic import Program, _attempt, solve_program
 from smoothfit.regression.restricted import gradient, multipliers_of
 
 RNG = np.random.default_rng(0)
@@ -137,6 +141,69 @@ def test_equalities_are_exact_least_squares():
     np.testing.assert_allclose(res.cov_params(), scale * np.linalg.inv(kkt)[:9, :9], atol=1e-9 * scale)
     np.testing.assert_allclose(res.active_constraints["multiplier"], -2 * expected[9:] / scale, rtol=1e-6)
     np.testing.assert_allclose(res.get_prediction([0.2, 0.9]).se_mean, 0, atol=1e-9)
+
+
+LOCAL = {
+    "places": [sf.Equals([0.0, 0.31, 0.32], [-1.0, -0.9, -0.9]), sf.Equals(0.8, 0.0, deriv=2)],
+    "slopes in one piece": [sf.Equals([0.25, 0.26], [1.0, -1.0], deriv=1)],
+    "an integral": [sf.Equals(0.0, 0.3, upper=1.0)],
+    "integrals and places": [sf.Equals([0.0, 0.2], [0.1, 0.1], upper=[1.0, 0.7]), sf.Equals([0.5, 1.0], [0.0, 1.0])],
+    "said twice": [sf.Equals([0.5, 0.5, 0.2], [0.0, 0.0, -1.0])],
+    "ends": [sf.Equals(0.0, -2.0, minus=1.0)],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),  # what "ml" integrates over are coefficients orthogonal to what the penalty leaves free, in any columns
+    [(name, method) for name in LOCAL for method in ("reml", "ml", "gcv") if method != "ml" or "integral" not in name],
+)
+def test_sparse_columns_of_equalities_say_what_orthonormal_ones_do(name, method):
+    basis, obs = sf.BSplineBasis.uniform(0, 1, 40), sf.observe(X, Y)
+    model = sf.SplineRegression(obs, basis, sf.DerivativePenalty(2), constraints=LOCAL[name])
+    res = model.fit(method)
+    other = sf.SplineRegression(obs, basis, sf.DerivativePenalty(2), constraints=LOCAL[name])
+    rows, (columns, offset) = model._restrictions.rows, model._substitution
+    assert np.abs(rows @ columns).max() <= 1e-13 * np.abs(rows).max()
+    other.__dict__["_substitution"] = csr_array(null_space(rows)), offset
+    del other.__dict__["_system"]
+    dense = other.fit(method)
+    assert np.linalg.matrix_rank(columns.toarray()) == columns.shape[1] == dense._fit.columns.shape[1]
+    assert res.lam == pytest.approx(dense.lam, rel=1e-4)  # a thousandth of its standard error is what a search certifies
+    lam = dense.lam
+    res, dense = model.fit(lam=lam), other.fit(lam=lam)
+    for what in ("edf", "scale", "llf", "aic"):
+        assert getattr(res, what) == pytest.approx(getattr(dense, what), rel=1e-10)
+    for what in ("params", "fittedvalues", "bse"):
+        np.testing.assert_allclose(getattr(res, what), getattr(dense, what), atol=1e-10)
+    curvature, other_curvature = (found.get_prediction(FINE[::500], 2).se_mean for found in (res, dense))
+    np.testing.assert_allclose(curvature, other_curvature, atol=1e-10 * curvature.max())
+
+
+@pytest.mark.parametrize(
+    "equality", [sf.Equals([0.0, 0.3], [0.0, 0.5]), sf.Equals([0.4, 0.6], 0.0, deriv=1), sf.Equals(0.0, 0.1, upper=1.0)]
+)
+def test_equalities_keep_the_band(equality):
+    n = 20_000
+    x = np.linspace(0, 1, n)
+    obs = sf.observe(x, np.sin(40 * x) + 0.1 * np.random.default_rng(0).standard_normal(n))
+    res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, n), sf.DerivativePenalty(2), constraints=equality).fit()
+    assert res._fit.system.factors.shape[2] <= 8
+    found = float(res.integrate(0, 1)) if equality.upper is not None else res.predict(equality.x, equality.deriv)
+    np.testing.assert_allclose(found, np.broadcast_to(equality.value, np.shape(found) or (1,))[: np.size(found)], atol=1e-8)
+    assert np.isfinite(res.llf)
+
+
+def test_pieces_held_one_after_the_other_make_the_whole_program():
+    for shape in ("increasing", "bounded", "sigmoid", "positive", "steep"):
+        for degree in (3, 5):
+            res = fit(SHAPES[shape], degree)
+            free = res._fit.system.solve(res._fit.log_tau, res._fit.log_sigma2)
+            R = rows_of_factor(free.R).sparse(len(free.R))
+            program = Program(R, free.z, free.coef, res.model._restrictions.polynomials)
+            at_once, by_pieces = _attempt(program)[1], solve_program(program)
+            least = np.sum((R @ at_once - free.z) ** 2)
+            assert np.sum((R @ by_pieces - free.z) ** 2) == pytest.approx(least, rel=1e-7)
+            np.testing.assert_allclose(by_pieces, at_once, atol=1e-4 * np.abs(at_once).max())
 
 
 def test_equalities_identify_what_no_reading_does():
