@@ -64,6 +64,9 @@ def solve_program(program: Program) -> FloatArray:
         status, coef, blamed = _attempt(program._replace(polynomials=part))
         if "Infeasible" in status:
             raise SpecificationError(_conflict(program, blamed))
+        if status != "Solved" and not all(of.all() for of in held):  # all pieces together may be easier
+            held = [np.ones_like(of) for of in held]
+            continue
         if status != "Solved":
             raise ConvergenceError(f"the constrained fit did not converge ({status}); rescale x or y, or use fewer functions")
         broken = [(_least(p.coefficients(coef)) < 0) & ~of for p, of in zip(polynomials, held, strict=True)]
@@ -172,11 +175,12 @@ def _repeated(block: FloatArray, n: int) -> csr_array:
     return csr_array((np.tile(block.ravel(), n), columns.ravel(), np.arange(0, n * p * q + 1, q)), shape=(n * p, n * q))
 
 
-def assembled(blocks: Sequence[tuple[int, int, csr_array]], shape: tuple[int, int]) -> csc_array:
+def assembled(blocks: Sequence[tuple[int, int, Any]], shape: tuple[int, int]) -> csc_array:
     """The matrix of blocks at (row, column); entries that are zero are left out."""
-    values = np.concatenate([block.data for _, _, block in blocks])
-    rows = np.concatenate([np.repeat(np.arange(row, row + block.shape[0]), np.diff(block.indptr)) for row, _, block in blocks])
-    columns = np.concatenate([block.indices + column for _, column, block in blocks])
+    parts = [(row, column, csr_array(block)) for row, column, block in blocks]
+    values = np.concatenate([part.data for _, _, part in parts])
+    rows = np.concatenate([np.repeat(np.arange(row, row + part.shape[0]), np.diff(part.indptr)) for row, _, part in parts])
+    columns = np.concatenate([part.indices + column for _, column, part in parts])
     kept = values != 0
     return csc_array(coo_array((values[kept], (rows[kept], columns[kept])), shape=shape))
 
