@@ -511,7 +511,8 @@ class GeneralModel:
             factor = float(((read.y - mean) ** 2 / read.ratio).sum() / (self.nobs - (spread / read.ratio).sum()))
             variance[0] = factor
         columns = {name: column * self._regressor_units[name] for name, column in self._regressors.items()}
-        prior = replace(self.prior, q=q * factor * q_unit)
+        assert isinstance(self.prior, IntegratedWiener)
+        prior = IntegratedWiener(self.prior.order, q * factor * q_unit)
         model = GeneralModel(self.observations, prior, columns, self.interventions, self.noise, self.period)
         fixed = "lam" if lam is not None else "edf"
         return GeneralResults(model, method, np.array([q * factor]), variance, np.log(variance[:-1]), None, (), fixed)

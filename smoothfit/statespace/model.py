@@ -86,8 +86,8 @@ class SmoothingSpline:
     Notes
     -----
     With any of the last five parameters, and for readings of integrals, means or differences, a general engine runs, at several
-    times the cost; ``fit`` then returns a `smoothfit.statespace.GeneralResults`, takes ``"reml"`` and ``"ml"``; a smoothing is fixed
-    by the hyperparameters of the prior, or with ``order=`` and one kind of noise by lam or edf.
+    times the cost; ``fit`` then returns a `smoothfit.statespace.GeneralResults`, takes ``"reml"`` and ``"ml"``; a smoothing is
+    fixed by the hyperparameters of the prior, or with ``order=`` and one kind of noise by lam or edf.
 
     References
     ----------
