@@ -34,13 +34,27 @@ _attributes = {
     "dynamics": ["DerivativeRegression", "compare_methods"],
     "gp": ["GaussianProcess"],
     "observations": ["Observations", "observe", "observe_difference", "observe_integral"],
-    "regression": ["Bounds", "Concave", "Convex", "Decreasing", "Equals", "Increasing", "Positive", "SplineRegression", "Unimodal"],
+    "regression": [
+        "AR1",
+        "OU",
+        "Bounds",
+        "Concave",
+        "Convex",
+        "Decreasing",
+        "Equals",
+        "Increasing",
+        "Positive",
+        "SplineRegression",
+        "Unimodal",
+    ],
     "statespace": ["Level", "Pulse", "Slope", "SmoothingSpline", "fit_curves", "priors"],
 }
 
 __getattr__, __dir__, _ = _lazy.attach(__name__, submodules=_submodules, submod_attrs=_attributes)
 
 __all__ = [
+    "AR1",
+    "OU",
     "BSplineBasis",
     "BernsteinBasis",
     "BoundaryConditionBasis",

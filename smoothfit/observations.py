@@ -97,7 +97,8 @@ class Readings(Frozen):
     def variance_ratio_in(self, unit: float) -> FloatArray:
         """Return `variance_ratio` with y measured in `unit`, a power of two: squares neither overflow nor lose a bit."""
         variance = np.ones(len(self.y)) if self.sd is None else (self.sd / unit) ** 2
-        return variance if self.weights is None else variance / self.weights
+        with np.errstate(divide="ignore"):  # a robust fit may leave a reading without weight
+            return variance if self.weights is None else variance / self.weights
 
     def merged(self, other: Readings) -> Readings:
         """Return the readings of both, which share a name."""

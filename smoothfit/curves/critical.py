@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FEWEST_CELLS = 2000  # in which the band is searched for the value
 HALVINGS = 60
+SLOPE = 1e-3  # of a cell: half the width of a difference
 
 
 def crossings(results: CurveResults, deriv: int, value: float, alpha: float) -> pd.DataFrame:
@@ -68,12 +69,10 @@ def cells(results: CurveResults) -> FloatArray:
 
 
 def crossings_on_grid(results: CurveResults, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
-    """Crossings of a mean that is no spline, one at most in each cell, and its slopes there."""
-    if deriv >= results.highest_derivative:
-        raise SpecificationError(
-            f"deriv is {deriv}: curves of this prior have no derivative of order {deriv + 1}, which tells how well a crossing is "
-            "known"
-        )
+    """Crossings of a mean that is no spline, one at most in each cell, and its slopes there.
+
+    The slope of the highest derivative is a difference.
+    """
     grid = cells(results)
     above = _moments(results, grid, deriv)[0] > value
     start = np.flatnonzero(above[1:] != above[:-1])
@@ -83,7 +82,11 @@ def crossings_on_grid(results: CurveResults, deriv: int, value: float) -> tuple[
         return np.asarray((_moments(results, x, deriv)[0] > value) == (way < 0))
 
     x = _bisect(is_before, grid[start], grid[start + 1])
-    slope = _moments(results, x, deriv + 1)[0]
+    if deriv < results.highest_derivative:
+        slope = _moments(results, x, deriv + 1)[0]
+    else:
+        low, high = (np.clip(x + side * SLOPE * (grid[start + 1] - grid[start]), grid[0], grid[-1]) for side in (-1, 1))
+        slope = (_moments(results, high, deriv)[0] - _moments(results, low, deriv)[0]) / (high - low)
     return x[slope * way > 0], slope[slope * way > 0]
 
 

@@ -88,7 +88,8 @@ class RestrictedLikelihood(Criterion):
         log_tau, log_sigma2 = self.logs(theta)
         found = self.system.values(log_tau, log_sigma2)
         determinants = found.log_det - self.system.penalty_log_dets(log_tau) + log_sigma2 @ self.system.counts
-        return self._deviance(determinants, found.rest + self.system.scales(log_tau, log_sigma2) ** 2 @ self.system.rest)
+        least = found.rest + self.system.scales(log_tau, log_sigma2) ** 2 @ self.system.rest
+        return np.asarray(self._deviance(determinants, least))
 
     def assemble(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
         """Value from a solution; where the variance is left out, at its maximising value."""

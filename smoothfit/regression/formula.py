@@ -9,7 +9,7 @@ from .._validation import check_order
 from ..basis.base import Basis
 from ..basis.formula import DesignSpec
 from ..basis.transforms import TRANSFORMS
-from ..errors import SpecificationError
+from ..errors import DataError, SpecificationError
 from ..observations import HIGHEST_DERIVATIVE
 
 FORM = 'pass one like "y + D(dy) ~ bsp(x, df=12)"'
@@ -55,5 +55,8 @@ def _basis(tree: ast.expr, text: str, data: Any) -> tuple[str, Basis]:
     is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id in TRANSFORMS
     if not is_call or not isinstance(tree, ast.Call) or not tree.args or not isinstance(tree.args[0], ast.Name):
         raise SpecificationError(f"{text!r} is no basis; on the right stands one of {', '.join(TRANSFORMS)} of one column")
+    columns = [str(name) for name in getattr(data, "columns", [tree.args[0].id])]
+    if tree.args[0].id not in columns:
+        raise DataError(f"the frame has no column {tree.args[0].id!r}; its columns are {', '.join(map(repr, columns))}")
     (basis,) = DesignSpec.from_formula(text, data).bases.values()
     return tree.args[0].id, basis

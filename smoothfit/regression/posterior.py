@@ -9,6 +9,10 @@
 ``HAC``         with autocovariances of b_i e_i / v_i in order of x, Bartlett weights up to `maxlags` (Newey & West 1987)
 ``cluster``     with sums of b_i e_i / v_i over the `groups` (Liang & Zeger 1986)
 ==============  =====================================================================================================
+
+With correlated errors b_i and e_i of ``HC`` and ``HAC`` are rows and residuals made independent: they allow for what the
+correlation leaves. A given covariance has no such residuals of its own, and takes ``cluster`` alone, where it is zero across
+clusters.
 """
 
 from __future__ import annotations

@@ -2,31 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._validation import FloatArray, check_order
-from ..errors import DataError
+from ..errors import DataError, SpecificationError
 from .band import factorize, join, multiply_factor
+from .correlation import Dense
+from .rows import Rows
 
 if TYPE_CHECKING:
     from .results import SplineRegressionResults
 
 
+def check_sandwich(rows: Rows, kind: str, options: dict[str, Any]) -> None:
+    """Refuse clusters that do not fit the readings, and sandwiches that mean nothing with correlated errors."""
+    observations, n = rows.observations, len(rows)
+    if kind == "cluster":
+        groups = np.asarray(options["groups"])
+        if groups.shape != (n,):
+            raise DataError(f"groups has shape {groups.shape}; pass one label for each of the {n} readings")
+        if len(np.unique(groups)) < 2:
+            raise DataError("groups has a single cluster; pass two or more")
+        ends = np.cumsum([len(reading) for reading in observations.readings])
+        for name, mine, white in zip(observations.names, np.split(groups, ends[:-1]), rows.whitenings, strict=True):
+            if white is not None and white.mixes(mine):
+                raise SpecificationError(
+                    f"cov_type='cluster' takes clusters as independent, and the errors of {name!r} correlate across them; give "
+                    "each cluster a name of its own, or leave out errors"
+                )
+    elif kind not in ("bayesian", "frequentist"):
+        for name, white in zip(observations.names, rows.whitenings, strict=True):
+            if isinstance(white, Dense):
+                raise SpecificationError(
+                    f"cov_type={kind!r} takes residuals one by one, and with a given covariance (of {name!r}) what they are "
+                    "depends on how it is factored; use 'bayesian', 'frequentist' or 'cluster'"
+                )
+
+
 def sandwich_root(results: SplineRegressionResults) -> FloatArray:
-    """A matrix (K, r) of which the product with its transpose is the middle of the sandwich."""
+    """A matrix (K, r) of which the product with its transpose is the middle of the sandwich.
+
+    With correlated errors, rows and residuals are those made independent: of innovations.
+    """
     kind, options = results.cov_type, results.cov_kwds
     n, K = results.nobs, results.basis.n_basis
-    residuals = results.resid / results._noise_variance
+    own = results._rows
+    residuals = own.whitened(results.resid) / results._sigma2[own.group]
     if kind.startswith("HC"):
         free = 1 - results._leverage
-        residuals = residuals / {"HC0": 1.0, "HC1": np.sqrt(results.df_resid / n), "HC2": np.sqrt(free), "HC3": free}[kind]
-        parts = results._rows.parts
-        rows = join([part.scaled(e) for part, e in zip(parts, results._rows.per_name(residuals), strict=True)])
+        residuals = (
+            residuals
+            / {"HC0": 1.0, "HC1": np.sqrt(results.df_resid / results._fit.system.n), "HC2": np.sqrt(free), "HC3": free}[kind]
+        )
+        rows = join([part.scaled(e) for part, e in zip(own.white_parts, own.per_name(residuals), strict=True)])
         R = factorize(rows, np.zeros(n), K, rows.width).R
         return multiply_factor(R, np.eye(K)).T
-    scores = results._rows.dense() * residuals[:, None]
+    scores = np.concatenate([part.dense(K) for part in own.white_parts]) * residuals[:, None]
     correct = bool(options.get("use_correction", kind == "cluster"))
     if kind == "HAC":
         from statsmodels.stats.sandwich_covariance import S_hac_simple
@@ -37,12 +70,7 @@ def sandwich_root(results: SplineRegressionResults) -> FloatArray:
     else:
         from statsmodels.stats.sandwich_covariance import S_crosssection
 
-        groups = np.asarray(options["groups"])
-        if groups.shape != (n,):
-            raise DataError(f"groups has shape {groups.shape}; pass one label for each of the {n} readings")
-        labels, codes = np.unique(groups, return_inverse=True)
-        if len(labels) < 2:
-            raise DataError("groups has a single cluster; pass two or more")
+        labels, codes = np.unique(np.asarray(options["groups"]), return_inverse=True)
         middle = S_crosssection(scores, codes)
         factor = len(labels) / (len(labels) - 1) * (n - 1) / results.df_resid if correct else 1.0
     values, axes = np.linalg.eigh((middle + middle.T) / 2 * factor)

@@ -79,9 +79,9 @@ class System:
     spreads: FloatArray
 
     @classmethod
-    def of(cls, rows: Rows, penalty: Penalty | None) -> System:
-        """Compress rows and penalties."""
-        roots = penalty_roots(terms_of(penalty), rows.basis)
+    def of(cls, rows: Rows, penalty: Penalty | None, roots: Sequence[BandRows] | None = None) -> System:
+        """Compress rows and penalties, of which the `roots` may be known."""
+        roots = penalty_roots(terms_of(penalty), rows.basis) if roots is None else roots
         w = max([rows.width, *(root.width for root in roots)])
         groups = rows.statistics(w)
         counts, spreads = np.array([group.n for group in groups]), np.array([group.spread for group in groups])
@@ -306,6 +306,13 @@ class System:
 def penalty_roots(penalties: Sequence[Penalty], basis: Basis) -> list[BandRows]:
     """Rows M_j with M_j'M_j = P_j of each penalty."""
     return [pack(penalty.root(basis)) for penalty in penalties]
+
+
+def free_last(penalties: Sequence[Penalty], basis: Basis, columns: FloatArray) -> FloatArray:
+    """Orthogonal columns (m, m), of which the last span what no penalty touches of functions with coefficients `columns`."""
+    roots = [penalty.root(basis) @ columns for penalty in penalties]
+    _, _, axes = np.linalg.svd(np.vstack([root / (np.linalg.norm(root) or 1.0) for root in roots]))
+    return np.asarray(axes.T)
 
 
 def column_sizes(R: FloatArray) -> FloatArray:

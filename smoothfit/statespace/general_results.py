@@ -468,6 +468,11 @@ class GeneralResults(CurveResults):
     def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
         from ..curves.critical import crossings_on_grid
 
+        if deriv >= self.highest_derivative:
+            raise SpecificationError(
+                f"deriv is {deriv}: curves of this prior have no derivative of order {deriv + 1}, which tells how well a crossing "
+                "is known"
+            )
         return crossings_on_grid(self, deriv, value)
 
     def _draws(self, x: Points) -> Callable[[np.random.Generator, int, IntArray], FloatArray]:
