@@ -95,7 +95,7 @@ def test_bad_data_is_named_with_index_and_remedy(call, words):
         lambda: sf.observe(pd.date_range("2024", periods=10), Y, deriv=1),
         lambda: sf.observe_integral(TIMES, TIMES + pd.Timedelta("1h"), Y),
         lambda: sf.observe_integral(X, X + 1, Y, unit="s"),
-        lambda: sf.SmoothingSpline(sf.observe_integral(X, X + 1, Y)).fit(lam=1.0),
+        lambda: sf.SmoothingSpline(sf.observe_integral(X, X + 1, Y)).fit(bandwidth=1.0),
         lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings={}),
         lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings=["t"]),
         lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings={"t": 0}, sd=0.1),

@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.stats import qmc
 
 from .._abscissa import Points
@@ -32,6 +33,7 @@ from .rows import MOST_GROUPS, Scale, scaled_ratio
 
 METHODS = ("reml", "ml")
 CANDIDATES = 6  # powers of two of starts that are tried
+WIDEST = 35.0  # logarithms of a scaled q: beyond, the curve is a polynomial or an interpolant
 MANY = 4000  # readings, of twice which the search starts on a part
 LEAST = 200  # readings of a name that a part keeps
 NEAR = 2.0  # in a logarithm: how far from the optimum of a part that of all is looked for
@@ -468,9 +470,7 @@ class GeneralModel:
         """Estimate all that is not given."""
         from .general_results import GeneralResults
 
-        if not isinstance(method, str) or method.lower() not in METHODS:
-            raise SpecificationError(f"method is {method!r}; with a prior, regressors or integrals pass 'reml' or 'ml'")
-        method = method.lower()
+        method = self._checked_method(method)
         if method == "ml" and self.period is not None:
             raise SpecificationError("method is 'ml', which periodic splines do not take; pass 'reml'")
         criterion = GeneralCriterion(self, method)
@@ -485,6 +485,59 @@ class GeneralModel:
                 if low and p.vanishes:
                     values[p.index] = 0.0
         return GeneralResults(self, method, values, variance, theta, minimum, tuple(boundary))
+
+    @property
+    def is_spline(self) -> bool:
+        """Whether one smoothing parameter says all: an integrated Wiener process, and one variance that is unknown, or none."""
+        is_wiener = isinstance(self.prior, IntegratedWiener) and self.prior.q is None
+        return is_wiener and not self.noise and len(self.unknown) in (0, len(self.observations.names)) and len(self.unknown) <= 1
+
+    def fit_fixed(self, method: str, lam: float | None, edf: float | None) -> Any:
+        """Take the smoothing from lam, the variance over q, or from the effective degrees of freedom.
+
+        An unknown sd follows from sum (y - Lf)^2 / r = n - edf.
+        """
+        from .general_results import GeneralResults
+
+        method = self._checked_method(method)
+        unit = self._unit(self.observations[self.unknown[0]], self.scale) ** 2 if self.unknown else 1.0
+        q_unit = self._hyper_unit(self.hyperparameters[0])
+        variance = np.ones(len(self.unknown) + 1)
+        q = self._intensity_of(edf) if edf is not None else unit / (check_positive(lam, "lam") * q_unit)
+        factor = 1.0
+        if self.unknown:
+            mean, spread = self.program.moments(np.array([q]), variance)
+            read = self.functionals
+            factor = float(((read.y - mean) ** 2 / read.ratio).sum() / (self.nobs - (spread / read.ratio).sum()))
+            variance[0] = factor
+        columns = {name: column * self._regressor_units[name] for name, column in self._regressors.items()}
+        assert isinstance(self.prior, IntegratedWiener)
+        prior = IntegratedWiener(self.prior.order, q * factor * q_unit)
+        model = GeneralModel(self.observations, prior, columns, self.interventions, self.noise, self.period)
+        fixed = "lam" if lam is not None else "edf"
+        return GeneralResults(model, method, np.array([q * factor]), variance, np.log(variance[:-1]), None, (), fixed)
+
+    def _intensity_of(self, edf: float) -> float:
+        """The scaled q, over the variance, at which the smoother matrix has a trace."""
+        edf, ratio = check_positive(edf, "edf"), self.functionals.ratio
+
+        def excess(log_q: float) -> float:
+            return float((self.program.moments(np.array([np.exp(log_q)]), np.ones(len(self.unknown) + 1))[1] / ratio).sum()) - edf
+
+        if not self.n_diffuse < edf < self.nobs:
+            raise SpecificationError(
+                f"edf is {edf}; it exceeds {self.n_diffuse}, what is entirely unknown, and is below {self.nobs}"
+            )
+        low, high = -WIDEST, WIDEST
+        if excess(low) > 0 or excess(high) < 0:
+            raise SpecificationError(f"edf is {edf}; these readings allow {excess(low) + edf:.6g} to {excess(high) + edf:.6g}")
+        return float(np.exp(brentq(excess, low, high, xtol=1e-12)))
+
+    @staticmethod
+    def _checked_method(method: Any) -> str:
+        if not isinstance(method, str) or method.lower() not in METHODS:
+            raise SpecificationError(f"method is {method!r}; with a prior, regressors or integrals pass 'reml' or 'ml'")
+        return method.lower()
 
     def thinned(self) -> GeneralModel | None:
         """The model of every so manieth reading, where there are many; None where there are not."""

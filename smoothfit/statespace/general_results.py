@@ -16,6 +16,7 @@ from ..curves.results import CurveResults, Estimate
 from ..errors import SpecificationError
 from ..observations import OF_DIFFERENCE, OF_INTEGRAL, derivative_label
 from .general import GeneralCriterion, GeneralModel
+from .priors import IntegratedWiener
 from .program import DIFFERENCE as OF_ENDS
 from .program import INTEGRAL, VALUE, Functionals, Program
 from .propagation import DIFFERENCE, NEGLIGIBLE, propagated
@@ -43,6 +44,8 @@ class GeneralResults(CurveResults):
         The likelihood that was maximised.
     boundary : tuple of str
         Parameters whose optimum is at a bound of the search; an intensity or amplitude there is zero.
+    fixed : str or None
+        ``"lam"`` or ``"edf"`` where the smoothing was fixed.
     """
 
     def __init__(
@@ -54,11 +57,13 @@ class GeneralResults(CurveResults):
         theta: FloatArray,
         minimum: Minimum | None,
         boundary: tuple[str, ...],
+        fixed: str | None = None,
     ):
         self.model = model
         self.method = method
         self.observations = model.observations
         self.boundary = boundary
+        self.fixed = fixed
         self._values = values
         self._variance = variance
         self._theta = theta
@@ -89,6 +94,18 @@ class GeneralResults(CurveResults):
         names = [p.name for p in self.model.hyperparameters]
         units = [self.model._hyper_unit(p) for p in self.model.hyperparameters]
         return pd.Series(self._values * np.array(units), index=names, name="hyperparameters", dtype=float)
+
+    @property
+    def q(self) -> float:
+        """White-noise intensity of f^(order) of an integrated Wiener prior, in units of f^2 per x^(2 order - 1)."""
+        if not isinstance(self.model.prior, IntegratedWiener):
+            raise AttributeError("q is that of a smoothing spline; see hyperparameters")
+        return float(self.hyperparameters["q"])
+
+    @property
+    def lam(self) -> float:
+        """Weight of integral (f^(order))^2 of a smoothing spline: the variance of the first unknown name, or 1, over q."""
+        return self.scale / self.q if self.q > 0 else np.inf
 
     @property
     def scale(self) -> float:
@@ -134,6 +151,9 @@ class GeneralResults(CurveResults):
         model = self.model
         n = len(model.parameters)
         covariance = np.full((n, n), np.nan)
+        if self.fixed:
+            covariance[:] = 2 / self.df_resid  # RSS / sigma^2 as chi-squared on n - edf
+            return covariance
         free = np.array([i for i, p in enumerate(model.parameters) if p.name not in self.boundary], dtype=np.int64)
         if not len(free):
             return covariance
@@ -488,7 +508,7 @@ class GeneralResults(CurveResults):
         facts = [
             ("Model:", "SmoothingSpline"),
             ("Components:", " + ".join(self.model.component_names)),
-            ("Parameters by:", self.method.upper()),
+            ("Parameters by:", f"{self.fixed} fixed" if self.fixed else self.method.upper()),
             ("No. Observations:", str(self.nobs)),
             ("Df Residuals:", number(self.df_resid)),
             ("Effective df:", number(self.edf)),

@@ -86,8 +86,8 @@ class SmoothingSpline:
     Notes
     -----
     With any of the last five parameters, and for readings of integrals, means or differences, a general engine runs, at several
-    times the cost; ``fit`` then returns a `smoothfit.statespace.GeneralResults`, takes ``"reml"`` and ``"ml"``, and a smoothing is
-    fixed by the hyperparameters of the prior.
+    times the cost; ``fit`` then returns a `smoothfit.statespace.GeneralResults`, takes ``"reml"`` and ``"ml"``; a smoothing is
+    fixed by the hyperparameters of the prior, or with ``order=`` and one kind of noise by lam or edf.
 
     References
     ----------
@@ -268,6 +268,8 @@ class SmoothingSpline:
         """
         if self._general is not None:
             given = [name for name, v in (("lam", lam), ("bandwidth", bandwidth), ("edf", edf)) if v is not None]
+            if given in (["lam"], ["edf"]) and not robust and self._general.is_spline:
+                return self._general.fit_fixed(method, lam, edf)
             if given or robust:
                 raise SpecificationError(
                     f"{' and '.join(given) or 'robust'} given; the smoothing of this model is fixed by hyperparameters of its "

@@ -267,8 +267,11 @@ def observed(x, y, deriv, sd):
     return sum(sf.observe(x[deriv == k], y[deriv == k], deriv=int(k), sd=sd[deriv == k], name=f"d{k}") for k in np.unique(deriv))
 
 
+SLOW = {"wiener4", "matern72", "iou3", "seasonal", "sum"}  # matrices of fifty digits
+
+
 @pytest.mark.parametrize("seed", [1])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW)) for case in CASES])
 def test_values_slopes_integrals_and_likelihood(case, seed):
     prior, process = CASES[case]
     x, y, deriv, sd = readings_of(prior.smoothness, seed)
@@ -319,7 +322,9 @@ def kinds_of_readings(rng):
     return obs, readings, y, sd
 
 
-@pytest.mark.parametrize("case", ["wiener2", "matern32", "iou2", "seasonal", "sum"])
+@pytest.mark.parametrize(
+    "case", ["wiener2", "matern32", "iou2", *(pytest.param(case, marks=pytest.mark.slow) for case in ("seasonal", "sum"))]
+)
 def test_overlapping_integrals_means_and_differences(case):
     prior, process = CASES[case]
     obs, readings, y, sd = kinds_of_readings(np.random.default_rng(3))
@@ -628,6 +633,24 @@ def test_long_series_start_on_a_part_and_end_on_all():
     res = sf.SmoothingSpline(obs, prior=pri.IntegratedWiener(2)).fit()
     assert res.llf == pytest.approx(fast.llf, abs=1e-6)
     assert res.decrement < 1e-9
+
+
+@pytest.mark.parametrize("sd", [0.1, None])
+def test_fixed_smoothing_is_that_of_the_special_engine(sd):
+    rng = np.random.default_rng(20)
+    x = np.sort(rng.uniform(0, 9, 50))
+    obs = sf.observe(x, np.sin(x) + 0.1 * rng.standard_normal(50), sd=sd)
+    # an intervention that every curve has anyway would not be identified: one of the last reading, left out of the special engine
+    for fixed in ({"lam": 0.3}, {"edf": 9.5}):
+        fast = sf.SmoothingSpline(sf.observe(x[:-1], obs.y[:-1], sd=sd), order=3).fit(**fixed)
+        edf = {"edf": 10.5} if "edf" in fixed else fixed  # the pulse takes one
+        res = sf.SmoothingSpline(obs, order=3, interventions=[sf.Pulse(x[-1])]).fit(**edf)
+        np.testing.assert_allclose(res.predict(x[:-1]), fast.predict(x[:-1]), rtol=1e-7, atol=1e-9)
+        assert res.q == pytest.approx(fast.q, rel=1e-7)
+        assert res.lam == pytest.approx(fast.lam, rel=1e-7)
+        np.testing.assert_allclose(res.sigma, fast.sigma, rtol=1e-7)
+        if sd is None:
+            assert res.bse["sigma.f"] == pytest.approx(fast.bse["sigma.f"], rel=1e-6)
 
 
 def test_crossings_and_extrema_are_those_of_the_special_engine():
