@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from .._readings import HIGHEST_DERIVATIVE
 from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_floats
 from ..basis import BSplineBasis, Spline
 from ..basis.base import Basis
 from ..basis.bernstein import binomials, blossom_weights
 from ..basis.recombined import RecombinedBasis
 from ..errors import SpecificationError
-from ..observations import HIGHEST_DERIVATIVE, derivative_label
+from ..observations import derivative_label
 
 Limit = float | Spline
 

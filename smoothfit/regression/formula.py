@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from .._readings import HIGHEST_DERIVATIVE
 from .._validation import check_order
 from ..basis.base import Basis
 from ..basis.formula import DesignSpec
 from ..basis.transforms import TRANSFORMS
 from ..errors import SpecificationError
-from ..observations import HIGHEST_DERIVATIVE
 
 FORM = 'pass one like "y + D(dy) ~ bsp(x, df=12)"'
 
