@@ -5,6 +5,7 @@ from .comparison import compare
 from .constraints import Bounds, Concave, Constraint, Convex, Decreasing, Equals, Increasing, Positive, Unimodal
 from .model import SplineRegression
 from .results import SplineRegressionResults
+from .surface import SurfacePrediction, SurfaceRegressionResults
 
 __all__ = [
     "Accumulator",
@@ -18,6 +19,8 @@ __all__ = [
     "Positive",
     "SplineRegression",
     "SplineRegressionResults",
+    "SurfacePrediction",
+    "SurfaceRegressionResults",
     "Unimodal",
     "compare",
 ]

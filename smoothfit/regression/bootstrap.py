@@ -27,12 +27,12 @@ def bootstrap_draws(
     operator = target @ results._bayesian.times(weighed.T)
     values = np.empty((size, len(target)))
     parts = rows.per_name(np.arange(len(rows), dtype=np.float64))
-    x = results.observations.x
+    rank = np.argsort(results._order)
     for i in range(size):
         noise = np.empty(len(rows))
         for part in parts:
             mine = part.astype(np.int64)
-            mine = mine[np.argsort(x[mine], kind="stable")]
+            mine = mine[np.argsort(rank[mine])]
             noise[mine] = _new_noise(standard[mine], kind, block, rng)
         values[i] = operator @ (results.fittedvalues + noise * noise_sd)
     return values

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from .._validation import FloatArray, check_level, check_order
@@ -14,7 +15,9 @@ from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
 from ..curves.results import LEAST_FREE, CurveResults
 from ..errors import SpecificationError
+from .band import BandRows, pack
 from .posterior import Covariance
+from .products import ProductRows
 from .rows import Rows
 
 if TYPE_CHECKING:
@@ -178,7 +181,7 @@ class Inference(CurveResults):
         return pd.DataFrame(
             {
                 "name": np.repeat(self.observations.names, [len(reading) for reading in self.observations.readings]),
-                "x": self.observations.x,
+                **self._places,
                 "leverage": leverage,
                 "resid_standardized": r,
                 "resid_studentized": studentized,
@@ -236,9 +239,22 @@ class Inference(CurveResults):
         """
         from .bootstrap import bootstrap_draws
 
-        deriv = self._check_deriv(deriv)
         size, block = check_order(size, "size", 1, 2**31), check_order(block, "block", 1, self.nobs)
         if kind not in ("residual", "wild", "block"):
             raise SpecificationError(f"kind is {kind!r}; pass 'residual', 'wild' or 'block'")
-        target = self.basis.design(self.observations.abscissa.read(x).ravel(), deriv)
-        return bootstrap_draws(self, np.asarray(target @ np.eye(self.basis.n_basis)), size, kind, block, np.random.default_rng(rng))
+        target = self._design(x, deriv).dense(self.basis.n_basis)
+        return bootstrap_draws(self, target, size, kind, block, np.random.default_rng(rng))
+
+    @property
+    def _order(self) -> npt.NDArray[np.int64]:
+        """The readings in order of x, (n,)."""
+        return np.argsort(self.observations.x, kind="stable")
+
+    @property
+    def _places(self) -> dict[str, FloatArray]:
+        """Where the readings are, by the name of a column."""
+        return {"x": self.observations.x}
+
+    def _design(self, x: Any, deriv: Any) -> BandRows | ProductRows:
+        """Rows of f^(deriv) at x."""
+        return pack(self.basis.design(self.observations.abscissa.read(x).ravel(), self._check_deriv(deriv)))

@@ -12,8 +12,10 @@ import numpy as np
 from .._validation import FloatArray, check_positive, frozen
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
+from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import SpecificationError
 from ..observations import Observations
+from ..points import PointObservations
 from .accumulate import Accumulator
 from .constraints import Constraint, check_constraints
 from .criteria import PREDICTION_CRITERIA, check_method
@@ -22,7 +24,8 @@ from .posterior import check_cov_type
 from .restricted import Restrictions, constrained
 from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
-from .rows import Rows
+from .rows import Rows, check_variables
+from .surface import SurfaceRegressionResults
 from .system import System, terms_of
 
 
@@ -38,11 +41,12 @@ class SplineRegression:
 
     Parameters
     ----------
-    observations : Observations
+    observations : Observations or PointObservations
         Readings of values, derivatives up to the degree, integrals and means; see `observe` and `observe_integral`.
-    basis : Basis
+    basis : Basis or TensorProductBasis
         The functions b_j of one variable, on a domain that holds the abscissae. Where x is times, its knots are numbers: units of
-        time since the first reading.
+        time since the first reading. A tensor product for readings of a function of several variables: the fit is then a
+        `regression.SurfaceRegressionResults`; the bands are narrow where the last factor has the fewest functions.
     penalty : Penalty, optional
         `DerivativePenalty`, `DifferencePenalty`, `DifferentialOperatorPenalty`, or a sum, of which each term has a smoothing
         parameter of its own. None: unpenalised least squares.
@@ -84,19 +88,20 @@ class SplineRegression:
 
     def __init__(
         self,
-        observations: Observations,
-        basis: Basis,
+        observations: Observations | PointObservations,
+        basis: AnyBasis,
         penalty: Penalty | None = None,
         constraints: Constraint | Sequence[Constraint] = (),
     ):
-        if not isinstance(observations, Observations):
+        if not isinstance(observations, (Observations, PointObservations)):
             raise SpecificationError(
                 f"observations is {type(observations).__name__}; wrap the readings: SplineRegression(sf.observe(x, y), basis)"
             )
-        if not isinstance(basis, Basis):
+        if not isinstance(basis, (Basis, TensorProductBasis)):
             raise SpecificationError(
                 f"basis is {type(basis).__name__}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
             )
+        check_variables(observations, basis)
         self._set(Rows(observations, basis), penalty, constraints)
 
     def _set(self, rows: Rows, penalty: Penalty | None, constraints: Constraint | Sequence[Constraint]) -> None:
@@ -106,7 +111,8 @@ class SplineRegression:
         self._penalties = terms_of(penalty)
         self._rows = rows
         self._restrictions = Restrictions.of(self.constraints, rows.basis)
-        self._system.require_identified(rows.basis, None if self._substitution is None else self._substitution[0])
+        inputs = rows.observations.inputs if isinstance(rows.observations, PointObservations) else ()
+        self._system.require_identified(rows.basis, None if self._substitution is None else self._substitution[0], inputs)
 
     @classmethod
     def _of_rows(cls, rows: Rows, penalty: Penalty | None, constraints: Constraint | Sequence[Constraint]) -> SplineRegression:
@@ -159,7 +165,7 @@ class SplineRegression:
         return cls(Observations.from_frame(data, x, readings, **options), basis, penalty, constraints)
 
     @staticmethod
-    def accumulate(basis: Basis) -> Accumulator:
+    def accumulate(basis: AnyBasis) -> Accumulator:
         """Return an accumulator that takes readings chunk by chunk, in memory that does not grow with them.
 
         Accumulators of parts of the readings add up (``+``), in any order. ``accumulator.model(penalty, constraints)`` is the
@@ -237,6 +243,8 @@ class SplineRegression:
         method = self._check_method(method, lam, edf)
         kwds = dict(cov_kwds or {})
         cov_type = check_cov_type(cov_type, kwds)
+        if cov_type == "HAC" and isinstance(self.basis, TensorProductBasis):
+            raise SpecificationError("cov_type is 'HAC', which needs readings in an order; at points pass 'cluster' with groups")
         found = partial(self._fitted, method=method, lam=lam, edf=edf, cov_type=cov_type, cov_kwds=kwds)
         rows = replace(self._rows, common=True) if rescale else self._rows
         if loss == "squares":
@@ -264,7 +272,8 @@ class SplineRegression:
         polynomials = self._restrictions.polynomials
         bounded = constrained(found, polynomials) if polynomials else None
         fixed = "lam" if lam is not None else "edf" if edf is not None else None
-        return SplineRegressionResults(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
+        kind = SurfaceRegressionResults if isinstance(self.basis, TensorProductBasis) else SplineRegressionResults
+        return kind(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
 
     def _check_method(self, method: object, lam: object, edf: object) -> str:
         name = check_method(method)

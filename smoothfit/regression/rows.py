@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, cast
@@ -11,17 +12,21 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array
 
 from .._abscissa import Abscissa
+from .._readings import NoisyReadings
 from .._validation import FloatArray
 from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
+from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import SpecificationError
 from ..observations import Observations, Readings, derivative_label
-from .band import BandRows, Factor, factorize, factorize_readings, merged, pack
+from ..points import PointObservations, PointReadings, partial_label
+from .band import BandRows, Factor, factorize_readings, merged, pack
+from .products import ProductRows, rows_at, rows_over
 
 
-def degree_of(basis: Basis) -> int | None:
-    """Degree of the pieces; None where a basis is no spline."""
+def degree_of(basis: AnyBasis) -> int | None:
+    """Degree of the pieces; None where a basis is no spline, or of several variables."""
     if isinstance(basis, RecombinedBasis):
         return basis.parent.degree
     return basis.degree if isinstance(basis, BSplineBasis) else None
@@ -47,6 +52,48 @@ def functional_rows(basis: Basis, readings: Readings, abscissa: Abscissa) -> csr
     return csr_array(diags_array(1 / (upper - lower)) @ rows) if readings.mean else rows
 
 
+def check_degrees(basis: TensorProductBasis, orders: Sequence[int], what: str, inputs: Sequence[str]) -> None:
+    """Refuse a partial derivative that all splines of the basis have zero."""
+    for label, factor, k in zip(inputs, basis.factors, orders, strict=True):
+        degree = degree_of(factor)
+        if degree is not None and k > degree:
+            raise SpecificationError(
+                f"{what}, which is zero everywhere for splines of degree {degree} in {label}; use degree={k} or more there"
+            )
+
+
+def product_rows(basis: TensorProductBasis, readings: PointReadings, inputs: Sequence[str]) -> ProductRows:
+    """What the readings read, of every product of basis functions."""
+    if readings.upper is None:
+        for orders in readings.orders:
+            check_degrees(basis, orders, f"{readings.name!r} reads {partial_label(inputs, orders)}", inputs)
+        return rows_at(basis, readings.X, readings.deriv)
+    rows = rows_over(basis, readings.X, readings.upper)
+    return rows.scaled(1 / np.prod(readings.upper - readings.X, axis=1)) if readings.mean else rows
+
+
+def check_variables(observations: Observations | PointObservations, basis: AnyBasis) -> None:
+    """Refuse readings of another number of variables than the basis has, and exact ones."""
+    if isinstance(basis, TensorProductBasis) != isinstance(observations, PointObservations):
+        are = "at points of several variables" if isinstance(observations, PointObservations) else "along one variable"
+        wanted = "sf.TensorProductBasis(b0, b1)" if isinstance(observations, PointObservations) else "sf.BSplineBasis"
+        remedy = (
+            "observe points (n, d): sf.observe(X, y)" if isinstance(basis, TensorProductBasis) else f"pass a basis like {wanted}"
+        )
+        raise SpecificationError(f"the readings are {are}, and the basis is a {type(basis).__name__}; {remedy}")
+    if not isinstance(observations, PointObservations) or not isinstance(basis, TensorProductBasis):
+        return
+    if len(observations.inputs) != basis.n_variables:
+        raise SpecificationError(
+            f"the readings have {len(observations.inputs)} inputs ({', '.join(observations.inputs)}) and the basis "
+            f"{basis.n_variables} variables; pass a factor for each input"
+        )
+    for reading in observations.readings:
+        if reading.sd is not None and not reading.sd.all():
+            i = int(np.argmin(reading.sd))
+            raise SpecificationError(f"sd[{i}] of {reading.name!r} is zero; what is known exactly is a constraint: sf.Equals")
+
+
 class GroupStatistics(NamedTuple):
     """What a fit needs to know of a variance group: its rows' factor, their number, and the mean square of its readings."""
 
@@ -61,24 +108,28 @@ class Rows:
 
     Attributes
     ----------
-    observations : Observations
-    basis : Basis
+    observations : Observations or PointObservations
+    basis : Basis or TensorProductBasis
     common : bool
         Whether all names share one unknown variance, of which the given sds are known multiples.
     """
 
-    observations: Observations
-    basis: Basis
+    observations: Observations | PointObservations
+    basis: AnyBasis
     common: bool = False
 
     def __len__(self) -> int:
         return len(self.observations)
 
     @cached_property
-    def parts(self) -> tuple[BandRows, ...]:
+    def parts(self) -> tuple[BandRows | ProductRows, ...]:
         """Rows of each name."""
-        readings, abscissa = self.observations.readings, self.observations.abscissa
-        return tuple(pack(functional_rows(self.basis, reading, abscissa)) for reading in readings)
+        observations, basis = self.observations, self.basis
+        if isinstance(basis, TensorProductBasis):
+            assert isinstance(observations, PointObservations)
+            return tuple(product_rows(basis, reading, observations.inputs) for reading in observations.readings)
+        assert isinstance(observations, Observations)
+        return tuple(pack(functional_rows(basis, reading, observations.abscissa)) for reading in observations.readings)
 
     @cached_property
     def unknown(self) -> tuple[str, ...]:
@@ -138,15 +189,22 @@ class Rows:
         """Factor of the rows of name i times `root` (n,)."""
         reading = self.observations.readings[i]
         if self._is_streamed(reading):
+            assert isinstance(reading, Readings)
+            assert isinstance(self.observations, Observations)
             assert isinstance(self.basis, BSplineBasis)
             is_plain = reading.sd is None and reading.weights is None
             x = self.observations.abscissa.to_numbers(reading.x)
             return factorize_readings(self.basis, x, reading.y, np.empty(0) if is_plain else root, reading.deriv, w)
-        return factorize(self.parts[i].scaled(root), reading.y * root, self.basis.n_basis, w)
+        return self.parts[i].scaled(root).factor(reading.y * root, self.basis.n_basis, w)
 
-    def _is_streamed(self, reading: Readings) -> bool:
+    def _is_streamed(self, reading: NoisyReadings) -> bool:
         """Whether a kernel takes the readings without any row being stored."""
-        return isinstance(self.basis, BSplineBasis) and self.basis.extrapolate == "error" and reading.upper is None
+        return (
+            isinstance(reading, Readings)
+            and isinstance(self.basis, BSplineBasis)
+            and self.basis.extrapolate == "error"
+            and reading.upper is None
+        )
 
     def log_det_of(self, columns: FloatArray) -> float:
         """log|C'B'B C| for the rows B, in the units of the readings, and columns C."""
@@ -172,6 +230,8 @@ class Rows:
         readings, widths = self.observations.readings, []
         for i, reading in enumerate(readings):
             if self._is_streamed(reading):
+                assert isinstance(reading, Readings)
+                assert isinstance(self.basis, BSplineBasis)
                 check_degree(self.basis, reading)
                 widths.append((degree_of(self.basis) or 0) + 1)
             else:

@@ -16,11 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from .._core import _kernels
 from .._validation import FloatArray
 from ..basis.base import Basis
 from ..basis.penalty import Penalty, PenaltySum
+from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import IdentificationError, SpecificationError
 from .band import (
     BandRows,
@@ -34,14 +36,19 @@ from .band import (
     pack,
     rows_of_factor,
     solve_factor,
+    solve_gram,
     solve_stack,
     solve_stack_slope,
     stack_value,
 )
 from .rows import Rows
+from .words import surface_in_words
 
 DEPENDENT = 1e-12  # of the size of a column: what is left of it beside the others, below which they determine no coefficient
 FREE = 1e-7  # likewise of a column of the penalty
+RIDGE = 1e-13  # of the size of a column of the penalty: beside it a column that depends on others keeps a pivot
+ANCHORED = 1e-5  # a pivot that is made of ridges: these times the size of a free function whose entry is one
+REFINEMENTS = 4
 Found = TypeVar("Found", Solution, Value)
 COMPONENTS = ("level", "slope", "curvature")
 
@@ -179,33 +186,69 @@ class System:
         return factorize(together, np.zeros(len(together.first)), K, w).R
 
     @cached_property
+    def anchors(self) -> npt.NDArray[np.int64]:
+        """The d coefficients that tell the functions that no penalty touches apart: those of columns that depend on earlier ones.
+
+        With splines of one variable these are the last ones. Otherwise a zero pivot stands among the others, where rotations by
+        roundings would fill its row: small multiples of the unit matrix below the rows keep it.
+        """
+        K = self.size
+        if not self.n_penalties:
+            return np.arange(K)
+        R = self._penalty_factor
+        sizes = column_sizes(R)
+        small = np.abs(R[:, 0]) <= FREE * sizes
+        r = K - int(small.sum())
+        if not small[:r].any() and (np.abs(R[r:]).max(axis=1, initial=0.0) <= FREE * sizes[r:]).all():
+            return np.arange(r, K)
+        sizes = np.where(sizes > 0, sizes, 1.0)
+        ridged = join([rows_of_factor(R), BandRows(RIDGE * sizes[:, None], np.arange(K))])
+        pivots = factorize(ridged, np.zeros(2 * K), K, R.shape[1]).R[:, 0]
+        return np.flatnonzero(np.abs(pivots) <= ANCHORED * sizes)
+
+    @property
     def n_free(self) -> int:
         """Dimension of the space that no penalty touches."""
-        if not self.n_penalties:
-            return self.size
-        R = self._penalty_factor
-        small = np.abs(R[:, 0]) <= FREE * column_sizes(R)
-        d = int(small.sum())
-        if small[: self.size - d].any():
-            raise SpecificationError(
-                "the functions that the penalty leaves free vanish at the last basis functions; use a basis of B-splines, or no "
-                "penalty"
-            )
-        return d
+        return len(self.anchors)
+
+    @property
+    def _anchored_last(self) -> bool:
+        return not self.n_free or bool(self.anchors[0] == self.size - self.n_free)
 
     @cached_property
     def free(self) -> FloatArray:
-        """Coefficients (K, d) of functions that no penalty touches; their last d entries are the unit matrix."""
+        """Coefficients (K, d) of functions that no penalty touches; their entries at the anchors are the unit matrix."""
         d, K = self.n_free, self.size
         columns = np.zeros((K, d))
-        columns[K - d :] = np.eye(d)
-        if 0 < d < K:
-            R = self._penalty_factor
+        columns[self.anchors, np.arange(d)] = 1.0
+        if not 0 < d < K:
+            return columns
+        R = self._penalty_factor
+        if self._anchored_last:
             columns[: K - d] = -solve_factor(R[: K - d], multiply_factor(R, columns)[: K - d])
+            return columns
+        others = np.delete(np.arange(K), self.anchors)
+        part = self._without_anchors(R)
+        matrix = csr_array(_sparse(R)[:, others])
+        for _ in range(REFINEMENTS):  # normal equations of a factor, corrected: as right as an orthogonal solution (Björck 1987)
+            columns[others] -= solve_gram(part, matrix.T @ multiply_factor(R, columns))
+        left = np.abs(multiply_factor(R, columns)).max(axis=0)
+        if (left > FREE * multiply_factor(np.abs(R), np.abs(columns)).max(axis=0)).any():
+            raise SpecificationError(
+                "what the penalty leaves free cannot be told from what it touches; use a basis of B-splines, or another penalty"
+            )
         return columns
 
+    def _without_anchors(self, R: FloatArray) -> FloatArray:
+        """Factor of a factor's columns other than the anchors."""
+        r = self.size - self.n_free
+        if self._anchored_last:
+            return R[:r]
+        rows = pack(csr_array(_sparse(R)[:, np.delete(np.arange(self.size), self.anchors)]))
+        return factorize(rows, np.zeros(len(rows.first)), r, R.shape[1]).R
+
     def penalty_log_det(self, log_tau: FloatArray) -> tuple[float, FloatArray]:
-        """log|S|_J, and its derivatives by log_tau: S = sum tau_j M_j'M_j without the last d rows and columns."""
+        """log|S|_J, and its derivatives by log_tau: S = sum tau_j M_j'M_j without the rows and columns of the anchors."""
         P, r = self.n_penalties, self.size - self.n_free
         if P == 0 or r == 0:
             return 0.0, np.zeros(P)
@@ -225,28 +268,30 @@ class System:
 
     @cached_property
     def _penalized(self) -> tuple[FloatArray, FloatArray]:
-        G, r = self.n_groups, self.size - self.n_free
-        return np.ascontiguousarray(self.factors[G:, :r]), np.zeros((self.n_penalties, r))
+        parts = np.array([self._without_anchors(R) for R in self.factors[self.n_groups :]])
+        return parts, np.zeros(parts.shape[:2])
 
     @cached_property
     def _unit_log_det(self) -> float:
-        r = self.size - self.n_free
-        return 2 * float(np.log(self.factors[-1, :r, 0]).sum())
+        return 2 * float(np.log(self._penalized[0][-1, :, 0]).sum())
 
     # What the readings determine ----------------------------------------------------------------------------------------
 
-    def require_identified(self, basis: Basis, columns: FloatArray | None = None) -> None:
+    def require_identified(self, basis: AnyBasis, columns: FloatArray | None = None, inputs: Sequence[str] = ()) -> None:
         """Raise where the readings leave functions undetermined that no penalty touches; name them.
 
-        `columns` are the coefficients in the basis of what the system holds; by default the unit matrix.
+        `columns` are the coefficients in the basis of what the system holds; by default the unit matrix. `inputs` are the labels of
+        several variables.
         """
         missing = self._undetermined()
         if missing is not None:
             missing = missing if columns is None else columns @ missing
-            raise IdentificationError(_in_words(missing, basis, self.n_penalties > 0))
+            if isinstance(basis, TensorProductBasis):
+                raise IdentificationError(surface_in_words(missing, basis, inputs, self.n_penalties > 0))
+            raise IdentificationError(_in_words(missing[:, 0], basis, self.n_penalties > 0))
 
     def _undetermined(self) -> FloatArray | None:
-        """Coefficients (K,) of a function that neither readings nor penalties see; None where there is none."""
+        """Coefficients (K, u) of functions that neither readings nor penalties see; None where there are none."""
         if self.n_penalties:
             if not self.n_free:
                 return None
@@ -255,10 +300,12 @@ class System:
             terms = np.concatenate([multiply_factor(np.abs(R), np.abs(self.free)) for R in groups])
             size = np.linalg.norm(seen, axis=0)
             unseen = size <= DEPENDENT * np.linalg.norm(terms, axis=0)  # what is seen are the terms' roundings
-            if unseen.any():
-                return np.asarray(self.free[:, int(np.argmax(unseen))])
-            _, singular, axes = np.linalg.svd(seen / size, full_matrices=False)
-            return None if singular[-1] > DEPENDENT else np.asarray(self.free @ (axes[-1] / size))
+            found = self.free[:, unseen]
+            if not unseen.all():
+                _, singular, axes = np.linalg.svd(seen[:, ~unseen] / size[~unseen], full_matrices=False)
+                hidden = axes[singular <= DEPENDENT][::-1] / size[~unseen]
+                found = np.hstack([found, self.free[:, ~unseen] @ hidden.T])
+            return found if found.shape[1] else None
         rows = join([rows_of_factor(R) for R in self.factors])
         R = factorize(rows, np.zeros(len(rows.first)), self.size, self.factors.shape[2]).R
         small = R[:, 0] <= DEPENDENT * column_sizes(R)
@@ -269,7 +316,7 @@ class System:
         missing[j] = 1.0
         if j > 0:
             missing[:j] = -solve_factor(R[:j], multiply_factor(R, missing)[:j])
-        return missing
+        return missing[:, None]
 
     def substituted(self, columns: FloatArray, offset: FloatArray | None, left_out: int | None = None) -> System:
         """The system of gamma, c = offset + columns @ gamma, without penalty `left_out`."""
@@ -301,9 +348,17 @@ class System:
         return self.substituted(columns, offset, left_out=j), columns, offset
 
 
-def penalty_roots(penalties: Sequence[Penalty], basis: Basis) -> list[BandRows]:
+def penalty_roots(penalties: Sequence[Penalty], basis: AnyBasis) -> list[BandRows]:
     """Rows M_j with M_j'M_j = P_j of each penalty."""
     return [pack(penalty.root(basis)) for penalty in penalties]
+
+
+def _sparse(R: FloatArray) -> csr_array:
+    """A factor as a sparse matrix (K, K)."""
+    K = len(R)
+    row, i = np.nonzero(R)
+    inside = row + i < K
+    return csr_array((R[row, i][inside], (row[inside], (row + i)[inside])), shape=(K, K))
 
 
 def column_sizes(R: FloatArray) -> FloatArray:
