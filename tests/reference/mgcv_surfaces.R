@@ -11,7 +11,7 @@ dy <- 5 * cos(5 * x0) * cos(2 * x1) + 0.45 * rnorm(n)  # the slope along x0, rea
 at <- expand.grid(x0 = seq(0.02, 0.98, length.out = 9), x1 = seq(0.05, 1.95, length.out = 8))
 
 text <- function(frame) data.frame(lapply(frame, function(v) if (is.numeric(v)) sprintf("%.15g", v) else v))
-control <- gam.control(epsilon = 1e-12, newton = list(conv.tol = 1e-8, maxNstep = 5, maxSstep = 2, maxHalf = 30, use.svd = FALSE))
+control <- gam.control(epsilon = 1e-12, mgcv.tol = 1e-13, newton = list(conv.tol = 1e-8, maxNstep = 5, maxSstep = 2, maxHalf = 30, use.svd = FALSE))
 fits <- list()
 surfaces <- at
 keep <- function(case, method, fit, lam, mean, se) {
