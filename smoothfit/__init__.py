@@ -35,6 +35,7 @@ _attributes = {
     "dynamics": ["DerivativeRegression", "compare_methods"],
     "gp": ["GaussianProcess"],
     "observations": ["Observations", "observe", "observe_integral"],
+    "points": ["PointObservations"],
     "regression": ["Bounds", "Concave", "Convex", "Decreasing", "Equals", "Increasing", "Positive", "SplineRegression", "Unimodal"],
     "statespace": ["SmoothingSpline", "fit_curves"],
 }
@@ -63,6 +64,7 @@ __all__ = [
     "NaturalSplineBasis",
     "Observations",
     "PeriodicBSplineBasis",
+    "PointObservations",
     "Positive",
     "SmoothingSpline",
     "Spline",

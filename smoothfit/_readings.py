@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
+import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
+from narwhals.exceptions import DuplicateError
 
 from ._validation import FloatArray, Frozen, first_index, frozen, to_floats
 from .errors import DataError, SpecificationError
@@ -157,3 +159,50 @@ def _precision_column(given: Any, argument: str, kept: npt.NDArray[np.bool_], ex
             raise DataError(f"{argument}[{i}] is {values[i]}; a standard deviation is {zero} or None to have it estimated")
         raise DataError(f"weights[{i}] is {values[i]}; a weight is positive and finite; leave a reading out by setting it to NaN")
     return frozen(values[kept])
+
+
+class Table(NamedTuple):
+    """A data frame whose columns are readings, and known options of them."""
+
+    frame: Any
+
+    @classmethod
+    def of(cls, data: Any, readings: Mapping[Any, Any], sd: Mapping[Any, Any] | None, weights: Mapping[Any, Any] | None) -> Table:
+        """Check a pandas, Polars or PyArrow data frame and what is said of its columns."""
+        try:
+            frame = nw.from_native(data, eager_only=True)
+        except TypeError:
+            raise DataError(
+                f"data is {type(data).__name__}; pass a pandas, Polars or PyArrow data frame (a lazy one after .collect())"
+            ) from None
+        except DuplicateError:
+            raise DataError(
+                "data has several columns of one name: " + ", ".join(repr(name) for name in _repeated(data)) + "; rename them"
+            ) from None
+        for argument, options in (("readings", readings), ("sd", sd), ("weights", weights)):
+            if options is not None and not isinstance(options, Mapping):
+                raise SpecificationError(f"{argument} is {options!r}; pass a mapping from columns of readings: {{'column': ...}}")
+        for argument, options in (("sd", sd), ("weights", weights)):
+            unknown = set(options or {}) - set(readings)
+            if unknown:
+                raise DataError(f"{argument} is given for {sorted(unknown, key=str)}, which readings does not list")
+        if not readings:
+            raise SpecificationError("readings is empty; map at least one column to the order of its derivative")
+        return cls(frame)
+
+    def column(self, name: Any) -> Any:
+        """A column, in the type of the frame."""
+        if name not in self.frame.columns:
+            raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(repr, self.frame.columns))}")
+        return self.frame.get_column(name).to_native()
+
+    def option(self, options: Mapping[Any, Any] | None, name: Any) -> Any:
+        """What is given for a column; a text names another column."""
+        value = (options or {}).get(name)
+        return self.column(value) if isinstance(value, str) else value
+
+
+def _repeated(data: Any) -> list[Any]:
+    """Names that several columns of a data frame share."""
+    columns = list(getattr(data, "column_names", data.columns))  # of PyArrow, of pandas
+    return sorted({name for name in columns if columns.count(name) > 1}, key=str)

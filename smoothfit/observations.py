@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
-import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
-from narwhals.exceptions import DuplicateError
 
 from ._abscissa import Abscissa, Points, as_numbers, check_unit, join
-from ._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, check_name, check_noise, pooled
+from ._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, Table, check_name, check_noise, pooled
 from ._validation import FloatArray, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
 from .errors import DataError, SpecificationError
 from .points import PointObservations, has_columns, observe_boxes, observe_points
@@ -244,55 +242,20 @@ class Observations(NamedReadings[Readings]):
           height: 2 readings of f, sd to be estimated, 1 missing left out
           speed: 3 readings of f', sd to be estimated
         """
-        try:
-            frame = nw.from_native(data, eager_only=True)
-        except TypeError:
-            raise DataError(
-                f"data is {type(data).__name__}; pass a pandas, Polars or PyArrow data frame (a lazy one after .collect())"
-            ) from None
-        except DuplicateError:
-            raise DataError(
-                "data has several columns of one name: " + ", ".join(repr(name) for name in _repeated(data)) + "; rename them"
-            ) from None
-        columns = frame.columns
-        for argument, options in (("readings", readings), ("sd", sd), ("weights", weights)):
-            if options is not None and not isinstance(options, Mapping):
-                raise SpecificationError(f"{argument} is {options!r}; pass a mapping from columns of readings: {{'column': ...}}")
-
-        def column(name: Any) -> Any:
-            if name not in columns:
-                raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(repr, columns))}")
-            return frame.get_column(name).to_native()
-
-        def option(options: Mapping[Any, Any] | None, name: Any) -> Any:
-            value = (options or {}).get(name)
-            return column(value) if isinstance(value, str) else value
-
-        for argument, options in (("sd", sd), ("weights", weights)):
-            unknown = set(options or {}) - set(readings)
-            if unknown:
-                raise DataError(f"{argument} is given for {sorted(unknown, key=str)}, which readings does not list")
-        if not readings:
-            raise SpecificationError("readings is empty; map at least one column to the order of its derivative")
+        table = Table.of(data, readings, sd, weights)
         parts = [
             observe(
-                column(x),
-                column(name),
+                table.column(x),
+                table.column(name),
                 deriv=deriv,
-                sd=option(sd, name),
-                weights=option(weights, name),
+                sd=table.option(sd, name),
+                weights=table.option(weights, name),
                 name=str(name),
                 unit=unit,
             )
             for name, deriv in readings.items()
         ]
         return replace(sum(parts[1:], parts[0]), x_name=str(x))
-
-
-def _repeated(data: Any) -> list[Any]:
-    """Names that several columns of a data frame share."""
-    columns = list(getattr(data, "column_names", data.columns))  # of PyArrow, of pandas
-    return sorted({name for name in columns if columns.count(name) > 1}, key=str)
 
 
 def _check_one_kind(readings: tuple[Readings, ...]) -> None:

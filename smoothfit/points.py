@@ -6,7 +6,7 @@ the integral or the mean of f over a box. `smoothfit.observe` makes them of two-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
-from ._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, check_name, check_noise, pooled
+from ._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, Table, check_name, check_noise, pooled
 from ._validation import FloatArray, check_order, first_index, frozen, to_floats
 from .errors import DataError, SpecificationError
 
@@ -164,6 +164,45 @@ class PointObservations(NamedReadings[PointReadings]):
             columns["weight"] = 1.0 if reading.weights is None else reading.weights
             frames.append(pd.DataFrame(columns))
         return pd.concat(frames, ignore_index=True)
+
+    @classmethod
+    def from_frame(
+        cls,
+        data: Any,
+        inputs: Sequence[str],
+        readings: Mapping[Any, int | Sequence[int]],
+        sd: Mapping[Any, Any] | None = None,
+        weights: Mapping[Any, Any] | None = None,
+    ) -> PointObservations:
+        """Read the columns of a data frame.
+
+        Parameters
+        ----------
+        data : pandas, Polars or PyArrow data frame
+        inputs : sequence of str
+            Columns of the variables.
+        readings : mapping from str to sequence of int
+            Column of readings -> order of the derivative by each variable; 0 is f itself. A missing value is no reading.
+        sd, weights : mapping from str to float, array or str, optional
+            Column of readings -> its known standard deviation or relative precisions; a str names a column.
+
+        Examples
+        --------
+        >>> import pandas as pd, smoothfit as sf
+        >>> df = pd.DataFrame({"east": [0.0, 1.0], "north": [0.0, 2.0], "height": [1.0, None], "slope": [0.1, 0.2]})
+        >>> sf.PointObservations.from_frame(df, ["east", "north"], {"height": 0, "slope": (1, 0)})
+        PointObservations of 3 readings in 2 inputs (east, north)
+          height: 1 readings of f, sd to be estimated, 1 missing left out
+          slope: 2 readings of df/deast, sd to be estimated
+        """
+        table = Table.of(data, readings, sd, weights)
+        columns = [to_floats(table.column(name), repr(name))[0] for name in inputs]
+        X, _ = to_points(np.column_stack(columns))
+        parts = []
+        for name, deriv in readings.items():
+            orders, values = check_orders(deriv, len(inputs)), to_floats(table.column(name), repr(name))[0]
+            parts.append(readings_at(str(name), X, values, orders, table.option(sd, name), table.option(weights, name), repr(name)))
+        return cls(tuple(parts), tuple(map(str, inputs)))
 
 
 def default_inputs(d: int) -> tuple[str, ...]:

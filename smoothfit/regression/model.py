@@ -137,7 +137,8 @@ class SplineRegression:
         formula : str
             Readings on the left, ``y``, ``D(y)`` for those of f' and ``D(y, 2)`` for those of f'', between plus signs; on the right
             one transform of one column, such as ``bsp(x, df=12)``, of which the whole basis is taken: with the constant, which the
-            transform leaves to the intercept of a formula unless it has ``intercept=True``.
+            transform leaves to the intercept of a formula unless it has ``intercept=True``. Of several variables ``te(bsp(x, df=8),
+            bsp(y, df=8))`` is the tensor product, ``D(z, x)`` reads the slope along x, ``D(z, x, y)`` the mixed derivative.
         data : pandas.DataFrame
         penalty, constraints
             As of the class.
@@ -159,10 +160,9 @@ class SplineRegression:
         >>> sf.SplineRegression.from_formula("y + D(dy) ~ bsp(x, df=12)", df, sd={"y": 0.1, "dy": 0.5})
         SplineRegression of 80 readings on 13 functions, no penalty
         """
-        from .formula import parse
+        from .formula import observations_of
 
-        readings, x, basis = parse(formula, data)
-        return cls(Observations.from_frame(data, x, readings, **options), basis, penalty, constraints)
+        return cls(*observations_of(formula, data, options), penalty, constraints)
 
     @staticmethod
     def accumulate(basis: AnyBasis) -> Accumulator:

@@ -39,7 +39,7 @@ SURFACES = {
 
 
 METHODS = [("reml", "REML"), ("ml", "ML"), ("gcv", "GCV.Cp")]
-# The full likelihood depends on which functions count as random: te() takes a complement under its constraint, another one than ours.
+# The full likelihood depends on which functions count as random: te() takes another complement, under its constraint.
 CASES = [(case, *methods) for case in SURFACES for methods in METHODS if (case, methods[0]) != ("te", "ml")]
 
 

@@ -1,7 +1,7 @@
 """Surfaces: tensor product bases, readings of values, partial derivatives and boxes, by the same code as curves.
 
-The dense route: design and penalties from the bases as matrices, the restricted likelihood of y = B c + e with c normal on the range
-of the penalty, in plain linear algebra.
+The dense route: design and penalties from the bases as matrices, the restricted likelihood of y = B c + e with c normal on the
+range of the penalty, in plain linear algebra.
 """
 
 import pickle
@@ -35,7 +35,7 @@ def points(n, seed=0):
 def readings(n=120, seed=0):
     rng = np.random.default_rng(seed)
     X, Z, low = points(n, seed), points(n, seed + 1), rng.uniform([0, 0], [1.7, 0.8], (20, 2))
-    high = low + [0.3, 0.2]
+    high = low + np.array([0.3, 0.2])
     volume = lambda lo, hi: (np.cos(2 * lo[:, 0]) - np.cos(2 * hi[:, 0])) / 2 * (np.exp(hi[:, 1]) - np.exp(lo[:, 1]))  # noqa: E731
     obs = sf.observe(X, f(X) + 0.1 * rng.standard_normal(n), name="level", weights=rng.uniform(0.5, 2, n))
     obs += sf.observe(Z, f(Z, (1, 0)) + 0.3 * rng.standard_normal(n), deriv=(1, 0), name="slope")
@@ -86,7 +86,9 @@ class Dense:
         logdet = lambda M: np.linalg.slogdet(M)[1]  # noqa: E731
         least = np.sum((self.y - self.B @ c) ** 2 / v) + c @ S @ c
         m = len(self.y) - N.shape[1]
-        return m * np.log(2 * np.pi) + np.log(v).sum() + logdet(A) - logdet(U.T @ S @ U) - logdet((self.B @ N).T @ self.B @ N) + least
+        return (
+            m * np.log(2 * np.pi) + np.log(v).sum() + logdet(A) - logdet(U.T @ S @ U) - logdet((self.B @ N).T @ self.B @ N) + least
+        )
 
 
 @pytest.mark.parametrize("penalty", [BENT, BOTH, sf.DerivativePenalty(3) + sf.DerivativePenalty(1, axis=1)])
@@ -402,10 +404,18 @@ def test_what_readings_leave_open_is_named(obs, penalty, words):
             SpecificationError,
             r"d4f/dx1\^4, which is zero everywhere for splines of degree 3 in x1",
         ),
-        (lambda: sf.SplineRegression(readings(), BASIS, sf.DifferencePenalty()), SpecificationError, "along one variable; pass axis"),
+        (
+            lambda: sf.SplineRegression(readings(), BASIS, sf.DifferencePenalty()),
+            SpecificationError,
+            "along one variable; pass axis",
+        ),
         (lambda: sf.SplineRegression(readings(), BASIS, sf.DerivativePenalty(2, axis=2)), SpecificationError, "axis is 2; the var"),
         (lambda: sf.DerivativePenalty(2, axis=0).matrix(B0), SpecificationError, "the basis has one variable"),
-        (lambda: sf.SplineRegression(readings(), BASIS, BENT).fit(cov_type="HAC", cov_kwds={"maxlags": 2}), SpecificationError, "HAC"),
+        (
+            lambda: sf.SplineRegression(readings(), BASIS, BENT).fit(cov_type="HAC", cov_kwds={"maxlags": 2}),
+            SpecificationError,
+            "HAC",
+        ),
         (lambda: sf.SplineRegression(sf.observe(points(9) * 3, np.ones(9)), BASIS), DataError, "outside"),
         (lambda: sf.observe(points(9), np.ones(9), deriv=1), SpecificationError, r"an order for each of 2 variables"),
         (lambda: sf.observe(points(9), np.ones(8)), DataError, "y has 8 readings and x has 9 points"),
@@ -439,6 +449,31 @@ def test_gaussian_processes_read_the_same_points():
     assert "df/dx0" in repr(obs)
     assert sf.GaussianProcess(obs).inputs == ("x0", "x1")
     assert obs.to_frame()["reads"].unique().tolist() == ["f", "df/dx0"]
+
+
+def test_formulas_and_frames():
+    X = points(200)
+    df = pd.DataFrame({"x": X[:, 0], "y": X[:, 1], "z": f(X), "zx": f(X, (1, 0)), "zxy": f(X, (1, 1)), "s": 0.1})
+    df.loc[3, "zx"] = np.nan
+    formula = "z + D(zx, x) + D(zxy, y, x) ~ te(bsp(x, df=8), bsp(y, df=6))"
+    model = sf.SplineRegression.from_formula(formula, df, BOTH, sd={"z": "s", "zx": 0.2, "zxy": 0.3})
+    obs = sf.observe(df[["x", "y"]], df["z"], sd=0.1) + sf.observe(df[["x", "y"]], df["zx"], deriv=(1, 0), sd=0.2)
+    obs += sf.observe(df[["x", "y"]], df["zxy"], deriv=(1, 1), sd=0.3)
+    assert repr(model.observations) == repr(obs)
+    basis = sf.TensorProductBasis(
+        sf.BSplineBasis.from_data(X[:, 0], df=9), sf.BSplineBasis.from_data(X[:, 1], df=7)
+    )  # and the constant
+    np.testing.assert_array_equal(model.fit().params, sf.SplineRegression(obs, basis, BOTH).fit().params)
+    curve = sf.SplineRegression.from_formula("z + D(zx, x) ~ bsp(x, df=8)", df)
+    assert [r.deriv for r in curve.observations.readings] == [0, 1]
+    for wrong, words in {
+        "z + D(zx) ~ te(bsp(x, df=8), bsp(y, df=6))": "by which variable",
+        "z + D(zx, w) ~ te(bsp(x, df=8), bsp(y, df=6))": "derivative by 'w'; the variables are x, y",
+        "z ~ te(bsp(x, df=8))": "one basis for each",
+        "z ~ te(bsp(x, df=8), y)": "'y' is no basis",
+    }.items():
+        with pytest.raises(SpecificationError, match=words):
+            sf.SplineRegression.from_formula(wrong, df)
 
 
 @pytest.mark.slow
