@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -20,10 +20,6 @@ from .products import ProductRows, rows_at, rows_over
 from .results import SplineRegressionResults
 from .rows import check_degrees, degree_of
 from .simultaneous import critical_of_band
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,8 +244,8 @@ class SurfaceRegressionResults(SplineRegressionResults):
     # Pictures -----------------------------------------------------------------------------------------------------------------
 
     def plot(  # type: ignore[override]
-        self, deriv: int | Sequence[int] = 0, ax: Axes | None = None, se: bool = False, **contour: Any
-    ) -> Figure:
+        self, deriv: int | Sequence[int] = 0, ax: Any = None, se: bool = False, **contour: Any
+    ) -> Any:
         """Draw contours of a partial derivative over two variables, and the readings of it in the same colours.
 
         Parameters
@@ -281,7 +277,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         label = partial_label(self.inputs, orders)
         return plot_contours(values, shown, self.inputs, f"standard error of {label}" if se else label, se, ax, contour)
 
-    def plot_diagnostics(self) -> Figure:
+    def plot_diagnostics(self) -> Any:
         """Draw standardised residuals over the variables, their distribution and normal quantiles."""
         from ..curves.contours import plot_point_diagnostics
 
