@@ -1,6 +1,6 @@
 """Smoothing splines of order 2 against their peers: time per reading, memory and import time, all in one run.
 
-    python benchmarks/state_space.py [--quick] [--markdown]
+    python benchmarks/state_space.py [--quick] [--large] [--markdown]
 
 Given parameters (regular x, because statsmodels needs it; bandwidth 30 spacings, where all peers are still accurate):
 
@@ -324,7 +324,11 @@ TASKS = {
     "smoothing, given parameters": lambda x, y: Given.of(x, y).smooth(),
     "whole fit, REML": lambda x, y: whole_fit(x, y, "reml"),
     "whole fit, GCV": lambda x, y: whole_fit(x, y, "gcv"),
+    "whole fit, REML, order 4": lambda x, y: sf.SmoothingSpline(sf.observe(x, y), order=4).fit().fittedvalues,
 }
+MAIN_TASKS = ("smoothing, given parameters", "whole fit, REML", "whole fit, GCV")
+LARGE_TASKS = ("whole fit, REML", "whole fit, REML, order 4")
+LARGE = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -335,13 +339,13 @@ class Memory:
     traced: float
 
 
-def peak_memory(n: int) -> dict[str, Memory]:
+def peak_memory(n: int, tasks: Sequence[str]) -> dict[str, Memory]:
     """Measure each task in processes of its own."""
     measured = {}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "readings.npy"
         np.save(data, np.array(scattered(n)))
-        for task in TASKS:
+        for task in tasks:
             command = [sys.executable, __file__, "--measure", task, "--data", str(data)]
             resident, traced = (
                 float(subprocess.run([*command, "--by", how], check=True, capture_output=True, text=True).stdout)
@@ -437,7 +441,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def main(sizes: Sequence[int], markdown: bool) -> None:
+def main(sizes: Sequence[int], large: bool, markdown: bool) -> None:
     print(machine(["numpy", "scipy", "statsmodels", "csaps"], _r_version()))
     print("times: the fastest of several, ours and the peers by turns\n")
 
@@ -447,12 +451,16 @@ def main(sizes: Sequence[int], markdown: bool) -> None:
 
     # First, while this process is small: the greatest resident set of a child starts from that of its parent.
     n_memory = max(sizes[-1], 1_000_000)
-    memory = peak_memory(n_memory)
+    memory = peak_memory(n_memory, MAIN_TASKS)
     rows = [[task, f"{m.resident:.0f}", f"{m.traced:.0f}"] for task, m in memory.items()]
     show(
         table(f"Peak memory beyond the input, n = {n_memory}: bytes a reading", ["", "max RSS", "tracemalloc"], rows, markdown),
         ["tracemalloc sees NumPy's arrays, not what the kernels return"],
     )
+    if large:
+        gib = {task: (m.resident + 16) * LARGE / 2**30 for task, m in peak_memory(LARGE, LARGE_TASKS).items()}
+        rows = [[task, f"{value:.2f}", "4", "reached" if value <= 4 else "not reached"] for task, value in gib.items()]
+        show(table(f"Peak memory with the input, n = {LARGE}: GiB", ["", "max RSS", "bar", "verdict"], rows, markdown))
     import_time, use_time = import_times(["import smoothfit", "from smoothfit import SmoothingSpline, observe"])
     rows = [["import smoothfit", f"{import_time:.3f}"], ["... with its first use of SmoothingSpline", f"{use_time:.3f}"]]
     show(table("Import: seconds beyond a bare interpreter", ["", "s"], rows, markdown))
@@ -505,6 +513,7 @@ def _r_version() -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="only n up to 1e4")
+    parser.add_argument("--large", action="store_true", help="also the memory of fits to 1e7 readings")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument("--measure", choices=list(TASKS), help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
@@ -513,4 +522,4 @@ if __name__ == "__main__":
     if args.measure:
         print(measure(args.measure, args.data, args.by))
     else:
-        main([n for n in SIZES if n <= 10_000] if args.quick else SIZES, args.markdown)
+        main([n for n in SIZES if n <= 10_000] if args.quick else SIZES, args.large, args.markdown)

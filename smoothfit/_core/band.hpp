@@ -1,4 +1,4 @@
-// Banded least squares in square-root form: no product B'B is ever formed, so that no digits are squared away.
+// Banded least squares in square-root form: no product B'B of all rows is ever formed, so that no digits are squared away.
 //
 // A triangular factor R (K, w) holds its band row by row: R[j w + i] is the entry (j, j + i). With a right-hand side z (K) and a
 // rest it stands for the rows it was made of: |B c - y|^2 = |R c - z|^2 + rest for every c. Rows are absorbed by Givens
@@ -6,8 +6,11 @@
 // equations having band or augmented band structure"); absorbed in the order of their first columns they fill no more than w.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
+#include <limits>
 
 #include "bspline.hpp"
 #include "scalar.hpp"
@@ -25,6 +28,50 @@ SMOOTHFIT_INLINE Dual<Real, N> root_of(const Dual<Real, N>& x) {
     return c;
 }
 
+SMOOTHFIT_INLINE Pack root_of(const Pack& x) {
+    double lanes[Pack::size];
+    std::memcpy(lanes, x.vector, sizeof lanes);
+    SMOOTHFIT_UNROLL
+    for (int i = 0; i < Pack::size; ++i) lanes[i] = std::sqrt(lanes[i]);
+    Pack c;
+    std::memcpy(c.vector, lanes, sizeof lanes);
+    return c;
+}
+
+// Whether x vanishes, and whether it is positive: its real part; of a pack, every lane and any lane.
+template <class Real>
+SMOOTHFIT_INLINE bool is_zero(const Real& x) {
+    return value(x) == 0.0;
+}
+SMOOTHFIT_INLINE bool is_zero(const Pack& x) {
+    for (int i = 0; i < Pack::size; ++i)
+        if (x.get(i) != 0.0) return false;
+    return true;
+}
+// One in the lanes of a pack that vanish, where a rotation is to do nothing; zero elsewhere, and for what has no lanes.
+template <class Real>
+SMOOTHFIT_INLINE double zeros_of(const Real&) {
+    return 0.0;
+}
+SMOOTHFIT_INLINE Pack zeros_of(const Pack& x) {
+    double lanes[Pack::size];
+    std::memcpy(lanes, x.vector, sizeof lanes);
+    SMOOTHFIT_UNROLL
+    for (int i = 0; i < Pack::size; ++i) lanes[i] = lanes[i] == 0.0 ? 1.0 : 0.0;
+    Pack c;
+    std::memcpy(c.vector, lanes, sizeof lanes);
+    return c;
+}
+template <class Real>
+SMOOTHFIT_INLINE bool is_positive(const Real& x) {
+    return value(x) > 0.0;
+}
+SMOOTHFIT_INLINE bool is_positive(const Pack& x) {
+    for (int i = 0; i < Pack::size; ++i)
+        if (x.get(i) > 0.0) return true;
+    return false;
+}
+
 // Absorbs one row, entries row (w) in the columns first .. first + w - 1, which is destroyed; what is left of `rhs` joins `rest`.
 template <class Real>
 SMOOTHFIT_INLINE void absorb(Real* R, Real* z, Real& rest, std::int64_t K, std::int64_t w, Real* row, Real rhs,
@@ -32,16 +79,17 @@ SMOOTHFIT_INLINE void absorb(Real* R, Real* z, Real& rest, std::int64_t K, std::
     std::int64_t filled = w;  // entries of the row that may differ from zero
     for (std::int64_t j = first; j < K && filled > 0; ++j) {
         Real* const mine = R + j * w;
-        if (value(row[0]) != 0.0) {
-            const Real length = root_of(mine[0] * mine[0] + row[0] * row[0]);
-            const Real c = mine[0] / length, s = row[0] / length;
+        if (!is_zero(row[0])) {
+            const Real length = root_of(mine[0] * mine[0] + row[0] * row[0]), still = zeros_of(length);
+            const Real over = Real(1.0) / (length + still);
+            const Real c = mine[0] * over + still, s = row[0] * over;
             mine[0] = length;
             std::int64_t last = 0;
             for (std::int64_t i = 1; i < w; ++i) {
                 const Real old = mine[i];
                 mine[i] = c * old + s * row[i];
                 row[i - 1] = c * row[i] - s * old;
-                if (value(row[i - 1]) != 0.0) last = i;
+                if (!is_zero(row[i - 1])) last = i;
             }
             const Real old = z[j];
             z[j] = c * old + s * rhs;
@@ -181,31 +229,219 @@ struct PieceRow {
     }
 };
 
-// Absorbs readings y (n) of derivatives of splines at x (n), times root (n) or, where it is null, one. In increasing x no row fills
-// the band below its own; any other order is right, too, and slow.
+// A triangle R (Q + 1, Q + 1), z (Q + 1) and a rest that stand for readings of a polynomial of degree Q: its rows are those of
+// T_0 .. T_Q, Chebyshev's polynomials of u = (x - middle) / half.
+struct LocalTriangle {
+    double middle, half;
+    double R[max_degree + 1][max_degree + 1];
+    double z[max_degree + 1];
+    double rest;
+};
+
+// Sums over n readings, weighed by root^2, of T_0 .. T_2Q, of T_j e and of e^2, where e = y - sum_j reference_j T_j. As
+// T_j T_k = (T_{j+k} + T_{|j-k|}) / 2, the first are the Gram matrix. Vectors of neighbours go side by side.
+template <int Q>
+SMOOTHFIT_NOINLINE void local_sums(const double* x, const double* y, const double* root, std::int64_t n, double middle,
+                                   double per_half, const double* reference, double* chebyshev, double* moment,
+                                   double* square) noexcept {
+    using Vector = Pack::Vector;
+    constexpr int width = Pack::width;
+    Vector low[Q + 1] = {}, high[Q + 1] = {}, mixed[Q + 1] = {}, squares = {};
+    Vector place, reading, weight = Vector{} + 1.0;
+    for (std::int64_t i = 0; i < n; i += width) {
+        if (i + width <= n) {
+            std::memcpy(&place, x + i, sizeof place);
+            std::memcpy(&reading, y + i, sizeof reading);
+            if (root) std::memcpy(&weight, root + i, sizeof weight);
+        } else {  // the last readings, and in the other lanes nothing
+            double last[3][width];
+            for (int l = 0; l < width; ++l) {
+                const bool is_there = i + l < n;
+                last[0][l] = x[is_there ? i + l : n - 1];
+                last[1][l] = y[is_there ? i + l : n - 1];
+                last[2][l] = !is_there ? 0.0 : root ? root[i + l] : 1.0;
+            }
+            std::memcpy(&place, last[0], sizeof place);
+            std::memcpy(&reading, last[1], sizeof reading);
+            std::memcpy(&weight, last[2], sizeof weight);
+        }
+        const Vector u = (place - middle) * per_half, twice = u + u;
+        Vector t[Q + 1];
+        t[0] = weight;
+        if constexpr (Q > 0) t[1] = u * weight;
+        SMOOTHFIT_UNROLL
+        for (int j = 2; j <= Q; ++j) t[j] = twice * t[j - 1] - t[j - 2];
+        Vector e = reading * weight;
+        SMOOTHFIT_UNROLL
+        for (int j = 0; j <= Q; ++j) e -= reference[j] * t[j];
+        squares += e * e;
+        SMOOTHFIT_UNROLL
+        for (int j = 0; j <= Q; ++j) {
+            low[j] += t[0] * t[j];
+            if (j > 0) high[j] += t[Q] * t[j];
+            mixed[j] += e * t[j];
+        }
+    }
+    const auto total = [](const Vector& v) {
+        double lanes[width], sum = 0.0;
+        std::memcpy(lanes, &v, sizeof lanes);
+        for (int l = 0; l < width; ++l) sum += lanes[l];
+        return sum;
+    };
+    for (int j = 0; j <= Q; ++j) {
+        chebyshev[j] = total(low[j]);
+        moment[j] = total(mixed[j]);
+    }
+    for (int j = 1; j <= Q; ++j) chebyshev[Q + j] = 2.0 * total(high[j]) - chebyshev[Q - j];
+    *square = total(squares);
+}
+
+constexpr double least_pivot = 1e-2;  // of the square of a polynomial's size: what of it the lower ones do not say
+constexpr double least_rest = 1e-3;   // of the squares about the reference: what the fit leaves of them
+
+// R'R = Gram and R'z = moment, in place; false where the readings do not tell the polynomials well apart.
+template <int Q>
+SMOOTHFIT_INLINE bool solve_local(const double* chebyshev, const double* moment, double (*R)[max_degree + 1], double* z) {
+    for (int j = 0; j <= Q; ++j) {
+        const double whole = 0.5 * (chebyshev[2 * j] + chebyshev[0]);
+        double pivot = whole;
+        for (int i = 0; i < j; ++i) pivot -= R[i][j] * R[i][j];
+        if (!(pivot >= least_pivot * whole && pivot > 0.0 && pivot <= std::numeric_limits<double>::max())) return false;
+        R[j][j] = std::sqrt(pivot);
+        const double over = 1.0 / R[j][j];
+        for (int k = j + 1; k <= Q; ++k) {
+            double sum = 0.5 * (chebyshev[j + k] + chebyshev[k - j]);
+            for (int i = 0; i < j; ++i) sum -= R[i][j] * R[i][k];
+            R[j][k] = sum * over;
+        }
+        double sum = moment[j];
+        for (int i = 0; i < j; ++i) sum -= R[i][j] * z[i];
+        z[j] = sum * over;
+    }
+    return true;
+}
+
+// The triangle of n readings at increasing x, at least 16 (Q + 1); false where it would lose digits.
+//
+// Chebyshev's polynomials between the first x and the last have a well-conditioned Gram matrix G wherever the pivots of its
+// Cholesky factor are not small, and they are checked: the computed R has R'R = G up to rounding relative to G itself, in every
+// direction, so that whatever the whole system is, its variances are right to that. The readings enter by their distances e from
+// a reference a, the fit to a few of them: z = R a + R'^-1 T'e. An error of R then moves the coefficients by its share of e, not
+// of y (as in Bjorck's corrected seminormal equations, 1987), and the rest, e'e - |R'^-1 T'e|^2, subtracts a part of what it leaves.
+template <int Q>
+SMOOTHFIT_NOINLINE bool fit_locally(const double* x, const double* y, const double* root, std::int64_t n,
+                                    LocalTriangle* out) noexcept {
+    constexpr int n_few = 4 * (Q + 1);
+    double few_x[n_few], few_y[n_few], few_root[n_few], chebyshev[2 * Q + 1], moment[Q + 1], reference[Q + 1] = {}, square;
+    for (int i = 0; i < n_few; ++i) {
+        const std::int64_t k = i * (n - 1) / (n_few - 1);
+        few_x[i] = x[k];
+        few_y[i] = y[k];
+        few_root[i] = root ? root[k] : 1.0;
+    }
+    out->half = 0.5 * (x[n - 1] - x[0]);
+    out->middle = x[0] + out->half;
+    const double per_half = 1.0 / out->half;
+    local_sums<Q>(few_x, few_y, few_root, n_few, out->middle, per_half, reference, chebyshev, moment, &square);
+    if (!solve_local<Q>(chebyshev, moment, out->R, out->z)) return false;
+    for (int j = Q; j >= 0; --j) {
+        double sum = out->z[j];
+        for (int k = j + 1; k <= Q; ++k) sum -= out->R[j][k] * reference[k];
+        reference[j] = sum / out->R[j][j];
+    }
+    local_sums<Q>(x, y, root, n, out->middle, per_half, reference, chebyshev, moment, &square);
+    if (!solve_local<Q>(chebyshev, moment, out->R, out->z)) return false;
+    out->rest = square;
+    for (int j = 0; j <= Q; ++j) {
+        out->rest -= out->z[j] * out->z[j];
+        for (int k = j; k <= Q; ++k) out->z[j] += out->R[j][k] * reference[k];
+    }
+    return out->rest >= least_rest * square && square <= std::numeric_limits<double>::max();
+}
+
+using FitLocally = bool(const double*, const double*, const double*, std::int64_t, LocalTriangle*) noexcept;
+
+// Turns local triangles of polynomials of degree q = Degree - deriv into rows of splines.
+template <int Degree>
+class LocalRows {
+public:
+    explicit LocalRows(int deriv) : deriv_(deriv), q_(Degree - deriv) {
+        for (int i = 0; i <= q_; ++i) {
+            node_[i] = std::cos(pi * (i + 0.5) / (q_ + 1));
+            for (int l = 0; l <= q_; ++l) transform_[l][i] = (l ? 2.0 : 1.0) / (q_ + 1) * std::cos(pi * l * (i + 0.5) / (q_ + 1));
+        }
+    }
+
+    void absorb_into(const LocalTriangle& local, const PieceRow<Degree>& rows, const double* t, std::int64_t s, double* R, double* z,
+                     double* rest, std::int64_t K, std::int64_t w, double* row) const {
+        // What the functions are in Chebyshev's polynomials, from their values at the nodes; distances from the middle keep the
+        // digits that places of narrow blocks would lose.
+        double shifted[2 * Degree + 1], values[Degree + 1][Degree + 1], matrix[Degree + 1][Degree + 1];
+        for (int k = 0; k < 2 * Degree; ++k) shifted[k] = t[s + 1 - Degree + k] - local.middle;
+        for (int i = 0; i <= q_; ++i) rows.fill(shifted, Degree - 1, local.half * node_[i], deriv_, values[i]);
+        for (int l = 0; l <= q_; ++l)
+            for (int c = 0; c <= Degree; ++c) {
+                double sum = 0.0;
+                for (int i = 0; i <= q_; ++i) sum += transform_[l][i] * values[i][c];
+                matrix[l][c] = sum;
+            }
+        for (int j = 0; j <= q_; ++j) {
+            for (int c = 0; c <= Degree; ++c) {
+                double sum = 0.0;
+                for (int l = j; l <= q_; ++l) sum += local.R[j][l] * matrix[l][c];
+                row[c] = sum;
+            }
+            for (std::int64_t c = Degree + 1; c < w; ++c) row[c] = 0.0;
+            absorb(R, z, *rest, K, w, row, local.z[j], s - Degree);
+        }
+        *rest += local.rest;
+    }
+
+private:
+    static constexpr double pi = 3.14159265358979323846;
+    int deriv_, q_;
+    double node_[Degree + 1], transform_[Degree + 1][Degree + 1];
+};
+
+// Absorbs readings y (n) of derivatives of splines at increasing x (n), times root (n) or, where it is null, one. Readings of a
+// piece are first reduced to a triangle of their own: many by `fit_locally`, that of polynomials of degree Degree - deriv, others
+// by reflections.
 template <int Degree>
 SMOOTHFIT_NOINLINE Status absorb_spline_rows(const double* x, const double* y, const double* root, std::int64_t n,
-                                             const double* knots, const Pieces& pieces, int deriv, bool strict, double* R, double* z,
-                                             double* rest, std::int64_t K, std::int64_t w, double* row) noexcept {
+                                             const double* knots, const Pieces& pieces, int deriv, bool strict,
+                                             FitLocally* fit_locally, double* R, double* z, double* rest, std::int64_t K,
+                                             std::int64_t w, double* row) noexcept {
+    constexpr std::int64_t most = 1024;  // readings of a block, which stay in the nearest cache
+    const std::int64_t many = 16 * (Degree - deriv + 1);
     PieceBlock<Degree + 1> block;
     PieceRow<Degree> rows;
-    std::int64_t piece = 0, current = 0;
+    const LocalRows<Degree> local_rows(deriv);
+    LocalTriangle local;
+    std::int64_t piece = 0;
     rows.enter(knots, pieces.span[0]);
-    for (std::int64_t i = 0; i < n; ++i) {
-        if (strict && !pieces.contains(x[i])) return {Outcome::outside, i};
-        piece = locate(pieces, x[i], piece);
-        if (piece != current) {
-            block.empty(R, z, rest, K, w, row, pieces.span[current] - Degree);
-            current = piece;
-            rows.enter(knots, pieces.span[piece]);
-        } else if (block.is_full()) {
-            block.reduce(rest);
+    for (std::int64_t i = 0, end; i < n; i = end) {
+        const std::int64_t here = locate(pieces, x[i], piece), s = pieces.span[here];
+        if (here != piece) rows.enter(knots, s);
+        piece = here;
+        const double next = here + 1 < pieces.n_pieces ? pieces.breaks[here + 1] : std::numeric_limits<double>::infinity();
+        end = std::lower_bound(x + i, x + std::min(n, i + most), next) - x;
+        end = std::max(end, i + 1);  // NaN
+        if (strict && !(pieces.contains(x[i]) && pieces.contains(x[end - 1]))) {
+            while (pieces.contains(x[i])) ++i;
+            return {Outcome::outside, i};
         }
-        double values[Degree + 1];
-        rows.fill(knots, pieces.span[piece], x[i], deriv, values);
-        block.add(values, y[i], root ? root[i] : 1.0);
+        if (end - i >= many && fit_locally(x + i, y + i, root ? root + i : nullptr, end - i, &local)) {
+            local_rows.absorb_into(local, rows, knots, s, R, z, rest, K, w, row);
+            continue;
+        }
+        for (std::int64_t k = i; k < end; ++k) {
+            if (block.is_full()) block.reduce(rest);
+            double values[Degree + 1];
+            rows.fill(knots, s, x[k], deriv, values);
+            block.add(values, y[k], root ? root[k] : 1.0);
+        }
+        block.empty(R, z, rest, K, w, row, s - Degree);
     }
-    block.empty(R, z, rest, K, w, row, pieces.span[current] - Degree);
     return {};
 }
 
@@ -219,12 +455,13 @@ struct Stack {
     Real* misfit;   // (n_sources) |R_s coef - z_s|^2, unscaled
     Real* trace;    // (n_sources) tr[(R'R)^-1 R_s'R_s], unscaled
     Real* row;      // (w) room to work in
+    Real* window;   // (w, w) more of it
     Real log_det;   // of R'R
     Real rest;      // what the stacked rows leave: the minimum
 };
 
 // Stacks sources (n_sources, K, w), each a factor: R, z, log_det and rest. A zero on the diagonal of R stops it: `where` is the first
-// such column.
+// such column. (Of a pack, a zero in every lane; a lane of its own with a zero ends with a log_det that is not finite.)
 template <class Real>
 SMOOTHFIT_NOINLINE Status stack_rows(const double* sources, const double* rhs, const Real* scale, std::int64_t n_sources,
                                      std::int64_t K, std::int64_t w, Stack<Real>& out) noexcept {
@@ -244,20 +481,27 @@ SMOOTHFIT_NOINLINE Status stack_rows(const double* sources, const double* rhs, c
     }
     LogProduct<Real> product;
     for (std::int64_t j = 0; j < K; ++j) {
-        if (!(value(out.R[j * w]) > 0.0)) return {Outcome::unidentified, j};
+        if (!is_positive(out.R[j * w])) return {Outcome::unidentified, j};
         product.multiply(out.R[j * w]);
     }
     out.log_det = 2.0 * product.log();
     return {};
 }
 
-// Stacks sources and solves; the band of the inverse by Takahashi's recursion (Hutchinson & de Hoog 1985, "Smoothing noisy data with
-// spline functions").
+// Stacks sources and solves; and the band of the inverse, in square-root form.
+//
+// The inverse is the covariance of c where R c = z + e, Var e = I. Backwards, c_j is a combination of the w - 1 coefficients after it
+// and of e_j; `window` holds c_j .. c_{j + w - 1} as combinations (rows, upper triangular) of w independent numbers, of which rotations
+// leave w - 1 for the next step. Products of rows are the entries of the inverse, and squares of lengths the traces: what Takahashi's
+// recursion (Hutchinson & de Hoog 1985) subtracts, where polynomials of some degree are all that is known, is never formed.
 template <class Real>
 SMOOTHFIT_NOINLINE Status solve_stack(const double* sources, const double* rhs, const Real* scale, std::int64_t n_sources,
                                       std::int64_t K, std::int64_t w, Stack<Real>& out) noexcept {
     const Status status = stack_rows(sources, rhs, scale, n_sources, K, w, out);
     if (status.outcome != Outcome::ok) return status;
+    Real* const window = out.window;
+    for (std::int64_t i = 0; i < w * w; ++i) window[i] = Real(0.0);
+    for (std::int64_t s = 0; s < n_sources; ++s) out.misfit[s] = out.trace[s] = Real(0.0);
     for (std::int64_t j = K - 1; j >= 0; --j) {
         const Real* mine = out.R + j * w;
         Real* entry = out.inverse + j * w;
@@ -266,36 +510,43 @@ SMOOTHFIT_NOINLINE Status solve_stack(const double* sources, const double* rhs, 
         Real sum = out.z[j];
         for (std::int64_t k = 1; k < reach; ++k) sum = sum - mine[k] * out.coef[j + k];
         out.coef[j] = sum * over;
-        for (std::int64_t i = reach - 1; i > 0; --i) {
+        window[0] = over;
+        for (std::int64_t c = 1; c < w; ++c) {
             Real total(0.0);
-            for (std::int64_t k = 1; k < reach; ++k) {  // entry (j + k, j + i) of the inverse
-                const std::int64_t low = k < i ? k : i, high = k < i ? i : k;
-                total = total + mine[k] * out.inverse[(j + low) * w + high - low];
-            }
-            entry[i] = Real(0.0) - total * over;
+            for (std::int64_t k = 1; k <= c && k < reach; ++k) total = total - mine[k] * window[k * w + c];
+            window[c] = total * over;
         }
-        Real total = over;
-        for (std::int64_t k = 1; k < reach; ++k) total = total - mine[k] * entry[k];
-        entry[0] = total * over;
-        for (std::int64_t i = reach; i < w; ++i) entry[i] = Real(0.0);
-    }
-    for (std::int64_t s = 0; s < n_sources; ++s) {
-        Real misfit(0.0), trace(0.0);
-        for (std::int64_t j = 0; j < K; ++j) {
-            const double* mine = sources + (s * K + j) * w;
-            const std::int64_t reach = j + w <= K ? w : K - j;
+        for (std::int64_t i = 0; i < w; ++i) {
+            Real total(0.0);
+            for (std::int64_t c = i; c < w; ++c) total = total + window[c] * window[i * w + c];
+            entry[i] = total;
+        }
+        for (std::int64_t s = 0; s < n_sources; ++s) {
+            const double* theirs = sources + (s * K + j) * w;
             Real residual(0.0 - rhs[s * K + j]);
-            for (std::int64_t i = 0; i < reach; ++i) {
-                if (mine[i] == 0.0) continue;
-                residual = residual + mine[i] * out.coef[j + i];
-                Real half = 0.5 * (mine[i] * out.inverse[(j + i) * w]);
-                for (std::int64_t k = i + 1; k < reach; ++k) half = half + mine[k] * out.inverse[(j + i) * w + k - i];
-                trace = trace + 2.0 * (mine[i] * half);
+            for (std::int64_t i = 0; i < reach; ++i) residual = residual + theirs[i] * out.coef[j + i];
+            out.misfit[s] = out.misfit[s] + residual * residual;
+            for (std::int64_t c = 0; c < w; ++c) {
+                Real total(0.0);
+                for (std::int64_t i = 0; i <= c && i < reach; ++i) total = total + theirs[i] * window[i * w + c];
+                out.trace[s] = out.trace[s] + total * total;
             }
-            misfit = misfit + residual * residual;
         }
-        out.misfit[s] = misfit;
-        out.trace[s] = trace;
+        for (std::int64_t i = w - 2; i >= 0; --i) {  // the last number joins the others
+            Real* const diagonal = window + i * w + i;
+            Real* const last = window + i * w + w - 1;
+            if (is_zero(*last)) continue;
+            const Real length = root_of(*diagonal * *diagonal + *last * *last), still = zeros_of(length);
+            const Real shorter = Real(1.0) / (length + still);
+            const Real cosine = *diagonal * shorter + still, sine = *last * shorter;
+            for (std::int64_t r = 0; r <= i; ++r) {
+                const Real x = window[r * w + i], y = window[r * w + w - 1];
+                window[r * w + i] = cosine * x + sine * y;
+                window[r * w + w - 1] = cosine * y - sine * x;
+            }
+        }
+        for (std::int64_t r = w - 2; r >= 0; --r)
+            for (std::int64_t c = r; c < w - 1; ++c) window[(r + 1) * w + c + 1] = window[r * w + c];
     }
     return {};
 }

@@ -1,6 +1,8 @@
 // The kernels of banded least squares (band.hpp) as Python functions.
 #include "bindings.hpp"
 
+#include <algorithm>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -13,6 +15,16 @@ using namespace smoothfit;
 namespace {
 
 using Tangent = Dual<double, 1>;
+
+// The kernel of `fit_locally` for polynomials of a degree.
+FitLocally* local_fit_of(int degree) {
+    FitLocally* kernel = nullptr;
+    with_degree(degree, [&](auto q) {
+        kernel = &fit_locally<decltype(q)::value>;
+        return Status();
+    });
+    return kernel;
+}
 
 void check_rows(const In<double>& values, const In<std::int64_t>& first, std::size_t w) {
     check(values.ndim() == 2 && first.size() == values.shape(0), "values is (n, width) and first (n,)");
@@ -40,7 +52,8 @@ nb::tuple absorb_rows_of(In<double> values, In<std::int64_t> first, In<double> r
     return nb::make_tuple(R, right, rest);
 }
 
-// The same for readings y (n,) of a derivative of splines at x (n,); `root` (n,) multiplies rows and readings, or is empty.
+// The same for readings y (n,) of a derivative of splines at increasing x (n,); `root` (n,) multiplies rows and readings, or is
+// empty.
 nb::tuple absorb_spline_rows_of(In<double> x, In<double> y, In<double> root, In<double> knots, In<double> breaks,
                                 In<std::int64_t> span, In<std::int32_t> cells, int degree, int deriv, bool strict, std::size_t w) {
     const Pieces pieces = make_pieces(breaks, span, cells);
@@ -54,13 +67,14 @@ nb::tuple absorb_spline_rows_of(In<double> x, In<double> y, In<double> root, In<
     for (std::size_t i = 0; i < K; ++i) z.data()[i] = 0.0;
     double rest = 0.0;
     std::vector<double> row(w);
+    FitLocally* const local_fit = local_fit_of(degree - deriv);
     Status status;
     {
         nb::gil_scoped_release release;
         status = with_degree(degree, [&](auto d) {
             return absorb_spline_rows<decltype(d)::value>(x.data(), y.data(), root.size() ? root.data() : nullptr,
                                                           static_cast<std::int64_t>(n), knots.data(), pieces, deriv, strict,
-                                                          R.data(), z.data(), &rest, static_cast<std::int64_t>(K),
+                                                          local_fit, R.data(), z.data(), &rest, static_cast<std::int64_t>(K),
                                                           static_cast<std::int64_t>(w), row.data());
         });
     }
@@ -68,11 +82,15 @@ nb::tuple absorb_spline_rows_of(In<double> x, In<double> y, In<double> root, In<
     return nb::make_tuple(R, z, rest);
 }
 
-void check_stack(const In<double>& sources, const In<double>& rhs, const In<double>& scale) {
+void check_sources(const In<double>& sources, const In<double>& rhs) {
     check(sources.ndim() == 3 && rhs.ndim() == 2, "sources is (n_sources, K, w) and rhs (n_sources, K)");
     check(rhs.shape(0) == sources.shape(0) && rhs.shape(1) == sources.shape(1), "rhs is (n_sources, K)");
-    check(scale.size() == sources.shape(0), "scale is (n_sources,)");
     check(sources.shape(2) > 0, "the band is empty");
+}
+
+void check_stack(const In<double>& sources, const In<double>& rhs, const In<double>& scale) {
+    check_sources(sources, rhs);
+    check(scale.size() == sources.shape(0), "scale is (n_sources,)");
 }
 
 // R, z, coef, band of the inverse, misfit, trace, log_det, rest.
@@ -81,8 +99,9 @@ nb::tuple solve_stack_of(In<double> sources, In<double> rhs, In<double> scale) {
     const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2);
     Doubles R = new_array({K, w}), z = new_array({K}), coef = new_array({K}), inverse = new_array({K, w}), misfit = new_array({S}),
             trace = new_array({S});
-    std::vector<double> row(w);
-    Stack<double> stack{R.data(), z.data(), coef.data(), inverse.data(), misfit.data(), trace.data(), row.data(), 0.0, 0.0};
+    std::vector<double> row(w), window(w * w);
+    Stack<double> stack{R.data(),     z.data(),   coef.data(),   inverse.data(), misfit.data(),
+                        trace.data(), row.data(), window.data(), 0.0,            0.0};
     Status status;
     {
         nb::gil_scoped_release release;
@@ -93,20 +112,41 @@ nb::tuple solve_stack_of(In<double> sources, In<double> rhs, In<double> scale) {
     return nb::make_tuple(R, z, coef, inverse, misfit, trace, stack.log_det, stack.rest);
 }
 
-// log_det and rest alone.
-nb::tuple stack_value_of(In<double> sources, In<double> rhs, In<double> scale) {
-    check_stack(sources, rhs, scale);
-    const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2);
-    std::vector<double> R(K * w), z(K), row(w);
-    Stack<double> stack{R.data(), z.data(), nullptr, nullptr, nullptr, nullptr, row.data(), 0.0, 0.0};
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = stack_rows(sources.data(), rhs.data(), scale.data(), static_cast<std::int64_t>(S), static_cast<std::int64_t>(K),
+// log_det (L,) and rest (L,) at scales (L, n_sources), and with `solved` misfit and trace (L, n_sources), eight at a time; not finite
+// where the sources do not determine the minimiser.
+nb::tuple stack_values_of(In<double> sources, In<double> rhs, In<double> scales, bool solved) {
+    check_sources(sources, rhs);
+    const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2), L = scales.shape(0);
+    check(scales.ndim() == 2 && scales.shape(1) == S, "scales is (L, n_sources)");
+    Doubles log_det = new_array({L}), rest = new_array({L}), misfit = new_array({solved ? L : 0, S}),
+            trace = new_array({solved ? L : 0, S});
+    std::vector<Pack> R(K * w), z(K), coef(solved ? K : 0), inverse(solved ? K * w : 0), misfits(S), traces(S), row(w), window(w * w),
+        scale(S);
+    for (std::size_t start = 0; start < L; start += Pack::size) {
+        Stack<Pack> stack{R.data(),      z.data(),   coef.data(),   inverse.data(), misfits.data(),
+                          traces.data(), row.data(), window.data(), Pack(0.0),      Pack(0.0)};
+        for (std::size_t s = 0; s < S; ++s)
+            for (int k = 0; k < Pack::size; ++k) scale[s].set(k, scales.data()[std::min(start + k, L - 1) * S + s]);
+        Status status;
+        {
+            nb::gil_scoped_release release;
+            const auto kernel = solved ? &solve_stack<Pack> : &stack_rows<Pack>;
+            status = kernel(sources.data(), rhs.data(), scale.data(), static_cast<std::int64_t>(S), static_cast<std::int64_t>(K),
                             static_cast<std::int64_t>(w), stack);
+        }
+        const bool is_known = status.outcome == Outcome::ok;
+        const double unknown = std::numeric_limits<double>::quiet_NaN();
+        for (std::size_t l = start; l < std::min(start + Pack::size, L); ++l) {
+            const int k = static_cast<int>(l - start);
+            log_det.data()[l] = is_known ? stack.log_det.get(k) : unknown;
+            rest.data()[l] = is_known ? stack.rest.get(k) : unknown;
+            for (std::size_t s = 0; solved && s < S; ++s) {
+                misfit.data()[l * S + s] = is_known ? misfits[s].get(k) : unknown;
+                trace.data()[l * S + s] = is_known ? traces[s].get(k) : unknown;
+            }
+        }
     }
-    raise_unless_ok(status);
-    return nb::make_tuple(stack.log_det, stack.rest);
+    return nb::make_tuple(log_det, rest, misfit, trace);
 }
 
 // Derivatives of misfit, trace, log_det and rest along `slope` (n_sources,) of the scales.
@@ -114,13 +154,13 @@ nb::tuple solve_stack_slope_of(In<double> sources, In<double> rhs, In<double> sc
     check_stack(sources, rhs, scale);
     check(slope.size() == scale.size(), "slope is (n_sources,)");
     const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2);
-    std::vector<Tangent> scales(S), R(K * w), z(K), coef(K), inverse(K * w), misfit(S), trace(S), row(w);
+    std::vector<Tangent> scales(S), R(K * w), z(K), coef(K), inverse(K * w), misfit(S), trace(S), row(w), window(w * w);
     for (std::size_t s = 0; s < S; ++s) {
         scales[s].re = scale.data()[s];
         scales[s].eps[0] = slope.data()[s];
     }
-    Stack<Tangent> stack{R.data(),      z.data(),     coef.data(), inverse.data(), misfit.data(),
-                         trace.data(), row.data(), Tangent(0.0), Tangent(0.0)};
+    Stack<Tangent> stack{R.data(),     z.data(),   coef.data(),   inverse.data(), misfit.data(),
+                         trace.data(), row.data(), window.data(), Tangent(0.0),   Tangent(0.0)};
     Status status;
     {
         nb::gil_scoped_release release;
@@ -158,7 +198,7 @@ void bind_regression(nb::module_& module) {
     module.def("absorb_rows", &absorb_rows_of);
     module.def("absorb_spline_rows", &absorb_spline_rows_of);
     module.def("solve_stack", &solve_stack_of);
-    module.def("stack_value", &stack_value_of);
+    module.def("stack_values", &stack_values_of);
     module.def("solve_stack_slope", &solve_stack_slope_of);
     module.def("band_forms", &band_forms_of);
 }

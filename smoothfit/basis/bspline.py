@@ -235,12 +235,13 @@ class BSplineBasis(FullKnotsBasis):
         """
         if deriv > self.degree:
             return csr_array((len(self.span) * len(u), self.n_basis))
-        lower, slopes = self.derivative_basis(deriv)
+        lower, slopes = self.derivative_basis(deriv) if deriv else (self, None)
         k, degree = np.arange(lower.degree + 1), lower.degree
         bernstein = binomials(degree) * u[:, None] ** k * (1 - u)[:, None] ** (degree - k)
         values = np.einsum("prk,uk->pur", lower._extraction, bernstein).reshape(-1, degree + 1)
         columns = np.repeat(lower.span[:, None] - degree + k, len(u), axis=0)
-        return csr_array(rows_of(values, columns, lower.n_basis) @ slopes)
+        rows = rows_of(values, columns, lower.n_basis)
+        return rows if slopes is None else csr_array(rows @ slopes)
 
     def derivative_basis(self, order: int, of: csr_array | None = None) -> tuple[BSplineBasis, csr_array]:
         """Return the basis of the derivatives of an order <= degree, and the matrix that takes coefficients to theirs.

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from .._abscissa import Points
 from .._validation import FloatArray
 from ..errors import SpecificationError
-from .prediction import critical_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,15 +70,17 @@ def _interval(
     results: CurveResults, deriv: int, value: float, x: FloatArray, direction: FloatArray, alpha: float
 ) -> tuple[FloatArray, FloatArray]:
     """The nearest abscissae on both sides of x at which the band leaves the value; infinite where there is none."""
-    critical = critical_value(alpha, results.df_interval)
     nodes = np.unique(results.observations.x)
     parts = max(1, -(-FEWEST_CELLS // max(1, len(nodes) - 1)))
     grid = np.unique((nodes[:-1, None] + np.diff(nodes)[:, None] * np.arange(parts) / parts).ravel())
     grid = np.append(grid, nodes[-1])
+    band = results._prediction(Points(grid), grid, deriv)
+    critical = band.half_width(alpha) / band.se_mean  # varies as slowly as the uncertainty of the parameters
 
     def standardised(at: FloatArray) -> FloatArray:
+        """Distance of the mean from the value, in half widths of the band."""
         mean, variance = _moments(results, at, deriv)
-        return (mean - value) / np.sqrt(variance)
+        return (mean - value) / (np.sqrt(variance) * np.interp(at, grid, critical))
 
     size = standardised(grid)
     place = np.searchsorted(grid, x)  # of the first cell border at or beyond x
@@ -88,7 +89,7 @@ def _interval(
         limit = np.full(len(x), side * np.inf)
         for way in (-1.0, 1.0):
             mine = direction == way
-            beyond = size * way * side >= critical
+            beyond = size * way * side >= 1
             if side < 0:
                 last = np.maximum.accumulate(np.where(beyond, np.arange(len(grid)), -1))
                 outer = np.where(place[mine] > 0, last[np.maximum(place[mine] - 1, 0)], -1)
@@ -101,17 +102,15 @@ def _interval(
             inner = outer[found] - side
             start = np.where((grid[inner] - x[mine][found]) * side < 0, x[mine][found], grid[inner])
             target: npt.NDArray[np.float64] = np.full(int(mine.sum()), side * np.inf)
-            is_inside = partial(_is_within, standardised, way * side, critical)
+            is_inside = partial(_is_within, standardised, way * side)
             target[found] = _bisect(is_inside, start, grid[outer[found]])
             limit[mine] = target
         ends.append(limit)
     return ends[0], ends[1]
 
 
-def _is_within(
-    standardised: Callable[[FloatArray], FloatArray], sign: float, critical: float, x: FloatArray
-) -> npt.NDArray[np.bool_]:
-    return standardised(x) * sign < critical
+def _is_within(standardised: Callable[[FloatArray], FloatArray], sign: float, x: FloatArray) -> npt.NDArray[np.bool_]:
+    return standardised(x) * sign < 1
 
 
 def _bisect(is_inside: Callable[[FloatArray], npt.NDArray[np.bool_]], inside: FloatArray, outside: FloatArray) -> FloatArray:

@@ -163,7 +163,7 @@ def _limits(results: CurveResults, deriv: int, readings: list[FloatArray], alpha
 
 
 def _predict(results: CurveResults, numbers: FloatArray, deriv: int) -> CurvePrediction:
-    return results._prediction(Points(numbers), numbers, deriv, np.nan)
+    return results._prediction(Points(numbers), numbers, deriv)
 
 
 def _drawn(abscissa: Abscissa, numbers: FloatArray) -> npt.NDArray[Any]:

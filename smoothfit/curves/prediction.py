@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+from scipy.interpolate import CubicSpline
 
 from .._validation import FloatArray, check_level
 from ..errors import SpecificationError
@@ -16,12 +17,56 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAST_TAIL = 10  # draws beyond a simulated critical value
+N_QUADRATURE = 80
+N_SPREADS = 33  # at which critical values are computed, to be interpolated
+HALVINGS = 60
 
 
 def critical_value(alpha: float, df: float) -> float:
     """Two-sided critical value of Student's t; of the normal distribution where df is infinite."""
     level = check_level(alpha)
     return float(stats.norm.isf(level / 2) if np.isinf(df) else stats.t.isf(level / 2, df))
+
+
+def mixture_critical_value(alpha: float, spread: FloatArray) -> FloatArray:
+    """Two-sided critical values of a normal variable whose log variance is itself normal, of variance `spread` (n,).
+
+    c solves E 2 Phi(-c exp(-sqrt(spread) W / 2)) = alpha, W standard normal: by Gauss-Hermite quadrature and bisection, and by
+    cubic interpolation between N_SPREADS values of sqrt(spread).
+    """
+    level = check_level(alpha)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(N_QUADRATURE)
+    weights = weights / weights.sum()
+    sd = np.sqrt(spread)
+    at = np.linspace(sd.min(), sd.max(), N_SPREADS)
+    wide = np.exp(at[:, None] * nodes / 2)  # standard deviations
+    lower, upper = np.zeros(len(at)), stats.norm.isf(level / 2) * wide.max(axis=1)
+    for _ in range(HALVINGS):
+        middle = (lower + upper) / 2
+        is_below = (2 * stats.norm.sf(middle[:, None] / wide)) @ weights > level
+        lower, upper = np.where(is_below, middle, lower), np.where(is_below, upper, middle)
+    if at[0] == at[-1]:
+        return np.full(len(sd), upper[0])
+    return np.asarray(CubicSpline(at, upper)(sd))
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterUncertainty:
+    """What estimated parameters add to the uncertainty of a curve, to first order in their logarithms.
+
+    Attributes
+    ----------
+    shift : ndarray, shape (n,)
+        Variance of the posterior mean as the parameters vary.
+    spread : ndarray, shape (n,)
+        Variance of the logarithm of the posterior variance.
+    spread_obs : ndarray, shape (n,)
+        Likewise of that with the noise of a new reading.
+    """
+
+    shift: FloatArray
+    spread: FloatArray
+    spread_obs: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +90,9 @@ class CurvePrediction:
         Label of the abscissa.
     maxima : ndarray or None
         For simultaneous intervals: the greatest standardised deviation over x of each of many draws, increasing.
+    parameters : ParameterUncertainty or None
+        What the uncertainty of estimated parameters adds to pointwise intervals (Kass & Steffey 1989); the standard errors are
+        those at the estimates. With it the intervals are mean +- c sqrt(variance + shift), c from `mixture_critical_value`.
     """
 
     x: npt.NDArray[Any]
@@ -55,6 +103,7 @@ class CurvePrediction:
     df: float
     x_name: str = "x"
     maxima: FloatArray | None = None
+    parameters: ParameterUncertainty | None = None
 
     @property
     def se_mean(self) -> FloatArray:
@@ -76,16 +125,21 @@ class CurvePrediction:
         alpha : float
             Significance level.
         """
-        half = critical_value(alpha, self.df) * self.se_obs if obs else self._critical(alpha) * self.se_mean
+        half = self.half_width(alpha, obs)
         return np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
 
-    def _critical(self, alpha: float) -> float:
-        if self.maxima is None:
-            return critical_value(alpha, self.df)
-        level, least = check_level(alpha), LEAST_TAIL / len(self.maxima)
-        if level < least:
-            raise SpecificationError(f"alpha is {alpha}; simultaneous bands are simulated, for alpha from {least:g}")
-        return float(np.quantile(self.maxima, 1 - level))
+    def half_width(self, alpha: float, obs: bool = False) -> FloatArray:
+        """Return half the widths of the intervals of `conf_int`, shape (n,)."""
+        if self.maxima is not None and not obs:
+            level, least = check_level(alpha), LEAST_TAIL / len(self.maxima)
+            if level < least:
+                raise SpecificationError(f"alpha is {alpha}; simultaneous bands are simulated, for alpha from {least:g}")
+            return float(np.quantile(self.maxima, 1 - level)) * self.se_mean
+        se = self.se_obs if obs else self.se_mean
+        if self.parameters is None or not len(se):
+            return critical_value(alpha, self.df) * se
+        spread = self.parameters.spread_obs if obs else self.parameters.spread
+        return mixture_critical_value(alpha, spread) * np.sqrt(se**2 + self.parameters.shift)
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return mean, mean_se and the intervals of the curve and of a new reading, one row for each x."""

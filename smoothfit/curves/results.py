@@ -15,7 +15,7 @@ from .._abscissa import Points
 from .._validation import FloatArray, check_order, frozen
 from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
-from .prediction import CurvePrediction, critical_value
+from .prediction import CurvePrediction, ParameterUncertainty, critical_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -279,7 +279,7 @@ class CurveResults(ABC):
         deriv = self._check_deriv(deriv)
         given = self.observations.abscissa.given(x).ravel().copy()
         points = self.observations.abscissa.points(given)
-        prediction = self._prediction(points, given, deriv, self._noise_sd(deriv, name))
+        prediction = self._prediction(points, given, deriv, self._noise_name(deriv, name))
         if simultaneous and len(given):
             prediction = replace(prediction, maxima=self._maxima(points, prediction))
         return prediction
@@ -447,12 +447,11 @@ class CurveResults(ABC):
         """Estimates of sudden changes, by kind."""
         return []
 
-    def _noise_sd(self, deriv: int, name: str | None) -> float:
-        """Noise sd of a new reading of f^(deriv): of a name, or of the first that reads it; NaN where none does."""
-        readings = self.observations.readings
-        readers = [reading.name for reading in readings if reading.deriv == deriv]
+    def _noise_name(self, deriv: int, name: str | None) -> str | None:
+        """Whose noise a new reading of f^(deriv) has: a name, or the first that reads it; None where none does."""
+        readers = [reading.name for reading in self.observations.readings if reading.deriv == deriv]
         if name is None:
-            return float(self.sigma[readers[0]]) if readers else np.nan
+            return readers[0] if readers else None
         if name not in self.observations.names:
             raise SpecificationError(f"name is {name!r}; the readings are named {', '.join(self.observations.names)}")
         if name not in readers:
@@ -461,20 +460,27 @@ class CurveResults(ABC):
             raise SpecificationError(
                 f"name is {name!r}, which reads {derivative_label(k)} and not {derivative_label(deriv)}; pass deriv={k}{others}"
             )
-        return float(self.sigma[name])
+        return name
 
-    def _prediction(self, points: Points, x: npt.NDArray[Any], deriv: int, noise_sd: float) -> CurvePrediction:
-        """Predict at points, which stand for abscissae x."""
+    def _prediction(self, points: Points, x: npt.NDArray[Any], deriv: int, noise: str | None = None) -> CurvePrediction:
+        """Predict at points, which stand for abscissae x; new readings have the noise of a name."""
         mean, variance = self._moments(points, deriv)
         return CurvePrediction(
             x=x,
             deriv=deriv,
             predicted_mean=mean,
             var_pred_mean=variance,
-            noise_sd=noise_sd,
+            noise_sd=np.nan if noise is None else float(self.sigma[noise]),
             df=self.df_interval,
             x_name=self.observations.x_name,
+            parameters=self._parameter_uncertainty(points, deriv, variance, noise),
         )
+
+    def _parameter_uncertainty(
+        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
+    ) -> ParameterUncertainty | None:
+        """What estimated parameters add to the variance of f^(deriv) at points; None where that is left to `df_interval`."""
+        return None
 
     def plot(self, deriv: int = 0, ax: Axes | None = None, alpha: float = 0.05, label: str | None = None, **line: Any) -> Figure:
         """Draw f^(deriv) with its pointwise band and the readings of it.

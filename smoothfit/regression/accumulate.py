@@ -6,7 +6,7 @@ to rounding: a factor is that of all its rows, and orthogonal transformations lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -18,10 +18,21 @@ from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import DataError, SpecificationError
 from ..observations import Observations, Readings
 from ..points import PointObservations, PointReadings
-from .band import BandRows, Factor, merged, multiply_factor
+from .band import BandRows, Factor, merged, multiply_factor, pack
 from .constraints import Constraint
 from .products import ProductRows
-from .rows import GroupStatistics, Rows, check_variables
+from .rows import (
+    GroupStatistics,
+    Rows,
+    check_degree,
+    check_variables,
+    degree_of,
+    functional_rows,
+    is_streamed,
+    product_rows,
+    root_of,
+    streamed,
+)
 
 if TYPE_CHECKING:
     from .model import SplineRegression
@@ -137,9 +148,8 @@ class Accumulator:
         check_variables(observations, self.basis)
         if isinstance(observations, Observations) and (observations.abscissa.kind != "number" or observations.abscissa.origin):
             raise DataError("x of a chunk holds times or integers beyond 2^53, whose origin each chunk would choose; pass numbers")
-        rows = Rows(observations, self.basis)
-        for reading, part in zip(observations.readings, rows.parts, strict=True):
-            self._join(reading.name, _reduced(reading, part, self.basis.n_basis))
+        for reading in observations.readings:
+            self._join(reading.name, _reduced(reading, observations, self.basis))
         if isinstance(observations, PointObservations):
             self._inputs = observations.inputs
         elif observations.x_name != "x":
@@ -188,12 +198,12 @@ class Accumulator:
         return f"Accumulator of readings on {self.basis.n_basis} functions ({counts or 'none yet'})"
 
 
-def _reduced(reading: Any, part: BandRows | ProductRows, K: int) -> NameStatistics:
+def _reduced(reading: Any, observations: Observations | PointObservations, basis: AnyBasis) -> NameStatistics:
     """The statistics of a chunk of one name."""
     ratio = reading.variance_ratio
-    roots = 1 / np.sqrt(ratio)
-    weighed = part.scaled(roots).factor(reading.y * roots, K, part.width)
-    plain = weighed if (ratio == 1).all() else part.factor(reading.y, K, part.width)
+    factor = _factor_of(reading, observations, basis)
+    weighed = factor(root_of(reading))
+    plain = weighed if (ratio == 1).all() else factor(np.empty(0))
     sums = [1 / ratio, reading.y / ratio, reading.y**2 / ratio, np.ones_like(ratio) if reading.sd is None else reading.sd**2]
     return NameStatistics(_counted(reading), weighed, plain, float(np.log(ratio).sum()), np.array([s.sum() for s in sums]))
 
@@ -215,6 +225,26 @@ def _counted(reading: Readings | PointReadings) -> CountedReadings | CountedPoin
         return CountedPoints(X=corners, deriv=kinds, upper=None if reading.upper is None else corners, **common)
     ends = np.array([min(x.min() for x in reading.limits), max(x.max() for x in reading.limits)], dtype=np.float64)
     return CountedReadings(x=ends, deriv=reading.deriv, upper=None if reading.upper is None else ends, **common)
+
+
+def _factor_of(reading: Any, observations: Observations | PointObservations, basis: AnyBasis) -> Callable[[FloatArray], Factor]:
+    """The factor of a chunk's rows as a function of what multiplies them, (n,) or empty."""
+    if isinstance(basis, TensorProductBasis):
+        assert isinstance(observations, PointObservations)
+        part: BandRows | ProductRows = product_rows(basis, reading, observations.inputs)
+    else:
+        assert isinstance(observations, Observations)
+        abscissa = observations.abscissa
+        if is_streamed(basis, reading):
+            check_degree(basis, reading)
+            return lambda root: streamed(basis, reading, abscissa, root, (degree_of(basis) or 0) + 1)
+        part = pack(functional_rows(basis, reading, abscissa))
+
+    def factor(root: FloatArray) -> Factor:
+        rows, y = (part.scaled(root), reading.y * root) if len(root) else (part, reading.y)
+        return rows.factor(y, basis.n_basis, part.width)
+
+    return factor
 
 
 def _both(a: NameStatistics, b: NameStatistics) -> NameStatistics:

@@ -18,6 +18,8 @@ from .._validation import FloatArray
 from ..basis import BSplineBasis
 from ..basis.extrapolation import outside_error
 
+CHUNK = 2**15  # readings that a pass takes at once, so that what it makes of them stays in a cache
+
 
 class BandRows(NamedTuple):
     """Rows of a matrix with K columns: values (n, width) in the columns first (n) .. first + width - 1."""
@@ -102,9 +104,14 @@ def factorize(rows: BandRows, rhs: FloatArray, K: int, w: int) -> Factor:
     return Factor(*_kernels.absorb_rows(values, np.ascontiguousarray(first), rhs, np.zeros((K, w)), np.zeros(K), 0.0))
 
 
+def is_increasing(x: FloatArray) -> bool:
+    """Whether no entry of x is below the one before, or NaN, without a copy of x."""
+    return all(bool((x[i + 1 : i + 1 + CHUNK] >= x[i : i + CHUNK][: len(x) - i - 1]).all()) for i in range(0, len(x), CHUNK))
+
+
 def factorize_readings(basis: BSplineBasis, x: FloatArray, y: FloatArray, root: FloatArray, deriv: int, w: int) -> Factor:
     """Triangular factor of the rows of f^(deriv) at x (n,), times `root` (n,) or, where that is empty, one; no row is kept."""
-    order = None if len(x) < 2 or (x[1:] >= x[:-1]).all() else np.argsort(x, kind="stable")
+    order = None if is_increasing(x) else np.argsort(x, kind="stable")
     if order is not None:
         x, y, root = x[order], y[order], root[order] if len(root) else root
     x, y, root = np.ascontiguousarray(x), np.ascontiguousarray(y), np.ascontiguousarray(root)
@@ -154,11 +161,16 @@ class Solution(NamedTuple):
     rest: float
 
 
-class Value(NamedTuple):
-    """log|R'R| and the minimum of a Solution alone."""
+class Values(NamedTuple):
+    """log|R'R| (L,) and the minima (L,) of Solutions, and where asked for misfit and trace (L, S).
 
-    log_det: float
-    rest: float
+    Not finite where the sources do not determine the minimiser.
+    """
+
+    log_det: FloatArray
+    rest: FloatArray
+    misfit: FloatArray
+    trace: FloatArray
 
 
 class Slope(NamedTuple):
@@ -175,9 +187,9 @@ def solve_stack(sources: FloatArray, rhs: FloatArray, scale: FloatArray) -> Solu
     return Solution(*_kernels.solve_stack(sources, rhs, scale))
 
 
-def stack_value(sources: FloatArray, rhs: FloatArray, scale: FloatArray) -> Value:
-    """What `solve_stack` finds before it solves."""
-    return Value(*_kernels.stack_value(sources, rhs, scale))
+def stack_values(sources: FloatArray, rhs: FloatArray, scales: FloatArray, solved: bool = False) -> Values:
+    """What `solve_stack` finds for scales (L, S) before it solves, or, `solved`, all numbers: eight of them side by side."""
+    return Values(*_kernels.stack_values(sources, rhs, scales, solved))
 
 
 def solve_stack_slope(sources: FloatArray, rhs: FloatArray, scale: FloatArray, slope: FloatArray) -> Slope:

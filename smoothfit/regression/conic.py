@@ -5,8 +5,9 @@ A polynomial of degree e with Bernstein coefficients b is nonnegative on [0, 1] 
     p = B'X B + u (1 - u) C'Y C     (e = 2k; B and C the Bernstein polynomials of degree k and k - 1),
     p = u B'X B + (1 - u) B'Y B     (e = 2k + 1; of degree k),
 
-(Karlin & Studden 1966, *Tchebycheff Systems*), which are linear equations between b, X and Y. Of degree 0 and 1 it suffices that
-b is nonnegative. Matrices of size 2 are second-order cones.
+(Karlin & Studden 1966, *Tchebycheff Systems*), which are linear equations between b, X and Y; each is solved for an entry of X or
+Y, so that what is left are free entries. Of degree 0 and 1 it suffices that b is nonnegative. Matrices of size 2 are second-order
+cones.
 
 The program has the residual of the factor for variables, |R c - z|^2, so that no condition number is squared; columns, readings
 and bounds are scaled to size one.
@@ -15,13 +16,14 @@ and bounds are scaled to size one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from math import comb
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numpy.polynomial import Polynomial
-from scipy.sparse import block_array, coo_array, csc_array, csr_array, diags_array, eye_array, kron, vstack
+from scipy.linalg import block_diag
+from scipy.sparse import coo_array, csc_array, csr_array, eye_array
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, SpecificationError
@@ -62,36 +64,33 @@ def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray]:
     """Status, coefficients, and the share of each bound in a certificate of infeasibility."""
     import clarabel
 
-    K = program.R.shape[1]
-    column = np.sqrt(np.asarray((program.R**2).sum(axis=0))).ravel()
+    m, K = program.R.shape
+    column = np.sqrt(np.bincount(program.R.indices, program.R.data**2, minlength=K))
     scale = np.where(column > 0, column, 1.0)
-    size = (
-        max([float(np.abs(program.z).max(initial=0.0)), *(float(_in_readings(p, scale)) for p in program.polynomials)], default=1.0)
-        or 1.0
-    )
-    columns = diags_array(1 / scale)
-    blocks, rights, cones, owners = _objective(program.R @ columns, program.z / size)
-    n_matrix = 0
-    for i, polynomials in enumerate(program.polynomials):
-        rows = polynomials.rows @ columns
-        unit = float(np.sqrt((rows**2).sum(axis=1).max())) or 1.0
-        part = _cone(csr_array(rows / unit), polynomials.bound / (unit * size), polynomials.degree)
-        for left, own, right, cone in part.rows:
-            blocks.append((left, own, n_matrix))
-            rights.append(right)
-            cones.append(cone)
-            owners.append(np.full(len(right), i))
-        n_matrix += part.n_matrix
-    A = _assemble(blocks, K, n_matrix)
-    n = K + len(program.z) + n_matrix
-    P = csc_array(coo_array((np.ones(len(program.z)), (np.arange(K, K + len(program.z)),) * 2), shape=(n, n)))
-    objects = [cone for group in cones for cone in group(clarabel)]
+    parts = [_Scaled.of(polynomials, scale) for polynomials in program.polynomials]
+    size = max([float(np.abs(program.z).max(initial=0.0)), *(float(np.abs(part.bound).max()) for part in parts)]) or 1.0
+    # R c - u = z, then the cones of the bounds; columns: c, u and the free entries of the matrices
+    blocks = [(0, 0, _over(program.R, scale)), (0, K, -eye_array(m))]
+    rights, cones, owners = [program.z / size], [clarabel.ZeroConeT(m)], [np.full(m, -1)]
+    row, n = m, K + m
+    for i, part in enumerate(parts):
+        bound, free = _cone_entries(part.bound.shape[1] - 1)
+        of_bounds = _repeated(bound, len(part.bound))
+        blocks.append((row, 0, -(of_bounds @ part.rows)))
+        if free.size:
+            blocks.append((row, n, -_repeated(free, len(part.bound))))
+        rights.append(-(part.bound @ bound.T).ravel() / size)
+        cones += _cones_of(clarabel, part.bound.shape[1] - 1) * len(part.bound)
+        owners.append(np.full(len(rights[-1]), i))
+        row, n = row + len(rights[-1]), n + free.shape[1] * len(part.bound)
+    A = _assembled(blocks, (row, n))
+    P = csc_array(coo_array((np.ones(m), (np.arange(K, K + m),) * 2), shape=(n, n)))
     status = ""
     for tolerance in TOLERANCES:  # the first that rounding allows
         settings = clarabel.DefaultSettings()
-        settings.verbose = False
+        settings.verbose = settings.equilibrate_enable = False  # the program is scaled
         settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = tolerance
-        solution = clarabel.DefaultSolver(P, np.zeros(n), A, np.concatenate(rights), objects, settings).solve()
+        solution = clarabel.DefaultSolver(P, np.zeros(n), A, np.concatenate(rights), cones, settings).solve()
         status = str(solution.status)
         if "Infeasible" in status or status == "Solved":
             break
@@ -100,11 +99,40 @@ def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray]:
     return status, np.asarray(solution.x[:K]) / scale * size, np.asarray(blamed, dtype=np.float64)
 
 
-def _in_readings(polynomials: Polynomials, scale: FloatArray) -> float:
-    """Size of the bounds in units of the scaled coefficients."""
-    rows = polynomials.rows @ diags_array(1 / scale)
-    unit = float(np.sqrt((rows**2).sum(axis=1).max())) or 1.0
-    return float(np.abs(polynomials.bound).max(initial=0.0)) / unit
+class _Scaled(NamedTuple):
+    """Polynomials by scaled coefficients, of size one."""
+
+    rows: csr_array
+    bound: FloatArray
+
+    @classmethod
+    def of(cls, polynomials: Polynomials, scale: FloatArray) -> _Scaled:
+        rows = _over(polynomials.rows, scale)
+        row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        unit = float(np.sqrt(np.bincount(row, rows.data**2, minlength=1).max())) or 1.0
+        return cls(csr_array((rows.data / unit, rows.indices, rows.indptr), shape=rows.shape), polynomials.bound / unit)
+
+
+def _over(matrix: csr_array, scale: FloatArray) -> csr_array:
+    """The matrix with its columns divided."""
+    return csr_array((matrix.data / scale[matrix.indices], matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _repeated(block: FloatArray, n: int) -> csr_array:
+    """N times the block (p, q) down the diagonal: (n p, n q)."""
+    p, q = block.shape
+    columns = q * np.arange(n)[:, None, None] + np.broadcast_to(np.arange(q), (p, q))
+    return csr_array((np.tile(block.ravel(), n), columns.ravel(), np.arange(0, n * p * q + 1, q)), shape=(n * p, n * q))
+
+
+def _assembled(blocks: Sequence[tuple[int, int, Any]], shape: tuple[int, int]) -> csc_array:
+    """The matrix of blocks at (row, column); entries that are zero are left out."""
+    entries = [(row, column, coo_array(block)) for row, column, block in blocks]
+    values = np.concatenate([block.data for _, _, block in entries])
+    rows = np.concatenate([block.row + row for row, _, block in entries])
+    columns = np.concatenate([block.col + column for _, column, block in entries])
+    kept = values != 0
+    return csc_array(coo_array((values[kept], (rows[kept], columns[kept])), shape=shape))
 
 
 def _conflict(program: Program, blamed: FloatArray) -> str:
@@ -118,52 +146,39 @@ def _conflict(program: Program, blamed: FloatArray) -> str:
     return f"no curve satisfies {' and '.join(names)} together, with the equalities; drop or loosen one of them"
 
 
-class _Part(NamedTuple):
-    rows: list[tuple[Any, Any, FloatArray, Any]]
-    n_matrix: int
-
-
-def _objective(R: Any, z: FloatArray) -> tuple[list[Any], list[FloatArray], list[Any], list[npt.NDArray[np.int64]]]:
-    """R c - u = z."""
-    n = len(z)
-
-    def cone(clarabel: Any) -> list[Any]:
-        return [clarabel.ZeroConeT(n)]
-
-    return [((R, -eye_array(n)), None, 0)], [z], [cone], [np.full(n, -1)]
-
-
-def _cone(rows: csr_array, bound: FloatArray, degree: int) -> _Part:
-    """Rows of A x + s = b, for the coefficients, for matrices, right-hand sides and cones."""
-    n = len(bound)
-    if degree <= 1:
-        return _Part([(-rows, None, -bound.ravel(), lambda clarabel: [clarabel.NonnegativeConeT(bound.size)])], 0)
+def _matrix_sizes(degree: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Sizes of X and Y, and the powers of u beside theirs."""
     k = degree // 2
-    sizes, shifts = ((k + 1, k), (0, 1)) if degree % 2 == 0 else ((k + 1, k + 1), (1, 0))
-    entries, width = _gram_entries(degree, sizes, shifts)
-    own = csr_array(kron(eye_array(n), csr_array(entries)))
-    weights = np.tile([float(comb(degree, i)) for i in range(degree + 1)], n)
-    equations = (
-        diags_array(weights) @ rows,
-        -own,
-        weights * bound.ravel(),
-        lambda clarabel: [clarabel.ZeroConeT(n * (degree + 1))],
-    )
-    blocks = [_cone_map(size) for size in sizes]
-    local = np.zeros((width, width))
-    position = 0
-    for block in blocks:
-        local[position : position + len(block), position : position + len(block)] = block
-        position += len(block)
-    maps = csr_array(kron(eye_array(n), csr_array(local)))
-
-    def cones(clarabel: Any) -> list[Any]:
-        return [cone for _ in range(n) for size in sizes for cone in _cones_of(clarabel, size)]
-
-    return _Part([equations, (None, -maps, np.zeros(n * width), cones)], n * width)
+    return ((k + 1, k), (0, 1)) if degree % 2 == 0 else ((k + 1, k + 1), (1, 0))
 
 
-def _gram_entries(degree: int, sizes: Sequence[int], shifts: Sequence[int]) -> tuple[FloatArray, int]:
+@cache
+def _cone_entries(degree: int) -> tuple[FloatArray, FloatArray]:
+    """What lies in the cones of a piece, by its Bernstein coefficients b (.., degree + 1) and by the free entries of X and Y.
+
+    The equation of b_i is solved for an entry of X next to the diagonal, or where X has none in it, of Y.
+    """
+    if degree <= 1:
+        return np.eye(degree + 1), np.zeros((degree + 1, 0))
+    sizes, shifts = _matrix_sizes(degree)
+    gram = _gram_entries(degree, sizes, shifts)
+    width = gram.shape[1]
+    first = sizes[0] * (sizes[0] + 1) // 2
+    pivots = []
+    for i in range(degree + 1):
+        j, start = (i - shifts[0], 0) if 0 <= i - shifts[0] <= 2 * (sizes[0] - 1) else (i - shifts[1], first)
+        low, high = j // 2, j - j // 2
+        pivots.append(start + high * (high + 1) // 2 + low)
+    others = np.setdiff1d(np.arange(width), pivots)
+    by_b, by_free = np.zeros((width, degree + 1)), np.zeros((width, len(others)))
+    by_b[pivots] = np.diag([comb(degree, i) / gram[i, pivot] for i, pivot in enumerate(pivots)])
+    by_free[others] = np.eye(len(others))
+    by_free[pivots] = -gram[:, others] / gram[np.arange(degree + 1), pivots][:, None]
+    cone = block_diag(*(_cone_map(size) for size in sizes))
+    return cone @ by_b, cone @ by_free
+
+
+def _gram_entries(degree: int, sizes: Sequence[int], shifts: Sequence[int]) -> FloatArray:
     """Matrix (degree + 1, width): from the upper triangles of X and Y to the coefficients of u^i (1 - u)^(degree - i)."""
     columns = []
     for size, shift in zip(sizes, shifts, strict=True):
@@ -172,7 +187,7 @@ def _gram_entries(degree: int, sizes: Sequence[int], shifts: Sequence[int]) -> t
                 column = np.zeros(degree + 1)
                 column[a + b + shift] = comb(size - 1, a) * comb(size - 1, b) * (1.0 if a == b else 2.0)
                 columns.append(column)
-    return np.array(columns).T, len(columns)
+    return np.array(columns).T
 
 
 def _cone_map(size: int) -> FloatArray:
@@ -184,31 +199,12 @@ def _cone_map(size: int) -> FloatArray:
     return np.diag([1.0 if a == b else np.sqrt(2.0) for b in range(size) for a in range(b + 1)])
 
 
-def _cones_of(clarabel: Any, size: int) -> list[Any]:
-    if size == 0:
-        return []
-    if size == 1:
-        return [clarabel.NonnegativeConeT(1)]
-    return [clarabel.SecondOrderConeT(3)] if size == 2 else [clarabel.PSDTriangleConeT(size)]
-
-
-def _assemble(blocks: list[Any], K: int, n_matrix: int) -> csc_array:
-    """A, whose columns are the coefficients, the residuals and the matrices."""
-    (first, residual), _, _ = blocks[0]
-    m = residual.shape[0]
-    rows = [block_array([[first, residual, csr_array((m, n_matrix))]]) if n_matrix else block_array([[first, residual]])]
-    for left, own, start in blocks[1:]:
-        height = left.shape[0] if left is not None else own.shape[0]
-        left = csr_array((height, K)) if left is None else left
-        parts = [left, csr_array((height, m))]
-        if n_matrix:
-            width = 0 if own is None else own.shape[1]
-            parts += [csr_array((height, start))] if start else []
-            parts += [own] if own is not None else []
-            rest = n_matrix - start - width
-            parts += [csr_array((height, rest))] if rest else []
-        rows.append(block_array([parts]))
-    return csc_array(vstack(rows))
+def _cones_of(clarabel: Any, degree: int) -> list[Any]:
+    """Cones of a piece."""
+    if degree <= 1:
+        return [clarabel.NonnegativeConeT(degree + 1)]
+    kinds = {1: clarabel.NonnegativeConeT(1), 2: clarabel.SecondOrderConeT(3)}
+    return [kinds[size] if size in kinds else clarabel.PSDTriangleConeT(size) for size in _matrix_sizes(degree)[0]]
 
 
 class Active(NamedTuple):
@@ -228,8 +224,8 @@ def active_set(polynomials: Sequence[Polynomials], coef: FloatArray) -> Active:
         spread = np.asarray(abs(p.rows) @ np.abs(coef))
         size = max(float(np.abs(b).max()), 1e-6 * float(spread.max()))
         near = np.flatnonzero(_least(b) <= ACTIVE * size)
-        for piece in near.tolist():
-            own = p.rows[piece * (p.degree + 1) : (piece + 1) * (p.degree + 1)].toarray()
+        ours = p.rows[(near[:, None] * (p.degree + 1) + np.arange(p.degree + 1)).ravel()].toarray()
+        for piece, own in zip(near.tolist(), ours.reshape(len(near), p.degree + 1, len(coef)), strict=True):
             if np.abs(b[piece]).max() <= ACTIVE * size:
                 places.append((i, float(p.lower[piece]), float(p.upper[piece])))
                 nodes = (1 - np.cos(np.pi * np.arange(p.degree + 1) / max(p.degree, 1))) / 2
@@ -264,12 +260,9 @@ def _least(b: FloatArray) -> FloatArray:
 
 def _touching(b: FloatArray, tolerance: float) -> list[float]:
     """Local minima in [0, 1] of a polynomial in Bernstein form whose values are at most `tolerance`."""
-    degree = len(b) - 1
-    u, v = Polynomial([0.0, 1.0]), Polynomial([1.0, -1.0])
-    polynomial = sum((c * comb(degree, k) * u**k * v ** (degree - k) for k, c in enumerate(b)), start=Polynomial([0.0]))
-    candidates = [0.0, 1.0]
-    if degree >= 2:
-        critical = polynomial.deriv().roots()
-        inner = np.real(critical[np.abs(np.imag(critical)) < 1e-4])
-        candidates += [float(u) for u in inner if 0 < u < 1]
-    return sorted(u for u in candidates if polynomial(u) <= tolerance)
+    slope = np.diff(b)  # in Bernstein form; its j-th power of u has C(degree, j) times a j-th difference
+    powers = [comb(len(slope) - 1, j) * np.diff(slope, j)[0] for j in range(len(slope))]
+    critical = np.roots(powers[::-1])
+    inner = np.real(critical[np.abs(np.imag(critical)) < 1e-4])
+    candidates = [0.0, 1.0, *(float(u) for u in inner if 0 < u < 1)]
+    return sorted(u for u in candidates if _bernstein(len(b) - 1, u) @ b <= tolerance)

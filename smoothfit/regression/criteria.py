@@ -19,13 +19,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .._validation import FloatArray
 from ..curves.optimize import corrected_akaike, difference_hessian, generalized_cross_validation
 from ..errors import SpecificationError
-from .band import Solution, Value, multiply_factor, solve_gram
+from .band import Solution, multiply_factor, solve_gram
 from .system import System
 
 
@@ -44,18 +45,19 @@ class Criterion(ABC):
         """Whether `hessian` costs no differences of gradients."""
 
     def logs(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return log_tau (P,) and log_sigma2 (n_groups,) of one theta."""
+        """Return log_tau (..., P) and log_sigma2 (..., n_groups) of theta (..., p)."""
         P, system = self.system.n_penalties, self.system
-        logs = self.origin + theta @ self.directions if len(theta) else self.origin
-        return logs[:P], np.concatenate([logs[P:], np.zeros(system.n_groups - system.unknown)])
-
-    def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates theta (L, p)."""
-        return np.array([self.value(t) for t in theta])
+        logs = self.origin + theta @ self.directions if theta.shape[-1] else self.origin
+        known = np.zeros((*logs.shape[:-1], system.n_groups - system.unknown))
+        return logs[..., :P], np.concatenate([logs[..., P:], known], axis=-1)
 
     @abstractmethod
+    def values(self, theta: FloatArray) -> FloatArray:
+        """Values of candidates theta (L, p); not finite where the readings do not determine the coefficients."""
+
     def value(self, theta: FloatArray) -> float:
         """Value at one theta."""
+        return float(self.values(theta[None])[0])
 
     @abstractmethod
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
@@ -77,24 +79,31 @@ class RestrictedLikelihood(Criterion):
         """Number of contrasts whose density is taken."""
         return self.system.n - self.system.n_free
 
-    def minimum(self, solution: Solution | Value, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
+    def minimum(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
         """The penalised sum of squares."""
         return solution.rest + float(self.system.scales(log_tau, log_sigma2) ** 2 @ self.system.rest)
 
-    def value(self, theta: FloatArray) -> float:
-        """Value at one theta."""
+    def values(self, theta: FloatArray) -> FloatArray:
+        """Values of candidates theta (L, p); not finite where the readings do not determine the coefficients."""
         log_tau, log_sigma2 = self.logs(theta)
-        return self.assemble(self.system.value(log_tau, log_sigma2), log_tau, log_sigma2)
+        found = self.system.values(log_tau, log_sigma2)
+        determinants = found.log_det - self.system.penalty_log_dets(log_tau) + log_sigma2 @ self.system.counts
+        least = found.rest + self.system.scales(log_tau, log_sigma2) ** 2 @ self.system.rest
+        return np.asarray(self._deviance(determinants, least))
 
-    def assemble(self, solution: Solution | Value, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
+    def assemble(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
         """Value from a solution; where the variance is left out, at its maximising value."""
-        determinant = self.determinant(solution, log_tau) + float(self.system.counts @ log_sigma2)
-        least, m = self.minimum(solution, log_tau, log_sigma2), self.count
-        if self.system.scale_free:
-            return float(m * (np.log(2 * np.pi * least / m) + 1) + determinant)
-        return float(m * np.log(2 * np.pi) + determinant + least)
+        determinant = self.determinant(solution, log_tau) + float(log_sigma2 @ self.system.counts)
+        return float(self._deviance(determinant, self.minimum(solution, log_tau, log_sigma2)))
 
-    def determinant(self, solution: Solution | Value, log_tau: FloatArray) -> float:
+    def _deviance(self, determinant: Any, least: Any) -> Any:
+        """Value from all determinants and the minimum."""
+        m = self.count
+        if self.system.scale_free:
+            return m * (np.log(2 * np.pi * least / m) + 1) + determinant
+        return m * np.log(2 * np.pi) + determinant + least
+
+    def determinant(self, solution: Solution, log_tau: FloatArray) -> float:
         """log|A| - log|S|_J."""
         return solution.log_det - self.system.penalty_log_det(log_tau)[0]
 
@@ -171,16 +180,15 @@ class FullLikelihood(RestrictedLikelihood):
         """Orthonormal coefficients (K, d) of what no penalty touches."""
         return np.linalg.qr(self.system.free)[0]
 
-    def value(self, theta: FloatArray) -> float:
-        """Value at one theta."""
-        log_tau, log_sigma2 = self.logs(theta)
-        return self.assemble(self.system.solve(log_tau, log_sigma2), log_tau, log_sigma2)
+    def values(self, theta: FloatArray) -> FloatArray:
+        """Values of candidates theta (L, p)."""
+        logs = [self.logs(t) for t in theta]
+        return np.array([self.assemble(self.system.solve(*pair), *pair) for pair in logs])
 
-    def determinant(self, solution: Solution | Value, log_tau: FloatArray) -> float:
+    def determinant(self, solution: Solution, log_tau: FloatArray) -> float:
         """log|U'AU| - log|U'SU| = log|A| + log|N'A^-1 N| - log|S|_J - log|N_J|^2, N orthonormal."""
         if not self.system.n_free:
             return super().determinant(solution, log_tau)
-        assert isinstance(solution, Solution)
         null = self._null
         _, seen = np.linalg.slogdet(null.T @ solve_gram(solution.R, null))
         _, corner = np.linalg.slogdet(null[self.system.anchors])
@@ -218,10 +226,14 @@ class PredictionCriterion(Criterion):
         log_tau, log_sigma2 = self.logs(theta)
         return residual_terms(self.system, self.system.solve(log_tau, log_sigma2), log_sigma2)
 
-    def value(self, theta: FloatArray) -> float:
-        """Value at one theta."""
-        rss, free = self.residual(theta)
-        return self.score(np.log(rss), free)[0]
+    def values(self, theta: FloatArray) -> FloatArray:
+        """Values of candidates theta (L, p); not finite where the readings do not determine the coefficients."""
+        log_tau, log_sigma2 = self.logs(theta)
+        found = self.system.values(log_tau, log_sigma2, solved=True)
+        G, precision = self.system.n_groups, np.exp(-log_sigma2)
+        rss = np.sum(precision * (found.misfit[:, :G] + self.system.rest[:G]), axis=1)
+        free = self.system.n - np.sum(precision * found.trace[:, :G], axis=1)
+        return np.array([self.score(*pair)[0] for pair in zip(np.log(rss), free, strict=True)])
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one theta."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,13 +12,14 @@ from scipy.optimize import brentq
 
 from .._validation import FloatArray
 from ..curves.optimize import Minimum, best_of, difference_hessian, minimize
-from ..errors import ConvergenceError, DataError, IdentificationError, SpecificationError
+from ..errors import ConvergenceError, DataError, SpecificationError
 from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, Criterion, PredictionCriterion, RestrictedLikelihood, residual_terms
 from .system import System
 
 STEP = 5.0  # in log tau, when the ends of the range of edf are looked for
 MOST_STEPS = 40
 SLACK = 1e-6  # effective degrees of freedom by which the ends are missed
+BESIDE = 8  # solutions that the kernels find side by side
 GRID = 14
 ROOM = 30.0  # by which log tau may leave the range that it has at the first variances
 SMALLEST_SD = 1e-8  # of the spread of a name's readings; below, an sd counts as zero
@@ -201,20 +202,22 @@ def _range_of_tau(system: System, log_sigma2: FloatArray) -> tuple[FloatArray, f
     sizes = np.sum(system.factors**2, axis=(1, 2))
     base = np.log(float(np.exp(-log_sigma2) @ sizes[:G])) - np.log(sizes[G:])
 
-    def edf(t: float) -> float:
-        try:
-            return effective_df(system, base + t, log_sigma2)
-        except IdentificationError:  # the penalty vanishes beside the readings
-            return np.inf
+    def edfs(step: float) -> Iterator[float]:
+        """Effective degrees of freedom at every step from zero on; infinite where the penalty vanishes beside the readings."""
+        for block in range(0, MOST_STEPS, BESIDE):
+            shifts = step * np.arange(block, block + BESIDE)
+            found = system.values(base + shifts[:, None], np.tile(log_sigma2, (BESIDE, 1)), solved=True)
+            edf = found.trace[:, :G] @ np.exp(-log_sigma2)
+            yield from np.where(np.isfinite(edf), edf, np.inf).tolist()
 
     high = 0.0
-    for _ in range(MOST_STEPS):
-        if edf(high) - system.n_free < SLACK:
+    for edf in edfs(STEP):
+        if edf - system.n_free < SLACK:
             break
         high += STEP
-    low, here = 0.0, edf(0.0)
-    for _ in range(MOST_STEPS):
-        there = edf(low - STEP)
+    falling = edfs(-STEP)
+    low, here = 0.0, next(falling)
+    for there in falling:
         if not np.isfinite(there):
             break
         low -= STEP

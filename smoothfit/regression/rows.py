@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import SpecificationError
 from ..observations import Observations, Readings, derivative_label
 from ..points import PointObservations, PointReadings, partial_label
-from .band import BandRows, Factor, factorize_readings, merged, pack
+from .band import CHUNK, BandRows, Factor, factorize_readings, merged, pack
 from .products import ProductRows, rows_at, rows_over
 
 
@@ -92,6 +92,35 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
         if reading.sd is not None and not reading.sd.all():
             i = int(np.argmin(reading.sd))
             raise SpecificationError(f"sd[{i}] of {reading.name!r} is zero; what is known exactly is a constraint: sf.Equals")
+
+
+def is_streamed(basis: AnyBasis, readings: NoisyReadings) -> bool:
+    """Whether a kernel takes the readings without any row being stored."""
+    is_at_points = isinstance(readings, Readings) and readings.upper is None
+    return is_at_points and isinstance(basis, BSplineBasis) and basis.extrapolate == "error"
+
+
+def streamed(basis: AnyBasis, readings: Readings, abscissa: Abscissa, root: FloatArray, w: int) -> Factor:
+    """Factor of the rows of readings times `root` (n,), or one where that is empty, of which no row is stored."""
+    assert isinstance(basis, BSplineBasis)
+    return factorize_readings(basis, abscissa.to_numbers(readings.x), readings.y, root, readings.deriv, w)
+
+
+def root_of(readings: NoisyReadings) -> FloatArray:
+    """One over the root of the variance ratio, (n,); empty where that is one."""
+    is_plain = readings.sd is None and readings.weights is None
+    return np.empty(0) if is_plain else np.asarray(1 / np.sqrt(readings.variance_ratio))
+
+
+def squares(y: FloatArray, root: FloatArray, centre: float) -> float:
+    """Sum of squares of (y - centre) * root, or of y - centre where `root` is empty, without a copy of y."""
+    total = 0.0
+    for start in range(0, len(y), CHUNK):
+        part = y[start : start + CHUNK] - centre
+        if len(root):
+            part *= root[start : start + CHUNK]
+        total += float(part @ part)
+    return total
 
 
 class GroupStatistics(NamedTuple):
@@ -177,34 +206,22 @@ class Rows:
         readings, found = self.observations.readings, []
         for g in range(self.n_groups):
             mine = [i for i, group in enumerate(self.group_of_name) if group == g]
-            roots = [1 / np.sqrt(readings[i].variance_ratio) for i in mine]
-            y = np.concatenate([readings[i].y * root for i, root in zip(mine, roots, strict=True)])
+            roots = [root_of(readings[i]) for i in mine]
+            n = sum(len(readings[i]) for i in mine)
             factor = merged([self._factor(i, root, w) for i, root in zip(mine, roots, strict=True)])
-            centred = [(readings[i].y - readings[i].y.mean()) * root for i, root in zip(mine, roots, strict=True)]
-            spread = float(np.mean(np.concatenate(centred) ** 2) or np.mean(y**2))
-            found.append(GroupStatistics(factor, len(y), spread))
+            centred = sum(squares(readings[i].y, root, readings[i].y.mean()) for i, root in zip(mine, roots, strict=True))
+            spread = centred or sum(squares(readings[i].y, root, 0.0) for i, root in zip(mine, roots, strict=True))
+            found.append(GroupStatistics(factor, n, spread / n))
         return found
 
     def _factor(self, i: int, root: FloatArray, w: int) -> Factor:
-        """Factor of the rows of name i times `root` (n,)."""
-        reading = self.observations.readings[i]
-        if self._is_streamed(reading):
-            assert isinstance(reading, Readings)
+        """Factor of the rows of name i times `root` (n,), or one where that is empty."""
+        reading: Any = self.observations.readings[i]
+        if is_streamed(self.basis, reading):
             assert isinstance(self.observations, Observations)
-            assert isinstance(self.basis, BSplineBasis)
-            is_plain = reading.sd is None and reading.weights is None
-            x = self.observations.abscissa.to_numbers(reading.x)
-            return factorize_readings(self.basis, x, reading.y, np.empty(0) if is_plain else root, reading.deriv, w)
-        return self.parts[i].scaled(root).factor(reading.y * root, self.basis.n_basis, w)
-
-    def _is_streamed(self, reading: NoisyReadings) -> bool:
-        """Whether a kernel takes the readings without any row being stored."""
-        return (
-            isinstance(reading, Readings)
-            and isinstance(self.basis, BSplineBasis)
-            and self.basis.extrapolate == "error"
-            and reading.upper is None
-        )
+            return streamed(self.basis, reading, self.observations.abscissa, root, w)
+        rows = self.parts[i].scaled(root) if len(root) else self.parts[i]
+        return rows.factor(reading.y * root if len(root) else reading.y, self.basis.n_basis, w)
 
     def log_det_of(self, columns: FloatArray) -> float:
         """log|C'B'B C| for the rows B, in the units of the readings, and columns C."""
@@ -229,10 +246,8 @@ class Rows:
         """Number of stored columns of the widest row."""
         readings, widths = self.observations.readings, []
         for i, reading in enumerate(readings):
-            if self._is_streamed(reading):
-                assert isinstance(reading, Readings)
-                assert isinstance(self.basis, BSplineBasis)
-                check_degree(self.basis, reading)
+            if is_streamed(self.basis, reading):
+                check_degree(cast(Basis, self.basis), cast(Readings, reading))
                 widths.append((degree_of(self.basis) or 0) + 1)
             else:
                 widths.append(self.parts[i].width)

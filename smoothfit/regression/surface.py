@@ -161,27 +161,27 @@ class SurfaceRegressionResults(SplineRegressionResults):
         """
         points, _ = self._read(X)
         orders = self._check_deriv(deriv)
-        rows = rows_at(self._surface, points, orders)
+        rows, noise = rows_at(self._surface, points, orders), self._noise_name(orders, name)
         maxima = critical_of_band(rows, self._cov, self.df_interval) if simultaneous and len(points) else None
         return SurfacePrediction(
             x=frozen(points),
             deriv=orders,
             predicted_mean=rows.times(self._coef),
             var_pred_mean=self._cov.variance(rows),
-            noise_sd=self._noise_sd(orders, name),
+            noise_sd=np.nan if noise is None else float(self.sigma[noise]),
             df=self.df_interval,
             maxima=maxima,
             inputs=self.inputs,
         )
 
-    def _noise_sd(self, deriv: Any, name: str | None) -> float:
+    def _noise_name(self, deriv: Any, name: str | None) -> str | None:
         readers = [reading.name for reading in self._readings.readings if deriv in reading.orders]
         if name is None:
-            return float(self.sigma[readers[0]]) if readers else np.nan
+            return readers[0] if readers else None
         if name not in readers:
             what = partial_label(self.inputs, deriv)
             raise SpecificationError(f"name is {name!r}; {what} is read by {', '.join(readers) or 'no name'}")
-        return float(self.sigma[name])
+        return name
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
         """Return the integral of f over the box from lower (d,) to upper (d,), with its standard error."""

@@ -9,10 +9,9 @@ Whatever n is, a system has (n_groups + n_penalties) K w numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,7 @@ from .band import (
     Factor,
     Slope,
     Solution,
-    Value,
+    Values,
     factorize,
     join,
     multiply_factor,
@@ -39,7 +38,7 @@ from .band import (
     solve_gram,
     solve_stack,
     solve_stack_slope,
-    stack_value,
+    stack_values,
 )
 from .rows import Rows
 from .words import surface_in_words
@@ -49,7 +48,6 @@ FREE = 1e-7  # likewise of a column of the penalty
 RIDGE = 1e-13  # of the size of a column of the penalty: beside it a column that depends on others keeps a pivot
 ANCHORED = 1e-5  # a pivot that is made of ridges: these times the size of a free function whose entry is one
 REFINEMENTS = 4
-Found = TypeVar("Found", Solution, Value)
 COMPONENTS = ("level", "slope", "curvature")
 
 
@@ -144,24 +142,19 @@ class System:
         return self.unknown == 1 and self.n_groups == 1
 
     def scales(self, log_tau: FloatArray, log_sigma2: FloatArray) -> FloatArray:
-        """Roots of the weights of all sources."""
-        return np.exp(np.concatenate([-log_sigma2, log_tau]) / 2)
+        """Roots of the weights of all sources (..., S)."""
+        return np.exp(np.concatenate([-log_sigma2, log_tau], axis=-1) / 2)
 
     def solve(self, log_tau: FloatArray, log_sigma2: FloatArray) -> Solution:
         """Solve at weights of the penalties (n_penalties,) and variances (n_groups,)."""
-        return self._run(solve_stack, log_tau, log_sigma2)
-
-    def value(self, log_tau: FloatArray, log_sigma2: FloatArray) -> Value:
-        """Return what `solve` finds before it solves."""
-        return self._run(stack_value, log_tau, log_sigma2)
-
-    def _run(
-        self, kernel: Callable[[FloatArray, FloatArray, FloatArray], Found], log_tau: FloatArray, log_sigma2: FloatArray
-    ) -> Found:
         try:
-            return kernel(self.factors, self.rhs, self.scales(log_tau, log_sigma2))
+            return solve_stack(self.factors, self.rhs, self.scales(log_tau, log_sigma2))
         except _kernels.KernelError:
             raise IdentificationError("the readings do not determine the coefficients") from None
+
+    def values(self, log_tau: FloatArray, log_sigma2: FloatArray, solved: bool = False) -> Values:
+        """Return numbers of the solutions at weights (L, n_penalties) and variances (L, n_groups); see `stack_values`."""
+        return stack_values(self.factors, self.rhs, self.scales(log_tau, log_sigma2), solved)
 
     def slope(self, log_tau: FloatArray, log_sigma2: FloatArray, direction: FloatArray) -> Slope:
         """Differentiate `solve` along a direction of (log_tau, log_sigma2 of the unknown)."""
@@ -256,6 +249,15 @@ class System:
             return self._unit_log_det + r * float(log_tau[0]), np.full(1, float(r))
         solution = solve_stack(*self._penalized, np.exp(log_tau / 2))
         return solution.log_det, np.exp(log_tau) * solution.trace
+
+    def penalty_log_dets(self, log_tau: FloatArray) -> FloatArray:
+        """The first of `penalty_log_det` for weights (L, P)."""
+        P, r = self.n_penalties, self.size - self.n_free
+        if P == 0 or r == 0:
+            return np.zeros(len(log_tau))
+        if P == 1:
+            return self._unit_log_det + r * log_tau[:, 0]
+        return stack_values(*self._penalized, np.exp(log_tau / 2)).log_det
 
     def penalty_curvature(self, log_tau: FloatArray, direction: FloatArray) -> FloatArray:
         """Derivative of the gradient in `penalty_log_det` along a direction (P,)."""

@@ -213,6 +213,11 @@ class CurveFits:
         -------
         pandas.DataFrame
             A row for each curve and x: the id, x, ``mean``, ``mean_se``, ``mean_ci_lower``, ``mean_ci_upper``.
+
+        Notes
+        -----
+        The intervals take the parameters for known: those of a single curve, ``fits[id].get_prediction(x)``, allow for their
+        uncertainty and are wider.
         """
         import pandas as pd
 

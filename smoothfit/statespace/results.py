@@ -11,6 +11,7 @@ import numpy as np
 from .._abscissa import Points
 from .._validation import FloatArray
 from ..curves.outliers import Change
+from ..curves.prediction import ParameterUncertainty
 from ..curves.results import LEAST_FREE, CurveResults, Estimate
 from ..errors import NumericalError, SpecificationError
 from ..observations import derivative_label
@@ -19,6 +20,7 @@ from .criteria import LIKELIHOODS, likelihood_of
 from .fitting import Variances
 from .integral import integral_moments
 from .kernels import filtered_states, higher_derivatives, smoothed_states, state_variances, states_at
+from .propagation import NEGLIGIBLE, posterior_slopes, propagated
 from .rows import Rows
 from .sampling import IntArray, Sampler, Shocks, shocks
 
@@ -268,6 +270,21 @@ class SmoothingSplineResults(CurveResults):
         unit = rows.scale.of(deriv)
         mean = states[:, deriv] * unit + (rows.scale.y_origin if deriv == 0 else 0.0)
         return mean, state_variances(self._order, states)[:, deriv] * unit**2
+
+    def _parameter_uncertainty(
+        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
+    ) -> ParameterUncertainty | None:
+        if self.fixed is not None or self.method not in LIKELIHOODS or not len(points.coarse):
+            return None
+        rows, cov = self._rows, self._cov_log_params
+        if not cov[-1, -1] >= NEGLIGIBLE:  # of log q; NaN at a boundary
+            return None
+        free = np.flatnonzero(np.isfinite(np.diag(cov)))  # an sd at a boundary counts as known
+        means, logs = posterior_slopes(rows, self._order, self._variances.q, self._variances.sigma2, free, points, deriv)
+        noise_slope = np.array([2.0 if noise in rows.unknown and i == rows.unknown.index(noise) else 0.0 for i in free])
+        noise_variance = 0.0 if noise is None else float(self.sigma[noise]) ** 2
+        unit = rows.scale.of(deriv)
+        return propagated(cov[np.ix_(free, free)], means * unit, logs, variance, noise_variance, noise_slope)
 
     @property
     def highest_mean_derivative(self) -> int:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
+from smoothfit.regression.band import factorize_readings, multiply_factor
 
 LONG = np.longdouble
 pytestmark = pytest.mark.skipif(np.finfo(LONG).eps > 1e-18, reason="long double is no wider than double here")
@@ -77,6 +78,49 @@ def test_no_digit_that_counts_is_lost(case):
         )  # which shows where readings are right to 1e-7
         assert ((error - rounding) / se).max() < 1e-8
         np.testing.assert_allclose(res.get_prediction(grid, deriv).se_mean, se, rtol=1e-8)
+
+
+@pytest.mark.parametrize("noise", [1e-2, 1e-6, 1e-10])
+def test_small_noise_keeps_its_digits(noise):
+    """The curve is in the spline space; a reading is known to 1e-16 of the signal, and the noise to 1e-16 / noise of its own."""
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(0, 1, 4000))
+    basis = sf.BSplineBasis.uniform(0, 1, 5)
+    design = basis.design(x, sparse=False)
+    y = design @ rng.standard_normal(8) + noise * rng.standard_normal(4000)
+    coef, R = long_least_squares(design, y)
+    rss = float(np.sum((y.astype(LONG) - design.astype(LONG) @ coef) ** 2))
+    factor = factorize_readings(basis, x, y, np.empty(0), 0, 4)
+    ours = np.linalg.solve(multiply_factor(factor.R, np.eye(8)), factor.z)
+    in_sds = np.linalg.norm(R.astype(float) @ (ours - coef.astype(float))) / np.sqrt(rss / 3992)
+    assert in_sds <= 10 * np.finfo(float).eps / noise * np.sqrt(4000)
+    assert factor.rest == pytest.approx(rss, rel=1e-13 + 10 * np.finfo(float).eps / noise)
+
+
+@pytest.mark.parametrize(("degree", "order", "left"), [(3, 2, 1e-8), (5, 3, 1e-8), (5, 4, 1e-8), (7, 5, 1e-6)])
+def test_traces_where_hardly_more_than_a_polynomial_is_left(degree, order, left):
+    x = np.linspace(0, 1, 200)
+    basis, penalty = sf.BSplineBasis.uniform(0, 1, 40, degree=degree), sf.DerivativePenalty(order)
+    system = sf.SplineRegression(sf.observe(x, np.sin(6 * x)), basis, penalty)._system
+    design, root = basis.design(x, sparse=False), penalty.root(basis).toarray()
+    for log_tau in (-20.0, -10.0, 0.0, 10.0):
+        _, R = long_least_squares(np.vstack([design, np.exp(log_tau / 2) * root]), np.zeros(200 + len(root)))
+        edf = float(np.sum((design @ long_inverse(R)) ** 2))
+        solution = system.solve(np.array([log_tau]), np.zeros(1))
+        assert solution.trace[0] == pytest.approx(edf, abs=left)
+        side_by_side = system.values(np.full((3, 1), log_tau), np.zeros((3, 1)), solved=True)
+        np.testing.assert_allclose(side_by_side.trace, np.tile(solution.trace, (3, 1)), rtol=1e-13)
+
+
+def test_a_polynomial_is_found_where_it_is_likeliest():
+    x = np.linspace(0, 1, 200)
+    basis, found = sf.BSplineBasis.uniform(0, 1, 40, degree=5), 0
+    for seed in range(20):
+        y = 4 * x**3 - 6 * x**2 + 0.2 * np.random.default_rng(seed).standard_normal(200)
+        res = sf.SplineRegression(sf.observe(x, y), basis, sf.DerivativePenalty(4)).fit()
+        found += res.boundary == ("lam",)
+        assert res.edf >= 4 - 1e-9
+    assert found >= 5
 
 
 def test_fifty_thousand_functions():
