@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, diags_array, eye_array, kron, vstack
 
+from .._core import _kernels
 from .._validation import FloatArray, Frozen, check_order
 from ..errors import DataError, SpecificationError
 from .base import Basis
@@ -83,16 +84,22 @@ def _product(roots: Sequence[Any]) -> csr_array:
 
 
 def _triangle(root: csr_array) -> csr_array:
-    """A root of as many rows as columns and no wider band, with the same M'M."""
+    """A root of as many rows as columns and no wider band, with the same M'M; by rotations, which keep small rows' digits."""
     n, K = root.shape
     if n <= K:
         return root
     entries = root.tocoo()
-    low, high = np.full(n, K), np.zeros(n, dtype=np.int64)
+    low, high = np.full(n, K - 1), np.zeros(n, dtype=np.int64)
     np.minimum.at(low, entries.row, entries.col)
     np.maximum.at(high, entries.row, entries.col)
-    R = np.linalg.qr(root.toarray(), mode="r")
-    return csr_array(np.triu(R) - np.triu(R, max(0, int((high - low).max())) + 1))  # beyond the band there is rounding only
+    width = max(1, int((high - low).max()) + 1)
+    first = np.minimum(low, K - width)
+    values = np.zeros((n, width))
+    np.add.at(values, (entries.row, entries.col - first[entries.row]), entries.data)
+    order = np.argsort(first, kind="stable")
+    R = _kernels.absorb_rows(values[order], first[order], np.zeros(n), np.zeros((K, width)), np.zeros(K), 0.0)[0]
+    row, offset = np.nonzero(R)
+    return csr_array((R[row, offset], (row, row + offset)), shape=(K, K))
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,6 @@ from .band import (
     pack,
     rows_of_factor,
     solve_factor,
-    solve_gram,
     solve_stack,
     solve_stack_slope,
     stack_values,
@@ -45,9 +44,6 @@ from .words import surface_in_words
 
 DEPENDENT = 1e-12  # of the size of a column: what is left of it beside the others, below which they determine no coefficient
 FREE = 1e-7  # likewise of a column of the penalty
-RIDGE = 1e-13  # of the size of a column of the penalty: beside it a column that depends on others keeps a pivot
-ANCHORED = 1e-5  # a pivot that is made of ridges: these times the size of a free function whose entry is one
-REFINEMENTS = 4
 COMPONENTS = ("level", "slope", "curvature")
 
 
@@ -179,34 +175,33 @@ class System:
         return factorize(together, np.zeros(len(together.first)), K, w).R
 
     @cached_property
-    def anchors(self) -> npt.NDArray[np.int64]:
-        """The d coefficients that tell the functions that no penalty touches apart: those of columns that depend on earlier ones.
+    def _echelon(self) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """Factor of all penalties, with rows of zeros where a column depends on earlier ones, and those columns.
 
-        With splines of one variable these are the last ones. Otherwise a zero pivot stands among the others, where rotations by
-        roundings would fill its row: small multiples of the unit matrix below the rows keep it.
+        With splines of one variable these are the last ones. Otherwise what stands right of a zero pivot belongs to the rows
+        below, which absorb it.
         """
-        K = self.size
-        if not self.n_penalties:
-            return np.arange(K)
-        R = self._penalty_factor
-        sizes = column_sizes(R)
-        small = np.abs(R[:, 0]) <= FREE * sizes
-        r = K - int(small.sum())
-        if not small[:r].any() and (np.abs(R[r:]).max(axis=1, initial=0.0) <= FREE * sizes[r:]).all():
-            return np.arange(r, K)
-        sizes = np.where(sizes > 0, sizes, 1.0)
-        ridged = join([rows_of_factor(R), BandRows(RIDGE * sizes[:, None], np.arange(K))])
-        pivots = factorize(ridged, np.zeros(2 * K), K, R.shape[1]).R[:, 0]
-        return np.flatnonzero(np.abs(pivots) <= ANCHORED * sizes)
+        R, K = self._penalty_factor, self.size
+        sizes, found, start = column_sizes(R), [], 0
+        while len(small := np.flatnonzero(np.abs(R[start:, 0]) <= FREE * sizes[start:])):
+            j = start + int(small[0])
+            row, R = R[j : j + 1, 1:].copy(), R.copy()
+            R[j] = 0.0
+            found.append(j)
+            start = j + 1
+            if start < K and row.shape[1]:
+                R = _kernels.absorb_rows(row, np.array([start]), np.zeros(1), R, np.zeros(K), 0.0)[0]
+        return R, np.array(found, dtype=np.int64)
+
+    @property
+    def anchors(self) -> npt.NDArray[np.int64]:
+        """The d coefficients that tell the functions that no penalty touches apart: of columns that depend on earlier ones."""
+        return self._echelon[1] if self.n_penalties else np.arange(self.size)
 
     @property
     def n_free(self) -> int:
         """Dimension of the space that no penalty touches."""
         return len(self.anchors)
-
-    @property
-    def _anchored_last(self) -> bool:
-        return not self.n_free or bool(self.anchors[0] == self.size - self.n_free)
 
     @cached_property
     def free(self) -> FloatArray:
@@ -214,30 +209,17 @@ class System:
         d, K = self.n_free, self.size
         columns = np.zeros((K, d))
         columns[self.anchors, np.arange(d)] = 1.0
-        if not 0 < d < K:
-            return columns
-        R = self._penalty_factor
-        if self._anchored_last:
-            columns[: K - d] = -solve_factor(R[: K - d], multiply_factor(R, columns)[: K - d])
-            return columns
-        others = np.delete(np.arange(K), self.anchors)
-        part = self._without_anchors(R)
-        matrix = csr_array(_sparse(R)[:, others])
-        for _ in range(REFINEMENTS):  # normal equations of a factor, corrected: as right as an orthogonal solution (Björck 1987)
-            columns[others] -= solve_gram(part, matrix.T @ multiply_factor(R, columns))
-        left = np.abs(multiply_factor(R, columns)).max(axis=0)
-        if (left > FREE * multiply_factor(np.abs(R), np.abs(columns)).max(axis=0)).any():
-            raise SpecificationError(
-                "what the penalty leaves free cannot be told from what it touches; use a basis of B-splines, or another penalty"
-            )
+        if 0 < d < K:
+            R, others = self._echelon[0], np.delete(np.arange(K), self.anchors)
+            columns[others] = -solve_factor(_kept(R, others), multiply_factor(R, columns)[others])
         return columns
 
     def _without_anchors(self, R: FloatArray) -> FloatArray:
         """Factor of a factor's columns other than the anchors."""
-        r = self.size - self.n_free
-        if self._anchored_last:
+        K, r = self.size, self.size - self.n_free
+        if not self.n_free or self.anchors[0] == r:  # the last ones
             return R[:r]
-        rows = pack(csr_array(_sparse(R)[:, np.delete(np.arange(self.size), self.anchors)]))
+        rows = pack(csr_array(_sparse(R)[:, np.delete(np.arange(K), self.anchors)]))
         return factorize(rows, np.zeros(len(rows.first)), r, R.shape[1]).R
 
     def penalty_log_det(self, log_tau: FloatArray) -> tuple[float, FloatArray]:
@@ -361,6 +343,15 @@ def _sparse(R: FloatArray) -> csr_array:
     row, i = np.nonzero(R)
     inside = row + i < K
     return csr_array((R[row, i][inside], (row[inside], (row + i)[inside])), shape=(K, K))
+
+
+def _kept(R: FloatArray, kept: npt.NDArray[np.int64]) -> FloatArray:
+    """The rows and columns of a factor that are kept, the other rows being zero."""
+    entries = _sparse(R)[:, kept].tocoo()
+    place = np.searchsorted(kept, entries.row)
+    part = np.zeros((len(kept), R.shape[1]))
+    part[place, entries.col - place] = entries.data
+    return part
 
 
 def column_sizes(R: FloatArray) -> FloatArray:

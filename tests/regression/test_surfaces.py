@@ -192,6 +192,39 @@ def test_polynomials_that_no_penalty_touches_are_reproduced():
     np.testing.assert_allclose(res.predict(GRID), GRID[..., 0] * GRID[..., 1], atol=1e-9)
 
 
+EVEN, UNEVEN = sf.BSplineBasis.uniform(0, 1, 9), sf.BSplineBasis.from_data(np.exp(RNG.standard_normal(200)), df=12)
+STIFF = sf.BSplineBasis.uniform(0, 1, 7, degree=5)
+
+
+@pytest.mark.parametrize(
+    ("factors", "penalty", "free"),
+    [
+        ((EVEN, UNEVEN), BENT, 3),
+        ((UNEVEN, EVEN), BOTH, 4),
+        ((UNEVEN, EVEN), sf.DerivativePenalty(2, axis=0), 24),
+        ((EVEN, UNEVEN), sf.DerivativePenalty(2, axis=1), 24),
+        ((STIFF, EVEN), sf.DerivativePenalty(3), 6),
+        ((STIFF, EVEN), sf.DerivativePenalty(4, axis=0) + sf.DerivativePenalty(3, axis=1), 12),
+        ((EVEN, UNEVEN), sf.DifferencePenalty(2, axis=0) + sf.DifferencePenalty(3, axis=1), 6),
+        ((EVEN, UNEVEN), BENT + sf.DerivativePenalty(0), 0),
+    ],
+)
+def test_what_penalties_leave_free_and_their_determinants(factors, penalty, free):
+    """Log determinants without the rows and columns of the anchors, against an orthogonal factor of the dense root."""
+    basis = sf.TensorProductBasis(*factors)
+    X = np.random.default_rng(0).uniform(*np.array(basis.domain).T, (400, 2))
+    system = sf.SplineRegression(sf.observe(X, X[:, 0], sd=1.0), basis, penalty)._system
+    assert system.n_free == free
+    roots = [term.root(basis).toarray() for term in getattr(penalty, "penalties", (penalty,))]
+    M = np.vstack(roots)
+    for root in roots:
+        assert np.abs(root @ system.free).max(initial=0.0) < 1e-9 * (np.abs(root) @ np.abs(system.free)).max(initial=1e-300)
+    kept = np.delete(M, system.anchors, axis=1)
+    sizes = np.linalg.norm(kept, axis=0)
+    expected = 2 * np.log(np.abs(np.diag(np.linalg.qr(kept / sizes, mode="r")))).sum() + 2 * np.log(sizes).sum()
+    assert system.penalty_log_det(np.zeros(len(roots)))[0] == pytest.approx(expected, abs=1e-8)
+
+
 def test_infinite_weights_leave_what_their_penalty_leaves_free():
     rng = np.random.default_rng(6)
     X = points(150)
