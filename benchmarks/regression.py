@@ -8,8 +8,8 @@
   by GCV with as many B-splines; SciPy's make_smoothing_spline by GCV and csaps, which has a fixed rule for its lam, with a knot at
   every x. Each as far as its turns take seconds.
 - A monotone fit, K = 100: what the constraint costs beyond the fit without it.
-- Memory: what a fit adds at most to that of a process that holds the readings, K = 1000. With ``--large`` 10^8 readings in a hundred
-  chunks, and the fit of all at once.
+- Memory: what a fit adds at most to that of a process that holds the readings, K = 1000. With ``--large`` 10^8 readings in a
+  hundred chunks, and the fit of all at once.
 - Coverage of nominal 95 % bands of f, f' and f'' across the range, and the mean of the estimated sd, n = 200, three curves.
 
 What the coverage shows. Bands of f cover what they promise, whatever the order m of the penalty (Nychka 1988, "Bayesian confidence

@@ -36,13 +36,27 @@ _attributes = {
     "gp": ["GaussianProcess"],
     "observations": ["Observations", "observe", "observe_integral"],
     "points": ["PointObservations"],
-    "regression": ["Bounds", "Concave", "Convex", "Decreasing", "Equals", "Increasing", "Positive", "SplineRegression", "Unimodal"],
+    "regression": [
+        "AR1",
+        "OU",
+        "Bounds",
+        "Concave",
+        "Convex",
+        "Decreasing",
+        "Equals",
+        "Increasing",
+        "Positive",
+        "SplineRegression",
+        "Unimodal",
+    ],
     "statespace": ["SmoothingSpline", "fit_curves"],
 }
 
 __getattr__, __dir__, _ = _lazy.attach(__name__, submodules=_submodules, submod_attrs=_attributes)
 
 __all__ = [
+    "AR1",
+    "OU",
     "BSplineBasis",
     "BernsteinBasis",
     "BoundaryConditionBasis",

@@ -42,7 +42,8 @@ class NoisyReadings(Frozen, ABC):
     def variance_ratio_in(self, unit: float) -> FloatArray:
         """Return `variance_ratio` with y measured in `unit`, a power of two: squares neither overflow nor lose a bit."""
         variance = np.ones(len(self.y)) if self.sd is None else (self.sd / unit) ** 2
-        return variance if self.weights is None else variance / self.weights
+        with np.errstate(divide="ignore"):  # a robust fit may leave a reading without weight
+            return variance if self.weights is None else variance / self.weights
 
     def _merged_noise(self, other: Self) -> dict[str, Any]:
         """The fields y, sd, weights and n_dropped of both."""

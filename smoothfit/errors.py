@@ -51,5 +51,9 @@ class BiasWarning(SmoothfitWarning):
     """A method's assumptions fail in these data so that its estimate is materially biased; the message names another."""
 
 
+class PrecisionWarning(SmoothfitWarning):
+    """Rounding moves an estimate by what counts beside its uncertainty."""
+
+
 class SamplingWarning(SmoothfitWarning):
     """A fitted pole is unstable, or faster than the samples can tell."""

@@ -174,6 +174,12 @@ def spline_values(
     scaled: _Floats,
     strict: bool,
 ) -> _Floats: ...
+def filtered_moments(
+    y: _Floats, u: _Floats, start: _Int64, a: _Floats, first_lag: int, intercept: bool, inverse: _Floats
+) -> _Floats: ...
+def filtered_residual(
+    y: _Floats, u: _Floats, start: _Int64, a: _Floats, first_lag: int, intercept: bool, psi: _Floats
+) -> _Floats: ...
 def linear_likelihood(
     step: NDArray[np.int32],
     u: _Floats,

@@ -63,6 +63,7 @@ Out<T> new_array_of(std::initializer_list<std::size_t> shape) {
 inline Doubles new_array(std::initializer_list<std::size_t> shape) { return new_array_of<double>(shape); }
 
 void bind_basis(nb::module_& module);
+void bind_filtered(nb::module_& module);
 void bind_many(nb::module_& module);
 void bind_sampling(nb::module_& module);
 void bind_linear(nb::module_& module);

@@ -248,6 +248,46 @@ struct LinearSums {
     double of_variance[Width<Real>::value][Width<Real>::value] = {};
 };
 
+// Sums of products of innovations that share a variance: v^2 with its derivatives, and dv dv'.
+template <class Real>
+struct Products {
+    double square = 0;
+};
+template <int N>
+struct Products<Dual<double, N>> {
+    double square = 0;
+    double slope[N] = {};  // of half the square
+    double slopes[N][N] = {};
+};
+
+SMOOTHFIT_INLINE void add_products(Products<double>& p, double v) { p.square += v * v; }
+template <int N>
+SMOOTHFIT_INLINE void add_products(Products<Dual<double, N>>& p, const Dual<double, N>& v) {
+    p.square += v.re * v.re;
+    for (int i = 0; i < N; ++i) {
+        p.slope[i] += v.re * v.eps[i];
+        for (int j = 0; j < N; ++j) p.slopes[i][j] += v.eps[i] * v.eps[j];
+    }
+}
+
+inline void add_steady(LinearSums<double>& sums, const Products<double>& p, double variance, double) {
+    sums.sse += p.square / variance;
+}
+template <int N>
+inline void add_steady(LinearSums<Dual<double, N>>& sums, const Products<Dual<double, N>>& p,
+                       const Dual<double, N>& variance, double count) {
+    Dual<double, N> square;
+    square.re = p.square;
+    for (int i = 0; i < N; ++i) square.eps[i] = 2 * p.slope[i];
+    sums.sse = sums.sse + square / variance;
+    for (int i = 0; i < N; ++i) {
+        for (int j = 0; j <= i; ++j) {
+            sums.of_mean[i][j] += p.slopes[i][j] / variance.re;
+            sums.of_variance[i][j] += 0.5 * count * (variance.eps[i] / variance.re) * (variance.eps[j] / variance.re);
+        }
+    }
+}
+
 inline void add_information(LinearSums<double>&, const Reading<double>&) {}
 template <int N>
 SMOOTHFIT_INLINE void add_information(LinearSums<Dual<double, N>>& sums, const Reading<Dual<double, N>>& reading) {
@@ -265,6 +305,94 @@ SMOOTHFIT_INLINE void add_information(LinearSums<Dual<double, N>>& sums, const R
     }
 }
 
+// Whether a number, and each of its derivatives, is what it was but for its last bits.
+inline bool is_repeated(double x, double before) {
+    const double gap = x < before ? before - x : x - before;
+    return gap <= 4 * std::numeric_limits<double>::epsilon() * size_of(x);
+}
+template <int N>
+inline bool is_repeated(const Dual<double, N>& x, const Dual<double, N>& before) {
+    bool same = is_repeated(x.re, before.re);
+    for (int i = 0; i < N; ++i) same = same && is_repeated(x.eps[i], before.eps[i]);
+    return same;
+}
+
+// The filter where its covariance no longer moves: readings at one spacing, none missing, of one noise. P, gains and the
+// variances F repeat there but for their last bits (which may go round in cycles), so that a reading costs the mean alone, and
+// sums of products of innovations wait for their common factor 1/F. Looks are far apart, so that what still creeps is seen to move.
+template <class Real, int M>
+class Steady {
+public:
+    static constexpr int most_readings = M;
+    static constexpr int apart = 60;  // nodes between two looks
+
+    bool is_on() const { return on_; }
+
+    // Whether node i repeats what the nodes before it were; if not, looking starts afresh.
+    SMOOTHFIT_INLINE bool repeats(const LinearRows& rows, std::int64_t i) const {
+        if (rows.step[i] != rows.step[i - 1]) return false;
+        for (int r = 0; r < rows.n_readings; ++r) {
+            const std::int64_t at = i * rows.n_readings + r;
+            if (!(rows.y[at] == rows.y[at]) || rows.ratio[at] != rows.ratio[at - rows.n_readings]) return false;
+        }
+        return true;
+    }
+
+    void restart() { seen_ = 0; }
+
+    // Whether the next filtered covariance is looked at, so that gains have to be kept.
+    bool is_due() const { return seen_ % apart == 0; }
+
+    void keep(int r, int k, const Real (&P)[M][M], const Real& noise) {
+        variance_[r] = P[k][k] + noise;
+        const Real inverse = Real(1.0) / variance_[r];
+        for (int i = 0; i < M; ++i) gain_[r][i] = P[i][k] * inverse;
+    }
+
+    // Looks at the filtered covariance of a node, and is on where it is that of the last look.
+    void look(const Real (&P)[M][M]) {
+        if (seen_++ % apart != 0) return;
+        on_ = seen_ > 1;
+        for (int i = 0; i < M; ++i) {
+            for (int j = 0; j < M; ++j) {
+                on_ = on_ && is_repeated(P[i][j], P_[i][j]);
+                P_[i][j] = P[i][j];
+            }
+        }
+    }
+
+    // Reads y of component k into the mean; the innovation.
+    SMOOTHFIT_INLINE Real read(int r, int k, double y, Real (&a)[M]) {
+        const Real v = y - a[k];
+        for (int i = 0; i < M; ++i) a[i] = a[i] + gain_[r][i] * v;
+        add_products(products_[r], v);
+        return v;
+    }
+    void count_node() { ++count_; }
+    const Real& variance(int r) const { return variance_[r]; }
+
+    // Adds what has been read to the sums, and goes back to looking.
+    void finish(int n_readings, LinearSums<Real>& sums) {
+        for (int r = 0; r < n_readings; ++r) {
+            sums.log_det = sums.log_det + static_cast<double>(count_) * log_of(variance_[r]);
+            add_steady(sums, products_[r], variance_[r], static_cast<double>(count_));
+            products_[r] = Products<Real>();
+        }
+        sums.n_used += count_ * n_readings;
+        count_ = 0;
+        on_ = false;
+        seen_ = 0;
+    }
+
+private:
+    bool on_ = false;
+    std::int64_t seen_ = 0, count_ = 0;
+    Real P_[M][M] = {};
+    Real variance_[most_readings] = {};
+    Real gain_[most_readings][M] = {};
+    Products<Real> products_[most_readings];
+};
+
 // Runs the filter. `innovations` and `variances` (n, n_readings, 1 + N) may be null; where they are not, missing readings are
 // left as they are, and readings of flat directions get a variance of infinity. `sink(i, state)` sees each filtered state.
 template <class Real, int M, class Sink>
@@ -275,9 +403,29 @@ SMOOTHFIT_NOINLINE Status run_linear(const LinearRows& rows, const LinearSteps& 
     LinearState<Real, M> s = LinearState<Real, M>::diffuse();
     LinearStep<Real, M> step{};
     LogProduct<Real> determinant;
+    Steady<Real, M> steady;
+    const bool may_be_steady = rows.n_readings <= Steady<Real, M>::most_readings;
     std::int64_t loaded = -1;
     for (std::int64_t i = 0; i < rows.n; ++i) {
         const std::int64_t c = rows.step[i];
+        const bool repeats = may_be_steady && i > 0 && c >= 0 && steady.repeats(rows, i);
+        if (steady.is_on()) {
+            if (repeats) {
+                drive<Real, M>(s.a, step, steps.G + c * M * rows.n_inputs * width, rows.u + i * rows.n_inputs, rows.n_inputs);
+                for (int r = 0; r < rows.n_readings; ++r) {
+                    const std::int64_t at = i * rows.n_readings + r;
+                    const Real v = steady.read(r, rows.component[r], rows.y[at], s.a);
+                    if (innovations != nullptr) {
+                        store(v, innovations + at * width);
+                        store(steady.variance(r), variances + at * width);
+                    }
+                }
+                steady.count_node();
+                sink(i, s);
+                continue;
+            }
+            steady.finish(rows.n_readings, sums);
+        }
         if (c < 0) {
             if (i > 0) sums.n_unknown += s.n_flat;
             s = LinearState<Real, M>::diffuse();
@@ -290,14 +438,18 @@ SMOOTHFIT_NOINLINE Status run_linear(const LinearRows& rows, const LinearSteps& 
             spread<Real, M>(s.P, step);
             if (s.n_flat > 0) spread_flat<Real, M>(s, step);
         }
+        if (!repeats || s.n_flat > 0) steady.restart();
+        const bool looks = repeats && s.n_flat == 0 && steady.is_due();
         for (int r = 0; r < rows.n_readings; ++r) {
             const std::int64_t at = i * rows.n_readings + r;
             const double y = rows.y[at];
             if (y != y) continue;
             const Real noise = rows.ratio[at] * Width<Real>::load(steps.variance + r * width);
             Reading<Real> reading;
-            if (s.n_flat == 0 || !read_flat<Real, M>(s, rows.component[r], y, noise, &reading))
+            if (s.n_flat == 0 || !read_flat<Real, M>(s, rows.component[r], y, noise, &reading)) {
+                if (looks) steady.keep(r, rows.component[r], s.P, noise);
                 reading = read_known<Real, M>(s, rows.component[r], y, noise);
+            }
             const double f = value(reading.variance);
             if (!(f > 1e-200 && f < 1e200)) return {Outcome::overflow, i};
             determinant.multiply(reading.variance);
@@ -313,10 +465,12 @@ SMOOTHFIT_NOINLINE Status run_linear(const LinearRows& rows, const LinearSteps& 
                 store(reading.diffuse ? Real(std::numeric_limits<double>::infinity()) : reading.variance, variances + at * width);
             }
         }
+        if (repeats && s.n_flat == 0) steady.look(s.P);
         sink(i, s);
     }
+    if (steady.is_on()) steady.finish(rows.n_readings, sums);
     sums.n_unknown += s.n_flat;
-    sums.log_det = determinant.log();
+    sums.log_det = sums.log_det + determinant.log();
     *out = sums;
     return {};
 }

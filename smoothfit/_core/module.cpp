@@ -12,6 +12,7 @@ NB_MODULE(_kernels, module) {
     bind_basis(module);
     bind_many(module);
     bind_sampling(module);
+    bind_filtered(module);
     bind_linear(module);
     bind_regression(module);
     bind_statespace(module);

@@ -22,6 +22,7 @@ from ..errors import DataError, SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 from .families import PeriodicBSplineBasis
+from .fourier import FourierBasis
 from .recombined import RecombinedBasis
 from .tensor import AnyBasis, TensorProductBasis
 
@@ -160,6 +161,8 @@ class DerivativePenalty(Penalty):
                 parts.append(np.sqrt(weight) * _product([_triangle(factor) for factor in factors]))
             return csr_array(vstack(parts))
         _refuse_axis(self.axis)
+        if isinstance(basis, FourierBasis):
+            return csr_array(diags_array(np.sqrt(basis.penalty(self.order).diagonal())))
         if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
             return super().root(basis)
         bsplines, combined = (basis, None) if isinstance(basis, BSplineBasis) else (basis.parent, basis.matrix)
@@ -312,6 +315,8 @@ class DifferentialOperatorPenalty(Penalty):
         _refuse_axis(self.axis)
         if isinstance(basis, RecombinedBasis):
             return csr_array(self.root(basis.parent) @ basis.matrix)
+        if isinstance(basis, FourierBasis):
+            return self._of_harmonics(basis)
         if not isinstance(basis, BSplineBasis):
             raise SpecificationError(f"a {type(basis).__name__} is not made of B-splines; use one that is")
         extra = 10 * any(callable(weight) for weight in self.weights)
@@ -323,6 +328,15 @@ class DifferentialOperatorPenalty(Penalty):
             w = self._weight(j, weight, x)
             rows = rows + diags_array(w) @ basis.rows_within(u, j)
         return csr_array(diags_array(np.sqrt(width[:, None] * node_weights / 2).ravel()) @ rows)
+
+    def _of_harmonics(self, basis: FourierBasis) -> csr_array:
+        """M of numbers as weights: L takes exp(iwx) to sum_j w_j (iw)^j times itself."""
+        if any(callable(weight) for weight in self.weights):
+            raise SpecificationError("weights that vary with x mix the harmonics of a FourierBasis; pass numbers, or use B-splines")
+        numbers = np.array(self.weights, dtype=np.float64)
+        symbol = np.polynomial.polynomial.polyval(1j * basis.frequencies, numbers)
+        sizes = np.concatenate([[abs(numbers[0]) * np.sqrt(2.0)], np.repeat(np.abs(symbol), 2)])
+        return csr_array(diags_array(sizes * np.sqrt(basis.period / 2)))
 
     @staticmethod
     def _weight(j: int, weight: Weight, x: FloatArray) -> FloatArray:

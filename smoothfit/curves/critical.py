@@ -54,10 +54,7 @@ def _zeros(results: CurveResults, deriv: int, value: float) -> tuple[FloatArray,
     """Crossings of the mean, as numbers, and its slopes there."""
     if not np.isfinite(value):
         raise SpecificationError(f"value is {value}; pass a finite number")
-    spline = results.spline()
-    curve = spline if deriv == 0 else spline.derivative(deriv)
-    x = (curve if value == 0 else curve - value).roots()
-    slope = curve(x, deriv=1) if len(x) else x
+    x, slope = results._zeros(deriv, value)
     crossing = slope != 0  # a touch is none
     return x[crossing], slope[crossing]
 

@@ -392,6 +392,13 @@ class CurveResults(ABC):
 
         return crossings(self, self._check_deriv(deriv), value, alpha)
 
+    def _zeros(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+        """Where the mean of f^(deriv) is `value`, as numbers in increasing order, and its slopes there."""
+        spline = self.spline()
+        curve = spline if deriv == 0 else spline.derivative(deriv)
+        x = (curve if value == 0 else curve - value).roots()
+        return x, curve(x, deriv=1) if len(x) else x
+
     def extrema(self, deriv: int = 0, alpha: float = 0.05) -> pd.DataFrame:
         """Local extrema of f^(deriv), with uncertainty.
 

@@ -48,16 +48,15 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
 
 
 def _noisy_equation(problem: Problem, method: str, fitted: Fitted) -> str | None:
-    residual = fitted.resid[:, 0]
-    runs = problem.sample.run
-    pairs = np.isfinite(residual[1:]) & np.isfinite(residual[:-1]) & (runs[1:] == runs[:-1])
-    if pairs.sum() < 20:
+    known = np.isfinite(fitted.resid[:, 0])
+    residual = np.where(known, fitted.resid[:, 0], 0.0)
+    n, joins = int(known.sum()), problem.sample.starts[1:]
+    if n < 20:
         return None
-    values = residual[np.isfinite(residual)]
     if float(fitted.sigma2.max()) <= ROUNDING**2 * float(np.nanmean(problem.sample.y**2)) or problem.sample.step is None:
         return None
-    first = float((residual[1:][pairs] * residual[:-1][pairs]).sum() / (values @ values))
-    if first < max(CORRELATED, 3 / np.sqrt(len(values))):
+    first = float((residual[1:] @ residual[:-1] - residual[joins] @ residual[joins - 1]) / (residual @ residual))
+    if first < max(CORRELATED, 3 / np.sqrt(n)):
         return None
     return (
         f'method="{method}" takes the readings\' noise as the only one, but its residuals are correlated ({first:.2f} from '

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,20 +26,23 @@ MOST_FAILED = 0.2  # of the replications
 
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
-    """Coefficients of refitted replications.
+    """Parameters of refitted replications.
 
     Attributes
     ----------
-    estimate : ndarray, shape (k,)
-        What was fitted.
+    estimate : pandas.Series, shape (k,)
+        What was fitted: coefficients and noise parameters.
     params : pandas.DataFrame, shape (n, k)
-        Coefficients of the replications that could be fitted.
+        Those of the replications that could be fitted.
+    n_coefficients : int
+        How many of them are coefficients.
     n_failed : int
-        How many could not.
+        How many replications could not be fitted.
     """
 
-    estimate: FloatArray
+    estimate: pd.Series
     params: pd.DataFrame
+    n_coefficients: int
     n_failed: int
 
     @property
@@ -52,12 +56,19 @@ class Bootstrap:
         return (self.params.mean() - self.estimate).rename("bias")
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return basic intervals: twice the estimate less the quantiles of the replications."""
+        """Return intervals of level 1 - alpha.
+
+        Basic ones of coefficients, twice the estimate less the quantiles of the replications; of noise parameters, which are never
+        negative, the quantiles themselves.
+        """
         import pandas as pd
 
         check_level(alpha)
         low, high = self.params.quantile(alpha / 2), self.params.quantile(1 - alpha / 2)
-        return pd.DataFrame({0: 2 * self.estimate - high, 1: 2 * self.estimate - low})
+        table = pd.DataFrame({0: low, 1: high})
+        basic = pd.DataFrame({0: 2 * self.estimate - high, 1: 2 * self.estimate - low})
+        table.iloc[: self.n_coefficients] = basic.iloc[: self.n_coefficients]
+        return table
 
 
 def bootstrap(results: DynamicsResults, n: int, kind: str, rng: Any, n_jobs: int, progress: bool) -> Bootstrap:
@@ -68,29 +79,30 @@ def bootstrap(results: DynamicsResults, n: int, kind: str, rng: Any, n_jobs: int
     if kind not in ("parametric", "block"):
         raise SpecificationError(f'kind is {kind!r}; pass "parametric" or "block"')
     if results.model.equation.terms:
-        raise SpecificationError("the bootstrap is of linear equations; this one has non-linear terms")
+        raise SpecificationError('the bootstrap is of linear equations; this one has non-linear terms: use cov_type="robust"')
     if not results.model.sample.reads_values_only:
-        raise SpecificationError("the bootstrap is of readings of y alone")
+        raise SpecificationError("the bootstrap is of readings of y alone; this sample has readings of derivatives")
     seeds = np.random.default_rng(rng).integers(2**63, size=n)
     draw = _parametric if kind == "parametric" else _block
-    jobs = [(results.model.problem, results.method, results.options, draw(results, seed)) for seed in seeds]
+    jobs = ((results.model.problem, results.method, results.options, draw(results, seed)) for seed in seeds)
     found: list[FloatArray | None] = []
-    if n_jobs == 1:
-        for i, job in enumerate(jobs):
-            found.append(_refit(job))
-            _report(progress, i + 1, n)
-    else:
-        with ProcessPoolExecutor(n_jobs) as pool:
-            for i, theta in enumerate(pool.map(_refit, jobs, chunksize=max(1, n // (8 * n_jobs)))):
-                found.append(theta)
-                _report(progress, i + 1, n)
-    kept = [theta for theta in found if theta is not None]
+    with _bar(progress, n) as advance:
+        if n_jobs == 1:
+            for job in jobs:
+                found.append(_refit(job))
+                advance()
+        else:
+            with ProcessPoolExecutor(n_jobs) as pool:
+                for params in pool.map(_refit, jobs, chunksize=max(1, n // (8 * n_jobs))):
+                    found.append(params)
+                    advance()
+    kept = [params for params in found if params is not None]
     if len(kept) < max(2, (1 - MOST_FAILED) * n):
         raise ConvergenceError(
             f"{n - len(kept)} of {n} replications could not be fitted; the estimate is at the edge of what the method can tell"
         )
-    table = pd.DataFrame(np.array(kept), columns=results.model.equation.names)
-    return Bootstrap(results.fitted.theta, table, n - len(kept))
+    table = pd.DataFrame(np.array(kept), columns=results.params.index)
+    return Bootstrap(results.params, table, len(results.fitted.theta), n - len(kept))
 
 
 def _refit(job: tuple[Problem, str, dict[str, Any], FloatArray]) -> FloatArray | None:
@@ -98,16 +110,22 @@ def _refit(job: tuple[Problem, str, dict[str, Any], FloatArray]) -> FloatArray |
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SmoothfitWarning)
         try:
-            return METHODS[method].fit(Problem(problem.equation, problem.sample.with_readings(y)), **options).theta
+            fitted = METHODS[method].fit(Problem(problem.equation, problem.sample.with_readings(y)), **options)
         except SmoothfitError:
             return None
+    return np.array([*fitted.theta, *fitted.noise.values()])
 
 
-def _report(progress: bool, done: int, n: int) -> None:
-    if progress and (done == n or done % max(1, n // 50) == 0):
-        filled = 40 * done // n
-        sys.stderr.write(f"\r[{'=' * filled}{' ' * (40 - filled)}] {done}/{n}" + ("\n" if done == n else ""))
-        sys.stderr.flush()
+@contextmanager
+def _bar(shown: bool, total: int) -> Iterator[Callable[[], object]]:
+    """A bar that advances by one at each call; nothing where none is asked for."""
+    if not shown:
+        yield lambda: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, unit="fit") as bar:
+        yield bar.update
 
 
 def _parametric(results: DynamicsResults, seed: int) -> FloatArray:

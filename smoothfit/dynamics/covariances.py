@@ -11,6 +11,7 @@ from statsmodels.stats import sandwich_covariance as sandwich
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
 
+ROW_BY_ROW = ("robust", "HC0", "HC1", "HC2", "HC3")
 COV_TYPES = ("nonrobust", "oim", "robust", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster", "eiv", "bootstrap")
 
 

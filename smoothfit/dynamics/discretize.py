@@ -55,10 +55,14 @@ def phi2(z: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """(exp(z) - 1 - z) / z^2, one half at zero; by its series where the differences would cancel."""
     near = np.abs(z) < SERIES_BELOW
     safe = np.where(near, 1.0, z)
+    far = (np.expm1(safe) - safe) / (safe * safe)
+    if not near.any():
+        return np.asarray(far)
+    small = np.where(near, z, 0.0)
     series = np.zeros_like(z)
     for k in range(SERIES, 0, -1):
-        series = (1.0 + np.where(near, z, 0.0) * series) / (k + 1)
-    return np.where(near, series, (np.expm1(safe) - safe) / (safe * safe))
+        series = (1.0 + small * series) / (k + 1)
+    return np.where(near, series, far)
 
 
 def discretize(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, *, noise: bool = True) -> Discrete:

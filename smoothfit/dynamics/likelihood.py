@@ -5,6 +5,7 @@ Notation, as in Durbin & Koopman: T, Q transition and noise of a step, v innovat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
 
@@ -235,16 +236,26 @@ class StateSpace:
         """Posterior means (n, M) and covariances (n, M, M) of the states at the nodes."""
         if not (q > 0).any():
             return self._solutions(theta, sigma2)
+        return self.smoother(theta, q, sigma2)(self.sample.y)
+
+    def smoother(
+        self, theta: FloatArray, q: FloatArray, sigma2: FloatArray
+    ) -> Callable[[FloatArray], tuple[FloatArray, FloatArray]]:
+        """Return what smooths any readings (n, channels), where there is process noise."""
         values = discretize(self._system(theta), self.equation.entry, self.lengths)
         packed = self._packed(values, [], theta, q, sigma2, 0)
         sample = self.sample
-        try:
-            return _kernels.linear_smooth(self.step, self.drives, sample.y, sample.ratio, self.component, *packed)
-        except _kernels.KernelError as error:
-            raise NumericalError(
-                f"smoothing stopped at {sample.t_name} = {sample.t[min(error.args[1], len(sample) - 1)]:g}: the state's "
-                f"covariance is singular"
-            ) from None
+
+        def smooth(y: FloatArray) -> tuple[FloatArray, FloatArray]:
+            try:
+                return _kernels.linear_smooth(self.step, self.drives, y, sample.ratio, self.component, *packed)
+            except _kernels.KernelError as error:
+                raise NumericalError(
+                    f"smoothing stopped at {sample.t_name} = {sample.t[min(error.args[1], len(sample) - 1)]:g}: the state's "
+                    f"covariance is singular"
+                ) from None
+
+        return smooth
 
     def _solutions(self, theta: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `smooth`, without process noise: solutions from initial states by weighted least squares, which is stable forwards."""

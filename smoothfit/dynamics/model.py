@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .compare import Comparison
 
 GROWTH = 1e-6  # over a run: what counts as growing
+FASTEST_DECAY = 2.0  # over one sample, in logarithms, from which a fitted pole is flagged
 SAMPLING_LIMIT = 0.95  # of the Nyquist frequency, from which a fitted pole is flagged
 
 
@@ -206,9 +207,12 @@ class DerivativeRegression:
             "output_error", "integral", "weak", "fourier", "profile": the readings have the only noise. "arx", "arimax",
             "difference": the equation has the only noise. "iv": any noise, given inputs.
         cov_type : str, optional
-            "robust" (or "HC0"), "HC1", "HC2", "HC3", "HAC", "cluster"; by default the method's own.
+            By default the method's own: "oim" (observed information) of the likelihoods, "nonrobust" of least squares, "eiv"
+            (errors in variables) where noise of the readings is in the regressors. Else "robust" (or "HC0"), "HC1", "HC2", "HC3",
+            "HAC", "cluster" (by run), "bootstrap".
         cov_kwds : dict, optional
-            ``{"maxlags": ...}`` for "HAC".
+            ``{"maxlags": ...}`` for "HAC"; arguments of `DynamicsResults.bootstrap` for "bootstrap", for example
+            ``{"kind": "block", "n": 500, "rng": 0, "n_jobs": 2, "progress": True}``.
         **options
             Of the method.
 
@@ -225,8 +229,13 @@ class DerivativeRegression:
         """
         chosen = check_method(method)
         fitted = chosen.fit(self.problem, **options)
-        name, cov = fitted.covariance(cov_type, **(cov_kwds or {}))
-        results = DynamicsResults(self, chosen.name, options, fitted, name, cov)
+        kwds = dict(cov_kwds or {})
+        own = cov_type if cov_type != "bootstrap" else None
+        check_options(cov_type, kwds)
+        results = DynamicsResults(self, chosen.name, options, fitted, *fitted.covariance(own, **(kwds if own else {})))
+        if cov_type == "bootstrap":
+            cov = results.bootstrap(**kwds).params.cov().to_numpy()
+            results = DynamicsResults(self, chosen.name, options, fitted, "bootstrap", cov)
         for message, category in self._warnings(results):
             warnings.warn(message, category, stacklevel=2)
         return results
@@ -252,6 +261,15 @@ class DerivativeRegression:
                     SamplingWarning,
                 )
             )
+        gap = float(np.median(np.diff(self.sample.t)[np.diff(self.sample.run) == 0]))
+        if (poles.real * gap < -FASTEST_DECAY).any() and not self.equation.terms:
+            found.append(
+                (
+                    f"a fitted pole, {poles.real.min():.4g}, decays within one sample ({gap:g}): samples hardly remember the one "
+                    f"before, and nothing faster than they are can be told; sample faster, or check the order and the inputs",
+                    SamplingWarning,
+                )
+            )
         advice = advise(self.problem, results.method, results.fitted)
         if advice:
             found.append((advice, BiasWarning))
@@ -266,6 +284,15 @@ class DerivativeRegression:
     def __repr__(self) -> str:
         left = ", ".join(self.equation.left)
         return f"DerivativeRegression({left} ~ {' + '.join(self.equation.regressors)}; {self.sample.n_readings} readings)"
+
+
+def check_options(cov_type: str | None, cov_kwds: Mapping[str, Any]) -> None:
+    """Raise where cov_kwds has what cov_type does not take."""
+    known = {"HAC": {"maxlags"}, "bootstrap": {"n", "kind", "rng", "n_jobs", "progress"}}.get(cov_type or "", set())
+    unknown = sorted(set(cov_kwds) - known)
+    if unknown:
+        takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+        raise SpecificationError(f"cov_kwds has {unknown[0]!r}, which cov_type={cov_type!r} does not know; {takes}")
 
 
 def check_method(method: Any) -> Method:

@@ -7,17 +7,21 @@ vectorised solution.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
-from .._validation import FloatArray
+from .._validation import FloatArray, check_finite, frozen
 from ..errors import ConvergenceError, DataError
 from ..observations import observe
-from ..statespace import SmoothingSpline
+from ..statespace import SmoothingSpline, SmoothingSplineResults
 from .methods.base import Fitted, Problem
 from .sample import Sample
 from .specification import Equation
 from .start import running_integral
 
+PLACES = 8  # at which a term is averaged over a step
 SUBSTEP = 0.1  # of the fastest time constant: errors of order 1e-7 of the solution
 MOST_SUBSTEPS = 64
 WIDTH = 1e-4  # relative: central differences then err by 1e-8, and steps across a jump such as that of a sign are averaged
@@ -75,17 +79,46 @@ def _solve(equation: Equation, thetas: FloatArray, t: FloatArray, u: FloatArray,
     return states
 
 
+def _smoothed(problem: Problem, s: slice) -> SmoothingSplineResults:
+    """A smoothing spline of a run that has the derivatives which terms may take."""
+    sample, m = problem.sample, problem.equation.order
+    known = np.isfinite(sample.y[s, 0])
+    if known.sum() <= m + 3:
+        raise DataError(f"a run of {int(known.sum())} readings is too short for an equation of order {m} with non-linear terms")
+    return SmoothingSpline(observe(sample.t[s][known], sample.y[s, 0][known]), order=min(4, m + 1)).fit()
+
+
+def by_smoothed_terms(problem: Problem, estimate: Callable[[Problem], Fitted]) -> Fitted:
+    """A method for linear equations, with terms of the smoothed readings among its inputs.
+
+    Inputs that are held between samples have a term's mean over the step beside them, others its value at the samples.
+    """
+    equation, sample, m = problem.equation, problem.sample, problem.equation.order
+    columns, initial = [], []
+    for s in sample.slices():
+        spline, t = _smoothed(problem, s), sample.t[s]
+        at = t[:, None]
+        if equation.intersample == "zoh":
+            at = at + np.diff(t, append=t[-1])[:, None] * (np.arange(PLACES) + 0.5) / PLACES
+        curves = [spline.predict(at.ravel(), deriv=j) for j in range(m)]
+        columns.append(np.column_stack([term(curves, at.ravel()).reshape(at.shape).mean(axis=1) for term in equation.terms]))
+        initial.append([float(spline.predict(t[:1], deriv=j)[0]) for j in range(m)])
+    names = (*equation.inputs, *(term.name for term in equation.terms))
+    values = np.column_stack([sample.u, np.concatenate(columns)])
+    check_finite(values.ravel(), "terms", "a term is finite wherever the smoothed readings go")
+    linear = Problem(replace(equation, inputs=names, terms=()), replace(sample, u=frozen(values), inputs=names))
+    fitted = estimate(linear)
+    note = "Non-linear terms are those of smoothed readings; standard errors do not know of the smoothing's own error."
+    return replace(fitted, notes=(*fitted.notes, note), extra={**fitted.extra, "initial": np.array(initial)})
+
+
 def gradient_matching(problem: Problem) -> tuple[FloatArray, FloatArray]:
     """Coefficients by the equation integrated over a smoothing spline of each run, and the initial states (runs, M): a start."""
     equation, sample = problem.equation, problem.sample
     m = equation.order
     designs, targets, initial = [], [], []
     for s in sample.slices():
-        known = np.isfinite(sample.y[s, 0])
-        t = sample.t[s]
-        if known.sum() <= m + 3:
-            raise DataError(f"a run of {int(known.sum())} readings is too short for an equation of order {m} with non-linear terms")
-        spline = SmoothingSpline(observe(t[known], sample.y[s, 0][known]), order=min(4, m + 1)).fit()
+        spline, t = _smoothed(problem, s), sample.t[s]
         curves = [spline.predict(t, deriv=j) for j in range(m)]
         columns = [curves[j] for j in sorted(equation.derivatives)] + list(sample.u[s].T)
         columns += [term(curves, t) for term in equation.terms]
@@ -143,11 +176,15 @@ def estimate_by_integration(problem: Problem) -> Fitted:
         else:
             if decrement <= LOOSE:
                 break
-            raise ConvergenceError(f"least squares has not converged (decrement {decrement:.3g})", float(r @ r))
+            raise ConvergenceError(
+                f"least squares has not converged (decrement {decrement:.3g}): the sum of squares is rough, as terms with jumps "
+                'make it; use method="integral", or smooth them, for example sign(D(y)) as tanh(10*D(y))',
+                float(r @ r),
+            )
     if decrement > LOOSE:
         raise ConvergenceError(
             f"least squares has not converged after 50 steps (decrement {decrement:.3g}); a term with jumps leaves it rough: "
-            "smooth it, for example sign(D(y)) as tanh(10*D(y))",
+            'use method="integral", or smooth it, for example sign(D(y)) as tanh(10*D(y))',
             float(r @ r),
         )
     sigma2 = float(r @ r) / (len(r) - len(x))

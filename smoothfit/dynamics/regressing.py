@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.signal import lfilter
 
+from .._core import _kernels
 from .._validation import FloatArray
-from ..errors import DataError, SpecificationError
-from .methods.base import Fitted, Problem
-from .relation import Relation, Rows, no_memory, triangle
+from ..errors import ConvergenceError, DataError, SpecificationError
+from .methods.base import Fitted, Problem, RowScores
+from .relation import Relation, Rows, Solution, least_squares, no_memory, triangle
+from .sample import Sample
 from .start import starts
+
+LONG = 50_000  # rows, from which sums of products take the place of columns
+PART = 10_000  # rows that tell where a search of long samples starts
+SETTLED = 1e-10  # of the noise's variance: what the next change of weights would move
+MAX_ROUNDS = 200
+DEGENERATE = 1e-4  # of a column, in coordinates that make columns of a part of the data orthonormal: another part is unlike it
+DECAYED = 1e-30  # of a response: what is left out of it
 
 
 def relation_of(problem: Problem) -> tuple[Relation, Rows]:
@@ -126,15 +135,103 @@ def fitted_regression(
         resid=by_node(problem, rows, residual),
         n_rows=n,
         bread=bread,
-        scores=jacobian * residual[:, None],
-        runs=rows.run,
-        leverage=(orthogonal**2).sum(axis=1),
+        by_row=RowScores(jacobian * residual[:, None], rows.run, (orthogonal**2).sum(axis=1)),
         llf=gaussian_llf(rss, n),
         n_constants=n_constants,
         decrement=decrement,
         notes=notes,
         extra=extra or {},
     )
+
+
+class Weighted(NamedTuple):
+    """Weighted rows as |R psi - q|^2 + rest, n of them."""
+
+    R: FloatArray
+    q: FloatArray
+    rest: float
+    n: int
+
+
+def weighted_of(gram: FloatArray, coordinates: FloatArray, n: int) -> Weighted:
+    """Weighted rows from the products of their columns (the target last) in coordinates that make them nearly orthonormal.
+
+    Raises LinAlgError where they are not: products of nearly parallel columns have lost their digits.
+    """
+    root = np.linalg.cholesky(gram[:-1, :-1]).T
+    if root.diagonal().min() <= DEGENERATE * root.diagonal().max():
+        raise np.linalg.LinAlgError("a column is nearly a combination of others")
+    aim = np.linalg.solve(root.T, gram[:-1, -1])
+    rest = max(0.0, float(gram[-1, -1] - aim @ aim))
+    R = root @ coordinates[:-1, :-1]
+    return Weighted(R, root @ coordinates[:-1, -1] + aim * coordinates[-1, -1], rest * float(coordinates[-1, -1]) ** 2, n)
+
+
+def coordinates_of(R: FloatArray, q: FloatArray, rest: float) -> FloatArray | None:
+    """Coordinates in which columns with the triangle (R, q, rest) are orthonormal; None where they are dependent."""
+    if (np.abs(R.diagonal()) <= np.finfo(float).eps * np.linalg.norm(R, axis=0)).any():
+        return None
+    return np.block([[R, q[:, None]], [np.zeros((1, len(q))), np.sqrt(rest) or np.linalg.norm(q) or 1.0]])
+
+
+def settle(
+    relation: Relation, weigh: Callable[[FloatArray], Weighted], thetas: list[FloatArray], instead: str
+) -> tuple[Solution, Weighted]:
+    """Least squares whose weights come from the coefficients before, until these no longer move; the last rows, too.
+
+    The change r = g(theta) - theta of one round shrinks by a nearly constant factor. Rounds therefore start where the last two
+    changes vanish together along a line, at g - b (g - g before), b = r'(r - r before)/|r - r before|^2 (D. G. Anderson 1965,
+    "Iterative procedures for nonlinear integral equations").
+    """
+    theta, starts_of = thetas[0], thetas
+    before: tuple[FloatArray, FloatArray] | None = None
+    rss = last = np.inf
+    for _ in range(MAX_ROUNDS):
+        weighted = weigh(theta)
+        R, q, rest, n = weighted
+        found = least_squares(relation, R, q, n, starts_of, rest)
+        slopes = R @ relation.jacobian(found.theta)
+        change = found.theta - theta
+        moved = float(np.sum((slopes @ change) ** 2))
+        noise = found.rss / max(1, n - len(theta))
+        shrinking = 1.0 if before is None else min(1.0, moved / max(last, np.finfo(float).tiny))
+        if moved * shrinking <= SETTLED * max(noise, (1e-12 * float(np.linalg.norm(q))) ** 2):
+            return found, weighted
+        theta, rss = found.theta, found.rss
+        if before is not None:
+            gap = slopes @ (change - before[0])
+            if gap @ gap > 0 and moved < np.sum((slopes @ before[0]) ** 2) / 4:
+                theta = theta - float((slopes @ change) @ gap / (gap @ gap)) * (found.theta - before[1])
+        before, last, starts_of = (change, found.theta), moved, [theta]
+    raise ConvergenceError(f"the weights have not settled after {MAX_ROUNDS} rounds; use {instead}", rss)
+
+
+def noise_by_node(relation: Relation, sample: Sample, theta: FloatArray) -> FloatArray:
+    """Readings minus the solution of the equation at theta, its initial states fitted, (n, 1); NaN in the first rows of a run."""
+    psi, m = relation.psi(theta), relation.order
+    a = polynomial(psi, m)[1:]
+    left = _kernels.filtered_residual(
+        np.ascontiguousarray(sample.y[:, 0]), sample.u, sample.edges, a, relation.lags[0], relation.equation.intercept, psi
+    )
+    longest = int(np.diff(sample.edges).max())
+    response = _response(a, longest - m)
+    for s in sample.slices():
+        rest = left[s.start + m : s.stop][: len(response)]
+        if len(rest):
+            basis = np.linalg.qr(response[: len(rest)])[0]
+            rest -= basis @ (basis.T @ rest)
+    return left[:, None]
+
+
+def _response(a: FloatArray, n: int) -> FloatArray:
+    """Responses of 1 / A to the first m of n rows, as far as they have not decayed."""
+    denominator = np.concatenate([[1.0], a])
+    count = min(n, 256)
+    while True:
+        first = lfilter([1.0], denominator, np.arange(count) == 0)
+        if count == n or np.abs(first[-len(a) :]).max() < DECAYED:
+            return np.column_stack([np.concatenate([np.zeros(j), first[: count - j]]) for j in range(min(len(a), count))])
+        count = min(n, 4 * count)
 
 
 def require_memory_loss(problem: Problem, method: str) -> None:

@@ -21,8 +21,8 @@ from .likelihood import StateSpace
 from .methods import METHODS
 from .methods.base import Fitted
 from .relation import Relation
-from .sample import Sample
-from .specification import derivative_name
+from .sample import Sample, with_times
+from .specification import Equation, derivative_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from .bootstrap import Bootstrap
     from .compare import Comparison
+    from .curve import DynamicsCurve
     from .model import DerivativeRegression
 
 INTEGRATOR = 1e-10  # a pole this small beside the largest is zero
@@ -376,13 +377,13 @@ class DynamicsResults:
 
     # The curve --------------------------------------------------------------------------------------------------------
 
-    def _smoothed(self, sample: Sample) -> tuple[FloatArray, FloatArray]:
+    def _smoothed(self, sample: Sample, equation: Equation | None = None) -> tuple[FloatArray, FloatArray]:
         """Posterior means and covariances of the states at the nodes of a sample, given the estimate."""
         self._require_linear("the smoothed state")
-        model = StateSpace(self.model.equation, sample)
+        model = StateSpace(equation or self.model.equation, sample)
         q, sigma2 = self.fitted.q, self.fitted.sigma2
         scale = 1.0
-        if not (q > 0).any() and not any(c.known for c in sample.channels):
+        if not (q > 0).any() and not any(c.known for c in self.model.sample.channels):
             # Without process noise the mean does not depend on the size of the readings' noise, and the
             # covariance is proportional to it.
             scale = float(sigma2.mean())
@@ -438,18 +439,12 @@ class DynamicsResults:
         """
         equation, sample = self.model.equation, self.model.sample
         deriv = check_order(deriv, "deriv", 0, equation.order - 1)
-        name = equation.outputs[0] if output is None else output
-        if name not in equation.outputs:
-            raise SpecificationError(f"output is {output!r}; the outputs are {', '.join(equation.outputs)}")
+        chosen = self._output_index(output)
         times = sample.abscissa.read(t, "t").ravel()
-        wide, at = _with_times(sample, self._run_index(run), times, equation.intersample)
+        wide, at = with_times(sample, self._run_index(run), times, equation)
         mean, cov = self._smoothed(wide)
-        index = deriv * equation.n_outputs + equation.outputs.index(name)
-        channels = [
-            i
-            for i, c in enumerate(sample.channels)
-            if c.output == equation.outputs.index(name) and c.deriv == deriv and not c.known
-        ]
+        index = deriv * equation.n_outputs + chosen
+        channels = [i for i, c in enumerate(sample.channels) if c.output == chosen and c.deriv == deriv and not c.known]
         return CurvePrediction(
             x=sample.abscissa.restore(times),
             deriv=deriv,
@@ -463,6 +458,44 @@ class DynamicsResults:
     def predict(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> FloatArray:
         """Smoothed curve or derivative at any times; see `get_prediction`."""
         return self.get_prediction(t, deriv, output, run).predicted_mean.reshape(np.shape(t))
+
+    def curve(self, output: str | None = None, run: Any = None) -> DynamicsCurve:
+        """Return a smoothed output as a fitted curve, with everything that fitted curves can do.
+
+        Parameters
+        ----------
+        output : str, optional
+            By default the first.
+        run : label, optional
+            Which group; by default the first.
+
+        Returns
+        -------
+        DynamicsCurve
+            A `smoothfit.curves.CurveResults`: ``predict``, ``get_prediction(x, deriv, simultaneous=)``, ``sample``, ``integrate``,
+            ``roots``, ``extrema``, ``plot``, ``plot_diagnostics``, leave-one-out residuals. Given the coefficients and the noises.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(80) * 0.1
+        >>> y = np.cos(t) + 0.05 * np.random.default_rng(0).standard_normal(80)
+        >>> res = sf.DerivativeRegression(y, t, order=2, intercept=False).fit("output_error")
+        >>> curve = res.curve()
+        >>> crossing = curve.roots().iloc[0]
+        >>> bool(abs(crossing["x"] - np.pi / 2) < 3 * crossing["se"])
+        True
+        """
+        from .curve import DynamicsCurve
+
+        self._require_linear("a smoothed curve")
+        return DynamicsCurve(self, self._output_index(output), self._run_index(run))
+
+    def _output_index(self, output: str | None) -> int:
+        outputs = self.model.equation.outputs
+        if output is not None and output not in outputs:
+            raise SpecificationError(f"output is {output!r}; the outputs are {', '.join(outputs)}")
+        return 0 if output is None else outputs.index(output)
 
     def _run_index(self, run: Any) -> int:
         labels = self.model.sample.labels
@@ -672,12 +705,16 @@ class DynamicsResults:
         n_jobs : int
             Processes.
         progress : bool
-            Whether to write a line of progress to standard error.
+            Whether to show a progress bar.
 
         Returns
         -------
         Bootstrap
             With ``params`` (n, k), ``bse``, ``conf_int(alpha)``, ``bias``.
+
+        See Also
+        --------
+        DerivativeRegression.fit : ``cov_type="bootstrap"`` takes standard errors from such replications.
         """
         from .bootstrap import bootstrap
 
@@ -729,33 +766,3 @@ def _future_inputs(u: Any, n: int, names: tuple[str, ...]) -> FloatArray:
         raise DataError(f"u has shape {values.shape}; pass {n} rows of {len(names)} inputs ({', '.join(names) or 'none'})")
     check_finite(values.ravel(), "u", "inputs are finite")
     return values
-
-
-def _with_times(sample: Sample, run: int, times: FloatArray, intersample: str) -> tuple[Sample, npt.NDArray[np.int64]]:
-    """One run of a sample with nodes added at times, and the position of each time."""
-    s = list(sample.slices())[run]
-    t = sample.t[s]
-    if len(times) and times.min() < t[0]:
-        raise DataError(
-            f"t reaches back before the run, which starts at {sample.t_name} = {sample.abscissa.label_of_number(float(t[0]))}"
-        )
-    nodes = np.unique(np.concatenate([t, times]))
-    place = np.searchsorted(nodes, t)
-    y = np.full((len(nodes), sample.y.shape[1]), np.nan)
-    ratio = np.ones_like(y)
-    y[place], ratio[place] = sample.y[s], sample.ratio[s]
-    u = sample.u[s]
-    if intersample == "foh" and u.shape[1]:
-        inputs = np.column_stack([np.interp(nodes, t, column) for column in u.T])
-    else:
-        inputs = u[np.searchsorted(t, nodes, side="right") - 1]
-    wide = replace(
-        sample,
-        t=frozen(nodes),
-        run=frozen(np.zeros(len(nodes), np.int64)),
-        labels=(sample.labels[run],),
-        y=frozen(y),
-        ratio=frozen(ratio),
-        u=frozen(np.ascontiguousarray(inputs)),
-    )
-    return wide, np.searchsorted(nodes, times)

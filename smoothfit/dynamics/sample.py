@@ -15,7 +15,7 @@ from .._abscissa import Abscissa, check_unit
 from .._validation import FloatArray, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..observations import Observations
-from .specification import derivative_name
+from .specification import Equation, derivative_name
 
 REGULAR = 1e-6  # of a step: what sample times may be off a regular grid
 COLLINEAR = 1e-10  # a column of u is a combination of others where less than this share of its length is left
@@ -143,6 +143,16 @@ class Sample:
     def reads_values_only(self) -> bool:
         """Whether there is one channel for each output, reading the output itself."""
         return tuple((c.output, c.deriv) for c in self.channels) == tuple((i, 0) for i in range(len(self.outputs)))
+
+    @property
+    def edges(self) -> npt.NDArray[np.int64]:
+        """Index of the first node of each run, and n, shape (runs + 1,)."""
+        return np.append(self.starts, len(self.t)).astype(np.int64)
+
+    def head(self, count: int) -> Sample:
+        """The first `count` nodes."""
+        parts = {name: getattr(self, name)[:count] for name in ("t", "run", "y", "ratio", "u")}
+        return replace(self, labels=self.labels[: int(parts["run"][-1]) + 1], **parts)
 
     def with_readings(self, y: FloatArray) -> Sample:
         """The same design with other readings."""
@@ -478,3 +488,33 @@ def _joined(
 def channel_label(channel: Channel, outputs: tuple[str, ...]) -> str:
     """What a channel reads, for example ``D(y)``."""
     return derivative_name(outputs[channel.output], channel.deriv)
+
+
+def with_times(sample: Sample, run: int, times: FloatArray, equation: Equation) -> tuple[Sample, npt.NDArray[np.int64]]:
+    """One run of a sample with nodes added at times, and the position of each time.
+
+    Inputs go on as they last were after the run; before it they are not known.
+    """
+    s = list(sample.slices())[run]
+    t = sample.t[s]
+    if len(times) and times.min() < t[0] and equation.inputs:
+        raise DataError(
+            f"t reaches back before the run, which starts at {sample.t_name} = {sample.abscissa.label_of_number(float(t[0]))}, and "
+            f"no input is known there"
+        )
+    nodes = np.unique(np.concatenate([t, times]))
+    place = np.searchsorted(nodes, t)
+    y = np.full((len(nodes), sample.y.shape[1]), np.nan)
+    ratio = np.ones_like(y)
+    y[place], ratio[place] = sample.y[s], sample.ratio[s]
+    inputs = _between(t, sample.u[s], nodes, equation.intersample) if equation.inputs else np.zeros((len(nodes), 0))
+    wide = replace(
+        sample,
+        t=frozen(nodes),
+        run=frozen(np.zeros(len(nodes), np.int64)),
+        labels=(sample.labels[run],),
+        y=frozen(y),
+        ratio=frozen(ratio),
+        u=frozen(np.ascontiguousarray(inputs)),
+    )
+    return wide, np.searchsorted(nodes, times)

@@ -20,6 +20,7 @@ DECREMENT = 1e-9  # in D: a parameter within 3e-5 of its standard error
 MAX_ITERATIONS = 200
 LONGEST_LOG_STEP = 3.0
 EXACT = 1e-12  # innovations this small beside the readings are rounding: the data have no noise
+NEAR = 1e-6  # decrement of a step of a thousandth of a standard error, which leaves the Hessian what it is
 DIFFERENCE = 1e-4  # of a standard error: the step of differences of scores
 MAX_RELEASES = 6
 RELEASE = 1e-6  # of D: what letting a variance leave zero has to gain
@@ -226,8 +227,8 @@ class Search:
         hessian = point.expected
         decrement = 0.0
         if not exact and free.any():
+            hessian = self._hessian(point, free)
             for _ in range(20):
-                hessian = self._hessian(point, free)
                 inner = hessian[np.ix_(free, free)]
                 scale = np.sqrt(np.maximum(np.abs(inner.diagonal()), 1e-300))
                 curvature, axes = np.linalg.eigh(inner / np.outer(scale, scale))
@@ -249,6 +250,8 @@ class Search:
                         f"the maximum of the likelihood cannot be certified (decrement {decrement:.3g})", point.value
                     )
                 point = self.point(theta, variances)
+                if decrement > NEAR:
+                    hessian = self._hessian(point, free)
             else:
                 raise ConvergenceError(
                     f"the maximum of the likelihood cannot be certified (decrement {decrement:.3g})", point.value

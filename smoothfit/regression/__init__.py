@@ -1,18 +1,23 @@
 """Least squares on values, derivatives and integrals: spline regression."""
 
 from .accumulate import Accumulator
+from .bootstrap import CurveBootstrap
 from .comparison import compare
 from .constraints import Bounds, Concave, Constraint, Convex, Decreasing, Equals, Increasing, Positive, Unimodal
+from .correlation import AR1, OU
 from .model import SplineRegression
 from .results import SplineRegressionResults
 from .surface import SurfacePrediction, SurfaceRegressionResults
 
 __all__ = [
+    "AR1",
+    "OU",
     "Accumulator",
     "Bounds",
     "Concave",
     "Constraint",
     "Convex",
+    "CurveBootstrap",
     "Decreasing",
     "Equals",
     "Increasing",

@@ -73,6 +73,7 @@ class AccumulatedRows(Rows):
     """Rows of which only factors are kept."""
 
     names: tuple[NameStatistics, ...] = ()
+    keeps_readings = False
 
     def __getstate__(self) -> dict[str, object]:
         return {**super().__getstate__(), "names": self.names}

@@ -1,50 +1,293 @@
-"""New readings from old residuals."""
+"""New readings from old residuals, and what the fit makes of them.
+
+Where the estimator is linear in the readings, a draw costs one product; where bounds are set, or the loss is not squares, every
+draw is fitted anew, in processes if asked for. Each draw has a source of randomness of its own, spawned from one seed: draws depend
+neither on the number of processes nor on their order.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from .._validation import FloatArray
+from .._validation import FloatArray, Frozen, check_level, frozen
+from ..curves.prediction import critical_value
+from ..errors import ConvergenceError, SmoothfitError, SpecificationError
+from ..observations import Observations
+from .band import BandRows, pack
+from .fitting import Estimate
+from .reweighted import reweighted
+from .rows import Rows
+from .system import System
 
 if TYPE_CHECKING:
-    from .inference import Inference
+    from .results import SplineRegressionResults
+
+KINDS = ("residual", "wild", "block")
+MOST_FAILED = 0.2  # of the draws
+CHUNKS = 8  # for each process
+LINEAR_CHUNK = 256  # draws of a product
 
 
-def bootstrap_draws(
-    results: Inference, target: FloatArray, size: int, kind: str, block: int, rng: np.random.Generator
-) -> FloatArray:
-    """Estimates target @ coef (size, m) from fitted values plus new noise.
+@dataclass(frozen=True, eq=False)
+class CurveBootstrap(Frozen):
+    """Estimates of f^(deriv) from readings made anew.
 
-    Residuals are first divided by sqrt(1 - leverage) and centred within a name, so that their variance is that of the noise. The
-    estimator is linear in the readings: each draw costs one product with A^-1 B'V^-1.
+    Attributes
+    ----------
+    estimate : ndarray, shape (m,)
+        That of the fit.
+    draws : ndarray, shape (size, m)
+        Those of the draws, without any that could not be fitted.
+    se : ndarray, shape (m,), or None
+        Standard errors of the estimate, where intervals are to be studentised.
+    draw_se : ndarray, shape (size, m), or None
+        Those of the draws.
+    n_failed : int
+        How many draws could not be fitted.
     """
-    rows = results._rows
-    noise_sd = np.sqrt(results._noise_variance)
-    standard = np.where(np.isfinite(results.resid_standardized), results.resid_standardized, 0.0)
-    weighed = rows.dense() / results._noise_variance[:, None]
-    operator = target @ results._bayesian.times(weighed.T)
-    values = np.empty((size, len(target)))
-    parts = rows.per_name(np.arange(len(rows), dtype=np.float64))
-    rank = np.argsort(results._order)
-    for i in range(size):
-        noise = np.empty(len(rows))
-        for part in parts:
-            mine = part.astype(np.int64)
-            mine = mine[np.argsort(rank[mine])]
-            noise[mine] = _new_noise(standard[mine], kind, block, rng)
-        values[i] = operator @ (results.fittedvalues + noise * noise_sd)
-    return values
+
+    estimate: FloatArray
+    draws: FloatArray
+    se: FloatArray | None = None
+    draw_se: FloatArray | None = None
+    n_failed: int = 0
+
+    @property
+    def bse(self) -> FloatArray:
+        """Standard deviations of the draws, (m,)."""
+        return np.asarray(self.draws.std(axis=0, ddof=1))
+
+    @property
+    def bias(self) -> FloatArray:
+        """Mean of the draws less the estimate, (m,): of a smooth curve about the bias of its penalty."""
+        return np.asarray(self.draws.mean(axis=0) - self.estimate)
+
+    def conf_int(self, alpha: float = 0.05, kind: str = "basic") -> FloatArray:
+        """Return pointwise intervals of level 1 - alpha, (m, 2).
+
+        Parameters
+        ----------
+        alpha : float
+        kind : {"basic", "percentile", "studentized", "normal"}
+            With q the quantiles of the draws and f the estimate: (2 f - q_high, 2 f - q_low), which takes the bias of a penalty off
+            once; (q_low, q_high), which has it twice; f - se (quantiles of (draw - f) / draw_se), which needs
+            ``bootstrap(..., studentize=True)``; and f - bias -+ z bse. Davison & Hinkley (1997), *Bootstrap Methods and their
+            Application*, chapter 5; `scipy.stats.bootstrap` knows the first two by these names.
+        """
+        level = check_level(alpha)
+        tails = (level / 2, 1 - level / 2)
+        if kind == "percentile":
+            return np.asarray(np.quantile(self.draws, tails, axis=0).T)
+        if kind == "basic":
+            low, high = np.quantile(self.draws, tails, axis=0)
+            return np.column_stack([2 * self.estimate - high, 2 * self.estimate - low])
+        if kind == "normal":
+            half = critical_value(level, np.inf) * self.bse
+            return np.column_stack([self.estimate - self.bias - half, self.estimate - self.bias + half])
+        if kind != "studentized":
+            raise SpecificationError(f"kind is {kind!r}; pass 'basic', 'percentile', 'studentized' or 'normal'")
+        if self.se is None or self.draw_se is None:
+            raise SpecificationError("the draws have no standard errors; ask for them: bootstrap(..., studentize=True)")
+        low, high = np.quantile((self.draws - self.estimate) / self.draw_se, tails, axis=0)
+        return np.column_stack([self.estimate - high * self.se, self.estimate - low * self.se])
 
 
-def _new_noise(residuals: FloatArray, kind: str, block: int, rng: np.random.Generator) -> FloatArray:
+class Job(NamedTuple):
+    """What a process needs to know."""
+
+    results: SplineRegressionResults
+    target: BandRows
+    kind: str
+    block: int
+    studentize: bool
+
+
+def bootstrap(job: Job, size: int, rng: Any, n_jobs: int, progress: bool) -> CurveBootstrap:
+    """Draw estimates; see `SplineRegressionResults.bootstrap`."""
+    results = job.results
+    sources = np.random.default_rng(rng).spawn(size)
+    is_linear = results.loss == "squares" and results._bounded is None and not job.studentize
+    found: list[tuple[FloatArray, FloatArray | None] | None] = []
+    steps = _linear(job, sources) if is_linear else _refitted(job, sources, n_jobs)
+    from tqdm.auto import tqdm
+
+    with tqdm(total=size, disable=not progress, unit="draw") as bar:
+        for step in steps:
+            found += step
+            bar.update(len(step))
+    kept = [draw for draw in found if draw is not None]
+    n_failed = size - len(kept)
+    if n_failed > MOST_FAILED * size:
+        raise ConvergenceError(f"{n_failed} of {size} draws could not be fitted; use another loss, or fewer functions")
+    draws = frozen(np.array([values for values, _ in kept]))
+    estimate = frozen(job.target.times(results._coef))
+    if not job.studentize:
+        return CurveBootstrap(estimate, draws, n_failed=n_failed)
+    draw_se = frozen(np.array([se for _, se in kept]))
+    return CurveBootstrap(estimate, draws, frozen(np.sqrt(results._cov.variance(job.target))), draw_se, n_failed)
+
+
+# Draws -----------------------------------------------------------------------------------------------------------------------
+
+
+def _linear(job: Job, sources: list[np.random.Generator]) -> Iterator[list[Any]]:
+    """Draws of an estimator that is linear in the readings: products with A^-1 B'V^-1."""
+    results, rows = job.results, job.results._rows
+    white = np.concatenate([part.dense(results.basis.n_basis) for part in rows.white_parts])
+    operator = job.target.times(results._bayesian.times((white / results._sigma2[rows.group][:, None]).T))
+    noise_sd = np.sqrt(results._sigma2[rows.group])
+    standard, estimate = _standard(results), job.target.times(results._coef)
+    for start in range(0, len(sources), LINEAR_CHUNK):
+        noise = np.array([_new_noise(results, standard, job, rng) for rng in sources[start : start + LINEAR_CHUNK]])
+        change = noise * noise_sd - rows.whitened(results.resid)  # of the readings
+        yield [(values, None) for values in estimate + change @ operator.T]
+
+
+def _refitted(job: Job, sources: list[np.random.Generator], n_jobs: int) -> Iterator[list[Any]]:
+    """Draws that are fitted one by one."""
+    if n_jobs == 1:
+        for rng in sources:
+            yield [_draw(job, rng)]
+        return
+    length = max(1, len(sources) // (CHUNKS * n_jobs))
+    chunks = [sources[start : start + length] for start in range(0, len(sources), length)]
+    with ProcessPoolExecutor(n_jobs, initializer=_start, initargs=(job,)) as pool:
+        yield from pool.map(_work, chunks)
+
+
+_job: Job | None = None  # of a process
+
+
+def _start(job: Job) -> None:
+    global _job
+    _job = job
+
+
+def _work(sources: list[np.random.Generator]) -> list[Any]:
+    assert _job is not None
+    return [_draw(_job, rng) for rng in sources]
+
+
+def _draw(job: Job, rng: np.random.Generator) -> tuple[FloatArray, FloatArray | None] | None:
+    """Estimates, and standard errors where they are asked for; None where there is no fit."""
+    results = job.results
+    rows = _own_rows(results)
+    noise = _new_noise(results, _standard(results), job, rng)
+    if results.loss == "squares":
+        noise = noise * np.sqrt(results._sigma2[rows.group])
+    y = results.fittedvalues + rows.colored(noise)
+    try:
+        fit = _fit_again(results, _with_readings(rows, y))
+        values = job.target.times(fit._coef)
+        return values, _standard_errors(fit, job.target) if job.studentize else None
+    except SmoothfitError:
+        return None
+
+
+def _standard_errors(fit: SplineRegressionResults, target: BandRows) -> FloatArray:
+    """Standard errors (m,), where a variance is unknown with what the draw says of it."""
+    se = np.sqrt(fit._cov.variance(target))
+    if fit.use_t and fit.cov_type in ("bayesian", "frequentist"):
+        se = se * np.sqrt(float(fit.resid_whitened @ fit.resid_whitened) / fit.df_resid)
+    return np.asarray(se)
+
+
+# Fits -------------------------------------------------------------------------------------------------------------------------
+
+
+def _own_rows(results: SplineRegressionResults) -> Rows:
+    """The rows without the weights that stand for a loss."""
+    if results.loss_weights is None:
+        return results._rows
+    return replace(results.model._rows, common=results._rows.common)
+
+
+def _with_readings(rows: Rows, y: FloatArray) -> Rows:
+    readings = rows.observations.readings
+    parts = tuple(replace(reading, y=frozen(own.copy())) for reading, own in zip(readings, rows.per_name(y), strict=True))
+    fresh = replace(rows, observations=Observations(parts, rows.observations.x_name))
+    fresh.__dict__["parts"] = rows.parts
+    return fresh
+
+
+def _fit_again(results: SplineRegressionResults, rows: Rows) -> SplineRegressionResults:
+    """The fit to other readings, at the same smoothing and variances."""
+    from .quantile import fit_quantile
+
+    model, parameter = results.model, cast(float, results.loss_parameter)
+    if results.loss == "quantile":
+        lam = None if results.lam is None else np.atleast_1d(np.asarray(results.lam, dtype=np.float64))
+        return fit_quantile(model, rows, results.method, lam, parameter, "bayesian")
+    if results.loss == "squares":
+        return _at(results, rows)
+    return reweighted(rows, results.loss, parameter, lambda weighed: _at(results, weighed))[0]
+
+
+def _at(results: SplineRegressionResults, rows: Rows) -> SplineRegressionResults:
+    """The fit by squares to rows at the smoothing and the variances of another."""
+    model = results.model
+    estimate = _given(model._system_of(rows), results._fit.tau, results._fit.log_sigma2)
+    if model._substitution is not None:
+        estimate = estimate.lifted(*model._substitution)
+    bounded, _ = model._bounded(estimate)
+    return type(results)(model, results.method, results.fixed, rows, estimate, results.cov_type, results.cov_kwds, bounded)
+
+
+def _given(system: System, tau: FloatArray, log_sigma2: FloatArray) -> Estimate:
+    """An estimate at given weights, infinite ones included."""
+    infinite = np.flatnonzero(np.isinf(tau))
+    if not len(infinite):
+        return Estimate(system, None, np.log(tau) if len(tau) else np.zeros(0), log_sigma2, tau, (), None)
+    reduced, columns, offset = system.reduced(int(infinite[0]))
+    return _given(reduced, np.delete(tau, infinite[0]), log_sigma2).lifted(columns, offset)
+
+
+# Noise ------------------------------------------------------------------------------------------------------------------------
+
+
+def _standard(results: SplineRegressionResults) -> FloatArray:
+    """Residuals (n,) to draw from: of squares independent, of variance one; else over the known part of the noise sd."""
+    if results.loss == "squares":
+        standard = results.resid_standardized
+        return np.where(np.isfinite(standard), standard, 0.0)
+    return np.asarray(results.resid / np.sqrt(_own_rows(results).ratio))
+
+
+def _new_noise(results: SplineRegressionResults, standard: FloatArray, job: Job, rng: np.random.Generator) -> FloatArray:
+    """Noise (n,) for all readings, name by name in order of x."""
+    x, noise = results.observations.x, np.empty(len(standard))
+    for part in _own_rows(results).per_name(np.arange(len(standard), dtype=np.float64)):
+        mine = part.astype(np.int64)
+        mine = mine[np.argsort(x[mine], kind="stable")]
+        noise[mine] = _resampled(standard[mine], results, job, rng)
+    return noise
+
+
+def _resampled(residuals: FloatArray, results: SplineRegressionResults, job: Job, rng: np.random.Generator) -> FloatArray:
     n = len(residuals)
-    if kind == "wild":
+    if job.kind == "wild" and results.loss == "quantile":  # Feng, He & Hu (2011): the quantile of the product is zero, too
+        level = cast(float, results.loss_parameter)
+        return np.abs(residuals) * np.where(rng.random(n) < 1 - level, 2 * (1 - level), -2 * level)
+    if job.kind == "wild":
         return np.asarray(residuals * rng.choice([-1.0, 1.0], n))
-    centred = residuals - residuals.mean()
-    if kind == "residual":
+    # What other losses centre is no mean, and is zero as it is.
+    centred = residuals - residuals.mean() if results.loss == "squares" else residuals
+    if job.kind == "residual":
         return np.asarray(rng.choice(centred, n))
-    length = min(block, n)
+    length = min(job.block, n)
     starts = rng.integers(0, n - length + 1, -(-n // length))
     return np.asarray(centred[(starts[:, None] + np.arange(length)).ravel()[:n]])
+
+
+def job_of(results: SplineRegressionResults, x: FloatArray, deriv: int, kind: str, block: int, studentize: bool) -> Job:
+    """Check what is drawn."""
+    if kind not in KINDS:
+        raise SpecificationError(f"kind is {kind!r}; pass 'residual', 'wild' or 'block'")
+    if kind == "wild" and results.loss == "expectile":
+        raise SpecificationError("random signs move an expectile; pass kind='residual' or 'block'")
+    return Job(results, pack(results.basis.design(x, deriv)), kind, block, studentize)

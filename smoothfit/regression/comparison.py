@@ -15,20 +15,32 @@ if TYPE_CHECKING:
     from .results import SplineRegressionResults
 
 
-def compare(fits: Mapping[str, SplineRegressionResults]) -> pd.DataFrame:
-    """Return a table of fits to the same readings, the best by AIC first.
+CRITERIA = ("aic", "bic", "gcv")
+
+
+def compare(fits: Mapping[str, SplineRegressionResults], by: str = "aic") -> pd.DataFrame:
+    """Return a table of fits to the same readings, the best first: for the choice of a degree, of knots or of a penalty.
 
     Parameters
     ----------
     fits : mapping from str to SplineRegressionResults
-        Fits by one method; ``"ols"`` or ``"ml"`` where the bases or what a penalty leaves free differ.
+        Fits by one method and loss; ``"ols"`` or ``"ml"`` where the bases or what a penalty leaves free differ.
+    by : {"aic", "bic", "gcv"}
+        By which column the best is first.
 
     Returns
     -------
     pandas.DataFrame
         ``n_basis``; ``edf``; ``llf``; ``aic`` = -2 llf + 2 p and ``bic`` = -2 llf + p log n, p the number of coefficients without
         a penalty, of smoothing parameters and of estimated sds (which `SplineRegressionResults.aic` leaves out after ``"ols"``, as
-        statsmodels does); ``gcv`` = n RSS / (n - edf)^2, RSS in units of the variances at weight one.
+        statsmodels does), and of estimated correlations; ``gcv`` = n RSS / (n - edf)^2, RSS in units of the variances at weight
+        one.
+
+    Raises
+    ------
+    SpecificationError
+        Fits by several methods or losses, or to different readings; restricted likelihoods of bases that leave different functions
+        free.
 
     Examples
     --------
@@ -38,18 +50,32 @@ def compare(fits: Mapping[str, SplineRegressionResults]) -> pd.DataFrame:
     >>> fits = {f"degree {d}": sf.SplineRegression(obs, sf.BernsteinBasis(d)).fit("ols") for d in range(1, 5)}
     >>> sf.regression.compare(fits).index[0]
     'degree 2'
+    >>> pieces = {n: sf.BSplineBasis.uniform(0, 1, n) for n in (1, 4, 16)}
+    >>> fits = {f"{n} pieces": sf.SplineRegression(obs, basis).fit("ols") for n, basis in pieces.items()}
+    >>> sf.regression.compare(fits, by="gcv").index[0]
+    '1 pieces'
     """
     import pandas as pd
 
-    methods = {fit.method for fit in fits.values()}
-    counts = {fit.nobs for fit in fits.values()}
-    if len(methods) != 1 or len(counts) != 1:
-        raise SpecificationError("the fits differ in method or number of readings; compare fits to the same readings by one method")
+    if by not in CRITERIA:
+        raise SpecificationError(f"by is {by!r}; pass one of {', '.join(map(repr, CRITERIA))}")
+    if not fits:
+        raise SpecificationError("fits is empty; pass {name: results}")
+    first, *others = fits.values()
+    for fit in others:
+        if (fit.method, fit.loss, fit.loss_parameter) != (first.method, first.loss, first.loss_parameter):
+            raise SpecificationError("the fits differ in method or loss; compare fits to the same readings by one method")
+        if fit.nobs != first.nobs or not np.array_equal(fit.observations.y, first.observations.y):
+            raise SpecificationError("the fits are to different readings, whose likelihoods do not compare; fit the same ones")
+        if fit.method not in ("ols", "ml") and by != "gcv" and fit._n_contrasts != first._n_contrasts:
+            raise SpecificationError(
+                "restricted likelihoods compare only where the same functions have no penalty; fit by 'ml', or compare by='gcv'"
+            )
     rows = {}
     for name, fit in fits.items():
         n_sds = len(fit._rows.unknown) if fit.method == "ols" else 0  # the other methods count them themselves
         n_params, n = fit._n_likelihood[0] + n_sds, fit._n_likelihood[1]
-        rss = float(np.sum(fit.resid**2 / fit._rows.ratio))
+        rss = float(np.sum(fit._rows.whitened(fit.resid) ** 2))
         rows[name] = {
             "n_basis": fit.basis.n_basis,
             "edf": fit.edf,
@@ -58,4 +84,4 @@ def compare(fits: Mapping[str, SplineRegressionResults]) -> pd.DataFrame:
             "bic": -2 * fit.llf + np.log(n) * n_params,
             "gcv": fit.nobs * rss / fit.df_resid**2,
         }
-    return pd.DataFrame.from_dict(rows, orient="index").sort_values("aic")
+    return pd.DataFrame.from_dict(rows, orient="index").sort_values(by)

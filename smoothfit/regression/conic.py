@@ -67,53 +67,79 @@ def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray]:
     m, K = program.R.shape
     column = np.sqrt(np.bincount(program.R.indices, program.R.data**2, minlength=K))
     scale = np.where(column > 0, column, 1.0)
-    parts = [_Scaled.of(polynomials, scale) for polynomials in program.polynomials]
+    parts = [Scaled.of(polynomials, scale) for polynomials in program.polynomials]
     size = max([float(np.abs(program.z).max(initial=0.0)), *(float(np.abs(part.bound).max()) for part in parts)]) or 1.0
     # R c - u = z, then the cones of the bounds; columns: c, u and the free entries of the matrices
-    blocks = [(0, 0, _over(program.R, scale)), (0, K, -eye_array(m))]
+    blocks = [(0, 0, over(program.R, scale)), (0, K, -eye_array(m))]
     rights, cones, owners = [program.z / size], [clarabel.ZeroConeT(m)], [np.full(m, -1)]
     row, n = m, K + m
     for i, part in enumerate(parts):
-        bound, free = _cone_entries(part.bound.shape[1] - 1)
-        of_bounds = _repeated(bound, len(part.bound))
-        blocks.append((row, 0, -(of_bounds @ part.rows)))
-        if free.size:
-            blocks.append((row, n, -_repeated(free, len(part.bound))))
-        rights.append(-(part.bound @ bound.T).ravel() / size)
-        cones += _cones_of(clarabel, part.bound.shape[1] - 1) * len(part.bound)
-        owners.append(np.full(len(rights[-1]), i))
-        row, n = row + len(rights[-1]), n + free.shape[1] * len(part.bound)
-    A = _assembled(blocks, (row, n))
+        own = part.cone_rows(row, n)
+        blocks += own.blocks
+        rights.append(own.right / size)
+        cones += own.cones
+        owners.append(np.full(len(own.right), i))
+        row, n = own.end
     P = csc_array(coo_array((np.ones(m), (np.arange(K, K + m),) * 2), shape=(n, n)))
+    status, x, z = solve_cones(P, np.zeros(n), assembled(blocks, (row, n)), np.concatenate(rights), cones)
+    owner, weight = np.concatenate(owners), np.abs(z)
+    blamed = np.bincount(owner[owner >= 0], weight[owner >= 0], minlength=len(program.polynomials))
+    return status, x[:K] / scale * size, np.asarray(blamed, dtype=np.float64)
+
+
+def solve_cones(P: csc_array, q: FloatArray, A: csc_array, b: FloatArray, cones: list[Any]) -> tuple[str, FloatArray, FloatArray]:
+    """Minimise x'P x / 2 + q'x with b - A x in the cones, to the first tolerance that rounding allows: status, x, multipliers."""
+    import clarabel
+
     status = ""
-    for tolerance in TOLERANCES:  # the first that rounding allows
+    for tolerance in TOLERANCES:
         settings = clarabel.DefaultSettings()
         settings.verbose = settings.equilibrate_enable = False  # the program is scaled
         settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = tolerance
-        solution = clarabel.DefaultSolver(P, np.zeros(n), A, np.concatenate(rights), cones, settings).solve()
+        solution = clarabel.DefaultSolver(P, q, A, b, cones, settings).solve()
         status = str(solution.status)
         if "Infeasible" in status or status == "Solved":
             break
-    owner, weight = np.concatenate(owners), np.abs(np.asarray(solution.z))
-    blamed = np.bincount(owner[owner >= 0], weight[owner >= 0], minlength=len(program.polynomials))
-    return status, np.asarray(solution.x[:K]) / scale * size, np.asarray(blamed, dtype=np.float64)
+    return status, np.asarray(solution.x), np.asarray(solution.z)
 
 
-class _Scaled(NamedTuple):
+class ConeRows(NamedTuple):
+    """Rows of A x + s = b, s in cones, that keep polynomials nonnegative: blocks at (row, column), and the end of both."""
+
+    blocks: list[tuple[int, int, Any]]
+    right: FloatArray
+    cones: list[Any]
+    end: tuple[int, int]
+
+
+class Scaled(NamedTuple):
     """Polynomials by scaled coefficients, of size one."""
 
     rows: csr_array
     bound: FloatArray
 
     @classmethod
-    def of(cls, polynomials: Polynomials, scale: FloatArray) -> _Scaled:
-        rows = _over(polynomials.rows, scale)
+    def of(cls, polynomials: Polynomials, scale: FloatArray) -> Scaled:
+        """Polynomials of coefficients that are divided by `scale` (K,)."""
+        rows = over(polynomials.rows, scale)
         row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
         unit = float(np.sqrt(np.bincount(row, rows.data**2, minlength=1).max())) or 1.0
         return cls(csr_array((rows.data / unit, rows.indices, rows.indptr), shape=rows.shape), polynomials.bound / unit)
 
+    def cone_rows(self, row: int, column: int) -> ConeRows:
+        """Rows from `row` on, of the coefficients in the first columns and of the free entries of matrices from `column` on."""
+        import clarabel
 
-def _over(matrix: csr_array, scale: FloatArray) -> csr_array:
+        count, degree = len(self.bound), self.bound.shape[1] - 1
+        bound, free = _cone_entries(degree)
+        blocks: list[tuple[int, int, Any]] = [(row, 0, -(_repeated(bound, count) @ self.rows))]
+        if free.size:
+            blocks.append((row, column, -_repeated(free, count)))
+        right = -(self.bound @ bound.T).ravel()
+        return ConeRows(blocks, right, _cones_of(clarabel, degree) * count, (row + len(right), column + free.shape[1] * count))
+
+
+def over(matrix: csr_array, scale: FloatArray) -> csr_array:
     """The matrix with its columns divided."""
     return csr_array((matrix.data / scale[matrix.indices], matrix.indices, matrix.indptr), shape=matrix.shape)
 
@@ -125,7 +151,7 @@ def _repeated(block: FloatArray, n: int) -> csr_array:
     return csr_array((np.tile(block.ravel(), n), columns.ravel(), np.arange(0, n * p * q + 1, q)), shape=(n * p, n * q))
 
 
-def _assembled(blocks: Sequence[tuple[int, int, Any]], shape: tuple[int, int]) -> csc_array:
+def assembled(blocks: Sequence[tuple[int, int, Any]], shape: tuple[int, int]) -> csc_array:
     """The matrix of blocks at (row, column); entries that are zero are left out."""
     entries = [(row, column, coo_array(block)) for row, column, block in blocks]
     values = np.concatenate([block.data for _, _, block in entries])

@@ -11,7 +11,7 @@ from ..basis.base import Basis
 from ..basis.formula import DesignSpec
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..basis.transforms import TRANSFORMS
-from ..errors import SpecificationError
+from ..errors import DataError, SpecificationError
 from ..observations import Observations
 from ..points import PointObservations
 
@@ -95,5 +95,8 @@ def _basis(tree: ast.expr, text: str, data: Any) -> tuple[str, Basis]:
         raise SpecificationError(
             f"{text!r} is no basis; on the right stands one of {', '.join(TRANSFORMS)} of one column, or te() of several"
         )
+    columns = [str(name) for name in getattr(data, "columns", [tree.args[0].id])]
+    if tree.args[0].id not in columns:
+        raise DataError(f"the frame has no column {tree.args[0].id!r}; its columns are {', '.join(map(repr, columns))}")
     (basis,) = DesignSpec.from_formula(text, data).bases.values()
     return tree.args[0].id, basis

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from .._validation import FloatArray, check_level, check_order
+from .._validation import FloatArray, check_level
 from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
@@ -36,6 +36,11 @@ class Inference(CurveResults):
 
     @property
     @abstractmethod
+    def _sigma2(self) -> FloatArray:
+        """Variance of every group of readings."""
+
+    @property
+    @abstractmethod
     def _coef(self) -> FloatArray:
         """Coefficients (K,)."""
 
@@ -48,6 +53,11 @@ class Inference(CurveResults):
     @abstractmethod
     def _bayesian(self) -> Covariance:
         """A^-1."""
+
+    @property
+    @abstractmethod
+    def _deleted(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of each reading given the errors of all others (n,): its residual, the variance of its noise, its leverage."""
 
     def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
         """Test linear combinations of the coefficients, each by itself.
@@ -167,7 +177,9 @@ class Inference(CurveResults):
         """Return a row for each reading: how far it draws the curve.
 
         ``leverage`` h; ``resid_standardized`` r = e / (sd sqrt(1 - h)); ``resid_studentized``, with the sd estimated without it;
-        ``loo_resid`` e / (1 - h); ``cooks_distance`` r^2 h / ((1 - h) edf); ``dffits``. All at the fitted smoothing.
+        ``loo_resid`` e / (1 - h); ``cooks_distance`` r^2 h / ((1 - h) edf); ``dffits``. All at the fitted smoothing. With
+        correlated errors e, sd and h are those of the reading given the errors of all others, so that each row still tells
+        what it would be to leave that reading out.
 
         References
         ----------
@@ -175,9 +187,10 @@ class Inference(CurveResults):
         """
         import pandas as pd
 
-        leverage, r = self._leverage, self.resid_standardized
+        residual, variance, leverage = self._deleted
         free = np.where(1 - leverage > LEAST_FREE, 1 - leverage, np.nan)
-        studentized = self._studentized
+        r = residual / np.sqrt(variance * free)
+        studentized = self._studentized(r)
         return pd.DataFrame(
             {
                 "name": np.repeat(self.observations.names, [len(reading) for reading in self.observations.readings]),
@@ -191,10 +204,8 @@ class Inference(CurveResults):
             }
         )
 
-    @property
-    def _studentized(self) -> FloatArray:
-        """Residuals over their sds, where the sd is unknown estimated without the reading: r sqrt((m - 1) / (m - r^2))."""
-        r = self.resid_standardized
+    def _studentized(self, r: FloatArray) -> FloatArray:
+        """Residuals over their sds r (n,), where the sd is unknown estimated without the reading: r sqrt((m - 1) / (m - r^2))."""
         if not self.use_t:
             return r
         m = self.df_resid
@@ -207,43 +218,6 @@ class Inference(CurveResults):
         table = self.influence()
         bound = stats.norm.isf(level / 2) if np.isinf(df) else stats.t.isf(level / 2, df)
         return table[table["resid_studentized"].abs() > bound]
-
-    def bootstrap(
-        self,
-        x: Any,
-        deriv: int = 0,
-        size: int = 999,
-        kind: str = "residual",
-        block: int = 1,
-        rng: Any = None,
-    ) -> FloatArray:
-        """Draw estimates of f^(deriv) at x from readings made anew, at the fitted smoothing and variances.
-
-        Parameters
-        ----------
-        x : array_like, shape (m,)
-        deriv : int
-            Order of the derivative.
-        size : int
-            Number of draws.
-        kind : {"residual", "wild", "block"}
-            New noise of each name: its standardised residuals drawn with replacement; its own residuals with random signs
-            (Wu 1986); or runs of `block` neighbours in x (Künsch 1989).
-        block : int
-            Length of the runs.
-        rng : numpy.random.Generator or seed, optional
-
-        Returns
-        -------
-        ndarray, shape (size, m)
-        """
-        from .bootstrap import bootstrap_draws
-
-        size, block = check_order(size, "size", 1, 2**31), check_order(block, "block", 1, self.nobs)
-        if kind not in ("residual", "wild", "block"):
-            raise SpecificationError(f"kind is {kind!r}; pass 'residual', 'wild' or 'block'")
-        target = self._design(x, deriv).dense(self.basis.n_basis)
-        return bootstrap_draws(self, target, size, kind, block, np.random.default_rng(rng))
 
     @property
     def _order(self) -> npt.NDArray[np.int64]:

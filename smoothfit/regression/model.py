@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -10,23 +11,31 @@ from typing import Any
 import numpy as np
 
 from .._validation import FloatArray, check_positive, frozen
+from ..basis import BSplineBasis, FourierBasis
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
+from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
-from ..errors import SpecificationError
+from ..errors import PrecisionWarning, SpecificationError
 from ..observations import Observations
 from ..points import PointObservations
 from .accumulate import Accumulator
-from .constraints import Constraint, check_constraints
-from .criteria import PREDICTION_CRITERIA, check_method
+from .conic import Active
+from .constraints import Constraint, Unimodal, check_constraints
+from .correlated import Correlated, Profile, correlated
+from .correlation import check_errors
+from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
 from .fitting import Estimate, estimate
+from .mode import Peak, best_mode
 from .posterior import check_cov_type
+from .precision import EPS, GOOD
+from .quantile import fit_quantile
 from .restricted import Restrictions, constrained
 from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
 from .rows import Rows, check_variables
 from .surface import SurfaceRegressionResults
-from .system import System, terms_of
+from .system import System, free_last, terms_of
 
 
 class SplineRegression:
@@ -55,6 +64,14 @@ class SplineRegression:
         `Concave`, `Positive`, `Unimodal`. Equalities are part of everything that is estimated. Bounds move the coefficients at
         the smoothing and the sds of the fit without them; where they are reached they count as equalities for the effective
         degrees of freedom and for the bands.
+    errors : AR1, OU, array_like or mapping from names to these, optional
+        How the errors within a name correlate; those of different names are independent, and by default all are. The noise of a
+        reading is s u / sqrt(w), s the sd of its name, known or not, w its weight, and the covariance of u is that of an
+        autoregression (`AR1`) or of an Ornstein-Uhlenbeck process (`OU`), with a parameter that is given or estimated by the
+        likelihood that estimates the sds, or a matrix (n, n) of the readings that are not missing. With an unknown sd a matrix
+        counts up to a factor, as the ``sigma`` of statsmodels' ``GLS``; with ``sd=1.0`` it is the covariance itself.
+        AR1 and OU keep the time linear in the number of readings: the band widens by the knots between two neighbouring
+        readings. A matrix costs n^3 / 3 operations, and its rows fill all columns: n K^2 more.
 
     Raises
     ------
@@ -63,7 +80,8 @@ class SplineRegression:
     IdentificationError
         The readings leave a part of f undetermined that no penalty touches; the message names it.
     DataError
-        An abscissa outside the domain of a basis that does not extrapolate.
+        An abscissa outside the domain of a basis that does not extrapolate; a covariance of the wrong shape, or not positive
+        definite; readings of one x under `OU`.
 
     References
     ----------
@@ -92,6 +110,7 @@ class SplineRegression:
         basis: AnyBasis,
         penalty: Penalty | None = None,
         constraints: Constraint | Sequence[Constraint] = (),
+        errors: Any = None,
     ):
         if not isinstance(observations, (Observations, PointObservations)):
             raise SpecificationError(
@@ -102,7 +121,10 @@ class SplineRegression:
                 f"basis is {type(basis).__name__}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
             )
         check_variables(observations, basis)
-        self._set(Rows(observations, basis), penalty, constraints)
+        if isinstance(observations, PointObservations) and errors is not None:
+            raise SpecificationError("errors correlate along one variable; readings at points are independent")
+        correlations = check_errors(errors, observations) if isinstance(observations, Observations) else ()
+        self._set(Rows(observations, basis, errors=correlations), penalty, constraints)
 
     def _set(self, rows: Rows, penalty: Penalty | None, constraints: Constraint | Sequence[Constraint]) -> None:
         self.observations, self.basis = rows.observations, rows.basis
@@ -111,6 +133,16 @@ class SplineRegression:
         self._penalties = terms_of(penalty)
         self._rows = rows
         self._restrictions = Restrictions.of(self.constraints, rows.basis)
+        searched = [own for own in self.constraints if isinstance(own, Unimodal) and own.mode is None]
+        if len(searched) > 1:
+            raise SpecificationError(
+                "two Unimodal constraints have no mode, and one is searched at a time; give mode= to the others"
+            )
+        self._unimodal = searched[0] if searched else None
+        if searched and not isinstance(rows.basis, BSplineBasis | RecombinedBasis):
+            raise SpecificationError(
+                f"a {type(rows.basis).__name__} has no pieces on which a bound could hold exactly; use B-splines"
+            )
         inputs = rows.observations.inputs if isinstance(rows.observations, PointObservations) else ()
         self._system.require_identified(rows.basis, None if self._substitution is None else self._substitution[0], inputs)
 
@@ -128,6 +160,7 @@ class SplineRegression:
         data: Any,
         penalty: Penalty | None = None,
         constraints: Constraint | Sequence[Constraint] = (),
+        errors: Any = None,
         **options: Any,
     ) -> SplineRegression:
         """Make a regression of the columns of a data frame.
@@ -140,7 +173,7 @@ class SplineRegression:
             transform leaves to the intercept of a formula unless it has ``intercept=True``. Of several variables ``te(bsp(x, df=8),
             bsp(y, df=8))`` is the tensor product, ``D(z, x)`` reads the slope along x, ``D(z, x, y)`` the mixed derivative.
         data : pandas.DataFrame
-        penalty, constraints
+        penalty, constraints, errors
             As of the class.
         **options
             ``sd`` and ``weights``, mappings by column, as of `Observations.from_frame`.
@@ -162,7 +195,7 @@ class SplineRegression:
         """
         from .formula import observations_of
 
-        return cls(*observations_of(formula, data, options), penalty, constraints)
+        return cls(*observations_of(formula, data, options), penalty, constraints, errors)
 
     @staticmethod
     def accumulate(basis: AnyBasis) -> Accumulator:
@@ -176,8 +209,16 @@ class SplineRegression:
 
     @cached_property
     def _substitution(self) -> tuple[FloatArray, FloatArray] | None:
-        """Columns and offset of what the equalities leave."""
-        return self._restrictions.substitution() if self._restrictions.equalities else None
+        """Columns and offset of what the equalities leave; of Fourier series with what penalties leave free at the end."""
+        if self._restrictions.equalities:
+            columns, offset = self._restrictions.substitution()
+        elif isinstance(self.basis, FourierBasis) and self._penalties:
+            columns, offset = np.eye(self.basis.n_basis), np.zeros(self.basis.n_basis)
+        else:
+            return None
+        if isinstance(self.basis, FourierBasis) and self._penalties:
+            columns = columns @ free_last(self._penalties, self.basis, columns)
+        return columns, offset
 
     @cached_property
     def _system(self) -> System:
@@ -206,7 +247,8 @@ class SplineRegression:
         ----------
         method : {"reml", "ml", "gcv", "aicc", "fixed", "ols"}
             What is optimised; the formulas are in the module ``smoothfit.regression.criteria``. ``"fixed"`` takes `lam` or `edf`,
-            and ``"ols"`` goes with no penalty; unknown sds are then as with ``"reml"``.
+            and ``"ols"`` goes with no penalty; unknown sds are then as with ``"reml"``. Parameters of correlated errors are
+            estimated by ``"reml"`` unless by ``"ml"``, at the smoothing of that likelihood, or at a fixed `lam`.
         lam : float or sequence of float, optional
             Fixes the smoothing: weights of the c'P_j c, one for each penalty, against sum w (y - Lf)^2 of the first name with an
             unknown sd, or against sum ((y - Lf) / sd)^2 where all are known. For ``DerivativePenalty(m)`` and readings of f the
@@ -219,12 +261,15 @@ class SplineRegression:
             ``{"maxlags": ...}`` for HAC, ``{"groups": ...}`` (n,) for cluster; ``"use_correction"`` (bool) for both.
         rescale : bool
             Whether given sds are right up to a common factor only, which is estimated (as in statsmodels' WLS).
-        loss : {"squares", "huber", "expectile"}
-            What residuals cost: ``"huber"`` bounds the influence of outliers, ``"expectile"`` weighs those above the curve and
-            those below it differently. The formulas are in the module ``smoothfit.regression.reweighted``; smoothing, sds and
-            covariances are those of the weighted fit that the last weights make: a robust `cov_type` is advised.
+        loss : {"squares", "huber", "bisquare", "expectile", "quantile"}
+            What residuals cost: ``"huber"`` bounds the influence of outliers, ``"bisquare"`` takes it from them altogether,
+            ``"expectile"`` weighs residuals above the curve and those below it differently. The formulas are in the module
+            ``smoothfit.regression.reweighted``; smoothing, sds and covariances are those of the weighted fit that the last weights
+            make: a robust `cov_type` is advised. ``"quantile"`` fits a quantile exactly, as a cone program, with smoothing by
+            ``"gcv"`` (GACV), ``"sic"`` or `lam`: the module ``smoothfit.regression.quantile`` says what its results mean.
         parameter : float, optional
-            Huber's k in noise sds (1.345 by default), or the level of the expectile, between 0 and 1.
+            Huber's k (1.345 by default) or the c of the bisquare (4.685) in noise sds, or the level of the expectile or the
+            quantile, between 0 and 1 (0.5).
 
         Returns
         -------
@@ -240,7 +285,8 @@ class SplineRegression:
         DataError
             There is no noise to estimate, or there are too few readings for what is to be estimated.
         """
-        method = self._check_method(method, lam, edf)
+        value = check_loss(loss, parameter)
+        method = self._check_quantile(method, lam, edf) if loss == "quantile" else self._check_method(method, lam, edf)
         kwds = dict(cov_kwds or {})
         cov_type = check_cov_type(cov_type, kwds)
         if cov_type == "HAC" and isinstance(self.basis, TensorProductBasis):
@@ -248,12 +294,16 @@ class SplineRegression:
         found = partial(self._fitted, method=method, lam=lam, edf=edf, cov_type=cov_type, cov_kwds=kwds)
         rows = replace(self._rows, common=True) if rescale else self._rows
         if loss == "squares":
-            return found(rows)
+            return _warned(found(rows))
+        if any(rows.errors):
+            raise SpecificationError(f"loss={loss!r} judges readings one by one; it does not go with correlated errors")
         if type(rows) is not Rows:
             raise SpecificationError(f"loss={loss!r} needs the readings, which an accumulated fit does not keep; fit them at once")
-        results, weights = reweighted(rows, loss, check_loss(loss, parameter), found)
-        results.loss, results.loss_weights = loss, frozen(weights)
-        return results
+        if loss == "quantile":
+            return fit_quantile(self, rows, method, self._lam(lam), value, cov_type)
+        results, weights = reweighted(rows, loss, value, found)
+        results.loss, results.loss_parameter, results.loss_weights = loss, value, frozen(weights)
+        return _warned(results)
 
     def _fitted(
         self,
@@ -265,15 +315,40 @@ class SplineRegression:
         cov_kwds: dict[str, Any],
     ) -> SplineRegressionResults:
         """The fit by squares to rows."""
-        system = self._system if rows is self._rows else self._system_of(rows)
-        found = estimate(system, method, self._lam(lam), None if edf is None else check_positive(edf, "edf"))
-        if self._substitution is not None:
-            found = found.lifted(*self._substitution)
-        polynomials = self._restrictions.polynomials
-        bounded = constrained(found, polynomials) if polynomials else None
+        log_lam = self._lam(lam)
+        rows, search = self._decorrelated(rows, method, log_lam)
+        found = self._estimated(rows, method, log_lam, None if edf is None else check_positive(edf, "edf"))
+        bounded, peak = self._bounded(found)
         fixed = "lam" if lam is not None else "edf" if edf is not None else None
         kind = SurfaceRegressionResults if isinstance(self.basis, TensorProductBasis) else SplineRegressionResults
-        return kind(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
+        results = kind(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
+        results._correlated, results._peak = search, peak
+        return results
+
+    def _bounded(self, found: Estimate) -> tuple[tuple[FloatArray, Active] | None, Peak | None]:
+        """The fit under bounds, None where there are none, and the mode where that is searched."""
+        polynomials = self._restrictions.polynomials
+        if self._unimodal is not None:
+            assert isinstance(self.basis, BSplineBasis | RecombinedBasis)
+            peak = best_mode(found, polynomials, self._unimodal, self.basis)
+            return (peak.coef, peak.active), peak
+        return constrained(found, polynomials) if polynomials else None, None
+
+    def _estimated(self, rows: Rows, method: str, lam: FloatArray | None, edf: float | None = None) -> Estimate:
+        """Smoothing and variances of rows with known correlations."""
+        system = self._system if rows is self._rows else self._system_of(rows)
+        found = estimate(system, method, lam, edf)
+        return found if self._substitution is None else found.lifted(*self._substitution)
+
+    def _decorrelated(self, rows: Rows, method: str, lam: FloatArray | None) -> tuple[Rows, Correlated | None]:
+        """The rows with all parameters of their errors, and what was found of these."""
+        if all(kind is None or kind.is_known for kind in rows.errors):
+            return rows, None
+        likelihood = method if method in LIKELIHOODS else "reml"
+        kind = LIKELIHOODS[likelihood]
+        profile = Profile(rows, partial(self._estimated, method=likelihood, lam=lam), kind, lam is not None)
+        search = correlated(profile)
+        return profile.at(search.minimum.theta), search
 
     def _check_method(self, method: object, lam: object, edf: object) -> str:
         name = check_method(method)
@@ -288,6 +363,11 @@ class SplineRegression:
         if name == "fixed" and not given:
             raise SpecificationError("method is 'fixed'; pass lam= or edf=")
         return name
+
+    def _check_quantile(self, method: object, lam: object, edf: object) -> str:
+        if edf is not None:
+            raise SpecificationError("edf of a quantile fit is the number of readings on the curve, which jumps; pass lam=")
+        return "sic" if method == "sic" else self._check_method(method, lam, edf)
 
     def _lam(self, lam: float | Sequence[float] | None) -> FloatArray | None:
         if lam is None:
@@ -307,3 +387,17 @@ class SplineRegression:
     def __repr__(self) -> str:
         kind = ", ".join(type(penalty).__name__ for penalty in self._penalties) or "no penalty"
         return f"SplineRegression of {len(self.observations)} readings on {self.basis.n_basis} functions, {kind}"
+
+
+def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
+    """The results, after a warning where rounding has moved them."""
+    if results.digits_lost > np.log10(GOOD / EPS):
+        distance, digits = EPS * 10**results.digits_lost, results.digits_lost
+        warnings.warn(
+            f"rounding moves the fit by up to {distance:.1g} posterior standard deviations ({digits:.1f} of 15.7 digits are lost): "
+            "sds are far below what double precision can tell, or spans hold hardly a reading; give honest sds, measure x and y "
+            "from their middles, or use fewer knots",
+            PrecisionWarning,
+            stacklevel=3,
+        )
+    return results

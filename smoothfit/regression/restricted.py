@@ -85,18 +85,29 @@ class Restrictions:
 
 def constrained(fit: Estimate, polynomials: Sequence[Polynomials]) -> tuple[FloatArray, Active]:
     """Coefficients (K,) of the fit under bounds, and where these are reached."""
+    coef, _ = bounded_minimum(fit, polynomials)
+    return coef, active_set(polynomials, coef)
+
+
+def bounded_minimum(fit: Estimate, polynomials: Sequence[Polynomials]) -> tuple[FloatArray, float]:
+    """Coefficients (K,) of the fit under bounds, and by how much they raise the penalised sum of squares."""
     solution = fit.system.solve(fit.log_tau, fit.log_sigma2)
     columns, offset = fit.columns, fit.offset
     coef = lifted(solution.coef, columns, offset)
     if all(p.coefficients(coef).min() >= 0 for p in polynomials):
-        return coef, active_set(polynomials, coef)
+        return coef, 0.0
+    R = csr_array(_sparse(solution.R))
+    gamma = solve_program(Program(R, solution.z, within(polynomials, columns, offset)))
+    return lifted(gamma, columns, offset), float(np.sum((R @ gamma - solution.z) ** 2))
+
+
+def within(polynomials: Sequence[Polynomials], columns: FloatArray | None, offset: FloatArray | None) -> list[Polynomials]:
+    """Polynomials in gamma, the coefficients being offset + columns @ gamma."""
     own = []
     for p in polynomials:
         bound = p.bound if offset is None else p.bound - (p.rows @ offset).reshape(p.bound.shape)
         own.append(p._replace(rows=p.rows if columns is None else csr_array(p.rows @ columns), bound=bound))
-    R = csr_array(_sparse(solution.R))
-    coef = lifted(solve_program(Program(R, solution.z, own)), columns, offset)
-    return coef, active_set(polynomials, coef)
+    return own
 
 
 def lifted(gamma: FloatArray, columns: FloatArray | None, offset: FloatArray | None) -> FloatArray:

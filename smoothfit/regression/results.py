@@ -13,19 +13,23 @@ from .._abscissa import Points
 from .._validation import FloatArray, check_order
 from ..basis import Spline
 from ..curves.prediction import CurvePrediction, critical_value
-from ..curves.results import Estimate
+from ..curves.results import LEAST_FREE, Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from .band import BandRows, multiply_factor, pack, solve_factor
 from .conic import Active
 from .constraints import Equals
+from .correlated import Correlated
+from .correlation import Correlation, Markov
 from .criteria import LIKELIHOODS, RestrictedLikelihood
 from .fitting import Estimate as Fit
 from .fitting import effective_df
 from .inference import Inference
+from .mode import Peak
 from .posterior import Banded, Covariance, Factored
+from .precision import EPS, refined
 from .products import ProductRows
-from .restricted import gradient, lifted, multipliers_of, on_the_active_set
+from .restricted import gradient, multipliers_of, on_the_active_set
 from .rows import Rows, degree_of
 from .sandwich import sandwich_root
 from .simultaneous import critical_of_band
@@ -35,9 +39,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from statsmodels.iolib.summary import Summary
 
+    from .bootstrap import CurveBootstrap
     from .model import SplineRegression
 
-METHOD_NAMES = {"reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc", "fixed": "fixed", "ols": "least squares"}
+METHOD_NAMES = {"sic": "SIC", "reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc", "fixed": "fixed", "ols": "least squares"}
 HIGHEST_OF_SMOOTH = 10  # derivative of a basis without a degree
 
 
@@ -55,12 +60,17 @@ class SplineRegressionResults(Inference):
         Kind of covariance of the coefficients.
     loss : str
         What residuals cost.
+    loss_parameter : float or None
+        Of a loss other than squares: Huber's k, the c of the bisquare, or a level.
     loss_weights : ndarray, shape (n,), or None
         Weights that stand for a loss other than squares, beside those that the readings have.
     """
 
     loss: str = "squares"
+    loss_parameter: float | None = None
     loss_weights: FloatArray | None = None
+    _correlated: Correlated | None = None
+    _peak: Peak | None = None
 
     def __init__(
         self,
@@ -95,9 +105,12 @@ class SplineRegressionResults(Inference):
 
     @cached_property
     def _coef(self) -> FloatArray:
-        if self._bounded is not None:
-            return self._bounded[0]
-        return lifted(self._solution[0], self._fit.columns, self._fit.offset)
+        return self._refined[0] if self._bounded is None else self._bounded[0]
+
+    @cached_property
+    def _refined(self) -> tuple[FloatArray, float]:
+        """Coefficients without bounds, and how far rounding may have moved them, in posterior sds."""
+        return refined(self)
 
     @property
     def _active_rows(self) -> FloatArray | None:
@@ -184,22 +197,76 @@ class SplineRegressionResults(Inference):
 
     @property
     def boundary(self) -> tuple[str, ...]:
-        """``"lam"`` (``"lam[j]"`` of several) where it is infinite, and names whose sd is indistinguishable from zero."""
-        return self._fit.boundary
+        """``"lam"`` (``"lam[j]"`` of several) where it is infinite, and names whose sd is indistinguishable from zero.
+
+        ``"name rho"`` or ``"name timescale"`` where a parameter of correlated errors ran to an end of its range.
+        """
+        return self._fit.boundary + tuple(f"{label} {kind.parameter}" for label, kind, end, _ in self._chains if end)
 
     @property
     def decrement(self) -> float:
         """The certificate of convergence: twice the distance of the criterion from its minimum, g'H^-1 g."""
-        return 0.0 if self._fit.minimum is None else self._fit.minimum.decrement
+        searches = [self._fit.minimum, None if self._correlated is None else self._correlated.minimum]
+        return max([0.0, *(search.decrement for search in searches if search is not None)])
+
+    @cached_property
+    def digits_lost(self) -> float:
+        """Decimal digits that rounding costs: no value, derivative or integral is off by more than eps 10^digits_lost sds.
+
+        Its posterior sds are meant, at the fitted smoothing and variances and before bounds; eps is 2.2e-16. Up to 7.6, which
+        leaves 1e-8 sds, it is mostly a bound that costs nothing. Where that is greater, iterative refinement in extended precision
+        corrects the fit and measures what is left, and `fit` warns where that is still beyond. The formulas are in the module
+        ``smoothfit.regression.precision``.
+        """
+        return float(np.log10(max(self._refined[1] / EPS, 1.0)))
+
+    @property
+    def errors(self) -> dict[str, Correlation]:
+        """How the errors of the names correlate that have correlated ones, with estimated parameters."""
+        kinds = self._rows.errors or (None,) * len(self.observations.names)
+        return {name: kind for name, kind in zip(self.observations.names, kinds, strict=True) if kind is not None}
+
+    @property
+    def _chains(self) -> list[tuple[str, Markov, str, float]]:
+        """Of each name with estimated errors: its name, their kind, what they are where that is an end, and the se of theta."""
+        search = self._correlated
+        if search is None:
+            return []
+        minimum, found = search.minimum, []
+        inside = ~(minimum.at_lower | minimum.at_upper)
+        variance = np.full(len(inside), np.nan)
+        variance[inside] = np.diag(np.linalg.inv(search.hessian[np.ix_(inside, inside)] / 2))
+        for j, i in enumerate(search.names):
+            kind = self._rows.errors[i]
+            assert isinstance(kind, Markov)
+            end = kind.at_end[int(minimum.at_upper[j])] if not inside[j] else ""
+            found.append((self.observations.names[i], kind, end, float(np.sqrt(variance[j]))))
+        return found
+
+    @property
+    def error_params(self) -> pd.DataFrame:
+        """Estimated parameters of correlated errors: one row for each name, ``estimate``, ``bse``, ``ci_lower``, ``ci_upper``.
+
+        Standard errors are those of the likelihood at its best in all else; intervals, of level 0.95, are normal in atanh rho and
+        in log timescale. NaN at a boundary.
+        """
+        import pandas as pd
+
+        rows, half = {}, critical_value(0.05, np.inf)
+        for name, kind, _, se in self._chains:
+            ends = [np.nan, np.nan] if np.isnan(se) else [kind.at(kind.theta + sign * half * se).value for sign in (-1, 1)]
+            rows[f"{name} {kind.parameter}"] = [kind.value, se * kind.by_theta, *ends]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "bse", "ci_lower", "ci_upper"], dtype=np.float64)
 
     @property
     def sigma(self) -> pd.Series:
-        """Noise sd per name at weight one: estimated, or given (root mean square where it varies)."""
+        """Noise sd per name at weight one: estimated, or given (root mean square where it, or a given covariance, varies)."""
         import pandas as pd
 
-        values = []
-        for reading, group in zip(self.observations.readings, self._rows.group_of_name, strict=True):
-            known = 1.0 if reading.sd is None else float(np.sqrt(np.mean(reading.sd**2)))
+        values, rows = [], self._rows
+        for reading, group, white in zip(self.observations.readings, rows.group_of_name, rows.whitenings, strict=True):
+            squares = np.ones(1) if reading.sd is None else reading.sd**2
+            known = float(np.sqrt(np.mean(squares if white is None else squares * white.variances)))
             is_estimated = group < len(self._rows.unknown)
             values.append(known * (float(np.exp(self._fit.log_sigma2[group] / 2)) if is_estimated else 1.0))
         return pd.Series(values, index=list(self.observations.names), name="sigma")
@@ -211,7 +278,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def _noise_variance(self) -> FloatArray:
-        return self._rows.ratio * self._sigma2[self._rows.group]
+        return self._rows.variances * self._sigma2[self._rows.group]
 
     @property
     def fittedvalues(self) -> FloatArray:
@@ -220,8 +287,59 @@ class SplineRegressionResults(Inference):
 
     @cached_property
     def _leverage(self) -> FloatArray:
-        variances = [self._bayesian.variance(part) for part in self._rows.parts]
-        return np.asarray(np.concatenate(variances) / self._noise_variance)
+        variances = [self._bayesian.variance(part) for part in self._rows.white_parts]
+        return np.asarray(np.concatenate(variances) / self._sigma2[self._rows.group])
+
+    @property
+    def resid_whitened(self) -> FloatArray:
+        """Residuals made independent and divided by their sds, shape (n,): W D^-1 (y - L f) / sigma, W as in `errors`.
+
+        D holds the known part of the noise sds. Without correlated errors they are residuals over the noise sds; with AR1 or OU
+        what a residual has beyond what the one before it says. statsmodels calls them ``wresid``, there without the sigma.
+        """
+        return self._rows.whitened(self.resid) / np.sqrt(self._sigma2[self._rows.group])
+
+    @property
+    def resid_standardized(self) -> FloatArray:
+        """`resid_whitened` over sqrt(1 - leverage), shape (n,), of variance one; NaN where the curve interpolates."""
+        return self.resid_whitened / np.sqrt(self._free)
+
+    @property
+    def loo_resid(self) -> FloatArray:
+        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
+
+        With correlated errors the prediction is that of the reading, from the curve and the errors of all others: the reading
+        less its mean given them. NaN where the curve interpolates a reading.
+        """
+        residual, _, leverage = self._deleted
+        free = 1 - leverage
+        return np.asarray(residual / np.where(free > LEAST_FREE, free, np.nan))
+
+    @cached_property
+    def _deleted(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of each reading given the errors of all others (n,): its residual, the variance of its noise, its leverage.
+
+        With Q = V^-1: (Q e)_i / Q_ii, 1 / Q_ii, and (Q B A^-1 B' Q)_ii / Q_ii; without correlation e, v and the leverage.
+        """
+        rows, K = self._rows, self.basis.n_basis
+        variances, leverages = rows.ratio * self._sigma2[rows.group], self._leverage
+        if not any(rows.whitenings):
+            return self.resid, variances, leverages
+        parts = zip(
+            rows.per_name(self.resid), rows.per_name(np.sqrt(variances)), rows.per_name(leverages), rows.whitenings, strict=True
+        )
+        found = []
+        for i, (residual, root, leverage, white) in enumerate(parts):
+            if white is None:
+                found.append((residual, root**2, leverage))
+                continue
+            precision = white.precisions
+            given = root * white.transposed(white.times(residual / root)) / precision
+            sd = np.sqrt(self._sigma2[rows.group_of_name[i]] * precision)
+            seen = white.precision_rows(rows.scaled_part(i), K).scaled(1 / sd)
+            found.append((given, root**2 / precision, self._bayesian.variance(seen)))
+        residual, variance, leverage = (np.concatenate(column) for column in zip(*found, strict=True))
+        return residual, variance, leverage
 
     @cached_property
     def edf(self) -> float:
@@ -229,6 +347,11 @@ class SplineRegressionResults(Inference):
         if self._active_rows is not None:
             return float(self._leverage.sum())
         return effective_df(self._fit.system, self._fit.log_tau, self._fit.log_sigma2)
+
+    @property
+    def mode(self) -> float | None:
+        """Where the curve is highest, as `Unimodal` without a mode found it; None where there is no such constraint."""
+        return None if self._peak is None else self._peak.mode
 
     @property
     def active_constraints(self) -> pd.DataFrame:
@@ -253,16 +376,38 @@ class SplineRegressionResults(Inference):
         if self._bounded is not None:
             active = self._bounded[1]
             owner = np.concatenate([owner, active.owner + len(entries)])
-            entries += [(restrictions.polynomials[i].label, lower, upper) for i, lower, upper in active.places]
+            polynomials = restrictions.polynomials if self._peak is None else self._peak.polynomials
+            entries += [(polynomials[i].label, lower, upper) for i, lower, upper in active.places]
             rows = np.vstack([rows, active.rows])
         multipliers = np.full(len(entries), np.nan)
         if np.isfinite(self._fit.tau).all() and len(entries):
-            whole = self._whole
-            slope = gradient(whole.factors, whole.rhs, whole.scales(np.log(self._fit.tau), self._fit.log_sigma2), self._coef)
             n_equal = len(rows) if self._bounded is None else len(rows) - len(self._bounded[1].rows)
-            multipliers = np.bincount(owner, multipliers_of(rows, n_equal, slope), minlength=len(entries))
+            multipliers = np.bincount(owner, multipliers_of(rows, n_equal, self._objective_slope()), minlength=len(entries))
         frame = pd.DataFrame(entries, columns=["constraint", "lower", "upper"])
         return frame.assign(multiplier=multipliers)
+
+    def _penalty_gram(self) -> FloatArray:
+        """Sum of tau_j P_j (K, K) over the finite tau."""
+        penalties = self._whole.factors[self._whole.n_groups :]
+        roots = [multiply_factor(R, np.eye(self.basis.n_basis)) for R in penalties]
+        finite = zip(self._fit.tau, roots, strict=True)
+        return np.asarray(
+            sum((tau * root.T @ root for tau, root in finite if np.isfinite(tau)), np.zeros((self.basis.n_basis,) * 2))
+        )
+
+    @property
+    def _moving(self) -> FloatArray:
+        """Columns (K, d) along which coefficients may move: within equalities, infinite penalties and bounds that are reached."""
+        columns = np.eye(self.basis.n_basis) if self._fit.columns is None else self._fit.columns
+        if self._active_rows is None:
+            return columns
+        _, sizes, axes = np.linalg.svd(self._active_rows @ columns)
+        return np.asarray(columns @ axes[int(np.sum(sizes > 1e-9 * sizes[0])) :].T)
+
+    def _objective_slope(self) -> FloatArray:
+        """Gradient (K,) of what is minimised."""
+        whole = self._whole
+        return gradient(whole.factors, whole.rhs, whole.scales(np.log(self._fit.tau), self._fit.log_sigma2), self._coef)
 
     # Likelihood -----------------------------------------------------------------------------------------------------------------
 
@@ -307,15 +452,21 @@ class SplineRegressionResults(Inference):
 
     @property
     def _n_contrasts(self) -> int:
-        return self.nobs - self._fit.system.n_free
+        return self._fit.system.n - self._fit.system.n_free
 
     @property
     def _n_likelihood(self) -> tuple[int, int]:
+        n_errors = 0 if self._correlated is None else len(self._correlated.names)
         if self.method == "ols":
-            return self._fit.system.size, self.nobs
+            return self._fit.system.size + n_errors, self.nobs
         n_smoothing = 0 if self.fixed else len(self._fit.tau)
-        n_params = n_smoothing + len(self._rows.unknown)
+        n_params = n_smoothing + len(self._rows.unknown) + n_errors
         return (n_params + self._fit.system.n_free, self.nobs) if self.method == "ml" else (n_params, self._n_contrasts)
+
+    @property
+    def df_resid(self) -> float:
+        """Residual degrees of freedom, nobs - edf; readings to which a loss gives no weight do not count."""
+        return self._fit.system.n - self.edf
 
     # The curve ------------------------------------------------------------------------------------------------------------------
 
@@ -423,6 +574,68 @@ class SplineRegressionResults(Inference):
         draws = np.random.default_rng(rng).standard_normal((check_order(size, "size", 1, 2**31), root.shape[1]))
         values = [rows.times(self._coef) + (rows.times(root) @ draws.T).T for rows in designs]
         return [part.reshape(len(draws), *shape) for part in values]
+
+    def bootstrap(
+        self,
+        x: Any,
+        deriv: int = 0,
+        size: int = 999,
+        kind: str = "residual",
+        block: int = 1,
+        rng: Any = None,
+        *,
+        studentize: bool = False,
+        n_jobs: int = 1,
+        progress: bool = False,
+    ) -> CurveBootstrap:
+        """Draw estimates of f^(deriv) at x from readings made anew, at the fitted smoothing and variances.
+
+        Without bounds and with squares the estimator is linear in the readings, and a draw costs a product. Else each draw is
+        fitted: under its own active constraints, with its own weights of a loss.
+
+        Parameters
+        ----------
+        x : array_like, shape (m,)
+        deriv : int
+            Order of the derivative.
+        size : int
+            Number of draws.
+        kind : {"residual", "wild", "block"}
+            New noise of each name: its residuals drawn with replacement; its own residuals with random signs (Wu 1986), of a
+            quantile with the factors of Feng, He & Hu (2011); or runs of `block` neighbours in x (Künsch 1989). Residuals of
+            squares are made independent, standardised by sqrt(1 - leverage) and centred before, and correlated again.
+        block : int
+            Length of the runs.
+        rng : numpy.random.Generator or seed, optional
+            Draws depend on it alone, whatever `n_jobs`.
+        studentize : bool
+            Whether to find the standard errors of every draw, for studentised intervals; every draw is then fitted.
+        n_jobs : int
+            Number of processes for draws that are fitted.
+        progress : bool
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        CurveBootstrap
+            The draws, and intervals from them.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 60)
+        >>> obs = sf.observe(x, x + 0.1 * np.random.default_rng(0).standard_normal(60))
+        >>> model = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 5), sf.DerivativePenalty(2), sf.Increasing())
+        >>> draws = model.fit(edf=4).bootstrap([0.25, 0.75], size=99, rng=0)
+        >>> draws.conf_int(alpha=0.1).shape
+        (2, 2)
+        """
+        from .bootstrap import bootstrap, job_of
+
+        order = self._check_deriv(deriv)
+        count, runs = check_order(size, "size", 2, 2**31), check_order(block, "block", 1, self.nobs)
+        job = job_of(self, self.observations.abscissa.read(x).ravel(), order, kind, runs, bool(studentize))
+        return bootstrap(job, count, rng, check_order(n_jobs, "n_jobs", 1, 1024), bool(progress))
 
     def spline(self) -> Spline:
         """Return the estimate as a spline, its x counted as the knots are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
@@ -21,7 +21,8 @@ from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import SpecificationError
 from ..observations import Observations, Readings, derivative_label
 from ..points import PointObservations, PointReadings, partial_label
-from .band import CHUNK, BandRows, Factor, factorize_readings, merged, pack
+from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, merged, pack
+from .correlation import Correlation, Whitening, places
 from .products import ProductRows, rows_at, rows_over
 
 
@@ -141,14 +142,19 @@ class Rows:
     basis : Basis or TensorProductBasis
     common : bool
         Whether all names share one unknown variance, of which the given sds are known multiples.
+    errors : tuple of Correlation or None
+        How the errors of each name correlate; empty where all are independent.
     """
 
     observations: Observations | PointObservations
     basis: AnyBasis
     common: bool = False
+    errors: tuple[Correlation | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.observations)
+
+    keeps_readings = True
 
     @cached_property
     def parts(self) -> tuple[BandRows | ProductRows, ...]:
@@ -198,8 +204,65 @@ class Rows:
 
     @property
     def log_ratio(self) -> float:
-        """Sum of the logarithms of `ratio`."""
-        return float(np.log(self.ratio).sum())
+        """Log determinant of the noise covariance in units of the groups' variances."""
+        seen = self.ratio[np.isfinite(self.ratio)]  # a loss may leave readings without weight: they have no density
+        return float(np.log(seen).sum()) + sum(white.log_det for white in self.whitenings if white is not None)
+
+    # Correlated errors ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def whitenings(self) -> tuple[Whitening | None, ...]:
+        """What makes the errors of each name independent; None where they are, or count as such until a parameter is known."""
+        readings = self.observations.readings
+        if not self.errors:
+            return (None,) * len(readings)
+        pairs = zip(self.errors, readings, strict=True)
+        return tuple(
+            None if kind is None or not kind.is_known else kind.whitening(places(self.observations, own)) for kind, own in pairs
+        )
+
+    def with_errors(self, errors: tuple[Correlation | None, ...]) -> Rows:
+        """The same rows with other correlations."""
+        rows = replace(self, errors=errors)
+        if any(errors):
+            rows.__dict__["parts"] = self.parts
+        return rows
+
+    def scaled_part(self, i: int) -> BandRows:
+        """Rows of name i with noise of the variance of the group."""
+        return self.parts[i].scaled(1 / np.sqrt(self.observations.readings[i].variance_ratio))
+
+    @cached_property
+    def _whitened_parts(self) -> dict[int, BandRows]:
+        """Rows of the names whose errors correlate, made independent."""
+        whites = enumerate(self.whitenings)
+        return {i: white.rows(self.scaled_part(i), self.basis.n_basis) for i, white in whites if white is not None}
+
+    @property
+    def white_parts(self) -> tuple[BandRows, ...]:
+        """Rows of each name with independent noise of the variance of the group."""
+        own = self._whitened_parts
+        return tuple(own[i] if i in own else self.scaled_part(i) for i in range(len(self.observations.readings)))
+
+    def whitened(self, values: FloatArray) -> FloatArray:
+        """Values (n,), such as readings or residuals, in which the noise is independent with the variance of its group."""
+        parts = self.per_name(values / np.sqrt(self.ratio))
+        return np.concatenate(
+            [part if white is None else white.times(part) for part, white in zip(parts, self.whitenings, strict=True)]
+        )
+
+    def colored(self, noise: FloatArray) -> FloatArray:
+        """Values (n,) of which `noise` is what `whitened` makes."""
+        parts = self.per_name(noise)
+        values = [part if white is None else white.solve(part) for part, white in zip(parts, self.whitenings, strict=True)]
+        return np.concatenate(values) * np.sqrt(self.ratio)
+
+    @property
+    def variances(self) -> FloatArray:
+        """Variance of each reading in units of its group's, (n,), whatever the others are."""
+        parts = zip(self.observations.readings, self.whitenings, strict=True)
+        own = [np.ones(len(reading)) if white is None else white.variances for reading, white in parts]
+        return np.asarray(self.ratio * np.concatenate(own))
 
     def statistics(self, w: int) -> list[GroupStatistics]:
         """Factor in a band of width w, count and mean square of each variance group."""
@@ -207,28 +270,36 @@ class Rows:
         for g in range(self.n_groups):
             mine = [i for i, group in enumerate(self.group_of_name) if group == g]
             roots = [root_of(readings[i]) for i in mine]
-            n = sum(len(readings[i]) for i in mine)
+            n = sum(int(np.count_nonzero(root)) if len(root) else len(readings[i]) for i, root in zip(mine, roots, strict=True))
             factor = merged([self._factor(i, root, w) for i, root in zip(mine, roots, strict=True)])
             centred = sum(squares(readings[i].y, root, readings[i].y.mean()) for i, root in zip(mine, roots, strict=True))
             spread = centred or sum(squares(readings[i].y, root, 0.0) for i, root in zip(mine, roots, strict=True))
-            found.append(GroupStatistics(factor, n, spread / n))
+            with_weight = sum(
+                int(np.count_nonzero(root)) if len(root) else len(readings[i]) for i, root in zip(mine, roots, strict=True)
+            )
+            found.append(GroupStatistics(factor, with_weight, spread / n))
         return found
 
     def _factor(self, i: int, root: FloatArray, w: int) -> Factor:
         """Factor of the rows of name i times `root` (n,), or one where that is empty."""
         reading: Any = self.observations.readings[i]
+        white = self.whitenings[i]
+        y = reading.y * root if len(root) else reading.y
+        if white is not None:
+            return factorize(self._whitened_parts[i], white.times(y), self.basis.n_basis, w)
         if is_streamed(self.basis, reading):
             assert isinstance(self.observations, Observations)
             return streamed(self.basis, reading, self.observations.abscissa, root, w)
         rows = self.parts[i].scaled(root) if len(root) else self.parts[i]
-        return rows.factor(reading.y * root if len(root) else reading.y, self.basis.n_basis, w)
+        return rows.factor(y, self.basis.n_basis, w)
 
     def log_det_of(self, columns: FloatArray) -> float:
-        """log|C'B'B C| for the rows B, in the units of the readings, and columns C."""
-        return 2 * float(np.log(np.abs(np.diag(np.linalg.qr(self.times(columns), mode="r")))).sum())
+        """log|C'B'B C| for the rows B of readings with a weight, in the units of the readings, and columns C."""
+        seen = self.times(columns)[np.isfinite(self.ratio)]
+        return 2 * float(np.log(np.abs(np.diag(np.linalg.qr(seen, mode="r")))).sum())
 
     def __getstate__(self) -> dict[str, object]:
-        return {"observations": self.observations, "basis": self.basis, "common": self.common}
+        return {"observations": self.observations, "basis": self.basis, "common": self.common, "errors": self.errors}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
@@ -246,7 +317,10 @@ class Rows:
         """Number of stored columns of the widest row."""
         readings, widths = self.observations.readings, []
         for i, reading in enumerate(readings):
-            if is_streamed(self.basis, reading):
+            if self.whitenings[i] is not None:
+                check_degree(cast(Basis, self.basis), cast(Readings, reading))
+                widths.append(self._whitened_parts[i].width)
+            elif is_streamed(self.basis, reading):
                 check_degree(cast(Basis, self.basis), cast(Readings, reading))
                 widths.append((degree_of(self.basis) or 0) + 1)
             else:

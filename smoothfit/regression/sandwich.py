@@ -5,29 +5,47 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from .._validation import FloatArray, check_order
-from ..errors import DataError
+from ..errors import DataError, SpecificationError
 from .band import merged, multiply_factor
+from .correlation import Dense
+from .rows import Rows
 
 if TYPE_CHECKING:
     from .results import SplineRegressionResults
 
 
+def _cut(rows: Rows, codes: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Numbers of clusters (n,) name by name."""
+    return np.split(codes, np.cumsum([len(reading) for reading in rows.observations.readings])[:-1])
+
+
 def sandwich_root(results: SplineRegressionResults) -> FloatArray:
-    """A matrix (K, r) of which the product with its transpose is the middle of the sandwich."""
+    """A matrix (K, r) of which the product with its transpose is the middle of the sandwich.
+
+    With correlated errors, rows and residuals are those made independent: of innovations.
+    """
     kind, options = results.cov_type, results.cov_kwds
     n, K = results.nobs, results.basis.n_basis
-    residuals = results.resid / results._noise_variance
+    own = results._rows
+    for name, white in zip(results.observations.names, own.whitenings, strict=True):
+        if isinstance(white, Dense) and kind != "cluster":
+            raise SpecificationError(
+                f"cov_type={kind!r} takes residuals one by one, and with a given covariance (of {name!r}) what they are depends on "
+                "how it is factored; use 'bayesian', 'frequentist' or 'cluster'"
+            )
+    residuals = own.whitened(results.resid) / results._sigma2[own.group]
     if kind.startswith("HC"):
         free = 1 - results._leverage
         residuals = residuals / {"HC0": 1.0, "HC1": np.sqrt(results.df_resid / n), "HC2": np.sqrt(free), "HC3": free}[kind]
-        parts = results._rows.parts
+        parts = own.white_parts
         w = max(part.width for part in parts)
-        scaled = zip(parts, results._rows.per_name(residuals), strict=True)
+        scaled = zip(parts, own.per_name(residuals), strict=True)
         R = merged([part.scaled(e).factor(np.zeros(len(e)), K, w) for part, e in scaled]).R
         return multiply_factor(R, np.eye(K)).T
-    scores = results._rows.dense() * residuals[:, None]
+    scores = np.concatenate([part.dense(K) for part in own.white_parts]) * residuals[:, None]
     correct = bool(options.get("use_correction", kind == "cluster"))
     if kind == "HAC":
         from statsmodels.stats.sandwich_covariance import S_hac_simple
@@ -44,6 +62,12 @@ def sandwich_root(results: SplineRegressionResults) -> FloatArray:
         labels, codes = np.unique(groups, return_inverse=True)
         if len(labels) < 2:
             raise DataError("groups has a single cluster; pass two or more")
+        for name, mine, white in zip(results.observations.names, _cut(own, codes), own.whitenings, strict=True):
+            if white is not None and white.mixes(mine):
+                raise SpecificationError(
+                    f"cov_type='cluster' takes clusters as independent, and the errors of {name!r} correlate across them; give "
+                    "each cluster a name of its own, or leave out errors"
+                )
         middle = S_crosssection(scores, codes)
         factor = len(labels) / (len(labels) - 1) * (n - 1) / results.df_resid if correct else 1.0
     values, axes = np.linalg.eigh((middle + middle.T) / 2 * factor)

@@ -354,6 +354,13 @@ def _kept(R: FloatArray, kept: npt.NDArray[np.int64]) -> FloatArray:
     return part
 
 
+def free_last(penalties: Sequence[Penalty], basis: AnyBasis, columns: FloatArray) -> FloatArray:
+    """Orthogonal columns (m, m), of which the last span what no penalty touches of functions with coefficients `columns`."""
+    roots = [penalty.root(basis) @ columns for penalty in penalties]
+    _, _, axes = np.linalg.svd(np.vstack([root / (np.linalg.norm(root) or 1.0) for root in roots]))
+    return np.asarray(axes.T)
+
+
 def column_sizes(R: FloatArray) -> FloatArray:
     """Euclidean norms of the columns of a factor."""
     K, w = R.shape

@@ -11,6 +11,8 @@ from statsmodels.iolib.summary import Summary
 
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..curves.summary import curve_summary, number
+from .correlation import Correlation, Markov
+from .precision import EPS, GOOD
 from .rows import degree_of
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
 
     lam = results.lam
     by = f"{results.fixed} fixed" if results.fixed else METHOD_NAMES[results.method]
-    is_full = results.method in ("ml", "ols")
+    is_full = results.method in ("ml", "ols") or results.loss == "quantile"
     facts = [
         ("Model:", "SplineRegression"),
         ("Basis:", f"{type(results.basis).__name__}({_size(results.basis)})"),
@@ -41,6 +43,10 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
         ("Covariance Type:", results.cov_type),
         ("Converged:", _convergence(results)),
     ]
+    if results.digits_lost > np.log10(GOOD / EPS):
+        facts.append(("Digits lost:", f"{results.digits_lost:.1f} of 15.7"))
+    if results.loss_parameter is not None:
+        facts.insert(4, ("Loss:", f"{results.loss} {results.loss_parameter:g}"))
     readings = pd.DataFrame(
         [
             {
@@ -79,9 +85,18 @@ def _degree(basis: AnyBasis) -> str:
 
 
 def _convergence(results: SplineRegressionResults) -> str:
-    if results._fit.minimum is None:
+    if results._fit.minimum is None and results._correlated is None:
         return "nothing to search"
     return "at a boundary" if results.boundary else "yes, certified"
+
+
+def _correlation(results: SplineRegressionResults, label: str, kind: Correlation) -> str:
+    """What correlates the errors of a name."""
+    if not isinstance(kind, Markov):
+        return "a given covariance"
+    name, estimated = f"{label} {kind.parameter}", results.error_params
+    text = f"{type(kind).__name__}, {kind.parameter} = {number(float(kind.value or 0.0))}"
+    return f"{text} (std err {number(estimated['bse'][name])})" if name in estimated.index else f"{text}, given"
 
 
 def _notes(results: SplineRegressionResults) -> list[str]:
@@ -92,9 +107,16 @@ def _notes(results: SplineRegressionResults) -> list[str]:
     for name in results.boundary:
         if name.startswith("lam"):
             notes.append(f"boundary: {name} is infinite, the curve is what the penalty leaves free")
+        elif name not in results.observations.names:
+            notes.append(f"boundary: {name} is at the end of its range")
         else:
             notes.append(f"boundary: the sd of {name} is indistinguishable from zero")
     if results.basis.n_basis > MOST_COEFFICIENTS:
         notes.append(f"{results.basis.n_basis} coefficients: see params, bse and conf_int()")
+    for label, kind in results.errors.items():
+        notes.append(f"errors of {label}: {_correlation(results, label, kind)}")
+    if results.loss == "quantile":
+        notes.append("sigma: mean check loss, no sd. Effective df: readings on the curve. Log-likelihood: asymmetric Laplace.")
+        return [*notes, "Standard errors: Powell's sandwich, at the given smoothing."]
     notes.append("sigma: noise sd at weight one. Standard errors: given the smoothing and the variances.")
     return notes

@@ -92,6 +92,49 @@ def test_the_score_is_exact(order, intersample):
         np.testing.assert_allclose([terms.log_det_gradient[i], terms.sse_gradient[i]], slope, rtol=1e-7, atol=1e-6)
 
 
+THETAS = {order: [*SYSTEMS[order], *DRIVES] for order in SYSTEMS} | {(1, 2): [-1, 0.3, 2, 0.5, 0.1, -2, 1, 0.3]}
+
+
+@pytest.mark.parametrize("system", [1, 2, 3, (1, 2)])
+@pytest.mark.parametrize("q", [1e-4, 0.09, 10.0])
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_covariance_that_no_longer_moves_is_not_computed_again(system, q, broken):
+    order, p = system if isinstance(system, tuple) else (system, 1)
+    rng = np.random.default_rng(order + p)
+    n = 6000
+    t = np.arange(n) * 0.05
+    y = rng.standard_normal((n, p)).cumsum(axis=0) / 10 + rng.standard_normal((n, p))
+    if broken:  # single readings missing, a long gap, an irregular step, a run of its own
+        y[[1000, 1001, 2500]] = np.nan
+        y[3000:3100, 0] = np.nan
+        t[4000:] += 0.013
+    u = np.repeat(rng.standard_normal(n // 10), 10)
+    model = sf.DerivativeRegression(y, t, u, order=order, groups=(np.arange(n) > 5000) if broken else None)
+    space, every = (StateSpace(model.equation, model.sample) for _ in range(2))
+    # steps of two classes with the same matrices in turn: no step repeats the one before, and every covariance is computed
+    inside = every.step >= 0
+    every.step = np.where(inside, every.step + len(every.lengths) * (np.arange(n) % 2), -1).astype(np.int32)
+    every.lengths = np.tile(every.lengths, 2)
+    q, sigma2 = np.full(p, q), np.full(p, 0.01)
+    ours, theirs = (s.terms(np.array(THETAS[system]), q, sigma2, keep=True) for s in (space, every))
+    assert ours.n_used == theirs.n_used
+    assert ours.log_det == pytest.approx(theirs.log_det, rel=1e-13)
+    assert ours.sse == pytest.approx(theirs.sse, rel=1e-13)
+    for name in ("log_det_gradient", "sse_gradient", "of_mean"):
+        expected = getattr(theirs, name)
+        np.testing.assert_allclose(getattr(ours, name), expected, rtol=1e-13, atol=1e-13 * np.abs(expected).max())
+    # a sum of n equal terms loses digits by n eps, which the product does not
+    np.testing.assert_allclose(ours.of_variance, theirs.of_variance, rtol=1e-12, atol=1e-12 * np.abs(theirs.of_variance).max())
+    for name in ("innovations", "variances"):
+        kept, expected = getattr(ours, name), getattr(theirs, name)
+        finite = np.isfinite(expected)
+        np.testing.assert_array_equal(np.isfinite(kept), finite)
+        scale = np.nanmax(np.abs(np.where(finite, expected, 0)), axis=(0, 1))
+        assert (np.abs(np.where(finite, kept, 0) - np.where(finite, expected, 0)) <= 1e-13 * scale).all()
+    value = space.terms(np.array(THETAS[system]), q, sigma2, slopes=False)
+    assert (value.log_det, value.sse) == pytest.approx((theirs.log_det, theirs.sse), rel=1e-13)
+
+
 class Statsmodels(MLEModel):
     """The same first-order equation in statsmodels, inputs as time-varying state intercepts, exactly diffuse."""
 

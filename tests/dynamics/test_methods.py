@@ -353,8 +353,59 @@ def test_non_linear_terms_by_integration():
     res = model.fit("output_error")
     assert (np.abs(res.coefficients - theta) < 4 * res.bse.iloc[:3]).all()
     np.testing.assert_allclose(res.simulate(), clean_y, atol=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BiasWarning)
+        matched = model.fit("integral")
+    assert list(matched.params.index) == ["D(y)", "u", "y**3"]
+    np.testing.assert_allclose(matched.coefficients, theta, atol=0.1)  # the smoothing's own error
+    np.testing.assert_allclose(matched.simulate(), clean_y, atol=0.1)
+    assert "smoothed readings" in str(matched.summary())
+    with pytest.raises(SpecificationError, match='use method="integral"'):
+        model.fit("weak")
+    with pytest.raises(SpecificationError, match='use weights="ols"'):
+        model.fit("integral", weights="gls")
     with pytest.raises(SpecificationError, match="output_error"):
         model.fit("kalman")
+
+
+@pytest.mark.parametrize("intersample", ["zoh", "foh"])
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
+def test_friction_by_the_sign_of_the_smoothed_velocity(intersample):
+    from smoothfit.dynamics.nonlinear import solve
+
+    rng = np.random.default_rng(2)
+    t = np.arange(2000) * 0.01
+    u = np.repeat(rng.uniform(-6, 6, 40), 50)
+    terms = (sf.dynamics.Term("sign(D(y))", lambda y, t: np.sign(y[1]), rates=True),)
+    equation = Equation(2, ("y",), (1,), ("u",), terms, False, intersample)
+    theta = np.array([-2.0, 1.0, -1.0])
+    y = solve(equation, theta, t, u[:, None], np.zeros(2))[:, 0] + 1e-3 * rng.standard_normal(2000)
+    data = pd.DataFrame({"t": t, "y": y, "u": u})
+    model = sf.DerivativeRegression.from_formula("D(y, 2) ~ D(y) + u + sign(D(y)) - 1", data, t="t", intersample=intersample)
+    res = model.fit("integral")
+    np.testing.assert_allclose(res.coefficients, theta, rtol=0.06)
+    without = sf.DerivativeRegression.from_formula("D(y, 2) ~ D(y) + u - 1", data, t="t", intersample=intersample)
+    without = without.fit("integral", weights="ols")
+    assert abs(without.coefficients[0] - theta[0]) > 3 * abs(res.coefficients[0] - theta[0])  # friction passes for damping
+
+
+def test_jumps_end_in_an_error_that_names_another_method_or_in_the_truth():
+    from smoothfit.dynamics.nonlinear import solve
+    from smoothfit.errors import ConvergenceError
+
+    rng = np.random.default_rng(3)
+    t = np.arange(600) * 0.02
+    u = np.repeat(rng.uniform(-6, 6, 24), 25)
+    terms = (sf.dynamics.Term("sign(D(y))", lambda y, t: np.sign(y[1]), rates=True),)
+    equation = Equation(2, ("y",), (1,), ("u",), terms, False)
+    y = solve(equation, np.array([-2.0, 1.0, -1.0]), t, u[:, None], np.zeros(2))[:, 0] + 1e-3 * rng.standard_normal(600)
+    model = sf.DerivativeRegression(y, t, u, order=2, terms=terms, intercept=False, derivatives=(1,))
+    try:
+        res = model.fit("output_error")
+    except ConvergenceError as error:
+        assert 'use method="integral"' in str(error)  # noqa: PT017
+    else:
+        np.testing.assert_allclose(res.coefficients, [-2.0, 1.0, -1.0], rtol=0.05)
 
 
 # Reference numbers ----------------------------------------------------------------------------------------------------
@@ -456,3 +507,91 @@ def test_unstable_and_aliased_poles_are_flagged():
     y = lfilter([1.0], [1.0, -2 * 0.98 * np.cos(0.97 * np.pi), 0.98**2], np.random.default_rng(0).standard_normal(300))
     with pytest.warns(SamplingWarning, match="sample faster"):
         sf.DerivativeRegression(y, np.arange(300.0), order=2, intercept=False).fit("arx")
+
+
+def long_sample(order, intersample, offset):
+    rng = np.random.default_rng(order)
+    n = 6000
+    t, u = np.tile(np.arange(n // 3) * 0.05, 3), held(rng, n, 10)
+    theta = {1: [-1.0, 2.0, 0.5], 2: [-4.0, -1.0, 2.0, 0.5]}[order]
+    y = np.concatenate(
+        [
+            solution(theta, t[s], u[s], order=order, intersample=intersample)[:, 0]
+            for s in (slice(k, k + n // 3) for k in (0, n // 3, 2 * n // 3))
+        ]
+    )
+    y = y + 0.1 * rng.standard_normal(n) + offset
+    groups = np.arange(n) // (n // 3)
+    return sf.DerivativeRegression(y, t, u, order=order, intersample=intersample, groups=groups)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("intersample", ["zoh", "foh"])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_sums_of_products_are_the_columns_they_stand_for(order, intersample, offset, monkeypatch):
+    from smoothfit.dynamics.methods import integral
+
+    model = long_sample(order, intersample, offset)
+    short = model.fit("integral")
+    monkeypatch.setattr(integral, "LONG", 1000)
+    monkeypatch.setattr(integral, "PART", 1500)
+    assert integral._long(model.problem) is not None
+    long = model.fit("integral")
+    assert (np.abs(long.coefficients - short.coefficients) < 1e-4 * short.bse).all()  # what the rounds leave
+    # weights are those of the round before
+    np.testing.assert_allclose(long.cov_params(), short.cov_params(), rtol=1e-4, atol=1e-10)
+    np.testing.assert_allclose(long.resid, short.resid, rtol=0, atol=1e-5)
+    assert long.df_resid == short.df_resid
+    for kind in ("robust", "HC3", "HAC", "cluster"):  # rows are scored when they are asked for
+        np.testing.assert_allclose(model.fit("integral", cov_type=kind).bse, _short_bse(model, kind, monkeypatch), rtol=1e-4)
+
+
+def _short_bse(model, kind, monkeypatch):
+    from smoothfit.dynamics.methods import integral
+
+    with monkeypatch.context() as context:
+        context.setattr(integral, "LONG", 10**9)
+        return model.fit("integral", cov_type=kind).bse
+
+
+def test_inputs_that_a_part_does_not_show_are_fitted_on_all(monkeypatch):
+    from smoothfit.dynamics.methods import integral
+
+    model = long_sample(1, "zoh", 0.0)
+    u = model.sample.u.copy()
+    late = np.where(np.arange(6000) < 3000, 0.0, u[:, 0])
+    two = sf.DerivativeRegression(model.sample.y[:, 0], model.sample.t, np.column_stack([u, late]), groups=model.sample.run)
+    short = two.fit("integral")
+    monkeypatch.setattr(integral, "LONG", 1000)
+    monkeypatch.setattr(integral, "PART", 1500)
+    np.testing.assert_allclose(two.fit("integral").params, short.params, rtol=1e-9)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_weak_is_generalised_least_squares_on_its_tests(order):
+    """Against dense matrices: the estimating equations of its own weights hold at the estimate."""
+    from smoothfit.dynamics.methods.weak import test_functions as functions_of
+    from smoothfit.dynamics.regressing import polynomial, relation_of
+
+    model = long_sample(order, "zoh", 0.0)
+    res = model.fit("weak")
+    relation, rows = relation_of(model.problem)
+    psi, J = relation.psi(res.coefficients), relation.jacobian(res.coefficients)
+    A = polynomial(psi, order)
+    score, information = 0.0, 0.0
+    for run in range(3):
+        at = np.flatnonzero(rows.run == run)
+        n = len(at)
+        for part in np.array_split(at, -(-n // 500)):
+            phi = functions_of(len(part))
+            noise = np.zeros((len(part), len(part) + order))
+            for j, a in enumerate(A):
+                noise[np.arange(len(part)), np.arange(len(part)) + order - j] += a
+            S = phi @ noise @ noise.T @ phi.T
+            design = phi @ rows.design[part] @ J
+            score = score + design.T @ np.linalg.solve(S, phi @ (rows.target[part] - rows.design[part] @ psi))
+            information = information + design.T @ np.linalg.solve(S, design)
+    cov = np.linalg.inv(information) * res.fitted.sigma2[0]
+    np.testing.assert_allclose(res.cov_params(), cov, rtol=1e-4, atol=1e-10)
+    step = np.linalg.solve(information, score)
+    assert (np.abs(step) < 1e-4 * res.bse).all()

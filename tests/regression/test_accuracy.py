@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
+from smoothfit.errors import PrecisionWarning
 from smoothfit.regression.band import factorize_readings, multiply_factor
 
 LONG = np.longdouble
@@ -51,6 +52,7 @@ CASES = {  # spread of the precisions of derivatives, a gap without readings, sm
 }
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.PrecisionWarning")  # the rounding of the coefficients themselves
 @pytest.mark.parametrize("case", CASES)
 def test_no_digit_that_counts_is_lost(case):
     spread, (start, end), lam = CASES[case]
@@ -80,9 +82,54 @@ def test_no_digit_that_counts_is_lost(case):
         np.testing.assert_allclose(res.get_prediction(grid, deriv).se_mean, se, rtol=1e-8)
 
 
+HARD = {  # sd of values, spread of the precisions of slopes, gap, smoothing
+    "sds below rounding": (1e-12, 1.0, (2.0, 2.0), 1e-6),
+    "slopes of weight 1e20": (0.1, 1e20, (2.0, 2.0), 1e-6),
+    "an empty span": (1e-9, 1.0, (0.3, 0.7), 1e-18),
+    "an equality": (1e-12, 1.0, (2.0, 2.0), 1e-6),
+}
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_lost_digits_are_told(case):
+    sd, spread, (start, end), lam = HARD[case]
+    rng = np.random.default_rng(8)
+    x, t = np.sort(rng.uniform(0, 1, 150)), np.sort(rng.uniform(0, 1, 60))
+    x, t = x[(x < start) | (x > end)], t[(t < start) | (t > end)]
+    slope_sd = 0.5 / np.sqrt(np.geomspace(1, spread, len(t)))
+    y, dy = np.sin(6 * x) + 0.1 * rng.standard_normal(len(x)), 6 * np.cos(6 * t) + slope_sd * rng.standard_normal(len(t))
+    basis, penalty = sf.BSplineBasis.uniform(0, 1, 40), sf.DerivativePenalty(2)
+    obs = sf.observe(x, y, sd=sd, name="f") + sf.observe(t, dy, deriv=1, sd=slope_sd, name="slope")
+    constraints = sf.Equals(0.5, 0.1) if case == "an equality" else ()
+    with pytest.warns(PrecisionWarning, match="posterior standard deviations"):
+        res = sf.SplineRegression(obs, basis, penalty, constraints).fit(lam=lam)
+    sds = np.concatenate([np.full(len(x), sd), slope_sd]).astype(LONG)
+    design = np.vstack([basis.design(x, sparse=False), basis.design(t, 1, sparse=False)]).astype(LONG) / sds[:, None]
+    stacked = np.vstack([design, np.sqrt(LONG(lam)) * penalty.root(basis).toarray()])
+    rhs = np.concatenate([np.concatenate([y, dy]) / sds, np.zeros(len(stacked) - len(sds))])
+    columns, offset = (np.eye(basis.n_basis), 0.0) if not constraints else res.model._substitution
+    gamma, R = long_least_squares(stacked @ columns, rhs - stacked @ (np.zeros(basis.n_basis) + offset))
+    error = R @ (columns.T @ (res.params.to_numpy() - offset) - gamma)
+    error = float(np.sqrt(np.sum(error**2)))  # the greatest of all functionals, in their sds
+    told = np.finfo(float).eps * 10**res.digits_lost
+    assert error > 1e-8
+    assert error / 3 < told < 3 * error
+    assert "Digits lost:" in str(res.summary())
+
+
+def test_no_digits_are_told_lost_where_none_are():
+    x = np.linspace(0, 1, 200)
+    obs = sf.observe(x, np.sin(6 * x) + 0.1 * np.random.default_rng(0).standard_normal(200))
+    res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 20), sf.DerivativePenalty(2)).fit()
+    assert 0 < res.digits_lost < 6
+    assert "Digits lost:" not in str(res.summary())
+    accumulated = sf.SplineRegression.accumulate(sf.BSplineBasis.uniform(0, 1, 20)).add(obs).model(sf.DerivativePenalty(2)).fit()
+    assert accumulated.digits_lost == pytest.approx(res.digits_lost, abs=0.1)
+
+
 @pytest.mark.parametrize("noise", [1e-2, 1e-6, 1e-10])
 def test_small_noise_keeps_its_digits(noise):
-    """The curve is in the spline space; a reading is known to 1e-16 of the signal, and the noise to 1e-16 / noise of its own."""
+    """The curve is in the spline space; a reading is known to 1e-16 of the signal, so that its noise has 1e-16 / noise."""
     rng = np.random.default_rng(1)
     x = np.sort(rng.uniform(0, 1, 4000))
     basis = sf.BSplineBasis.uniform(0, 1, 5)

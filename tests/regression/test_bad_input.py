@@ -1,6 +1,7 @@
 """Every refusal names the argument and the way out."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import smoothfit as sf
@@ -59,6 +60,63 @@ def test_bad_input_is_named_with_the_remedy(call, error, words):
 )
 def test_what_no_reading_fixes_is_named(call, words):
     with pytest.raises(IdentificationError, match=words):
+        call()
+
+
+FRAME = pd.DataFrame({"x": X, "z": X**2, "y": Y, "dy": Y})
+
+
+def formula(text, **options):
+    return sf.SplineRegression.from_formula(text, FRAME, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (
+            lambda: sf.SplineRegression(OBS, BASIS, None, sf.Increasing(on=(0.5, 1.5))),
+            SpecificationError,
+            r"on = \(0.5, 1.5\) leaves",
+        ),
+        (lambda: sf.SplineRegression(OBS, BASIS, None, sf.Equals(1.5, 0.0)), DataError, r"x\[0\] = 1.5.*outside the domain"),
+        (lambda: sf.SplineRegression(OBS, BASIS, None, sf.Unimodal(1.5)), SpecificationError, "mode is 1.5"),
+        (
+            lambda: sf.SplineRegression(OBS, BASIS, None, [sf.Equals(0.5, 0.0), sf.Equals(0.5, 1.0)]).fit(),
+            SpecificationError,
+            r"contradict each other: Equals\(f\) = [01] .*and Equals\(f\) = [01]",
+        ),
+        (lambda: sf.Bounds(lower=2.0, upper=1.0), SpecificationError, "lower is 2.0, above upper = 1.0; exchange"),
+        (lambda: sf.SplineRegression(OBS, BASIS, None, sf.Bounds(4, lower=0.0)), SpecificationError, "degree 3; use a higher"),
+        (lambda: sf.SplineRegression(OBS, BASIS).fit().predict([0.5], deriv=4), SpecificationError, "deriv is 4"),
+        (lambda: sf.SplineRegression(OBS, BASIS, CURVATURE).fit(lam=-1e-9), SpecificationError, "lam is -1e-09"),
+        (lambda: sf.SplineRegression(OBS, BASIS, CURVATURE).fit(lam=np.nan), SpecificationError, "lam is nan"),
+        (
+            lambda: sf.SplineRegression(OBS, BASIS, CURVATURE + CURVATURE).fit(lam=[1.0, -1.0]),
+            SpecificationError,
+            r"lam\[1\] is -1",
+        ),
+        (lambda: sf.observe(X, Y, weights=np.ones(7)), DataError, "weights has 7 entries for 40"),
+        (lambda: sf.observe(X, Y, weights=-1.0), DataError, r"weights\[0\] is -1"),
+        (lambda: formula("y ~ bsp(x) + bsp(z)"), SpecificationError, r"'bsp\(x\) \+ bsp\(z\)' is no basis.*of one column"),
+        (lambda: formula("y ~ x"), SpecificationError, "'x' is no basis"),
+        (lambda: formula("y ~ smooth(x)"), SpecificationError, r"'smooth\(x\)' is no basis; on the right stands one of bsp"),
+        (lambda: formula("y ~ bsp(w, df=9)"), DataError, "no column 'w'; its columns are 'x', 'z', 'y', 'dy'"),
+        (lambda: formula("w ~ bsp(x, df=9)"), DataError, "no column 'w'; its columns are 'x', 'z', 'y', 'dy'"),
+        (lambda: formula("y * dy ~ bsp(x, df=9)"), SpecificationError, "is no reading"),
+        (lambda: formula("y + D(y) ~ bsp(x, df=9)"), SpecificationError, "'y' twice"),
+        (lambda: formula("y ~ bsp(x, df=9)", errors={"dy": sf.AR1()}), SpecificationError, "'dy'; the readings are named y"),
+        (lambda: formula("y ~ bsp(x, df=9)", weights={"y": np.ones(3)}), DataError, "weights has 3 entries"),
+        (lambda: formula("y = bsp(x)"), SpecificationError, "pass one like"),
+        (lambda: sf.regression.compare({}), SpecificationError, "fits is empty"),
+        (
+            lambda: sf.regression.compare({"a": formula("y ~ bsp(x, df=9)").fit("ols")}, by="r2"),
+            SpecificationError,
+            "by is 'r2'; pass one of 'aic', 'bic', 'gcv'",
+        ),
+    ],
+)
+def test_each_mistake_is_named_with_the_remedy(call, error, words):
+    with pytest.raises(error, match=words):
         call()
 
 

@@ -166,6 +166,24 @@ def test_aic_over_degrees(columns):
         assert fit.aic == pytest.approx(table.loc[degree, "aic"] - 2, rel=1e-12)  # statsmodels does not count the scale
     with pytest.raises(SpecificationError, match="same readings"):
         sf.regression.compare({"a": fits[2], "b": sf.SplineRegression(obs, basis_of(2)).fit()})
+    shifted = sf.SplineRegression(sf.observe(X, Y + 1), BASIS).fit("ols")
+    with pytest.raises(SpecificationError, match="different readings"):
+        sf.regression.compare({"a": sf.SplineRegression(sf.observe(X, Y), BASIS).fit("ols"), "b": shifted})
+
+
+def test_knots_are_chosen_by_any_criterion():
+    obs = sf.observe(X, Y)
+    fits = {n: sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 10, n)).fit("ols") for n in (1, 4, 8, 30)}
+    for by in ("aic", "bic", "gcv"):
+        table = sf.regression.compare(fits, by=by)
+        assert table[by].is_monotonic_increasing
+        assert table.index[0] in (4, 8)
+    for n, fit in fits.items():
+        assert table.loc[n, "gcv"] == pytest.approx(80 * np.sum(fit.resid**2) / (80 - fit.basis.n_basis) ** 2)
+    smooth = [sf.SplineRegression(obs, BASIS, sf.DerivativePenalty(order)) for order in (1, 2)]
+    with pytest.raises(SpecificationError, match="fit by 'ml'"):
+        sf.regression.compare({order: model.fit() for order, model in enumerate(smooth)})
+    assert len(sf.regression.compare({order: model.fit() for order, model in enumerate(smooth)}, by="gcv")) == 2
 
 
 # Formulas ---------------------------------------------------------------------------------------------------------------------

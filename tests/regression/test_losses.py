@@ -58,7 +58,8 @@ def test_expectiles_are_in_order_and_take_constraints():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"loss": "cubic"}, "'huber', 'expectile'"),
+        ({"loss": "cubic"}, "'huber', 'bisquare', 'expectile'"),
+        ({"parameter": 2.0}, "other than 'squares'"),
         ({"loss": "expectile", "parameter": 1.0}, "between 0 and 1"),
         ({"loss": "huber", "parameter": -1}, "positive"),
     ],

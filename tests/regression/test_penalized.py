@@ -214,7 +214,7 @@ def test_bootstrap_spreads_as_the_frequentist_covariance(kind):
     y = np.sin(6 * x) + 0.1 * np.random.default_rng(0).standard_normal(300)
     res = sf.SplineRegression(sf.observe(x, y), BASIS, sf.DerivativePenalty(2)).fit(cov_type="frequentist")
     draws = res.bootstrap([0.3, 0.6], size=600, kind=kind, block=5, rng=2)
-    np.testing.assert_allclose(draws.std(axis=0), res.get_prediction([0.3, 0.6]).se_mean, rtol=0.35 if kind == "block" else 0.15)
+    np.testing.assert_allclose(draws.bse, res.get_prediction([0.3, 0.6]).se_mean, rtol=0.35 if kind == "block" else 0.15)
 
 
 def test_outliers_are_found():

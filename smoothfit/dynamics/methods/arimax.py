@@ -62,12 +62,14 @@ def estimate(problem: Problem) -> Fitted:
             sides.append(there)
         slopes[:, i] = (sides[0] - sides[1]) / (2e-4 * se[i])
     variance = float(residual @ residual) / (len(residual) - len(free))
+    whole = fitted.row_scores()
     assert fitted.bread is not None
+    assert whole is not None
     return replace(
         fitted,
         cov=slopes @ fitted.cov @ slopes.T,
         bread=slopes @ fitted.bread @ slopes.T,
-        scores=(design * residual[:, None]) @ np.linalg.pinv(slopes),
+        by_row=whole._replace(scores=whole.scores @ np.linalg.pinv(slopes)),
         q=np.array([variance / process_gain(relation, theta)]),
         extra={"discrete": psi, "root": 1.0},
     )

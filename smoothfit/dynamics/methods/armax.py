@@ -36,7 +36,7 @@ from ..regressing import (
     unrestricted,
 )
 from ..relation import Relation, Rows
-from .base import Fitted, Method, Problem
+from .base import Fitted, Method, Problem, RowScores
 
 DECREMENT = 1e-8
 LOOSE = 1e-5
@@ -305,14 +305,15 @@ def _fitted(
             cov[k + i, :] = cov[:, k + i] = np.nan
     # For sandwiches of theta alone: its block of the inverse, and scores from which w is taken out.
     inverse = bread[:k, :k]
-    scores = np.asarray(base.scores) @ bread[:, :k] @ np.linalg.inv(inverse)
+    whole = base.row_scores()
+    assert whole is not None
+    scores = whole.scores @ bread[:, :k] @ np.linalg.inv(inverse)
     return replace(
         base,
         cov=cov,
         cov_type="oim",
         bread=np.asarray(inverse / variance),
-        scores=scores,
-        leverage=None,
+        by_row=RowScores(scores, rows.run),
         noise={"q": float(q), "sigma": float(sigma)},
         q=np.array([q]),
         sigma2=np.array([sigma**2]),

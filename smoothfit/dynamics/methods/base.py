@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..._validation import FloatArray
 from ...errors import SpecificationError
-from ..covariances import COV_TYPES, sandwich_cov
+from ..covariances import COV_TYPES, ROW_BY_ROW, sandwich_cov
 from ..sample import Sample
 from ..specification import Equation
 
@@ -22,6 +22,25 @@ class Problem:
 
     equation: Equation
     sample: Sample
+
+
+class RowScores(NamedTuple):
+    """What the rows contribute to sandwich covariances.
+
+    Attributes
+    ----------
+    scores : ndarray, shape (r, P)
+    runs : ndarray of int, shape (r,)
+        The run of each row.
+    leverage : ndarray, shape (r,), or None
+    independent : bool
+        Whether neighbouring rows are independent under the method's own assumption, as HC0 to HC3 suppose.
+    """
+
+    scores: FloatArray
+    runs: npt.NDArray[np.int64]
+    leverage: FloatArray | None = None
+    independent: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +55,14 @@ class Fitted:
         Covariance of (theta, noise) by the method's own assumptions; NaN for what has no standard error.
     cov_type : str
         What that covariance is called.
-    bread, scores : ndarray or None
-        Inverse information (P, P) and the scores of the rows (r, P), for sandwich covariances.
+    bread : ndarray or None
+        Inverse information (P, P), for sandwich covariances.
+    by_row : RowScores, callable or None
+        Scores of the rows, or what computes them when they are asked for.
     noise : mapping from str to float
         Estimated noise parameters that stand in params: intensities q and noise sds.
     q, sigma2 : ndarray
         Intensity by output and noise variance by channel for predictions; zero where the method has none of that kind.
-    runs : ndarray
-        The run of each row of scores.
-    leverage : ndarray or None
     resid : ndarray, shape (n, p)
         One-step residuals by node; NaN where there is none.
     llf : float
@@ -69,15 +87,17 @@ class Fitted:
     resid: FloatArray
     n_rows: int
     bread: FloatArray | None = None
-    scores: FloatArray | None = None
-    runs: npt.NDArray[np.int64] | None = None
-    leverage: FloatArray | None = None
+    by_row: RowScores | Callable[[], RowScores] | None = None
     llf: float = np.nan
     n_constants: int = 0
     decrement: float = 0.0
     boundary: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def row_scores(self) -> RowScores | None:
+        """Scores of the rows; None where the method has none."""
+        return self.by_row() if callable(self.by_row) else self.by_row
 
     def covariance(self, cov_type: str | None, **options: Any) -> tuple[str, FloatArray]:
         """The covariance of (theta, noise) of a type, and its name; None for the method's own."""
@@ -86,20 +106,26 @@ class Fitted:
         if cov_type not in COV_TYPES:
             raise SpecificationError(f"cov_type is {cov_type!r}; pass one of {', '.join(COV_TYPES)}")
         if cov_type in ("nonrobust", "oim", "eiv", "bootstrap"):
-            other = "fit(...).bootstrap()" if cov_type == "bootstrap" else f'cov_type="{self.cov_type}"'
             raise SpecificationError(
-                f'cov_type="{cov_type}" does not go with this method; use {other}, "robust", "HAC" or "cluster"'
+                f'cov_type="{cov_type}" does not go with this method; use cov_type="{self.cov_type}", "robust", "HAC", "cluster" '
+                f'or "bootstrap"'
             )
-        if self.bread is None or self.scores is None or self.runs is None:
+        rows = self.row_scores()
+        if self.bread is None or rows is None:
             raise SpecificationError(
                 f'this method has no scores for cov_type="{cov_type}"; use cov_type="{self.cov_type}" or bootstrap()'
             )
+        if cov_type in ROW_BY_ROW and not rows.independent:
+            raise SpecificationError(
+                f'cov_type="{cov_type}" takes rows as independent, and process noise relates those of this method; use '
+                f'cov_type="{self.cov_type}", "HAC", "cluster" or "bootstrap"'
+            )
         part = sandwich_cov(
             self.bread,
-            self.scores,
+            rows.scores,
             cov_type,
-            runs=self.runs,
-            leverage=self.leverage,
+            runs=rows.runs,
+            leverage=rows.leverage,
             n_params=self.bread.shape[0],
             **options,
         )

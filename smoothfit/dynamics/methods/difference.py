@@ -17,7 +17,7 @@ from ..._validation import FloatArray
 from ...errors import BiasWarning, DataError, IdentificationError, SpecificationError
 from ..diagnostics import noise_variance_from_lags
 from ..regressing import gaussian_llf
-from .base import Fitted, Method, Problem
+from .base import Fitted, Method, Problem, RowScores
 
 MATERIAL = 0.5  # of a standard error: a bias beyond which the fit warns
 MATERIAL_SHARE = 0.05  # of the coefficient
@@ -110,9 +110,7 @@ def estimate(problem: Problem, scheme: str | None = None) -> Fitted:
         resid=resid,
         n_rows=len(target),
         bread=bread,
-        scores=X * np.asarray(ols.resid)[:, None],
-        runs=run,
-        leverage=np.asarray(ols.get_influence().hat_matrix_diag) if len(target) <= 100_000 else None,
+        by_row=RowScores(X * np.asarray(ols.resid)[:, None], run, np.asarray(((X @ bread) * X).sum(axis=1))),
         llf=gaussian_llf(float(ols.ssr), len(target)),
         extra=extra,
     )

@@ -20,11 +20,10 @@ import numpy.typing as npt
 
 from ..._validation import FloatArray, check_positive
 from ...errors import ConvergenceError, DataError, SpecificationError
-from ..regressing import by_node, fitted_regression, relation_of
+from ..regressing import fitted_regression, noise_by_node, relation_of
 from ..relation import Rows
 from ..start import starts
 from .base import Fitted, Method, Problem
-from .integral import noise_of_readings
 
 MAX_ITERATIONS = 200
 
@@ -39,7 +38,7 @@ def estimate(problem: Problem, share: float = 0.5) -> Fitted:
     m, k = equation.order, equation.n_params
     h = sample.step
     assert h is not None
-    relation, rows = relation_of(problem)
+    relation, _ = relation_of(problem)
     blocks = []
     runs = [s for s in sample.slices() if s.stop - s.start > 2 * m + 2]
     for i, s in enumerate(runs):
@@ -81,7 +80,7 @@ def estimate(problem: Problem, share: float = 0.5) -> Fitted:
         cov=fitted.bread * noise,
         cov_type="eiv",
         llf=np.nan,
-        resid=by_node(problem, rows, noise_of_readings(relation, rows, theta)),
+        resid=noise_by_node(relation, sample, theta),
         n_constants=len(runs) * (m + 2),
         extra={"n_frequencies": len(target)},
     )

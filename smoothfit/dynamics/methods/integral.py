@@ -9,55 +9,163 @@ noise beside noise itself, small against sums of y. Generalised least squares wi
 
     sigma^2 (J'J)^-1 J' W W' J (J'J)^-1
 
-and serves short runs: over many time constants the sums of noise add up.
+and serves short runs: over many time constants the sums of noise add up. Non-linear terms enter as inputs, those of a smoothing
+spline of the readings, by ordinary least squares.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from scipy.signal import lfilter
 
+from ..._core import _kernels
 from ..._validation import FloatArray
-from ...errors import ConvergenceError, SpecificationError
-from ..regressing import by_run, filtered, fitted_regression, impulses, polynomial, relation_of, search_starts
+from ...errors import SmoothfitError, SpecificationError
+from ..regressing import (
+    LONG,
+    PART,
+    Weighted,
+    by_run,
+    coordinates_of,
+    filtered,
+    fitted_regression,
+    impulses,
+    noise_by_node,
+    polynomial,
+    relation_of,
+    search_starts,
+    settle,
+    weighted_of,
+)
 from ..relation import Relation, Rows, Solution, least_squares, triangle
-from .base import Fitted, Method, Problem
+from .base import Fitted, Method, Problem, RowScores
 
-MAX_ITERATIONS = 200
+HIGHEST_ORDER = 3
+MOST_COLUMNS = 10  # that the kernel of sums of products takes
 
 
-def estimate(problem: Problem, weights: str = "gls") -> Fitted:
-    """Estimate by summed equations; `weights` "gls" or "ols"."""
-    if weights not in ("ols", "gls"):
+def estimate(problem: Problem, weights: str | None = None) -> Fitted:
+    """Estimate by summed equations; `weights` "gls" (default) or "ols" (always, where there are non-linear terms)."""
+    if weights not in (None, "ols", "gls"):
         raise SpecificationError(f'weights is {weights!r}; pass "gls" or "ols"')
+    if problem.equation.terms:
+        from ..nonlinear import by_smoothed_terms
+
+        if weights == "gls":
+            raise SpecificationError(
+                f'the error of the term {problem.equation.terms[0].name} is no noise of readings; use weights="ols"'
+            )
+        return by_smoothed_terms(problem, partial(estimate, weights="ols"))
+    weights = weights or "gls"
+    if weights == "gls" and len(problem.sample) >= LONG:
+        long = _long(problem)
+        if long is not None:
+            return long
     relation, rows = relation_of(problem)
     found = _ordinary(problem, relation, rows)
     if weights == "gls":
-        found = _generalised(problem, relation, rows, found)
-    theta = found.theta
-    noise = noise_of_readings(relation, rows, theta)
-    sigma2 = float(noise @ noise) / max(1, len(noise) - len(theta) - relation.order * len(set(rows.run)))
-    columns = rows.design @ relation.jacobian(theta)
-    A = polynomial(relation.psi(theta), relation.order)
-    if weights == "gls":
-        J = _beside(rows, filtered(rows, columns, A), impulses_of(rows, A, relation.order))
-        fitted = fitted_regression(problem, rows, theta, J, noise, sigma2=sigma2, decrement=found.decrement)
-        assert fitted.bread is not None
-        return replace(fitted, cov=fitted.bread * sigma2, cov_type="eiv", llf=np.nan)
+        found, _ = settle(relation, partial(_weigh, relation, rows), [found.theta], 'weights="ols"')
+        return _fitted(problem, relation, rows, found)
+    noise = noise_by_node(relation, problem.sample, found.theta)
+    sigma2 = _variance(relation, noise, rows.run)
+    columns = rows.design @ relation.jacobian(found.theta)
+    A = polynomial(relation.psi(found.theta), relation.order)
     J = _beside(rows, summed(rows, columns, relation.order), constants(rows, relation.order))
     residual = _beside(
-        rows, summed(rows, relation.residual(theta, rows)[:, None], relation.order), constants(rows, relation.order)
+        rows, summed(rows, relation.residual(found.theta, rows)[:, None], relation.order), constants(rows, relation.order)
     )[:, 0]
-    fitted = fitted_regression(problem, rows, theta, J, residual, sigma2=sigma2, decrement=found.decrement)
+    fitted = fitted_regression(problem, rows, found.theta, J, residual, sigma2=sigma2, decrement=found.decrement)
     assert fitted.bread is not None
     # W'J: sums and the filter run backwards. The first m rows' own noise goes into the constants.
     back = by_run(rows, J, lambda part: _adjoint(part, A, relation.order))
     cov = fitted.bread @ (back.T @ back) @ fitted.bread * sigma2
-    resid = np.full((len(problem.sample), 1), np.nan)
-    resid[rows.node, 0] = noise
-    return replace(fitted, cov=cov, cov_type="eiv", llf=np.nan, resid=resid)
+    return replace(fitted, cov=cov, cov_type="eiv", llf=np.nan, resid=noise)
+
+
+def _variance(relation: Relation, noise: FloatArray, run: np.typing.NDArray[np.int64]) -> float:
+    """Variance of noise by node, initial states and coefficients taken off."""
+    known = noise[np.isfinite(noise)]
+    return float(known @ known) / max(1, len(known) - relation.equation.n_params - relation.order * len(np.unique(run)))
+
+
+def _regressed(problem: Problem, relation: Relation, rows: Rows, found: Solution) -> Fitted:
+    """The weighted regression at its solution, with everything by row."""
+    A = polynomial(relation.psi(found.theta), relation.order)
+    response = impulses_of(rows, A, relation.order)
+    J = _beside(rows, filtered(rows, rows.design @ relation.jacobian(found.theta), A), response)
+    noise = noise_by_node(relation, problem.sample, found.theta)
+    fitted = fitted_regression(problem, rows, found.theta, J, noise[rows.node, 0], decrement=found.decrement)
+    return replace(fitted, sigma2=np.array([_variance(relation, noise, rows.run)]))
+
+
+def _fitted(problem: Problem, relation: Relation, rows: Rows, found: Solution) -> Fitted:
+    fitted = _regressed(problem, relation, rows, found)
+    assert fitted.bread is not None
+    return replace(fitted, cov=fitted.bread * fitted.sigma2[0], cov_type="eiv", llf=np.nan)
+
+
+def _row_scores(problem: Problem, found: Solution) -> RowScores:
+    relation, rows = relation_of(problem)
+    whole = _regressed(problem, relation, rows, found).row_scores()
+    assert whole is not None
+    return whole
+
+
+def _long(problem: Problem) -> Fitted | None:
+    """The estimate by sums of products that one pass over the readings adds up; None where these would lose digits.
+
+    A part of the readings tells where to start, and coordinates in which the columns are nearly orthonormal.
+    """
+    sample, equation = problem.sample, problem.equation
+    assert sample.step is not None
+    relation = Relation(equation, sample.step)
+    m, runs = relation.order, np.diff(sample.edges)
+    if m > HIGHEST_ORDER or relation.n_psi + 1 > MOST_COLUMNS or runs.min() <= 2 * m:
+        return None
+    part = Problem(equation, sample.head(PART))
+    rows = relation.rows(part.sample)
+    try:
+        start, weighted = settle(relation, partial(_weigh, relation, rows), [_ordinary(part, relation, rows).theta], "")
+    except SmoothfitError:
+        return None
+    coordinates = coordinates_of(weighted.R, weighted.q, weighted.rest)
+    if coordinates is None:
+        return None
+    k = len(coordinates)
+    inverse: FloatArray = np.linalg.solve(coordinates, np.eye(k))
+    y, n = np.ascontiguousarray(sample.y[:, 0]), len(sample) - m * len(runs)
+
+    def weigh(theta: FloatArray) -> Weighted:
+        a = polynomial(relation.psi(theta), m)[1:]
+        lower = _kernels.filtered_moments(y, sample.u, sample.edges, a, relation.lags[0], equation.intercept, inverse)
+        moments = lower + np.swapaxes(np.tril(lower, -1), 1, 2)
+        cross, responses = moments[:, k:, :k], moments[:, k:, k:]  # of each run: its constants are taken out
+        gram = moments[:, :k, :k] - np.swapaxes(cross, 1, 2) @ np.linalg.solve(responses, cross)
+        return weighted_of(gram.sum(axis=0), coordinates, n)
+
+    try:
+        found, weighted = settle(relation, weigh, [start.theta], 'weights="ols"')
+    except np.linalg.LinAlgError:
+        return None
+    root = np.linalg.solve(np.linalg.qr(weighted.R @ relation.jacobian(found.theta), mode="r"), np.eye(equation.n_params))
+    noise = noise_by_node(relation, sample, found.theta)
+    sigma2 = _variance(relation, noise, sample.run[sample.starts])
+    return Fitted(
+        theta=found.theta,
+        cov=root @ root.T * sigma2,
+        cov_type="eiv",
+        noise={},
+        q=np.zeros(1),
+        sigma2=np.array([sigma2]),
+        resid=noise,
+        n_rows=n,
+        bread=root @ root.T,
+        by_row=partial(_row_scores, problem, found),
+        decrement=found.decrement,
+    )
 
 
 def summed(rows: Rows, values: FloatArray, times: int) -> FloatArray:
@@ -96,14 +204,6 @@ def _adjoint(part: FloatArray, A: FloatArray, order: int) -> FloatArray:
     return np.asarray(lfilter(A, [1.0], backwards, axis=0)[::-1])
 
 
-def noise_of_readings(relation: Relation, rows: Rows, theta: FloatArray) -> FloatArray:
-    """Readings minus the solution of the equation at theta, its initial states fitted."""
-    A = polynomial(relation.psi(theta), relation.order)
-    response = impulses_of(rows, A, relation.order)
-    noise = filtered(rows, relation.residual(theta, rows), A)
-    return np.asarray(noise - response @ (response.T @ noise))
-
-
 def _ordinary(problem: Problem, relation: Relation, rows: Rows) -> Solution:
     nuisance = constants(rows, relation.order)
     both = summed(rows, np.column_stack([rows.design, rows.target]), relation.order)
@@ -112,25 +212,12 @@ def _ordinary(problem: Problem, relation: Relation, rows: Rows) -> Solution:
     return least_squares(relation, R, q, len(both), search_starts(problem, relation), rest)
 
 
-def _generalised(problem: Problem, relation: Relation, rows: Rows, found: Solution) -> Solution:
-    """Weights from the coefficients before, until these no longer move."""
-    both = np.column_stack([rows.design, rows.target])
-    for _ in range(MAX_ITERATIONS):
-        A = polynomial(relation.psi(found.theta), relation.order)
-        response = impulses_of(rows, A, relation.order)
-        R, q, rest = triangle(*_split(_beside(rows, filtered(rows, both, A), response)))
-        following = least_squares(relation, R, q, len(both), [found.theta], rest)
-        J = R @ relation.jacobian(following.theta)
-        moved = J @ (following.theta - found.theta)
-        noise = following.rss / max(1, len(both) - len(found.theta))
-        found = following
-        if moved @ moved <= 1e-10 * max(noise, (1e-12 * float(np.linalg.norm(q))) ** 2):
-            return found
-    raise ConvergenceError(f'the weights have not settled after {MAX_ITERATIONS} iterations; use weights="ols"', found.rss)
-
-
-def _split(both: FloatArray) -> tuple[FloatArray, FloatArray]:
-    return both[:, :-1], both[:, -1]
+def _weigh(relation: Relation, rows: Rows, theta: FloatArray) -> Weighted:
+    """Rows divided by A of theta, beside the responses to the first readings."""
+    A = polynomial(relation.psi(theta), relation.order)
+    both = filtered(rows, np.column_stack([rows.design, rows.target]), A)
+    left = _beside(rows, both, impulses_of(rows, A, relation.order))
+    return Weighted(*triangle(left[:, :-1], left[:, -1]), len(left))
 
 
 METHOD = Method(
@@ -138,4 +225,5 @@ METHOD = Method(
     estimate,
     "independent noise of the readings alone; the equation itself holds exactly",
     instead="output_error",
+    terms="any",
 )

@@ -8,8 +8,8 @@ instrumental variable methods of time-series analysis"), and the estimating equa
     Zhat' (y - Z psi(theta)) = 0,    Zhat = [filtered solution, filtered inputs] d psi / d theta,
 
 are iterated; responses to the first m readings' noise are taken out of all columns. The filtered residual is noise of the
-readings and the state that process noise makes: its autocovariance
-sigma^2 delta_k + q c_k, fitted to the residual's, gives the covariance Zhat' Var Zhat of the estimating equations.
+readings and the state that process noise makes, with the autocovariance sigma^2 delta_k + q c_k: at the sigma^2 and q that are
+likeliest given the coefficients it gives the covariance Zhat' Var Zhat of the estimating equations.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import nnls
 from scipy.signal import lfilter
 
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, SpecificationError
+from ..likelihood import StateSpace
 from ..regressing import by_run, filtered, fitted_regression, impulses, polynomial, relation_of, search_starts
 from ..relation import Relation, Rows
-from .base import Fitted, Method, Problem
+from ..scoring import Search
+from .base import Fitted, Method, Problem, RowScores
+from .kalman import RATIOS
 
 MAX_ITERATIONS = 300
 
@@ -109,7 +111,7 @@ def _fitted(
 ) -> Fitted:
     base = fitted_regression(problem, rows, theta, instruments, residual, decrement=decrement)
     bread = np.linalg.solve(cross, np.eye(len(theta)))
-    sigma2, q = _noise(relation, rows, theta, residual)
+    sigma2, q = _noise(problem, theta)
     middle = sigma2 * instruments.T @ instruments
     for numerator, A in _process(relation, theta):
         back = by_run(rows, instruments, lambda part, b=numerator, a=A: np.asarray(lfilter(b, a, part[::-1], axis=0)))  # type: ignore[misc]
@@ -118,7 +120,7 @@ def _fitted(
         base,
         cov=bread @ middle @ bread.T,
         bread=(bread + bread.T) / 2,
-        leverage=None,
+        by_row=RowScores(instruments * residual[:, None], rows.run, independent=False),
         llf=np.nan,
         q=np.array([q]),
         sigma2=np.array([sigma2]),
@@ -138,21 +140,14 @@ def _process(relation: Relation, theta: FloatArray) -> list[tuple[FloatArray, Fl
     return [(np.array([row @ column for row in first]), stable) for column in factors.T]
 
 
-def _noise(relation: Relation, rows: Rows, theta: FloatArray, residual: FloatArray) -> tuple[float, float]:
-    """sigma^2 and q, neither negative, from autocovariances of the residual at lags 0 .. L."""
-    n = len(residual)
-    lags = min(max(10, int(np.sqrt(n))), n // 4)
-    one = np.zeros(min(n, 20_000))
-    one[0] = 1.0
-    shape = np.zeros(lags + 1)
-    for numerator, A in _process(relation, theta):
-        response = lfilter(numerator, A, one)
-        shape += np.array([response[k:] @ response[: len(response) - k] for k in range(lags + 1)])
-    products = [residual[k:] * residual[: n - k] * (rows.run[k:] == rows.run[: n - k]) for k in range(lags + 1)]
-    covariance = np.array([p.sum() / n for p in products])
-    design = np.column_stack([np.arange(lags + 1) == 0, shape]).astype(float)
-    sigma2, q = nnls(design / np.array([1.0, shape[0]]), covariance)[0] / np.array([1.0, shape[0]])
-    return float(sigma2), float(q)
+def _noise(problem: Problem, theta: FloatArray) -> tuple[float, float]:
+    """sigma^2 and q that are likeliest at these coefficients."""
+    search = Search(StateSpace(problem.equation, problem.sample))
+    assert problem.sample.step is not None
+    unit = problem.sample.step ** (1 - 2.0 * problem.equation.order)
+    best = min((np.array([ratio * unit, 1.0]) for ratio in RATIOS), key=lambda variances: search.value(theta, variances))
+    optimum = search.minimise(theta, best, np.arange(len(theta) + 2) < len(theta))
+    return float(optimum.sigma2[0]), float(optimum.q[0])
 
 
 METHOD = Method(

@@ -9,15 +9,19 @@ exactly zero; likelihood ratios test each against that boundary.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ..._validation import FloatArray
-from ...errors import ConvergenceError, DataError, NumericalError
+from ...errors import ConvergenceError, DataError, NumericalError, SmoothfitError
 from ..likelihood import StateSpace, Terms
 from ..scoring import Optimum, Search
 from ..start import starts
-from .base import Fitted, Method, Problem
+from .base import Fitted, Method, Problem, RowScores
 
+PART = 10_000  # rows that tell where the search of ever longer samples starts
+VERY_LONG = 50_000  # rows, from which they do
 LONG = 5_000  # rows, beyond which one start that leads to a maximum is enough
 RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and readings add over a step, at which a search may start
 
@@ -53,6 +57,15 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
     scale = 1.0
     if known:
         scale = known[0]
+    failure: Exception | None = None
+    best: Optimum | None = None
+    if len(sample) >= VERY_LONG:
+        near = _near(search, problem, fixed, zeros)
+        if near is not None:
+            try:
+                return _scanned(search, search.minimise(*near, fixed), fixed, n_theta)
+            except (ConvergenceError, NumericalError, np.linalg.LinAlgError) as error:
+                failure = error
     candidates: list[tuple[float, FloatArray, FloatArray]] = []
     thetas = starts(equation, sample)
     for theta in thetas[:1] if len(sample) > LONG else thetas:
@@ -65,8 +78,6 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
     candidates.sort(key=lambda c: c[0])
     if not np.isfinite(candidates[0][0]):
         search.terms(candidates[0][1], candidates[0][2], slopes=False)  # says what is wrong, where anything is
-    failure: Exception | None = None
-    best: Optimum | None = None
     for value, theta, variances in candidates:
         if not np.isfinite(value):
             continue
@@ -86,6 +97,20 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
     raise ConvergenceError(f"no start leads to a maximum of the likelihood ({failure or 'it is not finite at any'})")
 
 
+def _near(
+    search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]
+) -> tuple[FloatArray, FloatArray] | None:
+    """The maximum on the first rows; None where they have none inside, or do not tell all coefficients."""
+    part = Problem(problem.equation, problem.sample.head(PART))
+    try:
+        model = StateSpace(part.equation, part.sample)
+        optimum = find(Search(model, sum_of_squares=search.sum_of_squares), part, fixed, zeros)
+    except (SmoothfitError, np.linalg.LinAlgError):
+        return None
+    variances = np.concatenate([optimum.q, optimum.sigma2])
+    return None if optimum.is_exact or (np.delete(variances, list(zeros)) == 0).any() else (optimum.theta, variances)
+
+
 def _scanned(search: Search, optimum: Optimum, fixed: np.typing.NDArray[np.bool_], n_theta: int) -> Optimum:
     """Look at other ratios of process to measurement noise at the optimum's coefficients; go on from a better one."""
     p = search.p
@@ -102,7 +127,6 @@ def _scanned(search: Search, optimum: Optimum, fixed: np.typing.NDArray[np.bool_
 def fitted(model: StateSpace, search: Search, optimum: Optimum) -> Fitted:
     """The estimate with its covariances."""
     equation, n = model.equation, model.equation.n_params
-    variances = np.concatenate([optimum.q, optimum.sigma2])
     free = optimum.free.copy()
     bread = np.zeros_like(optimum.hessian)
     inner = np.ix_(free, free)
@@ -113,8 +137,7 @@ def fitted(model: StateSpace, search: Search, optimum: Optimum) -> Fitted:
     known = free | (np.arange(len(free)) < n)
     cov[~known, :] = np.nan
     cov[:, ~known] = np.nan
-    terms = model.terms(optimum.theta, optimum.q, optimum.sigma2, keep=True)
-    scores, runs = score_rows(model, terms, variances, free)
+    terms = model.terms(optimum.theta, optimum.q, optimum.sigma2, slopes=False, keep=True)
     inverse = np.linalg.inv(optimum.hessian[inner]) * np.outer(to_public[free], to_public[free]) if not optimum.is_exact else None
     names = model.variance_names
     values = np.concatenate([optimum.q, np.sqrt(optimum.sigma2)])
@@ -131,8 +154,7 @@ def fitted(model: StateSpace, search: Search, optimum: Optimum) -> Fitted:
         resid=innovations_of(model, terms),
         n_rows=terms.n_used,
         bread=None if inverse is None else np.asarray(inverse),
-        scores=scores / to_public[free],
-        runs=runs,
+        by_row=partial(score_rows, Problem(equation, model.sample), optimum, to_public),
         llf=-0.5 * optimum.value,
         n_constants=equation.n_states * len(model.sample.labels),
         decrement=optimum.decrement,
@@ -142,18 +164,18 @@ def fitted(model: StateSpace, search: Search, optimum: Optimum) -> Fitted:
     )
 
 
-def score_rows(
-    model: StateSpace, terms: Terms, variances: FloatArray, free: np.typing.NDArray[np.bool_]
-) -> tuple[FloatArray, np.typing.NDArray[np.int64]]:
-    """Scores of the readings by (theta, log variances), free ones only, and the run of each."""
+def score_rows(problem: Problem, optimum: Optimum, to_public: FloatArray) -> RowScores:
+    """Scores of the readings by the free parameters, as `to_public` scales (theta, log variances)."""
+    model = StateSpace(problem.equation, problem.sample)
+    terms = model.terms(optimum.theta, optimum.q, optimum.sigma2, keep=True)
     v, f = terms.innovations, terms.variances
     rows = np.isfinite(f[..., 0])
     run = np.broadcast_to(model.sample.run[:, None], rows.shape)[rows]
     v, f = v[rows], f[rows]
     ratio = v[:, :1] / f[:, :1]
     by_raw = -(ratio * v[:, 1:]) - 0.5 * (1 / f[:, :1] - ratio**2) * f[:, 1:]
-    scale = np.concatenate([np.ones(model.equation.n_params), variances])
-    return (by_raw * scale)[:, free], run
+    by_logs = np.concatenate([np.ones(model.equation.n_params), optimum.q, optimum.sigma2])
+    return RowScores(by_raw[:, optimum.free] * (by_logs[optimum.free] / to_public[optimum.free]), run)
 
 
 def innovations_of(model: StateSpace, terms: Terms) -> FloatArray:

@@ -9,8 +9,9 @@ noise of intensity q = sigma^2 / lam, which the Kalman smoother gives exactly. G
 
 At lam = sigma^2 / q of the likelihood the sum of squares is drawn towards equations that let f follow the readings; in
 simulations its error is least from some hundred times that on, which is the default. As lam grows the method becomes least
-squares on the solution. Standard errors take the readings' noise into account, sigma^2 (J'J)^-1 J'(I - S) J (J'J)^-1 with S
-the smoother, and not what process noise does to the outer problem.
+squares on the solution. Standard errors are a sandwich, (J'J)^-1 J'(I - S) V (I - S)' J (J'J)^-1 with S the smoother and V what
+both noises of the maximum likelihood make of the readings. As I - S is sigma^2 times the precision of the readings at the intensity
+sigma^2 / lam, its middle is sigma^2 J'[(1 - rho) (I - S)^2 + rho (I - S)] J, rho = lam q / sigma^2.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ...errors import ConvergenceError, SpecificationError
 from ..likelihood import StateSpace
 from ..start import starts
 from . import kalman, output_error
-from .base import Fitted, Method, Problem
+from .base import Fitted, Method, Problem, RowScores
 
 WEIGHT = 100.0  # of the equation, in units of sigma^2 / q
 MAX_ITERATIONS = 60
@@ -35,9 +36,9 @@ DIFFERENCE = 1e-3  # of a standard error
 
 def estimate(problem: Problem, lam: float | None = None) -> Fitted:
     """Estimate at the weight `lam` of the equation; by default a hundred times sigma^2 / q of the maximum likelihood."""
+    first = kalman.estimate(problem)
+    q, sigma2 = float(first.q[0]), float(first.sigma2[0])
     if lam is None:
-        first = kalman.estimate(problem)
-        q, sigma2 = float(first.q[0]), float(first.sigma2[0])
         if q == 0 or first.notes:
             solved = output_error.estimate(problem)
             return replace(solved, notes=("lam is infinite: the likelihood shows no process noise, and f solves the equation",))
@@ -53,7 +54,7 @@ def estimate(problem: Problem, lam: float | None = None) -> Fitted:
     failure: ConvergenceError | None = None
     for theta in thetas:
         try:
-            return _fitted(problem, model, lam, *_descend(model, lam, theta))
+            return _fitted(problem, model, lam, q, sigma2, *_descend(model, lam, theta))
         except ConvergenceError as error:
             failure = failure or error
     assert failure is not None
@@ -80,8 +81,8 @@ def _jacobian(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatAr
     return np.column_stack(columns), float(sigma2)
 
 
-def _descend(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, float, float]:
-    """theta, residuals, Jacobian, noise variance and decrement at the minimum of the sum of squares."""
+def _descend(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, float]:
+    """theta, residuals, Jacobian and decrement at the minimum of the sum of squares."""
     y = model.sample.y[:, 0]
     y = y[np.isfinite(y)]
     damping, r = 1e-6, y - _curve(model, lam, theta)
@@ -93,7 +94,7 @@ def _descend(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatArr
         along = U.T @ r
         decrement = float(along @ along) / max(sigma2, float(np.finfo(float).tiny))
         if decrement <= DECREMENT:
-            return theta, r, J, sigma2, decrement
+            return theta, r, J, decrement
         for _ in range(25):
             trial = theta + (Vt.T @ (s / (s**2 + damping) * along)) / scale
             left = y - _curve(model, lam, trial) if np.isfinite(trial).all() else np.full_like(r, np.inf)
@@ -103,7 +104,7 @@ def _descend(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatArr
             damping = max(10 * damping, 1e-6)
         else:
             if decrement <= LOOSE:
-                return theta, r, J, sigma2, decrement
+                return theta, r, J, decrement
             break
     raise ConvergenceError(
         f'the sum of squares has no certified minimum (decrement {decrement:.3g}); use method="kalman"', float(r @ r)
@@ -114,10 +115,11 @@ def _fitted(
     problem: Problem,
     model: StateSpace,
     lam: float,
+    q: float,
+    sigma2: float,
     theta: FloatArray,
     r: FloatArray,
     J: FloatArray,
-    sigma2: float,
     decrement: float,
 ) -> Fitted:
     sample, k = problem.sample, len(theta)
@@ -130,21 +132,21 @@ def _fitted(
         bare = StateSpace(still, replace(sample, y=column, u=np.zeros((len(sample), 0)), inputs=()))
         smoothed[:, i] = _curve(bare, lam, theta[problem.equation.in_system])
     bread = np.linalg.inv(J.T @ J)
-    middle = J.T @ (J - smoothed)
+    rest = J - smoothed
+    middle = sigma2 * rest.T @ rest + lam * q * (J.T @ rest - rest.T @ rest)
     resid = np.full((len(sample), 1), np.nan)
     resid[read, 0] = r
     return Fitted(
         theta=theta,
-        cov=bread @ ((middle + middle.T) / 2) @ bread * sigma2,
+        cov=bread @ ((middle + middle.T) / 2) @ bread,
         cov_type="eiv",
         noise={},
-        q=np.array([sigma2 / lam]),
+        q=np.array([q]),
         sigma2=np.array([sigma2]),
         resid=resid,
         n_rows=len(r),
         bread=np.asarray(bread),
-        scores=J * r[:, None],
-        runs=sample.run[read],
+        by_row=RowScores(J * r[:, None], sample.run[read]),
         n_constants=problem.equation.n_states * len(sample.labels),
         decrement=decrement,
         extra={"lam": lam},

@@ -12,25 +12,24 @@ they see y as the continuous weak form does, without its quadrature error. Long 
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import lru_cache
-from itertools import pairwise
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from ..._validation import FloatArray
-from ...errors import ConvergenceError, DataError
-from ..regressing import by_node, fitted_regression, polynomial, relation_of, search_starts
-from ..relation import Relation, Rows, least_squares, triangle
-from .base import Fitted, Method, Problem
-from .integral import noise_of_readings
+from ...errors import DataError, IdentificationError
+from ..regressing import LONG, PART, Weighted, coordinates_of, noise_by_node, polynomial, search_starts, settle, weighted_of
+from ..relation import Relation, triangle
+from ..sample import Sample
+from .base import Fitted, Method, Problem, RowScores
 
 LONGEST_WINDOW = 500
+ENOUGH_WINDOWS = 40  # for coordinates
 RADII = (0.03, 0.06, 0.12, 0.25, 0.5)  # of the window
 SMALLEST = 1e-6  # of the largest singular value: what is kept of the test functions
 SHORTEST_RADIUS = 3  # rows
-MAX_ITERATIONS = 200
 
 
 @lru_cache(maxsize=16)
@@ -58,82 +57,143 @@ def test_functions(n: int) -> FloatArray:
     return np.asarray(kept)
 
 
+class Tested(NamedTuple):
+    """Windows of one length, tested by functions whose values have independent noise under the weights that were started from.
+
+    Attributes
+    ----------
+    values : ndarray, shape (columns, windows, k)
+        The target last.
+    products : ndarray, shape (m + 1, m + 1, k, k)
+        Of the functions and themselves, shifted by up to m rows: what the covariance of tested noise is made of.
+    """
+
+    values: FloatArray
+    products: FloatArray
+
+    def covariance(self, A: FloatArray) -> FloatArray:
+        """Phi A A' Phi', of the values' noise."""
+        return np.asarray(np.einsum("i,j,ijkl->kl", A, A, self.products))
+
+
 def estimate(problem: Problem) -> Fitted:
     """Generalised least squares on the test functions, iterated."""
-    relation, rows = relation_of(problem)
-    windows = _windows(rows)
-    if sum(len(test_functions(end - start)) for start, end in windows) <= relation.n_psi:
+    sample, equation = problem.sample, problem.equation
+    assert sample.step is not None
+    relation = Relation(equation, sample.step)
+    thetas = search_starts(problem if len(sample) < LONG else Problem(equation, sample.head(PART)), relation)
+    tested = _tested(relation, sample, thetas[0])
+    count = sum(part.values[0].size for part in tested)
+    if sum(part.values.shape[2] for part in tested) <= relation.n_psi:
         raise DataError('the runs are too short for test functions; use method="integral"')
-    both = np.column_stack([rows.design, rows.target])
-    tested = [
-        (n, _tested(both, n, [start for start, end in windows if end - start == n])) for n in sorted({b - a for a, b in windows})
-    ]
-    thetas = search_starts(problem, relation)
-    found = None
-    size = 1.0
-    for _ in range(MAX_ITERATIONS):
-        theta = thetas[0] if found is None else found.theta
-        whitened = np.concatenate([_whiten(relation, theta, n, part, both.shape[1]) for n, part in tested])
-        R, q, rest = triangle(whitened[:, :-1], whitened[:, -1])
-        following = least_squares(relation, R, q, len(whitened), thetas if found is None else [theta], rest)
-        if found is not None:
-            moved = R @ relation.jacobian(following.theta) @ (following.theta - found.theta)
-            noise = following.rss / max(1, len(whitened) - len(theta))
-            size = float(np.linalg.norm(q))
-            if moved @ moved <= 1e-10 * max(noise, (1e-12 * size) ** 2):
-                return _fitted(problem, relation, rows, whitened, following.theta, following.decrement)
-        found = following
-    raise ConvergenceError(f'the weights have not settled after {MAX_ITERATIONS} iterations; use method="output_error"', size)
+    # Coordinates in which the columns are orthonormal, so that their products keep their digits.
+    coordinates = coordinates_of(*triangle(*_stacked(tested, ENOUGH_WINDOWS)))
+    if coordinates is None:
+        coordinates = coordinates_of(*triangle(*_stacked(tested)))
+    if coordinates is None:
+        raise IdentificationError("the tested readings do not tell the coefficients apart; leave an input out")
+    k = len(coordinates)
+    moments = [(part, _moments(np.tensordot(np.linalg.solve(coordinates, np.eye(k)).T, part.values, axes=1))) for part in tested]
 
+    def weigh(theta: FloatArray) -> Weighted:
+        A = polynomial(relation.psi(theta), relation.order)
+        gram = np.zeros((k, k))
+        for part, products in moments:
+            covariance = part.covariance(A)
+            gram += np.tensordot(products, cho_solve(cho_factor(covariance), np.eye(len(covariance))), axes=2)
+        return weighted_of(gram, coordinates, count)
 
-def _windows(rows: Rows) -> list[tuple[int, int]]:
-    """Pieces of the runs, none longer than a window."""
-    edges = [*np.flatnonzero(np.diff(rows.run, prepend=-1)).tolist(), len(rows.run)]
-    pieces = []
-    for start, end in pairwise(edges):
-        count = max(1, int(np.ceil((end - start) / LONGEST_WINDOW)))
-        cuts = [start + k * ((end - start) // count) for k in range(count)] + [end]
-        pieces += [(a, b) for a, b in pairwise(cuts) if b - a > 2 * SHORTEST_RADIUS]
-    if not pieces:
-        raise DataError('every run is too short for test functions; use method="integral"')
-    return pieces
-
-
-def _tested(both: FloatArray, n: int, starts: list[int]) -> FloatArray:
-    """Test functions applied to the windows of one length, (k, windows columns)."""
-    phi = test_functions(n)
-    windows = np.stack([both[start : start + n] for start in starts], axis=1)
-    return np.asarray(phi @ windows.reshape(n, -1))
-
-
-def _whiten(relation: Relation, theta: FloatArray, n: int, tested: FloatArray, width: int) -> FloatArray:
-    """Divide by the Cholesky factor of Phi A A' Phi': (k windows, columns)."""
-    A = polynomial(relation.psi(theta), relation.order)
-    phi = test_functions(n)
-    m = relation.order
-    moved = np.zeros((len(phi), n + m))  # A'phi over the readings of the window and the m before it
-    for j, a in enumerate(A):
-        moved[:, m - j : m - j + n] += a * phi
-    factor = np.asarray(np.linalg.qr(moved.T, mode="r")).T
-    return np.asarray(solve_triangular(factor, tested, lower=True).reshape(-1, width))
-
-
-def _fitted(problem: Problem, relation: Relation, rows: Rows, whitened: FloatArray, theta: FloatArray, decrement: float) -> Fitted:
-    J = whitened[:, :-1] @ relation.jacobian(theta)
-    residual = whitened[:, -1] - whitened[:, :-1] @ relation.psi(theta)
-    free = len(residual) - len(theta)
-    sigma2 = float(residual @ residual) / free
-    tested = Rows(
-        whitened[:, -1], whitened[:, :-1], np.arange(len(residual)) % len(problem.sample), np.zeros(len(residual), np.int64)
-    )
-    fitted = fitted_regression(problem, tested, theta, J, residual, sigma2=sigma2, decrement=decrement)
-    return replace(
-        fitted,
+    found, weighted = settle(relation, weigh, thetas, 'method="output_error"')
+    noise = noise_by_node(relation, sample, found.theta)
+    sigma2 = found.rss / (count - equation.n_params)
+    root = np.linalg.solve(np.linalg.qr(weighted.R @ relation.jacobian(found.theta), mode="r"), np.eye(equation.n_params))
+    return Fitted(
+        theta=found.theta,
+        cov=root @ root.T * sigma2,
         cov_type="eiv",
-        llf=np.nan,
-        resid=by_node(problem, rows, noise_of_readings(relation, rows, theta)),
-        extra={"n_tests": len(residual)},
+        noise={},
+        q=np.zeros(1),
+        sigma2=np.array([sigma2]),
+        resid=noise,
+        n_rows=count,
+        bread=root @ root.T,
+        by_row=partial(_row_scores, problem, found.theta),
+        decrement=found.decrement,
+        extra={"n_tests": count},
     )
+
+
+def _tested(relation: Relation, sample: Sample, theta: FloatArray) -> list[Tested]:
+    """Test functions applied to the rows of the difference equation, run after run, in windows of nearly equal length."""
+    m, y = relation.order, sample.y[:, 0]
+    A = polynomial(relation.psi(theta), m)
+    functions: dict[int, tuple[FloatArray, FloatArray]] = {}
+    found: dict[int, list[FloatArray]] = {}
+    for s in sample.slices():
+        rows = s.stop - s.start - m
+        if rows <= 2 * SHORTEST_RADIUS:
+            continue
+        count = -(-rows // LONGEST_WINDOW)
+        first = s.start + m
+        for n, windows in ((rows // count + 1, rows % count), (rows // count, count - rows % count)):
+            if not windows:
+                continue
+            if n not in functions:
+                functions[n] = _independent(test_functions(n), A)
+            phi = functions[n][0]
+            last = first + n * windows
+
+            def applied(series: FloatArray, lag: int, first: int = first, last: int = last, phi: FloatArray = phi) -> FloatArray:
+                return np.asarray(series[first - lag : last - lag].reshape(-1, phi.shape[1]) @ phi.T)
+
+            columns = [applied(y, lag) for lag in range(1, m + 1)]
+            columns += [applied(u, lag) for u in sample.u.T for lag in relation.lags]
+            if relation.equation.intercept:
+                columns.append(np.broadcast_to(phi.sum(axis=1), columns[0].shape))
+            found.setdefault(n, []).append(np.stack([*columns, applied(y, 0)]))
+            first = last
+    if not found:
+        raise DataError('every run is too short for test functions; use method="integral"')
+    return [Tested(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1), functions[n][1]) for n, parts in found.items()]
+
+
+def _independent(phi: FloatArray, A: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Combinations of test functions whose values of A e are independent, and the products of their shifts."""
+    m, (k, n) = len(A) - 1, phi.shape
+    shifted = np.zeros((m + 1, k, n + m))  # over the readings of the window and the m before it
+    for j in range(m + 1):
+        shifted[j, :, m - j : m - j + n] = phi
+    factor = np.asarray(np.linalg.qr(np.tensordot(A, shifted, axes=1).T, mode="r")).T
+    shifted = np.stack([solve_triangular(factor, part, lower=True) for part in shifted])
+    return np.ascontiguousarray(shifted[0][:, m:]), np.einsum("ikn,jln->ijkl", shifted, shifted, optimize=True)
+
+
+def _moments(columns: FloatArray) -> FloatArray:
+    """Products of columns (c, windows, k), summed over windows: (c, c, k, k)."""
+    c, _, k = columns.shape
+    products = np.empty((c, c, k, k))
+    for a in range(c):
+        for b in range(a + 1):
+            products[a, b] = columns[a].T @ columns[b]
+            products[b, a] = products[a, b].T
+    return products
+
+
+def _stacked(tested: list[Tested], most: int | None = None) -> tuple[FloatArray, FloatArray]:
+    """Design (tests, psi) and target (tests,), of some windows of each length or of all."""
+    parts = [part.values[:, :: 1 if most is None else max(1, part.values.shape[1] // most)] for part in tested]
+    both = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1).T
+    return both[:, :-1], both[:, -1]
+
+
+def _row_scores(problem: Problem, theta: FloatArray) -> RowScores:
+    """Scores of the tests, all as of one run."""
+    assert problem.sample.step is not None
+    relation = Relation(problem.equation, problem.sample.step)
+    design, target = _stacked(_tested(relation, problem.sample, theta))
+    J = design @ relation.jacobian(theta)
+    residual = target - design @ relation.psi(theta)
+    return RowScores(J * residual[:, None], np.zeros(len(target), np.int64), (np.linalg.qr(J)[0] ** 2).sum(axis=1))
 
 
 METHOD = Method(
@@ -141,4 +201,5 @@ METHOD = Method(
     estimate,
     "independent noise of the readings alone; the equation itself holds exactly",
     instead="output_error",
+    terms_instead="integral",
 )

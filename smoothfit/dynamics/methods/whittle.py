@@ -21,7 +21,7 @@ from ...errors import ConvergenceError
 from ..regressing import by_node, relation_of, require_memory_loss
 from ..relation import Relation
 from ..start import starts
-from .base import Fitted, Method, Problem
+from .base import Fitted, Method, Problem, RowScores
 from .kalman import check_enough
 
 Complex = npt.NDArray[np.complex128]
@@ -222,8 +222,7 @@ def _fitted(
         resid=by_node(problem, rows, relation.residual(theta, rows)),
         n_rows=len(problem.sample),
         bread=bread,
-        scores=(pairs[keep > 0][:, free]) / public[free],
-        runs=run[keep > 0],
+        by_row=RowScores(pairs[keep > 0][:, free] / public[free], run[keep > 0]),
         llf=-0.5 * (_value(relation, problem, x) + len(run) * np.log(2 * np.pi)),
         n_constants=relation.order * len(np.unique(run)),
         decrement=decrement,

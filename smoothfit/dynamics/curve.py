@@ -1,0 +1,299 @@
+"""The smoothed output of an equation as a fitted curve, with everything that fitted curves can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from .._abscissa import Points
+from .._validation import FloatArray, frozen
+from ..curves import CurveResults, Estimate
+from ..errors import SpecificationError
+from ..observations import Observations, observe
+from .discretize import discretize
+from .likelihood import StateSpace
+from .sample import Channel, Sample, with_times
+from .specification import HIGHEST_ORDER
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from statsmodels.iolib.summary import Summary
+
+    from ..basis import Spline
+    from .results import DynamicsResults
+
+FEWEST_CELLS = 2000  # in which zeros are looked for
+HALVINGS = 50
+SLOPE = 1e-3  # of a cell: half the width of differences
+AS_GOOD_AS_EXACT = 1e-12  # noise variance, in units of that of the readings, of the reading that fixes where an integral starts
+
+
+class DynamicsCurve(CurveResults):
+    """A smoothed output y of one run: its posterior given the readings, the coefficients and the noises; made by `curve`.
+
+    Attributes
+    ----------
+    results : DynamicsResults
+    output : str
+    observations : Observations
+        The readings of y and of its derivatives, name after name, each in order of time.
+
+    Notes
+    -----
+    Given the coefficients and the noises: their own uncertainty is not in the bands. `spline` is refused: the mean is no polynomial.
+    """
+
+    use_t = False
+
+    def __init__(self, results: DynamicsResults, output: int, run: int):
+        self.results = results
+        self._output = output
+        self._run = run
+
+    @property
+    def output(self) -> str:
+        """Name of y."""
+        return self.results.model.equation.outputs[self._output]
+
+    @property
+    def _sample(self) -> Sample:
+        return self.results.model.sample
+
+    @cached_property
+    def _nodes(self) -> slice:
+        return list(self._sample.slices())[self._run]
+
+    @cached_property
+    def _channels(self) -> list[int]:
+        """Channels that read this output in this run."""
+        read = np.isfinite(self._sample.y[self._nodes]).any(axis=0)
+        return [i for i, c in enumerate(self._sample.channels) if c.output == self._output and read[i]]
+
+    @cached_property
+    def observations(self) -> Observations:  # type: ignore[override]
+        """Readings of this output in this run."""
+        sample = self._sample
+        parts = []
+        for i in self._channels:
+            channel, rows = sample.channels[i], self._rows(i)
+            ratio = sample.ratio[rows, i]
+            noise = {"sd": np.sqrt(ratio)} if channel.known else {"weights": None if (ratio == 1).all() else 1 / ratio}
+            x = sample.abscissa.restore(sample.t[rows])
+            parts.append(observe(x, sample.y[rows, i], channel.deriv, name=channel.name, unit=sample.abscissa.unit, **noise))
+        joined = sum(parts[1:], parts[0])
+        return Observations(joined.readings, sample.t_name)
+
+    def _rows(self, channel: int) -> npt.NDArray[np.int64]:
+        """Nodes at which a channel reads."""
+        return self._nodes.start + np.flatnonzero(np.isfinite(self._sample.y[self._nodes, channel]))
+
+    def _by_reading(self, values: Callable[[int, npt.NDArray[np.int64]], FloatArray]) -> FloatArray:
+        return np.concatenate([values(i, self._rows(i)) for i in self._channels])
+
+    def _component(self, deriv: int) -> int:
+        return deriv * self.results.model.equation.n_outputs + self._output
+
+    # What every curve provides ----------------------------------------------------------------------------------------
+
+    @property
+    def highest_derivative(self) -> int:
+        """One below the order of the equation: beyond is white noise."""
+        return self.results.model.equation.order - 1
+
+    @property
+    def highest_mean_derivative(self) -> int:
+        """The same."""
+        return self.highest_derivative
+
+    def _rough_mean(self, x: Points, deriv: int) -> NoReturn:
+        raise SpecificationError(f"the smoothed curve has derivatives up to order {self.highest_derivative}")
+
+    def _times(self, x: Points) -> FloatArray:
+        """Numbers on the scale of the sample, whose origin need not be that of these readings."""
+        mine, theirs = self.observations.abscissa, self._sample.abscissa
+        return x.coarse if mine == theirs else theirs.to_numbers(mine.restore(x.coarse))
+
+    def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
+        wide, at = with_times(self._sample, self._run, self._times(x), self.results.model.equation)
+        mean, cov = self.results._smoothed(wide)
+        i = self._component(deriv)
+        return mean[at, i], np.maximum(cov[at, i, i], 0.0)
+
+    def _draws(self, x: Points) -> Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray]:
+        """Deviations from the mean, by simulation (Durbin & Koopman 2002, "A simple and efficient simulation smoother").
+
+        A path and readings of it are simulated without inputs; the path less what smoothing makes of the readings has the
+        posterior's distribution whatever the path's start.
+        """
+        equation, fitted = self.results.model.equation, self.results.fitted
+        wide, at = with_times(self._sample, self._run, self._times(x), equation)
+        components = np.vectorize(self._component, otypes=[np.int64])
+        still = replace(equation, inputs=(), intercept=False) if equation.derivatives else None
+        system = equation.matrices(fitted.theta)[0]
+        if not (fitted.q > 0).any():  # only the initial state is uncertain
+            spread = discretize(system, equation.entry, wide.t - wide.t[0], noise=False).T[at]
+            first = self.results._smoothed(wide)[1][0]
+
+            def solutions(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
+                values, axes = np.linalg.eigh(first)
+                starts = rng.standard_normal((size, len(first))) * np.sqrt(np.maximum(values, 0.0)) @ axes.T
+                return np.einsum("nij,sj->isn", spread, starts)[components(derivs)]
+
+            return solutions
+        if still is None:
+            raise SpecificationError(f"{self.output} and its derivatives are not on the right: draw from SmoothingSpline instead")
+        bare = StateSpace(still, replace(wide, u=frozen(np.zeros((len(wide), 0))), inputs=()))
+        theta = fitted.theta[equation.in_system]
+        classes, lengths = wide.steps
+        d = discretize(system, equation.entry, lengths)
+        values, axes = np.linalg.eigh(np.tensordot(fitted.q, d.Q, axes=1))
+        roots = axes * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        smoothed = bare.smoother(theta, fitted.q, fitted.sigma2[bare.unknown])
+        sd, read = np.sqrt(fitted.sigma2 * wide.ratio), np.isfinite(wide.y)
+
+        def paths(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
+            m, channels = equation.n_states, wide.y.shape[1]
+            noise = rng.standard_normal((size, len(wide), m + channels))
+            states = np.zeros((len(wide), size, m))
+            for k in range(1, len(wide)):
+                c = classes[k]
+                states[k] = states[k - 1] @ d.T[c].T + noise[:, k, :m] @ roots[c].T
+            chosen = components(derivs)
+            found = np.empty((len(derivs), size, len(at)))
+            for s in range(size):
+                y = np.where(read, states[:, s, bare.component] + sd * noise[s, :, m:], np.nan)
+                found[:, s] = (states[:, s] - smoothed(y)[0])[at][:, chosen].T
+            return found
+
+        return paths
+
+    @cached_property
+    def _leverage(self) -> FloatArray:  # type: ignore[override]
+        cov = self.results._at_nodes[1]
+        noise = self._noise_variance
+        spread = self._by_reading(lambda i, rows: cov[rows][:, (k := self._component(self._sample.channels[i].deriv)), k])
+        return np.where(noise > 0, spread / np.where(noise > 0, noise, 1.0), 1.0)
+
+    @cached_property
+    def _noise_variance(self) -> FloatArray:  # type: ignore[override]
+        return self._by_reading(lambda i, rows: self.results.fitted.sigma2[i] * self._sample.ratio[rows, i])
+
+    @cached_property
+    def fittedvalues(self) -> FloatArray:  # type: ignore[override]
+        """Posterior mean of what each reading reads, shape (n,)."""
+        mean = self.results._at_nodes[0]
+        return self._by_reading(lambda i, rows: mean[rows, self._component(self._sample.channels[i].deriv)])
+
+    @property
+    def params(self) -> pd.Series:
+        """Parameters of the equation."""
+        return self.results.params.copy()
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of `params`."""
+        return self.results.bse
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance of `params`."""
+        return self.results.cov_params()
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return intervals of `params`, as of the equation's results."""
+        return self.results.conf_int(alpha)
+
+    @property
+    def _se_log_params(self) -> FloatArray:
+        return (self.bse / self.params.abs()).to_numpy()
+
+    @property
+    def sigma(self) -> pd.Series:
+        """Noise standard deviation per name; one, in units of the given sds, where these are known."""
+        import pandas as pd
+
+        names = [self._sample.channels[i].name for i in self._channels]
+        return pd.Series(np.sqrt(self.results.fitted.sigma2[self._channels]), index=names, name="sigma")
+
+    @property
+    def scale(self) -> float:
+        """Noise variance of the first name."""
+        return float(self.sigma.iloc[0] ** 2)
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood of the equation."""
+        return self.results.llf
+
+    @property
+    def _n_likelihood(self) -> tuple[int, int]:
+        return self.results.df_model, self.results.fitted.n_rows
+
+    @property
+    def _n_contrasts(self) -> int:
+        return self.nobs - self.results.model.equation.n_states
+
+    def spline(self) -> Spline:
+        """Refuse: the mean is made of solutions of the equation, which are no polynomials."""
+        raise SpecificationError(
+            "the smoothed output of an equation is made of exponentials and no spline; use predict, or fit a "
+            "smoothing spline to readings of it: SmoothingSpline(res.curve().observations)"
+        )
+
+    def _zeros(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+        nodes = np.unique(self.observations.x)
+        parts = max(2, -(-FEWEST_CELLS // max(1, len(nodes) - 1)))
+        grid = np.append((nodes[:-1, None] + np.diff(nodes)[:, None] * np.arange(parts) / parts).ravel(), nodes[-1])
+
+        def mean(x: FloatArray) -> FloatArray:
+            return self._moments(Points(x), deriv)[0] - value
+
+        above = mean(grid) > 0
+        cells = np.flatnonzero(above[1:] != above[:-1])
+        low, high, rising = grid[cells], grid[cells + 1], above[cells + 1]
+        for _ in range(HALVINGS if len(cells) else 0):
+            middle = low + (high - low) / 2
+            beyond = (mean(middle) > 0) == rising
+            low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
+        width = SLOPE * (grid[cells + 1] - grid[cells])
+        return high, (mean(high + width) - mean(np.maximum(high - width, grid[0]))) / (2 * width)
+
+    def integrate(self, a: Any, b: Any) -> Estimate:
+        """Return the integral of y from a to b with its standard error.
+
+        The equation of Y = int y is that of y, with every order one higher; Y(a) = 0 is read, and Y(b) smoothed.
+        """
+        sample, equation = self._sample, self.results.model.equation
+        p = equation.n_outputs
+        if equation.n_states + p > HIGHEST_ORDER:
+            raise SpecificationError(f"integrals are of equations with a state of at most {HIGHEST_ORDER - p}; sum predictions")
+        ends = self._times(self.observations.abscissa.points(self.observations.abscissa.given(np.array([a, b]))))
+        wide, at = with_times(sample, self._run, ends, equation)
+        n = len(wide)
+        higher = replace(equation, order=equation.order + 1, derivatives=tuple(j + 1 for j in equation.derivatives))
+        channels = [replace(c, deriv=c.deriv + 1) for c in sample.channels]
+        channels += [Channel(f"integral of {name}", i, 0, known=True) for i, name in enumerate(equation.outputs)]
+        zero = np.full((n, p), np.nan)
+        zero[at[0]] = 0.0
+        is_random = bool((self.results.fitted.q > 0).any())
+        exact = 0.0 if is_random else AS_GOOD_AS_EXACT * float(np.median(wide.ratio[np.isfinite(wide.y)]))
+        integrated = replace(
+            wide,
+            y=frozen(np.hstack([wide.y, zero])),
+            ratio=frozen(np.hstack([wide.ratio, np.full((n, p), exact)])),
+            channels=tuple(channels),
+        )
+        mean, cov = self.results._smoothed(integrated, higher)
+        i = self._output
+        return Estimate(mean[at[1], i], float(np.sqrt(max(cov[at[1], i, i], 0.0))))
+
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return the table of the equation's fit."""
+        return self.results.summary(alpha)
+
+    def __repr__(self) -> str:
+        return f"DynamicsCurve({self.output!r} of {self.results!r})"

@@ -1,0 +1,494 @@
+"""How the errors of one name correlate, and what makes them independent.
+
+The noise of a name is e_i = s_i u_i / sqrt(w_i), s_i its known or unknown sd and w_i its weights, with Cov u = C:
+
+- ``AR1(rho)``:       C_ij = rho^|i - j| in the order of x: u_i = rho u_(i-1) + sqrt(1 - rho^2) z_i, z independent
+- ``OU(timescale)``:  C_ij = exp(-|x_i - x_j| / timescale), the Ornstein-Uhlenbeck process: the same with
+  rho_i = exp(-(x_i - x_(i-1)) / timescale)
+- a matrix:           C as given
+
+W with W C W' = 1 makes rows and readings independent. For the first two it has two entries a row, so that rows of B-splines stay
+rows of few entries: as many more as knots lie between two neighbouring readings. For a matrix, W is the inverse of the Cholesky
+factor.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import LinAlgError, cholesky, solve_banded, solve_triangular
+
+from .._validation import FloatArray, Frozen, check_positive, first_index, frozen
+from ..errors import DataError, SpecificationError
+from ..observations import Observations, Readings
+from .band import BandRows
+
+ASYMMETRIC = 1e-10  # of the greatest entry: a covariance that differs so much from its transpose is none
+GREATEST_THETA = 7.0  # of atanh(rho): |rho| up to 1 - 1.7e-6
+SCANNED_RHO = (-0.99, -0.9, -0.6, -0.3, 0.0, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99, 0.999)
+NEGLIGIBLE = 1e-30  # a correlation that no sum of readings feels, and the square of which might underflow
+WHITE = 8.0  # shortest gaps over a timescale: even the two nearest readings then correlate by 3e-4 only
+WANDERING = 100.0  # ranges of x: a timescale at which errors are a random walk
+
+
+class Whitening(Protocol):
+    """W with W C W' = 1."""
+
+    @property
+    def log_det(self) -> float:
+        """log|C|."""
+
+    @property
+    def variances(self) -> FloatArray:
+        """Diagonal of C, (n,)."""
+
+    @property
+    def precisions(self) -> FloatArray:
+        """Diagonal of the inverse of C, (n,)."""
+
+    def rows(self, rows: BandRows, K: int) -> BandRows:
+        """Return W B for rows B of K columns."""
+
+    def precision_rows(self, rows: BandRows, K: int) -> BandRows:
+        """Return C^-1 B."""
+
+    def times(self, values: FloatArray) -> FloatArray:
+        """Return W v."""
+
+    def transposed(self, values: FloatArray) -> FloatArray:
+        """Return W'v."""
+
+    def solve(self, values: FloatArray) -> FloatArray:
+        """Return W^-1 v: independent errors made correlated."""
+
+    def mixes(self, groups: npt.NDArray[Any]) -> bool:
+        """Whether a row of W joins readings of different groups (n,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """W of a Markov chain: in order of x, (W v)_i = own_i v_i + before_i v_(i-1).
+
+    `linked` (n,) tells which readings have one before them at all; `log_det` is log|C|.
+    """
+
+    order: npt.NDArray[np.int64]
+    linked: npt.NDArray[np.bool_]
+    own: FloatArray
+    before: FloatArray
+    log_det: float
+
+    @property
+    def variances(self) -> FloatArray:
+        """Ones."""
+        return np.ones(len(self.order))
+
+    @property
+    def precisions(self) -> FloatArray:
+        """Diagonal of W'W, (n,)."""
+        return self._placed(self.own**2 + np.append(self.before[1:], 0.0) ** 2)
+
+    def _placed(self, values: FloatArray) -> FloatArray:
+        """Values in order of x, where the readings stand."""
+        placed = np.empty_like(values)
+        placed[self.order] = values
+        return placed
+
+    def times(self, values: FloatArray) -> FloatArray:
+        """Return W v."""
+        v = values[self.order]
+        return self._placed(self.own * v + self.before * np.concatenate([[0.0], v[:-1]]))
+
+    def transposed(self, values: FloatArray) -> FloatArray:
+        """Return W'v."""
+        v = values[self.order]
+        return self._placed(self.own * v + np.append((self.before * v)[1:], 0.0))
+
+    def solve(self, values: FloatArray) -> FloatArray:
+        """Return W^-1 v."""
+        bands = np.vstack([self.own, np.append(self.before[1:], 0.0)])
+        return self._placed(np.asarray(solve_banded((1, 0), bands, values[self.order])))
+
+    def rows(self, rows: BandRows, K: int) -> BandRows:
+        """Return W B."""
+        ranked = BandRows(rows.values[self.order], rows.first[self.order])
+        previous = np.where(self.linked, np.arange(len(self.order)) - 1, np.arange(len(self.order)))
+        return self._replaced(_combined(ranked, self.own, np.where(self.linked, self.before, 0.0), previous, K))
+
+    def precision_rows(self, rows: BandRows, K: int) -> BandRows:
+        """Return W'W B."""
+        white = self.rows(rows, K)
+        ranked = BandRows(white.values[self.order], white.first[self.order])
+        index = np.arange(len(self.order))
+        is_linked = np.append(self.linked[1:], False)
+        following = np.where(is_linked, index + 1, index)
+        factor = np.where(is_linked, np.append(self.before[1:], 0.0), 0.0)
+        return self._replaced(_combined(ranked, self.own, factor, following, K))
+
+    def _replaced(self, rows: BandRows) -> BandRows:
+        place = np.argsort(self.order)
+        return BandRows(rows.values[place], rows.first[place])
+
+    def mixes(self, groups: npt.NDArray[Any]) -> bool:
+        """Whether neighbours are of different groups."""
+        ranked = groups[self.order]
+        return bool((ranked[1:] != ranked[:-1])[self.linked[1:]].any())
+
+
+def _combined(rows: BandRows, own: FloatArray, factor: FloatArray, other: npt.NDArray[np.int64], K: int) -> BandRows:
+    """Rows own_i b_i + factor_i b_other(i), from the first entry of both to the last."""
+    start = np.minimum(rows.first, rows.first[other])
+    stop = np.maximum(rows.first, rows.first[other]) + rows.width
+    width = int((stop - start).max())
+    first = np.minimum(start, K - width)
+    values = np.zeros((len(first), width))
+    row, column = np.arange(len(first))[:, None], np.arange(rows.width)
+    values[row, (rows.first - first)[:, None] + column] = own[:, None] * rows.values
+    values[row, (rows.first[other] - first)[:, None] + column] += factor[:, None] * rows.values[other]
+    return BandRows(values, first)
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """W = L^-1 of a covariance C = LL'."""
+
+    L: FloatArray
+
+    @property
+    def log_det(self) -> float:
+        """log|C|."""
+        return 2 * float(np.log(np.diag(self.L)).sum())
+
+    @property
+    def variances(self) -> FloatArray:
+        """Diagonal of C."""
+        return np.asarray(np.sum(self.L**2, axis=1))
+
+    @property
+    def precisions(self) -> FloatArray:
+        """Diagonal of the inverse of C."""
+        return np.asarray(np.sum(self.times(np.eye(len(self.L))) ** 2, axis=0))
+
+    def times(self, values: FloatArray) -> FloatArray:
+        """Return W v."""
+        return np.asarray(solve_triangular(self.L, values, lower=True))
+
+    def transposed(self, values: FloatArray) -> FloatArray:
+        """Return W'v."""
+        return np.asarray(solve_triangular(self.L, values, lower=True, trans="T"))
+
+    def solve(self, values: FloatArray) -> FloatArray:
+        """Return W^-1 v."""
+        return np.asarray(self.L @ values)
+
+    def rows(self, rows: BandRows, K: int) -> BandRows:
+        """Return W B, in all columns."""
+        return BandRows(self.times(rows.dense(K)), np.zeros(len(rows.first), dtype=np.int64))
+
+    def precision_rows(self, rows: BandRows, K: int) -> BandRows:
+        """Return C^-1 B, in all columns."""
+        white = self.rows(rows, K)
+        return white._replace(values=self.transposed(white.values))
+
+    def mixes(self, groups: npt.NDArray[Any]) -> bool:
+        """Whether errors of different groups are correlated."""
+        return bool((self.L != 0)[groups[:, None] != groups].any())
+
+
+class Moving(NamedTuple):
+    """W at a parameter theta, its derivative by theta, and that of log|C|."""
+
+    white: Chain
+    slope: Chain
+    by_log_det: float
+
+
+class Correlation(Frozen, ABC):
+    """How the errors of a name correlate."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether no parameter is to be estimated."""
+        return True
+
+    @abstractmethod
+    def whitening(self, x: FloatArray) -> Whitening:
+        """W for readings at x (n,); a parameter is known."""
+
+
+class Markov(Correlation):
+    """Errors of which each depends on the one before it alone, by one parameter."""
+
+    parameter: str  # its name
+    at_end: tuple[str, str]  # what errors are at the ends of `limits`
+
+    @property
+    @abstractmethod
+    def value(self) -> float | None:
+        """The parameter; None where it is to be estimated."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the parameter is given."""
+        return self.value is not None
+
+    @abstractmethod
+    def at(self, theta: float) -> Markov:
+        """The same with the parameter at theta, in which it is searched."""
+
+    @property
+    @abstractmethod
+    def theta(self) -> float:
+        """Theta of the parameter, which is known."""
+
+    @property
+    @abstractmethod
+    def by_theta(self) -> float:
+        """Derivative of the parameter by theta."""
+
+    @abstractmethod
+    def limits(self, x: FloatArray) -> tuple[float, float]:
+        """Least and greatest theta for readings at x (n,)."""
+
+    @abstractmethod
+    def scan(self, x: FloatArray) -> FloatArray:
+        """Values of theta, within the limits, between which a likelihood has no more than one minimum."""
+
+    @abstractmethod
+    def links(self, gaps: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Correlations rho_i of neighbours at distances (m,), 1 - rho_i^2, and derivatives of rho_i by theta."""
+
+    def moving(self, x: FloatArray) -> Moving:
+        """W and its derivative by theta for readings at x (n,)."""
+        order = np.argsort(x, kind="stable")
+        rho, free, slope = self.links(np.diff(x[order]))
+        linked = np.concatenate([[False], (rho != 0) | (slope != 0)])
+        s = np.sqrt(free)
+        first, last = np.ones(1), np.zeros(1)
+        log_det = float(np.log(free).sum())
+        white = Chain(order, linked, np.concatenate([first, 1 / s]), np.concatenate([last, -rho / s]), log_det)
+        own, before = rho * slope / (s * free), -slope / (s * free)
+        moved = Chain(order, linked, np.concatenate([last, own]), np.concatenate([last, before]), log_det)
+        return Moving(white, moved, float(np.sum(-2 * rho * slope / free)))
+
+    def whitening(self, x: FloatArray) -> Whitening:
+        """W for readings at x (n,)."""
+        return self.moving(x).white
+
+
+@dataclass(frozen=True, eq=False)
+class AR1(Markov):
+    """Autoregressive errors: each correlates by rho with the one before it, in the order of x.
+
+    Distances in x do not count, and missing readings close up; see `OU` for uneven x. It is nlme's ``corAR1`` and the model of
+    statsmodels' ``GLSAR`` of order one, which leaves out the first reading's share.
+
+    Parameters
+    ----------
+    rho : float, optional
+        Correlation of neighbours, between -1 and 1. None: estimated.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> rng = np.random.default_rng(0)
+    >>> e = np.zeros(300)
+    >>> for i in range(1, 300):
+    ...     e[i] = 0.7 * e[i - 1] + 0.1 * rng.standard_normal()
+    >>> x = np.linspace(0, 1, 300)
+    >>> basis = sf.BSplineBasis.uniform(0, 1, 20)
+    >>> model = sf.SplineRegression(sf.observe(x, np.sin(6 * x) + e), basis, sf.DerivativePenalty(2), errors=sf.AR1())
+    >>> model.fit().error_params.round(2)
+           estimate   bse  ci_lower  ci_upper
+    f rho      0.73  0.05      0.62      0.81
+    """
+
+    rho: float | None = None
+    parameter = "rho"
+    at_end = ("-1", "1")
+
+    def __post_init__(self) -> None:
+        if self.rho is None:
+            return
+        if isinstance(self.rho, bool) or not isinstance(self.rho, (int, float, np.integer, np.floating)) or not abs(self.rho) < 1:
+            raise SpecificationError(f"rho is {self.rho!r}; a correlation lies between -1 and 1, or is None to have it estimated")
+        object.__setattr__(self, "rho", float(self.rho))
+
+    @property
+    def value(self) -> float | None:
+        """Rho."""
+        return self.rho
+
+    def at(self, theta: float) -> AR1:
+        """The same with rho = tanh theta."""
+        return AR1(float(np.tanh(theta)))
+
+    @property
+    def theta(self) -> float:
+        """Its inverse hyperbolic tangent."""
+        assert self.rho is not None
+        return float(np.arctanh(self.rho))
+
+    @property
+    def by_theta(self) -> float:
+        """1 - rho^2."""
+        assert self.rho is not None
+        return 1 - self.rho**2
+
+    def limits(self, x: FloatArray) -> tuple[float, float]:
+        """Of atanh rho."""
+        return -GREATEST_THETA, GREATEST_THETA
+
+    def scan(self, x: FloatArray) -> FloatArray:
+        """Of atanh rho."""
+        return np.arctanh(SCANNED_RHO)
+
+    def links(self, gaps: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Rho between any neighbours."""
+        assert self.rho is not None
+        free = (1 - self.rho) * (1 + self.rho)
+        return np.full(len(gaps), self.rho), np.full(len(gaps), free), np.full(len(gaps), free)
+
+
+@dataclass(frozen=True, eq=False)
+class OU(Markov):
+    """Errors of an Ornstein-Uhlenbeck process: correlation exp(-|x_i - x_j| / timescale), at uneven x as well.
+
+    It is nlme's ``corCAR1``, whose Phi is exp(-1 / timescale), and ``corExp``. Readings of a name at one x would share their
+    errors, and are refused. Integrals and means count with the middle of their interval.
+
+    Parameters
+    ----------
+    timescale : float, optional
+        Distance, in units of x, over which the correlation falls to 1/e. None: estimated.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.OU(timescale=0.5)
+    OU(timescale=0.5)
+    """
+
+    timescale: float | None = None
+    parameter = "timescale"
+    at_end = ("0", "infinite")
+
+    def __post_init__(self) -> None:
+        if self.timescale is not None:
+            object.__setattr__(self, "timescale", check_positive(self.timescale, "timescale"))
+
+    @property
+    def value(self) -> float | None:
+        """The timescale."""
+        return self.timescale
+
+    def at(self, theta: float) -> OU:
+        """The same with the timescale at exp theta."""
+        return OU(float(np.exp(theta)))
+
+    @property
+    def theta(self) -> float:
+        """Logarithm of the timescale."""
+        assert self.timescale is not None
+        return float(np.log(self.timescale))
+
+    @property
+    def by_theta(self) -> float:
+        """The timescale."""
+        assert self.timescale is not None
+        return self.timescale
+
+    def limits(self, x: FloatArray) -> tuple[float, float]:
+        """From independent errors to a random walk."""
+        gaps = np.diff(np.sort(x))
+        return float(np.log(gaps.min() / WHITE)), float(np.log(np.ptp(x) * WANDERING))
+
+    def scan(self, x: FloatArray) -> FloatArray:
+        """From a quarter of the median gap to four times the range."""
+        return np.linspace(np.log(np.median(np.diff(np.sort(x))) / 4), np.log(4 * np.ptp(x)), len(SCANNED_RHO))
+
+    def links(self, gaps: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """exp(-gap / timescale)."""
+        assert self.timescale is not None
+        u = gaps / self.timescale
+        rho = np.exp(-u)
+        rho[rho < NEGLIGIBLE] = 0.0
+        return rho, -np.expm1(-2 * u), rho * u
+
+
+@dataclass(frozen=True, eq=False)
+class Given(Correlation):
+    """Errors of which the covariance is given, by its Cholesky factor L (n, n)."""
+
+    L: FloatArray
+
+    def whitening(self, x: FloatArray) -> Whitening:
+        """W = L^-1."""
+        return Dense(self.L)
+
+
+def check_errors(errors: Any, observations: Observations) -> tuple[Correlation | None, ...]:
+    """Return how the errors of each name correlate; None where they are independent."""
+    names = observations.names
+    if errors is None:
+        return ()
+    if not isinstance(errors, Mapping):
+        if len(names) > 1:
+            raise SpecificationError(f"errors is of one kind for {len(names)} names; pass {{name: kind}}, of {', '.join(names)}")
+        errors = {names[0]: errors}
+    unknown = [name for name in errors if name not in names]
+    if unknown:
+        raise SpecificationError(f"errors is given for {unknown[0]!r}; the readings are named {', '.join(names)}")
+    given = [(reading, errors.get(reading.name)) for reading in observations.readings]
+    return tuple(None if kind is None else _check(kind, reading, places(observations, reading)) for reading, kind in given)
+
+
+def places(observations: Observations, reading: Readings) -> FloatArray:
+    """Where readings stand, as numbers (n,): of intervals the middle."""
+    limits = [observations.abscissa.to_numbers(x) for x in reading.limits]
+    return np.asarray(np.mean(limits, axis=0))
+
+
+def _check(kind: Any, reading: Readings, x: FloatArray) -> Correlation:
+    label = f"errors[{reading.name!r}]"
+    if isinstance(kind, Markov):
+        if len(reading) < 2:
+            raise DataError(f"{label} correlates neighbours, of which a single reading has none; leave it out")
+        if isinstance(kind, OU):
+            same = np.flatnonzero(np.diff(np.sort(x)) == 0)
+            if len(same):
+                raise DataError(
+                    f"{label} is OU, and two readings stand at x = {np.sort(x)[same[0]]:g}: their errors would be one; average "
+                    "them, or use AR1"
+                )
+        return kind
+    if isinstance(kind, Correlation):
+        return kind
+    matrix = np.array(kind, dtype=np.float64)
+    n = len(reading)
+    if matrix.shape != (n, n):
+        missing = f"; {reading.n_dropped} missing readings were left out: leave out their rows, too" * (reading.n_dropped > 0)
+        raise DataError(
+            f"{label} has shape {matrix.shape}; pass sf.AR1(), sf.OU(), or the covariance ({n}, {n}) of its readings{missing}"
+        )
+    if not np.isfinite(matrix).all():
+        i, j = np.argwhere(~np.isfinite(matrix))[0].tolist()
+        raise DataError(f"{label}[{i}, {j}] is {matrix[i, j]}; a covariance is finite")
+    if np.abs(matrix - matrix.T).max() > ASYMMETRIC * np.abs(matrix).max():
+        i, j = np.unravel_index(int(np.abs(matrix - matrix.T).argmax()), matrix.shape)
+        raise DataError(f"{label} is not symmetric: entries [{i}, {j}] and [{j}, {i}] are {matrix[i, j]:g} and {matrix[j, i]:g}")
+    if (np.diag(matrix) <= 0).any():
+        i = first_index(np.diag(matrix) <= 0)
+        raise DataError(f"{label}[{i}, {i}] is {matrix[i, i]:g}; variances are positive")
+    try:
+        return Given(frozen(cholesky((matrix + matrix.T) / 2, lower=True)))
+    except LinAlgError:
+        raise DataError(
+            f"{label} is not positive definite: some combination of its readings would have no noise; add the noise of a single "
+            "reading to the diagonal"
+        ) from None

@@ -1,0 +1,374 @@
+"""Quantile fits: the check loss under penalties and constraints, exactly, as a cone program for clarabel.
+
+With u_i = (y_i - L_i f) sqrt(w_i) / s_i, s_i the known sd or one, the fit of level p minimises
+
+    sum_i rho(u_i) / sigma_g(i)  +  sum_j tau_j c'P_j c,        rho(u) = u (p - (u < 0))        (Koenker & Bassett 1978)
+
+without any smoothing of rho: v_i >= 0 and v_i >= -u_i are variables, and rho(u_i) = p u_i + v_i at the minimum.
+
+- *scale*: sigma of a name with an unknown sd is its mean rho(u_i), the maximum of the asymmetric Laplace likelihood, of which the
+  sum above is minus the logarithm (Yu & Moyeed 2001). It is no standard deviation. lam_j = tau_j sigma of the first such name, so
+  that lam weighs against sum rho(u) where there is one.
+- *degrees of freedom*: sum_i d fit_i / d y_i is the number of readings on the curve (Li, Liu & Zhu 2007).
+- *smoothing*: ``gcv`` minimises sum rho / (n - edf) (GACV, Yuan 2006), ``sic`` log(sum rho / n) + edf log(n) / (2 n) (Koenker, Ng
+  & Portnoy 1994), over a grid of lam: both jump wherever a reading leaves the curve, so that no derivative could certify a minimum.
+- *covariance*: H^-1 J H^-1, J = p (1 - p) sum b_i b_i' / sigma_g^2 and H = sum k_i b_i b_i' / sigma_g + 2 sum tau_j P_j, b_i the
+  row of u_i and k_i a kernel estimate of the density of u_i at zero: Epanechnikov's kernel with the bandwidth of Hall & Sheather
+  (1988) that statsmodels takes, reading by reading (Powell 1991), so that the noise may differ along x. The bias of a penalty is
+  left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from scipy.sparse import csc_array, csr_array, diags_array, eye_array, vstack
+
+from .._validation import FloatArray
+from ..errors import ConvergenceError, SpecificationError
+from .band import BandRows
+from .conic import Active, Scaled, active_set, assembled, over, solve_cones
+from .fitting import Estimate, _range_of_tau
+from .posterior import Factored
+from .restricted import Restrictions
+from .results import SplineRegressionResults
+from .rows import Rows
+from .system import penalty_roots
+
+if TYPE_CHECKING:
+    from .model import SplineRegression
+
+METHODS = ("gcv", "sic", "fixed", "ols")
+GRID = 25  # values of lam
+REFINED = 9  # between the neighbours of the best
+INTERIOR = 1e-5  # of the range of a multiplier: one so far inside is that of a reading on the curve
+STILL = 1e-7  # relative change of scales that have come to rest
+MOST_STEPS = 100
+FLAT = 1e14  # condition number of H
+
+
+class InfeasibleError(SpecificationError):
+    """Constraints that contradict each other; a fit by squares finds out which."""
+
+
+class Quantile(NamedTuple):
+    """A minimiser: coefficients, multipliers of the readings (n,), which readings lie on the curve, rho(u) (n,)."""
+
+    coef: FloatArray
+    multiplier: FloatArray
+    on_curve: npt.NDArray[np.bool_]
+    loss: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What does not change with lam.
+
+    Attributes
+    ----------
+    rows : csr (n, K), y : (n,)
+        Of u.
+    level : float
+    roots : list of csr
+        Of the penalties.
+    restrictions : Restrictions
+    """
+
+    rows: csr_array
+    y: FloatArray
+    level: float
+    roots: Sequence[csr_array]
+    restrictions: Restrictions
+
+    def solve(self, weight: FloatArray, tau: FloatArray) -> Quantile:
+        """Minimise sum weight_i rho(u_i) + sum tau_j |M_j c|^2.
+
+        Raises
+        ------
+        ConvergenceError
+            The solver did not reach its tolerance.
+        InfeasibleError
+            The constraints contradict each other.
+        """
+        import clarabel
+
+        K, n = self.rows.shape[1], len(self.y)
+        size = float(np.abs(self.y).max()) or 1.0  # of y; penalties grow with its square
+        unit = float(weight.mean())
+        roots = [np.sqrt(t * size / unit) * root for t, root in zip(tau, self.roots, strict=True)]
+        column = np.sqrt(np.sum([np.asarray((own**2).sum(axis=0)).ravel() for own in (self.rows, *roots)], axis=0))
+        scale = np.where(column > 0, column, 1.0)
+        B, w = over(self.rows, scale), weight / unit
+        # columns: c, v, the residuals of the penalties, and the free entries of the matrices
+        M = over(csr_array(vstack(roots)), scale) if roots else csr_array((0, K))
+        r = M.shape[0]
+        blocks: list[tuple[int, int, Any]] = [(0, 0, M), (0, K + n, -eye_array(r))]
+        rights, cones, row = [np.zeros(r)], [clarabel.ZeroConeT(r)], r
+        if self.restrictions.equalities:
+            values = np.concatenate([part.values for part in self.restrictions.equalities])
+            blocks.append((row, 0, self.restrictions.rows / scale))
+            rights.append(values / size)
+            cones.append(clarabel.ZeroConeT(len(values)))
+            row += len(values)
+        first = row + n  # of the readings
+        blocks += [(row, K, -eye_array(n)), (first, 0, B), (first, K, -eye_array(n))]
+        rights += [np.zeros(n), self.y / size]
+        cones += [clarabel.NonnegativeConeT(n), clarabel.NonnegativeConeT(n)]
+        end = (first + n, K + n + r)
+        for polynomials in self.restrictions.polynomials:
+            own = Scaled.of(polynomials, scale).cone_rows(*end)
+            blocks += own.blocks
+            rights.append(own.right / size)
+            cones += own.cones
+            end = own.end
+        curvature = np.zeros(end[1])
+        curvature[K + n : K + n + r] = 2.0
+        q = np.concatenate([-self.level * (B.T @ w), w, np.zeros(end[1] - K - n)])
+        P = csc_array(diags_array(curvature))
+        status, x, z = solve_cones(P, q, assembled(blocks, end), np.concatenate(rights), cones)
+        if "Infeasible" in status:
+            raise InfeasibleError("no curve satisfies all constraints together; drop or loosen one of them")
+        if status != "Solved":
+            raise ConvergenceError(f"the quantile fit did not converge ({status}); rescale x or y, or use fewer functions")
+        coef = x[:K] / scale * size
+        share = z[first : first + n] / w
+        u = self.y - self.rows @ coef
+        on_curve = np.minimum(share, 1 - share) > INTERIOR
+        return Quantile(coef, weight * (self.level - share), on_curve, u * (self.level - (u < 0)))
+
+
+class QuantileResults(SplineRegressionResults):
+    """A fitted quantile curve; the module ``smoothfit.regression.quantile`` says what its quantities mean.
+
+    `sigma` holds mean check losses, `edf` the number of readings on the curve, `llf` the asymmetric Laplace likelihood, and
+    `cov_params` the sandwich of Powell (1991). Intervals of new readings, leave-one-out residuals and influence do not exist.
+    """
+
+    loss = "quantile"
+
+    def __init__(self, model: SplineRegression, method: str, fixed: str | None, rows: Rows, found: Found, level: float):
+        self.loss_parameter = level
+        self._quantile = found.quantile
+        polynomials = model._restrictions.polynomials
+        bounded = (
+            found.quantile.coef,
+            active_set(polynomials, found.quantile.coef) if polynomials else _none(len(found.quantile.coef)),
+        )
+        super().__init__(model, method, fixed, rows, found.estimate, "Powell", {}, bounded)
+        self.use_t = False
+
+    @property
+    def _level(self) -> float:
+        assert self.loss_parameter is not None
+        return self.loss_parameter
+
+    @property
+    def _leverage(self) -> FloatArray:
+        """Derivatives of fitted values by their readings: one on the curve, zero elsewhere."""
+        return self._quantile.on_curve.astype(np.float64)
+
+    @property
+    def edf(self) -> float:
+        """Effective degrees of freedom: the number of readings on the curve."""
+        return float(self._quantile.on_curve.sum())
+
+    @property
+    def llf(self) -> float:
+        """Logarithm of the asymmetric Laplace likelihood, without the penalties."""
+        scale = np.exp(self._fit.log_sigma2 / 2)[self._rows.group]
+        p = self._level
+        return float(np.sum(np.log(p * (1 - p) / scale) - self._quantile.loss / scale) - self._rows.log_ratio / 2)
+
+    @property
+    def _n_likelihood(self) -> tuple[int, int]:
+        return int(self.edf) + len(self._rows.unknown), self.nobs
+
+    @property
+    def lam(self) -> Any:
+        """Smoothing parameter against sum rho(u), one for each penalty; None without a penalty."""
+        lam = self._fit.tau * np.sqrt(self.scale)
+        return None if not len(lam) else float(lam[0]) if len(lam) == 1 else lam
+
+    @property
+    def _cov(self) -> Factored:
+        """H^-1 J H^-1."""
+        scale = np.exp(self._fit.log_sigma2 / 2)[self._rows.group]
+        root = np.sqrt(self._level * (1 - self._level)) / scale
+        parts = zip(self._rows.white_parts, self._rows.per_name(root), strict=True)
+        K = self.basis.n_basis
+        rows = np.vstack([part.scaled(own).dense(K) for part, own in parts])
+        middle = np.linalg.qr(rows, mode="r")
+        reach = self._moving
+        H = reach.T @ self._curvature() @ reach
+        if np.linalg.cond(H) > FLAT:
+            raise SpecificationError(
+                "too few readings lie near the curve to tell its covariance; use a penalty, fewer functions, or res.bootstrap(...)"
+            )
+        return Factored(reach @ np.linalg.solve(H, (middle @ reach).T))
+
+    def _curvature(self) -> FloatArray:
+        """H, (K, K)."""
+        rows, K = self._rows, self.basis.n_basis
+        scale = np.exp(self._fit.log_sigma2 / 2)
+        H = np.zeros((K, K))
+        for part, u, group in zip(rows.white_parts, rows.per_name(rows.whitened(self.resid)), rows.group_of_name, strict=True):
+            density = kernel_density(u, self._level)
+            dense = part.dense(K)
+            H += dense.T @ (density[:, None] * dense) / scale[group]
+        return H + 2 * self._penalty_gram()
+
+    def _objective_slope(self) -> FloatArray:
+        """Gradient (K,) of the objective, where the multipliers say what rho contributes."""
+        slope = np.zeros(self.basis.n_basis)
+        rows, multipliers = self._rows, self._rows.per_name(self._quantile.multiplier)
+        for part, own in zip(rows.white_parts, multipliers, strict=True):
+            slope -= own @ part.dense(len(slope))
+        return slope + 2 * self._penalty_gram() @ self._coef
+
+    @property
+    def digits_lost(self) -> float:
+        """NaN: the solver of the cone program certifies its own tolerance, 1e-9 of the objective or better."""
+        return np.nan
+
+    def _noise_name(self, deriv: int, name: str | None) -> str | None:
+        super()._noise_name(deriv, name)
+        return None  # a new reading has no sd here
+
+    @property
+    def loo_resid(self) -> NoReturn:
+        """Refused: a quantile fit without a reading is another program."""
+        raise SpecificationError("a quantile fit has no leave-one-out formula; fit without the reading")
+
+    @property
+    def _deleted(self) -> NoReturn:
+        raise SpecificationError("a quantile fit has no influence measures: each reading pulls with its sign alone")
+
+
+class Found(NamedTuple):
+    """A quantile fit with its smoothing and scales."""
+
+    quantile: Quantile
+    estimate: Estimate
+
+
+def _none(K: int) -> Active:
+    return Active([], np.zeros((0, K)), np.zeros(0, np.int64))
+
+
+def kernel_density(u: FloatArray, level: float) -> FloatArray:
+    """Terms k_i (n,) of a density estimate at zero: their mean is that of the u."""
+    n = len(u)
+    at = stats.norm.ppf(level)
+    share = n ** (-1 / 3) * stats.norm.ppf(0.975) ** (2 / 3) * (1.5 * stats.norm.pdf(at) ** 2 / (2 * at**2 + 1)) ** (1 / 3)
+    share = min(share, 0.999 * min(level, 1 - level))
+    spread = min(float(np.std(u)), float(stats.iqr(u)) / 1.34) or float(np.std(u)) or 1.0
+    h = spread * float(stats.norm.ppf(level + share) - stats.norm.ppf(level - share))
+    return np.where(np.abs(u) < h, 0.75 * (1 - (u / h) ** 2), 0.0) / h
+
+
+def fit_quantile(
+    model: SplineRegression, rows: Rows, method: str, lam: FloatArray | None, level: float, cov_type: str
+) -> QuantileResults:
+    """The quantile curve of a model, at a given lam (n_penalties,) or at one that a criterion chooses."""
+    if cov_type != "bayesian":
+        raise SpecificationError(f"cov_type={cov_type!r} is for squares; a quantile fit has one covariance, and res.bootstrap(...)")
+    if model._unimodal is not None:
+        raise SpecificationError("a quantile fit does not search the mode of Unimodal; give mode=")
+    penalties = model._penalties
+    if penalties and lam is None:
+        if method not in ("gcv", "sic"):
+            raise SpecificationError(
+                f"method {method!r} cannot choose the smoothing of a quantile fit; pass method='gcv' (GACV), 'sic', or lam="
+            )
+        if len(penalties) > 1:
+            raise SpecificationError(f"{len(penalties)} penalties, and a quantile fit chooses one smoothing parameter; pass lam=")
+    K = rows.basis.n_basis
+    sparse = csr_array(vstack([_csr(part, K) for part in rows.white_parts]))
+    roots = [_csr(root, K) for root in penalty_roots(penalties, rows.basis)]
+    problem = Problem(sparse, rows.whitened(rows.observations.y), level, roots, model._restrictions)
+    try:
+        if lam is not None or not penalties:
+            found = _at_rest(problem, rows, model, np.zeros(0) if lam is None else lam)
+        else:
+            found = _smoothed(problem, rows, model, method)
+    except InfeasibleError:
+        model.fit(lam=[1.0] * len(penalties)) if penalties else model.fit("ols")  # names the constraints
+        raise
+    return QuantileResults(model, method, "lam" if lam is not None else None, rows, found, level)
+
+
+def _csr(rows: BandRows, K: int) -> csr_array:
+    n, w = rows.values.shape
+    index = (rows.first[:, None] + np.arange(w)).ravel()
+    matrix = csr_array((rows.values.ravel(), index, np.arange(0, n * w + 1, w)), shape=(n, K))
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _at_rest(problem: Problem, rows: Rows, model: SplineRegression, lam: FloatArray) -> Found:
+    """Scales and coefficients that agree, at a given lam."""
+    U, G = len(rows.unknown), rows.n_groups
+    scale = np.ones(G)
+    for _ in range(MOST_STEPS):
+        tau = lam / (scale[0] if U else 1.0)
+        found = problem.solve(1 / scale[rows.group], tau)
+        before = scale.copy()
+        for g in range(U):
+            scale[g] = found.loss[rows.group == g].mean()
+        if not scale.all():
+            raise SpecificationError("the curve passes through all readings of a name: there is no noise; use fewer functions")
+        if U <= 1 and G == 1:  # lam weighs against the losses themselves: the scale moves nothing
+            found = found._replace(multiplier=found.multiplier * before[0] / scale[0])
+            break
+        if np.abs(np.log(scale / before)).max() <= STILL:
+            break
+    else:
+        raise ConvergenceError(f"the scales of the names do not come to rest in {MOST_STEPS} steps; give sd=")
+    tau = lam / (scale[0] if U else 1.0)
+    log_sigma2 = 2 * np.log(scale)
+    system = model._system if rows is model._rows else model._system_of(rows)
+    log_tau = np.log(tau) if len(tau) else np.zeros(0)
+    estimate = Estimate(system, None, log_tau, log_sigma2, tau, (), None)
+    if model._substitution is not None:
+        estimate = estimate.lifted(*model._substitution)
+    return Found(found, estimate)
+
+
+def _smoothed(problem: Problem, rows: Rows, model: SplineRegression, method: str) -> Found:
+    """The lam that is best by a criterion."""
+    n = len(rows)
+
+    def score(found: Found) -> float:
+        loss = float(np.sum(found.quantile.loss / np.exp(found.estimate.log_sigma2 / 2)[rows.group]))
+        loss = float(found.quantile.loss.sum()) if rows.n_groups == 1 else loss
+        edf = float(found.quantile.on_curve.sum())
+        return loss / max(n - edf, 1e-300) if method == "gcv" else float(np.log(loss / n)) + edf * np.log(n) / (2 * n)
+
+    base, low, high = _range_of_tau(model._system, np.zeros(model._system.n_groups))
+    spread = float(np.sqrt(np.mean(model._system.spreads)))
+    # of squares u^2 to losses of size `spread`: as the curvature of their sums, up to a constant that the grid leaves room for
+    shift = -np.log(spread) if rows.unknown else 0.0
+    grid = float(base[0]) + shift + np.linspace(low, high, GRID)
+
+    def tried(t: float) -> Found | None:
+        """The fit; None at the far ends of the grid, where scales beside each other keep the solver from its tolerance."""
+        try:
+            return _at_rest(problem, rows, model, np.exp(t)[None])
+        except ConvergenceError:
+            return None
+
+    fits = [tried(t) for t in grid]
+    scores = [np.inf if found is None else score(found) for found in fits]
+    best = int(np.argmin(scores))
+    around = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, GRID - 1)], REFINED)
+    usable = [found for found in (*fits, *(tried(t) for t in around)) if found is not None]
+    if not usable:
+        raise ConvergenceError("the quantile fit did not converge at any lam; rescale x or y, or use fewer functions")
+    chosen = min(usable, key=score)
+    at_end = chosen is fits[GRID - 1] or all(found is None for found in fits[best + 1 :])
+    return chosen._replace(estimate=replace(chosen.estimate, boundary=("lam",))) if at_end else chosen

@@ -1,0 +1,165 @@
+"""The smoothed output as a fitted curve."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.integrate import quad
+
+import smoothfit as sf
+from smoothfit.curves import CurvePrediction, CurveResults
+from smoothfit.dynamics.results import DynamicsResults
+from smoothfit.errors import DataError, SpecificationError
+
+GRID = np.linspace(0.0, 5.9, 13)
+
+
+@pytest.fixture(scope="module", params=["kalman", "output_error"])
+def swing(request):
+    """A damped oscillation with readings of position and velocity, some missing."""
+    rng = np.random.default_rng(4)
+    t = np.linspace(0, 6, 90)
+    position, velocity = np.exp(-t / 4) * np.cos(2 * t), -np.exp(-t / 4) * (np.cos(2 * t) / 4 + 2 * np.sin(2 * t))
+    if request.param == "kalman":
+        position = position + np.cumsum(rng.standard_normal(90)) * 0.03
+    obs = sf.observe(t, position + 0.1 * rng.standard_normal(90), name="position") + sf.observe(
+        t[::2], velocity[::2] + 0.2 * rng.standard_normal(45), deriv=1, name="velocity"
+    )
+    return sf.DerivativeRegression(obs, order=2, intercept=False).fit(request.param)
+
+
+def test_it_is_a_curve_with_the_results_own_predictions(swing):
+    curve = swing.curve()
+    assert isinstance(curve, CurveResults)
+    assert curve.nobs == 135
+    assert list(curve.observations.names) == ["position", "velocity"]
+    for deriv in (0, 1):
+        ours, theirs = curve.get_prediction(GRID, deriv), swing.get_prediction(GRID, deriv)
+        assert isinstance(ours, CurvePrediction)
+        np.testing.assert_array_equal(ours.predicted_mean, theirs.predicted_mean)
+        np.testing.assert_array_equal(ours.se_mean, theirs.se_mean)
+        assert ours.noise_sd == theirs.noise_sd
+        np.testing.assert_array_equal(curve.predict(GRID, deriv), ours.predicted_mean)
+    frame = curve.get_prediction(GRID).summary_frame(alpha=0.1)
+    assert {"mean", "mean_se", "mean_ci_lower", "obs_ci_upper"} <= set(frame.columns)
+    np.testing.assert_allclose(curve.fittedvalues[:90], curve.predict(np.linspace(0, 6, 90)), rtol=1e-9, atol=1e-12)
+    assert list(curve.params.index) == list(swing.params.index) == list(curve.conf_int().index) == list(curve.bse.index)
+    assert (curve.llf, curve.aic, curve.bic) == pytest.approx((swing.llf, swing.aic, swing.bic), rel=1e-12)
+    with pytest.raises(SpecificationError, match="deriv"):
+        curve.get_prediction(GRID, 2)
+    with pytest.raises(SpecificationError, match="no spline; use predict"):
+        curve.spline()
+
+
+def test_leave_one_out_residuals_are_those_of_fits_without(swing):
+    curve = swing.curve()
+    sample = swing.model.sample
+    for row, channel, place in ((0, 0, 0), (40, 0, 40), (20, 1, 100)):  # of velocity, every second node is read
+        y = sample.y.copy()
+        y[row, channel] = np.nan
+        mean = swing._smoothed(sample.with_readings(y))[0]
+        assert curve.loo_resid[place] == pytest.approx(sample.y[row, channel] - mean[row, channel], rel=1e-6, abs=1e-8)
+    assert 2 < curve.edf < 135
+    assert curve.resid_standardized.std() == pytest.approx(1, abs=0.2)
+
+
+def test_draws_have_the_posterior_as_their_distribution(swing):
+    curve = swing.curve()
+    draws = curve.sample(GRID, deriv=[0, 1], size=1500, rng=0)
+    assert draws.shape == (2, 1500, 13)
+    for deriv in (0, 1):
+        prediction = curve.get_prediction(GRID, deriv)
+        error = (draws[deriv].mean(axis=0) - prediction.predicted_mean) / prediction.se_mean
+        assert np.abs(error).max() < 4.5 / np.sqrt(1500)
+        np.testing.assert_allclose(draws[deriv].std(axis=0), prediction.se_mean, rtol=4.5 / np.sqrt(2 * 1500))
+    np.testing.assert_array_equal(curve.sample(GRID, size=3, rng=1), curve.sample(GRID, size=5, rng=1)[:3])
+
+
+def test_integrals_are_those_of_the_mean_and_know_their_error(swing):
+    curve = swing.curve()
+    found = curve.integrate(0.7, 4.1)
+    expected = quad(lambda x: float(curve.predict([x])[0]), 0.7, 4.1, points=swing.model.sample.t[11:62], limit=400, epsabs=1e-10)[
+        0
+    ]
+    assert found == pytest.approx(expected, abs=1e-7)
+    grid = np.linspace(0.7, 4.1, 200)
+    draws = np.trapezoid(curve.sample(grid, size=1500, rng=2), grid, axis=1)
+    assert found.se == pytest.approx(draws.std(), rel=0.09)
+    assert curve.integrate(4.1, 0.7) == pytest.approx(-found, abs=1e-8)
+
+
+def test_simultaneous_bands_roots_and_pictures(swing):
+    curve = swing.curve()
+    pointwise, together = curve.get_prediction(GRID), curve.get_prediction(GRID, simultaneous=True)
+    ratio = np.diff(together.conf_int(), axis=1) / np.diff(pointwise.conf_int(), axis=1)
+    assert ((ratio > 1.1) & (ratio < 2)).all()
+    roots = curve.roots()
+    assert len(roots) == 4
+    np.testing.assert_allclose(np.abs(curve.predict(roots["x"].to_numpy())), 0, atol=1e-7)
+    assert set(curve.extrema()["kind"]) == {"maximum", "minimum"}
+    assert curve.plot().axes
+    assert len(curve.plot(deriv=1).axes) == 1
+    assert len(curve.plot_diagnostics().axes) == 4
+    again = pickle.loads(pickle.dumps(curve))
+    np.testing.assert_array_equal(again.predict(GRID), curve.predict(GRID))
+    assert "Derivative Regression" in str(curve.summary())
+
+
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
+def test_outputs_and_runs_have_curves_of_their_own(noisy):
+    t, u, y = noisy
+    pair = pd.DataFrame({"a": y, "b": y[::-1]})
+    res = sf.DerivativeRegression(pair, t, u, groups=np.where(t < 10, "early", "late")).fit(method="output_error")
+    late = res.curve("b", "late")
+    np.testing.assert_array_equal(late.observations.y, y[::-1][200:])
+    np.testing.assert_allclose(late.fittedvalues, res.fittedvalues[200:, 1], rtol=1e-12)
+    np.testing.assert_allclose(late.predict([12.3]), res.predict([12.3], output="b", run="late"), rtol=1e-12)
+    with pytest.raises(SpecificationError, match="outputs are a, b"):
+        res.curve("c")
+    with pytest.raises(SpecificationError, match="groups are 'early', 'late'"):
+        res.curve("a", "never")
+
+
+def test_times_are_those_of_the_readings(noisy):
+    _, u, y = noisy
+    when = pd.Timestamp("2026-03-01") + pd.to_timedelta(np.arange(400), unit="min")
+    res = sf.DerivativeRegression(y, when, u, unit="h", groups=np.arange(400) >= 100).fit()
+    curve = res.curve(run=True)
+    assert curve.observations.abscissa.unit == "h"
+    np.testing.assert_allclose(curve.predict(when[150:160]), res.predict(when[150:160], run=True), rtol=1e-12)
+    np.testing.assert_allclose(curve.fittedvalues, res.fittedvalues[100:], rtol=1e-12)
+
+
+def test_before_the_first_reading_inputs_are_not_known(noisy):
+    t, u, y = noisy
+    driven = sf.DerivativeRegression(y, t, u).fit().curve()
+    with pytest.raises(DataError, match="no input is known there"):
+        driven.predict([-1.0])
+    free = sf.DerivativeRegression(y[:60], t[:60]).fit("output_error").curve()
+    a, c = free.results.coefficients
+    value = free.predict([0.0])[0]
+    assert free.predict([-1.0])[0] == pytest.approx(np.exp(-a) * (value + c / a) - c / a, rel=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.SmoothfitWarning")
+def test_integrals_need_room_for_the_state():
+    rng = np.random.default_rng(0)
+    t = np.arange(60) * 0.1
+    y = np.column_stack([np.exp(-t), 2 * np.exp(-t / 2)]) + 0.01 * rng.standard_normal((60, 2))
+    four = sf.DerivativeRegression(y, t).fit("output_error")
+    assert four.curve("y2").integrate(0, 2) == pytest.approx(4 * (1 - np.exp(-1)), abs=0.05)
+    third = sf.DerivativeRegression(y, t, order=3, derivatives=(0,), intercept=False)
+    six = DynamicsResults(third, "output_error", {}, replace(four.fitted, theta=np.array([-1.0, 0, 0, -1])), "nonrobust", np.eye(6))
+    with pytest.raises(SpecificationError, match="state of at most 4"):
+        six.curve().integrate(0, 1)
+    exact = sf.DerivativeRegression(np.exp(-t), t).fit("output_error")
+    assert exact.curve().integrate(0, 1) == pytest.approx(1 - np.exp(-1), rel=1e-9)
+
+
+def test_equations_with_terms_have_no_smoothed_curve():
+    t = np.arange(60) * 0.1
+    res = sf.DerivativeRegression(np.exp(-t), t, terms={"square": lambda y, t: y[0] ** 2}).fit("output_error")
+    with pytest.raises(SpecificationError, match="square"):
+        res.curve()
