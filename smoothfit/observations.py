@@ -7,30 +7,28 @@ instrument) share a *name*; `Observations` is a set of names.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
-from narwhals.exceptions import DuplicateError
 
 from ._abscissa import Abscissa, Points, as_numbers, check_unit, join
-from ._validation import FloatArray, Frozen, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
+from ._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, Table, check_name, check_noise, pooled
+from ._validation import FloatArray, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
 from .errors import DataError, SpecificationError
+from .points import PointObservations, has_columns, observe_boxes, observe_points
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HIGHEST_DERIVATIVE = 10
-OF_INTEGRAL = -1  # the order of a derivative that an integral has
-OF_DIFFERENCE = -2  # what stands for it where f(b) - f(a) is read
+OF_DIFFERENCE = -2  # what stands for the order of a derivative where f(b) - f(a) is read
 
 
 @dataclass(frozen=True, eq=False)
-class Readings(Frozen):
+class Readings(NoisyReadings):
     """The readings of one name.
 
     Attributes
@@ -72,9 +70,6 @@ class Readings(Frozen):
     upper: npt.NDArray[Any] | None = None
     mean: bool = False
 
-    def __len__(self) -> int:
-        return len(self.y)
-
     @property
     def label(self) -> str:
         """What is read: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``, ``a difference of f``."""
@@ -89,44 +84,23 @@ class Readings(Frozen):
         """The abscissae: (x,), or of integrals the lower and the upper limits."""
         return (self.x,) if self.upper is None else (self.x, self.upper)
 
-    @property
-    def variance_ratio(self) -> FloatArray:
-        """Variance of each reading's noise: in units of y^2 where sd is known, else relative to the unknown variance."""
-        return self.variance_ratio_in(1.0)
-
-    def variance_ratio_in(self, unit: float) -> FloatArray:
-        """Return `variance_ratio` with y measured in `unit`, a power of two: squares neither overflow nor lose a bit."""
-        variance = np.ones(len(self.y)) if self.sd is None else (self.sd / unit) ** 2
-        with np.errstate(divide="ignore"):  # a robust fit may leave a reading without weight
-            return variance if self.weights is None else variance / self.weights
-
     def merged(self, other: Readings) -> Readings:
         """Return the readings of both, which share a name."""
         if (self.deriv, self.mean) != (other.deriv, other.mean):
             kinds = [f"of order {reading.deriv}" if reading.upper is None else f"of {reading.label}" for reading in (self, other)]
             raise DataError(f"name {self.name!r} stands for readings {kinds[0]} and {kinds[1]}; give them different names")
-        if (self.sd is None) != (other.sd is None):
-            raise DataError(f"name {self.name!r} has a known sd in one part and none in the other; give both or neither")
-        sd = None if self.sd is None or other.sd is None else np.concatenate([self.sd, other.sd])
-        weights = None
-        if self.weights is not None or other.weights is not None:
-            ones = [np.ones(len(part)) if part.weights is None else part.weights for part in (self, other)]
-            weights = frozen(np.concatenate(ones))
         return replace(
             self,
             x=frozen(join([self.x, other.x], self.name)),
-            y=frozen(np.concatenate([self.y, other.y])),
-            sd=sd if sd is None else frozen(sd),
-            weights=weights,
-            n_dropped=self.n_dropped + other.n_dropped,
             unit=self.unit or other.unit,
             zoned=other.zoned if self.zoned is None else self.zoned,
             upper=None if self.upper is None or other.upper is None else frozen(join([self.upper, other.upper], self.name)),
+            **self._merged_noise(other),
         )
 
 
 @dataclass(frozen=True, eq=False)
-class Observations:
+class Observations(NamedReadings[Readings]):
     """Readings of a curve, of its derivatives and integrals; made by `observe` and `observe_integral`, joined by ``+``.
 
     Attributes
@@ -156,22 +130,12 @@ class Observations:
         if len(units) > 1:
             raise DataError(f"derivatives are meant per {' and per '.join(sorted(map(str, units)))}; use one unit")
 
-    def __len__(self) -> int:
-        return sum(len(reading) for reading in self.readings)
-
-    def __radd__(self, other: object) -> Observations:
-        return self if isinstance(other, int) and other == 0 else NotImplemented  # where sum() starts
-
     def __add__(self, other: Observations) -> Observations:
         if not isinstance(other, Observations):
             return NotImplemented
         _check_one_kind(self.readings + other.readings)
-        parts = {reading.name: reading for reading in self.readings}
-        for reading in other.readings:
-            mine = parts.get(reading.name)
-            parts[reading.name] = reading if mine is None else mine.merged(reading)
         x_name = other.x_name if self.x_name == "x" else self.x_name
-        return Observations(tuple(parts.values()), x_name)
+        return Observations(pooled(self.readings, other.readings), x_name)
 
     def __repr__(self) -> str:
         is_time = self.abscissa.unit is not None
@@ -179,17 +143,12 @@ class Observations:
         ends = [end if is_time else end.item() for x in limits for end in (x.min(), x.max())]
         lowest, highest = self.abscissa.label(min(ends)), self.abscissa.label(max(ends))
         unit = f", unit {self.abscissa.unit}" if self.abscissa.unit else ""
-        lines = [f"Observations of {len(self)} readings over {self.x_name} = {lowest} .. {highest}{unit}"]
-        for reading in self.readings:
-            known = "sd to be estimated" if reading.sd is None else "sd given"
-            dropped = f", {reading.n_dropped} missing left out" if reading.n_dropped else ""
-            lines.append(f"  {reading.name}: {len(reading)} readings of {reading.label}, {known}{dropped}")
-        return "\n".join(lines)
+        head = f"Observations of {len(self)} readings over {self.x_name} = {lowest} .. {highest}{unit}"
+        return "\n".join([head, *self._lines()])
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names, in order of first appearance."""
-        return tuple(reading.name for reading in self.readings)
+    def read_by(self, reading: Readings) -> str:
+        """What a name reads: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``."""
+        return reading.label
 
     @cached_property
     def abscissa(self) -> Abscissa:
@@ -218,20 +177,9 @@ class Observations:
         return Points(coarse, np.concatenate([np.zeros(len(p.coarse)) if p.fine is None else p.fine for p in parts]))
 
     @property
-    def y(self) -> FloatArray:
-        """Readings, shape (n,), name after name."""
-        return np.concatenate([reading.y for reading in self.readings])
-
-    @property
     def deriv(self) -> npt.NDArray[np.int64]:
         """Order of the derivative that each reading is of, -1 for integrals and means, shape (n,)."""
         return np.repeat([reading.deriv for reading in self.readings], [len(reading) for reading in self.readings])
-
-    def __getitem__(self, name: str) -> Readings:
-        for reading in self.readings:
-            if reading.name == name:
-                return reading
-        raise KeyError(f"no readings are named {name!r}; the names are {', '.join(self.names)}")
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each reading: x, y, deriv, name, sd, weight; and ``upper`` where there are integrals."""
@@ -298,55 +246,20 @@ class Observations:
           height: 2 readings of f, sd to be estimated, 1 missing left out
           speed: 3 readings of f', sd to be estimated
         """
-        try:
-            frame = nw.from_native(data, eager_only=True)
-        except TypeError:
-            raise DataError(
-                f"data is {type(data).__name__}; pass a pandas, Polars or PyArrow data frame (a lazy one after .collect())"
-            ) from None
-        except DuplicateError:
-            raise DataError(
-                "data has several columns of one name: " + ", ".join(repr(name) for name in _repeated(data)) + "; rename them"
-            ) from None
-        columns = frame.columns
-        for argument, options in (("readings", readings), ("sd", sd), ("weights", weights)):
-            if options is not None and not isinstance(options, Mapping):
-                raise SpecificationError(f"{argument} is {options!r}; pass a mapping from columns of readings: {{'column': ...}}")
-
-        def column(name: Any) -> Any:
-            if name not in columns:
-                raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(repr, columns))}")
-            return frame.get_column(name).to_native()
-
-        def option(options: Mapping[Any, Any] | None, name: Any) -> Any:
-            value = (options or {}).get(name)
-            return column(value) if isinstance(value, str) else value
-
-        for argument, options in (("sd", sd), ("weights", weights)):
-            unknown = set(options or {}) - set(readings)
-            if unknown:
-                raise DataError(f"{argument} is given for {sorted(unknown, key=str)}, which readings does not list")
-        if not readings:
-            raise SpecificationError("readings is empty; map at least one column to the order of its derivative")
+        table = Table.of(data, readings, sd, weights)
         parts = [
             observe(
-                column(x),
-                column(name),
+                table.column(x),
+                table.column(name),
                 deriv=deriv,
-                sd=option(sd, name),
-                weights=option(weights, name),
+                sd=table.option(sd, name),
+                weights=table.option(weights, name),
                 name=str(name),
                 unit=unit,
             )
             for name, deriv in readings.items()
         ]
         return replace(sum(parts[1:], parts[0]), x_name=str(x))
-
-
-def _repeated(data: Any) -> list[Any]:
-    """Names that several columns of a data frame share."""
-    columns = list(getattr(data, "column_names", data.columns))  # of PyArrow, of pandas
-    return sorted({name for name in columns if columns.count(name) > 1}, key=str)
 
 
 def _check_one_kind(readings: tuple[Readings, ...]) -> None:
@@ -363,6 +276,7 @@ def derivative_label(deriv: int) -> str:
     return "f" + "'" * deriv if deriv < 4 else f"f^({deriv})"
 
 
+@overload
 def observe(
     x: Any,
     y: Any,
@@ -371,18 +285,31 @@ def observe(
     weights: Any = None,
     name: str | None = None,
     unit: str | None = None,
-) -> Observations:
+) -> Observations: ...
+@overload
+def observe(
+    x: Any, y: Any, deriv: Sequence[int], sd: Any = None, weights: Any = None, name: str | None = None, unit: str | None = None
+) -> PointObservations: ...
+def observe(
+    x: Any,
+    y: Any,
+    deriv: int | Sequence[int] = 0,
+    sd: Any = None,
+    weights: Any = None,
+    name: str | None = None,
+    unit: str | None = None,
+) -> Observations | PointObservations:
     """Readings of f^(deriv) at x: y_i = f^(deriv)(x_i) + sd_i e_i / sqrt(weights_i).
 
     Parameters
     ----------
-    x : array_like, shape (n,)
+    x : array_like, shape (n,), or (n, d)
         Abscissae: numbers or times, unsorted or repeated as they come; a pandas or Polars series is welcome. 64-bit integers keep
-        all their digits.
+        all their digits. Two dimensions, or a data frame, make readings of a function of d variables: a point a row, of numbers.
     y : array_like, shape (n,)
         Readings, in the unit of f divided by the unit of x to the power `deriv`. NaN is no reading: it is left out and counted.
-    deriv : int
-        Order of the derivative that is read; 0 is the curve itself.
+    deriv : int or sequence of d ints
+        Order of the derivative that is read, of points by each variable: (1, 0) is the slope along the first; 0 is f itself.
     sd : float or array_like, shape (n,), optional
         Known standard deviation of the noise. None: one unknown value for the name, estimated by every fit.
     weights : array_like, shape (n,), optional
@@ -395,7 +322,7 @@ def observe(
 
     Returns
     -------
-    Observations
+    Observations, or PointObservations of points
         Copies of the data, read-only; ``+`` joins them with others, and pools readings of one name. x and y pair up by
         position, not by index. Times with a zone become UTC, and do not mix with times without one; NumPy's go with both, as UTC.
 
@@ -413,7 +340,16 @@ def observe(
     >>> sf.observe([0.0, 1.0, 2.0], [1.0, float("nan"), 3.0], sd=0.1)
     Observations of 2 readings over x = 0 .. 2
       f: 2 readings of f, sd given, 1 missing left out
+
+    The slope of a surface along the second variable:
+
+    >>> sf.observe([[0.0, 0.0], [1.0, 0.5]], [0.3, 0.2], deriv=(0, 1))
+    PointObservations of 2 readings in 2 inputs (x0, x1)
+      df/dx1: 2 readings of df/dx1, sd to be estimated
     """
+    if np.ndim(deriv) or has_columns(x):
+        _refuse_unit(unit)
+        return observe_points(x, y, deriv, sd, weights, name)
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
     values, y_label = to_floats(y, "y")
     abscissae, x_label, zoned = _abscissae(x, "x", len(values), unit)
@@ -434,15 +370,16 @@ def observe_integral(
     weights: Any = None,
     name: str | None = None,
     unit: str | None = None,
-) -> Observations:
+) -> Any:
     """Readings of integrals of f: y_i = int from lower_i to upper_i of f(x) dx + sd_i e_i / sqrt(weights_i).
 
     With ``mean=True`` the integral is divided by upper_i - lower_i: what a reading is that averages over an interval.
 
     Parameters
     ----------
-    lower, upper : array_like, shape (n,)
-        Limits of the intervals, lower below upper: numbers or times, as x of `observe`.
+    lower, upper : array_like, shape (n,), or (n, d)
+        Limits of the intervals, lower below upper: numbers or times, as x of `observe`. Two dimensions make integrals of a function
+        of d variables over boxes, a corner a row.
     y : array_like, shape (n,)
         Readings, in the unit of f times the unit of x; means in the unit of f. NaN is no reading.
     mean : bool
@@ -456,7 +393,7 @@ def observe_integral(
 
     Returns
     -------
-    Observations
+    Observations, or PointObservations of boxes
 
     Raises
     ------
@@ -473,6 +410,9 @@ def observe_integral(
       mean: 2 readings of the mean of f, sd given
       f: 1 readings of f, sd to be estimated
     """
+    if has_columns(lower) or has_columns(upper):
+        _refuse_unit(unit)
+        return observe_boxes(lower, upper, y, mean, sd, weights, name)
     values, y_label = to_floats(y, "y")
     start, end, x_label, zoned = _limits(lower, upper, len(values), unit, "interval")
     if start.dtype.kind in "Mm" and unit is None and not mean:
@@ -542,6 +482,11 @@ def _limits(
     return start, end, x_label, end_zoned if zoned is None else zoned
 
 
+def _refuse_unit(unit: str | None) -> None:
+    if unit is not None:
+        raise SpecificationError(f"unit is {unit!r}, but points hold numbers; units of time go with datetime x in one dimension")
+
+
 def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, bool | None]:
     """Check abscissae for n readings: values in the type of `Readings.x`, the name of the series, whether they have a zone."""
     abscissae, label, zoned = to_vector(x, argument)
@@ -575,51 +520,19 @@ def _readings(
     zoned: bool | None,
 ) -> Readings:
     """Check what readings of all kinds share, and leave out the missing ones."""
-    bad = np.isinf(values)
-    if bad.any():
-        i = first_index(bad)
-        raise DataError(f"y[{i}] is {values[i]}; a reading is finite, or NaN where it is missing")
-    kept = ~np.isnan(values)
-    if not kept.any():
-        raise DataError(f"all {len(values)} readings in y are missing (NaN)")
-    precision = {"sd": sd, "weights": weights}
-    for argument, given in precision.items():
-        precision[argument] = _precision_column(given, argument, kept)
-    if not isinstance(name, str) or not name:
-        raise SpecificationError(f"name is {name!r}; pass a text")
+    noise = check_noise(values, sd, weights)
+    check_name(name)
     if name == "q":
         raise SpecificationError("name is 'q', which stands for the intensity of the prior; choose another")
     return Readings(
         name=name,
         deriv=deriv,
-        x=frozen(abscissae[kept].copy()),
-        y=frozen(values[kept]),
-        sd=precision["sd"],
-        weights=precision["weights"],
-        n_dropped=int(len(values) - kept.sum()),
+        x=frozen(abscissae[noise.kept].copy()),
+        y=noise.y,
+        sd=noise.sd,
+        weights=noise.weights,
+        n_dropped=noise.n_dropped,
         unit=unit,
         zoned=zoned,
-        upper=None if upper is None else frozen(upper[kept].copy()),
+        upper=None if upper is None else frozen(upper[noise.kept].copy()),
     )
-
-
-def _precision_column(given: Any, argument: str, kept: npt.NDArray[np.bool_]) -> FloatArray | None:
-    """Check sd or weights: positive and finite wherever there is a reading; a scalar serves all."""
-    if given is None:
-        return None
-    values, _ = to_floats(given, argument)
-    n = len(kept)
-    if np.ndim(given) == 0:
-        values = np.full(n, values[0])
-    if len(values) != n:
-        raise DataError(f"{argument} has {len(values)} entries for {n} readings; pass one number or one for each reading")
-    bad = kept & ~((values > 0) & np.isfinite(values))
-    if bad.any():
-        i = first_index(bad)
-        remedy = (
-            "a standard deviation is positive and finite, or None to have it estimated"
-            if argument == "sd"
-            else "a weight is positive and finite; leave a reading out by setting it to NaN"
-        )
-        raise DataError(f"{argument}[{i}] is {values[i]}; {remedy}")
-    return frozen(values[kept])

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors"},
     {"_validation", "_core"},
-    {"_abscissa", "_discretize", "_matern"},
+    {"_abscissa", "_discretize", "_matern", "_readings"},
+    {"points"},
     {"observations", "basis", "calculus", "datasets"},
     {"curves"},
     {"regression", "statespace", "gp"},

@@ -15,7 +15,7 @@ from .knots import adaptive_knots
 from .penalty import DerivativePenalty, DifferencePenalty, DifferentialOperatorPenalty
 from .recombined import BoundaryConditionBasis
 from .spline import Spline
-from .tensor import TensorProductBasis
+from .tensor import TensorProductBasis, TensorSpline
 
 __all__ = [
     "BSplineBasis",
@@ -33,6 +33,7 @@ __all__ = [
     "PeriodicBSplineBasis",
     "Spline",
     "TensorProductBasis",
+    "TensorSpline",
     "adaptive_knots",
     "bpoly",
     "bsp",

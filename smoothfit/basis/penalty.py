@@ -8,11 +8,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import product
+from math import factorial, prod
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array, diags_array, eye_array, kron, vstack
 
+from .._core import _kernels
 from .._validation import FloatArray, Frozen, check_order
 from ..errors import DataError, SpecificationError
 from .base import Basis
@@ -20,6 +24,7 @@ from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 from .families import PeriodicBSplineBasis
 from .fourier import FourierBasis
 from .recombined import RecombinedBasis
+from .tensor import AnyBasis, TensorProductBasis
 
 EPS = float(np.finfo(np.float64).eps)
 Weight = float | Callable[[FloatArray], Any]
@@ -29,10 +34,10 @@ class Penalty(Frozen, ABC):
     """A quadratic form in the coefficients of a basis."""
 
     @abstractmethod
-    def matrix(self, basis: Basis) -> csr_array:
+    def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""
 
-    def root(self, basis: Basis) -> csr_array:
+    def root(self, basis: AnyBasis) -> csr_array:
         """Return a matrix M (.., n_basis) with M'M = P, without the digits that a factor of P itself would lose.
 
         Here from the eigenvectors of P, with those whose eigenvalues are rounding left out.
@@ -52,6 +57,52 @@ def _terms(penalty: Penalty) -> tuple[Penalty, ...]:
     return penalty.penalties if isinstance(penalty, PenaltySum) else (penalty,)
 
 
+def _check_axis(axis: Any) -> int | None:
+    """Return the number of a variable, or None."""
+    return None if axis is None else check_order(axis, "axis", 0, 1000)
+
+
+def _axis_of(axis: int | None, basis: TensorProductBasis, kind: str) -> int:
+    """The variable of a tensor product that a penalty of one variable is along."""
+    last = basis.n_variables - 1
+    if axis is None:
+        raise SpecificationError(
+            f"{kind} is along one variable; pass axis=0 .. {last}, and add one for each: P(axis=0) + P(axis=1)"
+        )
+    if axis > last:
+        raise SpecificationError(f"axis is {axis}; the variables of the basis are 0 .. {last}")
+    return axis
+
+
+def _refuse_axis(axis: int | None) -> None:
+    if axis is not None:
+        raise SpecificationError(f"axis is {axis}, but the basis has one variable; axis goes with a TensorProductBasis")
+
+
+def _product(roots: Sequence[Any]) -> csr_array:
+    """Kronecker product of roots, the last index fastest."""
+    return csr_array(reduce(lambda a, b: csr_array(kron(a, b)), roots))
+
+
+def _triangle(root: csr_array) -> csr_array:
+    """A root of as many rows as columns and no wider band, with the same M'M; by rotations, which keep small rows' digits."""
+    n, K = root.shape
+    if n <= K:
+        return root
+    entries = root.tocoo()
+    low, high = np.full(n, K - 1), np.zeros(n, dtype=np.int64)
+    np.minimum.at(low, entries.row, entries.col)
+    np.maximum.at(high, entries.row, entries.col)
+    width = max(1, int((high - low).max()) + 1)
+    first = np.minimum(low, K - width)
+    values = np.zeros((n, width))
+    np.add.at(values, (entries.row, entries.col - first[entries.row]), entries.data)
+    order = np.argsort(first, kind="stable")
+    R = _kernels.absorb_rows(values[order], first[order], np.zeros(n), np.zeros((K, width)), np.zeros(K), 0.0)[0]
+    row, offset = np.nonzero(R)
+    return csr_array((R[row, offset], (row, row + offset)), shape=(K, K))
+
+
 @dataclass(frozen=True, eq=False)
 class DerivativePenalty(Penalty):
     """The integral of the squared derivative, int (D^order f)^2 over the domain; its null space are polynomials below `order`.
@@ -60,6 +111,10 @@ class DerivativePenalty(Penalty):
     ----------
     order : int
         Order m of the derivative.
+    axis : int, optional
+        Of a tensor product: the variable by which derivatives are taken. None: all partial derivatives of total order m, as of a
+        thin plate, sum_|a|=m m!/a! int (D^a f)^2, whose balance depends on the units of the variables; that of a sum of
+        penalties along each variable, ``DerivativePenalty(2, axis=0) + DerivativePenalty(2, axis=1)``, does not.
 
     Examples
     --------
@@ -72,18 +127,40 @@ class DerivativePenalty(Penalty):
     """
 
     order: int = 2
+    axis: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", check_order(self.order, "order", 0, HIGHEST_DERIVATIVE))
+        object.__setattr__(self, "axis", _check_axis(self.axis))
 
-    def matrix(self, basis: Basis) -> csr_array:
+    def _partials(self, basis: TensorProductBasis) -> list[tuple[int, tuple[int, ...]]]:
+        """Weights and orders of the partial derivatives that are penalised."""
+        d, m = basis.n_variables, self.order
+        if self.axis is not None:
+            axis = _axis_of(self.axis, basis, "the penalty")
+            return [(1, tuple(m * (j == axis) for j in range(d)))]
+        several = [orders for orders in product(range(m + 1), repeat=d) if sum(orders) == m]
+        return [(factorial(m) // prod(map(factorial, orders)), orders) for orders in several]
+
+    def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""
+        if isinstance(basis, TensorProductBasis):
+            grams: Any = [weight * basis.penalty(orders) for weight, orders in self._partials(basis)]
+            return csr_array(sum(grams[1:], start=grams[0]))
         if not isinstance(basis, Basis):
             raise SpecificationError(f"basis is {type(basis).__name__}; pass a basis")
+        _refuse_axis(self.axis)
         return basis.penalty(self.order)
 
-    def root(self, basis: Basis) -> csr_array:
+    def root(self, basis: AnyBasis) -> csr_array:
         """Return M (.., n_basis) with M'M = P: derivatives at Gauss-Legendre nodes, which are exact here, times weights."""
+        if isinstance(basis, TensorProductBasis):
+            parts = []
+            for weight, orders in self._partials(basis):
+                factors = [DerivativePenalty(k).root(factor) for k, factor in zip(orders, basis.factors, strict=True)]
+                parts.append(np.sqrt(weight) * _product([_triangle(factor) for factor in factors]))
+            return csr_array(vstack(parts))
+        _refuse_axis(self.axis)
         if isinstance(basis, FourierBasis):
             return csr_array(diags_array(np.sqrt(basis.penalty(self.order).diagonal())))
         if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
@@ -109,6 +186,9 @@ class DifferencePenalty(Penalty):
     ----------
     order : int
         Order m of the differences, at most the degree.
+    axis : int, optional
+        Of a tensor product: the variable along which differences are taken, of every row of coefficients (Eilers, Currie &
+        Durbán 2006, "Fast and compact smoothing on large multidimensional grids").
 
     Examples
     --------
@@ -123,12 +203,19 @@ class DifferencePenalty(Penalty):
     """
 
     order: int = 2
+    axis: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", check_order(self.order, "order", 1, HIGHEST_DERIVATIVE))
+        object.__setattr__(self, "axis", _check_axis(self.axis))
 
-    def differences(self, basis: Basis) -> csr_array:
+    def differences(self, basis: AnyBasis) -> csr_array:
         """Return D w^order: (n_rows, n_basis)."""
+        if isinstance(basis, TensorProductBasis):
+            axis, own = _axis_of(self.axis, basis, "DifferencePenalty"), DifferencePenalty(self.order)
+            factors = enumerate(basis.factors)
+            return _product([own.differences(f) if j == axis else eye_array(f.n_basis, format="csr") for j, f in factors])
+        _refuse_axis(self.axis)
         if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
             raise SpecificationError(f"a {type(basis).__name__} is not made of B-splines; use DerivativePenalty")
         bsplines = basis if isinstance(basis, BSplineBasis) else basis.parent
@@ -144,12 +231,12 @@ class DifferencePenalty(Penalty):
         _, slopes = bsplines.derivative_basis(self.order, combined)
         return csr_array(slopes * width**self.order)
 
-    def matrix(self, basis: Basis) -> csr_array:
+    def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""
         differences = self.differences(basis)
         return csr_array(differences.T @ differences)
 
-    def root(self, basis: Basis) -> csr_array:
+    def root(self, basis: AnyBasis) -> csr_array:
         """Return M (.., n_basis) with M'M = P: the differences."""
         return self.differences(basis)
 
@@ -179,6 +266,8 @@ class DifferentialOperatorPenalty(Penalty):
         w_0, w_1, ...: numbers, or functions of an array of x.
     n_nodes : int, optional
         Gauss-Legendre nodes a piece; by default as many as make it exact for numbers, and 10 more where a weight is a function.
+    axis : int, optional
+        Of a tensor product: the variable on which L acts; its square is integrated over all of them.
 
     References
     ----------
@@ -196,6 +285,7 @@ class DifferentialOperatorPenalty(Penalty):
 
     weights: Sequence[Weight]
     n_nodes: int | None = None
+    axis: int | None = None
 
     def __post_init__(self) -> None:
         given: Any = self.weights
@@ -209,14 +299,20 @@ class DifferentialOperatorPenalty(Penalty):
         object.__setattr__(self, "weights", weights)
         if self.n_nodes is not None:
             object.__setattr__(self, "n_nodes", check_order(self.n_nodes, "n_nodes", 1, 1000))
+        object.__setattr__(self, "axis", _check_axis(self.axis))
 
-    def matrix(self, basis: Basis) -> csr_array:
+    def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""
         root = self.root(basis)
         return csr_array(root.T @ root)
 
-    def root(self, basis: Basis) -> csr_array:
+    def root(self, basis: AnyBasis) -> csr_array:
         """Return M (.., n_basis) with M'M = P: L of every function at the nodes, times weights."""
+        if isinstance(basis, TensorProductBasis):
+            axis = _axis_of(self.axis, basis, "DifferentialOperatorPenalty")
+            own, others = DifferentialOperatorPenalty(self.weights, self.n_nodes), DerivativePenalty(0)
+            return _product([_triangle((own if j == axis else others).root(f)) for j, f in enumerate(basis.factors)])
+        _refuse_axis(self.axis)
         if isinstance(basis, RecombinedBasis):
             return csr_array(self.root(basis.parent) @ basis.matrix)
         if isinstance(basis, FourierBasis):
@@ -261,6 +357,6 @@ class PenaltySum(Penalty):
 
     penalties: tuple[Penalty, ...]
 
-    def matrix(self, basis: Basis) -> csr_array:
+    def matrix(self, basis: AnyBasis) -> csr_array:
         """Return the sum of the P, at equal smoothing parameters."""
         return csr_array(sum((penalty.matrix(basis) for penalty in self.penalties[1:]), start=self.penalties[0].matrix(basis)))

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, kron
 
-from .._validation import FloatArray, Frozen, to_array, view_floats
+from .._validation import FloatArray, Frozen, check_finite, frozen, to_array, to_floats, view_floats
 from ..errors import DataError, SpecificationError
 from .base import Basis
+from .bspline import BSplineBasis
+from .recombined import RecombinedBasis
 from .sparse import row_products
 
 
@@ -90,7 +92,7 @@ class TensorProductBasis(Frozen):
             Row i is the Kronecker product of the rows of the factors.
         """
         points = self._points(x, "x")
-        orders = self._orders(deriv)
+        orders = self.orders(deriv)
         rows = [factor.design(points[:, i], orders[i]) for i, factor in enumerate(self.factors)]
         product = reduce(row_products, rows)
         return product if sparse else product.toarray()
@@ -107,7 +109,7 @@ class TensorProductBasis(Frozen):
 
         For the penalty of a surface add several: ``penalty((2, 0)) + 2 * penalty((1, 1)) + penalty((0, 2))``.
         """
-        orders = self._orders(order)
+        orders = self.orders(order)
         grams = [factor.penalty(orders[i]) for i, factor in enumerate(self.factors)]
         gram = csr_array(reduce(lambda a, b: csr_array(kron(a, b)), grams))
         return gram if sparse else gram.toarray()
@@ -119,8 +121,73 @@ class TensorProductBasis(Frozen):
             raise DataError(f"{argument} has shape {np.shape(x)}; pass (n, {self.n_variables}): a point a row")
         return points
 
-    def _orders(self, orders: int | Sequence[int]) -> tuple[int, ...]:
+    def orders(self, orders: int | Sequence[int]) -> tuple[int, ...]:
+        """Return one order for each variable; a single 0 stands for as many."""
         given = (0,) * self.n_variables if np.ndim(orders) == 0 and orders == 0 else orders
         if np.ndim(given) == 0 or len(given) != self.n_variables:  # type: ignore[arg-type]
             raise SpecificationError(f"{orders!r} is no order for each of {self.n_variables} variables; pass a tuple of them")
         return tuple(given)  # type: ignore[arg-type]
+
+
+AnyBasis = Basis | TensorProductBasis
+
+
+@dataclass(frozen=True, eq=False)
+class TensorSpline(Frozen):
+    """A function of several variables, sum_ij.. coef_ij.. b_i(x_1) c_j(x_2) ...
+
+    Parameters
+    ----------
+    basis : TensorProductBasis
+    coef : array_like, shape (n_basis,) or basis.shape
+        Coefficients.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+    >>> f = sf.TensorSpline(sf.TensorProductBasis(line, line), [[0, 0], [0, 1]])  # x_1 x_2
+    >>> f([0.5, 0.5]), f([[0.5, 0.5], [0.5, 1]], deriv=(1, 0)), f.integrate([0, 0], [1, 1])
+    (0.25, array([0.5, 1. ]), 0.25)
+    """
+
+    basis: TensorProductBasis
+    coef: FloatArray
+
+    def __post_init__(self) -> None:
+        given = np.asarray(self.coef)
+        if given.shape not in ((self.basis.n_basis,), self.basis.shape):
+            raise SpecificationError(f"coef has shape {given.shape}; pass {self.basis.shape} or ({self.basis.n_basis},)")
+        coef, _ = to_floats(given.ravel(), "coef")
+        check_finite(coef, "coef", "pass finite numbers")
+        object.__setattr__(self, "coef", frozen(coef))
+
+    def __call__(self, x: Any, deriv: int | Sequence[int] = 0) -> Any:
+        """Partial derivative at x (..., d), of the orders `deriv`: shape (...)."""
+        points = np.asarray(x)
+        if points.ndim == 0 or points.shape[-1] != self.basis.n_variables:
+            raise DataError(f"x has shape {points.shape}; pass (..., {self.basis.n_variables}): a point in the last dimension")
+        values = self.basis.design(points.reshape(-1, points.shape[-1]), deriv) @ self.coef
+        return float(values[0]) if points.ndim == 1 else values.reshape(points.shape[:-1])
+
+    def derivative(self, deriv: Sequence[int]) -> TensorSpline:
+        """Return a partial derivative as a spline, of lower degrees; the factors are B-splines or made of them."""
+        factors, table = [], self.coef.reshape(self.basis.shape)
+        for j, (factor, k) in enumerate(zip(self.basis.factors, self.basis.orders(deriv), strict=True)):
+            if not isinstance(factor, (BSplineBasis, RecombinedBasis)):
+                raise SpecificationError(
+                    f"factor {j} is a {type(factor).__name__}, which is not made of B-splines; use s(x, deriv)"
+                )
+            bsplines, combined = (factor, None) if isinstance(factor, BSplineBasis) else (factor.parent, factor.matrix)
+            if k > bsplines.degree:
+                raise SpecificationError(
+                    f"deriv is {deriv}, beyond the degree {bsplines.degree} of factor {j}; it is zero everywhere"
+                )
+            lower, slopes = bsplines.derivative_basis(k, combined)
+            factors.append(lower)
+            table = np.moveaxis(np.tensordot(slopes.toarray(), table, axes=(1, j)), 0, j)
+        return TensorSpline(TensorProductBasis(*factors), table)
+
+    def integrate(self, lower: Any, upper: Any) -> float:
+        """Return the integral over the box from lower (d,) to upper (d,)."""
+        return float((self.basis.integral(lower, upper, sparse=True) @ self.coef)[0])

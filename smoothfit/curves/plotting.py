@@ -75,7 +75,6 @@ def plot_curve(
 def plot_diagnostics(results: CurveResults) -> Figure:
     """Draw standardised residuals: over x, their distribution, normal quantiles, and each name's autocorrelation."""
     import matplotlib.pyplot as plt
-    from scipy import stats
 
     observations = results.observations
     order = np.argsort(observations.x, kind="stable")
@@ -98,17 +97,8 @@ def plot_diagnostics(results: CurveResults) -> Figure:
     residuals = residuals[finite]
     if not len(residuals):
         return figure
-    distribution.hist(residuals, bins="auto", density=True, color=CURVE_COLOUR, alpha=0.4)
-    z = np.linspace(min(-4.0, residuals.min()), max(4.0, residuals.max()), 200)
-    distribution.plot(z, stats.norm.pdf(z), color="black", linewidth=1, label="N(0, 1)")
-    distribution.set(title="Distribution", xlabel="standardised residual")
-    distribution.legend(frameon=False)
-
-    n = len(residuals)
-    theoretical = stats.norm.ppf((np.arange(1, n + 1) - 0.5) / n)
-    quantiles.scatter(theoretical, np.sort(residuals), s=8, linewidth=0, color=CURVE_COLOUR)
-    quantiles.axline((0, 0), slope=1, color="black", linewidth=0.8)
-    quantiles.set(title="Normal quantiles", xlabel="theoretical", ylabel="observed")
+    draw_distribution(distribution, residuals)
+    draw_quantiles(quantiles, residuals)
 
     for i, mine in residuals_of.items():
         if len(mine) < 3:
@@ -124,6 +114,28 @@ def plot_diagnostics(results: CurveResults) -> Figure:
         correlation.legend(frameon=False)
     correlation.set(title="Autocorrelation in order of x, by name", xlabel="lag (readings of the name)")
     return figure
+
+
+def draw_distribution(ax: Axes, residuals: FloatArray) -> None:
+    """Draw a histogram of standardised residuals beside the normal density."""
+    from scipy import stats
+
+    ax.hist(residuals, bins="auto", density=True, color=CURVE_COLOUR, alpha=0.4)
+    z = np.linspace(min(-4.0, residuals.min()), max(4.0, residuals.max()), 200)
+    ax.plot(z, stats.norm.pdf(z), color="black", linewidth=1, label="N(0, 1)")
+    ax.set(title="Distribution", xlabel="standardised residual")
+    ax.legend(frameon=False)
+
+
+def draw_quantiles(ax: Axes, residuals: FloatArray) -> None:
+    """Draw standardised residuals over the quantiles that normal ones would have."""
+    from scipy import stats
+
+    n = len(residuals)
+    theoretical = stats.norm.ppf((np.arange(1, n + 1) - 0.5) / n)
+    ax.scatter(theoretical, np.sort(residuals), s=8, linewidth=0, color=CURVE_COLOUR)
+    ax.axline((0, 0), slope=1, color="black", linewidth=0.8)
+    ax.set(title="Normal quantiles", xlabel="theoretical", ylabel="observed")
 
 
 def autocorrelation(values: FloatArray, n_lags: int) -> FloatArray:

@@ -96,7 +96,7 @@ class CurvePrediction:
     """
 
     x: npt.NDArray[Any]
-    deriv: int
+    deriv: int | tuple[int, ...]
     predicted_mean: FloatArray
     var_pred_mean: FloatArray
     noise_sd: float
@@ -155,5 +155,12 @@ class CurvePrediction:
                 "obs_ci_lower": obs[:, 0],
                 "obs_ci_upper": obs[:, 1],
             },
-            index=pd.Index(self.x, name=self.x_name),
+            index=self._index,
         )
+
+    @property
+    def _index(self) -> Any:
+        """Labels of the rows of `summary_frame`."""
+        import pandas as pd
+
+        return pd.Index(self.x, name=self.x_name)

@@ -9,12 +9,13 @@ import numpy as np
 from .._validation import check_order
 from ..errors import DataError, NumericalError, SpecificationError
 from ..observations import Observations
+from ..points import PointObservations
 from .dense import DenseLikelihood, DensePosterior
 from .kernels import Kernel, SquaredExponential
 from .markov import MarkovLikelihood, MarkovPosterior
 from .parameters import Parameters
 from .pieces import Criterion, Singular
-from .points import PointObservations, observe, slope_label
+from .points import check_slopes, observe, of_curve, slope_label
 from .results import GaussianProcessResults
 from .rows import MEANS, Rows
 from .search import REMEDY, SINGULAR_REMEDY, search
@@ -220,7 +221,7 @@ def _observations(X: Any, y: Any, sd: Any) -> PointObservations:
     if isinstance(X, (PointObservations, Observations)):
         if y is not None or sd is not None:
             raise SpecificationError("X holds readings, which have their own y and sd; leave y and sd out")
-        return X if isinstance(X, PointObservations) else PointObservations.of_curve(X)
+        return check_slopes(X) if isinstance(X, PointObservations) else of_curve(X)
     if y is None:
         raise SpecificationError("y is missing; pass GaussianProcess(X, y), or readings made by sf.gp.observe")
     if np.ndim(y) == 2 and np.shape(y)[1] == 1:

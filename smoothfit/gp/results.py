@@ -10,11 +10,12 @@ import numpy as np
 from .._validation import FloatArray
 from ..curves.prediction import critical_value
 from ..errors import DataError, SpecificationError
+from ..points import default_inputs, to_points
 from .dense import DensePosterior
 from .kernels import Kernel
 from .markov import MarkovPosterior
 from .parameters import Values
-from .points import VALUE, default_inputs, to_points
+from .points import VALUE
 from .prediction import PointPrediction
 from .search import Optimum
 from .terms import ALL, Axes

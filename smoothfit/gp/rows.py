@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import DataError, IdentificationError, NumericalError
+from ..points import PointObservations
 from .kernels import Kernel
-from .points import VALUE, PointObservations
+from .points import VALUE
 
 MEANS = ("zero", "constant", "linear")
 RANK_TOLERANCE = 1e-10  # of a pivot of the mean's design, its columns of length one

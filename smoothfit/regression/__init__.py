@@ -7,6 +7,7 @@ from .constraints import Bounds, Concave, Constraint, Convex, Decreasing, Equals
 from .correlation import AR1, OU
 from .model import SplineRegression
 from .results import SplineRegressionResults
+from .surface import SurfacePrediction, SurfaceRegressionResults
 
 __all__ = [
     "AR1",
@@ -23,6 +24,8 @@ __all__ = [
     "Positive",
     "SplineRegression",
     "SplineRegressionResults",
+    "SurfacePrediction",
+    "SurfaceRegressionResults",
     "Unimodal",
     "compare",
 ]

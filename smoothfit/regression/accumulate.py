@@ -12,15 +12,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from .._abscissa import Abscissa
 from .._validation import FloatArray
-from ..basis.base import Basis
 from ..basis.penalty import Penalty
+from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import DataError, SpecificationError
 from ..observations import Observations, Readings
-from .band import Factor, factorize, merged, multiply_factor, pack
+from ..points import PointObservations, PointReadings
+from .band import BandRows, Factor, merged, multiply_factor, pack
 from .constraints import Constraint
-from .rows import GroupStatistics, Rows, check_degree, degree_of, functional_rows, is_streamed, root_of, streamed
+from .products import ProductRows
+from .rows import (
+    GroupStatistics,
+    Rows,
+    check_degree,
+    check_variables,
+    degree_of,
+    functional_rows,
+    is_streamed,
+    product_rows,
+    root_of,
+    streamed,
+)
 
 if TYPE_CHECKING:
     from .model import SplineRegression
@@ -36,10 +48,20 @@ class CountedReadings(Readings):
         return self.count
 
 
+@dataclass(frozen=True, eq=False)
+class CountedPoints(PointReadings):
+    """Readings at points of which only the number, the kinds and the box around the points are kept."""
+
+    count: int = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+
 class NameStatistics(NamedTuple):
     """What is kept of a name: factors of its rows, weighed and plain, and sums of its readings."""
 
-    readings: CountedReadings
+    readings: CountedReadings | CountedPoints
     weighed: Factor
     plain: Factor
     log_ratio: float
@@ -97,7 +119,7 @@ class Accumulator:
 
     Parameters
     ----------
-    basis : Basis
+    basis : Basis or TensorProductBasis
         The functions of all fits.
 
     Examples
@@ -113,21 +135,25 @@ class Accumulator:
     (10000, 0.1, 1.0)
     """
 
-    def __init__(self, basis: Basis):
+    def __init__(self, basis: AnyBasis):
         self.basis = basis
         self._names: dict[str, NameStatistics] = {}
         self._x_name = "x"
+        self._inputs: tuple[str, ...] = ()
 
-    def add(self, observations: Observations) -> Accumulator:
+    def add(self, observations: Observations | PointObservations) -> Accumulator:
         """Take a chunk of readings; names keep their kind, and whether their sd is known, from chunk to chunk.
 
         Returns the accumulator itself.
         """
-        if observations.abscissa.kind != "number" or observations.abscissa.origin:
+        check_variables(observations, self.basis)
+        if isinstance(observations, Observations) and (observations.abscissa.kind != "number" or observations.abscissa.origin):
             raise DataError("x of a chunk holds times or integers beyond 2^53, whose origin each chunk would choose; pass numbers")
         for reading in observations.readings:
-            self._join(reading.name, _reduced(reading, observations.abscissa, self.basis))
-        if observations.x_name != "x":
+            self._join(reading.name, _reduced(reading, observations, self.basis))
+        if isinstance(observations, PointObservations):
+            self._inputs = observations.inputs
+        elif observations.x_name != "x":
             self._x_name = observations.x_name
         return self
 
@@ -146,6 +172,7 @@ class Accumulator:
             raise SpecificationError("the accumulators have different bases; use one basis for all chunks")
         total = Accumulator(self.basis)
         total._x_name = other._x_name if self._x_name == "x" else self._x_name
+        total._inputs = self._inputs or other._inputs
         total._names = dict(self._names)
         for name, statistics in other._names.items():
             total._join(name, statistics)
@@ -162,7 +189,9 @@ class Accumulator:
         if not self._names:
             raise DataError("the accumulator has taken no readings; add() some")
         names = tuple(self._names.values())
-        observations = Observations(tuple(name.readings for name in names), self._x_name)
+        readings: Any = tuple(name.readings for name in names)
+        is_surface = isinstance(self.basis, TensorProductBasis)
+        observations = PointObservations(readings, self._inputs) if is_surface else Observations(readings, self._x_name)
         return SplineRegression._of_rows(AccumulatedRows(observations, self.basis, names=names), penalty, constraints)
 
     def __repr__(self) -> str:
@@ -170,39 +199,51 @@ class Accumulator:
         return f"Accumulator of readings on {self.basis.n_basis} functions ({counts or 'none yet'})"
 
 
-def _reduced(reading: Readings, abscissa: Abscissa, basis: Basis) -> NameStatistics:
+def _reduced(reading: Any, observations: Observations | PointObservations, basis: AnyBasis) -> NameStatistics:
     """The statistics of a chunk of one name."""
     ratio = reading.variance_ratio
-    factor = _factor_of(reading, abscissa, basis)
+    factor = _factor_of(reading, observations, basis)
     weighed = factor(root_of(reading))
     plain = weighed if (ratio == 1).all() else factor(np.empty(0))
     sums = [1 / ratio, reading.y / ratio, reading.y**2 / ratio, np.ones_like(ratio) if reading.sd is None else reading.sd**2]
+    return NameStatistics(_counted(reading), weighed, plain, float(np.log(ratio).sum()), np.array([s.sum() for s in sums]))
+
+
+def _counted(reading: Readings | PointReadings) -> CountedReadings | CountedPoints:
+    """The readings without themselves."""
+    common: dict[str, Any] = {
+        "name": reading.name,
+        "y": np.empty(0),
+        "sd": None if reading.sd is None else np.sqrt(np.mean(reading.sd**2, keepdims=True)),
+        "weights": None,
+        "n_dropped": reading.n_dropped,
+        "mean": reading.mean,
+        "count": len(reading),
+    }
+    if isinstance(reading, PointReadings):
+        corners = np.array([reading.X.min(axis=0), (reading.X if reading.upper is None else reading.upper).max(axis=0)])
+        kinds = np.unique(reading.deriv, axis=0)
+        return CountedPoints(X=corners, deriv=kinds, upper=None if reading.upper is None else corners, **common)
     ends = np.array([min(x.min() for x in reading.limits), max(x.max() for x in reading.limits)], dtype=np.float64)
-    counted = CountedReadings(
-        name=reading.name,
-        deriv=reading.deriv,
-        x=ends,
-        y=np.empty(0),
-        sd=None if reading.sd is None else np.sqrt(np.mean(reading.sd**2, keepdims=True)),
-        weights=None,
-        n_dropped=reading.n_dropped,
-        upper=None if reading.upper is None else ends,
-        mean=reading.mean,
-        count=len(reading),
-    )
-    return NameStatistics(counted, weighed, plain, float(np.log(ratio).sum()), np.array([s.sum() for s in sums]))
+    return CountedReadings(x=ends, deriv=reading.deriv, upper=None if reading.upper is None else ends, **common)
 
 
-def _factor_of(reading: Readings, abscissa: Abscissa, basis: Basis) -> Callable[[FloatArray], Factor]:
+def _factor_of(reading: Any, observations: Observations | PointObservations, basis: AnyBasis) -> Callable[[FloatArray], Factor]:
     """The factor of a chunk's rows as a function of what multiplies them, (n,) or empty."""
-    if is_streamed(basis, reading):
-        check_degree(basis, reading)
-        return lambda root: streamed(basis, reading, abscissa, root, (degree_of(basis) or 0) + 1)
-    part = pack(functional_rows(basis, reading, abscissa))
+    if isinstance(basis, TensorProductBasis):
+        assert isinstance(observations, PointObservations)
+        part: BandRows | ProductRows = product_rows(basis, reading, observations.inputs)
+    else:
+        assert isinstance(observations, Observations)
+        abscissa = observations.abscissa
+        if is_streamed(basis, reading):
+            check_degree(basis, reading)
+            return lambda root: streamed(basis, reading, abscissa, root, (degree_of(basis) or 0) + 1)
+        part = pack(functional_rows(basis, reading, abscissa))
 
     def factor(root: FloatArray) -> Factor:
         rows, y = (part.scaled(root), reading.y * root) if len(root) else (part, reading.y)
-        return factorize(rows, y, basis.n_basis, part.width)
+        return rows.factor(y, basis.n_basis, part.width)
 
     return factor
 
@@ -210,17 +251,19 @@ def _factor_of(reading: Readings, abscissa: Abscissa, basis: Basis) -> Callable[
 def _both(a: NameStatistics, b: NameStatistics) -> NameStatistics:
     """The statistics of two chunks of one name."""
     one, other = a.readings, b.readings
-    if (one.deriv, one.mean, one.sd is None) != (other.deriv, other.mean, other.sd is None):
+    if not np.array_equal(one.deriv, other.deriv) or (one.mean, one.sd is None) != (other.mean, other.sd is None):
         raise DataError(
             f"{one.name!r} is read in another way, or its sd known in one chunk only; give the readings different names"
         )
     w = max(a.weighed.R.shape[1], b.weighed.R.shape[1])
     total = a.total + b.total
     count = len(one) + len(other)
-    ends = np.array([min(one.x[0], other.x[0]), max(one.x[-1], other.x[-1])])
+    mine, theirs = (r.X if isinstance(r, CountedPoints) else r.x for r in (one, other))
+    ends = np.array([np.minimum(mine[0], theirs[0]), np.maximum(mine[-1], theirs[-1])])
+    places: dict[str, Any] = {"X" if isinstance(one, CountedPoints) else "x": ends}
     readings = replace(
         one,
-        x=ends,
+        **places,
         upper=None if one.upper is None else ends,
         sd=None if one.sd is None else np.array([np.sqrt(total[3] / count)]),
         n_dropped=one.n_dropped + other.n_dropped,

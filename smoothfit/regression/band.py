@@ -5,7 +5,7 @@ A factor R (K, w) holds an upper band row by row, R[j, i] the entry (j, j + i); 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,11 @@ class BandRows(NamedTuple):
 
     values: FloatArray
     first: npt.NDArray[np.int64]
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.first)
 
     @property
     def width(self) -> int:
@@ -52,6 +57,14 @@ class BandRows(NamedTuple):
         matrix = np.zeros((len(self.first), K))
         np.put_along_axis(matrix, self.first[:, None] + np.arange(self.width), self.values, axis=1)
         return matrix
+
+    def factor(self, rhs: FloatArray, K: int, w: int) -> Factor:
+        """Triangular factor of the rows in a band of width w >= self.width."""
+        return factorize(self, rhs, K, w)
+
+    def chunks(self) -> Iterator[BandRows]:
+        """The rows themselves."""
+        yield self
 
 
 def pack(matrix: csr_array) -> BandRows:

@@ -17,9 +17,9 @@ import numpy as np
 from .._validation import FloatArray, Frozen, check_level, frozen
 from ..curves.prediction import critical_value
 from ..errors import ConvergenceError, SmoothfitError, SpecificationError
-from ..observations import Observations
-from .band import BandRows, pack
+from .band import BandRows
 from .fitting import Estimate
+from .products import ProductRows
 from .reweighted import reweighted
 from .rows import Rows
 from .system import System
@@ -113,7 +113,7 @@ class Job(NamedTuple):
     """What a process needs to know."""
 
     results: SplineRegressionResults
-    target: BandRows
+    target: BandRows | ProductRows
     kind: str
     block: int
     studentize: bool
@@ -201,7 +201,7 @@ def _draw(job: Job, rng: np.random.Generator) -> tuple[FloatArray, FloatArray | 
         return None
 
 
-def _standard_errors(fit: SplineRegressionResults, target: BandRows) -> FloatArray:
+def _standard_errors(fit: SplineRegressionResults, target: BandRows | ProductRows) -> FloatArray:
     """Standard errors (m,), where a variance is unknown with what the draw says of it."""
     se = np.sqrt(fit._cov.variance(target))
     if fit.use_t and fit.cov_type in ("bayesian", "frequentist"):
@@ -220,9 +220,10 @@ def _own_rows(results: SplineRegressionResults) -> Rows:
 
 
 def _with_readings(rows: Rows, y: FloatArray) -> Rows:
-    readings = rows.observations.readings
-    parts = tuple(replace(reading, y=frozen(own.copy())) for reading, own in zip(readings, rows.per_name(y), strict=True))
-    fresh = replace(rows, observations=Observations(parts, rows.observations.x_name))
+    observations: Any = rows.observations
+    pairs = zip(observations.readings, rows.per_name(y), strict=True)
+    parts = tuple(replace(reading, y=frozen(own.copy())) for reading, own in pairs)
+    fresh = replace(rows, observations=replace(observations, readings=parts))
     fresh.__dict__["parts"] = rows.parts
     return fresh
 
@@ -272,10 +273,11 @@ def _standard(results: SplineRegressionResults) -> FloatArray:
 
 def _new_noise(results: SplineRegressionResults, standard: FloatArray, job: Job, rng: np.random.Generator) -> FloatArray:
     """Noise (n,) for all readings, name by name in order of x."""
-    x, noise = results.observations.x, np.empty(len(standard))
+    noise, place = np.empty(len(standard)), np.empty(len(standard))
+    place[results._order] = np.arange(len(standard))
     for part in _own_rows(results).per_name(np.arange(len(standard), dtype=np.float64)):
         mine = part.astype(np.int64)
-        mine = mine[np.argsort(x[mine], kind="stable")]
+        mine = mine[np.argsort(place[mine], kind="stable")]
         noise[mine] = _resampled(standard[mine], results, job, rng)
     return noise
 
@@ -296,10 +298,10 @@ def _resampled(residuals: FloatArray, results: SplineRegressionResults, job: Job
     return np.asarray(centred[(starts[:, None] + np.arange(length)).ravel()[:n]])
 
 
-def job_of(results: SplineRegressionResults, x: FloatArray, deriv: int, kind: str, block: int, studentize: bool) -> Job:
+def job_of(results: SplineRegressionResults, target: BandRows | ProductRows, kind: str, block: int, studentize: bool) -> Job:
     """Check what is drawn."""
     if kind not in KINDS:
         raise SpecificationError(f"kind is {kind!r}; pass 'residual', 'wild' or 'block'")
     if kind == "wild" and results.loss == "expectile":
         raise SpecificationError("random signs move an expectile; pass kind='residual' or 'block'")
-    return Job(results, pack(results.basis.design(x, deriv)), kind, block, studentize)
+    return Job(results, target, kind, block, studentize)

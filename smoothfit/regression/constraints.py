@@ -14,13 +14,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from .._readings import HIGHEST_DERIVATIVE
 from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_floats
 from ..basis import BSplineBasis, Spline
 from ..basis.base import Basis
 from ..basis.bernstein import binomials, blossom_weights
 from ..basis.recombined import RecombinedBasis
+from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import SpecificationError
-from ..observations import HIGHEST_DERIVATIVE, derivative_label
+from ..observations import derivative_label
+from ..points import check_orders, default_inputs, partial_label, to_points
 
 Limit = float | Spline
 
@@ -64,7 +67,7 @@ class Equalities(NamedTuple):
 class Constraint(Frozen, ABC):
     """What a curve must satisfy."""
 
-    def equalities(self, basis: Basis) -> list[Equalities]:
+    def equalities(self, basis: AnyBasis) -> list[Equalities]:
         """Linear equations in the coefficients."""
         return []
 
@@ -79,12 +82,12 @@ class Equals(Constraint):
 
     Parameters
     ----------
-    x : float or array_like, shape (n,)
-        Abscissae, as numbers.
+    x : float or array_like, shape (n,), or (n, d)
+        Abscissae, as numbers; of a surface, points.
     value : float or array_like, shape (n,)
         What f^(deriv)(x) is; with `upper`, the integral from x to `upper`; with `minus`, f^(deriv)(x) - f^(deriv)(minus).
-    deriv : int
-        Order of the derivative.
+    deriv : int or sequence of d ints
+        Order of the derivative; of a surface by each variable.
     upper : float or array_like, optional
         Upper limits: the integral from x is given.
     minus : float or array_like, optional
@@ -103,23 +106,30 @@ class Equals(Constraint):
 
     x: Any
     value: Any = 0.0
-    deriv: int = 0
+    deriv: Any = 0
     upper: Any = None
     minus: Any = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "deriv", check_order(self.deriv, "deriv", 0, HIGHEST_DERIVATIVE))
+        if np.ndim(self.deriv):
+            object.__setattr__(self, "deriv", check_orders(self.deriv, len(self.deriv)))
+        else:
+            object.__setattr__(self, "deriv", check_order(self.deriv, "deriv", 0, HIGHEST_DERIVATIVE))
         if self.upper is not None and (self.minus is not None or self.deriv):
             raise SpecificationError("upper makes an integral of f; it goes with neither minus nor deriv")
         for name in ("x", "value", "upper", "minus"):
             if getattr(self, name) is not None:
-                given, _ = to_floats(getattr(self, name), name)
-                check_finite(given, name, "pass finite numbers")
-                object.__setattr__(self, name, frozen(given))
+                given = getattr(self, name)
+                numbers = to_points(given, name)[0] if np.ndim(given) == 2 else to_floats(given, name)[0]
+                check_finite(numbers.ravel(), name, "pass finite numbers")
+                object.__setattr__(self, name, frozen(numbers))
 
-    def equalities(self, basis: Basis) -> list[Equalities]:
+    def equalities(self, basis: AnyBasis) -> list[Equalities]:
         """Linear equations in the coefficients."""
         x = cast(FloatArray, self.x)
+        if isinstance(basis, TensorProductBasis) != (x.ndim == 2):
+            wanted = "points (n, d)" if isinstance(basis, TensorProductBasis) else "abscissae (n,)"
+            raise SpecificationError(f"x of Equals has shape {x.shape}; for a {type(basis).__name__} pass {wanted}")
         if self.upper is not None:
             rows = basis.integral(x, self.upper)
         else:
@@ -130,8 +140,12 @@ class Equals(Constraint):
             raise SpecificationError(
                 f"value has {len(self.value)} entries for {len(rows)} equations; pass one number or one for each"
             )
-        what = "the integral of f" if self.upper is not None else derivative_label(self.deriv)
+        what = "the integral of f" if self.upper is not None else _label(self.deriv)
         return [Equalities(np.asarray(rows), np.broadcast_to(self.value, (len(rows),)), f"Equals({what})")]
+
+
+def _label(deriv: int | tuple[int, ...]) -> str:
+    return derivative_label(deriv) if isinstance(deriv, int) else partial_label(default_inputs(len(deriv)), deriv)
 
 
 class Shape(Constraint):

@@ -119,12 +119,12 @@ class Profile:
             reached = solve_gram(solution.R, np.linalg.qr(system.free)[0])
             inner = np.linalg.cholesky(np.linalg.qr(system.free)[0].T @ reached)
             seen = lifted(np.linalg.solve(inner, reached.T).T, fit.columns, None)
-        observations, gradient = rows.observations, []
+        observations, gradient = rows.along_x, []
         for i in self.names:
             reading, kind = observations.readings[i], rows.errors[i]
             assert isinstance(kind, Markov)
             moving = kind.moving(places(observations, reading))
-            plain = rows.scaled_part(i)
+            plain = rows.band_part(i)
             white, moved = (chain.rows(plain, rows.basis.n_basis) for chain in (moving.white, moving.slope))
             residual = reading.y / np.sqrt(reading.variance_ratio) - plain.times(coef)
             precision = np.exp(-log_sigma2[rows.group_of_name[i]])
@@ -154,7 +154,7 @@ def correlated(profile: Profile) -> Correlated:
     ConvergenceError
         No minimum could be certified.
     """
-    observations = profile.rows.observations
+    observations = profile.rows.along_x
     kinds = [(profile.rows.errors[i], places(observations, observations.readings[i])) for i in profile.names]
     lower, upper = np.array([kind.limits(x) for kind, x in kinds if isinstance(kind, Markov)]).T
     grids = _starts([kind.scan(x) for kind, x in kinds if isinstance(kind, Markov)])

@@ -10,8 +10,8 @@ With n readings of variances V, d the dimension of what no penalty touches, A as
 U is orthonormal to N in the coefficients, or in those that equalities leave.
 min is the minimum of the penalised sum of squares, RSS = sum (y - Lf)^2 / variance and edf = tr A^-1 B'V^-1 B. Without any
 penalty ``reml`` estimates the variances of the names: its score vanishes where sigma_g^2 = RSS_g / (n_g - tr H_gg).
-The terms of N: with the last d entries of N the unit matrix, log|S|_+ - log|N'N| is the log determinant of S without its last
-d rows and columns, and no eigenvalue is needed.
+The terms of N: with d entries of each function in N, at its anchors, the unit matrix, log|S|_+ - log|N'N| is the log determinant
+of S without the rows and columns of the anchors, and no eigenvalue is needed.
 
 With one name and no known sd, a common factor of the variance and 1/tau is left out, as in the state space.
 """
@@ -192,7 +192,7 @@ class FullLikelihood(RestrictedLikelihood):
             return super().determinant(solution, log_tau)
         null = self._null
         _, seen = np.linalg.slogdet(null.T @ solve_gram(solution.R, null))
-        _, corner = np.linalg.slogdet(null[self.system.size - self.system.n_free :])
+        _, corner = np.linalg.slogdet(null[self.system.anchors])
         return super().determinant(solution, log_tau) + float(seen) + 2 * float(corner)
 
     def _parts(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:

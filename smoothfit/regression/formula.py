@@ -1,26 +1,62 @@
-"""Formulas of spline regressions: ``"y + D(dy) ~ bsp(x, df=12)"``."""
+"""Formulas of spline regressions: ``"y + D(dy) ~ bsp(x, df=12)"``, ``"z + D(zx, x) ~ te(bsp(x, df=8), bsp(y, df=8))"``."""
 
 from __future__ import annotations
 
 import ast
 from typing import Any
 
+from .._readings import HIGHEST_DERIVATIVE
 from .._validation import check_order
 from ..basis.base import Basis
 from ..basis.formula import DesignSpec
+from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..basis.transforms import TRANSFORMS
 from ..errors import DataError, SpecificationError
-from ..observations import HIGHEST_DERIVATIVE
+from ..observations import Observations
+from ..points import PointObservations
 
+Order = int | tuple[str, ...]  # of a derivative: its number, or the variables by which it is
+TENSOR = "te"
 FORM = 'pass one like "y + D(dy) ~ bsp(x, df=12)"'
 
 
-def parse(formula: Any, data: Any) -> tuple[dict[str, int], str, Basis]:
-    """Columns of readings with the orders of their derivatives, the column of x, and the basis."""
+def observations_of(formula: Any, data: Any, options: dict[str, Any]) -> tuple[Observations | PointObservations, AnyBasis]:
+    """The readings of a formula in a data frame, and its basis."""
+    readings, inputs, basis = parse(formula, data)
+    if isinstance(basis, Basis):
+        curve = {column: _order(column, order, inputs)[0] for column, order in readings.items()}
+        return Observations.from_frame(data, inputs[0], curve, **options), basis
+    partial = {column: _order(column, order, inputs) for column, order in readings.items()}
+    return PointObservations.from_frame(data, inputs, partial, **options), basis
+
+
+def _order(column: str, order: Order, inputs: tuple[str, ...]) -> tuple[int, ...]:
+    """Order of the derivative by each variable."""
+    if isinstance(order, int):
+        if order and len(inputs) > 1:
+            raise SpecificationError(f"{column!r} reads a derivative: by which variable? Write D({column}, {inputs[0]})")
+        return (order,) + (0,) * (len(inputs) - 1)
+    unknown = [name for name in order if name not in inputs]
+    if unknown:
+        raise SpecificationError(f"{column!r} reads a derivative by {unknown[0]!r}; the variables are {', '.join(inputs)}")
+    return tuple(order.count(name) for name in inputs)
+
+
+def parse(formula: Any, data: Any) -> tuple[dict[str, Order], tuple[str, ...], AnyBasis]:
+    """Columns of readings with the orders of their derivatives, the columns of the variables, and the basis."""
     if not isinstance(formula, str) or formula.count("~") != 1:
         raise SpecificationError(f"formula is {formula!r}; {FORM}")
     left, right = (side.strip() for side in formula.split("~"))
-    return _readings(_tree(left)), *_basis(_tree(right), right, data)
+    tree = _tree(right)
+    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == TENSOR:
+        if len(tree.args) < 2 or tree.keywords:
+            raise SpecificationError(
+                f"{right!r} has {len(tree.args)} variables; write te(bsp(x, df=8), bsp(y, df=8)), one basis for each"
+            )
+        columns, factors = zip(*[_basis(factor, ast.unparse(factor), data) for factor in tree.args], strict=True)
+        return _readings(_tree(left)), columns, TensorProductBasis(*factors)
+    column, basis = _basis(tree, right, data)
+    return _readings(_tree(left)), (column,), basis
 
 
 def _tree(side: str) -> ast.expr:
@@ -30,8 +66,8 @@ def _tree(side: str) -> ast.expr:
         raise SpecificationError(f"{side!r} is no part of a formula; {FORM}") from None
 
 
-def _readings(tree: ast.expr) -> dict[str, int]:
-    """y, D(y) and D(y, k) between plus signs."""
+def _readings(tree: ast.expr) -> dict[str, Order]:
+    """y, D(y), D(y, k) and D(y, x, ..) between plus signs."""
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
         first, second = _readings(tree.left), _readings(tree.right)
         twice = set(first) & set(second)
@@ -44,6 +80,8 @@ def _readings(tree: ast.expr) -> dict[str, int]:
         return {tree.id: 0}
     if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "D" and not tree.keywords:
         column, *order = tree.args
+        if isinstance(column, ast.Name) and order and all(isinstance(by, ast.Name) for by in order):
+            return {column.id: tuple(by.id for by in order if isinstance(by, ast.Name))}
         if isinstance(column, ast.Name) and all(isinstance(k, ast.Constant) for k in order) and len(order) <= 1:
             k = order[0].value if order and isinstance(order[0], ast.Constant) else 1
             return {column.id: check_order(k, f"the order in {ast.unparse(tree)}", 0, HIGHEST_DERIVATIVE)}
@@ -54,7 +92,9 @@ def _basis(tree: ast.expr, text: str, data: Any) -> tuple[str, Basis]:
     """One transform of one column."""
     is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id in TRANSFORMS
     if not is_call or not isinstance(tree, ast.Call) or not tree.args or not isinstance(tree.args[0], ast.Name):
-        raise SpecificationError(f"{text!r} is no basis; on the right stands one of {', '.join(TRANSFORMS)} of one column")
+        raise SpecificationError(
+            f"{text!r} is no basis; on the right stands one of {', '.join(TRANSFORMS)} of one column, or te() of several"
+        )
     columns = [str(name) for name in getattr(data, "columns", [tree.args[0].id])]
     if tree.args[0].id not in columns:
         raise DataError(f"the frame has no column {tree.args[0].id!r}; its columns are {', '.join(map(repr, columns))}")

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from .._validation import FloatArray, check_level
@@ -14,7 +15,9 @@ from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
 from ..curves.results import LEAST_FREE, CurveResults
 from ..errors import SpecificationError
+from .band import BandRows, pack
 from .posterior import Covariance
+from .products import ProductRows
 from .rows import Rows
 
 if TYPE_CHECKING:
@@ -192,7 +195,7 @@ class Inference(CurveResults):
         return pd.DataFrame(
             {
                 "name": np.repeat(self.observations.names, [len(reading) for reading in self.observations.readings]),
-                "x": self.observations.x,
+                **self._places,
                 "leverage": leverage,
                 "resid_standardized": r,
                 "resid_studentized": studentized,
@@ -216,3 +219,17 @@ class Inference(CurveResults):
         table = self.influence()
         bound = stats.norm.isf(level / 2) if np.isinf(df) else stats.t.isf(level / 2, df)
         return table[table["resid_studentized"].abs() > bound]
+
+    @property
+    def _order(self) -> npt.NDArray[np.int64]:
+        """The readings in order of x, (n,)."""
+        return np.argsort(self.observations.x, kind="stable")
+
+    @property
+    def _places(self) -> dict[str, FloatArray]:
+        """Where the readings are, by the name of a column."""
+        return {"x": self.observations.x}
+
+    def _design(self, x: Any, deriv: Any) -> BandRows | ProductRows:
+        """Rows of f^(deriv) at x."""
+        return pack(self.basis.design(self.observations.abscissa.read(x).ravel(), self._check_deriv(deriv)))

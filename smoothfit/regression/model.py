@@ -16,8 +16,10 @@ from ..basis import BSplineBasis, FourierBasis
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.recombined import RecombinedBasis
+from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import PrecisionWarning, SpecificationError
 from ..observations import Observations
+from ..points import PointObservations
 from .accumulate import Accumulator
 from .band import BandRows
 from .conic import Active
@@ -33,8 +35,9 @@ from .quantile import fit_quantile
 from .restricted import Restrictions, constrained
 from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
-from .rows import Rows
+from .rows import Rows, check_variables
 from .sandwich import check_sandwich
+from .surface import SurfaceRegressionResults
 from .system import System, free_last, penalty_roots, terms_of
 
 
@@ -50,11 +53,12 @@ class SplineRegression:
 
     Parameters
     ----------
-    observations : Observations
+    observations : Observations or PointObservations
         Readings of values, derivatives up to the degree, integrals and means; see `observe` and `observe_integral`.
-    basis : Basis
+    basis : Basis or TensorProductBasis
         The functions b_j of one variable, on a domain that holds the abscissae. Where x is times, its knots are numbers: units of
-        time since the first reading.
+        time since the first reading. A tensor product for readings of a function of several variables: the fit is then a
+        `regression.SurfaceRegressionResults`; the bands are narrow where the last factor has the fewest functions.
     penalty : Penalty, optional
         `DerivativePenalty`, `DifferencePenalty`, `DifferentialOperatorPenalty`, or a sum, of which each term has a smoothing
         parameter of its own. None: unpenalised least squares.
@@ -105,21 +109,25 @@ class SplineRegression:
 
     def __init__(
         self,
-        observations: Observations,
-        basis: Basis,
+        observations: Observations | PointObservations,
+        basis: AnyBasis,
         penalty: Penalty | None = None,
         constraints: Constraint | Sequence[Constraint] = (),
         errors: Any = None,
     ):
-        if not isinstance(observations, Observations):
+        if not isinstance(observations, (Observations, PointObservations)):
             raise SpecificationError(
                 f"observations is {type(observations).__name__}; wrap the readings: SplineRegression(sf.observe(x, y), basis)"
             )
-        if not isinstance(basis, Basis):
+        if not isinstance(basis, (Basis, TensorProductBasis)):
             raise SpecificationError(
                 f"basis is {type(basis).__name__}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
             )
-        self._set(Rows(observations, basis, errors=check_errors(errors, observations)), penalty, constraints)
+        check_variables(observations, basis)
+        if isinstance(observations, PointObservations) and errors is not None:
+            raise SpecificationError("errors correlate along one variable; readings at points are independent")
+        correlations = check_errors(errors, observations) if isinstance(observations, Observations) else ()
+        self._set(Rows(observations, basis, errors=correlations), penalty, constraints)
 
     def _set(self, rows: Rows, penalty: Penalty | None, constraints: Constraint | Sequence[Constraint]) -> None:
         self.observations, self.basis = rows.observations, rows.basis
@@ -138,7 +146,8 @@ class SplineRegression:
             raise SpecificationError(
                 f"a {type(rows.basis).__name__} has no pieces on which a bound could hold exactly; use B-splines"
             )
-        self._system.require_identified(rows.basis, None if self._substitution is None else self._substitution[0])
+        inputs = rows.observations.inputs if isinstance(rows.observations, PointObservations) else ()
+        self._system.require_identified(rows.basis, None if self._substitution is None else self._substitution[0], inputs)
 
     @classmethod
     def _of_rows(cls, rows: Rows, penalty: Penalty | None, constraints: Constraint | Sequence[Constraint]) -> SplineRegression:
@@ -164,7 +173,8 @@ class SplineRegression:
         formula : str
             Readings on the left, ``y``, ``D(y)`` for those of f' and ``D(y, 2)`` for those of f'', between plus signs; on the right
             one transform of one column, such as ``bsp(x, df=12)``, of which the whole basis is taken: with the constant, which the
-            transform leaves to the intercept of a formula unless it has ``intercept=True``.
+            transform leaves to the intercept of a formula unless it has ``intercept=True``. Of several variables ``te(bsp(x, df=8),
+            bsp(y, df=8))`` is the tensor product, ``D(z, x)`` reads the slope along x, ``D(z, x, y)`` the mixed derivative.
         data : pandas.DataFrame
         penalty, constraints, errors
             As of the class.
@@ -186,13 +196,12 @@ class SplineRegression:
         >>> sf.SplineRegression.from_formula("y + D(dy) ~ bsp(x, df=12)", df, sd={"y": 0.1, "dy": 0.5})
         SplineRegression of 80 readings on 13 functions, no penalty
         """
-        from .formula import parse
+        from .formula import observations_of
 
-        readings, x, basis = parse(formula, data)
-        return cls(Observations.from_frame(data, x, readings, **options), basis, penalty, constraints, errors)
+        return cls(*observations_of(formula, data, options), penalty, constraints, errors)
 
     @staticmethod
-    def accumulate(basis: Basis) -> Accumulator:
+    def accumulate(basis: AnyBasis) -> Accumulator:
         """Return an accumulator that takes readings chunk by chunk, in memory that does not grow with them.
 
         Accumulators of parts of the readings add up (``+``), in any order. ``accumulator.model(penalty, constraints)`` is the
@@ -288,6 +297,8 @@ class SplineRegression:
         method = self._check_quantile(method, lam, edf) if loss == "quantile" else self._check_method(method, lam, edf)
         kwds = dict(cov_kwds or {})
         cov_type = check_cov_type(cov_type, kwds)
+        if cov_type == "HAC" and isinstance(self.basis, TensorProductBasis):
+            raise SpecificationError("cov_type is 'HAC', which needs readings in an order; at points pass 'cluster' with groups")
         found = partial(self._fitted, method=method, lam=lam, edf=edf, cov_type=cov_type, cov_kwds=kwds)
         rows = replace(self._rows, common=True) if rescale else self._rows
         if loss == "squares":
@@ -319,7 +330,8 @@ class SplineRegression:
         found = self._estimated(rows, method, log_lam, None if edf is None else check_positive(edf, "edf"))
         bounded, peak = self._bounded(found)
         fixed = "lam" if lam is not None else "edf" if edf is not None else None
-        results = SplineRegressionResults(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
+        kind = SurfaceRegressionResults if isinstance(self.basis, TensorProductBasis) else SplineRegressionResults
+        results = kind(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
         results._correlated, results._peak = search, peak
         return results
 

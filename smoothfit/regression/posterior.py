@@ -26,6 +26,7 @@ from scipy.sparse import csr_array
 from .._validation import FloatArray
 from ..errors import SpecificationError
 from .band import BandRows, forms, pack, solve_factor, solve_gram, solve_transposed
+from .products import ProductRows
 
 MOST_SOLVED = 1_000_000  # entries of a triangular solution for all rows together; beyond, the band of the inverse serves
 COV_TYPES = ("bayesian", "frequentist", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster")
@@ -34,7 +35,7 @@ COV_TYPES = ("bayesian", "frequentist", "HC0", "HC1", "HC2", "HC3", "HAC", "clus
 class Covariance(Protocol):
     """A covariance C (K, K) of coefficients."""
 
-    def variance(self, rows: BandRows) -> FloatArray:
+    def variance(self, rows: BandRows | ProductRows) -> FloatArray:
         """Diagonal of B C B' for rows B, (n,)."""
 
     def times(self, columns: FloatArray) -> FloatArray:
@@ -51,8 +52,11 @@ class Banded:
     R: FloatArray
     inverse: FloatArray
 
-    def variance(self, rows: BandRows) -> FloatArray:
+    def variance(self, rows: BandRows | ProductRows) -> FloatArray:
         """Diagonal of B C B' for rows B, (n,)."""
+        return np.concatenate([self._variance(part) for part in rows.chunks()])
+
+    def _variance(self, rows: BandRows) -> FloatArray:
         n, K = len(rows.first), len(self.R)
         if rows.width <= self.inverse.shape[1] and n * K > MOST_SOLVED:
             return np.maximum(forms(rows, self.inverse), 0.0)
@@ -74,9 +78,10 @@ class Substituted:
     inner: Banded
     columns: csr_array
 
-    def variance(self, rows: BandRows) -> FloatArray:
+    def variance(self, rows: BandRows | ProductRows) -> FloatArray:
         """Diagonal of B C B' for rows B, (n,)."""
-        return self.inner.variance(pack(csr_array(rows.sparse(self.columns.shape[0]) @ self.columns)))
+        parts = (pack(csr_array(part.sparse(self.columns.shape[0]) @ self.columns)) for part in rows.chunks())
+        return np.concatenate([self.inner.variance(part) for part in parts])
 
     def times(self, columns: FloatArray) -> FloatArray:
         """Return C @ columns."""
@@ -93,7 +98,7 @@ class Factored:
 
     F: FloatArray
 
-    def variance(self, rows: BandRows) -> FloatArray:
+    def variance(self, rows: BandRows | ProductRows) -> FloatArray:
         """Diagonal of B C B' for rows B, (n,)."""
         return np.asarray(np.sum(rows.times(self.F) ** 2, axis=1))
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from .._validation import FloatArray
 from .band import BandRows, multiply_factor, rows_of_factor, solve_factor, solve_transposed
+from .products import ProductRows
 from .restricted import lifted
 from .system import column_sizes
 
@@ -87,20 +88,23 @@ def _gradient(results: SplineRegressionResults, coef: np.ndarray) -> np.ndarray:
             total += _pull(rows_of_factor(whole.factors[g]), whole.rhs[g], coef) / np.exp(fit.log_sigma2[g].astype(np.longdouble))
     for tau, root in zip(fit.tau, results.model._roots, strict=True):
         if np.isfinite(tau):
-            total += np.longdouble(tau) * _pull(root, np.zeros(len(root.first)), coef)
+            total += np.longdouble(tau) * _pull(root, np.zeros(root.n), coef)
     return total
 
 
-def _pull(rows: BandRows, rhs: FloatArray, coef: np.ndarray, ratio: FloatArray | None = None) -> np.ndarray:
+def _pull(rows: BandRows | ProductRows, rhs: FloatArray, coef: np.ndarray, ratio: FloatArray | None = None) -> np.ndarray:
     """B'((y - B c) / ratio) in extended precision."""
-    total = np.zeros(len(coef), np.longdouble)
-    for start in range(0, len(rhs), CHUNK):
-        values, first = rows.values[start : start + CHUNK].astype(np.longdouble), rows.first[start : start + CHUNK]
-        left = rhs[start : start + CHUNK].astype(np.longdouble)
-        for i in range(values.shape[1]):
-            left -= values[:, i] * coef[first + i]
-        if ratio is not None:
-            left /= ratio[start : start + CHUNK]
-        for i in range(values.shape[1]):
-            np.add.at(total, first + i, values[:, i] * left)
+    total, done = np.zeros(len(coef), np.longdouble), 0
+    for part in rows.chunks():
+        for start in range(0, len(part.first), CHUNK):
+            values, first = part.values[start : start + CHUNK].astype(np.longdouble), part.first[start : start + CHUNK]
+            here = slice(done, done + len(first))
+            left = rhs[here].astype(np.longdouble)
+            for i in range(values.shape[1]):
+                left -= values[:, i] * coef[first + i]
+            if ratio is not None:
+                left /= ratio[here]
+            for i in range(values.shape[1]):
+                np.add.at(total, first + i, values[:, i] * left)
+            done = here.stop
     return total

@@ -30,8 +30,8 @@ from scipy import stats
 from scipy.sparse import csc_array, csr_array, diags_array, eye_array, vstack
 
 from .._validation import FloatArray
+from ..basis.tensor import TensorProductBasis
 from ..errors import ConvergenceError, SpecificationError
-from .band import BandRows
 from .conic import Active, Scaled, active_set, assembled, over, solve_cones
 from .fitting import Estimate, _range_of_tau
 from .posterior import Factored
@@ -287,9 +287,11 @@ def fit_quantile(
             )
         if len(penalties) > 1:
             raise SpecificationError(f"{len(penalties)} penalties, and a quantile fit chooses one smoothing parameter; pass lam=")
+    if isinstance(rows.basis, TensorProductBasis):
+        raise SpecificationError("quantile fits are of curves; for a surface pass loss='huber', 'bisquare' or 'expectile'")
     K = rows.basis.n_basis
-    sparse = csr_array(vstack([_csr(part, K) for part in rows.white_parts]))
-    roots = [_csr(root, K) for root in model._roots]
+    sparse = csr_array(vstack([chunk.sparse(K) for part in rows.white_parts for chunk in part.chunks()]))
+    roots = [root.sparse(K) for root in model._roots]
     problem = Problem(sparse, rows.whitened(rows.observations.y), level, roots, model._restrictions)
     try:
         if lam is not None or not penalties:
@@ -300,14 +302,6 @@ def fit_quantile(
         model.fit(lam=[1.0] * len(penalties)) if penalties else model.fit("ols")  # names the constraints
         raise
     return QuantileResults(model, method, "lam" if lam is not None else None, rows, found, level)
-
-
-def _csr(rows: BandRows, K: int) -> csr_array:
-    n, w = rows.values.shape
-    index = (rows.first[:, None] + np.arange(w)).ravel()
-    matrix = csr_array((rows.values.ravel(), index, np.arange(0, n * w + 1, w)), shape=(n, K))
-    matrix.eliminate_zeros()
-    return matrix
 
 
 def _at_rest(problem: Problem, rows: Rows, model: SplineRegression, lam: FloatArray) -> Found:

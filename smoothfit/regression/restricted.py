@@ -12,10 +12,11 @@ from scipy.sparse import coo_array, csr_array, eye_array
 
 from .._validation import FloatArray
 from ..basis.base import Basis
+from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import SpecificationError
 from .band import multiply_factor, rows_of_factor
 from .conic import Active, Program, active_set, solve_program
-from .constraints import Constraint, Equalities, Polynomials
+from .constraints import Constraint, Equalities, Equals, Polynomials
 from .fitting import Estimate
 from .posterior import Covariance, Factored
 
@@ -39,11 +40,17 @@ class Restrictions:
     polynomials: Sequence[Polynomials]
 
     @classmethod
-    def of(cls, constraints: Sequence[Constraint], basis: Basis) -> Restrictions:
+    def of(cls, constraints: Sequence[Constraint], basis: AnyBasis) -> Restrictions:
         """What constraints say of the coefficients."""
+        for constraint in constraints:
+            if isinstance(basis, TensorProductBasis) and not isinstance(constraint, Equals):
+                raise SpecificationError(
+                    f"{type(constraint).__name__} bounds a surface on a whole box, for which no condition is exact; surfaces "
+                    "take sf.Equals"
+                )
         return cls(
             [part for constraint in constraints for part in constraint.equalities(basis)],
-            [part for constraint in constraints for part in constraint.polynomials(basis)],
+            [part for constraint in constraints if isinstance(basis, Basis) for part in constraint.polynomials(basis)],
         )
 
     @property

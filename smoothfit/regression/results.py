@@ -28,6 +28,7 @@ from .inference import Inference
 from .mode import Peak
 from .posterior import Banded, Covariance, Factored, Substituted
 from .precision import EPS, refined
+from .products import ProductRows
 from .restricted import gradient, multipliers_of, on_the_active_set
 from .rows import Rows, degree_of
 from .sandwich import sandwich_root
@@ -85,8 +86,8 @@ class SplineRegressionResults(Inference):
         self.model = model
         self.method = method
         self.fixed = fixed
-        self.observations = rows.observations
-        self.basis = model.basis
+        self.observations = rows.observations  # type: ignore[assignment]
+        self.basis = model.basis  # type: ignore[assignment]
         self.cov_type = cov_type
         self.cov_kwds = cov_kwds
         self.use_t = bool(rows.unknown)
@@ -333,7 +334,7 @@ class SplineRegressionResults(Inference):
             precision = white.precisions
             given = root * white.transposed(white.times(residual / root)) / precision
             sd = np.sqrt(self._sigma2[rows.group_of_name[i]] * precision)
-            seen = white.precision_rows(rows.scaled_part(i), K).scaled(1 / sd)
+            seen = white.precision_rows(rows.band_part(i), K).scaled(1 / sd)
             found.append((given, root**2 / precision, self._bayesian.variance(seen)))
         residual, variance, leverage = (np.concatenate(column) for column in zip(*found, strict=True))
         return residual, variance, leverage
@@ -354,9 +355,9 @@ class SplineRegressionResults(Inference):
     def active_constraints(self) -> pd.DataFrame:
         """Where constraints hold as equations: one row for each equality, and for each point or piece where a bound is reached.
 
-        ``constraint`` says which, ``lower`` and ``upper`` where in x (for integrals NaN), ``multiplier`` by how much the penalised
-        sum of squares, in units of the variances, would fall for each unit by which the bound is loosened (for equalities:
-        its derivative by the value, with the sign turned). NaN where a penalty is infinite.
+        ``constraint`` says which, ``lower`` and ``upper`` where in x (NaN for integrals and for points of surfaces), ``multiplier``
+        by how much the penalised sum of squares, in units of the variances, would fall for each unit by which the bound is
+        loosened (for equalities: its derivative by the value, with the sign turned). NaN where a penalty is infinite.
         """
         import pandas as pd
 
@@ -365,7 +366,7 @@ class SplineRegressionResults(Inference):
         for part in restrictions.equalities:
             entries += [(part.label, np.nan, np.nan)] * len(part.values)
         for constraint in self.model.constraints:
-            if isinstance(constraint, Equals) and constraint.upper is None:
+            if isinstance(constraint, Equals) and constraint.upper is None and np.ndim(constraint.x) == 1:
                 first = next(i for i, entry in enumerate(entries) if np.isnan(entry[1]))
                 entries[first : first + len(constraint.x)] = [(entries[first][0], float(x), float(x)) for x in constraint.x]
         owner = np.arange(len(entries))
@@ -524,9 +525,7 @@ class SplineRegressionResults(Inference):
         prediction = super().get_prediction(x, deriv, name)
         if not simultaneous:
             return prediction
-        rows = pack(self.basis.design(self.observations.abscissa.points(prediction.x).coarse, prediction.deriv))
-        maxima = critical_of_band(rows, self._cov, self.df_interval)
-        return replace(prediction, maxima=maxima)
+        return replace(prediction, maxima=critical_of_band(self._design(x, deriv), self._cov, self.df_interval))
 
     def integrate(self, a: Any, b: Any) -> Estimate:
         """Return the integral of f from a to b, in units of f times x, with its standard error."""
@@ -558,16 +557,22 @@ class SplineRegressionResults(Inference):
         ndarray
             Shape (size, ...), ... that of x, or (len(deriv), size, ...) for several orders.
         """
-        numbers = self.observations.abscissa.read(x)
+        orders: list[Any] = [deriv] if np.ndim(deriv) == 0 else list(np.asarray(deriv))
+        curves = self._drawn([self._design(x, order) for order in orders], np.shape(x), size, rng)
+        return curves[0] if np.ndim(deriv) == 0 else np.stack(curves)
+
+    def _drawn(
+        self,
+        designs: Sequence[BandRows | ProductRows],
+        shape: tuple[int, ...],
+        size: int,
+        rng: np.random.Generator | int | None,
+    ) -> list[FloatArray]:
+        """What draws of the coefficients are in each design, (size, *shape)."""
         root = self._cov.root()
         draws = np.random.default_rng(rng).standard_normal((check_order(size, "size", 1, 2**31), root.shape[1]))
-        orders: list[Any] = [deriv] if np.ndim(deriv) == 0 else list(np.asarray(deriv))
-        curves = []
-        for order in orders:
-            rows = pack(self.basis.design(numbers.ravel(), self._check_deriv(int(order))))
-            values = rows.times(self._coef) + (rows.times(root) @ draws.T).T
-            curves.append(values.reshape(len(draws), *numbers.shape))
-        return np.asarray(curves[0] if np.ndim(deriv) == 0 else np.stack(curves))
+        values = [rows.times(self._coef) + (rows.times(root) @ draws.T).T for rows in designs]
+        return [part.reshape(len(draws), *shape) for part in values]
 
     def bootstrap(
         self,
@@ -626,9 +631,8 @@ class SplineRegressionResults(Inference):
         """
         from .bootstrap import bootstrap, job_of
 
-        order = self._check_deriv(deriv)
         count, runs = check_order(size, "size", 2, 2**31), check_order(block, "block", 1, self.nobs)
-        job = job_of(self, self.observations.abscissa.read(x).ravel(), order, kind, runs, bool(studentize))
+        job = job_of(self, self._design(x, deriv), kind, runs, bool(studentize))
         return bootstrap(job, count, rng, check_order(n_jobs, "n_jobs", 1, 1024), bool(progress))
 
     def spline(self) -> Spline:

@@ -18,15 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
 from .._validation import FloatArray, frozen
 from ..errors import ConvergenceError, SpecificationError
-from ..observations import Observations
-from .band import factorize, multiply_factor
+from .band import multiply_factor
 from .rows import Rows
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def _gram(rows: Rows, results: SplineRegressionResults, factors: FloatArray) -> 
     K = rows.basis.n_basis
     roots = np.sqrt(factors / results._sigma2[rows.group])
     R = [
-        multiply_factor(factorize(part.scaled(own), np.zeros(len(own)), K, part.width).R, np.eye(K))
+        multiply_factor(part.scaled(own).factor(np.zeros(len(own)), K, part.width).R, np.eye(K))
         for part, own in zip(rows.white_parts, rows.per_name(roots), strict=True)
     ]
     return np.asarray(sum(own.T @ own for own in R))
@@ -126,8 +125,9 @@ def _weights(rows: Rows, residuals: FloatArray, loss: str, parameter: float) -> 
 
 def _with_weights(rows: Rows, weights: FloatArray) -> Rows:
     """The rows with weights (n,) beside those that they have."""
+    observations: Any = rows.observations
     readings = tuple(
         replace(reading, weights=frozen(own if reading.weights is None else own * reading.weights))
-        for reading, own in zip(rows.observations.readings, rows.per_name(weights), strict=True)
+        for reading, own in zip(observations.readings, rows.per_name(weights), strict=True)
     )
-    return replace(rows, observations=Observations(readings, rows.observations.x_name))
+    return replace(rows, observations=replace(observations, readings=readings))

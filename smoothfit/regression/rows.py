@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array
 
 from .._abscissa import Abscissa
+from .._readings import NoisyReadings
 from .._validation import FloatArray
 from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
+from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import SpecificationError
 from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label
+from ..points import PointObservations, PointReadings, partial_label
 from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, merged, pack
 from .correlation import Correlation, Whitening, places
+from .products import ProductRows, rows_at, rows_over
 
 
-def degree_of(basis: Basis) -> int | None:
-    """Degree of the pieces; None where a basis is no spline."""
+def degree_of(basis: AnyBasis) -> int | None:
+    """Degree of the pieces; None where a basis is no spline, or of several variables."""
     if isinstance(basis, RecombinedBasis):
         return basis.parent.degree
     return basis.degree if isinstance(basis, BSplineBasis) else None
@@ -50,18 +55,61 @@ def functional_rows(basis: Basis, readings: Readings, abscissa: Abscissa) -> csr
     return csr_array(diags_array(1 / (upper - lower)) @ rows) if readings.mean else rows
 
 
-def is_streamed(basis: Basis, readings: Readings) -> bool:
+def check_degrees(basis: TensorProductBasis, orders: Sequence[int], what: str, inputs: Sequence[str]) -> None:
+    """Refuse a partial derivative that all splines of the basis have zero."""
+    for label, factor, k in zip(inputs, basis.factors, orders, strict=True):
+        degree = degree_of(factor)
+        if degree is not None and k > degree:
+            raise SpecificationError(
+                f"{what}, which is zero everywhere for splines of degree {degree} in {label}; use degree={k} or more there"
+            )
+
+
+def product_rows(basis: TensorProductBasis, readings: PointReadings, inputs: Sequence[str]) -> ProductRows:
+    """What the readings read, of every product of basis functions."""
+    if readings.upper is None:
+        for orders in readings.orders:
+            check_degrees(basis, orders, f"{readings.name!r} reads {partial_label(inputs, orders)}", inputs)
+        return rows_at(basis, readings.X, readings.deriv)
+    rows = rows_over(basis, readings.X, readings.upper)
+    return rows.scaled(1 / np.prod(readings.upper - readings.X, axis=1)) if readings.mean else rows
+
+
+def check_variables(observations: Observations | PointObservations, basis: AnyBasis) -> None:
+    """Refuse readings of another number of variables than the basis has, and exact ones."""
+    if isinstance(basis, TensorProductBasis) != isinstance(observations, PointObservations):
+        are = "at points of several variables" if isinstance(observations, PointObservations) else "along one variable"
+        wanted = "sf.TensorProductBasis(b0, b1)" if isinstance(observations, PointObservations) else "sf.BSplineBasis"
+        remedy = (
+            "observe points (n, d): sf.observe(X, y)" if isinstance(basis, TensorProductBasis) else f"pass a basis like {wanted}"
+        )
+        raise SpecificationError(f"the readings are {are}, and the basis is a {type(basis).__name__}; {remedy}")
+    if not isinstance(observations, PointObservations) or not isinstance(basis, TensorProductBasis):
+        return
+    if len(observations.inputs) != basis.n_variables:
+        raise SpecificationError(
+            f"the readings have {len(observations.inputs)} inputs ({', '.join(observations.inputs)}) and the basis "
+            f"{basis.n_variables} variables; pass a factor for each input"
+        )
+    for reading in observations.readings:
+        if reading.sd is not None and not reading.sd.all():
+            i = int(np.argmin(reading.sd))
+            raise SpecificationError(f"sd[{i}] of {reading.name!r} is zero; what is known exactly is a constraint: sf.Equals")
+
+
+def is_streamed(basis: AnyBasis, readings: NoisyReadings) -> bool:
     """Whether a kernel takes the readings without any row being stored."""
-    return isinstance(basis, BSplineBasis) and basis.extrapolate == "error" and readings.upper is None
+    is_at_points = isinstance(readings, Readings) and readings.upper is None
+    return is_at_points and isinstance(basis, BSplineBasis) and basis.extrapolate == "error"
 
 
-def streamed(basis: Basis, readings: Readings, abscissa: Abscissa, root: FloatArray, w: int) -> Factor:
+def streamed(basis: AnyBasis, readings: Readings, abscissa: Abscissa, root: FloatArray, w: int) -> Factor:
     """Factor of the rows of readings times `root` (n,), or one where that is empty, of which no row is stored."""
     assert isinstance(basis, BSplineBasis)
     return factorize_readings(basis, abscissa.to_numbers(readings.x), readings.y, root, readings.deriv, w)
 
 
-def root_of(readings: Readings) -> FloatArray:
+def root_of(readings: NoisyReadings) -> FloatArray:
     """One over the root of the variance ratio, (n,); empty where that is one."""
     is_plain = readings.sd is None and readings.weights is None
     return np.empty(0) if is_plain else np.asarray(1 / np.sqrt(readings.variance_ratio))
@@ -92,16 +140,16 @@ class Rows:
 
     Attributes
     ----------
-    observations : Observations
-    basis : Basis
+    observations : Observations or PointObservations
+    basis : Basis or TensorProductBasis
     common : bool
         Whether all names share one unknown variance, of which the given sds are known multiples.
     errors : tuple of Correlation or None
         How the errors of each name correlate; empty where all are independent.
     """
 
-    observations: Observations
-    basis: Basis
+    observations: Observations | PointObservations
+    basis: AnyBasis
     common: bool = False
     errors: tuple[Correlation | None, ...] = ()
 
@@ -111,10 +159,14 @@ class Rows:
     keeps_readings = True
 
     @cached_property
-    def parts(self) -> tuple[BandRows, ...]:
+    def parts(self) -> tuple[BandRows | ProductRows, ...]:
         """Rows of each name."""
-        readings, abscissa = self.observations.readings, self.observations.abscissa
-        return tuple(pack(functional_rows(self.basis, reading, abscissa)) for reading in readings)
+        observations, basis = self.observations, self.basis
+        if isinstance(basis, TensorProductBasis):
+            assert isinstance(observations, PointObservations)
+            return tuple(product_rows(basis, reading, observations.inputs) for reading in observations.readings)
+        assert isinstance(observations, Observations)
+        return tuple(pack(functional_rows(basis, reading, observations.abscissa)) for reading in observations.readings)
 
     @cached_property
     def unknown(self) -> tuple[str, ...]:
@@ -163,13 +215,25 @@ class Rows:
     @cached_property
     def whitenings(self) -> tuple[Whitening | None, ...]:
         """What makes the errors of each name independent; None where they are, or count as such until a parameter is known."""
-        readings = self.observations.readings
         if not self.errors:
-            return (None,) * len(readings)
-        pairs = zip(self.errors, readings, strict=True)
+            return (None,) * len(self.observations.readings)
+        observations = self.along_x
+        pairs = zip(self.errors, observations.readings, strict=True)
         return tuple(
-            None if kind is None or not kind.is_known else kind.whitening(places(self.observations, own)) for kind, own in pairs
+            None if kind is None or not kind.is_known else kind.whitening(places(observations, own)) for kind, own in pairs
         )
+
+    @property
+    def along_x(self) -> Observations:
+        """The observations, which are of one variable: errors correlate along it."""
+        assert isinstance(self.observations, Observations)
+        return self.observations
+
+    def band_part(self, i: int) -> BandRows:
+        """`scaled_part` of readings of one variable."""
+        part = self.scaled_part(i)
+        assert isinstance(part, BandRows)
+        return part
 
     def with_errors(self, errors: tuple[Correlation | None, ...]) -> Rows:
         """The same rows with other correlations."""
@@ -178,7 +242,7 @@ class Rows:
             rows.__dict__["parts"] = self.parts
         return rows
 
-    def scaled_part(self, i: int) -> BandRows:
+    def scaled_part(self, i: int) -> BandRows | ProductRows:
         """Rows of name i with noise of the variance of the group."""
         return self.parts[i].scaled(1 / np.sqrt(self.observations.readings[i].variance_ratio))
 
@@ -186,10 +250,10 @@ class Rows:
     def _whitened_parts(self) -> dict[int, BandRows]:
         """Rows of the names whose errors correlate, made independent."""
         whites = enumerate(self.whitenings)
-        return {i: white.rows(self.scaled_part(i), self.basis.n_basis) for i, white in whites if white is not None}
+        return {i: white.rows(self.band_part(i), self.basis.n_basis) for i, white in whites if white is not None}
 
     @property
-    def white_parts(self) -> tuple[BandRows, ...]:
+    def white_parts(self) -> tuple[BandRows | ProductRows, ...]:
         """Rows of each name with independent noise of the variance of the group."""
         own = self._whitened_parts
         return tuple(own[i] if i in own else self.scaled_part(i) for i in range(len(self.observations.readings)))
@@ -232,14 +296,16 @@ class Rows:
 
     def _factor(self, i: int, root: FloatArray, w: int) -> Factor:
         """Factor of the rows of name i times `root` (n,), or one where that is empty."""
-        reading, white = self.observations.readings[i], self.whitenings[i]
+        reading: Any = self.observations.readings[i]
+        white = self.whitenings[i]
         y = reading.y * root if len(root) else reading.y
         if white is not None:
             return factorize(self._whitened_parts[i], white.times(y), self.basis.n_basis, w)
         if is_streamed(self.basis, reading):
+            assert isinstance(self.observations, Observations)
             return streamed(self.basis, reading, self.observations.abscissa, root, w)
         rows = self.parts[i].scaled(root) if len(root) else self.parts[i]
-        return factorize(rows, y, self.basis.n_basis, w)
+        return rows.factor(y, self.basis.n_basis, w)
 
     def log_det_of(self, columns: FloatArray) -> float:
         """log|C'B'B C| for the rows B of readings with a weight, in the units of the readings, and columns C."""
@@ -266,10 +332,10 @@ class Rows:
         readings, widths = self.observations.readings, []
         for i, reading in enumerate(readings):
             if self.whitenings[i] is not None:
-                check_degree(self.basis, reading)
+                check_degree(cast(Basis, self.basis), cast(Readings, reading))
                 widths.append(self._whitened_parts[i].width)
             elif is_streamed(self.basis, reading):
-                check_degree(self.basis, reading)
+                check_degree(cast(Basis, self.basis), cast(Readings, reading))
                 widths.append((degree_of(self.basis) or 0) + 1)
             else:
                 widths.append(self.parts[i].width)

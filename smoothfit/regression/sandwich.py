@@ -8,7 +8,7 @@ import numpy as np
 
 from .._validation import FloatArray, check_order
 from ..errors import DataError, SpecificationError
-from .band import factorize, join, multiply_factor
+from .band import merged, multiply_factor
 from .correlation import Dense
 from .rows import Rows
 
@@ -52,19 +52,19 @@ def sandwich_root(results: SplineRegressionResults) -> FloatArray:
     residuals = own.whitened(results.resid) / results._sigma2[own.group]
     if kind.startswith("HC"):
         free = 1 - results._leverage
-        residuals = (
-            residuals
-            / {"HC0": 1.0, "HC1": np.sqrt(results.df_resid / results._fit.system.n), "HC2": np.sqrt(free), "HC3": free}[kind]
-        )
-        rows = join([part.scaled(e) for part, e in zip(own.white_parts, own.per_name(residuals), strict=True)])
-        R = factorize(rows, np.zeros(n), K, rows.width).R
+        shares = {"HC0": 1.0, "HC1": np.sqrt(results.df_resid / results._fit.system.n), "HC2": np.sqrt(free), "HC3": free}
+        residuals = residuals / shares[kind]
+        parts = own.white_parts
+        w = max(part.width for part in parts)
+        scaled = zip(parts, own.per_name(residuals), strict=True)
+        R = merged([part.scaled(e).factor(np.zeros(len(e)), K, w) for part, e in scaled]).R
         return multiply_factor(R, np.eye(K)).T
     scores = np.concatenate([part.dense(K) for part in own.white_parts]) * residuals[:, None]
     correct = bool(options.get("use_correction", kind == "cluster"))
     if kind == "HAC":
         from statsmodels.stats.sandwich_covariance import S_hac_simple
 
-        order = np.argsort(results.observations.x, kind="stable")
+        order = results._order
         middle = S_hac_simple(scores[order], nlags=check_order(options["maxlags"], "maxlags", 0, n - 1))
         factor = n / results.df_resid if correct else 1.0
     else:

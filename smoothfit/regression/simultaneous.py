@@ -7,13 +7,14 @@ import numpy as np
 from .._validation import FloatArray
 from .band import BandRows
 from .posterior import Covariance
+from .products import ProductRows
 
 DRAWS = 20_000
 SEED = 20030709
 BLOCK = 2**22  # entries of a block of draws
 
 
-def critical_of_band(rows: BandRows, cov: Covariance, df: float) -> FloatArray:
+def critical_of_band(rows: BandRows | ProductRows, cov: Covariance, df: float) -> FloatArray:
     """Sorted draws of the greatest |b'(c - coef)| / se over the rows, c normal, or Student with df degrees of freedom."""
     root = rows.times(cov.root())
     size = np.sqrt(np.sum(root**2, axis=1))

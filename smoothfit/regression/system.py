@@ -21,6 +21,7 @@ from .._core import _kernels
 from .._validation import FloatArray
 from ..basis.base import Basis
 from ..basis.penalty import Penalty, PenaltySum
+from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import IdentificationError, SpecificationError
 from .band import (
     BandRows,
@@ -39,6 +40,7 @@ from .band import (
     stack_values,
 )
 from .rows import Rows
+from .words import surface_in_words
 
 DEPENDENT = 1e-12  # of the size of a column: what is left of it beside the others, below which they determine no coefficient
 FREE = 1e-7  # likewise of a column of the penalty
@@ -173,33 +175,55 @@ class System:
         return factorize(together, np.zeros(len(together.first)), K, w).R
 
     @cached_property
+    def _echelon(self) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """Factor of all penalties, with rows of zeros where a column depends on earlier ones, and those columns.
+
+        With splines of one variable these are the last ones. Otherwise what stands right of a zero pivot belongs to the rows
+        below, which absorb it.
+        """
+        R, K = self._penalty_factor, self.size
+        sizes, found, start = column_sizes(R), [], 0
+        while len(small := np.flatnonzero(np.abs(R[start:, 0]) <= FREE * sizes[start:])):
+            j = start + int(small[0])
+            row, R = R[j : j + 1, 1:].copy(), R.copy()
+            R[j] = 0.0
+            found.append(j)
+            start = j + 1
+            if start < K and row.shape[1]:
+                R = _kernels.absorb_rows(row, np.array([start]), np.zeros(1), R, np.zeros(K), 0.0)[0]
+        return R, np.array(found, dtype=np.int64)
+
+    @property
+    def anchors(self) -> npt.NDArray[np.int64]:
+        """The d coefficients that tell the functions that no penalty touches apart: of columns that depend on earlier ones."""
+        return self._echelon[1] if self.n_penalties else np.arange(self.size)
+
+    @property
     def n_free(self) -> int:
         """Dimension of the space that no penalty touches."""
-        if not self.n_penalties:
-            return self.size
-        R = self._penalty_factor
-        small = np.abs(R[:, 0]) <= FREE * column_sizes(R)
-        d = int(small.sum())
-        if small[: self.size - d].any():
-            raise SpecificationError(
-                "the functions that the penalty leaves free vanish at the last basis functions; use a basis of B-splines, or no "
-                "penalty"
-            )
-        return d
+        return len(self.anchors)
 
     @cached_property
     def free(self) -> FloatArray:
-        """Coefficients (K, d) of functions that no penalty touches; their last d entries are the unit matrix."""
+        """Coefficients (K, d) of functions that no penalty touches; their entries at the anchors are the unit matrix."""
         d, K = self.n_free, self.size
         columns = np.zeros((K, d))
-        columns[K - d :] = np.eye(d)
+        columns[self.anchors, np.arange(d)] = 1.0
         if 0 < d < K:
-            R = self._penalty_factor
-            columns[: K - d] = -solve_factor(R[: K - d], multiply_factor(R, columns)[: K - d])
+            R, others = self._echelon[0], np.delete(np.arange(K), self.anchors)
+            columns[others] = -solve_factor(_kept(R, others), multiply_factor(R, columns)[others])
         return columns
 
+    def _without_anchors(self, R: FloatArray) -> FloatArray:
+        """Factor of a factor's columns other than the anchors."""
+        K, r = self.size, self.size - self.n_free
+        if not self.n_free or self.anchors[0] == r:  # the last ones
+            return R[:r]
+        rows = pack(csr_array(_sparse(R)[:, np.delete(np.arange(K), self.anchors)]))
+        return factorize(rows, np.zeros(len(rows.first)), r, R.shape[1]).R
+
     def penalty_log_det(self, log_tau: FloatArray) -> tuple[float, FloatArray]:
-        """log|S|_J, and its derivatives by log_tau: S = sum tau_j M_j'M_j without the last d rows and columns."""
+        """log|S|_J, and its derivatives by log_tau: S = sum tau_j M_j'M_j without the rows and columns of the anchors."""
         P, r = self.n_penalties, self.size - self.n_free
         if P == 0 or r == 0:
             return 0.0, np.zeros(P)
@@ -228,28 +252,30 @@ class System:
 
     @cached_property
     def _penalized(self) -> tuple[FloatArray, FloatArray]:
-        G, r = self.n_groups, self.size - self.n_free
-        return np.ascontiguousarray(self.factors[G:, :r]), np.zeros((self.n_penalties, r))
+        parts = np.array([self._without_anchors(R) for R in self.factors[self.n_groups :]])
+        return parts, np.zeros(parts.shape[:2])
 
     @cached_property
     def _unit_log_det(self) -> float:
-        r = self.size - self.n_free
-        return 2 * float(np.log(self.factors[-1, :r, 0]).sum())
+        return 2 * float(np.log(self._penalized[0][-1, :, 0]).sum())
 
     # What the readings determine ----------------------------------------------------------------------------------------
 
-    def require_identified(self, basis: Basis, columns: csr_array | None = None) -> None:
+    def require_identified(self, basis: AnyBasis, columns: csr_array | None = None, inputs: Sequence[str] = ()) -> None:
         """Raise where the readings leave functions undetermined that no penalty touches; name them.
 
-        `columns` are the coefficients in the basis of what the system holds; by default the unit matrix.
+        `columns` are the coefficients in the basis of what the system holds; by default the unit matrix. `inputs` are the labels of
+        several variables.
         """
         missing = self._undetermined()
         if missing is not None:
             missing = missing if columns is None else columns @ missing
-            raise IdentificationError(_in_words(missing, basis, self.n_penalties > 0))
+            if isinstance(basis, TensorProductBasis):
+                raise IdentificationError(surface_in_words(missing, basis, inputs, self.n_penalties > 0))
+            raise IdentificationError(_in_words(missing[:, 0], basis, self.n_penalties > 0))
 
     def _undetermined(self) -> FloatArray | None:
-        """Coefficients (K,) of a function that neither readings nor penalties see; None where there is none."""
+        """Coefficients (K, u) of functions that neither readings nor penalties see; None where there are none."""
         if self.n_penalties:
             if not self.n_free:
                 return None
@@ -258,10 +284,12 @@ class System:
             terms = np.concatenate([multiply_factor(np.abs(R), np.abs(self.free)) for R in groups])
             size = np.linalg.norm(seen, axis=0)
             unseen = size <= DEPENDENT * np.linalg.norm(terms, axis=0)  # what is seen are the terms' roundings
-            if unseen.any():
-                return np.asarray(self.free[:, int(np.argmax(unseen))])
-            _, singular, axes = np.linalg.svd(seen / size, full_matrices=False)
-            return None if singular[-1] > DEPENDENT else np.asarray(self.free @ (axes[-1] / size))
+            found = self.free[:, unseen]
+            if not unseen.all():
+                _, singular, axes = np.linalg.svd(seen[:, ~unseen] / size[~unseen], full_matrices=False)
+                hidden = axes[singular <= DEPENDENT][::-1] / size[~unseen]
+                found = np.hstack([found, self.free[:, ~unseen] @ hidden.T])
+            return found if found.shape[1] else None
         rows = join([rows_of_factor(R) for R in self.factors])
         R = factorize(rows, np.zeros(len(rows.first)), self.size, self.factors.shape[2]).R
         small = R[:, 0] <= DEPENDENT * column_sizes(R)
@@ -272,7 +300,7 @@ class System:
         missing[j] = 1.0
         if j > 0:
             missing[:j] = -solve_factor(R[:j], multiply_factor(R, missing)[:j])
-        return missing
+        return missing[:, None]
 
     def substituted(self, columns: csr_array, offset: FloatArray | None, left_out: int | None = None) -> System:
         """The system of gamma, c = offset + columns @ gamma, without penalty `left_out`; its band is that of R_g @ columns."""
@@ -303,12 +331,29 @@ class System:
         return self.substituted(columns, offset, left_out=j), columns, offset
 
 
-def penalty_roots(penalties: Sequence[Penalty], basis: Basis) -> list[BandRows]:
+def penalty_roots(penalties: Sequence[Penalty], basis: AnyBasis) -> list[BandRows]:
     """Rows M_j with M_j'M_j = P_j of each penalty."""
     return [pack(penalty.root(basis)) for penalty in penalties]
 
 
-def free_last(penalties: Sequence[Penalty], basis: Basis, columns: FloatArray) -> FloatArray:
+def _sparse(R: FloatArray) -> csr_array:
+    """A factor as a sparse matrix (K, K)."""
+    K = len(R)
+    row, i = np.nonzero(R)
+    inside = row + i < K
+    return csr_array((R[row, i][inside], (row[inside], (row + i)[inside])), shape=(K, K))
+
+
+def _kept(R: FloatArray, kept: npt.NDArray[np.int64]) -> FloatArray:
+    """The rows and columns of a factor that are kept, the other rows being zero."""
+    entries = _sparse(R)[:, kept].tocoo()
+    place = np.searchsorted(kept, entries.row)
+    part = np.zeros((len(kept), R.shape[1]))
+    part[place, entries.col - place] = entries.data
+    return part
+
+
+def free_last(penalties: Sequence[Penalty], basis: AnyBasis, columns: FloatArray) -> FloatArray:
     """Orthogonal columns (m, m), of which the last span what no penalty touches of functions with coefficients `columns`."""
     roots = [penalty.root(basis) @ columns for penalty in penalties]
     _, _, axes = np.linalg.svd(np.vstack([root / (np.linalg.norm(root) or 1.0) for root in roots]))

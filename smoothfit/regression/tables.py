@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from statsmodels.iolib.summary import Summary
 
+from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..curves.summary import curve_summary, number
 from .correlation import Correlation, Markov
 from .precision import EPS, GOOD
@@ -30,8 +32,8 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
     is_full = results.method in ("ml", "ols") or results.loss == "quantile"
     facts = [
         ("Model:", "SplineRegression"),
-        ("Basis:", f"{type(results.basis).__name__}({results.basis.n_basis})"),
-        ("Degree:", str(degree_of(results.basis))),
+        ("Basis:", f"{type(results.basis).__name__}({_size(results.basis)})"),
+        ("Degree:", _degree(results.basis)),
         ("Fitted by:", by),
         ("No. Observations:", str(results.nobs)),
         ("Df Residuals:", number(results.df_resid)),
@@ -50,7 +52,7 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
     readings = pd.DataFrame(
         [
             {
-                "reads": reading.label,
+                "reads": results.observations.read_by(reading),
                 "n": len(reading),
                 "missing": reading.n_dropped,
                 "sigma": number(sd),
@@ -75,6 +77,15 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
     return curve_summary("Spline Regression Results", facts, readings, table, _notes(results))
 
 
+def _size(basis: AnyBasis) -> str:
+    return " x ".join(map(str, basis.shape)) if isinstance(basis, TensorProductBasis) else str(basis.n_basis)
+
+
+def _degree(basis: AnyBasis) -> str:
+    factors: Sequence[AnyBasis] = basis.factors if isinstance(basis, TensorProductBasis) else (basis,)
+    return ", ".join(str(degree_of(factor)) for factor in factors)
+
+
 def _convergence(results: SplineRegressionResults) -> str:
     if results.loss == "quantile":
         return "solver" if results.fixed or results.lam is None else "solver; lam on a grid"
@@ -93,8 +104,9 @@ def _correlation(results: SplineRegressionResults, label: str, kind: Correlation
 
 
 def _notes(results: SplineRegressionResults) -> list[str]:
-    abscissa, notes = results.observations.abscissa, []
-    if abscissa.unit:
+    notes = []
+    abscissa = getattr(results.observations, "abscissa", None)  # points have none
+    if abscissa is not None and abscissa.unit:
         notes.append(f"x is counted in {abscissa.unit}" + (f" from {abscissa.origin_label}" * (abscissa.kind == "datetime")))
     for name in results.boundary:
         if name.startswith("lam"):

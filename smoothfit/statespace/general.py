@@ -22,10 +22,11 @@ from scipy.optimize import brentq
 from scipy.stats import qmc
 
 from .._abscissa import Points
+from .._readings import OF_INTEGRAL
 from .._validation import FloatArray, check_finite, check_positive, frozen, to_floats
 from ..curves.optimize import Minimum, difference_hessian, minimize
 from ..errors import ConvergenceError, DataError, IdentificationError, NumericalError, SpecificationError
-from ..observations import OF_DIFFERENCE, OF_INTEGRAL, Observations, Readings
+from ..observations import OF_DIFFERENCE, Observations, Readings
 from .effects import Intervention
 from .priors import LENGTH, RATIO, Hyperparameter, IntegratedWiener, OrnsteinUhlenbeck, Prior, check_readable
 from .program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._abscissa import Points
+from .._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
 from .._validation import FloatArray, check_order
 from ..curves.optimize import Minimum
 from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_value
 from ..curves.results import CurveResults, Estimate
 from ..errors import SpecificationError
-from ..observations import OF_DIFFERENCE, OF_INTEGRAL, derivative_label
+from ..observations import OF_DIFFERENCE, derivative_label
 from .general import GeneralCriterion, GeneralModel
 from .priors import IntegratedWiener
 from .program import DIFFERENCE as OF_ENDS
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 MOST_NORMALS = 2**23  # drawn at a time
 STEP = 1e-3  # in a logarithm: of central differences of exact scores, right to its square
-HIGHEST_DERIVATIVE = 10
 
 
 class GeneralResults(CurveResults):

@@ -42,6 +42,55 @@ def test_integrals_and_penalties_are_products():
 
 
 @pytest.mark.parametrize(
+    "penalty",
+    [
+        sf.DerivativePenalty(2),
+        sf.DerivativePenalty(3),
+        sf.DerivativePenalty(2, axis=0),
+        sf.DerivativePenalty(1, axis=1),
+        sf.DifferencePenalty(2, axis=1),
+        sf.DifferentialOperatorPenalty([4.0, 0.0, 1.0], axis=0),
+    ],
+)
+def test_penalties_are_the_squares_of_their_roots(penalty):
+    basis = sf.TensorProductBasis(X, Y)
+    P, M = penalty.matrix(basis).toarray(), penalty.root(basis).toarray()
+    np.testing.assert_allclose(M.T @ M, P, atol=1e-13 * np.abs(P).max())
+
+
+def test_penalties_are_integrals_of_squared_derivatives():
+    basis = sf.TensorProductBasis(X, sf.BSplineBasis.uniform(-1, 1, 3))
+    f = sf.TensorSpline(basis, np.random.default_rng(2).standard_normal(basis.shape))
+    nodes, weights = np.polynomial.legendre.leggauss(4)
+
+    def square(orders):
+        u = ((np.arange(4)[:, None] + (nodes + 1) / 2) / 4).ravel()
+        v = ((np.arange(3)[:, None] + (nodes + 1) / 2) * 2 / 3 - 1).ravel()
+        values = f(np.stack(np.meshgrid(u, v, indexing="ij"), axis=-1), orders) ** 2
+        return np.tile(weights, 4) / 8 @ values @ np.tile(weights, 3) / 3
+
+    quadratic = lambda penalty: f.coef @ penalty.matrix(basis) @ f.coef  # noqa: E731
+    assert quadratic(sf.DerivativePenalty(2)) == pytest.approx(square((2, 0)) + 2 * square((1, 1)) + square((0, 2)), rel=1e-12)
+    assert quadratic(sf.DerivativePenalty(2, axis=1)) == pytest.approx(square((0, 2)), rel=1e-12)
+    assert quadratic(sf.DifferentialOperatorPenalty([0, 1.0], axis=0)) == pytest.approx(square((1, 0)), rel=1e-12)
+
+
+def test_tensor_splines_differentiate_and_integrate_exactly():
+    basis = sf.TensorProductBasis(X, Y)
+    f = sf.TensorSpline(basis, np.random.default_rng(3).standard_normal(basis.shape))
+    points = np.random.default_rng(4).random((5, 7, 2))
+    np.testing.assert_allclose(f.derivative((2, 1))(points), f(points, (2, 1)), rtol=1e-10, atol=1e-10)
+    assert f(points[0, 0]) == f(points)[0, 0]
+    g = f.derivative((1, 0))
+    edge = (X.design(0.7, sparse=False) - X.design(0.1, sparse=False))[0] @ f.coef.reshape(basis.shape)
+    assert g.integrate([0.1, -0.5], [0.7, 0.3]) == pytest.approx(sf.Spline(Y, edge).integrate(-0.5, 0.3), rel=1e-12)
+    with pytest.raises(SpecificationError, match="not made of B-splines"):
+        sf.TensorSpline(sf.TensorProductBasis(X, Z), np.ones((7, 3))).derivative((1, 0))
+    with pytest.raises(SpecificationError, match="zero everywhere"):
+        f.derivative((4, 0))
+
+
+@pytest.mark.parametrize(
     ("call", "error", "words"),
     [
         (lambda: sf.TensorProductBasis(X), SpecificationError, "1 basis is given"),

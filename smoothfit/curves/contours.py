@@ -1,0 +1,81 @@
+"""Pictures of fitted functions of two variables. matplotlib is imported only when one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray
+from .plotting import draw_distribution, draw_quantiles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+GRID_POINTS = 121  # of each variable
+LEVELS = 14
+WIDEST_RESIDUAL = 4.0  # that colours tell apart
+
+Shown = tuple[str, FloatArray, FloatArray, npt.NDArray[np.bool_]]
+
+
+def plot_contours(
+    values: Callable[[FloatArray], FloatArray],
+    readings: Sequence[Shown],
+    inputs: Sequence[str],
+    label: str,
+    places_only: bool,
+    ax: Axes | None,
+    contour: Mapping[str, Any],
+) -> Figure:
+    """Draw contours of `values`, of points (m, 2), over the range of the readings: names, points, readings, which to show."""
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.5, 5), layout="constrained")
+    X = np.concatenate([points for _, points, _, _ in readings])
+    axes = [np.linspace(low, high, GRID_POINTS) for low, high in zip(X.min(axis=0), X.max(axis=0), strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    table = values(grid.reshape(-1, 2)).reshape(grid.shape[:2])
+    style: dict[str, Any] = {"levels": LEVELS, "cmap": "YlOrBr" if places_only else "viridis", **contour}
+    filled = ax.contourf(axes[0], axes[1], table.T, **style)
+    if not places_only:
+        ax.contour(axes[0], axes[1], table.T, levels=filled.levels, colors="white", linewidths=0.4, alpha=0.6)
+    size = float(np.clip(3000 / len(X), 3, 30))
+    for _, points, y, shown in readings:
+        if places_only:
+            ax.scatter(points[:, 0], points[:, 1], s=size / 2, color="black", linewidth=0, alpha=0.6)
+        elif shown.any():
+            scale: Any = filled.norm
+            x0, x1 = points[shown].T
+            ax.scatter(x0, x1, c=y[shown], s=size, cmap=filled.cmap, norm=scale, edgecolor="black", linewidth=0.4)
+    figure = cast("Figure", ax.figure)
+    figure.colorbar(filled, ax=ax, label=label)
+    ax.set_xlabel(inputs[0])
+    ax.set_ylabel(inputs[1])
+    return figure
+
+
+def plot_point_diagnostics(X: FloatArray, residuals: FloatArray, inputs: Sequence[str]) -> Figure:
+    """Draw standardised residuals: over two variables (or one of more), their distribution, normal quantiles."""
+    import matplotlib.pyplot as plt
+
+    figure, (places, distribution, quantiles) = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+    finite = np.isfinite(residuals)  # where the surface interpolates there is none
+    if X.shape[1] == 2:
+        limits: dict[str, Any] = {"vmin": -WIDEST_RESIDUAL, "vmax": WIDEST_RESIDUAL, "cmap": "RdBu_r"}
+        x0, x1 = X[finite].T
+        drawn = places.scatter(x0, x1, c=residuals[finite], s=14, edgecolor="black", linewidth=0.2, **limits)
+        figure.colorbar(drawn, ax=places, extend="both")
+        places.set_ylabel(inputs[1])
+    else:
+        places.scatter(X[finite, 0], residuals[finite], s=8, linewidth=0, alpha=0.7)
+        places.axhline(0, color="black", linewidth=0.8)
+    places.set(title="Standardised residuals", xlabel=inputs[0])
+    if finite.any():
+        draw_distribution(distribution, residuals[finite])
+        draw_quantiles(quantiles, residuals[finite])
+    return figure

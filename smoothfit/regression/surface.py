@@ -1,0 +1,299 @@
+"""Results of a spline regression in several variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, cast
+
+import narwhals.stable.v1 as nw
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray, frozen
+from ..basis import TensorProductBasis, TensorSpline
+from ..curves.prediction import CurvePrediction
+from ..curves.results import Estimate
+from ..errors import DataError, SpecificationError
+from ..points import Orders, PointObservations, check_orders, partial_label, to_points
+from .bootstrap import CurveBootstrap
+from .products import ProductRows, rows_at, rows_over
+from .results import SplineRegressionResults
+from .rows import check_degrees, degree_of
+from .simultaneous import critical_of_band
+
+
+@dataclass(frozen=True, eq=False)
+class SurfacePrediction(CurvePrediction):
+    """Estimate and standard error of a partial derivative at points.
+
+    As `curves.CurvePrediction`, with points `x` (n, d) and the order `deriv` by each variable; `summary_frame` has the coordinates
+    for an index.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Labels of the variables.
+    """
+
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def _index(self) -> Any:
+        import pandas as pd
+
+        return pd.MultiIndex.from_arrays(list(self.x.T), names=self.inputs)
+
+
+class SurfaceRegressionResults(SplineRegressionResults):
+    """A fitted function of several variables; made by `SplineRegression.fit` with a `TensorProductBasis`.
+
+    What `regression.SplineRegressionResults` has, with points for abscissae: arrays (..., d), of which the results have the shape
+    (...), or data frames with the inputs as columns. Derivatives are tuples with an order for each variable; 0 is f itself.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(0, 1, (300, 2))
+    >>> height = np.sin(3 * X[:, 0]) * X[:, 1]
+    >>> slope = 3 * np.cos(3 * X[:, 0]) * X[:, 1]
+    >>> obs = sf.observe(X, height + 0.05 * rng.standard_normal(300), name="height")
+    >>> obs += sf.observe(X, slope + 0.1 * rng.standard_normal(300), deriv=(1, 0), name="slope")
+    >>> basis = sf.TensorProductBasis(sf.BSplineBasis.uniform(0, 1, 6), sf.BSplineBasis.uniform(0, 1, 4))
+    >>> res = sf.SplineRegression(obs, basis, sf.DerivativePenalty(2, axis=0) + sf.DerivativePenalty(2, axis=1)).fit()
+    >>> res.sigma.round(2).to_dict()
+    {'height': 0.05, 'slope': 0.1}
+    >>> res.gradient([0.2, 0.5]).round(1), np.round([3 * np.cos(0.6) * 0.5, np.sin(0.6)], 1)
+    (array([1.2, 0.6]), array([1.2, 0.6]))
+    """
+
+    @property
+    def _surface(self) -> TensorProductBasis:
+        return cast(TensorProductBasis, self.basis)
+
+    @property
+    def _readings(self) -> PointObservations:
+        return cast(PointObservations, self.observations)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Labels of the variables."""
+        return self._readings.inputs
+
+    @property
+    def highest_derivative(self) -> int:
+        """The highest degree of the splines, of all variables."""
+        degrees = [degree_of(factor) for factor in self._surface.factors]
+        return max(super().highest_derivative if degree is None else degree for degree in degrees)
+
+    def _check_deriv(self, deriv: Any) -> Orders:  # type: ignore[override]
+        orders = check_orders(deriv, self._surface.n_variables)
+        check_degrees(self._surface, orders, f"deriv asks for {partial_label(self.inputs, orders)}", self.inputs)
+        return orders
+
+    def _read(self, X: Any, argument: str = "X") -> tuple[FloatArray, tuple[int, ...]]:
+        """Points (m, d) and the shape of what is predicted at them."""
+        inputs, d = self.inputs, len(self.inputs)
+        is_frame = isinstance(nw.from_native(X, eager_only=True, allow_series=True, pass_through=True), nw.DataFrame)
+        shape = None if is_frame else np.shape(X)
+        if shape is not None and (not shape or shape[-1] != d):
+            raise DataError(f"{argument} has shape {shape}; pass points (..., {d}) with {', '.join(inputs)} in the last dimension")
+        points, labels = to_points(X if shape is None else np.reshape(np.asarray(X), (-1, d)), argument)
+        if labels is not None:
+            if set(labels) >= set(inputs):
+                points = points[:, [labels.index(label) for label in inputs]]
+            elif len(labels) != d:
+                raise DataError(f"{argument} has the columns {', '.join(labels)}; the inputs are {', '.join(inputs)}")
+        return points, (len(points),) if shape is None else shape[:-1]
+
+    def _design(self, x: Any, deriv: Any) -> ProductRows:
+        return rows_at(self._surface, self._read(x)[0], self._check_deriv(deriv))
+
+    @property
+    def _order(self) -> npt.NDArray[np.int64]:
+        return np.arange(self.nobs)
+
+    @property
+    def _places(self) -> dict[str, FloatArray]:
+        return dict(zip(self.inputs, self._readings.X.T, strict=True))
+
+    # The surface --------------------------------------------------------------------------------------------------------------
+
+    def predict(self, X: Any, deriv: int | Sequence[int] = 0) -> FloatArray:
+        """Estimate of a partial derivative at points.
+
+        Parameters
+        ----------
+        X : array_like, shape (..., d), or data frame
+        deriv : sequence of d ints
+            Order of the derivative by each variable; 0 is f itself.
+
+        Returns
+        -------
+        ndarray, shape (...)
+        """
+        return self._design(X, deriv).times(self._coef).reshape(self._read(X)[1])
+
+    def gradient(self, X: Any) -> FloatArray:
+        """Estimate of all slopes at points X (..., d): (..., d)."""
+        d = len(self.inputs)
+        return np.stack([self.predict(X, orders) for orders in np.eye(d, dtype=np.int64).tolist()], axis=-1)
+
+    def get_prediction(
+        self, X: Any, deriv: int | Sequence[int] = 0, name: str | None = None, simultaneous: bool = False
+    ) -> SurfacePrediction:
+        """Estimate of a partial derivative at points, with standard errors and intervals.
+
+        Parameters
+        ----------
+        X : array_like, shape (..., d), or data frame
+            Points; the prediction has them in one list.
+        deriv : sequence of d ints
+            Order of the derivative by each variable; 0 is f itself.
+        name : str, optional
+            Whose noise a new reading has, a name that reads this derivative; by default the first.
+        simultaneous : bool
+            Whether the intervals are to hold at all points together; see `SplineRegressionResults.get_prediction`.
+
+        Returns
+        -------
+        SurfacePrediction
+        """
+        points, _ = self._read(X)
+        orders = self._check_deriv(deriv)
+        rows, noise = rows_at(self._surface, points, orders), self._noise_name(orders, name)
+        maxima = critical_of_band(rows, self._cov, self.df_interval) if simultaneous and len(points) else None
+        return SurfacePrediction(
+            x=frozen(points),
+            deriv=orders,
+            predicted_mean=rows.times(self._coef),
+            var_pred_mean=self._cov.variance(rows),
+            noise_sd=np.nan if noise is None else float(self.sigma[noise]),
+            df=self.df_interval,
+            maxima=maxima,
+            inputs=self.inputs,
+        )
+
+    def _noise_name(self, deriv: Any, name: str | None) -> str | None:
+        readers = [reading.name for reading in self._readings.readings if deriv in reading.orders]
+        if name is None:
+            return readers[0] if readers else None
+        if name not in readers:
+            what = partial_label(self.inputs, deriv)
+            raise SpecificationError(f"name is {name!r}; {what} is read by {', '.join(readers) or 'no name'}")
+        return name
+
+    def integrate(self, lower: Any, upper: Any) -> Estimate:
+        """Return the integral of f over the box from lower (d,) to upper (d,), with its standard error."""
+        corners = [self._read(corner, argument) for corner, argument in ((lower, "lower"), (upper, "upper"))]
+        if any(shape for _, shape in corners):
+            raise SpecificationError("lower and upper are the corners of a single box; call integrate for each")
+        rows = rows_over(self._surface, corners[0][0], corners[1][0])
+        return Estimate(float(rows.times(self._coef)[0]), np.sqrt(self._cov.variance(rows)[0]), self.df_interval)
+
+    def sample(self, X: Any, deriv: Any = 0, size: int = 100, rng: np.random.Generator | int | None = None) -> FloatArray:
+        """Draw surfaces from the posterior: partial derivatives at points, at the estimated variances.
+
+        Parameters
+        ----------
+        X : array_like, shape (..., d), or data frame
+        deriv : sequence of d ints, or a sequence of such
+            Order of the derivative by each variable; of several derivatives the draws belong together.
+        size : int
+            Number of draws.
+        rng : numpy.random.Generator or int, optional
+            Source of randomness, or a seed for one.
+
+        Returns
+        -------
+        ndarray, shape (size, ...), or (len(deriv), size, ...) for several derivatives
+        """
+        several = np.ndim(deriv) == 2
+        drawn = self._drawn([self._design(X, k) for k in (deriv if several else [deriv])], self._read(X)[1], size, rng)
+        return np.stack(drawn) if several else drawn[0]
+
+    def bootstrap(
+        self,
+        x: Any,
+        deriv: Any = 0,
+        size: int = 999,
+        kind: str = "residual",
+        block: int = 1,
+        rng: Any = None,
+        *,
+        studentize: bool = False,
+        n_jobs: int = 1,
+        progress: bool = False,
+    ) -> CurveBootstrap:
+        """Draw estimates at points from readings made anew; see `SplineRegressionResults.bootstrap`.
+
+        Without ``kind="block"``, for which readings at points have no order.
+        """
+        if kind == "block":
+            raise SpecificationError("kind is 'block', which needs readings in an order; at points pass 'residual' or 'wild'")
+        return super().bootstrap(x, deriv, size, kind, block, rng, studentize=studentize, n_jobs=n_jobs, progress=progress)
+
+    def spline(self) -> TensorSpline:  # type: ignore[override]
+        """Return the estimate as a tensor spline."""
+        return TensorSpline(self._surface, self._coef)
+
+    # What a surface has not ---------------------------------------------------------------------------------------------------
+
+    def roots(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a surface crosses a value along lines."""
+        raise SpecificationError("a surface has no crossings at points; draw its contours (plot), or take predict along a line")
+
+    def extrema(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused; `calculus.find_critical_points` searches functions of several variables."""
+        raise SpecificationError("extrema are of one variable; see sf.calculus.find_critical_points for res.spline()")
+
+    def zero_test(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused; `wald_test` tests any combinations."""
+        raise SpecificationError("zero_test is of one variable; test values at points: wald_test(basis.design(X, deriv).toarray())")
+
+    # Pictures -----------------------------------------------------------------------------------------------------------------
+
+    def plot(  # type: ignore[override]
+        self, deriv: int | Sequence[int] = 0, ax: Any = None, se: bool = False, **contour: Any
+    ) -> Any:
+        """Draw contours of a partial derivative over two variables, and the readings of it in the same colours.
+
+        Parameters
+        ----------
+        deriv : sequence of 2 ints
+            Order of the derivative by each variable; 0 is f itself.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+        se : bool
+            Whether to draw standard errors instead, and the places of all readings.
+        **contour
+            Passed to `matplotlib.axes.Axes.contourf`, such as ``levels`` or ``cmap``.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from ..curves.contours import plot_contours
+
+        if len(self.inputs) != 2:
+            raise SpecificationError(f"plot draws two variables, and there are {len(self.inputs)}; use predict on a slice")
+        orders = self._check_deriv(deriv)
+        readings = self._readings
+        shown = [(r.name, r.X, r.y, (r.deriv == orders).all(axis=1)) for r in readings.readings]
+
+        def values(X: FloatArray) -> FloatArray:
+            return self.get_prediction(X, orders).se_mean if se else self.predict(X, orders)
+
+        label = partial_label(self.inputs, orders)
+        return plot_contours(values, shown, self.inputs, f"standard error of {label}" if se else label, se, ax, contour)
+
+    def plot_diagnostics(self) -> Any:
+        """Draw standardised residuals over the variables, their distribution and normal quantiles."""
+        from ..curves.contours import plot_point_diagnostics
+
+        return plot_point_diagnostics(self._readings.X, self.resid_standardized, self.inputs)
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self._surface.shape))
+        return f"SurfaceRegressionResults(n_basis={shape}, nobs={self.nobs}, edf={self.edf:.4g})"
