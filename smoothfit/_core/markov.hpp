@@ -63,6 +63,16 @@ constexpr int actual(int m) {
 
 constexpr double square_of_rounding = linear_rounding * linear_rounding;
 
+// What of a sum, of the size of its terms, is no trace of a shock of infinite variance. Such a trace would be taken for one however
+// small it is, and on even grids many are zero: the bound lies above the rounding of a diffuse start of many steps. To take a
+// true trace below it for none is a change of that size of the rows, as to a neighbour that far away on x.
+constexpr double flat_rounding = 0x1p-36;
+
+template <class Real>
+inline Real unless_vanishing(const Real& sum, double size) {
+    return size_of(sum) <= flat_rounding * size ? Real(0.0) : sum;
+}
+
 template <class Real, int M>
 struct MarkovState {
     Real mu[M];
@@ -129,7 +139,7 @@ SMOOTHFIT_INLINE void orthogonalize(Real (&X)[R][C], int rows, int pivots, int c
             if (is_flat) {
                 double size = 0;
                 for (int c = 0; c < columns; ++c) size += size_of(shared[c] * X[i][c]);
-                dot = unless_rounding(dot, size);
+                dot = unless_vanishing(dot, size);
             }
             const Real part = dot * inverse;
             coef[i][j] = part;
@@ -138,7 +148,7 @@ SMOOTHFIT_INLINE void orthogonalize(Real (&X)[R][C], int rows, int pivots, int c
                     const Real term = part * X[j][c];
                     const double size = size_of(X[i][c]) + size_of(term);
                     X[i][c] = X[i][c] - term;
-                    if (value(infinite[c]) > 0) X[i][c] = left == 0 ? Real(0.0) : unless_rounding(X[i][c], size);
+                    if (value(infinite[c]) > 0) X[i][c] = left == 0 ? Real(0.0) : unless_vanishing(X[i][c], size);
                 }
             } else {
                 for (int c = 0; c < columns; ++c) X[i][c] = X[i][c] - part * X[j][c];
@@ -253,7 +263,7 @@ SMOOTHFIT_INLINE void shocks_of_step(const MarkovState<Real, M>& s, const Markov
                     sum = sum + term;
                     size += size_of(term);
                 }
-                sum = unless_rounding(sum, size);
+                sum = unless_vanishing(sum, size);
             } else {
                 for (int l = 0; l < c; ++l) sum = sum + step.T[i][l] * s.U[l][c];
             }
@@ -292,7 +302,7 @@ SMOOTHFIT_INLINE bool read_markov(MarkovState<Real, M>& s, int given, const doub
             sum = sum + term;
             size += size_of(term);
         }
-        f[j] = value(s.flat[j]) > 0 ? unless_rounding(sum, size) : sum;
+        f[j] = value(s.flat[j]) > 0 ? unless_vanishing(sum, size) : sum;
         rounding_of_alpha += value(s.D[j]) * size * size;
     }
     Real alpha = r, infinite(0.0), rest(y);  // y less what the shocks before j have of it
@@ -324,7 +334,7 @@ SMOOTHFIT_INLINE bool read_markov(MarkovState<Real, M>& s, int given, const doub
                 if (moves) {
                     const Real term = part * (is_first ? b[i] : wide[i]);
                     const double size = size_of(before) + size_of(term);
-                    s.U[i][j] = is_first ? before - term : unless_rounding(before - term, size);
+                    s.U[i][j] = is_first ? before - term : unless_vanishing(before - term, size);
                 }
                 wide[i] = wide[i] + gain * before;
             }
