@@ -165,6 +165,20 @@ class RestrictedLikelihood(Criterion):
             (hessian + hessian.T) / 2,
         )
 
+    def joint_hessian(self, theta: FloatArray) -> FloatArray:
+        """Hessian of -2 l at one theta with nothing left out: at the factor of the variance and of 1/tau that maximises it.
+
+        Where that factor k is left out, -2 l = D + m log k + q / k, which is D + m log q at k = q / m, up to a constant: its Hessian
+        at k is the latter's and m (log q)'(log q)'^T, q the minimum and m the `count`. Given lam, log k has the variance 2 / m.
+        """
+        hessian = self.hessian(theta)[2]
+        if not self.system.scale_free:
+            return hessian
+        logs = self.logs(theta)
+        solution = self.system.solve(*logs)
+        slope = self.directions @ self._parts(solution, *logs)[1] / self.minimum(solution, *logs)
+        return np.asarray(hessian + self.count * np.outer(slope, slope))
+
 
 class FullLikelihood(RestrictedLikelihood):
     """-2 l with what no penalty touches as unknown constants."""
