@@ -1,6 +1,6 @@
 """Spline regression against its peers, in one run: cubic splines, n readings in increasing x, K inner pieces.
 
-    python benchmarks/regression.py [--quick] [--large] [--markdown]
+    python benchmarks/regression.py [--quick] [--large] [--markdown] [--coverage]
 
 - Unpenalised least squares: SciPy's make_lsq_spline.
 - Smoothing chosen automatically: ours by REML; mgcv's bam(discrete=TRUE, method="fREML") and gam(method="REML") with a P-spline of
@@ -282,14 +282,9 @@ def coverage(replications: int, rng: np.random.Generator) -> list[list[str]]:
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Spline regression against its peers.")
-    parser.add_argument("--quick", action="store_true", help="small sizes and few replications")
-    parser.add_argument("--large", action="store_true", help="10^8 readings in chunks and at once, in 5 GB")
-    parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
-    options = parser.parse_args()
+def speed(options: argparse.Namespace) -> None:
+    """Print what costs time and memory."""
     rng = np.random.default_rng(SEED)
-    print(machine(["smoothfit-stats", "numpy", "scipy", "clarabel", "statsmodels", "pygam", "csaps"]))
     found = fits(SIZES[:1] if options.quick else SIZES, rng)
     header = ["ms a fit", *next(iter(found.values()))]
     rows = [[size, *map(milliseconds, seconds.values())] for size, seconds in found.items()]
@@ -302,8 +297,20 @@ def main() -> None:
     if options.large:
         header = ["chunks", "s in chunks", "s at once", "params / se", "se", "lam", "sigma", "llf"]
         print(table("Differences of a fit in chunks", header, large(rng), options.markdown))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Spline regression against its peers.")
+    parser.add_argument("--quick", action="store_true", help="small sizes and few replications")
+    parser.add_argument("--large", action="store_true", help="10^8 readings in chunks and at once, in 5 GB")
+    parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
+    parser.add_argument("--coverage", action="store_true", help="coverage alone")
+    options = parser.parse_args()
+    print(machine(["smoothfit-stats", "numpy", "scipy", "clarabel", "statsmodels", "pygam", "csaps"]))
+    if not options.coverage:
+        speed(options)
     header = ["%", "f", "f'", "f''", "f, freq.", "f', freq.", "f'', freq.", "sd / true"]
-    shares = coverage(20 if options.quick else REPLICATIONS, rng)
+    shares = coverage(20 if options.quick else REPLICATIONS, np.random.default_rng(SEED))
     print(table("Coverage of 95 % bands, Bayesian and frequentist", header, shares, options.markdown))
 
 
