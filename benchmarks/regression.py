@@ -12,13 +12,13 @@
   hundred chunks, and the fit of all at once.
 - Coverage of nominal 95 % bands of f, f' and f'' across the range, and the mean of the estimated sd, n = 200, three curves.
 
-What the coverage shows. Bands of f cover what they promise, whatever the order m of the penalty (Nychka 1988, "Bayesian confidence
-intervals for smoothing splines": the posterior variance is the sampling variance plus the squared bias that the prior expects, and
-averaged over x that is right). The bands of derivatives are those of a prior whose m-th derivative is white noise. Curves without
-such roughness have less bias in f^(k) than it expects, and the more so the nearer k is to m; averaged over the curves, f^(k) is
-covered at 97 to 99 % with m = k + 2, more often with less and at some 96 % with more. With m = 4 the readings of sin 6x hardly tell it from a polynomial,
-and the uncertainty of the smoothing, which the Bayesian bands allow for, counts. Frequentist bands hold no bias; they come near the
-level from below, best where m is small.
+What the coverage shows. Bands of f cover what they promise, whatever the order m of the penalty (Nychka 1988, "Bayesian
+confidence intervals for smoothing splines": the posterior variance is the sampling variance plus the squared bias that the prior
+expects, and averaged over x that is right). The bands of derivatives are those of a prior whose m-th derivative is white noise.
+Curves without such roughness have less bias in f^(k) than it expects, and the more so the nearer k is to m; averaged over the
+curves, f^(k) is covered at 97 to 99 % with m = k + 2, more often with less and at some 96 % with more. With m = 4 the readings of
+sin 6x hardly tell it from a polynomial, and the uncertainty of the smoothing, which the Bayesian bands allow for, counts.
+Frequentist bands hold no bias; they come near the level from below, best where m is small.
 """
 
 from __future__ import annotations

@@ -169,7 +169,8 @@ class RestrictedLikelihood(Criterion):
         """Hessian of -2 l at one theta with nothing left out: at the factor of the variance and of 1/tau that maximises it.
 
         With that factor k, -2 l = D + m log k + q / k, q the minimum and m the `count`. What leaves k out is D + m log q, up to a
-        constant; at k = q / m the Hessian of -2 l is that of the latter plus m (log q)'(log q)'^T. Given lam, log k has variance 2 / m.
+        constant; at k = q / m the Hessian of -2 l is that of the latter plus m (log q)'(log q)'^T. The variance of log k given lam
+        is 2 / m.
         """
         hessian = self.hessian(theta)[2]
         if not self.system.scale_free:
