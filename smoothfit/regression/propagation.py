@@ -61,7 +61,7 @@ class Neighbours:
         hessian = criterion.joint_hessian(np.zeros(len(groups)))
         if np.linalg.eigvalsh(hessian).min() <= 0:
             return None
-        cov = 2 * np.linalg.inv(hessian)
+        cov = np.asarray(2 * np.linalg.inv(hessian), dtype=np.float64)
         if np.diag(cov)[:P].max() < NEGLIGIBLE:
             return None
         steps = DIFFERENCE * np.eye(len(groups))
