@@ -12,7 +12,7 @@ import numpy as np
 from .._abscissa import Points
 from .._validation import FloatArray, check_order
 from ..basis import Spline
-from ..curves.prediction import CurvePrediction, critical_value
+from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_value
 from ..curves.results import LEAST_FREE, Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
@@ -29,6 +29,7 @@ from .mode import Peak
 from .posterior import Banded, Covariance, Factored, Substituted
 from .precision import EPS, refined
 from .products import ProductRows
+from .propagation import Neighbours
 from .restricted import gradient, multipliers_of, on_the_active_set
 from .rows import Rows, degree_of
 from .sandwich import sandwich_root
@@ -497,6 +498,32 @@ class SplineRegressionResults(Inference):
         rows = pack(self.basis.design(x.coarse, deriv))
         return rows.times(self._coef), self._cov.variance(rows)
 
+    @cached_property
+    def _neighbours(self) -> Neighbours | None:
+        """Fits at other smoothing and sds; None where intervals take both for known."""
+        is_estimated = self.fixed is None and self.method in LIKELIHOODS and len(self._fit.tau) and np.isfinite(self._fit.tau).all()
+        is_plain = self.cov_type == "bayesian" and self.loss == "squares" and not self.errors and self._active_rows is None
+        if not (is_estimated and is_plain):
+            return None
+        inside = [u for u, name in enumerate(self._rows.unknown) if name not in self.boundary]
+        return Neighbours.of(self._fit, LIKELIHOODS[self.method], inside)
+
+    def _parameter_uncertainty(
+        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
+    ) -> ParameterUncertainty | None:
+        if self._neighbours is None or not len(variance):
+            return None
+        return self._uncertainty_of(pack(self.basis.design(points.coarse, deriv)), variance, noise)
+
+    def _uncertainty_of(self, rows: BandRows | ProductRows, variance: FloatArray, noise: str | None) -> ParameterUncertainty | None:
+        """What estimated parameters add to rows of a variance (n,), and to new readings of a name."""
+        if self._neighbours is None or not len(variance):
+            return None
+        if noise is None:
+            return self._neighbours.uncertainty(rows, variance, 0.0, len(self._sigma2))
+        group = self._rows.group_of_name[self.observations.names.index(noise)]
+        return self._neighbours.uncertainty(rows, variance, float(self.sigma[noise]) ** 2, int(group))
+
     def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None, simultaneous: bool = False) -> CurvePrediction:
         """Estimate of f^(deriv) at x, with standard errors and intervals.
 
@@ -518,8 +545,16 @@ class SplineRegressionResults(Inference):
             Its `x` are those given. With correlated errors, intervals of a new reading are for one whose error is independent of
             those of the readings: of another run.
 
+        Notes
+        -----
+        Standard errors are those at the estimated smoothing and sds. Pointwise intervals of a fit by REML or ML allow for the
+        uncertainty of both (Kass & Steffey 1989; `CurvePrediction.parameters`) where `cov_type` is ``"bayesian"`` and the loss
+        squares. They are Student's t with fixed smoothing, after GCV or AICc, where a lam is infinite, under bounds that are
+        reached, and with correlated errors.
+
         References
         ----------
+        R. Kass and D. Steffey (1989), "Approximate Bayesian inference in conditionally independent hierarchical models".
         D. Ruppert, M. Wand and R. Carroll (2003), *Semiparametric Regression*, section 6.5.
         """
         prediction = super().get_prediction(x, deriv, name)

@@ -164,14 +164,16 @@ class SurfaceRegressionResults(SplineRegressionResults):
         orders = self._check_deriv(deriv)
         rows, noise = rows_at(self._surface, points, orders), self._noise_name(orders, name)
         maxima = critical_of_band(rows, self._cov, self.df_interval) if simultaneous and len(points) else None
+        variance = self._cov.variance(rows)
         return SurfacePrediction(
             x=frozen(points),
             deriv=orders,
             predicted_mean=rows.times(self._coef),
-            var_pred_mean=self._cov.variance(rows),
+            var_pred_mean=variance,
             noise_sd=np.nan if noise is None else float(self.sigma[noise]),
             df=self.df_interval,
             maxima=maxima,
+            parameters=self._uncertainty_of(rows, variance, noise),
             inputs=self.inputs,
         )
 

@@ -14,6 +14,7 @@ from .._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
 from .._validation import FloatArray, check_order
 from ..curves.optimize import Minimum
 from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_value
+from ..curves.propagation import DIFFERENCE, NEGLIGIBLE, propagated
 from ..curves.results import LEAST_FREE, CurveResults, Estimate
 from ..errors import SpecificationError
 from ..observations import OF_DIFFERENCE, derivative_label
@@ -21,7 +22,6 @@ from .general import GeneralCriterion, GeneralModel
 from .priors import IntegratedWiener
 from .program import DIFFERENCE as OF_ENDS
 from .program import INTEGRAL, VALUE, Functionals, Program
-from .propagation import DIFFERENCE, NEGLIGIBLE, propagated
 from .sampling import IntArray
 
 if TYPE_CHECKING:

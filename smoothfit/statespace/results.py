@@ -12,6 +12,7 @@ from .._abscissa import Points
 from .._validation import FloatArray
 from ..curves.outliers import Change
 from ..curves.prediction import ParameterUncertainty
+from ..curves.propagation import NEGLIGIBLE, propagated
 from ..curves.results import LEAST_FREE, CurveResults, Estimate
 from ..errors import NumericalError, SpecificationError
 from ..observations import derivative_label
@@ -20,7 +21,7 @@ from .criteria import LIKELIHOODS, likelihood_of
 from .fitting import Variances
 from .integral import integral_moments
 from .kernels import filtered_states, higher_derivatives, smoothed_states, state_variances, states_at
-from .propagation import NEGLIGIBLE, posterior_slopes, propagated
+from .propagation import posterior_slopes
 from .rows import Rows
 from .sampling import IntArray, Sampler, Shocks, shocks
 
