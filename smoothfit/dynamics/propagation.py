@@ -93,5 +93,8 @@ def parameter_uncertainty(
     if channel is not None:
         noise_variance = float(values.sigma2[channel])
         noise_slope = steps[:, len(values.theta) + len(values.q) + channel]
-    divisor = variance if noise_variance > 0 else np.where(variance > 0, variance, 1.0)  # zero over one is the slope of zero
-    return propagated(np.eye(len(steps)), *slopes, divisor, noise_variance, noise_slope)
+    # What is normal given the parameters has but a part of the whole variance, and so has the slope of its logarithm.
+    whole = variance + (slopes.mean**2).sum(axis=0)
+    part = np.divide(variance, whole, out=np.zeros_like(whole), where=whole > 0)
+    divisor = whole if noise_variance > 0 else np.where(whole > 0, whole, 1.0)  # zero over one is the slope of zero
+    return propagated(np.eye(len(steps)), slopes.mean, part * slopes.log_variance, divisor, noise_variance, noise_slope)
