@@ -43,7 +43,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_excludepatterns = ["gallery/*"]
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 300
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"smoothfit {release}"

@@ -32,6 +32,7 @@ from .constraints import Polynomials
 
 TOLERANCES = (1e-12, 1e-11, 1e-10, 1e-9)  # of clarabel, relative
 BLAMED = 1e-6  # share of a certificate of infeasibility, above which a constraint takes part
+SHORT = 1e-11  # of the size of a bounded function: what of it lies below its bound is rounding
 ACTIVE = 1e-7  # of the size of a bounded function: a bound so near is reached
 
 
@@ -48,7 +49,8 @@ def solve_program(program: Program) -> FloatArray:
     """Return the minimiser (K,).
 
     Only pieces where the bounds would not hold otherwise are part of the program, and some beside them; those where the solution
-    does not hold them join. What minimises under some of the bounds and satisfies them all minimises under all of them.
+    does not hold them join. What minimises under some of the bounds and satisfies them all minimises under all of them. Where the
+    solver's tolerance leaves a bound short, by some 1e-10 of the size of what is bounded, twice that is asked for as a margin.
 
     Raises
     ------
@@ -59,20 +61,25 @@ def solve_program(program: Program) -> FloatArray:
     """
     polynomials = program.polynomials
     held = [_widened(p.coefficients(program.free).min(axis=1) < 0) for p in polynomials]
+    margins, nearly = np.zeros(len(polynomials)), None
     while True:
-        part = [p.taken(of) for p, of in zip(polynomials, held, strict=True)]
+        taken = [p.taken(of) for p, of in zip(polynomials, held, strict=True)]
+        part = [p._replace(bound=p.bound + margin) for p, margin in zip(taken, margins, strict=True)]
         status, coef, blamed = _attempt(program._replace(polynomials=part))
+        if status != "Solved" and nearly is not None:
+            return nearly  # there is no room for a margin
         if "Infeasible" in status:
             raise SpecificationError(_conflict(program, blamed))
-        if status != "Solved" and not all(of.all() for of in held):  # all pieces together may be easier
-            held = [np.ones_like(of) for of in held]
-            continue
         if status != "Solved":
             raise ConvergenceError(f"the constrained fit did not converge ({status}); rescale x or y, or use fewer functions")
         broken = [(_least(p.coefficients(coef)) < 0) & ~of for p, of in zip(polynomials, held, strict=True)]
-        if not any(of.any() for of in broken):
+        if any(of.any() for of in broken):
+            held = [of | _widened(more) for of, more in zip(held, broken, strict=True)]
+            continue
+        short = np.array([_shortfall(p.coefficients(coef)) for p in polynomials])
+        if not short.any() or margins.any():
             return coef
-        held = [of | _widened(more) for of, more in zip(held, broken, strict=True)]
+        margins, nearly = 2 * short, coef  # the solver holds bounds to its tolerance alone
 
 
 def _widened(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -306,6 +313,14 @@ def _least(b: FloatArray) -> FloatArray:
         left.append(points[:, 0])
         right.append(points[:, -1])
     return np.asarray(np.minimum(np.min(left, axis=0), np.min(right, axis=0)))
+
+
+def _shortfall(b: FloatArray) -> float:
+    """How far polynomials in Bernstein form (n, degree + 1) fall below zero, beyond SHORT of their size; zero where none does."""
+    below = b[_least(b) < -SHORT * np.abs(b).max(initial=0.0)]
+    values = [_bernstein(len(piece) - 1, u) @ piece for piece in below for u in _touching(piece, 0.0)]
+    lowest = -min(values, default=0.0)
+    return float(lowest) if lowest > SHORT * np.abs(b).max(initial=0.0) else 0.0
 
 
 def _touching(b: FloatArray, tolerance: float) -> list[float]:

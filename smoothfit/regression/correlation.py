@@ -357,7 +357,7 @@ class AR1(Markov):
 
 @dataclass(frozen=True, eq=False)
 class OU(Markov):
-    """Errors of an Ornstein-Uhlenbeck process: correlation exp(-|x_i - x_j| / timescale), at uneven x as well.
+    """Errors of an Ornstein-Uhlenbeck process: correlation ``exp(-|x_i - x_j| / timescale)``, at uneven x as well.
 
     It is nlme's ``corCAR1``, whose Phi is exp(-1 / timescale), and ``corExp``. Readings of a name at one x would share their
     errors, and are refused. Integrals and means count with the middle of their interval.

@@ -245,6 +245,7 @@ class SmoothingSpline:
         Returns
         -------
         SmoothingSplineResults
+            A `GeneralResults` where the general engine runs; see the Notes of the class.
 
         Raises
         ------

@@ -5,6 +5,7 @@ import pytest
 
 import smoothfit as sf
 from smoothfit._core import _kernels
+from smoothfit.regression.band import factorize_readings
 
 RNG = np.random.default_rng(12)
 K, W, N = 9, 4, 40
@@ -66,7 +67,13 @@ def test_a_stack_is_solved_with_its_traces_and_slopes():
     np.testing.assert_allclose(trace, [np.trace(np.linalg.solve(A, upper(f).T @ upper(f))) for f in sources], rtol=1e-10)
     assert log_det == pytest.approx(np.linalg.slogdet(A)[1], rel=1e-12)
     assert rest == pytest.approx(scale**2 @ misfit, rel=1e-11)
-    assert _kernels.stack_value(sources, rhs, scale) == (log_det, rest)
+    scales = scale * np.array([[1.0], [2.0], [1.0]])
+    log_dets, rests, misfits, traces = _kernels.stack_values(sources, rhs, scales, True)
+    np.testing.assert_allclose(log_dets[[0, 2]], log_det, rtol=1e-14)
+    np.testing.assert_allclose(rests, rest * np.array([1, 4, 1]), rtol=1e-12)
+    np.testing.assert_allclose(misfits, np.tile(misfit, (3, 1)), rtol=1e-12)
+    np.testing.assert_allclose(traces[0], trace, rtol=1e-12)
+    np.testing.assert_array_equal(_kernels.stack_values(sources, rhs, scales, False)[0], log_dets)
     h = 1e-6
     slopes = _kernels.solve_stack_slope(sources, rhs, scale, slope)
     ahead, behind = solve(scale + h * slope), solve(scale - h * slope)
@@ -97,9 +104,9 @@ def test_streamed_rows_are_stored_rows(degree, n, weighted):
 def test_streamed_rows_in_any_order_are_right():
     basis = sf.BSplineBasis.uniform(0, 1, 6)
     x, y = RNG.uniform(0, 1, 300), RNG.standard_normal(300)
-    R, _, _ = _kernels.absorb_spline_rows(x, y, EMPTY, basis.knots, *basis._pieces, 3, 0, True, 5)
+    factor = factorize_readings(basis, x, y, EMPTY, 0, 5)
     design = basis.design(x, sparse=False)
-    np.testing.assert_allclose(upper(R).T @ upper(R), design.T @ design, atol=1e-12)
+    np.testing.assert_allclose(upper(factor.R).T @ upper(factor.R), design.T @ design, atol=1e-12)
 
 
 def test_stops_are_told_with_their_place():
