@@ -28,6 +28,7 @@ from ..curves.optimize import Minimum, difference_hessian, minimize
 from ..errors import ConvergenceError, DataError, IdentificationError, NumericalError, SpecificationError
 from ..observations import OF_DIFFERENCE, Observations, Readings
 from .effects import Intervention
+from .joint import Joint
 from .priors import LENGTH, RATIO, Hyperparameter, IntegratedWiener, OrnsteinUhlenbeck, Prior, check_readable
 from .program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
 from .rows import MOST_GROUPS, Scale, scaled_ratio
@@ -76,7 +77,7 @@ class Parameter:
 class GeneralModel:
     """What `SmoothingSpline` fits where it has a prior of its own, regressors, or readings of integrals or differences.
 
-    Parameters are those of `SmoothingSpline`.
+    Parameters are those of `SmoothingSpline`, but `joint`: what `with_covariances` makes of its covariances.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class GeneralModel:
         interventions: Sequence[Any] = (),
         noise: Mapping[str, Any] | None = None,
         period: float | None = None,
+        joint: Sequence[Joint] = (),
     ):
         if not isinstance(prior, Prior):
             hint = f"{prior.__name__}()" if isinstance(prior, type) else "sf.priors.Matern(nu=2.5)"
@@ -96,6 +98,7 @@ class GeneralModel:
         self.noise = _checked_noise(noise, observations)
         self.interventions: tuple[Intervention, ...] = tuple(interventions)
         self.period = None if period is None else check_positive(period, "period")
+        self.joint = tuple(joint)
         for reading in observations.readings:
             check_readable(prior, max(reading.deriv, 0), reading.name)
         self.scale = self._scale()
@@ -312,7 +315,21 @@ class GeneralModel:
 
     @cached_property
     def functionals(self) -> Functionals:
-        """The readings, name after name."""
+        """The readings, name after name, in combinations whose noise is independent."""
+        read = self.as_read
+        if not self.joint:
+            return read
+        process, effects, y, ratio = (column.copy() for column in (read.process, read.effects, read.y, read.ratio))
+        for part in self.joint:
+            rows, D = part.rows, process.shape[1]
+            columns = np.concatenate([process[rows], effects[rows], y[rows][..., None]], axis=2)
+            white, ratio[rows] = part.whitened(self.reading_units, columns)
+            process[rows], effects[rows], y[rows] = white[..., :D], white[..., D:-1], white[..., -1]
+        return replace(read, process=process, effects=effects, y=y, ratio=ratio)
+
+    @cached_property
+    def as_read(self) -> Functionals:
+        """The readings themselves, with the variance of each."""
         parts, first = [], 0
         for reading in self.observations.readings:
             rows = slice(first, first + len(reading))
@@ -445,7 +462,8 @@ class GeneralModel:
         alone = 0.0
         if self._constraint is not None:
             alone = self._constraint.without_processes(np.ones(2))
-        return self.program.without_processes(1 / units**2) + 2 * float(np.log(units).sum()) - alone
+        program = self.compiled(self.as_read) if self.joint else self.program
+        return program.without_processes(1 / units**2) + 2 * float(np.log(units).sum()) - alone
 
     @cached_property
     def _factors(self) -> FloatArray:
@@ -514,7 +532,7 @@ class GeneralModel:
         columns = {name: column * self._regressor_units[name] for name, column in self._regressors.items()}
         assert isinstance(self.prior, IntegratedWiener)
         prior = IntegratedWiener(self.prior.order, q * factor * q_unit)
-        model = GeneralModel(self.observations, prior, columns, self.interventions, self.noise, self.period)
+        model = GeneralModel(self.observations, prior, columns, self.interventions, self.noise, self.period, self.joint)
         fixed = "lam" if lam is not None else "edf"
         return GeneralResults(model, method, np.array([q * factor]), variance, np.log(variance[:-1]), None, (), fixed)
 
@@ -543,7 +561,7 @@ class GeneralModel:
     def thinned(self) -> GeneralModel | None:
         """The model of every so manieth reading, where there are many; None where there are not."""
         every = self.nobs // MANY
-        if every < 2 or self.effects or self.period is not None:
+        if every < 2 or self.effects or self.joint or self.period is not None:
             return None
         parts = []
         for reading in self.observations.readings:

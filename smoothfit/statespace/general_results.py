@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from .._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
 from .._validation import FloatArray, check_order
 from ..curves.optimize import Minimum
 from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_value
-from ..curves.results import CurveResults, Estimate
+from ..curves.results import LEAST_FREE, CurveResults, Estimate
 from ..errors import SpecificationError
 from ..observations import OF_DIFFERENCE, derivative_label
 from .general import GeneralCriterion, GeneralModel
@@ -321,7 +322,44 @@ class GeneralResults(CurveResults):
     @cached_property
     def _read(self) -> tuple[FloatArray, FloatArray]:
         """Scaled posterior means and variances of what the readings read."""
+        if not self.model.joint:
+            return self._white
+        return self._ask(_asked(self.model.as_read))
+
+    @cached_property
+    def _white(self) -> tuple[FloatArray, FloatArray]:
+        """The same of combinations of the readings whose noise is independent."""
         return self.model.program.moments(self._values, self._variance)
+
+    @cached_property
+    def edf(self) -> float:
+        """Effective degrees of freedom, the trace of the smoother matrix."""
+        read = self.model.functionals
+        return float((self._white[1] / (read.ratio * self._variance[read.group])).sum())
+
+    @property
+    def loo_resid(self) -> FloatArray:
+        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
+
+        The other readings at the abscissa count, with their covariance. NaN where the curve interpolates a reading.
+        """
+        left_out = super().loo_resid
+        if not self.model.joint:
+            return left_out
+        # C^-1 r over the diagonal of C^-1 - C^-1 V C^-1, V the posterior covariance of what is read
+        read, units = self.model.as_read, self.model.reading_units
+        process, effects = read.process.copy(), read.effects.copy()
+        inverses = [np.linalg.inv(part.scaled(units)) for part in self.model.joint]
+        for part, inverse in zip(self.model.joint, inverses, strict=True):
+            process[part.rows], effects[part.rows] = inverse @ process[part.rows], inverse @ effects[part.rows]
+        spread = self._ask(_asked(replace(read, process=process, effects=effects)))[1]
+        resid = self.resid / units
+        for part, inverse in zip(self.model.joint, inverses, strict=True):
+            precision = np.diagonal(inverse, axis1=1, axis2=2)
+            free = 1 - spread[part.rows] / precision
+            weighted = np.einsum("nij,nj->ni", inverse, resid[part.rows])
+            left_out[part.rows] = weighted / (precision * np.where(free > LEAST_FREE, free, np.nan)) * units[part.rows]
+        return left_out
 
     @property
     def highest_derivative(self) -> int:
@@ -419,9 +457,9 @@ class GeneralResults(CurveResults):
 
     @property
     def _noise_ratio(self) -> FloatArray:
-        """Scaled noise variance of each row."""
-        functionals = self.model.functionals
-        return functionals.ratio * self._variance[functionals.group]
+        """Scaled noise variance of each reading."""
+        read = self.model.as_read
+        return read.ratio * self._variance[read.group]
 
     @property
     def _leverage(self) -> FloatArray:
@@ -559,6 +597,7 @@ class GeneralResults(CurveResults):
     def _notes(self) -> list[str]:
         notes = [f"prior: {self.model.prior!r}"]
         notes += [f"noise of {name}: {process!r}" for name, process in self.model.noise.items()]
+        notes += [f"covariances: of the noise of {', '.join(part.names)}" for part in self.model.joint]
         if self.model.period is not None:
             notes.append(f"periodic, of period {self.model.period:g}")
         given = [f"{p.name} = {p.value:.6g}" for p in self.model.hyperparameters if p.value is not None]
@@ -570,6 +609,11 @@ class GeneralResults(CurveResults):
 
     def __repr__(self) -> str:
         return f"SmoothingSplineResults(prior={self.model.prior!r}, nobs={self.nobs}, edf={self.edf:.4g})"
+
+
+def _asked(read: Functionals) -> Functionals:
+    """What is read, asked for."""
+    return replace(read, y=np.full(len(read), np.nan))
 
 
 assert VALUE == 0  # rows of `query` default to it

@@ -19,6 +19,7 @@ from .effects import Intervention
 from .fitting import Variances, estimate
 from .formula import SplineFormula, regressor_columns
 from .general import GeneralModel
+from .joint import with_covariances
 from .kernels import require_identified, terms
 from .priors import IntegratedWiener, Prior
 from .results import SmoothingSplineResults
@@ -73,6 +74,9 @@ class SmoothingSpline:
         Stationary processes that the readings of a name have in their noise besides the independent one.
     period : float, optional
         In units of x: f is periodic.
+    covariances : mapping from tuple of str to array_like, shape (m, m) or (n, m, m), optional
+        Known covariance of the noise of m names that are read together, one reading of each at each of n abscissae:
+        ``{("height", "speed"): covariance}``. It takes the place of their `sd`, in the units of the readings.
 
     Raises
     ------
@@ -81,11 +85,12 @@ class SmoothingSpline:
     IdentificationError
         The readings leave a part of f undetermined, for example its level where all are of derivatives.
     DataError
-        All readings are at one x; a regressor does not match the readings; an intervention lies outside them.
+        All readings are at one x; a regressor does not match the readings; an intervention lies outside them; a covariance is not
+        positive definite.
 
     Notes
     -----
-    With any of the last five parameters, and for readings of integrals, means or differences, a general engine runs, at several
+    With any of the last six parameters, and for readings of integrals, means or differences, a general engine runs, at several
     times the cost; ``fit`` then returns a `smoothfit.statespace.GeneralResults`, takes ``"reml"`` and ``"ml"``; a smoothing is
     fixed by the hyperparameters of the prior, or with ``order=`` and one kind of noise by lam or edf.
 
@@ -117,20 +122,28 @@ class SmoothingSpline:
         interventions: Sequence[Intervention] = (),
         noise: Mapping[str, Prior] | None = None,
         period: float | None = None,
+        covariances: Mapping[tuple[str, ...], Any] | None = None,
     ):
         if not isinstance(observations, Observations):
             raise SpecificationError(
                 f"observations is {type(observations).__name__}; wrap the readings: SmoothingSpline(sf.observe(x, y))"
             )
+        observations, joint = with_covariances(observations, covariances or {})
         self.observations = observations
         self.order = check_order(order, "order", 1, HIGHEST_ORDER)
         self._general: GeneralModel | None = None
-        is_general = prior is not None or bool(regressors) or bool(interventions) or bool(noise) or period is not None
+        is_general = prior is not None or period is not None or any(map(bool, (regressors, interventions, noise, joint)))
         if prior is not None and period is not None:
             raise SpecificationError("period goes with order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
         if is_general or any(reading.upper is not None for reading in observations.readings):
             self._general = GeneralModel(
-                observations, IntegratedWiener(self.order) if prior is None else prior, regressors, interventions, noise, period
+                observations,
+                IntegratedWiener(self.order) if prior is None else prior,
+                regressors,
+                interventions,
+                noise,
+                period,
+                joint,
             )
             return
         highest = max(observations.readings, key=lambda reading: reading.deriv)
@@ -173,7 +186,7 @@ class SmoothingSpline:
         data, sd, weights
             As of `Observations.from_frame`.
         **options
-            Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``.
+            Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``, ``covariances``.
 
         Raises
         ------

@@ -1,0 +1,136 @@
+"""Readings of several names at the same abscissae, whose noise has a known covariance.
+
+At an abscissa y = H s + e, Var e = C. With C = L diag(d) L', L unit lower triangular, L^-1 y = L^-1 H s + e' has independent
+noise of variances d, and the density of y, since |L| = 1: z_j = y_j - sum_{i<j} L_ji z_i, the same for each column of H.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray, first_index, frozen, to_array
+from ..errors import DataError, SpecificationError
+from ..observations import Observations
+
+SYMMETRIC = 1e-10  # of the sds: how far halves may differ that a computation of the user's rounded
+DEFINITE = 1e-12  # least eigenvalue of a correlation matrix: below, a combination of readings counts as exact
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """Names whose readings belong together, one of each at each abscissa.
+
+    Attributes
+    ----------
+    names : tuple of str
+    rows : ndarray of int, shape (n, m)
+        Of each reading among the observations.
+    covariance : ndarray, shape (n, m, m)
+        In the user's units.
+    """
+
+    names: tuple[str, ...]
+    rows: npt.NDArray[np.int64]
+    covariance: FloatArray
+
+    def scaled(self, units: FloatArray) -> FloatArray:
+        """Covariance of readings in units (n_all,)."""
+        mine = units[self.rows]
+        return self.covariance / mine[:, :, None] / mine[:, None, :]
+
+    def whitened(self, units: FloatArray, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return L^-1 columns (n, m, k), and the variances (n, m)."""
+        root = np.linalg.cholesky(self.scaled(units))
+        diagonal = np.diagonal(root, axis1=1, axis2=2)
+        L = root / diagonal[:, None, :]
+        white = columns.copy()
+        for j in range(1, len(self.names)):
+            white[:, j] -= np.einsum("ni,nik->nk", L[:, j, :j], white[:, :j])
+        return white, diagonal**2
+
+
+def with_covariances(observations: Observations, covariances: Mapping[Any, Any]) -> tuple[Observations, tuple[Joint, ...]]:
+    """Check covariances; return the observations with the sds that these imply, and what is joint.
+
+    Parameters
+    ----------
+    observations : Observations
+    covariances : mapping from tuple of str to array_like, shape (m, m) or (n, m, m)
+    """
+    first = dict(zip(observations.names, np.cumsum([0, *map(len, observations.readings)]).tolist(), strict=False))
+    readings = {reading.name: reading for reading in observations.readings}
+    joint: list[Joint] = []
+    for names, given in covariances.items():
+        _check_names(names, observations, [name for part in joint for name in part.names])
+        n = len(readings[names[0]])
+        covariance = _checked(given, names, n)
+        rows = np.column_stack([first[name] + np.arange(n) for name in names])
+        joint.append(Joint(names, rows, frozen(covariance)))
+        for j, name in enumerate(names):
+            readings[name] = replace(readings[name], sd=frozen(np.sqrt(covariance[:, j, j])))
+    return replace(observations, readings=tuple(readings.values())), tuple(joint)
+
+
+def _check_names(names: Any, observations: Observations, taken: list[str]) -> None:
+    argument = f"covariances[{names!r}]"
+    if not isinstance(names, tuple) or len(set(names)) < max(2, len(names)):
+        raise SpecificationError(f"{argument}: pass a tuple of two or more different names: {{('f', 'slope'): covariance}}")
+    for name in names:
+        if name not in observations.names:
+            raise SpecificationError(f"{argument}: the readings are named {', '.join(observations.names)}")
+        if name in taken:
+            raise SpecificationError(f"{argument}: {name!r} has a covariance already; give one of all its names")
+        reading = observations[name]
+        if reading.upper is not None:
+            raise SpecificationError(f"{argument}: readings of {reading.label} take no covariance")
+        if reading.sd is not None or reading.weights is not None:
+            raise SpecificationError(
+                f"{argument} and {'weights' if reading.sd is None else 'sd'} of {name!r} are given; leave out one"
+            )
+    x = observations[names[0]].x
+    for name in names[1:]:
+        other = observations[name].x
+        if len(other) != len(x):
+            raise DataError(
+                f"{argument}: {len(x)} readings of {names[0]!r}, but {len(other)} of {name!r}; each abscissa has one of each: give "
+                "readings without a partner a name and an sd= of their own"
+            )
+        if (other != x).any():
+            i, label = first_index(other != x), observations.abscissa.label
+            raise DataError(
+                f"{argument}: reading {i} of {names[0]!r} is at x = {label(x[i])}, that of {name!r} at {label(other[i])}; "
+                "give both in one order, and readings without a partner a name and an sd= of their own"
+            )
+
+
+def _checked(given: Any, names: tuple[str, ...], n: int) -> FloatArray:
+    """Covariances (n, m, m), symmetric and positive definite."""
+    argument, m = f"covariances[{names!r}]", len(names)
+    covariance = np.asarray(to_array(given, argument).values, dtype=np.float64)
+    if covariance.shape not in ((m, m), (n, m, m)):
+        raise DataError(f"{argument} has shape {covariance.shape}; pass ({m}, {m}), or ({n}, {m}, {m}) for one at each abscissa")
+    each = covariance.reshape(-1, m, m)
+
+    def refuse(bad: Any, what: str) -> None:
+        if bad.any():
+            i = first_index(bad)
+            raise DataError(f"{argument}{f'[{i}]' if covariance.ndim == 3 else ''} is {each[i].tolist()}, {what}")
+
+    refuse(~np.isfinite(each).all(axis=(1, 2)), "which is not finite; leave the readings out")
+    variances = np.diagonal(each, axis1=1, axis2=2)
+    refuse(~(variances > 0).all(axis=1), "whose variances are not all positive")
+    sd = np.sqrt(variances)
+    correlation = each / sd[:, :, None] / sd[:, None, :]
+    transposed = np.swapaxes(correlation, 1, 2)
+    refuse((np.abs(correlation - transposed) > SYMMETRIC).any(axis=(1, 2)), "which is not symmetric")
+    refuse(
+        np.linalg.eigvalsh((correlation + transposed) / 2)[:, 0] < DEFINITE,
+        "which is not positive definite: a combination of the readings would be exact; leave out a reading that the others tell",
+    )
+    symmetric = (each + np.swapaxes(each, 1, 2)) / 2
+    return np.array(np.broadcast_to(symmetric, (n, m, m)))
