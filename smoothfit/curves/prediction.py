@@ -89,7 +89,8 @@ class CurvePrediction:
     x_name : str
         Label of the abscissa.
     maxima : ndarray or None
-        For simultaneous intervals: the greatest standardised deviation over x of each of many draws, increasing.
+        For simultaneous intervals: the greatest deviation over x, in units of sqrt(variance + shift), of each of many draws,
+        increasing.
     parameters : ParameterUncertainty or None
         What the uncertainty of estimated parameters adds to pointwise intervals (Kass & Steffey 1989); the standard errors are
         those at the estimates. With it the intervals are mean +- c sqrt(variance + shift), c from `mixture_critical_value`.
@@ -109,6 +110,11 @@ class CurvePrediction:
     def se_mean(self) -> FloatArray:
         """Standard error of the mean, shape (n,)."""
         return np.sqrt(self.var_pred_mean)
+
+    @property
+    def scale_mean(self) -> FloatArray:
+        """Sd of the curve about its mean with what estimated parameters shift it: the shape of simultaneous bands, shape (n,)."""
+        return self.se_mean if self.parameters is None else np.sqrt(self.var_pred_mean + self.parameters.shift)
 
     @property
     def se_obs(self) -> FloatArray:
@@ -134,7 +140,7 @@ class CurvePrediction:
             level, least = check_level(alpha), LEAST_TAIL / len(self.maxima)
             if level < least:
                 raise SpecificationError(f"alpha is {alpha}; simultaneous bands are simulated, for alpha from {least:g}")
-            return float(np.quantile(self.maxima, 1 - level)) * self.se_mean
+            return float(np.quantile(self.maxima, 1 - level)) * self.scale_mean
         se = self.se_obs if obs else self.se_mean
         if self.parameters is None or not len(se):
             return critical_value(alpha, self.df) * se

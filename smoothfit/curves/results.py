@@ -266,8 +266,9 @@ class CurveResults(ABC):
         name : str, optional
             Whose noise a new reading has, a name that reads f^(deriv); by default the first.
         simultaneous : bool
-            Whether the intervals of the curve hold for all x together: mean +- c se, c the quantile of the greatest
-            abs(f^(deriv) - mean) / se over these x, in 10 000 draws with a fixed seed. A grid of some points a bandwidth
+            Whether the intervals of the curve hold for all x together: mean +- c s, c the quantile of the greatest
+            abs(f^(deriv) - mean) / s over these x, in 10 000 draws with a fixed seed; s is the standard error, with what
+            estimated parameters shift the mean where pointwise intervals know of it. A grid of some points a bandwidth
             stands for the whole curve. Where a likelihood estimated them, the parameters are drawn, too, for up to 20 000
             readings. Intervals of new readings stay pointwise.
 
@@ -287,7 +288,7 @@ class CurveResults(ABC):
     def _maxima(self, points: Points, prediction: CurvePrediction) -> FloatArray:
         """Greatest size of a standardised deviation over the points, in each of N_MAXIMA draws, increasing."""
         rng = np.random.default_rng(SEED)
-        derivs, se = np.array([prediction.deriv]), prediction.se_mean
+        derivs, se = np.array([prediction.deriv]), prediction.scale_mean
         draw, with_parameters = self._band_draws(points)
         with np.errstate(divide="ignore"):
             precision = np.where(se > 0, 1 / se, 0.0)

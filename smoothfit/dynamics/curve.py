@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -14,9 +14,11 @@ from .._abscissa import Points
 from .._discretize import discretize
 from .._validation import FloatArray, frozen
 from ..curves import CurveResults, Estimate
+from ..curves.prediction import ParameterUncertainty
 from ..errors import SpecificationError
 from ..observations import Observations, observe
 from .likelihood import StateSpace
+from .propagation import Slopes, parameter_uncertainty
 from .sample import Channel, Sample, with_times
 from .specification import HIGHEST_ORDER
 
@@ -42,7 +44,9 @@ class DynamicsCurve(CurveResults):
 
     Notes
     -----
-    Given the coefficients and the noises: their uncertainty is not in the bands. `spline` is refused, as the mean is none.
+    Standard errors, draws and integrals are given the coefficients and the noises. Intervals of predictions, pointwise and
+    simultaneous, and those of roots allow for the uncertainty of these, as `DynamicsResults.get_prediction` says. `spline` is
+    refused, as the mean is none.
     """
 
     use_t = False
@@ -117,9 +121,30 @@ class DynamicsCurve(CurveResults):
 
     def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
         wide, at = with_times(self._sample, self._run, self._times(x), self.results.model.equation)
-        mean, cov = self.results._smoothed(wide)
-        i = self._component(deriv)
-        return mean[at, i], np.maximum(cov[at, i, i], 0.0)
+        return self.results._component(wide, at, deriv, self._output)
+
+    def _parameter_uncertainty(
+        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
+    ) -> ParameterUncertainty | None:
+        results = self.results
+        channel = next((i for i in self._channels if self._sample.channels[i].name == noise), None)
+        slopes = self._slopes(points, deriv, variance)
+        return parameter_uncertainty(slopes, results._steps, variance, results._values, channel)
+
+    def _slopes(self, x: Points, deriv: int, variance: FloatArray) -> Slopes:
+        wide, at = with_times(self._sample, self._run, self._times(x), self.results.model.equation)
+        return self.results._slopes(wide, at, deriv, self._output, variance)
+
+    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray], bool]:
+        """Draws of the curve at parameters that are drawn as well, to first order, as the pointwise intervals are."""
+        at_estimates = self._draws(x)
+        slopes = lru_cache(lambda deriv: self._slopes(x, deriv, self._moments(x, deriv)[1]))
+
+        def draw(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
+            deviations = at_estimates(rng, size, derivs)
+            return np.array([slopes(k).shaken(d, rng) for k, d in zip(derivs.tolist(), deviations, strict=True)])
+
+        return draw, True
 
     def _draws(self, x: Points) -> Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray]:
         """Deviations from the mean, by simulation (Durbin & Koopman 2002, "A simple and efficient simulation smoother").

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from .diagnostics import autocorrelations, coherence, ljung_box, noise_variance_
 from .likelihood import StateSpace
 from .methods import METHODS
 from .methods.base import Fitted
+from .propagation import Slopes, Values, parameter_uncertainty, principal_steps, slopes_along
 from .relation import Relation
 from .sample import Sample, with_times
 from .specification import Equation, derivative_name
@@ -377,19 +378,59 @@ class DynamicsResults:
 
     # The curve --------------------------------------------------------------------------------------------------------
 
-    def _smoothed(self, sample: Sample, equation: Equation | None = None) -> tuple[FloatArray, FloatArray]:
-        """Posterior means and covariances of the states at the nodes of a sample, given the estimate."""
+    def _smoothed(
+        self, sample: Sample, equation: Equation | None = None, values: Values | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Posterior means and covariances of the states at the nodes of a sample, given the estimate or other values."""
         self._require_linear("the smoothed state")
         model = StateSpace(equation or self.model.equation, sample)
-        q, sigma2 = self.fitted.q, self.fitted.sigma2
+        theta, q, sigma2 = values or self._values
         scale = 1.0
         if not (q > 0).any() and not any(c.known for c in self.model.sample.channels):
             # Without process noise the mean does not depend on the size of the readings' noise, and the
             # covariance is proportional to it.
             scale = float(sigma2.mean())
             sigma2 = sigma2 / scale if scale > 0 else np.ones_like(sigma2)
-        mean, cov = model.smooth(self.fitted.theta, q, sigma2[model.unknown])
+        mean, cov = model.smooth(theta, q, sigma2[model.unknown])
         return mean, cov * scale
+
+    @property
+    def _values(self) -> Values:
+        return Values(self.fitted.theta, self.fitted.q, self.fitted.sigma2)
+
+    @cached_property
+    def _steps(self) -> FloatArray:
+        model = StateSpace(self.model.equation, self.model.sample)
+        return principal_steps(self.fitted, self.cov_params().to_numpy(), model)
+
+    def _component(
+        self, sample: Sample, at: Any, deriv: int, output: int, values: Values | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Means and variances of a derivative of an output at some nodes, given the estimate or other values."""
+        mean, cov = self._smoothed(sample, values=values)
+        i = deriv * self.model.equation.n_outputs + output
+        return mean[at, i], np.maximum(cov[at, i, i], 0.0)
+
+    def _prediction(self, sample: Sample, at: Any, times: FloatArray, deriv: int, output: int) -> CurvePrediction:
+        """Prediction of a derivative of an output at some nodes, which are those of times."""
+        mean, variance = self._component(sample, at, deriv, output)
+        readers = [i for i, c in enumerate(self.model.sample.channels) if c.output == output and c.deriv == deriv and not c.known]
+        channel = readers[0] if readers else None
+        slopes = self._slopes(sample, at, deriv, output, variance)
+        return CurvePrediction(
+            x=sample.abscissa.restore(times),
+            deriv=deriv,
+            predicted_mean=mean,
+            var_pred_mean=variance,
+            noise_sd=np.nan if channel is None else float(self.sigma[channel]),
+            df=np.inf,
+            x_name=sample.t_name,
+            parameters=parameter_uncertainty(slopes, self._steps, variance, self._values, channel),
+        )
+
+    def _slopes(self, sample: Sample, at: Any, deriv: int, output: int, variance: FloatArray) -> Slopes:
+        """Derivatives of what `_component` returns along the steps of the parameters."""
+        return slopes_along(self._steps, self._values, partial(self._component, sample, at, deriv, output), variance)
 
     @cached_property
     def _at_nodes(self) -> tuple[FloatArray, FloatArray]:
@@ -435,29 +476,42 @@ class DynamicsResults:
         Returns
         -------
         smoothfit.curves.CurvePrediction
-            Given the estimated coefficients and noises.
+            Standard errors given the estimated coefficients and noises; intervals allow for the uncertainty of these.
+
+        Notes
+        -----
+        What the estimates add is of first order (R. Kass and D. Steffey 1989, "Approximate Bayesian inference in conditionally
+        independent hierarchical models"): J C J' to the variance of the mean, with C the covariance of `cov_params` and J the
+        derivative by coefficients and log variances, and the variance of the logarithm of the variance. A noise without
+        standard error, as at zero, counts as known.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(0).standard_normal(60)
+        >>> prediction = sf.DerivativeRegression(y, t, intercept=False).fit("output_error").get_prediction([1.0])
+        >>> print((np.diff(prediction.conf_int())[0] / prediction.se_mean / 2 > 1.96).all())
+        True
         """
+        wide, at, times, deriv, chosen = self._asked(t, deriv, output, run)
+        return self._prediction(wide, at, times, deriv, chosen)
+
+    def predict(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> FloatArray:
+        """Smoothed curve or derivative at any times; see `get_prediction`."""
+        wide, at, _, deriv, chosen = self._asked(t, deriv, output, run)
+        return self._component(wide, at, deriv, chosen)[0].reshape(np.shape(t))
+
+    def _asked(
+        self, t: Any, deriv: int, output: str | None, run: Any
+    ) -> tuple[Sample, npt.NDArray[np.int64], FloatArray, int, int]:
+        """One run with nodes at the times asked for, where these are, the times, the derivative and the output."""
         equation, sample = self.model.equation, self.model.sample
         deriv = check_order(deriv, "deriv", 0, equation.order - 1)
         chosen = self._output_index(output)
         times = sample.abscissa.read(t, "t").ravel()
         wide, at = with_times(sample, self._run_index(run), times, equation)
-        mean, cov = self._smoothed(wide)
-        index = deriv * equation.n_outputs + chosen
-        channels = [i for i, c in enumerate(sample.channels) if c.output == chosen and c.deriv == deriv and not c.known]
-        return CurvePrediction(
-            x=sample.abscissa.restore(times),
-            deriv=deriv,
-            predicted_mean=mean[at, index],
-            var_pred_mean=np.maximum(cov[at, index, index], 0.0),
-            noise_sd=float(self.sigma[channels[0]]) if channels else np.nan,
-            df=np.inf,
-            x_name=sample.t_name,
-        )
-
-    def predict(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> FloatArray:
-        """Smoothed curve or derivative at any times; see `get_prediction`."""
-        return self.get_prediction(t, deriv, output, run).predicted_mean.reshape(np.shape(t))
+        return wide, at, times, deriv, chosen
 
     def curve(self, output: str | None = None, run: Any = None) -> DynamicsCurve:
         """Return a smoothed output as a fitted curve, with everything that fitted curves can do.
@@ -473,7 +527,8 @@ class DynamicsResults:
         -------
         DynamicsCurve
             A `smoothfit.curves.CurveResults`: ``predict``, ``get_prediction(x, deriv, simultaneous=)``, ``sample``, ``integrate``,
-            ``roots``, ``extrema``, ``plot``, ``plot_diagnostics``, leave-one-out residuals. Given the coefficients and the noises.
+            ``roots``, ``extrema``, ``plot``, ``plot_diagnostics``, leave-one-out residuals. Intervals and bands of predictions
+            allow for the uncertainty of coefficients and noises; the rest is given these.
 
         Examples
         --------
@@ -520,8 +575,8 @@ class DynamicsResults:
         Returns
         -------
         pandas.DataFrame
-            ``mean``, ``mean_se``, intervals of the curve and of new readings, by output where there are several. Given the
-            coefficients; their own uncertainty is not in the bands.
+            ``mean``, ``mean_se``, intervals of the curve and of new readings, by output where there are several. Standard errors
+            are given the coefficients and noises; intervals allow for the uncertainty of these, as those of `get_prediction`.
         """
         import pandas as pd
 
@@ -546,22 +601,8 @@ class DynamicsResults:
             ratio=frozen(np.vstack([sample.ratio[s], np.ones((len(times), channels))])),
             u=frozen(np.vstack([sample.u[s], inputs])),
         )
-        mean, cov = self._smoothed(wide)
-        parts = {}
-        for i, name in enumerate(equation.outputs):
-            readers = [
-                c for c, channel in enumerate(sample.channels) if channel.output == i and channel.deriv == 0 and not channel.known
-            ]
-            prediction = CurvePrediction(
-                x=sample.abscissa.restore(times),
-                deriv=0,
-                predicted_mean=mean[n:, i],
-                var_pred_mean=np.maximum(cov[n:, i, i], 0.0),
-                noise_sd=float(self.sigma[readers[0]]) if readers else np.nan,
-                df=np.inf,
-                x_name=sample.t_name,
-            )
-            parts[name] = prediction.summary_frame(alpha)
+        ahead = np.arange(n, len(wide))
+        parts = {name: self._prediction(wide, ahead, times, 0, i).summary_frame(alpha) for i, name in enumerate(equation.outputs)}
         return pd.concat(parts, axis=1) if len(parts) > 1 else next(iter(parts.values()))
 
     def simulate(self, u: Any = None, t: Any = None, initial: Any = None, *, noise: bool = False, rng: Any = None) -> FloatArray:

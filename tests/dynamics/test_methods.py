@@ -389,6 +389,22 @@ def test_friction_by_the_sign_of_the_smoothed_velocity(intersample):
     assert abs(without.coefficients[0] - theta[0]) > 3 * abs(res.coefficients[0] - theta[0])  # friction passes for damping
 
 
+def test_a_motor_with_coulomb_friction_by_formula_is_near_or_warns():
+    from smoothfit.dynamics.nonlinear import solve
+
+    rng = np.random.default_rng(0)
+    t = np.arange(2000) * 0.01
+    u = np.repeat(rng.uniform(-6, 6, 40), 50)
+    terms = (sf.dynamics.Term("sign(D(y))", lambda y, t: np.sign(y[1]), rates=True),)
+    theta = np.array([-2.0, 1.0, -1.0, 0.0])
+    y = solve(Equation(2, ("y",), (1,), ("u",), terms), theta, t, u[:, None], np.zeros(2))[:, 0]
+    df = pd.DataFrame({"time": t, "y": y + 1e-3 * np.ptp(y) * rng.standard_normal(2000), "u": u})
+    with pytest.warns(BiasWarning, match="residuals are correlated"):
+        res = sf.DerivativeRegression.from_formula("D(y, 2) ~ D(y) + u + sign(D(y))", df, t="time").fit(method="integral")
+    np.testing.assert_allclose(res.coefficients, theta, atol=0.05)
+    assert "standard errors do not know of the smoothing's own error" in str(res.summary())
+
+
 def test_jumps_end_in_an_error_that_names_another_method_or_in_the_truth():
     from smoothfit.dynamics.nonlinear import solve
     from smoothfit.errors import ConvergenceError
