@@ -17,7 +17,7 @@ import numpy as np
 
 from .._validation import FloatArray
 from ..curves.prediction import ParameterUncertainty
-from ..statespace.propagation import DIFFERENCE, propagated
+from ..curves.propagation import DIFFERENCE, propagated
 from .likelihood import StateSpace
 from .methods.base import Fitted
 
