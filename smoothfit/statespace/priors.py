@@ -60,6 +60,7 @@ AnyArray = npt.NDArray[Any]
 LENGTH, AMPLITUDE, INTENSITY, RATIO = "length", "amplitude", "intensity", "ratio"
 MOST_HARMONICS = 10
 SERIES_BELOW = 1.0
+EPS = float(np.finfo(np.float64).eps)
 MARGINAL = 1e-10  # of the norm of A: a real part or a singular value below is zero
 
 
@@ -736,7 +737,8 @@ def _remainder(z: FloatArray, first: int) -> FloatArray:
 def _resonator(dt: FloatArray, w: float) -> tuple[FloatArray, FloatArray]:
     """T and Q of (integral of g, g, g'), g'' = -w^2 g + white noise of intensity 2 w^2: (n, 3, 3)."""
     z = w * dt
-    sine, cosine = np.sin(z), np.cos(z)
+    # At quarters of a turn, exact zeros: the rounding of z would be taken for a trace of an unknown start.
+    sine, cosine = (np.where(np.abs(value) <= EPS * np.maximum(z, 4.0), 0.0, value) for value in (np.sin(z), np.cos(z)))
     T, Q = np.zeros((2, len(dt), 3, 3))
     T[:, 0, 0] = 1.0
     T[:, 0, 1], T[:, 0, 2] = sine / w, _remainder(z, 2) / w**2

@@ -14,6 +14,7 @@ from mpmath import MPContext
 
 import smoothfit as sf
 from smoothfit.errors import DataError, IdentificationError, SpecificationError
+from smoothfit.statespace.general import GeneralCriterion, GeneralModel
 
 MP = MPContext()
 MP.dps = 50
@@ -691,7 +692,6 @@ def test_scores_are_exact():
     x = np.sort(rng.uniform(0, 8, 50))
     y = np.sin(2.5 * x) + 0.2 * rng.standard_normal(50)
     prior = pri.DampedOscillator() + pri.Matern(1.5) + pri.Seasonal(0.7) + pri.TensionSpline(2)
-    from smoothfit.statespace.general import GeneralCriterion, GeneralModel
 
     model = GeneralModel(sf.observe(x, y) + sf.observe_integral(x[:20], x[5:25], y[:20]), prior, {"w": rng.standard_normal(70)})
     theta = np.array([(p.first + p.last) / 2 for p in model.parameters])
@@ -719,7 +719,6 @@ def test_draws_have_the_posterior_moments():
 
 def test_large_states_take_the_general_path():
     """Beyond eight components the kernel's loops have run-time bounds: against generalised least squares, and the score."""
-    from smoothfit.statespace.general import GeneralCriterion, GeneralModel
 
     rng = np.random.default_rng(18)
     n, p = 60, 9
@@ -910,3 +909,17 @@ def test_fixed_smoothing_and_robust_noise_go_with_the_special_engine():
         sf.SmoothingSpline(obs, prior=pri.Matern(1.5)).fit(robust=True)
     with pytest.raises(SpecificationError, match="'reml' or 'ml'"):
         sf.SmoothingSpline(obs, prior=pri.Matern(1.5)).fit("gcv")
+
+
+@pytest.mark.parametrize("harmonics", [2, 3, 4, 5])
+def test_seasons_on_an_even_grid_start_as_on_a_nearly_even_one(harmonics):
+    """On months many traces of the unknown start are zero, and their rounding must not count for any."""
+    rng = np.random.default_rng(0)
+    months, y = np.arange(60), rng.standard_normal(60)
+    near = months / 12 + 1e-9 * rng.uniform(-1, 1, 60)
+    values = []
+    for x in (months / 12, near):
+        model = sf.SmoothingSpline(sf.observe(x, y), prior=sf.priors.Seasonal(1.0, harmonics=harmonics))._general
+        values.append(GeneralCriterion(model, "reml").values(np.array([[log_q, 0.0] for log_q in (-8.0, -5.0, -5.0 + 1e-7)])))
+    np.testing.assert_allclose(values[0], values[1], atol=1e-5)
+    assert abs(values[0][2] - values[0][1]) < 1e-5
