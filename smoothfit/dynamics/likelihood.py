@@ -18,6 +18,7 @@ from ..errors import IdentificationError, NumericalError
 from .sample import Sample
 from .specification import Equation, derivative_name
 
+GREATEST_GROWTH = 300.0  # logarithm of the factor by which a solution may grow in a run
 WIDTHS = (3, 5, 8, 16)  # numbers of directions that the kernels take
 
 
@@ -135,6 +136,8 @@ class StateSpace:
         (n, channels, 1 + directions).
         """
         entry = self.equation.entry
+        if not q.any():
+            self._check_growth(theta)
         if not slopes:
             values = discretize(self._system(theta), entry, self.lengths)
             packed = self._packed(values, [], theta, q, sigma2, 0)
@@ -211,6 +214,17 @@ class StateSpace:
             raise NumericalError(
                 f"the variance predicted for the reading at {sample.t_name} = {sample.t[row]:g} is not a positive finite number"
             ) from None
+
+    def _check_growth(self, theta: FloatArray) -> None:
+        """Refuse solutions that grow beyond all numbers in a run, where no process noise lets the state start anew."""
+        rate = float(np.linalg.eigvals(self._system(theta)).real.max())
+        if not rate * self._longest <= GREATEST_GROWTH:
+            raise NumericalError(f"at a pole of {rate:g} the solution leaves the range of floating-point numbers within a run")
+
+    @cached_property
+    def _longest(self) -> float:
+        """Duration of the longest run."""
+        return max(float(np.ptp(self.sample.t[s])) for s in self.sample.slices())
 
     def _check_known(self, n_unknown: int) -> None:
         if n_unknown == 0:

@@ -12,6 +12,8 @@ from smoothfit.dynamics.methods import METHODS
 from smoothfit.dynamics.specification import Equation
 from smoothfit.errors import DataError, IdentificationError, SamplingWarning, SmoothfitError, SmoothfitWarning, SpecificationError
 
+from .conftest import solution
+
 REGULAR = ("arx", "armax", "integral", "weak", "fourier", "whittle", "iv")
 ALL = tuple(METHODS)
 
@@ -147,3 +149,14 @@ def test_datetimes_are_accepted(kind):
     np.testing.assert_allclose(res.params, plain.params, rtol=1e-9)
     assert "per min" in str(res.summary())
     np.testing.assert_allclose(res.forecast(when[-1:] + np.timedelta64(5, "m"))["mean"], plain.forecast([64.0])["mean"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", [6, 15, 24, 69])
+def test_output_error_takes_no_solution_that_leaves_all_numbers(seed):
+    """Few readings of a driven decay: a pole of 500 once won, by overflow alone."""
+    rng = np.random.default_rng(seed)
+    t, u = np.arange(80) * 0.1, np.repeat(rng.standard_normal(8), 10)
+    y = solution([-0.5, 1.0, 0.0], t, u, rng=rng)[:, 0] + 0.1 * rng.standard_normal(80)
+    res = sf.DerivativeRegression(y[:60], t[:60], u[:60]).fit("output_error")
+    low, high = res.conf_int(alpha=0.001).loc["y"]
+    assert low < -0.5 < high
