@@ -65,10 +65,12 @@ def phi2(z: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.where(near, series, far)
 
 
-def discretize(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, *, noise: bool = True) -> Discrete:
+def discretize(
+    system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, *, noise: bool = True, ramp: bool = True
+) -> Discrete:
     """Matrices of the steps of lengths `steps` (C,), of A = `system` (M, M) and E = `entry` (M, p).
 
-    Without `noise`, Q is left empty.
+    Without `noise`, Q is left empty (no p); without `ramp`, ramp is (no column).
 
     Examples
     --------
@@ -79,15 +81,16 @@ def discretize(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, *
     (True, True)
     """
     if system.shape == (1, 1):
-        return _first_order(system[0, 0] * steps, entry, steps)
+        return _first_order(system[0, 0] * steps, float(entry[0, 0]), steps, noise, ramp)
     m, p = entry.shape
     count = len(steps)
     scaled = system * steps[:, None, None]
-    size = m + 2 * p
+    size = m + 2 * p if ramp else m + p
     block = np.zeros((count, size, size), dtype=scaled.dtype)
     block[:, :m, :m] = scaled
     block[:, :m, m : m + p] = entry * steps[:, None, None]
-    block[:, m : m + p, m + p :] = np.eye(p)
+    if ramp:
+        block[:, m : m + p, m + p :] = np.eye(p)
     whole = _expm(block)
     spreads = np.empty((p if noise else 0, count, m, m), dtype=scaled.dtype)
     norm = float(np.abs(scaled).sum(axis=2).max(initial=0.0))
@@ -107,15 +110,14 @@ def discretize(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, *
     return Discrete(whole[:, :m, :m], whole[:, :m, m : m + p], whole[:, :m, m + p :], spreads)
 
 
-def _first_order(z: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -> Discrete:
+def _first_order(z: npt.NDArray[Any], gain: float, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:
     """The closed forms of one state."""
-    shape = (-1, 1, 1)
-    gain = entry[0, 0]
+    count = len(z)
     return Discrete(
-        np.exp(z).reshape(shape),
-        (gain * steps * phi1(z)).reshape(shape),
-        (gain * steps * phi2(z)).reshape(shape),
-        (gain**2 * steps * phi1(2 * z)).reshape(1, -1, 1, 1),
+        np.exp(z).reshape(count, 1, 1),
+        (gain * steps * phi1(z)).reshape(count, 1, 1),
+        (gain * steps * phi2(z)).reshape(count, 1, 1) if ramp else np.empty((count, 1, 0), z.dtype),
+        (gain**2 * steps * phi1(2 * z)).reshape(1, count, 1, 1) if noise else np.empty((0, count, 1, 1), z.dtype),
     )
 
 

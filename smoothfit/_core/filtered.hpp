@@ -44,6 +44,42 @@ struct Recursion {
     }
 };
 
+// Rows of z = W'x, a block of them at a time so that their products fill the vector units; rows that are left free are zero.
+template <int C>
+struct RowBlock {
+    static constexpr int size = 64, lanes = 8;
+    double x[C][size] = {}, z[C][size];
+    int filled = 0;
+
+    void turn(const double (&W)[C][C]) {
+        for (int r = 0; r < size; r += lanes)
+            for (int j = 0; j < C; ++j) {
+                double part[lanes] = {};
+                for (int i = 0; i <= j; ++i) {
+                    SMOOTHFIT_UNROLL
+                    for (int l = 0; l < lanes; ++l) part[l] += W[i][j] * x[i][r + l];
+                }
+                for (int l = 0; l < lanes; ++l) z[j][r + l] = part[l];
+            }
+    }
+
+    double product(int i, int j) const {
+        double part[lanes] = {}, sum = 0;
+        for (int r = 0; r < size; r += lanes) {
+            SMOOTHFIT_UNROLL
+            for (int l = 0; l < lanes; ++l) part[l] += z[i][r + l] * z[j][r + l];
+        }
+        for (double share : part) sum += share;
+        return sum;
+    }
+
+    void clear() {
+        for (auto& column : x)
+            for (int r = 0; r < size; ++r) column[r] = 0;
+        filled = 0;
+    }
+};
+
 // moments (n_runs, C + m, C + m), lower triangles: products of the columns, C those before the bar.
 template <int M, int C>
 SMOOTHFIT_NOINLINE Status moments_of_rows(const FilterRows& rows, const double* inverse, double* moments) noexcept {
@@ -54,42 +90,42 @@ SMOOTHFIT_NOINLINE Status moments_of_rows(const FilterRows& rows, const double* 
         for (int j = 0; j < C; ++j) W[i][j] = inverse[i * C + j];
     for (std::int64_t run = 0; run < rows.n_runs; ++run) {
         Recursion<M> y, one, impulse, u[C];
+        RowBlock<C> block;
         double sums[C][C] = {}, with_response[M][C] = {}, response[M][M] = {};
         const std::int64_t first = rows.start[run], last = rows.start[run + 1];
-        bool responds = true;
+        bool starts = true, responds = true;
+        const auto add = [&] {
+            block.turn(W);
+            for (int i = 0; i < C; ++i)
+                for (int j = 0; j <= i; ++j) sums[i][j] += block.product(i, j);
+            for (int r = 0; responds && r < block.filled; ++r) {
+                impulse.step(starts ? 1.0 : 0.0, a);
+                starts = false;
+                double size = 0;
+                for (int p = 0; p < m; ++p) {
+                    size += impulse.past[p] * impulse.past[p];
+                    for (int j = 0; j < C; ++j) with_response[p][j] += impulse.past[p] * block.z[j][r];
+                    for (int j = 0; j <= p; ++j) response[p][j] += impulse.past[p] * impulse.past[j];
+                }
+                responds = size > decayed * decayed;
+            }
+            block.clear();
+        };
         for (std::int64_t k = first; k < last; ++k) {
             y.step(rows.y[k], a);
             for (int i = 0; i < rows.n_inputs; ++i) u[i].step(rows.u[k * rows.n_inputs + i], a);
             if (rows.intercept) one.step(1.0, a);
             if (k < first + m) continue;
-            double x[C], z[C];
             int c = 0;
-            for (int j = 1; j <= m; ++j) x[c++] = y.past[j];
+            const int r = block.filled++;
+            for (int j = 1; j <= m; ++j) block.x[c++][r] = y.past[j];
             for (int i = 0; i < rows.n_inputs; ++i)
-                for (int l = rows.first_lag; l <= m; ++l) x[c++] = u[i].past[l];
-            if (rows.intercept) x[c++] = one.past[0];
-            x[c] = y.past[0];
-            SMOOTHFIT_UNROLL
-            for (int j = 0; j < C; ++j) {
-                z[j] = 0;
-                SMOOTHFIT_UNROLL
-                for (int i = 0; i <= j; ++i) z[j] += W[i][j] * x[i];
-            }
-            SMOOTHFIT_UNROLL
-            for (int i = 0; i < C; ++i) {
-                SMOOTHFIT_UNROLL
-                for (int j = 0; j <= i; ++j) sums[i][j] += z[i] * z[j];
-            }
-            if (!responds) continue;
-            impulse.step(k == first + m ? 1.0 : 0.0, a);
-            double size = 0;
-            for (int p = 0; p < m; ++p) {
-                size += impulse.past[p] * impulse.past[p];
-                for (int j = 0; j < C; ++j) with_response[p][j] += impulse.past[p] * z[j];
-                for (int j = 0; j <= p; ++j) response[p][j] += impulse.past[p] * impulse.past[j];
-            }
-            responds = size > decayed * decayed;
+                for (int l = rows.first_lag; l <= m; ++l) block.x[c++][r] = u[i].past[l];
+            if (rows.intercept) block.x[c++][r] = one.past[0];
+            block.x[c][r] = y.past[0];
+            if (block.filled == block.size) add();
         }
+        add();
         double* out = moments + run * all * all;
         for (int i = 0; i < C; ++i)
             for (int j = 0; j <= i; ++j) out[i * all + j] = sums[i][j];

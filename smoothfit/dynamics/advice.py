@@ -51,12 +51,12 @@ def _noisy_equation(problem: Problem, method: str, fitted: Fitted) -> str | None
     known = np.isfinite(fitted.resid[:, 0])
     residual = np.where(known, fitted.resid[:, 0], 0.0)
     n, joins = int(known.sum()), problem.sample.starts[1:]
-    if n < 20:
-        return None
-    if float(fitted.sigma2.max()) <= ROUNDING**2 * float(np.nanmean(problem.sample.y**2)) or problem.sample.step is None:
+    if n < 20 or problem.sample.step is None:
         return None
     first = float((residual[1:] @ residual[:-1] - residual[joins] @ residual[joins - 1]) / (residual @ residual))
-    if first < max(CORRELATED, 3 / np.sqrt(n)):
+    if not first >= max(CORRELATED, 3 / np.sqrt(n)) or float(fitted.sigma2.max()) <= ROUNDING**2 * float(
+        np.nanmean(problem.sample.y**2)
+    ):
         return None
     return (
         f'method="{method}" takes the readings\' noise as the only one, but its residuals are correlated ({first:.2f} from '

@@ -261,7 +261,7 @@ class DerivativeRegression:
                     SamplingWarning,
                 )
             )
-        gap = float(np.median(np.diff(self.sample.t)[np.diff(self.sample.run) == 0]))
+        gap = h if h is not None else float(np.median(np.diff(self.sample.t)[np.diff(self.sample.run) == 0]))
         if (poles.real * gap < -FASTEST_DECAY).any() and not self.equation.terms:
             found.append(
                 (

@@ -73,7 +73,8 @@ class Relation:
 
     def discrete(self, theta: npt.NDArray[Any], *, noise: bool = True) -> Discrete:
         """The matrices of a step."""
-        return discretize(self.equation.matrices(theta)[0], self.equation.entry, np.array([self.step]), noise=noise)
+        system, _ = self.equation.matrices(theta)
+        return discretize(system, self.equation.entry, np.array([self.step]), noise=noise, ramp=self._ramps)
 
     def polynomial(self, T: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
         """Phi (m,) and the first rows of N_0 .. N_{m-1} (Faddeev & Leverrier)."""
@@ -89,32 +90,37 @@ class Relation:
 
     def psi(self, theta: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Discrete coefficients: phi_1 .. phi_m, those of each input by lag, the constant."""
-        equation, m = self.equation, self.order
-        d = self.discrete(theta, noise=False)
-        phi, rows = self.polynomial(d.T[0])
-        hold, ramp = d.hold[0][:, 0], d.ramp[0][:, 0]
-        _, B = equation.matrices(theta)
-        held = np.array([rows[lag - 1] @ hold for lag in range(1, m + 1)])
-        parts = [phi]
-        if equation.inputs:
-            if self._ramps:
-                ramped = np.array([row @ ramp for row in rows])
-                beta = np.concatenate([ramped, [0.0]]) + np.concatenate([[0.0], held - ramped])
-            else:
-                beta = held
-            parts.append(np.outer(B[0, : len(equation.inputs)], beta).ravel())
-        if equation.intercept:
-            parts.append(np.array([B[0, -1] * held.sum()]))
+        phi, beta, total = self._unit(theta)
+        _, B = self.equation.matrices(theta)
+        parts = [phi, np.outer(B[0, : len(self.equation.inputs)], beta).ravel()]
+        if self.equation.intercept:
+            parts.append(np.array([B[0, -1] * total]))
         return np.concatenate(parts)
 
+    def _unit(self, theta: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Any]:
+        """Phi, and what inputs (by lag) and constant of coefficient one add to the difference equation: these know A alone."""
+        d = self.discrete(theta, noise=False)
+        phi, rows = self.polynomial(d.T[0])
+        held = np.array([row @ d.hold[0][:, 0] for row in rows])
+        if not self._ramps:
+            return phi, held, held.sum()
+        ramped = np.array([row @ d.ramp[0][:, 0] for row in rows])
+        return phi, np.append(ramped, 0.0) + np.append(0.0, held - ramped), held.sum()
+
     def jacobian(self, theta: FloatArray) -> FloatArray:
-        """D psi / d theta, shape (psi, theta), exact to rounding by complex steps."""
-        columns = []
-        for i in range(len(theta)):
+        """D psi / d theta, shape (psi, theta), exact to rounding: complex steps along A, in which alone psi is not linear."""
+        m, width, n_curves = self.order, len(self.lags), len(self.equation.derivatives)
+        slopes = np.zeros((self.n_psi, len(theta)))
+        for i in range(n_curves):
             moved = theta.astype(complex)
             moved[i] += 1j * COMPLEX_STEP
-            columns.append(self.psi(moved).imag / COMPLEX_STEP)
-        return np.column_stack(columns)
+            slopes[:, i] = self.psi(moved).imag / COMPLEX_STEP
+        _, beta, total = self._unit(theta)
+        for i in range(len(self.equation.inputs)):
+            slopes[m + i * width : m + (i + 1) * width, n_curves + i] = beta
+        if self.equation.intercept:
+            slopes[-1, -1] = total
+        return slopes
 
     def rows(self, sample: Sample) -> Rows:
         """Rows of the difference equation; those that miss a reading are left out."""

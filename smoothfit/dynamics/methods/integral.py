@@ -41,6 +41,7 @@ from ..regressing import (
     weighted_of,
 )
 from ..relation import Relation, Rows, Solution, least_squares, triangle
+from ..sample import Sample
 from .base import Fitted, Method, Problem, RowScores
 
 HIGHEST_ORDER = 3
@@ -70,7 +71,7 @@ def estimate(problem: Problem, weights: str | None = None) -> Fitted:
         found, _ = settle(relation, partial(_weigh, relation, rows), [found.theta], 'weights="ols"')
         return _fitted(problem, relation, rows, found)
     noise = noise_by_node(relation, problem.sample, found.theta)
-    sigma2 = _variance(relation, noise, rows.run)
+    sigma2 = _variance(relation, noise, problem.sample)
     columns = rows.design @ relation.jacobian(found.theta)
     A = polynomial(relation.psi(found.theta), relation.order)
     J = _beside(rows, summed(rows, columns, relation.order), constants(rows, relation.order))
@@ -85,10 +86,12 @@ def estimate(problem: Problem, weights: str | None = None) -> Fitted:
     return replace(fitted, cov=cov, cov_type="eiv", llf=np.nan, resid=noise)
 
 
-def _variance(relation: Relation, noise: FloatArray, run: np.typing.NDArray[np.int64]) -> float:
+def _variance(relation: Relation, noise: FloatArray, sample: Sample) -> float:
     """Variance of noise by node, initial states and coefficients taken off."""
-    known = noise[np.isfinite(noise)]
-    return float(known @ known) / max(1, len(known) - relation.equation.n_params - relation.order * len(np.unique(run)))
+    m = relation.order
+    runs = [noise[s, 0][m:] for s in sample.slices() if s.stop - s.start > m]
+    free = sum(len(run) for run in runs) - relation.equation.n_params - m * len(runs)
+    return sum(float(run @ run) for run in runs) / max(1, free)
 
 
 def _regressed(problem: Problem, relation: Relation, rows: Rows, found: Solution) -> Fitted:
@@ -98,7 +101,7 @@ def _regressed(problem: Problem, relation: Relation, rows: Rows, found: Solution
     J = _beside(rows, filtered(rows, rows.design @ relation.jacobian(found.theta), A), response)
     noise = noise_by_node(relation, problem.sample, found.theta)
     fitted = fitted_regression(problem, rows, found.theta, J, noise[rows.node, 0], decrement=found.decrement)
-    return replace(fitted, sigma2=np.array([_variance(relation, noise, rows.run)]))
+    return replace(fitted, sigma2=np.array([_variance(relation, noise, problem.sample)]))
 
 
 def _fitted(problem: Problem, relation: Relation, rows: Rows, found: Solution) -> Fitted:
@@ -152,7 +155,7 @@ def _long(problem: Problem) -> Fitted | None:
         return None
     root = np.linalg.solve(np.linalg.qr(weighted.R @ relation.jacobian(found.theta), mode="r"), np.eye(equation.n_params))
     noise = noise_by_node(relation, sample, found.theta)
-    sigma2 = _variance(relation, noise, sample.run[sample.starts])
+    sigma2 = _variance(relation, noise, sample)
     return Fitted(
         theta=found.theta,
         cov=root @ root.T * sigma2,
