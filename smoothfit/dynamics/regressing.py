@@ -206,6 +206,36 @@ def settle(
     raise ConvergenceError(f"the weights have not settled after {MAX_ROUNDS} rounds; use {instead}", rss)
 
 
+def fitted_weighted(
+    problem: Problem,
+    relation: Relation,
+    found: Solution,
+    weighted: Weighted,
+    *,
+    noise: FloatArray,
+    sigma2: float,
+    by_row: Callable[[], RowScores],
+    extra: Mapping[str, Any] | None = None,
+) -> Fitted:
+    """A Fitted whose covariance is that of weighted rows, by their noise `sigma2`; `noise` by node, (n, 1)."""
+    root = np.linalg.solve(np.linalg.qr(weighted.R @ relation.jacobian(found.theta), mode="r"), np.eye(len(found.theta)))
+    bread = root @ root.T
+    return Fitted(
+        theta=found.theta,
+        cov=bread * sigma2,
+        cov_type="eiv",
+        noise={},
+        q=np.zeros(1),
+        sigma2=np.array([sigma2]),
+        resid=noise,
+        n_rows=weighted.n,
+        bread=bread,
+        by_row=by_row,
+        decrement=found.decrement,
+        extra=extra or {},
+    )
+
+
 def noise_by_node(relation: Relation, sample: Sample, theta: FloatArray) -> FloatArray:
     """Readings minus the solution of the equation at theta, its initial states fitted, (n, 1); NaN in the first rows of a run."""
     psi, m = relation.psi(theta), relation.order

@@ -32,6 +32,7 @@ from ..regressing import (
     coordinates_of,
     filtered,
     fitted_regression,
+    fitted_weighted,
     impulses,
     noise_by_node,
     polynomial,
@@ -153,22 +154,10 @@ def _long(problem: Problem) -> Fitted | None:
         found, weighted = settle(relation, weigh, [start.theta], 'weights="ols"')
     except np.linalg.LinAlgError:
         return None
-    root = np.linalg.solve(np.linalg.qr(weighted.R @ relation.jacobian(found.theta), mode="r"), np.eye(equation.n_params))
     noise = noise_by_node(relation, sample, found.theta)
     sigma2 = _variance(relation, noise, sample)
-    return Fitted(
-        theta=found.theta,
-        cov=root @ root.T * sigma2,
-        cov_type="eiv",
-        noise={},
-        q=np.zeros(1),
-        sigma2=np.array([sigma2]),
-        resid=noise,
-        n_rows=n,
-        bread=root @ root.T,
-        by_row=partial(_row_scores, problem, found),
-        decrement=found.decrement,
-    )
+    by_row = partial(_row_scores, problem, found)
+    return fitted_weighted(problem, relation, found, weighted, noise=noise, sigma2=sigma2, by_row=by_row)
 
 
 def summed(rows: Rows, values: FloatArray, times: int) -> FloatArray:

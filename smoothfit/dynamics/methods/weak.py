@@ -20,7 +20,18 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from ..._validation import FloatArray
 from ...errors import DataError, IdentificationError
-from ..regressing import LONG, PART, Weighted, coordinates_of, noise_by_node, polynomial, search_starts, settle, weighted_of
+from ..regressing import (
+    LONG,
+    PART,
+    Weighted,
+    coordinates_of,
+    fitted_weighted,
+    noise_by_node,
+    polynomial,
+    search_starts,
+    settle,
+    weighted_of,
+)
 from ..relation import Relation, triangle
 from ..sample import Sample
 from .base import Fitted, Method, Problem, RowScores
@@ -104,21 +115,14 @@ def estimate(problem: Problem) -> Fitted:
         return weighted_of(gram, coordinates, count)
 
     found, weighted = settle(relation, weigh, thetas, 'method="output_error"')
-    noise = noise_by_node(relation, sample, found.theta)
-    sigma2 = found.rss / (count - equation.n_params)
-    root = np.linalg.solve(np.linalg.qr(weighted.R @ relation.jacobian(found.theta), mode="r"), np.eye(equation.n_params))
-    return Fitted(
-        theta=found.theta,
-        cov=root @ root.T * sigma2,
-        cov_type="eiv",
-        noise={},
-        q=np.zeros(1),
-        sigma2=np.array([sigma2]),
-        resid=noise,
-        n_rows=count,
-        bread=root @ root.T,
+    return fitted_weighted(
+        problem,
+        relation,
+        found,
+        weighted,
+        noise=noise_by_node(relation, sample, found.theta),
+        sigma2=found.rss / (count - equation.n_params),
         by_row=partial(_row_scores, problem, found.theta),
-        decrement=found.decrement,
         extra={"n_tests": count},
     )
 
