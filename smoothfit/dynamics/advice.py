@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from .diagnostics import noise_variance_from_lags
+from .diagnostics import memory_inflation, noise_variance_from_lags
 from .methods.base import Fitted, Problem
 
 EQUATION_NOISE = ("arx", "arimax")
 READING_NOISE = ("integral", "weak", "fourier", "profile", "output_error")
 MATERIAL = 0.5  # standard errors of bias
 CORRELATED = 0.3  # lag-one correlation of what should be white
+INFLATED = 1.3  # variances of coefficients, by noise within the equation
+SURE = 2.0  # standard deviations
 ROUNDING = 1e-10  # of the readings: noise that is none
 NEGATIVE = -0.2  # lag-one correlation that nothing but noise of the readings makes
 SHARE = 0.1  # of the one-step variance that noise of the readings has to make up
@@ -48,20 +50,29 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
 
 
 def _noisy_equation(problem: Problem, method: str, fitted: Fitted) -> str | None:
-    known = np.isfinite(fitted.resid[:, 0])
-    residual = np.where(known, fitted.resid[:, 0], 0.0)
-    n, joins = int(known.sum()), problem.sample.starts[1:]
-    if n < 20 or problem.sample.step is None:
+    residual, joins = fitted.resid[:, 0], problem.sample.starts[1:]
+    n = int(np.count_nonzero(np.isfinite(residual)))
+    if n < 20:
         return None
-    first = float((residual[1:] @ residual[:-1] - residual[joins] @ residual[joins - 1]) / (residual @ residual))
-    if not first >= max(CORRELATED, 3 / np.sqrt(n)) or float(fitted.sigma2.max()) <= ROUNDING**2 * float(
-        np.nanmean(problem.sample.y**2)
-    ):
+    filled = np.nan_to_num(residual, nan=0.0)
+    first = float((filled[1:] @ filled[:-1] - filled[joins] @ filled[joins - 1]) / (filled @ filled))
+    poles = np.linalg.eigvals(problem.equation.matrices(fitted.theta)[0])
+    inflation, sds = memory_inflation(residual, problem.sample, poles)
+    drifts = inflation > INFLATED and sds > SURE
+    if not (drifts or first >= max(CORRELATED, 3 / np.sqrt(n))):
         return None
+    if float(fitted.sigma2.max()) <= ROUNDING**2 * float(np.nanmean(problem.sample.y**2)):
+        return None
+    if method == "profile":
+        return (
+            f'the residuals of method="profile" are correlated ({first:.2f} from one to the next): its standard errors know of the '
+            'noise within the equation that this shows, but its coefficients are drawn towards slow decay; use method="kalman"'
+        )
+    size = f" by a factor of some {np.sqrt(inflation):.1f}" if drifts else ""
     return (
         f'method="{method}" takes the readings\' noise as the only one, but its residuals are correlated ({first:.2f} from '
-        f"one to the next), as "
-        'noise within the equation makes them: standard errors are too small; use method="kalman"'
+        f"one to the next), as noise within the equation makes them: standard errors are too small{size}; use "
+        f'method="kalman"'
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+from scipy.signal import correlate, lfilter
 
 from .._validation import FloatArray, check_order
 from ..errors import DataError, SpecificationError
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .methods.base import Problem
+    from .sample import Sample
+
+ENOUGH_RESIDUALS = 100_000  # to tell whether they are white
 
 
 def noise_variance_from_lags(problem: Problem) -> float | None:
@@ -64,6 +68,38 @@ def autocorrelations(residual: FloatArray, run: np.ndarray, n_lags: int) -> Floa
         products = (centred[lag:] * centred[:-lag])[same] if same.any() else np.zeros(1)
         found.append(float(products.sum() / total) if total > 0 else 0.0)
     return np.array(found)
+
+
+def memory_inflation(residual: FloatArray, sample: Sample, poles: npt.NDArray[Any]) -> tuple[float, float]:
+    """By how much noise within the equation inflates variances of coefficients, and how many sds the residuals are from white.
+
+    Noise within the equation reaches the residuals e through the equation's own memory g, the response of 1 / A(L), A the
+    characteristic polynomial of one step. Autocorrelations r_k of e that are alike make
+
+        |g * e|^2 / (|e|^2 |g|^2) = 1 + 2 sum_k w_k r_k,     w_k = sum_j g_j g_{j+k} / |g|^2,
+
+    which is one for white e (give or take 2 (sum w_k^2 / n)^1/2) and else what such correlation makes of the variance of a
+    coefficient whose regressor remembers as the solution does. Poles that would outlast a tenth of the residuals are held there.
+    """
+    residual, run = residual[:ENOUGH_RESIDUALS], sample.run[:ENOUGH_RESIDUALS]
+    known = np.isfinite(residual)
+    n = int(known.sum())
+    gap = sample.step or float(np.median(np.diff(sample.t)[np.diff(sample.run) == 0]))
+    roots = np.exp(np.minimum(poles.real * gap, -10 / n) + 1j * poles.imag * gap)
+    A = np.poly(roots).real
+    longest = min(len(residual), int(np.ceil(-10 / np.log(np.abs(roots).max()))) + 1)  # where exp(-10) is left of the slowest
+    g = lfilter([1.0], A, np.arange(longest) == 0)
+    e = np.where(known, residual, 0.0)
+    found = expected = 0.0
+    for part in np.split(e, np.flatnonzero(np.diff(run)) + 1):
+        found += float(np.sum(lfilter([1.0], A, part) ** 2))
+        expected += float(np.cumsum(g**2)[np.minimum(np.arange(len(part)), longest - 1)].sum())
+    white = float(e @ e) / n * expected * n / len(e)
+    if white == 0:
+        return 1.0, 0.0
+    w = correlate(g, g)[longest:]
+    spread = 2 * np.sqrt(float(w @ w) / n) / float(g @ g)
+    return found / white, (found / white - 1) / spread if spread > 0 else 0.0
 
 
 def ljung_box(correlations: FloatArray, n: int) -> tuple[float, float]:
