@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
+from .._validation import FloatArray
+from .centring import centred
 from .diagnostics import memory_inflation, noise_variance_from_lags
 from .methods.base import Fitted, Problem
 
@@ -12,7 +15,7 @@ READING_NOISE = ("integral", "weak", "fourier", "profile", "output_error")
 MATERIAL = 0.5  # standard errors of bias
 CORRELATED = 0.3  # lag-one correlation of what should be white
 INFLATED = 1.3  # variances of coefficients, by noise within the equation
-SURE = 2.0  # standard deviations
+LEVEL = 0.05  # of the test that finds it; of a third of that after a fit, which takes some of the noise up
 ROUNDING = 1e-10  # of the readings: noise that is none
 NEGATIVE = -0.2  # lag-one correlation that nothing but noise of the readings makes
 SHARE = 0.1  # of the one-step variance that noise of the readings has to make up
@@ -29,9 +32,9 @@ def advise(problem: Problem, method: str, fitted: Fitted) -> str | None:
 
 def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None:
     sample, equation = problem.sample, problem.equation
-    if equation.terms or not sample.is_complete or equation.n_outputs > 1:
+    if equation.terms or not sample.reads_values_only or equation.n_outputs > 1:
         return None
-    sigma2 = noise_variance_from_lags(problem)
+    sigma2 = noise_variance_from_lags(centred(problem))
     residual = fitted.resid[np.isfinite(fitted.resid)]
     if len(residual) < 20:
         return None
@@ -50,19 +53,36 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
 
 
 def _noisy_equation(problem: Problem, method: str, fitted: Fitted) -> str | None:
-    residual, joins = fitted.resid[:, 0], problem.sample.starts[1:]
+    poles = np.linalg.eigvals(problem.equation.matrices(fitted.theta)[0])
+    for i, channel in enumerate(problem.sample.channels):
+        said = _not_white(problem, method, fitted.resid[:, i], poles, float(fitted.sigma2[i]), problem.sample.y[:, i])
+        if said:
+            several = len(problem.sample.channels) > 1
+            return said.replace("residuals", f"residuals of {channel.name}", 1) if several else said
+    return None
+
+
+def _not_white(
+    problem: Problem, method: str, residual: FloatArray, poles: npt.NDArray[np.complex128], sigma2: float, y: FloatArray
+) -> str | None:
+    sample = problem.sample
     n = int(np.count_nonzero(np.isfinite(residual)))
     if n < 20:
         return None
-    filled = np.nan_to_num(residual, nan=0.0)
+    filled, joins = np.nan_to_num(residual, nan=0.0), sample.starts[1:]
     first = float((filled[1:] @ filled[:-1] - filled[joins] @ filled[joins - 1]) / (filled @ filled))
-    poles = np.linalg.eigvals(problem.equation.matrices(fitted.theta)[0])
-    inflation, sds = memory_inflation(residual, problem.sample, poles)
-    drifts = inflation > INFLATED and sds > SURE
-    if not (drifts or first >= max(CORRELATED, 3 / np.sqrt(n))):
+    inflation, p = memory_inflation(residual, sample, poles)
+    drifts = inflation > INFLATED and p < LEVEL
+    alternates = first < -max(CORRELATED, 3 / np.sqrt(n))
+    if not (drifts or alternates or first >= max(CORRELATED, 3 / np.sqrt(n))):
         return None
-    if float(fitted.sigma2.max()) <= ROUNDING**2 * float(np.nanmean(problem.sample.y**2)):
+    if sigma2 <= ROUNDING**2 * float(np.nanmean(y**2)):
         return None
+    if alternates:
+        return (
+            f'method="{method}" leaves residuals that alternate from one sample to the next (correlation {first:.2f}), which no '
+            "noise of the readings and no equation makes of these samples: sample faster, or look for a defect of the readings"
+        )
     if method == "profile":
         return (
             f'the residuals of method="profile" are correlated ({first:.2f} from one to the next): its standard errors know of the '

@@ -14,6 +14,7 @@ import numpy as np
 from .._validation import FloatArray, check_level, check_order
 from ..errors import ConvergenceError, SmoothfitError, SmoothfitWarning, SpecificationError
 from . import response
+from .estimation import estimate
 from .methods import METHODS, Problem
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _refit(job: tuple[Problem, str, dict[str, Any], FloatArray]) -> FloatArray |
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SmoothfitWarning)
         try:
-            fitted = METHODS[method].fit(Problem(problem.equation, problem.sample.with_readings(y)), **options)
+            fitted = estimate(METHODS[method], Problem(problem.equation, problem.sample.with_readings(y)), options)
         except SmoothfitError:
             return None
     return np.array([*fitted.theta, *fitted.noise.values()])

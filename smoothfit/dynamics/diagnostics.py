@@ -35,7 +35,8 @@ def noise_variance_from_lags(problem: Problem) -> float | None:
     relation = Relation(problem.equation, step)
     m = relation.order
     rows = relation.rows(problem.sample)
-    same = rows.run[m + 1 :] == rows.run[: -(m + 1)] if len(rows.run) > m + 1 else np.zeros(0, np.bool_)
+    # Rows that miss a reading are left out, so that neighbours are told by their nodes.
+    same = (rows.run[m + 1 :] == rows.run[: -(m + 1)]) & (rows.node[m + 1 :] - rows.node[: -(m + 1)] == m + 1)
     if same.sum() <= 3 * relation.n_psi:
         return None
     design, target = rows.design[m + 1 :][same], rows.target[m + 1 :][same]
@@ -47,9 +48,9 @@ def noise_variance_from_lags(problem: Problem) -> float | None:
     kept = basis[0][:, basis[1] > 1e-8 * basis[1][0]]
     psi = np.linalg.lstsq(kept.T @ design, kept.T @ target, rcond=None)[0]
     residual = rows.target - rows.design @ psi
-    lagged = rows.run[m:] == rows.run[:-m]
+    lagged = (rows.run[m:] == rows.run[:-m]) & (rows.node[m:] - rows.node[:-m] == m)
     last = -psi[m - 1]
-    if last == 0:
+    if last == 0 or not lagged.any():
         return None
     covariance = float((residual[m:] * residual[:-m])[lagged].mean())
     return max(0.0, float(covariance / last))
@@ -71,15 +72,16 @@ def autocorrelations(residual: FloatArray, run: np.ndarray, n_lags: int) -> Floa
 
 
 def memory_inflation(residual: FloatArray, sample: Sample, poles: npt.NDArray[Any]) -> tuple[float, float]:
-    """By how much noise within the equation inflates variances of coefficients, and how many sds the residuals are from white.
+    """By how much noise within the equation inflates variances of coefficients, and the p-value of white residuals.
 
     Noise within the equation reaches the residuals e through the equation's own memory g, the response of 1 / A(L), A the
     characteristic polynomial of one step. Autocorrelations r_k of e that are alike make
 
         |g * e|^2 / (|e|^2 |g|^2) = 1 + 2 sum_k w_k r_k,     w_k = sum_j g_j g_{j+k} / |g|^2,
 
-    which is one for white e (give or take 2 (sum w_k^2 / n)^1/2) and else what such correlation makes of the variance of a
-    coefficient whose regressor remembers as the solution does. Poles that would outlast a tenth of the residuals are held there.
+    which is what such correlation makes of the variance of a coefficient whose regressor remembers as the solution does. For white
+    e it has mean one and variance 4 sum w_k^2 / n; as a sum of squares it is chi-squared over its degrees of freedom, nearly.
+    Poles that would outlast a tenth of the residuals are held there.
     """
     residual, run = residual[:ENOUGH_RESIDUALS], sample.run[:ENOUGH_RESIDUALS]
     known = np.isfinite(residual)
@@ -96,10 +98,12 @@ def memory_inflation(residual: FloatArray, sample: Sample, poles: npt.NDArray[An
         expected += float(np.cumsum(g**2)[np.minimum(np.arange(len(part)), longest - 1)].sum())
     white = float(e @ e) / n * expected * n / len(e)
     if white == 0:
-        return 1.0, 0.0
+        return 1.0, 1.0
     w = correlate(g, g)[longest:]
-    spread = 2 * np.sqrt(float(w @ w) / n) / float(g @ g)
-    return found / white, (found / white - 1) / spread if spread > 0 else 0.0
+    variance = 4 * float(w @ w) / n / float(g @ g) ** 2
+    if variance == 0:  # nothing is remembered
+        return found / white, 1.0
+    return found / white, float(stats.chi2.sf(2 / variance * found / white, 2 / variance))
 
 
 def ljung_box(correlations: FloatArray, n: int) -> tuple[float, float]:

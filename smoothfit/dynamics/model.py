@@ -11,6 +11,7 @@ import numpy as np
 from .._validation import check_order
 from ..errors import BiasWarning, SamplingWarning, SpecificationError
 from .advice import advise
+from .estimation import estimate
 from .methods import METHODS, Method, Problem
 from .results import DynamicsResults
 from .sample import Sample, check_inputs, read_sample
@@ -140,7 +141,7 @@ class DerivativeRegression:
                     f"{equation.order} leaves to its "
                     f"right side; use order={channel.deriv + 1} or more"
                 )
-        check_inputs(sample, equation.intercept)
+        check_inputs(sample, equation.intercept, equation.intersample)
         self.sample = sample
         self.equation = equation
         self.formula: str | None = None
@@ -228,7 +229,7 @@ class DerivativeRegression:
             No optimum can be certified, or the data have no solution.
         """
         chosen = check_method(method)
-        fitted = chosen.fit(self.problem, **options)
+        fitted = estimate(chosen, self.problem, options)
         kwds = dict(cov_kwds or {})
         own = cov_type if cov_type != "bootstrap" else None
         check_options(cov_type, kwds)
@@ -262,7 +263,8 @@ class DerivativeRegression:
                 )
             )
         gap = h if h is not None else float(np.median(np.diff(self.sample.t)[np.diff(self.sample.run) == 0]))
-        if (poles.real * gap < -FASTEST_DECAY).any() and not self.equation.terms:
+        fastest = 1.0 if results.method == "difference" else FASTEST_DECAY  # 1 + a h < 0: what alternates has no decay
+        if (poles.real * gap < -fastest).any() and not self.equation.terms:
             found.append(
                 (
                     f"a fitted pole, {poles.real.min():.4g}, decays within one sample ({gap:g}): samples hardly remember the one "

@@ -16,6 +16,7 @@ from ..curves import CurvePrediction, Estimate
 from ..curves.prediction import critical_value
 from ..errors import DataError, SpecificationError
 from . import response
+from .centring import centred
 from .diagnostics import autocorrelations, coherence, ljung_box, noise_variance_from_lags
 from .likelihood import StateSpace
 from .methods import METHODS
@@ -679,8 +680,8 @@ class DynamicsResults:
             statistic, p = ljung_box(correlations, n)
             found["Ljung-Box"] = statistic
             found["Ljung-Box p"] = p
-        if equation.n_outputs == 1 and not equation.terms and sample.step is not None and sample.is_complete:
-            variance = noise_variance_from_lags(self.model.problem)
+        if equation.n_outputs == 1 and not equation.terms and sample.step is not None and sample.reads_values_only:
+            variance = noise_variance_from_lags(centred(self.model.problem))
             if variance is not None:
                 found["noise sd (lags)"] = float(np.sqrt(variance))
         for name, value in self.fitted.extra.get("attenuation", {}).items():
@@ -715,7 +716,7 @@ class DynamicsResults:
                 continue
             if sum(value > 0 for value in self.fitted.noise.values()) == 1:
                 continue
-            ratio = max(0.0, 2 * (self.llf - restricted(self.model.problem, i)))
+            ratio = max(0.0, 2 * (self.llf - restricted(centred(self.model.problem), i)))
             rows[f"{name} = 0"] = {"LR": ratio, "pvalue": float(0.5 * stats.chi2.sf(ratio, 1))}
         return pd.DataFrame(rows).T
 

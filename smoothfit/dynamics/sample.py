@@ -109,8 +109,9 @@ class Sample:
             return None
         longest = max(spans, key=len)
         h = float((longest[-1] - longest[0]) / (len(longest) - 1))
+        rounding = 4 * np.finfo(float).eps * float(np.abs(self.t).max())  # of times such as 1.7e9 seconds
         for t in spans:
-            if (np.abs(t - t[0] - h * np.arange(len(t))) > REGULAR * h).any():
+            if (np.abs(t - t[0] - h * np.arange(len(t))) > REGULAR * h + rounding).any():
                 return None
         return h
 
@@ -174,8 +175,11 @@ def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, i
     return sample
 
 
-def check_inputs(sample: Sample, intercept: bool) -> None:
-    """Raise where readings never change, or an input is constant beside an intercept, zero, or a combination of others."""
+def check_inputs(sample: Sample, intercept: bool, intersample: str) -> None:
+    """Raise where readings never change, or an input is constant beside an intercept, zero, or a combination of others.
+
+    What a held input is in the last row of a run never acts and tells nothing.
+    """
     for channel, readings in zip(sample.channels, sample.y.T, strict=True):
         known = readings[np.isfinite(readings)]
         if channel.deriv == 0 and len(known) and np.ptp(known) == 0:
@@ -183,10 +187,15 @@ def check_inputs(sample: Sample, intercept: bool) -> None:
                 f"all readings of {channel.name!r} are {known[0]:g}: nothing moves, so that no coefficient can be told; is it "
                 "the right column?"
             )
-    columns = sample.u
+    acting = np.ones(len(sample), np.bool_)
+    if intersample == "zoh":
+        acting[sample.edges[1:] - 1] = False
+    columns = sample.u[acting]
+    if len(columns) <= columns.shape[1] + intercept:  # too few rows, which methods say
+        return
     basis: list[FloatArray] = []
     if intercept:
-        basis.append(np.full(len(sample), 1 / np.sqrt(len(sample))))
+        basis.append(np.full(len(columns), 1 / np.sqrt(len(columns))))
     for name, column in zip(sample.inputs, columns.T, strict=True):
         if not column.any():
             raise IdentificationError(f"the input {name!r} is zero throughout: nothing tells its coefficient; leave it out")

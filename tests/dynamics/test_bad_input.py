@@ -10,7 +10,15 @@ import smoothfit as sf
 from smoothfit.dynamics import response
 from smoothfit.dynamics.methods import METHODS
 from smoothfit.dynamics.specification import Equation
-from smoothfit.errors import DataError, IdentificationError, SamplingWarning, SmoothfitError, SmoothfitWarning, SpecificationError
+from smoothfit.errors import (
+    BiasWarning,
+    DataError,
+    IdentificationError,
+    SamplingWarning,
+    SmoothfitError,
+    SmoothfitWarning,
+    SpecificationError,
+)
 
 from .conftest import solution
 
@@ -160,3 +168,93 @@ def test_output_error_takes_no_solution_that_leaves_all_numbers(seed):
     res = sf.DerivativeRegression(y[:60], t[:60], u[:60]).fit("output_error")
     low, high = res.conf_int(alpha=0.001).loc["y"]
     assert low < -0.5 < high
+
+
+@pytest.mark.parametrize("method", [m for m in ALL if m != "arimax"])
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
+def test_levels_of_readings_and_inputs_do_not_matter(method):
+    rng = np.random.default_rng(3)
+    t = np.arange(400) * 0.05
+    u = np.repeat(rng.choice([-1.0, 1.0], 40), 10)
+    y = solution([-1.0, 2.0, 0.5], t, u, q=0.09, rng=rng)[:, 0] + 0.1 * rng.standard_normal(400)
+    plain = sf.DerivativeRegression(y, t, u).fit(method, cov_type="HAC" if method == "arx" else None)
+    for level_y, level_u in ((0.0, 1e6), (1e3, 0.0), (1e6, -1e5)):
+        far = sf.DerivativeRegression(y + level_y, t, u + level_u).fit(method, cov_type="HAC" if method == "arx" else None)
+        same = ["y", "u"]
+        # Readings keep 1e-16 of the level: 1e-10 / 0.1 of their noise, and searches end within 1e-5 of a standard error.
+        np.testing.assert_allclose(far.params[same], plain.params[same], atol=1e-5 * plain.bse["y"])
+        np.testing.assert_allclose(far.bse[same], plain.bse[same], rtol=2e-5)
+        const = far.params["const"] + far.params["y"] * level_y + far.params["u"] * level_u
+        assert const == pytest.approx(plain.params["const"], abs=1e-5 * plain.bse["const"] + 1e-10 * (abs(level_u) + abs(level_y)))
+        back = np.array([level_y, level_u, 1.0])  # the covariance of the constant at that level
+        cov = far.cov_params().iloc[:3, :3].to_numpy()
+        lost = 1e-14 * (level_y**2 + level_u**2)  # of it, where variances times squared levels cancel
+        assert back @ cov @ back == pytest.approx(plain.bse["const"] ** 2, rel=1e-4 + lost)
+        assert far.diagnostics.get("noise sd (lags)", 0.1) == pytest.approx(plain.diagnostics.get("noise sd (lags)", 0.1), rel=1e-6)
+
+
+def test_levels_of_a_coupled_system_do_not_matter():
+    rng = np.random.default_rng(4)
+    t = np.arange(300) * 0.1
+    u = np.repeat(rng.choice([-1.0, 1.0], 30), 10)
+    x = np.zeros((300, 2))
+    A = np.array([[-1.0, 0.4], [0.2, -0.5]])
+    for k in range(299):
+        x[k + 1] = x[k] + 0.1 * (A @ x[k] + np.array([1.0, 0.0]) * u[k])
+    y = x + 0.05 * rng.standard_normal((300, 2))
+    plain = sf.DerivativeRegression(y, t, u).fit("output_error")
+    far = sf.DerivativeRegression(y + np.array([5e3, -2e4]), t, u + 1e4).fit("output_error")
+    kept = [name for name in plain.model.equation.names if "const" not in name]
+    np.testing.assert_allclose(far.params[kept], plain.params[kept], atol=1e-4 * plain.bse[kept].min())
+    np.testing.assert_allclose(far.bse[kept], plain.bse[kept], rtol=1e-4)
+    np.testing.assert_allclose(far.fittedvalues - np.array([5e3, -2e4]), plain.fittedvalues, atol=1e-6)
+
+
+def test_times_in_seconds_since_1970_are_regular():
+    rng = np.random.default_rng(5)
+    t = np.arange(200) * 0.05
+    u = np.repeat(rng.choice([-1.0, 1.0], 20), 10)
+    y = solution([-1.0, 2.0, 0.5], t, u)[:, 0] + 0.01 * rng.standard_normal(200)
+    late = sf.DerivativeRegression(y, t + 1.7e9, u)
+    assert late.sample.step == pytest.approx(0.05, rel=1e-7)
+    found, plain = late.fit("integral"), sf.DerivativeRegression(y, t, u).fit("integral")
+    np.testing.assert_allclose(found.params, plain.params, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["difference", "arx"])
+def test_missing_readings_do_not_hide_noise_of_the_readings(method):
+    rng = np.random.default_rng(6)
+    t = np.arange(600) * 0.05
+    u = np.repeat(rng.choice([-1.0, 1.0], 60), 10)
+    y = solution([-1.0, 2.0, 0.5], t, u)[:, 0] + 0.1 * rng.standard_normal(600)
+    y[rng.random(600) < 0.1] = np.nan
+    with pytest.warns(BiasWarning, match="kalman"):
+        res = sf.DerivativeRegression(y, t, u).fit(method)
+    assert res.diagnostics["noise sd (lags)"] == pytest.approx(0.1, rel=0.25)
+
+
+def test_a_held_input_that_changes_in_the_last_row_tells_nothing():
+    t = np.arange(50) * 0.1
+    u = np.ones(50)
+    u[-1] = 2.0
+    with pytest.raises(IdentificationError, match=r"the input 'u' is constant \(1\)"):
+        sf.DerivativeRegression(np.exp(-t), t, u)
+    assert sf.DerivativeRegression(np.exp(-t), t, u, intersample="foh").equation.inputs == ("u",)
+
+
+@pytest.mark.parametrize("method", [m for m in ALL if m not in ("arimax", "armax")])
+def test_readings_that_alternate_are_refused_or_flagged(method):
+    rng = np.random.default_rng(7)
+    t = np.arange(200) * 0.05
+    refused = ""
+    y = np.where(np.arange(200) % 2, -1.0, 1.0) * 0.98 ** np.arange(200) + 0.01 * rng.standard_normal(200)
+    u = np.repeat(rng.choice([-1.0, 1.0], 20), 10)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            res = sf.DerivativeRegression(y, t, u).fit(method)
+        except SmoothfitError as error:
+            refused = str(error)
+    if not refused:
+        assert any(issubclass(each.category, SmoothfitWarning) for each in heard)
+        assert np.isfinite(res.bse.iloc[:3]).all()

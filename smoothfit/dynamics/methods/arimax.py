@@ -71,7 +71,7 @@ def estimate(problem: Problem) -> Fitted:
         bread=slopes @ fitted.bread @ slopes.T,
         by_row=whole._replace(scores=whole.scores @ np.linalg.pinv(slopes)),
         q=np.array([variance / process_gain(relation, theta)]),
-        extra={"discrete": psi, "root": 1.0},
+        extra={"root": 1.0},
     )
 
 

@@ -319,7 +319,7 @@ def _fitted(
         sigma2=np.array([sigma**2]),
         llf=likelihood,
         boundary=boundary,
-        extra={"discrete": relation.psi(x[:-1]), "moving_average": C, "share": float(x[-1])},
+        extra={"moving_average": C, "share": float(x[-1])},
     )
 
 

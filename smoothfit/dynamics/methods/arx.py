@@ -30,7 +30,6 @@ def estimate(problem: Problem) -> Fitted:
         residual,
         q=variance / process_gain(relation, found.theta),
         decrement=found.decrement,
-        extra={"discrete": relation.psi(found.theta)},
     )
 
 

@@ -74,6 +74,9 @@ class Fitted:
     decrement : float
     boundary : tuple of str
     notes : tuple of str
+    way_back : ndarray, shape (k, k), or None
+        Takes the coefficients that `bread` and `by_row` are of to theta, where the method worked from other levels of readings and
+        inputs.
     extra : mapping
         What only this method knows.
     """
@@ -93,6 +96,7 @@ class Fitted:
     decrement: float = 0.0
     boundary: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    way_back: FloatArray | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def row_scores(self) -> RowScores | None:
@@ -129,10 +133,23 @@ class Fitted:
             n_params=self.bread.shape[0],
             **options,
         )
+        if self.way_back is not None:
+            part = turned(part, self.way_back)
         cov = np.full_like(self.cov, np.nan)
         known = np.flatnonzero(np.isfinite(self.cov.diagonal()))[: len(part)]  # noise parameters at a boundary have no scores
         cov[np.ix_(known, known)] = part[: len(known), : len(known)]
         return cov_type, cov
+
+
+def turned(cov: FloatArray, T: FloatArray) -> FloatArray:
+    """The covariance of (T theta, noise) from that of (theta, noise); NaN stays where it is."""
+    wide = np.eye(len(cov))
+    wide[: len(T), : len(T)] = T
+    known = np.isfinite(cov.diagonal())
+    result = np.full_like(cov, np.nan)
+    inner = np.ix_(known, known)
+    result[inner] = wide[inner] @ cov[inner] @ wide[inner].T
+    return result
 
 
 @dataclass(frozen=True, eq=False)

@@ -97,7 +97,7 @@ def estimate(problem: Problem, scheme: str | None = None) -> Fitted:
     resid = np.full((len(sample), 1), np.nan)
     resid[node, 0] = ols.resid
     extra: dict[str, object] = {"scheme": scheme, "ols": None}
-    if h is not None and not equation.terms and sample.is_complete:
+    if h is not None and not equation.terms and sample.reads_values_only:
         extra.update(_attenuation(problem, X, ols.params, ols.bse, weights, h))
     bread = np.asarray(ols.normalized_cov_params)
     return Fitted(

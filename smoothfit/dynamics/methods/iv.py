@@ -124,7 +124,6 @@ def _fitted(
         llf=np.nan,
         q=np.array([q]),
         sigma2=np.array([sigma2]),
-        extra={"discrete": relation.psi(theta)},
     )
 
 

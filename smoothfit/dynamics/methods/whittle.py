@@ -227,7 +227,6 @@ def _fitted(
         n_constants=relation.order * len(np.unique(run)),
         decrement=decrement,
         boundary=boundary,
-        extra={"discrete": relation.psi(theta)},
     )
 
 

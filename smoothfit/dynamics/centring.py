@@ -1,0 +1,96 @@
+"""Readings and inputs far from zero, taken from a level near them.
+
+With y = x + c and u = v + d, y^(m) = A_0 y + ... + B u + gamma is x^(m) = A_0 x + ... + B v + gamma', where
+
+    gamma = gamma' - A_0 c - B d
+
+is the only coefficient that differs. Sums of products of readings around 1e6 that vary by one lose the digits that tell gamma
+from the others; those of x and v do not. All methods therefore work on x and v, and what they find is brought back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .._validation import FloatArray, frozen
+from .methods.base import Fitted, Problem, turned
+from .specification import Equation
+
+FAR = 1.0  # ranges of a column, from which its level is taken off
+
+
+@dataclass(frozen=True, eq=False)
+class Centring:
+    """Levels taken off, and the way back.
+
+    Attributes
+    ----------
+    outputs : ndarray, shape (p,)
+        c, zero where an output stays as it is.
+    inputs : ndarray, shape (k,)
+        d.
+    """
+
+    outputs: FloatArray
+    inputs: FloatArray
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether any level is taken off."""
+        return bool(self.outputs.any() or self.inputs.any())
+
+    def problem(self, problem: Problem) -> Problem:
+        """The problem of x and v."""
+        if not self.is_needed:
+            return problem
+        sample = problem.sample
+        levels = np.array([self.outputs[c.output] if c.deriv == 0 else 0.0 for c in sample.channels])
+        return Problem(problem.equation, replace(sample, y=frozen(sample.y - levels), u=frozen(sample.u - self.inputs)))
+
+    def way_back(self, equation: Equation) -> FloatArray:
+        """T of theta = T theta', (k, k)."""
+        width, p = len(equation.regressors), equation.n_outputs
+        T = np.eye(equation.n_params)
+        curves = sorted(equation.derivatives)
+        for i in range(p):
+            first, const = i * width, (i + 1) * width - 1
+            if 0 in curves:
+                T[const, first : first + p] = -self.outputs
+            T[const, first + len(curves) * p : const] = -self.inputs
+        return T
+
+    def back(self, equation: Equation, fitted: Fitted) -> Fitted:
+        """What was found, of y and u."""
+        T = self.way_back(equation)
+        extra = dict(fitted.extra)
+        if "bias" in extra:
+            bias = T @ np.array([extra["bias"][name] for name in equation.names])
+            extra["bias"] = dict(zip(equation.names, bias.tolist(), strict=True))
+        return replace(fitted, theta=T @ fitted.theta, cov=turned(fitted.cov, T), way_back=T, extra=extra)
+
+
+def centred(problem: Problem) -> Problem:
+    """The problem with levels taken off, whose noises and residuals are those of the problem itself."""
+    return centring(problem).problem(problem)
+
+
+def centring(problem: Problem) -> Centring:
+    """The levels of columns that are far from zero beside their range, where an intercept takes them up."""
+    sample, equation = problem.sample, problem.equation
+    outputs, inputs = np.zeros(equation.n_outputs), np.zeros(len(equation.inputs))
+    if equation.intercept and not equation.terms:
+        for i, column in enumerate(sample.u.T):
+            inputs[i] = _level(column)
+        for channel, column in zip(sample.channels, sample.y.T, strict=True):
+            if channel.deriv == 0 and not outputs[channel.output]:
+                outputs[channel.output] = _level(column)
+    return Centring(outputs, inputs)
+
+
+def _level(column: FloatArray) -> float:
+    """The middle of the range where zero is far from it, else zero."""
+    low, high = float(np.nanmin(column)), float(np.nanmax(column))
+    middle = low + (high - low) / 2
+    return middle if abs(middle) > FAR * (high - low) else 0.0
