@@ -71,7 +71,8 @@ def _not_white(
         return None
     filled, joins = np.nan_to_num(residual, nan=0.0), sample.starts[1:]
     first = float((filled[1:] @ filled[:-1] - filled[joins] @ filled[joins - 1]) / (filled @ filled))
-    inflation, p = memory_inflation(residual, sample, poles)
+    # Of an equation with terms the linear part's memory is not that of the solution.
+    inflation, p = (1.0, 1.0) if problem.equation.terms else memory_inflation(residual, sample, poles)
     drifts = inflation > INFLATED and p < LEVEL
     alternates = first < -max(CORRELATED, 3 / np.sqrt(n))
     if not (drifts or alternates or first >= max(CORRELATED, 3 / np.sqrt(n))):

@@ -216,7 +216,7 @@ def test_armax_is_statsmodels_armax_by_state_space(noisy):
     x = np.array([*psi, *ma, np.log(e @ e / weight**2 / n)])
     assert res.llf == pytest.approx(llf(x), rel=1e-10)
     # interior of the noises' region: the free maximum of statsmodels' likelihood is ours
-    assert 0 < res.fitted.extra["share"] < 1
+    assert 0 < res.fitted.extra["process_share"] < 1
     for i in range(5):
         width = 1e-4 * np.eye(5)[i]
         curvature = (llf(x + width) - 2 * llf(x) + llf(x - width)) / 1e-8
@@ -611,3 +611,47 @@ def test_weak_is_generalised_least_squares_on_its_tests(order):
     np.testing.assert_allclose(res.cov_params(), cov, rtol=1e-4, atol=1e-10)
     step = np.linalg.solve(information, score)
     assert (np.abs(step) < 1e-4 * res.bse).all()
+
+
+@pytest.mark.parametrize("poles", [[-1.0], [-0.3 + 2j, -0.3 - 2j], [-1.2, -0.4 + 1.5j, -0.4 - 1.5j]])
+@pytest.mark.parametrize("share", [1e-15, 1e-9, 1e-5, 0.1, 0.7, 1 - 1e-4, 1 - 1e-10])
+def test_the_moving_average_of_armax_is_the_spectral_factor(poles, share):
+    # By roots of the autocovariances in 60 digits: poles near one make clusters of 2 m roots, which double precision cannot part.
+    import mpmath as mp
+
+    from smoothfit.dynamics.methods.armax import moving_average
+    from smoothfit.dynamics.relation import Relation
+
+    m = len(poles)
+    relation = Relation(Equation(m, ("y",), tuple(range(m)), (), (), False), 0.05)
+    theta = -np.poly(poles).real[1:][::-1]
+    d = relation.discrete(theta)
+    phi, first = relation.polynomial(d.T[0])
+    with mp.workdps(60):
+        Q, rows = mp.matrix(d.Q[0, 0].tolist()), [mp.matrix(row.tolist()) for row in first]
+        A = [mp.mpf(1), *(-mp.mpf(float(value)) for value in phi)]
+        process, readings = sum((row.T * Q * row)[0] for row in rows), sum(a * a for a in A)
+        gamma = []
+        for k in range(-m, m + 1):
+            of_process = sum((rows[j].T * Q * rows[j + k])[0] for j in range(m) if 0 <= j + k < m)
+            of_readings = sum(A[j] * A[j + k] for j in range(m + 1) if 0 <= j + k <= m)
+            gamma.append(mp.mpf(share) / process * of_process + (1 - mp.mpf(share)) / readings * of_readings)
+        inside = sorted(mp.polyroots(gamma, asc=True, maxsteps=500, extraprec=400), key=abs)[:m]
+        factor = [mp.mpf(1)]
+        for root in inside:
+            factor = [(factor[i] if i < len(factor) else 0) - root * (factor[i - 1] if i else 0) for i in range(len(factor) + 1)]
+        exact = [float(mp.re(value)) for value in factor[1:]]
+    np.testing.assert_allclose(moving_average(relation, theta, share), exact, atol=1e-12)
+
+
+@pytest.mark.parametrize("q", [0.0, 0.5])
+def test_armax_of_order_three_is_the_likelihood_given_the_first_readings(q):
+    rng = np.random.default_rng(4)
+    t = np.arange(1000) * 0.05
+    u = held(rng, 1000, 10)
+    y = solution([-3.0, -5.0, -2.0, 3.0, 0.7], t, u, 3, q=q, rng=rng)[:, 0] + 0.02 * rng.standard_normal(1000)
+    model = sf.DerivativeRegression(y, t, u, order=3)
+    armax, kalman = model.fit("armax"), model.fit("kalman")
+    # They differ by what the first three readings tell of the initial state.
+    assert (np.abs(armax.coefficients - kalman.coefficients) < 0.1 * kalman.bse.iloc[:5]).all()
+    np.testing.assert_allclose(armax.bse.iloc[:5], kalman.bse.iloc[:5], rtol=0.05)

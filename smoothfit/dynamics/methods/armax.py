@@ -6,7 +6,7 @@ Noise of the readings adds A(L) e, a moving average of order m, to process noise
 equation whose
 A, B and c are functions of the continuous-time parameters theta, and whose C is the spectral factor of
 
-    gamma(z) = (1 - w) n(z) Q n(1/z)' / p_0 + w A(z) A(1/z) / |A|^2,    0 <= w <= 1 the share of noise of the readings,
+    gamma(z) = v n(z) Q n(1/z)' / p_0 + (1 - v) A(z) A(1/z) / |A|^2,    0 <= v <= 1 the share of process noise,
 
 with n the rows of the difference equation's process noise and p_0 their variance. Each run's first m readings are given. The m
 innovations before its first row are as uncertain as any (`presample="exact"`), with H their responses,
@@ -41,13 +41,14 @@ from .base import Fitted, Method, Problem, RowScores
 DECREMENT = 1e-8
 LOOSE = 1e-5
 NEAR = 0.5  # of the decrement of Gauss-Newton steps, from which Newton's take over
+MAX_DOUBLINGS = 60
 DIFFERENCE = 1e-6  # for slopes of C and of log|I + H'H|
 MAX_ITERATIONS = 100
-SHARES = (0.0, 0.3, 0.8, 0.97, 1.0)
+SHARES = (1.0, 0.7, 0.2, 0.03, 0.0)
 
 
 def estimate(problem: Problem, presample: str = "exact") -> Fitted:
-    """Maximum likelihood over theta and w (innovations before each run: `presample` "exact" or "zero")."""
+    """Maximum likelihood over theta and v (innovations before each run: `presample` "exact" or "zero")."""
     if presample not in ("exact", "zero"):
         raise SpecificationError(f'presample is {presample!r}; pass "exact" or "zero"')
     exact = presample == "exact"
@@ -56,8 +57,8 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
     psi = unrestricted(relation, rows)
     candidates = []
     for theta in search_starts(problem, relation, psi if relation.from_psi(psi) is not None else None):
-        for w in SHARES:
-            x = np.append(theta, w)
+        for v in SHARES:
+            x = np.append(theta, v)
             e = _weighted(relation, rows, x, exact)
             candidates.append((float(e @ e), x))
     candidates.sort(key=lambda candidate: candidate[0])
@@ -73,32 +74,69 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
     raise failure
 
 
-def moving_average(relation: Relation, theta: FloatArray, w: float) -> FloatArray:
-    """c_1 .. c_m of noise with the share w in the readings."""
+def moving_average(relation: Relation, theta: FloatArray, v: float) -> FloatArray:
+    """c_1 .. c_m of noise with the share v in the equation: the characteristic polynomial of the stationary Kalman filter."""
     m = relation.order
     d = relation.discrete(theta)
-    phi, first = relation.polynomial(d.T[0])
+    T = d.T[0]
+    phi, first = relation.polynomial(T)
     A = np.concatenate([[1.0], -phi])
-    values, axes = np.linalg.eigh(d.Q[0, 0])
-    factors = axes * np.sqrt(np.maximum(values, 0.0))
-    process = [np.array([*(row @ column for row in first), 0.0]) for column in factors.T]
-    total = sum(float(b @ b) for b in process)
-    gamma = (1 - w) / total * sum(np.correlate(b, b, "full") for b in process) + w / (A @ A) * np.correlate(A, A, "full")
-    gamma = np.asarray(gamma)
-    while len(gamma) > 1 and abs(gamma[0]) <= 1e-15 * gamma[len(gamma) // 2]:  # no noise of the readings: order m - 1
-        gamma = gamma[1:-1]
+    if v == 0:
+        roots = np.roots(A)
+        grows = np.abs(roots) > 1
+        return np.real(np.poly(np.where(grows, 1 / roots.conj(), roots)))[1:] if grows.any() else -phi
+    Q = v / sum(float(row @ d.Q[0, 0] @ row) for row in first) * d.Q[0, 0]
+    if v == 1:
+        return np.append(_exact_readings(first, Q), 0.0)
+    R = (1 - v) / float(A @ A)
+    P = _stationary(T, Q, R)
+    gain = P[:, 0] / (P[0, 0] + R)
+    return -relation.polynomial(T - np.outer(T @ gain, np.arange(m) == 0))[0]
+
+
+def _exact_readings(first: list[FloatArray], Q: FloatArray) -> FloatArray:
+    """c_1 .. c_{m-1} of process noise alone: the roots inside the unit circle of its autocovariances."""
+    gamma = np.zeros(2 * len(first) - 1)
+    values, axes = np.linalg.eigh(Q)
+    for column in (axes * np.sqrt(np.maximum(values, 0.0))).T:
+        response = np.array([row @ column for row in first])
+        gamma += np.correlate(response, response, "full")
     roots = np.roots(gamma)
-    inside = roots[np.argsort(np.abs(roots))][: len(roots) // 2]
-    C = np.real(np.atleast_1d(np.poly(inside)))[1:]
-    return np.concatenate([C, np.zeros(m - len(C))])
+    return np.real(np.atleast_1d(np.poly(roots[np.argsort(np.abs(roots))][: len(first) - 1])))[1:]
+
+
+def _stationary(T: FloatArray, Q: FloatArray, R: float) -> FloatArray:
+    """The state's covariance before a reading, P = T P (I + G P)^-1 T' + Q with G = e e' / R, in the long run.
+
+    Doubling (B. D. O. Anderson & J. B. Moore 1979, "Optimal filtering", section 6.7) sums positive terms, so that filters with
+    poles next to the unit circle keep their digits.
+    """
+    m = len(T)
+    eye = np.eye(m)
+    alpha, P = T.T, Q
+    G = np.zeros((m, m))
+    G[0, 0] = 1 / R
+    for _ in range(MAX_DOUBLINGS):
+        inverse = np.linalg.inv(eye + G @ P)
+        turned = inverse @ alpha
+        more = alpha.T @ P @ turned
+        G = G + alpha @ inverse @ G @ alpha.T
+        alpha = alpha @ turned
+        P = P + (more + more.T) / 2
+        if np.abs(more).max() <= 1e-16 * np.abs(P).max():
+            return P
+    raise ConvergenceError("the filter has no stationary covariance: a mode is at the edge of stability and without noise")
 
 
 def _widths(relation: Relation, x: FloatArray) -> dict[int, float]:
-    """Steps of differences by the coordinates that C depends on: coefficients of the curve (in units of the spacing), and w."""
-    m, h = relation.order, relation.step
+    """Steps of differences by the coordinates that C depends on: coefficients of the curve (in units of the spacing), and v.
+
+    Where readings have nearly all of the noise, C turns within a change of v by (pole h)^(2m).
+    """
+    m, h, v = relation.order, relation.step, float(x[-1])
     derivatives = sorted(relation.equation.derivatives)
     widths = {i: DIFFERENCE * max(abs(float(x[i])), (1e-2 / h) ** (m - j)) for i, j in enumerate(derivatives)}
-    return {**widths, len(x) - 1: DIFFERENCE}
+    return {**widths, len(x) - 1: DIFFERENCE * (min(v, 1 - v) or DIFFERENCE)}
 
 
 def _weighted(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> FloatArray:
@@ -106,9 +144,9 @@ def _weighted(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> Flo
 
 
 def _structured(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tuple[FloatArray, FloatArray]:
-    """Weighted innovations and their derivatives by (theta, w), C following."""
-    theta, w = x[:-1], x[-1]
-    C = moving_average(relation, theta, w)
+    """Weighted innovations and their derivatives by (theta, v), C following."""
+    theta, v = x[:-1], x[-1]
+    C = moving_average(relation, theta, v)
     e, J = _linearised(relation, rows, theta, C, exact)
     by_C = J[:, len(theta) :]
     slopes = np.zeros((len(C), len(x)))
@@ -184,9 +222,9 @@ def _linearised(relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray
 
 
 def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tuple[FloatArray, FloatArray, float]:
-    """Gauss-Newton steps with Levenberg's damping, then Newton's with differences of exact gradients; w between its bounds.
+    """Gauss-Newton steps with Levenberg's damping, then Newton's with differences of exact gradients; v between its bounds.
 
-    Returns x, half the Hessian of n log sum e^2 (zeros for a w at a bound) and Newton's decrement.
+    Returns x, half the Hessian of n log sum e^2 (zeros for a v at a bound) and Newton's decrement.
     """
     damping, last = 1e-6, len(x) - 1
     size = float(np.linalg.norm(rows.target))
@@ -245,9 +283,10 @@ def _hessian(
     """Half the Hessian of n log sum e^2 at fixed scale, by differences of J'e."""
     columns = []
     for i, width in zip(np.flatnonzero(free), widths, strict=True):
+        step = min(width, x[i] / 1000) if i == len(x) - 1 and x[i] > 0 else width
         up, down = x.copy(), x.copy()
-        up[i] += width
-        down[i] -= width
+        up[i] += step
+        down[i] -= step
         if i == len(x) - 1:
             up[i], down[i] = min(up[i], 1.0), max(down[i], 0.0)
         sides = []
@@ -260,12 +299,12 @@ def _hessian(
 
 
 def _noises(relation: Relation, x: FloatArray, log_variance: float) -> FloatArray:
-    """Q and sigma of theta, w and the innovations' log variance."""
-    theta, w = x[:-1], x[-1]
-    C = np.concatenate([[1.0], moving_average(relation, theta, w)])
+    """Q and sigma of theta, v and the innovations' log variance."""
+    theta, v = x[:-1], x[-1]
+    C = np.concatenate([[1.0], moving_average(relation, theta, v)])
     A = np.concatenate([[1.0], -relation.psi(theta)[: relation.order]])
     total = np.exp(log_variance) * (C @ C)
-    return np.array([total * (1 - w) / process_gain(relation, theta), np.sqrt(total * w / (A @ A))])
+    return np.array([total * v / process_gain(relation, theta), np.sqrt(total * (1 - v) / (A @ A))])
 
 
 def _fitted(
@@ -303,7 +342,7 @@ def _fitted(
     for i, value in enumerate((q, sigma)):
         if value == 0:
             cov[k + i, :] = cov[:, k + i] = np.nan
-    # For sandwiches of theta alone: its block of the inverse, and scores from which w is taken out.
+    # For sandwiches of theta alone: its block of the inverse, and scores from which v is taken out.
     inverse = bread[:k, :k]
     whole = base.row_scores()
     assert whole is not None
@@ -319,7 +358,7 @@ def _fitted(
         sigma2=np.array([sigma**2]),
         llf=likelihood,
         boundary=boundary,
-        extra={"moving_average": C, "share": float(x[-1])},
+        extra={"moving_average": C, "process_share": float(x[-1])},
     )
 
 
