@@ -8,7 +8,7 @@ points outward. What prediction criteria score, whatever the fit, stands here to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol, TypeVar
@@ -103,23 +103,14 @@ def minimize(objective: Objective, starts: FloatArray, lower: FloatArray, upper:
         raise ConvergenceError(f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}")
     if not len(lows):
         raise ConvergenceError("the criterion is not finite at any start")
-    best: Minimum | None = None
-    failure: ConvergenceError | None = None
-    for i in lows.tolist():
+
+    def follow(i: int, best: Minimum | None) -> Minimum | None:
         start, value = _zoom(objective, candidates, i)
         if best is not None and len(start) == 1 and value - HOPELESS * (values[i] - value) > best.value:
-            continue
-        try:
-            minimum = _descend(objective, start, lower, upper, len(lows))
-        except ConvergenceError as error:
-            if failure is None or error.value < failure.value:
-                failure = error
-            continue
-        if best is None or minimum.value < best.value:
-            best = minimum
-    if failure is not None and (best is None or failure.value < best.value - LEVEL):
-        raise failure  # what could not be certified was lower
-    assert best is not None
+            return None
+        return _descend(objective, start, lower, upper, len(lows))
+
+    best = best_from(lows.tolist(), follow, LEVEL)
     return _rescanned(objective, best, candidates, lower, upper)
 
 
@@ -132,21 +123,37 @@ class Ended(Protocol):
 
 
 Result = TypeVar("Result", bound=Ended)
+Start = TypeVar("Start")
 
 
 def best_of(searches: Sequence[Callable[[], Result]]) -> Result:
     """The result with the least criterion; an error where a search that failed had got lower than any that ended."""
-    found: list[Result] = []
-    failures: list[ConvergenceError] = []
-    for search in searches:
+
+    def follow(search: Callable[[], Result], _: Result | None) -> Result:
+        return search()
+
+    return best_from(searches, follow, LEVEL)
+
+
+def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], Result | None], level: float) -> Result:
+    """The result with the least criterion of those that the starts lead to.
+
+    `follow` is told the best result so far, and gives None for a start that need not be followed. An error is raised where a search
+    that failed had got lower than any that ended, by more than `level`: what could not be certified was lower.
+    """
+    best: Result | None = None
+    failure: ConvergenceError | None = None
+    for start in starts:
         try:
-            found.append(search())
+            result = follow(start, best)
         except ConvergenceError as error:
-            failures.append(error)
-    best = min(found, key=lambda result: result.value, default=None)
-    for failure in failures:
-        if best is None or failure.value < best.value - LEVEL:
-            raise failure
+            if failure is None or error.value < failure.value:
+                failure = error
+            continue
+        if result is not None and (best is None or result.value < best.value):
+            best = result
+    if failure is not None and (best is None or failure.value < best.value - level):
+        raise failure
     assert best is not None
     return best
 

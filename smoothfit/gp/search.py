@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from .._validation import FloatArray
+from ..curves.optimize import best_from
 from ..errors import ConvergenceError, NumericalError
 from .pieces import Criterion, Expansion, Singular
 
@@ -91,24 +92,13 @@ def search(criterion: Criterion, n_starts: int) -> Optimum:
     promising = np.lexsort((along, ~is_low))  # local minima first
     promising = promising[np.isfinite(along[promising])][:n_starts]
 
-    best: Optimum | None = None
-    failure: ConvergenceError | None = None
-    for i in promising.tolist():
-        try:
-            u = _descend(criterion, grid[i, best_noise[i]], lower, upper)
-            if best is not None and np.abs(u - best.u).max() < SAME:
-                continue
-            optimum = _newton(criterion, u, lower, upper, len(promising))
-        except ConvergenceError as error:
-            if failure is None or error.value < failure.value:
-                failure = error
-            continue
-        if best is None or optimum.value < best.value:
-            best = optimum
-    if failure is not None and (best is None or failure.value < best.value - LEVEL):
-        raise failure  # what could not be certified was lower
-    assert best is not None
-    return best
+    def follow(i: int, best: Optimum | None) -> Optimum | None:
+        u = _descend(criterion, grid[i, best_noise[i]], lower, upper)
+        if best is not None and np.abs(u - best.u).max() < SAME:
+            return None
+        return _newton(criterion, u, lower, upper, len(promising))
+
+    return best_from(promising.tolist(), follow, LEVEL)
 
 
 def _descend(criterion: Criterion, start: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
