@@ -256,7 +256,7 @@ def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
         at_lower = (theta <= lower) & (gradient >= -LEVEL)
         at_upper = (theta >= upper) & (gradient <= LEVEL)
         free = ~(at_lower | at_upper)
-        moved = _to_bound(objective, theta, value, free & (np.abs(hessian.diagonal()) < FLAT), gradient, lower, upper)
+        moved = to_bound(objective.values, theta, value, free & (np.abs(hessian.diagonal()) < FLAT), gradient, lower, upper)
         if moved is not None:
             theta = moved
             continue
@@ -308,8 +308,8 @@ def _held_at_bounds(
     return trials
 
 
-def _to_bound(
-    objective: Objective,
+def to_bound(
+    values: Callable[[FloatArray], FloatArray],
     theta: FloatArray,
     value: float,
     flat: npt.NDArray[np.bool_],
@@ -324,7 +324,7 @@ def _to_bound(
     for i in np.flatnonzero(flat):
         trial = theta.copy()
         trial[i] = lower[i] if gradient[i] > 0 else upper[i]
-        if trial[i] != theta[i] and objective.values(trial[None])[0] <= value + DECREMENT:
+        if trial[i] != theta[i] and values(trial[None])[0] <= value + DECREMENT:
             return trial
     return None
 
