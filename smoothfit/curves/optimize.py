@@ -15,7 +15,6 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import barycentric_interpolate
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError
@@ -198,8 +197,10 @@ def _zoom(objective: Objective, candidates: FloatArray, i: int) -> tuple[FloatAr
 @cache
 def interpolation() -> FloatArray:
     """Values of the polynomials that are one at one of the points 0 .. ZOOM - 1 and zero at the rest, every 1/32: (.., ZOOM)."""
-    points = np.arange(ZOOM)
-    return np.asarray(barycentric_interpolate(points, np.eye(ZOOM), np.arange(32 * (ZOOM - 1) + 1) / 32))
+    points, at = np.arange(ZOOM), np.arange(32 * (ZOOM - 1) + 1) / 32
+    others = np.array([np.delete(points, j) for j in points])
+    # Not by scipy's barycentric formula: it shuffles the points, and fits of one table would differ in their last digits.
+    return np.asarray(np.prod((at[:, None, None] - others) / (points[:, None] - others), axis=2))
 
 
 def _vertex(values: FloatArray, lowest: int) -> float:
