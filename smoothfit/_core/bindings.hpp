@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <type_traits>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -61,6 +62,14 @@ Out<T> new_array_of(std::initializer_list<std::size_t> shape) {
 }
 
 inline Doubles new_array(std::initializer_list<std::size_t> shape) { return new_array_of<double>(shape); }
+
+// Calls f(std::integral_constant<int, size>) for a size that has been checked: least <= size <= most.
+template <int least, int most, class F>
+auto with_size(int size, const F& f) {
+    if constexpr (least < most)
+        if (size != least) return with_size<least + 1, most>(size, f);
+    return f(std::integral_constant<int, least>());
+}
 
 void bind_basis(nb::module_& module);
 void bind_filtered(nb::module_& module);

@@ -1,8 +1,6 @@
 // The kernels of filtered difference equations (filtered.hpp) as Python functions.
 #include "bindings.hpp"
 
-#include <type_traits>
-
 #include "filtered.hpp"
 
 using namespace smoothfit;
@@ -23,33 +21,6 @@ FilterRows filter_rows(const In<double>& y, const In<double>& u, const In<std::i
             static_cast<int>(u.shape(1)), first_lag, intercept};
 }
 
-template <class F>
-void with_order(int order, F f) {
-    switch (order) {
-        case 1: return f(std::integral_constant<int, 1>());
-        case 2: return f(std::integral_constant<int, 2>());
-        case 3: return f(std::integral_constant<int, 3>());
-        case 4: return f(std::integral_constant<int, 4>());
-        case 5: return f(std::integral_constant<int, 5>());
-        default: return f(std::integral_constant<int, 6>());
-    }
-}
-
-template <class F>
-void with_columns(int columns, F f) {
-    switch (columns) {
-        case 2: return f(std::integral_constant<int, 2>());
-        case 3: return f(std::integral_constant<int, 3>());
-        case 4: return f(std::integral_constant<int, 4>());
-        case 5: return f(std::integral_constant<int, 5>());
-        case 6: return f(std::integral_constant<int, 6>());
-        case 7: return f(std::integral_constant<int, 7>());
-        case 8: return f(std::integral_constant<int, 8>());
-        case 9: return f(std::integral_constant<int, 9>());
-        default: return f(std::integral_constant<int, 10>());
-    }
-}
-
 // Lower triangles of the moments (runs, C + order, C + order), C the number of columns of `inverse`.
 Doubles filtered_moments(In<double> y, In<double> u, In<std::int64_t> start, In<double> a, int first_lag, bool intercept,
                          In<double> inverse) {
@@ -63,9 +34,9 @@ Doubles filtered_moments(In<double> y, In<double> u, In<std::int64_t> start, In<
     for (std::size_t i = 0; i < moments.size(); ++i) moments.data()[i] = 0.0;
     {
         nb::gil_scoped_release release;
-        with_order(rows.order, [&](auto m) {
-            with_columns(static_cast<int>(columns), [&](auto c) {
-                if constexpr (decltype(m)::value <= max_moments_order && decltype(c)::value > decltype(m)::value)
+        with_size<1, max_moments_order>(rows.order, [&](auto m) {
+            with_size<2, max_filter_columns>(static_cast<int>(columns), [&](auto c) {
+                if constexpr (decltype(c)::value > decltype(m)::value)
                     moments_of_rows<decltype(m)::value, decltype(c)::value>(rows, inverse.data(), moments.data());
             });
         });
@@ -82,7 +53,7 @@ Doubles filtered_residual(In<double> y, In<double> u, In<std::int64_t> start, In
     Doubles left = new_array({y.size()});
     {
         nb::gil_scoped_release release;
-        with_order(rows.order, [&](auto m) {
+        with_size<1, max_filter_order>(rows.order, [&](auto m) {
             residual_of_rows<decltype(m)::value>(rows, psi.data(), left.data());
         });
     }

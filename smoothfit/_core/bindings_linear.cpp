@@ -10,7 +10,7 @@ using namespace smoothfit;
 
 namespace {
 
-constexpr std::size_t max_state = 6;
+constexpr int max_state = 6;
 
 struct Sizes {
     std::size_t n, n_readings, n_inputs, n_states, n_classes, width;
@@ -38,18 +38,6 @@ Sizes check_sizes(const In<std::int32_t>& step, const In<double>& u, const In<do
     return s;
 }
 
-template <class F>
-auto with_states(std::size_t m, F f) {
-    switch (m) {
-        case 1: return f(std::integral_constant<int, 1>());
-        case 2: return f(std::integral_constant<int, 2>());
-        case 3: return f(std::integral_constant<int, 3>());
-        case 4: return f(std::integral_constant<int, 4>());
-        case 5: return f(std::integral_constant<int, 5>());
-        default: return f(std::integral_constant<int, 6>());
-    }
-}
-
 LinearRows rows_of(const Sizes& s, const In<std::int32_t>& step, const In<double>& u, const In<double>& y,
                    const In<double>& ratio, const In<std::uint8_t>& component) {
     return {static_cast<std::int64_t>(s.n), step.data(), u.data(), y.data(), ratio.data(), component.data(),
@@ -72,7 +60,7 @@ nb::tuple run(const Sizes& s, const LinearRows& rows, const LinearSteps& steps, 
     Status status;
     {
         nb::gil_scoped_release release;
-        status = with_states(s.n_states, [&](auto m) {
+        status = with_size<1, max_state>(static_cast<int>(s.n_states), [&](auto m) {
             return run_linear<Real, decltype(m)::value>(rows, steps, &sums, v, f, [](std::int64_t, const auto&) {});
         });
     }
@@ -120,7 +108,7 @@ nb::tuple linear_smooth(In<std::int32_t> step, In<double> u, In<double> y, In<do
     Status status;
     {
         nb::gil_scoped_release release;
-        status = with_states(m, [&](auto size) {
+        status = with_size<1, max_state>(static_cast<int>(m), [&](auto size) {
             constexpr int M = decltype(size)::value;
             Status result = run_linear<double, M>(rows, steps, &sums, nullptr, nullptr,
                                                   [&](std::int64_t i, const LinearState<double, M>& state) {

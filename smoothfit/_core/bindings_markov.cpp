@@ -52,19 +52,11 @@ Model model_of(const In<std::int32_t>& step, const In<std::int64_t>& first, cons
     return {s, rows, {T.data(), Q.data(), P0.data(), B.data(), variance.data(), static_cast<int>(B.shape(1))}};
 }
 
+// Calls f with the number of states where it is common, otherwise with a bound of it.
 template <class F>
-auto with_states(std::size_t m, F f) {
-    switch (m) {
-        case 1: return f(std::integral_constant<int, 1>());
-        case 2: return f(std::integral_constant<int, 2>());
-        case 3: return f(std::integral_constant<int, 3>());
-        case 4: return f(std::integral_constant<int, 4>());
-        case 5: return f(std::integral_constant<int, 5>());
-        case 6: return f(std::integral_constant<int, 6>());
-        case 7: return f(std::integral_constant<int, 7>());
-        case 8: return f(std::integral_constant<int, 8>());
-        default: return f(std::integral_constant<int, most_states>());
-    }
+auto with_states(std::size_t m, const F& f) {
+    constexpr int common = 8;
+    return m > common ? f(std::integral_constant<int, most_states>()) : with_size<1, common>(static_cast<int>(m), f);
 }
 
 template <class Real, int M>

@@ -1,24 +1,14 @@
 // What the files that bind kernels of piecewise polynomials share: the degree as a constant, and the pieces of a domain.
 #pragma once
 
-#include <type_traits>
-#include <utility>
-
 #include "bindings.hpp"
 #include "bspline.hpp"
 
 // Calls f(std::integral_constant<int, degree>).
-template <class F, int... Degrees>
-smoothfit::Status with_degree(int degree, F f, std::integer_sequence<int, Degrees...>) {
-    smoothfit::Status status;
-    const bool found = ((degree == Degrees && (status = f(std::integral_constant<int, Degrees>()), true)) || ...);
-    check(found, "degree is out of range");
-    return status;
-}
-
 template <class F>
-smoothfit::Status with_degree(int degree, F f) {
-    return with_degree(degree, f, std::make_integer_sequence<int, smoothfit::max_degree + 1>());
+auto with_degree(int degree, const F& f) {
+    check(degree >= 0 && degree <= smoothfit::max_degree, "degree is out of range");
+    return with_size<0, smoothfit::max_degree>(degree, f);
 }
 
 inline smoothfit::Pieces make_pieces(const In<double>& breaks, const In<std::int64_t>& span, const In<std::int32_t>& cells) {

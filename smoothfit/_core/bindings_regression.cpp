@@ -18,12 +18,7 @@ using Tangent = Dual<double, 1>;
 
 // The kernel of `fit_locally` for polynomials of a degree.
 FitLocally* local_fit_of(int degree) {
-    FitLocally* kernel = nullptr;
-    with_degree(degree, [&](auto q) {
-        kernel = &fit_locally<decltype(q)::value>;
-        return Status();
-    });
-    return kernel;
+    return with_degree(degree, [](auto q) { return &fit_locally<decltype(q)::value>; });
 }
 
 void check_rows(const In<double>& values, const In<std::int64_t>& first, std::size_t w) {

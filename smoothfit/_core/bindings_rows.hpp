@@ -3,8 +3,6 @@
 
 #include "bindings.hpp"
 
-#include <type_traits>
-
 #include "filter.hpp"
 
 constexpr int max_order = 5;  // 4 for the user, one more for integrals of the curve
@@ -28,14 +26,8 @@ inline smoothfit::Rows make_rows(const In<double>& delta, const In<std::uint8_t>
 
 // Calls f(std::integral_constant<int, order>).
 template <class F>
-auto with_order(int order, F f) {
-    switch (order) {
-        case 1: return f(std::integral_constant<int, 1>());
-        case 2: return f(std::integral_constant<int, 2>());
-        case 3: return f(std::integral_constant<int, 3>());
-        case 4: return f(std::integral_constant<int, 4>());
-        default: return f(std::integral_constant<int, 5>());
-    }
+auto with_order(int order, const F& f) {
+    return with_size<1, max_order>(order, f);
 }
 
 constexpr std::size_t max_groups = 64;

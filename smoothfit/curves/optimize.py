@@ -8,14 +8,13 @@ points outward. What prediction criteria score, whatever the fit, stands here to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import barycentric_interpolate
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError
@@ -103,23 +102,14 @@ def minimize(objective: Objective, starts: FloatArray, lower: FloatArray, upper:
         raise ConvergenceError(f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}")
     if not len(lows):
         raise ConvergenceError("the criterion is not finite at any start")
-    best: Minimum | None = None
-    failure: ConvergenceError | None = None
-    for i in lows.tolist():
+
+    def follow(i: int, best: Minimum | None) -> Minimum | None:
         start, value = _zoom(objective, candidates, i)
         if best is not None and len(start) == 1 and value - HOPELESS * (values[i] - value) > best.value:
-            continue
-        try:
-            minimum = _descend(objective, start, lower, upper, len(lows))
-        except ConvergenceError as error:
-            if failure is None or error.value < failure.value:
-                failure = error
-            continue
-        if best is None or minimum.value < best.value:
-            best = minimum
-    if failure is not None and (best is None or failure.value < best.value - LEVEL):
-        raise failure  # what could not be certified was lower
-    assert best is not None
+            return None
+        return _descend(objective, start, lower, upper, len(lows))
+
+    best = best_from(lows.tolist(), follow, LEVEL)
     return _rescanned(objective, best, candidates, lower, upper)
 
 
@@ -132,21 +122,37 @@ class Ended(Protocol):
 
 
 Result = TypeVar("Result", bound=Ended)
+Start = TypeVar("Start")
 
 
 def best_of(searches: Sequence[Callable[[], Result]]) -> Result:
     """The result with the least criterion; an error where a search that failed had got lower than any that ended."""
-    found: list[Result] = []
-    failures: list[ConvergenceError] = []
-    for search in searches:
+
+    def follow(search: Callable[[], Result], _: Result | None) -> Result:
+        return search()
+
+    return best_from(searches, follow, LEVEL)
+
+
+def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], Result | None], level: float) -> Result:
+    """The result with the least criterion of those that the starts lead to.
+
+    `follow` is told the best result so far, and gives None for a start that need not be followed. An error is raised where a search
+    that failed had got lower than any that ended, by more than `level`: what could not be certified was lower.
+    """
+    best: Result | None = None
+    failure: ConvergenceError | None = None
+    for start in starts:
         try:
-            found.append(search())
+            result = follow(start, best)
         except ConvergenceError as error:
-            failures.append(error)
-    best = min(found, key=lambda result: result.value, default=None)
-    for failure in failures:
-        if best is None or failure.value < best.value - LEVEL:
-            raise failure
+            if failure is None or error.value < failure.value:
+                failure = error
+            continue
+        if result is not None and (best is None or result.value < best.value):
+            best = result
+    if failure is not None and (best is None or failure.value < best.value - level):
+        raise failure
     assert best is not None
     return best
 
@@ -191,8 +197,10 @@ def _zoom(objective: Objective, candidates: FloatArray, i: int) -> tuple[FloatAr
 @cache
 def interpolation() -> FloatArray:
     """Values of the polynomials that are one at one of the points 0 .. ZOOM - 1 and zero at the rest, every 1/32: (.., ZOOM)."""
-    points = np.arange(ZOOM)
-    return np.asarray(barycentric_interpolate(points, np.eye(ZOOM), np.arange(32 * (ZOOM - 1) + 1) / 32))
+    points, at = np.arange(ZOOM), np.arange(32 * (ZOOM - 1) + 1) / 32
+    others = np.array([np.delete(points, j) for j in points])
+    # Not by scipy's barycentric formula: it shuffles the points, and fits of one table would differ in their last digits.
+    return np.asarray(np.prod((at[:, None, None] - others) / (points[:, None] - others), axis=2))
 
 
 def _vertex(values: FloatArray, lowest: int) -> float:
@@ -249,7 +257,7 @@ def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
         at_lower = (theta <= lower) & (gradient >= -LEVEL)
         at_upper = (theta >= upper) & (gradient <= LEVEL)
         free = ~(at_lower | at_upper)
-        moved = _to_bound(objective, theta, value, free & (np.abs(hessian.diagonal()) < FLAT), gradient, lower, upper)
+        moved = to_bound(objective.values, theta, value, free & (np.abs(hessian.diagonal()) < FLAT), gradient, lower, upper)
         if moved is not None:
             theta = moved
             continue
@@ -301,8 +309,8 @@ def _held_at_bounds(
     return trials
 
 
-def _to_bound(
-    objective: Objective,
+def to_bound(
+    values: Callable[[FloatArray], FloatArray],
     theta: FloatArray,
     value: float,
     flat: npt.NDArray[np.bool_],
@@ -317,7 +325,7 @@ def _to_bound(
     for i in np.flatnonzero(flat):
         trial = theta.copy()
         trial[i] = lower[i] if gradient[i] > 0 else upper[i]
-        if trial[i] != theta[i] and objective.values(trial[None])[0] <= value + DECREMENT:
+        if trial[i] != theta[i] and values(trial[None])[0] <= value + DECREMENT:
             return trial
     return None
 

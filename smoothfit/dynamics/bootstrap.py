@@ -132,12 +132,8 @@ def _bar(shown: bool, total: int) -> Iterator[Callable[[], object]]:
 def _parametric(results: DynamicsResults, seed: int) -> FloatArray:
     """Readings simulated from the smoothed initial state of each run, missing where the sample's are."""
     rng = np.random.default_rng(seed)
-    sample, equation = results.model.sample, results.model.equation
-    y = np.empty_like(sample.y)
-    start = results._at_nodes[0]
-    for s in sample.slices():
-        states = response.simulate(equation, results.fitted.theta, sample.t[s], sample.u[s], start[s.start], results.fitted.q, rng)
-        y[s] = states[:, : equation.n_outputs]
+    sample = results.model.sample
+    y = _simulated(results, rng)
     sd = np.sqrt(results.fitted.sigma2 * sample.ratio)
     return np.where(np.isfinite(sample.y), y + sd * rng.standard_normal(y.shape), np.nan)
 
@@ -145,17 +141,25 @@ def _parametric(results: DynamicsResults, seed: int) -> FloatArray:
 def _block(results: DynamicsResults, seed: int) -> FloatArray:
     """The noise-free solution plus blocks of what the readings differ from it by, blocks of n^(1/3) rows."""
     rng = np.random.default_rng(seed)
-    sample, equation = results.model.sample, results.model.equation
-    y = np.empty_like(sample.y)
-    start = results._at_nodes[0]
+    sample = results.model.sample
+    y = _simulated(results, None)
     for s in sample.slices():
         n = s.stop - s.start
-        states = response.simulate(equation, results.fitted.theta, sample.t[s], sample.u[s], start[s.start])
-        curve = states[:, : equation.n_outputs]
-        rest = np.nan_to_num(sample.y[s] - curve)
+        rest = np.nan_to_num(sample.y[s] - y[s])
         rest = rest - rest.mean(axis=0)
         length = max(1, min(n, round(2 * n ** (1 / 3))))
         firsts = rng.integers(0, n - length + 1, size=int(np.ceil(n / length)))
         index = (firsts[:, None] + np.arange(length)).ravel()[:n]
-        y[s] = curve + rest[index]
+        y[s] += rest[index]
     return np.where(np.isfinite(sample.y), y, np.nan)
+
+
+def _simulated(results: DynamicsResults, rng: np.random.Generator | None) -> FloatArray:
+    """Outputs (n, p) from the smoothed initial state of each run, with process noise where rng is given."""
+    sample, equation, fitted = results.model.sample, results.model.equation, results.fitted
+    y = np.empty_like(sample.y)
+    start = results._at_nodes[0]
+    for s in sample.slices():
+        states = response.simulate(equation, fitted.theta, sample.t[s], sample.u[s], start[s.start], fitted.q, rng)
+        y[s] = states[:, : equation.n_outputs]
+    return y

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from .._validation import FloatArray
+from ..curves.optimize import DECREMENT, best_from, to_bound
 from ..errors import ConvergenceError, NumericalError
 from .pieces import Criterion, Expansion, Singular
 
-DECREMENT = 1e-10  # the criterion is within half of this of its minimum; a parameter within 1e-5 of its standard error
 ACCEPTED = 1e-5  # what rounding may leave of it where the covariance is nearly singular: 0.3 % of a standard error
 NEAR = 1e-3  # a decrement below which Newton's steps are not checked for descent
 PLATEAU = 1e-2  # slope and second derivative of -2 llf by logarithms, below which parameters hardly matter
@@ -91,24 +91,13 @@ def search(criterion: Criterion, n_starts: int) -> Optimum:
     promising = np.lexsort((along, ~is_low))  # local minima first
     promising = promising[np.isfinite(along[promising])][:n_starts]
 
-    best: Optimum | None = None
-    failure: ConvergenceError | None = None
-    for i in promising.tolist():
-        try:
-            u = _descend(criterion, grid[i, best_noise[i]], lower, upper)
-            if best is not None and np.abs(u - best.u).max() < SAME:
-                continue
-            optimum = _newton(criterion, u, lower, upper, len(promising))
-        except ConvergenceError as error:
-            if failure is None or error.value < failure.value:
-                failure = error
-            continue
-        if best is None or optimum.value < best.value:
-            best = optimum
-    if failure is not None and (best is None or failure.value < best.value - LEVEL):
-        raise failure  # what could not be certified was lower
-    assert best is not None
-    return best
+    def follow(i: int, best: Optimum | None) -> Optimum | None:
+        u = _descend(criterion, grid[i, best_noise[i]], lower, upper)
+        if best is not None and np.abs(u - best.u).max() < SAME:
+            return None
+        return _newton(criterion, u, lower, upper, len(promising))
+
+    return best_from(promising.tolist(), follow, LEVEL)
 
 
 def _descend(criterion: Criterion, start: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
@@ -146,7 +135,7 @@ def _newton(criterion: Criterion, u: FloatArray, lower: FloatArray, upper: Float
         at_lower = (u <= lower) & (gradient >= -LEVEL)
         at_upper = (u >= upper) & (gradient <= LEVEL)
         free = ~(at_lower | at_upper)
-        moved = _to_bound(criterion, u, value, free & (np.abs(hessian.diagonal()) < FLAT), gradient, lower, upper)
+        moved = to_bound(criterion.values, u, value, free & (np.abs(hessian.diagonal()) < FLAT), gradient, lower, upper)
         if moved is not None:
             u, nearest, level, idle = moved, None, None, 0
             continue
@@ -222,21 +211,3 @@ def _stepped(
         step[crossing] = np.clip(u + step, lower, upper)[crossing] - u[crossing]
         moving &= ~crossing
     return np.clip(u + step, lower, upper)
-
-
-def _to_bound(
-    criterion: Criterion,
-    u: FloatArray,
-    value: float,
-    flat: npt.NDArray[np.bool_],
-    gradient: FloatArray,
-    lower: FloatArray,
-    upper: FloatArray,
-) -> FloatArray | None:
-    """Move a variable that the criterion hardly depends on to the bound ahead, if that is no worse; None if nothing moved."""
-    for i in np.flatnonzero(flat):
-        trial = u.copy()
-        trial[i] = lower[i] if gradient[i] > 0 else upper[i]
-        if trial[i] != u[i] and criterion.values(trial[None])[0] <= value + DECREMENT:
-            return trial
-    return None

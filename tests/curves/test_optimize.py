@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from smoothfit.curves.optimize import DECREMENT, minimize
+from smoothfit.curves.optimize import DECREMENT, ZOOM, interpolation, minimize
 from smoothfit.errors import ConvergenceError
 
 
@@ -56,6 +56,15 @@ def test_secants_give_way_to_newton_at_a_bound():
     minimum = minimize(slope, column(-20, -10, 0, 10, 20), *WIDE)
     assert minimum.theta[0] == -20
     assert minimum.at_lower[0]
+
+
+def test_polynomials_through_a_zoom_are_exact_and_the_same_to_the_bit_each_time():
+    first = interpolation().copy()
+    at = np.arange(len(first)) / 32
+    for k in range(ZOOM):
+        np.testing.assert_allclose(first @ np.arange(ZOOM) ** float(k), at**k, rtol=0, atol=1e-14 * (ZOOM - 1) ** k)
+    interpolation.cache_clear()
+    np.testing.assert_array_equal(interpolation(), first)
 
 
 def test_a_start_that_cannot_win_is_not_followed():

@@ -19,19 +19,7 @@ from smoothfit.dynamics.relation import Relation
 from smoothfit.dynamics.specification import Equation
 from smoothfit.errors import BiasWarning, IdentificationError, SamplingWarning, SpecificationError
 
-
-def held(rng, n, rows):
-    """An input that is held for some rows."""
-    return np.repeat(rng.choice([-1.0, 1.0], -(-n // rows)), rows)[:n]
-
-
-def solution(theta, t, u, order=1, q=0.0, rng=None, initial=None, intersample="zoh", derivatives=None):
-    """Outputs of y^(m) = theta . (y, y', ..., u, 1), with process noise where rng is given."""
-    derivatives = tuple(range(order)) if derivatives is None else derivatives
-    equation = Equation(order, ("y",), derivatives, ("u",), (), True, intersample)
-    start = np.zeros(order) if initial is None else np.asarray(initial, dtype=float)
-    return response.simulate(equation, np.asarray(theta, dtype=float), t, u[:, None], start, np.array([q]), rng)
-
+from .conftest import held, solution
 
 ROOT = Path(__file__).parents[2]
 EXACT = ("kalman", "arx", "armax", "integral", "weak", "profile", "iv", "output_error")

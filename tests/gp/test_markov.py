@@ -93,7 +93,7 @@ def readings(draw):
     slope = np.zeros(n, bool)
     if kernel.markov_order > 0:
         slope[2:] = draw(st.lists(st.booleans(), min_size=n - 2, max_size=n - 2))
-    y = np.array(draw(st.lists(st.floats(-3, 3), min_size=n, max_size=n)))
+    y = np.array(draw(st.lists(st.floats(-3, 3, width=32), min_size=n, max_size=n)))
     sd = 10.0 ** np.array(draw(st.lists(st.floats(-2, 1), min_size=n, max_size=n)))
     unit = 10.0 ** draw(st.floats(-6, 6))
     obs = sf.observe(x[~slope] * unit, y[~slope], sd=sd[~slope])

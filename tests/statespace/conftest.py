@@ -30,11 +30,10 @@ def table_of(observations, sigma=None):
     return Table(observations.x, observations.y, observations.deriv, np.concatenate(variance))
 
 
-def inverse_and_log_det(matrix):
-    """Gauss-Jordan elimination with partial pivoting; the logarithm is that of the determinant's size."""
-    n = len(matrix)
-    work = np.hstack([matrix, to_mp(np.eye(n))])
-    log_det = MP.mpf(0)
+def solve(A, b):
+    """Gauss-Jordan elimination with partial pivoting: A^-1 b in the digits of its entries, and log |det A|."""
+    n = len(A)
+    work, log_det = np.hstack([A, b]), MP.mpf(0)
     for k in range(n):
         pivot = k + max(range(n - k), key=lambda i: abs(work[k + i, k]))
         work[[k, pivot]] = work[[pivot, k]]
@@ -44,6 +43,10 @@ def inverse_and_log_det(matrix):
             if i != k and work[i, k] != 0:
                 work[i, k:] = work[i, k:] - work[i, k] * work[k, k:]
     return work[:, n:], log_det
+
+
+def inverse_and_log_det(A):
+    return solve(A, to_mp(np.eye(len(A))))
 
 
 class DensePosterior:

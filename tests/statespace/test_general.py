@@ -16,6 +16,8 @@ import smoothfit as sf
 from smoothfit.errors import DataError, IdentificationError, SpecificationError
 from smoothfit.statespace.general import GeneralCriterion, GeneralModel
 
+from .conftest import solve
+
 MP = MPContext()
 MP.dps = 50
 to_mp = np.frompyfunc(MP.mpf, 1, 1)
@@ -30,21 +32,6 @@ def matrix(a):
 
 def array(m):
     return np.array(m.tolist(), dtype=object).reshape(m.rows, m.cols)
-
-
-def solve(a, b):
-    """Gauss-Jordan elimination with partial pivoting, and log of the determinant's size."""
-    n = len(a)
-    work, log_det = np.hstack([a, b]), MP.mpf(0)
-    for k in range(n):
-        pivot = k + max(range(n - k), key=lambda i: abs(work[k + i, k]))
-        work[[k, pivot]] = work[[pivot, k]]
-        log_det += MP.log(abs(work[k, k]))
-        work[k] = work[k] / work[k, k]
-        for i in range(n):
-            if i != k and work[i, k] != 0:
-                work[i, k:] = work[i, k:] - work[i, k] * work[k, k:]
-    return work[:, n:], log_det
 
 
 class Process:
