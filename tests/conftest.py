@@ -1,10 +1,31 @@
 import matplotlib
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import smoothfit as sf
 
 matplotlib.use("Agg")
+
+# The same examples in every run, however loaded the machine is; `pytest --hypothesis-profile=search` draws new ones.
+settings.register_profile("search", deadline=None)
+settings.register_profile("repeat", deadline=None, derandomize=True)
+settings.load_profile("repeat")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fresh_generator(request):
+    """The state in which the module's generator was when its tests began to run."""
+    generator = getattr(request.module, "RNG", None)
+    return generator and (generator, generator.bit_generator.state)
+
+
+@pytest.fixture(autouse=True)
+def same_draws_in_any_order(fresh_generator):
+    """Every test draws what it would draw alone, whichever tests ran before it in its process."""
+    if fresh_generator is not None:
+        generator, state = fresh_generator
+        generator.bit_generator.state = state
 
 
 @pytest.fixture(autouse=True)

@@ -8,13 +8,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import product
 from math import factorial, prod
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, diags_array, eye_array, kron, vstack
+from scipy.sparse import csr_array, diags_array, eye_array, vstack
 
 from .._core import _kernels
 from .._validation import FloatArray, Frozen, check_order
@@ -24,6 +23,7 @@ from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 from .families import PeriodicBSplineBasis
 from .fourier import FourierBasis
 from .recombined import RecombinedBasis
+from .sparse import kronecker_products
 from .tensor import AnyBasis, TensorProductBasis
 
 EPS = float(np.finfo(np.float64).eps)
@@ -77,11 +77,6 @@ def _axis_of(axis: int | None, basis: TensorProductBasis, kind: str) -> int:
 def _refuse_axis(axis: int | None) -> None:
     if axis is not None:
         raise SpecificationError(f"axis is {axis}, but the basis has one variable; axis goes with a TensorProductBasis")
-
-
-def _product(roots: Sequence[Any]) -> csr_array:
-    """Kronecker product of roots, the last index fastest."""
-    return csr_array(reduce(lambda a, b: csr_array(kron(a, b)), roots))
 
 
 def _triangle(root: csr_array) -> csr_array:
@@ -158,7 +153,7 @@ class DerivativePenalty(Penalty):
             parts = []
             for weight, orders in self._partials(basis):
                 factors = [DerivativePenalty(k).root(factor) for k, factor in zip(orders, basis.factors, strict=True)]
-                parts.append(np.sqrt(weight) * _product([_triangle(factor) for factor in factors]))
+                parts.append(np.sqrt(weight) * kronecker_products([_triangle(factor) for factor in factors]))
             return csr_array(vstack(parts))
         _refuse_axis(self.axis)
         if isinstance(basis, FourierBasis):
@@ -214,7 +209,7 @@ class DifferencePenalty(Penalty):
         if isinstance(basis, TensorProductBasis):
             axis, own = _axis_of(self.axis, basis, "DifferencePenalty"), DifferencePenalty(self.order)
             factors = enumerate(basis.factors)
-            return _product([own.differences(f) if j == axis else eye_array(f.n_basis, format="csr") for j, f in factors])
+            return kronecker_products([own.differences(f) if j == axis else eye_array(f.n_basis, format="csr") for j, f in factors])
         _refuse_axis(self.axis)
         if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
             raise SpecificationError(f"a {type(basis).__name__} is not made of B-splines; use DerivativePenalty")
@@ -311,7 +306,7 @@ class DifferentialOperatorPenalty(Penalty):
         if isinstance(basis, TensorProductBasis):
             axis = _axis_of(self.axis, basis, "DifferentialOperatorPenalty")
             own, others = DifferentialOperatorPenalty(self.weights, self.n_nodes), DerivativePenalty(0)
-            return _product([_triangle((own if j == axis else others).root(f)) for j, f in enumerate(basis.factors)])
+            return kronecker_products([_triangle((own if j == axis else others).root(f)) for j, f in enumerate(basis.factors)])
         _refuse_axis(self.axis)
         if isinstance(basis, RecombinedBasis):
             return csr_array(self.root(basis.parent) @ basis.matrix)

@@ -1,12 +1,14 @@
-"""Sparse matrices with the same number of entries in every row."""
+"""Sparse matrices with the same number of entries in every row, and Kronecker products."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, kron
 
 from .._validation import FloatArray
 
@@ -27,6 +29,15 @@ def spread(rows: csr_array, places: npt.NDArray[Any], n: int) -> csr_array:
     counts[places] = np.diff(rows.indptr)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(rows.indptr.dtype)
     return csr_array((rows.data, rows.indices, indptr), shape=(n, rows.shape[1]))
+
+
+def kronecker_products(matrices: Sequence[Any]) -> csr_array:
+    """Kronecker product of all the matrices, the last index fastest."""
+    return csr_array(reduce(_kronecker_product, matrices))
+
+
+def _kronecker_product(a: Any, b: Any) -> Any:  # untyped: resolving the overloads of kron would take mypy a minute
+    return csr_array(kron(a, b))
 
 
 def row_products(a: csr_array, b: csr_array) -> csr_array:

@@ -8,14 +8,13 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, kron
 
 from .._validation import FloatArray, Frozen, check_finite, frozen, to_array, to_floats, view_floats
 from ..errors import DataError, SpecificationError
 from .base import Basis
 from .bspline import BSplineBasis
 from .recombined import RecombinedBasis
-from .sparse import row_products
+from .sparse import kronecker_products, row_products
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -111,7 +110,7 @@ class TensorProductBasis(Frozen):
         """
         orders = self.orders(order)
         grams = [factor.penalty(orders[i]) for i, factor in enumerate(self.factors)]
-        gram = csr_array(reduce(lambda a, b: csr_array(kron(a, b)), grams))
+        gram = kronecker_products(grams)
         return gram if sparse else gram.toarray()
 
     def _points(self, x: Any, argument: str) -> FloatArray:

@@ -9,10 +9,11 @@ from smoothfit import calculus
 from smoothfit.errors import DataError, SpecificationError
 
 NORMAL = stats.norm(0, 1)
+DISTRIBUTIONS = [stats.norm(1, 2), stats.expon(), stats.beta(2, 3), stats.uniform()]
 
 
 @pytest.mark.parametrize(("r", "n"), [(1, 1), (1, 7), (7, 7), (3, 7), (50, 1000), (1000, 1000)])
-@pytest.mark.parametrize("distribution", [stats.norm(1, 2), stats.expon(), stats.beta(2, 3), stats.uniform()], ids=str)
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=lambda distribution: distribution.dist.name)
 def test_the_density_integrates_to_the_distribution_function(r, n, distribution):
     low, middle, high = (
         stats.beta(r, n - r + 1).ppf([1e-9, 0.4, 1 - 1e-9]) if n else None

@@ -73,7 +73,7 @@ def restricted(B, V, S, y):
 
 @pytest.fixture(scope="module")
 def covariance():
-    root = RNG.standard_normal((N, N))
+    root = np.random.default_rng(76).standard_normal((N, N))
     return root @ root.T / N + 0.3 * np.eye(N)
 
 

@@ -1,0 +1,155 @@
+"""The kernels of Markov processes against dense algebra, and what they refuse."""
+
+import numpy as np
+import pytest
+
+from smoothfit._core import _kernels
+
+SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 24]  # up to eight are unrolled
+
+
+def random_model(m, seed, n=14, n_classes=3):
+    """Nodes with 0 to 4 rows each, some missing; a start unknown in two directions at most; the covariances are singular."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 5, n)
+    rows = counts.sum()
+    y = rng.standard_normal(rows)
+    y[rng.random(rows) < 0.2] = np.nan
+    roots = rng.standard_normal((n_classes + 1, m, (m + 1) // 2))
+    covariances = roots @ roots.swapaxes(1, 2)
+    given = {
+        "step": rng.integers(0, n_classes, n).astype(np.int32),
+        "first": np.concatenate([[0], np.cumsum(counts)]),
+        "H": rng.standard_normal((rows, m)),
+        "y": y,
+        "ratio": rng.uniform(0.5, 2, rows),
+        "group": rng.integers(0, 2, rows).astype(np.uint8),
+        "T": 0.9 * np.linalg.qr(rng.standard_normal((n_classes, m, m)))[0],
+        "Q": covariances[:-1],
+        "P0": covariances[-1],
+        "B": rng.standard_normal((m, min(m, 2))),
+        "variance": rng.uniform(0.5, 2, 2),
+    }
+    return given, rng
+
+
+MATRICES = ("T", "Q", "P0", "B", "variance")
+
+
+def values_only(given):
+    return {name: value[..., None] if name in MATRICES else value for name, value in given.items()}
+
+
+def by_dense_algebra(dense, step, first, H, y, ratio, group, T, Q, P0, B, variance):
+    """The posterior of H x of every row."""
+    node = np.repeat(np.arange(len(step)), np.diff(first))
+    read = np.isfinite(y)
+    noise = ratio * variance[group]
+    known = np.zeros((len(step), len(P0)))
+    return dense(T[step], Q[step], B, P0, known, H[read], node[read], noise[read], y[read], H, node)
+
+
+@pytest.mark.parametrize("n_classes", [3, 300])  # more than are factorised ahead
+@pytest.mark.parametrize("m", SIZES)
+def test_likelihood_and_posterior_are_those_of_dense_algebra(dense, m, n_classes):
+    given, _ = random_model(m, m, n_classes=n_classes)
+    expected = by_dense_algebra(dense, **given)
+    values, end, used, flat, unknown = _kernels.markov_likelihood(*values_only(given).values())
+    np.testing.assert_allclose(values[:, 0], [expected.log_det, expected.sse], rtol=1e-9)
+    assert (used, flat, unknown) == (np.isfinite(given["y"]).sum() - min(m, 2), min(m, 2), 0)
+    assert end.shape == (m, 1)
+    assert (end >= 0).all()
+    mean, variance = _kernels.markov_smooth(*values_only(given).values())
+    np.testing.assert_allclose(mean, expected.mean, atol=1e-9 * np.abs(expected.mean).max())
+    np.testing.assert_allclose(variance, np.diag(expected.covariance), rtol=1e-8)
+    # draws are linear in the normal numbers: from the columns of the identity, a root of the posterior covariance
+    n = len(given["step"])
+    root = _kernels.markov_draw(*values_only(given).values(), np.eye(n * 2 * m).reshape(n, 2 * m, n * 2 * m))
+    np.testing.assert_allclose(root @ root.T, expected.covariance, atol=1e-9 * np.abs(expected.covariance).max())
+
+
+@pytest.mark.parametrize("m", SIZES)
+def test_scores_are_derivatives(m):
+    given, rng = random_model(m, 30 + m)
+    slopes = {name: 0.1 * rng.standard_normal((*given[name].shape, 4)) for name in ("T", "B", "variance")}
+    for name in ("Q", "P0"):  # of the same range, which is all that a singular covariance can move in
+        mix = 0.1 * rng.standard_normal((m, m, 4))
+        moved = np.einsum("...ij,jkl->...ikl", given[name], mix)
+        slopes[name] = moved + np.moveaxis(moved, -3, -2)
+        move = np.einsum("ijl,...jk->...ikl", mix, given[name])
+        slopes[name] = move + np.moveaxis(move, -3, -2)
+    wide = {k: np.concatenate([v[..., None], slopes[k]], axis=-1) if k in MATRICES else v for k, v in given.items()}
+    values = _kernels.markov_likelihood(*wide.values())[0]
+    h = 1e-5
+
+    def at(i, t):
+        moved = {k: v + t * slopes[k][..., i] if k in MATRICES else v for k, v in given.items()}
+        return _kernels.markov_likelihood(*values_only(moved).values())[0][:, 0]
+
+    np.testing.assert_allclose(values[:, 0], at(0, 0.0), rtol=1e-12)
+    for i in range(4):
+        expected = (at(i, h) - at(i, -h)) / (2 * h)
+        np.testing.assert_allclose(values[:, 1 + i], expected, atol=1e-6 * (1 + np.abs(expected).max()))
+
+
+def test_what_no_reading_tells_is_reported():
+    given, _ = random_model(3, 1)
+    given["y"] = np.full_like(given["y"], np.nan)
+    *_, used, flat, unknown = _kernels.markov_likelihood(*values_only(given).values())
+    assert (used, flat, unknown) == (0, 0, 0b111)
+    n = len(given["step"])
+    for call in (
+        lambda: _kernels.markov_smooth(*values_only(given).values()),
+        lambda: _kernels.markov_draw(*values_only(given).values(), np.zeros((n, 6, 1))),
+    ):
+        with pytest.raises(_kernels.KernelError) as caught:
+            call()
+        assert caught.value.args == ("unidentified", unknown)
+
+
+def changed(**changes):
+    given = values_only(random_model(2, 0)[0])
+    return {**given, **{name: change(given[name]) for name, change in changes.items()}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"step": lambda v: v[:-1]},
+        {"step": lambda v: v + np.int32(3)},
+        {"step": lambda v: v - np.int32(3)},
+        {"first": lambda v: v[:-1]},
+        {"first": lambda v: v + 1},
+        {"first": lambda v: np.concatenate([v[:1], v[:0:-1]])},
+        {"first": lambda v: np.concatenate([v[:1], v[-1:] + 5, v[2:]])},
+        {"H": lambda v: v[:-1]},
+        {"H": lambda v: np.ones((len(v), 25))},
+        {"H": lambda v: np.ones((len(v), 3))},
+        {"y": lambda v: v[:-1]},
+        {"ratio": lambda v: v[:-1]},
+        {"group": lambda v: v[:-1]},
+        {"group": lambda v: v + np.uint8(2)},
+        {"T": lambda v: v[:, :1].copy()},
+        {"Q": lambda v: v[:2]},
+        {"Q": lambda v: np.repeat(v, 5, axis=-1)},
+        {"P0": lambda v: v[:1]},
+        {"B": lambda v: np.repeat(v, 2, axis=1)},
+        {"B": lambda v: v[:1]},
+        {"variance": lambda v: np.repeat(v, 5, axis=-1)},
+    ],
+)
+def test_sizes_are_checked(changes):
+    given = changed(**changes).values()
+    for call in (
+        lambda: _kernels.markov_likelihood(*given),
+        lambda: _kernels.markov_smooth(*given),
+        lambda: _kernels.markov_draw(*given, np.zeros((14, 4, 1))),
+    ):
+        with pytest.raises(ValueError, match=r"step|first|H is|y, ratio|group|T is|Q is|P0 is|B is|variance is|too large"):
+            call()
+
+
+def test_draws_take_two_normal_numbers_for_each_state():
+    for normals in (np.zeros((14, 3, 1)), np.zeros((13, 4, 1)), np.zeros((14, 4))):
+        with pytest.raises(ValueError, match="normals is"):
+            _kernels.markov_draw(*changed().values(), normals)
