@@ -10,7 +10,7 @@ from .centring import centred
 from .diagnostics import memory_inflation, noise_variance_from_lags
 from .methods.base import Fitted, Problem
 
-EQUATION_NOISE = ("arx", "arimax")
+EQUATION_NOISE = ("arx", "arimax", "difference")
 READING_NOISE = ("integral", "weak", "fourier", "profile", "output_error")
 MATERIAL = 0.5  # standard errors of bias
 CORRELATED = 0.3  # lag-one correlation of what should be white
@@ -18,6 +18,7 @@ INFLATED = 1.3  # variances of coefficients, by noise within the equation
 LEVEL = 0.05  # of the test that finds it; of a third of that after a fit, which takes some of the noise up
 ROUNDING = 1e-10  # of the readings: noise that is none
 NEGATIVE = -0.2  # lag-one correlation that nothing but noise of the readings makes
+MOVING = 0.1  # lag-one correlation of the difference equation; sampled noise of order two makes some 0.2
 SHARE = 0.1  # of the one-step variance that noise of the readings has to make up
 
 
@@ -43,7 +44,13 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
         return None
     share = 2 * (sigma2 or 0.0) / variance
     first = _lag_one(residual)
-    if first > -2 / np.sqrt(len(residual)) or (share < SHARE and first > NEGATIVE):
+    if equation.order > 1 and first > max(MOVING, 3 / np.sqrt(len(residual))):
+        return (
+            f'method="{method}" takes the noise of the difference equation as white, but neighbouring residuals are correlated '
+            f"({first:.2f}), as noise within an equation of order {equation.order} makes them between samples: the coefficients "
+            'are biased; use method="armax" or "kalman"'
+        )
+    if method == "difference" or first > -2 / np.sqrt(len(residual)) or (share < SHARE and first > NEGATIVE):
         return None
     size = f" (of sd {np.sqrt(sigma2):.3g})" if sigma2 else ""
     return (

@@ -13,8 +13,9 @@ from ..errors import BiasWarning, SamplingWarning, SpecificationError
 from .advice import advise
 from .estimation import estimate
 from .methods import METHODS, Method, Problem
+from .reading import check_inputs, read_sample
 from .results import DynamicsResults
-from .sample import Sample, check_inputs, read_sample
+from .sample import Sample
 from .specification import Equation, check_terms
 
 if TYPE_CHECKING:

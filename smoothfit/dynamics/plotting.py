@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COLOUR = "#1f5fa8"
 GREY = "#444444"
 MOST_LAGS = 25
+PANELS_ACROSS = 4
 
 
 def plot_fit(results: DynamicsResults, alpha: float) -> Figure:
@@ -94,11 +95,21 @@ def plot_comparison(comparison: Comparison) -> Figure:
 
     names = comparison.names
     methods = list(comparison.results)
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(2.2 + 2.9 * len(names), 1.0 + 0.38 * len(methods)), sharey=True, layout="constrained", squeeze=False
+    across = min(len(names), PANELS_ACROSS)
+    down = -(-len(names) // across)
+    figure, grid = plt.subplots(
+        down,
+        across,
+        figsize=(2.2 + 2.9 * across, (1.2 + 0.28 * len(methods)) * down),
+        sharey=True,
+        layout="constrained",
+        squeeze=False,
     )
+    axes = grid.ravel()[: len(names)]
+    for ax in grid.ravel()[len(names) :]:
+        ax.set_visible(False)
     reference = methods[0]
-    for ax, name in zip(axes[0], names, strict=True):
+    for ax, name in zip(axes, names, strict=True):
         table = comparison.table.xs(name, level="parameter")
         interval = table.loc[reference]
         if np.isfinite(interval["lower"]):
@@ -109,11 +120,17 @@ def plot_comparison(comparison: Comparison) -> Figure:
             ax.plot([row["lower"], row["upper"]], [k, k], color=colour, lw=1.5)
             ax.plot(row["estimate"], k, "o", color=colour, ms=5)
         ax.set_title(name, fontsize=10)
-        ax.set_xlim(*_window(table))
+        low, high = _window(table)
+        ax.set_xlim(low, high)
+        for k, method in enumerate(methods):  # an arrow where an interval goes on
+            colour = COLOUR if method == reference else GREY
+            for beyond, at, marker in ((table["lower"][method] < low, low, "<"), (table["upper"][method] > high, high, ">")):
+                if beyond:
+                    ax.plot(at, k, marker, color=colour, ms=6, clip_on=False)
         ax.grid(axis="x", alpha=0.3)
         ax.locator_params(axis="x", nbins=4)
-    axes[0, 0].set_yticks(range(len(methods)), methods)
-    axes[0, 0].invert_yaxis()
+    axes[0].set_yticks(range(len(methods)), methods)
+    axes[0].set_ylim(len(methods) - 0.4, -0.6)
     return figure
 
 

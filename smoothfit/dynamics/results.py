@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from .._validation import FloatArray, check_finite, check_level, check_order, frozen, to_floats
+from .._validation import FloatArray, check_finite, check_level, check_order, to_floats
 from ..curves import CurvePrediction, Estimate
 from ..curves.prediction import critical_value
 from ..errors import DataError, SpecificationError
@@ -24,6 +23,7 @@ from .methods.base import Fitted
 from .propagation import Slopes, Values, parameter_uncertainty, principal_steps, slopes_along
 from .relation import Relation
 from .sample import Sample, with_times
+from .shifts import acting, gone_on
 from .specification import Equation, derivative_name
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .model import DerivativeRegression
 
 INTEGRATOR = 1e-10  # a pole this small beside the largest is zero
+MODES = ("rate", "frequency", "natural_frequency", "damping")
 STEP = 1e-6  # relative: differences for the delta method of poles, where complex steps would meet branch cuts
 
 
@@ -218,6 +219,46 @@ class DynamicsResults:
         with np.errstate(invalid="ignore"):
             return -poles.real / np.abs(poles)
 
+    def modes(self) -> pd.DataFrame:
+        """Each mode of the solution with standard errors by the delta method: a real pole, or a pair of conjugate ones.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``rate`` Re(pole) and ``frequency`` |Im(pole)| in radians per unit of t, ``natural_frequency`` |pole|, ``damping``
+            -Re / |pole|, each beside its standard error ``se(...)``. Standard errors of poles that nearly coincide are those of a
+            linear approximation that does not hold there.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(300) * 0.05
+        >>> y = np.exp(-0.2 * t) * np.cos(2 * t) + 0.05 * np.random.default_rng(0).standard_normal(300)
+        >>> modes = sf.DerivativeRegression(y, t, order=2, intercept=False).fit("output_error").modes()
+        >>> modes[["rate", "frequency"]].round(1).to_numpy().tolist()
+        [[-0.2, 2.0]]
+        """
+        import pandas as pd
+
+        self._require_linear("a mode")
+        poles = self.poles()
+        kept = poles[poles.imag >= 0]
+
+        def table(theta: FloatArray) -> FloatArray:
+            found = np.linalg.eigvals(self.model.equation.matrices(theta)[0])
+            nearest = found[np.abs(found[:, None] - kept).argmin(axis=0)]
+            size = np.abs(nearest)
+            with np.errstate(invalid="ignore"):
+                return np.concatenate([nearest.real, np.abs(nearest.imag), size, -nearest.real / size])
+
+        value, cov = self._delta(table)
+        with np.errstate(invalid="ignore"):
+            se = np.sqrt(np.diag(cov)).reshape(4, -1)
+        columns = {}
+        for name, values, errors in zip(MODES, value.reshape(4, -1), se, strict=True):
+            columns[name], columns[f"se({name})"] = values, errors
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(kept), name="mode"))
+
     def _delta(self, function: Callable[[FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray]:
         """A function of the coefficients and its covariance, by central differences."""
         theta = self.fitted.theta
@@ -250,7 +291,7 @@ class DynamicsResults:
         return Estimate(-1 / rate, float(np.sqrt(cov[0, 0])) / rate**2)
 
     def gain(self, method: str = "delta", alpha: float = 0.05) -> pd.DataFrame:
-        """Static gain of each input: the change of y in the long run per unit of u.
+        """Static gain of each input: the change of y in the long run per unit of u, its lags included.
 
         Parameters
         ----------
@@ -271,40 +312,47 @@ class DynamicsResults:
         if method not in ("delta", "fieller"):
             raise SpecificationError(f'method is {method!r}; pass "delta" or "fieller"')
         check_level(alpha)
+        k, lags = len(equation.inputs), self._lags
         if not equation.inputs:
             raise SpecificationError("a gain is of an input, and the equation has none")
         if 0 not in equation.derivatives:
             raise SpecificationError(
                 f"{equation.outputs[0]} itself is not on the right: the equation integrates its inputs and has no static gain"
             )
-        k = len(equation.inputs)
+        value, covariance = self._delta(lambda theta: (response.static_gain(equation, theta)[:, :k] @ lags).ravel())
+        se = np.sqrt(np.diag(covariance))
         if method == "fieller":
             if equation.n_outputs > 1:
                 raise SpecificationError("Fieller's sets are of one output; use method='delta'")
-            theta, cov, names = self.fitted.theta, self._cov_theta, equation.names
+            theta, cov, first = self.fitted.theta, self._cov_theta, len(equation.derivatives)
             rows = {}
-            for name in equation.inputs:
-                i = names.index(name)
-                pair = np.array([[cov[i, i], -cov[i, 0]], [-cov[i, 0], cov[0, 0]]])
-                found = response.fieller(float(theta[i]), -float(theta[0]), pair, alpha)
-                se = self._gain_delta()[1]
-                rows[name] = {"gain": theta[i] / -theta[0], "se": se[equation.inputs.index(name)], **found._asdict()}
+            for i, name in enumerate(self.model.sample.recorded_inputs):
+                parts = np.zeros(len(theta))  # of an input and its lags
+                parts[first : first + k] = lags[:, i]
+                shared = float(parts @ cov[:, 0])
+                pair = np.array([[parts @ cov @ parts, -shared], [-shared, cov[0, 0]]])
+                found = response.fieller(float(parts @ theta), -float(theta[0]), pair, alpha)
+                rows[name] = {"gain": value[i], "se": se[i], **found._asdict()}
             return pd.DataFrame(rows).T.infer_objects()
-        value, se = self._gain_delta()
-        names = (
-            list(equation.inputs) if equation.n_outputs == 1 else [f"{o}: {i}" for o in equation.outputs for i in equation.inputs]
-        )
         z = critical_value(alpha, np.inf)
-        assert len(names) == k * equation.n_outputs
-        return pd.DataFrame({"gain": value, "se": se, "lower": value - z * se, "upper": value + z * se}, index=names)
+        return pd.DataFrame({"gain": value, "se": se, "lower": value - z * se, "upper": value + z * se}, index=self._pairs)
 
-    def _gain_delta(self) -> tuple[FloatArray, FloatArray]:
-        k = len(self.model.equation.inputs)
-        value, cov = self._delta(lambda theta: response.static_gain(self.model.equation, theta)[:, :k].ravel())
-        return value, np.sqrt(np.diag(cov))
+    @property
+    def _lags(self) -> FloatArray:
+        """Which recorded input a column of the equation's inputs belongs to, (inputs, recorded inputs) of zeros and ones."""
+        sample = self.model.sample
+        return np.kron(np.eye(len(sample.recorded_inputs)), np.ones((sample.lags + 1, 1)))
+
+    @property
+    def _pairs(self) -> list[str]:
+        """Names of outputs and recorded inputs; of the inputs alone where there is one output."""
+        outputs, inputs = self.model.equation.outputs, self.model.sample.recorded_inputs
+        return list(inputs) if len(outputs) == 1 else [f"{o}: {i}" for o in outputs for i in inputs]
 
     def step_response(self, t: Any, alpha: float = 0.05) -> pd.DataFrame:
         """Response of y at times t after each input becomes one at zero, from rest, with pointwise bands by the delta method.
+
+        Inputs act as in the model: later where there is a delay, and over several rows where there are lags.
 
         Returns
         -------
@@ -328,12 +376,22 @@ class DynamicsResults:
         check_finite(times, "t", "pass finite times")
         if (times < 0).any():
             raise DataError(f"t[{int(np.argmax(times < 0))}] is negative; responses start at zero")
-        k = len(equation.inputs)
-        value, cov = self._delta(lambda theta: function(equation, theta, times)[:, :, :k].ravel())
+        sample, k, lags = self.model.sample, len(equation.inputs), self._lags
+        late = [times - sample.delay - lag * (sample.step or 0.0) for lag in range(sample.lags + 1)]
+
+        def responses(theta: FloatArray) -> FloatArray:
+            total = np.zeros((len(times), equation.n_outputs, lags.shape[1]))
+            for lag, since in enumerate(late):
+                columns = slice(lag, k, sample.lags + 1)
+                reached = function(equation, theta, np.maximum(since, 0.0))[:, :, :k][:, :, columns]
+                total += np.where((since >= 0)[:, None, None], reached, 0.0)
+            return total.ravel()
+
+        value, cov = self._delta(responses)
         se = np.sqrt(np.maximum(np.diag(cov), 0.0)).reshape(len(times), -1)
         mean, z = value.reshape(len(times), -1), critical_value(alpha, np.inf)
         several = mean.shape[1] > 1
-        names = [i if equation.n_outputs == 1 else f"{o}: {i}" for o in equation.outputs for i in equation.inputs]
+        names = self._pairs
         parts = {
             name: pd.DataFrame(
                 {"mean": mean[:, j], "se": se[:, j], "lower": mean[:, j] - z * se[:, j], "upper": mean[:, j] + z * se[:, j]},
@@ -347,10 +405,11 @@ class DynamicsResults:
         """Where y settles while the inputs stay at u (one number for each), with its standard error."""
         self._require_linear("a steady state")
         equation = self.model.equation
-        k = len(equation.inputs)
+        names = self.model.sample.recorded_inputs
         values = np.zeros(0) if u is None else to_floats(u, "u")[0]
-        if len(values) != k:
-            raise DataError(f"u has {len(values)} entries for {k} inputs ({', '.join(equation.inputs) or 'none'})")
+        if len(values) != len(names):
+            raise DataError(f"u has {len(values)} entries for {len(names)} inputs ({', '.join(names) or 'none'})")
+        values = np.repeat(values, self.model.sample.lags + 1)
         if 0 not in equation.derivatives:
             raise SpecificationError(f"{equation.outputs[0]} itself is not on the right: the equation has no steady state")
         drive = np.append(values, 1.0) if equation.intercept else values
@@ -568,7 +627,8 @@ class DynamicsResults:
         t : array_like, shape (k,)
             Times after the last one, increasing.
         u : array_like, shape (k,) or (k, inputs), optional
-            Inputs at these times (held from the last row until the first of them); needed where the equation has inputs.
+            Inputs at these times, as they are recorded (held from the last row until the first of them; delays and lags are those
+            of the model); needed where the equation has inputs.
         alpha : float
         run : label, optional
             Which group; by default the first.
@@ -590,19 +650,8 @@ class DynamicsResults:
             raise DataError(
                 f"t has to increase from the end of the run, {sample.t_name} = {sample.abscissa.label_of_number(float(last))}"
             )
-        inputs = _future_inputs(u, len(times), equation.inputs)
-        n = s.stop - s.start
-        channels = len(sample.channels)
-        wide = replace(
-            sample,
-            t=frozen(np.concatenate([sample.t[s], times])),
-            run=frozen(np.zeros(n + len(times), np.int64)),
-            labels=(sample.labels[index],),
-            y=frozen(np.vstack([sample.y[s], np.full((len(times), channels), np.nan)])),
-            ratio=frozen(np.vstack([sample.ratio[s], np.ones((len(times), channels))])),
-            u=frozen(np.vstack([sample.u[s], inputs])),
-        )
-        ahead = np.arange(n, len(wide))
+        inputs = _future_inputs(u, len(times), sample.recorded_inputs)
+        wide, ahead = gone_on(sample, index, times, inputs, equation.intersample)
         parts = {name: self._prediction(wide, ahead, times, 0, i).summary_frame(alpha) for i, name in enumerate(equation.outputs)}
         return pd.concat(parts, axis=1) if len(parts) > 1 else next(iter(parts.values()))
 
@@ -612,11 +661,12 @@ class DynamicsResults:
         Parameters
         ----------
         u : array_like, shape (n,) or (n, inputs), optional
-            Inputs; by default those of the first run.
+            Inputs as they are recorded at t; by default those of the first run. Delays and lags are those of the model; before the
+            first row inputs were what they are there.
         t : array_like, shape (n,), optional
             Times, increasing; by default those of the first run.
         initial : array_like, shape (M,), optional
-            y, y', ... at the first time; by default the smoothed state there (of the first run).
+            y, y', ... at the first time; by default the smoothed state where the first run starts.
         noise : bool
             Whether process noise and noise of the readings are added, drawn from `rng`.
 
@@ -626,14 +676,18 @@ class DynamicsResults:
         """
         sample, equation = self.model.sample, self.model.equation
         s = next(sample.slices())
-        times = sample.t[s] if t is None else sample.abscissa.read(t, "t").ravel()
+        whole = sample if u is None or sample.recorded is None else sample.recorded
+        times = whole.t[next(whole.slices())] if t is None else sample.abscissa.read(t, "t").ravel()
         if (np.diff(times) <= 0).any():
             raise DataError(
                 f"t[{int(np.argmax(np.diff(times) <= 0)) + 1}] does not exceed the time before it; pass increasing times"
             )
-        inputs = sample.u[s] if u is None else _future_inputs(u, len(times), equation.inputs)
-        if len(inputs) != len(times):
-            raise DataError(f"u has {len(inputs)} rows and t has {len(times)}")
+        if u is None:
+            nodes, inputs, at = times, sample.u[s], np.arange(len(times))
+            if len(inputs) != len(times):
+                raise DataError(f"t has {len(times)} rows and the first run has {len(inputs)}: pass the inputs u at t")
+        else:
+            nodes, inputs, at = acting(sample, times, _future_inputs(u, len(times), sample.recorded_inputs), equation.intersample)
         if initial is None:
             start = np.asarray(self.fitted.extra["initial"])[0] if equation.terms else self._at_nodes[0][s.start]
         else:
@@ -646,10 +700,10 @@ class DynamicsResults:
         if equation.terms:
             from .nonlinear import solve
 
-            states = solve(equation, self.fitted.theta, times, inputs, start)
+            states = solve(equation, self.fitted.theta, nodes, inputs, start)
         else:
-            states = response.simulate(equation, self.fitted.theta, times, inputs, start, self.fitted.q, generator)
-        outputs = states[:, : equation.n_outputs]
+            states = response.simulate(equation, self.fitted.theta, nodes, inputs, start, self.fitted.q, generator)
+        outputs = states[at, : equation.n_outputs]
         if generator is not None:
             sds = np.zeros(equation.n_outputs)
             for channel, sd in zip(sample.channels, self.sigma, strict=True):
@@ -664,22 +718,24 @@ class DynamicsResults:
     def diagnostics(self) -> pd.Series:
         """What the residuals say about the noise.
 
-        ``lag-one correlation`` of the residuals (negative: noise in the readings), ``Ljung-Box p`` over ten lags, ``noise sd
-        (lags)``: the
-        readings' noise by the residuals' last autocovariance, ``attenuation`` and ``predicted bias`` after "difference",
-        ``noise share``: sigma^2 / (sigma^2 + q h^(2m-1)) where both are estimated.
+        ``lag-one correlation`` of the residuals (negative: noise in the readings), ``Ljung-Box p`` over ten lags, of each column of
+        readings; ``noise sd (lags)``: the readings' noise by the residuals' last autocovariance; ``attenuation`` and ``predicted
+        bias`` after "difference"; ``noise share``: sigma^2 / (sigma^2 + q h^(2m-1)) where both are estimated.
         """
         import pandas as pd
 
         found: dict[str, float] = {}
         sample, equation = self.model.sample, self.model.equation
-        correlations = autocorrelations(self.fitted.resid[:, 0], sample.run, 10)
-        found["lag-one correlation"] = correlations[0]
-        n = int(np.isfinite(self.fitted.resid[:, 0]).sum())
-        if n > 20:
-            statistic, p = ljung_box(correlations, n)
-            found["Ljung-Box"] = statistic
-            found["Ljung-Box p"] = p
+        # Nodes where inputs change have no reading, and would part neighbours.
+        rows = np.isfinite(sample.y).any(axis=1) if sample.acts_between else slice(None)
+        several = len(sample.channels) > 1
+        for channel, residual in zip(sample.channels, self.fitted.resid.T, strict=True):
+            of = f" {channel.name}" if several else ""
+            correlations = autocorrelations(residual[rows], sample.run[rows], 10)
+            found[f"lag-one correlation{of}"] = correlations[0]
+            n = int(np.isfinite(residual).sum())
+            if n > 20:
+                found[f"Ljung-Box{of}"], found[f"Ljung-Box p{of}"] = ljung_box(correlations, n)
         if equation.n_outputs == 1 and not equation.terms and sample.step is not None and sample.reads_values_only:
             variance = noise_variance_from_lags(centred(self.model.problem))
             if variance is not None:

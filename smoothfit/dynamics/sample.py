@@ -1,4 +1,4 @@
-"""What was sampled: runs of readings and inputs on one grid of nodes each, checked and sorted."""
+"""What was sampled: runs of readings and inputs on one grid of nodes each."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
-from .._abscissa import Abscissa, check_unit
-from .._validation import FloatArray, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
-from ..errors import DataError, IdentificationError, SpecificationError
-from ..observations import Observations
+from .._abscissa import Abscissa
+from .._validation import FloatArray, frozen
+from ..errors import DataError
 from .specification import Equation, derivative_name
 
 REGULAR = 1e-6  # of a step: what sample times may be off a regular grid
-COLLINEAR = 1e-10  # a column of u is a combination of others where less than this share of its length is left
-
-Table = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +62,12 @@ class Sample:
     t_name : str
     n_dropped : int
         Rows left out because lags or delays reach back before their run.
+    delay : float
+        How much later than recorded inputs act.
+    lags : int
+        How many earlier rows of each input stand beside it.
+    recorded : Sample or None
+        The sample before its inputs were delayed and lagged; None where they are not.
     """
 
     abscissa: Abscissa
@@ -81,6 +82,9 @@ class Sample:
     inputs: tuple[str, ...]
     t_name: str = "t"
     n_dropped: int = 0
+    delay: float = 0.0
+    lags: int = 0
+    recorded: Sample | None = None
 
     def __len__(self) -> int:
         return len(self.t)
@@ -136,6 +140,16 @@ class Sample:
         return classes, lengths
 
     @property
+    def recorded_inputs(self) -> tuple[str, ...]:
+        """Names of the inputs, without their lags."""
+        return self.inputs if self.recorded is None else self.recorded.inputs
+
+    @property
+    def acts_between(self) -> bool:
+        """Whether inputs change at nodes that have no row, because they act later by no whole number of steps."""
+        return self.delay > 0 and self.step is None
+
+    @property
     def is_complete(self) -> bool:
         """Whether every output is read at every node, once, by a channel of its own and none of derivatives."""
         return self.reads_values_only and bool(np.isfinite(self.y).all())
@@ -160,340 +174,6 @@ class Sample:
         return replace(self, y=frozen(y))
 
 
-def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, intersample: str, unit: str | None) -> Sample:
-    """Check what a user passed and put it on nodes. See `DerivativeRegression` for the arguments."""
-    if isinstance(y, Observations):
-        sample = _from_observations(y, t, u, groups, intersample)
-    else:
-        sample = _from_arrays(y, t, u, groups, unit)
-    delay = _check_delay(delay)
-    lags = check_order(lags, "lags", 0, 10_000)
-    if delay and sample.inputs:
-        sample = _delayed(sample, delay, intersample)
-    if lags and sample.inputs:
-        sample = _lagged(sample, lags)
-    return sample
-
-
-def check_inputs(sample: Sample, intercept: bool, intersample: str) -> None:
-    """Raise where readings never change, or an input is constant beside an intercept, zero, or a combination of others.
-
-    What a held input is in the last row of a run never acts and tells nothing.
-    """
-    for channel, readings in zip(sample.channels, sample.y.T, strict=True):
-        known = readings[np.isfinite(readings)]
-        if channel.deriv == 0 and len(known) and np.ptp(known) == 0:
-            raise IdentificationError(
-                f"all readings of {channel.name!r} are {known[0]:g}: nothing moves, so that no coefficient can be told; is it "
-                "the right column?"
-            )
-    acting = np.ones(len(sample), np.bool_)
-    if intersample == "zoh":
-        acting[sample.edges[1:] - 1] = False
-    columns = sample.u[acting]
-    if len(columns) <= columns.shape[1] + intercept:  # too few rows, which methods say
-        return
-    basis: list[FloatArray] = []
-    if intercept:
-        basis.append(np.full(len(columns), 1 / np.sqrt(len(columns))))
-    for name, column in zip(sample.inputs, columns.T, strict=True):
-        if not column.any():
-            raise IdentificationError(f"the input {name!r} is zero throughout: nothing tells its coefficient; leave it out")
-        if intercept and np.ptp(column) <= 8 * np.finfo(float).eps * np.abs(column).max():
-            raise IdentificationError(
-                f"the input {name!r} is constant ({column[0]:g}): it cannot be told from the intercept; leave it out, or "
-                f"pass intercept=False"
-            )
-        rest = column / np.linalg.norm(column)
-        size = np.linalg.norm(rest - basis[0] * (basis[0] @ rest)) if intercept else 1.0
-        for _ in range(2):
-            for b in basis:
-                rest = rest - b * (b @ rest)
-        if np.linalg.norm(rest) <= COLLINEAR * size:
-            raise IdentificationError(f"the input {name!r} is a linear combination of those before it; leave one of them out")
-        basis.append(rest / np.linalg.norm(rest))
-
-
-def _columns(values: Any, argument: str) -> tuple[FloatArray, list[str | None]]:
-    """A table (n, k) of floats and the names of its columns, from a vector, a matrix or a data frame."""
-    native = nw.from_native(values, eager_only=True, pass_through=True)
-    if isinstance(native, nw.DataFrame):
-        parts = [to_floats(native[name].to_native(), f"{argument}[{name!r}]")[0] for name in native.columns]
-        return np.column_stack(parts), [str(name) for name in native.columns]
-    if not isinstance(native, nw.Series):
-        array = np.asarray(values)
-        if array.ndim == 2:
-            parts = [to_floats(array[:, i], f"{argument}[:, {i}]")[0] for i in range(array.shape[1])]
-            if not parts:
-                raise DataError(f"{argument} has no columns")
-            return np.column_stack(parts), [None] * len(parts)
-    column, label = to_floats(values, argument)
-    return column[:, None], [label]
-
-
-def _named(labels: list[str | None], stem: str) -> tuple[str, ...]:
-    if len(labels) == 1:
-        return (labels[0] or stem,)
-    return tuple(label or f"{stem}{i + 1}" for i, label in enumerate(labels))
-
-
-def _times(t: Any, unit: str | None) -> tuple[Abscissa, FloatArray, str]:
-    if t is None:
-        raise SpecificationError("t is missing: pass the times of the readings, numbers or datetimes")
-    array, label, _ = to_vector(t, "t")
-    if array.dtype.kind in "Mm":
-        bad = np.isnat(array)
-        if bad.any():
-            raise DataError(f"t[{first_index(bad)}] is missing (NaT); drop the row")
-        array = to_nanoseconds(array, "t")
-        if unit is not None:
-            check_unit(unit)
-    else:
-        if unit is not None:
-            raise SpecificationError(f"unit is {unit!r}, but t holds numbers; units of time go with datetime t")
-        array = array.astype(np.int64 if array.dtype.kind in "iu" else np.float64)
-        bad = ~np.isfinite(array.astype(np.float64))
-        if bad.any():
-            raise DataError(f"t[{first_index(bad)}] is {array[first_index(bad)]}; every row needs a time: drop it")
-    if len(array) == 0:
-        raise DataError("t is empty; pass at least two rows")
-    abscissa = Abscissa.of([array], unit)
-    return abscissa, abscissa.to_numbers(array), label or "t"
-
-
-def _groups(groups: Any, n: int) -> tuple[npt.NDArray[np.int64], tuple[Any, ...]]:
-    if groups is None:
-        return np.zeros(n, np.int64), (None,)
-    native = nw.from_native(groups, series_only=True, pass_through=True)
-    values = native.to_list() if isinstance(native, nw.Series) else np.asarray(groups).ravel().tolist()
-    if len(values) != n:
-        raise DataError(f"groups has {len(values)} labels for {n} rows")
-    for i, value in enumerate(values):
-        if value is None or value != value:
-            raise DataError(f"groups[{i}] is missing; every row belongs to a run")
-    labels = {value: k for k, value in reversed(list(enumerate(dict.fromkeys(values))))}
-    return np.array([labels[value] for value in values], np.int64), tuple(dict.fromkeys(values))
-
-
-def _inputs(u: Any, n: int) -> tuple[FloatArray, tuple[str, ...]]:
-    if u is None:
-        return np.zeros((n, 0)), ()
-    values, labels = _columns(u, "u")
-    if len(values) != n:
-        raise DataError(f"u has {len(values)} rows and t has {n}; they pair up one to one")
-    names = _named(labels, "u")
-    bad = ~np.isfinite(values)
-    if bad.any():
-        i, k = divmod(first_index(bad.ravel()), values.shape[1])
-        raise DataError(
-            f"u[{i}] is {values[i, k]} (column {names[k]!r}); inputs are known at every row: fill it in, or drop the row"
-        )
-    return values, names
-
-
-def _from_arrays(y: Any, t: Any, u: Any, groups: Any, unit: str | None) -> Sample:
-    values, labels = _columns(y, "y")
-    outputs = _named(labels, "y")
-    abscissa, times, t_name = _times(t, unit)
-    n = len(times)
-    if len(values) != n:
-        raise DataError(f"y has {len(values)} rows and t has {n}; they pair up one to one")
-    bad = np.isinf(values)
-    if bad.any():
-        i = int(np.argmax(bad.any(axis=1)))
-        raise DataError(f"y[{i}] is infinite; a reading is finite, or NaN where it is missing")
-    for name, column in zip(outputs, values.T, strict=True):
-        if np.isnan(column).all():
-            raise DataError(f"all {n} readings of {name!r} are missing (NaN)")
-    inputs, names = _inputs(u, n)
-    run, runs = _groups(groups, n)
-    order = np.lexsort((times, run))
-    _check_distinct(times, run, runs, order)
-    return Sample(
-        abscissa,
-        frozen(times[order]),
-        frozen(run[order]),
-        runs,
-        frozen(values[order]),
-        frozen(np.ones_like(values)),
-        frozen(inputs[order]),
-        tuple(Channel(name, i, 0) for i, name in enumerate(outputs)),
-        outputs,
-        names,
-        t_name,
-    )
-
-
-def _check_distinct(times: FloatArray, run: npt.NDArray[np.int64], labels: tuple[Any, ...], order: npt.NDArray[np.int64]) -> None:
-    gaps: FloatArray = np.diff(times[order])
-    same = (gaps == 0) & (np.diff(run[order]) == 0)
-    if same.any():
-        at = int(np.argmax(same))
-        i, j = sorted((int(order[at]), int(order[at + 1])))
-        where = "" if len(labels) == 1 else f" in group {labels[run[i]]!r}"
-        raise DataError(f"t[{j}] repeats t[{i}] = {times[i]:g}{where}; average the rows, or tell runs apart by groups=")
-
-
-def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample: str) -> Sample:
-    """Readings of values and derivatives, each name a channel, on the union of their times and those of the inputs."""
-    if groups is not None:
-        raise SpecificationError("groups= goes with arrays; Observations hold one run")
-    if u is None and t is not None:
-        raise SpecificationError("t= goes with u where y is an Observations object, which has its own times")
-    for reading in y.readings:
-        if reading.upper is not None:
-            raise SpecificationError(f"{reading.name!r} reads {reading.label}, which is no channel; leave it out")
-    abscissa = y.abscissa
-    values = [reading for reading in y.readings if reading.deriv == 0]
-    name = values[0].name if values else y.readings[0].name
-    if u is None:
-        knots, inputs = np.zeros(0), np.zeros((0, 0))
-        names: tuple[str, ...] = ()
-    else:
-        if t is None:
-            raise SpecificationError("t is missing: pass the times of the inputs u")
-        knots = abscissa.read(t, "t")
-        inputs, names = _inputs(u, len(knots))
-        order = np.argsort(knots, kind="stable")
-        _check_distinct(knots, np.zeros(len(knots), np.int64), (None,), order)
-        knots, inputs = knots[order], inputs[order]
-    times = [abscissa.to_numbers(reading.x) for reading in y.readings]
-    nodes = np.unique(np.concatenate([*times, knots]))
-    if u is not None:
-        if nodes[0] < knots[0]:
-            raise DataError(
-                f"the readings start at {nodes[0]:g}, before the inputs at t[0] = {knots[0]:g}; pass u from the first reading on"
-            )
-        inputs = _between(knots, inputs, nodes, intersample)
-    else:
-        inputs = np.zeros((len(nodes), 0))
-    table = np.full((len(nodes), len(times)), np.nan)
-    ratio = np.ones_like(table)
-    channels = []
-    for c, (reading, x) in enumerate(zip(y.readings, times, strict=True)):
-        at = np.searchsorted(nodes, x)
-        order = np.argsort(x, kind="stable")
-        _check_distinct(x, np.zeros(len(x), np.int64), (None,), order)
-        table[at, c] = reading.y
-        ratio[at, c] = reading.variance_ratio
-        channels.append(Channel(reading.name, 0, reading.deriv, reading.sd is not None))
-    return Sample(
-        abscissa,
-        frozen(nodes),
-        frozen(np.zeros(len(nodes), np.int64)),
-        (None,),
-        frozen(table),
-        frozen(ratio),
-        frozen(inputs),
-        tuple(channels),
-        (name,),
-        names,
-        y.x_name,
-    )
-
-
-def _between(knots: FloatArray, values: FloatArray, nodes: FloatArray, intersample: str) -> FloatArray:
-    """Inputs at nodes from their values at knots: held, or linear; after the last knot held."""
-    if intersample == "foh":
-        return np.column_stack([np.interp(nodes, knots, column) for column in values.T])
-    return np.asarray(values[np.searchsorted(knots, nodes, side="right") - 1])
-
-
-def _check_delay(delay: Any) -> float:
-    if isinstance(delay, (bool, np.bool_)) or not isinstance(delay, (int, float, np.integer, np.floating)):
-        raise SpecificationError(f"delay is {delay!r}; pass a number in the unit of t, zero or more")
-    if not (delay >= 0 and np.isfinite(delay)):
-        raise SpecificationError(f"delay is {delay}; it is zero or more and finite")
-    return float(delay)
-
-
-def _delayed(sample: Sample, delay: float, intersample: str) -> Sample:
-    """Inputs that act `delay` later; what comes before the first of them acts is left out."""
-    h = sample.step
-    whole = h is not None and abs(delay / h - round(delay / h)) <= REGULAR
-    times, runs, tables, ratios, inputs = [], [], [], [], []
-    dropped = 0
-    for s in sample.slices():
-        t = sample.t[s]
-        if whole:
-            assert h is not None
-            k = round(delay / h)
-            kept = np.arange(len(t)) >= k
-            nodes, u = t[kept], sample.u[s][: max(0, len(t) - k)]
-        else:
-            knots = t + delay
-            kept = t >= knots[0]
-            nodes = np.unique(np.concatenate([t[kept], knots[knots <= t[-1]]]))
-            u = _between(knots, sample.u[s], nodes, intersample) if len(nodes) else sample.u[s][:0]
-        dropped += int((~kept).sum())
-        table = np.full((len(nodes), sample.y.shape[1]), np.nan)
-        ratio = np.ones_like(table)
-        at = np.searchsorted(nodes, t[kept])
-        table[at], ratio[at] = sample.y[s][kept], sample.ratio[s][kept]
-        times.append(nodes)
-        runs.append(np.full(len(nodes), sample.run[s.start]))
-        tables.append(table)
-        ratios.append(ratio)
-        inputs.append(u)
-    return _joined(sample, times, runs, tables, ratios, inputs, sample.inputs, dropped, f"delay = {delay:g}")
-
-
-def _lagged(sample: Sample, lags: int) -> Sample:
-    """Each input beside its values one to `lags` rows earlier; the first rows of each run are left out."""
-    if sample.step is None:
-        raise SpecificationError(
-            "lags= counts rows, which are not at regular times here; resample u, or use delay= in the unit of t"
-        )
-    times, runs, tables, ratios, inputs = [], [], [], [], []
-    dropped = 0
-    for s in sample.slices():
-        n = s.stop - s.start
-        dropped += min(n, lags)
-        kept = slice(min(s.start + lags, s.stop), s.stop)
-        count = kept.stop - kept.start
-        u = sample.u[s]
-        inputs.append(
-            np.column_stack([u[lags - k : lags - k + count, i] for i in range(u.shape[1]) for k in range(lags + 1)])
-            if count
-            else np.zeros((0, u.shape[1] * (lags + 1)))
-        )
-        times.append(sample.t[kept])
-        runs.append(sample.run[kept])
-        tables.append(sample.y[kept])
-        ratios.append(sample.ratio[kept])
-    names = tuple(f"{name}.L{k}" if k else name for name in sample.inputs for k in range(lags + 1))
-    return _joined(sample, times, runs, tables, ratios, inputs, names, dropped, f"lags = {lags}")
-
-
-def _joined(
-    sample: Sample,
-    times: list[FloatArray],
-    runs: list[npt.NDArray[np.int64]],
-    tables: list[FloatArray],
-    ratios: list[FloatArray],
-    inputs: list[FloatArray],
-    names: tuple[str, ...],
-    dropped: int,
-    why: str,
-) -> Sample:
-    t = np.concatenate(times)
-    if not len(t):
-        raise DataError(f"{why} reaches back before every row; there is nothing left to fit")
-    run = np.concatenate(runs)
-    present = np.unique(run)
-    return replace(
-        sample,
-        t=frozen(t),
-        run=frozen(np.searchsorted(present, run)),
-        labels=tuple(sample.labels[k] for k in present),
-        y=frozen(np.concatenate(tables)),
-        ratio=frozen(np.concatenate(ratios)),
-        u=frozen(np.ascontiguousarray(np.concatenate(inputs))),
-        inputs=names,
-        n_dropped=sample.n_dropped + dropped,
-    )
-
-
 def channel_label(channel: Channel, outputs: tuple[str, ...]) -> str:
     """What a channel reads, for example ``D(y)``."""
     return derivative_name(outputs[channel.output], channel.deriv)
@@ -516,7 +196,7 @@ def with_times(sample: Sample, run: int, times: FloatArray, equation: Equation) 
     y = np.full((len(nodes), sample.y.shape[1]), np.nan)
     ratio = np.ones_like(y)
     y[place], ratio[place] = sample.y[s], sample.ratio[s]
-    inputs = _between(t, sample.u[s], nodes, equation.intersample) if equation.inputs else np.zeros((len(nodes), 0))
+    inputs = between(t, sample.u[s], nodes, equation.intersample) if equation.inputs else np.zeros((len(nodes), 0))
     wide = replace(
         sample,
         t=frozen(nodes),
@@ -527,3 +207,10 @@ def with_times(sample: Sample, run: int, times: FloatArray, equation: Equation) 
         u=frozen(np.ascontiguousarray(inputs)),
     )
     return wide, np.searchsorted(nodes, times)
+
+
+def between(knots: FloatArray, values: FloatArray, nodes: FloatArray, intersample: str) -> FloatArray:
+    """Inputs at nodes from their values at knots: held, or linear; after the last knot held."""
+    if intersample == "foh":
+        return np.column_stack([np.interp(nodes, knots, column) for column in values.T])
+    return np.asarray(values[np.searchsorted(knots, nodes, side="right") - 1])

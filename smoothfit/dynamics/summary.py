@@ -22,7 +22,8 @@ def summarise(results: DynamicsResults, alpha: float) -> Summary:
     """Facts, parameters, and the equation and its noise in words."""
     model, equation, sample = results.model, results.model.equation, results.model.sample
     unit = sample.abscissa.unit
-    step = "irregular" if sample.step is None else number(sample.step)
+    spacing = (sample.recorded or sample).step
+    step = "irregular" if spacing is None else number(spacing)
     facts = [
         ("Model:", "DerivativeRegression"),
         ("Dep. Variable:", ", ".join(equation.left)),
@@ -60,6 +61,8 @@ def summarise(results: DynamicsResults, alpha: float) -> Summary:
     for name in results.boundary:
         what = "process noise" if name.startswith("q") else "noise in the readings"
         notes.append(f"At a boundary: {name} = 0, the readings show no {what}.")
+    if sample.delay:
+        notes.append(f"Inputs act {number(sample.delay)}{f' {unit}' if unit else ''} later than they are recorded.")
     if sample.n_dropped:
         notes.append(f"{sample.n_dropped} rows were left out, to which lags or delays reach back.")
     if model.formula:

@@ -14,7 +14,8 @@ from statsmodels.iolib.summary import Summary
 import smoothfit as sf
 from smoothfit.curves import CurvePrediction, Estimate
 from smoothfit.dynamics import response
-from smoothfit.errors import DataError, SpecificationError
+from smoothfit.dynamics.specification import Equation
+from smoothfit.errors import BiasWarning, DataError, SpecificationError
 
 METHODS = ("kalman", "arx", "armax", "integral", "weak", "fourier", "whittle", "profile", "iv", "output_error", "difference")
 
@@ -270,3 +271,51 @@ def test_pictures(best):
 def test_bad_requests_are_refused_with_the_way_out(best, call, error, words):
     with pytest.raises(error, match=words):
         call(best)
+
+
+def test_modes_have_errors_by_the_delta_method():
+    rng = np.random.default_rng(5)
+    t = np.arange(600) * 0.05
+    y = np.exp(-0.2 * t) * np.cos(2 * t) + 0.05 * rng.standard_normal(600)
+    res = sf.DerivativeRegression(y, t, order=2, intercept=False).fit("output_error")
+    a0, a1 = res.coefficients
+    modes = res.modes().loc[0]
+    # s^2 - a1 s - a0: rate a1 / 2, |pole|^2 = -a0, damping -a1 / (2 sqrt(-a0)).
+    cov = res.cov_params().iloc[:2, :2].to_numpy()
+    frequency = np.sqrt(-a0 - a1**2 / 4)
+    closed = {
+        "rate": (a1 / 2, [0, 0.5]),
+        "frequency": (frequency, [-0.5 / frequency, -a1 / (4 * frequency)]),
+        "natural_frequency": (np.sqrt(-a0), [-0.5 / np.sqrt(-a0), 0]),
+        "damping": (-a1 / (2 * np.sqrt(-a0)), [-a1 / (4 * (-a0) ** 1.5), -0.5 / np.sqrt(-a0)]),
+    }
+    for name, (value, slopes) in closed.items():
+        assert modes[name] == pytest.approx(value, rel=1e-9)
+        assert modes[f"se({name})"] == pytest.approx(np.sqrt(slopes @ cov @ slopes), rel=1e-5)
+    assert res.poles()[0].real == pytest.approx(modes["rate"])
+
+
+def test_every_column_of_readings_has_its_diagnostics():
+    rng = np.random.default_rng(6)
+    t = np.arange(400) * 0.1
+    u = np.repeat(rng.choice([-1.0, 1.0], 40), 10)
+    first = response.simulate(Equation(1, ("y",), (0,), ("u",)), np.array([-1.0, 1.0, 0.0]), t, u[:, None], np.zeros(1))[:, 0]
+    second = response.simulate(
+        Equation(1, ("y",), (0,), ("u",)), np.array([-0.5, 1.0, 0.0]), t, u[:, None], np.zeros(1), np.array([0.2]), rng
+    )[:, 0]
+    y = np.column_stack([first, second]) + 0.05 * rng.standard_normal((400, 2))
+    with pytest.warns(BiasWarning, match="but its residuals of b are correlated"):
+        res = sf.DerivativeRegression(pd.DataFrame(y, columns=["a", "b"]), t, u).fit("output_error")
+    assert abs(res.diagnostics["lag-one correlation a"]) < 0.5 < res.diagnostics["lag-one correlation b"]
+    assert res.diagnostics["Ljung-Box p b"] < 1e-6
+
+
+@pytest.mark.parametrize("method", ["arx", "difference"])
+def test_noise_within_an_equation_of_order_two_is_no_white_noise_of_its_samples(method):
+    rng = np.random.default_rng(7)
+    t = np.arange(3000) * 0.1
+    u = np.repeat(rng.choice([-1.0, 1.0], 300), 10)
+    equation = Equation(2, ("y",), (0, 1), ("u",))
+    y = response.simulate(equation, np.array([-2.0, -0.8, 1.0, 0.3]), t, u[:, None], np.zeros(2), np.array([0.3]), rng)[:, 0]
+    with pytest.warns(BiasWarning, match='noise within an equation of order 2 .* use method="armax" or "kalman"'):
+        sf.DerivativeRegression(y, t, u, order=2).fit(method)

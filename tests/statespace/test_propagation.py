@@ -32,6 +32,8 @@ def test_critical_values_of_the_mixture(alpha):
 
 def test_critical_values_of_one_spread():
     np.testing.assert_allclose(mixture_critical_value(0.05, np.full(3, 0.3)), mixture_critical_value(0.05, np.array([0.3, 0.9]))[0])
+    alike = 0.3 * (1 + np.finfo(float).eps * np.arange(3))
+    np.testing.assert_allclose(mixture_critical_value(0.05, alike), mixture_critical_value(0.05, np.full(3, 0.3)))
 
 
 @pytest.mark.parametrize("deriv", [0, 1, 2])

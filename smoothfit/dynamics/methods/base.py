@@ -163,8 +163,9 @@ class Method:
         ``estimate(problem, **options)`` -> Fitted.
     noise : str
         The noise it assumes, as a clause.
-    irregular, missing, vector, rates : bool
-        Whether it takes irregular times, missing readings, several outputs, readings of derivatives.
+    irregular, missing, vector, rates, between : bool
+        Whether it takes irregular times, missing readings, several outputs, readings of derivatives, inputs that change between
+        readings.
     terms : {"", "values", "any"}
         Which non-linear terms it takes: none, functions of y and t, any.
     instead : str
@@ -180,6 +181,7 @@ class Method:
     missing: bool = False
     vector: bool = False
     rates: bool = False
+    between: bool = False
     terms: str = ""
     instead: str = "kalman"
     terms_instead: str = "output_error"
@@ -201,6 +203,11 @@ class Method:
             return f'method="{self.name}" takes one output and there are {equation.n_outputs}; {use}'
         if not sample.reads_values_only and not self.rates:
             return f'method="{self.name}" takes readings of y alone and there are readings of its derivatives; {use}'
+        if sample.acts_between and not self.between:
+            return (
+                f'method="{self.name}" needs inputs that change where y is read, and with delay = {sample.delay:g} they change '
+                f"between; {use}, or a delay of whole steps"
+            )
         if sample.step is None and not self.irregular:
             return f'method="{self.name}" needs regular times; {use}'
         if not self.missing and not np.isfinite(sample.y).all():

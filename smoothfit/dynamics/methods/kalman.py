@@ -198,6 +198,7 @@ METHOD = Method(
     estimate,
     "process noise (white, entering the equation) and independent noise of the readings, both normal and both estimated",
     irregular=True,
+    between=True,
     missing=True,
     vector=True,
     rates=True,

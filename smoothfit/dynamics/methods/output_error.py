@@ -65,6 +65,7 @@ METHOD = Method(
     estimate,
     "independent noise of the readings alone; the equation itself holds exactly",
     irregular=True,
+    between=True,
     missing=True,
     vector=True,
     rates=True,

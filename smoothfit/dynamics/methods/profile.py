@@ -158,5 +158,6 @@ METHOD = Method(
     estimate,
     "independent noise of the readings; the equation holds nearly, as nearly as lam states",
     irregular=True,
+    between=True,
     missing=True,
 )

@@ -1,0 +1,252 @@
+"""From what a user passes to runs of readings and inputs on nodes, checked and sorted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import narwhals.stable.v1 as nw
+import numpy as np
+import numpy.typing as npt
+
+from .._abscissa import Abscissa, check_unit
+from .._validation import FloatArray, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
+from ..errors import DataError, IdentificationError, SpecificationError
+from ..observations import Observations
+from .sample import Channel, Sample, between
+from .shifts import shifted
+
+COLLINEAR = 1e-10  # a column of u is a combination of others where less than this share of its length is left
+
+
+def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, intersample: str, unit: str | None) -> Sample:
+    """Check what a user passed and put it on nodes. See `DerivativeRegression` for the arguments."""
+    if isinstance(y, Observations):
+        sample = _from_observations(y, t, u, groups, intersample)
+    else:
+        sample = _from_arrays(y, t, u, groups, unit)
+    return shifted(sample, _check_delay(delay), check_order(lags, "lags", 0, 10_000), intersample)
+
+
+def check_inputs(sample: Sample, intercept: bool, intersample: str) -> None:
+    """Raise where readings never change, or an input is constant beside an intercept, zero, or a combination of others.
+
+    What a held input is in the last row of a run never acts and tells nothing.
+    """
+    for channel, readings in zip(sample.channels, sample.y.T, strict=True):
+        known = readings[np.isfinite(readings)]
+        if channel.deriv == 0 and len(known) and np.ptp(known) == 0:
+            raise IdentificationError(
+                f"all readings of {channel.name!r} are {known[0]:g}: nothing moves, so that no coefficient can be told; is it "
+                "the right column?"
+            )
+    acting = np.ones(len(sample), np.bool_)
+    if intersample == "zoh":
+        acting[sample.edges[1:] - 1] = False
+    columns = sample.u[acting]
+    if len(columns) <= columns.shape[1] + intercept:  # too few rows, which methods say
+        return
+    basis: list[FloatArray] = []
+    if intercept:
+        basis.append(np.full(len(columns), 1 / np.sqrt(len(columns))))
+    for name, column in zip(sample.inputs, columns.T, strict=True):
+        if not column.any():
+            raise IdentificationError(f"the input {name!r} is zero throughout: nothing tells its coefficient; leave it out")
+        if intercept and np.ptp(column) <= 8 * np.finfo(float).eps * np.abs(column).max():
+            raise IdentificationError(
+                f"the input {name!r} is constant ({column[0]:g}): it cannot be told from the intercept; leave it out, or "
+                f"pass intercept=False"
+            )
+        rest = column / np.linalg.norm(column)
+        size = np.linalg.norm(rest - basis[0] * (basis[0] @ rest)) if intercept else 1.0
+        for _ in range(2):
+            for b in basis:
+                rest = rest - b * (b @ rest)
+        if np.linalg.norm(rest) <= COLLINEAR * size:
+            raise IdentificationError(f"the input {name!r} is a linear combination of those before it; leave one of them out")
+        basis.append(rest / np.linalg.norm(rest))
+
+
+def _check_delay(delay: Any) -> float:
+    if isinstance(delay, (bool, np.bool_)) or not isinstance(delay, (int, float, np.integer, np.floating)):
+        raise SpecificationError(f"delay is {delay!r}; pass a number in the unit of t, zero or more")
+    if not (delay >= 0 and np.isfinite(delay)):
+        raise SpecificationError(f"delay is {delay}; it is zero or more and finite")
+    return float(delay)
+
+
+def _columns(values: Any, argument: str) -> tuple[FloatArray, list[str | None]]:
+    """A table (n, k) of floats and the names of its columns, from a vector, a matrix or a data frame."""
+    native = nw.from_native(values, eager_only=True, pass_through=True)
+    if isinstance(native, nw.DataFrame):
+        parts = [to_floats(native[name].to_native(), f"{argument}[{name!r}]")[0] for name in native.columns]
+        return np.column_stack(parts), [str(name) for name in native.columns]
+    if not isinstance(native, nw.Series):
+        array = np.asarray(values)
+        if array.ndim == 2:
+            parts = [to_floats(array[:, i], f"{argument}[:, {i}]")[0] for i in range(array.shape[1])]
+            if not parts:
+                raise DataError(f"{argument} has no columns")
+            return np.column_stack(parts), [None] * len(parts)
+    column, label = to_floats(values, argument)
+    return column[:, None], [label]
+
+
+def _named(labels: list[str | None], stem: str) -> tuple[str, ...]:
+    if len(labels) == 1:
+        return (labels[0] or stem,)
+    return tuple(label or f"{stem}{i + 1}" for i, label in enumerate(labels))
+
+
+def _times(t: Any, unit: str | None) -> tuple[Abscissa, FloatArray, str]:
+    if t is None:
+        raise SpecificationError("t is missing: pass the times of the readings, numbers or datetimes")
+    array, label, _ = to_vector(t, "t")
+    if array.dtype.kind in "Mm":
+        bad = np.isnat(array)
+        if bad.any():
+            raise DataError(f"t[{first_index(bad)}] is missing (NaT); drop the row")
+        array = to_nanoseconds(array, "t")
+        if unit is not None:
+            check_unit(unit)
+    else:
+        if unit is not None:
+            raise SpecificationError(f"unit is {unit!r}, but t holds numbers; units of time go with datetime t")
+        array = array.astype(np.int64 if array.dtype.kind in "iu" else np.float64)
+        bad = ~np.isfinite(array.astype(np.float64))
+        if bad.any():
+            raise DataError(f"t[{first_index(bad)}] is {array[first_index(bad)]}; every row needs a time: drop it")
+    if len(array) == 0:
+        raise DataError("t is empty; pass at least two rows")
+    abscissa = Abscissa.of([array], unit)
+    return abscissa, abscissa.to_numbers(array), label or "t"
+
+
+def _groups(groups: Any, n: int) -> tuple[npt.NDArray[np.int64], tuple[Any, ...]]:
+    if groups is None:
+        return np.zeros(n, np.int64), (None,)
+    native = nw.from_native(groups, series_only=True, pass_through=True)
+    values = native.to_list() if isinstance(native, nw.Series) else np.asarray(groups).ravel().tolist()
+    if len(values) != n:
+        raise DataError(f"groups has {len(values)} labels for {n} rows")
+    for i, value in enumerate(values):
+        if value is None or value != value:
+            raise DataError(f"groups[{i}] is missing; every row belongs to a run")
+    labels = {value: k for k, value in reversed(list(enumerate(dict.fromkeys(values))))}
+    return np.array([labels[value] for value in values], np.int64), tuple(dict.fromkeys(values))
+
+
+def _inputs(u: Any, n: int) -> tuple[FloatArray, tuple[str, ...]]:
+    if u is None:
+        return np.zeros((n, 0)), ()
+    values, labels = _columns(u, "u")
+    if len(values) != n:
+        raise DataError(f"u has {len(values)} rows and t has {n}; they pair up one to one")
+    names = _named(labels, "u")
+    bad = ~np.isfinite(values)
+    if bad.any():
+        i, k = divmod(first_index(bad.ravel()), values.shape[1])
+        raise DataError(
+            f"u[{i}] is {values[i, k]} (column {names[k]!r}); inputs are known at every row: fill it in, or drop the row"
+        )
+    return values, names
+
+
+def _from_arrays(y: Any, t: Any, u: Any, groups: Any, unit: str | None) -> Sample:
+    values, labels = _columns(y, "y")
+    outputs = _named(labels, "y")
+    abscissa, times, t_name = _times(t, unit)
+    n = len(times)
+    if len(values) != n:
+        raise DataError(f"y has {len(values)} rows and t has {n}; they pair up one to one")
+    bad = np.isinf(values)
+    if bad.any():
+        i = int(np.argmax(bad.any(axis=1)))
+        raise DataError(f"y[{i}] is infinite; a reading is finite, or NaN where it is missing")
+    for name, column in zip(outputs, values.T, strict=True):
+        if np.isnan(column).all():
+            raise DataError(f"all {n} readings of {name!r} are missing (NaN)")
+    inputs, names = _inputs(u, n)
+    run, runs = _groups(groups, n)
+    order = np.lexsort((times, run))
+    _check_distinct(times, run, runs, order)
+    return Sample(
+        abscissa,
+        frozen(times[order]),
+        frozen(run[order]),
+        runs,
+        frozen(values[order]),
+        frozen(np.ones_like(values)),
+        frozen(inputs[order]),
+        tuple(Channel(name, i, 0) for i, name in enumerate(outputs)),
+        outputs,
+        names,
+        t_name,
+    )
+
+
+def _check_distinct(times: FloatArray, run: npt.NDArray[np.int64], labels: tuple[Any, ...], order: npt.NDArray[np.int64]) -> None:
+    gaps: FloatArray = np.diff(times[order])
+    same = (gaps == 0) & (np.diff(run[order]) == 0)
+    if same.any():
+        at = int(np.argmax(same))
+        i, j = sorted((int(order[at]), int(order[at + 1])))
+        where = "" if len(labels) == 1 else f" in group {labels[run[i]]!r}"
+        raise DataError(f"t[{j}] repeats t[{i}] = {times[i]:g}{where}; average the rows, or tell runs apart by groups=")
+
+
+def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample: str) -> Sample:
+    """Readings of values and derivatives, each name a channel, on the union of their times and those of the inputs."""
+    if groups is not None:
+        raise SpecificationError("groups= goes with arrays; Observations hold one run")
+    if u is None and t is not None:
+        raise SpecificationError("t= goes with u where y is an Observations object, which has its own times")
+    for reading in y.readings:
+        if reading.upper is not None:
+            raise SpecificationError(f"{reading.name!r} reads {reading.label}, which is no channel; leave it out")
+    abscissa = y.abscissa
+    values = [reading for reading in y.readings if reading.deriv == 0]
+    name = values[0].name if values else y.readings[0].name
+    if u is None:
+        knots, inputs = np.zeros(0), np.zeros((0, 0))
+        names: tuple[str, ...] = ()
+    else:
+        if t is None:
+            raise SpecificationError("t is missing: pass the times of the inputs u")
+        knots = abscissa.read(t, "t")
+        inputs, names = _inputs(u, len(knots))
+        order = np.argsort(knots, kind="stable")
+        _check_distinct(knots, np.zeros(len(knots), np.int64), (None,), order)
+        knots, inputs = knots[order], inputs[order]
+    times = [abscissa.to_numbers(reading.x) for reading in y.readings]
+    nodes = np.unique(np.concatenate([*times, knots]))
+    if u is not None:
+        if nodes[0] < knots[0]:
+            raise DataError(
+                f"the readings start at {nodes[0]:g}, before the inputs at t[0] = {knots[0]:g}; pass u from the first reading on"
+            )
+        inputs = between(knots, inputs, nodes, intersample)
+    else:
+        inputs = np.zeros((len(nodes), 0))
+    table = np.full((len(nodes), len(times)), np.nan)
+    ratio = np.ones_like(table)
+    channels = []
+    for c, (reading, x) in enumerate(zip(y.readings, times, strict=True)):
+        at = np.searchsorted(nodes, x)
+        order = np.argsort(x, kind="stable")
+        _check_distinct(x, np.zeros(len(x), np.int64), (None,), order)
+        table[at, c] = reading.y
+        ratio[at, c] = reading.variance_ratio
+        channels.append(Channel(reading.name, 0, reading.deriv, reading.sd is not None))
+    return Sample(
+        abscissa,
+        frozen(nodes),
+        frozen(np.zeros(len(nodes), np.int64)),
+        (None,),
+        frozen(table),
+        frozen(ratio),
+        frozen(inputs),
+        tuple(channels),
+        (name,),
+        names,
+        y.x_name,
+    )

@@ -1,0 +1,149 @@
+"""When inputs act: later than they are recorded (a delay), and over several rows (lags)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray, frozen
+from ..errors import DataError, SpecificationError
+from .sample import REGULAR, Sample, between
+
+
+def shifted(sample: Sample, delay: float, lags: int, intersample: str) -> Sample:
+    """Inputs that act `delay` later, each beside its values one to `lags` rows earlier."""
+    if not sample.inputs or not (delay or lags):
+        return sample
+    moved = _delayed(sample, delay, intersample) if delay else sample
+    moved = _lagged(moved, lags) if lags else moved
+    return replace(moved, recorded=sample, delay=delay, lags=lags)
+
+
+def gone_on(
+    sample: Sample, run: int, times: FloatArray, inputs: FloatArray, intersample: str
+) -> tuple[Sample, npt.NDArray[np.int64]]:
+    """One run of a sample with rows after it, where `inputs` (k, recorded inputs) are recorded, and the position of each."""
+    recorded = sample.recorded or sample
+    s = list(recorded.slices())[recorded.labels.index(sample.labels[run])]
+    n, k, channels = s.stop - s.start, len(times), len(sample.channels)
+    wide = replace(
+        recorded,
+        t=frozen(np.concatenate([recorded.t[s], times])),
+        run=frozen(np.zeros(n + k, np.int64)),
+        labels=(sample.labels[run],),
+        y=frozen(np.vstack([recorded.y[s], np.full((k, channels), np.nan)])),
+        ratio=frozen(np.vstack([recorded.ratio[s], np.ones((k, channels))])),
+        u=frozen(np.vstack([recorded.u[s], inputs])),
+    )
+    wide = shifted(wide, sample.delay, sample.lags, intersample)
+    return wide, np.searchsorted(wide.t, times)
+
+
+def acting(
+    sample: Sample, times: FloatArray, inputs: FloatArray, intersample: str
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int64]]:
+    """Nodes, what acts there of `inputs` (n, recorded inputs) recorded at `times`, and where these are among the nodes.
+
+    Before the first row, inputs were what they are there.
+    """
+    nodes = times
+    if sample.delay:
+        later, gap = times + sample.delay, min(sample.delay, float(np.diff(times, append=np.inf).min()))
+        nearest = times[np.minimum(np.searchsorted(times, later - gap / 2), len(times) - 1)]
+        later = np.where(np.abs(later - nearest) <= REGULAR * gap, nearest, later)  # whole steps, but for rounding
+        nodes = np.unique(np.concatenate([times, later[later <= times[-1]]]))
+        knots = np.concatenate([[min(times[0], later[0]) - 1.0], later])
+        inputs = between(knots, np.vstack([inputs[:1], inputs]), nodes, intersample)
+    if sample.lags:
+        rows = np.arange(len(nodes))[:, None] - np.arange(sample.lags + 1)
+        inputs = inputs[np.maximum(rows, 0)].transpose(0, 2, 1).reshape(len(nodes), -1)
+    return nodes, np.ascontiguousarray(inputs), np.searchsorted(nodes, times)
+
+
+def _delayed(sample: Sample, delay: float, intersample: str) -> Sample:
+    """Inputs that act `delay` later; what comes before the first of them acts is left out."""
+    h = sample.step
+    whole = h is not None and abs(delay / h - round(delay / h)) <= REGULAR
+    times, runs, tables, ratios, inputs = [], [], [], [], []
+    dropped = 0
+    for s in sample.slices():
+        t = sample.t[s]
+        if whole:
+            assert h is not None
+            k = round(delay / h)
+            kept = np.arange(len(t)) >= k
+            nodes, u = t[kept], sample.u[s][: max(0, len(t) - k)]
+        else:
+            knots = t + delay
+            kept = t >= knots[0]
+            nodes = np.unique(np.concatenate([t[kept], knots[knots <= t[-1]]]))
+            u = between(knots, sample.u[s], nodes, intersample) if len(nodes) else sample.u[s][:0]
+        dropped += int((~kept).sum())
+        table = np.full((len(nodes), sample.y.shape[1]), np.nan)
+        ratio = np.ones_like(table)
+        at = np.searchsorted(nodes, t[kept])
+        table[at], ratio[at] = sample.y[s][kept], sample.ratio[s][kept]
+        times.append(nodes)
+        runs.append(np.full(len(nodes), sample.run[s.start]))
+        tables.append(table)
+        ratios.append(ratio)
+        inputs.append(u)
+    return _joined(sample, times, runs, tables, ratios, inputs, sample.inputs, dropped, f"delay = {delay:g}")
+
+
+def _lagged(sample: Sample, lags: int) -> Sample:
+    """Each input beside its values one to `lags` rows earlier; the first rows of each run are left out."""
+    if sample.step is None:
+        raise SpecificationError(
+            "lags= counts rows, which are not at regular times here; resample u, or use delay= in the unit of t"
+        )
+    times, runs, tables, ratios, inputs = [], [], [], [], []
+    dropped = 0
+    for s in sample.slices():
+        n = s.stop - s.start
+        dropped += min(n, lags)
+        kept = slice(min(s.start + lags, s.stop), s.stop)
+        count = kept.stop - kept.start
+        u = sample.u[s]
+        inputs.append(
+            np.column_stack([u[lags - k : lags - k + count, i] for i in range(u.shape[1]) for k in range(lags + 1)])
+            if count
+            else np.zeros((0, u.shape[1] * (lags + 1)))
+        )
+        times.append(sample.t[kept])
+        runs.append(sample.run[kept])
+        tables.append(sample.y[kept])
+        ratios.append(sample.ratio[kept])
+    names = tuple(f"{name}.L{k}" if k else name for name in sample.inputs for k in range(lags + 1))
+    return _joined(sample, times, runs, tables, ratios, inputs, names, dropped, f"lags = {lags}")
+
+
+def _joined(
+    sample: Sample,
+    times: list[FloatArray],
+    runs: list[npt.NDArray[np.int64]],
+    tables: list[FloatArray],
+    ratios: list[FloatArray],
+    inputs: list[FloatArray],
+    names: tuple[str, ...],
+    dropped: int,
+    why: str,
+) -> Sample:
+    t = np.concatenate(times)
+    if not len(t):
+        raise DataError(f"{why} reaches back before every row; there is nothing left to fit")
+    run = np.concatenate(runs)
+    present = np.unique(run)
+    return replace(
+        sample,
+        t=frozen(t),
+        run=frozen(np.searchsorted(present, run)),
+        labels=tuple(sample.labels[k] for k in present),
+        y=frozen(np.concatenate(tables)),
+        ratio=frozen(np.concatenate(ratios)),
+        u=frozen(np.ascontiguousarray(np.concatenate(inputs))),
+        inputs=names,
+        n_dropped=sample.n_dropped + dropped,
+    )
