@@ -27,7 +27,7 @@ from .._abscissa import Points
 from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError, SpecificationError
-from .priors import Prior, Start, _block
+from .markov import Prior, Start, block_diagonal
 
 IntArray = npt.NDArray[np.int64]
 AnyArray = npt.NDArray[Any]
@@ -108,7 +108,7 @@ class Processes:
             term.matrices(dt, mine, self.x_unit, integral and i == 0)
             for i, (term, mine) in enumerate(zip(self.terms, self.split(values), strict=True))
         ]
-        return _block([T for T, _ in parts]), _block([Q for _, Q in parts])
+        return block_diagonal([T for T, _ in parts]), block_diagonal([Q for _, Q in parts])
 
     def start(self, values: AnyArray) -> Start:
         """Law of the first state."""
@@ -119,7 +119,7 @@ class Processes:
             rows, columns = s.diffuse.shape
             diffuse[row : row + rows, column : column + columns] = s.diffuse
             row, column = row + rows, column + columns
-        return Start(diffuse, _block([s.covariance for s in starts]))
+        return Start(diffuse, block_diagonal([s.covariance for s in starts]))
 
 
 class Sums(NamedTuple):
