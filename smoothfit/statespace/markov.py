@@ -251,11 +251,6 @@ class Sum(Prior):
             for p in term.hyperparameters
         )
 
-    def split(self, values: AnyArray) -> list[AnyArray]:
-        """Values of each term."""
-        ends = np.cumsum([len(term.hyperparameters) for term in self.terms])
-        return list(np.split(values, ends[:-1]))
-
     @property
     def level(self) -> FloatArray | None:
         """Of the first that has one."""
@@ -273,18 +268,12 @@ class Sum(Prior):
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
         """Laws of all."""
-        starts = [t.start(v, x_unit) for t, v in zip(self.terms, self.split(self._values(values)), strict=True)]
-        width = sum(s.diffuse.shape[1] for s in starts)
-        diffuse, row, column = np.zeros((self.dim, width)), 0, 0
-        for s in starts:
-            rows, columns = s.diffuse.shape
-            diffuse[row : row + rows, column : column + columns] = s.diffuse
-            row, column = row + rows, column + columns
-        return Start(diffuse, block_diagonal([s.covariance for s in starts]))
+        starts = [t.start(v, x_unit) for t, v in zip(self.terms, split_values(self.terms, self._values(values)), strict=True)]
+        return start_together(starts)
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
         """Blocks; the integrals add."""
-        parts = [t.matrices(dt, v, x_unit, integral) for t, v in zip(self.terms, self.split(values), strict=True)]
+        parts = [t.matrices(dt, v, x_unit, integral) for t, v in zip(self.terms, split_values(self.terms, values), strict=True)]
         if not integral:
             return block_diagonal([T for T, _ in parts]), block_diagonal([Q for _, Q in parts])
         T, Q = (np.pad(block_diagonal([part[k][:, 1:, 1:] for part in parts]), ((0, 0), (1, 0), (1, 0))) for k in (0, 1))
@@ -296,6 +285,23 @@ class Sum(Prior):
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.terms))
+
+
+def split_values(terms: Sequence[Prior], values: AnyArray) -> list[AnyArray]:
+    """Hyperparameters of each of several priors, from those of all."""
+    ends = np.cumsum([len(term.hyperparameters) for term in terms])
+    return list(np.split(values, ends[:-1]))
+
+
+def start_together(starts: Sequence[Start]) -> Start:
+    """Law of the states of independent processes under each other."""
+    diffuse = np.zeros(np.sum([s.diffuse.shape for s in starts], axis=0))
+    row = column = 0
+    for s in starts:
+        rows, columns = s.diffuse.shape
+        diffuse[row : row + rows, column : column + columns] = s.diffuse
+        row, column = row + rows, column + columns
+    return Start(diffuse, block_diagonal([s.covariance for s in starts]))
 
 
 def names_of(terms: Sequence[Prior]) -> tuple[str, ...]:
