@@ -29,7 +29,8 @@ from ..errors import ConvergenceError, DataError, IdentificationError, Numerical
 from ..observations import OF_DIFFERENCE, Observations, Readings
 from .effects import Intervention
 from .joint import Joint
-from .priors import LENGTH, RATIO, Hyperparameter, IntegratedWiener, OrnsteinUhlenbeck, Prior, check_readable
+from .markov import LENGTH, RATIO, Hyperparameter, Prior, check_readable
+from .priors import IntegratedWiener, OrnsteinUhlenbeck
 from .program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
 from .rows import MOST_GROUPS, Scale, scaled_ratio
 

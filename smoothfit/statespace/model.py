@@ -21,7 +21,8 @@ from .formula import SplineFormula, regressor_columns
 from .general import GeneralModel
 from .joint import with_covariances
 from .kernels import require_identified, terms
-from .priors import IntegratedWiener, Prior
+from .markov import Prior
+from .priors import IntegratedWiener
 from .results import SmoothingSplineResults
 from .robust import (
     FIRST_DF,

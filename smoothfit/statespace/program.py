@@ -27,7 +27,7 @@ from .._abscissa import Points
 from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError, SpecificationError
-from .priors import Prior, Start, _block
+from .markov import Prior, Start, block_diagonal, split_values, start_together
 
 IntArray = npt.NDArray[np.int64]
 AnyArray = npt.NDArray[Any]
@@ -97,29 +97,19 @@ class Processes:
         """Components of all states."""
         return sum(term.dim for term in self.terms)
 
-    def split(self, values: AnyArray) -> list[AnyArray]:
-        """Values of each term."""
-        ends = np.cumsum([len(term.hyperparameters) for term in self.terms])
-        return list(np.split(values, ends[:-1]))
-
     def matrices(self, dt: FloatArray, values: AnyArray, integral: bool) -> tuple[AnyArray, AnyArray]:
         """T and Q; with the integral of f, the first term, as first component."""
         parts = [
             term.matrices(dt, mine, self.x_unit, integral and i == 0)
-            for i, (term, mine) in enumerate(zip(self.terms, self.split(values), strict=True))
+            for i, (term, mine) in enumerate(zip(self.terms, split_values(self.terms, values), strict=True))
         ]
-        return _block([T for T, _ in parts]), _block([Q for _, Q in parts])
+        return block_diagonal([T for T, _ in parts]), block_diagonal([Q for _, Q in parts])
 
     def start(self, values: AnyArray) -> Start:
         """Law of the first state."""
-        starts = [term.start(mine, self.x_unit) for term, mine in zip(self.terms, self.split(values), strict=True)]
-        diffuse = np.zeros((self.dim, sum(s.diffuse.shape[1] for s in starts)))
-        row = column = 0
-        for s in starts:
-            rows, columns = s.diffuse.shape
-            diffuse[row : row + rows, column : column + columns] = s.diffuse
-            row, column = row + rows, column + columns
-        return Start(diffuse, _block([s.covariance for s in starts]))
+        return start_together(
+            [term.start(v, self.x_unit) for term, v in zip(self.terms, split_values(self.terms, values), strict=True)]
+        )
 
 
 class Sums(NamedTuple):
