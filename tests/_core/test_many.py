@@ -7,7 +7,7 @@ import pytest
 
 from smoothfit._core import _kernels
 from smoothfit.curves import optimize
-from smoothfit.statespace.many import SETTINGS
+from smoothfit.statespace.batch import SETTINGS
 
 ORDERS = (1, 2, 3, 4)
 START = np.concatenate([[0], np.cumsum(np.random.default_rng(0).integers(9, 30, 40))])  # more series than a thread takes at once
