@@ -14,10 +14,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from .._validation import FloatArray, frozen
-from ..errors import IdentificationError
+from ..errors import DataError, IdentificationError
 from .sample import Sample
 from .specification import Equation
 
@@ -41,8 +40,7 @@ def fast_pole(equation: Equation, order: int) -> FastPoleError:
     also = "" if kept == tuple(range(order)) else f", derivatives={kept}"
     what = "a pole decays" if equation.order - order == 1 else f"{equation.order - order} poles decay"
     return FastPoleError(
-        f"{what} faster than the samples can tell: the readings are those of an equation of order {order}; "
-        f"use order={order}{also}",
+        f"{what} faster than the samples can tell: the readings are those of an equation of order {order}; use order={order}{also}",
         order,
     )
 
@@ -65,15 +63,31 @@ def can_lower(equation: Equation, sample: Sample) -> bool:
 
 
 def lowered(equation: Equation, sample: Sample) -> tuple[Equation, Sample]:
-    """What an infinitely fast pole leaves: the order below, and readings without the first of each run."""
-    y = sample.y.copy()
-    for s in sample.slices():
-        known = np.flatnonzero(np.isfinite(y[s, 0]))
-        if len(known):
-            y[s.start + known[0], 0] = np.nan
+    """What an infinitely fast pole leaves: the order below, and runs that start at their second reading."""
+    kept, labels, runs = [], [], []
+    for s, label in zip(sample.slices(), sample.labels, strict=True):
+        known = s.start + np.flatnonzero(np.isfinite(sample.y[s, 0]))
+        if len(known) > 1:
+            kept.append(np.arange(known[1], s.stop))
+            runs.append(np.full(len(kept[-1]), len(labels)))
+            labels.append(label)
+    if not kept:
+        raise DataError("no run has two readings")
+    rows = np.concatenate(kept)
     order = equation.order - 1
-    kept = tuple(j for j in equation.derivatives if j < order)
-    return replace(equation, order=order, derivatives=kept), replace(sample, y=frozen(y))
+    derivatives = tuple(j for j in equation.derivatives if j < order)
+    return (
+        replace(equation, order=order, derivatives=derivatives),
+        replace(
+            sample,
+            t=frozen(sample.t[rows]),
+            run=frozen(np.concatenate(runs)),
+            labels=tuple(labels),
+            y=frozen(sample.y[rows]),
+            ratio=frozen(sample.ratio[rows]),
+            u=frozen(sample.u[rows]),
+        ),
+    )
 
 
 def raised(lower: Equation, theta: FloatArray, upper: Equation, times: FloatArray) -> FloatArray:

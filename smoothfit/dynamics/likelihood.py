@@ -2,9 +2,9 @@
 
 Notation, as in Durbin & Koopman: T, Q transition and noise of a step, v innovations, F their variances.
 
-The state at the start of a run is diffuse, and the likelihood is that of the readings given the first ones that fix this state: with X
-what they read of it, the diffuse likelihood times |det X|. It depends neither on the units of time nor on how the state is written.
-Without the factor, derivatives that the first readings hardly tell would make it grow without bound as poles become faster
+The state at the start of a run is diffuse, and the likelihood is that of the readings given the first ones that fix this state:
+with X what they read of it, the diffuse likelihood times |det X|. It depends neither on the units of time nor on how the state is
+written. Without the factor, derivatives that the first readings hardly tell would make it grow without bound as poles become faster
 (M. K. Francke, S. J. Koopman & A. F. de Vos 2010, "Likelihood functions for state space models with diffuse initial conditions").
 """
 
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import matrix_balance
 
 from .._core import _kernels
 from .._discretize import Discrete, discretize, discretize_jacobian
@@ -64,6 +65,17 @@ class Firsts(NamedTuple):
     components: npt.NDArray[np.int64]
     classes: npt.NDArray[np.int32]
     counts: FloatArray
+
+
+def _units(system: FloatArray) -> FloatArray:
+    """Units of the states, powers of two, in which A is balanced: exponentials of fast and slow poles keep their digits."""
+    return np.asarray(matrix_balance(system, permute=False, separate=True)[1][0])
+
+
+def _from_units(d: Discrete, units: FloatArray) -> Discrete:
+    """The matrices of states in such units, in units of one."""
+    rows = units[:, None]
+    return Discrete(d.T * rows / units, d.hold * rows, d.ramp * rows, d.Q * (rows * units))
 
 
 class StateSpace:
@@ -148,35 +160,12 @@ class StateSpace:
     def _firsts(self) -> list[Firsts]:
         """The first readings of the runs that fix their initial states; runs with the same nodes and channels together.
 
-        Which they are depends on where readings are, not on coefficients: they are independent at generic ones. Nothing stands here
-        for runs whose first node has them all, as there X does not depend on coefficients, or that have too few.
+        Nothing stands here for runs whose first node has them all, where X does not depend on coefficients, or that have too few.
         """
-        equation, sample = self.equation, self.sample
-        m, p = equation.order, equation.n_outputs
-        gap = float(np.median(self.lengths))
-        # In units of the spacing, with different decays and weak coupling.
-        generic = np.diag(np.ones((m - 1) * p), p)
-        generic[-p:] = -0.1 * np.cos(np.arange(p * m * p)).reshape(p, -1) - 0.2 * np.tile(np.eye(p), m)
-        T = discretize(generic, equation.entry, self.lengths / gap, noise=False, ramp=False).T
         found: dict[tuple[tuple[int, int], ...], list[int]] = {}
-        for s in sample.slices():
-            whole, basis, chosen = np.eye(m * p), np.zeros((0, m * p)), []
-            for i in range(s.start, s.stop):
-                if i > s.start:
-                    whole = T[self.step[i]] @ whole
-                for r in np.flatnonzero(np.isfinite(sample.y[i])):
-                    row = whole[self.component[r]]
-                    left = row - basis.T @ (basis @ row)
-                    left = left - basis.T @ (basis @ left)
-                    if np.linalg.norm(left) > INDEPENDENT * np.linalg.norm(row):
-                        basis = np.vstack([basis, left / np.linalg.norm(left)])
-                        chosen.append((i - s.start, int(self.component[r])))
-                        if len(chosen) == m * p:
-                            break
-                if len(chosen) == m * p:
-                    break
-            if len(chosen) == m * p and chosen[-1][0] > 0:
-                found.setdefault(tuple(chosen), []).append(s.start)
+        for s, chosen in zip(self.sample.slices(), self._fixing, strict=True):
+            if len(chosen) == self.equation.n_states and chosen[-1][0] > 0:
+                found.setdefault(chosen, []).append(s.start)
         groups = []
         for picked, starts in found.items():
             nodes, components = np.array(picked).T
@@ -184,6 +173,39 @@ class StateSpace:
             classes, counts = np.unique(self.step[steps], axis=0, return_counts=True)
             groups.append(Firsts(nodes, components, classes, counts.astype(float)))
         return groups
+
+    @cached_property
+    def _fixing(self) -> list[tuple[tuple[int, int], ...]]:
+        """Node within the run and component of the first readings that fix the initial state of each run.
+
+        Which they are depends on where readings are, not on coefficients: they are independent at generic ones.
+        """
+        equation, sample = self.equation, self.sample
+        m, p = equation.order, equation.n_outputs
+        gap = float(np.median(self.lengths))
+        # In units of the spacing, with different decays and weak coupling.
+        generic = np.diag(np.ones((m - 1) * p), p)
+        weights = -0.1 * np.cos(np.arange(p * m * p)).reshape(p, -1) - 0.2 * np.tile(np.eye(p), m)
+        generic[-p:] = np.where(np.isin(np.repeat(np.arange(m), p), equation.derivatives), weights, 0.0)
+        T = discretize(generic, equation.entry, self.lengths / gap, noise=False, ramp=False).T
+        found = []
+        for s in sample.slices():
+            whole, basis = np.eye(m * p), np.zeros((0, m * p))
+            chosen: list[tuple[int, int]] = []
+            for i in range(s.start, s.stop):
+                if i > s.start:
+                    whole = T[self.step[i]] @ whole
+                for r in np.flatnonzero(np.isfinite(sample.y[i])):
+                    row = whole[self.component[r]]
+                    left = row - basis.T @ (basis @ row)
+                    left = left - basis.T @ (basis @ left)
+                    if len(chosen) < m * p and np.linalg.norm(left) > INDEPENDENT * np.linalg.norm(row):
+                        basis = np.vstack([basis, left / np.linalg.norm(left)])
+                        chosen.append((i - s.start, int(self.component[r])))
+                if len(chosen) == m * p:
+                    break
+            found.append(tuple(chosen))
+        return found
 
     def _log_det_first(self, values: Discrete, changes: list[Discrete]) -> tuple[float, FloatArray]:
         """2 log|det X| summed over runs, and its derivatives along the changes."""
@@ -212,6 +234,24 @@ class StateSpace:
     def _system(self, theta: FloatArray) -> FloatArray:
         return self.equation.matrices(theta)[0]
 
+    def _steps(self, theta: FloatArray) -> Discrete:
+        """The matrices of the steps."""
+        system, entry = self._system(theta), self.equation.entry
+        if self.equation.order == 1:
+            return discretize(system, entry, self.lengths)
+        units = _units(system)
+        return _from_units(discretize(system * units / units[:, None], entry / units[:, None], self.lengths), units)
+
+    def _steps_and_slopes(self, theta: FloatArray) -> tuple[Discrete, list[Discrete]]:
+        """The matrices of the steps and their changes with each parameter that enters A."""
+        system, entry = self._system(theta), self.equation.entry
+        if self.equation.order == 1:
+            return discretize_jacobian(system, entry, self.lengths, self._directions)
+        units = _units(system)
+        turns = units / units[:, None]
+        values, changes = discretize_jacobian(system * turns, entry / units[:, None], self.lengths, self._directions * turns)
+        return _from_units(values, units), [_from_units(change, units) for change in changes]
+
     @cached_property
     def _directions(self) -> FloatArray:
         """Change of A with each parameter that enters it."""
@@ -226,11 +266,10 @@ class StateSpace:
         `slopes` asks for the gradient, `keep` for innovations, their variances and (with `slopes`) the derivatives of both,
         (n, channels, 1 + directions).
         """
-        entry = self.equation.entry
         if not q.any():
             self._check_growth(theta)
         if not slopes:
-            values = discretize(self._system(theta), entry, self.lengths)
+            values = self._steps(theta)
             packed = self._packed(values, [], theta, q, sigma2, 0)
             sums, _, used, _, unknown, innovations, variances = self._run(packed, keep)
             self._check_known(unknown)
@@ -238,7 +277,7 @@ class StateSpace:
             square = np.zeros((0, 0))
             first = self._log_det_first(values, [])[0] if self._firsts else 0.0
             return Terms(sums[0, 0] - first, sums[1, 0], used, empty, empty, square, square, innovations, variances)
-        values, changes = discretize_jacobian(self._system(theta), entry, self.lengths, self._directions)
+        values, changes = self._steps_and_slopes(theta)
         count = self.n_params
         first, by_first = self._log_det_first(values, changes) if self._firsts else (0.0, 0.0)
         from_first = np.zeros(count)
@@ -326,6 +365,10 @@ class StateSpace:
         if n_unknown == 0:
             return
         sample, equation = self.sample, self.equation
+        if all(len(chosen) == equation.n_states for chosen in self._fixing):
+            raise NumericalError(
+                "the readings do not fix the initial states numerically at these coefficients; their modes decay or grow too fast"
+            )
         lowest = min(c.deriv for c in sample.channels)
         if lowest > 0:
             name = derivative_name(equation.outputs[0], 0)
@@ -352,7 +395,7 @@ class StateSpace:
         self, theta: FloatArray, q: FloatArray, sigma2: FloatArray
     ) -> Callable[[FloatArray], tuple[FloatArray, FloatArray]]:
         """Return what smooths any readings (n, channels), where there is process noise."""
-        values = discretize(self._system(theta), self.equation.entry, self.lengths)
+        values = self._steps(theta)
         packed = self._packed(values, [], theta, q, sigma2, 0)
         sample = self.sample
 
@@ -370,7 +413,7 @@ class StateSpace:
     def _solutions(self, theta: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `smooth`, without process noise: solutions from initial states by weighted least squares, which is stable forwards."""
         sample, m = self.sample, self.equation.n_states
-        values = discretize(self._system(theta), self.equation.entry, self.lengths)
+        values = self._steps(theta)
         T, _, G, variance = self._packed(values, [], theta, np.zeros(self.equation.n_outputs), sigma2, 0)
         T, G = T[..., 0], G[..., 0]
         weights = 1 / np.sqrt(sample.ratio * variance[:, 0])

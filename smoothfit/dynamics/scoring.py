@@ -20,6 +20,7 @@ from .likelihood import StateSpace, Terms
 
 DECREMENT = 1e-9  # in D: a parameter within 3e-5 of its standard error
 MAX_ITERATIONS = 200
+SLOW = 30  # steps of scoring, after which Newton's take over
 LONGEST_LOG_STEP = 3.0
 EXACT = 1e-12  # innovations this small beside the readings are rounding: the data have no noise
 NEAR = 1e-6  # decrement of a step of a thousandth of a standard error, which leaves the Hessian what it is
@@ -27,6 +28,7 @@ DIFFERENCE = 1e-4  # of a standard error: the step of differences of scores
 MAX_RELEASES = 6
 RELEASE = 1e-6  # of D: what letting a variance leave zero has to gain
 WEAK = 0.05  # information on the logarithm of a variance, below which zero is tried
+OUT_OF_RANGE = "the derivatives of the likelihood leave the range of floating-point numbers"
 NONE = 1e-8  # such information, below which the slope is rounding
 
 
@@ -126,7 +128,7 @@ class Search:
         with np.errstate(all="ignore"):
             point = self._point(theta, variances)
         if not (np.isfinite(point.gradient).all() and np.isfinite(point.expected).all()):
-            raise NumericalError("the derivatives of the likelihood leave the range of floating-point numbers")
+            raise NumericalError(OUT_OF_RANGE)
         return point
 
     def _point(self, theta: FloatArray, variances: FloatArray) -> Point:
@@ -203,7 +205,8 @@ class Search:
             unit = expected / np.outer(size, size)
             along = gradient / size
             decrement = float(along @ np.linalg.lstsq(unit, along, rcond=None)[0])
-            if decrement <= 1e-6:
+            # Where curvature is not what was expected, scoring goes to and fro; Newton's steps, which certify, do not.
+            if decrement <= 1e-6 or (decrement <= 1e-3 and iteration >= SLOW):
                 return point, free, iteration, point.spread <= EXACT * self.size
             improved = None
             for _ in range(25):
@@ -300,6 +303,8 @@ class Search:
         hessian = np.zeros((size, size))
         J = chart.jacobian(point.theta)
         widths = DIFFERENCE / np.sqrt(np.maximum((J.T @ point.expected @ J).diagonal() / 2, 1e-12))
+        if chart.lead is not None:
+            widths[chart.lead] = min(widths[chart.lead], chart.time(point.theta) / 10)
         for k in np.flatnonzero(free):
             step = np.zeros(size)
             step[k] = widths[k] if k < self.n_theta else max(min(widths[k], 1e-2), 1e-4)
@@ -309,8 +314,11 @@ class Search:
 
     def _score(self, point: Point, step: FloatArray, chart: Chart) -> FloatArray:
         theta, variances = chart.moved(point.theta, point.variances, step)
-        t = self.terms(theta, variances, slopes=True)
         weight = 0.0 if self.sum_of_squares else 1.0
         scale = np.concatenate([np.ones(self.n_theta), variances])
-        score = (weight * t.log_det_gradient + t.sse_gradient / point.factor) * scale
-        return np.asarray(chart.jacobian(theta).T @ score)
+        with np.errstate(all="ignore"):
+            t = self.terms(theta, variances, slopes=True)
+            score = chart.jacobian(theta).T @ ((weight * t.log_det_gradient + t.sse_gradient / point.factor) * scale)
+        if not np.isfinite(score).all():
+            raise NumericalError(OUT_OF_RANGE)
+        return np.asarray(score)

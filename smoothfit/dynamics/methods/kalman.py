@@ -56,7 +56,7 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
     Raises
     ------
     FastPoleError
-        Where the likelihood of the equation of a lower order, which an infinitely fast pole leaves, is no smaller than at any maximum.
+        Where the likelihood is no larger at any maximum than in the limit of an infinitely fast pole, an equation of lower order.
     ConvergenceError
         Where no start leads to a certified maximum.
     """
@@ -178,7 +178,10 @@ def _search(
         candidates.append(min(here, key=lambda c: c[0]))
     candidates.sort(key=lambda c: c[0])
     if not np.isfinite(candidates[0][0]):
-        search.terms(candidates[0][1], candidates[0][2], slopes=False)  # says what is wrong, where anything is
+        try:
+            search.terms(candidates[0][1], candidates[0][2], slopes=False)  # says what is wrong, where anything is
+        except NumericalError as error:
+            failure = error
     for value, theta, variances in candidates:
         if not np.isfinite(value):
             continue
