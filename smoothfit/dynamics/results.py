@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from scipy import stats
 from .._validation import FloatArray, check_finite, check_level, check_order, to_floats
 from ..curves import CurvePrediction, Estimate
 from ..curves.prediction import critical_value
-from ..errors import DataError, SpecificationError
+from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
 from . import response
 from .centring import centred
 from .diagnostics import autocorrelations, coherence, ljung_box, noise_variance_from_lags
@@ -719,8 +720,9 @@ class DynamicsResults:
         """What the residuals say about the noise.
 
         ``lag-one correlation`` of the residuals (negative: noise in the readings), ``Ljung-Box p`` over ten lags, of each column of
-        readings; ``noise sd (lags)``: the readings' noise by the residuals' last autocovariance; ``attenuation`` and ``predicted
-        bias`` after "difference"; ``noise share``: sigma^2 / (sigma^2 + q h^(2m-1)) where both are estimated.
+        readings; ``noise sd (lags)``: the readings' noise by the residuals' last autocovariance; ``attenuation``: the share of
+        what a curve on the right varies by that differences of noisy readings keep, and ``predicted bias``, what least squares on
+        these would be off by; ``noise share``: sigma^2 / (sigma^2 + q h^(2m-1)), and ``q / sigma^2``, where both are estimated.
         """
         import pandas as pd
 
@@ -740,16 +742,33 @@ class DynamicsResults:
             variance = noise_variance_from_lags(centred(self.model.problem))
             if variance is not None:
                 found["noise sd (lags)"] = float(np.sqrt(variance))
-        for name, value in self.fitted.extra.get("attenuation", {}).items():
-            found[f"attenuation {name}"] = value
-        for name, value in self.fitted.extra.get("bias", {}).items():
-            found[f"predicted bias {name}"] = value
+        found.update(self._attenuation())
         if "q" in self.fitted.noise and "sigma" in self.fitted.noise:
             gap = float(np.median(np.diff(sample.t)[np.diff(sample.run) == 0]))
             process = float(self.fitted.q[0]) * gap ** (2 * equation.order - 1)
             noise = float(self.fitted.sigma2[0])
             found["noise share"] = noise / (noise + process) if noise + process > 0 else np.nan
+            found["q / sigma^2"] = float(self.fitted.q[0]) / noise if noise > 0 else np.inf
         return pd.Series(found, name="diagnostics", dtype=float)
+
+    def _attenuation(self) -> dict[str, float]:
+        """What differences of these readings keep of each curve on the right, and how far off they would be."""
+        extra, of = self.fitted.extra, ""
+        if self.method != "difference":
+            of = " of differences"
+            method, problem = METHODS["difference"], centred(self.model.problem)
+            if self.model.equation.terms or method.why_not(problem) is not None:
+                return {}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SmoothfitWarning)
+                try:
+                    extra = method.fit(problem).extra
+                except SmoothfitError:  # differences have no answer here, of which nothing needs to be said
+                    return {}
+        attenuation, bias = extra.get("attenuation", {}), extra.get("bias", {})
+        found = {f"attenuation{of} {name}": value for name, value in attenuation.items()}
+        shown = bias if self.method == "difference" else attenuation
+        return {**found, **{f"predicted bias{of} {name}": bias[name] for name in shown if name in bias}}
 
     def test_noise(self) -> pd.DataFrame:
         """Likelihood ratios of no process noise (q = 0) and of exact readings (sigma = 0), after "kalman".

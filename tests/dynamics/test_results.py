@@ -317,5 +317,5 @@ def test_noise_within_an_equation_of_order_two_is_no_white_noise_of_its_samples(
     u = np.repeat(rng.choice([-1.0, 1.0], 300), 10)
     equation = Equation(2, ("y",), (0, 1), ("u",))
     y = response.simulate(equation, np.array([-2.0, -0.8, 1.0, 0.3]), t, u[:, None], np.zeros(2), np.array([0.3]), rng)[:, 0]
-    with pytest.warns(BiasWarning, match='noise within an equation of order 2 .* use method="armax" or "kalman"'):
+    with pytest.warns(BiasWarning, match='noise within an equation of order 2 .* use method="kalman"'):
         sf.DerivativeRegression(y, t, u, order=2).fit(method)
