@@ -22,7 +22,7 @@ from smoothfit.errors import BiasWarning, IdentificationError, SamplingWarning, 
 from .conftest import held, solution
 
 ROOT = Path(__file__).parents[2]
-EXACT = ("kalman", "arx", "armax", "integral", "weak", "profile", "iv", "output_error")
+EXACT = ("kalman", "arx", "armax", "integral", "weak", "whittle", "profile", "iv", "output_error")
 TRUTH = {1: [-1.0, 2.0, 0.5], 2: [-4.0, -1.0, 2.0, 0.5], 3: [-6.0, -11.0, -6.0, 2.0, 0.5]}
 
 
@@ -42,6 +42,17 @@ def test_noise_free_data_give_the_parameters_back(method, intersample, order):
     t, u, y = clean(order, intersample)
     res = sf.DerivativeRegression(y, t, u, order=order, intersample=intersample).fit(method)
     np.testing.assert_allclose(res.coefficients, TRUTH[order], rtol=1e-8)
+
+
+@pytest.mark.parametrize("method", EXACT)
+@pytest.mark.parametrize("poles", [[-0.3 + 1.5j, -0.3 - 1.5j, -1], [-0.3 + 1.5j, -0.3 - 1.5j, -1, -2]])
+def test_noise_free_data_of_higher_order(method, poles):
+    t = np.arange(400) * 0.1
+    u = held(np.random.default_rng(0), 400, 10)
+    theta = np.array([*-np.poly(poles).real[1:][::-1], 2.0, 0.5])
+    y = solution(theta, t, u, len(poles))[:, 0]
+    res = sf.DerivativeRegression(y, t, u, order=len(poles)).fit(method)
+    np.testing.assert_allclose(res.coefficients, theta, rtol=1e-8)
 
 
 @pytest.mark.parametrize("method", ["kalman", "output_error"])
