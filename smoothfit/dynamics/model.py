@@ -40,9 +40,11 @@ class DerivativeRegression:
     ----------
     y : array_like, shape (n,) or (n, p), data frame, or Observations
         Readings; NaN where missing. Several columns are a coupled system: each equation has the derivatives of all on its right. An
-        `Observations` object brings its own times, may hold readings of derivatives (position and velocity) and known sds.
+        `Observations` object brings its own times, may hold readings of derivatives (position and velocity) and known sds. The
+        columns of data frames name outputs and inputs; labels that are numbers go behind a letter: y0, y1, u0, ...
     t : array_like, shape (n,)
-        Times: numbers or datetimes, unsorted as they come. With `Observations` the times of u.
+        Times: numbers or datetimes, unsorted as they come. With `Observations` the times of u. y, t, u and groups pair up by
+        position, not by index.
     u : array_like, shape (n,) or (n, k), or data frame, optional
         Inputs, known without noise.
     order : int
