@@ -218,7 +218,15 @@ class DerivativeRegression:
             ``{"maxlags": ...}`` for "HAC"; arguments of `DynamicsResults.bootstrap` for "bootstrap", for example
             ``{"kind": "block", "n": 500, "rng": 0, "n_jobs": 2, "progress": True}``.
         **options
-            Of the method.
+            Of the method; those not listed take none.
+
+            - "armax": ``presample``, "exact" (default), innovations before each run are estimated, or "zero".
+            - "difference": ``scheme``, "forward" (default of order one) or "central" (default from order two on).
+            - "fourier": ``share``, the frequencies used as a share of Nyquist's, above 0 to 1, by default 0.5.
+            - "integral": ``weights``, "gls" (default), iterated for noise of the readings, or "ols" (the default, and the only one,
+              with non-linear terms).
+            - "profile": ``lam``, the weight of the equation's misfit beside that of the readings, in the unit of t to the power
+              2 order - 1; by default a hundred times sigma^2 / q of the maximum likelihood.
 
         Returns
         -------
@@ -227,7 +235,7 @@ class DerivativeRegression:
         Raises
         ------
         SpecificationError
-            The method cannot do what is asked; the message names one that can.
+            The method cannot do what is asked, and the message names one that can; or it does not know an option.
         ConvergenceError, IdentificationError
             No optimum can be certified, or the data have no solution.
         """

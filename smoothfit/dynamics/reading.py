@@ -87,17 +87,17 @@ def _columns(values: Any, argument: str) -> tuple[FloatArray, list[str | None]]:
             raise DataError(f"{argument} has no columns")
         parts = [to_floats(native.get_column(name).to_native(), f"{argument}[{name!r}]")[0] for name in native.columns]
         return np.column_stack(parts), [_text(name, argument) for name in native.columns]
-    if isinstance(native, nw.Series) and isinstance(native.name, (int, np.integer)):  # a column of such a frame
-        return to_floats(values, argument)[0][:, None], [_text(native.name, argument)]
-    if not isinstance(native, nw.Series):
-        array = np.asarray(values)
-        if array.ndim == 2:
-            parts = [to_floats(array[:, i], f"{argument}[:, {i}]")[0] for i in range(array.shape[1])]
-            if not parts:
-                raise DataError(f"{argument} has no columns")
-            return np.column_stack(parts), [None] * len(parts)
-    column, label = to_floats(values, argument)
-    return column[:, None], [label]
+    if isinstance(native, nw.Series):
+        label: Any = native.name
+        return to_floats(values, argument)[0][:, None], [None if label in (None, "") else _text(label, argument)]
+    array = np.asarray(values)
+    if array.ndim == 2:
+        parts = [to_floats(array[:, i], f"{argument}[:, {i}]")[0] for i in range(array.shape[1])]
+        if not parts:
+            raise DataError(f"{argument} has no columns")
+        return np.column_stack(parts), [None] * len(parts)
+    column, name = to_floats(values, argument)
+    return column[:, None], [name]
 
 
 def _text(label: Any, stem: str) -> str:
