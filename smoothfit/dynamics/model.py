@@ -52,7 +52,9 @@ class DerivativeRegression:
     intercept : bool
         Whether there is a gamma.
     terms : sequence of Term, or mapping from names to functions, optional
-        Non-linear regressors; see `smoothfit.dynamics.Term`.
+        Non-linear regressors g(y, t) of one output, for "output_error", "integral" and "difference"; see `smoothfit.dynamics.Term`.
+        A function takes y as the list (y, y', ...) of the curve and its derivatives below the order, and t:
+        ``{"y**3": lambda y, t: y[0] ** 3}``.
     lags : int
         Each input enters with its values 0 .. lags rows earlier, too, each with a coefficient of its own (regular times only).
     delay : float
@@ -99,6 +101,13 @@ class DerivativeRegression:
     >>> res = sf.DerivativeRegression(y, t, u, intercept=False).fit(method="integral")
     >>> res.params.round(6).to_dict()
     {'y': -1.0, 'u': 2.0}
+
+    Logistic growth y' = y - y^2, its square a term of y[0], the curve itself:
+
+    >>> y = 1 / (1 + 9 * np.exp(-t)) + 0.001 * np.random.default_rng(0).standard_normal(50)
+    >>> growth = sf.DerivativeRegression(y, t, terms={"y**2": lambda y, t: y[0] ** 2}, intercept=False)
+    >>> growth.fit("output_error").params[["y", "y**2"]].round(1).to_dict()
+    {'y': 1.0, 'y**2': -1.0}
     """
 
     def __init__(

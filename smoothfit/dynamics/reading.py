@@ -90,7 +90,7 @@ def _columns(values: Any, argument: str) -> tuple[FloatArray, list[str | None]]:
     if isinstance(native, nw.Series):
         label: Any = native.name
         return to_floats(values, argument)[0][:, None], [None if label in (None, "") else _text(label, argument)]
-    array = np.asarray(values)
+    array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     if array.ndim == 2:
         parts = [to_floats(array[:, i], f"{argument}[:, {i}]")[0] for i in range(array.shape[1])]
         if not parts:
