@@ -27,6 +27,9 @@ MOST_SUBSTEPS = 64
 WIDTH = 1e-4  # relative: central differences then err by 1e-8, and steps across a jump such as that of a sign are averaged
 COLLINEAR = 1e-10  # a term is a combination of others where less than this share of its length is left
 DECREMENT = 1e-8
+DAMPINGS = 8.0 ** np.arange(30).reshape(5, 6)
+PROGRESS = 1e-6  # of the sum of squares: a step that gains less is idle
+PATIENCE = 3  # idle steps, after which the sum of squares is rough
 LOOSE = 1e-3  # where no step is better: terms with jumps leave the sum of squares rough at that level
 
 
@@ -181,7 +184,7 @@ def estimate_by_integration(problem: Problem) -> Fitted:
             f"the solution that starts the search leaves the numbers, or where the terms {names} are finite; give them finite "
             'values everywhere, or use method="integral"'
         )
-    damping, decrement = 1e-3, np.inf
+    damping, decrement, idle = 1e-3, np.inf, 0
     J = np.zeros((len(r), len(x)))
     for _ in range(50):
         widths = WIDTH * np.maximum(np.abs(x), 1e-3 * np.abs(x).max())
@@ -196,20 +199,24 @@ def estimate_by_integration(problem: Problem) -> Fitted:
         decrement = float(along @ along) / noise
         if decrement <= DECREMENT:
             break
-        for _ in range(30):
-            trial = x + (Vt.T @ (s / (s**2 + damping) * along)) / scale
-            left = residual(trial)
-            if np.isfinite(left).all() and left @ left < r @ r:
-                x, r, damping = trial, left, max(damping / 10, 1e-14)
+        before = float(r @ r)
+        for dampings in np.maximum(damping, 1e-12) * DAMPINGS:  # side by side, for the price of one
+            trials = x + (Vt.T @ (s[:, None] / (s[:, None] ** 2 + dampings) * along[:, None])).T / scale
+            left = _residuals(equation, sample, trials, weights)[:, known]
+            with np.errstate(over="ignore", invalid="ignore"):
+                sums = np.where(np.isfinite(left).all(axis=1), np.einsum("ij,ij->i", left, left), np.inf)
+            best = int(sums.argmin())
+            if sums[best] < before:
+                x, r, damping = trials[best], left[best], max(float(dampings[best]) / 10, 1e-14)
                 break
-            damping = max(8 * damping, 1e-10)
-        else:
+        idle = idle + 1 if float(r @ r) > (1 - PROGRESS) * before else 0
+        if idle == PATIENCE or float(r @ r) == before:
             if decrement <= LOOSE:
                 break
             raise ConvergenceError(
                 f"least squares has not converged (decrement {decrement:.3g}): the sum of squares is rough, as terms with jumps "
                 'make it; use method="integral", or smooth them, for example sign(D(y)) as tanh(10*D(y))',
-                float(r @ r),
+                before,
             )
     if decrement > LOOSE:
         raise ConvergenceError(
