@@ -342,7 +342,7 @@ class DynamicsResults:
     def _lags(self) -> FloatArray:
         """Which recorded input a column of the equation's inputs belongs to, (inputs, recorded inputs) of zeros and ones."""
         sample = self.model.sample
-        return np.kron(np.eye(len(sample.recorded_inputs)), np.ones((sample.lags + 1, 1)))
+        return np.repeat(np.eye(len(sample.recorded_inputs)), sample.lags + 1, axis=0)
 
     @property
     def _pairs(self) -> list[str]:
