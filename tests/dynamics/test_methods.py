@@ -489,7 +489,7 @@ def test_monte_carlo_of_both_noises():
 def test_methods_of_regular_times_name_one_of_irregular_times(method):
     rng = np.random.default_rng(0)
     t = np.sort(rng.uniform(0, 10, 100))
-    with pytest.raises(SpecificationError, match=r'regular times; use method="(kalman|output_error)"'):
+    with pytest.raises(SpecificationError, match=r'regular times, and .* of a step; use method="(kalman|output_error)"'):
         sf.DerivativeRegression(rng.standard_normal(100), t, rng.standard_normal(100)).fit(method)
 
 
