@@ -2,7 +2,7 @@
 
 Classical Runge-Kutta steps of order four, as many between two samples as the fastest part of the equation needs. Perturbed
 coefficients and initial states run side by side, so that the derivatives of the solution are central differences at the cost of one
-vectorised solution.
+vectorised solution. These derivatives make its bands, too.
 """
 
 from __future__ import annotations
@@ -243,8 +243,36 @@ def estimate_by_integration(problem: Problem) -> Fitted:
         llf=float(-0.5 * len(r) * (np.log(2 * np.pi * max(float(r @ r), 1e-300) / len(r)) + 1)),
         n_constants=n_runs * m,
         decrement=decrement,
-        extra={"initial": x[k:].reshape(n_runs, m)},
+        extra={"initial": x[k:].reshape(n_runs, m), "cov_solution": inverse * sigma2},
     )
+
+
+def solution(problem: Problem, fitted: Fitted, wide: Sample) -> tuple[FloatArray, FloatArray]:
+    """The fitted solution at the nodes of runs of a sample, (n, M), and its covariance by the delta method, (n, M, M).
+
+    What is uncertain are coefficients and initial states, jointly; there is no noise within the equation.
+    """
+    equation, sample, k, m = problem.equation, problem.sample, problem.equation.n_params, problem.equation.order
+    starts, cov = np.asarray(fitted.extra["initial"]), np.asarray(fitted.extra["cov_solution"])
+    states, spread = np.empty((len(wide), m)), np.empty((len(wide), m, m))
+    for s in wide.slices():
+        run = sample.labels.index(wide.labels[wide.run[s.start]])
+        begins = float(sample.t[sample.starts[run]])
+        if wide.t[s.start] < begins:
+            raise DataError(
+                f"t reaches back before the run, which starts at {sample.t_name} = {sample.abscissa.label_of_number(begins)}, "
+                "where the solution starts"
+            )
+        own = [*range(k), *range(k + run * m, k + (run + 1) * m)]
+        x = np.concatenate([fitted.theta, starts[run]])
+        widths = WIDTH * np.maximum(np.abs(x), 1e-3 * np.abs(x).max())
+        moved = np.vstack([x, x + np.diag(widths), x - np.diag(widths)])
+        count = substeps(equation, fitted.theta, wide.t[s])
+        found = _solve(equation, moved[:, :k], wide.t[s], wide.u[s], moved[:, k:], count)
+        slopes = (found[:, 1 : len(x) + 1] - found[:, len(x) + 1 :]) / (2 * widths)[:, None]
+        states[s] = found[:, 0]
+        spread[s] = np.einsum("nai,ab,nbj->nij", slopes, cov[np.ix_(own, own)], slopes, optimize=True)
+    return states, spread
 
 
 def _residuals(equation: Equation, sample: Sample, x: FloatArray, weights: FloatArray) -> FloatArray:

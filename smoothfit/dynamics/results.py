@@ -200,7 +200,8 @@ class DynamicsResults:
     def _require_linear(self, what: str) -> None:
         if self.model.equation.terms:
             raise SpecificationError(
-                f"{what} is of linear equations; this one has the term {self.model.equation.terms[0].name}: use simulate()"
+                f"{what} is of linear equations; this one has the term {self.model.equation.terms[0].name}: use simulate(), or "
+                'get_prediction() and forecast() of method="output_error"'
             )
 
     def poles(self) -> npt.NDArray[np.complex128]:
@@ -442,7 +443,14 @@ class DynamicsResults:
     def _smoothed(
         self, sample: Sample, equation: Equation | None = None, values: Values | None = None
     ) -> tuple[FloatArray, FloatArray]:
-        """Posterior means and covariances of the states at the nodes of a sample, given the estimate or other values."""
+        """Posterior means and covariances of the states at the nodes of a sample, given the estimate or other values.
+
+        Of an equation with terms the solution, whose covariance knows that of the estimates.
+        """
+        if "cov_solution" in self.fitted.extra:
+            from .nonlinear import solution
+
+            return solution(self.model.problem, self.fitted, sample)
         self._require_linear("the smoothed state")
         model = StateSpace(equation or self.model.equation, sample)
         theta, q, sigma2 = values or self._values
@@ -477,7 +485,10 @@ class DynamicsResults:
         mean, variance = self._component(sample, at, deriv, output)
         readers = [i for i, c in enumerate(self.model.sample.channels) if c.output == output and c.deriv == deriv and not c.known]
         channel = readers[0] if readers else None
-        slopes = self._slopes(sample, at, deriv, output, variance)
+        parameters = None
+        if not self.model.equation.terms:
+            slopes = self._slopes(sample, at, deriv, output, variance)
+            parameters = parameter_uncertainty(slopes, self._steps, variance, self._values, channel)
         return CurvePrediction(
             x=sample.abscissa.restore(times),
             deriv=deriv,
@@ -486,7 +497,7 @@ class DynamicsResults:
             noise_sd=np.nan if channel is None else float(self.sigma[channel]),
             df=np.inf,
             x_name=sample.t_name,
-            parameters=parameter_uncertainty(slopes, self._steps, variance, self._values, channel),
+            parameters=parameters,
         )
 
     def _slopes(self, sample: Sample, at: Any, deriv: int, output: int, variance: FloatArray) -> Slopes:
@@ -684,7 +695,8 @@ class DynamicsResults:
                 f"t[{int(np.argmax(np.diff(times) <= 0)) + 1}] does not exceed the time before it; pass increasing times"
             )
         if u is None:
-            nodes, inputs, at = times, sample.u[s], np.arange(len(times))
+            nodes, at = times, np.arange(len(times))
+            inputs = sample.u[s] if sample.inputs else np.zeros((len(times), 0))
             if len(inputs) != len(times):
                 raise DataError(f"t has {len(times)} rows and the first run has {len(inputs)}: pass the inputs u at t")
         else:

@@ -319,3 +319,9 @@ def test_noise_within_an_equation_of_order_two_is_no_white_noise_of_its_samples(
     y = response.simulate(equation, np.array([-2.0, -0.8, 1.0, 0.3]), t, u[:, None], np.zeros(2), np.array([0.3]), rng)[:, 0]
     with pytest.warns(BiasWarning, match='noise within an equation of order 2 .* use method="kalman"'):
         sf.DerivativeRegression(y, t, u, order=2).fit(method)
+
+
+def test_an_equation_without_inputs_is_solved_at_any_times():
+    t = np.arange(60) * 0.1
+    res = sf.DerivativeRegression(np.exp(-t), t, intercept=False).fit("output_error")
+    np.testing.assert_allclose(res.simulate(t=[0.0, 0.5, 9.0]), np.exp([0.0, -0.5, -9.0]), rtol=1e-8)
