@@ -832,7 +832,7 @@ class DynamicsResults:
         return summarise(self, alpha)
 
     def plot(self, alpha: float = 0.05) -> Figure:
-        """Draw the smoothed outputs with bands and the readings, by run, and the residuals' autocorrelation."""
+        """Draw the smoothed outputs with bands and the readings, by run, and each column's residual autocorrelation."""
         from .plotting import plot_fit
 
         return plot_fit(self, alpha)
