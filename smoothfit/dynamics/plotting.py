@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from .._validation import FloatArray
 from ..curves.plotting import drawn, format_times, x_label
 from .diagnostics import autocorrelations
+from .specification import wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ def plot_fit(results: DynamicsResults, alpha: float) -> Figure:
     abscissa = sample.abscissa
     mean, cov = results._at_nodes
     p, channels = equation.n_outputs, len(sample.channels)
-    lines = [line for words in equation.in_words(results.fitted.theta) for line in wrap(words, TITLE)]
+    lines = [line.strip() for words in equation.in_words(results.fitted.theta) for line in wrapped(words, TITLE)]
     figure, axes = plt.subplots(
         p + channels, 1, figsize=(8, 2.6 * p + 1.8 * channels + 0.6 + 0.16 * len(lines)), layout="constrained"
     )
