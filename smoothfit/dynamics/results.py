@@ -13,6 +13,7 @@ from scipy import stats
 
 from .._validation import FloatArray, check_finite, check_level, check_order, to_floats
 from ..curves import CurvePrediction, Estimate
+from ..curves.contrasts import all_together, each_by_itself
 from ..curves.prediction import critical_value
 from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
 from . import response
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from statsmodels.iolib.summary import Summary
+    from statsmodels.stats.contrast import ContrastResults
 
     from .bootstrap import Bootstrap
     from .compare import Comparison
@@ -140,6 +142,64 @@ class DynamicsResults:
                     factor = np.exp(z * se / value)
                 table.loc[name] = [value / factor, value * factor]
         return table
+
+    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
+        """Test linear combinations of the coefficients, each by itself.
+
+        Parameters
+        ----------
+        r_matrix : str or array_like, shape (m, k) or (k,)
+            Combinations of the k coefficients, or such as ``"y = -1, u = 2"``; values in a text take the place of `q_matrix`. Noise
+            parameters have `test_noise`, for zero is at their boundary.
+        q_matrix : float or array_like, shape (m,)
+            What they are under the hypothesis.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.ContrastResults
+            Normal, with the covariance of `cov_type`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(200) * 0.05
+        >>> u = np.sign(np.sin(t))
+        >>> y = np.exp(-t) + 0.02 * np.random.default_rng(0).standard_normal(200)
+        >>> res = sf.DerivativeRegression(y, t, u).fit("output_error")
+        >>> bool(res.t_test("y = -1").pvalue > 0.05), bool(res.f_test("u, const").pvalue > 0.05)
+        (True, True)
+        """
+        rows, values = self._combinations(r_matrix, q_matrix)
+        return each_by_itself(rows @ self.fitted.theta, np.diag(rows @ self._cov_theta @ rows.T), values, np.inf)
+
+    def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
+        """Test linear combinations of the coefficients together, by chi-squared; arguments as of `t_test`."""
+        return self._test_together(r_matrix, q_matrix, np.inf)
+
+    def f_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
+        """Test linear combinations of the coefficients together, by F with `df_resid`; arguments as of `t_test`."""
+        return self._test_together(r_matrix, q_matrix, self.df_resid)
+
+    def _test_together(self, r_matrix: Any, q_matrix: Any, df: float) -> ContrastResults:
+        rows, values = self._combinations(r_matrix, q_matrix)
+        sd = np.sqrt(np.diag(self._cov_theta))  # in units of which the covariance has an exact root
+        scale = np.where(sd > 0, sd, 1.0)
+        sizes, axes = np.linalg.eigh(self._cov_theta / np.outer(scale, scale))
+        root = rows @ (scale[:, None] * axes * np.sqrt(np.maximum(sizes, 0.0)))
+        return all_together(rows @ self.fitted.theta, root, values, df)
+
+    def _combinations(self, r_matrix: Any, q_matrix: Any) -> tuple[FloatArray, Any]:
+        names = self.model.equation.names
+        if isinstance(r_matrix, str):
+            from .formula import combinations
+
+            return combinations(r_matrix, names)
+        rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
+        if rows.ndim != 2 or rows.shape[1] != len(names):
+            raise SpecificationError(
+                f"r_matrix has shape {np.shape(r_matrix)}; pass (m, {len(names)}), for {', '.join(names)}; noises have test_noise()"
+            )
+        return rows, q_matrix
 
     @property
     def llf(self) -> float:
@@ -863,7 +923,7 @@ class DynamicsResults:
         return summarise(self, alpha)
 
     def plot(self, alpha: float = 0.05) -> Figure:
-        """Draw the smoothed outputs with bands and the readings, by run, and the residuals' autocorrelation."""
+        """Draw the smoothed outputs with bands and the readings, by run, and each column's residual autocorrelation."""
         from .plotting import plot_fit
 
         return plot_fit(self, alpha)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -192,6 +193,17 @@ class Equation:
                 text += f" {sign} {body}" if text else (f"-{body}" if value < 0 else body)
             lines.append(f"{left} = {text}")
         return lines
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """An equation in words over several lines, broken before signs."""
+    lines: list[str] = []
+    for part in re.split(r" (?=[+-] )", line):
+        if lines and len(lines[-1]) + 1 + len(part) <= width:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"    {part}" if lines else part)
+    return lines
 
 
 def check_terms(terms: Any) -> tuple[Term, ...]:
