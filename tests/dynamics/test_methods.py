@@ -140,6 +140,30 @@ def test_arx_without_inputs_is_an_autoregression():
     np.testing.assert_allclose(np.sort_complex(res.poles()), poles, rtol=1e-6)
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_arx_is_statsmodels_autoreg(order):
+    from statsmodels.tsa.ar_model import AutoReg
+
+    rng = np.random.default_rng(6)
+    t = np.arange(400) * 0.2
+    u = held(rng, 400, 4)
+    y = solution([-1.0, 2.0, 0.5] if order == 1 else [-2.0, -1.5, 2.0, 0.5], t, u, order, q=0.01, rng=rng)[:, 0]
+    if order == 1:  # as many discrete coefficients as continuous ones
+        exog = np.concatenate([[0.0], u[:-1]])
+        peer = AutoReg(y, 1, trend="c", exog=exog).fit()
+        res = sf.DerivativeRegression(y, t, u).fit("arx")
+        ours = res.discrete_params.loc[["const", "y.L1", "u.L1"]]
+    else:  # without inputs
+        still = solution([-2.0, -1.5, 0.0, 0.5], t, u, 2, q=0.3, rng=rng)[:, 0]
+        peer = AutoReg(still, 2, trend="c").fit()
+        res = sf.DerivativeRegression(still, t, order=2).fit("arx")
+        ours = res.discrete_params.loc[["const", "y.L1", "y.L2"]]
+    np.testing.assert_allclose(ours["coef"], peer.params, rtol=1e-7)
+    # AutoReg divides by n, we by n - k
+    n, k = 400 - order, 3
+    np.testing.assert_allclose(ours["std err"], peer.bse * np.sqrt(n / (n - k)), rtol=1e-6)
+
+
 def test_arimax_is_ols_on_differences_with_the_formulas_of_the_second_order():
     rng = np.random.default_rng(4)
     h = 0.05
