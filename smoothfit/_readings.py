@@ -177,9 +177,7 @@ class Table(NamedTuple):
                 f"data is {type(data).__name__}; pass a pandas, Polars or PyArrow data frame (a lazy one after .collect())"
             ) from None
         except DuplicateError:
-            raise DataError(
-                "data has several columns of one name: " + ", ".join(repr(name) for name in _repeated(data)) + "; rename them"
-            ) from None
+            raise repeated_columns(data, "data") from None
         for argument, options in (("readings", readings), ("sd", sd), ("weights", weights)):
             if options is not None and not isinstance(options, Mapping):
                 raise SpecificationError(f"{argument} is {options!r}; pass a mapping from columns of readings: {{'column': ...}}")
@@ -203,7 +201,8 @@ class Table(NamedTuple):
         return self.column(value) if isinstance(value, str) else value
 
 
-def _repeated(data: Any) -> list[Any]:
-    """Names that several columns of a data frame share."""
+def repeated_columns(data: Any, argument: str) -> DataError:
+    """What to say of a data frame in which several columns share a name."""
     columns = list(getattr(data, "column_names", data.columns))  # of PyArrow, of pandas
-    return sorted({name for name in columns if columns.count(name) > 1}, key=str)
+    repeated = sorted({name for name in columns if columns.count(name) > 1}, key=str)
+    return DataError(f"{argument} has several columns of one name: {', '.join(map(repr, repeated))}; rename them")

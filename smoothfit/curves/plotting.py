@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .._abscissa import Abscissa
-    from ..observations import Observations
     from .prediction import CurvePrediction
     from .results import CurveResults
 
@@ -39,7 +38,7 @@ def plot_curve(
     observations = results.observations
     abscissa = observations.abscissa
     numbers = _grid(observations.places)
-    grid = _drawn(abscissa, numbers)
+    grid = drawn(abscissa, numbers)
     prediction = _predict(results, numbers, deriv)
     lower, upper = prediction.conf_int(alpha=alpha).T
     shown = [reading for reading in observations.readings if reading.deriv == deriv]
@@ -49,26 +48,26 @@ def plot_curve(
         style["color"] = CURVE_COLOUR if is_first else f"C{len(ax.get_lines())}"
     (curve,) = ax.plot(grid, prediction.predicted_mean, **style)
     curve.set_label(label or f"{derivative_label(deriv)}, posterior mean")
-    drawn = ax.get_legend_handles_labels()[1]
+    entries = ax.get_legend_handles_labels()[1]
     band = f"{label + ', ' if label else ''}{100 * (1 - alpha):g} % band"
     ax.fill_between(grid, lower, upper, color=curve.get_color(), alpha=0.25, linewidth=0, label=band)
     for reading in shown:
         text = f"{reading.name}, readings"
-        if text in drawn:  # by a fit before, to the same readings
+        if text in entries:  # by a fit before, to the same readings
             continue
         size = float(np.clip(2000 / len(reading), 2, 25))
-        x = _drawn(abscissa, abscissa.to_numbers(reading.x))
+        x = drawn(abscissa, abscissa.to_numbers(reading.x))
         ax.scatter(x, reading.y, s=size, color=READING_COLOUR, alpha=0.6, linewidth=0, label=text)
     limits = _limits(results, deriv, [reading.y for reading in shown], alpha)
     if not is_first:
         limits = min(limits[0], ax.get_ylim()[0]), max(limits[1], ax.get_ylim()[1])
     ax.set_ylim(*limits)
-    ax.set_xlabel(_x_label(observations))
+    ax.set_xlabel(x_label(observations.abscissa, observations.x_name))
     per = "" if not (abscissa.unit and deriv) else f" per {abscissa.unit}" + (f"^{deriv}" if deriv > 1 else "")
     ax.set_ylabel(y_label + per)
     ax.legend(frameon=False)
     ax.margins(x=0)
-    _format_times(ax, abscissa)
+    format_times(ax, abscissa)
     return cast("Figure", ax.figure)
 
 
@@ -84,11 +83,11 @@ def plot_diagnostics(results: CurveResults) -> Figure:
 
     kinds = results._name_of_row()
     for i, reading in enumerate(observations.readings):
-        x = _drawn(observations.abscissa, observations.abscissa.to_numbers(reading.x))
+        x = drawn(observations.abscissa, observations.abscissa.to_numbers(reading.x))
         over_x.scatter(x, residuals[kinds == i], s=8, linewidth=0, alpha=0.7, label=reading.name)
     over_x.axhline(0, color="black", linewidth=0.8)
-    over_x.set(title="Standardised residuals", xlabel=_x_label(observations))
-    _format_times(over_x, observations.abscissa)
+    over_x.set(title="Standardised residuals", xlabel=x_label(observations.abscissa, observations.x_name))
+    format_times(over_x, observations.abscissa)
     if len(observations.readings) > 1:
         over_x.legend(frameon=False)
 
@@ -166,19 +165,20 @@ def _predict(results: CurveResults, numbers: FloatArray, deriv: int) -> CurvePre
     return results._prediction(Points(numbers), numbers, deriv)
 
 
-def _drawn(abscissa: Abscissa, numbers: FloatArray) -> npt.NDArray[Any]:
+def drawn(abscissa: Abscissa, numbers: FloatArray) -> npt.NDArray[Any]:
     """What matplotlib draws for abscissae: dates for datetimes, numbers for everything else (large integers from the least)."""
     return abscissa.restore(numbers) if abscissa.kind == "datetime" else numbers
 
 
-def _x_label(observations: Observations) -> str:
-    abscissa = observations.abscissa
+def x_label(abscissa: Abscissa, name: str) -> str:
+    """Name of an axis of abscissae as `drawn`, with the unit of durations and the origin of large integers."""
     if abscissa.kind == "timedelta":
-        return f"{observations.x_name} ({abscissa.unit})"
-    return observations.x_name + (f" - {abscissa.origin_label}" if abscissa.kind == "number" and abscissa.origin else "")
+        return f"{name} ({abscissa.unit})"
+    return name + (f" - {abscissa.origin_label}" if abscissa.kind == "number" and abscissa.origin else "")
 
 
-def _format_times(ax: Axes, abscissa: Abscissa) -> None:
+def format_times(ax: Axes, abscissa: Abscissa) -> None:
+    """Mark the axis of x by dates where abscissae are datetimes."""
     if abscissa.kind == "datetime":
         from matplotlib import dates
 

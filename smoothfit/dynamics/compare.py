@@ -95,7 +95,8 @@ class Comparison:
             cause = "there is no noise"
         if not far:
             return f"By method {reference.method!r}, {cause}; here all agree on {name} within {FAR:g} standard errors."
-        return f"By method {reference.method!r}, {cause}; {', '.join(far)} differ on {name} by more than {FAR:g} of its errors."
+        differ = f"{_joined(far)} differ{'s' * (len(far) == 1)} on {name}"
+        return f"By method {reference.method!r}, {cause}; {differ} by more than {FAR:g} of its errors."
 
     def summary(self) -> str:
         """The table, the reason, and what was refused, as text."""
@@ -111,6 +112,15 @@ class Comparison:
 
     def __str__(self) -> str:
         return self.summary()
+
+    def __repr__(self) -> str:
+        model = next(iter(self.results.values())).model
+        refused = f"; {', '.join(self.refused)} refused" if self.refused else ""
+        return f"Comparison of {', '.join(self.results)}{refused}: {model!r}"
+
+
+def _joined(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def compare_methods(model: Any, methods: Iterable[str] | None = None, alpha: float = 0.05, **options: Any) -> Comparison:

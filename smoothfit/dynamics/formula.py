@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 
 import narwhals.stable.v1 as nw
 import numpy as np
+from narwhals.exceptions import DuplicateError
 
+from .._readings import repeated_columns
 from .._validation import FloatArray
 from ..errors import DataError, SpecificationError
 from .specification import Term, derivative_name
@@ -108,6 +110,9 @@ def parse(formula: str, data: Any, t: str, groups: str | None) -> Parts:
         else:
             inputs.append(text)
     design, names = _inputs(inputs, columns)
+    for i, each in enumerate(names):
+        if each in names[:i]:
+            raise SpecificationError(f"the formula has the input {each!r} twice; name it once")
     u = None
     if names:
         import pandas as pd
@@ -135,7 +140,9 @@ def _columns(data: Any) -> dict[str, Any]:
         frame = nw.from_native(data, eager_only=True)
     except TypeError:
         raise DataError(f"data is {type(data).__name__}; pass a pandas, Polars or PyArrow data frame") from None
-    return {name: frame[name].to_numpy() for name in frame.columns}
+    except DuplicateError:
+        raise repeated_columns(data, "data") from None
+    return {name: frame.get_column(name).to_numpy() for name in frame.columns}
 
 
 def _require(columns: dict[str, Any], name: str) -> None:
@@ -269,3 +276,14 @@ def _inputs(texts: list[str], columns: dict[str, Any]) -> tuple[FloatArray, list
         parts.append(np.asarray(matrix, dtype=float))
         names += matrix.design_info.column_names
     return (np.hstack(parts) if parts else np.zeros((0, 0))), names
+
+
+def combinations(text: str, names: list[str]) -> tuple[FloatArray, FloatArray]:
+    """Linear combinations (m, k) of named coefficients and their values (m,), from a text such as ``"y = -1, u = 2 * v"``."""
+    import patsy
+
+    try:
+        constraint = patsy.DesignInfo(names).linear_constraint(text)
+    except patsy.PatsyError as error:
+        raise SpecificationError(f"cannot read {text!r}: {error.message}; the coefficients are {', '.join(names)}") from None
+    return np.asarray(constraint.coefs, dtype=float), np.asarray(constraint.constants, dtype=float).ravel()

@@ -40,9 +40,11 @@ class DerivativeRegression:
     ----------
     y : array_like, shape (n,) or (n, p), data frame, or Observations
         Readings; NaN where missing. Several columns are a coupled system: each equation has the derivatives of all on its right. An
-        `Observations` object brings its own times, may hold readings of derivatives (position and velocity) and known sds.
+        `Observations` object brings its own times, may hold readings of derivatives (position and velocity) and known sds. The
+        columns of data frames name outputs and inputs; labels that are numbers go behind a letter: y0, y1, u0, ...
     t : array_like, shape (n,)
-        Times: numbers or datetimes, unsorted as they come. With `Observations` the times of u.
+        Times: numbers or datetimes, unsorted as they come. With `Observations` the times of u. y, t, u and groups pair up by
+        position, not by index.
     u : array_like, shape (n,) or (n, k), or data frame, optional
         Inputs, known without noise.
     order : int
@@ -50,7 +52,9 @@ class DerivativeRegression:
     intercept : bool
         Whether there is a gamma.
     terms : sequence of Term, or mapping from names to functions, optional
-        Non-linear regressors; see `smoothfit.dynamics.Term`.
+        Non-linear regressors g(y, t) of one output, for "output_error", "integral" and "difference"; see `smoothfit.dynamics.Term`.
+        A function takes y as the list (y, y', ...) of the curve and its derivatives below the order, and t:
+        ``{"y**3": lambda y, t: y[0] ** 3}``.
     lags : int
         Each input enters with its values 0 .. lags rows earlier, too, each with a coefficient of its own (regular times only).
     delay : float
@@ -97,6 +101,13 @@ class DerivativeRegression:
     >>> res = sf.DerivativeRegression(y, t, u, intercept=False).fit(method="integral")
     >>> res.params.round(6).to_dict()
     {'y': -1.0, 'u': 2.0}
+
+    Logistic growth y' = y - y^2, its square a term of y[0], the curve itself:
+
+    >>> y = 1 / (1 + 9 * np.exp(-t)) + 0.001 * np.random.default_rng(0).standard_normal(50)
+    >>> growth = sf.DerivativeRegression(y, t, terms={"y**2": lambda y, t: y[0] ** 2}, intercept=False)
+    >>> growth.fit("output_error").params[["y", "y**2"]].round(1).to_dict()
+    {'y': 1.0, 'y**2': -1.0}
     """
 
     def __init__(
@@ -216,7 +227,15 @@ class DerivativeRegression:
             ``{"maxlags": ...}`` for "HAC"; arguments of `DynamicsResults.bootstrap` for "bootstrap", for example
             ``{"kind": "block", "n": 500, "rng": 0, "n_jobs": 2, "progress": True}``.
         **options
-            Of the method.
+            Of the method; those not listed take none.
+
+            - "armax": ``presample``, "exact" (default), innovations before each run are estimated, or "zero".
+            - "difference": ``scheme``, "forward" (default of order one) or "central" (default from order two on).
+            - "fourier": ``share``, the frequencies used as a share of Nyquist's, above 0 to 1, by default 0.5.
+            - "integral": ``weights``, "gls" (default), iterated for noise of the readings, or "ols" (the default, and the only one,
+              with non-linear terms).
+            - "profile": ``lam``, the weight of the equation's misfit beside that of the readings, in the unit of t to the power
+              2 order - 1; by default a hundred times sigma^2 / q of the maximum likelihood.
 
         Returns
         -------
@@ -225,7 +244,7 @@ class DerivativeRegression:
         Raises
         ------
         SpecificationError
-            The method cannot do what is asked; the message names one that can.
+            The method cannot do what is asked, and the message names one that can; or it does not know an option.
         ConvergenceError, IdentificationError
             No optimum can be certified, or the data have no solution.
         """

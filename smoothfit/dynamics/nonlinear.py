@@ -2,7 +2,7 @@
 
 Classical Runge-Kutta steps of order four, as many between two samples as the fastest part of the equation needs. Perturbed
 coefficients and initial states run side by side, so that the derivatives of the solution are central differences at the cost of one
-vectorised solution.
+vectorised solution. These derivatives make its bands, too.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from .._validation import FloatArray, check_finite, frozen
-from ..errors import ConvergenceError, DataError
+from .._validation import FloatArray, frozen
+from ..errors import ConvergenceError, DataError, IdentificationError
 from ..observations import observe
 from ..statespace import SmoothingSpline, SmoothingSplineResults
 from .methods.base import Fitted, Problem
-from .sample import Sample
+from .sample import Sample, term_columns
 from .specification import Equation
 from .start import running_integral
 
@@ -25,7 +25,11 @@ PLACES = 8  # at which a term is averaged over a step
 SUBSTEP = 0.1  # of the fastest time constant: errors of order 1e-7 of the solution
 MOST_SUBSTEPS = 64
 WIDTH = 1e-4  # relative: central differences then err by 1e-8, and steps across a jump such as that of a sign are averaged
+COLLINEAR = 1e-10  # a term is a combination of others where less than this share of its length is left
 DECREMENT = 1e-8
+DAMPINGS = 8.0 ** np.arange(30).reshape(5, 6)
+PROGRESS = 1e-6  # of the sum of squares: a step that gains less is idle
+PATIENCE = 3  # idle steps, after which the sum of squares is rough
 LOOSE = 1e-3  # where no step is better: terms with jumps leave the sum of squares rough at that level
 
 
@@ -96,40 +100,61 @@ def by_smoothed_terms(problem: Problem, estimate: Callable[[Problem], Fitted]) -
     Inputs that are held between samples have a term's mean over the step beside them, others its value at the samples.
     """
     equation, sample, m = problem.equation, problem.sample, problem.equation.order
-    columns, initial = [], []
+    columns, right, initial = [], [], []
     for s in sample.slices():
         spline, t = _smoothed(problem, s), sample.t[s]
         at = t[:, None]
         if equation.intersample == "zoh":
             at = at + np.diff(t, append=t[-1])[:, None] * (np.arange(PLACES) + 0.5) / PLACES
         curves = [spline.predict(at.ravel(), deriv=j) for j in range(m)]
-        columns.append(np.column_stack([term(curves, at.ravel()).reshape(at.shape).mean(axis=1) for term in equation.terms]))
+        values = [curves[j] for j in sorted(equation.derivatives)] + term_columns(sample, equation, curves, at.ravel())
+        means = np.column_stack([value.reshape(at.shape).mean(axis=1) for value in values])
+        columns.append(means[:, len(equation.derivatives) :])
+        right.append(np.column_stack([means[:, : len(equation.derivatives)], sample.u[s], columns[-1]]))
         initial.append([float(spline.predict(t[:1], deriv=j)[0]) for j in range(m)])
+    _check_terms_apart(equation, np.vstack(right))
     names = (*equation.inputs, *(term.name for term in equation.terms))
-    values = np.column_stack([sample.u, np.concatenate(columns)])
-    check_finite(values.ravel(), "terms", "a term is finite wherever the smoothed readings go")
-    linear = Problem(replace(equation, inputs=names, terms=()), replace(sample, u=frozen(values), inputs=names))
+    inputs = np.column_stack([sample.u, np.concatenate(columns)])
+    linear = Problem(replace(equation, inputs=names, terms=()), replace(sample, u=frozen(inputs), inputs=names))
     fitted = estimate(linear)
     note = "Non-linear terms are those of smoothed readings; standard errors do not know of the smoothing's own error."
     return replace(fitted, notes=(*fitted.notes, note), extra={**fitted.extra, "initial": np.array(initial)})
+
+
+def _check_terms_apart(equation: Equation, right: FloatArray) -> None:
+    """Raise where a term is a combination of what is on the right before it: derivatives, inputs and terms, in columns."""
+    if equation.intercept:
+        right = np.column_stack([np.ones(len(right)), right])
+    lengths = np.linalg.norm(right, axis=0)
+    right = right / np.where(lengths > 0, lengths, 1.0)
+    for i, term in enumerate(equation.terms):
+        before, column = np.split(right, [right.shape[1] - len(equation.terms) + i], axis=1)
+        rest = column[:, 0] - before @ np.linalg.lstsq(before, column[:, 0], rcond=None)[0]
+        if np.linalg.norm(rest) <= COLLINEAR:
+            raise IdentificationError(
+                f"the term {term.name!r} is zero, or a linear combination of the rest of the right side, all along the smoothed "
+                "readings: nothing tells its coefficient; leave it out"
+            )
 
 
 def gradient_matching(problem: Problem) -> tuple[FloatArray, FloatArray]:
     """Coefficients by the equation integrated over a smoothing spline of each run, and the initial states (runs, M): a start."""
     equation, sample = problem.equation, problem.sample
     m = equation.order
-    designs, targets, initial = [], [], []
+    designs, targets, right, initial = [], [], [], []
     for s in sample.slices():
         spline, t = _smoothed(problem, s), sample.t[s]
         curves = [spline.predict(t, deriv=j) for j in range(m)]
         columns = [curves[j] for j in sorted(equation.derivatives)] + list(sample.u[s].T)
-        columns += [term(curves, t) for term in equation.terms]
+        columns += term_columns(sample, equation, curves, t)
+        right.append(np.column_stack(columns))
         if equation.intercept:
             columns.append(np.ones(len(t)))
         integrals = running_integral(np.column_stack(columns), t, held=False)
         designs.append(integrals - integrals.mean(axis=0))
         targets.append(curves[m - 1] - curves[m - 1].mean())
         initial.append([curve[0] for curve in curves])
+    _check_terms_apart(equation, np.vstack(right))
     theta = np.linalg.lstsq(np.vstack(designs), np.concatenate(targets), rcond=None)[0]
     return np.asarray(theta), np.array(initial)
 
@@ -153,7 +178,13 @@ def estimate_by_integration(problem: Problem) -> Fitted:
     if not np.isfinite(r).all():
         x[: len(theta)] = 0.0
         r = residual(x)
-    damping, decrement = 1e-3, np.inf
+    if not np.isfinite(r).all():
+        names = ", ".join(repr(term.name) for term in equation.terms)
+        raise ConvergenceError(
+            f"the solution that starts the search leaves the numbers, or where the terms {names} are finite; give them finite "
+            'values everywhere, or use method="integral"'
+        )
+    damping, decrement, idle = 1e-3, np.inf, 0
     J = np.zeros((len(r), len(x)))
     for _ in range(50):
         widths = WIDTH * np.maximum(np.abs(x), 1e-3 * np.abs(x).max())
@@ -168,20 +199,24 @@ def estimate_by_integration(problem: Problem) -> Fitted:
         decrement = float(along @ along) / noise
         if decrement <= DECREMENT:
             break
-        for _ in range(30):
-            trial = x + (Vt.T @ (s / (s**2 + damping) * along)) / scale
-            left = residual(trial)
-            if np.isfinite(left).all() and left @ left < r @ r:
-                x, r, damping = trial, left, max(damping / 10, 1e-14)
+        before = float(r @ r)
+        for dampings in np.maximum(damping, 1e-12) * DAMPINGS:  # side by side, for the price of one
+            trials = x + (Vt.T @ (s[:, None] / (s[:, None] ** 2 + dampings) * along[:, None])).T / scale
+            left = _residuals(equation, sample, trials, weights)[:, known]
+            with np.errstate(over="ignore", invalid="ignore"):
+                sums = np.where(np.isfinite(left).all(axis=1), np.einsum("ij,ij->i", left, left), np.inf)
+            best = int(sums.argmin())
+            if sums[best] < before:
+                x, r, damping = trials[best], left[best], max(float(dampings[best]) / 10, 1e-14)
                 break
-            damping = max(8 * damping, 1e-10)
-        else:
+        idle = idle + 1 if float(r @ r) > (1 - PROGRESS) * before else 0
+        if idle == PATIENCE or float(r @ r) == before:
             if decrement <= LOOSE:
                 break
             raise ConvergenceError(
                 f"least squares has not converged (decrement {decrement:.3g}): the sum of squares is rough, as terms with jumps "
                 'make it; use method="integral", or smooth them, for example sign(D(y)) as tanh(10*D(y))',
-                float(r @ r),
+                before,
             )
     if decrement > LOOSE:
         raise ConvergenceError(
@@ -208,8 +243,36 @@ def estimate_by_integration(problem: Problem) -> Fitted:
         llf=float(-0.5 * len(r) * (np.log(2 * np.pi * max(float(r @ r), 1e-300) / len(r)) + 1)),
         n_constants=n_runs * m,
         decrement=decrement,
-        extra={"initial": x[k:].reshape(n_runs, m)},
+        extra={"initial": x[k:].reshape(n_runs, m), "cov_solution": inverse * sigma2},
     )
+
+
+def solution(problem: Problem, fitted: Fitted, wide: Sample) -> tuple[FloatArray, FloatArray]:
+    """The fitted solution at the nodes of runs of a sample, (n, M), and its covariance by the delta method, (n, M, M).
+
+    What is uncertain are coefficients and initial states, jointly; there is no noise within the equation.
+    """
+    equation, sample, k, m = problem.equation, problem.sample, problem.equation.n_params, problem.equation.order
+    starts, cov = np.asarray(fitted.extra["initial"]), np.asarray(fitted.extra["cov_solution"])
+    states, spread = np.empty((len(wide), m)), np.empty((len(wide), m, m))
+    for s in wide.slices():
+        run = sample.labels.index(wide.labels[wide.run[s.start]])
+        begins = float(sample.t[sample.starts[run]])
+        if wide.t[s.start] < begins:
+            raise DataError(
+                f"t reaches back before the run, which starts at {sample.t_name} = {sample.abscissa.label_of_number(begins)}, "
+                "where the solution starts"
+            )
+        own = [*range(k), *range(k + run * m, k + (run + 1) * m)]
+        x = np.concatenate([fitted.theta, starts[run]])
+        widths = WIDTH * np.maximum(np.abs(x), 1e-3 * np.abs(x).max())
+        moved = np.vstack([x, x + np.diag(widths), x - np.diag(widths)])
+        count = substeps(equation, fitted.theta, wide.t[s])
+        found = _solve(equation, moved[:, :k], wide.t[s], wide.u[s], moved[:, k:], count)
+        slopes = (found[:, 1 : len(x) + 1] - found[:, len(x) + 1 :]) / (2 * widths)[:, None]
+        states[s] = found[:, 0]
+        spread[s] = np.einsum("nai,ab,nbj->nij", slopes, cov[np.ix_(own, own)], slopes, optimize=True)
+    return states, spread
 
 
 def _residuals(equation: Equation, sample: Sample, x: FloatArray, weights: FloatArray) -> FloatArray:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._validation import FloatArray
+from ..curves.plotting import drawn, format_times, x_label
 from .diagnostics import autocorrelations
+from .specification import wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,32 +21,41 @@ COLOUR = "#1f5fa8"
 GREY = "#444444"
 MOST_LAGS = 25
 PANELS_ACROSS = 4
+TITLE = 90  # characters of a line
+MANY = 20_000  # rows
 
 
 def plot_fit(results: DynamicsResults, alpha: float) -> Figure:
-    """Smoothed outputs with bands and readings, and the autocorrelation of the residuals."""
+    """Smoothed outputs with bands and readings, and the autocorrelation of each column of residuals."""
     import matplotlib.pyplot as plt
 
     equation, sample = results.model.equation, results.model.sample
+    abscissa = sample.abscissa
     mean, cov = results._at_nodes
-    p = equation.n_outputs
-    figure, axes = plt.subplots(p + 1, 1, figsize=(8, 2.6 * (p + 1) + 0.6), layout="constrained")
+    p, channels = equation.n_outputs, len(sample.channels)
+    lines = [line.strip() for words in equation.in_words(results.fitted.theta) for line in wrapped(words, TITLE)]
+    figure, axes = plt.subplots(
+        p + channels, 1, figsize=(8, 2.6 * p + 1.8 * channels + 0.6 + 0.16 * len(lines)), layout="constrained"
+    )
     half = _critical(alpha)
     for i, name in enumerate(equation.outputs):
         ax = axes[i]
         for k, s in enumerate(sample.slices()):
-            t = sample.t[s]
+            t = drawn(abscissa, sample.t[s])
             se = np.sqrt(np.maximum(cov[s, i, i], 0.0))
             for c, channel in enumerate(sample.channels):
                 if channel.output == i and channel.deriv == 0:
                     ax.plot(t, sample.y[s, c], ".", color=GREY, ms=4, alpha=0.6, label="readings" if k == 0 else None)
             ax.fill_between(t, mean[s, i] - half * se, mean[s, i] + half * se, color=COLOUR, alpha=0.25, linewidth=0)
             ax.plot(t, mean[s, i], color=COLOUR, lw=1.2, label=f"{name}, smoothed" if k == 0 else None)
-        ax.set(ylabel=name, xlabel=sample.t_name)
+        ax.set(ylabel=name, xlabel=x_label(abscissa, sample.t_name))
         ax.margins(x=0)
-        ax.legend(frameon=False)
-    _draw_correlations(axes[-1], results)
-    axes[0].set_title("; ".join(equation.in_words(results.fitted.theta)) + f"   ({results.method})", fontsize=10)
+        format_times(ax, abscissa)
+        ax.legend(frameon=False, loc="best" if len(sample) < MANY else "upper right")  # the best place takes long to find
+    for c, ax in enumerate(axes[p:]):
+        _draw_correlations(ax, results, c)
+    unit = f", t in {abscissa.unit}" if abscissa.unit else ""
+    axes[0].set_title("\n".join(lines) + f"   ({results.method}{unit})", fontsize=10)
     return figure
 
 
@@ -54,18 +65,21 @@ def _critical(alpha: float) -> float:
     return critical_value(alpha, np.inf)
 
 
-def _draw_correlations(ax: Any, results: DynamicsResults) -> None:
-    residual = results.fitted.resid[:, 0]
+def _draw_correlations(ax: Any, results: DynamicsResults, c: int) -> None:
+    sample = results.model.sample
+    rows = np.isfinite(sample.y).any(axis=1) if sample.acts_between else slice(None)  # no reading parts neighbours
+    residual = results.fitted.resid[rows, c]
+    of = f" of {sample.channels[c].name}" if len(sample.channels) > 1 else ""
+    ax.set(xlabel="lag (rows)", ylabel=f"residual\nautocorrelation{of}")
     n = int(np.isfinite(residual).sum())
     if n < 4:
         return
-    values = autocorrelations(residual, results.model.sample.run, min(MOST_LAGS, n - 1))
+    values = autocorrelations(residual, sample.run[rows], min(MOST_LAGS, n - 1))
     lags = np.arange(1, len(values) + 1)
     ax.vlines(lags, 0, values, color=COLOUR)
     ax.scatter(lags, values, s=12, color=COLOUR)
     ax.axhspan(-1.96 / np.sqrt(n), 1.96 / np.sqrt(n), color="black", alpha=0.08, linewidth=0)
     ax.axhline(0, color="black", linewidth=0.8)
-    ax.set(xlabel="lag (rows)", ylabel="residual autocorrelation")
 
 
 def plot_step_response(results: DynamicsResults, t: Any, alpha: float) -> Figure:

@@ -7,8 +7,10 @@ from typing import Any
 import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
+from narwhals.exceptions import DuplicateError
 
 from .._abscissa import Abscissa, check_unit
+from .._readings import repeated_columns
 from .._validation import FloatArray, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..observations import Observations
@@ -76,19 +78,31 @@ def _check_delay(delay: Any) -> float:
 
 def _columns(values: Any, argument: str) -> tuple[FloatArray, list[str | None]]:
     """A table (n, k) of floats and the names of its columns, from a vector, a matrix or a data frame."""
-    native = nw.from_native(values, eager_only=True, pass_through=True)
+    try:
+        native = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+    except DuplicateError:
+        raise repeated_columns(values, argument) from None
     if isinstance(native, nw.DataFrame):
-        parts = [to_floats(native[name].to_native(), f"{argument}[{name!r}]")[0] for name in native.columns]
-        return np.column_stack(parts), [str(name) for name in native.columns]
-    if not isinstance(native, nw.Series):
-        array = np.asarray(values)
-        if array.ndim == 2:
-            parts = [to_floats(array[:, i], f"{argument}[:, {i}]")[0] for i in range(array.shape[1])]
-            if not parts:
-                raise DataError(f"{argument} has no columns")
-            return np.column_stack(parts), [None] * len(parts)
-    column, label = to_floats(values, argument)
-    return column[:, None], [label]
+        if not native.columns:
+            raise DataError(f"{argument} has no columns")
+        parts = [to_floats(native.get_column(name).to_native(), f"{argument}[{name!r}]")[0] for name in native.columns]
+        return np.column_stack(parts), [_text(name, argument) for name in native.columns]
+    if isinstance(native, nw.Series):
+        label: Any = native.name
+        return to_floats(values, argument)[0][:, None], [None if label in (None, "") else _text(label, argument)]
+    array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    if array.ndim == 2:
+        parts = [to_floats(array[:, i], f"{argument}[:, {i}]")[0] for i in range(array.shape[1])]
+        if not parts:
+            raise DataError(f"{argument} has no columns")
+        return np.column_stack(parts), [None] * len(parts)
+    column, name = to_floats(values, argument)
+    return column[:, None], [name]
+
+
+def _text(label: Any, stem: str) -> str:
+    """The name of a column of any label: the numbers of columns without names go behind a letter, as y0, u0, u1, ..."""
+    return f"{stem}{label}" if isinstance(label, (int, np.integer)) else str(label)
 
 
 def _named(labels: list[str | None], stem: str) -> tuple[str, ...]:

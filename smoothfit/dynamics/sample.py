@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._abscissa import Abscissa
-from .._validation import FloatArray, frozen
+from .._validation import FloatArray, first_index, frozen
 from ..errors import DataError
 from .specification import Equation, derivative_name
 
@@ -119,6 +119,17 @@ class Sample:
                 return None
         return h
 
+    @property
+    def irregularity(self) -> float:
+        """How far times are off the regular grid from the first to the last of their run, in mean steps; the worst run."""
+        worst = 0.0
+        for s in self.slices():
+            t = self.t[s]
+            if len(t) > 2:
+                h = (t[-1] - t[0]) / (len(t) - 1)
+                worst = max(worst, float(np.abs((t - t[0]) / h - np.arange(len(t))).max()))
+        return worst
+
     @cached_property
     def steps(self) -> tuple[npt.NDArray[np.int32], FloatArray]:
         """Class of the step into each node (-1 where a run starts), and the length of each class."""
@@ -177,6 +188,33 @@ class Sample:
 def channel_label(channel: Channel, outputs: tuple[str, ...]) -> str:
     """What a channel reads, for example ``D(y)``."""
     return derivative_name(outputs[channel.output], channel.deriv)
+
+
+def term_columns(sample: Sample, equation: Equation, curves: Sequence[FloatArray], t: FloatArray) -> list[FloatArray]:
+    """Non-linear terms of curves (y, y', ...) at times t, a column each; NaN only where a curve is.
+
+    Raises
+    ------
+    DataError
+        A term is infinite or NaN where the curves are known; the message has its name, the first such row, and their number.
+    """
+    columns = []
+    known = np.isfinite(curves).all(axis=0)
+    for term in equation.terms:
+        with np.errstate(all="ignore"):
+            column = term(curves, t)
+        bad = known & ~np.isfinite(column)
+        if bad.any():
+            i = first_index(bad)
+            name = sample.outputs[0]
+            where = ", ".join(f"{derivative_name(name, j)} = {curve[i]:.4g}" for j, curve in enumerate(curves))
+            raise DataError(
+                f"the term {term.name!r} is {column[i]:g} at {int(bad.sum())} of {len(t)} places, first at {sample.t_name} = "
+                f"{sample.abscissa.label_of_number(float(t[i]))}, where {where}; give it a finite value there, for example by "
+                "np.maximum or np.where, or set what lies beyond its domain to NaN"
+            )
+        columns.append(column)
+    return columns
 
 
 def with_times(sample: Sample, run: int, times: FloatArray, equation: Equation) -> tuple[Sample, npt.NDArray[np.int64]]:

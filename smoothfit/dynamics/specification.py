@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray, check_order
-from ..errors import SpecificationError
+from ..errors import SmoothfitError, SpecificationError
 
 HIGHEST_ORDER = 6  # of a scalar equation; order times number of outputs is the size of the state
 INTERSAMPLE = ("zoh", "foh")
@@ -24,10 +25,17 @@ class Term:
     ----------
     name : str
     function : callable
-        ``function(y, t)`` with y the list of the curve and its derivatives below the order, each an array (n,), and t (n,);
-        returns (n,).
+        ``function(y, t)`` with y the list of the curve and its derivatives below the order, each an array (n,), and t (n,), as
+        numbers in the unit of t; returns (n,). y[0] is the curve, y[1] its first derivative.
     rates : bool
         Whether it takes derivatives, so that methods that know y alone refuse it.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> drag = sf.dynamics.Term("drag", lambda y, t: np.abs(y[1]) * y[1], rates=True)
+    >>> drag([np.zeros(3), np.array([-1.0, 0.0, 2.0])], np.zeros(3))
+    array([-1.,  0.,  4.])
     """
 
     name: str
@@ -36,7 +44,18 @@ class Term:
 
     def __call__(self, y: Sequence[FloatArray], t: FloatArray) -> FloatArray:
         """Values of the term, shape (n,)."""
-        return np.broadcast_to(np.asarray(self.function(y, t), dtype=float), np.shape(t))
+        takes = "its function takes y, the list of the curve y[0] and its derivatives, and t, and returns a number a row"
+        try:
+            values = np.asarray(self.function(y, t))
+        except SmoothfitError:
+            raise
+        except Exception as error:
+            raise SpecificationError(f"the term {self.name!r} raises {type(error).__name__} ({error}); {takes}") from error
+        if values.dtype.kind not in "biuf":
+            raise SpecificationError(f"the term {self.name!r} returns {values.dtype}, which is no real number; {takes}")
+        if values.shape not in ((), np.shape(t)):
+            raise SpecificationError(f"the term {self.name!r} returns shape {values.shape} where t has {np.shape(t)}; {takes}")
+        return np.broadcast_to(values.astype(float), np.shape(t))
 
 
 def derivative_name(name: str, order: int) -> str:
@@ -174,6 +193,17 @@ class Equation:
                 text += f" {sign} {body}" if text else (f"-{body}" if value < 0 else body)
             lines.append(f"{left} = {text}")
         return lines
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """An equation in words over several lines, broken before signs."""
+    lines: list[str] = []
+    for part in re.split(r" (?=[+-] )", line):
+        if lines and len(lines[-1]) + 1 + len(part) <= width:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"    {part}" if lines else part)
+    return lines
 
 
 def check_terms(terms: Any) -> tuple[Term, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..curves.summary import curve_summary, number
+from .specification import wrapped
 
 if TYPE_CHECKING:
     from statsmodels.iolib.summary import Summary
@@ -52,12 +53,17 @@ def summarise(results: DynamicsResults, alpha: float) -> Summary:
     )
     for name in results.fitted.noise:
         params.loc[name, ["z", "P>|z|"]] = "-"
-    notes = [f"Equation: {line}" for line in equation.in_words(results.fitted.theta)]
+    notes = [line for words in equation.in_words(results.fitted.theta) for line in wrapped(f"Equation: {words}", WIDTH)]
     notes += wrap(f"Noise assumed: {results.noise_assumed}.", WIDTH)
     notes += _behaviour(results)
     shown = [f"{name} {value:.3g}" for name, value in results.diagnostics.items()]
     if shown:
         notes += wrap("Diagnostics: " + ", ".join(shown) + ".", WIDTH)
+    if results.method == "kalman" and not results.fitted.notes:
+        tests = results.test_noise()
+        lines = [f"{name}: LR {number(row['LR'])}, p {row['pvalue']:.3g}" for name, row in tests.iterrows()]
+        if lines:
+            notes += wrap("Tests of the noises, at their boundary: " + "; ".join(lines) + ".", WIDTH)
     for name in results.boundary:
         what = "process noise" if name.startswith("q") else "noise in the readings"
         notes.append(f"At a boundary: {name} = 0, the readings show no {what}.")
@@ -66,10 +72,10 @@ def summarise(results: DynamicsResults, alpha: float) -> Summary:
     if sample.n_dropped:
         notes.append(f"{sample.n_dropped} rows were left out, to which lags or delays reach back.")
     if model.formula:
-        notes.append(f"Formula: {model.formula}")
+        notes += wrap(f"Formula: {model.formula}", WIDTH)
     if unit:
         notes.append(f"t is counted in {unit}: derivatives are per {unit}.")
-    notes += list(results.fitted.notes)
+    notes += [line for note in results.fitted.notes for line in wrap(note, WIDTH)]
     return curve_summary("Derivative Regression Results", facts, pd.DataFrame(), params, notes)
 
 

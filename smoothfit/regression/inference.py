@@ -13,6 +13,7 @@ from .._validation import FloatArray, check_level
 from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
+from ..curves.contrasts import all_together, each_by_itself
 from ..curves.results import LEAST_FREE, CurveResults
 from ..errors import SpecificationError
 from .band import BandRows, pack
@@ -23,8 +24,6 @@ from .rows import Rows
 if TYPE_CHECKING:
     import pandas as pd
     from statsmodels.stats.contrast import ContrastResults
-
-SMALL = 1e-10  # of the greatest eigenvalue of a covariance: below, a direction is none
 
 
 class Inference(CurveResults):
@@ -74,18 +73,9 @@ class Inference(CurveResults):
         statsmodels.stats.contrast.ContrastResults
             Student's t with n - d degrees of freedom, d the number of functions without a penalty; normal where all sds are known.
         """
-        from statsmodels.stats.contrast import ContrastResults
-
         rows = self._combinations(r_matrix)
-        effect = rows @ self._coef
-        cov = rows @ self._cov.times(rows.T)
-        hypothesis = np.broadcast_to(np.asarray(q_matrix, dtype=np.float64), effect.shape)
-        sd = np.sqrt(np.diag(cov))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            t = (effect - hypothesis) / sd
-        if self.use_t:
-            return ContrastResults(effect=effect, t=t, sd=sd, df_denom=self.df_interval)
-        return ContrastResults(effect=effect, statistic=t, sd=sd, distribution="norm")
+        variance = np.diag(rows @ self._cov.times(rows.T))
+        return each_by_itself(rows @ self._coef, variance, q_matrix, self._df_test)
 
     def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
         """Test linear combinations of the coefficients together.
@@ -102,17 +92,12 @@ class Inference(CurveResults):
         -------
         statsmodels.stats.contrast.ContrastResults
         """
-        from statsmodels.stats.contrast import ContrastResults
-
         rows = self._combinations(r_matrix)
-        root = rows @ self._cov.root()
-        axes, sizes, _ = np.linalg.svd(root, full_matrices=False)
-        kept = sizes > np.sqrt(SMALL) * sizes[0]
-        distance = rows @ self._coef - np.broadcast_to(np.asarray(q_matrix, dtype=np.float64), (len(rows),))
-        statistic, rank = float(np.sum((axes[:, kept].T @ distance / sizes[kept]) ** 2)), int(kept.sum())
-        if self.use_t:
-            return ContrastResults(F=np.array([[statistic / rank]]), df_num=rank, df_denom=self.df_interval)
-        return ContrastResults(chi2=np.array([[statistic]]), df_denom=rank, distribution="chi2")
+        return all_together(rows @ self._coef, rows @ self._cov.root(), q_matrix, self._df_test)
+
+    @property
+    def _df_test(self) -> float:
+        return self.df_interval if self.use_t else np.inf
 
     def zero_test(self, deriv: int = 1, on: tuple[float, float] | None = None) -> ContrastResults:
         """Test whether f^(deriv) is zero on an interval: the Wald test of the coefficients that make it there.

@@ -12,6 +12,7 @@ import numpy as np
 from .._abscissa import Points
 from .._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
 from .._validation import FloatArray, check_order
+from ..curves.contrasts import each_by_itself
 from ..curves.optimize import Minimum
 from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_value
 from ..curves.propagation import DIFFERENCE, NEGLIGIBLE, propagated
@@ -236,8 +237,6 @@ class GeneralResults(CurveResults):
         -------
         statsmodels.stats.contrast.ContrastResults
         """
-        from statsmodels.stats.contrast import ContrastResults
-
         names = self.model.effects
         if not names:
             raise SpecificationError("the model has no regressors or interventions to test")
@@ -250,12 +249,8 @@ class GeneralResults(CurveResults):
         if rows.ndim != 2 or rows.shape[1] != len(names):
             raise SpecificationError(f"r_matrix has shape {rows.shape}; pass (m, {len(names)}), for {', '.join(names)}")
         coef, covariance = self._effects
-        effect = rows @ coef
-        sd = np.sqrt(np.diag(rows @ covariance @ rows.T))
-        t = (effect - np.broadcast_to(np.asarray(q_matrix, dtype=np.float64), effect.shape)) / sd
-        if self.use_t:
-            return ContrastResults(effect=effect, t=t, sd=sd, df_denom=self.df_interval)
-        return ContrastResults(effect=effect, statistic=t, sd=sd, distribution="norm")
+        df = self.df_interval if self.use_t else np.inf
+        return each_by_itself(rows @ coef, np.diag(rows @ covariance @ rows.T), q_matrix, df)
 
     # Likelihood -------------------------------------------------------------------------------------------------------
 

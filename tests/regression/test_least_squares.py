@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 
 import smoothfit as sf
 from smoothfit.errors import DataError, SpecificationError
@@ -220,3 +221,15 @@ def test_a_formula_names_readings_and_basis():
 def test_bad_formulas_are_refused(formula, error, words):
     with pytest.raises(error, match=words):
         sf.SplineRegression.from_formula(formula, FRAME)
+
+
+def test_wald_test_with_known_sds_is_chi_squared():
+    x = np.linspace(0, 1, 60)
+    rng = np.random.default_rng(0)
+    res = sf.SplineRegression(sf.observe(x, rng.standard_normal(60), sd=1.0), sf.BSplineBasis.uniform(0, 1, 5)).fit("ols")
+    rows = np.eye(res.basis.n_basis)[:2]
+    test = res.wald_test(rows)
+    c, cov = rows @ res.params, rows @ res.cov_params().to_numpy() @ rows.T
+    statistic = float(c @ np.linalg.solve(cov, c))
+    assert float(np.squeeze(test.statistic)) == pytest.approx(statistic)
+    assert test.pvalue == pytest.approx(stats.chi2.sf(statistic, 2))

@@ -17,6 +17,7 @@ from ..._validation import FloatArray
 from ...errors import BiasWarning, DataError, IdentificationError, SpecificationError
 from ..diagnostics import noise_variance_from_lags
 from ..regressing import gaussian_llf
+from ..sample import term_columns
 from .base import Fitted, Method, Problem, RowScores
 
 MATERIAL = 0.5  # of a standard error: a bias beyond which the fit warns
@@ -74,7 +75,7 @@ def estimate(problem: Problem, scheme: str | None = None) -> Fitted:
         curves = [sum(w * y[rows + int(o)] for w, o in zip(weights[j], offsets, strict=True)) / steps**j for j in range(m + 1)]
         t = sample.t[s][rows]
         columns = [curves[j] for j in sorted(equation.derivatives)] + [sample.u[s][rows, i] for i in range(sample.u.shape[1])]
-        columns += [term(curves[:m], t) for term in equation.terms]
+        columns += term_columns(sample, equation, curves[:m], t)
         if equation.intercept:
             columns.append(np.ones(len(rows)))
         designs.append(np.column_stack(columns))
