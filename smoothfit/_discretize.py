@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import matrix_balance
 
 from ._validation import FloatArray
 
@@ -108,6 +109,27 @@ def discretize(
             transition = transition @ transition
         spreads[j] = (spread + np.swapaxes(spread, 1, 2)) / 2
     return Discrete(whole[:, :m, :m], whole[:, :m, m : m + p], whole[:, :m, m + p :], spreads)
+
+
+def discretize_balanced(
+    system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, *, noise: bool = True, ramp: bool = True
+) -> Discrete:
+    """As `discretize`, in units of the states that balance A: the matrices of fast beside slow poles keep their digits."""
+    if system.shape == (1, 1):
+        return discretize(system, entry, steps, noise=noise, ramp=ramp)
+    units = units_of(system)
+    return from_units(discretize(system * units / units[:, None], entry / units[:, None], steps, noise=noise, ramp=ramp), units)
+
+
+def units_of(system: npt.NDArray[Any]) -> FloatArray:
+    """Units of the states, powers of two, in which A is balanced."""
+    return np.asarray(matrix_balance(system.real, permute=False, separate=True)[1][0])
+
+
+def from_units(d: Discrete, units: FloatArray) -> Discrete:
+    """The matrices of states in such units, in units of one."""
+    rows = units[:, None]
+    return Discrete(d.T * rows / units, d.hold * rows, d.ramp * rows, d.Q * (rows * units))
 
 
 def _first_order(z: npt.NDArray[Any], gain: float, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:
