@@ -42,6 +42,7 @@ from .base import Fitted, Method, Problem, RowScores
 DECREMENT = 1e-8
 LOOSE = 1e-5
 NEAR = 0.5  # of the decrement of Gauss-Newton steps, from which Newton's take over
+WIDTH = 1e-2  # of a standard error: the step of differences of gradients, whose own slopes are differences
 MAX_DOUBLINGS = 60
 DIFFERENCE = 1e-6  # for slopes of C and of log|I + H'H|
 MAX_ITERATIONS = 100
@@ -248,7 +249,7 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tupl
         scale = np.sqrt(np.maximum(hessian.diagonal(), 1e-300))
         near = decrement < NEAR
         if near:
-            hessian = _hessian(relation, rows, x, chart, free, 1e-4 / scale, exact, noise)
+            hessian = _hessian(relation, rows, x, chart, free, WIDTH / scale, exact, noise)
         curvature, axes = np.linalg.eigh(hessian / np.outer(scale, scale))
         along = axes.T @ (slope[free] / scale)
         strength = np.maximum(np.abs(curvature), 1e-10)
@@ -314,7 +315,7 @@ def _hessian(
     """Half the Hessian of n log sum e^2 at fixed scale by the coordinates of a chart, by differences of J'e."""
     columns = []
     for i, width in zip(np.flatnonzero(free), widths, strict=True):
-        step = min(width, x[i] / 1000) if i == len(x) - 1 and x[i] > 0 else width
+        step = min(width, WIDTH * x[i]) if i == len(x) - 1 and x[i] > 0 else width
         if i == chart.lead:
             step = min(step, chart.time(x[:-1]) / 10)
         unit = np.zeros(len(x))
