@@ -44,6 +44,7 @@ LOOSE = 1e-5
 NEAR = 0.5  # of the decrement of Gauss-Newton steps, from which Newton's take over
 WIDTH = 1e-2  # of a standard error: the step of differences of gradients, whose own slopes are differences
 MAX_DOUBLINGS = 60
+ROUNDING = 1e-12  # steps of v near one are no shorter
 DIFFERENCE = 1e-6  # for slopes of C and of log|I + H'H|
 MAX_ITERATIONS = 100
 SHARES = (1.0, 0.7, 0.2, 0.03, 0.0)
@@ -138,7 +139,8 @@ def _widths(relation: Relation, x: FloatArray) -> dict[int, float]:
     m, h, v = relation.order, relation.step, float(x[-1])
     derivatives = sorted(relation.equation.derivatives)
     widths = {i: DIFFERENCE * max(abs(float(x[i])), (1e-2 / h) ** (m - j)) for i, j in enumerate(derivatives)}
-    return {**widths, len(x) - 1: DIFFERENCE * (min(v, 1 - v) or DIFFERENCE)}
+    by_share = DIFFERENCE * (min(v, 1 - v) or DIFFERENCE)
+    return {**widths, len(x) - 1: by_share if v < 0.5 else max(by_share, ROUNDING)}
 
 
 def _weighted(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> FloatArray:

@@ -155,7 +155,10 @@ def _noise(problem: Problem, theta: FloatArray) -> tuple[float, float]:
     assert problem.sample.step is not None
     unit = problem.sample.step ** (1 - 2.0 * problem.equation.order)
     best = min((np.array([ratio * unit, 1.0]) for ratio in RATIOS), key=lambda variances: search.value(theta, variances))
-    optimum = search.minimise(theta, best, np.arange(len(theta) + 2) < len(theta))
+    try:
+        optimum = search.minimise(theta, best, np.arange(len(theta) + 2) < len(theta))
+    except ConvergenceError as error:
+        raise ConvergenceError(f'the noise of the residuals cannot be told ({error}); use method="kalman"', error.value) from error
     return float(optimum.sigma2[0]), float(optimum.q[0])
 
 
