@@ -33,7 +33,7 @@ from .constraints import Polynomials
 TOLERANCES = (1e-12, 1e-11, 1e-10, 1e-9)  # of clarabel, relative
 BLAMED = 1e-6  # share of a certificate of infeasibility, above which a constraint takes part
 SHORT = 1e-11  # of the size of a bounded function: what of it lies below its bound is rounding
-MOST_MARGINS = 10  # that are tried
+MOST_MARGINS = 5  # that are tried
 ACTIVE = 1e-7  # of the size of a bounded function: a bound so near is reached
 
 
@@ -51,8 +51,8 @@ def solve_program(program: Program) -> FloatArray:
 
     Only pieces where the bounds would not hold otherwise are part of the program, and some beside them; those where the solution
     does not hold them join. What minimises under some of the bounds and satisfies them all minimises under all of them. Where the
-    solver's tolerance leaves a bound short, by some 1e-10 of the size of what is bounded, twice that is asked for as a margin, and
-    twice what is short still beside it.
+    solver's tolerance leaves a bound short, by some 1e-10 of the size of what is bounded, four times that is asked for as a margin,
+    and four times what is short still beside it.
 
     Raises
     ------
@@ -81,13 +81,16 @@ def solve_program(program: Program) -> FloatArray:
         short = np.array([_shortfall(p.coefficients(coef)) for p in polynomials])
         if not short.any():
             return coef
+        if nearly is None:
+            nearly = coef
         if widened == MOST_MARGINS:
+            if all(_shortfall(p.coefficients(nearly)) <= SHORT * float((abs(p.rows) @ np.abs(nearly)).max()) for p in polynomials):
+                return nearly  # all of what is bounded is rounding of the coefficients
             raise ConvergenceError(
                 f"the constrained fit leaves its bounds by {short.max():.3g} whatever the margin; rescale x or y, or use fewer "
                 "functions"
             )
-        # The solver holds bounds to its tolerance alone.
-        margins, nearly, widened = margins + 2 * short, nearly if nearly is not None else coef, widened + 1
+        margins, widened = margins + 4 * short, widened + 1
 
 
 def _widened(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
