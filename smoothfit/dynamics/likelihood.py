@@ -1,6 +1,11 @@
 """The likelihood of an equation with process and measurement noise, exactly discretised, with its exact score.
 
 Notation, as in Durbin & Koopman: T, Q transition and noise of a step, v innovations, F their variances.
+
+The state at the start of a run is diffuse, and the likelihood is that of the readings given the first ones that fix this state:
+with X what they read of it, the diffuse likelihood times |det X|. It depends neither on the units of time nor on how the state is
+written. Without the factor, derivatives that the first readings hardly tell would make it grow without bound as poles become faster
+(M. K. Francke, S. J. Koopman & A. F. de Vos 2010, "Likelihood functions for state space models with diffuse initial conditions").
 """
 
 from __future__ import annotations
@@ -10,6 +15,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+from scipy.linalg import matrix_balance
 
 from .._core import _kernels
 from .._discretize import Discrete, discretize, discretize_jacobian
@@ -18,12 +25,13 @@ from ..errors import IdentificationError, NumericalError
 from .sample import Sample
 from .specification import Equation, derivative_name
 
+INDEPENDENT = 1e-6  # of a row: what earlier rows must leave of it for a reading to count as one more about the initial state
 GREATEST_GROWTH = 300.0  # logarithm of the factor by which a solution may grow in a run
 WIDTHS = (3, 5, 8, 16)  # numbers of directions that the kernels take
 
 
 class Terms(NamedTuple):
-    """-2 log-likelihood = n_used log 2 pi + log_det + sse.
+    """-2 log-likelihood = n_used log 2 pi + log_det + sse, given the readings that fix the initial states.
 
     Gradients are with respect to (theta, q, sigma2): coefficients, intensities by output, unknown noise variances. Of the
     information matrix there are two parts: sum dv dv'/F and sum dF dF'/(2 F^2).
@@ -38,6 +46,36 @@ class Terms(NamedTuple):
     of_variance: FloatArray
     innovations: FloatArray
     variances: FloatArray
+
+
+class Firsts(NamedTuple):
+    """The first readings that fix initial states, of runs with the same nodes and channels.
+
+    Attributes
+    ----------
+    nodes, components : ndarray of int, shape (M,)
+        From the start of the run; which component of the state is read.
+    classes : ndarray of int, shape (k, steps)
+        Classes of the steps to these nodes.
+    counts : ndarray, shape (k,)
+        Runs with these steps.
+    """
+
+    nodes: npt.NDArray[np.int64]
+    components: npt.NDArray[np.int64]
+    classes: npt.NDArray[np.int32]
+    counts: FloatArray
+
+
+def _units(system: FloatArray) -> FloatArray:
+    """Units of the states, powers of two, in which A is balanced: exponentials of fast and slow poles keep their digits."""
+    return np.asarray(matrix_balance(system, permute=False, separate=True)[1][0])
+
+
+def _from_units(d: Discrete, units: FloatArray) -> Discrete:
+    """The matrices of states in such units, in units of one."""
+    rows = units[:, None]
+    return Discrete(d.T * rows / units, d.hold * rows, d.ramp * rows, d.Q * (rows * units))
 
 
 class StateSpace:
@@ -118,8 +156,101 @@ class StateSpace:
                 variance[channel, first + p + j] = 1.0
         return T, Q, G, variance
 
+    @cached_property
+    def _firsts(self) -> list[Firsts]:
+        """The first readings of the runs that fix their initial states; runs with the same nodes and channels together.
+
+        Nothing stands here for runs whose first node has them all, where X does not depend on coefficients, or that have too few.
+        """
+        found: dict[tuple[tuple[int, int], ...], list[int]] = {}
+        for s, chosen in zip(self.sample.slices(), self._fixing, strict=True):
+            if len(chosen) == self.equation.n_states and chosen[-1][0] > 0:
+                found.setdefault(chosen, []).append(s.start)
+        groups = []
+        for picked, starts in found.items():
+            nodes, components = np.array(picked).T
+            steps = np.array(starts)[:, None] + np.arange(1, nodes[-1] + 1)
+            classes, counts = np.unique(self.step[steps], axis=0, return_counts=True)
+            groups.append(Firsts(nodes, components, classes, counts.astype(float)))
+        return groups
+
+    @cached_property
+    def _fixing(self) -> list[tuple[tuple[int, int], ...]]:
+        """Node within the run and component of the first readings that fix the initial state of each run.
+
+        Which they are depends on where readings are, not on coefficients: they are independent at generic ones.
+        """
+        equation, sample = self.equation, self.sample
+        m, p = equation.order, equation.n_outputs
+        gap = float(np.median(self.lengths))
+        # In units of the spacing, with different decays and weak coupling.
+        generic = np.diag(np.ones((m - 1) * p), p)
+        weights = -0.1 * np.cos(np.arange(p * m * p)).reshape(p, -1) - 0.2 * np.tile(np.eye(p), m)
+        generic[-p:] = np.where(np.isin(np.repeat(np.arange(m), p), equation.derivatives), weights, 0.0)
+        T = discretize(generic, equation.entry, self.lengths / gap, noise=False, ramp=False).T
+        found = []
+        for s in sample.slices():
+            whole, basis = np.eye(m * p), np.zeros((0, m * p))
+            chosen: list[tuple[int, int]] = []
+            for i in range(s.start, s.stop):
+                if i > s.start:
+                    whole = T[self.step[i]] @ whole
+                for r in np.flatnonzero(np.isfinite(sample.y[i])):
+                    row = whole[self.component[r]]
+                    left = row - basis.T @ (basis @ row)
+                    left = left - basis.T @ (basis @ left)
+                    if len(chosen) < m * p and np.linalg.norm(left) > INDEPENDENT * np.linalg.norm(row):
+                        basis = np.vstack([basis, left / np.linalg.norm(left)])
+                        chosen.append((i - s.start, int(self.component[r])))
+                if len(chosen) == m * p:
+                    break
+            found.append(tuple(chosen))
+        return found
+
+    def _log_det_first(self, values: Discrete, changes: list[Discrete]) -> tuple[float, FloatArray]:
+        """2 log|det X| summed over runs, and its derivatives along the changes."""
+        size = values.T.shape[1]
+        total, slopes = 0.0, np.zeros(len(changes))
+        moved = np.stack([d.T for d in changes]) if changes else np.zeros((0, *values.T.shape))
+        for nodes, components, classes, counts in self._firsts:
+            whole = np.broadcast_to(np.eye(size), (len(counts), size, size))
+            by = np.zeros((len(changes), *whole.shape))
+            X, dX = np.empty_like(whole), np.empty_like(by)
+            for node in range(int(nodes[-1]) + 1):
+                if node > 0:
+                    T = values.T[classes[:, node - 1]]
+                    by = moved[:, classes[:, node - 1]] @ whole + T @ by
+                    whole = T @ whole
+                here = nodes == node
+                X[:, here], dX[:, :, here] = whole[:, components[here]], by[:, :, components[here]]
+            with np.errstate(all="ignore"):
+                logs = np.linalg.slogdet(X)[1]
+            if not np.isfinite(logs).all():
+                raise NumericalError("at these coefficients the first readings do not fix the state numerically")
+            total += 2 * float(counts @ logs)
+            slopes += 2 * np.trace(np.linalg.solve(X, dX), axis1=-2, axis2=-1) @ counts
+        return total, slopes
+
     def _system(self, theta: FloatArray) -> FloatArray:
         return self.equation.matrices(theta)[0]
+
+    def _steps(self, theta: FloatArray) -> Discrete:
+        """The matrices of the steps."""
+        system, entry = self._system(theta), self.equation.entry
+        if self.equation.order == 1:
+            return discretize(system, entry, self.lengths)
+        units = _units(system)
+        return _from_units(discretize(system * units / units[:, None], entry / units[:, None], self.lengths), units)
+
+    def _steps_and_slopes(self, theta: FloatArray) -> tuple[Discrete, list[Discrete]]:
+        """The matrices of the steps and their changes with each parameter that enters A."""
+        system, entry = self._system(theta), self.equation.entry
+        if self.equation.order == 1:
+            return discretize_jacobian(system, entry, self.lengths, self._directions)
+        units = _units(system)
+        turns = units / units[:, None]
+        values, changes = discretize_jacobian(system * turns, entry / units[:, None], self.lengths, self._directions * turns)
+        return _from_units(values, units), [_from_units(change, units) for change in changes]
 
     @cached_property
     def _directions(self) -> FloatArray:
@@ -135,36 +266,40 @@ class StateSpace:
         `slopes` asks for the gradient, `keep` for innovations, their variances and (with `slopes`) the derivatives of both,
         (n, channels, 1 + directions).
         """
-        entry = self.equation.entry
         if not q.any():
             self._check_growth(theta)
         if not slopes:
-            values = discretize(self._system(theta), entry, self.lengths)
+            values = self._steps(theta)
             packed = self._packed(values, [], theta, q, sigma2, 0)
             sums, _, used, _, unknown, innovations, variances = self._run(packed, keep)
             self._check_known(unknown)
             empty = np.zeros(0)
             square = np.zeros((0, 0))
-            return Terms(sums[0, 0], sums[1, 0], used, empty, empty, square, square, innovations, variances)
-        values, changes = discretize_jacobian(self._system(theta), entry, self.lengths, self._directions)
+            first = self._log_det_first(values, [])[0] if self._firsts else 0.0
+            return Terms(sums[0, 0] - first, sums[1, 0], used, empty, empty, square, square, innovations, variances)
+        values, changes = self._steps_and_slopes(theta)
         count = self.n_params
+        first, by_first = self._log_det_first(values, changes) if self._firsts else (0.0, 0.0)
+        from_first = np.zeros(count)
+        from_first[np.flatnonzero(self.equation.in_system)] = by_first
         if count <= WIDTHS[-1]:
             n = next(width for width in WIDTHS if width >= count)
             packed = self._packed(values, changes, theta, q, sigma2, n)
             sums, information, used, _, unknown, innovations, variances = self._run(packed, keep)
             self._check_known(unknown)
             return Terms(
-                sums[0, 0],
+                sums[0, 0] - first,
                 sums[1, 0],
                 used,
-                sums[0, 1 : 1 + count],
+                sums[0, 1 : 1 + count] - from_first,
                 sums[1, 1 : 1 + count],
                 information[0, :count, :count],
                 information[1, :count, :count],
                 innovations[..., : 1 + count],
                 variances[..., : 1 + count],
             )
-        return self._in_blocks(self._packed(values, changes, theta, q, sigma2, count), count)
+        terms = self._in_blocks(self._packed(values, changes, theta, q, sigma2, count), count)
+        return terms._replace(log_det=terms.log_det - first, log_det_gradient=terms.log_det_gradient - from_first)
 
     def _in_blocks(self, packed: tuple[FloatArray, FloatArray, FloatArray, FloatArray], count: int) -> Terms:
         """More directions than the kernels take: several passes, and the information from what they keep."""
@@ -230,6 +365,10 @@ class StateSpace:
         if n_unknown == 0:
             return
         sample, equation = self.sample, self.equation
+        if all(len(chosen) == equation.n_states for chosen in self._fixing):
+            raise NumericalError(
+                "the readings do not fix the initial states numerically at these coefficients; their modes decay or grow too fast"
+            )
         lowest = min(c.deriv for c in sample.channels)
         if lowest > 0:
             name = derivative_name(equation.outputs[0], 0)
@@ -256,7 +395,7 @@ class StateSpace:
         self, theta: FloatArray, q: FloatArray, sigma2: FloatArray
     ) -> Callable[[FloatArray], tuple[FloatArray, FloatArray]]:
         """Return what smooths any readings (n, channels), where there is process noise."""
-        values = discretize(self._system(theta), self.equation.entry, self.lengths)
+        values = self._steps(theta)
         packed = self._packed(values, [], theta, q, sigma2, 0)
         sample = self.sample
 
@@ -274,7 +413,7 @@ class StateSpace:
     def _solutions(self, theta: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `smooth`, without process noise: solutions from initial states by weighted least squares, which is stable forwards."""
         sample, m = self.sample, self.equation.n_states
-        values = discretize(self._system(theta), self.equation.entry, self.lengths)
+        values = self._steps(theta)
         T, _, G, variance = self._packed(values, [], theta, np.zeros(self.equation.n_outputs), sigma2, 0)
         T, G = T[..., 0], G[..., 0]
         weights = 1 / np.sqrt(sample.ratio * variance[:, 0])

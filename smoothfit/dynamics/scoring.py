@@ -2,7 +2,8 @@
 
 What is minimised is D = -2 log-likelihood over coefficients and logarithms of variances. Where no sd is known, the common factor of
 all variances is at its optimum sse / n in closed form at every point. A variance that wants to vanish is set to exactly zero
-and kept there as long as the derivative of D by it is not negative.
+and kept there as long as the derivative of D by it is not negative. Where a pole is fast, steps and curvatures are those of
+coordinates in which an infinitely fast one is a point like others (`Chart`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
+from .fast import Chart, fast_pole, gap_of, n_fast, vanishes
 from .likelihood import StateSpace, Terms
 
 DECREMENT = 1e-9  # in D: a parameter within 3e-5 of its standard error
 MAX_ITERATIONS = 200
+SLOW = 30  # steps of scoring, after which Newton's take over
 LONGEST_LOG_STEP = 3.0
 EXACT = 1e-12  # innovations this small beside the readings are rounding: the data have no noise
 NEAR = 1e-6  # decrement of a step of a thousandth of a standard error, which leaves the Hessian what it is
@@ -25,6 +28,8 @@ DIFFERENCE = 1e-4  # of a standard error: the step of differences of scores
 MAX_RELEASES = 6
 RELEASE = 1e-6  # of D: what letting a variance leave zero has to gain
 WEAK = 0.05  # information on the logarithm of a variance, below which zero is tried
+OUT_OF_RANGE = "the derivatives of the likelihood leave the range of floating-point numbers"
+NONE = 1e-8  # such information, below which the slope is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +92,7 @@ class Search:
         self.sum_of_squares = sum_of_squares
         y = model.sample.y[np.isfinite(model.sample.y)]
         self.size = float(np.abs(y).max()) or 1.0
+        self.gap = gap_of(model.sample)
         self.n_evaluations = 0
 
     def terms(self, theta: FloatArray, variances: FloatArray, *, slopes: bool) -> Terms:
@@ -119,6 +125,13 @@ class Search:
 
     def point(self, theta: FloatArray, variances: FloatArray) -> Point:
         """D with derivatives."""
+        with np.errstate(all="ignore"):
+            point = self._point(theta, variances)
+        if not (np.isfinite(point.gradient).all() and np.isfinite(point.expected).all()):
+            raise NumericalError(OUT_OF_RANGE)
+        return point
+
+    def _point(self, theta: FloatArray, variances: FloatArray) -> Point:
         t = self.terms(theta, variances, slopes=True)
         value, factor = self._assemble(t)
         weight = 0.0 if self.sum_of_squares else 1.0
@@ -165,6 +178,8 @@ class Search:
     def _descend(self, point: Point, fixed: npt.NDArray[np.bool_]) -> tuple[Point, npt.NDArray[np.bool_], int, bool]:
         """Scoring with Levenberg's damping to a small decrement."""
         damping = 1e-4
+        turns = not fixed[: self.n_theta].any()
+        chart = Chart(self.n_theta, len(point.variances))
         for iteration in range(MAX_ITERATIONS):
             fixed = fixed.copy()
             dropped = self._vanished(point, fixed)
@@ -176,12 +191,22 @@ class Search:
                 return point, free, iteration, False
             if point.spread <= 1e-14 * self.size:
                 return point, free, iteration, True
-            gradient, expected = point.gradient[free], point.expected[np.ix_(free, free)]
+            if turns:
+                chart = Chart.at(self.model.equation, point.theta, len(point.variances), self.gap)
+            gradient, expected = point.gradient, point.expected
+            if chart.lead is not None:
+                J = chart.jacobian(point.theta)
+                gradient, expected = J.T @ gradient, J.T @ expected @ J
+                if vanishes(self.model.equation, point.theta, self.gap, float(gradient[chart.lead])):
+                    equation = self.model.equation
+                    raise fast_pole(equation, equation.order - n_fast(equation, point.theta, self.gap * 1e-3))
+            gradient, expected = gradient[free], expected[np.ix_(free, free)]
             size = np.sqrt(np.maximum(expected.diagonal(), 1e-300))
             unit = expected / np.outer(size, size)
             along = gradient / size
             decrement = float(along @ np.linalg.lstsq(unit, along, rcond=None)[0])
-            if decrement <= 1e-6:
+            # Where curvature is not what was expected, scoring goes to and fro; Newton's steps, which certify, do not.
+            if decrement <= 1e-6 or (decrement <= 1e-3 and iteration >= SLOW):
                 return point, free, iteration, point.spread <= EXACT * self.size
             improved = None
             for _ in range(25):
@@ -191,8 +216,7 @@ class Search:
                 longest = np.abs(logs).max(initial=0.0)
                 if longest > LONGEST_LOG_STEP:
                     step = step * (LONGEST_LOG_STEP / longest)
-                theta = point.theta + step[: self.n_theta]
-                variances = point.variances * np.exp(step[self.n_theta :])
+                theta, variances = chart.moved(point.theta, point.variances, chart.within(point.theta, step))
                 if self.value(theta, variances) < point.value:
                     improved = (theta, variances)
                     break
@@ -213,7 +237,9 @@ class Search:
         """The point with a variance at zero that D does not want and hardly depends on; None where there is none."""
         n = self.n_theta
         for k in range(len(point.variances)):
-            if fixed[n + k] or point.variances[k] == 0 or point.expected[n + k, n + k] > WEAK or point.gradient[n + k] < 0:
+            if fixed[n + k] or point.variances[k] == 0 or point.expected[n + k, n + k] > WEAK:
+                continue
+            if point.gradient[n + k] < 0 and point.expected[n + k, n + k] > NONE:
                 continue
             variances = point.variances.copy()
             variances[k] = 0.0
@@ -226,13 +252,17 @@ class Search:
         size = len(free)
         hessian = point.expected
         decrement = 0.0
+        chart = Chart(self.n_theta, len(point.variances))
+        if free[: self.n_theta].all():
+            chart = Chart.at(self.model.equation, point.theta, len(point.variances), self.gap)
         if not exact and free.any():
-            hessian = self._hessian(point, free)
+            hessian = self._hessian(point, free, chart)
             for _ in range(20):
                 inner = hessian[np.ix_(free, free)]
                 scale = np.sqrt(np.maximum(np.abs(inner.diagonal()), 1e-300))
                 curvature, axes = np.linalg.eigh(inner / np.outer(scale, scale))
-                along = axes.T @ (point.gradient[free] / scale)
+                gradient = chart.jacobian(point.theta).T @ point.gradient
+                along = axes.T @ (gradient[free] / scale)
                 # The common factor of all variances is at its optimum: rounding of that direction does not count.
                 decrement = float(along @ (along / np.maximum(np.abs(curvature), 1e-12)))
                 if curvature.min() > 0 and decrement <= DECREMENT:
@@ -240,8 +270,9 @@ class Search:
                 step = np.zeros(size)
                 step[free] = -(axes @ (along / np.maximum(np.abs(curvature), 1e-10))) / scale
                 step *= min(1.0, LONGEST_LOG_STEP / max(np.abs(step[self.n_theta :]).max(initial=0.0), 1e-300))
+                step = chart.within(point.theta, step)
                 for _ in range(30):
-                    theta, variances = point.theta + step[: self.n_theta], point.variances * np.exp(step[self.n_theta :])
+                    theta, variances = chart.moved(point.theta, point.variances, step)
                     if self.value(theta, variances) <= point.value + 1e-9 * (decrement < 1e-3):
                         break
                     step = step / 2
@@ -251,11 +282,14 @@ class Search:
                     )
                 point = self.point(theta, variances)
                 if decrement > NEAR:
-                    hessian = self._hessian(point, free)
+                    hessian = self._hessian(point, free, chart)
             else:
                 raise ConvergenceError(
                     f"the maximum of the likelihood cannot be certified (decrement {decrement:.3g})", point.value
                 )
+        if chart.lead is not None and not exact:
+            back = np.linalg.inv(chart.jacobian(point.theta))
+            hessian = back.T @ hessian @ back
         inside = np.zeros((size, size))
         inside[np.ix_(free, free)] = hessian[np.ix_(free, free)] / 2
         variances = point.variances * point.factor
@@ -263,21 +297,28 @@ class Search:
             point.theta, variances[: self.p], variances[self.p :], point.value, inside, free, decrement, exact, iterations
         )
 
-    def _hessian(self, point: Point, free: npt.NDArray[np.bool_]) -> FloatArray:
-        """Differences of the score of D at fixed scale, by (theta, log variances)."""
+    def _hessian(self, point: Point, free: npt.NDArray[np.bool_], chart: Chart) -> FloatArray:
+        """Differences of the score of D at fixed scale, by the coordinates of the chart."""
         size = len(free)
         hessian = np.zeros((size, size))
-        widths = DIFFERENCE / np.sqrt(np.maximum(point.expected.diagonal() / 2, 1e-12))
+        J = chart.jacobian(point.theta)
+        widths = DIFFERENCE / np.sqrt(np.maximum((J.T @ point.expected @ J).diagonal() / 2, 1e-12))
+        if chart.lead is not None:
+            widths[chart.lead] = min(widths[chart.lead], chart.time(point.theta) / 10)
         for k in np.flatnonzero(free):
             step = np.zeros(size)
             step[k] = widths[k] if k < self.n_theta else max(min(widths[k], 1e-2), 1e-4)
-            up, down = (self._score(point, sign * step) for sign in (1.0, -1.0))
+            up, down = (self._score(point, sign * step, chart) for sign in (1.0, -1.0))
             hessian[k] = (up - down) / (2 * step[k])
         return (hessian + hessian.T) / 2
 
-    def _score(self, point: Point, step: FloatArray) -> FloatArray:
-        theta, variances = point.theta + step[: self.n_theta], point.variances * np.exp(step[self.n_theta :])
-        t = self.terms(theta, variances, slopes=True)
+    def _score(self, point: Point, step: FloatArray, chart: Chart) -> FloatArray:
+        theta, variances = chart.moved(point.theta, point.variances, step)
         weight = 0.0 if self.sum_of_squares else 1.0
         scale = np.concatenate([np.ones(self.n_theta), variances])
-        return np.asarray((weight * t.log_det_gradient + t.sse_gradient / point.factor) * scale)
+        with np.errstate(all="ignore"):
+            t = self.terms(theta, variances, slopes=True)
+            score = chart.jacobian(theta).T @ ((weight * t.log_det_gradient + t.sse_gradient / point.factor) * scale)
+        if not np.isfinite(score).all():
+            raise NumericalError(OUT_OF_RANGE)
+        return np.asarray(score)

@@ -10,13 +10,16 @@ exactly zero; likelihood ratios test each against that boundary.
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, DataError, NumericalError, SmoothfitError
+from ..fast import FastPoleError, can_lower, fast_pole, lowered, n_fast, raised
 from ..likelihood import StateSpace, Terms
 from ..scoring import Optimum, Search
+from ..specification import Equation
 from ..start import starts
 from .base import Fitted, Method, Problem, RowScores
 
@@ -24,6 +27,8 @@ PART = 10_000  # rows that tell where the search of ever longer samples starts
 VERY_LONG = 50_000  # rows, from which they do
 LONG = 5_000  # rows, beyond which one start that leads to a maximum is enough
 RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and readings add over a step, at which a search may start
+TIMES = np.array([1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0, 3.0, 10.0])  # of the spacing: constants of a further pole, at which to start
+GAIN = 1e-6  # of D: what a maximum has to gain over its limit at an infinitely fast pole
 
 
 def estimate(problem: Problem) -> Fitted:
@@ -46,12 +51,108 @@ def check_enough(problem: Problem, n_params: int) -> None:
 
 
 def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...] = ()) -> Optimum:
-    """The best maximum from several starts; variances `zeros` stay at zero."""
+    """The best maximum from several starts; variances `zeros` stay at zero.
+
+    Raises
+    ------
+    FastPoleError
+        Where the likelihood is no larger at any maximum than in the limit of an infinitely fast pole, an equation of lower order.
+    ConvergenceError
+        Where no start leads to a certified maximum.
+    """
+    equation, sample = problem.equation, problem.sample
+    best, failure = _search(search, problem, fixed, zeros)
+    settled = best is not None and (best.is_exact or (len(sample) > LONG and not n_fast(equation, best.theta, search.gap)))
+    if not settled and can_lower(equation, sample) and not fixed[: equation.n_params].any():
+        best, failure = _beside_lower(search, problem, fixed, zeros, best, failure)
+    if best is not None:
+        return best
+    if isinstance(failure, FastPoleError):
+        raise failure
+    raise ConvergenceError(
+        f"no start leads to a maximum of the likelihood ({failure or 'it is not finite at any'}); {way_out(problem)}",
+        getattr(failure, "value", float("inf")),
+    ) from failure
+
+
+def way_out(problem: Problem) -> str:
+    """What to try where no maximum is found."""
+    equation = problem.equation
+    lower = f"use order={equation.order - 1}, " if equation.order > 1 else ""
+    return (
+        f"{lower}leave regressors out, give sd, sample longer or faster, or use another method (compare() tries all); the readings "
+        f"may not tell so many coefficients"
+    )
+
+
+class Limit(NamedTuple):
+    """What infinitely fast poles leave: the largest likelihood of a lower order, given as many readings."""
+
+    equation: Equation
+    optimum: Optimum
+
+
+def limit_of(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]) -> Limit | None:
+    """The limit of an equation as its fastest poles become infinitely fast; None where none is found."""
+    equation = problem.equation
+    try:
+        lower = Problem(*lowered(equation, problem.sample))
+        model = StateSpace(lower.equation, lower.sample)
+        kept = np.delete(fixed, len(equation.derivatives) - 1)
+        try:
+            return Limit(lower.equation, find(Search(model, sum_of_squares=search.sum_of_squares), lower, kept, zeros))
+        except FastPoleError:
+            return limit_of(search, lower, kept, zeros)
+    except (SmoothfitError, np.linalg.LinAlgError):
+        return None
+
+
+def _beside_lower(
+    search: Search,
+    problem: Problem,
+    fixed: np.typing.NDArray[np.bool_],
+    zeros: tuple[int, ...],
+    best: Optimum | None,
+    failure: Exception | None,
+) -> tuple[Optimum | None, Exception | None]:
+    """Searches from the limit at infinitely fast poles, and what no maximum exceeds it says."""
+    equation = problem.equation
+    limit = limit_of(search, problem, fixed, zeros)
+    if limit is None:
+        return best, failure
+    if not limit.optimum.is_exact:
+        variances = np.concatenate([limit.optimum.q, limit.optimum.sigma2])
+        candidates = []
+        for time in TIMES * search.gap:
+            times = time * 0.7 ** np.arange(equation.order - limit.equation.order)
+            theta = raised(limit.equation, limit.optimum.theta, equation, times)
+            there = np.concatenate([limit.optimum.q / np.prod(times) ** 2, limit.optimum.sigma2])
+            candidates.append((search.value(theta, there), theta, there))
+        value, theta, variances = min(candidates, key=lambda candidate: candidate[0])
+        if np.isfinite(value):
+            try:
+                found = _scanned(search, search.minimise(theta, variances, fixed), fixed, equation.n_params)
+            except (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError) as error:
+                failure = error
+            else:
+                best = found if best is None or found.value < best.value else best
+                value = min(value, best.value)
+        if best is None and value < limit.optimum.value - GAIN:
+            return None, failure  # there is a maximum inside, and it has not been found
+    if best is None or best.value > limit.optimum.value - GAIN:
+        return None, fast_pole(equation, limit.equation.order)
+    return best, failure
+
+
+def _search(
+    search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]
+) -> tuple[Optimum | None, Exception | None]:
+    """The best maximum from starts of the equation's own, and the last failure."""
     model, equation = search.model, problem.equation
     n_theta = equation.n_params
     m, p = equation.order, equation.n_outputs
     sample = problem.sample
-    gap = float(np.median(np.diff(sample.t)[np.diff(sample.run) == 0]))
+    gap = search.gap
     known = [float(np.nanmedian(sample.ratio[:, i])) for i, c in enumerate(sample.channels) if c.known]
     noise = np.array([gap ** (-2.0 * sample.channels[i].deriv) for i in model.unknown])
     scale = 1.0
@@ -63,8 +164,8 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
         near = _near(search, problem, fixed, zeros)
         if near is not None:
             try:
-                return _scanned(search, search.minimise(*near, fixed), fixed, n_theta)
-            except (ConvergenceError, NumericalError, np.linalg.LinAlgError) as error:
+                return _scanned(search, search.minimise(*near, fixed), fixed, n_theta), None
+            except (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError) as error:
                 failure = error
     candidates: list[tuple[float, FloatArray, FloatArray]] = []
     thetas = starts(equation, sample)
@@ -77,24 +178,23 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
         candidates.append(min(here, key=lambda c: c[0]))
     candidates.sort(key=lambda c: c[0])
     if not np.isfinite(candidates[0][0]):
-        search.terms(candidates[0][1], candidates[0][2], slopes=False)  # says what is wrong, where anything is
+        try:
+            search.terms(candidates[0][1], candidates[0][2], slopes=False)  # says what is wrong, where anything is
+        except NumericalError as error:
+            failure = error
     for value, theta, variances in candidates:
         if not np.isfinite(value):
             continue
         try:
             optimum = _scanned(search, search.minimise(theta, variances, fixed), fixed, n_theta)
-        except (ConvergenceError, NumericalError, np.linalg.LinAlgError) as error:
+        except (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError) as error:
             failure = error
             continue
         if best is None or optimum.value < best.value:
             best = optimum
         if best.is_exact or len(sample) > LONG:
             break
-    if best is not None:
-        return best
-    if isinstance(failure, ConvergenceError):
-        raise failure
-    raise ConvergenceError(f"no start leads to a maximum of the likelihood ({failure or 'it is not finite at any'})")
+    return best, failure
 
 
 def _near(
@@ -190,7 +290,14 @@ def restricted(problem: Problem, zero: int) -> float:
     model = StateSpace(problem.equation, problem.sample)
     fixed = np.zeros(model.n_params, np.bool_)
     fixed[problem.equation.n_params + zero] = True
-    return -0.5 * find(Search(model), problem, fixed, (zero,)).value
+    search = Search(model)
+    try:
+        return -0.5 * find(search, problem, fixed, (zero,)).value
+    except FastPoleError:
+        limit = limit_of(search, problem, fixed, (zero,))
+        if limit is None:
+            raise
+        return -0.5 * limit.optimum.value
 
 
 METHOD = Method(
