@@ -86,12 +86,13 @@ def speed(quick: bool) -> list[list[str]]:
     for n in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
         t, u, y = samples(n, 0.09, 0.1, np.random.default_rng(0))
         model = sf.DerivativeRegression(y, t, u)
-        row = [f"{n:,}"]
-        row += [f"{seconds(lambda m=method, f=model: f.fit(m), 3):.3f}" for method in ("kalman", "arx", "integral", "weak")]
+        ours = [seconds(lambda m=method, f=model: f.fit(m), 5) for method in ("kalman", "arx", "integral", "weak")]
+        row = [f"{n:,}", *(f"{each:.4f}" for each in ours)]
         if n <= (10_000 if quick else 100_000):
-            row.append(f"{seconds(lambda y=y, u=u: Peer(y, u).fit(disp=0, cov_type='none'), 1):.2f}")
+            peer = seconds(lambda y=y, u=u: Peer(y, u).fit(disp=0, cov_type="none"), 1)
+            row += [f"{peer:.2f}", f"1/{peer / ours[0]:.0f}"]
         else:
-            row.append("-")
+            row += ["-", "-"]
         rows.append(row)
     return rows
 
@@ -133,7 +134,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     print(machine(["numpy", "scipy", "statsmodels"]), end="\n\n")
-    header = ["n", "kalman", "arx", "integral", "weak", "statsmodels MLEModel"]
+    header = ["n", "kalman", "arx", "integral", "weak", "statsmodels MLEModel", "kalman / statsmodels"]
     print(table("Whole fits, seconds", header, speed(options.quick), options.markdown), end="\n\n")
     count = 20 if options.quick else options.monte_carlo
     title = f"RMSE of the coefficient of y / coverage of its 95 % interval, {count} replications"

@@ -1,3 +1,5 @@
+import os
+
 import matplotlib
 import numpy as np
 import pytest
@@ -11,6 +13,21 @@ matplotlib.use("Agg")
 settings.register_profile("search", deadline=None)
 settings.register_profile("repeat", deadline=None, derandomize=True)
 settings.load_profile("repeat")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """As many processes as processors; none for chosen tests or with -s, so that print() and breakpoint() work as usual."""
+    chosen = config.option.keyword or config.getoption("lf", False) or any("::" in argument for argument in config.args)
+    if chosen or config.option.capture == "no":
+        return 0
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes():
+    """Every process has a processor: threads of their own would stand in one another's way."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -29,6 +29,7 @@ def test_quickstart_prints_what_rates_buy_and_draws(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("kernels")  # one after the other: two processes may choose the same free port
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_notebooks_run_as_committed_with_their_pictures(path, tmp_path, monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the notebook's own, whatever the environment asks for

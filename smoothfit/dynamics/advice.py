@@ -7,16 +7,21 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from .centring import centred
-from .diagnostics import memory_inflation, noise_variance_from_lags
+from .diagnostics import autocorrelations, ljung_box, memory_inflation, noise_variance_from_lags
 from .methods.base import Fitted, Problem
 
 EQUATION_NOISE = ("arx", "arimax", "difference")
+BOTH_NOISES = ("kalman", "armax")  # whose residuals are innovations
 READING_NOISE = ("integral", "weak", "fourier", "profile", "output_error")
 MATERIAL = 0.5  # standard errors of bias
 CORRELATED = 0.3  # lag-one correlation of what should be white
 INFLATED = 1.3  # variances of coefficients, by noise within the equation
 LEVEL = 0.05  # of the test that finds it; of a third of that after a fit, which takes some of the noise up
-ROUNDING = 1e-10  # of the readings: noise that is none
+FEWEST = 50  # residuals
+LAGS = 10
+DOUBTFUL = 1e-4  # p-value
+WEAK = 0.1  # correlation that changes little
+ROUNDING = 1e-8  # of the readings: noise that is none, but what rounding leaves after filters of high order
 NEGATIVE = -0.2  # lag-one correlation that nothing but noise of the readings makes
 MOVING = 0.1  # lag-one correlation of the difference equation; sampled noise of order two makes some 0.2
 SHARE = 0.1  # of the one-step variance that noise of the readings has to make up
@@ -28,6 +33,8 @@ def advise(problem: Problem, method: str, fitted: Fitted) -> str | None:
         return _noisy_readings(problem, method, fitted)
     if method in READING_NOISE:
         return _noisy_equation(problem, method, fitted)
+    if method in BOTH_NOISES:
+        return _correlated_innovations(problem, method, fitted)
     return None
 
 
@@ -48,9 +55,10 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
         return (
             f'method="{method}" takes the noise of the difference equation as white, but neighbouring residuals are correlated '
             f"({first:.2f}), as noise within an equation of order {equation.order} makes them between samples: the coefficients "
-            'are biased; use method="armax" or "kalman"'
+            'are biased; use method="kalman"'
         )
-    if method == "difference" or first > -2 / np.sqrt(len(residual)) or (share < SHARE and first > NEGATIVE):
+    told = method == "difference" and sample.step is not None  # by the attenuation that it estimates
+    if told or first > -2 / np.sqrt(len(residual)) or (share < SHARE and first > NEGATIVE):
         return None
     size = f" (of sd {np.sqrt(sigma2):.3g})" if sigma2 else ""
     return (
@@ -102,6 +110,29 @@ def _not_white(
         f"one to the next), as noise within the equation makes them: standard errors are too small{size}; use "
         f'method="kalman"'
     )
+
+
+def _correlated_innovations(problem: Problem, method: str, fitted: Fitted) -> str | None:
+    sample = problem.sample
+    gap = sample.step or float(np.median(np.diff(sample.t)[np.diff(sample.run) == 0]))
+    noise = float(fitted.sigma2.max() + fitted.q.max() * gap ** (2 * problem.equation.order - 1))
+    if sample.acts_between or noise <= ROUNDING**2 * float(np.nanmean(sample.y**2)):
+        return None
+    for channel, residual in zip(sample.channels, fitted.resid.T, strict=True):
+        n = int(np.isfinite(residual).sum())
+        if n < FEWEST:
+            continue
+        correlations = autocorrelations(residual, sample.run, LAGS)
+        _, p = ljung_box(correlations, n)
+        largest = int(np.abs(correlations).argmax())
+        if p < DOUBTFUL and abs(correlations[largest]) > WEAK:
+            of = f" of {channel.name}" if len(sample.channels) > 1 else ""
+            return (
+                f'the one-step prediction errors{of} of method="{method}" are correlated ({correlations[largest]:.2f} at lag '
+                f"{largest + 1}, Ljung-Box p = {p:.1g}), which no noise that it assumes makes them: the order, an input or a delay "
+                'does not describe these readings; compare orders by aic, look for what is left out, or use cov_type="HAC"'
+            )
+    return None
 
 
 def _lag_one(residual: np.ndarray) -> float:

@@ -91,6 +91,6 @@ def centring(problem: Problem) -> Centring:
 
 def _level(column: FloatArray) -> float:
     """The middle of the range where zero is far from it, else zero."""
-    low, high = float(np.nanmin(column)), float(np.nanmax(column))
+    low, high = float(np.fmin.reduce(column)), float(np.fmax.reduce(column))
     middle = low + (high - low) / 2
     return middle if abs(middle) > FAR * (high - low) else 0.0

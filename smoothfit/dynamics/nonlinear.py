@@ -2,7 +2,7 @@
 
 Classical Runge-Kutta steps of order four, as many between two samples as the fastest part of the equation needs. Perturbed
 coefficients and initial states run side by side, so that the derivatives of the solution are central differences at the cost of one
-vectorised solution.
+vectorised solution. These derivatives make its bands, too.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ MOST_SUBSTEPS = 64
 WIDTH = 1e-4  # relative: central differences then err by 1e-8, and steps across a jump such as that of a sign are averaged
 COLLINEAR = 1e-10  # a term is a combination of others where less than this share of its length is left
 DECREMENT = 1e-8
+DAMPINGS = 8.0 ** np.arange(30).reshape(5, 6)
+PROGRESS = 1e-6  # of the sum of squares: a step that gains less is idle
+PATIENCE = 3  # idle steps, after which the sum of squares is rough
 LOOSE = 1e-3  # where no step is better: terms with jumps leave the sum of squares rough at that level
 
 
@@ -181,7 +184,7 @@ def estimate_by_integration(problem: Problem) -> Fitted:
             f"the solution that starts the search leaves the numbers, or where the terms {names} are finite; give them finite "
             'values everywhere, or use method="integral"'
         )
-    damping, decrement = 1e-3, np.inf
+    damping, decrement, idle = 1e-3, np.inf, 0
     J = np.zeros((len(r), len(x)))
     for _ in range(50):
         widths = WIDTH * np.maximum(np.abs(x), 1e-3 * np.abs(x).max())
@@ -196,20 +199,24 @@ def estimate_by_integration(problem: Problem) -> Fitted:
         decrement = float(along @ along) / noise
         if decrement <= DECREMENT:
             break
-        for _ in range(30):
-            trial = x + (Vt.T @ (s / (s**2 + damping) * along)) / scale
-            left = residual(trial)
-            if np.isfinite(left).all() and left @ left < r @ r:
-                x, r, damping = trial, left, max(damping / 10, 1e-14)
+        before = float(r @ r)
+        for dampings in np.maximum(damping, 1e-12) * DAMPINGS:  # side by side, for the price of one
+            trials = x + (Vt.T @ (s[:, None] / (s[:, None] ** 2 + dampings) * along[:, None])).T / scale
+            left = _residuals(equation, sample, trials, weights)[:, known]
+            with np.errstate(over="ignore", invalid="ignore"):
+                sums = np.where(np.isfinite(left).all(axis=1), np.einsum("ij,ij->i", left, left), np.inf)
+            best = int(sums.argmin())
+            if sums[best] < before:
+                x, r, damping = trials[best], left[best], max(float(dampings[best]) / 10, 1e-14)
                 break
-            damping = max(8 * damping, 1e-10)
-        else:
+        idle = idle + 1 if float(r @ r) > (1 - PROGRESS) * before else 0
+        if idle == PATIENCE or float(r @ r) == before:
             if decrement <= LOOSE:
                 break
             raise ConvergenceError(
                 f"least squares has not converged (decrement {decrement:.3g}): the sum of squares is rough, as terms with jumps "
                 'make it; use method="integral", or smooth them, for example sign(D(y)) as tanh(10*D(y))',
-                float(r @ r),
+                before,
             )
     if decrement > LOOSE:
         raise ConvergenceError(
@@ -236,8 +243,36 @@ def estimate_by_integration(problem: Problem) -> Fitted:
         llf=float(-0.5 * len(r) * (np.log(2 * np.pi * max(float(r @ r), 1e-300) / len(r)) + 1)),
         n_constants=n_runs * m,
         decrement=decrement,
-        extra={"initial": x[k:].reshape(n_runs, m)},
+        extra={"initial": x[k:].reshape(n_runs, m), "cov_solution": inverse * sigma2},
     )
+
+
+def solution(problem: Problem, fitted: Fitted, wide: Sample) -> tuple[FloatArray, FloatArray]:
+    """The fitted solution at the nodes of runs of a sample, (n, M), and its covariance by the delta method, (n, M, M).
+
+    What is uncertain are coefficients and initial states, jointly; there is no noise within the equation.
+    """
+    equation, sample, k, m = problem.equation, problem.sample, problem.equation.n_params, problem.equation.order
+    starts, cov = np.asarray(fitted.extra["initial"]), np.asarray(fitted.extra["cov_solution"])
+    states, spread = np.empty((len(wide), m)), np.empty((len(wide), m, m))
+    for s in wide.slices():
+        run = sample.labels.index(wide.labels[wide.run[s.start]])
+        begins = float(sample.t[sample.starts[run]])
+        if wide.t[s.start] < begins:
+            raise DataError(
+                f"t reaches back before the run, which starts at {sample.t_name} = {sample.abscissa.label_of_number(begins)}, "
+                "where the solution starts"
+            )
+        own = [*range(k), *range(k + run * m, k + (run + 1) * m)]
+        x = np.concatenate([fitted.theta, starts[run]])
+        widths = WIDTH * np.maximum(np.abs(x), 1e-3 * np.abs(x).max())
+        moved = np.vstack([x, x + np.diag(widths), x - np.diag(widths)])
+        count = substeps(equation, fitted.theta, wide.t[s])
+        found = _solve(equation, moved[:, :k], wide.t[s], wide.u[s], moved[:, k:], count)
+        slopes = (found[:, 1 : len(x) + 1] - found[:, len(x) + 1 :]) / (2 * widths)[:, None]
+        states[s] = found[:, 0]
+        spread[s] = np.einsum("nai,ab,nbj->nij", slopes, cov[np.ix_(own, own)], slopes, optimize=True)
+    return states, spread
 
 
 def _residuals(equation: Equation, sample: Sample, x: FloatArray, weights: FloatArray) -> FloatArray:

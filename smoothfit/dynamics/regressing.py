@@ -12,7 +12,7 @@ from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError, SpecificationError
 from .methods.base import Fitted, Problem, RowScores
-from .relation import Relation, Rows, Solution, least_squares, no_memory, triangle
+from .relation import EXACT, Relation, Rows, Solution, least_squares, no_memory, triangle
 from .sample import Sample
 from .start import starts
 
@@ -190,6 +190,8 @@ def settle(
         weighted = weigh(theta)
         R, q, rest, n = weighted
         found = least_squares(relation, R, q, n, starts_of, rest)
+        if found.rss <= (EXACT * float(np.linalg.norm(q))) ** 2:  # no noise that weights could weigh
+            return found, weighted
         slopes = R @ relation.jacobian(found.theta)
         change = found.theta - theta
         moved = float(np.sum((slopes @ change) ** 2))

@@ -27,6 +27,7 @@ from .specification import Equation
 from .start import triangular
 
 ROUNDING = 1e-13  # of the readings: residuals, and changes of them, below which there is nothing to gain
+EXACT = 1e-11  # of the target: what rounding, through filters, leaves of residuals where the equation holds exactly
 FASTEST = 30.0  # decay over one step, in logarithms, beyond which samples do not remember the one before
 
 

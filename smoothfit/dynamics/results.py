@@ -1,8 +1,9 @@
-"""Results of a derivative regression, with statsmodels' names."""
+"""A fitted differential equation: the smoothed curve, forecasts, simulations, diagnostics, on top of estimates and behaviour."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Iterable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +11,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from .._validation import FloatArray, check_finite, check_level, check_order, to_floats
-from ..curves import CurvePrediction, Estimate
-from ..curves.contrasts import all_together, each_by_itself
-from ..curves.prediction import critical_value
-from ..errors import DataError, SpecificationError
+from .._validation import FloatArray, check_finite, check_order, to_floats
+from ..curves import CurvePrediction
+from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
 from . import response
+from .behaviour import Behaviour
 from .centring import centred
 from .diagnostics import autocorrelations, coherence, ljung_box, noise_variance_from_lags
 from .likelihood import StateSpace
 from .methods import METHODS
-from .methods.base import Fitted
 from .propagation import Slopes, Values, parameter_uncertainty, principal_steps, slopes_along
-from .relation import Relation
 from .sample import Sample, with_times
 from .shifts import acting, gone_on
 from .specification import Equation, derivative_name
@@ -31,19 +29,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from statsmodels.iolib.summary import Summary
-    from statsmodels.stats.contrast import ContrastResults
 
     from .bootstrap import Bootstrap
     from .compare import Comparison
     from .curve import DynamicsCurve
-    from .model import DerivativeRegression
-
-INTEGRATOR = 1e-10  # a pole this small beside the largest is zero
-MODES = ("rate", "frequency", "natural_frequency", "damping")
-STEP = 1e-6  # relative: differences for the delta method of poles, where complex steps would meet branch cuts
 
 
-class DynamicsResults:
+class DynamicsResults(Behaviour):
     """A fitted differential equation; made by `DerivativeRegression.fit`.
 
     Attributes
@@ -57,451 +49,19 @@ class DynamicsResults:
         What the method found, for those who want its internals.
     """
 
-    use_t = False
-
-    def __init__(
-        self,
-        model: DerivativeRegression,
-        method: str,
-        options: dict[str, Any],
-        fitted: Fitted,
-        cov_type: str,
-        cov: FloatArray,
-    ):
-        self.model = model
-        self.method = method
-        self.options = options
-        self.fitted = fitted
-        self.cov_type = cov_type
-        self._cov = cov
-
-    # Estimates --------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def params(self) -> pd.Series:
-        """Coefficients of the equation in continuous time, then estimated noise parameters.
-
-        ``q`` is the intensity of the process noise (variance of its integral per unit of t), ``sigma`` the sd of the
-        readings' noise.
-        """
-        import pandas as pd
-
-        names = [*self.model.equation.names, *self.fitted.noise]
-        return pd.Series([*self.fitted.theta, *self.fitted.noise.values()], index=names, name="params", dtype=float)
-
-    @property
-    def coefficients(self) -> FloatArray:
-        """The coefficients alone, shape (k,)."""
-        return self.fitted.theta
-
-    def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`; NaN for a noise parameter at its boundary."""
-        import pandas as pd
-
-        size = len(self.params)
-        cov = np.full((size, size), np.nan)
-        known = min(size, len(self._cov))
-        cov[:known, :known] = self._cov[:known, :known]
-        return pd.DataFrame(cov, index=self.params.index, columns=self.params.index)
-
-    @property
-    def _cov_theta(self) -> FloatArray:
-        k = len(self.fitted.theta)
-        return self._cov[:k, :k]
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors of `params`."""
-        import pandas as pd
-
-        return pd.Series(np.sqrt(np.diag(self.cov_params())), index=self.params.index, name="bse")
-
-    @property
-    def tvalues(self) -> pd.Series:
-        """Estimates over standard errors."""
-        return (self.params / self.bse).rename("tvalues")
-
-    @property
-    def pvalues(self) -> pd.Series:
-        """Two-sided p-values of zero, normal."""
-        import pandas as pd
-
-        return pd.Series(2 * stats.norm.sf(np.abs(self.tvalues)), index=self.params.index, name="pvalues")
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of level 1 - alpha: normal; those of noise parameters normal on the logarithmic scale."""
-        import pandas as pd
-
-        z, bse = critical_value(alpha, np.inf), self.bse
-        table = pd.DataFrame({0: self.params - z * bse, 1: self.params + z * bse})
-        for name in self.fitted.noise:
-            value, se = self.params[name], bse[name]
-            if value > 0 and np.isfinite(se):
-                with np.errstate(over="ignore"):
-                    factor = np.exp(z * se / value)
-                table.loc[name] = [value / factor, value * factor]
-        return table
-
-    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of the coefficients, each by itself.
-
-        Parameters
-        ----------
-        r_matrix : str or array_like, shape (m, k) or (k,)
-            Combinations of the k coefficients, or such as ``"y = -1, u = 2"``; values in a text take the place of `q_matrix`. Noise
-            parameters have `test_noise`, for zero is at their boundary.
-        q_matrix : float or array_like, shape (m,)
-            What they are under the hypothesis.
-
-        Returns
-        -------
-        statsmodels.stats.contrast.ContrastResults
-            Normal, with the covariance of `cov_type`.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(200) * 0.05
-        >>> u = np.sign(np.sin(t))
-        >>> y = np.exp(-t) + 0.02 * np.random.default_rng(0).standard_normal(200)
-        >>> res = sf.DerivativeRegression(y, t, u).fit("output_error")
-        >>> bool(res.t_test("y = -1").pvalue > 0.05), bool(res.f_test("u, const").pvalue > 0.05)
-        (True, True)
-        """
-        rows, values = self._combinations(r_matrix, q_matrix)
-        return each_by_itself(rows @ self.fitted.theta, np.diag(rows @ self._cov_theta @ rows.T), values, np.inf)
-
-    def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of the coefficients together, by chi-squared; arguments as of `t_test`."""
-        return self._test_together(r_matrix, q_matrix, np.inf)
-
-    def f_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of the coefficients together, by F with `df_resid`; arguments as of `t_test`."""
-        return self._test_together(r_matrix, q_matrix, self.df_resid)
-
-    def _test_together(self, r_matrix: Any, q_matrix: Any, df: float) -> ContrastResults:
-        rows, values = self._combinations(r_matrix, q_matrix)
-        sd = np.sqrt(np.diag(self._cov_theta))  # in units of which the covariance has an exact root
-        scale = np.where(sd > 0, sd, 1.0)
-        sizes, axes = np.linalg.eigh(self._cov_theta / np.outer(scale, scale))
-        root = rows @ (scale[:, None] * axes * np.sqrt(np.maximum(sizes, 0.0)))
-        return all_together(rows @ self.fitted.theta, root, values, df)
-
-    def _combinations(self, r_matrix: Any, q_matrix: Any) -> tuple[FloatArray, Any]:
-        names = self.model.equation.names
-        if isinstance(r_matrix, str):
-            from .formula import combinations
-
-            return combinations(r_matrix, names)
-        rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
-        if rows.ndim != 2 or rows.shape[1] != len(names):
-            raise SpecificationError(
-                f"r_matrix has shape {np.shape(r_matrix)}; pass (m, {len(names)}), for {', '.join(names)}; noises have test_noise()"
-            )
-        return rows, q_matrix
-
-    @property
-    def llf(self) -> float:
-        """Log-likelihood at the estimate (of "kalman" with diffuse initial states); NaN where the method maximises none."""
-        return self.fitted.llf
-
-    @property
-    def df_model(self) -> int:
-        """Number of estimated parameters."""
-        return len(self.params) + (self.method in ("arx", "arimax", "difference"))
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion, -2 llf + 2 (number of parameters)."""
-        return -2 * self.llf + 2 * self.df_model
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion, -2 llf + log(readings) (number of parameters)."""
-        return float(-2 * self.llf + np.log(self.fitted.n_rows) * self.df_model)
-
-    @property
-    def nobs(self) -> int:
-        """Number of readings."""
-        return self.model.sample.n_readings
-
-    @property
-    def df_resid(self) -> int:
-        """Rows that the estimate rests on, less the number of coefficients."""
-        return self.fitted.n_rows - len(self.fitted.theta)
-
-    @property
-    def resid(self) -> FloatArray:
-        """Residuals by row and output or channel; NaN where there is none, (n,) of one column.
-
-        Standardised one-step prediction errors of "kalman"; what the method's noise is estimated to be elsewhere.
-        """
-        resid = self.fitted.resid
-        return resid[:, 0] if resid.shape[1] == 1 else resid
-
-    @property
-    def q(self) -> FloatArray:
-        """Intensity of the process noise by output; zero where the method has none."""
-        return self.fitted.q
-
-    @property
-    def sigma(self) -> FloatArray:
-        """Noise sd by channel of readings; one, in units of the given sds, where these are known."""
-        return np.sqrt(self.fitted.sigma2)
-
-    @property
-    def boundary(self) -> tuple[str, ...]:
-        """Noise parameters that are estimated as zero."""
-        return self.fitted.boundary
-
-    # What the equation does -------------------------------------------------------------------------------------------
-
-    def _require_linear(self, what: str) -> None:
-        if self.model.equation.terms:
-            raise SpecificationError(
-                f"{what} is of linear equations; this one has the term {self.model.equation.terms[0].name}: use simulate()"
-            )
-
-    def poles(self) -> npt.NDArray[np.complex128]:
-        """Roots of the characteristic equation (eigenvalues of A), by decreasing real part."""
-        values = np.linalg.eigvals(self.model.equation.matrices(self.fitted.theta)[0]).astype(complex)
-        return values[np.lexsort((values.imag, -values.real))]
-
-    @property
-    def natural_frequency(self) -> FloatArray:
-        """Modulus of each pole, in radians per unit of t."""
-        return np.abs(self.poles())
-
-    @property
-    def damping(self) -> FloatArray:
-        """Damping ratio of each pole, -Re / modulus."""
-        poles = self.poles()
-        with np.errstate(invalid="ignore"):
-            return -poles.real / np.abs(poles)
-
-    def modes(self) -> pd.DataFrame:
-        """Each mode of the solution with standard errors by the delta method: a real pole, or a pair of conjugate ones.
-
-        Returns
-        -------
-        pandas.DataFrame
-            ``rate`` Re(pole) and ``frequency`` |Im(pole)| in radians per unit of t, ``natural_frequency`` |pole|, ``damping``
-            -Re / |pole|, each beside its standard error ``se(...)``. Standard errors of poles that nearly coincide are those of a
-            linear approximation that does not hold there.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(300) * 0.05
-        >>> y = np.exp(-0.2 * t) * np.cos(2 * t) + 0.05 * np.random.default_rng(0).standard_normal(300)
-        >>> modes = sf.DerivativeRegression(y, t, order=2, intercept=False).fit("output_error").modes()
-        >>> modes[["rate", "frequency"]].round(1).to_numpy().tolist()
-        [[-0.2, 2.0]]
-        """
-        import pandas as pd
-
-        self._require_linear("a mode")
-        poles = self.poles()
-        kept = poles[poles.imag >= 0]
-
-        def table(theta: FloatArray) -> FloatArray:
-            found = np.linalg.eigvals(self.model.equation.matrices(theta)[0])
-            nearest = found[np.abs(found[:, None] - kept).argmin(axis=0)]
-            size = np.abs(nearest)
-            with np.errstate(invalid="ignore"):
-                return np.concatenate([nearest.real, np.abs(nearest.imag), size, -nearest.real / size])
-
-        value, cov = self._delta(table)
-        with np.errstate(invalid="ignore"):
-            se = np.sqrt(np.diag(cov)).reshape(4, -1)
-        columns = {}
-        for name, values, errors in zip(MODES, value.reshape(4, -1), se, strict=True):
-            columns[name], columns[f"se({name})"] = values, errors
-        return pd.DataFrame(columns, index=pd.RangeIndex(len(kept), name="mode"))
-
-    def _delta(self, function: Callable[[FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray]:
-        """A function of the coefficients and its covariance, by central differences."""
-        theta = self.fitted.theta
-        value = np.atleast_1d(function(theta))
-        slopes = np.empty((value.size, len(theta)))
-        for i in range(len(theta)):
-            width = STEP * max(abs(theta[i]), float(np.sqrt(max(self._cov_theta[i, i], 0.0))), 1e-8)
-            up, down = theta.copy(), theta.copy()
-            up[i] += width
-            down[i] -= width
-            slopes[:, i] = (np.ravel(function(up)) - np.ravel(function(down))) / (2 * width)
-        return value, slopes @ self._cov_theta @ slopes.T
-
-    def time_constant(self) -> Estimate:
-        """-1 / Re(pole) of the slowest mode, with its standard error by the delta method.
-
-        Integrators (poles at zero) are left out. Negative where the mode grows, infinite where there is none.
-        """
-        self._require_linear("a time constant")
-
-        def slowest(theta: FloatArray) -> FloatArray:
-            poles = np.linalg.eigvals(self.model.equation.matrices(theta)[0])
-            poles = poles[np.abs(poles) > INTEGRATOR * np.abs(poles).max()]
-            return np.array([poles.real.max() if len(poles) else 0.0])
-
-        value, cov = self._delta(slowest)
-        rate = float(value[0])
-        if rate == 0:
-            return Estimate(np.inf, np.inf)
-        return Estimate(-1 / rate, float(np.sqrt(cov[0, 0])) / rate**2)
-
-    def gain(self, method: str = "delta", alpha: float = 0.05) -> pd.DataFrame:
-        """Static gain of each input: the change of y in the long run per unit of u, its lags included.
-
-        Parameters
-        ----------
-        method : {"delta", "fieller"}
-            Intervals by the delta method, or Fieller's sets, which hold their level where the denominator is badly known: an
-            interval, its complement ("unbounded"), or everything ("all").
-        alpha : float
-
-        Returns
-        -------
-        pandas.DataFrame
-            ``gain``, ``se``, ``lower``, ``upper``, and ``kind`` with Fieller's.
-        """
-        import pandas as pd
-
-        self._require_linear("a gain")
-        equation = self.model.equation
-        if method not in ("delta", "fieller"):
-            raise SpecificationError(f'method is {method!r}; pass "delta" or "fieller"')
-        check_level(alpha)
-        k, lags = len(equation.inputs), self._lags
-        if not equation.inputs:
-            raise SpecificationError("a gain is of an input, and the equation has none")
-        if 0 not in equation.derivatives:
-            raise SpecificationError(
-                f"{equation.outputs[0]} itself is not on the right: the equation integrates its inputs and has no static gain"
-            )
-        value, covariance = self._delta(lambda theta: (response.static_gain(equation, theta)[:, :k] @ lags).ravel())
-        se = np.sqrt(np.diag(covariance))
-        if method == "fieller":
-            if equation.n_outputs > 1:
-                raise SpecificationError("Fieller's sets are of one output; use method='delta'")
-            theta, cov, first = self.fitted.theta, self._cov_theta, len(equation.derivatives)
-            rows = {}
-            for i, name in enumerate(self.model.sample.recorded_inputs):
-                parts = np.zeros(len(theta))  # of an input and its lags
-                parts[first : first + k] = lags[:, i]
-                shared = float(parts @ cov[:, 0])
-                pair = np.array([[parts @ cov @ parts, -shared], [-shared, cov[0, 0]]])
-                found = response.fieller(float(parts @ theta), -float(theta[0]), pair, alpha)
-                rows[name] = {"gain": value[i], "se": se[i], **found._asdict()}
-            return pd.DataFrame(rows).T.infer_objects()
-        z = critical_value(alpha, np.inf)
-        return pd.DataFrame({"gain": value, "se": se, "lower": value - z * se, "upper": value + z * se}, index=self._pairs)
-
-    @property
-    def _lags(self) -> FloatArray:
-        """Which recorded input a column of the equation's inputs belongs to, (inputs, recorded inputs) of zeros and ones."""
-        sample = self.model.sample
-        return np.kron(np.eye(len(sample.recorded_inputs)), np.ones((sample.lags + 1, 1)))
-
-    @property
-    def _pairs(self) -> list[str]:
-        """Names of outputs and recorded inputs; of the inputs alone where there is one output."""
-        outputs, inputs = self.model.equation.outputs, self.model.sample.recorded_inputs
-        return list(inputs) if len(outputs) == 1 else [f"{o}: {i}" for o in outputs for i in inputs]
-
-    def step_response(self, t: Any, alpha: float = 0.05) -> pd.DataFrame:
-        """Response of y at times t after each input becomes one at zero, from rest, with pointwise bands by the delta method.
-
-        Inputs act as in the model: later where there is a delay, and over several rows where there are lags.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Indexed by t; columns ``mean``, ``se``, ``lower``, ``upper``, under the input's name where there are several.
-        """
-        return self._response(response.step_response, t, alpha)
-
-    def impulse_response(self, t: Any, alpha: float = 0.05) -> pd.DataFrame:
-        """Response of y at times t after a unit impulse of each input at zero; as `step_response`."""
-        return self._response(response.impulse_response, t, alpha)
-
-    def _response(self, function: Callable[..., FloatArray], t: Any, alpha: float) -> pd.DataFrame:
-        import pandas as pd
-
-        self._require_linear("a response")
-        equation = self.model.equation
-        if not equation.inputs:
-            raise SpecificationError("a response is to an input, and the equation has none")
-        times = to_floats(t, "t")[0]
-        check_finite(times, "t", "pass finite times")
-        if (times < 0).any():
-            raise DataError(f"t[{int(np.argmax(times < 0))}] is negative; responses start at zero")
-        sample, k, lags = self.model.sample, len(equation.inputs), self._lags
-        late = [times - sample.delay - lag * (sample.step or 0.0) for lag in range(sample.lags + 1)]
-
-        def responses(theta: FloatArray) -> FloatArray:
-            total = np.zeros((len(times), equation.n_outputs, lags.shape[1]))
-            for lag, since in enumerate(late):
-                columns = slice(lag, k, sample.lags + 1)
-                reached = function(equation, theta, np.maximum(since, 0.0))[:, :, :k][:, :, columns]
-                total += np.where((since >= 0)[:, None, None], reached, 0.0)
-            return total.ravel()
-
-        value, cov = self._delta(responses)
-        se = np.sqrt(np.maximum(np.diag(cov), 0.0)).reshape(len(times), -1)
-        mean, z = value.reshape(len(times), -1), critical_value(alpha, np.inf)
-        several = mean.shape[1] > 1
-        names = self._pairs
-        parts = {
-            name: pd.DataFrame(
-                {"mean": mean[:, j], "se": se[:, j], "lower": mean[:, j] - z * se[:, j], "upper": mean[:, j] + z * se[:, j]},
-                index=pd.Index(times, name=self.model.sample.t_name),
-            )
-            for j, name in enumerate(names)
-        }
-        return pd.concat(parts, axis=1) if several else parts[names[0]]
-
-    def steady_state(self, u: Any = None) -> Estimate | list[Estimate]:
-        """Where y settles while the inputs stay at u (one number for each), with its standard error."""
-        self._require_linear("a steady state")
-        equation = self.model.equation
-        names = self.model.sample.recorded_inputs
-        values = np.zeros(0) if u is None else to_floats(u, "u")[0]
-        if len(values) != len(names):
-            raise DataError(f"u has {len(values)} entries for {len(names)} inputs ({', '.join(names) or 'none'})")
-        values = np.repeat(values, self.model.sample.lags + 1)
-        if 0 not in equation.derivatives:
-            raise SpecificationError(f"{equation.outputs[0]} itself is not on the right: the equation has no steady state")
-        drive = np.append(values, 1.0) if equation.intercept else values
-        if not len(drive):
-            drive = np.zeros(0)
-        value, cov = self._delta(lambda theta: response.static_gain(equation, theta) @ drive)
-        found = [Estimate(v, se) for v, se in zip(value, np.sqrt(np.diag(cov)), strict=True)]
-        return found[0] if equation.n_outputs == 1 else found
-
-    @property
-    def discrete_params(self) -> pd.DataFrame:
-        """Coefficients of the exact difference equation at the spacing of the samples, with standard errors by the delta method."""
-        import pandas as pd
-
-        equation, step = self.model.equation, self.model.sample.step
-        if step is None or equation.n_outputs > 1 or equation.terms:
-            raise SpecificationError("the difference equation is of one linear output at regular times")
-        relation = Relation(equation, step)
-        J = relation.jacobian(self.fitted.theta)
-        names = [f"{equation.outputs[0]}.L{lag}" for lag in range(1, equation.order + 1)]
-        names += [f"{name}.L{lag}" if lag else name for name in equation.inputs for lag in relation.lags]
-        names += ["const"] * equation.intercept
-        return pd.DataFrame(
-            {"coef": relation.psi(self.fitted.theta), "std err": np.sqrt(np.diag(J @ self._cov_theta @ J.T))}, index=names
-        )
-
     # The curve --------------------------------------------------------------------------------------------------------
 
     def _smoothed(
         self, sample: Sample, equation: Equation | None = None, values: Values | None = None
     ) -> tuple[FloatArray, FloatArray]:
-        """Posterior means and covariances of the states at the nodes of a sample, given the estimate or other values."""
+        """Posterior means and covariances of the states at the nodes of a sample, given the estimate or other values.
+
+        Of an equation with terms the solution, whose covariance knows that of the estimates.
+        """
+        if "cov_solution" in self.fitted.extra:
+            from .nonlinear import solution
+
+            return solution(self.model.problem, self.fitted, sample)
         self._require_linear("the smoothed state")
         model = StateSpace(equation or self.model.equation, sample)
         theta, q, sigma2 = values or self._values
@@ -536,7 +96,10 @@ class DynamicsResults:
         mean, variance = self._component(sample, at, deriv, output)
         readers = [i for i, c in enumerate(self.model.sample.channels) if c.output == output and c.deriv == deriv and not c.known]
         channel = readers[0] if readers else None
-        slopes = self._slopes(sample, at, deriv, output, variance)
+        parameters = None
+        if not self.model.equation.terms:
+            slopes = self._slopes(sample, at, deriv, output, variance)
+            parameters = parameter_uncertainty(slopes, self._steps, variance, self._values, channel)
         return CurvePrediction(
             x=sample.abscissa.restore(times),
             deriv=deriv,
@@ -545,7 +108,7 @@ class DynamicsResults:
             noise_sd=np.nan if channel is None else float(self.sigma[channel]),
             df=np.inf,
             x_name=sample.t_name,
-            parameters=parameter_uncertainty(slopes, self._steps, variance, self._values, channel),
+            parameters=parameters,
         )
 
     def _slopes(self, sample: Sample, at: Any, deriv: int, output: int, variance: FloatArray) -> Slopes:
@@ -743,7 +306,8 @@ class DynamicsResults:
                 f"t[{int(np.argmax(np.diff(times) <= 0)) + 1}] does not exceed the time before it; pass increasing times"
             )
         if u is None:
-            nodes, inputs, at = times, sample.u[s], np.arange(len(times))
+            nodes, at = times, np.arange(len(times))
+            inputs = sample.u[s] if sample.inputs else np.zeros((len(times), 0))
             if len(inputs) != len(times):
                 raise DataError(f"t has {len(times)} rows and the first run has {len(inputs)}: pass the inputs u at t")
         else:
@@ -779,8 +343,9 @@ class DynamicsResults:
         """What the residuals say about the noise.
 
         ``lag-one correlation`` of the residuals (negative: noise in the readings), ``Ljung-Box p`` over ten lags, of each column of
-        readings; ``noise sd (lags)``: the readings' noise by the residuals' last autocovariance; ``attenuation`` and ``predicted
-        bias`` after "difference"; ``noise share``: sigma^2 / (sigma^2 + q h^(2m-1)) where both are estimated.
+        readings; ``noise sd (lags)``: the readings' noise by the residuals' last autocovariance; ``attenuation``: the share of
+        what a curve on the right varies by that differences of noisy readings keep, and ``predicted bias``, what least squares on
+        these would be off by; ``noise share``: sigma^2 / (sigma^2 + q h^(2m-1)), and ``q / sigma^2``, where both are estimated.
         """
         import pandas as pd
 
@@ -800,16 +365,33 @@ class DynamicsResults:
             variance = noise_variance_from_lags(centred(self.model.problem))
             if variance is not None:
                 found["noise sd (lags)"] = float(np.sqrt(variance))
-        for name, value in self.fitted.extra.get("attenuation", {}).items():
-            found[f"attenuation {name}"] = value
-        for name, value in self.fitted.extra.get("bias", {}).items():
-            found[f"predicted bias {name}"] = value
+        found.update(self._attenuation())
         if "q" in self.fitted.noise and "sigma" in self.fitted.noise:
             gap = float(np.median(np.diff(sample.t)[np.diff(sample.run) == 0]))
             process = float(self.fitted.q[0]) * gap ** (2 * equation.order - 1)
             noise = float(self.fitted.sigma2[0])
             found["noise share"] = noise / (noise + process) if noise + process > 0 else np.nan
+            found["q / sigma^2"] = float(self.fitted.q[0]) / noise if noise > 0 else np.inf
         return pd.Series(found, name="diagnostics", dtype=float)
+
+    def _attenuation(self) -> dict[str, float]:
+        """What differences of these readings keep of each curve on the right, and how far off they would be."""
+        extra, of = self.fitted.extra, ""
+        if self.method != "difference":
+            of = " of differences"
+            method, problem = METHODS["difference"], centred(self.model.problem)
+            if self.model.equation.terms or method.why_not(problem) is not None:
+                return {}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SmoothfitWarning)
+                try:
+                    extra = method.fit(problem).extra
+                except SmoothfitError:  # differences have no answer here, of which nothing needs to be said
+                    return {}
+        attenuation, bias = extra.get("attenuation", {}), extra.get("bias", {})
+        found = {f"attenuation{of} {name}": value for name, value in attenuation.items()}
+        shown = bias if self.method == "difference" else attenuation
+        return {**found, **{f"predicted bias{of} {name}": bias[name] for name in shown if name in bias}}
 
     def test_noise(self) -> pd.DataFrame:
         """Likelihood ratios of no process noise (q = 0) and of exact readings (sigma = 0), after "kalman".

@@ -119,6 +119,17 @@ class Sample:
                 return None
         return h
 
+    @property
+    def irregularity(self) -> float:
+        """How far times are off the regular grid from the first to the last of their run, in mean steps; the worst run."""
+        worst = 0.0
+        for s in self.slices():
+            t = self.t[s]
+            if len(t) > 2:
+                h = (t[-1] - t[0]) / (len(t) - 1)
+                worst = max(worst, float(np.abs((t - t[0]) / h - np.arange(len(t))).max()))
+        return worst
+
     @cached_property
     def steps(self) -> tuple[npt.NDArray[np.int32], FloatArray]:
         """Class of the step into each node (-1 where a run starts), and the length of each class."""

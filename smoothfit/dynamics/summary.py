@@ -59,6 +59,11 @@ def summarise(results: DynamicsResults, alpha: float) -> Summary:
     shown = [f"{name} {value:.3g}" for name, value in results.diagnostics.items()]
     if shown:
         notes += wrap("Diagnostics: " + ", ".join(shown) + ".", WIDTH)
+    if results.method == "kalman" and not results.fitted.notes:
+        tests = results.test_noise()
+        lines = [f"{name}: LR {number(row['LR'])}, p {row['pvalue']:.3g}" for name, row in tests.iterrows()]
+        if lines:
+            notes += wrap("Tests of the noises, at their boundary: " + "; ".join(lines) + ".", WIDTH)
     for name in results.boundary:
         what = "process noise" if name.startswith("q") else "noise in the readings"
         notes.append(f"At a boundary: {name} = 0, the readings show no {what}.")

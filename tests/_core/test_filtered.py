@@ -8,13 +8,18 @@ from scipy.signal import lfilter
 
 from smoothfit._core import _kernels
 
-RUNS = np.array([0, 40, 41, 41, 90])  # one shorter than any order above one, one empty
+N = 300
+
+
+def runs_of(order):
+    """One shorter than any order above one, one empty, one that fills a block of 64 rows, one that fills several."""
+    return np.array([0, 40, 41, 41, 105 + order, N])
 
 
 def make_series(order, n_inputs, seed):
     rng = np.random.default_rng(seed)
     a = np.poly(rng.uniform(-0.9, 0.9, order))[1:]
-    return rng.standard_normal(90), rng.standard_normal((90, n_inputs)), a
+    return rng.standard_normal(N), rng.standard_normal((N, n_inputs)), a
 
 
 def columns_of(y, u, a, first_lag, intercept):
@@ -42,10 +47,10 @@ def test_moments_are_sums_of_products(order, n_inputs, first_lag, intercept):
     y, u, a = make_series(order, n_inputs, 1)
     n_columns = order + n_inputs * (order + 1 - first_lag) + intercept + 1
     inverse = np.triu(np.random.default_rng(2).uniform(0.5, 2, (n_columns, n_columns)))
-    moments = _kernels.filtered_moments(y, u, RUNS, a, first_lag, intercept, inverse)
+    moments = _kernels.filtered_moments(y, u, runs_of(order), a, first_lag, intercept, inverse)
     whole = np.eye(n_columns + order)
     whole[:n_columns, :n_columns] = inverse
-    for run, (low, high) in enumerate(pairwise(RUNS)):
+    for run, (low, high) in enumerate(pairwise(runs_of(order))):
         columns = columns_of(y[low:high], u[low:high], a, first_lag, intercept) @ whole
         expected = columns.T @ columns
         np.testing.assert_allclose(np.tril(moments[run]), np.tril(expected), rtol=1e-11, atol=1e-11 * np.abs(expected).max())
@@ -54,7 +59,7 @@ def test_moments_are_sums_of_products(order, n_inputs, first_lag, intercept):
 def test_a_response_that_has_decayed_is_left_out_without_loss():
     y, u, _ = make_series(1, 1, 3)
     a = np.array([0.01])
-    moments = _kernels.filtered_moments(y, u, np.array([0, 90]), a, 1, False, np.eye(3))
+    moments = _kernels.filtered_moments(y, u, np.array([0, N]), a, 1, False, np.eye(3))
     columns = columns_of(y, u, a, 1, False)
     np.testing.assert_allclose(np.tril(moments[0]), np.tril(columns.T @ columns), rtol=1e-13)
 
@@ -64,8 +69,8 @@ def test_a_response_that_has_decayed_is_left_out_without_loss():
 def test_what_is_left_is_filtered(order, n_inputs, first_lag, intercept):
     y, u, a = make_series(order, n_inputs, 4)
     psi = np.random.default_rng(5).standard_normal(order + n_inputs * (order + 1 - first_lag) + intercept)
-    left = _kernels.filtered_residual(y, u, RUNS, a, first_lag, intercept, psi)
-    for low, high in pairwise(RUNS):
+    left = _kernels.filtered_residual(y, u, runs_of(order), a, first_lag, intercept, psi)
+    for low, high in pairwise(runs_of(order)):
         rows = range(low + order, high)
         lagged = [[*y[k - order : k][::-1], *(v for c in u.T for v in c[k - order : k + 1 - first_lag][::-1])] for k in rows]
         lagged = np.array(lagged).reshape(len(rows), len(psi) - intercept)

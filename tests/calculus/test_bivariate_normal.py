@@ -10,7 +10,10 @@ from smoothfit.errors import DataError
 
 
 def exact(h, k, rho):
-    """The conditional integral with 50 digits, relative to its peak so that mpmath's absolute tolerance does no harm."""
+    """The conditional integral, relative to its peak so that mpmath's absolute tolerance does no harm.
+
+    Of the digits at work a correlation beside one takes 12.
+    """
     h, k, rho = map(mpmath.mpf, (h, k, rho))
     r = mpmath.sqrt(1 - rho**2)
     a, c = (k - rho * h) / r, rho / r
@@ -55,7 +58,7 @@ def cases():
 
 def test_the_relative_error_is_below_1e_12_down_to_1e_300():
     tested, smallest = 0, 1.0
-    with mpmath.workdps(50):
+    with mpmath.workdps(30):
         for h, k, rho in cases():
             truth = exact(h, k, rho)
             if truth > 1e-300:
@@ -66,7 +69,7 @@ def test_the_relative_error_is_below_1e_12_down_to_1e_300():
 
 
 def test_corners_of_the_range():
-    with mpmath.workdps(50):
+    with mpmath.workdps(30):
         for h, k, rho in ((-37.0, 10.0, 0.3), (-26.0, -26.0, 0.0), (-25.0, -25.0, 0.9), (10.0, -10.5, -0.99), (-18.0, -18.0, -0.3)):
             truth = float(exact(h, k, rho))
             assert truth > 1e-305

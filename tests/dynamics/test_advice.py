@@ -104,3 +104,38 @@ def test_the_stated_factor_is_that_of_the_errors():
         stated.append(res.bse["y"])
         factors.append(np.sqrt(inflation))
     assert np.sqrt(np.mean(np.square(errors))) / np.mean(stated) == pytest.approx(np.mean(factors), rel=0.35)
+
+
+def test_differences_at_irregular_times_are_told_by_their_residuals():
+    rng = np.random.default_rng(8)
+    t = np.cumsum(rng.uniform(0.5, 1.5, 600)) * H
+    u = held(rng, 600, 10)
+    y = solution([-1.0, 2.0, 0.5], t, u)[:, 0] + 0.1 * rng.standard_normal(600)
+    with pytest.warns(BiasWarning, match="neighbouring residuals are negatively correlated"):
+        sf.DerivativeRegression(y, t, u).fit("difference")
+
+
+@pytest.mark.parametrize("method", ["kalman", "armax"])
+def test_likelihoods_tell_an_equation_that_does_not_describe_the_readings(method):
+    rng = np.random.default_rng(9)
+    t = np.arange(600) * H
+    u = held(rng, 600, 10)
+    y = solution([-4.0, -0.4, 3.0, 0.5], t, u, 2)[:, 0] + 0.05 * rng.standard_normal(600)  # an oscillator
+    with pytest.warns(BiasWarning, match="one-step prediction errors of .* are correlated"):
+        sf.DerivativeRegression(y, t, u).fit(method)
+    right = sf.DerivativeRegression(y, t, u, order=2).fit(method)
+    assert right.diagnostics["Ljung-Box p"] > 1e-3
+
+
+def test_every_method_says_what_differences_would_be_off_by(noisy):
+    t, u, y = noisy
+    model = sf.DerivativeRegression(y, t, u)
+    with pytest.warns(BiasWarning):
+        naive = model.fit("difference")
+    good = model.fit()
+    off = naive.params["y"] - good.params["y"]
+    assert good.diagnostics["attenuation of differences y"] == naive.diagnostics["attenuation y"]
+    assert good.diagnostics["predicted bias of differences y"] == naive.diagnostics["predicted bias y"]
+    assert good.diagnostics["predicted bias of differences y"] == pytest.approx(off, abs=3 * good.bse["y"])
+    assert good.diagnostics["q / sigma^2"] == pytest.approx(good.params["q"] / good.params["sigma"] ** 2)
+    assert "Tests of the noises, at their boundary: q = 0: LR" in str(good.summary())

@@ -97,8 +97,17 @@ def test_growth_is_flagged(method):
 def test_irregular_times_are_refused_by_methods_that_need_regular_ones(method):
     rng = np.random.default_rng(0)
     t = np.sort(rng.uniform(0, 10, 100))
-    with pytest.raises(SpecificationError, match=f'method="{method}" needs regular times; use method="(kalman|output_error)"'):
+    words = f'method="{method}" needs regular times, and these are off by up to .* of a step; use method="(kalman|output_error)"'
+    with pytest.raises(SpecificationError, match=words):
         sf.DerivativeRegression(np.cos(t), t, rng.standard_normal(100)).fit(method)
+
+
+def test_runs_of_different_spacing_are_said_to_be_so():
+    t = np.concatenate([np.arange(50) * 0.1, np.arange(50) * 0.2])
+    model = sf.DerivativeRegression(np.exp(-t), t, groups=np.repeat([0, 1], 50), intercept=False)
+    with pytest.raises(SpecificationError, match="needs regular times, and runs differ in their spacing"):
+        model.fit("arx")
+    assert model.fit().params["y"] == pytest.approx(-1, rel=1e-8)
 
 
 def test_differences_beyond_order_one_need_regular_times():

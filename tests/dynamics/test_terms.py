@@ -7,6 +7,8 @@ import smoothfit as sf
 from smoothfit.dynamics import Term
 from smoothfit.errors import ConvergenceError, DataError, IdentificationError, SmoothfitError, SpecificationError
 
+from .conftest import solution
+
 T = np.arange(200) * 0.05
 Y = 1 / (1 + 3 * np.exp(-T)) + 0.01 * np.random.default_rng(0).standard_normal(200)  # y' = y - y^2
 METHODS = ("difference", "integral", "output_error")
@@ -78,3 +80,39 @@ def test_solutions_that_leave_the_domain_of_a_term_say_so():
     gap = Term("gap", lambda y, t: y[0] ** 2 if len(t) > 10 else np.full(len(t), np.nan))
     with pytest.raises(ConvergenceError, match="'gap' are finite; give them finite values"):
         sf.DerivativeRegression(Y, T, terms=gap, intercept=False).fit("output_error")
+
+
+def test_solutions_with_terms_have_bands_that_know_coefficients_and_initial_states():
+    # Against the linear equation itself, its decay as a term: the same solution, coefficients and errors by other code.
+    rng = np.random.default_rng(11)
+    t = np.arange(200) * 0.05
+    u = np.repeat(rng.choice([-1.0, 1.0], 20), 10)
+    y = solution([-1.0, 2.0, 0.5], t, u)[:, 0] + 0.1 * rng.standard_normal(200)
+    linear = sf.DerivativeRegression(y[:150], t[:150], u[:150]).fit("output_error")
+    term = sf.dynamics.Term("decay", lambda y, t: y[0])
+    bent = sf.DerivativeRegression(y[:150], t[:150], u[:150], terms=(term,), derivatives=()).fit("output_error")
+    assert bent.params["decay"] == pytest.approx(linear.params["y"], abs=1e-4)
+    np.testing.assert_allclose(bent.fittedvalues, linear.fittedvalues, atol=1e-5)
+    ours, theirs = bent.get_prediction([0.0, 1.23, 7.0]), linear.get_prediction([0.0, 1.23, 7.0])
+    np.testing.assert_allclose(ours.predicted_mean, theirs.predicted_mean, atol=1e-5)
+    # Intervals of the linear fit allow for the sd of the noise, too: less than 1 % with 150 readings.
+    np.testing.assert_allclose(ours.half_width(0.05), theirs.half_width(0.05), rtol=0.02)
+    ours, theirs = bent.forecast(t[150:], u[150:]), linear.forecast(t[150:], u[150:])
+    np.testing.assert_allclose(ours["mean"], theirs["mean"], atol=1e-4)
+    np.testing.assert_allclose(ours["mean_ci_upper"] - ours["mean"], theirs["mean_ci_upper"] - theirs["mean"], rtol=0.03)
+    np.testing.assert_allclose(ours["obs_ci_upper"] - ours["mean"], theirs["obs_ci_upper"] - theirs["mean"], rtol=0.03)
+    assert list(bent.states().columns) == ["y", "se(y)"]
+
+
+def test_a_solution_with_terms_has_no_past():
+    t = np.arange(80) * 0.1
+    y = 1 / (1 + np.exp(-(t - 4))) + 0.01 * np.random.default_rng(12).standard_normal(80)
+    growth = {"y^2": lambda y, t: y[0] ** 2}
+    res = sf.DerivativeRegression(y, t, terms=growth, intercept=False).fit("output_error")
+    np.testing.assert_allclose(res.coefficients, [1, -1], atol=0.05)
+    late = res.get_prediction([9.0, 12.0])
+    assert (np.abs(late.predicted_mean - 1 / (1 + np.exp(-(np.array([9.0, 12.0]) - 4)))) < 4 * late.se_mean).all()
+    with pytest.raises(DataError, match="reaches back before the run"):
+        res.predict([-1.0])
+    with pytest.raises(SpecificationError, match="get_prediction"):
+        res.time_constant()

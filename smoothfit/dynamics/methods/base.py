@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..._validation import FloatArray
 from ...errors import SpecificationError
 from ..covariances import COV_TYPES, ROW_BY_ROW, sandwich_cov
-from ..sample import Sample
+from ..sample import REGULAR, Sample
 from ..specification import Equation
 
 
@@ -209,7 +209,9 @@ class Method:
                 f"between; {use}, or a delay of whole steps"
             )
         if sample.step is None and not self.irregular:
-            return f'method="{self.name}" needs regular times; {use}'
+            off = sample.irregularity
+            why = f"these are off by up to {off:.2g} of a step" if off > REGULAR else "runs differ in their spacing"
+            return f'method="{self.name}" needs regular times, and {why}; {use}'
         if not self.missing and not np.isfinite(sample.y).all():
             row = int(np.argmax(~np.isfinite(sample.y).all(axis=1)))
             return f'method="{self.name}" needs every reading, and that at {sample.t_name} = {sample.t[row]:g} is missing; {use}'

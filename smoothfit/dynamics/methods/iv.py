@@ -23,7 +23,7 @@ from ..._validation import FloatArray
 from ...errors import ConvergenceError, SpecificationError
 from ..likelihood import StateSpace
 from ..regressing import by_run, filtered, fitted_regression, impulses, polynomial, relation_of, search_starts
-from ..relation import Relation, Rows
+from ..relation import EXACT, Relation, Rows
 from ..scoring import Search
 from .base import Fitted, Method, Problem, RowScores
 from .kalman import RATIOS
@@ -67,7 +67,6 @@ def _solution(problem: Problem, relation: Relation, rows: Rows, psi: FloatArray)
 
 def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray) -> Fitted:
     m = relation.order
-    size = float(np.linalg.norm(rows.target))
     for _ in range(MAX_ITERATIONS):
         psi = relation.psi(theta)
         roots = np.roots(polynomial(psi, m))
@@ -77,6 +76,7 @@ def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray
         instruments = instruments - response @ (response.T @ instruments)
         design, target = filtered(rows, rows.design, stable), filtered(rows, rows.target, stable)
         target = target - response @ (response.T @ target)
+        size = float(np.linalg.norm(target))
         design = design - response @ (response.T @ design)
         residual = target - design @ psi
         cross = instruments.T @ (design @ relation.jacobian(theta))
@@ -84,7 +84,7 @@ def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray
         fitted = instruments @ step
         noise = float(residual @ residual) / max(1, len(residual) - len(theta))
         decrement = float(fitted @ fitted) / max(noise, np.finfo(float).tiny)
-        if decrement <= 1e-12 or float(fitted @ fitted) <= (1e-12 * size) ** 2:
+        if decrement <= 1e-12 or float(residual @ residual) <= (EXACT * size) ** 2:
             return _fitted(problem, relation, rows, theta, instruments, cross, residual, decrement)
         share = 1.0
         while share > 1e-6:

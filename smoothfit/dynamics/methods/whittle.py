@@ -11,6 +11,7 @@ Minimises sum [log S_k + |R_k|^2 / (N S_k)], tau at its optimum.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +19,11 @@ import numpy.typing as npt
 
 from ..._discretize import COMPLEX_STEP
 from ..._validation import FloatArray
-from ...errors import ConvergenceError
+from ...errors import ConvergenceError, SmoothfitError
 from ..regressing import by_node, relation_of, require_memory_loss
-from ..relation import Relation
+from ..relation import EXACT, Relation, Rows
 from ..start import starts
+from . import arx
 from .base import Fitted, Method, Problem, RowScores
 from .kalman import check_enough
 
@@ -42,6 +44,9 @@ def estimate(problem: Problem) -> Fitted:
     require_memory_loss(problem, "whittle")
     relation, rows = relation_of(problem)
     check_enough(problem, problem.equation.n_params + 2)
+    exact = _exact(problem, rows)
+    if exact is not None:
+        return exact
     runs = [_transform(problem, relation, s) for s in problem.sample.slices() if s.stop - s.start > 2 * relation.order + 1]
     n = problem.equation.n_params
     step = problem.sample.step
@@ -65,6 +70,25 @@ def estimate(problem: Problem) -> Fitted:
             continue
         return _fitted(problem, relation, rows, x, information, decrement, scores, run, n)
     raise failure
+
+
+def _exact(problem: Problem, rows: Rows) -> Fitted | None:
+    """Least squares, where they leave nothing but rounding: the likelihood has no maximum then."""
+    try:
+        found = arx.estimate(problem)
+    except SmoothfitError:
+        return None
+    residual = found.resid[rows.node, 0]
+    if float(residual @ residual) > (EXACT * float(np.linalg.norm(rows.target))) ** 2:
+        return None
+    return replace(
+        found,
+        cov_type="oim",
+        noise={"q": 0.0, "sigma": 0.0},
+        q=np.zeros(1),
+        boundary=("q", "sigma"),
+        notes=("the readings obey the equation to rounding: there is no noise to estimate",),
+    )
 
 
 def _transform(problem: Problem, relation: Relation, s: slice) -> Spectra:

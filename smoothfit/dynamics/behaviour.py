@@ -1,0 +1,269 @@
+"""What a fitted equation does: modes, gains, responses, where it settles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray, check_finite, check_level, to_floats
+from ..curves import Estimate
+from ..curves.prediction import critical_value
+from ..errors import DataError, SpecificationError
+from . import response
+from .estimates import Estimates
+from .relation import Relation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+INTEGRATOR = 1e-10  # a pole this small beside the largest is zero
+MODES = ("rate", "frequency", "natural_frequency", "damping")
+STEP = 1e-6  # relative: differences for the delta method of poles, where complex steps would meet branch cuts
+
+
+class Behaviour(Estimates):
+    """What follows from the coefficients of a linear equation, with standard errors by the delta method."""
+
+    def _require_linear(self, what: str) -> None:
+        if self.model.equation.terms:
+            raise SpecificationError(
+                f"{what} is of linear equations; this one has the term {self.model.equation.terms[0].name}: use simulate(), or "
+                'get_prediction() and forecast() of method="output_error"'
+            )
+
+    def poles(self) -> npt.NDArray[np.complex128]:
+        """Roots of the characteristic equation (eigenvalues of A), by decreasing real part."""
+        values = np.linalg.eigvals(self.model.equation.matrices(self.fitted.theta)[0]).astype(complex)
+        return values[np.lexsort((values.imag, -values.real))]
+
+    @property
+    def natural_frequency(self) -> FloatArray:
+        """Modulus of each pole, in radians per unit of t."""
+        return np.abs(self.poles())
+
+    @property
+    def damping(self) -> FloatArray:
+        """Damping ratio of each pole, -Re / modulus."""
+        poles = self.poles()
+        with np.errstate(invalid="ignore"):
+            return -poles.real / np.abs(poles)
+
+    def modes(self) -> pd.DataFrame:
+        """Each mode of the solution with standard errors by the delta method: a real pole, or a pair of conjugate ones.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``rate`` Re(pole) and ``frequency`` |Im(pole)| in radians per unit of t, ``natural_frequency`` |pole|, ``damping``
+            -Re / |pole|, each beside its standard error ``se(...)``. Standard errors of poles that nearly coincide are those of a
+            linear approximation that does not hold there.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(300) * 0.05
+        >>> y = np.exp(-0.2 * t) * np.cos(2 * t) + 0.05 * np.random.default_rng(0).standard_normal(300)
+        >>> modes = sf.DerivativeRegression(y, t, order=2, intercept=False).fit("output_error").modes()
+        >>> modes[["rate", "frequency"]].round(1).to_numpy().tolist()
+        [[-0.2, 2.0]]
+        """
+        import pandas as pd
+
+        self._require_linear("a mode")
+        poles = self.poles()
+        kept = poles[poles.imag >= 0]
+
+        def table(theta: FloatArray) -> FloatArray:
+            found = np.linalg.eigvals(self.model.equation.matrices(theta)[0])
+            nearest = found[np.abs(found[:, None] - kept).argmin(axis=0)]
+            size = np.abs(nearest)
+            with np.errstate(invalid="ignore"):
+                return np.concatenate([nearest.real, np.abs(nearest.imag), size, -nearest.real / size])
+
+        value, cov = self._delta(table)
+        with np.errstate(invalid="ignore"):
+            se = np.sqrt(np.diag(cov)).reshape(4, -1)
+        columns = {}
+        for name, values, errors in zip(MODES, value.reshape(4, -1), se, strict=True):
+            columns[name], columns[f"se({name})"] = values, errors
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(kept), name="mode"))
+
+    def _delta(self, function: Callable[[FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray]:
+        """A function of the coefficients and its covariance, by central differences."""
+        theta = self.fitted.theta
+        value = np.atleast_1d(function(theta))
+        slopes = np.empty((value.size, len(theta)))
+        for i in range(len(theta)):
+            width = STEP * max(abs(theta[i]), float(np.sqrt(max(self._cov_theta[i, i], 0.0))), 1e-8)
+            up, down = theta.copy(), theta.copy()
+            up[i] += width
+            down[i] -= width
+            slopes[:, i] = (np.ravel(function(up)) - np.ravel(function(down))) / (2 * width)
+        return value, slopes @ self._cov_theta @ slopes.T
+
+    def time_constant(self) -> Estimate:
+        """-1 / Re(pole) of the slowest mode, with its standard error by the delta method.
+
+        Integrators (poles at zero) are left out. Negative where the mode grows, infinite where there is none.
+        """
+        self._require_linear("a time constant")
+
+        def slowest(theta: FloatArray) -> FloatArray:
+            poles = np.linalg.eigvals(self.model.equation.matrices(theta)[0])
+            poles = poles[np.abs(poles) > INTEGRATOR * np.abs(poles).max()]
+            return np.array([poles.real.max() if len(poles) else 0.0])
+
+        value, cov = self._delta(slowest)
+        rate = float(value[0])
+        if rate == 0:
+            return Estimate(np.inf, np.inf)
+        return Estimate(-1 / rate, float(np.sqrt(cov[0, 0])) / rate**2)
+
+    def gain(self, method: str = "delta", alpha: float = 0.05) -> pd.DataFrame:
+        """Static gain of each input: the change of y in the long run per unit of u, its lags included.
+
+        Parameters
+        ----------
+        method : {"delta", "fieller"}
+            Intervals by the delta method, or Fieller's sets, which hold their level where the denominator is badly known: an
+            interval, its complement ("unbounded"), or everything ("all").
+        alpha : float
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``gain``, ``se``, ``lower``, ``upper``, and ``kind`` with Fieller's.
+        """
+        import pandas as pd
+
+        self._require_linear("a gain")
+        equation = self.model.equation
+        if method not in ("delta", "fieller"):
+            raise SpecificationError(f'method is {method!r}; pass "delta" or "fieller"')
+        check_level(alpha)
+        k, lags = len(equation.inputs), self._lags
+        if not equation.inputs:
+            raise SpecificationError("a gain is of an input, and the equation has none")
+        if 0 not in equation.derivatives:
+            raise SpecificationError(
+                f"{equation.outputs[0]} itself is not on the right: the equation integrates its inputs and has no static gain"
+            )
+        value, covariance = self._delta(lambda theta: (response.static_gain(equation, theta)[:, :k] @ lags).ravel())
+        se = np.sqrt(np.diag(covariance))
+        if method == "fieller":
+            if equation.n_outputs > 1:
+                raise SpecificationError("Fieller's sets are of one output; use method='delta'")
+            theta, cov, first = self.fitted.theta, self._cov_theta, len(equation.derivatives)
+            rows = {}
+            for i, name in enumerate(self.model.sample.recorded_inputs):
+                parts = np.zeros(len(theta))  # of an input and its lags
+                parts[first : first + k] = lags[:, i]
+                shared = float(parts @ cov[:, 0])
+                pair = np.array([[parts @ cov @ parts, -shared], [-shared, cov[0, 0]]])
+                found = response.fieller(float(parts @ theta), -float(theta[0]), pair, alpha)
+                rows[name] = {"gain": value[i], "se": se[i], **found._asdict()}
+            return pd.DataFrame(rows).T.infer_objects()
+        z = critical_value(alpha, np.inf)
+        return pd.DataFrame({"gain": value, "se": se, "lower": value - z * se, "upper": value + z * se}, index=self._pairs)
+
+    @property
+    def _lags(self) -> FloatArray:
+        """Which recorded input a column of the equation's inputs belongs to, (inputs, recorded inputs) of zeros and ones."""
+        sample = self.model.sample
+        return np.repeat(np.eye(len(sample.recorded_inputs)), sample.lags + 1, axis=0)
+
+    @property
+    def _pairs(self) -> list[str]:
+        """Names of outputs and recorded inputs; of the inputs alone where there is one output."""
+        outputs, inputs = self.model.equation.outputs, self.model.sample.recorded_inputs
+        return list(inputs) if len(outputs) == 1 else [f"{o}: {i}" for o in outputs for i in inputs]
+
+    def step_response(self, t: Any, alpha: float = 0.05) -> pd.DataFrame:
+        """Response of y at times t after each input becomes one at zero, from rest, with pointwise bands by the delta method.
+
+        Inputs act as in the model: later where there is a delay, and over several rows where there are lags.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Indexed by t; columns ``mean``, ``se``, ``lower``, ``upper``, under the input's name where there are several.
+        """
+        return self._response(response.step_response, t, alpha)
+
+    def impulse_response(self, t: Any, alpha: float = 0.05) -> pd.DataFrame:
+        """Response of y at times t after a unit impulse of each input at zero; as `step_response`."""
+        return self._response(response.impulse_response, t, alpha)
+
+    def _response(self, function: Callable[..., FloatArray], t: Any, alpha: float) -> pd.DataFrame:
+        import pandas as pd
+
+        self._require_linear("a response")
+        equation = self.model.equation
+        if not equation.inputs:
+            raise SpecificationError("a response is to an input, and the equation has none")
+        times = to_floats(t, "t")[0]
+        check_finite(times, "t", "pass finite times")
+        if (times < 0).any():
+            raise DataError(f"t[{int(np.argmax(times < 0))}] is negative; responses start at zero")
+        sample, k, lags = self.model.sample, len(equation.inputs), self._lags
+        late = [times - sample.delay - lag * (sample.step or 0.0) for lag in range(sample.lags + 1)]
+
+        def responses(theta: FloatArray) -> FloatArray:
+            total = np.zeros((len(times), equation.n_outputs, lags.shape[1]))
+            for lag, since in enumerate(late):
+                columns = slice(lag, k, sample.lags + 1)
+                reached = function(equation, theta, np.maximum(since, 0.0))[:, :, :k][:, :, columns]
+                total += np.where((since >= 0)[:, None, None], reached, 0.0)
+            return total.ravel()
+
+        value, cov = self._delta(responses)
+        se = np.sqrt(np.maximum(np.diag(cov), 0.0)).reshape(len(times), -1)
+        mean, z = value.reshape(len(times), -1), critical_value(alpha, np.inf)
+        several = mean.shape[1] > 1
+        names = self._pairs
+        parts = {
+            name: pd.DataFrame(
+                {"mean": mean[:, j], "se": se[:, j], "lower": mean[:, j] - z * se[:, j], "upper": mean[:, j] + z * se[:, j]},
+                index=pd.Index(times, name=self.model.sample.t_name),
+            )
+            for j, name in enumerate(names)
+        }
+        return pd.concat(parts, axis=1) if several else parts[names[0]]
+
+    def steady_state(self, u: Any = None) -> Estimate | list[Estimate]:
+        """Where y settles while the inputs stay at u (one number for each), with its standard error."""
+        self._require_linear("a steady state")
+        equation = self.model.equation
+        names = self.model.sample.recorded_inputs
+        values = np.zeros(0) if u is None else to_floats(u, "u")[0]
+        if len(values) != len(names):
+            raise DataError(f"u has {len(values)} entries for {len(names)} inputs ({', '.join(names) or 'none'})")
+        values = np.repeat(values, self.model.sample.lags + 1)
+        if 0 not in equation.derivatives:
+            raise SpecificationError(f"{equation.outputs[0]} itself is not on the right: the equation has no steady state")
+        drive = np.append(values, 1.0) if equation.intercept else values
+        if not len(drive):
+            drive = np.zeros(0)
+        value, cov = self._delta(lambda theta: response.static_gain(equation, theta) @ drive)
+        found = [Estimate(v, se) for v, se in zip(value, np.sqrt(np.diag(cov)), strict=True)]
+        return found[0] if equation.n_outputs == 1 else found
+
+    @property
+    def discrete_params(self) -> pd.DataFrame:
+        """Coefficients of the exact difference equation at the spacing of the samples, with standard errors by the delta method."""
+        import pandas as pd
+
+        equation, step = self.model.equation, self.model.sample.step
+        if step is None or equation.n_outputs > 1 or equation.terms:
+            raise SpecificationError("the difference equation is of one linear output at regular times")
+        relation = Relation(equation, step)
+        J = relation.jacobian(self.fitted.theta)
+        names = [f"{equation.outputs[0]}.L{lag}" for lag in range(1, equation.order + 1)]
+        names += [f"{name}.L{lag}" if lag else name for name in equation.inputs for lag in relation.lags]
+        names += ["const"] * equation.intercept
+        return pd.DataFrame(
+            {"coef": relation.psi(self.fitted.theta), "std err": np.sqrt(np.diag(J @ self._cov_theta @ J.T))}, index=names
+        )
