@@ -172,7 +172,7 @@ class DynamicsResults(Behaviour):
         --------
         >>> import numpy as np, smoothfit as sf
         >>> t = np.arange(60) * 0.1
-        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(0).standard_normal(60)
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
         >>> prediction = sf.DerivativeRegression(y, t, intercept=False).fit("output_error").get_prediction([1.0])
         >>> print((np.diff(prediction.conf_int())[0] / prediction.se_mean / 2 > 1.96).all())
         True
