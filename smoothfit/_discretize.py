@@ -18,10 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg.lapack import dgebal
 
 from ._validation import FloatArray
 
 COMPLEX_STEP = 1e-30
+UNBALANCED = 64.0  # how much greater than it need be the norm of A h is before it is balanced
 SERIES_BELOW = 0.5
 TAYLOR_NORM = 0.25
 TAYLOR = 14  # terms: 0.25^15 / 15! is far below the rounding
@@ -82,6 +84,15 @@ def discretize(
     """
     if system.shape == (1, 1):
         return _first_order(system[0, 0] * steps, float(entry[0, 0]), steps, noise, ramp)
+    units = _units(system, steps)
+    if units is not None:
+        D, h = units
+        drive = entry / D[:, None]
+        size = _power_of_two(np.abs(drive).max(axis=0))
+        d = discretize(system * (D / D[:, None]) * h, drive / size, steps / h, noise=noise, ramp=ramp)
+        column = D[:, None] * size * h
+        spread = d.Q * (np.outer(D, D) * (h * size**2)[:, None, None, None]) if noise else d.Q
+        return Discrete(d.T * (D[:, None] / D), d.hold * column, d.ramp * column if ramp else d.ramp, spread)
     m, p = entry.shape
     count = len(steps)
     scaled = system * steps[:, None, None]
@@ -108,6 +119,26 @@ def discretize(
             transition = transition @ transition
         spreads[j] = (spread + np.swapaxes(spread, 1, 2)) / 2
     return Discrete(whole[:, :m, :m], whole[:, :m, m : m + p], whole[:, :m, m + p :], spreads)
+
+
+def _units(system: npt.NDArray[Any], steps: FloatArray) -> tuple[FloatArray, float] | None:
+    """Units D of the states (M,) and h of time, powers of two, in which the entries of A h are alike; None where little is gained.
+
+    In an unfortunate unit of time exponentials of A h lose the digits between its norm and that of D^-1 A h D.
+    """
+    longest = float(np.abs(steps).max(initial=0.0))
+    scaled = np.abs(system.real) * longest
+    if not (np.isfinite(scaled).all() and longest > 0):
+        return None
+    balanced, _, _, D, _ = dgebal(scaled, scale=1, permute=0)
+    if scaled.sum(axis=1).max() <= UNBALANCED * max(balanced.sum(axis=1).max(), 1.0):
+        return None
+    return D, float(_power_of_two(np.array(longest)))
+
+
+def _power_of_two(sizes: FloatArray) -> FloatArray:
+    """The nearest powers of two; one for zero."""
+    return np.asarray(np.exp2(np.round(np.log2(np.where(sizes > 0, sizes, 1.0)))))
 
 
 def _first_order(z: npt.NDArray[Any], gain: float, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:
