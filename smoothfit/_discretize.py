@@ -84,15 +84,20 @@ def discretize(
     """
     if system.shape == (1, 1):
         return _first_order(system[0, 0] * steps, float(entry[0, 0]), steps, noise, ramp)
-    units = _units(system, steps)
-    if units is not None:
-        D, h = units
-        drive = entry / D[:, None]
-        size = _power_of_two(np.abs(drive).max(axis=0))
-        d = discretize(system * (D / D[:, None]) * h, drive / size, steps / h, noise=noise, ramp=ramp)
-        column = D[:, None] * size * h
-        spread = d.Q * (np.outer(D, D) * (h * size**2)[:, None, None, None]) if noise else d.Q
-        return Discrete(d.T * (D[:, None] / D), d.hold * column, d.ramp * column if ramp else d.ramp, spread)
+    units = _units(system, entry, steps)
+    if units is None:
+        return _exponentials(system, entry, steps, noise, ramp)
+    D, h = units
+    drive = entry / D[:, None]
+    size = _power_of_two(np.abs(drive).max(axis=0))
+    d = _exponentials(system * (D / D[:, None]) * h, drive / size, steps / h, noise, ramp)
+    column = D[:, None] * size * h
+    spread = d.Q * (np.outer(D, D) * (h * size**2)[:, None, None, None]) if noise else d.Q
+    return Discrete(d.T * (D[:, None] / D), d.hold * column, d.ramp * column if ramp else d.ramp, spread)
+
+
+def _exponentials(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:
+    """Blocks of matrix exponentials, of entries of moderate sizes."""
     m, p = entry.shape
     count = len(steps)
     scaled = system * steps[:, None, None]
@@ -121,17 +126,18 @@ def discretize(
     return Discrete(whole[:, :m, :m], whole[:, :m, m : m + p], whole[:, :m, m + p :], spreads)
 
 
-def _units(system: npt.NDArray[Any], steps: FloatArray) -> tuple[FloatArray, float] | None:
+def _units(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -> tuple[FloatArray, float] | None:
     """Units D of the states (M,) and h of time, powers of two, in which the entries of A h are alike; None where little is gained.
 
-    In an unfortunate unit of time exponentials of A h lose the digits between its norm and that of D^-1 A h D.
+    In an unfortunate unit of time exponentials lose the digits between the norm of D^-1 A h D and those of A h, E h and E E' h.
     """
     longest = float(np.abs(steps).max(initial=0.0))
     scaled = np.abs(system.real) * longest
     if not (np.isfinite(scaled).all() and longest > 0):
         return None
     balanced, _, _, D, _ = dgebal(scaled, scale=1, permute=0)
-    if scaled.sum(axis=1).max() <= UNBALANCED * max(balanced.sum(axis=1).max(), 1.0):
+    drive = float(np.abs(entry).max(initial=0.0))
+    if max(scaled.sum(axis=1).max(), drive * longest, drive**2 * longest) <= UNBALANCED * max(balanced.sum(axis=1).max(), 1.0):
         return None
     return D, float(_power_of_two(np.array(longest)))
 
