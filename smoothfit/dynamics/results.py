@@ -396,9 +396,10 @@ class DynamicsResults(Behaviour):
     def test_noise(self) -> pd.DataFrame:
         """Likelihood ratios of no process noise (q = 0) and of exact readings (sigma = 0), after "kalman".
 
-        Under either hypothesis the parameter is at its boundary: the ratio is half the time zero and half the time
-        chi-squared with one degree
-        of freedom (Self & Liang 1987), so that p is half the usual one.
+        Under either hypothesis the parameter is at its boundary: the ratio is half the time zero and half the time chi-squared with
+        one degree of freedom (Self & Liang 1987), so that p is half the usual one. That of q = 0 is conservative in short samples:
+        without process noise q is zero in more than half of all fits (91 % of samples of 200 readings, 81 % of 400), and some 0.7 %
+        of tests reject at a nominal 5 %.
         """
         import pandas as pd
 
