@@ -12,6 +12,7 @@ at the boundary, where nothing but the equation of order r is left.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,11 @@ from .._validation import FloatArray, frozen
 from ..errors import DataError, IdentificationError
 from .sample import Sample
 from .specification import Equation
+from .start import starts
 
 FAST = 1.0  # decay over a step, in logarithms, beyond which a pole is treated as one that may be infinitely fast
+START = 0.3  # of a step: a time constant at which to start
+VERY_FAST = 1e3  # decay over a step, of which nothing is left at the next
 SHORTEST = 1e-4  # of a step: a time constant that the search no longer follows where it wants to be shorter
 VANISHED = 1e-7  # of a step: a time constant that is zero
 CHANGE = 5.0  # the factor by which one step of a search may change z
@@ -64,7 +68,8 @@ def can_lower(equation: Equation, sample: Sample) -> bool:
 
 def lowered(equation: Equation, sample: Sample) -> tuple[Equation, Sample]:
     """What an infinitely fast pole leaves: the order below, and runs that start at their second reading."""
-    kept, labels, runs = [], [], []
+    kept, runs = [], []
+    labels: list[Any] = []
     for s, label in zip(sample.slices(), sample.labels, strict=True):
         known = s.start + np.flatnonzero(np.isfinite(sample.y[s, 0]))
         if len(known) > 1:
@@ -100,6 +105,17 @@ def raised(lower: Equation, theta: FloatArray, upper: Equation, times: FloatArra
         characteristic = np.append(characteristic, 0.0) + time * np.append(0.0, characteristic)
     characteristic, lead = characteristic / characteristic[-1], characteristic[-1]
     return np.concatenate([-characteristic[sorted(upper.derivatives)], theta[len(derivatives) :] / lead])
+
+
+def fast_starts(equation: Equation, sample: Sample, step: float) -> list[FloatArray]:
+    """Where a search may start that may end at a fast pole: the start of the order below, and a pole of its own."""
+    if not can_lower(equation, sample):
+        return []
+    try:
+        lower, part = lowered(equation, sample)
+    except DataError:
+        return []
+    return [raised(lower, starts(lower, part)[0], equation, np.array([START * step]))]
 
 
 class Chart:
@@ -145,13 +161,22 @@ class Chart:
             J[n, self.lead] = -2 / z
         return J
 
-    def within(self, theta: FloatArray, step: FloatArray) -> FloatArray:
-        """As much of a step as leaves z positive and of a like size."""
+    def within(self, theta: FloatArray, step: FloatArray, curvature: FloatArray) -> FloatArray:
+        """A step that leaves z positive and of a like size, the others being best for that z by a curvature (zero where fixed)."""
         if self.lead is None:
             return step
         z, change = self.time(theta), float(step[self.lead])
-        longest = (CHANGE - 1) * z if change > 0 else (1 - 1 / CHANGE) * z
-        return step * min(1.0, longest / max(abs(change), 1e-300))
+        allowed = min(max(change, (1 / CHANGE - 1) * z), (CHANGE - 1) * z)
+        if allowed == change:
+            return step
+        others = (curvature.diagonal() > 0) & (np.arange(len(step)) != self.lead)
+        size = np.sqrt(curvature.diagonal()[others])
+        unit = curvature[np.ix_(others, others)] / np.outer(size, size)
+        follow = np.linalg.lstsq(unit, curvature[others, self.lead] / size, rcond=None)[0] / size
+        limited = step.copy()
+        limited[self.lead] = allowed
+        limited[others] -= follow * (allowed - change)
+        return limited
 
     def moved(self, theta: FloatArray, variances: FloatArray, step: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Coefficients and variances after a step in x."""
@@ -166,6 +191,12 @@ class Chart:
         if len(factors):
             factors[0] *= (z / now) ** 2
         return there, variances * factors
+
+
+def check_vanishing(equation: Equation, chart: Chart, theta: FloatArray, step: float, slope: float) -> None:
+    """Raise where a search has come to what an infinitely fast pole leaves; `slope` of what it minimises, by x."""
+    if chart.lead is not None and vanishes(equation, theta, step, slope):
+        raise fast_pole(equation, equation.order - n_fast(equation, theta, step, VERY_FAST))
 
 
 def vanishes(equation: Equation, theta: FloatArray, step: float, slope: float) -> bool:

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import matrix_balance
 
 from .._core import _kernels
 from .._discretize import Discrete, discretize, discretize_jacobian
@@ -65,17 +64,6 @@ class Firsts(NamedTuple):
     components: npt.NDArray[np.int64]
     classes: npt.NDArray[np.int32]
     counts: FloatArray
-
-
-def _units(system: FloatArray) -> FloatArray:
-    """Units of the states, powers of two, in which A is balanced: exponentials of fast and slow poles keep their digits."""
-    return np.asarray(matrix_balance(system, permute=False, separate=True)[1][0])
-
-
-def _from_units(d: Discrete, units: FloatArray) -> Discrete:
-    """The matrices of states in such units, in units of one."""
-    rows = units[:, None]
-    return Discrete(d.T * rows / units, d.hold * rows, d.ramp * rows, d.Q * (rows * units))
 
 
 class StateSpace:
@@ -236,21 +224,11 @@ class StateSpace:
 
     def _steps(self, theta: FloatArray) -> Discrete:
         """The matrices of the steps."""
-        system, entry = self._system(theta), self.equation.entry
-        if self.equation.order == 1:
-            return discretize(system, entry, self.lengths)
-        units = _units(system)
-        return _from_units(discretize(system * units / units[:, None], entry / units[:, None], self.lengths), units)
+        return discretize(self._system(theta), self.equation.entry, self.lengths)
 
     def _steps_and_slopes(self, theta: FloatArray) -> tuple[Discrete, list[Discrete]]:
         """The matrices of the steps and their changes with each parameter that enters A."""
-        system, entry = self._system(theta), self.equation.entry
-        if self.equation.order == 1:
-            return discretize_jacobian(system, entry, self.lengths, self._directions)
-        units = _units(system)
-        turns = units / units[:, None]
-        values, changes = discretize_jacobian(system * turns, entry / units[:, None], self.lengths, self._directions * turns)
-        return _from_units(values, units), [_from_units(change, units) for change in changes]
+        return discretize_jacobian(self._system(theta), self.equation.entry, self.lengths, self._directions)
 
     @cached_property
     def _directions(self) -> FloatArray:

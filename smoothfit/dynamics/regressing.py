@@ -11,6 +11,7 @@ from scipy.signal import lfilter
 from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError, SpecificationError
+from .fast import fast_starts
 from .methods.base import Fitted, Problem, RowScores
 from .relation import EXACT, Relation, Rows, Solution, least_squares, no_memory, triangle
 from .sample import Sample
@@ -83,7 +84,7 @@ def search_starts(problem: Problem, relation: Relation, psi: FloatArray | None =
             found.append(theta)
         elif relation.order == 1:
             raise no_memory(relation)
-    return found + starts(problem.equation, problem.sample)
+    return found + starts(problem.equation, problem.sample) + fast_starts(problem.equation, problem.sample, relation.step)
 
 
 def by_node(problem: Problem, rows: Rows, residual: FloatArray) -> FloatArray:
@@ -205,7 +206,10 @@ def settle(
             if gap @ gap > 0 and moved < np.sum((slopes @ before[0]) ** 2) / 4:
                 theta = theta - float((slopes @ change) @ gap / (gap @ gap)) * (found.theta - before[1])
         before, last, starts_of = (change, found.theta), moved, [theta]
-    raise ConvergenceError(f"the weights have not settled after {MAX_ROUNDS} rounds; use {instead}", rss)
+    raise ConvergenceError(
+        f'the weights have not settled after {MAX_ROUNDS} rounds; process noise does that: use {instead} or method="kalman"',
+        rss,
+    )
 
 
 def fitted_weighted(

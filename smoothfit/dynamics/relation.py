@@ -18,16 +18,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve
 
 from .._discretize import COMPLEX_STEP, Discrete, discretize
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError
+from .fast import Chart, FastPoleError, check_vanishing, n_fast
 from .sample import Sample
 from .specification import Equation
 from .start import triangular
 
 ROUNDING = 1e-13  # of the readings: residuals, and changes of them, below which there is nothing to gain
 EXACT = 1e-11  # of the target: what rounding, through filters, leaves of residuals where the equation holds exactly
+SLOW = 20  # steps of Gauss and Newton, after which Newton's take over
+DIFFERENCE = 1e-3  # of the steps that a typical residual asks for: the step of differences of gradients
+FURTHEST = 1e5  # modulus of a pole, times the step, that a search may look at
 FASTEST = 30.0  # decay over one step, in logarithms, beyond which samples do not remember the one before
 
 
@@ -206,12 +211,15 @@ def least_squares(
         try:
             found = _follow(relation, R, q, n, start, rest)
         except (ConvergenceError, IdentificationError) as error:
-            failure = failure or error
+            if failure is None or isinstance(error, FastPoleError):
+                failure = error
             continue
         if best is None or found.rss < best.rss:
             best = found
     if best is None:
         assert failure is not None
+        if isinstance(failure, FastPoleError):  # where one noise is neglected, it can make the rest look like a fast pole
+            raise FastPoleError(f'{failure}, or method="kalman", which knows both noises', failure.order)
         raise failure
     return best
 
@@ -222,10 +230,16 @@ def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: Flo
 
     size = float(np.linalg.norm(q))
     damping, r = 0.0, residual(theta)
+    newton: FloatArray | None = None
+    equation, nothing = relation.equation, np.zeros(0)
     for iteration in range(100):
-        J = R @ relation.jacobian(theta)
+        chart = Chart.at(equation, theta, 0, relation.step)
+        J = R @ relation.jacobian(theta) @ chart.jacobian(theta)
+        check_vanishing(equation, chart, theta, relation.step, float(r @ J[:, chart.lead or 0]))
         scale = np.linalg.norm(J, axis=0)
         scale[scale == 0] = 1.0
+        if iteration >= SLOW:
+            newton = _newton(relation, R, q, theta, chart, scale)
         U, s, Vt = np.linalg.svd(J / scale, full_matrices=False)
         along = U.T @ r
         noise = max((float(r @ r) + rest) / max(1, n - len(theta)), (ROUNDING * size) ** 2 / max(1, n), np.finfo(float).tiny)
@@ -238,8 +252,13 @@ def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: Flo
                 raise IdentificationError(f"the readings do not tell the coefficient of {weak!r} from the others")
             return Solution(theta, float(r @ r) + rest, decrement, iteration)
         for _ in range(40):
-            step = -(Vt.T @ (s / (s**2 + damping) * along)) / scale if damping else -(Vt[kept].T @ (along[kept] / s[kept])) / scale
-            trial = theta + step
+            if newton is not None and not damping:
+                step = newton
+            else:
+                step = (
+                    -(Vt.T @ (s / (s**2 + damping) * along)) / scale if damping else -(Vt[kept].T @ (along[kept] / s[kept])) / scale
+                )
+            trial = chart.moved(theta, nothing, chart.within(theta, step, J.T @ J))[0]
             with np.errstate(all="ignore"):
                 moved = residual(trial) if np.isfinite(trial).all() and _is_sane(relation, trial) else np.full_like(r, np.inf)
             if np.isfinite(moved).all() and moved @ moved <= r @ r:
@@ -251,20 +270,46 @@ def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: Flo
                 _check_sampling(relation, theta)
                 return Solution(theta, float(r @ r) + rest, decrement, iteration)
             _check_sampling(relation, theta)
-            raise ConvergenceError(f"least squares has not converged (decrement {decrement:.3g})", float(r @ r))
+            raise ConvergenceError(
+                f'least squares has not converged (decrement {decrement:.3g}); use method="kalman" or a lower order', float(r @ r)
+            )
     _check_sampling(relation, theta)
-    raise ConvergenceError("least squares has not converged after 100 steps", float(r @ r))
+    raise ConvergenceError('least squares has not converged after 100 steps; use method="kalman" or a lower order', float(r @ r))
+
+
+def _newton(
+    relation: Relation, R: FloatArray, q: FloatArray, theta: FloatArray, chart: Chart, scale: FloatArray
+) -> FloatArray | None:
+    """Newton's step in the coordinates of the chart, which large residuals need; None where the Hessian is not positive."""
+
+    def gradient(at: FloatArray) -> FloatArray:
+        return np.asarray((R @ relation.jacobian(at) @ chart.jacobian(at)).T @ (R @ relation.psi(at) - q))
+
+    rough = float(np.linalg.norm(R @ relation.psi(theta) - q)) / np.sqrt(len(q))
+    columns = []
+    for i in range(len(theta)):
+        unit = np.zeros(len(theta))
+        unit[i] = DIFFERENCE * rough / scale[i]
+        if i == chart.lead:
+            unit[i] = min(unit[i], chart.time(theta) / 10)
+        up, down = (chart.moved(theta, np.zeros(0), sign * unit)[0] for sign in (1.0, -1.0))
+        columns.append((gradient(up) - gradient(down)) / (2 * unit[i]))
+    hessian = np.column_stack(columns) / np.outer(scale, scale)
+    try:
+        factor = cho_factor((hessian + hessian.T) / 2)
+    except (np.linalg.LinAlgError, ValueError):
+        return None
+    return np.asarray(-cho_solve(factor, gradient(theta) / scale) / scale)
 
 
 def _is_sane(relation: Relation, theta: FloatArray) -> bool:
     poles = np.linalg.eigvals(relation.equation.matrices(theta)[0])
-    return bool((poles.real * relation.step < 50).all() and (np.abs(poles) * relation.step < 1e4).all())
+    return bool((poles.real * relation.step < 50).all() and (np.abs(poles) * relation.step < FURTHEST).all())
 
 
 def _check_sampling(relation: Relation, theta: FloatArray) -> None:
     """Raise where samples do not remember the one before."""
-    poles = np.linalg.eigvals(relation.equation.matrices(theta)[0])
-    if (poles.real * relation.step < -FASTEST).any():
+    if n_fast(relation.equation, theta, relation.step, FASTEST) == relation.order:
         raise no_memory(relation)
 
 

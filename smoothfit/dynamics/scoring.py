@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
-from .fast import Chart, fast_pole, gap_of, n_fast, vanishes
+from .fast import Chart, check_vanishing, gap_of
 from .likelihood import StateSpace, Terms
 
 DECREMENT = 1e-9  # in D: a parameter within 3e-5 of its standard error
@@ -197,9 +197,8 @@ class Search:
             if chart.lead is not None:
                 J = chart.jacobian(point.theta)
                 gradient, expected = J.T @ gradient, J.T @ expected @ J
-                if vanishes(self.model.equation, point.theta, self.gap, float(gradient[chart.lead])):
-                    equation = self.model.equation
-                    raise fast_pole(equation, equation.order - n_fast(equation, point.theta, self.gap * 1e-3))
+                check_vanishing(self.model.equation, chart, point.theta, self.gap, float(gradient[chart.lead]))
+            inside = np.outer(free, free) * expected
             gradient, expected = gradient[free], expected[np.ix_(free, free)]
             size = np.sqrt(np.maximum(expected.diagonal(), 1e-300))
             unit = expected / np.outer(size, size)
@@ -216,7 +215,7 @@ class Search:
                 longest = np.abs(logs).max(initial=0.0)
                 if longest > LONGEST_LOG_STEP:
                     step = step * (LONGEST_LOG_STEP / longest)
-                theta, variances = chart.moved(point.theta, point.variances, chart.within(point.theta, step))
+                theta, variances = chart.moved(point.theta, point.variances, chart.within(point.theta, step, inside))
                 if self.value(theta, variances) < point.value:
                     improved = (theta, variances)
                     break
@@ -270,7 +269,7 @@ class Search:
                 step = np.zeros(size)
                 step[free] = -(axes @ (along / np.maximum(np.abs(curvature), 1e-10))) / scale
                 step *= min(1.0, LONGEST_LOG_STEP / max(np.abs(step[self.n_theta :]).max(initial=0.0), 1e-300))
-                step = chart.within(point.theta, step)
+                step = chart.within(point.theta, step, np.outer(free, free) * hessian)
                 for _ in range(30):
                     theta, variances = chart.moved(point.theta, point.variances, step)
                     if self.value(theta, variances) <= point.value + 1e-9 * (decrement < 1e-3):

@@ -22,9 +22,11 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import block_diag
 
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, SpecificationError
+from ..fast import Chart, FastPoleError, check_vanishing
 from ..regressing import (
     filtered,
     fitted_regression,
@@ -35,7 +37,7 @@ from ..regressing import (
     search_starts,
     unrestricted,
 )
-from ..relation import Relation, Rows
+from ..relation import FASTEST, FURTHEST, Relation, Rows
 from .base import Fitted, Method, Problem, RowScores
 
 DECREMENT = 1e-8
@@ -62,12 +64,12 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
             e = _weighted(relation, rows, x, exact)
             candidates.append((float(e @ e), x))
     candidates.sort(key=lambda candidate: candidate[0])
-    failure: ConvergenceError | None = None
+    failure: ConvergenceError | FastPoleError | None = None
     for _, x in candidates[:3]:
         try:
             x, hessian, decrement = _descend(relation, rows, x, exact)
-        except ConvergenceError as error:
-            failure = error
+        except (ConvergenceError, FastPoleError) as error:
+            failure = failure if isinstance(failure, FastPoleError) else error
             continue
         return _fitted(problem, relation, rows, x, hessian, decrement, exact)
     assert failure is not None
@@ -232,29 +234,33 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tupl
     e = np.full(1, np.inf)
     for _ in range(MAX_ITERATIONS):
         e, J = _structured(relation, rows, x, exact)
+        chart = Chart.at(relation.equation, x[:last], 0, relation.step)
+        turn = block_diag(chart.jacobian(x[:last]), 1.0)
+        J = J @ turn
+        check_vanishing(relation.equation, chart, x[:last], relation.step, -float(e @ J[:, chart.lead or 0]))
         noise = float(e @ e) / len(e)
         whole = np.zeros((len(x), len(x)))
         if np.linalg.norm(e) <= 1e-13 * size:
-            return x, J.T @ J / noise, 0.0
+            return x, _unturned(J.T @ J / noise, turn), 0.0
         slope = J.T @ e / noise  # towards smaller sums of squares
         free = np.ones(len(x), np.bool_)
         free[last] = not ((x[last] == 0 and slope[last] <= 0) or (x[last] == 1 and slope[last] >= 0))
-        hessian = J[:, free].T @ J[:, free] / noise
+        hessian = whole[np.ix_(free, free)] = J[:, free].T @ J[:, free] / noise
         scale = np.sqrt(np.maximum(hessian.diagonal(), 1e-300))
         near = decrement < NEAR
         if near:
-            hessian = _hessian(relation, rows, x, free, 1e-4 / scale, exact, noise)
+            hessian = _hessian(relation, rows, x, chart, free, 1e-4 / scale, exact, noise)
         curvature, axes = np.linalg.eigh(hessian / np.outer(scale, scale))
         along = axes.T @ (slope[free] / scale)
         strength = np.maximum(np.abs(curvature), 1e-10)
         decrement = float(along @ (along / strength))
         whole[np.ix_(free, free)] = hessian
         if near and curvature.min() > 0 and decrement <= DECREMENT:
-            return x, whole, decrement
+            return x, _unturned(whole, turn), decrement
         for _ in range(30):
             step = np.zeros(len(x))
             step[free] = axes @ (along / (strength + damping)) / scale
-            trial = x + step
+            trial = _moved(chart, x, chart.within(x[:last], step, whole))
             trial[last] = np.clip(trial[last], 0.0, 1.0)
             if np.isfinite(trial).all() and (np.abs(trial[:last]) < 1e12).all():
                 with np.errstate(all="ignore"):
@@ -265,7 +271,7 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tupl
             damping = max(8 * damping, 1e-6)
         else:
             if near and decrement <= LOOSE:
-                return x, whole, decrement
+                return x, _unturned(whole, turn), decrement
             break
     raise ConvergenceError(
         f'the sum of squares has no certified minimum (decrement {decrement:.3g}); use method="kalman"', float(e @ e)
@@ -274,26 +280,48 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tupl
 
 def _is_calm(relation: Relation, theta: FloatArray) -> bool:
     poles = np.linalg.eigvals(relation.equation.matrices(theta)[0])
-    return bool((np.abs(poles) * relation.step < 30).all() and (poles.real * relation.step < 3).all())
+    furthest = np.where(poles.imag == 0, FURTHEST, FASTEST)
+    return bool((np.abs(poles) * relation.step < furthest).all() and (poles.real * relation.step < 3).all())
+
+
+def _moved(chart: Chart, x: FloatArray, step: FloatArray) -> FloatArray:
+    """(theta, v) after a step in the coordinates of the chart."""
+    return np.append(chart.moved(x[:-1], np.zeros(0), step[:-1])[0], x[-1] + step[-1])
+
+
+def _unturned(hessian: FloatArray, turn: FloatArray) -> FloatArray:
+    """A Hessian by (theta, v) from one by the coordinates of a chart, whose derivatives are `turn`."""
+    back = np.linalg.inv(turn)
+    return np.asarray(back.T @ hessian @ back)
 
 
 def _hessian(
-    relation: Relation, rows: Rows, x: FloatArray, free: npt.NDArray[np.bool_], widths: FloatArray, exact: bool, noise: float
+    relation: Relation,
+    rows: Rows,
+    x: FloatArray,
+    chart: Chart,
+    free: npt.NDArray[np.bool_],
+    widths: FloatArray,
+    exact: bool,
+    noise: float,
 ) -> FloatArray:
-    """Half the Hessian of n log sum e^2 at fixed scale, by differences of J'e."""
+    """Half the Hessian of n log sum e^2 at fixed scale by the coordinates of a chart, by differences of J'e."""
     columns = []
     for i, width in zip(np.flatnonzero(free), widths, strict=True):
         step = min(width, x[i] / 1000) if i == len(x) - 1 and x[i] > 0 else width
-        up, down = x.copy(), x.copy()
-        up[i] += step
-        down[i] -= step
+        if i == chart.lead:
+            step = min(step, chart.time(x[:-1]) / 10)
+        unit = np.zeros(len(x))
+        unit[i] = step
+        up, down = _moved(chart, x, unit), _moved(chart, x, -unit)
         if i == len(x) - 1:
             up[i], down[i] = min(up[i], 1.0), max(down[i], 0.0)
         sides = []
         for moved in (up, down):
             e, J = _structured(relation, rows, moved, exact)
-            sides.append(J[:, free].T @ e)
-        columns.append(-(sides[0] - sides[1]) / ((up[i] - down[i]) * noise))
+            sides.append((J @ block_diag(chart.jacobian(moved[:-1]), 1.0))[:, free].T @ e)
+        length = up[i] - down[i] if i == len(x) - 1 else 2 * step
+        columns.append(-(sides[0] - sides[1]) / (length * noise))
     hessian = np.column_stack(columns)
     return np.asarray((hessian + hessian.T) / 2)
 

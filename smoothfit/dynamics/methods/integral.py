@@ -24,6 +24,7 @@ from scipy.signal import lfilter
 from ..._core import _kernels
 from ..._validation import FloatArray
 from ...errors import SmoothfitError, SpecificationError
+from ..fast import FastPoleError
 from ..regressing import (
     LONG,
     PART,
@@ -67,9 +68,15 @@ def estimate(problem: Problem, weights: str | None = None) -> Fitted:
         if long is not None:
             return long
     relation, rows = relation_of(problem)
-    found = _ordinary(problem, relation, rows)
+    try:
+        found = _ordinary(problem, relation, rows)
+        start = found.theta
+    except FastPoleError:
+        if weights == "ols":
+            raise
+        start = search_starts(problem, relation)[-1]
     if weights == "gls":
-        found, _ = settle(relation, partial(_weigh, relation, rows), [found.theta], 'weights="ols"')
+        found, _ = settle(relation, partial(_weigh, relation, rows), [start], 'weights="ols"')
         return _fitted(problem, relation, rows, found)
     noise = noise_by_node(relation, problem.sample, found.theta)
     sigma2 = _variance(relation, noise, problem.sample)

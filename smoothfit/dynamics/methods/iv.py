@@ -21,14 +21,16 @@ from scipy.signal import lfilter
 
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, SpecificationError
+from ..fast import Chart, FastPoleError, check_vanishing
 from ..likelihood import StateSpace
 from ..regressing import by_run, filtered, fitted_regression, impulses, polynomial, relation_of, search_starts
-from ..relation import EXACT, Relation, Rows
+from ..relation import EXACT, FASTEST, FURTHEST, Relation, Rows
 from ..scoring import Search
 from .base import Fitted, Method, Problem, RowScores
 from .kalman import RATIOS
 
 MAX_ITERATIONS = 300
+GREATEST_GROWTH = 30.0  # logarithm of the factor by which the noise-free solution may grow over a run
 
 
 def estimate(problem: Problem) -> Fitted:
@@ -36,12 +38,12 @@ def estimate(problem: Problem) -> Fitted:
     if not problem.equation.inputs:
         raise SpecificationError('method="iv" takes its instruments from inputs, and there are none; use method="kalman"')
     relation, rows = relation_of(problem)
-    failure: ConvergenceError | None = None
+    failure: Exception | None = None
     for theta in search_starts(problem, relation):
         try:
             return _iterate(problem, relation, rows, theta)
-        except ConvergenceError as error:
-            failure = failure or error
+        except (ConvergenceError, FastPoleError, np.linalg.LinAlgError) as error:
+            failure = error if failure is None or isinstance(error, FastPoleError) else failure
     assert failure is not None
     raise failure
 
@@ -67,6 +69,7 @@ def _solution(problem: Problem, relation: Relation, rows: Rows, psi: FloatArray)
 
 def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray) -> Fitted:
     m = relation.order
+    longest = relation.step * float(np.bincount(rows.run).max())
     for _ in range(MAX_ITERATIONS):
         psi = relation.psi(theta)
         roots = np.roots(polynomial(psi, m))
@@ -86,16 +89,21 @@ def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray
         decrement = float(fitted @ fitted) / max(noise, np.finfo(float).tiny)
         if decrement <= 1e-12 or float(residual @ residual) <= (EXACT * size) ** 2:
             return _fitted(problem, relation, rows, theta, instruments, cross, residual, decrement)
+        chart = Chart.at(relation.equation, theta, 0, relation.step)
+        turned = np.linalg.solve(chart.jacobian(theta), step)
+        check_vanishing(relation.equation, chart, theta, relation.step, -float(turned[chart.lead or 0]))
         share = 1.0
         while share > 1e-6:
-            trial = theta + share * step
+            trial = chart.moved(theta, np.zeros(0), chart.within(theta, share * turned, cross.T @ cross))[0]
             poles = np.linalg.eigvals(relation.equation.matrices(trial)[0])
-            if np.isfinite(trial).all() and (np.abs(poles) * relation.step < 30).all():
+            near = (np.abs(poles) * relation.step < np.where(poles.imag == 0, FURTHEST, FASTEST)).all()
+            if np.isfinite(trial).all() and near and (poles.real * longest < GREATEST_GROWTH).all():
                 break
             share /= 2
-        theta = theta + share * step
+        theta = trial
     raise ConvergenceError(
-        f'instruments and filter have not settled after {MAX_ITERATIONS} iterations; use method="kalman"', float("inf")
+        f'instruments and filter have not settled after {MAX_ITERATIONS} iterations; use method="kalman" or a lower order',
+        float("inf"),
     )
 
 

@@ -20,12 +20,15 @@ import numpy.typing as npt
 from ..._discretize import COMPLEX_STEP
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, SmoothfitError
+from ..fast import Chart, FastPoleError, check_vanishing, fast_starts
 from ..regressing import by_node, relation_of, require_memory_loss
 from ..relation import EXACT, Relation, Rows
 from ..start import starts
 from . import arx
 from .base import Fitted, Method, Problem, RowScores
 from .kalman import check_enough
+
+INSTEAD = 'use method="kalman", a lower order, or a longer sample'
 
 Complex = npt.NDArray[np.complex128]
 
@@ -53,20 +56,20 @@ def estimate(problem: Problem) -> Fitted:
     assert step is not None
     size = float(np.nanvar(problem.sample.y))
     candidates = []
-    for theta in starts(problem.equation, problem.sample):
+    for theta in starts(problem.equation, problem.sample) + fast_starts(problem.equation, problem.sample, step):
         for ratio in 10.0 ** np.arange(-4, 5, 2):
             sigma2 = size / (1 + ratio) * 1e-2
             x = np.concatenate([theta, np.log([ratio * sigma2 / step ** (2 * relation.order - 1), sigma2])])
             candidates.append((_objective(relation, runs, x)[0], x))
     candidates.sort(key=lambda candidate: candidate[0])
-    failure = ConvergenceError("Whittle's likelihood is not finite at any start")
+    failure: ConvergenceError | FastPoleError = ConvergenceError(f"Whittle's likelihood is not finite at any start; {INSTEAD}")
     for value, x in candidates[:3]:
         if not np.isfinite(value):
             continue
         try:
             x, information, decrement, scores, run = _maximise(relation, runs, x)
-        except ConvergenceError as error:
-            failure = error
+        except (ConvergenceError, FastPoleError) as error:
+            failure = failure if isinstance(failure, FastPoleError) else error
             continue
         return _fitted(problem, relation, rows, x, information, decrement, scores, run, n)
     raise failure
@@ -213,6 +216,10 @@ def _maximise(
     value, damping = _objective(relation, runs, x)[0], 1e-4
     for _ in range(300):
         gradient, hessian, scores, run = _derivatives(relation, runs, x)
+        chart = Chart.at(relation.equation, x[:-2], 2, relation.step)
+        turn = chart.jacobian(x[:-2])
+        plain, gradient, hessian = hessian, turn.T @ gradient, turn.T @ hessian @ turn
+        check_vanishing(relation.equation, chart, x[:-2], relation.step, float(gradient[chart.lead or 0]))
         scale = np.sqrt(np.maximum(hessian.diagonal(), 1e-300))
         flat = (hessian.diagonal() < 1e-7) & (np.arange(len(x)) >= len(x) - 2)
         free = ~flat
@@ -220,22 +227,24 @@ def _maximise(
         along = gradient[free] / scale[free]
         decrement = float(along @ np.linalg.lstsq(unit, along, rcond=None)[0])
         if decrement <= 1e-8:
-            return x, hessian, decrement, scores, run
+            return x, plain, decrement, scores, run
         for _ in range(30):
             step = np.zeros(len(x))
             step[free] = -np.linalg.solve(unit + damping * np.eye(int(free.sum())), along) / scale[free]
             longest = np.abs(step[-2:]).max()
             step *= min(1.0, 3.0 / max(longest, 1e-300))
-            trial = _objective(relation, runs, x + step)[0]
+            theta, factors = chart.moved(x[:-2], np.ones(2), chart.within(x[:-2], step, np.outer(free, free) * hessian))
+            there = np.concatenate([theta, x[-2:] + np.log(factors)])
+            trial = _objective(relation, runs, there)[0]
             if trial < value:
-                x, value, damping = x + step, trial, max(damping / 8, 1e-10)
+                x, value, damping = there, trial, max(damping / 8, 1e-10)
                 break
             damping = max(8 * damping, 1e-4)
         else:
             if decrement <= 1e-5:
-                return x, hessian, decrement, scores, run
-            raise ConvergenceError(f"Whittle's likelihood has no certified maximum (decrement {decrement:.3g})", value)
-    raise ConvergenceError("Whittle's likelihood has not converged after 300 steps", value)
+                return x, plain, decrement, scores, run
+            raise ConvergenceError(f"Whittle's likelihood has no certified maximum (decrement {decrement:.3g}); {INSTEAD}", value)
+    raise ConvergenceError(f"Whittle's likelihood has not converged after 300 steps; {INSTEAD}", value)
 
 
 def _fitted(
