@@ -148,12 +148,12 @@ class StateSpace:
     def _firsts(self) -> list[Firsts]:
         """The first readings of the runs that fix their initial states; runs with the same nodes and channels together.
 
-        Nothing stands here for runs whose first node has them all, where X does not depend on coefficients, or that have too few.
+        Nothing stands here for runs whose first node has them all, as X is constant there, or that have too few.
         """
         found: dict[tuple[tuple[int, int], ...], list[int]] = {}
-        for s, chosen in zip(self.sample.slices(), self._fixing, strict=True):
+        for begin, chosen in zip(self._begins.tolist(), self._fixing, strict=True):
             if len(chosen) == self.equation.n_states and chosen[-1][0] > 0:
-                found.setdefault(chosen, []).append(s.start)
+                found.setdefault(chosen, []).append(begin)
         groups = []
         for picked, starts in found.items():
             nodes, components = np.array(picked).T
@@ -164,7 +164,7 @@ class StateSpace:
 
     @cached_property
     def _fixing(self) -> list[tuple[tuple[int, int], ...]]:
-        """Node within the run and component of the first readings that fix the initial state of each run.
+        """Nodes from the first reading on, and components, of the first readings that fix the initial state of each run.
 
         Which they are depends on where readings are, not on coefficients: they are independent at generic ones.
         """
@@ -177,11 +177,11 @@ class StateSpace:
         generic[-p:] = np.where(np.isin(np.repeat(np.arange(m), p), equation.derivatives), weights, 0.0)
         T = discretize(generic, equation.entry, self.lengths / gap, noise=False, ramp=False).T
         found = []
-        for s in sample.slices():
+        for s, begin in zip(sample.slices(), self._begins.tolist(), strict=True):
             whole, basis = np.eye(m * p), np.zeros((0, m * p))
             chosen: list[tuple[int, int]] = []
-            for i in range(s.start, s.stop):
-                if i > s.start:
+            for i in range(begin, s.stop):
+                if i > begin:
                     whole = T[self.step[i]] @ whole
                 for r in np.flatnonzero(np.isfinite(sample.y[i])):
                     row = whole[self.component[r]]
@@ -189,7 +189,7 @@ class StateSpace:
                     left = left - basis.T @ (basis @ left)
                     if len(chosen) < m * p and np.linalg.norm(left) > INDEPENDENT * np.linalg.norm(row):
                         basis = np.vstack([basis, left / np.linalg.norm(left)])
-                        chosen.append((i - s.start, int(self.component[r])))
+                        chosen.append((i - begin, int(self.component[r])))
                 if len(chosen) == m * p:
                     break
             found.append(tuple(chosen))
@@ -319,14 +319,38 @@ class StateSpace:
     def _run(
         self, packed: tuple[FloatArray, FloatArray, FloatArray, FloatArray], keep: bool
     ) -> tuple[FloatArray, FloatArray, int, int, int, FloatArray, FloatArray]:
-        sample = self.sample
+        sample, nodes = self.sample, self._read
+        rows = (self.step, self.drives, sample.y, sample.ratio)
+        if nodes is not None:
+            rows = (self.step[nodes], self.drives[nodes], sample.y[nodes], sample.ratio[nodes])
+            rows[0][np.searchsorted(nodes, self._begins)] = -1
         try:
-            return _kernels.linear_likelihood(self.step, self.drives, sample.y, sample.ratio, self.component, *packed, keep)
+            found = _kernels.linear_likelihood(*rows, self.component, *packed, keep)
         except _kernels.KernelError as error:
-            row = error.args[1]
+            row = error.args[1] if nodes is None else nodes[error.args[1]]
             raise NumericalError(
                 f"the variance predicted for the reading at {sample.t_name} = {sample.t[row]:g} is not a positive finite number"
             ) from None
+        if nodes is None or not keep:
+            return found
+        sums, information, used, flat, unknown, *kept = found
+        innovations, variances = (np.full((len(sample), *part.shape[1:]), np.nan) for part in kept)
+        innovations[nodes], variances[nodes] = kept
+        return sums, information, used, flat, unknown, innovations, variances
+
+    @cached_property
+    def _begins(self) -> npt.NDArray[np.int64]:
+        """The first node of each run that has a reading; what comes before tells nothing of a state that is diffuse."""
+        read = np.isfinite(self.sample.y).sum(axis=1) > 0
+        return np.array([s.start + (int(np.argmax(read[s])) if read[s].any() else 0) for s in self.sample.slices()])
+
+    @cached_property
+    def _read(self) -> npt.NDArray[np.int64] | None:
+        """The nodes from the first readings of their runs on; None where these are all."""
+        sample = self.sample
+        if (self._begins == sample.starts).all():
+            return None
+        return np.flatnonzero(np.arange(len(sample)) >= self._begins[sample.run])
 
     def _check_growth(self, theta: FloatArray) -> None:
         """Refuse solutions that grow beyond all numbers in a run, where no process noise lets the state start anew."""

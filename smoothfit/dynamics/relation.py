@@ -231,6 +231,7 @@ def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: Flo
     size = float(np.linalg.norm(q))
     damping, r = 0.0, residual(theta)
     newton: FloatArray | None = None
+    settled = False
     equation, nothing = relation.equation, np.zeros(0)
     for iteration in range(100):
         chart = Chart.at(equation, theta, 0, relation.step)
@@ -245,7 +246,10 @@ def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: Flo
         noise = max((float(r @ r) + rest) / max(1, n - len(theta)), (ROUNDING * size) ** 2 / max(1, n), np.finfo(float).tiny)
         kept = s > 1e-14 * s[0]
         decrement = float(along[kept] @ along[kept]) / noise
-        if decrement <= 1e-14 or float(along[kept] @ along[kept]) <= (ROUNDING * size) ** 2:
+        if (
+            decrement <= (1e-8 if settled and iteration > SLOW else 1e-14)
+            or float(along[kept] @ along[kept]) <= (ROUNDING * size) ** 2
+        ):
             _check_sampling(relation, theta)
             if not kept.all():
                 weak = relation.equation.names[int(np.argmax(np.abs(Vt[-1])))]
@@ -262,6 +266,7 @@ def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: Flo
             with np.errstate(all="ignore"):
                 moved = residual(trial) if np.isfinite(trial).all() and _is_sane(relation, trial) else np.full_like(r, np.inf)
             if np.isfinite(moved).all() and moved @ moved <= r @ r:
+                settled = float(moved @ moved) >= float(r @ r) * (1 - ROUNDING)
                 theta, r, damping = trial, moved, damping / 10 if damping > 1e-10 else 0.0
                 break
             damping = max(10 * damping, 1e-6)

@@ -22,7 +22,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import block_diag
 
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, SpecificationError
@@ -235,7 +234,7 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tupl
     for _ in range(MAX_ITERATIONS):
         e, J = _structured(relation, rows, x, exact)
         chart = Chart.at(relation.equation, x[:last], 0, relation.step)
-        turn = block_diag(chart.jacobian(x[:last]), 1.0)
+        turn = _turn(chart, x)
         J = J @ turn
         check_vanishing(relation.equation, chart, x[:last], relation.step, -float(e @ J[:, chart.lead or 0]))
         noise = float(e @ e) / len(e)
@@ -289,6 +288,13 @@ def _moved(chart: Chart, x: FloatArray, step: FloatArray) -> FloatArray:
     return np.append(chart.moved(x[:-1], np.zeros(0), step[:-1])[0], x[-1] + step[-1])
 
 
+def _turn(chart: Chart, x: FloatArray) -> FloatArray:
+    """Derivatives of (theta, v) by the coordinates of the chart and v."""
+    turn = np.eye(len(x))
+    turn[:-1, :-1] = chart.jacobian(x[:-1])
+    return turn
+
+
 def _unturned(hessian: FloatArray, turn: FloatArray) -> FloatArray:
     """A Hessian by (theta, v) from one by the coordinates of a chart, whose derivatives are `turn`."""
     back = np.linalg.inv(turn)
@@ -319,7 +325,7 @@ def _hessian(
         sides = []
         for moved in (up, down):
             e, J = _structured(relation, rows, moved, exact)
-            sides.append((J @ block_diag(chart.jacobian(moved[:-1]), 1.0))[:, free].T @ e)
+            sides.append((J @ _turn(chart, moved))[:, free].T @ e)
         length = up[i] - down[i] if i == len(x) - 1 else 2 * step
         columns.append(-(sides[0] - sides[1]) / (length * noise))
     hessian = np.column_stack(columns)

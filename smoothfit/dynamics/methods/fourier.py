@@ -69,7 +69,9 @@ def estimate(problem: Problem, share: float = 0.5) -> Fitted:
         if moved @ moved <= 1e-10 * max(noise, (1e-13 * float(np.linalg.norm(target))) ** 2):
             break
     else:
-        raise ConvergenceError(f'the weights have not settled after {MAX_ITERATIONS} iterations; use method="weak"', float("inf"))
+        raise ConvergenceError(
+            f'the weights have not settled after {MAX_ITERATIONS} iterations; use method="weak" or method="kalman"', float("inf")
+        )
     basis = np.linalg.qr(J[:, k:] / scale[k:])[0]
     columns_left = J[:, :k] - basis @ (basis.T @ J[:, :k])
     places = Rows(target, columns_left, np.arange(len(target)) % len(sample), np.zeros(len(target), np.int64))
