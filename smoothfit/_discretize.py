@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import matrix_balance
+from scipy.linalg.lapack import dgebal
 
 from ._validation import FloatArray
 
 COMPLEX_STEP = 1e-30
+UNBALANCED = 64.0  # how much greater than it need be the norm of A h is before it is balanced
 SERIES_BELOW = 0.5
 TAYLOR_NORM = 0.25
 TAYLOR = 14  # terms: 0.25^15 / 15! is far below the rounding
@@ -83,6 +84,20 @@ def discretize(
     """
     if system.shape == (1, 1):
         return _first_order(system[0, 0] * steps, float(entry[0, 0]), steps, noise, ramp)
+    units = _units(system, entry, steps)
+    if units is None:
+        return _exponentials(system, entry, steps, noise, ramp)
+    D, h = units
+    drive = entry / D[:, None]
+    size = _power_of_two(np.abs(drive).max(axis=0))
+    d = _exponentials(system * (D / D[:, None]) * h, drive / size, steps / h, noise, ramp)
+    column = D[:, None] * size * h
+    spread = d.Q * (np.outer(D, D) * (h * size**2)[:, None, None, None]) if noise else d.Q
+    return Discrete(d.T * (D[:, None] / D), d.hold * column, d.ramp * column if ramp else d.ramp, spread)
+
+
+def _exponentials(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:
+    """Blocks of matrix exponentials, of entries of moderate sizes."""
     m, p = entry.shape
     count = len(steps)
     scaled = system * steps[:, None, None]
@@ -111,25 +126,25 @@ def discretize(
     return Discrete(whole[:, :m, :m], whole[:, :m, m : m + p], whole[:, :m, m + p :], spreads)
 
 
-def discretize_balanced(
-    system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, *, noise: bool = True, ramp: bool = True
-) -> Discrete:
-    """As `discretize`, in units of the states that balance A: the matrices of fast beside slow poles keep their digits."""
-    if system.shape == (1, 1):
-        return discretize(system, entry, steps, noise=noise, ramp=ramp)
-    units = units_of(system)
-    return from_units(discretize(system * units / units[:, None], entry / units[:, None], steps, noise=noise, ramp=ramp), units)
+def _units(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -> tuple[FloatArray, float] | None:
+    """Units D of the states (M,) and h of time, powers of two, in which the entries of A h are alike; None where little is gained.
+
+    In an unfortunate unit of time exponentials lose the digits between the norm of D^-1 A h D and those of A h, E h and E E' h.
+    """
+    longest = float(np.abs(steps).max(initial=0.0))
+    scaled = np.abs(system.real) * longest
+    if not (np.isfinite(scaled).all() and longest > 0):
+        return None
+    balanced, _, _, D, _ = dgebal(scaled, scale=1, permute=0)
+    drive = float(np.abs(entry).max(initial=0.0))
+    if max(scaled.sum(axis=1).max(), drive * longest, drive**2 * longest) <= UNBALANCED * max(balanced.sum(axis=1).max(), 1.0):
+        return None
+    return D, float(_power_of_two(np.array(longest)))
 
 
-def units_of(system: npt.NDArray[Any]) -> FloatArray:
-    """Units of the states, powers of two, in which A is balanced."""
-    return np.asarray(matrix_balance(system.real, permute=False, separate=True)[1][0])
-
-
-def from_units(d: Discrete, units: FloatArray) -> Discrete:
-    """The matrices of states in such units, in units of one."""
-    rows = units[:, None]
-    return Discrete(d.T * rows / units, d.hold * rows, d.ramp * rows, d.Q * (rows * units))
+def _power_of_two(sizes: FloatArray) -> FloatArray:
+    """The nearest powers of two; one for zero."""
+    return np.asarray(np.exp2(np.round(np.log2(np.where(sizes > 0, sizes, 1.0)))))
 
 
 def _first_order(z: npt.NDArray[Any], gain: float, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:

@@ -104,6 +104,12 @@ def _not_white(
             f'the residuals of method="profile" are correlated ({first:.2f} from one to the next): its standard errors know of the '
             'noise within the equation that this shows, but its coefficients are drawn towards slow decay; use method="kalman"'
         )
+    if problem.equation.terms:
+        return (
+            f'method="{method}" takes the readings\' noise as the only one, but its residuals are correlated ({first:.2f} from one '
+            "to the next), as noise within the equation makes them, or what the terms leave out: standard errors are too small, "
+            "and no method knows both noises of an equation with terms"
+        )
     size = f" by a factor of some {np.sqrt(inflation):.1f}" if drifts else ""
     return (
         f'method="{method}" takes the readings\' noise as the only one, but its residuals are correlated ({first:.2f} from '

@@ -57,9 +57,9 @@ class Behaviour(Estimates):
         Returns
         -------
         pandas.DataFrame
-            ``rate`` Re(pole) and ``frequency`` |Im(pole)| in radians per unit of t, ``natural_frequency`` |pole|, ``damping``
-            -Re / |pole|, each beside its standard error ``se(...)``. Standard errors of poles that nearly coincide are those of a
-            linear approximation that does not hold there.
+            ``rate``, the real part of a pole, and ``frequency``, the size of its imaginary part, in radians per unit of t,
+            ``natural_frequency``, its modulus, and ``damping``, minus the real part over it, each beside its standard error
+            ``se(...)``. Standard errors of poles that nearly coincide are those of a linear approximation that does not hold there.
 
         Examples
         --------

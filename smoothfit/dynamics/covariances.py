@@ -33,8 +33,8 @@ def sandwich_cov(
     """Bread (sum of score products) bread.
 
     HC0, also called "robust", sums s s' over rows; HC1 times n / (n - k); HC2 and HC3 divide by 1 - leverage and its square;
-    HAC has
-    Bartlett weights up to `maxlags`, runs kept apart; cluster sums scores by run first.
+    HAC has Bartlett weights up to `maxlags`, runs kept apart; cluster sums scores by run first, times G / (G - 1) (n - 1) / (n - k)
+    for G runs, n rows and k parameters, as statsmodels does.
     """
     n = len(scores)
     if cov_type in ("robust", "HC0"):
@@ -57,6 +57,6 @@ def sandwich_cov(
             raise SpecificationError(
                 'cov_type="cluster" sums scores by run and there is one run; pass groups=, or use cov_type="HAC"'
             )
-        meat = sandwich.S_crosssection(scores, runs) * (count / (count - 1))
+        meat = sandwich.S_crosssection(scores, runs) * (count / (count - 1) * (n - 1) / max(n - n_params, 1))
     cov = bread @ meat @ bread
     return np.asarray((cov + cov.T) / 2)

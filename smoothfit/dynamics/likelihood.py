@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import _kernels
-from .._discretize import Discrete, discretize, discretize_balanced, discretize_jacobian, from_units, units_of
+from .._discretize import Discrete, discretize, discretize_jacobian
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
 from .sample import Sample
@@ -224,18 +224,11 @@ class StateSpace:
 
     def _steps(self, theta: FloatArray) -> Discrete:
         """The matrices of the steps."""
-        system, entry = self._system(theta), self.equation.entry
-        return (discretize if self.equation.order == 1 else discretize_balanced)(system, entry, self.lengths)
+        return discretize(self._system(theta), self.equation.entry, self.lengths)
 
     def _steps_and_slopes(self, theta: FloatArray) -> tuple[Discrete, list[Discrete]]:
         """The matrices of the steps and their changes with each parameter that enters A."""
-        system, entry = self._system(theta), self.equation.entry
-        if self.equation.order == 1:
-            return discretize_jacobian(system, entry, self.lengths, self._directions)
-        units = units_of(system)
-        turns = units / units[:, None]
-        values, changes = discretize_jacobian(system * turns, entry / units[:, None], self.lengths, self._directions * turns)
-        return from_units(values, units), [from_units(change, units) for change in changes]
+        return discretize_jacobian(self._system(theta), self.equation.entry, self.lengths, self._directions)
 
     @cached_property
     def _directions(self) -> FloatArray:

@@ -222,7 +222,7 @@ class DerivativeRegression:
         cov_type : str, optional
             By default the method's own: "oim" (observed information) of the likelihoods, "nonrobust" of least squares, "eiv"
             (errors in variables) where noise of the readings is in the regressors. Else "robust" (or "HC0"), "HC1", "HC2", "HC3",
-            "HAC", "cluster" (by run), "bootstrap".
+            "HAC", "cluster" (by run; with statsmodels' factor for few runs and rows), "bootstrap".
         cov_kwds : dict, optional
             ``{"maxlags": ...}`` for "HAC"; arguments of `DynamicsResults.bootstrap` for "bootstrap", for example
             ``{"kind": "block", "n": 500, "rng": 0, "n_jobs": 2, "progress": True}``.

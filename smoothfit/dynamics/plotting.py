@@ -97,7 +97,9 @@ def plot_step_response(results: DynamicsResults, t: Any, alpha: float) -> Figure
         ax.fill_between(part.index, part["lower"], part["upper"], color=f"C{i}", alpha=0.25, linewidth=0)
         ax.plot(part.index, part["mean"], color=f"C{i}", label=name)
     ax.axhline(0, color="black", linewidth=0.8)
-    ax.set(xlabel=results.model.sample.t_name, ylabel="response to a unit step")
+    sample = results.model.sample
+    unit = f" ({sample.abscissa.unit})" if sample.abscissa.unit else ""
+    ax.set(xlabel=f"{sample.t_name}{unit}", ylabel="response to a unit step")
     ax.margins(x=0)
     ax.legend(frameon=False)
     return figure

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
-from .._discretize import COMPLEX_STEP, Discrete, discretize_balanced
+from .._discretize import COMPLEX_STEP, Discrete, discretize
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError
 from .fast import Chart, FastPoleError, check_vanishing, n_fast
@@ -80,7 +80,7 @@ class Relation:
     def discrete(self, theta: npt.NDArray[Any], *, noise: bool = True) -> Discrete:
         """The matrices of a step."""
         system, _ = self.equation.matrices(theta)
-        return discretize_balanced(system, self.equation.entry, np.array([self.step]), noise=noise, ramp=self._ramps)
+        return discretize(system, self.equation.entry, np.array([self.step]), noise=noise, ramp=self._ramps)
 
     def polynomial(self, T: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
         """Phi (m,) and the first rows of N_0 .. N_{m-1} (Faddeev & Leverrier)."""

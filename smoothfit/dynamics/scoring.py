@@ -301,7 +301,8 @@ class Search:
         size = len(free)
         hessian = np.zeros((size, size))
         J = chart.jacobian(point.theta)
-        widths = DIFFERENCE / np.sqrt(np.maximum((J.T @ point.expected @ J).diagonal() / 2, 1e-12))
+        floors = np.where(np.arange(len(J)) < self.n_theta, 1e-300, 1e-12)  # logarithms have a scale of their own
+        widths = DIFFERENCE / np.sqrt(np.maximum((J.T @ point.expected @ J).diagonal() / 2, floors))
         if chart.lead is not None:
             widths[chart.lead] = min(widths[chart.lead], chart.time(point.theta) / 10)
         for k in np.flatnonzero(free):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 
 import smoothfit as sf
 from smoothfit.dynamics.likelihood import StateSpace
@@ -122,3 +123,20 @@ def test_instruments_cover_under_process_noise():
         res = sf.DerivativeRegression(y + 0.1 * rng.standard_normal(400), t, u).fit("iv")
         inside.append(abs(res.params["y"] + 1) < 1.96 * res.bse["y"])
     assert 0.86 <= np.mean(inside) <= 1  # three standard errors around .95
+
+
+def test_clusters_are_those_of_statsmodels():
+    rng = np.random.default_rng(0)
+    runs, rows, targets, rows_of = 8, [], [], []
+    for run in range(runs):
+        u, y = rng.standard_normal(60), np.zeros(60)
+        for k in range(59):
+            y[k + 1] = 0.9 * y[k] + 0.2 * u[k] + 0.05 + 0.1 * rng.standard_normal()
+        rows.append(np.column_stack([np.arange(60) * 0.1, y, u, np.full(60, run)]))
+        targets.append(y[1:])
+        rows_of.append(np.column_stack([y[:-1], u[:-1], np.ones(59)]))
+    t, y, u, group = np.vstack(rows).T
+    res = sf.DerivativeRegression(y, t, u, groups=group).fit("arx", cov_type="cluster")
+    ols = sm.OLS(np.concatenate(targets), np.vstack(rows_of))
+    theirs = ols.fit(cov_type="cluster", cov_kwds={"groups": np.repeat(np.arange(runs), 59)})
+    np.testing.assert_allclose(res.discrete_params["std err"], theirs.bse, rtol=1e-9)

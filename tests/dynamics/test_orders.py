@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
-from smoothfit._discretize import discretize_balanced
+from smoothfit._discretize import discretize
 from smoothfit.dynamics.fast import Chart, FastPoleError, lowered, raised
 from smoothfit.dynamics.likelihood import StateSpace
 from smoothfit.dynamics.specification import Equation
@@ -170,6 +170,6 @@ def test_steps_of_fast_beside_slow_poles_keep_their_digits():
         block[:3, :3] = mp.matrix(system.tolist()) * STEP
         block[2, 3] = STEP
         exact = np.array(mp.expm(block).tolist(), dtype=float)
-    d = discretize_balanced(system, equation.entry, np.array([STEP]))
+    d = discretize(system, equation.entry, np.array([STEP]))
     np.testing.assert_allclose(d.T[0][0], exact[0, :3], rtol=1e-11)
     assert d.hold[0, 0, 0] == pytest.approx(exact[0, 3], rel=1e-11)

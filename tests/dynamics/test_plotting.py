@@ -58,3 +58,9 @@ def test_long_equations_go_over_several_lines():
     title = sf.DerivativeRegression(Y, T, u).fit("arx", cov_type="HC0").plot().axes[0].get_title()
     assert max(map(len, title.split("\n"))) <= 110
     assert title.count("an input with a long name") == 6
+
+
+def test_step_responses_say_the_unit_of_time():
+    when = pd.Series(pd.date_range("2026-01-01", periods=120, freq="6h"), name="when")
+    res = fit(when, u=np.repeat(np.random.default_rng(3).choice([-1.0, 1.0], 12), 10))
+    assert res.plot_step_response(np.linspace(0, 50, 20)).axes[0].get_xlabel() == "when (h)"

@@ -90,20 +90,22 @@ def estimate(problem: Problem, scheme: str | None = None) -> Fitted:
     if len(target) <= X.shape[1]:
         raise DataError(f"{len(target)} rows are too few for {X.shape[1]} parameters; sample longer, or leave regressors out")
     lengths = np.linalg.norm(X, axis=0)
-    _, strengths, axes = np.linalg.svd(X / np.where(lengths > 0, lengths, 1.0), full_matrices=False)
+    Z = X / np.where(lengths > 0, lengths, 1.0)  # in units of which no column is small beside the others
+    _, strengths, axes = np.linalg.svd(Z, full_matrices=False)
     if strengths[-1] <= len(X) * np.finfo(float).eps * strengths[0]:
         weak = equation.names[int(np.argmax(np.abs(axes[-1])))]
         raise IdentificationError(f"the difference quotients do not tell the coefficient of {weak!r} from the others; leave it out")
-    ols = sm.OLS(target, X).fit()
+    ols = sm.OLS(target, Z).fit()
+    theta = np.asarray(ols.params) / lengths
     resid = np.full((len(sample), 1), np.nan)
     resid[node, 0] = ols.resid
     extra: dict[str, object] = {"scheme": scheme, "ols": None}
     if h is not None and not equation.terms and sample.reads_values_only:
-        extra.update(_attenuation(problem, X, ols.params, ols.bse, weights, h))
-    bread = np.asarray(ols.normalized_cov_params)
+        extra.update(_attenuation(problem, X, theta, np.asarray(ols.bse) / lengths, weights, h))
+    bread = np.asarray(ols.normalized_cov_params) / np.outer(lengths, lengths)
     return Fitted(
-        theta=np.asarray(ols.params),
-        cov=np.asarray(ols.cov_params()),
+        theta=theta,
+        cov=np.asarray(ols.cov_params()) / np.outer(lengths, lengths),
         cov_type="nonrobust",
         noise={},
         q=np.array([float(ols.scale) * (h if h is not None else float(np.median(np.diff(sample.t))))]),
@@ -142,9 +144,11 @@ def _attenuation(
         name = equation.regressors[i]
         attenuation[name] = float(np.clip(1 - n * noise[i, i] / (rest @ rest), 0.0, 1.0))
     found: dict[str, object] = {"attenuation": attenuation, "noise_sd": float(np.sqrt(sigma2))}
-    corrected = gram - error
-    if np.linalg.eigvalsh(corrected).min() > 1e-3 * np.linalg.eigvalsh(gram).min():
-        bias = params - np.linalg.solve(corrected, gram @ params - cross)
+    lengths = np.sqrt(gram.diagonal())
+    unit = np.outer(lengths, lengths)
+    corrected = (gram - error) / unit
+    if np.linalg.eigvalsh(corrected).min() > 1e-3 * np.linalg.eigvalsh(gram / unit).min():
+        bias = params - np.linalg.solve(corrected, (gram @ params - cross) / lengths) / lengths
         found["bias"] = dict(zip(equation.names, bias.tolist(), strict=True))
         attenuated = min(attenuation.values(), default=1.0) < 1 - MATERIAL_SHARE
         material = (np.abs(bias) > MATERIAL_SHARE * np.abs(params)) & (attenuated | (np.abs(bias) > MATERIAL * bse))

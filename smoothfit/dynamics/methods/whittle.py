@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..._discretize import COMPLEX_STEP
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, SmoothfitError
 from ..fast import Chart, FastPoleError, check_vanishing, fast_starts
@@ -101,31 +102,62 @@ def _transform(problem: Problem, relation: Relation, s: slice) -> Spectra:
     return Spectra(powers, np.fft.fft(problem.sample.y[s, 0]), np.fft.fft(problem.sample.u[s], axis=0), one)
 
 
-def _pieces(relation: Relation, run: Spectra, theta: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
-    """psi, A by frequency, and the transfer of the process noise: |A|^2 parts kept apart so that complex steps stay analytic."""
-    m = relation.order
+class Parts(NamedTuple):
+    """What the model of a run is made of: phi (m,), psi, first rows of N_0 .. N_{m-1} (m, m), noise of a step (m, m)."""
+
+    phi: npt.NDArray[Any]
+    psi: npt.NDArray[Any]
+    first: npt.NDArray[Any]
+    Q: npt.NDArray[Any]
+
+
+def _parts(relation: Relation, theta: npt.NDArray[Any]) -> Parts:
     d = relation.discrete(theta)
     phi, first = relation.polynomial(d.T[0])
-    return relation.psi(theta), phi, np.array(first), d.Q[0, 0], np.array([m])
+    return Parts(phi, relation.psi(theta), np.array(first), d.Q[0, 0])
 
 
 def _model(
     relation: Relation, run: Spectra, theta: FloatArray, log_variances: FloatArray
 ) -> tuple[Complex, FloatArray, FloatArray]:
     """Residual before tau (N,), and the two parts of the spectrum, q |n|^2 and sigma^2 |A|^2."""
-    m = relation.order
-    psi, phi, first, Q, _ = _pieces(relation, run, theta)
-    A = run.powers[:, 0] - run.powers[:, 1:] @ phi
-    residual = A * run.y
-    width = len(relation.lags)
+    parts = _parts(relation, theta)
+    A = run.powers[:, 0] - run.powers[:, 1:] @ parts.phi
+    residual = run.powers[:, 0] * run.y - _regressed(relation, run, parts.psi)
+    transfer = run.powers[:, : relation.order] @ parts.first
+    process = np.einsum("ki,ij,kj->k", transfer, parts.Q, transfer.conj()).real
+    return residual, np.exp(log_variances[0]) * process, np.exp(log_variances[1]) * np.abs(A) ** 2
+
+
+def _regressed(relation: Relation, run: Spectra, psi: FloatArray) -> Complex:
+    """The right side of the difference equation with coefficients psi, (N,)."""
+    m, width = relation.order, len(relation.lags)
+    right = (run.powers[:, 1:] @ psi[:m]) * run.y
     for i in range(run.u.shape[1]):
         part = psi[m + i * width : m + (i + 1) * width]
-        residual = residual - (run.powers[:, relation.lags] @ part) * run.u[:, i]
-    if relation.equation.intercept:
-        residual = residual - psi[-1] * run.one
-    transfer = run.powers[:, :m] @ first
-    process = np.einsum("ki,ij,kj->k", transfer, Q, transfer.conj()).real
-    return residual, np.exp(log_variances[0]) * process, np.exp(log_variances[1]) * np.abs(A) ** 2
+        right = right + (run.powers[:, relation.lags] @ part) * run.u[:, i]
+    return np.asarray(right + psi[-1] * run.one if relation.equation.intercept else right)
+
+
+def _slopes(relation: Relation, run: Spectra, theta: FloatArray, log_variances: FloatArray) -> tuple[Complex, FloatArray]:
+    """Derivatives of the residual and of the spectrum by theta, (N, k) each: complex steps of phi, N_j and Q, exact to rounding."""
+    m = relation.order
+    parts = _parts(relation, theta)
+    A = run.powers[:, 0] - run.powers[:, 1:] @ parts.phi
+    transfer = run.powers[:, :m] @ parts.first
+    q, sigma2 = np.exp(log_variances)
+    of_spectrum = np.zeros((len(A), len(theta)))
+    for i, j in enumerate(sorted(relation.equation.derivatives)):
+        width = COMPLEX_STEP * relation.step ** (j - m)  # in the unit of the coefficient
+        moved = theta.astype(complex)
+        moved[i] += 1j * width
+        phi, _, first, Q = (part.imag / width for part in _parts(relation, moved))
+        changed = run.powers[:, :m] @ first
+        process = 2 * np.einsum("ki,ij,kj->k", changed, parts.Q, transfer.conj()).real
+        process += np.einsum("ki,ij,kj->k", transfer, Q, transfer.conj()).real
+        of_spectrum[:, i] = q * process - 2 * sigma2 * (A.conj() * (run.powers[:, 1:] @ phi)).real
+    of_residual = np.column_stack([-_regressed(relation, run, column) for column in relation.jacobian(theta).T])
+    return of_residual, of_spectrum
 
 
 def _objective(relation: Relation, runs: list[Spectra], x: FloatArray) -> tuple[float, None]:
@@ -153,7 +185,7 @@ def _without_ends(relation: Relation, run: Spectra, values: npt.NDArray[Any], sp
 def _derivatives(
     relation: Relation, runs: list[Spectra], x: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.int64]]:
-    """Gradient, expected Hessian and scores by frequency of D, by central differences of residuals and spectra."""
+    """Gradient, expected Hessian and scores by frequency of D."""
     scores, hessian, labels = [], np.zeros((len(x), len(x))), []
     for i, run in enumerate(runs):
         residual, process, noise = _model(relation, run, x[:-2], x[-2:])
@@ -164,14 +196,10 @@ def _derivatives(
         by_log = np.zeros((n, len(x)))
         by_log[:, -2] = process / spectrum
         by_log[:, -1] = noise / spectrum
+        of_residual, of_spectrum = _slopes(relation, run, x[:-2], x[-2:])
         for j in range(len(x) - 2):
-            width = 1e-5 * max(abs(x[j]), 1e-3)
-            up, down = x[:-2].copy(), x[:-2].copy()
-            up[j] += width
-            down[j] -= width
-            (r1, p1, s1), (r0, p0, s0) = (_model(relation, run, theta, x[-2:]) for theta in (up, down))
-            by_residual[:, j] = _without_ends(relation, run, (r1 - r0) / (2 * width), spectrum)
-            by_log[:, j] = (p1 + s1 - p0 - s0) / (2 * width) / spectrum
+            by_residual[:, j] = _without_ends(relation, run, of_residual[:, j], spectrum)
+        by_log[:, :-2] = of_spectrum / spectrum[:, None]
         scaled = np.abs(left) ** 2 / (n * spectrum)
         by_square = 2 * (left.conj()[:, None] * by_residual).real / (n * spectrum)[:, None]
         scores.append(by_log * (1 - scaled)[:, None] + by_square)

@@ -1,0 +1,85 @@
+"""Units of t and of y: every method finds in other units what it finds in these."""
+
+import numpy as np
+import pytest
+
+import smoothfit as sf
+from smoothfit._discretize import discretize
+
+from .conftest import held, solution
+
+pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.SmoothfitWarning")
+METHODS = ("kalman", "arx", "armax", "integral", "weak", "fourier", "whittle", "profile", "iv", "output_error", "difference")
+UNITS = [(1e9, 1.0), (1e-9, 1.0), (1.0, 1e6)]
+# Steps of differences of scores have a least size in the unit of the coefficient: far too long where these are of order 1e18.
+FLOORED = ("armax",)
+TRUTH = {1: [-1.0, 2.0, 0.5], 2: [-4.0, -0.8, 3.0, 0.7]}
+
+
+def sample(order):
+    """t, u and y with noise in the equation and in the readings."""
+    rng = np.random.default_rng(7)
+    t = np.arange(400) * 0.05
+    u = held(rng, 400, 10)
+    return t, u, solution(TRUTH[order], t, u, order, q=0.09, rng=rng)[:, 0] + 0.05 * rng.standard_normal(400)
+
+
+def assert_same(plain, other, order, time, size):
+    """Estimates within 1e-6 of a standard error; standard errors of likelihoods are ended by 1e-9 of D, and differ by as much."""
+    units = {"y": time**-order, "D(y)": time ** (1 - order), "u": size * time**-order, "const": size * time**-order}
+    units |= {"q": size**2 * time ** (1 - 2 * order), "sigma": size}
+    back = np.array([units[name] for name in plain.params.index])
+    np.testing.assert_allclose((other.params / back - plain.params) / plain.bse, 0, atol=1e-6)
+    np.testing.assert_allclose(other.bse / back, plain.bse, rtol=1e-4)
+    assert other.boundary == plain.boundary
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_units_do_not_matter(method):
+    t, u, y = sample(1)
+    plain = sf.DerivativeRegression(y, t, u).fit(method)
+    for time, size in UNITS:
+        assert_same(plain, sf.DerivativeRegression(size * y, time * t, u).fit(method), 1, time, size)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("arx", "difference")])
+def test_units_do_not_matter_for_second_order(method):
+    t, u, y = sample(2)
+    plain = sf.DerivativeRegression(y, t, u, order=2).fit(method)
+    for time, size in UNITS:
+        if time == 1e-9 and method in FLOORED:
+            continue
+        assert_same(plain, sf.DerivativeRegression(size * y, time * t, u, order=2).fit(method), 2, time, size)
+
+
+@pytest.mark.parametrize(("method", "derivatives"), [("arx", (0, 1)), ("difference", (0, 1)), ("arimax", (1,))])
+def test_units_do_not_matter_for_methods_that_take_readings_as_exact(method, derivatives):
+    rng = np.random.default_rng(7)  # without noise of the readings, in which these find poles that no sample remembers
+    t, u = np.arange(400) * 0.05, held(rng, 400, 10)
+    truth = [*(-4.0, -0.8)[2 - len(derivatives) :], 3.0, 0.7]
+    y = solution(truth, t, u, 2, q=0.09, rng=rng, derivatives=derivatives)[:, 0]
+    plain = sf.DerivativeRegression(y, t, u, order=2, derivatives=derivatives).fit(method)
+    for time, size in UNITS:
+        other = sf.DerivativeRegression(size * y, time * t, u, order=2, derivatives=derivatives).fit(method)
+        assert_same(plain, other, 2, time, size)
+
+
+@pytest.mark.parametrize("time", [1e12, 1e-12])
+def test_whittle_in_extreme_units(time):
+    for order in (1, 2):
+        t, u, y = sample(order)
+        plain = sf.DerivativeRegression(y, t, u, order=order).fit("whittle")
+        assert_same(plain, sf.DerivativeRegression(y, time * t, u, order=order).fit("whittle"), order, time, 1.0)
+
+
+@pytest.mark.parametrize("time", [1e12, 1e9, 1e-9, 1e-12])
+def test_steps_are_exact_in_any_unit_of_time(time):
+    entry, steps = np.array([[0.0], [0.0], [1.0]]), np.array([0.05, 0.1])
+    plain = discretize(np.array([[0.0, 1, 0], [0, 0, 1], [-8.0, -4, -0.8]]), entry, steps)
+    states = time ** -np.arange(3.0)
+    system = np.array([[0, 1, 0], [0, 0, 1], np.array([-8.0, -4, -0.8]) * time ** np.array([-3.0, -2, -1])])
+    scaled = discretize(system, entry, steps * time)
+    np.testing.assert_allclose(scaled.T * (states / states[:, None]), plain.T, rtol=1e-13)
+    np.testing.assert_allclose(scaled.hold / states[:, None] / time**3, plain.hold, rtol=1e-13)
+    np.testing.assert_allclose(scaled.ramp / states[:, None] / time**3, plain.ramp, rtol=1e-13)
+    np.testing.assert_allclose(scaled.Q / np.outer(states, states) / time**5, plain.Q, rtol=1e-12)
