@@ -27,13 +27,13 @@ MOVING = 0.1  # lag-one correlation of the difference equation; sampled noise of
 SHARE = 0.1  # of the one-step variance that noise of the readings has to make up
 
 
-def advise(problem: Problem, method: str, fitted: Fitted) -> str | None:
+def advise(problem: Problem, method: str, fitted: Fitted, cov_type: str) -> str | None:
     """One sentence on why the method does not suit these readings and which one does; None where nothing speaks against it."""
     if method in EQUATION_NOISE:
         return _noisy_readings(problem, method, fitted)
     if method in READING_NOISE:
         return _noisy_equation(problem, method, fitted)
-    if method in BOTH_NOISES:
+    if method in BOTH_NOISES and cov_type != "HAC":  # which allows for it
         return _correlated_innovations(problem, method, fitted)
     return None
 

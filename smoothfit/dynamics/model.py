@@ -292,7 +292,7 @@ class DerivativeRegression:
                     SamplingWarning,
                 )
             )
-        advice = advise(self.problem, results.method, results.fitted)
+        advice = advise(self.problem, results.method, results.fitted, results.cov_type)
         if advice:
             found.append((advice, BiasWarning))
         return found
