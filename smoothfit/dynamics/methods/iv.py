@@ -90,13 +90,11 @@ def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray
         if decrement <= 1e-12 or float(residual @ residual) <= (EXACT * size) ** 2:
             return _fitted(problem, relation, rows, theta, instruments, cross, residual, decrement)
         chart = Chart.at(relation.equation, theta, 0, relation.step)
-        turned = np.linalg.solve(chart.jacobian(theta), step)
+        turned: FloatArray = np.linalg.solve(chart.jacobian(theta), step).astype(float)
         check_vanishing(relation.equation, chart, theta, relation.step, -float(turned[chart.lead or 0]))
         share = 1.0
         while share > 1e-6:
-            trial = chart.moved(theta, np.zeros(0), chart.within(theta, share * turned, np.asarray(cross.T @ cross, dtype=float)))[
-                0
-            ]
+            trial = chart.moved(theta, np.zeros(0), chart.within(theta, share * turned, cross.T @ cross))[0]
             poles = np.linalg.eigvals(relation.equation.matrices(trial)[0])
             near = (np.abs(poles) * relation.step < np.where(poles.imag == 0, FURTHEST, FASTEST)).all()
             if np.isfinite(trial).all() and near and (poles.real * longest < GREATEST_GROWTH).all():

@@ -2,11 +2,11 @@
 
     dx = (A x + E (B u + gamma)) dt + E sqrt(q) dW,      readings y_k = x(t_k) + sigma e_k
 
-discretised exactly over every step. The state at the start of each run is diffuse, and the likelihood is that of the readings given
-the first ones, which fix it. Where no maximum exceeds the limit of an infinitely fast pole, the readings are those of an equation of
-lower order, and an error says so. Missing readings, irregular times, several
-runs, coupled equations and readings of derivatives need nothing special. A noise that the readings do not show is estimated as
-exactly zero; likelihood ratios test each against that boundary.
+discretised exactly over every step. The state at the start of each run is diffuse, and the likelihood is that of the readings
+given the first ones, which fix it. Missing readings, irregular times, several runs, coupled equations and readings of derivatives
+need nothing special. A noise that the readings do not show is estimated as exactly zero; likelihood ratios test each against that
+boundary. Where no maximum exceeds the limit of an infinitely fast pole, the readings are those of an equation of a lower order, and
+an error says so.
 """
 
 from __future__ import annotations
