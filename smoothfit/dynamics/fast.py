@@ -33,7 +33,7 @@ CHANGE = 5.0  # the factor by which one step of a search may change z
 class FastPoleError(IdentificationError):
     """The supremum of a criterion is at an infinitely fast pole."""
 
-    def __init__(self, message: str, order: int):
+    def __init__(self, message: str, order: int = 0):
         super().__init__(message)
         self.order = order
 

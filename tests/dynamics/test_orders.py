@@ -1,5 +1,6 @@
 """Equations of a higher order than the samples': a maximum inside, or words that say which order they tell."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -173,3 +174,8 @@ def test_steps_of_fast_beside_slow_poles_keep_their_digits():
     d = discretize(system, equation.entry, np.array([STEP]))
     np.testing.assert_allclose(d.T[0][0], exact[0, :3], rtol=1e-11)
     assert d.hold[0, 0, 0] == pytest.approx(exact[0, 3], rel=1e-11)
+
+
+def test_the_error_survives_a_pickle():
+    error = pickle.loads(pickle.dumps(FastPoleError("use order=2", 2)))
+    assert (str(error), error.order) == ("use order=2", 2)
