@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from .centring import centred
-from .diagnostics import autocorrelations, ljung_box, memory_inflation, noise_variance_from_lags
+from .diagnostics import ENOUGH_RESIDUALS, autocorrelations, ljung_box, memory_inflation, noise_variance_from_lags
 from .methods.base import Fitted, Problem
 
 EQUATION_NOISE = ("arx", "arimax", "difference")
@@ -81,10 +81,12 @@ def _not_white(
     problem: Problem, method: str, residual: FloatArray, poles: npt.NDArray[np.complex128], sigma2: float, y: FloatArray
 ) -> str | None:
     sample = problem.sample
+    residual, y = residual[:ENOUGH_RESIDUALS], y[:ENOUGH_RESIDUALS]
     n = int(np.count_nonzero(np.isfinite(residual)))
     if n < 20:
         return None
     filled, joins = np.nan_to_num(residual, nan=0.0), sample.starts[1:]
+    joins = joins[joins < len(filled)]
     first = float((filled[1:] @ filled[:-1] - filled[joins] @ filled[joins - 1]) / (filled @ filled))
     # Of an equation with terms the linear part's memory is not that of the solution.
     inflation, p = (1.0, 1.0) if problem.equation.terms else memory_inflation(residual, sample, poles)
@@ -124,11 +126,12 @@ def _correlated_innovations(problem: Problem, method: str, fitted: Fitted) -> st
     noise = float(fitted.sigma2.max() + fitted.q.max() * gap ** (2 * problem.equation.order - 1))
     if sample.acts_between or noise <= ROUNDING**2 * float(np.nanmean(sample.y**2)):
         return None
-    for channel, residual in zip(sample.channels, fitted.resid.T, strict=True):
+    for channel, column in zip(sample.channels, fitted.resid.T, strict=True):
+        residual = column[:ENOUGH_RESIDUALS]
         n = int(np.isfinite(residual).sum())
         if n < FEWEST:
             continue
-        correlations = autocorrelations(residual, sample.run, LAGS)
+        correlations = autocorrelations(residual, sample.run[:ENOUGH_RESIDUALS], LAGS)
         _, p = ljung_box(correlations, n)
         largest = int(np.abs(correlations).argmax())
         if p < DOUBTFUL and abs(correlations[largest]) > WEAK:
