@@ -80,6 +80,35 @@ struct RowBlock {
     }
 };
 
+// The series of a run, divided by A.
+template <int M, int C>
+struct Series {
+    Recursion<M> y, one, u[C];
+};
+
+// Rows `from` to `to` of a run that starts at `first`, into the block; I inputs, or as many as there are where I is negative.
+template <int M, int C, int I>
+SMOOTHFIT_INLINE void fill(const FilterRows& rows, const double (&a)[M], std::int64_t first, std::int64_t from, std::int64_t to,
+                           Series<M, C>& series, RowBlock<C>& block) {
+    const int n_inputs = I < 0 ? rows.n_inputs : I;
+    Series<M, C> s = series;  // in registers, where the number of inputs is known
+    int r = block.filled;
+    for (std::int64_t k = from; k < to; ++k) {
+        s.y.step(rows.y[k], a);
+        for (int i = 0; i < n_inputs; ++i) s.u[i].step(rows.u[k * n_inputs + i], a);
+        if (rows.intercept) s.one.step(1.0, a);
+        if (k < first + M) continue;
+        int c = 0;
+        for (int j = 1; j <= M; ++j) block.x[c++][r] = s.y.past[j];
+        for (int i = 0; i < n_inputs; ++i)
+            for (int l = rows.first_lag; l <= M; ++l) block.x[c++][r] = s.u[i].past[l];
+        if (rows.intercept) block.x[c++][r] = s.one.past[0];
+        block.x[c][r++] = s.y.past[0];
+    }
+    block.filled = r;
+    series = s;
+}
+
 // moments (n_runs, C + m, C + m), lower triangles: products of the columns, C those before the bar.
 template <int M, int C>
 SMOOTHFIT_NOINLINE Status moments_of_rows(const FilterRows& rows, const double* inverse, double* moments) noexcept {
@@ -89,12 +118,18 @@ SMOOTHFIT_NOINLINE Status moments_of_rows(const FilterRows& rows, const double* 
     for (int i = 0; i < C; ++i)
         for (int j = 0; j < C; ++j) W[i][j] = inverse[i * C + j];
     for (std::int64_t run = 0; run < rows.n_runs; ++run) {
-        Recursion<M> y, one, impulse, u[C];
+        Series<M, C> series;
+        Recursion<M> impulse;
         RowBlock<C> block;
         double sums[C][C] = {}, with_response[M][C] = {}, response[M][M] = {};
         const std::int64_t first = rows.start[run], last = rows.start[run + 1];
         bool starts = true, responds = true;
-        const auto add = [&] {
+        for (std::int64_t from = first; from < last; from += block.size) {
+            const std::int64_t to = from + block.size < last ? from + block.size : last;
+            if (rows.n_inputs == 1)
+                fill<M, C, 1>(rows, a, first, from, to, series, block);
+            else
+                fill<M, C, -1>(rows, a, first, from, to, series, block);
             block.turn(W);
             for (int i = 0; i < C; ++i)
                 for (int j = 0; j <= i; ++j) sums[i][j] += block.product(i, j);
@@ -110,22 +145,7 @@ SMOOTHFIT_NOINLINE Status moments_of_rows(const FilterRows& rows, const double* 
                 responds = size > decayed * decayed;
             }
             block.clear();
-        };
-        for (std::int64_t k = first; k < last; ++k) {
-            y.step(rows.y[k], a);
-            for (int i = 0; i < rows.n_inputs; ++i) u[i].step(rows.u[k * rows.n_inputs + i], a);
-            if (rows.intercept) one.step(1.0, a);
-            if (k < first + m) continue;
-            int c = 0;
-            const int r = block.filled++;
-            for (int j = 1; j <= m; ++j) block.x[c++][r] = y.past[j];
-            for (int i = 0; i < rows.n_inputs; ++i)
-                for (int l = rows.first_lag; l <= m; ++l) block.x[c++][r] = u[i].past[l];
-            if (rows.intercept) block.x[c++][r] = one.past[0];
-            block.x[c][r] = y.past[0];
-            if (block.filled == block.size) add();
         }
-        add();
         double* out = moments + run * all * all;
         for (int i = 0; i < C; ++i)
             for (int j = 0; j <= i; ++j) out[i * all + j] = sums[i][j];
