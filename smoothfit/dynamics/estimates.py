@@ -177,7 +177,7 @@ class Estimates:
 
     @property
     def llf(self) -> float:
-        """Log-likelihood at the estimate (of "kalman" with diffuse initial states); NaN where the method maximises none."""
+        """Log-likelihood at the estimate, given the first readings, which fix initial states; NaN where a method has none."""
         return self.fitted.llf
 
     @property
@@ -187,13 +187,23 @@ class Estimates:
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, -2 llf + 2 (number of parameters)."""
-        return -2 * self.llf + 2 * self.df_model
+        """Akaike's criterion, -2 llf + 2 (number of parameters), in which every reading counts.
+
+        Likelihoods of different orders are given different numbers of first readings. To be compared, these count as readings that
+        nothing explains, with the normal density of all.
+        """
+        return self._deviance + 2 * self.df_model
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, -2 llf + log(readings) (number of parameters)."""
-        return float(-2 * self.llf + np.log(self.fitted.n_rows) * self.df_model)
+        """Schwarz's criterion, -2 llf + log(readings) (number of parameters), in which every reading counts as in `aic`."""
+        return self._deviance + float(np.log(self.nobs)) * self.df_model
+
+    @property
+    def _deviance(self) -> float:
+        y = self.model.sample.y
+        unexplained = max(0, self.nobs - self.fitted.n_rows)
+        return -2 * self.llf + unexplained * float(np.mean(np.log(2 * np.pi * np.nanvar(y, axis=0)) + 1))
 
     @property
     def nobs(self) -> int:
