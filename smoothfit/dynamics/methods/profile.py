@@ -21,7 +21,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..._validation import FloatArray, check_positive
-from ...errors import ConvergenceError, SpecificationError
+from ...errors import ConvergenceError, NumericalError, SpecificationError
 from ..likelihood import StateSpace
 from ..start import starts
 from . import kalman, output_error
@@ -57,6 +57,8 @@ def estimate(problem: Problem, lam: float | None = None) -> Fitted:
             return _fitted(problem, model, lam, q, sigma2, *_descend(model, lam, theta))
         except ConvergenceError as error:
             failure = failure or error
+        except NumericalError as error:
+            failure = failure or ConvergenceError(f'{error}; use method="kalman"', float("nan"))
     assert failure is not None
     raise failure
 
