@@ -122,8 +122,7 @@ def _not_white(
 
 def _correlated_innovations(problem: Problem, method: str, fitted: Fitted) -> str | None:
     sample = problem.sample
-    gap = sample.step or float(np.median(np.diff(sample.t)[np.diff(sample.run) == 0]))
-    noise = float(fitted.sigma2.max() + fitted.q.max() * gap ** (2 * problem.equation.order - 1))
+    noise = float(fitted.sigma2.max() + fitted.q.max() * sample.gap ** (2 * problem.equation.order - 1))
     if sample.acts_between or noise <= ROUNDING**2 * float(np.nanmean(sample.y**2)):
         return None
     for channel, column in zip(sample.channels, fitted.resid.T, strict=True):

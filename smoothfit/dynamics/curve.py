@@ -257,6 +257,16 @@ class DynamicsCurve(CurveResults):
         return self.results.llf
 
     @property
+    def aic(self) -> float:
+        """Akaike's criterion, as of `DynamicsResults`."""
+        return self.results.aic
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, as of `DynamicsResults`."""
+        return self.results.bic
+
+    @property
     def _n_likelihood(self) -> tuple[int, int]:
         return self.results.df_model, self.results.fitted.n_rows
 

@@ -86,8 +86,7 @@ def memory_inflation(residual: FloatArray, sample: Sample, poles: npt.NDArray[An
     residual, run = residual[:ENOUGH_RESIDUALS], sample.run[:ENOUGH_RESIDUALS]
     known = np.isfinite(residual)
     n = int(known.sum())
-    gap = sample.step or float(np.median(np.diff(sample.t)[np.diff(sample.run) == 0]))
-    roots = np.exp(np.minimum(poles.real * gap, -10 / n) + 1j * poles.imag * gap)
+    roots = np.exp(np.minimum(poles.real * sample.gap, -10 / n) + 1j * poles.imag * sample.gap)
     A = np.poly(roots).real
     longest = min(len(residual), int(np.ceil(-10 / np.log(np.abs(roots).max()))) + 1)  # where exp(-10) is left of the slowest
     g = lfilter([1.0], A, np.arange(longest) == 0)

@@ -49,11 +49,6 @@ def fast_pole(equation: Equation, order: int) -> FastPoleError:
     )
 
 
-def gap_of(sample: Sample) -> float:
-    """The typical step within runs."""
-    return float(np.median(np.diff(sample.t)[np.diff(sample.run) == 0]))
-
-
 def n_fast(equation: Equation, theta: FloatArray, step: float, decay: float = FAST) -> int:
     """How many poles decay by more than exp(-decay) over a step."""
     return int((np.linalg.eigvals(equation.matrices(theta)[0]).real * step < -decay).sum())

@@ -282,7 +282,7 @@ class DerivativeRegression:
                     SamplingWarning,
                 )
             )
-        gap = h if h is not None else float(np.median(np.diff(self.sample.t)[np.diff(self.sample.run) == 0]))
+        gap = self.sample.gap
         fastest = 1.0 if results.method == "difference" else FASTEST_DECAY  # 1 + a h < 0: what alternates has no decay
         if (poles.real * gap < -fastest).any() and not self.equation.terms:
             found.append(

@@ -367,8 +367,7 @@ class DynamicsResults(Behaviour):
                 found["noise sd (lags)"] = float(np.sqrt(variance))
         found.update(self._attenuation())
         if "q" in self.fitted.noise and "sigma" in self.fitted.noise:
-            gap = float(np.median(np.diff(sample.t)[np.diff(sample.run) == 0]))
-            process = float(self.fitted.q[0]) * gap ** (2 * equation.order - 1)
+            process = float(self.fitted.q[0]) * sample.gap ** (2 * equation.order - 1)
             noise = float(self.fitted.sigma2[0])
             found["noise share"] = noise / (noise + process) if noise + process > 0 else np.nan
             found["q / sigma^2"] = float(self.fitted.q[0]) / noise if noise > 0 else np.inf

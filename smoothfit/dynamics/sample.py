@@ -119,6 +119,11 @@ class Sample:
                 return None
         return h
 
+    @cached_property
+    def gap(self) -> float:
+        """The typical spacing within runs: the step, or the median where there is none."""
+        return self.step if self.step is not None else float(np.median(np.diff(self.t)[np.diff(self.run) == 0]))
+
     @property
     def irregularity(self) -> float:
         """How far times are off the regular grid from the first to the last of their run, in mean steps; the worst run."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
-from .fast import Chart, check_vanishing, gap_of
+from .fast import Chart, check_vanishing
 from .likelihood import StateSpace, Terms
 
 DECREMENT = 1e-9  # in D: a parameter within 3e-5 of its standard error
@@ -92,7 +92,7 @@ class Search:
         self.sum_of_squares = sum_of_squares
         y = model.sample.y[np.isfinite(model.sample.y)]
         self.size = float(np.abs(y).max()) or 1.0
-        self.gap = gap_of(model.sample)
+        self.gap = model.sample.gap
         self.n_evaluations = 0
 
     def terms(self, theta: FloatArray, variances: FloatArray, *, slopes: bool) -> Terms:
