@@ -123,14 +123,14 @@ def _not_white(
 def _correlated_innovations(problem: Problem, method: str, fitted: Fitted) -> str | None:
     sample = problem.sample
     noise = float(fitted.sigma2.max() + fitted.q.max() * sample.gap ** (2 * problem.equation.order - 1))
-    if sample.acts_between or noise <= ROUNDING**2 * float(np.nanmean(sample.y**2)):
+    if noise <= ROUNDING**2 * float(np.nanmean(sample.y**2)):
         return None
     for channel, column in zip(sample.channels, fitted.resid.T, strict=True):
-        residual = column[:ENOUGH_RESIDUALS]
+        residual = column[sample.rows][:ENOUGH_RESIDUALS]
         n = int(np.isfinite(residual).sum())
         if n < FEWEST:
             continue
-        correlations = autocorrelations(residual, sample.run[:ENOUGH_RESIDUALS], LAGS)
+        correlations = autocorrelations(residual, sample.run[sample.rows][:ENOUGH_RESIDUALS], LAGS)
         _, p = ljung_box(correlations, n)
         largest = int(np.abs(correlations).argmax())
         if p < DOUBTFUL and abs(correlations[largest]) > WEAK:

@@ -210,6 +210,8 @@ class Behaviour(Estimates):
             raise DataError(f"t[{int(np.argmax(times < 0))}] is negative; responses start at zero")
         sample, k, lags = self.model.sample, len(equation.inputs), self._lags
         late = [times - sample.delay - lag * (sample.step or 0.0) for lag in range(sample.lags + 1)]
+        rounding = 4 * np.finfo(float).eps * (np.abs(times).max(initial=0.0) + sample.delay)
+        late = [np.where(np.abs(since) <= rounding, 0.0, since) for since in late]
 
         def responses(theta: FloatArray) -> FloatArray:
             total = np.zeros((len(times), equation.n_outputs, lags.shape[1]))

@@ -92,7 +92,8 @@ def centring(problem: Problem) -> Centring:
 
 def _level(column: FloatArray) -> float:
     """The middle of the range where zero is far from it, else zero; some rows of long columns tell."""
-    column = column[:: max(1, len(column) // ENOUGH)]
+    some = column[:: max(1, len(column) // ENOUGH)]
+    column = some if np.isfinite(some).any() else column
     low, high = float(np.fmin.reduce(column)), float(np.fmax.reduce(column))
     middle = low + (high - low) / 2
     return middle if abs(middle) > FAR * (high - low) else 0.0

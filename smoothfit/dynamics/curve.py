@@ -20,6 +20,7 @@ from ..observations import Observations, observe
 from .likelihood import StateSpace
 from .propagation import Slopes, parameter_uncertainty
 from .sample import Channel, Sample, with_times
+from .shifts import reaching
 from .specification import HIGHEST_ORDER
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class DynamicsCurve(CurveResults):
         return x.coarse if mine == theirs else theirs.to_numbers(mine.restore(x.coarse))
 
     def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
-        wide, at = with_times(self._sample, self._run, self._times(x), self.results.model.equation)
+        wide, at = reaching(self._sample, self._run, self._times(x), self.results.model.equation)
         return self.results._component(wide, at, deriv, self._output)
 
     def _parameter_uncertainty(
@@ -132,7 +133,7 @@ class DynamicsCurve(CurveResults):
         return parameter_uncertainty(slopes, results._steps, variance, results._values, channel)
 
     def _slopes(self, x: Points, deriv: int, variance: FloatArray) -> Slopes:
-        wide, at = with_times(self._sample, self._run, self._times(x), self.results.model.equation)
+        wide, at = reaching(self._sample, self._run, self._times(x), self.results.model.equation)
         return self.results._slopes(wide, at, deriv, self._output, variance)
 
     def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray], bool]:
@@ -153,7 +154,7 @@ class DynamicsCurve(CurveResults):
         posterior's distribution whatever the path's start.
         """
         equation, fitted = self.results.model.equation, self.results.fitted
-        wide, at = with_times(self._sample, self._run, self._times(x), equation)
+        wide, at = reaching(self._sample, self._run, self._times(x), equation)
         components = np.vectorize(self._component, otypes=[np.int64])
         still = replace(equation, inputs=(), intercept=False) if equation.derivatives else None
         system = equation.matrices(fitted.theta)[0]

@@ -164,6 +164,8 @@ class Estimates:
 
     def _combinations(self, r_matrix: Any, q_matrix: Any) -> tuple[FloatArray, Any]:
         names = self.model.equation.names
+        if isinstance(r_matrix, tuple) and len(r_matrix) == 2:  # statsmodels' (R, q)
+            r_matrix, q_matrix = r_matrix
         if isinstance(r_matrix, str):
             from .formula import combinations
 
@@ -189,8 +191,8 @@ class Estimates:
     def aic(self) -> float:
         """Akaike's criterion, -2 llf + 2 (number of parameters), in which every reading counts.
 
-        Likelihoods of different orders are given different numbers of first readings. To be compared, these count as readings that
-        nothing explains, with the normal density of all.
+        Likelihoods of different orders are given different numbers of first readings. To be compared, the first of each run counts
+        with the normal density of all readings, others with that of the steps between neighbours.
         """
         return self._deviance + 2 * self.df_model
 
@@ -201,9 +203,16 @@ class Estimates:
 
     @property
     def _deviance(self) -> float:
-        y = self.model.sample.y
+        sample = self.model.sample
         unexplained = max(0, self.nobs - self.fitted.n_rows)
-        return -2 * self.llf + unexplained * float(np.mean(np.log(2 * np.pi * np.nanvar(y, axis=0)) + 1))
+        first = min(unexplained, len(sample.labels))  # one in each run; the next are near their neighbours
+        alone, beside = [], []
+        for column in sample.y.T:
+            known = np.isfinite(column)
+            steps = np.diff(column[known])[np.diff(sample.run[known]) == 0]
+            alone.append(np.log(2 * np.pi * np.var(column[known])) + 1)
+            beside.append(np.log(2 * np.pi * np.mean(steps**2)) + 1 if steps.any() else alone[-1])
+        return -2 * self.llf + first * float(np.mean(alone)) + (unexplained - first) * float(np.mean(beside))
 
     @property
     def nobs(self) -> int:
@@ -221,7 +230,7 @@ class Estimates:
 
         Standardised one-step prediction errors of "kalman"; what the method's noise is estimated to be elsewhere.
         """
-        resid = self.fitted.resid
+        resid = self.fitted.resid[self.model.sample.rows]
         return resid[:, 0] if resid.shape[1] == 1 else resid
 
     @property

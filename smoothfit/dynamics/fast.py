@@ -176,7 +176,8 @@ class Chart:
     def moved(self, theta: FloatArray, variances: FloatArray, step: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Coefficients and variances after a step in x."""
         n = self.n_theta
-        factors = np.exp(step[n:])
+        with np.errstate(over="ignore"):  # beyond all numbers the criterion is infinite
+            factors = np.exp(step[n:])
         if self.lead is None:
             return theta + step[:n], variances * factors
         z = self.time(theta)

@@ -21,6 +21,7 @@ from .specification import Equation, check_terms
 if TYPE_CHECKING:
     from .compare import Comparison
 
+RESERVED = ("q", "sigma")  # noises among the parameters
 GROWTH = 1e-6  # over a run: what counts as growing
 FASTEST_DECAY = 2.0  # over one sample, in logarithms, from which a fitted pole is flagged
 SAMPLING_LIMIT = 0.95  # of the Nyquist frequency, from which a fitted pole is flagged
@@ -153,6 +154,9 @@ class DerivativeRegression:
                     f"{equation.order} leaves to its "
                     f"right side; use order={channel.deriv + 1} or more"
                 )
+        for name in equation.names:
+            if name in RESERVED:
+                raise SpecificationError(f"a regressor is called {name!r}, which is the name of a noise; rename the column")
         check_inputs(sample, equation.intercept, equation.intersample)
         self.sample = sample
         self.equation = equation

@@ -21,8 +21,8 @@ from .diagnostics import autocorrelations, coherence, ljung_box, noise_variance_
 from .likelihood import StateSpace
 from .methods import METHODS
 from .propagation import Slopes, Values, parameter_uncertainty, principal_steps, slopes_along
-from .sample import Sample, with_times
-from .shifts import acting, gone_on
+from .sample import Sample
+from .shifts import acting, gone_on, reaching
 from .specification import Equation, derivative_name
 
 if TYPE_CHECKING:
@@ -126,21 +126,21 @@ class DynamicsResults(Behaviour):
         """
         import pandas as pd
 
-        mean, cov = self._at_nodes
         equation, sample = self.model.equation, self.model.sample
+        mean, cov = (part[sample.rows] for part in self._at_nodes)
         table: dict[str, Any] = {}
         for j in range(equation.order):
             for i, name in enumerate(equation.outputs):
                 at = j * equation.n_outputs + i
                 table[derivative_name(name, j)] = mean[:, at]
                 table[f"se({derivative_name(name, j)})"] = np.sqrt(np.maximum(cov[:, at, at], 0.0))
-        return pd.DataFrame(table, index=pd.Index(sample.abscissa.restore(sample.t), name=sample.t_name))
+        return pd.DataFrame(table, index=pd.Index(sample.abscissa.restore(sample.t[sample.rows]), name=sample.t_name))
 
     @property
     def fittedvalues(self) -> FloatArray:
         """Smoothed outputs at the rows, (n,) or (n, p)."""
         p = self.model.equation.n_outputs
-        mean = self._at_nodes[0][:, :p]
+        mean = self._at_nodes[0][self.model.sample.rows, :p]
         return mean[:, 0] if p == 1 else mean
 
     def get_prediction(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> CurvePrediction:
@@ -193,7 +193,7 @@ class DynamicsResults(Behaviour):
         deriv = check_order(deriv, "deriv", 0, equation.order - 1)
         chosen = self._output_index(output)
         times = sample.abscissa.read(t, "t").ravel()
-        wide, at = with_times(sample, self._run_index(run), times, equation)
+        wide, at = reaching(sample, self._run_index(run), times, equation)
         return wide, at, times, deriv, chosen
 
     def curve(self, output: str | None = None, run: Any = None) -> DynamicsCurve:
@@ -289,7 +289,8 @@ class DynamicsResults(Behaviour):
         t : array_like, shape (n,), optional
             Times, increasing; by default those of the first run.
         initial : array_like, shape (M,), optional
-            y, y', ... at the first time; by default the smoothed state where the first run starts.
+            y, y', ... at the first time; by default the smoothed state where the first run starts. Needed with u where delays or
+            lags leave out the first rows.
         noise : bool
             Whether process noise and noise of the readings are added, drawn from `rng`.
 
@@ -306,12 +307,17 @@ class DynamicsResults(Behaviour):
                 f"t[{int(np.argmax(np.diff(times) <= 0)) + 1}] does not exceed the time before it; pass increasing times"
             )
         if u is None:
-            nodes, at = times, np.arange(len(times))
+            nodes, at = times, np.arange(len(times)) if t is not None else np.flatnonzero(sample.rows[s])
             inputs = sample.u[s] if sample.inputs else np.zeros((len(times), 0))
             if len(inputs) != len(times):
                 raise DataError(f"t has {len(times)} rows and the first run has {len(inputs)}: pass the inputs u at t")
         else:
             nodes, inputs, at = acting(sample, times, _future_inputs(u, len(times), sample.recorded_inputs), equation.intersample)
+        if initial is None and u is not None and sample.recorded is not None:
+            raise DataError(
+                "initial is missing: delays or lags leave out the first rows, so that no state is estimated there; pass y and its "
+                "derivatives below the order at the first time"
+            )
         if initial is None:
             start = np.asarray(self.fitted.extra["initial"])[0] if equation.terms else self._at_nodes[0][s.start]
         else:
@@ -351,12 +357,10 @@ class DynamicsResults(Behaviour):
 
         found: dict[str, float] = {}
         sample, equation = self.model.sample, self.model.equation
-        # Nodes where inputs change have no reading, and would part neighbours.
-        rows = np.isfinite(sample.y).any(axis=1) if sample.acts_between else slice(None)
         several = len(sample.channels) > 1
         for channel, residual in zip(sample.channels, self.fitted.resid.T, strict=True):
             of = f" {channel.name}" if several else ""
-            correlations = autocorrelations(residual[rows], sample.run[rows], 10)
+            correlations = autocorrelations(residual[sample.rows], sample.run[sample.rows], 10)
             found[f"lag-one correlation{of}"] = correlations[0]
             n = int(np.isfinite(residual).sum())
             if n > 20:

@@ -165,6 +165,17 @@ class Sample:
         """Whether inputs change at nodes that have no row, because they act later by no whole number of steps."""
         return self.delay > 0 and self.step is None
 
+    @cached_property
+    def rows(self) -> npt.NDArray[np.bool_]:
+        """Which nodes are rows as passed, and not merely times where inputs change, (n,)."""
+        if not self.acts_between or self.recorded is None:
+            return np.ones(len(self), np.bool_)
+        whole, found = self.recorded, np.empty(len(self), np.bool_)
+        runs = {label: whole.t[s] for label, s in zip(whole.labels, whole.slices(), strict=True)}
+        for label, s in zip(self.labels, self.slices(), strict=True):
+            found[s] = np.isin(self.t[s], runs[label])
+        return found
+
     @property
     def is_complete(self) -> bool:
         """Whether every output is read at every node, once, by a channel of its own and none of derivatives."""

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from .._validation import FloatArray, frozen
 from ..errors import DataError, SpecificationError
-from .sample import REGULAR, Sample, between
+from .sample import REGULAR, Sample, between, with_times
+from .specification import Equation
 
 
 def shifted(sample: Sample, delay: float, lags: int, intersample: str) -> Sample:
@@ -39,6 +40,20 @@ def gone_on(
     )
     wide = shifted(wide, sample.delay, sample.lags, intersample)
     return wide, np.searchsorted(wide.t, times)
+
+
+def reaching(sample: Sample, run: int, times: FloatArray, equation: Equation) -> tuple[Sample, npt.NDArray[np.int64]]:
+    """As `with_times`; after the run inputs stay as they were last recorded, and act by delays and lags."""
+    recorded = sample.recorded
+    end = float(sample.t[list(sample.slices())[run].stop - 1])
+    if recorded is not None and len(times) and times.max() > end:
+        h = recorded.step
+        ahead = (
+            np.unique(times[times > end]) if h is None else end + h * np.arange(1, np.ceil((times.max() - end) / h - REGULAR) + 1)
+        )
+        last = recorded.u[list(recorded.slices())[recorded.labels.index(sample.labels[run])].stop - 1]
+        sample, run = gone_on(sample, run, ahead, np.tile(last, (len(ahead), 1)), equation.intersample)[0], 0
+    return with_times(sample, run, times, equation)
 
 
 def acting(

@@ -267,3 +267,20 @@ def test_readings_that_alternate_are_refused_or_flagged(method):
     if not refused:
         assert any(issubclass(each.category, SmoothfitWarning) for each in heard)
         assert np.isfinite(res.bse.iloc[:3]).all()
+
+
+def test_levels_are_found_where_every_other_reading_is_missing():
+    rng = np.random.default_rng(8)
+    t = np.arange(20_000) * 0.05
+    u = np.repeat(rng.choice([-1.0, 1.0], 2000), 10)
+    y = solution([-1.0, 2.0, 0.5], t, u, q=0.09, rng=rng)[:, 0] + 0.1 * rng.standard_normal(20_000)
+    y[::2] = np.nan
+    near, far = sf.DerivativeRegression(y, t, u).fit(), sf.DerivativeRegression(y + 1e6, t, u).fit()
+    np.testing.assert_allclose(far.params[["y", "u"]], near.params[["y", "u"]], atol=1e-4 * near.bse["y"])
+
+
+@pytest.mark.parametrize("name", ["q", "sigma"])
+def test_regressors_are_not_called_like_noises(name):
+    t = np.arange(50) * 0.1
+    with pytest.raises(SpecificationError, match=f"a regressor is called '{name}', which is the name of a noise"):
+        sf.DerivativeRegression(np.exp(-t), t, pd.Series(np.cos(t), name=name))

@@ -88,3 +88,10 @@ def test_summaries_are_not_wider_than_their_tables():
     first = next(i for i, line in enumerate(lines) if line.startswith("Equation:"))
     words = " ".join(line.strip() for line in lines[first : first + 4])
     assert res.model.equation.in_words(res.coefficients)[0] in words
+
+
+def test_statsmodels_pairs_of_matrix_and_values_are_taken(noisy):
+    t, u, y = noisy
+    res = sf.DerivativeRegression(y, t, u).fit()
+    R, q = np.eye(3)[:2], np.array([-1.0, 2.0])
+    np.testing.assert_array_equal(res.t_test((R, q)).tvalue, res.t_test(R, q).tvalue)

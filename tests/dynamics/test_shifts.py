@@ -6,7 +6,7 @@ import pytest
 import smoothfit as sf
 from smoothfit.dynamics import response
 from smoothfit.dynamics.specification import Equation
-from smoothfit.errors import SpecificationError
+from smoothfit.errors import DataError, SpecificationError
 
 from .conftest import held
 
@@ -103,3 +103,52 @@ def test_the_summary_tells_spacing_and_delay():
     assert "Inputs act 0.1325 later than they are recorded." in text
     # Neighbouring readings are compared, though there are nodes between them: white residuals to 3 / sqrt(n).
     assert 0 < abs(fitted.diagnostics["lag-one correlation"]) < 3 / np.sqrt(len(t))
+
+
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")  # the truth has another delay than most
+@pytest.mark.parametrize("options", [{"delay": 0.2}, {"delay": 0.1325}, {"lags": 3}])
+def test_predictions_after_the_end_know_inputs_that_have_yet_to_act(options):
+    t, u, y = delayed(0.2, "zoh")
+    u = u.copy()
+    u[-2:] = -u[-3]
+    noisy = y + 0.05 * np.random.default_rng(5).standard_normal(len(t))
+    fitted = sf.DerivativeRegression(noisy, t, u, **options).fit("output_error")
+    ahead = t[-1] + H * np.arange(1, 9)
+    held_on = fitted.forecast(ahead, np.full(8, u[-1]))
+    np.testing.assert_allclose(fitted.predict(ahead), held_on["mean"], atol=1e-10)
+    np.testing.assert_allclose(fitted.curve().predict(ahead), held_on["mean"], atol=1e-10)
+    np.testing.assert_allclose(fitted.predict(ahead[[2, 0]] - H / 3)[0], fitted.predict(ahead[2] - H / 3), atol=1e-10)
+
+
+def test_a_state_that_is_not_estimated_is_asked_for():
+    t, u, y = delayed(0.2, "zoh")
+    fitted = sf.DerivativeRegression(y, t, u, delay=0.2).fit("output_error")
+    with pytest.raises(DataError, match="initial is missing: delays or lags leave out the first rows"):
+        fitted.simulate(u, t)
+
+
+def test_rows_are_rows_where_inputs_change_between_them():
+    t, u, y = delayed(0.1325, "zoh")
+    fitted = sf.DerivativeRegression(y, t, u, delay=0.1325).fit("output_error")
+    kept = t >= 0.1325
+    assert len(fitted.fittedvalues) == len(fitted.states()) == len(fitted.resid) == kept.sum()
+    np.testing.assert_allclose(fitted.fittedvalues, y[kept], atol=1e-7)
+    np.testing.assert_allclose(fitted.states().index, t[kept])
+    np.testing.assert_allclose(fitted.simulate(), y[kept], atol=1e-7)
+
+
+def test_a_response_begins_where_the_input_acts_but_for_rounding():
+    t, u, y = delayed(0.15, "zoh")
+    fitted = sf.DerivativeRegression(y, t, u, delay=3 * H).fit("output_error")
+    np.testing.assert_allclose(fitted.impulse_response([0.15, 3 * H])["mean"], 2.0, rtol=1e-7)
+
+
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.SmoothfitWarning")
+def test_many_short_runs_do_not_pay_for_their_first_readings():
+    rng = np.random.default_rng(6)
+    runs, n = 40, 8
+    t, groups = np.tile(np.arange(n) * 0.1, runs), np.repeat(np.arange(runs), n)
+    phase, size = rng.uniform(0, 2 * np.pi, runs), rng.uniform(1, 3, runs)
+    y = np.repeat(size, n) * np.cos(2 * t + np.repeat(phase, n)) + 0.3 * rng.standard_normal(runs * n)
+    first, second = (sf.DerivativeRegression(y, t, groups=groups, order=m, intercept=False).fit() for m in (1, 2))
+    assert second.aic < first.aic - 20
