@@ -13,7 +13,6 @@ from .methods.base import Fitted, Problem
 EQUATION_NOISE = ("arx", "arimax", "difference")
 BOTH_NOISES = ("kalman", "armax")  # whose residuals are innovations
 READING_NOISE = ("integral", "weak", "fourier", "profile", "output_error")
-MATERIAL = 0.5  # standard errors of bias
 CORRELATED = 0.3  # lag-one correlation of what should be white
 INFLATED = 1.3  # variances of coefficients, by noise within the equation
 LEVEL = 0.05  # of the test that finds it; of a third of that after a fit, which takes some of the noise up
@@ -42,14 +41,12 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
     sample, equation = problem.sample, problem.equation
     if equation.terms or not sample.reads_values_only or equation.n_outputs > 1:
         return None
-    sigma2 = noise_variance_from_lags(centred(problem))
     residual = fitted.resid[np.isfinite(fitted.resid)]
     if len(residual) < 20:
         return None
     variance = float(residual @ residual) / len(residual)
     if variance <= 1e-24 * max(float(np.nanvar(sample.y)), np.finfo(float).tiny):
         return None
-    share = 2 * (sigma2 or 0.0) / variance
     first = _lag_one(residual)
     if equation.order > 1 and first > max(MOVING, 3 / np.sqrt(len(residual))):
         return (
@@ -58,7 +55,10 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
             'are biased; use method="kalman"'
         )
     told = method == "difference" and sample.step is not None  # by the attenuation that it estimates
-    if told or first > -2 / np.sqrt(len(residual)) or (share < SHARE and first > NEGATIVE):
+    if told or first > -2 / np.sqrt(len(residual)):
+        return None
+    sigma2 = noise_variance_from_lags(centred(problem))
+    if 2 * (sigma2 or 0.0) / variance < SHARE and first > NEGATIVE:
         return None
     size = f" (of sd {np.sqrt(sigma2):.3g})" if sigma2 else ""
     return (
