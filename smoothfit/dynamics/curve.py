@@ -68,7 +68,7 @@ class DynamicsCurve(CurveResults):
 
     @cached_property
     def _nodes(self) -> slice:
-        return list(self._sample.slices())[self._run]
+        return self._sample.slice_of(self._run)
 
     @cached_property
     def _channels(self) -> list[int]:

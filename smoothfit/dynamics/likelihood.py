@@ -355,13 +355,8 @@ class StateSpace:
     def _check_growth(self, theta: FloatArray) -> None:
         """Refuse solutions that grow beyond all numbers in a run, where no process noise lets the state start anew."""
         rate = float(np.linalg.eigvals(self._system(theta)).real.max())
-        if not rate * self._longest <= GREATEST_GROWTH:
+        if not rate * self.sample.longest <= GREATEST_GROWTH:
             raise NumericalError(f"at a pole of {rate:g} the solution leaves the range of floating-point numbers within a run")
-
-    @cached_property
-    def _longest(self) -> float:
-        """Duration of the longest run."""
-        return max(float(np.ptp(self.sample.t[s])) for s in self.sample.slices())
 
     def _check_known(self, n_unknown: int) -> None:
         if n_unknown == 0:

@@ -268,8 +268,7 @@ class DerivativeRegression:
     def _warnings(self, results: DynamicsResults) -> list[tuple[str, type[Warning]]]:
         found: list[tuple[str, type[Warning]]] = []
         poles = results.poles()
-        longest = max(float(np.ptp(self.sample.t[s])) for s in self.sample.slices())
-        if (poles.real * longest > GROWTH).any() and not self.equation.terms:
+        if (poles.real * self.sample.longest > GROWTH).any() and not self.equation.terms:
             worst = poles[int(np.argmax(poles.real))]
             found.append(
                 (

@@ -267,8 +267,7 @@ class DynamicsResults(Behaviour):
         sample, equation = self.model.sample, self.model.equation
         times = sample.abscissa.read(t, "t").ravel()
         index = self._run_index(run)
-        s = list(sample.slices())[index]
-        last = sample.t[s.stop - 1]
+        last = sample.t[sample.slice_of(index).stop - 1]
         if not len(times) or (np.diff(times, prepend=last) <= 0).any():
             raise DataError(
                 f"t has to increase from the end of the run, {sample.t_name} = {sample.abscissa.label_of_number(float(last))}"

@@ -105,6 +105,16 @@ class Sample:
         for start, end in zip(self.starts.tolist(), ends, strict=True):
             yield slice(start, end)
 
+    def slice_of(self, run: int) -> slice:
+        """The nodes of one run."""
+        start, stop = self.edges[run : run + 2].tolist()
+        return slice(start, stop)
+
+    @cached_property
+    def longest(self) -> float:
+        """Duration of the longest run."""
+        return max(float(np.ptp(self.t[s])) for s in self.slices())
+
     @cached_property
     def step(self) -> float | None:
         """The spacing of t where all runs are sampled at one regular spacing; None elsewhere."""
@@ -238,7 +248,7 @@ def with_times(sample: Sample, run: int, times: FloatArray, equation: Equation) 
 
     Inputs go on as they last were after the run; before it they are not known.
     """
-    s = list(sample.slices())[run]
+    s = sample.slice_of(run)
     t = sample.t[s]
     if len(times) and times.min() < t[0] and equation.inputs:
         raise DataError(

@@ -27,7 +27,7 @@ def gone_on(
 ) -> tuple[Sample, npt.NDArray[np.int64]]:
     """One run of a sample with rows after it, where `inputs` (k, recorded inputs) are recorded, and the position of each."""
     recorded = sample.recorded or sample
-    s = list(recorded.slices())[recorded.labels.index(sample.labels[run])]
+    s = recorded.slice_of(recorded.labels.index(sample.labels[run]))
     n, k, channels = s.stop - s.start, len(times), len(sample.channels)
     wide = replace(
         recorded,
@@ -45,13 +45,13 @@ def gone_on(
 def reaching(sample: Sample, run: int, times: FloatArray, equation: Equation) -> tuple[Sample, npt.NDArray[np.int64]]:
     """As `with_times`; after the run inputs stay as they were last recorded, and act by delays and lags."""
     recorded = sample.recorded
-    end = float(sample.t[list(sample.slices())[run].stop - 1])
+    end = float(sample.t[sample.slice_of(run).stop - 1])
     if recorded is not None and len(times) and times.max() > end:
         h = recorded.step
         ahead = (
             np.unique(times[times > end]) if h is None else end + h * np.arange(1, np.ceil((times.max() - end) / h - REGULAR) + 1)
         )
-        last = recorded.u[list(recorded.slices())[recorded.labels.index(sample.labels[run])].stop - 1]
+        last = recorded.u[recorded.slice_of(recorded.labels.index(sample.labels[run])).stop - 1]
         sample, run = gone_on(sample, run, ahead, np.tile(last, (len(ahead), 1)), equation.intersample)[0], 0
     return with_times(sample, run, times, equation)
 

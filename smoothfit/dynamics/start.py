@@ -90,7 +90,7 @@ def integral_start(equation: Equation, sample: Sample) -> FloatArray:
 def starts(equation: Equation, sample: Sample) -> list[FloatArray]:
     """Starts of a search, the likeliest first: the integral one (tamed where it is unstable), and one of slow decay."""
     first = integral_start(equation, sample)
-    span = max(float(np.ptp(sample.t[s])) for s in sample.slices())
+    span = sample.longest
     system = equation.in_system
     poles = np.linalg.eigvals(equation.matrices(first)[0])
     candidates = []
