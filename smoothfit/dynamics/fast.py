@@ -143,6 +143,10 @@ class Chart:
         """The constant z."""
         return np.inf if self.lead is None else -1.0 / float(theta[self.lead])
 
+    def difference(self, theta: FloatArray, i: int, width: float) -> float:
+        """The step of differences along x_i, `width` but for z, of which it is a tenth at most."""
+        return min(width, self.time(theta) / 10) if i == self.lead else width
+
     def jacobian(self, theta: FloatArray) -> FloatArray:
         """Derivatives of (theta, log variances) by x; the first variance is the intensity of process noise."""
         J = np.eye(self.size)

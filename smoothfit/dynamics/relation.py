@@ -294,9 +294,7 @@ def _newton(
     columns = []
     for i in range(len(theta)):
         unit = np.zeros(len(theta))
-        unit[i] = DIFFERENCE * rough / scale[i]
-        if i == chart.lead:
-            unit[i] = min(unit[i], chart.time(theta) / 10)
+        unit[i] = chart.difference(theta, i, DIFFERENCE * rough / scale[i])
         up, down = (chart.moved(theta, np.zeros(0), sign * unit)[0] for sign in (1.0, -1.0))
         columns.append((gradient(up) - gradient(down)) / (2 * unit[i]))
     hessian = np.column_stack(columns) / np.outer(scale, scale)

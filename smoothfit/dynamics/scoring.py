@@ -303,11 +303,10 @@ class Search:
         J = chart.jacobian(point.theta)
         floors = np.where(np.arange(len(J)) < self.n_theta, 1e-300, 1e-12)  # logarithms have a scale of their own
         widths = DIFFERENCE / np.sqrt(np.maximum((J.T @ point.expected @ J).diagonal() / 2, floors))
-        if chart.lead is not None:
-            widths[chart.lead] = min(widths[chart.lead], chart.time(point.theta) / 10)
         for k in np.flatnonzero(free):
             step = np.zeros(size)
-            step[k] = widths[k] if k < self.n_theta else max(min(widths[k], 1e-2), 1e-4)
+            log_step = max(min(widths[k], 1e-2), 1e-4)
+            step[k] = chart.difference(point.theta, k, widths[k]) if k < self.n_theta else log_step
             up, down = (self._score(point, sign * step, chart) for sign in (1.0, -1.0))
             hessian[k] = (up - down) / (2 * step[k])
         return (hessian + hessian.T) / 2
