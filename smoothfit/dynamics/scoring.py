@@ -303,7 +303,7 @@ class Search:
         J = chart.jacobian(point.theta)
         floors = np.where(np.arange(len(J)) < self.n_theta, 1e-300, 1e-12)  # logarithms have a scale of their own
         widths = DIFFERENCE / np.sqrt(np.maximum((J.T @ point.expected @ J).diagonal() / 2, floors))
-        for k in np.flatnonzero(free):
+        for k in np.flatnonzero(free).tolist():
             step = np.zeros(size)
             log_step = max(min(widths[k], 1e-2), 1e-4)
             step[k] = chart.difference(point.theta, k, widths[k]) if k < self.n_theta else log_step

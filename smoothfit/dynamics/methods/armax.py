@@ -316,7 +316,7 @@ def _hessian(
 ) -> FloatArray:
     """Half the Hessian of n log sum e^2 at fixed scale by the coordinates of a chart, by differences of J'e."""
     columns = []
-    for i, width in zip(np.flatnonzero(free), widths, strict=True):
+    for i, width in zip(np.flatnonzero(free).tolist(), widths, strict=True):
         step = min(width, WIDTH * x[i]) if i == len(x) - 1 and x[i] > 0 else chart.difference(x[:-1], i, width)
         unit = np.zeros(len(x))
         unit[i] = step
