@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 LEAST_TAIL = 10  # draws beyond a simulated critical value
 N_QUADRATURE = 80
-N_SPREADS = 33  # at which critical values are computed, to be interpolated
+WIDEST_TABLED, N_TABLED = 4.0, 129  # of sqrt(spread); log c is interpolated there to 1e-7
 HALVINGS = 60
+LOG_FARTHEST = 4.0  # a normal variable lies beyond exp(4) sds with probability zero, to rounding
 
 
 def critical_value(alpha: float, df: float) -> float:
@@ -31,23 +33,36 @@ def critical_value(alpha: float, df: float) -> float:
 def mixture_critical_value(alpha: float, spread: FloatArray) -> FloatArray:
     """Two-sided critical values of a normal variable whose log variance is itself normal, of variance `spread` (n,).
 
-    c solves E 2 Phi(-c exp(-sqrt(spread) W / 2)) = alpha, W standard normal: by Gauss-Hermite quadrature and bisection, and by
-    cubic interpolation between N_SPREADS values of sqrt(spread).
+    c solves E 2 Phi(-c exp(-sqrt(spread) W / 2)) = alpha, W standard normal. Up to sqrt(spread) = WIDEST_TABLED it is interpolated
+    in a table of log c that depends on alpha alone, beyond solved for each value, so that no interval depends on another.
     """
-    level = check_level(alpha)
+    level, sd = check_level(alpha), np.sqrt(spread)
+    value = np.exp(_critical_table(level)(np.minimum(sd, WIDEST_TABLED)))
+    wide = sd > WIDEST_TABLED
+    if wide.any():
+        value[wide] = np.exp(_log_critical_value(level, sd[wide]))
+    return np.asarray(value)
+
+
+@lru_cache(maxsize=32)
+def _critical_table(level: float) -> CubicSpline:
+    """Logarithms of critical values at even values of sqrt(spread)."""
+    at = np.linspace(0.0, WIDEST_TABLED, N_TABLED)
+    return CubicSpline(at, _log_critical_value(level, at))
+
+
+def _log_critical_value(level: float, sd: FloatArray) -> FloatArray:
+    """Logarithms of the critical values at sqrt(spread) = sd (n,), by Gauss-Hermite quadrature and bisection."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(N_QUADRATURE)
     weights = weights / weights.sum()
-    sd = np.sqrt(spread)
-    at = np.linspace(sd.min(), sd.max(), N_SPREADS)
-    wide = np.exp(at[:, None] * nodes / 2)  # standard deviations
-    lower, upper = np.zeros(len(at)), stats.norm.isf(level / 2) * wide.max(axis=1)
+    shifts = sd[:, None] * nodes / 2
+    lower = np.log(stats.norm.isf(level / 2)) + shifts.min(axis=1)
+    upper = np.log(stats.norm.isf(level / 2)) + shifts.max(axis=1)
     for _ in range(HALVINGS):
         middle = (lower + upper) / 2
-        is_below = (2 * stats.norm.sf(middle[:, None] / wide)) @ weights > level
+        is_below = (2 * stats.norm.sf(np.exp(np.minimum(middle[:, None] - shifts, LOG_FARTHEST)))) @ weights > level
         lower, upper = np.where(is_below, middle, lower), np.where(is_below, upper, middle)
-    if (np.diff(at) <= 0).any():  # all alike but for rounding
-        return np.full(len(sd), upper[0])
-    return np.asarray(CubicSpline(at, upper)(sd))
+    return np.asarray(upper)
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,14 +26,25 @@ def test_critical_values_of_the_mixture(alpha):
         def beyond(w, c=c, s2=s2):
             return 2 * mpmath.ncdf(-c * mpmath.exp(-mpmath.sqrt(s2) * w / 2)) * mpmath.npdf(w)
 
-        # the critical value is interpolated to 1e-5, which moves the tail by a few times that, relatively
-        assert float(mpmath.quad(beyond, [-10, -5, 0, 5, 10])) == pytest.approx(alpha, rel=5e-5)
+        # the quadrature and the table each hold the critical value to 1e-6, which moves the tail by a few times that, relatively
+        assert float(mpmath.quad(beyond, [-10, -5, 0, 5, 10])) == pytest.approx(alpha, rel=5e-6)
 
 
 def test_critical_values_of_one_spread():
     np.testing.assert_allclose(mixture_critical_value(0.05, np.full(3, 0.3)), mixture_critical_value(0.05, np.array([0.3, 0.9]))[0])
     alike = 0.3 * (1 + np.finfo(float).eps * np.arange(3))
     np.testing.assert_allclose(mixture_critical_value(0.05, alike), mixture_critical_value(0.05, np.full(3, 0.3)))
+
+
+@pytest.mark.parametrize("alpha", [1e-4, 0.05])
+def test_no_critical_value_depends_on_another_one_or_is_negative(alpha):
+    # near a boundary the log variance may have a variance of thousands beside points where it has none
+    spread = np.array([0.0, 1e-6, 0.3, 15.9, 16.1, 400.0, 1e4])
+    together = mixture_critical_value(alpha, spread)
+    alone = np.concatenate([mixture_critical_value(alpha, spread[[i]]) for i in range(len(spread))])
+    np.testing.assert_array_equal(together, alone)
+    assert (np.diff(together) > 0).all()
+    assert together[0] > 0
 
 
 @pytest.mark.parametrize("deriv", [0, 1, 2])
