@@ -9,8 +9,9 @@ A polynomial of degree e with Bernstein coefficients b is nonnegative on [0, 1] 
 Y, so that what is left are free entries. Of degree 0 and 1 it suffices that b is nonnegative. Matrices of size 2 are second-order
 cones.
 
-The program has the residual of the factor for variables, |R c - z|^2, so that no condition number is squared; columns, readings
-and bounds are scaled to size one.
+The program is solved for the difference d from the minimiser without bounds, of which |R d|^2 is minimised: a constant that is
+added to all observations changes neither d nor any tolerance. R d are variables of their own, so that no condition number is
+squared; columns, and the amounts by which bounds are missed, are scaled to size one.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ TOLERANCES = (1e-12, 1e-11, 1e-10, 1e-9)  # of clarabel, relative
 BLAMED = 1e-6  # share of a certificate of infeasibility, above which a constraint takes part
 SHORT = 1e-11  # of the size of a bounded function: what of it lies below its bound is rounding
 MOST_MARGINS = 5  # that are tried
-ACTIVE = 1e-7  # of the size of a bounded function: a bound so near is reached
+ACTIVE = 1e-7  # of the variation of the observations: a bound so near is reached
 
 
 class Program(NamedTuple):
@@ -47,7 +48,12 @@ class Program(NamedTuple):
 
 
 def solve_program(program: Program) -> FloatArray:
-    """Return the minimiser (K,).
+    """Return the minimiser (K,)."""
+    return program.free + change_of(program)
+
+
+def change_of(program: Program) -> FloatArray:
+    """Return the difference (K,) of the minimiser from that without bounds.
 
     Only pieces where the bounds would not hold otherwise are part of the program, and some beside them; those where the solution
     does not hold them join. What minimises under some of the bounds and satisfies them all minimises under all of them. Where the
@@ -61,8 +67,12 @@ def solve_program(program: Program) -> FloatArray:
     ConvergenceError
         The solver did not reach its tolerance, or no margin keeps the bounds.
     """
-    polynomials = program.polynomials
-    held = [_widened(p.coefficients(program.free).min(axis=1) < 0) for p in polynomials]
+    polynomials = [p.about(program.free) for p in program.polynomials]
+    none = np.zeros(len(program.free))
+    held = [_widened(p.coefficients(none).min(axis=1) < 0) for p in polynomials]
+    if not any(of.any() for of in held):
+        return none
+    program = Program(program.R, none, none, polynomials)
     margins, nearly, widened = np.zeros(len(polynomials)), None, 0
     while True:
         taken = [p.taken(of) for p, of in zip(polynomials, held, strict=True)]
@@ -110,7 +120,8 @@ def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray]:
     column = np.sqrt(np.bincount(program.R.indices, program.R.data**2, minlength=K))
     scale = np.where(column > 0, column, 1.0)
     parts = [Scaled.of(polynomials, scale) for polynomials in program.polynomials]
-    size = max([float(np.abs(right).max(initial=0.0)) for right in (program.z, *(part.bound for part in parts))]) or 1.0
+    missed = [float(part.bound.max(initial=0.0)) for part in parts]  # what bounds are satisfied by sets no scale
+    size = max(float(np.abs(program.z).max(initial=0.0)), *missed, 0.0) or 1.0
     # R c - u = z, then the cones of the bounds; columns: c, u and the free entries of the matrices
     blocks = [(0, 0, over(program.R, scale)), (0, K, _repeated(-np.eye(1), m))]
     rights, cones, owners = [program.z / size], [clarabel.ZeroConeT(m)], [np.full(m, -1)]
@@ -283,24 +294,27 @@ class Active(NamedTuple):
     owner: npt.NDArray[np.int64]
 
 
-def active_set(polynomials: Sequence[Polynomials], coef: FloatArray) -> Active:
-    """Points and pieces where a bounded function touches its bound."""
+def active_set(polynomials: Sequence[Polynomials], coef: FloatArray, size: float) -> Active:
+    """Points and pieces where a bounded function touches its bound.
+
+    `size` is the variation of the observations in units of the coefficients: a bounded function that is zero everywhere has no size
+    of its own, and the level of the observations says nothing of how near a bound is.
+    """
     places: list[tuple[int, float, float]] = []
     rows, owner = [], []
     for i, p in enumerate(polynomials):
         b = p.coefficients(coef)
-        spread = np.asarray(abs(p.rows) @ np.abs(coef))
-        size = max(float(np.abs(b).max()), 1e-6 * float(spread.max()))
-        near = np.flatnonzero(_least(b) <= ACTIVE * size)
+        tolerance = ACTIVE * size * p.slope
+        near = np.flatnonzero(_least(b) <= tolerance)
         ours = p.rows[(near[:, None] * (p.degree + 1) + np.arange(p.degree + 1)).ravel()].toarray()
         for piece, own in zip(near.tolist(), ours.reshape(len(near), p.degree + 1, len(coef)), strict=True):
-            if np.abs(b[piece]).max() <= ACTIVE * size:
+            if np.abs(b[piece]).max() <= tolerance:
                 places.append((i, float(p.lower[piece]), float(p.upper[piece])))
                 nodes = (1 - np.cos(np.pi * np.arange(p.degree + 1) / max(p.degree, 1))) / 2
                 rows.append(np.array([_bernstein(p.degree, u) for u in nodes]) @ own)
                 owner.append(np.full(len(own), len(places) - 1))
                 continue
-            for u in _touching(b[piece], ACTIVE * size):
+            for u in _touching(b[piece], tolerance):
                 x = float(p.lower[piece] + u * (p.upper[piece] - p.lower[piece]))
                 if places and places[-1][0] == i and places[-1][2] >= x - 1e-9 * (p.upper[piece] - p.lower[piece]):
                     continue  # the end of the piece before

@@ -50,6 +50,15 @@ class Polynomials(NamedTuple):
         """Bernstein coefficients (n, degree + 1) for a curve."""
         return np.asarray((self.rows @ coef).reshape(self.bound.shape) - self.bound)
 
+    def about(self, coef: FloatArray) -> Polynomials:
+        """The same polynomials of the difference from coefficients: what they are there becomes the bound."""
+        return self._replace(bound=-self.coefficients(coef))
+
+    @property
+    def slope(self) -> float:
+        """How much a coefficient moves the bounded function: the median over the pieces, which a very short one does not move."""
+        return float(np.median(np.asarray(abs(self.rows).sum(axis=1)))) if self.rows.shape[0] else 0.0
+
     def taken(self, pieces: npt.NDArray[np.bool_]) -> Polynomials:
         """The polynomials of some intervals."""
         rows = self.rows[np.repeat(pieces, self.degree + 1)]

@@ -35,7 +35,7 @@ from ..errors import ConvergenceError, SpecificationError
 from .conic import Active, Scaled, active_set, assembled, over, solve_cones
 from .fitting import Estimate, _range_of_tau
 from .posterior import Factored
-from .restricted import Restrictions
+from .restricted import Bounded, Restrictions, lifted, variation
 from .results import SplineRegressionResults
 from .rows import Rows
 
@@ -56,9 +56,13 @@ class InfeasibleError(SpecificationError):
 
 
 class Quantile(NamedTuple):
-    """A minimiser: coefficients, multipliers of the readings (n,), which readings lie on the curve, rho(u) (n,)."""
+    """A minimiser: coefficients, multipliers of the readings (n,), which readings lie on the curve, rho(u) (n,).
+
+    `change` are the coefficients less those of the problem's centre.
+    """
 
     coef: FloatArray
+    change: FloatArray
     multiplier: FloatArray
     on_curve: npt.NDArray[np.bool_]
     loss: FloatArray
@@ -76,6 +80,8 @@ class Problem:
     roots : list of csr
         Of the penalties.
     restrictions : Restrictions
+    centre : (K,)
+        Coefficients from which all are counted, so that a constant added to the observations moves no tolerance.
     """
 
     rows: csr_array
@@ -83,6 +89,7 @@ class Problem:
     level: float
     roots: Sequence[csr_array]
     restrictions: Restrictions
+    centre: FloatArray
 
     def solve(self, weight: FloatArray, tau: FloatArray) -> Quantile:
         """Minimise sum weight_i rho(u_i) + sum tau_j |M_j c|^2.
@@ -97,7 +104,8 @@ class Problem:
         import clarabel
 
         K, n = self.rows.shape[1], len(self.y)
-        size = float(np.abs(self.y).max()) or 1.0  # of y; penalties grow with its square
+        y = self.y - self.rows @ self.centre
+        size = float(np.abs(y).max()) or 1.0  # of y; penalties grow with its square
         unit = float(weight.mean())
         roots = [np.sqrt(t * size / unit) * root for t, root in zip(tau, self.roots, strict=True)]
         column = np.sqrt(np.sum([np.asarray((own**2).sum(axis=0)).ravel() for own in (self.rows, *roots)], axis=0))
@@ -107,21 +115,22 @@ class Problem:
         M = over(csr_array(vstack(roots)), scale) if roots else csr_array((0, K))
         r = M.shape[0]
         blocks = [(0, 0, M), (0, K + n, csr_array(-eye_array(r)))]
-        rights, cones, row = [np.zeros(r)], [clarabel.ZeroConeT(r)], r
+        rights: list[FloatArray] = [-(M @ (self.centre * scale)) / size]
+        cones, row = [clarabel.ZeroConeT(r)], r
         if self.restrictions.equalities:
             values = np.concatenate([part.values for part in self.restrictions.equalities])
             blocks.append((row, 0, csr_array(self.restrictions.rows / scale)))
-            rights.append(values / size)
+            rights.append((values - self.restrictions.rows @ self.centre) / size)
             cones.append(clarabel.ZeroConeT(len(values)))
             row += len(values)
         first = row + n  # of the readings
         one = csr_array(eye_array(n))
         blocks += [(row, K, -one), (first, 0, B), (first, K, -one)]
-        rights += [np.zeros(n), self.y / size]
+        rights += [np.zeros(n), y / size]
         cones += [clarabel.NonnegativeConeT(n), clarabel.NonnegativeConeT(n)]
         end = (first + n, K + n + r)
         for polynomials in self.restrictions.polynomials:
-            own = Scaled.of(polynomials, scale).cone_rows(*end)
+            own = Scaled.of(polynomials.about(self.centre), scale).cone_rows(*end)
             blocks += own.blocks
             rights.append(own.right / size)
             cones += own.cones
@@ -135,11 +144,11 @@ class Problem:
             raise InfeasibleError("no curve satisfies all constraints together; drop or loosen one of them")
         if status != "Solved":
             raise ConvergenceError(f"the quantile fit did not converge ({status}); rescale x or y, or use fewer functions")
-        coef = x[:K] / scale * size
+        change = x[:K] / scale * size
         share = z[first : first + n] / w
-        u = self.y - self.rows @ coef
+        u = y - self.rows @ change
         on_curve = np.minimum(share, 1 - share) > INTERIOR
-        return Quantile(coef, weight * (self.level - share), on_curve, u * (self.level - (u < 0)))
+        return Quantile(self.centre + change, change, weight * (self.level - share), on_curve, u * (self.level - (u < 0)))
 
 
 class QuantileResults(SplineRegressionResults):
@@ -154,11 +163,7 @@ class QuantileResults(SplineRegressionResults):
     def __init__(self, model: SplineRegression, method: str, fixed: str | None, rows: Rows, found: Found, level: float):
         self.loss_parameter = level
         self._quantile = found.quantile
-        polynomials = model._restrictions.polynomials
-        bounded = (
-            found.quantile.coef,
-            active_set(polynomials, found.quantile.coef) if polynomials else _none(len(found.quantile.coef)),
-        )
+        bounded = Bounded(found.quantile.coef, found.active)
         super().__init__(model, method, fixed, rows, found.estimate, "Powell", {}, bounded)
         self.use_t = False
 
@@ -250,14 +255,11 @@ class QuantileResults(SplineRegressionResults):
 
 
 class Found(NamedTuple):
-    """A quantile fit with its smoothing and scales."""
+    """A quantile fit with its smoothing and scales, and where bounds are reached."""
 
     quantile: Quantile
     estimate: Estimate
-
-
-def _none(K: int) -> Active:
-    return Active([], np.zeros((0, K)), np.zeros(0, np.int64))
+    active: Active
 
 
 def kernel_density(u: FloatArray, level: float) -> FloatArray:
@@ -292,7 +294,7 @@ def fit_quantile(
     K = rows.basis.n_basis
     sparse = csr_array(vstack([chunk.sparse(K) for part in rows.white_parts for chunk in part.chunks()]))
     roots = [root.sparse(K) for root in model._roots]
-    problem = Problem(sparse, rows.whitened(rows.observations.y), level, roots, model._restrictions)
+    problem = Problem(sparse, rows.whitened(rows.observations.y), level, roots, model._restrictions, _centre(model, rows))
     try:
         if lam is not None or not penalties:
             found = _at_rest(problem, rows, model, np.zeros(0) if lam is None else lam)
@@ -330,7 +332,16 @@ def _at_rest(problem: Problem, rows: Rows, model: SplineRegression, lam: FloatAr
     estimate = Estimate(system, None, log_tau, log_sigma2, tau, (), None)
     if model._substitution is not None:
         estimate = estimate.lifted(*model._substitution)
-    return Found(found, estimate)
+    polynomials = [p.about(problem.centre) for p in problem.restrictions.polynomials]
+    return Found(found, estimate, active_set(polynomials, found.change, variation(estimate, np.zeros(system.size))))
+
+
+def _centre(model: SplineRegression, rows: Rows) -> FloatArray:
+    """Coefficients (K,) of a fit by squares, at weights of the penalties that balance the observations."""
+    system = model._system if rows is model._rows else model._system_of(rows)
+    sizes, G = np.sum(system.factors**2, axis=(1, 2)), system.n_groups
+    gamma = system.solve(np.log(sizes[:G].sum() / sizes[G:]), np.zeros(G)).coef
+    return lifted(gamma, *(model._substitution or (None, None)))
 
 
 def _smoothed(problem: Problem, rows: Rows, model: SplineRegression, method: str) -> Found:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from .._abscissa import Points
 from .._validation import FloatArray, check_order
@@ -17,7 +18,6 @@ from ..curves.results import LEAST_FREE, Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from .band import BandRows, multiply_factor, pack
-from .conic import Active
 from .constraints import Equals
 from .correlated import Correlated
 from .correlation import Correlation, Markov
@@ -30,7 +30,7 @@ from .posterior import Banded, Covariance, Factored, Substituted
 from .precision import EPS, refined
 from .products import ProductRows
 from .propagation import Neighbours
-from .restricted import gradient, multipliers_of, on_the_active_set
+from .restricted import Bounded, gradient, multipliers_of
 from .rows import Rows, degree_of
 from .sandwich import sandwich_root
 from .simultaneous import critical_of_band
@@ -82,7 +82,7 @@ class SplineRegressionResults(Inference):
         estimate: Fit,
         cov_type: str,
         cov_kwds: dict[str, Any],
-        bounded: tuple[FloatArray, Active] | None = None,
+        bounded: Bounded | None = None,
     ):
         self.model = model
         self.method = method
@@ -106,7 +106,7 @@ class SplineRegressionResults(Inference):
 
     @cached_property
     def _coef(self) -> FloatArray:
-        return self._refined[0] if self._bounded is None else self._bounded[0]
+        return self._refined[0] if self._bounded is None else self._bounded.coef
 
     @cached_property
     def _refined(self) -> tuple[FloatArray, float]:
@@ -116,15 +116,29 @@ class SplineRegressionResults(Inference):
     @property
     def _active_rows(self) -> FloatArray | None:
         """What bounds that are reached hold fixed, (m, K); None where there are none."""
-        return None if self._bounded is None or not len(self._bounded[1].rows) else self._bounded[1].rows
+        return None if self._bounded is None or not len(self._bounded.active.rows) else self._bounded.active.rows
+
+    @property
+    def _held(self) -> Fit:
+        """The fit in which bounds that are reached are equations: what degrees of freedom and likelihoods are of."""
+        return self._fit if self._bounded is None or self._bounded.held is None else self._bounded.held
 
     @cached_property
     def _bayesian(self) -> Covariance:
-        """A^-1."""
+        """A^-1, whatever bounds are reached: these cut intervals, and the curve may lie on either side of where it is held."""
         _, R, inverse = self._solution
-        columns, active = self._fit.columns, self._active_rows
-        free: Covariance = Banded(R, inverse) if columns is None else Substituted(Banded(R, inverse), columns)
-        return free if active is None else on_the_active_set(free, active)
+        return _spread(Banded(R, inverse), self._fit.columns)
+
+    @cached_property
+    def _within_held(self) -> Covariance:
+        """A^-1 where bounds that are reached are equations."""
+        held = self._held
+        if held is self._fit:
+            return self._bayesian
+        solution = held.system.solve(held.log_tau, held.log_sigma2)
+        if not held.system.size:
+            return Factored(np.zeros((self.basis.n_basis, 0)))
+        return _spread(Banded(solution.R, solution.inverse), held.columns)
 
     @cached_property
     def _whole(self) -> System:
@@ -286,7 +300,7 @@ class SplineRegressionResults(Inference):
 
     @cached_property
     def _leverage(self) -> FloatArray:
-        variances = [self._bayesian.variance(part) for part in self._rows.white_parts]
+        variances = [self._within_held.variance(part) for part in self._rows.white_parts]
         return np.asarray(np.concatenate(variances) / self._sigma2[self._rows.group])
 
     @property
@@ -336,16 +350,15 @@ class SplineRegressionResults(Inference):
             given = root * white.transposed(white.times(residual / root)) / precision
             sd = np.sqrt(self._sigma2[rows.group_of_name[i]] * precision)
             seen = white.precision_rows(rows.band_part(i), K).scaled(1 / sd)
-            found.append((given, root**2 / precision, self._bayesian.variance(seen)))
+            found.append((given, root**2 / precision, self._within_held.variance(seen)))
         residual, variance, leverage = (np.concatenate(column) for column in zip(*found, strict=True))
         return residual, variance, leverage
 
     @cached_property
     def edf(self) -> float:
-        """Effective degrees of freedom, the trace of the smoother matrix."""
-        if self._active_rows is not None:
-            return float(self._leverage.sum())
-        return effective_df(self._fit.system, self._fit.log_tau, self._fit.log_sigma2)
+        """Effective degrees of freedom, the trace of the smoother matrix; bounds that are reached count as equations."""
+        held = self._held
+        return effective_df(held.system, held.log_tau, held.log_sigma2)
 
     @property
     def mode(self) -> float | None:
@@ -373,14 +386,14 @@ class SplineRegressionResults(Inference):
         owner = np.arange(len(entries))
         rows = restrictions.rows if restrictions.equalities else np.zeros((0, K))
         if self._bounded is not None:
-            active = self._bounded[1]
+            active = self._bounded.active
             owner = np.concatenate([owner, active.owner + len(entries)])
             polynomials = restrictions.polynomials if self._peak is None else self._peak.polynomials
             entries += [(polynomials[i].label, lower, upper) for i, lower, upper in active.places]
             rows = np.vstack([rows, active.rows])
         multipliers = np.full(len(entries), np.nan)
         if np.isfinite(self._fit.tau).all() and len(entries):
-            n_equal = len(rows) if self._bounded is None else len(rows) - len(self._bounded[1].rows)
+            n_equal = len(rows) if self._bounded is None else len(rows) - len(self._bounded.active.rows)
             multipliers = np.bincount(owner, multipliers_of(rows, n_equal, self._objective_slope()), minlength=len(entries))
         frame = pd.DataFrame(entries, columns=["constraint", "lower", "upper"])
         return frame.assign(multiplier=multipliers)
@@ -422,7 +435,7 @@ class SplineRegressionResults(Inference):
 
     def _deviance(self) -> float:
         """-2 log-likelihood of the rows divided by the roots of their variance ratios."""
-        fit, system = self._fit, self._fit.system
+        fit, system = self._held, self._held.system
         solution = system.solve(fit.log_tau, fit.log_sigma2)
         kind = LIKELIHOODS.get(self.method, RestrictedLikelihood)
         criterion = kind(system, np.zeros(0), np.zeros((0, 0)))
@@ -441,7 +454,7 @@ class SplineRegressionResults(Inference):
     @cached_property
     def _unpenalized(self) -> FloatArray:
         """Coefficients (K, d) of what no penalty touches, or of what infinite ones leave."""
-        columns, free = self._fit.columns, self._fit.system.free
+        columns, free = self._held.columns, self._held.system.free
         return free if columns is None else columns @ free
 
     @property
@@ -451,16 +464,16 @@ class SplineRegressionResults(Inference):
 
     @property
     def _n_contrasts(self) -> int:
-        return self._fit.system.n - self._fit.system.n_free
+        return self._held.system.n - self._held.system.n_free
 
     @property
     def _n_likelihood(self) -> tuple[int, int]:
         n_errors = 0 if self._correlated is None else len(self._correlated.names)
         if self.method == "ols":
-            return self._fit.system.size + n_errors, self.nobs
+            return self._held.system.size + n_errors, self.nobs
         n_smoothing = 0 if self.fixed else len(self._fit.tau)
         n_params = n_smoothing + len(self._rows.unknown) + n_errors
-        return (n_params + self._fit.system.n_free, self.nobs) if self.method == "ml" else (n_params, self._n_contrasts)
+        return (n_params + self._held.system.n_free, self.nobs) if self.method == "ml" else (n_params, self._n_contrasts)
 
     @property
     def df_resid(self) -> float:
@@ -684,3 +697,8 @@ class SplineRegressionResults(Inference):
 
     def __repr__(self) -> str:
         return f"SplineRegressionResults(n_basis={self.basis.n_basis}, nobs={self.nobs}, edf={self.edf:.4g})"
+
+
+def _spread(inner: Banded, columns: csr_array | None) -> Covariance:
+    """The covariance of coefficients that sparse columns combine."""
+    return inner if columns is None else Substituted(inner, columns)
