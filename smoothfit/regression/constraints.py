@@ -7,6 +7,7 @@ between neighbouring knots, f^(q) - lower or upper - f^(q) in Bernstein form.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -83,6 +84,10 @@ class Constraint(Frozen, ABC):
     def polynomials(self, basis: Basis) -> list[Polynomials]:
         """Polynomials that are to be nonnegative."""
         return []
+
+    def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
+        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none."""
+        return np.tile([-np.inf, np.inf], (len(x), 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +176,10 @@ class Shape(Constraint):
         """Polynomials that are to be nonnegative."""
         return [polynomials._replace(label=type(self).__name__) for polynomials in self.bounds.polynomials(basis)]
 
+    def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
+        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none."""
+        return self.bounds.limits(deriv, x, domain)
+
 
 @dataclass(frozen=True, eq=False)
 class Bounds(Constraint):
@@ -224,6 +233,17 @@ class Bounds(Constraint):
             for name, sign, limit in (("lower", 1.0, self.lower), ("upper", -1.0, self.upper))
             if limit is not None
         ]
+
+    def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
+        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none."""
+        found = super().limits(deriv, x, domain)
+        start, end = domain if self.on is None else self.on
+        inside = (x >= start) & (x <= end)
+        if deriv == self.deriv:
+            for side, limit in enumerate((self.lower, self.upper)):
+                if limit is not None:
+                    found[inside, side] = limit(x[inside]) if isinstance(limit, Spline) else limit
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,12 +341,31 @@ class Unimodal(Constraint):
             raise SpecificationError(
                 f"mode is {self.mode}; it lies inside ({lower}, {upper}); use Increasing or Decreasing for an end"
             )
-        parts = Bounds(1, lower=0.0, on=(lower, self.mode)), Bounds(1, upper=0.0, on=(self.mode, upper))
+        parts = self._parts((lower, upper))
         return [polynomials._replace(label="Unimodal") for part in parts for polynomials in part.polynomials(basis)]
+
+    def _parts(self, interval: tuple[float, float]) -> tuple[Bounds, ...]:
+        """Bounds on either side of a given mode; none where it is searched."""
+        if self.mode is None:
+            return ()
+        return Bounds(1, lower=0.0, on=(interval[0], self.mode)), Bounds(1, upper=0.0, on=(self.mode, interval[1]))
+
+    def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
+        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none: of the slope where a mode is searched."""
+        return limits_of(self._parts(domain if self.on is None else self.on), deriv, x, domain)
 
     def interval(self, basis: Basis) -> tuple[float, float]:
         """Where the curve is unimodal."""
         return _within(basis, check_interval(self.on))
+
+
+def limits_of(constraints: Sequence[Constraint], deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
+    """Lower and upper limits (n, 2) of f^(deriv) at x under all constraints together; infinite where there is none."""
+    found = np.tile([-np.inf, np.inf], (len(x), 1))
+    for constraint in constraints:
+        lower, upper = constraint.limits(deriv, x, domain).T
+        found = np.column_stack([np.maximum(found[:, 0], lower), np.minimum(found[:, 1], upper)])
+    return found
 
 
 def check_interval(on: Any) -> tuple[float, float] | None:

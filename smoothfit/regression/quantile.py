@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+from scipy.linalg import cholesky
 from scipy.sparse import csc_array, csr_array, diags_array, eye_array, vstack
 
 from .._validation import FloatArray
@@ -208,13 +209,29 @@ class QuantileResults(SplineRegressionResults):
         K = self.basis.n_basis
         rows = np.vstack([part.scaled(own).dense(K) for part, own in parts])
         middle = np.linalg.qr(rows, mode="r")
-        reach = self._moving
+        reach, H = self._reach
+        return Factored(reach @ np.linalg.solve(H, (middle @ reach).T))
+
+    @property
+    def _reach(self) -> tuple[FloatArray, FloatArray]:
+        """Columns (K, d) that equalities leave, and H on them."""
+        reach = np.eye(self.basis.n_basis) if self._fit.columns is None else self._fit.columns.toarray()
         H = reach.T @ self._curvature() @ reach
         if np.linalg.cond(H) > FLAT:
             raise SpecificationError(
                 "too few readings lie near the curve to tell its covariance; use a penalty, fewer functions, or res.bootstrap(...)"
             )
-        return Factored(reach @ np.linalg.solve(H, (middle @ reach).T))
+        return reach, H
+
+    @property
+    def _metric(self) -> tuple[csr_array, csr_array | None]:
+        """Root of H on what equalities leave, and the columns of that."""
+        return csr_array(cholesky(self._reach[1])), self._fit.columns
+
+    @property
+    def _without_bounds(self) -> FloatArray:
+        """The curve itself: draws are about it."""
+        return self._coef
 
     def _curvature(self) -> FloatArray:
         """H, (K, K)."""

@@ -161,6 +161,15 @@ def bounded_change(fit: Estimate, polynomials: Sequence[Polynomials]) -> tuple[F
     return solution.coef, change, float(np.sum((R @ change) ** 2))
 
 
+def brought_within(
+    coef: FloatArray, metric: csr_array, columns: csr_array | None, polynomials: Sequence[Polynomials]
+) -> FloatArray:
+    """The curve within bounds nearest to coefficients (K,): the difference is columns @ d with the least |metric @ d|."""
+    none = np.zeros(metric.shape[1])
+    own = within([p.about(coef) for p in polynomials], columns, None)
+    return coef + lifted(change_of(Program(metric, none, none, own)), columns, None)
+
+
 def variation(fit: Estimate, change: FloatArray) -> float:
     """Variation of the observations, and of what a change (d,) of the system's coefficients makes of them, in coefficients.
 

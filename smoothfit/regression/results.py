@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from .._abscissa import Points
@@ -17,8 +18,8 @@ from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_
 from ..curves.results import LEAST_FREE, Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
-from .band import BandRows, multiply_factor, pack
-from .constraints import Equals
+from .band import BandRows, multiply_factor, pack, rows_of_factor
+from .constraints import Equals, Polynomials, limits_of
 from .correlated import Correlated
 from .correlation import Correlation, Markov
 from .criteria import LIKELIHOODS, RestrictedLikelihood
@@ -30,7 +31,7 @@ from .posterior import Banded, Covariance, Factored, Substituted
 from .precision import EPS, refined
 from .products import ProductRows
 from .propagation import Neighbours
-from .restricted import Bounded, gradient, multipliers_of
+from .restricted import Bounded, brought_within, gradient, multipliers_of
 from .rows import Rows, degree_of
 from .sandwich import sandwich_root
 from .simultaneous import critical_of_band
@@ -388,8 +389,7 @@ class SplineRegressionResults(Inference):
         if self._bounded is not None:
             active = self._bounded.active
             owner = np.concatenate([owner, active.owner + len(entries)])
-            polynomials = restrictions.polynomials if self._peak is None else self._peak.polynomials
-            entries += [(polynomials[i].label, lower, upper) for i, lower, upper in active.places]
+            entries += [(self._polynomials[i].label, lower, upper) for i, lower, upper in active.places]
             rows = np.vstack([rows, active.rows])
         multipliers = np.full(len(entries), np.nan)
         if np.isfinite(self._fit.tau).all() and len(entries):
@@ -511,6 +511,14 @@ class SplineRegressionResults(Inference):
         rows = pack(self.basis.design(x.coarse, deriv))
         return rows.times(self._coef), self._cov.variance(rows)
 
+    def _limits(self, x: FloatArray, deriv: int) -> FloatArray | None:
+        """Lower and upper bounds (n, 2) of f^(deriv) at x, None where no constraint has one."""
+        found = limits_of(self.model.constraints, deriv, x, self.basis.domain)
+        return found if np.isfinite(found).any() else None
+
+    def _prediction(self, points: Points, x: npt.NDArray[Any], deriv: int, noise: str | None = None) -> CurvePrediction:
+        return replace(super()._prediction(points, x, deriv, noise), limits=self._limits(points.coarse, deriv))
+
     @cached_property
     def _neighbours(self) -> Neighbours | None:
         """Fits at other smoothing and sds; None where intervals take both for known."""
@@ -590,6 +598,9 @@ class SplineRegressionResults(Inference):
     ) -> FloatArray:
         """Draw curves from the posterior: their derivatives at x, at the estimated variances.
 
+        Under bounds each draw is brought within them: it is the curve that satisfies them nearest to a draw of the posterior
+        without them, in the metric of the fit, as the estimate itself is (Lin & Dunson 2014). That costs a cone program a draw.
+
         Parameters
         ----------
         x : array_like
@@ -604,6 +615,10 @@ class SplineRegressionResults(Inference):
         -------
         ndarray
             Shape (size, ...), ... that of x, or (len(deriv), size, ...) for several orders.
+
+        References
+        ----------
+        L. Lin and D. Dunson (2014), "Bayesian monotone regression using Gaussian process projection", *Biometrika* 101.
         """
         orders: list[Any] = [deriv] if np.ndim(deriv) == 0 else list(np.asarray(deriv))
         curves = self._drawn([self._design(x, order) for order in orders], np.shape(x), size, rng)
@@ -619,8 +634,30 @@ class SplineRegressionResults(Inference):
         """What draws of the coefficients are in each design, (size, *shape)."""
         root = self._cov.root()
         draws = np.random.default_rng(rng).standard_normal((check_order(size, "size", 1, 2**31), root.shape[1]))
-        values = [rows.times(self._coef) + (rows.times(root) @ draws.T).T for rows in designs]
+        if self._bounded is None:
+            values = [rows.times(self._coef) + (rows.times(root) @ draws.T).T for rows in designs]
+        else:
+            polynomials, (metric, columns) = self._polynomials, self._metric
+            free = self._without_bounds + draws @ root.T
+            coef = np.array([brought_within(draw, metric, columns, polynomials) for draw in free])
+            values = [rows.times(coef.T).T for rows in designs]
         return [part.reshape(len(draws), *shape) for part in values]
+
+    @property
+    def _polynomials(self) -> Sequence[Polynomials]:
+        """What bounds keep nonnegative, with a mode that was searched."""
+        return self.model._restrictions.polynomials if self._peak is None else self._peak.polynomials
+
+    @property
+    def _without_bounds(self) -> FloatArray:
+        """Coefficients (K,) at the same smoothing and variances without bounds."""
+        return self._refined[0]
+
+    @property
+    def _metric(self) -> tuple[csr_array, csr_array | None]:
+        """R, with |R d|^2 by how much a change columns @ d raises the penalised sum of squares, and these columns."""
+        R = self._solution[1]
+        return rows_of_factor(R).sparse(len(R)), self._fit.columns
 
     def bootstrap(
         self,
