@@ -29,11 +29,30 @@ from ..points import check_orders, default_inputs, partial_label, to_points
 Limit = float | Spline
 
 
+class Derived(NamedTuple):
+    """Combinations of the coefficients of a derivative: weights @ those of D^deriv, of B-splines or of what `combined` makes."""
+
+    weights: csr_array
+    bsplines: BSplineBasis
+    combined: csr_array | None
+    deriv: int
+
+    def rows(self, coef: FloatArray) -> FloatArray:
+        """What the combinations are for coefficients (K,)."""
+        own = coef if self.combined is None else self.combined @ coef
+        _, slopes = self.bsplines.derivative_basis(self.deriv, csr_array(own[:, None]))
+        return np.asarray(self.weights @ slopes.toarray()[:, 0])
+
+    def taken(self, rows: npt.NDArray[np.bool_]) -> Derived:
+        """Some of the combinations."""
+        return self._replace(weights=self.weights[rows])
+
+
 class Polynomials(NamedTuple):
     """Polynomials on intervals that are to be nonnegative: (rows @ coef - bound) are their Bernstein coefficients.
 
     rows : csr (n (degree + 1), K), the coefficients of one interval below one another; bound : (n, degree + 1);
-    lower, upper : (n,), ends of the intervals; label : what is bounded.
+    lower, upper : (n,), ends of the intervals; label : what is bounded; derived : of what the rows are combinations.
     """
 
     rows: csr_array
@@ -41,6 +60,7 @@ class Polynomials(NamedTuple):
     lower: FloatArray
     upper: FloatArray
     label: str
+    derived: Derived
 
     @property
     def degree(self) -> int:
@@ -52,8 +72,11 @@ class Polynomials(NamedTuple):
         return np.asarray((self.rows @ coef).reshape(self.bound.shape) - self.bound)
 
     def about(self, coef: FloatArray) -> Polynomials:
-        """The same polynomials of the difference from coefficients: what they are there becomes the bound."""
-        return self._replace(bound=-self.coefficients(coef))
+        """The same polynomials of the difference from coefficients (K,) of the basis: what they are there becomes the bound.
+
+        Of a derivative the coefficients are differenced first, so that their level leaves no rounding.
+        """
+        return self._replace(bound=self.bound - self.derived.rows(coef).reshape(self.bound.shape))
 
     @property
     def slope(self) -> float:
@@ -62,8 +85,14 @@ class Polynomials(NamedTuple):
 
     def taken(self, pieces: npt.NDArray[np.bool_]) -> Polynomials:
         """The polynomials of some intervals."""
-        rows = self.rows[np.repeat(pieces, self.degree + 1)]
-        return self._replace(rows=rows, bound=self.bound[pieces], lower=self.lower[pieces], upper=self.upper[pieces])
+        chosen = np.repeat(pieces, self.degree + 1)
+        return self._replace(
+            rows=self.rows[chosen],
+            bound=self.bound[pieces],
+            lower=self.lower[pieces],
+            upper=self.upper[pieces],
+            derived=self.derived.taken(chosen),
+        )
 
 
 class Equalities(NamedTuple):
@@ -135,6 +164,8 @@ class Equals(Constraint):
             if getattr(self, name) is not None:
                 given = getattr(self, name)
                 numbers = to_points(given, name)[0] if np.ndim(given) == 2 else to_floats(given, name)[0]
+                if not len(numbers):
+                    raise SpecificationError(f"{name} of Equals is empty; pass a number or more, or leave the constraint out")
                 check_finite(numbers.ravel(), name, "pass finite numbers")
                 object.__setattr__(self, name, frozen(numbers))
 
@@ -410,13 +441,14 @@ def _nonnegative(basis: Basis, deriv: int, sign: float, limit: Limit, on: tuple[
     shape = (weights.size // weights.shape[2], derivatives.n_basis)
     indptr = np.arange(0, weights.size + 1, weights.shape[2])
     index = np.repeat(columns, degree + 1, axis=0).ravel()
-    rows = csr_array((sign * weights.ravel(), index, indptr), shape=shape) @ slopes
+    signed = csr_array((sign * weights.ravel(), index, indptr), shape=shape)
     if isinstance(limit, Spline) and isinstance(theirs, BSplineBasis):
         own, index = _pieces(theirs, start, end, degree)
         bound = np.einsum("nkr,nr->nk", own, limit.bsplines.coef[index])
     else:
         bound = np.full((len(start), degree + 1), float(cast(float, limit)))
-    return Polynomials(csr_array(rows), sign * bound, start, end, label)
+    derived = Derived(signed, bsplines, combined, deriv)
+    return Polynomials(csr_array(signed @ slopes), sign * bound, start, end, label, derived)
 
 
 def _pieces(basis: BSplineBasis, start: FloatArray, end: FloatArray, degree: int) -> tuple[FloatArray, npt.NDArray[np.int64]]:

@@ -17,7 +17,7 @@ from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
-from ..errors import ConvergenceError, PrecisionWarning, SpecificationError
+from ..errors import BiasWarning, ConvergenceError, PrecisionWarning, SpecificationError
 from ..observations import Observations
 from ..points import PointObservations
 from .accumulate import Accumulator
@@ -41,6 +41,7 @@ from .system import System, free_last, penalty_roots, terms_of
 
 MOST_STEPS = 50  # until the unknown sds are those of the curve under bounds
 STILL = 1e-9  # in the logarithm of a variance
+SURPRISING = 1e-6  # probability of what bounds cost, below which they contradict a given sd
 
 
 class SplineRegression:
@@ -418,7 +419,7 @@ class SplineRegression:
 
 
 def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
-    """The results, after a warning where rounding has moved them."""
+    """The results, after a warning where rounding has moved them, or where their bounds contradict a given sd."""
     if results.digits_lost > np.log10(GOOD / EPS):
         distance, digits = EPS * 10**results.digits_lost, results.digits_lost
         warnings.warn(
@@ -426,6 +427,14 @@ def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
             "sds are far below what double precision can tell, or spans hold hardly a reading; give honest sds, measure x and y "
             "from their middles, or use fewer knots",
             PrecisionWarning,
+            stacklevel=3,
+        )
+    if results._bounded is not None and results._contradiction < SURPRISING:
+        warnings.warn(
+            f"the bounds contradict the given sd: they raise the sum of squared residuals over it by {results._bounded.excess:.3g}, "
+            f"which has a probability of {results._contradiction:.1g} under the constraints; check the constraints and sd, or have "
+            "the sd estimated (sd=None)",
+            BiasWarning,
             stacklevel=3,
         )
     return results

@@ -33,7 +33,7 @@ from scipy.sparse import csc_array, csr_array, diags_array, eye_array, vstack
 from .._validation import FloatArray
 from ..basis.tensor import TensorProductBasis
 from ..errors import ConvergenceError, SpecificationError
-from .conic import Active, Scaled, active_set, assembled, over, solve_cones
+from .conic import INFEASIBLE, Active, Scaled, active_set, assembled, over, solve_cones
 from .fitting import Estimate, _range_of_tau
 from .posterior import Factored
 from .restricted import Bounded, Restrictions, lifted, variation
@@ -141,7 +141,7 @@ class Problem:
         q = np.concatenate([-self.level * (B.T @ w), w, np.zeros(end[1] - K - n)])
         P = csc_array(diags_array(curvature))
         status, x, z = solve_cones(P, q, assembled(blocks, end), np.concatenate(rights), cones)
-        if "Infeasible" in status:
+        if status in INFEASIBLE:
             raise InfeasibleError("no curve satisfies all constraints together; drop or loosen one of them")
         if status != "Solved":
             raise ConvergenceError(f"the quantile fit did not converge ({status}); rescale x or y, or use fewer functions")

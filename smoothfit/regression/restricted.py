@@ -16,7 +16,7 @@ from ..basis.base import Basis
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import SpecificationError
 from .band import multiply_factor, rows_of_factor
-from .conic import Active, Program, active_set, change_of
+from .conic import Active, active_set, change_of
 from .constraints import Constraint, Equalities, Equals, Polynomials
 from .fitting import Estimate, estimate
 from .system import System
@@ -156,8 +156,8 @@ def bounded_change(fit: Estimate, polynomials: Sequence[Polynomials]) -> tuple[F
     """Coefficients of the system without bounds, how bounds change them, and by how much that raises the sum of squares."""
     solution = fit.system.solve(fit.log_tau, fit.log_sigma2)
     R = rows_of_factor(solution.R).sparse(len(solution.R))
-    program = Program(R, solution.z, solution.coef, within(polynomials, fit.columns, fit.offset))
-    change = change_of(program)
+    without = lifted(solution.coef, fit.columns, fit.offset)
+    change = change_of(R, within([p.about(without) for p in polynomials], fit.columns))
     return solution.coef, change, float(np.sum((R @ change) ** 2))
 
 
@@ -165,9 +165,8 @@ def brought_within(
     coef: FloatArray, metric: csr_array, columns: csr_array | None, polynomials: Sequence[Polynomials]
 ) -> FloatArray:
     """The curve within bounds nearest to coefficients (K,): the difference is columns @ d with the least |metric @ d|."""
-    none = np.zeros(metric.shape[1])
-    own = within([p.about(coef) for p in polynomials], columns, None)
-    return coef + lifted(change_of(Program(metric, none, none, own)), columns, None)
+    change = change_of(metric, within([p.about(coef) for p in polynomials], columns))
+    return coef + lifted(change, columns, None)
 
 
 def variation(fit: Estimate, change: FloatArray) -> float:
@@ -220,13 +219,9 @@ def _without_vanished(system: System, whole: System, columns: csr_array) -> Syst
     )
 
 
-def within(polynomials: Sequence[Polynomials], columns: csr_array | None, offset: FloatArray | None) -> list[Polynomials]:
-    """Polynomials in gamma, the coefficients being offset + columns @ gamma."""
-    own = []
-    for p in polynomials:
-        bound = p.bound if offset is None else p.bound - (p.rows @ offset).reshape(p.bound.shape)
-        own.append(p._replace(rows=p.rows if columns is None else csr_array(p.rows @ columns), bound=bound))
-    return own
+def within(polynomials: Sequence[Polynomials], columns: csr_array | None) -> Sequence[Polynomials]:
+    """Polynomials of gamma, the coefficients being columns @ gamma."""
+    return polynomials if columns is None else [p._replace(rows=csr_array(p.rows @ columns)) for p in polynomials]
 
 
 def lifted(gamma: FloatArray, columns: csr_array | None, offset: FloatArray | None) -> FloatArray:

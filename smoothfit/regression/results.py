@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 from scipy.sparse import csr_array
 
 from .._abscissa import Points
@@ -398,6 +399,18 @@ class SplineRegressionResults(Inference):
         frame = pd.DataFrame(entries, columns=["constraint", "lower", "upper"])
         return frame.assign(multiplier=multipliers)
 
+    @property
+    def _contradiction(self) -> float:
+        """Probability that true bounds raise the minimum by as much, at given sds: at most that of chi-squared.
+
+        Under the bounds the increase is a mixture of chi-squared variables of at most as many degrees of freedom as bounds hold.
+        One where no bound is reached, and where all sds are estimated, which are then those of the constrained curve.
+        """
+        if self._bounded is None or self._bounded.held is None or not self._rows.has_known:
+            return 1.0
+        count = self._fit.system.size - self._bounded.held.system.size
+        return float(stats.chi2.sf(self._bounded.excess, max(count, 1)))
+
     def _penalty_gram(self) -> FloatArray:
         """Sum of tau_j P_j (K, K) over the finite tau."""
         penalties = self._whole.factors[self._whole.n_groups :]
@@ -510,6 +523,10 @@ class SplineRegressionResults(Inference):
             return np.empty(0), np.empty(0)
         rows = pack(self.basis.design(x.coarse, deriv))
         return rows.times(self._coef), self._cov.variance(rows)
+
+    @property
+    def _range(self) -> tuple[float, ...]:
+        return self.basis.domain
 
     def _limits(self, x: FloatArray, deriv: int) -> FloatArray | None:
         """Lower and upper bounds (n, 2) of f^(deriv) at x, None where no constraint has one."""
