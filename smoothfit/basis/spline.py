@@ -161,7 +161,9 @@ class Spline(Frozen):
             raise outside_error(points, error.args[1], basis.domain) from None
         if mode == "polynomial":
             outside = ~((points >= basis.domain[0]) & (points <= basis.domain[1]))
-            if outside.any():  # Bernstein coefficients of a short piece lose digits far from it; B-splines with wide supports do not
+            if (
+                outside.any()
+            ):  # Bernstein coefficients of a short piece lose digits far from it; B-splines with wide supports do not
                 rows, columns = basis._inner_rows(points[outside], 0, strict=False)
                 coef = self.bsplines.coef.reshape(basis.n_basis, -1)
                 values[outside] = np.einsum("nk,nkc->nc", rows, coef[columns])

@@ -431,7 +431,7 @@ def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
         )
     if results._bounded is not None and results._contradiction < SURPRISING:
         warnings.warn(
-            f"the bounds contradict the given sd: they raise the sum of squared residuals over it by {results._bounded.excess:.3g}, "
+            f"the bounds contradict the given sd: they raise the sum of squares over its square by {results._bounded.excess:.3g}, "
             f"which has a probability of {results._contradiction:.1g} under the constraints; check the constraints and sd, or have "
             "the sd estimated (sd=None)",
             BiasWarning,

@@ -12,16 +12,20 @@ without any smoothing of rho: v_i >= 0 and v_i >= -u_i are variables, and rho(u_
 - *degrees of freedom*: sum_i d fit_i / d y_i is the number of readings on the curve (Li, Liu & Zhu 2007).
 - *smoothing*: ``gcv`` minimises sum rho / (n - edf) (GACV, Yuan 2006), ``sic`` log(sum rho / n) + edf log(n) / (2 n) (Koenker, Ng
   & Portnoy 1994), over a grid of lam: both jump wherever a reading leaves the curve, so that no derivative could certify a minimum.
-- *covariance*: H^-1 J H^-1, J = p (1 - p) sum b_i b_i' / sigma_g^2 and H = sum k_i b_i b_i' / sigma_g + 2 sum tau_j P_j, b_i the
-  row of u_i and k_i a kernel estimate of the density of u_i at zero: Epanechnikov's kernel with the bandwidth of Hall & Sheather
-  (1988) that statsmodels takes, reading by reading (Powell 1991), so that the noise may differ along x. The bias of a penalty is
-  left out.
+- *covariance*: H^-1 (J + S) H^-1 with J = p (1 - p) sum b_i b_i' / sigma_g^2, H = sum k_i b_i b_i' / sigma_g + 2 sum tau_j P_j and
+  S = 2 c sum tau_j P_j, c = sum p (1 - p) / sigma_g^2 over sum k_i / sigma_g; b_i is the row of u_i. S is what the Bayesian
+  covariance of squares has beside the sampling variance: the squared bias that the penalty stands for (Nychka 1988). k_i is half a
+  kernel estimate of the density of u_i at zero, so that the noise may differ along x (Powell 1991), and half the mean of those,
+  as a tail has few observations near the curve: Epanechnikov's kernel with the bandwidth of Hall & Sheather (1988) that
+  statsmodels takes. Observations on the curve are there by the fit and count in no density, which is multiplied by
+  sqrt(1 - edf / n): residuals are too small by that factor, as those of squares are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -156,7 +160,8 @@ class QuantileResults(SplineRegressionResults):
     """A fitted quantile curve; the module ``smoothfit.regression.quantile`` says what its quantities mean.
 
     `sigma` holds mean check losses, `edf` the number of readings on the curve, `llf` the asymmetric Laplace likelihood, and
-    `cov_params` the sandwich of Powell (1991). Intervals of new readings, leave-one-out residuals and influence do not exist.
+    `cov_params` the sandwich of Powell (1991) with the bias of the penalty. Intervals of new readings, leave-one-out residuals and
+    influence do not exist.
     """
 
     loss = "quantile"
@@ -202,15 +207,24 @@ class QuantileResults(SplineRegressionResults):
 
     @property
     def _cov(self) -> Factored:
-        """H^-1 J H^-1."""
+        """H^-1 (J + S) H^-1."""
         scale = np.exp(self._fit.log_sigma2 / 2)[self._rows.group]
-        root = np.sqrt(self._level * (1 - self._level)) / scale
-        parts = zip(self._rows.white_parts, self._rows.per_name(root), strict=True)
+        spread = self._level * (1 - self._level) / scale**2
+        parts = zip(self._rows.white_parts, self._rows.per_name(np.sqrt(spread)), strict=True)
         K = self.basis.n_basis
-        rows = np.vstack([part.scaled(own).dense(K) for part, own in parts])
-        middle = np.linalg.qr(rows, mode="r")
+        ratio = float(spread.sum() / (self._densities / scale).sum())
+        taus = np.sqrt(2 * ratio * self._fit.tau)
+        roots = [tau * root.dense(K) for tau, root in zip(taus, self.model._roots, strict=True)]
+        middle = np.linalg.qr(np.vstack([*(part.scaled(own).dense(K) for part, own in parts), *roots]), mode="r")
         reach, H = self._reach
         return Factored(reach @ np.linalg.solve(H, (middle @ reach).T))
+
+    @cached_property
+    def _densities(self) -> FloatArray:
+        """Estimates k_i (n,) of the densities of the u_i at zero."""
+        rows = self._rows
+        parts = zip(rows.per_name(rows.whitened(self.resid)), rows.per_name(self._leverage > 0), strict=True)
+        return np.concatenate([kernel_density(u, self._level, on_curve) for u, on_curve in parts])
 
     @property
     def _reach(self) -> tuple[FloatArray, FloatArray]:
@@ -236,12 +250,11 @@ class QuantileResults(SplineRegressionResults):
     def _curvature(self) -> FloatArray:
         """H, (K, K)."""
         rows, K = self._rows, self.basis.n_basis
-        scale = np.exp(self._fit.log_sigma2 / 2)
+        density = self._densities / np.exp(self._fit.log_sigma2 / 2)[rows.group]
         H = np.zeros((K, K))
-        for part, u, group in zip(rows.white_parts, rows.per_name(rows.whitened(self.resid)), rows.group_of_name, strict=True):
-            density = kernel_density(u, self._level)
+        for part, own in zip(rows.white_parts, rows.per_name(density), strict=True):
             dense = part.dense(K)
-            H += dense.T @ (density[:, None] * dense) / scale[group]
+            H += dense.T @ (own[:, None] * dense)
         return H + 2 * self._penalty_gram()
 
     def _objective_slope(self) -> FloatArray:
@@ -279,15 +292,17 @@ class Found(NamedTuple):
     active: Active
 
 
-def kernel_density(u: FloatArray, level: float) -> FloatArray:
-    """Terms k_i (n,) of a density estimate at zero: their mean is that of the u."""
+def kernel_density(u: FloatArray, level: float, on_curve: npt.NDArray[np.bool_]) -> FloatArray:
+    """Density estimates k_i (n,) at zero: half of each observation's own kernel, half their mean; none of those on the curve."""
     n = len(u)
     at = stats.norm.ppf(level)
     share = n ** (-1 / 3) * stats.norm.ppf(0.975) ** (2 / 3) * (1.5 * stats.norm.pdf(at) ** 2 / (2 * at**2 + 1)) ** (1 / 3)
     share = min(share, 0.999 * min(level, 1 - level))
     spread = min(float(np.std(u)), float(stats.iqr(u)) / 1.34) or float(np.std(u)) or 1.0
     h = spread * float(stats.norm.ppf(level + share) - stats.norm.ppf(level - share))
-    return np.where(np.abs(u) < h, 0.75 * (1 - (u / h) ** 2), 0.0) / h
+    free = max(n - int(on_curve.sum()), 1)
+    own = np.where(~on_curve & (np.abs(u) < h), 0.75 * (1 - (u / h) ** 2), 0.0) / h * (n / free) * np.sqrt(free / n)
+    return (own + own.mean()) / 2
 
 
 def fit_quantile(
