@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import factorial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -158,9 +159,17 @@ class Spline(Frozen):
             values = np.asarray(_kernels.spline_values(inside, *basis._pieces, *self._kernel_pieces, mode == "error"))
         except _kernels.KernelError as error:
             raise outside_error(points, error.args[1], basis.domain) from None
+        if mode == "polynomial":
+            outside = ~((points >= basis.domain[0]) & (points <= basis.domain[1]))
+            if (
+                outside.any()
+            ):  # Bernstein coefficients of a short piece lose digits far from it; B-splines with wide supports do not
+                rows, columns = basis._inner_rows(points[outside], 0, strict=False)
+                coef = self.bsplines.coef.reshape(basis.n_basis, -1)
+                values[outside] = np.einsum("nk,nkc->nc", rows, coef[columns])
         if beyond:
             values[:] = 0.0
-        if outside is None:
+        if outside is None or mode == "polynomial":
             return values
         if mode == "nan":
             values[outside] = np.nan
@@ -344,14 +353,11 @@ class Spline(Frozen):
 
     def to_ppoly(self) -> PPoly[Any]:
         """Return the same function as a `scipy.interpolate.PPoly`: powers of x - (start of the piece)."""
-        basis = self._bspline_basis
-        degree, width = basis.degree, np.diff(basis.breaks)
+        basis, spline = self._bspline_basis, self.bsplines
         powers = []
-        differences = self._pieces
-        for k in range(degree + 1):  # the k-th power has C(d, k) times the k-th difference of the Bernstein coefficients
-            scale = (binomials(degree)[k] / width**k).reshape(-1, *(1,) * (differences.ndim - 2))
-            powers.append(differences[:, 0] * scale)
-            differences = np.diff(differences, axis=1)
+        for k in range(basis.degree + 1):  # the k-th power has the k-th derivative at the start of the piece over k!
+            powers.append(spline._pieces[:, 0] / factorial(k))
+            spline = spline._first_derivative if k < basis.degree else spline
         return PPoly(np.array(powers[::-1]), basis.breaks.copy(), extrapolate=_scipys(basis.extrapolate))
 
     def _require_scalar(self) -> None:

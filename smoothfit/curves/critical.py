@@ -61,8 +61,8 @@ def _zeros(results: CurveResults, deriv: int, value: float) -> tuple[FloatArray,
 
 
 def cells(results: CurveResults) -> FloatArray:
-    """Borders of cells between the readings, increasing."""
-    nodes = np.unique(results.observations.places)
+    """Borders of cells between the observations, and to the ends of the range in which crossings are found, increasing."""
+    nodes = np.unique(np.concatenate([results.observations.places, results._range]))
     parts = max(1, -(-FEWEST_CELLS // max(1, len(nodes) - 1)))
     grid = np.unique((nodes[:-1, None] + np.diff(nodes)[:, None] * np.arange(parts) / parts).ravel())
     return np.append(grid, nodes[-1])
@@ -100,12 +100,14 @@ def _interval(
     """The nearest abscissae on both sides of x at which the band leaves the value; infinite where there is none."""
     grid = cells(results)
     band = results._prediction(Points(grid), grid, deriv)
-    critical = band.half_width(alpha) / band.se_mean  # varies as slowly as the uncertainty of the parameters
+    known = band.se_mean > 0  # nothing of what an equality fixes is uncertain
+    critical = np.divide(band.half_width(alpha), band.se_mean, out=np.ones(len(grid)), where=known)  # varies slowly
 
     def standardised(at: FloatArray) -> FloatArray:
         """Distance of the mean from the value, in half widths of the band."""
         mean, variance = _moments(results, at, deriv)
-        return (mean - value) / (np.sqrt(variance) * np.interp(at, grid, critical))
+        half = np.sqrt(variance) * np.interp(at, grid, critical)
+        return np.divide(mean - value, half, out=np.sign(mean - value) * np.inf, where=half > 0)
 
     size = standardised(grid)
     place = np.searchsorted(grid, x)  # of the first cell border at or beyond x

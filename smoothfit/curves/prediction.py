@@ -109,6 +109,8 @@ class CurvePrediction:
     parameters : ParameterUncertainty or None
         What the uncertainty of estimated parameters adds to pointwise intervals (Kass & Steffey 1989); the standard errors are
         those at the estimates. With it the intervals are mean +- c sqrt(variance + shift), c from `mixture_critical_value`.
+    limits : ndarray, shape (n, 2), or None
+        Bounds that f^(deriv) satisfies at x, infinite where there is none: intervals of the curve end there.
     """
 
     x: npt.NDArray[Any]
@@ -120,6 +122,7 @@ class CurvePrediction:
     x_name: str = "x"
     maxima: FloatArray | None = None
     parameters: ParameterUncertainty | None = None
+    limits: FloatArray | None = None
 
     @property
     def se_mean(self) -> FloatArray:
@@ -147,7 +150,8 @@ class CurvePrediction:
             Significance level.
         """
         half = self.half_width(alpha, obs)
-        return np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
+        ends = np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
+        return ends if self.limits is None or obs else np.clip(ends, self.limits[:, :1], self.limits[:, 1:])
 
     def half_width(self, alpha: float, obs: bool = False) -> FloatArray:
         """Return half the widths of the intervals of `conf_int`, shape (n,)."""

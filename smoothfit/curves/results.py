@@ -379,19 +379,24 @@ class CurveResults(ABC):
         Returns
         -------
         pandas.DataFrame
-            One row for each crossing of the posterior mean within the range of the readings: ``x``; ``se`` by the delta method,
-            sd f^(deriv) over the size of f^(deriv + 1), in units of x; ``ci_lower``, ``ci_upper``; ``direction``, 1 upward and
-            -1 downward.
+            One row for each crossing of the posterior mean within the range of the readings, or of a spline regression within the
+            domain of its basis: ``x``; ``se`` by the delta method, sd f^(deriv) over the size of f^(deriv + 1), in units of x;
+            ``ci_lower``, ``ci_upper``; ``direction``, 1 upward and -1 downward.
 
         Notes
         -----
         The interval ends where the pointwise band leaves the value. Upward, a curve that crosses once has its crossing before x
         just if f^(deriv)(x) > value, so that this is the equal-tailed posterior interval (Fieller's); an end that the band does
-        not reach within the readings is infinite (NaT for times): the crossing may not be one.
+        not reach within that range is infinite (NaT for times): the crossing may not be one.
         """
         from .critical import crossings
 
         return crossings(self, self._check_deriv(deriv), value, alpha)
+
+    @property
+    def _range(self) -> tuple[float, ...]:
+        """Ends of the range in which crossings are found, as numbers, if it is wider than that of the observations."""
+        return ()
 
     def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
         """Where the mean of f^(deriv) has a value, as numbers, and its slopes there."""
@@ -413,8 +418,8 @@ class CurveResults(ABC):
         Returns
         -------
         pandas.DataFrame
-            One row for each extremum of the posterior mean within the range of the readings: ``x``, ``se``, ``ci_lower``,
-            ``ci_upper`` as of `roots`; ``kind``, "maximum" or "minimum"; ``value`` and ``value_se``, f^(deriv) there, to first
+            One row for each extremum of the posterior mean, in the range of `roots`: ``x``, ``se``, ``ci_lower``,
+            ``ci_upper`` as there; ``kind``, "maximum" or "minimum"; ``value`` and ``value_se``, f^(deriv) there, to first
             order without error from x.
         """
         from .critical import extrema

@@ -106,6 +106,8 @@ class Factor(NamedTuple):
 
 def factorize(rows: BandRows, rhs: FloatArray, K: int, w: int) -> Factor:
     """Triangular factor of rows in a band of width w >= rows.width."""
+    if K == 0:
+        return Factor(np.zeros((0, w)), np.zeros(0), float(rhs @ rhs))
     first, values = rows.first, rows.values
     if (np.diff(first) < 0).any():  # in another order the rows would fill the band below them
         order = np.argsort(first, kind="stable")
@@ -195,16 +197,23 @@ class Slope(NamedTuple):
 
 def solve_stack(sources: FloatArray, rhs: FloatArray, scale: FloatArray) -> Solution:
     """Solve stacked factors (S, K, w) with right-hand sides (S, K) and scales (S,)."""
+    S, K, w = sources.shape
+    if K == 0:  # no coefficient is free: the kernels expect one
+        return Solution(np.zeros((0, w)), np.zeros(0), np.zeros(0), np.zeros((0, w)), np.zeros(S), np.zeros(S), 0.0, 0.0)
     return Solution(*_kernels.solve_stack(sources, rhs, scale))
 
 
 def stack_values(sources: FloatArray, rhs: FloatArray, scales: FloatArray, solved: bool = False) -> Values:
     """What `solve_stack` finds for scales (L, S) before it solves, or, `solved`, all numbers: eight of them side by side."""
+    if sources.shape[1] == 0:
+        return Values(*np.zeros((2, len(scales))), *np.zeros((2, *scales.shape)))
     return Values(*_kernels.stack_values(sources, rhs, scales, solved))
 
 
 def solve_stack_slope(sources: FloatArray, rhs: FloatArray, scale: FloatArray, slope: FloatArray) -> Slope:
     """Differentiate `solve_stack` along `slope` (S,), exactly."""
+    if sources.shape[1] == 0:
+        return Slope(*np.zeros((2, len(scale))), 0.0, 0.0)
     return Slope(*_kernels.solve_stack_slope(sources, rhs, scale, slope))
 
 

@@ -9,8 +9,9 @@ A polynomial of degree e with Bernstein coefficients b is nonnegative on [0, 1] 
 Y, so that what is left are free entries. Of degree 0 and 1 it suffices that b is nonnegative. Matrices of size 2 are second-order
 cones.
 
-The program has the residual of the factor for variables, |R c - z|^2, so that no condition number is squared; columns, readings
-and bounds are scaled to size one.
+The program is solved for the difference d from the minimiser without bounds, of which |R d|^2 is minimised: a constant that is
+added to all observations changes neither d nor any tolerance. R d are variables of their own, so that no condition number is
+squared; columns and bounds are scaled to size one.
 """
 
 from __future__ import annotations
@@ -31,14 +32,19 @@ from ..errors import ConvergenceError, SpecificationError
 from .constraints import Polynomials
 
 TOLERANCES = (1e-12, 1e-11, 1e-10, 1e-9)  # of clarabel, relative
+INFEASIBLE = ("PrimalInfeasible", "DualInfeasible")  # statuses of clarabel; what is almost so at a tolerance is tried at the next
 BLAMED = 1e-6  # share of a certificate of infeasibility, above which a constraint takes part
 SHORT = 1e-11  # of the size of a bounded function: what of it lies below its bound is rounding
 MOST_MARGINS = 5  # that are tried
-ACTIVE = 1e-7  # of the size of a bounded function: a bound so near is reached
+NEARLY = 1e-9  # of that size: what may be left where no margin helps, such as on either side of a mode
+ACTIVE = 1e-7  # of the variation of the observations: a bound so near is reached
 
 
 class Program(NamedTuple):
-    """minimise |R c - z|^2 (R square, as a sparse matrix; `free` is its minimiser) with every polynomial nonnegative."""
+    """minimise |R c - z|^2 (R square, as a sparse matrix; `free` is its minimiser) with every polynomial nonnegative.
+
+    Of differences from the minimiser z and `free` are zero.
+    """
 
     R: csr_array
     z: FloatArray
@@ -47,7 +53,12 @@ class Program(NamedTuple):
 
 
 def solve_program(program: Program) -> FloatArray:
-    """Return the minimiser (K,).
+    """Return the minimiser (K,)."""
+    return program.free + change_of(program.R, [p._replace(bound=-p.coefficients(program.free)) for p in program.polynomials])
+
+
+def change_of(R: csr_array, polynomials: Sequence[Polynomials]) -> FloatArray:
+    """Return the difference d (K,) of the minimiser from that without bounds: |R d| is least, the polynomials of d nonnegative.
 
     Only pieces where the bounds would not hold otherwise are part of the program, and some beside them; those where the solution
     does not hold them join. What minimises under some of the bounds and satisfies them all minimises under all of them. Where the
@@ -61,36 +72,37 @@ def solve_program(program: Program) -> FloatArray:
     ConvergenceError
         The solver did not reach its tolerance, or no margin keeps the bounds.
     """
-    polynomials = program.polynomials
-    held = [_widened(p.coefficients(program.free).min(axis=1) < 0) for p in polynomials]
-    margins, nearly, widened = np.zeros(len(polynomials)), None, 0
+    none = np.zeros(R.shape[1])
+    held = [_widened(p.coefficients(none).min(axis=1) < 0) for p in polynomials]
+    if not any(of.any() for of in held):
+        return none
+    program = Program(R, np.zeros(R.shape[0]), none, polynomials)
+    margins, best, least, widened = np.zeros(len(polynomials)), none, np.inf, 0
     while True:
         taken = [p.taken(of) for p, of in zip(polynomials, held, strict=True)]
         part = [p._replace(bound=p.bound + margin) for p, margin in zip(taken, margins, strict=True)]
-        status, coef, blamed = _attempt(program._replace(polynomials=part))
-        if status != "Solved" and nearly is not None:
-            return nearly  # there is no room for a margin
-        if "Infeasible" in status:
+        status, change, blamed = _attempt(program._replace(polynomials=part))
+        if status != "Solved" and least <= NEARLY:
+            return best  # there is no room for a margin
+        if status in INFEASIBLE and not widened:
             raise SpecificationError(_conflict(program, blamed))
         if status != "Solved":
             raise ConvergenceError(f"the constrained fit did not converge ({status}); rescale x or y, or use fewer functions")
-        broken = [(_least(p.coefficients(coef)) < 0) & ~of for p, of in zip(polynomials, held, strict=True)]
+        broken = [(_least(p.coefficients(change)) < 0) & ~of for p, of in zip(polynomials, held, strict=True)]
         if any(of.any() for of in broken):
             held = [of | _widened(more) for of, more in zip(held, broken, strict=True)]
             continue
-        short = np.array([_shortfall(p.coefficients(coef)) for p in polynomials])
-        if not short.any():
-            return coef
-        if nearly is None:
-            nearly = coef
+        found = [_shortfall(p, change) for p in polynomials]
+        if max(short / size for short, size in found) < least:
+            best, least = change, max(short / size for short, size in found)
+        if least <= SHORT or (widened == MOST_MARGINS and least <= NEARLY):
+            return best
         if widened == MOST_MARGINS:
-            if all(_shortfall(p.coefficients(nearly)) <= SHORT * float((abs(p.rows) @ np.abs(nearly)).max()) for p in polynomials):
-                return nearly  # all of what is bounded is rounding of the coefficients
             raise ConvergenceError(
-                f"the constrained fit leaves its bounds by {short.max():.3g} whatever the margin; rescale x or y, or use fewer "
-                "functions"
+                f"the constrained fit leaves its bounds by {max(short for short, _ in found):.3g} whatever the margin; rescale x "
+                "or y, or use fewer functions"
             )
-        margins, widened = margins + 4 * short, widened + 1
+        margins, widened = margins + 4 * np.array([short for short, _ in found]), widened + 1
 
 
 def _widened(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -140,7 +152,7 @@ def solve_cones(P: csc_array, q: FloatArray, A: csc_array, b: FloatArray, cones:
         settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = tolerance
         solution = clarabel.DefaultSolver(P, q, A, b, cones, settings).solve()
         status = str(solution.status)
-        if "Infeasible" in status or status == "Solved":
+        if status in INFEASIBLE or status == "Solved":
             break
     return status, np.asarray(solution.x), np.asarray(solution.z)
 
@@ -208,7 +220,7 @@ def _conflict(program: Program, blamed: FloatArray) -> str:
     guilty = [p for p, share in zip(program.polynomials, blamed, strict=True) if share > BLAMED * blamed.sum()]
     for p in tuple(guilty):
         others = [other for other in guilty if other is not p]
-        if others and "Infeasible" in _attempt(program._replace(polynomials=others))[0]:
+        if others and _attempt(program._replace(polynomials=others))[0] in INFEASIBLE:
             guilty = others
     names = dict.fromkeys(f"{p.label} on [{p.lower[0]:g}, {p.upper[-1]:g}]" for p in guilty)
     return f"no curve satisfies {' and '.join(names)} together, with the equalities; drop or loosen one of them"
@@ -283,24 +295,27 @@ class Active(NamedTuple):
     owner: npt.NDArray[np.int64]
 
 
-def active_set(polynomials: Sequence[Polynomials], coef: FloatArray) -> Active:
-    """Points and pieces where a bounded function touches its bound."""
+def active_set(polynomials: Sequence[Polynomials], coef: FloatArray, size: float) -> Active:
+    """Points and pieces where a bounded function touches its bound.
+
+    `size` is the variation of the observations in units of the coefficients: a bounded function that is zero everywhere has no size
+    of its own, and the level of the observations says nothing of how near a bound is.
+    """
     places: list[tuple[int, float, float]] = []
     rows, owner = [], []
     for i, p in enumerate(polynomials):
         b = p.coefficients(coef)
-        spread = np.asarray(abs(p.rows) @ np.abs(coef))
-        size = max(float(np.abs(b).max()), 1e-6 * float(spread.max()))
-        near = np.flatnonzero(_least(b) <= ACTIVE * size)
+        tolerance = ACTIVE * size * p.slope
+        near = np.flatnonzero(_least(b) <= tolerance)
         ours = p.rows[(near[:, None] * (p.degree + 1) + np.arange(p.degree + 1)).ravel()].toarray()
         for piece, own in zip(near.tolist(), ours.reshape(len(near), p.degree + 1, len(coef)), strict=True):
-            if np.abs(b[piece]).max() <= ACTIVE * size:
+            if np.abs(b[piece]).max() <= tolerance:
                 places.append((i, float(p.lower[piece]), float(p.upper[piece])))
                 nodes = (1 - np.cos(np.pi * np.arange(p.degree + 1) / max(p.degree, 1))) / 2
                 rows.append(np.array([_bernstein(p.degree, u) for u in nodes]) @ own)
                 owner.append(np.full(len(own), len(places) - 1))
                 continue
-            for u in _touching(b[piece], ACTIVE * size):
+            for u in _touching(b[piece], tolerance):
                 x = float(p.lower[piece] + u * (p.upper[piece] - p.lower[piece]))
                 if places and places[-1][0] == i and places[-1][2] >= x - 1e-9 * (p.upper[piece] - p.lower[piece]):
                     continue  # the end of the piece before
@@ -326,12 +341,13 @@ def _least(b: FloatArray) -> FloatArray:
     return np.asarray(np.minimum(np.min(left, axis=0), np.min(right, axis=0)))
 
 
-def _shortfall(b: FloatArray) -> float:
-    """How far polynomials in Bernstein form (n, degree + 1) fall below zero, beyond SHORT of their size; zero where none does."""
-    below = b[_least(b) < -SHORT * np.abs(b).max(initial=0.0)]
+def _shortfall(polynomials: Polynomials, coef: FloatArray) -> tuple[float, float]:
+    """How far polynomials fall below zero, and the greatest of their coefficients: here, or at zero coefficients."""
+    b = polynomials.coefficients(coef)
+    size = max(float(np.abs(b).max(initial=0.0)), float(np.abs(polynomials.bound).max(initial=0.0))) or 1.0
+    below = b[_least(b) < -SHORT * size]
     values = [_bernstein(len(piece) - 1, u) @ piece for piece in below for u in _touching(piece, 0.0)]
-    lowest = -min(values, default=0.0)
-    return float(lowest) if lowest > SHORT * np.abs(b).max(initial=0.0) else 0.0
+    return max(-min(values, default=0.0), 0.0), size
 
 
 def _touching(b: FloatArray, tolerance: float) -> list[float]:

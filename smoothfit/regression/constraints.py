@@ -7,6 +7,7 @@ between neighbouring knots, f^(q) - lower or upper - f^(q) in Bernstein form.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -28,11 +29,30 @@ from ..points import check_orders, default_inputs, partial_label, to_points
 Limit = float | Spline
 
 
+class Derived(NamedTuple):
+    """Combinations of the coefficients of a derivative: weights @ those of D^deriv, of B-splines or of what `combined` makes."""
+
+    weights: csr_array
+    bsplines: BSplineBasis
+    combined: csr_array | None
+    deriv: int
+
+    def rows(self, coef: FloatArray) -> FloatArray:
+        """What the combinations are for coefficients (K,)."""
+        own = coef if self.combined is None else self.combined @ coef
+        _, slopes = self.bsplines.derivative_basis(self.deriv, csr_array(own[:, None]))
+        return np.asarray(self.weights @ slopes.toarray()[:, 0])
+
+    def taken(self, rows: npt.NDArray[np.bool_]) -> Derived:
+        """Some of the combinations."""
+        return self._replace(weights=self.weights[rows])
+
+
 class Polynomials(NamedTuple):
     """Polynomials on intervals that are to be nonnegative: (rows @ coef - bound) are their Bernstein coefficients.
 
     rows : csr (n (degree + 1), K), the coefficients of one interval below one another; bound : (n, degree + 1);
-    lower, upper : (n,), ends of the intervals; label : what is bounded.
+    lower, upper : (n,), ends of the intervals; label : what is bounded; derived : of what the rows are combinations.
     """
 
     rows: csr_array
@@ -40,6 +60,7 @@ class Polynomials(NamedTuple):
     lower: FloatArray
     upper: FloatArray
     label: str
+    derived: Derived
 
     @property
     def degree(self) -> int:
@@ -50,10 +71,28 @@ class Polynomials(NamedTuple):
         """Bernstein coefficients (n, degree + 1) for a curve."""
         return np.asarray((self.rows @ coef).reshape(self.bound.shape) - self.bound)
 
+    def about(self, coef: FloatArray) -> Polynomials:
+        """The same polynomials of the difference from coefficients (K,) of the basis: what they are there becomes the bound.
+
+        Of a derivative the coefficients are differenced first, so that their level leaves no rounding.
+        """
+        return self._replace(bound=self.bound - self.derived.rows(coef).reshape(self.bound.shape))
+
+    @property
+    def slope(self) -> float:
+        """How much a coefficient moves the bounded function: the median over the pieces, which a very short one does not move."""
+        return float(np.median(np.asarray(abs(self.rows).sum(axis=1)))) if self.rows.shape[0] else 0.0
+
     def taken(self, pieces: npt.NDArray[np.bool_]) -> Polynomials:
         """The polynomials of some intervals."""
-        rows = self.rows[np.repeat(pieces, self.degree + 1)]
-        return self._replace(rows=rows, bound=self.bound[pieces], lower=self.lower[pieces], upper=self.upper[pieces])
+        chosen = np.repeat(pieces, self.degree + 1)
+        return self._replace(
+            rows=self.rows[chosen],
+            bound=self.bound[pieces],
+            lower=self.lower[pieces],
+            upper=self.upper[pieces],
+            derived=self.derived.taken(chosen),
+        )
 
 
 class Equalities(NamedTuple):
@@ -74,6 +113,10 @@ class Constraint(Frozen, ABC):
     def polynomials(self, basis: Basis) -> list[Polynomials]:
         """Polynomials that are to be nonnegative."""
         return []
+
+    def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
+        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none."""
+        return np.tile([-np.inf, np.inf], (len(x), 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +164,8 @@ class Equals(Constraint):
             if getattr(self, name) is not None:
                 given = getattr(self, name)
                 numbers = to_points(given, name)[0] if np.ndim(given) == 2 else to_floats(given, name)[0]
+                if not len(numbers):
+                    raise SpecificationError(f"{name} of Equals is empty; pass a number or more, or leave the constraint out")
                 check_finite(numbers.ravel(), name, "pass finite numbers")
                 object.__setattr__(self, name, frozen(numbers))
 
@@ -161,6 +206,10 @@ class Shape(Constraint):
     def polynomials(self, basis: Basis) -> list[Polynomials]:
         """Polynomials that are to be nonnegative."""
         return [polynomials._replace(label=type(self).__name__) for polynomials in self.bounds.polynomials(basis)]
+
+    def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
+        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none."""
+        return self.bounds.limits(deriv, x, domain)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +264,17 @@ class Bounds(Constraint):
             for name, sign, limit in (("lower", 1.0, self.lower), ("upper", -1.0, self.upper))
             if limit is not None
         ]
+
+    def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
+        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none."""
+        found = super().limits(deriv, x, domain)
+        start, end = domain if self.on is None else self.on
+        inside = (x >= start) & (x <= end)
+        if deriv == self.deriv:
+            for side, limit in enumerate((self.lower, self.upper)):
+                if limit is not None:
+                    found[inside, side] = limit(x[inside]) if isinstance(limit, Spline) else limit
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,12 +372,31 @@ class Unimodal(Constraint):
             raise SpecificationError(
                 f"mode is {self.mode}; it lies inside ({lower}, {upper}); use Increasing or Decreasing for an end"
             )
-        parts = Bounds(1, lower=0.0, on=(lower, self.mode)), Bounds(1, upper=0.0, on=(self.mode, upper))
+        parts = self._parts((lower, upper))
         return [polynomials._replace(label="Unimodal") for part in parts for polynomials in part.polynomials(basis)]
+
+    def _parts(self, interval: tuple[float, float]) -> tuple[Bounds, ...]:
+        """Bounds on either side of a given mode; none where it is searched."""
+        if self.mode is None:
+            return ()
+        return Bounds(1, lower=0.0, on=(interval[0], self.mode)), Bounds(1, upper=0.0, on=(self.mode, interval[1]))
+
+    def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
+        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none: of the slope where a mode is searched."""
+        return limits_of(self._parts(domain if self.on is None else self.on), deriv, x, domain)
 
     def interval(self, basis: Basis) -> tuple[float, float]:
         """Where the curve is unimodal."""
         return _within(basis, check_interval(self.on))
+
+
+def limits_of(constraints: Sequence[Constraint], deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
+    """Lower and upper limits (n, 2) of f^(deriv) at x under all constraints together; infinite where there is none."""
+    found = np.tile([-np.inf, np.inf], (len(x), 1))
+    for constraint in constraints:
+        lower, upper = constraint.limits(deriv, x, domain).T
+        found = np.column_stack([np.maximum(found[:, 0], lower), np.minimum(found[:, 1], upper)])
+    return found
 
 
 def check_interval(on: Any) -> tuple[float, float] | None:
@@ -362,13 +441,14 @@ def _nonnegative(basis: Basis, deriv: int, sign: float, limit: Limit, on: tuple[
     shape = (weights.size // weights.shape[2], derivatives.n_basis)
     indptr = np.arange(0, weights.size + 1, weights.shape[2])
     index = np.repeat(columns, degree + 1, axis=0).ravel()
-    rows = csr_array((sign * weights.ravel(), index, indptr), shape=shape) @ slopes
+    signed = csr_array((sign * weights.ravel(), index, indptr), shape=shape)
     if isinstance(limit, Spline) and isinstance(theirs, BSplineBasis):
         own, index = _pieces(theirs, start, end, degree)
         bound = np.einsum("nkr,nr->nk", own, limit.bsplines.coef[index])
     else:
         bound = np.full((len(start), degree + 1), float(cast(float, limit)))
-    return Polynomials(csr_array(rows), sign * bound, start, end, label)
+    derived = Derived(signed, bsplines, combined, deriv)
+    return Polynomials(csr_array(signed @ slopes), sign * bound, start, end, label, derived)
 
 
 def _pieces(basis: BSplineBasis, start: FloatArray, end: FloatArray, degree: int) -> tuple[FloatArray, npt.NDArray[np.int64]]:

@@ -18,21 +18,19 @@ from .._validation import FloatArray
 from ..basis import BSplineBasis, Spline
 from ..basis.recombined import RecombinedBasis
 from ..errors import ConvergenceError
-from .conic import Active
 from .constraints import Bounds, Polynomials, Unimodal
 from .fitting import Estimate
-from .restricted import bounded_minimum, constrained
+from .restricted import Bounded, bounded_change, constrained, lifted
 
 GAP = 1e-7  # in the penalised sum of squares, beside 1e-9 of it: modes that fit better by no more are as good
 MOST_INTERVALS = 500
 
 
 class Peak(NamedTuple):
-    """The mode, the coefficients (K,), where bounds are reached, and all polynomials that were bounded."""
+    """The mode, the fit under bounds with it, and all polynomials that were bounded."""
 
     mode: float
-    coef: FloatArray
-    active: Active
+    bounded: Bounded
     polynomials: list[Polynomials]
 
 
@@ -48,7 +46,8 @@ def best_mode(fit: Estimate, polynomials: Sequence[Polynomials], unimodal: Unimo
 
     def solve(a: float, b: float) -> tuple[FloatArray, float, list[Polynomials]]:
         own = [*polynomials, *_shape(basis, (lower, a), (b, upper))]
-        return *bounded_minimum(fit, own), own
+        free, change, excess = bounded_change(fit, own)
+        return lifted(free + change, fit.columns, fit.offset), excess, own
 
     best, value = np.nan, np.inf
     count = 0
@@ -73,7 +72,7 @@ def best_mode(fit: Estimate, polynomials: Sequence[Polynomials], unimodal: Unimo
         examine(a, middle)
         examine(middle, b)
     _, _, own = solve(best, best)
-    return Peak(best, *constrained(fit, own), own)
+    return Peak(best, constrained(fit, own), own)
 
 
 def _shape(basis: BSplineBasis | RecombinedBasis, rising: tuple[float, float], falling: tuple[float, float]) -> list[Polynomials]:
@@ -86,7 +85,9 @@ def _shape(basis: BSplineBasis | RecombinedBasis, rising: tuple[float, float], f
 
 
 def _highest(curve: Spline, a: float, b: float) -> float:
-    """Where a curve is highest between a and b."""
+    """Where a curve is highest between a and b; its level makes no digits of the differences."""
+    bsplines = curve.bsplines
+    curve = Spline(bsplines.basis, bsplines.coef - bsplines.coef.mean())
     zeros = curve.roots(deriv=1)
     candidates = np.concatenate([[a, b], zeros[(zeros > a) & (zeros < b)]])
     return float(candidates[int(np.argmax(curve(candidates)))])

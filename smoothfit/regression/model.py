@@ -17,12 +17,11 @@ from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
-from ..errors import PrecisionWarning, SpecificationError
+from ..errors import BiasWarning, ConvergenceError, PrecisionWarning, SpecificationError
 from ..observations import Observations
 from ..points import PointObservations
 from .accumulate import Accumulator
 from .band import BandRows
-from .conic import Active
 from .constraints import Constraint, Unimodal, check_constraints
 from .correlated import Correlated, Profile, correlated
 from .correlation import check_errors
@@ -32,13 +31,17 @@ from .mode import Peak, best_mode
 from .posterior import check_cov_type
 from .precision import EPS, GOOD
 from .quantile import fit_quantile
-from .restricted import Restrictions, constrained
+from .restricted import Bounded, Restrictions, constrained, with_variances
 from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
 from .rows import Rows, check_variables
 from .sandwich import check_sandwich
 from .surface import SurfaceRegressionResults
 from .system import System, free_last, penalty_roots, terms_of
+
+MOST_STEPS = 50  # until the unknown sds are those of the curve under bounds
+STILL = 1e-9  # in the logarithm of a variance
+SURPRISING = 1e-6  # probability of what bounds cost, below which they contradict a given sd
 
 
 class SplineRegression:
@@ -328,21 +331,37 @@ class SplineRegression:
         if rows.keeps_readings:
             check_sandwich(rows, cov_type, cov_kwds)
         found = self._estimated(rows, method, log_lam, None if edf is None else check_positive(edf, "edf"))
-        bounded, peak = self._bounded(found)
+        found, bounded, peak = self._settled(found, method)
         fixed = "lam" if lam is not None else "edf" if edf is not None else None
         kind = SurfaceRegressionResults if isinstance(self.basis, TensorProductBasis) else SplineRegressionResults
         results = kind(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
         results._correlated, results._peak = search, peak
         return results
 
-    def _bounded(self, found: Estimate) -> tuple[tuple[FloatArray, Active] | None, Peak | None]:
+    def _bounded(self, found: Estimate) -> tuple[Bounded | None, Peak | None]:
         """The fit under bounds, None where there are none, and the mode where that is searched."""
         polynomials = self._restrictions.polynomials
         if self._unimodal is not None:
             assert isinstance(self.basis, BSplineBasis | RecombinedBasis)
             peak = best_mode(found, polynomials, self._unimodal, self.basis)
-            return (peak.coef, peak.active), peak
+            return peak.bounded, peak
         return constrained(found, polynomials) if polynomials else None, None
+
+    def _settled(self, found: Estimate, method: str) -> tuple[Estimate, Bounded | None, Peak | None]:
+        """The fit under bounds, the unknown variances being those of the constrained curve, at the smoothing found."""
+        for _ in range(MOST_STEPS):
+            bounded, peak = self._bounded(found)
+            if bounded is None or bounded.held is None or not found.system.unknown:
+                return found, bounded, peak
+            after = with_variances(bounded.held, method)
+            if np.abs(after.log_sigma2 - found.log_sigma2).max() <= STILL:
+                return found, bounded, peak
+            found = replace(found, log_tau=after.log_tau, log_sigma2=after.log_sigma2, tau=after.tau, boundary=after.boundary)
+            if found.system.scale_free:  # neither the curve nor what holds it has moved
+                return found, bounded._replace(held=after), peak
+        raise ConvergenceError(
+            f"the noise sds of the constrained curve do not converge in {MOST_STEPS} steps; give sd= for a name, or loosen a bound"
+        )
 
     def _estimated(self, rows: Rows, method: str, lam: FloatArray | None, edf: float | None = None) -> Estimate:
         """Smoothing and variances of rows with known correlations."""
@@ -400,7 +419,7 @@ class SplineRegression:
 
 
 def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
-    """The results, after a warning where rounding has moved them."""
+    """The results, after a warning where rounding has moved them, or where their bounds contradict a given sd."""
     if results.digits_lost > np.log10(GOOD / EPS):
         distance, digits = EPS * 10**results.digits_lost, results.digits_lost
         warnings.warn(
@@ -408,6 +427,14 @@ def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
             "sds are far below what double precision can tell, or spans hold hardly a reading; give honest sds, measure x and y "
             "from their middles, or use fewer knots",
             PrecisionWarning,
+            stacklevel=3,
+        )
+    if results._bounded is not None and results._contradiction < SURPRISING:
+        warnings.warn(
+            f"the bounds contradict the given sd: they raise the sum of squares over its square by {results._bounded.excess:.3g}, "
+            f"which has a probability of {results._contradiction:.1g} under the constraints; check the constraints and sd, or have "
+            "the sd estimated (sd=None)",
+            BiasWarning,
             stacklevel=3,
         )
     return results

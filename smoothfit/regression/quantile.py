@@ -12,30 +12,35 @@ without any smoothing of rho: v_i >= 0 and v_i >= -u_i are variables, and rho(u_
 - *degrees of freedom*: sum_i d fit_i / d y_i is the number of readings on the curve (Li, Liu & Zhu 2007).
 - *smoothing*: ``gcv`` minimises sum rho / (n - edf) (GACV, Yuan 2006), ``sic`` log(sum rho / n) + edf log(n) / (2 n) (Koenker, Ng
   & Portnoy 1994), over a grid of lam: both jump wherever a reading leaves the curve, so that no derivative could certify a minimum.
-- *covariance*: H^-1 J H^-1, J = p (1 - p) sum b_i b_i' / sigma_g^2 and H = sum k_i b_i b_i' / sigma_g + 2 sum tau_j P_j, b_i the
-  row of u_i and k_i a kernel estimate of the density of u_i at zero: Epanechnikov's kernel with the bandwidth of Hall & Sheather
-  (1988) that statsmodels takes, reading by reading (Powell 1991), so that the noise may differ along x. The bias of a penalty is
-  left out.
+- *covariance*: H^-1 (J + S) H^-1 with J = p (1 - p) sum b_i b_i' / sigma_g^2, H = sum k_i b_i b_i' / sigma_g + 2 sum tau_j P_j and
+  S = 2 c sum tau_j P_j, c = sum p (1 - p) / sigma_g^2 over sum k_i / sigma_g; b_i is the row of u_i. S is what the Bayesian
+  covariance of squares has beside the sampling variance: the squared bias that the penalty stands for (Nychka 1988). k_i is half a
+  kernel estimate of the density of u_i at zero, so that the noise may differ along x (Powell 1991), and half the mean of those,
+  as a tail has few observations near the curve: Epanechnikov's kernel with the bandwidth of Hall & Sheather (1988) that
+  statsmodels takes. Observations on the curve are there by the fit and count in no density, which is multiplied by
+  sqrt(1 - edf / n): residuals are too small by that factor, as those of squares are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+from scipy.linalg import cholesky
 from scipy.sparse import csc_array, csr_array, diags_array, eye_array, vstack
 
 from .._validation import FloatArray
 from ..basis.tensor import TensorProductBasis
 from ..errors import ConvergenceError, SpecificationError
-from .conic import Active, Scaled, active_set, assembled, over, solve_cones
+from .conic import INFEASIBLE, Active, Scaled, active_set, assembled, over, solve_cones
 from .fitting import Estimate, _range_of_tau
 from .posterior import Factored
-from .restricted import Restrictions
+from .restricted import Bounded, Restrictions, lifted, variation
 from .results import SplineRegressionResults
 from .rows import Rows
 
@@ -56,9 +61,13 @@ class InfeasibleError(SpecificationError):
 
 
 class Quantile(NamedTuple):
-    """A minimiser: coefficients, multipliers of the readings (n,), which readings lie on the curve, rho(u) (n,)."""
+    """A minimiser: coefficients, multipliers of the readings (n,), which readings lie on the curve, rho(u) (n,).
+
+    `change` are the coefficients less those of the problem's centre.
+    """
 
     coef: FloatArray
+    change: FloatArray
     multiplier: FloatArray
     on_curve: npt.NDArray[np.bool_]
     loss: FloatArray
@@ -76,6 +85,8 @@ class Problem:
     roots : list of csr
         Of the penalties.
     restrictions : Restrictions
+    centre : (K,)
+        Coefficients from which all are counted, so that a constant added to the observations moves no tolerance.
     """
 
     rows: csr_array
@@ -83,6 +94,7 @@ class Problem:
     level: float
     roots: Sequence[csr_array]
     restrictions: Restrictions
+    centre: FloatArray
 
     def solve(self, weight: FloatArray, tau: FloatArray) -> Quantile:
         """Minimise sum weight_i rho(u_i) + sum tau_j |M_j c|^2.
@@ -97,7 +109,8 @@ class Problem:
         import clarabel
 
         K, n = self.rows.shape[1], len(self.y)
-        size = float(np.abs(self.y).max()) or 1.0  # of y; penalties grow with its square
+        y = self.y - self.rows @ self.centre
+        size = float(np.abs(y).max()) or 1.0  # of y; penalties grow with its square
         unit = float(weight.mean())
         roots = [np.sqrt(t * size / unit) * root for t, root in zip(tau, self.roots, strict=True)]
         column = np.sqrt(np.sum([np.asarray((own**2).sum(axis=0)).ravel() for own in (self.rows, *roots)], axis=0))
@@ -107,21 +120,22 @@ class Problem:
         M = over(csr_array(vstack(roots)), scale) if roots else csr_array((0, K))
         r = M.shape[0]
         blocks = [(0, 0, M), (0, K + n, csr_array(-eye_array(r)))]
-        rights, cones, row = [np.zeros(r)], [clarabel.ZeroConeT(r)], r
+        rights: list[FloatArray] = [-(M @ (self.centre * scale)) / size]
+        cones, row = [clarabel.ZeroConeT(r)], r
         if self.restrictions.equalities:
             values = np.concatenate([part.values for part in self.restrictions.equalities])
             blocks.append((row, 0, csr_array(self.restrictions.rows / scale)))
-            rights.append(values / size)
+            rights.append((values - self.restrictions.rows @ self.centre) / size)
             cones.append(clarabel.ZeroConeT(len(values)))
             row += len(values)
         first = row + n  # of the readings
         one = csr_array(eye_array(n))
         blocks += [(row, K, -one), (first, 0, B), (first, K, -one)]
-        rights += [np.zeros(n), self.y / size]
+        rights += [np.zeros(n), y / size]
         cones += [clarabel.NonnegativeConeT(n), clarabel.NonnegativeConeT(n)]
         end = (first + n, K + n + r)
         for polynomials in self.restrictions.polynomials:
-            own = Scaled.of(polynomials, scale).cone_rows(*end)
+            own = Scaled.of(polynomials.about(self.centre), scale).cone_rows(*end)
             blocks += own.blocks
             rights.append(own.right / size)
             cones += own.cones
@@ -131,22 +145,23 @@ class Problem:
         q = np.concatenate([-self.level * (B.T @ w), w, np.zeros(end[1] - K - n)])
         P = csc_array(diags_array(curvature))
         status, x, z = solve_cones(P, q, assembled(blocks, end), np.concatenate(rights), cones)
-        if "Infeasible" in status:
+        if status in INFEASIBLE:
             raise InfeasibleError("no curve satisfies all constraints together; drop or loosen one of them")
         if status != "Solved":
             raise ConvergenceError(f"the quantile fit did not converge ({status}); rescale x or y, or use fewer functions")
-        coef = x[:K] / scale * size
+        change = x[:K] / scale * size
         share = z[first : first + n] / w
-        u = self.y - self.rows @ coef
+        u = y - self.rows @ change
         on_curve = np.minimum(share, 1 - share) > INTERIOR
-        return Quantile(coef, weight * (self.level - share), on_curve, u * (self.level - (u < 0)))
+        return Quantile(self.centre + change, change, weight * (self.level - share), on_curve, u * (self.level - (u < 0)))
 
 
 class QuantileResults(SplineRegressionResults):
     """A fitted quantile curve; the module ``smoothfit.regression.quantile`` says what its quantities mean.
 
     `sigma` holds mean check losses, `edf` the number of readings on the curve, `llf` the asymmetric Laplace likelihood, and
-    `cov_params` the sandwich of Powell (1991). Intervals of new readings, leave-one-out residuals and influence do not exist.
+    `cov_params` the sandwich of Powell (1991) with the bias of the penalty. Intervals of new readings, leave-one-out residuals and
+    influence do not exist.
     """
 
     loss = "quantile"
@@ -154,11 +169,7 @@ class QuantileResults(SplineRegressionResults):
     def __init__(self, model: SplineRegression, method: str, fixed: str | None, rows: Rows, found: Found, level: float):
         self.loss_parameter = level
         self._quantile = found.quantile
-        polynomials = model._restrictions.polynomials
-        bounded = (
-            found.quantile.coef,
-            active_set(polynomials, found.quantile.coef) if polynomials else _none(len(found.quantile.coef)),
-        )
+        bounded = Bounded(found.quantile.coef, found.active)
         super().__init__(model, method, fixed, rows, found.estimate, "Powell", {}, bounded)
         self.use_t = False
 
@@ -196,30 +207,54 @@ class QuantileResults(SplineRegressionResults):
 
     @property
     def _cov(self) -> Factored:
-        """H^-1 J H^-1."""
+        """H^-1 (J + S) H^-1."""
         scale = np.exp(self._fit.log_sigma2 / 2)[self._rows.group]
-        root = np.sqrt(self._level * (1 - self._level)) / scale
-        parts = zip(self._rows.white_parts, self._rows.per_name(root), strict=True)
+        spread = self._level * (1 - self._level) / scale**2
+        parts = zip(self._rows.white_parts, self._rows.per_name(np.sqrt(spread)), strict=True)
         K = self.basis.n_basis
-        rows = np.vstack([part.scaled(own).dense(K) for part, own in parts])
-        middle = np.linalg.qr(rows, mode="r")
-        reach = self._moving
+        ratio = float(spread.sum() / (self._densities / scale).sum())
+        taus = np.sqrt(2 * ratio * self._fit.tau)
+        roots = [tau * root.dense(K) for tau, root in zip(taus, self.model._roots, strict=True)]
+        middle = np.linalg.qr(np.vstack([*(part.scaled(own).dense(K) for part, own in parts), *roots]), mode="r")
+        reach, H = self._reach
+        return Factored(reach @ np.linalg.solve(H, (middle @ reach).T))
+
+    @cached_property
+    def _densities(self) -> FloatArray:
+        """Estimates k_i (n,) of the densities of the u_i at zero."""
+        rows = self._rows
+        parts = zip(rows.per_name(rows.whitened(self.resid)), rows.per_name(self._leverage > 0), strict=True)
+        return np.concatenate([kernel_density(u, self._level, on_curve) for u, on_curve in parts])
+
+    @property
+    def _reach(self) -> tuple[FloatArray, FloatArray]:
+        """Columns (K, d) that equalities leave, and H on them."""
+        reach = np.eye(self.basis.n_basis) if self._fit.columns is None else self._fit.columns.toarray()
         H = reach.T @ self._curvature() @ reach
         if np.linalg.cond(H) > FLAT:
             raise SpecificationError(
                 "too few readings lie near the curve to tell its covariance; use a penalty, fewer functions, or res.bootstrap(...)"
             )
-        return Factored(reach @ np.linalg.solve(H, (middle @ reach).T))
+        return reach, H
+
+    @property
+    def _metric(self) -> tuple[csr_array, csr_array | None]:
+        """Root of H on what equalities leave, and the columns of that."""
+        return csr_array(cholesky(self._reach[1])), self._fit.columns
+
+    @property
+    def _without_bounds(self) -> FloatArray:
+        """The curve itself: draws are about it."""
+        return self._coef
 
     def _curvature(self) -> FloatArray:
         """H, (K, K)."""
         rows, K = self._rows, self.basis.n_basis
-        scale = np.exp(self._fit.log_sigma2 / 2)
+        density = self._densities / np.exp(self._fit.log_sigma2 / 2)[rows.group]
         H = np.zeros((K, K))
-        for part, u, group in zip(rows.white_parts, rows.per_name(rows.whitened(self.resid)), rows.group_of_name, strict=True):
-            density = kernel_density(u, self._level)
+        for part, own in zip(rows.white_parts, rows.per_name(density), strict=True):
             dense = part.dense(K)
-            H += dense.T @ (density[:, None] * dense) / scale[group]
+            H += dense.T @ (own[:, None] * dense)
         return H + 2 * self._penalty_gram()
 
     def _objective_slope(self) -> FloatArray:
@@ -250,25 +285,24 @@ class QuantileResults(SplineRegressionResults):
 
 
 class Found(NamedTuple):
-    """A quantile fit with its smoothing and scales."""
+    """A quantile fit with its smoothing and scales, and where bounds are reached."""
 
     quantile: Quantile
     estimate: Estimate
+    active: Active
 
 
-def _none(K: int) -> Active:
-    return Active([], np.zeros((0, K)), np.zeros(0, np.int64))
-
-
-def kernel_density(u: FloatArray, level: float) -> FloatArray:
-    """Terms k_i (n,) of a density estimate at zero: their mean is that of the u."""
+def kernel_density(u: FloatArray, level: float, on_curve: npt.NDArray[np.bool_]) -> FloatArray:
+    """Density estimates k_i (n,) at zero: half of each observation's own kernel, half their mean; none of those on the curve."""
     n = len(u)
     at = stats.norm.ppf(level)
     share = n ** (-1 / 3) * stats.norm.ppf(0.975) ** (2 / 3) * (1.5 * stats.norm.pdf(at) ** 2 / (2 * at**2 + 1)) ** (1 / 3)
     share = min(share, 0.999 * min(level, 1 - level))
     spread = min(float(np.std(u)), float(stats.iqr(u)) / 1.34) or float(np.std(u)) or 1.0
     h = spread * float(stats.norm.ppf(level + share) - stats.norm.ppf(level - share))
-    return np.where(np.abs(u) < h, 0.75 * (1 - (u / h) ** 2), 0.0) / h
+    free = max(n - int(on_curve.sum()), 1)
+    own = np.where(~on_curve & (np.abs(u) < h), 0.75 * (1 - (u / h) ** 2), 0.0) / h * (n / free) * np.sqrt(free / n)
+    return (own + own.mean()) / 2
 
 
 def fit_quantile(
@@ -292,7 +326,7 @@ def fit_quantile(
     K = rows.basis.n_basis
     sparse = csr_array(vstack([chunk.sparse(K) for part in rows.white_parts for chunk in part.chunks()]))
     roots = [root.sparse(K) for root in model._roots]
-    problem = Problem(sparse, rows.whitened(rows.observations.y), level, roots, model._restrictions)
+    problem = Problem(sparse, rows.whitened(rows.observations.y), level, roots, model._restrictions, _centre(model, rows))
     try:
         if lam is not None or not penalties:
             found = _at_rest(problem, rows, model, np.zeros(0) if lam is None else lam)
@@ -330,7 +364,16 @@ def _at_rest(problem: Problem, rows: Rows, model: SplineRegression, lam: FloatAr
     estimate = Estimate(system, None, log_tau, log_sigma2, tau, (), None)
     if model._substitution is not None:
         estimate = estimate.lifted(*model._substitution)
-    return Found(found, estimate)
+    polynomials = [p.about(problem.centre) for p in problem.restrictions.polynomials]
+    return Found(found, estimate, active_set(polynomials, found.change, variation(estimate, np.zeros(system.size))))
+
+
+def _centre(model: SplineRegression, rows: Rows) -> FloatArray:
+    """Coefficients (K,) of a fit by squares, at weights of the penalties that balance the observations."""
+    system = model._system if rows is model._rows else model._system_of(rows)
+    sizes, G = np.sum(system.factors**2, axis=(1, 2)), system.n_groups
+    gamma = system.solve(np.log(sizes[:G].sum() / sizes[G:]), np.zeros(G)).coef
+    return lifted(gamma, *(model._substitution or (None, None)))
 
 
 def _smoothed(problem: Problem, rows: Rows, model: SplineRegression, method: str) -> Found:

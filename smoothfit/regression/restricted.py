@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import qr
@@ -15,15 +16,17 @@ from ..basis.base import Basis
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import SpecificationError
 from .band import multiply_factor, rows_of_factor
-from .conic import Active, Program, active_set, solve_program
+from .conic import Active, active_set, change_of
 from .constraints import Constraint, Equalities, Equals, Polynomials
-from .fitting import Estimate
-from .posterior import Covariance, Factored
+from .fitting import Estimate, estimate
+from .system import System
 
 DEPENDENT = 1e-11  # of the greatest singular value: equations that say what others say
 NOTHING = 1e-15  # of the greatest entry of an equation: rounding
 FEW = 16  # entries of an equation that keeps a band narrow
 CONTRADICTION = 1e-9  # of the size of the values: equations that contradict others
+HELD = 1e-9  # of the greatest singular value: bounds that are reached and say what others say
+NOTHING_LEFT = 1e-11  # of the terms that add up to a penalty
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +97,8 @@ def null_columns(rows: FloatArray, rank: int) -> csr_array:
     """
     _, _, order = qr(rows.T, mode="economic", pivoting=True)
     columns = csr_array(eye_array(rows.shape[1]))
+    if rank == rows.shape[1]:
+        return columns[:, :0]
     chosen = rows[order[:rank]]
     for row in chosen[np.argsort(np.count_nonzero(chosen, axis=1), kind="stable")]:
         columns = csr_array(columns @ _null_of_row(row @ columns))
@@ -123,46 +128,106 @@ def _null_of_row(row: FloatArray) -> csr_array:
     return csr_array(coo_array((values, (entry_rows, entry_columns)), shape=(k, k - 1)))
 
 
-def constrained(fit: Estimate, polynomials: Sequence[Polynomials]) -> tuple[FloatArray, Active]:
-    """Coefficients (K,) of the fit under bounds, and where these are reached."""
-    coef, _ = bounded_minimum(fit, polynomials)
-    return coef, active_set(polynomials, coef)
+class Bounded(NamedTuple):
+    """A fit under bounds.
+
+    coef : (K,); active : where bounds are reached; excess : by how much bounds raise the penalised sum of squares; held : the
+    estimate on what is left where the bounds that are reached hold as equations, None where none is reached or where the fit is
+    none by squares.
+    """
+
+    coef: FloatArray
+    active: Active
+    excess: float = 0.0
+    held: Estimate | None = None
 
 
-def bounded_minimum(fit: Estimate, polynomials: Sequence[Polynomials]) -> tuple[FloatArray, float]:
-    """Coefficients (K,) of the fit under bounds, and by how much they raise the penalised sum of squares."""
+def constrained(fit: Estimate, polynomials: Sequence[Polynomials]) -> Bounded:
+    """The fit under bounds, at the weights and variances of the fit without them."""
+    free, change, excess = bounded_change(fit, polynomials)
+    gamma, moved = free + change, lifted(change, fit.columns, None)
+    without = lifted(free, fit.columns, fit.offset)
+    active = active_set([p.about(without) for p in polynomials], moved, variation(fit, change))
+    held = on_face(fit, gamma, active.rows) if active.places else None
+    return Bounded(without + moved, active, excess, held)
+
+
+def bounded_change(fit: Estimate, polynomials: Sequence[Polynomials]) -> tuple[FloatArray, FloatArray, float]:
+    """Coefficients of the system without bounds, how bounds change them, and by how much that raises the sum of squares."""
     solution = fit.system.solve(fit.log_tau, fit.log_sigma2)
-    columns, offset = fit.columns, fit.offset
-    coef = lifted(solution.coef, columns, offset)
-    if all(p.coefficients(coef).min() >= 0 for p in polynomials):
-        return coef, 0.0
     R = rows_of_factor(solution.R).sparse(len(solution.R))
-    gamma = solve_program(Program(R, solution.z, solution.coef, within(polynomials, columns, offset)))
-    return lifted(gamma, columns, offset), float(np.sum((R @ gamma - solution.z) ** 2))
+    without = lifted(solution.coef, fit.columns, fit.offset)
+    change = change_of(R, within([p.about(without) for p in polynomials], fit.columns))
+    return solution.coef, change, float(np.sum((R @ change) ** 2))
 
 
-def within(polynomials: Sequence[Polynomials], columns: csr_array | None, offset: FloatArray | None) -> list[Polynomials]:
-    """Polynomials in gamma, the coefficients being offset + columns @ gamma."""
-    own = []
-    for p in polynomials:
-        bound = p.bound if offset is None else p.bound - (p.rows @ offset).reshape(p.bound.shape)
-        own.append(p._replace(rows=p.rows if columns is None else csr_array(p.rows @ columns), bound=bound))
-    return own
+def brought_within(
+    coef: FloatArray, metric: csr_array, columns: csr_array | None, polynomials: Sequence[Polynomials]
+) -> FloatArray:
+    """The curve within bounds nearest to coefficients (K,): the difference is columns @ d with the least |metric @ d|."""
+    change = change_of(metric, within([p.about(coef) for p in polynomials], columns))
+    return coef + lifted(change, columns, None)
+
+
+def variation(fit: Estimate, change: FloatArray) -> float:
+    """Variation of the observations, and of what a change (d,) of the system's coefficients makes of them, in coefficients.
+
+    The root mean square about the mean, over the root of what a unit of one coefficient makes of the mean square; of groups the
+    greatest.
+    """
+    system, columns = fit.system, fit.columns
+    sizes = []
+    for g in range(system.n_groups):
+        moved = float(np.sum(multiply_factor(system.factors[g], change) ** 2))
+        gain = float(np.sum(system.factors[g] ** 2))
+        if columns is not None:  # of combinations of coefficients, per unit of these
+            gain *= columns.shape[0] / float(np.sum(columns.data**2))
+        sizes.append((system.spreads[g] * system.counts[g] + moved) / gain if gain > 0 else 0.0)
+    return float(np.sqrt(max(sizes)))
+
+
+def on_face(fit: Estimate, gamma: FloatArray, rows: FloatArray) -> Estimate:
+    """The estimate on the coefficients that rows (m, K) do not move from those at gamma (d,), at the same weights and variances."""
+    own = rows if fit.columns is None else np.asarray((fit.columns.T @ rows.T).T)
+    size = np.linalg.norm(own, axis=1)
+    own = own[size > 0] / size[size > 0, None]  # rows that nothing of the system moves say nothing of it
+    singular = np.linalg.svd(own, compute_uv=False)
+    columns = null_columns(own, int(np.sum(singular > HELD * singular.max(initial=0.0))))
+    system = _without_vanished(fit.system.substituted(columns, gamma), fit.system, columns)
+    here = Estimate(system, columns, fit.log_tau, fit.log_sigma2, fit.tau, fit.boundary, fit.minimum, gamma)
+    return here if fit.columns is None else here.lifted(fit.columns, fit.offset)
+
+
+def with_variances(held: Estimate, method: str) -> Estimate:
+    """The estimate with the unknown variances that a method finds at the same lam: tau times the first of them."""
+    system, first = held.system, held.log_sigma2[0]
+    lam = np.exp(held.log_tau + first) if system.n_penalties else None
+    found = estimate(system, method, lam)
+    names = tuple(name for name in held.boundary if name.startswith("lam"))
+    tau = held.tau * np.exp(first - found.log_sigma2[0])
+    return replace(held, log_tau=found.log_tau, log_sigma2=found.log_sigma2, tau=tau, boundary=names + found.boundary)
+
+
+def _without_vanished(system: System, whole: System, columns: csr_array) -> System:
+    """A system on columns of the whole, in which penalties of which only roundings are left are zero."""
+    sources, size = np.ones(len(system.factors)), np.asarray(abs(columns).toarray())
+    for s in range(system.n_groups, len(sources)):
+        terms = multiply_factor(np.abs(whole.factors[s]), size)
+        sources[s] = np.linalg.norm(system.factors[s]) > NOTHING_LEFT * np.linalg.norm(terms)
+    return replace(
+        system, factors=system.factors * sources[:, None, None], rhs=system.rhs * sources[:, None], rest=system.rest * sources
+    )
+
+
+def within(polynomials: Sequence[Polynomials], columns: csr_array | None) -> Sequence[Polynomials]:
+    """Polynomials of gamma, the coefficients being columns @ gamma."""
+    return polynomials if columns is None else [p._replace(rows=csr_array(p.rows @ columns)) for p in polynomials]
 
 
 def lifted(gamma: FloatArray, columns: csr_array | None, offset: FloatArray | None) -> FloatArray:
     """Return offset + columns @ gamma."""
     coef = gamma if columns is None else columns @ gamma
     return coef if offset is None else coef + offset
-
-
-def on_the_active_set(covariance: Covariance, rows: FloatArray) -> Covariance:
-    """The covariance given that rows @ coef does not move."""
-    root = covariance.root()
-    seen = rows @ root
-    _, singular, axes = np.linalg.svd(seen, full_matrices=False)
-    axes = axes[singular > 1e-9 * singular[0]]
-    return Factored(root - (root @ axes.T) @ axes)
 
 
 def gradient(fit_factors: FloatArray, rhs: FloatArray, scales: FloatArray, coef: FloatArray) -> FloatArray:

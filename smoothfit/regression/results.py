@@ -8,6 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from scipy.sparse import csr_array
 
 from .._abscissa import Points
 from .._validation import FloatArray, check_order
@@ -16,9 +19,8 @@ from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_
 from ..curves.results import LEAST_FREE, Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
-from .band import BandRows, multiply_factor, pack
-from .conic import Active
-from .constraints import Equals
+from .band import BandRows, multiply_factor, pack, rows_of_factor
+from .constraints import Equals, Polynomials, limits_of
 from .correlated import Correlated
 from .correlation import Correlation, Markov
 from .criteria import LIKELIHOODS, RestrictedLikelihood
@@ -30,7 +32,7 @@ from .posterior import Banded, Covariance, Factored, Substituted
 from .precision import EPS, refined
 from .products import ProductRows
 from .propagation import Neighbours
-from .restricted import gradient, multipliers_of, on_the_active_set
+from .restricted import Bounded, brought_within, gradient, multipliers_of
 from .rows import Rows, degree_of
 from .sandwich import sandwich_root
 from .simultaneous import critical_of_band
@@ -82,7 +84,7 @@ class SplineRegressionResults(Inference):
         estimate: Fit,
         cov_type: str,
         cov_kwds: dict[str, Any],
-        bounded: tuple[FloatArray, Active] | None = None,
+        bounded: Bounded | None = None,
     ):
         self.model = model
         self.method = method
@@ -106,7 +108,7 @@ class SplineRegressionResults(Inference):
 
     @cached_property
     def _coef(self) -> FloatArray:
-        return self._refined[0] if self._bounded is None else self._bounded[0]
+        return self._refined[0] if self._bounded is None else self._bounded.coef
 
     @cached_property
     def _refined(self) -> tuple[FloatArray, float]:
@@ -116,15 +118,29 @@ class SplineRegressionResults(Inference):
     @property
     def _active_rows(self) -> FloatArray | None:
         """What bounds that are reached hold fixed, (m, K); None where there are none."""
-        return None if self._bounded is None or not len(self._bounded[1].rows) else self._bounded[1].rows
+        return None if self._bounded is None or not len(self._bounded.active.rows) else self._bounded.active.rows
+
+    @property
+    def _held(self) -> Fit:
+        """The fit in which bounds that are reached are equations: what degrees of freedom and likelihoods are of."""
+        return self._fit if self._bounded is None or self._bounded.held is None else self._bounded.held
 
     @cached_property
     def _bayesian(self) -> Covariance:
-        """A^-1."""
+        """A^-1, whatever bounds are reached: these cut intervals, and the curve may lie on either side of where it is held."""
         _, R, inverse = self._solution
-        columns, active = self._fit.columns, self._active_rows
-        free: Covariance = Banded(R, inverse) if columns is None else Substituted(Banded(R, inverse), columns)
-        return free if active is None else on_the_active_set(free, active)
+        return _spread(Banded(R, inverse), self._fit.columns)
+
+    @cached_property
+    def _within_held(self) -> Covariance:
+        """A^-1 where bounds that are reached are equations."""
+        held = self._held
+        if held is self._fit:
+            return self._bayesian
+        solution = held.system.solve(held.log_tau, held.log_sigma2)
+        if not held.system.size:
+            return Factored(np.zeros((self.basis.n_basis, 0)))
+        return _spread(Banded(solution.R, solution.inverse), held.columns)
 
     @cached_property
     def _whole(self) -> System:
@@ -286,7 +302,7 @@ class SplineRegressionResults(Inference):
 
     @cached_property
     def _leverage(self) -> FloatArray:
-        variances = [self._bayesian.variance(part) for part in self._rows.white_parts]
+        variances = [self._within_held.variance(part) for part in self._rows.white_parts]
         return np.asarray(np.concatenate(variances) / self._sigma2[self._rows.group])
 
     @property
@@ -336,16 +352,15 @@ class SplineRegressionResults(Inference):
             given = root * white.transposed(white.times(residual / root)) / precision
             sd = np.sqrt(self._sigma2[rows.group_of_name[i]] * precision)
             seen = white.precision_rows(rows.band_part(i), K).scaled(1 / sd)
-            found.append((given, root**2 / precision, self._bayesian.variance(seen)))
+            found.append((given, root**2 / precision, self._within_held.variance(seen)))
         residual, variance, leverage = (np.concatenate(column) for column in zip(*found, strict=True))
         return residual, variance, leverage
 
     @cached_property
     def edf(self) -> float:
-        """Effective degrees of freedom, the trace of the smoother matrix."""
-        if self._active_rows is not None:
-            return float(self._leverage.sum())
-        return effective_df(self._fit.system, self._fit.log_tau, self._fit.log_sigma2)
+        """Effective degrees of freedom, the trace of the smoother matrix; bounds that are reached count as equations."""
+        held = self._held
+        return effective_df(held.system, held.log_tau, held.log_sigma2)
 
     @property
     def mode(self) -> float | None:
@@ -373,17 +388,28 @@ class SplineRegressionResults(Inference):
         owner = np.arange(len(entries))
         rows = restrictions.rows if restrictions.equalities else np.zeros((0, K))
         if self._bounded is not None:
-            active = self._bounded[1]
+            active = self._bounded.active
             owner = np.concatenate([owner, active.owner + len(entries)])
-            polynomials = restrictions.polynomials if self._peak is None else self._peak.polynomials
-            entries += [(polynomials[i].label, lower, upper) for i, lower, upper in active.places]
+            entries += [(self._polynomials[i].label, lower, upper) for i, lower, upper in active.places]
             rows = np.vstack([rows, active.rows])
         multipliers = np.full(len(entries), np.nan)
         if np.isfinite(self._fit.tau).all() and len(entries):
-            n_equal = len(rows) if self._bounded is None else len(rows) - len(self._bounded[1].rows)
+            n_equal = len(rows) if self._bounded is None else len(rows) - len(self._bounded.active.rows)
             multipliers = np.bincount(owner, multipliers_of(rows, n_equal, self._objective_slope()), minlength=len(entries))
         frame = pd.DataFrame(entries, columns=["constraint", "lower", "upper"])
         return frame.assign(multiplier=multipliers)
+
+    @property
+    def _contradiction(self) -> float:
+        """Probability that true bounds raise the minimum by as much, at given sds: at most that of chi-squared.
+
+        Under the bounds the increase is a mixture of chi-squared variables of at most as many degrees of freedom as bounds hold.
+        One where no bound is reached, and where all sds are estimated, which are then those of the constrained curve.
+        """
+        if self._bounded is None or self._bounded.held is None or not self._rows.has_known:
+            return 1.0
+        count = self._fit.system.size - self._bounded.held.system.size
+        return float(stats.chi2.sf(self._bounded.excess, max(count, 1)))
 
     def _penalty_gram(self) -> FloatArray:
         """Sum of tau_j P_j (K, K) over the finite tau."""
@@ -422,7 +448,7 @@ class SplineRegressionResults(Inference):
 
     def _deviance(self) -> float:
         """-2 log-likelihood of the rows divided by the roots of their variance ratios."""
-        fit, system = self._fit, self._fit.system
+        fit, system = self._held, self._held.system
         solution = system.solve(fit.log_tau, fit.log_sigma2)
         kind = LIKELIHOODS.get(self.method, RestrictedLikelihood)
         criterion = kind(system, np.zeros(0), np.zeros((0, 0)))
@@ -441,7 +467,7 @@ class SplineRegressionResults(Inference):
     @cached_property
     def _unpenalized(self) -> FloatArray:
         """Coefficients (K, d) of what no penalty touches, or of what infinite ones leave."""
-        columns, free = self._fit.columns, self._fit.system.free
+        columns, free = self._held.columns, self._held.system.free
         return free if columns is None else columns @ free
 
     @property
@@ -451,16 +477,16 @@ class SplineRegressionResults(Inference):
 
     @property
     def _n_contrasts(self) -> int:
-        return self._fit.system.n - self._fit.system.n_free
+        return self._held.system.n - self._held.system.n_free
 
     @property
     def _n_likelihood(self) -> tuple[int, int]:
         n_errors = 0 if self._correlated is None else len(self._correlated.names)
         if self.method == "ols":
-            return self._fit.system.size + n_errors, self.nobs
+            return self._held.system.size + n_errors, self.nobs
         n_smoothing = 0 if self.fixed else len(self._fit.tau)
         n_params = n_smoothing + len(self._rows.unknown) + n_errors
-        return (n_params + self._fit.system.n_free, self.nobs) if self.method == "ml" else (n_params, self._n_contrasts)
+        return (n_params + self._held.system.n_free, self.nobs) if self.method == "ml" else (n_params, self._n_contrasts)
 
     @property
     def df_resid(self) -> float:
@@ -497,6 +523,18 @@ class SplineRegressionResults(Inference):
             return np.empty(0), np.empty(0)
         rows = pack(self.basis.design(x.coarse, deriv))
         return rows.times(self._coef), self._cov.variance(rows)
+
+    @property
+    def _range(self) -> tuple[float, ...]:
+        return self.basis.domain
+
+    def _limits(self, x: FloatArray, deriv: int) -> FloatArray | None:
+        """Lower and upper bounds (n, 2) of f^(deriv) at x, None where no constraint has one."""
+        found = limits_of(self.model.constraints, deriv, x, self.basis.domain)
+        return found if np.isfinite(found).any() else None
+
+    def _prediction(self, points: Points, x: npt.NDArray[Any], deriv: int, noise: str | None = None) -> CurvePrediction:
+        return replace(super()._prediction(points, x, deriv, noise), limits=self._limits(points.coarse, deriv))
 
     @cached_property
     def _neighbours(self) -> Neighbours | None:
@@ -577,6 +615,9 @@ class SplineRegressionResults(Inference):
     ) -> FloatArray:
         """Draw curves from the posterior: their derivatives at x, at the estimated variances.
 
+        Under bounds each draw is brought within them: it is the curve that satisfies them nearest to a draw of the posterior
+        without them, in the metric of the fit, as the estimate itself is (Lin & Dunson 2014). That costs a cone program a draw.
+
         Parameters
         ----------
         x : array_like
@@ -591,6 +632,10 @@ class SplineRegressionResults(Inference):
         -------
         ndarray
             Shape (size, ...), ... that of x, or (len(deriv), size, ...) for several orders.
+
+        References
+        ----------
+        L. Lin and D. Dunson (2014), "Bayesian monotone regression using Gaussian process projection", *Biometrika* 101.
         """
         orders: list[Any] = [deriv] if np.ndim(deriv) == 0 else list(np.asarray(deriv))
         curves = self._drawn([self._design(x, order) for order in orders], np.shape(x), size, rng)
@@ -606,8 +651,30 @@ class SplineRegressionResults(Inference):
         """What draws of the coefficients are in each design, (size, *shape)."""
         root = self._cov.root()
         draws = np.random.default_rng(rng).standard_normal((check_order(size, "size", 1, 2**31), root.shape[1]))
-        values = [rows.times(self._coef) + (rows.times(root) @ draws.T).T for rows in designs]
+        if self._bounded is None:
+            values = [rows.times(self._coef) + (rows.times(root) @ draws.T).T for rows in designs]
+        else:
+            polynomials, (metric, columns) = self._polynomials, self._metric
+            free = self._without_bounds + draws @ root.T
+            coef = np.array([brought_within(draw, metric, columns, polynomials) for draw in free])
+            values = [rows.times(coef.T).T for rows in designs]
         return [part.reshape(len(draws), *shape) for part in values]
+
+    @property
+    def _polynomials(self) -> Sequence[Polynomials]:
+        """What bounds keep nonnegative, with a mode that was searched."""
+        return self.model._restrictions.polynomials if self._peak is None else self._peak.polynomials
+
+    @property
+    def _without_bounds(self) -> FloatArray:
+        """Coefficients (K,) at the same smoothing and variances without bounds."""
+        return self._refined[0]
+
+    @property
+    def _metric(self) -> tuple[csr_array, csr_array | None]:
+        """R, with |R d|^2 by how much a change columns @ d raises the penalised sum of squares, and these columns."""
+        R = self._solution[1]
+        return rows_of_factor(R).sparse(len(R)), self._fit.columns
 
     def bootstrap(
         self,
@@ -684,3 +751,8 @@ class SplineRegressionResults(Inference):
 
     def __repr__(self) -> str:
         return f"SplineRegressionResults(n_basis={self.basis.n_basis}, nobs={self.nobs}, edf={self.edf:.4g})"
+
+
+def _spread(inner: Banded, columns: csr_array | None) -> Covariance:
+    """The covariance of coefficients that sparse columns combine."""
+    return inner if columns is None else Substituted(inner, columns)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MOST_STEPS = 500
 DEPENDENT = 1e-9  # of the greatest curvature: a negative one beyond it is a saddle's
 STILL = 1e-9  # of the spread of residuals: a fit that moves less has come to rest
+ROUNDING = 16 * float(np.finfo(np.float64).eps)  # of the size of fitted values: they do not move by less
 LOSSES = ("squares", "huber", "bisquare", "expectile", "quantile")
 DEFAULTS = {"huber": 1.345, "bisquare": 4.685, "expectile": 0.5, "quantile": 0.5}
 NORMAL_MAD = float(stats.norm.ppf(0.75))
@@ -68,7 +69,8 @@ def reweighted(rows: Rows, loss: str, parameter: float, fit: Fit) -> tuple[Splin
         results = fit(_with_weights(rows, weights))
         move = np.abs(results.fittedvalues - before)
         spread = np.array([np.std(part) for part in rows.per_name(rows.observations.y - before)])
-        limit = np.repeat(STILL * spread, [len(reading) for reading in rows.observations.readings])
+        level = np.array([np.abs(part).max() for part in rows.per_name(before)])
+        limit = np.repeat(np.maximum(STILL * spread, ROUNDING * level), [len(reading) for reading in rows.observations.readings])
         if (move <= limit).all():
             if loss == "bisquare":
                 _require_minimum(rows, results, parameter)

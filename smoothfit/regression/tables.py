@@ -121,6 +121,6 @@ def _notes(results: SplineRegressionResults) -> list[str]:
         notes.append(f"errors of {label}: {_correlation(results, label, kind)}")
     if results.loss == "quantile":
         notes.append("sigma: mean check loss, no sd. Effective df: readings on the curve. Log-likelihood: asymmetric Laplace.")
-        return [*notes, "Standard errors: Powell's sandwich, at the given smoothing."]
+        return [*notes, "Standard errors: Powell's sandwich with the bias of the penalty, at the given smoothing."]
     notes.append("sigma: noise sd at weight one. Standard errors: given the smoothing and the variances.")
     return notes
