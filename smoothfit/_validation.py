@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -15,6 +17,8 @@ import numpy.typing as npt
 from .errors import DataError, ResourceError, SpecificationError
 
 FloatArray = npt.NDArray[np.float64]
+P = ParamSpec("P")
+R = TypeVar("R")
 LARGEST_EXACT = 2**53  # integers up to here are exact as float64
 UNQUESTIONED = 2**28  # bytes; below, memory is not measured: 256 MB are always there
 USABLE = 0.8  # of the available memory; the rest is left to temporary arrays and to other programs
@@ -73,7 +77,7 @@ def to_array(values: Any, argument: str) -> Column:
         array, mixed = _from_objects(array, argument)
         zoned = mixed if zoned is None else zoned
     if array.dtype.kind == "c":
-        raise DataError(f"{argument} is complex; readings are real: pass its real or imaginary part")
+        raise DataError(f"{argument} is complex ({array.dtype}); pass its real or imaginary part")
     if array.dtype.kind == "b":
         raise DataError(f"{argument} is boolean; pass numbers")
     if array.dtype.kind not in "iufMm":
@@ -161,6 +165,13 @@ def to_floats(values: Any, argument: str) -> tuple[FloatArray, str | None]:
     return np.array(array, dtype=np.float64), label
 
 
+def to_numbers(values: Any, argument: str) -> FloatArray:
+    """Return numbers of any shape as float64, never the caller's own memory; times are refused."""
+    array = to_array(values, argument).values
+    _refuse_times(array, argument)
+    return np.array(array, dtype=np.float64)
+
+
 def view_floats(values: Any, argument: str) -> FloatArray:
     """Return a vector of float64 only to be read: it may be the caller's own memory; times are refused."""
     array, _, _ = to_vector(values, argument)
@@ -232,6 +243,21 @@ class Frozen:
             if isinstance(value, np.ndarray):
                 frozen(value)
         self.__dict__.update(state)
+
+
+def quiet(function: Callable[P, R]) -> Callable[P, R]:
+    """Compute without floating-point warnings, whatever the caller's `numpy.errstate` is.
+
+    Underflow to zero and overflow to infinity are steps of many right computations; a result that is not finite is checked by
+    itself.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with np.errstate(all="ignore"):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def check_memory(needed: float, what: str, remedy: str) -> None:
