@@ -46,10 +46,11 @@ def to_vector(values: Any, argument: str) -> Column:
     return column._replace(values=array)
 
 
-def to_array(values: Any, argument: str) -> Column:
+def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Column:
     """Return a NumPy array of numbers or times, of any shape; integers stay integers of all their digits.
 
-    Accepts lists, arrays, and pandas, Polars or PyArrow series; missing values of a nullable series become NaN (or NaT).
+    Accepts lists, arrays, and pandas, Polars or PyArrow series; missing values of a nullable series become NaN (or NaT). An error
+    asks for what is `wanted`.
     """
     label, zoned = None, None
     if isinstance(values, np.ma.MaskedArray):  # a masked entry is missing
@@ -81,7 +82,7 @@ def to_array(values: Any, argument: str) -> Column:
     if array.dtype.kind == "b":
         raise DataError(f"{argument} is boolean; pass numbers")
     if array.dtype.kind not in "iufMm":
-        raise DataError(f"{argument} holds {array.dtype} (first element {array.ravel()[:1]!r}); pass numbers or times")
+        raise DataError(f"{argument} holds {array.dtype} (first element {array.ravel()[:1]!r}); pass {wanted}")
     return Column(array, label, zoned)
 
 
@@ -167,7 +168,7 @@ def to_floats(values: Any, argument: str) -> tuple[FloatArray, str | None]:
 
 def to_numbers(values: Any, argument: str) -> FloatArray:
     """Return numbers of any shape as float64, never the caller's own memory; times are refused."""
-    array = to_array(values, argument).values
+    array = to_array(values, argument, "real numbers").values
     _refuse_times(array, argument)
     return np.array(array, dtype=np.float64)
 

@@ -8,24 +8,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
-from math import factorial, prod
+from itertools import combinations
+from math import comb, factorial, prod
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, diags_array, eye_array, vstack
 
 from .._core import _kernels
-from .._validation import FloatArray, Frozen, check_order
+from .._validation import FloatArray, Frozen, check_memory, check_order
 from ..errors import DataError, SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 from .families import PeriodicBSplineBasis
 from .fourier import FourierBasis
 from .recombined import RecombinedBasis
-from .sparse import kronecker_products
+from .sparse import kronecker_products, to_dense
 from .tensor import AnyBasis, TensorProductBasis
 
+PER_PARTIAL = 1e4  # bytes of a partial derivative's matrix, at the least
 EPS = float(np.finfo(np.float64).eps)
 Weight = float | Callable[[FloatArray], Any]
 
@@ -42,7 +43,7 @@ class Penalty(Frozen, ABC):
 
         Here from the eigenvectors of P, with those whose eigenvalues are rounding left out.
         """
-        values, vectors = np.linalg.eigh(self.matrix(basis).toarray())
+        values, vectors = np.linalg.eigh(to_dense(self.matrix(basis)))
         kept = values > len(values) * EPS * values[-1]
         return csr_array(np.sqrt(values[kept])[:, None] * vectors[:, kept].T)
 
@@ -134,7 +135,12 @@ class DerivativePenalty(Penalty):
         if self.axis is not None:
             axis = _axis_of(self.axis, basis, "the penalty")
             return [(1, tuple(m * (j == axis) for j in range(d)))]
-        several = [orders for orders in product(range(m + 1), repeat=d) if sum(orders) == m]
+        check_memory(
+            PER_PARTIAL * comb(m + d - 1, m), f"a penalty of order {m} of {d} variables", "pass axis=, one penalty for each"
+        )
+        # m stars and d - 1 bars: the numbers of stars between them are the orders
+        places = (np.array([-1, *bars, m + d - 1]) for bars in combinations(range(m + d - 1), d - 1))
+        several = [tuple((np.diff(place) - 1).tolist()) for place in places]
         return [(factorial(m) // prod(map(factorial, orders)), orders) for orders in several]
 
     def matrix(self, basis: AnyBasis) -> csr_array:

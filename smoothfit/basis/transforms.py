@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, cast
 
 import numpy as np
 
-from .._validation import FloatArray, check_order, first_index, to_floats
+from .._validation import FloatArray, check_memory, check_order, first_index, to_floats
 from ..errors import DataError, SpecificationError
 from .base import Basis, SplineBasis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
@@ -99,8 +99,10 @@ class Columns:
                 f"x[{i}] = {x[i]} is outside the domain [{lower}, {upper}] of {self.name}; pass boundary= to widen it, or "
                 "extrapolate= to say what the columns are there"
             )
+        n, width = len(x), self._n_columns(basis)
+        check_memory(16.0 * n * width, f"a design of {n} rows and {width} columns of {self.name}", "lower df, or pass fewer knots")
         rows = self._rows_of(basis, is_inside)
-        columns = np.empty((self._n_columns(basis), len(x))).T
+        columns = np.empty((width, n)).T
         for start in range(0, len(x), ROWS_AT_ONCE):
             chunk = slice(start, start + ROWS_AT_ONCE)
             columns[chunk] = rows(points[chunk])
