@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from .._validation import FloatArray, Frozen, check_memory, check_order, first_index, frozen, quiet, to_floats
-from ..errors import KnotError
+from ..errors import KnotError, NumericalError
 from .extrapolation import check_mode
 from .knots import (
     HIGHEST_DEGREE,
@@ -133,7 +133,9 @@ class Basis(Frozen, ABC):
         scipy.sparse.csr_array or ndarray, shape (n_basis, n_basis)
         """
         gram = self._penalty(order)
-        gram = csr_array((gram + gram.T) / 2)  # symmetric to the last bit
+        if not np.isfinite(gram.data).all():
+            raise NumericalError(f"the penalty of order {order} overflows on the domain {self.domain}; choose another unit of x")
+        gram = csr_array(gram / 2 + gram.T / 2)  # symmetric to the last bit
         return gram if sparse else to_dense(gram)
 
 

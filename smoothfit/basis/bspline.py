@@ -12,7 +12,7 @@ from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 
 from .._core import _kernels
 from .._validation import FloatArray, check_memory, check_order, first_index, frozen, view_floats
-from ..errors import DataError, KnotError, SpecificationError
+from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .base import FullKnotsBasis
 from .bernstein import IntArray, binomials, blossom_weights, extraction
 from .extrapolation import OF_DERIVATIVE, brought_inside, outside_error
@@ -233,7 +233,10 @@ class BSplineBasis(FullKnotsBasis):
             n = self.n_basis if of is None else of.shape[1]
             return csr_array((n, n))
         lower, slopes = self.derivative_basis(order, of)
-        return csr_array(slopes.T @ _gram(lower.knots, lower.degree, lower.span) @ slopes)
+        result = csr_array(slopes.T @ _gram(lower.knots, lower.degree, lower.span) @ slopes)
+        if of is None and not result.data.any():
+            raise NumericalError(f"the penalty of order {order} underflows on the domain {self.domain}; choose another unit of x")
+        return result
 
     def rows_within(self, u: FloatArray, deriv: int = 0) -> csr_array:
         """Derivatives at the same shares u (k,) in [0, 1] of every piece: (n_pieces k, n_basis), piece by piece.

@@ -64,7 +64,16 @@ class Columns:
         return self.boundary is None or (self.df is not None and self.family is not BernsteinBasis)
 
     def learn(self, x: FloatArray) -> Basis:
-        """Make the basis for abscissae x (n,), in which NaN are missing."""
+        """Make the basis for x (n,), in which NaN are missing; it has a column at least."""
+        basis = self._basis(x)
+        if not self._n_columns(basis):
+            raise SpecificationError(
+                f"{self.name} has no column: of degree {self.degree} without inner knots its basis is one function, which "
+                "intercept=False leaves out; pass intercept=True, or df= or knots= for more functions"
+            )
+        return basis
+
+    def _basis(self, x: FloatArray) -> Basis:
         degree = check_order(self.degree, "degree", 0, HIGHEST_DEGREE)
         if issubclass(self.family, SplineBasis):
             n_functions = None if self.df is None else self._n_functions(self.family._fewest(degree))
