@@ -9,8 +9,8 @@ from typing import Any, Literal, Self, cast, overload
 import numpy as np
 from scipy.sparse import csr_array
 
-from .._validation import FloatArray, Frozen, check_order, first_index, frozen, to_floats
-from ..errors import KnotError
+from .._validation import FloatArray, Frozen, check_memory, check_order, first_index, frozen, quiet, to_floats
+from ..errors import KnotError, NumericalError
 from .extrapolation import check_mode
 from .knots import (
     HIGHEST_DEGREE,
@@ -22,6 +22,9 @@ from .knots import (
     n_inner_for,
     quantile_knots,
 )
+from .sparse import to_dense
+
+PER_KNOT = 64.0  # bytes while knots are made and checked
 
 
 class Basis(Frozen, ABC):
@@ -42,7 +45,7 @@ class Basis(Frozen, ABC):
         """Rows of derivatives at x (n,)."""
 
     def _dense_design(self, x: Any, deriv: int) -> FloatArray:
-        return np.asarray(self._design(x, deriv).toarray())
+        return to_dense(self._design(x, deriv))
 
     @abstractmethod
     def _integral(self, lower: Any, upper: Any) -> csr_array:
@@ -56,6 +59,7 @@ class Basis(Frozen, ABC):
     def design(self, x: Any, deriv: int = 0, sparse: Literal[True] = True) -> csr_array: ...
     @overload
     def design(self, x: Any, deriv: int = 0, *, sparse: Literal[False]) -> FloatArray: ...
+    @quiet
     def design(self, x: Any, deriv: int = 0, sparse: bool = True) -> csr_array | FloatArray:
         """Return the matrix of derivatives D^deriv b_j(x_i).
 
@@ -83,6 +87,7 @@ class Basis(Frozen, ABC):
     def integral(self, lower: Any, upper: Any, sparse: Literal[False] = False) -> FloatArray: ...
     @overload
     def integral(self, lower: Any, upper: Any, *, sparse: Literal[True]) -> csr_array: ...
+    @quiet
     def integral(self, lower: Any, upper: Any, sparse: bool = False) -> csr_array | FloatArray:
         """Return the definite integrals of every b_j from lower_i to upper_i.
 
@@ -103,12 +108,13 @@ class Basis(Frozen, ABC):
             Where a limit is infinite, or outside the domain and the basis does not extrapolate.
         """
         rows = self._integral(lower, upper)
-        return rows if sparse else rows.toarray()
+        return rows if sparse else to_dense(rows)
 
     @overload
     def penalty(self, order: int, sparse: Literal[True] = True) -> csr_array: ...
     @overload
     def penalty(self, order: int, *, sparse: Literal[False]) -> FloatArray: ...
+    @quiet
     def penalty(self, order: int, sparse: bool = True) -> csr_array | FloatArray:
         """Return the Gram matrix of the derivatives, integral over the domain of D^order b_i D^order b_j.
 
@@ -127,8 +133,10 @@ class Basis(Frozen, ABC):
         scipy.sparse.csr_array or ndarray, shape (n_basis, n_basis)
         """
         gram = self._penalty(order)
-        gram = csr_array((gram + gram.T) / 2)  # symmetric to the last bit
-        return gram if sparse else gram.toarray()
+        if not np.isfinite(gram.data).all():
+            raise NumericalError(f"the penalty of order {order} overflows on the domain {self.domain}; choose another unit of x")
+        gram = csr_array(gram / 2 + gram.T / 2)  # symmetric to the last bit
+        return gram if sparse else to_dense(gram)
 
 
 class SplineBasis(Basis):
@@ -213,6 +221,7 @@ class SplineBasis(Basis):
         degree = check_order(degree, "degree", 0, HIGHEST_DEGREE)
         ends = check_boundary((lower, upper))
         segments = check_order(n_segments, "n_segments", 1, 2**31)
+        check_memory(PER_KNOT * segments, f"a basis of n_segments = {segments}", "pass fewer")
         return cls._of(np.linspace(*ends, segments + 1)[1:-1], ends, degree, **_given(extrapolate=extrapolate))
 
     @property
@@ -243,6 +252,7 @@ class SplineBasis(Basis):
         n = check_order(n, "n", 1, 2**20)
         shares = np.arange(1, n) / n
         breaks = np.unique(np.concatenate([self.domain, self.inner_knots]))
+        check_memory(PER_KNOT * n * len(breaks), f"a basis of {len(breaks) - 1} pieces cut into n = {n} each", "pass a smaller n")
         return self.insert((breaks[:-1, None] + np.diff(breaks)[:, None] * shares).ravel())
 
 

@@ -11,13 +11,13 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 
 from .._core import _kernels
-from .._validation import FloatArray, check_order, first_index, frozen, view_floats
-from ..errors import DataError, KnotError, SpecificationError
+from .._validation import FloatArray, check_memory, check_order, first_index, frozen, view_floats
+from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .base import FullKnotsBasis
 from .bernstein import IntArray, binomials, blossom_weights, extraction
 from .extrapolation import OF_DERIVATIVE, brought_inside, outside_error
 from .knots import HIGHEST_DEGREE
-from .sparse import rows_of, spread
+from .sparse import ENTRY, rows_of, spread
 
 CELLS_PER_PIECE = 2  # of the table that finds the piece of an x
 HIGHEST_DERIVATIVE = 1000
@@ -109,6 +109,8 @@ class BSplineBasis(FullKnotsBasis):
     def values_without(self, x: Any, skipped: int) -> FloatArray:
         """Values at x (n,) in the domain without the first `skipped` functions, (n, n_basis - skipped)."""
         points = view_floats(x, "x")
+        n = len(points)
+        check_memory(8.0 * n * self.n_basis, f"a dense design of {n} rows and {self.n_basis} functions", "pass sparse=True")
         try:
             return np.asarray(_kernels.dense_rows(points, self.knots, *self._pieces, self.degree, 0, True, skipped))
         except _kernels.KernelError as error:
@@ -176,6 +178,11 @@ class BSplineBasis(FullKnotsBasis):
         # Whole pieces in between, as a matrix of ones times the integrals over every piece.
         counts = np.maximum(last - first - 1, 0)
         indptr = np.concatenate([[0], np.cumsum(counts)])
+        check_memory(
+            ENTRY * float(counts.sum()) * (self.degree + 1),
+            f"a matrix of integrals over {len(start)} intervals",
+            "pass fewer at a time",
+        )
         indices = np.arange(indptr[-1]) - np.repeat(indptr[:-1] - first - 1, counts)
         whole = csr_array((np.ones(indptr[-1]), indices, indptr), shape=(len(start), len(self.span)))
         return csr_array(rows + whole @ self._piece_integrals)
@@ -226,7 +233,10 @@ class BSplineBasis(FullKnotsBasis):
             n = self.n_basis if of is None else of.shape[1]
             return csr_array((n, n))
         lower, slopes = self.derivative_basis(order, of)
-        return csr_array(slopes.T @ _gram(lower.knots, lower.degree, lower.span) @ slopes)
+        result = csr_array(slopes.T @ _gram(lower.knots, lower.degree, lower.span) @ slopes)
+        if of is None and not result.data.any():
+            raise NumericalError(f"the penalty of order {order} underflows on the domain {self.domain}; choose another unit of x")
+        return result
 
     def rows_within(self, u: FloatArray, deriv: int = 0) -> csr_array:
         """Derivatives at the same shares u (k,) in [0, 1] of every piece: (n_pieces k, n_basis), piece by piece.

@@ -18,13 +18,14 @@ from typing import Any, Self, cast
 import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array
 
-from .._validation import FloatArray, check_order, first_index, frozen, to_floats
+from .._validation import FloatArray, check_memory, check_order, first_index, frozen, to_floats
 from ..errors import KnotError, SpecificationError
 from .base import FullKnotsBasis, SplineBasis
 from .bspline import BSplineBasis
 from .extrapolation import check_mode
 from .knots import HIGHEST_DEGREE, check_boundary, clamped, data_and_boundary, given_knots
 from .recombined import RecombinedBasis, weighted_abscissae
+from .sparse import ENTRY
 
 
 class _KnotFamily(RecombinedBasis, FullKnotsBasis):
@@ -449,4 +450,5 @@ def _integrated(knots: FloatArray, degree: int, times: int, extrapolate: str) ->
 
 def _tails(n: int) -> csr_array:
     """Matrix (n, n - 1) that sums: column j adds the rows after j."""
+    check_memory(2 * ENTRY * n * n, f"a basis of {n - 1} I- or C-splines, which all overlap,", "use fewer knots")
     return csr_array(np.tri(n, n - 1, -1))

@@ -38,7 +38,7 @@ class DesignSpec(Frozen):
     """How a formula makes a design matrix of data: terms, levels of categories, and bases with their knots.
 
     It is made by `from_formula`, or by `of` from what patsy, formulaic or statsmodels have made. It pickles with either engine,
-    and a fresh process makes of the same data the same matrix, bit for bit.
+    and a fresh process makes of the same data the same matrix, bit for bit. A pickle is code: load those only that you trust.
 
     Attributes
     ----------
@@ -91,6 +91,11 @@ class DesignSpec(Frozen):
             Where the engine is unknown, or the context holds a module, which does not pickle.
         ImportError
             Where the engine is not installed.
+
+        Notes
+        -----
+        The engine evaluates the formula as Python code: never pass one from an untrusted source. Names and values of columns are
+        not evaluated.
         """
         names = _checked(context)
         try:

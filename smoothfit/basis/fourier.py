@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
-from .._validation import FloatArray, check_finite, check_order, check_positive, to_floats
+from .._validation import FloatArray, check_finite, check_memory, check_order, check_positive, to_floats
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, limits_of
+
+TABLES = 40.0  # bytes of an entry of a design while it is made: its angle, sine, cosine, and the entry itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,11 @@ class FourierBasis(Basis):
         """One period."""
         return self.start, self.start + self.period
 
+    def _check_memory(self, n: int) -> None:
+        """Refuse a dense matrix of n rows that memory cannot hold."""
+        what = f"a dense matrix of {n} rows and {self.n_basis} functions"
+        check_memory(TABLES * n * self.n_basis, what, "lower n_harmonics, or pass fewer x at a time")
+
     @property
     def frequencies(self) -> FloatArray:
         """Angular frequencies of the harmonics, radians a unit of x."""
@@ -69,6 +76,7 @@ class FourierBasis(Basis):
         deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
         points, _ = to_floats(x, "x")
         check_finite(points, "x", "abscissae are finite")
+        self._check_memory(len(points))
         turns = np.mod((points - self.start) / self.period, 1.0)
         # Whole turns are taken off before the sine, a quarter turn for each derivative added.
         angle = np.mod(np.outer(turns, np.arange(1, self.n_harmonics + 1)), 1.0)
@@ -82,6 +90,7 @@ class FourierBasis(Basis):
     def _integral(self, lower: Any, upper: Any) -> csr_array:
         """The integral of cos is a difference of sines, taken as a product that keeps its digits over short intervals."""
         start, end = limits_of(lower, upper, self.domain, "periodic")
+        self._check_memory(len(start))
         result = np.empty((len(start), self.n_basis))
         result[:, 0] = end - start
         width = (end - start)[:, None] / self.period * np.arange(1, self.n_harmonics + 1)
@@ -93,6 +102,7 @@ class FourierBasis(Basis):
 
     def _penalty(self, order: int) -> csr_array:
         order = check_order(order, "order", 0, HIGHEST_DERIVATIVE)
+        self._check_memory(1)
         constant = self.period if order == 0 else 0.0
         harmonics = np.repeat(self.frequencies ** (2 * order) * self.period / 2, 2)
         return csr_array(diags_array(np.concatenate([[constant], harmonics])))

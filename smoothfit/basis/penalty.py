@@ -7,25 +7,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import product
-from math import factorial, prod
+from dataclasses import dataclass, replace
+from itertools import combinations
+from math import comb, factorial, prod
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, diags_array, eye_array, vstack
 
 from .._core import _kernels
-from .._validation import FloatArray, Frozen, check_order
-from ..errors import DataError, SpecificationError
+from .._validation import FloatArray, Frozen, check_memory, check_order
+from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 from .families import PeriodicBSplineBasis
 from .fourier import FourierBasis
 from .recombined import RecombinedBasis
-from .sparse import kronecker_products
+from .sparse import kronecker_products, to_dense
 from .tensor import AnyBasis, TensorProductBasis
 
+PER_PARTIAL = 1e4  # bytes of a partial derivative's matrix, at the least
 EPS = float(np.finfo(np.float64).eps)
 Weight = float | Callable[[FloatArray], Any]
 
@@ -42,7 +43,7 @@ class Penalty(Frozen, ABC):
 
         Here from the eigenvectors of P, with those whose eigenvalues are rounding left out.
         """
-        values, vectors = np.linalg.eigh(self.matrix(basis).toarray())
+        values, vectors = np.linalg.eigh(to_dense(self.matrix(basis)))
         kept = values > len(values) * EPS * values[-1]
         return csr_array(np.sqrt(values[kept])[:, None] * vectors[:, kept].T)
 
@@ -134,7 +135,12 @@ class DerivativePenalty(Penalty):
         if self.axis is not None:
             axis = _axis_of(self.axis, basis, "the penalty")
             return [(1, tuple(m * (j == axis) for j in range(d)))]
-        several = [orders for orders in product(range(m + 1), repeat=d) if sum(orders) == m]
+        check_memory(
+            PER_PARTIAL * comb(m + d - 1, m), f"a penalty of order {m} of {d} variables", "pass axis=, one penalty for each"
+        )
+        # m stars and d - 1 bars: the numbers of stars between them are the orders
+        places = (np.array([-1, *bars, m + d - 1]) for bars in combinations(range(m + d - 1), d - 1))
+        several = [tuple((np.diff(place) - 1).tolist()) for place in places]
         return [(factorial(m) // prod(map(factorial, orders)), orders) for orders in several]
 
     def matrix(self, basis: AnyBasis) -> csr_array:
@@ -220,27 +226,44 @@ class DifferencePenalty(Penalty):
                 "lower the order"
             )
         width = (bsplines.domain[1] - bsplines.domain[0]) / len(bsplines.span)
-        if isinstance(basis, PeriodicBSplineBasis):
-            return _round_the_period(basis, self.order) * width**self.order
-        combined = basis.matrix if isinstance(basis, RecombinedBasis) else None
-        _, slopes = bsplines.derivative_basis(self.order, combined)
-        return csr_array(slopes * width**self.order)
+        unit = 2.0 ** round(np.log2(width))  # in it no power of a width overflows, and no digit changes
+        with np.errstate(all="ignore"):
+            scaled, knots = width / unit, bsplines.knots / unit
+            narrow = (np.diff(bsplines.knots) > 0) & ~(np.diff(knots) >= np.finfo(np.float64).tiny)
+            if isinstance(basis, PeriodicBSplineBasis):
+                slopes = _round_the_period(basis, knots[basis.degree :], self.order)
+            elif not narrow.any():
+                combined = basis.matrix if isinstance(basis, RecombinedBasis) else None
+                slopes = replace(bsplines, knots=knots).derivative_basis(self.order, combined)[1]
+            result = csr_array((1, basis.n_basis)) if narrow.any() else csr_array(slopes * scaled**self.order)
+        if narrow.any() or not np.isfinite(result.data).all():
+            raise KnotError(
+                f"differences of order {self.order} overflow: pieces are from {np.diff(bsplines.breaks).min():.3g} to "
+                f"{np.diff(bsplines.breaks).max():.3g} wide; choose less unequal knots, or transform x, for example to log x"
+            )
+        return result
 
     def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""
         differences = self.differences(basis)
-        return csr_array(differences.T @ differences)
+        with np.errstate(all="ignore"):
+            result = csr_array(differences.T @ differences)
+        if not np.isfinite(result.data).all():
+            raise NumericalError("the squares of the differences overflow; choose another unit of x, or less unequal knots")
+        return result
 
     def root(self, basis: AnyBasis) -> csr_array:
         """Return M (.., n_basis) with M'M = P: the differences."""
         return self.differences(basis)
 
 
-def _round_the_period(basis: PeriodicBSplineBasis, order: int) -> csr_array:
-    """The weighted differences of every coefficient and the ones before it, the first one's being the last."""
+def _round_the_period(basis: PeriodicBSplineBasis, knots: FloatArray, order: int) -> csr_array:
+    """The weighted differences of every coefficient and the ones before it, the first one's being the last.
+
+    The knots are those from the first one of the period on.
+    """
     n = basis.n_basis
     matrix: Any = csr_array(basis.matrix[basis.degree : basis.degree + n])  # the scale of the functions that start in the period
-    knots = basis.parent.knots[basis.degree :]  # from the first one of the period on
     before = np.roll(np.arange(n), 1)
     for degree in range(basis.degree, basis.degree - order, -1):
         width = knots[degree : degree + n] - knots[:n]

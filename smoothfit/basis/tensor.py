@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, Frozen, check_finite, frozen, to_array, to_floats, view_floats
+from .._validation import (
+    FloatArray,
+    Frozen,
+    check_finite,
+    check_memory,
+    check_order,
+    frozen,
+    quiet,
+    to_array,
+    to_floats,
+    view_floats,
+)
 from ..errors import DataError, SpecificationError
 from .base import Basis
-from .bspline import BSplineBasis
+from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 from .recombined import RecombinedBasis
-from .sparse import kronecker_products, row_products
+from .sparse import kronecker_products, row_products, to_dense
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -57,7 +68,7 @@ class TensorProductBasis(Frozen):
     @property
     def n_basis(self) -> int:
         """Number of functions."""
-        return int(np.prod(self.shape))
+        return prod(self.shape)
 
     @property
     def domain(self) -> tuple[tuple[float, float], ...]:
@@ -71,8 +82,14 @@ class TensorProductBasis(Frozen):
         for i, values in enumerate(abscissae):
             if values is None:
                 raise SpecificationError(f"factor {i} is a {type(self.factors[i]).__name__}, which has no Greville abscissae")
+        check_memory(
+            24.0 * self.n_basis * self.n_variables,
+            f"a grid of the points of {self.n_basis} functions",
+            "use fewer knots or variables",
+        )
         return np.stack([grid.ravel() for grid in np.meshgrid(*abscissae, indexing="ij")], axis=1)
 
+    @quiet
     def design(self, x: Any, deriv: int | Sequence[int] = 0, sparse: bool = True) -> Any:
         """Return the matrix of partial derivatives at the points x.
 
@@ -93,16 +110,18 @@ class TensorProductBasis(Frozen):
         points = self._points(x, "x")
         orders = self.orders(deriv)
         rows = [factor.design(points[:, i], orders[i]) for i, factor in enumerate(self.factors)]
-        product = reduce(row_products, rows)
-        return product if sparse else product.toarray()
+        product = row_products(rows)
+        return product if sparse else to_dense(product)
 
+    @quiet
     def integral(self, lower: Any, upper: Any, sparse: bool = False) -> Any:
         """Return the integrals of every function over the boxes from lower (n, d) to upper (n, d): (n, n_basis)."""
         low, high = self._points(lower, "lower"), self._points(upper, "upper")
         rows = [factor.integral(low[:, i], high[:, i], sparse=True) for i, factor in enumerate(self.factors)]
-        product = reduce(row_products, rows)
-        return product if sparse else product.toarray()
+        product = row_products(rows)
+        return product if sparse else to_dense(product)
 
+    @quiet
     def penalty(self, order: int | Sequence[int], sparse: bool = True) -> Any:
         """Return the Gram matrix of partial derivatives of the orders given, over the whole domain.
 
@@ -111,7 +130,7 @@ class TensorProductBasis(Frozen):
         orders = self.orders(order)
         grams = [factor.penalty(orders[i]) for i, factor in enumerate(self.factors)]
         gram = kronecker_products(grams)
-        return gram if sparse else gram.toarray()
+        return gram if sparse else to_dense(gram)
 
     def _points(self, x: Any, argument: str) -> FloatArray:
         array: Any = np.atleast_2d(to_array(x, argument)[0])
@@ -125,7 +144,7 @@ class TensorProductBasis(Frozen):
         given = (0,) * self.n_variables if np.ndim(orders) == 0 and orders == 0 else orders
         if np.ndim(given) == 0 or len(given) != self.n_variables:  # type: ignore[arg-type]
             raise SpecificationError(f"{orders!r} is no order for each of {self.n_variables} variables; pass a tuple of them")
-        return tuple(given)  # type: ignore[arg-type]
+        return tuple(check_order(order, "deriv", 0, HIGHEST_DERIVATIVE) for order in given)  # type: ignore[union-attr]
 
 
 AnyBasis = Basis | TensorProductBasis

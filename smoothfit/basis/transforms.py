@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, cast
 
 import numpy as np
 
-from .._validation import FloatArray, check_order, first_index, to_floats
+from .._validation import FloatArray, check_memory, check_order, first_index, to_floats
 from ..errors import DataError, SpecificationError
 from .base import Basis, SplineBasis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
@@ -64,7 +64,16 @@ class Columns:
         return self.boundary is None or (self.df is not None and self.family is not BernsteinBasis)
 
     def learn(self, x: FloatArray) -> Basis:
-        """Make the basis for abscissae x (n,), in which NaN are missing."""
+        """Make the basis for x (n,), in which NaN are missing; it has a column at least."""
+        basis = self._basis(x)
+        if not self._n_columns(basis):
+            raise SpecificationError(
+                f"{self.name} has no column: of degree {self.degree} without inner knots its basis is one function, which "
+                "intercept=False leaves out; pass intercept=True, or df= or knots= for more functions"
+            )
+        return basis
+
+    def _basis(self, x: FloatArray) -> Basis:
         degree = check_order(self.degree, "degree", 0, HIGHEST_DEGREE)
         if issubclass(self.family, SplineBasis):
             n_functions = None if self.df is None else self._n_functions(self.family._fewest(degree))
@@ -99,8 +108,10 @@ class Columns:
                 f"x[{i}] = {x[i]} is outside the domain [{lower}, {upper}] of {self.name}; pass boundary= to widen it, or "
                 "extrapolate= to say what the columns are there"
             )
+        n, width = len(x), self._n_columns(basis)
+        check_memory(16.0 * n * width, f"a design of {n} rows and {width} columns of {self.name}", "lower df, or pass fewer knots")
         rows = self._rows_of(basis, is_inside)
-        columns = np.empty((self._n_columns(basis), len(x))).T
+        columns = np.empty((width, n)).T
         for start in range(0, len(x), ROWS_AT_ONCE):
             chunk = slice(start, start + ROWS_AT_ONCE)
             columns[chunk] = rows(points[chunk])

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
-from .._validation import FloatArray, first_index
+from .._validation import FloatArray, first_index, quiet
 from ..errors import DataError
-from .special import inverse_mills, normal_pdf, reals
+from .special import broadcast, inverse_mills, normal_pdf, reals
 
 NEGLIGIBLE = 45.0  # e^-45 of the peak
 WIDEST = 12.0  # the integrand falls from its peak at least as fast as a standard normal density
@@ -36,6 +36,7 @@ class BivariateNormalGradient(NamedTuple):
     rho: FloatArray
 
 
+@quiet
 def bivariate_normal_cdf(h: Any, k: Any, rho: Any) -> FloatArray:
     """Probability P(X <= h, Y <= k) for standard normal X and Y of correlation rho.
 
@@ -78,6 +79,7 @@ def bivariate_normal_cdf(h: Any, k: Any, rho: Any) -> FloatArray:
     return np.concatenate([*parts, np.empty(0)]).reshape(h.shape)
 
 
+@quiet
 def bivariate_normal_gradient(h: Any, k: Any, rho: Any) -> BivariateNormalGradient:
     """Gradient of `bivariate_normal_cdf` by h, k and rho.
 
@@ -117,6 +119,7 @@ def bivariate_normal_gradient(h: Any, k: Any, rho: Any) -> BivariateNormalGradie
     return BivariateNormalGradient(normal_pdf(h) * special.ndtr(a), normal_pdf(k) * special.ndtr(b), density)
 
 
+@quiet
 def bivariate_normal_common_mean(x: Any, y: Any, mean: Any, sd1: Any, sd2: Any, rho: Any) -> tuple[FloatArray, FloatArray]:
     """P(X <= x, Y <= y) for normal X and Y of one mean, and its derivative by that mean.
 
@@ -151,8 +154,18 @@ def bivariate_normal_common_mean(x: Any, y: Any, mean: Any, sd1: Any, sd2: Any, 
         if bad.any():
             raise DataError(f"{name}[{first_index(bad)}] is {sd.ravel()[first_index(bad)]}; standard deviations are positive")
         sds.append(sd)
-    mean = reals(mean, "mean")
-    h, k = (reals(x, "x") - mean) / sds[0], (reals(y, "y") - mean) / sds[1]
+    given = {
+        "x": reals(x, "x"),
+        "y": reals(y, "y"),
+        "mean": reals(mean, "mean"),
+        "sd1": sds[0],
+        "sd2": sds[1],
+        "rho": reals(rho, "rho"),
+    }
+    x, y, mean, *sds, rho = broadcast(**given)
+    h, k = (x - mean) / sds[0], (y - mean) / sds[1]
+    if np.isnan(h).any() or np.isnan(k).any():
+        raise DataError("mean is infinite, as x or y is at the same place; pass a finite mean")
     gradient = bivariate_normal_gradient(h, k, rho)
     return bivariate_normal_cdf(h, k, rho), -(gradient.h / sds[0] + gradient.k / sds[1])
 
@@ -163,10 +176,7 @@ def _broadcast(h: Any, k: Any, rho: Any) -> tuple[FloatArray, ...]:
     if bad.any():
         i = first_index(bad)
         raise DataError(f"rho[{i}] is {arrays[2].ravel()[i]}; a correlation lies in [-1, 1]")
-    try:
-        return tuple(np.broadcast_arrays(*arrays))
-    except ValueError:
-        raise DataError(f"h, k and rho do not broadcast: shapes {[array.shape for array in arrays]}") from None
+    return broadcast(h=arrays[0], k=arrays[1], rho=arrays[2])
 
 
 def _root(rho: FloatArray) -> FloatArray:

@@ -3,18 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import optimize, special
 
-from .._validation import FloatArray, check_finite, check_order, first_index, frozen, to_floats
-from ..errors import DataError
-from .special import reals
+from .._validation import FloatArray, check_finite, check_memory, check_order, first_index, frozen, quiet, to_floats, to_numbers
+from ..errors import DataError, NumericalError
+from .special import finite_reals, reals, rounding_of_sum, sums_of_others
 
 SEPARATED = 1e-7  # margin, relative, above which a direction is taken to separate
+EPS = float(np.finfo(np.float64).eps)
 
 
+class _Softmax(NamedTuple):
+    """What softmax is made of, with all its digits: of a class that is nearly certain, too.
+
+    Attributes
+    ----------
+    p : ndarray, shape (..., K)
+    rest : ndarray, shape (..., K)
+        1 - p, the sum of the others.
+    surprise : ndarray, shape (..., K)
+        -log p, a sum of terms that are not negative.
+    peak : ndarray of int, shape (..., 1)
+        The class with the largest logit.
+    """
+
+    p: FloatArray
+    rest: FloatArray
+    surprise: FloatArray
+    peak: Any
+
+    @classmethod
+    def of(cls, z: FloatArray) -> _Softmax:
+        peak = np.argmax(z, axis=-1, keepdims=True)
+        top = np.take_along_axis(z, peak, axis=-1)
+        d = z - top
+        lost = rounding_of_sum(z, -top, d)  # by that subtraction: an absolute error of it is a relative one of p
+        lost = np.where(np.isfinite(lost), lost, 0.0)
+        odds = np.exp(d) * (1 + lost)  # against the class at the peak
+        others = odds.copy()
+        np.put_along_axis(others, peak, 0.0, axis=-1)
+        others = others.sum(axis=-1, keepdims=True)
+        p = odds / (1 + others)
+        return cls(p, sums_of_others(p), np.log1p(others) - (d + lost), peak)
+
+
+@quiet
 def softmax(z: Any) -> FloatArray:
     """Probabilities exp(z_i) / sum_j exp(z_j) along the last axis, of any z.
 
@@ -26,9 +62,10 @@ def softmax(z: Any) -> FloatArray:
     >>> calculus.softmax([1000.0, 1000.0, -1000.0])
     array([0.5, 0.5, 0. ])
     """
-    return np.asarray(special.softmax(_logits(z), axis=-1))
+    return _Softmax.of(_logits(z)).p
 
 
+@quiet
 def softmax_jacobian(z: Any) -> FloatArray:
     """Jacobian of softmax, diag(p) - pp', symmetric: both layouts are the same.
 
@@ -57,30 +94,76 @@ def softmax_jacobian(z: Any) -> FloatArray:
     array([[ 0.25, -0.25],
            [-0.25,  0.25]])
     """
-    p = softmax(z)
-    jacobian = -p[..., :, None] * p[..., None, :]
-    others = ~np.eye(p.shape[-1], dtype=bool)
-    diagonal = -np.sum(jacobian, axis=-1, where=others)
-    return np.asarray(np.where(others, jacobian, diagonal[..., None]))
+    z = _logits(z)
+    check_memory(24.0 * z.size * z.shape[-1], f"a Jacobian of softmax for z of shape {z.shape}", "use softmax_jvp")
+    found = _Softmax.of(z)
+    return _covariance(found.p, found.rest)
 
 
+def _covariance(p: FloatArray, rest: FloatArray) -> FloatArray:
+    """Matrix diag p - pp' (..., K, K), its diagonal p (1 - p) with 1 - p given."""
+    result: FloatArray = -p[..., :, None] * p[..., None, :]
+    k = np.arange(p.shape[-1])
+    result[..., k, k] = p * rest
+    return result
+
+
+@quiet
 def softmax_jvp(z: Any, v: Any) -> FloatArray:
     """Product of the Jacobian of softmax at z and a vector, p o (v - p'v); arrays (..., K).
+
+    Parameters
+    ----------
+    z, v : array_like, shape (..., K)
+        Logits and finite numbers; leading axes are broadcast.
+
+    Returns
+    -------
+    ndarray, shape (..., K)
+
+    Raises
+    ------
+    DataError
+        Shapes do not go together, v is not finite, or z is as `softmax` refuses it.
+
+    Notes
+    -----
+    Computed as p_i (u_i - sum_j p_j u_j) with u_j = v_j - v_k and k the class with the largest logit. If p_k is close to one, v_k -
+    p'v has no digits left, and u_k = 0.
+
+    References
+    ----------
+    Bridle (1990), in Neurocomputing: Algorithms, Architectures and Applications, for the Jacobian.
 
     Examples
     --------
     >>> from smoothfit import calculus
     >>> calculus.softmax_jvp([0.0, 0.0], [1.0, 3.0])
     array([-0.5,  0.5])
+    >>> calculus.softmax_jvp([40.0, 0.0], [1.0, 0.0])
+    array([ 4.24835426e-18, -4.24835426e-18])
     """
-    p, v = softmax(z), reals(v, "v")
-    if v.shape[-1:] != p.shape[-1:]:
-        raise DataError(f"v has shape {v.shape} and z {p.shape}; their last axes agree")
-    return np.asarray(p * (v - np.sum(p * v, axis=-1, keepdims=True)))
+    return _jvp(_Softmax.of(_logits(z)), finite_reals(v, "v"))
 
 
+def _jvp(found: _Softmax, v: FloatArray) -> FloatArray:
+    p, shape = found.p, found.p.shape
+    if v.shape[-1:] != shape[-1:]:
+        raise DataError(f"v has shape {v.shape} and z {shape}; their last axes agree")
+    try:
+        joint = np.broadcast_shapes(v.shape, shape)
+    except ValueError:
+        raise DataError(f"v has shape {v.shape} and z {shape}, which do not broadcast; pass a vector for each row of z") from None
+    v = np.broadcast_to(v, joint)
+    u = v - np.take_along_axis(v, np.broadcast_to(found.peak, (*joint[:-1], 1)), axis=-1)
+    return np.asarray(p * (u - np.sum(p * u, axis=-1, keepdims=True)))
+
+
+@quiet
 def softmax_vjp(z: Any, v: Any) -> FloatArray:
     """Product of a vector and the Jacobian of softmax at z: that of `softmax_jvp`, as the Jacobian is symmetric.
+
+    Parameters, errors, formula and source are those of `softmax_jvp`.
 
     Examples
     --------
@@ -91,6 +174,7 @@ def softmax_vjp(z: Any, v: Any) -> FloatArray:
     return softmax_jvp(z, v)
 
 
+@quiet
 def cross_entropy(z: Any, t: Any) -> FloatArray:
     """Cross-entropy -sum_k t_k log softmax(z)_k along the last axis.
 
@@ -112,7 +196,12 @@ def cross_entropy(z: Any, t: Any) -> FloatArray:
 
     Notes
     -----
-    log_softmax, and 0 log 0 = 0. Gradient by z: p sum(t) - t (`cross_entropy_gradient`); Hessian: sum(t) (diag p - pp').
+    -log p_i = log(1 + sum_(j != k) exp(z_j - z_k)) + z_k - z_i with k the class with the largest logit: no digits are lost if p_k
+    is close to one. 0 log 0 = 0. Gradient by z: p sum(t) - t (`cross_entropy_gradient`); Hessian: sum(t) (diag p - pp').
+
+    References
+    ----------
+    Bishop (2006), Pattern Recognition and Machine Learning, 4.3.4.
 
     Examples
     --------
@@ -121,15 +210,15 @@ def cross_entropy(z: Any, t: Any) -> FloatArray:
     array([1000.        ,    1.38629436])
     """
     z, t = _targets(z, t)
-    with np.errstate(invalid="ignore"):  # 0 * -inf
-        terms = np.where(t > 0, t * special.log_softmax(z, axis=-1), 0.0)
-    return np.asarray(0.0 - terms.sum(axis=-1))
+    return np.asarray(np.where(t > 0, t * _Softmax.of(z).surprise, 0.0).sum(axis=-1))  # 0 * inf
 
 
+@quiet
 def cross_entropy_gradient(z: Any, t: Any) -> FloatArray:
     """Gradient of `cross_entropy` by the logits, p sum(t) - t, (..., K); p - t only where the targets sum to one.
 
-    Parameters and errors are those of `cross_entropy`.
+    Parameters, errors and source are those of `cross_entropy`. Computed as p_i sum_(j != i) t_j - t_i sum_(j != i) p_j, which keeps
+    its digits if p_i is close to one.
 
     Examples
     --------
@@ -138,11 +227,15 @@ def cross_entropy_gradient(z: Any, t: Any) -> FloatArray:
     array([0., 0.])
     """
     z, t = _targets(z, t)
-    return np.asarray(softmax(z) * t.sum(axis=-1, keepdims=True) - t)
+    found = _Softmax.of(z)
+    return np.asarray(found.p * sums_of_others(t) - t * found.rest)
 
 
+@quiet
 def cross_entropy_hessp(z: Any, t: Any, v: Any) -> FloatArray:
     """Product of the Hessian of `cross_entropy` by the logits and a vector, sum(t) p o (v - p'v); arrays (..., K).
+
+    Parameters and errors are those of `cross_entropy` and `softmax_jvp`, whose formula keeps the digits.
 
     Examples
     --------
@@ -151,13 +244,15 @@ def cross_entropy_hessp(z: Any, t: Any, v: Any) -> FloatArray:
     array([ 0.5, -0.5])
     """
     z, t = _targets(z, t)
-    return np.asarray(t.sum(axis=-1, keepdims=True) * softmax_jvp(z, v))
+    return np.asarray(t.sum(axis=-1, keepdims=True) * _jvp(_Softmax.of(z), finite_reals(v, "v")))
 
 
 def _logits(z: Any) -> FloatArray:
     logits = reals(z, "z")
     if logits.ndim == 0:
         raise DataError("z is one number; pass logits along the last axis")
+    if not logits.shape[-1]:
+        raise DataError(f"z has shape {logits.shape}; pass one logit at least")
     peak = logits.max(axis=-1)
     if np.isinf(peak).any():
         raise DataError(
@@ -179,7 +274,7 @@ def _targets(z: Any, t: Any) -> tuple[FloatArray, FloatArray]:
 
 def design_matrix(X: Any) -> FloatArray:
     """Return a finite matrix (n, d)."""
-    matrix: FloatArray = np.array(X, dtype=np.float64)
+    matrix = to_numbers(X, "X")
     if matrix.ndim != 2 or not matrix.size:
         raise DataError(f"X has shape {matrix.shape}; pass a matrix (n, d)")
     if not np.isfinite(matrix).all():
@@ -205,8 +300,10 @@ class LogisticLoss:
 
     Notes
     -----
-    Value by logaddexp(0, z); gradient X'(expit z - y)/n; Hessian X' diag(expit(z) expit(-z)) X / n, positive semidefinite.
-    Where a hyperplane separates the classes the loss has no minimum: `separating_direction` tells (Albert and Anderson 1984).
+    The loss of an observation is y log(1 + exp(-z)) + (1 - y) log(1 + exp z), and its slope by z (1 - y) expit(z) - y expit(-z).
+    This equals the formula above and keeps its digits for an observation far on its own side. Gradient X' slope / n; Hessian X'
+    diag(expit(z) expit(-z)) X / n, positive semidefinite. If a hyperplane separates the classes, the loss has no minimum;
+    `separating_direction` returns its direction (Albert and Anderson 1984).
 
     Examples
     --------
@@ -232,23 +329,29 @@ class LogisticLoss:
         object.__setattr__(self, "X", frozen(X))
         object.__setattr__(self, "y", frozen(y))
 
+    @quiet
     def value(self, w: Any) -> float:
         """J(w)."""
         z = self._z(w)
-        return float(np.mean(np.logaddexp(0.0, z) - self.y * z))
+        return float(np.mean(self.y * np.logaddexp(0.0, -z) + (1 - self.y) * np.logaddexp(0.0, z)))
 
+    @quiet
     def gradient(self, w: Any) -> FloatArray:
         """Gradient (d,)."""
-        return np.asarray(self.X.T @ (special.expit(self._z(w)) - self.y) / len(self.y))
+        z = self._z(w)
+        return np.asarray(self.X.T @ ((1 - self.y) * special.expit(z) - self.y * special.expit(-z)) / len(self.y))
 
+    @quiet
     def hessian(self, w: Any) -> FloatArray:
         """Hessian (d, d)."""
         return np.asarray(self.X.T @ (self._weights(w)[:, None] * self.X))
 
+    @quiet
     def hessp(self, w: Any, v: Any) -> FloatArray:
         """Product of the Hessian and a vector, (d,)."""
         return np.asarray(self.X.T @ (self._weights(w) * (self.X @ self._vector(v, "v"))))
 
+    @quiet
     def separating_direction(self) -> FloatArray | None:
         """Direction along which the loss falls or stays for ever, so that it has no finite minimum; None where there is none.
 
@@ -273,7 +376,7 @@ class LogisticLoss:
         return np.asarray(found.x / np.where(size > 0, size, 1.0))
 
     def _z(self, w: Any) -> FloatArray:
-        return np.asarray(self.X @ self._vector(w, "w"))
+        return _finite_scores(self.X @ self._vector(w, "w"), "w")
 
     def _weights(self, w: Any) -> FloatArray:
         z = self._z(w)
@@ -332,32 +435,46 @@ class CrossEntropyLoss:
         object.__setattr__(self, "X", frozen(X))
         object.__setattr__(self, "T", frozen(T))
 
+    @quiet
     def value(self, W: Any) -> float:
         """J(W)."""
         return float(cross_entropy(self._z(W), self.T).mean())
 
+    @quiet
     def gradient(self, W: Any) -> FloatArray:
         """Gradient (d, K)."""
         return np.asarray(self.X.T @ cross_entropy_gradient(self._z(W), self.T) / len(self.X))
 
+    @quiet
     def hessp(self, W: Any, V: Any) -> FloatArray:
         """Product of the Hessian and a matrix V (d, K), as a matrix (d, K)."""
         return np.asarray(self.X.T @ cross_entropy_hessp(self._z(W), self.T, self.X @ self._matrix(V, "V")) / len(self.X))
 
+    @quiet
     def hessian(self, W: Any) -> FloatArray:
         """Hessian by vec W, (d K, d K)."""
         weights = self.T.sum(axis=1)
+        n, d, K = *self.X.shape, self.T.shape[1]
+        check_memory(24.0 * max(n * K**2, (d * K) ** 2), f"the Hessian of {d} x {K} weights", "use hessp")
         return _kronecker_sum(weights[:, None, None] * softmax_jacobian(self._z(W)), self.X) / len(self.X)
 
     def _z(self, W: Any) -> FloatArray:
-        return np.asarray(self.X @ self._matrix(W, "W"))
+        return _finite_scores(self.X @ self._matrix(W, "W"), "W")
 
     def _matrix(self, values: Any, argument: str) -> FloatArray:
-        matrix = reals(values, argument)
+        matrix = finite_reals(values, argument)
         wanted = (self.X.shape[1], self.T.shape[1])
         if matrix.shape != wanted:
             raise DataError(f"{argument} has shape {matrix.shape}; the weights have shape {wanted}")
         return matrix
+
+
+def _finite_scores(z: FloatArray, weights: str) -> FloatArray:
+    """Scores (n, ...), each of a row of X."""
+    bad = np.argwhere(~np.isfinite(z))
+    if len(bad):
+        raise NumericalError(f"X[{bad[0][0]}] times {weights} overflows; choose smaller {weights}, or scale the columns of X")
+    return z
 
 
 def _kronecker_sum(blocks: FloatArray, X: FloatArray) -> FloatArray:
@@ -366,6 +483,7 @@ def _kronecker_sum(blocks: FloatArray, X: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("ikl,ia,ib->kalb", blocks, X, X, optimize=True).reshape(K * d, K * d))
 
 
+@quiet
 def multinomial_hessian(P: Any, X: Any) -> FloatArray:
     """Hessian of the negative log-likelihood of multinomial logistic regression, sum_i (diag p_i - p_i p_i') kron x_i x_i'.
 
@@ -385,6 +503,10 @@ def multinomial_hessian(P: Any, X: Any) -> FloatArray:
     DataError
         Shapes differ, a probability is outside [0, 1], or a row sums to more than one.
 
+    Notes
+    -----
+    The variance p (1 - p) of a class takes 1 - p as the sum of the other classes, plus what the row leaves to a reference class.
+
     References
     ----------
     Boehning (1992), Annals of the Institute of Statistical Mathematics 44.
@@ -401,10 +523,14 @@ def multinomial_hessian(P: Any, X: Any) -> FloatArray:
         raise DataError(f"P has shape {P.shape} and X {X.shape}; P has a row (K,) for each of X's")
     if not ((P >= 0) & (P <= 1)).all() or (P.sum(axis=1) > 1 + 1e-9).any():
         raise DataError("P holds numbers outside [0, 1], or rows that sum to more than one; pass probabilities")
-    blocks = np.eye(P.shape[1]) * P[:, :, None] - P[:, :, None] * P[:, None, :]
-    return _kronecker_sum(blocks, X)
+    # what the classes leave to the reference class, if there is one; rounding of a row that is complete is none
+    largest = P.max(axis=1, initial=0.0, keepdims=True)
+    left = (1 - largest) - (P.sum(axis=1, keepdims=True) - largest)
+    reference = np.where((left > EPS) | (P.shape[1] == 1), np.maximum(left, 0.0), 0.0)
+    return _kronecker_sum(_covariance(P, sums_of_others(P) + reference), X)
 
 
+@quiet
 def bohning_bound(X: Any, n_classes: int) -> FloatArray:
     """Boehning's bound of the multinomial Hessian whatever the weights, (I - 11'/K)/2 kron X'X over the K - 1 free classes.
 
@@ -435,4 +561,5 @@ def bohning_bound(X: Any, n_classes: int) -> FloatArray:
     array([[1.]])
     """
     X, K = design_matrix(X), check_order(n_classes, "n_classes", 2, 10_000)
+    check_memory(16.0 * ((K - 1) * X.shape[1]) ** 2, f"a bound for n_classes = {K} of {X.shape[1]} columns", "lower n_classes")
     return np.asarray(np.kron((np.eye(K - 1) - 1 / K) / 2, X.T @ X))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray
+from .._validation import FloatArray, to_numbers
 from ..errors import DataError, SpecificationError
 
 LAYOUTS = ("numerator", "denominator")
@@ -92,7 +92,7 @@ class Jacobian(Derivative):
 
         Raises DataError where `matrix` is not a finite matrix, SpecificationError where `layout` is unknown.
         """
-        value = np.array(matrix, dtype=np.float64)
+        value = to_numbers(matrix, "matrix")
         if value.ndim != 2:
             raise DataError(f"matrix has shape {value.shape}; a Jacobian has two dimensions, for example matrix[None, :]")
         bad = ~np.isfinite(value)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import special
 
-from .._validation import FloatArray, check_finite, check_positive, to_floats
+from .._validation import FloatArray, check_finite, check_positive, quiet, to_floats, to_numbers
 from ..errors import DataError
+from .classification import softmax
 
 
 class EnergyGradient(NamedTuple):
@@ -25,6 +25,7 @@ class EnergyGradient(NamedTuple):
     se: FloatArray
 
 
+@quiet
 def energy_gradient(data_slopes: Any, energies: Any, slopes: Any) -> EnergyGradient:
     """Gradient of the mean log-likelihood of an energy model on a finite set, -mean grad E(x_i) + E_p[grad E].
 
@@ -47,6 +48,11 @@ def energy_gradient(data_slopes: Any, energies: Any, slopes: Any) -> EnergyGradi
     DataError
         Shapes differ, a number is not finite (energies may be +inf, but not all).
 
+    Notes
+    -----
+    Gradients of E are counted from that at the point of least energy: if this point is nearly certain, the two terms agree in all
+    but their last digits.
+
     References
     ----------
     LeCun, Chopra, Hadsell, Ranzato and Huang (2006), A tutorial on energy-based learning.
@@ -68,10 +74,13 @@ def energy_gradient(data_slopes: Any, energies: Any, slopes: Any) -> EnergyGradi
     check_finite(np.where(possible, E, 0.0), "energies", "energies are finite, or +inf where p is zero")
     if not possible.any():
         raise DataError("every energy is +inf; no point has any probability")
-    p = special.softmax(-E)
-    return EnergyGradient(p @ model - data.mean(axis=0), np.zeros(data.shape[1]))
+    # from the gradient at the likeliest point: the difference keeps its digits where that is nearly certain
+    origin = model[np.argmin(E)]
+    gradient = softmax(-E) @ (model - origin) - (data - origin).mean(axis=0)
+    return EnergyGradient(gradient, np.zeros(data.shape[1]))
 
 
+@quiet
 def energy_gradient_monte_carlo(data_slopes: Any, model_slopes: Any, ess: float | None = None) -> EnergyGradient:
     """Gradient of the mean log-likelihood of an energy model from draws of the model, with its Monte Carlo error.
 
@@ -94,6 +103,10 @@ def energy_gradient_monte_carlo(data_slopes: Any, model_slopes: Any, ess: float 
     DataError, SpecificationError
         Shapes differ, a number is not finite, fewer than two draws; ess is not positive.
 
+    References
+    ----------
+    Hinton (2002), Neural Computation 14, for draws of the model in place of its expectation.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -106,11 +119,13 @@ def energy_gradient_monte_carlo(data_slopes: Any, model_slopes: Any, ess: float 
     if len(model) < 2:
         raise DataError("one draw tells no standard error; pass two at least")
     draws = len(model) if ess is None else check_positive(ess, "ess")
-    return EnergyGradient(model.mean(axis=0) - data.mean(axis=0), model.std(axis=0, ddof=1) / np.sqrt(draws))
+    origin = model[0]  # a common part of the gradients takes no digits of the difference
+    gradient = (model - origin).mean(axis=0) - (data - origin).mean(axis=0)
+    return EnergyGradient(gradient, model.std(axis=0, ddof=1) / np.sqrt(draws))
 
 
 def _slopes(values: Any, argument: str) -> FloatArray:
-    matrix = np.array(values, dtype=np.float64)
+    matrix = to_numbers(values, argument)
     if matrix.ndim != 2 or not matrix.size:
         raise DataError(f"{argument} has shape {matrix.shape}; pass a matrix with a row for each point")
     check_finite(matrix.ravel(), argument, "pass finite gradients")

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from .._validation import FloatArray, check_finite, check_order, check_positive, first_index, to_floats
-from ..errors import ConvergenceError, DataError, SpecificationError
+from .._validation import FloatArray, check_finite, check_order, check_positive, first_index, quiet, to_floats, to_numbers
+from ..errors import ConvergenceError, DataError, NumericalError, SpecificationError
 from .classification import design_matrix
 
+TINY = float(np.finfo(np.float64).tiny)
 EPS = float(np.finfo(np.float64).eps)
 MAX_ROUNDS = 200  # of the working set
 MAX_SWEEPS = 1000
@@ -53,6 +54,7 @@ class GroupLassoFit(NamedTuple):
     n_sweeps: int
 
 
+@quiet
 def group_prox(v: Any, threshold: float) -> FloatArray:
     """Proximal map of threshold norm(b): (1 - threshold/norm(v))_+ v, zero where norm(v) <= threshold.
 
@@ -84,12 +86,14 @@ def group_prox(v: Any, threshold: float) -> FloatArray:
     """
     vector, _ = to_floats(v, "v")
     check_finite(vector, "v", "pass finite numbers")
-    if not 0 <= threshold < np.inf:
+    is_number = isinstance(threshold, (int, float, np.integer, np.floating)) and not isinstance(threshold, bool)
+    if not is_number or not 0 <= threshold < np.inf:
         raise SpecificationError(f"threshold is {threshold}; it is not negative and finite")
     size = float(linalg.norm(vector))
     return np.zeros_like(vector) if size <= threshold else vector * ((size - threshold) / size)
 
 
+@quiet
 def group_block(S: Any, gram: Any, threshold: float) -> FloatArray:
     """Minimiser over one general block: b'Gb/2 - S'b + threshold norm(b), G = X_g'X_g.
 
@@ -123,18 +127,36 @@ def group_block(S: Any, gram: Any, threshold: float) -> FloatArray:
     array([2.4, 3.2])
     """
     vector, _ = to_floats(S, "S")
-    G = np.array(gram, dtype=np.float64)
+    G = to_numbers(gram, "gram")
     if G.shape != (len(vector), len(vector)):
         raise DataError(f"gram has shape {G.shape} and S {vector.shape}; they are (d, d) and (d,)")
     for name, values in (("S", vector), ("gram", G.ravel())):
         check_finite(values, name, "pass finite numbers")
-    d, U = np.linalg.eigh(G)
-    return _block(vector, np.maximum(d, 0.0), U, check_positive(threshold, "threshold"), 0.0)
+    threshold = check_positive(threshold, "threshold")
+    # in units in which the largest numbers are about one: then no square over- or underflows
+    unit, size = _unit(vector), _unit(G)
+    d, U = np.linalg.eigh(G / size)
+    free = float(linalg.norm(U[:, d <= 0].T @ (vector / unit)))  # what no curvature holds
+    if free >= threshold / unit:
+        raise DataError(
+            f"S is not in the range of gram: what is outside has norm {free * unit:.3g}, so that there is no minimum; check gram"
+        )
+    b = _block(vector / unit, np.maximum(d, 0.0), U, threshold / unit, 0.0)
+    result = b * (unit / size) if np.isfinite(unit / size) else b * unit / size
+    if not np.isfinite(result).all():
+        raise NumericalError("the solution overflows; choose other units of S and gram")
+    return np.asarray(result)
+
+
+def _unit(values: FloatArray) -> float:
+    """Power of two next to the largest size of the values; one where all are zero."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return float(2.0 ** np.clip(np.round(np.log2(largest)), -1022, 1022)) if largest > 0 else 1.0
 
 
 def _block(S: FloatArray, d: FloatArray, U: FloatArray, threshold: float, start: float) -> FloatArray:
     """The same in the axes of the Gram matrix; the root is sought from `start`."""
-    if threshold**2 >= S @ S:
+    if threshold >= linalg.norm(S, check_finite=False):
         return np.zeros_like(S)
     c = U.T @ S
     t = start
@@ -159,6 +181,7 @@ class _Problem:
     order: npt.NDArray[np.int64]  # columns of the given X
     starts: npt.NDArray[np.int64]  # (G + 1,)
     weights: FloatArray  # (G,)
+    units: tuple[float, float] = (1.0, 1.0)  # of the given X and y, powers of two
 
     @classmethod
     def of(cls, X: Any, y: Any, groups: Any, weights: Any) -> _Problem:
@@ -169,7 +192,10 @@ class _Problem:
         labels = np.asarray(groups)
         if labels.shape != (design.shape[1],):
             raise DataError(f"groups has shape {labels.shape}; pass a label for each of the {design.shape[1]} columns of X")
-        _, index, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+        try:
+            _, index, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+        except TypeError:
+            raise DataError("groups holds labels that do not compare; pass numbers or strings") from None
         if weights is None:
             penalties = np.sqrt(sizes)
         else:
@@ -181,7 +207,25 @@ class _Problem:
                 raise DataError(f"weights[{i}] is {penalties[i]}; weights are positive and finite")
         order = np.argsort(index, kind="stable")
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        return cls(np.asfortranarray(design[:, order]), response, order, starts, penalties)
+        units = _unit(design), _unit(response)
+        return cls(np.asfortranarray(design[:, order] / units[0]), response / units[1], order, starts, penalties, units)
+
+    def lam_in_units(self, lam: float) -> float:
+        """The penalty for X and y in their units, in which no square overflows."""
+        scaled = lam / self.units[0] / self.units[1]
+        if not 0 < scaled < np.inf:
+            raise SpecificationError(f"lam is {lam}, beyond floating-point numbers beside the sizes of X and y; choose another")
+        return scaled
+
+    def given(self, fit: GroupLassoFit, lam: float) -> GroupLassoFit:
+        """A fit for X and y as they were given, its coefficients in their order."""
+        x, y = self.units
+        coef = np.empty_like(fit.coef)
+        coef[self.order] = fit.coef * y / x if y <= 1 or x <= 1 else fit.coef / x * y
+        result = GroupLassoFit(coef, lam, fit.gap * y * y, fit.objective * y * y, fit.n_sweeps)
+        if not (np.isfinite(coef).all() and np.isfinite(result.objective)):
+            raise NumericalError("the solution overflows; divide X or y by a number, and lam by the same")
+        return result
 
     @property
     def n_groups(self) -> int:
@@ -208,6 +252,7 @@ class _Problem:
         return gap, square / 2 + float(penalty.sum())
 
 
+@quiet
 def group_lasso(
     X: Any, y: Any, groups: Any, lam: float, *, weights: Any = None, tol: float = 1e-10, start: Any = None
 ) -> GroupLassoFit:
@@ -268,10 +313,14 @@ def group_lasso(
         if len(given) != len(b):
             raise DataError(f"start has {len(given)} entries; X has {len(b)} columns")
         check_finite(given, "start", "pass finite coefficients")
-        b = given[problem.order]
-    return _in_given_order(problem, _solve(problem, check_positive(lam, "lam"), check_positive(tol, "tol"), b))
+        b = given[problem.order] * problem.units[0] / problem.units[1]
+        if not np.isfinite(b).all():
+            raise DataError("start is too large beside X and y; leave it out")
+    lam = check_positive(lam, "lam")
+    return problem.given(_solve(problem, problem.lam_in_units(lam), check_positive(tol, "tol"), b), lam)
 
 
+@quiet
 def group_lasso_path(
     X: Any, y: Any, groups: Any, lams: Any = 50, *, weights: Any = None, ratio: float = 1e-2, tol: float = 1e-10
 ) -> list[GroupLassoFit]:
@@ -307,26 +356,22 @@ def group_lasso_path(
     problem = _Problem.of(X, y, groups, weights)
     if np.ndim(lams) == 0:
         count = check_order(lams, "lams", 1, 10_000)
-        if not 0 < ratio < 1:
+        if check_positive(ratio, "ratio") >= 1:
             raise SpecificationError(f"ratio is {ratio}; it lies between 0 and 1")
         largest = float(np.max(problem.norms(problem.X.T @ problem.y) / problem.weights))
-        penalties = largest * np.geomspace(1.0, ratio, count)
+        if largest == 0:
+            raise DataError("X'y is zero: every penalty gives zero coefficients; pass another y")
+        penalties = largest * problem.units[0] * problem.units[1] * np.geomspace(1.0, ratio, count)
     else:
         penalties, _ = to_floats(lams, "lams")
         penalties = np.sort(penalties)[::-1]
     b = np.zeros(problem.X.shape[1])
     fits = []
     for lam in penalties.tolist():
-        fit = _solve(problem, check_positive(lam, "lams"), check_positive(tol, "tol"), b)
+        fit = _solve(problem, problem.lam_in_units(check_positive(lam, "lams")), check_positive(tol, "tol"), b)
         b = fit.coef
-        fits.append(_in_given_order(problem, fit))
+        fits.append(problem.given(fit, lam))
     return fits
-
-
-def _in_given_order(problem: _Problem, fit: GroupLassoFit) -> GroupLassoFit:
-    coef = np.empty_like(fit.coef)
-    coef[problem.order] = fit.coef
-    return fit._replace(coef=coef)
 
 
 def _solve(problem: _Problem, lam: float, tol: float, b: FloatArray) -> GroupLassoFit:
@@ -343,6 +388,9 @@ def _solve(problem: _Problem, lam: float, tol: float, b: FloatArray) -> GroupLas
         gap, objective = problem.certificate(b, residual, slope, lam)
         if gap <= enough:
             return GroupLassoFit(b, lam, gap, objective, n_sweeps)
+        is_stuck = gap >= before and len(working) == problem.n_groups
+        if is_stuck or not np.isfinite(gap):  # a descent on all groups did not lower it
+            break
         excess = problem.norms(slope) / (lam * problem.weights)
         excess[problem.norms(b) > 0] = np.inf
         size = max(FIRST_GROUPS, 2 * int((problem.norms(b) > 0).sum()), len(working) if gap >= before else 0)
@@ -352,7 +400,9 @@ def _solve(problem: _Problem, lam: float, tol: float, b: FloatArray) -> GroupLas
         b, sweeps = _descend(problem, working, lam, 0.3 * enough, b)
         n_sweeps += sweeps
     raise ConvergenceError(
-        f"the duality gap is {gap:.3g} after {MAX_ROUNDS} working sets, more than {enough:.3g}; ask for a larger tol", objective
+        f"the duality gap is {gap / max(enough, TINY):.3g} times the one asked for, and does not fall; ask for a larger tol, or "
+        "scale the columns of X to like sizes",
+        objective,
     )
 
 
@@ -381,7 +431,8 @@ def _descend(problem: _Problem, working: npt.NDArray[np.int64], lam: float, enou
             x = _newton(small, G, target, thresholds, x)
             q = target - G @ x
             residual = problem.y - X @ x
-            if small.certificate(x, residual, residual @ X, lam)[0] <= enough:
+            gap = small.certificate(x, residual, residual @ X, lam)[0]
+            if gap <= enough or not np.isfinite(gap):
                 break
     result = np.zeros_like(b)
     result[columns] = x

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, first_index
+from .._validation import FloatArray, first_index, to_numbers
 from ..errors import DataError
 
 Array = npt.NDArray[Any]
@@ -40,7 +40,7 @@ class Lines(Protocol):
     noise : ndarray, shape (L, M)
         Absolute error of f's values, beyond their rounding.
     rounding : float
-        Relative error of f's values.
+        Relative error of f's values: machine epsilon of the type in which f returns them, or more.
     """
 
     value: FloatArray
@@ -74,16 +74,14 @@ def check_callable(f: Any, argument: str = "f") -> None:
 
 def real_array(x: Any, argument: str = "x") -> FloatArray:
     """Return a copy as float64 of any shape; refuse what is empty, complex or not finite."""
-    array = np.asarray(x)
-    if array.dtype.kind not in "iuf":
-        raise DataError(f"{argument} holds {array.dtype}; pass real numbers")
+    array = to_numbers(x, argument)
     if array.size == 0:
         raise DataError(f"{argument} is empty")
     bad = ~np.isfinite(array).ravel()
     if bad.any():
         i = first_index(bad)
         raise DataError(f"{argument}{_index(array.shape, i)} is {array.ravel()[i]}; pass finite points")
-    return np.array(array, dtype=np.float64)
+    return array
 
 
 def _index(shape: tuple[int, ...], i: int) -> str:
@@ -109,9 +107,35 @@ def read_bounds(bounds: Any, x: FloatArray) -> tuple[FloatArray, FloatArray]:
     return lower, upper
 
 
-def _same(a: Array, b: Array) -> bool:
-    """Whether values agree up to the rounding of another order of summation."""
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-9, atol=0.0, equal_nan=True))
+class Evaluated:
+    """What is known of a function by having called it.
+
+    Attributes
+    ----------
+    nfev : int
+        Points at which it was called.
+    rounding : float
+        Relative rounding error of its values, by their type.
+    """
+
+    def __init__(self) -> None:
+        self.nfev, self.rounding = 0, EPS
+
+    def evaluated(self, call: Callable[[], Any], complex_steps: bool, n: int) -> Array:
+        """Values at n points, as float64 or complex."""
+        self.nfev += n
+        value = _guarded(call, complex_steps)
+        if value.dtype.kind == "f" and value.dtype.itemsize < 8:
+            self.rounding = max(self.rounding, float(np.finfo(value.dtype).eps))
+        return value if complex_steps else np.asarray(value, dtype=np.float64)
+
+    def same(self, a: Array, b: Array) -> bool:
+        """Whether values agree up to the rounding of another order of summation."""
+        return a.shape == b.shape and bool(self.close(a, b).all())
+
+    def close(self, a: Array, b: Array) -> npt.NDArray[np.bool_]:
+        """The same, element by element."""
+        return np.isclose(a, b, rtol=max(1e-9, 64 * self.rounding), atol=0.0, equal_nan=True)
 
 
 def _guarded(call: Callable[[], Any], complex_steps: bool) -> Array:
@@ -121,24 +145,28 @@ def _guarded(call: Callable[[], Any], complex_steps: bool) -> Array:
             value = np.asarray(call())
             if value.dtype.kind == "c":
                 raise DataError("f gives complex numbers at real x; differentiate its real and its imaginary part")
-            return np.asarray(value, dtype=np.float64)
+            if value.dtype.kind not in "iufb":
+                value = to_numbers(value, "f(x)")
+            return value
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             try:
                 result = np.asarray(call())
             except Exception as error:  # whatever a function written for real numbers raises
                 raise Refused(f"f raises {type(error).__name__} at complex x: {error}") from None
+    if result.dtype.kind == "c" and result.dtype.itemsize < 16:
+        raise Refused("f returns complex numbers in single precision")
     if result.dtype.kind != "c":
         raise Refused("f returns real numbers at complex x: it takes an absolute value, a real part or a comparison")
     return result
 
 
-class Elementwise:
+class Elementwise(Evaluated):
     """f takes an array of points and gives a value for each; a line through every point."""
 
     def __init__(self, f: Callable[..., Any], x: FloatArray, args: tuple[Any, ...], typical: float, bounds: Any):
+        super().__init__()
         self._f, self._x, self._args = f, x, args
-        self.nfev, self.rounding = 0, EPS
         lower, upper = read_bounds(bounds, x)
         self.size = np.abs(x).ravel()
         self.scale = np.maximum(self.size, typical)
@@ -162,7 +190,7 @@ class Elementwise:
             # a function of single numbers; if it has other faults, it raises again
             whole, alone, first = np.empty(0), np.empty(0), np.empty(0)
         is_whole = alone.shape == x.shape and whole.shape == copies.shape
-        if is_whole and _same(whole[0], alone) and _same(whole[2], alone) and _same(first, alone.ravel()[:1]):
+        if is_whole and self.same(whole[0], alone) and self.same(whole[2], alone) and self.same(first, alone.ravel()[:1]):
             return np.asarray(alone.ravel())
         self._is_vectorised = False
         remedy = "its elements influence one another; use gradient or jacobian for functions of a vector"
@@ -172,20 +200,18 @@ class Elementwise:
             if alone.shape != x.shape or isinstance(error, DataError):
                 raise
             raise DataError(f"f takes the array x but no element of it alone ({error}): {remedy}") from error
-        if alone.shape == x.shape and not _same(values, alone.ravel()):
-            i = first_index(~np.isclose(values, alone.ravel(), rtol=1e-9, atol=0.0, equal_nan=True))
+        if alone.shape == x.shape and not self.same(values, alone.ravel()):
+            i = first_index(~self.close(values, alone.ravel()))
             index = _index(x.shape, i)
             raise DataError(f"f(x){index} is {alone.ravel()[i]}, but f at x{index} alone is {values[i]}: {remedy}")
         return values
 
     def _call(self, points: Array) -> Array:
-        self.nfev += points.size
-        return _guarded(lambda: self._f(points, *self._args), points.dtype.kind == "c")
+        return self.evaluated(lambda: self._f(points, *self._args), points.dtype.kind == "c", points.size)
 
     def _call_once(self, i: int, point: Any) -> Array:
-        self.nfev += 1
         args = [np.broadcast_to(arg, self._x.shape).ravel()[i] if np.ndim(arg) else arg for arg in self._args]
-        return _guarded(lambda: self._f(point, *args), np.iscomplexobj(point))
+        return self.evaluated(lambda: self._f(point, *args), np.iscomplexobj(point), 1)
 
     def _number(self, i: int, point: Any) -> Any:
         value = self._call_once(i, point.item())
@@ -219,7 +245,7 @@ def _nan_outside(call: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-class VectorFunction:
+class VectorFunction(Evaluated):
     """f of a vector (n,), with M values; a vectorised f also takes points as columns (n, k) and gives (k,) or (M, k).
 
     Attributes
@@ -232,8 +258,8 @@ class VectorFunction:
     """
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], x: FloatArray, lower: FloatArray, upper: FloatArray):
+        super().__init__()
         self._f, self._args = f, args
-        self.nfev = 0
         first = self._call_once(x)
         self.first, self.shape = first, first.shape
         self._is_vectorised = self._takes_columns(x, first, lower, upper)
@@ -248,15 +274,13 @@ class VectorFunction:
             values = self._call(columns)
         except (TypeError, ValueError, ArithmeticError, IndexError, AttributeError):
             return False  # a function of one vector
-        return values.shape == (*first.shape, k) and _same(values[..., 0], first) and _same(values[..., -1], last)
+        return values.shape == (*first.shape, k) and self.same(values[..., 0], first) and self.same(values[..., -1], last)
 
     def _call(self, points: Array) -> Array:
-        self.nfev += points.shape[1]
-        return _guarded(lambda: self._f(points.copy(), *self._args), points.dtype.kind == "c")
+        return self.evaluated(lambda: self._f(points.copy(), *self._args), points.dtype.kind == "c", points.shape[1])
 
     def _call_once(self, point: Array) -> Array:
-        self.nfev += 1
-        return _guarded(lambda: self._f(point.copy(), *self._args), point.dtype.kind == "c")
+        return self.evaluated(lambda: self._f(point.copy(), *self._args), point.dtype.kind == "c", 1)
 
     def __call__(self, points: Array) -> Array:
         """F at columns (n, N), as an array (N, M)."""

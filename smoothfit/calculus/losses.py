@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._validation import FloatArray, check_finite, check_positive, to_floats
+from .._validation import FloatArray, check_finite, check_positive, quiet, to_floats
 from ..errors import DataError
-from .special import reals
+from .special import reals, squared_sech
 
 LOG_TWO = float(np.log(2.0))
 
@@ -27,6 +27,7 @@ class ResidualLoss(NamedTuple):
     curvature: FloatArray
 
 
+@quiet
 def huber(r: Any, delta: float = 1.0) -> ResidualLoss:
     """Huber's loss: r^2/2 for abs(r) <= delta, delta (abs(r) - delta/2) beyond.
 
@@ -63,6 +64,7 @@ def huber(r: Any, delta: float = 1.0) -> ResidualLoss:
     return ResidualLoss(slope * (r - slope / 2), slope, np.where(np.abs(r) <= delta, 1.0, 0.0))
 
 
+@quiet
 def pseudo_huber(r: Any, delta: float = 1.0) -> ResidualLoss:
     """Pseudo-Huber loss delta^2 (sqrt(1 + (r/delta)^2) - 1), smooth everywhere.
 
@@ -70,7 +72,8 @@ def pseudo_huber(r: Any, delta: float = 1.0) -> ResidualLoss:
 
     Notes
     -----
-    Written r u / (1 + sqrt(1 + u^2)) delta with u = r/delta, which neither cancels for small r nor overflows for large ones.
+    Written r slope / (1 + s) with s = delta / sqrt(delta^2 + r^2), slope = r s and curvature s^3, which neither cancels for small r
+    nor overflows for large ones.
 
     References
     ----------
@@ -83,15 +86,15 @@ def pseudo_huber(r: Any, delta: float = 1.0) -> ResidualLoss:
     array([5.e-019, 1.e+200])
     """
     r, delta = reals(r, "r"), check_positive(delta, "delta")
-    u = r / delta
-    root = np.hypot(1.0, u)
-    share = 1 / root
-    with np.errstate(invalid="ignore"):  # infinite residuals: inf / inf
-        value = np.where(np.isinf(u), np.inf, delta * r * (u / (1 + root)))
-        slope = np.where(np.isinf(u), np.sign(u) * delta, delta * (u / root))
-    return ResidualLoss(value, slope, share**3)
+    larger = np.maximum(np.abs(r), delta)
+    u, s = np.where(np.isinf(r), np.sign(r), r / larger), delta / larger
+    root = np.hypot(u, s)
+    u, s = u / root, s / root  # sine and cosine of the angle whose tangent is r / delta
+    slope = np.where(np.abs(r) < delta, r * s, delta * u)
+    return ResidualLoss(r * (slope / (1 + s)), slope, s**3)
 
 
+@quiet
 def log_cosh(r: Any) -> ResidualLoss:
     """Loss log cosh r, about r^2/2 for small and abs(r) - log 2 for large residuals.
 
@@ -121,9 +124,8 @@ def log_cosh(r: Any) -> ResidualLoss:
     """
     size = np.abs(reals(r, "r"))
     small = np.log1p(2 * np.sinh(np.minimum(size, 1.0) / 2) ** 2)
-    decay = np.exp(-2 * np.minimum(size, 1e3))
-    large = size + (np.log1p(decay) - LOG_TWO)
-    return ResidualLoss(np.where(size < 1, small, large), np.tanh(reals(r, "r")), 4 * decay / (1 + decay) ** 2)
+    large = size + (np.log1p(np.exp(-2 * size)) - LOG_TWO)
+    return ResidualLoss(np.where(size < 1, small, large), np.tanh(reals(r, "r")), squared_sech(size))
 
 
 class Subdifferential(NamedTuple):
@@ -143,6 +145,7 @@ class Subdifferential(NamedTuple):
         return bool(np.all((self.lower <= slope) & (slope <= self.upper)))
 
 
+@quiet
 def mean_absolute_error(y: Any, prediction: Any) -> float:
     """Mean of abs(y - prediction).
 
@@ -165,9 +168,11 @@ def mean_absolute_error(y: Any, prediction: Any) -> float:
     >>> calculus.mean_absolute_error([1.0, 2.0], [2.0, 2.0])
     0.5
     """
-    return float(np.abs(_residuals(y, prediction)).mean())
+    r = np.abs(_residuals(y, prediction))
+    return float((r / len(r)).sum())  # their sum may overflow
 
 
+@quiet
 def mean_absolute_error_subdifferential(y: Any, prediction: Any) -> Subdifferential:
     """Subdifferential of the mean absolute error by the predictions: +-1/n, and [-1/n, 1/n] where prediction and reading are equal.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_order
+from .._validation import FloatArray, check_memory, check_order, to_numbers
 from ..errors import DataError, SpecificationError
 from .derivatives import Jacobian, Status, check_layout_name
 from .lines import real_array
@@ -192,7 +192,7 @@ def vec(X: Any) -> FloatArray:
     >>> calculus.vec([[1, 3], [2, 4]])
     array([1., 2., 3., 4.])
     """
-    matrix = np.array(X, dtype=np.float64)
+    matrix = to_numbers(X, "X")
     if matrix.ndim != 2:
         raise DataError(f"X has shape {matrix.shape}; vec stacks the columns of a matrix")
     return matrix.ravel(order="F")
@@ -210,7 +210,10 @@ def unvec(x: Any, shape: tuple[int, int]) -> FloatArray:
     array([[1., 3., 5.],
            [2., 4., 6.]])
     """
-    vector = np.array(x, dtype=np.float64)
+    vector = to_numbers(x, "x")
+    if np.shape(shape) != (2,):
+        raise SpecificationError(f"shape is {shape!r}; pass the numbers of rows and columns")
+    shape = (check_order(shape[0], "shape[0]", 0, 2**62), check_order(shape[1], "shape[1]", 0, 2**62))
     if vector.ndim != 1 or vector.size != shape[0] * shape[1]:
         raise DataError(f"x has shape {vector.shape}; a matrix of shape {shape} has {shape[0] * shape[1]} entries")
     return vector.reshape(shape, order="F")
@@ -231,6 +234,7 @@ def commutation_matrix(m: int, n: int) -> FloatArray:
     m, n = check_order(m, "m", 1, LARGEST), check_order(n, "n", 1, LARGEST)
     if m * n > LARGEST:
         raise SpecificationError(f"m * n is {m * n}; the matrix would have as many rows, at most {LARGEST} are made")
+    check_memory(16.0 * (m * n) ** 2, f"the commutation matrix of m = {m} and n = {n}", "transpose the matrix itself")
     order = np.arange(m * n).reshape(m, n, order="F").ravel()
     return np.asarray(np.eye(m * n)[order])
 
@@ -247,6 +251,7 @@ def duplication_matrix(n: int) -> FloatArray:
     array([1., 2., 2., 3.])
     """
     n = check_order(n, "n", 1, 100)
+    check_memory(8.0 * n**4, f"the duplication matrix of n = {n}", "index the lower triangle instead")
     lower = np.array([(i, j) for j in range(n) for i in range(j, n)])
     D = np.zeros((n * n, len(lower)))
     columns = np.arange(len(lower))

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._validation import FloatArray
-from ..errors import DataError
+from .._validation import FloatArray, quiet
+from ..errors import DataError, NumericalError
 from .classification import cross_entropy, cross_entropy_gradient
-from .special import reals
+from .special import finite_reals, squared_sech
 
 
 class Layer(NamedTuple):
@@ -38,6 +38,7 @@ class Backpropagation(NamedTuple):
     inputs: FloatArray
 
 
+@quiet
 def backpropagation(layers: Sequence[tuple[Any, Any]], X: Any, T: Any) -> Backpropagation:
     """Mean cross-entropy of a network of tanh layers with softmax output, and its gradient by reverse accumulation.
 
@@ -61,7 +62,7 @@ def backpropagation(layers: Sequence[tuple[Any, Any]], X: Any, T: Any) -> Backpr
     Notes
     -----
     Forward a_0 = X, z_l = a_{l-1} W_l + b_l, a_l = tanh z_l; backward D_L = (P s - T)/n, dW_l = a_{l-1}' D_l, db_l = D_l' 1,
-    D_{l-1} = D_l W_l' o (1 - a_{l-1}^2).
+    D_{l-1} = D_l W_l' o sech^2 z_{l-1}; 1 - a^2 would have no digits for a saturated unit.
 
     References
     ----------
@@ -74,28 +75,43 @@ def backpropagation(layers: Sequence[tuple[Any, Any]], X: Any, T: Any) -> Backpr
     >>> result.gradient[0].weights
     array([[ 0.25, -0.25]])
     """
-    activations = [reals(X, "X")]
-    parameters = [Layer(reals(w, f"layers[{i}][0]"), reals(b, f"layers[{i}][1]")) for i, (w, b) in enumerate(layers)]
+    activations = [finite_reals(X, "X")]
+    parameters = _parameters(layers)
     if not parameters:
         raise DataError("layers is empty; pass one at least")
     _check_chain(parameters, activations[0])
-    for layer in parameters[:-1]:
-        activations.append(np.tanh(activations[-1] @ layer.weights + layer.bias))
-    logits = activations[-1] @ parameters[-1].weights + parameters[-1].bias
+    scores = []  # before tanh
+    for i, layer in enumerate(parameters):
+        scores.append(activations[-1] @ layer.weights + layer.bias)
+        if not np.isfinite(scores[-1]).all():
+            raise NumericalError(f"layers[{i}] overflows; choose smaller weights, or scale X")
+        activations.append(np.tanh(scores[-1]))
+    logits = scores.pop()
     n = len(activations[0])
     loss = float(cross_entropy(logits, T).mean())
     delta = cross_entropy_gradient(logits, T) / n
     gradient = []
-    for layer, a in zip(reversed(parameters), reversed(activations), strict=True):
-        gradient.append(Layer(a.T @ delta, delta.sum(axis=0)))
-        is_first = a is activations[0]
-        delta = delta @ layer.weights.T * (1.0 if is_first else (1 - a) * (1 + a))
+    for i in reversed(range(len(parameters))):
+        gradient.append(Layer(activations[i].T @ delta, delta.sum(axis=0)))
+        delta = delta @ parameters[i].weights.T * (squared_sech(scores[i - 1]) if i else 1.0)
     return Backpropagation(loss, tuple(reversed(gradient)), delta)
+
+
+def _parameters(layers: Any) -> list[Layer]:
+    """Weights and biases as arrays."""
+    parameters = []
+    for i, layer in enumerate(layers if isinstance(layers, Sequence) else [layers]):
+        if not isinstance(layer, Sequence) or isinstance(layer, str) or len(layer) != 2:
+            raise DataError(f"layers[{i}] is a {type(layer).__name__}; pass a sequence of (weights, bias)")
+        parameters.append(Layer(finite_reals(layer[0], f"layers[{i}][0]"), finite_reals(layer[1], f"layers[{i}][1]")))
+    return parameters
 
 
 def _check_chain(layers: list[Layer], X: FloatArray) -> None:
     if X.ndim != 2:
         raise DataError(f"X has shape {X.shape}; pass a matrix (n, d)")
+    if not X.size:
+        raise DataError(f"X has shape {X.shape}; pass one row and one column at least")
     width = X.shape[1]
     for i, layer in enumerate(layers):
         if layer.weights.ndim != 2 or layer.weights.shape[0] != width or layer.bias.shape != layer.weights.shape[1:]:

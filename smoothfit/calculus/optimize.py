@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
-from .._validation import FloatArray, check_finite, check_order, check_positive, first_index, frozen, to_floats
+from .._validation import FloatArray, check_finite, check_order, check_positive, first_index, frozen, quiet, to_floats, to_numbers
 from ..errors import DataError, SpecificationError
 from .numeric import gradient, hessian
 from .special import reals
@@ -50,7 +50,7 @@ class QuadraticApproximation:
 
     def __post_init__(self) -> None:
         at, g = to_floats(self.at, "at")[0], to_floats(self.gradient, "gradient")[0]
-        H = np.array(self.hessian, dtype=np.float64)
+        H = to_numbers(self.hessian, "hessian")
         if not (g.shape == at.shape and H.shape == (len(at), len(at))):
             raise DataError(f"at has shape {at.shape}, gradient {g.shape}, hessian {H.shape}; they are (d,), (d,) and (d, d)")
         for name, values in (("at", at), ("value", np.array([self.value])), ("gradient", g), ("hessian", H.ravel())):
@@ -66,15 +66,18 @@ class QuadraticApproximation:
         at = to_floats(w, "w")[0]
         return cls(at, float(np.asarray(f(at.copy())).item()), gradient(f, at).value, hessian(f, at).value)
 
+    @quiet
     def __call__(self, w: Any) -> float:
         """Value of the approximation at w (d,)."""
         step = self._step(w)
         return float(self.value + self.gradient @ step + step @ self.hessian @ step / 2)
 
+    @quiet
     def gradient_at(self, w: Any) -> FloatArray:
         """Gradient of the approximation at w (d,)."""
         return np.asarray(self.gradient + self.hessian @ self._step(w))
 
+    @quiet
     def minimizer(self, penalty: float = 0.0) -> FloatArray:
         """Minimiser of the approximation plus penalty norm(w)^2 / 2.
 
@@ -87,6 +90,7 @@ class QuadraticApproximation:
             raise DataError("the Hessian is not positive definite, so there is no minimum; add a penalty") from None
         return np.asarray(linalg.cho_solve(factor, self.hessian @ self.at - self.gradient))
 
+    @quiet
     def descend(self, start: Any, step: float, n_steps: int) -> FloatArray:
         """Point after n_steps steps of gradient descent from `start`, in closed form, for a Hessian without negative eigenvalues.
 
@@ -108,6 +112,7 @@ class QuadraticApproximation:
         return np.asarray(vector - self.at)
 
 
+@quiet
 def early_stopping_shrinkage(eigenvalues: Any, step: float, n_steps: int) -> FloatArray:
     """Share of the way to the minimum after gradient descent from zero, 1 - (1 - step lam)^n_steps along each axis of the Hessian.
 
@@ -151,12 +156,13 @@ def early_stopping_shrinkage(eigenvalues: Any, step: float, n_steps: int) -> Flo
     if n_steps == 0:
         return np.zeros(lam.shape)
     shrunk = step * lam
-    with np.errstate(divide="ignore"):  # log 0 at step lam = 1, where one step arrives
-        direct = -np.expm1(n_steps * np.log1p(-np.minimum(shrunk, 1.0)))
-        beyond = 1 - (-1.0) ** (n_steps % 2) * np.exp(n_steps * np.log(np.maximum(shrunk - 1, 0.0)))
-    return np.asarray(np.where(shrunk <= 1, direct, beyond))
+    # log 0 at step lam = 1, where one step arrives; beyond, the way that is left is overshot in turn
+    direct = -np.expm1(n_steps * np.log1p(-np.where(shrunk <= 1, shrunk, 2 - shrunk)))
+    is_overshot = (shrunk > 1) & (n_steps % 2 == 1)
+    return np.asarray(np.where(is_overshot, 1 + np.exp(n_steps * np.log(np.maximum(shrunk - 1, 0.0))), direct))
 
 
+@quiet
 def ridge_shrinkage(eigenvalues: Any, penalty: float) -> FloatArray:
     """Share of the way to the minimum with a penalty a norm(w)^2 / 2: lam / (lam + a) along each axis of the Hessian.
 
@@ -176,6 +182,10 @@ def ridge_shrinkage(eigenvalues: Any, penalty: float) -> FloatArray:
     DataError, SpecificationError
         An eigenvalue is negative; the penalty is not positive.
 
+    References
+    ----------
+    Hoerl and Kennard (1970), Technometrics 12.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -183,9 +193,12 @@ def ridge_shrinkage(eigenvalues: Any, penalty: float) -> FloatArray:
     array([0.  , 0.5 , 0.75])
     """
     lam = _eigenvalues(eigenvalues)
-    return np.asarray(lam / (lam + check_positive(penalty, "penalty")))
+    a = check_positive(penalty, "penalty")
+    ratio = np.minimum(lam, a) / np.maximum(lam, a)
+    return np.asarray(np.where(lam < a, ratio, 1.0) / (1 + ratio))
 
 
+@quiet
 def equivalent_penalty(eigenvalues: Any, step: float, n_steps: int) -> FloatArray:
     """Penalty a with which `ridge_shrinkage` is the shrinkage of early stopping, axis by axis: lam / expm1(-n log1p(-step lam)).
 
@@ -202,6 +215,10 @@ def equivalent_penalty(eigenvalues: Any, step: float, n_steps: int) -> FloatArra
     ndarray, shape of eigenvalues
         1 / (step n_steps) as lam goes to zero, less for larger lam: the equivalence is exact on each axis, with one penalty for all
         only as far as step n_steps lam is small.
+
+    References
+    ----------
+    Goodfellow, Bengio and Courville (2016), Deep Learning, 7.8.
 
     Raises
     ------
@@ -221,9 +238,8 @@ def equivalent_penalty(eigenvalues: Any, step: float, n_steps: int) -> FloatArra
         raise SpecificationError(
             f"step is {step}, and the largest eigenvalue {lam.max()}: steps above 1/lam overshoot as no penalty does"
         )
-    with np.errstate(divide="ignore", over="ignore"):
-        grown = np.expm1(-n_steps * np.log1p(-step * lam))
-        return np.asarray(np.where(lam > 0, lam / np.where(lam > 0, grown, 1.0), 1 / (step * n_steps)))
+    power = n_steps * np.log1p(-step * lam)
+    return np.asarray(np.where(lam > 0, lam * np.exp(power) / -np.expm1(power), 1 / step / n_steps))
 
 
 def _eigenvalues(values: Any) -> FloatArray:

@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from .._validation import FloatArray, check_order
+from .._validation import FloatArray, check_order, quiet, to_numbers
 from ..errors import DataError, SpecificationError
+from .lines import check_callable
 from .numeric import derivative
-from .special import reals
+from .special import broadcast, reals, relative_entropy
 
 LARGEST_SAMPLE = 10**9
+STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)  # of n^-1, n^-3, ...
+LARGE = 16  # from which on these terms are enough
 
 
+@quiet
 def order_statistic_logpdf(x: Any, distribution: Any, r: int, n: int) -> FloatArray:
     """Logarithm of `order_statistic_pdf`, finite where that underflows. Parameters and errors are the same.
 
@@ -27,14 +31,10 @@ def order_statistic_logpdf(x: Any, distribution: Any, r: int, n: int) -> FloatAr
     -1604.834233
     """
     x, r, n = _read(x, distribution, r, n)
-    return np.asarray(
-        _times(r - 1, distribution.logcdf(x))
-        + _times(n - r, distribution.logsf(x))
-        + np.asarray(distribution.logpdf(x))
-        - special.betaln(r, n - r + 1)
-    )
+    return np.asarray(_log_binomial(r - 1, n - r, *_tails(x, distribution)) + np.log(n) + _of(distribution, "logpdf", x))
 
 
+@quiet
 def order_statistic_pdf(x: Any, distribution: Any, r: int, n: int) -> FloatArray:
     """Density of the r-th smallest of n independent draws, F^(r-1) S^(n-r) f / B(r, n - r + 1).
 
@@ -61,11 +61,12 @@ def order_statistic_pdf(x: Any, distribution: Any, r: int, n: int) -> FloatArray
 
     Notes
     -----
-    Summed as logarithms; powers of zero, where r = 1 or r = n, are one, also where F or S vanishes.
+    As n f times the binomial probability of r - 1 of n - 1 draws below x, from its deviance: a sum of logarithms would lose the
+    digits of n to a large sample. Powers of zero, where r = 1 or r = n, are one, also where F or S vanishes.
 
     References
     ----------
-    David and Nagaraja (2003), Order Statistics, 2.1.
+    David and Nagaraja (2003), Order Statistics, 2.1; Loader (2000), "Fast and accurate computation of binomial probabilities".
 
     Examples
     --------
@@ -77,6 +78,7 @@ def order_statistic_pdf(x: Any, distribution: Any, r: int, n: int) -> FloatArray
     return np.asarray(np.exp(order_statistic_logpdf(x, distribution, r, n)))
 
 
+@quiet
 def order_statistic_cdf(x: Any, distribution: Any, r: int, n: int) -> FloatArray:
     """Distribution function of the r-th smallest of n independent draws, the incomplete beta function I_F(r, n - r + 1).
 
@@ -94,10 +96,11 @@ def order_statistic_cdf(x: Any, distribution: Any, r: int, n: int) -> FloatArray
     array([0.15625, 0.5    ])
     """
     x, r, n = _read(x, distribution, r, n)
-    F, S = np.asarray(distribution.cdf(x)), np.asarray(distribution.sf(x))
+    F, S = _of(distribution, "cdf", x), _of(distribution, "sf", x)
     return np.asarray(np.where(F <= 0.5, special.betainc(r, n - r + 1, F), special.betaincc(n - r + 1, r, S)))
 
 
+@quiet
 def order_statistic_pdf_derivative(
     x: Any, distribution: Any, r: int, n: int, score: Callable[[FloatArray], Any] | None = None
 ) -> FloatArray:
@@ -144,10 +147,12 @@ def order_statistic_pdf_derivative(
             raise DataError(f"log f has no slope at x = {at[~np.isfinite(numeric.value)][0]}; pass score=")
         slope = numeric.value
     else:
-        slope = np.broadcast_to(np.asarray(score(at.copy()), dtype=np.float64), at.shape)
-    logpdf = np.asarray(distribution.logpdf(at))
-    below = (r - 1) * np.exp(logpdf - distribution.logcdf(at)) if r > 1 else 0.0
-    above = (n - r) * np.exp(logpdf - distribution.logsf(at)) if r < n else 0.0
+        check_callable(score, "score")
+        slope, _ = broadcast(score=to_numbers(score(at.copy()), "score(x)"), x=at)
+    logpdf = _of(distribution, "logpdf", at)
+    _, _, log_F, log_S = _tails(at, distribution)
+    below = (r - 1) * np.exp(logpdf - log_F) if r > 1 else 0.0
+    above = (n - r) * np.exp(logpdf - log_S) if r < n else 0.0
     result[inside] = density[inside] * (below - above + slope)
     return result
 
@@ -162,6 +167,38 @@ def _read(x: Any, distribution: Any, r: Any, n: Any) -> tuple[FloatArray, int, i
     return reals(x, "x"), check_order(r, "r", 1, n), n
 
 
-def _times(count: int, logarithm: Any) -> FloatArray:
-    """Count * log p, with 0 log 0 = 0."""
-    return np.asarray(np.zeros(np.shape(logarithm)) if count == 0 else count * np.asarray(logarithm))
+def _of(distribution: Any, method: str, x: FloatArray) -> FloatArray:
+    """Values of a distribution's method at x, in its shape."""
+    values = to_numbers(getattr(distribution, method)(x), f"distribution.{method}(x)")
+    if values.shape != x.shape:
+        raise SpecificationError(
+            f"distribution.{method} gives shape {values.shape} at x of shape {x.shape}; pass a distribution of one variable"
+        )
+    return values
+
+
+def _tails(x: FloatArray, distribution: Any) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """F, S, log F and log S, each logarithm from the smaller of F and S, which has its digits."""
+    F, S = _of(distribution, "cdf", x), _of(distribution, "sf", x)
+    is_low = F <= 0.5
+    log_F = np.where(is_low, _of(distribution, "logcdf", x), np.log1p(-S))
+    log_S = np.where(is_low, np.log1p(-F), _of(distribution, "logsf", x))
+    return F, S, log_F, log_S
+
+
+def _log_binomial(a: int, b: int, F: FloatArray, S: FloatArray, log_F: FloatArray, log_S: FloatArray) -> FloatArray:
+    """Logarithm of the probability of a successes and b failures, C(a + b, a) F^a S^b."""
+    n = a + b
+    if not a or not b:
+        return np.asarray(n * (log_F if a else log_S) if n else np.zeros(F.shape))
+    difference = a * S - b * F  # of a and n F
+    deviance = relative_entropy(a, n * F, difference, np.log(a / n) - log_F)
+    deviance = deviance + relative_entropy(b, n * S, -difference, np.log(b / n) - log_S)
+    return np.asarray(_stirling(n) - _stirling(a) - _stirling(b) - deviance + np.log(n / a / b / (2 * np.pi)) / 2)
+
+
+def _stirling(n: int) -> float:
+    """Error of Stirling's formula, log n! - log(sqrt(2 pi n) (n / e)^n)."""
+    if n < LARGE:
+        return float(special.gammaln(n + 1) - (np.log(2 * np.pi * n) / 2 + n * np.log(n) - n))
+    return float(sum(c / n ** (2 * k + 1) for k, c in enumerate(STIRLING)))

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_positive
+from .._validation import FloatArray, check_memory, check_positive
 from ..errors import DataError, SpecificationError
 from .derivatives import Derivative
 from .lines import EPS, LARGEST_BATCH, Columns, Refused, VectorFunction, check_callable, read_bounds, real_array
 from .quotients import COMPLEX_STEP, PRECISE, Slopes, complex_steps, differences, is_confirmed, slopes_each_verified
 
 METHODS = ("auto", "real")
+TABLES = 64.0  # bytes for each coordinate of each line: points, directions, bounds, and copies of them
 Function = Callable[..., Any]
 
 
@@ -60,6 +61,7 @@ class Partials:
     def coordinates(self) -> Columns:
         """Lines along every coordinate: the first of all points, the second of all points, ..."""
         n, p = self.points.shape
+        check_memory(TABLES * n * n * p, f"derivatives by {n} coordinates at {p} points", "pass fewer, or use directional")
         directions = np.repeat(np.eye(n), p, axis=1)
         return Columns(
             self.f,
@@ -68,11 +70,12 @@ class Partials:
             np.tile(self.value, (n, 1)),
             (np.tile(self.bounds[0], n), np.tile(self.bounds[1], n)),
             self.typical,
+            rounding=self.f.rounding,
         )
 
     def along(self, directions: FloatArray) -> Columns:
         """Lines along a direction (n, P) of each point."""
-        return Columns(self.f, self.points, directions, self.value, self.bounds, self.typical)
+        return Columns(self.f, self.points, directions, self.value, self.bounds, self.typical, rounding=self.f.rounding)
 
     def slopes(self, method: str) -> tuple[Slopes, str]:
         """Partial derivatives (n P, M), confirmed along one direction a point; and why a complex step was refused."""
@@ -204,6 +207,7 @@ class _Pairs(Columns):
 
     def __init__(self, field: GradientField):
         here, n = field.partials, len(field.partials.points)
+        check_memory(TABLES * n**3 / 2, f"a Hessian by {n} coordinates", "use hessp, or pass grad=")
         i, j = np.triu_indices(n)
         axes, ones = np.eye(n), np.ones(len(i))
         x = here.points[:, 0]

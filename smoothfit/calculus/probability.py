@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import linalg, special
 
-from .._validation import FloatArray, check_finite, first_index, to_floats
-from ..errors import DataError, SpecificationError
+from .._validation import FloatArray, check_finite, first_index, quiet, to_floats, to_numbers
+from ..errors import DataError, NumericalError, SpecificationError
+from .classification import softmax
+from .special import broadcast, relative_entropy
 
 LogDensity = Callable[[Any], Any]
 
@@ -45,20 +47,22 @@ class RadonNikodym:
     logp: LogDensity
     logq: LogDensity
 
+    @quiet
     def log(self, x: Any) -> FloatArray:
         """Logarithm of dP/dQ at x; -inf where p is zero.
 
         Raises DataError where q = 0 < p, and where a log-density is NaN or +inf.
         """
         at = np.asarray(x)
-        p, q = (np.atleast_1d(np.asarray(density(at), dtype=np.float64)) for density in (self.logp, self.logq))
+        named = (("logp", self.logp), ("logq", self.logq))
+        p, q = (np.atleast_1d(to_numbers(density(at), f"{name}(x)")) for name, density in named)
         for name, values in (("logp", p), ("logq", q)):
             bad = (np.isnan(values) | np.isposinf(values)).ravel()
             if bad.any():
                 raise DataError(
                     f"{name} is {values.ravel()[first_index(bad)]} at x[{first_index(bad)}]; a log-density is below infinity"
                 )
-        p, q = np.broadcast_arrays(p, q)
+        p, q = broadcast(logp=p, logq=q)
         singular = (np.isneginf(q) & ~np.isneginf(p)).ravel()
         if singular.any():
             i = first_index(singular)
@@ -70,6 +74,7 @@ class RadonNikodym:
         np.subtract(p, q, out=ratio, where=~np.isneginf(p))
         return ratio if np.ndim(x) else ratio.reshape(())
 
+    @quiet
     def __call__(self, x: Any) -> FloatArray:
         """DP/dQ at x."""
         return np.asarray(np.exp(self.log(x)))
@@ -108,6 +113,7 @@ class ChangeOfMeasure(NamedTuple):
     kl_se: float
 
 
+@quiet
 def change_measure(values: Any, log_ratio: Any, normalized: bool = True) -> ChangeOfMeasure:
     """Expectation under P of a function read at draws from Q, by importance weights.
 
@@ -165,20 +171,26 @@ def change_measure(values: Any, log_ratio: Any, normalized: bool = True) -> Chan
         raise DataError(f"log_ratio[{first_index(bad)}] is {logs[first_index(bad)]}; it is below infinity")
     if np.isneginf(logs).all():
         raise DataError("every weight is zero: no draw of Q falls where P has its mass; the supports do not overlap")
-    weights = special.softmax(logs)
+    weights = softmax(logs)
     ess = float(1 / np.sum(weights**2))
     if normalized:
         ratio: FloatArray = np.exp(logs)
+        if np.isinf(ratio).any():
+            i = first_index(np.isinf(ratio))
+            raise NumericalError(f"dP/dQ overflows at log_ratio[{i}] = {logs[i]}; choose a Q closer to P, or pass normalized=False")
         mean, se = _mean(ratio * g)
-        kl, kl_se = _mean(np.asarray(special.xlogy(ratio, ratio), dtype=np.float64))
+        kl, kl_se = _mean(np.where(ratio > 0, ratio * logs, 0.0))
         return ChangeOfMeasure(mean, se, weights, ess, kl, kl_se)
     mean = float(weights @ g)
     se = float(np.sqrt(np.sum((weights * (g - mean)) ** 2)))
-    finite = np.where(np.isneginf(logs), 0.0, logs)
-    log_total = float(special.logsumexp(logs) - np.log(len(logs)))
-    kl = float(weights @ finite) - log_total
+    above = logs - logs.max()
+    # logarithms of dP/dQ with the estimated constant, of which the mean of the ratios is one
+    log = above - np.log1p(np.mean(np.expm1(above)))
+    ratio, less_one = np.exp(log), np.expm1(log)
+    kl = float(relative_entropy(ratio, 1.0, less_one).mean())
     # the normalising constant is estimated too, and with it moves the logarithm
-    kl_se = float(np.sqrt(np.sum((weights * (finite - log_total - kl) - (weights - 1 / len(logs))) ** 2)))
+    finite = np.where(np.isneginf(log), 0.0, log)
+    kl_se = float(np.sqrt(np.sum((weights * (finite - kl) - less_one / len(logs)) ** 2)))
     return ChangeOfMeasure(mean, se, weights, ess, kl, kl_se)
 
 
@@ -186,6 +198,7 @@ def _mean(values: FloatArray) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
+@quiet
 def kl_divergence(p: Any, q: Any) -> float:
     """Kullback-Leibler divergence KL(P || Q) = sum p log(p / q) of two distributions on a finite set.
 
@@ -205,7 +218,7 @@ def kl_divergence(p: Any, q: Any) -> float:
 
     Notes
     -----
-    Summed as p log(p/q) - p + q, whose terms are not negative (scipy.special.kl_div); 0 log 0 = 0.
+    Summed as p log(p/q) - p + q, whose terms are not negative, each by a series where p is close to q; 0 log 0 = 0.
 
     References
     ----------
@@ -224,7 +237,7 @@ def kl_divergence(p: Any, q: Any) -> float:
     if singular.any():
         i = first_index(singular)
         raise DataError(f"q[{i}] is zero where p[{i}] is {p[i]}: P is not absolutely continuous with respect to Q")
-    return float(special.kl_div(p, q).sum())
+    return float(relative_entropy(p, q, p - q).sum())
 
 
 def probabilities(values: Any, argument: str) -> FloatArray:
@@ -247,9 +260,13 @@ class LogOdds(NamedTuple):
 
     def __call__(self, x: Any) -> FloatArray:
         """Log-odds log P(1 | x) - log P(0 | x) at points (d,) or (n, d)."""
-        return np.asarray(np.asarray(x, dtype=np.float64) @ self.slope + self.intercept)
+        points = to_numbers(x, "x")
+        if points.ndim not in (1, 2) or points.shape[-1] != len(self.slope):
+            raise DataError(f"x has shape {points.shape}; pass points ({len(self.slope)},) or (n, {len(self.slope)})")
+        return np.asarray(points @ self.slope + self.intercept)
 
 
+@quiet
 def gaussian_log_odds(mean0: Any, mean1: Any, cov: Any, prior1: float = 0.5) -> LogOdds:
     """Log-odds of class 1 against class 0, Gaussian with means m0 and m1 and one covariance C.
 
@@ -286,7 +303,7 @@ def gaussian_log_odds(mean0: Any, mean1: Any, cov: Any, prior1: float = 0.5) -> 
     (array([1., 1.]), -1.5)
     """
     m0, m1 = to_floats(mean0, "mean0")[0], to_floats(mean1, "mean1")[0]
-    C = np.array(cov, dtype=np.float64)
+    C = to_numbers(cov, "cov")
     if not (m0.shape == m1.shape and C.shape == (len(m0), len(m0))):
         raise DataError(f"mean0 has shape {m0.shape}, mean1 {m1.shape}, cov {C.shape}; they are (d,), (d,) and (d, d)")
     for name, values in (("mean0", m0), ("mean1", m1), ("cov", C.ravel())):

@@ -28,6 +28,10 @@ BASE = 32.0  # machine epsilons of a complex step: complex powers lose some
 SHIFT = 8.0  # in machine epsilons: what it changes is the rounding error of a complex step
 CLOSE = 2.0**-47  # relative distance of points whose values differ by rounding, beside a smooth trend
 N_CLOSE = 6  # on either side
+NEXT = 2.0**-36  # of the longest step, over which the slope next to x is taken
+HALVINGS = 46  # of the longest step, to a few machine epsilons
+SETTLED = 4  # halvings over which a jump does not shrink
+COARSEST = 2.0**-16  # a jump beside f that may be rounding: some hundred times that of single precision
 QUICK = 4  # steps of a first confirmation
 CLOSELY = 1e-5  # relative error of that
 ROUNDING = 1.5  # bound of a rounding error, in mean sizes of third differences
@@ -65,6 +69,8 @@ def differences(lines: Lines, precise: float = PRECISE, known_rounding: bool = F
         new = _steps(lines, start, stage)
         right, left = new <= lines.right, new <= lines.left
         values = lines.at(np.concatenate([np.where(right, new, 0.0), np.where(left, -new, 0.0)]))
+        if start == stage and not known_rounding:  # not converged at once: f may be less precise than its type
+            rounding = np.maximum(rounding, _granularity(lines))
         plus.append(np.where(right[..., None], values[:stage], np.nan))
         minus.append(np.where(left[..., None], values[stage:], np.nan))
         steps = np.concatenate([steps, new])
@@ -90,7 +96,41 @@ def _rounding(lines: Lines) -> FloatArray:
         third = np.abs(np.diff(values.reshape(2, N_CLOSE, *values.shape[1:]), n=3, axis=1)).mean(axis=1)
         # the smoother side: f may jump at x
         size = np.nan_to_num(np.fmin(third[0], third[1]), nan=0.0, posinf=0.0)
-    return np.asarray(np.maximum(EPS * np.abs(lines.value), ROUNDING * size) + lines.noise)
+    return np.asarray(np.maximum(lines.rounding * np.abs(lines.value), ROUNDING * size) + lines.noise)
+
+
+def _granularity(lines: Lines) -> FloatArray:
+    """Size (L, M) of the jumps by which f changes around x, if it is computed in fewer digits than its type has; zero if not.
+
+    An interval on either side is halved, each time towards the larger change (less that by the slope next to x): that of a
+    continuous function halves too, that of a jump stays. The smaller side counts, as f itself may jump on one; so do jumps that are
+    tiny beside f only, as those of rounding.
+    """
+    room = np.stack([lines.right, lines.left])
+    near = np.zeros(room.shape)
+    far = np.minimum(LONGEST * lines.scale, room) * np.array([[1.0], [-1.0]])
+    high, close = lines.at(far), lines.at(far * NEXT)
+    low = np.broadcast_to(lines.value, high.shape)
+    changes = []
+    with np.errstate(all="ignore"):
+        size = np.fmax(np.abs(low), np.abs(high))
+        size = np.where(size > 0, size, 1.0)
+        slope = (close - low) / (far * NEXT)[..., None]
+        for _ in range(HALVINGS):
+            middle = near / 2 + far / 2
+            between = lines.at(middle)
+            trend = slope * (middle - near)[..., None]
+            first, second = (np.max(np.abs(change - trend) / size, axis=2) for change in (between - low, high - between))
+            is_first = ~(second >= first)
+            near, far = np.where(is_first, near, middle), np.where(is_first, middle, far)
+            low, high = np.where(is_first[..., None], low, between), np.where(is_first[..., None], between, high)
+            changes.append(np.fmax(first, second))
+        jump = changes[-1]
+        is_jump = (jump > 0.75 * changes[-1 - SETTLED]) & (jump <= COARSEST)
+        is_known = np.isfinite(jump) & (room > 0)
+        relative = np.min(np.where(is_known, np.where(is_jump, jump, 0.0), np.inf), axis=0)
+        size = np.where(np.isfinite(size), size, 0.0)
+    return np.asarray(np.where(np.isfinite(relative), relative, 0.0)[:, None] * size.max(axis=0))
 
 
 def _steps(lines: Lines, start: int, count: int) -> FloatArray:
@@ -215,9 +255,20 @@ def disagreement(steps: Slopes, real: Slopes) -> npt.NDArray[np.bool_]:
 def explanation(steps: Slopes, real: Slopes, wrong: npt.NDArray[np.bool_]) -> str:
     """Why the complex step was refused, by the first element where it was."""
     i = tuple(np.argwhere(wrong)[0])
+    a, b, error = float(steps.value[i]), float(real.value[i]), float(real.error[i])
+    if real.status[i] == Status.NOT_FINITE:
+        return f"the complex step gives {a:.6g}, but f is not finite at real points close by"
+    if real.status[i] == Status.KINK:
+        return f"the complex step gives {a:.6g}, but the slopes to the left and to the right differ: f has a kink there"
+    if np.isfinite(a) and abs(a - b) <= error:
+        return (
+            f"the complex step is known to ± {float(steps.error[i]):.2g} only, real differences to ± {error:.2g}: f loses digits "
+            "at complex x"
+        )
+    digits = next((n for n in (6, 9, 12) if f"{a:.{n}g}" != f"{b:.{n}g}"), 17)
     return (
-        f"the complex step gives {steps.value[i]:.6g} where real differences give {real.value[i]:.6g} "
-        f"± {real.error[i]:.2g}: f is not analytic there (absolute values, comparisons, conjugates, a kink)"
+        f"the complex step gives {a:.{digits}g} where real differences give {b:.{digits}g} ± {error:.2g}: f is not analytic there "
+        "(absolute values, comparisons, conjugates, a kink)"
     )
 
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.linalg import det, solve
-from scipy import special
 
 from .._validation import FloatArray, check_order
 from ..errors import DataError, SpecificationError
+from .classification import softmax, softmax_jacobian
 from .derivatives import Derivative, check_layout_name
 from .matrix import commutation_matrix, vec
 from .numeric import jacobian
@@ -222,6 +222,11 @@ def _softmax_of(x: Any) -> Any:
     return weights / weights.sum()
 
 
+def _log_sum_exp(x: Any) -> Any:
+    peak = np.max(x.real)  # analytic, for complex steps
+    return peak + np.log(np.exp(x - peak).sum())
+
+
 def _norm(x: Any) -> Any:
     return np.sqrt(np.sum(x * x))
 
@@ -264,8 +269,8 @@ def _scalars_by_vectors() -> list[Identity]:
             "log sum exp x",
             "softmax x",
             {"x": "n"},
-            lambda v: np.log(np.exp(v["x"]).sum()),
-            lambda v: special.softmax(v["x"]),
+            lambda v: _log_sum_exp(v["x"]),
+            lambda v: softmax(v["x"]),
             "any",
         ),
     ]
@@ -283,7 +288,7 @@ def _vectors_by_vectors() -> list[Identity]:
             "diag p - pp'",
             {"x": "n"},
             lambda v: _softmax_of(v["x"]),
-            lambda v: np.diag(special.softmax(v["x"])) - np.outer(special.softmax(v["x"]), special.softmax(v["x"])),
+            lambda v: softmax_jacobian(v["x"]),
         ),
         (
             "x / |x|",

@@ -180,6 +180,11 @@ class DerivativeRegression:
         **options
             `lags`, `delay`, `intersample`, `unit` of the model.
 
+        Notes
+        -----
+        Inputs and non-linear terms are evaluated as Python code: never pass a formula from an untrusted source. Names and values of
+        columns are not evaluated.
+
         Examples
         --------
         >>> import numpy as np, pandas as pd, smoothfit as sf

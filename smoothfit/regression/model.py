@@ -191,6 +191,10 @@ class SplineRegression:
         DataError
             A column that does not exist.
 
+        Notes
+        -----
+        The formula is parsed, not evaluated: it holds names of columns, transforms and literal numbers only.
+
         Examples
         --------
         >>> import numpy as np, pandas as pd, smoothfit as sf

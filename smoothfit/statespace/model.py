@@ -189,6 +189,10 @@ class SmoothingSpline:
         **options
             Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``, ``covariances``.
 
+        Notes
+        -----
+        The formula is parsed, not evaluated: it holds names of columns and literal numbers only.
+
         Raises
         ------
         SpecificationError

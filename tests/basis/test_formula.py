@@ -439,3 +439,46 @@ def test_transforms_import_neither_engine():
     code = "import sys, smoothfit.basis.formula as f; f.bsp([0, 1, 2], df=3); print({'patsy', 'formulaic'} & set(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=os.environ).stdout
     assert output.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "isp(x, degree=0, intercept=False)",
+        "bsp(x, degree=0)",
+        "msp(x, degree=0)",
+        "psp(x)",
+        "bpoly(x, degree=0)",
+        "csp(x, degree=0, intercept=False)",
+    ],
+)
+def test_transforms_without_a_column_name_the_intercept(call):
+    from patsy import dmatrix
+
+    import smoothfit.basis as names
+
+    x = np.linspace(0, 1, 9)
+    for evaluate in (
+        lambda: eval(call, vars(names), {"x": x}),
+        lambda: dmatrix(call, {"x": x}, eval_env=_environment(names)),
+        lambda: DesignSpec.from_formula(call, pd.DataFrame({"x": x})),
+        lambda: DesignSpec.from_formula(call, pd.DataFrame({"x": x}), engine="formulaic"),
+    ):
+        with pytest.raises(Exception, match="pass intercept=True") as caught:
+            evaluate()
+        assert isinstance(caught.value, SpecificationError) or isinstance(caught.value.__cause__, SpecificationError)
+
+
+def _environment(names):
+    from patsy import EvalEnvironment
+
+    return EvalEnvironment([vars(names)])
+
+
+@pytest.mark.parametrize("engine", ["patsy", "formulaic"])
+def test_column_names_are_never_evaluated(engine):
+    data = pd.DataFrame({"x": np.linspace(0, 1, 9), "__import__('os').abort()": 1.0})
+    spec = DesignSpec.from_formula("bsp(x, df=4)", data, engine=engine)
+    assert len(spec.design(data).columns) == 5
+    frame = bsp(data["x"].rename("__import__('os').abort()"), df=4)
+    assert frame.columns[0] == "bsp(__import__('os').abort())[0]"
