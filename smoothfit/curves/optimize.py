@@ -110,6 +110,7 @@ def minimize(objective: Objective, starts: FloatArray, lower: FloatArray, upper:
         return _descend(objective, start, lower, upper, len(lows))
 
     best = best_from(lows.tolist(), follow, LEVEL)
+    assert best is not None
     return _rescanned(objective, best, candidates, lower, upper)
 
 
@@ -131,11 +132,13 @@ def best_of(searches: Sequence[Callable[[], Result]]) -> Result:
     def follow(search: Callable[[], Result], _: Result | None) -> Result:
         return search()
 
-    return best_from(searches, follow, LEVEL)
+    best = best_from(searches, follow, LEVEL)
+    assert best is not None
+    return best
 
 
-def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], Result | None], level: float) -> Result:
-    """The result with the least criterion of those that the starts lead to.
+def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], Result | None], level: float) -> Result | None:
+    """The result with the least criterion of those that the starts lead to; None where they lead to none.
 
     `follow` is told the best result so far, and gives None for a start that need not be followed. An error is raised where a search
     that failed had got lower than any that ended, by more than `level`: what could not be certified was lower.
@@ -153,7 +156,6 @@ def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], 
             best = result
     if failure is not None and (best is None or failure.value < best.value - level):
         raise failure
-    assert best is not None
     return best
 
 

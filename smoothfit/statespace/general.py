@@ -37,6 +37,7 @@ from .rows import MOST_GROUPS, Scale, scaled_ratio
 METHODS = ("reml", "ml")
 CANDIDATES = 6  # powers of two of starts that are tried
 WIDEST = 35.0  # logarithms of a scaled q: beyond, the curve is a polynomial or an interpolant
+PHASE_ROUNDING, MOST_ROUNDED = 16.0, 1e3  # units of rounding of x that a phase is right to, and of these in a period
 MANY = 4000  # readings, of twice which the search starts on a part
 LEAST = 200  # readings of a name that a part keeps
 NEAR = 2.0  # in a logarithm: how far from the optimum of a part that of all is looked for
@@ -149,8 +150,10 @@ class GeneralModel:
         if len(keys) < 2:
             label = obs.abscissa.label(obs.readings[0].x[0])
             raise DataError(f"all {len(obs)} readings are at x = {label}; a curve needs readings at two abscissae or more")
-        span = float((keys[-1] - keys[0]).real)
-        x_unit = float(np.ldexp(1.0, int(np.frexp(span / (len(keys) - 1))[1])))
+        span, n_steps = float((keys[-1] - keys[0]).real), len(keys) - 1
+        if self.period is not None:
+            span, n_steps = self.period, len(self._phases)
+        x_unit = float(np.ldexp(1.0, int(np.frexp(span / n_steps)[1])))
         values = [r.y for r in obs.readings if _has_level(r)]
         origin = 0.0
         if values and self.prior.level is not None:
@@ -263,11 +266,42 @@ class GeneralModel:
         return int(self.processes.start(np.ones(len(self.hyperparameters))).diffuse.shape[1]) + len(self.effects)
 
     def folded(self, x: Points) -> Points:
-        """Points moved by whole periods to the first."""
+        """Points moved by whole periods to the first; those within rounding of a place that is read at, to it."""
         if self.period is None:
             return x
-        start = self._first_point
-        return Points(np.mod(x.minus(start.take(np.zeros(len(x.coarse), np.int64))), self.period))
+        phase = self._phase_of(x)
+        place = np.searchsorted(self._phases, phase - self._phase_rounding)
+        nearest = self._phases[np.minimum(place, len(self._phases) - 1)]
+        return Points(np.where(np.abs(nearest - phase) <= self._phase_rounding, nearest, phase))
+
+    def _phase_of(self, x: Points) -> FloatArray:
+        """Distance of each x from the first, less whole periods."""
+        assert self.period is not None
+        phase = np.mod(x.minus(self._first_point.take(np.zeros(len(x.coarse), np.int64))), self.period)
+        return np.asarray(np.where(phase >= self.period - self._phase_rounding, 0.0, phase))
+
+    @cached_property
+    def _phase_rounding(self) -> float:
+        """What rounding of x may move a phase by."""
+        return PHASE_ROUNDING * float(np.finfo(float).eps * (np.ptp(self.observations.places) + np.abs(self._first_point.coarse[0])))
+
+    @cached_property
+    def _phases(self) -> FloatArray:
+        """Distinct phases of the observations, increasing."""
+        assert self.period is not None
+        if self.period < MOST_ROUNDED * self._phase_rounding:
+            raise DataError(
+                f"period is {self.period:g}, which rounding of x hides: its numbers are right to {self._phase_rounding:.1e}; check the "
+                "unit of the period, or take another origin of x"
+            )
+        phases = np.unique(self._phase_of(self.observations.points))
+        phases = phases[np.diff(phases, prepend=-np.inf) > self._phase_rounding]
+        if len(phases) < 2:
+            raise DataError(
+                f"all {len(self.observations)} x are whole periods of {self.period:g} apart, so that nothing tells the curve within a "
+                "period; check the period and its unit, or fit a constant"
+            )
+        return phases
 
     @cached_property
     def _first_point(self) -> Points:

@@ -156,6 +156,8 @@ class Program:
     n_copies: int
     effects: tuple[str, ...]
     complete: bool = True  # whether the readings are to determine the state
+    closed: bool = False  # whether the prior's state is to be the same at both ends
+    level_only: bool = False  # whether only the first diffuse direction of the start is unknown
 
     @property
     def n_effects(self) -> int:
@@ -192,15 +194,24 @@ class Program:
             T[:, at, at] = use == OPEN
         T[:, range(M - fixed, M), range(M - fixed, M)] = 1.0
         start = self.processes.start(values)
-        k = start.diffuse.shape[1]
+        diffuse = start.diffuse[:, :1] if self.level_only else start.diffuse
+        k = diffuse.shape[1]
         P0 = np.zeros((M, M), dtype=start.covariance.dtype)
         P0[:D, :D] = start.covariance
         B = np.zeros((M, k + self.n_effects))
-        B[:D, :k] = start.diffuse
+        B[:D, :k] = diffuse
         if self.n_copies:
             B[M - fixed : M - self.n_effects, :k] = np.eye(k)
         B[M - self.n_effects :, k:] = np.eye(self.n_effects)
         return T, Q, P0, B
+
+    def _at(self, values: FloatArray) -> Program:
+        """The program at hyperparameters: a closed curve without process noise is a constant, which is closed anyhow."""
+        return self._constant if self.closed and values[0] == 0 else self
+
+    @cached_property
+    def _constant(self) -> Program:
+        return replace(self, y=np.where(self.order < 0, np.nan, self.y), closed=False, level_only=True)
 
     def _arguments(self, matrices: Sequence[FloatArray], variance: FloatArray, width: int = 1) -> tuple[Any, ...]:
         T, Q, P0, B = (np.ascontiguousarray(m) for m in matrices)
@@ -211,6 +222,8 @@ class Program:
 
         `slopes` (p, G) are derivatives of `variance` (G,) along all p directions, of which the first are those of `free`.
         """
+        if self._at(values) is not self:
+            return self._constant.sums(values, variance, free, slopes)
         real = self.matrices(values)
         count = 0 if slopes is None else len(slopes)
         if count == 0:
@@ -252,12 +265,16 @@ class Program:
 
     def moments(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Posterior means and variances of the functionals, in their order."""
+        if self._at(values) is not self:
+            return self._constant.moments(values, variance)
         wide = [m[..., None] for m in self.matrices(values)]
         mean, spread = self._run(_kernels.markov_smooth, self._arguments(wide, variance[:, None]))
         return self._in_order(mean), self._in_order(spread)
 
     def draws(self, values: FloatArray, variance: FloatArray, normals: FloatArray) -> FloatArray:
         """Draws (n, L) of the functionals less their means, from normal numbers (n_nodes, 2 M, L)."""
+        if self._at(values) is not self:
+            return self._constant.draws(values, variance, normals)
         wide = [m[..., None] for m in self.matrices(values)]
         return self._in_order(self._run(_kernels.markov_draw, (*self._arguments(wide, variance[:, None]), normals)))
 
@@ -452,4 +469,5 @@ def compiled(
         sources=sources,
         n_copies=n_copies,
         effects=labels,
+        closed=close is not None,
     )
