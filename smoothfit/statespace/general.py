@@ -30,7 +30,7 @@ from ..observations import OF_DIFFERENCE, Observations, Readings
 from .effects import Intervention
 from .joint import Joint
 from .markov import LENGTH, RATIO, Hyperparameter, Prior, check_readable
-from .priors import IntegratedWiener, OrnsteinUhlenbeck
+from .priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal, Sum
 from .program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
 from .rows import MOST_GROUPS, Scale, scaled_ratio
 
@@ -111,6 +111,8 @@ class GeneralModel:
         self._check_interventions()
         self._regressors, self._regressor_units = self._checked_regressors(regressors or {})
         self._check_period()
+        self.prior = self._told_apart()
+        self.processes = Processes((self.prior, *self.noise.values()), self.scale.x_unit)
         self._check_distinct()
         self.program  # noqa: B018  compiled now, so that a model too large is told here
         self._check_identified()
@@ -226,6 +228,22 @@ class GeneralModel:
             )
         if self.noise or self.interventions:
             raise SpecificationError("period goes with neither noise nor interventions")
+
+    def _told_apart(self) -> Prior:
+        """The prior with seasonal harmonics of as many unknown constants as the observations tell: on an even grid one."""
+        if not any(isinstance(component, Seasonal) for component in self.prior.components):
+            return self.prior
+        read, at, found = self.as_read, 0, []
+        start, end = (
+            x.minus(self._first_point.take(np.zeros(len(x.coarse), np.int64))) / self.scale.x_unit for x in (read.start, read.end)
+        )
+        for component in self.prior.components:
+            rows = read.process[:, at : at + component.dim]
+            at += component.dim
+            if isinstance(component, Seasonal):
+                component = component.as_told(start, end, read.kind, rows, self.scale.x_unit)
+            found.append(component)
+        return found[0] if len(found) == 1 else Sum(tuple(found))
 
     def _check_distinct(self) -> None:
         """Refuse components of a sum that no readings tell apart."""

@@ -321,8 +321,9 @@ class Program:
         at = 0
         for term in self.processes.terms:
             for component in term.components:
-                if any(mask >> (at + j) & 1 for j in range(component.dim)):
-                    labels.append(repr(component))
+                parts = [j for j in range(component.dim) if mask >> (at + j) & 1]
+                if parts:
+                    labels.append(component.naming(parts))
                 at += component.dim
         first_effect = self.n_states - self.n_effects
         labels += [f"the coefficient of {name}" for j, name in enumerate(self.effects) if mask >> (first_effect + j) & 1]
