@@ -554,8 +554,10 @@ class Seasonal(Prior):
             tells = np.where((kind == 1)[:, None], integral, wave(end) - (kind == 2)[:, None] * wave(start))
             tells /= np.abs(tells).max(axis=1, keepdims=True, initial=0.0) + (np.abs(tells).max(axis=1, keepdims=True) == 0)
             _, sizes, axes = np.linalg.svd(tells, full_matrices=False)
-            if len(sizes) == 2 and sizes[0] > 0 and sizes[1] <= ON_GRID * EPS * (1 + w * np.abs(end).max()) * sizes[0]:
-                told.append((k, float(axes[0, 0]), float(axes[0, 1])))
+            rounding = ON_GRID * EPS * (1 + w * np.abs(end).max())
+            if len(sizes) == 2 and sizes[0] > 0 and sizes[1] <= rounding * sizes[0]:
+                cosine, sine = np.where(np.abs(axes[0]) > rounding, axes[0], 0.0)
+                told.append((k, float(cosine), float(sine)))
         return replace(self, told=tuple(told))
 
     def naming(self, parts: Sequence[int]) -> str:
