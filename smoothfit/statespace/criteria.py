@@ -110,7 +110,9 @@ class Likelihood(Criterion):
         """Number of contrasts whose density is taken."""
 
     @abstractmethod
-    def left_out(self, kernel: Callable[..., Terms], q: FloatArray | float, sigma2: FloatArray, *directions: FloatArray) -> FloatArray:
+    def left_out(
+        self, kernel: Callable[..., Terms], q: FloatArray | float, sigma2: FloatArray, *directions: FloatArray
+    ) -> FloatArray:
         """What the likelihood leaves out of log|K| + log|X'K^-1 X|, with the derivatives that `kernel` gives along `directions`."""
 
     def _terms(
@@ -179,7 +181,9 @@ class RestrictedLikelihood(Likelihood):
         """Number of readings less the order."""
         return len(self.rows) - self.order
 
-    def left_out(self, kernel: Callable[..., Terms], q: FloatArray | float, sigma2: FloatArray, *directions: FloatArray) -> FloatArray:
+    def left_out(
+        self, kernel: Callable[..., Terms], q: FloatArray | float, sigma2: FloatArray, *directions: FloatArray
+    ) -> FloatArray:
         """Nothing."""
         return np.zeros(1)
 
@@ -187,8 +191,8 @@ class RestrictedLikelihood(Likelihood):
 class FullLikelihood(Likelihood):
     """-2 l with the polynomials as unknown constants, the random part orthogonal to them in the metric of the noise.
 
-    As an sd tends to zero, so does the variance of as many contrasts as its observations fix constants: the likelihood grows without
-    bound. The maximum that is meant is the best one inside.
+    As an sd tends to zero, so does the variance of as many contrasts as its observations fix constants: the likelihood grows
+    without bound. The maximum that is meant is the best one inside.
     """
 
     @property
@@ -201,7 +205,9 @@ class FullLikelihood(Likelihood):
         """True where the sd is unknown."""
         return self.scale_free
 
-    def left_out(self, kernel: Callable[..., Terms], q: FloatArray | float, sigma2: FloatArray, *directions: FloatArray) -> FloatArray:
+    def left_out(
+        self, kernel: Callable[..., Terms], q: FloatArray | float, sigma2: FloatArray, *directions: FloatArray
+    ) -> FloatArray:
         """log|X'R^-1 X|: the kernel's log|R| + log|X'R^-1 X| at q = 0, less log|R| = sum_i log(ratio_i sigma2_i)."""
         rows = self.rows
         whole = kernel(rows, self.order, 0 * q, sigma2, *directions).log_det

@@ -116,9 +116,10 @@ def _maximise(likelihood: Likelihood) -> Variances:
 def _best_inside(likelihood: Likelihood, starts: list[FloatArray], search: Callable[[FloatArray], Variances]) -> Variances:
     """The best that starts lead to: inside, where the likelihood grows without bound as an sd tends to zero.
 
-    A restricted likelihood does so for a name whose readings lie on a polynomial; if nothing inside is found, that name is noise-free.
+    A restricted likelihood does so for a name whose readings lie on a polynomial; if nothing inside is found, it is noise-free.
     """
-    boundless = set(likelihood.names[1:] if isinstance(likelihood, FullLikelihood) else exact_names(likelihood.rows, likelihood.order))
+    is_full = isinstance(likelihood, FullLikelihood)
+    boundless = set(likelihood.names[1:]) if is_full else exact_names(likelihood.rows, likelihood.order)
     outside: list[Variances] = []
 
     def follow(sigma2: FloatArray, _: Variances | None) -> Variances | None:
@@ -131,7 +132,7 @@ def _best_inside(likelihood: Likelihood, starts: list[FloatArray], search: Calla
     best = best_from(starts, follow, LEVEL)
     if best is not None:
         return best
-    if isinstance(likelihood, FullLikelihood):
+    if is_full:
         raise ConvergenceError(f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}")
     return min(outside, key=lambda found: found.value)
 

@@ -279,9 +279,9 @@ class SmoothingSpline:
         size from sum (y - f^(k))^2 / r = n - edf, and the ratios of several by the restricted likelihood (the full one with
         ``method="ml"``); where some are known, by that likelihood. There ``"gcv"`` and ``"aicc"`` act as ``"reml"``.
 
-        ``"ml"`` takes the polynomial of degree order - 1 for a constant, and the random part of f orthogonal to it in the metric of the
-        noise: neither the direction of x nor a basis matters. As an sd tends to zero it grows without bound; the best maximum inside
-        is taken.
+        ``"ml"`` takes the polynomial of degree order - 1 for a constant, and the random part of f orthogonal to it in the metric of
+        the noise: neither the direction of x nor a basis matters. As an sd tends to zero it grows without bound; the best maximum
+        inside is taken.
 
         Where several series have an unknown sd and one is estimated as zero, or its observations never change, a
         `smoothfit.errors.ExactSeriesWarning` names it. A constant or a line needs no noise where the smoothing is given; the sd

@@ -31,6 +31,7 @@ from math import comb, factorial
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy.linalg import solve_continuous_lyapunov
 
 from .._discretize import discretize
@@ -537,10 +538,11 @@ class Seasonal(Prior):
         left = np.delete(diffuse, [2 * k - 1 for k, _, _ in self.told], axis=1)
         return Start(left, np.zeros((self.dim, self.dim)))
 
-    def as_told(self, start: FloatArray, end: FloatArray, kind: FloatArray, rows: FloatArray, x_unit: float) -> Seasonal:
-        """The prior with as many unknown constants of each harmonic as functionals tell, at places or over intervals from the first.
+    def as_told(self, start: FloatArray, end: FloatArray, kind: npt.NDArray[np.int8], rows: FloatArray, x_unit: float) -> Seasonal:
+        """The prior with as many unknown constants of each harmonic as functionals tell, at places or over intervals.
 
-        `rows` (n, dim) are those of values and differences, `kind` 0 of values, 1 of integrals, 2 of differences.
+        Places are counted from the first. `rows` (n, dim) are those of values and differences, `kind` 0 of values, 1 of integrals,
+        2 of differences.
         """
         told = []
         for k, w in enumerate(self._frequencies(x_unit), start=1):
@@ -565,8 +567,8 @@ class Seasonal(Prior):
         found = sorted({part // 2 + 1 for part in parts})
         names = f"harmonic{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
         return (
-            f"{names} of {self!r} (observations at s phases of a period tell s // 2 harmonics from each other and from the level: lower "
-            "harmonics=)"
+            f"{names} of {self!r} (observations at s phases of a period tell s // 2 harmonics from each other and from the level: "
+            "lower harmonics=)"
         )
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:

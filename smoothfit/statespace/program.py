@@ -6,7 +6,6 @@ The state holds, in this order,
 - accumulators: the integral of f from the lower limit of an interval, reset where the interval begins,
 - held values: f at the first limit of a difference, or the state at the first node,
 - totals: integrals or differences up to a common end, unknown constants until a row without noise tells them there,
-- held diffuse directions of the start, where their information is asked for,
 - coefficients of regressors and interventions, which never change.
 
 `slots` tells which intervals share an accumulator.
@@ -27,7 +26,7 @@ from .._abscissa import Points
 from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError, SpecificationError
-from .markov import Prior, Start, block_diagonal, split_values, start_together
+from .markov import AMPLITUDE, INTENSITY, Prior, Start, block_diagonal, split_values, start_together
 from .slots import CLOSED, FRESH, OPEN, planned
 
 IntArray = npt.NDArray[np.int64]
@@ -115,7 +114,8 @@ class Processes:
 class Sums(NamedTuple):
     """Terms of -2 log-likelihood = n_used log 2 pi + log_det + sse, with derivatives: (1 + p,) each.
 
-    log_information is log|X'K^-1 X| of the diffuse directions, where they are held.
+    log_information is log|Z'P Z|, Z what is read of the coefficients and P = K^-1 less its part in the diffuse directions of the
+    start.
     """
 
     log_det: FloatArray
@@ -154,11 +154,11 @@ class Program:
     n_accumulators: int
     sources: FloatArray
     n_totals: int
-    n_copies: int
     effects: tuple[str, ...]
     complete: bool = True  # whether the readings are to determine the state
     closed: bool = False  # whether the prior's state is to be the same at both ends
-    level_only: bool = False  # whether only the first diffuse direction of the start is unknown
+    unknown: int | None = None  # how many diffuse directions of the start are unknown: all, unless given
+    without_effects: bool = False  # whether coefficients are zero
 
     @property
     def n_effects(self) -> int:
@@ -173,7 +173,7 @@ class Program:
     def matrices(self, values: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
         """T, Q, P0 and B at all hyperparameters."""
         D, acc, held = self.processes.dim, self.n_accumulators, len(self.sources)
-        M, fixed = self.n_states, self.n_totals + self.n_copies + self.n_effects
+        M, fixed = self.n_states, self.n_totals + self.n_effects
         base_T, base_Q = self.processes.matrices(self.dt, values, acc > 0)
         inner = slice(int(acc > 0), None)
         T = np.zeros((len(self.class_dt), M, M), dtype=base_T.dtype)
@@ -195,27 +195,41 @@ class Program:
             T[:, at, at] = use == OPEN
         T[:, range(M - fixed, M), range(M - fixed, M)] = 1.0
         start = self.processes.start(values)
-        diffuse = start.diffuse[:, :1] if self.level_only else start.diffuse
+        diffuse = start.diffuse[:, : self.unknown]
         k = diffuse.shape[1]
         P0 = np.zeros((M, M), dtype=start.covariance.dtype)
         P0[:D, :D] = start.covariance
-        constants = self.n_totals + self.n_effects
+        constants = self.n_totals if self.without_effects else fixed
         B = np.zeros((M, k + constants))
         B[:D, :k] = diffuse
-        first = M - fixed + self.n_totals
-        if self.n_copies:
-            B[first : M - self.n_effects, :k] = np.eye(k)
-        B[M - fixed : first, k : k + self.n_totals] = np.eye(self.n_totals)
-        B[M - self.n_effects :, k + self.n_totals :] = np.eye(self.n_effects)
+        B[M - fixed : M - fixed + constants, k:] = np.eye(constants)
         return T, Q, P0, B
 
     def _at(self, values: FloatArray) -> Program:
         """The program at hyperparameters: a closed curve without process noise is a constant, which is closed anyhow."""
         return self._constant if self.closed and values[0] == 0 else self
 
+    def log_det_of_start(
+        self, values: FloatArray, variance: FloatArray, free: Sequence[int], slopes: FloatArray | None
+    ) -> FloatArray:
+        """log|X'R^-1 X|, X what is read of the diffuse directions of the start and R the covariance of the rest; and derivatives.
+
+        R is that of the noise and of processes whose start is not diffuse: what wanders from a diffuse start is left out.
+        """
+        still, at = values.copy(), 0
+        for term in self.processes.terms:
+            for component in term.components:
+                n = len(component.hyperparameters)
+                if component.start(np.ones(n)).diffuse.shape[1]:
+                    sizes = [at + i for i, p in enumerate(component.hyperparameters) if p.kind in (INTENSITY, AMPLITUDE)]
+                    still[sizes] = 0.0
+                at += n
+        both = [replace(self, unknown=k, without_effects=True).sums(still, variance, free, slopes).log_det for k in (None, 0)]
+        return both[0] - both[1]
+
     @cached_property
     def _constant(self) -> Program:
-        return replace(self, y=np.where(self.order < 0, np.nan, self.y), closed=False, level_only=True)
+        return replace(self, y=np.where(self.order < 0, np.nan, self.y), closed=False, unknown=1)
 
     def _arguments(self, matrices: Sequence[FloatArray], variance: FloatArray, width: int = 1) -> tuple[Any, ...]:
         T, Q, P0, B = (np.ascontiguousarray(m) for m in matrices)
@@ -259,10 +273,9 @@ class Program:
         totals, end, n_used, _, unknown = self._run(_kernels.markov_likelihood, self._arguments(wide, variance))
         if unknown and self.complete:
             raise IdentificationError(self._unidentified(unknown))
-        fixed = self.n_copies + self.n_effects
         information = np.zeros(totals.shape[1])
-        if self.n_copies:
-            last = end[len(end) - fixed :]
+        if self.n_effects and not self.without_effects:
+            last = end[len(end) - self.n_effects :]
             information[0] = -np.log(last[:, 0]).sum()
             information[1:] = -(last[:, 1:] / last[:, :1]).sum(axis=0)
         return Sums(totals[0], totals[1], information, n_used)
@@ -339,7 +352,6 @@ def compiled(
     readout: FloatArray,
     labels: tuple[str, ...] = (),
     *,
-    copies: bool = False,
     close: Points | None = None,
 ) -> Program:
     """Compile functionals.
@@ -350,8 +362,6 @@ def compiled(
         Row of f.
     labels : tuple of str
         Names of the coefficients.
-    copies : bool
-        Whether to hold the diffuse directions of the start.
     close : Points, optional
         Two abscissae, of which the first precedes and the second follows all others: the prior's state is the same at both.
 
@@ -382,13 +392,9 @@ def compiled(
     ends = node[:n]
     prior_dim = processes.terms[0].dim
     p = functionals.effects.shape[1]
-    n_copies = 0
-    if copies:
-        ones = np.ones(sum(len(term.hyperparameters) for term in processes.terms))
-        n_copies = processes.start(ones).diffuse.shape[1]
     n_ring = 0 if close is None else prior_dim
     plain = difference & (functionals.process == readout).all(axis=1)
-    intervals = planned(begin, ends, integral, difference, plain, n_nodes, MOST_STATES - D - n_ring - n_copies - p)
+    intervals = planned(begin, ends, integral, difference, plain, n_nodes, MOST_STATES - D - n_ring - p)
     acc, held, n_totals = intervals.n_accumulators, intervals.n_held, len(intervals.totals)
     sources = np.repeat(readout[None], held, axis=0)
     use = intervals.uses
@@ -397,7 +403,7 @@ def compiled(
         ring[1] = FRESH
         use = np.hstack([use, ring])
         sources = np.vstack([sources, np.eye(D)[:prior_dim]])
-    M = D + acc + len(sources) + n_totals + n_copies + p
+    M = D + acc + len(sources) + n_totals + p
     if M > MOST_STATES:
         what = f", {acc + held + n_totals} of them for intervals that are open at one x" if acc + held else ""
         raise SpecificationError(
@@ -454,7 +460,6 @@ def compiled(
         n_accumulators=acc,
         sources=sources,
         n_totals=n_totals,
-        n_copies=n_copies,
         effects=labels,
         closed=close is not None,
     )

@@ -208,15 +208,16 @@ def warn_of_exact_series(observations: Observations, boundary: Collection[str], 
         )
         if is_stuck(reading.y):
             warnings.warn(
-                f"all {len(reading)} observations of {reading.name!r} are equal, as of a stuck sensor: {believed}; leave the series out, "
-                "or give its sd=",
+                f"all {len(reading)} observations of {reading.name!r} are equal, as of a stuck sensor: {believed}; leave "
+                "the series out, or give its sd=",
                 ExactSeriesWarning,
                 stacklevel=stacklevel + 1,
             )
         elif is_zero:
             warnings.warn(
-                f"the sd of {reading.name!r} is estimated as zero: the curve passes through all its {len(reading)} observations, and "
-                "standard errors there are of a known curve; if the series contradict each other leave one out, else give its sd=",
+                f"the sd of {reading.name!r} is estimated as zero: the curve passes through all its {len(reading)} observations, "
+                "and standard errors there are of a known curve; if the series contradict each other leave one out, else give "
+                "its sd=",
                 ExactSeriesWarning,
                 stacklevel=stacklevel + 1,
             )
