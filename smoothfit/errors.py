@@ -61,3 +61,7 @@ class PrecisionWarning(SmoothfitWarning):
 
 class SamplingWarning(SmoothfitWarning):
     """A fitted pole is unstable, or faster than the samples can tell."""
+
+
+class ExactSeriesWarning(SmoothfitWarning):
+    """One of several series is estimated to have no noise, or all its observations are equal: the rest hangs on it."""

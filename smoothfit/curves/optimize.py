@@ -110,6 +110,7 @@ def minimize(objective: Objective, starts: FloatArray, lower: FloatArray, upper:
         return _descend(objective, start, lower, upper, len(lows))
 
     best = best_from(lows.tolist(), follow, LEVEL)
+    assert best is not None
     return _rescanned(objective, best, candidates, lower, upper)
 
 
@@ -131,11 +132,13 @@ def best_of(searches: Sequence[Callable[[], Result]]) -> Result:
     def follow(search: Callable[[], Result], _: Result | None) -> Result:
         return search()
 
-    return best_from(searches, follow, LEVEL)
+    best = best_from(searches, follow, LEVEL)
+    assert best is not None
+    return best
 
 
-def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], Result | None], level: float) -> Result:
-    """The result with the least criterion of those that the starts lead to.
+def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], Result | None], level: float) -> Result | None:
+    """The result with the least criterion of those that the starts lead to; None where they lead to none.
 
     `follow` is told the best result so far, and gives None for a start that need not be followed. An error is raised where a search
     that failed had got lower than any that ended, by more than `level`: what could not be certified was lower.
@@ -153,8 +156,19 @@ def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], 
             best = result
     if failure is not None and (best is None or failure.value < best.value - level):
         raise failure
-    assert best is not None
     return best
+
+
+def trusting_each(alone: FloatArray, spread: FloatArray) -> list[FloatArray]:
+    """Starts of the log variances of several series (n_series,): for each series one that trusts it and not the others.
+
+    Where series contradict each other, the criterion has a minimum at which each of some of them is believed and the rest is noise;
+    starts that trust all alike lead to any of these. `alone` are the log variances of the noise as each series by itself tells
+    them, `spread` those of its observations about their mean.
+    """
+    if len(alone) < 2:
+        return []
+    return [np.where(mine, np.minimum(alone, spread), spread) for mine in np.eye(len(alone), dtype=bool)]
 
 
 def _finite(values: FloatArray) -> FloatArray:

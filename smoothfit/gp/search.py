@@ -97,7 +97,9 @@ def search(criterion: Criterion, n_starts: int) -> Optimum:
             return None
         return _newton(criterion, u, lower, upper, len(promising))
 
-    return best_from(promising.tolist(), follow, LEVEL)
+    best = best_from(promising.tolist(), follow, LEVEL)
+    assert best is not None
+    return best
 
 
 def _descend(criterion: Criterion, start: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:

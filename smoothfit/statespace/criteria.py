@@ -3,9 +3,16 @@
 With n readings, m the order and K, X, r as in `kernels.Terms`:
 
 - ``reml``: -2 l_R = (n - m) log 2 pi + log|K| + log|X'K^-1 X| + r'K^-1 r        (restricted likelihood)
-- ``ml``:   -2 l   = n log 2 pi + log|K| + r'K^-1 r        (the state at the first abscissa an unknown constant)
+- ``ml``:   -2 l   = n log 2 pi + log|K| + r'K^-1 r
 - ``gcv``:  n log GCV,   GCV = n RSS / (n - edf)^2        (Craven & Wahba 1979)
 - ``aicc``: n [log(RSS / n) + (n + edf) / (n - edf - 2)]        (Hurvich, Simonoff & Tsai 1998)
+
+The polynomial of degree m - 1 is a constant of ``ml``, and K depends on where the random part of f is taken to be zero. It is taken
+orthogonal to the polynomials in the metric of the noise R: then K^-1 X = R^-1 X, and
+
+    -2 l = n log 2 pi + (log|K| + log|X'K^-1 X|) - log|X'R^-1 X| + r'K^-1 r,
+
+in which the term in brackets is that of ``reml`` and depends on no such choice. So neither the direction of x nor a basis matters.
 
 RSS = sum (y - f^(k))^2 / r and edf = tr H, the trace of the smoother matrix. ``gcv`` and ``aicc`` weigh readings by known
 relative precisions: where several names have an unknown sd, or some a known one, these come from ``reml``.
@@ -19,6 +26,7 @@ at the factor sse / (n - m) and sse / n, and ``gcv`` and ``aicc`` do not depend 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,7 +35,7 @@ import numpy as np
 from .._validation import FloatArray
 from ..curves.optimize import corrected_akaike, difference_hessian, generalized_cross_validation
 from ..errors import SpecificationError
-from .kernels import gradient_terms, residual_terms, second_terms, terms
+from .kernels import Terms, gradient_terms, residual_terms, second_terms, terms
 from .rows import Rows
 
 
@@ -102,19 +110,21 @@ class Likelihood(Criterion):
         """Number of contrasts whose density is taken."""
 
     @abstractmethod
-    def determinant(self, log_det: FloatArray, end_log_det: FloatArray) -> FloatArray:
-        """The log determinant of the contrasts, or its derivatives, from the kernel's terms."""
+    def left_out(
+        self, kernel: Callable[..., Terms], q: FloatArray | float, sigma2: FloatArray, *directions: FloatArray
+    ) -> FloatArray:
+        """What the likelihood leaves out of log|K| + log|X'K^-1 X|, with the derivatives that `kernel` gives along `directions`."""
 
-    @property
-    def run(self) -> Rows:
-        """The rows in the order in which the kernel passes them."""
-        return self.rows
+    def _terms(
+        self, kernel: Callable[..., Terms], q: FloatArray | float, sigma2: FloatArray, *directions: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """The determinant of the contrasts and r'K^-1 r, with the derivatives that `kernel` gives."""
+        log_det, sse, _ = kernel(self.rows, self.order, q, sigma2, *directions)
+        return log_det - self.left_out(kernel, q, sigma2, *directions), sse
 
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates theta (L, p)."""
-        q, sigma2 = self.split(theta)
-        log_det, sse, end = terms(self.run, self.order, q, sigma2)
-        return self.assemble(self.determinant(log_det, end), sse)
+        return self.assemble(*self._terms(terms, *self.split(theta)))
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one theta."""
@@ -122,16 +132,14 @@ class Likelihood(Criterion):
 
     def gradient_and_sse(self, theta: FloatArray) -> tuple[float, FloatArray, float]:
         """Value, gradient, and r'K^-1 r."""
-        log_det, sse, end = gradient_terms(self.run, self.order, *self.at(theta), self.directions)
-        determinant = self.determinant(log_det, end)
+        determinant, sse = self._terms(gradient_terms, *self.at(theta), self.directions)
         value = float(self.assemble(determinant[:1], sse[:1])[0])
         return value, determinant[1:] + self._sse_slope(sse[0]) * sse[1:], float(sse[0])
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian at one theta, exact."""
         p = len(theta)
-        log_det, sse, end = second_terms(self.run, self.order, *self.at(theta), self.directions)
-        determinant = self.determinant(log_det, end)
+        determinant, sse = self._terms(second_terms, *self.at(theta), self.directions)
         value = float(self.assemble(determinant[:1], sse[:1])[0])
         slope, first = self._sse_slope(sse[0]), sse[1 : 1 + p]
         hessian = (determinant[1 + p :] + slope * sse[1 + p :]).reshape(p, p)
@@ -142,13 +150,13 @@ class Likelihood(Criterion):
     def joint_hessian(self, q: float, sigma2: FloatArray, directions: FloatArray) -> FloatArray:
         """Hessian of -2 log-likelihood along directions of (log q, log sigma2), no factor left out: (p, p)."""
         p = len(directions)
-        log_det, sse, end = second_terms(self.run, self.order, q, sigma2, directions)
-        return np.asarray(self.determinant(log_det, end)[1 + p :] + sse[1 + p :]).reshape(p, p)
+        determinant, sse = self._terms(second_terms, q, sigma2, directions)
+        return np.asarray(determinant[1 + p :] + sse[1 + p :]).reshape(p, p)
 
     def at_variances(self, q: float, sigma2: FloatArray) -> float:
         """-2 log-likelihood of the scaled rows at given variances, no factor left out."""
-        log_det, sse, end = terms(self.run, self.order, np.array([q]), sigma2[None])
-        return float(self.count * np.log(2 * np.pi) + self.determinant(log_det, end)[0] + sse[0])
+        determinant, sse = self._terms(terms, np.array([q]), sigma2[None])
+        return float(self.count * np.log(2 * np.pi) + determinant[0] + sse[0])
 
     def common_variance(self, sse: float) -> float:
         """Maximising value of the common factor that theta leaves out."""
@@ -173,18 +181,18 @@ class RestrictedLikelihood(Likelihood):
         """Number of readings less the order."""
         return len(self.rows) - self.order
 
-    def determinant(self, log_det: FloatArray, end_log_det: FloatArray) -> FloatArray:
-        """log|K| + log|X'K^-1 X|."""
-        return log_det
+    def left_out(
+        self, kernel: Callable[..., Terms], q: FloatArray | float, sigma2: FloatArray, *directions: FloatArray
+    ) -> FloatArray:
+        """Nothing."""
+        return np.zeros(1)
 
 
 class FullLikelihood(Likelihood):
-    """-2 l with the state at the first node as unknown constants.
+    """-2 l with the polynomials as unknown constants, the random part orthogonal to them in the metric of the noise.
 
-    The first reading then has no process variance: as sd -> 0 its density, and with it the likelihood, grows without bound. The
-    maximum that is meant is the best one inside.
-
-    log|X'K^-1 X| = -log|Var(state at the first node | readings)|; the kernel ends there on reversed rows.
+    As an sd tends to zero, so does the variance of as many contrasts as its observations fix constants: the likelihood grows
+    without bound. The maximum that is meant is the best one inside.
     """
 
     @property
@@ -197,14 +205,21 @@ class FullLikelihood(Likelihood):
         """True where the sd is unknown."""
         return self.scale_free
 
-    @property
-    def run(self) -> Rows:
-        """The reversed rows."""
-        return self.rows.reversed
-
-    def determinant(self, log_det: FloatArray, end_log_det: FloatArray) -> FloatArray:
-        """log|K|."""
-        return log_det + end_log_det
+    def left_out(
+        self, kernel: Callable[..., Terms], q: FloatArray | float, sigma2: FloatArray, *directions: FloatArray
+    ) -> FloatArray:
+        """log|X'R^-1 X|: the kernel's log|R| + log|X'R^-1 X| at q = 0, less log|R| = sum_i log(ratio_i sigma2_i)."""
+        rows = self.rows
+        whole = kernel(rows, self.order, 0 * q, sigma2, *directions).log_det
+        counts = np.bincount(rows.group, minlength=rows.n_groups)
+        of_noise = np.zeros_like(whole)
+        if not directions:
+            of_noise[:] = np.log(sigma2) @ counts
+        else:
+            of_noise[0] = np.log(sigma2) @ counts
+            of_noise[1 : 1 + len(directions[0])] = directions[0][:, 1:] @ counts  # it is linear in the logarithms
+        of_noise[: 1 if directions else None] += np.log(rows.ratio).sum()
+        return np.asarray(whole - of_noise)
 
 
 @dataclass(frozen=True, eq=False)

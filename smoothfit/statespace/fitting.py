@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from .._validation import FloatArray
-from ..curves.optimize import Minimum, best_of, difference_hessian, minimize
-from ..errors import DataError
+from ..curves.optimize import LEVEL, REMEDY, Minimum, best_from, difference_hessian, minimize, trusting_each
+from ..errors import ConvergenceError, DataError
 from .bandwidth import LIMIT, Resolution, Tie
 from .criteria import (
     LIKELIHOODS,
     PREDICTION_CRITERIA,
     Criterion,
+    FullLikelihood,
     Likelihood,
     likelihood_of,
 )
 from .kernels import residual_terms, terms
 from .pyramid import is_exact, is_long, quick_minimum
-from .rows import Rows
+from .rows import Rows, is_stuck
 
 GRID = 14
 COARSE = 6.0  # between starts, in log q
 NOTHING = np.empty(0)
+NOISE_FREE = 1e-10  # of the size of a single name's readings; below, an sd counts as zero
+LANES, ROUNDS = 8, 6  # candidates side by side, and how often their range is divided
 SMALLEST_SD = 1e-8  # of the spread of a name's readings; below, an sd counts as zero
 
 
@@ -93,7 +96,7 @@ def estimate(rows: Rows, order: int, method: str, tie: Tie | None) -> Variances:
     _check_estimable(rows, order, len(rows.unknown) + (tie is None))
     likelihood = likelihood_of(method)(rows, order)
     is_quick = tie is None and method in LIKELIHOODS and is_long(likelihood)  # which looks for noise on its way
-    if (not rows.has_known and not is_quick) or (tie is None and method in PREDICTION_CRITERIA):
+    if tie is None and (method in PREDICTION_CRITERIA or not (rows.has_known or is_quick)):
         _check_noise(rows, order)
     if method in LIKELIHOODS or tie is not None:
         return _maximise(likelihood) if tie is None else _at_fixed_smoothing(likelihood, tie)
@@ -107,7 +110,45 @@ def estimate(rows: Rows, order: int, method: str, tie: Tie | None) -> Variances:
 def _maximise(likelihood: Likelihood) -> Variances:
     """Search for the smoothing and all unknown variances."""
     starts, intensities = _starts(likelihood)
-    return best_of([partial(_search, likelihood, sigma2, intensities) for sigma2 in starts])
+    return _best_inside(likelihood, starts, lambda sigma2: _search(likelihood, sigma2, intensities))
+
+
+def _best_inside(likelihood: Likelihood, starts: list[FloatArray], search: Callable[[FloatArray], Variances]) -> Variances:
+    """The best that starts lead to: inside, where the likelihood grows without bound as an sd tends to zero.
+
+    A restricted likelihood does so for a name whose readings lie on a polynomial; if nothing inside is found, it is noise-free.
+    """
+    is_full = isinstance(likelihood, FullLikelihood)
+    boundless = set(likelihood.names[1:]) if is_full else exact_names(likelihood.rows, likelihood.order)
+    outside: list[Variances] = []
+
+    def follow(sigma2: FloatArray, _: Variances | None) -> Variances | None:
+        found = search(sigma2)
+        if boundless.isdisjoint(found.boundary):
+            return found
+        outside.append(found)
+        return None
+
+    best = best_from(starts, follow, LEVEL)
+    if best is not None:
+        return best
+    if is_full:
+        raise ConvergenceError(f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}")
+    return min(outside, key=lambda found: found.value)
+
+
+def exact_names(rows: Rows, order: int) -> set[str]:
+    """Names of unknown sd whose readings lie on a polynomial without process noise, or are all equal, to rounding."""
+    found = set()
+    for g, name in enumerate(rows.unknown):
+        if is_stuck(rows.readings_of(g)):
+            found.add(name)
+            continue
+        alone, k = _alone(rows, g)
+        if alone is not None and len(alone.gaps) >= order - k + 1:
+            sse = terms(alone, order - k, np.zeros(1), np.ones((1, 1))).sse
+            found |= {name} if is_exact(alone, float(sse[0])) else set()
+    return found
 
 
 def _starts(likelihood: Likelihood) -> tuple[list[FloatArray], FloatArray]:
@@ -119,7 +160,10 @@ def _starts(likelihood: Likelihood) -> tuple[list[FloatArray], FloatArray]:
     unknown = slice(len(rows.unknown))
     alone, spread = log_sigma2[unknown], _log_spreads(rows, rows.unknown)
     starts = []
-    for logs in (alone, np.maximum(alone, spread + 2 * np.log(0.01)), spread + 2 * np.log(0.1), spread):
+    alike = [alone, np.maximum(alone, spread + 2 * np.log(0.01)), spread + 2 * np.log(0.1), spread]
+    trusted = trusting_each(alone, spread)
+    exact = exact_names(rows, likelihood.order)
+    for logs in alike + [logs for name, logs in zip(rows.unknown, trusted, strict=bool(trusted)) if name not in exact]:
         sigma2 = np.ones(rows.n_groups)
         sigma2[unknown] = np.exp(logs)
         starts.append(sigma2)
@@ -141,6 +185,8 @@ def _search(criterion: Criterion, sigma2: FloatArray, intensities: FloatArray = 
     below = np.linspace(lowest, inner[0], max(2, int((inner[0] - lowest) / COARSE)), endpoint=False)
     above = np.linspace(highest, inner[-1], max(2, int((highest - inner[-1]) / COARSE)), endpoint=False)
     grid = np.concatenate([below, inner, above[::-1]])
+    if criterion.scale_free and not is_long(criterion):
+        grid = _short_of_rounding(criterion, grid)
     log_q = np.append(grid, intensities)
     starts = np.column_stack([log_q, np.broadcast_to(others, (len(log_q), len(others)))])
     room = np.log(LIMIT) if names else 0.0  # the limits move with the other variances
@@ -161,10 +207,45 @@ def _search(criterion: Criterion, sigma2: FloatArray, intensities: FloatArray = 
     return Variances(q * factor, sigma2 * factor, tuple(boundary), minimum)
 
 
+def _short_of_rounding(criterion: Criterion, log_q: FloatArray) -> FloatArray:
+    """A grid of log q, increasing, up to where the sd, the only one, falls to that of the readings' rounding."""
+    rows, order = criterion.rows, criterion.order
+    smallest = _smallest_sd(rows) ** 2
+
+    def is_noise(log_q: FloatArray) -> npt.NDArray[np.bool_]:
+        if isinstance(criterion, Likelihood):
+            found = terms(rows, order, np.exp(log_q), np.ones((len(log_q), 1))).sse / criterion.count
+        else:
+            rss, free = residual_terms(rows, order, np.exp(log_q), np.ones((len(log_q), 1)))
+            found = rss / free
+        return np.asarray(found > smallest)
+
+    enough = is_noise(log_q)
+    if enough.all():
+        return log_q
+    first = int(np.argmin(enough))
+    if first == 0:
+        return log_q
+    low, high = log_q[first - 1], log_q[first]
+    for _ in range(ROUNDS):
+        between = np.linspace(low, high, LANES + 2)[1:-1]
+        still = int(np.argmin(np.append(is_noise(between), False)))
+        ends = np.concatenate([[low], between, [high]])
+        low, high = ends[still], ends[still + 1]
+    return np.append(log_q[:first], high)
+
+
+def _smallest_sd(rows: Rows) -> float:
+    """Sd below which the noise of a single name is rounding, scaled: of the filter, or of the readings with their level."""
+    level = abs(rows.scale.y_origin) / rows.scale.y_unit if rows.deriv.min() == 0 else 0.0
+    rounding = float(np.finfo(float).eps)
+    return max(NOISE_FREE * float(np.sqrt(np.mean(rows.y**2 / rows.ratio))), rounding * level) or rounding
+
+
 def _at_fixed_smoothing(likelihood: Likelihood, tie: Tie) -> Variances:
     """Search for the unknown variances where there are several, else nothing."""
     starts, _ = _starts(likelihood)
-    return best_of([partial(_search_tied, likelihood, tie, sigma2) for sigma2 in starts])
+    return _best_inside(likelihood, starts, lambda sigma2: _search_tied(likelihood, tie, sigma2))
 
 
 def _search_tied(likelihood: Likelihood, tie: Tie, sigma2: FloatArray) -> Variances:
@@ -176,6 +257,9 @@ def _search_tied(likelihood: Likelihood, tie: Tie, sigma2: FloatArray) -> Varian
     q, sigma2 = likelihood.at(tied.full(others if minimum is None else minimum.theta)[0])
     boundary = [] if minimum is None else [n for n, low in zip(likelihood.names[1:], minimum.at_lower, strict=True) if low]
     factor = 1.0 if rows.has_known else _residual_variance(rows, order, q, sigma2)
+    if factor < _smallest_sd(rows) ** 2 and not rows.has_known:  # noise-free: any smoothing gives the same curve
+        factor = _smallest_sd(rows) ** 2
+        boundary = list(rows.unknown)
     return Variances(q * factor, sigma2 * factor, tuple(boundary), minimum)
 
 
@@ -226,13 +310,13 @@ def _check_noise(rows: Rows, order: int) -> None:
 
 
 def _log_spreads(rows: Rows, names: Sequence[str]) -> FloatArray:
-    """Logarithm of the variance of each name's readings, or of their size where they are all alike."""
+    """Logarithm of the variance of each name's readings, or of their size where they are all alike, to rounding."""
     spreads = []
     for name in names:
-        mine = rows.group == rows.unknown.index(name)
-        y, ratio = rows.y[mine], rows.ratio[mine]
-        spread = np.mean((y - y.mean()) ** 2 / ratio) or np.mean(y**2 / ratio) or 1.0
-        spreads.append(np.log(spread))
+        g = rows.unknown.index(name)
+        y, ratio = rows.y[rows.group == g], rows.ratio[rows.group == g]
+        spread = 0.0 if is_stuck(rows.readings_of(g)) else np.mean((y - y.mean()) ** 2 / ratio)
+        spreads.append(np.log(spread or np.mean(y**2 / ratio) or 1.0))
     return np.array(spreads)
 
 
@@ -249,8 +333,7 @@ def _start(rows: Rows, order: int) -> tuple[FloatArray, FloatArray]:
     for g in range(n_unknown):
         alone, k = _alone(rows, g)
         if alone is None or len(alone.gaps) < order - k + 2:
-            y = rows.y[rows.group == g]
-            log_sigma2[g] = np.log(np.mean((y - y.mean()) ** 2) / 10 or 1e-2)
+            log_sigma2[g] = _log_spreads(rows, rows.unknown[g : g + 1])[0] - np.log(10)
             continue
         try:
             fit = estimate(alone, order - k, "reml", None)

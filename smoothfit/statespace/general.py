@@ -4,7 +4,10 @@ The likelihood is that of y = L f + X b + e with f ~ prior, b the coefficients o
 that is diffuse in the prior's start, e the noise. With K the covariance of y but for b:
 
 - ``reml``: -2 l_R = (n - p) log 2 pi + log|K| + log|X'K^-1 X| + r'K^-1 r,   p the number of diffuse directions,
-- ``ml``:   -2 l   = n log 2 pi + log|K| + r'K^-1 r.
+- ``ml``:   -2 l   = n log 2 pi + log|K| + r'K^-1 r,
+
+in the second of which the random part of what wanders from a diffuse start is orthogonal to what is read of that start, in the
+metric of the rest: see `criteria`. Of a stationary curve it is the usual likelihood.
 
 Both are minimised over the logarithms of the hyperparameters and of the unknown variances, from the best of many starts, with exact
 scores.
@@ -13,66 +16,31 @@ scores.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import qmc
 
 from .._abscissa import Points
 from .._readings import OF_INTEGRAL
 from .._validation import FloatArray, check_finite, check_positive, frozen, to_floats
-from ..curves.optimize import Minimum, difference_hessian, minimize
-from ..errors import ConvergenceError, DataError, IdentificationError, NumericalError, SpecificationError
-from ..observations import OF_DIFFERENCE, Observations, Readings
+from ..errors import DataError, IdentificationError, SpecificationError
+from ..observations import Observations, Readings
 from .effects import Intervention
+from .general_search import REMEDY, SMALLEST_SD, Extent, GeneralCriterion, Parameter, has_level, power_of
 from .joint import Joint
-from .markov import LENGTH, RATIO, Hyperparameter, Prior, check_readable
-from .priors import IntegratedWiener, OrnsteinUhlenbeck
+from .markov import Hyperparameter, Prior, check_readable
+from .priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal, Sum
 from .program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
-from .rows import MOST_GROUPS, Scale, scaled_ratio
+from .rows import MOST_GROUPS, Scale, is_stuck, scaled_ratio, warn_of_exact_series
 
 METHODS = ("reml", "ml")
-CANDIDATES = 6  # powers of two of starts that are tried
 WIDEST = 35.0  # logarithms of a scaled q: beyond, the curve is a polynomial or an interpolant
+PHASE_ROUNDING, MOST_ROUNDED = 16.0, 1e3  # units of rounding of x that a phase is right to, and of these in a period
 MANY = 4000  # readings, of twice which the search starts on a part
 LEAST = 200  # readings of a name that a part keeps
-NEAR = 2.0  # in a logarithm: how far from the optimum of a part that of all is looked for
-REMEDY = "give more hyperparameters in the prior, or an sd"
-SMALLEST_SD = 1e-8  # of the size of a name's readings; below, an sd counts as zero
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One coordinate of the search, the logarithm of a scaled number.
-
-    Attributes
-    ----------
-    name : str
-    index : int
-        Of the hyperparameter, or of the variance group.
-    is_variance : bool
-    unit : float
-        Of the number (of the sd, for a variance).
-    lower, upper : float
-        Bounds of the logarithm.
-    first, last : float
-        Where starts lie.
-    vanishes : bool
-        Whether at the lower bound it is zero.
-    """
-
-    name: str
-    index: int
-    is_variance: bool
-    unit: float
-    lower: float
-    upper: float
-    first: float
-    last: float
-    vanishes: bool
 
 
 class GeneralModel:
@@ -110,6 +78,8 @@ class GeneralModel:
         self._check_interventions()
         self._regressors, self._regressor_units = self._checked_regressors(regressors or {})
         self._check_period()
+        self.prior = self._told_apart()
+        self.processes = Processes((self.prior, *self.noise.values()), self.scale.x_unit)
         self._check_distinct()
         self.program  # noqa: B018  compiled now, so that a model too large is told here
         self._check_identified()
@@ -149,16 +119,18 @@ class GeneralModel:
         if len(keys) < 2:
             label = obs.abscissa.label(obs.readings[0].x[0])
             raise DataError(f"all {len(obs)} readings are at x = {label}; a curve needs readings at two abscissae or more")
-        span = float((keys[-1] - keys[0]).real)
-        x_unit = float(np.ldexp(1.0, int(np.frexp(span / (len(keys) - 1))[1])))
-        values = [r.y for r in obs.readings if _has_level(r)]
+        span, n_steps = float((keys[-1] - keys[0]).real), len(keys) - 1
+        if self.period is not None:
+            span, n_steps = self.period, len(self._phases)
+        x_unit = float(np.ldexp(1.0, int(np.frexp(span / n_steps)[1])))
+        values = [r.y for r in obs.readings if has_level(r)]
         origin = 0.0
         if values and self.prior.level is not None:
             origin = float(min(v.min() for v in values) / 2 + max(v.max() for v in values) / 2)
         sizes = []
         for reading in obs.readings:
-            y = reading.y - origin if _has_level(reading) else reading.y
-            sizes.append(float(np.abs(y).max()) * x_unit ** _power(reading))
+            y = reading.y - origin if has_level(reading) else reading.y
+            sizes.append(float(np.abs(y).max()) * x_unit ** power_of(reading))
         size = max(sizes)
         scale = Scale(x_unit, float(np.ldexp(1.0, int(np.frexp(size)[1]))) if size > 0 else 1.0, origin)
         scale.check(*(self._unit(reading, scale) for reading in obs.readings))
@@ -167,7 +139,7 @@ class GeneralModel:
     @staticmethod
     def _unit(reading: Readings, scale: Scale) -> float:
         """Unit of a name's readings: a mean or a difference is one of f, an integral of f times x."""
-        return scale.of(_power(reading))
+        return scale.of(power_of(reading))
 
     def scaled_hyperparameters(self) -> list[float | None]:
         """Given values in scaled units."""
@@ -224,6 +196,22 @@ class GeneralModel:
         if self.noise or self.interventions:
             raise SpecificationError("period goes with neither noise nor interventions")
 
+    def _told_apart(self) -> Prior:
+        """The prior with seasonal harmonics of as many unknown constants as the observations tell: on an even grid one."""
+        if not any(isinstance(component, Seasonal) for component in self.prior.components):
+            return self.prior
+        read, at, found = self.as_read, 0, []
+        start, end = (
+            x.minus(self._first_point.take(np.zeros(len(x.coarse), np.int64))) / self.scale.x_unit for x in (read.start, read.end)
+        )
+        for component in self.prior.components:
+            rows = read.process[:, at : at + component.dim]
+            at += component.dim
+            if isinstance(component, Seasonal):
+                component = component.as_told(start, end, read.kind, rows, self.scale.x_unit)
+            found.append(component)
+        return found[0] if len(found) == 1 else Sum(tuple(found))
+
     def _check_distinct(self) -> None:
         """Refuse components of a sum that no readings tell apart."""
         terms = list(self.prior.components)
@@ -263,11 +251,44 @@ class GeneralModel:
         return int(self.processes.start(np.ones(len(self.hyperparameters))).diffuse.shape[1]) + len(self.effects)
 
     def folded(self, x: Points) -> Points:
-        """Points moved by whole periods to the first."""
+        """Points moved by whole periods to the first; those within rounding of a place that is read at, to it."""
         if self.period is None:
             return x
-        start = self._first_point
-        return Points(np.mod(x.minus(start.take(np.zeros(len(x.coarse), np.int64))), self.period))
+        phase = self._phase_of(x)
+        place = np.searchsorted(self._phases, phase - self._phase_rounding)
+        nearest = self._phases[np.minimum(place, len(self._phases) - 1)]
+        return Points(np.where(np.abs(nearest - phase) <= self._phase_rounding, nearest, phase))
+
+    def _phase_of(self, x: Points) -> FloatArray:
+        """Distance of each x from the first, less whole periods."""
+        assert self.period is not None
+        phase = np.mod(x.minus(self._first_point.take(np.zeros(len(x.coarse), np.int64))), self.period)
+        return np.asarray(np.where(phase >= self.period - self._phase_rounding, 0.0, phase))
+
+    @cached_property
+    def _phase_rounding(self) -> float:
+        """What rounding of x may move a phase by."""
+        return PHASE_ROUNDING * float(
+            np.finfo(float).eps * (np.ptp(self.observations.places) + np.abs(self._first_point.coarse[0]))
+        )
+
+    @cached_property
+    def _phases(self) -> FloatArray:
+        """Distinct phases of the observations, increasing."""
+        assert self.period is not None
+        if self.period < MOST_ROUNDED * self._phase_rounding:
+            raise DataError(
+                f"period is {self.period:g}, which rounding of x hides: its numbers are right to {self._phase_rounding:.1e}; check "
+                "the unit of the period, or take another origin of x"
+            )
+        phases = np.unique(self._phase_of(self.observations.points))
+        phases = phases[np.diff(phases, prepend=-np.inf) > self._phase_rounding]
+        if len(phases) < 2:
+            raise DataError(
+                f"all {len(self.observations)} x are whole periods of {self.period:g} apart, so that nothing tells the "
+                "curve within a period; check the period and its unit, or fit a constant"
+            )
+        return phases
 
     @cached_property
     def _first_point(self) -> Points:
@@ -345,7 +366,7 @@ class GeneralModel:
         is_span = reading.upper is not None
         start = self.folded(abscissa.points(reading.x))
         end = start if reading.upper is None else abscissa.points(reading.upper)
-        origin = scale.y_origin if _has_level(reading) else 0.0
+        origin = scale.y_origin if has_level(reading) else 0.0
         factor = np.ones(n)  # of the scaled reading
         if reading.deriv == OF_INTEGRAL:
             length = end.minus(start) / scale.x_unit
@@ -388,19 +409,15 @@ class GeneralModel:
             np.zeros(n, np.uint8),
         )
 
-    def compiled(self, functionals: Functionals, *, copies: bool = False) -> Program:
+    def compiled(self, functionals: Functionals) -> Program:
         """Compile functionals of this model's state."""
         readout = self.process_row(0)
-        return compiled(self.processes, functionals, readout, self.effects, copies=copies, close=self._close)
+        return compiled(self.processes, functionals, readout, self.effects, close=self._close)
 
     @cached_property
     def program(self) -> Program:
         """Of the readings."""
         return self.compiled(self.functionals)
-
-    @cached_property
-    def _program_with_copies(self) -> Program:
-        return self.compiled(self.functionals, copies=True)
 
     @cached_property
     def _constraint(self) -> Program | None:
@@ -425,10 +442,10 @@ class GeneralModel:
             unit = self._unit(reading, self.scale)
             size = extent.size_of(reading, unit)
             log = 2 * np.log(size)
+            lower, upper = log + 2 * np.log(SMALLEST_SD), log + 10.0
+            stuck = is_stuck(reading.y) and len(self.observations.readings) > 1
             found.append(
-                Parameter(
-                    f"sigma.{name}", g, True, unit, log + 2 * np.log(SMALLEST_SD), log + 10.0, log - 9.0, log + 0.0, vanishes=False
-                )
+                Parameter(f"sigma.{name}", g, True, unit, lower, upper, log - 9.0, log + 0.0, vanishes=False, is_stuck=stuck)
             )
         return tuple(found)
 
@@ -441,8 +458,11 @@ class GeneralModel:
         return values, variance
 
     def sums(self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False) -> Sums:
-        """Terms of the likelihood; with `slopes` derivatives by theta."""
-        program = self._program_with_copies if method == "ml" else self.program
+        """Terms of the likelihood; with `slopes` derivatives by theta.
+
+        For "ml" log_information is what the full likelihood leaves out of the restricted one's log|K| + log|X'K^-1 X|.
+        """
+        program = self.program
         free = [p.index for p in self.parameters if not p.is_variance]
         directions = None
         if slopes:
@@ -451,6 +471,9 @@ class GeneralModel:
                 if p.is_variance:
                     directions[d, p.index] = variance[p.index]
         sums = program.sums(values, variance, free, directions)
+        if method == "ml":
+            of_start = program.log_det_of_start(values, variance, free, directions)
+            sums = sums._replace(log_information=sums.log_information + of_start)
         if self._constraint is not None:
             alone = self._constraint.sums(values, variance, free, directions)
             sums = Sums(sums.log_det - alone.log_det, sums.sse, sums.log_information, sums.n_used - alone.n_used)
@@ -504,6 +527,9 @@ class GeneralModel:
                     boundary.append(p.name)
                 if low and p.vanishes:
                     values[p.index] = 0.0
+        low = np.zeros(len(theta), np.bool_) if minimum is None else minimum.at_lower
+        zero = [p.name.removeprefix("sigma.") for p, is_zero in zip(self.parameters, low, strict=True) if is_zero and p.is_variance]
+        warn_of_exact_series(self.observations, zero, stacklevel=4)
         return GeneralResults(self, method, values, variance, theta, minimum, tuple(boundary))
 
     @property
@@ -578,130 +604,6 @@ class GeneralModel:
 
     def __repr__(self) -> str:
         return f"SmoothingSpline(prior={self.prior!r}) of {self.nobs} readings"
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How long and how large the readings are, scaled: what bounds a search.
-
-    Attributes
-    ----------
-    gap, spacing, range : float
-        Least and mean distance of neighbouring abscissae, and of the first from the last.
-    size : float
-        Typical deviation of f.
-    """
-
-    gap: float
-    spacing: float
-    range: float
-    size: float
-
-    @classmethod
-    def of(cls, model: GeneralModel) -> Extent:
-        """Of the readings of a model."""
-        dt = model.program.dt
-        whole = float(dt[model.program.class_dt][model.program.step[1:]].sum())
-        sizes = [cls.size_of(r, model._unit(r, model.scale)) for r in model.observations.readings if _has_level(r)]
-        return cls(float(dt.min()), whole / max(len(model.program.step) - 1, 1), whole, max(sizes, default=0.5))
-
-    @staticmethod
-    def size_of(reading: Readings, unit: float) -> float:
-        """Standard deviation of a name's readings, or their size where they are all alike."""
-        y = reading.y / unit
-        return float(np.std(y) or np.abs(y).max() or 1.0)
-
-    def parameter(self, p: Hyperparameter, index: int, unit: float) -> Parameter:
-        """Bounds and starts of a hyperparameter."""
-        power = p.x_power
-        if p.kind == RATIO:
-            bounds, starts = (1e-4, 1e2), (0.01, 1.0)
-            (lower, upper), (first, last) = np.log(bounds), np.log(starts)
-            return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False)
-        if p.kind == LENGTH:
-            bounds, starts = (self.gap / 4, 100 * self.range), (1.5 * self.spacing, self.range)
-            (lower, upper), (first, last) = _powers(bounds, power), _powers(starts, power)
-            return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False)
-        size = p.f_power * np.log(self.size)
-        lower, upper = size + _powers((self.gap, self.range), power) + 16 * p.f_power * np.array([-1.0, 1.0])
-        first, last = size + _powers((self.spacing, 3 * self.range), power) + np.array([-2.0, 0.5])
-        return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=True)
-
-
-def _powers(lengths: tuple[float, float], power: int) -> FloatArray:
-    """Logarithms of powers of two lengths, the lesser first."""
-    return np.sort(power * np.log(lengths))
-
-
-@dataclass(frozen=True, eq=False)
-class GeneralCriterion:
-    """-2 log-likelihood as a function of theta, to be minimised."""
-
-    model: GeneralModel
-    method: str
-    unbounded = False
-    exact_hessian = False
-
-    def assemble(self, sums: Sums) -> FloatArray:
-        """Value and gradient (1 + p,)."""
-        total = sums.log_det + sums.sse
-        if self.method == "ml":
-            total = total - sums.log_information
-            total[0] += self.model.nobs * np.log(2 * np.pi)
-        else:
-            total[0] += sums.n_used * np.log(2 * np.pi)
-        return total
-
-    def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates (L, p); infinite where they cannot be computed."""
-        found = np.full(len(theta), np.inf)
-        for i, candidate in enumerate(theta):
-            try:
-                found[i] = self.assemble(self.model.sums(*self.model.split(candidate), self.method))[0]
-            except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
-                continue
-        return found
-
-    def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient."""
-        total = self.assemble(self.model.sums(*self.model.split(theta), self.method, slopes=True))
-        return float(total[0]), total[1:]
-
-    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian, this by differences of exact gradients."""
-        value, gradient = self.gradient(theta)
-        return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
-
-    def minimum(self) -> Minimum:
-        """The best of many starts, certified."""
-        parameters = self.model.parameters
-        lower, upper = (np.array([getattr(p, name) for p in parameters]) for name in ("lower", "upper"))
-        try:
-            return minimize(self, self._starts(parameters), lower, upper)
-        except ConvergenceError as error:
-            raise ConvergenceError(f"{str(error).rsplit(';', 1)[0]}; {REMEDY}", error.value) from None
-
-    def _starts(self, parameters: Sequence[Parameter]) -> FloatArray:
-        """Points spread over the whole search; of long series, about the optimum of a part of the readings."""
-        thinned = self.model.thinned()
-        if thinned is not None:
-            found = GeneralCriterion(thinned, self.method).minimum().theta.copy()
-            for i, (theirs, mine) in enumerate(zip(thinned.parameters, parameters, strict=True)):
-                found[i] += (2 if mine.is_variance else 1) * np.log(theirs.unit / mine.unit)
-            return np.asarray(found + NEAR * np.linspace(-1, 1, 5)[:, None] * np.eye(len(found))[0])
-        cube = qmc.Sobol(len(parameters), scramble=False).random_base2(CANDIDATES)[1:]  # whose first point is a corner
-        first, last = (np.array([getattr(p, name) for p in parameters]) for name in ("first", "last"))
-        return np.asarray(first + cube * (last - first))
-
-
-def _has_level(reading: Readings) -> bool:
-    """Whether a constant added to f is one added to the readings: values and means."""
-    return reading.deriv == 0 or reading.mean
-
-
-def _power(reading: Readings) -> int:
-    """Order of the derivative whose unit the readings have."""
-    return 0 if reading.mean or reading.deriv == OF_DIFFERENCE else reading.deriv
 
 
 def _kind(prior: Prior) -> Any:

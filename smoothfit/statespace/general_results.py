@@ -19,7 +19,8 @@ from ..curves.propagation import DIFFERENCE, NEGLIGIBLE, propagated
 from ..curves.results import LEAST_FREE, CurveResults, Estimate
 from ..errors import SpecificationError
 from ..observations import OF_DIFFERENCE, derivative_label
-from .general import GeneralCriterion, GeneralModel
+from .general import GeneralModel
+from .general_search import GeneralCriterion
 from .priors import IntegratedWiener
 from .program import DIFFERENCE as OF_ENDS
 from .program import INTEGRAL, VALUE, Functionals, Program

@@ -19,7 +19,7 @@ from .._core import _kernels
 from .._validation import FloatArray, check_level, check_order, frozen, to_floats
 from ..curves.optimize import Minimum
 from ..curves.prediction import critical_value
-from ..errors import DataError, RoughnessWarning, SmoothfitError, SpecificationError
+from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
 from ..observations import Observations, Readings, derivative_label
 from .batch import Batch, BatchFit, fit_separately, fit_shared
 from .fitting import Variances
@@ -428,6 +428,7 @@ def _fit_one(fits: CurveFits, place: int) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RoughnessWarning)
+            warnings.simplefilter("ignore", ExactSeriesWarning)  # `boundary` tells of every curve
             results = SmoothingSpline(fits._source.subset(place), fits.order).fit(fits.method)
             row: dict[str, Any] = {"nobs": results.nobs}
             row |= {f"sigma.{name}": sd for name, sd, estimated in results._sds if estimated}

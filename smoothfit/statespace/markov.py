@@ -129,6 +129,10 @@ class Prior(ABC):
         """State of a constant curve of value one that the start leaves free; None where there is none."""
         return None
 
+    def naming(self, parts: Sequence[int]) -> str:
+        """Components of the state in words, for an error."""
+        return repr(self)
+
     def __add__(self, other: Prior) -> Sum:
         if not isinstance(other, Prior):
             return NotImplemented

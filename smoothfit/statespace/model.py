@@ -36,7 +36,7 @@ from .robust import (
     not_converged,
     with_weights,
 )
-from .rows import Rows
+from .rows import Rows, warn_of_exact_series
 
 HIGHEST_ORDER = 4
 MOST_LOST = 1e-6  # posterior sds that rounding may move a curve by
@@ -273,7 +273,7 @@ class SmoothingSpline:
         SpecificationError
             Unknown `method`; `lam`, `bandwidth` or `edf` out of range, or more than one of them.
         DataError
-            There is no noise to estimate, or there are too few readings for what is to be estimated.
+            There is no noise to estimate and no smoothing is given, or there are too few readings for what is to be estimated.
         NumericalError
             At order 3 or 4, a gap so many bandwidths wide that rounding would show in the curve beyond it.
 
@@ -283,7 +283,13 @@ class SmoothingSpline:
         size from sum (y - f^(k))^2 / r = n - edf, and the ratios of several by the restricted likelihood (the full one with
         ``method="ml"``); where some are known, by that likelihood. There ``"gcv"`` and ``"aicc"`` act as ``"reml"``.
 
-        ``"ml"`` takes the state at the first abscissa for the constants, so that reversing x changes it a little.
+        ``"ml"`` takes the polynomial of degree order - 1 for a constant, and the random part of f orthogonal to it in the metric of
+        the noise: neither the direction of x nor a basis matters. As an sd tends to zero it grows without bound; the best maximum
+        inside is taken.
+
+        Where several series have an unknown sd and one is estimated as zero, or its observations never change, a
+        `smoothfit.errors.ExactSeriesWarning` names it. A constant or a line needs no noise where the smoothing is given; the sd
+        is then that of rounding.
         """
         if self._general is not None:
             given = [name for name, v in (("lam", lam), ("bandwidth", bandwidth), ("edf", edf)) if v is not None]
@@ -297,9 +303,14 @@ class SmoothingSpline:
             return self._general.fit(method)
         method = check_method(method)
         free = check_robust(robust, self.observations)
-        if free:
-            return self._fit_robust(method, free, {"lam": lam, "bandwidth": bandwidth, "edf": edf})
-        tie, fixed = self._tie(lam, bandwidth, edf)
+        smoothing = {"lam": lam, "bandwidth": bandwidth, "edf": edf}
+        found = self._fit_robust(method, free, smoothing) if free else self._fit_normal(method, smoothing)
+        warn_of_exact_series(self.observations, found.boundary)
+        return found
+
+    def _fit_normal(self, method: str, smoothing: dict[str, float | None]) -> SmoothingSplineResults:
+        """Fit with normal noise."""
+        tie, fixed = self._tie(**smoothing)
         variances = estimate(self._rows, self.order, method, tie)
         self._check_accuracy(variances)
         return SmoothingSplineResults(self, method, fixed, variances)
@@ -333,7 +344,7 @@ class SmoothingSpline:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RoughnessWarning)  # told when this model was made
                 model = SmoothingSpline(with_weights(self.observations, weights), self.order)
-            results = model.fit(method, **smoothing)
+            results = model._fit_normal(method, smoothing)
             bounds.append(results._log_likelihood("reml") + gain)
             if has_converged(bounds):
                 robustness = Robustness(df, weights, bounds[-1], turn)

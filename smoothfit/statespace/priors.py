@@ -24,12 +24,14 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import comb, factorial
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy.linalg import solve_continuous_lyapunov
 
 from .._discretize import discretize
@@ -66,6 +68,7 @@ __all__ = [
 ]
 
 MOST_HARMONICS = 10
+ON_GRID = 1e3  # units of rounding of a phase within which observations are on a grid
 SERIES_BELOW = 1.0
 EPS = float(np.finfo(np.float64).eps)
 MARGINAL = 1e-10  # of the norm of A: a real part or a singular value below is zero
@@ -481,11 +484,18 @@ class Seasonal(Prior):
         Number of harmonics.
     q : float, optional
         In f^2 per x; 0 for a pattern that does not change.
+
+    Notes
+    -----
+    Where all observations are on a grid with an even number of steps to a period, the sine of the last harmonic is zero at each of
+    them: the harmonic then has one unknown constant instead of two, as in statsmodels, and its sine is zero at the first abscissa.
+    Between the steps of the grid that is an assumption. Off a grid both are identified.
     """
 
     period: float
     harmonics: int = 1
     q: float | None = None
+    told: tuple[tuple[int, float, float], ...] = field(default=(), repr=False, compare=False, kw_only=True)
     label: ClassVar[str] = "seasonal"
 
     def __post_init__(self) -> None:
@@ -519,9 +529,47 @@ class Seasonal(Prior):
         return pairs.ravel()
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Entirely unknown."""
+        """Entirely unknown, but for harmonics of which observations tell one direction: `told` has (harmonic, cosine, sine)."""
         scale = np.column_stack([np.ones(self.harmonics), self._frequencies(x_unit)]).ravel()
-        return Start(np.diag(scale), np.zeros((self.dim, self.dim)))
+        diffuse = np.diag(scale)
+        for k, cosine, sine in self.told:
+            diffuse[:, 2 * k - 2] *= cosine
+            diffuse[2 * k - 1, 2 * k - 2] = sine * scale[2 * k - 1]
+        left = np.delete(diffuse, [2 * k - 1 for k, _, _ in self.told], axis=1)
+        return Start(left, np.zeros((self.dim, self.dim)))
+
+    def as_told(self, start: FloatArray, end: FloatArray, kind: npt.NDArray[np.int8], rows: FloatArray, x_unit: float) -> Seasonal:
+        """The prior with as many unknown constants of each harmonic as functionals tell, at places or over intervals.
+
+        Places are counted from the first. `rows` (n, dim) are those of values and differences, `kind` 0 of values, 1 of integrals,
+        2 of differences.
+        """
+        told = []
+        for k, w in enumerate(self._frequencies(x_unit), start=1):
+            tells = np.zeros((len(end), 2))
+            h, slope = rows[:, 2 * k - 2], rows[:, 2 * k - 1] * w
+
+            def wave(x: FloatArray, h: FloatArray = h, slope: FloatArray = slope, w: float = float(w)) -> FloatArray:
+                return np.column_stack([h * np.cos(w * x) - slope * np.sin(w * x), h * np.sin(w * x) + slope * np.cos(w * x)])
+
+            integral = np.column_stack([np.sin(w * end) - np.sin(w * start), np.cos(w * start) - np.cos(w * end)])
+            tells = np.where((kind == 1)[:, None], integral, wave(end) - (kind == 2)[:, None] * wave(start))
+            tells /= np.abs(tells).max(axis=1, keepdims=True, initial=0.0) + (np.abs(tells).max(axis=1, keepdims=True) == 0)
+            _, sizes, axes = np.linalg.svd(tells, full_matrices=False)
+            rounding = ON_GRID * EPS * (1 + w * np.abs(end).max())
+            if len(sizes) == 2 and sizes[0] > 0 and sizes[1] <= rounding * sizes[0]:
+                cosine, sine = np.where(np.abs(axes[0]) > rounding, axes[0], 0.0)
+                told.append((k, float(cosine), float(sine)))
+        return replace(self, told=tuple(told))
+
+    def naming(self, parts: Sequence[int]) -> str:
+        """The harmonics."""
+        found = sorted({part // 2 + 1 for part in parts})
+        names = f"harmonic{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
+        return (
+            f"{names} of {self!r} (observations at s phases of a period tell s // 2 harmonics from each other and from the level: "
+            "lower harmonics=)"
+        )
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
         """Closed forms."""

@@ -5,16 +5,15 @@ The state holds, in this order,
 - the processes: the prior, and noise processes that single names read besides,
 - accumulators: the integral of f from the lower limit of an interval, reset where the interval begins,
 - held values: f at the first limit of a difference, or the state at the first node,
-- held diffuse directions of the start, where their information is asked for,
+- totals: integrals or differences up to a common end, unknown constants until a row without noise tells them there,
 - coefficients of regressors and interventions, which never change.
 
-Intervals that overlap have accumulators of their own, by greedy colouring of the interval graph; all others share one.
+`slots` tells which intervals share an accumulator.
 Everything here is scaled as `Scale` says.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,14 +26,14 @@ from .._abscissa import Points
 from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError, SpecificationError
-from .markov import Prior, Start, block_diagonal, split_values, start_together
+from .markov import AMPLITUDE, INTENSITY, Prior, Start, block_diagonal, split_values, start_together
+from .slots import CLOSED, FRESH, OPEN, planned
 
 IntArray = npt.NDArray[np.int64]
 AnyArray = npt.NDArray[Any]
 MOST_STATES = 24  # of the kernel
 DIRECTIONS = 4  # that the kernel takes at once
 COMPLEX_STEP = 1e-30
-CLOSED, FRESH, OPEN = 0, 1, 2  # what a slot is over a step: of no interval, of one that begins with the step, of one that goes on
 VALUE, INTEGRAL, DIFFERENCE = 0, 1, 2
 
 
@@ -115,7 +114,8 @@ class Processes:
 class Sums(NamedTuple):
     """Terms of -2 log-likelihood = n_used log 2 pi + log_det + sse, with derivatives: (1 + p,) each.
 
-    log_information is log|X'K^-1 X| of the diffuse directions, where they are held.
+    log_information is log|Z'P Z|, Z what is read of the coefficients and P = K^-1 less its part in the diffuse directions of the
+    start.
     """
 
     log_det: FloatArray
@@ -153,9 +153,12 @@ class Program:
     class_slots: npt.NDArray[np.int8]
     n_accumulators: int
     sources: FloatArray
-    n_copies: int
+    n_totals: int
     effects: tuple[str, ...]
     complete: bool = True  # whether the readings are to determine the state
+    closed: bool = False  # whether the prior's state is to be the same at both ends
+    unknown: int | None = None  # how many diffuse directions of the start are unknown: all, unless given
+    without_effects: bool = False  # whether coefficients are zero
 
     @property
     def n_effects(self) -> int:
@@ -170,7 +173,7 @@ class Program:
     def matrices(self, values: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
         """T, Q, P0 and B at all hyperparameters."""
         D, acc, held = self.processes.dim, self.n_accumulators, len(self.sources)
-        M, fixed = self.n_states, self.n_copies + self.n_effects
+        M, fixed = self.n_states, self.n_totals + self.n_effects
         base_T, base_Q = self.processes.matrices(self.dt, values, acc > 0)
         inner = slice(int(acc > 0), None)
         T = np.zeros((len(self.class_dt), M, M), dtype=base_T.dtype)
@@ -192,15 +195,41 @@ class Program:
             T[:, at, at] = use == OPEN
         T[:, range(M - fixed, M), range(M - fixed, M)] = 1.0
         start = self.processes.start(values)
-        k = start.diffuse.shape[1]
+        diffuse = start.diffuse[:, : self.unknown]
+        k = diffuse.shape[1]
         P0 = np.zeros((M, M), dtype=start.covariance.dtype)
         P0[:D, :D] = start.covariance
-        B = np.zeros((M, k + self.n_effects))
-        B[:D, :k] = start.diffuse
-        if self.n_copies:
-            B[M - fixed : M - self.n_effects, :k] = np.eye(k)
-        B[M - self.n_effects :, k:] = np.eye(self.n_effects)
+        constants = self.n_totals if self.without_effects else fixed
+        B = np.zeros((M, k + constants))
+        B[:D, :k] = diffuse
+        B[M - fixed : M - fixed + constants, k:] = np.eye(constants)
         return T, Q, P0, B
+
+    def _at(self, values: FloatArray) -> Program:
+        """The program at hyperparameters: a closed curve without process noise is a constant, which is closed anyhow."""
+        return self._constant if self.closed and values[0] == 0 else self
+
+    def log_det_of_start(
+        self, values: FloatArray, variance: FloatArray, free: Sequence[int], slopes: FloatArray | None
+    ) -> FloatArray:
+        """log|X'R^-1 X|, X what is read of the diffuse directions of the start and R the covariance of the rest; and derivatives.
+
+        R is that of the noise and of processes whose start is not diffuse: what wanders from a diffuse start is left out.
+        """
+        still, at = values.copy(), 0
+        for term in self.processes.terms:
+            for component in term.components:
+                n = len(component.hyperparameters)
+                if component.start(np.ones(n)).diffuse.shape[1]:
+                    sizes = [at + i for i, p in enumerate(component.hyperparameters) if p.kind in (INTENSITY, AMPLITUDE)]
+                    still[sizes] = 0.0
+                at += n
+        both = [replace(self, unknown=k, without_effects=True).sums(still, variance, free, slopes).log_det for k in (None, 0)]
+        return both[0] - both[1]
+
+    @cached_property
+    def _constant(self) -> Program:
+        return replace(self, y=np.where(self.order < 0, np.nan, self.y), closed=False, unknown=1)
 
     def _arguments(self, matrices: Sequence[FloatArray], variance: FloatArray, width: int = 1) -> tuple[Any, ...]:
         T, Q, P0, B = (np.ascontiguousarray(m) for m in matrices)
@@ -211,6 +240,8 @@ class Program:
 
         `slopes` (p, G) are derivatives of `variance` (G,) along all p directions, of which the first are those of `free`.
         """
+        if self._at(values) is not self:
+            return self._constant.sums(values, variance, free, slopes)
         real = self.matrices(values)
         count = 0 if slopes is None else len(slopes)
         if count == 0:
@@ -242,22 +273,25 @@ class Program:
         totals, end, n_used, _, unknown = self._run(_kernels.markov_likelihood, self._arguments(wide, variance))
         if unknown and self.complete:
             raise IdentificationError(self._unidentified(unknown))
-        fixed = self.n_copies + self.n_effects
         information = np.zeros(totals.shape[1])
-        if self.n_copies:
-            last = end[len(end) - fixed :]
+        if self.n_effects and not self.without_effects:
+            last = end[len(end) - self.n_effects :]
             information[0] = -np.log(last[:, 0]).sum()
             information[1:] = -(last[:, 1:] / last[:, :1]).sum(axis=0)
         return Sums(totals[0], totals[1], information, n_used)
 
     def moments(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Posterior means and variances of the functionals, in their order."""
+        if self._at(values) is not self:
+            return self._constant.moments(values, variance)
         wide = [m[..., None] for m in self.matrices(values)]
         mean, spread = self._run(_kernels.markov_smooth, self._arguments(wide, variance[:, None]))
         return self._in_order(mean), self._in_order(spread)
 
     def draws(self, values: FloatArray, variance: FloatArray, normals: FloatArray) -> FloatArray:
         """Draws (n, L) of the functionals less their means, from normal numbers (n_nodes, 2 M, L)."""
+        if self._at(values) is not self:
+            return self._constant.draws(values, variance, normals)
         wide = [m[..., None] for m in self.matrices(values)]
         return self._in_order(self._run(_kernels.markov_draw, (*self._arguments(wide, variance[:, None]), normals)))
 
@@ -265,7 +299,8 @@ class Program:
         """log|X'X| of the diffuse directions alone, each functional with noise of variance ratio (n,)."""
         rows = np.where(self.order >= 0, ratio[self.order], 0.0)
         y, constraints = self.y.copy(), np.flatnonzero(self.order < 0)
-        y[constraints[-1:]] = np.nan  # without noise the highest derivative never changes: this one says nothing
+        if self.closed:
+            y[constraints[-1:]] = np.nan  # without noise the highest derivative never changes: this one says nothing
         plain = replace(self, y=y, ratio=rows, group=np.zeros_like(self.group))
         T, Q, P0, B = plain.matrices(self._ones)
         sums = plain._sums([m[..., None] for m in (T, 0 * Q, 0 * P0, B)], np.ones((1, 1)))
@@ -299,8 +334,9 @@ class Program:
         at = 0
         for term in self.processes.terms:
             for component in term.components:
-                if any(mask >> (at + j) & 1 for j in range(component.dim)):
-                    labels.append(repr(component))
+                parts = [j for j in range(component.dim) if mask >> (at + j) & 1]
+                if parts:
+                    labels.append(component.naming(parts))
                 at += component.dim
         first_effect = self.n_states - self.n_effects
         labels += [f"the coefficient of {name}" for j, name in enumerate(self.effects) if mask >> (first_effect + j) & 1]
@@ -310,41 +346,12 @@ class Program:
         )
 
 
-def _slots(begin: IntArray, end: IntArray) -> tuple[IntArray, int]:
-    """Slot of each interval between nodes, none used by two that overlap; intervals that are equal share one. And their number."""
-    pairs, inverse = np.unique(np.column_stack([begin, end]), axis=0, return_inverse=True)
-    busy: list[tuple[int, int]] = []
-    free: list[int] = []
-    slot, count = np.zeros(len(pairs), np.int64), 0
-    for i, (low, high) in enumerate(pairs.tolist()):
-        while busy and busy[0][0] <= low:
-            heapq.heappush(free, heapq.heappop(busy)[1])
-        if free:
-            slot[i] = heapq.heappop(free)
-        else:
-            slot[i], count = count, count + 1
-        heapq.heappush(busy, (high, int(slot[i])))
-    return slot[inverse.ravel()], count
-
-
-def _uses(begin: IntArray, end: IntArray, slot: IntArray, n_nodes: int, n_slots: int) -> npt.NDArray[np.int8]:
-    """What each slot is over the step into each node: (n_nodes, n_slots)."""
-    triples = np.unique(np.column_stack([begin, end, slot]), axis=0)
-    change = np.zeros((n_nodes + 1, n_slots), np.int8)
-    np.add.at(change, (triples[:, 0] + 1, triples[:, 2]), 1)
-    np.add.at(change, (triples[:, 1] + 1, triples[:, 2]), -1)
-    uses = np.cumsum(change, axis=0, dtype=np.int8)[:n_nodes] * np.int8(OPEN)
-    uses[triples[:, 0] + 1, triples[:, 2]] = FRESH
-    return uses
-
-
 def compiled(
     processes: Processes,
     functionals: Functionals,
     readout: FloatArray,
     labels: tuple[str, ...] = (),
     *,
-    copies: bool = False,
     close: Points | None = None,
 ) -> Program:
     """Compile functionals.
@@ -355,8 +362,6 @@ def compiled(
         Row of f.
     labels : tuple of str
         Names of the coefficients.
-    copies : bool
-        Whether to hold the diffuse directions of the start.
     close : Points, optional
         Two abscissae, of which the first precedes and the second follows all others: the prior's state is the same at both.
 
@@ -384,48 +389,52 @@ def compiled(
     integral, difference = functionals.kind == INTEGRAL, functionals.kind == DIFFERENCE
     begin = np.full(n, -1, np.int64)
     begin[spans] = node[n : n + int(spans.sum())]
-    end = node[:n]
-    slot = np.zeros(n, np.int64)
-    uses, counts = [], []
-    for mask in (integral, difference):
-        slot[mask], count = _slots(begin[mask], end[mask]) if mask.any() else (slot[mask], 0)
-        uses.append(_uses(begin[mask], end[mask], slot[mask], n_nodes, count))
-        counts.append(count)
-    acc, held = counts
+    ends = node[:n]
     prior_dim = processes.terms[0].dim
+    p = functionals.effects.shape[1]
+    n_ring = 0 if close is None else prior_dim
+    plain = difference & (functionals.process == readout).all(axis=1)
+    intervals = planned(begin, ends, integral, difference, plain, n_nodes, MOST_STATES - D - n_ring - p)
+    acc, held, n_totals = intervals.n_accumulators, intervals.n_held, len(intervals.totals)
     sources = np.repeat(readout[None], held, axis=0)
+    use = intervals.uses
     if close is not None:
         ring = np.full((n_nodes, prior_dim), OPEN, np.int8)
         ring[1] = FRESH
-        uses.append(ring)
+        use = np.hstack([use, ring])
         sources = np.vstack([sources, np.eye(D)[:prior_dim]])
-    use = np.hstack(uses)
-    p = functionals.effects.shape[1]
-    n_copies = 0
-    if copies:
-        ones = np.ones(sum(len(term.hyperparameters) for term in processes.terms))
-        n_copies = processes.start(ones).diffuse.shape[1]
-    M = D + acc + len(sources) + n_copies + p
+    M = D + acc + len(sources) + n_totals + p
     if M > MOST_STATES:
-        what = f", {acc + held} of them for intervals that are open at one x" if acc + held else ""
+        what = f", {acc + held + n_totals} of them for intervals that are open at one x" if acc + held else ""
         raise SpecificationError(
             f"the model has a state of {M} components{what}; the kernel takes {MOST_STATES}: use fewer harmonics, regressors or "
             "components, or intervals that overlap less, or SplineRegression, which takes any"
         )
 
     H = np.zeros((n, M))
-    H[:, :D] = functionals.process
-    H[np.flatnonzero(integral), D + slot[integral]] = 1.0
-    H[np.flatnonzero(difference), D + acc + slot[difference]] = -1.0
+    backward = intervals.total >= 0
+    H[:, :D] = functionals.process * np.where(backward & difference, -1.0, 1.0)[:, None]
+    own = np.flatnonzero(intervals.slot >= 0)
+    sign = np.where(integral & ~backward, 1.0, -1.0)
+    H[own, D + intervals.slot[own]] = sign[own]
+    H[np.flatnonzero(backward), D + acc + len(sources) + intervals.total[backward]] = 1.0
     H[:, M - p :] = functionals.effects
-    y, ratio, group, order = functionals.y, functionals.ratio, functionals.group, np.arange(n)
+    y, ratio, group, order, end = functionals.y, functionals.ratio, functionals.group, np.arange(n), intervals.read_at
+    rows, at = np.zeros((n_totals + n_ring, M)), np.full(n_totals + n_ring, n_nodes - 1)
+    for j, total in enumerate(intervals.totals):
+        at[j] = total.end
+        rows[j, D + acc + len(sources) + j] = 1.0
+        if total.slot >= 0:
+            rows[j, D + total.slot] = -1.0
+        else:
+            rows[j, :D] = -readout
     if close is not None:
-        rows = np.zeros((prior_dim, M))
-        rows[:, :prior_dim] = np.eye(prior_dim)
-        rows[:, D + acc + held : D + acc + held + prior_dim] = -np.eye(prior_dim)
-        H, y, ratio = np.vstack([H, rows]), np.append(y, np.zeros(prior_dim)), np.append(ratio, np.zeros(prior_dim))
-        group = np.append(group, np.zeros(prior_dim, np.uint8))
-        order, end = np.append(order, np.full(prior_dim, -1)), np.append(end, np.full(prior_dim, n_nodes - 1))
+        rows[n_totals:, :prior_dim] = np.eye(prior_dim)
+        rows[n_totals:, D + acc + held : D + acc + held + prior_dim] = -np.eye(prior_dim)
+    if len(rows):
+        H, y, ratio = np.vstack([H, rows]), np.append(y, np.zeros(len(rows))), np.append(ratio, np.zeros(len(rows)))
+        group = np.append(group, np.zeros(len(rows), np.uint8))
+        order, end = np.append(order, np.full(len(rows), -1)), np.append(end, at)
     by_node = np.argsort(end, kind="stable")
     first = np.concatenate([[0], np.cumsum(np.bincount(end, minlength=n_nodes))]).astype(np.int64)
 
@@ -450,6 +459,7 @@ def compiled(
         class_slots=patterns[class_pattern],
         n_accumulators=acc,
         sources=sources,
-        n_copies=n_copies,
+        n_totals=n_totals,
         effects=labels,
+        closed=close is not None,
     )

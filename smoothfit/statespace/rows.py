@@ -6,7 +6,9 @@ The units are powers of two, so that the change is exact: x is measured in `x_un
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Collection
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -14,12 +16,13 @@ import numpy.typing as npt
 
 from .._abscissa import Points
 from .._validation import FloatArray, first_index
-from ..errors import DataError
+from ..errors import DataError, ExactSeriesWarning
 from ..observations import Observations, Readings
 
 MOST_GROUPS = 64  # variances that differ, of the kernels
 RANGE = 1e200  # of the kernels: a scaled variance lies within 1 / RANGE .. RANGE
 HUGE_WEIGHT = 1e100
+STUCK = 8  # units of rounding that readings may differ by and still be equal
 NORMAL = np.finfo(np.float64)
 LIGHTEST, HEAVIEST = 1e-12, 1e20  # weights, as multiples of their median: beyond, they bury the others, or are buried, in rounding
 
@@ -131,6 +134,12 @@ class Rows:
         """What the kernels take."""
         return self.delta, self.deriv, self.group, self.y, self.ratio
 
+    def readings_of(self, group: int) -> FloatArray:
+        """Readings of a variance group in the user's unit and from the user's origin, to rounding."""
+        mine = self.group == group
+        origin = np.where(self.deriv[mine] == 0, self.scale.y_origin, 0.0)
+        return np.asarray(self.y[mine] * self.scale.units(int(self.deriv.max()) + 1)[self.deriv[mine]] + origin)
+
     @property
     def n_groups(self) -> int:
         """Number of variance groups: one for each unknown sd, and one for all known ones."""
@@ -170,21 +179,6 @@ class Rows:
         """The node of each sorted row, shape (n,)."""
         return np.cumsum(self.delta > 0)
 
-    @cached_property
-    def reversed(self) -> Rows:
-        """The same readings with x reversed: derivatives of odd order change sign."""
-        return replace(
-            self,
-            nodes=-self.nodes[::-1],
-            fine=None if self.fine is None else -self.fine[::-1],
-            sorter=None,
-            delta=np.concatenate([[0.0], self.delta[:0:-1]]),
-            deriv=self.deriv[::-1].copy(),
-            group=self.group[::-1].copy(),
-            y=np.where(self.deriv % 2, -self.y, self.y)[::-1].copy(),
-            ratio=self.ratio[::-1].copy(),
-        )
-
     def in_given_order(self, sorted_values: FloatArray) -> FloatArray:
         """Values of the sorted rows, in the order of the observations."""
         if self.sorter is None:
@@ -192,6 +186,41 @@ class Rows:
         values = np.empty_like(sorted_values)
         values[self.sorter] = sorted_values
         return values
+
+
+def is_stuck(y: FloatArray) -> bool:
+    """Whether several readings are all equal, to rounding."""
+    return len(y) > 1 and bool(np.ptp(y) <= STUCK * NORMAL.eps * np.abs(y).max())
+
+
+def warn_of_exact_series(observations: Observations, boundary: Collection[str], stacklevel: int = 3) -> None:
+    """Name series of unknown sd, beside others, that never change or whose sd is in `boundary`, those estimated as zero."""
+    if len(observations.readings) < 2:
+        return
+    for reading in observations.readings:
+        if reading.sd is not None:
+            continue
+        is_zero = reading.name in boundary
+        believed = (
+            "its sd is estimated as zero, so that the curve passes through all of them"
+            if is_zero
+            else "they were taken for noise about a curve that the other series tell"
+        )
+        if is_stuck(reading.y):
+            warnings.warn(
+                f"all {len(reading)} observations of {reading.name!r} are equal, as of a stuck sensor: {believed}; leave "
+                "the series out, or give its sd=",
+                ExactSeriesWarning,
+                stacklevel=stacklevel + 1,
+            )
+        elif is_zero:
+            warnings.warn(
+                f"the sd of {reading.name!r} is estimated as zero: the curve passes through all its {len(reading)} observations, "
+                "and standard errors there are of a known curve; if the series contradict each other leave one out, else give "
+                "its sd=",
+                ExactSeriesWarning,
+                stacklevel=stacklevel + 1,
+            )
 
 
 def _exponent(power_of_two: float) -> int:

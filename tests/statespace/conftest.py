@@ -180,8 +180,12 @@ class DensePosterior:
 
     @property
     def llf_full(self):
-        """-1/2 [n log 2 pi + log|K| + r'K^-1 r]: the state at `start` is an unknown constant."""
-        return -(self.n * MP.log(2 * MP.pi) + inverse_and_log_det(self.covariance)[1] + self._quadratic) / 2
+        """-1/2 [n log 2 pi + log|K| + r'K^-1 r], the random part of f orthogonal to the polynomials in the metric of the noise."""
+        X, R = self.design, np.diag(self.noise)
+        weighted = X / self.noise[:, None]
+        across = np.diag(to_mp(np.ones(self.n))) - X @ inverse_and_log_det(X.T @ weighted)[0] @ weighted.T
+        K = across @ (self.covariance - R) @ across.T + R
+        return -(self.n * MP.log(2 * MP.pi) + inverse_and_log_det(K)[1] + self._quadratic) / 2
 
 
 def observe_mixed(x, y, deriv, sd=None, weights=None):

@@ -130,6 +130,11 @@ class Oracle:
         self.llf = self.llf_diffuse
         if k:
             self.llf = self.llf_diffuse + solve(design[:m].T @ design[:m], np.zeros((k, 0)))[1] / 2
+        if X.shape[2] and not self.W.shape[1]:  # what wanders from a diffuse start, orthogonal to that in the metric of the noise
+            noise = S - K[:m, :m]
+            weighted = solve(noise, design[:m])[0]
+            across = to_mp(np.eye(m)) - design[:m] @ solve(design[:m].T @ weighted, weighted.T)[0]
+            S = across @ K[:m, :m] @ across.T + noise
         self.llf_full = -((m * MP.log(2 * MP.pi)) + solve(S, np.zeros((m, 0)))[1] + quadratic) / 2
         self.coef = solved[m:, q]
         self.coef_cov = -solved[m:, q + 1 + m :]
@@ -455,7 +460,7 @@ def test_covariances_that_are_none(covariances, error, message):
         sf.SmoothingSpline(obs, order=3, covariances=covariances)
 
 
-def test_full_likelihood_takes_the_unknown_state_at_the_first_abscissa():
+def test_full_likelihood_takes_what_wanders_orthogonal_to_the_unknown_start():
     prior, process = CASES["iou2"]
     x, y, deriv, sd = readings_of(1, 5)
     res = sf.SmoothingSpline(observed(x, y, deriv, sd), prior=prior).fit("ml")
