@@ -82,6 +82,20 @@ class BSplineBasis(FullKnotsBasis):
             return self.knots[:-1] / 2 + self.knots[1:] / 2
         return sum((self.knots[1 + r : 1 + r + n] / degree for r in range(degree)), start=np.zeros(n))
 
+    def polynomials(self, order: int) -> FloatArray:
+        """Return coefficients (n_basis, order) of 1, u, .., u^(order - 1), order <= degree + 1, u running from -1 to 1 on the domain.
+
+        The blossom of u^k is the mean of the products of k different arguments, which are here the inner knots of a function.
+        """
+        lower, upper = self.domain
+        u, n = (self.knots - lower + (self.knots - upper)) / (upper - lower), self.n_basis
+        inner = np.array([u[1 + r : 1 + r + n] for r in range(self.degree)]).reshape(self.degree, n)
+        powers = [
+            np.mean([np.prod(inner[list(chosen)], axis=0) for chosen in combinations(range(self.degree), k)], axis=0)
+            for k in range(order)
+        ]
+        return np.column_stack(powers)
+
     @cached_property
     def breaks(self) -> FloatArray:
         """Distinct knots of the domain, (n_pieces + 1,)."""

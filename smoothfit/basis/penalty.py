@@ -46,6 +46,10 @@ class Penalty(Frozen, ABC):
         kept = values > len(values) * EPS * values[-1]
         return csr_array(np.sqrt(values[kept])[:, None] * vectors[:, kept].T)
 
+    def untouched(self, basis: AnyBasis) -> csr_array | None:
+        """Return columns (n_basis, d) that span all of c'Pc = 0, right to rounding; None where no closed form is known."""
+        return None
+
     def __add__(self, other: Any) -> PenaltySum:
         """Both penalties, each with a smoothing parameter of its own."""
         if not isinstance(other, Penalty):
@@ -72,6 +76,21 @@ def _axis_of(axis: int | None, basis: TensorProductBasis, kind: str) -> int:
     if axis > last:
         raise SpecificationError(f"axis is {axis}; the variables of the basis are 0 .. {last}")
     return axis
+
+
+def _polynomials_below(order: int, basis: AnyBasis, axis: int | None) -> csr_array | None:
+    """Coefficients of the polynomials below an order, of a variable of a tensor product times all functions of the others."""
+    if isinstance(basis, TensorProductBasis):
+        if axis is None:
+            return None
+        factors = [
+            _polynomials_below(order, factor, None) if j == axis else eye_array(factor.n_basis)
+            for j, factor in enumerate(basis.factors)
+        ]
+        return None if factors[axis] is None else kronecker_products(factors)
+    if not isinstance(basis, BSplineBasis) or order > basis.degree:
+        return None
+    return csr_array(basis.polynomials(order))
 
 
 def _refuse_axis(axis: int | None) -> None:
@@ -136,6 +155,10 @@ class DerivativePenalty(Penalty):
             return [(1, tuple(m * (j == axis) for j in range(d)))]
         several = [orders for orders in product(range(m + 1), repeat=d) if sum(orders) == m]
         return [(factorial(m) // prod(map(factorial, orders)), orders) for orders in several]
+
+    def untouched(self, basis: AnyBasis) -> csr_array | None:
+        """Return the polynomials below `order`, of B-splines."""
+        return _polynomials_below(self.order, basis, self.axis)
 
     def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""
@@ -225,6 +248,10 @@ class DifferencePenalty(Penalty):
         combined = basis.matrix if isinstance(basis, RecombinedBasis) else None
         _, slopes = bsplines.derivative_basis(self.order, combined)
         return csr_array(slopes * width**self.order)
+
+    def untouched(self, basis: AnyBasis) -> csr_array | None:
+        """Return the polynomials below `order`, of B-splines."""
+        return _polynomials_below(self.order, basis, self.axis)
 
     def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""

@@ -33,11 +33,12 @@ from .._validation import FloatArray
 from ..basis.tensor import TensorProductBasis
 from ..errors import ConvergenceError, SpecificationError
 from .conic import Active, Scaled, active_set, assembled, over, solve_cones
-from .fitting import Estimate, _range_of_tau
+from .fitting import Estimate
 from .posterior import Factored
 from .restricted import Restrictions
 from .results import SplineRegressionResults
 from .rows import Rows
+from .search import range_of_tau
 
 if TYPE_CHECKING:
     from .model import SplineRegression
@@ -343,7 +344,7 @@ def _smoothed(problem: Problem, rows: Rows, model: SplineRegression, method: str
         edf = float(found.quantile.on_curve.sum())
         return loss / max(n - edf, 1e-300) if method == "gcv" else float(np.log(loss / n)) + edf * np.log(n) / (2 * n)
 
-    base, low, high = _range_of_tau(model._system, np.zeros(model._system.n_groups))
+    base, low, high = range_of_tau(model._system, np.zeros(model._system.n_groups))
     spread = float(np.sqrt(np.mean(model._system.spreads)))
     # of squares u^2 to losses of size `spread`: as the curvature of their sums, up to a constant that the grid leaves room for
     shift = -np.log(spread) if rows.unknown else 0.0
