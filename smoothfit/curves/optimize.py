@@ -157,6 +157,18 @@ def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], 
     return best
 
 
+def trusting_each(alone: FloatArray, spread: FloatArray) -> list[FloatArray]:
+    """Starts of the log variances of several series (n_series,): for each series one that trusts it and not the others.
+
+    Where series contradict each other, the criterion has a minimum at which each of some of them is believed and the rest is noise;
+    starts that trust all alike lead to any of these. `alone` are the log variances of the noise as each series by itself tells them,
+    `spread` those of its observations about their mean.
+    """
+    if len(alone) < 2:
+        return []
+    return [np.where(mine, np.minimum(alone, spread), spread) for mine in np.eye(len(alone), dtype=bool)]
+
+
 def _finite(values: FloatArray) -> FloatArray:
     """Values, infinite where they overflowed."""
     return np.where(np.isfinite(values), values, np.inf)

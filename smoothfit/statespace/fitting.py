@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from .._validation import FloatArray
-from ..curves.optimize import Minimum, best_of, difference_hessian, minimize
+from ..curves.optimize import Minimum, best_of, difference_hessian, minimize, trusting_each
 from ..errors import DataError
 from .bandwidth import LIMIT, Resolution, Tie
 from .criteria import (
@@ -119,7 +119,8 @@ def _starts(likelihood: Likelihood) -> tuple[list[FloatArray], FloatArray]:
     unknown = slice(len(rows.unknown))
     alone, spread = log_sigma2[unknown], _log_spreads(rows, rows.unknown)
     starts = []
-    for logs in (alone, np.maximum(alone, spread + 2 * np.log(0.01)), spread + 2 * np.log(0.1), spread):
+    alike = [alone, np.maximum(alone, spread + 2 * np.log(0.01)), spread + 2 * np.log(0.1), spread]
+    for logs in alike + trusting_each(alone, spread):
         sigma2 = np.ones(rows.n_groups)
         sigma2[unknown] = np.exp(logs)
         starts.append(sigma2)
