@@ -83,7 +83,7 @@ class BSplineBasis(FullKnotsBasis):
         return sum((self.knots[1 + r : 1 + r + n] / degree for r in range(degree)), start=np.zeros(n))
 
     def polynomials(self, order: int) -> FloatArray:
-        """Return coefficients (n_basis, order) of 1, u, .., u^(order - 1), order <= degree + 1, u running from -1 to 1 on the domain.
+        """Return coefficients (n_basis, order) of 1, u, .., u^(order - 1), order <= degree + 1, u from -1 to 1 on the domain.
 
         The blossom of u^k is the mean of the products of k different arguments, which are here the inner knots of a function.
         """

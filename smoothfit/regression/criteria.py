@@ -199,8 +199,8 @@ class FullLikelihood(RestrictedLikelihood):
     """-2 l with what no penalty touches as unknown constants.
 
     The random part lies in the complement orthogonal to them in the metric of the noise: the determinants are those of the
-    restricted likelihood less log|N'B'V^-1 BN|. With P_g the part of N'B'V^-1 BN of group g and W their sum, its derivatives by the logarithms
-    of the variances are -tr W^-1 P_g and [g = h] tr W^-1 P_g - tr W^-1 P_g W^-1 P_h.
+    restricted likelihood less log|N'B'V^-1 BN|. With P_g the part of N'B'V^-1 BN of group g and W their sum, its derivatives
+    by the logarithms of the variances are -tr W^-1 P_g and [g = h] tr W^-1 P_g - tr W^-1 P_g W^-1 P_h.
     """
 
     @property

@@ -30,7 +30,10 @@ class Face(NamedTuple):
 
 
 def face_of(system: System, weights: FloatArray) -> Face | None:
-    """The edge where weights (P,) are zero or infinite; None where equalities keep a penalty of infinite weight from zero."""
+    """The edge where weights (P,) are zero or infinite.
+
+    None where no function is left, or where equalities keep a penalty of infinite weight from zero.
+    """
     kept, weights = list(range(system.n_penalties)), weights.copy()
     columns: csr_array | None = None
     offset: FloatArray | None = None
@@ -38,6 +41,8 @@ def face_of(system: System, weights: FloatArray) -> Face | None:
         if j not in kept:
             continue
         if system.gap(kept.index(j)) > CONTRADICTION:
+            return None
+        if not system.without([k for k, i in enumerate(kept) if i != j]).n_free:
             return None
         system, own, shift = system.reduced(kept.index(j))
         if shift is not None:

@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from scipy.sparse import csr_array
 
 from .._validation import FloatArray
-from ..curves.optimize import LEVEL, Minimum, best_of, difference_hessian, minimize
+from ..curves.optimize import LEVEL, Minimum, difference_hessian, minimize
 from ..errors import ConvergenceError, DataError, SpecificationError
 from .criteria import (
     LIKELIHOODS,
@@ -24,11 +24,10 @@ from .criteria import (
     residual_terms,
 )
 from .faces import Face, face_of, faces
-from .search import ROOM, SLACK, log_floors, range_of_tau, search_from, variance_starts
+from .search import EXACT, ROOM, SLACK, best_short_of, exact_groups, log_floors, range_of_tau, search_from, variance_starts
 from .system import System
 
 NEAR_EDGE = 0.01  # in -2 log-likelihood: more than rounding makes of it
-EXACT = 1e-13  # of the size of the readings: residuals below are rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +224,9 @@ def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
     P, U = system.n_penalties, system.unknown
     kept = list(range(P)) if system.scale_free else list(range(P + U))
     criterion = likelihood(system, np.zeros(P + U), np.eye(P + U)[kept])
-    minimum = best_of([search_from(criterion, start) for start in variance_starts(system)])
+    exact = np.zeros(len(kept), np.bool_)
+    exact[P:] = exact_groups(system)[: len(kept) - P]
+    minimum = best_short_of([search_from(criterion, start) for start in variance_starts(system)], exact)
     if minimum.at_lower[:P].any():
         raise ConvergenceError(
             "the likelihood is greatest without any smoothing; fit without a penalty, or fix the smoothing (lam= or edf=)",
@@ -352,7 +353,8 @@ def _over_variances(system: System, objective: Criterion | _TiedToEdf) -> tuple[
     """Minimise over the logarithms of the unknown variances, from several starts."""
     spread = np.log(system.spreads[: system.unknown])
     lower, upper = log_floors(system), spread + ROOM
-    minimum = best_of([partial(minimize, objective, start[None], lower, upper) for start in variance_starts(system)])
+    searches = [partial(minimize, objective, start[None], lower, upper) for start in variance_starts(system)]
+    minimum = best_short_of(searches, exact_groups(system))
     return minimum, _boundary_names(system, minimum.at_lower)
 
 

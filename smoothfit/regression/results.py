@@ -417,8 +417,8 @@ class SplineRegressionResults(Inference):
 
         The restricted one is -1/2 [(n - d) log 2 pi + log|V| + log|A| - log|S|_+ + log|N'N| - log|N'B'BN| + minimum], with N any
         basis of what no penalty touches: it depends neither on that basis nor on that of the splines. The full one with ``"ml"``
-        has n for n - d and log|N'B'V^-1 BN| for log|N'B'BN|: the random part of the curve lies in the complement orthogonal to N in the
-        metric of the noise. It is that of `SmoothingSpline`, not that of R's mgcv, which depends on the basis. With
+        has n for n - d and log|N'B'V^-1 BN| for log|N'B'BN|: the random part of the curve lies in the complement orthogonal to N
+        in the metric of the noise. It is that of `SmoothingSpline`, not that of R's mgcv, which depends on the basis. With
         ``"ols"`` it is that of statsmodels: n log(RSS / n) stands for the variance where no sd is known.
         """
         return -(self._deviance() + self._rows.log_ratio) / 2

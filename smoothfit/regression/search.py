@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import minimum_filter
 from scipy.stats import qmc
 
 from .._validation import FloatArray
-from ..curves.optimize import LEVEL, MAX_RESCANS, REMEDY, Minimum, best_of, minimize
+from ..curves.optimize import LEVEL, MAX_RESCANS, REMEDY, Minimum, best_of, minimize, trusting_each
 from ..errors import ConvergenceError
+from .band import multiply_factor
 from .criteria import Criterion, PredictionCriterion
 from .system import System
 
@@ -19,13 +21,15 @@ STEP = 5.0  # in log tau, when the ends of the range of edf are looked for
 MOST_STEPS = 40
 SLACK = 1e-6  # effective degrees of freedom by which the ends are missed
 BESIDE = 8  # solutions that the kernels find side by side
-SPACING = 1.75  # in log tau, at most, between the points of a scan: REML and GCV vary over some two or three
+SPACING = 2.0  # in log tau, at most, between the points of a scan: REML and GCV vary over some two or three
 MOST_BLOCKS = 6  # of BESIDE points, of a scan
 COARSE = 3.0  # between the points of a scan over two penalties
 SCATTERED = 64  # points of a scan over more
 MOST_FOLLOWED = 3  # points of a scan
 SHORTEST = 0.5  # step in log tau before Newton's
 ROOM = 30.0  # by which log tau may leave the range that it has at the first variances
+TRUSTED = 0.01  # noise sd, as a share of the spread, from which a series is trusted that others contradict
+EXACT = 1e-13  # of the size of the observations: residuals below are rounding
 SMALLEST_SD = 1e-8  # of the spread of a name's readings; below, an sd counts as zero
 UNBOUNDED = f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}"
 
@@ -177,7 +181,37 @@ def variance_starts(system: System) -> list[FloatArray]:
     if system.scale_free or system.unknown == 0:
         return [np.zeros(system.unknown)]
     spread = np.log(system.spreads[: system.unknown])
-    return [spread + 2 * np.log(share) for share in (0.3, 0.03, 0.003)]
+    alike = [spread + 2 * np.log(share) for share in (0.3, 0.03, 0.003)]
+    trusted = zip(trusting_each(spread + 2 * np.log(TRUSTED), spread), exact_groups(system), strict=False)
+    return alike + [start for start, is_exact in trusted if not is_exact]
+
+
+def exact_groups(system: System) -> npt.NDArray[np.bool_]:
+    """Which unknown variances (U,) have no least value: those of observations that lie on a function that no penalty touches."""
+    found = np.zeros(system.unknown, np.bool_)
+    if not system.n_penalties or not system.n_free:
+        return found
+    for u in range(system.unknown):
+        seen = multiply_factor(system.factors[u], system.free)
+        coef, _, rank, _ = np.linalg.lstsq(seen, system.rhs[u], rcond=1e-10)
+        left = float(np.sum((seen @ coef - system.rhs[u]) ** 2)) + float(system.rest[u])
+        size = float(np.sum(system.rhs[u] ** 2)) + float(system.rest[u])
+        found[u] = system.counts[u] > rank and left <= EXACT**2 * size
+    return found
+
+
+def best_short_of(searches: Sequence[Callable[[], Minimum]], exact: npt.NDArray[np.bool_]) -> Minimum:
+    """The best minimum, if possible one without a variance at zero that is `exact` (p,): the criterion has no minimum there."""
+    kept: list[Minimum] = []
+
+    def follow(search: Callable[[], Minimum]) -> Minimum:
+        found = search()
+        if not (found.at_lower & exact).any():
+            kept.append(found)
+        return found
+
+    best = best_of([partial(follow, search) for search in searches])
+    return min(kept, key=lambda found: found.value) if kept else best
 
 
 def log_floors(system: System) -> FloatArray:
