@@ -57,3 +57,11 @@ class PrecisionWarning(SmoothfitWarning):
 
 class SamplingWarning(SmoothfitWarning):
     """A fitted pole is unstable, or faster than the samples can tell."""
+
+
+class ExactSeriesWarning(SmoothfitWarning):
+    """One of several series is estimated to have no noise, or all its observations are equal: the rest hangs on it."""
+
+
+class LeverageWarning(SmoothfitWarning):
+    """A robust covariance rests on observations that determine a part of the fit nearly by themselves."""

@@ -21,6 +21,7 @@ from .sparse import rows_of, spread
 
 CELLS_PER_PIECE = 2  # of the table that finds the piece of an x
 HIGHEST_DERIVATIVE = 1000
+ROUNDED = 1e-14  # of a weight in a change of coefficients: nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +96,30 @@ class BSplineBasis(FullKnotsBasis):
             for k in range(order)
         ]
         return np.column_stack(powers)
+
+    def unclamped(self) -> tuple[BSplineBasis, csr_array]:
+        """Return B-splines of the same splines without clamped ends, and the matrix (n_basis, n_basis) of their coefficients.
+
+        Beyond a clamped end their knots go on in steps of its piece. A coefficient is the blossom at its function's inner knots.
+        """
+        degree, n, knots = self.degree, self.n_basis, self.knots.copy()
+        lower, upper = self.domain
+        steps = np.arange(1, degree + 1)
+        if degree and knots[0] == lower:
+            knots[:degree] = lower - (self.breaks[1] - lower) * steps[::-1]
+        if degree and knots[-1] == upper:
+            knots[n + 1 :] = upper + (upper - self.breaks[-2]) * steps
+        if np.array_equal(knots, self.knots):
+            return self, csr_array(eye_array(n))
+        functions = np.arange(n)
+        near = np.clip(np.searchsorted(self.span, functions + degree // 2), 0, len(self.span) - 1)
+        span = self.span[near]
+        weights = blossom_weights(self.knots, degree, span, [knots[functions + 1 + r] for r in range(degree)])
+        rows, columns = np.repeat(functions, degree + 1), (span[:, None] - degree + np.arange(degree + 1)).ravel()
+        matrix = csr_array(coo_array((weights.ravel(), (rows, columns)), shape=(n, n)))
+        matrix.data[np.abs(matrix.data) < ROUNDED] = 0.0
+        matrix.eliminate_zeros()
+        return replace(self, knots=knots), matrix
 
     @cached_property
     def breaks(self) -> FloatArray:

@@ -289,6 +289,13 @@ class SplineRegressionResults(Inference):
         variances = [self._bayesian.variance(part) for part in self._rows.white_parts]
         return np.asarray(np.concatenate(variances) / self._sigma2[self._rows.group])
 
+    def _observation(self, i: int) -> tuple[str, int]:
+        """Name and number within it of an observation."""
+        readings = self.observations.readings
+        starts = np.cumsum([0, *(len(reading) for reading in readings)])
+        k = int(np.searchsorted(starts, i, side="right")) - 1
+        return readings[k].name, i - int(starts[k])
+
     @property
     def resid_whitened(self) -> FloatArray:
         """Residuals made independent and divided by their sds, shape (n,): W D^-1 (y - L f) / sigma, W as in `errors`.

@@ -25,6 +25,8 @@ from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, merged
 from .correlation import Correlation, Whitening, places
 from .products import ProductRows, rows_at, rows_over
 
+ROUNDING = 1e-30  # of the sum of squares of a series: below, its spread about its mean is rounding
+
 
 def degree_of(basis: AnyBasis) -> int | None:
     """Degree of the pieces; None where a basis is no spline, or of several variables."""
@@ -287,7 +289,8 @@ class Rows:
             n = sum(int(np.count_nonzero(root)) if len(root) else len(readings[i]) for i, root in zip(mine, roots, strict=True))
             factor = merged([self._factor(i, root, w) for i, root in zip(mine, roots, strict=True)])
             centred = sum(squares(readings[i].y, root, readings[i].y.mean()) for i, root in zip(mine, roots, strict=True))
-            spread = centred or sum(squares(readings[i].y, root, 0.0) for i, root in zip(mine, roots, strict=True))
+            whole = sum(squares(readings[i].y, root, 0.0) for i, root in zip(mine, roots, strict=True))
+            spread = whole if centred <= ROUNDING * whole else centred
             with_weight = sum(
                 int(np.count_nonzero(root)) if len(root) else len(readings[i]) for i, root in zip(mine, roots, strict=True)
             )
