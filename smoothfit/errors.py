@@ -65,3 +65,7 @@ class SamplingWarning(SmoothfitWarning):
 
 class ExactSeriesWarning(SmoothfitWarning):
     """One of several series is estimated to have no noise, or all its observations are equal: the rest hangs on it."""
+
+
+class LeverageWarning(SmoothfitWarning):
+    """A robust covariance rests on observations that determine a part of the fit nearly by themselves."""

@@ -63,7 +63,7 @@ HOMES = {  # what may be imported by which units or files
     "statsmodels": {"curves", "regression", "statespace", "dynamics"},
     "clarabel": {"regression"},
     "matplotlib": {"curves", "dynamics"},
-    "patsy": {"basis/formula.py", "dynamics/formula.py"},
+    "patsy": {"basis/formula.py", "curves/contrasts.py", "dynamics/formula.py"},
     "formulaic": {"basis/formula.py"},
 }
 

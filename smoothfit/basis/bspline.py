@@ -21,6 +21,7 @@ from .sparse import ENTRY, rows_of, spread
 
 CELLS_PER_PIECE = 2  # of the table that finds the piece of an x
 HIGHEST_DERIVATIVE = 1000
+ROUNDED = 1e-14  # of a weight in a change of coefficients: nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,44 @@ class BSplineBasis(FullKnotsBasis):
         if degree == 0:
             return self.knots[:-1] / 2 + self.knots[1:] / 2
         return sum((self.knots[1 + r : 1 + r + n] / degree for r in range(degree)), start=np.zeros(n))
+
+    def polynomials(self, order: int) -> FloatArray:
+        """Return coefficients (n_basis, order) of 1, u, .., u^(order - 1), order <= degree + 1, u from -1 to 1 on the domain.
+
+        The blossom of u^k is the mean of the products of k different arguments, which are here the inner knots of a function.
+        """
+        lower, upper = self.domain
+        u, n = (self.knots - lower + (self.knots - upper)) / (upper - lower), self.n_basis
+        inner = np.array([u[1 + r : 1 + r + n] for r in range(self.degree)]).reshape(self.degree, n)
+        powers = [
+            np.mean([np.prod(inner[list(chosen)], axis=0) for chosen in combinations(range(self.degree), k)], axis=0)
+            for k in range(order)
+        ]
+        return np.column_stack(powers)
+
+    def unclamped(self) -> tuple[BSplineBasis, csr_array]:
+        """Return B-splines of the same splines without clamped ends, and the matrix (n_basis, n_basis) of their coefficients.
+
+        Beyond a clamped end their knots go on in steps of its piece. A coefficient is the blossom at its function's inner knots.
+        """
+        degree, n, knots = self.degree, self.n_basis, self.knots.copy()
+        lower, upper = self.domain
+        steps = np.arange(1, degree + 1)
+        if degree and knots[0] == lower:
+            knots[:degree] = lower - (self.breaks[1] - lower) * steps[::-1]
+        if degree and knots[-1] == upper:
+            knots[n + 1 :] = upper + (upper - self.breaks[-2]) * steps
+        if np.array_equal(knots, self.knots):
+            return self, csr_array(eye_array(n))
+        functions = np.arange(n)
+        near = np.clip(np.searchsorted(self.span, functions + degree // 2), 0, len(self.span) - 1)
+        span = self.span[near]
+        weights = blossom_weights(self.knots, degree, span, [knots[functions + 1 + r] for r in range(degree)])
+        rows, columns = np.repeat(functions, degree + 1), (span[:, None] - degree + np.arange(degree + 1)).ravel()
+        matrix = csr_array(coo_array((weights.ravel(), (rows, columns)), shape=(n, n)))
+        matrix.data[np.abs(matrix.data) < ROUNDED] = 0.0
+        matrix.eliminate_zeros()
+        return replace(self, knots=knots), matrix
 
     @cached_property
     def breaks(self) -> FloatArray:

@@ -47,6 +47,10 @@ class Penalty(Frozen, ABC):
         kept = values > len(values) * EPS * values[-1]
         return csr_array(np.sqrt(values[kept])[:, None] * vectors[:, kept].T)
 
+    def untouched(self, basis: AnyBasis) -> csr_array | None:
+        """Return columns (n_basis, d) that span all of c'Pc = 0, right to rounding; None where no closed form is known."""
+        return None
+
     def __add__(self, other: Any) -> PenaltySum:
         """Both penalties, each with a smoothing parameter of its own."""
         if not isinstance(other, Penalty):
@@ -73,6 +77,21 @@ def _axis_of(axis: int | None, basis: TensorProductBasis, kind: str) -> int:
     if axis > last:
         raise SpecificationError(f"axis is {axis}; the variables of the basis are 0 .. {last}")
     return axis
+
+
+def _polynomials_below(order: int, basis: AnyBasis, axis: int | None) -> csr_array | None:
+    """Coefficients of the polynomials below an order, of a variable of a tensor product times all functions of the others."""
+    if isinstance(basis, TensorProductBasis):
+        if axis is None:
+            return None
+        factors = [
+            _polynomials_below(order, factor, None) if j == axis else eye_array(factor.n_basis)
+            for j, factor in enumerate(basis.factors)
+        ]
+        return None if factors[axis] is None else kronecker_products(factors)
+    if not isinstance(basis, BSplineBasis) or order > basis.degree:
+        return None
+    return csr_array(basis.polynomials(order))
 
 
 def _refuse_axis(axis: int | None) -> None:
@@ -143,6 +162,10 @@ class DerivativePenalty(Penalty):
         several = [tuple((np.diff(place) - 1).tolist()) for place in places]
         return [(factorial(m) // prod(map(factorial, orders)), orders) for orders in several]
 
+    def untouched(self, basis: AnyBasis) -> csr_array | None:
+        """Return the polynomials below `order`, of B-splines."""
+        return _polynomials_below(self.order, basis, self.axis)
+
     def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""
         if isinstance(basis, TensorProductBasis):
@@ -189,7 +212,9 @@ class DifferencePenalty(Penalty):
         Order m of the differences, at most the degree.
     axis : int, optional
         Of a tensor product: the variable along which differences are taken, of every row of coefficients (Eilers, Currie &
-        Durbán 2006, "Fast and compact smoothing on large multidimensional grids").
+        Durbán 2006, "Fast and compact smoothing on large multidimensional grids"). The coefficients are those of B-splines whose
+        knots go on evenly beyond the ends, also if those of the factors are clamped: with even knots P is their D'D x I,
+        as of R's ``te(bs = "ps")``.
 
     Examples
     --------
@@ -213,9 +238,8 @@ class DifferencePenalty(Penalty):
     def differences(self, basis: AnyBasis) -> csr_array:
         """Return D w^order: (n_rows, n_basis)."""
         if isinstance(basis, TensorProductBasis):
-            axis, own = _axis_of(self.axis, basis, "DifferencePenalty"), DifferencePenalty(self.order)
-            factors = enumerate(basis.factors)
-            return kronecker_products([own.differences(f) if j == axis else eye_array(f.n_basis, format="csr") for j, f in factors])
+            axis, factors = _axis_of(self.axis, basis, "DifferencePenalty"), enumerate(basis.factors)
+            return kronecker_products([self._along(f) if j == axis else _unclamped(f)[1] for j, f in factors])
         _refuse_axis(self.axis)
         if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
             raise SpecificationError(f"a {type(basis).__name__} is not made of B-splines; use DerivativePenalty")
@@ -243,6 +267,16 @@ class DifferencePenalty(Penalty):
             )
         return result
 
+    def untouched(self, basis: AnyBasis) -> csr_array | None:
+        """Return the polynomials below `order`, of B-splines."""
+        return _polynomials_below(self.order, basis, self.axis)
+
+    def _along(self, factor: Basis) -> csr_array:
+        """The differences along a variable of a tensor product, of coefficients of B-splines without clamped ends."""
+        bsplines, coefficients = _unclamped(factor)
+        own = DifferencePenalty(self.order)
+        return own.differences(factor) if bsplines is None else csr_array(own.differences(bsplines) @ coefficients)
+
     def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""
         differences = self.differences(basis)
@@ -255,6 +289,14 @@ class DifferencePenalty(Penalty):
     def root(self, basis: AnyBasis) -> csr_array:
         """Return M (.., n_basis) with M'M = P: the differences."""
         return self.differences(basis)
+
+
+def _unclamped(factor: Basis) -> tuple[BSplineBasis | None, csr_array]:
+    """B-splines without clamped ends that a basis is made of, and the matrix of their coefficients; None and its own for others."""
+    if not isinstance(factor, (BSplineBasis, RecombinedBasis)) or isinstance(factor, PeriodicBSplineBasis):
+        return None, csr_array(eye_array(factor.n_basis))
+    bsplines, coefficients = (factor if isinstance(factor, BSplineBasis) else factor.parent).unclamped()
+    return bsplines, csr_array(coefficients @ factor.matrix) if isinstance(factor, RecombinedBasis) else coefficients
 
 
 def _round_the_period(basis: PeriodicBSplineBasis, knots: FloatArray, order: int) -> csr_array:

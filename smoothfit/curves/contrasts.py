@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._validation import FloatArray
+from ..errors import SpecificationError
 
 if TYPE_CHECKING:
     from statsmodels.stats.contrast import ContrastResults
 
+MOST_NAMES = 30  # that an error lists
 SMALL = 1e-10  # of the greatest eigenvalue of a covariance: below, a direction is none
+
+
+def combinations(text: str, names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    """Linear combinations (m, k) of named coefficients and their values (m,), from a string such as ``"y = -1, u = 2 * v"``."""
+    import patsy
+
+    try:
+        constraint = patsy.DesignInfo(list(names)).linear_constraint(text)
+    except (patsy.PatsyError, ValueError) as error:
+        shown = ", ".join(names) if len(names) <= MOST_NAMES else f"{names[0]}, {names[1]}, .., {names[-1]}"
+        reason = getattr(error, "message", error)
+        raise SpecificationError(f"cannot read {text!r}: {reason}; the coefficients are {shown}") from None
+    return np.asarray(constraint.coefs, dtype=float), np.asarray(constraint.constants, dtype=float).ravel()
 
 
 def each_by_itself(effect: FloatArray, variance: FloatArray, hypothesis: Any, df: float) -> ContrastResults:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from .._validation import FloatArray
-from ..curves.contrasts import all_together, each_by_itself
+from ..curves.contrasts import all_together, combinations, each_by_itself
 from ..curves.prediction import critical_value
 from ..errors import SpecificationError
 from .methods.base import Fitted
@@ -167,8 +167,6 @@ class Estimates:
         if isinstance(r_matrix, tuple) and len(r_matrix) == 2:  # statsmodels' (R, q)
             r_matrix, q_matrix = r_matrix
         if isinstance(r_matrix, str):
-            from .formula import combinations
-
             return combinations(r_matrix, names)
         rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
         if rows.ndim != 2 or rows.shape[1] != len(names):

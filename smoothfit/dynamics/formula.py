@@ -276,14 +276,3 @@ def _inputs(texts: list[str], columns: dict[str, Any]) -> tuple[FloatArray, list
         parts.append(np.asarray(matrix, dtype=float))
         names += matrix.design_info.column_names
     return (np.hstack(parts) if parts else np.zeros((0, 0))), names
-
-
-def combinations(text: str, names: list[str]) -> tuple[FloatArray, FloatArray]:
-    """Linear combinations (m, k) of named coefficients and their values (m,), from a text such as ``"y = -1, u = 2 * v"``."""
-    import patsy
-
-    try:
-        constraint = patsy.DesignInfo(names).linear_constraint(text)
-    except patsy.PatsyError as error:
-        raise SpecificationError(f"cannot read {text!r}: {error.message}; the coefficients are {', '.join(names)}") from None
-    return np.asarray(constraint.coefs, dtype=float), np.asarray(constraint.constants, dtype=float).ravel()

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from .model import SplineRegression
 
 
+CANCELLED = 1e-14  # of a sum of squares: below, what is left of it less the mean's share is rounding
+
+
 @dataclass(frozen=True, eq=False)
 class CountedReadings(Readings):
     """Readings of which only the number and the range of x are kept."""
@@ -96,7 +99,8 @@ class AccumulatedRows(Rows):
             factor = merged([_widened(name.weighed, w) for name in mine])
             count = sum(len(name.readings) for name in mine)
             squares = [name.total[2] - name.total[1] ** 2 / name.total[0] for name in mine]
-            spread = max(sum(squares), 0.0) / count or sum(float(name.total[2]) for name in mine) / count
+            whole = sum(float(name.total[2]) for name in mine)
+            spread = (whole if sum(squares) <= CANCELLED * whole else sum(squares)) / count
             found.append(GroupStatistics(factor, count, float(spread)))
         return found
 

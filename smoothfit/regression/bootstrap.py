@@ -18,11 +18,10 @@ from .._validation import FloatArray, Frozen, check_level, frozen
 from ..curves.prediction import critical_value
 from ..errors import ConvergenceError, SmoothfitError, SpecificationError
 from .band import BandRows
-from .fitting import Estimate
+from .fitting import at_weights
 from .products import ProductRows
 from .reweighted import reweighted
 from .rows import Rows
-from .system import System
 
 if TYPE_CHECKING:
     from .results import SplineRegressionResults
@@ -244,20 +243,11 @@ def _fit_again(results: SplineRegressionResults, rows: Rows) -> SplineRegression
 def _at(results: SplineRegressionResults, rows: Rows) -> SplineRegressionResults:
     """The fit by squares to rows at the smoothing and the variances of another."""
     model = results.model
-    estimate = _given(model._system_of(rows), results._fit.tau, results._fit.log_sigma2)
+    estimate = at_weights(model._system_of(rows), results._fit.tau, results._fit.log_sigma2)
     if model._substitution is not None:
         estimate = estimate.lifted(*model._substitution)
     bounded, _ = model._bounded(estimate)
     return type(results)(model, results.method, results.fixed, rows, estimate, results.cov_type, results.cov_kwds, bounded)
-
-
-def _given(system: System, tau: FloatArray, log_sigma2: FloatArray) -> Estimate:
-    """An estimate at given weights, infinite ones included."""
-    infinite = np.flatnonzero(np.isinf(tau))
-    if not len(infinite):
-        return Estimate(system, None, np.log(tau) if len(tau) else np.zeros(0), log_sigma2, tau, (), None)
-    reduced, columns, offset = system.reduced(int(infinite[0]))
-    return _given(reduced, np.delete(tau, infinite[0]), log_sigma2).lifted(columns, offset)
 
 
 # Noise ------------------------------------------------------------------------------------------------------------------------

@@ -32,9 +32,8 @@ def compare(fits: Mapping[str, SplineRegressionResults], by: str = "aic") -> pd.
     -------
     pandas.DataFrame
         ``n_basis``; ``edf``; ``llf``; ``aic`` = -2 llf + 2 p and ``bic`` = -2 llf + p log n, p the number of coefficients without
-        a penalty, of smoothing parameters and of estimated sds (which `SplineRegressionResults.aic` leaves out after ``"ols"``, as
-        statsmodels does), and of estimated correlations; ``gcv`` = n RSS / (n - edf)^2, RSS in units of the variances at weight
-        one.
+        a penalty, of smoothing parameters, of estimated sds and of estimated correlations; ``gcv`` = n RSS / (n - edf)^2, RSS in
+        units of the variances at weight one.
 
     Raises
     ------
@@ -73,15 +72,13 @@ def compare(fits: Mapping[str, SplineRegressionResults], by: str = "aic") -> pd.
             )
     rows = {}
     for name, fit in fits.items():
-        n_sds = len(fit._rows.unknown) if fit.method == "ols" else 0  # the other methods count them themselves
-        n_params, n = fit._n_likelihood[0] + n_sds, fit._n_likelihood[1]
         rss = float(np.sum(fit._rows.whitened(fit.resid) ** 2))
         rows[name] = {
             "n_basis": fit.basis.n_basis,
             "edf": fit.edf,
             "llf": fit.llf,
-            "aic": -2 * fit.llf + 2 * n_params,
-            "bic": -2 * fit.llf + np.log(n) * n_params,
+            "aic": fit.aic,
+            "bic": fit.bic,
             "gcv": fit.nobs * rss / fit.df_resid**2,
         }
     return pd.DataFrame.from_dict(rows, orient="index").sort_values(by)

@@ -22,7 +22,7 @@ import numpy as np
 from .._validation import FloatArray
 from ..curves.optimize import Minimum, best_of, difference_hessian, minimize
 from ..errors import ConvergenceError
-from .band import BandRows, solve_gram
+from .band import BandRows
 from .correlation import Markov, places
 from .criteria import FullLikelihood, RestrictedLikelihood
 from .fitting import Estimate
@@ -115,10 +115,10 @@ class Profile:
         banded = Banded(solution.R, solution.inverse)
         free: Covariance = banded if fit.columns is None else Substituted(banded, fit.columns)
         seen = np.zeros((len(coef), 0))
-        if self.likelihood is FullLikelihood and system.n_free:  # what no penalty touches is no part of log|U'AU|
-            reached = solve_gram(solution.R, np.linalg.qr(system.free)[0])
-            inner = np.linalg.cholesky(np.linalg.qr(system.free)[0].T @ reached)
-            seen = lifted(np.linalg.solve(inner, reached.T).T, fit.columns, None)
+        if self.likelihood is FullLikelihood and system.n_free:  # less the derivative of log|N'B'V^-1 BN|
+            roots = np.exp(-log_sigma2 / 2)[:, None, None] * system.free_factors
+            inner = np.linalg.qr(roots.reshape(-1, system.n_free), mode="r")
+            seen = lifted(np.linalg.solve(inner.T, system.free.T).T, fit.columns, None)
         observations, gradient = rows.along_x, []
         for i in self.names:
             reading, kind = observations.readings[i], rows.errors[i]

@@ -3,11 +3,15 @@
 With n readings of variances V, d the dimension of what no penalty touches, A as in `system` and S = sum tau_j M_j'M_j:
 
 - ``reml``: -2 l = (n - d) log 2 pi + log|V| + log|A| - log|S|_+ + log|N'N| + min        (Patterson & Thompson 1971)
-- ``ml``:   -2 l = n log 2 pi + log|V| + log|U'AU| - log|U'SU| + min        (N, U: null space and its complement)
+- ``ml``:   -2 l = n log 2 pi + log|V| + log|A| - log|S|_+ + log|N'N| - log|N'B'V^-1 BN| + min
 - ``gcv``:  n log GCV,   GCV = n RSS / (n - edf)^2        (Craven & Wahba 1979)
 - ``aicc``: n [log(RSS / n) + (n + edf) / (n - edf - 2)]        (Hurvich, Simonoff & Tsai 1998)
 
-U is orthonormal to N in the coefficients, or in those that equalities leave.
+N is the null space. A full likelihood needs a complement of it in which the random part of the curve lies, and depends on which:
+``ml`` takes the one that is orthogonal to N as observed, in the metric of the noise, (B u)'V^-1 B N = 0. So it depends neither on
+the basis nor on the direction of x, and is the one of the state space. R's mgcv takes a complement U of the coefficients in its own
+basis, and log|U'AU| - log|U'SU| for the determinants. Where U is orthonormal to N, its -2 l has log|N'A^-1 N| in place of
+-log|N'B'V^-1 BN|, with orthonormal N.
 min is the minimum of the penalised sum of squares, RSS = sum (y - Lf)^2 / variance and edf = tr A^-1 B'V^-1 B. Without any
 penalty ``reml`` estimates the variances of the names: its score vanishes where sigma_g^2 = RSS_g / (n_g - tr H_gg).
 The terms of N: with d entries of each function in N, at its anchors, the unit matrix, log|S|_+ - log|N'N| is the log determinant
@@ -27,7 +31,7 @@ import numpy as np
 from .._validation import FloatArray
 from ..curves.optimize import corrected_akaike, difference_hessian, generalized_cross_validation
 from ..errors import SpecificationError
-from .band import Solution, multiply_factor, solve_gram
+from .band import Solution
 from .system import System
 
 
@@ -39,6 +43,7 @@ class Criterion(ABC):
     origin: FloatArray
     directions: FloatArray
     unbounded = False
+    interpolates = False
 
     @property
     @abstractmethod
@@ -55,6 +60,11 @@ class Criterion(ABC):
     @abstractmethod
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates theta (L, p); not finite where the readings do not determine the coefficients."""
+
+    def finite_values(self, theta: FloatArray) -> FloatArray:
+        """Values of candidates theta (L, p); infinite where they are not finite."""
+        values = self.values(theta)
+        return np.where(np.isfinite(values), values, np.inf)
 
     def value(self, theta: FloatArray) -> float:
         """Value at one theta."""
@@ -88,13 +98,13 @@ class RestrictedLikelihood(Criterion):
         """Values of candidates theta (L, p); not finite where the readings do not determine the coefficients."""
         log_tau, log_sigma2 = self.logs(theta)
         found = self.system.values(log_tau, log_sigma2)
-        determinants = found.log_det - self.system.penalty_log_dets(log_tau) + log_sigma2 @ self.system.counts
+        determinants = self.determinants(found.log_det, log_tau, log_sigma2) + log_sigma2 @ self.system.counts
         least = found.rest + self.system.scales(log_tau, log_sigma2) ** 2 @ self.system.rest
         return np.asarray(self._deviance(determinants, least))
 
     def assemble(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
         """Value from a solution; where the variance is left out, at its maximising value."""
-        determinant = self.determinant(solution, log_tau) + float(log_sigma2 @ self.system.counts)
+        determinant = self.determinant(solution, log_tau, log_sigma2) + float(log_sigma2 @ self.system.counts)
         return float(self._deviance(determinant, self.minimum(solution, log_tau, log_sigma2)))
 
     def _deviance(self, determinant: Any, least: Any) -> Any:
@@ -104,9 +114,13 @@ class RestrictedLikelihood(Criterion):
             return m * (np.log(2 * np.pi * least / m) + 1) + determinant
         return m * np.log(2 * np.pi) + determinant + least
 
-    def determinant(self, solution: Solution, log_tau: FloatArray) -> float:
-        """log|A| - log|S|_J."""
-        return solution.log_det - self.system.penalty_log_det(log_tau)[0]
+    def determinants(self, log_det: FloatArray, log_tau: FloatArray, log_sigma2: FloatArray) -> FloatArray:
+        """log|A| - log|S|_J (L,), the first being known."""
+        return np.asarray(log_det - self.system.penalty_log_dets(log_tau))
+
+    def determinant(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
+        """`determinants` of one solution."""
+        return float(self.determinants(np.array([solution.log_det]), log_tau[None], log_sigma2[None])[0])
 
     def _parts(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Gradients of the determinants and of the minimum by (log_tau, log_sigma2 of the unknown)."""
@@ -182,50 +196,55 @@ class RestrictedLikelihood(Criterion):
 
 
 class FullLikelihood(RestrictedLikelihood):
-    """-2 l with what no penalty touches as unknown constants."""
+    """-2 l with what no penalty touches as unknown constants.
 
-    exact_hessian = False
+    The random part lies in the complement orthogonal to them in the metric of the noise: the determinants are those of the
+    restricted likelihood less log|N'B'V^-1 BN|. With P_g the part of N'B'V^-1 BN of group g and W their sum, its derivatives
+    by the logarithms of the variances are -tr W^-1 P_g and [g = h] tr W^-1 P_g - tr W^-1 P_g W^-1 P_h.
+    """
 
     @property
     def count(self) -> int:
-        """Number of readings."""
+        """Number of observations."""
         return self.system.n
 
     @property
-    def _null(self) -> FloatArray:
-        """Orthonormal coefficients (K, d) of what no penalty touches."""
-        return np.linalg.qr(self.system.free)[0]
+    def interpolates(self) -> bool:
+        """Whether it falls without bound as the weights and the sd go to zero: there are functions enough to interpolate."""
+        return self.system.scale_free and self.system.size >= self.system.n
 
-    def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates theta (L, p)."""
-        logs = [self.logs(t) for t in theta]
-        return np.array([self.assemble(self.system.solve(*pair), *pair) for pair in logs])
+    def _seen(self, log_sigma2: FloatArray) -> FloatArray:
+        """Roots (L, G, d, d) of the P_g at variances (L, G)."""
+        return np.asarray(np.exp(-log_sigma2 / 2)[..., None, None] * self.system.free_factors)
 
-    def determinant(self, solution: Solution, log_tau: FloatArray) -> float:
-        """log|U'AU| - log|U'SU| = log|A| + log|N'A^-1 N| - log|S|_J - log|N_J|^2, N orthonormal."""
-        if not self.system.n_free:
-            return super().determinant(solution, log_tau)
-        null = self._null
-        _, seen = np.linalg.slogdet(null.T @ solve_gram(solution.R, null))
-        _, corner = np.linalg.slogdet(null[self.system.anchors])
-        return super().determinant(solution, log_tau) + float(seen) + 2 * float(corner)
+    def determinants(self, log_det: FloatArray, log_tau: FloatArray, log_sigma2: FloatArray) -> FloatArray:
+        """log|A| - log|S|_J - log|N'B'V^-1 BN| (L,)."""
+        restricted = super().determinants(log_det, log_tau, log_sigma2)
+        d = self.system.n_free
+        if not d:
+            return restricted
+        triangle = np.linalg.qr(self._seen(log_sigma2).reshape(len(log_tau), self.system.n_groups * d, d), mode="r")
+        return np.asarray(restricted - 2 * np.log(np.abs(np.diagonal(triangle, axis1=1, axis2=2))).sum(axis=1))
+
+    def _shares(self, log_sigma2: FloatArray) -> FloatArray:
+        """W^-1/2 P_g W^-1/2 of the unknown variances, (U, d, d)."""
+        G, U, d = self.system.n_groups, self.system.unknown, self.system.n_free
+        seen = self._seen(log_sigma2)
+        triangle = np.linalg.qr(seen.reshape(G * d, d), mode="r") if d else np.zeros((0, 0))
+        roots = np.linalg.solve(triangle.T, seen[:U].transpose(0, 2, 1))
+        return np.asarray(roots @ roots.transpose(0, 2, 1))
 
     def _parts(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
         determinants, least = super()._parts(solution, log_tau, log_sigma2)
-        system, U = self.system, self.system.unknown
-        if system.n_free:
-            null = self._null
-            reached = solve_gram(solution.R, null)
-            inner = np.linalg.inv(null.T @ reached)
-            seen = [multiply_factor(R, reached) for R in system.factors]
-            change = np.array([float(np.sum((m @ inner) * m)) for m in seen])
-            weights = system.scales(log_tau, log_sigma2) ** 2
-            determinants = determinants + np.concatenate([-(weights * change)[system.n_groups :], (weights * change)[:U]])
-        return determinants, least
+        slopes = np.trace(self._shares(log_sigma2), axis1=1, axis2=2)
+        return determinants + np.concatenate([np.zeros(self.system.n_penalties), slopes]), least
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian at one theta, this by differences of the exact gradient."""
-        return Criterion.hessian(self, theta)
+        """Value, gradient and Hessian at one theta, exact."""
+        value, gradient, hessian = super().hessian(theta)
+        shares, by_variance = self._shares(self.logs(theta)[1]), self.directions[:, self.system.n_penalties :]
+        curvature = np.diag(np.trace(shares, axis1=1, axis2=2)) - np.einsum("gij,hji->gh", shares, shares)
+        return value, gradient, hessian - by_variance @ curvature @ by_variance.T
 
 
 class PredictionCriterion(Criterion):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,19 +12,22 @@ from scipy.optimize import brentq
 from scipy.sparse import csr_array
 
 from .._validation import FloatArray
-from ..curves.optimize import Minimum, best_of, difference_hessian, minimize
+from ..curves.optimize import LEVEL, Minimum, difference_hessian, minimize
 from ..errors import ConvergenceError, DataError, SpecificationError
-from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, Criterion, PredictionCriterion, RestrictedLikelihood, residual_terms
+from .criteria import (
+    LIKELIHOODS,
+    PREDICTION_CRITERIA,
+    Criterion,
+    FullLikelihood,
+    PredictionCriterion,
+    RestrictedLikelihood,
+    residual_terms,
+)
+from .faces import Face, face_of, faces
+from .search import EXACT, ROOM, SLACK, best_short_of, exact_groups, log_floors, range_of_tau, search_from, variance_starts
 from .system import System
 
-STEP = 5.0  # in log tau, when the ends of the range of edf are looked for
-MOST_STEPS = 40
-SLACK = 1e-6  # effective degrees of freedom by which the ends are missed
-BESIDE = 8  # solutions that the kernels find side by side
-GRID = 14
-ROOM = 30.0  # by which log tau may leave the range that it has at the first variances
-SMALLEST_SD = 1e-8  # of the spread of a name's readings; below, an sd counts as zero
-EXACT = 1e-13  # of the size of the readings: residuals below are rounding
+NEAR_EDGE = 0.01  # in -2 log-likelihood: more than rounding makes of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +81,7 @@ def estimate(system: System, method: str, lam: FloatArray | None = None, edf: fl
         return _at_edf(system, likelihood, edf)
     if method in PREDICTION_CRITERIA:
         return _predictive(system, PREDICTION_CRITERIA[method])
-    return _most_likely(system, likelihood, method)
+    return _most_likely(system, likelihood)
 
 
 # Given weights --------------------------------------------------------------------------------------------------------------
@@ -184,7 +187,7 @@ def _edf_slope(system: System, log_tau: FloatArray, log_sigma2: FloatArray, dire
 
 def _tau_of_edf(system: System, log_sigma2: FloatArray, edf: float) -> FloatArray:
     """log_tau (1,) at which the effective degrees of freedom are `edf`."""
-    base, low, high = _range_of_tau(system, log_sigma2)
+    base, low, high = range_of_tau(system, log_sigma2)
     ends = [effective_df(system, base + t, log_sigma2) for t in (low, high)]
     if not ends[1] < edf < ends[0]:
         raise SpecificationError(
@@ -197,58 +200,120 @@ def _tau_of_edf(system: System, log_sigma2: FloatArray, edf: float) -> FloatArra
 # Searched weights -------------------------------------------------------------------------------------------------------------
 
 
-def _range_of_tau(system: System, log_sigma2: FloatArray) -> tuple[FloatArray, float, float]:
-    """Logarithms (P,) of weights that balance readings and penalties, and shifts between which edf takes all its values."""
-    G = system.n_groups
-    sizes = np.sum(system.factors**2, axis=(1, 2))
-    base = np.log(float(np.exp(-log_sigma2) @ sizes[:G])) - np.log(sizes[G:])
+def _most_likely(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
+    """The greatest likelihood inside the range of the weights and on its edges."""
 
-    def edfs(step: float) -> Iterator[float]:
-        """Effective degrees of freedom at every step from zero on; infinite where the penalty vanishes beside the readings."""
-        for block in range(0, MOST_STEPS, BESIDE):
-            shifts = step * np.arange(block, block + BESIDE)
-            found = system.values(base + shifts[:, None], np.tile(log_sigma2, (BESIDE, 1)), solved=True)
-            edf = found.trace[:, :G] @ np.exp(-log_sigma2)
-            yield from np.where(np.isfinite(edf), edf, np.inf).tolist()
+    def scale(own: System) -> float:
+        return 0.0 if issubclass(likelihood, FullLikelihood) else own.free_log_det
 
-    high = 0.0
-    for edf in edfs(STEP):
-        if edf - system.n_free < SLACK:
-            break
-        high += STEP
-    falling = edfs(-STEP)
-    low, here = 0.0, next(falling)
-    for there in falling:
-        if not np.isfinite(there):
-            break
-        low -= STEP
-        if there - here < SLACK and here > system.n_free + SLACK:
-            break
-        here = there
-    return base, low, high
+    def at(face: Face) -> Estimate:
+        try:
+            return _inside(face.system, likelihood) if face.system.n_penalties else _unpenalized(face.system, likelihood)
+        except ConvergenceError as error:
+            raise ConvergenceError(str(error), error.value - scale(face.system)) from None
+
+    def value(own: System, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
+        criterion = likelihood(own, np.zeros(0), np.zeros((0, 0)))
+        return criterion.assemble(own.solve(log_tau, log_sigma2), log_tau, log_sigma2) - scale(own)
+
+    return _best_face(system, at, lambda edge: edge.n_free == system.n_free, value)
 
 
-def _most_likely(system: System, likelihood: type[RestrictedLikelihood], method: str) -> Estimate:
+def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
+    """The greatest likelihood at positive weights."""
     P, U = system.n_penalties, system.unknown
     kept = list(range(P)) if system.scale_free else list(range(P + U))
     criterion = likelihood(system, np.zeros(P + U), np.eye(P + U)[kept])
-    searches = [_search_from(criterion, start) for start in _variance_starts(system)]
-    minimum = best_of(searches)
-    infinite = np.flatnonzero(minimum.at_upper[:P])
-    if len(infinite):
-        return _without(system, int(infinite[0]), minimum, lambda rest: estimate(rest, method))
+    exact = np.zeros(len(kept), np.bool_)
+    exact[P:] = exact_groups(system)[: len(kept) - P]
+    minimum = best_short_of([search_from(criterion, start) for start in variance_starts(system)], exact)
+    if minimum.at_lower[:P].any():
+        raise ConvergenceError(
+            "the likelihood is greatest without any smoothing; fit without a penalty, or fix the smoothing (lam= or edf=)",
+            minimum.value,
+        )
     log_tau, log_sigma2 = criterion.logs(minimum.theta)
     if system.scale_free:
         q = criterion.minimum(system.solve(log_tau, log_sigma2), log_tau, log_sigma2)
         factor = float(np.log(q / criterion.count))
         log_tau, log_sigma2 = log_tau - factor, log_sigma2 + factor
     boundary = _boundary_names(system, minimum.at_lower[P:])
-    if minimum.at_lower[:P].any():
-        raise ConvergenceError(
-            "the likelihood is greatest without any smoothing; fit without a penalty, or fix the smoothing (lam= or edf=)",
-            minimum.value,
-        )
     return Estimate(system, None, log_tau, log_sigma2, np.exp(log_tau), boundary, minimum)
+
+
+def _best_face(
+    system: System,
+    fit: Callable[[Face], Estimate],
+    admits: Callable[[System], bool],
+    value: Callable[[System, FloatArray, FloatArray], float],
+) -> Estimate:
+    """The least criterion inside and on all edges.
+
+    `admits` tells whether weights of zero leave a system that has one; `value` is the criterion of a system at weights and
+    variances, on a scale that all edges share.
+    """
+    found: list[tuple[float, Face, Estimate]] = []
+    failure: ConvergenceError | None = None
+    for face in faces(system):
+        if (face.weights == 0).any() and not admits(face.system):
+            continue
+        try:
+            own = fit(face)
+        except ConvergenceError as error:
+            failure = error if failure is None or error.value < failure.value else failure
+            continue
+        found.append((value(face.system, own.log_tau, own.log_sigma2), face, own))
+    if not found:
+        assert failure is not None
+        raise failure
+    by_edges = sorted(found, key=lambda entry: np.isnan(entry[1].weights).sum())
+    least, face, best = min(by_edges, key=lambda entry: entry[0])
+    lower = min(least, np.inf if failure is None else failure.value)
+    for own, edge, there in by_edges:
+        if own <= lower + LEVEL or _is_limit(system, edge, there, own, lower, value):
+            least, face, best, failure = own, edge, there, None
+            break
+    if failure is not None and failure.value < least - LEVEL:
+        raise failure
+    return best if np.isnan(face.weights).all() else _on_edge(face, best, least)
+
+
+def _is_limit(
+    system: System,
+    face: Face,
+    found: Estimate,
+    edge: float,
+    lower: float,
+    value: Callable[[System, FloatArray, FloatArray], float],
+) -> bool:
+    """Whether a lower criterion is rounding: the whole misses that of an edge by as much where weights should have come to it."""
+    if edge > lower + NEAR_EDGE or not np.isinf(face.weights).any() or (face.weights == 0).any():
+        return False
+    log_tau, is_searched = np.zeros(system.n_penalties), np.isnan(face.weights)
+    base, _, high = range_of_tau(system, found.log_sigma2)
+    log_tau[is_searched] = found.log_tau
+    log_tau[~is_searched] = base[~is_searched] + high
+    return edge <= lower + abs(value(system, log_tau, found.log_sigma2) - edge)
+
+
+def _on_edge(face: Face, found: Estimate, value: float) -> Estimate:
+    """The estimate of all coefficients from that on an edge."""
+    lifted = found if face.columns is None else found.lifted(face.columns, face.offset)
+    tau, several = face.weights.copy(), len(face.weights) > 1
+    tau[np.isnan(tau)] = found.tau
+    labels = tuple(f"lam[{j}]" if several else "lam" for j in np.flatnonzero(~np.isnan(face.weights)))
+    nowhere = np.zeros(0, np.bool_)
+    minimum = found.minimum or Minimum(np.zeros(0), value, 0.0, nowhere, nowhere, 1)
+    return replace(lifted, tau=tau, boundary=(*labels, *found.boundary), minimum=minimum)
+
+
+def at_weights(system: System, tau: FloatArray, log_sigma2: FloatArray) -> Estimate:
+    """An estimate at given weights, zero and infinite ones included."""
+    face = face_of(system, tau)
+    assert face is not None
+    inner = tau[np.isnan(face.weights)]
+    found = Estimate(face.system, None, np.log(inner), log_sigma2, inner, (), None)
+    return replace(found if face.columns is None else found.lifted(face.columns, face.offset), tau=tau)
 
 
 def _boundary_names(system: System, low: npt.NDArray[np.bool_]) -> tuple[str, ...]:
@@ -256,58 +321,29 @@ def _boundary_names(system: System, low: npt.NDArray[np.bool_]) -> tuple[str, ..
     return tuple(f"#{u}" for u, is_low in enumerate(low) if is_low)
 
 
-def _without(system: System, j: int, minimum: Minimum, refit: Callable[[System], Estimate]) -> Estimate:
-    """The fit on what penalty j leaves free: its weight is infinite."""
-    reduced, columns, offset = system.reduced(j)
-    rest = refit(reduced).lifted(columns, offset)
-    label = "lam" if system.n_penalties == 1 else f"lam[{j}]"
-    return replace(rest, tau=np.insert(rest.tau, j, np.inf), boundary=(label, *rest.boundary), minimum=minimum)
-
-
 def _predictive(system: System, kind: type[PredictionCriterion]) -> Estimate:
-    P, U, G = system.n_penalties, system.unknown, system.n_groups
+    """The least prediction criterion inside the range of the weights and on its edges, at relative variances by REML."""
+    U, G = system.unknown, system.n_groups
     log_sigma2 = np.zeros(G) if U == 0 or system.scale_free else estimate(system, "reml").log_sigma2
-    directions = np.hstack([np.eye(P), np.zeros((P, U))])
-    criterion = kind(system, np.concatenate([np.zeros(P), log_sigma2[:U]]), directions)
-    minimum = best_of([_search_from(criterion, log_sigma2[:U])])
-    infinite = np.flatnonzero(minimum.at_upper)
-    if len(infinite):
-        return _without(system, int(infinite[0]), minimum, lambda rest: _given_variances(rest, kind, log_sigma2))
-    return _scaled(system, criterion.logs(minimum.theta)[0], log_sigma2, minimum)
 
+    def at(face: Face) -> Estimate:
+        own, P = face.system, face.system.n_penalties
+        if not P:
+            return _scaled(own, np.zeros(0), log_sigma2, None)
+        directions = np.hstack([np.eye(P), np.zeros((P, U))])
+        criterion = kind(own, np.concatenate([np.zeros(P), log_sigma2[:U]]), directions)
+        minimum = search_from(criterion, log_sigma2[:U])()
+        return _scaled(own, criterion.logs(minimum.theta)[0], log_sigma2, minimum)
 
-def _given_variances(system: System, kind: type[PredictionCriterion], log_sigma2: FloatArray) -> Estimate:
-    """The fit on a reduced system at the relative variances of the whole."""
-    if not system.n_penalties:
-        return _scaled(system, np.zeros(0), log_sigma2, None)
-    return _predictive(system, kind)
+    def value(own: System, log_tau: FloatArray, variances: FloatArray) -> float:
+        rss, free = residual_terms(own, own.solve(log_tau, variances), variances)
+        common = float(variances[0] - log_sigma2[0])  # of all variances, where no sd is known
+        return kind(own, np.zeros(0), np.zeros((0, 0))).score(float(np.log(rss)) + common, free)[0]
 
+    def admits(edge: System) -> bool:
+        return edge.size < edge.n and edge.is_identified
 
-def _search_from(criterion: Criterion, start: FloatArray) -> Callable[[], Minimum]:
-    """A search over the weights from a grid, the unknown variances starting at logarithms `start` (U,)."""
-    system, P = criterion.system, criterion.system.n_penalties
-    log_sigma2 = np.concatenate([start, np.zeros(system.n_groups - system.unknown)])
-    others = start if len(criterion.directions) > P else np.zeros(0)
-
-    def search() -> Minimum:
-        base, low, high = _range_of_tau(system, log_sigma2)
-        if isinstance(criterion, PredictionCriterion):
-            low = min(low + STEP, high)
-        room = ROOM if len(others) else 0.0
-        floors = np.minimum(np.log(system.spreads[: len(others)]) + 2 * np.log(SMALLEST_SD), others - 1)
-        lower = np.concatenate([base + low - room, floors])
-        upper = np.concatenate([base + high + room, others + ROOM])
-        shifts = np.linspace(low, high, GRID)
-        minima = []
-        for offset in (0.0,) if P == 1 else (0.0, -6.0, 6.0):
-            logs = np.repeat(base[None], GRID, axis=0)
-            logs[:, 0] += shifts
-            logs[:, 1:] += np.clip(offset + (low + high) / 2, low, high)
-            starts = np.hstack([logs, np.broadcast_to(others, (GRID, len(others)))])
-            minima.append(partial(minimize, criterion, starts, lower, upper))
-        return best_of(minima)
-
-    return search
+    return _best_face(system, at, admits, value)
 
 
 # Variances ----------------------------------------------------------------------------------------------------------------------
@@ -316,17 +352,10 @@ def _search_from(criterion: Criterion, start: FloatArray) -> Callable[[], Minimu
 def _over_variances(system: System, objective: Criterion | _TiedToEdf) -> tuple[Minimum, tuple[str, ...]]:
     """Minimise over the logarithms of the unknown variances, from several starts."""
     spread = np.log(system.spreads[: system.unknown])
-    lower, upper = spread + 2 * np.log(SMALLEST_SD), spread + ROOM
-    minimum = best_of([partial(minimize, objective, start[None], lower, upper) for start in _variance_starts(system)])
+    lower, upper = log_floors(system), spread + ROOM
+    searches = [partial(minimize, objective, start[None], lower, upper) for start in variance_starts(system)]
+    minimum = best_short_of(searches, exact_groups(system))
     return minimum, _boundary_names(system, minimum.at_lower)
-
-
-def _variance_starts(system: System) -> list[FloatArray]:
-    """Logarithms (U,) to start from: none at all where they are not searched."""
-    if system.scale_free or system.unknown == 0:
-        return [np.zeros(system.unknown)]
-    spread = np.log(system.spreads[: system.unknown])
-    return [spread + 2 * np.log(share) for share in (0.3, 0.03, 0.003)]
 
 
 def _check_estimable(system: System, n_parameters: int) -> None:

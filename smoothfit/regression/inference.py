@@ -13,7 +13,7 @@ from .._validation import FloatArray, check_level
 from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
-from ..curves.contrasts import all_together, each_by_itself
+from ..curves.contrasts import all_together, combinations, each_by_itself
 from ..curves.results import LEAST_FREE, CurveResults
 from ..errors import SpecificationError
 from .band import BandRows, pack
@@ -63,8 +63,9 @@ class Inference(CurveResults):
 
         Parameters
         ----------
-        r_matrix : array_like, shape (m, n_basis)
-            Combinations; ``basis.design(x, deriv, sparse=False)`` makes them of values of f^(deriv).
+        r_matrix : str or array_like, shape (m, n_basis)
+            Combinations, such as ``"b0 = 1, b2 = b3"`` by the names in `params`, whose values take the place of `q_matrix`, or
+            rows; ``basis.design(x, deriv, sparse=False)`` makes these of values of f^(deriv).
         q_matrix : float or array_like, shape (m,)
             What they are under the hypothesis.
 
@@ -73,7 +74,7 @@ class Inference(CurveResults):
         statsmodels.stats.contrast.ContrastResults
             Student's t with n - d degrees of freedom, d the number of functions without a penalty; normal where all sds are known.
         """
-        rows = self._combinations(r_matrix)
+        rows, q_matrix = self._combinations(r_matrix, q_matrix)
         variance = np.diag(rows @ self._cov.times(rows.T))
         return each_by_itself(rows @ self._coef, variance, q_matrix, self._df_test)
 
@@ -85,14 +86,15 @@ class Inference(CurveResults):
 
         Parameters
         ----------
-        r_matrix : array_like, shape (m, n_basis)
+        r_matrix : str or array_like, shape (m, n_basis)
+            As of `t_test`.
         q_matrix : float or array_like, shape (m,)
 
         Returns
         -------
         statsmodels.stats.contrast.ContrastResults
         """
-        rows = self._combinations(r_matrix)
+        rows, q_matrix = self._combinations(r_matrix, q_matrix)
         return all_together(rows @ self._coef, rows @ self._cov.root(), q_matrix, self._df_test)
 
     @property
@@ -125,13 +127,25 @@ class Inference(CurveResults):
         active = np.unique(derivatives.span[met][:, None] - derivatives.degree + np.arange(derivatives.degree + 1))
         return self.wald_test(slopes[active].toarray())
 
-    def _combinations(self, r_matrix: Any) -> FloatArray:
-        rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
+    def _combinations(self, r_matrix: Any, q_matrix: Any) -> tuple[FloatArray, Any]:
+        if isinstance(r_matrix, tuple) and len(r_matrix) == 2:  # statsmodels' (R, q)
+            r_matrix, q_matrix = r_matrix
+        if isinstance(r_matrix, str):
+            return combinations(r_matrix, self._names_of_params)
+        try:
+            rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
+        except (TypeError, ValueError):
+            raise SpecificationError(f"r_matrix is {r_matrix!r}; pass numbers, or a string such as 'b0 = 0'") from None
         if rows.ndim != 2 or rows.shape[1] != self.basis.n_basis:
             raise SpecificationError(
                 f"r_matrix has shape {np.shape(r_matrix)}; pass (m, {self.basis.n_basis}): a combination a row"
             )
-        return rows
+        return rows, q_matrix
+
+    @property
+    @abstractmethod
+    def _names_of_params(self) -> list[str]:
+        """What the coefficients are called."""
 
     def compare_lr(self, restricted: Inference) -> tuple[float, float, float]:
         """Compare with a nested fit to the same readings by the likelihood ratio.

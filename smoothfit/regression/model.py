@@ -17,6 +17,7 @@ from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
+from ..curves.exact import warn_of_exact_series
 from ..errors import BiasWarning, ConvergenceError, PrecisionWarning, SpecificationError
 from ..observations import Observations
 from ..points import PointObservations
@@ -35,7 +36,7 @@ from .restricted import Bounded, Restrictions, constrained, with_variances
 from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
 from .rows import Rows, check_variables
-from .sandwich import check_sandwich
+from .sandwich import check_leverages, check_sandwich
 from .surface import SurfaceRegressionResults
 from .system import System, free_last, penalty_roots, terms_of
 
@@ -271,7 +272,8 @@ class SplineRegression:
         edf : float, optional
             Fixes the smoothing of a single penalty by the effective degrees of freedom.
         cov_type : {"bayesian", "frequentist", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster"}
-            Covariance of the coefficients; the formulas are in the module ``smoothfit.regression.posterior``.
+            Covariance of the coefficients; the formulas are in the module ``smoothfit.regression.posterior``. ``"HC2"`` and
+            ``"HC3"`` are refused where an observation has leverage one, with a `LeverageWarning` near that.
         cov_kwds : mapping, optional
             ``{"maxlags": ...}`` for HAC, ``{"groups": ...}`` (n,) for cluster; ``"use_correction"`` (bool) for both.
         rescale : bool
@@ -340,6 +342,7 @@ class SplineRegression:
         kind = SurfaceRegressionResults if isinstance(self.basis, TensorProductBasis) else SplineRegressionResults
         results = kind(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
         results._correlated, results._peak = search, peak
+        check_leverages(results)
         return results
 
     def _bounded(self, found: Estimate) -> tuple[Bounded | None, Peak | None]:
@@ -423,7 +426,8 @@ class SplineRegression:
 
 
 def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
-    """The results, after a warning where rounding has moved them, or where their bounds contradict a given sd."""
+    """The results, after warnings if rounding moved them, a series counts as exact, or bounds contradict a given sd."""
+    warn_of_exact_series(results.observations, results.boundary, 3)
     if results.digits_lost > np.log10(GOOD / EPS):
         distance, digits = EPS * 10**results.digits_lost, results.digits_lost
         warnings.warn(

@@ -38,11 +38,12 @@ from .._validation import FloatArray
 from ..basis.tensor import TensorProductBasis
 from ..errors import ConvergenceError, SpecificationError
 from .conic import INFEASIBLE, Active, Scaled, active_set, assembled, over, solve_cones
-from .fitting import Estimate, _range_of_tau
+from .fitting import Estimate
 from .posterior import Factored
 from .restricted import Bounded, Restrictions, lifted, variation
 from .results import SplineRegressionResults
 from .rows import Rows
+from .search import range_of_tau
 
 if TYPE_CHECKING:
     from .model import SplineRegression
@@ -112,7 +113,7 @@ class Problem:
         y = self.y - self.rows @ self.centre
         size = float(np.abs(y).max()) or 1.0  # of y; penalties grow with its square
         unit = float(weight.mean())
-        roots = [np.sqrt(t * size / unit) * root for t, root in zip(tau, self.roots, strict=True)]
+        roots = [csr_array(np.sqrt(t * size / unit) * root) for t, root in zip(tau, self.roots, strict=True)]
         column = np.sqrt(np.sum([np.asarray((own**2).sum(axis=0)).ravel() for own in (self.rows, *roots)], axis=0))
         scale = np.where(column > 0, column, 1.0)
         B, w = over(self.rows, scale), weight / unit
@@ -302,7 +303,7 @@ def kernel_density(u: FloatArray, level: float, on_curve: npt.NDArray[np.bool_])
     h = spread * float(stats.norm.ppf(level + share) - stats.norm.ppf(level - share))
     free = max(n - int(on_curve.sum()), 1)
     own = np.where(~on_curve & (np.abs(u) < h), 0.75 * (1 - (u / h) ** 2), 0.0) / h * (n / free) * np.sqrt(free / n)
-    return (own + own.mean()) / 2
+    return np.asarray((own + own.mean()) / 2)
 
 
 def fit_quantile(
@@ -386,7 +387,7 @@ def _smoothed(problem: Problem, rows: Rows, model: SplineRegression, method: str
         edf = float(found.quantile.on_curve.sum())
         return loss / max(n - edf, 1e-300) if method == "gcv" else float(np.log(loss / n)) + edf * np.log(n) / (2 * n)
 
-    base, low, high = _range_of_tau(model._system, np.zeros(model._system.n_groups))
+    base, low, high = range_of_tau(model._system, np.zeros(model._system.n_groups))
     spread = float(np.sqrt(np.mean(model._system.spreads)))
     # of squares u^2 to losses of size `spread`: as the curvature of their sums, up to a constant that the grid leaves room for
     shift = -np.log(spread) if rows.unknown else 0.0

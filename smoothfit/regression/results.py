@@ -212,7 +212,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def boundary(self) -> tuple[str, ...]:
-        """``"lam"`` (``"lam[j]"`` of several) where it is infinite, and names whose sd is indistinguishable from zero.
+        """``"lam"`` (``"lam[j]"`` of several) where it is infinite or zero, and names whose sd is indistinguishable from zero.
 
         ``"name rho"`` or ``"name timescale"`` where a parameter of correlated errors ran to an end of its range.
         """
@@ -304,6 +304,13 @@ class SplineRegressionResults(Inference):
     def _leverage(self) -> FloatArray:
         variances = [self._within_held.variance(part) for part in self._rows.white_parts]
         return np.asarray(np.concatenate(variances) / self._sigma2[self._rows.group])
+
+    def _observation(self, i: int) -> tuple[str, int]:
+        """Name and number within it of an observation."""
+        readings = self.observations.readings
+        starts = np.cumsum([0, *(len(reading) for reading in readings)])
+        k = int(np.searchsorted(starts, i, side="right")) - 1
+        return readings[k].name, i - int(starts[k])
 
     @property
     def resid_whitened(self) -> FloatArray:
@@ -432,7 +439,8 @@ class SplineRegressionResults(Inference):
     def _objective_slope(self) -> FloatArray:
         """Gradient (K,) of what is minimised."""
         whole = self._whole
-        return gradient(whole.factors, whole.rhs, whole.scales(np.log(self._fit.tau), self._fit.log_sigma2), self._coef)
+        scales = np.concatenate([np.exp(-self._fit.log_sigma2 / 2), np.sqrt(self._fit.tau)])
+        return gradient(whole.factors, whole.rhs, scales, self._coef)
 
     # Likelihood -----------------------------------------------------------------------------------------------------------------
 
@@ -441,8 +449,10 @@ class SplineRegressionResults(Inference):
         """Log-likelihood: restricted, in Harville's form; full with ``method="ml"`` and ``"ols"``.
 
         The restricted one is -1/2 [(n - d) log 2 pi + log|V| + log|A| - log|S|_+ + log|N'N| - log|N'B'BN| + minimum], with N any
-        basis of what no penalty touches: it depends neither on that basis nor on that of the splines. With ``"ols"`` it is
-        that of statsmodels: n log(RSS / n) stands for the variance where no sd is known.
+        basis of what no penalty touches: it depends neither on that basis nor on that of the splines. The full one with ``"ml"``
+        has n for n - d and log|N'B'V^-1 BN| for log|N'B'BN|: the random part of the curve lies in the complement orthogonal to N
+        in the metric of the noise. It is that of `SmoothingSpline`, not that of R's mgcv, which depends on the basis. With
+        ``"ols"`` it is that of statsmodels: n log(RSS / n) stands for the variance where no sd is known.
         """
         return -(self._deviance() + self._rows.log_ratio) / 2
 
@@ -460,9 +470,10 @@ class SplineRegressionResults(Inference):
                 return n * float(np.log(2 * np.pi * least / n) + 1) + log_variances
             return n * float(np.log(2 * np.pi)) + log_variances + least
         deviance = criterion.count * float(np.log(2 * np.pi)) + log_variances + least
-        if self.method == "ml":
-            return deviance + (criterion.determinant(solution, fit.log_tau) if system.n_penalties else 0.0)
-        return deviance + criterion.determinant(solution, fit.log_tau) - self._log_det_free
+        if self.method == "ml" and not system.n_penalties:
+            return deviance
+        determinant = criterion.determinant(solution, fit.log_tau, fit.log_sigma2)
+        return deviance + determinant - (0.0 if self.method == "ml" else self._log_det_free)
 
     @cached_property
     def _unpenalized(self) -> FloatArray:
@@ -482,11 +493,10 @@ class SplineRegressionResults(Inference):
     @property
     def _n_likelihood(self) -> tuple[int, int]:
         n_errors = 0 if self._correlated is None else len(self._correlated.names)
-        if self.method == "ols":
-            return self._held.system.size + n_errors, self.nobs
         n_smoothing = 0 if self.fixed else len(self._fit.tau)
         n_params = n_smoothing + len(self._rows.unknown) + n_errors
-        return (n_params + self._held.system.n_free, self.nobs) if self.method == "ml" else (n_params, self._n_contrasts)
+        is_full = self.method in ("ols", "ml")
+        return (n_params + self._held.system.n_free, self.nobs) if is_full else (n_params, self._n_contrasts)
 
     @property
     def df_resid(self) -> float:
@@ -539,7 +549,12 @@ class SplineRegressionResults(Inference):
     @cached_property
     def _neighbours(self) -> Neighbours | None:
         """Fits at other smoothing and sds; None where intervals take both for known."""
-        is_estimated = self.fixed is None and self.method in LIKELIHOODS and len(self._fit.tau) and np.isfinite(self._fit.tau).all()
+        is_estimated = (
+            self.fixed is None
+            and self.method in LIKELIHOODS
+            and len(self._fit.tau)
+            and not np.isin(self._fit.tau, [0, np.inf]).any()
+        )
         is_plain = self.cov_type == "bayesian" and self.loss == "squares" and not self.errors and self._active_rows is None
         if not (is_estimated and is_plain):
             return None

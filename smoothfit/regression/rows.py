@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ from ..points import PointObservations, PointReadings, partial_label
 from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, merged, pack
 from .correlation import Correlation, Whitening, places
 from .products import ProductRows, rows_at, rows_over
+
+Number = TypeVar("Number", bound=np.generic)
+ROUNDING = 1e-30  # of the sum of squares of a series: below, its spread about its mean is rounding
 
 
 def degree_of(basis: AnyBasis) -> int | None:
@@ -287,7 +290,8 @@ class Rows:
             n = sum(int(np.count_nonzero(root)) if len(root) else len(readings[i]) for i, root in zip(mine, roots, strict=True))
             factor = merged([self._factor(i, root, w) for i, root in zip(mine, roots, strict=True)])
             centred = sum(squares(readings[i].y, root, readings[i].y.mean()) for i, root in zip(mine, roots, strict=True))
-            spread = centred or sum(squares(readings[i].y, root, 0.0) for i, root in zip(mine, roots, strict=True))
+            whole = sum(squares(readings[i].y, root, 0.0) for i, root in zip(mine, roots, strict=True))
+            spread = whole if centred <= ROUNDING * whole else centred
             with_weight = sum(
                 int(np.count_nonzero(root)) if len(root) else len(readings[i]) for i, root in zip(mine, roots, strict=True)
             )
@@ -341,7 +345,7 @@ class Rows:
                 widths.append(self.parts[i].width)
         return max(widths)
 
-    def per_name(self, values: FloatArray) -> list[FloatArray]:
+    def per_name(self, values: npt.NDArray[Number]) -> list[npt.NDArray[Number]]:
         """Cut values (n,) name by name."""
         ends = np.cumsum([len(reading) for reading in self.observations.readings])
-        return cast("list[FloatArray]", np.split(values, ends[:-1]))
+        return np.split(values, ends[:-1])

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._validation import FloatArray, check_order
-from ..errors import DataError, SpecificationError
+from ..curves.results import LEAST_FREE
+from ..errors import DataError, LeverageWarning, SpecificationError
 from .band import merged, multiply_factor
 from .correlation import Dense
 from .rows import Rows
 
 if TYPE_CHECKING:
     from .results import SplineRegressionResults
+
+MOST_INFLATED = 1000.0  # a residual, by a leverage near one
 
 
 def check_sandwich(rows: Rows, kind: str, options: dict[str, Any]) -> None:
@@ -39,6 +43,27 @@ def check_sandwich(rows: Rows, kind: str, options: dict[str, Any]) -> None:
                     f"cov_type={kind!r} takes residuals one by one, and with a given covariance (of {name!r}) what they are "
                     "depends on how it is factored; use 'bayesian', 'frequentist' or 'cluster'"
                 )
+
+
+def check_leverages(results: SplineRegressionResults) -> None:
+    """Refuse HC2 and HC3 where an observation has leverage one, and warn where one has nearly that."""
+    power = {"HC2": 0.5, "HC3": 1.0}.get(results.cov_type)
+    if power is None:
+        return
+    free = 1 - results._leverage
+    i = int(np.argmin(free))
+    if free[i] ** power >= 1 / MOST_INFLATED:
+        return
+    name, own = results._observation(i)
+    what = f"cov_type={results.cov_type!r} divides the residual of observation {own} of {name!r} by "
+    remedy = "use cov_type='HC1' or 'bayesian', fewer knots there, or a penalty"
+    if free[i] <= LEAST_FREE:
+        raise SpecificationError(f"{what}1 - leverage, which is zero: the curve passes through it whatever its value; {remedy}")
+    warnings.warn(
+        f"{what}{free[i] ** power:.2g}, for its leverage is {1 - free[i]:.10g}: standard errors near it rest on it alone; {remedy}",
+        LeverageWarning,
+        stacklevel=5,
+    )
 
 
 def sandwich_root(results: SplineRegressionResults) -> FloatArray:

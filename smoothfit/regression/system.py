@@ -44,6 +44,7 @@ from .words import surface_in_words
 
 DEPENDENT = 1e-12  # of the size of a column: what is left of it beside the others, below which they determine no coefficient
 FREE = 1e-7  # likewise of a column of the penalty
+SILENT = 1e-10  # of the size of its terms: below, a penalty of what others leave free is rounding
 COMPONENTS = ("level", "slope", "curvature")
 
 
@@ -72,6 +73,8 @@ class System:
         How many groups, the first ones, have an unknown variance; that of the others is one.
     spreads : ndarray, shape (n_groups,)
         Mean square of the readings of a group about their mean, in units of its variance.
+    untouched : tuple of csr_array or None
+        Columns that span what each penalty leaves free, right to rounding, where they are known in closed form; empty if none are.
     """
 
     factors: FloatArray
@@ -80,6 +83,7 @@ class System:
     counts: npt.NDArray[np.int64]
     unknown: int
     spreads: FloatArray
+    untouched: tuple[csr_array | None, ...] = ()
 
     @classmethod
     def of(cls, rows: Rows, penalty: Penalty | None, roots: Sequence[BandRows] | None = None) -> System:
@@ -88,7 +92,8 @@ class System:
         w = max([rows.width, *(root.width for root in roots)])
         groups = rows.statistics(w)
         counts, spreads = np.array([group.n for group in groups]), np.array([group.spread for group in groups])
-        return cls.from_factors([group.factor for group in groups], roots, counts, len(rows.unknown), spreads)
+        found = cls.from_factors([group.factor for group in groups], roots, counts, len(rows.unknown), spreads)
+        return replace(found, untouched=tuple(own.untouched(rows.basis) for own in terms_of(penalty)))
 
     @classmethod
     def from_factors(
@@ -131,6 +136,14 @@ class System:
     def n_penalties(self) -> int:
         """Number of penalties."""
         return len(self.factors) - self.n_groups
+
+    def without(self, penalties: Sequence[int]) -> System:
+        """The system without some of the penalties."""
+        if not len(penalties):
+            return self
+        kept = np.delete(np.arange(len(self.factors)), np.asarray(penalties) + self.n_groups)
+        known = tuple(own for j, own in enumerate(self.untouched) if j not in penalties)
+        return replace(self, factors=self.factors[kept], rhs=self.rhs[kept], rest=self.rest[kept], untouched=known)
 
     @property
     def scale_free(self) -> bool:
@@ -214,6 +227,22 @@ class System:
             columns[others] = -solve_factor(_kept(R, others), multiply_factor(R, columns)[others])
         return columns
 
+    @property
+    def free_log_det(self) -> float:
+        """log|N'B'BN|, the scale of a restricted likelihood, which depends on the basis N of what no penalty touches."""
+        d = self.n_free
+        triangle = np.linalg.qr(self.free_factors.reshape(self.n_groups * d, d), mode="r") if d else np.zeros((0, 0))
+        return 2 * float(np.log(np.abs(np.diag(triangle))).sum())
+
+    @cached_property
+    def free_factors(self) -> FloatArray:
+        """Triangles (n_groups, d, d): what the observations of each group see of `free`."""
+        d = self.n_free
+        triangles = np.zeros((self.n_groups, d, d))
+        for triangle, R in zip(triangles, self.factors, strict=False):
+            triangle[:] = np.linalg.qr(multiply_factor(R, self.free), mode="r")
+        return triangles
+
     def _without_anchors(self, R: FloatArray) -> FloatArray:
         """Factor of a factor's columns other than the anchors."""
         K, r = self.size, self.size - self.n_free
@@ -274,6 +303,11 @@ class System:
                 raise IdentificationError(surface_in_words(missing, basis, inputs, self.n_penalties > 0))
             raise IdentificationError(_in_words(missing[:, 0], basis, self.n_penalties > 0))
 
+    @property
+    def is_identified(self) -> bool:
+        """Whether observations and penalties determine all coefficients."""
+        return self._undetermined() is None
+
     def _undetermined(self) -> FloatArray | None:
         """Coefficients (K, u) of functions that neither readings nor penalties see; None where there are none."""
         if self.n_penalties:
@@ -310,6 +344,8 @@ class System:
         factors = []
         for s, part in zip(kept, rows, strict=True):
             right = self.rhs[s] if offset is None else self.rhs[s] - multiply_factor(self.factors[s], offset)
+            if s >= self.n_groups and np.linalg.norm(part.values) <= SILENT * self._size_of_terms(s, columns):
+                part = part.scaled(np.zeros(part.n))
             factor = factorize(part, right, columns.shape[1], w)
             factors.append(factor._replace(rest=factor.rest + float(self.rest[s])))
         return replace(
@@ -317,14 +353,29 @@ class System:
             factors=np.array([factor.R for factor in factors]),
             rhs=np.array([factor.z for factor in factors]),
             rest=np.array([factor.rest for factor in factors]),
+            untouched=(),
         )
+
+    def _size_of_terms(self, s: int, columns: csr_array) -> float:
+        """Size of the terms that the product of a factor with columns adds up."""
+        return float(np.linalg.norm((abs(_sparse(self.factors[s])) @ abs(columns)).data))
+
+    def gap(self, j: int) -> float:
+        """How far penalty j is from zero at its least, relative to the values that equalities give it; zero without these."""
+        s = self.n_groups + j
+        size = float(np.sum(self.rhs[s] ** 2) + self.rest[s])
+        if size == 0.0:
+            return 0.0
+        root = multiply_factor(self.factors[s], np.eye(self.size))
+        left = root @ np.linalg.lstsq(root, self.rhs[s], rcond=None)[0] - self.rhs[s]
+        return float(np.sqrt((left @ left + self.rest[s]) / size))
 
     def reduced(self, j: int) -> tuple[System, csr_array, FloatArray | None]:
         """The system on what penalty j leaves free, without it; the columns (K, d) and the offset (K,) of what it leaves."""
-        G = self.n_groups
-        kept = [*range(G), G + j]
-        alone = replace(self, factors=self.factors[kept], rhs=self.rhs[kept], rest=self.rest[kept])
-        columns, offset = csr_array(alone.free), None
+        G, offset = self.n_groups, None
+        alone = self.without([i for i in range(self.n_penalties) if i != j])
+        known = self.untouched[j] if self.untouched else None
+        columns = csr_array(alone.free) if known is None else known
         if self.rhs[G + j].any():  # where equalities keep the penalty from zero
             root = multiply_factor(self.factors[G + j], np.eye(self.size))
             offset = np.linalg.lstsq(root, self.rhs[G + j], rcond=None)[0]

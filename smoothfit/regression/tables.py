@@ -109,8 +109,11 @@ def _notes(results: SplineRegressionResults) -> list[str]:
     if abscissa is not None and abscissa.unit:
         notes.append(f"x is counted in {abscissa.unit}" + (f" from {abscissa.origin_label}" * (abscissa.kind == "datetime")))
     for name in results.boundary:
-        if name.startswith("lam"):
-            notes.append(f"boundary: {name} is infinite, the curve is what the penalty leaves free")
+        if name == "lam" or name.startswith("lam["):
+            j = int(name[4:-1]) if name != "lam" else 0
+            at_zero = results._fit.tau[j] == 0
+            what = "zero, the penalty has no part in the fit" if at_zero else "infinite, the curve is what the penalty leaves free"
+            notes.append(f"boundary: {name} is {what}")
         elif name not in results.observations.names:
             notes.append(f"boundary: {name} is at the end of its range")
         else:

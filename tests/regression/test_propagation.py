@@ -62,15 +62,14 @@ def test_the_information_is_that_of_the_likelihood_with_all_variances(obs, metho
         log_tau, log_sigma2 = fit.log_tau + step[:P], fit.log_sigma2.copy()
         log_sigma2[:U] += 2 * step[P:]
         solution = system.solve(log_tau, log_sigma2)
-        whole = criterion.determinant(solution, log_tau) + criterion.minimum(solution, log_tau, log_sigma2)
+        whole = criterion.determinant(solution, log_tau, log_sigma2) + criterion.minimum(solution, log_tau, log_sigma2)
         return whole + log_sigma2 @ system.counts
 
     h, unit = 1e-3, np.eye(P + U)  # -2 l of some hundreds is right to 1e-13, its second differences to 1e-6
     hessian = np.array(
         [[sum(s * t * deviance(h * (s * a + t * b)) for s in (1, -1) for t in (1, -1)) / (4 * h**2) for a in unit] for b in unit]
     )
-    # the Hessian of "ml" is of differences of its gradient, right to some 1e-4
-    np.testing.assert_allclose(near.cov @ hessian / 2, unit, atol=2e-5 if method == "reml" else 3e-4)
+    np.testing.assert_allclose(near.cov @ hessian / 2, unit, atol=2e-5)
 
 
 def test_given_lam_the_sd_has_the_information_of_the_contrasts():

@@ -1,0 +1,56 @@
+"""Series without noise beside others: stuck sensors, and sds that are estimated as zero."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from .._validation import FloatArray
+from ..errors import ExactSeriesWarning
+
+STUCK = 8  # units of rounding that observations may differ by and still be equal
+
+
+class HasReadings(Protocol):
+    """Observations of several series."""
+
+    @property
+    def readings(self) -> Sequence[Any]:
+        """The series."""
+
+
+def is_stuck(y: FloatArray) -> bool:
+    """Whether several observations are all equal, to rounding."""
+    return len(y) > 1 and bool(np.ptp(y) <= STUCK * np.finfo(np.float64).eps * np.abs(y).max())
+
+
+def warn_of_exact_series(observations: HasReadings, boundary: Collection[str], stacklevel: int = 3) -> None:
+    """Name series of unknown sd, beside others, that never change or whose sd is in `boundary`, those estimated as zero."""
+    if len(observations.readings) < 2:
+        return
+    for reading in observations.readings:
+        if reading.sd is not None:
+            continue
+        is_zero = reading.name in boundary
+        believed = (
+            "its sd is estimated as zero, so that the curve passes through all of them"
+            if is_zero
+            else "they were taken for noise about a curve that the other series tell"
+        )
+        if is_stuck(reading.y):
+            warnings.warn(
+                f"all {len(reading)} observations of {reading.name!r} are equal, as of a stuck sensor: {believed}; leave the "
+                "series out, or give its sd=",
+                ExactSeriesWarning,
+                stacklevel=stacklevel + 1,
+            )
+        elif is_zero:
+            warnings.warn(
+                f"the sd of {reading.name!r} is estimated as zero: the curve passes through all its {len(reading)} observations, "
+                "and standard errors there are of a known curve; if the series contradict each other, leave one out; else give sd=",
+                ExactSeriesWarning,
+                stacklevel=stacklevel + 1,
+            )
