@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
-from .errors import DataError, SpecificationError
+from .errors import DataError, ResourceError, SpecificationError
 
 FloatArray = npt.NDArray[np.float64]
 LARGEST_EXACT = 2**53  # integers up to here are exact as float64
+UNQUESTIONED = 2**28  # bytes; below, memory is not measured: 256 MB are always there
+USABLE = 0.8  # of the available memory; the rest is left to temporary arrays and to other programs
+UNKNOWN_MEMORY = 2**34  # bytes taken as available if the operating system does not report them
 
 
 class Column(NamedTuple):
@@ -227,3 +232,77 @@ class Frozen:
             if isinstance(value, np.ndarray):
                 frozen(value)
         self.__dict__.update(state)
+
+
+def check_memory(needed: float, what: str, remedy: str) -> None:
+    """Raise ResourceError before an allocation that the machine cannot hold.
+
+    Parameters
+    ----------
+    needed : float
+        Estimated bytes at the peak of the computation, the result included; may be infinite.
+    what : str
+        What needs them, with the argument that decides: "a basis of n_segments = 1000000000".
+    remedy : str
+        What to do instead: "lower n_segments".
+
+    Notes
+    -----
+    The limit is 80 % of the available memory: what the operating system reports as available now, or less if the process is
+    limited (``ulimit -v``, a container). Requests below 256 MB are not checked.
+    """
+    if needed <= UNQUESTIONED:
+        return
+    available = available_memory()
+    if not needed <= USABLE * available:
+        raise ResourceError(f"{what} needs about {_in_bytes(needed)} of memory, and {_in_bytes(available)} are available; {remedy}")
+
+
+def available_memory() -> float:
+    """Bytes that this process may still allocate: the least of what the system, a container and the process's limit allow."""
+    return min(_of_system(), *_of_container(), _of_process())
+
+
+def _of_system() -> float:
+    """Available memory of the machine, or all of it if only that is known."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return float(UNKNOWN_MEMORY)
+
+
+def _of_container() -> list[float]:
+    """Limits of control groups of Linux, of either version."""
+    limits = []
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            text = Path("/sys/fs/cgroup", name).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            limits.append(float(text))
+    return limits
+
+
+def _of_process() -> float:
+    """Limit of the address space of the process."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("inf")
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return float("inf") if limit == resource.RLIM_INFINITY else float(limit)
+
+
+def _in_bytes(size: float) -> str:
+    """A size in the unit that suits it, such as 7.5 GB."""
+    for unit, scale in (("MB", 1e6), ("GB", 1e9)):
+        if size < 1000 * scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size / 1e12:,.1f} TB"

@@ -39,6 +39,10 @@ class NumericalError(SmoothfitError, ArithmeticError):
     """A computation left the range of floating-point numbers."""
 
 
+class ResourceError(SmoothfitError, MemoryError):
+    """A result would need more memory than the machine has; it is refused before anything is allocated."""
+
+
 class SmoothfitWarning(UserWarning):
     """Base of every warning that smoothfit issues."""
 

@@ -1,0 +1,54 @@
+"""Requests that the machine cannot hold are refused before anything is allocated."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from smoothfit import _validation, errors
+
+
+def test_a_request_beyond_memory_is_ours_and_says_what_to_do():
+    with pytest.raises(
+        errors.ResourceError, match=r"a table of size = 10 needs about 1,000,000.0 TB of memory.*; lower size"
+    ) as caught:
+        _validation.check_memory(1e18, "a table of size = 10", "lower size")
+    assert isinstance(caught.value, MemoryError)
+    assert isinstance(caught.value, errors.SmoothfitError)
+
+
+def test_the_limit_is_a_share_of_what_is_available(monkeypatch):
+    monkeypatch.setattr(_validation, "available_memory", lambda: 1e9)
+    _validation.check_memory(0.79e9, "this", "that")
+    with pytest.raises(errors.ResourceError, match=r"needs about 810\.0 MB of memory, and 1\.0 GB are available"):
+        _validation.check_memory(0.81e9, "this", "that")
+
+
+@pytest.mark.parametrize("needed", [float("inf"), float("nan")])
+def test_an_estimate_that_overflows_is_refused(needed):
+    with pytest.raises(errors.ResourceError):
+        _validation.check_memory(needed, "this", "that")
+
+
+def test_small_requests_are_not_questioned(monkeypatch):
+    monkeypatch.setattr(_validation, "available_memory", lambda: pytest.fail("memory was measured"))
+    _validation.check_memory(_validation.UNQUESTIONED, "this", "that")
+
+
+def test_what_is_available_is_not_more_than_the_machine_has():
+
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < _validation.available_memory() <= total
+
+
+def test_a_limit_of_the_process_counts():
+    limit = 2 * 2**30
+    code = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_AS, ({limit}, resource.RLIM_INFINITY))
+from smoothfit import _validation
+print(_validation.available_memory() <= {limit})
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "True"
