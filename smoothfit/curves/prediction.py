@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.interpolate import CubicSpline
 
+from .._entry import entry_point
 from .._validation import FloatArray, check_level
 from ..errors import SpecificationError
 
@@ -69,6 +70,7 @@ class ParameterUncertainty:
     spread_obs: FloatArray
 
 
+@entry_point
 @dataclass(frozen=True, eq=False)
 class CurvePrediction:
     """Posterior mean and standard error of f^(deriv), as statsmodels' ``PredictionResults``.

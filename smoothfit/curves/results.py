@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._abscissa import Points
+from .._entry import entry_point
 from .._validation import FloatArray, check_order, frozen
 from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
@@ -65,6 +66,7 @@ class Estimate(float):
         return f"{float(self):.8g} (se {self.se:.3g})"
 
 
+@entry_point
 class CurveResults(ABC):
     """A fitted curve: estimates, predictions with bands, diagnostics, pictures.
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from .._entry import entry_point
 from .._validation import FloatArray, check_finite, check_order, to_floats
 from ..curves import CurvePrediction
 from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .curve import DynamicsCurve
 
 
+@entry_point
 class DynamicsResults(Behaviour):
     """A fitted differential equation; made by `DerivativeRegression.fit`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, eye_array
 
+from .._entry import entry_point, warn
 from .._validation import FloatArray, check_positive, frozen
 from ..basis import BSplineBasis, FourierBasis
 from ..basis.base import Basis
@@ -41,6 +41,7 @@ from .surface import SurfaceRegressionResults
 from .system import System, free_last, penalty_roots, terms_of
 
 
+@entry_point
 class SplineRegression:
     """Least squares on readings of a curve, of its derivatives and integrals, in a spline basis, with or without penalties.
 
@@ -403,11 +404,10 @@ def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
     """The results, after a warning where rounding has moved them."""
     if results.digits_lost > np.log10(GOOD / EPS):
         distance, digits = EPS * 10**results.digits_lost, results.digits_lost
-        warnings.warn(
+        warn(
             f"rounding moves the fit by up to {distance:.1g} posterior standard deviations ({digits:.1f} of 15.7 digits are lost): "
             "sds are far below what double precision can tell, or spans hold hardly a reading; give honest sds, measure x and y "
             "from their middles, or use fewer knots",
             PrecisionWarning,
-            stacklevel=3,
         )
     return results

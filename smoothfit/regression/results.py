@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._abscissa import Points
+from .._entry import entry_point
 from .._validation import FloatArray, check_order
 from ..basis import Spline
 from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_value
@@ -47,6 +48,7 @@ METHOD_NAMES = {"sic": "SIC", "reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": 
 HIGHEST_OF_SMOOTH = 10  # derivative of a basis without a degree
 
 
+@entry_point
 class SplineRegressionResults(Inference):
     """A fitted spline regression; made by `SplineRegression.fit`.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .._entry import entry_point, warn
 from .._validation import FloatArray, check_order, check_positive
 from ..errors import ConvergenceError, NumericalError, RoughnessWarning, SpecificationError
 from ..observations import Observations, derivative_label
@@ -44,6 +45,7 @@ LOG_SMALLEST_Q, LOG_LARGEST_Q = np.log(1e-290), np.log(1e150)  # scaled, for wha
 CENTRE_BEYOND = 150  # powers of two: units of 1e-45 to 1e45 are left as they are
 
 
+@entry_point
 class SmoothingSpline:
     """Smoothing spline for readings of a curve and of its derivatives, by exact Kalman filtering.
 
@@ -155,11 +157,10 @@ class SmoothingSpline:
                 f"order is {self.order}, but {highest.name!r} reads {derivative_label(k)}: the prior needs order > {k}; {hint}"
             )
         if k > 0 and self.order < k + 2 <= HIGHEST_ORDER:
-            warnings.warn(
+            warn(
                 f"at order {self.order} the curve {derivative_label(k)}, read by {highest.name!r}, is as rough as a Brownian "
                 f"path; order={k + 2} makes it smooth",
                 RoughnessWarning,
-                stacklevel=2,
             )
         self._rows = Rows.of(observations)
         scale = self._rows.scale
