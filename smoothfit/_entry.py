@@ -1,4 +1,4 @@
-"""How public functions are entered: NumPy's own treatment of floating-point errors, failed allocations, and where warnings point.
+"""How public functions are entered: one treatment of floating-point errors, failed allocations, and where warnings point.
 
 Underflow is ordinary in densities and weights, and a caller's ``np.errstate(all="raise")`` must not change a fit.
 """
@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from .errors import ResourceError, SmoothfitError
+from .errors import NumericalError, ResourceError, SmoothfitError
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 OWN_FRAMES = (str(Path(__file__).parent), functools.__file__)  # of the package, or between two of its frames
@@ -22,24 +22,31 @@ OPERATORS = {"__init__", "__call__", "__add__", "__sub__", "__mul__", "__getitem
 
 
 def entry_point(target: Target) -> Target:
-    """Let a public function, or each public method and property that a class defines, run in NumPy's default error state.
+    """Let a public function, or each public method and property that a class defines, run in an error state of our own.
 
-    A failed allocation in it is raised as ResourceError.
+    Underflow is no error. A computation that overflows or divides by zero unforeseen is NumericalError, not a warning and NaN; a
+    failed allocation is ResourceError.
     """
     return cast(Target, _of_class(target) if isinstance(target, type) else _of_function(target))
 
 
 def _of_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    name = function.__qualname__.removesuffix(".__init__")
+
     @functools.wraps(function)
     def entered(*args: Any, **kwargs: Any) -> Any:
         try:
-            with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
+            with np.errstate(divide="raise", over="raise", under="ignore", invalid="raise"):
                 return function(*args, **kwargs)
+        except SmoothfitError:
+            raise
         except MemoryError as error:
-            if isinstance(error, SmoothfitError):
-                raise
-            name = function.__qualname__.removesuffix(".__init__")
             raise ResourceError(f"{name} ran out of memory ({error}); pass fewer observations, points or draws") from error
+        except (FloatingPointError, OverflowError, np.linalg.LinAlgError) as error:
+            raise NumericalError(
+                f"{name} left the range of floating-point numbers ({error}): x, y, sd or weights are far from one, or out of "
+                "proportion to each other; pass them in other units"
+            ) from error
 
     return entered
 

@@ -161,7 +161,8 @@ class GeneralModel:
             sizes.append(float(np.abs(y).max()) * x_unit ** _power(reading))
         size = max(sizes)
         scale = Scale(x_unit, float(np.ldexp(1.0, int(np.frexp(size)[1]))) if size > 0 else 1.0, origin)
-        scale.check(*(self._unit(reading, scale) for reading in obs.readings))
+        units = [self._unit(reading, scale) for reading in obs.readings]
+        scale.check(*units, *(unit * unit for unit in units))  # of readings, and of their variances
         return scale
 
     @staticmethod

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .._abscissa import NANOSECONDS
 from .._core import _kernels
 from .._entry import entry_point, warn
-from .._validation import FloatArray, check_level, check_order, frozen, to_floats
+from .._validation import FloatArray, check_level, check_memory, check_order, frozen, to_floats
 from ..curves.optimize import Minimum
 from ..curves.prediction import critical_value
 from ..errors import DataError, RoughnessWarning, SmoothfitError, SpecificationError
@@ -139,6 +139,8 @@ class CurveFits:
         abscissa = self._source.observations.abscissa
         given = abscissa.given(x).ravel()
         fitted = sorted(self._rows)
+        entries = 12.0 * len(fitted) * given.size  # with the columns of the frame
+        check_memory(8 * entries, f"a frame of {len(fitted)} curves at {given.size} x", "pass fewer x at a time")
         mean, variance = np.empty((len(fitted), len(given))), np.empty((len(fitted), len(given)))
         place = {curve: i for i, curve in enumerate(fitted)}
         single = set(fitted)

@@ -10,6 +10,8 @@ import os, resource, signal, threading, time
 import numpy as np, pandas as pd, smoothfit as sf
 from smoothfit.errors import ResourceError
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs these tests in its background ignores it
+
 def frame(curves, n):
     x = np.tile(np.arange(float(n)), curves)
     of = np.repeat(np.arange(curves), n)
