@@ -224,6 +224,16 @@ def check_level(alpha: Any) -> float:
     return level
 
 
+def check_rng(rng: Any, argument: str = "rng") -> np.random.Generator:
+    """Return a generator: the given one, or one made from a seed (None: an arbitrary one)."""
+    if not isinstance(rng, (bool, np.bool_, float, np.floating)):
+        try:
+            return np.random.default_rng(rng)
+        except (TypeError, ValueError):
+            pass
+    raise SpecificationError(f"{argument} is {rng!r}; pass a numpy.random.Generator, a seed (an integer from 0 on), or None")
+
+
 def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the array, made read-only."""
     array.flags.writeable = False

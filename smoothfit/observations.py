@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._abscissa import Abscissa, Points, as_numbers, check_unit, join
+from ._entry import entry_point
 from ._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, Table, check_name, check_noise, pooled
 from ._validation import FloatArray, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
 from .errors import DataError, SpecificationError
@@ -99,6 +100,7 @@ class Readings(NoisyReadings):
         )
 
 
+@entry_point
 @dataclass(frozen=True, eq=False)
 class Observations(NamedReadings[Readings]):
     """Readings of a curve, of its derivatives and integrals; made by `observe` and `observe_integral`, joined by ``+``.
@@ -290,6 +292,7 @@ def observe(
 def observe(
     x: Any, y: Any, deriv: Sequence[int], sd: Any = None, weights: Any = None, name: str | None = None, unit: str | None = None
 ) -> PointObservations: ...
+@entry_point
 def observe(
     x: Any,
     y: Any,
@@ -361,6 +364,7 @@ def observe(
     return Observations((readings,), x_label or "x")
 
 
+@entry_point
 def observe_integral(
     lower: Any,
     upper: Any,
@@ -423,6 +427,7 @@ def observe_integral(
     return Observations((replace(readings, mean=bool(mean)),), x_label or "x")
 
 
+@entry_point
 def observe_difference(
     lower: Any,
     upper: Any,

@@ -14,6 +14,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
+from ._entry import entry_point
 from ._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, Table, check_name, check_noise, pooled
 from ._validation import FloatArray, check_order, first_index, frozen, to_floats
 from .errors import DataError, SpecificationError
@@ -86,6 +87,7 @@ class PointReadings(NoisyReadings):
         )
 
 
+@entry_point
 @dataclass(frozen=True, eq=False)
 class PointObservations(NamedReadings[PointReadings]):
     """Readings of a function of several variables; made by `observe` and `observe_integral`, joined by ``+``.

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # A file imports from lower layers only; files of one layer that is a package may import each other.
 LAYERS = [
     {"errors"},
-    {"_validation", "_core"},
+    {"_validation", "_core", "_entry", "_processes"},
     {"_abscissa", "_discretize", "_matern", "_readings"},
     {"points"},
     {"observations", "basis", "calculus", "datasets"},
@@ -104,6 +104,24 @@ def test_versions_agree():
 
     assert project["version"] == smoothfit.__version__ == _kernels.__version__
     assert project["name"] == "smoothfit-stats"
+
+
+def test_the_oldest_versions_that_are_tested_are_those_that_are_stated():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    # What tests alone need may be newer: their peers are.
+    stated = [*project["dependencies"], *extras["formula"], *extras["plot"]]
+    stated += [line for line in extras["test"] if line.startswith(("patsy", "polars", "pyarrow"))]
+    lines = (ROOT / ".ci" / "minimum.txt").read_text(encoding="utf-8").splitlines()
+    tested = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert {name: version_of(version) for name, version in tested.items()} == {
+        name: version_of(version) for name, version in (line.split(">=") for line in stated)
+    }
+
+
+def version_of(text):
+    """A version as numbers, 1.0 the same as 1.0.0."""
+    return [int(part) for part in (text + ".0.0").split(".")[:3]]
 
 
 def test_a_checkout_that_hides_the_installed_package_still_finds_the_kernels():

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -35,17 +37,52 @@ Series make_series(In<std::int64_t> start, In<double> delta, In<std::uint8_t> de
     return {start, delta, deriv, group, y, ratio};
 }
 
-// Calls work(thread, s) for s = 0 .. n - 1, on up to `threads` threads.
+// Whether the user asked to stop. The thread that Python called, number 0, looks for that now and then; the others are told.
+class Stop {
+public:
+    bool operator()(int thread) noexcept {
+        if (thread == 0 && !stopped_ && std::chrono::steady_clock::now() >= next_) {
+            nb::gil_scoped_acquire lock;
+            if (PyErr_CheckSignals() != 0) stopped_ = true;
+            next_ = std::chrono::steady_clock::now() + interval;
+        }
+        return stopped_.load(std::memory_order_relaxed);
+    }
+
+    // With the GIL held: raises what the signal's handler raised.
+    void raise_if_stopped() const {
+        if (stopped_) throw nb::python_error();
+    }
+
+private:
+    static constexpr std::chrono::milliseconds interval{50};
+    std::atomic<bool> stopped_{false};
+    std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + interval;
+};
+
+constexpr std::size_t chunk = 16;  // series that a thread takes at a time
+
+// How many threads n series can occupy, of those that are allowed.
+int useful_threads(std::size_t n, int threads) {
+    return static_cast<int>(std::min<std::size_t>(std::max(threads, 1), (n + chunk - 1) / chunk));
+}
+
+// Calls work(thread, s), which does not throw, for s = 0 .. n - 1 or until `stop`, on up to `threads` threads. Without the GIL.
 template <class Work>
-void share(std::size_t n, int threads, const Work& work) {
-    constexpr std::size_t chunk = 16;
+void share(std::size_t n, int threads, Stop& stop, const Work& work) {
     std::atomic<std::size_t> next{0};
-    const auto run = [&](int thread) {
+    const auto run = [&](int thread) noexcept {
         for (std::size_t first = next.fetch_add(chunk); first < n; first = next.fetch_add(chunk))
-            for (std::size_t s = first; s < std::min(n, first + chunk); ++s) work(thread, s);
+            for (std::size_t s = first; s < std::min(n, first + chunk); ++s) {
+                if (stop(thread)) return;
+                work(thread, s);
+            }
     };
     std::vector<std::thread> others;
-    for (int t = 1; t < threads; ++t) others.emplace_back(run, t);
+    try {
+        for (int t = 1; t < useful_threads(n, threads); ++t) others.emplace_back(run, t);
+    } catch (const std::exception&) {  // the system refuses a thread, or memory for one: those that run do its work
+    }
     run(0);
     for (std::thread& other : others) other.join();
 }
@@ -64,24 +101,30 @@ Doubles fit_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deri
                                 interpolation.data(), 225};
     check(search.grid >= 2 && search.grid <= 64, "grid is out of range");
     Doubles out = new_array({series.count(), 7});
-    nb::gil_scoped_release release;
-    with_order(order, [&](auto m) {
-        constexpr int M = decltype(m)::value;
-        if constexpr (M <= 4) {
-            share(series.count(), threads, [&](int, std::size_t s) {
-                const Rows rows = series.rows(s);
-                const CurveFit fit = OneCurve<M>(rows, scale_free, search).fit(design_ratio.data() + start.data()[s]);
-                double* mine = out.data() + 7 * s;
-                mine[0] = fit.log_q;
-                mine[1] = fit.value;
-                mine[2] = fit.decrement;
-                mine[3] = fit.sse;
-                mine[4] = fit.edf;
-                mine[5] = fit.design;
-                mine[6] = static_cast<double>(fit.ending);
-            });
-        }
-    });
+    Stop stop;
+    {
+        nb::gil_scoped_release release;
+        with_order(order, [&](auto m) {
+            constexpr int M = decltype(m)::value;
+            if constexpr (M <= 4) {
+                share(series.count(), threads, stop, [&](int thread, std::size_t s) {
+                    const Rows rows = series.rows(s);
+                    const auto ended = [&stop, thread] { return stop(thread); };
+                    const OneCurve<M, decltype(ended)> curve(rows, scale_free, search, ended);
+                    const CurveFit fit = curve.fit(design_ratio.data() + start.data()[s]);
+                    double* mine = out.data() + 7 * s;
+                    mine[0] = fit.log_q;
+                    mine[1] = fit.value;
+                    mine[2] = fit.decrement;
+                    mine[3] = fit.sse;
+                    mine[4] = fit.edf;
+                    mine[5] = fit.design;
+                    mine[6] = static_cast<double>(fit.ending);
+                });
+            }
+        });
+    }
+    stop.raise_if_stopped();
     return out;
 }
 
@@ -94,6 +137,7 @@ Doubles sum_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deri
     std::vector<double> terms(2 * n * Pack::size);
     Doubles out = new_array({2, count});
     std::atomic<bool> sound{true};
+    Stop stop;
     {
         nb::gil_scoped_release release;
         for (std::size_t first = 0; first < count; first += Pack::size) {
@@ -101,7 +145,7 @@ Doubles sum_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deri
             for (std::size_t k = 0; k < Pack::size; ++k) lanes.set(static_cast<int>(k), q.data()[std::min(first + k, count - 1)]);
             with_order(order, [&](auto m) {
                 constexpr int M = decltype(m)::value;
-                share(n, threads, [&](int, std::size_t s) {
+                share(n, threads, stop, [&](int, std::size_t s) {
                     const Rows rows = series.rows(s);
                     const Pack one(1.0);
                     Likelihood<Pack> l;
@@ -124,6 +168,7 @@ Doubles sum_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deri
             }
         }
     }
+    stop.raise_if_stopped();
     if (!sound) raise_unless_ok({Outcome::overflow, -1});
     return out;
 }
@@ -137,11 +182,12 @@ Doubles sum_many_second(In<std::int64_t> start, In<double> delta, In<std::uint8_
     std::vector<D> terms(2 * n);
     std::atomic<bool> sound{true};
     Doubles out = new_array({2, 3});
+    Stop stop;
     {
         nb::gil_scoped_release release;
         with_order(order, [&](auto m) {
             constexpr int M = decltype(m)::value;
-            share(n, threads, [&](int, std::size_t s) {
+            share(n, threads, stop, [&](int, std::size_t s) {
                 const Rows rows = series.rows(s);
                 const D one(1.0);
                 Likelihood<D> l;
@@ -162,6 +208,7 @@ Doubles sum_many_second(In<std::int64_t> start, In<double> delta, In<std::uint8_
             std::copy(sum, sum + 3, out.data() + 3 * part);
         }
     }
+    stop.raise_if_stopped();
     if (!sound) raise_unless_ok({Outcome::overflow, -1});
     return out;
 }
@@ -176,7 +223,7 @@ Doubles predict_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> 
     check(wanted >= 0 && wanted < order, "deriv is not below the order");
     std::int64_t longest = 0;
     for (std::size_t s = 0; s < n; ++s) longest = std::max(longest, start.data()[s + 1] - start.data()[s]);
-    threads = std::max(threads, 1);
+    threads = useful_threads(n, threads);
     const std::size_t room = 2 * static_cast<std::size_t>(longest);
     std::vector<std::vector<double>> states(threads), nodes(threads);
     for (int t = 0; t < threads; ++t) {
@@ -184,18 +231,22 @@ Doubles predict_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> 
         nodes[t].resize(room);
     }
     Doubles out = new_array({2, n, count});
-    nb::gil_scoped_release release;
-    with_order(order, [&](auto m) {
-        share(n, threads, [&](int thread, std::size_t s) {
-            double* mean = out.data() + s * count;
-            double* variance = mean + n * count;
-            const Status status = predict_curve<decltype(m)::value>(
-                series.rows(s), x.data() + start.data()[s], x_unit.data()[s], q.data()[s], sigma2.data()[s], wanted,
-                static_cast<std::int64_t>(count), at.data(), states[thread].data(), nodes[thread].data(), mean, variance);
-            if (status.outcome != Outcome::ok)
-                for (std::size_t j = 0; j < count; ++j) mean[j] = variance[j] = std::numeric_limits<double>::quiet_NaN();
+    Stop stop;
+    {
+        nb::gil_scoped_release release;
+        with_order(order, [&](auto m) {
+            share(n, threads, stop, [&](int thread, std::size_t s) {
+                double* mean = out.data() + s * count;
+                double* variance = mean + n * count;
+                const Status status = predict_curve<decltype(m)::value>(
+                    series.rows(s), x.data() + start.data()[s], x_unit.data()[s], q.data()[s], sigma2.data()[s], wanted,
+                    static_cast<std::int64_t>(count), at.data(), states[thread].data(), nodes[thread].data(), mean, variance);
+                if (status.outcome != Outcome::ok)
+                    for (std::size_t j = 0; j < count; ++j) mean[j] = variance[j] = std::numeric_limits<double>::quiet_NaN();
+            });
         });
-    });
+    }
+    stop.raise_if_stopped();
     return out;
 }
 

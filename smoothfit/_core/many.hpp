@@ -38,11 +38,12 @@ inline Dual<Dual<double, 1>, 1> twice_in_log(double x) {
 
 constexpr double two_pi = 6.283185307179586476925286766559;
 
-template <int M>
+// `Ended` tells, before each pass over the rows, whether the search is to end; it then ends as a search that failed.
+template <int M, class Ended>
 class OneCurve {
 public:
-    OneCurve(const Rows& rows, bool scale_free, const SearchSettings& settings)
-        : rows_(rows), scale_free_(scale_free), settings_(settings), n_contrasts_(static_cast<double>(rows.n - M)) {}
+    OneCurve(const Rows& rows, bool scale_free, const SearchSettings& settings, const Ended& ended)
+        : rows_(rows), scale_free_(scale_free), settings_(settings), n_contrasts_(static_cast<double>(rows.n - M)), ended_(ended) {}
 
     // `design_ratio` are variances with which log|X'X| is taken.
     CurveFit fit(const double* design_ratio) const noexcept {
@@ -80,7 +81,8 @@ private:
         Pack q, one(1.0);
         for (int k = 0; k < 8; ++k) q.set(k, std::exp(log_q[std::min(k, count - 1)]));
         Likelihood<Pack> l;
-        const Status status = run_filter<Pack, M>(rows_, q, &one, &l, [](std::int64_t, const State<Pack, M>&) {});
+        Status status{Outcome::overflow};
+        if (!ended_()) status = run_filter<Pack, M>(rows_, q, &one, &l, [](std::int64_t, const State<Pack, M>&) {});
         for (int k = 0; k < count; ++k) {
             const double value = status.outcome == Outcome::ok ? assemble(l.log_det.get(k), l.sse.get(k)) : infinite;
             out[k] = std::isfinite(value) ? value : infinite;
@@ -91,6 +93,7 @@ private:
         using D = Dual<Dual<double, 1>, 1>;
         const D one(1.0);
         Likelihood<D> l;
+        if (ended_()) return false;
         if (run_filter<D, M>(rows_, twice_in_log(std::exp(log_q)), &one, &l, [](std::int64_t, const State<D, M>&) {}).outcome != Outcome::ok)
             return false;
         const double sse = l.sse.re.re, slope = scale_free_ ? n_contrasts_ / sse : 1.0, first = l.sse.re.eps[0];
@@ -267,6 +270,7 @@ private:
     const bool scale_free_;
     const SearchSettings& settings_;
     const double n_contrasts_;
+    const Ended& ended_;
 };
 
 // Posterior means and variances of f^(deriv) at `count` sorted or unsorted abscissae `at`, from rows at x (in the same unit).

@@ -1,7 +1,31 @@
 // The Python module: one file of bindings for each subject.
+#include <exception>
+#include <new>
+#include <stdexcept>
+
 #include "bindings.hpp"
 
+namespace {
+
+// A failed allocation is smoothfit's ResourceError, which is a MemoryError, too.
+void translate_failed_allocation(const std::exception_ptr& pointer, void*) {
+    const auto raise = [] {
+        const nb::object error = nb::module_::import_("smoothfit.errors").attr("ResourceError");
+        PyErr_SetString(error.ptr(), "there is not enough memory for a computation of this size; pass fewer points or draws at a time");
+    };
+    try {
+        std::rethrow_exception(pointer);
+    } catch (const std::bad_alloc&) {
+        raise();
+    } catch (const std::length_error&) {  // a vector longer than any memory
+        raise();
+    }
+}
+
+}  // namespace
+
 NB_MODULE(_kernels, module) {
+    nb::register_exception_translator(translate_failed_allocation);
     nb::set_leak_warnings(false);  // objects may be alive when the interpreter ends
     module.doc() = "Compiled kernels of smoothfit; see the headers in smoothfit/_core for the algorithms.";
     module.attr("__version__") = SMOOTHFIT_VERSION;

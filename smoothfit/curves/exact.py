@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from .._entry import warn
 from .._validation import FloatArray
 from ..errors import ExactSeriesWarning
 
@@ -27,7 +27,7 @@ def is_stuck(y: FloatArray) -> bool:
     return len(y) > 1 and bool(np.ptp(y) <= STUCK * np.finfo(np.float64).eps * np.abs(y).max())
 
 
-def warn_of_exact_series(observations: HasReadings, boundary: Collection[str], stacklevel: int = 3) -> None:
+def warn_of_exact_series(observations: HasReadings, boundary: Collection[str]) -> None:
     """Name series of unknown sd, beside others, that never change or whose sd is in `boundary`, those estimated as zero."""
     if len(observations.readings) < 2:
         return
@@ -41,16 +41,14 @@ def warn_of_exact_series(observations: HasReadings, boundary: Collection[str], s
             else "they were taken for noise about a curve that the other series tell"
         )
         if is_stuck(reading.y):
-            warnings.warn(
+            warn(
                 f"all {len(reading)} observations of {reading.name!r} are equal, as of a stuck sensor: {believed}; leave the "
                 "series out, or give its sd=",
                 ExactSeriesWarning,
-                stacklevel=stacklevel + 1,
             )
         elif is_zero:
-            warnings.warn(
+            warn(
                 f"the sd of {reading.name!r} is estimated as zero: the curve passes through all its {len(reading)} observations, "
                 "and standard errors there are of a known curve; if the series contradict each other, leave one out; else give sd=",
                 ExactSeriesWarning,
-                stacklevel=stacklevel + 1,
             )

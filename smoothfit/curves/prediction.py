@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.interpolate import CubicSpline
 
+from .._entry import entry_point
 from .._validation import FloatArray, check_level
 from ..errors import SpecificationError
 
@@ -84,6 +85,7 @@ class ParameterUncertainty:
     spread_obs: FloatArray
 
 
+@entry_point
 @dataclass(frozen=True, eq=False)
 class CurvePrediction:
     """Posterior mean and standard error of f^(deriv), as statsmodels' ``PredictionResults``.

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .._abscissa import Points
-from .._validation import FloatArray, check_order, frozen
+from .._entry import entry_point
+from .._validation import FloatArray, check_memory, check_order, check_rng, frozen
 from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
 from .prediction import CurvePrediction, ParameterUncertainty, critical_value
@@ -65,6 +66,7 @@ class Estimate(float):
         return f"{float(self):.8g} (se {self.se:.3g})"
 
 
+@entry_point
 class CurveResults(ABC):
     """A fitted curve: estimates, predictions with bands, diagnostics, pictures.
 
@@ -346,12 +348,13 @@ class CurveResults(ABC):
         if not orders:
             raise SpecificationError("deriv is empty; pass at least one order of a derivative")
         n_draws = check_order(size, "size", 0, 2**31)
-        given = self.observations.abscissa.given(x)
+        generator, given = check_rng(rng), self.observations.abscissa.given(x)
+        check_memory(24.0 * len(orders) * n_draws * given.size, f"a sample of size = {n_draws}", "lower size, or pass fewer x")
         points = self.observations.abscissa.points(given.ravel())
         mean = np.array([self._moments(points, k)[0] for k in orders])
         draws = np.empty((len(orders), n_draws, given.size))
         if draws.size:
-            draws = self._draws(points)(np.random.default_rng(rng), n_draws, np.array(orders))
+            draws = self._draws(points)(generator, n_draws, np.array(orders))
             draws += mean[:, None]
         draws = draws.reshape(len(orders), n_draws, *given.shape)
         return draws if several else draws[0]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .._entry import entry_point
 from .._validation import FloatArray, check_finite, check_level, to_floats
 from ..curves import Estimate
 from ..curves.prediction import critical_value
@@ -24,6 +25,7 @@ MODES = ("rate", "frequency", "natural_frequency", "damping")
 STEP = 1e-6  # relative: differences for the delta method of poles, where complex steps would meet branch cuts
 
 
+@entry_point
 class Behaviour(Estimates):
     """What follows from the coefficients of a linear equation, with standard errors by the delta method."""
 

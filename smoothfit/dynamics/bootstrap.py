@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_level, check_order
+from .._entry import entry_point
+from .._processes import in_processes
+from .._validation import FloatArray, check_level, check_memory, check_order, check_rng
 from ..errors import ConvergenceError, SmoothfitError, SmoothfitWarning, SpecificationError
 from . import response
 from .estimation import estimate
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from .results import DynamicsResults
 
 MOST_FAILED = 0.2  # of the replications
+OF_DRAW = 300  # bytes of the objects of a replication
+Fit = tuple[Problem, str, dict[str, Any]]  # what is refitted, how, and with which options
 
 
+@entry_point
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
     """Parameters of refitted replications.
@@ -83,20 +87,16 @@ def bootstrap(results: DynamicsResults, n: int, kind: str, rng: Any, n_jobs: int
         raise SpecificationError('the bootstrap is of linear equations; this one has non-linear terms: use cov_type="robust"')
     if not results.model.sample.reads_values_only:
         raise SpecificationError("the bootstrap is of readings of y alone; this sample has readings of derivatives")
-    seeds = np.random.default_rng(rng).integers(2**63, size=n)
+    check_memory(n * (16.0 * len(results.params) + OF_DRAW), f"a bootstrap of n = {n}", "lower n")
+    seeds = check_rng(rng).integers(2**63, size=n)
     draw = _parametric if kind == "parametric" else _block
-    jobs = ((results.model.problem, results.method, results.options, draw(results, seed)) for seed in seeds)
+    problem, method, options = results.model.problem, results.method, results.options
+    samples = (draw(results, seed) for seed in seeds)
     found: list[FloatArray | None] = []
-    with _bar(progress, n) as advance:
-        if n_jobs == 1:
-            for job in jobs:
-                found.append(_refit(job))
-                advance()
-        else:
-            with ProcessPoolExecutor(n_jobs) as pool:
-                for params in pool.map(_refit, jobs, chunksize=max(1, n // (8 * n_jobs))):
-                    found.append(params)
-                    advance()
+    with _bar(progress, n) as advance, closing(_refits((problem, method, options), samples, n_jobs)) as refits:
+        for params in refits:
+            found.append(params)
+            advance()
     kept = [params for params in found if params is not None]
     if len(kept) < max(2, (1 - MOST_FAILED) * n):
         raise ConvergenceError(
@@ -106,8 +106,17 @@ def bootstrap(results: DynamicsResults, n: int, kind: str, rng: Any, n_jobs: int
     return Bootstrap(results.params, table, len(results.fitted.theta), n - len(kept))
 
 
-def _refit(job: tuple[Problem, str, dict[str, Any], FloatArray]) -> FloatArray | None:
-    problem, method, options, y = job
+def _refits(fit: Fit, samples: Iterator[FloatArray], n_jobs: int) -> Generator[FloatArray | None]:
+    if n_jobs > 1:
+        with closing(in_processes(_refit, fit, samples, n_jobs)) as refits:
+            yield from refits
+        return
+    for y in samples:
+        yield _refit(fit, y)
+
+
+def _refit(fit: Fit, y: FloatArray) -> FloatArray | None:
+    problem, method, options = fit
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SmoothfitWarning)
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from .._entry import entry_point
 from ..errors import SmoothfitError, SmoothfitWarning, SpecificationError
 from .methods import METHODS
 
@@ -21,6 +22,7 @@ FAR = 2.0  # standard errors of the reference method
 WIDTH = 110
 
 
+@entry_point
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Fits of one equation by several methods; made by `compare_methods`.
@@ -123,6 +125,7 @@ def _joined(names: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
+@entry_point
 def compare_methods(model: Any, methods: Iterable[str] | None = None, alpha: float = 0.05, **options: Any) -> Comparison:
     """Fit one equation by every method that applies and lay the estimates side by side.
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .._abscissa import Points
 from .._discretize import discretize
+from .._entry import entry_point
 from .._validation import FloatArray, frozen
 from ..curves import CurveResults, Estimate
 from ..curves.prediction import ParameterUncertainty
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 AS_GOOD_AS_EXACT = 1e-12  # noise variance, in units of that of the readings, of the reading that fixes where an integral starts
 
 
+@entry_point
 class DynamicsCurve(CurveResults):
     """A smoothed output y of one run: its posterior given the readings, the coefficients and the noises; made by `curve`.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
+from .._entry import entry_point
 from .._validation import FloatArray
 from ..curves.contrasts import all_together, combinations, each_by_itself
 from ..curves.prediction import critical_value
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .model import DerivativeRegression
 
 
+@entry_point
 class Estimates:
     """What a method found: parameters, standard errors, intervals, tests, criteria, residuals.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._entry import entry_point, warn
 from .._validation import check_order
 from ..errors import BiasWarning, SamplingWarning, SpecificationError
 from .advice import advise
@@ -27,6 +27,7 @@ FASTEST_DECAY = 2.0  # over one sample, in logarithms, from which a fitted pole 
 SAMPLING_LIMIT = 0.95  # of the Nyquist frequency, from which a fitted pole is flagged
 
 
+@entry_point
 class DerivativeRegression:
     """Regression of a derivative: the linear differential equation that noisy samples obey.
 
@@ -267,7 +268,7 @@ class DerivativeRegression:
             cov = results.bootstrap(**kwds).params.cov().to_numpy()
             results = DynamicsResults(self, chosen.name, options, fitted, "bootstrap", cov)
         for message, category in self._warnings(results):
-            warnings.warn(message, category, stacklevel=2)
+            warn(message, category)
         return results
 
     def _warnings(self, results: DynamicsResults) -> list[tuple[str, type[Warning]]]:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from .._validation import FloatArray, check_finite, check_order, to_floats
+from .._entry import entry_point
+from .._validation import FloatArray, check_finite, check_order, check_rng, to_floats
 from ..curves import CurvePrediction
 from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
 from . import response
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .curve import DynamicsCurve
 
 
+@entry_point
 class DynamicsResults(Behaviour):
     """A fitted differential equation; made by `DerivativeRegression.fit`.
 
@@ -325,7 +327,7 @@ class DynamicsResults(Behaviour):
             raise DataError(
                 f"initial has {len(start)} entries; the state has {equation.n_states}: y and its derivatives below the order"
             )
-        generator = np.random.default_rng(rng) if noise else None
+        generator = check_rng(rng) if noise else None
         if equation.terms:
             from .nonlinear import solve
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._entry import entry_point
 from .._validation import FloatArray, check_order
 from ..errors import SmoothfitError, SpecificationError
 
@@ -17,6 +18,7 @@ HIGHEST_ORDER = 6  # of a scalar equation; order times number of outputs is the 
 INTERSAMPLE = ("zoh", "foh")
 
 
+@entry_point
 @dataclass(frozen=True, eq=False)
 class Term:
     """A non-linear regressor g(y, t).

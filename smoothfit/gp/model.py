@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._entry import entry_point
 from .._validation import check_order
 from ..errors import DataError, NumericalError, SpecificationError
 from ..observations import Observations
@@ -24,6 +25,7 @@ ROUTES = ("auto", "dense", "state_space")
 MANY = 500  # readings, above which fewer starts are followed
 
 
+@entry_point
 class GaussianProcess:
     """Gaussian process in one or several inputs, for readings of a function and of its slopes.
 

@@ -7,6 +7,7 @@ from typing import Any
 import narwhals.stable.v1 as nw
 import numpy as np
 
+from .._entry import entry_point
 from .._readings import check_name
 from .._validation import FloatArray, frozen, to_floats
 from ..errors import DataError, SpecificationError
@@ -56,6 +57,7 @@ def check_slopes(observations: PointObservations) -> PointObservations:
     return observations
 
 
+@entry_point
 def observe(
     X: Any,
     y: Any,

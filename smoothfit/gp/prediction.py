@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._entry import entry_point
 from .._validation import FloatArray
 from ..curves.prediction import critical_value
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .results import GaussianProcessResults
 
 
+@entry_point
 @dataclass(frozen=True, eq=False)
 class PointPrediction:
     """Posterior of f (order 0), of its gradient (1) or of its Hessian (2) at points.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._entry import entry_point
 from .._validation import FloatArray
 from ..curves.prediction import critical_value
 from ..errors import DataError, SpecificationError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 ROUTE_NAMES = {"dense": "dense", "state_space": "state space"}
 
 
+@entry_point
 class GaussianProcessResults:
     """A fitted Gaussian process; made by `GaussianProcess.fit`.
 

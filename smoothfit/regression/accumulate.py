@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from .._entry import entry_point
 from .._validation import FloatArray
 from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
@@ -118,6 +119,7 @@ class AccumulatedRows(Rows):
         )
 
 
+@entry_point
 class Accumulator:
     """Sufficient statistics of readings that come in chunks; made by `SplineRegression.accumulate`.
 

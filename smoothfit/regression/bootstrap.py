@@ -7,14 +7,17 @@ neither on the number of processes nor on their order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from .._validation import FloatArray, Frozen, check_level, frozen
+from .._entry import entry_point
+from .._processes import in_processes
+from .._validation import FloatArray, Frozen, check_level, check_memory, check_rng, frozen
 from ..curves.prediction import critical_value
 from ..errors import ConvergenceError, SmoothfitError, SpecificationError
 from .band import BandRows
@@ -31,8 +34,10 @@ HELD = 1e-9  # of the greatest standard deviation of draws: a curve that moves b
 MOST_FAILED = 0.2  # of the draws
 CHUNKS = 8  # for each process
 LINEAR_CHUNK = 256  # draws of a product
+OF_DRAW = 300  # bytes of the objects of a draw
 
 
+@entry_point
 @dataclass(frozen=True, eq=False)
 class CurveBootstrap(Frozen):
     """Estimates of f^(deriv) from readings made anew.
@@ -121,13 +126,17 @@ class Job(NamedTuple):
 def bootstrap(job: Job, size: int, rng: Any, n_jobs: int, progress: bool) -> CurveBootstrap:
     """Draw estimates; see `SplineRegressionResults.bootstrap`."""
     results = job.results
-    sources = np.random.default_rng(rng).spawn(size)
+    n_values = job.target.n * (2 if job.studentize else 1)
+    check_memory(size * (16.0 * n_values + OF_DRAW), f"a bootstrap of size = {size}", "lower size, or pass fewer x")
+    sources = _sources(check_rng(rng), size)
     is_linear = results.loss == "squares" and results._bounded is None and not job.studentize
     found: list[tuple[FloatArray, FloatArray | None] | None] = []
-    steps = _linear(job, sources) if is_linear else _refitted(job, sources, n_jobs)
     from tqdm.auto import tqdm
 
-    with tqdm(total=size, disable=not progress, unit="draw") as bar:
+    with (
+        tqdm(total=size, disable=not progress, unit="draw") as bar,
+        closing(_linear(job, sources) if is_linear else _refitted(job, sources, size, n_jobs)) as steps,
+    ):
         for step in steps:
             found += step
             bar.update(len(step))
@@ -146,42 +155,43 @@ def bootstrap(job: Job, size: int, rng: Any, n_jobs: int, progress: bool) -> Cur
 # Draws -----------------------------------------------------------------------------------------------------------------------
 
 
-def _linear(job: Job, sources: list[np.random.Generator]) -> Iterator[list[Any]]:
+def _sources(rng: np.random.Generator, size: int) -> Iterator[np.random.Generator]:
+    """The source of randomness of each draw, made when it is needed."""
+    try:
+        rng.spawn(0)
+    except TypeError:  # of a bit generator without a seed sequence
+        rng = np.random.default_rng(rng.integers(2**63, size=4))
+    for start in range(0, size, LINEAR_CHUNK):
+        yield from rng.spawn(min(LINEAR_CHUNK, size - start))
+
+
+def _linear(job: Job, sources: Iterator[np.random.Generator]) -> Generator[list[Any]]:
     """Draws of an estimator that is linear in the readings: products with A^-1 B'V^-1."""
     results, rows = job.results, job.results._rows
     white = np.concatenate([part.dense(results.basis.n_basis) for part in rows.white_parts])
     operator = job.target.times(results._bayesian.times((white / results._sigma2[rows.group][:, None]).T))
     noise_sd = np.sqrt(results._sigma2[rows.group])
     standard, estimate = _standard(results), job.target.times(results._coef)
-    for start in range(0, len(sources), LINEAR_CHUNK):
-        noise = np.array([_new_noise(results, standard, job, rng) for rng in sources[start : start + LINEAR_CHUNK]])
+    while chunk := list(islice(sources, LINEAR_CHUNK)):
+        noise = np.array([_new_noise(results, standard, job, rng) for rng in chunk])
         change = noise * noise_sd - rows.whitened(results.resid)  # of the readings
         yield [(values, None) for values in estimate + change @ operator.T]
 
 
-def _refitted(job: Job, sources: list[np.random.Generator], n_jobs: int) -> Iterator[list[Any]]:
+def _refitted(job: Job, sources: Iterator[np.random.Generator], size: int, n_jobs: int) -> Generator[list[Any]]:
     """Draws that are fitted one by one."""
     if n_jobs == 1:
         for rng in sources:
             yield [_draw(job, rng)]
         return
-    length = max(1, len(sources) // (CHUNKS * n_jobs))
-    chunks = [sources[start : start + length] for start in range(0, len(sources), length)]
-    with ProcessPoolExecutor(n_jobs, initializer=_start, initargs=(job,)) as pool:
-        yield from pool.map(_work, chunks)
+    length = max(1, min(size // (CHUNKS * n_jobs), LINEAR_CHUNK))
+    chunks = iter(lambda: list(islice(sources, length)), [])
+    with closing(in_processes(_drawn, job, chunks, n_jobs)) as steps:
+        yield from steps
 
 
-_job: Job | None = None  # of a process
-
-
-def _start(job: Job) -> None:
-    global _job
-    _job = job
-
-
-def _work(sources: list[np.random.Generator]) -> list[Any]:
-    assert _job is not None
-    return [_draw(_job, rng) for rng in sources]
+def _drawn(job: Job, sources: list[np.random.Generator]) -> list[Any]:
+    return [_draw(job, rng) for rng in sources]
 
 
 def _draw(job: Job, rng: np.random.Generator) -> tuple[FloatArray, FloatArray | None] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._entry import entry_point
 from ..errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 CRITERIA = ("aic", "bic", "gcv")
 
 
+@entry_point
 def compare(fits: Mapping[str, SplineRegressionResults], by: str = "aic") -> pd.DataFrame:
     """Return a table of fits to the same readings, the best first: for the choice of a degree, of knots or of a penalty.
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from .._entry import entry_point
 from .._validation import FloatArray, check_level
 from ..basis import BSplineBasis
 from ..basis.base import Basis
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from statsmodels.stats.contrast import ContrastResults
 
 
+@entry_point
 class Inference(CurveResults):
     """What `SplineRegressionResults` can test, and how readings influence it."""
 

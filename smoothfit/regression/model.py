@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, eye_array
 
+from .._entry import entry_point, warn
 from .._validation import FloatArray, check_positive, frozen
 from ..basis import BSplineBasis, FourierBasis
 from ..basis.base import Basis
@@ -45,6 +45,7 @@ STILL = 1e-9  # in the logarithm of a variance
 SURPRISING = 1e-6  # probability of what bounds cost, below which they contradict a given sd
 
 
+@entry_point
 class SplineRegression:
     """Least squares on readings of a curve, of its derivatives and integrals, in a spline basis, with or without penalties.
 
@@ -427,22 +428,20 @@ class SplineRegression:
 
 def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
     """The results, after warnings if rounding moved them, a series counts as exact, or bounds contradict a given sd."""
-    warn_of_exact_series(results.observations, results.boundary, 3)
+    warn_of_exact_series(results.observations, results.boundary)
     if results.digits_lost > np.log10(GOOD / EPS):
         distance, digits = EPS * 10**results.digits_lost, results.digits_lost
-        warnings.warn(
+        warn(
             f"rounding moves the fit by up to {distance:.1g} posterior standard deviations ({digits:.1f} of 15.7 digits are lost): "
             "sds are far below what double precision can tell, or spans hold hardly a reading; give honest sds, measure x and y "
             "from their middles, or use fewer knots",
             PrecisionWarning,
-            stacklevel=3,
         )
     if results._bounded is not None and results._contradiction < SURPRISING:
-        warnings.warn(
+        warn(
             f"the bounds contradict the given sd: they raise the sum of squares over its square by {results._bounded.excess:.3g}, "
             f"which has a probability of {results._contradiction:.1g} under the constraints; check the constraints and sd, or have "
             "the sd estimated (sd=None)",
             BiasWarning,
-            stacklevel=3,
         )
     return results

@@ -34,6 +34,7 @@ from scipy import stats
 from scipy.linalg import cholesky
 from scipy.sparse import csc_array, csr_array, diags_array, eye_array, vstack
 
+from .._entry import entry_point
 from .._validation import FloatArray
 from ..basis.tensor import TensorProductBasis
 from ..errors import ConvergenceError, SpecificationError
@@ -157,6 +158,7 @@ class Problem:
         return Quantile(self.centre + change, change, weight * (self.level - share), on_curve, u * (self.level - (u < 0)))
 
 
+@entry_point
 class QuantileResults(SplineRegressionResults):
     """A fitted quantile curve; the module ``smoothfit.regression.quantile`` says what its quantities mean.
 

@@ -13,7 +13,8 @@ from scipy import stats
 from scipy.sparse import csr_array
 
 from .._abscissa import Points
-from .._validation import FloatArray, check_order
+from .._entry import entry_point
+from .._validation import FloatArray, check_memory, check_order, check_rng
 from ..basis import Spline
 from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_value
 from ..curves.results import LEAST_FREE, Estimate
@@ -49,6 +50,7 @@ METHOD_NAMES = {"sic": "SIC", "reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": 
 HIGHEST_OF_SMOOTH = 10  # derivative of a basis without a degree
 
 
+@entry_point
 class SplineRegressionResults(Inference):
     """A fitted spline regression; made by `SplineRegression.fit`.
 
@@ -665,7 +667,10 @@ class SplineRegressionResults(Inference):
     ) -> list[FloatArray]:
         """What draws of the coefficients are in each design, (size, *shape)."""
         root = self._cov.root()
-        draws = np.random.default_rng(rng).standard_normal((check_order(size, "size", 1, 2**31), root.shape[1]))
+        n_draws, generator = check_order(size, "size", 1, 2**31), check_rng(rng)
+        entries = float(n_draws) * (2 * root.shape[1] + 3 * sum(rows.n for rows in designs))
+        check_memory(8 * entries, f"a sample of size = {n_draws}", "lower size, or pass fewer x")
+        draws = generator.standard_normal((n_draws, root.shape[1]))
         if self._bounded is None:
             values = [rows.times(self._coef) + (rows.times(root) @ draws.T).T for rows in designs]
         else:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._entry import warn
 from .._validation import FloatArray, check_order
 from ..curves.results import LEAST_FREE
 from ..errors import DataError, LeverageWarning, SpecificationError
@@ -59,10 +59,9 @@ def check_leverages(results: SplineRegressionResults) -> None:
     remedy = "use cov_type='HC1' or 'bayesian', fewer knots there, or a penalty"
     if free[i] <= LEAST_FREE:
         raise SpecificationError(f"{what}1 - leverage, which is zero: the curve passes through it whatever its value; {remedy}")
-    warnings.warn(
+    warn(
         f"{what}{free[i] ** power:.2g}, for its leverage is {1 - free[i]:.10g}: standard errors near it rest on it alone; {remedy}",
         LeverageWarning,
-        stacklevel=5,
     )
 
 

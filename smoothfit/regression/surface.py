@@ -10,6 +10,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
+from .._entry import entry_point
 from .._validation import FloatArray, frozen
 from ..basis import TensorProductBasis, TensorSpline
 from ..curves.prediction import CurvePrediction
@@ -23,6 +24,7 @@ from .rows import check_degrees, degree_of
 from .simultaneous import critical_of_band
 
 
+@entry_point
 @dataclass(frozen=True, eq=False)
 class SurfacePrediction(CurvePrediction):
     """Estimate and standard error of a partial derivative at points.
@@ -45,6 +47,7 @@ class SurfacePrediction(CurvePrediction):
         return pd.MultiIndex.from_arrays(list(self.x.T), names=self.inputs)
 
 
+@entry_point
 class SurfaceRegressionResults(SplineRegressionResults):
     """A fitted function of several variables; made by `SplineRegression.fit` with a `TensorProductBasis`.
 

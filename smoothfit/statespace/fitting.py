@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
+from ..curves.exact import is_stuck
 from ..curves.optimize import LEVEL, REMEDY, Minimum, best_from, difference_hessian, minimize, trusting_each
 from ..errors import ConvergenceError, DataError
 from .bandwidth import LIMIT, Resolution, Tie
@@ -22,7 +23,7 @@ from .criteria import (
 )
 from .kernels import residual_terms, terms
 from .pyramid import is_exact, is_long, quick_minimum
-from .rows import Rows, is_stuck
+from .rows import Rows
 
 GRID = 14
 COARSE = 6.0  # between starts, in log q

@@ -26,6 +26,7 @@ from scipy.optimize import brentq
 from .._abscissa import Points
 from .._readings import OF_INTEGRAL
 from .._validation import FloatArray, check_finite, check_positive, frozen, to_floats
+from ..curves.exact import is_stuck, warn_of_exact_series
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..observations import Observations, Readings
 from .effects import Intervention
@@ -34,7 +35,7 @@ from .joint import Joint
 from .markov import Hyperparameter, Prior, check_readable
 from .priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal, Sum
 from .program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
-from .rows import MOST_GROUPS, Scale, is_stuck, scaled_ratio, warn_of_exact_series
+from .rows import MOST_GROUPS, Scale, scaled_ratio
 
 METHODS = ("reml", "ml")
 WIDEST = 35.0  # logarithms of a scaled q: beyond, the curve is a polynomial or an interpolant
@@ -133,7 +134,8 @@ class GeneralModel:
             sizes.append(float(np.abs(y).max()) * x_unit ** power_of(reading))
         size = max(sizes)
         scale = Scale(x_unit, float(np.ldexp(1.0, int(np.frexp(size)[1]))) if size > 0 else 1.0, origin)
-        scale.check(*(self._unit(reading, scale) for reading in obs.readings))
+        units = [self._unit(reading, scale) for reading in obs.readings]
+        scale.check(*units, *(unit * unit for unit in units))  # of readings, and of their variances
         return scale
 
     @staticmethod
@@ -529,7 +531,7 @@ class GeneralModel:
                     values[p.index] = 0.0
         low = np.zeros(len(theta), np.bool_) if minimum is None else minimum.at_lower
         zero = [p.name.removeprefix("sigma.") for p, is_zero in zip(self.parameters, low, strict=True) if is_zero and p.is_variance]
-        warn_of_exact_series(self.observations, zero, stacklevel=4)
+        warn_of_exact_series(self.observations, zero)
         return GeneralResults(self, method, values, variance, theta, minimum, tuple(boundary))
 
     @property

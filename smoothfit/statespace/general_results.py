@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._abscissa import Points
+from .._entry import entry_point
 from .._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
 from .._validation import FloatArray, check_order
 from ..curves.contrasts import each_by_itself
@@ -37,6 +38,7 @@ MOST_NORMALS = 2**23  # drawn at a time
 STEP = 1e-3  # in a logarithm: of central differences of exact scores, right to its square
 
 
+@entry_point
 class GeneralResults(CurveResults):
     """A fitted curve with any Markov prior; made by `SmoothingSpline.fit`.
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from .._abscissa import NANOSECONDS
 from .._core import _kernels
-from .._validation import FloatArray, check_level, check_order, frozen, to_floats
+from .._entry import entry_point, warn
+from .._validation import FloatArray, check_level, check_memory, check_order, frozen, to_floats
 from ..curves.optimize import Minimum
 from ..curves.prediction import critical_value
 from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
@@ -33,6 +34,7 @@ IntArray = npt.NDArray[np.int64]
 SMOOTHING = ("separate", "shared")
 
 
+@entry_point
 class CurveFits:
     """Smoothing splines of many curves; made by `fit_curves`.
 
@@ -137,6 +139,8 @@ class CurveFits:
         abscissa = self._source.observations.abscissa
         given = abscissa.given(x).ravel()
         fitted = sorted(self._rows)
+        entries = 12.0 * len(fitted) * given.size  # with the columns of the frame
+        check_memory(8 * entries, f"a frame of {len(fitted)} curves at {given.size} x", "pass fewer x at a time")
         mean, variance = np.empty((len(fitted), len(given))), np.empty((len(fitted), len(given)))
         place = {curve: i for i, curve in enumerate(fitted)}
         single = set(fitted)
@@ -251,6 +255,7 @@ def _rows_of(reading: Readings, rows: IntArray) -> Readings:
     )
 
 
+@entry_point
 def fit_curves(
     data: Any,
     by: Hashable,
@@ -393,11 +398,10 @@ def _check_derivs(observations: Observations, order: int) -> None:
     if k >= order:
         raise SpecificationError(f"order is {order}, but {highest.name!r} reads {derivative_label(k)}: the prior needs order > {k}")
     if k > 0 and order < k + 2 <= HIGHEST_ORDER:
-        warnings.warn(
+        warn(
             f"at order {order} the curve {derivative_label(k)}, read by {highest.name!r}, is as rough as a Brownian path; "
             f"order={k + 2} makes it smooth",
             RoughnessWarning,
-            stacklevel=3,
         )
 
 

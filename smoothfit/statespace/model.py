@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from .._entry import entry_point, warn
 from .._validation import FloatArray, check_order, check_positive
+from ..curves.exact import warn_of_exact_series
 from ..errors import ConvergenceError, NumericalError, RoughnessWarning, SpecificationError
 from ..observations import Observations, derivative_label
 from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
@@ -36,7 +38,7 @@ from .robust import (
     not_converged,
     with_weights,
 )
-from .rows import Rows, warn_of_exact_series
+from .rows import Rows
 
 HIGHEST_ORDER = 4
 MOST_LOST = 1e-6  # posterior sds that rounding may move a curve by
@@ -44,6 +46,7 @@ LOG_SMALLEST_Q, LOG_LARGEST_Q = np.log(1e-290), np.log(1e150)  # scaled, for wha
 CENTRE_BEYOND = 150  # powers of two: units of 1e-45 to 1e45 are left as they are
 
 
+@entry_point
 class SmoothingSpline:
     """Smoothing spline for readings of a curve and of its derivatives, by exact Kalman filtering.
 
@@ -155,11 +158,10 @@ class SmoothingSpline:
                 f"order is {self.order}, but {highest.name!r} reads {derivative_label(k)}: the prior needs order > {k}; {hint}"
             )
         if k > 0 and self.order < k + 2 <= HIGHEST_ORDER:
-            warnings.warn(
+            warn(
                 f"at order {self.order} the curve {derivative_label(k)}, read by {highest.name!r}, is as rough as a Brownian "
                 f"path; order={k + 2} makes it smooth",
                 RoughnessWarning,
-                stacklevel=2,
             )
         self._rows = Rows.of(observations)
         scale = self._rows.scale

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .._abscissa import Points
 from .._core import _kernels
+from .._entry import entry_point
 from .._validation import FloatArray, check_order, first_index, to_vector
 from ..curves.prediction import CurvePrediction
 from ..errors import DataError, NumericalError, SpecificationError
@@ -45,6 +46,7 @@ class Kind:
     ratio: float
 
 
+@entry_point
 class OnlineSpline:
     """A smoothing spline that goes on with readings as they come; made by `SmoothingSplineResults.online`.
 

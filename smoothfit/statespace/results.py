@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._abscissa import Points
+from .._entry import entry_point
 from .._validation import FloatArray
 from ..curves.outliers import Change
 from ..curves.prediction import ParameterUncertainty
@@ -40,6 +41,7 @@ DRAWS_A_PARAMETER = 50
 METHOD_NAMES = {"reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc"}
 
 
+@entry_point
 class SmoothingSplineResults(CurveResults):
     """A fitted smoothing spline; made by `SmoothingSpline.fit`.
 

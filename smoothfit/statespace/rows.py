@@ -6,8 +6,6 @@ The units are powers of two, so that the change is exact: x is measured in `x_un
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,13 +14,12 @@ import numpy.typing as npt
 
 from .._abscissa import Points
 from .._validation import FloatArray, first_index
-from ..errors import DataError, ExactSeriesWarning
+from ..errors import DataError
 from ..observations import Observations, Readings
 
 MOST_GROUPS = 64  # variances that differ, of the kernels
 RANGE = 1e200  # of the kernels: a scaled variance lies within 1 / RANGE .. RANGE
 HUGE_WEIGHT = 1e100
-STUCK = 8  # units of rounding that readings may differ by and still be equal
 NORMAL = np.finfo(np.float64)
 LIGHTEST, HEAVIEST = 1e-12, 1e20  # weights, as multiples of their median: beyond, they bury the others, or are buried, in rounding
 
@@ -186,41 +183,6 @@ class Rows:
         values = np.empty_like(sorted_values)
         values[self.sorter] = sorted_values
         return values
-
-
-def is_stuck(y: FloatArray) -> bool:
-    """Whether several readings are all equal, to rounding."""
-    return len(y) > 1 and bool(np.ptp(y) <= STUCK * NORMAL.eps * np.abs(y).max())
-
-
-def warn_of_exact_series(observations: Observations, boundary: Collection[str], stacklevel: int = 3) -> None:
-    """Name series of unknown sd, beside others, that never change or whose sd is in `boundary`, those estimated as zero."""
-    if len(observations.readings) < 2:
-        return
-    for reading in observations.readings:
-        if reading.sd is not None:
-            continue
-        is_zero = reading.name in boundary
-        believed = (
-            "its sd is estimated as zero, so that the curve passes through all of them"
-            if is_zero
-            else "they were taken for noise about a curve that the other series tell"
-        )
-        if is_stuck(reading.y):
-            warnings.warn(
-                f"all {len(reading)} observations of {reading.name!r} are equal, as of a stuck sensor: {believed}; leave "
-                "the series out, or give its sd=",
-                ExactSeriesWarning,
-                stacklevel=stacklevel + 1,
-            )
-        elif is_zero:
-            warnings.warn(
-                f"the sd of {reading.name!r} is estimated as zero: the curve passes through all its {len(reading)} observations, "
-                "and standard errors there are of a known curve; if the series contradict each other leave one out, else give "
-                "its sd=",
-                ExactSeriesWarning,
-                stacklevel=stacklevel + 1,
-            )
 
 
 def _exponent(power_of_two: float) -> int:

@@ -7,12 +7,12 @@ shrinks. The attenuation is estimated from the residuals' autocovariance, which 
 
 from __future__ import annotations
 
-import warnings
 from math import factorial
 
 import numpy as np
 import statsmodels.api as sm
 
+from ..._entry import warn
 from ..._validation import FloatArray
 from ...errors import BiasWarning, DataError, IdentificationError, SpecificationError
 from ..diagnostics import noise_variance_from_lags
@@ -157,14 +157,13 @@ def _attenuation(
         material, size = np.array([True]), "by more than the data can tell"
     if material.any():
         worst = min(attenuation, key=lambda name: attenuation[name])
-        warnings.warn(
+        warn(
             f"differences of noisy readings bias this fit {size}: {worst} carries noise of sd {np.sqrt(sigma2):.3g} per "
             f"reading, which leaves "
             f'{100 * attenuation[worst]:.0f} % of what it should vary by (attenuation); use method="kalman", or "integral" '
             f"where the "
             "readings have the only noise",
             BiasWarning,
-            stacklevel=6,
         )
     return found
 
