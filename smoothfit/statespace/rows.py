@@ -211,7 +211,7 @@ def warn_of_exact_series(observations: Observations, boundary: Collection[str], 
                 f"all {len(reading)} observations of {reading.name!r} are equal, as of a stuck sensor: {believed}; leave "
                 "the series out, or give its sd=",
                 ExactSeriesWarning,
-                stacklevel=stacklevel + 1,
+                stacklevel=stacklevel,
             )
         elif is_zero:
             warnings.warn(
@@ -219,7 +219,7 @@ def warn_of_exact_series(observations: Observations, boundary: Collection[str], 
                 "and standard errors there are of a known curve; if the series contradict each other leave one out, else give "
                 "its sd=",
                 ExactSeriesWarning,
-                stacklevel=stacklevel + 1,
+                stacklevel=stacklevel,
             )
 
 
