@@ -71,6 +71,14 @@ def test_both_engines_find_the_sensor_to_trust(options):
     assert res.llf == pytest.approx(26.7348, abs=1e-3)  # 26.73 by dense algebra of 40 digits; without trust in one series 4.89
 
 
+@ignore_exact
+@pytest.mark.parametrize("seed", [3, 8])
+def test_both_engines_trust_the_same_of_three(seed):
+    obs = contradicting(seed)
+    llfs = [sf.SmoothingSpline(obs, **options).fit().llf for options in ({"order": 3}, {"prior": pri.IntegratedWiener(3)})]
+    assert llfs[0] == pytest.approx(llfs[1], abs=1e-5)
+
+
 @pytest.mark.parametrize("level", [0.3, 0.1, 1e6 / 3])
 @pytest.mark.parametrize("options", [{"order": 2}, {"prior": pri.IntegratedWiener(2)}])
 def test_a_series_that_never_changes_is_noise_and_named(options, level):
