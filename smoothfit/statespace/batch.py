@@ -268,6 +268,10 @@ def fit_shared(batch: Batch, order: int, scale_free: bool, threads: int, advance
     batch = _only_estimable(batch, order)
     if not len(batch):
         return None
+    if scale_free:  # where no curve has noise, each by itself tells so
+        _, sse = _kernels.sum_many(*batch.arrays, order, np.zeros(1), threads)
+        if sse[0] <= EXACT_SD**2 * float(np.sum(batch.y**2 / batch.ratio)):
+            return None
     shared = SharedLikelihood(batch, order, scale_free, threads)
     ranges = np.add.reduceat(batch.delta, batch.start[:-1])
     spacing = float(batch.delta.sum() / (len(batch.y) - len(batch)))

@@ -258,9 +258,9 @@ def _search_tied(likelihood: Likelihood, tie: Tie, sigma2: FloatArray) -> Varian
     q, sigma2 = likelihood.at(tied.full(others if minimum is None else minimum.theta)[0])
     boundary = [] if minimum is None else [n for n, low in zip(likelihood.names[1:], minimum.at_lower, strict=True) if low]
     factor = 1.0 if rows.has_known else _residual_variance(rows, order, q, sigma2)
-    if factor < _smallest_sd(rows) ** 2 and not rows.has_known:  # noise-free: any smoothing gives the same curve
-        factor = _smallest_sd(rows) ** 2
-        boundary = list(rows.unknown)
+    least = _smallest_sd(rows) ** 2 / float(sigma2.max())
+    if factor < least and not rows.has_known:  # noise-free: any smoothing gives the same curve
+        factor, boundary = least, list(rows.unknown)
     return Variances(q * factor, sigma2 * factor, tuple(boundary), minimum)
 
 

@@ -552,18 +552,22 @@ class GeneralModel:
         q_unit = self._hyper_unit(self.hyperparameters[0])
         variance = np.ones(len(self.unknown) + 1)
         q = self._intensity_of(edf) if edf is not None else unit / (check_positive(lam, "lam") * q_unit)
+        boundary: tuple[str, ...] = ()
         factor = 1.0
         if self.unknown:
             mean, spread = self.program.moments(np.array([q]), variance)
             read = self.functionals
             factor = float(((read.y - mean) ** 2 / read.ratio).sum() / (self.nobs - (spread / read.ratio).sum()))
+            least = float(np.finfo(float).eps) ** 2 * (float((read.y**2 / read.ratio).mean()) or 1.0)
+            if factor < least:  # noise-free: any smoothing gives the same curve
+                factor, boundary = least, (f"sigma.{self.unknown[0]}",)
             variance[0] = factor
         columns = {name: column * self._regressor_units[name] for name, column in self._regressors.items()}
         assert isinstance(self.prior, IntegratedWiener)
         prior = IntegratedWiener(self.prior.order, q * factor * q_unit)
         model = GeneralModel(self.observations, prior, columns, self.interventions, self.noise, self.period, self.joint)
         fixed = "lam" if lam is not None else "edf"
-        return GeneralResults(model, method, np.array([q * factor]), variance, np.log(variance[:-1]), None, (), fixed)
+        return GeneralResults(model, method, np.array([q * factor]), variance, np.log(variance[:-1]), None, boundary, fixed)
 
     def _intensity_of(self, edf: float) -> float:
         """The scaled q, over the variance, at which the smoother matrix has a trace."""

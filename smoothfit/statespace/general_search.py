@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 CANDIDATES = 6  # powers of two of starts that are tried
 LENGTHS, POOL = 9, 15  # of each length scale, inner values that are tried, each with the others of so many starts
 MOST_FOLLOWED = 3
+TRUST, DISTRUST = (
+    4.0,
+    2.0,
+)  # how far below the spread of a series its log variance is tried at least, and how far above if not believed
 WITHIN_REACH = 4.0  # of -2 log-likelihood: how much higher a start may lie from which it is worth to go on
 NEAR = 2.0  # in a logarithm: how far from the optimum of a part that of all is looked for
 REMEDY = "give more hyperparameters in the prior, or an sd"
@@ -204,13 +208,14 @@ class GeneralCriterion:
         noises = [i for i, p in enumerate(parameters) if p.is_variance]
         if len(noises) < 2:
             return []
-        spread = np.array([parameters[i].last for i in noises])
+        distrust = np.array([parameters[i].last for i in noises]) + DISTRUST
         found = []
         for g, i in enumerate(noises):
             if parameters[i].is_stuck:
                 continue
             candidates = starts.copy()
-            candidates[:, np.delete(noises, g)] = np.delete(spread, g)
+            candidates[:, i] = np.minimum(candidates[:, i], parameters[i].last - TRUST)
+            candidates[:, np.delete(noises, g)] = np.delete(distrust, g)
             found.append(candidates[[int(np.argmin(self.values(candidates)))]])
         return found
 

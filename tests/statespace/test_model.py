@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 import smoothfit as sf
-from smoothfit.errors import DataError, IdentificationError, NumericalError, RoughnessWarning, SpecificationError
+from smoothfit.errors import (
+    DataError,
+    ExactSeriesWarning,
+    IdentificationError,
+    NumericalError,
+    RoughnessWarning,
+    SpecificationError,
+)
 
 X = np.arange(12.0)
 RNG = np.random.default_rng(3)
@@ -67,7 +74,8 @@ def test_a_stuck_sensor_counts_as_noise(method, order):
     y = np.cos(x) + 0.1 * np.random.default_rng(0).standard_normal(40)
     free = sf.observe(x, y, name="f") + sf.observe(x, np.full(40, 3.0), deriv=1, name="stuck")
     given = sf.observe(x, y, name="f", sd=0.06) + sf.observe(x, np.full(40, 3.0), deriv=1, name="stuck", sd=3.2)
-    found = fit(free, order, method=method)
+    with pytest.warns(ExactSeriesWarning, match="'stuck' are equal"):
+        found = fit(free, order, method=method)
     assert found.llf >= fit(given, order, method=method).llf
     assert found.sigma["stuck"] == pytest.approx(3.2, rel=0.05)
 
@@ -234,6 +242,7 @@ def two_names(seed, f, sds, n):
     return a + b
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.ExactSeriesWarning")
 @pytest.mark.parametrize(
     ("f", "sds", "n", "order"),
     [(np.sin, (1e-3, 0.3), 60, 1), (np.sin, (0.3, 1e-3), 15, 2), (np.sin, (0.1, 0.3), 15, 1), (lambda x: x, (0.1, 1.0), 15, 2)],
@@ -262,6 +271,7 @@ def test_aicc_says_when_readings_are_too_few():
         fit(sf.observe([0, 1, 2, 4], [0, 1, 0, 2]), method="aicc")
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.ExactSeriesWarning")
 @pytest.mark.parametrize(("n", "sds", "w"), [(25, (0.05, 0.001), 2), (15, (0.02, 0.05), 2), (30, (0.1, 0.01), 3)])
 def test_no_fixed_smoothing_is_likelier_than_the_optimum(n, sds, w):
     """The optimum is global: also where a name fitted alone would be interpolated, and the search starts far off."""
@@ -295,6 +305,7 @@ def test_intervals_between_few_readings_cover(noise):
     assert 0.9 < np.mean(inside) < 0.98
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.ExactSeriesWarning")
 def test_residuals_at_readings_that_are_interpolated():
     rng = np.random.default_rng(100)
     x, t = rng.uniform(0, 10, 41), rng.uniform(0, 10, 35)
