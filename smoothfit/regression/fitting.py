@@ -275,9 +275,9 @@ def _best_face(
     by_edges = sorted(found, key=lambda entry: np.isnan(entry[1].weights).sum())
     least, face, best = min(by_edges, key=lambda entry: entry[0])
     lower = min(least, np.inf if failure is None else failure.value)
-    for own, edge, there in by_edges:
-        if own <= lower + LEVEL or _is_limit(system, edge, there, own, lower, value):
-            least, face, best, failure = own, edge, there, None
+    for here, edge, there in by_edges:
+        if here <= lower + LEVEL or _is_limit(system, edge, there, here, lower, value):
+            least, face, best, failure = here, edge, there, None
             break
     if failure is not None and failure.value < least - LEVEL:
         raise failure

@@ -210,3 +210,15 @@ def test_exact_observations_still_end_in_an_error_that_says_so():
     x = np.linspace(0, 1, 30)
     with pytest.raises((DataError, ConvergenceError), match=r"no noise|without any smoothing"):
         sf.SplineRegression(sf.observe(x, 1 + 2 * x), sf.BSplineBasis.uniform(0, 1, 6), D(2)).fit()
+
+
+def test_correlated_errors_have_the_best_of_a_scan_over_their_timescale():
+    """One end of the scan has a line with correlated errors, the other a curve: their likelihoods are on one scale."""
+    r = np.random.default_rng([5, 2])
+    x = np.sort(r.uniform(0, 1, int(r.integers(20, 50))))
+    gaps = np.abs(x[:, None] - x) / 10 ** r.uniform(-2.5, 0)
+    y = np.sin(6 * x) + 0.3 * np.linalg.cholesky(np.exp(-gaps) + 1e-12 * np.eye(len(x))) @ r.standard_normal(len(x))
+    obs, basis = sf.observe(x, y), sf.BSplineBasis.uniform(0, 1, 5)
+    res = sf.SplineRegression(obs, basis, D(2), errors=sf.OU()).fit()
+    scan = [sf.SplineRegression(obs, basis, D(2), errors=sf.OU(s)).fit().llf for s in (0.003, 0.01, 0.02, 0.024, 0.05, 0.13, 1.0)]
+    assert res.llf >= max(scan) - 1e-8
