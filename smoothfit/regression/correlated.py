@@ -100,7 +100,12 @@ class Profile:
     def _value(self, rows: Rows, fit: Estimate) -> float:
         criterion = self.likelihood(fit.system, np.zeros(0), np.zeros((0, 0)))
         solution = fit.system.solve(fit.log_tau, fit.log_sigma2)
-        return criterion.assemble(solution, fit.log_tau, fit.log_sigma2) + rows.log_ratio
+        value = criterion.assemble(solution, fit.log_tau, fit.log_sigma2) + rows.log_ratio
+        if self.likelihood is FullLikelihood or not fit.system.n_free:
+            return value
+        free = fit.system.free if fit.columns is None else fit.columns @ fit.system.free
+        triangle = np.linalg.qr(free, mode="r")  # on edges of the weights N has another basis
+        return value - 2 * float(np.log(np.abs(np.diag(triangle))).sum())
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one theta."""
@@ -117,8 +122,8 @@ class Profile:
         seen = np.zeros((len(coef), 0))
         if self.likelihood is FullLikelihood and system.n_free:  # less the derivative of log|N'B'V^-1 BN|
             roots = np.exp(-log_sigma2 / 2)[:, None, None] * system.free_factors
-            inner = np.linalg.qr(roots.reshape(-1, system.n_free), mode="r")
-            seen = lifted(np.linalg.solve(inner.T, system.free.T).T, fit.columns, None)
+            inner: FloatArray = np.asarray(np.linalg.qr(roots.reshape(-1, system.n_free), mode="r"))
+            seen = lifted(np.asarray(np.linalg.solve(inner.T, system.free.T).T, dtype=np.float64), fit.columns, None)
         observations, gradient = rows.along_x, []
         for i in self.names:
             reading, kind = observations.readings[i], rows.errors[i]

@@ -43,7 +43,11 @@ class Criterion(ABC):
     origin: FloatArray
     directions: FloatArray
     unbounded = False
-    interpolates = False
+
+    @property
+    def interpolates(self) -> bool:
+        """Whether it falls without bound as the weights and the sd go to zero."""
+        return False
 
     @property
     @abstractmethod
@@ -210,7 +214,7 @@ class FullLikelihood(RestrictedLikelihood):
 
     @property
     def interpolates(self) -> bool:
-        """Whether it falls without bound as the weights and the sd go to zero: there are functions enough to interpolate."""
+        """True where there are functions enough to interpolate, and no known sd."""
         return self.system.scale_free and self.system.size >= self.system.n
 
     def _seen(self, log_sigma2: FloatArray) -> FloatArray:
@@ -230,7 +234,7 @@ class FullLikelihood(RestrictedLikelihood):
         """W^-1/2 P_g W^-1/2 of the unknown variances, (U, d, d)."""
         G, U, d = self.system.n_groups, self.system.unknown, self.system.n_free
         seen = self._seen(log_sigma2)
-        triangle = np.linalg.qr(seen.reshape(G * d, d), mode="r") if d else np.zeros((0, 0))
+        triangle: FloatArray = np.asarray(np.linalg.qr(seen.reshape(G * d, d), mode="r")) if d else np.zeros((0, 0))
         roots = np.linalg.solve(triangle.T, seen[:U].transpose(0, 2, 1))
         return np.asarray(roots @ roots.transpose(0, 2, 1))
 

@@ -254,28 +254,39 @@ def _best_face(
     """
     found: list[tuple[float, Face, Estimate]] = []
     failure: ConvergenceError | None = None
+    failed: Face | None = None
     for face in faces(system):
         if (face.weights == 0).any() and not admits(face.system):
             continue
         try:
             own = fit(face)
         except ConvergenceError as error:
-            failure = error if failure is None or error.value < failure.value else failure
+            if failure is None or error.value < failure.value:
+                failure, failed = error, face
             continue
         found.append((value(face.system, own.log_tau, own.log_sigma2), face, own))
     if not found:
         assert failure is not None
         raise failure
+    bounded = [entry for entry in found if not _is_exact(entry[1].system, entry[2])]
+    if bounded:
+        found = bounded
+        failure = None if failed is not None and exact_groups(failed.system).any() else failure
     by_edges = sorted(found, key=lambda entry: np.isnan(entry[1].weights).sum())
     least, face, best = min(by_edges, key=lambda entry: entry[0])
     lower = min(least, np.inf if failure is None else failure.value)
-    for own, edge, there in by_edges:
-        if own <= lower + LEVEL or _is_limit(system, edge, there, own, lower, value):
-            least, face, best, failure = own, edge, there, None
+    for here, edge, there in by_edges:
+        if here <= lower + LEVEL or _is_limit(system, edge, there, here, lower, value):
+            least, face, best, failure = here, edge, there, None
             break
     if failure is not None and failure.value < least - LEVEL:
         raise failure
     return best if np.isnan(face.weights).all() else _on_edge(face, best, least)
+
+
+def _is_exact(system: System, found: Estimate) -> bool:
+    """Whether a variance is at zero where the criterion has no least value."""
+    return bool(found.boundary) and any(f"#{u}" in found.boundary for u in np.flatnonzero(exact_groups(system)))
 
 
 def _is_limit(

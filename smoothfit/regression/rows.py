@@ -18,7 +18,7 @@ from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
-from ..errors import SpecificationError
+from ..errors import DataError, SpecificationError
 from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label
 from ..points import PointObservations, PointReadings, partial_label
 from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, merged, pack
@@ -26,6 +26,7 @@ from .correlation import Correlation, Whitening, places
 from .products import ProductRows, rows_at, rows_over
 
 Number = TypeVar("Number", bound=np.generic)
+LARGEST = 1e100  # of an sd
 ROUNDING = 1e-30  # of the sum of squares of a series: below, its spread about its mean is rounding
 
 
@@ -78,6 +79,20 @@ def product_rows(basis: TensorProductBasis, readings: PointReadings, inputs: Seq
     return rows.scaled(1 / np.prod(readings.upper - readings.X, axis=1)) if readings.mean else rows
 
 
+def check_noise(reading: NoisyReadings) -> None:
+    """Refuse sds and weights that no square of a double holds."""
+    for what, values, power in (("sd", reading.sd, 1), ("weights", reading.weights, 2)):
+        if values is None:
+            continue
+        outside = (values > 0) & ~((values > LARGEST**-power) & (values < LARGEST**power))
+        if outside.any():
+            i = int(np.argmax(outside))
+            raise DataError(
+                f"{what}[{i}] of {reading.name!r} is {values[i]:g}, beyond {LARGEST**-power:g} to {LARGEST**power:g}, whose "
+                "squares leave the range of double precision; measure y in another unit, or leave the observation out"
+            )
+
+
 def check_variables(observations: Observations | PointObservations, basis: AnyBasis) -> None:
     """Refuse readings of another number of variables than the basis has, and exact ones."""
     if isinstance(basis, TensorProductBasis) != isinstance(observations, PointObservations):
@@ -87,6 +102,8 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
             "observe points (n, d): sf.observe(X, y)" if isinstance(basis, TensorProductBasis) else f"pass a basis like {wanted}"
         )
         raise SpecificationError(f"the readings are {are}, and the basis is a {type(basis).__name__}; {remedy}")
+    for own in observations.readings:
+        check_noise(own)
     if not isinstance(observations, PointObservations) or not isinstance(basis, TensorProductBasis):
         return
     if len(observations.inputs) != basis.n_variables:

@@ -189,7 +189,7 @@ def variance_starts(system: System) -> list[FloatArray]:
 def exact_groups(system: System) -> npt.NDArray[np.bool_]:
     """Which unknown variances (U,) have no least value: those of observations that lie on a function that no penalty touches."""
     found = np.zeros(system.unknown, np.bool_)
-    if not system.n_penalties or not system.n_free:
+    if not system.n_free or system.scale_free:
         return found
     for u in range(system.unknown):
         seen = multiply_factor(system.factors[u], system.free)
@@ -203,15 +203,14 @@ def exact_groups(system: System) -> npt.NDArray[np.bool_]:
 def best_short_of(searches: Sequence[Callable[[], Minimum]], exact: npt.NDArray[np.bool_]) -> Minimum:
     """The best minimum, if possible one without a variance at zero that is `exact` (p,): the criterion has no minimum there."""
     kept: list[Minimum] = []
-
-    def follow(search: Callable[[], Minimum]) -> Minimum:
-        found = search()
+    for search in searches if exact.any() else ():
+        try:
+            found = search()
+        except ConvergenceError:  # on the way down without end
+            continue
         if not (found.at_lower & exact).any():
             kept.append(found)
-        return found
-
-    best = best_of([partial(follow, search) for search in searches])
-    return min(kept, key=lambda found: found.value) if kept else best
+    return min(kept, key=lambda found: found.value) if kept else best_of(searches)
 
 
 def log_floors(system: System) -> FloatArray:

@@ -256,7 +256,12 @@ def whitened_ols(kind):
 @pytest.mark.parametrize(("cov_type", "options"), [*((f"HC{i}", {}) for i in range(4)), ("HAC", {"maxlags": 3})])
 def test_sandwiches_are_those_of_innovations(cov_type, options):
     kind = sf.OU(0.5)
-    ours = sf.SplineRegression(OBS, BASIS, errors=kind).fit("ols", cov_type=cov_type, cov_kwds=options)
+    model = sf.SplineRegression(OBS, BASIS, errors=kind)
+    if cov_type == "HC3":  # of leverages up to 0.99997: innovations of a steady curve
+        with pytest.warns(sf.errors.LeverageWarning, match=r"leverage is 0\.9999"):
+            ours = model.fit("ols", cov_type=cov_type)
+    else:
+        ours = model.fit("ols", cov_type=cov_type, cov_kwds=options)
     theirs = whitened_ols(kind).fit(cov_type=cov_type, cov_kwds=options)
     np.testing.assert_allclose(ours.bse, theirs.bse, rtol=1e-8)
 
