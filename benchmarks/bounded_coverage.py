@@ -70,11 +70,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replications", type=int, default=100)
     count = parser.parse_args().replications
-    print(machine())
+    print(machine(["numpy", "scipy", "clarabel"]))
     rows = [[name, *(cell for n in SIZES for cell in increasing(name, n, count))] for name in CURVES]
-    print(table(["curve", *(f"{what}, n = {n}" for n in SIZES for what in ("f", "f'"))], rows))
+    print(table("Increasing()", ["curve", *(f"{what}, n = {n}" for n in SIZES for what in ("f", "f'"))], rows, False))
     rows = [[f"{level}", *(quantile(level, n, count) for n in SIZES)] for level in (0.1, 0.5, 0.9)]
-    print(table(["quantile", *(f"n = {n}" for n in SIZES)], rows))
+    print(table("Quantiles", ["quantile", *(f"n = {n}" for n in SIZES)], rows, False))
 
 
 if __name__ == "__main__":
