@@ -213,7 +213,7 @@ def stack_values(sources: FloatArray, rhs: FloatArray, scales: FloatArray, solve
 def solve_stack_slope(sources: FloatArray, rhs: FloatArray, scale: FloatArray, slope: FloatArray) -> Slope:
     """Differentiate `solve_stack` along `slope` (S,), exactly."""
     if sources.shape[1] == 0:
-        return Slope(*np.zeros((2, len(scale))), 0.0, 0.0)
+        return Slope(np.zeros(len(scale)), np.zeros(len(scale)), 0.0, 0.0)
     return Slope(*_kernels.solve_stack_slope(sources, rhs, scale, slope))
 
 
