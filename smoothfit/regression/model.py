@@ -70,8 +70,8 @@ class SplineRegression:
     constraints : Constraint or sequence of them
         What the curve satisfies, exactly and on whole intervals: `Equals`, `Bounds`, `Increasing`, `Decreasing`, `Convex`,
         `Concave`, `Positive`, `Unimodal`. Equalities are part of everything that is estimated. Bounds move the coefficients at
-        the smoothing and the sds of the fit without them; where they are reached they count as equalities for the effective
-        degrees of freedom and for the bands.
+        the smoothing of the fit without them; bounds that are reached count as equalities for the effective degrees of freedom,
+        the likelihood and unknown sds. Intervals have the standard errors without bounds and end at the bound.
     errors : AR1, OU, array_like or mapping from names to these, optional
         How the errors within a name correlate; those of different names are independent, and by default all are. The noise of a
         reading is s u / sqrt(w), s the sd of its name, known or not, w its weight, and the covariance of u is that of an

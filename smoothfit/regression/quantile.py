@@ -122,7 +122,7 @@ class Problem:
         M = over(csr_array(vstack(roots)), scale) if roots else csr_array((0, K))
         r = M.shape[0]
         blocks = [(0, 0, M), (0, K + n, csr_array(-eye_array(r)))]
-        rights: list[FloatArray] = [-(M @ (self.centre * scale)) / size]
+        rights: list[FloatArray] = [-np.asarray(M @ (self.centre * scale)) / size]
         cones, row = [clarabel.ZeroConeT(r)], r
         if self.restrictions.equalities:
             values = np.concatenate([part.values for part in self.restrictions.equalities])
@@ -226,8 +226,8 @@ class QuantileResults(SplineRegressionResults):
     def _densities(self) -> FloatArray:
         """Estimates k_i (n,) of the densities of the u_i at zero."""
         rows = self._rows
-        parts = zip(rows.per_name(rows.whitened(self.resid)), rows.per_name(self._leverage > 0), strict=True)
-        return np.concatenate([kernel_density(u, self._level, on_curve) for u, on_curve in parts])
+        parts = zip(rows.per_name(rows.whitened(self.resid)), rows.per_name(self._leverage), strict=True)
+        return np.concatenate([kernel_density(u, self._level, leverage > 0) for u, leverage in parts])
 
     @property
     def _reach(self) -> tuple[FloatArray, FloatArray]:

@@ -93,3 +93,38 @@ def test_an_unpickled_spline_is_frozen(spline):
     for array in (again.coef, again.basis.knots):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1.0
+
+
+@pytest.mark.parametrize("clamped", [False, True])
+def test_far_beyond_a_short_end_piece_a_spline_keeps_its_digits(clamped):
+    import mpmath as mp
+
+    inner = [0.0, 1e-3, 1.0, 2.0]
+    knots = [0.0] * 6 + inner[1:] + [2.0] * 5 if clamped else [-5.0, -4, -3, -2, -1, 0, 1e-3, 1, 2, 3, 4, 5, 6]
+    basis = sf.BSplineBasis(knots, 5, "polynomial")
+    coef = np.array([1.0, -1, 2, -2, 3, 1, -1, 2])[: basis.n_basis]
+    s = sf.Spline(basis, coef)
+    with mp.workdps(60):
+
+        def exact(t, x):
+            """De Boor's recursion on the first piece."""
+            points, start = [mp.mpf(float(c)) for c in coef[:6]], 5
+            x, t = mp.mpf(x), [mp.mpf(float(knot)) for knot in t]
+            for r in range(1, 6):
+                for j in range(5, r - 1, -1):
+                    low, high = t[j + start - 5], t[j + 1 + start - r]
+                    points[j] = ((high - x) * points[j - 1] + (x - low) * points[j]) / (high - low)
+            return points[5]
+
+        at = -0.5
+        value, slope = exact(knots, at), mp.diff(lambda x: exact(knots, x), at)
+        area = mp.quad(lambda x: exact(knots, x), [at, 0])
+    size = float((np.abs(basis.design([at]).toarray()) @ np.abs(coef))[0])  # what rounding is relative to
+    assert float(s(at)) == pytest.approx(float(value), abs=1e-14 * size)
+    assert float(s(at, deriv=1)) == pytest.approx(float(slope), abs=1e-12 * size)
+    assert s.integrate(at, 0.0) == pytest.approx(float(area), abs=1e-12 * size)
+    assert float(s.antiderivative()(at)) == pytest.approx(-float(area), abs=1e-12 * size)
+    assert float(s.to_scipy()(at)) == pytest.approx(float(value), abs=1e-13 * size)
+    if not clamped:
+        assert float(s.to_ppoly()(at)) == pytest.approx(float(value), rel=1e-9)
+        assert float(s(at)) == pytest.approx(78.73407, abs=1e-5)
