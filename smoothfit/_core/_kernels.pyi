@@ -68,6 +68,9 @@ def draw(order: int, links: _Floats, normal: _Floats, derivs: _Int64) -> _Floats
 def shocks(
     delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
 ) -> tuple[_Floats, _Floats, NDArray[np.bool_]]: ...
+def innovations(
+    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
+) -> _Floats: ...
 
 class Stream:
     def __init__(
@@ -238,6 +241,19 @@ def markov_likelihood(
     B: _Floats,
     variance: _Floats,
 ) -> tuple[_Floats, _Floats, int, int, int]: ...
+def markov_innovations(
+    step: _Int32,
+    first: _Int64,
+    H: _Floats,
+    y: _Floats,
+    ratio: _Floats,
+    group: _Bytes,
+    T: _Floats,
+    Q: _Floats,
+    P0: _Floats,
+    B: _Floats,
+    variance: _Floats,
+) -> _Floats: ...
 def markov_smooth(
     step: _Int32,
     first: _Int64,

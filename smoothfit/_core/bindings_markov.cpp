@@ -112,6 +112,28 @@ nb::tuple markov_likelihood(In<std::int32_t> step, In<std::int64_t> first, In<do
     return likelihood<Dual<double, 4>>(model);
 }
 
+// One-step-ahead prediction errors over their standard deviations (rows,); NaN where nothing is read, and where a flat direction took a
+// reading up.
+Doubles markov_innovations(In<std::int32_t> step, In<std::int64_t> first, In<double> H, In<double> y, In<double> ratio,
+                           In<std::uint8_t> group, In<double> T, In<double> Q, In<double> P0, In<double> B, In<double> variance) {
+    const Model model = model_of(step, first, H, y, ratio, group, T, Q, P0, B, variance);
+    check(model.sizes.width == 1, "innovations take no derivatives");
+    Doubles out = new_array({model.sizes.n_rows});
+    for (std::size_t i = 0; i < model.sizes.n_rows; ++i) out.data()[i] = std::numeric_limits<double>::quiet_NaN();
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = with_states(model.sizes.m, [&](auto size) {
+            constexpr int M = decltype(size)::value;
+            const auto table = table_of<double, M>(model);
+            MarkovSums<double, M> sums;
+            return run_markov<double, M>(model.rows, model.steps, data_or_null(table), &sums, [](std::int64_t, const auto&) {}, out.data());
+        });
+    }
+    raise_unless_ok(status);
+    return out;
+}
+
 template <class Sink>
 void smooth(const Model& model, Sink sink) {
     const std::size_t m = model.sizes.m;
@@ -167,6 +189,7 @@ Doubles markov_draw(In<std::int32_t> step, In<std::int64_t> first, In<double> H,
 
 void bind_markov(nb::module_& module) {
     module.def("markov_likelihood", &markov_likelihood);
+    module.def("markov_innovations", &markov_innovations);
     module.def("markov_smooth", &markov_smooth);
     module.def("markov_draw", &markov_draw);
 }

@@ -68,6 +68,20 @@ nb::tuple shocks_of(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> g
     return nb::make_tuple(errors, scores, diffuse);
 }
 
+// Innovations over their standard deviations (n).
+Doubles innovations_of(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio, int order,
+                       double q, In<double> sigma2) {
+    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, sigma2.size());
+    Doubles out = new_array({delta.size()});
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = with_order(order, [&](auto m) { return innovations<decltype(m)::value>(rows, q, sigma2.data(), out.data()); });
+    }
+    raise_unless_ok(status);
+    return out;
+}
+
 template <class T>
 using InOut = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
@@ -132,6 +146,7 @@ void bind_sampling(nb::module_& module) {
     module.def("links", &links_of);
     module.def("draw", &draw_from);
     module.def("shocks", &shocks_of);
+    module.def("innovations", &innovations_of);
     nb::class_<Stream>(module, "Stream")
         .def(nb::init<InOut<double>, InOut<double>, InOut<std::uint8_t>, InOut<std::uint8_t>, InOut<double>, InOut<double>,
                       InOut<std::int64_t>, InOut<double>, InOut<double>, int, double, double>())

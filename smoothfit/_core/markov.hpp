@@ -389,10 +389,11 @@ std::int64_t unknown_of(const MarkovState<Real, M>& s, int m) {
     return mask;
 }
 
-// Runs the filter; `sink(i, state)` sees each filtered state.
+// Runs the filter; `sink(i, state)` sees each filtered state. Innovations over their standard deviations go to `innovations` (rows), if
+// that is not null; those that shocks of infinite variance took up are left as they are.
 template <class Real, int M, class Sink>
 SMOOTHFIT_NOINLINE Status run_markov(const MarkovRows& rows, const MarkovSteps& steps, const MarkovStep<Real, M>* table,
-                                     MarkovSums<Real, M>* out, Sink sink) noexcept {
+                                     MarkovSums<Real, M>* out, Sink sink, double* innovations = nullptr) noexcept {
     constexpr int width = Width<Real>::value;
     const int m = actual<M>(rows.m);
     MarkovSums<Real, M>& sums = *out;
@@ -418,6 +419,7 @@ SMOOTHFIT_NOINLINE Status run_markov(const MarkovRows& rows, const MarkovSteps& 
                 ++sums.n_flat;
             } else {
                 ++sums.n_used;
+                if (innovations != nullptr) innovations[r] = value(reading.innovation) / std::sqrt(f);
                 sums.sse = sums.sse + reading.innovation * reading.innovation / reading.variance;
             }
         }

@@ -21,6 +21,8 @@
 // that u / D, the residual of a reading from a fit without it, keeps its digits where its leverage is one.
 #pragma once
 
+#include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "smoother.hpp"
@@ -211,6 +213,22 @@ SMOOTHFIT_NOINLINE Status shocks(const Rows& rows, double q, const double* sigma
         for (int b = 0; b < M; ++b)
             for (int j = M - 1; j >= 0; --j)
                 for (int a = 0; a < j; ++a) N[b][j] += step.taylor[j - a] * N[b][a];
+    }
+    return {};
+}
+
+// Innovations over their standard deviations (n); NaN where nothing is read, and where a flat component took the row up.
+template <int M>
+SMOOTHFIT_NOINLINE Status innovations(const Rows& rows, double q, const double* sigma2, double* out) noexcept {
+    State<double, M> s = State<double, M>::diffuse();
+    for (std::int64_t i = 0; i < rows.n; ++i) {
+        out[i] = std::numeric_limits<double>::quiet_NaN();
+        if (i > 0 && rows.delta[i] > 0) advance<true>(s, Step<double, M>(rows.delta[i]), q);
+        if (rows.deriv[i] == Rows::missing) continue;
+        const double r = rows.ratio[i] * sigma2[rows.group[i]];
+        const Absorbed<double, M> absorbed = read<true>(s, rows.deriv[i], rows.y[i], r);
+        if (!(absorbed.variance > 1e-200 && absorbed.variance < 1e200)) return {Outcome::overflow, i};
+        if (!absorbed.diffuse) out[i] = absorbed.innovation / std::sqrt(absorbed.variance);
     }
     return {};
 }

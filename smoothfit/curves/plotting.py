@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .._abscissa import Points
 from .._validation import FloatArray
 from ..observations import derivative_label
+from .serial import autocorrelations, by_series, limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 GRID_POINTS = 500
 MOST_POINTS = 4000
+MOST_LAGS = 25
 CURVE_COLOUR = "#1f5fa8"
 READING_COLOUR = "#444444"
 
@@ -72,13 +74,11 @@ def plot_curve(
 
 
 def plot_diagnostics(results: CurveResults) -> Figure:
-    """Draw standardised residuals: over x, their distribution, normal quantiles, and each name's autocorrelation."""
+    """Draw one-step-ahead prediction errors: over x, their distribution, normal quantiles, and each series' autocorrelation."""
     import matplotlib.pyplot as plt
 
     observations = results.observations
-    order = np.argsort(observations.x, kind="stable")
-    residuals = results.resid_standardized
-    finite = np.isfinite(residuals)  # where the curve interpolates there is none
+    label, residuals = results._diagnostic_resid
     figure, ((over_x, distribution), (quantiles, correlation)) = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
 
     kinds = results._name_of_row()
@@ -86,33 +86,43 @@ def plot_diagnostics(results: CurveResults) -> Figure:
         x = drawn(observations.abscissa, observations.abscissa.to_numbers(reading.x))
         over_x.scatter(x, residuals[kinds == i], s=8, linewidth=0, alpha=0.7, label=reading.name)
     over_x.axhline(0, color="black", linewidth=0.8)
-    over_x.set(title="Standardised residuals", xlabel=x_label(observations.abscissa, observations.x_name))
+    over_x.set(title=f"Standardised {label}", xlabel=x_label(observations.abscissa, observations.x_name))
     format_times(over_x, observations.abscissa)
     if len(observations.readings) > 1:
         over_x.legend(frameon=False)
 
-    order = order[finite[order]]
-    residuals_of = {i: residuals[order][kinds[order] == i] for i in range(len(observations.readings))}
-    residuals = residuals[finite]
+    residuals = residuals[np.isfinite(residuals)]  # the first observations have none, nor those that the curve interpolates
     if not len(residuals):
         return figure
     draw_distribution(distribution, residuals)
     draw_quantiles(quantiles, residuals)
-
-    for i, mine in residuals_of.items():
-        if len(mine) < 3:
-            continue
-        correlations = autocorrelation(mine, min(25, len(mine) - 1))
-        lags = np.arange(1, len(correlations) + 1) + 0.2 * i
-        correlation.vlines(lags, 0, correlations, color=f"C{i}")
-        correlation.scatter(lags, correlations, s=12, color=f"C{i}", label=observations.names[i])
-        bound = 1.96 / np.sqrt(len(mine))
-        correlation.axhspan(-bound, bound, color="black", alpha=0.08, linewidth=0)
-    correlation.axhline(0, color="black", linewidth=0.8)
-    if len(observations.readings) > 1:
-        correlation.legend(frameon=False)
-    correlation.set(title="Autocorrelation in order of x, by name", xlabel="lag (readings of the name)")
+    _draw_serial(correlation, results, label)
     return figure
+
+
+def _draw_serial(ax: Axes, results: CurveResults, label: str) -> None:
+    """Draw autocorrelations by series in order of x, and their ranges under independence, with the test in the title."""
+    series = by_series(results)
+    for i, (name, mine) in enumerate(series.items()):
+        if len(mine) >= 3:
+            draw_correlations(ax, autocorrelations(mine, min(MOST_LAGS, len(mine) - 1)), len(mine), 0.2 * i, f"C{i}", name)
+    p_values = results.test_serial_correlation()["pvalue"].dropna()
+    test = ", ".join(f"{name} {p:.2g}" if len(series) > 1 else f"{p:.2g}" for name, p in p_values.items())
+    if len(series) > 1:
+        ax.legend(frameon=False)
+    ax.set(title=f"Autocorrelation of the {label}", xlabel="lag (observations of the series)")
+    if test:
+        ax.set_title(f"Ljung-Box p = {test}", loc="right", fontsize=8, y=0.93)
+
+
+def draw_correlations(ax: Axes, values: FloatArray, n: int, shift: float, colour: str, label: str | None = None) -> None:
+    """Draw autocorrelations of n residuals at lags 1, 2, ..., moved by `shift`, and the 95 % ranges of independent ones."""
+    lags = np.arange(1, len(values) + 1)
+    ax.vlines(lags + shift, 0, values, color=colour)
+    ax.scatter(lags + shift, values, s=12, color=colour, label=label)
+    half = limits(n, len(values))
+    ax.fill_between(lags, -half, half, color="black", alpha=0.08, linewidth=0)
+    ax.axhline(0, color="black", linewidth=0.8)
 
 
 def draw_distribution(ax: Axes, residuals: FloatArray) -> None:
@@ -135,13 +145,6 @@ def draw_quantiles(ax: Axes, residuals: FloatArray) -> None:
     ax.scatter(theoretical, np.sort(residuals), s=8, linewidth=0, color=CURVE_COLOUR)
     ax.axline((0, 0), slope=1, color="black", linewidth=0.8)
     ax.set(title="Normal quantiles", xlabel="theoretical", ylabel="observed")
-
-
-def autocorrelation(values: FloatArray, n_lags: int) -> FloatArray:
-    """Sample autocorrelations at lags 1 .. n_lags."""
-    centred = values - values.mean()
-    total = centred @ centred
-    return np.array([centred[lag:] @ centred[:-lag] / total for lag in range(1, n_lags + 1)])
 
 
 def _grid(x: FloatArray) -> FloatArray:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from statsmodels.iolib.summary import Summary
 from statsmodels.iolib.table import SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
+
+if TYPE_CHECKING:
+    from .results import CurveResults
 
 FACTS = {  # layout of the table on top: label, value, label, value
     "fmt": "txt",
@@ -31,6 +35,12 @@ FACTS = {  # layout of the table on top: label, value, label, value
 def number(value: float) -> str:
     """A number with five significant digits; a dash where there is none."""
     return "-" if np.isnan(value) else f"{value:.5g}"
+
+
+def criteria(results: CurveResults) -> list[tuple[str, str]]:
+    """AIC and BIC; dashes after a fit that does not maximise the likelihood they are of, since they are not to be compared then."""
+    comparable = results._maximises_likelihood
+    return [("AIC:", number(results.aic) if comparable else "-"), ("BIC:", number(results.bic) if comparable else "-")]
 
 
 def curve_summary(

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from .._validation import FloatArray
+from ..curves.serial import autocorrelations, ljung_box
 from .centring import centred
-from .diagnostics import ENOUGH_RESIDUALS, autocorrelations, ljung_box, memory_inflation, noise_variance_from_lags
+from .diagnostics import ENOUGH_RESIDUALS, memory_inflation, noise_variance_from_lags
 from .methods.base import Fitted, Problem
 
 EQUATION_NOISE = ("arx", "arimax", "difference")
 BOTH_NOISES = ("kalman", "armax")  # whose residuals are innovations
+PREDICTING = (
+    *BOTH_NOISES,
+    "whittle",
+    "iv",
+    "arx",
+    "arimax",
+)  # whose one-step prediction errors are white under their own assumption
 READING_NOISE = ("integral", "weak", "fourier", "profile", "output_error")
 CORRELATED = 0.3  # lag-one correlation of what should be white
 INFLATED = 1.3  # variances of coefficients, by noise within the equation
@@ -24,16 +35,70 @@ ROUNDING = 1e-8  # of the readings: noise that is none, but what rounding leaves
 NEGATIVE = -0.2  # lag-one correlation that nothing but noise of the readings makes
 MOVING = 0.1  # lag-one correlation of the difference equation; sampled noise of order two makes some 0.2
 SHARE = 0.1  # of the one-step variance that noise of the readings has to make up
+AT_ONCE = 1e-3  # level of the test for inputs that act at once
 
 
-def advise(problem: Problem, method: str, fitted: Fitted, cov_type: str) -> str | None:
-    """One sentence on why the method does not suit these readings and which one does; None where nothing speaks against it."""
+def advise(
+    problem: Problem,
+    method: str,
+    fitted: Fitted,
+    cov_type: str,
+    innovations: FloatArray,
+    with_both_noises: Callable[[], Fitted | None],
+) -> str | None:
+    """One sentence on why the method does not suit these readings and which one does; None where nothing speaks against it.
+
+    `innovations` (nodes, channels) are standardised one-step prediction errors at the fit; `with_both_noises` fits the likelihood
+    with process and measurement noise, None if it has no maximum.
+    """
+    if method in PREDICTING:
+        at_once = _acts_at_once(problem, innovations)
+        if at_once:
+            return at_once
     if method in EQUATION_NOISE:
         return _noisy_readings(problem, method, fitted)
     if method in READING_NOISE:
-        return _noisy_equation(problem, method, fitted)
+        return _noisy_equation(problem, method, fitted, with_both_noises)
     if method in BOTH_NOISES and cov_type != "HAC":  # which allows for it
         return _correlated_innovations(problem, method, fitted)
+    return None
+
+
+def _acts_at_once(problem: Problem, innovations: FloatArray) -> str | None:
+    """A warning if errors of one-step predictions move with an input that the model lets act on later observations only.
+
+    What is new in an input at a node, beside its values at the two nodes before, does not enter the prediction there. Under the
+    model the normal errors are independent of it: their correlation r has (n + 2 - k) r^2 / (1 - r^2) F-distributed, for k = 4
+    regressors that are taken out of both.
+    """
+    sample, equation = problem.sample, problem.equation
+    if equation.terms or not equation.inputs or equation.intersample != "zoh":
+        return None
+    before = np.arange(len(sample)) - sample.starts[sample.run] >= 2
+    for channel, column in zip(sample.channels, innovations.T, strict=True):
+        rows = np.flatnonzero(np.isfinite(column) & before)
+        if len(rows) < FEWEST:
+            continue
+        past = np.column_stack([np.ones(len(rows)), *(sample.u[rows - lag] for lag in (1, 2))])
+        basis, sizes, _ = np.linalg.svd(past / (np.linalg.norm(past, axis=0) + np.finfo(float).tiny), full_matrices=False)
+        basis = basis[:, sizes > ROUNDING * sizes[0]]
+        error = column[rows] - basis @ (basis.T @ column[rows])
+        for i, name in enumerate(equation.inputs):
+            u = sample.u[rows, i]
+            new = u - basis @ (basis.T @ u)
+            if not new @ new > ROUNDING * (u @ u) or not error @ error > 0:
+                continue  # it goes on as before, as one that is held without end
+            r = float(new @ error / np.sqrt((new @ new) * (error @ error)))
+            free = len(rows) - basis.shape[1] - 1
+            p = float(stats.f.sf(free * r**2 / max(1 - r**2, np.finfo(float).tiny), 1, free))
+            if p < AT_ONCE / (len(equation.inputs) * len(sample.channels)) and abs(r) > WEAK:
+                return (
+                    f"the one-step prediction errors of {channel.name} move with the input {name} at the same time (correlation "
+                    f"{r:.2f}). In the equation an input acts through the derivative, that is, on later observations only. "
+                    f"Either {name} also acts at once (direct feedthrough), or its times are late, or it is set in response "
+                    f"to {channel.name}: the coefficients and time constants are then biased. If it acts at once, pass it one row "
+                    "ahead as a further input"
+                )
     return None
 
 
@@ -50,9 +115,9 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
     first = _lag_one(residual)
     if equation.order > 1 and first > max(MOVING, 3 / np.sqrt(len(residual))):
         return (
-            f'method="{method}" takes the noise of the difference equation as white, but neighbouring residuals are correlated '
-            f"({first:.2f}), as noise within an equation of order {equation.order} makes them between samples: the coefficients "
-            'are biased; use method="kalman"'
+            f'method="{method}" assumes white noise in the difference equation, but neighbouring residuals are correlated '
+            f"({first:.2f}), as noise within an equation of order {equation.order} makes them between samples: "
+            'the coefficients are biased; use method="kalman"'
         )
     told = method == "difference" and sample.step is not None  # by the attenuation that it estimates
     if told or first > -2 / np.sqrt(len(residual)):
@@ -60,17 +125,22 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
     sigma2 = noise_variance_from_lags(centred(problem))
     if 2 * (sigma2 or 0.0) / variance < SHARE and first > NEGATIVE:
         return None
-    size = f" (of sd {np.sqrt(sigma2):.3g})" if sigma2 else ""
+    size = f" (SD {np.sqrt(sigma2):.3g})" if sigma2 else ""
     return (
-        f'method="{method}" takes the readings as exact, but neighbouring residuals are negatively correlated ({first:.2f}), as '
-        f'noise of the readings{size} makes them: the coefficients are biased towards fast decay; use method="kalman"'
+        f'method="{method}" assumes exact observations, but neighbouring residuals are negatively correlated ({first:.2f}), as '
+        f'measurement noise{size} makes them: the coefficients are biased towards fast decay; use method="kalman"'
     )
 
 
-def _noisy_equation(problem: Problem, method: str, fitted: Fitted) -> str | None:
+def _noisy_equation(problem: Problem, method: str, fitted: Fitted, with_both_noises: Callable[[], Fitted | None]) -> str | None:
     poles = np.linalg.eigvals(problem.equation.matrices(fitted.theta)[0])
+
     for i, channel in enumerate(problem.sample.channels):
         said = _not_white(problem, method, fitted.resid[:, i], poles, float(fitted.sigma2[i]), problem.sample.y[:, i])
+        both = with_both_noises() if said else None
+        at_once = None if both is None else _acts_at_once(problem, both.resid)
+        if at_once:
+            return at_once
         if said:
             several = len(problem.sample.channels) > 1
             return said.replace("residuals", f"residuals of {channel.name}", 1) if several else said
@@ -98,25 +168,24 @@ def _not_white(
         return None
     if alternates:
         return (
-            f'method="{method}" leaves residuals that alternate from one sample to the next (correlation {first:.2f}), which no '
-            "noise of the readings and no equation makes of these samples: sample faster, or look for a defect of the readings"
+            f'the residuals of method="{method}" alternate from one sample to the next (correlation {first:.2f}). Neither '
+            "measurement noise nor an equation makes these samples do that: sample faster, or look for a defect of the observations"
         )
     if method == "profile":
         return (
             f'the residuals of method="profile" are correlated ({first:.2f} from one to the next): its standard errors know of the '
-            'noise within the equation that this shows, but its coefficients are drawn towards slow decay; use method="kalman"'
+            'noise within the equation that this shows, but its coefficients are biased towards slow decay; use method="kalman"'
         )
     if problem.equation.terms:
         return (
-            f'method="{method}" takes the readings\' noise as the only one, but its residuals are correlated ({first:.2f} from one '
-            "to the next), as noise within the equation makes them, or what the terms leave out: standard errors are too small, "
-            "and no method knows both noises of an equation with terms"
+            f'method="{method}" assumes measurement noise only, but its residuals are correlated ({first:.2f} from one to the '
+            "next), as process noise or a missing term makes them. No method supports process and measurement noise with "
+            "non-linear terms: treat these standard errors as lower bounds"
         )
-    size = f" by a factor of some {np.sqrt(inflation):.1f}" if drifts else ""
+    # By how much, the residuals do not tell: the fit has taken up the slow part of what process noise leaves.
     return (
-        f'method="{method}" takes the readings\' noise as the only one, but its residuals are correlated ({first:.2f} from '
-        f"one to the next), as noise within the equation makes them: standard errors are too small{size}; use "
-        f'method="kalman"'
+        f'method="{method}" assumes measurement noise only, but its residuals are correlated ({first:.2f} from one to the next), '
+        'as process noise makes them: standard errors are too small, often several times. Use method="kalman", which estimates both'
     )
 
 
@@ -130,19 +199,19 @@ def _correlated_innovations(problem: Problem, method: str, fitted: Fitted) -> st
         n = int(np.isfinite(residual).sum())
         if n < FEWEST:
             continue
-        correlations = autocorrelations(residual, sample.run[sample.rows][:ENOUGH_RESIDUALS], LAGS)
+        correlations = autocorrelations(residual, LAGS, sample.run[sample.rows][:ENOUGH_RESIDUALS])
         _, p = ljung_box(correlations, n)
         largest = int(np.abs(correlations).argmax())
         if p < DOUBTFUL and abs(correlations[largest]) > WEAK:
             of = f" of {channel.name}" if len(sample.channels) > 1 else ""
             return (
-                f'the one-step prediction errors{of} of method="{method}" are correlated ({correlations[largest]:.2f} at lag '
-                f"{largest + 1}, Ljung-Box p = {p:.1g}), which no noise that it assumes makes them: the order, an input or a delay "
-                'does not describe these readings; compare orders by aic, look for what is left out, or use cov_type="HAC"'
+                f'the one-step prediction errors{of} of method="{method}" are correlated in time ({correlations[largest]:.2f} at '
+                f"lag {largest + 1}, Ljung-Box p = {p:.1g}): the model misses dynamics. Try another order (compare aic), a further "
+                'input or a delay, or use cov_type="HAC"'
             )
     return None
 
 
-def _lag_one(residual: np.ndarray) -> float:
+def _lag_one(residual: FloatArray) -> float:
     centred = residual - residual.mean()
     return float(centred[1:] @ centred[:-1] / (centred @ centred))

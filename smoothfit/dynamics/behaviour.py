@@ -15,6 +15,7 @@ from ..curves.prediction import critical_value
 from ..errors import DataError, SpecificationError
 from . import response
 from .estimates import Estimates
+from .frames import values_by_name
 from .relation import Relation
 
 if TYPE_CHECKING:
@@ -238,11 +239,14 @@ class Behaviour(Estimates):
         return pd.concat(parts, axis=1) if several else parts[names[0]]
 
     def steady_state(self, u: Any = None) -> Estimate | list[Estimate]:
-        """Where y settles while the inputs stay at u (one number for each), with its standard error."""
+        """Where y settles while the inputs stay at u, with its standard error.
+
+        u holds one number for each input, in their order, or by name in a mapping or a data frame of one row.
+        """
         self._require_linear("a steady state")
         equation = self.model.equation
         names = self.model.sample.recorded_inputs
-        values = np.zeros(0) if u is None else to_floats(u, "u")[0]
+        values = values_by_name(names, u)
         if len(values) != len(names):
             raise DataError(f"u has {len(values)} entries for {len(names)} inputs ({', '.join(names) or 'none'})")
         values = np.repeat(values, self.model.sample.lags + 1)

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .._entry import entry_point
+from .._validation import FloatArray
 from ..errors import SmoothfitError, SmoothfitWarning, SpecificationError
 from .methods import METHODS
 
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
 
     from .results import DynamicsResults
 
-FAR = 2.0  # standard errors of the reference method
+BOTH_NOISES = ("kalman", "armax", "whittle", "iv")
+LEVEL = 0.05  # of the tests of all differences together
 WIDTH = 110
 
 
@@ -68,37 +72,79 @@ class Comparison:
         return table
 
     @property
+    def differences(self) -> pd.DataFrame:
+        """Estimates less those of the reference method, with the standard error of the difference, by parameter and method.
+
+        ``difference``, ``se``, ``z`` and ``p_value``, the latter multiplied by the number of differences (Bonferroni): the chance
+        that any of them is that far off by sampling error alone.
+
+        Notes
+        -----
+        Estimates of one coefficient from the same observations are positively correlated. ``se`` is the root of the sum of both
+        variances, that of independent ones, and an upper bound therefore. Variances of methods that assume only one of the noises
+        allow for autocorrelation (HAC): their own are too small or too large if there are both. If the reference is efficient, its
+        covariance with any other estimate is its own variance, and the variance of the difference is that of the other less that of
+        the reference (J. Hausman 1978, "Specification tests in econometrics"). That difference of estimated variances is often
+        negative here, and is not used.
+        """
+        import pandas as pd
+        from scipy import stats
+
+        reference, *others = self.results
+        rows, errors = {}, {method: _robust_errors(results) for method, results in self.results.items()}
+        for i, name in enumerate(self.names):
+            base = self.results[reference]
+            for method in others:
+                difference = float(self.results[method].params[name] - base.params[name])
+                se = float(np.hypot(errors[method][i], errors[reference][i]))
+                rows[(name, method)] = {"difference": difference, "se": se, "z": difference / se if se > 0 else np.nan}
+        index = pd.MultiIndex.from_tuples(rows, names=["parameter", "method"])
+        table = pd.DataFrame(list(rows.values()), index=index, columns=["difference", "se", "z"])
+        tests = int(table["z"].notna().sum())
+        return table.assign(p_value=np.minimum(1.0, tests * 2 * stats.norm.sf(table["z"].abs())))
+
+    @property
     def why(self) -> str:
-        """A sentence on why the methods differ, from what the reference method found about the noises."""
+        """Why the methods differ, from the noises that the reference method found, and which estimates differ significantly.
+
+        Differences are compared with their own standard errors, at a level of 5 % for all of them together; see `differences`.
+        """
         reference = next(iter(self.results.values()))
         noise = reference.fitted.noise
-        name = self.names[0]
-        spread = reference.bse[name]
-        far = [m for m, r in self.results.items() if abs(r.params[name] - reference.params[name]) > FAR * spread]
         process = any(value > 0 for key, value in noise.items() if key.startswith("q"))
         readings = any(value > 0 for key, value in noise.items() if key.startswith("sigma"))
         if reference.method != "kalman":
-            cause = "they assume different noises"
+            cause = "which does not estimate both noises, the methods differ in the noise that they assume"
         elif process and readings:
             cause = (
-                "there is noise in the equation and in the readings: methods that take the readings as exact decay too "
-                "fast, and those that take "
-                "the equation as exact state standard errors that are too small"
+                "there is noise in the equation and in the readings: methods that assume exact readings are biased towards fast "
+                "decay, and those that assume an exact equation report standard errors that are too small"
             )
         elif readings:
-            cause = "the readings have the only noise: methods that take them as exact are biased"
+            cause = "there is noise in the readings and none in the equation: methods that assume exact readings are biased"
         elif process:
             cause = (
-                "the equation has the only noise: methods that take it as exact follow the readings' wandering and state "
-                "standard errors that "
-                "are too small"
+                "there is noise in the equation and none in the readings: methods that assume an exact equation report standard "
+                "errors that are too small"
             )
         else:
-            cause = "there is no noise"
-        if not far:
-            return f"By method {reference.method!r}, {cause}; here all agree on {name} within {FAR:g} standard errors."
-        differ = f"{_joined(far)} differ{'s' * (len(far) == 1)} on {name}"
-        return f"By method {reference.method!r}, {cause}; {differ} by more than {FAR:g} of its errors."
+            cause = "the readings obey the equation exactly"
+        return f"By method {reference.method!r}, {cause}. {self._found()}"
+
+    def _found(self) -> str:
+        """Which estimates differ from the reference's by more than their sampling error."""
+        table, reference = self.differences, next(iter(self.results))
+        if not table["z"].notna().any():
+            return "There is no other estimate to compare."
+        far = table[table["p_value"] < LEVEL]
+        if not len(far):
+            return f"No estimate differs from that of {reference!r} by more than the sampling error of the difference."
+        said = [
+            f"{method} on {name} ({z:+.1f} standard errors)" for (name, method), z in zip(far.index.tolist(), far["z"], strict=True)
+        ]
+        return (
+            f"Estimates that differ from those of {reference!r} by more than the sampling error of the difference: {_joined(said)}."
+        )
 
     def summary(self) -> str:
         """The table, the reason, and what was refused, as text."""
@@ -119,6 +165,19 @@ class Comparison:
         model = next(iter(self.results.values())).model
         refused = f"; {', '.join(self.refused)} refused" if self.refused else ""
         return f"Comparison of {', '.join(self.results)}{refused}: {model!r}"
+
+
+def _robust_errors(results: DynamicsResults) -> FloatArray:
+    """Standard errors of the coefficients, which allow for autocorrelation if the method assumes one noise only."""
+    k = results.model.equation.n_params
+    own = results.bse.to_numpy()[:k]
+    if results.method in BOTH_NOISES or results.cov_type in ("HAC", "cluster", "bootstrap"):
+        return own
+    try:
+        cov = results.fitted.covariance("HAC")[1]
+    except SpecificationError:  # the method has no scores of rows
+        return own
+    return np.asarray(np.sqrt(np.diag(cov)[:k]))
 
 
 def _joined(names: list[str]) -> str:

@@ -220,6 +220,12 @@ class DynamicsCurve(CurveResults):
         return self._by_reading(lambda i, rows: mean[rows, self._component(self._sample.channels[i].deriv)])
 
     @property
+    def resid_recursive(self) -> FloatArray:
+        """Standardised one-step-ahead prediction errors (innovations), shape (n,); see `CurveResults.resid_recursive`."""
+        errors = self.results.innovations
+        return self._by_reading(lambda i, rows: np.asarray(errors[rows, i]))
+
+    @property
     def params(self) -> pd.Series:
         """Parameters of the equation."""
         return self.results.params.copy()
@@ -272,6 +278,10 @@ class DynamicsCurve(CurveResults):
     @property
     def _n_likelihood(self) -> tuple[int, int]:
         return self.results.df_model, self.results.fitted.n_rows
+
+    @property
+    def _maximises_likelihood(self) -> bool:
+        return bool(np.isfinite(self.llf))
 
     @property
     def _n_contrasts(self) -> int:

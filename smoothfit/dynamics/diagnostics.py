@@ -56,21 +56,6 @@ def noise_variance_from_lags(problem: Problem) -> float | None:
     return max(0.0, float(covariance / last))
 
 
-def autocorrelations(residual: FloatArray, run: np.ndarray, n_lags: int) -> FloatArray:
-    """Sample autocorrelations of residuals by node at lags 1 .. n_lags; missing ones and pairs of different runs are left out."""
-    known = np.isfinite(residual)
-    if not known.any():
-        return np.full(n_lags, np.nan)
-    centred = np.where(known, residual - np.nanmean(residual), 0.0)
-    total = float(centred @ centred)
-    found = []
-    for lag in range(1, n_lags + 1):
-        same = run[lag:] == run[:-lag] if lag < len(run) else np.zeros(0, np.bool_)
-        products = (centred[lag:] * centred[:-lag])[same] if same.any() else np.zeros(1)
-        found.append(float(products.sum() / total) if total > 0 else 0.0)
-    return np.array(found)
-
-
 def memory_inflation(residual: FloatArray, sample: Sample, poles: npt.NDArray[Any]) -> tuple[float, float]:
     """By how much noise within the equation inflates variances of coefficients, and the p-value of white residuals.
 
@@ -103,13 +88,6 @@ def memory_inflation(residual: FloatArray, sample: Sample, poles: npt.NDArray[An
     if variance == 0:  # nothing is remembered
         return found / white, 1.0
     return found / white, float(stats.chi2.sf(2 / variance * found / white, 2 / variance))
-
-
-def ljung_box(correlations: FloatArray, n: int) -> tuple[float, float]:
-    """Ljung & Box's statistic n (n + 2) sum r_k^2 / (n - k), and its p-value with one degree of freedom a lag."""
-    lags = np.arange(1, len(correlations) + 1)
-    statistic = float(n * (n + 2) * (correlations**2 / (n - lags)).sum())
-    return statistic, float(stats.chi2.sf(statistic, len(correlations)))
 
 
 def coherence(problem: Problem, name: str | None, n_tapers: int) -> pd.DataFrame:

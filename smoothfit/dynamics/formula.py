@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import narwhals.stable.v1 as nw
 import numpy as np
+import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
 from .._readings import repeated_columns
-from .._validation import FloatArray
+from .._validation import FloatArray, to_floats
 from ..errors import DataError, SpecificationError
+from .frames import column_of
 from .specification import Term, derivative_name
 
 FUNCTIONS = {
@@ -54,6 +56,50 @@ FUNCTIONS["pi"] = np.pi
 MARK = "_curve"
 
 
+class FormulaInputs:
+    """The inputs of a formula, made of the columns of any frame as of those of the fit.
+
+    Parameters
+    ----------
+    texts : list of str
+        Terms of the right side that do not mention the curve.
+    columns : dict
+        The columns of the fit, from which stateful transforms and levels of categories are remembered.
+    """
+
+    def __init__(self, texts: list[str], columns: Mapping[str, npt.NDArray[Any]]):
+        self.texts = texts
+        self.named = [text for text in texts if text in columns]
+        others = [text for text in texts if text not in columns]
+        self._fit = {name: values for name, values in columns.items() if any(_is_in(text, name) for text in others)}
+
+    def of(self, columns: Mapping[str, Any]) -> FloatArray:
+        """Columns (n, k) of the inputs in another frame."""
+        import patsy
+
+        wanted = [*self.named, *self._fit]
+        for name in wanted:
+            column_of(dict(columns), name, "u", wanted)
+        arrays = {name: np.asarray(columns[name]) for name in wanted}
+        parts = []
+        for text in self.texts:
+            if text in self.named:
+                parts.append(to_floats(columns[text], f"u[{text!r}]")[0][:, None])
+                continue
+            action = patsy.NAAction(on_NA="raise")
+            design = patsy.dmatrix(f"0 + {text}", self._fit, NA_action=action).design_info
+            try:
+                (matrix,) = patsy.build_design_matrices([design], arrays, NA_action=action)
+            except patsy.PatsyError as error:
+                raise DataError(f"cannot evaluate the input {text!r} of the formula: {error.message}") from None
+            parts.append(np.asarray(matrix, dtype=float))
+        return np.hstack(parts) if parts else np.zeros((0, 0))
+
+
+def _is_in(text: str, name: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
+
+
 class Parts(NamedTuple):
     """What a formula says: the arguments of the model."""
 
@@ -65,6 +111,7 @@ class Parts(NamedTuple):
     terms: tuple[Term, ...]
     groups: Any
     derivatives: tuple[int, ...]
+    inputs: FormulaInputs
 
 
 @dataclass(frozen=True)
@@ -132,6 +179,7 @@ def parse(formula: str, data: Any, t: str, groups: str | None) -> Parts:
         tuple(terms),
         None if groups is None else columns[groups],
         tuple(derivatives),
+        FormulaInputs(inputs, columns),
     )
 
 

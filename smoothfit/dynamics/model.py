@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._entry import entry_point, warn
 from .._validation import check_order
-from ..errors import BiasWarning, SamplingWarning, SpecificationError
+from ..errors import BiasWarning, SamplingWarning, SmoothfitError, SpecificationError
 from .advice import advise
 from .estimation import estimate
-from .methods import METHODS, Method, Problem
+from .methods import METHODS, Fitted, Method, Problem
 from .reading import check_inputs, read_sample
 from .results import DynamicsResults
 from .sample import Sample
@@ -20,6 +21,7 @@ from .specification import Equation, check_terms
 
 if TYPE_CHECKING:
     from .compare import Comparison
+    from .formula import FormulaInputs
 
 RESERVED = ("q", "sigma")  # noises among the parameters
 GROWTH = 1e-6  # over a run: what counts as growing
@@ -162,6 +164,7 @@ class DerivativeRegression:
         self.sample = sample
         self.equation = equation
         self.formula: str | None = None
+        self.inputs_of_formula: FormulaInputs | None = None
 
     @classmethod
     def from_formula(cls, formula: str, data: Any, t: str, groups: str | None = None, **options: Any) -> DerivativeRegression:
@@ -209,7 +212,7 @@ class DerivativeRegression:
             derivatives=parts.derivatives,
             **options,
         )
-        model.formula = formula
+        model.formula, model.inputs_of_formula = formula, parts.inputs
         return model
 
     @property
@@ -301,10 +304,22 @@ class DerivativeRegression:
                     SamplingWarning,
                 )
             )
-        advice = advise(self.problem, results.method, results.fitted, results.cov_type)
+        advice = advise(
+            self.problem, results.method, results.fitted, results.cov_type, results.innovations, lambda: self._with_both_noises
+        )
         if advice:
             found.append((advice, BiasWarning))
         return found
+
+    @cached_property
+    def _with_both_noises(self) -> Fitted | None:
+        """The maximum likelihood with process and measurement noise; None if there is none."""
+        if METHODS["kalman"].why_not(self.problem) is not None:
+            return None
+        try:
+            return estimate(METHODS["kalman"], self.problem, {})
+        except SmoothfitError:
+            return None
 
     def compare(self, methods: Iterable[str] | None = None, alpha: float = 0.05) -> Comparison:
         """Fit all methods that apply, or those named; see `compare_methods`."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._validation import FloatArray
-from ..curves.plotting import drawn, format_times, x_label
-from .diagnostics import autocorrelations
+from ..curves.plotting import MOST_LAGS, draw_correlations, drawn, format_times, x_label
+from ..curves.serial import autocorrelations
 from .specification import wrapped
 
 if TYPE_CHECKING:
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 
 COLOUR = "#1f5fa8"
 GREY = "#444444"
-MOST_LAGS = 25
 PANELS_ACROSS = 4
 TITLE = 90  # characters of a line
 MANY = 20_000  # rows
 
 
 def plot_fit(results: DynamicsResults, alpha: float) -> Figure:
-    """Smoothed outputs with bands and readings, and the autocorrelation of each column of residuals."""
+    """Smoothed outputs with intervals and observations, and autocorrelations of one-step-ahead prediction errors by series."""
     import matplotlib.pyplot as plt
 
     equation, sample = results.model.equation, results.model.sample
@@ -68,18 +67,14 @@ def _critical(alpha: float) -> float:
 def _draw_correlations(ax: Any, results: DynamicsResults, c: int) -> None:
     sample = results.model.sample
     rows = np.isfinite(sample.y).any(axis=1) if sample.acts_between else slice(None)  # no reading parts neighbours
-    residual = results.fitted.resid[rows, c]
-    of = f" of {sample.channels[c].name}" if len(sample.channels) > 1 else ""
-    ax.set(xlabel="lag (rows)", ylabel=f"residual\nautocorrelation{of}")
+    residual = results.innovations[rows, c]
+    of = f"\nof {sample.channels[c].name}" if len(sample.channels) > 1 else ""
+    ax.set(xlabel="lag (rows)", ylabel=f"autocorrelation of\nprediction errors{of}")
     n = int(np.isfinite(residual).sum())
     if n < 4:
         return
-    values = autocorrelations(residual, sample.run[rows], min(MOST_LAGS, n - 1))
-    lags = np.arange(1, len(values) + 1)
-    ax.vlines(lags, 0, values, color=COLOUR)
-    ax.scatter(lags, values, s=12, color=COLOUR)
-    ax.axhspan(-1.96 / np.sqrt(n), 1.96 / np.sqrt(n), color="black", alpha=0.08, linewidth=0)
-    ax.axhline(0, color="black", linewidth=0.8)
+    values = autocorrelations(residual, min(MOST_LAGS, n - 1), sample.run[rows])
+    draw_correlations(ax, values, n, 0.0, COLOUR)
 
 
 def plot_step_response(results: DynamicsResults, t: Any, alpha: float) -> Figure:

@@ -12,15 +12,18 @@ import numpy.typing as npt
 from scipy import stats
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_finite, check_order, check_rng, to_floats
+from .._validation import FloatArray, check_order, check_rng, to_floats
 from ..curves import CurvePrediction
+from ..curves.serial import FEWEST, MOST_LAGS, RESIDUALS_A_LAG, autocorrelations, ljung_box
 from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
 from . import response
 from .behaviour import Behaviour
 from .centring import centred
-from .diagnostics import autocorrelations, coherence, ljung_box, noise_variance_from_lags
+from .diagnostics import coherence, noise_variance_from_lags
+from .frames import inputs_of, times_and_inputs, times_of, vector_of_times
 from .likelihood import StateSpace
 from .methods import METHODS
+from .methods.kalman import innovations_of
 from .propagation import Slopes, Values, parameter_uncertainty, principal_steps, slopes_along
 from .sample import Sample
 from .shifts import acting, gone_on, reaching
@@ -121,6 +124,19 @@ class DynamicsResults(Behaviour):
     def _at_nodes(self) -> tuple[FloatArray, FloatArray]:
         return self._smoothed(self.model.sample)
 
+    @cached_property
+    def innovations(self) -> FloatArray:
+        """Standardised one-step-ahead prediction errors by node and series, (nodes, series); NaN if there is none.
+
+        At the fitted coefficients and noises, those that `get_prediction` uses: under the model they are independent and standard
+        normal. Of an equation with terms, and without any noise, the residuals of the method.
+        """
+        theta, q, sigma2 = self._values
+        if self.model.equation.terms or not ((q > 0).any() or (sigma2 > 0).all()):
+            return self.fitted.resid
+        model = StateSpace(self.model.equation, self.model.sample)
+        return innovations_of(model, model.terms(theta, q, sigma2[model.unknown], slopes=False, keep=True))
+
     def states(self) -> pd.DataFrame:
         """Smoothed outputs and their derivatives at the rows (sorted by run and time), with standard errors.
 
@@ -150,7 +166,8 @@ class DynamicsResults(Behaviour):
 
         Parameters
         ----------
-        t : array_like
+        t : array_like, or data frame
+            Of a data frame the column of times, by name.
         deriv : int
             Below the order of the equation.
         output : str, optional
@@ -185,7 +202,7 @@ class DynamicsResults(Behaviour):
     def predict(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> FloatArray:
         """Smoothed curve or derivative at any times; see `get_prediction`."""
         wide, at, _, deriv, chosen = self._asked(t, deriv, output, run)
-        return self._component(wide, at, deriv, chosen)[0].reshape(np.shape(t))
+        return self._component(wide, at, deriv, chosen)[0].reshape(np.shape(times_of(self.model, t)))
 
     def _asked(
         self, t: Any, deriv: int, output: str | None, run: Any
@@ -194,7 +211,7 @@ class DynamicsResults(Behaviour):
         equation, sample = self.model.equation, self.model.sample
         deriv = check_order(deriv, "deriv", 0, equation.order - 1)
         chosen = self._output_index(output)
-        times = sample.abscissa.read(t, "t").ravel()
+        times = sample.abscissa.read(times_of(self.model, t), "t").ravel()
         wide, at = reaching(sample, self._run_index(run), times, equation)
         return wide, at, times, deriv, chosen
 
@@ -249,11 +266,12 @@ class DynamicsResults(Behaviour):
 
         Parameters
         ----------
-        t : array_like, shape (k,)
-            Times after the last one, increasing.
-        u : array_like, shape (k,) or (k, inputs), optional
+        t : array_like, shape (k,), or data frame
+            Times after the last one, increasing. A data frame, or a mapping of names to columns, brings the times and the inputs in
+            the columns that the fit takes, by name; with a formula, in those that it mentions.
+        u : array_like, shape (k,) or (k, inputs), or data frame, optional
             Inputs at these times, as they are recorded (held from the last row until the first of them; delays and lags are those
-            of the model); needed where the equation has inputs.
+            of the model); needed if the equation has inputs.
         alpha : float
         run : label, optional
             Which group; by default the first.
@@ -267,14 +285,15 @@ class DynamicsResults(Behaviour):
         import pandas as pd
 
         sample, equation = self.model.sample, self.model.equation
-        times = sample.abscissa.read(t, "t").ravel()
+        t, u = times_and_inputs(self.model, t, u)
+        times = vector_of_times(self.model, t)
         index = self._run_index(run)
         last = sample.t[sample.slice_of(index).stop - 1]
         if not len(times) or (np.diff(times, prepend=last) <= 0).any():
             raise DataError(
                 f"t has to increase from the end of the run, {sample.t_name} = {sample.abscissa.label_of_number(float(last))}"
             )
-        inputs = _future_inputs(u, len(times), sample.recorded_inputs)
+        inputs = inputs_of(self.model, u, len(times))
         wide, ahead = gone_on(sample, index, times, inputs, equation.intersample)
         parts = {name: self._prediction(wide, ahead, times, 0, i).summary_frame(alpha) for i, name in enumerate(equation.outputs)}
         return pd.concat(parts, axis=1) if len(parts) > 1 else next(iter(parts.values()))
@@ -284,10 +303,11 @@ class DynamicsResults(Behaviour):
 
         Parameters
         ----------
-        u : array_like, shape (n,) or (n, inputs), optional
+        u : array_like, shape (n,) or (n, inputs), or data frame, optional
             Inputs as they are recorded at t; by default those of the first run. Delays and lags are those of the model; before the
-            first row inputs were what they are there.
-        t : array_like, shape (n,), optional
+            first row inputs were what they are there. A data frame, or a mapping of names to columns, brings them, and the times if
+            it has that column, by name.
+        t : array_like, shape (n,), or data frame, optional
             Times, increasing; by default those of the first run.
         initial : array_like, shape (M,), optional
             y, y', ... at the first time; by default the smoothed state where the first run starts. Needed with u where delays or
@@ -300,9 +320,10 @@ class DynamicsResults(Behaviour):
         ndarray, shape (n,) or (n, p)
         """
         sample, equation = self.model.sample, self.model.equation
+        t, u = times_and_inputs(self.model, t, u)
         s = next(sample.slices())
         whole = sample if u is None or sample.recorded is None else sample.recorded
-        times = whole.t[next(whole.slices())] if t is None else sample.abscissa.read(t, "t").ravel()
+        times = whole.t[next(whole.slices())] if t is None else vector_of_times(self.model, t)
         if (np.diff(times) <= 0).any():
             raise DataError(
                 f"t[{int(np.argmax(np.diff(times) <= 0)) + 1}] does not exceed the time before it; pass increasing times"
@@ -313,7 +334,7 @@ class DynamicsResults(Behaviour):
             if len(inputs) != len(times):
                 raise DataError(f"t has {len(times)} rows and the first run has {len(inputs)}: pass the inputs u at t")
         else:
-            nodes, inputs, at = acting(sample, times, _future_inputs(u, len(times), sample.recorded_inputs), equation.intersample)
+            nodes, inputs, at = acting(sample, times, inputs_of(self.model, u, len(times)), equation.intersample)
         if initial is None and u is not None and sample.recorded is not None:
             raise DataError(
                 "initial is missing: delays or lags leave out the first rows, so that no state is estimated there; pass y and its "
@@ -347,24 +368,27 @@ class DynamicsResults(Behaviour):
 
     @cached_property
     def diagnostics(self) -> pd.Series:
-        """What the residuals say about the noise.
+        """What the residuals show of the noise.
 
-        ``lag-one correlation`` of the residuals (negative: noise in the readings), ``Ljung-Box p`` over ten lags, of each column of
-        readings; ``noise sd (lags)``: the readings' noise by the residuals' last autocovariance; ``attenuation``: the share of
-        what a curve on the right varies by that differences of noisy readings keep, and ``predicted bias``, what least squares on
-        these would be off by; ``noise share``: sigma^2 / (sigma^2 + q h^(2m-1)), and ``q / sigma^2``, where both are estimated.
+        ``lag-one correlation`` of the standardised one-step-ahead prediction errors, `innovations`, by series (negative, if the
+        method assumes exact observations: measurement noise); ``Ljung-Box p`` of their first ten autocorrelations (a fifth of their
+        number if that is smaller); ``noise sd (lags)``: the SD of the measurement noise by the last autocovariance of the residuals
+        of the difference equation; ``attenuation``: the fraction of the variation of a curve on the right that differences of noisy
+        observations keep, and ``predicted bias``, that of least squares on these; ``noise share``: sigma^2 / (sigma^2 +
+        q h^(2m-1)), and ``q / sigma^2``, if both are estimated.
         """
         import pandas as pd
 
         found: dict[str, float] = {}
         sample, equation = self.model.sample, self.model.equation
         several = len(sample.channels) > 1
-        for channel, residual in zip(sample.channels, self.fitted.resid.T, strict=True):
+        for channel, residual in zip(sample.channels, self.innovations.T, strict=True):
             of = f" {channel.name}" if several else ""
-            correlations = autocorrelations(residual[sample.rows], sample.run[sample.rows], 10)
-            found[f"lag-one correlation{of}"] = correlations[0]
             n = int(np.isfinite(residual).sum())
-            if n > 20:
+            lags = max(1, min(MOST_LAGS, n // RESIDUALS_A_LAG))
+            correlations = autocorrelations(residual[sample.rows], lags, sample.run[sample.rows])
+            found[f"lag-one correlation{of}"] = correlations[0]
+            if n >= FEWEST:
                 found[f"Ljung-Box{of}"], found[f"Ljung-Box p{of}"] = ljung_box(correlations, n)
         if equation.n_outputs == 1 and not equation.terms and sample.step is not None and sample.reads_values_only:
             variance = noise_variance_from_lags(centred(self.model.problem))
@@ -479,7 +503,7 @@ class DynamicsResults(Behaviour):
         return summarise(self, alpha)
 
     def plot(self, alpha: float = 0.05) -> Figure:
-        """Draw the smoothed outputs with bands and the readings, by run, and each column's residual autocorrelation."""
+        """Draw smoothed outputs with intervals, observations, and autocorrelations of one-step-ahead prediction errors."""
         from .plotting import plot_fit
 
         return plot_fit(self, alpha)
@@ -497,16 +521,3 @@ class DynamicsResults(Behaviour):
 
     def __repr__(self) -> str:
         return f"DynamicsResults({'; '.join(self.model.equation.in_words(self.fitted.theta))}; method={self.method!r})"
-
-
-def _future_inputs(u: Any, n: int, names: tuple[str, ...]) -> FloatArray:
-    if u is None:
-        if names:
-            raise DataError(f"u is missing: pass the inputs {', '.join(names)} at these times")
-        return np.zeros((n, 0))
-    values = np.asarray(u, dtype=float)
-    values = values[:, None] if values.ndim == 1 else values
-    if values.shape != (n, len(names)):
-        raise DataError(f"u has shape {values.shape}; pass {n} rows of {len(names)} inputs ({', '.join(names) or 'none'})")
-    check_finite(values.ravel(), "u", "inputs are finite")
-    return values

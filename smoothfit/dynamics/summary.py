@@ -56,7 +56,7 @@ def summarise(results: DynamicsResults, alpha: float) -> Summary:
     notes = [line for words in equation.in_words(results.fitted.theta) for line in wrapped(f"Equation: {words}", WIDTH)]
     notes += wrap(f"Noise assumed: {results.noise_assumed}.", WIDTH)
     notes += _behaviour(results)
-    shown = [f"{name} {value:.3g}" for name, value in results.diagnostics.items()]
+    shown = [f"{name} {value + 0.0:.3g}" for name, value in results.diagnostics.items() if np.isfinite(value)]
     if shown:
         notes += wrap("Diagnostics: " + ", ".join(shown) + ".", WIDTH)
     if results.method == "kalman" and not results.fitted.notes:
@@ -65,12 +65,13 @@ def summarise(results: DynamicsResults, alpha: float) -> Summary:
         if lines:
             notes += wrap("Tests of the noises, at their boundary: " + "; ".join(lines) + ".", WIDTH)
     for name in results.boundary:
-        what = "process noise" if name.startswith("q") else "noise in the readings"
-        notes.append(f"At a boundary: {name} = 0, the readings show no {what}.")
+        what = "Process noise" if name.startswith("q") else "Measurement noise"
+        notes.append(f"{what} estimated as zero ({name} = 0, a boundary): no standard error.")
     if sample.delay:
-        notes.append(f"Inputs act {number(sample.delay)}{f' {unit}' if unit else ''} later than they are recorded.")
+        counted = "" if unit else f" The delay is in units of {sample.t_name}."
+        notes.append(f"Inputs act {number(sample.delay)}{f' {unit}' if unit else ''} later than they are recorded.{counted}")
     if sample.n_dropped:
-        notes.append(f"{sample.n_dropped} rows were left out, to which lags or delays reach back.")
+        notes.append(f"The first rows, {sample.n_dropped} in all, were left out: lags or the delay reach back before the data.")
     if model.formula:
         notes += wrap(f"Formula: {model.formula}", WIDTH)
     if unit:

@@ -433,8 +433,8 @@ def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
         distance, digits = EPS * 10**results.digits_lost, results.digits_lost
         warn(
             f"rounding moves the fit by up to {distance:.1g} posterior standard deviations ({digits:.1f} of 15.7 digits are lost): "
-            "sds are far below what double precision can tell, or spans hold hardly a reading; give honest sds, measure x and y "
-            "from their middles, or use fewer knots",
+            "noise SDs are too small for double precision, or knots are closer than the observations. Check the units of sd, "
+            "centre x and y, or use fewer knots",
             PrecisionWarning,
         )
     if results._bounded is not None and results._contradiction < SURPRISING:

@@ -278,6 +278,15 @@ class QuantileResults(SplineRegressionResults):
         return None  # a new reading has no sd here
 
     @property
+    def _diagnostic_resid(self) -> tuple[str, FloatArray]:
+        return "residuals", self.resid_standardized
+
+    @property
+    def resid_recursive(self) -> NoReturn:
+        """Refused: predictions of a quantile from the observations before are other programs."""
+        raise SpecificationError("a quantile fit has no recursive residuals; resid_standardized are those of all observations")
+
+    @property
     def loo_resid(self) -> NoReturn:
         """Refused: a quantile fit without a reading is another program."""
         raise SpecificationError("a quantile fit has no leave-one-out formula; fit without the reading")

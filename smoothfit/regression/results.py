@@ -328,6 +328,17 @@ class SplineRegressionResults(Inference):
         """`resid_whitened` over sqrt(1 - leverage), shape (n,), of variance one; NaN where the curve interpolates."""
         return self.resid_whitened / np.sqrt(self._free)
 
+    @cached_property
+    def resid_recursive(self) -> FloatArray:
+        """Recursive residuals, shape (n,): the errors of predictions from the observations before in x, over their SDs.
+
+        With correlated errors those of the whitened observations. NaN for the first observations that determine what no penalty
+        touches. See the module ``smoothfit.regression.recursive``.
+        """
+        from .recursive import recursive_residuals
+
+        return recursive_residuals(self)
+
     @property
     def loo_resid(self) -> FloatArray:
         """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
@@ -491,6 +502,12 @@ class SplineRegressionResults(Inference):
     @property
     def _n_contrasts(self) -> int:
         return self._held.system.n - self._held.system.n_free
+
+    @property
+    def _maximises_likelihood(self) -> bool:
+        if self.method == "ols":
+            return self.loss == "squares"
+        return self.fixed is None and self.method in LIKELIHOODS and self.loss == "squares"
 
     @property
     def _n_likelihood(self) -> tuple[int, int]:

@@ -293,6 +293,17 @@ class SurfaceRegressionResults(SplineRegressionResults):
         label = partial_label(self.inputs, orders)
         return plot_contours(values, shown, self.inputs, f"standard error of {label}" if se else label, se, ax, contour)
 
+    @property
+    def resid_recursive(self) -> NoReturn:
+        """Refused: points of several variables have no order."""
+        raise SpecificationError(
+            "points of several variables have no order in which one is predicted from those before; see resid_standardized"
+        )
+
+    def test_serial_correlation(self, lags: int | None = None) -> NoReturn:
+        """Refused: points of several variables have no order."""
+        raise SpecificationError("points of several variables have no order, and their residuals no serial correlation")
+
     def plot_diagnostics(self) -> Any:
         """Draw standardised residuals over the variables, their distribution and normal quantiles."""
         from ..curves.contours import plot_point_diagnostics

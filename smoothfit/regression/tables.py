@@ -10,7 +10,7 @@ import pandas as pd
 from statsmodels.iolib.summary import Summary
 
 from ..basis.tensor import AnyBasis, TensorProductBasis
-from ..curves.summary import curve_summary, number
+from ..curves.summary import criteria, curve_summary, number
 from .correlation import Correlation, Markov
 from .precision import EPS, GOOD
 from .rows import degree_of
@@ -40,8 +40,7 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
         ("Effective df:", number(results.edf)),
         ("lam:", "none" if lam is None else ", ".join(number(value) for value in np.atleast_1d(lam))),
         ("Log-likelihood:" if is_full else "Restricted log-lik.:", number(results.llf)),
-        ("AIC:", number(results.aic)),
-        ("BIC:", number(results.bic)),
+        *criteria(results),
         ("Covariance Type:", results.cov_type),
         ("Converged:", _convergence(results)),
     ]
@@ -52,7 +51,7 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
     readings = pd.DataFrame(
         [
             {
-                "reads": results.observations.read_by(reading),
+                "observes": results.observations.read_by(reading),
                 "n": len(reading),
                 "missing": reading.n_dropped,
                 "sigma": number(sd),
@@ -117,13 +116,13 @@ def _notes(results: SplineRegressionResults) -> list[str]:
         elif name not in results.observations.names:
             notes.append(f"boundary: {name} is at the end of its range")
         else:
-            notes.append(f"boundary: the sd of {name} is indistinguishable from zero")
+            notes.append(f"boundary: the noise SD of {name} is estimated as zero")
     if results.basis.n_basis > MOST_COEFFICIENTS:
         notes.append(f"{results.basis.n_basis} coefficients: see params, bse and conf_int()")
     for label, kind in results.errors.items():
         notes.append(f"errors of {label}: {_correlation(results, label, kind)}")
     if results.loss == "quantile":
-        notes.append("sigma: mean check loss, no sd. Effective df: readings on the curve. Log-likelihood: asymmetric Laplace.")
+        notes.append("sigma: mean check loss, no sd. Effective df: observations on the curve. Log-likelihood: asymmetric Laplace.")
         return [*notes, "Standard errors: Powell's sandwich with the bias of the penalty, at the given smoothing."]
     notes.append("sigma: noise sd at weight one. Standard errors: given the smoothing and the variances.")
     return notes

@@ -278,6 +278,10 @@ class GeneralResults(CurveResults):
         return self.nobs - self.model.n_diffuse
 
     @property
+    def _maximises_likelihood(self) -> bool:
+        return self.fixed is None
+
+    @property
     def _n_likelihood(self) -> tuple[int, int]:
         n = len(self.model.parameters)
         return (n + self.model.n_diffuse, self.nobs) if self.method == "ml" else (n, self._n_contrasts)
@@ -358,6 +362,15 @@ class GeneralResults(CurveResults):
             weighted = np.einsum("nij,nj->ni", inverse, resid[part.rows])
             left_out[part.rows] = weighted / (precision * np.where(free > LEAST_FREE, free, np.nan)) * units[part.rows]
         return left_out
+
+    @cached_property
+    def resid_recursive(self) -> FloatArray:
+        """Standardised one-step-ahead prediction errors (innovations), shape (n,); see `CurveResults.resid_recursive`.
+
+        Observations of integrals, means and differences are predicted where their interval ends. If errors are correlated across
+        series, these are the errors of combinations whose noise is independent.
+        """
+        return self.model.program.innovations(self._values, self._variance)
 
     @property
     def highest_derivative(self) -> int:
@@ -538,7 +551,7 @@ class GeneralResults(CurveResults):
         """Return a table of the fit: prior, readings by name, parameters with intervals, convergence."""
         import pandas as pd
 
-        from ..curves.summary import curve_summary, number
+        from ..curves.summary import criteria, curve_summary, number
 
         likelihood = "Log-likelihood" if self.method == "ml" else "Restricted log-lik."
         facts = [
@@ -549,15 +562,14 @@ class GeneralResults(CurveResults):
             ("Df Residuals:", number(self.df_resid)),
             ("Effective df:", number(self.edf)),
             (f"{likelihood}:", number(self.llf)),
-            ("AIC:", number(self.aic)),
-            ("BIC:", number(self.bic)),
+            *criteria(self),
             ("Converged:", self._convergence),
         ]
         bse, sigma, readings = self.bse, self.sigma, []
         for reading in self.observations.readings:
             readings.append(
                 {
-                    "reads": reading.label,
+                    "observes": reading.label,
                     "n": len(reading),
                     "missing": reading.n_dropped,
                     "sigma": number(float(sigma[reading.name])),

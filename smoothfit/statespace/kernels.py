@@ -105,6 +105,11 @@ def shock_scores(rows: Rows, order: int, q: float, sigma2: FloatArray) -> tuple[
     return _call(_kernels.shocks, rows, order, q, sigma2)
 
 
+def innovations(rows: Rows, order: int, q: float, sigma2: FloatArray) -> FloatArray:
+    """One-step-ahead prediction errors of each row (n,) over their SDs; NaN for rows that the diffuse start takes up."""
+    return np.asarray(_call(_kernels.innovations, rows, order, q, sigma2))
+
+
 def require_numbers(states: FloatArray, bad: npt.NDArray[np.bool_]) -> FloatArray:
     """Return the states; raise where some entries are bad."""
     if bad.any():

@@ -288,6 +288,11 @@ class Program:
         mean, spread = self._run(_kernels.markov_smooth, self._arguments(wide, variance[:, None]))
         return self._in_order(mean), self._in_order(spread)
 
+    def innovations(self, values: FloatArray, variance: FloatArray) -> FloatArray:
+        """One-step-ahead prediction errors of the functionals over their SDs; NaN where a diffuse start takes them."""
+        wide = [m[..., None] for m in self.matrices(values)]
+        return self._in_order(self._run(_kernels.markov_innovations, self._arguments(wide, variance[:, None])))
+
     def draws(self, values: FloatArray, variance: FloatArray, normals: FloatArray) -> FloatArray:
         """Draws (n, L) of the functionals less their means, from normal numbers (n_nodes, 2 M, L)."""
         if self._at(values) is not self:

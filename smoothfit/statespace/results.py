@@ -21,8 +21,9 @@ from .bandwidth import Resolution
 from .criteria import LIKELIHOODS, likelihood_of
 from .fitting import Variances
 from .integral import integral_moments
-from .kernels import filtered_states, higher_derivatives, smoothed_states, state_variances, states_at
+from .kernels import filtered_states, higher_derivatives, innovations, smoothed_states, state_variances, states_at
 from .propagation import posterior_slopes
+from .robust import HIGHEST_DF
 from .rows import Rows
 from .sampling import IntArray, Sampler, Shocks, shocks
 
@@ -242,6 +243,10 @@ class SmoothingSplineResults(CurveResults):
         return self.nobs - self._order
 
     @property
+    def _maximises_likelihood(self) -> bool:
+        return self.fixed is None and self.method in LIKELIHOODS and self.robustness is None
+
+    @property
     def _n_likelihood(self) -> tuple[int, int]:
         if self.method == "ml":
             return len(self.params) + self._order, self.nobs
@@ -398,6 +403,12 @@ class SmoothingSplineResults(CurveResults):
         with np.errstate(invalid="ignore"):
             return self._rows.in_given_order(self._shocks.u / np.sqrt(self._shocks.D))
 
+    @property
+    def resid_recursive(self) -> FloatArray:
+        """Standardised one-step-ahead prediction errors (innovations), shape (n,); see `CurveResults.resid_recursive`."""
+        v = self._variances
+        return self._rows.in_given_order(innovations(self._rows, self._order, v.q, v.sigma2))
+
     def _changes(self) -> list[Change]:
         rows, found, order = self._rows, self._shocks, self._order
         x = self.observations.abscissa.restore(rows.nodes)
@@ -477,7 +488,7 @@ class SmoothingSplineResults(CurveResults):
         """Return a table of the fit: method, smoothing, readings by name, parameters with intervals, convergence."""
         import pandas as pd
 
-        from ..curves.summary import curve_summary, number
+        from ..curves.summary import criteria, curve_summary, number
 
         x_unit = self.observations.abscissa.unit or self.observations.x_name
         smoothing = f"{self.fixed} fixed" if self.fixed else METHOD_NAMES[self.method]
@@ -492,15 +503,14 @@ class SmoothingSplineResults(CurveResults):
             (f"Bandwidth ({x_unit}):", number(self.bandwidth)),
             (f"lam ({self.lam_unit.replace('x', x_unit, 1)}):", number(self.lam)),
             (f"{likelihood}:", number(self.llf)),
-            ("AIC:", number(self.aic)),
-            ("BIC:", number(self.bic)),
+            *criteria(self),
             ("Converged:", self._convergence),
         ]
         bse, readings = self.bse, []
         for reading, (name, sd, estimated) in zip(self.observations.readings, self._sds, strict=True):
             readings.append(
                 {
-                    "reads": derivative_label(reading.deriv),
+                    "observes": derivative_label(reading.deriv),
                     "n": len(reading),
                     "missing": reading.n_dropped,
                     "sigma": number(sd),
@@ -547,11 +557,14 @@ class SmoothingSplineResults(CurveResults):
             if name == "q":
                 notes.append(f"boundary: q = 0, the curve is a polynomial of degree {self._order - 1}")
             else:
-                notes.append(f"boundary: the sd of {name} is indistinguishable from zero, the curve interpolates")
+                notes.append(f"boundary: the noise SD of {name} is estimated as zero, the curve interpolates")
         if self.robustness is not None:
-            dfs = ", ".join(f"{name} {df:.3g}" for name, df in self.robustness.df.items())
+            dfs = self.robustness.df.items()
+            said = ", ".join(f"{name} {df:.3g}" if df < HIGHEST_DF else f"{name} normal (at the upper limit)" for name, df in dfs)
             light = int((self.robust_weights < LIGHT).sum())
-            notes.append(f"Student-t noise, df: {dfs}; {light} readings weigh less than {LIGHT:g}. sigma is its scale, and the")
+            notes.append(
+                f"Student-t noise, df: {said}; {light} observations have weights below {LIGHT:g}. sigma is its scale, and the"
+            )
             notes.append("likelihood that of normal noise with these weights.")
         notes.append("sigma: noise sd at weight one. Bands: posterior (Bayesian), pointwise.")
         return notes

@@ -193,6 +193,16 @@ def test_summary_is_statsmodels(results, wave):
     assert "tabular" in summary.as_latex()
 
 
+def test_prediction_errors_are_standardised_and_tested_by_series(results, wave):
+    errors = results.resid_recursive
+    assert errors.shape == (results.nobs,)
+    assert 1 <= np.isnan(errors).sum() <= 4  # as many as determine what nothing restricts
+    assert np.nanmean(errors**2) == pytest.approx(1.0, abs=0.5)
+    test = results.test_serial_correlation()
+    assert list(test.index) == list(wave.names)
+    assert test["pvalue"].between(0, 1).all()
+
+
 def test_plots_draw_the_curve_and_its_band(results):
     for deriv in range(3):
         (ax,) = results.plot(deriv=deriv).axes

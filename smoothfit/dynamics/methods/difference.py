@@ -148,21 +148,20 @@ def _attenuation(
     unit = np.outer(lengths, lengths)
     corrected = (gram - error) / unit
     if np.linalg.eigvalsh(corrected).min() > 1e-3 * np.linalg.eigvalsh(gram / unit).min():
-        bias = params - np.linalg.solve(corrected, (gram @ params - cross) / lengths) / lengths
+        bias = np.linalg.solve(corrected, (cross - error @ params) / lengths) / lengths  # params less the corrected ones
         found["bias"] = dict(zip(equation.names, bias.tolist(), strict=True))
         attenuated = min(attenuation.values(), default=1.0) < 1 - MATERIAL_SHARE
         material = (np.abs(bias) > MATERIAL_SHARE * np.abs(params)) & (attenuated | (np.abs(bias) > MATERIAL * bse))
-        size = f"by about {bias[int(np.argmax(np.abs(bias) / bse))]:.3g}"
+        far = int(np.argmax(np.abs(bias) / bse))
+        biased, size = f"coefficient of {equation.names[far]}", f"{bias[far]:.3g}"
     else:
-        material, size = np.array([True]), "by more than the data can tell"
+        material, biased, size = np.array([True]), "coefficients", "an amount that the data cannot determine"
     if material.any():
         worst = min(attenuation, key=lambda name: attenuation[name])
         warn(
-            f"differences of noisy readings bias this fit {size}: {worst} carries noise of sd {np.sqrt(sigma2):.3g} per "
-            f"reading, which leaves "
-            f'{100 * attenuation[worst]:.0f} % of what it should vary by (attenuation); use method="kalman", or "integral" '
-            f"where the "
-            "readings have the only noise",
+            f"measurement noise (SD {np.sqrt(sigma2):.3g}) attenuates {worst} by {100 * (1 - attenuation[worst]):.2g} % and, "
+            f"divided by the step h = {h:.4g}, biases the {biased} by about {size}. Use "
+            'method="kalman", or "integral" if there is measurement noise only',
             BiasWarning,
         )
     return found

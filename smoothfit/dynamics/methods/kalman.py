@@ -305,7 +305,7 @@ def restricted(problem: Problem, zero: int) -> float:
 METHOD = Method(
     "kalman",
     estimate,
-    "process noise (white, entering the equation) and independent noise of the readings, both normal and both estimated",
+    "process noise (white, entering the equation) and independent measurement noise, both normal",
     irregular=True,
     between=True,
     missing=True,
