@@ -119,9 +119,9 @@ def test_gains_of_coupled_outputs_invert_a_test_too():
     exact, delta = res.gain(), res.gain("delta")
     np.testing.assert_allclose(exact["gain"], delta["gain"])
     assert list(exact["kind"]) == ["interval", "interval"]
-    # Where relative errors are small both intervals are the same to second order in them.
-    np.testing.assert_allclose(exact["lower"], delta["lower"], atol=0.2 * delta["se"].max())
-    np.testing.assert_allclose(exact["upper"], delta["upper"], atol=0.2 * delta["se"].max())
+    # Both intervals are the same to second order: up to z^2 cv se, with cv of the determinant some 0.06.
+    np.testing.assert_allclose(exact["lower"], delta["lower"], atol=0.3 * delta["se"].max())
+    np.testing.assert_allclose(exact["upper"], delta["upper"], atol=0.3 * delta["se"].max())
     # By hand: (det A) r + adj(A) b is as far from zero as its standard error, by differences, allows.
     theta, cov = res.coefficients, res.cov_params().to_numpy()[:6, :6]
 
