@@ -315,7 +315,7 @@ class DynamicsCurve(CurveResults):
         channels = [replace(c, deriv=c.deriv + 1) for c in sample.channels]
         channels += [Channel(f"integral of {name}", i, 0, known=True) for i, name in enumerate(equation.outputs)]
         zero = np.full((n, p), np.nan)
-        zero[at[0]] = 0.0
+        zero[np.searchsorted(wide.t, ends[0], side="right") - 1] = 0.0  # after all replicates: steps of zero add no noise to it
         is_random = bool((self.results.fitted.q > 0).any())
         exact = 0.0 if is_random else AS_GOOD_AS_EXACT * float(np.median(wide.ratio[np.isfinite(wide.y)]))
         integrated = replace(

@@ -170,7 +170,7 @@ class StateSpace:
         """
         equation, sample = self.equation, self.sample
         m, p = equation.order, equation.n_outputs
-        gap = float(np.median(self.lengths))
+        gap = float(np.median(self.lengths[self.lengths > 0]))
         # In units of the spacing, with different decays and weak coupling.
         generic = np.diag(np.ones((m - 1) * p), p)
         weights = -0.1 * np.cos(np.arange(p * m * p)).reshape(p, -1) - 0.2 * np.tile(np.eye(p), m)
@@ -369,10 +369,10 @@ class StateSpace:
         lowest = min(c.deriv for c in sample.channels)
         if lowest > 0:
             name = derivative_name(equation.outputs[0], 0)
+            series = next(c.name for c in sample.channels if c.deriv == lowest)
             raise IdentificationError(
-                f"no reading fixes the level of {name}: all are of derivatives; add one reading of {name}, or state the "
-                f"equation for "
-                f"{derivative_name(name, lowest)}"
+                f"no observation fixes the level of {series}'s integral {name}: all are of its derivatives; add one observation of "
+                f"{name}, or state the equation for {derivative_name(name, lowest)}"
             )
         counts = [int(np.isfinite(sample.y[s]).sum()) for s in sample.slices()]
         k = int(np.argmin(counts))

@@ -14,7 +14,7 @@ from ..errors import BiasWarning, SamplingWarning, SmoothfitError, Specification
 from .advice import advise
 from .estimation import estimate
 from .methods import METHODS, Fitted, Method, Problem
-from .reading import check_inputs, read_sample
+from .reading import check_inputs, check_series, read_sample
 from .results import DynamicsResults
 from .sample import Sample
 from .specification import Equation, check_terms
@@ -150,6 +150,11 @@ class DerivativeRegression:
         )
 
     def _set(self, sample: Sample, equation: Equation) -> None:
+        if equation.terms and equation.n_outputs > 1:
+            raise SpecificationError(
+                f"non-linear terms ({equation.terms[0].name}) go with one output, and there are {equation.n_outputs} "
+                f"({', '.join(equation.outputs)}); leave the terms out, or pass one column of y and the others as inputs u"
+            )
         for channel in sample.channels:
             if channel.deriv >= equation.order:
                 raise SpecificationError(
@@ -161,6 +166,7 @@ class DerivativeRegression:
             if name in RESERVED:
                 raise SpecificationError(f"a regressor is called {name!r}, which is the name of a noise; rename the column")
         check_inputs(sample, equation.intercept, equation.intersample)
+        check_series(sample, equation)
         self.sample = sample
         self.equation = equation
         self.formula: str | None = None
@@ -294,12 +300,12 @@ class DerivativeRegression:
                     SamplingWarning,
                 )
             )
-        gap = self.sample.gap
         fastest = 1.0 if results.method == "difference" else FASTEST_DECAY  # 1 + a h < 0: what alternates has no decay
-        if (poles.real * gap < -fastest).any() and not self.equation.terms:
+        if self.sample.decay(poles.real.min()) > fastest and not self.equation.terms:
+            where = f"within one sample ({h:g})" if h is not None else "between most neighbouring samples"
             found.append(
                 (
-                    f"a fitted pole, {poles.real.min():.4g}, decays within one sample ({gap:g}): samples hardly remember the one "
+                    f"a fitted pole, {poles.real.min():.4g}, decays {where}: samples hardly remember the one "
                     f"before, and nothing faster than they are can be told; sample faster, or check the order and the inputs",
                     SamplingWarning,
                 )

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from .._validation import FloatArray, frozen
 from ..errors import ConvergenceError, DataError, IdentificationError
 from ..observations import observe
 from ..statespace import SmoothingSpline, SmoothingSplineResults
-from .methods.base import Fitted, Problem
+from .likelihood import StateSpace
+from .methods.base import Fitted, Problem, check_enough
 from .sample import Sample, term_columns
 from .specification import Equation
 from .start import running_integral
@@ -24,12 +27,16 @@ from .start import running_integral
 PLACES = 8  # at which a term is averaged over a step
 SUBSTEP = 0.1  # of the fastest time constant: errors of order 1e-7 of the solution
 MOST_SUBSTEPS = 64
+SMALL = 1e-2  # of the typical size of a number, from which differences about it are in proportion to that size
 WIDTH = 1e-4  # relative: central differences then err by 1e-8, and steps across a jump such as that of a sign are averaged
 COLLINEAR = 1e-10  # a term is a combination of others where less than this share of its length is left
 DECREMENT = 1e-8
 DAMPINGS = 8.0 ** np.arange(30).reshape(5, 6)
 PROGRESS = 1e-6  # of the sum of squares: a step that gains less is idle
 PATIENCE = 3  # idle steps, after which the sum of squares is rough
+SETTLED = 1e-8  # of sds: what the last round may change
+ROUNDING = 1e-14  # of observations: the smallest sd
+MAX_ROUNDS = 100  # of weights
 LOOSE = 1e-3  # where no step is better: terms with jumps leave the sum of squares rough at that level
 
 
@@ -86,11 +93,16 @@ def _solve(equation: Equation, thetas: FloatArray, t: FloatArray, u: FloatArray,
 def _smoothed(problem: Problem, s: slice) -> SmoothingSplineResults:
     """A smoothing spline of a run that has the derivatives which terms may take."""
     sample, m = problem.sample, problem.equation.order
-    known = np.isfinite(sample.y[s, 0])
-    if known.sum() <= m + 3:
-        raise DataError(f"a run of {int(known.sum())} readings is too short for an equation of order {m} with non-linear terms")
-    model = SmoothingSpline(observe(sample.t[s][known], sample.y[s, 0][known]), order=min(4, m + 1))
-    results: SmoothingSplineResults = model.fit()
+    known = np.isfinite(sample.y[s])
+    if known.any(axis=1).sum() <= m + 3:
+        count = int(known.sum())
+        raise DataError(f"a run of {count} observations is too short for an equation of order {m} with non-linear terms")
+    parts = []
+    for channel, y, ratio, kept in zip(sample.channels, sample.y[s].T, sample.ratio[s].T, known.T, strict=True):
+        if kept.any():
+            noise = {"sd": np.sqrt(ratio[kept])} if channel.known else {"weights": 1 / ratio[kept]}
+            parts.append(observe(sample.t[s][kept], y[kept], channel.deriv, name=channel.name, **noise))
+    results: SmoothingSplineResults = SmoothingSpline(sum(parts[1:], parts[0]), order=min(4, m + 1)).fit()
     return results
 
 
@@ -137,11 +149,26 @@ def _check_terms_apart(equation: Equation, right: FloatArray) -> None:
             )
 
 
-def gradient_matching(problem: Problem) -> tuple[FloatArray, FloatArray]:
-    """Coefficients by the equation integrated over a smoothing spline of each run, and the initial states (runs, M): a start."""
+class Start(NamedTuple):
+    """Where a search starts.
+
+    Attributes
+    ----------
+    x : ndarray, shape (k + runs M,)
+        Coefficients, and the initial states of the runs.
+    sizes : ndarray, likewise
+        The size of each: of a coefficient, the one at which its regressor alone has the size of the left side.
+    """
+
+    x: FloatArray
+    sizes: FloatArray
+
+
+def gradient_matching(problem: Problem) -> Start:
+    """Coefficients by the equation integrated over a smoothing spline of each run, and the initial states."""
     equation, sample = problem.equation, problem.sample
     m = equation.order
-    designs, targets, right, initial = [], [], [], []
+    designs, targets, right, initial, sizes = [], [], [], [], []
     for s in sample.slices():
         spline, t = _smoothed(problem, s), sample.t[s]
         curves = [spline.predict(t, deriv=j) for j in range(m)]
@@ -153,43 +180,136 @@ def gradient_matching(problem: Problem) -> tuple[FloatArray, FloatArray]:
         integrals = running_integral(np.column_stack(columns), t, held=False)
         designs.append(integrals - integrals.mean(axis=0))
         targets.append(curves[m - 1] - curves[m - 1].mean())
-        initial.append([curve[0] for curve in curves])
+        initial += [curve[0] for curve in curves]
+        sizes += [np.abs(curve).max() for curve in curves]
     _check_terms_apart(equation, np.vstack(right))
-    theta = np.linalg.lstsq(np.vstack(designs), np.concatenate(targets), rcond=None)[0]
-    return np.asarray(theta), np.array(initial)
+    design, target = np.vstack(designs), np.concatenate(targets)
+    lengths = np.linalg.norm(design, axis=0)
+    lengths[lengths == 0] = 1.0
+    theta = np.linalg.lstsq(design / lengths, target, rcond=None)[0] / lengths
+    own = np.linalg.norm(target) / lengths
+    return Start(np.concatenate([theta, initial]), np.concatenate([own, sizes]))
+
+
+class Minimum(NamedTuple):
+    """Weighted least squares: x, residuals r (readings,), their derivatives -J = -U diag(s) Vt scale, and Newton's decrement."""
+
+    x: FloatArray
+    r: FloatArray
+    U: FloatArray
+    inverse: FloatArray
+    decrement: float
 
 
 def estimate_by_integration(problem: Problem) -> Fitted:
-    """Nonlinear least squares over coefficients and the initial state of each run."""
+    """Nonlinear least squares over coefficients and the initial state of each run.
+
+    One unknown sd is a common factor. Beside other series each unknown sd s is that of its residuals, s^2 = rss / (n - trace of its
+    part of the hat matrix), and weights and least squares alternate until they no longer move.
+    """
     equation, sample = problem.equation, problem.sample
     n_runs, m, k = len(sample.labels), equation.order, equation.n_params
-    if sample.n_readings <= k + n_runs * m:
-        raise DataError(f"{sample.n_readings} readings are too few for {k} parameters and {n_runs * m} initial values")
-    theta, initial = gradient_matching(problem)
-    x = np.concatenate([theta, initial.ravel()])
-    weights = 1 / np.sqrt(sample.ratio[:, 0])
-    known = np.isfinite(sample.y[:, 0])
-    size = float(np.linalg.norm(sample.y[known, 0] * weights[known]))
-
-    def residual(x: FloatArray) -> FloatArray:
-        return np.asarray(_residuals(equation, sample, x[None], weights)[0][known])
-
-    r = residual(x)
-    if not np.isfinite(r).all():
-        x[: len(theta)] = 0.0
-        r = residual(x)
-    if not np.isfinite(r).all():
-        names = ", ".join(repr(term.name) for term in equation.terms)
+    check_enough(problem, k)
+    start = gradient_matching(problem)
+    x = _finite_start(problem, start.x)
+    read = np.isfinite(sample.y)
+    series = np.broadcast_to(np.arange(len(sample.channels)), read.shape)[read]
+    unknown = [i for i, channel in enumerate(sample.channels) if not channel.known]
+    sd = np.ones(len(sample.channels))
+    weighs = bool(unknown) and len(sd) > 1
+    if weighs:
+        first = _residuals(equation, sample, x[None], sd)[0]
+        sd[unknown] = [_size(first[series == i], sample.y[:, i]) for i in unknown]
+    for _ in range(MAX_ROUNDS):
+        found = _descend(problem, x, start.sizes, sd)
+        leverage = (found.U**2).sum(axis=1)
+        free = np.array([(1 - leverage[series == i]).sum() for i in unknown])
+        sums = np.array([float(np.sum((found.r[series == i] * sd[i]) ** 2)) for i in unknown])
+        now = np.sqrt(sums / free)
+        if not weighs or (np.abs(now - sd[unknown]) <= SETTLED * sd[unknown]).all():
+            break
+        x, sd[unknown] = found.x, np.maximum(now, [ROUNDING * float(np.nanmax(np.abs(sample.y[:, i]))) for i in unknown])
+    else:
         raise ConvergenceError(
-            f"the solution that starts the search leaves the numbers, or where the terms {names} are finite; give them finite "
-            'values everywhere, or use method="integral"'
+            f"the sds of the series have not settled after {MAX_ROUNDS} rounds; pass sd= for one of them", float("nan")
         )
+    noise = dict(zip(StateSpace(equation, sample).variance_names[1:], now.tolist(), strict=True))
+    factor = float(now[0] ** 2) if unknown and not weighs else 1.0
+    cov = np.zeros((k + len(noise), k + len(noise)))
+    cov[:k, :k] = found.inverse[:k, :k] * factor
+    cov[k:, k:] = np.diag(now**2 / (2 * free))
+    resid = np.full(sample.y.shape, np.nan)
+    resid[read] = found.r * sd[series]
+    sigma2 = np.ones(len(sd))
+    sigma2[unknown] = now**2
+    return Fitted(
+        theta=found.x[:k],
+        cov=cov,
+        cov_type="nonrobust",
+        noise=noise,
+        q=np.zeros(1),
+        sigma2=sigma2,
+        resid=resid,
+        n_rows=len(found.r),
+        llf=_log_likelihood(sample, series, resid[read]),
+        n_constants=n_runs * m,
+        decrement=found.decrement,
+        extra={
+            "initial": found.x[k:].reshape(n_runs, m),
+            "cov_solution": found.inverse * factor,
+            "sizes": start.sizes,
+        },
+    )
+
+
+def _size(residuals: FloatArray, y: FloatArray) -> float:
+    """A first sd of a series: that of residuals at the start."""
+    return max(float(np.sqrt(np.mean(residuals**2))), ROUNDING * float(np.nanmax(np.abs(y))))
+
+
+def _log_likelihood(sample: Sample, series: npt.NDArray[np.int64], r: FloatArray) -> float:
+    """Normal log-likelihood of residuals r in units of weights; unknown sds are at their maximum."""
+    total = -0.5 * (len(r) * np.log(2 * np.pi) + float(np.log(sample.ratio[np.isfinite(sample.y)]).sum()))
+    for i, channel in enumerate(sample.channels):
+        part = r[series == i]
+        rss = float(part @ part)
+        total -= 0.5 * (rss if channel.known else len(part) * (np.log(max(rss, np.finfo(float).tiny) / len(part)) + 1))
+    return float(total)
+
+
+def _finite_start(problem: Problem, x: FloatArray) -> FloatArray:
+    """A start whose solution is finite: x, or its initial states with coefficients of zero."""
+    equation, sample = problem.equation, problem.sample
+    still = x.copy()
+    still[: equation.n_params] = 0.0
+    for trial in (x, still):
+        if np.isfinite(_residuals(equation, sample, trial[None], np.ones(sample.y.shape[1]))).all():
+            return trial
+    names = ", ".join(repr(term.name) for term in equation.terms)
+    raise ConvergenceError(
+        f"the solution that starts the search leaves the numbers, or where the terms {names} are finite; give them finite "
+        'values everywhere, or use method="integral"'
+    )
+
+
+def widths_of(x: FloatArray, sizes: FloatArray) -> FloatArray:
+    """Steps of differences, each in proportion to the size of its own number."""
+    return np.asarray(WIDTH * np.maximum(np.abs(x), SMALL * sizes))
+
+
+def _descend(problem: Problem, x: FloatArray, sizes: FloatArray, sd: FloatArray) -> Minimum:
+    """Gauss-Newton steps with Levenberg's damping, at sds of the series."""
+
+    def residuals(x: FloatArray) -> FloatArray:
+        return _residuals(problem.equation, problem.sample, x, sd)
+
+    r = residuals(x[None])[0]
+    read = np.isfinite(problem.sample.y)
+    size = float(np.linalg.norm((problem.sample.y / (np.sqrt(problem.sample.ratio) * sd))[read]))
     damping, decrement, idle = 1e-3, np.inf, 0
-    J = np.zeros((len(r), len(x)))
     for _ in range(50):
-        widths = WIDTH * np.maximum(np.abs(x), 1e-3 * np.abs(x).max())
-        moved = np.vstack([x + np.diag(widths), x - np.diag(widths)])
-        both = _residuals(equation, sample, moved, weights)[:, known]
+        widths = widths_of(x, sizes)
+        both = residuals(np.vstack([x + np.diag(widths), x - np.diag(widths)]))
         J = (-(both[: len(x)] - both[len(x) :]) / (2 * widths)[:, None]).T
         scale = np.linalg.norm(J, axis=0)
         scale[scale == 0] = 1.0
@@ -202,7 +322,7 @@ def estimate_by_integration(problem: Problem) -> Fitted:
         before = float(r @ r)
         for dampings in np.maximum(damping, 1e-12) * DAMPINGS:  # side by side, for the price of one
             trials = x + (Vt.T @ (s[:, None] / (s[:, None] ** 2 + dampings) * along[:, None])).T / scale
-            left = _residuals(equation, sample, trials, weights)[:, known]
+            left = residuals(trials)
             with np.errstate(over="ignore", invalid="ignore"):
                 sums = np.where(np.isfinite(left).all(axis=1), np.einsum("ij,ij->i", left, left), np.inf)
             best = int(sums.argmin())
@@ -211,40 +331,15 @@ def estimate_by_integration(problem: Problem) -> Fitted:
                 break
         idle = idle + 1 if float(r @ r) > (1 - PROGRESS) * before else 0
         if idle == PATIENCE or float(r @ r) == before:
-            if decrement <= LOOSE:
-                break
-            raise ConvergenceError(
-                f"least squares has not converged (decrement {decrement:.3g}): the sum of squares is rough, as terms with jumps "
-                'make it; use method="integral", or smooth them, for example sign(D(y)) as tanh(10*D(y))',
-                before,
-            )
+            break
     if decrement > LOOSE:
         raise ConvergenceError(
-            f"least squares has not converged after 50 steps (decrement {decrement:.3g}); a term with jumps leaves it rough: "
-            'use method="integral", or smooth it, for example sign(D(y)) as tanh(10*D(y))',
+            f"least squares has not converged (decrement {decrement:.3g}): the sum of squares is rough, as terms with jumps "
+            'make it; use method="integral", or smooth them, for example sign(D(y)) as tanh(10*D(y))',
             float(r @ r),
         )
-    sigma2 = float(r @ r) / (len(r) - len(x))
-    inverse = np.linalg.inv((J / scale).T @ (J / scale)) / np.outer(scale, scale)
-    cov = np.zeros((k + 1, k + 1))
-    cov[:k, :k] = inverse[:k, :k] * sigma2
-    cov[k, k] = sigma2 / (2 * (len(r) - len(x)))
-    resid = np.full((len(sample), 1), np.nan)
-    resid[known, 0] = r
-    return Fitted(
-        theta=x[:k],
-        cov=cov,
-        cov_type="nonrobust",
-        noise={"sigma": float(np.sqrt(sigma2))},
-        q=np.zeros(1),
-        sigma2=np.array([sigma2]),
-        resid=resid,
-        n_rows=len(r),
-        llf=float(-0.5 * len(r) * (np.log(2 * np.pi * max(float(r @ r), 1e-300) / len(r)) + 1)),
-        n_constants=n_runs * m,
-        decrement=decrement,
-        extra={"initial": x[k:].reshape(n_runs, m), "cov_solution": inverse * sigma2},
-    )
+    root = (Vt.T / s) / scale[:, None]
+    return Minimum(x, r, U, root @ root.T, decrement)
 
 
 def solution(problem: Problem, fitted: Fitted, wide: Sample) -> tuple[FloatArray, FloatArray]:
@@ -265,7 +360,7 @@ def solution(problem: Problem, fitted: Fitted, wide: Sample) -> tuple[FloatArray
             )
         own = [*range(k), *range(k + run * m, k + (run + 1) * m)]
         x = np.concatenate([fitted.theta, starts[run]])
-        widths = WIDTH * np.maximum(np.abs(x), 1e-3 * np.abs(x).max())
+        widths = widths_of(x, np.asarray(fitted.extra["sizes"])[own])
         moved = np.vstack([x, x + np.diag(widths), x - np.diag(widths)])
         count = substeps(equation, fitted.theta, wide.t[s])
         found = _solve(equation, moved[:, :k], wide.t[s], wide.u[s], moved[:, k:], count)
@@ -275,12 +370,13 @@ def solution(problem: Problem, fitted: Fitted, wide: Sample) -> tuple[FloatArray
     return states, spread
 
 
-def _residuals(equation: Equation, sample: Sample, x: FloatArray, weights: FloatArray) -> FloatArray:
-    """Readings minus solutions (L, n) for L parameter vectors (theta, initial states)."""
+def _residuals(equation: Equation, sample: Sample, x: FloatArray, sd: FloatArray) -> FloatArray:
+    """Observations less solutions over their sds (L, n), for L vectors (theta, initial states) and sds of series of weight one."""
     k, m = equation.n_params, equation.order
-    out = np.empty((len(x), len(sample)))
+    derivs = [channel.deriv for channel in sample.channels]
+    out = np.empty((len(x), *sample.y.shape))
     for i, s in enumerate(sample.slices()):
         count = substeps(equation, x[0, :k], sample.t[s])
         states = _solve(equation, x[:, :k], sample.t[s], sample.u[s], x[:, k + i * m : k + (i + 1) * m], count)
-        out[:, s] = (sample.y[s, 0][:, None] - states[:, :, 0]).T * weights[s]
-    return out
+        out[:, s] = np.swapaxes(sample.y[s][:, None] - states[:, :, derivs], 0, 1)
+    return np.asarray((out / (np.sqrt(sample.ratio) * sd))[:, np.isfinite(sample.y)])

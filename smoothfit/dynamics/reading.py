@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import narwhals.stable.v1 as nw
@@ -16,7 +17,9 @@ from ..errors import DataError, IdentificationError, SpecificationError
 from ..observations import Observations
 from .sample import Channel, Sample, between
 from .shifts import shifted
+from .specification import Equation, derivative_name
 
+FEWEST = 2  # observations of a series that estimate its sd beside others
 COLLINEAR = 1e-10  # a column of u is a combination of others where less than this share of its length is left
 
 
@@ -34,13 +37,7 @@ def check_inputs(sample: Sample, intercept: bool, intersample: str) -> None:
 
     What a held input is in the last row of a run never acts and tells nothing.
     """
-    for channel, readings in zip(sample.channels, sample.y.T, strict=True):
-        known = readings[np.isfinite(readings)]
-        if channel.deriv == 0 and len(known) and np.ptp(known) == 0:
-            raise IdentificationError(
-                f"all readings of {channel.name!r} are {known[0]:g}: nothing moves, so that no coefficient can be told; is it "
-                "the right column?"
-            )
+    _check_movement(sample)
     acting = np.ones(len(sample), np.bool_)
     if intersample == "zoh":
         acting[sample.edges[1:] - 1] = False
@@ -66,6 +63,56 @@ def check_inputs(sample: Sample, intercept: bool, intersample: str) -> None:
         if np.linalg.norm(rest) <= COLLINEAR * size:
             raise IdentificationError(f"the input {name!r} is a linear combination of those before it; leave one of them out")
         basis.append(rest / np.linalg.norm(rest))
+
+
+def _check_movement(sample: Sample) -> None:
+    """Raise if all observations of an output are one constant; a constant series, as of a known start, may stand beside others."""
+    for i, output in enumerate(sample.outputs):
+        of_output = [c.output == i for c in sample.channels]
+        values = sample.y[:, [own and c.deriv == 0 for own, c in zip(of_output, sample.channels, strict=True)]]
+        rates = sample.y[:, [own and c.deriv > 0 for own, c in zip(of_output, sample.channels, strict=True)]]
+        known = values[np.isfinite(values)]
+        if len(known) and np.ptp(known) == 0 and not np.nan_to_num(rates).any():
+            raise IdentificationError(
+                f"all readings of {output!r} are {known[0]:g}: nothing moves, so that no coefficient can be told; is it "
+                "the right column?"
+            )
+
+
+def check_series(sample: Sample, equation: Equation) -> None:
+    """Raise where observations cannot identify a series' sd, or the constant."""
+    several = len(sample.channels) > len(sample.outputs)
+    for channel, y in zip(sample.channels, sample.y.T, strict=True):
+        count = int(np.isfinite(y).sum())
+        if several and not channel.known and count < FEWEST:
+            raise DataError(
+                f"the series {channel.name!r} has {count} observation{'s' if count > 1 else ''} and no sd, too few to estimate "
+                "it; pass sd="
+            )
+    for i, j in combinations([i for i, channel in enumerate(sample.channels) if not channel.known], 2):
+        first, second = sample.channels[i], sample.channels[j]
+        rest = sample.y[:, i] - sample.y[:, j]
+        rest = rest[np.isfinite(rest)]
+        if (first.output, first.deriv) == (second.output, second.deriv) and len(rest) >= FEWEST and not rest.any():
+            raise DataError(
+                f"{first.name!r} and {second.name!r} are equal wherever both are observed, so that no sd can be estimated; leave "
+                "one out, or pass sd="
+            )
+    lowest = min(channel.deriv for channel in sample.channels)
+    below = [j for j in sorted(equation.derivatives) if j < lowest]
+    if not (below and equation.intercept):
+        return
+    channel = next(c for c in sample.channels if c.deriv == lowest)
+    output, name = equation.outputs[channel.output], channel.name
+    unseen, seen = (derivative_name(output, j) for j in (below[0], lowest))
+    right = [f"a{j} {derivative_name(name, j)}" for j in sorted(equation.derivatives)]
+    right += [f"b{i + 1} {derivative_name(u, lowest)}" for i, u in enumerate(equation.inputs)]
+    raise IdentificationError(
+        f"the constant (const) cannot be identified: {name!r} observes {seen} and no observation is of {unseen}, to which any "
+        f"number can be added while const makes up for it. What {name!r} observes obeys "
+        f"{derivative_name(name, equation.order)} = {' + '.join(right)}, where the constant has dropped out. Pass "
+        f"intercept=False ({unseen} then counts from where the equation rests), or add an observation of {unseen}"
+    )
 
 
 def _check_delay(delay: Any) -> float:
@@ -182,7 +229,7 @@ def _from_arrays(y: Any, t: Any, u: Any, groups: Any, unit: str | None) -> Sampl
     inputs, names = _inputs(u, n)
     run, runs = _groups(groups, n)
     order = np.lexsort((times, run))
-    _check_distinct(times, run, runs, order)
+    _check_replicates(times, run, runs, order, inputs, names)
     return Sample(
         abscissa,
         frozen(times[order]),
@@ -198,14 +245,29 @@ def _from_arrays(y: Any, t: Any, u: Any, groups: Any, unit: str | None) -> Sampl
     )
 
 
-def _check_distinct(times: FloatArray, run: npt.NDArray[np.int64], labels: tuple[Any, ...], order: npt.NDArray[np.int64]) -> None:
-    gaps: FloatArray = np.diff(times[order])
-    same = (gaps == 0) & (np.diff(run[order]) == 0)
-    if same.any():
-        at = int(np.argmax(same))
+def _check_replicates(
+    times: FloatArray,
+    run: npt.NDArray[np.int64],
+    labels: tuple[Any, ...],
+    order: npt.NDArray[np.int64],
+    inputs: FloatArray,
+    names: tuple[str, ...],
+) -> None:
+    """Raise where rows at one time have different inputs, or all rows of every run are at one time."""
+    joined = np.diff(run[order]) == 0
+    same = (np.diff(times[order]) == 0) & joined
+    bad = same & (np.diff(inputs[order], axis=0) != 0).any(axis=1)
+    if bad.any():
+        at = int(np.argmax(bad))
         i, j = sorted((int(order[at]), int(order[at + 1])))
         where = "" if len(labels) == 1 else f" in group {labels[run[i]]!r}"
-        raise DataError(f"t[{j}] repeats t[{i}] = {times[i]:g}{where}; average the rows, or tell runs apart by groups=")
+        name = names[int(np.argmax(inputs[i] != inputs[j]))]
+        raise DataError(
+            f"t[{j}] repeats t[{i}] = {times[i]:g}{where} with another value of the input {name!r}; average the rows, or tell runs "
+            "apart by groups="
+        )
+    if joined.any() and same[joined].all():
+        raise DataError(f"all rows{'' if len(labels) == 1 else ' of each group'} are at one time; pass rows at several times")
 
 
 def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample: str) -> Sample:
@@ -219,7 +281,8 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
             raise SpecificationError(f"{reading.name!r} reads {reading.label}, which is no channel; leave it out")
     abscissa = y.abscissa
     values = [reading for reading in y.readings if reading.deriv == 0]
-    name = values[0].name if values else y.readings[0].name
+    taken = {reading.name for reading in y.readings}
+    name = values[0].name if values else next(letter for letter in ("y", "f", "y0") if letter not in taken or letter == "y0")
     if u is None:
         knots, inputs = np.zeros(0), np.zeros((0, 0))
         names: tuple[str, ...] = ()
@@ -229,10 +292,11 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
         knots = abscissa.read(t, "t")
         inputs, names = _inputs(u, len(knots))
         order = np.argsort(knots, kind="stable")
-        _check_distinct(knots, np.zeros(len(knots), np.int64), (None,), order)
-        knots, inputs = knots[order], inputs[order]
+        _check_replicates(knots, np.zeros(len(knots), np.int64), (None,), order, inputs, names)
+        knots, first = np.unique(knots, return_index=True)
+        inputs = inputs[first]
     times = [abscissa.to_numbers(reading.x) for reading in y.readings]
-    nodes = np.unique(np.concatenate([*times, knots]))
+    nodes, places = _nodes(times, knots)
     if u is not None:
         if nodes[0] < knots[0]:
             raise DataError(
@@ -244,10 +308,7 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
     table = np.full((len(nodes), len(times)), np.nan)
     ratio = np.ones_like(table)
     channels = []
-    for c, (reading, x) in enumerate(zip(y.readings, times, strict=True)):
-        at = np.searchsorted(nodes, x)
-        order = np.argsort(x, kind="stable")
-        _check_distinct(x, np.zeros(len(x), np.int64), (None,), order)
+    for c, (reading, at) in enumerate(zip(y.readings, places, strict=True)):
         table[at, c] = reading.y
         ratio[at, c] = reading.variance_ratio
         channels.append(Channel(reading.name, 0, reading.deriv, reading.sd is not None))
@@ -264,3 +325,22 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
         names,
         y.x_name,
     )
+
+
+def _nodes(times: list[FloatArray], knots: FloatArray) -> tuple[FloatArray, list[npt.NDArray[np.int64]]]:
+    """Times of all series and of inputs, as often as the series with most replicates there, and the node of each observation."""
+    distinct = np.unique(np.concatenate([*times, knots]))
+    if len(distinct) == 1:
+        raise DataError("all observations are at one time; pass observations at several times")
+    found = [np.searchsorted(distinct, x) for x in times]
+    often = np.max([np.bincount(at, minlength=len(distinct)) for at in found], axis=0)
+    often = np.maximum(often, 1)
+    first = np.cumsum(often) - often
+    places = []
+    for at in found:
+        order = np.argsort(at, kind="stable")
+        ordered = at[order]
+        rank = np.empty(len(at), np.int64)
+        rank[order] = np.arange(len(at)) - np.searchsorted(ordered, ordered)
+        places.append(first[at] + rank)
+    return np.repeat(distinct, often), places

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.linalg import expm
 
 from .._discretize import discretize
-from .._validation import FloatArray
+from .._validation import FloatArray, check_level
 from .specification import Equation
 
 
@@ -42,11 +42,31 @@ def fieller(numerator: float, denominator: float, cov: FloatArray, alpha: float)
     return Interval(low, high, "unbounded")
 
 
+def fieller_ends(numerator: float, denominator: float, cov: FloatArray, alpha: float) -> tuple[float, float]:
+    """Ends of Fieller's set if it is an interval; else nothing is excluded between minus infinity and infinity."""
+    found = fieller(numerator, denominator, cov, check_level(alpha))
+    return (found.lower, found.upper) if found.kind == "interval" else (-np.inf, np.inf)
+
+
 def static_gain(equation: Equation, theta: FloatArray) -> FloatArray:
     """Change of the outputs in the long run per unit of each drive, (p, drives): -A_0^-1 B."""
     p = equation.n_outputs
     system, B = equation.matrices(theta)
     return np.asarray(-np.linalg.solve(system[-p:, :p], B))
+
+
+def static_ratio(equation: Equation, theta: FloatArray) -> FloatArray:
+    """The static gain as a ratio: numerators -adj(A_0) B, flattened (p drives,), then the denominator det A_0.
+
+    Both are polynomials of the coefficients, which the delta method suits even where the denominator may be zero.
+    """
+    p = equation.n_outputs
+    system, B = equation.matrices(theta)
+    inner = system[-p:, :p]
+    if p == 1:
+        return np.append(-B[0], inner[0, 0])
+    determinant = np.linalg.det(inner)
+    return np.append(-determinant * np.linalg.solve(inner, B).ravel(), determinant)
 
 
 def step_response(equation: Equation, theta: FloatArray, t: FloatArray) -> FloatArray:

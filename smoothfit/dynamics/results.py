@@ -71,7 +71,7 @@ class DynamicsResults(Behaviour):
         model = StateSpace(equation or self.model.equation, sample)
         theta, q, sigma2 = values or self._values
         scale = 1.0
-        if not (q > 0).any() and not any(c.known for c in self.model.sample.channels):
+        if not (q > 0).any() and not self._has_given_noise:
             # Without process noise the mean does not depend on the size of the readings' noise, and the
             # covariance is proportional to it.
             scale = float(sigma2.mean())
@@ -441,11 +441,15 @@ class DynamicsResults(Behaviour):
             if self.fitted.noise[name] == 0:
                 rows[f"{name} = 0"] = {"LR": 0.0, "pvalue": 1.0}
                 continue
-            if sum(value > 0 for value in self.fitted.noise.values()) == 1:
+            if not self._has_given_noise and sum(value > 0 for value in self.fitted.noise.values()) == 1:
                 continue
             ratio = max(0.0, 2 * (self.llf - restricted(centred(self.model.problem), i)))
             rows[f"{name} = 0"] = {"LR": ratio, "pvalue": float(0.5 * stats.chi2.sf(ratio, 1))}
         return pd.DataFrame(rows).T
+
+    @property
+    def _has_given_noise(self) -> bool:
+        return any(channel.known for channel in self.model.sample.channels)
 
     def coherence(self, name: str | None = None, n_tapers: int = 7) -> pd.DataFrame:
         """Multitaper coherence of y and an input: at which frequencies the input explains the readings.

@@ -123,6 +123,8 @@ class Sample:
             return None
         longest = max(spans, key=len)
         h = float((longest[-1] - longest[0]) / (len(longest) - 1))
+        if h == 0:
+            return None
         rounding = 4 * np.finfo(float).eps * float(np.abs(self.t).max())  # of times such as 1.7e9 seconds
         for t in spans:
             if (np.abs(t - t[0] - h * np.arange(len(t))) > REGULAR * h + rounding).any():
@@ -130,9 +132,43 @@ class Sample:
         return h
 
     @cached_property
+    def gaps(self) -> FloatArray:
+        """Times between neighbouring nodes of a run, without those of zero between replicates."""
+        gaps: FloatArray = np.diff(self.t)[np.diff(self.run) == 0]
+        return gaps[gaps > 0]
+
+    @cached_property
     def gap(self) -> float:
         """The typical spacing within runs: the step, or the median where there is none."""
-        return self.step if self.step is not None else float(np.median(np.diff(self.t)[np.diff(self.run) == 0]))
+        return self.step if self.step is not None else float(np.median(self.gaps))
+
+    def decay(self, rate: float) -> float:
+        """Decay at a rate (negative) between neighbours, in logarithms: that of the step, or of their mean squared correlation.
+
+        The mean of exp(2 rate gap) is what the spacing contributes to the information on the rate: short gaps among long ones
+        identify a fast pole.
+        """
+        return -0.5 * float(np.log(np.mean(np.exp(2 * min(rate, 0.0) * (self.gaps if self.step is None else self.step)))))
+
+    @property
+    def first_replicate(self) -> int | None:
+        """The first node at the time of the node before it; None where there is none."""
+        same = (np.diff(self.t) == 0) & (np.diff(self.run) == 0)
+        return int(np.argmax(same)) + 1 if same.any() else None
+
+    @property
+    def first_given(self) -> int | None:
+        """The first channel with given sds or weights; None where there is none."""
+        for i, channel in enumerate(self.channels):
+            if channel.known or (self.ratio[np.isfinite(self.y[:, i]), i] != 1).any():
+                return i
+        return None
+
+    def replicates_differ(self, channel: int) -> bool:
+        """Whether a channel has different observations at one time, which no curve without noise passes."""
+        known = np.isfinite(self.y[:, channel])
+        t, run, y = self.t[known], self.run[known], self.y[known, channel]
+        return bool(((np.diff(t) == 0) & (np.diff(run) == 0) & (np.diff(y) != 0)).any())
 
     @property
     def irregularity(self) -> float:
@@ -140,7 +176,7 @@ class Sample:
         worst = 0.0
         for s in self.slices():
             t = self.t[s]
-            if len(t) > 2:
+            if len(t) > 2 and t[-1] > t[0]:
                 h = (t[-1] - t[0]) / (len(t) - 1)
                 worst = max(worst, float(np.abs((t - t[0]) / h - np.arange(len(t))).max()))
         return worst
@@ -255,8 +291,7 @@ def with_times(sample: Sample, run: int, times: FloatArray, equation: Equation) 
             f"t reaches back before the run, which starts at {sample.t_name} = {sample.abscissa.label_of_number(float(t[0]))}, and "
             f"no input is known there"
         )
-    nodes = np.unique(np.concatenate([t, times]))
-    place = np.searchsorted(nodes, t)
+    nodes, place = merged(t, times)
     y = np.full((len(nodes), sample.y.shape[1]), np.nan)
     ratio = np.ones_like(y)
     y[place], ratio[place] = sample.y[s], sample.ratio[s]
@@ -271,6 +306,15 @@ def with_times(sample: Sample, run: int, times: FloatArray, equation: Equation) 
         u=frozen(np.ascontiguousarray(inputs)),
     )
     return wide, np.searchsorted(nodes, times)
+
+
+def merged(t: FloatArray, extra: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Times with those added that are not among them, in order, and where the first ones, replicates included, are."""
+    nodes = np.concatenate([t, np.setdiff1d(extra, t)])
+    order = np.argsort(nodes, kind="stable")
+    place = np.empty(len(nodes), np.int64)
+    place[order] = np.arange(len(nodes))
+    return nodes[order], place[: len(t)]
 
 
 def between(knots: FloatArray, values: FloatArray, nodes: FloatArray, intersample: str) -> FloatArray:

@@ -23,7 +23,7 @@ MAX_ITERATIONS = 200
 SLOW = 30  # steps of scoring, after which Newton's take over
 LONGEST_LOG_STEP = 3.0
 EXACT = 1e-12  # innovations this small beside the readings are rounding: the data have no noise
-NEAR = 1e-6  # decrement of a step of a thousandth of a standard error, which leaves the Hessian what it is
+NEAR = 1e-8  # decrement of a step of a ten-thousandth of a standard error, which leaves the Hessian what it is
 DIFFERENCE = 1e-4  # of a standard error: the step of differences of scores
 MAX_RELEASES = 6
 RELEASE = 1e-6  # of D: what letting a variance leave zero has to gain
@@ -242,7 +242,8 @@ class Search:
                 continue
             variances = point.variances.copy()
             variances[k] = 0.0
-            if (variances > 0).any() and self.value(point.theta, variances) <= point.value + 1e-9:
+            # Where no sd is given some variance has to stay, or there is no likelihood.
+            if (not self.scalable or (variances > 0).any()) and self.value(point.theta, variances) <= point.value + 1e-9:
                 return self.point(point.theta, variances)
         return None
 

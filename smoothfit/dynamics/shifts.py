@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray, frozen
 from ..errors import DataError, SpecificationError
-from .sample import REGULAR, Sample, between, with_times
+from .sample import REGULAR, Sample, between, merged, with_times
 from .specification import Equation
 
 
@@ -90,15 +90,15 @@ def _delayed(sample: Sample, delay: float, intersample: str) -> Sample:
             k = round(delay / h)
             kept = np.arange(len(t)) >= k
             nodes, u = t[kept], sample.u[s][: max(0, len(t) - k)]
+            at = np.arange(len(nodes))
         else:
             knots = t + delay
             kept = t >= knots[0]
-            nodes = np.unique(np.concatenate([t[kept], knots[knots <= t[-1]]]))
+            nodes, at = merged(t[kept], knots[knots <= t[-1]])
             u = between(knots, sample.u[s], nodes, intersample) if len(nodes) else sample.u[s][:0]
         dropped += int((~kept).sum())
         table = np.full((len(nodes), sample.y.shape[1]), np.nan)
         ratio = np.ones_like(table)
-        at = np.searchsorted(nodes, t[kept])
         table[at], ratio[at] = sample.y[s][kept], sample.ratio[s][kept]
         times.append(nodes)
         runs.append(np.full(len(nodes), sample.run[s.start]))

@@ -29,16 +29,23 @@ def triangular(columns: FloatArray) -> FloatArray:
 
 
 def filled(sample: Sample) -> FloatArray:
-    """Readings of the outputs at every node, interpolated where missing; integrals of rates where only these are read."""
-    table = np.full((len(sample), len(sample.outputs)), np.nan)
+    """The outputs at every node, interpolated between the means of their series; integrals of rates if only these are observed."""
+    table = np.zeros((len(sample), len(sample.outputs)))
     for s in sample.slices():
-        t = sample.t[s]
-        for c, channel in enumerate(sample.channels):
-            column = sample.y[s, c]
-            known = np.isfinite(column)
-            if channel.deriv == 0 and known.any() and not np.isfinite(table[s, channel.output]).any():
-                table[s, channel.output] = np.interp(t, t[known], column[known])
-    return np.where(np.isfinite(table), table, 0.0)
+        t, y = sample.t[s], sample.y[s]
+        for i in range(len(sample.outputs)):
+            orders = [c.deriv for j, c in enumerate(sample.channels) if c.output == i and np.isfinite(y[:, j]).any()]
+            if not orders:
+                continue
+            lowest = min(orders)
+            chosen = [c.output == i and c.deriv == lowest for c in sample.channels]
+            count = np.isfinite(y[:, chosen]).sum(axis=1)
+            known = count > 0
+            curve = np.interp(t, t[known], np.nansum(y[known][:, chosen], axis=1) / count[known])[:, None]
+            for _ in range(lowest):
+                curve = running_integral(curve, t, held=False)
+            table[s, i] = curve[:, 0]
+    return table
 
 
 def integral_start(equation: Equation, sample: Sample) -> FloatArray:
@@ -85,6 +92,18 @@ def integral_start(equation: Equation, sample: Sample) -> FloatArray:
     scale[scale == 0] = 1.0
     solution = np.linalg.lstsq(design / scale, target, rcond=1e-12)[0] / scale[:, None]
     return np.asarray(solution.T.reshape(p, -1).ravel())
+
+
+def series_starts(equation: Equation, sample: Sample) -> dict[int, FloatArray]:
+    """Where several series observe one output, the start that each of them (by channel) gives by itself."""
+    found = {}
+    for i, channel in enumerate(sample.channels):
+        beside = sum(c.output == channel.output for c in sample.channels)
+        if beside > 1 and np.isfinite(sample.y[:, i]).sum() > equation.n_params + equation.n_states:
+            alone = sample.y.copy()
+            alone[:, [j for j, c in enumerate(sample.channels) if j != i and c.output == channel.output]] = np.nan
+            found[i] = integral_start(equation, sample.with_readings(alone))
+    return found
 
 
 def starts(equation: Equation, sample: Sample) -> list[FloatArray]:

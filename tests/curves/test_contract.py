@@ -298,8 +298,36 @@ def test_a_fresh_process_unpickles_every_bit(results, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def _lopsided(alpha):
+    return 1.0 + alpha, 4.0 - alpha
+
+
 def test_estimates_pickle_and_behave_as_numbers():
     estimate = pickle.loads(pickle.dumps(Estimate(2.0, 0.5)))
     assert (float(estimate), estimate.se, estimate.df) == (2.0, 0.5, np.inf)
     assert estimate + 1 == 3.0
     np.testing.assert_allclose(estimate.conf_int(), [2 - 0.979981992270027, 2 + 0.979981992270027], rtol=1e-14)
+
+
+@pytest.mark.parametrize("ends", [None, _lopsided])
+def test_estimates_keep_their_errors_beside_numbers(ends):
+    estimate = Estimate(2.0, 0.5, ends=ends)
+    low, high = estimate.conf_int()
+    for found, value, se, limits in [
+        (3 * estimate, 6.0, 1.5, (3 * low, 3 * high)),
+        (np.float64(3) * estimate, 6.0, 1.5, (3 * low, 3 * high)),
+        (estimate * -3, -6.0, 1.5, (-3 * high, -3 * low)),
+        (estimate / 4, 0.5, 0.125, (low / 4, high / 4)),
+        (-estimate, -2.0, 0.5, (-high, -low)),
+        (+estimate, 2.0, 0.5, (low, high)),
+        (1 - estimate, -1.0, 0.5, (1 - high, 1 - low)),
+        (estimate - np.int64(1), 1.0, 0.5, (low - 1, high - 1)),
+        (10 + 2 * estimate, 14.0, 1.0, (10 + 2 * low, 10 + 2 * high)),
+    ]:
+        assert isinstance(found, Estimate)
+        assert (float(found), found.se) == (value, se)
+        np.testing.assert_allclose(found.conf_int(), limits, rtol=1e-14)
+        assert pickle.loads(pickle.dumps(found)).conf_int() == found.conf_int()
+    for other in (estimate * estimate, estimate + estimate, estimate - estimate, estimate / estimate, 1 / estimate):
+        assert type(other) is float  # errors of two estimates may be related
+    np.testing.assert_array_equal(np.array([1.0, 2.0]) * estimate, [2.0, 4.0])

@@ -132,8 +132,11 @@ def test_fewer_rows_than_parameters_of_differences_are_refused():
 
 def test_times_repeated_within_a_group_are_named():
     t = np.array([0.0, 1, 2, 3, 0, 1, 1, 3])
-    with pytest.raises(DataError, match=r"t\[6\] repeats t\[5\] = 1 in group 'b'; average the rows, or tell runs apart by groups="):
-        sf.DerivativeRegression(np.arange(8.0), t, groups=list("aaaabbbb"))
+    words = (
+        r"t\[6\] repeats t\[5\] = 1 in group 'b' with another value of the input 'u'; average the rows, or tell runs apart by gr"
+    )
+    with pytest.raises(DataError, match=words):  # equal rows are replicates
+        sf.DerivativeRegression(np.arange(8.0), t, np.arange(8.0) ** 2, groups=list("aaaabbbb"))
     sf.DerivativeRegression(np.arange(8.0) ** 2, np.tile(np.arange(4.0), 2), groups=list("aaaabbbb"))
 
 

@@ -14,6 +14,7 @@ from statsmodels.iolib.summary import Summary
 import smoothfit as sf
 from smoothfit.curves import CurvePrediction, Estimate
 from smoothfit.dynamics import response
+from smoothfit.dynamics.behaviour import _of_reciprocal
 from smoothfit.dynamics.specification import Equation
 from smoothfit.errors import BiasWarning, DataError, SpecificationError
 
@@ -80,7 +81,57 @@ def test_time_constant_and_gain_follow_from_the_coefficients(results):
         pair = np.array([level, 1.0])
         assert (b + level * a) ** 2 == pytest.approx(z**2 * pair @ cov @ pair, rel=1e-9)
     settled = results.steady_state([1.0])
-    assert settled == pytest.approx(-(b + results.coefficients[2]) / a, rel=1e-12)
+    c = results.coefficients[2]
+    assert settled == pytest.approx(-(b + c) / a, rel=1e-12)
+    cov = results.cov_params().to_numpy()[:3, :3]
+    for level in settled.conf_int():
+        whole = np.array([level, 1.0, 1.0])
+        assert (b + c + level * a) ** 2 == pytest.approx(z**2 * whole @ cov @ whole, rel=1e-6)
+
+
+def test_intervals_of_time_constants_are_those_of_rates_turned_over(results):
+    low, high = results.conf_int(0.1).loc["level"]
+    constant, half = results.time_constant(), results.half_life()
+    np.testing.assert_allclose(constant.conf_int(0.1), [-1 / low, -1 / high], rtol=1e-6)
+    assert half == pytest.approx(np.log(2) * constant, rel=1e-14)
+    assert half.se == pytest.approx(np.log(2) * constant.se, rel=1e-14)
+    np.testing.assert_allclose(half.conf_int(0.1), np.log(2) * np.array(constant.conf_int(0.1)), rtol=1e-14)
+    again = pickle.loads(pickle.dumps(half))
+    assert again.conf_int(0.1) == half.conf_int(0.1)
+
+
+@pytest.mark.parametrize(
+    ("rate", "ends"), [(-1.0, (0.5, np.inf)), (1.0, (-np.inf, -0.5)), (-2.0, (1 / 3, 1.0)), (2.0, (-1.0, -1 / 3))]
+)
+def test_time_constants_of_rates_that_may_be_zero_reach_to_infinity(rate, ends):
+    # A standard error of 1 / z gives rates of rate - 1 to rate + 1.
+    np.testing.assert_allclose(_of_reciprocal(rate, 1 / 1.959963984540054, 0.05), ends, rtol=1e-12)
+
+
+def test_gains_of_coupled_outputs_invert_a_test_too():
+    rng = np.random.default_rng(3)
+    t = np.arange(300) * 0.1
+    u = np.repeat(rng.choice([-1.0, 1.0], 30), 10)
+    x = np.zeros((300, 2))
+    for k in range(299):
+        x[k + 1] = x[k] + 0.1 * (np.array([[-1.0, 0.4], [0.3, -0.8]]) @ x[k] + np.array([1.0, 0.5]) * u[k])
+    res = sf.DerivativeRegression(x + 0.05 * rng.standard_normal((300, 2)), t, u, intercept=False).fit("output_error")
+    exact, delta = res.gain(), res.gain("delta")
+    np.testing.assert_allclose(exact["gain"], delta["gain"])
+    assert list(exact["kind"]) == ["interval", "interval"]
+    # Both intervals are the same to second order: up to z^2 cv se, with cv of the determinant some 0.06.
+    np.testing.assert_allclose(exact["lower"], delta["lower"], atol=0.3 * delta["se"].max())
+    np.testing.assert_allclose(exact["upper"], delta["upper"], atol=0.3 * delta["se"].max())
+    # By hand: (det A) r + adj(A) b is as far from zero as its standard error, by differences, allows.
+    theta, cov = res.coefficients, res.cov_params().to_numpy()[:6, :6]
+
+    def statistic(theta, level):
+        (a, b, c), (d, e, f) = theta.reshape(2, 3)
+        return (a * e - b * d) * level + e * c - b * f
+
+    level = exact["lower"].iloc[0]
+    slope = [(statistic(theta + s, level) - statistic(theta - s, level)) / 2e-6 for s in 1e-6 * np.eye(6)]
+    assert statistic(theta, level) ** 2 == pytest.approx(1.959963984540054**2 * np.array(slope) @ cov @ slope, rel=1e-4)
 
 
 def test_fieller_sets_may_be_unbounded():

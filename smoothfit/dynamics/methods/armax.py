@@ -19,12 +19,13 @@ or zero (`"zero"`, the conditional sum of squares).
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..._validation import FloatArray
-from ...errors import ConvergenceError, SpecificationError
+from ...errors import ConvergenceError, SmoothfitError, SpecificationError
 from ..fast import Chart, FastPoleError, check_vanishing
 from ..regressing import (
     filtered,
@@ -37,6 +38,7 @@ from ..regressing import (
     unrestricted,
 )
 from ..relation import FASTEST, FURTHEST, Relation, Rows
+from . import arx, kalman, output_error
 from .base import Fitted, Method, Problem, RowScores
 
 DECREMENT = 1e-8
@@ -48,6 +50,16 @@ ROUNDING = 1e-12  # steps of v near one are no shorter
 DIFFERENCE = 1e-6  # for slopes of C and of log|I + H'H|
 MAX_ITERATIONS = 100
 SHARES = (1.0, 0.7, 0.2, 0.03, 0.0)
+TRIED = 3  # of the starts on a grid, the best
+
+
+class Descended(NamedTuple):
+    """A minimum: (theta, v), half the Hessian of n log sum e^2 (zeros for a v at a bound), Newton's decrement, and sum e^2."""
+
+    x: FloatArray
+    hessian: FloatArray
+    decrement: float
+    value: float
 
 
 def estimate(problem: Problem, presample: str = "exact") -> Fitted:
@@ -60,21 +72,42 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
     psi = unrestricted(relation, rows)
     candidates = []
     for theta in search_starts(problem, relation, psi if relation.from_psi(psi) is not None else None):
-        for v in SHARES:
-            x = np.append(theta, v)
-            e = _weighted(relation, rows, x, exact)
-            candidates.append((float(e @ e), x))
-    candidates.sort(key=lambda candidate: candidate[0])
+        candidates += [np.append(theta, v) for v in SHARES]
+    values = [float(np.sum(_weighted(relation, rows, x, exact) ** 2)) for x in candidates]
+    best: Descended | None = None
     failure: ConvergenceError | FastPoleError | None = None
-    for _, x in candidates[:3]:
-        try:
-            x, hessian, decrement = _descend(relation, rows, x, exact)
-        except (ConvergenceError, FastPoleError) as error:
-            failure = failure if isinstance(failure, FastPoleError) else error
-            continue
-        return _fitted(problem, relation, rows, x, hessian, decrement, exact)
+    # Of starts on a grid one that leads to a minimum is enough.
+    for group in (*([x] for x in _solutions(problem, relation)), [candidates[i] for i in np.argsort(values)[:TRIED]]):
+        for x in group:
+            try:
+                found = _descend(relation, rows, x, exact)
+            except (ConvergenceError, FastPoleError) as error:
+                failure = failure if isinstance(failure, FastPoleError) else error
+                continue
+            if best is None or found.value < best.value:
+                best = found
+            break
+    if best is not None:
+        return _fitted(problem, relation, rows, best, exact)
     assert failure is not None
     raise failure
+
+
+def _solutions(problem: Problem, relation: Relation) -> list[FloatArray]:
+    """(theta, v) of the methods that this one has between them: the likelihood's, and least squares with either noise alone.
+
+    With process noise alone least squares are a minimum of order one only; from order two on that noise is a moving average.
+    """
+    found = []
+    for method in (kalman, output_error, *([arx] if relation.order == 1 else [])):
+        try:
+            other = method.estimate(problem)
+        except (SmoothfitError, np.linalg.LinAlgError):  # what has no solution is no start
+            continue
+        A = np.concatenate([[1.0], -relation.psi(other.theta)[: relation.order]])
+        process, observed = float(other.q[0]) * process_gain(relation, other.theta), float(other.sigma2[0] * (A @ A))
+        found.append(np.append(other.theta, process / (process + observed) if process + observed > 0 else 1.0))
+    return found
 
 
 def moving_average(relation: Relation, theta: FloatArray, v: float) -> FloatArray:
@@ -225,11 +258,8 @@ def _linearised(relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray
     return e, J
 
 
-def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tuple[FloatArray, FloatArray, float]:
-    """Gauss-Newton steps with Levenberg's damping, then Newton's with differences of exact gradients; v between its bounds.
-
-    Returns x, half the Hessian of n log sum e^2 (zeros for a v at a bound) and Newton's decrement.
-    """
+def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> Descended:
+    """Gauss-Newton steps with Levenberg's damping, then Newton's with differences of exact gradients; v between its bounds."""
     damping, last = 1e-6, len(x) - 1
     size = float(np.linalg.norm(rows.target))
     decrement = np.inf
@@ -243,7 +273,7 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tupl
         noise = float(e @ e) / len(e)
         whole = np.zeros((len(x), len(x)))
         if np.linalg.norm(e) <= 1e-13 * size:
-            return x, _unturned(J.T @ J / noise, turn), 0.0
+            return Descended(x, _unturned(J.T @ J / noise, turn), 0.0, float(e @ e))
         slope = J.T @ e / noise  # towards smaller sums of squares
         free = np.ones(len(x), np.bool_)
         free[last] = not ((x[last] == 0 and slope[last] <= 0) or (x[last] == 1 and slope[last] >= 0))
@@ -258,7 +288,7 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tupl
         decrement = float(along @ (along / strength))
         whole[np.ix_(free, free)] = hessian
         if near and curvature.min() > 0 and decrement <= DECREMENT:
-            return x, _unturned(whole, turn), decrement
+            return Descended(x, _unturned(whole, turn), decrement, float(e @ e))
         for _ in range(30):
             step = np.zeros(len(x))
             step[free] = axes @ (along / (strength + damping)) / scale
@@ -273,7 +303,7 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tupl
             damping = max(8 * damping, 1e-6)
         else:
             if near and decrement <= LOOSE:
-                return x, _unturned(whole, turn), decrement
+                return Descended(x, _unturned(whole, turn), decrement, float(e @ e))
             break
     raise ConvergenceError(
         f'the sum of squares has no certified minimum (decrement {decrement:.3g}); use method="kalman"', float(e @ e)
@@ -342,9 +372,8 @@ def _noises(relation: Relation, x: FloatArray, log_variance: float) -> FloatArra
     return np.array([total * v / process_gain(relation, theta), np.sqrt(total * (1 - v) / (A @ A))])
 
 
-def _fitted(
-    problem: Problem, relation: Relation, rows: Rows, x: FloatArray, hessian: FloatArray, decrement: float, exact: bool
-) -> Fitted:
+def _fitted(problem: Problem, relation: Relation, rows: Rows, found: Descended, exact: bool) -> Fitted:
+    x, hessian, decrement, _ = found
     e, J = _structured(relation, rows, x, exact)
     n, k = len(rows.target), len(x) - 1
     C = moving_average(relation, x[:-1], x[-1])

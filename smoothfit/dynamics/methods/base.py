@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..._validation import FloatArray
-from ...errors import SpecificationError
+from ...errors import DataError, SpecificationError
 from ..covariances import COV_TYPES, ROW_BY_ROW, sandwich_cov
 from ..sample import REGULAR, Sample
 from ..specification import Equation
@@ -152,6 +152,16 @@ def turned(cov: FloatArray, T: FloatArray) -> FloatArray:
     return result
 
 
+def check_enough(problem: Problem, n_params: int) -> None:
+    """Raise where there are fewer readings than constants."""
+    needed = n_params + problem.equation.n_states * len(problem.sample.labels)
+    if problem.sample.n_readings <= needed:
+        raise DataError(
+            f"{problem.sample.n_readings} readings are too few for {n_params} parameters and "
+            f"{needed - n_params} constants of initial states; more than {needed} are needed"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Method:
     """An estimator and what it can do.
@@ -163,9 +173,9 @@ class Method:
         ``estimate(problem, **options)`` -> Fitted.
     noise : str
         The noise it assumes, as a clause.
-    irregular, missing, vector, rates, between : bool
-        Whether it takes irregular times, missing readings, several outputs, readings of derivatives, inputs that change between
-        readings.
+    irregular, missing, vector, rates, replicates, weights, between : bool
+        Whether it takes irregular times, missing readings, several outputs, several series and observations of derivatives, several
+        observations at one time, given sds and weights, inputs that change between readings.
     terms : {"", "values", "any"}
         Which non-linear terms it takes: none, functions of y and t, any.
     instead : str
@@ -181,6 +191,8 @@ class Method:
     missing: bool = False
     vector: bool = False
     rates: bool = False
+    replicates: bool = False
+    weights: bool = False
     between: bool = False
     terms: str = ""
     instead: str = "kalman"
@@ -195,18 +207,31 @@ class Method:
         if self.terms == "values" and any(term.rates for term in equation.terms):
             name = next(term.name for term in equation.terms if term.rates)
             return f'method="{self.name}" knows y alone, and the term {name} takes derivatives; use method="{self.terms_instead}"'
-        if equation.terms and (equation.n_outputs > 1 or not sample.reads_values_only):
-            return (
-                "non-linear terms go with one output that is read itself; leave the terms out, or state the equation of that output"
-            )
         if equation.n_outputs > 1 and not self.vector:
             return f'method="{self.name}" takes one output and there are {equation.n_outputs}; {use}'
         if not sample.reads_values_only and not self.rates:
-            return f'method="{self.name}" takes readings of y alone and there are readings of its derivatives; {use}'
+            use = f'use method="{self.terms_instead if equation.terms else self.instead}"'
+            rate = next((c.name for c in sample.channels if c.deriv > 0), None)
+            if rate is not None:
+                return f'method="{self.name}" takes observations of y alone, and {rate!r} observes its derivative; {use}'
+            names = ", ".join(repr(c.name) for c in sample.channels)
+            return f'method="{self.name}" takes one series of observations, and there are {len(sample.channels)} ({names}); {use}'
+        given = None if self.weights else sample.first_given
+        if given is not None:
+            return (
+                f'method="{self.name}" uses no given sds or weights, and {sample.channels[given].name!r} has them; use '
+                f'method="{self.terms_instead if equation.terms else self.instead}", or leave them out'
+            )
         if sample.acts_between and not self.between:
             return (
                 f'method="{self.name}" needs inputs that change where y is read, and with delay = {sample.delay:g} they change '
                 f"between; {use}, or a delay of whole steps"
+            )
+        if sample.first_replicate is not None and not self.replicates:
+            at = sample.abscissa.label_of_number(float(sample.t[sample.first_replicate]))
+            return (
+                f'method="{self.name}" takes one row at a time, and there are several at {sample.t_name} = {at}; use '
+                f'method="{self.terms_instead if equation.terms else "kalman"}", or average them'
             )
         if sample.step is None and not self.irregular:
             off = sample.irregularity

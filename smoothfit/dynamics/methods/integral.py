@@ -23,7 +23,7 @@ from scipy.signal import lfilter
 
 from ..._core import _kernels
 from ..._validation import FloatArray
-from ...errors import SmoothfitError, SpecificationError
+from ...errors import ConvergenceError, IdentificationError, SmoothfitError, SpecificationError
 from ..fast import FastPoleError
 from ..regressing import (
     LONG,
@@ -68,16 +68,9 @@ def estimate(problem: Problem, weights: str | None = None) -> Fitted:
         if long is not None:
             return long
     relation, rows = relation_of(problem)
-    try:
-        found = _ordinary(problem, relation, rows)
-        start = found.theta
-    except FastPoleError:
-        if weights == "ols":
-            raise
-        start = search_starts(problem, relation)[-1]
     if weights == "gls":
-        found, _ = settle(relation, partial(_weigh, relation, rows), [start], 'weights="ols"')
-        return _fitted(problem, relation, rows, found)
+        return _fitted(problem, relation, rows, _settled(problem, relation, rows))
+    found = _ordinary(problem, relation, rows)
     noise = noise_by_node(relation, problem.sample, found.theta)
     sigma2 = _variance(relation, noise, problem.sample)
     columns = rows.design @ relation.jacobian(found.theta)
@@ -92,6 +85,30 @@ def estimate(problem: Problem, weights: str | None = None) -> Fitted:
     back = by_run(rows, J, lambda part: _adjoint(part, A, relation.order))
     cov = fitted.bread @ (back.T @ back) @ fitted.bread * sigma2
     return replace(fitted, cov=cov, cov_type="eiv", llf=np.nan, resid=noise)
+
+
+def _settled(problem: Problem, relation: Relation, rows: Rows) -> Solution:
+    """The solution of weighted least squares with the smallest variance of noise, of those that several starts lead to."""
+    try:
+        first = [_ordinary(problem, relation, rows).theta]
+    except (ConvergenceError, IdentificationError):
+        first = []
+    best: tuple[float, Solution] | None = None
+    failure: SmoothfitError | None = None
+    for start in [*first, *search_starts(problem, relation)]:
+        try:
+            found, _ = settle(relation, partial(_weigh, relation, rows), [start], 'weights="ols"')
+        except (ConvergenceError, IdentificationError) as error:
+            failure = error if failure is None or isinstance(error, FastPoleError) else failure
+            continue
+        noise = noise_by_node(relation, problem.sample, found.theta)
+        variance = _variance(relation, noise, problem.sample)
+        if best is None or variance < best[0]:
+            best = variance, found
+    if best is None:
+        assert failure is not None
+        raise failure
+    return best[1]
 
 
 def _variance(relation: Relation, noise: FloatArray, sample: Sample) -> float:

@@ -15,6 +15,7 @@ likeliest given the coefficients it gives the covariance Zhat' Var Zhat of the e
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.signal import lfilter
@@ -23,7 +24,7 @@ from ..._validation import FloatArray
 from ...errors import ConvergenceError, SpecificationError
 from ..fast import Chart, FastPoleError, check_vanishing
 from ..likelihood import StateSpace
-from ..regressing import by_run, filtered, fitted_regression, impulses, polynomial, relation_of, search_starts
+from ..regressing import by_run, filtered, fitted_regression, impulses, noise_by_node, polynomial, relation_of, search_starts
 from ..relation import EXACT, FASTEST, FURTHEST, Relation, Rows
 from ..scoring import Search
 from .base import Fitted, Method, Problem, RowScores
@@ -38,17 +39,40 @@ def estimate(problem: Problem) -> Fitted:
     if not problem.equation.inputs:
         raise SpecificationError('method="iv" takes its instruments from inputs, and there are none; use method="kalman"')
     relation, rows = relation_of(problem)
+    best: tuple[float, Settled] | None = None
     failure: Exception | None = None
     for theta in search_starts(problem, relation):
         try:
-            return _iterate(problem, relation, rows, theta)
+            found = _iterate(relation, rows, theta)
         except (ConvergenceError, FastPoleError, np.linalg.LinAlgError) as error:
             failure = error if failure is None or isinstance(error, FastPoleError) else failure
-    assert failure is not None
-    raise failure
+            continue
+        value = _misfit(problem, relation, found.theta)
+        if best is None or value < best[0]:
+            best = value, found
+    if best is None:
+        assert failure is not None
+        raise failure
+    return _fitted(problem, relation, rows, best[1])
 
 
-def _solution(problem: Problem, relation: Relation, rows: Rows, psi: FloatArray) -> FloatArray:
+class Settled(NamedTuple):
+    """A fixed point: coefficients, instruments (r, k), their products with the regressors, filtered residual, squared step."""
+
+    theta: FloatArray
+    instruments: FloatArray
+    cross: FloatArray
+    residual: FloatArray
+    decrement: float
+
+
+def _misfit(problem: Problem, relation: Relation, theta: FloatArray) -> float:
+    """Sum of squares between the observations and the noise-free solution, which tells fixed points of several starts apart."""
+    noise = noise_by_node(relation, problem.sample, theta)
+    return float(np.nansum(noise**2))
+
+
+def _solution(relation: Relation, rows: Rows, psi: FloatArray) -> FloatArray:
     """Regressors of the noise-free solution x from the initial state that fits best: lags of x, inputs as they are."""
     m = relation.order
     A = polynomial(psi, m)
@@ -67,7 +91,7 @@ def _solution(problem: Problem, relation: Relation, rows: Rows, psi: FloatArray)
     return instruments
 
 
-def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray) -> Fitted:
+def _iterate(relation: Relation, rows: Rows, theta: FloatArray) -> Settled:
     m = relation.order
     longest = relation.step * float(np.bincount(rows.run).max())
     for _ in range(MAX_ITERATIONS):
@@ -75,7 +99,7 @@ def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray
         roots = np.roots(polynomial(psi, m))
         stable = np.real(np.poly(np.where(np.abs(roots) > 1, 1 / np.conj(roots), roots)))
         response = np.linalg.qr(filtered(rows, impulses(rows, m), stable))[0]
-        instruments = filtered(rows, _solution(problem, relation, rows, psi), stable) @ relation.jacobian(theta)
+        instruments = filtered(rows, _solution(relation, rows, psi), stable) @ relation.jacobian(theta)
         instruments = instruments - response @ (response.T @ instruments)
         design, target = filtered(rows, rows.design, stable), filtered(rows, rows.target, stable)
         target = target - response @ (response.T @ target)
@@ -88,7 +112,7 @@ def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray
         noise = float(residual @ residual) / max(1, len(residual) - len(theta))
         decrement = float(fitted @ fitted) / max(noise, np.finfo(float).tiny)
         if decrement <= 1e-12 or float(residual @ residual) <= (EXACT * size) ** 2:
-            return _fitted(problem, relation, rows, theta, instruments, cross, residual, decrement)
+            return Settled(theta, instruments, cross, residual, decrement)
         chart = Chart.at(relation.equation, theta, 0, relation.step)
         turned: FloatArray = np.linalg.solve(chart.jacobian(theta), step).astype(float)
         check_vanishing(relation.equation, chart, theta, relation.step, -float(turned[chart.lead or 0]))
@@ -107,16 +131,8 @@ def _iterate(problem: Problem, relation: Relation, rows: Rows, theta: FloatArray
     )
 
 
-def _fitted(
-    problem: Problem,
-    relation: Relation,
-    rows: Rows,
-    theta: FloatArray,
-    instruments: FloatArray,
-    cross: FloatArray,
-    residual: FloatArray,
-    decrement: float,
-) -> Fitted:
+def _fitted(problem: Problem, relation: Relation, rows: Rows, settled: Settled) -> Fitted:
+    theta, instruments, cross, residual, decrement = settled
     base = fitted_regression(problem, rows, theta, instruments, residual, decrement=decrement)
     bread = np.linalg.solve(cross, np.eye(len(theta)))
     sigma2, q = _noise(problem, theta)

@@ -11,24 +11,27 @@ an error says so.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from ..._validation import FloatArray
-from ...errors import ConvergenceError, DataError, NumericalError, SmoothfitError
+from ...errors import ConvergenceError, NumericalError, SmoothfitError
 from ..fast import FastPoleError, can_lower, fast_pole, lowered, n_fast, raised
 from ..likelihood import StateSpace, Terms
+from ..sample import Sample
 from ..scoring import Optimum, Search
 from ..specification import Equation
-from ..start import starts
-from .base import Fitted, Method, Problem, RowScores
+from ..start import series_starts, starts
+from .base import Fitted, Method, Problem, RowScores, check_enough
 
 PART = 10_000  # rows that tell where the search of ever longer samples starts
 VERY_LONG = 50_000  # rows, from which they do
 LONG = 5_000  # rows, beyond which one start that leads to a maximum is enough
 RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and readings add over a step, at which a search may start
+UNTRUSTED = 1e4  # times the noise variance of a series that a start does not trust
 TIMES = np.array([1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0, 3.0, 10.0])  # of the spacing: constants of a further pole, at which to start
 GAIN = 1e-6  # of D: what a maximum has to gain over its limit at an infinitely fast pole
 
@@ -40,16 +43,6 @@ def estimate(problem: Problem) -> Fitted:
     search = Search(model)
     optimum = find(search, problem, np.zeros(model.n_params, np.bool_))
     return fitted(model, search, optimum)
-
-
-def check_enough(problem: Problem, n_params: int) -> None:
-    """Raise where there are fewer readings than constants."""
-    needed = n_params + problem.equation.n_states * len(problem.sample.labels)
-    if problem.sample.n_readings <= needed:
-        raise DataError(
-            f"{problem.sample.n_readings} readings are too few for {n_params} parameters and "
-            f"{needed - n_params} constants of initial states; more than {needed} are needed"
-        )
 
 
 def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...] = ()) -> Optimum:
@@ -152,14 +145,7 @@ def _search(
     """The best maximum from starts of the equation's own, and the last failure."""
     model, equation = search.model, problem.equation
     n_theta = equation.n_params
-    m, p = equation.order, equation.n_outputs
     sample = problem.sample
-    gap = search.gap
-    known = [float(np.nanmedian(sample.ratio[:, i])) for i, c in enumerate(sample.channels) if c.known]
-    noise = np.array([gap ** (-2.0 * sample.channels[i].deriv) for i in model.unknown])
-    scale = 1.0
-    if known:
-        scale = known[0]
     failure: Exception | None = None
     best: Optimum | None = None
     if len(sample) >= VERY_LONG:
@@ -169,14 +155,9 @@ def _search(
                 return _scanned(search, search.minimise(*near, fixed), fixed, n_theta), None
             except (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError) as error:
                 failure = error
-    candidates: list[tuple[float, FloatArray, FloatArray]] = []
-    thetas = starts(equation, sample)
-    for theta in thetas[:1] if len(sample) > LONG else thetas:
-        here = []
-        for ratio in RATIOS:
-            variances = np.concatenate([np.full(p, ratio / gap ** (2 * m - 1)), noise]) * scale
-            variances[list(zeros)] = 0.0
-            here.append((search.value(theta, variances), theta, variances))
+    candidates = []
+    for theta, noises in _guesses(model, problem):
+        here = [(search.value(theta, variances), theta, variances) for variances in _ratios(model, noises, zeros)]
         candidates.append(min(here, key=lambda c: c[0]))
     candidates.sort(key=lambda c: c[0])
     if not np.isfinite(candidates[0][0]):
@@ -199,6 +180,57 @@ def _search(
     return best, failure
 
 
+def _guesses(model: StateSpace, problem: Problem) -> list[tuple[FloatArray, list[tuple[float, FloatArray]]]]:
+    """Coefficients at which a search may start, each with noise variances of one observation of y by channel, in one unit.
+
+    Where several series observe one output, each is trusted in turn, and the others are not.
+    """
+    equation, sample = problem.equation, problem.sample
+    thetas = starts(equation, sample)
+    noises = _noises(model)
+    found = [(theta, noises) for theta in (thetas[:1] if len(sample) > LONG else thetas)]
+    for trusted, theta in (series_starts(equation, sample) if len(sample) <= LONG else {}).items():
+        others = np.where(np.arange(len(sample.channels)) == trusted, 1.0, UNTRUSTED)
+        found.append((theta, [(level, noise * others) for level, noise in noises]))
+    return found
+
+
+def _noises(model: StateSpace) -> list[tuple[float, FloatArray]]:
+    """Noise variances by channel, in the unit of y, at which a search may start, and their level: given ones, and others like them.
+
+    If some are given, others start at what the differences between neighbours say, too.
+    """
+    sample, gap = model.sample, model.sample.gap
+    known = {i: float(np.nanmedian(sample.ratio[:, i])) * gap ** (2 * c.deriv) for i, c in enumerate(sample.channels) if c.known}
+    if not known:
+        return [(1.0, np.ones(len(sample.channels)))]
+    levels = [float(np.median(list(known.values())))]
+    if model.unknown:
+        levels.append(max(_roughness(sample, i) * gap ** (2 * sample.channels[i].deriv) for i in model.unknown))
+    found = []
+    for level in levels:
+        noise = np.full(len(sample.channels), level)
+        noise[list(known)] = list(known.values())
+        found.append((level, noise))
+    return found
+
+
+def _roughness(sample: Sample, channel: int) -> float:
+    """Half the mean square of differences between neighbouring observations of a channel: at least the variance of its noise."""
+    known = np.isfinite(sample.y[:, channel])
+    steps = np.diff(sample.y[known, channel])[np.diff(sample.run[known]) == 0]
+    return float(np.mean(steps**2)) / 2 if steps.any() else float(np.finfo(float).tiny)
+
+
+def _ratios(model: StateSpace, noises: list[tuple[float, FloatArray]], zeros: tuple[int, ...]) -> Iterator[FloatArray]:
+    """Intensities and unknown noise variances at several ratios; variances `zeros` at zero."""
+    for level, noise in noises:
+        for ratio in RATIOS:
+            variances = np.append(np.full(model.equation.n_outputs, ratio * level), noise[model.unknown]) * _units(model)
+            variances[list(zeros)] = 0.0
+            yield variances
+
+
 def _near(
     search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]
 ) -> tuple[FloatArray, FloatArray] | None:
@@ -214,16 +246,31 @@ def _near(
 
 
 def _scanned(search: Search, optimum: Optimum, fixed: np.typing.NDArray[np.bool_], n_theta: int) -> Optimum:
-    """Look at other ratios of process to measurement noise at the optimum's coefficients; go on from a better one."""
-    p = search.p
+    """Look at other variances at the optimum's coefficients, those at zero away from it; go on from better ones."""
     variances = np.concatenate([optimum.q, optimum.sigma2])
-    if optimum.is_exact or not search.scalable or fixed[n_theta:].any() or not (variances > 0).all():
+    if optimum.is_exact:
         return optimum
-    for factor in (1e-4, 1e-2, 1e2, 1e4):
-        trial = variances * np.concatenate([np.full(p, factor), np.ones(len(variances) - p)])
-        if search.value(optimum.theta, trial) < optimum.value - 1e-6:
-            return search.minimise(optimum.theta, trial, fixed)
+    trials = []
+    if (variances > 0).all() and search.scalable and not fixed[n_theta:].any():
+        of_process = np.arange(len(variances)) < search.p
+        trials = [np.where(of_process, factor, 1.0) * variances for factor in (1e-4, 1e-2, 1e2, 1e4)]
+    units = _units(search.model)
+    level = float(np.max(variances / units, initial=0.0)) or max(level for level, _ in _noises(search.model))
+    for k in np.flatnonzero((variances == 0) & ~fixed[n_theta:]).tolist():
+        trials += [np.where(np.arange(len(variances)) == k, ratio * level * units[k], variances) for ratio in RATIOS]
+    found = [(search.value(optimum.theta, trial), i) for i, trial in enumerate(trials)]
+    value, i = min(found, default=(np.inf, 0))
+    if value < optimum.value - 1e-6:
+        again = search.minimise(optimum.theta, trials[i], fixed)
+        return again if again.value < optimum.value else optimum
     return optimum
+
+
+def _units(model: StateSpace) -> FloatArray:
+    """Intensities and unknown noise variances that add one to the variance of y over a step."""
+    gap, order = model.sample.gap, model.equation.order
+    process = np.full(model.equation.n_outputs, gap ** (1.0 - 2 * order))
+    return np.concatenate([process, [gap ** (-2.0 * model.sample.channels[i].deriv) for i in model.unknown]])
 
 
 def fitted(model: StateSpace, search: Search, optimum: Optimum) -> Fitted:
@@ -288,8 +335,11 @@ def innovations_of(model: StateSpace, terms: Terms) -> FloatArray:
 
 
 def restricted(problem: Problem, zero: int) -> float:
-    """Log-likelihood at its maximum with one variance at zero, for likelihood ratios."""
+    """Log-likelihood at its maximum with one variance at zero, for likelihood ratios; -inf if replicates contradict it."""
     model = StateSpace(problem.equation, problem.sample)
+    channel = zero - problem.equation.n_outputs
+    if channel >= 0 and problem.sample.replicates_differ(model.unknown[channel]):
+        return -np.inf
     fixed = np.zeros(model.n_params, np.bool_)
     fixed[problem.equation.n_params + zero] = True
     search = Search(model)
@@ -307,6 +357,8 @@ METHOD = Method(
     estimate,
     "process noise (white, entering the equation) and independent measurement noise, both normal",
     irregular=True,
+    replicates=True,
+    weights=True,
     between=True,
     missing=True,
     vector=True,

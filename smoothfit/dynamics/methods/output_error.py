@@ -15,8 +15,8 @@ import numpy as np
 
 from ..likelihood import StateSpace
 from ..scoring import Search
-from .base import Fitted, Method, Problem
-from .kalman import check_enough, find, fitted
+from .base import Fitted, Method, Problem, check_enough
+from .kalman import find, fitted
 
 
 def estimate(problem: Problem) -> Fitted:
@@ -27,12 +27,13 @@ def estimate(problem: Problem) -> Fitted:
         return estimate_by_integration(problem)
     model = StateSpace(problem.equation, problem.sample)
     check_enough(problem, model.n_params - problem.equation.n_outputs)
-    several = len(model.unknown) > 1
-    search = Search(model, sum_of_squares=not several)
+    # One unknown sd is a common factor that least squares leave out; beside others, given or unknown, it weighs series.
+    weighs = bool(model.unknown) and len(problem.sample.channels) > 1
+    search = Search(model, sum_of_squares=not weighs)
     fixed = np.zeros(model.n_params, np.bool_)
     n, p = problem.equation.n_params, problem.equation.n_outputs
     fixed[n : n + p] = True
-    if not several:
+    if not weighs:
         fixed[n + p :] = True
     optimum = find(search, problem, fixed, tuple(range(p)))
     found = fitted(model, search, optimum)
@@ -44,7 +45,7 @@ def estimate(problem: Problem) -> Fitted:
     keep = [i for i in range(found.cov.shape[0]) if i < k or i >= k + p]
     cov = (found.cov * factor)[np.ix_(keep, keep)]
     at = k + np.arange(len(model.unknown))
-    if not several:
+    if not weighs:
         cov[at, at] = [noise[name] ** 2 / (2 * free) for name in noise]  # of a normal sample's sd
         cov[:k, k:] = cov[k:, :k] = 0.0
     sums = model.terms(optimum.theta, optimum.q, optimum.sigma2, slopes=False)
@@ -56,7 +57,7 @@ def estimate(problem: Problem) -> Fitted:
         noise=noise,
         sigma2=found.sigma2 * np.where([c.known for c in problem.sample.channels], 1.0, factor),
         llf=float(llf),
-        boundary=(),
+        boundary=tuple(name for name in found.boundary if name in noise),
     )
 
 
@@ -65,6 +66,8 @@ METHOD = Method(
     estimate,
     "independent noise of the readings alone; the equation itself holds exactly",
     irregular=True,
+    replicates=True,
+    weights=True,
     between=True,
     missing=True,
     vector=True,

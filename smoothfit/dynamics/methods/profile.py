@@ -160,6 +160,7 @@ METHOD = Method(
     estimate,
     "independent noise of the readings; the equation holds nearly, as nearly as lam states",
     irregular=True,
+    replicates=True,
     between=True,
     missing=True,
 )

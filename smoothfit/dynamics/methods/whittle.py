@@ -25,8 +25,7 @@ from ..regressing import by_node, relation_of, require_memory_loss
 from ..relation import EXACT, Relation, Rows
 from ..start import starts
 from . import arx
-from .base import Fitted, Method, Problem, RowScores
-from .kalman import check_enough
+from .base import Fitted, Method, Problem, RowScores, check_enough
 
 INSTEAD = 'use method="kalman", a lower order, or a longer sample'
 
