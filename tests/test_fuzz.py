@@ -186,7 +186,7 @@ CALLS = {
     "predict deriv": lambda odd: FIT.predict(0.5, deriv=odd),
     "sample size": lambda odd: FIT.sample([0.5], size=odd),
     "sample rng": lambda odd: FIT.sample([0.5], size=2, rng=odd),
-    "conf_int": lambda odd: FIT.get_prediction([0.5]).conf_int(odd),
+    "conf_int": lambda odd: FIT.get_prediction([0.5]).conf_int(alpha=odd),
     "Level": sf.Level,
     "Pulse": sf.Pulse,
     "Matern": PRIORS.Matern,
@@ -208,7 +208,7 @@ CALLS = {
     "fit_curves by": lambda odd: sf.fit_curves(FRAME, by=odd, x="x", readings={"y": 0}),
     "fit_curves threads": lambda odd: sf.fit_curves(FRAME, by="id", x="x", readings={"y": 0}, threads=odd, progress=False),
     "formula": lambda odd: sf.SplineRegression.from_formula(odd, FRAME),
-    "equation formula": lambda odd: sf.DerivativeRegression.from_formula(odd, FRAME),
+    "equation formula": lambda odd: sf.DerivativeRegression.from_formula(odd, FRAME, t="x"),
 }
 
 
@@ -230,6 +230,8 @@ def test_wrong_arguments(entry):
     "text", ["y ~", "~", "y ~ (", "y ~ bsp(x", "y ~ " + " + ".join(["bsp(x)"] * 3000), "(" * 3000, "y ~ 1e", "\0"]
 )
 def test_formulas_that_do_not_parse(text):
-    for model in (sf.SmoothingSpline, sf.SplineRegression, sf.DerivativeRegression):
+    for read in (sf.SmoothingSpline.from_formula, sf.SplineRegression.from_formula):
         with pytest.raises(SmoothfitError):
-            model.from_formula(text, FRAME)
+            read(text, FRAME)
+    with pytest.raises(SmoothfitError):
+        sf.DerivativeRegression.from_formula(text, FRAME, t="x")
