@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from .errors import NumericalError, ResourceError, SmoothfitError
+from .errors import NumericalError, ResourceError, SmoothfitError, SpecificationError
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 OWN_FRAMES = (str(Path(__file__).parent), functools.__file__)  # of the package, or between two of its frames
@@ -40,6 +40,10 @@ def _of_function(function: Callable[..., Any]) -> Callable[..., Any]:
                 return function(*args, **kwargs)
         except SmoothfitError:
             raise
+        except RecursionError as error:
+            raise SpecificationError(
+                f"{name} has an argument that is nested too deeply; pass fewer terms, or simpler ones"
+            ) from error
         except MemoryError as error:
             raise ResourceError(f"{name} ran out of memory ({error}); pass fewer observations, points or draws") from error
         except (FloatingPointError, OverflowError, np.linalg.LinAlgError) as error:

@@ -73,7 +73,7 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
         if hasattr(values, "tz") and hasattr(values, "tz_convert"):  # a pandas index or time
             zoned = values.tz is not None
             values = values.tz_convert("UTC").tz_localize(None) if zoned else values
-        array = _from_sequence(values, argument)
+        array = from_sequence(values, argument)
     if array.dtype == object:
         array, mixed = _from_objects(array, argument)
         zoned = mixed if zoned is None else zoned
@@ -86,12 +86,14 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
     return Column(array, label, zoned)
 
 
-def _from_sequence(values: Any, argument: str) -> npt.NDArray[Any]:
+def from_sequence(values: Any, argument: str) -> npt.NDArray[Any]:
     """Return an array of what is no series; integers that NumPy would round on the way stay objects."""
     try:
         array = np.asarray(values)
     except ValueError:  # what NumPy says of that
         raise DataError(f"{argument} has entries of different lengths, which make no array; pass one dimension") from None
+    except Exception as error:  # whatever an object says when NumPy asks it for an array
+        raise DataError(f"{argument} is a {type(values).__name__} that makes no array ({error}); pass numbers or times") from error
     is_rounded = array.dtype.kind == "f" and array is not values and array.size and np.abs(array).max() >= LARGEST_EXACT
     if is_rounded and not hasattr(values, "dtype"):  # a list of integers that no integer type holds together
         objects = np.asarray(values, dtype=object)
@@ -211,7 +213,7 @@ def check_positive(value: Any, argument: str) -> float:
     """Return a positive finite number."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise SpecificationError(f"{argument} is {value!r}; pass a positive number")
-    if not (value > 0 and np.isfinite(value)):
+    if not 0 < value <= np.finfo(np.float64).max:
         raise SpecificationError(f"{argument} is {value}; it is positive and finite")
     return float(value)
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ._abscissa import Abscissa, Points, as_numbers, check_unit, join
 from ._entry import entry_point
 from ._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, Table, check_name, check_noise, pooled
-from ._validation import FloatArray, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
+from ._validation import FloatArray, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
 from .errors import DataError, SpecificationError
 from .points import PointObservations, has_columns, observe_boxes, observe_points
 
@@ -350,7 +350,7 @@ def observe(
     PointObservations of 2 readings in 2 inputs (x0, x1)
       df/dx1: 2 readings of df/dx1, sd to be estimated
     """
-    if np.ndim(deriv) or has_columns(x):
+    if from_sequence(deriv, "deriv").ndim or has_columns(x):
         _refuse_unit(unit)
         return observe_points(x, y, deriv, sd, weights, name)
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ._entry import entry_point
 from ._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, Table, check_name, check_noise, pooled
-from ._validation import FloatArray, check_order, first_index, frozen, to_floats
+from ._validation import FloatArray, check_order, first_index, from_sequence, frozen, to_floats
 from .errors import DataError, SpecificationError
 
 if TYPE_CHECKING:
@@ -234,7 +234,13 @@ def to_points(X: Any, argument: str = "X") -> tuple[FloatArray, tuple[str, ...] 
         points = np.column_stack([to_floats(native[name].to_native(), f"{argument}[{name!r}]")[0] for name in native.columns])
     else:
         labels = None
-        array = X if isinstance(native, nw.Series) else np.ma.asanyarray(X) if isinstance(X, np.ma.MaskedArray) else np.asarray(X)
+        array = (
+            X
+            if isinstance(native, nw.Series)
+            else np.ma.asanyarray(X)
+            if isinstance(X, np.ma.MaskedArray)
+            else from_sequence(X, argument)
+        )
         if np.ndim(array) == 2:
             n, d = array.shape
             if d == 0:
@@ -262,7 +268,7 @@ def has_columns(x: Any) -> bool:
     if isinstance(x, (list, tuple)):
         sizes = {len(row) if isinstance(row, (list, tuple, np.ndarray)) else 0 for row in x}
         return len(sizes) == 1 and max(sizes) > 1
-    shape = np.shape(x)
+    shape = from_sequence(x, "x").shape
     return len(shape) == 2 and shape[1] > 1
 
 

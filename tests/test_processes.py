@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,8 +90,7 @@ if __name__ == "__main__":
 
 
 def children(pid):
-    path = f"/proc/{pid}/task/{pid}/children"
-    return open(path).read().split() if os.path.exists(path) else []
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
 
 
 @pytest.mark.parametrize("rng", ["a", -1, 1.5, True, [1.5], object()])

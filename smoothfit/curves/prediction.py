@@ -157,8 +157,9 @@ class CurvePrediction:
 
     def half_width(self, alpha: float, obs: bool = False) -> FloatArray:
         """Return half the widths of the intervals of `conf_int`, shape (n,)."""
+        level = check_level(alpha)
         if self.maxima is not None and not obs:
-            level, least = check_level(alpha), LEAST_TAIL / len(self.maxima)
+            least = LEAST_TAIL / len(self.maxima)
             if level < least:
                 raise SpecificationError(f"alpha is {alpha}; simultaneous bands are simulated, for alpha from {least:g}")
             return float(np.quantile(self.maxima, 1 - level)) * self.scale_mean

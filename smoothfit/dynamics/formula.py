@@ -201,7 +201,7 @@ def _require(columns: dict[str, Any], name: str) -> None:
 def _expression(text: str) -> ast.expr:
     try:
         return ast.parse(text, mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two of what is nested too deep
         raise SpecificationError(f"cannot read {text!r} in the formula") from None
 
 

@@ -12,7 +12,7 @@ from narwhals.exceptions import DuplicateError
 
 from .._abscissa import Abscissa, check_unit
 from .._readings import repeated_columns
-from .._validation import FloatArray, check_order, first_index, frozen, to_floats, to_nanoseconds, to_vector
+from .._validation import FloatArray, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..observations import Observations
 from .sample import Channel, Sample, between
@@ -137,7 +137,7 @@ def _columns(values: Any, argument: str) -> tuple[FloatArray, list[str | None]]:
     if isinstance(native, nw.Series):
         label: Any = native.name
         return to_floats(values, argument)[0][:, None], [None if label in (None, "") else _text(label, argument)]
-    array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    array = values if isinstance(values, np.ma.MaskedArray) else from_sequence(values, argument)
     if array.ndim == 2:
         parts = [to_floats(array[:, i], f"{argument}[:, {i}]")[0] for i in range(array.shape[1])]
         if not parts:

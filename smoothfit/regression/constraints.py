@@ -7,7 +7,7 @@ between neighbouring knots, f^(q) - lower or upper - f^(q) in Bernstein form.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -471,7 +471,8 @@ def _pieces(basis: BSplineBasis, start: FloatArray, end: FloatArray, degree: int
 
 def check_constraints(constraints: Any) -> tuple[Constraint, ...]:
     """Return constraints as a tuple."""
-    given = (constraints,) if isinstance(constraints, Constraint) else tuple(constraints)
+    is_one = isinstance(constraints, Constraint | np.ndarray) or not isinstance(constraints, Iterable)
+    given = (constraints,) if is_one else tuple(constraints)
     bad = np.array([not isinstance(constraint, Constraint) for constraint in given], dtype=np.bool_)
     if bad.any():
         i = first_index(bad)

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgError, cholesky, solve_banded, solve_triangular
 
-from .._validation import FloatArray, Frozen, check_positive, first_index, frozen
+from .._validation import FloatArray, Frozen, check_positive, first_index, frozen, to_array
 from ..errors import DataError, SpecificationError
 from ..observations import Observations, Readings
 from .band import BandRows
@@ -469,7 +469,7 @@ def _check(kind: Any, reading: Readings, x: FloatArray) -> Correlation:
         return kind
     if isinstance(kind, Correlation):
         return kind
-    matrix = np.array(kind, dtype=np.float64)
+    matrix = np.array(to_array(kind, "errors").values, dtype=np.float64)
     n = len(reading)
     if matrix.shape != (n, n):
         missing = f"; {reading.n_dropped} missing readings were left out: leave out their rows, too" * (reading.n_dropped > 0)

@@ -62,7 +62,7 @@ def parse(formula: Any, data: Any) -> tuple[dict[str, Order], tuple[str, ...], A
 def _tree(side: str) -> ast.expr:
     try:
         return ast.parse(side, mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two of what is nested too deep
         raise SpecificationError(f"{side!r} is no part of a formula; {FORM}") from None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array, eye_array
 
 from .._entry import entry_point, warn
-from .._validation import FloatArray, check_positive, frozen
+from .._validation import FloatArray, check_positive, from_sequence, frozen
 from ..basis import BSplineBasis, FourierBasis
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
@@ -409,7 +409,7 @@ class SplineRegression:
     def _lam(self, lam: float | Sequence[float] | None) -> FloatArray | None:
         if lam is None:
             return None
-        given = list(lam) if np.ndim(lam) else [lam]  # type: ignore[arg-type]
+        given = list(lam) if from_sequence(lam, "lam").ndim else [lam]  # type: ignore[arg-type]
         if len(given) != len(self._penalties):
             raise SpecificationError(f"lam has {len(given)} entries for {len(self._penalties)} penalties; pass one each")
         label = "lam" if len(given) == 1 else "lam[{}]"

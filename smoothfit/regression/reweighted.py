@@ -44,7 +44,7 @@ Fit = Callable[[Rows], "SplineRegressionResults"]
 
 def check_loss(loss: object, parameter: float | None) -> float:
     """Return the parameter of a loss: Huber's k, the c of the bisquare, or the level of an expectile or a quantile."""
-    if loss not in LOSSES:
+    if not isinstance(loss, str) or loss not in LOSSES:
         raise SpecificationError(f"loss is {loss!r}; pass one of {', '.join(map(repr, LOSSES))}")
     if loss == "squares" and parameter is not None:
         raise SpecificationError("parameter belongs to a loss other than 'squares'; leave it out, or pass loss=")

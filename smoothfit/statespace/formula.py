@@ -88,7 +88,7 @@ class SplineFormula:
 def _expression(side: str, formula: str) -> ast.expr:
     try:
         return ast.parse(side.strip(), mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two of what is nested too deep
         raise SpecificationError(
             f"formula is {formula!r}, of which {side.strip()!r} is no expression; for example {EXAMPLE}"
         ) from None

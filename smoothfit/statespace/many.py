@@ -366,7 +366,7 @@ def _read(
 
     observations = Observations.from_frame(data, x, readings, sd, weights, unit)
     frame = nw.from_native(data, eager_only=True)
-    if by not in frame.columns:
+    if not isinstance(by, Hashable) or by not in frame.columns:
         raise DataError(f"the frame has no column {by!r}; its columns are {', '.join(map(repr, frame.columns))}")
     column: Any = frame.get_column(by)
     codes, ids = pd.factorize(np.asarray(column.to_numpy()), use_na_sentinel=True)

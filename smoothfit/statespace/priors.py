@@ -221,7 +221,7 @@ class Matern(Chain):
     label: ClassVar[str] = "matern"
 
     def __post_init__(self) -> None:
-        if self.nu not in (0.5, 1.5, 2.5, 3.5):
+        if not isinstance(self.nu, int | float | np.number) or self.nu not in (0.5, 1.5, 2.5, 3.5):
             raise SpecificationError(f"nu is {self.nu!r}; pass 0.5, 1.5, 2.5 or 3.5")
         _given(self.length_scale, "length_scale")
         _given(self.amplitude, "amplitude")

@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.integrate import trapezoid
 from scipy.optimize import minimize
 
 import smoothfit as sf
@@ -352,7 +353,7 @@ def test_the_estimate_is_an_exact_spline(fitted):
     total = fitted.integrate([0.2, 0.1], [1.3, 0.8])
     assert total == pytest.approx(spline.integrate([0.2, 0.1], [1.3, 0.8]), rel=1e-12)
     fine = np.stack(np.meshgrid(np.linspace(0.2, 1.3, 601), np.linspace(0.1, 0.8, 601), indexing="ij"), axis=-1)
-    values = np.trapezoid(np.trapezoid(fitted.predict(fine), fine[0, :, 1], axis=1), fine[:, 0, 0])
+    values = trapezoid(trapezoid(fitted.predict(fine), fine[0, :, 1], axis=1), fine[:, 0, 0])
     assert total == pytest.approx(values, rel=1e-5)
     assert 0 < total.se < 0.1
 
