@@ -88,8 +88,18 @@ def _readings(tree: ast.expr) -> dict[str, Order]:
     raise SpecificationError(f"{ast.unparse(tree)!r} is no reading; on the left stand columns y, D(y) for y' and D(y, 2) for y''")
 
 
+def _example(text: str) -> str:
+    return f"y ~ {text}"
+
+
 def _basis(tree: ast.expr, text: str, data: Any) -> tuple[str, Basis]:
     """One transform of one column."""
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
+        raise SpecificationError(
+            f"{text!r} adds terms, and a SplineRegression has one basis; for a smooth curve plus linear regressors use "
+            f'sf.SmoothingSpline.from_formula("y ~ s(x) + g", data), for several spline terms the transforms in a formula of '
+            f"statsmodels: smf.ols({_example(text)!r}, data), and te(bsp(x), bsp(z)) for a surface"
+        )
     is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id in TRANSFORMS
     if not is_call or not isinstance(tree, ast.Call) or not tree.args or not isinstance(tree.args[0], ast.Name):
         raise SpecificationError(

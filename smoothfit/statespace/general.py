@@ -27,7 +27,7 @@ from .._validation import FloatArray, check_finite, check_positive, frozen, to_f
 from ..curves.optimize import Minimum, difference_hessian, minimize
 from ..errors import ConvergenceError, DataError, IdentificationError, NumericalError, SpecificationError
 from ..observations import OF_DIFFERENCE, Observations, Readings
-from .effects import Intervention
+from .effects import Intervention, RegressedPoints
 from .joint import Joint
 from .markov import LENGTH, RATIO, Hyperparameter, Prior, check_readable
 from .priors import IntegratedWiener, OrnsteinUhlenbeck
@@ -127,6 +127,29 @@ class GeneralModel:
     def effects(self) -> tuple[str, ...]:
         """Names of the coefficients: regressors, then interventions."""
         return (*self._regressors, *self._intervention_labels)
+
+    @property
+    def regressors(self) -> tuple[str, ...]:
+        """Names of the regressors."""
+        return tuple(self._regressors)
+
+    @property
+    def regressor_units(self) -> FloatArray:
+        """What each regressor is divided by in scaled rows."""
+        return np.array([self._regressor_units[name] for name in self._regressors])
+
+    def dependents(self, deriv: int, name: str | None = None) -> tuple[str, ...]:
+        """Regressors on which observations of f^(deriv) depend, or those of one series; all on which f could, for f."""
+        if deriv == 0 and name is None:
+            return self.regressors
+        found: set[str] = set()
+        first = 0
+        for reading in self.observations.readings:
+            rows = slice(first, first + len(reading))
+            first += len(reading)
+            if reading.deriv == deriv if name is None else reading.name == name:
+                found |= {label for label, column in self._regressors.items() if column[rows].any()}
+        return tuple(label for label in self.regressors if label in found)
 
     @cached_property
     def _intervention_labels(self) -> tuple[str, ...]:
@@ -267,7 +290,8 @@ class GeneralModel:
         if self.period is None:
             return x
         start = self._first_point
-        return Points(np.mod(x.minus(start.take(np.zeros(len(x.coarse), np.int64))), self.period))
+        within = np.mod(x.minus(start.take(np.zeros(len(x.coarse), np.int64))), self.period)
+        return RegressedPoints(within, None, x.regressors) if isinstance(x, RegressedPoints) else Points(within)
 
     @cached_property
     def _first_point(self) -> Points:
@@ -369,12 +393,17 @@ class GeneralModel:
     def query(
         self, start: Points | None, end: Points, deriv: int, *, kind: int = VALUE, component: str | None = None
     ) -> Functionals:
-        """What is asked for: f^(deriv) at `end`, or the integral of f from `start` to `end`, without regressors."""
+        """What is asked for: f^(deriv) at `end`, or the integral of f from `start` to `end`.
+
+        With the regressors of `end` if it has any.
+        """
         n = len(end.coarse)
         process = np.zeros((n, self.processes.dim))
         if kind != INTEGRAL:
             process[:] = self.process_row(max(deriv, 0), component)
         effects = np.zeros((n, len(self.effects)))
+        if isinstance(end, RegressedPoints):
+            effects[:, : len(self._regressors)] = end.regressors * (self.scale.y_unit / self.scale.of(deriv))
         if self.interventions:
             effects[:, len(self._regressors) :] = self.intervention_columns(start, end, deriv, component)
         return Functionals(

@@ -14,7 +14,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
-from .._abscissa import NANOSECONDS
+from .._abscissa import NANOSECONDS, in_zone
 from .._core import _kernels
 from .._validation import FloatArray, check_level, check_order, frozen, to_floats
 from ..curves.optimize import Minimum
@@ -114,7 +114,7 @@ class CurveFits:
         Parameters
         ----------
         x : array_like, shape (g,)
-            Abscissae of the kind of the readings'.
+            x, numbers or times as those of the observations, common to all curves. Of a data frame the column of x.
         deriv : int
             Below the order.
         alpha : float
@@ -135,7 +135,8 @@ class CurveFits:
         deriv = check_order(deriv, "deriv", 0, self.order - 1)
         level = check_level(alpha)
         abscissa = self._source.observations.abscissa
-        given = abscissa.given(x).ravel()
+        asked = abscissa.asked(x)
+        given = asked.array.ravel()
         fitted = sorted(self._rows)
         mean, variance = np.empty((len(fitted), len(given))), np.empty((len(fitted), len(given)))
         place = {curve: i for i, curve in enumerate(fitted)}
@@ -170,7 +171,7 @@ class CurveFits:
         half = critical[:, None] * se
         frame = {
             self._source.by: np.repeat(self.ids[fitted].to_numpy(), len(given)),
-            self._source.observations.x_name: np.tile(given, len(fitted)),
+            self._source.observations.x_name: in_zone(np.tile(given, len(fitted)), asked.zone),
             "mean": mean.ravel(),
             "mean_se": se.ravel(),
             "mean_ci_lower": (mean - half).ravel(),
@@ -234,7 +235,7 @@ class Source:
                 parts.append(_rows_of(reading, rows))
         if not parts:
             raise DataError("it has no reading (all are missing)")
-        return Observations(tuple(parts), self.observations.x_name)
+        return replace(self.observations, readings=tuple(parts))
 
 
 def _rows_of(reading: Readings, rows: IntArray) -> Readings:

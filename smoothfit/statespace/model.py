@@ -15,7 +15,7 @@ from ..errors import ConvergenceError, NumericalError, RoughnessWarning, Specifi
 from ..observations import Observations, derivative_label
 from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
 from .criteria import check_method
-from .effects import Intervention
+from .effects import Intervention, regressor_table
 from .fitting import Variances, estimate
 from .formula import SplineFormula, regressor_columns
 from .general import GeneralModel
@@ -130,6 +130,7 @@ class SmoothingSpline:
                 f"observations is {type(observations).__name__}; wrap the readings: SmoothingSpline(sf.observe(x, y))"
             )
         observations, joint = with_covariances(observations, covariances or {})
+        regressors = regressor_table(regressors)
         self.observations = observations
         self.order = check_order(order, "order", 1, HIGHEST_ORDER)
         self._general: GeneralModel | None = None
