@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ._validation import LARGEST_EXACT, FloatArray, check_finite, to_array, to_nanoseconds
+from ._frames import column_of, listed, table_of
+from ._validation import LARGEST_EXACT, FloatArray, Zone, check_finite, to_array, to_nanoseconds
 from .errors import DataError, SpecificationError
 
 NANOSECONDS = {
@@ -59,6 +60,31 @@ class Points:
         return self.coarse if self.fine is None else self.coarse + 1j * self.fine
 
 
+def in_zone(times: npt.NDArray[Any], zone: Zone) -> Any:
+    """Times in UTC as a pandas index in a zone; other abscissae, and without a zone, as they are."""
+    if not zone or times.dtype.kind != "M":
+        return times
+    import pandas as pd
+
+    return pd.DatetimeIndex(times, tz="UTC").tz_convert(zone)
+
+
+class Asked(NamedTuple):
+    """Abscissae a user asks about.
+
+    `array` is in the types of readings, of one dimension or none, `zone` is theirs, `table` the data frame that they came from.
+    """
+
+    array: npt.NDArray[Any]
+    zone: Zone
+    table: Mapping[str, Any] | None
+
+    @property
+    def shown(self) -> Any:
+        """The abscissae in one dimension, as they were given, but never the caller's own memory."""
+        return in_zone(self.array.ravel().copy(), self.zone)
+
+
 @dataclass(frozen=True)
 class Abscissa:
     """The scale on which a curve's x is a number.
@@ -73,18 +99,21 @@ class Abscissa:
         Unit of time; None where x holds numbers.
     is_split : bool
         Whether x counted from the origin has more digits than a float64; see `Points`.
-    zoned : bool or None
-        Whether times have a zone; None where that cannot be told.
+    zone : datetime.tzinfo, str, False or None
+        Time zone of datetimes; False if they have none, None if that cannot be told.
+    column : str or None
+        Column of data frames that holds x.
     """
 
     kind: str
     origin: int = 0
     unit: str | None = None
     is_split: bool = False
-    zoned: bool | None = None
+    zone: Zone = None
+    column: str | None = None
 
     @classmethod
-    def of(cls, parts: Sequence[npt.NDArray[Any]], unit: str | None, zoned: bool | None = None) -> Abscissa:
+    def of(cls, parts: Sequence[npt.NDArray[Any]], unit: str | None, zone: Zone = None, column: str | None = None) -> Abscissa:
         """Choose the scale for abscissae of one kind."""
         if parts[0].dtype.kind in "Mm":
             counts = [part.view(np.int64) for part in parts]
@@ -102,7 +131,7 @@ class Abscissa:
             kind, origin = "number", lowest if max(highest, -lowest) > LARGEST_EXACT else 0
         is_wide = max(highest - origin, origin - lowest) > LARGEST_EXACT
         is_split = is_wide and any(_fine_of(*_halves(count, origin)).any() for count in counts)
-        return cls(kind, origin, unit, is_split, zoned)
+        return cls(kind, origin, unit, is_split, zone, column)
 
     def points(self, x: npt.NDArray[Any]) -> Points:
         """Numbers on this scale with their digits beyond float64; any shape."""
@@ -130,12 +159,39 @@ class Abscissa:
         return np.asarray(x - self.origin if self.origin else x, dtype=np.float64)
 
     def read(self, x: Any, argument: str = "x") -> FloatArray:
-        """Numbers for abscissae a user asks about; any shape. Where x was times, times are expected."""
+        """Numbers for abscissae a user asks about, as `given`. Where x was times, times are expected."""
         return self.to_numbers(self.given(x, argument))
 
     def given(self, x: Any, argument: str = "x") -> npt.NDArray[Any]:
-        """Return abscissae a user asks about in the types of readings: float64, integers, or times in ns; any shape."""
-        array, _, zoned = to_array(x, argument)
+        """Return abscissae a user asks about in the types of readings: float64, integers, or times in ns.
+
+        One dimension, or none. Of a data frame the column of x.
+        """
+        return self.asked(x, argument).array
+
+    def asked(self, x: Any, argument: str = "x") -> Asked:
+        """Return abscissae a user asks about, as `given`, and what else their data frame holds."""
+        table = table_of(x, argument)
+        array, _, zone = to_array(x if table is None else self._column_of(table, argument), argument)
+        if array.ndim > 1:
+            called = "" if self.column is None else f" ({self.column})"
+            raise DataError(
+                f"{argument} has shape {array.shape}, but x is one variable{called}; pass its column, for example {argument}[:, 0]"
+            )
+        return Asked(self._checked(array, zone, argument), zone, table)
+
+    def _column_of(self, table: Mapping[str, Any], argument: str) -> Any:
+        """The column of x in a data frame."""
+        if self.column is None:
+            example = "x" if "x" in table else next(iter(table), "x")
+            raise DataError(
+                f"{argument} is a data frame with the columns {listed(table)}, and this curve was fitted to an array without a "
+                f"name; pass the column of x, for example frame[{example!r}]"
+            )
+        return column_of(table, self.column, argument, f"; rename the column of x to {self.column!r}, or pass it: frame[...]")
+
+    def _checked(self, array: npt.NDArray[Any], zone: Zone, argument: str) -> npt.NDArray[Any]:
+        """Abscissae in the types of readings."""
         wanted = {"number": "iuf", "datetime": "M", "timedelta": "m"}[self.kind]
         if not array.size and array.dtype.kind == "f":  # an empty list has no kind
             kind: str = {"number": "f8", "datetime": "M8[ns]", "timedelta": "m8[ns]"}[self.kind]
@@ -144,8 +200,8 @@ class Abscissa:
             hint = f"; its readings were taken at {self.kind} x" + (f", counted in {self.unit}" if self.unit else "")
             raise DataError(f"{argument} holds {array.dtype}, which this curve's x is not{hint}")
         if array.dtype.kind in "Mm":
-            if None not in (zoned, self.zoned) and zoned != self.zoned:
-                which = ("with a zone", "without one") if zoned else ("without a zone", "with one")
+            if None not in (zone, self.zone) and bool(zone) != bool(self.zone):
+                which = ("with a zone", "without one") if zone else ("without a zone", "with one")
                 raise DataError(
                     f"{argument} holds times {which[0]}, the readings are at times {which[1]}; give both a zone, or neither"
                 )
@@ -161,6 +217,10 @@ class Abscissa:
             return numbers + self.origin if self.origin else numbers
         counts = np.round(numbers * NANOSECONDS[self.unit]).astype(np.int64) + self.origin
         return counts.view("M8[ns]" if self.kind == "datetime" else "m8[ns]")
+
+    def shown(self, x: npt.NDArray[Any]) -> Any:
+        """Abscissae in UTC as a user gave them: times with a zone as a pandas index in that zone, all else as they are."""
+        return in_zone(x, self.zone)
 
     def label(self, x: Any) -> str:
         """Short text for one abscissa of the readings: a number, datetime64 or timedelta64."""

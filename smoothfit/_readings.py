@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
+from ._frames import listed
+from ._frames import repeated_columns as repeated_columns
 from ._validation import FloatArray, Frozen, first_index, frozen, to_floats
 from .errors import DataError, SpecificationError
 
@@ -192,17 +194,10 @@ class Table(NamedTuple):
     def column(self, name: Any) -> Any:
         """A column, in the type of the frame."""
         if name not in self.frame.columns:
-            raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(repr, self.frame.columns))}")
+            raise DataError(f"the frame has no column {name!r}; its columns are {listed(self.frame.columns)}")
         return self.frame.get_column(name).to_native()
 
     def option(self, options: Mapping[Any, Any] | None, name: Any) -> Any:
         """What is given for a column; a text names another column."""
         value = (options or {}).get(name)
         return self.column(value) if isinstance(value, str) else value
-
-
-def repeated_columns(data: Any, argument: str) -> DataError:
-    """What to say of a data frame in which several columns share a name."""
-    columns = list(getattr(data, "column_names", data.columns))  # of PyArrow, of pandas
-    repeated = sorted({name for name in columns if columns.count(name) > 1}, key=str)
-    return DataError(f"{argument} has several columns of one name: {', '.join(map(repr, repeated))}; rename them")

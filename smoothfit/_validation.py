@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, cast
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -23,18 +23,19 @@ LARGEST_EXACT = 2**53  # integers up to here are exact as float64
 UNQUESTIONED = 2**28  # bytes; below, memory is not measured: 256 MB are always there
 USABLE = 0.8  # of the available memory; the rest is left to temporary arrays and to other programs
 UNKNOWN_MEMORY = 2**34  # bytes taken as available if the operating system does not report them
+Zone = datetime.tzinfo | str | Literal[False] | None  # of times: False if they have none, None if that cannot be told
 
 
 class Column(NamedTuple):
     """A user's values as an array of numbers or times.
 
-    `label` is the name of the series they came from. `zoned` tells whether times have a zone; None where that cannot be told:
-    NumPy's times have none, and are compatible with both.
+    `label` is the name of the series they came from. `zone` is the time zone of times, whose `values` are in UTC: False if they
+    have none, None if that cannot be told. NumPy's times have none, and are compatible with both.
     """
 
     values: npt.NDArray[Any]
     label: str | None
-    zoned: bool | None
+    zone: Zone
 
 
 def to_vector(values: Any, argument: str) -> Column:
@@ -52,7 +53,8 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
     Accepts lists, arrays, and pandas, Polars or PyArrow series; missing values of a nullable series become NaN (or NaT). An error
     asks for what is `wanted`.
     """
-    label, zoned = None, None
+    label: str | None = None
+    zone: Zone = None
     if isinstance(values, np.ma.MaskedArray):  # a masked entry is missing
         mask = np.ma.getmaskarray(values)
         values = values.data
@@ -63,27 +65,27 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
     if isinstance(native, nw.Series):
         label = str(native.name) if native.name not in (None, "") else None
         if isinstance(native.dtype, nw.Datetime):
-            zoned = native.dtype.time_zone is not None
-            if zoned:
+            zone = _zone_of(values, native.dtype.time_zone)
+            if zone:
                 native = native.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         if native.dtype.is_numeric() and native.null_count() > 0:
             native = native.cast(nw.Float64)
         array = native.to_numpy()
     else:
         if hasattr(values, "tz") and hasattr(values, "tz_convert"):  # a pandas index or time
-            zoned = values.tz is not None
-            values = values.tz_convert("UTC").tz_localize(None) if zoned else values
+            zone = values.tz or False
+            values = values.tz_convert("UTC").tz_localize(None) if zone else values
         array = from_sequence(values, argument)
     if array.dtype == object:
         array, mixed = _from_objects(array, argument)
-        zoned = mixed if zoned is None else zoned
+        zone = mixed if zone is None else zone
     if array.dtype.kind == "c":
         raise DataError(f"{argument} is complex ({array.dtype}); pass its real or imaginary part")
     if array.dtype.kind == "b":
         raise DataError(f"{argument} is boolean; pass numbers")
     if array.dtype.kind not in "iufMm":
         raise DataError(f"{argument} holds {array.dtype} (first element {array.ravel()[:1]!r}); pass {wanted}")
-    return Column(array, label, zoned)
+    return Column(array, label, zone)
 
 
 def from_sequence(values: Any, argument: str) -> npt.NDArray[Any]:
@@ -102,14 +104,14 @@ def from_sequence(values: Any, argument: str) -> npt.NDArray[Any]:
     return array
 
 
-def _from_objects(array: npt.NDArray[Any], argument: str) -> tuple[npt.NDArray[Any], bool | None]:
+def _from_objects(array: npt.NDArray[Any], argument: str) -> tuple[npt.NDArray[Any], Zone]:
     """Objects are accepted where all are times, or each is a real number or None (a missing value)."""
     flat = array.ravel()
     for kinds, kind in (((datetime.date, np.datetime64), "M"), ((datetime.timedelta, np.timedelta64), "m")):
         if len(flat) and all(isinstance(element, kinds) for element in flat):
-            zoned, times = _zoned(flat, argument), [_without_zone(element) for element in flat]
+            zone, times = _zone_of_objects(flat, argument), [_without_zone(element) for element in flat]
             is_fine = any(isinstance(time, np.generic) for time in times)  # those of Python end at microseconds
-            return np.array(times, dtype=f"{kind}8[{'ns' if is_fine else 'us'}]").reshape(array.shape), zoned
+            return np.array(times, dtype=f"{kind}8[{'ns' if is_fine else 'us'}]").reshape(array.shape), zone
     for i, element in enumerate(flat):
         if element is not None and not isinstance(element, (int, float, np.integer, np.floating)):
             raise DataError(f"{argument}[{i}] is {element!r}, a {type(element).__name__}; pass numbers or times")
@@ -130,18 +132,27 @@ def _from_integers(integers: npt.NDArray[Any], argument: str) -> npt.NDArray[Any
     )
 
 
-def _zoned(times: npt.NDArray[Any], argument: str) -> bool | None:
-    """Tell whether times have a zone; refuse a mixture."""
+def _zone_of(values: Any, name: str | None) -> Zone:
+    """The zone of a series of times: of pandas as it is, for which its name does not always stand."""
+    return getattr(values.dtype, "tz", name) if name is not None and hasattr(values, "dtype") else name or False
+
+
+def _zone_of_objects(times: npt.NDArray[Any], argument: str) -> Zone:
+    """The zone that times have, UTC if they have several; refuse a mixture of times with one and without."""
     zoned: dict[bool, int] = {}  # with or without -> the first such index
+    zones: set[datetime.tzinfo] = set()
     for i, time in enumerate(times):
         if isinstance(time, datetime.datetime) and time == time:  # NaT is a time, and is not itself
             zoned.setdefault(time.tzinfo is not None, i)
+            zones |= {time.tzinfo} if time.tzinfo is not None else set()
     if len(zoned) == 2:
         raise DataError(
             f"{argument} mixes times with a zone ({argument}[{zoned[True]}]) and times without one ({argument}[{zoned[False]}]); "
             "give each a zone, or none"
         )
-    return next(iter(zoned), None)
+    if not zoned:
+        return None
+    return (zones.pop() if len(zones) == 1 else datetime.UTC) if zones else False
 
 
 def to_nanoseconds(times: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:

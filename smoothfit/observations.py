@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ._abscissa import Abscissa, Points, as_numbers, check_unit, join
 from ._entry import entry_point
 from ._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, Table, check_name, check_noise, pooled
-from ._validation import FloatArray, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
+from ._validation import FloatArray, Zone, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
 from .errors import DataError, SpecificationError
 from .points import PointObservations, has_columns, observe_boxes, observe_points
 
@@ -51,8 +51,9 @@ class Readings(NoisyReadings):
         How many missing (NaN) readings were left out.
     unit : str or None
         Time unit in which derivatives with respect to a datetime x are meant.
-    zoned : bool or None
-        Whether datetimes came with a zone (they are kept in UTC); None where that cannot be told, as of NumPy's.
+    zone : datetime.tzinfo, str, False or None
+        Time zone of datetimes (they are kept in UTC, and results are in this zone); False if they came without one, None if that
+        cannot be told, as of NumPy's.
     upper : ndarray, shape (n,), or None
         Upper limits of integrals, means and differences, of the type of x.
     mean : bool
@@ -67,9 +68,14 @@ class Readings(NoisyReadings):
     weights: FloatArray | None
     n_dropped: int = 0
     unit: str | None = None
-    zoned: bool | None = None
+    zone: Zone = None
     upper: npt.NDArray[Any] | None = None
     mean: bool = False
+
+    @property
+    def zoned(self) -> bool | None:
+        """Whether datetimes came with a zone; None if that cannot be told."""
+        return None if self.zone is None else self.zone is not False
 
     @property
     def label(self) -> str:
@@ -94,7 +100,7 @@ class Readings(NoisyReadings):
             self,
             x=frozen(join([self.x, other.x], self.name)),
             unit=self.unit or other.unit,
-            zoned=other.zoned if self.zoned is None else self.zoned,
+            zone=other.zone if self.zone is None else self.zone,
             upper=None if self.upper is None or other.upper is None else frozen(join([self.upper, other.upper], self.name)),
             **self._merged_noise(other),
         )
@@ -111,6 +117,9 @@ class Observations(NamedReadings[Readings]):
         One entry for each name, in order of first appearance.
     x_name : str
         Label of the abscissa.
+    x_column : str or None
+        Column of a data frame, or name of a series, that x came from; results take it from other data frames by this name. None if
+        x came without a name.
 
     Examples
     --------
@@ -125,6 +134,7 @@ class Observations(NamedReadings[Readings]):
 
     readings: tuple[Readings, ...]
     x_name: str = "x"
+    x_column: str | None = None
 
     def __post_init__(self) -> None:
         _check_one_kind(self.readings)
@@ -137,7 +147,7 @@ class Observations(NamedReadings[Readings]):
             return NotImplemented
         _check_one_kind(self.readings + other.readings)
         x_name = other.x_name if self.x_name == "x" else self.x_name
-        return Observations(pooled(self.readings, other.readings), x_name)
+        return Observations(pooled(self.readings, other.readings), x_name, self.x_column or other.x_column)
 
     def __repr__(self) -> str:
         is_time = self.abscissa.unit is not None
@@ -156,8 +166,8 @@ class Observations(NamedReadings[Readings]):
     def abscissa(self) -> Abscissa:
         """How x becomes numbers: the origin, and the unit of time."""
         unit = next((reading.unit for reading in self.readings if reading.unit), None)
-        zoned = next((reading.zoned for reading in self.readings if reading.zoned is not None), None)
-        return Abscissa.of([x for reading in self.readings for x in reading.limits], unit, zoned)
+        zone = next((reading.zone for reading in self.readings if reading.zone is not None), None)
+        return Abscissa.of([x for reading in self.readings for x in reading.limits], unit, zone, self.x_column)
 
     @property
     def places(self) -> FloatArray:
@@ -192,14 +202,14 @@ class Observations(NamedReadings[Readings]):
         frames = [
             pd.DataFrame(
                 {
-                    self.x_name: reading.x,
+                    self.x_name: self.abscissa.shown(reading.x),
                     "y": reading.y,
                     "deriv": reading.deriv,
                     "name": reading.name,
                     "sd": np.nan if reading.sd is None else reading.sd,
                     "weight": 1.0 if reading.weights is None else reading.weights,
                 }
-                | ({"upper": reading.x if reading.upper is None else reading.upper} if with_upper else {})
+                | ({"upper": self.abscissa.shown(reading.x if reading.upper is None else reading.upper)} if with_upper else {})
             )
             for reading in self.readings
         ]
@@ -261,7 +271,7 @@ class Observations(NamedReadings[Readings]):
             )
             for name, deriv in readings.items()
         ]
-        return replace(sum(parts[1:], parts[0]), x_name=str(x))
+        return replace(sum(parts[1:], parts[0]), x_name=str(x), x_column=str(x))
 
 
 def _check_one_kind(readings: tuple[Readings, ...]) -> None:
@@ -355,13 +365,13 @@ def observe(
         return observe_points(x, y, deriv, sd, weights, name)
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
     values, y_label = to_floats(y, "y")
-    abscissae, x_label, zoned = _abscissae(x, "x", len(values), unit)
+    abscissae, x_label, zone = _abscissae(x, "x", len(values), unit)
     if abscissae.dtype.kind in "Mm" and deriv > 0 and unit is None:
         raise SpecificationError('x holds times and y derivatives: per which time? Pass unit="s", "min", "h", ...')
     if name is None:
         name = y_label or derivative_label(deriv)
-    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zoned)
-    return Observations((readings,), x_label or "x")
+    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone)
+    return Observations((readings,), x_label or "x", x_label)
 
 
 @entry_point
@@ -418,13 +428,13 @@ def observe_integral(
         _refuse_unit(unit)
         return observe_boxes(lower, upper, y, mean, sd, weights, name)
     values, y_label = to_floats(y, "y")
-    start, end, x_label, zoned = _limits(lower, upper, len(values), unit, "interval")
+    start, end, x_label, zone = _limits(lower, upper, len(values), unit, "interval")
     if start.dtype.kind in "Mm" and unit is None and not mean:
         raise SpecificationError('lower and upper hold times and y integrals: times which time? Pass unit="s", "min", "h", ...')
     if name is None:
         name = y_label or ("mean" if mean else "integral")
-    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zoned)
-    return Observations((replace(readings, mean=bool(mean)),), x_label or "x")
+    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone)
+    return Observations((replace(readings, mean=bool(mean)),), x_label or "x", x_label)
 
 
 @entry_point
@@ -466,25 +476,25 @@ def observe_difference(
       f: 1 readings of f, sd to be estimated
     """
     values, y_label = to_floats(y, "y")
-    start, end, x_label, zoned = _limits(lower, upper, len(values), unit, "difference")
-    readings = _readings(name or y_label or "difference", OF_DIFFERENCE, start, end, values, sd, weights, unit, zoned)
-    return Observations((readings,), x_label or "x")
+    start, end, x_label, zone = _limits(lower, upper, len(values), unit, "difference")
+    readings = _readings(name or y_label or "difference", OF_DIFFERENCE, start, end, values, sd, weights, unit, zone)
+    return Observations((readings,), x_label or "x", x_label)
 
 
 def _limits(
     lower: Any, upper: Any, n: int, unit: str | None, kind: str
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str | None, bool | None]:
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str | None, Zone]:
     """Check limits of intervals: both, the name of the first, whether they have a zone."""
-    start, x_label, zoned = _abscissae(lower, "lower", n, unit)
-    end, _, end_zoned = _abscissae(upper, "upper", n, unit)
+    start, x_label, zone = _abscissae(lower, "lower", n, unit)
+    end, _, end_zone = _abscissae(upper, "upper", n, unit)
     kinds = {array.dtype.kind if array.dtype.kind in "Mm" else "number" for array in (start, end)}
-    if len(kinds) > 1 or {zoned, end_zoned} >= {True, False}:
+    if len(kinds) > 1 or (None not in (zone, end_zone) and bool(zone) != bool(end_zone)):
         raise DataError("lower and upper are of different kinds; pass numbers, or times with or without a zone, for both")
     bad = ~(start < end)
     if bad.any():
         i = first_index(bad)
         raise DataError(f"lower[{i}] = {start[i]} is not below upper[{i}] = {end[i]}; swap the limits, or drop an empty {kind}")
-    return start, end, x_label, end_zoned if zoned is None else zoned
+    return start, end, x_label, end_zone if zone is None else zone
 
 
 def _refuse_unit(unit: str | None) -> None:
@@ -492,9 +502,9 @@ def _refuse_unit(unit: str | None) -> None:
         raise SpecificationError(f"unit is {unit!r}, but points hold numbers; units of time go with datetime x in one dimension")
 
 
-def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, bool | None]:
+def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, Zone]:
     """Check abscissae for n readings: values in the type of `Readings.x`, the name of the series, whether they have a zone."""
-    abscissae, label, zoned = to_vector(x, argument)
+    abscissae, label, zone = to_vector(x, argument)
     if n != len(abscissae):
         raise DataError(f"y has {n} readings and {argument} has {len(abscissae)} abscissae; they pair up one to one")
     if n == 0:
@@ -510,7 +520,7 @@ def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDA
         abscissae = as_numbers(abscissae, argument, "every reading needs an abscissa: drop the row")
     if unit is not None:
         check_unit(unit)
-    return abscissae, label, zoned
+    return abscissae, label, zone
 
 
 def _readings(
@@ -522,7 +532,7 @@ def _readings(
     sd: Any,
     weights: Any,
     unit: str | None,
-    zoned: bool | None,
+    zone: Zone,
 ) -> Readings:
     """Check what readings of all kinds share, and leave out the missing ones."""
     noise = check_noise(values, sd, weights)
@@ -538,6 +548,6 @@ def _readings(
         weights=noise.weights,
         n_dropped=noise.n_dropped,
         unit=unit,
-        zoned=zoned,
+        zone=zone,
         upper=None if upper is None else frozen(upper[noise.kept].copy()),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ def crossings(results: CurveResults, deriv: int, value: float, alpha: float) -> 
     se = np.sqrt(_moments(results, x, deriv)[1]) / np.abs(slope)
     lower, upper = _interval(results, deriv, value, x, np.sign(slope), alpha)
     abscissa = results.observations.abscissa
-    limits = {}
+    limits: dict[str, Any] = {}
     for name, ends in (("ci_lower", lower), ("ci_upper", upper)):
         finite = np.isfinite(ends)
         if abscissa.kind == "number":
@@ -39,8 +39,10 @@ def crossings(results: CurveResults, deriv: int, value: float, alpha: float) -> 
         else:
             times = abscissa.restore(np.where(finite, ends, 0.0))
             times[~finite] = np.timedelta64("NaT") if abscissa.kind == "timedelta" else np.datetime64("NaT")
-            limits[name] = times
-    return pd.DataFrame({"x": abscissa.restore(x), "se": se, **limits, "direction": np.sign(slope).astype(np.int64)})
+            limits[name] = abscissa.shown(times)
+    return pd.DataFrame(
+        {"x": abscissa.shown(abscissa.restore(x)), "se": se, **limits, "direction": np.sign(slope).astype(np.int64)}
+    )
 
 
 def extrema(results: CurveResults, deriv: int, alpha: float) -> pd.DataFrame:

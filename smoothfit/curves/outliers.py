@@ -33,11 +33,18 @@ def outliers(results: CurveResults, alpha: float) -> pd.DataFrame:
 
     level = check_level(alpha)
     parts = [_readings(results, level)]
+    abscissa = results.observations.abscissa
     for change in results._changes():
         statistic = change.effect / change.se
         p = _p_values(statistic, results.df_interval)
         peaks = _peaks(np.abs(statistic), p <= level)
-        columns = {"x": change.x, "effect": change.effect, "se": change.se, "statistic": statistic, "p_value": p}
+        columns = {
+            "x": abscissa.shown(change.x),
+            "effect": change.effect,
+            "se": change.se,
+            "statistic": statistic,
+            "p_value": p,
+        }
         frame = pd.DataFrame({name: values[peaks] for name, values in columns.items()})
         parts.append(frame.assign(kind=change.kind, name="", row=-1))
     found = [part for part in parts if len(part)] or parts[:1]
@@ -57,7 +64,7 @@ def _readings(results: CurveResults, level: float) -> pd.DataFrame:
         {
             "kind": "reading",
             "name": labels,
-            "x": observations.abscissa.restore(observations.x[rows]),
+            "x": observations.abscissa.shown(observations.abscissa.restore(observations.x[rows])),
             "effect": effect[rows],
             "se": effect[rows] / statistic[rows],
             "statistic": statistic[rows],

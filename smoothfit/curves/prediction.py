@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 from scipy.interpolate import CubicSpline
 
@@ -92,8 +91,8 @@ class CurvePrediction:
 
     Attributes
     ----------
-    x : ndarray, shape (n,)
-        Abscissae, in one dimension, as times where x was times.
+    x : ndarray or pandas.DatetimeIndex, shape (n,)
+        x as it was given: in one dimension, times as times, and times with a zone in that zone.
     deriv : int
     predicted_mean : ndarray, shape (n,)
         In the unit of f per unit of x to the power `deriv`.
@@ -113,9 +112,12 @@ class CurvePrediction:
         those at the estimates. With it the intervals are mean +- c sqrt(variance + shift), c from `mixture_critical_value`.
     limits : ndarray, shape (n, 2), or None
         Bounds that f^(deriv) satisfies at x, infinite where there is none: intervals of the curve end there.
+    omits : tuple of str
+        Regressors on which observations depend and which this prediction leaves out, because their values at x were not given: it
+        is of the curve alone, and intervals for a new observation are refused.
     """
 
-    x: npt.NDArray[Any]
+    x: Any
     deriv: int | tuple[int, ...]
     predicted_mean: FloatArray
     var_pred_mean: FloatArray
@@ -125,6 +127,20 @@ class CurvePrediction:
     maxima: FloatArray | None = None
     parameters: ParameterUncertainty | None = None
     limits: FloatArray | None = None
+    omits: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        alone = f" of the curve alone, without {', '.join(self.omits)}" if self.omits else ""
+        order = "" if self.deriv == 0 else f", deriv={self.deriv}"
+        return f"{type(self).__name__}({len(self.x)} values of {self.x_name}{order}){alone}"
+
+    def _require_regressors(self) -> None:
+        """Refuse what an observation is expected to be if it depends on regressors that are not known."""
+        if self.omits:
+            raise SpecificationError(
+                f"an observation depends on {', '.join(self.omits)}, whose values at these {self.x_name} are not known; pass "
+                "regressors={...} to get_prediction, or a data frame with these columns (intervals of the curve alone: obs=False)"
+            )
 
     @property
     def se_mean(self) -> FloatArray:
@@ -139,6 +155,7 @@ class CurvePrediction:
     @property
     def se_obs(self) -> FloatArray:
         """Standard error of a new reading of weight one, shape (n,)."""
+        self._require_regressors()
         return np.sqrt(self.var_pred_mean + self.noise_sd**2)
 
     def conf_int(self, obs: bool = False, alpha: float = 0.05) -> FloatArray:
@@ -147,7 +164,8 @@ class CurvePrediction:
         Parameters
         ----------
         obs : bool
-            Whether for a new reading rather than for the curve; always pointwise.
+            Whether for a new reading rather than for the curve; always pointwise. Refused if it depends on regressors that were
+            not given (`omits`).
         alpha : float
             Significance level.
         """
@@ -170,21 +188,24 @@ class CurvePrediction:
         return mixture_critical_value(alpha, spread) * np.sqrt(se**2 + self.parameters.shift)
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return mean, mean_se and the intervals of the curve and of a new reading, one row for each x."""
+        """Return mean, mean_se and the intervals of the curve and of a new observation, one row for each x.
+
+        If a new observation depends on regressors that were not given (`omits`), the frame has no ``obs_ci_lower`` and
+        ``obs_ci_upper``, and its columns are named ``curve without <regressors>``.
+        """
         import pandas as pd
 
-        mean, obs = self.conf_int(alpha=alpha), self.conf_int(obs=True, alpha=alpha)
-        return pd.DataFrame(
-            {
-                "mean": self.predicted_mean,
-                "mean_se": self.se_mean,
-                "mean_ci_lower": mean[:, 0],
-                "mean_ci_upper": mean[:, 1],
-                "obs_ci_lower": obs[:, 0],
-                "obs_ci_upper": obs[:, 1],
-            },
-            index=self._index,
-        )
+        mean = self.conf_int(alpha=alpha)
+        columns = {
+            "mean": self.predicted_mean,
+            "mean_se": self.se_mean,
+            "mean_ci_lower": mean[:, 0],
+            "mean_ci_upper": mean[:, 1],
+        }
+        if not self.omits:
+            columns["obs_ci_lower"], columns["obs_ci_upper"] = self.conf_int(obs=True, alpha=alpha).T
+        frame = pd.DataFrame(columns, index=self._index)
+        return frame.rename_axis(columns=f"curve without {', '.join(self.omits)}") if self.omits else frame
 
     @property
     def _index(self) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._abscissa import Points
+from .._abscissa import Asked, Points
 from .._entry import entry_point
 from .._validation import FloatArray, check_memory, check_order, check_rng, frozen
 from ..errors import SpecificationError
@@ -359,8 +359,9 @@ class CurveResults(ABC):
 
         Parameters
         ----------
-        x : array_like
-            Abscissae of the kind of the readings' (numbers, or times).
+        x : array_like, or data frame
+            Numbers or times, as x of the observations, in one dimension. Of a data frame the column of x is taken, if x came
+            from a data frame or from a named series; other columns are not read.
         deriv : int
             Order of the derivative. Beyond `highest_derivative` the mean still has derivatives, right limits at the
             readings; the curve itself has none, so that `get_prediction` refuses them.
@@ -370,18 +371,27 @@ class CurveResults(ABC):
         ndarray
             Of the shape of x, in the unit of f per unit of x to the power `deriv`.
         """
-        given = self.observations.abscissa.given(x)
-        points = self.observations.abscissa.points(given.ravel())
+        return self._predict(x, deriv)
+
+    def _predict(self, x: Any, deriv: Any, regressors: Any = None) -> FloatArray:
+        """Posterior mean at x; `regressors` as of `_points`."""
         order = check_order(deriv, "deriv", 0, self.highest_mean_derivative)
+        asked = self.observations.abscissa.asked(x)
+        points = self._points(asked, order, regressors)
         mean = self._moments(points, order)[0] if order <= self.highest_derivative else self._rough_mean(points, order)
-        return mean.reshape(given.shape)
+        return mean.reshape(asked.array.shape)
+
+    def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
+        """Points a user asks about, with what else observations there depend on: `regressors`, or the data frame of `asked`."""
+        return self.observations.abscissa.points(asked.array.ravel())
 
     def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None, *, simultaneous: bool = False) -> CurvePrediction:
         """Posterior of f^(deriv) at x, with standard errors and intervals.
 
         Parameters
         ----------
-        x : array_like, shape (n,)
+        x : array_like, shape (n,), or data frame
+            As of `predict`.
         deriv : int
             Order of the derivative, at most `highest_derivative`.
         name : str, optional
@@ -398,11 +408,15 @@ class CurveResults(ABC):
         CurvePrediction
             Its `x` are those given.
         """
+        return self._get_prediction(x, deriv, name, simultaneous)
+
+    def _get_prediction(self, x: Any, deriv: Any, name: str | None, simultaneous: bool, regressors: Any = None) -> CurvePrediction:
+        """Posterior at x; `regressors` as of `_points`."""
         deriv = self._check_deriv(deriv)
-        given = self.observations.abscissa.given(x).ravel().copy()
-        points = self.observations.abscissa.points(given)
-        prediction = self._prediction(points, given, deriv, self._noise_name(deriv, name))
-        if simultaneous and len(given):
+        asked = self.observations.abscissa.asked(x)
+        points = self._points(asked, deriv, regressors, name)
+        prediction = self._prediction(points, asked.shown, deriv, self._noise_name(deriv, name))
+        if simultaneous and len(points.coarse):
             prediction = replace(prediction, maxima=self._maxima(points, prediction))
         return prediction
 
@@ -430,8 +444,8 @@ class CurveResults(ABC):
 
         Parameters
         ----------
-        x : array_like
-            Abscissae, in any order: at the readings, between them and beyond.
+        x : array_like, or data frame
+            As of `predict`, in any order: at the observations, between them and beyond.
         deriv : int or sequence of int
             Order of the derivative; of several, the draws belong together.
         size : int
@@ -462,20 +476,25 @@ class CurveResults(ABC):
         >>> print(peak.mean().round(2), peak.std().round(2))
         0.26 0.01
         """
+        return self._sampled(x, deriv, size, rng)
+
+    def _sampled(self, x: Any, deriv: Any, size: Any, rng: Any, regressors: Any = None) -> FloatArray:
+        """Draws at x; `regressors` as of `_points`."""
         several = not isinstance(deriv, (int, np.integer))
         orders = [self._check_deriv(k) for k in (deriv if isinstance(deriv, Sequence | np.ndarray) else [deriv])]
         if not orders:
             raise SpecificationError("deriv is empty; pass at least one order of a derivative")
-        n_draws = check_order(size, "size", 0, 2**31)
-        generator, given = check_rng(rng), self.observations.abscissa.given(x)
-        check_memory(24.0 * len(orders) * n_draws * given.size, f"a sample of size = {n_draws}", "lower size, or pass fewer x")
-        points = self.observations.abscissa.points(given.ravel())
+        n_draws, generator = check_order(size, "size", 0, 2**31), check_rng(rng)
+        asked = self.observations.abscissa.asked(x)
+        entries = float(len(orders)) * n_draws * asked.array.size
+        check_memory(24 * entries, f"a sample of size = {n_draws}", "lower size, or pass fewer x")
+        points = self._points(asked, orders[0], regressors)
         mean = np.array([self._moments(points, k)[0] for k in orders])
-        draws = np.empty((len(orders), n_draws, given.size))
+        draws = np.empty((len(orders), n_draws, len(points.coarse)))
         if draws.size:
             draws = self._draws(points)(generator, n_draws, np.array(orders))
             draws += mean[:, None]
-        draws = draws.reshape(len(orders), n_draws, *given.shape)
+        draws = draws.reshape(len(orders), n_draws, *asked.array.shape)
         return draws if several else draws[0]
 
     def _draws(self, x: Points) -> Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray]:
@@ -597,7 +616,7 @@ class CurveResults(ABC):
             )
         return name
 
-    def _prediction(self, points: Points, x: npt.NDArray[Any], deriv: int, noise: str | None = None) -> CurvePrediction:
+    def _prediction(self, points: Points, x: Any, deriv: int, noise: str | None = None) -> CurvePrediction:
         """Predict at points, which stand for abscissae x; new readings have the noise of a name."""
         mean, variance = self._moments(points, deriv)
         return CurvePrediction(
@@ -605,11 +624,15 @@ class CurveResults(ABC):
             deriv=deriv,
             predicted_mean=mean,
             var_pred_mean=variance,
-            noise_sd=np.nan if noise is None else float(self.sigma[noise]),
+            noise_sd=np.nan if noise is None else self._noise_sd(noise),
             df=self.df_interval,
             x_name=self.observations.x_name,
             parameters=self._parameter_uncertainty(points, deriv, variance, noise),
         )
+
+    def _noise_sd(self, name: str) -> float:
+        """Standard deviation of the noise of a new observation of weight one of a series."""
+        return float(self.sigma[name])
 
     def _parameter_uncertainty(
         self, points: Points, deriv: int, variance: FloatArray, noise: str | None

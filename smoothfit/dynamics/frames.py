@@ -9,7 +9,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 from narwhals.exceptions import DuplicateError
 
-from .._readings import repeated_columns
+from .._frames import repeated_columns
 from .._validation import FloatArray, check_finite, to_floats
 from ..errors import DataError, SpecificationError
 

@@ -158,9 +158,9 @@ class DerivativeRegression:
         for channel in sample.channels:
             if channel.deriv >= equation.order:
                 raise SpecificationError(
-                    f"{channel.name!r} reads a derivative of order {channel.deriv}, which an equation of order "
-                    f"{equation.order} leaves to its "
-                    f"right side; use order={channel.deriv + 1} or more"
+                    f"{channel.name!r} observes a derivative of order {channel.deriv}, and an equation of order {equation.order} "
+                    f"takes observations of derivatives below {equation.order} only: leave {channel.name!r} out (a higher order "
+                    "would be another equation, whose coefficients are not those of this one)"
                 )
         for name in equation.names:
             if name in RESERVED:

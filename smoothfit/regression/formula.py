@@ -22,6 +22,8 @@ FORM = 'pass one like "y + D(dy) ~ bsp(x, df=12)"'
 
 def observations_of(formula: Any, data: Any, options: dict[str, Any]) -> tuple[Observations | PointObservations, AnyBasis]:
     """The readings of a formula in a data frame, and its basis."""
+    if "family" in options:
+        raise SpecificationError(f"family is given; {FAMILY_HINT}")
     readings, inputs, basis = parse(formula, data)
     if isinstance(basis, Basis):
         curve = {column: _order(column, order, inputs)[0] for column, order in readings.items()}
@@ -88,8 +90,20 @@ def _readings(tree: ast.expr) -> dict[str, Order]:
     raise SpecificationError(f"{ast.unparse(tree)!r} is no reading; on the left stand columns y, D(y) for y' and D(y, 2) for y''")
 
 
+FAMILY_HINT = (
+    "SplineRegression has normal noise (or loss= of fit); for counts and other families use a generalised linear model with a "
+    'spline term: smf.glm("y ~ bsp(x, df=12)", data, family=...) of statsmodels'
+)
+
+
 def _basis(tree: ast.expr, text: str, data: Any) -> tuple[str, Basis]:
     """One transform of one column."""
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
+        raise SpecificationError(
+            f"{text!r} adds terms, and a SplineRegression has one basis; for a smooth curve plus linear regressors use "
+            'sf.SmoothingSpline.from_formula("y ~ s(x) + g", data), for several terms the transforms in a formula of statsmodels, '
+            f"smf.ols({'y ~ ' + text!r}, data), and for a surface te(bsp(x), bsp(z))"
+        )
     is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id in TRANSFORMS
     if not is_call or not isinstance(tree, ast.Call) or not tree.args or not isinstance(tree.args[0], ast.Name):
         raise SpecificationError(

@@ -601,7 +601,8 @@ class SplineRegressionResults(Inference):
 
         Parameters
         ----------
-        x : array_like, shape (n,)
+        x : array_like, shape (n,), or data frame
+            As of `predict`.
         deriv : int
             Order of the derivative, at most the degree.
         name : str, optional
@@ -672,7 +673,8 @@ class SplineRegressionResults(Inference):
         L. Lin and D. Dunson (2014), "Bayesian monotone regression using Gaussian process projection", *Biometrika* 101.
         """
         orders: list[Any] = [deriv] if np.ndim(deriv) == 0 else list(np.asarray(deriv))
-        curves = self._drawn([self._design(x, order) for order in orders], np.shape(x), size, rng)
+        given = self.observations.abscissa.given(x)
+        curves = self._drawn([self._design(given, order) for order in orders], given.shape, size, rng)
         return curves[0] if np.ndim(deriv) == 0 else np.stack(curves)
 
     def _drawn(

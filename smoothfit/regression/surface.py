@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
-import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._validation import FloatArray, frozen
+from .._frames import column_of, table_of
+from .._validation import FloatArray, frozen, to_floats
 from ..basis import TensorProductBasis, TensorSpline
 from ..curves.prediction import CurvePrediction
 from ..curves.results import Estimate
@@ -98,17 +98,14 @@ class SurfaceRegressionResults(SplineRegressionResults):
     def _read(self, X: Any, argument: str = "X") -> tuple[FloatArray, tuple[int, ...]]:
         """Points (m, d) and the shape of what is predicted at them."""
         inputs, d = self.inputs, len(self.inputs)
-        is_frame = isinstance(nw.from_native(X, eager_only=True, allow_series=True, pass_through=True), nw.DataFrame)
-        shape = None if is_frame else np.shape(X)
-        if shape is not None and (not shape or shape[-1] != d):
+        table = table_of(X, argument)
+        if table is not None:
+            columns = [to_floats(column_of(table, name, argument), f"{argument}[{name!r}]")[0] for name in inputs]
+            return to_points(np.column_stack(columns), argument)[0], (len(columns[0]),)
+        shape = np.shape(X)
+        if not shape or shape[-1] != d:
             raise DataError(f"{argument} has shape {shape}; pass points (..., {d}) with {', '.join(inputs)} in the last dimension")
-        points, labels = to_points(X if shape is None else np.reshape(np.asarray(X), (-1, d)), argument)
-        if labels is not None:
-            if set(labels) >= set(inputs):
-                points = points[:, [labels.index(label) for label in inputs]]
-            elif len(labels) != d:
-                raise DataError(f"{argument} has the columns {', '.join(labels)}; the inputs are {', '.join(inputs)}")
-        return points, (len(points),) if shape is None else shape[:-1]
+        return to_points(np.reshape(np.asarray(X), (-1, d)), argument)[0], shape[:-1]
 
     def _design(self, x: Any, deriv: Any) -> ProductRows:
         return rows_at(self._surface, self._read(x)[0], self._check_deriv(deriv))

@@ -3,14 +3,62 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .._abscissa import Abscissa, Points
-from .._validation import FloatArray
-from ..errors import SpecificationError
+from .._abscissa import Abscissa, Asked, Points
+from .._frames import column_of, table_of
+from .._validation import FloatArray, check_finite, to_floats
+from ..errors import DataError, SpecificationError
+
+
+@dataclass(frozen=True, eq=False)
+class RegressedPoints(Points):
+    """Points with the scaled regressors (n, k) of observations there."""
+
+    regressors: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def take(self, index: Any) -> RegressedPoints:
+        """Return some of the points, chosen as entries of an array are."""
+        return RegressedPoints(self.coarse[index], None if self.fine is None else self.fine[index], self.regressors[index])
+
+
+def regressor_table(regressors: Any) -> dict[str, Any]:
+    """Regressors of a fit, by name."""
+    table = {} if regressors is None else table_of(regressors, "regressors")
+    if table is None:
+        raise SpecificationError(f"regressors is {type(regressors).__name__}; pass a mapping from names to values, or a data frame")
+    return table
+
+
+def future_columns(names: Sequence[str], known: Sequence[str], regressors: Any, asked: Asked, n: int) -> dict[str, FloatArray]:
+    """Values (n,) of the named regressors at the points a user asks about: those given, or the columns of the points' data frame.
+
+    `known` are all regressors of the fit.
+    """
+    argument, hint = "regressors", ""
+    table = table_of(regressors, argument) if regressors is not None else asked.table
+    if table is None:
+        raise SpecificationError(
+            f"regressors is {type(regressors).__name__}; pass a mapping, {{{names[0]!r}: ...}}, or a data frame"
+        )
+    if regressors is None:
+        argument, hint = "x", "; add the regressor, or pass the column of x alone to predict the curve without regressors"
+    elif isinstance(regressors, Mapping) and not set(table) <= set(known):
+        unknown = next(name for name in table if name not in known)
+        raise SpecificationError(f"regressors has {unknown!r}; the regressors of the fit are {', '.join(known)}")
+    columns = {}
+    for name in names:
+        label = f"{argument}[{name!r}]"
+        values, _ = to_floats(column_of(table, name, argument, hint), label)
+        if len(values) not in (1, n):
+            raise DataError(f"{label} has {len(values)} entries for {n} points; pass one for each, or a single one for all")
+        check_finite(values, label, "a prediction needs the values of regressors: leave the point out")
+        columns[name] = np.broadcast_to(values, n)
+    return columns
 
 
 @dataclass(frozen=True, eq=False)

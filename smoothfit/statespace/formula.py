@@ -160,13 +160,21 @@ def _reading(term: ast.expr, formula: str) -> tuple[str, int]:
     return name, deriv
 
 
+def _inside(term: ast.expr) -> str:
+    """What a call has as its first argument, as text."""
+    return ast.unparse(term.args[0]) if isinstance(term, ast.Call) and term.args else "any name"
+
+
 def _smooth(term: ast.expr, formula: str) -> tuple[str, dict[str, Any]]:
     """Column and options of s(x, ...)."""
     name = None
     if isinstance(term, ast.Call) and isinstance(term.func, ast.Name) and term.func.id == "s" and len(term.args) == 1:
         name = _column(term.args[0])
     if name is None:
-        raise SpecificationError(f"formula is {formula!r}; right of ~ stands s(x), x a column, and not {ast.unparse(term)!r}")
+        raise SpecificationError(
+            f"formula is {formula!r}; right of ~ stands s(x), x a column, and not {ast.unparse(term)!r}; a name that is no Python "
+            f"name is quoted: s(Q({_inside(term)!r}))"
+        )
     assert isinstance(term, ast.Call)
     options: dict[str, Any] = {}
     for keyword in term.keywords:

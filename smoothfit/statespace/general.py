@@ -29,7 +29,7 @@ from .._validation import FloatArray, check_finite, check_positive, frozen, to_f
 from ..curves.exact import is_stuck, warn_of_exact_series
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..observations import Observations, Readings
-from .effects import Intervention
+from .effects import Intervention, RegressedPoints
 from .general_search import REMEDY, SMALLEST_SD, Extent, GeneralCriterion, Parameter, has_level, power_of
 from .joint import Joint
 from .markov import Hyperparameter, Prior, check_readable
@@ -98,6 +98,29 @@ class GeneralModel:
     def effects(self) -> tuple[str, ...]:
         """Names of the coefficients: regressors, then interventions."""
         return (*self._regressors, *self._intervention_labels)
+
+    @property
+    def regressors(self) -> tuple[str, ...]:
+        """Names of the regressors."""
+        return tuple(self._regressors)
+
+    @property
+    def regressor_units(self) -> FloatArray:
+        """What each regressor is divided by in scaled rows."""
+        return np.array([self._regressor_units[name] for name in self._regressors])
+
+    def dependents(self, deriv: int, name: str | None = None) -> tuple[str, ...]:
+        """Regressors on which observations of f^(deriv) depend, or those of one series; all on which f could, for f."""
+        if deriv == 0 and name is None:
+            return self.regressors
+        found: set[str] = set()
+        first = 0
+        for reading in self.observations.readings:
+            rows = slice(first, first + len(reading))
+            first += len(reading)
+            if reading.deriv == deriv if name is None else reading.name == name:
+                found |= {label for label, column in self._regressors.items() if column[rows].any()}
+        return tuple(label for label in self.regressors if label in found)
 
     @cached_property
     def _intervention_labels(self) -> tuple[str, ...]:
@@ -259,7 +282,8 @@ class GeneralModel:
         phase = self._phase_of(x)
         place = np.searchsorted(self._phases, phase - self._phase_rounding)
         nearest = self._phases[np.minimum(place, len(self._phases) - 1)]
-        return Points(np.where(np.abs(nearest - phase) <= self._phase_rounding, nearest, phase))
+        within = np.where(np.abs(nearest - phase) <= self._phase_rounding, nearest, phase)
+        return RegressedPoints(within, None, x.regressors) if isinstance(x, RegressedPoints) else Points(within)
 
     def _phase_of(self, x: Points) -> FloatArray:
         """Distance of each x from the first, less whole periods."""
@@ -392,12 +416,17 @@ class GeneralModel:
     def query(
         self, start: Points | None, end: Points, deriv: int, *, kind: int = VALUE, component: str | None = None
     ) -> Functionals:
-        """What is asked for: f^(deriv) at `end`, or the integral of f from `start` to `end`, without regressors."""
+        """What is asked for: f^(deriv) at `end`, or the integral of f from `start` to `end`.
+
+        With the regressors of `end` if it has any.
+        """
         n = len(end.coarse)
         process = np.zeros((n, self.processes.dim))
         if kind != INTEGRAL:
             process[:] = self.process_row(max(deriv, 0), component)
         effects = np.zeros((n, len(self.effects)))
+        if isinstance(end, RegressedPoints):
+            effects[:, : len(self._regressors)] = end.regressors * (self.scale.y_unit / self.scale.of(deriv))
         if self.interventions:
             effects[:, len(self._regressors) :] = self.intervention_columns(start, end, deriv, component)
         return Functionals(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._abscissa import Points
+from .._abscissa import Asked, Points
 from .._entry import entry_point
+from .._frames import table_of
 from .._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
 from .._validation import FloatArray, check_order
 from ..curves.contrasts import each_by_itself
@@ -20,6 +21,7 @@ from ..curves.propagation import DIFFERENCE, NEGLIGIBLE, propagated
 from ..curves.results import LEAST_FREE, CurveResults, Estimate
 from ..errors import SpecificationError
 from ..observations import OF_DIFFERENCE, derivative_label
+from .effects import RegressedPoints, future_columns
 from .general import GeneralModel
 from .general_search import GeneralCriterion
 from .priors import IntegratedWiener
@@ -313,13 +315,29 @@ class GeneralResults(CurveResults):
                 values, noises = self._values.copy(), self._variance.copy()
                 (noises if parameter.is_variance else values)[parameter.index] *= np.exp(step)
                 mean, spread = self._answer(program, values, noises)
-                ends.append((mean, np.log(spread)))
+                of_noise = 1.0 if noise is None else self._noise_variance_of(noise, values, noises)
+                ends.append((mean, np.log(spread), np.log(of_noise)))
             means[row] = (ends[0][0] - ends[1][0]) / (2 * DIFFERENCE)
             logs[row] = (ends[0][1] - ends[1][1]) / (2 * DIFFERENCE)
-            noise_slope[row] = float(parameter.name == f"sigma.{noise}")
-        noise_variance = 0.0 if noise is None else float(self.sigma[noise]) ** 2
+            noise_slope[row] = (ends[0][2] - ends[1][2]) / (2 * DIFFERENCE)
+        noise_variance = 0.0 if noise is None else self._noise_sd(noise) ** 2
         unit = model.scale.of(deriv)
         return propagated(cov[np.ix_(free, free)], means * unit, logs, variance, noise_variance, noise_slope)
+
+    def _noise_sd(self, name: str) -> float:
+        """Of a new observation: its independent noise and the stationary spread of its noise process, if it has one."""
+        unit = self.model._unit(self.observations[name], self.model.scale)
+        return float(np.sqrt(self._noise_variance_of(name, self._values, self._variance))) * unit
+
+    def _noise_variance_of(self, name: str, values: FloatArray, variance: FloatArray) -> float:
+        """Scaled noise variance of a new observation of weight one at any parameters."""
+        model = self.model
+        known = (float(self.sigma[name]) / model._unit(self.observations[name], model.scale)) ** 2
+        independent = float(variance[model.unknown.index(name)]) if name in model.unknown else known
+        if name not in model.noise:
+            return independent
+        row = model.process_row(0, None, name) - model.process_row(0)
+        return independent + float(row @ model.processes.start(values).covariance @ row)
 
     @cached_property
     def _read(self) -> tuple[FloatArray, FloatArray]:
@@ -398,37 +416,135 @@ class GeneralResults(CurveResults):
         )
         return self.model.scale.y_origin if component in (None, first) else 0.0
 
-    def predict(self, x: Any, deriv: int = 0, component: str | None = None) -> FloatArray:
-        """Posterior mean of f^(deriv) at x, or of a component of it.
+    def predict(self, x: Any, deriv: int = 0, component: str | None = None, *, regressors: Any = None) -> FloatArray:
+        """Posterior mean of an observation of f^(deriv) at x with its regressors, of f^(deriv) alone, or of a component.
 
         Parameters
         ----------
-        x : array_like
-            Abscissae of the kind of the readings' (numbers, or times).
+        x : array_like, or data frame
+            Numbers or times, as x of the observations. Of a data frame the columns of x and of the regressors are taken by name.
         deriv : int
             Order of the derivative.
         component : str, optional
-            One of ``model.component_names``, or the name of an intervention. By default f: all components and interventions,
-            without regressors and noise processes.
+            One of ``model.component_names``, or the name of an intervention; regressors are then left out.
+        regressors : mapping from str to float or array_like, shape (n,), or data frame, optional
+            Values at x of all regressors. Without them, and without a data frame as x, the curve alone is predicted.
+
+        Returns
+        -------
+        ndarray, of the shape of x
+            f^(deriv)(x) with all components and interventions, plus sum_j b_j g_j if values g_j of regressors are given. Noise
+            processes are never included.
+
+        Raises
+        ------
+        DataError
+            A data frame lacks the column of x or of a regressor.
+        SpecificationError
+            `regressors` for a derivative whose observations depend on none, or with `component`.
+
+        Notes
+        -----
+        Interventions are part of f: their effects are known functions of x, so that forecasts include them. Regressors are not;
+        they enter observations. A derivative of f is not one of the regressors: with `deriv` above zero they are included only if
+        observations of f^(deriv) depended on them in the fit, as these do. In a fit from a formula none does.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, smoothfit as sf
+        >>> rng = np.random.default_rng(0)
+        >>> df = pd.DataFrame({"t": np.arange(60.0), "load": rng.uniform(0, 1, 60)})
+        >>> df["power"] = np.sin(df["t"] / 9) + 3 * df["load"] + 0.1 * rng.standard_normal(60)
+        >>> res = sf.SmoothingSpline.from_formula("power ~ s(t) + load", df).fit()
+        >>> future = res.get_prediction([60.0, 61.0], regressors={"load": [0.2, 0.9]})
+        >>> list(future.summary_frame().columns)[-2:]
+        ['obs_ci_lower', 'obs_ci_upper']
+        >>> res.get_prediction([60.0, 61.0])
+        CurvePrediction(2 values of t) of the curve alone, without load
         """
         if component is None:
-            return super().predict(x, deriv)
-        given = self.observations.abscissa.given(x)
-        points = self.observations.abscissa.points(given.ravel())
-        return self._moments(points, *self._checked(deriv, component))[0].reshape(given.shape)
+            return self._predict(x, deriv, regressors)
+        self._refuse_regressors(regressors)
+        asked = self.observations.abscissa.asked(x)
+        points = self.observations.abscissa.points(asked.array.ravel())
+        return self._moments(points, *self._checked(deriv, component))[0].reshape(asked.array.shape)
 
     def get_prediction(
-        self, x: Any, deriv: int = 0, name: str | None = None, *, component: str | None = None, simultaneous: bool = False
+        self,
+        x: Any,
+        deriv: int = 0,
+        name: str | None = None,
+        *,
+        component: str | None = None,
+        simultaneous: bool = False,
+        regressors: Any = None,
     ) -> CurvePrediction:
-        """Posterior of f^(deriv), or of a component of it, at x; see `CurveResults.get_prediction` and `predict`."""
+        """Posterior of what `predict` returns the mean of; see also `CurveResults.get_prediction`.
+
+        Parameters
+        ----------
+        x, deriv, component, regressors
+            As of `predict`.
+        name, simultaneous
+            As of `CurveResults.get_prediction`.
+
+        Returns
+        -------
+        CurvePrediction
+            Its variances are those of the joint posterior of the curve and the coefficients of regressors and interventions.
+            Without values of the regressors it is of the curve alone (`CurvePrediction.omits` names what it leaves out), and
+            intervals for a new observation are refused. With a noise process, these are for an observation whose process is
+            independent of that of the observations: of another run.
+        """
         if component is None:
-            return super().get_prediction(x, deriv, name, simultaneous=simultaneous)
+            prediction = self._get_prediction(x, deriv, name, simultaneous, regressors)
+            is_curve = regressors is None and table_of(x, "x") is None
+            return replace(prediction, omits=self.model.dependents(int(deriv), name)) if is_curve else prediction
         if simultaneous or name is not None:
             raise SpecificationError("component goes with neither simultaneous nor name: bands of a component are pointwise")
+        self._refuse_regressors(regressors)
         order, component = self._checked(deriv, component)
-        given = self.observations.abscissa.given(x).ravel().copy()
-        mean, variance = self._moments(self.observations.abscissa.points(given), order, component)
-        return CurvePrediction(given, order, mean, variance, np.nan, self.df_interval, self.observations.x_name)
+        asked = self.observations.abscissa.asked(x)
+        mean, variance = self._moments(self.observations.abscissa.points(asked.array.ravel()), order, component)
+        return CurvePrediction(asked.shown, order, mean, variance, np.nan, self.df_interval, self.observations.x_name)
+
+    def sample(
+        self,
+        x: Any,
+        deriv: int | Sequence[int] = 0,
+        size: int = 100,
+        rng: np.random.Generator | int | None = None,
+        *,
+        regressors: Any = None,
+    ) -> FloatArray:
+        """Draw what `predict` returns the mean of from its posterior; see `CurveResults.sample`.
+
+        Parameters
+        ----------
+        x, deriv, size, rng
+            As of `CurveResults.sample`.
+        regressors
+            As of `predict`.
+        """
+        return self._sampled(x, deriv, size, rng, regressors)
+
+    @staticmethod
+    def _refuse_regressors(regressors: Any) -> None:
+        if regressors is not None:
+            raise SpecificationError("regressors goes not with component, of which they are no part; leave one of them out")
+
+    def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
+        """Points with the regressors of observations there, if these are given and observations of f^(deriv) depend on them."""
+        points, model = super()._points(asked, deriv), self.model
+        depends = model.dependents(deriv, name)
+        if regressors is not None and not depends:
+            what = f"no observation of {derivative_label(deriv)} depends on them" if model.regressors else "the model has none"
+            raise SpecificationError(f"regressors are given, but {what}; leave them out")
+        if not depends or (regressors is None and asked.table is None):
+            return points
+        known = future_columns(depends, model.regressors, regressors, asked, len(points.coarse))
+        columns = [known[label] if label in known else np.zeros(len(points.coarse)) for label in model.regressors]
+        return RegressedPoints(points.coarse, points.fine, np.column_stack(columns) / model.regressor_units)
 
     def _checked(self, deriv: Any, component: str) -> tuple[int, str]:
         """Check a component and the order of a derivative of it."""
@@ -618,7 +734,7 @@ class GeneralResults(CurveResults):
         return notes
 
     def __repr__(self) -> str:
-        return f"SmoothingSplineResults(prior={self.model.prior!r}, nobs={self.nobs}, edf={self.edf:.4g})"
+        return f"GeneralResults(prior={self.model.prior!r}, nobs={self.nobs}, edf={self.edf:.4g})"
 
 
 def _asked(read: Functionals) -> Functionals:

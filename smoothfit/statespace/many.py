@@ -14,7 +14,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
-from .._abscissa import NANOSECONDS
+from .._abscissa import NANOSECONDS, in_zone
 from .._core import _kernels
 from .._entry import entry_point, warn
 from .._validation import FloatArray, check_level, check_memory, check_order, frozen, to_floats
@@ -116,7 +116,7 @@ class CurveFits:
         Parameters
         ----------
         x : array_like, shape (g,)
-            Abscissae of the kind of the readings'.
+            x, numbers or times as those of the observations, common to all curves. Of a data frame the column of x.
         deriv : int
             Below the order.
         alpha : float
@@ -137,7 +137,8 @@ class CurveFits:
         deriv = check_order(deriv, "deriv", 0, self.order - 1)
         level = check_level(alpha)
         abscissa = self._source.observations.abscissa
-        given = abscissa.given(x).ravel()
+        asked = abscissa.asked(x)
+        given = asked.array.ravel()
         fitted = sorted(self._rows)
         entries = 12.0 * len(fitted) * given.size  # with the columns of the frame
         check_memory(8 * entries, f"a frame of {len(fitted)} curves at {given.size} x", "pass fewer x at a time")
@@ -174,7 +175,7 @@ class CurveFits:
         half = critical[:, None] * se
         frame = {
             self._source.by: np.repeat(self.ids[fitted].to_numpy(), len(given)),
-            self._source.observations.x_name: np.tile(given, len(fitted)),
+            self._source.observations.x_name: in_zone(np.tile(given, len(fitted)), asked.zone),
             "mean": mean.ravel(),
             "mean_se": se.ravel(),
             "mean_ci_lower": (mean - half).ravel(),
@@ -238,7 +239,7 @@ class Source:
                 parts.append(_rows_of(reading, rows))
         if not parts:
             raise DataError("it has no reading (all are missing)")
-        return Observations(tuple(parts), self.observations.x_name)
+        return replace(self.observations, readings=tuple(parts))
 
 
 def _rows_of(reading: Readings, rows: IntArray) -> Readings:

@@ -17,7 +17,7 @@ from ..errors import ConvergenceError, NumericalError, RoughnessWarning, Specifi
 from ..observations import Observations, derivative_label
 from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
 from .criteria import check_method
-from .effects import Intervention
+from .effects import Intervention, regressor_table
 from .fitting import Variances, estimate
 from .formula import SplineFormula, regressor_columns
 from .general import GeneralModel
@@ -133,6 +133,7 @@ class SmoothingSpline:
                 f"observations is {type(observations).__name__}; wrap the readings: SmoothingSpline(sf.observe(x, y))"
             )
         observations, joint = with_covariances(observations, covariances or {})
+        regressors = regressor_table(regressors)
         self.observations = observations
         self.order = check_order(order, "order", 1, HIGHEST_ORDER)
         self._general: GeneralModel | None = None
@@ -207,6 +208,11 @@ class SmoothingSpline:
         >>> sf.SmoothingSpline.from_formula("height + D(speed) ~ s(t, order=3)", df)
         SmoothingSpline(order=3) of 7 readings
         """
+        if "family" in options:
+            raise SpecificationError(
+                "family is given, but the noise of a SmoothingSpline is normal; for counts and other families use a generalised "
+                'linear model with a spline term: smf.glm("y ~ bsp(x, df=12)", data, family=...) of statsmodels'
+            )
         parsed = SplineFormula.parse(formula)
         unit = parsed.options.get("unit")
         observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit)
@@ -297,10 +303,16 @@ class SmoothingSpline:
             given = [name for name, v in (("lam", lam), ("bandwidth", bandwidth), ("edf", edf)) if v is not None]
             if given in (["lam"], ["edf"]) and not robust and self._general.is_spline:
                 return self._general.fit_fixed(method, lam, edf)
-            if given or robust:
+            if robust:
                 raise SpecificationError(
-                    f"{' and '.join(given) or 'robust'} given; the smoothing of this model is fixed by hyperparameters of its "
-                    f"prior, for example prior=sf.priors.IntegratedWiener({self.order}, q=...), and its noise is normal"
+                    "robust is given, but only SmoothingSpline(observations, order) has Student-t noise: a model with prior=, "
+                    "regressors=, interventions=, noise=, period=, covariances= or observations of integrals has normal noise. Fit "
+                    "without robust, and leave out or down-weight what outliers() reports"
+                )
+            if given:
+                raise SpecificationError(
+                    f"{' and '.join(given)} given; the smoothing of this model is fixed by hyperparameters of its "
+                    f"prior, for example prior=sf.priors.IntegratedWiener({self.order}, q=...)"
                 )
             return self._general.fit(method)
         method = check_method(method)

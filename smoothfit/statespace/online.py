@@ -413,15 +413,15 @@ class OnlineSpline:
         CurvePrediction
             A new reading has the noise of the first name that reads f^(deriv).
         """
-        given = self._abscissa.given(x).ravel().copy()
-        return self._prediction(self._abscissa.points(given), given, deriv)
+        asked = self._abscissa.asked(x)
+        return self._prediction(self._abscissa.points(asked.array.ravel()), asked.shown, deriv)
 
     def smoothed(self, deriv: int = 0) -> pd.DataFrame:
         """Return mean, mean_se and intervals of f^(deriv) at the abscissae of the last `lag` readings, given all so far."""
         entry = self._last_of_nodes(self._oldest)
         entry = entry[entry > self._oldest]
         points = Points(self._x[entry], self._fine[entry])
-        return self._prediction(points, self._abscissa.restore(points.coarse), deriv).summary_frame()
+        return self._prediction(points, self._abscissa.shown(self._abscissa.restore(points.coarse)), deriv).summary_frame()
 
     def _prediction(self, points: Points, given: npt.NDArray[Any], deriv: int) -> CurvePrediction:
         mean, variance = self._moments(points, deriv)

@@ -94,7 +94,7 @@ def with_weights(observations: Observations, weights: Mapping[str, FloatArray]) 
             product = factor if reading.weights is None else reading.weights * factor
             reading = replace(reading, weights=frozen(np.array(product)))
         readings.append(reading)
-    return Observations(tuple(readings), observations.x_name)
+    return replace(observations, readings=tuple(readings))
 
 
 def first_weights(observations: Observations, names: Mapping[str, float | None], is_hard: bool) -> dict[str, FloatArray]:

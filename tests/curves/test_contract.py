@@ -112,7 +112,8 @@ def test_fitted_values_are_predictions_at_the_readings(results, wave):
 def test_prediction_has_the_shape_of_x(results):
     assert results.predict(1.0).shape == ()
     assert results.predict([]).shape == (0,)
-    assert results.predict(GRID.reshape(2, 3), deriv=1).shape == (2, 3)
+    with pytest.raises(DataError, match=r"x has shape \(2, 3\), but x is one variable.*x\[:, 0\]"):  # a table of columns
+        results.predict(GRID.reshape(2, 3), deriv=1)
 
 
 @pytest.mark.parametrize("deriv", [0, 1, 2])

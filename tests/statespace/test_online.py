@@ -49,7 +49,8 @@ def test_a_stream_equals_the_batch_within_the_lag_and_beyond(order):
     batch = sf.SmoothingSpline(level(x, y), order=order).fit(lam=2.0)
     within = np.linspace(x[-20], x[-1] + 10, 77)
     assert_same(online, batch, np.r_[within, x[-20:]])
-    assert online.predict(within.reshape(7, 11)).shape == (7, 11)
+    with pytest.raises(DataError, match="one variable"):
+        online.predict(within.reshape(7, 11))
     smoothed = online.smoothed()
     np.testing.assert_array_equal(smoothed.index, x[-20:])
     np.testing.assert_allclose(smoothed["mean_se"], batch.get_prediction(x[-20:]).se_mean, rtol=1e-10)
