@@ -211,9 +211,13 @@ def check_positive(value: Any, argument: str) -> float:
     """Return a positive finite number."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise SpecificationError(f"{argument} is {value!r}; pass a positive number")
-    if not (value > 0 and np.isfinite(value)):
+    try:
+        number = float(value)
+    except OverflowError:
+        number = float("inf")
+    if not 0 < number < float("inf"):
         raise SpecificationError(f"{argument} is {value}; it is positive and finite")
-    return float(value)
+    return number
 
 
 def check_level(alpha: Any) -> float:

@@ -29,7 +29,7 @@ OF_ANTIDERIVATIVE = {"constant": "linear", "zero": "constant", "linear": "error"
 
 def check_mode(mode: object) -> str:
     """Return the name of an extrapolation."""
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise SpecificationError(f"extrapolate is {mode!r}; pass one of {', '.join(map(repr, MODES))}")
     return str(mode)
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import interpolate, optimize
 from scipy.stats import qmc
 
-from .._validation import FloatArray, check_finite, check_order, check_positive
+from .._validation import FloatArray, check_finite, check_order, check_positive, quiet
 from ..errors import DataError
 from .derivatives import Derivative, Status
 from .lines import check_callable, real_array
@@ -70,6 +70,7 @@ class CriticalPoint:
     value: float | None = None
 
 
+@quiet
 def classify_critical_point(
     f: Callable[..., Any] | None = None,
     x: Any = None,
@@ -196,6 +197,7 @@ def _known(numeric: Derivative, name: str) -> tuple[FloatArray, FloatArray]:
     return numeric.value, numeric.error
 
 
+@quiet
 def find_critical_points(
     f: Any,
     bounds: Any,

@@ -7,7 +7,7 @@ is then called point by point.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,10 +64,14 @@ def check_callable(f: Any, argument: str = "f") -> None:
     """Raise where f is not a function; samples belong to the smoothers."""
     if callable(f):
         return
-    if isinstance(f, (str, bytes)) or not np.ndim(f):
+    if (
+        isinstance(f, (str, bytes))
+        or (not isinstance(f, (Sequence, np.ndarray)) and not hasattr(f, "__array__"))
+        or not np.size(np.array(f, dtype=object))
+    ):
         raise DataError(f"{argument} is {f!r}; pass a function")
     raise DataError(
-        f"{argument} holds {np.size(f)} samples, not a function; for derivatives of sampled data fit a curve to them: "
+        f"{argument} holds {len(f)} samples, not a function; for derivatives of sampled data fit a curve to them: "
         "smoothfit.SmoothingSpline(smoothfit.observe(x, y)).fit().get_prediction(x, deriv=1)"
     )
 

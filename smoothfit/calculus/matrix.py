@@ -211,7 +211,7 @@ def unvec(x: Any, shape: tuple[int, int]) -> FloatArray:
            [2., 4., 6.]])
     """
     vector = to_numbers(x, "x")
-    if np.shape(shape) != (2,):
+    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         raise SpecificationError(f"shape is {shape!r}; pass the numbers of rows and columns")
     shape = (check_order(shape[0], "shape[0]", 0, 2**62), check_order(shape[1], "shape[1]", 0, 2**62))
     if vector.ndim != 1 or vector.size != shape[0] * shape[1]:

@@ -21,7 +21,7 @@ Function = Callable[..., Any]
 
 def check_method(method: Any) -> str:
     """Return the name of a method."""
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise SpecificationError(f"method is {method!r}; pass 'auto' or 'real'")
     return str(method)
 

@@ -310,7 +310,8 @@ def gaussian_log_odds(mean0: Any, mean1: Any, cov: Any, prior1: float = 0.5) -> 
         check_finite(values, name, "pass finite numbers")
     if not (np.abs(C - C.T) <= 1e-12 * np.abs(C).max()).all():
         raise DataError("cov is not symmetric; pass (cov + cov.T) / 2 if that is meant")
-    if not 0 < prior1 < 1:
+    is_number = isinstance(prior1, (int, float, np.integer, np.floating)) and not isinstance(prior1, bool)
+    if not is_number or not 0 < prior1 < 1:
         raise SpecificationError(f"prior1 is {prior1}; it lies between 0 and 1")
     try:
         slope = linalg.solve(C, m1 - m0, assume_a="pos")

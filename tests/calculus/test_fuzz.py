@@ -1,0 +1,122 @@
+"""Hostile input to the functions of calculus: a result, or an error of ours; never a foreign exception."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from smoothfit import calculus, errors
+
+HOSTILE = [
+    "a",
+    None,
+    [],
+    [[]],
+    np.nan,
+    np.inf,
+    -np.inf,
+    [1.0, np.nan],
+    [0.5, np.inf],
+    ["a", "b"],
+    [None, 1.0],
+    [1.0, [2.0, 3.0]],
+    1j,
+    True,
+    0,
+    -1,
+    5e-324,
+    [5e-324, 1e-310],
+    [1e300, -1e300],
+    1e308,
+    10**400,
+    {},
+    {"a": 1},
+    object(),
+    np.datetime64("2020-01-01"),
+    np.zeros((2, 0)),
+    np.ones((2, 2, 2)),
+    [0.5, 0.5],
+    [[1.0, 0.0], [0.0, 1.0]],
+    lambda x: x,
+]
+TWO, SQUARE = [0.25, 0.75], [[2.0, 0.0], [0.0, 1.0]]
+CALLS = {
+    "softmax": (calculus.softmax, [TWO]),
+    "softmax_jacobian": (calculus.softmax_jacobian, [TWO]),
+    "softmax_jvp": (calculus.softmax_jvp, [TWO, TWO]),
+    "cross_entropy": (calculus.cross_entropy, [TWO, TWO]),
+    "cross_entropy_gradient": (calculus.cross_entropy_gradient, [TWO, TWO]),
+    "cross_entropy_hessp": (calculus.cross_entropy_hessp, [TWO, TWO, TWO]),
+    "logistic loss": (lambda X, y, w: calculus.LogisticLoss(X, y).gradient(w), [SQUARE, TWO, TWO]),
+    "cross-entropy loss": (lambda X, T, W: calculus.CrossEntropyLoss(X, T).hessian(W), [SQUARE, SQUARE, SQUARE]),
+    "multinomial_hessian": (calculus.multinomial_hessian, [[TWO, TWO], SQUARE]),
+    "bohning_bound": (calculus.bohning_bound, [SQUARE, 3]),
+    "huber": (calculus.huber, [TWO, 1.0]),
+    "pseudo_huber": (calculus.pseudo_huber, [TWO, 1.0]),
+    "log_cosh": (calculus.log_cosh, [TWO]),
+    "mean_absolute_error": (calculus.mean_absolute_error, [TWO, TWO]),
+    "subdifferential": (calculus.mean_absolute_error_subdifferential, [TWO, TWO]),
+    "inverse_mills": (calculus.inverse_mills, [TWO]),
+    "inverse_mills_derivative": (calculus.inverse_mills_derivative, [TWO]),
+    "logistic_growth": (calculus.logistic_growth, [TWO, 2.0, 1.0, 0.5]),
+    "logistic_growth_derivative": (calculus.logistic_growth_derivative, [TWO, 2.0, 1.0, 0.5]),
+    "order_statistic_pdf": (calculus.order_statistic_pdf, [TWO, stats.norm(), 1, 2]),
+    "order_statistic_cdf": (calculus.order_statistic_cdf, [TWO, stats.norm(), 1, 2]),
+    "order_statistic_pdf_derivative": (calculus.order_statistic_pdf_derivative, [TWO, stats.norm(), 1, 2]),
+    "bivariate_normal_cdf": (calculus.bivariate_normal_cdf, [TWO, TWO, 0.5]),
+    "bivariate_normal_gradient": (calculus.bivariate_normal_gradient, [TWO, TWO, 0.5]),
+    "common mean": (calculus.bivariate_normal_common_mean, [TWO, TWO, 0.0, 1.0, 2.0, 0.5]),
+    "kl_divergence": (calculus.kl_divergence, [TWO, TWO]),
+    "change_measure": (calculus.change_measure, [TWO, TWO]),
+    "gaussian_log_odds": (calculus.gaussian_log_odds, [TWO, TWO, SQUARE, 0.5]),
+    "energy_gradient": (calculus.energy_gradient, [SQUARE, TWO, SQUARE]),
+    "energy_gradient_monte_carlo": (calculus.energy_gradient_monte_carlo, [SQUARE, SQUARE, 2.0]),
+    "backpropagation": (calculus.backpropagation, [[(SQUARE, TWO)], SQUARE, SQUARE]),
+    "early_stopping_shrinkage": (calculus.early_stopping_shrinkage, [TWO, 0.5, 10]),
+    "ridge_shrinkage": (calculus.ridge_shrinkage, [TWO, 0.5]),
+    "equivalent_penalty": (calculus.equivalent_penalty, [TWO, 0.5, 10]),
+    "quadratic": (calculus.QuadraticApproximation, [TWO, 1.0, TWO, SQUARE]),
+    "group_prox": (calculus.group_prox, [TWO, 0.5]),
+    "group_block": (calculus.group_block, [TWO, SQUARE, 0.5]),
+    "group_lasso": (calculus.group_lasso, [SQUARE, TWO, [0, 1], 0.1]),
+    "group_lasso_path": (calculus.group_lasso_path, [SQUARE, TWO, [0, 1], 3]),
+    "vec": (calculus.vec, [SQUARE]),
+    "unvec": (calculus.unvec, [TWO, (2, 1)]),
+    "commutation_matrix": (calculus.commutation_matrix, [2, 3]),
+    "duplication_matrix": (calculus.duplication_matrix, [2]),
+    "derivative": (calculus.derivative, [np.exp, TWO]),
+    "gradient": (calculus.gradient, [lambda x: x[0] * x[1], TWO]),
+    "hessian": (calculus.hessian, [lambda x: x[0] * x[1], TWO]),
+    "directional": (calculus.directional, [lambda x: x[0] * x[1], TWO, TWO]),
+    "typical": (lambda typical: calculus.derivative(np.exp, 1.0, typical=typical), [1.0]),
+    "bounds": (lambda bounds: calculus.derivative(np.exp, 1.0, bounds=bounds), [(0.0, 2.0)]),
+    "method": (lambda method: calculus.derivative(np.exp, 1.0, method=method), ["auto"]),
+    "layout": (lambda layout: calculus.jacobian(np.exp, TWO, layout=layout), ["numerator"]),
+    "find_critical_points": (
+        lambda bounds, rng: calculus.find_critical_points(np.sin, bounds, n_starts=9, rng=rng),
+        [(0.0, 2.0), 0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(data=st.data())
+def test_only_errors_of_ours(name, data):
+    function, good = CALLS[name]
+    arguments = list(good)
+    for _ in range(data.draw(st.integers(1, 2))):
+        arguments[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.sampled_from(HOSTILE))
+    with np.errstate(all="raise" if data.draw(st.booleans()) else "ignore"):
+        with contextlib.suppress(errors.SmoothfitError):
+            function(*arguments)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_good_arguments_are_good(name):
+    function, good = CALLS[name]
+    with np.errstate(all="raise"):
+        function(*good)
