@@ -64,11 +64,8 @@ def check_callable(f: Any, argument: str = "f") -> None:
     """Raise where f is not a function; samples belong to the smoothers."""
     if callable(f):
         return
-    if (
-        isinstance(f, (str, bytes))
-        or (not isinstance(f, (Sequence, np.ndarray)) and not hasattr(f, "__array__"))
-        or not np.size(np.array(f, dtype=object))
-    ):
+    is_sample = isinstance(f, Sequence) or getattr(f, "ndim", 0) > 0
+    if isinstance(f, (str, bytes)) or not is_sample:
         raise DataError(f"{argument} is {f!r}; pass a function")
     raise DataError(
         f"{argument} holds {len(f)} samples, not a function; for derivatives of sampled data fit a curve to them: "

@@ -110,9 +110,8 @@ def test_only_errors_of_ours(name, data):
     arguments = list(good)
     for _ in range(data.draw(st.integers(1, 2))):
         arguments[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.sampled_from(HOSTILE))
-    with np.errstate(all="raise" if data.draw(st.booleans()) else "ignore"):
-        with contextlib.suppress(errors.SmoothfitError):
-            function(*arguments)
+    with np.errstate(all="raise" if data.draw(st.booleans()) else "ignore"), contextlib.suppress(errors.SmoothfitError):
+        function(*arguments)
 
 
 @pytest.mark.parametrize("name", CALLS)
