@@ -38,11 +38,28 @@ HOSTILE = [
     np.datetime64("2020-01-01"),
     np.zeros((2, 0)),
     np.ones((2, 2, 2)),
+    np.array([10**400, None], dtype=object),
+    np.zeros(0, dtype=object),
+    10**9,
+    "numerator",
     [0.5, 0.5],
     [[1.0, 0.0], [0.0, 1.0]],
+    [[1.0, 2.0], [2.0, 4.0]],
     lambda x: x,
 ]
 TWO, SQUARE = [0.25, 0.75], [[2.0, 0.0], [0.0, 1.0]]
+QUADRATIC, INVERSE = calculus.identity("x'Ax"), calculus.identity("X^-1")
+RATIO = calculus.RadonNikodym(stats.norm(1, 1).logpdf, stats.norm(0, 1).logpdf)
+
+
+def area(x):
+    return x[0] * x[1]
+
+
+def sides(x):
+    return [x[1], x[0]]
+
+
 CALLS = {
     "softmax": (calculus.softmax, [TWO]),
     "softmax_jacobian": (calculus.softmax_jacobian, [TWO]),
@@ -95,6 +112,47 @@ CALLS = {
     "bounds": (lambda bounds: calculus.derivative(np.exp, 1.0, bounds=bounds), [(0.0, 2.0)]),
     "method": (lambda method: calculus.derivative(np.exp, 1.0, method=method), ["auto"]),
     "layout": (lambda layout: calculus.jacobian(np.exp, TWO, layout=layout), ["numerator"]),
+    "identity": (calculus.identity, ["x'Ax"]),
+    "identity evaluated": (lambda A, x: QUADRATIC.evaluate(A=A, x=x), [SQUARE, TWO]),
+    "identity gradient": (lambda layout, A, x: QUADRATIC.gradient(layout, A=A, x=x), ["numerator", SQUARE, TWO]),
+    "identity verified": (lambda rng, A, n: QUADRATIC.verify(rng, A=A, n=n), [0, SQUARE, 2]),
+    "inverse": (lambda X: INVERSE.evaluate(X=X), [SQUARE]),
+    "inverse gradient": (lambda X: INVERSE.gradient(X=X), [SQUARE]),
+    "inverse verified": (lambda X: INVERSE.verify(X=X), [SQUARE]),
+    "chain": (lambda f, g, x, layout: calculus.chain(f, g, x=x, layout=layout), [np.sum, np.exp, TWO, "denominator"]),
+    "chain of values": (lambda value, x: calculus.chain(np.sum, lambda z: value, x=x), [TWO, TWO]),
+    "chain of Jacobians": (calculus.chain, [calculus.Jacobian.of(SQUARE, "numerator"), calculus.Jacobian.of(SQUARE, "numerator")]),
+    "Jacobian.of": (calculus.Jacobian.of, [SQUARE, "numerator"]),
+    "to_layout": (calculus.to_layout, [calculus.Jacobian.of(SQUARE, "numerator"), "denominator"]),
+    "check_layout": (calculus.check_layout, [lambda x: [x[0], x[0] * x[1]], [[1.0, 0.0], [0.75, 0.25]], TWO]),
+    "check_layout rtol": (
+        lambda rtol: calculus.check_layout(lambda x: [x[0], x[0] * x[1]], [[1.0, 0.0], [0.75, 0.25]], TWO, rtol=rtol),
+        [1e-6],
+    ),
+    "RadonNikodym": (lambda f, g, x: calculus.RadonNikodym(f, g)(x), [RATIO.logp, RATIO.logq, TWO]),
+    "RadonNikodym log": (RATIO.log, [TWO]),
+    "RadonNikodym values": (lambda p, q: calculus.RadonNikodym(lambda x: p, lambda x: q).log(TWO), [[-1.0, -2.0], [-3.0, -4.0]]),
+    "RadonNikodym inverse": (RATIO.inverse(), [TWO]),
+    "RadonNikodym times": (RATIO.times, [calculus.RadonNikodym(RATIO.logq, RATIO.logp)]),
+    "hessp": (calculus.hessp, [area, TWO, TWO]),
+    "hessp of a gradient": (lambda grad, x, p: calculus.hessp(area, x, p, grad=grad), [sides, TWO, TWO]),
+    "hessp options": (
+        lambda bounds, typical, method: calculus.hessp(area, TWO, TWO, bounds=bounds, typical=typical, method=method),
+        [[(0.0, 1.0), (0.0, 1.0)], 1.0, "real"],
+    ),
+    "total_derivative": (lambda x, v, t: calculus.total_derivative(lambda x, t: t * x[0] * x[1], x, v, t), [TWO, TWO, 0.5]),
+    "total_derivative typical": (
+        lambda typical, method: calculus.total_derivative(
+            lambda x, t: t * x[0] * x[1], TWO, TWO, 0.5, typical=typical, method=method
+        ),
+        [1.0, "auto"],
+    ),
+    "check_gradient": (calculus.check_gradient, [area, sides, TWO]),
+    "check_gradient value": (lambda value: calculus.check_gradient(area, lambda x: value, TWO), [[0.75, 0.25]]),
+    "check_gradient options": (
+        lambda rtol, bounds, typical: calculus.check_gradient(area, sides, TWO, rtol=rtol, bounds=bounds, typical=typical),
+        [1e-7, [(0.0, 1.0), (0.0, 1.0)], 1.0],
+    ),
     "find_critical_points": (
         lambda bounds, rng: calculus.find_critical_points(np.sin, bounds, n_starts=9, rng=rng),
         [(0.0, 2.0), 0],
