@@ -334,7 +334,7 @@ def test_residuals_that_outgrow_those_before_are_named():
 
 @pytest.mark.parametrize("start", [[2.0], [0.0], [0.4, 1.0]])
 def test_knots_to_start_with_are_inside_the_boundary(start):
-    with pytest.raises(errors.KnotError, match=r"start\[.\] = .* is not inside the boundary"):
+    with pytest.raises(errors.KnotError, match=r"start knots\[.\] = .* is not inside the boundary"):
         next(sb.adaptive_knots(X, boundary=(0.0, 1.0), start=start))
 
 
