@@ -324,7 +324,8 @@ class DifferentialOperatorPenalty(Penalty):
         for j, weight in enumerate(weights):
             numeric = isinstance(weight, (int, float, np.integer, np.floating)) and -LARGEST <= weight <= LARGEST
             if not callable(weight) and not numeric:
-                raise SpecificationError(f"weights[{j}] is {weight if isinstance(weight, str) else shown(weight)}; pass finite numbers or functions of x")
+                given_weight = weight if isinstance(weight, str) else shown(weight)
+                raise SpecificationError(f"weights[{j}] is {given_weight}; pass finite numbers or functions of x")
         object.__setattr__(self, "weights", weights)
         if self.n_nodes is not None:
             object.__setattr__(self, "n_nodes", check_order(self.n_nodes, "n_nodes", 1, 1000))
