@@ -117,7 +117,24 @@ def _from_objects(array: npt.NDArray[Any], argument: str) -> tuple[npt.NDArray[A
             raise DataError(f"{argument}[{i}] is {element!r}, a {type(element).__name__}; pass numbers or times")
     if len(flat) and all(isinstance(element, (int, np.integer)) and not isinstance(element, bool) for element in flat):
         return _from_integers(flat, argument).reshape(array.shape), None
-    return np.array([np.nan if element is None else float(element) for element in flat]).reshape(array.shape), None
+    return np.array([_to_float(element, i, argument) for i, element in enumerate(flat)]).reshape(array.shape), None
+
+
+def _to_float(element: Any, i: int, argument: str) -> float:
+    try:
+        return float("nan") if element is None else float(element)
+    except OverflowError:
+        raise DataError(f"{argument}[{i}] is {shown(element)}, beyond floating-point numbers; choose another unit") from None
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it; of an integer with more digits than fit a line, its size."""
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return f"an integer of about {int(value.bit_length() * 0.30103) + 1} digits"
+    try:
+        return str(value) if isinstance(value, (int, float, np.generic)) else repr(value)
+    except ValueError:  # Python does not write integers of more than 4300 digits, also within lists
+        return f"a {type(value).__name__}"
 
 
 def _from_integers(integers: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:
@@ -128,7 +145,7 @@ def _from_integers(integers: npt.NDArray[Any], argument: str) -> npt.NDArray[Any
     if lowest >= 0 and highest < 2**64:
         return integers.astype(np.uint64)
     raise DataError(
-        f"{argument} has integers from {lowest} to {highest}, more than 64 bits hold; subtract an origin, or pass floats"
+        f"{argument} has integers from {shown(lowest)} to {shown(highest)}, more than 64 bits; subtract an origin, or pass floats"
     )
 
 
@@ -214,19 +231,38 @@ def check_finite(values: FloatArray, argument: str, remedy: str) -> None:
 def check_order(value: Any, argument: str, lowest: int, highest: int) -> int:
     """Return an integer between `lowest` and `highest`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise SpecificationError(f"{argument} is {value!r}; pass an integer from {lowest} to {highest}")
+        raise SpecificationError(f"{argument} is {shown(value)}; pass an integer from {lowest} to {highest}")
     if not lowest <= value <= highest:
-        raise SpecificationError(f"{argument} is {value}; it ranges from {lowest} to {highest}")
+        raise SpecificationError(f"{argument} is {shown(value)}; it ranges from {lowest} to {highest}")
     return int(value)
+
+
+def check_flag(value: Any, argument: str) -> bool:
+    """Return True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise SpecificationError(f"{argument} is {shown(value)}; pass True or False")
+    return bool(value)
+
+
+def check_rng(rng: Any) -> np.random.Generator:
+    """Return a generator of random numbers, made of what users pass."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise SpecificationError(f"rng is {shown(rng)}; pass a numpy.random.Generator, a seed, or None") from None
 
 
 def check_positive(value: Any, argument: str) -> float:
     """Return a positive finite number."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise SpecificationError(f"{argument} is {value!r}; pass a positive number")
-    if not 0 < value <= np.finfo(np.float64).max:
-        raise SpecificationError(f"{argument} is {value}; it is positive and finite")
-    return float(value)
+        raise SpecificationError(f"{argument} is {shown(value)}; pass a positive number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = float("inf")
+    if not 0 < number < float("inf"):
+        raise SpecificationError(f"{argument} is {shown(value)}; it is positive and finite")
+    return number
 
 
 def check_level(alpha: Any) -> float:

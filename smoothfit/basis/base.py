@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, cast, overload
 import numpy as np
 from scipy.sparse import csr_array
 
-from .._validation import FloatArray, Frozen, check_memory, check_order, first_index, frozen, quiet, to_floats
+from .._validation import FloatArray, Frozen, check_flag, check_memory, check_order, first_index, frozen, quiet, to_floats
 from ..errors import KnotError, NumericalError
 from .extrapolation import check_mode
 from .knots import (
@@ -81,7 +81,24 @@ class Basis(Frozen, ABC):
         DataError
             Where an x is infinite, or outside the domain and the basis does not extrapolate; the first one is named.
         """
-        return self._design(x, deriv) if sparse else self._dense_design(x, deriv)
+        rows = self._design(x, deriv) if check_flag(sparse, "sparse") else self._dense_design(x, deriv)
+        self._check_rows(rows, deriv)
+        return rows
+
+    def _check_rows(self, rows: csr_array | FloatArray, deriv: int) -> None:
+        """Refuse derivatives that overflow: beyond the domain, or on narrow pieces."""
+        indptr = rows.indptr if isinstance(rows, csr_array) else np.arange(0, rows.size + 1, self.n_basis)
+        values = rows.data if isinstance(rows, csr_array) else rows.ravel()
+        if getattr(self, "extrapolate", "error") == "nan" or np.isfinite(values.sum()):  # no array of flags is needed
+            return
+        bad = ~np.isfinite(values)
+        if bad.any():
+            k = first_index(bad)
+            i = np.searchsorted(indptr, k, side="right") - 1
+            raise NumericalError(
+                f"the derivative of order {deriv} at x[{i}] overflows, on the domain {self.domain}; choose another unit of x, or, "
+                "for an x beyond the domain, another extrapolate"
+            )
 
     @overload
     def integral(self, lower: Any, upper: Any, sparse: Literal[False] = False) -> FloatArray: ...
@@ -108,7 +125,9 @@ class Basis(Frozen, ABC):
             Where a limit is infinite, or outside the domain and the basis does not extrapolate.
         """
         rows = self._integral(lower, upper)
-        return rows if sparse else to_dense(rows)
+        if not np.isfinite(rows.data).all() and getattr(self, "extrapolate", "error") != "nan":
+            raise NumericalError(f"integrals overflow between limits so far beyond the domain {self.domain}; choose nearer ones")
+        return rows if check_flag(sparse, "sparse") else to_dense(rows)
 
     @overload
     def penalty(self, order: int, sparse: Literal[True] = True) -> csr_array: ...
@@ -136,7 +155,7 @@ class Basis(Frozen, ABC):
         if not np.isfinite(gram.data).all():
             raise NumericalError(f"the penalty of order {order} overflows on the domain {self.domain}; choose another unit of x")
         gram = csr_array(gram / 2 + gram.T / 2)  # symmetric to the last bit
-        return gram if sparse else to_dense(gram)
+        return gram if check_flag(sparse, "sparse") else to_dense(gram)
 
 
 class SplineBasis(Basis):
@@ -162,6 +181,7 @@ class SplineBasis(Basis):
         return points[(points >= ends[0]) & (points <= ends[1])]
 
     @classmethod
+    @quiet
     def from_data(
         cls,
         x: Any,
@@ -209,6 +229,7 @@ class SplineBasis(Basis):
         return cls._of(inner, ends, degree, **_given(extrapolate=extrapolate))
 
     @classmethod
+    @quiet
     def uniform(cls, lower: float, upper: float, n_segments: int, degree: int = 3, extrapolate: str | None = None) -> Self:
         """Make a basis with evenly spaced knots.
 
@@ -230,6 +251,7 @@ class SplineBasis(Basis):
         lower, upper = self.domain
         return self.knots[(self.knots > lower) & (self.knots < upper)]
 
+    @quiet
     def insert(self, knots: Any) -> Self:
         """Return the basis with more knots, which spans every spline of this one.
 
@@ -247,6 +269,7 @@ class SplineBasis(Basis):
         finer: Self = replace(cast(Any, self), knots=np.sort(np.concatenate([self.knots, further])))
         return finer
 
+    @quiet
     def refine(self, n: int = 2) -> Self:
         """Return the basis with every piece cut into `n` equal ones."""
         n = check_order(n, "n", 1, 2**20)
@@ -259,6 +282,7 @@ class SplineBasis(Basis):
 class FullKnotsBasis(SplineBasis):
     """A basis on full knots for splines of its degree: a frozen dataclass that starts with knots, degree and extrapolate."""
 
+    @quiet
     def __post_init__(self) -> None:
         degree = check_order(self.degree, "degree", 0, HIGHEST_DEGREE)
         object.__setattr__(self, "degree", degree)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 
 from .._core import _kernels
-from .._validation import FloatArray, check_memory, check_order, first_index, frozen, view_floats
+from .._validation import FloatArray, check_memory, check_order, first_index, frozen, quiet, to_floats, view_floats
 from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .base import FullKnotsBasis
 from .bernstein import IntArray, binomials, blossom_weights, extraction
@@ -76,6 +76,7 @@ class BSplineBasis(FullKnotsBasis):
         return float(self.knots[self.degree]), float(self.knots[-self.degree - 1])
 
     @property
+    @quiet
     def greville(self) -> FloatArray:
         """Greville abscissae (n_basis,): the coefficients of the function x; means of `degree` neighbouring knots."""
         n, degree = self.n_basis, self.degree
@@ -143,12 +144,15 @@ class BSplineBasis(FullKnotsBasis):
         return extraction(self.knots, self.degree, self.span)
 
     def _dense_design(self, x: Any, deriv: int) -> FloatArray:
-        return super()._dense_design(x, deriv) if self.extrapolate != "error" or deriv else self.values_without(x, 0)
+        if self.extrapolate != "error" or check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE):
+            return super()._dense_design(x, deriv)
+        return self.values_without(x, 0)
 
+    @quiet
     def values_without(self, x: Any, skipped: int) -> FloatArray:
         """Values at x (n,) in the domain without the first `skipped` functions, (n, n_basis - skipped)."""
         points = view_floats(x, "x")
-        n = len(points)
+        n, skipped = len(points), check_order(skipped, "skipped", 0, self.n_basis - 1)
         check_memory(8.0 * n * self.n_basis, f"a dense design of {n} rows and {self.n_basis} functions", "pass sparse=True")
         try:
             return np.asarray(_kernels.dense_rows(points, self.knots, *self._pieces, self.degree, 0, True, skipped))
@@ -265,6 +269,7 @@ class BSplineBasis(FullKnotsBasis):
     def _penalty(self, order: int) -> csr_array:
         return self.gram(order)
 
+    @quiet
     def gram(self, order: int, of: csr_array | None = None) -> csr_array:
         """Integrals of products of derivatives, of the B-splines or of combinations with the columns `of`."""
         order = check_order(order, "order", 0, HIGHEST_DERIVATIVE)
@@ -277,11 +282,16 @@ class BSplineBasis(FullKnotsBasis):
             raise NumericalError(f"the penalty of order {order} underflows on the domain {self.domain}; choose another unit of x")
         return result
 
+    @quiet
     def rows_within(self, u: FloatArray, deriv: int = 0) -> csr_array:
         """Derivatives at the same shares u (k,) in [0, 1] of every piece: (n_pieces k, n_basis), piece by piece.
 
         From Bernstein coefficients of the pieces, so that the digits of u count however narrow a piece is beside its x.
         """
+        deriv, (u, _) = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), to_floats(u, "u")
+        if not ((u >= 0) & (u <= 1)).all():
+            i = first_index(~((u >= 0) & (u <= 1)))
+            raise DataError(f"u[{i}] is {u[i]}; shares of a piece are from 0 to 1")
         if deriv > self.degree:
             return csr_array((len(self.span) * len(u), self.n_basis))
         lower, slopes = self.derivative_basis(deriv) if deriv else (self, None)
@@ -292,6 +302,7 @@ class BSplineBasis(FullKnotsBasis):
         rows = rows_of(values, columns, lower.n_basis)
         return rows if slopes is None else csr_array(rows @ slopes)
 
+    @quiet
     def derivative_basis(self, order: int, of: csr_array | None = None) -> tuple[BSplineBasis, csr_array]:
         """Return the basis of the derivatives of an order <= degree, and the matrix that takes coefficients to theirs.
 
@@ -311,6 +322,7 @@ class BSplineBasis(FullKnotsBasis):
             mode = OF_DERIVATIVE.get(mode, mode)
         return BSplineBasis(knots, self.degree - order, mode), csr_array(matrix)
 
+    @quiet
     def elevate(self, k: int = 1) -> Self:
         """Return the basis of degree + k with the same continuity, which spans every spline of this one."""
         k = check_order(k, "k", 0, HIGHEST_DEGREE - self.degree)
@@ -321,6 +333,7 @@ class BSplineBasis(FullKnotsBasis):
         last = np.searchsorted(knots, upper, side="left") + degree
         return replace(self, knots=knots[first : last + 1], degree=degree)
 
+    @quiet
     def matrix_to(self, finer: BSplineBasis) -> csr_array:
         """Matrix (finer.n_basis, n_basis) that takes coefficients to those of the same function in a finer basis.
 
@@ -328,6 +341,8 @@ class BSplineBasis(FullKnotsBasis):
         blossoms of the piece in which the support of a finer function begins, hence averages only (Cohen, Lyche & Riesenfeld
         1980); a higher degree averages blossoms that each leave out as many arguments.
         """
+        if not isinstance(finer, BSplineBasis):
+            raise SpecificationError(f"the finer basis is {type(finer).__name__}; pass a BSplineBasis")
         gain = finer.degree - self.degree
         self._check_finer(finer, gain)
         t, n, degree = finer.knots, finer.n_basis, self.degree

@@ -7,6 +7,7 @@ from scipy.optimize import brentq
 
 from .._validation import FloatArray
 from .bernstein import binomials
+from .knots import power_of_two
 
 ROUNDING = 8 * np.finfo(np.float64).eps
 
@@ -18,13 +19,13 @@ def bernstein_roots(breaks: FloatArray, pieces: FloatArray) -> FloatArray:
     until the changes part or the coefficients are zero to rounding of those they came from (a zero of even order).
     """
     found: list[float] = []
-    for i in np.flatnonzero(pieces.min(axis=1) * pieces.max(axis=1) <= 0):
+    for i in np.flatnonzero((pieces.min(axis=1) <= 0) & (pieces.max(axis=1) >= 0)):
         lower, upper = float(breaks[i]), float(breaks[i + 1])
         size = float(np.abs(pieces[i]).max())
         if size == 0:
             found += [lower, upper]
         else:
-            found += [lower + (upper - lower) * u for u in _unit_roots(pieces[i], size)]
+            found += [lower + (upper - lower) * u for u in _unit_roots(pieces[i] / power_of_two(size))]
     # Jumps through zero between pieces are no zeros. A zero on a break is found from both sides, to rounding.
     zeros = np.sort(np.array(found))
     if not len(zeros):
@@ -33,8 +34,9 @@ def bernstein_roots(breaks: FloatArray, pieces: FloatArray) -> FloatArray:
     return np.asarray(zeros[np.concatenate([[True], ~near])])
 
 
-def _unit_roots(coef: FloatArray, size: float) -> list[float]:
+def _unit_roots(coef: FloatArray) -> list[float]:
     """Zeros on [0, 1], increasing."""
+    size = float(np.abs(coef).max())
     roots: list[float] = []
     stack = [(0.0, 1.0, coef)]
     while stack:

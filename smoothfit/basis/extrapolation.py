@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, first_index
+from .._validation import FloatArray, first_index, shown
 from ..errors import DataError, SpecificationError
 
 MODES = ("error", "polynomial", "linear", "constant", "zero", "nan", "periodic")
@@ -29,8 +29,8 @@ OF_ANTIDERIVATIVE = {"constant": "linear", "zero": "constant", "linear": "error"
 
 def check_mode(mode: object) -> str:
     """Return the name of an extrapolation."""
-    if mode not in MODES:
-        raise SpecificationError(f"extrapolate is {mode!r}; pass one of {', '.join(map(repr, MODES))}")
+    if not isinstance(mode, str) or mode not in MODES:
+        raise SpecificationError(f"extrapolate is {shown(mode)}; pass one of {', '.join(map(repr, MODES))}")
     return str(mode)
 
 
@@ -53,9 +53,19 @@ def brought_inside(x: FloatArray, mode: str, domain: tuple[float, float]) -> tup
     if mode == "polynomial":
         return x, None
     if mode == "periodic":
-        wrapped = lower + np.mod(x - lower, upper - lower)
-        return np.where((x >= lower) & (x <= upper), x, np.minimum(wrapped, upper)), None
+        return np.where((x >= lower) & (x <= upper), x, np.minimum(reduced(x, domain), upper)), None
     outside = ~((x >= lower) & (x <= upper))
     if not outside.any():
         return x, None
     return np.where(np.isnan(x), lower, np.clip(x, lower, upper)), outside
+
+
+def reduced(x: FloatArray, domain: tuple[float, float]) -> FloatArray:
+    """Points less whole periods, a period being the domain."""
+    lower, upper = domain
+    wrapped = np.asarray(lower + np.mod(x - lower, upper - lower))
+    lost = np.isfinite(x) & ~np.isfinite(wrapped)
+    if lost.any():
+        i = first_index(lost)
+        raise DataError(f"x[{i}] = {x[i]} is farther from the domain [{lower}, {upper}] than floating-point numbers reach")
+    return wrapped

@@ -18,11 +18,11 @@ from typing import Any, Self, cast
 import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array
 
-from .._validation import FloatArray, check_memory, check_order, first_index, frozen, to_floats
+from .._validation import FloatArray, check_flag, check_memory, check_order, first_index, frozen, quiet, to_floats
 from ..errors import KnotError, SpecificationError
 from .base import FullKnotsBasis, SplineBasis
 from .bspline import BSplineBasis
-from .extrapolation import check_mode
+from .extrapolation import check_mode, reduced
 from .knots import HIGHEST_DEGREE, check_boundary, clamped, data_and_boundary, given_knots
 from .recombined import RecombinedBasis, weighted_abscissae
 from .sparse import ENTRY
@@ -31,6 +31,7 @@ from .sparse import ENTRY
 class _KnotFamily(RecombinedBasis, FullKnotsBasis):
     """A family on the same full knots as B-splines of its degree."""
 
+    @quiet
     def elevate(self, k: int = 1) -> Self:
         """Return the basis of degree + k with the same continuity."""
         bsplines = BSplineBasis(self.knots, self.degree).elevate(k)
@@ -38,6 +39,7 @@ class _KnotFamily(RecombinedBasis, FullKnotsBasis):
         return elevated
 
     @property
+    @quiet
     def greville(self) -> FloatArray:
         """Abscissae of the functions (n_basis,): means of the knots inside the supports of the M-splines behind them."""
         return BSplineBasis(self.knots, self.degree).greville
@@ -80,6 +82,7 @@ class MSplineBasis(_KnotFamily):
         return BSplineBasis(self.knots, self.degree, self.extrapolate)
 
     @cached_property
+    @quiet
     def matrix(self) -> csr_array:
         """Coefficients of the functions."""
         return csr_array(diags_array((self.degree + 1) / _supports(self.knots, self.degree)))
@@ -111,6 +114,7 @@ class ISplineBasis(_KnotFamily):
     degree: int = 3
     extrapolate: str = "error"
 
+    @quiet
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_clamped()
@@ -155,7 +159,9 @@ class CSplineBasis(_KnotFamily):
     extrapolate: str = "error"
     scaled: bool = True
 
+    @quiet
     def __post_init__(self) -> None:
+        object.__setattr__(self, "scaled", check_flag(self.scaled, "scaled"))
         super().__post_init__()
         self._require_clamped()
 
@@ -165,6 +171,7 @@ class CSplineBasis(_KnotFamily):
         return _integrated(self.knots, self.degree, 2, self.extrapolate)
 
     @cached_property
+    @quiet
     def matrix(self) -> csr_array:
         """Coefficients of the functions."""
         once = _integrated(self.knots, self.degree, 1, "error")
@@ -202,6 +209,7 @@ class BernsteinBasis(RecombinedBasis):
     upper: float = 1.0
     extrapolate: str = "error"
 
+    @quiet
     def __post_init__(self) -> None:
         object.__setattr__(self, "degree", check_order(self.degree, "degree", 0, HIGHEST_DEGREE))
         lower, upper = check_boundary((self.lower, self.upper))
@@ -210,6 +218,7 @@ class BernsteinBasis(RecombinedBasis):
         object.__setattr__(self, "extrapolate", check_mode(self.extrapolate))
 
     @classmethod
+    @quiet
     def from_data(cls, x: Any, degree: int, **options: Any) -> Self:
         """Make the basis of a degree on the range of x."""
         return cls(degree, *data_and_boundary(x, None)[1], **options)
@@ -234,6 +243,7 @@ class BernsteinBasis(RecombinedBasis):
         """None."""
         return np.empty(0)
 
+    @quiet
     def elevate(self, k: int = 1) -> Self:
         """Return the basis of degree + k."""
         return replace(self, degree=self.degree + check_order(k, "k", 0, HIGHEST_DEGREE - self.degree))
@@ -274,8 +284,9 @@ class NaturalSplineBasis(_KnotFamily):
     degree: int = 3
     extrapolate: str = "error"
 
+    @quiet
     def __post_init__(self) -> None:
-        if self.degree != 3:
+        if check_order(self.degree, "degree", 0, HIGHEST_DEGREE) != 3:
             raise SpecificationError(f"degree is {self.degree}; natural splines are cubic: leave degree=3")
         super().__post_init__()
         self._require_clamped()
@@ -285,6 +296,7 @@ class NaturalSplineBasis(_KnotFamily):
         return 2
 
     @property
+    @quiet
     def greville(self) -> FloatArray:
         """Abscissae of the functions (n_basis,): means of those of the B-splines in them, weighted by their coefficients."""
         return weighted_abscissae(self.parent, self.matrix)
@@ -295,6 +307,7 @@ class NaturalSplineBasis(_KnotFamily):
         return BSplineBasis(self.knots, 3, self.extrapolate)
 
     @cached_property
+    @quiet
     def matrix(self) -> csr_array:
         """Coefficients of the functions; each column sums to one."""
         lower, upper = self.domain
@@ -361,11 +374,13 @@ class PeriodicBSplineBasis(RecombinedBasis, SplineBasis):
     extrapolate: str = "periodic"
     unit_integral: bool = False
 
+    @quiet
     def __post_init__(self) -> None:
         degree = check_order(self.degree, "degree", 0, HIGHEST_DEGREE)
         knots = given_knots(self.knots)
         if len(knots) < 2 or not knots[0] < knots[-1]:
             raise KnotError("a period needs two distinct knots, its ends")
+        check_boundary((knots[0], knots[-1]))
         inner = (knots[1:-1] <= knots[0]) | (knots[1:-1] >= knots[-1])
         if inner.any():
             i = first_index(inner) + 1
@@ -373,6 +388,7 @@ class PeriodicBSplineBasis(RecombinedBasis, SplineBasis):
         object.__setattr__(self, "degree", degree)
         object.__setattr__(self, "knots", frozen(knots))
         object.__setattr__(self, "extrapolate", check_mode(self.extrapolate))
+        object.__setattr__(self, "unit_integral", check_flag(self.unit_integral, "unit_integral"))
         self.parent  # noqa: B018  knots repeated too often are refused now
 
     @classmethod
@@ -387,10 +403,10 @@ class PeriodicBSplineBasis(RecombinedBasis, SplineBasis):
 
     @classmethod
     def _quantile_data(cls, points: FloatArray, ends: tuple[float, float]) -> FloatArray:
-        lower, upper = ends
-        return np.asarray(lower + np.mod(points - lower, upper - lower))
+        return reduced(points, ends)
 
     @property
+    @quiet
     def greville(self) -> FloatArray:
         """Abscissae of the functions (n_basis,): means of their inner knots, reduced to the domain."""
         lower, n = float(self.knots[0]), len(self.knots) - 1
@@ -403,14 +419,21 @@ class PeriodicBSplineBasis(RecombinedBasis, SplineBasis):
         return float(self.knots[-1] - self.knots[0])
 
     @cached_property
+    @quiet
     def parent(self) -> BSplineBasis:
         """The B-splines on the knots continued periodically beyond both ends."""
         n, degree = len(self.knots) - 1, self.degree
         index = np.arange(-degree, n + degree + 1)
         turns, within = np.divmod(index, n)
-        return BSplineBasis(self.knots[within] + turns * self.period, degree, self.extrapolate)
+        continued = self.knots[within] + turns * self.period
+        if not np.isfinite(continued).all():
+            raise KnotError(
+                f"the knots leave floating-point numbers where the period of {self.period} repeats; choose another unit of x"
+            )
+        return BSplineBasis(continued, degree, self.extrapolate)
 
     @cached_property
+    @quiet
     def matrix(self) -> csr_array:
         """Coefficients of the functions: B-splines a period apart belong together."""
         n, n_parent = len(self.knots) - 1, self.parent.n_basis
@@ -426,6 +449,7 @@ class PeriodicBSplineBasis(RecombinedBasis, SplineBasis):
         lower, upper = self.domain
         return super()._design(np.where(points == upper, lower, points), deriv)
 
+    @quiet
     def elevate(self, k: int = 1) -> Self:
         """Return the basis of degree + k with the same continuity at the inner knots and one order more at the ends."""
         k = check_order(k, "k", 0, HIGHEST_DEGREE - self.degree)

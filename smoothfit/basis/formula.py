@@ -19,12 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, NoReturn, Self
 
 import numpy as np
 
-from .._validation import Frozen
-from ..errors import SmoothfitError, SpecificationError
+from .._validation import Frozen, shown
+from ..errors import DataError, SmoothfitError, SpecificationError
 from .base import Basis
 from .transforms import TRANSFORMS, bpoly, bsp, csp, isp, msp, nsp, psp
 
@@ -98,6 +98,9 @@ class DesignSpec(Frozen):
         not evaluated.
         """
         names = _checked(context)
+        if not isinstance(formula, str):
+            raise SpecificationError(f"formula is {shown(formula)}; pass text, such as 'bsp(x, df=5) + z'")
+        _check_columns(data)
         try:
             if _import(engine) == "patsy":
                 import patsy
@@ -110,8 +113,7 @@ class DesignSpec(Frozen):
                 parsed = Formula(formula)
                 learned = model_matrix(getattr(parsed, "rhs", parsed), data, context=_names(names)).model_spec
         except Exception as error:
-            _raise_ours(error)
-            raise
+            _raise_ours(error, SpecificationError, f"the engine cannot make a design of formula {formula!r}")
         return cls.of(learned, names)
 
     @classmethod
@@ -148,8 +150,9 @@ class DesignSpec(Frozen):
         -------
         pandas.DataFrame, shape (n, len(column_names))
         """
-        if na_action not in ("drop", "raise"):
-            raise SpecificationError(f"na_action is {na_action!r}; pass 'drop' or 'raise'")
+        _check_columns(data)
+        if not isinstance(na_action, str) or na_action not in ("drop", "raise"):
+            raise SpecificationError(f"na_action is {shown(na_action)}; pass 'drop' or 'raise'")
         try:
             if _import(self.engine) == "patsy":
                 import patsy
@@ -161,8 +164,7 @@ class DesignSpec(Frozen):
             made = self.state.get_model_matrix(data, context=_names(self.context), na_action=na_action, output="pandas")
             return pd.DataFrame(made)
         except Exception as error:
-            _raise_ours(error)
-            raise
+            _raise_ours(error, DataError, f"{self.engine} cannot make the design {self.formula!r} of these data")
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -257,6 +259,8 @@ def _subterm(part: _Coding, factors: Mapping[str, Any]) -> Any:
 
 
 def _checked(context: Mapping[str, Any] | None) -> dict[str, Any]:
+    if context is not None and not isinstance(context, Mapping):
+        raise SpecificationError(f"context is {shown(context)}; pass a mapping from names to what they mean")
     names = dict(context or {})
     for name, value in names.items():
         if isinstance(value, ModuleType):
@@ -274,18 +278,28 @@ def _names(context: Mapping[str, Any]) -> dict[str, Any]:
 def _import(engine: str) -> str:
     """Return the engine if it can be imported."""
     try:
+        if not isinstance(engine, str):
+            raise SpecificationError(f"engine is {shown(engine)}; pass 'patsy' or 'formulaic'")
         if engine == "patsy":
             import patsy  # noqa: F401
         elif engine == "formulaic":
             import formulaic  # noqa: F401
         else:
-            raise SpecificationError(f"engine is {engine!r}; pass 'patsy' or 'formulaic'")
+            raise SpecificationError(f"engine is {shown(engine)}; pass 'patsy' or 'formulaic'")
     except ImportError as error:
         raise ImportError(f"engine={engine!r} needs {engine}: pip install {engine}") from error
     return engine
 
 
-def _raise_ours(error: Exception) -> None:
-    """Raise the error of smoothfit that an engine has wrapped in its own."""
+def _check_columns(data: Any) -> None:
+    if not isinstance(data, Mapping) and not hasattr(data, "columns"):
+        raise DataError(f"data is {type(data).__name__}; pass a DataFrame, or a mapping from names to columns")
+
+
+def _raise_ours(error: Exception, kind: type[SmoothfitError], what: str) -> NoReturn:
+    """Raise the error of smoothfit that an engine has wrapped in its own, or one of a kind that repeats what the engine says."""
     if isinstance(error.__cause__, SmoothfitError):
         raise error.__cause__ from None
+    if isinstance(error, (SmoothfitError, ImportError, MemoryError)):
+        raise error
+    raise kind(f"{what}: {type(error).__name__}: {error}") from error

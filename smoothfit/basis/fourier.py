@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
-from .._validation import FloatArray, check_finite, check_memory, check_order, check_positive, to_floats
+from .._validation import FloatArray, check_finite, check_memory, check_order, check_positive, quiet, to_floats
+from ..errors import SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, limits_of
 
@@ -42,11 +43,16 @@ class FourierBasis(Basis):
     n_harmonics: int
     start: float = 0.0
 
+    @quiet
     def __post_init__(self) -> None:
         object.__setattr__(self, "period", check_positive(self.period, "period"))
         object.__setattr__(self, "n_harmonics", check_order(self.n_harmonics, "n_harmonics", 0, 2**30))
         start, _ = to_floats(self.start, "start")
+        if len(start) != 1:
+            raise SpecificationError(f"start has {len(start)} entries; pass one number, where phases are zero")
         check_finite(start, "start", "the start is finite")
+        if not start[0] < start[0] + self.period < np.inf:
+            raise SpecificationError(f"the period {self.period} is lost beside the start {start[0]}; choose another unit of x")
         object.__setattr__(self, "start", float(start[0]))
 
     @property
@@ -65,6 +71,7 @@ class FourierBasis(Basis):
         check_memory(TABLES * n * self.n_basis, what, "lower n_harmonics, or pass fewer x at a time")
 
     @property
+    @quiet
     def frequencies(self) -> FloatArray:
         """Angular frequencies of the harmonics, radians a unit of x."""
         return np.asarray(2 * np.pi / self.period * np.arange(1, self.n_harmonics + 1), dtype=np.float64)

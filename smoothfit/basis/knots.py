@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from math import frexp
 from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_finite, check_order, first_index, to_floats
-from ..errors import DataError, KnotError, SpecificationError
+from .._validation import FloatArray, check_finite, check_order, first_index, quiet, shown, to_floats
+from ..errors import DataError, KnotError, NumericalError, SpecificationError
 
 HIGHEST_DEGREE = 10
 MANY = 10_000  # points, from which on counting is sooner than partitioning
@@ -29,8 +30,7 @@ def check_knots(given: Any, degree: int) -> FloatArray:
     lower, upper = knots[degree], knots[-degree - 1]
     if not lower < upper:
         raise KnotError(f"the domain from knots[{degree}] to knots[-{degree + 1}] is the point {lower}; spread the knots")
-    if not knots[-1] / 4 - knots[0] / 4 < np.finfo(np.float64).max / 4:
-        raise KnotError(f"the knots range from {knots[0]} to {knots[-1]}, beyond floating-point numbers; choose another unit of x")
+    _check_width(float(knots[0]), float(knots[-1]), "the knots range")
     gaps = np.diff(knots)
     narrow = (gaps > 0) & (gaps < np.finfo(np.float64).tiny)
     if narrow.any():
@@ -39,11 +39,11 @@ def check_knots(given: Any, degree: int) -> FloatArray:
     return knots
 
 
-def _check_sorted(knots: FloatArray) -> None:
-    decreasing = np.diff(knots) < 0
+def _check_sorted(knots: FloatArray, argument: str = "knots") -> None:
+    decreasing = knots[1:] < knots[:-1]
     if decreasing.any():
         i = first_index(decreasing) + 1
-        raise KnotError(f"knots[{i}] = {knots[i]} is below knots[{i - 1}] = {knots[i - 1]}; sort the knots")
+        raise KnotError(f"{argument}[{i}] = {knots[i]} is below {argument}[{i - 1}] = {knots[i - 1]}; sort the knots")
 
 
 def check_boundary(boundary: Any) -> tuple[float, float]:
@@ -51,18 +51,32 @@ def check_boundary(boundary: Any) -> tuple[float, float]:
     ends, _ = to_floats(boundary, "boundary")
     check_finite(ends, "boundary", "the ends of the domain are finite")
     if len(ends) != 2 or not ends[0] < ends[1]:
-        raise KnotError(f"boundary is {boundary!r}; pass (lower, upper) with lower < upper")
-    return float(ends[0]), float(ends[1])
+        raise KnotError(f"boundary is {shown(boundary)}; pass (lower, upper) with lower < upper")
+    lower, upper = float(ends[0]), float(ends[1])
+    _check_width(lower, upper, "boundary is")
+    return lower, upper
+
+
+def _check_width(lower: float, upper: float, what: str) -> None:
+    """Refuse a domain whose length is no floating-point number."""
+    if not upper / 4 - lower / 4 < np.finfo(np.float64).max / 4:
+        raise KnotError(f"{what} from {lower} to {upper}, beyond floating-point numbers; choose another unit of x")
 
 
 def clamped(inner: FloatArray, boundary: tuple[float, float], degree: int) -> FloatArray:
     """Full knots with `degree` + 1 copies of both ends."""
     lower, upper = boundary
-    outside = (inner <= lower) | (inner >= upper)
+    check_inside(inner, boundary, "knots")
+    return np.concatenate([np.full(degree + 1, lower), inner, np.full(degree + 1, upper)])
+
+
+def check_inside(inner: FloatArray, boundary: tuple[float, float], argument: str) -> None:
+    """Refuse inner knots that are not strictly between the ends of a domain."""
+    lower, upper = boundary
+    outside = ~((inner > lower) & (inner < upper))
     if outside.any():
         i = first_index(outside)
-        raise KnotError(f"knots[{i}] = {inner[i]} is not inside the boundary ({lower}, {upper})")
-    return np.concatenate([np.full(degree + 1, lower), inner, np.full(degree + 1, upper)])
+        raise KnotError(f"{argument}[{i}] = {inner[i]} is not inside the boundary ({lower}, {upper})")
 
 
 def data_and_boundary(x: Any, boundary: Any) -> tuple[FloatArray, tuple[float, float]]:
@@ -80,14 +94,15 @@ def data_and_boundary(x: Any, boundary: Any) -> tuple[FloatArray, tuple[float, f
     lower, upper = float(points.min()), float(points.max())
     if lower == upper:
         raise KnotError(f"all {len(points)} of x are {lower}; a domain needs two distinct abscissae, or pass boundary=")
+    _check_width(lower, upper, "x ranges")
     return points, (lower, upper)
 
 
-def given_knots(knots: Any) -> FloatArray:
+def given_knots(knots: Any, argument: str = "knots") -> FloatArray:
     """Return inner knots."""
-    inner, _ = to_floats(knots, "knots")
-    check_finite(inner, "knots", "knots are finite")
-    _check_sorted(inner)
+    inner, _ = to_floats(knots, argument)
+    check_finite(inner, argument, "knots are finite")
+    _check_sorted(inner, argument)
     return inner
 
 
@@ -187,17 +202,19 @@ def adaptive_knots(
     points, _ = to_floats(x, "x")
     check_finite(points, "x", "abscissae are finite")
     _, (lower, upper) = data_and_boundary(points, boundary)
-    inner = given_knots(start)
+    inner = given_knots(start, "start knots")
+    check_inside(inner, (lower, upper), "start knots")
     limit = len(points) if most is None else check_order(most, "most", 0, 2**31)
     ordered = np.sort(points, kind="stable")
     by_x = np.argsort(points, kind="stable")
-    previous, added = np.inf, 1
+    previous, added, unit = np.inf, 1, 0.0
     while True:
         residuals, _ = to_floats((yield inner), "residuals")
         if len(residuals) != len(points):
             raise DataError(f"residuals has {len(residuals)} entries; x has {len(points)}")
         check_finite(residuals, "residuals", "residuals are finite")
-        squares = np.cumsum(np.concatenate([[0.0], residuals[by_x] ** 2]))
+        unit = unit or power_of_two(float(np.abs(residuals).max(initial=0.0)))
+        squares = _running_squares(residuals[by_x], unit)
         total = squares[-1]
         if np.isfinite(previous) and previous > total:  # as many as would bring the same decrease again, twice at most
             wanted = int(np.ceil(added * total / (previous - total)))
@@ -210,6 +227,20 @@ def adaptive_knots(
                 return
         if len(inner) == before:
             return
+
+
+def power_of_two(size: float) -> float:
+    """The unit in which numbers of this size are near one, and no digit of theirs changes; 0 for 0."""
+    return 2.0 ** (frexp(size)[1] - 1) if size else 0.0
+
+
+@quiet
+def _running_squares(residuals: FloatArray, unit: float) -> FloatArray:
+    """Running sums of squares in a unit, zero first."""
+    squares = np.cumsum(np.concatenate([[0.0], (residuals / (unit or 1.0)) ** 2]))
+    if not np.isfinite(squares[-1]):
+        raise NumericalError("the squares of residuals overflow: they are far greater than those sent before; start anew")
+    return squares
 
 
 def _with_one_more(inner: FloatArray, x: FloatArray, squares: FloatArray, boundary: tuple[float, float]) -> FloatArray:

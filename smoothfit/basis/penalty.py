@@ -16,18 +16,19 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array, eye_array, vstack
 
 from .._core import _kernels
-from .._validation import FloatArray, Frozen, check_memory, check_order
+from .._validation import FloatArray, Frozen, check_memory, check_order, quiet, shown, to_numbers
 from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 from .families import PeriodicBSplineBasis
 from .fourier import FourierBasis
-from .recombined import RecombinedBasis
+from .recombined import RecombinedBasis, is_sequence
 from .sparse import kronecker_products, to_dense
 from .tensor import AnyBasis, TensorProductBasis
 
 PER_PARTIAL = 1e4  # bytes of a partial derivative's matrix, at the least
 EPS = float(np.finfo(np.float64).eps)
+LARGEST = float(np.finfo(np.float64).max)
 Weight = float | Callable[[FloatArray], Any]
 
 
@@ -38,6 +39,7 @@ class Penalty(Frozen, ABC):
     def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""
 
+    @quiet
     def root(self, basis: AnyBasis) -> csr_array:
         """Return a matrix M (.., n_basis) with M'M = P, without the digits that a factor of P itself would lose.
 
@@ -60,6 +62,13 @@ class Penalty(Frozen, ABC):
 
 def _terms(penalty: Penalty) -> tuple[Penalty, ...]:
     return penalty.penalties if isinstance(penalty, PenaltySum) else (penalty,)
+
+
+def _finite(matrix: csr_array) -> csr_array:
+    """The matrix, if no entry has overflown."""
+    if not np.isfinite(matrix.data).all():
+        raise NumericalError("the penalty overflows in this unit of x; choose another, or less unequal knots, or lower weights")
+    return matrix
 
 
 def _check_axis(axis: Any) -> int | None:
@@ -166,6 +175,7 @@ class DerivativePenalty(Penalty):
         """Return the polynomials below `order`, of B-splines."""
         return _polynomials_below(self.order, basis, self.axis)
 
+    @quiet
     def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""
         if isinstance(basis, TensorProductBasis):
@@ -176,6 +186,7 @@ class DerivativePenalty(Penalty):
         _refuse_axis(self.axis)
         return basis.penalty(self.order)
 
+    @quiet
     def root(self, basis: AnyBasis) -> csr_array:
         """Return M (.., n_basis) with M'M = P: derivatives at Gauss-Legendre nodes, which are exact here, times weights."""
         if isinstance(basis, TensorProductBasis):
@@ -195,7 +206,7 @@ class DerivativePenalty(Penalty):
         derivatives, slopes = bsplines.derivative_basis(self.order, combined)
         nodes, weights = np.polynomial.legendre.leggauss(derivatives.degree + 1)
         roots = np.sqrt(np.diff(derivatives.breaks)[:, None] * weights / 2).ravel()
-        return csr_array(diags_array(roots) @ derivatives.rows_within((nodes + 1) / 2) @ slopes)
+        return _finite(csr_array(diags_array(roots) @ derivatives.rows_within((nodes + 1) / 2) @ slopes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,6 +246,7 @@ class DifferencePenalty(Penalty):
         object.__setattr__(self, "order", check_order(self.order, "order", 1, HIGHEST_DERIVATIVE))
         object.__setattr__(self, "axis", _check_axis(self.axis))
 
+    @quiet
     def differences(self, basis: AnyBasis) -> csr_array:
         """Return D w^order: (n_rows, n_basis)."""
         if isinstance(basis, TensorProductBasis):
@@ -277,14 +289,13 @@ class DifferencePenalty(Penalty):
         own = DifferencePenalty(self.order)
         return own.differences(factor) if bsplines is None else csr_array(own.differences(bsplines) @ coefficients)
 
+    @quiet
     def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""
         differences = self.differences(basis)
         with np.errstate(all="ignore"):
             result = csr_array(differences.T @ differences)
-        if not np.isfinite(result.data).all():
-            raise NumericalError("the squares of the differences overflow; choose another unit of x, or less unequal knots")
-        return result
+        return _finite(result)
 
     def root(self, basis: AnyBasis) -> csr_array:
         """Return M (.., n_basis) with M'M = P: the differences."""
@@ -349,23 +360,26 @@ class DifferentialOperatorPenalty(Penalty):
 
     def __post_init__(self) -> None:
         given: Any = self.weights
-        if not isinstance(given, (Sequence, np.ndarray)) or isinstance(given, str) or not len(given):
-            raise SpecificationError(f"weights is {given!r}; pass the sequence w_0, w_1, ...")
+        if not is_sequence(given) or not len(given):
+            raise SpecificationError(f"weights is {shown(given)}; pass the sequence w_0, w_1, ...")
         weights = tuple(given)
         for j, weight in enumerate(weights):
-            numeric = isinstance(weight, (int, float, np.integer, np.floating)) and np.isfinite(weight)
+            numeric = isinstance(weight, (int, float, np.integer, np.floating)) and -LARGEST <= weight <= LARGEST
             if not callable(weight) and not numeric:
-                raise SpecificationError(f"weights[{j}] is {weight}; pass finite numbers or functions of x")
+                given_weight = weight if isinstance(weight, str) else shown(weight)
+                raise SpecificationError(f"weights[{j}] is {given_weight}; pass finite numbers or functions of x")
         object.__setattr__(self, "weights", weights)
         if self.n_nodes is not None:
             object.__setattr__(self, "n_nodes", check_order(self.n_nodes, "n_nodes", 1, 1000))
         object.__setattr__(self, "axis", _check_axis(self.axis))
 
+    @quiet
     def matrix(self, basis: AnyBasis) -> csr_array:
         """Return P (n_basis, n_basis)."""
         root = self.root(basis)
-        return csr_array(root.T @ root)
+        return _finite(csr_array(root.T @ root))
 
+    @quiet
     def root(self, basis: AnyBasis) -> csr_array:
         """Return M (.., n_basis) with M'M = P: L of every function at the nodes, times weights."""
         if isinstance(basis, TensorProductBasis):
@@ -403,7 +417,10 @@ class DifferentialOperatorPenalty(Penalty):
         """Values (n,) of a weight at x, checked."""
         if not callable(weight):
             return np.full(x.size, float(weight))
-        values = np.broadcast_to(np.asarray(weight(x.ravel()), dtype=np.float64), (x.size,))
+        values = to_numbers(weight(x.ravel()), f"weights[{j}](x)")
+        if values.shape not in ((), (1,), (x.size,)):
+            raise DataError(f"weights[{j}](x) has shape {values.shape} for {x.size} abscissae; return a number for each")
+        values = np.broadcast_to(values, (x.size,))
         bad = ~np.isfinite(values)
         if bad.any():
             i = int(np.argmax(bad))
@@ -417,6 +434,7 @@ class PenaltySum(Penalty):
 
     penalties: tuple[Penalty, ...]
 
+    @quiet
     def matrix(self, basis: AnyBasis) -> csr_array:
         """Return the sum of the P, at equal smoothing parameters."""
         return csr_array(sum((penalty.matrix(basis) for penalty in self.penalties[1:]), start=self.penalties[0].matrix(basis)))

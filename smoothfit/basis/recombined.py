@@ -12,10 +12,11 @@ import numpy as np
 from scipy.linalg import null_space, svdvals
 from scipy.sparse import block_diag, csr_array, eye_array
 
-from .._validation import FloatArray, check_order
+from .._validation import FloatArray, check_order, quiet, shown, to_numbers
 from ..errors import SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
+from .knots import power_of_two
 
 
 class RecombinedBasis(Basis):
@@ -42,6 +43,7 @@ class RecombinedBasis(Basis):
         return self.parent.domain
 
     @property
+    @quiet
     def greville(self) -> FloatArray:
         """Abscissae of the functions (n_basis,): means of those of the B-splines in them, weighted by their coefficients."""
         return weighted_abscissae(self.parent, self.matrix)
@@ -111,12 +113,16 @@ class BoundaryConditionBasis(RecombinedBasis):
     left: Sequence[Condition] = ()
     right: Sequence[Condition] = ()
 
+    @quiet
     def __post_init__(self) -> None:
         if not isinstance(self.bsplines, BSplineBasis):
             raise SpecificationError(f"bsplines is {type(self.bsplines).__name__}; pass a BSplineBasis")
         degree = self.bsplines.degree
         for side in ("left", "right"):
-            conditions = tuple(_weights(c, degree, f"{side}[{i}]") for i, c in enumerate(getattr(self, side)))
+            given = getattr(self, side)
+            if not is_sequence(given):
+                raise SpecificationError(f"{side} is {shown(given)}; pass a sequence of conditions, such as [{{0: 1.0}}]")
+            conditions = tuple(_weights(c, degree, f"{side}[{i}]") for i, c in enumerate(given))
             object.__setattr__(self, side, conditions)
         if self.n_basis == 0:
             raise SpecificationError("the boundary conditions leave no function; drop one, or add knots")
@@ -132,6 +138,7 @@ class BoundaryConditionBasis(RecombinedBasis):
         return self.bsplines.extrapolate
 
     @cached_property
+    @quiet
     def matrix(self) -> csr_array:
         """Coefficients of the functions: (parent.n_basis, n_basis)."""
         n = self.parent.n_basis
@@ -175,23 +182,30 @@ class BoundaryConditionBasis(RecombinedBasis):
         rows = np.zeros((len(conditions), self.parent.n_basis))
         for i, condition in enumerate(conditions):
             assert isinstance(condition, Mapping)  # since __post_init__
+            unit = power_of_two(max(abs(weight) for weight in condition.values()))
             for order, weight in condition.items():
-                rows[i] += weight * self.parent.design([end], order, sparse=False)[0]
+                rows[i] += weight / unit * self.parent.design([end], order, sparse=False)[0]
         return rows
 
 
 def _weights(condition: Any, degree: int, argument: str) -> dict[int, float]:
     """A condition as order -> weight."""
-    if not isinstance(condition, (Mapping, Sequence, np.ndarray)) or isinstance(condition, str):
-        raise SpecificationError(f"{argument} is {condition!r}; pass order -> weight, or the weights of f, f', ...")
+    if not isinstance(condition, Mapping) and not is_sequence(condition):
+        raise SpecificationError(f"{argument} is {shown(condition)}; pass order -> weight, or the weights of f, f', ...")
     given = dict(condition) if isinstance(condition, Mapping) else dict(enumerate(condition))
     numbers = (int, float, np.integer, np.floating)
     if not all(isinstance(w, numbers) for w in given.values()):
-        raise SpecificationError(f"{argument} is {condition!r}; weights are numbers")
-    weights = {check_order(order, f"an order in {argument}", 0, degree): float(w) for order, w in given.items() if w != 0}
+        raise SpecificationError(f"{argument} is {shown(condition)}; weights are numbers")
+    kept = {check_order(order, f"an order in {argument}", 0, degree): w for order, w in given.items() if w != 0}
+    weights = dict(zip(kept, to_numbers(list(kept.values()), argument).tolist(), strict=True))
     if not weights or not np.isfinite(list(weights.values())).all():
-        raise SpecificationError(f"{argument} is {condition!r}; pass finite weights, one of them not zero")
+        raise SpecificationError(f"{argument} is {shown(condition)}; pass finite weights, one of them not zero")
     return weights
+
+
+def is_sequence(given: Any) -> bool:
+    """Tell whether something has entries in an order, and is no text."""
+    return (isinstance(given, Sequence) and not isinstance(given, str)) or (isinstance(given, np.ndarray) and given.ndim > 0)
 
 
 def _reach(rows: FloatArray) -> int:

@@ -12,8 +12,20 @@ from scipy.interpolate import BSpline, PPoly
 from scipy.sparse import csr_array
 
 from .._core import _kernels
-from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_array, to_floats, view_floats
-from ..errors import DataError, KnotError, SpecificationError
+from .._validation import (
+    FloatArray,
+    Frozen,
+    check_finite,
+    check_order,
+    first_index,
+    frozen,
+    quiet,
+    shown,
+    to_array,
+    to_floats,
+    view_floats,
+)
+from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .bernstein import bernstein_blossom, bernstein_coefficients, binomials, blossom, product
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 from .critical import bernstein_roots
@@ -62,6 +74,7 @@ class Spline(Frozen):
 
     basis: BSplineBasis | RecombinedBasis
     coef: FloatArray
+    __array_ufunc__ = None  # an array, or a number of NumPy, on the left leaves the operation to the spline
 
     def __post_init__(self) -> None:
         if not isinstance(self.basis, (BSplineBasis, RecombinedBasis)):
@@ -75,6 +88,7 @@ class Spline(Frozen):
         object.__setattr__(self, "coef", frozen(coef))
 
     @cached_property
+    @quiet
     def bsplines(self) -> Spline:
         """The same function with B-splines for its basis."""
         if isinstance(self.basis, BSplineBasis):
@@ -116,6 +130,7 @@ class Spline(Frozen):
     def _first_derivative(self) -> Spline:
         return self.derivative()
 
+    @quiet
     def __call__(self, x: Any, deriv: int = 0) -> FloatArray:
         """Return the derivative of order `deriv` at x.
 
@@ -143,9 +158,12 @@ class Spline(Frozen):
         order = min(deriv, basis.degree)
         for _ in range(order):
             spline = spline._first_derivative
-        shape = np.shape(x)
-        points = view_floats(np.ravel(x), "x")
+        given = to_array(x, "x").values
+        shape, points = given.shape, view_floats(given.ravel(), "x")
         values = spline._values(points, beyond=deriv > basis.degree)
+        bad: Any = ~np.isfinite(values).all(axis=1)
+        if basis.extrapolate != "nan" and bad.any():
+            raise NumericalError(f"the spline overflows at x[{first_index(bad)}] = {points[first_index(bad)]}; scale its coef")
         return values.reshape((*shape, *self.coef.shape[1:]))
 
     def _values(self, points: FloatArray, beyond: bool = False) -> FloatArray:
@@ -180,6 +198,7 @@ class Spline(Frozen):
             values[outside] += (points - inside)[outside, None] * slopes
         return values
 
+    @quiet
     def derivative(self, k: int = 1) -> Spline:
         """Return the derivative of order k as a spline of degree - k.
 
@@ -190,6 +209,7 @@ class Spline(Frozen):
         basis, slopes = self._bspline_basis.derivative_basis(k, csr_array(flat))
         return Spline(basis, slopes.toarray().reshape(-1, *self.coef.shape[1:]))
 
+    @quiet
     def antiderivative(self) -> Spline:
         """Return the running integral from the start of the domain, a spline of degree + 1.
 
@@ -208,6 +228,7 @@ class Spline(Frozen):
         constant = running(basis.domain[0])
         return Spline(running.basis, sums - constant) if np.any(constant) else running  # B-splines sum to one
 
+    @quiet
     def integrate(self, lower: float, upper: float) -> Any:
         """Return the definite integral: a float, or an array where the spline is vector-valued."""
         rows = self.basis.integral(lower, upper)
@@ -216,6 +237,7 @@ class Spline(Frozen):
         value = np.tensordot(rows[0], self.coef, axes=1)
         return float(value) if value.ndim == 0 else value
 
+    @quiet
     def roots(self, deriv: int = 0) -> FloatArray:
         """Return the zeros of the derivative of order `deriv` in the domain, increasing.
 
@@ -227,6 +249,7 @@ class Spline(Frozen):
         spline = self.bsplines.derivative(check_order(deriv, "deriv", 0, self.degree))
         return bernstein_roots(spline._bspline_basis.breaks, spline._pieces)
 
+    @quiet
     def extrema(self) -> Extrema:
         """Return the local extrema inside the domain: where the first derivative changes sign.
 
@@ -252,12 +275,13 @@ class Spline(Frozen):
                 j += 1
             before, after = signs[i], signs[j + 1]
             if before * after < 0:
-                x.append((candidates[i] + candidates[j]) / 2)
+                x.append(candidates[i] + (candidates[j] - candidates[i]) / 2)
                 kinds.append(before > 0)
             i = j + 1
         places = np.array(x)
         return Extrema(places, self(places) if len(places) else np.empty(0), np.array(kinds, dtype=np.bool_))
 
+    @quiet
     def __add__(self, other: Any) -> Spline:
         """Sum with a spline on the same domain, or with a number."""
         if isinstance(other, Spline):
@@ -277,6 +301,7 @@ class Spline(Frozen):
     def __rsub__(self, other: Any) -> Spline:
         return (-self).__add__(other)
 
+    @quiet
     def __mul__(self, other: Any) -> Spline:
         """Product with a spline on the same domain (degrees add), or with a number."""
         if not isinstance(other, Spline):
@@ -299,18 +324,25 @@ class Spline(Frozen):
 
     __rmul__ = __mul__
 
+    @quiet
     def __truediv__(self, other: Any) -> Spline:
         divisor = _number(other)
         if divisor == 0:
             raise SpecificationError("a spline is divided by zero")
-        return self * (1 / divisor)
+        return Spline(self.basis, self.coef / divisor)
 
+    @quiet
     def compose(self, scale: float, shift: float = 0.0) -> Spline:
         """Return the spline x -> s(scale x + shift); scale is not zero."""
         scale, shift = _number(scale), _number(shift)
         if scale == 0:
             raise SpecificationError("scale is 0; the composition would be a constant")
-        knots, coef = (self._bspline_basis.knots - shift) / scale, self.bsplines.coef
+        given, coef = self._bspline_basis.knots, self.bsplines.coef
+        knots = (given - shift) / scale
+        lost = (np.diff(knots) == 0) & (np.diff(given) > 0)
+        if lost.any():
+            i = first_index(lost)
+            raise KnotError(f"knots[{i}] and knots[{i + 1}] fall together at {knots[i]}; choose a smaller shift, or another scale")
         if scale < 0:
             knots, coef = knots[::-1], coef[::-1]
         return Spline(replace(self._bspline_basis, knots=knots), coef)
@@ -327,6 +359,7 @@ class Spline(Frozen):
         """Return the same function with pieces of degree + k."""
         return self.to_basis(self._bspline_basis.elevate(k))
 
+    @quiet
     def to_basis(self, finer: BSplineBasis) -> Spline:
         """Return the same function in a basis that has this one's knots, and more, or a higher degree."""
         matrix = self._bspline_basis.matrix_to(finer)
@@ -339,6 +372,7 @@ class Spline(Frozen):
         return BSpline(basis.knots.copy(), self.bsplines.coef.copy(), basis.degree, extrapolate=_scipys(basis.extrapolate))
 
     @classmethod
+    @quiet
     def from_scipy(cls, spline: BSpline[Any] | PPoly[Any], extrapolate: str = "error") -> Spline:
         """Make a spline from a `scipy.interpolate.BSpline` or `scipy.interpolate.PPoly`.
 
@@ -351,6 +385,7 @@ class Spline(Frozen):
         knots, coef, degree = spline.tck
         return cls(BSplineBasis(knots, degree, extrapolate), coef[: len(knots) - degree - 1])
 
+    @quiet
     def to_ppoly(self) -> PPoly[Any]:
         """Return the same function as a `scipy.interpolate.PPoly`: powers of x - (start of the piece)."""
         basis, spline = self._bspline_basis, self.bsplines
@@ -358,6 +393,8 @@ class Spline(Frozen):
         for k in range(basis.degree + 1):  # the k-th power has the k-th derivative at the start of the piece over k!
             powers.append(spline._pieces[:, 0] / factorial(k))
             spline = spline._first_derivative if k < basis.degree else spline
+        if not np.isfinite(powers).all():
+            raise NumericalError("powers of x overflow in this unit of x; choose another, or use to_scipy()")
         return PPoly(np.array(powers[::-1]), basis.breaks.copy(), extrapolate=_scipys(basis.extrapolate))
 
     def _require_scalar(self) -> None:
@@ -374,8 +411,9 @@ def _number(value: Any) -> float:
     """Return a finite number."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise SpecificationError(f"a {type(value).__name__} does not combine with a spline; pass a spline or a number")
-    if not np.isfinite(value):
-        raise SpecificationError(f"{value} does not combine with a spline; pass a finite number")
+    size: Any = abs(value)
+    if not size <= float(np.finfo(np.float64).max):
+        raise SpecificationError(f"{shown(value)} does not combine with a spline; pass a finite number")
     return float(value)
 
 

@@ -13,18 +13,18 @@ from .._validation import (
     FloatArray,
     Frozen,
     check_finite,
+    check_flag,
     check_memory,
     check_order,
     frozen,
     quiet,
-    to_array,
-    to_floats,
-    view_floats,
+    shown,
+    to_numbers,
 )
-from ..errors import DataError, SpecificationError
+from ..errors import DataError, NumericalError, SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
-from .recombined import RecombinedBasis
+from .recombined import RecombinedBasis, is_sequence
 from .sparse import kronecker_products, row_products, to_dense
 
 
@@ -76,6 +76,7 @@ class TensorProductBasis(Frozen):
         return tuple(factor.domain for factor in self.factors)
 
     @property
+    @quiet
     def greville(self) -> FloatArray:
         """Points (n_basis, d) of the functions: the Greville abscissae of their factors."""
         abscissae: list[Any] = [getattr(factor, "greville", None) for factor in self.factors]
@@ -111,15 +112,19 @@ class TensorProductBasis(Frozen):
         orders = self.orders(deriv)
         rows = [factor.design(points[:, i], orders[i]) for i, factor in enumerate(self.factors)]
         product = row_products(rows)
-        return product if sparse else to_dense(product)
+        if np.isinf(product.data).any():
+            raise NumericalError(f"products of derivatives of the orders {orders} overflow; choose other units of x")
+        return product if check_flag(sparse, "sparse") else to_dense(product)
 
     @quiet
     def integral(self, lower: Any, upper: Any, sparse: bool = False) -> Any:
         """Return the integrals of every function over the boxes from lower (n, d) to upper (n, d): (n, n_basis)."""
         low, high = self._points(lower, "lower"), self._points(upper, "upper")
         rows = [factor.integral(low[:, i], high[:, i], sparse=True) for i, factor in enumerate(self.factors)]
+        if len(low) != len(high) and 1 not in (len(low), len(high)):
+            raise DataError(f"lower has {len(low)} rows and upper {len(high)}; pass as many of both")
         product = row_products(rows)
-        return product if sparse else to_dense(product)
+        return product if check_flag(sparse, "sparse") else to_dense(product)
 
     @quiet
     def penalty(self, order: int | Sequence[int], sparse: bool = True) -> Any:
@@ -130,21 +135,22 @@ class TensorProductBasis(Frozen):
         orders = self.orders(order)
         grams = [factor.penalty(orders[i]) for i, factor in enumerate(self.factors)]
         gram = kronecker_products(grams)
-        return gram if sparse else to_dense(gram)
+        return gram if check_flag(sparse, "sparse") else to_dense(gram)
 
     def _points(self, x: Any, argument: str) -> FloatArray:
-        array: Any = np.atleast_2d(to_array(x, argument)[0])
-        points = view_floats(array.ravel(), argument).reshape(array.shape)
+        given = to_numbers(x, argument)
+        points = np.atleast_2d(given)
         if points.ndim != 2 or points.shape[1] != self.n_variables:
-            raise DataError(f"{argument} has shape {np.shape(x)}; pass (n, {self.n_variables}): a point a row")
+            raise DataError(f"{argument} has shape {given.shape}; pass (n, {self.n_variables}): a point a row")
         return points
 
     def orders(self, orders: int | Sequence[int]) -> tuple[int, ...]:
         """Return one order for each variable; a single 0 stands for as many."""
-        given = (0,) * self.n_variables if np.ndim(orders) == 0 and orders == 0 else orders
-        if np.ndim(given) == 0 or len(given) != self.n_variables:  # type: ignore[arg-type]
-            raise SpecificationError(f"{orders!r} is no order for each of {self.n_variables} variables; pass a tuple of them")
-        return tuple(check_order(order, "deriv", 0, HIGHEST_DERIVATIVE) for order in given)  # type: ignore[union-attr]
+        if isinstance(orders, (int, np.integer)) and orders == 0:
+            return (0,) * self.n_variables
+        if not is_sequence(orders) or len(orders) != self.n_variables:  # type: ignore[arg-type]
+            raise SpecificationError(f"{shown(orders)} is no order for each of {self.n_variables} variables; pass a tuple of them")
+        return tuple(check_order(order, "deriv", 0, HIGHEST_DERIVATIVE) for order in orders)  # type: ignore[union-attr]
 
 
 AnyBasis = Basis | TensorProductBasis
@@ -173,21 +179,25 @@ class TensorSpline(Frozen):
     coef: FloatArray
 
     def __post_init__(self) -> None:
-        given = np.asarray(self.coef)
+        if not isinstance(self.basis, TensorProductBasis):
+            raise SpecificationError(f"basis is {type(self.basis).__name__}; pass a TensorProductBasis")
+        given = to_numbers(self.coef, "coef")
         if given.shape not in ((self.basis.n_basis,), self.basis.shape):
             raise SpecificationError(f"coef has shape {given.shape}; pass {self.basis.shape} or ({self.basis.n_basis},)")
-        coef, _ = to_floats(given.ravel(), "coef")
+        coef = given.ravel()
         check_finite(coef, "coef", "pass finite numbers")
         object.__setattr__(self, "coef", frozen(coef))
 
+    @quiet
     def __call__(self, x: Any, deriv: int | Sequence[int] = 0) -> Any:
         """Partial derivative at x (..., d), of the orders `deriv`: shape (...)."""
-        points = np.asarray(x)
+        points = to_numbers(x, "x")
         if points.ndim == 0 or points.shape[-1] != self.basis.n_variables:
             raise DataError(f"x has shape {points.shape}; pass (..., {self.basis.n_variables}): a point in the last dimension")
         values = self.basis.design(points.reshape(-1, points.shape[-1]), deriv) @ self.coef
         return float(values[0]) if points.ndim == 1 else values.reshape(points.shape[:-1])
 
+    @quiet
     def derivative(self, deriv: Sequence[int]) -> TensorSpline:
         """Return a partial derivative as a spline, of lower degrees; the factors are B-splines or made of them."""
         factors, table = [], self.coef.reshape(self.basis.shape)
@@ -206,6 +216,10 @@ class TensorSpline(Frozen):
             table = np.moveaxis(np.tensordot(slopes.toarray(), table, axes=(1, j)), 0, j)
         return TensorSpline(TensorProductBasis(*factors), table)
 
+    @quiet
     def integrate(self, lower: Any, upper: Any) -> float:
         """Return the integral over the box from lower (d,) to upper (d,)."""
-        return float((self.basis.integral(lower, upper, sparse=True) @ self.coef)[0])
+        values = self.basis.integral(lower, upper, sparse=True) @ self.coef
+        if len(values) != 1:
+            raise SpecificationError("the limits are those of one box; for many use basis.integral(lower, upper) @ coef")
+        return float(values[0])

@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, cast
 
 import numpy as np
 
-from .._validation import FloatArray, check_memory, check_order, first_index, to_floats
+from .._validation import FloatArray, check_flag, check_memory, check_order, first_index, to_floats
 from ..errors import DataError, SpecificationError
 from .base import Basis, SplineBasis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
@@ -45,8 +45,7 @@ class Columns:
 
     def __post_init__(self) -> None:
         for option in ("intercept", "integral"):
-            if not isinstance(getattr(self, option), (bool, np.bool_)):
-                raise SpecificationError(f"{option} is {getattr(self, option)!r}; pass True or False")
+            check_flag(getattr(self, option), option)
         check_order(self.deriv, "deriv", 0, HIGHEST_DERIVATIVE)
         if self.deriv and self.integral:
             raise SpecificationError(f"deriv={self.deriv} and integral=True contradict each other; pass one of them")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, check_positive
+from .._validation import FloatArray, check_positive, quiet
 from ..errors import DataError
 from .derivatives import Derivative, Status
 from .lines import check_callable, real_array
@@ -82,6 +82,7 @@ class GradientCheck:
         return "\n".join(lines)
 
 
+@quiet
 def check_gradient(
     f: Function, g: Function, x: Any, args: tuple[Any, ...] = (), *, rtol: float = 1e-7, bounds: Any = None, typical: float = 1.0
 ) -> GradientCheck:

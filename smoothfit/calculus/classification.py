@@ -428,7 +428,7 @@ class CrossEntropyLoss:
 
     def __post_init__(self) -> None:
         X = design_matrix(self.X)
-        given = np.asarray(self.T)
+        given = reals(self.T, "T")
         if given.ndim != 2 or len(given) != len(X):
             raise DataError(f"T has shape {given.shape} and X {X.shape}; T has a row (K,) for each of X's")
         _, T = _targets(np.zeros(given.shape), given)

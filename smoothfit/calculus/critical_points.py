@@ -14,7 +14,7 @@ import numpy as np
 from scipy import interpolate, optimize
 from scipy.stats import qmc
 
-from .._validation import FloatArray, check_finite, check_order, check_positive
+from .._validation import FloatArray, check_finite, check_order, check_positive, check_rng, quiet
 from ..errors import DataError
 from .derivatives import Derivative, Status
 from .lines import check_callable, real_array
@@ -70,6 +70,7 @@ class CriticalPoint:
     value: float | None = None
 
 
+@quiet
 def classify_critical_point(
     f: Callable[..., Any] | None = None,
     x: Any = None,
@@ -196,6 +197,7 @@ def _known(numeric: Derivative, name: str) -> tuple[FloatArray, FloatArray]:
     return numeric.value, numeric.error
 
 
+@quiet
 def find_critical_points(
     f: Any,
     bounds: Any,
@@ -265,13 +267,13 @@ def find_critical_points(
         return _on_interval(f, grad, float(lower), float(upper), n_points, rtol)
     check_callable(f)
     n_starts = STARTS if n_starts is None else check_order(n_starts, "n_starts", 1, 10**6)
-    return _in_box(f, grad, lower, upper, n_starts, np.random.default_rng(rng), rtol)
+    return _in_box(f, grad, lower, upper, n_starts, check_rng(rng), rtol)
 
 
 def _box(bounds: Any) -> tuple[FloatArray, FloatArray]:
     try:
         lower, upper = (np.array(bound, dtype=np.float64) for bound in bounds)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"bounds is {bounds!r}; pass (lower, upper), numbers or vectors") from None
     if lower.shape != upper.shape or lower.ndim > 1:
         raise DataError(f"bounds have shapes {lower.shape} and {upper.shape}; pass two numbers or two vectors of one length")

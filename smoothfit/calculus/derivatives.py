@@ -111,6 +111,6 @@ class Jacobian(Derivative):
 
 def check_layout_name(layout: Any) -> str:
     """Return the name of a layout."""
-    if layout not in LAYOUTS:
+    if not isinstance(layout, str) or layout not in LAYOUTS:
         raise SpecificationError(f"layout is {layout!r}; pass 'numerator' (m, n) or 'denominator' (n, m)")
     return str(layout)

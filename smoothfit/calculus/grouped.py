@@ -19,6 +19,7 @@ from scipy import linalg
 from .._validation import FloatArray, check_finite, check_order, check_positive, first_index, quiet, to_floats, to_numbers
 from ..errors import ConvergenceError, DataError, NumericalError, SpecificationError
 from .classification import design_matrix
+from .special import as_array
 
 TINY = float(np.finfo(np.float64).tiny)
 EPS = float(np.finfo(np.float64).eps)
@@ -189,7 +190,7 @@ class _Problem:
         check_finite(response, "y", "drop the row")
         if len(response) != len(design):
             raise DataError(f"y has {len(response)} entries and X {len(design)} rows; they go together one to one")
-        labels = np.asarray(groups)
+        labels = as_array(groups, "groups")
         if labels.shape != (design.shape[1],):
             raise DataError(f"groups has shape {labels.shape}; pass a label for each of the {design.shape[1]} columns of X")
         try:
@@ -354,7 +355,7 @@ def group_lasso_path(
     [[0.0, 0.0], [0.5, 0.0], [1.5, 0.5]]
     """
     problem = _Problem.of(X, y, groups, weights)
-    if np.ndim(lams) == 0:
+    if as_array(lams, "lams").ndim == 0:
         count = check_order(lams, "lams", 1, 10_000)
         if check_positive(ratio, "ratio") >= 1:
             raise SpecificationError(f"ratio is {ratio}; it lies between 0 and 1")

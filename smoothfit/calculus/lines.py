@@ -7,7 +7,7 @@ is then called point by point.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,10 +64,11 @@ def check_callable(f: Any, argument: str = "f") -> None:
     """Raise where f is not a function; samples belong to the smoothers."""
     if callable(f):
         return
-    if isinstance(f, (str, bytes)) or not np.ndim(f):
+    is_sample = isinstance(f, Sequence) or getattr(f, "ndim", 0) > 0
+    if isinstance(f, (str, bytes)) or not is_sample:
         raise DataError(f"{argument} is {f!r}; pass a function")
     raise DataError(
-        f"{argument} holds {np.size(f)} samples, not a function; for derivatives of sampled data fit a curve to them: "
+        f"{argument} holds {len(f)} samples, not a function; for derivatives of sampled data fit a curve to them: "
         "smoothfit.SmoothingSpline(smoothfit.observe(x, y)).fit().get_prediction(x, deriv=1)"
     )
 
@@ -94,7 +95,7 @@ def read_bounds(bounds: Any, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         return np.full(x.shape, -np.inf), np.full(x.shape, np.inf)
     try:
         lower, upper = (np.broadcast_to(np.asarray(bound, dtype=np.float64), x.shape) for bound in bounds)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"bounds is {bounds!r}; pass (lower, upper), each a number or of the shape of x, {x.shape}") from None
     for bad, words in (
         (~((lower <= x) & (x <= upper)), "is outside its bounds"),
@@ -142,7 +143,11 @@ def _guarded(call: Callable[[], Any], complex_steps: bool) -> Array:
     """Call f without floating-point warnings; complex numbers that it cannot take, or drops, raise Refused."""
     with np.errstate(all="ignore"):
         if not complex_steps:
-            value = np.asarray(call())
+            result = call()
+            try:
+                value = np.asarray(result)
+            except ValueError:  # entries of different lengths
+                value = to_numbers(result, "f(x)")
             if value.dtype.kind == "c":
                 raise DataError("f gives complex numbers at real x; differentiate its real and its imaginary part")
             if value.dtype.kind not in "iufb":

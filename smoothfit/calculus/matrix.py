@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_memory, check_order, to_numbers
+from .._validation import FloatArray, check_memory, check_order, quiet, to_numbers
 from ..errors import DataError, SpecificationError
 from .derivatives import Jacobian, Status, check_layout_name
 from .lines import real_array
@@ -60,6 +60,7 @@ def _checked(given: Any, argument: str) -> Jacobian:
     return given
 
 
+@quiet
 def check_layout(f: Callable[..., Any], matrix: Any, x: Any, args: tuple[Any, ...] = (), *, rtol: float = 1e-6) -> str:
     """Tell which layout a matrix of derivatives of f at x follows.
 
@@ -91,20 +92,24 @@ def check_layout(f: Callable[..., Any], matrix: Any, x: Any, args: tuple[Any, ..
     >>> calculus.check_layout(lambda x: A @ x, A, [1.0, 1.0]), calculus.check_layout(lambda x: A @ x, A.T, [1.0, 1.0])
     ('numerator', 'denominator')
     """
-    given = Jacobian.of(np.atleast_2d(matrix), "numerator").value
+    given = Jacobian.of(np.atleast_2d(to_numbers(matrix, "matrix")), "numerator").value
+    share = real_array(rtol, "rtol")
+    if share.shape != () or share < 0:
+        raise SpecificationError(f"rtol is {rtol!r}; pass a number, zero or more")
     numeric = jacobian(f, x, args)
     if np.any(numeric.status == Status.NOT_FINITE):
         raise DataError("f has no finite Jacobian at x; choose another point")
     fits = {}
     for layout in ("numerator", "denominator"):
         known = numeric.to_layout(layout)
-        tolerance = known.error + rtol * np.abs(known.value).max()
+        tolerance = known.error + share * np.abs(known.value).max()
         fits[layout] = given.shape == known.value.shape and bool(np.all(np.abs(given - known.value) <= tolerance))
     if all(fits.values()):
         return "both"
     return next((layout for layout, is_so in fits.items() if is_so), "neither")
 
 
+@quiet
 def chain(*parts: Jacobian | Callable[..., Any], x: Any = None, layout: str = "numerator") -> Jacobian:
     """Chain rule: the Jacobian of f(g(... h(x))), of Jacobians or of functions, the outermost first.
 
@@ -165,7 +170,7 @@ def _along(functions: list[Callable[..., Any]], x: FloatArray, layout: str) -> l
     jacobians: list[Jacobian] = []
     for f in reversed(functions):
         jacobians.append(jacobian(f, x, layout=layout))
-        x = np.atleast_1d(np.asarray(f(x.copy()), dtype=np.float64))
+        x = np.atleast_1d(real_array(f(x.copy()), "the value of an inner function"))
     return jacobians[::-1]
 
 
@@ -211,7 +216,7 @@ def unvec(x: Any, shape: tuple[int, int]) -> FloatArray:
            [2., 4., 6.]])
     """
     vector = to_numbers(x, "x")
-    if np.shape(shape) != (2,):
+    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         raise SpecificationError(f"shape is {shape!r}; pass the numbers of rows and columns")
     shape = (check_order(shape[0], "shape[0]", 0, 2**62), check_order(shape[1], "shape[1]", 0, 2**62))
     if vector.ndim != 1 or vector.size != shape[0] * shape[1]:

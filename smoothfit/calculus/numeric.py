@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import check_positive
+from .._validation import check_positive, quiet
 from ..errors import DataError
 from .derivatives import Derivative, Jacobian, check_layout_name
 from .lines import Elementwise, check_callable, real_array
@@ -19,6 +19,7 @@ from .partials import Function, GradientField, Partials, check_method, checked_g
 from .quotients import slopes_each_verified
 
 
+@quiet
 def derivative(
     f: Function, x: Any, args: tuple[Any, ...] = (), *, bounds: Any = None, typical: float = 1.0, method: str = "auto"
 ) -> Derivative:
@@ -81,6 +82,7 @@ def derivative(
     return slopes.mapped(lambda array: array.reshape(points.shape)).derivative(lines.nfev, reason)
 
 
+@quiet
 def gradient(
     f: Function, x: Any, args: tuple[Any, ...] = (), *, bounds: Any = None, typical: float = 1.0, method: str = "auto"
 ) -> Derivative:
@@ -128,6 +130,7 @@ def gradient(
     return slopes.mapped(lambda array: array[:, 0].reshape(points.shape)).derivative(partials.f.nfev, reason)
 
 
+@quiet
 def jacobian(
     f: Function,
     x: Any,
@@ -178,6 +181,7 @@ def jacobian(
     return Jacobian(value, error, partials.f.nfev, how, status, reason).to_layout(layout)
 
 
+@quiet
 def directional(
     f: Function,
     x: Any,
@@ -225,6 +229,7 @@ def directional(
     return slopes.mapped(lambda array: array[0].reshape(partials.f.shape)).derivative(partials.f.nfev, reason)
 
 
+@quiet
 def total_derivative(
     f: Function, x: Any, velocity: Any, t: float, args: tuple[Any, ...] = (), *, typical: float = 1.0, method: str = "auto"
 ) -> Derivative:
@@ -262,6 +267,7 @@ def total_derivative(
     return directional(joined, np.append(point, time), np.append(along, 1.0), args, typical=typical, method=method)
 
 
+@quiet
 def hessian(
     f: Function,
     x: Any,
@@ -320,6 +326,7 @@ def hessian(
     )
 
 
+@quiet
 def hessp(
     f: Function,
     x: Any,

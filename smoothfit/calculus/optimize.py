@@ -53,7 +53,7 @@ class QuadraticApproximation:
         H = to_numbers(self.hessian, "hessian")
         if not (g.shape == at.shape and H.shape == (len(at), len(at))):
             raise DataError(f"at has shape {at.shape}, gradient {g.shape}, hessian {H.shape}; they are (d,), (d,) and (d, d)")
-        for name, values in (("at", at), ("value", np.array([self.value])), ("gradient", g), ("hessian", H.ravel())):
+        for name, values in (("at", at), ("value", to_floats(self.value, "value")[0]), ("gradient", g), ("hessian", H.ravel())):
             check_finite(values, name, "pass finite numbers")
         if not (np.abs(H - H.T) <= 1e-9 * np.abs(H).max(initial=0.0)).all():
             raise DataError("hessian is not symmetric; pass (H + H.T) / 2 if that is meant")

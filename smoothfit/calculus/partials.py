@@ -21,7 +21,7 @@ Function = Callable[..., Any]
 
 def check_method(method: Any) -> str:
     """Return the name of a method."""
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise SpecificationError(f"method is {method!r}; pass 'auto' or 'real'")
     return str(method)
 
@@ -48,12 +48,9 @@ class Partials:
     def of(cls, f: Function, args: tuple[Any, ...], points: FloatArray, bounds: Any, typical: float) -> Partials:
         """Read what users pass, and find out whether f takes columns."""
         check_callable(f)
-        if np.ndim(typical):
+        if not np.isscalar(typical):
             raise SpecificationError(f"typical is {typical!r}; pass one number")
-        if bounds is not None and not isinstance(bounds, str):
-            # bounds (n,) go with every point
-            bounds = tuple(np.reshape(bound, (-1, 1)) if np.ndim(bound) == 1 else bound for bound in bounds)
-        lower, upper = read_bounds(bounds, points)
+        lower, upper = read_bounds(_with_every_point(bounds), points)
         function = VectorFunction(f, args, points[:, 0], lower[:, 0], upper[:, 0])
         value = function.first.reshape(1, -1) if points.shape[1] == 1 else np.asarray(function(points))
         return cls(function, points, (lower, upper), check_positive(typical, "typical"), value)
@@ -221,3 +218,13 @@ class _Pairs(Columns):
         points = self._points[:, None] + self._directions[:, None] * steps + 1j * (self._along * self._by)[:, None]
         values = self._f(points.reshape(len(points), -1)).imag
         return values.reshape(*steps.shape, 1) / self._by[:, None]
+
+
+def _with_every_point(bounds: Any) -> Any:
+    """Bounds (n,) as columns; what is no pair of bounds is left to `read_bounds` to refuse."""
+    if bounds is None or isinstance(bounds, str):
+        return bounds
+    try:
+        return tuple(np.reshape(bound, (-1, 1)) if np.ndim(bound) == 1 else bound for bound in bounds)
+    except (TypeError, ValueError):
+        return bounds

@@ -12,6 +12,7 @@ from scipy import linalg, special
 from .._validation import FloatArray, check_finite, first_index, quiet, to_floats, to_numbers
 from ..errors import DataError, NumericalError, SpecificationError
 from .classification import softmax
+from .lines import check_callable
 from .special import broadcast, relative_entropy
 
 LogDensity = Callable[[Any], Any]
@@ -47,13 +48,17 @@ class RadonNikodym:
     logp: LogDensity
     logq: LogDensity
 
+    def __post_init__(self) -> None:
+        check_callable(self.logp, "logp")
+        check_callable(self.logq, "logq")
+
     @quiet
     def log(self, x: Any) -> FloatArray:
         """Logarithm of dP/dQ at x; -inf where p is zero.
 
         Raises DataError where q = 0 < p, and where a log-density is NaN or +inf.
         """
-        at = np.asarray(x)
+        at = to_numbers(x, "x")
         named = (("logp", self.logp), ("logq", self.logq))
         p, q = (np.atleast_1d(to_numbers(density(at), f"{name}(x)")) for name, density in named)
         for name, values in (("logp", p), ("logq", q)):
@@ -72,7 +77,7 @@ class RadonNikodym:
             )
         ratio = np.full(p.shape, -np.inf)
         np.subtract(p, q, out=ratio, where=~np.isneginf(p))
-        return ratio if np.ndim(x) else ratio.reshape(())
+        return ratio if at.ndim else ratio.reshape(())
 
     @quiet
     def __call__(self, x: Any) -> FloatArray:
@@ -85,6 +90,8 @@ class RadonNikodym:
 
     def times(self, other: RadonNikodym) -> RadonNikodym:
         """Return dP/dR from dP/dQ and dQ/dR; raises SpecificationError where the two Q are not the same function."""
+        if not isinstance(other, RadonNikodym):
+            raise SpecificationError(f"other is {type(other).__name__}; pass dQ/dR, a RadonNikodym")
         if self.logq != other.logp:
             raise SpecificationError("the chain rule multiplies dP/dQ by dQ/dR; logq of the first is not logp of the second")
         return RadonNikodym(self.logp, other.logq)
@@ -310,7 +317,8 @@ def gaussian_log_odds(mean0: Any, mean1: Any, cov: Any, prior1: float = 0.5) -> 
         check_finite(values, name, "pass finite numbers")
     if not (np.abs(C - C.T) <= 1e-12 * np.abs(C).max()).all():
         raise DataError("cov is not symmetric; pass (cov + cov.T) / 2 if that is meant")
-    if not 0 < prior1 < 1:
+    is_number = isinstance(prior1, (int, float, np.integer, np.floating)) and not isinstance(prior1, bool)
+    if not is_number or not 0 < prior1 < 1:
         raise SpecificationError(f"prior1 is {prior1}; it lies between 0 and 1")
     try:
         slope = linalg.solve(C, m1 - m0, assume_a="pos")

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.linalg import det, solve
 
-from .._validation import FloatArray, check_order
-from ..errors import DataError, SpecificationError
+from .._validation import FloatArray, check_order, check_rng, quiet
+from ..errors import DataError, NumericalError, SpecificationError
 from .classification import softmax, softmax_jacobian
 from .derivatives import Derivative, check_layout_name
+from .lines import real_array
 from .matrix import commutation_matrix, vec
 from .numeric import jacobian
 
@@ -93,15 +94,28 @@ class Identity:
         derivative = f"the derivative of {self.expression} by {self.by} is {self.derivative}{differential}"
         return f"{self.name}: {derivative}, {self.layout} layout, with {dimensions}"
 
+    @quiet
     def evaluate(self, **matrices: Any) -> FloatArray:
         """Value of the function; a matrix for each name in `shapes`."""
-        return np.asarray(self.function(self._read(matrices)), dtype=np.float64)
+        return self._value(self.function, self._read(matrices))
 
+    @quiet
     def gradient(self, layout: str | None = None, **matrices: Any) -> FloatArray:
         """Value of the derivative's formula, in its own layout or in `layout`."""
-        value = np.asarray(self.formula(self._read(matrices)), dtype=np.float64)
-        return value if check_layout_name(layout or self.layout) == self.layout else value.T
+        wanted = self.layout if layout is None else check_layout_name(layout)
+        value = self._value(self.formula, self._read(matrices))
+        return value if wanted == self.layout else value.T
 
+    def _value(self, formula: Callable[[Matrices], Any], matrices: Matrices) -> FloatArray:
+        try:
+            value = np.asarray(formula(matrices), dtype=np.float64)
+        except np.linalg.LinAlgError:
+            raise DataError(f"{self.by} is singular; {self.name} needs one that is invertible") from None
+        if not np.isfinite(value).all():
+            raise NumericalError(f"{self.name} is not finite for these matrices; {self.by} is singular, or entries are too large")
+        return value
+
+    @quiet
     def verify(self, rng: Any = 0, **given: Any) -> Verification:
         """Compare the formula with numeric derivatives.
 
@@ -123,15 +137,15 @@ class Identity:
         SpecificationError
             A name is neither a matrix nor a dimension of this identity.
         """
-        matrices = self._draw(np.random.default_rng(rng), given)
+        matrices = self._draw(check_rng(rng), given)
         at, shape = matrices[self.by], matrices[self.by].shape
 
         def flat(z: Any) -> Any:
             X = np.asarray(z).reshape(shape, order="F")
             return np.ravel(self.function({**matrices, self.by: X}), order="F")
 
-        numeric = jacobian(flat, at.ravel(order="F"))
         formula = self.gradient(None, **matrices)
+        numeric = jacobian(flat, at.ravel(order="F"))
         value, error, method, status = (
             self._as_formula(array, formula.shape) for array in (numeric.value, numeric.error, numeric.method, numeric.status)
         )
@@ -147,7 +161,7 @@ class Identity:
         missing = [name for name in self.shapes if name not in matrices]
         if missing:
             raise DataError(f"{self.name} needs {', '.join(self.shapes)}; {missing[0]} is missing")
-        arrays = {name: np.array(matrix, dtype=np.float64) for name, matrix in matrices.items()}
+        arrays = {name: real_array(matrix, name) for name, matrix in matrices.items()}
         self._sizes(arrays, {})
         return arrays
 
@@ -171,7 +185,7 @@ class Identity:
     def _draw(self, rng: np.random.Generator, given: Mapping[str, Any]) -> dict[str, FloatArray]:
         letters = sorted({letter for dimensions in self.shapes.values() for letter in dimensions})
         self._check_names(given, {*self.shapes, *letters})
-        matrices = {name: np.array(given[name], dtype=np.float64) for name in self.shapes if name in given}
+        matrices = {name: real_array(given[name], name) for name in self.shapes if name in given}
         sizes = {letter: check_order(given[letter], letter, 1, 1000) for letter in letters if letter in given}
         self._sizes(matrices, sizes)
         for letter, size in zip(letters, (3, 2, 4, 5), strict=False):
@@ -207,7 +221,7 @@ def identity(name: str) -> Identity:
     >>> calculus.identity("tr(AX)").derivative
     "A'"
     """
-    if name not in _REGISTRY:
+    if not isinstance(name, str) or name not in _REGISTRY:
         raise SpecificationError(f"no identity is called {name!r}; the names are {', '.join(_REGISTRY)}")
     return _REGISTRY[name]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from .._validation import FloatArray, check_finite, first_index, quiet, to_numbers
@@ -26,6 +27,14 @@ def reals(x: Any, argument: str) -> FloatArray:
     if bad.any():
         raise DataError(f"{argument}[{first_index(bad)}] is nan; drop it")
     return array
+
+
+def as_array(values: Any, argument: str) -> npt.NDArray[Any]:
+    """Return an array of any kind."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise DataError(f"{argument} has entries of different lengths, which make no array") from None
 
 
 def finite_reals(x: Any, argument: str) -> FloatArray:
