@@ -244,14 +244,6 @@ def check_flag(value: Any, argument: str) -> bool:
     return bool(value)
 
 
-def check_rng(rng: Any) -> np.random.Generator:
-    """Return a generator of random numbers, made of what users pass."""
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError):
-        raise SpecificationError(f"rng is {shown(rng)}; pass a numpy.random.Generator, a seed, or None") from None
-
-
 def check_positive(value: Any, argument: str) -> float:
     """Return a positive finite number."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
@@ -280,7 +272,7 @@ def check_rng(rng: Any, argument: str = "rng") -> np.random.Generator:
             return np.random.default_rng(rng)
         except (TypeError, ValueError):
             pass
-    raise SpecificationError(f"{argument} is {rng!r}; pass a numpy.random.Generator, a seed (an integer from 0 on), or None")
+    raise SpecificationError(f"{argument} is {shown(rng)}; pass a numpy.random.Generator, a seed (an integer from 0 on), or None")
 
 
 def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
