@@ -195,7 +195,10 @@ def bootstrap(job: Job, size: int, rng: Any, n_jobs: int, progress: bool) -> Cur
     n_failed = size - len(kept)
     if n_failed > MOST_FAILED * size:
         raise ConvergenceError(f"{n_failed} of {size} draws could not be fitted; use another loss, or fewer functions")
-    draws, se, draw_se, change = (frozen(np.array([draw.values for draw in kept])), None, None, None)
+    draws = frozen(np.array([draw.values for draw in kept]))
+    se: FloatArray | None = None
+    draw_se: FloatArray | None = None
+    change: FloatArray | None = None
     if job.studentize:
         se, draw_se = frozen(np.sqrt(results._cov.variance(job.target))), frozen(np.array([draw.se for draw in kept]))
     if _has_free(job):
