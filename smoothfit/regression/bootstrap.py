@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from .._entry import entry_point
 from .._processes import in_processes
@@ -54,6 +55,10 @@ class CurveBootstrap(Frozen):
         Those of the draws.
     n_failed : int
         How many draws could not be fitted.
+    limits : ndarray, shape (m, 2), or None
+        Bounds on f^(deriv), of a fit under bounds; infinite where there is none.
+    free_change : ndarray, shape (size, m), or None
+        Draws without bounds, less the estimate without bounds, of a fit by squares under bounds.
     """
 
     estimate: FloatArray
@@ -61,6 +66,8 @@ class CurveBootstrap(Frozen):
     se: FloatArray | None = None
     draw_se: FloatArray | None = None
     n_failed: int = 0
+    limits: FloatArray | None = None
+    free_change: FloatArray | None = None
 
     @property
     def bse(self) -> FloatArray:
@@ -85,12 +92,47 @@ class CurveBootstrap(Frozen):
             Hinkley (1997), *Bootstrap Methods and their Application*, chapter 5; `scipy.stats.bootstrap` knows the first two by
             these names.
 
+        Notes
+        -----
+        Under bounds no interval ends beyond one: "studentized" and "normal" ones are cut there. Where a bound holds the estimate or
+        a draw, the quantiles of the draws end at the bound, and reflected at the estimate they would lie beyond it: the basic
+        interval is there f -+ the quantile of abs(change) at level 1 - alpha, and the normal one f -+ z sd(change), of the changes
+        that the draws make without bounds (as the standard errors of `get_prediction`), cut at the bound. The percentile interval
+        is that of the draws, or where these do not vary the basic one. Of quantile fits the changes are those under bounds.
+
         Raises
         ------
         SpecificationError
             Another `kind`; studentised intervals without standard errors, or where these are zero.
         """
         level = check_level(alpha)
+        ends = self._ends(level, kind)
+        if self.limits is None:
+            return ends
+        if kind != "studentized":
+            change = self.draws - self.estimate if self.free_change is None else self.free_change
+            z = critical_value(level, np.inf)
+            half = z * change.std(axis=0, ddof=1) if kind == "normal" else np.quantile(np.abs(change), 1 - level, axis=0)
+            around = np.column_stack([self.estimate - half, self.estimate + half])
+            replaced = self._is_held if kind != "percentile" else self._is_held & (np.ptp(ends, axis=1) <= HELD * self._size)
+            ends = np.where(replaced[:, None], around, ends)
+        return np.clip(ends, self.limits[:, :1], self.limits[:, 1:])
+
+    @property
+    def _size(self) -> float:
+        """What draws move by, at the most."""
+        return float(max(self.bse.max(), 0.0 if self.free_change is None else self.free_change.std(axis=0).max()))
+
+    @property
+    def _is_held(self) -> npt.NDArray[np.bool_]:
+        """Where a bound holds the estimate or a draw, (m,)."""
+        assert self.limits is not None
+        values = np.vstack([self.estimate, self.draws])
+        distance = np.minimum(values - self.limits[:, 0], self.limits[:, 1] - values)
+        return np.asarray(distance.min(axis=0) <= HELD * self._size)
+
+    def _ends(self, level: float, kind: str) -> FloatArray:
+        """Ends of intervals (m, 2) as they are without bounds."""
         tails = (level / 2, 1 - level / 2)
         if kind == "percentile":
             return np.asarray(np.quantile(self.draws, tails, axis=0).T)
@@ -113,6 +155,14 @@ class CurveBootstrap(Frozen):
         return np.column_stack([self.estimate - high * self.se, self.estimate - low * self.se])
 
 
+class Draw(NamedTuple):
+    """Estimates (m,), their standard errors where they are asked for, and estimates without bounds where there are some."""
+
+    values: FloatArray
+    se: FloatArray | None = None
+    free: FloatArray | None = None
+
+
 class Job(NamedTuple):
     """What a process needs to know."""
 
@@ -121,6 +171,7 @@ class Job(NamedTuple):
     kind: str
     block: int
     studentize: bool
+    limits: FloatArray | None
 
 
 def bootstrap(job: Job, size: int, rng: Any, n_jobs: int, progress: bool) -> CurveBootstrap:
@@ -130,7 +181,7 @@ def bootstrap(job: Job, size: int, rng: Any, n_jobs: int, progress: bool) -> Cur
     check_memory(size * (16.0 * n_values + OF_DRAW), f"a bootstrap of size = {size}", "lower size, or pass fewer x")
     sources = _sources(check_rng(rng), size)
     is_linear = results.loss == "squares" and results._bounded is None and not job.studentize
-    found: list[tuple[FloatArray, FloatArray | None] | None] = []
+    found: list[Draw | None] = []
     from tqdm.auto import tqdm
 
     with (
@@ -144,12 +195,20 @@ def bootstrap(job: Job, size: int, rng: Any, n_jobs: int, progress: bool) -> Cur
     n_failed = size - len(kept)
     if n_failed > MOST_FAILED * size:
         raise ConvergenceError(f"{n_failed} of {size} draws could not be fitted; use another loss, or fewer functions")
-    draws = frozen(np.array([values for values, _ in kept]))
-    estimate = frozen(job.target.times(results._coef))
-    if not job.studentize:
-        return CurveBootstrap(estimate, draws, n_failed=n_failed)
-    draw_se = frozen(np.array([se for _, se in kept]))
-    return CurveBootstrap(estimate, draws, frozen(np.sqrt(results._cov.variance(job.target))), draw_se, n_failed)
+    draws = frozen(np.array([draw.values for draw in kept]))
+    se: FloatArray | None = None
+    draw_se: FloatArray | None = None
+    change: FloatArray | None = None
+    if job.studentize:
+        se, draw_se = frozen(np.sqrt(results._cov.variance(job.target))), frozen(np.array([draw.se for draw in kept]))
+    if _has_free(job):
+        change = frozen(np.array([draw.free for draw in kept]) - job.target.times(results._refined[0]))
+    return CurveBootstrap(frozen(job.target.times(results._coef)), draws, se, draw_se, n_failed, job.limits, change)
+
+
+def _has_free(job: Job) -> bool:
+    """Whether draws are fitted without bounds, too."""
+    return job.limits is not None and job.results.loss != "quantile"
 
 
 # Draws -----------------------------------------------------------------------------------------------------------------------
@@ -175,7 +234,7 @@ def _linear(job: Job, sources: Iterator[np.random.Generator]) -> Generator[list[
     while chunk := list(islice(sources, LINEAR_CHUNK)):
         noise = np.array([_new_noise(results, standard, job, rng) for rng in chunk])
         change = noise * noise_sd - rows.whitened(results.resid)  # of the readings
-        yield [(values, None) for values in estimate + change @ operator.T]
+        yield [Draw(values) for values in estimate + change @ operator.T]
 
 
 def _refitted(job: Job, sources: Iterator[np.random.Generator], size: int, n_jobs: int) -> Generator[list[Any]]:
@@ -194,8 +253,8 @@ def _drawn(job: Job, sources: list[np.random.Generator]) -> list[Any]:
     return [_draw(job, rng) for rng in sources]
 
 
-def _draw(job: Job, rng: np.random.Generator) -> tuple[FloatArray, FloatArray | None] | None:
-    """Estimates, and standard errors where they are asked for; None where there is no fit."""
+def _draw(job: Job, rng: np.random.Generator) -> Draw | None:
+    """What a fit to new readings finds; None where there is no fit."""
     results = job.results
     rows = _own_rows(results)
     noise = _new_noise(results, _standard(results), job, rng)
@@ -204,8 +263,8 @@ def _draw(job: Job, rng: np.random.Generator) -> tuple[FloatArray, FloatArray | 
     y = results.fittedvalues + rows.colored(noise)
     try:
         fit = _fit_again(results, _with_readings(rows, y))
-        values = job.target.times(fit._coef)
-        return values, _standard_errors(fit, job.target) if job.studentize else None
+        se = _standard_errors(fit, job.target) if job.studentize else None
+        return Draw(job.target.times(fit._coef), se, job.target.times(fit._refined[0]) if _has_free(job) else None)
     except SmoothfitError:
         return None
 
@@ -298,10 +357,17 @@ def _resampled(residuals: FloatArray, results: SplineRegressionResults, job: Job
     return np.asarray(centred[(starts[:, None] + np.arange(length)).ravel()[:n]])
 
 
-def job_of(results: SplineRegressionResults, target: BandRows | ProductRows, kind: str, block: int, studentize: bool) -> Job:
+def job_of(
+    results: SplineRegressionResults,
+    target: BandRows | ProductRows,
+    kind: str,
+    block: int,
+    studentize: bool,
+    limits: FloatArray | None = None,
+) -> Job:
     """Check what is drawn."""
     if kind not in KINDS:
         raise SpecificationError(f"kind is {kind!r}; pass 'residual', 'wild' or 'block'")
     if kind == "wild" and results.loss == "expectile":
         raise SpecificationError("random signs move an expectile; pass kind='residual' or 'block'")
-    return Job(results, target, kind, block, studentize)
+    return Job(results, target, kind, block, studentize, limits)

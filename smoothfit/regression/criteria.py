@@ -96,14 +96,14 @@ class RestrictedLikelihood(Criterion):
 
     def minimum(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
         """The penalised sum of squares."""
-        return solution.rest + float(self.system.scales(log_tau, log_sigma2) ** 2 @ self.system.rest)
+        return solution.rest + float(self.system.unfitted(log_tau, log_sigma2))
 
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates theta (L, p); not finite where the readings do not determine the coefficients."""
         log_tau, log_sigma2 = self.logs(theta)
         found = self.system.values(log_tau, log_sigma2)
         determinants = self.determinants(found.log_det, log_tau, log_sigma2) + log_sigma2 @ self.system.counts
-        least = found.rest + self.system.scales(log_tau, log_sigma2) ** 2 @ self.system.rest
+        least = found.rest + self.system.unfitted(log_tau, log_sigma2)
         return np.asarray(self._deviance(determinants, least))
 
     def assemble(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
@@ -144,8 +144,9 @@ class RestrictedLikelihood(Criterion):
         log_tau, log_sigma2 = self.logs(theta)
         solution = self.system.solve(log_tau, log_sigma2)
         determinants, least = self._parts(solution, log_tau, log_sigma2)
-        weight = self.count / self.minimum(solution, log_tau, log_sigma2) if self.system.scale_free else 1.0
-        return self.assemble(solution, log_tau, log_sigma2), self.directions @ (determinants + weight * least)
+        if self.system.scale_free:
+            least = self.count * (least / self.minimum(solution, log_tau, log_sigma2))
+        return self.assemble(solution, log_tau, log_sigma2), self.directions @ (determinants + least)
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian at one theta, exact."""
@@ -153,8 +154,9 @@ class RestrictedLikelihood(Criterion):
         system, G, U, P = self.system, self.system.n_groups, self.system.unknown, self.system.n_penalties
         solution = system.solve(log_tau, log_sigma2)
         determinants, least = self._parts(solution, log_tau, log_sigma2)
-        q = self.minimum(solution, log_tau, log_sigma2)
-        weight = self.count / q if system.scale_free else 1.0
+        # Where the minimum enters by its logarithm: as a share of it, whose square stays in range whatever the unit of y is.
+        q = self.minimum(solution, log_tau, log_sigma2) if system.scale_free else 1.0
+        weight, share = self.count if system.scale_free else 1.0, least / q
         tau, precision = np.exp(log_tau), np.exp(-log_sigma2[:U])
         columns = []
         for direction in self.directions:
@@ -172,14 +174,14 @@ class RestrictedLikelihood(Criterion):
                     precision * (direction[P:] * (solution.misfit[:U] + system.rest[:U]) - slope.misfit[:U]),
                 ]
             )
-            column = of_det + weight * of_least
+            column = of_det + weight * (of_least / q)
             if system.scale_free:
-                column = column - weight / q * float(direction @ least) * least
+                column = column - weight * float(direction @ share) * share
             columns.append(self.directions @ column)
         hessian = np.array(columns).reshape(len(theta), len(theta))
         return (
             self.assemble(solution, log_tau, log_sigma2),
-            self.directions @ (determinants + weight * least),
+            self.directions @ (determinants + weight * share),
             (hessian + hessian.T) / 2,
         )
 
@@ -195,7 +197,7 @@ class RestrictedLikelihood(Criterion):
             return hessian
         logs = self.logs(theta)
         solution = self.system.solve(*logs)
-        slope = self.directions @ self._parts(solution, *logs)[1] / self.minimum(solution, *logs)
+        slope = self.directions @ (self._parts(solution, *logs)[1] / self.minimum(solution, *logs))
         return np.asarray(hessian + self.count * np.outer(slope, slope))
 
 

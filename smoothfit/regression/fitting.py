@@ -24,7 +24,19 @@ from .criteria import (
     residual_terms,
 )
 from .faces import Face, face_of, faces
-from .search import EXACT, ROOM, SLACK, best_short_of, exact_groups, log_floors, range_of_tau, search_from, variance_starts
+from .search import (
+    EXACT,
+    ROOM,
+    SLACK,
+    SMALLEST_SD,
+    best_short_of,
+    exact_groups,
+    lies_on_free,
+    log_floors,
+    range_of_tau,
+    search_from,
+    variance_starts,
+)
 from .system import System
 
 NEAR_EDGE = 0.01  # in -2 log-likelihood: more than rounding makes of it
@@ -228,6 +240,9 @@ def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
     exact[P:] = exact_groups(system)[: len(kept) - P]
     minimum = best_short_of([search_from(criterion, start) for start in variance_starts(system)], exact)
     if minimum.at_lower[:P].any():
+        limit = exact_limit(system, SMALLEST_SD)
+        if limit is not None:
+            return limit
         raise ConvergenceError(
             "the likelihood is greatest without any smoothing; fit without a penalty, or fix the smoothing (lam= or edf=)",
             minimum.value,
@@ -239,6 +254,26 @@ def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
         log_tau, log_sigma2 = log_tau - factor, log_sigma2 + factor
     boundary = _boundary_names(system, minimum.at_lower[P:])
     return Estimate(system, None, log_tau, log_sigma2, np.exp(log_tau), boundary, minimum)
+
+
+def exact_limit(system: System, most: float) -> Estimate | None:
+    """The fit to observations without noise: the one without penalty, as its sd goes to zero.
+
+    As sigma goes to zero the likelihood of tau, restricted or full, comes to that of coefficients c observed without noise,
+    -2 l = tau c'Pc - r log tau with r the rank of P, which is greatest at tau = r / c'Pc. None where the sd of the fit without
+    penalty is more than `most` times the spread; where there are several variances or penalties; where the functions are as many
+    as the observations, or these do not determine the fit; and where no penalty touches the curve.
+    """
+    if not system.scale_free or system.n_penalties != 1 or system.size >= system.n or lies_on_free(system, 0):
+        return None
+    if not system.without([0]).is_identified:
+        return None
+    unpenalized = system.solve(np.full(1, -np.inf), np.zeros(1))
+    rss, free = residual_terms(system, unpenalized, np.zeros(1))
+    if rss > most**2 * system.spreads[0] * free:
+        return None
+    tau = np.array([system.size - system.n_free]) / (unpenalized.misfit[1:] + system.rest[1:])
+    return Estimate(system, None, np.log(tau), log_floors(system), tau, ("#0",), None)
 
 
 def _best_face(
@@ -334,6 +369,9 @@ def _boundary_names(system: System, low: npt.NDArray[np.bool_]) -> tuple[str, ..
 
 def _predictive(system: System, kind: type[PredictionCriterion]) -> Estimate:
     """The least prediction criterion inside the range of the weights and on its edges, at relative variances by REML."""
+    exact = exact_limit(system, EXACT)
+    if exact is not None:
+        return exact
     U, G = system.unknown, system.n_groups
     log_sigma2 = np.zeros(G) if U == 0 or system.scale_free else estimate(system, "reml").log_sigma2
 
@@ -381,3 +419,5 @@ def _check_estimable(system: System, n_parameters: int) -> None:
     for g in range(system.unknown):
         if system.counts[g] < 2:
             raise DataError("a name with a single reading cannot tell the sd of its noise; give sd= for it")
+        if not system.spreads[g]:
+            raise DataError(f"all {system.counts[g]} observations of a series are zero: there is no noise to estimate; give sd=")

@@ -296,7 +296,8 @@ class SplineRegression:
         Raises
         ------
         ConvergenceError
-            No optimum could be certified. A weight that grows without bound is a result, reported by `boundary`.
+            No optimum could be certified. A weight that grows without bound is a result, reported by `boundary`; so is an sd of
+            zero, of observations that fewer functions than observations pass through: the fit is then the one without penalty.
         SpecificationError
             Unknown `method` or `cov_type`; options that contradict each other; `lam` or `edf` out of range; bounds that no curve
             satisfies, which are named.
@@ -429,7 +430,8 @@ class SplineRegression:
 def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
     """The results, after warnings if rounding moved them, a series counts as exact, or bounds contradict a given sd."""
     warn_of_exact_series(results.observations, results.boundary)
-    if results.digits_lost > np.log10(GOOD / EPS):
+    is_exact = results._fit.system.scale_free and set(results._rows.unknown) <= set(results.boundary)  # of sds that are a limit
+    if results.digits_lost > np.log10(GOOD / EPS) and not is_exact:
         distance, digits = EPS * 10**results.digits_lost, results.digits_lost
         warn(
             f"rounding moves the fit by up to {distance:.1g} posterior standard deviations ({digits:.1f} of 15.7 digits are lost): "

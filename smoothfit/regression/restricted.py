@@ -18,7 +18,8 @@ from ..errors import SpecificationError
 from .band import multiply_factor, rows_of_factor
 from .conic import Active, active_set, change_of
 from .constraints import Constraint, Equalities, Equals, Polynomials
-from .fitting import Estimate, estimate
+from .fitting import Estimate, estimate, exact_limit
+from .search import SMALLEST_SD
 from .system import System
 
 DEPENDENT = 1e-11  # of the greatest singular value: equations that say what others say
@@ -201,6 +202,8 @@ def on_face(fit: Estimate, gamma: FloatArray, rows: FloatArray) -> Estimate:
 def with_variances(held: Estimate, method: str) -> Estimate:
     """The estimate with the unknown variances that a method finds at the same lam: tau times the first of them."""
     system, first = held.system, held.log_sigma2[0]
+    if "#0" in held.boundary and exact_limit(system, SMALLEST_SD) is not None:  # an sd that goes to zero with the bounds, too
+        return held
     lam = np.exp(held.log_tau + first) if system.n_penalties else None
     found = estimate(system, method, lam)
     names = tuple(name for name in held.boundary if name.startswith("lam"))

@@ -773,7 +773,9 @@ class SplineRegressionResults(Inference):
         from .bootstrap import bootstrap, job_of
 
         count, runs = check_order(size, "size", 2, 2**31), check_order(block, "block", 1, self.nobs)
-        job = job_of(self, self._design(x, deriv), kind, runs, bool(studentize))
+        target = self._design(x, deriv)
+        limits = None if self._bounded is None else self._limits(self.observations.abscissa.read(x).ravel(), deriv)
+        job = job_of(self, target, kind, runs, bool(studentize), limits)
         return bootstrap(job, count, rng, check_order(n_jobs, "n_jobs", 1, 1024), bool(progress))
 
     def spline(self) -> Spline:

@@ -27,6 +27,7 @@ from .products import ProductRows, rows_at, rows_over
 
 Number = TypeVar("Number", bound=np.generic)
 LARGEST = 1e100  # of an sd
+LARGEST_Y = 1e152  # of the observations of a series: the squares of residuals stay in range
 ROUNDING = 1e-30  # of the sum of squares of a series: below, its spread about its mean is rounding
 
 
@@ -93,6 +94,19 @@ def check_noise(reading: NoisyReadings) -> None:
             )
 
 
+def check_size(reading: NoisyReadings) -> None:
+    """Refuse observations of a size whose square no double holds."""
+    sizes = np.abs(reading.y)
+    i = int(np.argmax(sizes))
+    largest = float(sizes[i])
+    is_small = reading.sd is None and 0 < largest < 1 / LARGEST_Y
+    if is_small or largest > LARGEST_Y:
+        raise DataError(
+            f"y[{i}] of {reading.name!r} is {largest:g} in size, the largest of its series, beyond {1 / LARGEST_Y:g} to "
+            f"{LARGEST_Y:g}, whose squares leave the range of double precision; measure y in another unit"
+        )
+
+
 def check_variables(observations: Observations | PointObservations, basis: AnyBasis) -> None:
     """Refuse readings of another number of variables than the basis has, and exact ones."""
     if isinstance(basis, TensorProductBasis) != isinstance(observations, PointObservations):
@@ -104,6 +118,7 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
         raise SpecificationError(f"the readings are {are}, and the basis is a {type(basis).__name__}; {remedy}")
     for own in observations.readings:
         check_noise(own)
+        check_size(own)
     if not isinstance(observations, PointObservations) or not isinstance(basis, TensorProductBasis):
         return
     if len(observations.inputs) != basis.n_variables:

@@ -192,12 +192,17 @@ def exact_groups(system: System) -> npt.NDArray[np.bool_]:
     if not system.n_free or system.scale_free:
         return found
     for u in range(system.unknown):
-        seen = multiply_factor(system.factors[u], system.free)
-        coef, _, rank, _ = np.linalg.lstsq(seen, system.rhs[u], rcond=1e-10)
-        left = float(np.sum((seen @ coef - system.rhs[u]) ** 2)) + float(system.rest[u])
-        size = float(np.sum(system.rhs[u] ** 2)) + float(system.rest[u])
-        found[u] = system.counts[u] > rank and left <= EXACT**2 * size
+        found[u] = lies_on_free(system, u)
     return found
+
+
+def lies_on_free(system: System, u: int) -> bool:
+    """Whether more observations of a group than determine it lie on a function that no penalty touches, to rounding."""
+    seen = multiply_factor(system.factors[u], system.free)
+    coef, _, rank, _ = np.linalg.lstsq(seen, system.rhs[u], rcond=1e-10)
+    left = float(np.sum((seen @ coef - system.rhs[u]) ** 2)) + float(system.rest[u])
+    size = float(np.sum(system.rhs[u] ** 2)) + float(system.rest[u])
+    return bool(system.counts[u] > rank and left <= EXACT**2 * size)
 
 
 def best_short_of(searches: Sequence[Callable[[], Minimum]], exact: npt.NDArray[np.bool_]) -> Minimum:

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array
 
 from .._core import _kernels
 from .._validation import FloatArray
@@ -154,6 +154,10 @@ class System:
         """Roots of the weights of all sources (..., S)."""
         return np.exp(np.concatenate([-log_sigma2, log_tau], axis=-1) / 2)
 
+    def unfitted(self, log_tau: FloatArray, log_sigma2: FloatArray) -> FloatArray:
+        """What is left of the penalised sum of squares whatever c is (...,), without the squares of scales, which may overflow."""
+        return np.asarray(np.sum((self.scales(log_tau, log_sigma2) * np.sqrt(self.rest)) ** 2, axis=-1))
+
     def solve(self, log_tau: FloatArray, log_sigma2: FloatArray) -> Solution:
         """Solve at weights of the penalties (n_penalties,) and variances (n_groups,)."""
         try:
@@ -183,7 +187,7 @@ class System:
     def _penalty_factor(self) -> FloatArray:
         """Factor (K, w) of all penalties, each brought to size one."""
         G, K, w = self.n_groups, self.size, self.factors.shape[2]
-        rows = [rows_of_factor(R / (np.linalg.norm(R) or 1.0)) for R in self.factors[G:]]
+        rows = [rows_of_factor(_of_size_one(R)) for R in self.factors[G:]]
         together = join(rows)
         return factorize(together, np.zeros(len(together.first)), K, w).R
 
@@ -313,7 +317,7 @@ class System:
         if self.n_penalties:
             if not self.n_free:
                 return None
-            groups = self.factors[: self.n_groups]
+            groups = [_of_size_one(R) for R in self.factors[: self.n_groups]]  # no group in the rounding of another
             seen = np.concatenate([multiply_factor(R, self.free) for R in groups])
             terms = np.concatenate([multiply_factor(np.abs(R), np.abs(self.free)) for R in groups])
             size = np.linalg.norm(seen, axis=0)
@@ -324,7 +328,7 @@ class System:
                 hidden = axes[singular <= DEPENDENT][::-1] / size[~unseen]
                 found = np.hstack([found, self.free[:, ~unseen] @ hidden.T])
             return found if found.shape[1] else None
-        rows = join([rows_of_factor(R) for R in self.factors])
+        rows = join([rows_of_factor(_of_size_one(R)) for R in self.factors])
         R = factorize(rows, np.zeros(len(rows.first)), self.size, self.factors.shape[2]).R
         small = R[:, 0] <= DEPENDENT * column_sizes(R)
         if not small.any():
@@ -339,7 +343,7 @@ class System:
     def substituted(self, columns: csr_array, offset: FloatArray | None, left_out: int | None = None) -> System:
         """The system of gamma, c = offset + columns @ gamma, without penalty `left_out`; its band is that of R_g @ columns."""
         kept = [s for s in range(len(self.factors)) if left_out is None or s != self.n_groups + left_out]
-        rows = [pack(csr_array(rows_of_factor(self.factors[s]).sparse(self.size) @ columns)) for s in kept]
+        rows = [pack(self._times_columns(s, columns)) for s in kept]
         w = max(part.width for part in rows)
         factors = []
         for s, part in zip(kept, rows, strict=True):
@@ -355,6 +359,14 @@ class System:
             rest=np.array([factor.rest for factor in factors]),
             untouched=(),
         )
+
+    def _times_columns(self, s: int, columns: csr_array) -> csr_array:
+        """The product of a factor with columns; of a penalty without columns of which only roundings are left."""
+        product = csr_array(rows_of_factor(self.factors[s]).sparse(self.size) @ columns)
+        if s < self.n_groups:
+            return product
+        left, terms = (np.sqrt((m * m).sum(axis=0)) for m in (product, abs(_sparse(self.factors[s])) @ abs(columns)))
+        return csr_array(product @ diags_array(np.asarray(left > SILENT * terms, dtype=np.float64)))
 
     def _size_of_terms(self, s: int, columns: csr_array) -> float:
         """Size of the terms that the product of a factor with columns adds up."""
@@ -385,6 +397,11 @@ class System:
 def penalty_roots(penalties: Sequence[Penalty], basis: AnyBasis) -> list[BandRows]:
     """Rows M_j with M_j'M_j = P_j of each penalty."""
     return [pack(penalty.root(basis)) for penalty in penalties]
+
+
+def _of_size_one(R: FloatArray) -> FloatArray:
+    """A factor in units of its size."""
+    return np.asarray(R / (np.linalg.norm(R) or 1.0))
 
 
 def _sparse(R: FloatArray) -> csr_array:
