@@ -16,6 +16,7 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array, eye_array, vstack
 
 from .._core import _kernels
+from .._entry import outside
 from .._validation import FloatArray, Frozen, check_memory, check_order
 from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .base import Basis
@@ -403,7 +404,8 @@ class DifferentialOperatorPenalty(Penalty):
         """Values (n,) of a weight at x, checked."""
         if not callable(weight):
             return np.full(x.size, float(weight))
-        values = np.broadcast_to(np.asarray(weight(x.ravel()), dtype=np.float64), (x.size,))
+        with outside():
+            values = np.broadcast_to(np.asarray(weight(x.ravel()), dtype=np.float64), (x.size,))
         bad = ~np.isfinite(values)
         if bad.any():
             i = int(np.argmax(bad))
