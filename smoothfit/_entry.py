@@ -38,7 +38,7 @@ def _of_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def entered(*args: Any, **kwargs: Any) -> Any:
-        token = OUTSIDE.set(np.geterr()) if OUTSIDE.get() is None else None
+        token = OUTSIDE.set(cast(Any, np.geterr())) if OUTSIDE.get() is None else None
         try:
             with np.errstate(divide="raise", over="raise", under="ignore", invalid="raise"):
                 return function(*args, **kwargs)

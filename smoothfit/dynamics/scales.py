@@ -59,7 +59,7 @@ def _check_largest(sample: Sample, name: str, size: FloatArray) -> None:
     if size[i] > 0 and not 1 / limit <= size[i] <= limit:
         where = f"{sample.t_name} = {sample.abscissa.label_of_number(float(sample.t[i]))}"
         raise DataError(
-            f"{name} is at most {size[i]:.3g} in size (at {where}), beyond {1 / limit:.0e} to {limit:.0e}; pass {name} in another unit"
+            f"{name} is at most {size[i]:.3g} in size (at {where}), beyond {1 / limit:.0e} to {limit:.0e}; pass it in another unit"
         )
 
 
