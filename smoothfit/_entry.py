@@ -8,7 +8,9 @@ from __future__ import annotations
 import functools
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,6 +20,7 @@ from .errors import NumericalError, ResourceError, SmoothfitError, Specification
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 OWN_FRAMES = (str(Path(__file__).parent), functools.__file__)  # of the package, or between two of its frames
+OUTSIDE: ContextVar[dict[str, Any] | None] = ContextVar("OUTSIDE", default=None)  # the caller's error state; None: not entered
 OPERATORS = {"__init__", "__call__", "__add__", "__sub__", "__mul__", "__getitem__", "__iter__", "__repr__"}
 
 
@@ -35,6 +38,7 @@ def _of_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def entered(*args: Any, **kwargs: Any) -> Any:
+        token = OUTSIDE.set(cast(Any, np.geterr())) if OUTSIDE.get() is None else None
         try:
             with np.errstate(divide="raise", over="raise", under="ignore", invalid="raise"):
                 return function(*args, **kwargs)
@@ -51,6 +55,9 @@ def _of_function(function: Callable[..., Any]) -> Callable[..., Any]:
                 f"{name} left the range of floating-point numbers ({error}): x, y, sd or weights are far from one, or out of "
                 "proportion to each other; pass them in other units"
             ) from error
+        finally:
+            if token is not None:
+                OUTSIDE.reset(token)
 
     return entered
 
@@ -68,6 +75,18 @@ def _of_class(cls: type) -> type:
         elif callable(value) and not isinstance(value, type):
             setattr(cls, name, _of_function(value))
     return cls
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """The error state of the caller of the package, for functions that the caller passed."""
+    state = OUTSIDE.get()
+    token = OUTSIDE.set(None)
+    try:
+        with np.errstate(**(state or {})):
+            yield
+    finally:
+        OUTSIDE.reset(token)
 
 
 def warn(message: str, category: type[Warning]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ import smoothfit as sf
 from smoothfit.errors import SmoothfitError
 
 pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.SmoothfitWarning")
-N = 24
+N = 18
 U = np.linspace(0, 1, N)
 WAVE = np.sin(6 * U) + 0.1 * np.cos(91 * U)
 BASIS, CURVATURE, PRIORS = sf.BSplineBasis.uniform(0, 1, 5), sf.DerivativePenalty(2), sf.priors
@@ -55,6 +56,14 @@ CURVES = {
 }
 METHODS = ["kalman", "output_error", "integral", "difference", "weak", "iv", "arx", "armax", "whittle", "profile", "fourier"]
 
+OF_PRIORS = {
+    "OU": lambda: PRIORS.OrnsteinUhlenbeck(),
+    "integrated OU": lambda: PRIORS.IntegratedOrnsteinUhlenbeck(),
+    "tension": lambda: PRIORS.TensionSpline(),
+    "damped": lambda: PRIORS.DampedOscillator(0.3),
+    "season": lambda: PRIORS.IntegratedWiener(2) + PRIORS.Seasonal(0.25, 1),
+}
+
 inputs = {
     "x": st.sampled_from(list(ABSCISSAE)),
     "y": st.sampled_from(list(READINGS)),
@@ -63,7 +72,7 @@ inputs = {
     "noise": st.sampled_from(NOISES),
     "raising": st.booleans(),
 }
-bounded = settings(max_examples=60, suppress_health_check=list(HealthCheck))
+bounded = settings(max_examples=15, suppress_health_check=list(HealthCheck))
 
 
 def observations(x, y, x_size, y_size, noise):
@@ -109,10 +118,9 @@ def test_curves(model, x, y, x_size, y_size, noise, raising):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(bounded, max_examples=25)
+@settings(bounded, max_examples=8)
 @given(**inputs)
 def test_equations(method, x, y, x_size, y_size, noise, raising):
-    assume(method != "armax" or x_size >= 1)
     t, values, _ = observations(x, y, x_size, y_size, {})
     res = refused(lambda: sf.DerivativeRegression(values, t).fit(method), raising)
     if res is not None:
@@ -120,7 +128,41 @@ def test_equations(method, x, y, x_size, y_size, noise, raising):
         refused(res.summary, raising)
 
 
-@settings(bounded, max_examples=25)
+@pytest.mark.parametrize("prior", list(OF_PRIORS))
+@settings(bounded, max_examples=4)
+@given(**inputs)
+def test_priors(prior, x, y, x_size, y_size, noise, raising):
+    t, _, obs = observations(x, y, x_size, y_size, noise)
+    res = refused(lambda: sf.SmoothingSpline(obs, prior=OF_PRIORS[prior]()).fit(), raising)
+    prediction = None if res is None else refused(lambda: res.get_prediction(t[[2, N // 2]]), raising)
+    if prediction is not None:
+        assert np.isfinite(prediction.predicted_mean).all()
+        assert (prediction.se_mean >= 0).all()
+
+
+@settings(bounded, max_examples=10)
+@given(**inputs)
+def test_plots_and_online(x, y, x_size, y_size, noise, raising):
+    t, _, obs = observations(x, y, x_size, y_size, noise)
+    res = refused(lambda: sf.SmoothingSpline(obs).fit(), raising)
+    if res is None:
+        return
+    refused(res.plot, raising)
+    plt.close("all")
+    online = refused(lambda: res.online(lag=3), raising)
+    if online is not None:
+        refused(lambda: online.append(t[-1], 1.0), raising)
+        refused(lambda: online.append(np.nextafter(t[-1], np.inf), 1e300), raising)
+
+
+@settings(bounded, max_examples=3)
+@given(**inputs)
+def test_comparisons(x, y, x_size, y_size, noise, raising):
+    t, values, _ = observations(x, y, x_size, y_size, {})
+    refused(lambda: sf.DerivativeRegression(values, t).compare(["integral", "difference", "arx"]).summary(), raising)
+
+
+@settings(bounded, max_examples=8)
 @given(**inputs)
 def test_gaussian_processes(x, y, x_size, y_size, noise, raising):
     t, values, _ = observations(x, y, x_size, y_size, noise)

@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+import smoothfit as sf
 from smoothfit import _validation, errors
 
 
@@ -52,3 +54,19 @@ print(_validation.available_memory() <= {limit})
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "True"
+
+
+def test_simulations_and_bands_at_many_points_are_estimated_first(monkeypatch):
+    x = np.linspace(0, 1, 40)
+    y = np.exp(-x) + 0.01 * np.random.default_rng(0).standard_normal(40)
+    res = sf.DerivativeRegression(y, x).fit("integral")
+    spline = sf.SplineRegression(sf.observe(x, y), sf.BSplineBasis.uniform(0, 1, 5), sf.DerivativePenalty(2)).fit(lam=1e-4)
+    many = np.linspace(0, 1, 1000)
+    simulated, band = res.simulate(t=many), spline.get_prediction(many, simultaneous=True)
+    assert len(simulated) == len(band.predicted_mean) == 1000
+    monkeypatch.setattr(_validation, "UNQUESTIONED", 0)
+    monkeypatch.setattr(_validation, "available_memory", lambda: 50_000.0)
+    with pytest.raises(errors.ResourceError, match=r"a simulation at 1000 times .* pass fewer t"):
+        res.simulate(t=many)
+    with pytest.raises(errors.ResourceError, match=r"a simultaneous band at 1000 x .* pass fewer x"):
+        spline.get_prediction(many, simultaneous=True)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 import smoothfit as sf
 from smoothfit._abscissa import NANOSECONDS
-from smoothfit.errors import DataError, SmoothfitError, SpecificationError
+from smoothfit.errors import DataError, IdentificationError, SmoothfitError, SpecificationError
 
 X = np.arange(10.0)
 Y = np.sin(X)
@@ -364,3 +364,20 @@ def test_intervals_of_time_are_counted_in_the_unit():
     assert obs.abscissa.unit == "min"
     np.testing.assert_allclose(obs.places[10:] - obs.places[:10], 1.5, rtol=1e-15)
     assert sf.observe_integral(TIMES, TIMES + pd.Timedelta("90s"), Y, mean=True).abscissa.unit == "s"
+
+
+def test_two_series_of_differences_with_sds_need_a_value_or_a_slope():
+    """Differences alone leave the level; with one value they tell the slope."""
+    a = np.linspace(0, 1, 12)
+
+    def differences(width, name, sd):
+        return sf.observe_difference(a, a + width, np.sin(3 * (a + width)) - np.sin(3 * a), sd=sd, name=name)
+
+    both = differences(0.5, "short", 0.01) + differences(0.8, "long", 0.02)
+    with pytest.raises(IdentificationError, match="add readings of f"):
+        sf.SmoothingSpline(both).fit()
+    res = sf.SmoothingSpline(both + sf.observe([0.0], [0.0], sd=1e-3)).fit()
+    assert abs(res.predict(0.5, deriv=1) - 3 * np.cos(1.5)) < 0.03
+    extreme = differences(0.5, "short", 1e-300) + differences(0.8, "long", 1e300)
+    with pytest.raises(DataError, match=r"sd\[0\] of 'short'"):
+        sf.SmoothingSpline(extreme).fit()

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array, eye_array, vstack
 
 from .._core import _kernels
+from .._entry import outside
 from .._validation import FloatArray, Frozen, check_memory, check_order, quiet, shown, to_numbers
 from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .base import Basis
@@ -417,7 +418,8 @@ class DifferentialOperatorPenalty(Penalty):
         """Values (n,) of a weight at x, checked."""
         if not callable(weight):
             return np.full(x.size, float(weight))
-        values = to_numbers(weight(x.ravel()), f"weights[{j}](x)")
+        with outside():
+            values = to_numbers(weight(x.ravel()), f"weights[{j}](x)")
         if values.shape not in ((), (1,), (x.size,)):
             raise DataError(f"weights[{j}](x) has shape {values.shape} for {x.size} abscissae; return a number for each")
         values = np.broadcast_to(values, (x.size,))

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
+from .._entry import outside
 from .._readings import repeated_columns
 from .._validation import FloatArray, to_floats
 from ..errors import DataError, SpecificationError
@@ -87,9 +88,11 @@ class FormulaInputs:
                 parts.append(to_floats(columns[text], f"u[{text!r}]")[0][:, None])
                 continue
             action = patsy.NAAction(on_NA="raise")
-            design = patsy.dmatrix(f"0 + {text}", self._fit, NA_action=action).design_info
+            with outside():
+                design = patsy.dmatrix(f"0 + {text}", self._fit, NA_action=action).design_info
             try:
-                (matrix,) = patsy.build_design_matrices([design], arrays, NA_action=action)
+                with outside():
+                    (matrix,) = patsy.build_design_matrices([design], arrays, NA_action=action)
             except patsy.PatsyError as error:
                 raise DataError(f"cannot evaluate the input {text!r} of the formula: {error.message}") from None
             parts.append(np.asarray(matrix, dtype=float))
@@ -318,7 +321,8 @@ def _inputs(texts: list[str], columns: dict[str, Any]) -> tuple[FloatArray, list
         import patsy
 
         try:
-            matrix = patsy.dmatrix(f"0 + {text}", columns, NA_action=patsy.NAAction(on_NA="raise"), return_type="matrix")
+            with outside():
+                matrix = patsy.dmatrix(f"0 + {text}", columns, NA_action=patsy.NAAction(on_NA="raise"), return_type="matrix")
         except patsy.PatsyError as error:
             raise DataError(f"cannot read the input {text!r}: {error}") from None
         parts.append(np.asarray(matrix, dtype=float))

@@ -17,6 +17,7 @@ from .methods import METHODS, Fitted, Method, Problem
 from .reading import check_inputs, check_series, read_sample
 from .results import DynamicsResults
 from .sample import Sample
+from .scales import check_scales
 from .specification import Equation, check_terms
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class DerivativeRegression:
     ------
     DataError
         Lengths differ; infinite readings; missing inputs or times; times repeated within a run. The message names the argument, the
-        first bad index and what to do.
+        first bad index and what to do; so does that where t, y, u or sds are of a size (1e200) that products of them cannot have.
     IdentificationError
         An input is zero, constant beside an intercept, or a combination of others; the message names it.
     SpecificationError
@@ -165,6 +166,7 @@ class DerivativeRegression:
         for name in equation.names:
             if name in RESERVED:
                 raise SpecificationError(f"a regressor is called {name!r}, which is the name of a noise; rename the column")
+        check_scales(sample, equation.order)
         check_inputs(sample, equation.intercept, equation.intersample)
         check_series(sample, equation)
         self.sample = sample

@@ -310,7 +310,8 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
     channels = []
     for c, (reading, at) in enumerate(zip(y.readings, places, strict=True)):
         table[at, c] = reading.y
-        ratio[at, c] = reading.variance_ratio
+        with np.errstate(over="ignore"):  # check_scales names an sd whose square is beyond all numbers
+            ratio[at, c] = reading.variance_ratio
         channels.append(Channel(reading.name, 0, reading.deriv, reading.sd is not None))
     return Sample(
         abscissa,

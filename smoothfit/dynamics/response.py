@@ -9,8 +9,10 @@ from scipy import stats
 from scipy.linalg import expm
 
 from .._discretize import discretize
-from .._validation import FloatArray, check_level
+from .._validation import FloatArray, check_level, check_memory
 from .specification import Equation
+
+PER_GAP, PER_TIME = 6, 8  # matrices of a distinct gap, and states of a time, at the peak of a simulation
 
 
 class Interval(NamedTuple):
@@ -92,6 +94,10 @@ def simulate(
 ) -> FloatArray:
     """States at times t (n, M) from an initial state, with process noise of intensities q where rng is given."""
     gaps, classes = np.unique(np.diff(t), return_inverse=True)
+    size = float(equation.n_states)
+    check_memory(
+        8 * (PER_GAP * len(gaps) * size**2 + PER_TIME * len(t) * size), f"a simulation at {len(t)} times", "pass fewer t at once"
+    )
     system, B = equation.matrices(theta)
     d = discretize(system, equation.entry, gaps)
     drives = np.column_stack([u, np.ones(len(t))]) if equation.intercept else u

@@ -48,7 +48,8 @@ class Term:
         """Values of the term, shape (n,)."""
         takes = "its function takes y, the list of the curve y[0] and its derivatives, and t, and returns a number a row"
         try:
-            values = np.asarray(self.function(y, t))
+            with np.errstate(all="ignore"):  # searches try it beyond its domain; where it is not finite at the data is named
+                values = np.asarray(self.function(y, t))
         except SmoothfitError:
             raise
         except Exception as error:

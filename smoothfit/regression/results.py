@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 METHOD_NAMES = {"sic": "SIC", "reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc", "fixed": "fixed", "ols": "least squares"}
 HIGHEST_OF_SMOOTH = 10  # derivative of a basis without a degree
+OF_BAND = 32.0  # bytes at the peak of a simultaneous band, for each abscissa and basis function
 
 
 @entry_point
@@ -633,6 +634,8 @@ class SplineRegressionResults(Inference):
         prediction = super().get_prediction(x, deriv, name)
         if not simultaneous:
             return prediction
+        n = prediction.predicted_mean.size
+        check_memory(OF_BAND * n * self.basis.n_basis, f"a simultaneous band at {n} x", "pass fewer x, or use fewer functions")
         return replace(prediction, maxima=critical_of_band(self._design(x, deriv), self._cov, self.df_interval))
 
     def integrate(self, a: Any, b: Any) -> Estimate:
