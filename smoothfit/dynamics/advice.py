@@ -168,7 +168,7 @@ def _not_white(
         return None
     if alternates:
         return (
-            f'the residuals of method="{method}" alternate from one sample to the next (correlation {first:.2f}). Neither '
+            f'method="{method}" leaves residuals that alternate from one sample to the next (correlation {first:.2f}). Neither '
             "measurement noise nor an equation makes these samples do that: sample faster, or look for a defect of the observations"
         )
     if method == "profile":

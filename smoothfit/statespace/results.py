@@ -557,7 +557,7 @@ class SmoothingSplineResults(CurveResults):
             if name == "q":
                 notes.append(f"boundary: q = 0, the curve is a polynomial of degree {self._order - 1}")
             else:
-                notes.append(f"boundary: the noise SD of {name} is estimated as zero, the curve interpolates")
+                notes.append(f"boundary: the noise SD of {name} is indistinguishable from zero, the curve interpolates")
         if self.robustness is not None:
             dfs = self.robustness.df.items()
             said = ", ".join(f"{name} {df:.3g}" if df < HIGHEST_DF else f"{name} normal (at the upper limit)" for name, df in dfs)

@@ -70,7 +70,7 @@ def test_a_fit_from_frames_takes_its_columns_in_any_order(by_frame, frame):
         (lambda r, f: r.forecast(FUTURE["time"], FUTURE[["level"]]), "without the column 'flow'"),
         (
             lambda r, f: r.forecast(FUTURE[["time", "flow", "heat"]].to_numpy()),
-            "t has shape .3, 3.; pass one time .time.",
+            "t has shape .3, 3., but t is one variable",
         ),
         (lambda r, f: r.forecast(FUTURE["time"], np.ones((3, 3))), "u has shape .3, 3.; pass 3 rows of 2 inputs"),
         (lambda r, f: r.simulate(f[["time", "level"]]), "without the column 'flow'"),

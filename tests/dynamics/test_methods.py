@@ -370,7 +370,7 @@ def test_non_linear_terms_by_integration():
     def slope(s, x):
         return [x[1], theta[0] * x[1] + theta[1] * np.interp(s, t, u) + theta[2] * x[0] ** 3]
 
-    exact = solve_ivp(slope, (0, t[-1]), [0.5, 0.0], t_eval=t, rtol=1e-9, atol=1e-11, max_step=0.02).y[0]
+    exact = solve_ivp(slope, (0, t[-1]), [0.5, 0.0], t_eval=t, rtol=1e-12, atol=1e-14, max_step=0.02).y[0]
     np.testing.assert_allclose(clean_y, exact, atol=1e-6)
     y = clean_y + 0.01 * rng.standard_normal(300)
     model = sf.DerivativeRegression(y, t, u, order=2, terms=terms, intercept=False, derivatives=(1,), intersample="foh")

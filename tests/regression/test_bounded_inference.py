@@ -50,7 +50,7 @@ def test_a_curve_held_everywhere_is_the_polynomial_that_is_left(constraint, y, f
         expected = -((n - d) * np.log(2 * np.pi) + n * np.log(variance) + of_coefficients - design + rss / variance) / 2
     assert res.llf == pytest.approx(expected, rel=1e-8)
     if penalty is None:
-        assert res.aic == pytest.approx(-2 * expected + 2 * d, rel=1e-8)
+        assert res.aic == pytest.approx(-2 * expected + 2 * (d + 1), rel=1e-8)  # the sd counts
 
 
 def test_an_active_bound_counts_as_the_equality_it_is():

@@ -160,8 +160,8 @@ def _attenuation(
         worst = min(attenuation, key=lambda name: attenuation[name])
         warn(
             f"measurement noise (SD {np.sqrt(sigma2):.3g}) attenuates {worst} by {100 * (1 - attenuation[worst]):.2g} % and, "
-            f"divided by the step h = {h:.4g}, biases the {biased} by about {size}. Use "
-            'method="kalman", or "integral" if there is measurement noise only',
+            f"divided by the step h = {h:.4g}, biases the {biased} by about {size}: "
+            'use method="kalman", or "integral" if there is measurement noise only',
             BiasWarning,
         )
     return found
