@@ -176,7 +176,8 @@ class Abscissa:
         if array.ndim > 1:
             called = "" if self.column is None else f" ({self.column})"
             raise DataError(
-                f"{argument} has shape {array.shape}, but {argument} is one variable{called}; pass its column, for example {argument}[:, 0]"
+                f"{argument} has shape {array.shape}, but {argument} is one variable{called}; pass its column, for example "
+                f"{argument}[:, 0]"
             )
         return Asked(self._checked(array, zone, argument), zone, table)
 
