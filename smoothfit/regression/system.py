@@ -198,17 +198,8 @@ class System:
         With splines of one variable these are the last ones. Otherwise what stands right of a zero pivot belongs to the rows
         below, which absorb it.
         """
-        R, K = self._penalty_factor, self.size
-        sizes, found, start = column_sizes(R), [], 0
-        while len(small := np.flatnonzero(np.abs(R[start:, 0]) <= FREE * sizes[start:])):
-            j = start + int(small[0])
-            row, R = R[j : j + 1, 1:].copy(), R.copy()
-            R[j] = 0.0
-            found.append(j)
-            start = j + 1
-            if start < K and row.shape[1]:
-                R = _kernels.absorb_rows(row, np.array([start]), np.zeros(1), R, np.zeros(K), 0.0)[0]
-        return R, np.array(found, dtype=np.int64)
+        R, _, _, found = _echelon_of(self._penalty_factor, np.zeros(self.size))
+        return R, found
 
     @property
     def anchors(self) -> npt.NDArray[np.int64]:
@@ -378,9 +369,17 @@ class System:
         size = float(np.sum(self.rhs[s] ** 2) + self.rest[s])
         if size == 0.0:
             return 0.0
-        root = multiply_factor(self.factors[s], np.eye(self.size))
-        left = root @ np.linalg.lstsq(root, self.rhs[s], rcond=None)[0] - self.rhs[s]
-        return float(np.sqrt((left @ left + self.rest[s]) / size))
+        return float(np.sqrt((self._least(s)[1] + self.rest[s]) / size))
+
+    def _least(self, s: int) -> tuple[FloatArray, float]:
+        """Coefficients (K,) that minimise the squares of a factor alone, zero for columns that depend on earlier ones; the squares."""
+        if not self.factors[s].any():
+            return np.zeros(self.size), float(np.sum(self.rhs[s] ** 2))
+        R, z, rest, dependent = _echelon_of(self.factors[s], self.rhs[s])
+        others = np.delete(np.arange(self.size), dependent)
+        coef = np.zeros(self.size)
+        coef[others] = solve_factor(_kept(R, others), z[others])
+        return coef, rest
 
     def reduced(self, j: int) -> tuple[System, csr_array, FloatArray | None]:
         """The system on what penalty j leaves free, without it; the columns (K, d) and the offset (K,) of what it leaves."""
@@ -389,8 +388,7 @@ class System:
         known = self.untouched[j] if self.untouched else None
         columns = csr_array(alone.free) if known is None else known
         if self.rhs[G + j].any():  # where equalities keep the penalty from zero
-            root = multiply_factor(self.factors[G + j], np.eye(self.size))
-            offset = np.linalg.lstsq(root, self.rhs[G + j], rcond=None)[0]
+            offset = self._least(G + j)[0]
         return self.substituted(columns, offset, left_out=j), columns, offset
 
 
@@ -410,6 +408,22 @@ def _sparse(R: FloatArray) -> csr_array:
     row, i = np.nonzero(R)
     inside = row + i < K
     return csr_array((R[row, i][inside], (row[inside], (row + i)[inside])), shape=(K, K))
+
+
+def _echelon_of(R: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray, float, npt.NDArray[np.int64]]:
+    """Factor and right-hand side with rows of zeros where a column depends on earlier ones, what is left, and those columns."""
+    sizes, found, start, rest = column_sizes(R), [], 0, 0.0
+    while len(small := np.flatnonzero(np.abs(R[start:, 0]) <= FREE * sizes[start:])):
+        j = start + int(small[0])
+        row, right, R, z = R[j : j + 1, 1:].copy(), z[j : j + 1].copy(), R.copy(), z.copy()
+        R[j], z[j] = 0.0, 0.0
+        found.append(j)
+        start = j + 1
+        if start < len(R) and row.shape[1]:
+            R, z, rest = _kernels.absorb_rows(row, np.array([start]), right, R, z, rest)
+        else:
+            rest += float(right[0] ** 2)
+    return R, z, rest, np.array(found, dtype=np.int64)
 
 
 def _kept(R: FloatArray, kept: npt.NDArray[np.int64]) -> FloatArray:
