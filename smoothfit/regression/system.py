@@ -372,7 +372,7 @@ class System:
         return float(np.sqrt((self._least(s)[1] + self.rest[s]) / size))
 
     def _least(self, s: int) -> tuple[FloatArray, float]:
-        """Coefficients (K,) that minimise the squares of a factor alone, zero for columns that depend on earlier ones; the squares."""
+        """Coefficients (K,) that minimise the squares of a factor alone, zero where a column depends on others; these squares."""
         if not self.factors[s].any():
             return np.zeros(self.size), float(np.sum(self.rhs[s] ** 2))
         R, z, rest, dependent = _echelon_of(self.factors[s], self.rhs[s])
