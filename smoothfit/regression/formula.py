@@ -100,9 +100,10 @@ def _basis(tree: ast.expr, text: str, data: Any) -> tuple[str, Basis]:
     """One transform of one column."""
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
         raise SpecificationError(
-            f"{text!r} adds terms, and a SplineRegression has one basis; for a smooth curve plus linear regressors use "
+            f"{text!r} is no basis but a sum of terms; a SplineRegression has one basis, of one column, or for a surface "
+            "te(bsp(x), bsp(z)). For a smooth curve plus linear regressors use "
             'sf.SmoothingSpline.from_formula("y ~ s(x) + g", data), for several terms the transforms in a formula of statsmodels, '
-            f"smf.ols({'y ~ ' + text!r}, data), and for a surface te(bsp(x), bsp(z))"
+            f"smf.ols({'y ~ ' + text!r}, data)"
         )
     is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id in TRANSFORMS
     if not is_call or not isinstance(tree, ast.Call) or not tree.args or not isinstance(tree.args[0], ast.Name):
