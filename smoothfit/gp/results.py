@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._entry import entry_point
-from .._validation import FloatArray
+from .._frames import column_of, listed, table_of
+from .._validation import FloatArray, check_finite, to_floats
 from ..curves.prediction import critical_value
 from ..errors import DataError, SpecificationError
 from ..points import default_inputs, to_points
@@ -22,6 +23,8 @@ from .search import Optimum
 from .terms import ALL, Axes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from .model import GaussianProcess
@@ -271,7 +274,7 @@ class GaussianProcessResults:
         Parameters
         ----------
         X : array_like, shape (m, d), (m,) in one input, or data frame
-            A data frame whose columns are the inputs' labels may have them in any order.
+            Of a data frame the columns named as the inputs are taken; it may have others, and in any order.
 
         Returns
         -------
@@ -405,24 +408,35 @@ class GaussianProcessResults:
         return sds
 
     def _read(self, X: Any) -> FloatArray:
-        """Points of the user, the columns of a data frame in the readings' order."""
-        points, labels = to_points(X)
+        """Points of the user; of a data frame the columns of the readings' inputs, by name."""
         inputs = self.model.inputs
         d = len(inputs)
+        table = table_of(X, "X")
+        if table is not None:
+            columns = [to_floats(self._column(table, name), f"X[{name!r}]")[0] for name in inputs]
+            for name, column in zip(inputs, columns, strict=True):
+                check_finite(column, f"X[{name!r}]", "every point needs finite inputs: drop the row")
+                if column.shape != columns[0].shape:
+                    raise DataError(f"X[{name!r}] has {column.size} values and X[{inputs[0]!r}] {columns[0].size}; pass as many")
+            return np.column_stack(columns)
+        points, _ = to_points(X)
         if points.shape[1] != d:
-            hint = "; a single point is one row: X[None, :]" if np.shape(X) == (d,) else ""
-            raise DataError(f"X has {points.shape[1]} input(s) and the readings {d} ({', '.join(inputs)}){hint}")
-        if labels is not None and labels != inputs and d > 1 and self._labelled:
-            if set(labels) != set(inputs) or len(set(labels)) < d:
-                raise DataError(
-                    f"X has columns {', '.join(labels)} and the readings inputs {', '.join(inputs)}; use the same labels"
-                )
-            points = points[:, [labels.index(name) for name in inputs]]
+            hint = f"pass points as rows: (m, {d})"
+            if np.shape(X) == (d,):
+                hint = "a single point is one row: X[None, :]"
+            raise DataError(f"X has {points.shape[1]} input(s) and the readings {d} ({', '.join(inputs)}); {hint}")
         return points
 
-    @property
-    def _labelled(self) -> bool:
-        return self.model.inputs != default_inputs(len(self.model.inputs))
+    def _column(self, table: Mapping[str, Any], name: str) -> Any:
+        """The column of an input; where the readings have no labels, a data frame may only happen to have theirs."""
+        inputs = self.model.inputs
+        if name not in table and inputs == default_inputs(len(inputs)):
+            remedy = "pass the column of x" if len(inputs) == 1 else f"pass its {len(inputs)} columns as a matrix"
+            raise DataError(
+                f"X is a data frame with the columns {listed(table)}, and the inputs of the readings have no names; {remedy}: "
+                "frame[...].to_numpy()"
+            )
+        return column_of(table, name, "X", f"; pass the inputs {listed(inputs)}")
 
     # Summary ----------------------------------------------------------------------------------------------------------
 

@@ -172,8 +172,14 @@ def test_data_frames_are_read_by_label(terrain):
     expected = res.predict_gradient(X).mean
     np.testing.assert_array_equal(res.predict_gradient(frame[["north", "east"]]).mean, expected)
     assert "df/deast" not in res.observations.names
-    with pytest.raises(DataError, match="X has columns east, up and the readings inputs east, north"):
+    others = frame.assign(height=y, up=np.nan)[["height", "up", "north", "east"]]
+    np.testing.assert_array_equal(res.predict_gradient(others).mean, expected)
+    with pytest.raises(DataError, match="X has no column 'north'; its columns are 'east', 'up'; pass the inputs 'east', 'north'"):
         res.predict(frame.rename(columns={"north": "up"}))
+    with pytest.raises(DataError, match=r"X\['north'\]\[1\] is nan; every point needs finite inputs"):
+        res.predict(pd.DataFrame({"east": [1.0, 2.0], "north": [1.0, np.nan]}))
+    with pytest.raises(DataError, match=r"X\['north'\] has 1 values and X\['east'\] 2"):
+        res.predict({"east": [1.0, 2.0], "north": [1.0]})
     with pytest.raises(DataError, match=r"X has 3 input\(s\) and the readings 2"):
         res.predict(np.ones((4, 3)))
     with pytest.raises(DataError, match=r"a single point is one row: X\[None, :\]"):
@@ -187,7 +193,18 @@ def test_one_input_takes_one_dimension(wave):
     assert res.predict(1.0).mean.shape == (1,)
     assert res.predict([1.0, 2.0]).mean.shape == (2,)
     np.testing.assert_array_equal(res.predict([[1.0], [2.0]]).mean, res.predict([1.0, 2.0]).mean)
-    np.testing.assert_array_equal(res.predict(pd.DataFrame({"t": [1.0, 2.0]})).mean, res.predict([1.0, 2.0]).mean)
+    with pytest.raises(DataError, match=r"columns 't', 'y', and the inputs of the readings have no names; pass the column of x"):
+        res.predict(pd.DataFrame({"t": [1.0, 2.0], "y": [0.0, 0.0]}))
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_gradient", "predict_hessian"])
+def test_a_frame_cannot_stand_for_points_without_names(terrain, method):
+    X, y = terrain["height"].X, terrain["height"].y
+    res = sf.GaussianProcess(X, y, sf.gp.SquaredExponential([1, 1], 1)).fit()
+    frame = pd.DataFrame(X, columns=["north", "east"])
+    with pytest.raises(DataError, match=r"columns 'north', 'east', and the .* have no names; pass its 2 columns as a matrix"):
+        getattr(res, method)(frame)
+    np.testing.assert_array_equal(getattr(res, method)(frame.to_numpy()).mean, getattr(res, method)(X).mean)
 
 
 def test_derivatives_a_kernel_does_not_have_are_refused(wave):
