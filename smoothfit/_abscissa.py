@@ -224,7 +224,7 @@ class Abscissa:
         return in_zone(x, self.zone)
 
     def label(self, x: Any) -> str:
-        """Short text for one abscissa of the readings: a number, datetime64 or timedelta64."""
+        """Short text for one abscissa of the observations: a number, datetime64 (in UTC) or timedelta64."""
         if self.kind == "datetime":
             return str(np.datetime_as_string(x, unit="auto"))
         if self.kind == "number" and not isinstance(x, (float, np.floating)) and self.origin:

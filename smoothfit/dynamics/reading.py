@@ -161,7 +161,7 @@ def _named(labels: list[str | None], stem: str) -> tuple[str, ...]:
 def _times(t: Any, unit: str | None) -> tuple[Abscissa, FloatArray, str]:
     if t is None:
         raise SpecificationError("t is missing: pass the times of the readings, numbers or datetimes")
-    array, label, _ = to_vector(t, "t")
+    array, label, zone = to_vector(t, "t")
     if array.dtype.kind in "Mm":
         bad = np.isnat(array)
         if bad.any():
@@ -178,7 +178,7 @@ def _times(t: Any, unit: str | None) -> tuple[Abscissa, FloatArray, str]:
             raise DataError(f"t[{first_index(bad)}] is {array[first_index(bad)]}; every row needs a time: drop it")
     if len(array) == 0:
         raise DataError("t is empty; pass at least two rows")
-    abscissa = Abscissa.of([array], unit)
+    abscissa = Abscissa.of([array], unit, zone)
     return abscissa, abscissa.to_numbers(array), label or "t"
 
 

@@ -106,7 +106,7 @@ class DynamicsResults(Behaviour):
             slopes = self._slopes(sample, at, deriv, output, variance)
             parameters = parameter_uncertainty(slopes, self._steps, variance, self._values, channel)
         return CurvePrediction(
-            x=sample.abscissa.restore(times),
+            x=sample.abscissa.shown(sample.abscissa.restore(times)),
             deriv=deriv,
             predicted_mean=mean,
             var_pred_mean=variance,
@@ -152,7 +152,9 @@ class DynamicsResults(Behaviour):
                 at = j * equation.n_outputs + i
                 table[derivative_name(name, j)] = mean[:, at]
                 table[f"se({derivative_name(name, j)})"] = np.sqrt(np.maximum(cov[:, at, at], 0.0))
-        return pd.DataFrame(table, index=pd.Index(sample.abscissa.restore(sample.t[sample.rows]), name=sample.t_name))
+        return pd.DataFrame(
+            table, index=pd.Index(sample.abscissa.shown(sample.abscissa.restore(sample.t[sample.rows])), name=sample.t_name)
+        )
 
     @property
     def fittedvalues(self) -> FloatArray:

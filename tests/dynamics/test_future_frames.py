@@ -89,3 +89,14 @@ def test_a_fit_from_arrays_names_what_it_takes(frame):
     assert len(fit.forecast({"t": FUTURE["time"], "u1": FUTURE["flow"], "u2": FUTURE["heat"]})) == 3
     with pytest.raises(SpecificationError, match=r"u\['u1'\] has 3 values; pass one number for each input"):
         fit.steady_state({"u1": FUTURE["flow"], "u2": FUTURE["heat"]})
+
+
+def test_times_come_back_in_their_zone():
+    times = pd.date_range("2024-03-08", periods=200, freq="h", tz="America/New_York")  # over a change to daylight saving time
+    rng = np.random.default_rng(0)
+    y = 3 * np.exp(-np.arange(200) / 50) + 0.05 * rng.standard_normal(200)
+    res = sf.DerivativeRegression(y, times, intercept=False).fit()
+    later = times[-1] + pd.to_timedelta([1, 2], "h")
+    assert res.forecast(later).index.equals(later.rename("t"))
+    assert res.get_prediction(times[:3]).summary_frame().index.equals(times[:3].rename("t"))
+    assert str(res.states().index.tz) == "America/New_York"
