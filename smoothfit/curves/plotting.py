@@ -103,12 +103,12 @@ def plot_diagnostics(results: CurveResults) -> Figure:
 def _draw_serial(ax: Axes, results: CurveResults, label: str) -> None:
     """Draw autocorrelations by series in order of x, and their ranges under independence, with the test in the title."""
     series = by_series(results)
-    for i, (name, mine) in enumerate(series.items()):
-        if len(mine) >= 3:
-            draw_correlations(ax, autocorrelations(mine, min(MOST_LAGS, len(mine) - 1)), len(mine), 0.2 * i, f"C{i}", name)
+    long = {name: mine for name, mine in series.items() if len(mine) >= 3}
+    for i, (name, mine) in enumerate(long.items()):
+        draw_correlations(ax, autocorrelations(mine, min(MOST_LAGS, len(mine) - 1)), len(mine), 0.2 * i, f"C{i}", name)
     p_values = results.test_serial_correlation()["pvalue"].dropna()
     test = ", ".join(f"{name} {p:.2g}" if len(series) > 1 else f"{p:.2g}" for name, p in p_values.items())
-    if len(series) > 1:
+    if len(series) > 1 and long:
         ax.legend(frameon=False)
     ax.set(title=f"Autocorrelation of the {label}", xlabel="lag (observations of the series)")
     if test:

@@ -158,7 +158,7 @@ def has_converged(bounds: list[float]) -> bool:
     if len(bounds) < 4:
         return False
     before, last = bounds[-2] - bounds[-3], bounds[-1] - bounds[-2]
-    if abs(last) < NEGLIGIBLE * LEAST_RATIO:
+    if -NEGLIGIBLE < last < NEGLIGIBLE * LEAST_RATIO:  # no turn lowers the bound but by the rounding of a fit
         return True
     ratio = last / before if before > 0 else 1.0
     return 0 <= ratio < 1 and last * ratio / (1 - ratio) < NEGLIGIBLE

@@ -14,6 +14,8 @@ from smoothfit.errors import (
     SpecificationError,
 )
 
+# Of twelve observations some series are estimated as exact, which is not what these tests are about.
+pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.ExactSeriesWarning")
 X = np.arange(12.0)
 RNG = np.random.default_rng(3)
 Y = np.sin(X) + 0.3 * RNG.standard_normal(12)
