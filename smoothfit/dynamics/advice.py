@@ -185,7 +185,8 @@ def _not_white(
     # By how much, the residuals do not tell: the fit has taken up the slow part of what process noise leaves.
     return (
         f'method="{method}" assumes measurement noise only, but its residuals are correlated ({first:.2f} from one to the next), '
-        'as process noise makes them: standard errors are too small, often several times. Use method="kalman", which estimates both'
+        "as process noise, that is noise within the equation, makes them: standard errors are too small, often several times. Use "
+        'method="kalman", which estimates both'
     )
 
 

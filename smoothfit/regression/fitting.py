@@ -40,6 +40,7 @@ from .search import (
 from .system import System
 
 NEAR_EDGE = 0.01  # in -2 log-likelihood: more than rounding makes of it
+UNCERTIFIED = 1e-5  # of the criterion: an edge that is so near where rounding ended a search is what the search was led to
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,8 +311,9 @@ def _best_face(
     by_edges = sorted(found, key=lambda entry: np.isnan(entry[1].weights).sum())
     least, face, best = min(by_edges, key=lambda entry: entry[0])
     lower = min(least, np.inf if failure is None else failure.value)
+    room = LEVEL if lower == least else UNCERTIFIED
     for here, edge, there in by_edges:
-        if here <= lower + LEVEL or _is_limit(system, edge, there, here, lower, value):
+        if here <= lower + room or _is_limit(system, edge, there, here, lower, value):
             least, face, best, failure = here, edge, there, None
             break
     if failure is not None and failure.value < least - LEVEL:
