@@ -138,7 +138,7 @@ CALLS = {
     "hessp of a gradient": (lambda grad, x, p: calculus.hessp(area, x, p, grad=grad), [sides, TWO, TWO]),
     "hessp options": (
         lambda bounds, typical, method: calculus.hessp(area, TWO, TWO, bounds=bounds, typical=typical, method=method),
-        [[(0.0, 1.0), (0.0, 1.0)], 1.0, "real"],
+        [[(0.0, 0.0), (1.0, 1.0)], 1.0, "real"],
     ),
     "total_derivative": (lambda x, v, t: calculus.total_derivative(lambda x, t: t * x[0] * x[1], x, v, t), [TWO, TWO, 0.5]),
     "total_derivative typical": (
@@ -151,7 +151,7 @@ CALLS = {
     "check_gradient value": (lambda value: calculus.check_gradient(area, lambda x: value, TWO), [[0.75, 0.25]]),
     "check_gradient options": (
         lambda rtol, bounds, typical: calculus.check_gradient(area, sides, TWO, rtol=rtol, bounds=bounds, typical=typical),
-        [1e-7, [(0.0, 1.0), (0.0, 1.0)], 1.0],
+        [1e-7, [(0.0, 0.0), (1.0, 1.0)], 1.0],
     ),
     "find_critical_points": (
         lambda bounds, rng: calculus.find_critical_points(np.sin, bounds, n_starts=9, rng=rng),
