@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
-from ._frames import listed
-from ._frames import repeated_columns as repeated_columns
+from ._frames import listed, repeated_columns
 from ._validation import FloatArray, Frozen, first_index, frozen, to_floats
 from .errors import DataError, SpecificationError
 

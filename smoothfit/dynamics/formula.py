@@ -19,7 +19,7 @@ import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
 from .._entry import outside
-from .._readings import repeated_columns
+from .._frames import repeated_columns
 from .._validation import FloatArray, to_floats
 from ..errors import DataError, SpecificationError
 from .frames import column_of

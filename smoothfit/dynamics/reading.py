@@ -11,7 +11,7 @@ import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
 from .._abscissa import Abscissa, check_unit
-from .._readings import repeated_columns
+from .._frames import repeated_columns
 from .._validation import FloatArray, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..observations import Observations
