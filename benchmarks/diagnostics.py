@@ -9,10 +9,10 @@ import warnings
 import numpy as np
 
 import smoothfit as sf
-from smoothfit.curves.serial import autocorrelations, ljung_box
 from smoothfit.dynamics import response
 from smoothfit.dynamics.specification import Equation
 from smoothfit.errors import SmoothfitError
+from smoothfit.results.serial import autocorrelations, ljung_box
 
 LEVEL = 0.05
 EQUATION = Equation(1, ("y",), (0,), ("u",))

@@ -39,8 +39,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_smoothing_spline
 
 import smoothfit as sf
-from smoothfit.statespace import kernels
-from smoothfit.statespace.rows import Rows
+from smoothfit.markov import kernels
+from smoothfit.markov.rows import Rows
 
 try:
     import resource

@@ -13,7 +13,20 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-_submodules = ["basis", "calculus", "curves", "datasets", "dynamics", "errors", "gp", "regression", "statespace"]
+_submodules = [
+    "basis",
+    "calculus",
+    "datasets",
+    "dynamics",
+    "errors",
+    "gp",
+    "inference",
+    "markov",
+    "observations",
+    "regression",
+    "results",
+    "statespace",
+]
 _attributes = {
     "basis": [
         "BSplineBasis",
@@ -34,8 +47,8 @@ _attributes = {
     ],
     "dynamics": ["DerivativeRegression", "compare_methods"],
     "gp": ["GaussianProcess"],
-    "observations": ["Observations", "observe", "observe_difference", "observe_integral"],
-    "points": ["PointObservations"],
+    "markov": ["priors"],
+    "observations": ["Observations", "PointObservations", "observe", "observe_difference", "observe_integral"],
     "regression": [
         "AR1",
         "OU",
@@ -49,7 +62,7 @@ _attributes = {
         "SplineRegression",
         "Unimodal",
     ],
-    "statespace": ["Level", "Pulse", "Slope", "SmoothingSpline", "fit_curves", "priors"],
+    "statespace": ["Level", "Pulse", "Slope", "SmoothingSpline", "fit_curves"],
 }
 
 __getattr__, __dir__, _ = _lazy.attach(__name__, submodules=_submodules, submod_attrs=_attributes)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from .._validation import FloatArray
-from ..curves.serial import autocorrelations, ljung_box
+from ..results.serial import autocorrelations, ljung_box
 from .centring import centred
 from .diagnostics import ENOUGH_RESIDUALS, memory_inflation, noise_variance_from_lags
 from .methods.base import Fitted, Problem

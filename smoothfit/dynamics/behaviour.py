@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from .._entry import entry_point
 from .._validation import FloatArray, check_finite, check_level, to_floats
-from ..curves import Estimate
-from ..curves.prediction import critical_value
 from ..errors import DataError, SpecificationError
+from ..results import Estimate
+from ..results.prediction import critical_value
 from . import response
 from .estimates import Estimates
 from .frames import values_by_name
@@ -115,7 +115,7 @@ class Behaviour(Estimates):
 
         Returns
         -------
-        smoothfit.curves.Estimate
+        smoothfit.results.Estimate
             The standard error is by the delta method. ``conf_int`` transforms the ends of the normal interval of the rate,
             which is far more nearly normal than its reciprocal. An infinite end means that the rate may be zero.
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from .._abscissa import Points
-from .._discretize import discretize
 from .._entry import entry_point
 from .._validation import FloatArray, frozen
-from ..curves import CurveResults, Estimate
-from ..curves.prediction import ParameterUncertainty
 from ..errors import SpecificationError
+from ..markov.discretize import discretize
 from ..observations import Observations, observe
+from ..observations.abscissa import Points
+from ..results import CurveResults, Estimate
+from ..results.prediction import ParameterUncertainty
 from .likelihood import StateSpace
 from .propagation import Slopes, parameter_uncertainty
 from .sample import Channel, Sample, with_times
@@ -295,7 +295,7 @@ class DynamicsCurve(CurveResults):
         )
 
     def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
-        from ..curves.critical import crossings_on_grid
+        from ..results.critical import crossings_on_grid
 
         return crossings_on_grid(self, deriv, value)
 

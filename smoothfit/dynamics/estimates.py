@@ -10,9 +10,9 @@ from scipy import stats
 
 from .._entry import entry_point
 from .._validation import FloatArray
-from ..curves.contrasts import all_together, combinations, each_by_itself
-from ..curves.prediction import critical_value
 from ..errors import SpecificationError
+from ..results.contrasts import all_together, combinations, each_by_itself
+from ..results.prediction import critical_value
 from .methods.base import Fitted
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import _kernels
-from .._discretize import Discrete, discretize, discretize_jacobian
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
+from ..markov.discretize import Discrete, discretize, discretize_jacobian
 from .sample import Sample
 from .specification import Equation, derivative_name
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._validation import FloatArray
-from ..curves.plotting import MOST_LAGS, draw_correlations, drawn, format_times, x_label
-from ..curves.serial import autocorrelations
+from ..results.plotting import MOST_LAGS, draw_correlations, drawn, format_times, x_label
+from ..results.serial import autocorrelations
 from .specification import wrapped
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def plot_fit(results: DynamicsResults, alpha: float) -> Figure:
 
 
 def _critical(alpha: float) -> float:
-    from ..curves.prediction import critical_value
+    from ..results.prediction import critical_value
 
     return critical_value(alpha, np.inf)
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._validation import FloatArray
-from ..curves.prediction import ParameterUncertainty
-from ..curves.propagation import DIFFERENCE, propagated
+from ..results.prediction import ParameterUncertainty
+from ..results.propagation import DIFFERENCE, propagated
 from .likelihood import StateSpace
 from .methods.base import Fitted
 

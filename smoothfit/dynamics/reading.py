@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
-from .._abscissa import Abscissa, check_unit
 from .._frames import repeated_columns
 from .._validation import FloatArray, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..observations import Observations
+from ..observations.abscissa import Abscissa, check_unit
 from .sample import Channel, Sample, between
 from .shifts import shifted
 from .specification import Equation, derivative_name

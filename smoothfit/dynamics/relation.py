@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
-from .._discretize import COMPLEX_STEP, Discrete, discretize
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError
+from ..markov.discretize import COMPLEX_STEP, Discrete, discretize
 from .fast import Chart, FastPoleError, check_vanishing, n_fast
 from .sample import Sample
 from .specification import Equation

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import stats
 from scipy.linalg import expm
 
-from .._discretize import discretize
 from .._validation import FloatArray, check_level, check_memory
+from ..markov.discretize import discretize
 from .specification import Equation
 
 PER_GAP, PER_TIME = 6, 8  # matrices of a distinct gap, and states of a time, at the peak of a simulation

@@ -13,9 +13,9 @@ from scipy import stats
 
 from .._entry import entry_point
 from .._validation import FloatArray, check_order, check_rng, to_floats
-from ..curves import CurvePrediction
-from ..curves.serial import FEWEST, MOST_LAGS, RESIDUALS_A_LAG, autocorrelations, ljung_box
 from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
+from ..results import CurvePrediction
+from ..results.serial import FEWEST, MOST_LAGS, RESIDUALS_A_LAG, autocorrelations, ljung_box
 from . import response
 from .behaviour import Behaviour
 from .centring import centred
@@ -179,7 +179,7 @@ class DynamicsResults(Behaviour):
 
         Returns
         -------
-        smoothfit.curves.CurvePrediction
+        smoothfit.results.CurvePrediction
             Standard errors given the estimated coefficients and noises; intervals allow for the uncertainty of these.
 
         Notes
@@ -230,7 +230,7 @@ class DynamicsResults(Behaviour):
         Returns
         -------
         DynamicsCurve
-            A `smoothfit.curves.CurveResults`: ``predict``, ``get_prediction(x, deriv, simultaneous=)``, ``sample``, ``integrate``,
+            A `smoothfit.results.CurveResults`: ``predict``, ``get_prediction(x, deriv, simultaneous=)``, ``sample``, ``integrate``,
             ``roots``, ``extrema``, ``plot``, ``plot_diagnostics``, leave-one-out residuals. Intervals and bands of predictions
             allow for the uncertainty of coefficients and noises; the rest is given these.
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._abscissa import Abscissa
 from .._validation import FloatArray, first_index, frozen
 from ..errors import DataError
+from ..observations.abscissa import Abscissa
 from .specification import Equation, derivative_name
 
 REGULAR = 1e-6  # of a step: what sample times may be off a regular grid

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..curves.summary import curve_summary, number
+from ..results.summary import curve_summary, number
 from .specification import wrapped
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Gaussian processes in one or several inputs: values, gradients and Hessians with their covariances."""
 
-from ..points import PointObservations
+from ..observations.points import PointObservations
 from .kernels import Kernel, Matern12, Matern32, Matern52, SquaredExponential
 from .model import GaussianProcess
 from .points import observe

@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve, solve_triangular
 
-from .._matern import AnyArray, MaternState
 from .._validation import FloatArray
+from ..markov.matern import AnyArray, MaternState
 from .dense import check_memory, terms_at
 from .kernels import Kernel
 from .parameters import Parameters, Values

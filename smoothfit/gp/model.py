@@ -10,7 +10,7 @@ from .._entry import entry_point
 from .._validation import check_order
 from ..errors import DataError, NumericalError, SpecificationError
 from ..observations import Observations
-from ..points import PointObservations
+from ..observations.points import PointObservations
 from .dense import DenseLikelihood, DensePosterior
 from .kernels import Kernel, SquaredExponential
 from .markov import MarkovLikelihood, MarkovPosterior

@@ -8,11 +8,11 @@ import narwhals.stable.v1 as nw
 import numpy as np
 
 from .._entry import entry_point
-from .._readings import check_name
 from .._validation import FloatArray, frozen, to_floats
 from ..errors import DataError, SpecificationError
 from ..observations import Observations
-from ..points import PointObservations, PointReadings, default_inputs, partial_label, readings_at, to_points
+from ..observations.points import PointObservations, PointReadings, default_inputs, partial_label, readings_at, to_points
+from ..observations.readings import check_name
 
 VALUE = -1  # the axis of readings of f itself
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._entry import entry_point
 from .._validation import FloatArray
-from ..curves.prediction import critical_value
+from ..results.prediction import critical_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

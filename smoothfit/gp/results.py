@@ -10,9 +10,9 @@ import numpy as np
 from .._entry import entry_point
 from .._frames import column_of, listed, table_of
 from .._validation import FloatArray, check_finite, to_floats
-from ..curves.prediction import critical_value
 from ..errors import DataError, SpecificationError
-from ..points import default_inputs, to_points
+from ..observations.points import default_inputs, to_points
+from ..results.prediction import critical_value
 from .dense import DensePosterior
 from .kernels import Kernel
 from .markov import MarkovPosterior
@@ -454,7 +454,7 @@ class GaussianProcessResults:
         """
         import pandas as pd
 
-        from ..curves.summary import curve_summary, number
+        from ..results.summary import curve_summary, number
 
         model = self.model
         facts = [

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import DataError, IdentificationError, NumericalError
-from ..points import PointObservations
+from ..observations.points import PointObservations
 from .kernels import Kernel
 from .points import VALUE
 

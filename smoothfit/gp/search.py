@@ -16,8 +16,8 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from .._validation import FloatArray
-from ..curves.optimize import DECREMENT, best_from, to_bound
 from ..errors import ConvergenceError, NumericalError
+from ..inference.newton import DECREMENT, best_from, to_bound
 from .pieces import Criterion, Expansion, Singular
 
 ACCEPTED = 1e-5  # what rounding may leave of it where the covariance is nearly singular: 0.3 % of a standard error

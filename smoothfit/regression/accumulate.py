@@ -18,7 +18,7 @@ from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import DataError, SpecificationError
 from ..observations import Observations, Readings
-from ..points import PointObservations, PointReadings
+from ..observations.points import PointObservations, PointReadings
 from .band import BandRows, Factor, merged, multiply_factor, pack
 from .constraints import Constraint
 from .products import ProductRows

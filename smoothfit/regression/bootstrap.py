@@ -19,8 +19,8 @@ import numpy.typing as npt
 from .._entry import entry_point
 from .._processes import in_processes
 from .._validation import FloatArray, Frozen, check_level, check_memory, check_rng, frozen
-from ..curves.prediction import critical_value
 from ..errors import ConvergenceError, SmoothfitError, SpecificationError
+from ..results.prediction import critical_value
 from .band import BandRows
 from .fitting import at_weights
 from .products import ProductRows

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from .._readings import HIGHEST_DERIVATIVE
 from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_floats
 from ..basis import BSplineBasis, Spline
 from ..basis.base import Basis
@@ -24,7 +23,8 @@ from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import SpecificationError
 from ..observations import derivative_label
-from ..points import check_orders, default_inputs, partial_label, to_points
+from ..observations.points import check_orders, default_inputs, partial_label, to_points
+from ..observations.readings import HIGHEST_DERIVATIVE
 
 Limit = float | Spline
 

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._validation import FloatArray
-from ..curves.optimize import Minimum, best_of, difference_hessian, minimize
 from ..errors import ConvergenceError
+from ..inference.newton import Minimum, best_of, difference_hessian, minimize
 from .band import BandRows
 from .correlation import Markov, places
 from .criteria import FullLikelihood, RestrictedLikelihood

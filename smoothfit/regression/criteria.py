@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 from .._validation import FloatArray
-from ..curves.optimize import corrected_akaike, difference_hessian, generalized_cross_validation
 from ..errors import SpecificationError
+from ..inference.newton import corrected_akaike, difference_hessian, generalized_cross_validation
 from .band import Solution
 from .system import System
 

@@ -12,8 +12,8 @@ from scipy.optimize import brentq
 from scipy.sparse import csr_array
 
 from .._validation import FloatArray
-from ..curves.optimize import LEVEL, Minimum, difference_hessian, minimize
 from ..errors import ConvergenceError, DataError, SpecificationError
+from ..inference.newton import LEVEL, Minimum, difference_hessian, minimize
 from .criteria import (
     LIKELIHOODS,
     PREDICTION_CRITERIA,

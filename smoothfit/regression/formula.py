@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from .._readings import HIGHEST_DERIVATIVE
 from .._validation import check_order
 from ..basis.base import Basis
 from ..basis.formula import DesignSpec
@@ -13,7 +12,8 @@ from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..basis.transforms import TRANSFORMS
 from ..errors import DataError, SpecificationError
 from ..observations import Observations
-from ..points import PointObservations
+from ..observations.points import PointObservations
+from ..observations.readings import HIGHEST_DERIVATIVE
 
 Order = int | tuple[str, ...]  # of a derivative: its number, or the variables by which it is
 TENSOR = "te"

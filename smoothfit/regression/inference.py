@@ -14,9 +14,9 @@ from .._validation import FloatArray, check_level
 from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
-from ..curves.contrasts import all_together, combinations, each_by_itself
-from ..curves.results import LEAST_FREE, CurveResults
 from ..errors import SpecificationError
+from ..results.contrasts import all_together, combinations, each_by_itself
+from ..results.curve import LEAST_FREE, CurveResults
 from .band import BandRows, pack
 from .posterior import Covariance
 from .products import ProductRows

@@ -17,10 +17,10 @@ from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
-from ..curves.exact import warn_of_exact_series
 from ..errors import BiasWarning, ConvergenceError, PrecisionWarning, SpecificationError
 from ..observations import Observations
-from ..points import PointObservations
+from ..observations.points import PointObservations
+from ..results.exact import warn_of_exact_series
 from .accumulate import Accumulator
 from .band import BandRows
 from .constraints import Constraint, Unimodal, check_constraints

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from .._validation import FloatArray
-from ..curves.prediction import ParameterUncertainty
-from ..curves.propagation import DIFFERENCE, NEGLIGIBLE, propagated
+from ..results.prediction import ParameterUncertainty
+from ..results.propagation import DIFFERENCE, NEGLIGIBLE, propagated
 from .band import BandRows, Solution
 from .criteria import RestrictedLikelihood
 from .fitting import Estimate

@@ -12,14 +12,14 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.sparse import csr_array
 
-from .._abscissa import Points
 from .._entry import entry_point
 from .._validation import FloatArray, check_memory, check_order, check_rng
 from ..basis import Spline
-from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_value
-from ..curves.results import LEAST_FREE, Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
+from ..observations.abscissa import Points
+from ..results.curve import LEAST_FREE, Estimate
+from ..results.prediction import CurvePrediction, ParameterUncertainty, critical_value
 from .band import BandRows, multiply_factor, pack, rows_of_factor
 from .constraints import Equals, Polynomials, limits_of
 from .correlated import Correlated

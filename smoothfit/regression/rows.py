@@ -11,8 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array
 
-from .._abscissa import Abscissa
-from .._readings import NoisyReadings
 from .._validation import FloatArray
 from ..basis import BSplineBasis
 from ..basis.base import Basis
@@ -20,7 +18,9 @@ from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import DataError, SpecificationError
 from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label
-from ..points import PointObservations, PointReadings, partial_label
+from ..observations.abscissa import Abscissa
+from ..observations.points import PointObservations, PointReadings, partial_label
+from ..observations.readings import NoisyReadings
 from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, merged, pack
 from .correlation import Correlation, Whitening, places
 from .products import ProductRows, rows_at, rows_over

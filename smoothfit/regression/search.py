@@ -11,8 +11,8 @@ from scipy.ndimage import minimum_filter
 from scipy.stats import qmc
 
 from .._validation import FloatArray
-from ..curves.optimize import LEVEL, MAX_RESCANS, REMEDY, Minimum, best_of, minimize, trusting_each
 from ..errors import ConvergenceError
+from ..inference.newton import LEVEL, MAX_RESCANS, REMEDY, Minimum, best_of, minimize, trusting_each
 from .band import multiply_factor
 from .criteria import Criterion, PredictionCriterion
 from .system import System

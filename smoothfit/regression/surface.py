@@ -13,10 +13,10 @@ from .._entry import entry_point
 from .._frames import column_of, table_of
 from .._validation import FloatArray, frozen, to_floats
 from ..basis import TensorProductBasis, TensorSpline
-from ..curves.prediction import CurvePrediction
-from ..curves.results import Estimate
 from ..errors import DataError, SpecificationError
-from ..points import Orders, PointObservations, check_orders, partial_label, to_points
+from ..observations.points import Orders, PointObservations, check_orders, partial_label, to_points
+from ..results.curve import Estimate
+from ..results.prediction import CurvePrediction
 from .bootstrap import CurveBootstrap
 from .products import ProductRows, rows_at, rows_over
 from .results import SplineRegressionResults
@@ -276,7 +276,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         -------
         matplotlib.figure.Figure
         """
-        from ..curves.contours import plot_contours
+        from ..results.contours import plot_contours
 
         if len(self.inputs) != 2:
             raise SpecificationError(f"plot draws two variables, and there are {len(self.inputs)}; use predict on a slice")
@@ -303,7 +303,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
 
     def plot_diagnostics(self) -> Any:
         """Draw standardised residuals over the variables, their distribution and normal quantiles."""
-        from ..curves.contours import plot_point_diagnostics
+        from ..results.contours import plot_point_diagnostics
 
         return plot_point_diagnostics(self._readings.X, self.resid_standardized, self.inputs)
 

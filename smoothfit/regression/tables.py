@@ -10,7 +10,7 @@ import pandas as pd
 from statsmodels.iolib.summary import Summary
 
 from ..basis.tensor import AnyBasis, TensorProductBasis
-from ..curves.summary import criteria, curve_summary, number
+from ..results.summary import criteria, curve_summary, number
 from .correlation import Correlation, Markov
 from .precision import EPS, GOOD
 from .rows import degree_of

@@ -1,6 +1,6 @@
 """Curves as states: smoothing splines by exact Kalman filtering and smoothing."""
 
-from . import priors
+from ..markov import priors
 from .effects import Level, Pulse, Slope
 from .general_results import GeneralResults
 from .many import CurveFits, fit_curves

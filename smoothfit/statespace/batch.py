@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from .._core import _kernels
 from .._validation import FloatArray
-from ..curves import optimize
-from ..curves.optimize import Minimum, minimize
+from ..inference import newton as optimize
+from ..inference.newton import Minimum, minimize
+from ..markov.bandwidth import LIMIT
+from ..markov.pyramid import EXACT_SD
+from ..markov.rows import HEAVIEST, LIGHTEST, RANGE
 from ..observations import Observations
-from .bandwidth import LIMIT
 from .fitting import COARSE, GRID
 from .model import MOST_LOST
-from .pyramid import EXACT_SD
-from .rows import HEAVIEST, LIGHTEST, RANGE
 
 IntArray = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]

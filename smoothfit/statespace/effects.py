@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._abscissa import Abscissa, Asked, Points
 from .._frames import column_of, table_of
 from .._validation import FloatArray, check_finite, to_floats
 from ..errors import DataError, SpecificationError
+from ..observations.abscissa import Abscissa, Asked, Points
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,21 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
-from ..curves.exact import is_stuck
-from ..curves.optimize import LEVEL, REMEDY, Minimum, best_from, difference_hessian, minimize, trusting_each
 from ..errors import ConvergenceError, DataError
-from .bandwidth import LIMIT, Resolution, Tie
-from .criteria import (
-    LIKELIHOODS,
-    PREDICTION_CRITERIA,
-    Criterion,
-    FullLikelihood,
-    Likelihood,
-    likelihood_of,
-)
-from .kernels import residual_terms, terms
-from .pyramid import is_exact, is_long, quick_minimum
-from .rows import Rows
+from ..inference.newton import LEVEL, REMEDY, Minimum, best_from, difference_hessian, minimize, trusting_each
+from ..markov.bandwidth import LIMIT, Resolution, Tie
+from ..markov.criteria import LIKELIHOODS, PREDICTION_CRITERIA, Criterion, FullLikelihood, Likelihood, likelihood_of
+from ..markov.kernels import residual_terms, terms
+from ..markov.pyramid import is_exact, is_long, quick_minimum
+from ..markov.rows import Rows
+from ..results.exact import is_stuck
 
 GRID = 14
 COARSE = 6.0  # between starts, in log q

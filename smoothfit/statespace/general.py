@@ -23,19 +23,19 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from .._abscissa import Points
-from .._readings import OF_INTEGRAL
 from .._validation import FloatArray, check_finite, check_positive, frozen, to_floats
-from ..curves.exact import is_stuck, warn_of_exact_series
 from ..errors import DataError, IdentificationError, SpecificationError
+from ..markov.joint import Joint
+from ..markov.priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal, Sum
+from ..markov.process import Hyperparameter, Prior, check_readable
+from ..markov.program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
+from ..markov.rows import MOST_GROUPS, Scale, scaled_ratio
 from ..observations import Observations, Readings
+from ..observations.abscissa import Points
+from ..observations.readings import OF_INTEGRAL
+from ..results.exact import is_stuck, warn_of_exact_series
 from .effects import Intervention, RegressedPoints
 from .general_search import REMEDY, SMALLEST_SD, Extent, GeneralCriterion, Parameter, has_level, power_of
-from .joint import Joint
-from .markov import Hyperparameter, Prior, check_readable
-from .priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal, Sum
-from .program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
-from .rows import MOST_GROUPS, Scale, scaled_ratio
 
 METHODS = ("reml", "ml")
 WIDEST = 35.0  # logarithms of a scaled q: beyond, the curve is a polynomial or an interpolant

@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._abscissa import Asked, Points
 from .._entry import entry_point
 from .._frames import table_of
-from .._readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
 from .._validation import FloatArray, check_order
-from ..curves.contrasts import each_by_itself
-from ..curves.optimize import Minimum
-from ..curves.prediction import CurvePrediction, ParameterUncertainty, critical_value
-from ..curves.propagation import DIFFERENCE, NEGLIGIBLE, propagated
-from ..curves.results import LEAST_FREE, CurveResults, Estimate
 from ..errors import SpecificationError
+from ..inference.newton import Minimum
+from ..markov.priors import IntegratedWiener
+from ..markov.program import DIFFERENCE as OF_ENDS
+from ..markov.program import INTEGRAL, VALUE, Functionals, Program
+from ..markov.sampling import IntArray
 from ..observations import OF_DIFFERENCE, derivative_label
+from ..observations.abscissa import Asked, Points
+from ..observations.readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
+from ..results.contrasts import each_by_itself
+from ..results.curve import LEAST_FREE, CurveResults, Estimate
+from ..results.prediction import CurvePrediction, ParameterUncertainty, critical_value
+from ..results.propagation import DIFFERENCE, NEGLIGIBLE, propagated
 from .effects import RegressedPoints, future_columns
 from .general import GeneralModel
 from .general_search import GeneralCriterion
-from .priors import IntegratedWiener
-from .program import DIFFERENCE as OF_ENDS
-from .program import INTEGRAL, VALUE, Functionals, Program
-from .sampling import IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -631,7 +631,7 @@ class GeneralResults(CurveResults):
         raise SpecificationError("the posterior mean of this model is not given as a spline; evaluate it by predict")
 
     def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
-        from ..curves.critical import crossings_on_grid
+        from ..results.critical import crossings_on_grid
 
         if deriv >= self.highest_derivative:
             raise SpecificationError(
@@ -667,7 +667,7 @@ class GeneralResults(CurveResults):
         """Return a table of the fit: prior, readings by name, parameters with intervals, convergence."""
         import pandas as pd
 
-        from ..curves.summary import criteria, curve_summary, number
+        from ..results.summary import criteria, curve_summary, number
 
         likelihood = "Log-likelihood" if self.method == "ml" else "Restricted log-lik."
         facts = [

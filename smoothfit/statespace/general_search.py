@@ -10,12 +10,12 @@ import numpy as np
 from scipy.stats import qmc
 
 from .._validation import FloatArray
-from ..curves.exact import is_stuck
-from ..curves.optimize import LEVEL, Minimum, best_from, difference_hessian, minimize
 from ..errors import ConvergenceError, IdentificationError, NumericalError
+from ..inference.newton import LEVEL, Minimum, best_from, difference_hessian, minimize
+from ..markov.process import LENGTH, RATIO, Hyperparameter
+from ..markov.program import Sums
 from ..observations import OF_DIFFERENCE, Readings
-from .markov import LENGTH, RATIO, Hyperparameter
-from .program import Sums
+from ..results.exact import is_stuck
 
 if TYPE_CHECKING:
     from .general import GeneralModel

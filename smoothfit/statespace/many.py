@@ -14,14 +14,14 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
-from .._abscissa import NANOSECONDS, in_zone
 from .._core import _kernels
 from .._entry import entry_point, warn
 from .._validation import FloatArray, check_level, check_memory, check_order, frozen, to_floats
-from ..curves.optimize import Minimum
-from ..curves.prediction import critical_value
 from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
+from ..inference.newton import Minimum
 from ..observations import Observations, Readings, derivative_label
+from ..observations.abscissa import NANOSECONDS, in_zone
+from ..results.prediction import critical_value
 from .batch import Batch, BatchFit, fit_separately, fit_shared
 from .fitting import Variances
 from .model import HIGHEST_ORDER, SmoothingSpline
@@ -324,7 +324,7 @@ def fit_curves(
     order = check_order(order, "order", 1, HIGHEST_ORDER)
     if smoothing not in SMOOTHING:
         raise SpecificationError(f"smoothing is {smoothing!r}; pass one of {', '.join(map(repr, SMOOTHING))}")
-    from .criteria import check_method
+    from ..markov.criteria import check_method
 
     method = check_method(method)
     n_threads = check_order(os.cpu_count() or 1 if threads is None else threads, "threads", 1, 1024)

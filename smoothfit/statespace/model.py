@@ -12,19 +12,20 @@ import numpy as np
 
 from .._entry import entry_point, warn
 from .._validation import FloatArray, check_order, check_positive
-from ..curves.exact import warn_of_exact_series
 from ..errors import ConvergenceError, NumericalError, RoughnessWarning, SpecificationError
+from ..markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
+from ..markov.criteria import check_method
+from ..markov.joint import with_covariances
+from ..markov.kernels import require_identified, terms
+from ..markov.priors import IntegratedWiener
+from ..markov.process import Prior
+from ..markov.rows import Rows
 from ..observations import Observations, derivative_label
-from .bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
-from .criteria import check_method
+from ..results.exact import warn_of_exact_series
 from .effects import Intervention, regressor_table
 from .fitting import Variances, estimate
 from .formula import SplineFormula, regressor_columns
 from .general import GeneralModel
-from .joint import with_covariances
-from .kernels import require_identified, terms
-from .markov import Prior
-from .priors import IntegratedWiener
 from .results import SmoothingSplineResults
 from .robust import (
     FIRST_DF,
@@ -38,7 +39,6 @@ from .robust import (
     not_converged,
     with_weights,
 )
-from .rows import Rows
 
 HIGHEST_ORDER = 4
 MOST_LOST = 1e-6  # posterior sds that rounding may move a curve by
@@ -251,7 +251,7 @@ class SmoothingSpline:
         ----------
         method : {"reml", "ml", "gcv", "aicc"}
             What is optimised: restricted or full likelihood, generalised cross-validation or corrected AIC; the formulas are
-            in the module ``smoothfit.statespace.criteria``. The last two choose the smoothing at given relative precisions
+            in the module ``smoothfit.markov.criteria``. The last two choose the smoothing at given relative precisions
             of the names: known ones, or those of ``"reml"`` where several names have an unknown sd, or some a known one.
         lam : float, optional
             Fixes the smoothing: the weight of integral (f^(order))^2 against sum w (y - f)^2, in units of x^(2 order - 1). It

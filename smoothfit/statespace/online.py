@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from .._abscissa import Points
 from .._core import _kernels
 from .._entry import entry_point
 from .._validation import FloatArray, check_order, first_index, to_vector
-from ..curves.prediction import CurvePrediction
 from ..errors import DataError, NumericalError, SpecificationError
+from ..markov.kernels import require_numbers, state_variances
+from ..markov.rows import scaled_ratio
 from ..observations import Observations, Readings, derivative_label, observe
-from .kernels import require_numbers, state_variances
-from .rows import scaled_ratio
+from ..observations.abscissa import Points
+from ..results.prediction import CurvePrediction
 
 if TYPE_CHECKING:
     import pandas as pd

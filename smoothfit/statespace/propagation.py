@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .._abscissa import Points
 from .._validation import FloatArray
-from ..curves.propagation import DIFFERENCE
-from .kernels import filtered_states, smoothed_states, state_variances, states_at
-from .rows import Rows
+from ..markov.kernels import filtered_states, smoothed_states, state_variances, states_at
+from ..markov.rows import Rows
+from ..observations.abscissa import Points
+from ..results.propagation import DIFFERENCE
 
 
 def posterior_slopes(

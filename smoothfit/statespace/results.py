@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._abscissa import Points
 from .._entry import entry_point
 from .._validation import FloatArray
-from ..curves.outliers import Change
-from ..curves.prediction import ParameterUncertainty
-from ..curves.propagation import NEGLIGIBLE, propagated
-from ..curves.results import LEAST_FREE, CurveResults, Estimate
 from ..errors import NumericalError, SpecificationError
+from ..markov.bandwidth import Resolution
+from ..markov.criteria import LIKELIHOODS, likelihood_of
+from ..markov.integral import integral_moments
+from ..markov.kernels import filtered_states, higher_derivatives, innovations, smoothed_states, state_variances, states_at
+from ..markov.rows import Rows
+from ..markov.sampling import IntArray, Sampler, Shocks, shocks
 from ..observations import derivative_label
-from .bandwidth import Resolution
-from .criteria import LIKELIHOODS, likelihood_of
+from ..observations.abscissa import Points
+from ..results.curve import LEAST_FREE, CurveResults, Estimate
+from ..results.outliers import Change
+from ..results.prediction import ParameterUncertainty
+from ..results.propagation import NEGLIGIBLE, propagated
 from .fitting import Variances
-from .integral import integral_moments
-from .kernels import filtered_states, higher_derivatives, innovations, smoothed_states, state_variances, states_at
 from .propagation import posterior_slopes
 from .robust import HIGHEST_DF
-from .rows import Rows
-from .sampling import IntArray, Sampler, Shocks, shocks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ class SmoothingSplineResults(CurveResults):
 
     @cached_property
     def bandwidth(self) -> float:
-        """Half width of the averaging window, in units of x; infinite for a polynomial. See ``smoothfit.statespace.bandwidth``."""
+        """Half width of the averaging window, in units of x; infinite for a polynomial. See ``smoothfit.markov.bandwidth``."""
         resolution = Resolution(self._rows, self._order)
         return resolution.bandwidth(self._variances.q, self._variances.sigma2) * self._rows.scale.x_unit
 
@@ -488,7 +488,7 @@ class SmoothingSplineResults(CurveResults):
         """Return a table of the fit: method, smoothing, readings by name, parameters with intervals, convergence."""
         import pandas as pd
 
-        from ..curves.summary import criteria, curve_summary, number
+        from ..results.summary import criteria, curve_summary, number
 
         x_unit = self.observations.abscissa.unit or self.observations.x_name
         smoothing = f"{self.fixed} fixed" if self.fixed else METHOD_NAMES[self.method]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..basis import BSplineBasis, Spline
-from .rows import Rows
+from ..markov.rows import Rows
 
 IntArray = npt.NDArray[np.int64]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from smoothfit._core import _kernels
-from smoothfit.curves import optimize
+from smoothfit.inference import newton
 from smoothfit.statespace.batch import SETTINGS
 
 ORDERS = (1, 2, 3, 4)
@@ -86,7 +86,7 @@ def test_a_series_that_no_reading_fixes_has_no_predictions():
 
 
 def fit(rows, order, scale_free, threads):
-    return _kernels.fit_many(START, *rows, rows[4], order, scale_free, SETTINGS, optimize.interpolation(), threads)
+    return _kernels.fit_many(START, *rows, rows[4], order, scale_free, SETTINGS, newton.interpolation(), threads)
 
 
 @pytest.mark.parametrize("scale_free", [False, True])
@@ -138,7 +138,7 @@ def test_rows_are_checked(changes):
     for call in (
         lambda: _kernels.sum_many(*rows, 2, np.ones(1), 1),
         lambda: _kernels.sum_many_second(*rows, 2, 1.0, 1),
-        lambda: _kernels.fit_many(*rows, np.ones(N), 2, True, SETTINGS, optimize.interpolation(), 1),
+        lambda: _kernels.fit_many(*rows, np.ones(N), 2, True, SETTINGS, newton.interpolation(), 1),
         lambda: _kernels.predict_many(*rows, x, np.ones(40), 2, np.ones(40), np.ones(40), 0, np.ones(1), 1),
     ):
         with pytest.raises(ValueError, match=r"start|empty|deriv|group|differ"):
@@ -146,7 +146,7 @@ def test_rows_are_checked(changes):
 
 
 ROWS = tuple(changed().values())
-TABLE = optimize.interpolation()
+TABLE = newton.interpolation()
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 from scipy.integrate import quad
 
 import smoothfit as sf
-from smoothfit.curves import CurvePrediction, CurveResults
 from smoothfit.dynamics.results import DynamicsResults
 from smoothfit.errors import BiasWarning, DataError, SpecificationError
+from smoothfit.results import CurvePrediction, CurveResults
 
 GRID = np.linspace(0.0, 5.9, 13)
 

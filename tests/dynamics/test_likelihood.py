@@ -5,9 +5,9 @@ import pytest
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import smoothfit as sf
-from smoothfit._discretize import discretize
 from smoothfit.dynamics.likelihood import StateSpace
 from smoothfit.errors import IdentificationError
+from smoothfit.markov.discretize import discretize
 
 SYSTEMS = {1: [-1.0], 2: [-4.0, -1.0], 3: [-6.0, -11.0, -6.0]}
 DRIVES = [2.0, 0.5]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
-from smoothfit._discretize import discretize
 from smoothfit.dynamics.fast import Chart, FastPoleError, lowered, raised
 from smoothfit.dynamics.likelihood import StateSpace
 from smoothfit.dynamics.specification import Equation
 from smoothfit.errors import BiasWarning, IdentificationError, NumericalError, SamplingWarning
+from smoothfit.markov.discretize import discretize
 
 from .conftest import held, solution
 

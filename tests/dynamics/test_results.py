@@ -12,11 +12,11 @@ from scipy.signal import StateSpace, lsim
 from statsmodels.iolib.summary import Summary
 
 import smoothfit as sf
-from smoothfit.curves import CurvePrediction, Estimate
 from smoothfit.dynamics import response
 from smoothfit.dynamics.behaviour import _of_reciprocal
 from smoothfit.dynamics.specification import Equation
 from smoothfit.errors import BiasWarning, DataError, SpecificationError
+from smoothfit.results import CurvePrediction, Estimate
 
 METHODS = ("kalman", "arx", "armax", "integral", "weak", "fourier", "whittle", "profile", "iv", "output_error", "difference")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
-from smoothfit._discretize import discretize
+from smoothfit.markov.discretize import discretize
 
 from .conftest import held, solution
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from scipy.linalg import expm
 
 import smoothfit as sf
-from smoothfit._matern import MaternState, moments_of_decay
 from smoothfit.errors import NumericalError, SpecificationError
+from smoothfit.markov.matern import MaternState, moments_of_decay
 
 KERNELS = [sf.gp.Matern12, sf.gp.Matern32, sf.gp.Matern52]
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)

@@ -4,8 +4,8 @@ import pytest
 import smoothfit as sf
 from smoothfit._core import _kernels
 from smoothfit.errors import NumericalError
-from smoothfit.statespace.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, effective_df, lost_accuracy
-from smoothfit.statespace.rows import Rows
+from smoothfit.markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, effective_df, lost_accuracy
+from smoothfit.markov.rows import Rows
 
 
 def resolution_of(seed, order=3):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
-from smoothfit.statespace.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution
-from smoothfit.statespace.criteria import LIKELIHOODS, PREDICTION_CRITERIA
+from smoothfit.markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution
+from smoothfit.markov.criteria import LIKELIHOODS, PREDICTION_CRITERIA
+from smoothfit.markov.rows import Rows
 from smoothfit.statespace.fitting import Tied
-from smoothfit.statespace.rows import Rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.RoughnessWarning")
 

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 
 import smoothfit as sf
-from smoothfit.curves.prediction import mixture_critical_value
-from smoothfit.statespace.kernels import filtered_states, smoothed_states, state_variances, states_at
+from smoothfit.markov.kernels import filtered_states, smoothed_states, state_variances, states_at
+from smoothfit.results.prediction import mixture_critical_value
 
 
 def wave(n=120, noise=0.3, scale=1.0):

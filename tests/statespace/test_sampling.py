@@ -6,9 +6,9 @@ import pytest
 from scipy import stats
 
 import smoothfit as sf
-from smoothfit._abscissa import Points
 from smoothfit.errors import DataError, SpecificationError
-from smoothfit.statespace.sampling import Sampler, with_points
+from smoothfit.markov.sampling import Sampler, with_points
+from smoothfit.observations.abscissa import Points
 
 pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.RoughnessWarning")
 

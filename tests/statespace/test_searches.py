@@ -9,8 +9,8 @@ import pytest
 import smoothfit as sf
 from smoothfit import priors as pri
 from smoothfit.errors import DataError, ExactSeriesWarning, IdentificationError, SmoothfitError
+from smoothfit.markov.criteria import RestrictedLikelihood
 from smoothfit.statespace import fitting
-from smoothfit.statespace.criteria import RestrictedLikelihood
 
 ignore_exact = pytest.mark.filterwarnings("ignore::smoothfit.errors.ExactSeriesWarning")
 

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..._discretize import COMPLEX_STEP
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, SmoothfitError
+from ...markov.discretize import COMPLEX_STEP
 from ..fast import Chart, FastPoleError, check_vanishing, fast_starts
 from ..regressing import by_node, relation_of, require_memory_loss
 from ..relation import EXACT, Relation, Rows

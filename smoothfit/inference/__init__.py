@@ -1,0 +1,1 @@
+"""How hyperparameters are found: certified searches that know no model."""

@@ -1,0 +1,1 @@
+"""Gaussian Markov processes as priors of a curve, and the engines that filter them."""

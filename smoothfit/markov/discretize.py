@@ -1,0 +1,187 @@
+"""Exact discretisation of x' = A x + E d(t) + noise, d held or linear between samples.
+
+Over a step h:  x(t + h) = T x(t) + hold d(t) + ramp (d(t + h) - d(t)) + w,  Var w = sum_j q_j Q_j, with
+
+    T = exp(A h),   hold = int_0^h exp(A s) E ds,   ramp = int_0^h exp(A (h - s)) E s / h ds,
+    Q_j = int_0^h exp(A s) e_j e_j' exp(A' s) ds,   e_j the j-th column of E.
+
+T, hold and ramp are blocks of one exponential, Q_j of another (C. F. Van Loan 1978, "Computing integrals involving the
+matrix exponential"), the latter over a step so short that exp(-A h) is harmless, doubled by Q(2h) = Q(h) + T(h) Q(h) T(h)'.
+
+Jacobians are complex-step derivatives, exact to rounding (A. H. Al-Mohy & N. J. Higham 2010, "The complex step approximation to the
+Frechet derivative of a matrix function"): every function here takes complex A.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg.lapack import dgebal
+
+from .._validation import FloatArray
+
+COMPLEX_STEP = 1e-30
+UNBALANCED = 64.0  # how much greater than it need be the norm of A h is before it is balanced
+SERIES_BELOW = 0.5
+TAYLOR_NORM = 0.25
+TAYLOR = 14  # terms: 0.25^15 / 15! is far below the rounding
+SERIES = 18  # terms: 0.5^18 / 19! is far below the rounding
+
+
+class Discrete(NamedTuple):
+    """Matrices of steps of several lengths.
+
+    Attributes
+    ----------
+    T : ndarray, shape (C, M, M)
+    hold, ramp : ndarray, shape (C, M, p)
+    Q : ndarray, shape (p, C, M, M)
+    """
+
+    T: npt.NDArray[Any]
+    hold: npt.NDArray[Any]
+    ramp: npt.NDArray[Any]
+    Q: npt.NDArray[Any]
+
+
+def phi1(z: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(exp(z) - 1) / z, one at zero, real or complex."""
+    small = np.abs(z) < 1e-300
+    safe = np.where(small, 1.0, z)
+    return np.where(small, 1.0 + z / 2, np.expm1(safe) / safe)
+
+
+def phi2(z: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(exp(z) - 1 - z) / z^2, one half at zero; by its series where the differences would cancel."""
+    near = np.abs(z) < SERIES_BELOW
+    safe = np.where(near, 1.0, z)
+    far = (np.expm1(safe) - safe) / (safe * safe)
+    if not near.any():
+        return np.asarray(far)
+    small = np.where(near, z, 0.0)
+    series = np.zeros_like(z)
+    for k in range(SERIES, 0, -1):
+        series = (1.0 + small * series) / (k + 1)
+    return np.where(near, series, far)
+
+
+def discretize(
+    system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, *, noise: bool = True, ramp: bool = True
+) -> Discrete:
+    """Matrices of the steps of lengths `steps` (C,), of A = `system` (M, M) and E = `entry` (M, p).
+
+    Without `noise`, Q is left empty (no p); without `ramp`, ramp is (no column).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from smoothfit.markov.discretize import discretize
+    >>> d = discretize(np.array([[-1.0]]), np.array([[1.0]]), np.array([0.5]))
+    >>> bool(np.isclose(d.T[0, 0, 0], np.exp(-0.5))), bool(np.isclose(d.Q[0, 0, 0, 0], (1 - np.exp(-1)) / 2))
+    (True, True)
+    """
+    if system.shape == (1, 1):
+        return _first_order(system[0, 0] * steps, float(entry[0, 0]), steps, noise, ramp)
+    units = _units(system, entry, steps)
+    if units is None:
+        return _exponentials(system, entry, steps, noise, ramp)
+    D, h = units
+    drive = entry / D[:, None]
+    size = _power_of_two(np.abs(drive).max(axis=0))
+    d = _exponentials(system * (D / D[:, None]) * h, drive / size, steps / h, noise, ramp)
+    column = D[:, None] * size * h
+    spread = d.Q * (np.outer(D, D) * (h * size**2)[:, None, None, None]) if noise else d.Q
+    return Discrete(d.T * (D[:, None] / D), d.hold * column, d.ramp * column if ramp else d.ramp, spread)
+
+
+def _exponentials(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:
+    """Blocks of matrix exponentials, of entries of moderate sizes."""
+    m, p = entry.shape
+    count = len(steps)
+    scaled = system * steps[:, None, None]
+    size = m + 2 * p if ramp else m + p
+    block = np.zeros((count, size, size), dtype=scaled.dtype)
+    block[:, :m, :m] = scaled
+    block[:, :m, m : m + p] = entry * steps[:, None, None]
+    if ramp:
+        block[:, m : m + p, m + p :] = np.eye(p)
+    whole = _expm(block)
+    spreads = np.empty((p if noise else 0, count, m, m), dtype=scaled.dtype)
+    norm = float(np.abs(scaled).sum(axis=2).max(initial=0.0))
+    doublings = max(0, int(np.ceil(np.log2(norm)))) if norm > 0 else 0
+    for j in range(len(spreads)):
+        pair = np.zeros((count, 2 * m, 2 * m), dtype=scaled.dtype)
+        pair[:, :m, :m] = -scaled
+        pair[:, m:, m:] = np.swapaxes(scaled, 1, 2)
+        pair[:, :m, m:] = np.outer(entry[:, j], entry[:, j]) * steps[:, None, None]
+        both = _expm(pair / 2.0**doublings)
+        transition = np.swapaxes(both[:, m:, m:], 1, 2)
+        spread = transition @ both[:, :m, m:]
+        for _ in range(doublings):
+            spread = spread + transition @ spread @ np.swapaxes(transition, 1, 2)
+            transition = transition @ transition
+        spreads[j] = (spread + np.swapaxes(spread, 1, 2)) / 2
+    return Discrete(whole[:, :m, :m], whole[:, :m, m : m + p], whole[:, :m, m + p :], spreads)
+
+
+def _units(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -> tuple[FloatArray, float] | None:
+    """Units D of the states (M,) and h of time, powers of two, in which the entries of A h are alike; None where little is gained.
+
+    In an unfortunate unit of time exponentials lose the digits between the norm of D^-1 A h D and those of A h, E h and E E' h.
+    """
+    longest = float(np.abs(steps).max(initial=0.0))
+    scaled = np.abs(system.real) * longest
+    if not (np.isfinite(scaled).all() and longest > 0):
+        return None
+    balanced, _, _, D, _ = dgebal(scaled, scale=1, permute=0)
+    drive = float(np.abs(entry).max(initial=0.0))
+    if max(scaled.sum(axis=1).max(), drive * longest, drive**2 * longest) <= UNBALANCED * max(balanced.sum(axis=1).max(), 1.0):
+        return None
+    return D, float(_power_of_two(np.array(longest)))
+
+
+def _power_of_two(sizes: FloatArray) -> FloatArray:
+    """The nearest powers of two; one for zero."""
+    return np.asarray(np.exp2(np.round(np.log2(np.where(sizes > 0, sizes, 1.0)))))
+
+
+def _first_order(z: npt.NDArray[Any], gain: float, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:
+    """The closed forms of one state."""
+    count = len(z)
+    return Discrete(
+        np.exp(z).reshape(count, 1, 1),
+        (gain * steps * phi1(z)).reshape(count, 1, 1),
+        (gain * steps * phi2(z)).reshape(count, 1, 1) if ramp else np.empty((count, 1, 0), z.dtype),
+        (gain**2 * steps * phi1(2 * z)).reshape(1, count, 1, 1) if noise else np.empty((0, count, 1, 1), z.dtype),
+    )
+
+
+def _expm(blocks: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Exponentials of a stack of small matrices at once: Taylor's series of a scaled stack, squared back.
+
+    All are scaled as the largest needs; only products and sums occur, so that complex steps pass through.
+    """
+    norm = float(np.abs(blocks).sum(axis=2).max(initial=0.0))
+    squarings = max(0, int(np.ceil(np.log2(norm / TAYLOR_NORM)))) if norm > 0 else 0
+    scaled = blocks / 2.0**squarings
+    eye = np.broadcast_to(np.eye(blocks.shape[1]), blocks.shape)
+    result = eye + scaled / TAYLOR
+    for k in range(TAYLOR - 1, 0, -1):
+        result = eye + scaled @ result / k
+    for _ in range(squarings):
+        result = result @ result
+    return np.asarray(result)
+
+
+def discretize_jacobian(
+    system: FloatArray, entry: FloatArray, steps: FloatArray, directions: FloatArray
+) -> tuple[Discrete, list[Discrete]]:
+    """Matrices, and their derivatives along changes of A, `directions` (P, M, M)."""
+    values = discretize(system, entry, steps)
+    slopes = []
+    for direction in directions:
+        moved = discretize(system + 1j * COMPLEX_STEP * direction, entry, steps)
+        slopes.append(Discrete(*(part.imag / COMPLEX_STEP for part in moved)))
+    return values, slopes

@@ -1,0 +1,329 @@
+"""Gaussian Markov processes as priors of a curve: what all of them do, their sums, and what is to be estimated of them.
+
+`priors` tells the equations and holds the processes by name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import factorial
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray
+from ..errors import SpecificationError
+from ..observations import derivative_label
+from .discretize import discretize
+
+AnyArray = npt.NDArray[Any]
+LENGTH, AMPLITUDE, INTENSITY, RATIO = "length", "amplitude", "intensity", "ratio"
+
+
+class Hyperparameter(NamedTuple):
+    """One hyperparameter of a prior.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"length", "amplitude", "intensity", "ratio"}
+        What its size is compared with in the search; an intensity or an amplitude may turn out to be zero.
+    x_power, f_power : int
+        Its unit is that of x to `x_power` times that of f to `f_power`.
+    value : float or None
+        None: estimated.
+    """
+
+    name: str
+    kind: str
+    x_power: int
+    f_power: int
+    value: float | None
+
+
+class Start(NamedTuple):
+    """Law of the state at the first abscissa.
+
+    Attributes
+    ----------
+    diffuse : ndarray, shape (dim, k)
+        Directions in which nothing is known.
+    covariance : ndarray, shape (dim, dim)
+        Of what is known.
+    """
+
+    diffuse: AnyArray
+    covariance: AnyArray
+
+
+class Prior(ABC):
+    """A Gaussian Markov process as prior of a curve. Priors add: ``Matern(nu=2.5) + Seasonal(period=1.0)``."""
+
+    label: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Number of components of the state."""
+
+    @property
+    @abstractmethod
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        """The hyperparameters, given or to be estimated."""
+
+    @property
+    @abstractmethod
+    def smoothness(self) -> int:
+        """How many derivatives the curve has in mean square."""
+
+    @abstractmethod
+    def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
+        """Row h of the state with f^(deriv) = h'x, with x measured in `x_unit`: shape (dim,)."""
+
+    @abstractmethod
+    def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
+        """Law of the state at the first abscissa."""
+
+    @abstractmethod
+    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
+        """T and Q of steps dt (n,): (n, M, M), M = dim, or dim + 1 with the integral of f as first component.
+
+        `values` are all hyperparameters, real or with a small imaginary part, with x and dt measured in `x_unit`.
+        """
+
+    def transition(self, dt: Any, values: AnyArray | None = None) -> AnyArray:
+        """T(dt), shape of dt + (dim, dim)."""
+        return self._matrices(dt, values)[0]
+
+    def noise(self, dt: Any, values: AnyArray | None = None) -> AnyArray:
+        """Q(dt), covariance of the state given that before, shape of dt + (dim, dim)."""
+        return self._matrices(dt, values)[1]
+
+    def _matrices(self, dt: Any, values: AnyArray | None) -> tuple[AnyArray, AnyArray]:
+        steps = np.asarray(dt, dtype=np.float64)
+        T, Q = self.matrices(steps.ravel(), self._values(values), 1.0, False)
+        shape = (*steps.shape, self.dim, self.dim)
+        return T.reshape(shape), Q.reshape(shape)
+
+    def _values(self, values: AnyArray | None) -> AnyArray:
+        """Return values; by default those that are given, which all must be."""
+        if values is not None:
+            return np.asarray(values)
+        missing = [p.name for p in self.hyperparameters if p.value is None]
+        if missing:
+            raise SpecificationError(f"{' and '.join(missing)} of {self!r} are not given; pass them, or values=")
+        return np.array([p.value for p in self.hyperparameters], dtype=np.float64)
+
+    @property
+    def components(self) -> tuple[Prior, ...]:
+        """The terms of a sum."""
+        return (self,)
+
+    @property
+    def level(self) -> FloatArray | None:
+        """State of a constant curve of value one that the start leaves free; None where there is none."""
+        return None
+
+    def naming(self, parts: Sequence[int]) -> str:
+        """Components of the state in words, for an error."""
+        return repr(self)
+
+    def __add__(self, other: Prior) -> Sum:
+        if not isinstance(other, Prior):
+            return NotImplemented
+        return Sum((*self.components, *other.components))
+
+
+def block_diagonal(matrices: Sequence[AnyArray]) -> AnyArray:
+    """Stacks (n, a, a), (n, b, b), ... as blocks on the diagonal of one."""
+    size = sum(matrix.shape[-1] for matrix in matrices)
+    whole = np.zeros((*matrices[0].shape[:-2], size, size), dtype=np.result_type(*matrices))
+    at = 0
+    for matrix in matrices:
+        end = at + matrix.shape[-1]
+        whole[..., at:end, at:end] = matrix
+        at = end
+    return whole
+
+
+def taylor_matrices(dt: FloatArray, dim: int) -> tuple[FloatArray, FloatArray]:
+    """T_ij = dt^(j-i)/(j-i)!, Q_ij = dt^(2d-1-i-j) / [(2d-1-i-j) (d-1-i)! (d-1-j)!]: f^(d) is white noise, d = `dim`."""
+    T, Q = np.zeros((2, len(dt), dim, dim))
+    for i in range(dim):
+        for j in range(dim):
+            if j >= i:
+                T[:, i, j] = dt ** (j - i) / factorial(j - i)
+            power = 2 * dim - 1 - i - j
+            Q[:, i, j] = dt**power / (power * factorial(dim - 1 - i) * factorial(dim - 1 - j))
+    return T, Q
+
+
+class Chain(Prior):
+    """A prior of state (f, f', ..., f^(d-1)), driven by white noise in f^(d)."""
+
+    @abstractmethod
+    def rate(self, values: AnyArray) -> Any:
+        """A typical frequency, by which the equation becomes dimensionless."""
+
+    @abstractmethod
+    def companion(self, values: AnyArray) -> AnyArray:
+        """Coefficients c_0, ..., c_(d-1), each over the rate to the power d - j: shape (d,)."""
+
+    @abstractmethod
+    def intensity(self, values: AnyArray) -> Any:
+        """Intensity of the white noise."""
+
+    @property
+    def smoothness(self) -> int:
+        """Of the state, all but f itself."""
+        return self.dim - 1
+
+    def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
+        """Component `deriv` of the state."""
+        return np.asarray(np.eye(self.dim)[deriv])
+
+    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
+        """By the matrix exponential in dimensionless time."""
+        rate = self.rate(values)
+        companion = np.concatenate([np.zeros(int(integral)), self.companion(values)])
+        size = len(companion)
+        # steps of which nothing survives are cut short of overflow, complex parts kept
+        z = dt * rate
+        system = np.zeros((size, size), dtype=companion.dtype)
+        system[:-1, 1:] = np.eye(size - 1)
+        system[-1] = companion
+        T, Q = _discrete(system, z, size)
+        scale = rate ** np.arange(size)
+        across = scale[:, None] / scale
+        return T * across, Q * (np.outer(scale, scale) * (self.intensity(values) * rate ** (1 - 2 * size)))
+
+
+def _discrete(system: AnyArray, z: AnyArray, size: int) -> tuple[AnyArray, AnyArray]:
+    """T and Q of x' = A x + e_d (white noise of intensity one) over steps z, real or with a small imaginary part.
+
+    `discretize` takes real steps: z = |z| (1 + i c) with one c is a change of A.
+    """
+    entry = np.eye(size)[:, -1:]
+    lengths = np.asarray(z.real, dtype=np.float64)
+    if not np.iscomplexobj(z):
+        d = discretize(system, entry, lengths)
+        return d.T, d.Q[0]
+    turn = z.imag[0] / z.real[0] if len(z) else 0.0
+    factor = 1 + 1j * turn
+    d = discretize(system * factor, entry, lengths)
+    return d.T, d.Q[0] * factor
+
+
+@dataclass(frozen=True)
+class Sum(Prior):
+    """Independent priors added; made by ``+``."""
+
+    terms: tuple[Prior, ...]
+    label: ClassVar[str] = "sum"
+
+    @property
+    def components(self) -> tuple[Prior, ...]:
+        """The terms."""
+        return self.terms
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """A name for each term: its kind, numbered where a kind occurs again."""
+        return names_of(self.terms)
+
+    @property
+    def dim(self) -> int:
+        """Of all."""
+        return sum(term.dim for term in self.terms)
+
+    @property
+    def smoothness(self) -> int:
+        """Of the roughest."""
+        return min(term.smoothness for term in self.terms)
+
+    @property
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        """Of all, named ``<component>.<name>``."""
+        return tuple(
+            p._replace(name=f"{name}.{p.name}")
+            for name, term in zip(self.names, self.terms, strict=True)
+            for p in term.hyperparameters
+        )
+
+    @property
+    def level(self) -> FloatArray | None:
+        """Of the first that has one."""
+        parts = [np.zeros(term.dim) for term in self.terms]
+        for i, term in enumerate(self.terms):
+            mine = term.level
+            if mine is not None:
+                parts[i] = mine
+                return np.concatenate(parts)
+        return None
+
+    def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
+        """Rows of all."""
+        return np.concatenate([term.readout(deriv, x_unit) for term in self.terms])
+
+    def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
+        """Laws of all."""
+        starts = [t.start(v, x_unit) for t, v in zip(self.terms, split_values(self.terms, self._values(values)), strict=True)]
+        return start_together(starts)
+
+    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
+        """Blocks; the integrals add."""
+        parts = [t.matrices(dt, v, x_unit, integral) for t, v in zip(self.terms, split_values(self.terms, values), strict=True)]
+        if not integral:
+            return block_diagonal([T for T, _ in parts]), block_diagonal([Q for _, Q in parts])
+        T, Q = (np.pad(block_diagonal([part[k][:, 1:, 1:] for part in parts]), ((0, 0), (1, 0), (1, 0))) for k in (0, 1))
+        T[:, 0, 0] = 1.0
+        T[:, 0, 1:] = np.concatenate([t[:, 0, 1:] for t, _ in parts], axis=1)
+        Q[:, 0, 1:] = Q[:, 1:, 0] = np.concatenate([spread[:, 0, 1:] for _, spread in parts], axis=1)
+        Q[:, 0, 0] = sum(spread[:, 0, 0] for _, spread in parts)
+        return T, Q
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.terms))
+
+
+def split_values(terms: Sequence[Prior], values: AnyArray) -> list[AnyArray]:
+    """Hyperparameters of each of several priors, from those of all."""
+    ends = np.cumsum([len(term.hyperparameters) for term in terms])
+    return list(np.split(values, ends[:-1]))
+
+
+def start_together(starts: Sequence[Start]) -> Start:
+    """Law of the states of independent processes under each other."""
+    diffuse = np.zeros(np.sum([s.diffuse.shape for s in starts], axis=0))
+    row = column = 0
+    for s in starts:
+        rows, columns = s.diffuse.shape
+        diffuse[row : row + rows, column : column + columns] = s.diffuse
+        row, column = row + rows, column + columns
+    return Start(diffuse, block_diagonal([s.covariance for s in starts]))
+
+
+def names_of(terms: Sequence[Prior]) -> tuple[str, ...]:
+    """A name for each prior: its kind, numbered where a kind occurs again."""
+    seen: Counter[str] = Counter()
+    names = []
+    for term in terms:
+        seen[term.label] += 1
+        names.append(term.label if seen[term.label] == 1 else f"{term.label}{seen[term.label]}")
+    return tuple(names)
+
+
+def check_readable(prior: Prior, deriv: int, name: str) -> None:
+    """Refuse readings of derivatives that a prior has not."""
+    if deriv <= prior.smoothness:
+        return
+    roughest = min(prior.components, key=lambda term: term.smoothness)
+    raise SpecificationError(
+        f"{name!r} reads {derivative_label(deriv)}, but curves of the prior {roughest!r} have no {derivative_label(deriv)} in mean "
+        f"square: their derivatives end at {derivative_label(roughest.smoothness)}; take a smoother prior"
+    )

@@ -1,0 +1,470 @@
+"""From functionals of a curve to what the kernel runs: nodes, classes of steps, rows of the state.
+
+The state holds, in this order,
+
+- the processes: the prior, and noise processes that single names read besides,
+- accumulators: the integral of f from the lower limit of an interval, reset where the interval begins,
+- held values: f at the first limit of a difference, or the state at the first node,
+- totals: integrals or differences up to a common end, unknown constants until a row without noise tells them there,
+- coefficients of regressors and interventions, which never change.
+
+`slots` tells which intervals share an accumulator.
+Everything here is scaled as `Scale` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .._core import _kernels
+from .._validation import FloatArray
+from ..errors import IdentificationError, NumericalError, SpecificationError
+from ..observations.abscissa import Points
+from .process import AMPLITUDE, INTENSITY, Prior, Start, block_diagonal, split_values, start_together
+from .slots import CLOSED, FRESH, OPEN, planned
+
+IntArray = npt.NDArray[np.int64]
+AnyArray = npt.NDArray[Any]
+MOST_STATES = 24  # of the kernel
+DIRECTIONS = 4  # that the kernel takes at once
+COMPLEX_STEP = 1e-30
+VALUE, INTEGRAL, DIFFERENCE = 0, 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Functionals:
+    """What is read, or asked for: row i is a combination of the processes at `end`, or over the interval from `start` to `end`.
+
+    Attributes
+    ----------
+    start, end : Points, of n abscissae
+    kind : ndarray of int, shape (n,)
+        `VALUE`, `INTEGRAL` of f, `DIFFERENCE` of f.
+    process : ndarray, shape (n, D)
+        Row of the processes at `end`, beside an integral.
+    effects : ndarray, shape (n, p)
+        What is read of the coefficients.
+    y, ratio, group : ndarray, shape (n,)
+        Reading (NaN where one is asked for), variance ratio, variance group.
+    """
+
+    start: Points
+    end: Points
+    kind: npt.NDArray[np.int8]
+    process: FloatArray
+    effects: FloatArray
+    y: FloatArray
+    ratio: FloatArray
+    group: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @classmethod
+    def join(cls, parts: Sequence[Functionals]) -> Functionals:
+        """Concatenate."""
+
+        def column(name: str) -> Any:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        def points(name: str) -> Points:
+            given = [getattr(part, name) for part in parts]
+            coarse = np.concatenate([p.coarse for p in given])
+            if all(p.fine is None for p in given):
+                return Points(coarse)
+            return Points(coarse, np.concatenate([np.zeros(len(p.coarse)) if p.fine is None else p.fine for p in given]))
+
+        rest = {name: column(name) for name in ("kind", "process", "effects", "y", "ratio", "group")}
+        return cls(points("start"), points("end"), **rest)
+
+
+@dataclass(frozen=True, eq=False)
+class Processes:
+    """The prior and the noise processes side by side, x measured in `x_unit`."""
+
+    terms: tuple[Prior, ...]
+    x_unit: float
+
+    @cached_property
+    def dim(self) -> int:
+        """Components of all states."""
+        return sum(term.dim for term in self.terms)
+
+    def matrices(self, dt: FloatArray, values: AnyArray, integral: bool) -> tuple[AnyArray, AnyArray]:
+        """T and Q; with the integral of f, the first term, as first component."""
+        parts = [
+            term.matrices(dt, mine, self.x_unit, integral and i == 0)
+            for i, (term, mine) in enumerate(zip(self.terms, split_values(self.terms, values), strict=True))
+        ]
+        return block_diagonal([T for T, _ in parts]), block_diagonal([Q for _, Q in parts])
+
+    def start(self, values: AnyArray) -> Start:
+        """Law of the first state."""
+        return start_together(
+            [term.start(v, self.x_unit) for term, v in zip(self.terms, split_values(self.terms, values), strict=True)]
+        )
+
+
+class Sums(NamedTuple):
+    """Terms of -2 log-likelihood = n_used log 2 pi + log_det + sse, with derivatives: (1 + p,) each.
+
+    log_information is log|Z'P Z|, Z what is read of the coefficients and P = K^-1 less its part in the diffuse directions of the
+    start.
+    """
+
+    log_det: FloatArray
+    sse: FloatArray
+    log_information: FloatArray
+    n_used: int
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """What the kernel runs; made by `compiled`.
+
+    Attributes
+    ----------
+    step, first, H, y, ratio, group
+        As in markov.hpp.
+    order : ndarray of int, shape (n,)
+        Functional of each row; -1 for a constraint.
+    dt : ndarray
+        Distinct steps; `class_dt` (C,) and `class_slots` (C, slots) tell the step and the use of each slot by class.
+    sources : ndarray, shape (n_held, D)
+        What held slots hold.
+    """
+
+    processes: Processes
+    step: npt.NDArray[np.int32]
+    first: IntArray
+    H: FloatArray
+    y: FloatArray
+    ratio: FloatArray
+    group: npt.NDArray[np.uint8]
+    order: IntArray
+    dt: FloatArray
+    class_dt: IntArray
+    class_slots: npt.NDArray[np.int8]
+    n_accumulators: int
+    sources: FloatArray
+    n_totals: int
+    effects: tuple[str, ...]
+    complete: bool = True  # whether the readings are to determine the state
+    closed: bool = False  # whether the prior's state is to be the same at both ends
+    unknown: int | None = None  # how many diffuse directions of the start are unknown: all, unless given
+    without_effects: bool = False  # whether coefficients are zero
+
+    @property
+    def n_effects(self) -> int:
+        """Number of coefficients."""
+        return len(self.effects)
+
+    @property
+    def n_states(self) -> int:
+        """Components of the state."""
+        return int(self.H.shape[1])
+
+    def matrices(self, values: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
+        """T, Q, P0 and B at all hyperparameters."""
+        D, acc, held = self.processes.dim, self.n_accumulators, len(self.sources)
+        M, fixed = self.n_states, self.n_totals + self.n_effects
+        base_T, base_Q = self.processes.matrices(self.dt, values, acc > 0)
+        inner = slice(int(acc > 0), None)
+        T = np.zeros((len(self.class_dt), M, M), dtype=base_T.dtype)
+        Q = np.zeros((len(self.class_dt), M, M), dtype=base_Q.dtype)
+        T[:, :D, :D] = base_T[self.class_dt][:, inner, inner]
+        Q[:, :D, :D] = base_Q[self.class_dt][:, inner, inner]
+        for s in range(acc):
+            at, use = D + s, self.class_slots[:, s]
+            active = (use != CLOSED).astype(np.float64)
+            T[:, at, :D] = active[:, None] * base_T[self.class_dt, 0, 1:]
+            T[:, at, at] = use == OPEN
+            Q[:, at, :D] = Q[:, :D, at] = active[:, None] * base_Q[self.class_dt, 0, 1:]
+            for other in range(s + 1):
+                both = active * (self.class_slots[:, other] != CLOSED)
+                Q[:, at, D + other] = Q[:, D + other, at] = both * base_Q[self.class_dt, 0, 0]
+        for s in range(held):
+            at, use = D + acc + s, self.class_slots[:, acc + s]
+            T[:, at, :D] = (use == FRESH)[:, None] * self.sources[s]
+            T[:, at, at] = use == OPEN
+        T[:, range(M - fixed, M), range(M - fixed, M)] = 1.0
+        start = self.processes.start(values)
+        diffuse = start.diffuse[:, : self.unknown]
+        k = diffuse.shape[1]
+        P0 = np.zeros((M, M), dtype=start.covariance.dtype)
+        P0[:D, :D] = start.covariance
+        constants = self.n_totals if self.without_effects else fixed
+        B = np.zeros((M, k + constants))
+        B[:D, :k] = diffuse
+        B[M - fixed : M - fixed + constants, k:] = np.eye(constants)
+        return T, Q, P0, B
+
+    def _at(self, values: FloatArray) -> Program:
+        """The program at hyperparameters: a closed curve without process noise is a constant, which is closed anyhow."""
+        return self._constant if self.closed and values[0] == 0 else self
+
+    def log_det_of_start(
+        self, values: FloatArray, variance: FloatArray, free: Sequence[int], slopes: FloatArray | None
+    ) -> FloatArray:
+        """log|X'R^-1 X|, X what is read of the diffuse directions of the start and R the covariance of the rest; and derivatives.
+
+        R is that of the noise and of processes whose start is not diffuse: what wanders from a diffuse start is left out.
+        """
+        still, at = values.copy(), 0
+        for term in self.processes.terms:
+            for component in term.components:
+                n = len(component.hyperparameters)
+                if component.start(np.ones(n)).diffuse.shape[1]:
+                    sizes = [at + i for i, p in enumerate(component.hyperparameters) if p.kind in (INTENSITY, AMPLITUDE)]
+                    still[sizes] = 0.0
+                at += n
+        both = [replace(self, unknown=k, without_effects=True).sums(still, variance, free, slopes).log_det for k in (None, 0)]
+        return both[0] - both[1]
+
+    @cached_property
+    def _constant(self) -> Program:
+        return replace(self, y=np.where(self.order < 0, np.nan, self.y), closed=False, unknown=1)
+
+    def _arguments(self, matrices: Sequence[FloatArray], variance: FloatArray, width: int = 1) -> tuple[Any, ...]:
+        T, Q, P0, B = (np.ascontiguousarray(m) for m in matrices)
+        return self.step, self.first, self.H, self.y, self.ratio, self.group, T, Q, P0, B, np.ascontiguousarray(variance)
+
+    def sums(self, values: FloatArray, variance: FloatArray, free: Sequence[int] = (), slopes: FloatArray | None = None) -> Sums:
+        """The likelihood's terms, and derivatives by the logarithms of the hyperparameters `free` and along `slopes` of variances.
+
+        `slopes` (p, G) are derivatives of `variance` (G,) along all p directions, of which the first are those of `free`.
+        """
+        if self._at(values) is not self:
+            return self._constant.sums(values, variance, free, slopes)
+        real = self.matrices(values)
+        count = 0 if slopes is None else len(slopes)
+        if count == 0:
+            return self._sums([m[..., None] for m in real], variance[:, None])
+        assert slopes is not None
+        parts = []
+        for begin in range(0, count, DIRECTIONS):
+            wide = [np.zeros((*m.shape, 1 + DIRECTIONS)) for m in real]
+            noise = np.zeros((len(variance), 1 + DIRECTIONS))
+            noise[:, 0] = variance
+            for array, m in zip(wide, real, strict=True):
+                array[..., 0] = m
+            for d in range(begin, min(begin + DIRECTIONS, count)):
+                noise[:, 1 + d - begin] = slopes[d]
+                if d < len(free):
+                    moved = values.astype(complex)
+                    moved[free[d]] *= 1 + 1j * COMPLEX_STEP
+                    for array, m in zip(wide, self.matrices(moved), strict=True):
+                        array[..., 1 + d - begin] = m.imag / COMPLEX_STEP
+            parts.append(self._sums(wide, noise))
+        first = parts[0]
+        joined = [
+            np.concatenate([getattr(first, name)[:1], *(getattr(part, name)[1:] for part in parts)])[: 1 + count]
+            for name in ("log_det", "sse", "log_information")
+        ]
+        return Sums(joined[0], joined[1], joined[2], first.n_used)
+
+    def _sums(self, wide: Sequence[FloatArray], variance: FloatArray) -> Sums:
+        totals, end, n_used, _, unknown = self._run(_kernels.markov_likelihood, self._arguments(wide, variance))
+        if unknown and self.complete:
+            raise IdentificationError(self._unidentified(unknown))
+        information = np.zeros(totals.shape[1])
+        if self.n_effects and not self.without_effects:
+            last = end[len(end) - self.n_effects :]
+            information[0] = -np.log(last[:, 0]).sum()
+            information[1:] = -(last[:, 1:] / last[:, :1]).sum(axis=0)
+        return Sums(totals[0], totals[1], information, n_used)
+
+    def moments(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Posterior means and variances of the functionals, in their order."""
+        if self._at(values) is not self:
+            return self._constant.moments(values, variance)
+        wide = [m[..., None] for m in self.matrices(values)]
+        mean, spread = self._run(_kernels.markov_smooth, self._arguments(wide, variance[:, None]))
+        return self._in_order(mean), self._in_order(spread)
+
+    def innovations(self, values: FloatArray, variance: FloatArray) -> FloatArray:
+        """One-step-ahead prediction errors of the functionals over their SDs; NaN where a diffuse start takes them."""
+        wide = [m[..., None] for m in self.matrices(values)]
+        return self._in_order(self._run(_kernels.markov_innovations, self._arguments(wide, variance[:, None])))
+
+    def draws(self, values: FloatArray, variance: FloatArray, normals: FloatArray) -> FloatArray:
+        """Draws (n, L) of the functionals less their means, from normal numbers (n_nodes, 2 M, L)."""
+        if self._at(values) is not self:
+            return self._constant.draws(values, variance, normals)
+        wide = [m[..., None] for m in self.matrices(values)]
+        return self._in_order(self._run(_kernels.markov_draw, (*self._arguments(wide, variance[:, None]), normals)))
+
+    def without_processes(self, ratio: FloatArray) -> float:
+        """log|X'X| of the diffuse directions alone, each functional with noise of variance ratio (n,)."""
+        rows = np.where(self.order >= 0, ratio[self.order], 0.0)
+        y, constraints = self.y.copy(), np.flatnonzero(self.order < 0)
+        if self.closed:
+            y[constraints[-1:]] = np.nan  # without noise the highest derivative never changes: this one says nothing
+        plain = replace(self, y=y, ratio=rows, group=np.zeros_like(self.group))
+        T, Q, P0, B = plain.matrices(self._ones)
+        sums = plain._sums([m[..., None] for m in (T, 0 * Q, 0 * P0, B)], np.ones((1, 1)))
+        return float(sums.log_det[0])
+
+    @cached_property
+    def _ones(self) -> FloatArray:
+        return np.ones(sum(len(term.hyperparameters) for term in self.processes.terms))
+
+    def _in_order(self, rows: FloatArray) -> FloatArray:
+        kept = self.order >= 0
+        values = np.empty((int(kept.sum()), *rows.shape[1:]))
+        values[self.order[kept]] = rows[kept]
+        return values
+
+    def _run(self, kernel: Any, arguments: tuple[Any, ...]) -> Any:
+        try:
+            return kernel(*arguments)
+        except _kernels.KernelError as error:
+            kind, where = error.args
+            if kind == "unidentified":
+                raise IdentificationError(self._unidentified(where)) from None
+            raise NumericalError(
+                f"the predicted variance of row {where} left the range of floating-point numbers; an sd, a weight or a "
+                "hyperparameter is out of proportion to the readings"
+            ) from None
+
+    def _unidentified(self, mask: int) -> str:
+        """What no reading fixes."""
+        labels: list[str] = []
+        at = 0
+        for term in self.processes.terms:
+            for component in term.components:
+                parts = [j for j in range(component.dim) if mask >> (at + j) & 1]
+                if parts:
+                    labels.append(component.naming(parts))
+                at += component.dim
+        first_effect = self.n_states - self.n_effects
+        labels += [f"the coefficient of {name}" for j, name in enumerate(self.effects) if mask >> (first_effect + j) & 1]
+        return (
+            f"the readings leave part of {' and '.join(labels) or 'the state'} undetermined: no combination of them tells it "
+            "from the rest; add readings of f, or leave out a component or a regressor"
+        )
+
+
+def compiled(
+    processes: Processes,
+    functionals: Functionals,
+    readout: FloatArray,
+    labels: tuple[str, ...] = (),
+    *,
+    close: Points | None = None,
+) -> Program:
+    """Compile functionals.
+
+    Parameters
+    ----------
+    readout : ndarray, shape (D,)
+        Row of f.
+    labels : tuple of str
+        Names of the coefficients.
+    close : Points, optional
+        Two abscissae, of which the first precedes and the second follows all others: the prior's state is the same at both.
+
+    Raises
+    ------
+    SpecificationError
+        More intervals are open at once than the state can hold.
+    """
+    n, D = len(functionals), processes.dim
+    spans = functionals.kind != VALUE
+    parts = [functionals.end, functionals.start.take(spans)] + ([] if close is None else [close])
+    coarse = np.concatenate([p.coarse for p in parts])
+    fine = None
+    if any(p.fine is not None for p in parts):
+        fine = np.concatenate([np.zeros(len(p.coarse)) if p.fine is None else p.fine for p in parts])
+    points = Points(coarse, fine)
+    sorter = np.argsort(points.keys, kind="stable")
+    points = points.take(sorter)
+    gaps = points.take(slice(1, None)).minus(points.take(slice(-1))) / processes.x_unit
+    node = np.empty(len(sorter), np.int64)
+    node[sorter] = np.concatenate([[0], np.cumsum(gaps > 0)])
+    n_nodes = int(node.max()) + 1
+    steps = gaps[gaps > 0]
+
+    integral, difference = functionals.kind == INTEGRAL, functionals.kind == DIFFERENCE
+    begin = np.full(n, -1, np.int64)
+    begin[spans] = node[n : n + int(spans.sum())]
+    ends = node[:n]
+    prior_dim = processes.terms[0].dim
+    p = functionals.effects.shape[1]
+    n_ring = 0 if close is None else prior_dim
+    plain = difference & (functionals.process == readout).all(axis=1)
+    intervals = planned(begin, ends, integral, difference, plain, n_nodes, MOST_STATES - D - n_ring - p)
+    acc, held, n_totals = intervals.n_accumulators, intervals.n_held, len(intervals.totals)
+    sources = np.repeat(readout[None], held, axis=0)
+    use = intervals.uses
+    if close is not None:
+        ring = np.full((n_nodes, prior_dim), OPEN, np.int8)
+        ring[1] = FRESH
+        use = np.hstack([use, ring])
+        sources = np.vstack([sources, np.eye(D)[:prior_dim]])
+    M = D + acc + len(sources) + n_totals + p
+    if M > MOST_STATES:
+        what = f", {acc + held + n_totals} of them for intervals that are open at one x" if acc + held else ""
+        raise SpecificationError(
+            f"the model has a state of {M} components{what}; the kernel takes {MOST_STATES}: use fewer harmonics, regressors or "
+            "components, or intervals that overlap less, or SplineRegression, which takes any"
+        )
+
+    H = np.zeros((n, M))
+    backward = intervals.total >= 0
+    H[:, :D] = functionals.process * np.where(backward & difference, -1.0, 1.0)[:, None]
+    own = np.flatnonzero(intervals.slot >= 0)
+    sign = np.where(integral & ~backward, 1.0, -1.0)
+    H[own, D + intervals.slot[own]] = sign[own]
+    H[np.flatnonzero(backward), D + acc + len(sources) + intervals.total[backward]] = 1.0
+    H[:, M - p :] = functionals.effects
+    y, ratio, group, order, end = functionals.y, functionals.ratio, functionals.group, np.arange(n), intervals.read_at
+    rows, at = np.zeros((n_totals + n_ring, M)), np.full(n_totals + n_ring, n_nodes - 1)
+    for j, total in enumerate(intervals.totals):
+        at[j] = total.end
+        rows[j, D + acc + len(sources) + j] = 1.0
+        if total.slot >= 0:
+            rows[j, D + total.slot] = -1.0
+        else:
+            rows[j, :D] = -readout
+    if close is not None:
+        rows[n_totals:, :prior_dim] = np.eye(prior_dim)
+        rows[n_totals:, D + acc + held : D + acc + held + prior_dim] = -np.eye(prior_dim)
+    if len(rows):
+        H, y, ratio = np.vstack([H, rows]), np.append(y, np.zeros(len(rows))), np.append(ratio, np.zeros(len(rows)))
+        group = np.append(group, np.zeros(len(rows), np.uint8))
+        order, end = np.append(order, np.full(len(rows), -1)), np.append(end, at)
+    by_node = np.argsort(end, kind="stable")
+    first = np.concatenate([[0], np.cumsum(np.bincount(end, minlength=n_nodes))]).astype(np.int64)
+
+    dt, dt_of_step = np.unique(steps, return_inverse=True)
+    if use.shape[1]:
+        patterns, pattern_of_step = np.unique(use[1:], axis=0, return_inverse=True)
+    else:
+        patterns, pattern_of_step = use[:1], np.zeros(n_nodes - 1, np.int64)
+    codes, class_of_step = np.unique(dt_of_step.ravel() * len(patterns) + pattern_of_step.ravel(), return_inverse=True)
+    class_dt, class_pattern = np.divmod(codes, len(patterns))
+    return Program(
+        processes=processes,
+        step=np.concatenate([[0], class_of_step.ravel()]).astype(np.int32),
+        first=first,
+        H=np.ascontiguousarray(H[by_node]),
+        y=np.ascontiguousarray(y[by_node]),
+        ratio=np.ascontiguousarray(ratio[by_node]),
+        group=np.ascontiguousarray(group[by_node].astype(np.uint8)),
+        order=order[by_node],
+        dt=dt,
+        class_dt=class_dt,
+        class_slots=patterns[class_pattern],
+        n_accumulators=acc,
+        sources=sources,
+        n_totals=n_totals,
+        effects=labels,
+        closed=close is not None,
+    )

@@ -1,0 +1,283 @@
+"""How abscissae become numbers: times are counted in a unit from the first of them, large integers from the least."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .._frames import column_of, listed, table_of
+from .._validation import LARGEST_EXACT, FloatArray, Zone, check_finite, to_array, to_nanoseconds
+from ..errors import DataError, SpecificationError
+
+NANOSECONDS = {
+    "D": 86_400_000_000_000,
+    "h": 3_600_000_000_000,
+    "min": 60_000_000_000,
+    "s": 1_000_000_000,
+    "ms": 1_000_000,
+    "us": 1_000,
+    "ns": 1,
+}
+HALF = 2**32  # what splits a 64-bit integer in two that are exact as float64
+IntArray = npt.NDArray[np.int64]
+
+
+def check_unit(unit: str) -> str:
+    """Return a unit of time."""
+    if unit not in NANOSECONDS:
+        raise SpecificationError(f"unit is {unit!r}; pass one of {', '.join(NANOSECONDS)}")
+    return unit
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Abscissae as numbers coarse + fine: `fine` is what rounding to float64 took from `coarse`, None where that is nothing.
+
+    Exact for integers; times are right to 2^-53 of their unit however wide they range.
+    """
+
+    coarse: FloatArray
+    fine: FloatArray | None = None
+
+    def take(self, index: Any) -> Points:
+        """Return some of the points, chosen as entries of an array are."""
+        return Points(self.coarse[index], None if self.fine is None else self.fine[index])
+
+    def minus(self, other: Points) -> FloatArray:
+        """Differences, taken before rounding."""
+        difference = self.coarse - other.coarse
+        if self.fine is None and other.fine is None:
+            return difference
+        return difference + ((0.0 if self.fine is None else self.fine) - (0.0 if other.fine is None else other.fine))
+
+    @property
+    def keys(self) -> npt.NDArray[Any]:
+        """What sorts as the points do: complex numbers are compared part by part."""
+        return self.coarse if self.fine is None else self.coarse + 1j * self.fine
+
+
+def in_zone(times: npt.NDArray[Any], zone: Zone) -> Any:
+    """Times in UTC as a pandas index in a zone; other abscissae, and without a zone, as they are."""
+    if not zone or times.dtype.kind != "M":
+        return times
+    import pandas as pd
+
+    return pd.DatetimeIndex(times, tz="UTC").tz_convert(zone)
+
+
+class Asked(NamedTuple):
+    """Abscissae a user asks about.
+
+    `array` is in the types of readings, of one dimension or none, `zone` is theirs, `table` the data frame that they came from.
+    """
+
+    array: npt.NDArray[Any]
+    zone: Zone
+    table: Mapping[str, Any] | None
+
+    @property
+    def shown(self) -> Any:
+        """The abscissae in one dimension, as they were given, but never the caller's own memory."""
+        return in_zone(self.array.ravel().copy(), self.zone)
+
+
+@dataclass(frozen=True)
+class Abscissa:
+    """The scale on which a curve's x is a number.
+
+    Attributes
+    ----------
+    kind : {"number", "datetime", "timedelta"}
+    origin : int
+        The x that becomes zero: nanoseconds since 1970 (datetime), nanoseconds (timedelta), or an integer (numbers too
+        large to be exact as float64; zero otherwise).
+    unit : str or None
+        Unit of time; None where x holds numbers.
+    is_split : bool
+        Whether x counted from the origin has more digits than a float64; see `Points`.
+    zone : datetime.tzinfo, str, False or None
+        Time zone of datetimes; False if they have none, None if that cannot be told.
+    column : str or None
+        Column of data frames that holds x.
+    """
+
+    kind: str
+    origin: int = 0
+    unit: str | None = None
+    is_split: bool = False
+    zone: Zone = None
+    column: str | None = None
+
+    @classmethod
+    def of(cls, parts: Sequence[npt.NDArray[Any]], unit: str | None, zone: Zone = None, column: str | None = None) -> Abscissa:
+        """Choose the scale for abscissae of one kind."""
+        if parts[0].dtype.kind in "Mm":
+            counts = [part.view(np.int64) for part in parts]
+            lowest, highest = min(int(c.min()) for c in counts), max(int(c.max()) for c in counts)
+            if highest - lowest >= 2**63:
+                raise DataError("x spans more than 292 years, which nanoseconds cannot count; pass years as numbers")
+            if unit is None:
+                spacing = (highest - lowest) / max(1, sum(len(c) for c in counts) - 1)
+                unit = next((u for u, length in NANOSECONDS.items() if length <= spacing), "ns")
+            kind = "datetime" if parts[0].dtype.kind == "M" else "timedelta"
+            origin = lowest if kind == "datetime" else 0
+        else:
+            counts = [part for part in parts if part.dtype.kind in "iu"]
+            lowest, highest = min((int(c.min()) for c in counts), default=0), max((int(c.max()) for c in counts), default=0)
+            kind, origin = "number", lowest if max(highest, -lowest) > LARGEST_EXACT else 0
+        is_wide = max(highest - origin, origin - lowest) > LARGEST_EXACT
+        is_split = is_wide and any(_fine_of(*_halves(count, origin)).any() for count in counts)
+        return cls(kind, origin, unit, is_split, zone, column)
+
+    def points(self, x: npt.NDArray[Any]) -> Points:
+        """Numbers on this scale with their digits beyond float64; any shape."""
+        if not self.is_split or x.dtype.kind == "f":
+            return Points(self.to_numbers(x))
+        unit = 1 if self.unit is None else NANOSECONDS[self.unit]
+        if unit == 1:
+            high, low = _halves(x.view(np.int64) if x.dtype.kind in "Mm" else x, self.origin)
+            return Points(_coarse_of(high, low), _fine_of(high, low))
+        counts = x.view(np.int64)
+        whole = (counts // unit - self.origin // unit).astype(np.float64)
+        part = (counts % unit - self.origin % unit) / unit
+        coarse = whole + part
+        return Points(coarse, part - (coarse - whole))
+
+    def to_numbers(self, x: npt.NDArray[Any]) -> FloatArray:
+        """Numbers on this scale; differences of times and of large integers are taken before rounding."""
+        if self.is_split and x.dtype.kind != "f":
+            return self.points(x).coarse
+        if x.dtype.kind in "Mm":
+            assert self.unit is not None
+            return _coarse_of(*_halves(x.view(np.int64), self.origin)) / NANOSECONDS[self.unit]
+        if self.origin and x.dtype.kind in "iu":
+            return _coarse_of(*_halves(x, self.origin))
+        return np.asarray(x - self.origin if self.origin else x, dtype=np.float64)
+
+    def read(self, x: Any, argument: str = "x") -> FloatArray:
+        """Numbers for abscissae a user asks about, as `given`. Where x was times, times are expected."""
+        return self.to_numbers(self.given(x, argument))
+
+    def given(self, x: Any, argument: str = "x") -> npt.NDArray[Any]:
+        """Return abscissae a user asks about in the types of readings: float64, integers, or times in ns.
+
+        One dimension, or none. Of a data frame the column of x.
+        """
+        return self.asked(x, argument).array
+
+    def asked(self, x: Any, argument: str = "x") -> Asked:
+        """Return abscissae a user asks about, as `given`, and what else their data frame holds."""
+        table = table_of(x, argument)
+        array, _, zone = to_array(x if table is None else self._column_of(table, argument), argument)
+        if array.ndim > 1:
+            called = "" if self.column is None else f" ({self.column})"
+            raise DataError(
+                f"{argument} has shape {array.shape}, but {argument} is one variable{called}; pass its column, for example "
+                f"{argument}[:, 0]"
+            )
+        return Asked(self._checked(array, zone, argument), zone, table)
+
+    def _column_of(self, table: Mapping[str, Any], argument: str) -> Any:
+        """The column of x in a data frame."""
+        if self.column is None:
+            example = "x" if "x" in table else next(iter(table), "x")
+            raise DataError(
+                f"{argument} is a data frame with the columns {listed(table)}, and this curve was fitted to an array without a "
+                f"name; pass the column of x, for example frame[{example!r}]"
+            )
+        return column_of(table, self.column, argument, f"; rename the column of x to {self.column!r}, or pass it: frame[...]")
+
+    def _checked(self, array: npt.NDArray[Any], zone: Zone, argument: str) -> npt.NDArray[Any]:
+        """Abscissae in the types of readings."""
+        wanted = {"number": "iuf", "datetime": "M", "timedelta": "m"}[self.kind]
+        if not array.size and array.dtype.kind == "f":  # an empty list has no kind
+            kind: str = {"number": "f8", "datetime": "M8[ns]", "timedelta": "m8[ns]"}[self.kind]
+            return array.astype(kind)
+        if array.dtype.kind not in wanted:
+            hint = f"; its readings were taken at {self.kind} x" + (f", counted in {self.unit}" if self.unit else "")
+            raise DataError(f"{argument} holds {array.dtype}, which this curve's x is not{hint}")
+        if array.dtype.kind in "Mm":
+            if None not in (zone, self.zone) and bool(zone) != bool(self.zone):
+                which = ("with a zone", "without one") if zone else ("without a zone", "with one")
+                raise DataError(
+                    f"{argument} holds times {which[0]}, the readings are at times {which[1]}; give both a zone, or neither"
+                )
+            array = to_nanoseconds(array, argument)
+            if np.isnat(array).any():
+                raise DataError(f"{argument}[{int(np.argmax(np.isnat(array)))}] is missing (NaT)")
+            return array
+        return as_numbers(array.ravel(), argument, "pass finite abscissae").reshape(array.shape)
+
+    def restore(self, numbers: FloatArray) -> npt.NDArray[Any]:
+        """Return the abscissae of numbers, as times where x was times; rounded as the numbers are."""
+        if self.unit is None:
+            return numbers + self.origin if self.origin else numbers
+        counts = np.round(numbers * NANOSECONDS[self.unit]).astype(np.int64) + self.origin
+        return counts.view("M8[ns]" if self.kind == "datetime" else "m8[ns]")
+
+    def shown(self, x: npt.NDArray[Any]) -> Any:
+        """Abscissae in UTC as a user gave them: times with a zone as a pandas index in that zone, all else as they are."""
+        return in_zone(x, self.zone)
+
+    def label(self, x: Any) -> str:
+        """Short text for one abscissa of the observations: a number, datetime64 (in UTC) or timedelta64."""
+        if self.kind == "datetime":
+            return str(np.datetime_as_string(x, unit="auto"))
+        if self.kind == "number" and not isinstance(x, (float, np.floating)) and self.origin:
+            return str(x)
+        return f"{float(self.to_numbers(np.asarray(x))) if self.unit else float(x):.10g}"
+
+    def label_of_number(self, number: float) -> str:
+        """Short text for the abscissa that a number on this scale stands for."""
+        return self.label(self.restore(np.array([number]))[0])
+
+    @property
+    def origin_label(self) -> str:
+        """Short text for the x that becomes zero."""
+        return self.label(np.datetime64(self.origin, "ns")) if self.kind == "datetime" else str(self.origin)
+
+
+def as_numbers(x: npt.NDArray[Any], argument: str, remedy: str) -> npt.NDArray[Any]:
+    """Return finite numbers as int64 where these hold them, as uint64, or as float64."""
+    if x.dtype.kind == "f":
+        floats = x.astype(np.float64)
+        check_finite(floats, argument, remedy)
+        return floats
+    is_large = x.dtype.kind == "u" and x.size and int(x.max()) >= 2**63
+    return x.astype(np.uint64 if is_large else np.int64)
+
+
+def join(parts: Sequence[npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
+    """Concatenate abscissae of one kind without loss of digits."""
+    kinds = {part.dtype.kind for part in parts}
+    extremes = [int(e) for part in parts if part.dtype.kind in "iu" for e in (part.min(), part.max())]
+    if kinds == {"i", "u"}:
+        if min(extremes) < 0:
+            raise DataError(
+                f"x of {name!r} ranges from {min(extremes)} to {max(extremes)}, more than 64 bits hold; subtract an origin"
+            )
+        parts = [part.astype(np.uint64) for part in parts]
+    elif "f" in kinds and extremes and max(map(abs, extremes)) > LARGEST_EXACT:
+        raise DataError(f"x of {name!r} holds integers beyond 2^53 in one part and floats in another; pass one kind")
+    return np.concatenate(parts)
+
+
+# 64-bit integers x - origin as high 2^32 + low, each part exact as float64; no difference can overflow.
+
+
+def _halves(x: npt.NDArray[Any], origin: int) -> tuple[IntArray, IntArray]:
+    high = (x // HALF).astype(np.int64) - origin // HALF
+    low = (x % HALF).astype(np.int64) - origin % HALF
+    return high, low
+
+
+def _coarse_of(high: IntArray, low: IntArray) -> FloatArray:
+    return np.asarray(high.astype(np.float64) * HALF + low)
+
+
+def _fine_of(high: IntArray, low: IntArray) -> FloatArray:
+    return np.asarray(low - (_coarse_of(high, low) - high.astype(np.float64) * HALF))

@@ -1,0 +1,553 @@
+"""The data language: readings of a curve, of its derivatives, of its integrals, each with its noise.
+
+A reading is y_i = L_i f + s e_i / sqrt(w_i), e_i independent and standard normal; L_i f is f^(k)(x_i), or the integral or the
+mean of f over an interval. Readings that share a kind (the same functional and an unknown standard deviation s, say one
+instrument) share a *name*; `Observations` is a set of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from .._entry import entry_point
+from .._validation import FloatArray, Zone, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
+from ..errors import DataError, SpecificationError
+from .abscissa import Abscissa, Points, as_numbers, check_unit, join
+from .points import PointObservations, has_columns, observe_boxes, observe_points
+from .readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, Table, check_name, check_noise, pooled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OF_DIFFERENCE = -2  # what stands for the order of a derivative where f(b) - f(a) is read
+
+
+@dataclass(frozen=True, eq=False)
+class Readings(NoisyReadings):
+    """The readings of one name.
+
+    Attributes
+    ----------
+    name : str
+        What is read; unknown standard deviations are estimated per name.
+    deriv : int
+        Order k of the derivative that is read; -1 for integrals and means, -2 for differences.
+    x : ndarray, shape (n,)
+        Abscissae, in the user's own type (float64, int64, uint64, datetime64[ns] or timedelta64[ns]); of integrals and differences
+        the lower limits.
+    y : ndarray, shape (n,)
+        Readings, in units of f per unit of x to the power k; means in units of f.
+    sd : ndarray, shape (n,), or None
+        Known standard deviations of the readings (before weighting); None: one unknown value, to be estimated.
+    weights : ndarray, shape (n,), or None
+        Known relative precisions.
+    n_dropped : int
+        How many missing (NaN) readings were left out.
+    unit : str or None
+        Time unit in which derivatives with respect to a datetime x are meant.
+    zone : datetime.tzinfo, str, False or None
+        Time zone of datetimes (they are kept in UTC, and results are in this zone); False if they came without one, None if that
+        cannot be told, as of NumPy's.
+    upper : ndarray, shape (n,), or None
+        Upper limits of integrals, means and differences, of the type of x.
+    mean : bool
+        Whether the integrals are divided by the lengths of their intervals.
+    """
+
+    name: str
+    deriv: int
+    x: npt.NDArray[Any]
+    y: FloatArray
+    sd: FloatArray | None
+    weights: FloatArray | None
+    n_dropped: int = 0
+    unit: str | None = None
+    zone: Zone = None
+    upper: npt.NDArray[Any] | None = None
+    mean: bool = False
+
+    @property
+    def zoned(self) -> bool | None:
+        """Whether datetimes came with a zone; None if that cannot be told."""
+        return None if self.zone is None else self.zone is not False
+
+    @property
+    def label(self) -> str:
+        """What is read: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``, ``a difference of f``."""
+        if self.upper is None:
+            return derivative_label(self.deriv)
+        if self.deriv == OF_DIFFERENCE:
+            return "a difference of f"
+        return "the mean of f" if self.mean else "the integral of f"
+
+    @property
+    def limits(self) -> tuple[npt.NDArray[Any], ...]:
+        """The abscissae: (x,), or of integrals the lower and the upper limits."""
+        return (self.x,) if self.upper is None else (self.x, self.upper)
+
+    def merged(self, other: Readings) -> Readings:
+        """Return the readings of both, which share a name."""
+        if (self.deriv, self.mean) != (other.deriv, other.mean):
+            kinds = [f"of order {reading.deriv}" if reading.upper is None else f"of {reading.label}" for reading in (self, other)]
+            raise DataError(f"name {self.name!r} stands for readings {kinds[0]} and {kinds[1]}; give them different names")
+        return replace(
+            self,
+            x=frozen(join([self.x, other.x], self.name)),
+            unit=self.unit or other.unit,
+            zone=other.zone if self.zone is None else self.zone,
+            upper=None if self.upper is None or other.upper is None else frozen(join([self.upper, other.upper], self.name)),
+            **self._merged_noise(other),
+        )
+
+
+@entry_point
+@dataclass(frozen=True, eq=False)
+class Observations(NamedReadings[Readings]):
+    """Readings of a curve, of its derivatives and integrals; made by `observe` and `observe_integral`, joined by ``+``.
+
+    Attributes
+    ----------
+    readings : tuple of Readings
+        One entry for each name, in order of first appearance.
+    x_name : str
+        Label of the abscissa.
+    x_column : str or None
+        Column of a data frame, or name of a series, that x came from; results take it from other data frames by this name. None if
+        x came without a name.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> obs = sf.observe([0, 1, 2, 3], [0.1, 0.9, 2.2, 2.9], name="position")
+    >>> obs = obs + sf.observe([0.5, 2.5], [1.0, 1.1], deriv=1, sd=0.1, name="speed")
+    >>> obs
+    Observations of 6 readings over x = 0 .. 3
+      position: 4 readings of f, sd to be estimated
+      speed: 2 readings of f', sd given
+    """
+
+    readings: tuple[Readings, ...]
+    x_name: str = "x"
+    x_column: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_one_kind(self.readings)
+        units = {reading.unit for reading in self.readings} - {None}
+        if len(units) > 1:
+            raise DataError(f"derivatives are meant per {' and per '.join(sorted(map(str, units)))}; use one unit")
+
+    def __add__(self, other: Observations) -> Observations:
+        if not isinstance(other, Observations):
+            return NotImplemented
+        _check_one_kind(self.readings + other.readings)
+        x_name = other.x_name if self.x_name == "x" else self.x_name
+        return Observations(pooled(self.readings, other.readings), x_name, self.x_column or other.x_column)
+
+    def __repr__(self) -> str:
+        is_time = self.abscissa.unit is not None
+        limits = [x for reading in self.readings for x in reading.limits]
+        ends = [end if is_time else end.item() for x in limits for end in (x.min(), x.max())]
+        lowest, highest = self.abscissa.label(min(ends)), self.abscissa.label(max(ends))
+        unit = f", unit {self.abscissa.unit}" if self.abscissa.unit else ""
+        head = f"Observations of {len(self)} readings over {self.x_name} = {lowest} .. {highest}{unit}"
+        return "\n".join([head, *self._lines()])
+
+    def read_by(self, reading: Readings) -> str:
+        """What a name reads: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``."""
+        return reading.label
+
+    @cached_property
+    def abscissa(self) -> Abscissa:
+        """How x becomes numbers: the origin, and the unit of time."""
+        unit = next((reading.unit for reading in self.readings if reading.unit), None)
+        zone = next((reading.zone for reading in self.readings if reading.zone is not None), None)
+        return Abscissa.of([x for reading in self.readings for x in reading.limits], unit, zone, self.x_column)
+
+    @property
+    def places(self) -> FloatArray:
+        """Abscissae as numbers, those of integrals being both limits, shape (n,) or longer."""
+        return np.concatenate([self.abscissa.to_numbers(x) for reading in self.readings for x in reading.limits])
+
+    @property
+    def x(self) -> FloatArray:
+        """Abscissae as numbers, of integrals the lower limits, shape (n,); see `abscissa`."""
+        return np.concatenate([self.abscissa.to_numbers(reading.x) for reading in self.readings])
+
+    @property
+    def points(self) -> Points:
+        """Abscissae as numbers of all digits, shape (n,)."""
+        parts = [self.abscissa.points(reading.x) for reading in self.readings]
+        coarse = np.concatenate([part.coarse for part in parts])
+        if not self.abscissa.is_split:
+            return Points(coarse)
+        return Points(coarse, np.concatenate([np.zeros(len(p.coarse)) if p.fine is None else p.fine for p in parts]))
+
+    @property
+    def deriv(self) -> npt.NDArray[np.int64]:
+        """Order of the derivative that each reading is of, -1 for integrals and means, shape (n,)."""
+        return np.repeat([reading.deriv for reading in self.readings], [len(reading) for reading in self.readings])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row for each reading: x, y, deriv, name, sd, weight; and ``upper`` where there are integrals."""
+        import pandas as pd
+
+        with_upper = any(reading.upper is not None for reading in self.readings)
+
+        frames = [
+            pd.DataFrame(
+                {
+                    self.x_name: self.abscissa.shown(reading.x),
+                    "y": reading.y,
+                    "deriv": reading.deriv,
+                    "name": reading.name,
+                    "sd": np.nan if reading.sd is None else reading.sd,
+                    "weight": 1.0 if reading.weights is None else reading.weights,
+                }
+                | ({"upper": self.abscissa.shown(reading.x if reading.upper is None else reading.upper)} if with_upper else {})
+            )
+            for reading in self.readings
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+    @classmethod
+    def from_frame(
+        cls,
+        data: Any,
+        x: Hashable,
+        readings: Mapping[Any, int],
+        sd: Mapping[Any, Any] | None = None,
+        weights: Mapping[Any, Any] | None = None,
+        unit: str | None = None,
+    ) -> Observations:
+        """Read the columns of a data frame.
+
+        Parameters
+        ----------
+        data : pandas, Polars or PyArrow data frame
+        x : str, or any label of a pandas column
+            Column of the abscissa.
+        readings : mapping from str to int
+            Column of readings -> order of the derivative that it holds. A missing value is no reading. A label that is no text
+            is made one to name the readings.
+        sd, weights : mapping from str to float, array or str, optional
+            Column of readings -> its known standard deviation or relative precisions; a str names a column, a number is none.
+        unit : str, optional
+            Unit of time of derivatives where x holds times; see `observe`.
+
+        Returns
+        -------
+        Observations
+
+        Raises
+        ------
+        DataError
+            Where a column does not exist or cannot be read as numbers; see `observe` for the rest.
+
+        Examples
+        --------
+        >>> import pandas as pd, smoothfit as sf
+        >>> df = pd.DataFrame({"t": [0.0, 1.0, 2.0], "height": [1.0, None, 3.0], "speed": [1.0, 1.1, 0.9]})
+        >>> sf.Observations.from_frame(df, x="t", readings={"height": 0, "speed": 1})
+        Observations of 5 readings over t = 0 .. 2
+          height: 2 readings of f, sd to be estimated, 1 missing left out
+          speed: 3 readings of f', sd to be estimated
+        """
+        table = Table.of(data, readings, sd, weights)
+        parts = [
+            observe(
+                table.column(x),
+                table.column(name),
+                deriv=deriv,
+                sd=table.option(sd, name),
+                weights=table.option(weights, name),
+                name=str(name),
+                unit=unit,
+            )
+            for name, deriv in readings.items()
+        ]
+        return replace(sum(parts[1:], parts[0]), x_name=str(x), x_column=str(x))
+
+
+def _check_one_kind(readings: tuple[Readings, ...]) -> None:
+    zoned = {reading.zoned for reading in readings}
+    if zoned >= {True, False}:
+        raise DataError("some readings are at times with a zone and others at times without one; give all of them a zone, or none")
+    kinds = {reading.x.dtype.kind if reading.x.dtype.kind in "Mm" else "number" for reading in readings}
+    if len(kinds) > 1:
+        raise DataError("some readings have times as x and others have numbers; use one kind of x")
+
+
+def derivative_label(deriv: int) -> str:
+    """``f``, ``f'``, ``f''``, ``f'''``, ``f^(4)``, ..."""
+    return "f" + "'" * deriv if deriv < 4 else f"f^({deriv})"
+
+
+@overload
+def observe(
+    x: Any,
+    y: Any,
+    deriv: int = 0,
+    sd: Any = None,
+    weights: Any = None,
+    name: str | None = None,
+    unit: str | None = None,
+) -> Observations: ...
+@overload
+def observe(
+    x: Any, y: Any, deriv: Sequence[int], sd: Any = None, weights: Any = None, name: str | None = None, unit: str | None = None
+) -> PointObservations: ...
+@entry_point
+def observe(
+    x: Any,
+    y: Any,
+    deriv: int | Sequence[int] = 0,
+    sd: Any = None,
+    weights: Any = None,
+    name: str | None = None,
+    unit: str | None = None,
+) -> Observations | PointObservations:
+    """Readings of f^(deriv) at x: y_i = f^(deriv)(x_i) + sd_i e_i / sqrt(weights_i).
+
+    Parameters
+    ----------
+    x : array_like, shape (n,), or (n, d)
+        Abscissae: numbers or times, unsorted or repeated as they come; a pandas or Polars series is welcome. 64-bit integers keep
+        all their digits. Two dimensions, or a data frame, make readings of a function of d variables: a point a row, of numbers.
+    y : array_like, shape (n,)
+        Readings, in the unit of f divided by the unit of x to the power `deriv`. NaN is no reading: it is left out and counted.
+    deriv : int or sequence of d ints
+        Order of the derivative that is read, of points by each variable: (1, 0) is the slope along the first; 0 is f itself.
+    sd : float or array_like, shape (n,), optional
+        Known standard deviation of the noise. None: one unknown value for the name, estimated by every fit.
+    weights : array_like, shape (n,), optional
+        Known relative precisions within the name: the noise variance is sd^2 / weights.
+    name : str, optional
+        What is read. Defaults to the name of the series `y`, else to ``f``, ``f'``, ... Readings of one name share one unknown sd.
+    unit : {"D", "h", "min", "s", "ms", "us", "ns"}, optional
+        Unit in which a datetime or timedelta x is counted. Readings of derivatives need it: a climb rate is metres per what?
+        By default the longest unit no longer than the mean spacing.
+
+    Returns
+    -------
+    Observations, or PointObservations of points
+        Copies of the data, read-only; ``+`` joins them with others, and pools readings of one name. x and y pair up by
+        position, not by index. Times with a zone become UTC, and do not mix with times without one; NumPy's go with both, as UTC.
+
+    Raises
+    ------
+    DataError
+        Lengths differ; x, sd or weights not finite; y infinite; sd or weights not positive; nothing left. The message names the
+        argument, the first bad index and what to do.
+    SpecificationError
+        `deriv` or `name` is of the wrong kind; `unit` is missing, unknown, or given for numbers.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.observe([0.0, 1.0, 2.0], [1.0, float("nan"), 3.0], sd=0.1)
+    Observations of 2 readings over x = 0 .. 2
+      f: 2 readings of f, sd given, 1 missing left out
+
+    The slope of a surface along the second variable:
+
+    >>> sf.observe([[0.0, 0.0], [1.0, 0.5]], [0.3, 0.2], deriv=(0, 1))
+    PointObservations of 2 readings in 2 inputs (x0, x1)
+      df/dx1: 2 readings of df/dx1, sd to be estimated
+    """
+    if from_sequence(deriv, "deriv").ndim or has_columns(x):
+        _refuse_unit(unit)
+        return observe_points(x, y, deriv, sd, weights, name)
+    deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
+    values, y_label = to_floats(y, "y")
+    abscissae, x_label, zone = _abscissae(x, "x", len(values), unit)
+    if abscissae.dtype.kind in "Mm" and deriv > 0 and unit is None:
+        raise SpecificationError('x holds times and y derivatives: per which time? Pass unit="s", "min", "h", ...')
+    if name is None:
+        name = y_label or derivative_label(deriv)
+    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone)
+    return Observations((readings,), x_label or "x", x_label)
+
+
+@entry_point
+def observe_integral(
+    lower: Any,
+    upper: Any,
+    y: Any,
+    mean: bool = False,
+    sd: Any = None,
+    weights: Any = None,
+    name: str | None = None,
+    unit: str | None = None,
+) -> Any:
+    """Readings of integrals of f: y_i = int from lower_i to upper_i of f(x) dx + sd_i e_i / sqrt(weights_i).
+
+    With ``mean=True`` the integral is divided by upper_i - lower_i: what a reading is that averages over an interval.
+
+    Parameters
+    ----------
+    lower, upper : array_like, shape (n,), or (n, d)
+        Limits of the intervals, lower below upper: numbers or times, as x of `observe`. Two dimensions make integrals of a function
+        of d variables over boxes, a corner a row.
+    y : array_like, shape (n,)
+        Readings, in the unit of f times the unit of x; means in the unit of f. NaN is no reading.
+    mean : bool
+        Whether `y` holds means instead of integrals.
+    sd, weights : float or array_like, shape (n,), optional
+        Known standard deviations, or one unknown value (None); relative precisions. As in `observe`.
+    name : str, optional
+        What is read. Defaults to the name of the series `y`, else to ``integral`` or ``mean``.
+    unit : {"D", "h", "min", "s", "ms", "us", "ns"}, optional
+        Unit in which times are counted; integrals over times need it.
+
+    Returns
+    -------
+    Observations, or PointObservations of boxes
+
+    Raises
+    ------
+    DataError
+        As of `observe`; a lower limit that is not below the upper one.
+    SpecificationError
+        `unit` is missing, unknown, or given for numbers; `name` is of the wrong kind.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.observe_integral([0.0, 1.0], [1.0, 3.0], [0.4, 2.1], mean=True, sd=0.1) + sf.observe([0.0], [0.1])
+    Observations of 3 readings over x = 0 .. 3
+      mean: 2 readings of the mean of f, sd given
+      f: 1 readings of f, sd to be estimated
+    """
+    if has_columns(lower) or has_columns(upper):
+        _refuse_unit(unit)
+        return observe_boxes(lower, upper, y, mean, sd, weights, name)
+    values, y_label = to_floats(y, "y")
+    start, end, x_label, zone = _limits(lower, upper, len(values), unit, "interval")
+    if start.dtype.kind in "Mm" and unit is None and not mean:
+        raise SpecificationError('lower and upper hold times and y integrals: times which time? Pass unit="s", "min", "h", ...')
+    if name is None:
+        name = y_label or ("mean" if mean else "integral")
+    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone)
+    return Observations((replace(readings, mean=bool(mean)),), x_label or "x", x_label)
+
+
+@entry_point
+def observe_difference(
+    lower: Any,
+    upper: Any,
+    y: Any,
+    sd: Any = None,
+    weights: Any = None,
+    name: str | None = None,
+    unit: str | None = None,
+) -> Observations:
+    """Readings of differences of f: y_i = f(upper_i) - f(lower_i) + sd_i e_i / sqrt(weights_i).
+
+    Parameters
+    ----------
+    lower, upper : array_like, shape (n,)
+        Where the differences are taken, lower below upper: numbers or times, as x of `observe`.
+    y : array_like, shape (n,)
+        Readings, in the unit of f. NaN is no reading.
+    sd, weights, name, unit
+        As in `observe`; the name defaults to that of the series `y`, else to ``difference``.
+
+    Returns
+    -------
+    Observations
+
+    Raises
+    ------
+    DataError
+        As of `observe`; a lower limit that is not below the upper one.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.observe_difference([0.0, 1.0], [1.0, 3.0], [0.4, 2.1], sd=0.1) + sf.observe([0.0], [0.1])
+    Observations of 3 readings over x = 0 .. 3
+      difference: 2 readings of a difference of f, sd given
+      f: 1 readings of f, sd to be estimated
+    """
+    values, y_label = to_floats(y, "y")
+    start, end, x_label, zone = _limits(lower, upper, len(values), unit, "difference")
+    readings = _readings(name or y_label or "difference", OF_DIFFERENCE, start, end, values, sd, weights, unit, zone)
+    return Observations((readings,), x_label or "x", x_label)
+
+
+def _limits(
+    lower: Any, upper: Any, n: int, unit: str | None, kind: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str | None, Zone]:
+    """Check limits of intervals: both, the name of the first, whether they have a zone."""
+    start, x_label, zone = _abscissae(lower, "lower", n, unit)
+    end, _, end_zone = _abscissae(upper, "upper", n, unit)
+    kinds = {array.dtype.kind if array.dtype.kind in "Mm" else "number" for array in (start, end)}
+    if len(kinds) > 1 or (None not in (zone, end_zone) and bool(zone) != bool(end_zone)):
+        raise DataError("lower and upper are of different kinds; pass numbers, or times with or without a zone, for both")
+    bad = ~(start < end)
+    if bad.any():
+        i = first_index(bad)
+        raise DataError(f"lower[{i}] = {start[i]} is not below upper[{i}] = {end[i]}; swap the limits, or drop an empty {kind}")
+    return start, end, x_label, end_zone if zone is None else zone
+
+
+def _refuse_unit(unit: str | None) -> None:
+    if unit is not None:
+        raise SpecificationError(f"unit is {unit!r}, but points hold numbers; units of time go with datetime x in one dimension")
+
+
+def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, Zone]:
+    """Check abscissae for n readings: values in the type of `Readings.x`, the name of the series, whether they have a zone."""
+    abscissae, label, zone = to_vector(x, argument)
+    if n != len(abscissae):
+        raise DataError(f"y has {n} readings and {argument} has {len(abscissae)} abscissae; they pair up one to one")
+    if n == 0:
+        raise DataError(f"{argument} and y are empty; pass at least one reading")
+    if abscissae.dtype.kind in "Mm":
+        bad = np.isnat(abscissae)
+        if bad.any():
+            raise DataError(f"{argument}[{first_index(bad)}] is missing (NaT); drop the row")
+        abscissae = to_nanoseconds(abscissae, argument)
+    elif unit is not None:
+        raise SpecificationError(f"unit is {unit!r}, but {argument} holds numbers; units of time go with datetime x")
+    else:
+        abscissae = as_numbers(abscissae, argument, "every reading needs an abscissa: drop the row")
+    if unit is not None:
+        check_unit(unit)
+    return abscissae, label, zone
+
+
+def _readings(
+    name: str,
+    deriv: int,
+    abscissae: npt.NDArray[Any],
+    upper: npt.NDArray[Any] | None,
+    values: FloatArray,
+    sd: Any,
+    weights: Any,
+    unit: str | None,
+    zone: Zone,
+) -> Readings:
+    """Check what readings of all kinds share, and leave out the missing ones."""
+    noise = check_noise(values, sd, weights)
+    check_name(name)
+    if name == "q":
+        raise SpecificationError("name is 'q', which stands for the intensity of the prior; choose another")
+    return Readings(
+        name=name,
+        deriv=deriv,
+        x=frozen(abscissae[noise.kept].copy()),
+        y=noise.y,
+        sd=noise.sd,
+        weights=noise.weights,
+        n_dropped=noise.n_dropped,
+        unit=unit,
+        zone=zone,
+        upper=None if upper is None else frozen(upper[noise.kept].copy()),
+    )

@@ -1,0 +1,202 @@
+"""What readings of curves and of functions of several variables share: their noise, their names, how they are joined."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+
+import narwhals.stable.v1 as nw
+import numpy as np
+import numpy.typing as npt
+from narwhals.exceptions import DuplicateError
+
+from .._frames import listed, repeated_columns
+from .._validation import FloatArray, Frozen, first_index, frozen, to_floats
+from ..errors import DataError, SpecificationError
+
+HIGHEST_DERIVATIVE = 10
+OF_INTEGRAL = -1  # the order of a derivative that an integral has
+
+
+class NoisyReadings(Frozen, ABC):
+    """The readings y of one name and what is known of their noise; its dataclasses add what is read, and where."""
+
+    name: str
+    y: FloatArray
+    sd: FloatArray | None
+    weights: FloatArray | None
+    n_dropped: int
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @abstractmethod
+    def merged(self, other: Self) -> Self:
+        """Return the readings of both, which share a name."""
+
+    @property
+    def variance_ratio(self) -> FloatArray:
+        """Variance of each reading's noise: in units of y^2 where sd is known, else relative to the unknown variance."""
+        return self.variance_ratio_in(1.0)
+
+    def variance_ratio_in(self, unit: float) -> FloatArray:
+        """Return `variance_ratio` with y measured in `unit`, a power of two: squares neither overflow nor lose a bit."""
+        variance = np.ones(len(self.y)) if self.sd is None else (self.sd / unit) ** 2
+        with np.errstate(divide="ignore"):  # a robust fit may leave a reading without weight
+            return variance if self.weights is None else variance / self.weights
+
+    def _merged_noise(self, other: Self) -> dict[str, Any]:
+        """The fields y, sd, weights and n_dropped of both."""
+        if (self.sd is None) != (other.sd is None):
+            raise DataError(f"name {self.name!r} has a known sd in one part and none in the other; give both or neither")
+        sd = None if self.sd is None or other.sd is None else frozen(np.concatenate([self.sd, other.sd]))
+        weights = None
+        if self.weights is not None or other.weights is not None:
+            ones = [np.ones(len(part)) if part.weights is None else part.weights for part in (self, other)]
+            weights = frozen(np.concatenate(ones))
+        y = frozen(np.concatenate([self.y, other.y]))
+        return {"y": y, "sd": sd, "weights": weights, "n_dropped": self.n_dropped + other.n_dropped}
+
+
+Kind = TypeVar("Kind", bound=NoisyReadings)
+
+
+class NamedReadings(Generic[Kind]):
+    """Readings by name, in order of first appearance; its dataclasses say of what."""
+
+    readings: tuple[Kind, ...]
+
+    def __len__(self) -> int:
+        return sum(len(reading) for reading in self.readings)
+
+    def __radd__(self, other: object) -> Self:
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # where sum() starts
+
+    def __getitem__(self, name: str) -> Kind:
+        for reading in self.readings:
+            if reading.name == name:
+                return reading
+        raise KeyError(f"no readings are named {name!r}; the names are {', '.join(self.names)}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, in order of first appearance."""
+        return tuple(reading.name for reading in self.readings)
+
+    @property
+    def y(self) -> FloatArray:
+        """Readings, shape (n,), name after name."""
+        return np.concatenate([reading.y for reading in self.readings])
+
+    @abstractmethod
+    def read_by(self, reading: Kind) -> str:
+        """What a name reads, in words."""
+
+    def _lines(self) -> list[str]:
+        """What `repr` says of each name."""
+        lines = []
+        for reading in self.readings:
+            known = "sd to be estimated" if reading.sd is None else "sd given"
+            dropped = f", {reading.n_dropped} missing left out" if reading.n_dropped else ""
+            lines.append(f"  {reading.name}: {len(reading)} readings of {self.read_by(reading)}, {known}{dropped}")
+        return lines
+
+
+def pooled(readings: Sequence[Kind], others: Sequence[Kind]) -> tuple[Kind, ...]:
+    """The readings of both, those of one name together."""
+    parts = {reading.name: reading for reading in readings}
+    for reading in others:
+        mine = parts.get(reading.name)
+        parts[reading.name] = reading if mine is None else mine.merged(reading)
+    return tuple(parts.values())
+
+
+class Noise(NamedTuple):
+    """Checked readings without the missing ones, and which of those given they are."""
+
+    y: FloatArray
+    sd: FloatArray | None
+    weights: FloatArray | None
+    n_dropped: int
+    kept: npt.NDArray[np.bool_]
+
+
+def check_noise(values: FloatArray, sd: Any, weights: Any, argument: str = "y", exact: bool = False) -> Noise:
+    """Check readings and their precisions, and leave out the missing ones; `exact` allows sds of zero."""
+    bad = np.isinf(values)
+    if bad.any():
+        i = first_index(bad)
+        raise DataError(f"{argument}[{i}] is {values[i]}; a reading is finite, or NaN where it is missing")
+    kept = ~np.isnan(values)
+    if not kept.any():
+        raise DataError(f"all {len(values)} readings in {argument} are missing (NaN)")
+    columns = [_precision_column(given, name, kept, exact) for given, name in ((sd, "sd"), (weights, "weights"))]
+    return Noise(frozen(values[kept]), columns[0], columns[1], int(len(values) - kept.sum()), kept)
+
+
+def check_name(name: object) -> str:
+    """Return the name of readings."""
+    if not isinstance(name, str) or not name:
+        raise SpecificationError(f"name is {name!r}; pass a text")
+    return name
+
+
+def _precision_column(given: Any, argument: str, kept: npt.NDArray[np.bool_], exact: bool) -> FloatArray | None:
+    """Check sd or weights: positive and finite wherever there is a reading; a scalar serves all."""
+    if given is None:
+        return None
+    values, _ = to_floats(given, argument)
+    n = len(kept)
+    if np.ndim(given) == 0:
+        values = np.full(n, values[0])
+    if len(values) != n:
+        raise DataError(f"{argument} has {len(values)} entries for {n} readings; pass one number or one for each reading")
+    is_sd = argument == "sd"
+    bad = kept & ~(((values >= 0) if is_sd and exact else (values > 0)) & np.isfinite(values))
+    if bad.any():
+        i = first_index(bad)
+        if is_sd:
+            zero = "positive, zero where the reading is exact," if exact else "positive and finite,"
+            raise DataError(f"{argument}[{i}] is {values[i]}; a standard deviation is {zero} or None to have it estimated")
+        raise DataError(f"weights[{i}] is {values[i]}; a weight is positive and finite; leave a reading out by setting it to NaN")
+    return frozen(values[kept])
+
+
+class Table(NamedTuple):
+    """A data frame whose columns are readings, and known options of them."""
+
+    frame: Any
+
+    @classmethod
+    def of(cls, data: Any, readings: Mapping[Any, Any], sd: Mapping[Any, Any] | None, weights: Mapping[Any, Any] | None) -> Table:
+        """Check a pandas, Polars or PyArrow data frame and what is said of its columns."""
+        try:
+            frame = nw.from_native(data, eager_only=True)
+        except TypeError:
+            raise DataError(
+                f"data is {type(data).__name__}; pass a pandas, Polars or PyArrow data frame (a lazy one after .collect())"
+            ) from None
+        except DuplicateError:
+            raise repeated_columns(data, "data") from None
+        for argument, options in (("readings", readings), ("sd", sd), ("weights", weights)):
+            if options is not None and not isinstance(options, Mapping):
+                raise SpecificationError(f"{argument} is {options!r}; pass a mapping from columns of readings: {{'column': ...}}")
+        for argument, options in (("sd", sd), ("weights", weights)):
+            unknown = set(options or {}) - set(readings)
+            if unknown:
+                raise DataError(f"{argument} is given for {sorted(unknown, key=str)}, which readings does not list")
+        if not readings:
+            raise SpecificationError("readings is empty; map at least one column to the order of its derivative")
+        return cls(frame)
+
+    def column(self, name: Any) -> Any:
+        """A column, in the type of the frame."""
+        if name not in self.frame.columns:
+            raise DataError(f"the frame has no column {name!r}; its columns are {listed(self.frame.columns)}")
+        return self.frame.get_column(name).to_native()
+
+    def option(self, options: Mapping[Any, Any] | None, name: Any) -> Any:
+        """What is given for a column; a text names another column."""
+        value = (options or {}).get(name)
+        return self.column(value) if isinstance(value, str) else value

@@ -1,0 +1,691 @@
+"""Results that every fitted curve shares, with statsmodels' names."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._entry import entry_point
+from .._validation import FloatArray, check_memory, check_order, check_rng, frozen
+from ..errors import SpecificationError
+from ..observations import Observations, derivative_label
+from ..observations.abscissa import Asked, Points
+from .prediction import CurvePrediction, ParameterUncertainty, critical_value
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from statsmodels.iolib.summary import Summary
+
+    from ..basis import Spline
+    from .outliers import Change
+
+N_MAXIMA = 10_000  # draws of a simultaneous band: its level is then right to 0.2 %
+MOST_NUMBERS = 2**21  # drawn at a time
+SEED = 20_240_229
+LEAST_FREE = 1e-10  # a share of a reading's noise that is left in its residual, below which it is rounding
+
+
+class Estimate(float):
+    """A number with its standard error.
+
+    A product with a number, a quotient by one, a sum with one and the negation are estimates as well, with the standard error and
+    the interval scaled and shifted. Operations on two estimates, whose errors may be related, return plain numbers.
+
+    Attributes
+    ----------
+    se : float
+        Standard error.
+    df : float
+        Degrees of freedom of its intervals; infinite for normal ones.
+    ends : callable, optional
+        ``ends(alpha)``, the ends of the interval of level 1 - alpha, if the interval is not symmetric about the estimate.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> area = sf.results.Estimate(2.0, 0.5)
+    >>> 10 * area
+    20 (se 5)
+    """
+
+    __array_priority__ = -1.0  # above numpy's scalars, so that their products are estimates, and below its arrays
+
+    se: float
+    df: float
+    ends: Callable[[float], tuple[float, float]] | None
+
+    def __new__(
+        cls, value: float, se: float, df: float = np.inf, ends: Callable[[float], tuple[float, float]] | None = None
+    ) -> Estimate:
+        """Make a number with a standard error."""
+        estimate = super().__new__(cls, value)
+        estimate.se = float(se)
+        estimate.df = float(df)
+        estimate.ends = ends
+        return estimate
+
+    def __getnewargs__(self) -> tuple[float, float, float, Any]:  # type: ignore[override]
+        return float(self), self.se, self.df, self.ends
+
+    def conf_int(self, alpha: float = 0.05) -> tuple[float, float]:
+        """Return the interval of level 1 - alpha."""
+        half = critical_value(alpha, self.df) * self.se
+        return self.ends(alpha) if self.ends is not None else (float(self) - half, float(self) + half)
+
+    def _turned(self, value: float, factor: float, shift: float) -> Estimate:
+        """The estimate times a factor, plus a shift, which is `value`."""
+        ends = None if self.ends is None else partial(_turned_ends, self.ends, factor, shift)
+        return Estimate(value, self.se * abs(factor), self.df, ends)
+
+    def __neg__(self) -> Estimate:
+        return self._turned(-float(self), -1.0, 0.0)
+
+    def __pos__(self) -> Estimate:
+        return self
+
+    def __mul__(self, other: Any) -> Any:
+        return self._turned(float(self) * float(other), float(other), 0.0) if _is_number(other) else super().__mul__(other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._turned(float(self) / float(other), 1 / float(other), 0.0) if _is_number(other) else super().__truediv__(other)
+
+    def __add__(self, other: Any) -> Any:
+        return self._turned(float(self) + float(other), 1.0, float(other)) if _is_number(other) else super().__add__(other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Any:
+        return self._turned(float(self) - float(other), 1.0, -float(other)) if _is_number(other) else super().__sub__(other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._turned(float(other) - float(self), -1.0, float(other)) if _is_number(other) else super().__rsub__(other)
+
+    def __repr__(self) -> str:
+        return f"{float(self):.8g} (se {self.se:.3g})"
+
+
+def _is_number(other: Any) -> bool:
+    """Whether a number is known without error."""
+    return isinstance(other, (int, float, np.integer, np.floating)) and not isinstance(other, Estimate)
+
+
+def _turned_ends(ends: Callable[[float], tuple[float, float]], factor: float, shift: float, alpha: float) -> tuple[float, float]:
+    """Ends of an interval times a factor, plus a shift; an infinite end times zero is the shift."""
+    low, high = (end * factor + shift if factor else shift for end in ends(alpha))
+    return (low, high) if low <= high else (high, low)
+
+
+@entry_point
+class CurveResults(ABC):
+    """A fitted curve: estimates, predictions with bands, diagnostics, pictures.
+
+    Subclasses say how the curve is predicted (`_moments`), its residual leverages (`_leverage`) and its parameters.
+    Residuals, fitted values and leverages are in the order of the observations, name after name.
+    """
+
+    observations: Observations
+    use_t: bool
+
+    # What a subclass provides -----------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def highest_derivative(self) -> int:
+        """Highest order of a derivative that has a posterior variance."""
+
+    @property
+    @abstractmethod
+    def highest_mean_derivative(self) -> int:
+        """Highest order of a derivative of the posterior mean that is not zero everywhere."""
+
+    @abstractmethod
+    def _rough_mean(self, x: Points, deriv: int) -> FloatArray:
+        """Posterior mean's derivative of an order above `highest_derivative` at points x (n,)."""
+
+    @abstractmethod
+    def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean and variance of f^(deriv) at points x (n,)."""
+
+    @property
+    @abstractmethod
+    def _leverage(self) -> FloatArray:
+        """Diagonal of the smoother matrix, shape (n,)."""
+
+    @property
+    @abstractmethod
+    def _noise_variance(self) -> FloatArray:
+        """Noise variance of each reading, given or estimated, shape (n,)."""
+
+    @property
+    @abstractmethod
+    def fittedvalues(self) -> FloatArray:
+        """Posterior mean of what each reading reads, shape (n,)."""
+
+    @property
+    @abstractmethod
+    def params(self) -> pd.Series:
+        """Estimated parameters."""
+
+    @abstractmethod
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance of the estimated parameters, by the observed information and the delta method."""
+
+    @property
+    @abstractmethod
+    def _se_log_params(self) -> FloatArray:
+        """Standard errors of the logarithms of the positive `params`."""
+
+    @property
+    @abstractmethod
+    def sigma(self) -> pd.Series:
+        """Noise standard deviation per name, estimated or given."""
+
+    @property
+    @abstractmethod
+    def llf(self) -> float:
+        """Log-likelihood."""
+
+    @property
+    @abstractmethod
+    def _n_likelihood(self) -> tuple[int, int]:
+        """Number of parameters and of contrasts that the likelihood counts, for AIC and BIC."""
+
+    @abstractmethod
+    def spline(self) -> Spline:
+        """Return the posterior mean as an exact spline."""
+
+    @abstractmethod
+    def integrate(self, a: Any, b: Any) -> Estimate:
+        """Return the integral of f from a to b with its standard error."""
+
+    @abstractmethod
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return a table of the fit."""
+
+    # What follows from it ---------------------------------------------------------------------------------------------
+
+    @property
+    def nobs(self) -> int:
+        """Number of readings used."""
+        return len(self.observations)
+
+    @cached_property
+    def edf(self) -> float:
+        """Effective degrees of freedom, the trace of the smoother matrix."""
+        return float(self._leverage.sum())
+
+    @property
+    def df_resid(self) -> float:
+        """Residual degrees of freedom, nobs - edf."""
+        return self.nobs - self.edf
+
+    @property
+    def df_interval(self) -> float:
+        """Degrees of freedom of intervals: the contrasts that tell the noise, or infinite where every sd is known."""
+        return self._n_contrasts if self.use_t else np.inf
+
+    @property
+    @abstractmethod
+    def _n_contrasts(self) -> int:
+        """Number of readings less that of constants that no prior restricts."""
+
+    @property
+    @abstractmethod
+    def _maximises_likelihood(self) -> bool:
+        """Whether `llf` is a maximum over all parameters, so that `aic` and `bic` compare."""
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, -2 llf + 2 (number of parameters that llf maximises over).
+
+        Parameters are the estimated sds and, unless the smoothing was fixed, q; not the effective degrees of freedom. After
+        gcv, aicc or a fixed smoothing `llf` is the restricted likelihood at the variances found, which is not its maximum:
+        compare `aic` only among fits by likelihood.
+        """
+        return -2 * self.llf + 2 * self._n_likelihood[0]
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, -2 llf + log(number of contrasts) (number of parameters), which are counted as in `aic`."""
+        return float(-2 * self.llf + np.log(self._n_likelihood[1]) * self._n_likelihood[0])
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of `params`; NaN for a parameter that is fixed by a criterion or at a boundary."""
+        import pandas as pd
+
+        return pd.Series(self._se_log_params * self.params.to_numpy(), index=self.params.index, name="bse")
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return intervals of level 1 - alpha of the positive `params`, normal on the logarithmic scale."""
+        import pandas as pd
+
+        params = self.params
+        with np.errstate(over="ignore"):  # an sd that is hardly known may be anything: up to infinity
+            factor = np.exp(critical_value(alpha, np.inf) * self._se_log_params)
+            return pd.DataFrame({0: params / factor, 1: params * factor})
+
+    @property
+    def resid(self) -> FloatArray:
+        """Readings minus fitted values, shape (n,), in the units of the readings."""
+        return self.observations.y - self.fittedvalues
+
+    @property
+    def resid_standardized(self) -> FloatArray:
+        """Residuals divided by their standard deviations sqrt(r (1 - leverage)), shape (n,); NaN where the curve interpolates."""
+        return self.resid / np.sqrt(self._noise_variance * self._free)
+
+    @property
+    @abstractmethod
+    def resid_recursive(self) -> FloatArray:
+        """Standardised one-step-ahead prediction errors (innovations, recursive residuals), shape (n,), in the order of the data.
+
+        Each observation less its prediction from those before it in x, over the standard deviation of that difference, at the
+        fitted parameters. Under the model they are independent standard normal numbers, while `resid_standardized` are correlated
+        with their neighbours, because the curve follows these. NaN for the first observations, which determine what no prior or
+        penalty restricts.
+        """
+
+    @property
+    def _diagnostic_resid(self) -> tuple[str, FloatArray]:
+        """What diagnostics draw and test, and what it is called."""
+        return "one-step-ahead prediction errors", self.resid_recursive
+
+    def test_serial_correlation(self, lags: int | None = None) -> pd.DataFrame:
+        """Ljung and Box's test that the one-step-ahead prediction errors of each series are uncorrelated.
+
+        Parameters
+        ----------
+        lags : int, optional
+            Number of autocorrelations. By default 10, or a fifth of the number of errors if that is smaller.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each series: ``nobs`` (errors), ``lags``, ``lag1`` (the first autocorrelation), ``statistic``, ``pvalue``
+            (chi-squared, a degree of freedom a lag). NaN for series with fewer than 10 errors.
+
+        Notes
+        -----
+        ``statistic`` = n (n + 2) sum_k r_k^2 / (n - k), r_k the autocorrelations of `resid_recursive` in order of x. Estimated
+        parameters take no degree of freedom: in simulations of 25 to 200 observations with estimated smoothing 5 % of tests reject
+        at a nominal 5 % (2 to 8 % by curve), and 8 % with one degree less. `resid_standardized` would not do: they are correlated
+        under the right model, and up to 22 % of such tests reject.
+
+        References
+        ----------
+        G. Ljung and G. Box (1978), "On a measure of lack of fit in time series models". A. C. Harvey (1989), *Forecasting,
+        structural time series models and the Kalman filter*, section 5.4.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 100)
+        >>> y = np.sin(6 * x) + 0.1 * np.random.default_rng(0).standard_normal(100)
+        >>> test = sf.SmoothingSpline(sf.observe(x, y)).fit().test_serial_correlation()
+        >>> bool(test.loc["f", "pvalue"] > 0.05)
+        True
+        """
+        from .serial import test_of_curve
+
+        return test_of_curve(self, lags)
+
+    @property
+    def loo_resid(self) -> FloatArray:
+        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
+
+        NaN where the curve interpolates a reading (its leverage is one to rounding).
+        """
+        return self.resid / self._free
+
+    @property
+    def _free(self) -> FloatArray:
+        """1 - leverage; NaN where that is rounding."""
+        free = 1 - self._leverage
+        return np.where(free > LEAST_FREE, free, np.nan)
+
+    def predict(self, x: Any, deriv: int = 0) -> FloatArray:
+        """Posterior mean of f^(deriv) at x: between the readings, at them and beyond.
+
+        Parameters
+        ----------
+        x : array_like, or data frame
+            Numbers or times, as x of the observations, in one dimension. Of a data frame the column of x is taken, if x came
+            from a data frame or from a named series; other columns are not read.
+        deriv : int
+            Order of the derivative. Beyond `highest_derivative` the mean still has derivatives, right limits at the
+            readings; the curve itself has none, so that `get_prediction` refuses them.
+
+        Returns
+        -------
+        ndarray
+            Of the shape of x, in the unit of f per unit of x to the power `deriv`.
+        """
+        return self._predict(x, deriv)
+
+    def _predict(self, x: Any, deriv: Any, regressors: Any = None) -> FloatArray:
+        """Posterior mean at x; `regressors` as of `_points`."""
+        order = check_order(deriv, "deriv", 0, self.highest_mean_derivative)
+        asked = self.observations.abscissa.asked(x)
+        points = self._points(asked, order, regressors)
+        mean = self._moments(points, order)[0] if order <= self.highest_derivative else self._rough_mean(points, order)
+        return mean.reshape(asked.array.shape)
+
+    def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
+        """Points a user asks about, with what else observations there depend on: `regressors`, or the data frame of `asked`."""
+        return self.observations.abscissa.points(asked.array.ravel())
+
+    def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None, *, simultaneous: bool = False) -> CurvePrediction:
+        """Posterior of f^(deriv) at x, with standard errors and intervals.
+
+        Parameters
+        ----------
+        x : array_like, shape (n,), or data frame
+            As of `predict`.
+        deriv : int
+            Order of the derivative, at most `highest_derivative`.
+        name : str, optional
+            Whose noise a new reading has, a name that reads f^(deriv); by default the first.
+        simultaneous : bool
+            Whether the intervals of the curve hold for all x together: mean +- c s, c the quantile of the greatest
+            abs(f^(deriv) - mean) / s over these x, in 10 000 draws with a fixed seed; s is the standard error, with what
+            estimated parameters shift the mean where pointwise intervals know of it. A grid of some points a bandwidth
+            stands for the whole curve. Where a likelihood estimated them, the parameters are drawn, too, for up to 20 000
+            readings. Intervals of new readings stay pointwise.
+
+        Returns
+        -------
+        CurvePrediction
+            Its `x` are those given.
+        """
+        return self._get_prediction(x, deriv, name, simultaneous)
+
+    def _get_prediction(self, x: Any, deriv: Any, name: str | None, simultaneous: bool, regressors: Any = None) -> CurvePrediction:
+        """Posterior at x; `regressors` as of `_points`."""
+        deriv = self._check_deriv(deriv)
+        asked = self.observations.abscissa.asked(x)
+        points = self._points(asked, deriv, regressors, name)
+        prediction = self._prediction(points, asked.shown, deriv, self._noise_name(deriv, name))
+        if simultaneous and len(points.coarse):
+            prediction = replace(prediction, maxima=self._maxima(points, prediction))
+        return prediction
+
+    def _maxima(self, points: Points, prediction: CurvePrediction) -> FloatArray:
+        """Greatest size of a standardised deviation over the points, in each of N_MAXIMA draws, increasing."""
+        rng = np.random.default_rng(SEED)
+        derivs, se = np.array([prediction.deriv]), prediction.scale_mean
+        draw, with_parameters = self._band_draws(points)
+        with np.errstate(divide="ignore"):
+            precision = np.where(se > 0, 1 / se, 0.0)
+        block = max(1, MOST_NUMBERS // len(se))
+        maxima = []
+        for start in range(0, N_MAXIMA, block):
+            deviations = draw(rng, min(block, N_MAXIMA - start), derivs)[0]
+            maxima.append(np.abs(deviations * precision).max(axis=1))
+        greatest = np.concatenate(maxima)
+        if np.isfinite(prediction.df) and not with_parameters:
+            greatest *= np.sqrt(prediction.df / rng.chisquare(prediction.df, N_MAXIMA))
+        return frozen(np.sort(greatest))
+
+    def sample(
+        self, x: Any, deriv: int | Sequence[int] = 0, size: int = 100, rng: np.random.Generator | int | None = None
+    ) -> FloatArray:
+        """Draw curves from the posterior, at the fitted parameters.
+
+        Parameters
+        ----------
+        x : array_like, or data frame
+            As of `predict`, in any order: at the observations, between them and beyond.
+        deriv : int or sequence of int
+            Order of the derivative; of several, the draws belong together.
+        size : int
+            Number of draws.
+        rng : numpy.random.Generator or int, optional
+            Source of randomness, or a seed for one.
+
+        Returns
+        -------
+        ndarray
+            Shape (size, ...), ... that of x, or (len(deriv), size, ...) for several orders: ``f, slope = res.sample(x, [0, 1])``.
+            Within a draw all x and all orders are those of one curve. The first draws of a seed are the same whatever the size.
+
+        Notes
+        -----
+        Exact backward sampling (Frühwirth-Schnatter 1994; Carter and Kohn 1994), at a cost linear in the number of readings,
+        and for each draw in that of the points. The parameters (sds, smoothing) are not drawn.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 50)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(6 * x), sd=0.1), order=3).fit()
+        >>> f, slope = res.sample(x, deriv=[0, 1], size=200, rng=1)
+        >>> f.shape
+        (200, 50)
+        >>> peak = x[f.argmax(axis=1)]  # of each draw
+        >>> print(peak.mean().round(2), peak.std().round(2))
+        0.26 0.01
+        """
+        return self._sampled(x, deriv, size, rng)
+
+    def _sampled(self, x: Any, deriv: Any, size: Any, rng: Any, regressors: Any = None) -> FloatArray:
+        """Draws at x; `regressors` as of `_points`."""
+        several = not isinstance(deriv, (int, np.integer))
+        orders = [self._check_deriv(k) for k in (deriv if isinstance(deriv, Sequence | np.ndarray) else [deriv])]
+        if not orders:
+            raise SpecificationError("deriv is empty; pass at least one order of a derivative")
+        n_draws, generator = check_order(size, "size", 0, 2**31), check_rng(rng)
+        asked = self.observations.abscissa.asked(x)
+        entries = float(len(orders)) * n_draws * asked.array.size
+        check_memory(24 * entries, f"a sample of size = {n_draws}", "lower size, or pass fewer x")
+        points = self._points(asked, orders[0], regressors)
+        mean = np.array([self._moments(points, k)[0] for k in orders])
+        draws = np.empty((len(orders), n_draws, len(points.coarse)))
+        if draws.size:
+            draws = self._draws(points)(generator, n_draws, np.array(orders))
+            draws += mean[:, None]
+        draws = draws.reshape(len(orders), n_draws, *asked.array.shape)
+        return draws if several else draws[0]
+
+    def _draws(self, x: Points) -> Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray]:
+        """Return what draws deviations from the posterior mean at points x (n,): rng, size, derivs -> (n_derivs, size, n)."""
+        raise SpecificationError(f"{type(self).__name__} makes no draws")
+
+    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray], bool]:
+        """Return what draws deviations for simultaneous bands, as `_draws`, and whether the parameters are drawn, too."""
+        return self._draws(x), False
+
+    def roots(self, deriv: int = 0, value: float = 0.0, alpha: float = 0.05) -> pd.DataFrame:
+        """Where f^(deriv) crosses a value, with uncertainty.
+
+        Parameters
+        ----------
+        deriv : int
+            Order of the derivative, at most `highest_derivative`.
+        value : float
+            What is crossed, in the unit of f^(deriv).
+        alpha : float
+            Intervals have level 1 - alpha.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each crossing of the posterior mean within the range of the readings, or of a spline regression within the
+            domain of its basis: ``x``; ``se`` by the delta method, sd f^(deriv) over the size of f^(deriv + 1), in units of x;
+            ``ci_lower``, ``ci_upper``; ``direction``, 1 upward and -1 downward.
+
+        Notes
+        -----
+        The interval ends where the pointwise band leaves the value. Upward, a curve that crosses once has its crossing before x
+        just if f^(deriv)(x) > value, so that this is the equal-tailed posterior interval (Fieller's); an end that the band does
+        not reach within that range is infinite (NaT for times): the crossing may not be one.
+        """
+        from .critical import crossings
+
+        return crossings(self, self._check_deriv(deriv), value, alpha)
+
+    @property
+    def _range(self) -> tuple[float, ...]:
+        """Ends of the range in which crossings are found, as numbers, if it is wider than that of the observations."""
+        return ()
+
+    def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+        """Where the mean of f^(deriv) has a value, as numbers, and its slopes there."""
+        spline = self.spline()
+        curve = spline if deriv == 0 else spline.derivative(deriv)
+        x = (curve if value == 0 else curve - value).roots()
+        return x, curve(x, deriv=1) if len(x) else x
+
+    def extrema(self, deriv: int = 0, alpha: float = 0.05) -> pd.DataFrame:
+        """Local extrema of f^(deriv), with uncertainty.
+
+        Parameters
+        ----------
+        deriv : int
+            Order of the derivative, below `highest_derivative`: an extremum is a root of the next one.
+        alpha : float
+            Intervals have level 1 - alpha.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each extremum of the posterior mean, in the range of `roots`: ``x``, ``se``, ``ci_lower``,
+            ``ci_upper`` as there; ``kind``, "maximum" or "minimum"; ``value`` and ``value_se``, f^(deriv) there, to first
+            order without error from x.
+        """
+        from .critical import extrema
+
+        if self._check_deriv(deriv) + 1 > self.highest_derivative:
+            raise SpecificationError(
+                f"deriv is {deriv}: an extremum is a root of {derivative_label(deriv + 1)}, which has no finite variance under "
+                "this prior; raise the model's order"
+            )
+        return extrema(self, deriv, alpha)
+
+    def outliers(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Readings, level shifts and slope breaks that the fit does not explain, by auxiliary residuals.
+
+        Parameters
+        ----------
+        alpha : float
+            Level of the test of each kind: the chance that a fit without outliers reports any of that kind.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``kind`` ("reading", "level shift", "slope break"), ``name`` of a reading, ``x``, ``effect`` and ``se`` (how far
+            the reading lies from the fit without it, or f or f' jumps there), ``statistic`` = effect / se, ``p_value`` adjusted
+            for the number of tests (Bonferroni), ``row`` of a reading among the observations (-1 for others); the most
+            significant first. Of neighbouring shifts all beyond the level only the greatest is listed.
+
+        Notes
+        -----
+        A. C. Harvey and S. J. Koopman (1992), "Diagnostic checking of unobserved-components time series models". The noise
+        and the smoothing are those of the fit, outliers included: remove the greatest, fit again and look again.
+        """
+        from .outliers import outliers
+
+        return outliers(self, alpha)
+
+    def _changes(self) -> list[Change]:
+        """Estimates of sudden changes, by kind."""
+        return []
+
+    def _noise_name(self, deriv: int, name: str | None) -> str | None:
+        """Whose noise a new reading of f^(deriv) has: a name, or the first that reads it; None where none does."""
+        readers = [reading.name for reading in self.observations.readings if reading.deriv == deriv]
+        if name is None:
+            return readers[0] if readers else None
+        if name not in self.observations.names:
+            raise SpecificationError(f"name is {name!r}; the readings are named {', '.join(self.observations.names)}")
+        if name not in readers:
+            k = self.observations[name].deriv
+            others = f", or one of the names that read {derivative_label(deriv)}: {', '.join(readers)}" if readers else ""
+            raise SpecificationError(
+                f"name is {name!r}, which reads {derivative_label(k)} and not {derivative_label(deriv)}; pass deriv={k}{others}"
+            )
+        return name
+
+    def _prediction(self, points: Points, x: Any, deriv: int, noise: str | None = None) -> CurvePrediction:
+        """Predict at points, which stand for abscissae x; new readings have the noise of a name."""
+        mean, variance = self._moments(points, deriv)
+        return CurvePrediction(
+            x=x,
+            deriv=deriv,
+            predicted_mean=mean,
+            var_pred_mean=variance,
+            noise_sd=np.nan if noise is None else self._noise_sd(noise),
+            df=self.df_interval,
+            x_name=self.observations.x_name,
+            parameters=self._parameter_uncertainty(points, deriv, variance, noise),
+        )
+
+    def _noise_sd(self, name: str) -> float:
+        """Standard deviation of the noise of a new observation of weight one of a series."""
+        return float(self.sigma[name])
+
+    def _parameter_uncertainty(
+        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
+    ) -> ParameterUncertainty | None:
+        """What estimated parameters add to the variance of f^(deriv) at points; None where that is left to `df_interval`."""
+        return None
+
+    def plot(self, deriv: int = 0, ax: Axes | None = None, alpha: float = 0.05, label: str | None = None, **line: Any) -> Figure:
+        """Draw f^(deriv) with its pointwise band and the readings of it.
+
+        Parameters
+        ----------
+        deriv : int
+            Order of the derivative.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure. Several fits on one axes take colours in turn, and readings drawn once stay.
+        alpha : float
+            The band has level 1 - alpha.
+        label : str, optional
+            What the legend says of the curve.
+        **line
+            Passed to `matplotlib.axes.Axes.plot` for the curve, such as ``color``, ``linestyle`` or ``linewidth``; the band has the
+            colour of the curve.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from .plotting import plot_curve
+
+        return plot_curve(self, self._check_deriv(deriv), ax, alpha, label, line)
+
+    def plot_diagnostics(self) -> Figure:
+        """Draw standardised one-step-ahead prediction errors over x, their distribution, normal quantiles and autocorrelation.
+
+        Under the model these are independent and standard normal. The grey ranges of autocorrelations contain 95 % of those of
+        independent errors, lag by lag; the title reports the test of all lags together, `test_serial_correlation`.
+        """
+        from .plotting import plot_diagnostics
+
+        return plot_diagnostics(self)
+
+    def _check_deriv(self, deriv: Any) -> int:
+        order = check_order(deriv, "deriv", 0, 10**6)
+        if order > self.highest_derivative:
+            raise SpecificationError(
+                f"deriv is {order}: {derivative_label(order)} has no finite variance under this prior, whose derivatives end at "
+                f"{derivative_label(self.highest_derivative)}; raise the model's order, or take the mean alone: "
+                f"predict(x, deriv={order})"
+            )
+        return order
+
+    def _name_of_row(self) -> npt.NDArray[np.int64]:
+        """Index into names of each reading."""
+        readings = self.observations.readings
+        return np.repeat(np.arange(len(readings)), [len(reading) for reading in readings])

@@ -1,0 +1,90 @@
+"""Which readings and which sudden changes a fit does not explain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from .._validation import FloatArray, check_level
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .curve import CurveResults
+
+COLUMNS = ["kind", "name", "x", "effect", "se", "statistic", "p_value", "row"]
+
+
+class Change(NamedTuple):
+    """Estimated jumps at abscissae x, in their order, and their standard errors: all (n,)."""
+
+    kind: str
+    x: npt.NDArray[Any]
+    effect: FloatArray
+    se: FloatArray
+
+
+def outliers(results: CurveResults, alpha: float) -> pd.DataFrame:
+    """Return the readings and changes that are significant at level alpha / (number of the kind)."""
+    import pandas as pd
+
+    level = check_level(alpha)
+    parts = [_readings(results, level)]
+    abscissa = results.observations.abscissa
+    for change in results._changes():
+        statistic = change.effect / change.se
+        p = _p_values(statistic, results.df_interval)
+        peaks = _peaks(np.abs(statistic), p <= level)
+        columns = {
+            "x": abscissa.shown(change.x),
+            "effect": change.effect,
+            "se": change.se,
+            "statistic": statistic,
+            "p_value": p,
+        }
+        frame = pd.DataFrame({name: values[peaks] for name, values in columns.items()})
+        parts.append(frame.assign(kind=change.kind, name="", row=-1))
+    found = [part for part in parts if len(part)] or parts[:1]
+    return pd.concat(found)[COLUMNS].sort_values("p_value", kind="stable", ignore_index=True)
+
+
+def _readings(results: CurveResults, level: float) -> pd.DataFrame:
+    import pandas as pd
+
+    statistic, effect = results.resid_standardized, results.loo_resid
+    p = _p_values(statistic, results.df_interval)
+    rows = np.flatnonzero(p <= level)
+    rows = rows[np.argsort(-np.abs(statistic[rows]), kind="stable")]
+    observations = results.observations
+    labels = np.array(observations.names, dtype=object)[results._name_of_row()[rows]]
+    return pd.DataFrame(
+        {
+            "kind": "reading",
+            "name": labels,
+            "x": observations.abscissa.shown(observations.abscissa.restore(observations.x[rows])),
+            "effect": effect[rows],
+            "se": effect[rows] / statistic[rows],
+            "statistic": statistic[rows],
+            "p_value": p[rows],
+            "row": rows,
+        }
+    )
+
+
+def _p_values(statistic: FloatArray, df: float) -> FloatArray:
+    """Two-sided, times the number of tests; NaN is no test, and is not significant."""
+    size = np.abs(statistic)
+    p = 2 * (stats.norm.sf(size) if np.isinf(df) else stats.t.sf(size, df))
+    return np.where(np.isnan(p), np.inf, np.minimum(1.0, p * np.count_nonzero(~np.isnan(p))))
+
+
+def _peaks(size: FloatArray, significant: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """The greatest of each run of significant entries."""
+    chosen = np.flatnonzero(significant)
+    if not len(chosen):
+        return chosen
+    runs = np.split(chosen, np.flatnonzero(np.diff(chosen) > 1) + 1)
+    return np.array([run[np.argmax(size[run])] for run in runs])
