@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -12,9 +12,24 @@ from narwhals.exceptions import DuplicateError
 from .._frames import repeated_columns
 from .._validation import FloatArray, check_finite, to_floats
 from ..errors import DataError, SpecificationError
+from .sample import Sample
 
-if TYPE_CHECKING:
-    from .model import DerivativeRegression
+
+class MakesInputs(Protocol):
+    """What makes inputs of the columns of a frame."""
+
+    def of(self, columns: Mapping[str, Any]) -> FloatArray:
+        """Columns (n, k) of the inputs."""
+
+
+class ReadsFrames(Protocol):
+    """A model: the sample that names its columns, and what a formula makes of them, if there was one."""
+
+    sample: Sample
+
+    @property
+    def inputs_of_formula(self) -> MakesInputs | None:
+        """What a formula makes of the columns; None without one."""
 
 
 def is_frame(values: Any) -> bool:
@@ -27,12 +42,12 @@ def is_frame(values: Any) -> bool:
         return True
 
 
-def times_of(model: DerivativeRegression, t: Any, argument: str = "t") -> Any:
+def times_of(model: ReadsFrames, t: Any, argument: str = "t") -> Any:
     """Abscissae a user asks about: those given, or the column of times of a data frame."""
     return column_of(_columns(t, argument), model.sample.t_name, argument, [model.sample.t_name]) if is_frame(t) else t
 
 
-def vector_of_times(model: DerivativeRegression, t: Any) -> FloatArray:
+def vector_of_times(model: ReadsFrames, t: Any) -> FloatArray:
     """Numbers for times a user asks about, a row each."""
     given = times_of(model, t)
     numbers = model.sample.abscissa.read(given, "t")
@@ -41,7 +56,7 @@ def vector_of_times(model: DerivativeRegression, t: Any) -> FloatArray:
     return numbers.ravel()
 
 
-def inputs_of(model: DerivativeRegression, u: Any, n: int) -> FloatArray:
+def inputs_of(model: ReadsFrames, u: Any, n: int) -> FloatArray:
     """Recorded inputs (n, k): the columns of a matrix, or those of a data frame that the fit takes, by name."""
     names = model.sample.recorded_inputs
     if u is None:
@@ -59,7 +74,7 @@ def inputs_of(model: DerivativeRegression, u: Any, n: int) -> FloatArray:
     return values
 
 
-def times_and_inputs(model: DerivativeRegression, t: Any, u: Any) -> tuple[Any, Any]:
+def times_and_inputs(model: ReadsFrames, t: Any, u: Any) -> tuple[Any, Any]:
     """Return t and u, of which one data frame may bring both."""
     if is_frame(t) and u is None and model.sample.recorded_inputs:
         return t, t
@@ -68,7 +83,7 @@ def times_and_inputs(model: DerivativeRegression, t: Any, u: Any) -> tuple[Any, 
     return t, u
 
 
-def _inputs_by_name(model: DerivativeRegression, columns: dict[str, Any]) -> FloatArray:
+def _inputs_by_name(model: ReadsFrames, columns: dict[str, Any]) -> FloatArray:
     if model.inputs_of_formula is not None:
         return model.inputs_of_formula.of(columns)
     names = model.sample.recorded_inputs

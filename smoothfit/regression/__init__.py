@@ -1,5 +1,6 @@
 """Least squares on values, derivatives and integrals: spline regression."""
 
+from ..results.prediction import SurfacePrediction
 from .accumulate import Accumulator
 from .bootstrap import CurveBootstrap
 from .comparison import compare
@@ -7,7 +8,7 @@ from .constraints import Bounds, Concave, Constraint, Convex, Decreasing, Equals
 from .correlation import AR1, OU
 from .model import SplineRegression
 from .results import SplineRegressionResults
-from .surface import SurfacePrediction, SurfaceRegressionResults
+from .surface import SurfaceRegressionResults
 
 __all__ = [
     "AR1",

@@ -18,7 +18,8 @@ from ..basis import Spline
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from ..observations.abscissa import Points
-from ..results.curve import LEAST_FREE, Estimate
+from ..results.curve import Estimate
+from ..results.estimates import LEAST_FREE
 from ..results.prediction import CurvePrediction, ParameterUncertainty, critical_value
 from .band import BandRows, multiply_factor, pack, rows_of_factor
 from .constraints import Equals, Polynomials, limits_of
@@ -181,24 +182,9 @@ class SplineRegressionResults(Inference):
         return pd.DataFrame(root @ root.T, index=self._names_of_params, columns=self._names_of_params)
 
     @property
-    def bse(self) -> pd.Series:
-        """Standard errors of the coefficients."""
-        import pandas as pd
-
+    def _standard_errors(self) -> FloatArray:
         K = self.basis.n_basis
-        unit = BandRows(np.ones((K, 1)), np.arange(K))
-        return pd.Series(np.sqrt(self._cov.variance(unit)), index=self._names_of_params, name="bse")
-
-    @property
-    def _se_log_params(self) -> FloatArray:
-        return np.asarray(self.bse / np.abs(self.params))
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of level 1 - alpha of the coefficients."""
-        import pandas as pd
-
-        half = critical_value(alpha, self.df_interval) * self.bse
-        return pd.DataFrame({0: self.params - half, 1: self.params + half})
+        return np.sqrt(self._cov.variance(BandRows(np.ones((K, 1)), np.arange(K))))
 
     # Smoothing and noise --------------------------------------------------------------------------------------------------------
 
@@ -638,13 +624,10 @@ class SplineRegressionResults(Inference):
         check_memory(OF_BAND * n * self.basis.n_basis, f"a simultaneous band at {n} x", "pass fewer x, or use fewer functions")
         return replace(prediction, maxima=critical_of_band(self._design(x, deriv), self._cov, self.df_interval))
 
-    def integrate(self, a: Any, b: Any) -> Estimate:
-        """Return the integral of f from a to b, in units of f times x, with its standard error."""
-        if np.ndim(a) or np.ndim(b):
-            raise SpecificationError("a and b are single abscissae; call integrate for each interval")
-        abscissa = self.observations.abscissa
-        lower, upper = (abscissa.read(limit, name).reshape(1) for limit, name in ((a, "a"), (b, "b")))
-        rows = pack(self.basis.integral(lower, upper, sparse=True))
+    def integrate(self, lower: Any, upper: Any) -> Estimate:
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error."""
+        start, end = self._limits_of_integral(lower, upper)
+        rows = pack(self.basis.integral(start.coarse, end.coarse, sparse=True))
         value = float(rows.times(self._coef)[0])
         return Estimate(value, np.sqrt(self._cov.variance(rows)[0]), self.df_interval)
 

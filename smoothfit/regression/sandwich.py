@@ -9,7 +9,7 @@ import numpy as np
 from .._entry import warn
 from .._validation import FloatArray, check_order
 from ..errors import DataError, LeverageWarning, SpecificationError
-from ..results.curve import LEAST_FREE
+from ..results.estimates import LEAST_FREE
 from .band import merged, multiply_factor
 from .correlation import Dense
 from .rows import Rows

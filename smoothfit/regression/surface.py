@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -16,35 +15,12 @@ from ..basis import TensorProductBasis, TensorSpline
 from ..errors import DataError, SpecificationError
 from ..observations.points import Orders, PointObservations, check_orders, partial_label, to_points
 from ..results.curve import Estimate
-from ..results.prediction import CurvePrediction
+from ..results.prediction import SurfacePrediction
 from .bootstrap import CurveBootstrap
 from .products import ProductRows, rows_at, rows_over
 from .results import SplineRegressionResults
 from .rows import check_degrees, degree_of
 from .simultaneous import critical_of_band
-
-
-@entry_point
-@dataclass(frozen=True, eq=False)
-class SurfacePrediction(CurvePrediction):
-    """Estimate and standard error of a partial derivative at points.
-
-    As `curves.CurvePrediction`, with points `x` (n, d) and the order `deriv` by each variable; `summary_frame` has the coordinates
-    for an index.
-
-    Attributes
-    ----------
-    inputs : tuple of str
-        Labels of the variables.
-    """
-
-    inputs: tuple[str, ...] = ()
-
-    @property
-    def _index(self) -> Any:
-        import pandas as pd
-
-        return pd.MultiIndex.from_arrays(list(self.x.T), names=self.inputs)
 
 
 @entry_point
