@@ -9,6 +9,7 @@ import pytest
 from scipy.integrate import quad
 
 import smoothfit as sf
+from smoothfit.dynamics.fit import Fit
 from smoothfit.dynamics.results import DynamicsResults
 from smoothfit.errors import BiasWarning, DataError, SpecificationError
 from smoothfit.results import CurvePrediction, CurveResults
@@ -155,7 +156,8 @@ def test_integrals_need_room_for_the_state():
     four = sf.DerivativeRegression(y, t).fit("output_error")
     assert four.curve("y2").integrate(0, 2) == pytest.approx(4 * (1 - np.exp(-1)), abs=0.05)
     third = sf.DerivativeRegression(y, t, order=3, derivatives=(0,), intercept=False)
-    six = DynamicsResults(third, "output_error", {}, replace(four.fitted, theta=np.array([-1.0, 0, 0, -1])), "nonrobust", np.eye(6))
+    found = replace(four.fitted, theta=np.array([-1.0, 0, 0, -1]))
+    six = DynamicsResults(Fit(third, "output_error", {}, found, "nonrobust", np.eye(6)))
     with pytest.raises(SpecificationError, match="state of at most 4"):
         six.curve().integrate(0, 1)
     exact = sf.DerivativeRegression(np.exp(-t), t).fit("output_error")
