@@ -20,9 +20,9 @@ from ..markov.sampling import IntArray, Sampler, Shocks, shocks
 from ..observations import derivative_label
 from ..observations.abscissa import Points
 from ..results.curve import LEAST_FREE, CurveResults, Estimate
-from ..results.outliers import Change
 from ..results.prediction import ParameterUncertainty
 from ..results.propagation import NEGLIGIBLE, propagated
+from ..results.protocols import Change
 from .fitting import Variances
 from .propagation import posterior_slopes
 from .robust import HIGHEST_DF
