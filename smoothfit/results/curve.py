@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..basis import Spline
-    from .outliers import Change
+    from .protocols import Change
 
 
 class Estimate(float):

@@ -22,9 +22,9 @@ from ..observations import derivative_label
 from ..observations.abscissa import Points
 from ..results.curve import CurveResults, Estimate
 from ..results.estimates import LEAST_FREE
-from ..results.outliers import Change
 from ..results.prediction import ParameterUncertainty
 from ..results.propagation import NEGLIGIBLE, propagated
+from ..results.protocols import Change
 from .fitting import Variances
 from .propagation import posterior_slopes
 from .robust import HIGHEST_DF
