@@ -13,7 +13,7 @@ from .._frames import column_of, table_of
 from .._validation import FloatArray, frozen, to_floats
 from ..basis import TensorProductBasis, TensorSpline
 from ..errors import DataError, SpecificationError
-from ..observations.points import Orders, PointObservations, check_orders, partial_label, to_points
+from ..observations.points import Orders, PointObservations, check_orders, noise_name, partial_label, to_points
 from ..results.curve import Estimate
 from ..results.prediction import SurfacePrediction
 from .bootstrap import CurveBootstrap
@@ -138,7 +138,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         """
         points, _ = self._read(X)
         orders = self._check_deriv(deriv)
-        rows, noise = rows_at(self._surface, points, orders), self._noise_name(orders, name)
+        rows, noise = rows_at(self._surface, points, orders), noise_name(self._readings, orders, name)
         maxima = critical_of_band(rows, self._cov, self.df_interval) if simultaneous and len(points) else None
         variance = self._cov.variance(rows)
         return SurfacePrediction(
@@ -152,15 +152,6 @@ class SurfaceRegressionResults(SplineRegressionResults):
             parameters=self._uncertainty_of(rows, variance, noise),
             inputs=self.inputs,
         )
-
-    def _noise_name(self, deriv: Any, name: str | None) -> str | None:
-        readers = [reading.name for reading in self._readings.readings if deriv in reading.orders]
-        if name is None:
-            return readers[0] if readers else None
-        if name not in readers:
-            what = partial_label(self.inputs, deriv)
-            raise SpecificationError(f"name is {name!r}; {what} is read by {', '.join(readers) or 'no name'}")
-        return name
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
         """Return the integral of f over the box from lower (d,) to upper (d,), with its standard error."""
@@ -252,19 +243,9 @@ class SurfaceRegressionResults(SplineRegressionResults):
         -------
         matplotlib.figure.Figure
         """
-        from ..results.contours import plot_contours
+        from ..results.contours import plot_surface
 
-        if len(self.inputs) != 2:
-            raise SpecificationError(f"plot draws two variables, and there are {len(self.inputs)}; use predict on a slice")
-        orders = self._check_deriv(deriv)
-        readings = self._readings
-        shown = [(r.name, r.X, r.y, (r.deriv == orders).all(axis=1)) for r in readings.readings]
-
-        def values(X: FloatArray) -> FloatArray:
-            return self.get_prediction(X, orders).se_mean if se else self.predict(X, orders)
-
-        label = partial_label(self.inputs, orders)
-        return plot_contours(values, shown, self.inputs, f"standard error of {label}" if se else label, se, ax, contour)
+        return plot_surface(self, self._check_deriv(deriv), ax, se, contour)
 
     @property
     def resid_recursive(self) -> NoReturn:

@@ -257,4 +257,6 @@ class SurfacePrediction(CurvePrediction):
     def _index(self) -> Any:
         import pandas as pd
 
+        if len(self.inputs) == 1:
+            return pd.Index(self.x[:, 0], name=self.inputs[0])
         return pd.MultiIndex.from_arrays(list(self.x.T), names=self.inputs)

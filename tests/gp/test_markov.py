@@ -74,13 +74,13 @@ def test_against_many_digits(kernel, mean, oracle):
     truth = oracle(res)
     assert res.llf == pytest.approx(float(truth.llf), rel=1e-12)
     at = np.array([-2.0, 0.0, 0.4, 0.7, 2.00005, 3.0, 8.0])
-    for order, predict in enumerate([res.predict, res.predict_gradient, res.predict_hessian][: kernel.markov_order + 1]):
-        prediction = predict(at)
+    for order in range(kernel.markov_order + 1):
+        prediction = res.get_prediction(at, deriv=order)
         for i, point in enumerate(at):
             expected, cov = truth.moments([[point]], [(0,) * order])
             sd = np.sqrt(cov[0, 0])
-            assert abs(prediction.mean[i].item() - expected[0]) < 1e-11 * sd
-            assert prediction.se[i].item() == pytest.approx(sd, rel=1e-11)
+            assert abs(prediction.predicted_mean[i] - expected[0]) < 1e-11 * sd
+            assert prediction.se_mean[i] == pytest.approx(sd, rel=1e-11)
 
 
 @st.composite
@@ -189,19 +189,19 @@ def test_close_readings_keep_their_digits(kernel, oracle):
     res = sf.GaussianProcess(x, np.sin(x), kernel(1.0, 1.0), sd=1e-6).fit(route="state_space")
     truth = oracle(res)
     assert res.llf == pytest.approx(float(truth.llf), rel=1e-9)
-    prediction = res.predict([0.25, 0.75, 2.0])
+    prediction = res.get_prediction([0.25, 0.75, 2.0])
     for i, point in enumerate([0.25, 0.75, 2.0]):
         expected, cov = truth.moments([[point]], [()])
-        assert abs(prediction.mean[i] - expected[0]) < 1e-6 * np.sqrt(cov[0, 0])
-        assert prediction.se[i] == pytest.approx(np.sqrt(cov[0, 0]), rel=1e-6)
+        assert abs(prediction.predicted_mean[i] - expected[0]) < 1e-6 * np.sqrt(cov[0, 0])
+        assert prediction.se_mean[i] == pytest.approx(np.sqrt(cov[0, 0]), rel=1e-6)
 
 
 def test_exact_readings_are_interpolated():
     x = np.linspace(0, 5, 30)
     res = sf.GaussianProcess(sf.gp.observe(x, np.sin(x), sd=0), kernel=sf.gp.Matern52()).fit(route="state_space")
-    np.testing.assert_allclose(res.predict(x).mean, np.sin(x), atol=1e-13)
+    np.testing.assert_allclose(res.predict(x), np.sin(x), atol=1e-13)
     np.testing.assert_allclose(res.fittedvalues, np.sin(x), atol=1e-13)
-    assert res.predict(x).se.max() < 1e-7
+    assert res.get_prediction(x).se_mean.max() < 1e-7
     between = res.predict_gradient((x[1:] + x[:-1]) / 2)
     assert np.max(np.abs(between.mean[:, 0] - np.cos((x[1:] + x[:-1]) / 2)) / between.se[:, 0]) < 3
     slopes = sf.gp.observe([1.0], [0.5], sd=0) + sf.gp.observe([1.0], [0.5], axis=0, sd=0)
