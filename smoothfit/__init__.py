@@ -62,6 +62,7 @@ _attributes = {
         "SplineRegression",
         "Unimodal",
     ],
+    "results": ["load"],
     "statespace": ["Level", "Pulse", "Slope", "SmoothingSpline", "fit_curves"],
 }
 
@@ -110,6 +111,7 @@ __all__ = [
     "errors",
     "fit_curves",
     "gp",
+    "load",
     "observe",
     "observe_difference",
     "observe_integral",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from .._validation import FloatArray, check_memory, check_order, check_rng
 from ..basis import Spline
 from ..errors import SpecificationError
 from ..observations import derivative_label
-from ..observations.abscissa import Points
+from ..observations.abscissa import Abscissa, Points
 from ..results.curve import Estimate
 from ..results.estimates import LEAST_FREE
 from ..results.prediction import CurvePrediction, ParameterUncertainty, critical_value
@@ -768,6 +768,9 @@ class SplineRegressionResults(Inference):
         """Return the estimate as a spline, its x counted as the knots are."""
         return Spline(self.basis, self._coef)  # type: ignore[arg-type]
 
+    def _mean_without_data(self) -> Callable[[Any, Any], FloatArray]:
+        return partial(_mean_at, self.spline(), self.observations.abscissa)
+
     # Summary ----------------------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
@@ -778,6 +781,11 @@ class SplineRegressionResults(Inference):
 
     def __repr__(self) -> str:
         return f"SplineRegressionResults(n_basis={self.basis.n_basis}, nobs={self.nobs}, edf={self.edf:.4g})"
+
+
+def _mean_at(spline: Spline, abscissa: Abscissa, x: Any, deriv: Any) -> FloatArray:
+    """A spline or its derivative at abscissae of a user."""
+    return np.asarray(spline(abscissa.read(x), deriv=deriv))
 
 
 def _spread(inner: Banded, columns: csr_array | None) -> Covariance:

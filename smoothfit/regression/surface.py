@@ -207,6 +207,9 @@ class SurfaceRegressionResults(SplineRegressionResults):
         """Return the estimate as a tensor spline."""
         return TensorSpline(self._surface, self._coef)
 
+    def _mean_without_data(self) -> TensorSpline:
+        return self.spline()
+
     # What a surface has not ---------------------------------------------------------------------------------------------------
 
     def roots(self, *args: Any, **kwargs: Any) -> NoReturn:

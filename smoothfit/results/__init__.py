@@ -1,7 +1,7 @@
 """What every fitted curve can do: results, predictions, bands, summaries and pictures."""
 
 from .curve import CurveResults, Estimate
-from .estimates import Results
+from .estimates import EstimatesOnly, Results, load
 from .prediction import CurvePrediction, SurfacePrediction
 
-__all__ = ["CurvePrediction", "CurveResults", "Estimate", "Results", "SurfacePrediction"]
+__all__ = ["CurvePrediction", "CurveResults", "Estimate", "EstimatesOnly", "Results", "SurfacePrediction", "load"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import pickle
+from abc import ABC, abstractmethod, update_abstractmethods
+from collections.abc import Callable
+from copy import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +16,7 @@ from scipy import stats
 
 from .._entry import entry_point
 from .._validation import FloatArray
-from ..errors import SpecificationError
+from ..errors import AbsentError, DataError, SpecificationError
 from .contrasts import all_together, combinations, each_by_itself
 from .prediction import critical_value
 
@@ -291,5 +295,152 @@ class Results(ABC):
         """
         return self.resid / self._free
 
+    # Keeping ----------------------------------------------------------------------------------------------------------
+
+    def save(self, path: Any, remove_data: bool = False) -> None:
+        """Write the results to a file, a pickle, which `smoothfit.load` reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+        remove_data : bool
+            Whether the file is to hold what `remove_data` leaves. These results stay as they are.
+        """
+        kept = copy(self)
+        if remove_data:
+            kept.remove_data()
+        Path(path).write_bytes(pickle.dumps(kept))
+
+    @classmethod
+    def load(cls, path: Any) -> Self:
+        """Read results of this class that `save` wrote; see `smoothfit.load`."""
+        return _loaded(path, cls)
+
+    def remove_data(self) -> None:
+        """Remove the observations and all that is computed from them but the estimates, so that a pickle is small.
+
+        What is left is of the class `EstimatesOnly`: parameters, their covariance and tests, criteria, degrees of freedom, and the
+        summary at alpha = 0.05; of spline regressions `predict`, too. Other fits predict from their observations.
+        """
+        kept: dict[str, Any] = {name: getattr(self, name) for name in KEPT if hasattr(type(self), name) or name in vars(self)}
+        kept |= {name: getattr(self, name)() for name in ("cov_params", "summary", "__repr__", "_mean_without_data")}
+        state = {"use_t": self.use_t, "_kept": kept}
+        self.__class__ = EstimatesOnly  # type: ignore[assignment]
+        self.__dict__ = state
+
+    def _mean_without_data(self) -> Callable[[Any, Any], FloatArray] | None:
+        """What predicts the mean without the observations, a function of x and deriv; None if there is nothing."""
+        return None
+
+
+@entry_point
+class EstimatesOnly(Results):
+    """What `remove_data` leaves of results: everything else raises `AbsentError`.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 1, 200)
+    >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(6 * x), sd=0.1)).fit()
+    >>> q = res.params["q"]
+    >>> res.remove_data()
+    >>> bool(res.params["q"] == q), res.nobs
+    (True, 200)
+    """
+
+    _kept: dict[str, Any]
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance of `params`."""
+        return self._kept["cov_params"].copy()
+
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return the table of the fit, at alpha = 0.05."""
+        if alpha != KEPT_ALPHA:
+            raise AbsentError(f"alpha is {alpha}, and remove_data() kept the summary at {KEPT_ALPHA}; see conf_int(alpha)")
+        return self._kept["summary"]
+
+    def predict(self, x: Any, deriv: Any = 0) -> FloatArray:
+        """Estimate of f^(deriv) at x, of spline regressions."""
+        mean = self._kept["_mean_without_data"]
+        return mean(x, deriv) if mean is not None else self.__getattr__("predict")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AbsentError(f"{name} is made of the observations, which remove_data() removed; fit again, or load a whole file")
+
+    @property
+    def resid(self) -> FloatArray:
+        """Refused, with what is made of it."""
+        return self.__getattr__("resid")
+
+    @property
+    def _leverage(self) -> FloatArray:
+        return self.__getattr__("loo_resid")
+
+    def plot_diagnostics(self) -> Figure:
+        """Refused."""
+        return self.__getattr__("plot_diagnostics")
+
+    def __repr__(self) -> str:
+        return f"EstimatesOnly of {self._kept['__repr__']}"
+
+
+def _kept_property(name: str) -> property:
+    return property(lambda self: copy(self._kept[name]), doc=f"As `{name}` of the results.")
+
 
 MOST_LISTED = 30  # names in an error
+KEPT_ALPHA = 0.05
+KEPT = (  # what an EstimatesOnly has
+    *("params", "sigma", "scale", "nobs", "llf", "aic", "bic", "edf", "df_model", "df_resid", "df_interval", "method", "boundary"),
+    *("_is_positive", "_standard_errors", "_tested", "_n_likelihood"),
+)
+for name in KEPT:
+    setattr(EstimatesOnly, name, _kept_property(name))
+update_abstractmethods(EstimatesOnly)
+
+Kind = TypeVar("Kind", bound=Results)
+
+
+def _loaded(path: Any, kind: type[Kind]) -> Kind:
+    """Results of a kind from a file."""
+    try:
+        found = pickle.loads(Path(path).read_bytes())
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError) as error:
+        raise DataError(f"path is {str(path)!r}, which holds no results that this version can read: {error}") from error
+    if not isinstance(found, (kind, EstimatesOnly)):
+        raise DataError(f"path is {str(path)!r}, which holds a {type(found).__name__} and no {kind.__name__}")
+    return cast(Kind, found)
+
+
+@entry_point
+def load(path: Any) -> Results:
+    """Read results that their `save` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    Results
+        Of the class that was saved, bit for bit.
+
+    Notes
+    -----
+    The file is a pickle, and unpickling runs code: load only files from sources that you trust.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 1, 50)
+    >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(6 * x), sd=0.1)).fit()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     res.save(f"{folder}/fit.pickle")
+    ...     again = sf.load(f"{folder}/fit.pickle")
+    >>> bool((again.predict(x) == res.predict(x)).all())
+    True
+    """
+    return _loaded(path, Results)  # type: ignore[type-abstract]
