@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from .._entry import entry_point
@@ -18,9 +16,8 @@ from ..errors import SpecificationError
 from ..results.curve import CurveResults
 from ..results.estimates import LEAST_FREE
 from .band import BandRows, pack
-from .posterior import Covariance
+from .fit import Fit
 from .products import ProductRows
-from .rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,39 +30,14 @@ class Inference(CurveResults):
 
     basis: Basis
     method: str
-    _rows: Rows
-
-    @property
-    @abstractmethod
-    def _sigma2(self) -> FloatArray:
-        """Variance of every group of readings."""
-
-    @property
-    @abstractmethod
-    def _coef(self) -> FloatArray:
-        """Coefficients (K,)."""
-
-    @property
-    @abstractmethod
-    def _cov(self) -> Covariance:
-        """Covariance of the coefficients, of the kind asked for."""
-
-    @property
-    @abstractmethod
-    def _bayesian(self) -> Covariance:
-        """A^-1."""
-
-    @property
-    @abstractmethod
-    def _deleted(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Of each reading given the errors of all others (n,): its residual, the variance of its noise, its leverage."""
+    _fit: Fit
 
     @property
     def _tested_values(self) -> FloatArray:
-        return self._coef
+        return self._fit.coef
 
     def _root_of(self, rows: FloatArray) -> FloatArray:
-        return rows @ self._cov.root()
+        return rows @ self._fit.cov.root()
 
     def zero_test(self, deriv: int = 1, on: tuple[float, float] | None = None) -> ContrastResults:
         """Test whether f^(deriv) is zero on an interval: the Wald test of the coefficients that make it there.
@@ -109,11 +81,11 @@ class Inference(CurveResults):
         """
         if self.method != restricted.method or self.nobs != restricted.nobs:
             raise SpecificationError("the two fits are to the same readings by the same method")
-        if self.method not in ("ols", "ml") and self._n_contrasts != restricted._n_contrasts:
+        if self.method not in ("ols", "ml") and self._fit.n_contrasts != restricted._fit.n_contrasts:
             raise SpecificationError(
                 "restricted likelihoods compare only where the same functions have no penalty; fit both by 'ml'"
             )
-        df = self._n_likelihood[0] - restricted._n_likelihood[0]
+        df = self._fit.n_likelihood[0] - restricted._fit.n_likelihood[0]
         if df <= 0:
             raise SpecificationError("the restricted fit has no fewer parameters; exchange the two")
         lr = 2 * (self.llf - restricted.llf)
@@ -133,7 +105,7 @@ class Inference(CurveResults):
         """
         import pandas as pd
 
-        residual, variance, leverage = self._deleted
+        residual, variance, leverage = self._fit.deleted
         free = np.where(1 - leverage > LEAST_FREE, 1 - leverage, np.nan)
         r = residual / np.sqrt(variance * free)
         studentized = self._studentized(r)
@@ -164,11 +136,6 @@ class Inference(CurveResults):
         table = self.influence()
         bound = stats.norm.isf(level / 2) if np.isinf(df) else stats.t.isf(level / 2, df)
         return table[table["resid_studentized"].abs() > bound]
-
-    @property
-    def _order(self) -> npt.NDArray[np.int64]:
-        """The readings in order of x, (n,)."""
-        return np.argsort(self.observations.x, kind="stable")
 
     @property
     def _places(self) -> dict[str, FloatArray]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -325,7 +325,7 @@ class Results(ABC):
         kept: dict[str, Any] = {name: getattr(self, name) for name in KEPT if hasattr(type(self), name) or name in vars(self)}
         kept |= {name: getattr(self, name)() for name in ("cov_params", "summary", "__repr__", "_mean_without_data")}
         state = {"use_t": self.use_t, "_kept": kept}
-        self.__class__ = EstimatesOnly  # type: ignore[assignment]
+        self.__class__ = EstimatesOnly  # type: ignore[type-abstract]
         self.__dict__ = state
 
     def _mean_without_data(self) -> Callable[[Any, Any], FloatArray] | None:
@@ -352,39 +352,45 @@ class EstimatesOnly(Results):
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance of `params`."""
-        return self._kept["cov_params"].copy()
+        cov: pd.DataFrame = self._kept["cov_params"]
+        return cov.copy()
 
     def summary(self, alpha: float = 0.05) -> Summary:
         """Return the table of the fit, at alpha = 0.05."""
         if alpha != KEPT_ALPHA:
             raise AbsentError(f"alpha is {alpha}, and remove_data() kept the summary at {KEPT_ALPHA}; see conf_int(alpha)")
-        return self._kept["summary"]
+        table: Summary = self._kept["summary"]
+        return table
 
     def predict(self, x: Any, deriv: Any = 0) -> FloatArray:
         """Estimate of f^(deriv) at x, of spline regressions."""
-        mean = self._kept["_mean_without_data"]
-        return mean(x, deriv) if mean is not None else self.__getattr__("predict")
+        mean: Callable[[Any, Any], FloatArray] | None = self._kept["_mean_without_data"]
+        return _refuse("predict") if mean is None else mean(x, deriv)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise AbsentError(f"{name} is made of the observations, which remove_data() removed; fit again, or load a whole file")
+        _refuse(name)
 
     @property
-    def resid(self) -> FloatArray:
-        """Refused, with what is made of it."""
-        return self.__getattr__("resid")
+    def resid(self) -> NoReturn:
+        """Refused, as is what is made of it."""
+        _refuse("resid")
 
     @property
-    def _leverage(self) -> FloatArray:
-        return self.__getattr__("loo_resid")
+    def _leverage(self) -> NoReturn:
+        _refuse("leverage")
 
-    def plot_diagnostics(self) -> Figure:
+    def plot_diagnostics(self) -> NoReturn:
         """Refused."""
-        return self.__getattr__("plot_diagnostics")
+        _refuse("plot_diagnostics")
 
     def __repr__(self) -> str:
         return f"EstimatesOnly of {self._kept['__repr__']}"
+
+
+def _refuse(name: str) -> NoReturn:
+    raise AbsentError(f"{name} is made of the observations, which remove_data() removed; fit again, or load a whole file")
 
 
 def _kept_property(name: str) -> property:
@@ -399,7 +405,7 @@ KEPT = (  # what an EstimatesOnly has
 )
 for name in KEPT:
     setattr(EstimatesOnly, name, _kept_property(name))
-update_abstractmethods(EstimatesOnly)
+update_abstractmethods(EstimatesOnly)  # type: ignore[type-abstract]
 
 Kind = TypeVar("Kind", bound=Results)
 
