@@ -364,7 +364,7 @@ class SplineRegressionResults(Inference):
         group = self._fit.rows.group_of_name[self.observations.names.index(noise)]
         return self._fit.neighbours.uncertainty(rows, variance, float(self.sigma[noise]) ** 2, int(group))
 
-    def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None, simultaneous: bool = False) -> CurvePrediction:
+    def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None, *, simultaneous: bool = False) -> CurvePrediction:
         """Estimate of f^(deriv) at x, with standard errors and intervals.
 
         Parameters

@@ -112,7 +112,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         return np.stack([self.predict(X, orders) for orders in np.eye(d, dtype=np.int64).tolist()], axis=-1)
 
     def get_prediction(
-        self, X: Any, deriv: int | Sequence[int] = 0, name: str | None = None, simultaneous: bool = False
+        self, X: Any, deriv: int | Sequence[int] = 0, name: str | None = None, *, simultaneous: bool = False
     ) -> SurfacePrediction:
         """Estimate of a partial derivative at points, with standard errors and intervals.
 
