@@ -62,7 +62,7 @@ _attributes = {
         "SplineRegression",
         "Unimodal",
     ],
-    "results": ["load"],
+    "results": ["compare", "load"],
     "statespace": ["Level", "Pulse", "Slope", "SmoothingSpline", "fit_curves"],
 }
 
@@ -105,6 +105,7 @@ __all__ = [
     "Unimodal",
     "basis",
     "calculus",
+    "compare",
     "compare_methods",
     "datasets",
     "dynamics",

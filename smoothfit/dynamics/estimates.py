@@ -111,6 +111,14 @@ class Estimates(Results):
         return np.inf
 
     @property
+    def _fitted_by(self) -> tuple[str, str, float | None]:
+        return "ml", "squares", None  # every method's likelihood is of all readings
+
+    @property
+    def _observed(self) -> FloatArray:
+        return self.model.sample.y
+
+    @property
     def llf(self) -> float:
         """Log-likelihood at the estimate, given the first readings, which fix initial states; NaN where a method has none."""
         return self.fitted.llf

@@ -162,6 +162,10 @@ class Hyperparameters(Results):
         return self.cov_log_params() * np.outer(values, values)
 
     @property
+    def _observed(self) -> FloatArray:
+        return self.observations.y
+
+    @property
     def _is_positive(self) -> npt.NDArray[np.bool_]:
         return np.ones(len(self.params), np.bool_)
 

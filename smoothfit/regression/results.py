@@ -531,6 +531,11 @@ class SplineRegressionResults(Inference):
         """Return the estimate as a spline, its x counted as the knots are."""
         return Spline(self.basis, self._fit.coef)  # type: ignore[arg-type]
 
+    @property
+    def _criteria(self) -> dict[str, float]:
+        rss = float(np.sum(self._fit.rows.whitened(self.resid) ** 2))
+        return {"n_basis": self.basis.n_basis, **super()._criteria, "gcv": self.nobs * rss / self.df_resid**2}
+
     def _mean_without_data(self) -> Callable[[Any, Any], FloatArray]:
         return partial(_mean_at, self.spline(), self.observations.abscissa)
 

@@ -199,6 +199,10 @@ class CurveResults(Results):
         """Whether `llf` is a maximum over all parameters, so that `aic` and `bic` compare."""
 
     @property
+    def _observed(self) -> FloatArray:
+        return self.observations.y
+
+    @property
     def resid(self) -> FloatArray:
         """Readings minus fitted values, shape (n,), in the units of the readings."""
         return self.observations.y - self.fittedvalues

@@ -295,6 +295,23 @@ class Results(ABC):
         """
         return self.resid / self._free
 
+    # Comparing --------------------------------------------------------------------------------------------------------
+
+    @property
+    def _fitted_by(self) -> tuple[str, str, float | None]:
+        """Method, loss and its parameter, which fits that are compared share."""
+        return getattr(self, "method", "reml"), getattr(self, "loss", "squares"), getattr(self, "loss_parameter", None)
+
+    @property
+    @abstractmethod
+    def _observed(self) -> FloatArray:
+        """What was observed, which fits that are compared share."""
+
+    @property
+    def _criteria(self) -> dict[str, float]:
+        """What a table of fits shows."""
+        return {"edf": self.edf, "llf": self.llf, "aic": self.aic, "bic": self.bic}
+
     # Keeping ----------------------------------------------------------------------------------------------------------
 
     def save(self, path: Any, remove_data: bool = False) -> None:
@@ -380,6 +397,10 @@ class EstimatesOnly(Results):
     @property
     def _leverage(self) -> NoReturn:
         _refuse("leverage")
+
+    @property
+    def _observed(self) -> NoReturn:
+        _refuse("a comparison")
 
     def plot_diagnostics(self) -> NoReturn:
         """Refused."""
