@@ -16,9 +16,8 @@ from ..basis import Spline
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from ..observations.abscissa import Abscissa, Points
-from ..results.curve import Estimate
 from ..results.estimates import LEAST_FREE
-from ..results.prediction import CurvePrediction, ParameterUncertainty, critical_value
+from ..results.prediction import CurvePrediction, Estimate, ParameterUncertainty, critical_value
 from .band import BandRows, pack
 from .bootstrap import CurveBootstrap, bootstrap, job_of
 from .constraints import Equals, limits_of

@@ -13,8 +13,7 @@ from .._validation import FloatArray, frozen, to_floats
 from ..basis import TensorProductBasis, TensorSpline
 from ..errors import DataError, SpecificationError
 from ..observations.points import Orders, PointObservations, check_orders, noise_name, partial_label, to_points
-from ..results.curve import Estimate
-from ..results.prediction import SurfacePrediction
+from ..results.prediction import Estimate, SurfacePrediction
 from .bootstrap import CurveBootstrap
 from .products import ProductRows, rows_at, rows_over
 from .results import SplineRegressionResults

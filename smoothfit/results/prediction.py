@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +67,98 @@ def _log_critical_value(level: float, sd: FloatArray) -> FloatArray:
         is_below = (2 * stats.norm.sf(np.exp(np.minimum(middle[:, None] - shifts, LOG_FARTHEST)))) @ weights > level
         lower, upper = np.where(is_below, middle, lower), np.where(is_below, upper, middle)
     return np.asarray(upper)
+
+
+class Estimate(float):
+    """A number with its standard error.
+
+    A product with a number, a quotient by one, a sum with one and the negation are estimates as well, with the standard error and
+    the interval scaled and shifted. Operations on two estimates, whose errors may be related, return plain numbers.
+
+    Attributes
+    ----------
+    se : float
+        Standard error.
+    df : float
+        Degrees of freedom of its intervals; infinite for normal ones.
+    ends : callable, optional
+        ``ends(alpha)``, the ends of the interval of level 1 - alpha, if the interval is not symmetric about the estimate.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> area = sf.results.Estimate(2.0, 0.5)
+    >>> 10 * area
+    20 (se 5)
+    """
+
+    __array_priority__ = -1.0  # above numpy's scalars, so that their products are estimates, and below its arrays
+
+    se: float
+    df: float
+    ends: Callable[[float], tuple[float, float]] | None
+
+    def __new__(
+        cls, value: float, se: float, df: float = np.inf, ends: Callable[[float], tuple[float, float]] | None = None
+    ) -> Estimate:
+        """Make a number with a standard error."""
+        estimate = super().__new__(cls, value)
+        estimate.se = float(se)
+        estimate.df = float(df)
+        estimate.ends = ends
+        return estimate
+
+    def __getnewargs__(self) -> tuple[float, float, float, Any]:  # type: ignore[override]
+        return float(self), self.se, self.df, self.ends
+
+    def conf_int(self, alpha: float = 0.05) -> tuple[float, float]:
+        """Return the interval of level 1 - alpha."""
+        half = critical_value(alpha, self.df) * self.se
+        return self.ends(alpha) if self.ends is not None else (float(self) - half, float(self) + half)
+
+    def _turned(self, value: float, factor: float, shift: float) -> Estimate:
+        """The estimate times a factor, plus a shift, which is `value`."""
+        ends = None if self.ends is None else partial(_turned_ends, self.ends, factor, shift)
+        return Estimate(value, self.se * abs(factor), self.df, ends)
+
+    def __neg__(self) -> Estimate:
+        return self._turned(-float(self), -1.0, 0.0)
+
+    def __pos__(self) -> Estimate:
+        return self
+
+    def __mul__(self, other: Any) -> Any:
+        return self._turned(float(self) * float(other), float(other), 0.0) if _is_number(other) else super().__mul__(other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._turned(float(self) / float(other), 1 / float(other), 0.0) if _is_number(other) else super().__truediv__(other)
+
+    def __add__(self, other: Any) -> Any:
+        return self._turned(float(self) + float(other), 1.0, float(other)) if _is_number(other) else super().__add__(other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Any:
+        return self._turned(float(self) - float(other), 1.0, -float(other)) if _is_number(other) else super().__sub__(other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._turned(float(other) - float(self), -1.0, float(other)) if _is_number(other) else super().__rsub__(other)
+
+    def __repr__(self) -> str:
+        return f"{float(self):.8g} (se {self.se:.3g})"
+
+
+def _is_number(other: Any) -> bool:
+    """Whether a number is known without error."""
+    return isinstance(other, (int, float, np.integer, np.floating)) and not isinstance(other, Estimate)
+
+
+def _turned_ends(ends: Callable[[float], tuple[float, float]], factor: float, shift: float, alpha: float) -> tuple[float, float]:
+    """Ends of an interval times a factor, plus a shift; an infinite end times zero is the shift."""
+    low, high = (end * factor + shift if factor else shift for end in ends(alpha))
+    return (low, high) if low <= high else (high, low)
 
 
 def greatest_deviations(

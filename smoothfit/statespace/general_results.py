@@ -22,9 +22,9 @@ from ..markov.sampling import IntArray
 from ..observations import OF_DIFFERENCE, derivative_label
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
-from ..results.curve import CurveResults, Estimate
+from ..results.curve import CurveResults
 from ..results.estimates import LEAST_FREE
-from ..results.prediction import CurvePrediction, ParameterUncertainty
+from ..results.prediction import CurvePrediction, Estimate, ParameterUncertainty
 from ..results.propagation import DIFFERENCE, NEGLIGIBLE, propagated
 from .effects import RegressedPoints, future_columns
 from .general import GeneralModel

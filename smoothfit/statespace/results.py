@@ -20,9 +20,9 @@ from ..markov.rows import Rows
 from ..markov.sampling import IntArray, Sampler, Shocks, shocks
 from ..observations import derivative_label
 from ..observations.abscissa import Points
-from ..results.curve import CurveResults, Estimate
+from ..results.curve import CurveResults
 from ..results.estimates import LEAST_FREE
-from ..results.prediction import ParameterUncertainty
+from ..results.prediction import Estimate, ParameterUncertainty
 from ..results.propagation import NEGLIGIBLE, propagated
 from ..results.protocols import Change
 from .fitting import Variances
