@@ -95,7 +95,7 @@ def from_sequence(values: Any, argument: str) -> npt.NDArray[Any]:
     except ValueError:  # what NumPy says of that
         raise DataError(f"{argument} has entries of different lengths, which make no array; pass one dimension") from None
     except Exception as error:  # whatever an object says when NumPy asks it for an array
-        raise DataError(f"{argument} is a {type(values).__name__} that makes no array ({error}); pass numbers or times") from error
+        raise DataError(f"{argument} is {described(values)} that makes no array ({error}); pass numbers or times") from error
     is_rounded = array.dtype.kind == "f" and array is not values and array.size and np.abs(array).max() >= LARGEST_EXACT
     if is_rounded and not hasattr(values, "dtype"):  # a list of integers that no integer type holds together
         objects = np.asarray(values, dtype=object)
@@ -114,7 +114,7 @@ def _from_objects(array: npt.NDArray[Any], argument: str) -> tuple[npt.NDArray[A
             return np.array(times, dtype=f"{kind}8[{'ns' if is_fine else 'us'}]").reshape(array.shape), zone
     for i, element in enumerate(flat):
         if element is not None and not isinstance(element, (int, float, np.integer, np.floating)):
-            raise DataError(f"{argument}[{i}] is {element!r}, a {type(element).__name__}; pass numbers or times")
+            raise DataError(f"{argument}[{i}] is {element!r}, {described(element)}; pass numbers or times")
     if len(flat) and all(isinstance(element, (int, np.integer)) and not isinstance(element, bool) for element in flat):
         return _from_integers(flat, argument).reshape(array.shape), None
     return np.array([_to_float(element, i, argument) for i, element in enumerate(flat)]).reshape(array.shape), None
@@ -134,7 +134,25 @@ def shown(value: Any) -> str:
     try:
         return str(value) if isinstance(value, (int, float, np.generic)) else repr(value)
     except ValueError:  # Python does not write integers of more than 4300 digits, also within lists
-        return f"a {type(value).__name__}"
+        return described(value)
+
+
+def described(value: Any) -> str:
+    """What a value is, as messages say it: "an int", "a DataFrame", "the class Wiener", "None"."""
+    if value is None:
+        return "None"
+    return f"the class {value.__name__}" if isinstance(value, type) else with_article(type(value).__name__)
+
+
+def with_article(name: str) -> str:
+    """The name of a type behind "a" or "an", by its first sound.
+
+    A first letter that is spoken by its name, before another capital or as in ndarray, counts by that: "an MSplineBasis". Names of
+    types with u begin as in "unit" ("a Uniform").
+    """
+    is_spelt = (len(name) > 1 and name[0].isupper() and name[1].isupper()) or name.startswith("nd")
+    vowels = "aefhilmnorsx" if is_spelt else "aeio"
+    return f"{'an' if name[:1].lower() in vowels else 'a'} {name}"
 
 
 def _from_integers(integers: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 import smoothfit as sf
 from smoothfit._abscissa import NANOSECONDS
+from smoothfit._validation import described
 from smoothfit.errors import DataError, IdentificationError, SmoothfitError, SpecificationError
 
 X = np.arange(10.0)
@@ -381,3 +382,30 @@ def test_two_series_of_differences_with_sds_need_a_value_or_a_slope():
     extreme = differences(0.5, "short", 1e-300) + differences(0.8, "long", 1e300)
     with pytest.raises(DataError, match=r"sd\[0\] of 'short'"):
         sf.SmoothingSpline(extreme).fit()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (1, "an int"),
+        ("x", "a str"),
+        (Y, "an ndarray"),
+        (sf.observe(X, Y), "an Observations"),
+        (sf.MSplineBasis.uniform(0, 1, 5), "an MSplineBasis"),
+        (sf.ISplineBasis.uniform(0, 1, 5), "an ISplineBasis"),
+        (sf.BSplineBasis.uniform(0, 1, 5), "a BSplineBasis"),
+        (sf.Unimodal(), "a Unimodal"),
+        (sf.priors.IntegratedWiener(2), "an IntegratedWiener"),
+        (sf.priors.Matern, "the class Matern"),
+        (None, "None"),
+    ],
+)
+def test_messages_name_what_was_passed_behind_its_article(value, words):
+    assert described(value) == words
+
+
+def test_messages_about_types_read_as_english():
+    with pytest.raises(DataError, match=r"^y\[0\] is <object.*>, an object; pass numbers or times$"):
+        sf.observe(X[:1], [object()])
+    with pytest.raises(SpecificationError, match=r"^df is 1; an ISplineBasis of degree 3 has at least 4$"):
+        sf.ISplineBasis.from_data(X, df=1)

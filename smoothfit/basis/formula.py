@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, Self
 
 import numpy as np
 
-from .._validation import Frozen, shown
+from .._validation import Frozen, described, shown
 from ..errors import DataError, SmoothfitError, SpecificationError
 from .base import Basis
 from .transforms import TRANSFORMS, bpoly, bsp, csp, isp, msp, nsp, psp
@@ -133,7 +133,7 @@ class DesignSpec(Frozen):
         if engine == "formulaic" and hasattr(learned, "transform_state"):
             return cls(str(learned.formula), "formulaic", names, learned)
         raise SpecificationError(
-            f"a design is made of a DesignInfo of patsy or a ModelSpec of formulaic, not of a {type(learned).__name__}"
+            f"a design is made of a DesignInfo of patsy or a ModelSpec of formulaic, not of {described(learned)}"
         )
 
     def design(self, data: Any, na_action: Literal["drop", "raise"] = "drop") -> Any:

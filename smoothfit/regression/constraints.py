@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from .._readings import HIGHEST_DERIVATIVE
-from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_floats
+from .._validation import FloatArray, Frozen, check_finite, check_order, described, first_index, frozen, to_floats
 from ..basis import BSplineBasis, Spline
 from ..basis.base import Basis
 from ..basis.bernstein import binomials, blossom_weights
@@ -174,7 +174,7 @@ class Equals(Constraint):
         x = cast(FloatArray, self.x)
         if isinstance(basis, TensorProductBasis) != (x.ndim == 2):
             wanted = "points (n, d)" if isinstance(basis, TensorProductBasis) else "abscissae (n,)"
-            raise SpecificationError(f"x of Equals has shape {x.shape}; for a {type(basis).__name__} pass {wanted}")
+            raise SpecificationError(f"x of Equals has shape {x.shape}; for {described(basis)} pass {wanted}")
         if self.upper is not None:
             rows = basis.integral(x, self.upper)
         else:
@@ -421,7 +421,7 @@ def _within(basis: Basis, on: tuple[float, float] | None) -> tuple[float, float]
 def _nonnegative(basis: Basis, deriv: int, sign: float, limit: Limit, on: tuple[float, float] | None, label: str) -> Polynomials:
     """Sign (f^(deriv) - limit) on every piece of an interval."""
     if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
-        raise SpecificationError(f"a {type(basis).__name__} has no pieces on which a bound could hold exactly; use B-splines")
+        raise SpecificationError(f"{described(basis)} has no pieces on which a bound could hold exactly; use B-splines")
     bsplines, combined = (basis, None) if isinstance(basis, BSplineBasis) else (basis.parent, basis.matrix)
     if deriv > bsplines.degree:
         raise SpecificationError(

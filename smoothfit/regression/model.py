@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array, eye_array
 
 from .._entry import entry_point, warn
-from .._validation import FloatArray, check_positive, from_sequence, frozen
+from .._validation import FloatArray, check_positive, described, from_sequence, frozen
 from ..basis import BSplineBasis, FourierBasis
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
@@ -148,9 +148,7 @@ class SplineRegression:
             )
         self._unimodal = searched[0] if searched else None
         if searched and not isinstance(rows.basis, BSplineBasis | RecombinedBasis):
-            raise SpecificationError(
-                f"a {type(rows.basis).__name__} has no pieces on which a bound could hold exactly; use B-splines"
-            )
+            raise SpecificationError(f"{described(rows.basis)} has no pieces on which a bound could hold exactly; use B-splines")
         inputs = rows.observations.inputs if isinstance(rows.observations, PointObservations) else ()
         self._system.require_identified(rows.basis, None if self._substitution is None else self._substitution[0], inputs)
 
