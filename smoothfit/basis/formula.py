@@ -302,4 +302,4 @@ def _raise_ours(error: Exception, kind: type[SmoothfitError], what: str) -> NoRe
         raise error.__cause__ from None
     if isinstance(error, (SmoothfitError, ImportError, MemoryError)):
         raise error
-    raise kind(f"{what}: {type(error).__name__}: {error}") from error
+    raise kind(f"{what}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error

@@ -99,7 +99,7 @@ def _polynomials_below(order: int, basis: AnyBasis, axis: int | None) -> csr_arr
             for j, factor in enumerate(basis.factors)
         ]
         return None if factors[axis] is None else kronecker_products(factors)
-    if not isinstance(basis, BSplineBasis) or order > basis.degree:
+    if not isinstance(basis, BSplineBasis) or not 0 < order <= basis.degree:
         return None
     return csr_array(basis.polynomials(order))
 

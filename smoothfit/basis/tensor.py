@@ -51,7 +51,9 @@ class TensorProductBasis(Frozen):
     def __init__(self, *factors: Basis):
         for i, factor in enumerate(factors):
             if not isinstance(factor, Basis):
-                raise SpecificationError(f"factor {i} is {type(factor).__name__}; pass bases, one for each variable")
+                raise SpecificationError(
+                    f"factor {i} is {type(factor).__name__}; pass bases, one for each variable: (first, second)"
+                )
         if len(factors) < 2:
             raise SpecificationError(f"{len(factors)} basis is given; a tensor product has two or more")
         object.__setattr__(self, "factors", tuple(factors))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._abscissa import Points
-from .._validation import FloatArray
+from .._validation import FloatArray, shown
 from ..errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def extrema(results: CurveResults, deriv: int, alpha: float) -> pd.DataFrame:
 
 def _zeros(results: CurveResults, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
     """Crossings of the mean, as numbers, and its slopes there."""
-    if not np.isfinite(value):
-        raise SpecificationError(f"value is {value}; pass a finite number")
+    if np.ndim(value) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+        raise SpecificationError(f"value is {shown(value)}; pass a finite number")
     x, slope = results._mean_crossings(deriv, value)
     crossing = slope != 0  # a touch is none
     return x[crossing], slope[crossing]

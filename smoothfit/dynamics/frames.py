@@ -10,7 +10,7 @@ import numpy as np
 from narwhals.exceptions import DuplicateError
 
 from .._frames import repeated_columns
-from .._validation import FloatArray, check_finite, to_floats
+from .._validation import FloatArray, check_finite, to_floats, to_numbers
 from ..errors import DataError, SpecificationError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def inputs_of(model: DerivativeRegression, u: Any, n: int) -> FloatArray:
     if is_frame(u):
         values = _inputs_by_name(model, _columns(u, "u"))
     else:
-        values = np.asarray(u, dtype=float)
+        values = to_numbers(u, "u")
         values = values[:, None] if values.ndim == 1 else values
     if values.shape != (n, len(names)):
         raise DataError(f"u has shape {values.shape}; pass {n} rows of {len(names)} inputs ({', '.join(names) or 'none'})")
@@ -105,6 +105,8 @@ def _label(name: Any) -> str:
 def values_by_name(names: tuple[str, ...], u: Any) -> FloatArray:
     """One number for each input: a vector in their order, or a mapping or a frame of one row by name."""
     if u is None:
+        if names:
+            raise DataError(f"u is missing: pass one number for each input ({', '.join(names)})")
         return np.zeros(0)
     if not is_frame(u):
         return to_floats(u, "u")[0]

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array, eye_array
 
 from .._entry import entry_point, warn
-from .._validation import FloatArray, check_positive, described, from_sequence, frozen
+from .._validation import FloatArray, check_positive, described, from_sequence, frozen, type_of
 from ..basis import BSplineBasis, FourierBasis
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
@@ -126,7 +126,7 @@ class SplineRegression:
             )
         if not isinstance(basis, (Basis, TensorProductBasis)):
             raise SpecificationError(
-                f"basis is {type(basis).__name__}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
+                f"basis is {type_of(basis)}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
             )
         check_variables(observations, basis)
         if isinstance(observations, PointObservations) and errors is not None:

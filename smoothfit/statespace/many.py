@@ -17,10 +17,10 @@ import numpy.typing as npt
 from .._abscissa import NANOSECONDS, in_zone
 from .._core import _kernels
 from .._entry import entry_point, warn
-from .._validation import FloatArray, check_level, check_memory, check_order, frozen, to_floats
+from .._validation import FloatArray, check_level, check_memory, check_order, frozen, shown, to_floats
 from ..curves.optimize import Minimum
 from ..curves.prediction import critical_value
-from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
+from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError, UnknownNameError
 from ..observations import Observations, Readings, derivative_label
 from .batch import Batch, BatchFit, fit_separately, fit_shared
 from .fitting import Variances
@@ -218,7 +218,7 @@ class Source:
     def place(self, curve: Any) -> int:
         """Index of an id."""
         if curve not in self.ids:
-            raise KeyError(f"there is no curve {curve!r}; the ids begin with {', '.join(map(repr, self.ids[:3]))}")
+            raise UnknownNameError(f"there is no curve {curve!r}; the ids begin with {', '.join(map(repr, self.ids[:3]))}")
         return int(np.flatnonzero(self.ids == curve)[0])
 
     @cached_property
@@ -367,7 +367,9 @@ def _read(
 
     observations = Observations.from_frame(data, x, readings, sd, weights, unit)
     frame = nw.from_native(data, eager_only=True)
-    if not isinstance(by, Hashable) or by not in frame.columns:
+    if not isinstance(by, Hashable):
+        raise SpecificationError(f"by is {shown(by)}; pass the name of the column that tells the curves apart")
+    if by not in frame.columns:
         raise DataError(f"the frame has no column {by!r}; its columns are {', '.join(map(repr, frame.columns))}")
     column: Any = frame.get_column(by)
     codes, ids = pd.factorize(np.asarray(column.to_numpy()), use_na_sentinel=True)
