@@ -484,5 +484,5 @@ def test_a_ridge_penalty_has_no_null_space():
 
 def test_levels_of_intervals_are_not_taken_for_flags():
     prediction = sf.SmoothingSpline(sf.observe(X, Y, sd=0.1)).fit(lam=1.0).get_prediction(X)
-    with pytest.raises(SpecificationError, match="obs is 0.1; pass True or False"):
+    with pytest.raises(SpecificationError, match=r"obs is 0\.1; pass True or False"):
         prediction.conf_int(0.1)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 IntArray = npt.NDArray[np.int64]
 SMOOTHING = ("separate", "shared")
+OF_OBSERVATION, OF_CURVE = 200.0, 1300.0  # bytes at the peak of a fit
 
 
 @entry_point
@@ -329,6 +330,9 @@ def fit_curves(
     method = check_method(method)
     n_threads = check_order(os.cpu_count() or 1 if threads is None else threads, "threads", 1, 1024)
     source = _read(data, by, x, readings, sd, weights, unit, n_threads)
+    n, n_curves = len(source.observations), len(source.ids)
+    needed = OF_OBSERVATION * n + OF_CURVE * n_curves
+    check_memory(needed, f"a fit of {n_curves} curves to {n} observations", "fit groups of the curves one after the other")
     _check_derivs(source.observations, order)
     fits = CurveFits(source, order, method, smoothing)
     is_joint = (len(source.curve) == 1) or all(r.sd is not None for r in source.observations.readings)
