@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,7 +122,24 @@ def _change(term: ast.expr, formula: str) -> Intervention:
         )
     at = arguments[0]
     kind = CHANGES[str(_function(term))]
-    return kind(np.datetime64(at) if isinstance(at, str) else at, ast.unparse(term))
+    return kind(_time(at, formula) if isinstance(at, str) else at, ast.unparse(term))
+
+
+def _time(text: str, formula: str) -> Any:
+    """A time as pandas has it: with a zone if the text has one, and without if not."""
+    import pandas as pd
+
+    try:
+        datetime.datetime.fromisoformat(text)
+        return pd.Timestamp(text)
+    except ValueError:
+        pass
+    try:
+        return pd.Timestamp(np.datetime64(text))  # years and months alone, too
+    except ValueError:
+        raise SpecificationError(
+            f"formula is {formula!r}, where {text!r} is no time; write it as '2026-02-01' or '2026-02-01T12:30+01:00'"
+        ) from None
 
 
 def _column(node: ast.expr) -> str | None:
