@@ -6,10 +6,9 @@ import dataclasses
 import datetime
 import numbers
 import os
-from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -18,8 +17,6 @@ import numpy.typing as npt
 from .errors import DataError, ResourceError, SpecificationError
 
 FloatArray = npt.NDArray[np.float64]
-P = ParamSpec("P")
-R = TypeVar("R")
 MOST_NAMES = 10  # of columns that a message lists
 LONGEST_SHOWN = 160  # characters of a value in a message
 LARGEST_EXACT = 2**53  # integers up to here are exact as float64
@@ -362,21 +359,6 @@ class Frozen:
             if isinstance(value, np.ndarray):
                 frozen(value)
         self.__dict__.update(state)
-
-
-def quiet(function: Callable[P, R]) -> Callable[P, R]:
-    """Compute without floating-point warnings, whatever the caller's `numpy.errstate` is.
-
-    Underflow to zero and overflow to infinity are steps of many right computations; a result that is not finite is checked by
-    itself.
-    """
-
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        with np.errstate(all="ignore"):
-            return function(*args, **kwargs)
-
-    return call
 
 
 def check_memory(needed: float, what: str, remedy: str) -> None:

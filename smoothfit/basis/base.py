@@ -9,18 +9,8 @@ from typing import Any, Literal, Self, cast, overload
 import numpy as np
 from scipy.sparse import csr_array
 
-from .._validation import (
-    FloatArray,
-    Frozen,
-    check_flag,
-    check_memory,
-    check_order,
-    first_index,
-    frozen,
-    quiet,
-    to_floats,
-    with_article,
-)
+from .._entry import quiet
+from .._validation import FloatArray, Frozen, check_flag, check_memory, check_order, first_index, frozen, to_floats, with_article
 from ..errors import KnotError, NumericalError
 from .extrapolation import check_mode
 from .knots import (

@@ -18,7 +18,8 @@ from typing import Any, Self, cast
 import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array
 
-from .._validation import FloatArray, check_flag, check_memory, check_order, described, first_index, frozen, quiet, to_floats
+from .._entry import quiet
+from .._validation import FloatArray, check_flag, check_memory, check_order, described, first_index, frozen, to_floats
 from ..errors import KnotError, SpecificationError
 from .base import FullKnotsBasis, SplineBasis
 from .bspline import BSplineBasis

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array, eye_array, vstack
 
 from .._core import _kernels
-from .._entry import outside
-from .._validation import FloatArray, Frozen, check_memory, check_order, described, quiet, shown, to_numbers
+from .._entry import outside, quiet
+from .._validation import FloatArray, Frozen, check_memory, check_order, described, shown, to_numbers
 from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis

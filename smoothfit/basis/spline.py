@@ -12,6 +12,7 @@ from scipy.interpolate import BSpline, PPoly
 from scipy.sparse import csr_array
 
 from .._core import _kernels
+from .._entry import quiet
 from .._validation import (
     FloatArray,
     Frozen,
@@ -20,7 +21,6 @@ from .._validation import (
     described,
     first_index,
     frozen,
-    quiet,
     shown,
     to_array,
     to_floats,

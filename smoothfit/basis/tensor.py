@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._entry import quiet
 from .._validation import (
     FloatArray,
     Frozen,
@@ -18,7 +19,6 @@ from .._validation import (
     check_order,
     described,
     frozen,
-    quiet,
     shown,
     to_numbers,
 )

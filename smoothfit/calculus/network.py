@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._validation import FloatArray, described, quiet
+from .._entry import quiet
+from .._validation import FloatArray, described
 from ..errors import DataError, NumericalError
 from .classification import cross_entropy, cross_entropy_gradient
 from .special import finite_reals, squared_sech
