@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from .._entry import entry_point
 from .._validation import FloatArray, Zone, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
-from ..errors import DataError, SpecificationError
+from ..errors import DataError, SmoothfitError, SpecificationError
 from .abscissa import Abscissa, Points, as_numbers, check_unit, join
 from .points import PointObservations, has_columns, observe_boxes, observe_points
 from .readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, Table, check_name, check_noise, pooled
@@ -153,7 +153,7 @@ class Observations(NamedReadings[Readings]):
         is_time = self.abscissa.unit is not None
         limits = [x for reading in self.readings for x in reading.limits]
         ends = [end if is_time else end.item() for x in limits for end in (x.min(), x.max())]
-        lowest, highest = self.abscissa.label(min(ends)), self.abscissa.label(max(ends))
+        lowest, highest = self.abscissa.utc_label(min(ends)), self.abscissa.utc_label(max(ends))
         unit = f", unit {self.abscissa.unit}" if self.abscissa.unit else ""
         head = f"Observations of {len(self)} readings over {self.x_name} = {lowest} .. {highest}{unit}"
         return "\n".join([head, *self._lines()])
@@ -259,18 +259,13 @@ class Observations(NamedReadings[Readings]):
           speed: 3 readings of f', sd to be estimated
         """
         table = Table.of(data, readings, sd, weights)
-        parts = [
-            observe(
-                table.column(x),
-                table.column(name),
-                deriv=deriv,
-                sd=table.option(sd, name),
-                weights=table.option(weights, name),
-                name=str(name),
-                unit=unit,
-            )
-            for name, deriv in readings.items()
-        ]
+        parts = []
+        for name, deriv in readings.items():
+            columns, options = (table.column(x), table.column(name)), (table.option(sd, name), table.option(weights, name))
+            try:
+                parts.append(observe(*columns, deriv, *options, name=str(name), unit=unit))
+            except SmoothfitError as error:
+                raise type(error)(f"of x = {x!r} and y = {name!r}: {error}") from None
         return replace(sum(parts[1:], parts[0]), x_name=str(x), x_column=str(x))
 
 

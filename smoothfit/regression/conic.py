@@ -223,7 +223,7 @@ def _conflict(program: Program, blamed: FloatArray) -> str:
         if others and _attempt(program._replace(polynomials=others))[0] in INFEASIBLE:
             guilty = others
     names = dict.fromkeys(f"{p.label} on [{p.lower[0]:g}, {p.upper[-1]:g}]" for p in guilty)
-    return f"no curve satisfies {' and '.join(names)} together, with the equalities; drop or loosen one of them"
+    return f"no curve satisfies {' and '.join(names)} and the equalities (if any) together; drop or loosen one of them"
 
 
 def _matrix_sizes(degree: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray
+from .._validation import FloatArray, shown
 from ..errors import SpecificationError
 from ..observations.abscissa import Points
 from .protocols import Posterior
@@ -54,8 +54,8 @@ def extrema(results: Posterior, deriv: int, alpha: float) -> pd.DataFrame:
 
 def _zeros(results: Posterior, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
     """Crossings of the mean, as numbers, and its slopes there."""
-    if not np.isfinite(value):
-        raise SpecificationError(f"value is {value}; pass a finite number")
+    if np.ndim(value) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+        raise SpecificationError(f"value is {shown(value)}; pass a finite number")
     x, slope = results._mean_crossings(deriv, value)
     crossing = slope != 0  # a touch is none
     return x[crossing], slope[crossing]

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._entry import entry_point
 from .._frames import table_of
-from .._validation import FloatArray, check_order
+from .._validation import FloatArray, check_order, to_numbers
 from ..errors import SpecificationError
 from ..inference.newton import Minimum
 from ..markov.priors import IntegratedWiener
@@ -21,7 +21,7 @@ from ..markov.sampling import IntArray
 from ..observations import OF_DIFFERENCE, derivative_label
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
-from ..results.contrasts import each_by_itself
+from ..results.contrasts import combinations, each_by_itself
 from ..results.curve import LEAST_FREE, CurveResults, Estimate
 from ..results.prediction import CurvePrediction, ParameterUncertainty, critical_value
 from ..results.propagation import DIFFERENCE, NEGLIGIBLE, propagated
@@ -234,7 +234,7 @@ class GeneralResults(CurveResults):
         Parameters
         ----------
         r_matrix : str or array_like, shape (m, n_coefficients) or (n_coefficients,)
-            Combinations, or the name of one coefficient.
+            Combinations, the name of one coefficient, or equations such as ``"a = 1, b = 2 * c"``.
         q_matrix : float or array_like, shape (m,)
             What they are under the hypothesis.
 
@@ -245,12 +245,12 @@ class GeneralResults(CurveResults):
         names = self.model.effects
         if not names:
             raise SpecificationError("the model has no regressors or interventions to test")
-        if isinstance(r_matrix, str):
-            if r_matrix not in names:
-                raise SpecificationError(f"r_matrix is {r_matrix!r}; the coefficients are {', '.join(names)}")
+        if isinstance(r_matrix, str) and r_matrix in names:
             rows = np.eye(len(names))[[names.index(r_matrix)]]
+        elif isinstance(r_matrix, str):
+            rows, q_matrix = combinations(r_matrix, names)
         else:
-            rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
+            rows = np.atleast_2d(to_numbers(r_matrix, "r_matrix"))
         if rows.ndim != 2 or rows.shape[1] != len(names):
             raise SpecificationError(f"r_matrix has shape {rows.shape}; pass (m, {len(names)}), for {', '.join(names)}")
         coef, covariance = self._effects
