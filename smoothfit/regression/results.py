@@ -21,7 +21,7 @@ from ..curves.results import LEAST_FREE, Estimate
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from .band import BandRows, multiply_factor, pack, rows_of_factor
-from .constraints import Equals, Polynomials, limits_of
+from .constraints import Equals, Polynomials, Unimodal, limits_of
 from .correlated import Correlated
 from .correlation import Correlation, Markov
 from .criteria import LIKELIHOODS, RestrictedLikelihood
@@ -33,7 +33,7 @@ from .posterior import Banded, Covariance, Factored, Substituted
 from .precision import EPS, refined
 from .products import ProductRows
 from .propagation import Neighbours
-from .restricted import Bounded, brought_within, gradient, multipliers_of
+from .restricted import Bounded, brought_within, crossings_within, gradient, multipliers_of
 from .rows import Rows, degree_of
 from .sandwich import sandwich_root
 from .simultaneous import critical_of_band
@@ -562,6 +562,12 @@ class SplineRegressionResults(Inference):
         """Lower and upper bounds (n, 2) of f^(deriv) at x, None where no constraint has one."""
         found = limits_of(self.model.constraints, deriv, x, self.basis.domain)
         return found if np.isfinite(found).any() else None
+
+    def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+        """Crossings but those that bounds forbid: where the curve touches its bound, they are rounding."""
+        crossings, mode = super()._mean_crossings(deriv, value), self.mode
+        constraints = [replace(c, mode=mode) if isinstance(c, Unimodal) and c.mode is None else c for c in self.model.constraints]
+        return crossings_within(*crossings, value, lambda x: limits_of(constraints, deriv, x, self.basis.domain), self._range)
 
     def _prediction(self, points: Points, x: npt.NDArray[Any], deriv: int, noise: str | None = None) -> CurvePrediction:
         return replace(super()._prediction(points, x, deriv, noise), limits=self._limits(points.coarse, deriv))
