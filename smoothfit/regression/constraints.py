@@ -27,6 +27,7 @@ from ..observations.points import check_orders, default_inputs, partial_label, t
 from ..observations.readings import HIGHEST_DERIVATIVE
 
 Limit = float | Spline
+ROUNDINGS = 256  # that a sum of coefficients may be off by and still be zero
 
 
 class Derived(NamedTuple):
@@ -74,9 +75,12 @@ class Polynomials(NamedTuple):
     def about(self, coef: FloatArray) -> Polynomials:
         """The same polynomials of the difference from coefficients (K,) of the basis: what they are there becomes the bound.
 
-        Of a derivative the coefficients are differenced first, so that their level leaves no rounding.
+        Of a derivative the coefficients are differenced first, so that their level leaves no rounding in the differences. What is
+        left is zero where it is no more than the rounding of the coefficients themselves, such as the curvature of a line.
         """
-        return self._replace(bound=self.bound - self.derived.rows(coef).reshape(self.bound.shape))
+        bound = self.bound - self.derived.rows(coef).reshape(self.bound.shape)
+        terms = (abs(self.rows) @ np.abs(coef)).reshape(bound.shape) + np.abs(self.bound)
+        return self._replace(bound=np.where(np.abs(bound) <= ROUNDINGS * np.finfo(np.float64).eps * terms, 0.0, bound))
 
     @property
     def slope(self) -> float:
@@ -383,7 +387,8 @@ class Unimodal(Constraint):
         """Bounds on either side of a given mode; none where it is searched."""
         if self.mode is None:
             return ()
-        return Bounds(1, lower=0.0, on=(interval[0], self.mode)), Bounds(1, upper=0.0, on=(self.mode, interval[1]))
+        ends = ((interval[0], self.mode, {"lower": 0.0}), (self.mode, interval[1], {"upper": 0.0}))
+        return tuple(Bounds(1, on=(a, b), **bound) for a, b, bound in ends if a < b)
 
     def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
         """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none: of the slope where a mode is searched."""

@@ -108,7 +108,8 @@ def _interval(
         """Distance of the mean from the value, in half widths of the band."""
         mean, variance = _moments(results, at, deriv)
         half = np.sqrt(variance) * np.interp(at, grid, critical)
-        return np.divide(mean - value, half, out=np.sign(mean - value) * np.inf, where=half > 0)
+        outside = np.where(mean == value, 0.0, np.copysign(np.inf, mean - value))
+        return np.divide(mean - value, half, out=outside, where=half > 0)
 
     size = standardised(grid)
     place = np.searchsorted(grid, x)  # of the first cell border at or beyond x
