@@ -25,6 +25,7 @@ from .likelihood import StateSpace
 from .methods import METHODS
 from .methods.kalman import restricted
 from .nonlinear import solve
+from .sample import check_nodes
 from .shifts import acting, gone_on
 from .smoothed import Smoothed
 from .summary import summarise
@@ -176,6 +177,7 @@ class DynamicsResults(Smoothed):
             raise DataError(
                 f"t has to increase from the end of the run, {sample.t_name} = {sample.abscissa.label_of_number(float(last))}"
             )
+        check_nodes(len(times), len(np.unique(np.diff(times))), equation)
         inputs = inputs_of(self.model, u, len(times))
         wide, ahead = gone_on(sample, index, times, inputs, equation.intersample)
         parts = {name: self._prediction(wide, ahead, times, 0, i).summary_frame(alpha) for i, name in enumerate(equation.outputs)}

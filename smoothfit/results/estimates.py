@@ -238,6 +238,8 @@ class Results(ABC):
         if isinstance(r_matrix, tuple) and len(r_matrix) == 2:  # statsmodels' (R, q)
             r_matrix, q_matrix = r_matrix
         if isinstance(r_matrix, str):
+            if r_matrix in names:  # whatever it is called
+                return np.eye(len(names))[[names.index(r_matrix)]], q_matrix
             return combinations(r_matrix, names)
         try:
             rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))

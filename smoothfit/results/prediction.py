@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.interpolate import CubicSpline
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_level, frozen
+from .._validation import FloatArray, check_flag, check_level, frozen
 from ..errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ class CurvePrediction:
         alpha : float
             Significance level.
         """
-        half = self.half_width(alpha, obs)
+        half = self.half_width(alpha, check_flag(obs, "obs"))
         ends = np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
         return ends if self.limits is None or obs else np.clip(ends, self.limits[:, :1], self.limits[:, 1:])
 

@@ -15,7 +15,7 @@ scores.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from .._validation import FloatArray, check_finite, check_positive, frozen, to_floats
+from .._validation import FloatArray, check_finite, check_positive, described, frozen, shown, to_floats
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..markov.joint import Joint
 from ..markov.priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal, Sum
@@ -62,11 +62,13 @@ class GeneralModel:
     ):
         if not isinstance(prior, Prior):
             hint = f"{prior.__name__}()" if isinstance(prior, type) else "sf.priors.Matern(nu=2.5)"
-            raise SpecificationError(f"prior is {prior!r}; pass a prior, for example {hint}")
+            raise SpecificationError(
+                f"prior is {described(prior) if isinstance(prior, type) else shown(prior)}; pass a prior, for example {hint}"
+            )
         self.observations = observations
         self.prior = prior
         self.noise = _checked_noise(noise, observations)
-        self.interventions: tuple[Intervention, ...] = tuple(interventions)
+        self.interventions = _checked_interventions(interventions)
         self.period = None if period is None else check_positive(period, "period")
         self.joint = tuple(joint)
         for reading in observations.readings:
@@ -178,8 +180,6 @@ class GeneralModel:
     def _check_interventions(self) -> None:
         abscissa, places = self.observations.abscissa, self.observations.places
         for change in self.interventions:
-            if not isinstance(change, Intervention):  # the annotation promises it, the caller may not keep it
-                raise SpecificationError(f"{change!r} is no intervention; pass sf.Pulse(x), sf.Level(x) or sf.Slope(x)")
             x = float(change.at(abscissa).coarse[0])
             if not places.min() <= x <= places.max():
                 raise DataError(
@@ -649,8 +649,23 @@ def _kind(prior: Prior) -> Any:
     return ("matern", nu) if nu is not None and length is None else None
 
 
+def _checked_interventions(interventions: Any) -> tuple[Intervention, ...]:
+    """Interventions, a sequence of them."""
+    if isinstance(interventions, Intervention) or not isinstance(interventions, Iterable):
+        raise SpecificationError(f"interventions is {shown(interventions)}; pass a list, for example [sf.Level(x)]")
+    checked = tuple(interventions)
+    for i, change in enumerate(checked):
+        if not isinstance(change, Intervention):
+            raise SpecificationError(
+                f"interventions[{i}]: {shown(change)} is no intervention; pass sf.Pulse(x), sf.Level(x) or sf.Slope(x)"
+            )
+    return checked
+
+
 def _checked_noise(noise: Mapping[str, Any] | None, observations: Observations) -> dict[str, Prior]:
     """Noise processes by name, stationary ones."""
+    if noise is not None and not isinstance(noise, Mapping):
+        raise SpecificationError(f"noise is {shown(noise)}; pass a mapping: noise={{{observations.names[0]!r}: process}}")
     checked = dict(noise or {})
     for name, process in checked.items():
         if name not in observations.names:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from .._core import _kernels
 from .._entry import entry_point, warn
-from .._validation import FloatArray, check_level, check_memory, check_order, frozen, to_floats
-from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
+from .._validation import FloatArray, check_level, check_memory, check_order, frozen, shown, to_floats
+from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError, UnknownNameError
 from ..inference.newton import Minimum
 from ..observations import Observations, Readings, derivative_label
 from ..observations.abscissa import NANOSECONDS, in_zone
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 IntArray = npt.NDArray[np.int64]
 SMOOTHING = ("separate", "shared")
+OF_OBSERVATION, OF_CURVE = 200.0, 1300.0  # bytes at the peak of a fit
 
 
 @entry_point
@@ -218,7 +219,7 @@ class Source:
     def place(self, curve: Any) -> int:
         """Index of an id."""
         if curve not in self.ids:
-            raise KeyError(f"there is no curve {curve!r}; the ids begin with {', '.join(map(repr, self.ids[:3]))}")
+            raise UnknownNameError(f"there is no curve {curve!r}; the ids begin with {', '.join(map(repr, self.ids[:3]))}")
         return int(np.flatnonzero(self.ids == curve)[0])
 
     @cached_property
@@ -329,6 +330,9 @@ def fit_curves(
     method = check_method(method)
     n_threads = check_order(os.cpu_count() or 1 if threads is None else threads, "threads", 1, 1024)
     source = _read(data, by, x, readings, sd, weights, unit, n_threads)
+    n, n_curves = len(source.observations), len(source.ids)
+    needed = OF_OBSERVATION * n + OF_CURVE * n_curves
+    check_memory(needed, f"a fit of {n_curves} curves to {n} observations", "fit groups of the curves one after the other")
     _check_derivs(source.observations, order)
     fits = CurveFits(source, order, method, smoothing)
     is_joint = (len(source.curve) == 1) or all(r.sd is not None for r in source.observations.readings)
@@ -367,7 +371,9 @@ def _read(
 
     observations = Observations.from_frame(data, x, readings, sd, weights, unit)
     frame = nw.from_native(data, eager_only=True)
-    if not isinstance(by, Hashable) or by not in frame.columns:
+    if not isinstance(by, Hashable):
+        raise SpecificationError(f"by is {shown(by)}; pass the name of the column that tells the curves apart")
+    if by not in frame.columns:
         raise DataError(f"the frame has no column {by!r}; its columns are {', '.join(map(repr, frame.columns))}")
     column: Any = frame.get_column(by)
     codes, ids = pd.factorize(np.asarray(column.to_numpy()), use_na_sentinel=True)

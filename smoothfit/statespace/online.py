@@ -232,7 +232,7 @@ class OnlineSpline:
             )
 
     def _label(self, number: float) -> str:
-        return self._abscissa.label_of_number(float(number))
+        return self._abscissa.utc_label(self._abscissa.restore(np.array([float(number)]))[0])
 
     def _take(self, points: Points, deriv: Any, group: Any, y: FloatArray, ratio: Any, of: Kind | None = None) -> None:
         """Take in sorted rows beyond all others; those `of` a kind share deriv, group and ratio, and their y is not scaled."""

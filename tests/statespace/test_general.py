@@ -488,6 +488,10 @@ def test_regressors_and_interventions_are_exactly_diffuse():
     assert list(res.params.index) == ["w", f"pulse({x[3]:.10g})", "level(2)", "slope(3)"]
     test = res.t_test("w")
     assert float(test.tvalue.squeeze()) == pytest.approx(res.params["w"] / res.bse["w"], rel=1e-10)
+    combined = res.t_test("level(2) = 1, w = 2 * slope(3)")
+    rows = np.array([[0, 0, 1, 0], [1, 0, 0, -2]])
+    errors = np.sqrt(np.diag(rows @ res.cov_params().to_numpy() @ rows.T))
+    np.testing.assert_allclose(combined.tvalue.ravel(), (rows @ res.params.to_numpy() - [1, 0]) / errors, rtol=1e-10)
     # The curve includes what changes it, and not the regressor.
     total = sum(res.predict(x, component=name) for name in ["matern", "level(2)", "slope(3)", f"pulse({x[3]:.10g})"])
     np.testing.assert_allclose(res.predict(x), total, atol=1e-12)
