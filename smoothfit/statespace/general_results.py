@@ -8,10 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import table_of
-from .._validation import FloatArray, check_order, to_numbers
+from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
 from ..inference.newton import Minimum
 from ..markov.priors import IntegratedWiener
@@ -21,9 +22,9 @@ from ..markov.sampling import IntArray
 from ..observations import OF_DIFFERENCE, derivative_label
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
-from ..results.contrasts import combinations, each_by_itself
-from ..results.curve import LEAST_FREE, CurveResults, Estimate
-from ..results.prediction import CurvePrediction, ParameterUncertainty, critical_value
+from ..results.curve import CurveResults, Estimate
+from ..results.estimates import LEAST_FREE
+from ..results.prediction import CurvePrediction, ParameterUncertainty
 from ..results.propagation import DIFFERENCE, NEGLIGIBLE, propagated
 from .effects import RegressedPoints, future_columns
 from .general import GeneralModel
@@ -32,7 +33,6 @@ from .general_search import GeneralCriterion
 if TYPE_CHECKING:
     import pandas as pd
     from statsmodels.iolib.summary import Summary
-    from statsmodels.stats.contrast import ContrastResults
 
     from ..basis import Spline
 
@@ -202,60 +202,18 @@ class GeneralResults(CurveResults):
         return [i for i, k in enumerate(kinds) if k] + [i for i, k in enumerate(kinds) if not k]
 
     @property
-    def _se_log_params(self) -> FloatArray:
-        factors = np.array([0.5 if p.is_variance else 1.0 for p in self.model.parameters])
-        return np.asarray((np.sqrt(np.diag(self._cov_log)) * factors)[self._order_of_params])
+    def _is_positive(self) -> npt.NDArray[np.bool_]:
+        return np.arange(len(self.params)) < len(self.model.parameters)
 
     @property
-    def bse(self) -> pd.Series:
-        """Standard errors of `params`; NaN for one at a bound."""
-        import pandas as pd
+    def _standard_errors(self) -> FloatArray:
+        factors = np.array([0.5 if p.is_variance else 1.0 for p in self.model.parameters])
+        of_logs = (np.sqrt(np.diag(self._cov_log)) * factors)[self._order_of_params]
+        return np.concatenate([of_logs * self.params.to_numpy()[: len(of_logs)], np.sqrt(np.diag(self._effects[1]))])
 
-        params = self.params
-        n = len(self.model.parameters)
-        values = np.concatenate([self._se_log_params * params.to_numpy()[:n], np.sqrt(np.diag(self._effects[1]))])
-        return pd.Series(values, index=params.index, name="bse")
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of level 1 - alpha: normal on the logarithmic scale, for coefficients Student's t or normal."""
-        import pandas as pd
-
-        params, n = self.params, len(self.model.parameters)
-        values = params.to_numpy()
-        factor = np.exp(critical_value(alpha, np.inf) * self._se_log_params)
-        half = critical_value(alpha, self.df_interval) * np.sqrt(np.diag(self._effects[1]))
-        lower = np.concatenate([values[:n] / factor, values[n:] - half])
-        upper = np.concatenate([values[:n] * factor, values[n:] + half])
-        return pd.DataFrame({0: lower, 1: upper}, index=params.index)
-
-    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of the coefficients of regressors and interventions, each by itself.
-
-        Parameters
-        ----------
-        r_matrix : str or array_like, shape (m, n_coefficients) or (n_coefficients,)
-            Combinations, the name of one coefficient, or equations such as ``"a = 1, b = 2 * c"``.
-        q_matrix : float or array_like, shape (m,)
-            What they are under the hypothesis.
-
-        Returns
-        -------
-        statsmodels.stats.contrast.ContrastResults
-        """
-        names = self.model.effects
-        if not names:
-            raise SpecificationError("the model has no regressors or interventions to test")
-        if isinstance(r_matrix, str) and r_matrix in names:
-            rows = np.eye(len(names))[[names.index(r_matrix)]]
-        elif isinstance(r_matrix, str):
-            rows, q_matrix = combinations(r_matrix, names)
-        else:
-            rows = np.atleast_2d(to_numbers(r_matrix, "r_matrix"))
-        if rows.ndim != 2 or rows.shape[1] != len(names):
-            raise SpecificationError(f"r_matrix has shape {rows.shape}; pass (m, {len(names)}), for {', '.join(names)}")
-        coef, covariance = self._effects
-        df = self.df_interval if self.use_t else np.inf
-        return each_by_itself(rows @ coef, np.diag(rows @ covariance @ rows.T), q_matrix, df)
+    @property
+    def _tested(self) -> list[str]:
+        return list(self.model.effects) or list(self.params.index)
 
     # Likelihood -------------------------------------------------------------------------------------------------------
 
@@ -596,28 +554,25 @@ class GeneralResults(CurveResults):
     def _noise_variance(self) -> FloatArray:
         return self._noise_ratio * self._row_units**2
 
-    def integrate(self, a: Any, b: Any) -> Estimate:
-        """Return the integral of f from a to b, in units of f times x, with its standard error."""
+    def integrate(self, lower: Any, upper: Any) -> Estimate:
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error."""
         if self.model.period is not None:
             raise SpecificationError("a periodic spline is not integrated; take predict on a grid")
-        value, variance, distance = self._between(a, b, INTEGRAL)
+        value, variance, distance = self._between(lower, upper, INTEGRAL)
         unit = self.model.scale.y_unit * self.model.scale.x_unit
         return Estimate(value * unit + self.model.scale.y_origin * distance, float(np.sqrt(variance)) * unit, self.df_interval)
 
-    def difference(self, a: Any, b: Any) -> Estimate:
-        """Return f(b) - f(a) with its standard error."""
+    def difference(self, lower: Any, upper: Any) -> Estimate:
+        """Return f(upper) - f(lower) with its standard error."""
         if self.model.period is not None:
             raise SpecificationError("differences of a periodic spline are not implemented; take sample")
-        value, variance, _ = self._between(a, b, OF_ENDS)
+        value, variance, _ = self._between(lower, upper, OF_ENDS)
         unit = self.model.scale.y_unit
         return Estimate(value * unit, float(np.sqrt(variance)) * unit, self.df_interval)
 
-    def _between(self, a: Any, b: Any, kind: int) -> tuple[float, float, float]:
-        """Scaled mean and variance of what is asked for from a to b, and their distance."""
-        if np.ndim(a) or np.ndim(b):
-            raise SpecificationError("a and b are single abscissae; call it for each interval")
-        abscissa = self.observations.abscissa
-        start, end = (abscissa.points(abscissa.given(limit, name).reshape(1)) for limit, name in ((a, "a"), (b, "b")))
+    def _between(self, lower: Any, upper: Any, kind: int) -> tuple[float, float, float]:
+        """Scaled mean and variance of what is asked for from lower to upper, and their distance."""
+        start, end = self._limits_of_integral(lower, upper)
         distance = float(end.minus(start)[0])
         if distance == 0:
             return 0.0, 0.0, 0.0

@@ -37,6 +37,7 @@ from .robust import (
     informative,
     next_weights,
     not_converged,
+    of_loss,
     with_weights,
 )
 
@@ -243,6 +244,8 @@ class SmoothingSpline:
         lam: float | None = None,
         bandwidth: float | None = None,
         edf: float | None = None,
+        loss: Any = "squares",
+        parameter: float | None = None,
         robust: Any = False,
     ) -> Any:
         """Estimate the smoothing and all unknown standard deviations together.
@@ -263,10 +266,14 @@ class SmoothingSpline:
         edf : float, optional
             Fixes the smoothing: effective degrees of freedom, above `order` and below the rank of the readings (their number,
             less repeated ones).
+        loss : {"squares", "student_t"}, or mapping from str to these
+            What residuals cost, of all names or of each: with ``"student_t"`` the noise is Student's t instead of normal, so that
+            gross errors weigh little. See ``smoothfit.statespace.robust``; `noise_df` and `robust_weights` of the result tell the
+            rest. `SplineRegression` takes other losses by this argument.
+        parameter : float, optional
+            Degrees of freedom of Student's t; estimated by default.
         robust : bool, str, list of str, or mapping from str to float or None
-            Whose noise is Student's t instead of normal, so that gross errors weigh little: all names, some, or some with given
-            degrees of freedom (None: estimated). See ``smoothfit.statespace.robust``; `noise_df` and `robust_weights` of the result
-            tell the rest.
+            Short for ``loss="student_t"`` (True), of some names, or of some with given degrees of freedom (None: estimated).
 
         Returns
         -------
@@ -299,6 +306,7 @@ class SmoothingSpline:
         `smoothfit.errors.ExactSeriesWarning` names it. A constant or a line needs no noise where the smoothing is given; the sd
         is then that of rounding.
         """
+        robust = of_loss(loss, parameter, robust, self.observations)
         if self._general is not None:
             given = [name for name, v in (("lam", lam), ("bandwidth", bandwidth), ("edf", edf)) if v is not None]
             if given in (["lam"], ["edf"]) and not robust and self._general.is_spline:

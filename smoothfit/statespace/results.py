@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._entry import entry_point
 from .._validation import FloatArray
-from ..errors import NumericalError, SpecificationError
+from ..errors import NumericalError
 from ..markov.bandwidth import Resolution
 from ..markov.criteria import LIKELIHOODS, likelihood_of
 from ..markov.integral import integral_moments
@@ -19,7 +20,8 @@ from ..markov.rows import Rows
 from ..markov.sampling import IntArray, Sampler, Shocks, shocks
 from ..observations import derivative_label
 from ..observations.abscissa import Points
-from ..results.curve import LEAST_FREE, CurveResults, Estimate
+from ..results.curve import CurveResults, Estimate
+from ..results.estimates import LEAST_FREE
 from ..results.prediction import ParameterUncertainty
 from ..results.propagation import NEGLIGIBLE, propagated
 from ..results.protocols import Change
@@ -206,8 +208,12 @@ class SmoothingSplineResults(CurveResults):
         return pd.DataFrame(cov, index=self.params.index, columns=self.params.index)
 
     @property
-    def _se_log_params(self) -> FloatArray:
-        return np.sqrt(np.diag(self._cov_log_params))
+    def _is_positive(self) -> npt.NDArray[np.bool_]:
+        return np.ones(len(self.params), np.bool_)
+
+    @property
+    def _standard_errors(self) -> FloatArray:
+        return np.asarray(np.sqrt(np.diag(self._cov_log_params)) * self.params)
 
     # Likelihood -------------------------------------------------------------------------------------------------------
 
@@ -421,16 +427,13 @@ class SmoothingSplineResults(CurveResults):
             changes.append(Change(kind, x[known], effect, unit / np.sqrt(information)))
         return changes
 
-    def integrate(self, a: Any, b: Any) -> Estimate:
-        """Return the integral of f from a to b, in units of f times x, with its standard error.
+    def integrate(self, lower: Any, upper: Any) -> Estimate:
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error.
 
-        The integral from a is the curve's antiderivative, an integrated Wiener process of order + 1 that is zero at a: the
-        filter and the smoother give its mean and variance at b. a and b may lie between the readings and beyond.
+        The integral from `lower` is the curve's antiderivative, an integrated Wiener process of order + 1 that is zero there: the
+        filter and the smoother give its mean and variance at `upper`. Both may lie between the observations and beyond.
         """
-        if np.ndim(a) or np.ndim(b):
-            raise SpecificationError("a and b are single abscissae; call integrate for each interval")
-        abscissa = self.observations.abscissa
-        start, end = (abscissa.points(abscissa.given(limit, name).reshape(1)) for limit, name in ((a, "a"), (b, "b")))
+        start, end = self._limits_of_integral(lower, upper)
         df = self.df_interval
         distance = float(end.minus(start)[0])
         if distance == 0:
