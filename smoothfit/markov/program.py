@@ -350,6 +350,31 @@ class Program:
             "from the rest; add readings of f, or leave out a component or a regressor"
         )
 
+    @property
+    def node_of_row(self) -> IntArray:
+        """The node of each row."""
+        return np.repeat(np.arange(len(self.step)), np.diff(self.first))
+
+    def adjoint(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Adjoint of the filter.
+
+        Score and information of a change of each component of the state before the readings of each node (n_nodes, M), and
+        whether an unknown direction of the start took each row up (rows,).
+        """
+        if self._at(values) is not self:
+            return self._constant.adjoint(values, variance)
+        wide = [m[..., None] for m in self.matrices(values)]
+        found: tuple[FloatArray, FloatArray, FloatArray] = self._run(
+            _kernels.markov_adjoint, self._arguments(wide, variance[:, None])
+        )
+        return found
+
+    def end(self, values: FloatArray, variance: FloatArray) -> FloatArray:
+        """Law of the processes and coefficients after the last reading: (K, 3 + K), see `_kernels.markov_end`."""
+        kept = np.r_[: self.processes.dim, self.n_states - self.n_effects : self.n_states].astype(np.int32)
+        wide = [m[..., None] for m in self.matrices(values)]
+        return np.asarray(self._run(_kernels.markov_end, (*self._arguments(wide, variance[:, None]), kept)))
+
 
 def compiled(
     processes: Processes,

@@ -19,13 +19,18 @@ from .._entry import entry_point, warn
 from .._validation import FloatArray, check_level, check_memory, check_order, frozen, to_floats
 from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
 from ..inference.newton import Minimum
+from ..markov.process import Prior, check_readable
 from ..observations import Observations, Readings, derivative_label
 from ..observations.abscissa import NANOSECONDS, in_zone
 from ..results.prediction import critical_value
 from .batch import Batch, BatchFit, fit_separately, fit_shared
+from .checks import checked_prior
+from .estimation import Optimum
 from .fitting import Variances
 from .model import HIGHEST_ORDER, SmoothingSpline
 from .results import SmoothingSplineResults
+from .structural import StructuralFit, StructuralResults
+from .unrolled import WienerFit, WienerResults
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,16 +51,17 @@ class CurveFits:
     ids : pandas.Index
         The curves, in the order in which they first appear.
     params : pandas.DataFrame
-        One row for each id that was fitted: ``nobs``, ``sigma.<name>`` of the estimated sds, ``q``, ``bandwidth``, ``edf``,
-        ``llf`` and ``boundary`` (names of parameters at a boundary, or empty).
+        One row for each id that was fitted: ``nobs``, ``sigma.<name>`` of the estimated sds, ``q`` and ``bandwidth``, or the
+        hyperparameters of a prior, ``edf``, ``llf`` and ``boundary`` (names of parameters at a boundary, or empty).
     failures : pandas.Series
         Reason for each id that could not be fitted.
     """
 
-    def __init__(self, source: Source, order: int, method: str, smoothing: str):
-        self.order, self.method, self.smoothing = order, method, smoothing
+    def __init__(self, source: Source, order: int, method: str, smoothing: str, prior: Prior | None = None):
+        self.order, self.method, self.smoothing, self.prior = order, method, smoothing, prior
         self._source = source
         self._variances: dict[int, tuple[float, FloatArray, tuple[str, ...], Minimum | None]] = {}
+        self._optima: dict[int, Optimum] = {}
         self._rows: dict[int, dict[str, Any]] = {}
         self._reasons: dict[int, str] = {}
         self._side_by_side: BatchFit | None = None
@@ -72,7 +78,8 @@ class CurveFits:
 
         fitted = sorted(self._rows)
         names = [f"sigma.{r.name}" for r in self._source.observations.readings if r.sd is None]
-        columns = ["nobs", *names, "q", "bandwidth", "edf", "llf", "boundary"]
+        smoothing = ["q", "bandwidth"] if self.prior is None else [p.name for p in self.prior.hyperparameters]
+        columns = ["nobs", *names, *smoothing, "edf", "llf", "boundary"]
         frame = pd.DataFrame([self._rows[i] for i in fitted], columns=columns, index=self.ids[fitted])
         return frame
 
@@ -97,16 +104,19 @@ class CurveFits:
         return self._results(place)
 
     def _results(self, place: int) -> SmoothingSplineResults:
-        q, sigma, boundary, minimum = self._variances[place]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RoughnessWarning)
-            model = SmoothingSpline(self._source.subset(place), self.order)
+            model = SmoothingSpline(self._source.subset(place), self.order, prior=self.prior)
+        if model.specification is not None:
+            fit = StructuralFit(model.specification, self._optima[place], model.described)
+            return StructuralResults(model, fit)
+        q, sigma, boundary, minimum = self._variances[place]
         rows = model._rows
         units = np.array([rows.scale.of(model.observations[name].deriv) for name in rows.unknown])
         sigma2 = np.append((sigma / units) ** 2, np.ones(int(rows.has_known)))
         fixed = "shared" if self.smoothing == "shared" else None
         variances = Variances(q / rows.scale.intensity(self.order), sigma2, boundary, minimum)
-        return SmoothingSplineResults(model, self.method, fixed, variances)
+        return WienerResults(model, WienerFit(model.observations, rows, self.order, self.method, fixed, variances))
 
     # Tidy frames ------------------------------------------------------------------------------------------------------
 
@@ -118,7 +128,7 @@ class CurveFits:
         x : array_like, shape (g,)
             x, numbers or times as those of the observations, common to all curves. Of a data frame the column of x.
         deriv : int
-            Below the order.
+            Below the order, or of what curves of the prior have.
         alpha : float
             Intervals have level 1 - alpha.
 
@@ -134,7 +144,8 @@ class CurveFits:
         """
         import pandas as pd
 
-        deriv = check_order(deriv, "deriv", 0, self.order - 1)
+        highest = self.order - 1 if self.prior is None else self.prior.smoothness
+        deriv = check_order(deriv, "deriv", 0, highest)
         level = check_level(alpha)
         abscissa = self._source.observations.abscissa
         asked = abscissa.asked(x)
@@ -164,13 +175,15 @@ class CurveFits:
             mean[rows] = means * units + (batch.y_origin[:, None] if deriv == 0 else 0.0)
             variance[rows] = variances * units**2
             single -= set(batch.curves.tolist())
+        counts = np.array([self._rows[curve]["nobs"] for curve in fitted], dtype=float)
+        estimated = any(r.sd is None for r in self._source.observations.readings)
+        df = counts - self.order if estimated else counts * np.inf
         for curve in single:
             prediction = self._results(curve).get_prediction(given, deriv)
             mean[place[curve]], variance[place[curve]] = prediction.predicted_mean, prediction.var_pred_mean
+            df[place[curve]] = prediction.df
         se = np.sqrt(variance)
-        counts = np.array([self._rows[curve]["nobs"] for curve in fitted], dtype=float)
-        estimated = any(r.sd is None for r in self._source.observations.readings)
-        dfs, of_curve = np.unique(counts - self.order if estimated else counts * np.inf, return_inverse=True)
+        dfs, of_curve = np.unique(df, return_inverse=True)
         critical = np.array([critical_value(level, df) for df in dfs])[of_curve]
         half = critical[:, None] * se
         frame = {
@@ -202,7 +215,8 @@ class CurveFits:
 
     def __repr__(self) -> str:
         failed = f", {len(self._reasons)} failed" if self._reasons else ""
-        return f"CurveFits(order={self.order}) of {len(self._rows)} curves{failed}"
+        model = f"order={self.order}" if self.prior is None else f"prior={self.prior!r}"
+        return f"CurveFits({model}) of {len(self._rows)} curves{failed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,6 +279,7 @@ def fit_curves(
     order: int = 2,
     method: str = "reml",
     *,
+    prior: Prior | None = None,
     smoothing: str = "separate",
     sd: Mapping[Any, Any] | None = None,
     weights: Mapping[Any, Any] | None = None,
@@ -284,6 +299,8 @@ def fit_curves(
         As of `Observations.from_frame`.
     order, method
         As of `SmoothingSpline` and its `fit`.
+    prior : Prior, optional
+        As of `SmoothingSpline`, in place of the integrated Wiener process of `order`; each curve has hyperparameters of its own.
     smoothing : {"separate", "shared"}
         Whether each curve has a smoothing and noise of its own, or all share one q and one sd, by the sum of their restricted
         likelihoods; "shared" takes one name, or given sds alone, and method "reml".
@@ -306,8 +323,8 @@ def fit_curves(
 
     Notes
     -----
-    Fits by "reml" with one name, or with given sds alone, run side by side in compiled threads; others one after the other. Both
-    are certified minima of the same criterion.
+    Fits of an `order` by "reml" with one name, or with given sds alone, run side by side in
+    compiled threads; others one after the other. Both are certified minima of the same criterion.
 
     Examples
     --------
@@ -329,10 +346,19 @@ def fit_curves(
     method = check_method(method)
     n_threads = check_order(os.cpu_count() or 1 if threads is None else threads, "threads", 1, 1024)
     source = _read(data, by, x, readings, sd, weights, unit, n_threads)
-    _check_derivs(source.observations, order)
-    fits = CurveFits(source, order, method, smoothing)
+    if prior is None:
+        _check_derivs(source.observations, order)
+    elif smoothing == "shared":
+        raise SpecificationError(
+            'smoothing is "shared", which goes with order=; with a prior= pass "separate", or give its hyperparameters, which are then '
+            "those of all curves"
+        )
+    else:
+        for reading in source.observations.readings:
+            check_readable(checked_prior(prior), reading.deriv, reading.name)
+    fits = CurveFits(source, order, method, smoothing, prior)
     is_joint = (len(source.curve) == 1) or all(r.sd is not None for r in source.observations.readings)
-    is_joint = is_joint and method == "reml" and not source.observations.abscissa.is_split
+    is_joint = is_joint and prior is None and method == "reml" and not source.observations.abscissa.is_split
     if smoothing == "shared" and not is_joint:
         raise SpecificationError(
             'smoothing is "shared", which takes method="reml" and either one name of readings or sd= for all of them'
@@ -434,16 +460,21 @@ def _fit_one(fits: CurveFits, place: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RoughnessWarning)
             warnings.simplefilter("ignore", ExactSeriesWarning)  # `boundary` tells of every curve
-            results = SmoothingSpline(fits._source.subset(place), fits.order).fit(fits.method)
+            results = SmoothingSpline(fits._source.subset(place), fits.order, prior=fits.prior).fit(fits.method)
             row: dict[str, Any] = {"nobs": results.nobs}
-            row |= {f"sigma.{name}": sd for name, sd, estimated in results._sds if estimated}
-            row |= {"q": results.q, "bandwidth": results.bandwidth, "edf": results.edf, "llf": results.llf}
+            row |= {f"sigma.{name}": sd for name, sd, estimated in results.noise_sds if estimated}
+            row |= {str(name): float(value) for name, value in results.hyperparameters.items()}
+            row |= {"bandwidth": results.bandwidth} if fits.prior is None else {}
+            row |= {"edf": results.edf, "llf": results.llf}
     except SmoothfitError as error:
         fits._reasons[place] = str(error)
         return
     fits._rows[place] = row | {"boundary": ", ".join(results.boundary)}
-    unknown = [sd for _, sd, estimated in results._sds if estimated]
-    fits._variances[place] = results.q, np.array(unknown), results.boundary, results._variances.minimum
+    if isinstance(results, StructuralResults):
+        fits._optima[place] = results.optimum
+    elif isinstance(results, WienerResults):
+        unknown = [sd for _, sd, estimated in results.noise_sds if estimated]
+        fits._variances[place] = results.q, np.array(unknown), results.boundary, results.variances.minimum
 
 
 def _note(fits: CurveFits, found: BatchFit) -> None:

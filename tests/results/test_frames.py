@@ -161,7 +161,7 @@ def test_refusals_point_to_what_does_it(make, words):
 
 
 def test_results_go_by_their_own_name():
-    assert repr(driven()).startswith("GeneralResults(")
+    assert repr(driven()).startswith("SmoothingSplineResults(")
 
 
 def test_surfaces_take_their_columns_by_name():
