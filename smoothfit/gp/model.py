@@ -114,11 +114,11 @@ class GaussianProcess:
                 f"{label} is read, but functions of the {self.kernel.label} kernel have no slope; use Matern32, Matern52 or "
                 "SquaredExponential"
             )
-        self._rows = Rows.of(self.observations, self.kernel, mean)
-        self._parameters = Parameters.of(self._rows, self.kernel)
-        if self._rows.n_contrasts <= self._parameters.n_free and self._parameters.n_free:
+        self.rows = Rows.of(self.observations, self.kernel, mean)
+        self.parameters = Parameters.of(self.rows, self.kernel)
+        if self.rows.n_contrasts <= self.parameters.n_free and self.parameters.n_free:
             raise DataError(
-                f"{len(self._rows)} readings are too few for {self._parameters.n_free} hyperparameters and {self._rows.n_terms} "
+                f"{len(self.rows)} readings are too few for {self.parameters.n_free} hyperparameters and {self.rows.n_terms} "
                 f"terms of the mean; {REMEDY}"
             )
 
@@ -159,10 +159,10 @@ class GaussianProcess:
             `route` or `n_starts` is unknown, or the kernel has no state-space form.
         """
         if n_starts is None:
-            n_starts = 7 if len(self._rows) <= MANY else 3
+            n_starts = 7 if len(self.rows) <= MANY else 3
         n_starts = check_order(n_starts, "n_starts", 1, 7)
         route = self._route(route)
-        rows, parameters = self._rows, self._parameters
+        rows, parameters = self.rows, self.parameters
         likelihood: DenseLikelihood | MarkovLikelihood
         if route == "dense":
             likelihood = DenseLikelihood(rows, self.kernel, parameters)

@@ -13,11 +13,9 @@ from .._validation import FloatArray
 from ..results.prediction import critical_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import pandas as pd
-
-    from .results import GaussianProcessResults
 
 
 @entry_point
@@ -53,7 +51,7 @@ class PointPrediction:
     noise_sd: FloatArray
     df: float
     inputs: tuple[str, ...]
-    _results: GaussianProcessResults
+    _covariance: Callable[[FloatArray, int], FloatArray]
     _within: FloatArray | None
 
     def __iter__(self) -> Iterator[FloatArray]:
@@ -70,7 +68,7 @@ class PointPrediction:
 
     @cached_property
     def _joint(self) -> FloatArray:
-        return self._results._joint_covariance(self.X, self.order)
+        return self._covariance(self.X, self.order)
 
     def joint_covariance(self) -> FloatArray:
         """Return the posterior covariance between all entries at all points, of shape mean.shape + mean.shape.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from .model import GaussianProcess
+    from .protocols import Specified
 
 ROUTE_NAMES = {"dense": "dense", "state_space": "state space"}
 
@@ -46,7 +46,7 @@ class GaussianProcessResults:
 
     def __init__(
         self,
-        model: GaussianProcess,
+        model: Specified,
         route: str,
         optimum: Optimum,
         values: Values,
@@ -71,21 +71,21 @@ class GaussianProcessResults:
     @property
     def amplitude(self) -> float:
         """Prior standard deviation of f about its mean, estimated or given, in units of y."""
-        return float(self._values.amplitude * self.model._rows.y_unit)
+        return float(self._values.amplitude * self.model.rows.y_unit)
 
     @cached_property
     def length_scale(self) -> pd.Series:
         """Length scale of each input, estimated or given, in its units."""
         import pandas as pd
 
-        return pd.Series(self._values.length * self.model._rows.x_unit, index=list(self.model.inputs), name="length_scale")
+        return pd.Series(self._values.length * self.model.rows.x_unit, index=list(self.model.inputs), name="length_scale")
 
     @cached_property
     def sigma(self) -> pd.Series:
         """Noise sd per name at weight one: estimated, or given (root mean square where it varies)."""
         import pandas as pd
 
-        rows, sds = self.model._rows, {}
+        rows, sds = self.model.rows, {}
         for reading in self.observations.readings:
             if reading.sd is None:
                 group = rows.unknown.index(reading.name)
@@ -107,13 +107,13 @@ class GaussianProcessResults:
         """Estimated hyperparameters: ``amplitude``, ``length_scale.<input>``, ``sigma.<name>``, as far as they were not given."""
         import pandas as pd
 
-        parameters, values = self.model._parameters, {}
+        parameters, values = self.model.parameters, {}
         if parameters.amplitude is None:
             values["amplitude"] = self.amplitude
         for j in parameters.by:
             name = "length_scale" if j == ALL else f"length_scale.{self.model.inputs[j]}"
             values[name] = float(self.length_scale.iloc[0 if j == ALL else j])
-        for name in self.model._rows.unknown:
+        for name in self.model.rows.unknown:
             values[f"sigma.{name}"] = float(self.sigma[name])
         return pd.Series(values, name="params", dtype=float)
 
@@ -125,7 +125,7 @@ class GaussianProcessResults:
         (the input has no influence, or f is a polynomial or a spline), or shorter than the gaps. ``amplitude``:
         indistinguishable from zero beside the noise.
         """
-        parameters, names = self.model._parameters, list(self.params.index)
+        parameters, names = self.model.parameters, list(self.params.index)
         skipped = int(parameters.profiled)
         found = set()
         for i in np.flatnonzero(self._optimum.at_lower | self._optimum.at_upper).tolist():
@@ -137,7 +137,7 @@ class GaussianProcessResults:
     @cached_property
     def _cov_log_params(self) -> FloatArray:
         """Covariance of the logarithms of `params`; NaN for one at a boundary."""
-        parameters = self.model._parameters
+        parameters = self.model.parameters
         n_free = parameters.n_free
         cov = np.full((n_free, n_free), np.nan)
         held = np.zeros(n_free, np.bool_)
@@ -203,12 +203,12 @@ class GaussianProcessResults:
 
     @property
     def _mean_names(self) -> list[str]:
-        return ["const", *self.model.inputs][: self.model._rows.n_terms]
+        return ["const", *self.model.inputs][: self.model.rows.n_terms]
 
     @property
     def _mean_transform(self) -> tuple[FloatArray, float]:
         """Matrix from coefficients in scaled units to the user's, and the origin of y."""
-        rows = self.model._rows
+        rows = self.model.rows
         transform = np.eye(rows.n_terms) * rows.y_unit
         if rows.n_terms > 1:
             transform[1:] /= rows.x_unit[:, None]
@@ -224,7 +224,7 @@ class GaussianProcessResults:
         A density of n - p contrasts of the readings; with ``mean="zero"`` the full marginal likelihood. Compare values at one
         `mean` only.
         """
-        rows = self.model._rows
+        rows = self.model.rows
         log_det, quadratic = self._posterior.log_det_and_quadratic
         core = -0.5 * (rows.n_contrasts * np.log(2 * np.pi) + log_det + quadratic)
         return float(core - rows.log_units + rows.log_det_design / 2)
@@ -237,7 +237,7 @@ class GaussianProcessResults:
     @property
     def bic(self) -> float:
         """Schwarz's criterion, -2 llf + log(n - p) (number of `params`)."""
-        return float(-2 * self.llf + np.log(self.model._rows.n_contrasts) * len(self.params))
+        return float(-2 * self.llf + np.log(self.model.rows.n_contrasts) * len(self.params))
 
     @property
     def decrement(self) -> float:
@@ -247,19 +247,19 @@ class GaussianProcessResults:
     @property
     def use_t(self) -> bool:
         """Whether intervals are Student's: the amplitude and every sd that is not zero were estimated, no scale was given."""
-        return self.model._parameters.profiled
+        return self.model.parameters.profiled
 
     @property
     def df_interval(self) -> float:
         """Degrees of freedom of intervals: n - p where `use_t`, else infinite."""
-        return self.model._rows.n_contrasts if self.use_t else np.inf
+        return self.model.rows.n_contrasts if self.use_t else np.inf
 
     # Predictions ------------------------------------------------------------------------------------------------------
 
     @cached_property
     def fittedvalues(self) -> FloatArray:
         """Posterior mean of what each reading reads, shape (n,), in the order of the observations."""
-        rows = self.model._rows
+        rows = self.model.rows
         origin = np.where(rows.axis == VALUE, rows.y_origin, 0.0)
         return rows.in_given_order(self._posterior.fitted() * rows.row_unit + origin)
 
@@ -357,7 +357,7 @@ class GaussianProcessResults:
         return self._predict(X, 2)
 
     def _predict(self, X: Any, order: int) -> PointPrediction:
-        kernel, rows = self.model.kernel, self.model._rows
+        kernel, rows = self.model.kernel, self.model.rows
         if order > kernel.smoothness:
             what, others = [("gradient", "Matern32, Matern52"), ("Hessian", "Matern52")][order - 1]
             raise SpecificationError(f"functions of the {kernel.label} kernel have no {what}; use {others} or SquaredExponential")
@@ -379,13 +379,13 @@ class GaussianProcessResults:
             noise_sd=self._noise_sd(order, d),
             df=self.df_interval,
             inputs=self.model.inputs,
-            _results=self,
+            _covariance=self._joint_covariance,
             _within=None if order == 0 else cov[:, place][:, :, place].reshape(len(points), *(d,) * (2 * order)),
         )
 
     def _joint_covariance(self, X: FloatArray, order: int) -> FloatArray:
         """Posterior covariance between all entries at all points, as `PointPrediction.joint_covariance` says."""
-        rows, (m, d) = self.model._rows, X.shape
+        rows, (m, d) = self.model.rows, X.shape
         entries = _entries(order, d)
         unit = np.tile(self._units(entries), m)
         cov = self._posterior.joint(rows.to_scaled(X), entries) * unit[:, None] * unit
@@ -393,7 +393,7 @@ class GaussianProcessResults:
         return np.asarray(cov[np.ix_(place, place)].reshape((m, *(d,) * order) * 2))
 
     def _units(self, entries: list[Axes]) -> FloatArray:
-        rows = self.model._rows
+        rows = self.model.rows
         return np.array([rows.y_unit / float(np.prod(rows.x_unit[list(A)])) for A in entries])
 
     def _noise_sd(self, order: int, d: int) -> FloatArray:
@@ -464,7 +464,7 @@ class GaussianProcessResults:
             ("Inputs:", str(len(model.inputs))),
             ("No. Observations:", str(self.nobs)),
             ("Route:", ROUTE_NAMES[self.route]),
-            ("Restricted log-lik.:" if model._rows.n_terms else "Log-likelihood:", number(self.llf)),
+            ("Restricted log-lik.:" if model.rows.n_terms else "Log-likelihood:", number(self.llf)),
             ("AIC:", number(self.aic)),
             ("BIC:", number(self.bic)),
             ("Converged:", self._convergence),
@@ -501,7 +501,7 @@ class GaussianProcessResults:
 
     def _given(self) -> dict[str, float]:
         """Hyperparameters that were given."""
-        parameters, given = self.model._parameters, {}
+        parameters, given = self.model.parameters, {}
         if parameters.amplitude is not None:
             given["amplitude"] = self.amplitude
         for name, known, value in zip(self.model.inputs, parameters.length, self.length_scale, strict=True):

@@ -68,13 +68,13 @@ def compare(fits: Mapping[str, SplineRegressionResults], by: str = "aic") -> pd.
             raise SpecificationError("the fits differ in method or loss; compare fits to the same readings by one method")
         if fit.nobs != first.nobs or not np.array_equal(fit.observations.y, first.observations.y):
             raise SpecificationError("the fits are to different readings, whose likelihoods do not compare; fit the same ones")
-        if fit.method not in ("ols", "ml") and by != "gcv" and fit._n_contrasts != first._n_contrasts:
+        if fit.method not in ("ols", "ml") and by != "gcv" and fit._fit.n_contrasts != first._fit.n_contrasts:
             raise SpecificationError(
                 "restricted likelihoods compare only where the same functions have no penalty; fit by 'ml', or compare by='gcv'"
             )
     rows = {}
     for name, fit in fits.items():
-        rss = float(np.sum(fit._rows.whitened(fit.resid) ** 2))
+        rss = float(np.sum(fit._fit.rows.whitened(fit.resid) ** 2))
         rows[name] = {
             "n_basis": fit.basis.n_basis,
             "edf": fit.edf,

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from .._entry import entry_point
@@ -18,9 +17,8 @@ from ..errors import SpecificationError
 from ..results.contrasts import all_together, combinations, each_by_itself
 from ..results.curve import LEAST_FREE, CurveResults
 from .band import BandRows, pack
-from .posterior import Covariance
+from .fit import Fit
 from .products import ProductRows
-from .rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,32 +31,7 @@ class Inference(CurveResults):
 
     basis: Basis
     method: str
-    _rows: Rows
-
-    @property
-    @abstractmethod
-    def _sigma2(self) -> FloatArray:
-        """Variance of every group of readings."""
-
-    @property
-    @abstractmethod
-    def _coef(self) -> FloatArray:
-        """Coefficients (K,)."""
-
-    @property
-    @abstractmethod
-    def _cov(self) -> Covariance:
-        """Covariance of the coefficients, of the kind asked for."""
-
-    @property
-    @abstractmethod
-    def _bayesian(self) -> Covariance:
-        """A^-1."""
-
-    @property
-    @abstractmethod
-    def _deleted(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Of each reading given the errors of all others (n,): its residual, the variance of its noise, its leverage."""
+    _fit: Fit
 
     def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
         """Test linear combinations of the coefficients, each by itself.
@@ -77,8 +50,8 @@ class Inference(CurveResults):
             Student's t with n - d degrees of freedom, d the number of functions without a penalty; normal where all sds are known.
         """
         rows, q_matrix = self._combinations(r_matrix, q_matrix)
-        variance = np.diag(rows @ self._cov.times(rows.T))
-        return each_by_itself(rows @ self._coef, variance, q_matrix, self._df_test)
+        variance = np.diag(rows @ self._fit.cov.times(rows.T))
+        return each_by_itself(rows @ self._fit.coef, variance, q_matrix, self._df_test)
 
     def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
         """Test linear combinations of the coefficients together.
@@ -97,7 +70,7 @@ class Inference(CurveResults):
         statsmodels.stats.contrast.ContrastResults
         """
         rows, q_matrix = self._combinations(r_matrix, q_matrix)
-        return all_together(rows @ self._coef, rows @ self._cov.root(), q_matrix, self._df_test)
+        return all_together(rows @ self._fit.coef, rows @ self._fit.cov.root(), q_matrix, self._df_test)
 
     @property
     def _df_test(self) -> float:
@@ -165,11 +138,11 @@ class Inference(CurveResults):
         """
         if self.method != restricted.method or self.nobs != restricted.nobs:
             raise SpecificationError("the two fits are to the same readings by the same method")
-        if self.method not in ("ols", "ml") and self._n_contrasts != restricted._n_contrasts:
+        if self.method not in ("ols", "ml") and self._fit.n_contrasts != restricted._fit.n_contrasts:
             raise SpecificationError(
                 "restricted likelihoods compare only where the same functions have no penalty; fit both by 'ml'"
             )
-        df = self._n_likelihood[0] - restricted._n_likelihood[0]
+        df = self._fit.n_likelihood[0] - restricted._fit.n_likelihood[0]
         if df <= 0:
             raise SpecificationError("the restricted fit has no fewer parameters; exchange the two")
         lr = 2 * (self.llf - restricted.llf)
@@ -189,7 +162,7 @@ class Inference(CurveResults):
         """
         import pandas as pd
 
-        residual, variance, leverage = self._deleted
+        residual, variance, leverage = self._fit.deleted
         free = np.where(1 - leverage > LEAST_FREE, 1 - leverage, np.nan)
         r = residual / np.sqrt(variance * free)
         studentized = self._studentized(r)
@@ -220,11 +193,6 @@ class Inference(CurveResults):
         table = self.influence()
         bound = stats.norm.isf(level / 2) if np.isinf(df) else stats.t.isf(level / 2, df)
         return table[table["resid_studentized"].abs() > bound]
-
-    @property
-    def _order(self) -> npt.NDArray[np.int64]:
-        """The readings in order of x, (n,)."""
-        return np.argsort(self.observations.x, kind="stable")
 
     @property
     def _places(self) -> dict[str, FloatArray]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import column_of, table_of
@@ -111,10 +110,6 @@ class SurfaceRegressionResults(SplineRegressionResults):
         return rows_at(self._surface, self._read(x)[0], self._check_deriv(deriv))
 
     @property
-    def _order(self) -> npt.NDArray[np.int64]:
-        return np.arange(self.nobs)
-
-    @property
     def _places(self) -> dict[str, FloatArray]:
         return dict(zip(self.inputs, self._readings.X.T, strict=True))
 
@@ -133,7 +128,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         -------
         ndarray, shape (...)
         """
-        return self._design(X, deriv).times(self._coef).reshape(self._read(X)[1])
+        return self._design(X, deriv).times(self._fit.coef).reshape(self._read(X)[1])
 
     def gradient(self, X: Any) -> FloatArray:
         """Estimate of all slopes at points X (..., d): (..., d)."""
@@ -163,12 +158,12 @@ class SurfaceRegressionResults(SplineRegressionResults):
         points, _ = self._read(X)
         orders = self._check_deriv(deriv)
         rows, noise = rows_at(self._surface, points, orders), self._noise_name(orders, name)
-        maxima = critical_of_band(rows, self._cov, self.df_interval) if simultaneous and len(points) else None
-        variance = self._cov.variance(rows)
+        maxima = critical_of_band(rows, self._fit.cov, self.df_interval) if simultaneous and len(points) else None
+        variance = self._fit.cov.variance(rows)
         return SurfacePrediction(
             x=frozen(points),
             deriv=orders,
-            predicted_mean=rows.times(self._coef),
+            predicted_mean=rows.times(self._fit.coef),
             var_pred_mean=variance,
             noise_sd=np.nan if noise is None else float(self.sigma[noise]),
             df=self.df_interval,
@@ -192,7 +187,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         if any(shape for _, shape in corners):
             raise SpecificationError("lower and upper are the corners of a single box; call integrate for each")
         rows = rows_over(self._surface, corners[0][0], corners[1][0])
-        return Estimate(float(rows.times(self._coef)[0]), np.sqrt(self._cov.variance(rows)[0]), self.df_interval)
+        return Estimate(float(rows.times(self._fit.coef)[0]), np.sqrt(self._fit.cov.variance(rows)[0]), self.df_interval)
 
     def sample(self, X: Any, deriv: Any = 0, size: int = 100, rng: np.random.Generator | int | None = None) -> FloatArray:
         """Draw surfaces from the posterior: partial derivatives at points, at the estimated variances.
@@ -238,7 +233,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
 
     def spline(self) -> TensorSpline:  # type: ignore[override]
         """Return the estimate as a tensor spline."""
-        return TensorSpline(self._surface, self._coef)
+        return TensorSpline(self._surface, self._fit.coef)
 
     # What a surface has not ---------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from statsmodels.iolib.summary import Summary
 
     from ..basis import Spline
-    from .outliers import Change
+    from .protocols import Change
 
 N_MAXIMA = 10_000  # draws of a simultaneous band: its level is then right to 0.2 %
 MOST_NUMBERS = 2**21  # drawn at a time

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..observations.abscissa import Abscissa
-    from .curve import CurveResults
     from .prediction import CurvePrediction
+    from .protocols import Posterior, Residuals
 
 GRID_POINTS = 500
 MOST_POINTS = 4000
@@ -28,9 +28,7 @@ CURVE_COLOUR = "#1f5fa8"
 READING_COLOUR = "#444444"
 
 
-def plot_curve(
-    results: CurveResults, deriv: int, ax: Axes | None, alpha: float, label: str | None, line: Mapping[str, Any]
-) -> Figure:
+def plot_curve(results: Posterior, deriv: int, ax: Axes | None, alpha: float, label: str | None, line: Mapping[str, Any]) -> Figure:
     """Draw f^(deriv), its pointwise band of level 1 - alpha and the readings of it; `line` styles the curve."""
     import matplotlib.pyplot as plt
 
@@ -73,7 +71,7 @@ def plot_curve(
     return cast("Figure", ax.figure)
 
 
-def plot_diagnostics(results: CurveResults) -> Figure:
+def plot_diagnostics(results: Residuals) -> Figure:
     """Draw one-step-ahead prediction errors: over x, their distribution, normal quantiles, and each series' autocorrelation."""
     import matplotlib.pyplot as plt
 
@@ -100,7 +98,7 @@ def plot_diagnostics(results: CurveResults) -> Figure:
     return figure
 
 
-def _draw_serial(ax: Axes, results: CurveResults, label: str) -> None:
+def _draw_serial(ax: Axes, results: Residuals, label: str) -> None:
     """Draw autocorrelations by series in order of x, and their ranges under independence, with the test in the title."""
     series = by_series(results)
     long = {name: mine for name, mine in series.items() if len(mine) >= 3}
@@ -153,7 +151,7 @@ def _grid(x: FloatArray) -> FloatArray:
     return np.unique(np.concatenate([even, x])) if len(x) <= MOST_POINTS else np.linspace(x.min(), x.max(), MOST_POINTS)
 
 
-def _limits(results: CurveResults, deriv: int, readings: list[FloatArray], alpha: float) -> tuple[float, float]:
+def _limits(results: Posterior, deriv: int, readings: list[FloatArray], alpha: float) -> tuple[float, float]:
     """Vertical limits that show the curve at the readings and these: a band in a wide gap may run out of the picture."""
     observations = results.observations
     x = observations.places
@@ -164,7 +162,7 @@ def _limits(results: CurveResults, deriv: int, readings: list[FloatArray], alpha
     return float(values.min()) - margin, float(values.max()) + margin
 
 
-def _predict(results: CurveResults, numbers: FloatArray, deriv: int) -> CurvePrediction:
+def _predict(results: Posterior, numbers: FloatArray, deriv: int) -> CurvePrediction:
     return results._prediction(Points(numbers), numbers, deriv)
 
 

@@ -15,7 +15,7 @@ from ..markov.process import AnyArray, Hyperparameter, Prior, Start, Sum, taylor
 from ..markov.program import VALUE
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
-from ..results.outliers import Change
+from ..results.protocols import Change
 from .specification import Specification
 from .spline import Pieces
 

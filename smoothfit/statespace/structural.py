@@ -20,9 +20,9 @@ from ..observations import OF_DIFFERENCE, derivative_label
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
 from ..results.curve import LEAST_FREE, Estimate
-from ..results.outliers import Change
 from ..results.prediction import ParameterUncertainty
 from ..results.propagation import DIFFERENCE, NEGLIGIBLE, propagated
+from ..results.protocols import Change
 from .effects import RegressedPoints, future_columns
 from .estimation import Optimum, is_relative
 from .general_search import GeneralCriterion

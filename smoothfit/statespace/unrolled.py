@@ -22,9 +22,9 @@ from ..markov.sampling import IntArray, Sampler, Shocks, shocks
 from ..observations import Observations
 from ..observations.abscissa import Points
 from ..results.curve import LEAST_FREE, Estimate
-from ..results.outliers import Change
 from ..results.prediction import ParameterUncertainty
 from ..results.propagation import NEGLIGIBLE, propagated
+from ..results.protocols import Change
 from .fitting import Variances
 from .propagation import posterior_slopes
 from .results import SmoothingSplineResults

@@ -73,8 +73,8 @@ def test_posterior_and_likelihood_against_many_digits(kernel, mean, d, oracle):
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_gradient_of_the_likelihood_is_its_difference(kernel, ard, mean, terrain):
     model = sf.GaussianProcess(terrain, kernel=kernel(ard=ard), mean=mean)
-    likelihood = DenseLikelihood(model._rows, model.kernel, model._parameters)
-    theta = model._parameters.starts(model._rows)[3, 1]
+    likelihood = DenseLikelihood(model.rows, model.kernel, model.parameters)
+    theta = model.parameters.starts(model.rows)[3, 1]
     assert_derivatives(likelihood, theta, 1e-9)
 
 
@@ -83,8 +83,8 @@ def test_gradient_of_the_likelihood_is_its_difference(kernel, ard, mean, terrain
 def test_gradient_of_the_filtered_likelihood_is_its_difference(kernel, mean, wave):
     readings = sf.Observations((wave["level"],)) if kernel is sf.gp.Matern12 else wave
     model = sf.GaussianProcess(readings, kernel=kernel(), mean=mean)
-    theta = model._parameters.starts(model._rows)[3, 1]
-    routes = [route(model._rows, model.kernel, model._parameters) for route in (DenseLikelihood, MarkovLikelihood)]
+    theta = model.parameters.starts(model.rows)[3, 1]
+    routes = [route(model.rows, model.kernel, model.parameters) for route in (DenseLikelihood, MarkovLikelihood)]
     assert_derivatives(routes[1], theta, 1e-9)
     one, other = (route.pieces(theta, hessian=True) for route in routes)
     for ours, theirs, tolerance in zip(one, other, [1e-12, 1e-12, 1e-11, 1e-11, 1e-9, 1e-9], strict=True):
@@ -113,8 +113,8 @@ def test_gradient_of_the_likelihood_against_many_digits(oracle, mp):
     rng = np.random.default_rng(5)
     readings = small(rng, 2)
     unknown = sf.GaussianProcess(readings, kernel=sf.gp.Matern32(amplitude=1.3), mean="constant")
-    theta = np.log([0.8, 1.7] / unknown._rows.x_unit)
-    pieces = DenseLikelihood(unknown._rows, unknown.kernel, unknown._parameters).pieces(theta)
+    theta = np.log([0.8, 1.7] / unknown.rows.x_unit)
+    pieces = DenseLikelihood(unknown.rows, unknown.kernel, unknown.parameters).pieces(theta)
     step = MP.mpf("1e-20")
     for j in range(2):
         values = []

@@ -19,8 +19,8 @@ def both(sd=None):
 
 def dense(res, order):
     """-2 l = n log 2 pi + log|K| + log|X'K^-1 X| - log|X'R^-1 X| + r'K^-1 r, K the covariance of the observations."""
-    rows, R, y = res._rows.dense(), np.diag(res._noise_variance), res.observations.y
-    values, axes = np.linalg.eigh(res._penalty_gram())
+    rows, R, y = res._fit.rows.dense(), np.diag(res._noise_variance), res.observations.y
+    values, axes = np.linalg.eigh(res._fit.penalty_gram())
     null, ranged = axes[:, :order], axes[:, order:] / np.sqrt(values[order:])
     constants = rows @ null
     K = R + rows @ ranged @ ranged.T @ rows.T
