@@ -28,7 +28,8 @@ from .results import SmoothingSplineResults
 from .robust import check_robust, fit_robustly, informative, with_weights
 from .smoothing import check_range, only_one
 from .specification import Specification
-from .structural import StructuralFit, StructuralResults
+from .structural import StructuralResults
+from .structural_estimates import StructuralFit
 from .unrolled import WienerFit, WienerResults
 
 HIGHEST_ORDER = 4
@@ -319,8 +320,8 @@ class SmoothingSpline:
         tied = {name for part in spec.joint for name in part.names} & set(free)
         if tied:
             raise SpecificationError(
-                f"robust names {', '.join(sorted(tied))}, whose errors have covariances=: a gross error of one would tell of the others'; "
-                "pass sd= instead of covariances=, or leave out what outliers() reports"
+                f"robust names {', '.join(sorted(tied))}, whose errors have covariances=: a gross error of one would tell of the "
+                "others'; pass sd= instead of covariances=, or leave out what outliers() reports"
             )
 
         def fit(observations: Observations, before: StructuralResults | None) -> StructuralResults:

@@ -26,7 +26,7 @@ from .._validation import FloatArray, check_positive, frozen
 from ..errors import DataError, SpecificationError
 from ..markov.joint import Joint
 from ..markov.priors import IntegratedWiener, Seasonal, Sum
-from ..markov.process import Hyperparameter, Prior, check_readable, split_values
+from ..markov.process import Hyperparameter, Prior, check_readable
 from ..markov.program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
 from ..markov.rows import MOST_GROUPS, Scale, scaled_ratio
 from ..observations import Observations, Readings
@@ -446,37 +446,6 @@ class Specification:
             alone = self._constraint.without_processes(np.ones(2))
         program = self.compiled(self.as_read) if self.joint else self.program
         return program.without_processes(1 / units**2) + 2 * float(np.log(units).sum()) - alone
-
-    def log_det_units(self, values: FloatArray) -> float:
-        """Log determinant of the change of what is entirely unknown to the user's units, at scaled hyperparameters."""
-        found = float(np.log(self.effect_units).sum())
-        if self.period is not None:
-            return found + float(np.log(self.scale.y_unit))
-        units = np.array([self.hyper_unit(p) for p in self.prior.hyperparameters])
-        components = self.prior.components
-        scaled = split_values(components, values[: len(units)])
-        given = split_values(components, values[: len(units)] * units)
-        for component, mine, theirs in zip(components, scaled, given, strict=True):
-            before, after = component.start(mine, self.scale.x_unit).diffuse, component.start(theirs, 1.0).diffuse
-            if before.shape[1]:
-                moved = self._state_units(component, mine, theirs)[:, None] * before
-                found += float(np.linalg.slogdet(np.linalg.lstsq(after, moved, rcond=None)[0])[1])
-        return found
-
-    def _state_units(self, component: Prior, scaled: FloatArray, given: FloatArray) -> FloatArray:
-        """Unit of each entry of a component's state: that of f where it is read, and of others by how they move each other."""
-        x_unit = self.scale.x_unit
-        ours, theirs = component.readout(0, x_unit), component.readout(0, 1.0)
-        T = component.matrices(np.ones(1), scaled, x_unit, False)[0][0]
-        moves = component.matrices(np.array([x_unit]), given, 1.0, False)[0][0]
-        units = np.full(component.dim, np.nan)
-        units[theirs != 0] = self.scale.y_unit * ours[theirs != 0] / theirs[theirs != 0]
-        for _ in range(component.dim):
-            known = np.flatnonzero(~np.isnan(units))
-            for i in known:
-                for j in np.flatnonzero((T[i] != 0) & (moves[i] != 0)):
-                    units[j] = units[i] * T[i, j] / moves[i, j]
-        return units
 
     def regressor(self, name: str) -> FloatArray:
         """Values of a regressor for all observations."""

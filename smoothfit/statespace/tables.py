@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..results.summary import criteria, number
+from .protocols import Summarised
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .results import SmoothingSplineResults
-
 METHOD_NAMES = {"reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc"}
 
 
-def facts_of(results: SmoothingSplineResults) -> list[tuple[str, str]]:
+def facts_of(results: Summarised) -> list[tuple[str, str]]:
     """The model, how it was fitted, and how well it fits."""
     x_unit = results.observations.abscissa.unit or results.observations.x_name
     likelihood = "Log-likelihood" if results.method == "ml" else "Restricted log-lik."
@@ -34,7 +33,7 @@ def facts_of(results: SmoothingSplineResults) -> list[tuple[str, str]]:
     return [*facts, (f"{likelihood}:", number(results.llf)), *criteria(results), ("Converged:", results.convergence)]
 
 
-def readings_of(results: SmoothingSplineResults) -> pd.DataFrame:
+def readings_of(results: Summarised) -> pd.DataFrame:
     """A row for each name: what it observes, how often, with which noise."""
     import pandas as pd
 
@@ -52,7 +51,7 @@ def readings_of(results: SmoothingSplineResults) -> pd.DataFrame:
     return pd.DataFrame(rows, index=list(results.observations.names))
 
 
-def parameters_of(results: SmoothingSplineResults, alpha: float) -> pd.DataFrame:
+def parameters_of(results: Summarised, alpha: float) -> pd.DataFrame:
     """Estimates with standard errors and intervals; coefficients with their statistics."""
     import pandas as pd
 
