@@ -293,7 +293,7 @@ def markov_adjoint(
     P0: _Floats,
     B: _Floats,
     variance: _Floats,
-) -> tuple[_Floats, _Floats, _Floats]: ...
+) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
 def markov_end(
     step: _Int32,
     first: _Int64,

@@ -186,13 +186,15 @@ Doubles markov_draw(In<std::int32_t> step, In<std::int64_t> first, In<double> H,
     return draws;
 }
 
-// (r (n, M), diagonal of N (n, M) before the readings of each node, whether a flat direction took each reading up (rows,)).
+// (r (n, M), diagonal of N (n, M) before the readings of each node, errors and precisions of the readings given all others (rows, 2),
+// whether a flat direction took each reading up (rows,)).
 nb::tuple markov_adjoint(In<std::int32_t> step, In<std::int64_t> first, In<double> H, In<double> y, In<double> ratio,
                          In<std::uint8_t> group, In<double> T, In<double> Q, In<double> P0, In<double> B, In<double> variance) {
     const Model model = model_of(step, first, H, y, ratio, group, T, Q, P0, B, variance);
     check(model.sizes.width == 1, "the adjoint takes no derivatives");
     const std::size_t m = model.sizes.m;
     Doubles score = new_array({model.sizes.n, m}), information = new_array({model.sizes.n, m}), flat = new_array({model.sizes.n_rows});
+    Doubles errors = new_array({model.sizes.n_rows, 2});
     Status status;
     {
         nb::gil_scoped_release release;
@@ -203,13 +205,14 @@ nb::tuple markov_adjoint(In<std::int32_t> step, In<std::int64_t> first, In<doubl
             const auto table = table_of<double, M>(model);
             const Status result = gains_of<M>(model.rows, model.steps, data_or_null(table), gains.get(), readings.get());
             if (result.outcome == Outcome::ok)
-                adjoint_of<M>(model.rows, model.steps, gains.get(), readings.get(), score.data(), information.data());
+                adjoint_of<M>(model.rows, model.steps, gains.get(), readings.get(), score.data(), information.data(),
+                              errors.data());
             return result;
         });
         for (std::size_t r = 0; r < model.sizes.n_rows && status.outcome == Outcome::ok; ++r) flat.data()[r] = readings[r].diffuse;
     }
     raise_unless_ok(status);
-    return nb::make_tuple(score, information, flat);
+    return nb::make_tuple(score, information, errors, flat);
 }
 
 // Law of the components `kept` (K,) of the last state: (K, 3 + K), of each a mean, a variance, whether it is unknown, a row of U.

@@ -76,24 +76,29 @@ Status gains_of(const MarkovRows& rows, const MarkovSteps& steps, const MarkovSt
     return {};
 }
 
-// r and the diagonal of N (n, m each) before the readings of each node.
+// r and the diagonal of N (n, m each) before the readings of each node; and of each reading its error u = v/F - K'r given all others, and
+// the precision of that, 1/F + K'N K (rows, 2): u over it is the reading less its prediction from all others.
 template <int M>
 void adjoint_of(const MarkovRows& rows, const MarkovSteps& steps, const double* gains, const MarkovGain* readings, double* score,
-                double* information) noexcept {
+                double* information, double* errors) noexcept {
     const int m = actual<M>(rows.m);
     double r[M] = {}, N[M][M] = {}, moved[M][M];
     for (std::int64_t i = rows.n - 1; i >= 0; --i) {
         for (std::int64_t row = rows.first[i + 1] - 1; row >= rows.first[i]; --row) {
             const MarkovGain& reading = readings[row];
+            errors[2 * row] = errors[2 * row + 1] = 0;
             if (!reading.used) continue;
             const double* H = rows.H + row * m;
             const double* K = gains + row * m;
-            double along = reading.scaled, NK[M], KN[M], KNK = reading.precision;
+            double along = reading.scaled, precision = reading.precision, NK[M], KN[M];
             for (int a = 0; a < m; ++a) {
                 along -= K[a] * r[a];
                 NK[a] = 0;
                 for (int b = 0; b < m; ++b) NK[a] += N[a][b] * K[b];
             }
+            for (int a = 0; a < m; ++a) precision += K[a] * NK[a];
+            errors[2 * row] = along;
+            errors[2 * row + 1] = precision;
             for (int a = 0; a < m; ++a) r[a] += H[a] * along;
             for (int a = 0; a < m; ++a)
                 for (int b = 0; b < m; ++b) N[a][b] -= NK[a] * H[b];
@@ -102,7 +107,7 @@ void adjoint_of(const MarkovRows& rows, const MarkovSteps& steps, const double* 
                 for (int a = 0; a < m; ++a) KN[b] += K[a] * N[a][b];
             }
             for (int a = 0; a < m; ++a)
-                for (int b = 0; b < m; ++b) N[a][b] += H[a] * (KNK * H[b] - KN[b]);
+                for (int b = 0; b < m; ++b) N[a][b] += H[a] * (reading.precision * H[b] - KN[b]);
         }
         for (int a = 0; a < m; ++a) {
             score[i * m + a] = r[a];

@@ -19,6 +19,7 @@ from ..errors import DataError, IdentificationError, NumericalError, Specificati
 from ..inference.newton import Minimum, corrected_akaike, generalized_cross_validation, minimize
 from ..markov.criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
 from ..markov.program import Sums
+from ..markov.pyramid import EXACT_SD
 from ..results.exact import warn_of_exact_series
 from .general_search import GeneralCriterion, Parameter
 from .smoothing import Smoothing
@@ -271,6 +272,21 @@ def _at_fixed_smoothing(specification: Specification, method: str, given: tuple[
     return _at_common_size(specification, Optimum(method, values, variance, theta, minimum, boundary, given[0], held))
 
 
+def _check_noise(part: Processes) -> None:
+    """Refuse observations without noise: on what is entirely unknown in the prior, to rounding."""
+    specification = part.specification
+    still, variance = part.split(np.zeros(len(part.parameters)))
+    still[[i for i, p in enumerate(specification.hyperparameters) if p.f_power]] = 0.0
+    read = specification.functionals
+    size = float((read.y**2 / (read.ratio * variance[read.group])).sum())
+    least = max(EXACT_SD, specification.nobs * float(np.finfo(float).eps) / 16)
+    if float(specification.program.sums(still, variance).sse[0]) <= least**2 * size:
+        raise DataError(
+            "the readings are, to rounding, what the prior leaves entirely unknown, such as a polynomial: there is no noise to "
+            "estimate; give sd=, and fit by reml or ml"
+        )
+
+
 def _by_prediction(specification: Specification, method: str) -> Optimum:
     """Search for the hyperparameters by a prediction criterion."""
     if specification.noise:
@@ -290,6 +306,7 @@ def _by_prediction(specification: Specification, method: str) -> Optimum:
     if not free:
         raise SpecificationError(f"method is {method!r}, but the prior leaves nothing to choose; pass 'reml' for the sds")
     part = Processes(specification, free, variance)
+    _check_noise(part)
     minimum = PredictionCriterion(part, method).minimum()
     values, _ = part.split(minimum.theta)
     boundary = _at_bounds(free, minimum, values)

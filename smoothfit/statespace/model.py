@@ -290,7 +290,7 @@ class SmoothingSpline:
             def fit(observations: Observations, _: WienerResults | None) -> WienerResults:
                 return self._fit_wiener(self._weighted(observations), observations, method, fixed, tie)
 
-            found, robustness = fit_robustly(fit, self.observations, free, self.observations.y)
+            found, robustness = fit_robustly(fit, self.observations, free)
             final = with_weights(self.observations, informative(robustness.weights, robustness.df))
             rows = self._weighted(final)
             found = WienerResults(self, WienerFit(final, rows, self.order, method, fixed, found.variances, robustness))
@@ -333,9 +333,10 @@ class SmoothingSpline:
             return StructuralResults(self, StructuralFit(weighted, optimum, self.described))
 
         smooth = self.observations.y
-        if spec.effects:
-            smooth = smooth - fit(self.observations, None).effects_in_observations
-        found, robustness = fit_robustly(fit, self.observations, free, smooth)
+        if spec.effects or spec.noise or len(spec.prior.components) > 1:
+            smooth = smooth - fit(self.observations, None).structure_in_observations
+        places = None if spec.period is None else spec.folded(self.observations.points).coarse
+        found, robustness = fit_robustly(fit, self.observations, free, smooth, places)
         final = spec.on(with_weights(self.observations, informative(robustness.weights, robustness.df)))
         optimum = found.optimum
         zero = [name for name in spec.unknown if f"sigma.{name}" in optimum.boundary]

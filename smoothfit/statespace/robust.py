@@ -90,7 +90,11 @@ Fit = TypeVar("Fit", bound=Fitted)
 
 
 def fit_robustly(
-    fit: Callable[[Observations, Fit | None], Fit], observations: Observations, free: Mapping[str, float | None], smooth: FloatArray
+    fit: Callable[[Observations, Fit | None], Fit],
+    observations: Observations,
+    free: Mapping[str, float | None],
+    smooth: FloatArray | None = None,
+    places: FloatArray | None = None,
 ) -> tuple[Fit, Robustness]:
     """Fit with Student-t noise from two starts, and return the fit with the higher bound, with the weights `Robustness.weights`.
 
@@ -100,14 +104,16 @@ def fit_robustly(
         A fit with normal noise to observations with other weights; given the fit of the turn before, it may begin there.
     free : dict
         Of `check_robust`.
-    smooth : ndarray, shape (n,)
+    smooth : ndarray, shape (n,), optional
         The observations less what is no smooth function of x in them, as far as that is known.
+    places : ndarray, shape (n,), optional
+        Numbers in whose order they are smooth; x by default.
     """
     found: list[tuple[Fit, Robustness]] = []
     failures: list[ConvergenceError] = []
     for is_hard in (True, False):
         try:
-            found.append(_alternated(fit, observations, free, first_weights(observations, free, is_hard, smooth)))
+            found.append(_alternated(fit, observations, free, first_weights(observations, free, is_hard, smooth, places)))
         except ConvergenceError as error:
             failures.append(error)
     if not found:
@@ -133,7 +139,11 @@ def _alternated(
         found = fit(with_weights(observations, weights), found)
         bounds.append(found.restricted_llf + gain)
         if has_converged(bounds):
-            return found, Robustness(df, weights, bounds[-1], turn)
+            anew = fit(with_weights(observations, weights), None)
+            if not anew.restricted_llf > found.restricted_llf + NEGLIGIBLE:
+                return found, Robustness(df, weights, bounds[-1], turn)
+            found = anew  # a fit that began at the one before had missed it
+            bounds[-1] = found.restricted_llf + gain
         weights, df, gain = next_weights(found, observations, df, free)
     raise not_converged(bounds)
 
@@ -170,17 +180,26 @@ def with_weights(observations: Observations, weights: Mapping[str, FloatArray]) 
 
 
 def first_weights(
-    observations: Observations, names: Mapping[str, float | None], is_hard: bool, smooth: FloatArray
+    observations: Observations,
+    names: Mapping[str, float | None],
+    is_hard: bool,
+    smooth: FloatArray | None = None,
+    places: FloatArray | None = None,
 ) -> dict[str, FloatArray]:
-    """Weights from residuals beside running medians of what is smooth: none or all, or graded."""
+    """Weights from residuals beside running medians: none or all, or graded.
+
+    Medians of the observations along x, or of what is `smooth` in them along `places`.
+    """
+    smooth = observations.y if smooth is None else smooth
+    places = observations.x if places is None else places
     weights, start = {}, 0
     for reading in observations.readings:
-        y = smooth[start : start + len(reading)]
+        mine = slice(start, start + len(reading))
         start += len(reading)
-        name = reading.name
+        name, y = reading.name, smooth[mine]
         if name not in names:
             continue
-        order = np.argsort(observations.abscissa.to_numbers(reading.x), kind="stable")
+        order = np.argsort(places[mine], kind="stable")
         residual = np.empty(len(reading))
         residual[order] = y[order] - median_filter(y[order], size=WINDOW, mode="nearest")
         size = NORMAL_CONSISTENT * np.median(np.abs(residual))

@@ -79,19 +79,18 @@ def changes_of(specification: Specification, values: FloatArray, variance: Float
     if specification.period is not None:
         return []
     with_jump = specification.with_prior(Sum((*specification.prior.components, Jump())))
-    program = with_jump.program
-    score, information, flat = program.adjoint(values, variance)
+    adjoint = with_jump.program.adjoint(values, variance)
     n_start = with_jump.n_diffuse - len(with_jump.effects)
-    known = int(program.node_of_row[np.flatnonzero(flat)[n_start - 1]]) if n_start else 0
+    known = int(adjoint.start_nodes[n_start - 1]) if n_start else 0
     nodes = nodes_of(specification)
     x = specification.observations.abscissa.restore(nodes.coarse)
     at, changes = specification.prior.dim, []
     direct = _told_directly(with_jump, variance, nodes)
     for j, kind in enumerate(("level shift", "slope break")[: 1 + min(1, specification.prior.smoothness)]):
-        told = information[:, at + j]
+        told = adjoint.information[:, at + j]
         used = (np.arange(len(told)) > known) & (told > TOLD * direct[j])
         unit = specification.scale.of(j)
-        changes.append(Change(kind, x[used], score[used, at + j] / told[used] * unit, unit / np.sqrt(told[used])))
+        changes.append(Change(kind, x[used], adjoint.score[used, at + j] / told[used] * unit, unit / np.sqrt(told[used])))
     return changes
 
 
@@ -131,7 +130,7 @@ def pieces_of(
     Derivative order + j is q times (-1)^j the adjoint of derivative order - 1 - j.
     """
     order, scale, nodes = specification.prior.dim, specification.scale, nodes_of(specification)
-    score = specification.program.adjoint(values, variance)[0]
+    score = specification.program.adjoint(values, variance).score
     q = float(values[0]) if specification.prior.hyperparameters else 0.0
     higher = q * score[1:, :order][:, ::-1] * (-1.0) ** np.arange(order)
     states = np.column_stack([mean(nodes, k) for k in range(order)])

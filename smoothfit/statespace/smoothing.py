@@ -40,7 +40,7 @@ def check_range(name: str, value: float, log_q: float, places: FloatArray) -> No
         return
     raise SpecificationError(
         f"{name} is {value}: floating-point numbers cannot tell the curve from {limit} of these readings, which span "
-        f"{places[-1] - places[0]:.6g} at {len(places)} abscissae; pass {remedy}"
+        f"{np.ptp(places):.6g} at {len(np.unique(places))} abscissae; pass {remedy}"
     )
 
 

@@ -13,7 +13,7 @@ from .._entry import entry_point
 from .._validation import FloatArray
 from ..errors import SpecificationError
 from ..markov.program import DIFFERENCE as OF_ENDS
-from ..markov.program import INTEGRAL, VALUE, Functionals
+from ..markov.program import INTEGRAL, VALUE, Functionals, Program
 from ..markov.sampling import IntArray
 from ..observations import OF_DIFFERENCE, derivative_label
 from ..observations.abscissa import Asked, Points
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..basis import Spline
     from .online import OnlineSpline
 
+DRAWS_A_PARAMETER = 50
+MOST_WITH_PARAMETERS = 20_000  # readings, beyond which their uncertainty hardly shows in a band
 MOST_NORMALS = 2**23  # drawn at a time
 
 
@@ -39,10 +41,13 @@ class StructuralResults(StructuralEstimates):
     """A fitted model of any prior with the general engine; see `SmoothingSplineResults`."""
 
     @property
-    def effects_in_observations(self) -> FloatArray:
-        """What regressors and interventions add to each observation, shape (n,)."""
+    def structure_in_observations(self) -> FloatArray:
+        """What regressors, interventions, noise processes and all components but the first add to each observation, shape (n,)."""
         read = self._spec.as_read
-        return np.asarray(read.effects @ (self._effects[0] / self._spec.effect_units) * self._row_units)
+        process = read.process.copy()
+        process[:, : self._spec.prior.components[0].dim] = 0.0
+        mean, _ = self._ask(_asked(replace(read, process=process, kind=np.full(len(read), VALUE, np.int8))))
+        return np.asarray(mean * self._row_units)
 
     # The curve --------------------------------------------------------------------------------------------------------
 
@@ -104,15 +109,36 @@ class StructuralResults(StructuralEstimates):
         read = self._spec.functionals
         return float((self._white[1] / (read.ratio * self._variance[read.group])).sum())
 
+    @cached_property
+    def _errors(self) -> tuple[FloatArray, FloatArray]:
+        """Of each reading u and D as of `Program.adjoint`; D is NaN where the others do not determine what it is of."""
+        adjoint = self._spec.program.adjoint(self._values, self._variance)
+        u, D = adjoint.errors.T.copy()
+        D[adjoint.is_start & (D * self._noise_ratio < LEAST_FREE)] = np.nan
+        return u, D
+
+    @property
+    def resid_standardized(self) -> FloatArray:
+        """Residuals divided by their standard deviations, shape (n,); also those of `loo_resid` by theirs.
+
+        NaN for a reading without which the others determine no curve.
+        """
+        if self._spec.joint:
+            return super().resid_standardized
+        u, D = self._errors
+        return u / np.sqrt(D)
+
     @property
     def loo_resid(self) -> FloatArray:
         """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
 
-        The other readings at the abscissa count, with their covariance. NaN where the curve interpolates a reading.
+        The other readings at the abscissa count, with their covariance. NaN for a reading without which the others determine no
+        curve.
         """
-        left_out = super().loo_resid
         if not self._spec.joint:
-            return left_out
+            u, D = self._errors
+            return u / D * self._row_units
+        left_out = super().loo_resid
         # C^-1 r over the diagonal of C^-1 - C^-1 V C^-1, V the posterior covariance of what is read
         read, units = self._spec.as_read, self._spec.reading_units
         process, effects = read.process.copy(), read.effects.copy()
@@ -322,25 +348,51 @@ class StructuralResults(StructuralEstimates):
         return StructuralOnline(source, lag, spec, self._values, self._variance)
 
     def _draws(self, x: Points) -> Callable[[np.random.Generator, int, IntArray], FloatArray]:
-        model = self._spec
-        read = model.functionals
-
         def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
-            asked = [model.query(None, model.folded(x), int(k)) for k in derivs]
-            program = model.compiled(Functionals.join([read, *asked]))
-            per_draw = len(program.step) * 2 * program.n_states
-            block = max(1, MOST_NORMALS // per_draw)
-            draws = np.empty((len(derivs), size, len(x.coarse)))
-            units = np.array([model.scale.of(int(k)) for k in derivs])
-            for start in range(0, size, block):
-                count = min(block, size - start)
-                normals = rng.standard_normal((count, len(program.step), 2 * program.n_states))
-                rows = program.draws(self._values, self._variance, np.ascontiguousarray(np.moveaxis(normals, 0, -1)))[len(read) :]
-                shaped = rows.reshape(len(derivs), len(x.coarse), count)
-                draws[:, start : start + count] = np.swapaxes(shaped, 1, 2) * units[:, None, None]
-            return draws
+            return self._drawn(self._asked_for(x, derivs), derivs, rng, size, self._values, self._variance)
 
         return draw
+
+    def _asked_for(self, x: Points, derivs: IntArray) -> Program:
+        """Program of the readings and of derivatives at points."""
+        model = self._spec
+        return model.compiled(Functionals.join([model.functionals, *(model.query(None, model.folded(x), int(k)) for k in derivs)]))
+
+    def _drawn(
+        self, program: Program, derivs: IntArray, rng: np.random.Generator, size: int, values: FloatArray, variance: FloatArray
+    ) -> FloatArray:
+        """Draws (n_derivs, size, n) of what a program asks for less its mean, at any parameters."""
+        per_draw = len(program.step) * 2 * program.n_states
+        block = max(1, MOST_NORMALS // per_draw)
+        units = np.array([self._spec.scale.of(int(k)) for k in derivs])
+        parts = []
+        for start in range(0, size, block):
+            count = min(block, size - start)
+            normals = rng.standard_normal((count, len(program.step), 2 * program.n_states))
+            rows = program.draws(values, variance, np.ascontiguousarray(np.moveaxis(normals, 0, -1)))[self.nobs :]
+            parts.append(np.swapaxes(rows.reshape(len(derivs), -1, count), 1, 2) * units[:, None, None])
+        return np.concatenate(parts, axis=1)
+
+    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, IntArray], FloatArray], bool]:
+        """Draws of the curve at parameters that are drawn as well, normal in their logarithms."""
+        cov = self._cov_log
+        if self.fixed is not None or self.nobs > MOST_WITH_PARAMETERS or not np.isfinite(cov).all() or not len(cov):
+            return self._draws(x), False
+        root = np.linalg.cholesky(cov)
+
+        def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
+            program = self._asked_for(x, derivs)
+            units = np.array([self._spec.scale.of(int(k)) for k in derivs])[:, None]
+            centre = self._answer(program, self._values, self._variance)[0]
+            draws = np.empty((len(derivs), size, len(x.coarse)))
+            for start in range(0, size, DRAWS_A_PARAMETER):
+                part = slice(start, min(size, start + DRAWS_A_PARAMETER))
+                values, variance = self._spec.split(self._theta + root @ rng.standard_normal(len(root)))
+                shift = (self._answer(program, values, variance)[0] - centre).reshape(len(derivs), -1) * units
+                draws[:, part] = self._drawn(program, derivs, rng, part.stop - start, values, variance) + shift[:, None]
+            return draws
+
+        return draw, True
 
     # What the summary says --------------------------------------------------------------------------------------------
 
@@ -369,6 +421,3 @@ class StructuralResults(StructuralEstimates):
 def _asked(read: Functionals) -> Functionals:
     """What is read, asked for."""
     return replace(read, y=np.full(len(read), np.nan))
-
-
-assert VALUE == 0  # rows of `query` default to it

@@ -112,6 +112,27 @@ def test_spline_roots_changes_and_parts_are_those_of_the_unrolled_engine(make):
     np.testing.assert_allclose(general.loo_resid, plain.loo_resid, rtol=1e-6)
 
 
+def test_leave_one_out_keeps_its_digits_where_the_curve_interpolates():
+    """Of a reading that the curve goes through the residual is rounding, and its prediction from the others is not."""
+    x, y = wave(20)
+    plain, general = (model.fit(lam=1e-14) for model in models(sf.observe(x, y), 2))
+    assert np.abs(general.resid).max() < 1e-6
+    np.testing.assert_allclose(general.loo_resid, plain.loo_resid, rtol=1e-6)
+    np.testing.assert_allclose(general.resid_standardized, plain.resid_standardized, rtol=1e-6)
+    alone = sf.observe(x, np.cos(x), deriv=1, sd=0.1, name="slope") + sf.observe(x[3], y[3], sd=0.1, name="level")
+    res = sf.SmoothingSpline(alone, prior=pri.IntegratedWiener(2, q=1.0)).fit()
+    assert np.isnan(res.loo_resid).tolist() == [False] * 20 + [True]  # no other tells the level
+
+
+def test_simultaneous_bands_draw_the_parameters():
+    plain, general = both(values_alone)
+    x = np.linspace(0.5, 5.5, 15)
+    ours, theirs = (res.get_prediction(x, simultaneous=True) for res in (general, plain))
+    assert ours.maxima[9500] == pytest.approx(theirs.maxima[9500], rel=0.03)  # quantiles of 200 draws of parameters
+    known = sf.SmoothingSpline(values_alone()[0], prior=pri.IntegratedWiener(2)).fit(lam=0.02)
+    assert known.get_prediction(x, simultaneous=True).maxima[9500] > 2.5
+
+
 @pytest.mark.parametrize("robust", [True, {"f": 4.0}])
 def test_robust_fits_have_the_weights_of_the_unrolled_engine(robust):
     x, y = wave(30)
@@ -295,6 +316,59 @@ def test_prediction_criteria_of_a_matern_process_are_minimal(method):
     assert res.bse.isna().tolist() == [False, True, True]
 
 
+def with_a_period():
+    x, y = wave(30)
+    return sf.SmoothingSpline(sf.observe(x, y), 2, period=2 * np.pi)
+
+
+def with_regressors_and_a_jump():
+    x, y = wave(40)
+    load = np.random.default_rng(1).standard_normal(40)
+    jump = sf.Level(x[20])
+    return sf.SmoothingSpline(sf.observe(x, y + load + (x >= x[20])), 2, regressors={"load": load}, interventions=[jump])
+
+
+def of_integrals():
+    x, y = wave(20)
+    lower = np.arange(0.0, 6.0, 0.5)
+    rng = np.random.default_rng(2)
+    integrals = np.cos(lower) - np.cos(lower + 1) + 0.1 * rng.standard_normal(len(lower))
+    return sf.SmoothingSpline(sf.observe(x, y, sd=0.1) + sf.observe_integral(lower, lower + 1, integrals, sd=0.1, name="I"), 3)
+
+
+def with_covariances():
+    x, y = wave(20)
+    obs = sf.observe(x, y, name="f") + sf.observe(x, np.cos(x), deriv=1, name="slope")
+    return sf.SmoothingSpline(obs, 3, covariances={("f", "slope"): [[0.01, 0.008], [0.008, 0.04]]})
+
+
+@pytest.mark.parametrize("method", ["gcv", "aicc"])
+@pytest.mark.parametrize("make", [with_a_period, with_regressors_and_a_jump, of_integrals, with_covariances])
+def test_prediction_criteria_are_minimal_by_residuals_and_leverages(make, method):
+    """At fixed smoothings around the optimum: residuals and leverages come from the smoother, the optimum from the filter."""
+    model = make()
+    res = model.fit(method)
+    n, values, steps = res.nobs, [], np.array([-0.2, 0.0, 0.2])
+    for step in steps:
+        other = model.fit(lam=res.lam * np.exp(step))
+        white = other._spec.functionals
+        rss = ((white.y - other._white[0]) ** 2 / (white.ratio * other._variance[white.group])).sum() * (other.scale / res.scale)
+        penalty = -2 * np.log(other.df_resid / n) if method == "gcv" else (2 * n - other.df_resid) / (other.df_resid - 2)
+        values.append(n * (np.log(rss / n) + penalty))
+    curvature, slope = np.polyfit(steps, values, 2)[:2]
+    assert curvature > 0
+    assert abs(slope / (2 * curvature)) < 0.02  # the criterion is a parabola to a few per cent of the step
+    assert res.edf == pytest.approx(model.fit(lam=res.lam).edf, rel=1e-6)
+
+
+def test_a_noise_free_line_is_refused_as_by_the_unrolled_engine():
+    x = np.arange(20.0)
+    for model in models(sf.observe(x, 2 * x), 2):
+        with pytest.raises(DataError, match="no noise"):
+            model.fit("gcv")
+        assert model.fit(lam=1.0).predict([30.0]) == pytest.approx(60.0, abs=1e-9)
+
+
 def test_parts_of_a_sum_are_their_posteriors(season):
     t = season[0]
     res = seasonal_model(season).fit(lam=3.0)
@@ -382,6 +456,33 @@ def test_robust_weights_of_a_sum_are_a_fixed_point(season):
     variance = dense.r - dense.r**2 * np.diag(dense.P)
     np.testing.assert_allclose(weights, 5 / (4 + (resid**2 + variance) / sigma**2), rtol=1e-3)
     assert res.noise_df["f"] == 4.0
+
+
+def test_a_gross_error_of_a_periodic_curve_weighs_little():
+    rng = np.random.default_rng(8)
+    angle = rng.uniform(0, 3600, 60)  # neighbours in phase are far apart
+    y = np.exp(np.sin(np.deg2rad(angle))) + 0.05 * rng.standard_normal(60)
+    y[17] += 3.0
+    res = sf.SmoothingSpline(sf.observe(angle, y), order=2, period=360.0).fit(robust={"f": 4.0})
+    assert res.robust_weights[17] < 0.01
+    grid = np.arange(0.0, 360.0, 10.0)
+    assert np.abs(res.predict(grid) - np.exp(np.sin(np.deg2rad(grid)))).max() < 0.15
+    assert {"reading"} >= set(res.outliers()["kind"])
+
+
+def test_covariances_take_no_gross_errors():
+    x = np.arange(20.0)
+    obs = sf.observe(x, np.sin(x / 4), name="a") + sf.observe(x, np.cos(x / 4), deriv=1, name="b")
+    model = sf.SmoothingSpline(obs, order=3, covariances={("a", "b"): [[0.04, 0.01], [0.01, 0.09]]})
+    with pytest.raises(SpecificationError, match="sd= instead"):
+        model.fit(robust="a")
+    res = model.fit()
+    level, slope = res._changes()
+    assert (len(level.x), len(slope.x)) == (18, 18) or len(level.x) > 15
+    online = res.online(lag=4)
+    np.testing.assert_allclose(online.predict([20.0]), res.predict([20.0]), rtol=1e-9)
+    with pytest.raises(DataError, match="independent errors"):
+        online.append(20.0, 0.0, name="a", sd=0.2)
 
 
 def test_a_stream_of_a_sum_is_the_posterior_of_all(season, monkeypatch):
