@@ -386,6 +386,14 @@ class Program:
         is_start = flat > 0
         return Adjoint(score, information, self._in_order(errors), self._in_order(is_start), self.node_of_row[is_start])
 
+    def is_identified_without(self, i: int, values: FloatArray, variance: FloatArray) -> bool:
+        """Whether the functionals other than i determine the state."""
+        try:
+            replace(self, y=np.where(self.order == i, np.nan, self.y)).sums(values, variance)
+        except IdentificationError:
+            return False
+        return True
+
     def end(self, values: FloatArray, variance: FloatArray) -> FloatArray:
         """Law of the processes and coefficients after the last reading: (K, 3 + K), see `_kernels.markov_end`."""
         kept = np.r_[: self.processes.dim, self.n_states - self.n_effects : self.n_states].astype(np.int32)

@@ -112,9 +112,12 @@ class StructuralResults(StructuralEstimates):
     @cached_property
     def _errors(self) -> tuple[FloatArray, FloatArray]:
         """Of each reading u and D as of `Program.adjoint`; D is NaN where the others do not determine what it is of."""
-        adjoint = self._spec.program.adjoint(self._values, self._variance)
+        program = self._spec.program
+        adjoint = program.adjoint(self._values, self._variance)
         u, D = adjoint.errors.T.copy()
-        D[adjoint.is_start & (D * self._noise_ratio < LEAST_FREE)] = np.nan
+        for i in np.flatnonzero(adjoint.is_start):  # what a reading says that no other does has no precision
+            if not program.is_identified_without(int(i), self._values, self._variance):
+                D[i] = np.nan
         return u, D
 
     @property
