@@ -17,6 +17,13 @@ class IdentificationError(SmoothfitError, ValueError):
     """The readings leave part of the curve undetermined; the message names that part."""
 
 
+class UnknownNameError(SmoothfitError, KeyError):
+    """There are no readings, or no curve, of the name that is asked for; the message lists those there are."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # of which KeyError shows the repr
+
+
 class KnotError(SmoothfitError, ValueError):
     """Knots cannot carry the requested splines."""
 

@@ -192,7 +192,7 @@ def compare_methods(model: Any, methods: Iterable[str] | None = None, alpha: flo
     ----------
     model : DerivativeRegression or DynamicsResults
         A fit of the latter is taken over and is the reference.
-    methods : iterable of str, optional
+    methods : str or iterable of str, optional
         By default all.
     alpha : float
         Intervals have level 1 - alpha.
@@ -224,6 +224,8 @@ def compare_methods(model: Any, methods: Iterable[str] | None = None, alpha: flo
         model = DerivativeRegression(model, **options)
     elif options:
         raise SpecificationError(f"options {sorted(options)} are of a model, which is built already")
+    if isinstance(methods, str):
+        methods = [methods]
     names = list(METHODS) if methods is None else [check_method(name).name for name in methods]
     results: dict[str, DynamicsResults] = {given.method: given} if given is not None else {}
     refused, advice = {}, {}

@@ -142,7 +142,7 @@ class DerivativeRegression:
             Equation(
                 order=order,
                 outputs=sample.outputs,
-                derivatives=tuple(range(order)) if derivatives is None else tuple(derivatives),
+                derivatives=tuple(range(order)) if derivatives is None else _orders(derivatives),
                 inputs=sample.inputs,
                 terms=check_terms(terms),
                 intercept=bool(intercept),
@@ -347,6 +347,13 @@ def check_options(cov_type: str | None, cov_kwds: Mapping[str, Any]) -> None:
     if unknown:
         takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
         raise SpecificationError(f"cov_kwds has {unknown[0]!r}, which cov_type={cov_type!r} does not know; {takes}")
+
+
+def _orders(derivatives: Any) -> tuple[int, ...]:
+    """Orders of the derivatives on the right side, a sequence of them."""
+    if isinstance(derivatives, str) or not isinstance(derivatives, Iterable):
+        raise SpecificationError(f"derivatives is {derivatives!r}; pass a list of orders, such as [0, 1]")
+    return tuple(derivatives)
 
 
 def check_method(method: Any) -> Method:

@@ -25,7 +25,7 @@ from .likelihood import StateSpace
 from .methods import METHODS
 from .methods.kalman import innovations_of
 from .propagation import Slopes, Values, parameter_uncertainty, principal_steps, slopes_along
-from .sample import Sample
+from .sample import Sample, check_nodes
 from .shifts import acting, gone_on, reaching
 from .specification import Equation, derivative_name
 
@@ -295,6 +295,7 @@ class DynamicsResults(Behaviour):
             raise DataError(
                 f"t has to increase from the end of the run, {sample.t_name} = {sample.abscissa.label_of_number(float(last))}"
             )
+        check_nodes(len(times), len(np.unique(np.diff(times))), equation)
         inputs = inputs_of(self.model, u, len(times))
         wide, ahead = gone_on(sample, index, times, inputs, equation.intersample)
         parts = {name: self._prediction(wide, ahead, times, 0, i).summary_frame(alpha) for i, name in enumerate(equation.outputs)}

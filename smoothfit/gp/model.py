@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._entry import entry_point
-from .._validation import check_order
+from .._validation import check_order, shown, type_of
 from ..errors import DataError, NumericalError, SpecificationError
 from ..observations import Observations
 from ..observations.points import PointObservations
@@ -214,7 +214,9 @@ def _kernel(kernel: Any) -> Kernel:
     if not isinstance(kernel, Kernel):
         is_class = isinstance(kernel, type) and issubclass(kernel, Kernel)
         hint = kernel.__name__ if is_class else "SquaredExponential"
-        raise SpecificationError(f"kernel is {kernel!r}; pass a kernel, for example sf.gp.{hint}()")
+        raise SpecificationError(
+            f"kernel is {type_of(kernel) if is_class else shown(kernel)}; pass a kernel, for example sf.gp.{hint}()"
+        )
     return kernel
 
 
@@ -222,7 +224,8 @@ def _observations(X: Any, y: Any, sd: Any) -> PointObservations:
     """Readings as given, or made from X and y."""
     if isinstance(X, (PointObservations, Observations)):
         if y is not None or sd is not None:
-            raise SpecificationError("X holds readings, which have their own y and sd; leave y and sd out")
+            hint = "; a kernel is passed as kernel=" if isinstance(y, Kernel) else ""
+            raise SpecificationError(f"X holds readings, which have their own y and sd; leave y and sd out{hint}")
         return check_slopes(X) if isinstance(X, PointObservations) else of_curve(X)
     if y is None:
         raise SpecificationError("y is missing; pass GaussianProcess(X, y), or readings made by sf.gp.observe")

@@ -332,14 +332,14 @@ def to_bound(
     lower: FloatArray,
     upper: FloatArray,
 ) -> FloatArray | None:
-    """Move a variable that the criterion hardly depends on to the bound ahead, if that is no worse; None if nothing moved.
+    """Move a variable that the criterion hardly depends on to the bound ahead, if that is no worse by more than counts; else None.
 
     Towards its limits a criterion levels off exponentially; Newton's method would go there in steps of one.
     """
     for i in np.flatnonzero(flat):
         trial = theta.copy()
         trial[i] = lower[i] if gradient[i] > 0 else upper[i]
-        if trial[i] != theta[i] and values(trial[None])[0] <= value + DECREMENT:
+        if trial[i] != theta[i] and values(trial[None])[0] <= value + LEVEL:
             return trial
     return None
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_level
+from .._validation import FloatArray, check_level, described
 from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
@@ -91,7 +91,7 @@ class Inference(CurveResults):
         deriv = self._check_deriv(deriv)
         basis = self.basis
         if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
-            raise SpecificationError(f"a {type(basis).__name__} is not made of B-splines; test values instead: wald_test(design)")
+            raise SpecificationError(f"{described(basis)} is not made of B-splines; test values instead: wald_test(design)")
         bsplines, combined = (basis, None) if isinstance(basis, BSplineBasis) else (basis.parent, basis.matrix)
         derivatives, slopes = bsplines.derivative_basis(deriv, combined)
         lower, upper = basis.domain if on is None else on

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._entry import entry_point, warn
-from .._validation import FloatArray, check_positive, from_sequence, frozen
+from .._validation import FloatArray, check_positive, from_sequence, frozen, type_of
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
@@ -119,7 +119,7 @@ class SplineRegression:
             )
         if not isinstance(basis, (Basis, TensorProductBasis)):
             raise SpecificationError(
-                f"basis is {type(basis).__name__}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
+                f"basis is {type_of(basis)}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
             )
         check_variables(observations, basis)
         if isinstance(observations, PointObservations) and errors is not None:

@@ -52,7 +52,7 @@ REFINED = 9  # between the neighbours of the best
 INTERIOR = 1e-5  # of the range of a multiplier: one so far inside is that of a reading on the curve
 STILL = 1e-7  # relative change of scales that have come to rest
 MOST_STEPS = 100
-FLAT = 1e14  # condition number of H
+FLAT = 1e14  # condition number of H, the functions being of size one
 
 
 class InfeasibleError(SpecificationError):
@@ -225,7 +225,8 @@ class QuantileFit(Fit):
         """Columns (K, d) that equalities leave, and H on them."""
         reach = np.eye(self.n_basis) if self.estimate.columns is None else self.estimate.columns.toarray()
         H = reach.T @ self._curvature() @ reach
-        if np.linalg.cond(H) > FLAT:
+        size = np.sqrt(H.diagonal())  # of functions, which may lie far from the observations
+        if not size.all() or np.linalg.cond(H / size / size[:, None]) > FLAT:
             raise SpecificationError(
                 "too few readings lie near the curve to tell its covariance; use a penalty, fewer functions, or res.bootstrap(...)"
             )

@@ -20,14 +20,14 @@ from ..results.curve import LEAST_FREE, Estimate
 from ..results.prediction import CurvePrediction, ParameterUncertainty, critical_value
 from .band import BandRows, pack
 from .bootstrap import CurveBootstrap, bootstrap, job_of
-from .constraints import Equals, limits_of
+from .constraints import Equals, Unimodal, limits_of
 from .correlation import Correlation, Markov
 from .fit import Fit
 from .inference import Inference
 from .precision import EPS
 from .products import ProductRows
 from .recursive import recursive_residuals
-from .restricted import brought_within, multipliers_of
+from .restricted import brought_within, crossings_within, multipliers_of
 from .rows import degree_of
 from .simultaneous import critical_of_band
 
@@ -358,6 +358,14 @@ class SplineRegressionResults(Inference):
         """Lower and upper bounds (n, 2) of f^(deriv) at x, None where no constraint has one."""
         found = limits_of(self._fit.specification.constraints, deriv, x, self.basis.domain)
         return found if np.isfinite(found).any() else None
+
+    def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+        """Crossings but those that bounds forbid: where the curve touches its bound, they are rounding."""
+        crossings, mode = super()._mean_crossings(deriv, value), self.mode
+        constraints = [
+            replace(c, mode=mode) if isinstance(c, Unimodal) and c.mode is None else c for c in self._fit.specification.constraints
+        ]
+        return crossings_within(*crossings, value, lambda x: limits_of(constraints, deriv, x, self.basis.domain), self._range)
 
     def _prediction(self, points: Points, x: npt.NDArray[Any], deriv: int, noise: str | None = None) -> CurvePrediction:
         return replace(super()._prediction(points, x, deriv, noise), limits=self._limits(points.coarse, deriv))

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 from scipy.sparse import csr_array, eye_array
 
-from .._validation import FloatArray
+from .._validation import FloatArray, described
 from ..basis import BSplineBasis, FourierBasis
 from ..basis.penalty import Penalty
 from ..basis.recombined import RecombinedBasis
@@ -66,9 +66,7 @@ class Specification:
                 "two Unimodal constraints have no mode, and one is searched at a time; give mode= to the others"
             )
         if searched and not isinstance(rows.basis, BSplineBasis | RecombinedBasis):
-            raise SpecificationError(
-                f"a {type(rows.basis).__name__} has no pieces on which a bound could hold exactly; use B-splines"
-            )
+            raise SpecificationError(f"{described(rows.basis)} has no pieces on which a bound could hold exactly; use B-splines")
         made = cls(rows, penalty, checked, tuple(penalties), restrictions, searched[0] if searched else None)
         inputs = rows.observations.inputs if isinstance(rows.observations, PointObservations) else ()
         made.system.require_identified(rows.basis, None if made.substitution is None else made.substitution[0], inputs)

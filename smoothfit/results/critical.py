@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray
+from .._validation import FloatArray, shown
 from ..errors import SpecificationError
 from ..observations.abscissa import Points
 from .protocols import Posterior
@@ -54,8 +54,8 @@ def extrema(results: Posterior, deriv: int, alpha: float) -> pd.DataFrame:
 
 def _zeros(results: Posterior, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
     """Crossings of the mean, as numbers, and its slopes there."""
-    if not np.isfinite(value):
-        raise SpecificationError(f"value is {value}; pass a finite number")
+    if np.ndim(value) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+        raise SpecificationError(f"value is {shown(value)}; pass a finite number")
     x, slope = results._mean_crossings(deriv, value)
     crossing = slope != 0  # a touch is none
     return x[crossing], slope[crossing]
@@ -108,7 +108,8 @@ def _interval(
         """Distance of the mean from the value, in half widths of the band."""
         mean, variance = _moments(results, at, deriv)
         half = np.sqrt(variance) * np.interp(at, grid, critical)
-        return np.divide(mean - value, half, out=np.sign(mean - value) * np.inf, where=half > 0)
+        outside = np.where(mean == value, 0.0, np.copysign(np.inf, mean - value))
+        return np.divide(mean - value, half, out=outside, where=half > 0)
 
     size = standardised(grid)
     place = np.searchsorted(grid, x)  # of the first cell border at or beyond x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -179,11 +180,13 @@ def x_label(abscissa: Abscissa, name: str) -> str:
 
 
 def format_times(ax: Axes, abscissa: Abscissa) -> None:
-    """Mark the axis of x by dates where abscissae are datetimes."""
+    """Mark the axis of x by dates where abscissae are datetimes, in their zone."""
     if abscissa.kind == "datetime":
         from matplotlib import dates
 
         untyped: Any = dates
-        locator = untyped.AutoDateLocator()
+        epoch = abscissa.shown(np.zeros(1, dtype="M8[ns]"))
+        zone = datetime.UTC if isinstance(epoch, np.ndarray) else epoch.tz
+        locator = untyped.AutoDateLocator(tz=zone)
         ax.xaxis.set_major_locator(locator)
-        ax.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator))
+        ax.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator, tz=zone))

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.interpolate import CubicSpline
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_level
+from .._validation import FloatArray, check_flag, check_level
 from ..errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class CurvePrediction:
         alpha : float
             Significance level.
         """
-        half = self.half_width(alpha, obs)
+        half = self.half_width(alpha, check_flag(obs, "obs"))
         ends = np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
         return ends if self.limits is None or obs else np.clip(ends, self.limits[:, :1], self.limits[:, 1:])
 

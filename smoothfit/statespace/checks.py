@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_finite, to_floats
+from .._validation import FloatArray, check_finite, described, shown, to_floats
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..markov.priors import OrnsteinUhlenbeck
 from ..markov.process import Prior
@@ -20,11 +20,15 @@ def checked_prior(prior: Any) -> Prior:
     if isinstance(prior, Prior):
         return prior
     hint = f"{prior.__name__}()" if isinstance(prior, type) else "sf.priors.Matern(nu=2.5)"
-    raise SpecificationError(f"prior is {prior!r}; pass a prior, for example {hint}")
+    raise SpecificationError(
+        f"prior is {described(prior) if isinstance(prior, type) else shown(prior)}; pass a prior, for example {hint}"
+    )
 
 
 def checked_noise(noise: Mapping[str, Any] | None, observations: Observations) -> dict[str, Prior]:
     """Noise processes by name, stationary ones."""
+    if noise is not None and not isinstance(noise, Mapping):
+        raise SpecificationError(f"noise is {shown(noise)}; pass a mapping: noise={{{observations.names[0]!r}: process}}")
     checked = dict(noise or {})
     for name, process in checked.items():
         if name not in observations.names:
@@ -39,23 +43,28 @@ def checked_noise(noise: Mapping[str, Any] | None, observations: Observations) -
     return checked
 
 
-def checked_interventions(interventions: Sequence[Any], observations: Observations) -> tuple[Intervention, ...]:
+def checked_interventions(interventions: Any, observations: Observations) -> tuple[Intervention, ...]:
     """Interventions within the observations, each under a name of its own."""
+    if isinstance(interventions, Intervention) or not isinstance(interventions, Iterable):
+        raise SpecificationError(f"interventions is {shown(interventions)}; pass a list, for example [sf.Level(x)]")
+    checked = tuple(interventions)
     abscissa, places = observations.abscissa, observations.places
-    for change in interventions:
-        if not isinstance(change, Intervention):  # the annotation promises it, the caller may not keep it
-            raise SpecificationError(f"{change!r} is no intervention; pass sf.Pulse(x), sf.Level(x) or sf.Slope(x)")
+    for i, change in enumerate(checked):
+        if not isinstance(change, Intervention):
+            raise SpecificationError(
+                f"interventions[{i}]: {shown(change)} is no intervention; pass sf.Pulse(x), sf.Level(x) or sf.Slope(x)"
+            )
         x = float(change.at(abscissa).coarse[0])
         if not places.min() <= x <= places.max():
             raise DataError(
                 f"{change.label(abscissa)} lies outside the readings, {abscissa.label_of_number(places.min())} .. "
                 f"{abscissa.label_of_number(places.max())}: nothing tells its size; leave it out"
             )
-    labels = [change.label(abscissa) for change in interventions]
+    labels = [change.label(abscissa) for change in checked]
     for label in labels:
         if labels.count(label) > 1:
             raise SpecificationError(f"two interventions are called {label!r}; pass name= for one of them")
-    return tuple(interventions)
+    return checked
 
 
 def checked_regressors(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._entry import entry_point
-from .._validation import FloatArray
+from .._validation import FloatArray, to_numbers
 from ..errors import SpecificationError
 from ..markov.criteria import LIKELIHOODS
-from ..results.contrasts import each_by_itself
+from ..results.contrasts import combinations, each_by_itself
 from ..results.curve import CurveResults
 from ..results.prediction import critical_value
 from .general_search import power_of
@@ -213,7 +213,7 @@ class Estimated(CurveResults):
         Parameters
         ----------
         r_matrix : str or array_like, shape (m, n_coefficients) or (n_coefficients,)
-            Combinations, or the name of one coefficient.
+            Combinations, the name of one coefficient, or equations such as ``"a = 1, b = 2 * c"``.
         q_matrix : float or array_like, shape (m,)
             What they are under the hypothesis.
 
@@ -224,12 +224,12 @@ class Estimated(CurveResults):
         names = self.effect_names
         if not names:
             raise SpecificationError("the model has no regressors or interventions to test")
-        if isinstance(r_matrix, str):
-            if r_matrix not in names:
-                raise SpecificationError(f"r_matrix is {r_matrix!r}; the coefficients are {', '.join(names)}")
+        if isinstance(r_matrix, str) and r_matrix in names:
             rows = np.eye(len(names))[[names.index(r_matrix)]]
+        elif isinstance(r_matrix, str):
+            rows, q_matrix = combinations(r_matrix, names)
         else:
-            rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
+            rows = np.atleast_2d(to_numbers(r_matrix, "r_matrix"))
         if rows.ndim != 2 or rows.shape[1] != len(names):
             raise SpecificationError(f"r_matrix has shape {rows.shape}; pass (m, {len(names)}), for {', '.join(names)}")
         coef, covariance = self._effects

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 IntArray = npt.NDArray[np.int64]
 SMOOTHING = ("separate", "shared")
+OF_OBSERVATION, OF_CURVE = 200.0, 1300.0  # bytes at the peak of a fit
 
 
 @entry_point
@@ -295,6 +296,9 @@ def fit_curves(
     method = check_method(method)
     n_threads = check_order(os.cpu_count() or 1 if threads is None else threads, "threads", 1, 1024)
     source = read_curves(data, by, x, readings, sd, weights, unit, n_threads)
+    n, n_curves = len(source.observations), len(source.ids)
+    needed = OF_OBSERVATION * n + OF_CURVE * n_curves
+    check_memory(needed, f"a fit of {n_curves} curves to {n} observations", "fit groups of the curves one after the other")
     if prior is None:
         _check_derivs(source.observations, order)
     elif smoothing == "shared":

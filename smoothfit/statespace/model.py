@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -128,19 +128,13 @@ class SmoothingSpline:
         self.specification: Specification | None = None
         if prior is not None and period is not None:
             raise SpecificationError("period goes with order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
-        given = {
-            "period": period,
-            "regressors": list(regressors),
-            "interventions": list(interventions),
-            "noise": noise,
-            "joint": joint,
-        }
-        is_general = prior is not None or period is not None or any(map(bool, given.values()))
-        self.described = _described(self.order, prior, given)
-        if is_general or any(reading.upper is not None for reading in observations.readings):
+        is_plain = prior is None and period is None and all(reading.upper is None for reading in observations.readings)
+        if not (is_plain and not regressors and _is_empty(interventions) and _is_empty(noise) and not joint):
             process = IntegratedWiener(self.order) if prior is None else prior
             self.specification = Specification(observations, process, regressors, interventions, noise, period, joint)
+            self.described = _described(self.order, prior, self.specification)
             return
+        self.described = f"order={self.order}"
         highest = max(observations.readings, key=lambda reading: reading.deriv)
         k = highest.deriv
         if k >= self.order:
@@ -389,16 +383,22 @@ class SmoothingSpline:
         return f"SmoothingSpline({self.described}) of {len(self.observations)} readings"
 
 
-def _described(order: int, prior: Prior | None, given: Mapping[str, Any]) -> str:
+def _is_empty(given: Any) -> bool:
+    """Whether nothing is given."""
+    return given is None or (isinstance(given, Sized) and len(given) == 0)
+
+
+def _described(order: int, prior: Prior | None, specification: Specification) -> str:
     """The arguments of a model as a caller writes them."""
     parts = [f"order={order}" if prior is None else f"prior={prior!r}"]
-    if given["period"] is not None:
-        parts.append(f"period={given['period']:g}")
-    for name in ("regressors", "interventions"):
-        if given[name]:
-            parts.append(f"{name}={given[name]!r}")
-    if given["noise"]:
-        parts.append(f"noise={dict(given['noise'])!r}")
-    if given["joint"]:
-        parts.append(f"covariances of {', '.join(name for part in given['joint'] for name in part.names)}")
+    if specification.period is not None:
+        parts.append(f"period={specification.period:g}")
+    if specification.regressors:
+        parts.append(f"regressors={list(specification.regressors)!r}")
+    if specification.interventions:
+        parts.append(f"interventions={list(specification.interventions)!r}")
+    if specification.noise:
+        parts.append(f"noise={specification.noise!r}")
+    if specification.joint:
+        parts.append(f"covariances of {', '.join(name for part in specification.joint for name in part.names)}")
     return ", ".join(parts)

@@ -203,7 +203,7 @@ class OnlineSpline(ABC):
             )
 
     def _label(self, number: Any) -> str:
-        return self._abscissa.label_of_number(float(number))
+        return self._abscissa.utc_label(self._abscissa.restore(np.array([float(number)]))[0])
 
     @property
     @abstractmethod

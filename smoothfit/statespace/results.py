@@ -18,6 +18,7 @@ from ..observations import derivative_label
 from ..observations.abscissa import Points
 from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
+from ..results.curve import Estimate
 from ..results.prediction import CurvePrediction
 from .estimates import Estimated
 from .robust import HIGHEST_DF
@@ -69,6 +70,10 @@ class SmoothingSplineResults(Estimated):
     @abstractmethod
     def _component_smoothness(self, component: str) -> int:
         """How many derivatives a part of the curve has."""
+
+    @abstractmethod
+    def difference(self, a: Any, b: Any) -> Estimate:
+        """Return f(b) - f(a) with its standard error."""
 
     @abstractmethod
     def online(self, lag: int) -> OnlineSpline:

@@ -11,8 +11,8 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, frozen, to_floats
-from ..errors import DataError
+from .._validation import FloatArray, frozen, shown, to_floats
+from ..errors import DataError, SpecificationError, UnknownNameError
 from ..observations import Observations, Readings
 from ..observations.abscissa import NANOSECONDS
 
@@ -35,7 +35,7 @@ class Source:
     def place(self, curve: Any) -> int:
         """Index of an id."""
         if curve not in self.ids:
-            raise KeyError(f"there is no curve {curve!r}; the ids begin with {', '.join(map(repr, self.ids[:3]))}")
+            raise UnknownNameError(f"there is no curve {curve!r}; the ids begin with {', '.join(map(repr, self.ids[:3]))}")
         return int(np.flatnonzero(self.ids == curve)[0])
 
     @cached_property
@@ -88,7 +88,9 @@ def read_curves(
 
     observations = Observations.from_frame(data, x, readings, sd, weights, unit)
     frame = nw.from_native(data, eager_only=True)
-    if not isinstance(by, Hashable) or by not in frame.columns:
+    if not isinstance(by, Hashable):
+        raise SpecificationError(f"by is {shown(by)}; pass the name of the column that tells the curves apart")
+    if by not in frame.columns:
         raise DataError(f"the frame has no column {by!r}; its columns are {', '.join(map(repr, frame.columns))}")
     column: Any = frame.get_column(by)
     codes, ids = pd.factorize(np.asarray(column.to_numpy()), use_na_sentinel=True)

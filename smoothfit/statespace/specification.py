@@ -61,7 +61,7 @@ class Specification:
         self.observations = observations
         self.prior = checked_prior(prior)
         self.noise = checked_noise(noise, observations)
-        self.interventions = tuple(interventions)
+        self.interventions = checked_interventions(interventions, observations)
         self.period = None if period is None else check_positive(period, "period")
         self.joint = tuple(joint)
         for reading in observations.readings:
@@ -71,7 +71,6 @@ class Specification:
         self.unknown = tuple(reading.name for reading in observations.readings if reading.sd is None)
         if len(self.unknown) + 1 > MOST_GROUPS:
             raise DataError(f"{len(self.unknown)} names have an unknown sd; at most {MOST_GROUPS - 1} can")
-        checked_interventions(self.interventions, observations)
         taken = ("q", *self.intervention_labels, *(p.name for p in self.hyperparameters))
         self._regressors, self._regressor_units = checked_regressors(regressors or {}, observations, taken)
         self._check_period()

@@ -25,11 +25,15 @@ from ..results.curve import LEAST_FREE, Estimate
 from ..results.prediction import ParameterUncertainty
 from ..results.propagation import NEGLIGIBLE, propagated
 from ..results.protocols import Change
+from .estimation import Optimum
 from .fitting import Variances
 from .propagation import posterior_slopes
 from .results import SmoothingSplineResults
 from .robust import Robustness
+from .specification import Specification
 from .spline import Pieces
+from .structural import StructuralResults
+from .structural_estimates import StructuralFit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -389,6 +393,15 @@ class WienerResults(SmoothingSplineResults):
         unit = self._rows.scale.y_unit * self._rows.scale.x_unit
         value = value * unit + self._rows.scale.y_origin * abs(distance)
         return Estimate(value if distance > 0 else -value, np.sqrt(variance) * unit, df)
+
+    def difference(self, a: Any, b: Any) -> Estimate:
+        """Return f(b) - f(a) with its standard error, by the general engine at the parameters of this fit."""
+        specification = Specification(self.observations, IntegratedWiener(self._order))
+        sds = [sd / specification.unit_of(self.observations[name]) for name, sd, is_estimated in self.noise_sds if is_estimated]
+        hyper = np.array([self.q / specification.hyper_unit(specification.hyperparameters[0])])
+        variance = np.append(np.square(sds), 1.0)
+        optimum = Optimum(self.method, hyper, variance, np.empty(0), None, self.boundary, self.fixed)
+        return StructuralResults(self.model, StructuralFit(specification, optimum, self._described)).difference(a, b)
 
     def spline(self) -> Spline:
         """Return the posterior mean as an exact spline of degree 2 order - 1 over the range of the readings.

@@ -211,8 +211,7 @@ def test_what_the_solver_calls_almost_solved_is_no_solution(monkeypatch):
     attempt = conic._attempt
 
     def almost(program):
-        _, coef, blamed = attempt(program)
-        return "AlmostSolved", coef, blamed
+        return "AlmostSolved", *attempt(program)[1:]
 
     monkeypatch.setattr(conic, "_attempt", almost)
     with pytest.raises(sf.errors.ConvergenceError, match="AlmostSolved"):

@@ -81,10 +81,8 @@ def test_surfaces_are_those_of_mgcv(case, method, theirs):
     model = sf.SplineRegression(obs, sf.TensorProductBasis(*factors), penalty)
     lam = fits[["lam0", "lam1"]].to_numpy(dtype=float)[: len(model.specification.penalties)]
     if method == "ml":  # by another complement than ours
-        B, y = (
-            model.specification.rows.dense() / np.sqrt(model.specification.rows.ratio)[:, None],
-            obs.y / np.sqrt(model.specification.rows.ratio),
-        )
+        rows = model.specification.rows
+        B, y = rows.dense() / np.sqrt(rows.ratio)[:, None], obs.y / np.sqrt(rows.ratio)
         penalties = [P.matrix(model.basis).toarray() for P in model.specification.penalties]
         assert is_least(lambda lam: mgcv_ml(B, y, penalties, lam), lam)
     res = model.fit(lam=lam) if method == "ml" else model.fit(method)

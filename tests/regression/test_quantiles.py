@@ -171,3 +171,13 @@ def test_a_bisquare_between_two_curves_is_no_minimum():
     model = sf.SplineRegression(sf.observe(x, y, sd=0.12), sf.BSplineBasis.uniform(0, 1, 3))
     with pytest.raises(sf.errors.ConvergenceError, match="divided between"):
         model.fit(loss="bisquare")
+
+
+def test_a_band_where_the_criterion_takes_no_smoothing():
+    """Functions that hardly any observation tells have wide bands; beside others their curvature is no rounding."""
+    rng = np.random.default_rng([9, 35])
+    x = np.sort(rng.uniform(0, 1, 50))
+    y = np.sin(6 * x) + (0.2 + 0.3 * x) * rng.standard_normal(50)
+    model = sf.SplineRegression(sf.observe(x, y), sf.BSplineBasis.uniform(0, 1, 20), sf.DerivativePenalty(2))
+    here, there = (model.fit(loss="quantile", parameter=0.1, lam=lam).get_prediction(x).se_mean for lam in (4e-20, 4e-17))
+    np.testing.assert_allclose(here, there, rtol=1e-3)

@@ -110,6 +110,10 @@ def test_spline_roots_changes_and_parts_are_those_of_the_unrolled_engine(make):
     pd.testing.assert_frame_equal(general.components(), plain.components(), rtol=1e-6)
     assert set(plain.components()["component"]) == {"wiener"}
     np.testing.assert_allclose(general.loo_resid, plain.loo_resid, rtol=1e-6)
+    ours, theirs = general.difference(4.5, 1.25), plain.difference(4.5, 1.25)
+    assert ours == pytest.approx(theirs, rel=1e-7)
+    assert ours.se == pytest.approx(theirs.se, rel=1e-7)
+    assert ours == pytest.approx(float(np.diff(plain.predict([4.5, 1.25]))[0]), rel=1e-7)
 
 
 def test_leave_one_out_keeps_its_digits_where_the_curve_interpolates():
@@ -133,11 +137,11 @@ def test_simultaneous_bands_draw_the_parameters():
     assert known.get_prediction(x, simultaneous=True).maxima[9500] > 2.5
 
 
-@pytest.mark.parametrize("robust", [True, {"f": 4.0}])
-def test_robust_fits_have_the_weights_of_the_unrolled_engine(robust):
+@pytest.mark.parametrize(("robust", "options"), [(True, {"edf": 7.0}), ({"f": 4.0}, {})])
+def test_robust_fits_have_the_weights_of_the_unrolled_engine(robust, options):
     x, y = wave(30)
     y[[7, 19]] += [2.0, -1.5]
-    plain, general = (model.fit(robust=robust) for model in models(sf.observe(x, y), 2))
+    plain, general = (model.fit(robust=robust, **options) for model in models(sf.observe(x, y), 2))
     assert (general.robust_weights[[7, 19]] < 0.1).all()
     np.testing.assert_allclose(general.robust_weights, plain.robust_weights, atol=2e-5)
     np.testing.assert_allclose(general.noise_df, plain.noise_df, rtol=1e-4)

@@ -489,6 +489,10 @@ def test_regressors_and_interventions_are_exactly_diffuse():
     assert list(res.params.index) == ["w", f"pulse({x[3]:.10g})", "level(2)", "slope(3)"]
     test = res.t_test("w")
     assert float(test.tvalue.squeeze()) == pytest.approx(res.params["w"] / res.bse["w"], rel=1e-10)
+    combined = res.t_test("level(2) = 1, w = 2 * slope(3)")
+    rows = np.array([[0, 0, 1, 0], [1, 0, 0, -2]])
+    errors = np.sqrt(np.diag(rows @ res.cov_params().to_numpy() @ rows.T))
+    np.testing.assert_allclose(combined.tvalue.ravel(), (rows @ res.params.to_numpy() - [1, 0]) / errors, rtol=1e-10)
     # The curve includes what changes it, and not the regressor.
     total = sum(res.predict(x, component=name) for name in ["matern", "level(2)", "slope(3)", f"pulse({x[3]:.10g})"])
     np.testing.assert_allclose(res.predict(x), total, atol=1e-12)
@@ -892,16 +896,6 @@ def test_errors_tell_the_way_out(make, error, message):
 def test_dynamics_that_are_no_prior(arguments, message):
     with pytest.raises(SpecificationError, match=message):
         pri.LinearSDE(*arguments)
-
-
-def test_fixed_smoothing_and_robust_noise_go_with_the_special_engine():
-    obs = sf.observe(np.arange(9.0), np.arange(9.0) % 3, sd=1.0)
-    with pytest.raises(SpecificationError, match="lam given"):
-        sf.SmoothingSpline(obs, prior=pri.Matern(1.5)).fit(lam=1.0)
-    with pytest.raises(SpecificationError, match=r"robust is given.*normal noise"):
-        sf.SmoothingSpline(obs, prior=pri.Matern(1.5)).fit(robust=True)
-    with pytest.raises(SpecificationError, match="'reml' or 'ml'"):
-        sf.SmoothingSpline(obs, prior=pri.Matern(1.5)).fit("gcv")
 
 
 @pytest.mark.parametrize("harmonics", [2, 3, 4, 5])
