@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -26,30 +27,15 @@ from .rows import Rows
 LIMIT = 1e10
 
 
-@dataclass(frozen=True, eq=False)
-class Resolution:
-    """Conversions between bandwidths and intensities q for the readings of `rows` at one order."""
+class Information(ABC):
+    """Conversions between bandwidths and intensities q at one order."""
 
-    rows: Rows
     order: int
 
-    @cached_property
+    @property
+    @abstractmethod
     def information(self) -> FloatArray:
         """I_kg for sigma2_g = 1, shape (order, n_groups)."""
-        rows = self.rows
-        if rows.is_of_one_kind:
-            alone = np.zeros((self.order, 1))
-            alone[rows.deriv[0]] = np.sum(1 / rows.ratio) * (len(rows) - 1) / (len(rows) * rows.range)
-            return alone
-        index = rows.deriv.astype(np.int64) * rows.n_groups + rows.group
-        total = np.bincount(index, weights=1 / rows.ratio, minlength=self.order * rows.n_groups)
-        n = len(rows)
-        return total.reshape(self.order, rows.n_groups) * (n - 1) / (n * rows.range)
-
-    @property
-    def spacing(self) -> float:
-        """Mean distance between readings."""
-        return self.rows.range / (len(self.rows) - 1)
 
     def log_intensity(self, bandwidth: FloatArray | float, sigma2: FloatArray) -> FloatArray:
         """Return log q at bandwidths, of their shape."""
@@ -71,6 +57,36 @@ class Resolution:
             return float(information @ self.powers(np.exp(log_h))) - 1
 
         return float(np.exp(brentq(excess, lowest, highest, xtol=1e-15)))
+
+    def powers(self, bandwidth: FloatArray | float) -> FloatArray:
+        """Return h^(2(m-k)) for k = 0 .. m-1, along a last axis."""
+        return np.asarray(np.expand_dims(bandwidth, -1) ** (2.0 * (self.order - np.arange(self.order))))
+
+
+@dataclass(frozen=True, eq=False)
+class Resolution(Information):
+    """Of the readings of `rows` at one order."""
+
+    rows: Rows
+    order: int
+
+    @cached_property
+    def information(self) -> FloatArray:
+        """I_kg for sigma2_g = 1, shape (order, n_groups)."""
+        rows = self.rows
+        if rows.is_of_one_kind:
+            alone = np.zeros((self.order, 1))
+            alone[rows.deriv[0]] = np.sum(1 / rows.ratio) * (len(rows) - 1) / (len(rows) * rows.range)
+            return alone
+        index = rows.deriv.astype(np.int64) * rows.n_groups + rows.group
+        total = np.bincount(index, weights=1 / rows.ratio, minlength=self.order * rows.n_groups)
+        n = len(rows)
+        return total.reshape(self.order, rows.n_groups) * (n - 1) / (n * rows.range)
+
+    @property
+    def spacing(self) -> float:
+        """Mean distance between readings."""
+        return self.rows.range / (len(self.rows) - 1)
 
     def limits(self, sigma2: FloatArray) -> tuple[float, float]:
         """Least and greatest log q that can differ from the limits, whatever single readings and gaps dominate.
@@ -94,10 +110,6 @@ class Resolution:
         if rows.has_known:
             highest = max(highest, np.log(LIMIT) - (2 * m - 1) * np.log(least_gap))
         return float(-best - np.log(m)), float(highest)
-
-    def powers(self, bandwidth: FloatArray | float) -> FloatArray:
-        """Return h^(2(m-k)) for k = 0 .. m-1, along a last axis."""
-        return np.asarray(np.expand_dims(bandwidth, -1) ** (2.0 * (self.order - np.arange(self.order))))
 
 
 def lost_accuracy(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:
@@ -125,7 +137,7 @@ class Tie(ABC):
     """A fixed smoothing: q as a function of the variances."""
 
     @abstractmethod
-    def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
+    def log_q(self, resolution: Any, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
         """Return log q, and its slopes by log sigma2 (G,)."""
 
 
@@ -135,7 +147,7 @@ class FixedLam(Tie):
 
     lam: float
 
-    def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
+    def log_q(self, resolution: object, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
         """Return log q and its slopes."""
         return float(log_sigma2[0] - np.log(self.lam)), np.eye(len(log_sigma2))[0]
 
@@ -146,7 +158,7 @@ class FixedBandwidth(Tie):
 
     bandwidth: float
 
-    def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
+    def log_q(self, resolution: Information, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
         """Return log q and its slopes."""
         shares = resolution.powers(self.bandwidth) @ resolution.information * np.exp(-log_sigma2)
         return float(-np.log(shares.sum())), shares / shares.sum()

@@ -18,9 +18,9 @@ weighs it little, the better end is taken. Its curve, bands and likelihood are t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -32,7 +32,7 @@ from ..errors import ConvergenceError, SpecificationError
 from ..observations import Observations
 
 if TYPE_CHECKING:
-    from .results import SmoothingSplineResults
+    import pandas as pd
 
 LOSSES = ("squares", "student_t")
 LEAST_WEIGHT = 1e-10  # of a reading that lies 10^5 sds away, or more
@@ -65,6 +65,88 @@ class Robustness:
     weights: dict[str, FloatArray]
     bound: float
     n_turns: int
+
+
+class Fitted(Protocol):
+    """What the weights are taken from."""
+
+    @property
+    def sigma(self) -> pd.Series:
+        """Noise sd per name at weight one."""
+
+    @property
+    def fittedvalues(self) -> FloatArray:
+        """Posterior mean of what each observation reads."""
+
+    @property
+    def fitted_variance(self) -> FloatArray:
+        """Its posterior variance."""
+
+    @property
+    def restricted_llf(self) -> float:
+        """Restricted log-likelihood, what is entirely unknown in scaled units."""
+
+
+Fit = TypeVar("Fit", bound=Fitted)
+
+
+def fit_robustly(
+    fit: Callable[[Observations, Fit | None], Fit],
+    observations: Observations,
+    free: Mapping[str, float | None],
+    smooth: FloatArray | None = None,
+    places: FloatArray | None = None,
+) -> tuple[Fit, Robustness]:
+    """Fit with Student-t noise from two starts, and return the fit with the higher bound, with the weights `Robustness.weights`.
+
+    Parameters
+    ----------
+    fit : callable
+        A fit with normal noise to observations with other weights; given the fit of the turn before, it may begin there.
+    free : dict
+        Of `check_robust`.
+    smooth : ndarray, shape (n,), optional
+        The observations less what is no smooth function of x in them, as far as that is known.
+    places : ndarray, shape (n,), optional
+        Numbers in whose order they are smooth; x by default.
+    """
+    found: list[tuple[Fit, Robustness]] = []
+    failures: list[ConvergenceError] = []
+    for is_hard in (True, False):
+        try:
+            found.append(_alternated(fit, observations, free, first_weights(observations, free, is_hard, smooth, places)))
+        except ConvergenceError as error:
+            failures.append(error)
+    if not found:
+        raise failures[0]
+    best = max(found, key=lambda pair: pair[1].bound)
+    for failure in failures:
+        if -failure.value > best[1].bound:
+            raise failure  # what did not converge was better
+    return best
+
+
+def _alternated(
+    fit: Callable[[Observations, Fit | None], Fit],
+    observations: Observations,
+    free: Mapping[str, float | None],
+    weights: dict[str, FloatArray],
+) -> tuple[Fit, Robustness]:
+    """Alternate between the weights of the robust names and a fit with them."""
+    df = {name: FIRST_DF if fixed is None else fixed for name, fixed in free.items()}
+    gain, bounds = -np.inf, []
+    found: Fit | None = None
+    for turn in range(1, MOST_TURNS + 1):
+        found = fit(with_weights(observations, weights), found)
+        bounds.append(found.restricted_llf + gain)
+        if has_converged(bounds):
+            anew = fit(with_weights(observations, weights), None)
+            if not anew.restricted_llf > found.restricted_llf + NEGLIGIBLE:
+                return found, Robustness(df, weights, bounds[-1], turn)
+            found = anew  # a fit that began at the one before had missed it
+            bounds[-1] = found.restricted_llf + gain
+        weights, df, gain = next_weights(found, observations, df, free)
+    raise not_converged(bounds)
 
 
 def check_robust(robust: Any, observations: Observations) -> dict[str, float | None]:
@@ -115,14 +197,29 @@ def with_weights(observations: Observations, weights: Mapping[str, FloatArray]) 
     return replace(observations, readings=tuple(readings))
 
 
-def first_weights(observations: Observations, names: Mapping[str, float | None], is_hard: bool) -> dict[str, FloatArray]:
-    """Weights from residuals beside running medians: none or all, or graded."""
-    weights = {}
-    for name in names:
-        reading = observations[name]
-        order = np.argsort(observations.abscissa.to_numbers(reading.x), kind="stable")
+def first_weights(
+    observations: Observations,
+    names: Mapping[str, float | None],
+    is_hard: bool,
+    smooth: FloatArray | None = None,
+    places: FloatArray | None = None,
+) -> dict[str, FloatArray]:
+    """Weights from residuals beside running medians: none or all, or graded.
+
+    Medians of the observations along x, or of what is `smooth` in them along `places`.
+    """
+    smooth = observations.y if smooth is None else smooth
+    places = observations.x if places is None else places
+    weights, start = {}, 0
+    for reading in observations.readings:
+        mine = slice(start, start + len(reading))
+        start += len(reading)
+        name, y = reading.name, smooth[mine]
+        if name not in names:
+            continue
+        order = np.argsort(places[mine], kind="stable")
         residual = np.empty(len(reading))
-        residual[order] = reading.y[order] - median_filter(reading.y[order], size=WINDOW, mode="nearest")
+        residual[order] = y[order] - median_filter(y[order], size=WINDOW, mode="nearest")
         size = NORMAL_CONSISTENT * np.median(np.abs(residual))
         if not size > 0:
             size = np.sqrt(np.mean(residual**2)) or 1.0
@@ -133,7 +230,7 @@ def first_weights(observations: Observations, names: Mapping[str, float | None],
 
 
 def next_weights(
-    results: SmoothingSplineResults, plain: Observations, df: Mapping[str, float], free: Mapping[str, float | None]
+    results: Fitted, plain: Observations, df: Mapping[str, float], free: Mapping[str, float | None]
 ) -> tuple[dict[str, FloatArray], dict[str, float], float]:
     """Weights and degrees of freedom from the last fit, and the bound that goes with them before the next."""
     variance = results.fitted_variance
@@ -156,11 +253,6 @@ def next_weights(
         gain += float(np.sum(mean_log - np.log(weights[reading.name]))) / 2
         dfs[reading.name] = nu
     return weights, dfs, gain
-
-
-def moved(old: Mapping[str, FloatArray], new: Mapping[str, FloatArray]) -> float:
-    """Greatest change of a log weight."""
-    return max(float(np.max(np.abs(np.log(new[name] / old[name])))) for name in new)
 
 
 def informative(weights: Mapping[str, FloatArray], df: Mapping[str, float]) -> dict[str, FloatArray]:
