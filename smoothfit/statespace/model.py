@@ -30,11 +30,13 @@ from .results import SmoothingSplineResults
 from .robust import (
     FIRST_DF,
     MOST_TURNS,
+    SAME,
     Robustness,
     check_robust,
     first_weights,
     has_converged,
     informative,
+    moved,
     next_weights,
     not_converged,
     with_weights,
@@ -322,10 +324,10 @@ class SmoothingSpline:
         warn_of_exact_series(self.observations, found.boundary)
         return found
 
-    def _fit_normal(self, method: str, smoothing: dict[str, float | None]) -> SmoothingSplineResults:
-        """Fit with normal noise."""
+    def _fit_normal(self, method: str, smoothing: dict[str, float | None], near: Variances | None = None) -> SmoothingSplineResults:
+        """Fit with normal noise; with `near`, by the descent from there alone."""
         tie, fixed = self._tie(**smoothing)
-        variances = estimate(self._rows, self.order, method, tie)
+        variances = estimate(self._rows, self.order, method, tie, near)
         self._check_accuracy(variances)
         return SmoothingSplineResults(self, method, fixed, variances)
 
@@ -335,7 +337,10 @@ class SmoothingSpline:
         failures: list[ConvergenceError] = []
         for is_hard in (True, False):
             try:
-                results = self._alternate(method, free, smoothing, first_weights(self.observations, free, is_hard))
+                weights = first_weights(self.observations, free, is_hard)
+                results = self._alternate(method, free, smoothing, weights, found[0][1].robustness if found else None)
+                if results is None:
+                    continue
                 assert results.robustness is not None
                 found.append((results.robustness.bound, results))
             except ConvergenceError as error:
@@ -349,17 +354,25 @@ class SmoothingSpline:
         return best
 
     def _alternate(
-        self, method: str, free: dict[str, float | None], smoothing: dict[str, float | None], weights: dict[str, FloatArray]
-    ) -> SmoothingSplineResults:
-        """Alternate between the weights of the robust names and a fit with them."""
+        self,
+        method: str,
+        free: dict[str, float | None],
+        smoothing: dict[str, float | None],
+        weights: dict[str, FloatArray],
+        known: Robustness | None,
+    ) -> SmoothingSplineResults | None:
+        """Alternate between the weights of the robust names and a fit with them; None once they come to those that are known."""
         df = {name: FIRST_DF if fixed is None else fixed for name, fixed in free.items()}
-        gain, bounds = -np.inf, []
+        gain, bounds, near = -np.inf, [], None
         for turn in range(1, MOST_TURNS + 1):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RoughnessWarning)  # told when this model was made
                 model = SmoothingSpline(with_weights(self.observations, weights), self.order)
-            results = model._fit_normal(method, smoothing)
+            results = model._fit_normal(method, smoothing, near)
             bounds.append(results._log_likelihood("reml") + gain)
+            if has_converged(bounds):  # unless a search from all starts finds another optimum
+                results = model._fit_normal(method, smoothing)
+                bounds[-1] = results._log_likelihood("reml") + gain
             if has_converged(bounds):
                 robustness = Robustness(df, weights, bounds[-1], turn)
                 with warnings.catch_warnings():
@@ -367,6 +380,9 @@ class SmoothingSpline:
                     model = SmoothingSpline(with_weights(self.observations, informative(weights, df)), self.order)
                 return SmoothingSplineResults(model, method, results.fixed, results._variances, robustness)
             weights, df, gain = next_weights(results, self.observations, df, free)
+            near = results._variances
+            if known is not None and moved(known.weights, weights) < SAME:
+                return None
         raise not_converged(bounds)
 
     def _check_accuracy(self, variances: Variances) -> None:

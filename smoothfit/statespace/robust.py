@@ -39,6 +39,7 @@ FIRST_DF = 4.0
 LOWEST_DF, HIGHEST_DF = 0.2, 1e4  # beyond, the noise is normal for every purpose
 WINDOW = 9  # readings whose median the first residuals are taken from
 MOST_TURNS = 500
+SAME = 0.1  # change of a log weight between two starts' turns, below which both go to one end
 NEGLIGIBLE = 1e-7  # gain of the bound
 LEAST_RATIO = 1e-3  # of it, a gain that ends the turns whatever the one before
 FAR = 3.0  # sds from a running median
@@ -118,15 +119,16 @@ def next_weights(
     results: SmoothingSplineResults, plain: Observations, df: Mapping[str, float], free: Mapping[str, float | None]
 ) -> tuple[dict[str, FloatArray], dict[str, float], float]:
     """Weights and degrees of freedom from the last fit, and the bound that goes with them before the next."""
-    variance = results.fitted_variance
+    variance, fitted = results.fitted_variance, results.fittedvalues
+    sds = {name: sd for name, sd, _ in results._sds}
     start, weights, dfs, gain = 0, {}, {}, 0.0
     for reading in plain.readings:
         mine = slice(start, start + len(reading))
         start += len(reading)
         if reading.name not in free:
             continue
-        sd = float(results.sigma[reading.name]) if reading.sd is None else 1.0
-        size = ((reading.y - results.fittedvalues[mine]) ** 2 + variance[mine]) / (sd**2 * reading.variance_ratio)
+        sd = sds[reading.name] if reading.sd is None else 1.0
+        size = ((reading.y - fitted[mine]) ** 2 + variance[mine]) / (sd**2 * reading.variance_ratio)
         nu = df[reading.name]
         if free[reading.name] is None:
             nu = _best_df(size)
