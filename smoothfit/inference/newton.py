@@ -131,12 +131,12 @@ def minimize(
     starts: FloatArray | Sequence[FloatArray],
     lower: FloatArray,
     upper: FloatArray,
-    is_inside: Callable[[Minimum], bool] | None = None,
+    is_inside: Callable[[npt.NDArray[np.bool_]], bool] = lambda at_lower: True,
 ) -> Minimum:
     """Return the best certified minimum.
 
     `starts` (L, p), or each of several, form a grid along the first variable; every local minimum on it (three at most) is
-    followed. With `is_inside`, minima for which it is false count only if there is no other.
+    followed. Minima for which `is_inside`, of the variables at their lower bounds, is false count only if there is no other.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def certified(
     grid: FloatArray,
     lower: FloatArray,
     upper: FloatArray,
-    is_inside: Callable[[Minimum], bool] | None = None,
+    is_inside: Callable[[npt.NDArray[np.bool_]], bool] = lambda at_lower: True,
 ) -> Minimum:
     """Certify the lowest end, or the next ones if it is not inside; scan the first variable of the grid (L, p) again there."""
     outside: list[Minimum] = []
@@ -210,7 +210,7 @@ def certified(
         if best is not None and end.value - max(end.remaining, 0.0) >= best.value - LEVEL:
             return None
         found = _newton(objective, end.theta, lower, upper, len(ends))
-        if is_inside is None or is_inside(found):
+        if is_inside(found.at_lower):
             return found
         outside.append(found)
         return None
@@ -373,13 +373,13 @@ def descend(
             return None
         free = ~((theta <= lower) & (gradient >= 0) | (theta >= upper) & (gradient <= 0))
         levelling = free & (scale < LEVELLING) & (gradient > 0)
-        moved = to_bound(objective.values, theta, value, levelling, gradient, lower, upper)
+        moved = to_bound(objective.values, theta, value, levelling, gradient, lower, upper) if levelling.any() else None
         if moved is not None:
             theta = moved
             value, gradient, scale = objective.scaled_gradient(theta)
             continue
-        step = np.zeros_like(theta)
-        step[free] = -np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
+        step = np.zeros(len(theta))
+        step[free] = -np.linalg.solve(hessian if free.all() else hessian[np.ix_(free, free)], gradient[free])
         decrement = float(-gradient @ step)
         if decrement <= settled:
             break

@@ -157,8 +157,8 @@ class Likelihood(Criterion):
         if key not in self._scored:
             determinant, sse = self._terms(gradient_terms, *self.at(theta), self._asked)
             if len(self._asked) < len(theta):
-                determinant = np.append(determinant, self.degree - determinant[1:].sum())[self._places]
-                sse = np.append(sse, -sse.sum())[self._places]
+                determinant = np.concatenate([determinant, [self.degree - determinant[1:].sum()]])[self._places]
+                sse = np.concatenate([sse, [-sse.sum()]])[self._places]
             value = float(self.assemble(determinant[:1], sse[:1])[0])
             gradient = determinant[1:] + self._sse_slope(sse[0]) * sse[1:]
             self._scored.clear()

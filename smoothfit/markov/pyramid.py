@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
-from ..errors import IdentificationError
+from ..errors import ConvergenceError, IdentificationError
 from ..inference.newton import DECREMENT, End, Minimum, descend, ends_of, local_minima
 from .criteria import Criterion, Likelihood, RestrictedLikelihood
 from .kernels import Terms, require_identified, terms
@@ -145,7 +145,8 @@ class Pyramid:
         """The same for increasing log q, each level raised to meet the next coarser one: a step between two is no minimum."""
         values, level_of = self.scan(theta)
         for i in np.flatnonzero(np.diff(level_of)):
-            values[i + 1 :] += values[i] - self.levels[level_of[i + 1]].values(theta[i : i + 1])[0]
+            step = values[i] - self.levels[level_of[i + 1]].values(theta[i : i + 1])[0]
+            values[i + 1 :] += step if np.isfinite(step) else 0.0
         return values, level_of
 
     def lowest(self, log_q: FloatArray) -> tuple[int, float]:
@@ -167,18 +168,25 @@ def are_long(likelihood: Criterion) -> bool:
 
 
 def quick_ends(
-    likelihood: Likelihood, grids: list[FloatArray], lower: FloatArray, upper: FloatArray
+    likelihood: Likelihood,
+    grids: list[FloatArray],
+    lower: FloatArray,
+    upper: FloatArray,
+    is_inside: Callable[[npt.NDArray[np.bool_]], bool],
 ) -> tuple[list[End], FloatArray]:
     """Ends of descents from the local minima of grids (L, p) along log q: first on less data, then on all for the best.
 
-    Also returns the points (L, p) of a scan of log q at the best end that could be lower.
+    Ends for which `is_inside`, of the variables at their lower bounds, is false count only if there is no other. Also returns the
+    points (L, p) of a scan of log q at the best end that could be lower.
     """
     descent = CoarseDescent(Pyramid(likelihood), lower, upper)
     for grid in grids:
         values, level_of = descent.pyramid.aligned_scan(grid)
         for i in local_minima(values):
             descent.follow(grid[i], int(level_of[i]))
-    ends = descent.polished()
+    if not descent.reached:
+        raise ConvergenceError("the criterion is not finite at any start")
+    ends = descent.polished(is_inside)
     best = min(ends, key=lambda end: end.value).theta
     again = grids[0].copy()
     again[:, 1:] = best[1:]
@@ -220,12 +228,13 @@ class CoarseDescent:
         blur = SAME_PLACE * len(theta) * scales[level]
         return any(end.is_near(theta, None, blur) for end, other in ends if other != level and scales[other] <= scales[level])
 
-    def polished(self) -> list[End]:
+    def polished(self, is_inside: Callable[[npt.NDArray[np.bool_]], bool]) -> list[End]:
         """Ends on all data from those that could be the best."""
         likelihood = self.pyramid.likelihood
-        scales = np.array([self.pyramid.scales[level] for _, level in self.reached])
-        values, doubts = np.array([end.value for end, _ in self.reached]), CERTAIN * np.sqrt(2 * scales * len(likelihood.rows))
-        good = [self.reached[i] for i in np.argsort(scales, kind="stable") if values[i] - doubts[i] <= np.min(values + doubts)]
+        reached = [pair for pair in self.reached if is_inside(pair[0].theta <= self.lower)] or self.reached
+        scales = np.array([self.pyramid.scales[level] for _, level in reached])
+        values, doubts = np.array([end.value for end, _ in reached]), CERTAIN * np.sqrt(2 * scales * len(likelihood.rows))
+        good = [reached[i] for i in np.argsort(scales, kind="stable") if values[i] - doubts[i] <= np.min(values + doubts)]
         rivals = [end for i, (end, level) in enumerate(good) if not self._is_same_place(end.theta, level, good[:i])]
         truth = likelihood.values(np.array([end.theta for end in rivals])) if len(rivals) > 1 else np.zeros(1)
         truth = np.where(np.isfinite(truth), truth, np.inf)
@@ -355,6 +364,8 @@ def _means(rows: Rows, order: int) -> Iterator[Level]:
     """Means of each series in bins of growing width."""
     n, spacing, n_groups = len(rows), rows.range / (len(rows) - 1), rows.n_groups
     fewest = FEWEST_MEANS if rows.is_of_one_kind else FEWEST_MEANS_SEVERAL
+    if n < FACTOR * fewest:
+        return
     series = _series(rows)
     is_even = bool(rows.ratio.min() == rows.ratio.max())
     log_det = n * float(np.log(rows.ratio[0])) if is_even else float(np.log(rows.ratio).sum())

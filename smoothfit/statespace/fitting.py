@@ -148,17 +148,17 @@ def _minimize(
     boundless: Iterable[str],
 ) -> Minimum:
     """The best minimum inside, of variables with names."""
-    excluded = set(boundless)
+    excluded = np.isin(names, list(boundless))
 
-    def is_inside(minimum: Minimum) -> bool:
-        return excluded.isdisjoint(name for name, low in zip(names, minimum.at_lower, strict=True) if low)
+    def is_inside(at_lower: npt.NDArray[np.bool_]) -> bool:
+        return not (at_lower & excluded).any()
 
     if isinstance(criterion, Likelihood) and are_long(criterion) and len(starts[0]) > 1:
-        minimum = certified(criterion, *quick_ends(criterion, starts, lower, upper), lower, upper, is_inside)
+        minimum = certified(criterion, *quick_ends(criterion, starts, lower, upper, is_inside), lower, upper, is_inside)
     else:
         minimum = minimize(criterion, starts, lower, upper, is_inside)
     likelihood = criterion.criterion if isinstance(criterion, Tied) else criterion
-    if isinstance(likelihood, FullLikelihood) and not is_inside(minimum):
+    if isinstance(likelihood, FullLikelihood) and not is_inside(minimum.at_lower):
         raise ConvergenceError(f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}")
     return minimum
 
@@ -208,6 +208,7 @@ def _starts(rows: Rows, own: list[Own]) -> tuple[FloatArray, FloatArray]:
     trusted = trusting_each(alone, spread)
     logs = [alone, np.maximum(alone, spread + 2 * np.log(0.01)), spread + 2 * np.log(0.1), spread]
     logs += [logs for series, logs in zip(own, trusted, strict=bool(trusted)) if not series.is_exact]
+    logs = [one for i, one in enumerate(logs) if not any(np.array_equal(one, other) for other in logs[:i])]
     known = np.ones((len(logs), rows.n_groups - len(own)))
     return np.hstack([np.exp(logs), known]), np.array([log_q for _, log_q in fits if np.isfinite(log_q)])
 
@@ -220,7 +221,7 @@ def _rough_fit(series: Own) -> tuple[float, float]:
     if series.is_exact:  # no noise: any start will do, the joint fit decides
         return float(np.log(np.mean(rows.y**2) * 1e-6 or 1e-6)), np.inf
     likelihood = RestrictedLikelihood(rows, series.order)
-    log_q = _grid(likelihood, np.ones(1))
+    (log_q,) = _grids(likelihood, np.ones((1, 1)))
     best, sse = Pyramid(likelihood).lowest(log_q)
     log_sigma2 = float(np.log(max(likelihood.common_variance(sse), _smallest_sd(rows) ** 2)))
     return log_sigma2, float(log_q[best]) + log_sigma2 if best else np.inf
@@ -240,7 +241,7 @@ def _search(
     """
     rows = criterion.rows
     starts = np.atleast_2d(starts)
-    log_q = [_grid(criterion, sigma2) for sigma2 in starts]
+    log_q = _grids(criterion, starts)
     if criterion.scale_free and near is None and not is_long(criterion):
         log_q = [_short_of_rounding(criterion, grid) for grid in log_q]
     others, lower, upper = _other_variances(criterion, starts)
@@ -269,19 +270,22 @@ def _search(
     return Variances(q * factor, sigma2 * factor, tuple(boundary), minimum)
 
 
-def _grid(criterion: Criterion, sigma2: FloatArray) -> FloatArray:
-    """Logarithms of q, increasing, at variances `sigma2`."""
+def _grids(criterion: Criterion, starts: FloatArray) -> list[FloatArray]:
+    """Logarithms of q, increasing, at each of several variances (S, n_groups)."""
     rows, resolution = criterion.rows, criterion.resolution
-    lowest, highest = resolution.limits(sigma2)
     # Dense where even readings have their optimum, between 3 ranges and a third of the spacing; coarser out to the limits.
     bandwidths = np.geomspace(3 * rows.range, resolution.spacing / 3, GRID)
-    inner = resolution.log_intensity(bandwidths, sigma2)
-    if not isinstance(criterion, Likelihood):  # n - edf is rounding beyond what even readings would interpolate
-        narrowest = resolution.spacing / LIMIT ** (1 / (2 * criterion.order))
-        highest = float(resolution.log_intensity(narrowest, sigma2))
-    below = np.linspace(lowest, inner[0], max(2, int((inner[0] - lowest) / COARSE)), endpoint=False)
-    above = np.linspace(highest, inner[-1], max(2, int((highest - inner[-1]) / COARSE)), endpoint=False)
-    return np.concatenate([below, inner, above[::-1]])
+    grids = []
+    for sigma2 in starts:
+        inner = resolution.log_intensity(bandwidths, sigma2)
+        lowest, highest = resolution.limits(sigma2)
+        if not isinstance(criterion, Likelihood):  # n - edf is rounding beyond what even readings would interpolate
+            narrowest = resolution.spacing / LIMIT ** (1 / (2 * criterion.order))
+            highest = float(resolution.log_intensity(narrowest, sigma2))
+        below = np.linspace(lowest, inner[0], max(2, int((inner[0] - lowest) / COARSE)), endpoint=False)
+        above = np.linspace(highest, inner[-1], max(2, int((highest - inner[-1]) / COARSE)), endpoint=False)
+        grids.append(np.concatenate([below, inner, above[::-1]]))
+    return grids
 
 
 def _along(log_q: FloatArray, others: FloatArray) -> FloatArray:
