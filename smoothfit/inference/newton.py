@@ -37,7 +37,7 @@ HOPELESS = 10.0  # times the descent that the refinement brought: more than the 
 MAX_SECANTS = 8
 FIRST_SECANT = 0.01  # in a logarithm: beside it the error of a zoomed start is small, and rounding of the score smaller
 FLAT = 1e-4  # second derivative of the criterion by a logarithm, below which a bound may be the optimum
-LEVELLING = 0.3  # the same of the scale, which is cheap to test
+LEVELLING = 0.01  # the same of the scale, which is cheap to test
 MOST_DESCENTS = 100  # scores of one descent
 FAR = 0.5  # in logarithms: steps of the scale alone that are longer start the descent
 MOST_SCALED = 3  # of these
@@ -89,16 +89,20 @@ class End:
         Approximate Hessian, positive definite.
     remaining : float
         The decrement by this Hessian.
+    at_bound : ndarray of bool, shape (p,)
     """
 
     theta: FloatArray
     value: float
     curvature: FloatArray
     remaining: float
+    at_bound: npt.NDArray[np.bool_]
 
     def is_near(self, theta: FloatArray, value: float | None, decrement: float) -> bool:
         """Whether a point, with its value if it is comparable, lies in the basin of this end: within a decrement of it."""
         off = theta - self.theta
+        if off[self.at_bound].any():  # on the way to a bound the criterion is flat, and may be lower elsewhere
+            return False
         return bool(off @ self.curvature @ off < decrement and (value is None or abs(value - self.value) < decrement))
 
 
@@ -165,7 +169,7 @@ def minimize(
 
     best = best_from(lows, follow, LEVEL)
     assert best is not None
-    return _rescanned(objective, best, grids[0], lower, upper)
+    return _rescanned(objective, best, grids[0], lower, upper, is_inside)
 
 
 def local_minima(values: FloatArray, unbounded: bool = False) -> list[int]:
@@ -218,7 +222,7 @@ def certified(
     best = best_from(sorted(ends, key=lambda end: end.value), follow, LEVEL)
     if best is None:
         return min(outside, key=lambda found: found.value)
-    return _rescanned(objective, best, grid, lower, upper)
+    return _rescanned(objective, best, grid, lower, upper, is_inside)
 
 
 class Ended(Protocol):
@@ -283,7 +287,14 @@ def _finite(values: FloatArray) -> FloatArray:
     return np.where(np.isfinite(values), values, np.inf)
 
 
-def _rescanned(objective: Objective, best: Minimum, candidates: FloatArray, lower: FloatArray, upper: FloatArray) -> Minimum:
+def _rescanned(
+    objective: Objective,
+    best: Minimum,
+    candidates: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    is_inside: Callable[[npt.NDArray[np.bool_]], bool],
+) -> Minimum:
     """Scan the first variable again at the minimum's other variables; go on from any lower point."""
     if candidates.shape[1] == 1 or not len(candidates):
         return best
@@ -294,7 +305,10 @@ def _rescanned(objective: Objective, best: Minimum, candidates: FloatArray, lowe
         i = int(np.argmin(values))
         if values[i] >= best.value - LEVEL:
             return best
-        best = _descend(objective, _zoom(objective, candidates, i)[0], lower, upper, best.n_starts)
+        found = _descend(objective, _zoom(objective, candidates, i)[0], lower, upper, best.n_starts)
+        if not is_inside(found.at_lower):
+            return best
+        best = found
     raise ConvergenceError(
         f"every scan of the smoothing finds a lower point than the last, after {MAX_RESCANS}; {REMEDY}", best.value
     )
@@ -372,8 +386,8 @@ def descend(
         if is_known(theta, value):
             return None
         free = ~((theta <= lower) & (gradient >= 0) | (theta >= upper) & (gradient <= 0))
-        levelling = free & (scale < LEVELLING) & (gradient > 0)
-        moved = to_bound(objective.values, theta, value, levelling, gradient, lower, upper) if levelling.any() else None
+        levelling = free & (scale < LEVELLING) & (gradient > -LEVEL)
+        moved = to_bound(objective.values, theta, value, levelling, np.abs(gradient), lower, upper) if levelling.any() else None
         if moved is not None:
             theta = moved
             value, gradient, scale = objective.scaled_gradient(theta)
@@ -394,7 +408,7 @@ def descend(
         new, value, new_gradient, scale = found
         hessian = np.diag(np.maximum(scale, FLAT)) if n_scaled else _updated(hessian, new - theta, new_gradient - gradient)
         theta, gradient = new, new_gradient
-    return End(theta, value, hessian, decrement)
+    return End(theta, value, hessian, decrement, (theta <= lower) | (theta >= upper))
 
 
 def _line_search(
@@ -532,7 +546,7 @@ def to_bound(
     """
     for i in np.flatnonzero(flat):
         trial = theta.copy()
-        trial[i] = lower[i] if gradient[i] > 0 else upper[i]
+        trial[i] = lower[i] if gradient[i] >= 0 else upper[i]
         if trial[i] != theta[i] and values(trial[None])[0] <= value + DECREMENT:
             return trial
     return None
