@@ -42,7 +42,7 @@ N_STRETCHES_SEVERAL = 4  # of several series
 STRETCH = 1_000, 3_000  # observations of these, least and most
 LEAST_SHARE = 0.5  # of the observations in stretches: beyond, all are taken
 FEWEST_IN_STRETCHES = 30  # observations of each series
-SAME_PLACE = 4.0  # for each variable, times the scale of a level: a decrement within what the level leaves open
+SAME_PLACE = 4.0  # times what a level leaves open: ROUGH from end to end, its scale for each variable from level to level
 ROUGH = 1.0  # decrement at which a descent on less data ends: their optimum is off by more
 WIDE = 4.0  # bandwidths in blocks from which a level serves
 N_STRETCHES = 8
@@ -217,7 +217,7 @@ class CoarseDescent:
         """One descent; None if it leads to where another ended: on this level, or on any to what this level tells."""
 
         def is_known(theta: FloatArray, value: float) -> bool:
-            here = any(end.is_near(theta, value, ROUGH) for end in self.passed[level])
+            here = any(end.is_near(theta, value, SAME_PLACE * ROUGH) for end in self.passed[level])
             return here or self._is_same_place(theta, level, self.reached)
 
         return descend(self.pyramid.levels[level], theta, self.lower, self.upper, is_known, curvature, ROUGH)
