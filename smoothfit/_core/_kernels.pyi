@@ -276,3 +276,30 @@ def markov_draw(
     variance: _Floats,
     normals: _Floats,
 ) -> _Floats: ...
+def markov_adjoint(
+    step: _Int32,
+    first: _Int64,
+    H: _Floats,
+    y: _Floats,
+    ratio: _Floats,
+    group: _Bytes,
+    T: _Floats,
+    Q: _Floats,
+    P0: _Floats,
+    B: _Floats,
+    variance: _Floats,
+) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
+def markov_end(
+    step: _Int32,
+    first: _Int64,
+    H: _Floats,
+    y: _Floats,
+    ratio: _Floats,
+    group: _Bytes,
+    T: _Floats,
+    Q: _Floats,
+    P0: _Floats,
+    B: _Floats,
+    variance: _Floats,
+    kept: _Int32,
+) -> _Floats: ...

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "markov.hpp"
+#include "markov_adjoint.hpp"
 #include "scalar.hpp"
 
 using namespace smoothfit;
@@ -185,6 +186,61 @@ Doubles markov_draw(In<std::int32_t> step, In<std::int64_t> first, In<double> H,
     return draws;
 }
 
+// (r (n, M), diagonal of N (n, M) before the readings of each node, errors and precisions of the readings given all others (rows, 2),
+// whether a flat direction took each reading up (rows,)).
+nb::tuple markov_adjoint(In<std::int32_t> step, In<std::int64_t> first, In<double> H, In<double> y, In<double> ratio,
+                         In<std::uint8_t> group, In<double> T, In<double> Q, In<double> P0, In<double> B, In<double> variance) {
+    const Model model = model_of(step, first, H, y, ratio, group, T, Q, P0, B, variance);
+    check(model.sizes.width == 1, "the adjoint takes no derivatives");
+    const std::size_t m = model.sizes.m;
+    Doubles score = new_array({model.sizes.n, m}), information = new_array({model.sizes.n, m}), flat = new_array({model.sizes.n_rows});
+    Doubles errors = new_array({model.sizes.n_rows, 2});
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        std::unique_ptr<double[]> gains(new double[model.sizes.n_rows * m + 1]);
+        std::unique_ptr<MarkovGain[]> readings(new MarkovGain[model.sizes.n_rows + 1]);
+        status = with_states(m, [&](auto size) {
+            constexpr int M = decltype(size)::value;
+            const auto table = table_of<double, M>(model);
+            const Status result = gains_of<M>(model.rows, model.steps, data_or_null(table), gains.get(), readings.get());
+            if (result.outcome == Outcome::ok)
+                adjoint_of<M>(model.rows, model.steps, gains.get(), readings.get(), score.data(), information.data(),
+                              errors.data());
+            return result;
+        });
+        for (std::size_t r = 0; r < model.sizes.n_rows && status.outcome == Outcome::ok; ++r) flat.data()[r] = readings[r].diffuse;
+    }
+    raise_unless_ok(status);
+    return nb::make_tuple(score, information, errors, flat);
+}
+
+// Law of the components `kept` (K,) of the last state: (K, 3 + K), of each a mean, a variance, whether it is unknown, a row of U.
+Doubles markov_end(In<std::int32_t> step, In<std::int64_t> first, In<double> H, In<double> y, In<double> ratio, In<std::uint8_t> group,
+                   In<double> T, In<double> Q, In<double> P0, In<double> B, In<double> variance, In<std::int32_t> kept) {
+    const Model model = model_of(step, first, H, y, ratio, group, T, Q, P0, B, variance);
+    check(model.sizes.width == 1, "the last state takes no derivatives");
+    check(kept.size() <= model.sizes.m, "kept is of components");
+    for (std::size_t k = 0; k < kept.size(); ++k)
+        check(kept.data()[k] >= 0 && kept.data()[k] < static_cast<std::int32_t>(model.sizes.m), "kept is of components");
+    Doubles law = new_array({kept.size(), 3 + kept.size()});
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = with_states(model.sizes.m, [&](auto size) {
+            constexpr int M = decltype(size)::value;
+            const auto table = table_of<double, M>(model);
+            MarkovSums<double, M> sums;
+            const Status result = run_markov<double, M>(model.rows, model.steps, data_or_null(table), &sums, [](std::int64_t, const auto&) {});
+            if (result.outcome == Outcome::ok)
+                marginal_of<M>(sums.end, model.rows.m, kept.data(), static_cast<int>(kept.size()), law.data());
+            return result;
+        });
+    }
+    raise_unless_ok(status);
+    return law;
+}
+
 }  // namespace
 
 void bind_markov(nb::module_& module) {
@@ -192,4 +248,6 @@ void bind_markov(nb::module_& module) {
     module.def("markov_innovations", &markov_innovations);
     module.def("markov_smooth", &markov_smooth);
     module.def("markov_draw", &markov_draw);
+    module.def("markov_adjoint", &markov_adjoint);
+    module.def("markov_end", &markov_end);
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from scipy.stats import qmc
@@ -13,12 +13,9 @@ from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
 from ..inference.newton import LEVEL, Minimum, best_from, difference_hessian, minimize
 from ..markov.process import LENGTH, RATIO, Hyperparameter
-from ..markov.program import Sums
-from ..observations import OF_DIFFERENCE, Readings
+from ..markov.program import Program, Sums
+from ..observations import OF_DIFFERENCE, Observations, Readings
 from ..results.exact import is_stuck
-
-if TYPE_CHECKING:
-    from .general import GeneralModel
 
 CANDIDATES = 6  # powers of two of starts that are tried
 LENGTHS, POOL = 9, 15  # of each length scale, inner values that are tried, each with the others of so many starts
@@ -70,6 +67,42 @@ class Parameter:
     is_stuck: bool = False
 
 
+class Measured(Protocol):
+    """What tells how long and how large readings are."""
+
+    @property
+    def observations(self) -> Observations:
+        """The readings."""
+
+    @property
+    def program(self) -> Program:
+        """Of the readings."""
+
+    def unit_of(self, reading: Readings) -> float:
+        """Unit of a name's readings."""
+
+
+class Searched(Protocol):
+    """What a search knows of a model."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What is searched."""
+
+    @property
+    def nobs(self) -> int:
+        """Number of readings."""
+
+    def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """All hyperparameters and all variances, scaled, at a theta."""
+
+    def sums(self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False) -> Sums:
+        """Terms of the likelihood; with `slopes` derivatives by theta."""
+
+    def thinned(self) -> Searched | None:
+        """The model of every so manieth reading, where there are many; None where there are not."""
+
+
 @dataclass(frozen=True)
 class Extent:
     """How long and how large the readings are, scaled: what bounds a search.
@@ -88,11 +121,11 @@ class Extent:
     size: float
 
     @classmethod
-    def of(cls, model: GeneralModel) -> Extent:
+    def of(cls, model: Measured) -> Extent:
         """Of the readings of a model."""
         dt = model.program.dt
         whole = float(dt[model.program.class_dt][model.program.step[1:]].sum())
-        sizes = [cls.size_of(r, model._unit(r, model.scale)) for r in model.observations.readings if has_level(r)]
+        sizes = [cls.size_of(r, model.unit_of(r)) for r in model.observations.readings if has_level(r)]
         return cls(float(dt.min()), whole / max(len(model.program.step) - 1, 1), whole, max(sizes, default=0.5))
 
     @staticmethod
@@ -127,7 +160,7 @@ def _powers(lengths: tuple[float, float], power: int) -> FloatArray:
 class GeneralCriterion:
     """-2 log-likelihood as a function of theta, to be minimised."""
 
-    model: GeneralModel
+    model: Searched
     method: str
     unbounded = False
     exact_hessian = False

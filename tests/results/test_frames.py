@@ -193,7 +193,6 @@ def test_many_curves_take_and_give_x_as_they_were_given():
         (lambda: sf.SplineRegression.from_formula("y ~ bsp(x)", FRAME, family="poisson"), "smf.glm"),
         (lambda: sf.SmoothingSpline.from_formula("y ~ s(x)", FRAME, family="poisson"), "smf.glm"),
         (lambda: sf.SmoothingSpline.from_formula("y ~ s(Solar.R)", FRAME), r"s\(Q\('Solar.R'\)\)"),
-        (lambda: CURVES["general"].fit(robust=True), "robust is given.*normal noise.*outliers"),
     ],
 )
 def test_refusals_point_to_what_does_it(make, words):
@@ -202,7 +201,7 @@ def test_refusals_point_to_what_does_it(make, words):
 
 
 def test_results_go_by_their_own_name():
-    assert repr(driven()).startswith("GeneralResults(")
+    assert repr(driven()).startswith("SmoothingSplineResults(")
 
 
 def test_surfaces_take_their_columns_by_name():
