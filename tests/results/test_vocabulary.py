@@ -326,3 +326,9 @@ def test_integrals_are_estimates(fit):
     assert isinstance(found, Estimate)
     assert found.se >= 0
     assert results.integrate(upper, lower) == pytest.approx(float(found) if np.ndim(lower) else -float(found), rel=1e-7)
+
+
+def test_a_parameter_is_tested_by_its_name_whatever_that_is():
+    load = np.random.default_rng(0).uniform(0, 1, 60)
+    results = sf.SmoothingSpline(sf.observe(X, Y + 2 * load), regressors={"load (kW) = x": load}).fit()
+    assert float(np.squeeze(results.t_test("load (kW) = x").tvalue)) == pytest.approx(results.tvalues["load (kW) = x"])
