@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from .._validation import FloatArray, check_finite, check_positive, frozen, to_floats
+from .._validation import FloatArray, check_finite, check_positive, to_floats
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..markov.joint import Joint
 from ..markov.priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal, Sum
@@ -40,8 +40,6 @@ from .general_search import REMEDY, SMALLEST_SD, Extent, GeneralCriterion, Param
 METHODS = ("reml", "ml")
 WIDEST = 35.0  # logarithms of a scaled q: beyond, the curve is a polynomial or an interpolant
 PHASE_ROUNDING, MOST_ROUNDED = 16.0, 1e3  # units of rounding of x that a phase is right to, and of these in a period
-MANY = 4000  # readings, of twice which the search starts on a part
-LEAST = 200  # readings of a name that a part keeps
 
 
 class GeneralModel:
@@ -488,19 +486,18 @@ class GeneralModel:
             (variance if p.is_variance else values)[p.index] = np.exp(log)
         return values, variance
 
-    def sums(self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False) -> Sums:
-        """Terms of the likelihood; with `slopes` derivatives by theta.
+    def sums(self, values: FloatArray, variance: FloatArray, method: str, *, along: Sequence[int] = ()) -> Sums:
+        """Terms of the likelihood, and derivatives by the components `along` of theta, in order.
 
         For "ml" log_information is what the full likelihood leaves out of the restricted one's log|K| + log|X'K^-1 X|.
         """
         program = self.program
-        free = [p.index for p in self.parameters if not p.is_variance]
-        directions = None
-        if slopes:
-            directions = np.zeros((len(self.parameters), len(variance)))
-            for d, p in enumerate(self.parameters):
-                if p.is_variance:
-                    directions[d, p.index] = variance[p.index]
+        chosen = [self.parameters[i] for i in along]
+        free = [p.index for p in chosen if not p.is_variance]
+        directions = np.zeros((len(chosen), len(variance)))
+        for d, p in enumerate(chosen):
+            if p.is_variance:
+                directions[d, p.index] = variance[p.index]
         sums = program.sums(values, variance, free, directions)
         if method == "ml":
             of_start = program.log_det_of_start(values, variance, free, directions)
@@ -619,23 +616,6 @@ class GeneralModel:
         if not isinstance(method, str) or method.lower() not in METHODS:
             raise SpecificationError(f"method is {method!r}; with a prior, regressors or integrals pass 'reml' or 'ml'")
         return method.lower()
-
-    def thinned(self) -> GeneralModel | None:
-        """The model of every so manieth reading, where there are many; None where there are not."""
-        every = self.nobs // MANY
-        if every < 2 or self.effects or self.joint or self.period is not None:
-            return None
-        parts = []
-        for reading in self.observations.readings:
-            order = np.argsort(reading.x, kind="stable")
-            rows = np.sort(order[:: every if len(reading) > LEAST * every else 1])
-
-            def part(column: Any, rows: Any = rows) -> Any:
-                return None if column is None else frozen(column[rows])
-
-            columns = {"sd": part(reading.sd), "weights": part(reading.weights), "upper": part(reading.upper)}
-            parts.append(replace(reading, x=part(reading.x), y=part(reading.y), **columns))
-        return GeneralModel(replace(self.observations, readings=tuple(parts)), self.prior, noise=self.noise)
 
     def __repr__(self) -> str:
         return f"SmoothingSpline(prior={self.prior!r}) of {self.nobs} readings"

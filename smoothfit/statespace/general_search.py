@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import qmc
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
-from ..inference.newton import LEVEL, Minimum, best_from, difference_hessian, minimize
+from ..inference.descent import Scored, descend
+from ..inference.newton import LEVEL, Minimum, best_from, difference_hessian
 from ..markov.process import LENGTH, RATIO, Hyperparameter
 from ..markov.program import Sums
 from ..observations import OF_DIFFERENCE, Readings
 from ..results.exact import is_stuck
+from .sketches import sketches_of
 
 if TYPE_CHECKING:
     from .general import GeneralModel
 
-CANDIDATES = 6  # powers of two of starts that are tried
+IntArray = npt.NDArray[np.int64]
+CANDIDATES = 6  # power of two of starts that are tried; one less where one scale of all is known
 LENGTHS, POOL = 9, 15  # of each length scale, inner values that are tried, each with the others of so many starts
 MOST_FOLLOWED = 3
 TRUST, DISTRUST = (
@@ -28,7 +33,14 @@ TRUST, DISTRUST = (
     2.0,
 )  # how far below the spread of a series its log variance is tried at least, and how far above if not believed
 WITHIN_REACH = 4.0  # of -2 log-likelihood: how much higher a start may lie from which it is worth to go on
-NEAR = 2.0  # in a logarithm: how far from the optimum of a part that of all is looked for
+SCALED_POOL = 5  # where one scale of all is known
+STEP = 1e-4  # in a logarithm, of the differences of scores
+SHALLOW, STEEP = 0.5, 2.0  # how much lower or higher a start in the bowl about a minimum may be than its curvature tells
+HOPELESS = 3.0  # times what the descent from the best start brought: more than that from another can bring
+RARE, N_RARE = (
+    5.0,
+    4,
+)  # below the least start, and how many, where an intensity is looked for that is zero by a part of the readings
 REMEDY = "give more hyperparameters in the prior, or an sd"
 SMALLEST_SD = 1e-8  # of the size of a name's readings; below, an sd counts as zero
 
@@ -129,81 +141,189 @@ class GeneralCriterion:
 
     model: GeneralModel
     method: str
-    unbounded = False
-    exact_hessian = False
 
     def assemble(self, sums: Sums) -> FloatArray:
         """Value and gradient (1 + p,)."""
-        total = sums.log_det + sums.sse
+        return self._level(sums) + sums.sse
+
+    def _level(self, sums: Sums) -> FloatArray:
+        """What is not the sum of squares."""
+        total = sums.log_det.copy()
         if self.method == "ml":
-            total = total - sums.log_information
-            total[0] += self.model.nobs * np.log(2 * np.pi)
-        else:
-            total[0] += sums.n_used * np.log(2 * np.pi)
+            total -= sums.log_information
+        total[0] += self._count(sums) * np.log(2 * np.pi)
         return total
+
+    def _count(self, sums: Sums) -> int:
+        """Of the densities in the likelihood."""
+        return self.model.nobs if self.method == "ml" else sums.n_used
 
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates (L, p); infinite where they cannot be computed."""
-        found = np.full(len(theta), np.inf)
-        for i, candidate in enumerate(theta):
-            try:
-                found[i] = self.assemble(self.model.sums(*self.model.split(candidate), self.method))[0]
-            except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
-                continue
-        return found
+        return np.array([np.inf if sums is None else self.assemble(sums)[0] for sums in map(self._sums, theta)])
+
+    def _sums(self, theta: FloatArray, along: Sequence[int] = ()) -> Sums | None:
+        try:
+            return self.model.sums(*self.model.split(theta), self.method, along=along)
+        except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
+            return None
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient."""
-        total = self.assemble(self.model.sums(*self.model.split(theta), self.method, slopes=True))
+        total = self.assemble(self.model.sums(*self.model.split(theta), self.method, along=range(len(theta))))
         return float(total[0]), total[1:]
+
+    # One scale of all --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def scaling(self) -> FloatArray | None:
+        """What multiplies all variances by e, as a change of theta; None where some size is given.
+
+        Along it K = e^t K_0: log|K| grows by t for each density and the sum of squares shrinks by e^-t, so that the best t, the score and
+        the Hessian along it follow from the values and scores of the terms at one point.
+        """
+        model = self.model
+        hyper = model.hyperparameters
+        if any(p.f_power and p.value is not None for p in hyper) or len(model.unknown) < len(model.observations.readings):
+            return None
+        direction = np.array([1.0 if p.is_variance else hyper[p.index].f_power / 2 for p in model.parameters])
+        return direction if direction.any() else None
+
+    @cached_property
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Of theta."""
+        return tuple(np.array([getattr(p, name) for p in self.model.parameters]) for name in ("lower", "upper"))  # type: ignore[return-value]
+
+    def _rescaled(self, theta: FloatArray, ratio: float) -> float:
+        """The best t within the bounds, `ratio` the sum of squares per density; zero where a size is at a bound."""
+        scaling, (lower, upper) = self.scaling, self.bounds
+        if scaling is None:
+            return 0.0
+        moves = scaling != 0
+        theta, lower, upper = theta[moves], lower[moves], upper[moves]
+        if ((theta <= lower) | (theta >= upper)).any():
+            return 0.0
+        room = np.array([(lower - theta) / scaling[moves], (upper - theta) / scaling[moves]])
+        with np.errstate(divide="ignore"):
+            return float(np.clip(np.log(max(ratio, 0.0)), room.min(axis=0).max(), room.max(axis=0).min()))
+
+    def lowered(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Candidates (L, p), each at its best scale, and their values."""
+        theta, values = np.clip(theta, *self.bounds), np.full(len(theta), np.inf)
+        for i, sums in enumerate(map(self._sums, theta)):
+            if sums is None:
+                continue
+            count, sse = self._count(sums), float(sums.sse[0])
+            t = self._rescaled(theta[i], sse / count)
+            values[i] = self._level(sums)[0] + count * t + sse * np.exp(-t)
+            if t:
+                theta[i] += t * self.scaling
+        return theta, values
+
+    def _terms(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, int] | None:
+        """The likelihood but for the sum of squares, and that sum: values and scores (1 + p,); and the count of densities."""
+        p, scaling = len(theta), self.scaling
+        pivot = None if scaling is None else int(np.argmax(scaling))
+        along = [i for i in range(p) if i != pivot]
+        sums = self._sums(theta, along)
+        if sums is None:
+            return None
+        count, parts = self._count(sums), []
+        for terms, slope in ((self._level(sums), float(count)), (sums.sse, -float(sums.sse[0]))):
+            whole = np.zeros(1 + p)
+            whole[0], whole[[1 + i for i in along]] = terms[0], terms[1:]
+            if scaling is not None and pivot is not None:
+                whole[1 + pivot] = (slope - whole[1:] @ scaling) / scaling[pivot]
+            parts.append(whole)
+        return parts[0], parts[1], count
+
+    def score(self, theta: FloatArray) -> Scored:
+        """Value and score at the best scale; a value that is infinite where there is none."""
+        found = self._terms(theta)
+        if found is None:
+            return Scored(theta, np.inf, np.zeros_like(theta))
+        level, sse, count = found
+        t = self._rescaled(theta, sse[0] / count)
+        total = level + np.exp(-t) * sse
+        return Scored(theta if not t else theta + t * self.scaling, float(total[0] + count * t), total[1:])
+
+    def curvature(self, at: Scored) -> FloatArray:
+        """Hessian, by differences of exact scores but along the scaling, where it is exact."""
+        p, scaling = len(at.theta), self.scaling
+        hessian = np.zeros((p, p))
+        pivot = None if scaling is None else int(np.argmax(scaling))
+        centre = self._terms(at.theta)
+        if centre is None:
+            return hessian
+        for i in range(p):
+            if i == pivot:
+                continue
+            moved = self._terms(at.theta + STEP * np.eye(p)[i])
+            if moved is None:
+                return np.zeros((p, p))
+            hessian[i] = ((moved[0] + moved[1]) - (centre[0] + centre[1]))[1:] / STEP
+        if scaling is not None and pivot is not None:
+            hessian[pivot] = (-centre[1][1:] - scaling @ hessian) / scaling[pivot]
+        return (hessian + hessian.T) / 2
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian, this by differences of exact gradients."""
         value, gradient = self.gradient(theta)
         return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
 
+    # Search --------------------------------------------------------------------------------------------------------------
+
     def minimum(self) -> Minimum:
         """The best of many starts, certified."""
-        parameters = self.model.parameters
-        lower, upper = (np.array([getattr(p, name) for p in parameters]) for name in ("lower", "upper"))
         try:
-            return self._best(parameters, lower, upper)
+            return self._best()
         except ConvergenceError as error:
             raise ConvergenceError(f"{str(error).rsplit(';', 1)[0]}; {REMEDY}", error.value) from None
 
-    def _best(self, parameters: Sequence[Parameter], lower: FloatArray, upper: FloatArray) -> Minimum:
+    def _best(self) -> Minimum:
         """The best minimum inside of where the criterion falls without bound: there an sd that cannot be zero tends to zero."""
+        parameters, (lower, upper) = self.model.parameters, self.bounds
         boundless = np.array([p.is_variance and (self.method == "ml" or p.is_stuck) for p in parameters])
         outside: list[Minimum] = []
+        basins: list[tuple[Minimum, FloatArray]] = []
 
-        def follow(starts: FloatArray, _: Minimum | None = None) -> Minimum | None:
-            found = minimize(self, starts, lower, upper)
-            if not (found.at_lower & boundless).any():
-                return found
-            outside.append(found)
-            return None
+        def follow(start: tuple[FloatArray, float], best: Minimum | None = None) -> Minimum | None:
+            theta, value = start
+            if best is not None and value - best.value > max(HOPELESS * (groups[0][1] - best.value), WITHIN_REACH):
+                return None
+            if any(_leads_to(theta, value, *basin) for basin in basins):
+                return None
+            found, hessian = descend(self, theta, lower, upper, len(starts))
+            if (found.at_lower & boundless).any():
+                outside.append(found)
+                return None
+            basins.append((found, hessian))
+            return found
 
-        starts = self._starts(parameters)
-        values = self.values(starts)
-        lowest = starts[np.argsort(values, kind="stable")]
-        groups = [lowest[i : i + 1] for i in range(MOST_FOLLOWED)] if boundless.any() else [starts]
-        is_thinned = len(starts) < 2**CANDIDATES - 1
-        if not is_thinned:
+        told = self._told_by_parts()
+        starts, values = self.lowered(self._spread() if told is None else told)
+        lows = _lows(starts[:, 0], values) if told is None else np.argsort(values, kind="stable")[:MOST_FOLLOWED]
+        lows = lows[np.isfinite(values[lows])]
+        if not len(lows):
+            raise ConvergenceError("the criterion is not finite at any start;")
+        groups = [(starts[i], float(values[i])) for i in lows]
+        if told is None:
             groups += self._trusting(parameters, starts)
         best = best_from(groups, follow, LEVEL)
         if best is None:
             if self.method == "ml":
                 raise ConvergenceError("the likelihood has no maximum short of an sd of zero, where it grows without bound;")
             best = min(outside, key=lambda found: found.value)
-        if is_thinned:
-            return best
         sound = best
-        others = self._elsewhere(parameters, best, lowest[:POOL], lower, upper)
-        best = best_from([None, *others], lambda start, _: sound if start is None else follow(start[None]), LEVEL)
+        pool = starts[np.argsort(values, kind="stable")[: POOL if self.scaling is None else SCALED_POOL]]
+        others = self._without(parameters, best, lower)
+        if told is None:
+            others += self._elsewhere(parameters, best, pool, lower, upper)
+        best = best_from([None, *others], lambda start, _: sound if start is None else follow(start, sound), LEVEL)
         assert best is not None
         return best
 
-    def _trusting(self, parameters: Sequence[Parameter], starts: FloatArray) -> list[FloatArray]:
+    def _trusting(self, parameters: Sequence[Parameter], starts: FloatArray) -> list[tuple[FloatArray, float]]:
         """For each of several series the best start that trusts it and not the others."""
         noises = [i for i, p in enumerate(parameters) if p.is_variance]
         if len(noises) < 2:
@@ -216,45 +336,90 @@ class GeneralCriterion:
             candidates = starts.copy()
             candidates[:, i] = np.minimum(candidates[:, i], parameters[i].last - TRUST)
             candidates[:, np.delete(noises, g)] = np.delete(distrust, g)
-            found.append(candidates[[int(np.argmin(self.values(candidates)))]])
+            values = self.values(candidates)
+            best = int(np.argmin(values))
+            if np.isfinite(values[best]):
+                found.append((candidates[best], float(values[best])))
+        return found
+
+    def _without(self, parameters: Sequence[Parameter], best: Minimum, lower: FloatArray) -> list[tuple[FloatArray, float]]:
+        """Starts where an intensity is zero."""
+        found = []
+        for i, p in enumerate(parameters):
+            trial = best.theta.copy()
+            trial[i] = lower[i]
+            if p.vanishes and not best.at_lower[i]:
+                value = float(self.values(trial[None])[0])
+                if value < best.value + WITHIN_REACH:
+                    found.append((trial, value))
         return found
 
     def _elsewhere(
         self, parameters: Sequence[Parameter], best: Minimum, pool: FloatArray, lower: FloatArray, upper: FloatArray
-    ) -> list[FloatArray]:
-        """Other starts that may lead lower: along each length scale, out to its bounds, and where an intensity is zero."""
+    ) -> list[tuple[FloatArray, float]]:
+        """Other starts that may lead lower: along each length scale, out to its bounds."""
         found = []
         pool = np.vstack([best.theta, pool])
         for i, p in enumerate(parameters):
-            if p.vanishes:
-                trial = best.theta.copy()
-                trial[i] = lower[i]
-                if not best.at_lower[i] and self.values(trial[None])[0] < best.value + WITHIN_REACH:
-                    found.append(trial)
             if not p.is_length:
                 continue
             grid = np.concatenate([lower[i : i + 1], np.linspace(lower[i], upper[i], LENGTHS + 2)[1:-1], upper[i : i + 1]])
             candidates = np.repeat(pool[None], len(grid), axis=0)
             candidates[:, :, i] = grid[:, None]
-            values = self.values(candidates.reshape(-1, len(parameters))).reshape(len(grid), len(pool))
+            flat, values = self.lowered(candidates.reshape(-1, len(parameters)))
+            candidates, values = flat.reshape(candidates.shape), values.reshape(len(grid), len(pool))
             along, which = values.min(axis=1), values.argmin(axis=1)
-            padded = np.concatenate([[np.inf], along, [np.inf]])
-            lows = np.flatnonzero((along <= padded[:-2]) & (along <= padded[2:]) & np.isfinite(along))
             near = int(np.argmin(np.abs(grid - best.theta[i])))
-            found += [candidates[j, which[j]] for j in lows[np.argsort(along[lows])][:MOST_FOLLOWED] if j != near]
+            found += [(candidates[j, which[j]], float(along[j])) for j in _lows(grid, along) if j != near]
         return found
 
-    def _starts(self, parameters: Sequence[Parameter]) -> FloatArray:
-        """Points spread over the whole search; of long series, about the optimum of a part of the readings."""
-        thinned = self.model.thinned()
-        if thinned is not None:
-            found = GeneralCriterion(thinned, self.method).minimum().theta.copy()
-            for i, (theirs, mine) in enumerate(zip(thinned.parameters, parameters, strict=True)):
-                found[i] += (2 if mine.is_variance else 1) * np.log(theirs.unit / mine.unit)
-            return np.asarray(found + NEAR * np.linspace(-1, 1, 5)[:, None] * np.eye(len(found))[0])
-        cube = qmc.Sobol(len(parameters), scramble=False).random_base2(CANDIDATES)[1:]  # whose first point is a corner
+    def _told_by_parts(self) -> FloatArray | None:
+        """Starts at the optima of parts of the readings, where these are many."""
+        starts = []
+        for part in sketches_of(self.model):
+            try:
+                starts.append(self._from_part(part, GeneralCriterion(part, self.method).minimum()))
+            except ConvergenceError:  # a part that does not tell what all do
+                continue
+        return np.vstack(starts) if starts else None
+
+    def _from_part(self, part: GeneralModel, found: Minimum) -> FloatArray:
+        """Starts at the optimum of a part of the readings, also with what is zero there."""
+        parameters, theta = self.model.parameters, found.theta.copy()
+        for i, (theirs, mine) in enumerate(zip(part.parameters, parameters, strict=True)):
+            theta[i] += (2 if mine.is_variance else 1) * np.log(theirs.unit / mine.unit)
+        starts = [theta]
+        for i, p in enumerate(parameters):
+            if not (found.at_lower[i] and p.vanishes):
+                continue
+            theta[i] = p.lower
+            for value in np.linspace(p.first - RARE, p.last, N_RARE):
+                starts.append(theta.copy())
+                starts[-1][i] = value
+        return np.array(starts)
+
+    def _spread(self) -> FloatArray:
+        """Points spread over the whole search."""
+        parameters = self.model.parameters
+        n = CANDIDATES - (self.scaling is not None)
+        cube = qmc.Sobol(len(parameters), scramble=False).random_base2(n)[1:]  # whose first point is a corner
         first, last = (np.array([getattr(p, name) for p in parameters]) for name in ("first", "last"))
         return np.asarray(first + cube * (last - first))
+
+
+def _lows(along: FloatArray, values: FloatArray) -> IntArray:
+    """Local minima of values along a line, the lowest first, `MOST_FOLLOWED` at most."""
+    order = np.argsort(along, kind="stable")
+    padded = np.concatenate([[np.inf], values[order], [np.inf]])
+    lows = order[(padded[1:-1] <= padded[:-2]) & (padded[1:-1] <= padded[2:]) & np.isfinite(padded[1:-1])]
+    return np.asarray(lows[np.argsort(values[lows], kind="stable")][:MOST_FOLLOWED])
+
+
+def _leads_to(theta: FloatArray, value: float, found: Minimum, hessian: FloatArray) -> bool:
+    """Whether a start lies in the bowl about a minimum: it is about as high as the curvature there tells."""
+    away = theta - found.theta
+    predicted = float(away @ hessian @ away) / 2
+    return SHALLOW * predicted <= value - found.value <= STEEP * predicted + LEVEL
 
 
 def has_level(reading: Readings) -> bool:

@@ -1,0 +1,156 @@
+"""Descent to a certified minimum where a score costs little more than a value, and a Hessian several scores.
+
+Newton's method whose Hessian is differenced at the start and again near the minimum, and kept up between by the secants of the scores
+(BFGS). The certificate is that of `newton`: a negligible Newton decrement, by a Hessian that was differenced near the minimum.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray
+from ..errors import ConvergenceError
+from .newton import DECREMENT, FLAT, LEVEL, LONGEST_STEP, MAX_ITERATIONS, Minimum, to_bound
+
+CLOSE = 0.1  # a decrement, near which a Hessian is that of the minimum
+ROUNDED = 1e-6  # a decrement below which rounding may hide the descent
+DAMPINGS = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e4, 1e6, 1e8)  # of the Hessian, relative to its largest eigenvalue
+SLOW = 0.1  # of the descent that is predicted: what is less asks for a new Hessian
+LEVELLING = 0.3  # a slope that is small, and how far from it, relatively, the descent that it tells may be
+CURVED = 1e-8  # least cosine of a step and the change of the score for a secant
+
+
+class Scored(NamedTuple):
+    """A point, perhaps moved to a lower one that came at no cost, with value and score; an infinite value where there is none."""
+
+    theta: FloatArray
+    value: float
+    gradient: FloatArray
+
+
+class ScoredObjective(Protocol):
+    """What can be descended."""
+
+    def values(self, theta: FloatArray) -> FloatArray:
+        """Values of candidates (L, p)."""
+
+    def score(self, theta: FloatArray) -> Scored:
+        """Value and score."""
+
+    def curvature(self, at: Scored) -> FloatArray:
+        """Hessian."""
+
+
+def descend(
+    objective: ScoredObjective, start: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int
+) -> tuple[Minimum, FloatArray]:
+    """The minimum that a start leads to, and the Hessian there, the whole of it.
+
+    Raises
+    ------
+    ConvergenceError
+    """
+    at = objective.score(np.clip(start, lower, upper))
+    if not np.isfinite(at.value):
+        raise ConvergenceError("the criterion is not finite at a start")
+    hessian: FloatArray | None = None
+    is_near, refused = False, np.full(len(start), LEVELLING)
+    for _ in range(MAX_ITERATIONS):
+        at_lower = (at.theta <= lower) & (at.gradient >= -LEVEL)
+        at_upper = (at.theta >= upper) & (at.gradient <= LEVEL)
+        free = ~(at_lower | at_upper)
+        is_fresh = hessian is None
+        if hessian is None:
+            hessian = objective.curvature(at)
+            flat = free & (np.abs(hessian.diagonal()) < FLAT)
+            moved = to_bound(objective.values, at.theta, at.value, flat, at.gradient, lower, upper)
+            if moved is not None:
+                at, hessian = objective.score(moved), None
+                continue
+        if not at.gradient[free].any():
+            return Minimum(at.theta, at.value, 0.0, at_lower, at_upper, n_starts), hessian
+        curvature, axes = np.linalg.eigh(hessian[np.ix_(free, free)])
+        along = axes.T @ at.gradient[free]
+        is_minimum = bool(curvature.min() > 0)
+        decrement = float(along @ (along / curvature)) if is_minimum else np.inf
+        is_near = decrement <= CLOSE if is_fresh else is_near
+        if not is_fresh and (not is_minimum or (decrement <= CLOSE and not is_near)):
+            hessian = None
+            continue
+        if decrement <= DECREMENT:
+            return Minimum(at.theta, at.value, decrement, at_lower, at_upper, n_starts), hessian
+        ahead = _levelled(objective, at, np.flatnonzero(free), hessian, np.where(at.gradient > 0, lower, upper), refused)
+        if ahead is not None:
+            at = ahead
+            continue
+        found = _lower(objective, at, free, curvature, axes, along, lower, upper, decrement, is_fresh)
+        if found is None and is_fresh:
+            raise ConvergenceError(f"no descent from a point that is not a minimum (criterion {at.value:.10g});", at.value)
+        if found is None:
+            hessian = None
+            continue
+        is_slow = is_minimum and decrement > ROUNDED and at.value - found.value < SLOW * decrement / 2
+        hessian = _secant(hessian, found.theta - at.theta, found.gradient - at.gradient) if is_minimum and not is_slow else None
+        at = found
+    raise ConvergenceError(f"not converged after {MAX_ITERATIONS} steps (decrement {decrement:.3g});", at.value)
+
+
+def _levelled(
+    objective: ScoredObjective,
+    at: Scored,
+    free: npt.NDArray[np.int64],
+    hessian: FloatArray,
+    bounds: FloatArray,
+    refused: FloatArray,
+) -> Scored | None:
+    """The point with a variable at the bound ahead, where the criterion levels off towards it as c + a e^-|distance|; None elsewhere.
+
+    There slope and curvature are alike, and are what is left to descend; Newton's method would go in steps of one. `refused` has the
+    slopes at which that was tried last.
+    """
+    for i in free:
+        slope = abs(float(at.gradient[i]))
+        if not (LEVEL < slope < refused[i] and slope / 2 < hessian[i, i] < 2 * slope):
+            continue
+        refused[i] = slope / 10
+        theta = at.theta.copy()
+        theta[i] = bounds[i]
+        found = objective.score(theta)
+        if abs(at.value - found.value - slope) < LEVELLING * slope:
+            return found
+    return None
+
+
+def _lower(
+    objective: ScoredObjective,
+    at: Scored,
+    free: npt.NDArray[np.bool_],
+    curvature: FloatArray,
+    axes: FloatArray,
+    along: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    decrement: float,
+    is_fresh: bool,
+) -> Scored | None:
+    """A lower point by a step as little damped as need be; None where there is none, or a Hessian of secants leads to none at once."""
+    size = np.abs(curvature).max()
+    for damping in DAMPINGS if is_fresh else DAMPINGS[:1]:
+        step = np.zeros_like(at.theta)
+        step[free] = -axes @ (along / np.maximum(np.abs(curvature) + size * damping, 1e-12 * size))
+        step *= min(1.0, LONGEST_STEP / np.abs(step).max())
+        found = objective.score(np.clip(at.theta + step, lower, upper))
+        if found.value < at.value or (decrement < ROUNDED and not damping and np.isfinite(found.value)):
+            return found
+    return None
+
+
+def _secant(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatArray | None:
+    """Hessian that maps the last step to the change of the score; None where this is no positive curvature."""
+    product, mapped = float(step @ change), hessian @ step
+    if not product > CURVED * np.linalg.norm(step) * np.linalg.norm(change) or not step @ mapped > 0:
+        return None
+    return np.asarray(hessian + np.outer(change, change) / product - np.outer(mapped, mapped) / (step @ mapped))
