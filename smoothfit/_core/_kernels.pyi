@@ -254,6 +254,9 @@ def markov_likelihood(
     variance: _Floats,
     is_still: bool,
 ) -> tuple[_Floats, _Floats, int, int, int]: ...
+def markov_scan(
+    rows: MarkovRows, steps: MarkovSteps, parameters: _Floats, B: _Floats, variance: _Floats, n_effects: int, is_complete: bool
+) -> tuple[_Floats, _Int64]: ...
 def markov_innovations(
     rows: MarkovRows,
     steps: MarkovSteps,

@@ -91,7 +91,8 @@ private:
 };
 
 // All that a kernel is told: parameters (P, 1 + N), B (M, K, 1 + N), variance (groups, 1 + N); of each table T and Q
-// (steps, size, size, 1 + N) and P0 (dim, dim, 1 + N); whether Q and P0 are zero.
+// (steps, size, size, 1 + N) and P0 (dim, dim, 1 + N); whether Q and P0 are zero. Candidates stand in the rows of parameters (L, P) and
+// variance (L, groups).
 struct Model {
     const ReadRows& read;
     MarkovRows rows;
@@ -103,20 +104,20 @@ struct Model {
 
     Model(const Model&) = delete;
     Model(const ReadRows& read_, const StateSteps& state, const nb::tuple& given, const In<double>& parameters, const In<double>& B,
-          const In<double>& variance, bool is_still)
+          const In<double>& variance, bool is_still, bool are_candidates = false)
         : read(read_), rows(read_.view()), blocks(state.blocks) {
         check(parameters.ndim() == 2 && B.ndim() == 3 && variance.ndim() == 2, "parameters and variance are 2-d, B 3-d");
-        const std::size_t m = read.m();
-        width = parameters.shape(1);
+        const std::size_t m = read.m(), n_parameters = parameters.shape(are_candidates), n_groups = variance.shape(are_candidates);
+        width = are_candidates ? 1 : parameters.shape(1);
         check(static_cast<std::size_t>(state.m()) == m, "H is (rows, M)");
         check(read.n() == 1 || read.highest_step < static_cast<std::int64_t>(state.class_dt.size()), "step is out of range");
         check(B.shape(0) == m && B.shape(1) <= m && B.shape(2) == width, "B is (M, K, 1 + N)");
-        check(variance.shape(1) == width, "variance is (groups, 1 + N)");
-        check(read.n_rows() == 0 || read.highest_group < variance.shape(0), "group is out of range");
+        check(variance.shape(!are_candidates) == parameters.shape(!are_candidates), "variance is (groups, 1 + N)");
+        check(read.n_rows() == 0 || read.highest_group < n_groups, "group is out of range");
         for (nb::handle table : given) tables.push_back(nb::cast<In<double>>(table));
         std::size_t at = 0;
         for (Block& block : blocks) {
-            check(block.parameter + parameters_of(block.kind) <= static_cast<int>(parameters.shape(0)), "parameters are too few");
+            check(block.parameter + parameters_of(block.kind) <= static_cast<int>(n_parameters), "parameters are too few");
             if (block.kind == Kind::table) take_table(block, at++, state.dt.size());
         }
         check(3 * at == tables.size(), "there are more tables than processes that need one");
@@ -153,6 +154,12 @@ auto with_states(std::size_t m, const F& f) {
     return m > common ? f(std::integral_constant<int, most_states>()) : with_size<1, common>(static_cast<int>(m), f);
 }
 
+// Sees the filtered states and does nothing; one type, so that one filter serves all that keep none.
+struct NoSink {
+    template <class State>
+    void operator()(std::int64_t, const State&) const {}
+};
+
 template <class Real>
 nb::tuple likelihood(const Model& model) {
     const std::size_t m = model.read.m(), width = model.width;
@@ -165,7 +172,7 @@ nb::tuple likelihood(const Model& model) {
             constexpr int M = decltype(size)::value;
             MarkovClasses<Real, M> classes(model.steps, model.values);
             MarkovSums<Real, M> sums;
-            const Status result = run_markov<Real, M>(model.rows, classes, model.values, &sums, [](std::int64_t, const auto&) {});
+            const Status result = run_markov<Real, M>(model.rows, classes, model.values, &sums, NoSink());
             store(sums.log_det, sums_out.data());
             store(sums.sse, sums_out.data() + width);
             for (std::size_t j = 0; j < m && result.outcome == Outcome::ok; ++j) store(sums.end.D[j], end.data() + j * width);
@@ -190,6 +197,41 @@ nb::tuple markov_likelihood(const ReadRows& rows, const StateSteps& steps, const
     return likelihood<Dual<double, 4>>(model);
 }
 
+// Of candidates, parameters (L, P) and variance (L, groups): log determinant, sum of squares, minus the logarithms of the last `n_effects`
+// D of the last state (L, 3), NaN where there are none; and readings used (L,).
+nb::tuple markov_scan(const ReadRows& rows, const StateSteps& steps, In<double> parameters, In<double> B, In<double> variance,
+                      int n_effects, bool is_complete) {
+    Model model(rows, steps, nb::tuple(), parameters, B, variance, false, true);
+    const std::size_t n_candidates = parameters.shape(0), m = rows.m();
+    check(n_effects >= 0 && n_effects <= static_cast<int>(m), "the number of effects is out of range");
+    Doubles out = new_array({n_candidates, 3});
+    Out<std::int64_t> used = new_array_of<std::int64_t>({n_candidates});
+    {
+        nb::gil_scoped_release release;
+        with_states(m, [&](auto size) {
+            constexpr int M = decltype(size)::value;
+            for (std::size_t l = 0; l < n_candidates; ++l) {
+                model.values.parameters = parameters.data() + l * parameters.shape(1);
+                model.values.variance = variance.data() + l * variance.shape(1);
+                MarkovClasses<double, M> classes(model.steps, model.values);
+                MarkovSums<double, M> sums;
+                const Status status = run_markov<double, M>(model.rows, classes, model.values, &sums, NoSink());
+                const bool is_told = status.outcome == Outcome::ok && !(is_complete && sums.unknown != 0);
+                double information = 0;
+                for (std::size_t j = m - static_cast<std::size_t>(n_effects); is_told && j < m; ++j)
+                    information -= std::log(sums.end.D[j]);
+                const double none = std::numeric_limits<double>::quiet_NaN();
+                out.data()[3 * l] = is_told ? sums.log_det : none;
+                out.data()[3 * l + 1] = is_told ? sums.sse : none;
+                out.data()[3 * l + 2] = is_told ? information : none;
+                used.data()[l] = sums.n_used;
+            }
+            return 0;
+        });
+    }
+    return nb::make_tuple(out, used);
+}
+
 // One-step-ahead prediction errors over their standard deviations (rows,); NaN where nothing is read, and where a flat direction took a
 // reading up.
 Doubles markov_innovations(const ReadRows& rows, const StateSteps& steps, const nb::tuple& tables, In<double> parameters, In<double> B,
@@ -205,7 +247,7 @@ Doubles markov_innovations(const ReadRows& rows, const StateSteps& steps, const 
             constexpr int M = decltype(size)::value;
             MarkovClasses<double, M> classes(model.steps, model.values);
             MarkovSums<double, M> sums;
-            return run_markov<double, M>(model.rows, classes, model.values, &sums, [](std::int64_t, const auto&) {}, out.data());
+            return run_markov<double, M>(model.rows, classes, model.values, &sums, NoSink(), out.data());
         });
     }
     raise_unless_ok(status);
@@ -300,6 +342,7 @@ void bind_markov(nb::module_& module) {
     nb::class_<StateSteps>(module, "MarkovSteps")
         .def(nb::init<In<std::int32_t>, In<double>, In<double>, In<std::int64_t>, In<std::int8_t>, In<double>, int, int>());
     module.def("markov_likelihood", &markov_likelihood);
+    module.def("markov_scan", &markov_scan);
     module.def("markov_innovations", &markov_innovations);
     module.def("markov_smooth", &markov_smooth);
     module.def("markov_draw", &markov_draw);

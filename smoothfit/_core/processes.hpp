@@ -62,28 +62,47 @@ Real power(const Real& base, int exponent) {
     return result;
 }
 
-// Integrals of u^k exp(-z u) over u = 0 .. 1 for k = 0 .. last: the highest by Kummer's series exp(-z) sum_m k! z^m / (k+1+m)!, or
-// by its closed form where that does not cancel, the others by k J_{k-1} = z J_k + exp(-z). All terms are positive.
-inline void moments_of_decay(int last, double z, double* J) {
-    const double decay = std::exp(-z);
-    if (z < last + 2) {
-        double term = 1.0 / (last + 1), total = term;
-        for (int m = 1; term > 1e-18 * total; ++m) {
-            term *= z / (last + 1 + m);
-            total += term;
+// Integrals J_k of u^k exp(-z u) over u = 0 .. 1 for k = 0 .. LAST, `decay` = exp(-z): the highest by Kummer's series
+// exp(-z) sum_m LAST! z^m / (LAST+1+m)!, or by its closed form where that does not cancel, the others by k J_{k-1} = z J_k + exp(-z). All
+// terms are positive.
+template <int LAST>
+struct KummerSeries {
+    static constexpr int most = 48;
+    double coefficient[most];
+    double reach[most];  // z up to which the terms from this one on are no part of the sum
+
+    KummerSeries() {
+        coefficient[0] = 1.0 / (LAST + 1);
+        reach[0] = 0;
+        double log_of_term = std::log(coefficient[0]);
+        for (int m = 1; m < most; ++m) {
+            coefficient[m] = coefficient[m - 1] / (LAST + 1 + m);
+            log_of_term -= std::log(LAST + 1.0 + m);
+            reach[m] = std::exp((std::log(1e-18 / (LAST + 1)) - log_of_term) / m);
         }
-        J[last] = decay * total;
+    }
+};
+
+template <int LAST>
+SMOOTHFIT_INLINE void moments_of_decay(double z, double decay, double (&J)[LAST + 1]) {
+    static const KummerSeries<LAST> series;
+    if (z < LAST + 2) {
+        int terms = 4;
+        while (series.reach[terms] < z) terms += 2;
+        double total = series.coefficient[terms];
+        for (int m = terms - 1; m >= 0; --m) total = total * z + series.coefficient[m];
+        J[LAST] = decay * total;
     } else {
         double tail = 1.0, term = 1.0, factorial = 1.0, scale = z;
-        for (int m = 1; m <= last; ++m) {
+        for (int m = 1; m <= LAST; ++m) {
             term *= z / m;
             tail += term;
             factorial *= m;
             scale *= z;
         }
-        J[last] = factorial / scale * (1 - decay * tail);
+        J[LAST] = factorial / scale * (1 - decay * tail);
     }
-    for (int k = last; k > 0; --k) J[k - 1] = (z * J[k] + decay) / k;
+    for (int k = LAST; k > 0; --k) J[k - 1] = (z * J[k] + decay) * (1.0 / k);
 }
 
 // Polynomials of the dimensionless state of a Matérn process of dim = p + 1 (markov/matern.py).
@@ -133,22 +152,24 @@ struct MaternForm {
 constexpr int most_doublings = 1100;  // of the longest step that is finite
 constexpr double forgotten = 1e3;  // z, beyond which exp(-z) underflows to zero
 
-inline void matern_matrices(const MaternForm& form, double z, double (&T)[most_block][most_block], double (&Q)[most_block][most_block]) {
-    const int d = form.dim, last = 2 * d - 2;
+template <int D>
+SMOOTHFIT_INLINE void matern_matrices(const MaternForm& form, double z, double (&T)[most_block][most_block],
+                                      double (&Q)[most_block][most_block]) {
+    constexpr int last = 2 * D - 2;
     z = z < forgotten ? z : forgotten;
-    double J[7];
-    moments_of_decay(last, 2 * z, J);
+    const double decay = std::exp(-z);
+    double J[last + 1];
+    moments_of_decay<last>(2 * z, decay * decay, J);
     double power = z;
     for (int k = 0; k <= last; ++k, power *= z) J[k] *= power;
-    const double decay = std::exp(-z);
-    for (int i = 0; i < d; ++i)
-        for (int j = 0; j < d; ++j) {
-            double sum = form.nilpotent[d - 1][i][j];
-            for (int k = d - 2; k >= 0; --k) sum = sum * z + form.nilpotent[k][i][j];
+    for (int i = 0; i < D; ++i)
+        for (int j = 0; j < D; ++j) {
+            double sum = form.nilpotent[D - 1][i][j];
+            for (int k = D - 2; k >= 0; --k) sum = sum * z + form.nilpotent[k][i][j];
             T[i][j] = decay * sum;
             if (j < i) continue;
             double spread = 0;
-            for (int k = last; k >= 0; --k) spread += form.products[i][j][k] * J[k];
+            for (int k = last; k >= last - i - j; --k) spread += form.products[i][j][k] * J[k];
             Q[i][j] = Q[j][i] = spread;
         }
 }
@@ -355,6 +376,9 @@ public:
                     for (int j = 0; j < d; ++j) put(i, j, T[i][j] * across(i, j), Q[i][j] * spread_[i + j]);
                 return;
             }
+            case Kind::matern:
+                if (block_.integrated) return decaying(d, dt, put);
+                return with_size_of_matern(d, [&](auto size) { matern<decltype(size)::value>(dt, put); });
             default: return decaying(d, dt, put);
         }
     }
@@ -380,29 +404,48 @@ private:
             }
     }
 
-    // Matérn and integrated Ornstein-Uhlenbeck processes.
+    template <class F>
+    static SMOOTHFIT_INLINE void with_size_of_matern(int d, const F& f) {
+        if (d == 1) return f(std::integral_constant<int, 1>());
+        if (d == 2) return f(std::integral_constant<int, 2>());
+        if (d == 3) return f(std::integral_constant<int, 3>());
+        f(std::integral_constant<int, 4>());
+    }
+
+    template <int D, class Put>
+    SMOOTHFIT_INLINE void matern(double dt, const Put& put) const {
+        double T[most_block][most_block], Q[most_block][most_block];
+        const MaternForm& form = MaternForm::of(D);
+        const Real z = dt * rate_;
+        matern_matrices<D>(form, value(z), T, Q);
+        put_lifted<D>(D, T, Q, form.intensity, z, put);
+    }
+
+    // Chains whose companion matrix is a number: integrated Ornstein-Uhlenbeck processes, integrals of Matérn's.
     template <class Put>
     void decaying(int d, double dt, const Put& put) const {
-        double T[most_block][most_block], Q[most_block][most_block], c[most_block], factor = 1;
+        double T[most_block][most_block], Q[most_block][most_block], c[most_block] = {};
         const Real z = dt * rate_;
         for (int i = 0; i < d; ++i) c[i] = value(companion_[i]);
-        if (block_.kind == Kind::matern && !block_.integrated) {
-            const MaternForm& form = MaternForm::of(d);
-            matern_matrices(form, value(z), T, Q);
-            factor = form.intensity;
-        } else {
-            chain_matrices<double>(c, d, value(z), T, Q);
-        }
+        chain_matrices<double>(c, d, value(z), T, Q);
+        put_lifted<most_block>(d, T, Q, 1.0, z, put);
+    }
+
+    // Duals from numbers: T' = A T, and Q' = v v' times the intensity, v the last column of T.
+    template <int D, class Put>
+    SMOOTHFIT_INLINE void put_lifted(int given, const double (&T)[most_block][most_block], const double (&Q)[most_block][most_block],
+                                     double intensity, const Real& z, const Put& put) const {
+        const int d = D == most_block ? given : D;
         for (int i = 0; i < d; ++i)
             for (int j = 0; j < d; ++j) {
                 double slope = 0;
                 if (i + 1 < d) {
                     slope = T[i + 1][j];
                 } else {
-                    for (int l = 0; l < d; ++l) slope += c[l] * T[l][j];
+                    for (int l = 0; l < d; ++l) slope += value(companion_[l]) * T[l][j];
                 }
                 put(i, j, lifted(T[i][j], slope, z) * across(i, j),
-                    lifted(Q[i][j], factor * T[i][d - 1] * T[j][d - 1], z) * spread_[i + j]);
+                    lifted(Q[i][j], intensity * T[i][d - 1] * T[j][d - 1], z) * spread_[i + j]);
             }
     }
 

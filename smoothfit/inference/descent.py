@@ -1,11 +1,13 @@
 """Descent to a certified minimum where a score costs little more than a value, and a Hessian several scores.
 
-Newton's method whose Hessian is differenced at the start and again near the minimum, and kept up between by the secants of the scores
-(BFGS). The certificate is that of `newton`: a negligible Newton decrement, by a Hessian that was differenced near the minimum.
+Newton's method whose Hessian is differenced at the start and again near the minimum, and kept up between by the secants of the
+scores (BFGS). The certificate is that of `newton`: a negligible Newton decrement, by a Hessian differenced near the minimum.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,11 +18,14 @@ from ..errors import ConvergenceError
 from .newton import DECREMENT, FLAT, LEVEL, LONGEST_STEP, MAX_ITERATIONS, Minimum, to_bound
 
 CLOSE = 0.1  # a decrement, near which a Hessian is that of the minimum
-ROUNDED = 1e-6  # a decrement below which rounding may hide the descent
+ROUNDED = 1e-3  # a decrement below which rounding may hide the descent
 DAMPINGS = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e4, 1e6, 1e8)  # of the Hessian, relative to its largest eigenvalue
 SLOW = 0.1  # of the descent that is predicted: what is less asks for a new Hessian
 LEVELLING = 0.3  # a slope that is small, and how far from it, relatively, the descent that it tells may be
 CURVED = 1e-8  # least cosine of a step and the change of the score for a secant
+
+
+Bounds = tuple[FloatArray, FloatArray]
 
 
 class Scored(NamedTuple):
@@ -45,9 +50,14 @@ class ScoredObjective(Protocol):
 
 
 def descend(
-    objective: ScoredObjective, start: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int
+    objective: ScoredObjective,
+    start: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    n_starts: int,
+    guess: FloatArray | None = None,
 ) -> tuple[Minimum, FloatArray]:
-    """The minimum that a start leads to, and the Hessian there, the whole of it.
+    """The minimum that a start leads to, and the Hessian there, the whole of it; `guess` is one to begin with.
 
     Raises
     ------
@@ -56,7 +66,7 @@ def descend(
     at = objective.score(np.clip(start, lower, upper))
     if not np.isfinite(at.value):
         raise ConvergenceError("the criterion is not finite at a start")
-    hessian: FloatArray | None = None
+    hessian = guess
     is_near, refused = False, np.full(len(start), LEVELLING)
     for _ in range(MAX_ITERATIONS):
         at_lower = (at.theta <= lower) & (at.gradient >= -LEVEL)
@@ -86,7 +96,9 @@ def descend(
         if ahead is not None:
             at = ahead
             continue
-        found = _lower(objective, at, free, curvature, axes, along, lower, upper, decrement, is_fresh)
+        newton = partial(_damped, free, curvature, axes, along)
+        dampings = DAMPINGS if is_fresh else DAMPINGS[:1]  # a Hessian of secants is taken at its word or not at all
+        found = _lower(objective, at, newton, (lower, upper), dampings, decrement < ROUNDED)
         if found is None and is_fresh:
             raise ConvergenceError(f"no descent from a point that is not a minimum (criterion {at.value:.10g});", at.value)
         if found is None:
@@ -106,10 +118,10 @@ def _levelled(
     bounds: FloatArray,
     refused: FloatArray,
 ) -> Scored | None:
-    """The point with a variable at the bound ahead, where the criterion levels off towards it as c + a e^-|distance|; None elsewhere.
+    """The point with a variable at the bound ahead, where the criterion levels off to it as c + a exp(-distance); None elsewhere.
 
-    There slope and curvature are alike, and are what is left to descend; Newton's method would go in steps of one. `refused` has the
-    slopes at which that was tried last.
+    There slope and curvature are alike, and are what is left to descend; Newton's method would go in steps of one. `refused` has
+    the slopes at which that was tried last.
     """
     for i in free:
         slope = abs(float(at.gradient[i]))
@@ -124,26 +136,25 @@ def _levelled(
     return None
 
 
+def _damped(free: npt.NDArray[np.bool_], curvature: FloatArray, axes: FloatArray, along: FloatArray, damping: float) -> FloatArray:
+    """A Newton step of the free variables, by the eigenvalues and axes of their Hessian, the sizes of the former damped."""
+    step, size = np.zeros(len(free)), np.abs(curvature).max()
+    step[free] = -axes @ (along / np.maximum(np.abs(curvature) + size * damping, 1e-12 * size))
+    return np.asarray(step * min(1.0, LONGEST_STEP / np.abs(step).max()))
+
+
 def _lower(
     objective: ScoredObjective,
     at: Scored,
-    free: npt.NDArray[np.bool_],
-    curvature: FloatArray,
-    axes: FloatArray,
-    along: FloatArray,
-    lower: FloatArray,
-    upper: FloatArray,
-    decrement: float,
-    is_fresh: bool,
+    step: Callable[[float], FloatArray],
+    bounds: Bounds,
+    dampings: Sequence[float],
+    rounded: bool,
 ) -> Scored | None:
-    """A lower point by a step as little damped as need be; None where there is none, or a Hessian of secants leads to none at once."""
-    size = np.abs(curvature).max()
-    for damping in DAMPINGS if is_fresh else DAMPINGS[:1]:
-        step = np.zeros_like(at.theta)
-        step[free] = -axes @ (along / np.maximum(np.abs(curvature) + size * damping, 1e-12 * size))
-        step *= min(1.0, LONGEST_STEP / np.abs(step).max())
-        found = objective.score(np.clip(at.theta + step, lower, upper))
-        if found.value < at.value or (decrement < ROUNDED and not damping and np.isfinite(found.value)):
+    """A lower point, by a step as little damped as need be; None where there is none. If `rounded`, Newton's step is taken."""
+    for damping in dampings:
+        found = objective.score(np.clip(at.theta + step(damping), *bounds))
+        if found.value < at.value or (rounded and not damping and np.isfinite(found.value)):
             return found
     return None
 

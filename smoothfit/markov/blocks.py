@@ -1,7 +1,8 @@
 """What the kernels are told of processes: those whose matrices they make themselves, and tables of the matrices of all others.
 
-A prior of one of the types in `KINDS` is a kind of process with hyperparameters; its matrices and their derivatives are made where they are
-needed (processes.hpp). Any other prior, also one that derives from a type here, tells its matrices by itself, with derivatives by complex step.
+A prior of one of the types in `KINDS` is a kind of process with hyperparameters; its matrices and their derivatives are made where
+they are needed (processes.hpp). Any other prior, also one that derives from a type here, tells its matrices by itself, with
+derivatives by complex step.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def blocks_of(terms: Iterable[Prior], x_unit: float) -> tuple[Block, ...]:
 def table(
     block: Block, dt: FloatArray, values: FloatArray, x_unit: float, integral: bool, free: Sequence[int], width: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """T and Q of all steps dt and P0 of a prior, each with derivatives by the logarithms of the hyperparameters `free`, last axis."""
+    """T and Q of all steps dt and P0 of a prior, with derivatives by the logarithms of the hyperparameters `free`, last axis."""
     prior, mine = block.prior, slice(block.parameter, block.parameter + len(block.prior.hyperparameters))
 
     def at(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:

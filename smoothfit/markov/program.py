@@ -275,6 +275,34 @@ class Program:
         joined = [np.concatenate([first[:1], *(part[k][1:] for part in parts)]) for k, first in enumerate(parts[0])]
         return Sums(joined[0], joined[1], joined[2], part.n_used)
 
+    def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
+        """Terms of `Sums` of candidates (L, p) and (L, G), each (L,); NaN where they cannot be computed."""
+        unknown = self._constant_unknown
+        if unknown is None or self.closed:
+            return self._scan_one_by_one(values, variance)
+        n_effects = 0 if self.without_effects else self.n_effects
+        found, used = _kernels.markov_scan(
+            self._read,
+            self._steps,
+            np.ascontiguousarray(values),
+            np.ascontiguousarray(unknown[..., None]),
+            np.ascontiguousarray(variance),
+            n_effects,
+            self.complete,
+        )
+        return found[:, 0], found[:, 1], found[:, 2], used
+
+    def _scan_one_by_one(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
+        found, used = np.full((3, len(values)), np.nan), np.zeros(len(values), np.int64)
+        for i, (value, noise) in enumerate(zip(values, variance, strict=True)):
+            try:
+                sums = self.sums(value, noise)
+            except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
+                continue
+            found[:, i] = sums.log_det[0], sums.sse[0], sums.log_information[0]
+            used[i] = sums.n_used
+        return found[0], found[1], found[2], used
+
     def _sums(self, *arguments: Any) -> Sums:
         totals, end, n_used, _, unknown = self._run(_kernels.markov_likelihood, arguments)
         if unknown and self.complete:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .general import GeneralModel
 
 IntArray = npt.NDArray[np.int64]
-CANDIDATES = 6  # power of two of starts that are tried; one less where one scale of all is known
+LOG_2_PI = float(np.log(2 * np.pi))
+CANDIDATES = 6  # power of two of starts that are tried at most
 LENGTHS, POOL = 9, 15  # of each length scale, inner values that are tried, each with the others of so many starts
 MOST_FOLLOWED = 3
 TRUST, DISTRUST = (
@@ -33,10 +34,9 @@ TRUST, DISTRUST = (
     2.0,
 )  # how far below the spread of a series its log variance is tried at least, and how far above if not believed
 WITHIN_REACH = 4.0  # of -2 log-likelihood: how much higher a start may lie from which it is worth to go on
-SCALED_POOL = 5  # where one scale of all is known
 STEP = 1e-4  # in a logarithm, of the differences of scores
 SHALLOW, STEEP = 0.5, 2.0  # how much lower or higher a start in the bowl about a minimum may be than its curvature tells
-HOPELESS = 3.0  # times what the descent from the best start brought: more than that from another can bring
+HOPELESS = 1.5  # times what the descent from the best start brought: more than that from another can bring
 RARE, N_RARE = (
     5.0,
     4,
@@ -151,7 +151,7 @@ class GeneralCriterion:
         total = sums.log_det.copy()
         if self.method == "ml":
             total -= sums.log_information
-        total[0] += self._count(sums) * np.log(2 * np.pi)
+        total[0] += self._count(sums) * LOG_2_PI
         return total
 
     def _count(self, sums: Sums) -> int:
@@ -160,7 +160,23 @@ class GeneralCriterion:
 
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates (L, p); infinite where they cannot be computed."""
-        return np.array([np.inf if sums is None else self.assemble(sums)[0] for sums in map(self._sums, theta)])
+        level, sse, _ = self._scan(theta)
+        return np.where(np.isnan(level), np.inf, level + sse)
+
+    def _scan(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Level, sum of squares and count of candidates (L, p); NaN where they cannot be computed."""
+        model = self.model
+        if self.method == "reml" and model.period is None:
+            values, variance = (np.repeat(part[None], len(theta), axis=0) for part in model.split(np.zeros(len(model.parameters))))
+            for i, p in enumerate(model.parameters):
+                (variance if p.is_variance else values)[:, p.index] = np.exp(theta[:, i])
+            level, sse, _, count = model.program.scan(values, variance)
+            return level + count * LOG_2_PI, sse, count.astype(np.float64)
+        found = np.full((3, len(theta)), np.nan)
+        for i, sums in enumerate(map(self._sums, theta)):
+            if sums is not None:
+                found[:, i] = self._level(sums)[0], sums.sse[0], self._count(sums)
+        return found[0], found[1], found[2]
 
     def _sums(self, theta: FloatArray, along: Sequence[int] = ()) -> Sums | None:
         try:
@@ -179,46 +195,42 @@ class GeneralCriterion:
     def scaling(self) -> FloatArray | None:
         """What multiplies all variances by e, as a change of theta; None where some size is given.
 
-        Along it K = e^t K_0: log|K| grows by t for each density and the sum of squares shrinks by e^-t, so that the best t, the score and
-        the Hessian along it follow from the values and scores of the terms at one point.
+        Along it K = e^t K_0: log|K| grows by t for each density and the sum of squares shrinks by e^-t, so that the best t, the
+        score and the Hessian along it follow from the values and scores of the terms at one point.
         """
         model = self.model
         hyper = model.hyperparameters
         if any(p.f_power and p.value is not None for p in hyper) or len(model.unknown) < len(model.observations.readings):
             return None
         direction = np.array([1.0 if p.is_variance else hyper[p.index].f_power / 2 for p in model.parameters])
-        return direction if direction.any() else None
+        return direction if direction.any() and (direction >= 0).all() else None
 
     @cached_property
     def bounds(self) -> tuple[FloatArray, FloatArray]:
         """Of theta."""
         return tuple(np.array([getattr(p, name) for p in self.model.parameters]) for name in ("lower", "upper"))  # type: ignore[return-value]
 
-    def _rescaled(self, theta: FloatArray, ratio: float) -> float:
-        """The best t within the bounds, `ratio` the sum of squares per density; zero where a size is at a bound."""
+    def _rescaled(self, theta: FloatArray, ratio: FloatArray) -> FloatArray:
+        """The best t of candidates (L, p) within the bounds, `ratio` that of the sums of squares to the counts; zero at a bound."""
         scaling, (lower, upper) = self.scaling, self.bounds
         if scaling is None:
-            return 0.0
-        moves = scaling != 0
-        theta, lower, upper = theta[moves], lower[moves], upper[moves]
-        if ((theta <= lower) | (theta >= upper)).any():
-            return 0.0
-        room = np.array([(lower - theta) / scaling[moves], (upper - theta) / scaling[moves]])
+            return np.zeros(len(theta))
+        moves = scaling > 0
+        least = ((lower - theta) / np.where(moves, scaling, 1.0))[:, moves].max(axis=1)
+        most = ((upper - theta) / np.where(moves, scaling, 1.0))[:, moves].min(axis=1)
         with np.errstate(divide="ignore"):
-            return float(np.clip(np.log(max(ratio, 0.0)), room.min(axis=0).max(), room.max(axis=0).min()))
+            best = np.log(np.maximum(ratio, 0.0))
+        return np.where((least < 0) & (most > 0), np.clip(best, least, most), 0.0)
 
     def lowered(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Candidates (L, p), each at its best scale, and their values."""
-        theta, values = np.clip(theta, *self.bounds), np.full(len(theta), np.inf)
-        for i, sums in enumerate(map(self._sums, theta)):
-            if sums is None:
-                continue
-            count, sse = self._count(sums), float(sums.sse[0])
-            t = self._rescaled(theta[i], sse / count)
-            values[i] = self._level(sums)[0] + count * t + sse * np.exp(-t)
-            if t:
-                theta[i] += t * self.scaling
-        return theta, values
+        theta = np.clip(theta, *self.bounds)
+        level, sse, count = self._scan(theta)
+        told = ~np.isnan(level)
+        t = np.zeros(len(theta))
+        t[told] = self._rescaled(theta[told], sse[told] / count[told])
+        values = np.where(told, level + count * t + sse * np.exp(-t), np.inf)
+        return (theta if self.scaling is None else theta + t[:, None] * self.scaling), values
 
     def _terms(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, int] | None:
         """The likelihood but for the sum of squares, and that sum: values and scores (1 + p,); and the count of densities."""
@@ -243,9 +255,9 @@ class GeneralCriterion:
         if found is None:
             return Scored(theta, np.inf, np.zeros_like(theta))
         level, sse, count = found
-        t = self._rescaled(theta, sse[0] / count)
+        t = float(self._rescaled(theta[None], np.array([sse[0] / count]))[0])
         total = level + np.exp(-t) * sse
-        return Scored(theta if not t else theta + t * self.scaling, float(total[0] + count * t), total[1:])
+        return Scored(theta if self.scaling is None else theta + t * self.scaling, float(total[0] + count * t), total[1:])
 
     def curvature(self, at: Scored) -> FloatArray:
         """Hessian, by differences of exact scores but along the scaling, where it is exact."""
@@ -276,15 +288,18 @@ class GeneralCriterion:
     def minimum(self) -> Minimum:
         """The best of many starts, certified."""
         try:
-            return self._best()
+            return self.basin()[0]
         except ConvergenceError as error:
             raise ConvergenceError(f"{str(error).rsplit(';', 1)[0]}; {REMEDY}", error.value) from None
 
-    def _best(self) -> Minimum:
-        """The best minimum inside of where the criterion falls without bound: there an sd that cannot be zero tends to zero."""
+    def basin(self) -> tuple[Minimum, FloatArray]:
+        """The best minimum inside of where the criterion falls without bound, and the Hessian there.
+
+        It falls without bound where an sd that cannot be zero tends to zero.
+        """
         parameters, (lower, upper) = self.model.parameters, self.bounds
         boundless = np.array([p.is_variance and (self.method == "ml" or p.is_stuck) for p in parameters])
-        outside: list[Minimum] = []
+        outside: list[tuple[Minimum, FloatArray]] = []
         basins: list[tuple[Minimum, FloatArray]] = []
 
         def follow(start: tuple[FloatArray, float], best: Minimum | None = None) -> Minimum | None:
@@ -293,15 +308,16 @@ class GeneralCriterion:
                 return None
             if any(_leads_to(theta, value, *basin) for basin in basins):
                 return None
-            found, hessian = descend(self, theta, lower, upper, len(starts))
+            found, hessian = descend(self, theta, lower, upper, len(starts), guesses.get(value))
             if (found.at_lower & boundless).any():
-                outside.append(found)
+                outside.append((found, hessian))
                 return None
             basins.append((found, hessian))
             return found
 
-        told = self._told_by_parts()
+        told, hessians = self._told_by_parts()
         starts, values = self.lowered(self._spread() if told is None else told)
+        guesses = {float(value): hessian for value, hessian in zip(values, hessians, strict=False) if hessian is not None}
         lows = _lows(starts[:, 0], values) if told is None else np.argsort(values, kind="stable")[:MOST_FOLLOWED]
         lows = lows[np.isfinite(values[lows])]
         if not len(lows):
@@ -313,15 +329,15 @@ class GeneralCriterion:
         if best is None:
             if self.method == "ml":
                 raise ConvergenceError("the likelihood has no maximum short of an sd of zero, where it grows without bound;")
-            best = min(outside, key=lambda found: found.value)
+            basins.append(min(outside, key=lambda found: found[0].value))
+            best = basins[-1][0]
         sound = best
-        pool = starts[np.argsort(values, kind="stable")[: POOL if self.scaling is None else SCALED_POOL]]
+        pool = starts[np.argsort(values, kind="stable")[: POOL if self.scaling is None else min(len(parameters) - 1, POOL)]]
         others = self._without(parameters, best, lower)
         if told is None:
             others += self._elsewhere(parameters, best, pool, lower, upper)
         best = best_from([None, *others], lambda start, _: sound if start is None else follow(start, sound), LEVEL)
-        assert best is not None
-        return best
+        return next(basin for basin in basins if basin[0] is best)
 
     def _trusting(self, parameters: Sequence[Parameter], starts: FloatArray) -> list[tuple[FloatArray, float]]:
         """For each of several series the best start that trusts it and not the others."""
@@ -373,35 +389,39 @@ class GeneralCriterion:
             found += [(candidates[j, which[j]], float(along[j])) for j in _lows(grid, along) if j != near]
         return found
 
-    def _told_by_parts(self) -> FloatArray | None:
-        """Starts at the optima of parts of the readings, where these are many."""
-        starts = []
+    def _told_by_parts(self) -> tuple[FloatArray | None, list[FloatArray | None]]:
+        """Starts at the optima of parts of the readings, where these are many, with the Hessians that these tell.
+
+        Also with an intensity that is zero by a part.
+        """
+        parameters = self.model.parameters
+        starts: list[FloatArray] = []
+        hessians: list[FloatArray | None] = []
         for part in sketches_of(self.model):
             try:
-                starts.append(self._from_part(part, GeneralCriterion(part, self.method).minimum()))
+                found, hessian = GeneralCriterion(part, self.method).basin()
             except ConvergenceError:  # a part that does not tell what all do
                 continue
-        return np.vstack(starts) if starts else None
-
-    def _from_part(self, part: GeneralModel, found: Minimum) -> FloatArray:
-        """Starts at the optimum of a part of the readings, also with what is zero there."""
-        parameters, theta = self.model.parameters, found.theta.copy()
-        for i, (theirs, mine) in enumerate(zip(part.parameters, parameters, strict=True)):
-            theta[i] += (2 if mine.is_variance else 1) * np.log(theirs.unit / mine.unit)
-        starts = [theta]
-        for i, p in enumerate(parameters):
-            if not (found.at_lower[i] and p.vanishes):
-                continue
-            theta[i] = p.lower
-            for value in np.linspace(p.first - RARE, p.last, N_RARE):
-                starts.append(theta.copy())
-                starts[-1][i] = value
-        return np.array(starts)
+            theta = found.theta.copy()
+            for i, (theirs, mine) in enumerate(zip(part.parameters, parameters, strict=True)):
+                theta[i] += (2 if mine.is_variance else 1) * np.log(theirs.unit / mine.unit)
+            starts.append(theta)
+            hessians.append(None if (found.at_lower | found.at_upper).any() else hessian * (self.model.nobs / part.nobs))
+            for i, p in enumerate(parameters):
+                if not (p.vanishes and found.at_lower[i]):
+                    continue
+                rare = np.repeat(theta[None], N_RARE, axis=0)
+                rare[:, i] = np.linspace(p.first - RARE, p.last, N_RARE)
+                starts += list(rare)
+                hessians += [None] * N_RARE
+        return (np.array(starts), hessians) if starts else (None, [])
 
     def _spread(self) -> FloatArray:
         """Points spread over the whole search."""
         parameters = self.model.parameters
-        n = CANDIDATES - (self.scaling is not None)
+        n = CANDIDATES
+        if self.scaling is not None:  # sizes alone have few minima
+            n = min(len(parameters) + 1 + any(p.is_length for p in parameters), CANDIDATES)
         cube = qmc.Sobol(len(parameters), scramble=False).random_base2(n)[1:]  # whose first point is a corner
         first, last = (np.array([getattr(p, name) for p in parameters]) for name in ("first", "last"))
         return np.asarray(first + cube * (last - first))

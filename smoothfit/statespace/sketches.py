@@ -16,14 +16,14 @@ from ..observations import Readings
 if TYPE_CHECKING:
     from .general import GeneralModel
 
-MANY = 500  # readings, of twice which the search starts on parts
+MANY, PART = 2000, 500  # readings from which on the search starts on parts, and of how many
 LEAST = 50  # readings of a name that a part keeps, if it has them
 
 
 def sketches_of(model: GeneralModel) -> list[GeneralModel]:
     """Models of parts of the readings; none where these are few, or tell only together what is to be estimated."""
-    every = model.nobs // MANY
-    if every < 2 or model.effects or model.joint or model.period is not None:
+    every = model.nobs // PART
+    if model.nobs < MANY or model.effects or model.joint or model.period is not None:
         return []
 
     def thinned(reading: Readings, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
