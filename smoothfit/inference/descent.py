@@ -29,11 +29,15 @@ Bounds = tuple[FloatArray, FloatArray]
 
 
 class Scored(NamedTuple):
-    """A point, perhaps moved to a lower one that came at no cost, with value and score; an infinite value where there is none."""
+    """A point, perhaps moved to a lower one that came at no cost, with value and score; an infinite value where there is none.
+
+    `along` is what its objective keeps of it for the Hessian.
+    """
 
     theta: FloatArray
     value: float
     gradient: FloatArray
+    along: FloatArray | None = None
 
 
 class ScoredObjective(Protocol):
@@ -56,8 +60,11 @@ def descend(
     upper: FloatArray,
     n_starts: int,
     guess: FloatArray | None = None,
+    tolerance: float = DECREMENT,
 ) -> tuple[Minimum, FloatArray]:
     """The minimum that a start leads to, and the Hessian there, the whole of it; `guess` is one to begin with.
+
+    A decrement of `tolerance` is negligible; where that is more than `CLOSE`, the Hessian may be one of secants.
 
     Raises
     ------
@@ -87,10 +94,10 @@ def descend(
         is_minimum = bool(curvature.min() > 0)
         decrement = float(along @ (along / curvature)) if is_minimum else np.inf
         is_near = decrement <= CLOSE if is_fresh else is_near
-        if not is_fresh and (not is_minimum or (decrement <= CLOSE and not is_near)):
+        if not is_fresh and (not is_minimum or (tolerance < decrement <= CLOSE and not is_near)):
             hessian = None
             continue
-        if decrement <= DECREMENT:
+        if decrement <= tolerance:
             return Minimum(at.theta, at.value, decrement, at_lower, at_upper, n_starts), hessian
         ahead = _levelled(objective, at, np.flatnonzero(free), hessian, np.where(at.gradient > 0, lower, upper), refused)
         if ahead is not None:

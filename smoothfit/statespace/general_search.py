@@ -14,7 +14,7 @@ from scipy.stats import qmc
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
 from ..inference.descent import Scored, descend
-from ..inference.newton import LEVEL, Minimum, best_from, difference_hessian
+from ..inference.newton import DECREMENT, LEVEL, Minimum, best_from, difference_hessian
 from ..markov.process import LENGTH, RATIO, Hyperparameter
 from ..markov.program import Sums
 from ..observations import OF_DIFFERENCE, Readings
@@ -36,6 +36,7 @@ TRUST, DISTRUST = (
 WITHIN_REACH = 4.0  # of -2 log-likelihood: how much higher a start may lie from which it is worth to go on
 STEP = 1e-4  # in a logarithm, of the differences of scores
 SHALLOW, STEEP = 0.5, 2.0  # how much lower or higher a start in the bowl about a minimum may be than its curvature tells
+ROUGH = 0.1  # a decrement at which a start for another search is good enough
 HOPELESS = 1.5  # times what the descent from the best start brought: more than that from another can bring
 RARE, N_RARE = (
     5.0,
@@ -137,10 +138,11 @@ def _powers(lengths: tuple[float, float], power: int) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class GeneralCriterion:
-    """-2 log-likelihood as a function of theta, to be minimised."""
+    """-2 log-likelihood as a function of theta, to be minimised; roughly, to start the search of another."""
 
     model: GeneralModel
     method: str
+    is_rough: bool = False
 
     def assemble(self, sums: Sums) -> FloatArray:
         """Value and gradient (1 + p,)."""
@@ -253,29 +255,27 @@ class GeneralCriterion:
         """Value and score at the best scale; a value that is infinite where there is none."""
         found = self._terms(theta)
         if found is None:
-            return Scored(theta, np.inf, np.zeros_like(theta))
+            return Scored(theta, np.inf, np.zeros_like(theta), np.zeros_like(theta))
         level, sse, count = found
         t = float(self._rescaled(theta[None], np.array([sse[0] / count]))[0])
-        total = level + np.exp(-t) * sse
-        return Scored(theta if self.scaling is None else theta + t * self.scaling, float(total[0] + count * t), total[1:])
+        sse = np.exp(-t) * sse
+        total = level + sse
+        return Scored(theta if self.scaling is None else theta + t * self.scaling, float(total[0] + count * t), total[1:], sse[1:])
 
     def curvature(self, at: Scored) -> FloatArray:
         """Hessian, by differences of exact scores but along the scaling, where it is exact."""
         p, scaling = len(at.theta), self.scaling
         hessian = np.zeros((p, p))
         pivot = None if scaling is None else int(np.argmax(scaling))
-        centre = self._terms(at.theta)
-        if centre is None:
-            return hessian
         for i in range(p):
             if i == pivot:
                 continue
             moved = self._terms(at.theta + STEP * np.eye(p)[i])
             if moved is None:
                 return np.zeros((p, p))
-            hessian[i] = ((moved[0] + moved[1]) - (centre[0] + centre[1]))[1:] / STEP
-        if scaling is not None and pivot is not None:
-            hessian[pivot] = (-centre[1][1:] - scaling @ hessian) / scaling[pivot]
+            hessian[i] = ((moved[0] + moved[1])[1:] - at.gradient) / STEP
+        if scaling is not None and pivot is not None and at.along is not None:
+            hessian[pivot] = (-at.along - scaling @ hessian) / scaling[pivot]
         return (hessian + hessian.T) / 2
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
@@ -308,7 +308,9 @@ class GeneralCriterion:
                 return None
             if any(_leads_to(theta, value, *basin) for basin in basins):
                 return None
-            found, hessian = descend(self, theta, lower, upper, len(starts), guesses.get(value))
+            found, hessian = descend(
+                self, theta, lower, upper, len(starts), guesses.get(value), ROUGH if self.is_rough else DECREMENT
+            )
             if (found.at_lower & boundless).any():
                 outside.append((found, hessian))
                 return None
@@ -333,7 +335,7 @@ class GeneralCriterion:
             best = basins[-1][0]
         sound = best
         pool = starts[np.argsort(values, kind="stable")[: POOL if self.scaling is None else min(len(parameters) - 1, POOL)]]
-        others = self._without(parameters, best, lower)
+        others = [] if self.is_rough else self._without(parameters, best, lower)
         if told is None:
             others += self._elsewhere(parameters, best, pool, lower, upper)
         best = best_from([None, *others], lambda start, _: sound if start is None else follow(start, sound), LEVEL)
@@ -399,7 +401,7 @@ class GeneralCriterion:
         hessians: list[FloatArray | None] = []
         for part in sketches_of(self.model):
             try:
-                found, hessian = GeneralCriterion(part, self.method).basin()
+                found, hessian = GeneralCriterion(part, self.method, is_rough=True).basin()
             except ConvergenceError:  # a part that does not tell what all do
                 continue
             theta = found.theta.copy()

@@ -134,7 +134,7 @@ def test_derivatives_are_those_of_the_priors_own_matrices(name, integral):
         expected = table(whole, STEPS, np.array(values, float), 1.0, integral, free, 5)
         for k in range(1 + len(free)):
             T, Q, P0 = (np.moveaxis(a, -1, 0)[k] for a in expected)
-            np.testing.assert_allclose(found[2][k][: prior.dim, : prior.dim], P0, rtol=1e-13, atol=1e-15)
+            np.testing.assert_allclose(found[2][k][: prior.dim, : prior.dim], P0, rtol=1e-13, atol=1e-14 * np.abs(P0).max(initial=0))
             spread = np.moveaxis(expected[1], -1, 0)[0]
             for c in range(len(STEPS)):
                 units = np.sqrt(np.diag(spread[c]))
