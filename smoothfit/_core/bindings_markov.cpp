@@ -5,7 +5,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "markov.hpp"
+#include "markov_smoother.hpp"
 #include "scalar.hpp"
 
 using namespace smoothfit;
@@ -192,9 +192,8 @@ nb::tuple markov_likelihood(const ReadRows& rows, const StateSteps& steps, const
                             In<double> variance, bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     if (model.width == 1) return likelihood<double>(model);
-    if (model.width == 3) return likelihood<Dual<double, 2>>(model);
-    check(model.width == 5, "N is 0, 2 or 4");
-    return likelihood<Dual<double, 4>>(model);
+    check(model.width == 3, "N is 0 or 2");
+    return likelihood<Dual<double, 2>>(model);
 }
 
 // Of candidates, parameters (L, P) and variance (L, groups): log determinant, sum of squares, minus the logarithms of the last `n_effects`
@@ -330,8 +329,8 @@ nb::tuple markov_matrices(const ReadRows& rows, const StateSteps& steps, const n
                           In<double> variance, bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     if (model.width == 1) return matrices<double>(model);
-    check(model.width == 5, "N is 0 or 4");
-    return matrices<Dual<double, 4>>(model);
+    check(model.width == 3, "N is 0 or 2");
+    return matrices<Dual<double, 2>>(model);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Exact Kalman filter, smoother and sampler of a linear Gaussian Markov process that is read through any rows.
+// Exact Kalman filter of a linear Gaussian Markov process that is read through any rows.
 //
 //   x_i = T_c x_{i-1} + w_i,   Var w_i = Q_c,     c = step[i] the class of the step into node i,
 //   x_0 = B beta + w_0,        Var w_0 = P0,      beta entirely unknown (exactly diffuse),
@@ -10,29 +10,23 @@
 //
 // The covariance is kept as P = U D U', U unit upper triangular, D diagonal (Bierman 1977, "Factorization methods for discrete
 // sequential estimation", chapters V to VII): x - a = U e with independent e_j of variance D_j, or of variance k flat_j,
-// k -> infinity, where flat_j > 0. A step and the smoother orthogonalise the rows that stand for the components in independent
+// k -> infinity, where flat_j > 0. A step and the smoother (markov_smoother.hpp) orthogonalise the rows that stand for the components in independent
 // shocks, modified and weighted Gram & Schmidt; where shocks have infinite variance these are orthogonalised first, which is
 // the limit. No covariance is ever the difference of two.
 //
 // The mean is kept as mu = U^-1 a, the mean of the shocks e: a reading averages it, and a step moves it as the shocks. Where a first
 // guess was wide of the mark, a + gain * innovation would be the difference of two huge numbers; see filter.hpp.
 //
-// The smoother orthogonalises the shocks of x_i behind the rows of x_{i+1}: what is left of them, R e, is their part that x_{i+1} does
-// not tell, and the coefficients are the gain (P. Park and T. Kailath 1995, "Square-root RTS smoothing algorithms").
-//
 // M up to 8 are unrolled; beyond, M is the greatest state and `m` the actual one. T and Q are block diagonal where processes add: in all but
 // the smallest states only the hull of what is not zero in a row is computed with.
 #pragma once
 
 #include <cmath>
-#include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <type_traits>
-#include <vector>
 
 #include "linear.hpp"
-#include "processes.hpp"
+#include "markov_steps.hpp"
 #include "scalar.hpp"
 #include "status.hpp"
 
@@ -48,37 +42,6 @@ struct MarkovRows {
     const std::uint8_t* group;  // (rows)
     int m;
 };
-
-// What a slot is over a step: of no interval, of one that begins with the step, of one that goes on (markov/slots.py).
-enum class Slot : std::int8_t { closed, fresh, open };
-
-// The state: processes, accumulators of the integral of f, held values, and constants. Classes of steps differ in dt or in slots.
-struct MarkovSteps {
-    const Block* blocks;
-    std::int64_t n_blocks;
-    int n_process, n_accumulators, n_held, m;
-    std::int64_t n_classes;
-    const double* dt;               // (steps)
-    const std::int64_t* class_dt;   // (classes)
-    const std::int8_t* slots;       // (classes, n_accumulators + n_held)
-    const double* sources;          // (n_held, n_process): what held slots hold
-};
-
-// What changes from one evaluation to the next, each entry a number and its N derivatives.
-struct MarkovValues {
-    const double* parameters;  // (hyperparameters, 1 + N)
-    const double* B;           // (m, n_diffuse, 1 + N), n_diffuse <= m
-    const double* variance;    // (groups, 1 + N)
-    int n_diffuse;
-    bool is_still;  // whether Q and P0 are zero
-};
-
-constexpr int unrolled_state = 8;
-
-template <int M>
-constexpr int actual(int m) {
-    return M <= unrolled_state ? M : m;
-}
 
 constexpr double square_of_rounding = linear_rounding * linear_rounding;
 
@@ -99,15 +62,6 @@ struct MarkovState {
     Real D[M];
     Real flat[M];
     int n_flat;
-};
-
-template <class Real, int M>
-struct MarkovStep {
-    Real T[M][M];
-    Real U[M][M];  // Q = U D U'
-    Real D[M];
-    int begin[M], end[M];  // T_ij is zero but for begin[i] <= j < end[i]
-    int reach[M];          // U_ij D_j is zero but for i <= j < reach[i]
 };
 
 // Columns of rows X: all of them, or of each row two hulls of what is not zero, of the shocks of the state and of those of the step.
@@ -143,7 +97,6 @@ private:
     }
 };
 
-constexpr int dense_state = 3;  // up to which all columns are computed with
 template <int M, int R>
 using ColumnsOf = std::conditional_t<M <= dense_state, AllColumns, Hulls<R>>;
 
@@ -174,9 +127,10 @@ SMOOTHFIT_INLINE void orthogonalize(Real (&X)[R][C], int rows, int pivots, Colum
         };
         const auto others = [&](const auto& f) {
             for (int i = 0; i < j; ++i) f(i);
-            for (int i = pivots; i < rows; ++i) f(i);
+            if constexpr (R > P)
+                for (int i = pivots; i < rows; ++i) f(i);
         };
-        if (left > 0) {
+        if (infinite != nullptr && left > 0) {
             weigh(infinite);
             is_flat = value(norm) > 0;
         }
@@ -220,142 +174,6 @@ SMOOTHFIT_INLINE void orthogonalize(Real (&X)[R][C], int rows, int pivots, Colum
         }
     }
 }
-
-// A = U D U' of the block [from, to) of a positive semidefinite matrix; a pivot that is rounding is zero.
-template <class Real, int M>
-void factorize(const Real (&A)[M][M], int from, int to, Real (&U)[M][M], Real (&D)[M]) {
-    for (int j = to - 1; j >= from; --j) {
-        Real pivot = A[j][j];
-        for (int k = j + 1; k < to; ++k) pivot = pivot - D[k] * U[j][k] * U[j][k];
-        const bool is_zero = !(value(pivot) > linear_rounding * value(A[j][j]));
-        D[j] = is_zero ? Real(0.0) : pivot;
-        for (int i = from; i < to; ++i) U[i][j] = Real(i == j ? 1.0 : 0.0);
-        for (int i = from; i < j && !is_zero; ++i) {
-            Real sum = A[i][j];
-            for (int k = j + 1; k < to; ++k) sum = sum - D[k] * U[i][k] * U[j][k];
-            U[i][j] = sum / pivot;
-        }
-    }
-}
-
-SMOOTHFIT_INLINE bool is_zero(double x) { return x == 0; }
-template <int N>
-SMOOTHFIT_INLINE bool is_zero(const Dual<double, N>& x) {
-    bool zero = x.re == 0;
-    for (int i = 0; i < N; ++i) zero = zero && x.eps[i] == 0;
-    return zero;
-}
-
-constexpr std::int64_t most_tabled = 256;  // classes of steps that are made ahead
-
-// The steps by class: all of them are made ahead where there are few, else the last one is kept.
-template <class Real, int M>
-class MarkovClasses {
-public:
-    MarkovClasses(const MarkovSteps& steps, const MarkovValues& values)
-        : steps_(steps), is_still_(values.is_still), Q_{}, front_T_{}, front_Q_{}, step_{} {
-        const int m = actual<M>(steps_.m);
-        for (std::int64_t b = 0; b < steps.n_blocks; ++b) processes_.emplace_back(steps.blocks[b], values.parameters);
-        for (int i = 0; i < m; ++i) {
-            step_.U[i][i] = Real(1.0);
-            if (i >= steps.n_process + steps.n_accumulators + steps.n_held) step_.T[i][i] = Real(1.0);
-        }
-        if (steps.n_classes > most_tabled) return;
-        for (std::int64_t c = 0; c < steps.n_classes; ++c) {
-            load(c);
-            table_.push_back(step_);
-        }
-    }
-
-    const MarkovStep<Real, M>& at(std::int64_t c) {
-        if (!table_.empty()) return table_[static_cast<std::size_t>(c)];
-        if (c != loaded_) load(c);
-        return step_;
-    }
-
-    // The covariance of the first state, but for what is entirely unknown.
-    void first(Real (&P0)[M][M]) const {
-        int at = 0;
-        for (const Process<Real>& process : processes_) {
-            const int d = process.block().dim;
-            for (int i = 0; i < d; ++i)
-                for (int j = 0; j < d; ++j) P0[at + i][at + j] = is_still_ ? Real(0.0) : process.first(i, j);
-            at += d;
-        }
-    }
-
-private:
-    void load(std::int64_t c) {
-        const std::int64_t s = steps_.class_dt[c];
-        Real corner(0.0);
-        int at = 0;
-        for (const Process<Real>& process : processes_) {
-            const int d = process.block().dim, skip = process.block().integrated;
-            process.matrices(steps_.dt[s], s, [&](int i, int j, const Real& t, const Real& q) {
-                if (i >= skip && j >= skip) {
-                    step_.T[at + i - skip][at + j - skip] = t;
-                    Q_[at + i - skip][at + j - skip] = q;
-                } else if (i == 0 && j > 0) {
-                    front_T_[at + j - 1] = t;
-                    front_Q_[at + j - 1] = q;
-                } else if (i == 0) {
-                    corner = corner + q;
-                }
-            });
-            if (steps_.n_accumulators == 0 && !is_still_) factorize<Real, M>(Q_, at, at + d, step_.U, step_.D);
-            at += d;
-        }
-        load_slots(steps_.slots + c * (steps_.n_accumulators + steps_.n_held), corner);
-        if constexpr (M > dense_state) find_ranges();
-        loaded_ = c;
-    }
-
-    void load_slots(const std::int8_t* slots, const Real& corner) {
-        const int D = steps_.n_process;
-        const auto use = [&](int s) { return static_cast<Slot>(slots[s]); };
-        for (int s = 0; s < steps_.n_accumulators; ++s) {
-            const bool is_active = use(s) != Slot::closed;
-            for (int j = 0; j < D; ++j) {
-                step_.T[D + s][j] = is_active ? front_T_[j] : Real(0.0);
-                Q_[D + s][j] = Q_[j][D + s] = is_active ? front_Q_[j] : Real(0.0);
-            }
-            step_.T[D + s][D + s] = Real(use(s) == Slot::open ? 1.0 : 0.0);
-            for (int other = 0; other <= s; ++other)
-                Q_[D + s][D + other] = Q_[D + other][D + s] = is_active && use(other) != Slot::closed ? corner : Real(0.0);
-        }
-        if (steps_.n_accumulators > 0 && !is_still_) factorize<Real, M>(Q_, 0, D + steps_.n_accumulators, step_.U, step_.D);
-        for (int s = 0; s < steps_.n_held; ++s) {
-            const int row = D + steps_.n_accumulators + s;
-            const Slot mine = use(steps_.n_accumulators + s);
-            for (int j = 0; j < D; ++j) step_.T[row][j] = Real(mine == Slot::fresh ? steps_.sources[s * D + j] : 0.0);
-            step_.T[row][row] = Real(mine == Slot::open ? 1.0 : 0.0);
-        }
-    }
-
-    void find_ranges() {
-        const int m = actual<M>(steps_.m);
-        for (int i = 0; i < m; ++i) {
-            step_.begin[i] = m;
-            step_.end[i] = 0;
-            step_.reach[i] = i;
-            for (int j = 0; j < m; ++j) {
-                if (!is_zero(step_.T[i][j])) {
-                    step_.begin[i] = j < step_.begin[i] ? j : step_.begin[i];
-                    step_.end[i] = j + 1;
-                }
-                if (j >= i && !is_zero(step_.U[i][j]) && !is_zero(step_.D[j])) step_.reach[i] = j + 1;
-            }
-        }
-    }
-
-    const MarkovSteps& steps_;
-    bool is_still_;
-    std::vector<Process<Real>> processes_;
-    std::vector<MarkovStep<Real, M>> table_;
-    Real Q_[M][M], front_T_[M], front_Q_[M];
-    MarkovStep<Real, M> step_;
-    std::int64_t loaded_ = -1;
-};
 
 template <class Real, int M>
 void count_flat(MarkovState<Real, M>& s, int given) {
@@ -582,189 +400,6 @@ SMOOTHFIT_NOINLINE Status run_markov(const MarkovRows& rows, MarkovClasses<Real,
     }
     sums.unknown = unknown_of<Real, M>(s, m);
     sums.log_det = determinant.log();
-    return {};
-}
-
-// Smoothing ----------------------------------------------------------------------------------------------------------
-
-template <int M>
-std::int64_t markov_size(int m) {
-    return static_cast<std::int64_t>(actual<M>(m)) * (actual<M>(m) + 3);
-}
-
-// A filtered state: mu, D, flat, U.
-template <int M>
-void pack_markov(const MarkovState<double, M>& s, int given, double* p) {
-    const int m = actual<M>(given);
-    for (int i = 0; i < m; ++i) {
-        *p++ = s.mu[i];
-        *p++ = s.D[i];
-        *p++ = s.flat[i];
-        for (int j = 0; j < m; ++j) *p++ = j > i ? s.U[i][j] : 0.0;
-    }
-}
-
-template <int M>
-void unpack_markov(const double* p, int given, MarkovState<double, M>& s) {
-    const int m = actual<M>(given);
-    for (int i = 0; i < m; ++i) {
-        s.mu[i] = *p++;
-        s.D[i] = *p++;
-        s.flat[i] = *p++;
-        for (int j = 0; j < m; ++j) s.U[i][j] = *p++;
-    }
-    count_flat<double, M>(s, m);
-}
-
-// Where the smoother writes: of each row the mean of H x and its variance; or, with `normals` (n, 2 m, n_draws), draws of
-// H x less its mean, (rows, n_draws), with `deviations` (m, n_draws) twice for their state.
-struct MarkovOutput {
-    double* mean;
-    double* variance;
-    const double* normals;
-    double* deviations;
-    double* draws;
-    std::int64_t n_draws;
-};
-
-// What is left of shock r of shock c, R_rc, is one less its explained part: rounding where little is left. But w_c R_rc is the covariance
-// of what is left of both, a sum over all shocks, mostly those of the step; it is taken where it is the more accurate.
-template <int M>
-void sharpen(double (&X)[2 * M][2 * M], const double (&w)[2 * M], int given) {
-    const int m = actual<M>(given);
-    double C[M][M];
-    for (int r = 0; r < m; ++r)
-        for (int c = 0; c <= r; ++c) {
-            double sum = 0;
-            for (int k = 0; k < 2 * m; ++k) sum += w[k] * X[m + r][k] * X[m + c][k];
-            C[r][c] = C[c][r] = sum;
-        }
-    for (int r = 0; r < m; ++r)
-        for (int c = 0; c < m; ++c)
-            if (w[c] > C[r][r]) X[m + r][c] = C[r][c] / w[c];
-}
-
-template <int M>
-Status smooth_markov(const MarkovRows& rows, MarkovClasses<double, M>& classes, const double* filtered, const MarkovOutput& out) noexcept {
-    const int m = actual<M>(rows.m);
-    MarkovState<double, M> s{};
-    double x[M] = {}, U[M][M] = {}, D[M] = {};  // posterior mean, and covariance U D U'
-    double* now = out.deviations;
-    double* next = out.deviations + m * out.n_draws;
-    for (std::int64_t i = rows.n - 1; i >= 0; --i) {
-        unpack_markov<M>(filtered + i * markov_size<M>(m), m, s);
-        const double* normals = out.normals == nullptr ? nullptr : out.normals + i * 2 * m * out.n_draws;
-        double J[M][M] = {}, X[2 * M][2 * M], w[2 * M], infinite[2 * M], e[M];
-        if (i + 1 == rows.n) {
-            for (int r = 0; r < m; ++r) {
-                e[r] = s.mu[r];
-                D[r] = s.D[r];
-                for (int c = r + 1; c < m; ++c) U[r][c] = s.U[r][c];
-            }
-        } else {
-            const MarkovStep<double, M>& step = classes.at(rows.step[i + 1]);
-            double coef[2 * M][M], none[M], after[M];
-            ColumnsOf<M, 2 * M> columns;
-            shocks_of_step<double, M, 2 * M>(s, step, m, X, w, infinite, columns);
-            for (int r = 0; r < m; ++r) {
-                for (int c = 0; c < m; ++c) {
-                    X[m + r][c] = r == c ? 1.0 : 0.0;
-                    X[m + r][m + c] = 0.0;
-                }
-                if constexpr (M > dense_state) {
-                    columns.from[m + r] = r;
-                    columns.to[m + r] = r + 1;
-                    columns.step_from[m + r] = columns.step_to[m + r] = m;
-                }
-            }
-            orthogonalize<double, 2 * M, 2 * M, M>(X, 2 * m, m, columns, w, s.n_flat > 0 ? infinite : nullptr, coef, after, none);
-            for (int r = 0; r < m; ++r)
-                for (int c = 0; s.n_flat > 0 && c < m; ++c)
-                    if (infinite[c] > 0 && X[m + r][c] != 0) return {Outcome::overflow, rows.first[i]};
-            sharpen<M>(X, w, m);
-            for (int r = 0; r < m; ++r)
-                for (int j = 0; j < m; ++j) {
-                    double sum = coef[m + r][j];
-                    for (int l = 0; l < j; ++l) sum -= J[r][l] * coef[l][j];
-                    J[r][j] = sum;
-                }
-            for (int j = m - 1; j >= 0; --j) {  // the shocks of x_{i+1} at its posterior mean
-                after[j] = x[j];
-                for (int k = j + 1; k < m; ++k) after[j] -= coef[j][k] * after[k];
-            }
-            for (int r = 0; r < m; ++r) {
-                e[r] = 0;
-                for (int j = 0; j < m; ++j) e[r] += coef[m + r][j] * after[j];
-                for (int c = 0; c < m; ++c) e[r] += X[m + r][c] * s.mu[c];
-            }
-            if (out.normals == nullptr) {
-                double Y[M][3 * M], weights[3 * M];
-                for (int c = 0; c < m; ++c) {
-                    weights[c] = D[c];
-                    weights[m + c] = w[c];
-                    weights[2 * m + c] = w[m + c];
-                    for (int r = 0; r < m; ++r) {
-                        double sum = J[r][c];
-                        for (int l = 0; l < c; ++l) sum += J[r][l] * U[l][c];
-                        Y[r][c] = sum;
-                        Y[r][m + c] = X[m + r][c];
-                        Y[r][2 * m + c] = X[m + r][m + c];
-                    }
-                }
-                for (int r = 0; r < m; ++r)  // from the shocks to the state; later rows are still those of shocks
-                    for (int k = r + 1; k < m; ++k)
-                        for (int c = 0; c < 3 * m; ++c) Y[r][c] += s.U[r][k] * Y[k][c];
-                AllColumns all{3 * m};
-                orthogonalize<double, M, 3 * M, M>(Y, m, m, all, weights, nullptr, U, D, none);
-            }
-        }
-        for (int r = 0; r < m; ++r) {
-            x[r] = e[r];
-            for (int c = r + 1; c < m; ++c) x[r] += s.U[r][c] * e[c];
-        }
-        if (out.normals != nullptr) {
-            const bool is_last = i + 1 == rows.n;
-            for (std::int64_t d = 0; d < out.n_draws; ++d) {
-                double shock[M];
-                for (int r = 0; r < m; ++r) {
-                    if (is_last) {
-                        shock[r] = std::sqrt(s.D[r]) * normals[r * out.n_draws + d];
-                        continue;
-                    }
-                    shock[r] = 0;
-                    for (int c = 0; c < m; ++c) shock[r] += J[r][c] * next[c * out.n_draws + d];
-                    for (int c = 0; c < 2 * m; ++c) shock[r] += X[m + r][c] * std::sqrt(w[c]) * normals[c * out.n_draws + d];
-                }
-                for (int r = 0; r < m; ++r) {
-                    double sum = shock[r];
-                    for (int c = r + 1; c < m; ++c) sum += s.U[r][c] * shock[c];
-                    now[r * out.n_draws + d] = sum;
-                }
-            }
-            for (std::int64_t row = rows.first[i]; row < rows.first[i + 1]; ++row)
-                for (std::int64_t d = 0; d < out.n_draws; ++d) {
-                    double sum = 0;
-                    for (int c = 0; c < m; ++c) sum += rows.H[row * m + c] * now[c * out.n_draws + d];
-                    out.draws[row * out.n_draws + d] = sum;
-                }
-            double* other = now;
-            now = next;
-            next = other;
-            continue;
-        }
-        for (std::int64_t row = rows.first[i]; row < rows.first[i + 1]; ++row) {
-            const double* H = rows.H + row * m;
-            double mean = 0, variance = 0;
-            for (int j = 0; j < m; ++j) {
-                double f = H[j];
-                for (int l = 0; l < j; ++l) f += H[l] * U[l][j];
-                mean += H[j] * x[j];
-                variance += D[j] * f * f;
-            }
-            out.mean[row] = mean;
-            out.variance[row] = variance;
-        }
-    }
     return {};
 }
 

@@ -33,8 +33,7 @@ from .slots import FRESH, OPEN, planned
 IntArray = npt.NDArray[np.int64]
 AnyArray = npt.NDArray[Any]
 MOST_STATES = 24  # of the kernel
-DIRECTIONS = 4  # that the kernel takes at once
-WIDTHS = (0, 2, DIRECTIONS)  # for which it is compiled
+DIRECTIONS = 2  # that the kernel takes at once
 VALUE, INTEGRAL, DIFFERENCE = 0, 1, 2
 
 
@@ -216,7 +215,7 @@ class Program:
     ) -> tuple[Any, ...]:
         """What a kernel takes, with derivatives along the rows of `slopes` (p, G), p <= `DIRECTIONS`, the first those of `free`."""
         count = 0 if slopes is None else len(slopes)
-        width = 1 + min(w for w in WIDTHS if w >= count)
+        width = 1 + (DIRECTIONS if count else 0)
         parameters, noise = np.zeros((len(values), width)), np.zeros((len(variance), width))
         parameters[:, 0], noise[:, 0] = values, variance
         parameters[free, range(1, 1 + len(free))] = values[list(free)]

@@ -394,26 +394,28 @@ class GeneralCriterion:
     def _told_by_parts(self) -> tuple[FloatArray | None, list[FloatArray | None]]:
         """Starts at the optima of parts of the readings, where these are many, with the Hessians that these tell.
 
-        Also with an intensity that is zero by a part.
+        Also with intensities that are zero by all parts.
         """
         parameters = self.model.parameters
         starts: list[FloatArray] = []
         hessians: list[FloatArray | None] = []
+        zero = np.array([p.vanishes for p in parameters])  # by all parts
         for part in sketches_of(self.model):
             try:
                 found, hessian = GeneralCriterion(part, self.method, is_rough=True).basin()
             except ConvergenceError:  # a part that does not tell what all do
                 continue
-            theta = found.theta.copy()
-            for i, (theirs, mine) in enumerate(zip(part.parameters, parameters, strict=True)):
-                theta[i] += (2 if mine.is_variance else 1) * np.log(theirs.unit / mine.unit)
-            starts.append(theta)
-            hessians.append(None if (found.at_lower | found.at_upper).any() else hessian * (self.model.nobs / part.nobs))
-            for i, p in enumerate(parameters):
-                if not (p.vanishes and found.at_lower[i]):
-                    continue
+            units = [
+                (2 if p.is_variance else 1) * np.log(q.unit / p.unit) for p, q in zip(parameters, part.parameters, strict=True)
+            ]
+            starts.append(found.theta + units)
+            is_inside = not (found.at_lower | found.at_upper).any()
+            hessians.append(hessian * (self.model.nobs / part.nobs) if is_inside else None)
+            zero &= found.at_lower
+        for theta in list(starts):
+            for i in np.flatnonzero(zero).tolist():
                 rare = np.repeat(theta[None], N_RARE, axis=0)
-                rare[:, i] = np.linspace(p.first - RARE, p.last, N_RARE)
+                rare[:, i] = np.linspace(parameters[i].first - RARE, parameters[i].last, N_RARE)
                 starts += list(rare)
                 hessians += [None] * N_RARE
         return (np.array(starts), hessians) if starts else (None, [])

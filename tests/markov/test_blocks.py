@@ -47,7 +47,7 @@ def by_kernel(prior, values, dt, integral, free=()):
         int(integral),
         0,
     )
-    width = 5 if free else 1
+    width = 3 if free else 1
     parameters = np.zeros((len(values), width))
     parameters[:, 0] = values
     for d, i in enumerate(free):
@@ -94,7 +94,7 @@ def equation(prior, values, integral):
 def by_many_digits(A, L, h):
     """T and Q by one exponential of the block [[-A, LL'], [0, A']] at many digits."""
     mp = MPContext()
-    mp.dps = 60 + int(4 * np.abs(A).sum() * h)
+    mp.dps = 50 + int(2 * np.abs(np.linalg.eigvals(A)).max() * h)  # exp(-A h) grows
     m = len(A)
     block = mp.zeros(2 * m)
     for i in range(m):
@@ -110,13 +110,14 @@ def by_many_digits(A, L, h):
 @pytest.mark.parametrize("name", [name for name in PRIORS if name != "sum"])
 def test_matrices_against_many_digits(name, integral):
     prior, values = PRIORS[name]
-    steps = np.array([1e-7, 3e-3, 0.2, 1.0, 5.0])
+    steps = np.array([1e-7, 0.2, 5.0])
     T, Q, _ = by_kernel(prior, values, steps, integral)
     A, L = equation(prior, values, integral)
     for c, h in enumerate(steps):
         exact_T, exact_Q = by_many_digits(A, L, h)
         units = np.sqrt(np.diag(exact_Q)) if exact_Q.any() else h ** -np.arange(len(A), dtype=float)
-        np.testing.assert_allclose(in_front(Q[0, c], integral) / np.outer(units, units), exact_Q / np.outer(units, units), atol=4e-13)
+        both = np.outer(units, units)
+        np.testing.assert_allclose(in_front(Q[0, c], integral) / both, exact_Q / both, atol=4e-13)
         across = units[:, None] / units
         size = np.abs(exact_T / across).max()
         np.testing.assert_allclose(in_front(T[0, c], integral) / across, exact_T / across, atol=2e-13 * size)
@@ -127,14 +128,15 @@ def test_matrices_against_many_digits(name, integral):
 def test_derivatives_are_those_of_the_priors_own_matrices(name, integral):
     """Complex steps through the priors' matrices, over steps from far below to far above a length scale."""
     prior, values = PRIORS[name]
-    for begin in range(0, max(len(values), 1), 4):
-        free = range(begin, min(begin + 4, len(values)))
+    for begin in range(0, max(len(values), 1), 2):
+        free = range(begin, min(begin + 2, len(values)))
         found = by_kernel(prior, values, STEPS, integral, free)
         whole = Block(TABLE, prior.dim, 0, True, 0.0, prior)
-        expected = table(whole, STEPS, np.array(values, float), 1.0, integral, free, 5)
+        expected = table(whole, STEPS, np.array(values, float), 1.0, integral, free, 3)
         for k in range(1 + len(free)):
             T, Q, P0 = (np.moveaxis(a, -1, 0)[k] for a in expected)
-            np.testing.assert_allclose(found[2][k][: prior.dim, : prior.dim], P0, rtol=1e-13, atol=1e-14 * np.abs(P0).max(initial=0))
+            mine = found[2][k][: prior.dim, : prior.dim]
+            np.testing.assert_allclose(mine, P0, rtol=1e-13, atol=1e-14 * np.abs(P0).max(initial=0))
             spread = np.moveaxis(expected[1], -1, 0)[0]
             for c in range(len(STEPS)):
                 units = np.sqrt(np.diag(spread[c]))
@@ -159,7 +161,7 @@ def test_priors_of_ones_own_tell_their_matrices():
 
 @pytest.mark.parametrize("n_free", [1, 2])
 def test_both_routes_are_one_engine(n_free):
-    """Values, slopes, an integral and a difference: fit, posterior, innovations and draws, by the kernels' matrices and by the prior's."""
+    """Values, slopes and an integral: fit, posterior and draws, by the kernels' matrices and by the prior's."""
     rng = np.random.default_rng(3)
     x = np.sort(rng.uniform(0, 10, 60))
     y = np.sin(x) + 0.1 * rng.standard_normal(60)
