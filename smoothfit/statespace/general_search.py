@@ -36,6 +36,7 @@ TRUST, DISTRUST = (
 WITHIN_REACH = 4.0  # of -2 log-likelihood: how much higher a start may lie from which it is worth to go on
 STEP = 1e-4  # in a logarithm, of the differences of scores
 SHALLOW, STEEP = 0.5, 2.0  # how much lower or higher a start in the bowl about a minimum may be than its curvature tells
+GENEROUS = 2.0  # times the gain that a Hessian predicts where an intensity is zero
 ROUGH = 0.1  # a decrement at which a start for another search is good enough
 HOPELESS = 1.5  # times what the descent from the best start brought: more than that from another can bring
 RARE, N_RARE = (
@@ -335,7 +336,7 @@ class GeneralCriterion:
             best = basins[-1][0]
         sound = best
         pool = starts[np.argsort(values, kind="stable")[: POOL if self.scaling is None else min(len(parameters) - 1, POOL)]]
-        others = [] if self.is_rough else self._without(parameters, best, lower)
+        others = [] if self.is_rough else self._without(*next(basin for basin in basins if basin[0] is best))
         if told is None:
             others += self._elsewhere(parameters, best, pool, lower, upper)
         best = best_from([None, *others], lambda start, _: sound if start is None else follow(start, sound), LEVEL)
@@ -360,16 +361,24 @@ class GeneralCriterion:
                 found.append((candidates[best], float(values[best])))
         return found
 
-    def _without(self, parameters: Sequence[Parameter], best: Minimum, lower: FloatArray) -> list[tuple[FloatArray, float]]:
-        """Starts where an intensity is zero."""
+    def _without(self, best: Minimum, hessian: FloatArray) -> list[tuple[FloatArray, float]]:
+        """Starts where an intensity is zero, as far as what the others have to gain there can make up for it."""
         found = []
-        for i, p in enumerate(parameters):
+        lower, _ = self.bounds
+        for i, p in enumerate(self.model.parameters):
+            if not p.vanishes or best.at_lower[i]:
+                continue
             trial = best.theta.copy()
             trial[i] = lower[i]
-            if p.vanishes and not best.at_lower[i]:
-                value = float(self.values(trial[None])[0])
-                if value < best.value + WITHIN_REACH:
-                    found.append((trial, value))
+            if not self.values(trial[None])[0] < best.value + WITHIN_REACH:
+                continue
+            at = self.score(trial)
+            others = ~(best.at_lower | best.at_upper)
+            others[i] = False
+            slope = at.gradient[others]
+            gain = float(slope @ np.linalg.solve(hessian[np.ix_(others, others)], slope)) / 2
+            if at.value - GENEROUS * gain < best.value:
+                found.append((trial, at.value))
         return found
 
     def _elsewhere(
@@ -423,9 +432,8 @@ class GeneralCriterion:
     def _spread(self) -> FloatArray:
         """Points spread over the whole search."""
         parameters = self.model.parameters
-        n = CANDIDATES
-        if self.scaling is not None:  # sizes alone have few minima
-            n = min(len(parameters) + 1 + any(p.is_length for p in parameters), CANDIDATES)
+        # one scale less to be found; each length scale is looked along once more
+        n = CANDIDATES if self.scaling is None else min(len(parameters) + 1, CANDIDATES)
         cube = qmc.Sobol(len(parameters), scramble=False).random_base2(n)[1:]  # whose first point is a corner
         first, last = (np.array([getattr(p, name) for p in parameters]) for name in ("first", "last"))
         return np.asarray(first + cube * (last - first))

@@ -88,23 +88,25 @@ def test_likelihood_and_posterior_are_those_of_dense_algebra(dense, m, n_classes
 @pytest.mark.parametrize("m", SIZES)
 def test_scores_are_derivatives(m):
     given, rng = random_model(m, 30 + m)
-    slopes = {name: 0.1 * rng.standard_normal((*given[name].shape, 2)) for name in ("T", "B", "variance")}
+    slopes = {name: 0.1 * rng.standard_normal((*given[name].shape, 4)) for name in ("T", "B", "variance")}
     for name in ("Q", "P0"):  # of the same range, which is all that a singular covariance can move in
-        mix = 0.1 * rng.standard_normal((m, m, 2))
+        mix = 0.1 * rng.standard_normal((m, m, 4))
         moved = np.einsum("...ij,jkl->...ikl", given[name], mix)
         slopes[name] = moved + np.moveaxis(moved, -3, -2)
         move = np.einsum("ijl,...jk->...ikl", mix, given[name])
         slopes[name] = move + np.moveaxis(move, -3, -2)
-    wide = {k: np.concatenate([v[..., None], slopes[k]], axis=-1) if k in MATRICES else v for k, v in given.items()}
-    values = run(_kernels.markov_likelihood, **wide)[0]
-    h = 1e-5
+    h, parts = 1e-5, []
+    for two in (slice(0, 2), slice(2, 4)):
+        wide = {k: np.concatenate([v[..., None], slopes[k][..., two]], axis=-1) if k in MATRICES else v for k, v in given.items()}
+        parts.append(run(_kernels.markov_likelihood, **wide)[0])
+    values = np.concatenate([parts[0], parts[1][:, 1:]], axis=1)
 
     def at(i, t):
         moved = {k: v + t * slopes[k][..., i] if k in MATRICES else v for k, v in given.items()}
         return run(_kernels.markov_likelihood, **values_only(moved))[0][:, 0]
 
     np.testing.assert_allclose(values[:, 0], at(0, 0.0), rtol=1e-12)
-    for i in range(2):
+    for i in range(4):
         expected = (at(i, h) - at(i, -h)) / (2 * h)
         np.testing.assert_allclose(values[:, 1 + i], expected, atol=1e-6 * (1 + np.abs(expected).max()))
 
