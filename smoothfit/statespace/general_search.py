@@ -47,6 +47,9 @@ REMEDY = "give more hyperparameters in the prior, or an sd"
 SMALLEST_SD = 1e-8  # of the size of a name's readings; below, an sd counts as zero
 
 
+Start = tuple[FloatArray, float]  # a point and the value there
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One coordinate of the search, the logarithm of a scaled number.
@@ -298,52 +301,34 @@ class GeneralCriterion:
 
         It falls without bound where an sd that cannot be zero tends to zero.
         """
-        parameters, (lower, upper) = self.model.parameters, self.bounds
-        boundless = np.array([p.is_variance and (self.method == "ml" or p.is_stuck) for p in parameters])
-        outside: list[tuple[Minimum, FloatArray]] = []
-        basins: list[tuple[Minimum, FloatArray]] = []
-
-        def follow(start: tuple[FloatArray, float], best: Minimum | None = None) -> Minimum | None:
-            theta, value = start
-            if best is not None and value - best.value > max(HOPELESS * (groups[0][1] - best.value), WITHIN_REACH):
-                return None
-            if any(_leads_to(theta, value, *basin) for basin in basins):
-                return None
-            found, hessian = descend(
-                self, theta, lower, upper, len(starts), guesses.get(value), ROUGH if self.is_rough else DECREMENT
-            )
-            if (found.at_lower & boundless).any():
-                outside.append((found, hessian))
-                return None
-            basins.append((found, hessian))
-            return found
-
         told, hessians = self._told_by_parts()
         starts, values = self.lowered(self._spread() if told is None else told)
-        guesses = {float(value): hessian for value, hessian in zip(values, hessians, strict=False) if hessian is not None}
         lows = _lows(starts[:, 0], values) if told is None else np.argsort(values, kind="stable")[:MOST_FOLLOWED]
-        lows = lows[np.isfinite(values[lows])]
-        if not len(lows):
+        first: list[Start] = [(starts[i], float(values[i])) for i in lows if np.isfinite(values[i])]
+        if not first:
             raise ConvergenceError("the criterion is not finite at any start;")
-        groups = [(starts[i], float(values[i])) for i in lows]
-        if told is None:
-            groups += self._trusting(parameters, starts)
-        best = best_from(groups, follow, LEVEL)
+        guesses = {float(value): hessian for value, hessian in zip(values, hessians, strict=False) if hessian is not None}
+        paths = _Paths(self, len(starts), first[0][1], guesses)
+        trusting = [] if told is not None else self._trusting(starts)
+        candidates = [(start, False) for start in first] + [(start, True) for start in trusting]
+        best = best_from(candidates, lambda each, best: paths.follow(each[0], None if each[1] else best), LEVEL)
         if best is None:
             if self.method == "ml":
                 raise ConvergenceError("the likelihood has no maximum short of an sd of zero, where it grows without bound;")
-            basins.append(min(outside, key=lambda found: found[0].value))
-            best = basins[-1][0]
+            best = min(paths.outside, key=lambda end: end[0].value)[0]
+            paths.ends += paths.outside
         sound = best
-        pool = starts[np.argsort(values, kind="stable")[: POOL if self.scaling is None else min(len(parameters) - 1, POOL)]]
-        others = [] if self.is_rough else self._without(*next(basin for basin in basins if basin[0] is best))
+        pool = starts[np.argsort(values, kind="stable")[: POOL if self.scaling is None else min(starts.shape[1] - 1, POOL)]]
+        others = [] if self.is_rough else self._without(*paths.end(best))
         if told is None:
-            others += self._elsewhere(parameters, best, pool, lower, upper)
-        best = best_from([None, *others], lambda start, _: sound if start is None else follow(start, sound), LEVEL)
-        return next(basin for basin in basins if basin[0] is best)
+            others += self._elsewhere(best, pool)
+        best = best_from([None, *others], lambda start, _: sound if start is None else paths.follow(start, sound), LEVEL)
+        assert best is not None
+        return paths.end(best)
 
-    def _trusting(self, parameters: Sequence[Parameter], starts: FloatArray) -> list[tuple[FloatArray, float]]:
+    def _trusting(self, starts: FloatArray) -> list[Start]:
         """For each of several series the best start that trusts it and not the others."""
+        parameters = self.model.parameters
         noises = [i for i, p in enumerate(parameters) if p.is_variance]
         if len(noises) < 2:
             return []
@@ -361,7 +346,7 @@ class GeneralCriterion:
                 found.append((candidates[best], float(values[best])))
         return found
 
-    def _without(self, best: Minimum, hessian: FloatArray) -> list[tuple[FloatArray, float]]:
+    def _without(self, best: Minimum, hessian: FloatArray) -> list[Start]:
         """Starts where an intensity is zero, as far as what the others have to gain there can make up for it."""
         found = []
         lower, _ = self.bounds
@@ -381,11 +366,10 @@ class GeneralCriterion:
                 found.append((trial, at.value))
         return found
 
-    def _elsewhere(
-        self, parameters: Sequence[Parameter], best: Minimum, pool: FloatArray, lower: FloatArray, upper: FloatArray
-    ) -> list[tuple[FloatArray, float]]:
+    def _elsewhere(self, best: Minimum, pool: FloatArray) -> list[Start]:
         """Other starts that may lead lower: along each length scale, out to its bounds."""
         found = []
+        parameters, (lower, upper) = self.model.parameters, self.bounds
         pool = np.vstack([best.theta, pool])
         for i, p in enumerate(parameters):
             if not p.is_length:
@@ -437,6 +421,42 @@ class GeneralCriterion:
         cube = qmc.Sobol(len(parameters), scramble=False).random_base2(n)[1:]  # whose first point is a corner
         first, last = (np.array([getattr(p, name) for p in parameters]) for name in ("first", "last"))
         return np.asarray(first + cube * (last - first))
+
+
+class _Paths:
+    """Descents from starts to minima, each with the Hessian there; those along which the criterion falls without bound apart.
+
+    Parameters
+    ----------
+    first : float
+        Value of the best start.
+    guesses : dict
+        Hessians that are known about starts, by the values there.
+    """
+
+    def __init__(self, criterion: GeneralCriterion, n_starts: int, first: float, guesses: dict[float, FloatArray]):
+        self.criterion, self.n_starts, self.first, self.guesses = criterion, n_starts, first, guesses
+        self.ends: list[tuple[Minimum, FloatArray]] = []
+        self.outside: list[tuple[Minimum, FloatArray]] = []
+        is_boundless = criterion.method == "ml"
+        self._boundless = np.array([p.is_variance and (is_boundless or p.is_stuck) for p in criterion.model.parameters])
+
+    def follow(self, start: Start, best: Minimum | None) -> Minimum | None:
+        """The minimum; None where it is known or outside, or the start so high above the best that none came down as far."""
+        theta, value = start
+        if best is not None and value - best.value > max(HOPELESS * (self.first - best.value), WITHIN_REACH):
+            return None
+        if any(_leads_to(theta, value, *end) for end in self.ends):
+            return None
+        tolerance = ROUGH if self.criterion.is_rough else DECREMENT
+        end = descend(self.criterion, theta, *self.criterion.bounds, self.n_starts, self.guesses.get(value), tolerance)
+        is_outside = bool((end[0].at_lower & self._boundless).any())
+        (self.outside if is_outside else self.ends).append(end)
+        return None if is_outside else end[0]
+
+    def end(self, found: Minimum) -> tuple[Minimum, FloatArray]:
+        """A minimum with its Hessian."""
+        return next(end for end in self.ends if end[0] is found)
 
 
 def _lows(along: FloatArray, values: FloatArray) -> IntArray:
