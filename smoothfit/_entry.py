@@ -19,6 +19,8 @@ import numpy as np
 from .errors import NumericalError, ResourceError, SmoothfitError, SpecificationError
 
 Target = TypeVar("Target", bound=Callable[..., Any])
+RAISING: dict[str, Any] = {"divide": "raise", "over": "raise", "under": "ignore", "invalid": "raise"}
+SILENT: dict[str, Any] = dict.fromkeys(RAISING, "ignore")
 OWN_FRAMES = (str(Path(__file__).parent), functools.__file__)  # of the package, or between two of its frames
 OUTSIDE: ContextVar[dict[str, Any] | None] = ContextVar("OUTSIDE", default=None)  # the caller's error state; None: not entered
 OPERATORS = {"__init__", "__call__", "__add__", "__sub__", "__mul__", "__getitem__", "__iter__", "__repr__"}
@@ -33,24 +35,38 @@ def entry_point(target: Target) -> Target:
     return cast(Target, _of_class(target) if isinstance(target, type) else _of_function(target))
 
 
-def _of_function(function: Callable[..., Any]) -> Callable[..., Any]:
+def quiet(function: Target) -> Target:
+    """Let a public function run without floating-point errors and warnings, whatever the caller's `numpy.errstate` is.
+
+    Underflow to zero and overflow to infinity are steps of many right computations of bases and of calculus; a result that is not
+    finite is checked by itself. What functions of the caller raise stays theirs; a failed allocation is ResourceError.
+    """
+    return cast(Target, _of_function(function, is_quiet=True))
+
+
+def _of_function(function: Callable[..., Any], is_quiet: bool = False) -> Callable[..., Any]:
+    state = SILENT if is_quiet else RAISING
     name = function.__qualname__.removesuffix(".__init__")
 
     @functools.wraps(function)
     def entered(*args: Any, **kwargs: Any) -> Any:
-        token = OUTSIDE.set(cast(Any, np.geterr())) if OUTSIDE.get() is None else None
+        token = OUTSIDE.set(cast(Any, np.geterr())) if OUTSIDE.get() is None and not is_quiet else None
         try:
-            with np.errstate(divide="raise", over="raise", under="ignore", invalid="raise"):
+            with np.errstate(**state):
                 return function(*args, **kwargs)
         except SmoothfitError:
             raise
         except RecursionError as error:
+            if is_quiet:
+                raise
             raise SpecificationError(
                 f"{name} has an argument that is nested too deeply; pass fewer terms, or simpler ones"
             ) from error
         except MemoryError as error:
             raise ResourceError(f"{name} ran out of memory ({error}); pass fewer observations, points or draws") from error
         except (FloatingPointError, OverflowError, np.linalg.LinAlgError) as error:
+            if is_quiet:
+                raise
             raise NumericalError(
                 f"{name} left the range of floating-point numbers ({error}): x, y, sd or weights are far from one, or out of "
                 "proportion to each other; pass them in other units"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import numbers
 import os
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -17,8 +17,8 @@ import numpy.typing as npt
 from .errors import DataError, ResourceError, SpecificationError
 
 FloatArray = npt.NDArray[np.float64]
-P = ParamSpec("P")
-R = TypeVar("R")
+MOST_NAMES = 10  # of columns that a message lists
+LONGEST_SHOWN = 160  # characters of a value in a message
 LARGEST_EXACT = 2**53  # integers up to here are exact as float64
 UNQUESTIONED = 2**28  # bytes; below, memory is not measured: 256 MB are always there
 USABLE = 0.8  # of the available memory; the rest is left to temporary arrays and to other programs
@@ -38,12 +38,18 @@ class Column(NamedTuple):
     zone: Zone
 
 
-def to_vector(values: Any, argument: str) -> Column:
+def to_vector(values: Any, argument: str, wanted: str = "numbers or times") -> Column:
     """Return a one-dimensional NumPy array of numbers or times; see `to_array`."""
-    column = to_array(values, argument)
+    columns = getattr(values, "column_names", getattr(values, "columns", None))  # of a data frame
+    if columns is not None and len(columns):
+        names = ", ".join(map(repr, columns[:MOST_NAMES])) + ", .." * (len(columns) > MOST_NAMES)
+        raise DataError(f"{argument} is a data frame with the columns {names}; pass one of them, for example frame[{columns[0]!r}]")
+    column = to_array(values, argument, wanted)
     array = np.atleast_1d(column.values)
     if array.ndim != 1:
-        raise DataError(f"{argument} has shape {array.shape}; pass one dimension, for example {argument}.ravel()")
+        is_single = max(array.shape) == array.size
+        example = f"{argument}.ravel()" if is_single else f"{argument}[{', '.join([':'] + ['0'] * (array.ndim - 1))}]"
+        raise DataError(f"{argument} has shape {array.shape}; pass one dimension, for example {example}")
     return column._replace(values=array)
 
 
@@ -55,6 +61,8 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
     """
     label: str | None = None
     zone: Zone = None
+    if values is None:
+        raise DataError(f"{argument} is None; pass {wanted}")
     if isinstance(values, np.ma.MaskedArray):  # a masked entry is missing
         mask = np.ma.getmaskarray(values)
         values = values.data
@@ -76,8 +84,10 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
             zone = values.tz or False
             values = values.tz_convert("UTC").tz_localize(None) if zone else values
         array = from_sequence(values, argument)
+    if array.dtype.kind in "US":  # mixed with numbers, which NumPy makes texts too
+        array = array.astype(object) if hasattr(values, "dtype") else np.asarray(values, dtype=object)
     if array.dtype == object:
-        array, mixed = _from_objects(array, argument)
+        array, mixed = _from_objects(array, argument, wanted)
         zone = mixed if zone is None else zone
     if array.dtype.kind == "c":
         raise DataError(f"{argument} is complex ({array.dtype}); pass its real or imaginary part")
@@ -95,7 +105,7 @@ def from_sequence(values: Any, argument: str) -> npt.NDArray[Any]:
     except ValueError:  # what NumPy says of that
         raise DataError(f"{argument} has entries of different lengths, which make no array; pass one dimension") from None
     except Exception as error:  # whatever an object says when NumPy asks it for an array
-        raise DataError(f"{argument} is a {type(values).__name__} that makes no array ({error}); pass numbers or times") from error
+        raise DataError(f"{argument} is {described(values)} that makes no array ({error}); pass numbers or times") from error
     is_rounded = array.dtype.kind == "f" and array is not values and array.size and np.abs(array).max() >= LARGEST_EXACT
     if is_rounded and not hasattr(values, "dtype"):  # a list of integers that no integer type holds together
         objects = np.asarray(values, dtype=object)
@@ -104,7 +114,7 @@ def from_sequence(values: Any, argument: str) -> npt.NDArray[Any]:
     return array
 
 
-def _from_objects(array: npt.NDArray[Any], argument: str) -> tuple[npt.NDArray[Any], Zone]:
+def _from_objects(array: npt.NDArray[Any], argument: str, wanted: str) -> tuple[npt.NDArray[Any], Zone]:
     """Objects are accepted where all are times, or each is a real number or None (a missing value)."""
     flat = array.ravel()
     for kinds, kind in (((datetime.date, np.datetime64), "M"), ((datetime.timedelta, np.timedelta64), "m")):
@@ -114,10 +124,37 @@ def _from_objects(array: npt.NDArray[Any], argument: str) -> tuple[npt.NDArray[A
             return np.array(times, dtype=f"{kind}8[{'ns' if is_fine else 'us'}]").reshape(array.shape), zone
     for i, element in enumerate(flat):
         if element is not None and not isinstance(element, (int, float, np.integer, np.floating)):
-            raise DataError(f"{argument}[{i}] is {element!r}, a {type(element).__name__}; pass numbers or times")
+            place = f"{argument}[{i}]" if array.ndim else argument
+            place = f"{argument} holds text: {place}" if array.ndim and isinstance(element, str) else place
+            raise DataError(f"{place} is {shown(element)}, {described(element)}; pass {wanted}{_conversion(element, array.ndim)}")
     if len(flat) and all(isinstance(element, (int, np.integer)) and not isinstance(element, bool) for element in flat):
         return _from_integers(flat, argument).reshape(array.shape), None
     return np.array([_to_float(element, i, argument) for i, element in enumerate(flat)]).reshape(array.shape), None
+
+
+def _conversion(element: Any, n_dimensions: int) -> str:
+    """How values of another type become numbers or times, where there is a way."""
+    if hasattr(element, "to_timestamp"):  # a period of pandas
+        return ", which its to_timestamp() makes"
+    if isinstance(element, (str, bytes, numbers.Number)):
+        try:
+            float(cast(Any, element))
+        except (TypeError, ValueError, OverflowError):
+            if _is_date(element):
+                return "; pandas.to_datetime makes times of texts"
+            return "; of a column pass the values, as in frame['name']" if n_dimensions == 0 else ""
+        return "; numpy.asarray(..., dtype=float) makes them"
+    is_series = n_dimensions == 0 and isinstance(element, Iterable) and not isinstance(element, Mapping)
+    return ", for example list(...) of it" if is_series else ""
+
+
+def _is_date(element: Any) -> bool:
+    """Whether a text is a date as in ISO 8601."""
+    try:
+        datetime.datetime.fromisoformat(element)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _to_float(element: Any, i: int, argument: str) -> float:
@@ -128,13 +165,39 @@ def _to_float(element: Any, i: int, argument: str) -> float:
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it; of an integer with more digits than fit a line, its size."""
+    """A value as messages show it, cut where it is long; of an integer with more digits than fit a line, its size."""
     if isinstance(value, int) and abs(value) >= 10**30:
         return f"an integer of about {int(value.bit_length() * 0.30103) + 1} digits"
     try:
-        return str(value) if isinstance(value, (int, float, np.generic)) else repr(value)
+        text = str(value) if isinstance(value, (int, float, np.generic)) else " ".join(repr(value).split())
+        if len(text) > LONGEST_SHOWN and hasattr(value, "shape"):
+            return f"{described(value)} of shape {value.shape}"
+        return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
     except ValueError:  # Python does not write integers of more than 4300 digits, also within lists
-        return f"a {type(value).__name__}"
+        return described(value)
+
+
+def described(value: Any) -> str:
+    """What a value is, as messages say it: "an int", "a DataFrame", "the class Wiener", "None"."""
+    if value is None:
+        return "None"
+    return type_of(value) if isinstance(value, type) else with_article(type(value).__name__)
+
+
+def type_of(value: Any) -> str:
+    """The type of a value, as messages name it: "int", "DataFrame", of a class itself "the class Wiener"."""
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+
+def with_article(name: str) -> str:
+    """The name of a type behind "a" or "an", by its first sound.
+
+    A first letter that is spoken by its name, before another capital or as in ndarray, counts by that: "an MSplineBasis". Names of
+    types with u begin as in "unit" ("a Uniform").
+    """
+    is_spelt = (len(name) > 1 and name[0].isupper() and name[1].isupper()) or name.startswith("nd")
+    vowels = "aefhilmnorsx" if is_spelt else "aeio"
+    return f"{'an' if name[:1].lower() in vowels else 'a'} {name}"
 
 
 def _from_integers(integers: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:
@@ -191,7 +254,7 @@ def _without_zone(time: Any) -> Any:
 
 def to_floats(values: Any, argument: str) -> tuple[FloatArray, str | None]:
     """Return a vector of float64, never the caller's own memory; times are refused."""
-    array, label, _ = to_vector(values, argument)
+    array, label, _ = to_vector(values, argument, "numbers")
     _refuse_times(array, argument)
     return np.array(array, dtype=np.float64), label
 
@@ -205,7 +268,7 @@ def to_numbers(values: Any, argument: str) -> FloatArray:
 
 def view_floats(values: Any, argument: str) -> FloatArray:
     """Return a vector of float64 only to be read: it may be the caller's own memory; times are refused."""
-    array, _, _ = to_vector(values, argument)
+    array, _, _ = to_vector(values, argument, "numbers")
     _refuse_times(array, argument)
     return np.asarray(array, dtype=np.float64)
 
@@ -247,7 +310,8 @@ def check_flag(value: Any, argument: str) -> bool:
 def check_positive(value: Any, argument: str) -> float:
     """Return a positive finite number."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise SpecificationError(f"{argument} is {shown(value)}; pass a positive number")
+        units = ", counted in the unit of x" if isinstance(value, (datetime.timedelta, np.timedelta64)) else ""
+        raise SpecificationError(f"{argument} is {shown(value)}; pass a positive number{units}")
     try:
         number = float(value)
     except OverflowError:
@@ -295,21 +359,6 @@ class Frozen:
             if isinstance(value, np.ndarray):
                 frozen(value)
         self.__dict__.update(state)
-
-
-def quiet(function: Callable[P, R]) -> Callable[P, R]:
-    """Compute without floating-point warnings, whatever the caller's `numpy.errstate` is.
-
-    Underflow to zero and overflow to infinity are steps of many right computations; a result that is not finite is checked by
-    itself.
-    """
-
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        with np.errstate(all="ignore"):
-            return function(*args, **kwargs)
-
-    return call
 
 
 def check_memory(needed: float, what: str, remedy: str) -> None:

@@ -13,8 +13,19 @@ class SpecificationError(SmoothfitError, ValueError):
     """An option of a model or a method is out of range or contradicts another."""
 
 
+class AbsentError(SpecificationError, AttributeError):
+    """A kind of fit has no such result, or has it no longer; the message names the alternative."""
+
+
 class IdentificationError(SmoothfitError, ValueError):
     """The readings leave part of the curve undetermined; the message names that part."""
+
+
+class UnknownNameError(SmoothfitError, KeyError):
+    """There are no readings, or no curve, of the name that is asked for; the message lists those there are."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # of which KeyError shows the repr
 
 
 class KnotError(SmoothfitError, ValueError):

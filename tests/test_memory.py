@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import smoothfit as sf
@@ -70,3 +71,24 @@ def test_simulations_and_bands_at_many_points_are_estimated_first(monkeypatch):
         res.simulate(t=many)
     with pytest.raises(errors.ResourceError, match=r"a simultaneous band at 1000 x .* pass fewer x"):
         spline.get_prediction(many, simultaneous=True)
+
+
+def test_forecasts_and_fits_of_many_curves_are_estimated_first(monkeypatch):
+    rng = np.random.default_rng(0)
+    t = np.arange(60) * 0.1
+    u = np.repeat([0.0, 1.0, 0.0], 20)
+    y = 0.01 * rng.standard_normal(60) + np.r_[0.0, 0.0, np.convolve(u, 0.1 * np.exp(-t))[:58]]
+    res = sf.DerivativeRegression(y, t, u, delay=0.1).fit("kalman")
+    ahead = t[-1] + 0.1 * np.arange(1, 1001)
+    frame = {"id": np.repeat(np.arange(50), 10), "t": np.tile(np.arange(10.0), 50), "y": rng.standard_normal(500)}
+    curves = pd.DataFrame(frame)
+    assert len(res.forecast(ahead, np.zeros(1000))) == 1000
+    assert len(sf.fit_curves(curves, "id", "t", {"y": 0}).ids) == 50
+    with pytest.raises(errors.ResourceError, match=r"a prediction at .* pass fewer t at once, or nearer ones"):
+        res.curve().predict([1e13])  # the inputs are held until there, sample after sample
+    monkeypatch.setattr(_validation, "UNQUESTIONED", 0)
+    monkeypatch.setattr(_validation, "available_memory", lambda: 100_000.0)
+    with pytest.raises(errors.ResourceError, match=r"a prediction at 1000 times .* pass fewer t"):
+        res.forecast(ahead, np.zeros(1000))
+    with pytest.raises(errors.ResourceError, match=r"a fit of 50 curves to 500 observations .* groups of the curves"):
+        sf.fit_curves(curves, "id", "t", {"y": 0})

@@ -1,5 +1,3 @@
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,9 +58,6 @@ def predict(
 ) -> _Floats: ...
 def variances(order: int, posterior: _Floats) -> _Floats: ...
 def higher_derivatives(gap: _Floats, order: int, q: float, filtered: _Floats, posterior: _Floats) -> _Floats: ...
-def smooth_reference(
-    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
-) -> Sequence[_Floats]: ...
 def links(gap: _Floats, order: int, q: float, filtered: _Floats, keep: _Bytes) -> _Floats: ...
 def draw(order: int, links: _Floats, normal: _Floats, derivs: _Int64) -> _Floats: ...
 def shocks(
@@ -294,3 +289,22 @@ def markov_matrices(
     variance: _Floats,
     is_still: bool,
 ) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
+def markov_adjoint(
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    tables: tuple[_Floats, ...],
+    parameters: _Floats,
+    B: _Floats,
+    variance: _Floats,
+    is_still: bool,
+) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
+def markov_end(
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    tables: tuple[_Floats, ...],
+    parameters: _Floats,
+    B: _Floats,
+    variance: _Floats,
+    is_still: bool,
+    kept: _Int32,
+) -> _Floats: ...

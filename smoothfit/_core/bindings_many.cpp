@@ -92,7 +92,6 @@ Doubles fit_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deri
                  In<double> ratio, In<double> design_ratio, int order, bool scale_free, In<double> settings,
                  In<double> interpolation, int threads) {
     const Series series = make_series(start, delta, deriv, y, ratio, group, order);
-    check(order <= 4, "order is out of range");
     check(design_ratio.size() == delta.size(), "row arrays differ in length");
     check(settings.size() == 11 && interpolation.ndim() == 2 && interpolation.shape(0) == 225 && interpolation.shape(1) == 8,
           "settings are 11 numbers and interpolation is (225, 8)");
@@ -104,24 +103,21 @@ Doubles fit_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deri
     Stop stop;
     {
         nb::gil_scoped_release release;
-        with_order(order, [&](auto m) {
-            constexpr int M = decltype(m)::value;
-            if constexpr (M <= 4) {
-                share(series.count(), threads, stop, [&](int thread, std::size_t s) {
-                    const Rows rows = series.rows(s);
-                    const auto ended = [&stop, thread] { return stop(thread); };
-                    const OneCurve<M, decltype(ended)> curve(rows, scale_free, search, ended);
-                    const CurveFit fit = curve.fit(design_ratio.data() + start.data()[s]);
-                    double* mine = out.data() + 7 * s;
-                    mine[0] = fit.log_q;
-                    mine[1] = fit.value;
-                    mine[2] = fit.decrement;
-                    mine[3] = fit.sse;
-                    mine[4] = fit.edf;
-                    mine[5] = fit.design;
-                    mine[6] = static_cast<double>(fit.ending);
-                });
-            }
+        with_model_order(order, [&](auto m) {
+            share(series.count(), threads, stop, [&](int thread, std::size_t s) {
+                const Rows rows = series.rows(s);
+                const auto ended = [&stop, thread] { return stop(thread); };
+                const OneCurve<decltype(m)::value, decltype(ended)> curve(rows, scale_free, search, ended);
+                const CurveFit fit = curve.fit(design_ratio.data() + start.data()[s]);
+                double* mine = out.data() + 7 * s;
+                mine[0] = fit.log_q;
+                mine[1] = fit.value;
+                mine[2] = fit.decrement;
+                mine[3] = fit.sse;
+                mine[4] = fit.edf;
+                mine[5] = fit.design;
+                mine[6] = static_cast<double>(fit.ending);
+            });
         });
     }
     stop.raise_if_stopped();
@@ -143,13 +139,13 @@ Doubles sum_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deri
         for (std::size_t first = 0; first < count; first += Pack::size) {
             Pack lanes;
             for (std::size_t k = 0; k < Pack::size; ++k) lanes.set(static_cast<int>(k), q.data()[std::min(first + k, count - 1)]);
-            with_order(order, [&](auto m) {
+            with_model_order(order, [&](auto m) {
                 constexpr int M = decltype(m)::value;
                 share(n, threads, stop, [&](int, std::size_t s) {
                     const Rows rows = series.rows(s);
                     const Pack one(1.0);
                     Likelihood<Pack> l;
-                    if (run_filter<Pack, M>(rows, lanes, &one, &l, [](std::int64_t, const State<Pack, M>&) {}).outcome != Outcome::ok)
+                    if (run_filter<Pack, M>(rows, lanes, &one, &l, NoStates{}).outcome != Outcome::ok)
                         sound = false;
                     for (int k = 0; k < Pack::size; ++k) {
                         terms[2 * (s * Pack::size + k)] = l.log_det.get(k);
@@ -176,7 +172,7 @@ Doubles sum_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deri
 // (2, 3): sums over the series of log_det and sse, and their first and second derivatives by log q.
 Doubles sum_many_second(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y,
                         In<double> ratio, int order, double q, int threads) {
-    using D = Dual<Dual<double, 1>, 1>;
+    using D = Curvature;
     const Series series = make_series(start, delta, deriv, y, ratio, group, order);
     const std::size_t n = series.count();
     std::vector<D> terms(2 * n);
@@ -185,13 +181,13 @@ Doubles sum_many_second(In<std::int64_t> start, In<double> delta, In<std::uint8_
     Stop stop;
     {
         nb::gil_scoped_release release;
-        with_order(order, [&](auto m) {
+        with_model_order(order, [&](auto m) {
             constexpr int M = decltype(m)::value;
             share(n, threads, stop, [&](int, std::size_t s) {
                 const Rows rows = series.rows(s);
                 const D one(1.0);
                 Likelihood<D> l;
-                if (run_filter<D, M>(rows, twice_in_log(q), &one, &l, [](std::int64_t, const State<D, M>&) {}).outcome != Outcome::ok)
+                if (run_filter<D, M>(rows, twice_in_log(q), &one, &l, NoStates{}).outcome != Outcome::ok)
                     sound = false;
                 terms[2 * s] = l.log_det;
                 terms[2 * s + 1] = l.sse;
@@ -234,7 +230,7 @@ Doubles predict_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> 
     Stop stop;
     {
         nb::gil_scoped_release release;
-        with_order(order, [&](auto m) {
+        with_model_order(order, [&](auto m) {
             share(n, threads, stop, [&](int thread, std::size_t s) {
                 double* mean = out.data() + s * count;
                 double* variance = mean + n * count;

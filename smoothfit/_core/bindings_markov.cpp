@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "markov_adjoint.hpp"
 #include "markov_smoother.hpp"
 #include "scalar.hpp"
 
@@ -333,6 +334,60 @@ nb::tuple markov_matrices(const ReadRows& rows, const StateSteps& steps, const n
     return matrices<Dual<double, 2>>(model);
 }
 
+// (r (n, M), diagonal of N (n, M) before the readings of each node, errors and precisions of the readings given all others (rows, 2),
+// whether a flat direction took each reading up (rows,)).
+nb::tuple markov_adjoint(const ReadRows& rows, const StateSteps& steps, const nb::tuple& tables, In<double> parameters, In<double> B,
+                         In<double> variance, bool is_still) {
+    const Model model(rows, steps, tables, parameters, B, variance, is_still);
+    check(model.width == 1, "the adjoint takes no derivatives");
+    const std::size_t m = rows.m(), n_rows = rows.n_rows();
+    Doubles score = new_array({rows.n(), m}), information = new_array({rows.n(), m}), flat = new_array({n_rows});
+    Doubles errors = new_array({n_rows, 2});
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        std::unique_ptr<double[]> gains(new double[n_rows * m + 1]);
+        std::unique_ptr<MarkovGain[]> readings(new MarkovGain[n_rows + 1]);
+        status = with_states(m, [&](auto size) {
+            constexpr int M = decltype(size)::value;
+            MarkovClasses<double, M> classes(model.steps, model.values);
+            const Status result = gains_of<M>(model.rows, classes, model.values, gains.get(), readings.get());
+            if (result.outcome == Outcome::ok)
+                adjoint_of<M>(model.rows, classes, gains.get(), readings.get(), score.data(), information.data(), errors.data());
+            return result;
+        });
+        for (std::size_t r = 0; r < n_rows && status.outcome == Outcome::ok; ++r) flat.data()[r] = readings[r].diffuse;
+    }
+    raise_unless_ok(status);
+    return nb::make_tuple(score, information, errors, flat);
+}
+
+// Law of the components `kept` (K,) of the last state: (K, 3 + K), of each a mean, a variance, whether it is unknown, a row of U.
+Doubles markov_end(const ReadRows& rows, const StateSteps& steps, const nb::tuple& tables, In<double> parameters, In<double> B,
+                   In<double> variance, bool is_still, In<std::int32_t> kept) {
+    const Model model(rows, steps, tables, parameters, B, variance, is_still);
+    check(model.width == 1, "the last state takes no derivatives");
+    check(kept.size() <= rows.m(), "kept is of components");
+    for (std::size_t k = 0; k < kept.size(); ++k)
+        check(kept.data()[k] >= 0 && kept.data()[k] < static_cast<std::int32_t>(rows.m()), "kept is of components");
+    Doubles law = new_array({kept.size(), 3 + kept.size()});
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = with_states(rows.m(), [&](auto size) {
+            constexpr int M = decltype(size)::value;
+            MarkovClasses<double, M> classes(model.steps, model.values);
+            MarkovSums<double, M> sums;
+            const Status result = run_markov<double, M>(model.rows, classes, model.values, &sums, NoSink());
+            if (result.outcome == Outcome::ok)
+                marginal_of<M>(sums.end, model.rows.m, kept.data(), static_cast<int>(kept.size()), law.data());
+            return result;
+        });
+    }
+    raise_unless_ok(status);
+    return law;
+}
+
 }  // namespace
 
 void bind_markov(nb::module_& module) {
@@ -346,4 +401,6 @@ void bind_markov(nb::module_& module) {
     module.def("markov_smooth", &markov_smooth);
     module.def("markov_draw", &markov_draw);
     module.def("markov_matrices", &markov_matrices);
+    module.def("markov_adjoint", &markov_adjoint);
+    module.def("markov_end", &markov_end);
 }

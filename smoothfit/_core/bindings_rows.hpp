@@ -5,7 +5,7 @@
 
 #include "filter.hpp"
 
-constexpr int max_order = 5;  // 4 for the user, one more for integrals of the curve
+constexpr int max_order = smoothfit::max_model_order + 1;  // for integrals of the curve
 
 inline smoothfit::Rows make_rows(const In<double>& delta, const In<std::uint8_t>& deriv, const In<std::uint8_t>& group, const In<double>& y,
                const In<double>& ratio, int order, std::size_t n_groups) {
@@ -28,6 +28,13 @@ inline smoothfit::Rows make_rows(const In<double>& delta, const In<std::uint8_t>
 template <class F>
 auto with_order(int order, const F& f) {
     return with_size<1, max_order>(order, f);
+}
+
+// The same for the order of a curve that is fitted.
+template <class F>
+auto with_model_order(int order, const F& f) {
+    check(order <= smoothfit::max_model_order, "order is out of range");
+    return with_size<1, smoothfit::max_model_order>(order, f);
 }
 
 constexpr std::size_t max_groups = 64;

@@ -14,8 +14,8 @@ namespace {
 template <class Real>
 Status run_likelihood(int order, const Rows& rows, const Real& q, const Real* sigma2, Likelihood<Real>* out) {
     nb::gil_scoped_release release;
-    return with_order(order, [&](auto m) {
-        return run_filter<Real, decltype(m)::value>(rows, q, sigma2, out, [](std::int64_t, const auto&) {});
+    return with_model_order(order, [&](auto m) {
+        return run_filter<Real, decltype(m)::value>(rows, q, sigma2, out, NoStates{});
     });
 }
 
@@ -82,7 +82,7 @@ Doubles likelihood(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> gr
 // (4, L): log_det and sse of each candidate, and their derivatives by a common factor e^c of all its sigma2.
 Doubles likelihood_noise(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
                          int order, In<double> q, In<double> sigma2) {
-    using D = Dual<Pack, 1>;
+    using D = PackSlope;
     const Candidates candidates = make_candidates(q, sigma2);
     const Rows rows = make_rows(delta, deriv, group, y, ratio, order, candidates.n_groups);
     Doubles out = new_array({4, candidates.count});
@@ -115,7 +115,7 @@ void require_identified(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_
 template <int N>
 Status gradient_block(int order, const Rows& rows, double q, const double* sigma2, std::size_t n_groups,
                       const double* directions, std::size_t first, std::size_t count, double* out) {
-    using D = Dual<double, N>;
+    using D = Slopes<N>;
     D dual_q(q), dual_sigma2[max_groups];
     const std::size_t width = 1 + n_groups;
     for (int k = 0; k < N; ++k) dual_q.eps[k] = q * directions[(first + k) * width];
@@ -153,8 +153,8 @@ Doubles likelihood_gradient(In<double> delta, In<std::uint8_t> deriv, In<std::ui
 }
 
 // x exp(a s + b t) at s = t = 0 as a nested dual: value x, derivatives a x and b x, mixed second derivative a b x.
-Dual<Dual<double, 1>, 1> twice_differentiated(double x, double a, double b) {
-    Dual<Dual<double, 1>, 1> d(x);
+Curvature twice_differentiated(double x, double a, double b) {
+    Curvature d(x);
     d.re.eps[0] = a * x;
     d.eps[0].re = b * x;
     d.eps[0].eps[0] = a * b * x;
@@ -165,7 +165,7 @@ Dual<Dual<double, 1>, 1> twice_differentiated(double x, double a, double b) {
 // directions (a, 1 + G) and others (b, 1 + G) in (log q, log sigma2).
 Doubles likelihood_second(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
                           int order, double q, In<double> sigma2, In<double> directions, In<double> others) {
-    using D = Dual<Dual<double, 1>, 1>;
+    using D = Curvature;
     const std::size_t n_groups = sigma2.size(), width = 1 + n_groups;
     check(n_groups <= max_groups, "too many groups");
     check(directions.ndim() == 2 && directions.shape(1) == width && directions.shape(0) > 0, "directions is (a, 1 + G)");
@@ -211,9 +211,7 @@ Doubles filter(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group,
         nb::gil_scoped_release release;
         status = with_order(order, [&](auto m) {
             constexpr int M = decltype(m)::value;
-            return run_filter<double, M>(rows, q, sigma2.data(), &l, [&](std::int64_t node, const State<double, M>& s) {
-                pack(s, states + node * packed_size<M>);
-            });
+            return run_filter<double, M>(rows, q, sigma2.data(), &l, PackedStates<double>{states});
         });
     }
     raise_unless_ok(status);
@@ -284,54 +282,6 @@ Doubles predict_states(int order, double q, In<double> filtered, In<double> post
     return out;
 }
 
-#if defined(SMOOTHFIT_QUAD)
-// The same kernels in quadruple precision, rounded at the end: reference values for tests. Returns
-// ((2, n, order) means and variances, likelihood).
-nb::tuple smooth_reference(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
-                           int order, double q, In<double> sigma2) {
-    check(order <= 4, "order is out of range");
-    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, sigma2.size());
-    const std::size_t n = delta.size(), size = packed_width(order);
-    std::unique_ptr<__float128[]> states(new __float128[n * size]), wide(new __float128[sigma2.size()]);
-    std::unique_ptr<double[]> gap(new double[n]);
-    for (std::size_t g = 0; g < sigma2.size(); ++g) wide[g] = sigma2.data()[g];
-    std::size_t nodes = 1;
-    for (std::int64_t i = 1; i < rows.n; ++i)
-        if (rows.delta[i] > 0) gap[nodes++ - 1] = rows.delta[i];
-    Likelihood<__float128> l{};
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_order(order, [&](auto m) {
-            constexpr int M = decltype(m)::value;
-            const Status result = run_filter<__float128, M>(
-                rows, __float128(q), wide.get(), &l,
-                [&](std::int64_t node, const State<__float128, M>& s) { pack(s, states.get() + node * packed_size<M>); });
-            if (result.outcome == Outcome::ok)
-                smooth<__float128, M>(static_cast<std::int64_t>(nodes), gap.get(), __float128(q), states.get(), states.get());
-            return result;
-        });
-    }
-    raise_unless_ok(status);
-    Doubles moments = new_array({2, nodes, static_cast<std::size_t>(order)});
-    with_order(order, [&](auto m) {
-        constexpr int M = decltype(m)::value;
-        for (std::size_t i = 0; i < nodes; ++i) {
-            for (int k = 0; k < M; ++k) {
-                const __float128* state = states.get() + i * size;
-                moments.data()[i * M + k] = static_cast<double>(state[k]);
-                moments.data()[(nodes + i) * M + k] = static_cast<double>(packed_variance<__float128, M>(state, k));
-            }
-        }
-    });
-    Doubles values = new_array({3});
-    values.data()[0] = static_cast<double>(l.log_det);
-    values.data()[1] = static_cast<double>(l.sse);
-    values.data()[2] = static_cast<double>(l.end_log_det);
-    return nb::make_tuple(moments, values);
-}
-#endif
-
 }  // namespace
 
 void bind_statespace(nb::module_& module) {
@@ -346,7 +296,4 @@ void bind_statespace(nb::module_& module) {
     module.def("predict", &predict_states);
     module.def("variances", &variances);
     module.def("higher_derivatives", &higher_derivatives_of);
-#if defined(SMOOTHFIT_QUAD)
-    module.def("smooth_reference", &smooth_reference);
-#endif
 }

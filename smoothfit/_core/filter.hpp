@@ -309,12 +309,18 @@ inline std::int64_t mask_of(const bool* flat, int m) {
     return mask;
 }
 
+// A sink for the states of nodes that nobody wants.
+struct NoStates {
+    template <class Real, int M>
+    void operator()(std::int64_t, const State<Real, M>&) const noexcept {}
+};
+
 // Runs through the rows until nothing is diffuse any more: usually a few.
 template <int M>
 inline Status check_identified(const Rows& rows, const double* sigma2) noexcept {
     Filter<double, M> filter;
     std::int64_t i = 0;
-    if (!filter.template run<true>(rows, 0.0, sigma2, [](std::int64_t, const auto&) {}, i)) return {Outcome::overflow, i};
+    if (!filter.template run<true>(rows, 0.0, sigma2, NoStates{}, i)) return {Outcome::overflow, i};
     if (filter.state.n_flat > 0) return {Outcome::unidentified, mask_of(filter.state.flat, M)};
     return {};
 }
@@ -341,5 +347,31 @@ SMOOTHFIT_NOINLINE Status run_filter(const Rows& rows, const Real& q, const Real
     *out = {filter.determinant.log(), filter.sse, end.log()};
     return {};
 }
+
+constexpr int max_model_order = 4;  // of a curve that is fitted; its integral is filtered with one more
+
+// The filters without a sink, on every scalar that a likelihood is computed on: compiled once, in filters.cpp.
+#define SMOOTHFIT_FILTER(instantiate, Real, M) \
+    instantiate Status run_filter<Real, M, NoStates>(const Rows&, const Real&, const Real*, Likelihood<Real>*, NoStates) noexcept;
+#define SMOOTHFIT_FILTERS_OF(instantiate, Real) \
+    SMOOTHFIT_FILTER(instantiate, Real, 1)      \
+    SMOOTHFIT_FILTER(instantiate, Real, 2)      \
+    SMOOTHFIT_FILTER(instantiate, Real, 3)      \
+    SMOOTHFIT_FILTER(instantiate, Real, 4)
+#define SMOOTHFIT_FILTERS(instantiate)              \
+    SMOOTHFIT_FILTERS_OF(instantiate, double)       \
+    SMOOTHFIT_FILTERS_OF(instantiate, Pack)         \
+    SMOOTHFIT_FILTERS_OF(instantiate, PackSlope)    \
+    SMOOTHFIT_FILTERS_OF(instantiate, Slopes<1>)    \
+    SMOOTHFIT_FILTERS_OF(instantiate, Slopes<2>)    \
+    SMOOTHFIT_FILTERS_OF(instantiate, Slopes<3>)    \
+    SMOOTHFIT_FILTERS_OF(instantiate, Curvature)
+
+using PackSlope = Dual<Pack, 1>;
+template <int N>
+using Slopes = Dual<double, N>;
+using Curvature = Dual<Dual<double, 1>, 1>;
+
+SMOOTHFIT_FILTERS(extern template)
 
 }  // namespace smoothfit

@@ -30,8 +30,8 @@ struct CurveFit {
     Ending ending;
 };
 
-inline Dual<Dual<double, 1>, 1> twice_in_log(double x) {
-    Dual<Dual<double, 1>, 1> d(x);
+inline Curvature twice_in_log(double x) {
+    Curvature d(x);
     d.re.eps[0] = d.eps[0].re = d.eps[0].eps[0] = x;
     return d;
 }
@@ -52,7 +52,7 @@ public:
         const double one = 1.0;
         Likelihood<double> l;
         if (rows_.n < M + 1 + scale_free_ || check_identified<M>(rows_, &one).outcome != Outcome::ok) return best;
-        if (run_filter<double, M>(rows_, 0.0, &one, &l, nothing).outcome != Outcome::ok) return best;
+        if (run_filter<double, M>(rows_, 0.0, &one, &l, NoStates{}).outcome != Outcome::ok) return best;
         double size = 0.0;
         for (std::int64_t i = 0; i < rows_.n; ++i) size += rows_.y[i] * rows_.y[i] / rows_.ratio[i];
         if (scale_free_ && !(l.sse > settings_.exact_sd * settings_.exact_sd * size)) return best;
@@ -70,7 +70,6 @@ public:
 
 private:
     static constexpr int max_grid = 256;
-    static void nothing(std::int64_t, const State<double, M>&) noexcept {}
 
     double assemble(double log_det, double sse) const noexcept {
         const double n = n_contrasts_;
@@ -82,7 +81,7 @@ private:
         for (int k = 0; k < 8; ++k) q.set(k, std::exp(log_q[std::min(k, count - 1)]));
         Likelihood<Pack> l;
         Status status{Outcome::overflow};
-        if (!ended_()) status = run_filter<Pack, M>(rows_, q, &one, &l, [](std::int64_t, const State<Pack, M>&) {});
+        if (!ended_()) status = run_filter<Pack, M>(rows_, q, &one, &l, NoStates{});
         for (int k = 0; k < count; ++k) {
             const double value = status.outcome == Outcome::ok ? assemble(l.log_det.get(k), l.sse.get(k)) : infinite;
             out[k] = std::isfinite(value) ? value : infinite;
@@ -90,11 +89,11 @@ private:
     }
 
     bool second(double log_q, double& value, double& gradient, double& hessian) const noexcept {
-        using D = Dual<Dual<double, 1>, 1>;
+        using D = Curvature;
         const D one(1.0);
         Likelihood<D> l;
         if (ended_()) return false;
-        if (run_filter<D, M>(rows_, twice_in_log(std::exp(log_q)), &one, &l, [](std::int64_t, const State<D, M>&) {}).outcome != Outcome::ok)
+        if (run_filter<D, M>(rows_, twice_in_log(std::exp(log_q)), &one, &l, NoStates{}).outcome != Outcome::ok)
             return false;
         const double sse = l.sse.re.re, slope = scale_free_ ? n_contrasts_ / sse : 1.0, first = l.sse.re.eps[0];
         value = assemble(l.log_det.re.re, sse);
@@ -246,7 +245,7 @@ private:
 
     // sse, edf and log|X'X| at the optimum.
     void finish(const double* design_ratio, CurveFit& best) const noexcept {
-        using D = Dual<double, 1>;
+        using D = Slopes<1>;
         D one(1.0);
         one.eps[0] = 1.0;
         const D q(best.ending == Ending::at_lower ? 0.0 : std::exp(best.log_q));
@@ -255,8 +254,8 @@ private:
         Rows design = rows_;
         design.ratio = design_ratio;
         const double unit = 1.0;
-        if (run_filter<D, M>(rows_, q, &one, &l, [](std::int64_t, const State<D, M>&) {}).outcome != Outcome::ok ||
-            run_filter<double, M>(design, 0.0, &unit, &plain, nothing).outcome != Outcome::ok) {
+        if (run_filter<D, M>(rows_, q, &one, &l, NoStates{}).outcome != Outcome::ok ||
+            run_filter<double, M>(design, 0.0, &unit, &plain, NoStates{}).outcome != Outcome::ok) {
             best.ending = Ending::left;
             return;
         }
@@ -284,8 +283,7 @@ SMOOTHFIT_NOINLINE Status predict_curve(const Rows& rows, const double* x, doubl
     double* posterior = states + rows.n * size;
     double* gaps = nodes + rows.n;
     Likelihood<double> l;
-    const Status status = run_filter<double, M>(rows, q, &sigma2, &l,
-                                                [&](std::int64_t node, const State<double, M>& s) { pack(s, filtered + node * size); });
+    const Status status = run_filter<double, M>(rows, q, &sigma2, &l, PackedStates<double>{filtered});
     if (status.outcome != Outcome::ok) return status;
     std::int64_t n = 0;
     for (std::int64_t i = 0; i < rows.n; ++i) {

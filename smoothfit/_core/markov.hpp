@@ -126,7 +126,7 @@ SMOOTHFIT_INLINE void orthogonalize(Real (&X)[R][C], int rows, int pivots, Colum
             });
         };
         const auto others = [&](const auto& f) {
-            for (int i = 0; i < j; ++i) f(i);
+            for (int i = 0; i < j && i + 1 < P; ++i) f(i);
             if constexpr (R > P)
                 for (int i = pivots; i < rows; ++i) f(i);
         };

@@ -283,6 +283,16 @@ inline void pack(const State<Real, M>& s, Real* out) {
     pack(s.mu, s.d, s.u, out);
 }
 
+// A sink that keeps the packed states of all nodes.
+template <class Real>
+struct PackedStates {
+    Real* states;
+    template <int M>
+    void operator()(std::int64_t node, const State<Real, M>& s) const noexcept {
+        pack(s, states + node * packed_size<M>);
+    }
+};
+
 template <class Real, int M>
 inline void pack(const Posterior<Real, M>& x, Real* out) {
     pack(x.mean, x.d, x.u, out);

@@ -9,7 +9,8 @@ from typing import Any, Literal, Self, cast, overload
 import numpy as np
 from scipy.sparse import csr_array
 
-from .._validation import FloatArray, Frozen, check_flag, check_memory, check_order, first_index, frozen, quiet, to_floats
+from .._entry import quiet
+from .._validation import FloatArray, Frozen, check_flag, check_memory, check_order, first_index, frozen, to_floats, with_article
 from ..errors import KnotError, NumericalError
 from .extrapolation import check_mode
 from .knots import (
@@ -221,7 +222,7 @@ class SplineBasis(Basis):
         array([0., 0., 0., 0., 2., 8., 8., 8., 8.])
         """
         degree = check_order(degree, "degree", 0, HIGHEST_DEGREE)
-        n_inner = 0 if df is None else n_inner_for(df, cls._fewest(degree), f"a {cls.__name__} of degree {degree}")
+        n_inner = 0 if df is None else n_inner_for(df, cls._fewest(degree), f"{with_article(cls.__name__)} of degree {degree}")
         points, ends = data_and_boundary(x, boundary)
         inner = quantile_knots(cls._quantile_data(points, ends), n_inner, ends) if knots is None else given_knots(knots)
         if df is not None and knots is not None and len(inner) != n_inner:

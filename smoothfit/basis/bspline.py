@@ -11,7 +11,8 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 
 from .._core import _kernels
-from .._validation import FloatArray, check_memory, check_order, first_index, frozen, quiet, to_floats, view_floats
+from .._entry import quiet
+from .._validation import FloatArray, check_memory, check_order, first_index, frozen, to_floats, view_floats
 from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .base import FullKnotsBasis
 from .bernstein import IntArray, binomials, blossom_weights, extraction

@@ -18,7 +18,8 @@ from typing import Any, Self, cast
 import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array
 
-from .._validation import FloatArray, check_flag, check_memory, check_order, first_index, frozen, quiet, to_floats
+from .._entry import quiet
+from .._validation import FloatArray, check_flag, check_memory, check_order, described, first_index, frozen, to_floats
 from ..errors import KnotError, SpecificationError
 from .base import FullKnotsBasis, SplineBasis
 from .bspline import BSplineBasis
@@ -47,7 +48,7 @@ class _KnotFamily(RecombinedBasis, FullKnotsBasis):
     def _require_clamped(self) -> None:
         if self.knots[0] != self.knots[self.degree] or self.knots[-1] != self.knots[-self.degree - 1]:
             raise KnotError(
-                f"the knots of a {type(self).__name__} are clamped: its functions are integrals from the start of the domain; "
+                f"the knots of {described(self)} are clamped: its functions are integrals from the start of the domain; "
                 f"pass {self.degree + 1} knots at both ends, as from_data and uniform do"
             )
 

@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, Self
 
 import numpy as np
 
-from .._validation import Frozen, shown
+from .._validation import Frozen, described, shown
 from ..errors import DataError, SmoothfitError, SpecificationError
 from .base import Basis
 from .transforms import TRANSFORMS, bpoly, bsp, csp, isp, msp, nsp, psp
@@ -133,7 +133,7 @@ class DesignSpec(Frozen):
         if engine == "formulaic" and hasattr(learned, "transform_state"):
             return cls(str(learned.formula), "formulaic", names, learned)
         raise SpecificationError(
-            f"a design is made of a DesignInfo of patsy or a ModelSpec of formulaic, not of a {type(learned).__name__}"
+            f"a design is made of a DesignInfo of patsy or a ModelSpec of formulaic, not of {described(learned)}"
         )
 
     def design(self, data: Any, na_action: Literal["drop", "raise"] = "drop") -> Any:
@@ -302,4 +302,4 @@ def _raise_ours(error: Exception, kind: type[SmoothfitError], what: str) -> NoRe
         raise error.__cause__ from None
     if isinstance(error, (SmoothfitError, ImportError, MemoryError)):
         raise error
-    raise kind(f"{what}: {type(error).__name__}: {error}") from error
+    raise kind(f"{what}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error

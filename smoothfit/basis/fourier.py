@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
-from .._validation import FloatArray, check_finite, check_memory, check_order, check_positive, quiet, to_floats
+from .._entry import quiet
+from .._validation import FloatArray, check_finite, check_memory, check_order, check_positive, to_floats
 from ..errors import SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, limits_of

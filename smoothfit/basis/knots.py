@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_finite, check_order, first_index, quiet, shown, to_floats
+from .._entry import quiet
+from .._validation import FloatArray, check_finite, check_order, first_index, shown, to_floats
 from ..errors import DataError, KnotError, NumericalError, SpecificationError
 
 HIGHEST_DEGREE = 10

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array, eye_array, vstack
 
 from .._core import _kernels
-from .._entry import outside
-from .._validation import FloatArray, Frozen, check_memory, check_order, quiet, shown, to_numbers
+from .._entry import outside, quiet
+from .._validation import FloatArray, Frozen, check_memory, check_order, described, shown, to_numbers
 from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
@@ -99,7 +99,7 @@ def _polynomials_below(order: int, basis: AnyBasis, axis: int | None) -> csr_arr
             for j, factor in enumerate(basis.factors)
         ]
         return None if factors[axis] is None else kronecker_products(factors)
-    if not isinstance(basis, BSplineBasis) or order > basis.degree:
+    if not isinstance(basis, BSplineBasis) or not 0 < order <= basis.degree:
         return None
     return csr_array(basis.polynomials(order))
 
@@ -255,7 +255,7 @@ class DifferencePenalty(Penalty):
             return kronecker_products([self._along(f) if j == axis else _unclamped(f)[1] for j, f in factors])
         _refuse_axis(self.axis)
         if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
-            raise SpecificationError(f"a {type(basis).__name__} is not made of B-splines; use DerivativePenalty")
+            raise SpecificationError(f"{described(basis)} is not made of B-splines; use DerivativePenalty")
         bsplines = basis if isinstance(basis, BSplineBasis) else basis.parent
         if self.order > bsplines.degree:
             raise SpecificationError(
@@ -393,7 +393,7 @@ class DifferentialOperatorPenalty(Penalty):
         if isinstance(basis, FourierBasis):
             return self._of_harmonics(basis)
         if not isinstance(basis, BSplineBasis):
-            raise SpecificationError(f"a {type(basis).__name__} is not made of B-splines; use one that is")
+            raise SpecificationError(f"{described(basis)} is not made of B-splines; use one that is")
         extra = 10 * any(callable(weight) for weight in self.weights)
         nodes, node_weights = np.polynomial.legendre.leggauss(self.n_nodes or basis.degree + 1 + extra)
         u, width = (nodes + 1) / 2, np.diff(basis.breaks)

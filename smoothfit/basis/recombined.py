@@ -12,7 +12,8 @@ import numpy as np
 from scipy.linalg import null_space, svdvals
 from scipy.sparse import block_diag, csr_array, eye_array
 
-from .._validation import FloatArray, check_order, quiet, shown, to_numbers
+from .._entry import quiet
+from .._validation import FloatArray, check_order, shown, to_numbers
 from ..errors import SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis

@@ -12,14 +12,15 @@ from scipy.interpolate import BSpline, PPoly
 from scipy.sparse import csr_array
 
 from .._core import _kernels
+from .._entry import quiet
 from .._validation import (
     FloatArray,
     Frozen,
     check_finite,
     check_order,
+    described,
     first_index,
     frozen,
-    quiet,
     shown,
     to_array,
     to_floats,
@@ -410,7 +411,7 @@ def _scipys(extrapolate: str) -> Any:
 def _number(value: Any) -> float:
     """Return a finite number."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise SpecificationError(f"a {type(value).__name__} does not combine with a spline; pass a spline or a number")
+        raise SpecificationError(f"{described(value)} does not combine with a spline; pass a spline or a number")
     size: Any = abs(value)
     if not size <= float(np.finfo(np.float64).max):
         raise SpecificationError(f"{shown(value)} does not combine with a spline; pass a finite number")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._entry import quiet
 from .._validation import (
     FloatArray,
     Frozen,
@@ -16,8 +17,8 @@ from .._validation import (
     check_flag,
     check_memory,
     check_order,
+    described,
     frozen,
-    quiet,
     shown,
     to_numbers,
 )
@@ -50,7 +51,9 @@ class TensorProductBasis(Frozen):
     def __init__(self, *factors: Basis):
         for i, factor in enumerate(factors):
             if not isinstance(factor, Basis):
-                raise SpecificationError(f"factor {i} is {type(factor).__name__}; pass bases, one for each variable")
+                raise SpecificationError(
+                    f"factor {i} is {type(factor).__name__}; pass bases, one for each variable: (first, second)"
+                )
         if len(factors) < 2:
             raise SpecificationError(f"{len(factors)} basis is given; a tensor product has two or more")
         object.__setattr__(self, "factors", tuple(factors))
@@ -82,7 +85,7 @@ class TensorProductBasis(Frozen):
         abscissae: list[Any] = [getattr(factor, "greville", None) for factor in self.factors]
         for i, values in enumerate(abscissae):
             if values is None:
-                raise SpecificationError(f"factor {i} is a {type(self.factors[i]).__name__}, which has no Greville abscissae")
+                raise SpecificationError(f"factor {i} is {described(self.factors[i])}, which has no Greville abscissae")
         check_memory(
             24.0 * self.n_basis * self.n_variables,
             f"a grid of the points of {self.n_basis} functions",
@@ -203,9 +206,7 @@ class TensorSpline(Frozen):
         factors, table = [], self.coef.reshape(self.basis.shape)
         for j, (factor, k) in enumerate(zip(self.basis.factors, self.basis.orders(deriv), strict=True)):
             if not isinstance(factor, (BSplineBasis, RecombinedBasis)):
-                raise SpecificationError(
-                    f"factor {j} is a {type(factor).__name__}, which is not made of B-splines; use s(x, deriv)"
-                )
+                raise SpecificationError(f"factor {j} is {described(factor)}, which is not made of B-splines; use s(x, deriv)")
             bsplines, combined = (factor, None) if isinstance(factor, BSplineBasis) else (factor.parent, factor.matrix)
             if k > bsplines.degree:
                 raise SpecificationError(

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
-from .._validation import FloatArray, first_index, quiet
+from .._entry import quiet
+from .._validation import FloatArray, first_index
 from ..errors import DataError
 from .special import broadcast, inverse_mills, normal_pdf, reals
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, check_positive, quiet
+from .._entry import quiet
+from .._validation import FloatArray, check_positive
 from ..errors import DataError
 from .derivatives import Derivative, Status
 from .lines import check_callable, real_array

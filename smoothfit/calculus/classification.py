@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import optimize, special
 
-from .._validation import FloatArray, check_finite, check_memory, check_order, first_index, frozen, quiet, to_floats, to_numbers
+from .._entry import quiet
+from .._validation import FloatArray, check_finite, check_memory, check_order, first_index, frozen, to_floats, to_numbers
 from ..errors import DataError, NumericalError
 from .special import finite_reals, reals, rounding_of_sum, sums_of_others
 

@@ -14,7 +14,8 @@ import numpy as np
 from scipy import interpolate, optimize
 from scipy.stats import qmc
 
-from .._validation import FloatArray, check_finite, check_order, check_positive, check_rng, quiet
+from .._entry import quiet
+from .._validation import FloatArray, check_finite, check_order, check_positive, check_rng
 from ..errors import DataError
 from .derivatives import Derivative, Status
 from .lines import check_callable, real_array

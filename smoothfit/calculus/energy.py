@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._validation import FloatArray, check_finite, check_positive, quiet, to_floats, to_numbers
+from .._entry import quiet
+from .._validation import FloatArray, check_finite, check_positive, to_floats, to_numbers
 from ..errors import DataError
 from .classification import softmax
 

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from .._validation import FloatArray, check_finite, check_order, check_positive, first_index, quiet, to_floats, to_numbers
+from .._entry import quiet
+from .._validation import FloatArray, check_finite, check_order, check_positive, first_index, to_floats, to_numbers
 from ..errors import ConvergenceError, DataError, NumericalError, SpecificationError
 from .classification import design_matrix
 from .special import as_array

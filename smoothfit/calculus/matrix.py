@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_memory, check_order, quiet, to_numbers
+from .._entry import quiet
+from .._validation import FloatArray, check_memory, check_order, to_numbers
 from ..errors import DataError, SpecificationError
 from .derivatives import Jacobian, Status, check_layout_name
 from .lines import real_array

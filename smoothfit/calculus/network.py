@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._validation import FloatArray, quiet
+from .._entry import quiet
+from .._validation import FloatArray, described
 from ..errors import DataError, NumericalError
 from .classification import cross_entropy, cross_entropy_gradient
 from .special import finite_reals, squared_sech
@@ -102,7 +103,7 @@ def _parameters(layers: Any) -> list[Layer]:
     parameters = []
     for i, layer in enumerate(layers if isinstance(layers, Sequence) else [layers]):
         if not isinstance(layer, Sequence) or isinstance(layer, str) or len(layer) != 2:
-            raise DataError(f"layers[{i}] is a {type(layer).__name__}; pass a sequence of (weights, bias)")
+            raise DataError(f"layers[{i}] is {described(layer)}; pass a sequence of (weights, bias)")
         parameters.append(Layer(finite_reals(layer[0], f"layers[{i}][0]"), finite_reals(layer[1], f"layers[{i}][1]")))
     return parameters
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import check_positive, quiet
+from .._entry import quiet
+from .._validation import check_positive
 from ..errors import DataError
 from .derivatives import Derivative, Jacobian, check_layout_name
 from .lines import Elementwise, check_callable, real_array

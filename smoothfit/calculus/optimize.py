@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
-from .._validation import FloatArray, check_finite, check_order, check_positive, first_index, frozen, quiet, to_floats, to_numbers
+from .._entry import quiet
+from .._validation import FloatArray, check_finite, check_order, check_positive, first_index, frozen, to_floats, to_numbers
 from ..errors import DataError, SpecificationError
 from .numeric import gradient, hessian
 from .special import reals

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from .._validation import FloatArray, check_order, quiet, to_numbers
+from .._entry import quiet
+from .._validation import FloatArray, check_order, to_numbers
 from ..errors import DataError, SpecificationError
 from .lines import check_callable
 from .numeric import derivative

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import linalg, special
 
-from .._validation import FloatArray, check_finite, first_index, quiet, to_floats, to_numbers
+from .._entry import quiet
+from .._validation import FloatArray, check_finite, first_index, to_floats, to_numbers
 from ..errors import DataError, NumericalError, SpecificationError
 from .classification import softmax
 from .lines import check_callable

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.linalg import det, solve
 
-from .._validation import FloatArray, check_order, check_rng, quiet
+from .._entry import quiet
+from .._validation import FloatArray, check_order, check_rng
 from ..errors import DataError, NumericalError, SpecificationError
 from .classification import softmax, softmax_jacobian
 from .derivatives import Derivative, check_layout_name

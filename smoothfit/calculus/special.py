@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from .._validation import FloatArray, check_finite, first_index, quiet, to_numbers
+from .._entry import quiet
+from .._validation import FloatArray, check_finite, first_index, to_numbers
 from ..errors import DataError
 
 ROOT_TWO_PI = float(np.sqrt(2 * np.pi))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from narwhals.exceptions import DuplicateError
 
 from .._entry import outside
 from .._frames import repeated_columns
-from .._validation import FloatArray, to_floats
+from .._validation import FloatArray, shown, to_floats
 from ..errors import DataError, SpecificationError
 from .frames import column_of
 from .specification import Term, derivative_name
@@ -172,7 +172,7 @@ def parse(formula: str, data: Any, t: str, groups: str | None) -> Parts:
         _require(columns, groups)
     import pandas as pd
 
-    y = pd.Series(np.asarray(columns[name], dtype=float), name=name)
+    y = pd.Series(to_floats(columns[name], name)[0], name=name)
     return Parts(
         y,
         pd.Series(columns[t], name=t),
@@ -196,7 +196,9 @@ def _columns(data: Any) -> dict[str, Any]:
     return {name: frame.get_column(name).to_numpy() for name in frame.columns}
 
 
-def _require(columns: dict[str, Any], name: str) -> None:
+def _require(columns: dict[str, Any], name: Any) -> None:
+    if not isinstance(name, Hashable):
+        raise SpecificationError(f"{shown(name)} is no name of a column; pass one of {', '.join(map(str, columns))}")
     if name not in columns:
         raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(str, columns))}")
 
@@ -205,7 +207,9 @@ def _expression(text: str) -> ast.expr:
     try:
         return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two of what is nested too deep
-        raise SpecificationError(f"cannot read {text!r} in the formula") from None
+        raise SpecificationError(
+            f"cannot read {text!r} in the formula; write D(y) for y', and Q('the name') for a column whose name has blanks or signs"
+        ) from None
 
 
 def _left(text: str) -> tuple[str, int]:
@@ -310,12 +314,20 @@ def _term(text: str, tree: ast.expr, name: str, time: str, order: int, columns: 
     return Term(text, Expression(ast.unparse(changed), time), rates=highest > 0)
 
 
+def _reason(error: Exception, columns: Mapping[str, Any]) -> str:
+    """What patsy says of a formula, in a line; of an unknown name with those that are known."""
+    reason = str(error).splitlines()[0].removeprefix("Error evaluating factor: ")
+    if isinstance(error.__cause__, NameError):
+        return f"{error.__cause__}; the columns are {', '.join(map(str, columns))}"
+    return reason
+
+
 def _inputs(texts: list[str], columns: dict[str, Any]) -> tuple[FloatArray, list[str]]:
     """Columns of the inputs: those named, and what patsy makes of the rest."""
     parts, names = [], []
     for text in texts:
         if text in columns:
-            parts.append(np.asarray(columns[text], dtype=float)[:, None])
+            parts.append(to_floats(columns[text], text)[0][:, None])
             names.append(text)
             continue
         import patsy
@@ -324,7 +336,7 @@ def _inputs(texts: list[str], columns: dict[str, Any]) -> tuple[FloatArray, list
             with outside():
                 matrix = patsy.dmatrix(f"0 + {text}", columns, NA_action=patsy.NAAction(on_NA="raise"), return_type="matrix")
         except patsy.PatsyError as error:
-            raise DataError(f"cannot read the input {text!r}: {error}") from None
+            raise DataError(f"cannot read the input {text!r}: {_reason(error, columns)}") from None
         parts.append(np.asarray(matrix, dtype=float))
         names += matrix.design_info.column_names
     return (np.hstack(parts) if parts else np.zeros((0, 0))), names

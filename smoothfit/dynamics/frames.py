@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-import narwhals.stable.v1 as nw
 import numpy as np
-from narwhals.exceptions import DuplicateError
 
-from .._frames import repeated_columns
-from .._validation import FloatArray, check_finite, to_floats
+from .._frames import table_of
+from .._validation import FloatArray, check_finite, to_floats, to_numbers
 from ..errors import DataError, SpecificationError
-
-if TYPE_CHECKING:
-    from .model import DerivativeRegression
+from .sample import Sample
 
 
-def is_frame(values: Any) -> bool:
-    """Whether values are a table with named columns: a data frame, or a mapping of names to columns."""
-    if isinstance(values, Mapping):
-        return True
-    try:
-        return isinstance(nw.from_native(values, eager_only=True, allow_series=True, pass_through=True), nw.DataFrame)
-    except DuplicateError:
-        return True
+class MakesInputs(Protocol):
+    """What makes inputs of the columns of a frame."""
+
+    def of(self, columns: Mapping[str, Any]) -> FloatArray:
+        """Columns (n, k) of the inputs."""
 
 
-def times_of(model: DerivativeRegression, t: Any, argument: str = "t") -> Any:
+class ReadsFrames(Protocol):
+    """A model: the sample that names its columns, and what a formula makes of them, if there was one."""
+
+    sample: Sample
+
+    @property
+    def inputs_of_formula(self) -> MakesInputs | None:
+        """What a formula makes of the columns; None without one."""
+
+
+def times_of(model: ReadsFrames, t: Any, argument: str = "t") -> Any:
     """Abscissae a user asks about: those given, or the column of times of a data frame."""
-    return column_of(_columns(t, argument), model.sample.t_name, argument, [model.sample.t_name]) if is_frame(t) else t
+    table = table_of(t, argument)
+    return t if table is None else column_of(table, model.sample.t_name, argument, [model.sample.t_name])
 
 
-def vector_of_times(model: DerivativeRegression, t: Any) -> FloatArray:
+def vector_of_times(model: ReadsFrames, t: Any) -> FloatArray:
     """Numbers for times a user asks about, a row each."""
     given = times_of(model, t)
     numbers = model.sample.abscissa.read(given, "t")
@@ -41,17 +45,18 @@ def vector_of_times(model: DerivativeRegression, t: Any) -> FloatArray:
     return numbers.ravel()
 
 
-def inputs_of(model: DerivativeRegression, u: Any, n: int) -> FloatArray:
+def inputs_of(model: ReadsFrames, u: Any, n: int) -> FloatArray:
     """Recorded inputs (n, k): the columns of a matrix, or those of a data frame that the fit takes, by name."""
     names = model.sample.recorded_inputs
     if u is None:
         if names:
             raise DataError(f"u is missing: pass the inputs {', '.join(names)} at these times")
         return np.zeros((n, 0))
-    if is_frame(u):
-        values = _inputs_by_name(model, _columns(u, "u"))
+    table = table_of(u, "u")
+    if table is not None:
+        values = _inputs_by_name(model, table)
     else:
-        values = np.asarray(u, dtype=float)
+        values = to_numbers(u, "u")
         values = values[:, None] if values.ndim == 1 else values
     if values.shape != (n, len(names)):
         raise DataError(f"u has shape {values.shape}; pass {n} rows of {len(names)} inputs ({', '.join(names) or 'none'})")
@@ -59,16 +64,16 @@ def inputs_of(model: DerivativeRegression, u: Any, n: int) -> FloatArray:
     return values
 
 
-def times_and_inputs(model: DerivativeRegression, t: Any, u: Any) -> tuple[Any, Any]:
+def times_and_inputs(model: ReadsFrames, t: Any, u: Any) -> tuple[Any, Any]:
     """Return t and u, of which one data frame may bring both."""
-    if is_frame(t) and u is None and model.sample.recorded_inputs:
+    if u is None and model.sample.recorded_inputs and table_of(t, "t") is not None:
         return t, t
-    if t is None and is_frame(u) and model.sample.t_name in _columns(u, "u"):
+    if t is None and model.sample.t_name in (table_of(u, "u") or {}):
         return u, u
     return t, u
 
 
-def _inputs_by_name(model: DerivativeRegression, columns: dict[str, Any]) -> FloatArray:
+def _inputs_by_name(model: ReadsFrames, columns: Mapping[str, Any]) -> FloatArray:
     if model.inputs_of_formula is not None:
         return model.inputs_of_formula.of(columns)
     names = model.sample.recorded_inputs
@@ -76,8 +81,13 @@ def _inputs_by_name(model: DerivativeRegression, columns: dict[str, Any]) -> Flo
     return np.column_stack(parts) if parts else np.zeros((len(next(iter(columns.values()), ())), 0))
 
 
-def column_of(columns: dict[str, Any], name: str, argument: str, wanted: Any) -> Any:
-    """A column by name; raises and names the columns that are wanted if there is none."""
+def column_of(columns: Mapping[str, Any], name: str, argument: str, wanted: Any) -> Any:
+    """A column by name; raises and names the columns that are wanted if there is none.
+
+    A column without a name, but a number, is called by the letter u and that number, as where it was fitted.
+    """
+    if name not in columns and name[:1] == "u" and name[1:] in columns:
+        return columns[name[1:]]
     if name not in columns:
         has = ", ".join(columns) or "none"
         raise DataError(
@@ -87,29 +97,16 @@ def column_of(columns: dict[str, Any], name: str, argument: str, wanted: Any) ->
     return columns[name]
 
 
-def _columns(frame: Any, argument: str) -> dict[str, Any]:
-    """Columns by name, those without names as the model names them: a number behind the letter of the argument."""
-    if isinstance(frame, Mapping):
-        return {str(name): np.asarray(values) for name, values in frame.items()}
-    try:
-        table = nw.from_native(frame, eager_only=True)
-    except DuplicateError:
-        raise repeated_columns(frame, argument) from None
-    return {_label(name): table.get_column(name).to_native() for name in table.columns}
-
-
-def _label(name: Any) -> str:
-    return f"u{name}" if isinstance(name, (int, np.integer)) else str(name)
-
-
 def values_by_name(names: tuple[str, ...], u: Any) -> FloatArray:
     """One number for each input: a vector in their order, or a mapping or a frame of one row by name."""
     if u is None:
+        if names:
+            raise DataError(f"u is missing: pass one number for each input ({', '.join(names)})")
         return np.zeros(0)
-    if not is_frame(u):
+    table = table_of(u, "u")
+    if table is None:
         return to_floats(u, "u")[0]
-    columns = {name: np.ravel(values) for name, values in _columns(u, "u").items()}
-    found = [column_of(columns, name, "u", names) for name in names]
+    found = [to_floats(column_of(table, name, "u", names), f"u[{name!r}]")[0] for name in names]
     for name, values in zip(names, found, strict=True):
         if len(values) != 1:
             raise SpecificationError(f"u[{name!r}] has {len(values)} values; pass one number for each input")

@@ -13,6 +13,8 @@ from .._validation import check_order
 from ..errors import BiasWarning, SamplingWarning, SmoothfitError, SpecificationError
 from .advice import advise
 from .estimation import estimate
+from .fit import Fit
+from .late import LATE
 from .methods import METHODS, Fitted, Method, Problem
 from .reading import check_inputs, check_series, read_sample
 from .results import DynamicsResults
@@ -21,7 +23,7 @@ from .scales import check_scales
 from .specification import Equation, check_terms
 
 if TYPE_CHECKING:
-    from .compare import Comparison
+    from .comparison import Comparison
     from .formula import FormulaInputs
 
 RESERVED = ("q", "sigma")  # noises among the parameters
@@ -142,7 +144,7 @@ class DerivativeRegression:
             Equation(
                 order=order,
                 outputs=sample.outputs,
-                derivatives=tuple(range(order)) if derivatives is None else tuple(derivatives),
+                derivatives=tuple(range(order)) if derivatives is None else _orders(derivatives),
                 inputs=sample.inputs,
                 terms=check_terms(terms),
                 intercept=bool(intercept),
@@ -246,7 +248,7 @@ class DerivativeRegression:
             "HAC", "cluster" (by run; with statsmodels' factor for few runs and rows), "bootstrap".
         cov_kwds : dict, optional
             ``{"maxlags": ...}`` for "HAC"; arguments of `DynamicsResults.bootstrap` for "bootstrap", for example
-            ``{"kind": "block", "n": 500, "rng": 0, "n_jobs": 2, "progress": True}``.
+            ``{"kind": "block", "size": 500, "rng": 0, "n_jobs": 2, "progress": True}``.
         **options
             Of the method; those not listed take none.
 
@@ -274,10 +276,10 @@ class DerivativeRegression:
         kwds = dict(cov_kwds or {})
         own = cov_type if cov_type != "bootstrap" else None
         check_options(cov_type, kwds)
-        results = DynamicsResults(self, chosen.name, options, fitted, *fitted.covariance(own, **(kwds if own else {})))
+        results = DynamicsResults(Fit(self, chosen.name, options, fitted, *fitted.covariance(own, **(kwds if own else {}))))
         if cov_type == "bootstrap":
             cov = results.bootstrap(**kwds).params.cov().to_numpy()
-            results = DynamicsResults(self, chosen.name, options, fitted, "bootstrap", cov)
+            results = DynamicsResults(Fit(self, chosen.name, options, fitted, "bootstrap", cov))
         for message, category in self._warnings(results):
             warn(message, category)
         return results
@@ -331,9 +333,8 @@ class DerivativeRegression:
 
     def compare(self, methods: Iterable[str] | None = None, alpha: float = 0.05) -> Comparison:
         """Fit all methods that apply, or those named; see `compare_methods`."""
-        from .compare import compare_methods
-
-        return compare_methods(self, methods=methods, alpha=alpha)
+        comparison: Comparison = LATE["compare_methods"](self, methods=methods, alpha=alpha)
+        return comparison
 
     def __repr__(self) -> str:
         left = ", ".join(self.equation.left)
@@ -342,11 +343,18 @@ class DerivativeRegression:
 
 def check_options(cov_type: str | None, cov_kwds: Mapping[str, Any]) -> None:
     """Raise where cov_kwds has what cov_type does not take."""
-    known = {"HAC": {"maxlags"}, "bootstrap": {"n", "kind", "rng", "n_jobs", "progress"}}.get(cov_type or "", set())
+    known = {"HAC": {"maxlags"}, "bootstrap": {"size", "kind", "rng", "n_jobs", "progress"}}.get(cov_type or "", set())
     unknown = sorted(set(cov_kwds) - known)
     if unknown:
         takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
         raise SpecificationError(f"cov_kwds has {unknown[0]!r}, which cov_type={cov_type!r} does not know; {takes}")
+
+
+def _orders(derivatives: Any) -> tuple[int, ...]:
+    """Orders of the derivatives on the right side, a sequence of them."""
+    if isinstance(derivatives, str) or not isinstance(derivatives, Iterable):
+        raise SpecificationError(f"derivatives is {derivatives!r}; pass a list of orders, such as [0, 1]")
+    return tuple(derivatives)
 
 
 def check_method(method: Any) -> Method:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, first_index, frozen
+from .._validation import FloatArray, check_memory, first_index, frozen
 from ..errors import DataError
 from ..observations.abscissa import Abscissa
 from .specification import Equation, derivative_name
 
 REGULAR = 1e-6  # of a step: what sample times may be off a regular grid
+OF_NODE, OF_STATE, OF_GAP = 240.0, 160.0, 320.0  # bytes at the peak of a prediction: a node by output, by state, a gap by states^2
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,6 +280,13 @@ def term_columns(sample: Sample, equation: Equation, curves: Sequence[FloatArray
     return columns
 
 
+def check_nodes(n: float, n_gaps: float, equation: Equation) -> None:
+    """Refuse more nodes than the memory holds in a prediction: n times with `n_gaps` distinct distances."""
+    per_node = OF_NODE * equation.n_outputs + OF_STATE * equation.n_states
+    needed = n * per_node + n_gaps * OF_GAP * equation.n_states**2
+    check_memory(float(needed), f"a prediction at {n:.4g} times", "pass fewer t at once, or nearer ones")
+
+
 def with_times(sample: Sample, run: int, times: FloatArray, equation: Equation) -> tuple[Sample, npt.NDArray[np.int64]]:
     """One run of a sample with nodes added at times, and the position of each time.
 
@@ -292,6 +300,7 @@ def with_times(sample: Sample, run: int, times: FloatArray, equation: Equation) 
             f"no input is known there"
         )
     nodes, place = merged(t, times)
+    check_nodes(len(nodes), len(np.unique(np.diff(nodes))), equation)
     y = np.full((len(nodes), sample.y.shape[1]), np.nan)
     ratio = np.ones_like(y)
     y[place], ratio[place] = sample.y[s], sample.ratio[s]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray, frozen
 from ..errors import DataError, SpecificationError
-from .sample import REGULAR, Sample, between, merged, with_times
+from .sample import REGULAR, Sample, between, check_nodes, merged, with_times
 from .specification import Equation
 
 
@@ -48,6 +48,7 @@ def reaching(sample: Sample, run: int, times: FloatArray, equation: Equation) ->
     end = float(sample.t[sample.slice_of(run).stop - 1])
     if recorded is not None and len(times) and times.max() > end:
         h = recorded.step
+        check_nodes(len(times) if h is None else (times.max() - end) / h, len(times) if h is None else 1, equation)
         ahead = (
             np.unique(times[times > end]) if h is None else end + h * np.arange(1, np.ceil((times.max() - end) / h - REGULAR) + 1)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_order
+from .._validation import FloatArray, check_order, shown
 from ..errors import SmoothfitError, SpecificationError
 
 HIGHEST_ORDER = 6  # of a scalar equation; order times number of outputs is the size of the state
@@ -215,12 +215,11 @@ def check_terms(terms: Any) -> tuple[Term, ...]:
         return (terms,)
     if isinstance(terms, Mapping):
         terms = [Term(str(name), function) for name, function in terms.items()]
-    try:
-        found = tuple(terms)
-    except TypeError:
+    if isinstance(terms, str) or not isinstance(terms, Iterable):
         raise SpecificationError(
-            f"terms is {terms!r}; pass smoothfit.dynamics.Term objects, or a mapping of names to functions"
-        ) from None
+            f"terms is {shown(terms)}; pass smoothfit.dynamics.Term objects, or a mapping of names to functions"
+        )
+    found = tuple(terms)
     for i, term in enumerate(found):
         if not isinstance(term, Term) or not callable(term.function):
             raise SpecificationError(f"terms[{i}] is {term!r}; pass smoothfit.dynamics.Term(name, function)")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._entry import entry_point
-from .._validation import check_order
+from .._validation import check_order, shown, type_of
 from ..errors import DataError, NumericalError, SpecificationError
 from ..observations import Observations
 from ..observations.points import PointObservations
@@ -114,11 +114,11 @@ class GaussianProcess:
                 f"{label} is read, but functions of the {self.kernel.label} kernel have no slope; use Matern32, Matern52 or "
                 "SquaredExponential"
             )
-        self._rows = Rows.of(self.observations, self.kernel, mean)
-        self._parameters = Parameters.of(self._rows, self.kernel)
-        if self._rows.n_contrasts <= self._parameters.n_free and self._parameters.n_free:
+        self.rows = Rows.of(self.observations, self.kernel, mean)
+        self.parameters = Parameters.of(self.rows, self.kernel)
+        if self.rows.n_contrasts <= self.parameters.n_free and self.parameters.n_free:
             raise DataError(
-                f"{len(self._rows)} readings are too few for {self._parameters.n_free} hyperparameters and {self._rows.n_terms} "
+                f"{len(self.rows)} readings are too few for {self.parameters.n_free} hyperparameters and {self.rows.n_terms} "
                 f"terms of the mean; {REMEDY}"
             )
 
@@ -159,10 +159,10 @@ class GaussianProcess:
             `route` or `n_starts` is unknown, or the kernel has no state-space form.
         """
         if n_starts is None:
-            n_starts = 7 if len(self._rows) <= MANY else 3
+            n_starts = 7 if len(self.rows) <= MANY else 3
         n_starts = check_order(n_starts, "n_starts", 1, 7)
         route = self._route(route)
-        rows, parameters = self._rows, self._parameters
+        rows, parameters = self.rows, self.parameters
         likelihood: DenseLikelihood | MarkovLikelihood
         if route == "dense":
             likelihood = DenseLikelihood(rows, self.kernel, parameters)
@@ -214,7 +214,9 @@ def _kernel(kernel: Any) -> Kernel:
     if not isinstance(kernel, Kernel):
         is_class = isinstance(kernel, type) and issubclass(kernel, Kernel)
         hint = kernel.__name__ if is_class else "SquaredExponential"
-        raise SpecificationError(f"kernel is {kernel!r}; pass a kernel, for example sf.gp.{hint}()")
+        raise SpecificationError(
+            f"kernel is {type_of(kernel) if is_class else shown(kernel)}; pass a kernel, for example sf.gp.{hint}()"
+        )
     return kernel
 
 
@@ -222,7 +224,8 @@ def _observations(X: Any, y: Any, sd: Any) -> PointObservations:
     """Readings as given, or made from X and y."""
     if isinstance(X, (PointObservations, Observations)):
         if y is not None or sd is not None:
-            raise SpecificationError("X holds readings, which have their own y and sd; leave y and sd out")
+            hint = "; a kernel is passed as kernel=" if isinstance(y, Kernel) else ""
+            raise SpecificationError(f"X holds readings, which have their own y and sd; leave y and sd out{hint}")
         return check_slopes(X) if isinstance(X, PointObservations) else of_curve(X)
     if y is None:
         raise SpecificationError("y is missing; pass GaussianProcess(X, y), or readings made by sf.gp.observe")

@@ -1,1 +1,5 @@
 """Gaussian Markov processes as priors of a curve, and the engines that filter them."""
+
+from . import priors
+
+__all__ = ["priors"]

@@ -13,8 +13,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import brentq
 
 from .._validation import FloatArray
@@ -26,30 +28,15 @@ from .rows import Rows
 LIMIT = 1e10
 
 
-@dataclass(frozen=True, eq=False)
-class Resolution:
-    """Conversions between bandwidths and intensities q for the readings of `rows` at one order."""
+class Information(ABC):
+    """Conversions between bandwidths and intensities q at one order."""
 
-    rows: Rows
     order: int
 
-    @cached_property
+    @property
+    @abstractmethod
     def information(self) -> FloatArray:
         """I_kg for sigma2_g = 1, shape (order, n_groups)."""
-        rows = self.rows
-        if rows.is_of_one_kind:
-            alone = np.zeros((self.order, 1))
-            alone[rows.deriv[0]] = np.sum(1 / rows.ratio) * (len(rows) - 1) / (len(rows) * rows.range)
-            return alone
-        index = rows.deriv.astype(np.int64) * rows.n_groups + rows.group
-        total = np.bincount(index, weights=1 / rows.ratio, minlength=self.order * rows.n_groups)
-        n = len(rows)
-        return total.reshape(self.order, rows.n_groups) * (n - 1) / (n * rows.range)
-
-    @property
-    def spacing(self) -> float:
-        """Mean distance between readings."""
-        return self.rows.range / (len(self.rows) - 1)
 
     def log_intensity(self, bandwidth: FloatArray | float, sigma2: FloatArray) -> FloatArray:
         """Return log q at bandwidths, of their shape."""
@@ -72,6 +59,36 @@ class Resolution:
 
         return float(np.exp(brentq(excess, lowest, highest, xtol=1e-15)))
 
+    def powers(self, bandwidth: FloatArray | float) -> FloatArray:
+        """Return h^(2(m-k)) for k = 0 .. m-1, along a last axis."""
+        return np.asarray(np.expand_dims(bandwidth, -1) ** (2.0 * (self.order - np.arange(self.order))))
+
+
+@dataclass(frozen=True, eq=False)
+class Resolution(Information):
+    """Of the readings of `rows` at one order."""
+
+    rows: Rows
+    order: int
+
+    @cached_property
+    def information(self) -> FloatArray:
+        """I_kg for sigma2_g = 1, shape (order, n_groups)."""
+        rows = self.rows
+        if rows.is_of_one_kind:
+            alone = np.zeros((self.order, 1))
+            alone[rows.deriv[0]] = np.sum(1 / rows.ratio) * (len(rows) - 1) / (len(rows) * rows.range)
+            return alone
+        index = rows.deriv.astype(np.int64) * rows.n_groups + rows.group
+        total = np.bincount(index, weights=1 / rows.ratio, minlength=self.order * rows.n_groups)
+        n = len(rows)
+        return total.reshape(self.order, rows.n_groups) * (n - 1) / (n * rows.range)
+
+    @property
+    def spacing(self) -> float:
+        """Mean distance between readings."""
+        return self.rows.range / (len(self.rows) - 1)
+
     def limits(self, sigma2: FloatArray) -> tuple[float, float]:
         """Least and greatest log q that can differ from the limits, whatever single readings and gaps dominate.
 
@@ -79,25 +96,33 @@ class Resolution:
         if every one were as poor as the poorest; and q (least gap)^(2m-1) = LIMIT, a variance beyond that of the scaled readings.
         """
         rows, m = self.rows, self.order
-        if rows.is_of_one_kind:  # the extremes decide
-            precision = 1 / (np.array([rows.ratio.min(), rows.ratio.max()]) * sigma2[0])
-            powers = 2.0 * (m - rows.deriv[:1].astype(np.float64))
-        else:
-            precision = 1 / (rows.ratio * sigma2[rows.group])
-            powers = 2.0 * (m - rows.deriv.astype(np.float64))
+        precise, poor, powers = self._extremes(sigma2)
         density = len(rows) / rows.range
         power = LIMIT ** (1 / (2 * m))
-        best = np.max(np.log(precision * density) + powers * np.log(rows.range * power))
+        best = np.max(np.log(precise * density) + powers * np.log(rows.range * power))
         least_gap = float(rows.gaps.min())
-        poorest = np.min(np.log(precision * density) + powers * np.log(least_gap / power))
+        poorest = np.min(np.log(poor * density) + powers * np.log(least_gap / power))
         highest = -poorest
         if rows.has_known:
             highest = max(highest, np.log(LIMIT) - (2 * m - 1) * np.log(least_gap))
         return float(-best - np.log(m)), float(highest)
 
-    def powers(self, bandwidth: FloatArray | float) -> FloatArray:
-        """Return h^(2(m-k)) for k = 0 .. m-1, along a last axis."""
-        return np.asarray(np.expand_dims(bandwidth, -1) ** (2.0 * (self.order - np.arange(self.order))))
+    def _extremes(self, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The greatest and the least precision of each series, and its power 2 (m - k) of the bandwidth."""
+        kinds, least, greatest = self._ratios
+        deriv, group = np.divmod(kinds, self.rows.n_groups)
+        return 1 / (least * sigma2[group]), 1 / (greatest * sigma2[group]), 2.0 * (self.order - deriv)
+
+    @cached_property
+    def _ratios(self) -> tuple[npt.NDArray[np.int64], FloatArray, FloatArray]:
+        """The series, deriv * n_groups + group, with the least and the greatest variance ratio of each."""
+        rows = self.rows
+        if rows.is_of_one_kind:
+            return np.array([int(rows.deriv[0])]), np.array([rows.ratio.min()]), np.array([rows.ratio.max()])
+        kinds = rows.deriv.astype(np.int64) * rows.n_groups + rows.group
+        present = np.flatnonzero(np.bincount(kinds))
+        ratios = [rows.ratio[kinds == kind] for kind in present]
+        return present, np.array([r.min() for r in ratios]), np.array([r.max() for r in ratios])
 
 
 def lost_accuracy(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:
@@ -125,7 +150,7 @@ class Tie(ABC):
     """A fixed smoothing: q as a function of the variances."""
 
     @abstractmethod
-    def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
+    def log_q(self, resolution: Any, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
         """Return log q, and its slopes by log sigma2 (G,)."""
 
 
@@ -135,7 +160,7 @@ class FixedLam(Tie):
 
     lam: float
 
-    def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
+    def log_q(self, resolution: object, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
         """Return log q and its slopes."""
         return float(log_sigma2[0] - np.log(self.lam)), np.eye(len(log_sigma2))[0]
 
@@ -146,7 +171,7 @@ class FixedBandwidth(Tie):
 
     bandwidth: float
 
-    def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
+    def log_q(self, resolution: Information, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
         """Return log q and its slopes."""
         shares = resolution.powers(self.bandwidth) @ resolution.information * np.exp(-log_sigma2)
         return float(-np.log(shares.sum())), shares / shares.sum()

@@ -121,6 +121,28 @@ class Sums(NamedTuple):
     n_used: int
 
 
+class Adjoint(NamedTuple):
+    """What all readings tell of changes of the state, and of each reading by itself.
+
+    Attributes
+    ----------
+    score, information : ndarray, shape (n_nodes, M)
+        Of a change of each component of the state before the readings of each node.
+    errors : ndarray, shape (n, 2)
+        Of each functional u and D: u / D is the reading less its prediction from all others, of variance 1 / D.
+    is_start : ndarray of bool, shape (n,)
+        Whether an unknown direction of the start took the reading up.
+    start_nodes : ndarray
+        Nodes at which unknown directions took rows up, in their order.
+    """
+
+    score: FloatArray
+    information: FloatArray
+    errors: FloatArray
+    is_start: npt.NDArray[np.bool_]
+    start_nodes: IntArray
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """What the kernel runs; made by `compiled`.
@@ -343,9 +365,9 @@ class Program:
     def _ones(self) -> FloatArray:
         return np.ones(sum(len(term.hyperparameters) for term in self.processes.terms))
 
-    def _in_order(self, rows: FloatArray) -> FloatArray:
+    def _in_order(self, rows: AnyArray) -> AnyArray:
         kept = self.order >= 0
-        values = np.empty((int(kept.sum()), *rows.shape[1:]))
+        values = np.empty((int(kept.sum()), *rows.shape[1:]), dtype=rows.dtype)
         values[self.order[kept]] = rows[kept]
         return values
 
@@ -377,6 +399,32 @@ class Program:
             f"the readings leave part of {' and '.join(labels) or 'the state'} undetermined: no combination of them tells it "
             "from the rest; add readings of f, or leave out a component or a regressor"
         )
+
+    @property
+    def node_of_row(self) -> IntArray:
+        """The node of each row."""
+        return np.repeat(np.arange(len(self.step)), np.diff(self.first))
+
+    def adjoint(self, values: FloatArray, variance: FloatArray) -> Adjoint:
+        """Adjoint of the filter."""
+        if self._at(values) is not self:
+            return self._constant.adjoint(values, variance)
+        score, information, errors, flat = self._run(_kernels.markov_adjoint, self._arguments(values, variance))
+        is_start = flat > 0
+        return Adjoint(score, information, self._in_order(errors), self._in_order(is_start), self.node_of_row[is_start])
+
+    def is_identified_without(self, i: int, values: FloatArray, variance: FloatArray) -> bool:
+        """Whether the functionals other than i determine the state."""
+        try:
+            replace(self, y=np.where(self.order == i, np.nan, self.y)).sums(values, variance)
+        except IdentificationError:
+            return False
+        return True
+
+    def end(self, values: FloatArray, variance: FloatArray) -> FloatArray:
+        """Law of the processes and coefficients after the last reading: (K, 3 + K), see `_kernels.markov_end`."""
+        kept = np.r_[: self.processes.dim, self.n_states - self.n_effects : self.n_states].astype(np.int32)
+        return np.asarray(self._run(_kernels.markov_end, (*self._arguments(values, variance), kept)))
 
 
 def compiled(

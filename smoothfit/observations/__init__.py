@@ -1,7 +1,8 @@
 """The data language: what was read of an unknown curve or surface, where, and how well."""
 
-from .observations import OF_DIFFERENCE, Observations, Readings, derivative_label, observe, observe_difference, observe_integral
+from .observations import Observations, observe, observe_difference, observe_integral
 from .points import PointObservations
+from .series import OF_DIFFERENCE, Readings, derivative_label
 
 __all__ = [
     "OF_DIFFERENCE",

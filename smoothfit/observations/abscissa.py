@@ -69,6 +69,13 @@ def in_zone(times: npt.NDArray[Any], zone: Zone) -> Any:
     return pd.DatetimeIndex(times, tz="UTC").tz_convert(zone)
 
 
+def _local_label(time: Any, zone: Zone) -> str:
+    """Clock of a time in UTC in a zone, as short as that of NumPy, and its distance to UTC."""
+    local = in_zone(np.array([time], dtype="M8[ns]"), zone)[0]
+    clock = str(np.datetime_as_string(local.tz_localize(None).to_datetime64(), unit="auto"))
+    return f"{clock}{'' if 'T' in clock else 'T00:00'}{local.isoformat()[-6:]}"
+
+
 class Asked(NamedTuple):
     """Abscissae a user asks about.
 
@@ -224,12 +231,16 @@ class Abscissa:
         return in_zone(x, self.zone)
 
     def label(self, x: Any) -> str:
-        """Short text for one abscissa of the observations: a number, datetime64 (in UTC) or timedelta64."""
+        """Short text for one abscissa: a number, timedelta64, or datetime64 (in UTC), told in the zone of the observations."""
         if self.kind == "datetime":
-            return str(np.datetime_as_string(x, unit="auto"))
+            return self.utc_label(x) if not self.zone else _local_label(x, self.zone)
         if self.kind == "number" and not isinstance(x, (float, np.floating)) and self.origin:
             return str(x)
         return f"{float(self.to_numbers(np.asarray(x))) if self.unit else float(x):.10g}"
+
+    def utc_label(self, x: Any) -> str:
+        """As `label`, of times in UTC."""
+        return str(np.datetime_as_string(x, unit="auto")) if self.kind == "datetime" else self.label(x)
 
     def label_of_number(self, number: float) -> str:
         """Short text for the abscissa that a number on this scale stands for."""

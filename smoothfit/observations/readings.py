@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import narwhals.stable.v1 as nw
@@ -12,10 +12,15 @@ import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
 from .._frames import listed, repeated_columns
-from .._validation import FloatArray, Frozen, first_index, frozen, to_floats
-from ..errors import DataError, SpecificationError
+from .._validation import FloatArray, Frozen, first_index, frozen, shown, to_floats
+from ..errors import DataError, SpecificationError, UnknownNameError
 
 HIGHEST_DERIVATIVE = 10
+EXAMPLES = {  # of what is said of columns
+    "readings": "{'y': 0}, to the order of the derivative that each holds",
+    "sd": "{'y': 0.1}",
+    "weights": "{'y': 'the name of a column of weights'}",
+}
 OF_INTEGRAL = -1  # the order of a derivative that an integral has
 
 
@@ -77,7 +82,7 @@ class NamedReadings(Generic[Kind]):
         for reading in self.readings:
             if reading.name == name:
                 return reading
-        raise KeyError(f"no readings are named {name!r}; the names are {', '.join(self.names)}")
+        raise UnknownNameError(f"no readings are named {name!r}; the names are {', '.join(self.names)}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -181,7 +186,9 @@ class Table(NamedTuple):
             raise repeated_columns(data, "data") from None
         for argument, options in (("readings", readings), ("sd", sd), ("weights", weights)):
             if options is not None and not isinstance(options, Mapping):
-                raise SpecificationError(f"{argument} is {options!r}; pass a mapping from columns of readings: {{'column': ...}}")
+                raise SpecificationError(
+                    f"{argument} is {shown(options)}; pass a mapping from columns of readings, for example {EXAMPLES[argument]}"
+                )
         for argument, options in (("sd", sd), ("weights", weights)):
             unknown = set(options or {}) - set(readings)
             if unknown:
@@ -192,8 +199,12 @@ class Table(NamedTuple):
 
     def column(self, name: Any) -> Any:
         """A column, in the type of the frame."""
+        if not isinstance(name, Hashable):
+            raise SpecificationError(f"{shown(name)} is no name of a column; pass one of {listed(self.frame.columns)}")
         if name not in self.frame.columns:
-            raise DataError(f"the frame has no column {name!r}; its columns are {listed(self.frame.columns)}")
+            index = getattr(getattr(self.frame.to_native(), "index", None), "names", ())
+            hint = f"; {name!r} is its index: pass data.reset_index()" if name in index else ""
+            raise DataError(f"the frame has no column {name!r}; its columns are {listed(self.frame.columns)}{hint}")
         return self.frame.get_column(name).to_native()
 
     def option(self, options: Mapping[Any, Any] | None, name: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
@@ -35,9 +35,7 @@ from .rows import (
     streamed,
 )
 
-if TYPE_CHECKING:
-    from .model import SplineRegression
-
+Model = TypeVar("Model")
 
 CANCELLED = 1e-14  # of a sum of squares: below, what is left of it less the mean's share is rounding
 
@@ -120,13 +118,15 @@ class AccumulatedRows(Rows):
 
 
 @entry_point
-class Accumulator:
+class Accumulator(Generic[Model]):
     """Sufficient statistics of readings that come in chunks; made by `SplineRegression.accumulate`.
 
     Parameters
     ----------
     basis : Basis or TensorProductBasis
         The functions of all fits.
+    make : callable
+        Makes the regression of rows, a penalty and constraints.
 
     Examples
     --------
@@ -141,13 +141,14 @@ class Accumulator:
     (10000, 0.1, 1.0)
     """
 
-    def __init__(self, basis: AnyBasis):
+    def __init__(self, basis: AnyBasis, make: Callable[[Rows, Any, Any], Model]):
         self.basis = basis
+        self._make = make
         self._names: dict[str, NameStatistics] = {}
         self._x_name = "x"
         self._inputs: tuple[str, ...] = ()
 
-    def add(self, observations: Observations | PointObservations) -> Accumulator:
+    def add(self, observations: Observations | PointObservations) -> Accumulator[Model]:
         """Take a chunk of readings; names keep their kind, and whether their sd is known, from chunk to chunk.
 
         Returns the accumulator itself.
@@ -163,20 +164,20 @@ class Accumulator:
             self._x_name = observations.x_name
         return self
 
-    def add_frames(self, frames: Iterable[Any], x: str, readings: Mapping[str, int], **options: Any) -> Accumulator:
+    def add_frames(self, frames: Iterable[Any], x: str, readings: Mapping[str, int], **options: Any) -> Accumulator[Model]:
         """Take data frames or Arrow record batches one after the other; the options are those of `Observations.from_frame`."""
         for frame in frames:
             table = frame.to_pandas() if hasattr(frame, "to_struct_array") else frame  # a record batch is no table
             self.add(Observations.from_frame(table, x, readings, **options))
         return self
 
-    def __add__(self, other: Accumulator) -> Accumulator:
+    def __add__(self, other: Accumulator[Model]) -> Accumulator[Model]:
         """Both accumulators' readings, as a new one."""
         if not isinstance(other, Accumulator):
             return NotImplemented
         if other.basis.n_basis != self.basis.n_basis or other.basis.domain != self.basis.domain:
             raise SpecificationError("the accumulators have different bases; use one basis for all chunks")
-        total = Accumulator(self.basis)
+        total = Accumulator(self.basis, self._make)
         total._x_name = other._x_name if self._x_name == "x" else self._x_name
         total._inputs = self._inputs or other._inputs
         total._names = dict(self._names)
@@ -188,17 +189,15 @@ class Accumulator:
         mine = self._names.get(name)
         self._names[name] = statistics if mine is None else _both(mine, statistics)
 
-    def model(self, penalty: Penalty | None = None, constraints: Constraint | Sequence[Constraint] = ()) -> SplineRegression:
+    def model(self, penalty: Penalty | None = None, constraints: Constraint | Sequence[Constraint] = ()) -> Model:
         """Return the regression of everything taken so far, to be fitted."""
-        from .model import SplineRegression
-
         if not self._names:
             raise DataError("the accumulator has taken no readings; add() some")
         names = tuple(self._names.values())
         readings: Any = tuple(name.readings for name in names)
         is_surface = isinstance(self.basis, TensorProductBasis)
         observations = PointObservations(readings, self._inputs) if is_surface else Observations(readings, self._x_name)
-        return SplineRegression._of_rows(AccumulatedRows(observations, self.basis, names=names), penalty, constraints)
+        return self._make(AccumulatedRows(observations, self.basis, names=names), penalty, constraints)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name}: {len(statistics.readings)}" for name, statistics in self._names.items())

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,11 @@ from .._validation import FloatArray, Frozen, check_level, check_memory, check_r
 from ..errors import ConvergenceError, SmoothfitError, SpecificationError
 from ..results.prediction import critical_value
 from .band import BandRows
-from .fitting import at_weights
+from .fit import Fit
 from .products import ProductRows
+from .quantile import fit_quantile
 from .reweighted import reweighted
 from .rows import Rows
-
-if TYPE_CHECKING:
-    from .results import SplineRegressionResults
 
 KINDS = ("residual", "wild", "block")
 HELD = 1e-9  # of the greatest standard deviation of draws: a curve that moves by less is held where it is
@@ -166,7 +164,7 @@ class Draw(NamedTuple):
 class Job(NamedTuple):
     """What a process needs to know."""
 
-    results: SplineRegressionResults
+    fit: Fit
     target: BandRows | ProductRows
     kind: str
     block: int
@@ -176,11 +174,11 @@ class Job(NamedTuple):
 
 def bootstrap(job: Job, size: int, rng: Any, n_jobs: int, progress: bool) -> CurveBootstrap:
     """Draw estimates; see `SplineRegressionResults.bootstrap`."""
-    results = job.results
+    fit = job.fit
     n_values = job.target.n * (2 if job.studentize else 1)
     check_memory(size * (16.0 * n_values + OF_DRAW), f"a bootstrap of size = {size}", "lower size, or pass fewer x")
     sources = _sources(check_rng(rng), size)
-    is_linear = results.loss == "squares" and results._bounded is None and not job.studentize
+    is_linear = fit.loss == "squares" and fit.bounded is None and not job.studentize
     found: list[Draw | None] = []
     from tqdm.auto import tqdm
 
@@ -200,15 +198,15 @@ def bootstrap(job: Job, size: int, rng: Any, n_jobs: int, progress: bool) -> Cur
     draw_se: FloatArray | None = None
     change: FloatArray | None = None
     if job.studentize:
-        se, draw_se = frozen(np.sqrt(results._cov.variance(job.target))), frozen(np.array([draw.se for draw in kept]))
+        se, draw_se = frozen(np.sqrt(fit.cov.variance(job.target))), frozen(np.array([draw.se for draw in kept]))
     if _has_free(job):
-        change = frozen(np.array([draw.free for draw in kept]) - job.target.times(results._refined[0]))
-    return CurveBootstrap(frozen(job.target.times(results._coef)), draws, se, draw_se, n_failed, job.limits, change)
+        change = frozen(np.array([draw.free for draw in kept]) - job.target.times(fit.refined[0]))
+    return CurveBootstrap(frozen(job.target.times(fit.coef)), draws, se, draw_se, n_failed, job.limits, change)
 
 
 def _has_free(job: Job) -> bool:
     """Whether draws are fitted without bounds, too."""
-    return job.limits is not None and job.results.loss != "quantile"
+    return job.limits is not None and job.fit.loss != "quantile"
 
 
 # Draws -----------------------------------------------------------------------------------------------------------------------
@@ -226,14 +224,14 @@ def _sources(rng: np.random.Generator, size: int) -> Iterator[np.random.Generato
 
 def _linear(job: Job, sources: Iterator[np.random.Generator]) -> Generator[list[Any]]:
     """Draws of an estimator that is linear in the readings: products with A^-1 B'V^-1."""
-    results, rows = job.results, job.results._rows
-    white = np.concatenate([part.dense(results.basis.n_basis) for part in rows.white_parts])
-    operator = job.target.times(results._bayesian.times((white / results._sigma2[rows.group][:, None]).T))
-    noise_sd = np.sqrt(results._sigma2[rows.group])
-    standard, estimate = _standard(results), job.target.times(results._coef)
+    fit, rows = job.fit, job.fit.rows
+    white = np.concatenate([part.dense(fit.n_basis) for part in rows.white_parts])
+    operator = job.target.times(fit.bayesian.times((white / fit.sigma2[rows.group][:, None]).T))
+    noise_sd = np.sqrt(fit.sigma2[rows.group])
+    standard, estimate = _standard(fit), job.target.times(fit.coef)
     while chunk := list(islice(sources, LINEAR_CHUNK)):
-        noise = np.array([_new_noise(results, standard, job, rng) for rng in chunk])
-        change = noise * noise_sd - rows.whitened(results.resid)  # of the readings
+        noise = np.array([_new_noise(fit, standard, job, rng) for rng in chunk])
+        change = noise * noise_sd - rows.whitened(fit.resid)  # of the readings
         yield [Draw(values) for values in estimate + change @ operator.T]
 
 
@@ -255,24 +253,24 @@ def _drawn(job: Job, sources: list[np.random.Generator]) -> list[Any]:
 
 def _draw(job: Job, rng: np.random.Generator) -> Draw | None:
     """What a fit to new readings finds; None where there is no fit."""
-    results = job.results
-    rows = _own_rows(results)
-    noise = _new_noise(results, _standard(results), job, rng)
-    if results.loss == "squares":
-        noise = noise * np.sqrt(results._sigma2[rows.group])
-    y = results.fittedvalues + rows.colored(noise)
+    fit = job.fit
+    rows = _own_rows(fit)
+    noise = _new_noise(fit, _standard(fit), job, rng)
+    if fit.loss == "squares":
+        noise = noise * np.sqrt(fit.sigma2[rows.group])
+    y = fit.fittedvalues + rows.colored(noise)
     try:
-        fit = _fit_again(results, _with_readings(rows, y))
-        se = _standard_errors(fit, job.target) if job.studentize else None
-        return Draw(job.target.times(fit._coef), se, job.target.times(fit._refined[0]) if _has_free(job) else None)
+        again = _fit_again(fit, _with_readings(rows, y))
+        se = _standard_errors(again, job.target) if job.studentize else None
+        return Draw(job.target.times(again.coef), se, job.target.times(again.refined[0]) if _has_free(job) else None)
     except SmoothfitError:
         return None
 
 
-def _standard_errors(fit: SplineRegressionResults, target: BandRows | ProductRows) -> FloatArray:
+def _standard_errors(fit: Fit, target: BandRows | ProductRows) -> FloatArray:
     """Standard errors (m,), where a variance is unknown with what the draw says of it."""
-    se = np.sqrt(fit._cov.variance(target))
-    if fit.use_t and fit.cov_type in ("bayesian", "frequentist"):
+    se = np.sqrt(fit.cov.variance(target))
+    if fit.rows.unknown and fit.cov_type in ("bayesian", "frequentist"):
         se = se * np.sqrt(float(fit.resid_whitened @ fit.resid_whitened) / fit.df_resid)
     return np.asarray(se)
 
@@ -280,11 +278,11 @@ def _standard_errors(fit: SplineRegressionResults, target: BandRows | ProductRow
 # Fits -------------------------------------------------------------------------------------------------------------------------
 
 
-def _own_rows(results: SplineRegressionResults) -> Rows:
+def _own_rows(fit: Fit) -> Rows:
     """The rows without the weights that stand for a loss."""
-    if results.loss_weights is None:
-        return results._rows
-    return replace(results.model._rows, common=results._rows.common)
+    if fit.loss_weights is None:
+        return fit.rows
+    return replace(fit.specification.rows, common=fit.rows.common)
 
 
 def _with_readings(rows: Rows, y: FloatArray) -> Rows:
@@ -296,60 +294,55 @@ def _with_readings(rows: Rows, y: FloatArray) -> Rows:
     return fresh
 
 
-def _fit_again(results: SplineRegressionResults, rows: Rows) -> SplineRegressionResults:
+def _fit_again(fit: Fit, rows: Rows) -> Fit:
     """The fit to other readings, at the same smoothing and variances."""
-    from .quantile import fit_quantile
-
-    model, parameter = results.model, cast(float, results.loss_parameter)
-    if results.loss == "quantile":
-        lam = None if results.lam is None else np.atleast_1d(np.asarray(results.lam, dtype=np.float64))
-        return fit_quantile(model, rows, results.method, lam, parameter, "bayesian")
-    if results.loss == "squares":
-        return _at(results, rows)
-    return reweighted(rows, results.loss, parameter, lambda weighed: _at(results, weighed))[0]
+    parameter = cast(float, fit.loss_parameter)
+    if fit.loss == "quantile":
+        lam = fit.lam if len(fit.lam) else None
+        return fit_quantile(fit.specification, rows, fit.method, lam, parameter, "bayesian")
+    if fit.loss == "squares":
+        return _at(fit, rows)
+    return reweighted(rows, fit.loss, parameter, lambda weighed: _at(fit, weighed))[0]
 
 
-def _at(results: SplineRegressionResults, rows: Rows) -> SplineRegressionResults:
+def _at(fit: Fit, rows: Rows) -> Fit:
     """The fit by squares to rows at the smoothing and the variances of another."""
-    model = results.model
-    estimate = at_weights(model._system_of(rows), results._fit.tau, results._fit.log_sigma2)
-    if model._substitution is not None:
-        estimate = estimate.lifted(*model._substitution)
-    bounded, _ = model._bounded(estimate)
-    return type(results)(model, results.method, results.fixed, rows, estimate, results.cov_type, results.cov_kwds, bounded)
+    estimate = fit.specification.at_weights(rows, fit.estimate.tau, fit.estimate.log_sigma2)
+    bounded, _ = fit.specification.bounded(estimate)
+    return Fit(fit.specification, rows, estimate, fit.method, fit.fixed, fit.cov_type, fit.cov_kwds, bounded)
 
 
 # Noise ------------------------------------------------------------------------------------------------------------------------
 
 
-def _standard(results: SplineRegressionResults) -> FloatArray:
+def _standard(fit: Fit) -> FloatArray:
     """Residuals (n,) to draw from: of squares independent, of variance one; else over the known part of the noise sd."""
-    if results.loss == "squares":
-        standard = results.resid_standardized
+    if fit.loss == "squares":
+        standard = fit.resid_standardized
         return np.where(np.isfinite(standard), standard, 0.0)
-    return np.asarray(results.resid / np.sqrt(_own_rows(results).ratio))
+    return np.asarray(fit.resid / np.sqrt(_own_rows(fit).ratio))
 
 
-def _new_noise(results: SplineRegressionResults, standard: FloatArray, job: Job, rng: np.random.Generator) -> FloatArray:
+def _new_noise(fit: Fit, standard: FloatArray, job: Job, rng: np.random.Generator) -> FloatArray:
     """Noise (n,) for all readings, name by name in order of x."""
     noise, place = np.empty(len(standard)), np.empty(len(standard))
-    place[results._order] = np.arange(len(standard))
-    for part in _own_rows(results).per_name(np.arange(len(standard), dtype=np.float64)):
+    place[fit.order] = np.arange(len(standard))
+    for part in _own_rows(fit).per_name(np.arange(len(standard), dtype=np.float64)):
         mine = part.astype(np.int64)
         mine = mine[np.argsort(place[mine], kind="stable")]
-        noise[mine] = _resampled(standard[mine], results, job, rng)
+        noise[mine] = _resampled(standard[mine], fit, job, rng)
     return noise
 
 
-def _resampled(residuals: FloatArray, results: SplineRegressionResults, job: Job, rng: np.random.Generator) -> FloatArray:
+def _resampled(residuals: FloatArray, fit: Fit, job: Job, rng: np.random.Generator) -> FloatArray:
     n = len(residuals)
-    if job.kind == "wild" and results.loss == "quantile":  # Feng, He & Hu (2011): the quantile of the product is zero, too
-        level = cast(float, results.loss_parameter)
+    if job.kind == "wild" and fit.loss == "quantile":  # Feng, He & Hu (2011): the quantile of the product is zero, too
+        level = cast(float, fit.loss_parameter)
         return np.abs(residuals) * np.where(rng.random(n) < 1 - level, 2 * (1 - level), -2 * level)
     if job.kind == "wild":
         return np.asarray(residuals * rng.choice([-1.0, 1.0], n))
     # What other losses centre is no mean, and is zero as it is.
-    centred = residuals - residuals.mean() if results.loss == "squares" else residuals
+    centred = residuals - residuals.mean() if fit.loss == "squares" else residuals
     if job.kind == "residual":
         return np.asarray(rng.choice(centred, n))
     length = min(job.block, n)
@@ -358,7 +351,7 @@ def _resampled(residuals: FloatArray, results: SplineRegressionResults, job: Job
 
 
 def job_of(
-    results: SplineRegressionResults,
+    fit: Fit,
     target: BandRows | ProductRows,
     kind: str,
     block: int,
@@ -368,6 +361,6 @@ def job_of(
     """Check what is drawn."""
     if kind not in KINDS:
         raise SpecificationError(f"kind is {kind!r}; pass 'residual', 'wild' or 'block'")
-    if kind == "wild" and results.loss == "expectile":
+    if kind == "wild" and fit.loss == "expectile":
         raise SpecificationError("random signs move an expectile; pass kind='residual' or 'block'")
-    return Job(results, target, kind, block, studentize, limits)
+    return Job(fit, target, kind, block, studentize, limits)

@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import block_diag
-from scipy.sparse import coo_array, csc_array, csr_array
+from scipy.linalg import block_diag, solve_triangular
+from scipy.sparse import coo_array, csc_array, csr_array, eye_array
+from scipy.sparse.linalg import spsolve_triangular
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, SpecificationError
@@ -37,11 +38,14 @@ BLAMED = 1e-6  # share of a certificate of infeasibility, above which a constrai
 SHORT = 1e-11  # of the size of a bounded function: what of it lies below its bound is rounding
 MOST_MARGINS = 5  # that are tried
 NEARLY = 1e-9  # of that size: what may be left where no margin helps, such as on either side of a mode
+NEGLIGIBLE = 1e-7  # of the change that bounds make of R c, or of one: what a solution may be from the minimum
+ENOUGH = 1e-4  # of the same: what is taken where no other way comes nearer
+MOST_DENSE = 2000  # functions of which all combinations may be entries of the program
 ACTIVE = 1e-7  # of the variation of the observations: a bound so near is reached
 
 
 class Program(NamedTuple):
-    """minimise |R c - z|^2 (R square, as a sparse matrix; `free` is its minimiser) with every polynomial nonnegative.
+    """minimise |R c - z|^2 (R upper triangular, as a sparse matrix; `free` is its minimiser) with every polynomial nonnegative.
 
     Of differences from the minimiser z and `free` are zero.
     """
@@ -81,7 +85,7 @@ def change_of(R: csr_array, polynomials: Sequence[Polynomials]) -> FloatArray:
     while True:
         taken = [p.taken(of) for p, of in zip(polynomials, held, strict=True)]
         part = [p._replace(bound=p.bound + margin) for p, margin in zip(taken, margins, strict=True)]
-        status, change, blamed = _attempt(program._replace(polynomials=part))
+        status, change, blamed = _solved(program._replace(polynomials=part))
         if status != "Solved" and least <= NEARLY:
             return best  # there is no room for a margin
         if status in INFEASIBLE and not widened:
@@ -114,8 +118,32 @@ def _widened(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return wide
 
 
-def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray]:
-    """Status, coefficients, and the share of each bound in a certificate of infeasibility."""
+def _solved(program: Program) -> tuple[str, FloatArray, FloatArray]:
+    """Status, coefficients, and the share of each bound in a certificate of infeasibility.
+
+    Where R takes some coefficients for far smaller than others, as it does lines under a great weight of the curvature, the solver
+    may end short of the minimum. Then it minimises over R c.
+    """
+    status, coef, blamed, gap = _attempt(program)
+    if status in INFEASIBLE or gap <= NEGLIGIBLE:
+        return status, coef, blamed
+    if len(coef) > MOST_DENSE:
+        return "AlmostSolved" if status == "Solved" and gap > ENOUGH else status, coef, blamed
+    back = solve_triangular(program.R.toarray(), np.eye(len(coef)))
+    parts = [p._replace(rows=csr_array(p.rows @ back)) for p in program.polynomials]
+    unit = csr_array(eye_array(len(coef)))
+    whole = program._replace(R=unit, free=program.R @ program.free, polynomials=parts)
+    there, moved, guilty, left = _attempt(whole)
+    if not left < gap:
+        return "AlmostSolved" if status == "Solved" and gap > ENOUGH else status, coef, blamed
+    return "AlmostSolved" if there == "Solved" and left > ENOUGH else there, back @ moved, guilty
+
+
+def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray, float]:
+    """Status, coefficients, the share of each bound in a certificate of infeasibility, and how far R c may be from the minimiser's.
+
+    The last is the distance of R c from what the multipliers of the bounds make of it, beside its size or one.
+    """
     import clarabel
 
     m, K = program.R.shape
@@ -135,10 +163,15 @@ def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray]:
         owners.append(np.full(len(own.right), i))
         row, n = own.end
     P = csc_array((np.ones(m), np.arange(K, K + m), np.clip(np.arange(n + 1) - K, 0, m)), shape=(n, n))
-    status, x, z = solve_cones(P, np.zeros(n), assembled(blocks, (row, n)), np.concatenate(rights), cones)
+    A = assembled(blocks, (row, n))
+    status, x, z = solve_cones(P, np.zeros(n), A, np.concatenate(rights), cones)
     owner, weight = np.concatenate(owners), np.abs(z)
     blamed = np.bincount(owner[owner >= 0], weight[owner >= 0], minlength=len(program.polynomials))
-    return status, x[:K] / scale * size, np.asarray(blamed, dtype=np.float64)
+    seen, reached = over(program.R, scale), x[K : K + m]
+    left = seen.T @ reached + A.T[:K, m:] @ z[m:]
+    off = spsolve_triangular(csr_array(seen.T), left)
+    gap = float(np.linalg.norm(off)) / max(float(np.linalg.norm(reached)), 1 / size)
+    return status, x[:K] / scale * size, np.asarray(blamed, dtype=np.float64), gap
 
 
 def solve_cones(P: csc_array, q: FloatArray, A: csc_array, b: FloatArray, cones: list[Any]) -> tuple[str, FloatArray, FloatArray]:
@@ -223,7 +256,7 @@ def _conflict(program: Program, blamed: FloatArray) -> str:
         if others and _attempt(program._replace(polynomials=others))[0] in INFEASIBLE:
             guilty = others
     names = dict.fromkeys(f"{p.label} on [{p.lower[0]:g}, {p.upper[-1]:g}]" for p in guilty)
-    return f"no curve satisfies {' and '.join(names)} together, with the equalities; drop or loosen one of them"
+    return f"no curve satisfies {' and '.join(names)} and the equalities (if any) together; drop or loosen one of them"
 
 
 def _matrix_sizes(degree: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from .._validation import FloatArray, Frozen, check_finite, check_order, first_index, frozen, to_floats
+from .._validation import FloatArray, Frozen, check_finite, check_order, described, first_index, frozen, shown, to_floats
 from ..basis import BSplineBasis, Spline
 from ..basis.base import Basis
 from ..basis.bernstein import binomials, blossom_weights
@@ -27,6 +27,7 @@ from ..observations.points import check_orders, default_inputs, partial_label, t
 from ..observations.readings import HIGHEST_DERIVATIVE
 
 Limit = float | Spline
+ROUNDINGS = 256  # that a sum of coefficients may be off by and still be zero
 
 
 class Derived(NamedTuple):
@@ -74,9 +75,12 @@ class Polynomials(NamedTuple):
     def about(self, coef: FloatArray) -> Polynomials:
         """The same polynomials of the difference from coefficients (K,) of the basis: what they are there becomes the bound.
 
-        Of a derivative the coefficients are differenced first, so that their level leaves no rounding.
+        Of a derivative the coefficients are differenced first, so that their level leaves no rounding in the differences. What is
+        left is zero where it is no more than the rounding of the coefficients themselves, such as the curvature of a line.
         """
-        return self._replace(bound=self.bound - self.derived.rows(coef).reshape(self.bound.shape))
+        bound = self.bound - self.derived.rows(coef).reshape(self.bound.shape)
+        terms = (abs(self.rows) @ np.abs(coef)).reshape(bound.shape) + np.abs(self.bound)
+        return self._replace(bound=np.where(np.abs(bound) <= ROUNDINGS * np.finfo(np.float64).eps * terms, 0.0, bound))
 
     @property
     def slope(self) -> float:
@@ -161,7 +165,7 @@ class Equals(Constraint):
         if self.upper is not None and (self.minus is not None or self.deriv):
             raise SpecificationError("upper makes an integral of f; it goes with neither minus nor deriv")
         for name in ("x", "value", "upper", "minus"):
-            if getattr(self, name) is not None:
+            if name in ("x", "value") or getattr(self, name) is not None:
                 given = getattr(self, name)
                 numbers = to_points(given, name)[0] if np.ndim(given) == 2 else to_floats(given, name)[0]
                 if not len(numbers):
@@ -174,7 +178,7 @@ class Equals(Constraint):
         x = cast(FloatArray, self.x)
         if isinstance(basis, TensorProductBasis) != (x.ndim == 2):
             wanted = "points (n, d)" if isinstance(basis, TensorProductBasis) else "abscissae (n,)"
-            raise SpecificationError(f"x of Equals has shape {x.shape}; for a {type(basis).__name__} pass {wanted}")
+            raise SpecificationError(f"x of Equals has shape {x.shape}; for {described(basis)} pass {wanted}")
         if self.upper is not None:
             rows = basis.integral(x, self.upper)
         else:
@@ -205,7 +209,7 @@ class Shape(Constraint):
 
     def polynomials(self, basis: Basis) -> list[Polynomials]:
         """Polynomials that are to be nonnegative."""
-        return [polynomials._replace(label=type(self).__name__) for polynomials in self.bounds.polynomials(basis)]
+        return self.bounds.labelled(basis, type(self).__name__)
 
     def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
         """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none."""
@@ -259,8 +263,12 @@ class Bounds(Constraint):
 
     def polynomials(self, basis: Basis) -> list[Polynomials]:
         """Polynomials that are to be nonnegative."""
+        return self.labelled(basis)
+
+    def labelled(self, basis: Basis, label: str | None = None) -> list[Polynomials]:
+        """The polynomials, of a constraint of another name than Bounds where one is given."""
         return [
-            _nonnegative(basis, self.deriv, sign, limit, self.on, f"Bounds({name}, {derivative_label(self.deriv)})")
+            _nonnegative(basis, self.deriv, sign, limit, self.on, label or f"Bounds({name}, {derivative_label(self.deriv)})")
             for name, sign, limit in (("lower", 1.0, self.lower), ("upper", -1.0, self.upper))
             if limit is not None
         ]
@@ -373,13 +381,14 @@ class Unimodal(Constraint):
                 f"mode is {self.mode}; it lies inside ({lower}, {upper}); use Increasing or Decreasing for an end"
             )
         parts = self._parts((lower, upper))
-        return [polynomials._replace(label="Unimodal") for part in parts for polynomials in part.polynomials(basis)]
+        return [polynomials for part in parts for polynomials in part.labelled(basis, "Unimodal")]
 
     def _parts(self, interval: tuple[float, float]) -> tuple[Bounds, ...]:
         """Bounds on either side of a given mode; none where it is searched."""
         if self.mode is None:
             return ()
-        return Bounds(1, lower=0.0, on=(interval[0], self.mode)), Bounds(1, upper=0.0, on=(self.mode, interval[1]))
+        ends = ((interval[0], self.mode, {"lower": 0.0}), (self.mode, interval[1], {"upper": 0.0}))
+        return tuple(Bounds(1, on=(a, b), **bound) for a, b, bound in ends if a < b)
 
     def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
         """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none: of the slope where a mode is searched."""
@@ -403,7 +412,7 @@ def check_interval(on: Any) -> tuple[float, float] | None:
     """Return an interval as numbers."""
     if on is None:
         return None
-    ends, _ = to_floats(on, "on")
+    ends = np.empty(0) if isinstance(on, str) else to_floats(on, "on")[0]
     if len(ends) != 2 or not np.isfinite(ends).all() or not ends[0] < ends[1]:
         raise SpecificationError(f"on is {on!r}; pass (lower, upper) with lower below upper")
     return float(ends[0]), float(ends[1])
@@ -421,7 +430,7 @@ def _within(basis: Basis, on: tuple[float, float] | None) -> tuple[float, float]
 def _nonnegative(basis: Basis, deriv: int, sign: float, limit: Limit, on: tuple[float, float] | None, label: str) -> Polynomials:
     """Sign (f^(deriv) - limit) on every piece of an interval."""
     if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
-        raise SpecificationError(f"a {type(basis).__name__} has no pieces on which a bound could hold exactly; use B-splines")
+        raise SpecificationError(f"{described(basis)} has no pieces on which a bound could hold exactly; use B-splines")
     bsplines, combined = (basis, None) if isinstance(basis, BSplineBasis) else (basis.parent, basis.matrix)
     if deriv > bsplines.degree:
         raise SpecificationError(
@@ -471,10 +480,13 @@ def _pieces(basis: BSplineBasis, start: FloatArray, end: FloatArray, degree: int
 
 def check_constraints(constraints: Any) -> tuple[Constraint, ...]:
     """Return constraints as a tuple."""
-    is_one = isinstance(constraints, Constraint | np.ndarray) or not isinstance(constraints, Iterable)
+    is_one = isinstance(constraints, Constraint | np.ndarray | str) or not isinstance(constraints, Iterable)
     given = (constraints,) if is_one else tuple(constraints)
     bad = np.array([not isinstance(constraint, Constraint) for constraint in given], dtype=np.bool_)
     if bad.any():
         i = first_index(bad)
-        raise SpecificationError(f"constraints[{i}] is {given[i]!r}; pass sf.Equals, sf.Bounds, sf.Increasing() or the like")
+        place = "constraints" if is_one else f"constraints[{i}]"
+        is_class = isinstance(given[i], type)
+        name = f"{described(given[i])}; make one: {given[i].__name__}(...)" if is_class else shown(given[i])
+        raise SpecificationError(f"{place} is {name}; pass sf.Equals, sf.Bounds, sf.Increasing() or the like")
     return given

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgError, cholesky, solve_banded, solve_triangular
 
-from .._validation import FloatArray, Frozen, check_positive, first_index, frozen, to_array
+from .._validation import FloatArray, Frozen, check_positive, first_index, frozen, shown, to_numbers, type_of
 from ..errors import DataError, SpecificationError
 from ..observations import Observations, Readings
 from .band import BandRows
@@ -469,7 +469,10 @@ def _check(kind: Any, reading: Readings, x: FloatArray) -> Correlation:
         return kind
     if isinstance(kind, Correlation):
         return kind
-    matrix = np.array(to_array(kind, "errors").values, dtype=np.float64)
+    if isinstance(kind, (str, type)) or kind is None:
+        given = type_of(kind) if isinstance(kind, type) else shown(kind)
+        raise SpecificationError(f"{label} is {given}; pass sf.AR1(), sf.OU(), or the covariance of its errors")
+    matrix = to_numbers(kind, label)
     n = len(reading)
     if matrix.shape != (n, n):
         missing = f"; {reading.n_dropped} missing readings were left out: leave out their rows, too" * (reading.n_dropped > 0)

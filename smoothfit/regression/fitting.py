@@ -233,14 +233,18 @@ def _most_likely(system: System, likelihood: type[RestrictedLikelihood]) -> Esti
 
 
 def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
-    """The greatest likelihood at positive weights."""
+    """The greatest likelihood at positive weights.
+
+    Without any smoothing, as many functions as observations interpolate these, with the least penalty: the sd is estimated as zero.
+    """
     P, U = system.n_penalties, system.unknown
     kept = list(range(P)) if system.scale_free else list(range(P + U))
     criterion = likelihood(system, np.zeros(P + U), np.eye(P + U)[kept])
     exact = np.zeros(len(kept), np.bool_)
     exact[P:] = exact_groups(system)[: len(kept) - P]
     minimum = best_short_of([search_from(criterion, start) for start in variance_starts(system)], exact)
-    if minimum.at_lower[:P].any():
+    interpolates = system.scale_free and P == 1 and system.size >= system.n and bool(minimum.at_lower[0])
+    if minimum.at_lower[:P].any() and not interpolates:
         limit = exact_limit(system, SMALLEST_SD)
         if limit is not None:
             return limit
@@ -254,6 +258,8 @@ def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
         factor = float(np.log(q / criterion.count))
         log_tau, log_sigma2 = log_tau - factor, log_sigma2 + factor
     boundary = _boundary_names(system, minimum.at_lower[P:])
+    if interpolates:  # tau has come to its limit, and the variance goes to zero
+        boundary, log_sigma2 = ("#0",), np.minimum(log_sigma2, log_floors(system))
     return Estimate(system, None, log_tau, log_sigma2, np.exp(log_tau), boundary, minimum)
 
 
@@ -297,7 +303,8 @@ def _best_face(
         try:
             own = fit(face)
         except ConvergenceError as error:
-            if failure is None or error.value < failure.value:
+            is_boundless = error.value == -np.inf and not np.isnan(face.weights).all()  # of an edge: it says nothing of the inside
+            if not is_boundless and (failure is None or error.value < failure.value):
                 failure, failed = error, face
             continue
         found.append((value(face.system, own.log_tau, own.log_sigma2), face, own))

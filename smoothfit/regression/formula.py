@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from .._validation import check_order
+from .._validation import check_order, shown
 from ..basis.base import Basis
 from ..basis.formula import DesignSpec
 from ..basis.tensor import AnyBasis, TensorProductBasis
@@ -17,11 +17,15 @@ from ..observations.readings import HIGHEST_DERIVATIVE
 
 Order = int | tuple[str, ...]  # of a derivative: its number, or the variables by which it is
 TENSOR = "te"
+FIT_OPTIONS = ("method", "lam", "edf", "cov_type", "cov_kwds", "rescale", "loss", "parameter")
 FORM = 'pass one like "y + D(dy) ~ bsp(x, df=12)"'
 
 
 def observations_of(formula: Any, data: Any, options: dict[str, Any]) -> tuple[Observations | PointObservations, AnyBasis]:
     """The readings of a formula in a data frame, and its basis."""
+    of_fit = [name for name in options if name in FIT_OPTIONS]
+    if of_fit:
+        raise SpecificationError(f"{of_fit[0]} is an option of fit: from_formula(formula, data).fit({of_fit[0]}=...)")
     if "family" in options:
         raise SpecificationError(f"family is given; {FAMILY_HINT}")
     readings, inputs, basis = parse(formula, data)
@@ -47,7 +51,7 @@ def _order(column: str, order: Order, inputs: tuple[str, ...]) -> tuple[int, ...
 def parse(formula: Any, data: Any) -> tuple[dict[str, Order], tuple[str, ...], AnyBasis]:
     """Columns of readings with the orders of their derivatives, the columns of the variables, and the basis."""
     if not isinstance(formula, str) or formula.count("~") != 1:
-        raise SpecificationError(f"formula is {formula!r}; {FORM}")
+        raise SpecificationError(f"formula is {shown(formula)}; {FORM}")
     left, right = (side.strip() for side in formula.split("~"))
     tree = _tree(right)
     if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == TENSOR:
@@ -96,6 +100,16 @@ FAMILY_HINT = (
 )
 
 
+def _hint(tree: ast.expr) -> str:
+    """Where what is written instead of a basis belongs."""
+    called = tree.func.id if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) else None
+    if called == "s":
+        return '; for smoothing splines use sf.SmoothingSpline.from_formula("y ~ s(x)", data)'
+    if called in TRANSFORMS:
+        return "; x is the plain name of a column: rename or compute it in the data frame"
+    return ""
+
+
 def _basis(tree: ast.expr, text: str, data: Any) -> tuple[str, Basis]:
     """One transform of one column."""
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
@@ -109,6 +123,7 @@ def _basis(tree: ast.expr, text: str, data: Any) -> tuple[str, Basis]:
     if not is_call or not isinstance(tree, ast.Call) or not tree.args or not isinstance(tree.args[0], ast.Name):
         raise SpecificationError(
             f"{text!r} is no basis; on the right stands one of {', '.join(TRANSFORMS)} of one column, or te() of several"
+            f"{_hint(tree)}"
         )
     columns = [str(name) for name in getattr(data, "columns", [tree.args[0].id])]
     if tree.args[0].id not in columns:

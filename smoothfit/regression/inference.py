@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_level
+from .._validation import FloatArray, check_level, described
 from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
 from ..errors import SpecificationError
-from ..results.contrasts import all_together, combinations, each_by_itself
-from ..results.curve import LEAST_FREE, CurveResults
+from ..results.curve import CurveResults
+from ..results.estimates import LEAST_FREE
 from .band import BandRows, pack
-from .posterior import Covariance
+from .fit import Fit
 from .products import ProductRows
-from .rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,75 +30,14 @@ class Inference(CurveResults):
 
     basis: Basis
     method: str
-    _rows: Rows
+    _fit: Fit
 
     @property
-    @abstractmethod
-    def _sigma2(self) -> FloatArray:
-        """Variance of every group of readings."""
+    def _tested_values(self) -> FloatArray:
+        return self._fit.coef
 
-    @property
-    @abstractmethod
-    def _coef(self) -> FloatArray:
-        """Coefficients (K,)."""
-
-    @property
-    @abstractmethod
-    def _cov(self) -> Covariance:
-        """Covariance of the coefficients, of the kind asked for."""
-
-    @property
-    @abstractmethod
-    def _bayesian(self) -> Covariance:
-        """A^-1."""
-
-    @property
-    @abstractmethod
-    def _deleted(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Of each reading given the errors of all others (n,): its residual, the variance of its noise, its leverage."""
-
-    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of the coefficients, each by itself.
-
-        Parameters
-        ----------
-        r_matrix : str or array_like, shape (m, n_basis)
-            Combinations, such as ``"b0 = 1, b2 = b3"`` by the names in `params`, whose values take the place of `q_matrix`, or
-            rows; ``basis.design(x, deriv, sparse=False)`` makes these of values of f^(deriv).
-        q_matrix : float or array_like, shape (m,)
-            What they are under the hypothesis.
-
-        Returns
-        -------
-        statsmodels.stats.contrast.ContrastResults
-            Student's t with n - d degrees of freedom, d the number of functions without a penalty; normal where all sds are known.
-        """
-        rows, q_matrix = self._combinations(r_matrix, q_matrix)
-        variance = np.diag(rows @ self._cov.times(rows.T))
-        return each_by_itself(rows @ self._coef, variance, q_matrix, self._df_test)
-
-    def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of the coefficients together.
-
-        (R c - q)'(R C R')^-1(R c - q), C the covariance of `cov_type`: over the rank as F where an sd was estimated, else as
-        chi-squared. Directions in which R C R' vanishes to rounding do not count.
-
-        Parameters
-        ----------
-        r_matrix : str or array_like, shape (m, n_basis)
-            As of `t_test`.
-        q_matrix : float or array_like, shape (m,)
-
-        Returns
-        -------
-        statsmodels.stats.contrast.ContrastResults
-        """
-        rows, q_matrix = self._combinations(r_matrix, q_matrix)
-        return all_together(rows @ self._coef, rows @ self._cov.root(), q_matrix, self._df_test)
-
-    @property
-    def _df_test(self) -> float:
-        return self.df_interval if self.use_t else np.inf
+    def _root_of(self, rows: FloatArray) -> FloatArray:
+        return rows @ self._fit.cov.root()
 
     def zero_test(self, deriv: int = 1, on: tuple[float, float] | None = None) -> ContrastResults:
         """Test whether f^(deriv) is zero on an interval: the Wald test of the coefficients that make it there.
@@ -118,7 +54,7 @@ class Inference(CurveResults):
         deriv = self._check_deriv(deriv)
         basis = self.basis
         if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
-            raise SpecificationError(f"a {type(basis).__name__} is not made of B-splines; test values instead: wald_test(design)")
+            raise SpecificationError(f"{described(basis)} is not made of B-splines; test values instead: wald_test(design)")
         bsplines, combined = (basis, None) if isinstance(basis, BSplineBasis) else (basis.parent, basis.matrix)
         derivatives, slopes = bsplines.derivative_basis(deriv, combined)
         lower, upper = basis.domain if on is None else on
@@ -128,26 +64,6 @@ class Inference(CurveResults):
         met = (breaks[1:] > lower) & (breaks[:-1] < upper)
         active = np.unique(derivatives.span[met][:, None] - derivatives.degree + np.arange(derivatives.degree + 1))
         return self.wald_test(slopes[active].toarray())
-
-    def _combinations(self, r_matrix: Any, q_matrix: Any) -> tuple[FloatArray, Any]:
-        if isinstance(r_matrix, tuple) and len(r_matrix) == 2:  # statsmodels' (R, q)
-            r_matrix, q_matrix = r_matrix
-        if isinstance(r_matrix, str):
-            return combinations(r_matrix, self._names_of_params)
-        try:
-            rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
-        except (TypeError, ValueError):
-            raise SpecificationError(f"r_matrix is {r_matrix!r}; pass numbers, or a string such as 'b0 = 0'") from None
-        if rows.ndim != 2 or rows.shape[1] != self.basis.n_basis:
-            raise SpecificationError(
-                f"r_matrix has shape {np.shape(r_matrix)}; pass (m, {self.basis.n_basis}): a combination a row"
-            )
-        return rows, q_matrix
-
-    @property
-    @abstractmethod
-    def _names_of_params(self) -> list[str]:
-        """What the coefficients are called."""
 
     def compare_lr(self, restricted: Inference) -> tuple[float, float, float]:
         """Compare with a nested fit to the same readings by the likelihood ratio.
@@ -165,11 +81,11 @@ class Inference(CurveResults):
         """
         if self.method != restricted.method or self.nobs != restricted.nobs:
             raise SpecificationError("the two fits are to the same readings by the same method")
-        if self.method not in ("ols", "ml") and self._n_contrasts != restricted._n_contrasts:
+        if self.method not in ("ols", "ml") and self._fit.n_contrasts != restricted._fit.n_contrasts:
             raise SpecificationError(
                 "restricted likelihoods compare only where the same functions have no penalty; fit both by 'ml'"
             )
-        df = self._n_likelihood[0] - restricted._n_likelihood[0]
+        df = self._fit.n_likelihood[0] - restricted._fit.n_likelihood[0]
         if df <= 0:
             raise SpecificationError("the restricted fit has no fewer parameters; exchange the two")
         lr = 2 * (self.llf - restricted.llf)
@@ -189,7 +105,7 @@ class Inference(CurveResults):
         """
         import pandas as pd
 
-        residual, variance, leverage = self._deleted
+        residual, variance, leverage = self._fit.deleted
         free = np.where(1 - leverage > LEAST_FREE, 1 - leverage, np.nan)
         r = residual / np.sqrt(variance * free)
         studentized = self._studentized(r)
@@ -220,11 +136,6 @@ class Inference(CurveResults):
         table = self.influence()
         bound = stats.norm.isf(level / 2) if np.isinf(df) else stats.t.isf(level / 2, df)
         return table[table["resid_studentized"].abs() > bound]
-
-    @property
-    def _order(self) -> npt.NDArray[np.int64]:
-        """The readings in order of x, (n,)."""
-        return np.argsort(self.observations.x, kind="stable")
 
     @property
     def _places(self) -> dict[str, FloatArray]:

@@ -4,44 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, eye_array
 
 from .._entry import entry_point, warn
-from .._validation import FloatArray, check_positive, from_sequence, frozen
-from ..basis import BSplineBasis, FourierBasis
+from .._validation import FloatArray, check_positive, from_sequence, frozen, type_of
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
-from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
-from ..errors import BiasWarning, ConvergenceError, PrecisionWarning, SpecificationError
+from ..errors import BiasWarning, PrecisionWarning, SpecificationError
 from ..observations import Observations
 from ..observations.points import PointObservations
 from ..results.exact import warn_of_exact_series
 from .accumulate import Accumulator
-from .band import BandRows
-from .constraints import Constraint, Unimodal, check_constraints
-from .correlated import Correlated, Profile, correlated
+from .constraints import Constraint
 from .correlation import check_errors
-from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
-from .fitting import Estimate, estimate
-from .mode import Peak, best_mode
+from .criteria import PREDICTION_CRITERIA, check_method
+from .fit import Fit
+from .fitting import Estimate
 from .posterior import check_cov_type
 from .precision import EPS, GOOD
 from .quantile import fit_quantile
-from .restricted import Bounded, Restrictions, constrained, with_variances
+from .quantile_results import QuantileResults
 from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
 from .rows import Rows, check_variables
 from .sandwich import check_leverages, check_sandwich
+from .specification import Specification
 from .surface import SurfaceRegressionResults
-from .system import System, free_last, penalty_roots, terms_of
 
-MOST_STEPS = 50  # until the unknown sds are those of the curve under bounds
-STILL = 1e-9  # in the logarithm of a variance
 SURPRISING = 1e-6  # probability of what bounds cost, below which they contradict a given sd
 
 
@@ -126,39 +119,24 @@ class SplineRegression:
             )
         if not isinstance(basis, (Basis, TensorProductBasis)):
             raise SpecificationError(
-                f"basis is {type(basis).__name__}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
+                f"basis is {type_of(basis)}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
             )
         check_variables(observations, basis)
         if isinstance(observations, PointObservations) and errors is not None:
             raise SpecificationError("errors correlate along one variable; readings at points are independent")
         correlations = check_errors(errors, observations) if isinstance(observations, Observations) else ()
-        self._set(Rows(observations, basis, errors=correlations), penalty, constraints)
+        self._specify(Specification.of(Rows(observations, basis, errors=correlations), penalty, constraints))
 
-    def _set(self, rows: Rows, penalty: Penalty | None, constraints: Constraint | Sequence[Constraint]) -> None:
-        self.observations, self.basis = rows.observations, rows.basis
-        self.penalty = penalty
-        self.constraints = check_constraints(constraints)
-        self._penalties = terms_of(penalty)
-        self._rows = rows
-        self._restrictions = Restrictions.of(self.constraints, rows.basis)
-        searched = [own for own in self.constraints if isinstance(own, Unimodal) and own.mode is None]
-        if len(searched) > 1:
-            raise SpecificationError(
-                "two Unimodal constraints have no mode, and one is searched at a time; give mode= to the others"
-            )
-        self._unimodal = searched[0] if searched else None
-        if searched and not isinstance(rows.basis, BSplineBasis | RecombinedBasis):
-            raise SpecificationError(
-                f"a {type(rows.basis).__name__} has no pieces on which a bound could hold exactly; use B-splines"
-            )
-        inputs = rows.observations.inputs if isinstance(rows.observations, PointObservations) else ()
-        self._system.require_identified(rows.basis, None if self._substitution is None else self._substitution[0], inputs)
+    def _specify(self, specification: Specification) -> None:
+        self.specification = specification
+        self.observations, self.basis = specification.rows.observations, specification.basis
+        self.penalty, self.constraints = specification.penalty, specification.constraints
 
     @classmethod
     def _of_rows(cls, rows: Rows, penalty: Penalty | None, constraints: Constraint | Sequence[Constraint]) -> SplineRegression:
         """The regression of rows that are already made."""
         model = cls.__new__(cls)
-        model._set(rows, penalty, constraints)
+        model._specify(Specification.of(rows, penalty, constraints))
         return model
 
     @classmethod
@@ -210,41 +188,14 @@ class SplineRegression:
         return cls(*observations_of(formula, data, options), penalty, constraints, errors)
 
     @staticmethod
-    def accumulate(basis: AnyBasis) -> Accumulator:
+    def accumulate(basis: AnyBasis) -> Accumulator[SplineRegression]:
         """Return an accumulator that takes readings chunk by chunk, in memory that does not grow with them.
 
         Accumulators of parts of the readings add up (``+``), in any order. ``accumulator.model(penalty, constraints)`` is the
         regression of all that were taken: its fit equals that of all at once, up to rounding. It knows no single reading:
         residuals, leverages and robust covariances are refused.
         """
-        return Accumulator(basis)
-
-    @cached_property
-    def _substitution(self) -> tuple[csr_array, FloatArray] | None:
-        """Columns and offset of what the equalities leave; of Fourier series with what penalties leave free at the end."""
-        if self._restrictions.equalities:
-            columns, offset = self._restrictions.substitution()
-        elif isinstance(self.basis, FourierBasis) and self._penalties:
-            columns, offset = csr_array(eye_array(self.basis.n_basis)), np.zeros(self.basis.n_basis)
-        else:
-            return None
-        if isinstance(self.basis, FourierBasis) and self._penalties:
-            columns = csr_array(columns @ free_last(self._penalties, self.basis, columns.toarray()))
-        return columns, offset
-
-    @cached_property
-    def _roots(self) -> list[BandRows]:
-        """Rows M_j of the penalties c'M_j'M_j c, which many fits share."""
-        return penalty_roots(self._penalties, self.basis)
-
-    @cached_property
-    def _system(self) -> System:
-        return self._system_of(self._rows)
-
-    def _system_of(self, rows: Rows) -> System:
-        """The system of the coefficients, or of what the equalities leave of them."""
-        system = System.of(rows, self.penalty, self._roots)
-        return system if self._substitution is None else system.substituted(*self._substitution)
+        return Accumulator(basis, SplineRegression._of_rows)
 
     def fit(
         self,
@@ -311,18 +262,18 @@ class SplineRegression:
         if cov_type == "HAC" and isinstance(self.basis, TensorProductBasis):
             raise SpecificationError("cov_type is 'HAC', which needs readings in an order; at points pass 'cluster' with groups")
         found = partial(self._fitted, method=method, lam=lam, edf=edf, cov_type=cov_type, cov_kwds=kwds)
-        rows = replace(self._rows, common=True) if rescale else self._rows
+        rows = self.specification.rows
+        rows = replace(rows, common=True) if rescale else rows
         if loss == "squares":
-            return _warned(found(rows))
+            return _results(found(rows))
         if any(rows.errors):
             raise SpecificationError(f"loss={loss!r} judges readings one by one; it does not go with correlated errors")
         if type(rows) is not Rows:
             raise SpecificationError(f"loss={loss!r} needs the readings, which an accumulated fit does not keep; fit them at once")
         if loss == "quantile":
-            return fit_quantile(self, rows, method, self._lam(lam), value, cov_type)
-        results, weights = reweighted(rows, loss, value, found)
-        results.loss, results.loss_parameter, results.loss_weights = loss, value, frozen(weights)
-        return _warned(results)
+            return QuantileResults(fit_quantile(self.specification, rows, method, self._lam(lam), value, cov_type))
+        fit, weights = reweighted(rows, loss, value, found)
+        return _results(replace(fit, loss=loss, loss_parameter=value, loss_weights=frozen(weights)))
 
     def _fitted(
         self,
@@ -332,71 +283,30 @@ class SplineRegression:
         edf: float | None,
         cov_type: str,
         cov_kwds: dict[str, Any],
-    ) -> SplineRegressionResults:
+    ) -> Fit:
         """The fit by squares to rows."""
         log_lam = self._lam(lam)
-        rows, search = self._decorrelated(rows, method, log_lam)
+        rows, search = self.specification.decorrelated(rows, method, log_lam)
         if rows.keeps_readings:
             check_sandwich(rows, cov_type, cov_kwds)
-        found = self._estimated(rows, method, log_lam, None if edf is None else check_positive(edf, "edf"))
-        found, bounded, peak = self._settled(found, method)
+        found = self.specification.estimated(rows, method, log_lam, None if edf is None else check_positive(edf, "edf"))
+        found, bounded, peak = self.specification.settled(found, method)
         fixed = "lam" if lam is not None else "edf" if edf is not None else None
-        kind = SurfaceRegressionResults if isinstance(self.basis, TensorProductBasis) else SplineRegressionResults
-        results = kind(self, method, fixed, rows, self._named(found, rows), cov_type, cov_kwds, bounded)
-        results._correlated, results._peak = search, peak
-        check_leverages(results)
-        return results
-
-    def _bounded(self, found: Estimate) -> tuple[Bounded | None, Peak | None]:
-        """The fit under bounds, None where there are none, and the mode where that is searched."""
-        polynomials = self._restrictions.polynomials
-        if self._unimodal is not None:
-            assert isinstance(self.basis, BSplineBasis | RecombinedBasis)
-            peak = best_mode(found, polynomials, self._unimodal, self.basis)
-            return peak.bounded, peak
-        return constrained(found, polynomials) if polynomials else None, None
-
-    def _settled(self, found: Estimate, method: str) -> tuple[Estimate, Bounded | None, Peak | None]:
-        """The fit under bounds, the unknown variances being those of the constrained curve, at the smoothing found."""
-        for _ in range(MOST_STEPS):
-            bounded, peak = self._bounded(found)
-            if bounded is None or bounded.held is None or not found.system.unknown:
-                return found, bounded, peak
-            after = with_variances(bounded.held, method)
-            if np.abs(after.log_sigma2 - found.log_sigma2).max() <= STILL:
-                return found, bounded, peak
-            found = replace(found, log_tau=after.log_tau, log_sigma2=after.log_sigma2, tau=after.tau, boundary=after.boundary)
-            if found.system.scale_free:  # neither the curve nor what holds it has moved
-                return found, bounded._replace(held=after), peak
-        raise ConvergenceError(
-            f"the noise sds of the constrained curve do not converge in {MOST_STEPS} steps; give sd= for a name, or loosen a bound"
+        fit = Fit(
+            self.specification, rows, _named(found, rows), method, fixed, cov_type, cov_kwds, bounded, correlated=search, peak=peak
         )
-
-    def _estimated(self, rows: Rows, method: str, lam: FloatArray | None, edf: float | None = None) -> Estimate:
-        """Smoothing and variances of rows with known correlations."""
-        system = self._system if rows is self._rows else self._system_of(rows)
-        found = estimate(system, method, lam, edf)
-        return found if self._substitution is None else found.lifted(*self._substitution)
-
-    def _decorrelated(self, rows: Rows, method: str, lam: FloatArray | None) -> tuple[Rows, Correlated | None]:
-        """The rows with all parameters of their errors, and what was found of these."""
-        if all(kind is None or kind.is_known for kind in rows.errors):
-            return rows, None
-        likelihood = method if method in LIKELIHOODS else "reml"
-        kind = LIKELIHOODS[likelihood]
-        profile = Profile(rows, partial(self._estimated, method=likelihood, lam=lam), kind, lam is not None)
-        search = correlated(profile)
-        return profile.at(search.minimum.theta), search
+        check_leverages(fit)
+        return fit
 
     def _check_method(self, method: object, lam: object, edf: object) -> str:
         name = check_method(method)
         given = [option for option, value in (("lam", lam), ("edf", edf)) if value is not None]
         if len(given) > 1:
             raise SpecificationError("lam and edf are given; each fixes the smoothing: pass one")
-        if not self._penalties and (given or name in PREDICTION_CRITERIA or name == "fixed"):
+        if not self.specification.penalties and (given or name in PREDICTION_CRITERIA or name == "fixed"):
             what = f"{given[0]} fixes" if given else f"method {name!r} chooses"
             raise SpecificationError(f"{what} the smoothing, but there is no penalty; pass penalty=sf.DerivativePenalty(2)")
-        if self._penalties and name == "ols":
+        if self.specification.penalties and name == "ols":
             raise SpecificationError("method is 'ols', but there is a penalty; leave it out, or use another method")
         if name == "fixed" and not given:
             raise SpecificationError("method is 'fixed'; pass lam= or edf=")
@@ -411,26 +321,30 @@ class SplineRegression:
         if lam is None:
             return None
         given = list(lam) if from_sequence(lam, "lam").ndim else [lam]  # type: ignore[arg-type]
-        if len(given) != len(self._penalties):
-            raise SpecificationError(f"lam has {len(given)} entries for {len(self._penalties)} penalties; pass one each")
+        if len(given) != len(self.specification.penalties):
+            raise SpecificationError(
+                f"lam has {len(given)} entries for {len(self.specification.penalties)} penalties; pass one each"
+            )
         label = "lam" if len(given) == 1 else "lam[{}]"
         return np.array([check_positive(value, label.format(j)) for j, value in enumerate(given)])
 
-    @staticmethod
-    def _named(found: Estimate, rows: Rows) -> Estimate:
-        """Replace numbers of groups at a boundary by names."""
-        names = {f"#{u}": name for u, name in enumerate(rows.unknown)}
-        return replace(found, boundary=tuple(names.get(entry, entry) for entry in found.boundary))
-
     def __repr__(self) -> str:
-        kind = ", ".join(type(penalty).__name__ for penalty in self._penalties) or "no penalty"
+        kind = ", ".join(type(penalty).__name__ for penalty in self.specification.penalties) or "no penalty"
         return f"SplineRegression of {len(self.observations)} readings on {self.basis.n_basis} functions, {kind}"
 
 
-def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
+def _named(found: Estimate, rows: Rows) -> Estimate:
+    """Replace numbers of groups at a boundary by names."""
+    names = {f"#{u}": name for u, name in enumerate(rows.unknown)}
+    return replace(found, boundary=tuple(names.get(entry, entry) for entry in found.boundary))
+
+
+def _results(fit: Fit) -> SplineRegressionResults:
     """The results, after warnings if rounding moved them, a series counts as exact, or bounds contradict a given sd."""
+    kind = SurfaceRegressionResults if isinstance(fit.basis, TensorProductBasis) else SplineRegressionResults
+    results = kind(fit)
     warn_of_exact_series(results.observations, results.boundary)
-    is_exact = results._fit.system.scale_free and set(results._rows.unknown) <= set(results.boundary)  # of sds that are a limit
+    is_exact = fit.estimate.system.scale_free and set(fit.rows.unknown) <= set(results.boundary)  # of sds that are a limit
     if results.digits_lost > np.log10(GOOD / EPS) and not is_exact:
         distance, digits = EPS * 10**results.digits_lost, results.digits_lost
         warn(
@@ -439,10 +353,10 @@ def _warned(results: SplineRegressionResults) -> SplineRegressionResults:
             "centre x and y, or use fewer knots",
             PrecisionWarning,
         )
-    if results._bounded is not None and results._contradiction < SURPRISING:
+    if fit.bounded is not None and fit.contradiction < SURPRISING:
         warn(
-            f"the bounds contradict the given sd: they raise the sum of squares over its square by {results._bounded.excess:.3g}, "
-            f"which has a probability of {results._contradiction:.1g} under the constraints; check the constraints and sd, or have "
+            f"the bounds contradict the given sd: they raise the sum of squares over its square by {fit.bounded.excess:.3g}, "
+            f"which has a probability of {fit.contradiction:.1g} under the constraints; check the constraints and sd, or have "
             "the sd estimated (sd=None)",
             BiasWarning,
         )

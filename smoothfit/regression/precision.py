@@ -11,18 +11,18 @@ R and rho^2 the minimum, QR decompositions move c by about eps (|a| + max_j D_j 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from .._validation import FloatArray
 from .band import BandRows, multiply_factor, rows_of_factor, solve_factor, solve_transposed
+from .fitting import Estimate
 from .products import ProductRows
 from .restricted import lifted
-from .system import column_sizes
-
-if TYPE_CHECKING:
-    from .results import SplineRegressionResults
+from .rows import Rows
+from .specification import Specification
+from .system import System, column_sizes
 
 EPS = float(np.finfo(np.float64).eps)
 GOOD = 1e-8  # posterior sds that nobody misses
@@ -31,11 +31,35 @@ MOST_STEPS = 4
 CHUNK = 2**18  # readings at a time
 
 
-def rounding_bound(results: SplineRegressionResults) -> float:
+class Solved(Protocol):
+    """A fit as the control of rounding sees it; the members are those of `fit.Fit`."""
+
+    @property
+    def specification(self) -> Specification:
+        """What was fitted."""
+
+    @property
+    def rows(self) -> Rows:
+        """The rows."""
+
+    @property
+    def estimate(self) -> Estimate:
+        """Smoothing and variances."""
+
+    @property
+    def whole(self) -> System:
+        """The system of all coefficients."""
+
+    @property
+    def solution(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Coefficients, factor and band of the inverse of A."""
+
+
+def rounding_bound(fit: Solved) -> float:
     """About how far rounding may have moved the fit, in posterior sds."""
-    fit, system = results._fit, results._fit.system
-    coef, R, inverse = results._solution
-    scales = system.scales(fit.log_tau, fit.log_sigma2)
+    found, system = fit.estimate, fit.estimate.system
+    coef, R, inverse = fit.solution
+    scales = system.scales(found.log_tau, found.log_sigma2)
     size = [scale * multiply_factor(np.abs(own), np.abs(coef)) for scale, own in zip(scales, system.factors, strict=True)]
     left = [scale * (multiply_factor(own, coef) - z) for scale, own, z in zip(scales, system.factors, system.rhs, strict=True)]
     rho = np.sqrt(np.sum(np.square(left)) + scales**2 @ system.rest)
@@ -43,21 +67,21 @@ def rounding_bound(results: SplineRegressionResults) -> float:
     return EPS * float(np.linalg.norm(size) + spread * rho)
 
 
-def refined(results: SplineRegressionResults) -> tuple[FloatArray, float]:
+def refined(fit: Solved) -> tuple[FloatArray, float]:
     """Coefficients (K,) and how far they may be from those of exact arithmetic, in posterior sds.
 
     Where the bound is good, or nothing wider than double is at hand, they are those of the solution; else steps of refinement are
     taken as long as they halve the error.
     """
-    fit, bound = results._fit, rounding_bound(results)
-    solution, R, _ = results._solution
-    coef = lifted(solution, fit.columns, fit.offset)
+    found, bound = fit.estimate, rounding_bound(fit)
+    solution, R, _ = fit.solution
+    coef = lifted(solution, found.columns, found.offset)
     if bound <= GOOD or not IS_EXTENDED:
         return coef, bound
     best, error = coef, np.inf
     for _ in range(MOST_STEPS):
-        gradient = _gradient(results, coef.astype(np.longdouble))
-        own = gradient if fit.columns is None else fit.columns.T.astype(np.longdouble) @ gradient
+        gradient = _gradient(fit, coef.astype(np.longdouble))
+        own = gradient if found.columns is None else found.columns.T.astype(np.longdouble) @ gradient
         seen = solve_transposed(R, own.astype(np.float64))
         distance = float(np.linalg.norm(seen))
         if distance < error / 2:
@@ -66,13 +90,13 @@ def refined(results: SplineRegressionResults) -> tuple[FloatArray, float]:
             break
         if distance <= GOOD:
             break
-        coef = coef + lifted(solve_factor(R, seen), fit.columns, None)
+        coef = coef + lifted(solve_factor(R, seen), found.columns, None)
     return best, error
 
 
-def _gradient(results: SplineRegressionResults, coef: np.ndarray) -> np.ndarray:
+def _gradient(fit: Solved, coef: np.ndarray) -> np.ndarray:
     """B'V^-1 (y - B c) - S c in extended precision, (K,)."""
-    rows, fit = results._rows, results._fit
+    rows, found = fit.rows, fit.estimate
     total = np.zeros(len(coef), np.longdouble)
     if rows.keeps_readings:
         ratio, white = rows.per_name(rows.ratio), rows.per_name(rows.whitened(rows.observations.y))
@@ -81,12 +105,12 @@ def _gradient(results: SplineRegressionResults, coef: np.ndarray) -> np.ndarray:
                 pull = _pull(rows.parts[i], reading.y, coef, ratio[i])
             else:
                 pull = _pull(rows.white_parts[i], white[i], coef)
-            total += pull / np.exp(fit.log_sigma2[group].astype(np.longdouble))
+            total += pull / np.exp(found.log_sigma2[group].astype(np.longdouble))
     else:
-        whole = results._whole
+        whole = fit.whole
         for g in range(whole.n_groups):
-            total += _pull(rows_of_factor(whole.factors[g]), whole.rhs[g], coef) / np.exp(fit.log_sigma2[g].astype(np.longdouble))
-    for tau, root in zip(fit.tau, results.model._roots, strict=True):
+            total += _pull(rows_of_factor(whole.factors[g]), whole.rhs[g], coef) / np.exp(found.log_sigma2[g].astype(np.longdouble))
+    for tau, root in zip(found.tau, fit.specification.roots, strict=True):
         if np.isfinite(tau):
             total += np.longdouble(tau) * _pull(root, np.zeros(root.n), coef)
     return total

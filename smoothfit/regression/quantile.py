@@ -24,9 +24,9 @@ without any smoothing of rho: v_i >= 0 and v_i >= -u_i are variables, and rho(u_
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -34,20 +34,17 @@ from scipy import stats
 from scipy.linalg import cholesky
 from scipy.sparse import csc_array, csr_array, diags_array, eye_array, vstack
 
-from .._entry import entry_point
 from .._validation import FloatArray
 from ..basis.tensor import TensorProductBasis
 from ..errors import ConvergenceError, SpecificationError
 from .conic import INFEASIBLE, Active, Scaled, active_set, assembled, over, solve_cones
+from .fit import Fit
 from .fitting import Estimate
 from .posterior import Factored
 from .restricted import Bounded, Restrictions, lifted, variation
-from .results import SplineRegressionResults
 from .rows import Rows
 from .search import range_of_tau
-
-if TYPE_CHECKING:
-    from .model import SplineRegression
+from .specification import Specification
 
 METHODS = ("gcv", "sic", "fixed", "ols")
 GRID = 25  # values of lam
@@ -55,7 +52,7 @@ REFINED = 9  # between the neighbours of the best
 INTERIOR = 1e-5  # of the range of a multiplier: one so far inside is that of a reading on the curve
 STILL = 1e-7  # relative change of scales that have come to rest
 MOST_STEPS = 100
-FLAT = 1e14  # condition number of H
+FLAT = 1e14  # condition number of H, the functions being of size one
 
 
 class InfeasibleError(SpecificationError):
@@ -158,141 +155,113 @@ class Problem:
         return Quantile(self.centre + change, change, weight * (self.level - share), on_curve, u * (self.level - (u < 0)))
 
 
-@entry_point
-class QuantileResults(SplineRegressionResults):
-    """A fitted quantile curve; the module ``smoothfit.regression.quantile`` says what its quantities mean.
+@dataclass(frozen=True, eq=False)
+class QuantileFit(Fit):
+    """A fit whose losses are those of a quantile: what is different from squares.
 
-    `sigma` holds mean check losses, `edf` the number of readings on the curve, `llf` the asymmetric Laplace likelihood, and
-    `cov_params` the sandwich of Powell (1991) with the bias of the penalty. Intervals of new readings, leave-one-out residuals and
-    influence do not exist.
+    Attributes
+    ----------
+    quantile : Quantile
     """
 
-    loss = "quantile"
-
-    def __init__(self, model: SplineRegression, method: str, fixed: str | None, rows: Rows, found: Found, level: float):
-        self.loss_parameter = level
-        self._quantile = found.quantile
-        bounded = Bounded(found.quantile.coef, found.active)
-        super().__init__(model, method, fixed, rows, found.estimate, "Powell", {}, bounded)
-        self.use_t = False
+    quantile: Quantile = field(kw_only=True)
 
     @property
-    def _level(self) -> float:
+    def level(self) -> float:
+        """The level of the quantile."""
         assert self.loss_parameter is not None
         return self.loss_parameter
 
-    @property
-    def _leverage(self) -> FloatArray:
-        """Derivatives of fitted values by their readings: one on the curve, zero elsewhere."""
-        return self._quantile.on_curve.astype(np.float64)
+    @cached_property
+    def leverage(self) -> FloatArray:
+        """Derivatives of fitted values by their observations: one on the curve, zero elsewhere."""
+        return self.quantile.on_curve.astype(np.float64)
 
-    @property
+    @cached_property
     def edf(self) -> float:
-        """Effective degrees of freedom: the number of readings on the curve."""
-        return float(self._quantile.on_curve.sum())
+        """Effective degrees of freedom: the number of observations on the curve."""
+        return float(self.quantile.on_curve.sum())
 
-    @property
+    @cached_property
     def llf(self) -> float:
         """Logarithm of the asymmetric Laplace likelihood, without the penalties."""
-        scale = np.exp(self._fit.log_sigma2 / 2)[self._rows.group]
-        p = self._level
-        return float(np.sum(np.log(p * (1 - p) / scale) - self._quantile.loss / scale) - self._rows.log_ratio / 2)
+        scale = np.exp(self.estimate.log_sigma2 / 2)[self.rows.group]
+        p = self.level
+        return float(np.sum(np.log(p * (1 - p) / scale) - self.quantile.loss / scale) - self.rows.log_ratio / 2)
 
     @property
-    def _n_likelihood(self) -> tuple[int, int]:
-        return int(self.edf) + len(self._rows.unknown), self.nobs
+    def n_likelihood(self) -> tuple[int, int]:
+        """Number of parameters and of observations that the likelihood counts."""
+        return int(self.edf) + len(self.rows.unknown), len(self.rows)
 
     @property
-    def lam(self) -> Any:
-        """Smoothing parameter against sum rho(u), one for each penalty; None without a penalty."""
-        lam = self._fit.tau * np.sqrt(self.scale)
-        return None if not len(lam) else float(lam[0]) if len(lam) == 1 else lam
+    def lam(self) -> FloatArray:
+        """Smoothing parameters against sum rho(u), one for each penalty."""
+        return np.asarray(self.estimate.tau * np.sqrt(self.scale))
 
-    @property
-    def _cov(self) -> Factored:
+    @cached_property
+    def cov(self) -> Factored:
         """H^-1 (J + S) H^-1."""
-        scale = np.exp(self._fit.log_sigma2 / 2)[self._rows.group]
-        spread = self._level * (1 - self._level) / scale**2
-        parts = zip(self._rows.white_parts, self._rows.per_name(np.sqrt(spread)), strict=True)
-        K = self.basis.n_basis
-        ratio = float(spread.sum() / (self._densities / scale).sum())
-        taus = np.sqrt(2 * ratio * self._fit.tau)
-        roots = [tau * root.dense(K) for tau, root in zip(taus, self.model._roots, strict=True)]
+        scale = np.exp(self.estimate.log_sigma2 / 2)[self.rows.group]
+        spread = self.level * (1 - self.level) / scale**2
+        parts = zip(self.rows.white_parts, self.rows.per_name(np.sqrt(spread)), strict=True)
+        K = self.n_basis
+        ratio = float(spread.sum() / (self.densities / scale).sum())
+        taus = np.sqrt(2 * ratio * self.estimate.tau)
+        roots = [tau * root.dense(K) for tau, root in zip(taus, self.specification.roots, strict=True)]
         middle = np.linalg.qr(np.vstack([*(part.scaled(own).dense(K) for part, own in parts), *roots]), mode="r")
-        reach, H = self._reach
+        reach, H = self.reach
         return Factored(reach @ np.linalg.solve(H, (middle @ reach).T))
 
     @cached_property
-    def _densities(self) -> FloatArray:
+    def densities(self) -> FloatArray:
         """Estimates k_i (n,) of the densities of the u_i at zero."""
-        rows = self._rows
-        parts = zip(rows.per_name(rows.whitened(self.resid)), rows.per_name(self._leverage), strict=True)
-        return np.concatenate([kernel_density(u, self._level, leverage > 0) for u, leverage in parts])
+        rows = self.rows
+        parts = zip(rows.per_name(rows.whitened(self.resid)), rows.per_name(self.leverage), strict=True)
+        return np.concatenate([kernel_density(u, self.level, leverage > 0) for u, leverage in parts])
 
     @property
-    def _reach(self) -> tuple[FloatArray, FloatArray]:
+    def reach(self) -> tuple[FloatArray, FloatArray]:
         """Columns (K, d) that equalities leave, and H on them."""
-        reach = np.eye(self.basis.n_basis) if self._fit.columns is None else self._fit.columns.toarray()
+        reach = np.eye(self.n_basis) if self.estimate.columns is None else self.estimate.columns.toarray()
         H = reach.T @ self._curvature() @ reach
-        if np.linalg.cond(H) > FLAT:
+        size = np.sqrt(H.diagonal())  # of functions, which may lie far from the observations
+        if not size.all() or np.linalg.cond(H / size / size[:, None]) > FLAT:
             raise SpecificationError(
                 "too few readings lie near the curve to tell its covariance; use a penalty, fewer functions, or res.bootstrap(...)"
             )
         return reach, H
 
     @property
-    def _metric(self) -> tuple[csr_array, csr_array | None]:
+    def metric(self) -> tuple[csr_array, csr_array | None]:
         """Root of H on what equalities leave, and the columns of that."""
-        return csr_array(cholesky(self._reach[1])), self._fit.columns
+        return csr_array(cholesky(self.reach[1])), self.estimate.columns
 
     @property
-    def _without_bounds(self) -> FloatArray:
+    def without_bounds(self) -> FloatArray:
         """The curve itself: draws are about it."""
-        return self._coef
+        return self.coef
 
     def _curvature(self) -> FloatArray:
         """H, (K, K)."""
-        rows, K = self._rows, self.basis.n_basis
-        density = self._densities / np.exp(self._fit.log_sigma2 / 2)[rows.group]
+        rows, K = self.rows, self.n_basis
+        density = self.densities / np.exp(self.estimate.log_sigma2 / 2)[rows.group]
         H = np.zeros((K, K))
         for part, own in zip(rows.white_parts, rows.per_name(density), strict=True):
             dense = part.dense(K)
             H += dense.T @ (own[:, None] * dense)
-        return H + 2 * self._penalty_gram()
+        return H + 2 * self.penalty_gram()
 
-    def _objective_slope(self) -> FloatArray:
+    def objective_slope(self) -> FloatArray:
         """Gradient (K,) of the objective, where the multipliers say what rho contributes."""
-        slope = np.zeros(self.basis.n_basis)
-        rows, multipliers = self._rows, self._rows.per_name(self._quantile.multiplier)
-        for part, own in zip(rows.white_parts, multipliers, strict=True):
+        slope = np.zeros(self.n_basis)
+        for part, own in zip(self.rows.white_parts, self.rows.per_name(self.quantile.multiplier), strict=True):
             slope -= own @ part.dense(len(slope))
-        return slope + 2 * self._penalty_gram() @ self._coef
+        return slope + 2 * self.penalty_gram() @ self.coef
 
     @property
-    def digits_lost(self) -> float:
-        """NaN: the solver of the cone program certifies its own tolerance, 1e-9 of the objective or better."""
-        return np.nan
-
-    def _noise_name(self, deriv: int, name: str | None) -> str | None:
-        super()._noise_name(deriv, name)
-        return None  # a new reading has no sd here
-
-    @property
-    def _diagnostic_resid(self) -> tuple[str, FloatArray]:
-        return "residuals", self.resid_standardized
-
-    @property
-    def resid_recursive(self) -> NoReturn:
-        """Refused: predictions of a quantile from the observations before are other programs."""
-        raise SpecificationError("a quantile fit has no recursive residuals; resid_standardized are those of all observations")
-
-    @property
-    def loo_resid(self) -> NoReturn:
-        """Refused: a quantile fit without a reading is another program."""
-        raise SpecificationError("a quantile fit has no leave-one-out formula; fit without the reading")
-
-    @property
-    def _deleted(self) -> NoReturn:
+    def deleted(self) -> NoReturn:
+        """Refused: an observation pulls with its sign alone."""
         raise SpecificationError("a quantile fit has no influence measures: each reading pulls with its sign alone")
 
 
@@ -317,15 +286,13 @@ def kernel_density(u: FloatArray, level: float, on_curve: npt.NDArray[np.bool_])
     return np.asarray((own + own.mean()) / 2)
 
 
-def fit_quantile(
-    model: SplineRegression, rows: Rows, method: str, lam: FloatArray | None, level: float, cov_type: str
-) -> QuantileResults:
-    """The quantile curve of a model, at a given lam (n_penalties,) or at one that a criterion chooses."""
+def fit_quantile(spec: Specification, rows: Rows, method: str, lam: FloatArray | None, level: float, cov_type: str) -> QuantileFit:
+    """The quantile curve of a specification, at a given lam (n_penalties,) or at one that a criterion chooses."""
     if cov_type != "bayesian":
         raise SpecificationError(f"cov_type={cov_type!r} is for squares; a quantile fit has one covariance, and res.bootstrap(...)")
-    if model._unimodal is not None:
+    if spec.unimodal is not None:
         raise SpecificationError("a quantile fit does not search the mode of Unimodal; give mode=")
-    penalties = model._penalties
+    penalties = spec.penalties
     if penalties and lam is None:
         if method not in ("gcv", "sic"):
             raise SpecificationError(
@@ -337,20 +304,25 @@ def fit_quantile(
         raise SpecificationError("quantile fits are of curves; for a surface pass loss='huber', 'bisquare' or 'expectile'")
     K = rows.basis.n_basis
     sparse = csr_array(vstack([chunk.sparse(K) for part in rows.white_parts for chunk in part.chunks()]))
-    roots = [root.sparse(K) for root in model._roots]
-    problem = Problem(sparse, rows.whitened(rows.observations.y), level, roots, model._restrictions, _centre(model, rows))
+    roots = [root.sparse(K) for root in spec.roots]
+    problem = Problem(sparse, rows.whitened(rows.observations.y), level, roots, spec.restrictions, _centre(spec, rows))
     try:
         if lam is not None or not penalties:
-            found = _at_rest(problem, rows, model, np.zeros(0) if lam is None else lam)
+            found = _at_rest(problem, rows, spec, np.zeros(0) if lam is None else lam)
         else:
-            found = _smoothed(problem, rows, model, method)
+            found = _smoothed(problem, rows, spec, method)
     except InfeasibleError:
-        model.fit(lam=[1.0] * len(penalties)) if penalties else model.fit("ols")  # names the constraints
+        lam = np.ones(len(penalties)) if penalties else None
+        spec.bounded(spec.estimated(rows, "reml" if penalties else "ols", lam))  # names the constraints
         raise
-    return QuantileResults(model, method, "lam" if lam is not None else None, rows, found, level)
+    bounded = Bounded(found.quantile.coef, found.active)
+    fixed = "lam" if lam is not None else None
+    return QuantileFit(
+        spec, rows, found.estimate, method, fixed, "Powell", {}, bounded, None, None, "quantile", level, quantile=found.quantile
+    )
 
 
-def _at_rest(problem: Problem, rows: Rows, model: SplineRegression, lam: FloatArray) -> Found:
+def _at_rest(problem: Problem, rows: Rows, spec: Specification, lam: FloatArray) -> Found:
     """Scales and coefficients that agree, at a given lam."""
     U, G = len(rows.unknown), rows.n_groups
     scale = np.ones(G)
@@ -371,24 +343,23 @@ def _at_rest(problem: Problem, rows: Rows, model: SplineRegression, lam: FloatAr
         raise ConvergenceError(f"the scales of the names do not come to rest in {MOST_STEPS} steps; give sd=")
     tau = lam / (scale[0] if U else 1.0)
     log_sigma2 = 2 * np.log(scale)
-    system = model._system if rows is model._rows else model._system_of(rows)
+    system = spec.system_of(rows)
     log_tau = np.log(tau) if len(tau) else np.zeros(0)
     estimate = Estimate(system, None, log_tau, log_sigma2, tau, (), None)
-    if model._substitution is not None:
-        estimate = estimate.lifted(*model._substitution)
+    estimate = spec.lifted(estimate)
     polynomials = [p.about(problem.centre) for p in problem.restrictions.polynomials]
     return Found(found, estimate, active_set(polynomials, found.change, variation(estimate, np.zeros(system.size))))
 
 
-def _centre(model: SplineRegression, rows: Rows) -> FloatArray:
+def _centre(spec: Specification, rows: Rows) -> FloatArray:
     """Coefficients (K,) of a fit by squares, at weights of the penalties that balance the observations."""
-    system = model._system if rows is model._rows else model._system_of(rows)
+    system = spec.system_of(rows)
     sizes, G = np.sum(system.factors**2, axis=(1, 2)), system.n_groups
     gamma = system.solve(np.log(sizes[:G].sum() / sizes[G:]), np.zeros(G)).coef
-    return lifted(gamma, *(model._substitution or (None, None)))
+    return lifted(gamma, *(spec.substitution or (None, None)))
 
 
-def _smoothed(problem: Problem, rows: Rows, model: SplineRegression, method: str) -> Found:
+def _smoothed(problem: Problem, rows: Rows, spec: Specification, method: str) -> Found:
     """The lam that is best by a criterion."""
     n = len(rows)
 
@@ -398,8 +369,8 @@ def _smoothed(problem: Problem, rows: Rows, model: SplineRegression, method: str
         edf = float(found.quantile.on_curve.sum())
         return loss / max(n - edf, 1e-300) if method == "gcv" else float(np.log(loss / n)) + edf * np.log(n) / (2 * n)
 
-    base, low, high = range_of_tau(model._system, np.zeros(model._system.n_groups))
-    spread = float(np.sqrt(np.mean(model._system.spreads)))
+    base, low, high = range_of_tau(spec.system, np.zeros(spec.system.n_groups))
+    spread = float(np.sqrt(np.mean(spec.system.spreads)))
     # of squares u^2 to losses of size `spread`: as the curvature of their sums, up to a constant that the grid leaves room for
     shift = -np.log(spread) if rows.unknown else 0.0
     grid = float(base[0]) + shift + np.linspace(low, high, GRID)
@@ -407,7 +378,7 @@ def _smoothed(problem: Problem, rows: Rows, model: SplineRegression, method: str
     def tried(t: float) -> Found | None:
         """The fit; None at the far ends of the grid, where scales beside each other keep the solver from its tolerance."""
         try:
-            return _at_rest(problem, rows, model, np.exp(t)[None])
+            return _at_rest(problem, rows, spec, np.exp(t)[None])
         except ConvergenceError:
             return None
 

@@ -16,8 +16,6 @@ Blocks of readings are predicted together: the triangular factor of 1 + B A^-1 B
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import qr, solve_triangular
@@ -25,9 +23,7 @@ from scipy.linalg import qr, solve_triangular
 from .._core import _kernels
 from .._validation import FloatArray
 from .band import BandRows, factorize, join, multiply_factor, rows_of_factor, solve_transposed
-
-if TYPE_CHECKING:
-    from .results import SplineRegressionResults
+from .fit import Fit
 
 BLOCK = 32  # readings that are predicted together
 FEW = 4  # functions, of which the first readings tell enough
@@ -36,33 +32,33 @@ CANDIDATES = 50  # rows for each of many functions, among which the best are sou
 DEPENDENT = 1e-8  # of the greatest singular value of a penalty, below which it leaves a direction free
 
 
-def recursive_residuals(results: SplineRegressionResults) -> FloatArray:
+def recursive_residuals(fit: Fit) -> FloatArray:
     """Recursive residuals of a fit of a curve, (n,) in the order of the readings; NaN where there is none."""
-    rows, order = results._rows, results._order
+    rows, order, residual = fit.rows, fit.order, fit.resid_whitened
     order = order[np.isfinite(rows.ratio[order])]  # a loss may leave readings without weight
     whole = join([part for part in rows.white_parts if isinstance(part, BandRows)])
-    whole = whole.scaled(1 / np.sqrt(results._sigma2[rows.group]))
+    whole = whole.scaled(1 / np.sqrt(fit.sigma2[rows.group]))
     whole = BandRows(whole.values[order], whole.first[order])
-    prior, target, free = _prior(results)
-    if results._fit.columns is not None or results._active_rows is not None:
-        values = whole.times(results._moving)
+    prior, target, free = _prior(fit)
+    if fit.estimate.columns is not None or fit.active_rows is not None:
+        values = whole.times(fit.moving)
         whole = BandRows(values, np.zeros(len(values), np.int64))
     found = np.full(len(rows), np.nan)
-    found[order] = _recursive(whole, results.resid_whitened[order], prior, target, free)
+    found[order] = _recursive(whole, residual[order], prior, target, free)
     return found
 
 
-def _prior(results: SplineRegressionResults) -> tuple[BandRows, FloatArray, FloatArray]:
+def _prior(fit: Fit) -> tuple[BandRows, FloatArray, FloatArray]:
     """Rows of the penalty on what moves, what they are to be, and columns of what they leave free; all about the fit."""
-    fit, system, coef = results._fit, results._whole, results._coef
-    kept = np.isfinite(fit.tau)
-    parts = [np.sqrt(tau) * R for tau, R in zip(fit.tau[kept], system.factors[system.n_groups :][kept], strict=True)]
+    found, system, coef = fit.estimate, fit.whole, fit.coef
+    kept = np.isfinite(found.tau)
+    parts = [np.sqrt(tau) * R for tau, R in zip(found.tau[kept], system.factors[system.n_groups :][kept], strict=True)]
     target = np.concatenate([np.zeros(0), *(-multiply_factor(R, coef) for R in parts)])
     K, w = system.factors.shape[1:]
-    if fit.columns is None and results._active_rows is None:
+    if found.columns is None and fit.active_rows is None:
         free = system.free if parts else np.eye(K)
         return join([rows_of_factor(R) for R in parts] or [BandRows(np.zeros((0, w)), np.zeros(0, np.int64))]), target, free
-    moving = results._moving
+    moving = fit.moving
     d = moving.shape[1]
     dense = np.concatenate([np.zeros((0, d)), *(multiply_factor(R, moving) for R in parts)])
     _, sizes, axes = np.linalg.svd(dense / (np.linalg.norm(dense) or 1.0)) if len(dense) else (None, np.zeros(0), np.eye(d))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ NOTHING = 1e-15  # of the greatest entry of an equation: rounding
 FEW = 16  # entries of an equation that keeps a band narrow
 CONTRADICTION = 1e-9  # of the size of the values: equations that contradict others
 HELD = 1e-9  # of the greatest singular value: bounds that are reached and say what others say
-NOTHING_LEFT = 1e-11  # of the terms that add up to a penalty
+NOTHING_LEFT = 1e-11  # of the terms that add up to a penalty, or to what a bound says of combinations of coefficients
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +159,14 @@ def bounded_change(fit: Estimate, polynomials: Sequence[Polynomials]) -> tuple[F
     solution = fit.system.solve(fit.log_tau, fit.log_sigma2)
     R = rows_of_factor(solution.R).sparse(len(solution.R))
     without = lifted(solution.coef, fit.columns, fit.offset)
-    change = change_of(R, within([p.about(without) for p in polynomials], fit.columns))
+    try:
+        change = change_of(R, within([p.about(without) for p in polynomials], fit.columns))
+    except SpecificationError as error:
+        if not np.isinf(fit.tau).any():
+            raise
+        raise SpecificationError(
+            f"without bounds a penalty has infinite weight, and of what that leaves {error}, or fix the smoothing (lam= or edf=)"
+        ) from None
     return solution.coef, change, float(np.sum((R @ change) ** 2))
 
 
@@ -189,7 +197,7 @@ def variation(fit: Estimate, change: FloatArray) -> float:
 
 def on_face(fit: Estimate, gamma: FloatArray, rows: FloatArray) -> Estimate:
     """The estimate on the coefficients that rows (m, K) do not move from those at gamma (d,), at the same weights and variances."""
-    own = rows if fit.columns is None else np.asarray((fit.columns.T @ rows.T).T)
+    own = rows if fit.columns is None else combined(csr_array(rows), fit.columns).toarray()
     size = np.linalg.norm(own, axis=1)
     own = own[size > 0] / size[size > 0, None]  # rows that nothing of the system moves say nothing of it
     singular = np.linalg.svd(own, compute_uv=False)
@@ -224,7 +232,13 @@ def _without_vanished(system: System, whole: System, columns: csr_array) -> Syst
 
 def within(polynomials: Sequence[Polynomials], columns: csr_array | None) -> Sequence[Polynomials]:
     """Polynomials of gamma, the coefficients being columns @ gamma."""
-    return polynomials if columns is None else [p._replace(rows=csr_array(p.rows @ columns)) for p in polynomials]
+    return polynomials if columns is None else [p._replace(rows=combined(p.rows, columns)) for p in polynomials]
+
+
+def combined(rows: csr_array, columns: csr_array) -> csr_array:
+    """Return rows @ columns without what is rounding of its terms: a curvature says nothing of lines."""
+    product, terms = csr_array(rows @ columns), abs(rows) @ abs(columns)
+    return csr_array(product.multiply(abs(product) > NOTHING_LEFT * terms))
 
 
 def lifted(gamma: FloatArray, columns: csr_array | None, offset: FloatArray | None) -> FloatArray:
@@ -252,3 +266,25 @@ def multipliers_of(rows: FloatArray, n_equal: int, slope: FloatArray) -> FloatAr
     found, _ = nnls(signed, slope, maxiter=100 * signed.shape[1])
     found[:n_equal] -= found[len(rows) :]
     return np.asarray(found[: len(rows)] / size)
+
+
+def crossings_within(
+    x: FloatArray, slope: FloatArray, value: float, limits: Callable[[FloatArray], FloatArray], ends: tuple[float, ...]
+) -> tuple[FloatArray, FloatArray]:
+    """Crossings x (n,), increasing, of a function through a value, with its slopes there, but those on the way out of its limits.
+
+    `limits` gives the lower and upper ones (m, 2) at abscissae. Where the function touches one, roundings leave it and come back.
+    """
+    x, slope = x[slope != 0], slope[slope != 0]
+    if not len(x):
+        return x, slope
+    borders = np.concatenate([[min(ends[0], x[0])], x, [max(ends[-1], x[-1])]])
+    side = np.sign(np.concatenate([-slope[:1], slope]))  # of the value, between neighbouring borders
+    lower, upper = limits((borders[:-1] + borders[1:]) / 2).T
+    inside = np.flatnonzero(~np.where(side < 0, value <= lower, value >= upper))
+    kept = [
+        next(i for i in range(before, after) if np.sign(slope[i]) == side[after])
+        for before, after in pairwise(inside.tolist())
+        if side[before] != side[after]
+    ]
+    return x[kept], slope[kept]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -26,10 +26,8 @@ from scipy import stats
 from .._validation import FloatArray, frozen
 from ..errors import ConvergenceError, SpecificationError
 from .band import multiply_factor
+from .fit import Fit
 from .rows import Rows
-
-if TYPE_CHECKING:
-    from .results import SplineRegressionResults
 
 MOST_STEPS = 500
 DEPENDENT = 1e-9  # of the greatest curvature: a negative one beyond it is a saddle's
@@ -39,13 +37,12 @@ LOSSES = ("squares", "huber", "bisquare", "expectile", "quantile")
 DEFAULTS = {"huber": 1.345, "bisquare": 4.685, "expectile": 0.5, "quantile": 0.5}
 NORMAL_MAD = float(stats.norm.ppf(0.75))
 
-Fit = Callable[[Rows], "SplineRegressionResults"]
-
 
 def check_loss(loss: object, parameter: float | None) -> float:
     """Return the parameter of a loss: Huber's k, the c of the bisquare, or the level of an expectile or a quantile."""
     if not isinstance(loss, str) or loss not in LOSSES:
-        raise SpecificationError(f"loss is {loss!r}; pass one of {', '.join(map(repr, LOSSES))}")
+        hint = "; Student-t noise, loss='student_t', is of SmoothingSpline" if loss == "student_t" else ""
+        raise SpecificationError(f"loss is {loss!r}; pass one of {', '.join(map(repr, LOSSES))}{hint}")
     if loss == "squares" and parameter is not None:
         raise SpecificationError("parameter belongs to a loss other than 'squares'; leave it out, or pass loss=")
     value = DEFAULTS.get(str(loss), 1.0) if parameter is None else float(parameter)
@@ -56,36 +53,36 @@ def check_loss(loss: object, parameter: float | None) -> float:
     return value
 
 
-def reweighted(rows: Rows, loss: str, parameter: float, fit: Fit) -> tuple[SplineRegressionResults, FloatArray]:
+def reweighted(rows: Rows, loss: str, parameter: float, fit: Callable[[Rows], Fit]) -> tuple[Fit, FloatArray]:
     """The fit at rest and the weights (n,) that its residuals ask for."""
     weights = np.ones(len(rows))
     if loss == "bisquare":
-        results, weights = reweighted(rows, "huber", DEFAULTS["huber"], fit)
+        found, weights = reweighted(rows, "huber", DEFAULTS["huber"], fit)
     else:
-        results = fit(rows)
+        found = fit(rows)
     for _ in range(MOST_STEPS):
-        before = results.fittedvalues
+        before = found.fittedvalues
         weights = _weights(rows, rows.observations.y - before, loss, parameter)
-        results = fit(_with_weights(rows, weights))
-        move = np.abs(results.fittedvalues - before)
+        found = fit(_with_weights(rows, weights))
+        move = np.abs(found.fittedvalues - before)
         spread = np.array([np.std(part) for part in rows.per_name(rows.observations.y - before)])
         level = np.array([np.abs(part).max() for part in rows.per_name(before)])
         limit = np.repeat(np.maximum(STILL * spread, ROUNDING * level), [len(reading) for reading in rows.observations.readings])
         if (move <= limit).all():
             if loss == "bisquare":
-                _require_minimum(rows, results, parameter)
-            return results, weights
+                _require_minimum(rows, found, parameter)
+            return found, weights
     raise ConvergenceError(f"the weights of loss={loss!r} do not come to rest in {MOST_STEPS} steps; fix the smoothing (lam=)")
 
 
-def _require_minimum(rows: Rows, results: SplineRegressionResults, c: float) -> None:
+def _require_minimum(rows: Rows, fit: Fit, c: float) -> None:
     """Raise at a saddle: beyond c / sqrt 5 the second derivative (1 - v)(1 - 5 v), v = (u / c)^2, is negative."""
-    residuals = rows.observations.y - results.fittedvalues
+    residuals = rows.observations.y - fit.fittedvalues
     v = (residuals / np.sqrt(rows.ratio) / scales(rows, residuals) / c) ** 2
     curvature = np.where(v < 1, (1 - v) * (1 - 5 * v), 0.0)
-    gained = _gram(rows, results, np.maximum(curvature, 0.0)) + results._penalty_gram()
-    lost = _gram(rows, results, np.maximum(-curvature, 0.0))
-    columns = results._moving
+    gained = _gram(rows, fit, np.maximum(curvature, 0.0)) + fit.penalty_gram()
+    lost = _gram(rows, fit, np.maximum(-curvature, 0.0))
+    columns = fit.moving
     balance = np.linalg.eigvalsh(columns.T @ (gained - lost) @ columns)
     if balance[0] < -DEPENDENT * balance[-1]:
         raise ConvergenceError(
@@ -94,10 +91,10 @@ def _require_minimum(rows: Rows, results: SplineRegressionResults, c: float) -> 
         )
 
 
-def _gram(rows: Rows, results: SplineRegressionResults, factors: FloatArray) -> FloatArray:
+def _gram(rows: Rows, fit: Fit, factors: FloatArray) -> FloatArray:
     """Sum of factor_i b_i b_i' / v_i over readings, (K, K)."""
     K = rows.basis.n_basis
-    roots = np.sqrt(factors / results._sigma2[rows.group])
+    roots = np.sqrt(factors / fit.sigma2[rows.group])
     R = [
         multiply_factor(part.scaled(own).factor(np.zeros(len(own)), K, part.width).R, np.eye(K))
         for part, own in zip(rows.white_parts, rows.per_name(roots), strict=True)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array
 
-from .._validation import FloatArray
+from .._validation import FloatArray, described
 from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
@@ -115,7 +115,7 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
         remedy = (
             "observe points (n, d): sf.observe(X, y)" if isinstance(basis, TensorProductBasis) else f"pass a basis like {wanted}"
         )
-        raise SpecificationError(f"the readings are {are}, and the basis is a {type(basis).__name__}; {remedy}")
+        raise SpecificationError(f"the readings are {are}, and the basis is {described(basis)}; {remedy}")
     for own in observations.readings:
         check_noise(own)
         check_size(own)

@@ -2,22 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from .._entry import warn
 from .._validation import FloatArray, check_order
 from ..errors import DataError, LeverageWarning, SpecificationError
-from ..results.curve import LEAST_FREE
+from ..results.estimates import LEAST_FREE
 from .band import merged, multiply_factor
 from .correlation import Dense
+from .fitting import Estimate
 from .rows import Rows
 
-if TYPE_CHECKING:
-    from .results import SplineRegressionResults
-
 MOST_INFLATED = 1000.0  # a residual, by a leverage near one
+
+
+class Judged(Protocol):
+    """A fit as sandwich covariances see it; the members are those of `fit.Fit`."""
+
+    @property
+    def rows(self) -> Rows:
+        """The rows."""
+
+    @property
+    def estimate(self) -> Estimate:
+        """Smoothing and variances."""
+
+    @property
+    def cov_type(self) -> str:
+        """Kind of covariance."""
+
+    @property
+    def cov_kwds(self) -> dict[str, Any]:
+        """Its options."""
+
+    @property
+    def n_basis(self) -> int:
+        """Number of coefficients."""
+
+    @property
+    def resid(self) -> FloatArray:
+        """Residuals (n,)."""
+
+    @property
+    def sigma2(self) -> FloatArray:
+        """Variance of every group."""
+
+    @property
+    def leverage(self) -> FloatArray:
+        """Leverages (n,)."""
+
+    @property
+    def df_resid(self) -> float:
+        """Residual degrees of freedom."""
+
+    @property
+    def order(self) -> npt.NDArray[np.int64]:
+        """The observations in order of x."""
+
+    def observation(self, i: int) -> tuple[str, int]:
+        """Name and number within it of an observation."""
 
 
 def check_sandwich(rows: Rows, kind: str, options: dict[str, Any]) -> None:
@@ -45,17 +91,17 @@ def check_sandwich(rows: Rows, kind: str, options: dict[str, Any]) -> None:
                 )
 
 
-def check_leverages(results: SplineRegressionResults) -> None:
+def check_leverages(fit: Judged) -> None:
     """Refuse HC2 and HC3 where an observation has leverage one, and warn where one has nearly that."""
-    power = {"HC2": 0.5, "HC3": 1.0}.get(results.cov_type)
+    power = {"HC2": 0.5, "HC3": 1.0}.get(fit.cov_type)
     if power is None:
         return
-    free = 1 - results._leverage
+    free = 1 - fit.leverage
     i = int(np.argmin(free))
     if free[i] ** power >= 1 / MOST_INFLATED:
         return
-    name, own = results._observation(i)
-    what = f"cov_type={results.cov_type!r} divides the residual of observation {own} of {name!r} by "
+    name, own = fit.observation(i)
+    what = f"cov_type={fit.cov_type!r} divides the residual of observation {own} of {name!r} by "
     remedy = "use cov_type='HC1' or 'bayesian', fewer knots there, or a penalty"
     if free[i] <= LEAST_FREE:
         raise SpecificationError(f"{what}1 - leverage, which is zero: the curve passes through it whatever its value; {remedy}")
@@ -65,18 +111,18 @@ def check_leverages(results: SplineRegressionResults) -> None:
     )
 
 
-def sandwich_root(results: SplineRegressionResults) -> FloatArray:
+def sandwich_root(fit: Judged) -> FloatArray:
     """A matrix (K, r) of which the product with its transpose is the middle of the sandwich.
 
     With correlated errors, rows and residuals are those made independent: of innovations.
     """
-    kind, options = results.cov_type, results.cov_kwds
-    n, K = results.nobs, results.basis.n_basis
-    own = results._rows
-    residuals = own.whitened(results.resid) / results._sigma2[own.group]
+    kind, options = fit.cov_type, fit.cov_kwds
+    n, K = len(fit.rows), fit.n_basis
+    own = fit.rows
+    residuals = own.whitened(fit.resid) / fit.sigma2[own.group]
     if kind.startswith("HC"):
-        free = 1 - results._leverage
-        shares = {"HC0": 1.0, "HC1": np.sqrt(results.df_resid / results._fit.system.n), "HC2": np.sqrt(free), "HC3": free}
+        free = 1 - fit.leverage
+        shares = {"HC0": 1.0, "HC1": np.sqrt(fit.df_resid / fit.estimate.system.n), "HC2": np.sqrt(free), "HC3": free}
         residuals = residuals / shares[kind]
         parts = own.white_parts
         w = max(part.width for part in parts)
@@ -88,14 +134,14 @@ def sandwich_root(results: SplineRegressionResults) -> FloatArray:
     if kind == "HAC":
         from statsmodels.stats.sandwich_covariance import S_hac_simple
 
-        order = results._order
+        order = fit.order
         middle = S_hac_simple(scores[order], nlags=check_order(options["maxlags"], "maxlags", 0, n - 1))
-        factor = n / results.df_resid if correct else 1.0
+        factor = n / fit.df_resid if correct else 1.0
     else:
         from statsmodels.stats.sandwich_covariance import S_crosssection
 
         labels, codes = np.unique(np.asarray(options["groups"]), return_inverse=True)
         middle = S_crosssection(scores, codes)
-        factor = len(labels) / (len(labels) - 1) * (n - 1) / results.df_resid if correct else 1.0
+        factor = len(labels) / (len(labels) - 1) * (n - 1) / fit.df_resid if correct else 1.0
     values, axes = np.linalg.eigh((middle + middle.T) / 2 * factor)
     return np.asarray(axes * np.sqrt(np.maximum(values, 0.0)))

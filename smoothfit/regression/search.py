@@ -20,6 +20,7 @@ from .system import System
 STEP = 5.0  # in log tau, when the ends of the range of edf are looked for
 MOST_STEPS = 40
 SLACK = 1e-6  # effective degrees of freedom by which the ends are missed
+INTERPOLATES = 1e-4  # effective degrees of freedom short of all observations: with less smoothing the minimum is soon rounding
 BESIDE = 8  # solutions that the kernels find side by side
 SPACING = 2.0  # in log tau, at most, between the points of a scan: REML and GCV vary over some two or three
 MOST_BLOCKS = 6  # of BESIDE points, of a scan
@@ -56,7 +57,7 @@ def range_of_tau(system: System, log_sigma2: FloatArray) -> tuple[FloatArray, fl
     falling = edfs(-STEP)
     low, here = 0.0, next(falling)
     for there in falling:
-        if not np.isfinite(there):
+        if not np.isfinite(there) or there > system.n - INTERPOLATES:
             break
         low -= STEP
         if there - here < SLACK and here > system.n_free + SLACK:
@@ -85,7 +86,12 @@ def search_from(criterion: Criterion, start: FloatArray) -> Callable[[], Minimum
             line = np.column_stack([np.linspace(floor, ceiling, count), np.broadcast_to(others, (count, len(others)))])
             return (_short_of_interpolation if criterion.interpolates else minimize)(criterion, line, lower, upper)
         starts = [_settled(criterion, start) for start in _lows(criterion, floor, ceiling, others)]
-        best = best_of([partial(_followed, criterion, start, lower, upper) for start in starts])
+        if criterion.interpolates and not starts:
+            raise ConvergenceError(UNBOUNDED, -np.inf)
+        try:
+            best = best_of([partial(_followed, criterion, start, lower, upper) for start in starts])
+        except ConvergenceError as error:  # nothing inside
+            raise ConvergenceError(str(error), -np.inf if criterion.interpolates else error.value) from None
         return _rescanned(criterion, best, floor, ceiling, lower, upper)
 
     return search
@@ -97,7 +103,7 @@ def _short_of_interpolation(criterion: Criterion, grid: FloatArray, lower: Float
     start = int(falling[0]) if len(falling) else len(grid) - 1
     found = minimize(criterion, grid[start:], np.append(grid[start, :1], lower[1:]), upper)
     if found.at_lower[0]:
-        raise ConvergenceError(UNBOUNDED)
+        raise ConvergenceError(UNBOUNDED, -np.inf)
     return found
 
 

@@ -3,48 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import column_of, table_of
 from .._validation import FloatArray, frozen, to_floats
 from ..basis import TensorProductBasis, TensorSpline
 from ..errors import DataError, SpecificationError
-from ..observations.points import Orders, PointObservations, check_orders, partial_label, to_points
+from ..observations.points import Orders, PointObservations, check_orders, noise_name, partial_label, to_points
 from ..results.curve import Estimate
-from ..results.prediction import CurvePrediction
+from ..results.prediction import SurfacePrediction
 from .bootstrap import CurveBootstrap
 from .products import ProductRows, rows_at, rows_over
 from .results import SplineRegressionResults
 from .rows import check_degrees, degree_of
 from .simultaneous import critical_of_band
-
-
-@entry_point
-@dataclass(frozen=True, eq=False)
-class SurfacePrediction(CurvePrediction):
-    """Estimate and standard error of a partial derivative at points.
-
-    As `curves.CurvePrediction`, with points `x` (n, d) and the order `deriv` by each variable; `summary_frame` has the coordinates
-    for an index.
-
-    Attributes
-    ----------
-    inputs : tuple of str
-        Labels of the variables.
-    """
-
-    inputs: tuple[str, ...] = ()
-
-    @property
-    def _index(self) -> Any:
-        import pandas as pd
-
-        return pd.MultiIndex.from_arrays(list(self.x.T), names=self.inputs)
 
 
 @entry_point
@@ -111,10 +86,6 @@ class SurfaceRegressionResults(SplineRegressionResults):
         return rows_at(self._surface, self._read(x)[0], self._check_deriv(deriv))
 
     @property
-    def _order(self) -> npt.NDArray[np.int64]:
-        return np.arange(self.nobs)
-
-    @property
     def _places(self) -> dict[str, FloatArray]:
         return dict(zip(self.inputs, self._readings.X.T, strict=True))
 
@@ -133,7 +104,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         -------
         ndarray, shape (...)
         """
-        return self._design(X, deriv).times(self._coef).reshape(self._read(X)[1])
+        return self._design(X, deriv).times(self._fit.coef).reshape(self._read(X)[1])
 
     def gradient(self, X: Any) -> FloatArray:
         """Estimate of all slopes at points X (..., d): (..., d)."""
@@ -141,7 +112,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         return np.stack([self.predict(X, orders) for orders in np.eye(d, dtype=np.int64).tolist()], axis=-1)
 
     def get_prediction(
-        self, X: Any, deriv: int | Sequence[int] = 0, name: str | None = None, simultaneous: bool = False
+        self, X: Any, deriv: int | Sequence[int] = 0, name: str | None = None, *, simultaneous: bool = False
     ) -> SurfacePrediction:
         """Estimate of a partial derivative at points, with standard errors and intervals.
 
@@ -162,13 +133,13 @@ class SurfaceRegressionResults(SplineRegressionResults):
         """
         points, _ = self._read(X)
         orders = self._check_deriv(deriv)
-        rows, noise = rows_at(self._surface, points, orders), self._noise_name(orders, name)
-        maxima = critical_of_band(rows, self._cov, self.df_interval) if simultaneous and len(points) else None
-        variance = self._cov.variance(rows)
+        rows, noise = rows_at(self._surface, points, orders), noise_name(self._readings, orders, name)
+        maxima = critical_of_band(rows, self._fit.cov, self.df_interval) if simultaneous and len(points) else None
+        variance = self._fit.cov.variance(rows)
         return SurfacePrediction(
             x=frozen(points),
             deriv=orders,
-            predicted_mean=rows.times(self._coef),
+            predicted_mean=rows.times(self._fit.coef),
             var_pred_mean=variance,
             noise_sd=np.nan if noise is None else float(self.sigma[noise]),
             df=self.df_interval,
@@ -177,22 +148,13 @@ class SurfaceRegressionResults(SplineRegressionResults):
             inputs=self.inputs,
         )
 
-    def _noise_name(self, deriv: Any, name: str | None) -> str | None:
-        readers = [reading.name for reading in self._readings.readings if deriv in reading.orders]
-        if name is None:
-            return readers[0] if readers else None
-        if name not in readers:
-            what = partial_label(self.inputs, deriv)
-            raise SpecificationError(f"name is {name!r}; {what} is read by {', '.join(readers) or 'no name'}")
-        return name
-
     def integrate(self, lower: Any, upper: Any) -> Estimate:
         """Return the integral of f over the box from lower (d,) to upper (d,), with its standard error."""
         corners = [self._read(corner, argument) for corner, argument in ((lower, "lower"), (upper, "upper"))]
         if any(shape for _, shape in corners):
             raise SpecificationError("lower and upper are the corners of a single box; call integrate for each")
         rows = rows_over(self._surface, corners[0][0], corners[1][0])
-        return Estimate(float(rows.times(self._coef)[0]), np.sqrt(self._cov.variance(rows)[0]), self.df_interval)
+        return Estimate(float(rows.times(self._fit.coef)[0]), np.sqrt(self._fit.cov.variance(rows)[0]), self.df_interval)
 
     def sample(self, X: Any, deriv: Any = 0, size: int = 100, rng: np.random.Generator | int | None = None) -> FloatArray:
         """Draw surfaces from the posterior: partial derivatives at points, at the estimated variances.
@@ -238,7 +200,10 @@ class SurfaceRegressionResults(SplineRegressionResults):
 
     def spline(self) -> TensorSpline:  # type: ignore[override]
         """Return the estimate as a tensor spline."""
-        return TensorSpline(self._surface, self._coef)
+        return TensorSpline(self._surface, self._fit.coef)
+
+    def _mean_without_data(self) -> TensorSpline:
+        return self.spline()
 
     # What a surface has not ---------------------------------------------------------------------------------------------------
 
@@ -276,19 +241,9 @@ class SurfaceRegressionResults(SplineRegressionResults):
         -------
         matplotlib.figure.Figure
         """
-        from ..results.contours import plot_contours
+        from ..results.contours import plot_surface
 
-        if len(self.inputs) != 2:
-            raise SpecificationError(f"plot draws two variables, and there are {len(self.inputs)}; use predict on a slice")
-        orders = self._check_deriv(deriv)
-        readings = self._readings
-        shown = [(r.name, r.X, r.y, (r.deriv == orders).all(axis=1)) for r in readings.readings]
-
-        def values(X: FloatArray) -> FloatArray:
-            return self.get_prediction(X, orders).se_mean if se else self.predict(X, orders)
-
-        label = partial_label(self.inputs, orders)
-        return plot_contours(values, shown, self.inputs, f"standard error of {label}" if se else label, se, ax, contour)
+        return plot_surface(self, self._check_deriv(deriv), ax, se, contour)
 
     @property
     def resid_recursive(self) -> NoReturn:

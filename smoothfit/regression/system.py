@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array
 
 from .._core import _kernels
-from .._validation import FloatArray
+from .._validation import FloatArray, type_of
 from ..basis.base import Basis
 from ..basis.penalty import Penalty, PenaltySum
 from ..basis.tensor import AnyBasis, TensorProductBasis
@@ -53,7 +53,10 @@ def terms_of(penalty: Penalty | None) -> tuple[Penalty, ...]:
     if penalty is None:
         return ()
     if not isinstance(penalty, Penalty):
-        raise SpecificationError(f"penalty is {type(penalty).__name__}; pass sf.DerivativePenalty(2), another penalty, or None")
+        raise SpecificationError(
+            f"penalty is {type_of(penalty)}; pass sf.DerivativePenalty(2), another penalty, a sum (first + second), or None; "
+            "shapes and equalities are passed as constraints="
+        )
     return penalty.penalties if isinstance(penalty, PenaltySum) else (penalty,)
 
 
@@ -394,7 +397,14 @@ class System:
 
 def penalty_roots(penalties: Sequence[Penalty], basis: AnyBasis) -> list[BandRows]:
     """Rows M_j with M_j'M_j = P_j of each penalty."""
-    return [pack(penalty.root(basis)) for penalty in penalties]
+    roots = [penalty.root(basis) for penalty in penalties]
+    for penalty, root in zip(penalties, roots, strict=True):
+        if not root.nnz:
+            raise SpecificationError(
+                f"penalty {penalty!r} is zero for all splines of this basis, whose derivatives of that order vanish; lower the "
+                "order of the penalty, or raise the degree of the basis"
+            )
+    return [pack(root) for root in roots]
 
 
 def _of_size_one(R: FloatArray) -> FloatArray:

@@ -3,66 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from statsmodels.iolib.summary import Summary
 
 from ..basis.tensor import AnyBasis, TensorProductBasis
+from ..results.protocols import Likelihood
 from ..results.summary import criteria, curve_summary, number
 from .correlation import Correlation, Markov
+from .fit import Fit
 from .precision import EPS, GOOD
 from .rows import degree_of
 
-if TYPE_CHECKING:
-    from .results import SplineRegressionResults
-
+METHOD_NAMES = {"sic": "SIC", "reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc", "fixed": "fixed", "ols": "least squares"}
 MOST_COEFFICIENTS = 30  # beyond, a table of them tells nothing
 
 
-def regression_summary(results: SplineRegressionResults, alpha: float) -> Summary:
-    """Facts, readings by name, coefficients with intervals."""
-    from .results import METHOD_NAMES
+class Fitted(Likelihood, Protocol):
+    """Results that have a summary; the members are those of `results.SplineRegressionResults`."""
 
-    lam = results.lam
-    by = f"{results.fixed} fixed" if results.fixed else METHOD_NAMES[results.method]
-    if results.loss == "quantile" and results.method == "gcv":
+    @property
+    def boundary(self) -> tuple[str, ...]:
+        """What is at a boundary."""
+
+    @property
+    def digits_lost(self) -> float:
+        """Digits that rounding costs."""
+
+    @property
+    def error_params(self) -> pd.DataFrame:
+        """Estimated parameters of correlated errors."""
+
+    @property
+    def sigma(self) -> pd.Series:
+        """Noise sd per name."""
+
+    @property
+    def params(self) -> pd.Series:
+        """Coefficients."""
+
+    @property
+    def bse(self) -> pd.Series:
+        """Their standard errors."""
+
+    def conf_int(self, alpha: float) -> pd.DataFrame:
+        """Their intervals."""
+
+
+def regression_summary(fit: Fit, results: Fitted, alpha: float) -> Summary:
+    """Facts, readings by name, coefficients with intervals."""
+    observations: Any = fit.rows.observations
+    lam = fit.lam if len(fit.lam) else None
+    by = f"{fit.fixed} fixed" if fit.fixed else METHOD_NAMES[fit.method]
+    if fit.loss == "quantile" and fit.method == "gcv":
         by = "GACV"
-    is_full = results.method in ("ml", "ols") or results.loss == "quantile"
+    is_full = fit.method in ("ml", "ols") or fit.loss == "quantile"
     facts = [
         ("Model:", "SplineRegression"),
-        ("Basis:", f"{type(results.basis).__name__}({_size(results.basis)})"),
-        ("Degree:", _degree(results.basis)),
+        ("Basis:", f"{type(fit.basis).__name__}({_size(fit.basis)})"),
+        ("Degree:", _degree(fit.basis)),
         ("Fitted by:", by),
-        ("No. Observations:", str(results.nobs)),
-        ("Df Residuals:", number(results.df_resid)),
-        ("Effective df:", number(results.edf)),
+        ("No. Observations:", str(len(observations))),
+        ("Df Residuals:", number(fit.df_resid)),
+        ("Effective df:", number(fit.edf)),
         ("lam:", "none" if lam is None else ", ".join(number(value) for value in np.atleast_1d(lam))),
-        ("Log-likelihood:" if is_full else "Restricted log-lik.:", number(results.llf)),
+        ("Log-likelihood:" if is_full else "Restricted log-lik.:", number(fit.llf)),
         *criteria(results),
-        ("Covariance Type:", results.cov_type),
-        ("Converged:", _convergence(results)),
+        ("Covariance Type:", fit.cov_type),
+        ("Converged:", _convergence(fit, results.boundary)),
     ]
     if results.digits_lost > np.log10(GOOD / EPS):
         facts.append(("Digits lost:", f"{results.digits_lost:.1f} of 15.7"))
-    if results.loss_parameter is not None:
-        facts.insert(4, ("Loss:", f"{results.loss} {results.loss_parameter:g}"))
+    if fit.loss_parameter is not None:
+        facts.insert(4, ("Loss:", f"{fit.loss} {fit.loss_parameter:g}"))
     readings = pd.DataFrame(
         [
             {
-                "observes": results.observations.read_by(reading),
+                "observes": observations.read_by(reading),
                 "n": len(reading),
                 "missing": reading.n_dropped,
                 "sigma": number(sd),
-                "": "estimated" if group < len(results._rows.unknown) else "given",
+                "": "estimated" if group < len(fit.rows.unknown) else "given",
             }
-            for reading, sd, group in zip(results.observations.readings, results.sigma, results._rows.group_of_name, strict=True)
+            for reading, sd, group in zip(fit.rows.observations.readings, results.sigma, fit.rows.group_of_name, strict=True)
         ],
-        index=list(results.observations.names),
+        index=list(observations.names),
     )
     table = pd.DataFrame()
-    if results.basis.n_basis <= MOST_COEFFICIENTS:
+    if fit.basis.n_basis <= MOST_COEFFICIENTS:
         interval = results.conf_int(alpha)
         table = pd.DataFrame(
             {
@@ -73,7 +103,7 @@ def regression_summary(results: SplineRegressionResults, alpha: float) -> Summar
             },
             index=results.params.index,
         )
-    return curve_summary("Spline Regression Results", facts, readings, table, _notes(results))
+    return curve_summary("Spline Regression Results", facts, readings, table, _notes(fit, results))
 
 
 def _size(basis: AnyBasis) -> str:
@@ -85,15 +115,15 @@ def _degree(basis: AnyBasis) -> str:
     return ", ".join(str(degree_of(factor)) for factor in factors)
 
 
-def _convergence(results: SplineRegressionResults) -> str:
-    if results.loss == "quantile":
-        return "solver" if results.fixed or results.lam is None else "solver; lam on a grid"
-    if results._fit.minimum is None and results._correlated is None:
+def _convergence(fit: Fit, boundary: tuple[str, ...]) -> str:
+    if fit.loss == "quantile":
+        return "solver" if fit.fixed or not len(fit.lam) else "solver; lam on a grid"
+    if fit.estimate.minimum is None and fit.correlated is None:
         return "nothing to search"
-    return "at a boundary" if results.boundary else "yes, certified"
+    return "at a boundary" if boundary else "yes, certified"
 
 
-def _correlation(results: SplineRegressionResults, label: str, kind: Correlation) -> str:
+def _correlation(results: Fitted, label: str, kind: Correlation) -> str:
     """What correlates the errors of a name."""
     if not isinstance(kind, Markov):
         return "a given covariance"
@@ -102,26 +132,26 @@ def _correlation(results: SplineRegressionResults, label: str, kind: Correlation
     return f"{text} (std err {number(estimated['bse'][name])})" if name in estimated.index else f"{text}, given"
 
 
-def _notes(results: SplineRegressionResults) -> list[str]:
+def _notes(fit: Fit, results: Fitted) -> list[str]:
     notes = []
-    abscissa = getattr(results.observations, "abscissa", None)  # points have none
+    abscissa = getattr(fit.rows.observations, "abscissa", None)  # points have none
     if abscissa is not None and abscissa.unit:
         notes.append(f"x is counted in {abscissa.unit}" + (f" from {abscissa.origin_label}" * (abscissa.kind == "datetime")))
     for name in results.boundary:
         if name == "lam" or name.startswith("lam["):
             j = int(name[4:-1]) if name != "lam" else 0
-            at_zero = results._fit.tau[j] == 0
+            at_zero = fit.estimate.tau[j] == 0
             what = "zero, the penalty has no part in the fit" if at_zero else "infinite, the curve is what the penalty leaves free"
             notes.append(f"boundary: {name} is {what}")
-        elif name not in results.observations.names:
+        elif name not in fit.rows.observations.names:
             notes.append(f"boundary: {name} is at the end of its range")
         else:
             notes.append(f"boundary: the noise SD of {name} is estimated as zero")
-    if results.basis.n_basis > MOST_COEFFICIENTS:
-        notes.append(f"{results.basis.n_basis} coefficients: see params, bse and conf_int()")
-    for label, kind in results.errors.items():
+    if fit.basis.n_basis > MOST_COEFFICIENTS:
+        notes.append(f"{fit.basis.n_basis} coefficients: see params, bse and conf_int()")
+    for label, kind in fit.errors.items():
         notes.append(f"errors of {label}: {_correlation(results, label, kind)}")
-    if results.loss == "quantile":
+    if fit.loss == "quantile":
         notes.append("sigma: mean check loss, no sd. Effective df: observations on the curve. Log-likelihood: asymmetric Laplace.")
         return [*notes, "Standard errors: Powell's sandwich with the bias of the penalty, at the given smoothing."]
     notes.append("sigma: noise sd at weight one. Standard errors: given the smoothing and the variances.")

@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray
+from .._validation import FloatArray, shown
 from ..errors import SpecificationError
 from ..observations.abscissa import Points
+from .protocols import Posterior
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from .curve import CurveResults
 
 FEWEST_CELLS = 2000  # in which the band is searched for the value
 HALVINGS = 60
 SLOPE = 1e-3  # of a cell: half the width of a difference
 
 
-def crossings(results: CurveResults, deriv: int, value: float, alpha: float) -> pd.DataFrame:
+def crossings(results: Posterior, deriv: int, value: float, alpha: float) -> pd.DataFrame:
     """Where f^(deriv) = value; see `CurveResults.roots`."""
     import pandas as pd
 
@@ -45,7 +44,7 @@ def crossings(results: CurveResults, deriv: int, value: float, alpha: float) -> 
     )
 
 
-def extrema(results: CurveResults, deriv: int, alpha: float) -> pd.DataFrame:
+def extrema(results: Posterior, deriv: int, alpha: float) -> pd.DataFrame:
     """Extrema of f^(deriv); see `CurveResults.extrema`."""
     frame = crossings(results, deriv + 1, 0.0, alpha)
     mean, variance = _moments(results, _zeros(results, deriv + 1, 0.0)[0], deriv)
@@ -53,16 +52,16 @@ def extrema(results: CurveResults, deriv: int, alpha: float) -> pd.DataFrame:
     return frame.assign(value=mean, value_se=np.sqrt(variance))
 
 
-def _zeros(results: CurveResults, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+def _zeros(results: Posterior, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
     """Crossings of the mean, as numbers, and its slopes there."""
-    if not np.isfinite(value):
-        raise SpecificationError(f"value is {value}; pass a finite number")
+    if np.ndim(value) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+        raise SpecificationError(f"value is {shown(value)}; pass a finite number")
     x, slope = results._mean_crossings(deriv, value)
     crossing = slope != 0  # a touch is none
     return x[crossing], slope[crossing]
 
 
-def cells(results: CurveResults) -> FloatArray:
+def cells(results: Posterior) -> FloatArray:
     """Borders of cells between the observations, and to the ends of the range in which crossings are found, increasing."""
     nodes = np.unique(np.concatenate([results.observations.places, results._range]))
     parts = max(1, -(-FEWEST_CELLS // max(1, len(nodes) - 1)))
@@ -70,7 +69,7 @@ def cells(results: CurveResults) -> FloatArray:
     return np.append(grid, nodes[-1])
 
 
-def crossings_on_grid(results: CurveResults, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+def crossings_on_grid(results: Posterior, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
     """Crossings of a mean that is no spline, one at most in each cell, and its slopes there.
 
     The slope of the highest derivative is a difference.
@@ -92,12 +91,12 @@ def crossings_on_grid(results: CurveResults, deriv: int, value: float) -> tuple[
     return x[slope * way > 0], slope[slope * way > 0]
 
 
-def _moments(results: CurveResults, x: FloatArray, deriv: int) -> tuple[FloatArray, FloatArray]:
+def _moments(results: Posterior, x: FloatArray, deriv: int) -> tuple[FloatArray, FloatArray]:
     return results._moments(Points(x), deriv)
 
 
 def _interval(
-    results: CurveResults, deriv: int, value: float, x: FloatArray, direction: FloatArray, alpha: float
+    results: Posterior, deriv: int, value: float, x: FloatArray, direction: FloatArray, alpha: float
 ) -> tuple[FloatArray, FloatArray]:
     """The nearest abscissae on both sides of x at which the band leaves the value; infinite where there is none."""
     grid = cells(results)
@@ -109,7 +108,8 @@ def _interval(
         """Distance of the mean from the value, in half widths of the band."""
         mean, variance = _moments(results, at, deriv)
         half = np.sqrt(variance) * np.interp(at, grid, critical)
-        return np.divide(mean - value, half, out=np.sign(mean - value) * np.inf, where=half > 0)
+        outside = np.where(mean == value, 0.0, np.copysign(np.inf, mean - value))
+        return np.divide(mean - value, half, out=outside, where=half > 0)
 
     size = standardised(grid)
     place = np.searchsorted(grid, x)  # of the first cell border at or beyond x

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 from .._validation import FloatArray, check_level
+from .protocols import Residuals
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .curve import CurveResults
-
 COLUMNS = ["kind", "name", "x", "effect", "se", "statistic", "p_value", "row"]
 
 
-class Change(NamedTuple):
-    """Estimated jumps at abscissae x, in their order, and their standard errors: all (n,)."""
-
-    kind: str
-    x: npt.NDArray[Any]
-    effect: FloatArray
-    se: FloatArray
-
-
-def outliers(results: CurveResults, alpha: float) -> pd.DataFrame:
+def outliers(results: Residuals, alpha: float) -> pd.DataFrame:
     """Return the readings and changes that are significant at level alpha / (number of the kind)."""
     import pandas as pd
 
@@ -51,7 +41,7 @@ def outliers(results: CurveResults, alpha: float) -> pd.DataFrame:
     return pd.concat(found)[COLUMNS].sort_values("p_value", kind="stable", ignore_index=True)
 
 
-def _readings(results: CurveResults, level: float) -> pd.DataFrame:
+def _readings(results: Residuals, level: float) -> pd.DataFrame:
     import pandas as pd
 
     statistic, effect = results.resid_standardized, results.loo_resid

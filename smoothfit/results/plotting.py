@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..observations.abscissa import Abscissa
-    from .curve import CurveResults
     from .prediction import CurvePrediction
+    from .protocols import Posterior, Residuals
 
 GRID_POINTS = 500
 MOST_POINTS = 4000
@@ -28,9 +29,7 @@ CURVE_COLOUR = "#1f5fa8"
 READING_COLOUR = "#444444"
 
 
-def plot_curve(
-    results: CurveResults, deriv: int, ax: Axes | None, alpha: float, label: str | None, line: Mapping[str, Any]
-) -> Figure:
+def plot_curve(results: Posterior, deriv: int, ax: Axes | None, alpha: float, label: str | None, line: Mapping[str, Any]) -> Figure:
     """Draw f^(deriv), its pointwise band of level 1 - alpha and the readings of it; `line` styles the curve."""
     import matplotlib.pyplot as plt
 
@@ -43,7 +42,7 @@ def plot_curve(
     grid = drawn(abscissa, numbers)
     prediction = _predict(results, numbers, deriv)
     lower, upper = prediction.conf_int(alpha=alpha).T
-    shown = [reading for reading in observations.readings if reading.deriv == deriv]
+    shown = [reading for reading in observations.readings if reading.deriv == deriv and len(reading.y)]  # some keep no y
     y_label = shown[0].name if len(shown) == 1 else derivative_label(deriv)
     style = dict(line)
     if not {"color", "c"} & set(style):
@@ -73,7 +72,7 @@ def plot_curve(
     return cast("Figure", ax.figure)
 
 
-def plot_diagnostics(results: CurveResults) -> Figure:
+def plot_diagnostics(results: Residuals) -> Figure:
     """Draw one-step-ahead prediction errors: over x, their distribution, normal quantiles, and each series' autocorrelation."""
     import matplotlib.pyplot as plt
 
@@ -100,7 +99,7 @@ def plot_diagnostics(results: CurveResults) -> Figure:
     return figure
 
 
-def _draw_serial(ax: Axes, results: CurveResults, label: str) -> None:
+def _draw_serial(ax: Axes, results: Residuals, label: str) -> None:
     """Draw autocorrelations by series in order of x, and their ranges under independence, with the test in the title."""
     series = by_series(results)
     long = {name: mine for name, mine in series.items() if len(mine) >= 3}
@@ -153,7 +152,7 @@ def _grid(x: FloatArray) -> FloatArray:
     return np.unique(np.concatenate([even, x])) if len(x) <= MOST_POINTS else np.linspace(x.min(), x.max(), MOST_POINTS)
 
 
-def _limits(results: CurveResults, deriv: int, readings: list[FloatArray], alpha: float) -> tuple[float, float]:
+def _limits(results: Posterior, deriv: int, readings: list[FloatArray], alpha: float) -> tuple[float, float]:
     """Vertical limits that show the curve at the readings and these: a band in a wide gap may run out of the picture."""
     observations = results.observations
     x = observations.places
@@ -164,7 +163,7 @@ def _limits(results: CurveResults, deriv: int, readings: list[FloatArray], alpha
     return float(values.min()) - margin, float(values.max()) + margin
 
 
-def _predict(results: CurveResults, numbers: FloatArray, deriv: int) -> CurvePrediction:
+def _predict(results: Posterior, numbers: FloatArray, deriv: int) -> CurvePrediction:
     return results._prediction(Points(numbers), numbers, deriv)
 
 
@@ -181,11 +180,13 @@ def x_label(abscissa: Abscissa, name: str) -> str:
 
 
 def format_times(ax: Axes, abscissa: Abscissa) -> None:
-    """Mark the axis of x by dates where abscissae are datetimes."""
+    """Mark the axis of x by dates where abscissae are datetimes, in their zone."""
     if abscissa.kind == "datetime":
         from matplotlib import dates
 
         untyped: Any = dates
-        locator = untyped.AutoDateLocator()
+        epoch = abscissa.shown(np.zeros(1, dtype="M8[ns]"))
+        zone = datetime.UTC if isinstance(epoch, np.ndarray) else epoch.tz
+        locator = untyped.AutoDateLocator(tz=zone)
         ax.xaxis.set_major_locator(locator)
-        ax.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator))
+        ax.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator, tz=zone))

@@ -10,11 +10,10 @@ from scipy import stats
 
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
+from .protocols import Residuals
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from .curve import CurveResults
 
 MOST_LAGS = 10  # of the test
 RESIDUALS_A_LAG = 5
@@ -48,7 +47,7 @@ def ljung_box(correlations: FloatArray, n: int) -> tuple[float, float]:
     return statistic, float(stats.chi2.sf(statistic, len(correlations)))
 
 
-def test_of_curve(results: CurveResults, lags: int | None) -> pd.DataFrame:
+def test_of_curve(results: Residuals, lags: int | None) -> pd.DataFrame:
     """Ljung & Box's test of what diagnostics draw, series by series."""
     import pandas as pd
 
@@ -70,7 +69,7 @@ def test_of_curve(results: CurveResults, lags: int | None) -> pd.DataFrame:
     return frame.rename_axis(index="series").astype({"nobs": int, "lags": int}).reindex(list(observations.names))
 
 
-def by_series(results: CurveResults) -> dict[str, FloatArray]:
+def by_series(results: Residuals) -> dict[str, FloatArray]:
     """What diagnostics draw, of each series, in order of x and without missing ones."""
     observations, residual = results.observations, results._diagnostic_resid[1]
     order = np.argsort(observations.x, kind="stable")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,8 +10,7 @@ from statsmodels.iolib.summary import Summary
 from statsmodels.iolib.table import SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
-if TYPE_CHECKING:
-    from .curve import CurveResults
+from .protocols import Likelihood
 
 FACTS = {  # layout of the table on top: label, value, label, value
     "fmt": "txt",
@@ -37,7 +35,7 @@ def number(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.5g}"
 
 
-def criteria(results: CurveResults) -> list[tuple[str, str]]:
+def criteria(results: Likelihood) -> list[tuple[str, str]]:
     """AIC and BIC; dashes after a fit that does not maximise the likelihood they are of, since they are not to be compared then."""
     comparable = results._maximises_likelihood
     return [("AIC:", number(results.aic) if comparable else "-"), ("BIC:", number(results.bic) if comparable else "-")]

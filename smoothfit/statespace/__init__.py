@@ -2,7 +2,6 @@
 
 from ..markov import priors
 from .effects import Level, Pulse, Slope
-from .general_results import GeneralResults
 from .many import CurveFits, fit_curves
 from .model import SmoothingSpline
 from .online import OnlineSpline
@@ -10,7 +9,6 @@ from .results import SmoothingSplineResults
 
 __all__ = [
     "CurveFits",
-    "GeneralResults",
     "Level",
     "OnlineSpline",
     "Pulse",

@@ -34,6 +34,23 @@ def regressor_table(regressors: Any) -> dict[str, Any]:
     return table
 
 
+def named_columns(names: Sequence[str], regressors: Any, n: int) -> FloatArray:
+    """Values (n, k) of all regressors of a fit for n new observations."""
+    table = regressor_table(regressors)
+    if set(table) != set(names):
+        given, known = ", ".join(table) or "none", ", ".join(names) or "none"
+        raise DataError(f"regressors given: {given}; those of the fit: {known}. Pass regressors={{name: values}} with each of them")
+    columns = np.empty((n, len(names)))
+    for j, name in enumerate(names):
+        label = f"regressors[{name!r}]"
+        values, _ = to_floats(np.atleast_1d(table[name]), label)
+        if len(values) not in (1, n):
+            raise DataError(f"{label} has {len(values)} entries for {n} observations; pass one for each, or a single one for all")
+        check_finite(values, label, "a regressor is known for every reading: leave the reading out")
+        columns[:, j] = values
+    return columns
+
+
 def future_columns(names: Sequence[str], known: Sequence[str], regressors: Any, asked: Asked, n: int) -> dict[str, FloatArray]:
     """Values (n,) of the named regressors at the points a user asks about: those given, or the columns of the points' data frame.
 

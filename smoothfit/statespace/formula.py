@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import datetime
 from dataclasses import dataclass
 from typing import Any
 
 import narwhals.stable.v1 as nw
 import numpy as np
 
-from .._validation import FloatArray, to_floats
+from .._validation import FloatArray, shown, to_floats
+from ..basis.transforms import TRANSFORMS
 from ..errors import DataError, SpecificationError
 from .effects import Intervention, Level, Pulse, Slope
 
@@ -50,7 +52,7 @@ class SplineFormula:
         column whose name is no Python name is quoted: ``Q("climb rate")``.
         """
         if not isinstance(formula, str) or formula.count("~") != 1:
-            raise SpecificationError(f"formula is {formula!r}; write readings ~ s(x), for example {EXAMPLE}")
+            raise SpecificationError(f"formula is {shown(formula)}; write readings ~ s(x), for example {EXAMPLE}")
         left, right = (_expression(side, formula) for side in formula.split("~"))
         readings: dict[str, int] = {}
         for term in _terms(left):
@@ -61,9 +63,10 @@ class SplineFormula:
         terms = _terms(right)
         smooth = [term for term in terms if _function(term) == "s"]
         if len(smooth) != 1:
-            shown = ast.unparse((smooth or terms)[-1])
+            term = (smooth or terms)[-1]
             raise SpecificationError(
-                f"formula is {formula!r}; right of ~ stands one smooth term s(x), x a column, and not {shown!r}"
+                f"formula is {formula!r}; right of ~ stands one smooth term s(x), x a column, and not {ast.unparse(term)!r}"
+                f"{'; bases go with sf.SplineRegression.from_formula' if _function(term) in TRANSFORMS else ''}"
             )
         x, options = _smooth(smooth[0], formula)
         regressors: list[str] = []
@@ -119,7 +122,24 @@ def _change(term: ast.expr, formula: str) -> Intervention:
         )
     at = arguments[0]
     kind = CHANGES[str(_function(term))]
-    return kind(np.datetime64(at) if isinstance(at, str) else at, ast.unparse(term))
+    return kind(_time(at, formula) if isinstance(at, str) else at, ast.unparse(term))
+
+
+def _time(text: str, formula: str) -> Any:
+    """A time as pandas has it: with a zone if the text has one, and without if not."""
+    import pandas as pd
+
+    try:
+        datetime.datetime.fromisoformat(text)
+        return pd.Timestamp(text)
+    except ValueError:
+        pass
+    try:
+        return pd.Timestamp(np.datetime64(text))  # years and months alone, too
+    except ValueError:
+        raise SpecificationError(
+            f"formula is {formula!r}, where {text!r} is no time; write it as '2026-02-01' or '2026-02-01T12:30+01:00'"
+        ) from None
 
 
 def _column(node: ast.expr) -> str | None:
@@ -160,20 +180,20 @@ def _reading(term: ast.expr, formula: str) -> tuple[str, int]:
     return name, deriv
 
 
-def _inside(term: ast.expr) -> str:
-    """What a call has as its first argument, as text."""
-    return ast.unparse(term.args[0]) if isinstance(term, ast.Call) and term.args else "any name"
-
-
 def _smooth(term: ast.expr, formula: str) -> tuple[str, dict[str, Any]]:
     """Column and options of s(x, ...)."""
     name = None
     if isinstance(term, ast.Call) and isinstance(term.func, ast.Name) and term.func.id == "s" and len(term.args) == 1:
         name = _column(term.args[0])
     if name is None:
+        inside = term.args[0] if isinstance(term, ast.Call) and len(term.args) == 1 else None
+        if isinstance(inside, ast.Call):
+            hint = f"compute {ast.unparse(inside)} as a column of the data frame"
+        else:
+            quoted = "any name" if inside is None else ast.unparse(inside)
+            hint = f"a name that is no Python name is quoted: s(Q({quoted!r}))"
         raise SpecificationError(
-            f"formula is {formula!r}; right of ~ stands s(x), x a column, and not {ast.unparse(term)!r}; a name that is no Python "
-            f"name is quoted: s(Q({_inside(term)!r}))"
+            f"formula is {formula!r}; right of ~ stands s(x), x a column, and not {ast.unparse(term)!r}; {hint}"
         )
     assert isinstance(term, ast.Call)
     options: dict[str, Any] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,9 @@ from ..errors import ConvergenceError, IdentificationError, NumericalError
 from ..inference.descent import Scored, descend
 from ..inference.newton import DECREMENT, LEVEL, Minimum, best_from, difference_hessian
 from ..markov.process import LENGTH, RATIO, Hyperparameter
-from ..markov.program import Sums
-from ..observations import OF_DIFFERENCE, Readings
+from ..markov.program import Program, Sums
+from ..observations import OF_DIFFERENCE, Observations, Readings
 from ..results.exact import is_stuck
-from .sketches import sketches_of
-
-if TYPE_CHECKING:
-    from .general import GeneralModel
 
 IntArray = npt.NDArray[np.int64]
 LOG_2_PI = float(np.log(2 * np.pi))
@@ -87,6 +83,51 @@ class Parameter:
     is_stuck: bool = False
 
 
+class Measured(Protocol):
+    """What tells how long and how large readings are."""
+
+    @property
+    def observations(self) -> Observations:
+        """The readings."""
+
+    @property
+    def program(self) -> Program:
+        """Of the readings."""
+
+    def unit_of(self, reading: Readings) -> float:
+        """Unit of a name's readings."""
+
+
+class Searched(Protocol):
+    """What a search knows of a model."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What is searched."""
+
+    @property
+    def nobs(self) -> int:
+        """Number of readings."""
+
+    def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """All hyperparameters and all variances, scaled, at a theta."""
+
+    def sums(
+        self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False, along: Sequence[int] | None = None
+    ) -> Sums:
+        """Terms of the likelihood; with `slopes` derivatives by theta, or by the components `along` of it."""
+
+    def scan(self, values: FloatArray, variance: FloatArray, method: str) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of candidates: -2 log-likelihood but for the sum of squares, that sum, and the count of densities."""
+
+    @property
+    def scaling(self) -> FloatArray | None:
+        """What multiplies all variances by e, as a change of theta; None where some size is given."""
+
+    def sketches(self) -> Sequence[Searched]:
+        """The models of parts of the readings, where these are many."""
+
+
 @dataclass(frozen=True)
 class Extent:
     """How long and how large the readings are, scaled: what bounds a search.
@@ -105,11 +146,11 @@ class Extent:
     size: float
 
     @classmethod
-    def of(cls, model: GeneralModel) -> Extent:
+    def of(cls, model: Measured) -> Extent:
         """Of the readings of a model."""
         dt = model.program.dt
         whole = float(dt[model.program.class_dt][model.program.step[1:]].sum())
-        sizes = [cls.size_of(r, model._unit(r, model.scale)) for r in model.observations.readings if has_level(r)]
+        sizes = [cls.size_of(r, model.unit_of(r)) for r in model.observations.readings if has_level(r)]
         return cls(float(dt.min()), whole / max(len(model.program.step) - 1, 1), whole, max(sizes, default=0.5))
 
     @staticmethod
@@ -144,9 +185,11 @@ def _powers(lengths: tuple[float, float], power: int) -> FloatArray:
 class GeneralCriterion:
     """-2 log-likelihood as a function of theta, to be minimised; roughly, to start the search of another."""
 
-    model: GeneralModel
+    model: Searched
     method: str
     is_rough: bool = False
+    unbounded = False
+    exact_hessian = False
 
     def assemble(self, sums: Sums) -> FloatArray:
         """Value and gradient (1 + p,)."""
@@ -171,18 +214,8 @@ class GeneralCriterion:
 
     def _scan(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Level, sum of squares and count of candidates (L, p); NaN where they cannot be computed."""
-        model = self.model
-        if self.method == "reml" and model.period is None:
-            values, variance = (np.repeat(part[None], len(theta), axis=0) for part in model.split(np.zeros(len(model.parameters))))
-            for i, p in enumerate(model.parameters):
-                (variance if p.is_variance else values)[:, p.index] = np.exp(theta[:, i])
-            level, sse, _, count = model.program.scan(values, variance)
-            return level + count * LOG_2_PI, sse, count.astype(np.float64)
-        found = np.full((3, len(theta)), np.nan)
-        for i, sums in enumerate(map(self._sums, theta)):
-            if sums is not None:
-                found[:, i] = self._level(sums)[0], sums.sse[0], self._count(sums)
-        return found[0], found[1], found[2]
+        values, variance = (np.array(part) for part in zip(*map(self.model.split, theta), strict=True))
+        return self.model.scan(values, variance, self.method)
 
     def _sums(self, theta: FloatArray, along: Sequence[int] = ()) -> Sums | None:
         try:
@@ -192,24 +225,19 @@ class GeneralCriterion:
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient."""
-        total = self.assemble(self.model.sums(*self.model.split(theta), self.method, along=range(len(theta))))
+        total = self.assemble(self.model.sums(*self.model.split(theta), self.method, slopes=True))
         return float(total[0]), total[1:]
 
     # One scale of all --------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def scaling(self) -> FloatArray | None:
         """What multiplies all variances by e, as a change of theta; None where some size is given.
 
         Along it K = e^t K_0: log|K| grows by t for each density and the sum of squares shrinks by e^-t, so that the best t, the
         score and the Hessian along it follow from the values and scores of the terms at one point.
         """
-        model = self.model
-        hyper = model.hyperparameters
-        if any(p.f_power and p.value is not None for p in hyper) or len(model.unknown) < len(model.observations.readings):
-            return None
-        direction = np.array([1.0 if p.is_variance else hyper[p.index].f_power / 2 for p in model.parameters])
-        return direction if direction.any() and (direction >= 0).all() else None
+        return self.model.scaling
 
     @cached_property
     def bounds(self) -> tuple[FloatArray, FloatArray]:
@@ -231,17 +259,21 @@ class GeneralCriterion:
     def lowered(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Candidates (L, p), each at its best scale, and their values."""
         theta = np.clip(theta, *self.bounds)
+        if self.scaling is None:
+            return theta, self.values(theta)
         level, sse, count = self._scan(theta)
         told = ~np.isnan(level)
         t = np.zeros(len(theta))
         t[told] = self._rescaled(theta[told], sse[told] / count[told])
         values = np.where(told, level + count * t + sse * np.exp(-t), np.inf)
-        return (theta if self.scaling is None else theta + t[:, None] * self.scaling), values
+        return theta + t[:, None] * self.scaling, values
 
-    def _terms(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, int] | None:
-        """The likelihood but for the sum of squares, and that sum: values and scores (1 + p,); and the count of densities."""
-        p, scaling = len(theta), self.scaling
-        pivot = None if scaling is None else int(np.argmax(scaling))
+    def _terms(self, theta: FloatArray, scaling: FloatArray) -> tuple[FloatArray, FloatArray, int] | None:
+        """The likelihood but for the sum of squares, and that sum: values and scores (1 + p,); and the count of densities.
+
+        The component of the scores with the greatest share in the scaling follows from the others.
+        """
+        p, pivot = len(theta), int(np.argmax(scaling))
         along = [i for i in range(p) if i != pivot]
         sums = self._sums(theta, along)
         if sums is None:
@@ -250,21 +282,26 @@ class GeneralCriterion:
         for terms, slope in ((self._level(sums), float(count)), (sums.sse, -float(sums.sse[0]))):
             whole = np.zeros(1 + p)
             whole[0], whole[[1 + i for i in along]] = terms[0], terms[1:]
-            if scaling is not None and pivot is not None:
-                whole[1 + pivot] = (slope - whole[1:] @ scaling) / scaling[pivot]
+            whole[1 + pivot] = (slope - whole[1:] @ scaling) / scaling[pivot]
             parts.append(whole)
         return parts[0], parts[1], count
 
     def score(self, theta: FloatArray) -> Scored:
         """Value and score at the best scale; a value that is infinite where there is none."""
-        found = self._terms(theta)
+        nowhere = Scored(theta, np.inf, np.zeros_like(theta))
+        if self.scaling is None:
+            try:
+                return Scored(theta, *self.gradient(theta))
+            except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
+                return nowhere
+        found = self._terms(theta, self.scaling)
         if found is None:
-            return Scored(theta, np.inf, np.zeros_like(theta), np.zeros_like(theta))
+            return nowhere
         level, sse, count = found
         t = float(self._rescaled(theta[None], np.array([sse[0] / count]))[0])
         sse = np.exp(-t) * sse
         total = level + sse
-        return Scored(theta if self.scaling is None else theta + t * self.scaling, float(total[0] + count * t), total[1:], sse[1:])
+        return Scored(theta + t * self.scaling, float(total[0] + count * t), total[1:], sse[1:])
 
     def curvature(self, at: Scored) -> FloatArray:
         """Hessian, by differences of exact scores but along the scaling, where it is exact."""
@@ -274,10 +311,17 @@ class GeneralCriterion:
         for i in range(p):
             if i == pivot:
                 continue
-            moved = self._terms(at.theta + STEP * np.eye(p)[i])
-            if moved is None:
+            theta = at.theta + STEP * np.eye(p)[i]
+            if scaling is None:
+                moved = self.score(theta)
+                if not np.isfinite(moved.value):
+                    return np.zeros((p, p))
+                hessian[i] = (moved.gradient - at.gradient) / STEP
+                continue
+            terms = self._terms(theta, scaling)
+            if terms is None:
                 return np.zeros((p, p))
-            hessian[i] = ((moved[0] + moved[1])[1:] - at.gradient) / STEP
+            hessian[i] = ((terms[0] + terms[1])[1:] - at.gradient) / STEP
         if scaling is not None and pivot is not None and at.along is not None:
             hessian[pivot] = (-at.along - scaling @ hessian) / scaling[pivot]
         return (hessian + hessian.T) / 2
@@ -393,7 +437,7 @@ class GeneralCriterion:
         starts: list[FloatArray] = []
         hessians: list[FloatArray | None] = []
         zero = np.array([p.vanishes for p in parameters])  # by all parts
-        for part in sketches_of(self.model):
+        for part in self.model.sketches():
             try:
                 found, hessian = GeneralCriterion(part, self.method, is_rough=True).basin()
             except ConvergenceError:  # a part that does not tell what all do

@@ -6,32 +6,38 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
 from .._core import _kernels
 from .._entry import entry_point, warn
-from .._validation import FloatArray, check_level, check_memory, check_order, frozen, to_floats
+from .._validation import FloatArray, check_level, check_memory, check_order
 from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
 from ..inference.newton import Minimum
-from ..observations import Observations, Readings, derivative_label
-from ..observations.abscissa import NANOSECONDS, in_zone
+from ..markov.process import Prior, check_readable
+from ..observations import Observations, derivative_label
+from ..observations.abscissa import in_zone
 from ..results.prediction import critical_value
 from .batch import Batch, BatchFit, fit_separately, fit_shared
+from .checks import checked_prior
+from .estimation import Optimum
 from .fitting import Variances
 from .model import HIGHEST_ORDER, SmoothingSpline
 from .results import SmoothingSplineResults
+from .source import Source, read_curves
+from .structural import StructuralResults
+from .structural_estimates import StructuralFit
+from .unrolled import WienerFit, WienerResults
 
 if TYPE_CHECKING:
     import pandas as pd
 
 IntArray = npt.NDArray[np.int64]
 SMOOTHING = ("separate", "shared")
+OF_OBSERVATION, OF_CURVE = 200.0, 1300.0  # bytes at the peak of a fit
 
 
 @entry_point
@@ -46,16 +52,17 @@ class CurveFits:
     ids : pandas.Index
         The curves, in the order in which they first appear.
     params : pandas.DataFrame
-        One row for each id that was fitted: ``nobs``, ``sigma.<name>`` of the estimated sds, ``q``, ``bandwidth``, ``edf``,
-        ``llf`` and ``boundary`` (names of parameters at a boundary, or empty).
+        One row for each id that was fitted: ``nobs``, ``sigma.<name>`` of the estimated sds, ``q`` and ``bandwidth``, or the
+        hyperparameters of a prior, ``edf``, ``llf`` and ``boundary`` (names of parameters at a boundary, or empty).
     failures : pandas.Series
         Reason for each id that could not be fitted.
     """
 
-    def __init__(self, source: Source, order: int, method: str, smoothing: str):
-        self.order, self.method, self.smoothing = order, method, smoothing
+    def __init__(self, source: Source, order: int, method: str, smoothing: str, prior: Prior | None = None):
+        self.order, self.method, self.smoothing, self.prior = order, method, smoothing, prior
         self._source = source
         self._variances: dict[int, tuple[float, FloatArray, tuple[str, ...], Minimum | None]] = {}
+        self._optima: dict[int, Optimum] = {}
         self._rows: dict[int, dict[str, Any]] = {}
         self._reasons: dict[int, str] = {}
         self._side_by_side: BatchFit | None = None
@@ -72,7 +79,8 @@ class CurveFits:
 
         fitted = sorted(self._rows)
         names = [f"sigma.{r.name}" for r in self._source.observations.readings if r.sd is None]
-        columns = ["nobs", *names, "q", "bandwidth", "edf", "llf", "boundary"]
+        smoothing = ["q", "bandwidth"] if self.prior is None else [p.name for p in self.prior.hyperparameters]
+        columns = ["nobs", *names, *smoothing, "edf", "llf", "boundary"]
         frame = pd.DataFrame([self._rows[i] for i in fitted], columns=columns, index=self.ids[fitted])
         return frame
 
@@ -97,16 +105,19 @@ class CurveFits:
         return self._results(place)
 
     def _results(self, place: int) -> SmoothingSplineResults:
-        q, sigma, boundary, minimum = self._variances[place]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RoughnessWarning)
-            model = SmoothingSpline(self._source.subset(place), self.order)
+            model = SmoothingSpline(self._source.subset(place), self.order, prior=self.prior)
+        if model.specification is not None:
+            fit = StructuralFit(model.specification, self._optima[place], model.described)
+            return StructuralResults(model, fit)
+        q, sigma, boundary, minimum = self._variances[place]
         rows = model._rows
         units = np.array([rows.scale.of(model.observations[name].deriv) for name in rows.unknown])
         sigma2 = np.append((sigma / units) ** 2, np.ones(int(rows.has_known)))
         fixed = "shared" if self.smoothing == "shared" else None
         variances = Variances(q / rows.scale.intensity(self.order), sigma2, boundary, minimum)
-        return SmoothingSplineResults(model, self.method, fixed, variances)
+        return WienerResults(model, WienerFit(model.observations, rows, self.order, self.method, fixed, variances))
 
     # Tidy frames ------------------------------------------------------------------------------------------------------
 
@@ -118,7 +129,7 @@ class CurveFits:
         x : array_like, shape (g,)
             x, numbers or times as those of the observations, common to all curves. Of a data frame the column of x.
         deriv : int
-            Below the order.
+            Below the order, or of what curves of the prior have.
         alpha : float
             Intervals have level 1 - alpha.
 
@@ -134,7 +145,8 @@ class CurveFits:
         """
         import pandas as pd
 
-        deriv = check_order(deriv, "deriv", 0, self.order - 1)
+        highest = self.order - 1 if self.prior is None else self.prior.smoothness
+        deriv = check_order(deriv, "deriv", 0, highest)
         level = check_level(alpha)
         abscissa = self._source.observations.abscissa
         asked = abscissa.asked(x)
@@ -164,13 +176,15 @@ class CurveFits:
             mean[rows] = means * units + (batch.y_origin[:, None] if deriv == 0 else 0.0)
             variance[rows] = variances * units**2
             single -= set(batch.curves.tolist())
+        counts = np.array([self._rows[curve]["nobs"] for curve in fitted], dtype=float)
+        estimated = any(r.sd is None for r in self._source.observations.readings)
+        df = counts - self.order if estimated else counts * np.inf
         for curve in single:
             prediction = self._results(curve).get_prediction(given, deriv)
             mean[place[curve]], variance[place[curve]] = prediction.predicted_mean, prediction.var_pred_mean
+            df[place[curve]] = prediction.df
         se = np.sqrt(variance)
-        counts = np.array([self._rows[curve]["nobs"] for curve in fitted], dtype=float)
-        estimated = any(r.sd is None for r in self._source.observations.readings)
-        dfs, of_curve = np.unique(counts - self.order if estimated else counts * np.inf, return_inverse=True)
+        dfs, of_curve = np.unique(df, return_inverse=True)
         critical = np.array([critical_value(level, df) for df in dfs])[of_curve]
         half = critical[:, None] * se
         frame = {
@@ -202,58 +216,8 @@ class CurveFits:
 
     def __repr__(self) -> str:
         failed = f", {len(self._reasons)} failed" if self._reasons else ""
-        return f"CurveFits(order={self.order}) of {len(self._rows)} curves{failed}"
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """All readings, and the curve of each: entry i of `curve` those of name i."""
-
-    observations: Observations
-    curve: tuple[IntArray, ...]
-    ids: pd.Index
-    by: str
-    threads: int
-
-    def place(self, curve: Any) -> int:
-        """Index of an id."""
-        if curve not in self.ids:
-            raise KeyError(f"there is no curve {curve!r}; the ids begin with {', '.join(map(repr, self.ids[:3]))}")
-        return int(np.flatnonzero(self.ids == curve)[0])
-
-    @cached_property
-    def _sorted(self) -> list[tuple[IntArray, IntArray]]:
-        """For each name, the readings in order of their curve, and where each curve begins."""
-        parts = []
-        for curve in self.curve:
-            order = np.argsort(curve, kind="stable")
-            parts.append((order, np.searchsorted(curve[order], np.arange(len(self.ids) + 1))))
-        return parts
-
-    def subset(self, place: int) -> Observations:
-        """Return the readings of one curve."""
-        parts = []
-        for reading, (order, start) in zip(self.observations.readings, self._sorted, strict=True):
-            rows = order[start[place] : start[place + 1]]
-            if len(rows):
-                parts.append(_rows_of(reading, rows))
-        if not parts:
-            raise DataError("it has no reading (all are missing)")
-        return replace(self.observations, readings=tuple(parts))
-
-
-def _rows_of(reading: Readings, rows: IntArray) -> Readings:
-    def part(values: FloatArray | None) -> FloatArray | None:
-        return None if values is None else frozen(values[rows])
-
-    return replace(
-        reading,
-        x=frozen(reading.x[rows]),
-        y=frozen(reading.y[rows]),
-        sd=part(reading.sd),
-        weights=part(reading.weights),
-        n_dropped=0,
-    )
+        model = f"order={self.order}" if self.prior is None else f"prior={self.prior!r}"
+        return f"CurveFits({model}) of {len(self._rows)} curves{failed}"
 
 
 @entry_point
@@ -265,6 +229,7 @@ def fit_curves(
     order: int = 2,
     method: str = "reml",
     *,
+    prior: Prior | None = None,
     smoothing: str = "separate",
     sd: Mapping[Any, Any] | None = None,
     weights: Mapping[Any, Any] | None = None,
@@ -284,6 +249,8 @@ def fit_curves(
         As of `Observations.from_frame`.
     order, method
         As of `SmoothingSpline` and its `fit`.
+    prior : Prior, optional
+        As of `SmoothingSpline`, in place of the integrated Wiener process of `order`; each curve has hyperparameters of its own.
     smoothing : {"separate", "shared"}
         Whether each curve has a smoothing and noise of its own, or all share one q and one sd, by the sum of their restricted
         likelihoods; "shared" takes one name, or given sds alone, and method "reml".
@@ -306,8 +273,8 @@ def fit_curves(
 
     Notes
     -----
-    Fits by "reml" with one name, or with given sds alone, run side by side in compiled threads; others one after the other. Both
-    are certified minima of the same criterion.
+    Fits of an `order` by "reml" with one name, or with given sds alone, run side by side in
+    compiled threads; others one after the other. Both are certified minima of the same criterion.
 
     Examples
     --------
@@ -328,11 +295,23 @@ def fit_curves(
 
     method = check_method(method)
     n_threads = check_order(os.cpu_count() or 1 if threads is None else threads, "threads", 1, 1024)
-    source = _read(data, by, x, readings, sd, weights, unit, n_threads)
-    _check_derivs(source.observations, order)
-    fits = CurveFits(source, order, method, smoothing)
+    source = read_curves(data, by, x, readings, sd, weights, unit, n_threads)
+    n, n_curves = len(source.observations), len(source.ids)
+    needed = OF_OBSERVATION * n + OF_CURVE * n_curves
+    check_memory(needed, f"a fit of {n_curves} curves to {n} observations", "fit groups of the curves one after the other")
+    if prior is None:
+        _check_derivs(source.observations, order)
+    elif smoothing == "shared":
+        raise SpecificationError(
+            'smoothing is "shared", which goes with order=; with a prior= pass "separate", or give the hyperparameters that all '
+            "curves share in the prior"
+        )
+    else:
+        for reading in source.observations.readings:
+            check_readable(checked_prior(prior), reading.deriv, reading.name)
+    fits = CurveFits(source, order, method, smoothing, prior)
     is_joint = (len(source.curve) == 1) or all(r.sd is not None for r in source.observations.readings)
-    is_joint = is_joint and method == "reml" and not source.observations.abscissa.is_split
+    is_joint = is_joint and prior is None and method == "reml" and not source.observations.abscissa.is_split
     if smoothing == "shared" and not is_joint:
         raise SpecificationError(
             'smoothing is "shared", which takes method="reml" and either one name of readings or sd= for all of them'
@@ -351,45 +330,6 @@ def fit_curves(
             _fit_one(fits, place)
             advance(1)
     return fits
-
-
-def _read(
-    data: Any,
-    by: Hashable,
-    x: Hashable,
-    readings: Mapping[Any, int],
-    sd: Mapping[Any, Any] | None,
-    weights: Mapping[Any, Any] | None,
-    unit: str | None,
-    threads: int,
-) -> Source:
-    import pandas as pd
-
-    observations = Observations.from_frame(data, x, readings, sd, weights, unit)
-    frame = nw.from_native(data, eager_only=True)
-    if not isinstance(by, Hashable) or by not in frame.columns:
-        raise DataError(f"the frame has no column {by!r}; its columns are {', '.join(map(repr, frame.columns))}")
-    column: Any = frame.get_column(by)
-    codes, ids = pd.factorize(np.asarray(column.to_numpy()), use_na_sentinel=True)
-    if (codes < 0).any():
-        raise DataError(f"{by}[{int(np.argmax(codes < 0))}] is missing; name the curve of every row, or drop the row")
-    curve = []
-    for name in readings:
-        values, _ = to_floats(frame.get_column(name).to_native(), str(name))
-        curve.append(codes[~np.isnan(values)].astype(np.int64))
-    if unit is None and observations.abscissa.unit is not None:
-        observations = _in_one_unit(observations, curve)
-    return Source(observations, tuple(curve), pd.Index(ids, name=by), str(by), threads)
-
-
-def _in_one_unit(observations: Observations, curve: list[IntArray]) -> Observations:
-    """Count the times of all curves in the longest unit no longer than the mean spacing within them."""
-    counts = np.concatenate([reading.x.view(np.int64) for reading in observations.readings])
-    order = np.lexsort((counts, np.concatenate(curve)))
-    within = np.diff(np.concatenate(curve)[order]) == 0
-    spacing = float(np.mean(np.diff(counts[order])[within])) if within.any() else 1.0
-    unit = next((name for name, length in NANOSECONDS.items() if length <= spacing), "ns")
-    return replace(observations, readings=tuple(replace(reading, unit=unit) for reading in observations.readings))
 
 
 def _check_derivs(observations: Observations, order: int) -> None:
@@ -434,16 +374,21 @@ def _fit_one(fits: CurveFits, place: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RoughnessWarning)
             warnings.simplefilter("ignore", ExactSeriesWarning)  # `boundary` tells of every curve
-            results = SmoothingSpline(fits._source.subset(place), fits.order).fit(fits.method)
+            results = SmoothingSpline(fits._source.subset(place), fits.order, prior=fits.prior).fit(fits.method)
             row: dict[str, Any] = {"nobs": results.nobs}
-            row |= {f"sigma.{name}": sd for name, sd, estimated in results._sds if estimated}
-            row |= {"q": results.q, "bandwidth": results.bandwidth, "edf": results.edf, "llf": results.llf}
+            row |= {f"sigma.{name}": sd for name, sd, estimated in results.noise_sds if estimated}
+            row |= {str(name): float(value) for name, value in results.hyperparameters.items()}
+            row |= {"bandwidth": results.bandwidth} if fits.prior is None else {}
+            row |= {"edf": results.edf, "llf": results.llf}
     except SmoothfitError as error:
         fits._reasons[place] = str(error)
         return
     fits._rows[place] = row | {"boundary": ", ".join(results.boundary)}
-    unknown = [sd for _, sd, estimated in results._sds if estimated]
-    fits._variances[place] = results.q, np.array(unknown), results.boundary, results._variances.minimum
+    if isinstance(results, StructuralResults):
+        fits._optima[place] = results.optimum
+    elif isinstance(results, WienerResults):
+        unknown = [sd for _, sd, estimated in results.noise_sds if estimated]
+        fits._variances[place] = results.q, np.array(unknown), results.boundary, results.variances.minimum
 
 
 def _note(fits: CurveFits, found: BatchFit) -> None:

@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
 
 from .._entry import entry_point, warn
-from .._validation import FloatArray, check_order, check_positive
-from ..errors import ConvergenceError, NumericalError, RoughnessWarning, SpecificationError
+from .._validation import check_order
+from ..errors import ExactSeriesWarning, NumericalError, RoughnessWarning, SpecificationError
 from ..markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
 from ..markov.criteria import check_method
 from ..markov.joint import with_covariances
-from ..markov.kernels import require_identified, terms
+from ..markov.kernels import require_identified
 from ..markov.priors import IntegratedWiener
 from ..markov.process import Prior
 from ..markov.rows import Rows
 from ..observations import Observations, derivative_label
 from ..results.exact import warn_of_exact_series
 from .effects import Intervention, regressor_table
+from .estimation import estimate as estimate_any
 from .fitting import Variances, estimate
 from .formula import SplineFormula, regressor_columns
-from .general import GeneralModel
 from .results import SmoothingSplineResults
-from .robust import (
-    FIRST_DF,
-    MOST_TURNS,
-    Robustness,
-    check_robust,
-    first_weights,
-    has_converged,
-    informative,
-    next_weights,
-    not_converged,
-    with_weights,
-)
+from .robust import check_robust, fit_robustly, informative, of_loss, with_weights
+from .smoothing import check_range, only_one
+from .specification import Specification
+from .structural import StructuralResults
+from .structural_estimates import StructuralFit
+from .unrolled import WienerFit, WienerResults
 
 HIGHEST_ORDER = 4
 MOST_LOST = 1e-6  # posterior sds that rounding may move a curve by
-LOG_SMALLEST_Q, LOG_LARGEST_Q = np.log(1e-290), np.log(1e150)  # scaled, for what follows from q to be a number, too
-CENTRE_BEYOND = 150  # powers of two: units of 1e-45 to 1e45 are left as they are
 
 
 @entry_point
@@ -95,8 +85,7 @@ class SmoothingSpline:
     Notes
     -----
     With any of the last six parameters, and for readings of integrals, means or differences, a general engine runs, at several
-    times the cost; ``fit`` then returns a `smoothfit.statespace.GeneralResults`, takes ``"reml"`` and ``"ml"``; a smoothing is
-    fixed by the hyperparameters of the prior, or with ``order=`` and one kind of noise by lam or edf.
+    times the cost; what a fit can do is the same.
 
     References
     ----------
@@ -136,21 +125,16 @@ class SmoothingSpline:
         regressors = regressor_table(regressors)
         self.observations = observations
         self.order = check_order(order, "order", 1, HIGHEST_ORDER)
-        self._general: GeneralModel | None = None
-        is_general = prior is not None or period is not None or any(map(bool, (regressors, interventions, noise, joint)))
+        self.specification: Specification | None = None
         if prior is not None and period is not None:
             raise SpecificationError("period goes with order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
-        if is_general or any(reading.upper is not None for reading in observations.readings):
-            self._general = GeneralModel(
-                observations,
-                IntegratedWiener(self.order) if prior is None else prior,
-                regressors,
-                interventions,
-                noise,
-                period,
-                joint,
-            )
+        is_plain = prior is None and period is None and all(reading.upper is None for reading in observations.readings)
+        if not (is_plain and not regressors and _is_empty(interventions) and _is_empty(noise) and not joint):
+            process = IntegratedWiener(self.order) if prior is None else prior
+            self.specification = Specification(observations, process, regressors, interventions, noise, period, joint)
+            self.described = _described(self.order, prior, self.specification)
             return
+        self.described = f"order={self.order}"
         highest = max(observations.readings, key=lambda reading: reading.deriv)
         k = highest.deriv
         if k >= self.order:
@@ -227,15 +211,6 @@ class SmoothingSpline:
             **options,
         )
 
-    @cached_property
-    def _log_det_design(self) -> float:
-        """log|X'X| with X_ij = (x^j / j!)^(k_i) at x_i, in the user's units of the readings and scaled units of x and f."""
-        rows = self._rows
-        ratio, exponent = _centred(rows.scale.units(self.order)[rows.deriv])
-        plain = replace(rows, group=np.zeros_like(rows.group), ratio=ratio, unknown=("all",), has_known=False)
-        log_det = terms(plain, self.order, np.zeros(1), np.ones((1, 1))).log_det[0]
-        return float(log_det - np.log(ratio).sum() + self.order * exponent * np.log(2))
-
     def fit(
         self,
         method: str = "reml",
@@ -243,8 +218,10 @@ class SmoothingSpline:
         lam: float | None = None,
         bandwidth: float | None = None,
         edf: float | None = None,
+        loss: Any = "squares",
+        parameter: float | None = None,
         robust: Any = False,
-    ) -> Any:
+    ) -> SmoothingSplineResults:
         """Estimate the smoothing and all unknown standard deviations together.
 
         Parameters
@@ -263,15 +240,18 @@ class SmoothingSpline:
         edf : float, optional
             Fixes the smoothing: effective degrees of freedom, above `order` and below the rank of the readings (their number,
             less repeated ones).
+        loss : {"squares", "student_t"}, or mapping from str to these
+            What residuals cost, of all names or of each: with ``"student_t"`` the noise is Student's t instead of normal, so that
+            gross errors weigh little. See ``smoothfit.statespace.robust``; `noise_df` and `robust_weights` of the result tell the
+            rest. `SplineRegression` takes other losses by this argument.
+        parameter : float, optional
+            Degrees of freedom of Student's t; estimated by default.
         robust : bool, str, list of str, or mapping from str to float or None
-            Whose noise is Student's t instead of normal, so that gross errors weigh little: all names, some, or some with given
-            degrees of freedom (None: estimated). See ``smoothfit.statespace.robust``; `noise_df` and `robust_weights` of the result
-            tell the rest.
+            Short for ``loss="student_t"`` (True), of some names, or of some with given degrees of freedom (None: estimated).
 
         Returns
         -------
         SmoothingSplineResults
-            A `GeneralResults` where the general engine runs; see the Notes of the class.
 
         Raises
         ------
@@ -299,79 +279,81 @@ class SmoothingSpline:
         `smoothfit.errors.ExactSeriesWarning` names it. A constant or a line needs no noise where the smoothing is given; the sd
         is then that of rounding.
         """
-        if self._general is not None:
-            given = [name for name, v in (("lam", lam), ("bandwidth", bandwidth), ("edf", edf)) if v is not None]
-            if given in (["lam"], ["edf"]) and not robust and self._general.is_spline:
-                return self._general.fit_fixed(method, lam, edf)
-            if robust:
-                raise SpecificationError(
-                    "robust is given, but only SmoothingSpline(observations, order) has Student-t noise: a model with prior=, "
-                    "regressors=, interventions=, noise=, period=, covariances= or observations of integrals has normal noise. Fit "
-                    "without robust, and leave out or down-weight what outliers() reports"
-                )
-            if given:
-                raise SpecificationError(
-                    f"{' and '.join(given)} given; the smoothing of this model is fixed by hyperparameters of its "
-                    f"prior, for example prior=sf.priors.IntegratedWiener({self.order}, q=...)"
-                )
-            return self._general.fit(method)
         method = check_method(method)
-        free = check_robust(robust, self.observations)
-        smoothing = {"lam": lam, "bandwidth": bandwidth, "edf": edf}
-        found = self._fit_robust(method, free, smoothing) if free else self._fit_normal(method, smoothing)
+        free = check_robust(of_loss(loss, parameter, robust, self.observations), self.observations)
+        given = only_one(lam, bandwidth, edf)
+        if self.specification is not None:
+            return self._fit_any(self.specification, method, given, free)
+        tie, fixed = self._tie(given)
+        if free:
+
+            def fit(observations: Observations, before: WienerResults | None) -> WienerResults:
+                near = None if before is None else before.variances
+                return self._fit_wiener(self._weighted(observations), observations, method, fixed, tie, near)
+
+            found, robustness = fit_robustly(fit, self.observations, free)
+            final = with_weights(self.observations, informative(robustness.weights, robustness.df))
+            rows = self._weighted(final)
+            found = WienerResults(self, WienerFit(final, rows, self.order, method, fixed, found.variances, robustness))
+        else:
+            found = self._fit_wiener(self._rows, self.observations, method, fixed, tie)
         warn_of_exact_series(self.observations, found.boundary)
         return found
 
-    def _fit_normal(self, method: str, smoothing: dict[str, float | None]) -> SmoothingSplineResults:
-        """Fit with normal noise."""
-        tie, fixed = self._tie(**smoothing)
-        variances = estimate(self._rows, self.order, method, tie)
-        self._check_accuracy(variances)
-        return SmoothingSplineResults(self, method, fixed, variances)
+    def _weighted(self, observations: Observations) -> Rows:
+        """Rows of the observations with other weights."""
+        rows = Rows.of(observations)
+        require_identified(rows, self.order)
+        return rows
 
-    def _fit_robust(self, method: str, free: dict[str, float | None], smoothing: dict[str, float | None]) -> SmoothingSplineResults:
-        """Fit with Student-t noise from two starts, and keep the one with the higher bound."""
-        found: list[tuple[float, SmoothingSplineResults]] = []
-        failures: list[ConvergenceError] = []
-        for is_hard in (True, False):
-            try:
-                results = self._alternate(method, free, smoothing, first_weights(self.observations, free, is_hard))
-                assert results.robustness is not None
-                found.append((results.robustness.bound, results))
-            except ConvergenceError as error:
-                failures.append(error)
-        if not found:
-            raise failures[0]
-        bound, best = max(found, key=lambda pair: pair[0])
-        for failure in failures:
-            if -failure.value > bound:
-                raise failure  # what did not converge was better
-        return best
+    def _fit_wiener(
+        self,
+        rows: Rows,
+        observations: Observations,
+        method: str,
+        fixed: str | None,
+        tie: Tie | None,
+        near: Variances | None = None,
+    ) -> WienerResults:
+        """Fit with normal noise by the unrolled engine; with `near`, by the descent from there alone."""
+        variances = estimate(rows, self.order, method, tie, near)
+        self._check_accuracy(rows, variances)
+        return WienerResults(self, WienerFit(observations, rows, self.order, method, fixed, variances))
 
-    def _alternate(
-        self, method: str, free: dict[str, float | None], smoothing: dict[str, float | None], weights: dict[str, FloatArray]
-    ) -> SmoothingSplineResults:
-        """Alternate between the weights of the robust names and a fit with them."""
-        df = {name: FIRST_DF if fixed is None else fixed for name, fixed in free.items()}
-        gain, bounds = -np.inf, []
-        for turn in range(1, MOST_TURNS + 1):
+    def _fit_any(
+        self, spec: Specification, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]
+    ) -> StructuralResults:
+        """Fit by the general engine."""
+        if not free:
+            return StructuralResults(self, StructuralFit(spec, estimate_any(spec, method, given), self.described))
+        tied = {name for part in spec.joint for name in part.names} & set(free)
+        if tied:
+            raise SpecificationError(
+                f"robust names {', '.join(sorted(tied))}, whose errors have covariances=: a gross error of one would tell of the "
+                "others'; pass sd= instead of covariances=, or leave out what outliers() reports"
+            )
+
+        def fit(observations: Observations, before: StructuralResults | None) -> StructuralResults:
+            weighted = spec.on(observations)
+            start = None if before is None else before.theta
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RoughnessWarning)  # told when this model was made
-                model = SmoothingSpline(with_weights(self.observations, weights), self.order)
-            results = model._fit_normal(method, smoothing)
-            bounds.append(results._log_likelihood("reml") + gain)
-            if has_converged(bounds):
-                robustness = Robustness(df, weights, bounds[-1], turn)
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", RoughnessWarning)
-                    model = SmoothingSpline(with_weights(self.observations, informative(weights, df)), self.order)
-                return SmoothingSplineResults(model, method, results.fixed, results._variances, robustness)
-            weights, df, gain = next_weights(results, self.observations, df, free)
-        raise not_converged(bounds)
+                warnings.simplefilter("ignore", ExactSeriesWarning)  # told of the last fit
+                optimum = estimate_any(weighted, method, given, start)
+            return StructuralResults(self, StructuralFit(weighted, optimum, self.described))
 
-    def _check_accuracy(self, variances: Variances) -> None:
+        smooth = self.observations.y
+        if spec.effects or spec.noise or len(spec.prior.components) > 1:
+            smooth = smooth - fit(self.observations, None).structure_in_observations
+        places = None if spec.period is None else spec.folded(self.observations.points).coarse
+        found, robustness = fit_robustly(fit, self.observations, free, smooth, places)
+        final = spec.on(with_weights(self.observations, informative(robustness.weights, robustness.df)))
+        optimum = found.optimum
+        zero = [name for name in spec.unknown if f"sigma.{name}" in optimum.boundary]
+        warn_of_exact_series(self.observations, zero)
+        return StructuralResults(self, StructuralFit(final, optimum, self.described, robustness))
+
+    def _check_accuracy(self, rows: Rows, variances: Variances) -> None:
         """Refuse a fit that rounding would falsify."""
-        rows = self._rows
         loss = lost_accuracy(rows, self.order, variances.q, variances.sigma2)
         if loss <= MOST_LOST:
             return
@@ -383,17 +365,13 @@ class SmoothingSpline:
             "both sides apart"
         )
 
-    def _tie(self, lam: float | None, bandwidth: float | None, edf: float | None) -> tuple[Tie | None, str | None]:
+    def _tie(self, given: tuple[str, float] | None) -> tuple[Tie | None, str | None]:
         """Return the fixed smoothing in scaled units, and its name."""
-        given = {name: v for name, v in (("lam", lam), ("bandwidth", bandwidth), ("edf", edf)) if v is not None}
-        if len(given) > 1:
-            raise SpecificationError(f"{' and '.join(given)} are given; each fixes the smoothing: pass one")
-        if not given:
+        if given is None:
             return None, None
-        ((name, number),) = given.items()
-        value = check_positive(number, name)
+        name, value = given
         if name == "lam":
-            self._check_smoothing(name, value, np.log(self._lam_unit) - np.log(value))
+            check_range(name, value, float(np.log(self._lam_unit) - np.log(value)), self._rows.nodes)
             return FixedLam(value / self._lam_unit), name
         if name == "bandwidth":
             log_bandwidth = np.log(value) - np.log(self._rows.scale.x_unit)
@@ -401,27 +379,13 @@ class SmoothingSpline:
             known = np.flatnonzero(information)
             log_terms = np.log(information[known]) + 2 * (self.order - known) * log_bandwidth
             for log_q in (-float(np.logaddexp.reduce(log_terms)), -2 * self.order * log_bandwidth):
-                self._check_smoothing(name, value, log_q)
+                check_range(name, value, log_q, self._rows.nodes)
             return FixedBandwidth(value / self._rows.scale.x_unit), name
         if value <= self.order:
             raise SpecificationError(
                 f"edf is {value}; at order {self.order} it exceeds {self.order} and is below the number of readings"
             )
         return FixedDf(value), name
-
-    def _check_smoothing(self, name: str, value: float, log_q: float) -> None:
-        """Refuse a smoothing at which the scaled q, whose logarithm is given, would be zero or infinite to the kernels."""
-        if log_q > LOG_LARGEST_Q:
-            limit, remedy = "an interpolant", "a larger one"
-        elif log_q < LOG_SMALLEST_Q:
-            limit, remedy = "a polynomial", "a smaller one"
-        else:
-            return
-        nodes = self._rows.nodes
-        raise SpecificationError(
-            f"{name} is {value}: floating-point numbers cannot tell the curve from {limit} of these readings, which span "
-            f"{nodes[-1] - nodes[0]:.6g} at {len(nodes)} abscissae; pass {remedy}"
-        )
 
     @property
     def _lam_unit(self) -> float:
@@ -431,14 +395,25 @@ class SmoothingSpline:
         return variance / rows.scale.intensity(self.order)
 
     def __repr__(self) -> str:
-        if self._general is not None:
-            return repr(self._general)
-        return f"SmoothingSpline(order={self.order}) of {len(self.observations)} readings"
+        return f"SmoothingSpline({self.described}) of {len(self.observations)} readings"
 
 
-def _centred(units: FloatArray) -> tuple[FloatArray, int]:
-    """Return 1 / units^2 times 2^exponent, and the exponent: zero unless the squares are so far from one that kernels may fail."""
-    exponents = np.frexp(units)[1] - 1
-    lowest, highest = int(exponents.min()), int(exponents.max())
-    exponent = 0 if lowest > -CENTRE_BEYOND and highest < CENTRE_BEYOND else lowest + highest
-    return np.ldexp(1.0, exponent - 2 * exponents), exponent
+def _is_empty(given: Any) -> bool:
+    """Whether nothing is given."""
+    return given is None or (isinstance(given, Sized) and len(given) == 0)
+
+
+def _described(order: int, prior: Prior | None, specification: Specification) -> str:
+    """The arguments of a model as a caller writes them."""
+    parts = [f"order={order}" if prior is None else f"prior={prior!r}"]
+    if specification.period is not None:
+        parts.append(f"period={specification.period:g}")
+    if specification.regressors:
+        parts.append(f"regressors={list(specification.regressors)!r}")
+    if specification.interventions:
+        parts.append(f"interventions={list(specification.interventions)!r}")
+    if specification.noise:
+        parts.append(f"noise={specification.noise!r}")
+    if specification.joint:
+        parts.append(f"covariances of {', '.join(name for part in specification.joint for name in part.names)}")
+    return ", ".join(parts)

@@ -1,50 +1,41 @@
-"""Results of a smoothing spline."""
+"""Results of a smoothing spline, whatever its prior and engine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._entry import entry_point
-from .._validation import FloatArray
-from ..errors import NumericalError, SpecificationError
-from ..markov.bandwidth import Resolution
-from ..markov.criteria import LIKELIHOODS, likelihood_of
-from ..markov.integral import integral_moments
-from ..markov.kernels import filtered_states, higher_derivatives, innovations, smoothed_states, state_variances, states_at
-from ..markov.rows import Rows
-from ..markov.sampling import IntArray, Sampler, Shocks, shocks
+from .._frames import table_of
+from .._validation import FloatArray, check_level, check_order
+from ..errors import SpecificationError
+from ..inference.newton import Minimum
 from ..observations import derivative_label
 from ..observations.abscissa import Points
-from ..results.curve import LEAST_FREE, CurveResults, Estimate
-from ..results.outliers import Change
-from ..results.prediction import ParameterUncertainty
-from ..results.propagation import NEGLIGIBLE, propagated
-from .fitting import Variances
-from .propagation import posterior_slopes
+from ..observations.readings import HIGHEST_DERIVATIVE
+from ..results.components import component_frame
+from ..results.curve import Estimate
+from ..results.prediction import CurvePrediction
+from .estimates import Estimated
 from .robust import HIGHEST_DF
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
     from statsmodels.iolib.summary import Summary
 
-    from ..basis import Spline
-    from .model import SmoothingSpline
     from .online import OnlineSpline
-    from .robust import Robustness
 
 LIGHT = 0.1
-MOST_WITH_PARAMETERS = 20_000  # readings, beyond which their uncertainty hardly shows in a band
-DRAWS_A_PARAMETER = 50
-METHOD_NAMES = {"reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc"}
 
 
 @entry_point
-class SmoothingSplineResults(CurveResults):
-    """A fitted smoothing spline; made by `SmoothingSpline.fit`.
+class SmoothingSplineResults(Estimated):
+    """A fitted smoothing spline or structural model; made by `SmoothingSpline.fit`.
 
     Attributes
     ----------
@@ -53,418 +44,38 @@ class SmoothingSplineResults(CurveResults):
         The criterion that was optimised.
     fixed : str or None
         ``"lam"``, ``"bandwidth"`` or ``"edf"`` where the smoothing was fixed.
+    boundary : tuple of str
+        Parameters whose optimum is at a boundary. Of the plain smoothing spline: ``"q"`` (the curve is a polynomial), or a name
+        (its sd is zero). Of other models: names of `params` at a bound of the search; an intensity or amplitude there is zero.
     robustness : Robustness or None
         Of a fit with Student-t noise: its degrees of freedom, weights and bound.
     """
 
-    def __init__(
-        self, model: SmoothingSpline, method: str, fixed: str | None, variances: Variances, robustness: Robustness | None = None
-    ):
-        self.model = model
-        self.method = method
-        self.fixed = fixed
-        self.observations = model.observations
-        self._variances = variances
-        self.robustness = robustness
-        self._order = model.order
-        self._rows: Rows = model._rows
-        self.use_t = bool(self._rows.unknown)
+    model: Any
+    boundary: tuple[str, ...]
+    _minimum: Minimum | None
+    _described: str  # the arguments that made the model
 
-    # Smoothing and noise ----------------------------------------------------------------------------------------------
+    # What an engine provides ------------------------------------------------------------------------------------------
 
     @property
-    def q(self) -> float:
-        """White-noise intensity of f^(order), in units of f^2 per unit of x to the power 2 order - 1; 0 for a polynomial."""
-        return self._variances.q * self._rows.scale.intensity(self._order)
-
-    @property
-    def lam(self) -> float:
-        """Smoothing parameter: weight of integral (f^(order))^2, in `lam_unit`; infinite for a polynomial.
-
-        1 / q where every sd is known; else the variance of the first name with unknown sd, at weight one, over q.
-        """
-        unknown = self._rows.unknown
-        reference = float(self.sigma[unknown[0]]) ** 2 if unknown else 1.0
-        return reference / self.q if self.q > 0 else np.inf
-
-    @property
-    def lam_unit(self) -> str:
-        """Unit of `lam`, x and y standing for the units of x and of f."""
-        k = self.observations[self._rows.unknown[0]].deriv if self._rows.unknown else 0
-        power = 2 * (self._order - k) - 1
-        unit = "x" if power == 1 else f"x^{power}"
-        return unit if self._rows.unknown else f"{unit}/y^2"
-
-    @cached_property
-    def bandwidth(self) -> float:
-        """Half width of the averaging window, in units of x; infinite for a polynomial. See ``smoothfit.markov.bandwidth``."""
-        resolution = Resolution(self._rows, self._order)
-        return resolution.bandwidth(self._variances.q, self._variances.sigma2) * self._rows.scale.x_unit
-
-    @property
-    def boundary(self) -> tuple[str, ...]:
-        """Parameters whose optimum is at a boundary: ``"q"`` (the curve is a polynomial), or a name (its sd is zero)."""
-        return self._variances.boundary
-
-    @property
-    def sigma(self) -> pd.Series:
-        """Noise sd per name at weight one: estimated, or given (root mean square where it varies)."""
-        import pandas as pd
-
-        return pd.Series({name: value for name, value, _ in self._sds}, name="sigma", dtype=float)
-
-    @property
-    def scale(self) -> float:
-        """Variance at weight one of the first name with unknown sd; 1 where every sd is known."""
-        unknown = self._rows.unknown
-        return float(self.sigma[unknown[0]]) ** 2 if unknown else 1.0
-
-    @property
-    def _sds(self) -> list[tuple[str, float, bool]]:
-        """Name, sd and whether it was estimated."""
-        rows, sds = self._rows, []
-        for reading in self.observations.readings:
-            if reading.sd is None:
-                variance = self._variances.sigma2[rows.unknown.index(reading.name)]
-                sds.append((reading.name, float(np.sqrt(variance)) * rows.scale.of(reading.deriv), True))
-            else:
-                unit = rows.scale.of(reading.deriv)  # whose squares are numbers, whatever the user's unit
-                sds.append((reading.name, float(np.sqrt(np.mean((reading.sd / unit) ** 2))) * unit, False))
-        return sds
-
-    # Student-t noise --------------------------------------------------------------------------------------------------
-
-    @property
-    def fitted_variance(self) -> FloatArray:
-        """Posterior variance of what each reading reads, shape (n,), in the squared units of the readings."""
-        return self._at_rows(state_variances(self._order, self._posterior)) * self._reading_units**2
-
-    @property
-    def noise_df(self) -> pd.Series:
-        """Degrees of freedom of each name's noise: infinite where it is normal."""
-        import pandas as pd
-
-        known = {} if self.robustness is None else self.robustness.df
-        return pd.Series({name: known.get(name, np.inf) for name in self.observations.names}, name="noise_df", dtype=float)
-
-    @property
-    def robust_weights(self) -> FloatArray:
-        """How much each reading counts beside its kind, shape (n,): one where the noise is normal, near zero for a gross error."""
-        known = {} if self.robustness is None else self.robustness.weights
-        return np.concatenate([known.get(r.name, np.ones(len(r))) for r in self.observations.readings])
-
-    # Estimated parameters ---------------------------------------------------------------------------------------------
-
-    @property
-    def params(self) -> pd.Series:
-        """Estimated parameters: ``sigma.<name>`` for each unknown sd, and ``q`` unless the smoothing was fixed."""
-        import pandas as pd
-
-        values = {f"sigma.{name}": sd for name, sd, estimated in self._sds if estimated}
-        if self.fixed is None:
-            values["q"] = self.q
-        return pd.Series(values, name="params", dtype=float)
-
-    @cached_property
-    def _cov_log_params(self) -> FloatArray:
-        """Covariance of log sigma and log q; NaN where a criterion other than a likelihood set the smoothing."""
-        unknown = self._rows.unknown
-        n_params = len(self.params)
-        cov = np.full((n_params, n_params), np.nan)
-        at_boundary = [name in self.boundary for name in unknown] + ["q" in self.boundary] * (self.fixed is None)
-        directions = np.zeros((n_params, 1 + self._rows.n_groups))
-        directions[np.arange(len(unknown)), 1 + np.arange(len(unknown))] = 2.0  # log sigma2 = 2 log sigma
-        is_likelihood = self.method in LIKELIHOODS and self.fixed is None
-        if is_likelihood:
-            directions[-1, 0] = 1.0
-            free = np.flatnonzero(~np.array(at_boundary))
-        elif len(unknown) == 1 and not self._rows.has_known:
-            if at_boundary[0] or self.df_resid < LEAST_FREE:
-                return cov
-            cov[0, 0] = 1 / (2 * self.df_resid)  # RSS / sigma^2 as chi-squared on n - edf
-            return cov
-        else:  # the variances given the smoothing
-            free = np.flatnonzero(~np.array(at_boundary[: len(unknown)], dtype=bool))
-        if len(free):
-            likelihood = likelihood_of(self.method)(self._rows, self._order)
-            hessian = likelihood.joint_hessian(self._variances.q, self._variances.sigma2, directions[free])
-            if np.linalg.eigvalsh(hessian).min() > 0:
-                cov[np.ix_(free, free)] = 2 * np.linalg.solve(hessian, np.eye(len(free)))
-        return cov
-
-    def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`: observed information of the logarithms, and the delta method.
-
-        NaN for a parameter at a boundary and for a smoothing chosen by gcv or aicc, which have no information matrix; 0 or infinite
-        where a square leaves the range of floating-point numbers, unlike `bse`.
-        """
-        import pandas as pd
-
-        values = self.params.to_numpy()
-        with np.errstate(over="ignore", under="ignore"):  # q may be a number of which the square is none
-            cov = self._cov_log_params * values[:, None] * values
-        return pd.DataFrame(cov, index=self.params.index, columns=self.params.index)
-
-    @property
-    def _se_log_params(self) -> FloatArray:
-        return np.sqrt(np.diag(self._cov_log_params))
-
-    # Likelihood -------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def llf(self) -> float:
-        """Log-likelihood: restricted, in Harville's form (full with ``method="ml"``).
-
-        llf_diffuse + log|X'X| / 2, X_ij the reading of x^j / j!. It does not depend on the basis of the polynomials, nor for
-        readings of f itself on the unit of x. It is a density of nobs - order contrasts, so that its differences between
-        orders depend on the unit of y: compare orders by ``method="ml"``, a density of all readings.
-        """
-        design = 0.0 if self.method == "ml" else self.model._log_det_design / 2
-        return self._log_likelihood(self.method) + design
-
-    @cached_property
-    def llf_diffuse(self) -> float:
-        """Diffuse log-likelihood as other software reports it: -1/2 [(n-m) log 2 pi + log|K| + log|X'K^-1 X| + r'K^-1 r]."""
-        return self._log_likelihood("reml") + float(np.log(self._rows.scale.units(self._order)).sum())
-
-    def _log_likelihood(self, method: str) -> float:
-        """Log-likelihood of a method for the user's readings, the polynomials in scaled units."""
-        likelihood = likelihood_of(method)(self._rows, self._order)
-        return -likelihood.at_variances(self._variances.q, self._variances.sigma2) / 2 - self._log_reading_units
-
-    @property
-    def _log_reading_units(self) -> float:
-        """Log determinant of the change from the user's readings to scaled ones."""
-        units = self._rows.scale.units(self._order)
-        return float(np.bincount(self._rows.deriv, minlength=self._order) @ np.log(units))
-
-    @property
-    def _n_contrasts(self) -> int:
-        return self.nobs - self._order
-
-    @property
-    def _maximises_likelihood(self) -> bool:
-        return self.fixed is None and self.method in LIKELIHOODS and self.robustness is None
-
-    @property
-    def _n_likelihood(self) -> tuple[int, int]:
-        if self.method == "ml":
-            return len(self.params) + self._order, self.nobs
-        return len(self.params), self._n_contrasts
-
-    # The curve --------------------------------------------------------------------------------------------------------
-
-    @property
-    def highest_derivative(self) -> int:
-        """Highest order of a derivative with a posterior variance: order - 1."""
-        return self._order - 1
-
-    @cached_property
-    def _filtered(self) -> FloatArray:
-        return filtered_states(self._rows, self._order, self._variances.q, self._variances.sigma2)
-
-    @cached_property
-    def _posterior(self) -> FloatArray:
-        return smoothed_states(self._rows, self._order, self._variances.q, self._filtered)
-
-    def _at_rows(self, values: FloatArray) -> FloatArray:
-        """Entry (node, deriv) of values (n_nodes, order) for each reading, in the order of the observations."""
-        rows = self._rows
-        return rows.in_given_order(values[rows.node_of_row, rows.deriv])
-
-    def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
-        rows = self._rows
-        states = states_at(rows, self._order, self._variances.q, self._filtered, self._posterior, x)
-        unit = rows.scale.of(deriv)
-        mean = states[:, deriv] * unit + (rows.scale.y_origin if deriv == 0 else 0.0)
-        return mean, state_variances(self._order, states)[:, deriv] * unit**2
-
-    def _parameter_uncertainty(
-        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
-    ) -> ParameterUncertainty | None:
-        if self.fixed is not None or self.method not in LIKELIHOODS or not len(points.coarse):
-            return None
-        rows, cov = self._rows, self._cov_log_params
-        if not cov[-1, -1] >= NEGLIGIBLE:  # of log q; NaN at a boundary
-            return None
-        free = np.flatnonzero(np.isfinite(np.diag(cov)))  # an sd at a boundary counts as known
-        means, logs = posterior_slopes(rows, self._order, self._variances.q, self._variances.sigma2, free, points, deriv)
-        noise_slope = np.array([2.0 if noise in rows.unknown and i == rows.unknown.index(noise) else 0.0 for i in free])
-        noise_variance = 0.0 if noise is None else float(self.sigma[noise]) ** 2
-        unit = rows.scale.of(deriv)
-        return propagated(cov[np.ix_(free, free)], means * unit, logs, variance, noise_variance, noise_slope)
-
-    @property
-    def highest_mean_derivative(self) -> int:
-        """2 order - 1: between readings the mean is a polynomial of that degree."""
-        return 2 * self._order - 1
-
-    def _rough_mean(self, x: Points, deriv: int) -> FloatArray:
-        rows, order = self._rows, self._order
-        piece = rows.last_before(x)
-        inside = (piece >= 0) & (piece < len(rows.nodes) - 1)  # beyond the readings the mean is of degree order - 1
-        offset = rows.beyond(x.take(inside), piece[inside] + 1)
-        higher = higher_derivatives(rows, order, self._variances.q, self._filtered, self._posterior)[piece[inside]]
-        mean = np.zeros(len(inside))
-        for j in range(2 * order - 1, deriv - 1, -1):  # Horner's scheme of the Taylor series at the right end
-            mean[inside] = mean[inside] * offset / (j - deriv + 1) + higher[:, j - order]
-        return mean * rows.scale.of(deriv)
-
-    @property
-    def fittedvalues(self) -> FloatArray:
-        """Posterior mean of what each reading reads, shape (n,), in the units of the readings."""
-        scale = self._rows.scale
-        units = scale.units(self._order)
-        origins = np.where(np.arange(self._order) == 0, scale.y_origin, 0.0)
-        return self._at_rows(self._posterior[:, : self._order] * units + origins)
-
-    @property
-    def _noise_ratio(self) -> FloatArray:
-        """Scaled noise variance of each sorted row."""
-        return self._rows.ratio * self._variances.sigma2[self._rows.group]
-
-    @property
-    def _leverage(self) -> FloatArray:
-        variance = self._at_rows(state_variances(self._order, self._posterior))
-        return variance / self._rows.in_given_order(self._noise_ratio)
-
-    @property
-    def _noise_variance(self) -> FloatArray:
-        rows = self._rows
-        units = rows.scale.units(self._order)
-        return rows.in_given_order(self._noise_ratio * units[rows.deriv] ** 2)
-
-    # Draws and shocks -------------------------------------------------------------------------------------------------
-
-    def _draws(self, x: Points) -> Callable[[np.random.Generator, int, IntArray], FloatArray]:
-        v = self._variances
-        sampler = Sampler.of(self._rows, self._order, v.q, v.sigma2, self._filtered, x)
-
-        def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
-            draws = sampler.draw(rng, size, derivs)
-            draws *= self._rows.scale.units(self._order)[derivs, None, None]
-            return draws
-
-        return draw
-
-    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, IntArray], FloatArray], bool]:
-        """Draws of the curve at parameters that are drawn as well, normal in their logarithms."""
-        log_cov, rows = self._cov_log_params, self._rows
-        if self.fixed is not None or self.nobs > MOST_WITH_PARAMETERS or not np.isfinite(log_cov).all() or not len(log_cov):
-            return self._draws(x), False
-        root = np.linalg.cholesky(log_cov)
-        units = rows.scale.units(self._order)
-
-        def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
-            draws = np.empty((len(derivs), size, len(x.coarse)))
-            means = np.array([self._moments(x, k)[0] for k in derivs.tolist()])
-            for start in range(0, size, DRAWS_A_PARAMETER):
-                part = slice(start, min(size, start + DRAWS_A_PARAMETER))
-                steps = root @ rng.standard_normal(len(root))
-                sigma2 = self._variances.sigma2.copy()
-                sigma2[: len(rows.unknown)] *= np.exp(2 * steps[: len(rows.unknown)])
-                q = self._variances.q * float(np.exp(steps[-1]))
-                filtered = filtered_states(rows, self._order, q, sigma2)
-                posterior = smoothed_states(rows, self._order, q, filtered)
-                states = states_at(rows, self._order, q, filtered, posterior, x)
-                origin = np.where(derivs == 0, rows.scale.y_origin, 0.0)[:, None]
-                shift = states[:, derivs].T * units[derivs, None] + origin - means
-                sampler = Sampler.of(rows, self._order, q, sigma2, filtered, x)
-                draws[:, part] = sampler.draw(rng, part.stop - start, derivs) * units[derivs, None, None] + shift[:, None]
-            return draws
-
-        return draw, True
-
-    @cached_property
-    def _shocks(self) -> Shocks:
-        return shocks(self._rows, self._order, self._variances.q, self._variances.sigma2)
-
-    @property
-    def _reading_units(self) -> FloatArray:
-        """Unit of each reading, in the order of the observations."""
-        return self._rows.in_given_order(self._rows.scale.units(self._order)[self._rows.deriv])
-
-    @property
-    def loo_resid(self) -> FloatArray:
-        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
-
-        u / D with u = K^-1 (y - X b) and D its variance: they keep their digits where the curve interpolates.
-        NaN for a reading without which the others determine no curve.
-        """
-        with np.errstate(invalid="ignore"):
-            return self._rows.in_given_order(self._shocks.u / self._shocks.D) * self._reading_units
-
-    @property
-    def resid_standardized(self) -> FloatArray:
-        """Residuals divided by their standard deviations, u / sqrt(D), shape (n,); also those of `loo_resid` by theirs.
-
-        NaN for a reading without which the others determine no curve.
-        """
-        with np.errstate(invalid="ignore"):
-            return self._rows.in_given_order(self._shocks.u / np.sqrt(self._shocks.D))
-
-    @property
-    def resid_recursive(self) -> FloatArray:
-        """Standardised one-step-ahead prediction errors (innovations), shape (n,); see `CurveResults.resid_recursive`."""
-        v = self._variances
-        return self._rows.in_given_order(innovations(self._rows, self._order, v.q, v.sigma2))
-
-    def _changes(self) -> list[Change]:
-        rows, found, order = self._rows, self._shocks, self._order
-        x = self.observations.abscissa.restore(rows.nodes)
-        changes = []
-        for j, kind in enumerate(("level shift", "slope break")[:order]):
-            unit = rows.scale.of(j)
-            known = found.information[:, j] > 0
-            information = found.information[known, j]
-            effect = found.score[known, j] / information * unit
-            changes.append(Change(kind, x[known], effect, unit / np.sqrt(information)))
-        return changes
-
-    def integrate(self, a: Any, b: Any) -> Estimate:
-        """Return the integral of f from a to b, in units of f times x, with its standard error.
-
-        The integral from a is the curve's antiderivative, an integrated Wiener process of order + 1 that is zero at a: the
-        filter and the smoother give its mean and variance at b. a and b may lie between the readings and beyond.
-        """
-        if np.ndim(a) or np.ndim(b):
-            raise SpecificationError("a and b are single abscissae; call integrate for each interval")
-        abscissa = self.observations.abscissa
-        start, end = (abscissa.points(abscissa.given(limit, name).reshape(1)) for limit, name in ((a, "a"), (b, "b")))
-        df = self.df_interval
-        distance = float(end.minus(start)[0])
-        if distance == 0:
-            return Estimate(0.0, 0.0, df)
-        low, high = (start, end) if distance > 0 else (end, start)
-        value, variance = integral_moments(self._rows, self._order, self._variances.q, self._variances.sigma2, low, high)
-        unit = self._rows.scale.y_unit * self._rows.scale.x_unit
-        value = value * unit + self._rows.scale.y_origin * abs(distance)
-        return Estimate(value if distance > 0 else -value, np.sqrt(variance) * unit, df)
-
-    def spline(self) -> Spline:
-        """Return the posterior mean as an exact spline of degree 2 order - 1 over the range of the readings.
-
-        Its x are numbers; where x was times, units of time since the first reading (datetimes) or since zero (durations), and
-        where x was integers beyond 2^53, differences from the least of them. A reading of f^(k) makes the derivative of order
-        2 order - 1 - k jump, so its node is a knot of multiplicity k + 1.
-
-        Raises
-        ------
-        NumericalError
-            Neighbouring readings are so close in so wide a range of x that float64 knots cannot tell them apart.
-        """
-        from .spline import posterior_spline
-
-        rows, order = self._rows, self._order
-        lost = np.diff(rows.nodes) <= 0
-        if lost.any():
-            raise NumericalError(
-                f"{lost.sum()} gaps between readings vanish beside the range of x in float64 knots; use predict, which keeps "
-                "them, or fit a shorter stretch of x"
-            )
-        higher = higher_derivatives(rows, order, self._variances.q, self._filtered, self._posterior)
-        return posterior_spline(rows, order, self._posterior[:, :order], higher)
-
+    @abstractmethod
+    def component_names(self) -> tuple[str, ...]:
+        """Names of the additive parts of the curve: components of the prior, then interventions."""
+
+    @abstractmethod
+    def part_of_curve(self, x: Points, deriv: int, part: str) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean and variance of a derivative of one part of the curve at points x (n,)."""
+
+    @abstractmethod
+    def _component_smoothness(self, component: str) -> int:
+        """How many derivatives a part of the curve has."""
+
+    @abstractmethod
+    def difference(self, lower: Any, upper: Any) -> Estimate:
+        """Return f(upper) - f(lower) with its standard error."""
+
+    @abstractmethod
     def online(self, lag: int) -> OnlineSpline:
         """Return a curve that goes on with new readings, at the parameters of this fit.
 
@@ -478,86 +89,226 @@ class SmoothingSplineResults(CurveResults):
         OnlineSpline
             With the readings of this fit taken in.
         """
-        from .online import OnlineSpline
 
-        return OnlineSpline(self, lag)
+    def parts_of_curve(self, deriv: int) -> tuple[str, ...]:
+        """Names of the parts of f that have a derivative."""
+        return tuple(name for name in self.component_names if self._component_smoothness(name) >= deriv)
+
+    def parts_of_observations(self, x: Any, deriv: int) -> list[tuple[str, Points, FloatArray, FloatArray]]:
+        """Name, abscissae, means and variances of what regressors add to observations, at x or where they were observed."""
+        return []
+
+    @abstractmethod
+    def facts_of_model(self) -> list[tuple[str, str]]:
+        """What the summary says of the model on top."""
+
+    def _dependents(self, deriv: int, name: str | None) -> tuple[str, ...]:
+        """Regressors on which observations of f^(deriv), or of a series, depend."""
+        return ()
+
+    # The curve --------------------------------------------------------------------------------------------------------
+
+    def predict(self, x: Any, deriv: int = 0, component: str | None = None, *, regressors: Any = None) -> FloatArray:
+        """Posterior mean of an observation of f^(deriv) at x with its regressors, of f^(deriv) alone, or of a component.
+
+        Parameters
+        ----------
+        x : array_like, or data frame
+            Numbers or times, as x of the observations, in one dimension. A data frame is read by the names of the fit: its column
+            of x, and those of regressors on which observations of f^(deriv) depend. Of a data frame with the column of x alone,
+            ``df[["x"]]``, pass the column, ``df["x"]``, to predict the curve without regressors.
+        deriv : int
+            Order of the derivative. Beyond `highest_derivative` the mean of a spline still has derivatives, right limits at the
+            readings; the curve itself has none, so that `get_prediction` refuses them.
+        component : str, optional
+            One of `component_names`: a component of a sum of priors, or an intervention.
+        regressors : mapping from str to array_like, shape (n,), or data frame, optional
+            Values of the regressors at x: as many as x, or a single one for all. Other columns of a data frame are not read.
+
+        Returns
+        -------
+        ndarray
+            Of the shape of x, in the unit of f per unit of x to the power `deriv`.
+
+        Notes
+        -----
+        Interventions are part of f: their effects are known functions of x, so that forecasts include them. Regressors are not;
+        they enter observations. A derivative of f is not one of the regressors: with `deriv` above zero they are included only if
+        observations of f^(deriv) depended on them in the fit, as these do. In a fit from a formula none does.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, smoothfit as sf
+        >>> rng = np.random.default_rng(0)
+        >>> df = pd.DataFrame({"t": np.arange(60.0), "load": rng.uniform(0, 1, 60)})
+        >>> df["power"] = np.sin(df["t"] / 9) + 3 * df["load"] + 0.1 * rng.standard_normal(60)
+        >>> res = sf.SmoothingSpline.from_formula("power ~ s(t) + load", df).fit()
+        >>> future = res.get_prediction([60.0, 61.0], regressors={"load": [0.2, 0.9]})
+        >>> list(future.summary_frame().columns)[-2:]
+        ['obs_ci_lower', 'obs_ci_upper']
+        >>> res.get_prediction([60.0, 61.0])
+        CurvePrediction(2 values of t) of the curve alone, without load
+        """
+        if component is None:
+            return self._predict(x, deriv, regressors)
+        _refuse_regressors(regressors)
+        order = self._check_component(component, deriv)
+        asked = self.observations.abscissa.asked(x)
+        points = self.observations.abscissa.points(asked.array.ravel())
+        return self.part_of_curve(points, order, component)[0].reshape(asked.array.shape)
+
+    def get_prediction(
+        self,
+        x: Any,
+        deriv: int = 0,
+        name: str | None = None,
+        *,
+        component: str | None = None,
+        simultaneous: bool = False,
+        regressors: Any = None,
+    ) -> CurvePrediction:
+        """Posterior of what `predict` returns the mean of; see also `CurveResults.get_prediction`.
+
+        Parameters
+        ----------
+        x, deriv, component, regressors
+            As of `predict`.
+        name, simultaneous
+            As of `CurveResults.get_prediction`.
+
+        Returns
+        -------
+        CurvePrediction
+            Its variances are those of the joint posterior of the curve and the coefficients of regressors and interventions.
+            Without values of the regressors it is of the curve alone (`CurvePrediction.omits` names what it leaves out), and
+            intervals for a new observation are refused. With a noise process, these are for an observation whose process is
+            independent of that of the observations: of another run.
+        """
+        if component is None:
+            prediction = self._get_prediction(x, deriv, name, simultaneous, regressors)
+            is_curve = regressors is None and table_of(x, "x") is None
+            return replace(prediction, omits=self._dependents(int(deriv), name)) if is_curve else prediction
+        if simultaneous or name is not None:
+            raise SpecificationError("component goes with neither simultaneous nor name: bands of a component are pointwise")
+        _refuse_regressors(regressors)
+        order = self._check_component(component, deriv)
+        asked = self.observations.abscissa.asked(x)
+        mean, variance = self.part_of_curve(self.observations.abscissa.points(asked.array.ravel()), order, component)
+        return CurvePrediction(asked.shown, order, mean, variance, np.nan, self.df_interval, self.observations.x_name)
+
+    def sample(
+        self,
+        x: Any,
+        deriv: int | Sequence[int] = 0,
+        size: int = 100,
+        rng: np.random.Generator | int | None = None,
+        *,
+        regressors: Any = None,
+    ) -> FloatArray:
+        """Draw what `predict` returns the mean of from its posterior; see `CurveResults.sample`.
+
+        Parameters
+        ----------
+        x, deriv, size, rng
+            As of `CurveResults.sample`.
+        regressors
+            As of `predict`.
+        """
+        return self._sampled(x, deriv, size, rng, regressors)
+
+    def _check_component(self, component: str, deriv: Any) -> int:
+        """Check a component and the order of a derivative of it."""
+        if component not in self.component_names:
+            raise SpecificationError(f"component is {component!r}; the components are {', '.join(self.component_names)}")
+        highest = min(self._component_smoothness(component), HIGHEST_DERIVATIVE)
+        order = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
+        if order > highest:
+            raise SpecificationError(f"deriv is {order}; derivatives of {component} end at {derivative_label(highest)}")
+        return order
+
+    def components(self, x: Any = None, deriv: int = 0, alpha: float = 0.05) -> pd.DataFrame:
+        """Additive parts of the curve, and of observations, with their standard errors.
+
+        Parameters
+        ----------
+        x : array_like, or data frame, optional
+            As of `predict`; of a data frame with the regressors of the fit their parts are included. By default the abscissae of
+            the observations, with the parts of the regressors there.
+        deriv : int
+            Order of the derivative; parts that have none of that order are left out.
+        alpha : float
+            Intervals have level 1 - alpha.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each part and abscissa: ``component``, x under its own name, ``mean``, ``mean_se``, ``mean_ci_lower``,
+            ``mean_ci_upper``. Parts are the components of the prior and interventions (`component_names`), whose sum is f, and
+            regressors. The level that is taken out before the fit counts to the first component that has one.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(48.0)
+        >>> y = 0.1 * t + np.sin(2 * np.pi * t / 12) + 0.1 * np.random.default_rng(0).standard_normal(48)
+        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
+        >>> parts = sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit().components()
+        >>> parts.groupby("component")["mean"].agg(["count", "std"]).round(1)
+                   count  std
+        component
+        seasonal      48  0.7
+        wiener        48  1.4
+        """
+        return component_frame(self, x, check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), check_level(alpha))
+
+    def plot_components(self, deriv: int = 0, alpha: float = 0.05) -> Figure:
+        """Draw each additive part of the curve and of observations over x, with its pointwise band; see `components`.
+
+        Parameters
+        ----------
+        deriv : int
+            Order of the derivative.
+        alpha : float
+            The bands have level 1 - alpha.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            One row of axes for each part.
+        """
+        from ..results.components import plot_components
+
+        return plot_components(self, self.components(deriv=deriv, alpha=alpha), deriv, alpha)
 
     # Summary ----------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
         """Return a table of the fit: method, smoothing, readings by name, parameters with intervals, convergence."""
-        import pandas as pd
+        from ..results.summary import curve_summary
+        from .tables import facts_of, parameters_of, readings_of
 
-        from ..results.summary import criteria, curve_summary, number
+        title = f"Smoothing Spline Results{self._title}"
+        return curve_summary(title, facts_of(self), readings_of(self), parameters_of(self, alpha), self._notes())
 
-        x_unit = self.observations.abscissa.unit or self.observations.x_name
-        smoothing = f"{self.fixed} fixed" if self.fixed else METHOD_NAMES[self.method]
-        likelihood = "Log-likelihood" if self.method == "ml" else "Restricted log-lik."
-        facts = [
-            ("Model:", "SmoothingSpline"),
-            ("Order:", str(self._order)),
-            ("Smoothing by:", smoothing),
-            ("No. Observations:", str(self.nobs)),
-            ("Df Residuals:", number(self.df_resid)),
-            ("Effective df:", number(self.edf)),
-            (f"Bandwidth ({x_unit}):", number(self.bandwidth)),
-            (f"lam ({self.lam_unit.replace('x', x_unit, 1)}):", number(self.lam)),
-            (f"{likelihood}:", number(self.llf)),
-            *criteria(self),
-            ("Converged:", self._convergence),
-        ]
-        bse, readings = self.bse, []
-        for reading, (name, sd, estimated) in zip(self.observations.readings, self._sds, strict=True):
-            readings.append(
-                {
-                    "observes": derivative_label(reading.deriv),
-                    "n": len(reading),
-                    "missing": reading.n_dropped,
-                    "sigma": number(sd),
-                    "std err": number(bse[f"sigma.{name}"]) if estimated else "given",
-                }
-            )
-        interval = self.conf_int(alpha)
-        params = pd.DataFrame(
-            {
-                "estimate": [number(v) for v in self.params],
-                "std err": [number(v) for v in bse],
-                f"[{alpha / 2:g}": [number(v) for v in interval[0]],
-                f"{1 - alpha / 2:g}]": [number(v) for v in interval[1]],
-            },
-            index=self.params.index,
-        )
-        return curve_summary(
-            "Smoothing Spline Results",
-            facts,
-            pd.DataFrame(readings, index=list(self.observations.names)),
-            params,
-            self._notes(),
-        )
+    @property
+    def _title(self) -> str:
+        """What the title of the summary says of the model."""
+        return ""
 
     @property
     def decrement(self) -> float:
         """The certificate of convergence: twice the distance of the criterion from its minimum, g'H^-1 g."""
-        minimum = self._variances.minimum
-        return 0.0 if minimum is None else minimum.decrement
+        return 0.0 if self._minimum is None else self._minimum.decrement
 
     @property
-    def _convergence(self) -> str:
-        if self._variances.minimum is None:
+    def convergence(self) -> str:
+        """Whether the optimum is certified, in words."""
+        if self._minimum is None:
             return "nothing to search"
         return "at a boundary" if self.boundary else "yes, certified"
 
     def _notes(self) -> list[str]:
-        abscissa, notes = self.observations.abscissa, []
-        if abscissa.unit:
-            notes.append(f"x is counted in {abscissa.unit}" + (f" from {abscissa.origin_label}" * (abscissa.kind == "datetime")))
-        elif abscissa.origin:
-            notes.append(f"x is counted from {abscissa.origin_label}")
-        for name in self.boundary:
-            if name == "q":
-                notes.append(f"boundary: q = 0, the curve is a polynomial of degree {self._order - 1}")
-            else:
-                notes.append(f"boundary: the noise SD of {name} is indistinguishable from zero, the curve interpolates")
+        notes = self._notes_of_model()
         if self.robustness is not None:
             dfs = self.robustness.df.items()
             said = ", ".join(f"{name} {df:.3g}" if df < HIGHEST_DF else f"{name} normal (at the upper limit)" for name, df in dfs)
@@ -569,5 +320,15 @@ class SmoothingSplineResults(CurveResults):
         notes.append("sigma: noise sd at weight one. Bands: posterior (Bayesian), pointwise.")
         return notes
 
+    @abstractmethod
+    def _notes_of_model(self) -> list[str]:
+        """What the summary says of the model below its tables."""
+
     def __repr__(self) -> str:
-        return f"SmoothingSplineResults(order={self._order}, nobs={self.nobs}, edf={self.edf:.4g}, bandwidth={self.bandwidth:.4g})"
+        bandwidth = "" if self.trend is None else f", bandwidth={self.bandwidth:.4g}"
+        return f"SmoothingSplineResults({self._described}, nobs={self.nobs}, edf={self.edf:.4g}{bandwidth})"
+
+
+def _refuse_regressors(regressors: Any) -> None:
+    if regressors is not None:
+        raise SpecificationError("regressors goes not with component, of which they are no part; leave one of them out")

@@ -18,9 +18,9 @@ weighs it little, the better end is taken. Its curve, bands and likelihood are t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -32,13 +32,15 @@ from ..errors import ConvergenceError, SpecificationError
 from ..observations import Observations
 
 if TYPE_CHECKING:
-    from .results import SmoothingSplineResults
+    pass
 
+LOSSES = ("squares", "student_t")
 LEAST_WEIGHT = 1e-10  # of a reading that lies 10^5 sds away, or more
 FIRST_DF = 4.0
 LOWEST_DF, HIGHEST_DF = 0.2, 1e4  # beyond, the noise is normal for every purpose
 WINDOW = 9  # readings whose median the first residuals are taken from
 MOST_TURNS = 500
+SAME = 0.1  # change of a log weight between two starts' turns, below which both go to one end
 NEGLIGIBLE = 1e-7  # gain of the bound
 LEAST_RATIO = 1e-3  # of it, a gain that ends the turns whatever the one before
 FAR = 3.0  # sds from a running median
@@ -66,6 +68,93 @@ class Robustness:
     n_turns: int
 
 
+class Fitted(Protocol):
+    """What the weights are taken from."""
+
+    @property
+    def noise_sds(self) -> list[tuple[str, float, bool]]:
+        """Name, sd and whether it was estimated."""
+
+    @property
+    def fittedvalues(self) -> FloatArray:
+        """Posterior mean of what each observation reads."""
+
+    @property
+    def fitted_variance(self) -> FloatArray:
+        """Its posterior variance."""
+
+    @property
+    def restricted_llf(self) -> float:
+        """Restricted log-likelihood, what is entirely unknown in scaled units."""
+
+
+Fit = TypeVar("Fit", bound=Fitted)
+
+
+def fit_robustly(
+    fit: Callable[[Observations, Fit | None], Fit],
+    observations: Observations,
+    free: Mapping[str, float | None],
+    smooth: FloatArray | None = None,
+    places: FloatArray | None = None,
+) -> tuple[Fit, Robustness]:
+    """Fit with Student-t noise from two starts, and return the fit with the higher bound, with the weights `Robustness.weights`.
+
+    Parameters
+    ----------
+    fit : callable
+        A fit with normal noise to observations with other weights; given the fit of the turn before, it may begin there.
+    free : dict
+        Of `check_robust`.
+    smooth : ndarray, shape (n,), optional
+        The observations less what is no smooth function of x in them, as far as that is known.
+    places : ndarray, shape (n,), optional
+        Numbers in whose order they are smooth; x by default.
+    """
+    found: list[tuple[Fit, Robustness]] = []
+    failures: list[ConvergenceError] = []
+    for is_hard in (True, False):
+        try:
+            first = first_weights(observations, free, is_hard, smooth, places)
+            ended = _alternated(fit, observations, free, first, found[0][1] if found else None)
+            found += [] if ended is None else [ended]
+        except ConvergenceError as error:
+            failures.append(error)
+    if not found:
+        raise failures[0]
+    best = max(found, key=lambda pair: pair[1].bound)
+    for failure in failures:
+        if -failure.value > best[1].bound:
+            raise failure  # what did not converge was better
+    return best
+
+
+def _alternated(
+    fit: Callable[[Observations, Fit | None], Fit],
+    observations: Observations,
+    free: Mapping[str, float | None],
+    weights: dict[str, FloatArray],
+    known: Robustness | None,
+) -> tuple[Fit, Robustness] | None:
+    """Alternate between the weights of the robust names and a fit with them; None once they come to those that are known."""
+    df = {name: FIRST_DF if fixed is None else fixed for name, fixed in free.items()}
+    gain, bounds = -np.inf, []
+    found: Fit | None = None
+    for turn in range(1, MOST_TURNS + 1):
+        found = fit(with_weights(observations, weights), found)
+        bounds.append(found.restricted_llf + gain)
+        if has_converged(bounds):
+            anew = fit(with_weights(observations, weights), None)
+            if not anew.restricted_llf > found.restricted_llf + NEGLIGIBLE:
+                return found, Robustness(df, weights, bounds[-1], turn)
+            found = anew  # a fit that began at the one before had missed it
+            bounds[-1] = found.restricted_llf + gain
+        weights, df, gain = next_weights(found, observations, df, free)
+        if known is not None and moved(known.weights, weights) < SAME:
+            return None
+    raise not_converged(bounds)
+
+
 def check_robust(robust: Any, observations: Observations) -> dict[str, float | None]:
     """Return the degrees of freedom of the robust names, None where they are estimated."""
     if robust is False or robust is None:
@@ -85,6 +174,23 @@ def check_robust(robust: Any, observations: Observations) -> dict[str, float | N
     return dict(robust)
 
 
+def of_loss(loss: Any, parameter: float | None, robust: Any, observations: Observations) -> Any:
+    """What `robust` stands for a loss: names with Student-t noise, and their degrees of freedom."""
+    losses = loss if isinstance(loss, Mapping) else dict.fromkeys(observations.names, loss)
+    for kind in losses.values():
+        if kind not in LOSSES:
+            raise SpecificationError(
+                f"loss is {kind!r}; a SmoothingSpline takes 'squares' or 'student_t', and SplineRegression also 'huber', "
+                "'bisquare', 'expectile' and 'quantile'"
+            )
+    chosen = {name: parameter for name, kind in losses.items() if kind == "student_t"}
+    if not chosen and parameter is not None:
+        raise SpecificationError("parameter is of loss='student_t', the degrees of freedom; squares have none: leave it out")
+    if chosen and robust is not False and robust is not None:
+        raise SpecificationError("loss and robust are given; robust=True is loss='student_t': pass one of them")
+    return chosen or robust
+
+
 def with_weights(observations: Observations, weights: Mapping[str, FloatArray]) -> Observations:
     """Return the observations with weights multiplied."""
     readings = []
@@ -97,14 +203,29 @@ def with_weights(observations: Observations, weights: Mapping[str, FloatArray]) 
     return replace(observations, readings=tuple(readings))
 
 
-def first_weights(observations: Observations, names: Mapping[str, float | None], is_hard: bool) -> dict[str, FloatArray]:
-    """Weights from residuals beside running medians: none or all, or graded."""
-    weights = {}
-    for name in names:
-        reading = observations[name]
-        order = np.argsort(observations.abscissa.to_numbers(reading.x), kind="stable")
+def first_weights(
+    observations: Observations,
+    names: Mapping[str, float | None],
+    is_hard: bool,
+    smooth: FloatArray | None = None,
+    places: FloatArray | None = None,
+) -> dict[str, FloatArray]:
+    """Weights from residuals beside running medians: none or all, or graded.
+
+    Medians of the observations along x, or of what is `smooth` in them along `places`.
+    """
+    smooth = observations.y if smooth is None else smooth
+    places = observations.x if places is None else places
+    weights, start = {}, 0
+    for reading in observations.readings:
+        mine = slice(start, start + len(reading))
+        start += len(reading)
+        name, y = reading.name, smooth[mine]
+        if name not in names:
+            continue
+        order = np.argsort(places[mine], kind="stable")
         residual = np.empty(len(reading))
-        residual[order] = reading.y[order] - median_filter(reading.y[order], size=WINDOW, mode="nearest")
+        residual[order] = y[order] - median_filter(y[order], size=WINDOW, mode="nearest")
         size = NORMAL_CONSISTENT * np.median(np.abs(residual))
         if not size > 0:
             size = np.sqrt(np.mean(residual**2)) or 1.0
@@ -115,18 +236,19 @@ def first_weights(observations: Observations, names: Mapping[str, float | None],
 
 
 def next_weights(
-    results: SmoothingSplineResults, plain: Observations, df: Mapping[str, float], free: Mapping[str, float | None]
+    results: Fitted, plain: Observations, df: Mapping[str, float], free: Mapping[str, float | None]
 ) -> tuple[dict[str, FloatArray], dict[str, float], float]:
     """Weights and degrees of freedom from the last fit, and the bound that goes with them before the next."""
-    variance = results.fitted_variance
+    variance, fitted = results.fitted_variance, results.fittedvalues
+    sds = {name: sd for name, sd, _ in results.noise_sds}
     start, weights, dfs, gain = 0, {}, {}, 0.0
     for reading in plain.readings:
         mine = slice(start, start + len(reading))
         start += len(reading)
         if reading.name not in free:
             continue
-        sd = float(results.sigma[reading.name]) if reading.sd is None else 1.0
-        size = ((reading.y - results.fittedvalues[mine]) ** 2 + variance[mine]) / (sd**2 * reading.variance_ratio)
+        sd = sds[reading.name] if reading.sd is None else 1.0
+        size = ((reading.y - fitted[mine]) ** 2 + variance[mine]) / (sd**2 * reading.variance_ratio)
         nu = df[reading.name]
         if free[reading.name] is None:
             nu = _best_df(size)

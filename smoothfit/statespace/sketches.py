@@ -4,53 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._validation import frozen
-from ..errors import IdentificationError, SpecificationError
-from ..observations import Readings
+from ..observations import Observations
 
-if TYPE_CHECKING:
-    from .general import GeneralModel
-
+Rule = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
 MANY, PART = 2000, 500  # readings from which on the search starts on parts, and of how many
 LEAST = 50  # readings of a name that a part keeps, if it has them
 
 
-def sketches_of(model: GeneralModel) -> list[GeneralModel]:
-    """Models of parts of the readings; none where these are few, or tell only together what is to be estimated."""
-    every = model.nobs // PART
-    if model.nobs < MANY or model.effects or model.joint or model.period is not None:
+def sketches_of(observations: Observations) -> list[Observations]:
+    """Parts of the readings; none where these are few."""
+    if len(observations) < MANY:
         return []
+    every = len(observations) // PART
 
-    def thinned(reading: Readings, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def thinned(order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return order[:: every if len(order) > LEAST * every else max(len(order) // LEAST, 1)]
 
-    def stretch(reading: Readings, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def stretch(order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         size = max(len(order) // every, min(LEAST, len(order)))
         first = (len(order) - size) // 2
         return order[first : first + size]
 
-    found = []
-    for rule in (thinned, stretch):
-        try:
-            found.append(_part(model, rule))
-        except (IdentificationError, SpecificationError):  # a season that every so manieth reading meets in one phase
-            continue
-    return found
+    return [_part(observations, rule) for rule in (thinned, stretch)]
 
 
-def _part(model: GeneralModel, rule: Callable[[Readings, npt.NDArray[np.int64]], npt.NDArray[np.int64]]) -> GeneralModel:
+def _part(observations: Observations, rule: Rule) -> Observations:
     parts = []
-    for reading in model.observations.readings:
-        rows = np.sort(rule(reading, np.argsort(reading.x, kind="stable")))
+    for reading in observations.readings:
+        rows = np.sort(rule(np.argsort(reading.x, kind="stable")))
 
         def part(column: Any, rows: Any = rows) -> Any:
             return None if column is None else frozen(column[rows])
 
         columns = {"sd": part(reading.sd), "weights": part(reading.weights), "upper": part(reading.upper)}
         parts.append(replace(reading, x=part(reading.x), y=part(reading.y), **columns))
-    return type(model)(replace(model.observations, readings=tuple(parts)), model.prior, noise=model.noise)
+    return replace(observations, readings=tuple(parts))

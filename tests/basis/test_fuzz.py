@@ -384,7 +384,7 @@ def test_arrays_and_numbers_of_numpy_on_the_left_of_a_spline():
     np.testing.assert_array_equal((np.float64(3.0) * s).coef, 3.0 * s.coef)
     np.testing.assert_array_equal((np.float64(3.0) - s).coef, 3.0 - s.coef)
     for operation in (lambda a: a * s, lambda a: a + s, lambda a: a - s):
-        with pytest.raises(errors.SpecificationError, match="a ndarray does not combine with a spline"):
+        with pytest.raises(errors.SpecificationError, match="an ndarray does not combine with a spline"):
             operation(np.array([1.0, 2.0]))
 
 

@@ -61,7 +61,7 @@ def test_hyperparameters_are_recovered():
     rng = np.random.default_rng(0)
     X = rng.uniform(0, 5, (200, 2))
     truth = sf.gp.Matern52([0.8, 2.0], 1.5)
-    prior = sf.GaussianProcess(X[:1], [0.0], truth, sd=1e6, mean="zero").fit().predict(X).covariance
+    prior = sf.GaussianProcess(X[:1], [0.0], truth, sd=1e6, mean="zero").fit().joint_covariance(X)
     f = np.linalg.cholesky(prior + 1e-10 * np.eye(200)) @ rng.standard_normal(200)
     res = sf.GaussianProcess(X, 10 + f + 0.2 * rng.standard_normal(200), sf.gp.Matern52()).fit()
     true = np.log([1.5, 0.8, 2.0, 0.2])
@@ -137,7 +137,7 @@ class Bowl(Criterion):
     """A criterion of our own, for what real ones seldom do."""
 
     def __init__(self, model, function):
-        super().__init__(None, model._rows, model._parameters)
+        super().__init__(None, model.rows, model.parameters)
         object.__setattr__(self, "function", function)
 
     def values(self, u):
@@ -152,7 +152,7 @@ class Bowl(Criterion):
 
 def test_what_cannot_be_certified_is_refused(terrain):
     model = sf.GaussianProcess(terrain, kernel=sf.gp.Matern52(amplitude=1.0, length_scale=[1.0, None]))
-    n = model._parameters.n_free
+    n = model.parameters.n_free
 
     def wrong(u):  # the gradient does not belong to the values
         return float(u @ u), np.ones(n), np.eye(n)
@@ -182,7 +182,7 @@ def test_what_cannot_be_certified_is_refused(terrain):
 
 def test_a_plateau_is_said_to_be_one(terrain):
     model = sf.GaussianProcess(terrain, kernel=sf.gp.Matern52(amplitude=1.0, length_scale=[1.0, None]))
-    n = model._parameters.n_free
+    n = model.parameters.n_free
 
     def plateau(u):  # no curvature that could be told from rounding along the first variable
         weight = np.r_[0.0, np.ones(n - 1)]

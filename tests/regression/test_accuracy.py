@@ -107,7 +107,7 @@ def test_lost_digits_are_told(case):
     design = np.vstack([basis.design(x, sparse=False), basis.design(t, 1, sparse=False)]).astype(LONG) / sds[:, None]
     stacked = np.vstack([design, np.sqrt(LONG(lam)) * penalty.root(basis).toarray()])
     rhs = np.concatenate([np.concatenate([y, dy]) / sds, np.zeros(len(stacked) - len(sds))])
-    columns, offset = (np.eye(basis.n_basis), 0.0) if not constraints else res.model._substitution
+    columns, offset = (np.eye(basis.n_basis), 0.0) if not constraints else res._fit.specification.substitution
     gamma, R = long_least_squares(stacked @ columns, rhs - stacked @ (np.zeros(basis.n_basis) + offset))
     error = R @ (columns.T @ (res.params.to_numpy() - offset) - gamma)
     error = float(np.sqrt(np.sum(error**2)))  # the greatest of all functionals, in their sds
@@ -148,7 +148,7 @@ def test_small_noise_keeps_its_digits(noise):
 def test_traces_where_hardly_more_than_a_polynomial_is_left(degree, order, left):
     x = np.linspace(0, 1, 200)
     basis, penalty = sf.BSplineBasis.uniform(0, 1, 40, degree=degree), sf.DerivativePenalty(order)
-    system = sf.SplineRegression(sf.observe(x, np.sin(6 * x)), basis, penalty)._system
+    system = sf.SplineRegression(sf.observe(x, np.sin(6 * x)), basis, penalty).specification.system
     design, root = basis.design(x, sparse=False), penalty.root(basis).toarray()
     for log_tau in (-20.0, -10.0, 0.0, 10.0):
         _, R = long_least_squares(np.vstack([design, np.exp(log_tau / 2) * root]), np.zeros(200 + len(root)))

@@ -25,7 +25,7 @@ def fit(y=Y, constraints=(), errors=None, **options):
 def test_linear_draws_are_those_of_refits(kind, constraints, errors):
     res = fit(constraints=constraints, errors=errors)
     fast = res.bootstrap(AT, 1, size=20, kind=kind, block=4, rng=5)
-    job = job_of(res, res._design(AT, 1), kind, 4, False)
+    job = job_of(res._fit, res._design(AT, 1), kind, 4, False)
     slow = [_draw(job, rng)[0] for rng in np.random.default_rng(5).spawn(20)]
     np.testing.assert_allclose(fast.draws, slow, rtol=1e-8, atol=1e-9)
 

@@ -68,7 +68,7 @@ def test_sds_of_two_names_are_those_of_the_constrained_curve():
     obs = sf.observe(X, BENT, name="level") + sf.observe(X, slopes, deriv=1, name="slope")
     model = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 9), CURVATURE, sf.Bounds(deriv=1, lower=-3.0))
     res = model.fit()
-    for part, leverage, sd in zip(res._rows.per_name(res.resid), res._rows.per_name(res._leverage), res.sigma, strict=True):
+    for part, leverage, sd in zip(res._fit.rows.per_name(res.resid), res._fit.rows.per_name(res._leverage), res.sigma, strict=True):
         # the score of the variances at the given lam, but for the share of the penalty
         assert sd**2 == pytest.approx(part @ part / (len(part) - leverage.sum()), rel=0.05)
     free = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 9), CURVATURE).fit()
@@ -211,8 +211,7 @@ def test_what_the_solver_calls_almost_solved_is_no_solution(monkeypatch):
     attempt = conic._attempt
 
     def almost(program):
-        _, coef, blamed = attempt(program)
-        return "AlmostSolved", coef, blamed
+        return "AlmostSolved", *attempt(program)[1:]
 
     monkeypatch.setattr(conic, "_attempt", almost)
     with pytest.raises(sf.errors.ConvergenceError, match="AlmostSolved"):

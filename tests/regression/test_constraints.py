@@ -41,8 +41,8 @@ def fit(constraints, degree=3, observations=OBS, **options):
 
 def violations(res):
     """The worst violation of each bound at 100 001 points, and the size of what is bounded."""
-    for p in res.model._restrictions.polynomials:
-        b = p.coefficients(res._coef)
+    for p in res._fit.specification.restrictions.polynomials:
+        b = p.coefficients(res._fit.coef)
         x = FINE[(p.lower[0] <= FINE) & (p.upper[-1] >= FINE)]
         piece = np.clip(np.searchsorted(p.lower, x, side="right") - 1, 0, len(b) - 1)
         u = (x - p.lower[piece]) / (p.upper[piece] - p.lower[piece])
@@ -77,13 +77,13 @@ def test_multipliers_prove_the_optimum(shape, degree):
     res = fit(SHAPES[shape], degree)
     table = res.active_constraints
     bounds = ~table["constraint"].str.startswith("Equals")
-    whole = res._whole
-    scales = whole.scales(np.log(res._fit.tau), res._fit.log_sigma2)
-    slope = gradient(whole.factors, whole.rhs, scales, res._coef)
+    whole = res._fit.whole
+    scales = whole.scales(np.log(res._fit.estimate.tau), res._fit.estimate.log_sigma2)
+    slope = gradient(whole.factors, whole.rhs, scales, res._fit.coef)
     free = gradient(whole.factors, whole.rhs, scales, np.zeros(len(slope)))
     assert len(table)
-    restrictions = res.model._restrictions
-    rows = [res._bounded[1].rows] + ([restrictions.rows] if restrictions.equalities else [])
+    restrictions = res._fit.specification.restrictions
+    rows = [res._fit.bounded[1].rows] + ([restrictions.rows] if restrictions.equalities else [])
     stacked = np.vstack(rows)
     left = slope - stacked.T @ np.linalg.lstsq(stacked.T, slope, rcond=1e-9)[0]
     assert np.abs(left).max() < 1e-5 * np.abs(free).max()  # the touching points are known to the root of the feasibility
@@ -102,7 +102,7 @@ def test_no_worse_than_a_fine_grid(shape):
     res = fit(SHAPES[shape])
     basis, x = res.basis, np.linspace(0, 1, 2001)
     design = basis.design(X, sparse=False)
-    A = design.T @ design / 0.04 + res._fit.tau[0] * sf.DerivativePenalty(2).matrix(basis).toarray()
+    A = design.T @ design / 0.04 + res._fit.estimate.tau[0] * sf.DerivativePenalty(2).matrix(basis).toarray()
     q = -design.T @ Y / 0.04
     grid = {
         "increasing": [(basis.design(x, 1), 0.0)],
@@ -115,7 +115,7 @@ def test_no_worse_than_a_fine_grid(shape):
     settings.verbose = False
     cone = [clarabel.NonnegativeConeT(len(bound))]
     solution = clarabel.DefaultSolver(sparse.triu(sparse.csc_matrix(A), format="csc"), q, rows, bound, cone, settings).solve()
-    theirs, ours = (0.5 * c @ A @ c + q @ c for c in (np.array(solution.x), res._coef))
+    theirs, ours = (0.5 * c @ A @ c + q @ c for c in (np.array(solution.x), res._fit.coef))
     assert ours <= theirs + 1e-5 * abs(theirs)  # the grid leaves gaps, so that it may be a little lower
     assert ours >= theirs - 1e-6 * abs(theirs)
 
@@ -164,12 +164,12 @@ def test_sparse_columns_of_equalities_say_what_orthonormal_ones_do(name, method)
     model = sf.SplineRegression(obs, basis, sf.DerivativePenalty(2), constraints=LOCAL[name])
     res = model.fit(method)
     other = sf.SplineRegression(obs, basis, sf.DerivativePenalty(2), constraints=LOCAL[name])
-    rows, (columns, offset) = model._restrictions.rows, model._substitution
+    rows, (columns, offset) = model.specification.restrictions.rows, model.specification.substitution
     assert np.abs(rows @ columns).max() <= 1e-13 * np.abs(rows).max()
-    other.__dict__["_substitution"] = csr_array(null_space(rows)), offset
-    del other.__dict__["_system"]
+    other.specification.__dict__["substitution"] = csr_array(null_space(rows)), offset
+    del other.specification.__dict__["system"]
     dense = other.fit(method)
-    assert np.linalg.matrix_rank(columns.toarray()) == columns.shape[1] == dense._fit.columns.shape[1]
+    assert np.linalg.matrix_rank(columns.toarray()) == columns.shape[1] == dense._fit.estimate.columns.shape[1]
     assert res.lam == pytest.approx(dense.lam, rel=1e-4)  # a thousandth of its standard error is what a search certifies
     lam = dense.lam
     res, dense = model.fit(lam=lam), other.fit(lam=lam)
@@ -189,7 +189,7 @@ def test_equalities_keep_the_band(equality):
     x = np.linspace(0, 1, n)
     obs = sf.observe(x, np.sin(40 * x) + 0.1 * np.random.default_rng(0).standard_normal(n))
     res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, n), sf.DerivativePenalty(2), constraints=equality).fit()
-    assert res._fit.system.factors.shape[2] <= 8
+    assert res._fit.estimate.system.factors.shape[2] <= 8
     found = float(res.integrate(0, 1)) if equality.upper is not None else res.predict(equality.x, equality.deriv)
     np.testing.assert_allclose(found, np.broadcast_to(equality.value, np.shape(found) or (1,))[: np.size(found)], atol=1e-8)
     assert np.isfinite(res.llf)
@@ -199,9 +199,9 @@ def test_pieces_held_one_after_the_other_make_the_whole_program():
     for shape in ("increasing", "bounded", "sigmoid", "positive", "steep"):
         for degree in (3, 5):
             res = fit(SHAPES[shape], degree)
-            free = res._fit.system.solve(res._fit.log_tau, res._fit.log_sigma2)
+            free = res._fit.estimate.system.solve(res._fit.estimate.log_tau, res._fit.estimate.log_sigma2)
             R = rows_of_factor(free.R).sparse(len(free.R))
-            program = Program(R, free.z, free.coef, res.model._restrictions.polynomials)
+            program = Program(R, free.z, free.coef, res._fit.specification.restrictions.polynomials)
             at_once, by_pieces = _attempt(program)[1], solve_program(program)
             least = np.sum((R @ at_once - free.z) ** 2)
             assert np.sum((R @ by_pieces - free.z) ** 2) == pytest.approx(least, rel=1e-7)

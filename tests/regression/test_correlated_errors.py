@@ -184,8 +184,8 @@ def test_the_score_is_the_derivative_of_the_likelihood():
         for method in ("reml", "ml"):
             for lam in (None, np.array([0.01])) if penalty is not None else (None,):
                 profile = Profile(
-                    model._rows,
-                    lambda rows, m=method, w=lam, own=model: own._estimated(rows, m, w),
+                    model.specification.rows,
+                    lambda rows, m=method, w=lam, own=model: own.specification.estimated(rows, m, w),
                     LIKELIHOODS[method],
                     lam is not None,
                 )

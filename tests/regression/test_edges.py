@@ -70,7 +70,7 @@ def test_a_weight_of_zero_is_the_fit_without_its_penalty(method):
 
 def test_infinite_weights_take_with_them_what_is_nested():
     obs = sf.observe(np.linspace(0, 1, 30), np.arange(30.0) % 7)
-    system = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 6), D(1) + D(2))._system
+    system = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 6), D(1) + D(2)).specification.system
     found = {tuple(np.where(np.isnan(face.weights), 1.0, face.weights).tolist()): face.system for face in faces(system)}
     assert set(found) == {(1, 1), (1, np.inf), (1, 0), (np.inf, np.inf), (0, 1), (0, np.inf), (0, 0)}
     assert found[np.inf, np.inf].size == 1  # a constant, on which the second penalty has no say
@@ -120,7 +120,7 @@ def test_series_that_contradict_each_other_have_their_best_optimum(seed):
         sd = np.repeat(sds, [12, 10])
         return restricted_known(B / sd[:, None], y / sd, lam * P, 2) + 2 * np.log(sd).sum()
 
-    found = deviance(res._fit.tau[0], res.sigma.to_numpy())
+    found = deviance(res._fit.estimate.tau[0], res.sigma.to_numpy())
     grid = np.geomspace(1e-3, 1, 10)
     assert found <= min(deviance(lam, sds) for lam, *sds in product(np.geomspace(1e-6, 1e4, 16), grid, grid)) + 1e-6
 
@@ -143,7 +143,7 @@ def test_a_stuck_series_is_named_and_not_believed():
         assert abs(res.llf) < 1e3
         assert 0.05 < res.sigma["a"] < 0.2
     accumulator = sf.SplineRegression.accumulate(basis).add(good + sf.observe(z, np.full(5, 0.52), name="stuck"))
-    assert abs(accumulator.model(D(2))._system.spreads[1] - 0.52**2) < 1e-9
+    assert abs(accumulator.model(D(2)).specification.system.spreads[1] - 0.52**2) < 1e-9
 
 
 # Leverages, coordinates, strings, sizes ---------------------------------------------------------------------------------------

@@ -79,10 +79,11 @@ def test_surfaces_are_those_of_mgcv(case, method, theirs):
     if case != "te":  # slopes along x0, of a known share of the precision
         obs += sf.observe(data[["x0", "x1"]], data["dy"], deriv=(1, 0), weights=1 / 9, name="y")
     model = sf.SplineRegression(obs, sf.TensorProductBasis(*factors), penalty)
-    lam = fits[["lam0", "lam1"]].to_numpy(dtype=float)[: len(model._penalties)]
+    lam = fits[["lam0", "lam1"]].to_numpy(dtype=float)[: len(model.specification.penalties)]
     if method == "ml":  # by another complement than ours
-        B, y = model._rows.dense() / np.sqrt(model._rows.ratio)[:, None], obs.y / np.sqrt(model._rows.ratio)
-        penalties = [P.matrix(model.basis).toarray() for P in model._penalties]
+        rows = model.specification.rows
+        B, y = rows.dense() / np.sqrt(rows.ratio)[:, None], obs.y / np.sqrt(rows.ratio)
+        penalties = [P.matrix(model.basis).toarray() for P in model.specification.penalties]
         assert is_least(lambda lam: mgcv_ml(B, y, penalties, lam), lam)
     res = model.fit(lam=lam) if method == "ml" else model.fit(method)
     np.testing.assert_allclose(np.atleast_1d(res.lam), fits[["lam0", "lam1"]].iloc[: np.size(res.lam)], rtol=1e-3)

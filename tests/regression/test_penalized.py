@@ -85,11 +85,11 @@ SUM = sf.DerivativePenalty(2) + sf.DifferencePenalty(1)
 
 def dense(res):
     """The fit written out: A, its inverse, the coefficients."""
-    rows = res._rows
+    rows = res._fit.rows
     scaled = rows.dense() / np.sqrt(res._noise_variance)[:, None]
     y = res.observations.y / np.sqrt(res._noise_variance)
-    terms = res.model._penalties
-    penalty = sum(tau * term.matrix(res.basis).toarray() for tau, term in zip(res._fit.tau, terms, strict=True))
+    terms = res._fit.specification.penalties
+    penalty = sum(tau * term.matrix(res.basis).toarray() for tau, term in zip(res._fit.estimate.tau, terms, strict=True))
     A = scaled.T @ scaled + penalty
     return scaled, A, np.linalg.solve(A, scaled.T @ y)
 
@@ -107,7 +107,7 @@ def test_mixed_readings_against_dense_algebra(penalty):
     np.testing.assert_allclose(res._leverage, np.diag(scaled @ inverse @ scaled.T), rtol=1e-8, atol=1e-14)
     name, n = res._name_of_row(), 3
     if penalty is not SUM:  # the fixed point of the variance components
-        ratio = res._rows.ratio
+        ratio = res._fit.rows.ratio
         rss, free = np.bincount(name, res.resid**2 / ratio)[:n], np.bincount(name, 1 - res._leverage)[:n]
         np.testing.assert_allclose(res.sigma.to_numpy()[:n] ** 2, rss / free, rtol=1e-4)
     value, se = float(res.integrate(0.2, 0.7)), res.integrate(0.2, 0.7).se
@@ -118,8 +118,8 @@ def test_mixed_readings_against_dense_algebra(penalty):
 
 def test_restricted_likelihood_is_that_of_the_marginal_distribution():
     res = sf.SplineRegression(mixed(), BASIS, sf.DerivativePenalty(2)).fit()
-    rows, variance, y = res._rows.dense(), res._noise_variance, res.observations.y
-    S = sf.DerivativePenalty(2).matrix(BASIS).toarray() * res._fit.tau[0]
+    rows, variance, y = res._fit.rows.dense(), res._noise_variance, res.observations.y
+    S = sf.DerivativePenalty(2).matrix(BASIS).toarray() * res._fit.estimate.tau[0]
     values, axes = np.linalg.eigh(S)
     null, ranged = axes[:, :2], axes[:, 2:] / np.sqrt(values[2:])
     X = rows @ null
@@ -135,7 +135,7 @@ def test_restricted_likelihood_is_that_of_the_marginal_distribution():
 @pytest.mark.parametrize("kind", [RestrictedLikelihood, FullLikelihood, GeneralizedCrossValidation, CorrectedAkaike])
 @pytest.mark.parametrize("penalty", [sf.DerivativePenalty(2), SUM])
 def test_scores_are_derivatives(kind, penalty):
-    system = sf.SplineRegression(mixed(), BASIS, penalty)._system
+    system = sf.SplineRegression(mixed(), BASIS, penalty).specification.system
     p = system.n_penalties + system.unknown
     directions = np.eye(p)[: system.n_penalties if kind in (GeneralizedCrossValidation, CorrectedAkaike) else p]
     criterion = kind(system, np.full(p, -3.0), directions)

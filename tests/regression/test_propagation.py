@@ -54,7 +54,7 @@ def test_intervals_are_those_of_the_smoothing_spline(sd, deriv):
 def test_the_information_is_that_of_the_likelihood_with_all_variances(obs, method):
     """Second differences of -2 l itself, which knows nothing of a variance that is left out."""
     res = fitted(obs, method)
-    fit, near = res._fit, res._neighbours
+    fit, near = res._fit.estimate, res._fit.neighbours
     system, U, P = fit.system, fit.system.unknown, fit.system.n_penalties
     criterion = {"reml": RestrictedLikelihood, "ml": FullLikelihood}[method](system, np.zeros(0), np.zeros((0, 0)))
 
@@ -75,7 +75,7 @@ def test_the_information_is_that_of_the_likelihood_with_all_variances(obs, metho
 def test_given_lam_the_sd_has_the_information_of_the_contrasts():
     """The precision of log sd is 2 (n - d): chi-squared on n - d."""
     res = fitted(wave())
-    precision = np.linalg.inv(res._neighbours.cov)
+    precision = np.linalg.inv(res._fit.neighbours.cov)
     along = np.array([-2.0, 1.0])  # of (log tau, log sd) with lam = tau sd^2 fixed
     assert along @ precision @ along == pytest.approx(2 * (120 - 3), rel=1e-5)
 
@@ -85,9 +85,9 @@ def test_intervals_are_those_of_draws_of_parameters_and_curve(deriv):
     """The marginal posterior by simulation: of parameters, then of the normal posterior given them."""
     res = fitted(two_names())
     x = np.array([0.5, 2.0, 3.3, 5.9])
-    fit, rows = res._fit, res._design(x, deriv)
+    fit, rows = res._fit.estimate, res._design(x, deriv)
     rng = np.random.default_rng(0)
-    steps = rng.multivariate_normal(np.zeros(3), res._neighbours.cov, 4000)
+    steps = rng.multivariate_normal(np.zeros(3), res._fit.neighbours.cov, 4000)
     draws = np.empty((len(steps), len(x)))
     for i, step in enumerate(steps):
         solution = fit.system.solve(fit.log_tau + step[:1], fit.log_sigma2 + 2 * step[1:])
@@ -118,7 +118,7 @@ def test_boundaries_bounds_and_correlated_errors_keep_students_t():
     line = fitted(sf.observe(x, 1 + x - 0.1 * x**2 + 0.0 * rng.standard_normal(80) + 0.1 * np.cos(40 * x)))
     assert line.boundary == ("lam",)
     bounded = sf.SplineRegression(wave(), BASIS, PENALTY, sf.Increasing()).fit()
-    assert bounded._active_rows is not None
+    assert bounded._fit.active_rows is not None
     correlated = sf.SplineRegression(wave(), BASIS, PENALTY, errors=sf.AR1(0.2)).fit()
     for res in (line, bounded, correlated):
         assert res.get_prediction([1.0]).parameters is None
@@ -178,9 +178,9 @@ def test_surfaces():
     basis = sf.TensorProductBasis(sf.BSplineBasis.uniform(0, 1, 5), sf.BSplineBasis.uniform(0, 1, 4))
     res = fitted(obs, basis=basis, penalty=sf.DerivativePenalty(2, axis=0) + sf.DerivativePenalty(2, axis=1))
     at = np.array([[0.2, 0.4], [0.9, 0.1], [0.5, 0.7]])
-    fit, rows = res._fit, res._design(at, (1, 0))
+    fit, rows = res._fit.estimate, res._design(at, (1, 0))
     draws = []
-    for step in rng.multivariate_normal(np.zeros(3), res._neighbours.cov, 1000):
+    for step in rng.multivariate_normal(np.zeros(3), res._fit.neighbours.cov, 1000):
         solution = fit.system.solve(fit.log_tau + step[:2], fit.log_sigma2 + 2 * step[2:])
         sd = np.sqrt(Banded(solution.R, solution.inverse).variance(rows))
         draws.append(rows.times(solution.coef) + sd * rng.standard_normal((10, 3)))

@@ -29,7 +29,7 @@ def test_quantiles_are_no_worse_than_those_of_statsmodels(level):
     theirs = sm.QuantReg(Y, DESIGN).fit(q=level, p_tol=1e-10, max_iter=5000)
     assert check_loss(ours.resid, level) <= check_loss(theirs.resid, level) * (1 + 1e-10)
     assert ours.edf == BASIS.n_basis  # as many readings on the curve as coefficients: a vertex
-    exact = np.linalg.solve(DESIGN[ours._quantile.on_curve], Y[ours._quantile.on_curve])
+    exact = np.linalg.solve(DESIGN[ours._fit.quantile.on_curve], Y[ours._fit.quantile.on_curve])
     np.testing.assert_allclose(ours.params, exact, atol=1e-7)
     assert abs((ours.resid < -1e-8).sum() - level * N) <= BASIS.n_basis
 
@@ -39,14 +39,14 @@ def test_penalised_quantiles_satisfy_their_optimality_conditions(level):
     lam = 1e-3
     res = sf.SplineRegression(sf.observe(X, Y), BASIS, CURVATURE).fit(lam=lam, loss="quantile", parameter=level)
     assert res.lam == pytest.approx(lam)
-    multiplier = res._quantile.multiplier * res.sigma["f"]  # of the plain sum of losses
+    multiplier = res._fit.quantile.multiplier * res.sigma["f"]  # of the plain sum of losses
     slope = DESIGN.T @ multiplier - 2 * lam * CURVATURE.matrix(BASIS) @ res.params
     assert np.abs(slope).max() < 1e-6 * np.abs(DESIGN).sum()
     away = np.abs(res.resid) > 1e-7
     np.testing.assert_allclose(multiplier[away], level - (res.resid[away] < 0), atol=1e-4)
     assert (multiplier >= level - 1 - 1e-8).all()
     assert (multiplier <= level + 1e-8).all()
-    np.testing.assert_array_equal(res._quantile.on_curve, ~away)
+    np.testing.assert_array_equal(res._fit.quantile.on_curve, ~away)
     assert res.edf == (~away).sum()
 
 
@@ -73,8 +73,8 @@ def test_quantiles_keep_to_constraints():
     assert res.predict(GRID, deriv=1).min() >= -1e-8
     assert res.predict(GRID).max() <= 2 + 1e-8
     assert res.predict(0.0) == pytest.approx(-0.2, abs=1e-9)
-    slope = res._objective_slope() * res.sigma["f"]
-    moving = res._moving
+    slope = res._fit.objective_slope() * res.sigma["f"]
+    moving = res._fit.moving
     assert np.abs(moving.T @ slope).max() < 1e-4  # what no constraint holds is at a minimum
     assert len(res.active_constraints) > 1
     free = sf.SplineRegression(sf.observe(X, y), BASIS, CURVATURE).fit(lam=lam, loss="quantile")
@@ -86,7 +86,7 @@ def test_quantiles_keep_to_constraints():
 def test_several_names_share_one_quantile_curve():
     obs = sf.observe(X, Y, name="y") + sf.observe(X, 6 * np.cos(6 * X) + RNG.standard_t(3, N), deriv=1, name="dy")
     res = sf.SplineRegression(obs, BASIS, CURVATURE).fit(lam=1e-4, loss="quantile")
-    scales = [part.mean() for part in res._rows.per_name(np.abs(res.resid) / 2)]
+    scales = [part.mean() for part in res._fit.rows.per_name(np.abs(res.resid) / 2)]
     np.testing.assert_allclose(res.sigma, scales, rtol=1e-5)
     truth = np.sin(6 * GRID)
     assert np.abs(res.predict(GRID) - truth).max() < 0.2
@@ -171,3 +171,13 @@ def test_a_bisquare_between_two_curves_is_no_minimum():
     model = sf.SplineRegression(sf.observe(x, y, sd=0.12), sf.BSplineBasis.uniform(0, 1, 3))
     with pytest.raises(sf.errors.ConvergenceError, match="divided between"):
         model.fit(loss="bisquare")
+
+
+def test_a_band_where_the_criterion_takes_no_smoothing():
+    """Functions that hardly any observation tells have wide bands; beside others their curvature is no rounding."""
+    rng = np.random.default_rng([9, 35])
+    x = np.sort(rng.uniform(0, 1, 50))
+    y = np.sin(6 * x) + (0.2 + 0.3 * x) * rng.standard_normal(50)
+    model = sf.SplineRegression(sf.observe(x, y), sf.BSplineBasis.uniform(0, 1, 20), sf.DerivativePenalty(2))
+    here, there = (model.fit(loss="quantile", parameter=0.1, lam=lam).get_prediction(x).se_mean for lam in (4e-20, 4e-17))
+    np.testing.assert_allclose(here, there, rtol=1e-3)

@@ -98,7 +98,7 @@ def test_everything_at_given_weights_is_that_of_matrices(penalty):
     dense = Dense(obs, BASIS, penalty)
     lam = [1e-3, 2e-4][: len(dense.P)]
     res = sf.SplineRegression(obs, BASIS, penalty).fit(lam=lam)
-    logs = np.log(res._fit.tau), 2 * np.log(res.sigma[["level", "slope"]])
+    logs = np.log(res._fit.estimate.tau), 2 * np.log(res.sigma[["level", "slope"]])
     A, _, v, c = dense.solve(*logs)
     np.testing.assert_allclose(res.params, c, rtol=1e-8, atol=1e-9)
     np.testing.assert_allclose(res.cov_params(), np.linalg.inv(A), rtol=1e-7, atol=1e-9 * np.linalg.inv(A).max())
@@ -120,7 +120,7 @@ def test_everything_at_given_weights_is_that_of_matrices(penalty):
 def test_restricted_likelihood_is_at_its_maximum(penalty):
     obs = readings()
     dense, res = Dense(obs, BASIS, penalty), sf.SplineRegression(obs, BASIS, penalty).fit()
-    theta = np.concatenate([np.log(res._fit.tau), 2 * np.log(res.sigma[["level", "slope"]])])
+    theta = np.concatenate([np.log(res._fit.estimate.tau), 2 * np.log(res.sigma[["level", "slope"]])])
     assert dense.deviance(theta) == pytest.approx(-2 * res.llf, rel=1e-10)
     best = minimize(dense.deviance, theta + 0.1, method="BFGS", options={"gtol": 1e-6})
     assert dense.deviance(theta) <= best.fun + 1e-7
@@ -214,7 +214,7 @@ def test_what_penalties_leave_free_and_their_determinants(factors, penalty, free
     """Log determinants without the rows and columns of the anchors, against an orthogonal factor of the dense root."""
     basis = sf.TensorProductBasis(*factors)
     X = np.random.default_rng(0).uniform(*np.array(basis.domain).T, (400, 2))
-    system = sf.SplineRegression(sf.observe(X, X[:, 0], sd=1.0), basis, penalty)._system
+    system = sf.SplineRegression(sf.observe(X, X[:, 0], sd=1.0), basis, penalty).specification.system
     assert system.n_free == free
     roots = [term.root(basis).toarray() for term in getattr(penalty, "penalties", (penalty,))]
     M = np.vstack(roots)
@@ -286,9 +286,9 @@ def test_three_variables_and_other_factors():
     obs = sf.observe(X, y + 0.1 * rng.standard_normal(400)) + sf.observe(X, np.ones(400), deriv=(0, 0, 1), sd=0.1)
     penalty = sf.DerivativePenalty(2, axis=0) + sf.DerivativePenalty(2, axis=1)
     dense, res = Dense(obs, basis, penalty), sf.SplineRegression(obs, basis, penalty).fit(lam=[1e-3, 1e-2])
-    _, _, _, c = dense.solve(np.log(res._fit.tau), [2 * np.log(res.sigma["f"])])
+    _, _, _, c = dense.solve(np.log(res._fit.estimate.tau), [2 * np.log(res.sigma["f"])])
     np.testing.assert_allclose(res.params, c, rtol=1e-7, atol=1e-8)
-    assert res.llf == pytest.approx(-dense.deviance(np.r_[np.log(res._fit.tau), 2 * np.log(res.sigma["f"])]) / 2, rel=1e-9)
+    assert res.llf == pytest.approx(-dense.deviance(np.r_[np.log(res._fit.estimate.tau), 2 * np.log(res.sigma["f"])]) / 2, rel=1e-9)
     assert res.gradient(X[:5]).shape == (5, 3)
 
 
@@ -318,7 +318,7 @@ def test_many_readings_of_a_cell_are_reduced_without_loss(monkeypatch):
     X = points(5000)
     obs = sf.observe(X, f(X) + 0.1 * rng.standard_normal(5000))
     dense, res = Dense(obs, BASIS, BENT), sf.SplineRegression(obs, BASIS, BENT).fit(lam=1e-2)
-    _, _, _, c = dense.solve(np.log(res._fit.tau), [2 * np.log(res.sigma["f"])])
+    _, _, _, c = dense.solve(np.log(res._fit.estimate.tau), [2 * np.log(res.sigma["f"])])
     np.testing.assert_allclose(res.params, c, rtol=1e-8, atol=1e-9)
     monkeypatch.setattr("smoothfit.regression.products.MOST_ENTRIES", 2000)
     chunked = sf.SplineRegression(obs, BASIS, BENT).fit(lam=1e-2)

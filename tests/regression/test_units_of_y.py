@@ -70,5 +70,5 @@ def test_an_edge_of_two_penalties_keeps_what_both_leave_free():
     """Of the parabolas that an infinite weight of the third derivative leaves, the first one leaves the constants free."""
     from smoothfit.regression.faces import face_of
 
-    system = regressions(1.0)["two penalties"]._system
+    system = regressions(1.0)["two penalties"].specification.system
     assert face_of(system, np.array([np.nan, np.inf])).system.n_free == 1

@@ -13,7 +13,7 @@ from statsmodels.iolib.summary import Summary
 import smoothfit as sf
 from smoothfit.errors import DataError, SpecificationError
 from smoothfit.results import CurvePrediction, CurveResults, Estimate
-from smoothfit.statespace.general_results import GeneralResults
+from smoothfit.statespace.structural import StructuralResults
 
 
 def smoothing_spline(observations):
@@ -159,7 +159,7 @@ def test_integral_is_that_of_the_mean_and_knows_its_error(results):
 
 
 def has_spline(results):
-    return not isinstance(results, GeneralResults)
+    return not isinstance(results, StructuralResults)
 
 
 def test_spline_is_the_mean(results, wave):

@@ -90,9 +90,9 @@ def test_errors_of_a_regression_in_the_same_splines_are_the_same():
 
 def recursion(results, base):
     """Recursive residuals by a QR of all rows before, of a penalised regression with independent errors."""
-    rows, sds = results._rows.dense(), np.sqrt(results._noise_variance)
-    order = results._order
-    root = np.linalg.cholesky(results._penalty_gram() + 1e-300 * np.eye(rows.shape[1])).T if results.lam is not None else None
+    rows, sds = results._fit.rows.dense(), np.sqrt(results._noise_variance)
+    order = results._fit.order
+    root = np.linalg.cholesky(results._fit.penalty_gram() + 1e-300 * np.eye(rows.shape[1])).T if results.lam is not None else None
     before = [] if root is None else list(root)
     y = [0.0] * len(before)
     scaled, readings = rows / sds[:, None], results.observations.y / sds
@@ -127,7 +127,7 @@ def test_squares_of_errors_sum_to_what_the_fit_minimises(constraints):
     model = sf.SplineRegression(two_series(), sf.BSplineBasis.uniform(0, 1, 8), sf.DerivativePenalty(2), constraints)
     results = model.fit(lam=1e-3)
     fitted = float(np.sum(results.resid_whitened**2))
-    rough = float(results._coef @ results._penalty_gram() @ results._coef)
+    rough = float(results._fit.coef @ results._fit.penalty_gram() @ results._fit.coef)
     assert np.nansum(results.resid_recursive**2) == pytest.approx(fitted + rough, rel=1e-8)
 
 
@@ -137,7 +137,7 @@ def test_close_first_observations_lose_no_digits():
     observations = sf.observe(x, np.sin(6 * x) + 0.1 * rng.standard_normal(66))
     for penalty, method in ((None, "ols"), (sf.DerivativePenalty(2), "reml"), (sf.DerivativePenalty(3), "reml")):
         results = sf.SplineRegression(observations, sf.BSplineBasis.uniform(0, 1, 12), penalty).fit(method)
-        rough = float(results._coef @ results._penalty_gram() @ results._coef) if penalty is not None else 0.0
+        rough = float(results._fit.coef @ results._fit.penalty_gram() @ results._fit.coef) if penalty is not None else 0.0
         total = float(np.sum(results.resid_whitened**2)) + rough
         assert np.nansum(results.resid_recursive**2) == pytest.approx(total, rel=1e-8)
 

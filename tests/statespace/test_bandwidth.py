@@ -67,15 +67,15 @@ def bursts(gap, n=60):
     return x, rng.standard_normal(3 * n)
 
 
-@pytest.mark.skipif(not hasattr(_kernels, "smooth_reference"), reason="the compiler has no __float128")
+@pytest.mark.xdist_group("quadruple")
 @pytest.mark.parametrize("bandwidth", [1.0, 10.0, 100.0])
 @pytest.mark.parametrize("gap", [1e3, 1e5, 1e6, 1e7])
 @pytest.mark.parametrize("order", [2, 3, 4])
-def test_what_a_gap_costs_is_bounded(order, gap, bandwidth):
+def test_what_a_gap_costs_is_bounded(quadruple, order, gap, bandwidth):
     x, y = bursts(gap)
     rows, q, sigma2 = Rows.of(sf.observe(x, y)), bandwidth ** (-2.0 * order), np.ones(1)
     q *= rows.scale.x_unit ** (2 * order - 1)
-    (mean, variance), _ = _kernels.smooth_reference(*rows.arrays, order, q, sigma2)
+    (mean, variance), _ = quadruple(rows.arrays, order, q, sigma2)
     posterior = _kernels.smooth(rows.gaps, order, q, _kernels.filter(*rows.arrays, order, q, sigma2))
     error = np.max(np.abs(posterior[:, :order] - mean) / np.sqrt(variance))
     assert error < max(lost_accuracy(rows, order, q, sigma2), 1e-13)

@@ -14,7 +14,8 @@ from mpmath import MPContext
 
 import smoothfit as sf
 from smoothfit.errors import DataError, IdentificationError, SpecificationError
-from smoothfit.statespace.general import GeneralCriterion, GeneralModel
+from smoothfit.statespace.general_search import GeneralCriterion
+from smoothfit.statespace.specification import Specification
 
 from .conftest import solve
 
@@ -488,6 +489,10 @@ def test_regressors_and_interventions_are_exactly_diffuse():
     assert list(res.params.index) == ["w", f"pulse({x[3]:.10g})", "level(2)", "slope(3)"]
     test = res.t_test("w")
     assert float(test.tvalue.squeeze()) == pytest.approx(res.params["w"] / res.bse["w"], rel=1e-10)
+    combined = res.t_test("level(2) = 1, w = 2 * slope(3)")
+    rows = np.array([[0, 0, 1, 0], [1, 0, 0, -2]])
+    errors = np.sqrt(np.diag(rows @ res.cov_params().to_numpy() @ rows.T))
+    np.testing.assert_allclose(combined.tvalue.ravel(), (rows @ res.params.to_numpy() - [1, 0]) / errors, rtol=1e-10)
     # The curve includes what changes it, and not the regressor.
     total = sum(res.predict(x, component=name) for name in ["matern", "level(2)", "slope(3)", f"pulse({x[3]:.10g})"])
     np.testing.assert_allclose(res.predict(x), total, atol=1e-12)
@@ -685,7 +690,7 @@ def test_scores_are_exact():
     y = np.sin(2.5 * x) + 0.2 * rng.standard_normal(50)
     prior = pri.DampedOscillator() + pri.Matern(1.5) + pri.Seasonal(0.7) + pri.TensionSpline(2)
 
-    model = GeneralModel(sf.observe(x, y) + sf.observe_integral(x[:20], x[5:25], y[:20]), prior, {"w": rng.standard_normal(70)})
+    model = Specification(sf.observe(x, y) + sf.observe_integral(x[:20], x[5:25], y[:20]), prior, {"w": rng.standard_normal(70)})
     theta = np.array([(p.first + p.last) / 2 for p in model.parameters])
     for method in ("reml", "ml"):
         criterion = GeneralCriterion(model, method)
@@ -731,7 +736,7 @@ def test_large_states_take_the_general_path():
     draws = res.sample([2.0, 5.0], size=2000, rng=0)
     assert np.abs(draws.var(axis=0) / res.get_prediction([2.0, 5.0]).var_pred_mean - 1).max() < 4.5 * np.sqrt(2 / 2000)
 
-    criterion = GeneralCriterion(GeneralModel(sf.observe(x, y), pri.Matern(1.5), columns), "reml")
+    criterion = GeneralCriterion(Specification(sf.observe(x, y), pri.Matern(1.5), columns), "reml")
     theta = np.zeros(3)
     h = 1e-3 * np.eye(3)
     for i, slope in enumerate(criterion.gradient(theta)[1]):
@@ -893,16 +898,6 @@ def test_dynamics_that_are_no_prior(arguments, message):
         pri.LinearSDE(*arguments)
 
 
-def test_fixed_smoothing_and_robust_noise_go_with_the_special_engine():
-    obs = sf.observe(np.arange(9.0), np.arange(9.0) % 3, sd=1.0)
-    with pytest.raises(SpecificationError, match="lam given"):
-        sf.SmoothingSpline(obs, prior=pri.Matern(1.5)).fit(lam=1.0)
-    with pytest.raises(SpecificationError, match=r"robust is given.*normal noise"):
-        sf.SmoothingSpline(obs, prior=pri.Matern(1.5)).fit(robust=True)
-    with pytest.raises(SpecificationError, match="'reml' or 'ml'"):
-        sf.SmoothingSpline(obs, prior=pri.Matern(1.5)).fit("gcv")
-
-
 @pytest.mark.parametrize("harmonics", [2, 3, 4, 5])
 def test_seasons_on_an_even_grid_start_as_on_a_nearly_even_one(harmonics):
     """On months many traces of the unknown start are zero, and their rounding must not count for any."""
@@ -911,7 +906,7 @@ def test_seasons_on_an_even_grid_start_as_on_a_nearly_even_one(harmonics):
     near = months / 12 + 1e-9 * rng.uniform(-1, 1, 60)
     values = []
     for x in (months / 12, near):
-        model = sf.SmoothingSpline(sf.observe(x, y), prior=sf.priors.Seasonal(1.0, harmonics=harmonics))._general
+        model = sf.SmoothingSpline(sf.observe(x, y), prior=sf.priors.Seasonal(1.0, harmonics=harmonics)).specification
         values.append(GeneralCriterion(model, "reml").values(np.array([[log_q, 0.0] for log_q in (-8.0, -5.0, -5.0 + 1e-7)])))
     np.testing.assert_allclose(values[0], values[1], atol=1e-5)
     assert abs(values[0][2] - values[0][1]) < 1e-5

@@ -7,7 +7,7 @@ import pytest
 
 import smoothfit as sf
 from smoothfit.errors import SpecificationError
-from smoothfit.statespace import robust
+from smoothfit.statespace import fitting, robust
 
 
 def contaminated(seed=0, n=300):
@@ -51,7 +51,7 @@ def test_no_turn_lowers_the_bound_and_the_end_is_a_fixed_point():
     last = sf.SmoothingSpline(robust.with_weights(plain, {"a": res.robust_weights}), order=2).fit()
     again, df, gain = robust.next_weights(last, plain, {"a": float(res.noise_df["a"])}, free)
     # the bound is within 1e-7 of its maximum, and flat there: parameters are within some 1e-3 of their standard errors
-    assert robust.moved({"a": res.robust_weights}, again) < 1e-2
+    assert np.abs(np.log(again["a"] / res.robust_weights)).max() < 1e-2
     assert df["a"] == pytest.approx(res.noise_df["a"], rel=1e-2)
     constant = last.llf - last._log_likelihood("reml")
     assert res.robustness.bound >= bounds[-1] - constant - 1e-6
@@ -112,3 +112,57 @@ def test_bands_cover(heavy):
 def test_bad_options(wave, option, words):
     with pytest.raises(SpecificationError, match=words):
         sf.SmoothingSpline(wave, order=3).fit(robust=option)
+
+
+def test_losses_go_by_one_argument():
+    x, y, _ = contaminated(2, 80)
+    obs = sf.observe(x, y, name="a") + sf.observe(x[::4], np.cos(x[::4]) + 0.1 * np.sin(9 * x[::4]), deriv=1, name="b")
+    model = sf.SmoothingSpline(obs, order=3)
+    for loss, parameter, short in [
+        ("student_t", None, True),
+        ("student_t", 4.0, {"a": 4.0, "b": 4.0}),
+        ({"a": "student_t", "b": "squares"}, 3.0, {"a": 3.0}),
+        ("squares", None, False),
+    ]:
+        one, other = model.fit(loss=loss, parameter=parameter), model.fit(robust=short)
+        np.testing.assert_array_equal(one.params, other.params)
+        np.testing.assert_array_equal(one.noise_df, other.noise_df)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"loss": "huber"}, "takes 'squares' or 'student_t', and SplineRegression also 'huber'"),
+        ({"loss": {"f": 2}}, "loss is 2"),
+        ({"parameter": 3.0}, "parameter is of loss='student_t'"),
+        ({"loss": "student_t", "robust": True}, "robust=True is loss='student_t': pass one"),
+        ({"loss": {"g": "student_t"}}, "names 'g'; the readings are named f"),
+    ],
+)
+def test_losses_that_are_none_are_refused(options, words):
+    x, y, _ = contaminated(2, 40)
+    with pytest.raises(SpecificationError, match=words):
+        sf.SmoothingSpline(sf.observe(x, y)).fit(**options)
+    with pytest.raises(SpecificationError, match="Student-t noise, loss='student_t', is of SmoothingSpline"):
+        sf.SplineRegression(sf.observe(x, y), sf.BSplineBasis.uniform(0, 10, 5)).fit("ols", loss="student_t")
+
+
+def test_turns_descend_from_the_last_optimum_and_end_at_the_best(monkeypatch):
+    """Two series; only the first and the last turn of each start search from all starts."""
+    rng = np.random.default_rng(3)
+    x, z = np.sort(rng.uniform(0, 10, (2, 80)), axis=1)
+    y, slope = np.sin(x) + 0.1 * rng.standard_normal(80), np.cos(z) + 0.3 * rng.standard_normal(80)
+    y[::9] += 4
+    slope[4::11] -= 5
+    obs = sf.observe(x, y, name="a") + sf.observe(z, slope, deriv=1, name="b")
+    searches = []
+    original = fitting._starts
+    monkeypatch.setattr(fitting, "_starts", lambda *a: searches.append(1) or original(*a))
+    res = sf.SmoothingSpline(obs, order=3).fit(robust=True)
+    assert res.robustness.n_turns > 5
+    assert len(searches) <= 4
+    weights = {"a": res.robust_weights[:80], "b": res.robust_weights[80:]}
+    again = sf.SmoothingSpline(robust.with_weights(obs, weights), order=3).fit()
+    for name in "ab":
+        assert again.sigma[name] == pytest.approx(res.sigma[name], rel=1e-4)
+    assert res.robust_weights[:80][::9].max() < 0.1

@@ -218,9 +218,9 @@ def test_off_a_grid_both_constants_of_the_last_harmonic_are_free():
     prior = pri.IntegratedWiener(1) + pri.Seasonal(4.0, harmonics=2)
     y = np.cos(np.pi * x / 2) + 0.1 * np.random.default_rng(1).standard_normal(40)
     moved = x + 0.1 * np.random.default_rng(2).uniform(size=40)
-    assert [sf.SmoothingSpline(sf.observe(places, y), prior=prior)._general.n_diffuse for places in (x, moved)] == [4, 5]
+    assert [sf.SmoothingSpline(sf.observe(places, y), prior=prior).specification.n_diffuse for places in (x, moved)] == [4, 5]
     bins = sf.observe_integral(x, x + 1, y)  # of which the sine alone tells the last harmonic
-    assert sf.SmoothingSpline(bins, prior=prior)._general.n_diffuse == 4
+    assert sf.SmoothingSpline(bins, prior=prior).specification.n_diffuse == 4
 
 
 def test_harmonics_that_a_grid_does_not_tell_are_named():

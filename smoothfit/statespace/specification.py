@@ -21,28 +21,26 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 
-from .._validation import FloatArray, check_finite, check_positive, to_floats
-from ..errors import DataError, IdentificationError, SpecificationError
+from .._validation import FloatArray, check_positive
+from ..errors import DataError, IdentificationError, NumericalError, SpecificationError
 from ..markov.joint import Joint
-from ..markov.priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal, Sum
+from ..markov.priors import IntegratedWiener, Seasonal, Sum
 from ..markov.process import Hyperparameter, Prior, check_readable
 from ..markov.program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
 from ..markov.rows import MOST_GROUPS, Scale, scaled_ratio
 from ..observations import Observations, Readings
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
-from ..results.exact import is_stuck, warn_of_exact_series
-from .effects import Intervention, RegressedPoints
-from .general_search import REMEDY, SMALLEST_SD, Extent, GeneralCriterion, Parameter, has_level, power_of
+from ..results.exact import is_stuck
+from .checks import check_distinct, checked_interventions, checked_noise, checked_prior, checked_regressors
+from .effects import RegressedPoints
+from .general_search import REMEDY, SMALLEST_SD, Extent, Parameter, has_level, power_of
+from .periodic import Phases, distances
+from .sketches import sketches_of
 
-METHODS = ("reml", "ml")
-WIDEST = 35.0  # logarithms of a scaled q: beyond, the curve is a polynomial or an interpolant
-PHASE_ROUNDING, MOST_ROUNDED = 16.0, 1e3  # units of rounding of x that a phase is right to, and of these in a period
 
-
-class GeneralModel:
+class Specification:
     """What `SmoothingSpline` fits where it has a prior of its own, regressors, or readings of integrals or differences.
 
     Parameters are those of `SmoothingSpline`, but `joint`: what `with_covariances` makes of its covariances.
@@ -58,30 +56,39 @@ class GeneralModel:
         period: float | None = None,
         joint: Sequence[Joint] = (),
     ):
-        if not isinstance(prior, Prior):
-            hint = f"{prior.__name__}()" if isinstance(prior, type) else "sf.priors.Matern(nu=2.5)"
-            raise SpecificationError(f"prior is {prior!r}; pass a prior, for example {hint}")
         self.observations = observations
-        self.prior = prior
-        self.noise = _checked_noise(noise, observations)
-        self.interventions: tuple[Intervention, ...] = tuple(interventions)
+        self.prior = checked_prior(prior)
+        self.noise = checked_noise(noise, observations)
+        self.interventions = checked_interventions(interventions, observations)
         self.period = None if period is None else check_positive(period, "period")
         self.joint = tuple(joint)
         for reading in observations.readings:
-            check_readable(prior, max(reading.deriv, 0), reading.name)
+            check_readable(self.prior, max(reading.deriv, 0), reading.name)
         self.scale = self._scale()
-        self.processes = Processes((prior, *self.noise.values()), self.scale.x_unit)
+        self.processes = Processes((self.prior, *self.noise.values()), self.scale.x_unit)
         self.unknown = tuple(reading.name for reading in observations.readings if reading.sd is None)
         if len(self.unknown) + 1 > MOST_GROUPS:
             raise DataError(f"{len(self.unknown)} names have an unknown sd; at most {MOST_GROUPS - 1} can")
-        self._check_interventions()
-        self._regressors, self._regressor_units = self._checked_regressors(regressors or {})
+        taken = ("q", *self.intervention_labels, *(p.name for p in self.hyperparameters))
+        self._regressors, self._regressor_units = checked_regressors(regressors or {}, observations, taken)
         self._check_period()
         self.prior = self._told_apart()
         self.processes = Processes((self.prior, *self.noise.values()), self.scale.x_unit)
-        self._check_distinct()
+        check_distinct([*self.prior.components, *(self.noise.values() if len(observations.names) == 1 else ())])
         self.program  # noqa: B018  compiled now, so that a model too large is told here
         self._check_identified()
+
+    def on(self, observations: Observations) -> Specification:
+        """The same of observations with other weights."""
+        return self._with(observations, self.prior)
+
+    def with_prior(self, prior: Prior) -> Specification:
+        """The same with another prior."""
+        return self._with(self.observations, prior)
+
+    def _with(self, observations: Observations, prior: Prior) -> Specification:
+        columns = {name: self.regressor(name) for name in self._regressors}
+        return Specification(observations, prior, columns, self.interventions, self.noise, self.period, self.joint)
 
     # Names ------------------------------------------------------------------------------------------------------------
 
@@ -95,7 +102,7 @@ class GeneralModel:
     @cached_property
     def effects(self) -> tuple[str, ...]:
         """Names of the coefficients: regressors, then interventions."""
-        return (*self._regressors, *self._intervention_labels)
+        return (*self._regressors, *self.intervention_labels)
 
     @property
     def regressors(self) -> tuple[str, ...]:
@@ -121,7 +128,8 @@ class GeneralModel:
         return tuple(label for label in self.regressors if label in found)
 
     @cached_property
-    def _intervention_labels(self) -> tuple[str, ...]:
+    def intervention_labels(self) -> tuple[str, ...]:
+        """Names of the interventions."""
         return tuple(change.label(self.observations.abscissa) for change in self.interventions)
 
     @cached_property
@@ -143,7 +151,7 @@ class GeneralModel:
             raise DataError(f"all {len(obs)} readings are at x = {label}; a curve needs readings at two abscissae or more")
         span, n_steps = float((keys[-1] - keys[0]).real), len(keys) - 1
         if self.period is not None:
-            span, n_steps = self.period, len(self._phases)
+            span, n_steps = self.period, len(self.phases.distinct)
         x_unit = float(np.ldexp(1.0, int(np.frexp(span / n_steps)[1])))
         values = [r.y for r in obs.readings if has_level(r)]
         origin = 0.0
@@ -155,59 +163,23 @@ class GeneralModel:
             sizes.append(float(np.abs(y).max()) * x_unit ** power_of(reading))
         size = max(sizes)
         scale = Scale(x_unit, float(np.ldexp(1.0, int(np.frexp(size)[1]))) if size > 0 else 1.0, origin)
-        units = [self._unit(reading, scale) for reading in obs.readings]
+        units = [scale.of(power_of(reading)) for reading in obs.readings]
         scale.check(*units, *(unit * unit for unit in units))  # of readings, and of their variances
         return scale
 
-    @staticmethod
-    def _unit(reading: Readings, scale: Scale) -> float:
+    def unit_of(self, reading: Readings) -> float:
         """Unit of a name's readings: a mean or a difference is one of f, an integral of f times x."""
-        return scale.of(power_of(reading))
+        return self.scale.of(power_of(reading))
 
     def scaled_hyperparameters(self) -> list[float | None]:
         """Given values in scaled units."""
-        return [None if p.value is None else p.value / self._hyper_unit(p) for p in self.hyperparameters]
+        return [None if p.value is None else p.value / self.hyper_unit(p) for p in self.hyperparameters]
 
-    def _hyper_unit(self, p: Hyperparameter) -> float:
+    def hyper_unit(self, p: Hyperparameter) -> float:
+        """Unit of a hyperparameter."""
         return float(self.scale.x_unit**p.x_power * self.scale.y_unit**p.f_power)
 
     # Checks -----------------------------------------------------------------------------------------------------------
-
-    def _check_interventions(self) -> None:
-        abscissa, places = self.observations.abscissa, self.observations.places
-        for change in self.interventions:
-            if not isinstance(change, Intervention):  # the annotation promises it, the caller may not keep it
-                raise SpecificationError(f"{change!r} is no intervention; pass sf.Pulse(x), sf.Level(x) or sf.Slope(x)")
-            x = float(change.at(abscissa).coarse[0])
-            if not places.min() <= x <= places.max():
-                raise DataError(
-                    f"{change.label(abscissa)} lies outside the readings, {abscissa.label_of_number(places.min())} .. "
-                    f"{abscissa.label_of_number(places.max())}: nothing tells its size; leave it out"
-                )
-        labels = self._intervention_labels
-        for label in labels:
-            if labels.count(label) > 1:
-                raise SpecificationError(f"two interventions are called {label!r}; pass name= for one of them")
-
-    def _checked_regressors(self, regressors: Mapping[str, Any]) -> tuple[dict[str, FloatArray], dict[str, float]]:
-        """Columns in units of a power of two, so that they are within one, and these units."""
-        n = len(self.observations)
-        columns, units = {}, {}
-        for name, given in regressors.items():
-            column, _ = to_floats(given, f"regressors[{name!r}]")
-            if len(column) != n:
-                dropped = sum(reading.n_dropped for reading in self.observations.readings)
-                hint = f" ({dropped} missing readings were left out: leave out their rows)" if dropped else ""
-                raise DataError(f"regressors[{name!r}] has {len(column)} entries for {n} readings{hint}; pass one for each reading")
-            check_finite(column, f"regressors[{name!r}]", "a regressor is known for every reading: leave the reading out")
-            size = float(np.abs(column).max())
-            if size == 0:
-                raise IdentificationError(f"regressors[{name!r}] is zero throughout; leave it out")
-            units[name] = float(np.ldexp(1.0, int(np.frexp(size)[1])))
-            columns[name] = column / units[name]
-            if name in self._intervention_labels or name == "q" or name in (p.name for p in self.hyperparameters):
-                raise SpecificationError(f"a regressor is called {name!r}, as another parameter is; rename it")
-        return columns, units
 
     def _check_period(self) -> None:
         if self.period is None:
@@ -224,9 +196,8 @@ class GeneralModel:
         if not any(isinstance(component, Seasonal) for component in self.prior.components):
             return self.prior
         read, at, found = self.as_read, 0, []
-        start, end = (
-            x.minus(self._first_point.take(np.zeros(len(x.coarse), np.int64))) / self.scale.x_unit for x in (read.start, read.end)
-        )
+        first = Phases(self.observations.points, 1.0).first
+        start, end = (distances(x, first) / self.scale.x_unit for x in (read.start, read.end))
         for component in self.prior.components:
             rows = read.process[:, at : at + component.dim]
             at += component.dim
@@ -234,19 +205,6 @@ class GeneralModel:
                 component = component.as_told(start, end, read.kind, rows, self.scale.x_unit)
             found.append(component)
         return found[0] if len(found) == 1 else Sum(tuple(found))
-
-    def _check_distinct(self) -> None:
-        """Refuse components of a sum that no readings tell apart."""
-        terms = list(self.prior.components)
-        if len(self.observations.names) == 1:
-            terms += list(self.noise.values())
-        kinds = [_kind(term) for term in terms]
-        for i, kind in enumerate(kinds):
-            if kind is not None and kind in kinds[:i]:
-                raise IdentificationError(
-                    f"{terms[kinds.index(kind)]!r} and {terms[i]!r} are of one kind, and no reading tells them apart; leave one "
-                    "out, or give their length scales"
-                )
 
     def _check_identified(self) -> None:
         """Raise where readings leave part of the state undetermined whatever the hyperparameters."""
@@ -273,51 +231,18 @@ class GeneralModel:
             return 1 + len(self.effects)
         return int(self.processes.start(np.ones(len(self.hyperparameters))).diffuse.shape[1]) + len(self.effects)
 
+    @cached_property
+    def phases(self) -> Phases:
+        """Of a periodic curve."""
+        assert self.period is not None
+        return Phases(self.observations.points, self.period)
+
     def folded(self, x: Points) -> Points:
-        """Points moved by whole periods to the first; those within rounding of a place that is read at, to it."""
+        """Points of a periodic curve moved by whole periods to the first; those within rounding of an observed place, to it."""
         if self.period is None:
             return x
-        phase = self._phase_of(x)
-        place = np.searchsorted(self._phases, phase - self._phase_rounding)
-        nearest = self._phases[np.minimum(place, len(self._phases) - 1)]
-        within = np.where(np.abs(nearest - phase) <= self._phase_rounding, nearest, phase)
+        within = self.phases.folded(x)
         return RegressedPoints(within, None, x.regressors) if isinstance(x, RegressedPoints) else Points(within)
-
-    def _phase_of(self, x: Points) -> FloatArray:
-        """Distance of each x from the first, less whole periods."""
-        assert self.period is not None
-        phase = np.mod(x.minus(self._first_point.take(np.zeros(len(x.coarse), np.int64))), self.period)
-        return np.asarray(np.where(phase >= self.period - self._phase_rounding, 0.0, phase))
-
-    @cached_property
-    def _phase_rounding(self) -> float:
-        """What rounding of x may move a phase by."""
-        return PHASE_ROUNDING * float(
-            np.finfo(float).eps * (np.ptp(self.observations.places) + np.abs(self._first_point.coarse[0]))
-        )
-
-    @cached_property
-    def _phases(self) -> FloatArray:
-        """Distinct phases of the observations, increasing."""
-        assert self.period is not None
-        if self.period < MOST_ROUNDED * self._phase_rounding:
-            raise DataError(
-                f"period is {self.period:g}, which rounding of x hides: its numbers are right to {self._phase_rounding:.1e}; check "
-                "the unit of the period, or take another origin of x"
-            )
-        phases = np.unique(self._phase_of(self.observations.points))
-        phases = phases[np.diff(phases, prepend=-np.inf) > self._phase_rounding]
-        if len(phases) < 2:
-            raise DataError(
-                f"all {len(self.observations)} x are whole periods of {self.period:g} apart, so that nothing tells the "
-                "curve within a period; check the period and its unit, or fit a constant"
-            )
-        return phases
-
-    @cached_property
-    def _first_point(self) -> Points:
-        points = self.observations.points
-        return points.take(np.argsort(points.keys, kind="stable")[:1])
 
     @cached_property
     def _close(self) -> Points | None:
@@ -343,13 +268,13 @@ class GeneralModel:
     def intervention_columns(self, start: Points | None, end: Points, deriv: int, component: str | None = None) -> FloatArray:
         """What is read of each intervention: shape (n, interventions)."""
         columns = np.zeros((len(end.coarse), len(self.interventions)))
-        for j, (change, label) in enumerate(zip(self.interventions, self._intervention_labels, strict=True)):
+        for j, (change, label) in enumerate(zip(self.interventions, self.intervention_labels, strict=True)):
             if component not in (None, label):
                 continue
             at = change.at(self.observations.abscissa)
 
             def beyond(x: Points, at: Points = at) -> FloatArray:
-                return x.minus(at.take(np.zeros(len(x.coarse), np.int64))) / self.scale.x_unit
+                return distances(x, at) / self.scale.x_unit
 
             if start is None:
                 columns[:, j] = change.values(beyond(end), deriv)
@@ -377,15 +302,17 @@ class GeneralModel:
     def as_read(self) -> Functionals:
         """The readings themselves, with the variance of each."""
         parts, first = [], 0
+        columns = np.column_stack([np.zeros((self.nobs, 0)), *self._regressors.values()])
         for reading in self.observations.readings:
             rows = slice(first, first + len(reading))
             first += len(reading)
-            parts.append(self._read(reading, rows))
+            parts.append(self.read(reading, columns[rows]))
         return Functionals.join(parts)
 
-    def _read(self, reading: Readings, rows: slice) -> Functionals:
+    def read(self, reading: Readings, regressors: FloatArray) -> Functionals:
+        """Readings of a name, with scaled regressors (n, k)."""
         abscissa, scale, n = self.observations.abscissa, self.scale, len(reading)
-        unit = self._unit(reading, scale)
+        unit = self.unit_of(reading)
         ratio = scaled_ratio(reading, unit)
         is_span = reading.upper is not None
         start = self.folded(abscissa.points(reading.x))
@@ -403,8 +330,7 @@ class GeneralModel:
         if reading.deriv != OF_INTEGRAL:
             process[:] = self.process_row(max(reading.deriv, 0), None, reading.name)
         effects = np.zeros((n, len(self.effects)))
-        for j, column in enumerate(self._regressors.values()):
-            effects[:, j] = column[rows] * factor * (scale.y_unit / unit)
+        effects[:, : len(self._regressors)] = regressors * factor[:, None] * (scale.y_unit / unit)
         if self.interventions:
             effects[:, len(self._regressors) :] = self.intervention_columns(start if is_span else None, end, reading.deriv)
         kind = np.int8(VALUE if not is_span else INTEGRAL if reading.deriv == OF_INTEGRAL else DIFFERENCE)
@@ -465,10 +391,10 @@ class GeneralModel:
         found = []
         for i, p in enumerate(self.hyperparameters):
             if p.value is None:
-                found.append(extent.parameter(p, i, self._hyper_unit(p)))
+                found.append(extent.parameter(p, i, self.hyper_unit(p)))
         for g, name in enumerate(self.unknown):
             reading = self.observations[name]
-            unit = self._unit(reading, self.scale)
+            unit = self.unit_of(reading)
             size = extent.size_of(reading, unit)
             log = 2 * np.log(size)
             lower, upper = log + 2 * np.log(SMALLEST_SD), log + 10.0
@@ -486,13 +412,15 @@ class GeneralModel:
             (variance if p.is_variance else values)[p.index] = np.exp(log)
         return values, variance
 
-    def sums(self, values: FloatArray, variance: FloatArray, method: str, *, along: Sequence[int] = ()) -> Sums:
-        """Terms of the likelihood, and derivatives by the components `along` of theta, in order.
+    def sums(
+        self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False, along: Sequence[int] | None = None
+    ) -> Sums:
+        """Terms of the likelihood; with `slopes` derivatives by theta, or by the components `along` of it, in order.
 
         For "ml" log_information is what the full likelihood leaves out of the restricted one's log|K| + log|X'K^-1 X|.
         """
         program = self.program
-        chosen = [self.parameters[i] for i in along]
+        chosen = [self.parameters[i] for i in along] if along is not None else list(self.parameters) if slopes else []
         free = [p.index for p in chosen if not p.is_variance]
         directions = np.zeros((len(chosen), len(variance)))
         for d, p in enumerate(chosen):
@@ -507,18 +435,48 @@ class GeneralModel:
             sums = Sums(sums.log_det - alone.log_det, sums.sse, sums.log_information, sums.n_used - alone.n_used)
         return sums
 
+    def scan(self, values: FloatArray, variance: FloatArray, method: str) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of candidates: -2 log-likelihood but for the sum of squares, that sum, and the count of densities; NaN for none."""
+        log_2_pi = np.log(2 * np.pi)
+        if method == "reml" and self._constraint is None:
+            level, sse, _, count = self.program.scan(values, variance)
+            return level + count * log_2_pi, sse, count.astype(np.float64)
+        found = np.full((3, len(values)), np.nan)
+        for i, candidate in enumerate(zip(values, variance, strict=True)):
+            try:
+                sums = self.sums(*candidate, method)
+            except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
+                continue
+            n = self.nobs if method == "ml" else sums.n_used
+            rest = sums.log_det[0] - (sums.log_information[0] if method == "ml" else 0.0)
+            found[:, i] = rest + n * log_2_pi, sums.sse[0], n
+        return found[0], found[1], found[2]
+
+    @cached_property
+    def scaling(self) -> FloatArray | None:
+        """What multiplies all variances by e, as a change of theta; None where some size is given."""
+        hyper = self.hyperparameters
+        if any(p.f_power and p.value is not None for p in hyper) or len(self.unknown) < len(self.observations.readings):
+            return None
+        direction = np.array([1.0 if p.is_variance else hyper[p.index].f_power / 2 for p in self.parameters])
+        return direction if direction.any() and (direction >= 0).all() else None
+
     @cached_property
     def log_det_design(self) -> float:
         """log|X'X| of the diffuse directions in the user's readings and the scaled units of the directions."""
-        units = self.reading_units / np.sqrt(self._factors)
+        units = self.reading_units / np.sqrt(self.factors)
         alone = 0.0
         if self._constraint is not None:
             alone = self._constraint.without_processes(np.ones(2))
         program = self.compiled(self.as_read) if self.joint else self.program
         return program.without_processes(1 / units**2) + 2 * float(np.log(units).sum()) - alone
 
+    def regressor(self, name: str) -> FloatArray:
+        """Values of a regressor for all observations."""
+        return self._regressors[name] * self._regressor_units[name]
+
     @cached_property
-    def _factors(self) -> FloatArray:
+    def factors(self) -> FloatArray:
         """Squared factor from a scaled reading to its row: of means the squared length of the interval."""
         parts = []
         for reading in self.observations.readings:
@@ -533,113 +491,16 @@ class GeneralModel:
     def reading_units(self) -> FloatArray:
         """Unit of each reading, shape (n,)."""
         readings = self.observations.readings
-        return np.repeat([self._unit(r, self.scale) for r in readings], [len(r) for r in readings])
+        return np.repeat([self.unit_of(r) for r in readings], [len(r) for r in readings])
 
-    # Fit --------------------------------------------------------------------------------------------------------------
-
-    def fit(self, method: str = "reml") -> Any:
-        """Estimate all that is not given."""
-        from .general_results import GeneralResults
-
-        method = self._checked_method(method)
-        if method == "ml" and self.period is not None:
-            raise SpecificationError("method is 'ml', which periodic splines do not take; pass 'reml'")
-        criterion = GeneralCriterion(self, method)
-        minimum = criterion.minimum() if self.parameters else None
-        theta = np.empty(0) if minimum is None else minimum.theta
-        values, variance = self.split(theta)
-        boundary = []
-        if minimum is not None:
-            for p, low, high in zip(self.parameters, minimum.at_lower, minimum.at_upper, strict=True):
-                if low or high:
-                    boundary.append(p.name)
-                if low and p.vanishes:
-                    values[p.index] = 0.0
-        low = np.zeros(len(theta), np.bool_) if minimum is None else minimum.at_lower
-        zero = [p.name.removeprefix("sigma.") for p, is_zero in zip(self.parameters, low, strict=True) if is_zero and p.is_variance]
-        warn_of_exact_series(self.observations, zero)
-        return GeneralResults(self, method, values, variance, theta, minimum, tuple(boundary))
-
-    @property
-    def is_spline(self) -> bool:
-        """Whether one smoothing parameter says all: an integrated Wiener process, and one variance that is unknown, or none."""
-        is_wiener = isinstance(self.prior, IntegratedWiener) and self.prior.q is None
-        return is_wiener and not self.noise and len(self.unknown) in (0, len(self.observations.names)) and len(self.unknown) <= 1
-
-    def fit_fixed(self, method: str, lam: float | None, edf: float | None) -> Any:
-        """Take the smoothing from lam, the variance over q, or from the effective degrees of freedom.
-
-        An unknown sd follows from sum (y - Lf)^2 / r = n - edf.
-        """
-        from .general_results import GeneralResults
-
-        method = self._checked_method(method)
-        unit = self._unit(self.observations[self.unknown[0]], self.scale) ** 2 if self.unknown else 1.0
-        q_unit = self._hyper_unit(self.hyperparameters[0])
-        variance = np.ones(len(self.unknown) + 1)
-        q = self._intensity_of(edf) if edf is not None else unit / (check_positive(lam, "lam") * q_unit)
-        boundary: tuple[str, ...] = ()
-        factor = 1.0
-        if self.unknown:
-            mean, spread = self.program.moments(np.array([q]), variance)
-            read = self.functionals
-            factor = float(((read.y - mean) ** 2 / read.ratio).sum() / (self.nobs - (spread / read.ratio).sum()))
-            least = float(np.finfo(float).eps) ** 2 * (float((read.y**2 / read.ratio).mean()) or 1.0)
-            if factor < least:  # noise-free: any smoothing gives the same curve
-                factor, boundary = least, (f"sigma.{self.unknown[0]}",)
-            variance[0] = factor
-        columns = {name: column * self._regressor_units[name] for name, column in self._regressors.items()}
-        assert isinstance(self.prior, IntegratedWiener)
-        prior = IntegratedWiener(self.prior.order, q * factor * q_unit)
-        model = GeneralModel(self.observations, prior, columns, self.interventions, self.noise, self.period, self.joint)
-        fixed = "lam" if lam is not None else "edf"
-        return GeneralResults(model, method, np.array([q * factor]), variance, np.log(variance[:-1]), None, boundary, fixed)
-
-    def _intensity_of(self, edf: float) -> float:
-        """The scaled q, over the variance, at which the smoother matrix has a trace."""
-        edf, ratio = check_positive(edf, "edf"), self.functionals.ratio
-
-        def excess(log_q: float) -> float:
-            return float((self.program.moments(np.array([np.exp(log_q)]), np.ones(len(self.unknown) + 1))[1] / ratio).sum()) - edf
-
-        if not self.n_diffuse < edf < self.nobs:
-            raise SpecificationError(
-                f"edf is {edf}; it exceeds {self.n_diffuse}, what is entirely unknown, and is below {self.nobs}"
-            )
-        low, high = -WIDEST, WIDEST
-        if excess(low) > 0 or excess(high) < 0:
-            raise SpecificationError(f"edf is {edf}; these readings allow {excess(low) + edf:.6g} to {excess(high) + edf:.6g}")
-        return float(np.exp(brentq(excess, low, high, xtol=1e-12)))
-
-    @staticmethod
-    def _checked_method(method: Any) -> str:
-        if not isinstance(method, str) or method.lower() not in METHODS:
-            raise SpecificationError(f"method is {method!r}; with a prior, regressors or integrals pass 'reml' or 'ml'")
-        return method.lower()
-
-    def __repr__(self) -> str:
-        return f"SmoothingSpline(prior={self.prior!r}) of {self.nobs} readings"
-
-
-def _kind(prior: Prior) -> Any:
-    """What makes two priors indistinguishable; None for one that has something of its own."""
-    if isinstance(prior, OrnsteinUhlenbeck):
-        return ("matern", 0.5) if prior.length_scale is None else None
-    nu, length = getattr(prior, "nu", None), getattr(prior, "length_scale", 1.0)
-    return ("matern", nu) if nu is not None and length is None else None
-
-
-def _checked_noise(noise: Mapping[str, Any] | None, observations: Observations) -> dict[str, Prior]:
-    """Noise processes by name, stationary ones."""
-    checked = dict(noise or {})
-    for name, process in checked.items():
-        if name not in observations.names:
-            raise SpecificationError(f"noise is given for {name!r}; the readings are named {', '.join(observations.names)}")
-        if not isinstance(process, Prior) or not process.hyperparameters:
-            raise SpecificationError(f"noise[{name!r}] is {process!r}; pass a process, such as sf.priors.OrnsteinUhlenbeck()")
-        ones = np.ones(len(process.hyperparameters))
-        if process.start(ones).diffuse.shape[1]:
-            raise SpecificationError(f"noise[{name!r}] is {process!r}, which wanders off; noise is stationary")
-        if observations[name].upper is not None:
-            raise SpecificationError(f"noise[{name!r}]: readings of {observations[name].label} take no noise process")
-    return checked
+    def sketches(self) -> list[Specification]:
+        """The models of parts of the readings, where these are many."""
+        if self.effects or self.joint or self.period is not None:
+            return []
+        found = []
+        for part in sketches_of(self.observations):
+            try:
+                found.append(Specification(part, self.prior, noise=self.noise))
+            except (DataError, IdentificationError, SpecificationError):  # as a season that is met in one phase
+                continue
+        return found

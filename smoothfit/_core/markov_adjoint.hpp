@@ -1,0 +1,161 @@
+// What the filter of markov.hpp tells besides a likelihood: the state after the last reading, and how well each sudden change of the
+// state would explain the readings after it.
+//
+// With innovations v of variance F and gains K = P H'/F the adjoint of the filter runs backwards,
+//
+//   r <- H'v/F + L'r,   N <- H'H/F + L'N L,   L = I - K H,         over a reading,
+//   r <- T'r,           N <- T'N T,                                over a step,
+//
+// and a change of the state by c d before the readings of a node has the estimate c = d'r / d'N d of variance 1 / d'N d: given the
+// model, all readings and flat directions (J. Durbin and S. J. Koopman 2012, section 4.5; P. de Jong and J. Penzer 1998, "Diagnosing
+// shocks in time series"). A reading that shocks of infinite variance take up has 1/F = 0 and the gain of these alone.
+#pragma once
+
+#include <memory>
+
+#include "markov.hpp"
+
+namespace smoothfit {
+
+// A reading as the adjoint needs it: its gain, v/F and 1/F; `used` is false where nothing was read.
+struct MarkovGain {
+    double scaled;
+    double precision;
+    bool used;
+    bool diffuse;
+};
+
+// The gain (m) of a reading of variance `variance`, in which shocks of infinite variance count alone if it is diffuse.
+template <int M>
+void gain_of(const MarkovState<double, M>& s, int given, const double* H, const Reading<double>& reading, double* gain) {
+    const int m = actual<M>(given);
+    double weighted[M];
+    for (int j = 0; j < m; ++j) {
+        double f = H[j], size = size_of(f);
+        for (int i = 0; i < j; ++i) {
+            const double term = H[i] * s.U[i][j];
+            f += term;
+            size += size_of(term);
+        }
+        if (s.flat[j] > 0) f = unless_vanishing(f, size);
+        weighted[j] = f * (reading.diffuse ? s.flat[j] : s.D[j]) / reading.variance;
+    }
+    for (int i = 0; i < m; ++i) {
+        gain[i] = weighted[i];
+        for (int j = i + 1; j < m; ++j) gain[i] += s.U[i][j] * weighted[j];
+    }
+}
+
+// Runs the filter and keeps the gains (rows, m) of all readings.
+template <int M>
+Status gains_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const MarkovValues& values, double* gains,
+                MarkovGain* readings) noexcept {
+    const int m = actual<M>(rows.m);
+    MarkovState<double, M> s{};
+    for (std::int64_t i = 0; i < rows.n; ++i) {
+        if (i == 0) {
+            start_markov<double, M>(classes, values, m, s);
+        } else {
+            step_markov<double, M>(s, classes.at(rows.step[i]), m);
+        }
+        for (std::int64_t r = rows.first[i]; r < rows.first[i + 1]; ++r) {
+            readings[r] = {0.0, 0.0, false, false};
+            const double y = rows.y[r];
+            if (y != y) continue;
+            const double* H = rows.H + r * m;
+            const MarkovState<double, M> before = s;
+            Reading<double> reading;
+            if (!read_markov<double, M>(s, m, H, y, rows.ratio[r] * values.variance[rows.group[r]], &reading)) continue;
+            if (!(reading.variance > 1e-200 && reading.variance < 1e200)) return {Outcome::overflow, r};
+            gain_of<M>(before, m, H, reading, gains + r * m);
+            const double precision = reading.diffuse ? 0.0 : 1 / reading.variance;
+            readings[r] = {reading.innovation * precision, precision, true, reading.diffuse};
+        }
+    }
+    return {};
+}
+
+// r and the diagonal of N (n, m each) before the readings of each node; and of each reading its error u = v/F - K'r given all others, and
+// the precision of that, 1/F + K'N K (rows, 2): u over it is the reading less its prediction from all others.
+template <int M>
+void adjoint_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const double* gains, const MarkovGain* readings,
+                double* score, double* information, double* errors) noexcept {
+    const int m = actual<M>(rows.m);
+    double r[M] = {}, N[M][M] = {}, moved[M][M];
+    for (std::int64_t i = rows.n - 1; i >= 0; --i) {
+        for (std::int64_t row = rows.first[i + 1] - 1; row >= rows.first[i]; --row) {
+            const MarkovGain& reading = readings[row];
+            errors[2 * row] = errors[2 * row + 1] = 0;
+            if (!reading.used) continue;
+            const double* H = rows.H + row * m;
+            const double* K = gains + row * m;
+            double along = reading.scaled, precision = reading.precision, NK[M], KN[M];
+            for (int a = 0; a < m; ++a) {
+                along -= K[a] * r[a];
+                NK[a] = 0;
+                for (int b = 0; b < m; ++b) NK[a] += N[a][b] * K[b];
+            }
+            for (int a = 0; a < m; ++a) precision += K[a] * NK[a];
+            errors[2 * row] = along;
+            errors[2 * row + 1] = precision;
+            for (int a = 0; a < m; ++a) r[a] += H[a] * along;
+            for (int a = 0; a < m; ++a)
+                for (int b = 0; b < m; ++b) N[a][b] -= NK[a] * H[b];
+            for (int b = 0; b < m; ++b) {
+                KN[b] = 0;
+                for (int a = 0; a < m; ++a) KN[b] += K[a] * N[a][b];
+            }
+            for (int a = 0; a < m; ++a)
+                for (int b = 0; b < m; ++b) N[a][b] += H[a] * (reading.precision * H[b] - KN[b]);
+        }
+        for (int a = 0; a < m; ++a) {
+            score[i * m + a] = r[a];
+            information[i * m + a] = N[a][a];
+        }
+        if (i == 0) break;
+        const auto& T = classes.at(rows.step[i]).T;
+        double before[M];
+        for (int a = 0; a < m; ++a) {
+            before[a] = 0;
+            for (int c = 0; c < m; ++c) before[a] += T[c][a] * r[c];
+            for (int b = 0; b < m; ++b) {
+                moved[a][b] = 0;
+                for (int c = 0; c < m; ++c) moved[a][b] += N[a][c] * T[c][b];
+            }
+        }
+        for (int a = 0; a < m; ++a) {
+            r[a] = before[a];
+            for (int b = 0; b < m; ++b) {
+                double sum = 0;
+                for (int c = 0; c < m; ++c) sum += T[c][a] * moved[c][b];
+                N[a][b] = sum;
+            }
+        }
+    }
+}
+
+// The law of some components of a state: x = U e of independent shocks, of means mu and variances D, or unknown where flat > 0.
+template <int M>
+void marginal_of(const MarkovState<double, M>& s, int given, const std::int32_t* kept, int n_kept, double* out) {
+    const int m = actual<M>(given);
+    double X[M][M] = {}, mean[M], U[M][M] = {}, D[M] = {}, flat[M] = {};
+    for (int i = 0; i < n_kept; ++i) {
+        mean[i] = s.mu[kept[i]];
+        for (int c = 0; c < m; ++c) {
+            X[i][c] = c < kept[i] ? 0.0 : c == kept[i] ? 1.0 : s.U[kept[i]][c];
+            if (c > kept[i]) mean[i] += X[i][c] * s.mu[c];
+        }
+    }
+    AllColumns columns{m};
+    orthogonalize<double, M, M, M>(X, n_kept, n_kept, columns, s.D, s.n_flat > 0 ? s.flat : nullptr, U, D, flat);
+    for (int j = n_kept - 1; j >= 0; --j)
+        for (int k = j + 1; k < n_kept; ++k) mean[j] -= U[j][k] * mean[k];
+    for (int j = 0; j < n_kept; ++j) {
+        *out++ = mean[j];
+        *out++ = D[j];
+        *out++ = flat[j];
+        for (int k = 0; k < n_kept; ++k) *out++ = k < j ? 0.0 : k == j ? 1.0 : U[j][k];
+    }
+}
+
+}  // namespace smoothfit

@@ -1,0 +1,98 @@
+"""The observations of one name along one variable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy.typing as npt
+
+from .._validation import FloatArray, Zone, frozen
+from ..errors import DataError
+from .abscissa import join
+from .readings import NoisyReadings
+
+OF_DIFFERENCE = -2  # what stands for the order of a derivative where f(b) - f(a) is read
+
+
+@dataclass(frozen=True, eq=False)
+class Readings(NoisyReadings):
+    """The readings of one name.
+
+    Attributes
+    ----------
+    name : str
+        What is read; unknown standard deviations are estimated per name.
+    deriv : int
+        Order k of the derivative that is read; -1 for integrals and means, -2 for differences.
+    x : ndarray, shape (n,)
+        Abscissae, in the user's own type (float64, int64, uint64, datetime64[ns] or timedelta64[ns]); of integrals and differences
+        the lower limits.
+    y : ndarray, shape (n,)
+        Readings, in units of f per unit of x to the power k; means in units of f.
+    sd : ndarray, shape (n,), or None
+        Known standard deviations of the readings (before weighting); None: one unknown value, to be estimated.
+    weights : ndarray, shape (n,), or None
+        Known relative precisions.
+    n_dropped : int
+        How many missing (NaN) readings were left out.
+    unit : str or None
+        Time unit in which derivatives with respect to a datetime x are meant.
+    zone : datetime.tzinfo, str, False or None
+        Time zone of datetimes (they are kept in UTC, and results are in this zone); False if they came without one, None if that
+        cannot be told, as of NumPy's.
+    upper : ndarray, shape (n,), or None
+        Upper limits of integrals, means and differences, of the type of x.
+    mean : bool
+        Whether the integrals are divided by the lengths of their intervals.
+    """
+
+    name: str
+    deriv: int
+    x: npt.NDArray[Any]
+    y: FloatArray
+    sd: FloatArray | None
+    weights: FloatArray | None
+    n_dropped: int = 0
+    unit: str | None = None
+    zone: Zone = None
+    upper: npt.NDArray[Any] | None = None
+    mean: bool = False
+
+    @property
+    def zoned(self) -> bool | None:
+        """Whether datetimes came with a zone; None if that cannot be told."""
+        return None if self.zone is None else self.zone is not False
+
+    @property
+    def label(self) -> str:
+        """What is read: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``, ``a difference of f``."""
+        if self.upper is None:
+            return derivative_label(self.deriv)
+        if self.deriv == OF_DIFFERENCE:
+            return "a difference of f"
+        return "the mean of f" if self.mean else "the integral of f"
+
+    @property
+    def limits(self) -> tuple[npt.NDArray[Any], ...]:
+        """The abscissae: (x,), or of integrals the lower and the upper limits."""
+        return (self.x,) if self.upper is None else (self.x, self.upper)
+
+    def merged(self, other: Readings) -> Readings:
+        """Return the readings of both, which share a name."""
+        if (self.deriv, self.mean) != (other.deriv, other.mean):
+            kinds = [f"of order {reading.deriv}" if reading.upper is None else f"of {reading.label}" for reading in (self, other)]
+            raise DataError(f"name {self.name!r} stands for readings {kinds[0]} and {kinds[1]}; give them different names")
+        return replace(
+            self,
+            x=frozen(join([self.x, other.x], self.name)),
+            unit=self.unit or other.unit,
+            zone=other.zone if self.zone is None else self.zone,
+            upper=None if self.upper is None or other.upper is None else frozen(join([self.upper, other.upper], self.name)),
+            **self._merged_noise(other),
+        )
+
+
+def derivative_label(deriv: int) -> str:
+    """``f``, ``f'``, ``f''``, ``f'''``, ``f^(4)``, ..."""
+    return "f" + "'" * deriv if deriv < 4 else f"f^({deriv})"

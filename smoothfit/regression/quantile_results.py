@@ -1,0 +1,45 @@
+"""Results of a quantile fit."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import numpy as np
+
+from .._entry import entry_point
+from .._validation import FloatArray
+from ..errors import SpecificationError
+from .results import SplineRegressionResults
+
+
+@entry_point
+class QuantileResults(SplineRegressionResults):
+    """A fitted quantile curve; the module ``smoothfit.regression.quantile`` says what its quantities mean.
+
+    `sigma` holds mean check losses, `edf` the number of readings on the curve, `llf` the asymmetric Laplace likelihood, and
+    `cov_params` the sandwich of Powell (1991) with the bias of the penalty. Intervals of new readings, leave-one-out residuals and
+    influence do not exist.
+    """
+
+    @property
+    def digits_lost(self) -> float:
+        """NaN: the solver of the cone program certifies its own tolerance, 1e-9 of the objective or better."""
+        return np.nan
+
+    def _noise_name(self, deriv: int, name: str | None) -> str | None:
+        super()._noise_name(deriv, name)
+        return None  # a new reading has no sd here
+
+    @property
+    def _diagnostic_resid(self) -> tuple[str, FloatArray]:
+        return "residuals", self.resid_standardized
+
+    @property
+    def resid_recursive(self) -> NoReturn:
+        """Refused: predictions of a quantile from the observations before are other programs."""
+        raise SpecificationError("a quantile fit has no recursive residuals; resid_standardized are those of all observations")
+
+    @property
+    def loo_resid(self) -> NoReturn:
+        """Refused: a quantile fit without a reading is another program."""
+        raise SpecificationError("a quantile fit has no leave-one-out formula; fit without the reading")

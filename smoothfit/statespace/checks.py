@@ -1,0 +1,109 @@
+"""Checks of what `SmoothingSpline` is given besides observations: regressors, interventions, noise, components of a prior."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._validation import FloatArray, check_finite, described, shown, to_floats
+from ..errors import DataError, IdentificationError, SpecificationError
+from ..markov.priors import OrnsteinUhlenbeck
+from ..markov.process import Prior
+from ..observations import Observations
+from .effects import Intervention
+
+
+def checked_prior(prior: Any) -> Prior:
+    """Return a prior."""
+    if isinstance(prior, Prior):
+        return prior
+    hint = f"{prior.__name__}()" if isinstance(prior, type) else "sf.priors.Matern(nu=2.5)"
+    raise SpecificationError(
+        f"prior is {described(prior) if isinstance(prior, type) else shown(prior)}; pass a prior, for example {hint}"
+    )
+
+
+def checked_noise(noise: Mapping[str, Any] | None, observations: Observations) -> dict[str, Prior]:
+    """Noise processes by name, stationary ones."""
+    if noise is not None and not isinstance(noise, Mapping):
+        raise SpecificationError(f"noise is {shown(noise)}; pass a mapping: noise={{{observations.names[0]!r}: process}}")
+    checked = dict(noise or {})
+    for name, process in checked.items():
+        if name not in observations.names:
+            raise SpecificationError(f"noise is given for {name!r}; the readings are named {', '.join(observations.names)}")
+        if not isinstance(process, Prior) or not process.hyperparameters:
+            raise SpecificationError(f"noise[{name!r}] is {process!r}; pass a process, such as sf.priors.OrnsteinUhlenbeck()")
+        ones = np.ones(len(process.hyperparameters))
+        if process.start(ones).diffuse.shape[1]:
+            raise SpecificationError(f"noise[{name!r}] is {process!r}, which wanders off; noise is stationary")
+        if observations[name].upper is not None:
+            raise SpecificationError(f"noise[{name!r}]: readings of {observations[name].label} take no noise process")
+    return checked
+
+
+def checked_interventions(interventions: Any, observations: Observations) -> tuple[Intervention, ...]:
+    """Interventions within the observations, each under a name of its own."""
+    if isinstance(interventions, Intervention) or not isinstance(interventions, Iterable):
+        raise SpecificationError(f"interventions is {shown(interventions)}; pass a list, for example [sf.Level(x)]")
+    checked = tuple(interventions)
+    abscissa, places = observations.abscissa, observations.places
+    for i, change in enumerate(checked):
+        if not isinstance(change, Intervention):
+            raise SpecificationError(
+                f"interventions[{i}]: {shown(change)} is no intervention; pass sf.Pulse(x), sf.Level(x) or sf.Slope(x)"
+            )
+        x = float(change.at(abscissa).coarse[0])
+        if not places.min() <= x <= places.max():
+            raise DataError(
+                f"{change.label(abscissa)} lies outside the readings, {abscissa.label_of_number(places.min())} .. "
+                f"{abscissa.label_of_number(places.max())}: nothing tells its size; leave it out"
+            )
+    labels = [change.label(abscissa) for change in checked]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise SpecificationError(f"two interventions are called {label!r}; pass name= for one of them")
+    return checked
+
+
+def checked_regressors(
+    regressors: Mapping[str, Any], observations: Observations, taken: Sequence[str]
+) -> tuple[dict[str, FloatArray], dict[str, float]]:
+    """Columns in units of a power of two, so that they are within one, and these units; `taken` are names of other parameters."""
+    n = len(observations)
+    columns, units = {}, {}
+    for name, given in regressors.items():
+        column, _ = to_floats(given, f"regressors[{name!r}]")
+        if len(column) != n:
+            dropped = sum(reading.n_dropped for reading in observations.readings)
+            hint = f" ({dropped} missing readings were left out: leave out their rows)" if dropped else ""
+            raise DataError(f"regressors[{name!r}] has {len(column)} entries for {n} readings{hint}; pass one for each reading")
+        check_finite(column, f"regressors[{name!r}]", "a regressor is known for every reading: leave the reading out")
+        size = float(np.abs(column).max())
+        if size == 0:
+            raise IdentificationError(f"regressors[{name!r}] is zero throughout; leave it out")
+        units[name] = float(np.ldexp(1.0, int(np.frexp(size)[1])))
+        columns[name] = column / units[name]
+        if name in taken:
+            raise SpecificationError(f"a regressor is called {name!r}, as another parameter is; rename it")
+    return columns, units
+
+
+def check_distinct(terms: Sequence[Prior]) -> None:
+    """Refuse components of a sum that no readings tell apart."""
+    kinds = [_kind(term) for term in terms]
+    for i, kind in enumerate(kinds):
+        if kind is not None and kind in kinds[:i]:
+            raise IdentificationError(
+                f"{terms[kinds.index(kind)]!r} and {terms[i]!r} are of one kind, and no reading tells them apart; leave one "
+                "out, or give their length scales"
+            )
+
+
+def _kind(prior: Prior) -> Any:
+    """What makes two priors indistinguishable; None for one that has something of its own."""
+    if isinstance(prior, OrnsteinUhlenbeck):
+        return ("matern", 0.5) if prior.length_scale is None else None
+    nu, length = getattr(prior, "nu", None), getattr(prior, "length_scale", 1.0)
+    return ("matern", nu) if nu is not None and length is None else None

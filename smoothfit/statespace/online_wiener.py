@@ -1,0 +1,324 @@
+"""Streaming by the unrolled engine: an integrated Wiener process, readings of f and its derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from .._core import _kernels
+from .._entry import entry_point
+from .._validation import FloatArray, check_order
+from ..errors import DataError, NumericalError
+from ..markov.kernels import require_numbers, state_variances
+from ..markov.rows import Rows, scaled_ratio
+from ..observations import Observations
+from ..observations.abscissa import Points
+from .online import Kind, OnlineSpline, Source
+
+IntArray = npt.NDArray[np.int64]
+BLOCK = 4096  # rows that are run before the oldest are forgotten
+
+
+@entry_point
+class WienerOnline(OnlineSpline):
+    """A smoothing spline that goes on, by the unrolled engine; see `OnlineSpline`."""
+
+    def __init__(self, source: Source, lag: int, rows: Rows, order: int, q: float, sigma2: FloatArray, filtered: FloatArray):
+        super().__init__(source, lag)
+        self._order, self._scale = order, rows.scale
+        self._q, self._sigma2 = float(q), sigma2.copy()
+
+        # Row i has entry i; the state before it, and the abscissa of that, are entry i of _states, _x and _fine.
+        self._capacity = 4 * self.lag + BLOCK
+        self._x, self._fine = np.full(self._capacity + 1, -np.inf), np.zeros(self._capacity + 1)
+        self._delta, self._y, self._ratio = np.zeros(self._capacity), np.zeros(self._capacity), np.ones(self._capacity)
+        self._deriv, self._group = np.zeros(self._capacity, np.uint8), np.zeros(self._capacity, np.uint8)
+        self._arrival = np.zeros(self._capacity, np.int64)
+        self._states = np.zeros((self._capacity + 1, filtered.shape[1]))
+        self._n = 0
+
+        node = rows.node_of_row
+        start = int(np.searchsorted(node, node[max(0, len(rows) - 2 * self.lag)]))  # rows of a node stay together
+        self._states[0, self._order : 2 * self._order] = np.inf
+        if start > 0:
+            self._states[0] = filtered[node[start] - 1]
+            before = rows.points.take(node[start] - 1)
+            self._x[0], self._fine[0] = before.coarse, 0.0 if before.fine is None else before.fine
+        self.nobs = start
+        part = slice(start, None)
+        self._take(rows.points.take(node[part]), rows.deriv[part], rows.group[part], rows.y[part], rows.ratio[part])
+        self._n_given = self.nobs
+
+    # Readings ---------------------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        x: Any,
+        y: Any = None,
+        name: str | None = None,
+        sd: Any = None,
+        weights: Any = None,
+        *,
+        regressors: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take in readings; see `OnlineSpline.append`."""
+        if isinstance(x, float) and isinstance(y, float) and sd is None and weights is None and self._append_one(x, y, name):
+            return
+        if sd is None and weights is None and is_floats(x) and is_floats(y):
+            kind = self._default if name is None else self._kind(name)
+            if self._append_sorted(x, y, kind):
+                return
+        super().append(x, y, name, sd, weights, regressors=regressors)
+
+    def _append_one(self, x: float, y: float, name: str | None) -> bool:
+        """Take in a reading at a number beyond all others, if there is room; tell whether it was one."""
+        kind = self._default if name is None else self._kind(name)
+        ratio = kind.ratio
+        if not self._is_plain or ratio != ratio:
+            return False
+        try:
+            taken = self._stream.push(self._n, x, (y - kind.origin) / kind.unit, kind.deriv, kind.group, ratio, self.nobs)
+        except _kernels.KernelError as error:
+            raise self._overflow(error) from None
+        if taken:
+            self._n += 1
+            self.nobs += 1
+        return taken
+
+    def _append_sorted(self, x: FloatArray, y: FloatArray, kind: Kind) -> bool:
+        """Take in readings at increasing numbers beyond all others; tell whether they were such."""
+        if not self._is_plain or np.isnan(kind.ratio) or x.ndim != 1 or x.shape != y.shape or not len(x):
+            return False
+        if not (x[0] >= self._x[self._n] and (x[1:] >= x[:-1]).all() and np.isfinite(x[-1]) and np.isfinite(y).all()):
+            return False
+        self._take(Points(x), kind.deriv, kind.group, y, kind.ratio, kind)
+        return True
+
+    def _append_all(self, observations: Observations, regressors: Mapping[str, Any] | None) -> None:
+        if regressors:
+            raise DataError("regressors are given, but the fit has none; leave them out")
+        parts = []
+        for reading in observations.readings:
+            kind = self._checked_kind(reading)
+            ratio = scaled_ratio(reading, kind.unit)
+            count = len(reading)
+            points = self._abscissa.points(self._abscissa.given(reading.x))
+            fine = np.zeros(count) if points.fine is None else points.fine
+            y = (reading.y - kind.origin) / kind.unit
+            parts.append((points.coarse, fine, np.full(count, kind.deriv), np.full(count, kind.group), y, ratio))
+        coarse, fine, deriv, group, y, ratio = (np.concatenate(column) for column in zip(*parts, strict=True))
+        points = Points(coarse, fine if fine.any() or self._fine.any() else None)
+        order = None
+        if (points.take(slice(1, None)).minus(points.take(slice(-1))) < 0).any():
+            order = np.argsort(points.keys, kind="stable")
+        late = points.minus(self._point(self._n)) < 0
+        self._check_age(points, late)
+        if not late.any():
+            if order is not None:
+                points, deriv, group, y, ratio = points.take(order), deriv[order], group[order], y[order], ratio[order]
+            self._take(points, deriv, group, y, ratio)
+            return
+        for i in range(len(y)) if order is None else order:
+            self._insert(float(coarse[i]), float(fine[i]), int(deriv[i]), int(group[i]), float(y[i]), float(ratio[i]))
+
+    def _point(self, i: int) -> Points:
+        return Points(self._x[i], self._fine[i])
+
+    @property
+    def _oldest(self) -> int:
+        """The row before which nothing can change any more."""
+        return max(0, self._n - self.lag)
+
+    @property
+    def _limit(self) -> Points:
+        return self._point(self._oldest)
+
+    def _take(self, points: Points, deriv: Any, group: Any, y: FloatArray, ratio: Any, of: Kind | None = None) -> None:
+        """Take in sorted rows beyond all others; those `of` a kind share deriv, group and ratio, and their y is not scaled."""
+        done = 0
+        while done < len(y):
+            if self._n == self._capacity:
+                self._compact(2 * self.lag)
+            i = self._n
+            count = min(len(y) - done, self._capacity - i)
+            new, rows = slice(done, done + count), slice(i, i + count)
+            self._x[i + 1 : i + count + 1] = points.coarse[new]
+            self._fine[i + 1 : i + count + 1] = 0.0 if points.fine is None else points.fine[new]
+            self._measure(i, i + count)
+            if of is None:
+                self._deriv[rows], self._group[rows], self._ratio[rows] = deriv[new], group[new], ratio[new]
+                self._y[rows] = y[new]
+            else:
+                self._deriv[rows], self._group[rows], self._ratio[rows] = deriv, group, ratio
+                self._y[rows] = (y[new] - of.origin) / of.unit
+            self._arrival[rows] = np.arange(self.nobs, self.nobs + count)
+            self._run(i, i + count)
+            self._n += count
+            self.nobs += count
+            done += count
+
+    def _insert(self, coarse: float, fine: float, deriv: int, group: int, y: float, ratio: float) -> None:
+        """Take in one row, perhaps between others."""
+        if self._n == self._capacity:
+            self._compact(2 * self.lag)
+        n, oldest = self._n, self._oldest
+        others = Points(self._x[oldest + 1 : n + 1], self._fine[oldest + 1 : n + 1])
+        i = oldest + int(np.count_nonzero(others.minus(Points(np.array(coarse), np.array(fine))) <= 0))
+        for column, shift, value in (
+            (self._x, 1, coarse),
+            (self._fine, 1, fine),
+            (self._deriv, 0, deriv),
+            (self._group, 0, group),
+            (self._y, 0, y),
+            (self._ratio, 0, ratio),
+            (self._arrival, 0, self.nobs),
+        ):
+            column[i + shift + 1 : n + shift + 1] = column[i + shift : n + shift].copy()
+            column[i + shift] = value
+        self._n += 1
+        self.nobs += 1
+        self._measure(i, self._n)
+        self._run(i, self._n)
+
+    def _measure(self, start: int, stop: int) -> None:
+        """Set the steps of rows from the abscissae."""
+        after = Points(self._x[start + 1 : stop + 1], self._fine[start + 1 : stop + 1])
+        steps = after.minus(Points(self._x[start:stop], self._fine[start:stop]))
+        self._delta[start:stop] = np.where(np.isfinite(steps), steps / self._scale.x_unit, 0.0)  # nothing before the first
+
+    def _run(self, start: int, stop: int) -> None:
+        try:
+            self._stream.run(start, stop)
+        except _kernels.KernelError as error:
+            raise self._overflow(error) from None
+
+    def _overflow(self, error: _kernels.KernelError) -> NumericalError:
+        return NumericalError(
+            f"the predicted variance at {self._x_name} = {self._label(float(self._x[error.args[1] + 1]))} left the range of "
+            "floating-point numbers; it is far beyond the others, or its sd is out of proportion"
+        )
+
+    @cached_property
+    def _stream(self) -> _kernels.Stream:
+        return _kernels.Stream(
+            self._x,
+            self._delta,
+            self._deriv,
+            self._group,
+            self._y,
+            self._ratio,
+            self._arrival,
+            self._states,
+            self._sigma2,
+            self._order,
+            self._q,
+            self._scale.x_unit,
+        )
+
+    @cached_property
+    def _default(self) -> Kind:
+        return next(iter(self._kinds.values()))
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether x is a number as it comes."""
+        return self._abscissa.unit is None and not self._abscissa.origin
+
+    def __getstate__(self) -> dict[str, Any]:
+        computed = ("_stream", "_default", "_is_plain")
+        return {name: value for name, value in self.__dict__.items() if name not in computed}
+
+    def _compact(self, kept: int) -> None:
+        """Forget all rows but the last ones."""
+        start, n = self._n - kept, self._n
+        if start <= 0:
+            return
+        for column, extra in (
+            (self._states, 1),
+            (self._x, 1),
+            (self._fine, 1),
+            (self._delta, 0),
+            (self._deriv, 0),
+            (self._group, 0),
+            (self._y, 0),
+            (self._ratio, 0),
+            (self._arrival, 0),
+        ):
+            column[: kept + extra] = column[start : n + extra].copy()
+        self._n = kept
+
+    @property
+    def _n_appended(self) -> int:
+        return self.nobs - self._n_given
+
+    def _take_out(self, n: int) -> None:
+        arrival = self._arrival[: self._n]
+        keep = np.flatnonzero(arrival < self.nobs - n)
+        first = int(np.flatnonzero(arrival >= self.nobs - n)[0])
+        for column, shift in (
+            (self._x, 1),
+            (self._fine, 1),
+            (self._deriv, 0),
+            (self._group, 0),
+            (self._y, 0),
+            (self._ratio, 0),
+            (self._arrival, 0),
+        ):
+            column[shift : len(keep) + shift] = column[keep + shift]
+        self._n = len(keep)
+        self.nobs -= n
+        self._measure(first, self._n)
+        self._run(first, self._n)
+
+    def forget(self) -> None:
+        """Let all readings so far stand: none can be smoothed, joined by earlier ones or rolled back; their information stays."""
+        self._compact(0)
+        self._n_given = self.nobs
+
+    # The curve --------------------------------------------------------------------------------------------------------
+
+    def _recent(self) -> Points:
+        entry = self._last_of_nodes(self._oldest)
+        entry = entry[entry > self._oldest]
+        return Points(self._x[entry], self._fine[entry])
+
+    def _moments(self, points: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
+        deriv = check_order(deriv, "deriv", 0, self._order - 1)
+        unit = self._scale.of(deriv)
+        if not len(points.coarse):
+            return np.empty(0), np.empty(0)
+        states = self._states_at(points)
+        mean = states[:, deriv] * unit + (self._scale.y_origin if deriv == 0 else 0.0)
+        return mean, state_variances(self._order, states)[:, deriv] * unit**2
+
+    def _states_at(self, x: Points) -> FloatArray:
+        self._check_age(x, np.ones(len(x.coarse), np.bool_))
+        start = self._oldest if (x.minus(self._point(self._n)) < 0).any() else self._n
+        entry = self._last_of_nodes(start)
+        nodes = Points(self._x[entry], self._fine[entry])
+        filtered = self._states[entry]
+        gap = nodes.take(slice(1, None)).minus(nodes.take(slice(-1))) / self._scale.x_unit
+        posterior = np.asarray(_kernels.smooth(gap, self._order, self._q, filtered)) if len(entry) > 1 else filtered
+        keys = x if x.fine is not None else Points(x.coarse, np.zeros_like(x.coarse))
+        left = np.searchsorted(nodes.keys, keys.keys, side="right").astype(np.int64) - 1
+        ahead = x.minus(nodes.take(np.maximum(left, 0))) / self._scale.x_unit
+        behind = nodes.take(np.minimum(left + 1, len(entry) - 1)).minus(x) / self._scale.x_unit
+        states = np.asarray(_kernels.predict(self._order, self._q, filtered, posterior, left, ahead, behind))
+        return require_numbers(states, ~np.isfinite(states))
+
+    def _last_of_nodes(self, start: int) -> IntArray:
+        """The states after the last row of each abscissa, from that before row `start` on."""
+        return np.asarray(start + np.flatnonzero(np.append(self._delta[start : self._n] > 0, True)))
+
+    @property
+    def _last(self) -> float:
+        return float(self._x[self._n])
+
+
+def is_floats(values: object) -> TypeGuard[FloatArray]:
+    """Whether values are a NumPy array of float64."""
+    return type(values) is np.ndarray and values.dtype == np.float64

@@ -1,0 +1,181 @@
+"""Streaming by the general engine: any prior, regressors, interventions, noise processes, integrals.
+
+What came before the lag is kept as a law of the state at one abscissa: x = U e, e independent with means mu and variances D, or
+unknown. The rows of U^-1 x with the noise D are observations that tell it, of a state of which nothing else is known; those that
+still count one by one follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import solve_triangular
+
+from .._entry import entry_point
+from .._validation import FloatArray, check_order
+from ..errors import DataError, SpecificationError
+from ..markov.process import AnyArray, Start
+from ..markov.program import VALUE, Functionals, Processes, Program
+from ..observations import Observations, derivative_label
+from ..observations.abscissa import Points
+from .effects import named_columns
+from .online import OnlineSpline, Source
+from .specification import Specification
+
+BLOCK = 256  # rows beyond the lag that are kept before the oldest become a law
+
+
+class Continued(Processes):
+    """Processes of which nothing is known but what a law tells as observations."""
+
+    def start(self, values: AnyArray) -> Start:
+        """Entirely unknown."""
+        return Start(np.eye(self.dim), np.zeros((self.dim, self.dim)))
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """What is known of the state at one abscissa, as observations there."""
+
+    at: Points
+    told: Functionals
+
+    @classmethod
+    def of(cls, at: Points, law: FloatArray, dim: int, group: int) -> Law:
+        """From `Program.end`; `group` is that of a variance of one."""
+        known = law[:, 2] == 0
+        rows = solve_triangular(law[:, 3:], np.eye(len(law)), unit_diagonal=True)[known]
+        n = len(rows)
+        here = at.take(np.zeros(n, np.int64))
+        kinds, groups = np.full(n, VALUE, np.int8), np.full(n, group, np.uint8)
+        return cls(at, Functionals(here, here, kinds, rows[:, :dim], rows[:, dim:], law[known, 0], law[known, 1], groups))
+
+
+@entry_point
+class StructuralOnline(OnlineSpline):
+    """A fitted model of any prior that goes on; see `OnlineSpline`."""
+
+    def __init__(self, source: Source, lag: int, specification: Specification, values: FloatArray, variance: FloatArray):
+        super().__init__(source, lag)
+        if specification.period is not None:
+            raise SpecificationError(
+                "online goes not with period=: observations of a new period fall between those of the old; pass "
+                "prior=sf.priors.IntegratedWiener(...) + sf.priors.Seasonal(period), or fit again"
+            )
+        self._spec, self._values, self._variance = specification, values, variance
+        self._correlated = {name for part in specification.joint for name in part.names}
+        self._law: Law | None = None
+        self._window = specification.functionals
+        self._arrival = np.arange(len(self._window))
+        self.nobs = self._n_given = len(self._window)
+        self._settle(2 * self.lag)
+
+    # Readings ---------------------------------------------------------------------------------------------------------
+
+    def _append_all(self, observations: Observations, regressors: Mapping[str, Any] | None) -> None:
+        spec, parts, first = self._spec, [], 0
+        columns = named_columns(spec.regressors, regressors, len(observations)) / spec.regressor_units
+        for reading in observations.readings:
+            self._checked_kind(reading)
+            if reading.name in self._correlated:
+                raise DataError(
+                    f"the errors of {reading.name!r} have covariances= in the fit; streaming takes independent errors: fit with "
+                    "sd= instead"
+                )
+            own = replace(reading, x=self._abscissa.given(reading.x))
+            parts.append(spec.read(own, columns[first : first + len(reading)]))
+            first += len(reading)
+        new = Functionals.join(parts)
+        for points in (new.start, new.end):
+            self._check_age(points, np.ones(len(new), np.bool_))
+        self._window = Functionals.join([self._window, new])
+        self._arrival = np.concatenate([self._arrival, self.nobs + np.arange(len(new))])
+        self.nobs += len(new)
+        if len(self._window) > 4 * self.lag + BLOCK:
+            self._settle(2 * self.lag)
+
+    def _settle(self, kept: int) -> None:
+        """Make a law of all rows but about the last `kept`; of none that an interval which ends later begins before."""
+        window, n = self._window, len(self._window)
+        if n <= kept:
+            return
+        order = np.argsort(window.end.keys, kind="stable")
+        at = window.end.take(order[n - kept - 1 : n - kept])
+        while True:
+            later = window.end.minus(at) > 0
+            begins = window.start.minus(at)
+            if not (later & (begins < 0)).any():
+                break
+            first = window.start.take([int(np.flatnonzero(later)[np.argmin(begins[later])])])
+            before = np.flatnonzero(window.end.minus(first) <= 0)
+            if not len(before):
+                return
+            at = window.end.take(before[np.argsort(window.end.keys[before], kind="stable")[-1:]])
+        old = rows_of(window, ~later)
+        law = self._program([old]).end(self._values, self._variance)
+        self._law = Law.of(at, law, self._spec.processes.dim, len(self._spec.unknown))
+        self._window, self._arrival = rows_of(window, later), self._arrival[later]
+
+    def _program(self, parts: list[Functionals]) -> Program:
+        """Of functionals after the law."""
+        if self._law is None:
+            return self._spec.compiled(Functionals.join(parts))
+        program = self._spec.compiled(Functionals.join([self._law.told, *parts]))
+        processes = self._spec.processes
+        return replace(program, processes=Continued(processes.terms, processes.x_unit))
+
+    @property
+    def _limit(self) -> Points:
+        n = len(self._window)
+        if n > self.lag:
+            order = np.argsort(self._window.end.keys, kind="stable")
+            return self._window.end.take(order[n - self.lag - 1])
+        return Points(np.array(-np.inf)) if self._law is None else self._law.at.take(0)
+
+    @property
+    def _n_appended(self) -> int:
+        return self.nobs - self._n_given
+
+    def _take_out(self, n: int) -> None:
+        keep = self._arrival < self.nobs - n
+        self._window, self._arrival = rows_of(self._window, keep), self._arrival[keep]
+        self.nobs -= n
+
+    def forget(self) -> None:
+        """Let all readings so far stand; see `OnlineSpline.forget`."""
+        self._settle(0)
+        self._n_given = self.nobs
+
+    # The curve --------------------------------------------------------------------------------------------------------
+
+    def _recent(self) -> Points:
+        order = np.argsort(self._window.end.keys, kind="stable")[-self.lag :]
+        points = self._window.end.take(order)
+        return points.take(np.unique(points.keys, return_index=True)[1])
+
+    def _moments(self, points: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
+        spec, highest = self._spec, self._spec.prior.smoothness
+        if check_order(deriv, "deriv", 0, 10) > highest:
+            raise SpecificationError(f"deriv is {deriv}; derivatives of this prior end at {derivative_label(highest)}")
+        n = len(points.coarse)
+        if not n:
+            return np.empty(0), np.empty(0)
+        self._check_age(points, np.ones(n, np.bool_))
+        asked = spec.query(None, points, deriv)
+        mean, variance = self._program([self._window, asked]).moments(self._values, self._variance)
+        unit = spec.scale.of(deriv)
+        return mean[-n:] * unit + (spec.scale.y_origin if deriv == 0 else 0.0), variance[-n:] * unit**2
+
+    @property
+    def _last(self) -> float:
+        return float(self._window.end.coarse.max() if len(self._window) or self._law is None else self._law.at.coarse[0])
+
+
+def rows_of(functionals: Functionals, keep: npt.NDArray[np.bool_]) -> Functionals:
+    """Some of the functionals."""
+    rest = {name: getattr(functionals, name)[keep] for name in ("kind", "process", "effects", "y", "ratio", "group")}
+    return Functionals(functionals.start.take(keep), functionals.end.take(keep), **rest)

@@ -1,0 +1,41 @@
+"""Units of what is entirely unknown in a specification."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._validation import FloatArray
+from ..markov.process import Prior, split_values
+from ..markov.rows import Scale
+from .specification import Specification
+
+
+def log_det_units(specification: Specification, values: FloatArray) -> float:
+    """Log determinant of the change of what is entirely unknown to the user's units, at scaled hyperparameters."""
+    scale, prior = specification.scale, specification.prior
+    found = float(np.log(specification.effect_units).sum())
+    if specification.period is not None:
+        return found + float(np.log(scale.y_unit))
+    units = np.array([specification.hyper_unit(p) for p in prior.hyperparameters])
+    scaled = split_values(prior.components, values[: len(units)])
+    given = split_values(prior.components, values[: len(units)] * units)
+    for component, mine, theirs in zip(prior.components, scaled, given, strict=True):
+        before, after = component.start(mine, scale.x_unit).diffuse, component.start(theirs, 1.0).diffuse
+        if before.shape[1]:
+            moved = _state_units(component, scale, mine, theirs)[:, None] * before
+            found += float(np.linalg.slogdet(np.linalg.lstsq(after, moved, rcond=None)[0])[1])
+    return found
+
+
+def _state_units(component: Prior, scale: Scale, scaled: FloatArray, given: FloatArray) -> FloatArray:
+    """Unit of each entry of a component's state: that of f where it is read, and of others by how they move each other."""
+    ours, theirs = component.readout(0, scale.x_unit), component.readout(0, 1.0)
+    T = component.matrices(np.ones(1), scaled, scale.x_unit, False)[0][0]
+    moves = component.matrices(np.array([scale.x_unit]), given, 1.0, False)[0][0]
+    units = np.full(component.dim, np.nan)
+    units[theirs != 0] = scale.y_unit * ours[theirs != 0] / theirs[theirs != 0]
+    for _ in range(component.dim):
+        for i in np.flatnonzero(~np.isnan(units)):
+            for j in np.flatnonzero((T[i] != 0) & (moves[i] != 0)):
+                units[j] = units[i] * T[i, j] / moves[i, j]
+    return units
