@@ -15,10 +15,8 @@ from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
 from ..inference.descent import Scored, descend
 from ..inference.newton import DECREMENT, LEVEL, Minimum, best_from, difference_hessian
-from ..markov.process import LENGTH, RATIO, Hyperparameter
-from ..markov.program import Program, Sums
-from ..observations import OF_DIFFERENCE, Observations, Readings
-from ..results.exact import is_stuck
+from ..markov.program import Sums
+from .extent import Parameter
 
 IntArray = npt.NDArray[np.int64]
 LOG_2_PI = float(np.log(2 * np.pi))
@@ -40,62 +38,9 @@ RARE, N_RARE = (
     4,
 )  # below the least start, and how many, where an intensity is looked for that is zero by a part of the readings
 REMEDY = "give more hyperparameters in the prior, or an sd"
-SMALLEST_SD = 1e-8  # of the size of a name's readings; below, an sd counts as zero
 
 
 Start = tuple[FloatArray, float]  # a point and the value there
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One coordinate of the search, the logarithm of a scaled number.
-
-    Attributes
-    ----------
-    name : str
-    index : int
-        Of the hyperparameter, or of the variance group.
-    is_variance : bool
-    unit : float
-        Of the number (of the sd, for a variance).
-    lower, upper : float
-        Bounds of the logarithm.
-    first, last : float
-        Where starts lie.
-    vanishes : bool
-        Whether at the lower bound it is zero.
-    is_length : bool
-        Whether it is a length scale, a period or a tension.
-    is_stuck : bool
-        Whether it is the variance of observations that are all equal, of which the likelihood has no greatest value.
-    """
-
-    name: str
-    index: int
-    is_variance: bool
-    unit: float
-    lower: float
-    upper: float
-    first: float
-    last: float
-    vanishes: bool
-    is_length: bool = False
-    is_stuck: bool = False
-
-
-class Measured(Protocol):
-    """What tells how long and how large readings are."""
-
-    @property
-    def observations(self) -> Observations:
-        """The readings."""
-
-    @property
-    def program(self) -> Program:
-        """Of the readings."""
-
-    def unit_of(self, reading: Readings) -> float:
-        """Unit of a name's readings."""
 
 
 class Searched(Protocol):
@@ -117,8 +62,8 @@ class Searched(Protocol):
     ) -> Sums:
         """Terms of the likelihood; with `slopes` derivatives by theta, or by the components `along` of it."""
 
-    def scan(self, values: FloatArray, variance: FloatArray, method: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Of candidates: -2 log-likelihood but for the sum of squares, that sum, and the count of densities."""
+    def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """log|K|, sum of squares and count of densities of candidates; None where they come one by one only."""
 
     @property
     def scaling(self) -> FloatArray | None:
@@ -126,59 +71,6 @@ class Searched(Protocol):
 
     def sketches(self) -> Sequence[Searched]:
         """The models of parts of the readings, where these are many."""
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How long and how large the readings are, scaled: what bounds a search.
-
-    Attributes
-    ----------
-    gap, spacing, range : float
-        Least and mean distance of neighbouring abscissae, and of the first from the last.
-    size : float
-        Typical deviation of f.
-    """
-
-    gap: float
-    spacing: float
-    range: float
-    size: float
-
-    @classmethod
-    def of(cls, model: Measured) -> Extent:
-        """Of the readings of a model."""
-        dt = model.program.dt
-        whole = float(dt[model.program.class_dt][model.program.step[1:]].sum())
-        sizes = [cls.size_of(r, model.unit_of(r)) for r in model.observations.readings if has_level(r)]
-        return cls(float(dt.min()), whole / max(len(model.program.step) - 1, 1), whole, max(sizes, default=0.5))
-
-    @staticmethod
-    def size_of(reading: Readings, unit: float) -> float:
-        """Standard deviation of a name's readings, or their size where they are all alike, to rounding."""
-        y = reading.y / unit
-        return float((0.0 if is_stuck(reading.y) else np.std(y)) or np.abs(y).max() or 1.0)
-
-    def parameter(self, p: Hyperparameter, index: int, unit: float) -> Parameter:
-        """Bounds and starts of a hyperparameter."""
-        power = p.x_power
-        if p.kind == RATIO:
-            bounds, starts = (1e-4, 1e2), (0.01, 1.0)
-            (lower, upper), (first, last) = np.log(bounds), np.log(starts)
-            return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False)
-        if p.kind == LENGTH:
-            bounds, starts = (self.gap / 4, 100 * self.range), (1.5 * self.spacing, self.range)
-            (lower, upper), (first, last) = _powers(bounds, power), _powers(starts, power)
-            return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False, is_length=True)
-        size = p.f_power * np.log(self.size)
-        lower, upper = size + _powers((self.gap, self.range), power) + 16 * p.f_power * np.array([-1.0, 1.0])
-        first, last = size + _powers((self.spacing, 3 * self.range), power) + np.array([-2.0, 0.5])
-        return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=True)
-
-
-def _powers(lengths: tuple[float, float], power: int) -> FloatArray:
-    """Logarithms of powers of two lengths, the lesser first."""
-    return np.sort(power * np.log(lengths))
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,8 +106,17 @@ class GeneralCriterion:
 
     def _scan(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Level, sum of squares and count of candidates (L, p); NaN where they cannot be computed."""
-        values, variance = (np.array(part) for part in zip(*map(self.model.split, theta), strict=True))
-        return self.model.scan(values, variance, self.method)
+        if self.method == "reml":
+            values, variance = (np.array(part) for part in zip(*map(self.model.split, theta), strict=True))
+            scanned = self.model.scan(values, variance)
+            if scanned is not None:
+                log_det, sse, count = scanned
+                return log_det + count * LOG_2_PI, sse, count
+        found = np.full((3, len(theta)), np.nan)
+        for i, sums in enumerate(map(self._sums, theta)):
+            if sums is not None:
+                found[:, i] = self._level(sums)[0], sums.sse[0], self._count(sums)
+        return found[0], found[1], found[2]
 
     def _sums(self, theta: FloatArray, along: Sequence[int] = ()) -> Sums | None:
         try:
@@ -516,13 +417,3 @@ def _leads_to(theta: FloatArray, value: float, found: Minimum, hessian: FloatArr
     away = theta - found.theta
     predicted = float(away @ hessian @ away) / 2
     return SHALLOW * predicted <= value - found.value <= STEEP * predicted + LEVEL
-
-
-def has_level(reading: Readings) -> bool:
-    """Whether a constant added to f is one added to the readings: values and means."""
-    return reading.deriv == 0 or reading.mean
-
-
-def power_of(reading: Readings) -> int:
-    """Order of the derivative whose unit the readings have."""
-    return 0 if reading.mean or reading.deriv == OF_DIFFERENCE else reading.deriv

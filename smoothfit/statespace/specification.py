@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from .._validation import FloatArray, check_positive
-from ..errors import DataError, IdentificationError, NumericalError, SpecificationError
+from ..errors import DataError, IdentificationError, SpecificationError
 from ..markov.joint import Joint
 from ..markov.priors import IntegratedWiener, Seasonal, Sum
 from ..markov.process import Hyperparameter, Prior, check_readable
@@ -35,7 +35,8 @@ from ..observations.readings import OF_INTEGRAL
 from ..results.exact import is_stuck
 from .checks import check_distinct, checked_interventions, checked_noise, checked_prior, checked_regressors
 from .effects import RegressedPoints
-from .general_search import REMEDY, SMALLEST_SD, Extent, Parameter, has_level, power_of
+from .extent import SMALLEST_SD, Extent, Parameter, has_level, power_of
+from .general_search import REMEDY
 from .periodic import Phases, distances
 from .sketches import sketches_of
 
@@ -435,31 +436,23 @@ class Specification:
             sums = Sums(sums.log_det - alone.log_det, sums.sse, sums.log_information, sums.n_used - alone.n_used)
         return sums
 
-    def scan(self, values: FloatArray, variance: FloatArray, method: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Of candidates: -2 log-likelihood but for the sum of squares, that sum, and the count of densities; NaN for none."""
-        log_2_pi = np.log(2 * np.pi)
-        if method == "reml" and self._constraint is None:
-            level, sse, _, count = self.program.scan(values, variance)
-            return level + count * log_2_pi, sse, count.astype(np.float64)
-        found = np.full((3, len(values)), np.nan)
-        for i, candidate in enumerate(zip(values, variance, strict=True)):
-            try:
-                sums = self.sums(*candidate, method)
-            except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
-                continue
-            n = self.nobs if method == "ml" else sums.n_used
-            rest = sums.log_det[0] - (sums.log_information[0] if method == "ml" else 0.0)
-            found[:, i] = rest + n * log_2_pi, sums.sse[0], n
-        return found[0], found[1], found[2]
+    def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """Terms of the restricted likelihood of candidates, NaN where there are none; None where they come one by one only."""
+        if self._constraint is not None:
+            return None
+        log_det, sse, _, count = self.program.scan(values, variance)
+        return log_det, sse, count.astype(np.float64)
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether a common factor of all variances is unknown: no sd and no size of a process is given."""
+        return len(self.unknown) == len(self.observations.names) and not any(p.f_power and p.value for p in self.hyperparameters)
 
     @cached_property
     def scaling(self) -> FloatArray | None:
         """What multiplies all variances by e, as a change of theta; None where some size is given."""
-        hyper = self.hyperparameters
-        if any(p.f_power and p.value is not None for p in hyper) or len(self.unknown) < len(self.observations.readings):
-            return None
-        direction = np.array([1.0 if p.is_variance else hyper[p.index].f_power / 2 for p in self.parameters])
-        return direction if direction.any() and (direction >= 0).all() else None
+        powers = [2 if p.is_variance else self.hyperparameters[p.index].f_power for p in self.parameters]
+        return np.array(powers) / 2 if self.is_relative and powers and min(powers) >= 0 else None
 
     @cached_property
     def log_det_design(self) -> float:
