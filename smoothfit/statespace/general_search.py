@@ -20,7 +20,7 @@ from .extent import Parameter
 
 IntArray = npt.NDArray[np.int64]
 LOG_2_PI = float(np.log(2 * np.pi))
-CANDIDATES = 6  # power of two of starts that are tried at most
+CANDIDATES, FEWEST = 6, 3  # powers of two of starts that are tried at most and at least
 LENGTHS, POOL = 9, 15  # of each length scale, inner values that are tried, each with the others of so many starts
 MOST_FOLLOWED = 3
 TRUST, DISTRUST = (
@@ -32,7 +32,7 @@ STEP = 1e-4  # in a logarithm, of the differences of scores
 SHALLOW, STEEP = 0.5, 2.0  # how much lower or higher a start in the bowl about a minimum may be than its curvature tells
 GENEROUS = 2.0  # times the gain that a Hessian predicts where an intensity is zero
 ROUGH = 0.1  # a decrement at which a start for another search is good enough
-HOPELESS = 1.5  # times what the descent from the best start brought: more than that from another can bring
+HOPELESS = 3.0  # times what the descent from the best start brought: more than that from another can bring
 RARE, N_RARE = (
     5.0,
     4,
@@ -263,7 +263,8 @@ class GeneralCriterion:
             best = min(paths.outside, key=lambda end: end[0].value)[0]
             paths.ends += paths.outside
         sound = best
-        pool = starts[np.argsort(values, kind="stable")[: POOL if self.scaling is None else min(starts.shape[1] - 1, POOL)]]
+        size = POOL if self.scaling is None else min(2 ** (starts.shape[1] - 1) - 2, POOL)  # one scale less to be found
+        pool = starts[np.argsort(values, kind="stable")[:size]]
         others = [] if self.is_rough else self._without(*paths.end(best))
         if told is None:
             others += self._elsewhere(best, pool)
@@ -361,8 +362,7 @@ class GeneralCriterion:
     def _spread(self) -> FloatArray:
         """Points spread over the whole search."""
         parameters = self.model.parameters
-        # one scale less to be found; each length scale is looked along once more
-        n = CANDIDATES if self.scaling is None else min(len(parameters) + 1, CANDIDATES)
+        n = CANDIDATES if self.scaling is None else min(max(2 * len(parameters) - 2, FEWEST), CANDIDATES)
         cube = qmc.Sobol(len(parameters), scramble=False).random_base2(n)[1:]  # whose first point is a corner
         first, last = (np.array([getattr(p, name) for p in parameters]) for name in ("first", "last"))
         return np.asarray(first + cube * (last - first))
