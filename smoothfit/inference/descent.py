@@ -21,6 +21,7 @@ CLOSE = 0.1  # a decrement, near which a Hessian is that of the minimum
 ROUNDED = 1e-3  # a decrement below which rounding may hide the descent
 DAMPINGS = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e4, 1e6, 1e8)  # of the Hessian, relative to its largest eigenvalue
 LONGEST_STEP = 2.0  # in a logarithm: starts of a search are nearer than that
+MOST_SECANTS = 6  # steps with one Hessian
 SLOW = 0.1  # of the descent that is predicted: what is less asks for a new Hessian
 LEVELLING = 0.3  # a slope that is small, and how far from it, relatively, the descent that it tells may be
 CURVED = 1e-8  # least cosine of a step and the change of the score for a secant
@@ -75,7 +76,7 @@ def descend(
     if not np.isfinite(at.value):
         raise ConvergenceError("the criterion is not finite at a start")
     hessian = guess
-    is_near, refused = False, np.full(len(start), LEVELLING)
+    is_near, refused, age = False, np.full(len(start), LEVELLING), 0
     for _ in range(MAX_ITERATIONS):
         at_lower = (at.theta <= lower) & (at.gradient >= -LEVEL)
         at_upper = (at.theta >= upper) & (at.gradient <= LEVEL)
@@ -112,7 +113,9 @@ def descend(
         if found is None:
             hessian = None
             continue
-        is_slow = is_minimum and decrement > ROUNDED and at.value - found.value < SLOW * decrement / 2
+        age = 0 if is_fresh else age + 1
+        descent = at.value - found.value
+        is_slow = age >= MOST_SECANTS or descent < 0 or (decrement > ROUNDED and descent < SLOW * decrement / 2)
         hessian = _secant(hessian, found.theta - at.theta, found.gradient - at.gradient) if is_minimum and not is_slow else None
         at = found
     raise ConvergenceError(f"not converged after {MAX_ITERATIONS} steps (decrement {decrement:.3g});", at.value)
