@@ -21,6 +21,7 @@ CLOSE = 0.1  # a decrement, near which a Hessian is that of the minimum
 ROUNDED = 1e-3  # a decrement below which rounding may hide the descent
 DAMPINGS = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e4, 1e6, 1e8)  # of the Hessian, relative to its largest eigenvalue
 LONGEST_STEP = 2.0  # in a logarithm: starts of a search are nearer than that
+DIFFERENCES = 1e-4  # of the greatest curvature: below, the sign of one is rounding, and a level slope along it is enough
 MOST_SECANTS = 6  # steps with one Hessian
 SLOW = 0.1  # of the descent that is predicted: what is less asks for a new Hessian
 LEVELLING = 0.3  # a slope that is small, and how far from it, relatively, the descent that it tells may be
@@ -93,8 +94,9 @@ def descend(
             return Minimum(at.theta, at.value, 0.0, at_lower, at_upper, n_starts), hessian
         curvature, axes = np.linalg.eigh(hessian[np.ix_(free, free)])
         along = axes.T @ at.gradient[free]
-        is_minimum = bool(curvature.min() > 0)
-        decrement = float(along @ (along / curvature)) if is_minimum else np.inf
+        steep = (np.abs(along) > LEVEL) | (np.abs(curvature) > DIFFERENCES * np.abs(curvature).max())
+        is_minimum = bool((curvature[steep] > 0).all())
+        decrement = float(along[steep] @ (along[steep] / curvature[steep])) if is_minimum else np.inf
         is_near = decrement <= CLOSE if is_fresh else is_near
         if not is_fresh and (not is_minimum or (tolerance < decrement <= CLOSE and not is_near)):
             hessian = None

@@ -94,6 +94,13 @@ def test_a_saddle_is_left():
     assert abs(found.theta[1]) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_valley_of_minima_ends_the_descent():
+    """Only a sum is told; rounding decides the sign of the curvature along the valley."""
+    criterion = Criterion(lambda a, b: np.exp(a + 2 * b) - 3 * (a + 2 * b), lambda a, b: ((g := np.exp(a + 2 * b) - 3), 2 * g))
+    found, _ = descend(criterion, np.array([2.0, 1.0]), *FAR, 1)
+    assert found.theta @ [1, 2] == pytest.approx(np.log(3), abs=1e-5)
+
+
 def test_a_bound_holds_where_the_score_points_outward():
     found, _ = descend(likelihood(100), np.array([2.0, 1.0]), np.array([1.5, -9.0]), np.array([9.0, 9.0]), 1)
     assert found.at_lower.tolist() == [True, False]
