@@ -223,83 +223,88 @@ def solve_stack(
 def solve_stack_slope(sources: _Floats, rhs: _Floats, scale: _Floats, slope: _Floats) -> tuple[_Floats, _Floats, float, float]: ...
 def band_forms(values: _Floats, first: _Int64, band: _Floats) -> _Floats: ...
 def stack_values(sources: _Floats, rhs: _Floats, scales: _Floats, solved: bool) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
+
+class MarkovRows:
+    def __init__(self, step: _Int32, first: _Int64, H: _Floats, y: _Floats, ratio: _Floats, group: _Bytes) -> None: ...
+
+class MarkovSteps:
+    def __init__(
+        self,
+        processes: _Int32,
+        frequency: _Floats,
+        dt: _Floats,
+        class_dt: _Int64,
+        slots: NDArray[np.int8],
+        sources: _Floats,
+        n_accumulators: int,
+        n_fixed: int,
+    ) -> None: ...
+
 def markov_likelihood(
-    step: _Int32,
-    first: _Int64,
-    H: _Floats,
-    y: _Floats,
-    ratio: _Floats,
-    group: _Bytes,
-    T: _Floats,
-    Q: _Floats,
-    P0: _Floats,
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    tables: tuple[_Floats, ...],
+    parameters: _Floats,
     B: _Floats,
     variance: _Floats,
+    is_still: bool,
 ) -> tuple[_Floats, _Floats, int, int, int]: ...
+def markov_scan(
+    rows: MarkovRows, steps: MarkovSteps, parameters: _Floats, B: _Floats, variance: _Floats, n_effects: int, is_complete: bool
+) -> tuple[_Floats, _Int64]: ...
 def markov_innovations(
-    step: _Int32,
-    first: _Int64,
-    H: _Floats,
-    y: _Floats,
-    ratio: _Floats,
-    group: _Bytes,
-    T: _Floats,
-    Q: _Floats,
-    P0: _Floats,
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    tables: tuple[_Floats, ...],
+    parameters: _Floats,
     B: _Floats,
     variance: _Floats,
+    is_still: bool,
 ) -> _Floats: ...
 def markov_smooth(
-    step: _Int32,
-    first: _Int64,
-    H: _Floats,
-    y: _Floats,
-    ratio: _Floats,
-    group: _Bytes,
-    T: _Floats,
-    Q: _Floats,
-    P0: _Floats,
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    tables: tuple[_Floats, ...],
+    parameters: _Floats,
     B: _Floats,
     variance: _Floats,
+    is_still: bool,
 ) -> tuple[_Floats, _Floats]: ...
 def markov_draw(
-    step: _Int32,
-    first: _Int64,
-    H: _Floats,
-    y: _Floats,
-    ratio: _Floats,
-    group: _Bytes,
-    T: _Floats,
-    Q: _Floats,
-    P0: _Floats,
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    tables: tuple[_Floats, ...],
+    parameters: _Floats,
     B: _Floats,
     variance: _Floats,
+    is_still: bool,
     normals: _Floats,
 ) -> _Floats: ...
-def markov_adjoint(
-    step: _Int32,
-    first: _Int64,
-    H: _Floats,
-    y: _Floats,
-    ratio: _Floats,
-    group: _Bytes,
-    T: _Floats,
-    Q: _Floats,
-    P0: _Floats,
+def markov_matrices(
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    tables: tuple[_Floats, ...],
+    parameters: _Floats,
     B: _Floats,
     variance: _Floats,
+    is_still: bool,
+) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
+def markov_adjoint(
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    tables: tuple[_Floats, ...],
+    parameters: _Floats,
+    B: _Floats,
+    variance: _Floats,
+    is_still: bool,
 ) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
 def markov_end(
-    step: _Int32,
-    first: _Int64,
-    H: _Floats,
-    y: _Floats,
-    ratio: _Floats,
-    group: _Bytes,
-    T: _Floats,
-    Q: _Floats,
-    P0: _Floats,
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    tables: tuple[_Floats, ...],
+    parameters: _Floats,
     B: _Floats,
     variance: _Floats,
+    is_still: bool,
     kept: _Int32,
 ) -> _Floats: ...

@@ -48,14 +48,13 @@ void gain_of(const MarkovState<double, M>& s, int given, const double* H, const 
 
 // Runs the filter and keeps the gains (rows, m) of all readings.
 template <int M>
-Status gains_of(const MarkovRows& rows, const MarkovSteps& steps, const MarkovStep<double, M>* table, double* gains,
+Status gains_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const MarkovValues& values, double* gains,
                 MarkovGain* readings) noexcept {
     const int m = actual<M>(rows.m);
-    MarkovClasses<double, M> classes(steps, m, table);
     MarkovState<double, M> s{};
     for (std::int64_t i = 0; i < rows.n; ++i) {
         if (i == 0) {
-            start_markov<double, M>(steps, m, s);
+            start_markov<double, M>(classes, values, m, s);
         } else {
             step_markov<double, M>(s, classes.at(rows.step[i]), m);
         }
@@ -66,7 +65,7 @@ Status gains_of(const MarkovRows& rows, const MarkovSteps& steps, const MarkovSt
             const double* H = rows.H + r * m;
             const MarkovState<double, M> before = s;
             Reading<double> reading;
-            if (!read_markov<double, M>(s, m, H, y, rows.ratio[r] * steps.variance[rows.group[r]], &reading)) continue;
+            if (!read_markov<double, M>(s, m, H, y, rows.ratio[r] * values.variance[rows.group[r]], &reading)) continue;
             if (!(reading.variance > 1e-200 && reading.variance < 1e200)) return {Outcome::overflow, r};
             gain_of<M>(before, m, H, reading, gains + r * m);
             const double precision = reading.diffuse ? 0.0 : 1 / reading.variance;
@@ -79,8 +78,8 @@ Status gains_of(const MarkovRows& rows, const MarkovSteps& steps, const MarkovSt
 // r and the diagonal of N (n, m each) before the readings of each node; and of each reading its error u = v/F - K'r given all others, and
 // the precision of that, 1/F + K'N K (rows, 2): u over it is the reading less its prediction from all others.
 template <int M>
-void adjoint_of(const MarkovRows& rows, const MarkovSteps& steps, const double* gains, const MarkovGain* readings, double* score,
-                double* information, double* errors) noexcept {
+void adjoint_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const double* gains, const MarkovGain* readings,
+                double* score, double* information, double* errors) noexcept {
     const int m = actual<M>(rows.m);
     double r[M] = {}, N[M][M] = {}, moved[M][M];
     for (std::int64_t i = rows.n - 1; i >= 0; --i) {
@@ -114,21 +113,21 @@ void adjoint_of(const MarkovRows& rows, const MarkovSteps& steps, const double* 
             information[i * m + a] = N[a][a];
         }
         if (i == 0) break;
-        const double* T = steps.T + static_cast<std::int64_t>(rows.step[i]) * m * m;
+        const auto& T = classes.at(rows.step[i]).T;
         double before[M];
         for (int a = 0; a < m; ++a) {
             before[a] = 0;
-            for (int c = 0; c < m; ++c) before[a] += T[c * m + a] * r[c];
+            for (int c = 0; c < m; ++c) before[a] += T[c][a] * r[c];
             for (int b = 0; b < m; ++b) {
                 moved[a][b] = 0;
-                for (int c = 0; c < m; ++c) moved[a][b] += N[a][c] * T[c * m + b];
+                for (int c = 0; c < m; ++c) moved[a][b] += N[a][c] * T[c][b];
             }
         }
         for (int a = 0; a < m; ++a) {
             r[a] = before[a];
             for (int b = 0; b < m; ++b) {
                 double sum = 0;
-                for (int c = 0; c < m; ++c) sum += T[c * m + a] * moved[c][b];
+                for (int c = 0; c < m; ++c) sum += T[c][a] * moved[c][b];
                 N[a][b] = sum;
             }
         }
@@ -147,7 +146,8 @@ void marginal_of(const MarkovState<double, M>& s, int given, const std::int32_t*
             if (c > kept[i]) mean[i] += X[i][c] * s.mu[c];
         }
     }
-    orthogonalize<double, M, M, M>(X, n_kept, n_kept, m, s.D, s.n_flat > 0 ? s.flat : nullptr, U, D, flat);
+    AllColumns columns{m};
+    orthogonalize<double, M, M, M>(X, n_kept, n_kept, columns, s.D, s.n_flat > 0 ? s.flat : nullptr, U, D, flat);
     for (int j = n_kept - 1; j >= 0; --j)
         for (int k = j + 1; k < n_kept; ++k) mean[j] -= U[j][k] * mean[k];
     for (int j = 0; j < n_kept; ++j) {

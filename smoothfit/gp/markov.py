@@ -12,9 +12,9 @@ Notation of Durbin & Koopman (2012), in the dimensionless time z = c x, c = sqrt
 ``G``        smoothing gain, s_i = a_i + G (s_(i+1) - a+_(i+1)) + noise of covariance ``B``
 ===========  ====================================================================================================
 
-The readings and the mean's terms are filtered side by side with the same gains; generalised least squares of the innovations
-gives the mean's coefficients with a flat prior (de Jong 1991). Gradients are derivatives by complex step through the same filter,
-exact to rounding, since every operation is analytic; candidates and parameters are lanes of one pass.
+The likelihood and its exact scores are those of the kernels of Markov processes, the mean's coefficients being components of the
+state that are entirely unknown. For the posterior the readings and the mean's terms are filtered side by side with the same gains;
+generalised least squares of the innovations gives the coefficients with a flat prior (de Jong 1991).
 
 References
 ----------
@@ -31,7 +31,11 @@ import numpy.typing as npt
 from scipy.linalg import cho_solve, solve_triangular
 
 from .._validation import FloatArray
-from ..markov.matern import AnyArray, MaternState
+from ..errors import IdentificationError, NumericalError
+from ..markov.matern import MaternState
+from ..markov.priors import Matern
+from ..markov.program import VALUE, Functionals, Processes, compiled
+from ..observations.abscissa import Points
 from .dense import check_memory, terms_at
 from .kernels import Kernel
 from .parameters import Parameters, Values
@@ -39,13 +43,11 @@ from .pieces import Pieces, Singular
 from .rows import Rows
 from .terms import Axes
 
-COMPLEX_STEP = 1e-30  # squares vanish beside one
 DIFFERENCE = 2.0**-10  # in a logarithm: half the shorter of two steps, whose extrapolated error is of the fourth power
-STEPS_AT_ONCE = 2048  # rows whose transitions are held
 
 
 class Filtered(NamedTuple):
-    """What a pass of the filter leaves, one lane: predicted and filtered moments of each row, columns (y, H) side by side."""
+    """What a pass of the filter leaves: predicted and filtered moments of each row, columns (y, H) side by side."""
 
     predicted: FloatArray  # (n, dim, 1 + p)
     predicted_cov: FloatArray  # (n, dim, dim)
@@ -64,41 +66,73 @@ class MarkovLikelihood:
         self.rate = np.sqrt(2 * kernel.markov_order + 1)
         self.by_x = np.argsort(rows.X[:, 0], kind="stable")
         self.x = rows.X[self.by_x, 0]
-        self.component = np.maximum(rows.axis[self.by_x] + 1, 0)  # of the state that a row reads
+        component = np.maximum(rows.axis + 1, 0)  # of the state that a row reads
+        self.component = component[self.by_x]
         self.columns = np.column_stack([rows.y, rows.design])[self.by_x]
+        points, n = Points(rows.X[:, 0]), len(rows)
+        group = np.where(rows.group < 0, len(rows.unknown), rows.group).astype(np.uint8)
+        process = np.eye(self.prior.dim)[component]
+        kind = np.full(n, VALUE, np.int8)
+        functionals = Functionals(points, points, kind, process, rows.design, rows.y, rows.ratio, group)
+        terms = tuple(f"term {i} of the mean" for i in range(rows.n_terms))
+        matern = Matern(kernel.markov_order + 0.5)
+        self._program = compiled(Processes((matern,), 1.0), functionals, np.eye(self.prior.dim)[0], terms)
+
+    def _arguments(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Hyperparameters of the process, and variances of the groups, of which the last is known."""
+        values = self._parameters.values(theta)
+        return np.array([values.length[0], values.amplitude]), np.append(values.sigma2, 1.0)
 
     def log_det_and_quadratic(self, thetas: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Both pieces for candidates (L, n_free), side by side; NaN where the covariance is singular."""
-        log_det, quadratic, singular = self._filter([self._parameters.values(theta) for theta in thetas])
-        bad = singular >= 0
-        return np.where(bad, np.nan, log_det.real), np.where(bad, np.nan, quadratic.real)
+        values, variance = (np.array(part) for part in zip(*map(self._arguments, thetas), strict=True))
+        log_det, quadratic, _, used = self._program.scan(values, variance)
+        bad = used != self.rows.n_contrasts  # what follows from the rows before it is passed over
+        return np.where(bad, np.nan, log_det), np.where(bad, np.nan, quadratic)
+
+    def _scores(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Both pieces with their exact gradients by theta, (1 + n_free,) each."""
+        parameters, n_free = self._parameters, len(theta)
+        values, variance = self._arguments(theta)
+        free = [1] * (parameters.amplitude is None) + [0] * len(parameters.by)  # in the order of theta
+        slopes = np.zeros((n_free, len(variance)))
+        slopes[len(free) :, :-1] = np.diag(2 * variance[:-1])  # by the logarithms of sds
+        try:
+            sums = self._program.sums(values, variance, free, slopes)
+        except (NumericalError, IdentificationError):
+            raise Singular(self._singular_row(theta)) from None
+        if sums.n_used != self.rows.n_contrasts:
+            raise Singular(self._singular_row(theta))
+        along = parameters.to_logs
+        log_det, quadratic = (np.append(terms[0], along.T @ terms[1:]) for terms in (sums.log_det, sums.sse))
+        return log_det, quadratic
+
+    def _singular_row(self, theta: FloatArray) -> int:
+        """The first row that those before it determine, by the filter of covariances, if that sees one; else the last."""
+        try:
+            self.filter(self._parameters.values(theta))
+        except Singular as error:
+            return error.row
+        return int(self.by_x[-1])
 
     def pieces(self, theta: FloatArray, hessian: bool = False) -> Pieces:
-        """All pieces at theta: gradients by complex step, Hessians by extrapolated differences of them."""
+        """All pieces at theta: exact gradients, Hessians by extrapolated differences of them."""
         n_free = len(theta)
-        centre = theta + 1j * COMPLEX_STEP * np.eye(n_free) if n_free else theta[None].astype(complex)
-        lanes = [centre]
-        offsets = DIFFERENCE * np.array([1.0, -1.0, 2.0, -2.0])
-        if hessian:
-            lanes += [centre + offset * direction for direction in np.eye(n_free) for offset in offsets]
-        log_det, quadratic, singular = self._filter([self._parameters.values(lane) for group in lanes for lane in group])
-        if (singular >= 0).any():
-            raise Singular(int(singular.max()))
-        value = float(log_det[0].real), float(quadratic[0].real)
-        shape = (len(lanes), n_free) if n_free else (1, 0)
-        gradients = [piece.imag[: shape[0] * shape[1]].reshape(shape) / COMPLEX_STEP for piece in (log_det, quadratic)]
+        first = self._scores(theta)
+        value = float(first[0][0]), float(first[1][0])
         if not hessian:
-            return Pieces(*value, gradients[0][0], gradients[1][0])
-        hessians = []
-        for gradient in gradients:
-            g = gradient[1:].reshape(n_free, 4, n_free)
-            near, far = (g[:, 0] - g[:, 1]) / (2 * DIFFERENCE), (g[:, 2] - g[:, 3]) / (4 * DIFFERENCE)
-            second = (4 * near - far) / 3
-            hessians.append((second + second.T) / 2)
-        return Pieces(*value, gradients[0][0], gradients[1][0], hessians[0], hessians[1])
+            return Pieces(*value, first[0][1:], first[1][1:])
+        hessians = np.zeros((2, n_free, n_free))
+        for i, direction in enumerate(np.eye(n_free)):
+            up, down, far_up, far_down = (
+                np.array(self._scores(theta + offset * DIFFERENCE * direction))[:, 1:] for offset in (1.0, -1.0, 2.0, -2.0)
+            )
+            hessians[:, i] = (4 * (up - down) / 2 - (far_up - far_down) / 4) / (3 * DIFFERENCE)
+        hessians = (hessians + hessians.swapaxes(1, 2)) / 2
+        return Pieces(*value, first[0][1:], first[1][1:], hessians[0], hessians[1])
 
     def filter(self, values: Values) -> tuple[Filtered, FloatArray, FloatArray]:
-        """One pass that keeps its moments; also the innovations (n, 1 + p) and their variances (n,), of amplitude one.
+        """Moments of all rows; also the innovations (n, 1 + p) and their variances (n,), of amplitude one.
 
         Raises
         ------
@@ -106,83 +140,33 @@ class MarkovLikelihood:
         """
         n, dim, width = len(self.x), self.prior.dim, self.columns.shape[1]
         kept = Filtered(np.empty((n, dim, width)), np.empty((n, dim, dim)), np.empty((n, dim, width)), np.empty((n, dim, dim)))
-        v, F = np.empty((n, width)), np.empty(n)
-        _, _, singular = self._filter([values], kept, (v, F))
-        if singular[0] >= 0:
-            raise Singular(int(singular[0]))
-        return kept, v, F
-
-    def _filter(
-        self, lanes: list[Values], kept: Filtered | None = None, innovations: tuple[FloatArray, FloatArray] | None = None
-    ) -> tuple[AnyArray, AnyArray, npt.NDArray[np.int64]]:
-        """log|K| + log|H'K^-1 H| and y'P y of each lane, and the first row where a variance was not positive (or -1)."""
-        n_lanes, n, dim, width = len(lanes), len(self.x), self.prior.dim, self.columns.shape[1]
-        dtype = np.result_type(*(lane.length.dtype for lane in lanes))
-        rate = np.array([self.rate / lane.length[0] for lane in lanes], dtype=dtype)
-        variance = np.array([lane.amplitude**2 for lane in lanes], dtype=dtype)
-        ratios = np.array([self._noise(lane) for lane in lanes], dtype=dtype).T / variance  # (n, L)
-        units = np.where(self.component[:, None] > 0, rate, 1.0)  # of each row's reading: a slope counts in f / z
-        ratios = ratios / units**2
+        innovations, variances = np.empty((n, width)), np.empty(n)
+        rate = float(self.rate / values.length[0])
+        units = np.where(self.component > 0, rate, 1.0)  # of each row's reading: a slope counts in f / z
+        ratios = self.noise(values) / float(values.amplitude) ** 2 / units**2
+        readings = self.columns / units[:, None]
         gaps = np.diff(self.x, prepend=self.x[0])
+        transitions, noises = self.prior.transition(gaps * rate), self.prior.noise(gaps * rate)
+        P, a = self.prior.stationary, np.zeros((dim, width))
+        for i in range(n):
+            if gaps[i] > 0:
+                T = transitions[i]
+                a, P = T @ a, T @ P @ T.T + noises[i]
+            kept.predicted[i], kept.predicted_cov[i] = a, P
+            k = self.component[i]
+            column = P[:, k].copy()
+            variances[i] = F = column[k] + ratios[i]
+            if not F > 0:
+                raise Singular(int(self.by_x[i]))
+            innovations[i] = readings[i] - a[k]
+            gain = column / F
+            a = a + gain[:, None] * innovations[i]
+            P = P - gain[:, None] * column
+            P[k] = P[:, k] = column * (ratios[i] / F)  # never a difference
+            kept.mean[i], kept.cov[i] = a, P
+        return kept, innovations, variances
 
-        P = np.tile(self.prior.stationary.astype(dtype), (n_lanes, 1, 1))
-        a = np.zeros((n_lanes, dim, width), dtype=dtype)
-        log_det = np.zeros(n_lanes, dtype=dtype)
-        gram = np.zeros((n_lanes, width, width), dtype=dtype)
-        singular = np.full(n_lanes, -1)
-        for start in range(0, n, STEPS_AT_ONCE):
-            stop = min(start + STEPS_AT_ONCE, n)
-            z = gaps[start:stop, None] * rate
-            transitions, noises = self.prior.transition(z), self.prior.noise(z)
-            transposed = np.swapaxes(transitions, 2, 3)
-            readings = self.columns[start:stop, None, :] / units[start:stop, :, None]
-            v = np.empty((stop - start, n_lanes, width), dtype=dtype)
-            F = np.empty((stop - start, n_lanes), dtype=dtype)
-            moved = gaps[start:stop] > 0
-            with np.errstate(all="ignore"):  # a variance that vanishes is reported below
-                for i in range(stop - start):
-                    if moved[i]:
-                        a = transitions[i] @ a
-                        P = transitions[i] @ P @ transposed[i] + noises[i]
-                    if kept is not None:
-                        kept.predicted[start + i], kept.predicted_cov[start + i] = a[0], P[0]
-                    k = self.component[start + i]
-                    ratio = ratios[start + i]
-                    column = P[:, :, k].copy()
-                    F[i] = variance_read = column[:, k] + ratio
-                    v[i] = innovation = readings[i] - a[:, k]
-                    gain = column / variance_read[:, None]
-                    a = a + gain[:, :, None] * innovation[:, None, :]
-                    P = P - gain[:, :, None] * column[:, None, :]
-                    P[:, k, :] = P[:, :, k] = column * (ratio / variance_read)[:, None]  # never a difference
-                    if kept is not None:
-                        kept.mean[start + i], kept.cov[start + i] = a[0], P[0]
-            bad = ~(F.real > 0)
-            if bad.any():
-                hit = bad.any(axis=0) & (singular < 0)
-                singular[hit] = self.by_x[start + np.argmax(bad, axis=0)[hit]]
-                F = np.where(bad, 1.0, F)
-                if kept is not None:
-                    break
-                P = np.where(np.isfinite(P), P, 0.0)
-                a = np.where(np.isfinite(a), a, 0.0)
-                v = np.where(np.isfinite(v), v, 0.0)
-            log_det = log_det + np.log(F).sum(axis=0) + (2 * np.log(units[start:stop])).sum(axis=0)
-            whitened = v / np.sqrt(F)[:, :, None]
-            gram = gram + np.einsum("nli,nlj->lij", whitened, whitened)
-            if innovations is not None:
-                innovations[0][start:stop], innovations[1][start:stop] = v[:, 0], F[:, 0]
-        log_det = log_det + (n - (width - 1)) * np.log(variance)
-        quadratic = gram[:, 0, 0]
-        for term in range(width - 1, 0, -1):  # Gaussian elimination of the mean's terms, which stays analytic
-            pivot = gram[:, term, term]
-            pivot = np.where(pivot == 0, 1.0, pivot)
-            log_det = log_det + np.log(pivot)
-            gram = gram - gram[:, :, term, None] * gram[:, term, None, :] / pivot[:, None, None]
-            quadratic = gram[:, 0, 0]
-        return log_det, quadratic / variance, singular
-
-    def _noise(self, values: Values) -> AnyArray:
+    def noise(self, values: Values) -> FloatArray:
         """Noise variance of each row, by x."""
         rows = self.rows
         sigma2 = np.append(values.sigma2, 1.0)
@@ -201,7 +185,7 @@ class MarkovPosterior:
         self._component = likelihood.component
         self._rate = float(likelihood.rate / values.length[0])
         self._filtered, v, F = likelihood.filter(values)
-        self._noise = likelihood._noise(values)
+        self._noise = likelihood.noise(values)
         units = np.where(self._component > 0, self._rate, 1.0)
         whitened = v / np.sqrt(F)[:, None]
         Q, self._mean_triangle = np.linalg.qr(whitened[:, 1:])

@@ -519,18 +519,19 @@ class Seasonal(Prior):
         """The intensity q."""
         return (Hyperparameter("q", INTENSITY, -1, 2, self.q),)
 
-    def _frequencies(self, x_unit: float) -> FloatArray:
+    def frequencies(self, x_unit: float) -> FloatArray:
+        """Of the harmonics, in radians per unit of x."""
         return np.asarray(2 * np.pi * np.arange(1, self.harmonics + 1) * (x_unit / self.period), dtype=np.float64)
 
     def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
         """States are (g_k, g_k'); g'' = -w^2 g."""
         pairs = np.zeros((self.harmonics, 2))
-        pairs[:, deriv % 2] = (-1.0) ** (deriv // 2) * self._frequencies(x_unit) ** (2 * (deriv // 2))
+        pairs[:, deriv % 2] = (-1.0) ** (deriv // 2) * self.frequencies(x_unit) ** (2 * (deriv // 2))
         return pairs.ravel()
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
         """Entirely unknown, but for harmonics of which observations tell one direction: `told` has (harmonic, cosine, sine)."""
-        scale = np.column_stack([np.ones(self.harmonics), self._frequencies(x_unit)]).ravel()
+        scale = np.column_stack([np.ones(self.harmonics), self.frequencies(x_unit)]).ravel()
         diffuse = np.diag(scale)
         for k, cosine, sine in self.told:
             diffuse[:, 2 * k - 2] *= cosine
@@ -545,7 +546,7 @@ class Seasonal(Prior):
         2 of differences.
         """
         told = []
-        for k, w in enumerate(self._frequencies(x_unit), start=1):
+        for k, w in enumerate(self.frequencies(x_unit), start=1):
             tells = np.zeros((len(end), 2))
             h, slope = rows[:, 2 * k - 2], rows[:, 2 * k - 1] * w
 
@@ -573,7 +574,7 @@ class Seasonal(Prior):
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
         """Closed forms."""
-        whole = [_resonator(dt, float(w)) for w in self._frequencies(x_unit)]
+        whole = [_resonator(dt, float(w)) for w in self.frequencies(x_unit)]
         T, Q = (block_diagonal([pair[k][:, 1:, 1:] for pair in whole]) for k in (0, 1))
         if integral:
             size = self.dim + 1

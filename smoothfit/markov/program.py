@@ -26,14 +26,14 @@ from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError, SpecificationError
 from ..observations.abscissa import Points
-from .process import AMPLITUDE, INTENSITY, Prior, Start, block_diagonal, split_values, start_together
-from .slots import CLOSED, FRESH, OPEN, planned
+from .blocks import TABLE, Block, blocks_of, table
+from .process import AMPLITUDE, INTENSITY, Prior, Start, split_values, start_together
+from .slots import FRESH, OPEN, planned
 
 IntArray = npt.NDArray[np.int64]
 AnyArray = npt.NDArray[Any]
 MOST_STATES = 24  # of the kernel
-DIRECTIONS = 4  # that the kernel takes at once
-COMPLEX_STEP = 1e-30
+DIRECTIONS = 2  # that the kernel takes at once
 VALUE, INTEGRAL, DIFFERENCE = 0, 1, 2
 
 
@@ -96,13 +96,10 @@ class Processes:
         """Components of all states."""
         return sum(term.dim for term in self.terms)
 
-    def matrices(self, dt: FloatArray, values: AnyArray, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """T and Q; with the integral of f, the first term, as first component."""
-        parts = [
-            term.matrices(dt, mine, self.x_unit, integral and i == 0)
-            for i, (term, mine) in enumerate(zip(self.terms, split_values(self.terms, values), strict=True))
-        ]
-        return block_diagonal([T for T, _ in parts]), block_diagonal([Q for _, Q in parts])
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """What the kernels are told of them."""
+        return blocks_of(self.terms, self.x_unit)
 
     def start(self, values: AnyArray) -> Start:
         """Law of the first state."""
@@ -192,40 +189,69 @@ class Program:
         """Components of the state."""
         return int(self.H.shape[1])
 
-    def matrices(self, values: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
-        """T, Q, P0 and B at all hyperparameters."""
-        D, acc, held = self.processes.dim, self.n_accumulators, len(self.sources)
-        M, fixed = self.n_states, self.n_totals + self.n_effects
-        base_T, base_Q = self.processes.matrices(self.dt, values, acc > 0)
-        inner = slice(int(acc > 0), None)
-        T = np.zeros((len(self.class_dt), M, M), dtype=base_T.dtype)
-        Q = np.zeros((len(self.class_dt), M, M), dtype=base_Q.dtype)
-        T[:, :D, :D] = base_T[self.class_dt][:, inner, inner]
-        Q[:, :D, :D] = base_Q[self.class_dt][:, inner, inner]
-        for s in range(acc):
-            at, use = D + s, self.class_slots[:, s]
-            active = (use != CLOSED).astype(np.float64)
-            T[:, at, :D] = active[:, None] * base_T[self.class_dt, 0, 1:]
-            T[:, at, at] = use == OPEN
-            Q[:, at, :D] = Q[:, :D, at] = active[:, None] * base_Q[self.class_dt, 0, 1:]
-            for other in range(s + 1):
-                both = active * (self.class_slots[:, other] != CLOSED)
-                Q[:, at, D + other] = Q[:, D + other, at] = both * base_Q[self.class_dt, 0, 0]
-        for s in range(held):
-            at, use = D + acc + s, self.class_slots[:, acc + s]
-            T[:, at, :D] = (use == FRESH)[:, None] * self.sources[s]
-            T[:, at, at] = use == OPEN
-        T[:, range(M - fixed, M), range(M - fixed, M)] = 1.0
-        start = self.processes.start(values)
-        diffuse = start.diffuse[:, : self.unknown]
-        k = diffuse.shape[1]
-        P0 = np.zeros((M, M), dtype=start.covariance.dtype)
-        P0[:D, :D] = start.covariance
-        constants = self.n_totals if self.without_effects else fixed
-        B = np.zeros((M, k + constants))
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_read", "_steps")}
+
+    @cached_property
+    def _read(self) -> _kernels.MarkovRows:
+        return _kernels.MarkovRows(self.step, self.first, self.H, self.y, self.ratio, self.group)
+
+    @cached_property
+    def _steps(self) -> _kernels.MarkovSteps:
+        blocks = self.processes.blocks
+        return _kernels.MarkovSteps(
+            np.array([(b.kind, b.dim, b.parameter, b.integrated) for b in blocks], np.int32),
+            np.array([b.frequency for b in blocks]),
+            self.dt,
+            self.class_dt,
+            self.class_slots,
+            np.ascontiguousarray(self.sources),
+            self.n_accumulators,
+            self.n_totals + self.n_effects,
+        )
+
+    def _unknown(self, values: FloatArray) -> FloatArray:
+        """The directions B of the state (M, K) in which nothing is known at the start."""
+        diffuse = self.processes.start(values).diffuse[:, : self.unknown]
+        constants = self.n_totals + (0 if self.without_effects else self.n_effects)
+        D, k = diffuse.shape
+        first = self.n_states - self.n_totals - self.n_effects
+        B = np.zeros((self.n_states, k + constants))
         B[:D, :k] = diffuse
-        B[M - fixed : M - fixed + constants, k:] = np.eye(constants)
-        return T, Q, P0, B
+        B[first : first + constants, k:] = np.eye(constants)
+        return B
+
+    @cached_property
+    def _constant_unknown(self) -> FloatArray | None:
+        """The same at all hyperparameters of processes that the kernels know."""
+        return None if any(b.kind == TABLE for b in self.processes.blocks) else self._unknown(self._ones)
+
+    def _arguments(
+        self,
+        values: FloatArray,
+        variance: FloatArray,
+        free: Sequence[int] = (),
+        slopes: FloatArray | None = None,
+        *,
+        is_still: bool = False,
+    ) -> tuple[Any, ...]:
+        """What a kernel takes, with derivatives along the rows of `slopes` (p, G), p <= `DIRECTIONS`, the first those of `free`."""
+        count = 0 if slopes is None else len(slopes)
+        width = 1 + (DIRECTIONS if count else 0)
+        parameters, noise = np.zeros((len(values), width)), np.zeros((len(variance), width))
+        parameters[:, 0], noise[:, 0] = values, variance
+        parameters[free, range(1, 1 + len(free))] = values[list(free)]
+        if slopes is not None:
+            noise[:, 1 : 1 + count] = slopes.T
+        unknown = self._unknown(values) if self._constant_unknown is None else self._constant_unknown
+        B = np.zeros((*unknown.shape, width))
+        B[..., 0] = unknown
+        tables: list[FloatArray] = []
+        for block in self.processes.blocks:
+            if block.kind == TABLE:
+                integral = block.integrated and self.n_accumulators > 0
+                tables += table(block, self.dt, values, self.processes.x_unit, integral, free, width)
+        return self._read, self._steps, tuple(tables), parameters, B, noise, is_still
 
     def _at(self, values: FloatArray) -> Program:
         """The program at hyperparameters: a closed curve without process noise is a constant, which is closed anyhow."""
@@ -253,10 +279,6 @@ class Program:
     def _constant(self) -> Program:
         return replace(self, y=np.where(self.order < 0, np.nan, self.y), closed=False, unknown=1)
 
-    def _arguments(self, matrices: Sequence[FloatArray], variance: FloatArray, width: int = 1) -> tuple[Any, ...]:
-        T, Q, P0, B = (np.ascontiguousarray(m) for m in matrices)
-        return self.step, self.first, self.H, self.y, self.ratio, self.group, T, Q, P0, B, np.ascontiguousarray(variance)
-
     def sums(self, values: FloatArray, variance: FloatArray, free: Sequence[int] = (), slopes: FloatArray | None = None) -> Sums:
         """The likelihood's terms, and derivatives by the logarithms of the hyperparameters `free` and along `slopes` of variances.
 
@@ -264,35 +286,46 @@ class Program:
         """
         if self._at(values) is not self:
             return self._constant.sums(values, variance, free, slopes)
-        real = self.matrices(values)
-        count = 0 if slopes is None else len(slopes)
-        if count == 0:
-            return self._sums([m[..., None] for m in real], variance[:, None])
-        assert slopes is not None
+        if slopes is None or not len(slopes):
+            return self._sums(*self._arguments(values, variance))
         parts = []
-        for begin in range(0, count, DIRECTIONS):
-            wide = [np.zeros((*m.shape, 1 + DIRECTIONS)) for m in real]
-            noise = np.zeros((len(variance), 1 + DIRECTIONS))
-            noise[:, 0] = variance
-            for array, m in zip(wide, real, strict=True):
-                array[..., 0] = m
-            for d in range(begin, min(begin + DIRECTIONS, count)):
-                noise[:, 1 + d - begin] = slopes[d]
-                if d < len(free):
-                    moved = values.astype(complex)
-                    moved[free[d]] *= 1 + 1j * COMPLEX_STEP
-                    for array, m in zip(wide, self.matrices(moved), strict=True):
-                        array[..., 1 + d - begin] = m.imag / COMPLEX_STEP
-            parts.append(self._sums(wide, noise))
-        first = parts[0]
-        joined = [
-            np.concatenate([getattr(first, name)[:1], *(getattr(part, name)[1:] for part in parts)])[: 1 + count]
-            for name in ("log_det", "sse", "log_information")
-        ]
-        return Sums(joined[0], joined[1], joined[2], first.n_used)
+        for begin in range(0, len(slopes), DIRECTIONS):
+            some = slopes[begin : begin + DIRECTIONS]
+            part = self._sums(*self._arguments(values, variance, free[begin : begin + DIRECTIONS], some))
+            parts.append([terms[: 1 + len(some)] for terms in part[:3]])
+        joined = [np.concatenate([first[:1], *(part[k][1:] for part in parts)]) for k, first in enumerate(parts[0])]
+        return Sums(joined[0], joined[1], joined[2], part.n_used)
 
-    def _sums(self, wide: Sequence[FloatArray], variance: FloatArray) -> Sums:
-        totals, end, n_used, _, unknown = self._run(_kernels.markov_likelihood, self._arguments(wide, variance))
+    def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
+        """Terms of `Sums` of candidates (L, p) and (L, G), each (L,); NaN where they cannot be computed."""
+        unknown = self._constant_unknown
+        if unknown is None or self.closed:
+            return self._scan_one_by_one(values, variance)
+        n_effects = 0 if self.without_effects else self.n_effects
+        found, used = _kernels.markov_scan(
+            self._read,
+            self._steps,
+            np.ascontiguousarray(values),
+            np.ascontiguousarray(unknown[..., None]),
+            np.ascontiguousarray(variance),
+            n_effects,
+            self.complete,
+        )
+        return found[:, 0], found[:, 1], found[:, 2], used
+
+    def _scan_one_by_one(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
+        found, used = np.full((3, len(values)), np.nan), np.zeros(len(values), np.int64)
+        for i, (value, noise) in enumerate(zip(values, variance, strict=True)):
+            try:
+                sums = self.sums(value, noise)
+            except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
+                continue
+            found[:, i] = sums.log_det[0], sums.sse[0], sums.log_information[0]
+            used[i] = sums.n_used
+        return found[0], found[1], found[2], used
+
+    def _sums(self, *arguments: Any) -> Sums:
+        totals, end, n_used, _, unknown = self._run(_kernels.markov_likelihood, arguments)
         if unknown and self.complete:
             raise IdentificationError(self._unidentified(unknown))
         information = np.zeros(totals.shape[1])
@@ -306,21 +339,18 @@ class Program:
         """Posterior means and variances of the functionals, in their order."""
         if self._at(values) is not self:
             return self._constant.moments(values, variance)
-        wide = [m[..., None] for m in self.matrices(values)]
-        mean, spread = self._run(_kernels.markov_smooth, self._arguments(wide, variance[:, None]))
+        mean, spread = self._run(_kernels.markov_smooth, self._arguments(values, variance))
         return self._in_order(mean), self._in_order(spread)
 
     def innovations(self, values: FloatArray, variance: FloatArray) -> FloatArray:
         """One-step-ahead prediction errors of the functionals over their SDs; NaN where a diffuse start takes them."""
-        wide = [m[..., None] for m in self.matrices(values)]
-        return self._in_order(self._run(_kernels.markov_innovations, self._arguments(wide, variance[:, None])))
+        return self._in_order(self._run(_kernels.markov_innovations, self._arguments(values, variance)))
 
     def draws(self, values: FloatArray, variance: FloatArray, normals: FloatArray) -> FloatArray:
         """Draws (n, L) of the functionals less their means, from normal numbers (n_nodes, 2 M, L)."""
         if self._at(values) is not self:
             return self._constant.draws(values, variance, normals)
-        wide = [m[..., None] for m in self.matrices(values)]
-        return self._in_order(self._run(_kernels.markov_draw, (*self._arguments(wide, variance[:, None]), normals)))
+        return self._in_order(self._run(_kernels.markov_draw, (*self._arguments(values, variance), normals)))
 
     def without_processes(self, ratio: FloatArray) -> float:
         """log|X'X| of the diffuse directions alone, each functional with noise of variance ratio (n,)."""
@@ -329,9 +359,7 @@ class Program:
         if self.closed:
             y[constraints[-1:]] = np.nan  # without noise the highest derivative never changes: this one says nothing
         plain = replace(self, y=y, ratio=rows, group=np.zeros_like(self.group))
-        T, Q, P0, B = plain.matrices(self._ones)
-        sums = plain._sums([m[..., None] for m in (T, 0 * Q, 0 * P0, B)], np.ones((1, 1)))
-        return float(sums.log_det[0])
+        return float(plain._sums(*plain._arguments(self._ones, np.ones(1), is_still=True)).log_det[0])
 
     @cached_property
     def _ones(self) -> FloatArray:
@@ -381,8 +409,7 @@ class Program:
         """Adjoint of the filter."""
         if self._at(values) is not self:
             return self._constant.adjoint(values, variance)
-        wide = [m[..., None] for m in self.matrices(values)]
-        score, information, errors, flat = self._run(_kernels.markov_adjoint, self._arguments(wide, variance[:, None]))
+        score, information, errors, flat = self._run(_kernels.markov_adjoint, self._arguments(values, variance))
         is_start = flat > 0
         return Adjoint(score, information, self._in_order(errors), self._in_order(is_start), self.node_of_row[is_start])
 
@@ -397,8 +424,7 @@ class Program:
     def end(self, values: FloatArray, variance: FloatArray) -> FloatArray:
         """Law of the processes and coefficients after the last reading: (K, 3 + K), see `_kernels.markov_end`."""
         kept = np.r_[: self.processes.dim, self.n_states - self.n_effects : self.n_states].astype(np.int32)
-        wide = [m[..., None] for m in self.matrices(values)]
-        return np.asarray(self._run(_kernels.markov_end, (*self._arguments(wide, variance[:, None]), kept)))
+        return np.asarray(self._run(_kernels.markov_end, (*self._arguments(values, variance), kept)))
 
 
 def compiled(

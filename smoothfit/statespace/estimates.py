@@ -13,7 +13,7 @@ from .._entry import entry_point
 from .._validation import FloatArray
 from ..markov.criteria import LIKELIHOODS
 from ..results.curve import CurveResults
-from .general_search import power_of
+from .extent import power_of
 from .robust import Robustness
 
 if TYPE_CHECKING:

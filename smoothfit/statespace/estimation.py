@@ -8,7 +8,7 @@ hyperparameters are differences along c of exact scores.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,7 +21,8 @@ from ..markov.criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
 from ..markov.program import Sums
 from ..markov.pyramid import EXACT_SD
 from ..results.exact import warn_of_exact_series
-from .general_search import GeneralCriterion, Parameter
+from .extent import Parameter
+from .general_search import GeneralCriterion
 from .smoothing import Smoothing
 from .specification import Specification
 
@@ -75,9 +76,14 @@ class Part(ABC):
         """Number of observations."""
         return self.specification.nobs
 
-    def thinned(self) -> Part | None:
+    @property
+    def scaling(self) -> None:
         """Not of a part."""
-        return None
+        return
+
+    def sketches(self) -> list[Part]:
+        """None of a part."""
+        return []
 
     @cached_property
     def places(self) -> list[int]:
@@ -88,9 +94,15 @@ class Part(ABC):
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """All hyperparameters and all variances, scaled, at a theta."""
 
-    def sums(self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False) -> Sums:
-        """Terms of the likelihood; with `slopes` derivatives by all parameters of the specification."""
-        return self.specification.sums(values, variance, method, slopes=slopes)
+    def sums(
+        self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False, along: Sequence[int] | None = None
+    ) -> Sums:
+        """Terms of the likelihood; with `slopes` derivatives by all parameters of the specification, or by those `along`."""
+        return self.specification.sums(values, variance, method, slopes=slopes, along=along)
+
+    def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """Terms of candidates."""
+        return self.specification.scan(values, variance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,15 +239,9 @@ def _at_bounds(parameters: tuple[Parameter, ...], minimum: Minimum | None, value
     return tuple(boundary)
 
 
-def is_relative(specification: Specification) -> bool:
-    """Whether a common factor of all variances is unknown: no sd and no size of a process is given."""
-    sizes = [p.value for p in specification.hyperparameters if p.f_power]
-    return len(specification.unknown) == len(specification.observations.names) and all(not v for v in sizes)
-
-
 def _at_common_size(specification: Specification, found: Optimum) -> Optimum:
     """With the common factor of all variances from sum (y - L f)^2 / r = n - edf, where it is unknown."""
-    if not is_relative(specification):
+    if not specification.is_relative:
         return found
     rss, free = residual_terms(specification, found.hyper, found.variance)
     read = specification.functionals
@@ -261,7 +267,7 @@ def _at_fixed_smoothing(specification: Specification, method: str, given: tuple[
     part = Others(specification, others, smoothing)
     criterion = Tied(part, likelihood)
     minimum, mine = None, np.zeros(len(others))
-    if others and not (is_relative(specification) and len(others) == 1):  # one sd alone follows from the residuals
+    if others and not (specification.is_relative and len(others) == 1):  # one sd alone follows from the residuals
         first = None if start is None else start[part.places]
         minimum = criterion.minimum() if first is None else _local(criterion, others, first)
         mine = minimum.theta
@@ -299,7 +305,7 @@ def _by_prediction(specification: Specification, method: str) -> Optimum:
     variance = np.ones(len(specification.unknown) + 1)
     free = tuple(p for p in specification.parameters if not p.is_variance)
     noises = [p for p in specification.parameters if p.is_variance]
-    if is_relative(specification) and len(noises) == 1:
+    if specification.is_relative and len(noises) == 1:
         variance[0] = np.exp((noises[0].first + noises[0].last) / 2)
     elif noises:
         variance = _by_likelihood(specification, "reml", None).variance

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import qmc
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
-from ..inference.newton import LEVEL, Minimum, best_from, difference_hessian, minimize
-from ..markov.process import LENGTH, RATIO, Hyperparameter
-from ..markov.program import Program, Sums
-from ..observations import OF_DIFFERENCE, Observations, Readings
-from ..results.exact import is_stuck
+from ..inference.descent import Scored, descend
+from ..inference.newton import DECREMENT, LEVEL, Minimum, best_from, difference_hessian
+from ..markov.program import Sums
+from .extent import Parameter
 
-CANDIDATES = 6  # powers of two of starts that are tried
+IntArray = npt.NDArray[np.int64]
+LOG_2_PI = float(np.log(2 * np.pi))
+CANDIDATES, FEWEST = 6, 5  # powers of two of starts that are tried at most and at least
 LENGTHS, POOL = 9, 15  # of each length scale, inner values that are tried, each with the others of so many starts
 MOST_FOLLOWED = 3
 TRUST, DISTRUST = (
@@ -25,61 +28,19 @@ TRUST, DISTRUST = (
     2.0,
 )  # how far below the spread of a series its log variance is tried at least, and how far above if not believed
 WITHIN_REACH = 4.0  # of -2 log-likelihood: how much higher a start may lie from which it is worth to go on
-NEAR = 2.0  # in a logarithm: how far from the optimum of a part that of all is looked for
+STEP = 1e-4  # in a logarithm, of the differences of scores
+SHALLOW, STEEP = 0.5, 2.0  # how much lower or higher a start in the bowl about a minimum may be than its curvature tells
+GENEROUS = 2.0  # times the gain that a Hessian predicts where an intensity is zero
+ROUGH = 0.1  # a decrement at which a start for another search is good enough
+HOPELESS = 3.0  # times what the descent from the best start brought: more than that from another can bring
+RARE, N_RARE = (
+    5.0,
+    4,
+)  # below the least start, and how many, where an intensity is looked for that is zero by a part of the readings
 REMEDY = "give more hyperparameters in the prior, or an sd"
-SMALLEST_SD = 1e-8  # of the size of a name's readings; below, an sd counts as zero
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One coordinate of the search, the logarithm of a scaled number.
-
-    Attributes
-    ----------
-    name : str
-    index : int
-        Of the hyperparameter, or of the variance group.
-    is_variance : bool
-    unit : float
-        Of the number (of the sd, for a variance).
-    lower, upper : float
-        Bounds of the logarithm.
-    first, last : float
-        Where starts lie.
-    vanishes : bool
-        Whether at the lower bound it is zero.
-    is_length : bool
-        Whether it is a length scale, a period or a tension.
-    is_stuck : bool
-        Whether it is the variance of observations that are all equal, of which the likelihood has no greatest value.
-    """
-
-    name: str
-    index: int
-    is_variance: bool
-    unit: float
-    lower: float
-    upper: float
-    first: float
-    last: float
-    vanishes: bool
-    is_length: bool = False
-    is_stuck: bool = False
-
-
-class Measured(Protocol):
-    """What tells how long and how large readings are."""
-
-    @property
-    def observations(self) -> Observations:
-        """The readings."""
-
-    @property
-    def program(self) -> Program:
-        """Of the readings."""
-
-    def unit_of(self, reading: Readings) -> float:
-        """Unit of a name's readings."""
+Start = tuple[FloatArray, float]  # a point and the value there
 
 
 class Searched(Protocol):
@@ -96,148 +57,224 @@ class Searched(Protocol):
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """All hyperparameters and all variances, scaled, at a theta."""
 
-    def sums(self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False) -> Sums:
-        """Terms of the likelihood; with `slopes` derivatives by theta."""
+    def sums(
+        self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False, along: Sequence[int] | None = None
+    ) -> Sums:
+        """Terms of the likelihood; with `slopes` derivatives by theta, or by the components `along` of it."""
 
-    def thinned(self) -> Searched | None:
-        """The model of every so manieth reading, where there are many; None where there are not."""
+    def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """log|K|, sum of squares and count of densities of candidates; None where they come one by one only."""
 
+    @property
+    def scaling(self) -> FloatArray | None:
+        """What multiplies all variances by e, as a change of theta; None where some size is given."""
 
-@dataclass(frozen=True)
-class Extent:
-    """How long and how large the readings are, scaled: what bounds a search.
-
-    Attributes
-    ----------
-    gap, spacing, range : float
-        Least and mean distance of neighbouring abscissae, and of the first from the last.
-    size : float
-        Typical deviation of f.
-    """
-
-    gap: float
-    spacing: float
-    range: float
-    size: float
-
-    @classmethod
-    def of(cls, model: Measured) -> Extent:
-        """Of the readings of a model."""
-        dt = model.program.dt
-        whole = float(dt[model.program.class_dt][model.program.step[1:]].sum())
-        sizes = [cls.size_of(r, model.unit_of(r)) for r in model.observations.readings if has_level(r)]
-        return cls(float(dt.min()), whole / max(len(model.program.step) - 1, 1), whole, max(sizes, default=0.5))
-
-    @staticmethod
-    def size_of(reading: Readings, unit: float) -> float:
-        """Standard deviation of a name's readings, or their size where they are all alike, to rounding."""
-        y = reading.y / unit
-        return float((0.0 if is_stuck(reading.y) else np.std(y)) or np.abs(y).max() or 1.0)
-
-    def parameter(self, p: Hyperparameter, index: int, unit: float) -> Parameter:
-        """Bounds and starts of a hyperparameter."""
-        power = p.x_power
-        if p.kind == RATIO:
-            bounds, starts = (1e-4, 1e2), (0.01, 1.0)
-            (lower, upper), (first, last) = np.log(bounds), np.log(starts)
-            return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False)
-        if p.kind == LENGTH:
-            bounds, starts = (self.gap / 4, 100 * self.range), (1.5 * self.spacing, self.range)
-            (lower, upper), (first, last) = _powers(bounds, power), _powers(starts, power)
-            return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False, is_length=True)
-        size = p.f_power * np.log(self.size)
-        lower, upper = size + _powers((self.gap, self.range), power) + 16 * p.f_power * np.array([-1.0, 1.0])
-        first, last = size + _powers((self.spacing, 3 * self.range), power) + np.array([-2.0, 0.5])
-        return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=True)
-
-
-def _powers(lengths: tuple[float, float], power: int) -> FloatArray:
-    """Logarithms of powers of two lengths, the lesser first."""
-    return np.sort(power * np.log(lengths))
+    def sketches(self) -> Sequence[Searched]:
+        """The models of parts of the readings, where these are many."""
 
 
 @dataclass(frozen=True, eq=False)
 class GeneralCriterion:
-    """-2 log-likelihood as a function of theta, to be minimised."""
+    """-2 log-likelihood as a function of theta, to be minimised; roughly, to start the search of another."""
 
     model: Searched
     method: str
+    is_rough: bool = False
     unbounded = False
     exact_hessian = False
 
     def assemble(self, sums: Sums) -> FloatArray:
         """Value and gradient (1 + p,)."""
-        total = sums.log_det + sums.sse
+        return self._level(sums) + sums.sse
+
+    def _level(self, sums: Sums) -> FloatArray:
+        """What is not the sum of squares."""
+        total = sums.log_det.copy()
         if self.method == "ml":
-            total = total - sums.log_information
-            total[0] += self.model.nobs * np.log(2 * np.pi)
-        else:
-            total[0] += sums.n_used * np.log(2 * np.pi)
+            total -= sums.log_information
+        total[0] += self._count(sums) * LOG_2_PI
         return total
+
+    def _count(self, sums: Sums) -> int:
+        """Of the densities in the likelihood."""
+        return self.model.nobs if self.method == "ml" else sums.n_used
 
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates (L, p); infinite where they cannot be computed."""
-        found = np.full(len(theta), np.inf)
-        for i, candidate in enumerate(theta):
-            try:
-                found[i] = self.assemble(self.model.sums(*self.model.split(candidate), self.method))[0]
-            except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
-                continue
-        return found
+        level, sse, _ = self._scan(theta)
+        return np.where(np.isnan(level), np.inf, level + sse)
+
+    def _scan(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Level, sum of squares and count of candidates (L, p); NaN where they cannot be computed."""
+        if self.method == "reml":
+            values, variance = (np.array(part) for part in zip(*map(self.model.split, theta), strict=True))
+            scanned = self.model.scan(values, variance)
+            if scanned is not None:
+                log_det, sse, count = scanned
+                return log_det + count * LOG_2_PI, sse, count
+        found = np.full((3, len(theta)), np.nan)
+        for i, sums in enumerate(map(self._sums, theta)):
+            if sums is not None:
+                found[:, i] = self._level(sums)[0], sums.sse[0], self._count(sums)
+        return found[0], found[1], found[2]
+
+    def _sums(self, theta: FloatArray, along: Sequence[int] = ()) -> Sums | None:
+        try:
+            return self.model.sums(*self.model.split(theta), self.method, along=along)
+        except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
+            return None
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient."""
         total = self.assemble(self.model.sums(*self.model.split(theta), self.method, slopes=True))
         return float(total[0]), total[1:]
 
+    # One scale of all --------------------------------------------------------------------------------------------------
+
+    @property
+    def scaling(self) -> FloatArray | None:
+        """What multiplies all variances by e, as a change of theta; None where some size is given.
+
+        Along it K = e^t K_0: log|K| grows by t for each density and the sum of squares shrinks by e^-t, so that the best t, the
+        score and the Hessian along it follow from the values and scores of the terms at one point.
+        """
+        return self.model.scaling
+
+    @cached_property
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Of theta."""
+        return tuple(np.array([getattr(p, name) for p in self.model.parameters]) for name in ("lower", "upper"))  # type: ignore[return-value]
+
+    def _rescaled(self, theta: FloatArray, ratio: FloatArray) -> FloatArray:
+        """The best t of candidates (L, p) within the bounds, `ratio` that of the sums of squares to the counts; zero at a bound."""
+        scaling, (lower, upper) = self.scaling, self.bounds
+        if scaling is None:
+            return np.zeros(len(theta))
+        moves = scaling > 0
+        least = ((lower - theta) / np.where(moves, scaling, 1.0))[:, moves].max(axis=1)
+        most = ((upper - theta) / np.where(moves, scaling, 1.0))[:, moves].min(axis=1)
+        with np.errstate(divide="ignore"):
+            best = np.log(np.maximum(ratio, 0.0))
+        return np.where((least < 0) & (most > 0), np.clip(best, least, most), 0.0)
+
+    def lowered(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Candidates (L, p), each at its best scale, and their values."""
+        theta = np.clip(theta, *self.bounds)
+        if self.scaling is None:
+            return theta, self.values(theta)
+        level, sse, count = self._scan(theta)
+        told = ~np.isnan(level)
+        t = np.zeros(len(theta))
+        t[told] = self._rescaled(theta[told], sse[told] / count[told])
+        values = np.where(told, level + count * t + sse * np.exp(-t), np.inf)
+        return theta + t[:, None] * self.scaling, values
+
+    def _terms(self, theta: FloatArray, scaling: FloatArray) -> tuple[FloatArray, FloatArray, int] | None:
+        """The likelihood but for the sum of squares, and that sum: values and scores (1 + p,); and the count of densities.
+
+        The component of the scores with the greatest share in the scaling follows from the others.
+        """
+        p, pivot = len(theta), int(np.argmax(scaling))
+        along = [i for i in range(p) if i != pivot]
+        sums = self._sums(theta, along)
+        if sums is None:
+            return None
+        count, parts = self._count(sums), []
+        for terms, slope in ((self._level(sums), float(count)), (sums.sse, -float(sums.sse[0]))):
+            whole = np.zeros(1 + p)
+            whole[0], whole[[1 + i for i in along]] = terms[0], terms[1:]
+            whole[1 + pivot] = (slope - whole[1:] @ scaling) / scaling[pivot]
+            parts.append(whole)
+        return parts[0], parts[1], count
+
+    def score(self, theta: FloatArray) -> Scored:
+        """Value and score at the best scale; a value that is infinite where there is none."""
+        nowhere = Scored(theta, np.inf, np.zeros_like(theta))
+        if self.scaling is None:
+            try:
+                return Scored(theta, *self.gradient(theta))
+            except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
+                return nowhere
+        found = self._terms(theta, self.scaling)
+        if found is None:
+            return nowhere
+        level, sse, count = found
+        t = float(self._rescaled(theta[None], np.array([sse[0] / count]))[0])
+        sse = np.exp(-t) * sse
+        total = level + sse
+        return Scored(theta + t * self.scaling, float(total[0] + count * t), total[1:], sse[1:])
+
+    def curvature(self, at: Scored) -> FloatArray:
+        """Hessian, by differences of exact scores but along the scaling, where it is exact."""
+        p, scaling = len(at.theta), self.scaling
+        hessian = np.zeros((p, p))
+        pivot = None if scaling is None else int(np.argmax(scaling))
+        for i in range(p):
+            if i == pivot:
+                continue
+            theta = at.theta + STEP * np.eye(p)[i]
+            if scaling is None:
+                moved = self.score(theta)
+                if not np.isfinite(moved.value):
+                    return np.zeros((p, p))
+                hessian[i] = (moved.gradient - at.gradient) / STEP
+                continue
+            terms = self._terms(theta, scaling)
+            if terms is None:
+                return np.zeros((p, p))
+            hessian[i] = ((terms[0] + terms[1])[1:] - at.gradient) / STEP
+        if scaling is not None and pivot is not None and at.along is not None:
+            hessian[pivot] = (-at.along - scaling @ hessian) / scaling[pivot]
+        return (hessian + hessian.T) / 2
+
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian, this by differences of exact gradients."""
         value, gradient = self.gradient(theta)
         return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
 
+    # Search --------------------------------------------------------------------------------------------------------------
+
     def minimum(self) -> Minimum:
         """The best of many starts, certified."""
-        parameters = self.model.parameters
-        lower, upper = (np.array([getattr(p, name) for p in parameters]) for name in ("lower", "upper"))
         try:
-            return self._best(parameters, lower, upper)
+            return self.basin()[0]
         except ConvergenceError as error:
             raise ConvergenceError(f"{str(error).rsplit(';', 1)[0]}; {REMEDY}", error.value) from None
 
-    def _best(self, parameters: Sequence[Parameter], lower: FloatArray, upper: FloatArray) -> Minimum:
-        """The best minimum inside of where the criterion falls without bound: there an sd that cannot be zero tends to zero."""
-        boundless = np.array([p.is_variance and (self.method == "ml" or p.is_stuck) for p in parameters])
-        outside: list[Minimum] = []
+    def basin(self) -> tuple[Minimum, FloatArray]:
+        """The best minimum inside of where the criterion falls without bound, and the Hessian there.
 
-        def follow(starts: FloatArray, _: Minimum | None = None) -> Minimum | None:
-            found = minimize(self, starts, lower, upper)
-            if not (found.at_lower & boundless).any():
-                return found
-            outside.append(found)
-            return None
-
-        starts = self._starts(parameters)
-        values = self.values(starts)
-        lowest = starts[np.argsort(values, kind="stable")]
-        groups = [lowest[i : i + 1] for i in range(MOST_FOLLOWED)] if boundless.any() else [starts]
-        is_thinned = len(starts) < 2**CANDIDATES - 1
-        if not is_thinned:
-            groups += self._trusting(parameters, starts)
-        best = best_from(groups, follow, LEVEL)
+        It falls without bound where an sd that cannot be zero tends to zero.
+        """
+        told, hessians = self._told_by_parts()
+        starts, values = self.lowered(self._spread() if told is None else told)
+        lows = _lows(starts[:, 0], values) if told is None else np.argsort(values, kind="stable")[:MOST_FOLLOWED]
+        first: list[Start] = [(starts[i], float(values[i])) for i in lows if np.isfinite(values[i])]
+        if not first:
+            raise ConvergenceError("the criterion is not finite at any start;")
+        guesses = {float(value): hessian for value, hessian in zip(values, hessians, strict=False) if hessian is not None}
+        paths = _Paths(self, len(starts), first[0][1], guesses)
+        trusting = [] if told is not None else self._trusting(starts)
+        candidates = [(start, False) for start in first] + [(start, True) for start in trusting]
+        best = best_from(candidates, lambda each, best: paths.follow(each[0], None if each[1] else best), LEVEL)
         if best is None:
             if self.method == "ml":
                 raise ConvergenceError("the likelihood has no maximum short of an sd of zero, where it grows without bound;")
-            best = min(outside, key=lambda found: found.value)
-        if is_thinned:
-            return best
+            best = min(paths.outside, key=lambda end: end[0].value)[0]
+            paths.ends += paths.outside
         sound = best
-        others = self._elsewhere(parameters, best, lowest[:POOL], lower, upper)
-        best = best_from([None, *others], lambda start, _: sound if start is None else follow(start[None]), LEVEL)
+        size = POOL if self.scaling is None else min(2 ** (starts.shape[1] - 1) - 2, POOL)  # one scale less to be found
+        pool = starts[np.argsort(values, kind="stable")[:size]]
+        others = [] if self.is_rough else self._without(*paths.end(best))
+        if told is None:
+            others += self._elsewhere(best, pool)
+        best = best_from([None, *others], lambda start, _: sound if start is None else paths.follow(start, sound), LEVEL)
         assert best is not None
-        return best
+        return paths.end(best)
 
-    def _trusting(self, parameters: Sequence[Parameter], starts: FloatArray) -> list[FloatArray]:
+    def _trusting(self, starts: FloatArray) -> list[Start]:
         """For each of several series the best start that trusts it and not the others."""
+        parameters = self.model.parameters
         noises = [i for i, p in enumerate(parameters) if p.is_variance]
         if len(noises) < 2:
             return []
@@ -249,52 +286,134 @@ class GeneralCriterion:
             candidates = starts.copy()
             candidates[:, i] = np.minimum(candidates[:, i], parameters[i].last - TRUST)
             candidates[:, np.delete(noises, g)] = np.delete(distrust, g)
-            found.append(candidates[[int(np.argmin(self.values(candidates)))]])
+            values = self.values(candidates)
+            best = int(np.argmin(values))
+            if np.isfinite(values[best]):
+                found.append((candidates[best], float(values[best])))
         return found
 
-    def _elsewhere(
-        self, parameters: Sequence[Parameter], best: Minimum, pool: FloatArray, lower: FloatArray, upper: FloatArray
-    ) -> list[FloatArray]:
-        """Other starts that may lead lower: along each length scale, out to its bounds, and where an intensity is zero."""
+    def _without(self, best: Minimum, hessian: FloatArray) -> list[Start]:
+        """Starts where an intensity is zero, as far as what the others have to gain there can make up for it."""
         found = []
+        lower, _ = self.bounds
+        for i, p in enumerate(self.model.parameters):
+            if not p.vanishes or best.at_lower[i]:
+                continue
+            trial = best.theta.copy()
+            trial[i] = lower[i]
+            if not self.values(trial[None])[0] < best.value + WITHIN_REACH:
+                continue
+            at = self.score(trial)
+            others = ~(best.at_lower | best.at_upper)
+            others[i] = False
+            slope = at.gradient[others]
+            gain = float(slope @ np.linalg.solve(hessian[np.ix_(others, others)], slope)) / 2
+            if at.value - GENEROUS * gain < best.value:
+                found.append((trial, at.value))
+        return found
+
+    def _elsewhere(self, best: Minimum, pool: FloatArray) -> list[Start]:
+        """Other starts that may lead lower: along each length scale, out to its bounds."""
+        found = []
+        parameters, (lower, upper) = self.model.parameters, self.bounds
         pool = np.vstack([best.theta, pool])
         for i, p in enumerate(parameters):
-            if p.vanishes:
-                trial = best.theta.copy()
-                trial[i] = lower[i]
-                if not best.at_lower[i] and self.values(trial[None])[0] < best.value + WITHIN_REACH:
-                    found.append(trial)
             if not p.is_length:
                 continue
             grid = np.concatenate([lower[i : i + 1], np.linspace(lower[i], upper[i], LENGTHS + 2)[1:-1], upper[i : i + 1]])
             candidates = np.repeat(pool[None], len(grid), axis=0)
             candidates[:, :, i] = grid[:, None]
-            values = self.values(candidates.reshape(-1, len(parameters))).reshape(len(grid), len(pool))
+            flat, values = self.lowered(candidates.reshape(-1, len(parameters)))
+            candidates, values = flat.reshape(candidates.shape), values.reshape(len(grid), len(pool))
             along, which = values.min(axis=1), values.argmin(axis=1)
-            padded = np.concatenate([[np.inf], along, [np.inf]])
-            lows = np.flatnonzero((along <= padded[:-2]) & (along <= padded[2:]) & np.isfinite(along))
             near = int(np.argmin(np.abs(grid - best.theta[i])))
-            found += [candidates[j, which[j]] for j in lows[np.argsort(along[lows])][:MOST_FOLLOWED] if j != near]
+            found += [(candidates[j, which[j]], float(along[j])) for j in _lows(grid, along) if j != near]
         return found
 
-    def _starts(self, parameters: Sequence[Parameter]) -> FloatArray:
-        """Points spread over the whole search; of long series, about the optimum of a part of the readings."""
-        thinned = self.model.thinned()
-        if thinned is not None:
-            found = GeneralCriterion(thinned, self.method).minimum().theta.copy()
-            for i, (theirs, mine) in enumerate(zip(thinned.parameters, parameters, strict=True)):
-                found[i] += (2 if mine.is_variance else 1) * np.log(theirs.unit / mine.unit)
-            return np.asarray(found + NEAR * np.linspace(-1, 1, 5)[:, None] * np.eye(len(found))[0])
-        cube = qmc.Sobol(len(parameters), scramble=False).random_base2(CANDIDATES)[1:]  # whose first point is a corner
+    def _told_by_parts(self) -> tuple[FloatArray | None, list[FloatArray | None]]:
+        """Starts at the optima of parts of the readings, where these are many, with the Hessians that these tell.
+
+        Also with intensities that are zero by all parts.
+        """
+        parameters = self.model.parameters
+        starts: list[FloatArray] = []
+        hessians: list[FloatArray | None] = []
+        zero = np.array([p.vanishes for p in parameters])  # by all parts
+        for part in self.model.sketches():
+            try:
+                found, hessian = GeneralCriterion(part, self.method, is_rough=True).basin()
+            except ConvergenceError:  # a part that does not tell what all do
+                continue
+            units = [
+                (2 if p.is_variance else 1) * np.log(q.unit / p.unit) for p, q in zip(parameters, part.parameters, strict=True)
+            ]
+            starts.append(found.theta + units)
+            is_inside = not (found.at_lower | found.at_upper).any()
+            hessians.append(hessian * (self.model.nobs / part.nobs) if is_inside else None)
+            zero &= found.at_lower
+        for theta in list(starts):
+            for i in np.flatnonzero(zero).tolist():
+                rare = np.repeat(theta[None], N_RARE, axis=0)
+                rare[:, i] = np.linspace(parameters[i].first - RARE, parameters[i].last, N_RARE)
+                starts += list(rare)
+                hessians += [None] * N_RARE
+        return (np.array(starts), hessians) if starts else (None, [])
+
+    def _spread(self) -> FloatArray:
+        """Points spread over the whole search."""
+        parameters = self.model.parameters
+        n = CANDIDATES if self.scaling is None else min(max(2 * len(parameters) - 2, FEWEST), CANDIDATES)
+        cube = qmc.Sobol(len(parameters), scramble=False).random_base2(n)[1:]  # whose first point is a corner
         first, last = (np.array([getattr(p, name) for p in parameters]) for name in ("first", "last"))
         return np.asarray(first + cube * (last - first))
 
 
-def has_level(reading: Readings) -> bool:
-    """Whether a constant added to f is one added to the readings: values and means."""
-    return reading.deriv == 0 or reading.mean
+class _Paths:
+    """Descents from starts to minima, each with the Hessian there; those along which the criterion falls without bound apart.
+
+    Parameters
+    ----------
+    first : float
+        Value of the best start.
+    guesses : dict
+        Hessians that are known about starts, by the values there.
+    """
+
+    def __init__(self, criterion: GeneralCriterion, n_starts: int, first: float, guesses: dict[float, FloatArray]):
+        self.criterion, self.n_starts, self.first, self.guesses = criterion, n_starts, first, guesses
+        self.ends: list[tuple[Minimum, FloatArray]] = []
+        self.outside: list[tuple[Minimum, FloatArray]] = []
+        is_boundless = criterion.method == "ml"
+        self._boundless = np.array([p.is_variance and (is_boundless or p.is_stuck) for p in criterion.model.parameters])
+
+    def follow(self, start: Start, best: Minimum | None) -> Minimum | None:
+        """The minimum; None where it is known or outside, or the start so high above the best that none came down as far."""
+        theta, value = start
+        if best is not None and value - best.value > max(HOPELESS * (self.first - best.value), WITHIN_REACH):
+            return None
+        if any(_leads_to(theta, value, *end) for end in self.ends):
+            return None
+        tolerance = ROUGH if self.criterion.is_rough else DECREMENT
+        end = descend(self.criterion, theta, *self.criterion.bounds, self.n_starts, self.guesses.get(value), tolerance)
+        is_outside = bool((end[0].at_lower & self._boundless).any())
+        (self.outside if is_outside else self.ends).append(end)
+        return None if is_outside else end[0]
+
+    def end(self, found: Minimum) -> tuple[Minimum, FloatArray]:
+        """A minimum with its Hessian."""
+        return next(end for end in self.ends if end[0] is found)
 
 
-def power_of(reading: Readings) -> int:
-    """Order of the derivative whose unit the readings have."""
-    return 0 if reading.mean or reading.deriv == OF_DIFFERENCE else reading.deriv
+def _lows(along: FloatArray, values: FloatArray) -> IntArray:
+    """Local minima of values along a line, the lowest first, `MOST_FOLLOWED` at most."""
+    order = np.argsort(along, kind="stable")
+    padded = np.concatenate([[np.inf], values[order], [np.inf]])
+    lows = order[(padded[1:-1] <= padded[:-2]) & (padded[1:-1] <= padded[2:]) & np.isfinite(padded[1:-1])]
+    return np.asarray(lows[np.argsort(values[lows], kind="stable")][:MOST_FOLLOWED])
+
+
+def _leads_to(theta: FloatArray, value: float, found: Minimum, hessian: FloatArray) -> bool:
+    """Whether a start lies in the bowl about a minimum: it is about as high as the curvature there tells."""
+    away = theta - found.theta
+    predicted = float(away @ hessian @ away) / 2
+    return SHALLOW * predicted <= value - found.value <= STEEP * predicted + LEVEL

@@ -14,7 +14,7 @@ from ..errors import SpecificationError
 from ..markov.bandwidth import FixedBandwidth, FixedLam, Information
 from ..markov.priors import IntegratedWiener
 from ..markov.process import AMPLITUDE, INTENSITY, Prior
-from .general_search import Parameter
+from .extent import Parameter
 from .specification import Specification
 
 LOG_SMALLEST_Q, LOG_LARGEST_Q = np.log(1e-290), np.log(1e150)  # scaled, for what follows from q to be a number, too

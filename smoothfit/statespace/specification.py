@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_positive, frozen
-from ..errors import DataError, SpecificationError
+from .._validation import FloatArray, check_positive
+from ..errors import DataError, IdentificationError, SpecificationError
 from ..markov.joint import Joint
 from ..markov.priors import IntegratedWiener, Seasonal, Sum
 from ..markov.process import Hyperparameter, Prior, check_readable
@@ -35,11 +35,10 @@ from ..observations.readings import OF_INTEGRAL
 from ..results.exact import is_stuck
 from .checks import check_distinct, checked_interventions, checked_noise, checked_prior, checked_regressors
 from .effects import RegressedPoints
-from .general_search import REMEDY, SMALLEST_SD, Extent, Parameter, has_level, power_of
+from .extent import SMALLEST_SD, Extent, Parameter, has_level, power_of
+from .general_search import REMEDY
 from .periodic import Phases, distances
-
-MANY = 4000  # readings, of twice which the search starts on a part
-LEAST = 200  # readings of a name that a part keeps
+from .sketches import sketches_of
 
 
 class Specification:
@@ -414,19 +413,20 @@ class Specification:
             (variance if p.is_variance else values)[p.index] = np.exp(log)
         return values, variance
 
-    def sums(self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False) -> Sums:
-        """Terms of the likelihood; with `slopes` derivatives by theta.
+    def sums(
+        self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False, along: Sequence[int] | None = None
+    ) -> Sums:
+        """Terms of the likelihood; with `slopes` derivatives by theta, or by the components `along` of it, in order.
 
         For "ml" log_information is what the full likelihood leaves out of the restricted one's log|K| + log|X'K^-1 X|.
         """
         program = self.program
-        free = [p.index for p in self.parameters if not p.is_variance]
-        directions = None
-        if slopes:
-            directions = np.zeros((len(self.parameters), len(variance)))
-            for d, p in enumerate(self.parameters):
-                if p.is_variance:
-                    directions[d, p.index] = variance[p.index]
+        chosen = [self.parameters[i] for i in along] if along is not None else list(self.parameters) if slopes else []
+        free = [p.index for p in chosen if not p.is_variance]
+        directions = np.zeros((len(chosen), len(variance)))
+        for d, p in enumerate(chosen):
+            if p.is_variance:
+                directions[d, p.index] = variance[p.index]
         sums = program.sums(values, variance, free, directions)
         if method == "ml":
             of_start = program.log_det_of_start(values, variance, free, directions)
@@ -435,6 +435,24 @@ class Specification:
             alone = self._constraint.sums(values, variance, free, directions)
             sums = Sums(sums.log_det - alone.log_det, sums.sse, sums.log_information, sums.n_used - alone.n_used)
         return sums
+
+    def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """Terms of the restricted likelihood of candidates, NaN where there are none; None where they come one by one only."""
+        if self._constraint is not None:
+            return None
+        log_det, sse, _, count = self.program.scan(values, variance)
+        return log_det, sse, count.astype(np.float64)
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether a common factor of all variances is unknown: no sd and no size of a process is given."""
+        return len(self.unknown) == len(self.observations.names) and not any(p.f_power and p.value for p in self.hyperparameters)
+
+    @cached_property
+    def scaling(self) -> FloatArray | None:
+        """What multiplies all variances by e, as a change of theta; None where some size is given."""
+        powers = [2 if p.is_variance else self.hyperparameters[p.index].f_power for p in self.parameters]
+        return np.array(powers) / 2 if self.is_relative and powers and min(powers) >= 0 else None
 
     @cached_property
     def log_det_design(self) -> float:
@@ -468,19 +486,14 @@ class Specification:
         readings = self.observations.readings
         return np.repeat([self.unit_of(r) for r in readings], [len(r) for r in readings])
 
-    def thinned(self) -> Specification | None:
-        """The model of every so manieth reading, where there are many; None where there are not."""
-        every = self.nobs // MANY
-        if every < 2 or self.effects or self.joint or self.period is not None:
-            return None
-        parts = []
-        for reading in self.observations.readings:
-            order = np.argsort(reading.x, kind="stable")
-            rows = np.sort(order[:: every if len(reading) > LEAST * every else 1])
-
-            def part(column: Any, rows: Any = rows) -> Any:
-                return None if column is None else frozen(column[rows])
-
-            columns = {"sd": part(reading.sd), "weights": part(reading.weights), "upper": part(reading.upper)}
-            parts.append(replace(reading, x=part(reading.x), y=part(reading.y), **columns))
-        return Specification(replace(self.observations, readings=tuple(parts)), self.prior, noise=self.noise)
+    def sketches(self) -> list[Specification]:
+        """The models of parts of the readings, where these are many."""
+        if self.effects or self.joint or self.period is not None:
+            return []
+        found = []
+        for part in sketches_of(self.observations):
+            try:
+                found.append(Specification(part, self.prior, noise=self.noise))
+            except (DataError, IdentificationError, SpecificationError):  # as a season that is met in one phase
+                continue
+        return found

@@ -13,7 +13,7 @@ from .._validation import FloatArray
 from ..markov.criteria import LIKELIHOODS
 from ..markov.program import Functionals, Program
 from ..results.estimates import LEAST_FREE
-from .estimation import Optimum, is_relative
+from .estimation import Optimum
 from .general_search import GeneralCriterion
 from .results import SmoothingSplineResults
 from .robust import Robustness
@@ -157,7 +157,7 @@ class StructuralEstimates(SmoothingSplineResults):
         covariance = np.full((n, n), np.nan)
         kinds = np.array([p.is_variance for p in spec.parameters], dtype=bool)
         inside = np.array([p.name not in (*self.boundary, *self._optimum.held) for p in spec.parameters], dtype=bool)
-        if not is_likelihood and is_relative(spec) and kinds.sum() == 1 and (self.fixed is None or n == 2):
+        if not is_likelihood and spec.is_relative and kinds.sum() == 1 and (self.fixed is None or n == 2):
             if self.df_resid >= LEAST_FREE:
                 covariance[np.ix_(kinds & inside, kinds & inside)] = 2 / self.df_resid  # RSS / sigma^2 as chi-squared on n - edf
             return covariance

@@ -40,6 +40,23 @@ def values_only(given):
     return {name: value[..., None] if name in MATRICES else value for name, value in given.items()}
 
 
+def run(kernel, *more, step, first, H, y, ratio, group, T, Q, P0, B, variance):
+    """Run a kernel on a process that tells its matrices by itself, each step of a length of its own."""
+    rows = _kernels.MarkovRows(step, first, H, y, ratio, group)
+    n_steps, m = T.shape[:2]
+    steps = _kernels.MarkovSteps(
+        np.array([[0, m, 0, 0]], np.int32),
+        np.zeros(1),
+        np.ones(n_steps),
+        np.arange(n_steps),
+        np.zeros((n_steps, 0), np.int8),
+        np.zeros((0, m)),
+        0,
+        0,
+    )
+    return kernel(rows, steps, (T, Q, P0), np.zeros((0, variance.shape[-1])), B, variance, False, *more)
+
+
 def by_dense_algebra(dense, step, first, H, y, ratio, group, T, Q, P0, B, variance):
     """The posterior of H x of every row."""
     node = np.repeat(np.arange(len(step)), np.diff(first))
@@ -54,17 +71,17 @@ def by_dense_algebra(dense, step, first, H, y, ratio, group, T, Q, P0, B, varian
 def test_likelihood_and_posterior_are_those_of_dense_algebra(dense, m, n_classes):
     given, _ = random_model(m, m, n_classes=n_classes)
     expected = by_dense_algebra(dense, **given)
-    values, end, used, flat, unknown = _kernels.markov_likelihood(*values_only(given).values())
+    values, end, used, flat, unknown = run(_kernels.markov_likelihood, **values_only(given))
     np.testing.assert_allclose(values[:, 0], [expected.log_det, expected.sse], rtol=1e-9)
     assert (used, flat, unknown) == (np.isfinite(given["y"]).sum() - min(m, 2), min(m, 2), 0)
     assert end.shape == (m, 1)
     assert (end >= 0).all()
-    mean, variance = _kernels.markov_smooth(*values_only(given).values())
+    mean, variance = run(_kernels.markov_smooth, **values_only(given))
     np.testing.assert_allclose(mean, expected.mean, atol=1e-9 * np.abs(expected.mean).max())
     np.testing.assert_allclose(variance, np.diag(expected.covariance), rtol=1e-8)
     # draws are linear in the normal numbers: from the columns of the identity, a root of the posterior covariance
     n = len(given["step"])
-    root = _kernels.markov_draw(*values_only(given).values(), np.eye(n * 2 * m).reshape(n, 2 * m, n * 2 * m))
+    root = run(_kernels.markov_draw, np.eye(n * 2 * m).reshape(n, 2 * m, n * 2 * m), **values_only(given))
     np.testing.assert_allclose(root @ root.T, expected.covariance, atol=1e-9 * np.abs(expected.covariance).max())
 
 
@@ -78,13 +95,15 @@ def test_scores_are_derivatives(m):
         slopes[name] = moved + np.moveaxis(moved, -3, -2)
         move = np.einsum("ijl,...jk->...ikl", mix, given[name])
         slopes[name] = move + np.moveaxis(move, -3, -2)
-    wide = {k: np.concatenate([v[..., None], slopes[k]], axis=-1) if k in MATRICES else v for k, v in given.items()}
-    values = _kernels.markov_likelihood(*wide.values())[0]
-    h = 1e-5
+    h, parts = 1e-5, []
+    for two in (slice(0, 2), slice(2, 4)):
+        wide = {k: np.concatenate([v[..., None], slopes[k][..., two]], axis=-1) if k in MATRICES else v for k, v in given.items()}
+        parts.append(run(_kernels.markov_likelihood, **wide)[0])
+    values = np.concatenate([parts[0], parts[1][:, 1:]], axis=1)
 
     def at(i, t):
         moved = {k: v + t * slopes[k][..., i] if k in MATRICES else v for k, v in given.items()}
-        return _kernels.markov_likelihood(*values_only(moved).values())[0][:, 0]
+        return run(_kernels.markov_likelihood, **values_only(moved))[0][:, 0]
 
     np.testing.assert_allclose(values[:, 0], at(0, 0.0), rtol=1e-12)
     for i in range(4):
@@ -95,12 +114,12 @@ def test_scores_are_derivatives(m):
 def test_what_no_reading_tells_is_reported():
     given, _ = random_model(3, 1)
     given["y"] = np.full_like(given["y"], np.nan)
-    *_, used, flat, unknown = _kernels.markov_likelihood(*values_only(given).values())
+    *_, used, flat, unknown = run(_kernels.markov_likelihood, **values_only(given))
     assert (used, flat, unknown) == (0, 0, 0b111)
     n = len(given["step"])
     for call in (
-        lambda: _kernels.markov_smooth(*values_only(given).values()),
-        lambda: _kernels.markov_draw(*values_only(given).values(), np.zeros((n, 6, 1))),
+        lambda: run(_kernels.markov_smooth, **values_only(given)),
+        lambda: run(_kernels.markov_draw, np.zeros((n, 6, 1)), **values_only(given)),
     ):
         with pytest.raises(_kernels.KernelError) as caught:
             call()
@@ -139,11 +158,11 @@ def changed(**changes):
     ],
 )
 def test_sizes_are_checked(changes):
-    given = changed(**changes).values()
+    given = changed(**changes)
     for call in (
-        lambda: _kernels.markov_likelihood(*given),
-        lambda: _kernels.markov_smooth(*given),
-        lambda: _kernels.markov_draw(*given, np.zeros((14, 4, 1))),
+        lambda: run(_kernels.markov_likelihood, **given),
+        lambda: run(_kernels.markov_smooth, **given),
+        lambda: run(_kernels.markov_draw, np.zeros((14, 4, 1)), **given),
     ):
         with pytest.raises(ValueError, match=r"step|first|H is|y, ratio|group|T is|Q is|P0 is|B is|variance is|too large"):
             call()
@@ -152,4 +171,4 @@ def test_sizes_are_checked(changes):
 def test_draws_take_two_normal_numbers_for_each_state():
     for normals in (np.zeros((14, 3, 1)), np.zeros((13, 4, 1)), np.zeros((14, 4))):
         with pytest.raises(ValueError, match="normals is"):
-            _kernels.markov_draw(*changed().values(), normals)
+            run(_kernels.markov_draw, normals, **changed())

@@ -1,0 +1,192 @@
+// The steps of a Markov process and its start: matrices of all its parts together, by class of steps.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "linear.hpp"
+#include "processes.hpp"
+#include "scalar.hpp"
+
+namespace smoothfit {
+
+// What a slot is over a step: of no interval, of one that begins with the step, of one that goes on (markov/slots.py).
+enum class Slot : std::int8_t { closed, fresh, open };
+
+// The state: processes, accumulators of the integral of f, held values, and constants. Classes of steps differ in dt or in slots.
+struct MarkovSteps {
+    const Block* blocks;
+    std::int64_t n_blocks;
+    int n_process, n_accumulators, n_held, m;
+    std::int64_t n_classes;
+    const double* dt;               // (steps)
+    const std::int64_t* class_dt;   // (classes)
+    const std::int8_t* slots;       // (classes, n_accumulators + n_held)
+    const double* sources;          // (n_held, n_process): what held slots hold
+};
+
+// What changes from one evaluation to the next, each entry a number and its N derivatives.
+struct MarkovValues {
+    const double* parameters;  // (hyperparameters, 1 + N)
+    const double* B;           // (m, n_diffuse, 1 + N), n_diffuse <= m
+    const double* variance;    // (groups, 1 + N)
+    int n_diffuse;
+    bool is_still;  // whether Q and P0 are zero
+};
+
+constexpr int unrolled_state = 8;
+
+template <int M>
+constexpr int actual(int m) {
+    return M <= unrolled_state ? M : m;
+}
+
+constexpr int dense_state = 3;  // up to which all columns are computed with
+
+template <class Real, int M>
+struct MarkovStep {
+    Real T[M][M];
+    Real U[M][M];  // Q = U D U'
+    Real D[M];
+    int begin[M], end[M];  // T_ij is zero but for begin[i] <= j < end[i]
+    int reach[M];          // U_ij D_j is zero but for i <= j < reach[i]
+};
+
+// A = U D U' of the block [from, to) of a positive semidefinite matrix; a pivot that is rounding is zero.
+template <class Real, int M>
+void factorize(const Real (&A)[M][M], int from, int to, Real (&U)[M][M], Real (&D)[M]) {
+    for (int j = to - 1; j >= from; --j) {
+        Real pivot = A[j][j];
+        for (int k = j + 1; k < to; ++k) pivot = pivot - D[k] * U[j][k] * U[j][k];
+        const bool is_zero = !(value(pivot) > linear_rounding * value(A[j][j]));
+        D[j] = is_zero ? Real(0.0) : pivot;
+        for (int i = from; i < to; ++i) U[i][j] = Real(i == j ? 1.0 : 0.0);
+        for (int i = from; i < j && !is_zero; ++i) {
+            Real sum = A[i][j];
+            for (int k = j + 1; k < to; ++k) sum = sum - D[k] * U[i][k] * U[j][k];
+            U[i][j] = sum / pivot;
+        }
+    }
+}
+
+SMOOTHFIT_INLINE bool is_zero(double x) { return x == 0; }
+template <int N>
+SMOOTHFIT_INLINE bool is_zero(const Dual<double, N>& x) {
+    bool zero = x.re == 0;
+    for (int i = 0; i < N; ++i) zero = zero && x.eps[i] == 0;
+    return zero;
+}
+
+constexpr std::int64_t most_tabled = 256;  // classes of steps that are made ahead
+
+// The steps by class: all of them are made ahead where there are few, else the last one is kept.
+template <class Real, int M>
+class MarkovClasses {
+public:
+    MarkovClasses(const MarkovSteps& steps, const MarkovValues& values)
+        : steps_(steps), is_still_(values.is_still), Q_{}, front_T_{}, front_Q_{}, step_{} {
+        const int m = actual<M>(steps_.m);
+        for (std::int64_t b = 0; b < steps.n_blocks; ++b) processes_.emplace_back(steps.blocks[b], values.parameters);
+        for (int i = 0; i < m; ++i) {
+            step_.U[i][i] = Real(1.0);
+            if (i >= steps.n_process + steps.n_accumulators + steps.n_held) step_.T[i][i] = Real(1.0);
+        }
+        if (steps.n_classes > most_tabled) return;
+        for (std::int64_t c = 0; c < steps.n_classes; ++c) {
+            load(c);
+            table_.push_back(step_);
+        }
+    }
+
+    const MarkovStep<Real, M>& at(std::int64_t c) {
+        if (!table_.empty()) return table_[static_cast<std::size_t>(c)];
+        if (c != loaded_) load(c);
+        return step_;
+    }
+
+    // The covariance of the first state, but for what is entirely unknown.
+    void first(Real (&P0)[M][M]) const {
+        int at = 0;
+        for (const Process<Real>& process : processes_) {
+            const int d = process.block().dim;
+            for (int i = 0; i < d; ++i)
+                for (int j = 0; j < d; ++j) P0[at + i][at + j] = is_still_ ? Real(0.0) : process.first(i, j);
+            at += d;
+        }
+    }
+
+private:
+    void load(std::int64_t c) {
+        const std::int64_t s = steps_.class_dt[c];
+        Real corner(0.0);
+        int at = 0;
+        for (const Process<Real>& process : processes_) {
+            const int d = process.block().dim, skip = process.block().integrated;
+            process.matrices(steps_.dt[s], s, [&](int i, int j, const Real& t, const Real& q) {
+                if (i >= skip && j >= skip) {
+                    step_.T[at + i - skip][at + j - skip] = t;
+                    Q_[at + i - skip][at + j - skip] = q;
+                } else if (i == 0 && j > 0) {
+                    front_T_[at + j - 1] = t;
+                    front_Q_[at + j - 1] = q;
+                } else if (i == 0) {
+                    corner = corner + q;
+                }
+            });
+            if (steps_.n_accumulators == 0 && !is_still_) factorize<Real, M>(Q_, at, at + d, step_.U, step_.D);
+            at += d;
+        }
+        load_slots(steps_.slots + c * (steps_.n_accumulators + steps_.n_held), corner);
+        if constexpr (M > dense_state) find_ranges();
+        loaded_ = c;
+    }
+
+    void load_slots(const std::int8_t* slots, const Real& corner) {
+        const int D = steps_.n_process;
+        const auto use = [&](int s) { return static_cast<Slot>(slots[s]); };
+        for (int s = 0; s < steps_.n_accumulators; ++s) {
+            const bool is_active = use(s) != Slot::closed;
+            for (int j = 0; j < D; ++j) {
+                step_.T[D + s][j] = is_active ? front_T_[j] : Real(0.0);
+                Q_[D + s][j] = Q_[j][D + s] = is_active ? front_Q_[j] : Real(0.0);
+            }
+            step_.T[D + s][D + s] = Real(use(s) == Slot::open ? 1.0 : 0.0);
+            for (int other = 0; other <= s; ++other)
+                Q_[D + s][D + other] = Q_[D + other][D + s] = is_active && use(other) != Slot::closed ? corner : Real(0.0);
+        }
+        if (steps_.n_accumulators > 0 && !is_still_) factorize<Real, M>(Q_, 0, D + steps_.n_accumulators, step_.U, step_.D);
+        for (int s = 0; s < steps_.n_held; ++s) {
+            const int row = D + steps_.n_accumulators + s;
+            const Slot mine = use(steps_.n_accumulators + s);
+            for (int j = 0; j < D; ++j) step_.T[row][j] = Real(mine == Slot::fresh ? steps_.sources[s * D + j] : 0.0);
+            step_.T[row][row] = Real(mine == Slot::open ? 1.0 : 0.0);
+        }
+    }
+
+    void find_ranges() {
+        const int m = actual<M>(steps_.m);
+        for (int i = 0; i < m; ++i) {
+            step_.begin[i] = m;
+            step_.end[i] = 0;
+            step_.reach[i] = i;
+            for (int j = 0; j < m; ++j) {
+                if (!is_zero(step_.T[i][j])) {
+                    step_.begin[i] = j < step_.begin[i] ? j : step_.begin[i];
+                    step_.end[i] = j + 1;
+                }
+                if (j >= i && !is_zero(step_.U[i][j]) && !is_zero(step_.D[j])) step_.reach[i] = j + 1;
+            }
+        }
+    }
+
+    const MarkovSteps& steps_;
+    bool is_still_;
+    std::vector<Process<Real>> processes_;
+    std::vector<MarkovStep<Real, M>> table_;
+    Real Q_[M][M], front_T_[M], front_Q_[M];
+    MarkovStep<Real, M> step_;
+    std::int64_t loaded_ = -1;
+};
+
+}  // namespace smoothfit

@@ -1,0 +1,458 @@
+// Transition, noise and first covariance of the standard Markov processes (markov/priors.py), with derivatives.
+//
+// But for the damped oscillator, the only hyperparameter in T and in what Q is up to factors is a rate, with z = rate dt: matrices of z are
+// numbers, and their derivatives along z are known: T' = A T, Q' = v v', v the last column of T. Duals are made of both
+// (`lifted`); factors are powers of the rate times an intensity.
+//
+// No digits are lost at small z: every entry begins with its own power of z. Matérn's Q has closed forms in moments of decay, of positive
+// terms; other chains are Taylor series over so short a step that a few terms do, doubled by Q(2z) = Q + T Q T', T(2z) = T T.
+// A harmonic's closed forms are those of priors.py.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "linear.hpp"
+#include "scalar.hpp"
+
+namespace smoothfit {
+
+enum class Kind : int { table, wiener, matern, ornstein_uhlenbeck, tension, oscillator, harmonic };
+constexpr int n_kinds = 7;
+constexpr int most_block = 5;  // states of a process that is no table, its integral included
+
+// One process. `parameter` is the place of the first of its hyperparameters, -1 for none; `frequency` is a harmonic's. A table has its
+// own matrices for each step: T, Q (steps, size, size, 1 + N) and P0 (dim, dim, 1 + N).
+struct Block {
+    Kind kind;
+    int dim;
+    int parameter;
+    double frequency;
+    bool integrated;  // whether the integral of its first component is asked for: T and Q have it in front
+    const double* T;
+    const double* Q;
+    const double* P0;
+    int size() const { return dim + integrated; }
+};
+
+inline int parameters_of(Kind kind) {
+    switch (kind) {
+        case Kind::table: return 0;
+        case Kind::wiener:
+        case Kind::harmonic: return 1;
+        case Kind::oscillator: return 3;
+        default: return 2;
+    }
+}
+
+SMOOTHFIT_INLINE double lifted(double number, double, double) { return number; }
+template <int N>
+SMOOTHFIT_INLINE Dual<double, N> lifted(double number, double slope, const Dual<double, N>& z) {
+    Dual<double, N> c;
+    c.re = number;
+    for (int i = 0; i < N; ++i) c.eps[i] = slope * z.eps[i];
+    return c;
+}
+
+template <class Real>
+Real power(const Real& base, int exponent) {
+    Real result(1.0);
+    for (int i = 0; i < exponent; ++i) result = result * base;
+    return result;
+}
+
+// Integrals J_k of u^k exp(-z u) over u = 0 .. 1 for k = 0 .. LAST, `decay` = exp(-z): the highest by Kummer's series
+// exp(-z) sum_m LAST! z^m / (LAST+1+m)!, or by its closed form where that does not cancel, the others by k J_{k-1} = z J_k + exp(-z). All
+// terms are positive.
+template <int LAST>
+struct KummerSeries {
+    static constexpr int most = 48;
+    double coefficient[most];
+    double reach[most];  // z up to which the terms from this one on are no part of the sum
+
+    KummerSeries() {
+        coefficient[0] = 1.0 / (LAST + 1);
+        reach[0] = 0;
+        double log_of_term = std::log(coefficient[0]);
+        for (int m = 1; m < most; ++m) {
+            coefficient[m] = coefficient[m - 1] / (LAST + 1 + m);
+            log_of_term -= std::log(LAST + 1.0 + m);
+            reach[m] = std::exp((std::log(1e-18 / (LAST + 1)) - log_of_term) / m);
+        }
+    }
+};
+
+template <int LAST>
+SMOOTHFIT_INLINE void moments_of_decay(double z, double decay, double (&J)[LAST + 1]) {
+    static const KummerSeries<LAST> series;
+    if (z < LAST + 2) {
+        int terms = 4;
+        while (series.reach[terms] < z) terms += 2;
+        double total = series.coefficient[terms];
+        for (int m = terms - 1; m >= 0; --m) total = total * z + series.coefficient[m];
+        J[LAST] = decay * total;
+    } else {
+        double tail = 1.0, term = 1.0, factorial = 1.0, scale = z;
+        for (int m = 1; m <= LAST; ++m) {
+            term *= z / m;
+            tail += term;
+            factorial *= m;
+            scale *= z;
+        }
+        J[LAST] = factorial / scale * (1 - decay * tail);
+    }
+    for (int k = LAST; k > 0; --k) J[k - 1] = (z * J[k] + decay) * (1.0 / k);
+}
+
+// Polynomials of the dimensionless state of a Matérn process of dim = p + 1 (markov/matern.py).
+struct MaternForm {
+    int dim;
+    double nilpotent[4][4][4];  // N^k / k!
+    double products[4][4][7];   // intensity times coefficients of g_i g_j
+    double stationary[4][4];
+    double intensity;
+
+    explicit MaternForm(int given) : dim(given), nilpotent{}, products{}, stationary{} {
+        double N[4][4] = {}, binomial = 1;
+        for (int i = 0; i < dim; ++i) {
+            nilpotent[0][i][i] = 1;
+            N[i][i] += 1;
+            if (i + 1 < dim) N[i][i + 1] += 1;
+            N[dim - 1][i] -= binomial;
+            binomial = binomial * (dim - i) / (i + 1);
+        }
+        for (int k = 1; k < dim; ++k)
+            for (int i = 0; i < dim; ++i)
+                for (int j = 0; j < dim; ++j)
+                    for (int l = 0; l < dim; ++l) nilpotent[k][i][j] += nilpotent[k - 1][i][l] * N[l][j] / k;
+        for (int i = 0; i < dim; ++i)
+            for (int j = 0; j < dim; ++j) {
+                for (int k = 0; k < dim; ++k)
+                    for (int l = 0; l < dim; ++l) products[i][j][k + l] += nilpotent[k][i][dim - 1] * nilpotent[l][j][dim - 1];
+                double weight = 0.5;  // the integral of z^k exp(-2 z)
+                for (int k = 0; k < 2 * dim - 1; ++k) {
+                    stationary[i][j] += products[i][j][k] * weight;
+                    weight *= (k + 1) / 2.0;
+                }
+            }
+        intensity = 1 / stationary[0][0];
+        for (int i = 0; i < dim; ++i)
+            for (int j = 0; j < dim; ++j) {
+                stationary[i][j] *= intensity;
+                for (int k = 0; k < 2 * dim - 1; ++k) products[i][j][k] *= intensity;
+            }
+    }
+    static const MaternForm& of(int dim) {
+        static const MaternForm forms[4] = {MaternForm(1), MaternForm(2), MaternForm(3), MaternForm(4)};
+        return forms[dim - 1];
+    }
+};
+
+constexpr int most_doublings = 1100;  // of the longest step that is finite
+constexpr double forgotten = 1e3;  // z, beyond which exp(-z) underflows to zero
+
+template <int D>
+SMOOTHFIT_INLINE void matern_matrices(const MaternForm& form, double z, double (&T)[most_block][most_block],
+                                      double (&Q)[most_block][most_block]) {
+    constexpr int last = 2 * D - 2;
+    z = z < forgotten ? z : forgotten;
+    const double decay = std::exp(-z);
+    double J[last + 1];
+    moments_of_decay<last>(2 * z, decay * decay, J);
+    double power = z;
+    for (int k = 0; k <= last; ++k, power *= z) J[k] *= power;
+    for (int i = 0; i < D; ++i)
+        for (int j = 0; j < D; ++j) {
+            double sum = form.nilpotent[D - 1][i][j];
+            for (int k = D - 2; k >= 0; --k) sum = sum * z + form.nilpotent[k][i][j];
+            T[i][j] = decay * sum;
+            if (j < i) continue;
+            double spread = 0;
+            for (int k = last; k >= last - i - j; --k) spread += form.products[i][j][k] * J[k];
+            Q[i][j] = Q[j][i] = spread;
+        }
+}
+
+// T and Q over z of x' = A x + white noise of intensity one in the last component, A the companion matrix of `c`.
+template <class Real>
+void chain_matrices(const Real* c, int d, Real z, Real (&T)[most_block][most_block], Real (&Q)[most_block][most_block]) {
+    double norm = 0;
+    for (int i = 0; i < d; ++i) norm += size_of(c[i]);
+    norm = (norm > 1 ? norm : 1.0) * value(z);
+    int doublings = 0;
+    for (; norm > 0.25 && doublings < most_doublings; norm *= 0.5, ++doublings) z = 0.5 * z;
+    Real step[most_block][most_block] = {}, spread[most_block][most_block] = {}, moved[most_block][most_block];
+    for (int i = 0; i < d; ++i)
+        for (int j = 0; j < d; ++j) {
+            T[i][j] = step[i][j] = Real(i == j ? 1.0 : 0.0);
+            Q[i][j] = spread[i][j] = Real(0.0);
+        }
+    spread[d - 1][d - 1] = Q[d - 1][d - 1] = z;
+    const auto times_A = [&](const Real(&X)[most_block][most_block]) {
+        for (int j = 0; j < d; ++j) {
+            for (int i = 0; i + 1 < d; ++i) moved[i][j] = X[i + 1][j];
+            moved[d - 1][j] = c[0] * X[0][j];
+            for (int l = 1; l < d; ++l) moved[d - 1][j] = moved[d - 1][j] + c[l] * X[l][j];
+        }
+    };
+    for (int k = 1; k < 2 * d + 14; ++k) {
+        const Real next = (1.0 / k) * z, after = (1.0 / (k + 1)) * z;
+        times_A(step);
+        for (int i = 0; i < d; ++i)
+            for (int j = 0; j < d; ++j) {
+                step[i][j] = moved[i][j] * next;
+                T[i][j] = T[i][j] + step[i][j];
+            }
+        times_A(spread);
+        for (int i = 0; i < d; ++i)
+            for (int j = 0; j <= i; ++j) {
+                spread[i][j] = spread[j][i] = (moved[i][j] + moved[j][i]) * after;
+                Q[i][j] = Q[j][i] = Q[i][j] + spread[i][j];
+            }
+    }
+    for (; doublings > 0; --doublings) {
+        for (int i = 0; i < d; ++i)
+            for (int j = 0; j < d; ++j) {
+                moved[i][j] = step[i][j] = Real(0.0);
+                for (int l = 0; l < d; ++l) {
+                    moved[i][j] = moved[i][j] + T[i][l] * Q[l][j];
+                    step[i][j] = step[i][j] + T[i][l] * T[l][j];
+                }
+            }
+        for (int i = 0; i < d; ++i)
+            for (int j = 0; j <= i; ++j) {
+                for (int l = 0; l < d; ++l) Q[i][j] = Q[i][j] + moved[i][l] * T[j][l];
+                Q[j][i] = Q[i][j];
+            }
+        for (int i = 0; i < d; ++i)
+            for (int j = 0; j < d; ++j) T[i][j] = step[i][j];
+    }
+}
+
+// z^n/n! - z^(n+2)/(n+2)! + ..., n = `first` = 2 or 3: 1 - cos z, and z - sin z.
+inline double remainder_of(double z, int first) {
+    if (std::fabs(z) >= 1) {
+        const double half = std::sin(z / 2);
+        return first == 2 ? 2 * half * half : z - std::sin(z);
+    }
+    double total = 0;
+    for (int n = first + 18; n > first; n -= 2) total = (1 - total) * z * z / (n * (n - 1));
+    return (1 - total) * (first == 2 ? z * z / 2 : z * z * z / 6);
+}
+
+// The integral of (1 - cos s)^2 over s = 0 .. z, z^5/20 near zero: terms (-1)^n s^(2n) (2^(2n-1) - 2) / (2n)!, n >= 2.
+inline double fifth_of(double z) {
+    if (std::fabs(z) >= 1) return 1.5 * z - 2 * std::sin(z) + std::sin(2 * z) / 4;
+    double total = 0, term = z * z * z / 2, doubled = 2;  // |z|^(2n+1) / (2n)! and 2^(2n-1)
+    for (int n = 2; n <= 16; ++n) {
+        term *= z * z / ((2 * n) * (2 * n - 1));
+        doubled *= 4;
+        total += (n % 2 ? -term : term) * (doubled - 2) / (2 * n + 1);
+    }
+    return total;
+}
+
+// T and Q of (the integral of g, g, g'), g'' = -w^2 g + white noise of intensity 2 w^2.
+inline void harmonic_matrices(double w, double dt, double (&T)[3][3], double (&Q)[3][3]) {
+    const double z = w * dt;
+    // At quarters of a turn, exact zeros: the rounding of z would be taken for a trace of an unknown start.
+    const double rounding = std::numeric_limits<double>::epsilon() * (z > 4 ? z : 4.0);
+    double sine = std::sin(z), cosine = std::cos(z);
+    if (std::fabs(sine) <= rounding) sine = 0;
+    if (std::fabs(cosine) <= rounding) cosine = 0;
+    const double one_less_cosine = remainder_of(z, 2), half = remainder_of(2 * z, 3);
+    T[0][0] = 1;
+    T[1][0] = T[2][0] = 0;
+    T[0][1] = T[1][2] = sine / w;
+    T[0][2] = one_less_cosine / (w * w);
+    T[1][1] = T[2][2] = cosine;
+    T[2][1] = -w * sine;
+    Q[0][0] = 2 / (w * w * w) * fifth_of(z);
+    Q[0][1] = Q[1][0] = one_less_cosine * one_less_cosine / (w * w);
+    Q[0][2] = Q[2][0] = 2 / w * (half / 4 - remainder_of(z, 3));
+    Q[1][1] = half / (2 * w);
+    Q[1][2] = Q[2][1] = sine * sine;
+    Q[2][2] = w * (z + sine * cosine);
+}
+
+// A process at hyperparameters: what its matrices have in common over all steps.
+template <class Real>
+class Process {
+public:
+    // `parameters` (n, 1 + N).
+    Process(const Block& block, const double* parameters) : block_(block) {
+        const auto parameter = [&](int i) { return Width<Real>::load(parameters + (block.parameter + i) * Width<Real>::value); };
+        const int d = block.dim;
+        Real rate(1.0), intensity(0.0);
+        if (block.kind == Kind::table) return;
+        switch (block.kind) {
+            case Kind::wiener:
+            case Kind::harmonic: intensity = block.parameter < 0 ? Real(0.0) : parameter(0); break;
+            case Kind::matern: {
+                const MaternForm& form = MaternForm::of(d);
+                const Real variance = parameter(1) * parameter(1);
+                rate = Real(std::sqrt(2.0 * d - 1)) / parameter(0);
+                intensity = variance * power(rate, 2 * d - 1) * Real(form.intensity);
+                for (int i = 0; i < d; ++i)
+                    for (int j = 0; j < d; ++j) first_[i][j] = form.stationary[i][j] * (variance * power(rate, i + j));
+                double binomial = 1;
+                for (int i = 0; i < d; ++i) {
+                    companion_[i + block.integrated] = Real(-binomial);
+                    binomial = binomial * (d - i) / (i + 1);
+                }
+                variance_ = variance;
+                break;
+            }
+            case Kind::ornstein_uhlenbeck: {
+                const Real variance = parameter(1) * parameter(1);
+                rate = Real(1.0) / parameter(0);
+                intensity = 2.0 * (variance * rate);
+                first_[d - 1][d - 1] = variance;
+                companion_[block.size() - 1] = Real(-1.0);
+                break;
+            }
+            case Kind::tension:
+                rate = parameter(0);
+                intensity = parameter(1);
+                first_[d - 1][d - 1] = 0.5 * (intensity / rate);
+                companion_[block.size() - 1] = Real(-1.0);
+                break;
+            default: {
+                const Real variance = parameter(2) * parameter(2), damping = parameter(1);
+                rate = Real(8 * std::atan(1.0)) / parameter(0);
+                intensity = 4.0 * (damping * power(rate, 3) * variance);
+                first_[0][0] = variance;
+                first_[1][1] = variance * rate * rate;
+                companion_[block.size() - 2] = Real(-1.0);
+                companion_[block.size() - 1] = -2.0 * damping;
+            }
+        }
+        rate_ = rate;
+        intensity_ = intensity;
+        for (int k = 0; k < most_block; ++k) {
+            up_[k] = power(rate, k);
+            down_[k] = Real(1.0) / up_[k];
+        }
+        const bool is_closed = block.kind == Kind::matern && !block.integrated;
+        const Real unit = is_closed ? variance_ : intensity / power(rate, 2 * block.size() - 1);
+        for (int k = 0; k < 2 * most_block - 1; ++k) spread_[k] = unit * power(rate, k);
+    }
+
+    const Block& block() const { return block_; }
+
+    Real first(int i, int j) const {
+        if (block_.kind == Kind::table) return Width<Real>::load(block_.P0 + (i * block_.dim + j) * Width<Real>::value);
+        return first_[i][j];
+    }
+
+    // Hands `put(i, j, T_ij, Q_ij)` the matrices of step dt, the s-th of all.
+    template <class Put>
+    void matrices(double dt, std::int64_t s, const Put& put) const {
+        const int d = block_.size();
+        switch (block_.kind) {
+            case Kind::table: {
+                constexpr int width = Width<Real>::value;
+                for (int i = 0; i < d; ++i)
+                    for (int j = 0; j < d; ++j) {
+                        const std::int64_t at = ((s * d + i) * d + j) * width;
+                        put(i, j, Width<Real>::load(block_.T + at), Width<Real>::load(block_.Q + at));
+                    }
+                return;
+            }
+            case Kind::wiener: return wiener(d, dt, put);
+            case Kind::harmonic: {
+                double T[3][3], Q[3][3];
+                harmonic_matrices(block_.frequency, dt, T, Q);
+                const int skip = 3 - d;
+                for (int i = 0; i < d; ++i)
+                    for (int j = 0; j < d; ++j) put(i, j, Real(T[skip + i][skip + j]), Q[skip + i][skip + j] * intensity_);
+                return;
+            }
+            case Kind::oscillator: {
+                Real T[most_block][most_block], Q[most_block][most_block];
+                chain_matrices<Real>(companion_, d, dt * rate_, T, Q);
+                for (int i = 0; i < d; ++i)
+                    for (int j = 0; j < d; ++j) put(i, j, T[i][j] * across(i, j), Q[i][j] * spread_[i + j]);
+                return;
+            }
+            case Kind::matern:
+                if (block_.integrated) return decaying(d, dt, put);
+                return with_size_of_matern(d, [&](auto size) { matern<decltype(size)::value>(dt, put); });
+            default: return decaying(d, dt, put);
+        }
+    }
+
+private:
+    const Real& across(int i, int j) const { return i >= j ? up_[i - j] : down_[j - i]; }
+
+    template <class Put>
+    void wiener(int d, double dt, const Put& put) const {
+        double terms[2 * most_block];  // dt^k / k!, and dt^k
+        double powers[2 * most_block];
+        terms[0] = powers[0] = 1;
+        for (int k = 1; k < 2 * d; ++k) {
+            powers[k] = powers[k - 1] * dt;
+            terms[k] = terms[k - 1] * dt / k;
+        }
+        double factorial[most_block] = {1};
+        for (int k = 1; k < d; ++k) factorial[k] = factorial[k - 1] * k;
+        for (int i = 0; i < d; ++i)
+            for (int j = 0; j < d; ++j) {
+                const int p = 2 * d - 1 - i - j;
+                put(i, j, Real(j >= i ? terms[j - i] : 0.0), powers[p] / (p * factorial[d - 1 - i] * factorial[d - 1 - j]) * intensity_);
+            }
+    }
+
+    template <class F>
+    static SMOOTHFIT_INLINE void with_size_of_matern(int d, const F& f) {
+        if (d == 1) return f(std::integral_constant<int, 1>());
+        if (d == 2) return f(std::integral_constant<int, 2>());
+        if (d == 3) return f(std::integral_constant<int, 3>());
+        f(std::integral_constant<int, 4>());
+    }
+
+    template <int D, class Put>
+    SMOOTHFIT_INLINE void matern(double dt, const Put& put) const {
+        double T[most_block][most_block], Q[most_block][most_block];
+        const MaternForm& form = MaternForm::of(D);
+        const Real z = dt * rate_;
+        matern_matrices<D>(form, value(z), T, Q);
+        put_lifted<D>(D, T, Q, form.intensity, z, put);
+    }
+
+    // Chains whose companion matrix is a number: integrated Ornstein-Uhlenbeck processes, integrals of Matérn's.
+    template <class Put>
+    void decaying(int d, double dt, const Put& put) const {
+        double T[most_block][most_block], Q[most_block][most_block], c[most_block] = {};
+        const Real z = dt * rate_;
+        for (int i = 0; i < d; ++i) c[i] = value(companion_[i]);
+        chain_matrices<double>(c, d, value(z), T, Q);
+        put_lifted<most_block>(d, T, Q, 1.0, z, put);
+    }
+
+    // Duals from numbers: T' = A T, and Q' = v v' times the intensity, v the last column of T.
+    template <int D, class Put>
+    SMOOTHFIT_INLINE void put_lifted(int given, const double (&T)[most_block][most_block], const double (&Q)[most_block][most_block],
+                                     double intensity, const Real& z, const Put& put) const {
+        const int d = D == most_block ? given : D;
+        for (int i = 0; i < d; ++i)
+            for (int j = 0; j < d; ++j) {
+                double slope = 0;
+                if (i + 1 < d) {
+                    slope = T[i + 1][j];
+                } else {
+                    for (int l = 0; l < d; ++l) slope += value(companion_[l]) * T[l][j];
+                }
+                put(i, j, lifted(T[i][j], slope, z) * across(i, j),
+                    lifted(Q[i][j], intensity * T[i][d - 1] * T[j][d - 1], z) * spread_[i + j]);
+            }
+    }
+
+    Block block_;
+    Real rate_ = Real(1.0), intensity_ = Real(0.0), variance_ = Real(0.0);
+    Real companion_[most_block] = {}, first_[4][4] = {};
+    Real up_[most_block], down_[most_block], spread_[2 * most_block - 1];
+};
+
+}  // namespace smoothfit

@@ -1,0 +1,180 @@
+"""Descent to a certified minimum where a score costs little more than a value, and a Hessian several scores.
+
+Newton's method whose Hessian is differenced at the start and again near the minimum, and kept up between by the secants of the
+scores (BFGS). The certificate is that of `newton`: a negligible Newton decrement, by a Hessian differenced near the minimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray
+from ..errors import ConvergenceError
+from .newton import DECREMENT, FLAT, LEVEL, MAX_ITERATIONS, Minimum, to_bound
+
+CLOSE = 0.1  # a decrement, near which a Hessian is that of the minimum
+ROUNDED = 1e-3  # a decrement below which rounding may hide the descent
+DAMPINGS = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e4, 1e6, 1e8)  # of the Hessian, relative to its largest eigenvalue
+LONGEST_STEP = 2.0  # in a logarithm: starts of a search are nearer than that
+DIFFERENCES = 1e-4  # of the greatest curvature: below, the sign of one is rounding, and a level slope along it is enough
+MOST_SECANTS = 6  # steps with one Hessian
+SLOW = 0.1  # of the descent that is predicted: what is less asks for a new Hessian
+LEVELLING = 0.3  # a slope that is small, and how far from it, relatively, the descent that it tells may be
+CURVED = 1e-8  # least cosine of a step and the change of the score for a secant
+
+
+Bounds = tuple[FloatArray, FloatArray]
+
+
+class Scored(NamedTuple):
+    """A point, perhaps moved to a lower one that came at no cost, with value and score; an infinite value where there is none.
+
+    `along` is what its objective keeps of it for the Hessian.
+    """
+
+    theta: FloatArray
+    value: float
+    gradient: FloatArray
+    along: FloatArray | None = None
+
+
+class ScoredObjective(Protocol):
+    """What can be descended."""
+
+    def values(self, theta: FloatArray) -> FloatArray:
+        """Values of candidates (L, p)."""
+
+    def score(self, theta: FloatArray) -> Scored:
+        """Value and score."""
+
+    def curvature(self, at: Scored) -> FloatArray:
+        """Hessian."""
+
+
+def descend(
+    objective: ScoredObjective,
+    start: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    n_starts: int,
+    guess: FloatArray | None = None,
+    tolerance: float = DECREMENT,
+) -> tuple[Minimum, FloatArray]:
+    """The minimum that a start leads to, and the Hessian there, the whole of it; `guess` is one to begin with.
+
+    A decrement of `tolerance` is negligible; where that is more than `CLOSE`, the Hessian may be one of secants.
+
+    Raises
+    ------
+    ConvergenceError
+    """
+    at = objective.score(np.clip(start, lower, upper))
+    if not np.isfinite(at.value):
+        raise ConvergenceError("the criterion is not finite at a start")
+    hessian = guess
+    is_near, refused, age = False, np.full(len(start), LEVELLING), 0
+    for _ in range(MAX_ITERATIONS):
+        at_lower = (at.theta <= lower) & (at.gradient >= -LEVEL)
+        at_upper = (at.theta >= upper) & (at.gradient <= LEVEL)
+        free = ~(at_lower | at_upper)
+        is_fresh = hessian is None
+        if hessian is None:
+            hessian = objective.curvature(at)
+            flat = free & (np.abs(hessian.diagonal()) < FLAT)
+            moved = to_bound(objective.values, at.theta, at.value, flat, at.gradient, lower, upper)
+            if moved is not None:
+                at, hessian = objective.score(moved), None
+                continue
+        if not at.gradient[free].any():
+            return Minimum(at.theta, at.value, 0.0, at_lower, at_upper, n_starts), hessian
+        curvature, axes = np.linalg.eigh(hessian[np.ix_(free, free)])
+        along = axes.T @ at.gradient[free]
+        steep = (np.abs(along) > LEVEL) | (np.abs(curvature) > DIFFERENCES * np.abs(curvature).max())
+        is_minimum = bool((curvature[steep] > 0).all())
+        decrement = float(along[steep] @ (along[steep] / curvature[steep])) if is_minimum else np.inf
+        is_near = decrement <= CLOSE if is_fresh else is_near
+        if not is_fresh and (not is_minimum or (tolerance < decrement <= CLOSE and not is_near)):
+            hessian = None
+            continue
+        if decrement <= tolerance:
+            return Minimum(at.theta, at.value, decrement, at_lower, at_upper, n_starts), hessian
+        ahead = _levelled(objective, at, np.flatnonzero(free), hessian, np.where(at.gradient > 0, lower, upper), refused)
+        if ahead is not None:
+            at = ahead
+            continue
+        newton = partial(_damped, free, curvature, axes, along)
+        dampings = DAMPINGS if is_fresh else DAMPINGS[:1]  # a Hessian of secants is taken at its word or not at all
+        found = _lower(objective, at, newton, (lower, upper), dampings, decrement < ROUNDED)
+        if found is None and is_fresh:
+            raise ConvergenceError(f"no descent from a point that is not a minimum (criterion {at.value:.10g});", at.value)
+        if found is None:
+            hessian = None
+            continue
+        age = 0 if is_fresh else age + 1
+        descent = at.value - found.value
+        is_slow = age >= MOST_SECANTS or descent < 0 or (decrement > ROUNDED and descent < SLOW * decrement / 2)
+        hessian = _secant(hessian, found.theta - at.theta, found.gradient - at.gradient) if is_minimum and not is_slow else None
+        at = found
+    raise ConvergenceError(f"not converged after {MAX_ITERATIONS} steps (decrement {decrement:.3g});", at.value)
+
+
+def _levelled(
+    objective: ScoredObjective,
+    at: Scored,
+    free: npt.NDArray[np.int64],
+    hessian: FloatArray,
+    bounds: FloatArray,
+    refused: FloatArray,
+) -> Scored | None:
+    """The point with a variable at the bound ahead, where the criterion levels off to it as c + a exp(-distance); None elsewhere.
+
+    There slope and curvature are alike, and are what is left to descend; Newton's method would go in steps of one. `refused` has
+    the slopes at which that was tried last.
+    """
+    for i in free:
+        slope = abs(float(at.gradient[i]))
+        if not (LEVEL < slope < refused[i] and slope / 2 < hessian[i, i] < 2 * slope):
+            continue
+        refused[i] = slope / 10
+        theta = at.theta.copy()
+        theta[i] = bounds[i]
+        found = objective.score(theta)
+        if abs(at.value - found.value - slope) < LEVELLING * slope:
+            return found
+    return None
+
+
+def _damped(free: npt.NDArray[np.bool_], curvature: FloatArray, axes: FloatArray, along: FloatArray, damping: float) -> FloatArray:
+    """A Newton step of the free variables, by the eigenvalues and axes of their Hessian, the sizes of the former damped."""
+    step, size = np.zeros(len(free)), np.abs(curvature).max()
+    step[free] = -axes @ (along / np.maximum(np.abs(curvature) + size * damping, 1e-12 * size))
+    return np.asarray(step * min(1.0, LONGEST_STEP / np.abs(step).max()))
+
+
+def _lower(
+    objective: ScoredObjective,
+    at: Scored,
+    step: Callable[[float], FloatArray],
+    bounds: Bounds,
+    dampings: Sequence[float],
+    rounded: bool,
+) -> Scored | None:
+    """A lower point, by a step as little damped as need be; None where there is none. If `rounded`, Newton's step is taken."""
+    for damping in dampings:
+        found = objective.score(np.clip(at.theta + step(damping), *bounds))
+        if found.value < at.value or (rounded and not damping and np.isfinite(found.value)):
+            return found
+    return None
+
+
+def _secant(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatArray | None:
+    """Hessian that maps the last step to the change of the score; None where this is no positive curvature."""
+    product, mapped = float(step @ change), hessian @ step
+    if not product > CURVED * np.linalg.norm(step) * np.linalg.norm(change) or not step @ mapped > 0:
+        return None
+    return np.asarray(hessian + np.outer(change, change) / product - np.outer(mapped, mapped) / (step @ mapped))

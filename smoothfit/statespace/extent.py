@@ -1,0 +1,131 @@
+"""What is searched of a specification, how large it can be, and where starts lie: by how long and how large the readings are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from .._validation import FloatArray
+from ..markov.process import LENGTH, RATIO, Hyperparameter
+from ..markov.program import Program
+from ..observations import OF_DIFFERENCE, Observations, Readings
+from ..results.exact import is_stuck
+
+SMALLEST_SD = 1e-8  # of the size of a name's readings; below, an sd counts as zero
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One coordinate of the search, the logarithm of a scaled number.
+
+    Attributes
+    ----------
+    name : str
+    index : int
+        Of the hyperparameter, or of the variance group.
+    is_variance : bool
+    unit : float
+        Of the number (of the sd, for a variance).
+    lower, upper : float
+        Bounds of the logarithm.
+    first, last : float
+        Where starts lie.
+    vanishes : bool
+        Whether at the lower bound it is zero.
+    is_length : bool
+        Whether it is a length scale, a period or a tension.
+    is_stuck : bool
+        Whether it is the variance of observations that are all equal, of which the likelihood has no greatest value.
+    """
+
+    name: str
+    index: int
+    is_variance: bool
+    unit: float
+    lower: float
+    upper: float
+    first: float
+    last: float
+    vanishes: bool
+    is_length: bool = False
+    is_stuck: bool = False
+
+
+class Measured(Protocol):
+    """What tells how long and how large readings are."""
+
+    @property
+    def observations(self) -> Observations:
+        """The readings."""
+
+    @property
+    def program(self) -> Program:
+        """Of the readings."""
+
+    def unit_of(self, reading: Readings) -> float:
+        """Unit of a name's readings."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How long and how large the readings are, scaled: what bounds a search.
+
+    Attributes
+    ----------
+    gap, spacing, range : float
+        Least and mean distance of neighbouring abscissae, and of the first from the last.
+    size : float
+        Typical deviation of f.
+    """
+
+    gap: float
+    spacing: float
+    range: float
+    size: float
+
+    @classmethod
+    def of(cls, model: Measured) -> Extent:
+        """Of the readings of a model."""
+        dt = model.program.dt
+        whole = float(dt[model.program.class_dt][model.program.step[1:]].sum())
+        sizes = [cls.size_of(r, model.unit_of(r)) for r in model.observations.readings if has_level(r)]
+        return cls(float(dt.min()), whole / max(len(model.program.step) - 1, 1), whole, max(sizes, default=0.5))
+
+    @staticmethod
+    def size_of(reading: Readings, unit: float) -> float:
+        """Standard deviation of a name's readings, or their size where they are all alike, to rounding."""
+        y = reading.y / unit
+        return float((0.0 if is_stuck(reading.y) else np.std(y)) or np.abs(y).max() or 1.0)
+
+    def parameter(self, p: Hyperparameter, index: int, unit: float) -> Parameter:
+        """Bounds and starts of a hyperparameter."""
+        power = p.x_power
+        if p.kind == RATIO:
+            bounds, starts = (1e-4, 1e2), (0.01, 1.0)
+            (lower, upper), (first, last) = np.log(bounds), np.log(starts)
+            return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False)
+        if p.kind == LENGTH:
+            bounds, starts = (self.gap / 4, 100 * self.range), (1.5 * self.spacing, self.range)
+            (lower, upper), (first, last) = _powers(bounds, power), _powers(starts, power)
+            return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False, is_length=True)
+        size = p.f_power * np.log(self.size)
+        lower, upper = size + _powers((self.gap, self.range), power) + 16 * p.f_power * np.array([-1.0, 1.0])
+        first, last = size + _powers((self.spacing, 3 * self.range), power) + np.array([-2.0, 0.5])
+        return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=True)
+
+
+def _powers(lengths: tuple[float, float], power: int) -> FloatArray:
+    """Logarithms of powers of two lengths, the lesser first."""
+    return np.sort(power * np.log(lengths))
+
+
+def has_level(reading: Readings) -> bool:
+    """Whether a constant added to f is one added to the readings: values and means."""
+    return reading.deriv == 0 or reading.mean
+
+
+def power_of(reading: Readings) -> int:
+    """Order of the derivative whose unit the readings have."""
+    return 0 if reading.mean or reading.deriv == OF_DIFFERENCE else reading.deriv

@@ -1,0 +1,47 @@
+"""Parts of the readings on which the search of a long series begins: every so manieth, which shows what is slow, and a stretch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import frozen
+from ..observations import Observations
+
+Rule = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
+MANY, PART = 2000, 500  # readings from which on the search starts on parts, and of how many
+LEAST = 50  # readings of a name that a part keeps, if it has them
+
+
+def sketches_of(observations: Observations) -> list[Observations]:
+    """Parts of the readings; none where these are few."""
+    if len(observations) < MANY:
+        return []
+    every = len(observations) // PART
+
+    def thinned(order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return order[:: every if len(order) > LEAST * every else max(len(order) // LEAST, 1)]
+
+    def stretch(order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        size = max(len(order) // every, min(LEAST, len(order)))
+        first = (len(order) - size) // 2
+        return order[first : first + size]
+
+    return [_part(observations, rule) for rule in (thinned, stretch)]
+
+
+def _part(observations: Observations, rule: Rule) -> Observations:
+    parts = []
+    for reading in observations.readings:
+        rows = np.sort(rule(np.argsort(reading.x, kind="stable")))
+
+        def part(column: Any, rows: Any = rows) -> Any:
+            return None if column is None else frozen(column[rows])
+
+        columns = {"sd": part(reading.sd), "weights": part(reading.weights), "upper": part(reading.upper)}
+        parts.append(replace(reading, x=part(reading.x), y=part(reading.y), **columns))
+    return replace(observations, readings=tuple(parts))
