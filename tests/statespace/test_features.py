@@ -21,7 +21,7 @@ pri = sf.priors
 # Against the unrolled engine -------------------------------------------------------------------------------------------
 
 
-def wave(n=40, seed=0):
+def wave(n=24, seed=0):
     rng = np.random.default_rng(seed)
     x = np.sort(rng.uniform(0, 6, n))
     return x, np.sin(x) + 0.1 * rng.standard_normal(n)
@@ -37,8 +37,8 @@ def values_with_sd():
 
 def values_and_slopes():
     rng = np.random.default_rng(3)
-    x = np.sort(rng.uniform(0, 6, 20))
-    return sf.observe(*wave(seed=2)) + sf.observe(x, np.cos(x) + 0.2 * rng.standard_normal(20), deriv=1, name="slope"), 3
+    x = np.sort(rng.uniform(0, 6, 12))
+    return sf.observe(*wave(seed=2)) + sf.observe(x, np.cos(x) + 0.2 * rng.standard_normal(12), deriv=1, name="slope"), 3
 
 
 DATA = [values_alone, values_with_sd, values_and_slopes]
@@ -89,7 +89,7 @@ def test_a_fixed_smoothing_is_that_of_the_unrolled_engine(make, smoothing):
 
 @pytest.mark.parametrize("make", DATA)
 def test_spline_roots_changes_and_parts_are_those_of_the_unrolled_engine(make):
-    plain, general = both(make, edf=12.0)
+    plain, general = both(make, bandwidth=0.3)
     order = make()[1]
     x = np.linspace(*general.observations.places[[0, -1]], 91)
     ours, theirs = general.spline(), plain.spline()
@@ -164,7 +164,7 @@ def test_streams_are_those_of_the_unrolled_engine(make, monkeypatch):
         online.append(limit + 3.2, 99.0)
         online.rollback()
     assert (general.nobs, repr(general).split(", lag")[1]) == (plain.nobs, repr(plain).split(", lag")[1])
-    assert len(general._window) < 40 < general.nobs  # the rest is a law of the state
+    assert len(general._window) < 30 < general.nobs  # the rest is a law of the state
     x = limit + np.linspace(2.6, 4, 9)
     for k in range(make()[1]):
         ours, theirs = general.get_prediction(x, k), plain.get_prediction(x, k)
@@ -183,12 +183,12 @@ def test_streams_are_those_of_the_unrolled_engine(make, monkeypatch):
 
 def test_many_curves_of_a_prior_are_single_fits():
     rng = np.random.default_rng(0)
-    t = np.tile(np.arange(30.0), 3)
-    frame = pd.DataFrame({"id": np.repeat(["a", "b", "c"], 30), "t": t, "y": np.sin(t / 4) + 0.2 * rng.standard_normal(90)})
-    frame.loc[62:, "y"] = np.nan
+    t = np.tile(np.arange(20.0), 3)
+    frame = pd.DataFrame({"id": np.repeat(["a", "b", "c"], 20), "t": t, "y": np.sin(t / 4) + 0.2 * rng.standard_normal(60)})
+    frame.loc[42:, "y"] = np.nan
     prior = pri.Matern(1.5) + pri.Polynomial(0)
     fits = sf.fit_curves(frame, "id", "t", {"y": 0}, prior=prior)
-    single = sf.SmoothingSpline(sf.observe(t[:30], frame["y"][:30], name="y"), prior=prior).fit()
+    single = sf.SmoothingSpline(sf.observe(t[:20], frame["y"][:20], name="y"), prior=prior).fit()
     assert list(fits) == ["a", "b"]
     assert "too few" in fits.failures["c"]
     np.testing.assert_allclose(fits.params.loc["a", list(single.params.index)].astype(float), single.params, rtol=1e-12)
@@ -326,10 +326,10 @@ def with_a_period():
 
 
 def with_regressors_and_a_jump():
-    x, y = wave(40)
-    load = np.random.default_rng(1).standard_normal(40)
-    jump = sf.Level(x[20])
-    return sf.SmoothingSpline(sf.observe(x, y + load + (x >= x[20])), 2, regressors={"load": load}, interventions=[jump])
+    x, y = wave(30)
+    load = np.random.default_rng(1).standard_normal(30)
+    jump = sf.Level(x[15])
+    return sf.SmoothingSpline(sf.observe(x, y + load + (x >= x[15])), 2, regressors={"load": load}, interventions=[jump])
 
 
 def of_integrals():
