@@ -62,6 +62,7 @@ _attributes = {
         "SplineRegression",
         "Unimodal",
     ],
+    "results": ["compare", "load"],
     "statespace": ["Level", "Pulse", "Slope", "SmoothingSpline", "fit_curves"],
 }
 
@@ -104,12 +105,14 @@ __all__ = [
     "Unimodal",
     "basis",
     "calculus",
+    "compare",
     "compare_methods",
     "datasets",
     "dynamics",
     "errors",
     "fit_curves",
     "gp",
+    "load",
     "observe",
     "observe_difference",
     "observe_integral",

@@ -13,6 +13,10 @@ class SpecificationError(SmoothfitError, ValueError):
     """An option of a model or a method is out of range or contradicts another."""
 
 
+class AbsentError(SpecificationError, AttributeError):
+    """A kind of fit has no such result, or has it no longer; the message names the alternative."""
+
+
 class IdentificationError(SmoothfitError, ValueError):
     """The readings leave part of the curve undetermined; the message names that part."""
 

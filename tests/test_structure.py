@@ -1,6 +1,7 @@
 """The structure that the documentation promises: layers, lazy imports, versions."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 import tomllib
@@ -58,10 +59,41 @@ def test_imports_run_downwards_only(path):
             assert theirs == mine or LEVEL[theirs] < LEVEL[mine], f"{mine} imports {theirs}"
 
 
+def test_files_import_each_other_in_no_circle():
+    """Imports within functions and for types count."""
+    names = {
+        ".".join(("smoothfit", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path for path in FILES
+    }
+    graph = {
+        name: {found for found in (module_of(target, names) for target in imports_of_names(path)) if found not in (None, name)}
+        for name, path in names.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # a CycleError shows the circle
+
+
+def imports_of_names(path):
+    """Dotted names that a file imports from the package: modules, or what is in them."""
+    module = ["smoothfit", *path.relative_to(PACKAGE).with_suffix("").parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            base = [*module[: -node.level], *(node.module or "").split(".")] if node.level else (node.module or "").split(".")
+            for alias in node.names:
+                yield [*filter(None, base), alias.name]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name.split(".")
+
+
+def module_of(target, names):
+    """The file that a dotted name is in: itself, or what it is a part of."""
+    whole = ".".join(target)
+    return whole if whole in names else ".".join(target[:-1]) if ".".join(target[:-1]) in names else None
+
+
 HOMES = {  # what may be imported by which units or files
-    "statsmodels": {"results", "regression", "statespace", "dynamics"},
+    "statsmodels": {"results", "regression", "statespace", "gp", "dynamics"},
     "clarabel": {"regression"},
-    "matplotlib": {"results", "dynamics"},
+    "matplotlib": {"results", "gp", "dynamics"},
     "patsy": {"basis/formula.py", "results/contrasts.py", "dynamics/formula.py"},
     "formulaic": {"basis/formula.py"},
 }

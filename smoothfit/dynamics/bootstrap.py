@@ -5,108 +5,56 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .._entry import entry_point
 from .._processes import in_processes
-from .._validation import FloatArray, check_level, check_memory, check_order, check_rng
+from .._validation import FloatArray, check_memory, check_order, check_rng
 from ..errors import ConvergenceError, SmoothfitError, SmoothfitWarning, SpecificationError
 from . import response
 from .estimation import estimate
 from .methods import METHODS, Problem
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from .results import DynamicsResults
+from .replications import Bootstrap
+from .results import DynamicsResults
 
 MOST_FAILED = 0.2  # of the replications
 OF_DRAW = 300  # bytes of the objects of a replication
-Fit = tuple[Problem, str, dict[str, Any]]  # what is refitted, how, and with which options
+Refitted = tuple[Problem, str, dict[str, Any]]  # what is refitted, how, and with which options
 
 
-@entry_point
-@dataclass(frozen=True, eq=False)
-class Bootstrap:
-    """Parameters of refitted replications.
-
-    Attributes
-    ----------
-    estimate : pandas.Series, shape (k,)
-        What was fitted: coefficients and noise parameters.
-    params : pandas.DataFrame, shape (n, k)
-        Those of the replications that could be fitted.
-    n_coefficients : int
-        How many of them are coefficients.
-    n_failed : int
-        How many replications could not be fitted.
-    """
-
-    estimate: pd.Series
-    params: pd.DataFrame
-    n_coefficients: int
-    n_failed: int
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard deviations of the replications."""
-        return self.params.std(ddof=1).rename("bse")
-
-    @property
-    def bias(self) -> pd.Series:
-        """Mean of the replications less the estimate."""
-        return (self.params.mean() - self.estimate).rename("bias")
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of level 1 - alpha.
-
-        Basic ones of coefficients, twice the estimate less the quantiles of the replications; of noise parameters, which are never
-        negative, the quantiles themselves.
-        """
-        import pandas as pd
-
-        check_level(alpha)
-        low, high = self.params.quantile(alpha / 2), self.params.quantile(1 - alpha / 2)
-        table = pd.DataFrame({0: low, 1: high})
-        basic = pd.DataFrame({0: 2 * self.estimate - high, 1: 2 * self.estimate - low})
-        table.iloc[: self.n_coefficients] = basic.iloc[: self.n_coefficients]
-        return table
-
-
-def bootstrap(results: DynamicsResults, n: int, kind: str, rng: Any, n_jobs: int, progress: bool) -> Bootstrap:
-    """Refit n simulated samples; see `DynamicsResults.bootstrap`."""
+def bootstrap(results: DynamicsResults, size: int, kind: str, rng: Any, n_jobs: int, progress: bool) -> Bootstrap:
+    """Refit simulated samples; see `DynamicsResults.bootstrap`."""
     import pandas as pd
 
-    n, n_jobs = check_order(n, "n", 2, 10**7), check_order(n_jobs, "n_jobs", 1, 1024)
+    size, n_jobs = check_order(size, "size", 2, 10**7), check_order(n_jobs, "n_jobs", 1, 1024)
     if kind not in ("parametric", "block"):
         raise SpecificationError(f'kind is {kind!r}; pass "parametric" or "block"')
     if results.model.equation.terms:
         raise SpecificationError('the bootstrap is of linear equations; this one has non-linear terms: use cov_type="robust"')
     if not results.model.sample.reads_values_only:
         raise SpecificationError("the bootstrap is of readings of y alone; this sample has readings of derivatives")
-    check_memory(n * (16.0 * len(results.params) + OF_DRAW), f"a bootstrap of n = {n}", "lower n")
-    seeds = check_rng(rng).integers(2**63, size=n)
+    check_memory(size * (16.0 * len(results.params) + OF_DRAW), f"a bootstrap of size = {size}", "lower size")
+    seeds = check_rng(rng).integers(2**63, size=size)
     draw = _parametric if kind == "parametric" else _block
     problem, method, options = results.model.problem, results.method, results.options
     samples = (draw(results, seed) for seed in seeds)
     found: list[FloatArray | None] = []
-    with _bar(progress, n) as advance, closing(_refits((problem, method, options), samples, n_jobs)) as refits:
+    with _bar(progress, size) as advance, closing(_refits((problem, method, options), samples, n_jobs)) as refits:
         for params in refits:
             found.append(params)
             advance()
     kept = [params for params in found if params is not None]
-    if len(kept) < max(2, (1 - MOST_FAILED) * n):
+    if len(kept) < max(2, (1 - MOST_FAILED) * size):
         raise ConvergenceError(
-            f"{n - len(kept)} of {n} replications could not be fitted; the estimate is at the edge of what the method can tell"
+            f"{size - len(kept)} of {size} replications could not be fitted; the estimate is at the edge of what the method "
+            "can tell"
         )
     table = pd.DataFrame(np.array(kept), columns=results.params.index)
-    return Bootstrap(results.params, table, len(results.fitted.theta), n - len(kept))
+    return Bootstrap(results.params, table, len(results.fitted.theta), size - len(kept))
 
 
-def _refits(fit: Fit, samples: Iterator[FloatArray], n_jobs: int) -> Generator[FloatArray | None]:
+def _refits(fit: Refitted, samples: Iterator[FloatArray], n_jobs: int) -> Generator[FloatArray | None]:
     if n_jobs > 1:
         with closing(in_processes(_refit, fit, samples, n_jobs)) as refits:
             yield from refits
@@ -115,7 +63,7 @@ def _refits(fit: Fit, samples: Iterator[FloatArray], n_jobs: int) -> Generator[F
         yield _refit(fit, y)
 
 
-def _refit(fit: Fit, y: FloatArray) -> FloatArray | None:
+def _refit(fit: Refitted, y: FloatArray) -> FloatArray | None:
     problem, method, options = fit
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SmoothfitWarning)

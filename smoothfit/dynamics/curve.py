@@ -22,6 +22,7 @@ from .likelihood import StateSpace
 from .propagation import Slopes, parameter_uncertainty
 from .sample import Channel, Sample, with_times
 from .shifts import reaching
+from .smoothed import Smoothed
 from .specification import HIGHEST_ORDER
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from statsmodels.iolib.summary import Summary
 
     from ..basis import Spline
-    from .results import DynamicsResults
 
 AS_GOOD_AS_EXACT = 1e-12  # noise variance, in units of that of the readings, of the reading that fixes where an integral starts
 
@@ -54,7 +54,7 @@ class DynamicsCurve(CurveResults):
 
     use_t = False
 
-    def __init__(self, results: DynamicsResults, output: int, run: int):
+    def __init__(self, results: Smoothed, output: int, run: int):
         self.results = results
         self._output = output
         self._run = run
@@ -197,17 +197,9 @@ class DynamicsCurve(CurveResults):
 
         return paths
 
-    @cached_property
+    @property
     def _leverage(self) -> FloatArray:
-        cov = self.results._at_nodes[1]
-        noise = self._noise_variance
-
-        def variance(i: int, rows: npt.NDArray[np.int64]) -> FloatArray:
-            k = self._component(self._sample.channels[i].deriv)
-            return np.asarray(cov[rows, k, k])
-
-        spread = self._by_reading(variance)
-        return np.where(noise > 0, spread / np.where(noise > 0, noise, 1.0), 1.0)
+        return self._by_reading(lambda i, rows: self.results._leverages[rows, i])
 
     @cached_property
     def _noise_variance(self) -> FloatArray:
@@ -228,24 +220,19 @@ class DynamicsCurve(CurveResults):
     @property
     def params(self) -> pd.Series:
         """Parameters of the equation."""
-        return self.results.params.copy()
+        return self.results.params
 
     @property
-    def bse(self) -> pd.Series:
-        """Standard errors of `params`."""
-        return self.results.bse
+    def _is_positive(self) -> npt.NDArray[np.bool_]:
+        return self.results._is_positive
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance of `params`."""
         return self.results.cov_params()
 
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of `params`, as of the equation's results."""
-        return self.results.conf_int(alpha)
-
     @property
-    def _se_log_params(self) -> FloatArray:
-        return (self.bse / self.params.abs()).to_numpy()
+    def _tested(self) -> list[str]:
+        return self.results._tested
 
     @property
     def sigma(self) -> pd.Series:
@@ -277,7 +264,7 @@ class DynamicsCurve(CurveResults):
 
     @property
     def _n_likelihood(self) -> tuple[int, int]:
-        return self.results.df_model, self.results.fitted.n_rows
+        return self.results._n_likelihood
 
     @property
     def _maximises_likelihood(self) -> bool:
@@ -299,16 +286,16 @@ class DynamicsCurve(CurveResults):
 
         return crossings_on_grid(self, deriv, value)
 
-    def integrate(self, a: Any, b: Any) -> Estimate:
-        """Return the integral of y from a to b with its standard error.
+    def integrate(self, lower: Any, upper: Any) -> Estimate:
+        """Return the integral of y from lower to upper with its standard error.
 
-        The equation of Y = int y is that of y, with every order one higher; Y(a) = 0 is read, and Y(b) smoothed.
+        The equation of Y = int y is that of y, with every order one higher; Y(lower) = 0 is read, and Y(upper) smoothed.
         """
         sample, equation = self._sample, self.results.model.equation
         p = equation.n_outputs
         if equation.n_states + p > HIGHEST_ORDER:
             raise SpecificationError(f"integrals are of equations with a state of at most {HIGHEST_ORDER - p}; sum predictions")
-        ends = self._times(self.observations.abscissa.points(self.observations.abscissa.given(np.array([a, b]))))
+        ends = np.concatenate([self._times(end) for end in self._limits_of_integral(lower, upper)])
         wide, at = with_times(sample, self._run, ends, equation)
         n = len(wide)
         higher = replace(equation, order=equation.order + 1, derivatives=tuple(j + 1 for j in equation.derivatives))

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+import numpy.typing as npt
 
 from .._entry import entry_point
 from .._validation import FloatArray
-from ..errors import SpecificationError
-from ..results.contrasts import all_together, combinations, each_by_itself
-from ..results.prediction import critical_value
+from ..results import Results
+from .fit import Fit, Model
 from .methods.base import Fitted
 
 if TYPE_CHECKING:
     import pandas as pd
-    from statsmodels.stats.contrast import ContrastResults
-
-    from .model import DerivativeRegression
 
 
 @entry_point
-class Estimates:
+class Estimates(Results):
     """What a method found: parameters, standard errors, intervals, tests, criteria, residuals.
+
+    Tests are of the coefficients, with the covariance of `cov_type`; noise parameters have `test_noise`: zero is their boundary.
 
     Attributes
     ----------
@@ -37,24 +34,37 @@ class Estimates:
     """
 
     use_t = False
+    _tests_elsewhere = "; noises have test_noise()"
 
-    def __init__(
-        self,
-        model: DerivativeRegression,
-        method: str,
-        options: dict[str, Any],
-        fitted: Fitted,
-        cov_type: str,
-        cov: FloatArray,
-    ):
-        self.model = model
-        self.method = method
-        self.options = options
-        self.fitted = fitted
-        self.cov_type = cov_type
-        self._cov = cov
+    def __init__(self, fit: Fit):
+        self._fit = fit
 
-    @cached_property
+    @property
+    def model(self) -> Model:
+        """The model."""
+        return self._fit.model
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self._fit.method
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the method."""
+        return self._fit.options
+
+    @property
+    def fitted(self) -> Fitted:
+        """What the method found, for those who want its internals."""
+        return self._fit.found
+
+    @property
+    def cov_type(self) -> str:
+        """Kind of the covariance."""
+        return self._fit.cov_type
+
+    @property
     def params(self) -> pd.Series:
         """Coefficients of the equation in continuous time, then estimated noise parameters.
 
@@ -75,107 +85,38 @@ class Estimates:
         """Return the covariance of `params`; NaN for a noise parameter at its boundary."""
         import pandas as pd
 
-        size = len(self.params)
+        params = self.params
+        size = len(params)
         cov = np.full((size, size), np.nan)
-        known = min(size, len(self._cov))
-        cov[:known, :known] = self._cov[:known, :known]
-        return pd.DataFrame(cov, index=self.params.index, columns=self.params.index)
+        known = min(size, len(self._fit.cov))
+        cov[:known, :known] = self._fit.cov[:known, :known]
+        return pd.DataFrame(cov, index=params.index, columns=params.index)
 
     @property
     def _cov_theta(self) -> FloatArray:
         k = len(self.fitted.theta)
-        return self._cov[:k, :k]
+        return self._fit.cov[:k, :k]
 
     @property
-    def bse(self) -> pd.Series:
-        """Standard errors of `params`."""
-        import pandas as pd
-
-        return pd.Series(np.sqrt(np.diag(self.cov_params())), index=self.params.index, name="bse")
+    def _is_positive(self) -> npt.NDArray[np.bool_]:
+        return np.arange(len(self.params)) >= len(self.fitted.theta)
 
     @property
-    def tvalues(self) -> pd.Series:
-        """Estimates over standard errors."""
-        return (self.params / self.bse).rename("tvalues")
+    def _tested(self) -> list[str]:
+        return self.model.equation.names
 
     @property
-    def pvalues(self) -> pd.Series:
-        """Two-sided p-values of zero, normal."""
-        import pandas as pd
+    def df_interval(self) -> float:
+        """Degrees of freedom of intervals: infinite, they are normal."""
+        return np.inf
 
-        return pd.Series(2 * stats.norm.sf(np.abs(self.tvalues)), index=self.params.index, name="pvalues")
+    @property
+    def _fitted_by(self) -> tuple[str, str, float | None]:
+        return "ml", "squares", None  # every method's likelihood is of all readings
 
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of level 1 - alpha: normal; those of noise parameters normal on the logarithmic scale."""
-        import pandas as pd
-
-        z, bse = critical_value(alpha, np.inf), self.bse
-        table = pd.DataFrame({0: self.params - z * bse, 1: self.params + z * bse})
-        for name in self.fitted.noise:
-            value, se = self.params[name], bse[name]
-            if value > 0 and np.isfinite(se):
-                with np.errstate(over="ignore"):
-                    factor = np.exp(z * se / value)
-                table.loc[name] = [value / factor, value * factor]
-        return table
-
-    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of the coefficients, each by itself.
-
-        Parameters
-        ----------
-        r_matrix : str or array_like, shape (m, k) or (k,)
-            Combinations of the k coefficients, or such as ``"y = -1, u = 2"``; values in a text take the place of `q_matrix`. Noise
-            parameters have `test_noise`, for zero is at their boundary.
-        q_matrix : float or array_like, shape (m,)
-            What they are under the hypothesis.
-
-        Returns
-        -------
-        statsmodels.stats.contrast.ContrastResults
-            Normal, with the covariance of `cov_type`.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(200) * 0.05
-        >>> u = np.sign(np.sin(t))
-        >>> y = np.exp(-t) + 0.02 * np.random.default_rng(0).standard_normal(200)
-        >>> res = sf.DerivativeRegression(y, t, u).fit("output_error")
-        >>> bool(res.t_test("y = -1").pvalue > 0.05), bool(res.f_test("u, const").pvalue > 0.05)
-        (True, True)
-        """
-        rows, values = self._combinations(r_matrix, q_matrix)
-        return each_by_itself(rows @ self.fitted.theta, np.diag(rows @ self._cov_theta @ rows.T), values, np.inf)
-
-    def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of the coefficients together, by chi-squared; arguments as of `t_test`."""
-        return self._test_together(r_matrix, q_matrix, np.inf)
-
-    def f_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of the coefficients together, by F with `df_resid`; arguments as of `t_test`."""
-        return self._test_together(r_matrix, q_matrix, self.df_resid)
-
-    def _test_together(self, r_matrix: Any, q_matrix: Any, df: float) -> ContrastResults:
-        rows, values = self._combinations(r_matrix, q_matrix)
-        sd = np.sqrt(np.diag(self._cov_theta))  # in units of which the covariance has an exact root
-        scale = np.where(sd > 0, sd, 1.0)
-        sizes, axes = np.linalg.eigh(self._cov_theta / np.outer(scale, scale))
-        root = rows @ (scale[:, None] * axes * np.sqrt(np.maximum(sizes, 0.0)))
-        return all_together(rows @ self.fitted.theta, root, values, df)
-
-    def _combinations(self, r_matrix: Any, q_matrix: Any) -> tuple[FloatArray, Any]:
-        names = self.model.equation.names
-        if isinstance(r_matrix, tuple) and len(r_matrix) == 2:  # statsmodels' (R, q)
-            r_matrix, q_matrix = r_matrix
-        if isinstance(r_matrix, str):
-            return combinations(r_matrix, names)
-        rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
-        if rows.ndim != 2 or rows.shape[1] != len(names):
-            raise SpecificationError(
-                f"r_matrix has shape {np.shape(r_matrix)}; pass (m, {len(names)}), for {', '.join(names)}; noises have test_noise()"
-            )
-        return rows, q_matrix
+    @property
+    def _observed(self) -> FloatArray:
+        return self.model.sample.y
 
     @property
     def llf(self) -> float:
@@ -183,9 +124,8 @@ class Estimates:
         return self.fitted.llf
 
     @property
-    def df_model(self) -> int:
-        """Number of estimated parameters."""
-        return len(self.params) + (self.method in ("arx", "arimax", "difference"))
+    def _n_likelihood(self) -> tuple[int, int]:
+        return len(self.params) + (self.method in ("arx", "arimax", "difference")), self.nobs
 
     @property
     def aic(self) -> float:
@@ -194,12 +134,12 @@ class Estimates:
         Likelihoods of different orders are given different numbers of first readings. To be compared, the first of each run counts
         with the normal density of all readings, others with that of the steps between neighbours.
         """
-        return self._deviance + 2 * self.df_model
+        return self._deviance + 2 * self._n_likelihood[0]
 
     @property
     def bic(self) -> float:
         """Schwarz's criterion, -2 llf + log(readings) (number of parameters), in which every reading counts as in `aic`."""
-        return self._deviance + float(np.log(self.nobs)) * self.df_model
+        return self._deviance + float(np.log(self.nobs)) * self._n_likelihood[0]
 
     @property
     def _deviance(self) -> float:
@@ -220,9 +160,14 @@ class Estimates:
         return self.model.sample.n_readings
 
     @property
+    def df_model(self) -> int:
+        """Number of coefficients; `edf` is that of the smoothed curve."""
+        return len(self.fitted.theta)
+
+    @property
     def df_resid(self) -> int:
         """Rows that the estimate rests on, less the number of coefficients."""
-        return self.fitted.n_rows - len(self.fitted.theta)
+        return self.fitted.n_rows - self.df_model
 
     @property
     def resid(self) -> FloatArray:
@@ -239,9 +184,18 @@ class Estimates:
         return self.fitted.q
 
     @property
-    def sigma(self) -> FloatArray:
+    def sigma(self) -> pd.Series:
         """Noise sd by channel of readings; one, in units of the given sds, where these are known."""
-        return np.sqrt(self.fitted.sigma2)
+        import pandas as pd
+
+        names = [channel.name for channel in self.model.sample.channels]
+        return pd.Series(np.sqrt(self.fitted.sigma2), index=names, name="sigma", dtype=float)
+
+    @property
+    def scale(self) -> float:
+        """Noise variance of the first channel with an unknown sd; one where every sd is known."""
+        unknown = [i for i, channel in enumerate(self.model.sample.channels) if not channel.known]
+        return float(self.fitted.sigma2[unknown[0]]) if unknown else 1.0
 
     @property
     def boundary(self) -> tuple[str, ...]:

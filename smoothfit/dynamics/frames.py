@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .._frames import table_of
 from .._validation import FloatArray, check_finite, to_floats, to_numbers
 from ..errors import DataError, SpecificationError
-
-if TYPE_CHECKING:
-    from .model import DerivativeRegression
+from .sample import Sample
 
 
-def times_of(model: DerivativeRegression, t: Any, argument: str = "t") -> Any:
+class MakesInputs(Protocol):
+    """What makes inputs of the columns of a frame."""
+
+    def of(self, columns: Mapping[str, Any]) -> FloatArray:
+        """Columns (n, k) of the inputs."""
+
+
+class ReadsFrames(Protocol):
+    """A model: the sample that names its columns, and what a formula makes of them, if there was one."""
+
+    sample: Sample
+
+    @property
+    def inputs_of_formula(self) -> MakesInputs | None:
+        """What a formula makes of the columns; None without one."""
+
+
+def times_of(model: ReadsFrames, t: Any, argument: str = "t") -> Any:
     """Abscissae a user asks about: those given, or the column of times of a data frame."""
     table = table_of(t, argument)
     return t if table is None else column_of(table, model.sample.t_name, argument, [model.sample.t_name])
 
 
-def vector_of_times(model: DerivativeRegression, t: Any) -> FloatArray:
+def vector_of_times(model: ReadsFrames, t: Any) -> FloatArray:
     """Numbers for times a user asks about, a row each."""
     given = times_of(model, t)
     numbers = model.sample.abscissa.read(given, "t")
@@ -30,7 +45,7 @@ def vector_of_times(model: DerivativeRegression, t: Any) -> FloatArray:
     return numbers.ravel()
 
 
-def inputs_of(model: DerivativeRegression, u: Any, n: int) -> FloatArray:
+def inputs_of(model: ReadsFrames, u: Any, n: int) -> FloatArray:
     """Recorded inputs (n, k): the columns of a matrix, or those of a data frame that the fit takes, by name."""
     names = model.sample.recorded_inputs
     if u is None:
@@ -49,7 +64,7 @@ def inputs_of(model: DerivativeRegression, u: Any, n: int) -> FloatArray:
     return values
 
 
-def times_and_inputs(model: DerivativeRegression, t: Any, u: Any) -> tuple[Any, Any]:
+def times_and_inputs(model: ReadsFrames, t: Any, u: Any) -> tuple[Any, Any]:
     """Return t and u, of which one data frame may bring both."""
     if u is None and model.sample.recorded_inputs and table_of(t, "t") is not None:
         return t, t
@@ -58,7 +73,7 @@ def times_and_inputs(model: DerivativeRegression, t: Any, u: Any) -> tuple[Any, 
     return t, u
 
 
-def _inputs_by_name(model: DerivativeRegression, columns: Mapping[str, Any]) -> FloatArray:
+def _inputs_by_name(model: ReadsFrames, columns: Mapping[str, Any]) -> FloatArray:
     if model.inputs_of_formula is not None:
         return model.inputs_of_formula.of(columns)
     names = model.sample.recorded_inputs

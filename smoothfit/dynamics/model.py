@@ -13,6 +13,8 @@ from .._validation import check_order
 from ..errors import BiasWarning, SamplingWarning, SmoothfitError, SpecificationError
 from .advice import advise
 from .estimation import estimate
+from .fit import Fit
+from .late import LATE
 from .methods import METHODS, Fitted, Method, Problem
 from .reading import check_inputs, check_series, read_sample
 from .results import DynamicsResults
@@ -21,7 +23,7 @@ from .scales import check_scales
 from .specification import Equation, check_terms
 
 if TYPE_CHECKING:
-    from .compare import Comparison
+    from .comparison import Comparison
     from .formula import FormulaInputs
 
 RESERVED = ("q", "sigma")  # noises among the parameters
@@ -246,7 +248,7 @@ class DerivativeRegression:
             "HAC", "cluster" (by run; with statsmodels' factor for few runs and rows), "bootstrap".
         cov_kwds : dict, optional
             ``{"maxlags": ...}`` for "HAC"; arguments of `DynamicsResults.bootstrap` for "bootstrap", for example
-            ``{"kind": "block", "n": 500, "rng": 0, "n_jobs": 2, "progress": True}``.
+            ``{"kind": "block", "size": 500, "rng": 0, "n_jobs": 2, "progress": True}``.
         **options
             Of the method; those not listed take none.
 
@@ -274,10 +276,10 @@ class DerivativeRegression:
         kwds = dict(cov_kwds or {})
         own = cov_type if cov_type != "bootstrap" else None
         check_options(cov_type, kwds)
-        results = DynamicsResults(self, chosen.name, options, fitted, *fitted.covariance(own, **(kwds if own else {})))
+        results = DynamicsResults(Fit(self, chosen.name, options, fitted, *fitted.covariance(own, **(kwds if own else {}))))
         if cov_type == "bootstrap":
             cov = results.bootstrap(**kwds).params.cov().to_numpy()
-            results = DynamicsResults(self, chosen.name, options, fitted, "bootstrap", cov)
+            results = DynamicsResults(Fit(self, chosen.name, options, fitted, "bootstrap", cov))
         for message, category in self._warnings(results):
             warn(message, category)
         return results
@@ -331,9 +333,8 @@ class DerivativeRegression:
 
     def compare(self, methods: Iterable[str] | None = None, alpha: float = 0.05) -> Comparison:
         """Fit all methods that apply, or those named; see `compare_methods`."""
-        from .compare import compare_methods
-
-        return compare_methods(self, methods=methods, alpha=alpha)
+        comparison: Comparison = LATE["compare_methods"](self, methods=methods, alpha=alpha)
+        return comparison
 
     def __repr__(self) -> str:
         left = ", ".join(self.equation.left)
@@ -342,7 +343,7 @@ class DerivativeRegression:
 
 def check_options(cov_type: str | None, cov_kwds: Mapping[str, Any]) -> None:
     """Raise where cov_kwds has what cov_type does not take."""
-    known = {"HAC": {"maxlags"}, "bootstrap": {"n", "kind", "rng", "n_jobs", "progress"}}.get(cov_type or "", set())
+    known = {"HAC": {"maxlags"}, "bootstrap": {"size", "kind", "rng", "n_jobs", "progress"}}.get(cov_type or "", set())
     unknown = sorted(set(cov_kwds) - known)
     if unknown:
         takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"

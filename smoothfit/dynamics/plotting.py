@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._validation import FloatArray
 from ..results.plotting import MOST_LAGS, draw_correlations, drawn, format_times, x_label
+from ..results.prediction import critical_value
 from ..results.serial import autocorrelations
+from .smoothed import Smoothed
 from .specification import wrapped
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
-
-    from .compare import Comparison
-    from .results import DynamicsResults
 
 COLOUR = "#1f5fa8"
 GREY = "#444444"
@@ -24,7 +25,7 @@ TITLE = 90  # characters of a line
 MANY = 20_000  # rows
 
 
-def plot_fit(results: DynamicsResults, alpha: float) -> Figure:
+def plot_fit(results: Smoothed, alpha: float) -> Figure:
     """Smoothed outputs with intervals and observations, and autocorrelations of one-step-ahead prediction errors by series."""
     import matplotlib.pyplot as plt
 
@@ -36,7 +37,7 @@ def plot_fit(results: DynamicsResults, alpha: float) -> Figure:
     figure, axes = plt.subplots(
         p + channels, 1, figsize=(8, 2.6 * p + 1.8 * channels + 0.6 + 0.16 * len(lines)), layout="constrained"
     )
-    half = _critical(alpha)
+    half = critical_value(alpha, np.inf)
     for i, name in enumerate(equation.outputs):
         ax = axes[i]
         for k, s in enumerate(sample.slices()):
@@ -58,13 +59,7 @@ def plot_fit(results: DynamicsResults, alpha: float) -> Figure:
     return figure
 
 
-def _critical(alpha: float) -> float:
-    from ..results.prediction import critical_value
-
-    return critical_value(alpha, np.inf)
-
-
-def _draw_correlations(ax: Any, results: DynamicsResults, c: int) -> None:
+def _draw_correlations(ax: Any, results: Smoothed, c: int) -> None:
     sample = results.model.sample
     rows = np.isfinite(sample.y).any(axis=1) if sample.acts_between else slice(None)  # no reading parts neighbours
     residual = results.innovations[rows, c]
@@ -77,7 +72,7 @@ def _draw_correlations(ax: Any, results: DynamicsResults, c: int) -> None:
     draw_correlations(ax, values, n, 0.0, COLOUR)
 
 
-def plot_step_response(results: DynamicsResults, t: Any, alpha: float) -> Figure:
+def plot_step_response(results: Smoothed, t: Any, alpha: float) -> Figure:
     """Step responses of every output to every input, with bands."""
     import matplotlib.pyplot as plt
 
@@ -100,12 +95,10 @@ def plot_step_response(results: DynamicsResults, t: Any, alpha: float) -> Figure
     return figure
 
 
-def plot_comparison(comparison: Comparison) -> Figure:
-    """Estimates and intervals of every coefficient, a panel each, a line for each method."""
+def plot_comparison(estimates: pd.DataFrame, names: Sequence[str], methods: Sequence[str]) -> Figure:
+    """Estimates and intervals of every coefficient, a panel each, a line for each method, from a table by both."""
     import matplotlib.pyplot as plt
 
-    names = comparison.names
-    methods = list(comparison.results)
     across = min(len(names), PANELS_ACROSS)
     down = -(-len(names) // across)
     figure, grid = plt.subplots(
@@ -121,7 +114,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
         ax.set_visible(False)
     reference = methods[0]
     for ax, name in zip(axes, names, strict=True):
-        table = comparison.table.xs(name, level="parameter")
+        table = estimates.xs(name, level="parameter")
         interval = table.loc[reference]
         if np.isfinite(interval["lower"]):
             ax.axvspan(interval["lower"], interval["upper"], color=COLOUR, alpha=0.12, linewidth=0)

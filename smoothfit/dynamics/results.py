@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
-from functools import cached_property, partial
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_order, check_rng, to_floats
+from .._validation import FloatArray, check_rng, to_floats
 from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
-from ..results import CurvePrediction
+from ..results import CurvePrediction, Estimate
 from ..results.serial import FEWEST, MOST_LAGS, RESIDUALS_A_LAG, autocorrelations, ljung_box
 from . import response
-from .behaviour import Behaviour
 from .centring import centred
+from .curve import DynamicsCurve
 from .diagnostics import coherence, noise_variance_from_lags
 from .frames import inputs_of, times_and_inputs, times_of, vector_of_times
+from .late import LATE
 from .likelihood import StateSpace
 from .methods import METHODS
-from .methods.kalman import innovations_of
-from .propagation import Slopes, Values, parameter_uncertainty, principal_steps, slopes_along
-from .sample import Sample, check_nodes
-from .shifts import acting, gone_on, reaching
-from .specification import Equation, derivative_name
+from .methods.kalman import restricted
+from .nonlinear import solve
+from .sample import check_nodes
+from .shifts import acting, gone_on
+from .smoothed import Smoothed
+from .summary import summarise
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from statsmodels.iolib.summary import Summary
 
-    from .bootstrap import Bootstrap
-    from .compare import Comparison
-    from .curve import DynamicsCurve
+    from .comparison import Comparison
+    from .replications import Bootstrap
 
 
 @entry_point
-class DynamicsResults(Behaviour):
+class DynamicsResults(Smoothed):
     """A fitted differential equation; made by `DerivativeRegression.fit`.
 
     Attributes
@@ -56,114 +56,9 @@ class DynamicsResults(Behaviour):
 
     # The curve --------------------------------------------------------------------------------------------------------
 
-    def _smoothed(
-        self, sample: Sample, equation: Equation | None = None, values: Values | None = None
-    ) -> tuple[FloatArray, FloatArray]:
-        """Posterior means and covariances of the states at the nodes of a sample, given the estimate or other values.
-
-        Of an equation with terms the solution, whose covariance knows that of the estimates.
-        """
-        if "cov_solution" in self.fitted.extra:
-            from .nonlinear import solution
-
-            return solution(self.model.problem, self.fitted, sample)
-        self._require_linear("the smoothed state")
-        model = StateSpace(equation or self.model.equation, sample)
-        theta, q, sigma2 = values or self._values
-        scale = 1.0
-        if not (q > 0).any() and not self._has_given_noise:
-            # Without process noise the mean does not depend on the size of the readings' noise, and the
-            # covariance is proportional to it.
-            scale = float(sigma2.mean())
-            sigma2 = sigma2 / scale if scale > 0 else np.ones_like(sigma2)
-        mean, cov = model.smooth(theta, q, sigma2[model.unknown])
-        return mean, cov * scale
-
-    @property
-    def _values(self) -> Values:
-        return Values(self.fitted.theta, self.fitted.q, self.fitted.sigma2)
-
-    @cached_property
-    def _steps(self) -> FloatArray:
-        model = StateSpace(self.model.equation, self.model.sample)
-        return principal_steps(self.fitted, self.cov_params().to_numpy(), model)
-
-    def _component(
-        self, sample: Sample, at: Any, deriv: int, output: int, values: Values | None = None
-    ) -> tuple[FloatArray, FloatArray]:
-        """Means and variances of a derivative of an output at some nodes, given the estimate or other values."""
-        mean, cov = self._smoothed(sample, values=values)
-        i = deriv * self.model.equation.n_outputs + output
-        return mean[at, i], np.maximum(cov[at, i, i], 0.0)
-
-    def _prediction(self, sample: Sample, at: Any, times: FloatArray, deriv: int, output: int) -> CurvePrediction:
-        """Prediction of a derivative of an output at some nodes, which are those of times."""
-        mean, variance = self._component(sample, at, deriv, output)
-        readers = [i for i, c in enumerate(self.model.sample.channels) if c.output == output and c.deriv == deriv and not c.known]
-        channel = readers[0] if readers else None
-        parameters = None
-        if not self.model.equation.terms:
-            slopes = self._slopes(sample, at, deriv, output, variance)
-            parameters = parameter_uncertainty(slopes, self._steps, variance, self._values, channel)
-        return CurvePrediction(
-            x=sample.abscissa.shown(sample.abscissa.restore(times)),
-            deriv=deriv,
-            predicted_mean=mean,
-            var_pred_mean=variance,
-            noise_sd=np.nan if channel is None else float(self.sigma[channel]),
-            df=np.inf,
-            x_name=sample.t_name,
-            parameters=parameters,
-        )
-
-    def _slopes(self, sample: Sample, at: Any, deriv: int, output: int, variance: FloatArray) -> Slopes:
-        """Derivatives of what `_component` returns along the steps of the parameters."""
-        return slopes_along(self._steps, self._values, partial(self._component, sample, at, deriv, output), variance)
-
-    @cached_property
-    def _at_nodes(self) -> tuple[FloatArray, FloatArray]:
-        return self._smoothed(self.model.sample)
-
-    @cached_property
-    def innovations(self) -> FloatArray:
-        """Standardised one-step-ahead prediction errors by node and series, (nodes, series); NaN if there is none.
-
-        At the fitted coefficients and noises, those that `get_prediction` uses: under the model they are independent and standard
-        normal. Of an equation with terms, and without any noise, the residuals of the method.
-        """
-        theta, q, sigma2 = self._values
-        if self.model.equation.terms or not ((q > 0).any() or (sigma2 > 0).all()):
-            return self.fitted.resid
-        model = StateSpace(self.model.equation, self.model.sample)
-        return innovations_of(model, model.terms(theta, q, sigma2[model.unknown], slopes=False, keep=True))
-
-    def states(self) -> pd.DataFrame:
-        """Smoothed outputs and their derivatives at the rows (sorted by run and time), with standard errors.
-
-        Posterior given all readings of the run, at the estimated coefficients and noises.
-        """
-        import pandas as pd
-
-        equation, sample = self.model.equation, self.model.sample
-        mean, cov = (part[sample.rows] for part in self._at_nodes)
-        table: dict[str, Any] = {}
-        for j in range(equation.order):
-            for i, name in enumerate(equation.outputs):
-                at = j * equation.n_outputs + i
-                table[derivative_name(name, j)] = mean[:, at]
-                table[f"se({derivative_name(name, j)})"] = np.sqrt(np.maximum(cov[:, at, at], 0.0))
-        return pd.DataFrame(
-            table, index=pd.Index(sample.abscissa.shown(sample.abscissa.restore(sample.t[sample.rows])), name=sample.t_name)
-        )
-
-    @property
-    def fittedvalues(self) -> FloatArray:
-        """Smoothed outputs at the rows, (n,) or (n, p)."""
-        p = self.model.equation.n_outputs
-        mean = self._at_nodes[0][self.model.sample.rows, :p]
-        return mean[:, 0] if p == 1 else mean
-
-    def get_prediction(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> CurvePrediction:
+    def get_prediction(
+        self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None, *, simultaneous: bool = False
+    ) -> CurvePrediction:
         """Smoothed curve or derivative at any times within a run or after it (inputs held at their last values).
 
         Parameters
@@ -176,6 +71,8 @@ class DynamicsResults(Behaviour):
             By default the first.
         run : label, optional
             Which group; by default the first.
+        simultaneous : bool
+            Whether the intervals of the curve hold at all t together, as of `CurveResults.get_prediction`.
 
         Returns
         -------
@@ -198,6 +95,8 @@ class DynamicsResults(Behaviour):
         >>> print((np.diff(prediction.conf_int())[0] / prediction.se_mean / 2 > 1.96).all())
         True
         """
+        if simultaneous:
+            return self.curve(output, run).get_prediction(times_of(self.model, t), deriv, simultaneous=True)
         wide, at, times, deriv, chosen = self._asked(t, deriv, output, run)
         return self._prediction(wide, at, times, deriv, chosen)
 
@@ -205,17 +104,6 @@ class DynamicsResults(Behaviour):
         """Smoothed curve or derivative at any times; see `get_prediction`."""
         wide, at, _, deriv, chosen = self._asked(t, deriv, output, run)
         return self._component(wide, at, deriv, chosen)[0].reshape(np.shape(times_of(self.model, t)))
-
-    def _asked(
-        self, t: Any, deriv: int, output: str | None, run: Any
-    ) -> tuple[Sample, npt.NDArray[np.int64], FloatArray, int, int]:
-        """One run with nodes at the times asked for, where these are, the times, the derivative and the output."""
-        equation, sample = self.model.equation, self.model.sample
-        deriv = check_order(deriv, "deriv", 0, equation.order - 1)
-        chosen = self._output_index(output)
-        times = sample.abscissa.read(times_of(self.model, t), "t").ravel()
-        wide, at = reaching(sample, self._run_index(run), times, equation)
-        return wide, at, times, deriv, chosen
 
     def curve(self, output: str | None = None, run: Any = None) -> DynamicsCurve:
         """Return a smoothed output as a fitted curve, with everything that fitted curves can do.
@@ -244,24 +132,18 @@ class DynamicsResults(Behaviour):
         >>> print(curve.roots()["x"].round(1).to_numpy())  # pi / 2, 3 pi / 2, 5 pi / 2
         [1.6 4.7 7.9]
         """
-        from .curve import DynamicsCurve
-
         self._require_linear("a smoothed curve")
         return DynamicsCurve(self, self._output_index(output), self._run_index(run))
 
-    def _output_index(self, output: str | None) -> int:
-        outputs = self.model.equation.outputs
-        if output is not None and output not in outputs:
-            raise SpecificationError(f"output is {output!r}; the outputs are {', '.join(outputs)}")
-        return 0 if output is None else outputs.index(output)
+    def sample(
+        self, t: Any, deriv: int | Sequence[int] = 0, size: int = 100, rng: Any = None, output: str | None = None, run: Any = None
+    ) -> FloatArray:
+        """Draw curves of an output from their posterior, given coefficients and noises; see `CurveResults.sample`."""
+        return self.curve(output, run).sample(times_of(self.model, t), deriv, size, rng)
 
-    def _run_index(self, run: Any) -> int:
-        labels = self.model.sample.labels
-        if run is None:
-            return 0
-        if run not in labels:
-            raise SpecificationError(f"run is {run!r}; the groups are {', '.join(map(repr, labels))}")
-        return labels.index(run)
+    def integrate(self, lower: Any, upper: Any, output: str | None = None, run: Any = None) -> Estimate:
+        """Return the integral of an output from lower to upper, given coefficients and noises, with its standard error."""
+        return self.curve(output, run).integrate(lower, upper)
 
     def forecast(self, t: Any, u: Any = None, alpha: float = 0.05, run: Any = None) -> pd.DataFrame:
         """Forecasts of new readings after the end of a run.
@@ -353,8 +235,6 @@ class DynamicsResults(Behaviour):
             )
         generator = check_rng(rng) if noise else None
         if equation.terms:
-            from .nonlinear import solve
-
             states = solve(equation, self.fitted.theta, nodes, inputs, start)
         else:
             states = response.simulate(equation, self.fitted.theta, nodes, inputs, start, self.fitted.q, generator)
@@ -432,12 +312,14 @@ class DynamicsResults(Behaviour):
         without process noise q is zero in more than half of all fits (91 % of samples of 200 readings, 81 % of 400), and some 0.7 %
         of tests reject at a nominal 5 %.
         """
-        import pandas as pd
-
-        from .methods.kalman import restricted
-
         if self.method != "kalman":
             raise SpecificationError('these likelihood ratios are of method="kalman"')
+        return self._noise_tests.copy()
+
+    @cached_property
+    def _noise_tests(self) -> pd.DataFrame:
+        import pandas as pd
+
         rows = {}
         names = StateSpace(self.model.equation, self.model.sample).variance_names
         for i, name in enumerate(names):
@@ -450,10 +332,6 @@ class DynamicsResults(Behaviour):
             rows[f"{name} = 0"] = {"LR": ratio, "pvalue": float(0.5 * stats.chi2.sf(ratio, 1))}
         return pd.DataFrame(rows).T
 
-    @property
-    def _has_given_noise(self) -> bool:
-        return any(channel.known for channel in self.model.sample.channels)
-
     def coherence(self, name: str | None = None, n_tapers: int = 7) -> pd.DataFrame:
         """Multitaper coherence of y and an input: at which frequencies the input explains the readings.
 
@@ -465,14 +343,14 @@ class DynamicsResults(Behaviour):
         return coherence(self.model.problem, name, n_tapers)
 
     def bootstrap(
-        self, n: int = 200, kind: str = "parametric", rng: Any = None, n_jobs: int = 1, progress: bool = False
+        self, size: int = 200, kind: str = "parametric", rng: Any = None, n_jobs: int = 1, progress: bool = False
     ) -> Bootstrap:
         """Refit simulated readings.
 
         Parameters
         ----------
-        n : int
-            Replications.
+        size : int
+            Number of replications.
         kind : {"parametric", "block"}
             Simulated from the fitted equation with normal noises, or with resampled blocks of the residuals from the
             smoothed curve.
@@ -485,35 +363,36 @@ class DynamicsResults(Behaviour):
         Returns
         -------
         Bootstrap
-            With ``params`` (n, k), ``bse``, ``conf_int(alpha)``, ``bias``.
+            With ``params`` (size, k), ``bse``, ``conf_int(alpha)``, ``bias``.
 
         See Also
         --------
         DerivativeRegression.fit : ``cov_type="bootstrap"`` takes standard errors from such replications.
         """
-        from .bootstrap import bootstrap
-
-        return bootstrap(self, n, kind, rng, n_jobs, progress)
+        replications: Bootstrap = LATE["bootstrap"](self, size, kind, rng, n_jobs, progress)
+        return replications
 
     def compare(self, methods: Iterable[str] | None = None, alpha: float = 0.05) -> Comparison:
         """Fit all other methods that apply and lay them side by side; see `smoothfit.compare_methods`."""
-        from .compare import compare_methods
-
-        return compare_methods(self, methods=methods, alpha=alpha)
+        comparison: Comparison = LATE["compare_methods"](self, methods=methods, alpha=alpha)
+        return comparison
 
     # Showing ----------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
         """Return a table of the fit: the equation in words, the noise it assumes, parameters, diagnostics."""
-        from .summary import summarise
-
-        return summarise(self, alpha)
+        tests = self._noise_tests if self.method == "kalman" and not self.fitted.notes else None
+        return summarise(self, self.diagnostics, tests, alpha)
 
     def plot(self, alpha: float = 0.05) -> Figure:
         """Draw smoothed outputs with intervals, observations, and autocorrelations of one-step-ahead prediction errors."""
         from .plotting import plot_fit
 
         return plot_fit(self, alpha)
+
+    def plot_diagnostics(self, output: str | None = None, run: Any = None) -> Figure:
+        """Draw one-step-ahead prediction errors of an output's series; see `CurveResults.plot_diagnostics`."""
+        return self.curve(output, run).plot_diagnostics()
 
     def plot_step_response(self, t: Any, alpha: float = 0.05) -> Figure:
         """Draw the step responses with bands."""

@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 
 from ..results.summary import curve_summary, number
+from .methods import METHODS
+from .smoothed import Smoothed
 from .specification import wrapped
 
 if TYPE_CHECKING:
     from statsmodels.iolib.summary import Summary
 
-    from .results import DynamicsResults
-
 WIDTH = 100
 
 
-def summarise(results: DynamicsResults, alpha: float) -> Summary:
-    """Facts, parameters, and the equation and its noise in words."""
+def summarise(results: Smoothed, diagnostics: pd.Series, tests: pd.DataFrame | None, alpha: float) -> Summary:
+    """Facts, parameters, and the equation and its noise in words, with diagnostics and tests of the noises, if there are some."""
     model, equation, sample = results.model, results.model.equation, results.model.sample
     unit = sample.abscissa.unit
     spacing = (sample.recorded or sample).step
@@ -54,13 +54,12 @@ def summarise(results: DynamicsResults, alpha: float) -> Summary:
     for name in results.fitted.noise:
         params.loc[name, ["z", "P>|z|"]] = "-"
     notes = [line for words in equation.in_words(results.fitted.theta) for line in wrapped(f"Equation: {words}", WIDTH)]
-    notes += wrap(f"Noise assumed: {results.noise_assumed}.", WIDTH)
+    notes += wrap(f"Noise assumed: {METHODS[results.method].noise}.", WIDTH)
     notes += _behaviour(results)
-    shown = [f"{name} {value + 0.0:.3g}" for name, value in results.diagnostics.items() if np.isfinite(value)]
+    shown = [f"{name} {value + 0.0:.3g}" for name, value in diagnostics.items() if np.isfinite(value)]
     if shown:
         notes += wrap("Diagnostics: " + ", ".join(shown) + ".", WIDTH)
-    if results.method == "kalman" and not results.fitted.notes:
-        tests = results.test_noise()
+    if tests is not None:
         lines = [f"{name}: LR {number(row['LR'])}, p {row['pvalue']:.3g}" for name, row in tests.iterrows()]
         if lines:
             notes += wrap("Tests of the noises, at their boundary: " + "; ".join(lines) + ".", WIDTH)
@@ -80,7 +79,7 @@ def summarise(results: DynamicsResults, alpha: float) -> Summary:
     return curve_summary("Derivative Regression Results", facts, pd.DataFrame(), params, notes)
 
 
-def _behaviour(results: DynamicsResults) -> list[str]:
+def _behaviour(results: Smoothed) -> list[str]:
     """Poles and what follows from them, in a line or two."""
     if results.model.equation.terms:
         return []

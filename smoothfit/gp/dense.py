@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_solve, lapack, solve_triangular
+from scipy.special import erf
 
 from .._validation import FloatArray
 from ..errors import DataError
@@ -310,6 +311,30 @@ class DensePosterior:
         free = np.moveaxis(free, 0, 2).reshape(self._rows.n_terms, m * e)
         cov = prior.reshape(m * e, m * e) * self._values.amplitude**2 - flat.T @ flat + free.T @ free
         return np.asarray((cov + cov.T) / 2)
+
+    def over_box(self, lower: FloatArray, upper: FloatArray) -> tuple[float, float]:
+        """Mean and variance of the integral of f over a scaled box, of the squared-exponential kernel: a product over the inputs.
+
+        With l a length scale and g(x) the integral of exp(-(u - x)^2 / 2 l^2) over u from lower to upper, a reading of f at x has
+        the covariance amplitude^2 prod_j g_j(x_j) with it, a slope along x_j the derivative of that.
+        """
+        rows, length, solved = self._rows, self._values.length, self._solved
+        amplitude2 = self._values.amplitude**2
+        start, end = (lower - rows.X) / length, (upper - rows.X) / length
+        factors = length * np.sqrt(np.pi / 2) * (erf(end / np.sqrt(2)) - erf(start / np.sqrt(2)))
+        slope = rows.axis != VALUE
+        along = rows.axis[slope]
+        factors[slope, along] = (np.exp(-(start**2) / 2) - np.exp(-(end**2) / 2))[slope, along]
+        b = amplitude2 * factors.prod(axis=1)
+        s = (upper - lower) / length
+        prior = amplitude2 * float(np.prod(2 * length**2 * (s * np.sqrt(np.pi / 2) * erf(s / np.sqrt(2)) + np.expm1(-(s**2) / 2))))
+        whitened = solve_triangular(solved.L, b, lower=True)
+        mean, variance = float(b @ solved.weights), prior - float(whitened @ whitened)
+        if rows.n_terms:
+            middle = mean_terms(rows.mean, ((lower + upper) / 2)[None], np.array([VALUE]))[0] * float(np.prod(upper - lower))
+            free = solve_triangular(solved.mean_triangle, middle - solved.KiH.T @ b, trans="T")
+            mean, variance = mean + float(middle @ solved.coef), variance + float(free @ free)
+        return mean, variance
 
     def _cross(self, X: FloatArray, entries: list[Axes]) -> tuple[list[FloatArray], FloatArray, FloatArray]:
         """Covariances with the readings, the same whitened (e, n, m), and what the mean's coefficients leave open (e, p, m)."""

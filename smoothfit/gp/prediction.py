@@ -1,4 +1,4 @@
-"""Predicted values, gradients and Hessians of a Gaussian process, with their covariances."""
+"""Predicted gradients and Hessians of a Gaussian process, with their covariances."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @entry_point
 @dataclass(frozen=True, eq=False)
 class PointPrediction:
-    """Posterior of f (order 0), of its gradient (1) or of its Hessian (2) at points.
+    """Posterior of the gradient of f (order 1) or of its Hessian (2) at points.
 
     ``mean, covariance = prediction`` unpacks it.
 
@@ -30,12 +30,14 @@ class PointPrediction:
     X : ndarray, shape (m, d)
         Points.
     order : int
-        0, 1 or 2.
-    mean : ndarray, shape (m,), (m, d) or (m, d, d)
+        1 or 2.
+    mean : ndarray, shape (m, d) or (m, d, d)
         Posterior mean, in the unit of f per units of the inputs derived by.
     se : ndarray, of the shape of mean
         Posterior standard deviation.
-    noise_sd : ndarray, shape (), (d,) or (d, d)
+    covariance : ndarray, shape (m, d, d) or (m, d, d, d, d)
+        Posterior covariance between the entries at each point; between points it is `joint_covariance`.
+    noise_sd : ndarray, shape (d,) or (d, d)
         Standard deviation of a new reading of weight one; NaN where none is read.
     df : float
         Degrees of freedom of the intervals: n less the number of the mean's terms where the amplitude and every sd that
@@ -48,27 +50,18 @@ class PointPrediction:
     order: int
     mean: FloatArray
     se: FloatArray
+    covariance: FloatArray
     noise_sd: FloatArray
     df: float
     inputs: tuple[str, ...]
-    _covariance: Callable[[FloatArray, int], FloatArray]
-    _within: FloatArray | None
+    _between: Callable[[FloatArray, int], FloatArray]
 
     def __iter__(self) -> Iterator[FloatArray]:
         return iter((self.mean, self.covariance))
 
-    @property
-    def covariance(self) -> FloatArray:
-        """Posterior covariance.
-
-        Order 0: between all points, shape (m, m). Order 1: between the components at each point, shape (m, d, d). Order 2:
-        between the entries at each point, shape (m, d, d, d, d). Between points at any order: `joint_covariance`.
-        """
-        return self.joint_covariance() if self._within is None else self._within
-
     @cached_property
     def _joint(self) -> FloatArray:
-        return self._covariance(self.X, self.order)
+        return self._between(self.X, self.order)
 
     def joint_covariance(self) -> FloatArray:
         """Return the posterior covariance between all entries at all points, of shape mean.shape + mean.shape.
@@ -108,7 +101,7 @@ class PointPrediction:
         intervals, readings = (self.conf_int(obs=obs, alpha=alpha).reshape(-1, 2) for obs in (False, True))
         levels: list[Any] = [range(len(self.X))] + [self.inputs] * self.order
         names = ["point", "by", "and_by"][: self.order + 1]
-        index = pd.MultiIndex.from_product(levels, names=names) if self.order else pd.RangeIndex(len(self.X), name="point")
+        index = pd.MultiIndex.from_product(levels, names=names)
         return pd.DataFrame(
             {
                 "mean": self.mean.ravel(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,31 +10,30 @@ import numpy as np
 
 from .._entry import entry_point
 from .._frames import column_of, listed, table_of
-from .._validation import FloatArray, check_finite, to_floats
+from .._validation import FloatArray, check_finite, check_memory, check_order, check_rng, frozen, to_floats
 from ..errors import DataError, SpecificationError
-from ..observations.points import default_inputs, to_points
-from ..results.prediction import critical_value
-from .dense import DensePosterior
-from .kernels import Kernel
-from .markov import MarkovPosterior
-from .parameters import Values
+from ..observations.points import Orders, check_orders, default_inputs, noise_name, partial_label, to_points
+from ..results import Estimate
+from ..results.prediction import SurfacePrediction, greatest_deviations
+from .dense import DensePosterior, axes_of
+from .estimates import Hyperparameters
+from .kernels import SquaredExponential
 from .points import VALUE
 from .prediction import PointPrediction
-from .search import Optimum
-from .terms import ALL, Axes
+from .terms import Axes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pandas as pd
+    from matplotlib.figure import Figure
+    from statsmodels.iolib.summary import Summary
 
-    from .protocols import Specified
 
-ROUTE_NAMES = {"dense": "dense", "state_space": "state space"}
+HIGHEST = 2  # order of a derivative
 
 
 @entry_point
-class GaussianProcessResults:
+class GaussianProcessResults(Hyperparameters):
     """A fitted Gaussian process; made by `GaussianProcess.fit`.
 
     Attributes
@@ -43,216 +43,6 @@ class GaussianProcessResults:
     route : str
         ``"dense"`` or ``"state_space"``: the algebra that was used.
     """
-
-    def __init__(
-        self,
-        model: Specified,
-        route: str,
-        optimum: Optimum,
-        values: Values,
-        information: FloatArray,
-        posterior: DensePosterior | MarkovPosterior,
-    ):
-        self.model = model
-        self.observations = model.observations
-        self.route = route
-        self._optimum = optimum
-        self._values = values
-        self._information = information
-        self._posterior = posterior
-
-    # Hyperparameters --------------------------------------------------------------------------------------------------
-
-    @property
-    def nobs(self) -> int:
-        """Number of readings used."""
-        return len(self.observations)
-
-    @property
-    def amplitude(self) -> float:
-        """Prior standard deviation of f about its mean, estimated or given, in units of y."""
-        return float(self._values.amplitude * self.model.rows.y_unit)
-
-    @cached_property
-    def length_scale(self) -> pd.Series:
-        """Length scale of each input, estimated or given, in its units."""
-        import pandas as pd
-
-        return pd.Series(self._values.length * self.model.rows.x_unit, index=list(self.model.inputs), name="length_scale")
-
-    @cached_property
-    def sigma(self) -> pd.Series:
-        """Noise sd per name at weight one: estimated, or given (root mean square where it varies)."""
-        import pandas as pd
-
-        rows, sds = self.model.rows, {}
-        for reading in self.observations.readings:
-            if reading.sd is None:
-                group = rows.unknown.index(reading.name)
-                sds[reading.name] = float(np.sqrt(self._values.sigma2[group]) * rows.group_unit[group])
-            else:
-                largest = float(reading.sd.max()) or 1.0
-                sds[reading.name] = largest * float(np.sqrt(np.mean((reading.sd / largest) ** 2)))
-        return pd.Series(sds, name="sigma", dtype=float)
-
-    @cached_property
-    def kernel(self) -> Kernel:
-        """The kernel with its length scales and amplitude, estimated or given."""
-        shared = not self.model.kernel.ard
-        lengths = self.length_scale.tolist()
-        return type(self.model.kernel)(lengths[0] if shared else lengths, self.amplitude, self.model.kernel.ard)
-
-    @cached_property
-    def params(self) -> pd.Series:
-        """Estimated hyperparameters: ``amplitude``, ``length_scale.<input>``, ``sigma.<name>``, as far as they were not given."""
-        import pandas as pd
-
-        parameters, values = self.model.parameters, {}
-        if parameters.amplitude is None:
-            values["amplitude"] = self.amplitude
-        for j in parameters.by:
-            name = "length_scale" if j == ALL else f"length_scale.{self.model.inputs[j]}"
-            values[name] = float(self.length_scale.iloc[0 if j == ALL else j])
-        for name in self.model.rows.unknown:
-            values[f"sigma.{name}"] = float(self.sigma[name])
-        return pd.Series(values, name="params", dtype=float)
-
-    @property
-    def boundary(self) -> tuple[str, ...]:
-        """Names of `params` whose optimum is at a bound of the search.
-
-        ``sigma.<name>``: 2^-17 of the prior's sd of what is read, indistinguishable from zero. ``length_scale.<input>``: endless
-        (the input has no influence, or f is a polynomial or a spline), or shorter than the gaps. ``amplitude``:
-        indistinguishable from zero beside the noise.
-        """
-        parameters, names = self.model.parameters, list(self.params.index)
-        skipped = int(parameters.profiled)
-        found = set()
-        for i in np.flatnonzero(self._optimum.at_lower | self._optimum.at_upper).tolist():
-            is_ratio = i + skipped >= parameters.ratios.start
-            no_signal = is_ratio and self._optimum.at_upper[i] and parameters.amplitude is None
-            found.add("amplitude" if no_signal else names[i + skipped])
-        return tuple(name for name in names if name in found)
-
-    @cached_property
-    def _cov_log_params(self) -> FloatArray:
-        """Covariance of the logarithms of `params`; NaN for one at a boundary."""
-        parameters = self.model.parameters
-        n_free = parameters.n_free
-        cov = np.full((n_free, n_free), np.nan)
-        held = np.zeros(n_free, np.bool_)
-        held[int(parameters.profiled) :] = self._optimum.at_lower | self._optimum.at_upper
-        free = np.flatnonzero(~held)
-        logs = parameters.to_logs
-        information = self._information[np.ix_(free, free)]
-        known = ~self.params.index.isin(self.boundary)
-        if len(free) and np.linalg.eigvalsh(information).min() > 0:
-            of_logs = logs[:, free] @ np.linalg.solve(information, logs[:, free].T)
-            of_logs = (of_logs + of_logs.T) / 2
-            cov[np.ix_(known, known)] = of_logs[np.ix_(known, known)]
-        return cov
-
-    def cov_log_params(self) -> pd.DataFrame:
-        """Return the covariance of the logarithms of `params`, the inverse of the observed information; NaN at a boundary."""
-        import pandas as pd
-
-        return pd.DataFrame(self._cov_log_params, index=self.params.index, columns=self.params.index)
-
-    @property
-    def bse_log(self) -> pd.Series:
-        """Standard errors of the logarithms of `params`."""
-        import pandas as pd
-
-        return pd.Series(np.sqrt(np.diag(self._cov_log_params)), index=self.params.index, name="bse_log")
-
-    def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`: that of the logarithms, and the delta method."""
-        values = self.params.to_numpy()
-        return self.cov_log_params() * np.outer(values, values)
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors of `params`; NaN at a boundary."""
-        return (self.bse_log * self.params).rename("bse")
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of level 1 - alpha of `params`, normal on the logarithmic scale."""
-        import pandas as pd
-
-        with np.errstate(over="ignore"):
-            factor = np.exp(critical_value(alpha, np.inf) * self.bse_log)
-        return pd.DataFrame({0: self.params / factor, 1: self.params * factor})
-
-    @cached_property
-    def mean_coef(self) -> pd.Series:
-        """Coefficients of the mean in the user's units: ``const``, the mean at the origin, and a slope for each input."""
-        import pandas as pd
-
-        transform, origin = self._mean_transform
-        values = transform @ self._posterior.coef
-        if len(values):
-            values[0] += origin
-        return pd.Series(values, index=self._mean_names, name="mean_coef", dtype=float)
-
-    def cov_mean_coef(self) -> pd.DataFrame:
-        """Return the posterior covariance of `mean_coef`, hyperparameters given."""
-        import pandas as pd
-
-        transform, _ = self._mean_transform
-        return pd.DataFrame(transform @ self._posterior.coef_cov @ transform.T, index=self._mean_names, columns=self._mean_names)
-
-    @property
-    def _mean_names(self) -> list[str]:
-        return ["const", *self.model.inputs][: self.model.rows.n_terms]
-
-    @property
-    def _mean_transform(self) -> tuple[FloatArray, float]:
-        """Matrix from coefficients in scaled units to the user's, and the origin of y."""
-        rows = self.model.rows
-        transform = np.eye(rows.n_terms) * rows.y_unit
-        if rows.n_terms > 1:
-            transform[1:] /= rows.x_unit[:, None]
-            transform[0, 1:] = -rows.y_unit * rows.x_origin / rows.x_unit
-        return transform, rows.y_origin
-
-    # Likelihood -------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def llf(self) -> float:
-        """Restricted log-likelihood, -1/2 [(n - p) log 2 pi + log|K| + log|H'K^-1 H| - log|H'H| + y'P y].
-
-        A density of n - p contrasts of the readings; with ``mean="zero"`` the full marginal likelihood. Compare values at one
-        `mean` only.
-        """
-        rows = self.model.rows
-        log_det, quadratic = self._posterior.log_det_and_quadratic
-        core = -0.5 * (rows.n_contrasts * np.log(2 * np.pi) + log_det + quadratic)
-        return float(core - rows.log_units + rows.log_det_design / 2)
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion, -2 llf + 2 (number of `params`)."""
-        return -2 * self.llf + 2 * len(self.params)
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion, -2 llf + log(n - p) (number of `params`)."""
-        return float(-2 * self.llf + np.log(self.model.rows.n_contrasts) * len(self.params))
-
-    @property
-    def decrement(self) -> float:
-        """The certificate of convergence: g'H^-1 g, twice the distance of -2 llf from its minimum."""
-        return self._optimum.decrement
-
-    @property
-    def use_t(self) -> bool:
-        """Whether intervals are Student's: the amplitude and every sd that is not zero were estimated, no scale was given."""
-        return self.model.parameters.profiled
-
-    @property
-    def df_interval(self) -> float:
-        """Degrees of freedom of intervals: n - p where `use_t`, else infinite."""
-        return self.model.rows.n_contrasts if self.use_t else np.inf
 
     # Predictions ------------------------------------------------------------------------------------------------------
 
@@ -268,18 +58,54 @@ class GaussianProcessResults:
         """Readings minus fitted values, shape (n,), in the units of the readings."""
         return self.observations.y - self.fittedvalues
 
-    def predict(self, X: Any) -> PointPrediction:
-        """Posterior of f at points.
+    @cached_property
+    def _leverage(self) -> FloatArray:
+        rows = self.model.rows
+        noise, variance = rows.noise(self._values.sigma2), np.empty(len(rows))
+        for axis, mine in rows.blocks:
+            variance[mine] = self._posterior.moments(rows.X[mine], [axes_of(axis)])[1][:, 0, 0]
+        return rows.in_given_order(np.where(noise > 0, variance / np.where(noise > 0, noise, 1.0), 1.0))
+
+    @property
+    def resid_standardized(self) -> FloatArray:
+        """Residuals divided by their standard deviations, shape (n,); NaN where f interpolates."""
+        rows = self.model.rows
+        variance = rows.in_given_order(rows.noise(self._values.sigma2) * rows.row_unit**2)
+        return self.resid / np.sqrt(variance * self._free)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Labels of the inputs."""
+        return self.model.inputs
+
+    def _check_deriv(self, deriv: Any) -> Orders:
+        """Orders of a derivative by each input, if functions of the kernel have it."""
+        orders = check_orders(deriv, len(self.inputs))
+        self._require_smooth(sum(orders), partial_label(self.inputs, orders))
+        return orders
+
+    def _require_smooth(self, order: int, what: str) -> None:
+        """Refuse derivatives that functions of the kernel have not, and those above the second."""
+        kernel = self.model.kernel
+        if order > HIGHEST:
+            raise SpecificationError(f"{what} is a derivative of order {order}; predictions end at order {HIGHEST}")
+        if order > kernel.smoothness:
+            others = ["Matern32, Matern52", "Matern52"][order - 1]
+            raise SpecificationError(f"functions of the {kernel.label} kernel have no {what}; use {others} or SquaredExponential")
+
+    def predict(self, X: Any, deriv: Any = 0) -> FloatArray:
+        """Posterior mean of f, or of a partial derivative, at points.
 
         Parameters
         ----------
         X : array_like, shape (m, d), (m,) in one input, or data frame
             Of a data frame the columns named as the inputs are taken; it may have others, and in any order.
+        deriv : int, or sequence of d ints
+            Order of the derivative by each input, at most two in all; 0 is f itself.
 
         Returns
         -------
-        PointPrediction
-            `mean` and `se` of shape (m,); `covariance` of shape (m, m), between the points, computed when asked for.
+        ndarray, shape (m,)
 
         Raises
         ------
@@ -292,10 +118,104 @@ class GaussianProcessResults:
         >>> x = np.linspace(0, 6, 25)
         >>> kernel = sf.gp.SquaredExponential(length_scale=1, amplitude=1)
         >>> res = sf.GaussianProcess(x, np.sin(x), kernel, sd=0.01, mean="zero").fit()
-        >>> res.predict([1.0, 3.0]).mean.round(4)
-        array([0.8416, 0.1411])
+        >>> res.predict([1.0, 3.0]).round(4), res.predict([1.0, 3.0], deriv=1).round(2)
+        (array([0.8416, 0.1411]), array([ 0.54, -0.99]))
         """
-        return self._predict(X, 0)
+        return self._moments(self._read(X), [axes(self._check_deriv(deriv))])[0][:, 0]
+
+    def get_prediction(self, X: Any, deriv: Any = 0, name: str | None = None, *, simultaneous: bool = False) -> SurfacePrediction:
+        """Posterior of f, or of a partial derivative, at points, with standard errors and intervals.
+
+        Parameters
+        ----------
+        X, deriv
+            As of `predict`.
+        name : str, optional
+            Whose noise a new reading has, a name that reads this derivative; by default the first.
+        simultaneous : bool
+            Whether the intervals are to hold at all points together, at the estimated hyperparameters: mean +- c se, c the quantile
+            of the greatest abs(f - mean) / se over these points, in 10 000 draws with a fixed seed.
+
+        Returns
+        -------
+        SurfacePrediction
+            With ``predicted_mean``, ``se_mean``, ``conf_int``, ``summary_frame``.
+        """
+        orders, points = self._check_deriv(deriv), self._read(X)
+        noise = noise_name(self.observations, orders, name)
+        mean, cov = self._moments(points, [axes(orders)])
+        prediction = SurfacePrediction(
+            x=frozen(points),
+            deriv=orders,
+            predicted_mean=mean[:, 0],
+            var_pred_mean=np.maximum(cov[:, 0, 0], 0.0),  # below zero is rounding
+            noise_sd=np.nan if noise is None else float(self.sigma[noise]),
+            df=self.df_interval,
+            inputs=self.inputs,
+        )
+        if not simultaneous or not len(points):
+            return prediction
+        root = _root(self._between(points, [axes(orders)]))
+        deviations = greatest_deviations(
+            lambda rng, size: rng.standard_normal((size, len(root))) @ root.T, prediction.se_mean, prediction.df
+        )
+        return replace(prediction, maxima=deviations)
+
+    def joint_covariance(self, X: Any, deriv: Any = 0) -> FloatArray:
+        """Return the posterior covariance of f, or of a partial derivative, between points as of `predict`, shape (m, m)."""
+        return self._between(self._read(X), [axes(self._check_deriv(deriv))])
+
+    def sample(self, X: Any, deriv: Any = 0, size: int = 100, rng: np.random.Generator | int | None = None) -> FloatArray:
+        """Draw functions from the posterior at points, at the estimated hyperparameters.
+
+        Parameters
+        ----------
+        X : array_like, or data frame
+            As of `predict`.
+        deriv : int or sequence of d ints, or a sequence of such
+            Order of the derivative by each input; of several derivatives the draws belong together.
+        size : int
+            Number of draws.
+        rng : numpy.random.Generator or int, optional
+            Source of randomness, or a seed for one.
+
+        Returns
+        -------
+        ndarray, shape (size, m), or (len(deriv), size, m) for several derivatives
+        """
+        several = np.ndim(deriv) == (2 if len(self.inputs) > 1 else 1)
+        entries = [axes(self._check_deriv(k)) for k in (deriv if several else [deriv])]
+        n_draws, generator, points = check_order(size, "size", 0, 2**31), check_rng(rng), self._read(X)
+        check_memory(24.0 * len(entries) * n_draws * len(points), f"a sample of size = {n_draws}", "lower size, or pass fewer X")
+        root = _root(self._between(points, entries))
+        draws = generator.standard_normal((n_draws, len(root))) @ root.T + self._moments(points, entries)[0].ravel()
+        drawn = np.moveaxis(draws.reshape(n_draws, len(points), len(entries)), 2, 0)
+        return drawn if several else drawn[0]
+
+    def integrate(self, lower: Any, upper: Any) -> Estimate:
+        """Return the integral of f over the box from lower (d,) to upper (d,), with its standard error.
+
+        In closed form, of the squared-exponential kernel only.
+
+        Raises
+        ------
+        SpecificationError
+            Another kernel: its products over several inputs have no closed form, and in one input
+            ``SmoothingSpline(observations, prior=...)`` integrates Matérn processes.
+        """
+        if not isinstance(self._posterior, DensePosterior) or not isinstance(self.model.kernel, SquaredExponential):
+            raise SpecificationError(
+                f"integrals are of the SquaredExponential kernel, and this one is {self.model.kernel.label}; in one input fit "
+                "SmoothingSpline(observations, prior=sf.priors.Matern(...)), which integrates, or sum predict on a grid"
+            )
+        corners = [self._read(np.reshape(np.asarray(corner, dtype=np.float64), (1, -1))) for corner in (lower, upper)]
+        rows = self.model.rows
+        start, end = (rows.to_scaled(corner)[0] for corner in corners)
+        sign = float(np.prod(np.sign(end - start)))
+        mean, variance = self._posterior.over_box(np.minimum(start, end), np.maximum(start, end))
+        unit = rows.y_unit * float(np.prod(rows.x_unit))
+        volume = float(np.prod(corners[1] - corners[0]))
+        return Estimate(sign * mean * unit + rows.y_origin * volume, float(np.sqrt(max(variance, 0.0))) * unit, self.df_interval)
 
     def predict_gradient(self, X: Any) -> PointPrediction:
         """Posterior of the gradient of f at points.
@@ -357,17 +277,10 @@ class GaussianProcessResults:
         return self._predict(X, 2)
 
     def _predict(self, X: Any, order: int) -> PointPrediction:
-        kernel, rows = self.model.kernel, self.model.rows
-        if order > kernel.smoothness:
-            what, others = [("gradient", "Matern32, Matern52"), ("Hessian", "Matern52")][order - 1]
-            raise SpecificationError(f"functions of the {kernel.label} kernel have no {what}; use {others} or SquaredExponential")
+        self._require_smooth(order, ("gradient", "Hessian")[order - 1])
         points = self._read(X)
         d = points.shape[1]
-        entries = _entries(order, d)
-        mean, cov = self._posterior.moments(rows.to_scaled(points), entries)
-        unit = self._units(entries)
-        mean = mean * unit + (rows.y_origin if order == 0 else 0.0)
-        cov = cov * np.outer(unit, unit)
+        mean, cov = self._moments(points, _entries(order, d))
         se = np.sqrt(np.maximum(np.diagonal(cov, axis1=1, axis2=2), 0.0))  # below zero is rounding
         place = _placement(order, d)
         shape = (len(points), *(d,) * order)
@@ -376,21 +289,30 @@ class GaussianProcessResults:
             order=order,
             mean=mean[:, place].reshape(shape),
             se=se[:, place].reshape(shape),
+            covariance=cov[:, place][:, :, place].reshape(len(points), *(d,) * (2 * order)),
             noise_sd=self._noise_sd(order, d),
             df=self.df_interval,
             inputs=self.model.inputs,
-            _covariance=self._joint_covariance,
-            _within=None if order == 0 else cov[:, place][:, :, place].reshape(len(points), *(d,) * (2 * order)),
+            _between=self._between_all,
         )
 
-    def _joint_covariance(self, X: FloatArray, order: int) -> FloatArray:
+    def _moments(self, points: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:
+        """Means (m, e) of derivatives at points and covariances (m, e, e) between those of each point."""
+        rows, unit = self.model.rows, self._units(entries)
+        mean, cov = self._posterior.moments(rows.to_scaled(points), entries)
+        return mean * unit + np.array([0.0 if A else rows.y_origin for A in entries]), cov * np.outer(unit, unit)
+
+    def _between(self, points: FloatArray, entries: list[Axes]) -> FloatArray:
+        """Covariances (m e, m e) between derivatives at all points, those of a point together."""
+        unit = np.tile(self._units(entries), len(points))
+        return np.asarray(self._posterior.joint(self.model.rows.to_scaled(points), entries) * unit[:, None] * unit)
+
+    def _between_all(self, X: FloatArray, order: int) -> FloatArray:
         """Posterior covariance between all entries at all points, as `PointPrediction.joint_covariance` says."""
-        rows, (m, d) = self.model.rows, X.shape
+        m, d = X.shape
         entries = _entries(order, d)
-        unit = np.tile(self._units(entries), m)
-        cov = self._posterior.joint(rows.to_scaled(X), entries) * unit[:, None] * unit
         place = (np.arange(m)[:, None] * len(entries) + _placement(order, d)).ravel()
-        return np.asarray(cov[np.ix_(place, place)].reshape((m, *(d,) * order) * 2))
+        return np.asarray(self._between(X, entries)[np.ix_(place, place)].reshape((m, *(d,) * order) * 2))
 
     def _units(self, entries: list[Axes]) -> FloatArray:
         rows = self.model.rows
@@ -398,13 +320,10 @@ class GaussianProcessResults:
 
     def _noise_sd(self, order: int, d: int) -> FloatArray:
         sds = np.full((d,) * order, np.nan)
-        if order < 2:
+        if order == 1:
             for reading in reversed(self.observations.readings):
-                for axis in np.unique(reading.axis).tolist():
-                    if order == 0 and axis == VALUE:
-                        sds[()] = self.sigma[reading.name]
-                    elif order == 1 and axis != VALUE:
-                        sds[axis] = self.sigma[reading.name]
+                for axis in set(reading.axis.tolist()) - {VALUE}:
+                    sds[axis] = self.sigma[reading.name]
         return sds
 
     def _read(self, X: Any) -> FloatArray:
@@ -438,9 +357,9 @@ class GaussianProcessResults:
             )
         return column_of(table, name, "X", f"; pass the inputs {listed(inputs)}")
 
-    # Summary ----------------------------------------------------------------------------------------------------------
+    # Showing ----------------------------------------------------------------------------------------------------------
 
-    def summary(self, alpha: float = 0.05) -> Any:
+    def summary(self, alpha: float = 0.05) -> Summary:
         """Return a table of the fit: kernel, readings by name, hyperparameters with intervals, convergence.
 
         Parameters
@@ -452,95 +371,60 @@ class GaussianProcessResults:
         -------
         statsmodels.iolib.summary.Summary
         """
-        import pandas as pd
+        from .summary import process_summary
 
-        from ..results.summary import curve_summary, number
+        return process_summary(self, alpha)
 
-        model = self.model
-        facts = [
-            ("Model:", "GaussianProcess"),
-            ("Kernel:", model.kernel.label),
-            ("Mean:", model.mean),
-            ("Inputs:", str(len(model.inputs))),
-            ("No. Observations:", str(self.nobs)),
-            ("Route:", ROUTE_NAMES[self.route]),
-            ("Restricted log-lik.:" if model.rows.n_terms else "Log-likelihood:", number(self.llf)),
-            ("AIC:", number(self.aic)),
-            ("BIC:", number(self.bic)),
-            ("Converged:", self._convergence),
-        ]
-        bse, interval = self.bse, self.conf_int(alpha)
-        readings = pd.DataFrame(
-            [
-                {
-                    "reads": self.observations.read_by(reading),
-                    "n": len(reading),
-                    "missing": reading.n_dropped,
-                    "sigma": number(self.sigma[reading.name]),
-                    "std err": number(bse[f"sigma.{reading.name}"]) if reading.sd is None else "given",
-                }
-                for reading in self.observations.readings
-            ],
-            index=list(self.observations.names),
-        )
-        lines: dict[str, list[str]] = {}
-        columns = ["estimate", "std err", f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]", "se(log)"]
-        for name in self.params.index:
-            cells = [self.params[name], bse[name], interval.loc[name, 0], interval.loc[name, 1], self.bse_log[name]]
-            lines[name] = [number(cell) for cell in cells]
-        for name, value in self._given().items():
-            lines[name] = [number(value), "given", "", "", ""]
-        half = critical_value(alpha, self.df_interval)
-        if len(self.mean_coef):
-            variances = np.diag(self.cov_mean_coef())
-            for name, value, variance in zip(self.mean_coef.index, self.mean_coef, variances, strict=True):
-                se = float(np.sqrt(variance))
-                lines[f"mean.{name}"] = [*(number(v) for v in (value, se, value - half * se, value + half * se)), ""]
-        params = pd.DataFrame.from_dict(lines, orient="index", columns=columns)
-        return curve_summary("Gaussian Process Results", facts, readings, params, self._notes())
+    def plot(self, deriv: Any = 0, ax: Any = None, alpha: float = 0.05, *, se: bool = False, **style: Any) -> Figure:
+        """Draw f or a partial derivative: with its band over one input, as contours over two.
 
-    def _given(self) -> dict[str, float]:
-        """Hyperparameters that were given."""
-        parameters, given = self.model.parameters, {}
-        if parameters.amplitude is not None:
-            given["amplitude"] = self.amplitude
-        for name, known, value in zip(self.model.inputs, parameters.length, self.length_scale, strict=True):
-            if known is not None:
-                given[f"length_scale.{name}"] = float(value)
-        return given
+        Parameters
+        ----------
+        deriv : int, or sequence of d ints
+            As of `get_prediction`.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+        alpha : float
+            The band over one input has level 1 - alpha.
+        se : bool
+            Over two inputs, whether to draw standard errors instead, and the places of all readings.
+        **style
+            Passed to `matplotlib.axes.Axes.plot` for the curve, or to `matplotlib.axes.Axes.contourf`.
 
-    @property
-    def _convergence(self) -> str:
-        if not len(self._optimum.u):
-            return "in closed form" if len(self.params) else "nothing to search"
-        if self.boundary:
-            return "at a boundary"
-        return "on a plateau" if self._optimum.on_plateau else "yes, certified"
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from ..results.contours import plot_over_input, plot_surface
 
-    def _notes(self) -> list[str]:
-        notes = []
-        for name in self.boundary:
-            if name == "amplitude":
-                notes.append("boundary: the amplitude is indistinguishable from zero, the readings are the mean and noise")
-            elif name.startswith("sigma"):
-                notes.append(
-                    f"boundary: {name} is the least searched, 2^-17 of the prior's sd: exact readings or an endless amplitude"
-                )
-            else:
-                notes.append(f"boundary: {name} is as long or as short as is searched")
-        if self._optimum.on_plateau:
-            notes.append("plateau: the likelihood hardly changes along a combination of hyperparameters")
-        notes.append("std err: observed information of the logarithms, delta method. Bands: posterior, pointwise.")
-        return notes
+        orders = self._check_deriv(deriv)
+        if len(self.inputs) == 1:
+            return plot_over_input(self, orders, ax, alpha, style)
+        return plot_surface(self, orders, ax, se, style)
+
+    def plot_diagnostics(self) -> Figure:
+        """Draw standardised residuals over the inputs, their distribution and normal quantiles."""
+        from ..results.contours import plot_point_diagnostics
+
+        return plot_point_diagnostics(self.observations.X, self.resid_standardized, self.inputs)
 
     def __repr__(self) -> str:
         return f"GaussianProcessResults({self.kernel!r}, nobs={self.nobs}, llf={self.llf:.6g})"
 
 
+def axes(orders: Orders) -> Axes:
+    """The inputs that a partial derivative is taken by, each as often as by its order."""
+    return tuple(j for j, k in enumerate(orders) for _ in range(k))
+
+
+def _root(cov: FloatArray) -> FloatArray:
+    """A square root of a covariance, which may be singular."""
+    values, vectors = np.linalg.eigh(cov)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))  # below zero is rounding
+
+
 def _entries(order: int, d: int) -> list[Axes]:
-    """What a prediction of an order computes at each point: f, the slopes, or the upper triangle of the Hessian."""
-    if order == 0:
-        return [()]
+    """What a prediction of an order computes at each point: the slopes, or the upper triangle of the Hessian."""
     if order == 1:
         return [(j,) for j in range(d)]
     return [(i, j) for i in range(d) for j in range(i, d)]

@@ -273,13 +273,24 @@ def has_columns(x: Any) -> bool:
 
 
 def check_orders(deriv: Any, d: int, argument: str = "deriv") -> Orders:
-    """Return the order of a partial derivative by each of d variables; a single 0 is f itself."""
-    if np.ndim(deriv) == 0 and not isinstance(deriv, (bool, np.bool_)) and deriv == 0:
-        return (0,) * d
+    """Return the order of a partial derivative by each of d variables; of several a single 0 is f itself."""
+    if np.ndim(deriv) == 0 and not isinstance(deriv, (str, bool, np.bool_)) and (d == 1 or deriv == 0):
+        return (check_order(deriv, argument, 0, HIGHEST_DERIVATIVE),) * d
     if isinstance(deriv, (str, bool)) or np.ndim(deriv) != 1 or len(deriv) != d:
         example = ", ".join(["1"] + ["0"] * (d - 1))
         raise SpecificationError(f"{argument} is {deriv!r}; pass an order for each of {d} variables, for example ({example})")
     return tuple(check_order(k, f"{argument}[{j}]", 0, HIGHEST_DERIVATIVE) for j, k in enumerate(deriv))
+
+
+def noise_name(observations: PointObservations, orders: Orders, name: str | None) -> str | None:
+    """Whose noise a new observation of a partial derivative has: a name, or the first that reads it; None where none does."""
+    readers = [reading.name for reading in observations.readings if orders in reading.orders]
+    if name is None:
+        return readers[0] if readers else None
+    if name not in readers:
+        what = partial_label(observations.inputs, orders)
+        raise SpecificationError(f"name is {name!r}; {what} is read by {', '.join(readers) or 'no name'}")
+    return name
 
 
 def observe_points(X: Any, y: Any, deriv: Any, sd: Any, weights: Any, name: str | None) -> PointObservations:

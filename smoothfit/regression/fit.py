@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from .._validation import FloatArray
 from ..basis.tensor import AnyBasis
 from ..observations import Observations
-from ..results.curve import LEAST_FREE
+from ..results.estimates import LEAST_FREE
 from .band import multiply_factor, rows_of_factor
 from .constraints import Polynomials
 from .correlated import Correlated
@@ -214,11 +214,12 @@ class Fit:
         With Q = V^-1: (Q e)_i / Q_ii, 1 / Q_ii, and (Q B A^-1 B' Q)_ii / Q_ii; without correlation e, v and the leverage.
         """
         rows = self.rows
-        variances, leverages = rows.ratio * self.sigma2[rows.group], self.leverage
+        residuals, leverages = self.resid, self.leverage  # before the variances: accumulated rows refuse
+        variances = rows.ratio * self.sigma2[rows.group]
         if not any(rows.whitenings):
-            return self.resid, variances, leverages
+            return residuals, variances, leverages
         parts = zip(
-            rows.per_name(self.resid), rows.per_name(np.sqrt(variances)), rows.per_name(leverages), rows.whitenings, strict=True
+            rows.per_name(residuals), rows.per_name(np.sqrt(variances)), rows.per_name(leverages), rows.whitenings, strict=True
         )
         found = []
         for i, (residual, root, leverage, white) in enumerate(parts):

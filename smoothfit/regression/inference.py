@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
 from ..errors import SpecificationError
-from ..results.contrasts import all_together, combinations, each_by_itself
-from ..results.curve import LEAST_FREE, CurveResults
+from ..results.curve import CurveResults
+from ..results.estimates import LEAST_FREE
 from .band import BandRows, pack
 from .fit import Fit
 from .products import ProductRows
@@ -33,48 +32,12 @@ class Inference(CurveResults):
     method: str
     _fit: Fit
 
-    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of the coefficients, each by itself.
-
-        Parameters
-        ----------
-        r_matrix : str or array_like, shape (m, n_basis)
-            Combinations, such as ``"b0 = 1, b2 = b3"`` by the names in `params`, whose values take the place of `q_matrix`, or
-            rows; ``basis.design(x, deriv, sparse=False)`` makes these of values of f^(deriv).
-        q_matrix : float or array_like, shape (m,)
-            What they are under the hypothesis.
-
-        Returns
-        -------
-        statsmodels.stats.contrast.ContrastResults
-            Student's t with n - d degrees of freedom, d the number of functions without a penalty; normal where all sds are known.
-        """
-        rows, q_matrix = self._combinations(r_matrix, q_matrix)
-        variance = np.diag(rows @ self._fit.cov.times(rows.T))
-        return each_by_itself(rows @ self._fit.coef, variance, q_matrix, self._df_test)
-
-    def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of the coefficients together.
-
-        (R c - q)'(R C R')^-1(R c - q), C the covariance of `cov_type`: over the rank as F where an sd was estimated, else as
-        chi-squared. Directions in which R C R' vanishes to rounding do not count.
-
-        Parameters
-        ----------
-        r_matrix : str or array_like, shape (m, n_basis)
-            As of `t_test`.
-        q_matrix : float or array_like, shape (m,)
-
-        Returns
-        -------
-        statsmodels.stats.contrast.ContrastResults
-        """
-        rows, q_matrix = self._combinations(r_matrix, q_matrix)
-        return all_together(rows @ self._fit.coef, rows @ self._fit.cov.root(), q_matrix, self._df_test)
-
     @property
-    def _df_test(self) -> float:
-        return self.df_interval if self.use_t else np.inf
+    def _tested_values(self) -> FloatArray:
+        return self._fit.coef
+
+    def _root_of(self, rows: FloatArray) -> FloatArray:
+        return rows @ self._fit.cov.root()
 
     def zero_test(self, deriv: int = 1, on: tuple[float, float] | None = None) -> ContrastResults:
         """Test whether f^(deriv) is zero on an interval: the Wald test of the coefficients that make it there.
@@ -101,26 +64,6 @@ class Inference(CurveResults):
         met = (breaks[1:] > lower) & (breaks[:-1] < upper)
         active = np.unique(derivatives.span[met][:, None] - derivatives.degree + np.arange(derivatives.degree + 1))
         return self.wald_test(slopes[active].toarray())
-
-    def _combinations(self, r_matrix: Any, q_matrix: Any) -> tuple[FloatArray, Any]:
-        if isinstance(r_matrix, tuple) and len(r_matrix) == 2:  # statsmodels' (R, q)
-            r_matrix, q_matrix = r_matrix
-        if isinstance(r_matrix, str):
-            return combinations(r_matrix, self._names_of_params)
-        try:
-            rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
-        except (TypeError, ValueError):
-            raise SpecificationError(f"r_matrix is {r_matrix!r}; pass numbers, or a string such as 'b0 = 0'") from None
-        if rows.ndim != 2 or rows.shape[1] != self.basis.n_basis:
-            raise SpecificationError(
-                f"r_matrix has shape {np.shape(r_matrix)}; pass (m, {self.basis.n_basis}): a combination a row"
-            )
-        return rows, q_matrix
-
-    @property
-    @abstractmethod
-    def _names_of_params(self) -> list[str]:
-        """What the coefficients are called."""
 
     def compare_lr(self, restricted: Inference) -> tuple[float, float, float]:
         """Compare with a nested fit to the same readings by the likelihood ratio.

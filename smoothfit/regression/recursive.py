@@ -34,7 +34,7 @@ DEPENDENT = 1e-8  # of the greatest singular value of a penalty, below which it 
 
 def recursive_residuals(fit: Fit) -> FloatArray:
     """Recursive residuals of a fit of a curve, (n,) in the order of the readings; NaN where there is none."""
-    rows, order = fit.rows, fit.order
+    rows, order, residual = fit.rows, fit.order, fit.resid_whitened
     order = order[np.isfinite(rows.ratio[order])]  # a loss may leave readings without weight
     whole = join([part for part in rows.white_parts if isinstance(part, BandRows)])
     whole = whole.scaled(1 / np.sqrt(fit.sigma2[rows.group]))
@@ -44,7 +44,7 @@ def recursive_residuals(fit: Fit) -> FloatArray:
         values = whole.times(fit.moving)
         whole = BandRows(values, np.zeros(len(values), np.int64))
     found = np.full(len(rows), np.nan)
-    found[order] = _recursive(whole, fit.resid_whitened[order], prior, target, free)
+    found[order] = _recursive(whole, residual[order], prior, target, free)
     return found
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from .._validation import FloatArray, check_memory, check_order, check_rng
 from ..basis import Spline
 from ..errors import SpecificationError
 from ..observations import derivative_label
-from ..observations.abscissa import Points
-from ..results.curve import LEAST_FREE, Estimate
+from ..observations.abscissa import Abscissa, Points
+from ..results.curve import Estimate
+from ..results.estimates import LEAST_FREE
 from ..results.prediction import CurvePrediction, ParameterUncertainty, critical_value
 from .band import BandRows, pack
 from .bootstrap import CurveBootstrap, bootstrap, job_of
@@ -91,24 +92,9 @@ class SplineRegressionResults(Inference):
         return pd.DataFrame(root @ root.T, index=self._names_of_params, columns=self._names_of_params)
 
     @property
-    def bse(self) -> pd.Series:
-        """Standard errors of the coefficients."""
-        import pandas as pd
-
+    def _standard_errors(self) -> FloatArray:
         K = self.basis.n_basis
-        unit = BandRows(np.ones((K, 1)), np.arange(K))
-        return pd.Series(np.sqrt(self._fit.cov.variance(unit)), index=self._names_of_params, name="bse")
-
-    @property
-    def _se_log_params(self) -> FloatArray:
-        return np.asarray(self.bse / np.abs(self.params))
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of level 1 - alpha of the coefficients."""
-        import pandas as pd
-
-        half = critical_value(alpha, self.df_interval) * self.bse
-        return pd.DataFrame({0: self.params - half, 1: self.params + half})
+        return np.sqrt(self._fit.cov.variance(BandRows(np.ones((K, 1)), np.arange(K))))
 
     # Smoothing and noise --------------------------------------------------------------------------------------------------------
 
@@ -386,7 +372,7 @@ class SplineRegressionResults(Inference):
         group = self._fit.rows.group_of_name[self.observations.names.index(noise)]
         return self._fit.neighbours.uncertainty(rows, variance, float(self.sigma[noise]) ** 2, int(group))
 
-    def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None, simultaneous: bool = False) -> CurvePrediction:
+    def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None, *, simultaneous: bool = False) -> CurvePrediction:
         """Estimate of f^(deriv) at x, with standard errors and intervals.
 
         Parameters
@@ -427,13 +413,10 @@ class SplineRegressionResults(Inference):
         check_memory(OF_BAND * n * self.basis.n_basis, f"a simultaneous band at {n} x", "pass fewer x, or use fewer functions")
         return replace(prediction, maxima=critical_of_band(self._design(x, deriv), self._fit.cov, self.df_interval))
 
-    def integrate(self, a: Any, b: Any) -> Estimate:
-        """Return the integral of f from a to b, in units of f times x, with its standard error."""
-        if np.ndim(a) or np.ndim(b):
-            raise SpecificationError("a and b are single abscissae; call integrate for each interval")
-        abscissa = self.observations.abscissa
-        lower, upper = (abscissa.read(limit, name).reshape(1) for limit, name in ((a, "a"), (b, "b")))
-        rows = pack(self.basis.integral(lower, upper, sparse=True))
+    def integrate(self, lower: Any, upper: Any) -> Estimate:
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error."""
+        start, end = self._limits_of_integral(lower, upper)
+        rows = pack(self.basis.integral(start.coarse, end.coarse, sparse=True))
         value = float(rows.times(self._fit.coef)[0])
         return Estimate(value, np.sqrt(self._fit.cov.variance(rows)[0]), self.df_interval)
 
@@ -556,6 +539,14 @@ class SplineRegressionResults(Inference):
         """Return the estimate as a spline, its x counted as the knots are."""
         return Spline(self.basis, self._fit.coef)  # type: ignore[arg-type]
 
+    @property
+    def _criteria(self) -> dict[str, float]:
+        rss = float(np.sum(self._fit.rows.whitened(self.resid) ** 2))
+        return {"n_basis": self.basis.n_basis, **super()._criteria, "gcv": self.nobs * rss / self.df_resid**2}
+
+    def _mean_without_data(self) -> Callable[[Any, Any], FloatArray]:
+        return partial(_mean_at, self.spline(), self.observations.abscissa)
+
     # Summary ----------------------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
@@ -566,3 +557,8 @@ class SplineRegressionResults(Inference):
 
     def __repr__(self) -> str:
         return f"SplineRegressionResults(n_basis={self.basis.n_basis}, nobs={self.nobs}, edf={self.edf:.4g})"
+
+
+def _mean_at(spline: Spline, abscissa: Abscissa, x: Any, deriv: Any) -> FloatArray:
+    """A spline or its derivative at abscissae of a user."""
+    return np.asarray(spline(abscissa.read(x), deriv=deriv))

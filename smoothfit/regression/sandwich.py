@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .._entry import warn
 from .._validation import FloatArray, check_order
 from ..errors import DataError, LeverageWarning, SpecificationError
-from ..results.curve import LEAST_FREE
+from ..results.estimates import LEAST_FREE
 from .band import merged, multiply_factor
 from .correlation import Dense
 from .fitting import Estimate

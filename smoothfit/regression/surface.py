@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -13,37 +12,14 @@ from .._frames import column_of, table_of
 from .._validation import FloatArray, frozen, to_floats
 from ..basis import TensorProductBasis, TensorSpline
 from ..errors import DataError, SpecificationError
-from ..observations.points import Orders, PointObservations, check_orders, partial_label, to_points
+from ..observations.points import Orders, PointObservations, check_orders, noise_name, partial_label, to_points
 from ..results.curve import Estimate
-from ..results.prediction import CurvePrediction
+from ..results.prediction import SurfacePrediction
 from .bootstrap import CurveBootstrap
 from .products import ProductRows, rows_at, rows_over
 from .results import SplineRegressionResults
 from .rows import check_degrees, degree_of
 from .simultaneous import critical_of_band
-
-
-@entry_point
-@dataclass(frozen=True, eq=False)
-class SurfacePrediction(CurvePrediction):
-    """Estimate and standard error of a partial derivative at points.
-
-    As `curves.CurvePrediction`, with points `x` (n, d) and the order `deriv` by each variable; `summary_frame` has the coordinates
-    for an index.
-
-    Attributes
-    ----------
-    inputs : tuple of str
-        Labels of the variables.
-    """
-
-    inputs: tuple[str, ...] = ()
-
-    @property
-    def _index(self) -> Any:
-        import pandas as pd
-
-        return pd.MultiIndex.from_arrays(list(self.x.T), names=self.inputs)
 
 
 @entry_point
@@ -136,7 +112,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         return np.stack([self.predict(X, orders) for orders in np.eye(d, dtype=np.int64).tolist()], axis=-1)
 
     def get_prediction(
-        self, X: Any, deriv: int | Sequence[int] = 0, name: str | None = None, simultaneous: bool = False
+        self, X: Any, deriv: int | Sequence[int] = 0, name: str | None = None, *, simultaneous: bool = False
     ) -> SurfacePrediction:
         """Estimate of a partial derivative at points, with standard errors and intervals.
 
@@ -157,7 +133,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         """
         points, _ = self._read(X)
         orders = self._check_deriv(deriv)
-        rows, noise = rows_at(self._surface, points, orders), self._noise_name(orders, name)
+        rows, noise = rows_at(self._surface, points, orders), noise_name(self._readings, orders, name)
         maxima = critical_of_band(rows, self._fit.cov, self.df_interval) if simultaneous and len(points) else None
         variance = self._fit.cov.variance(rows)
         return SurfacePrediction(
@@ -171,15 +147,6 @@ class SurfaceRegressionResults(SplineRegressionResults):
             parameters=self._uncertainty_of(rows, variance, noise),
             inputs=self.inputs,
         )
-
-    def _noise_name(self, deriv: Any, name: str | None) -> str | None:
-        readers = [reading.name for reading in self._readings.readings if deriv in reading.orders]
-        if name is None:
-            return readers[0] if readers else None
-        if name not in readers:
-            what = partial_label(self.inputs, deriv)
-            raise SpecificationError(f"name is {name!r}; {what} is read by {', '.join(readers) or 'no name'}")
-        return name
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
         """Return the integral of f over the box from lower (d,) to upper (d,), with its standard error."""
@@ -235,6 +202,9 @@ class SurfaceRegressionResults(SplineRegressionResults):
         """Return the estimate as a tensor spline."""
         return TensorSpline(self._surface, self._fit.coef)
 
+    def _mean_without_data(self) -> TensorSpline:
+        return self.spline()
+
     # What a surface has not ---------------------------------------------------------------------------------------------------
 
     def roots(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -271,19 +241,9 @@ class SurfaceRegressionResults(SplineRegressionResults):
         -------
         matplotlib.figure.Figure
         """
-        from ..results.contours import plot_contours
+        from ..results.contours import plot_surface
 
-        if len(self.inputs) != 2:
-            raise SpecificationError(f"plot draws two variables, and there are {len(self.inputs)}; use predict on a slice")
-        orders = self._check_deriv(deriv)
-        readings = self._readings
-        shown = [(r.name, r.X, r.y, (r.deriv == orders).all(axis=1)) for r in readings.readings]
-
-        def values(X: FloatArray) -> FloatArray:
-            return self.get_prediction(X, orders).se_mean if se else self.predict(X, orders)
-
-        label = partial_label(self.inputs, orders)
-        return plot_contours(values, shown, self.inputs, f"standard error of {label}" if se else label, se, ax, contour)
+        return plot_surface(self, self._check_deriv(deriv), ax, se, contour)
 
     @property
     def resid_recursive(self) -> NoReturn:

@@ -1,6 +1,8 @@
 """What every fitted curve can do: results, predictions, bands, summaries and pictures."""
 
+from .comparison import compare
 from .curve import CurveResults, Estimate
-from .prediction import CurvePrediction
+from .estimates import EstimatesOnly, Results, load
+from .prediction import CurvePrediction, SurfacePrediction
 
-__all__ = ["CurvePrediction", "CurveResults", "Estimate"]
+__all__ = ["CurvePrediction", "CurveResults", "Estimate", "EstimatesOnly", "Results", "SurfacePrediction", "compare", "load"]

@@ -9,7 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
-from .plotting import draw_distribution, draw_quantiles
+from ..errors import SpecificationError
+from ..observations.points import Orders, partial_label
+from .plotting import CURVE_COLOUR, READING_COLOUR, draw_distribution, draw_quantiles
+from .plotting import GRID_POINTS as LINE_POINTS
+from .protocols import Surface
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +23,46 @@ GRID_POINTS = 121  # of each variable
 LEVELS = 14
 WIDEST_RESIDUAL = 4.0  # that colours tell apart
 
+
 Shown = tuple[str, FloatArray, FloatArray, npt.NDArray[np.bool_]]
+
+
+def plot_surface(surface: Surface, orders: Orders, ax: Axes | None, se: bool, contour: Mapping[str, Any]) -> Figure:
+    """Draw contours of a partial derivative over two variables, or of its standard errors, and the readings of it."""
+    inputs = surface.inputs
+    if len(inputs) != 2:
+        raise SpecificationError(f"plot draws two variables, and there are {len(inputs)}; use predict on a slice")
+    shown = [(r.name, r.X, r.y, (r.deriv == orders).all(axis=1)) for r in surface.observations.readings]
+
+    def values(X: FloatArray) -> FloatArray:
+        prediction = surface.get_prediction(X, orders)
+        return prediction.se_mean if se else prediction.predicted_mean
+
+    label = partial_label(inputs, orders)
+    return plot_contours(values, shown, inputs, f"standard error of {label}" if se else label, se, ax, contour)
+
+
+def plot_over_input(surface: Surface, orders: Orders, ax: Axes | None, alpha: float, line: Mapping[str, Any]) -> Figure:
+    """Draw a function of one input or its derivative, its band of level 1 - alpha and the readings of it."""
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        _, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    x = surface.observations.X[:, 0]
+    grid = np.linspace(x.min(), x.max(), LINE_POINTS)
+    prediction, label = surface.get_prediction(grid, orders), partial_label(surface.inputs, orders)
+    (curve,) = ax.plot(grid, prediction.predicted_mean, **{"color": CURVE_COLOUR, "label": f"{label}, posterior mean", **line})
+    lower, upper = prediction.conf_int(alpha=alpha).T
+    ax.fill_between(grid, lower, upper, color=curve.get_color(), alpha=0.25, linewidth=0, label=f"{100 * (1 - alpha):g} % band")
+    for reading in surface.observations.readings:
+        shown = (reading.deriv == orders).all(axis=1)
+        if shown.any():
+            points = reading.X[shown, 0], reading.y[shown]
+            ax.scatter(*points, s=15, color=READING_COLOUR, alpha=0.6, linewidth=0, label=f"{reading.name}, readings")
+    ax.set(xlabel=surface.inputs[0], ylabel=label)
+    ax.legend(frameon=False)
+    ax.margins(x=0)
+    return cast("Figure", ax.figure)
 
 
 def plot_contours(

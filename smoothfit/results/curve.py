@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_memory, check_order, check_rng, frozen
+from .._validation import FloatArray, check_memory, check_order, check_rng
 from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import Asked, Points
-from .prediction import CurvePrediction, ParameterUncertainty, critical_value
+from .estimates import Results
+from .prediction import CurvePrediction, ParameterUncertainty, critical_value, greatest_deviations
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from statsmodels.iolib.summary import Summary
 
     from ..basis import Spline
     from .protocols import Change
-
-N_MAXIMA = 10_000  # draws of a simultaneous band: its level is then right to 0.2 %
-MOST_NUMBERS = 2**21  # drawn at a time
-SEED = 20_240_229
-LEAST_FREE = 1e-10  # a share of a reading's noise that is left in its residual, below which it is rounding
 
 
 class Estimate(float):
@@ -126,7 +121,7 @@ def _turned_ends(ends: Callable[[float], tuple[float, float]], factor: float, sh
 
 
 @entry_point
-class CurveResults(ABC):
+class CurveResults(Results):
     """A fitted curve: estimates, predictions with bands, diagnostics, pictures.
 
     Subclasses say how the curve is predicted (`_moments`), its residual leverages (`_leverage`) and its parameters.
@@ -134,7 +129,6 @@ class CurveResults(ABC):
     """
 
     observations: Observations
-    use_t: bool
 
     # What a subclass provides -----------------------------------------------------------------------------------------
 
@@ -158,11 +152,6 @@ class CurveResults(ABC):
 
     @property
     @abstractmethod
-    def _leverage(self) -> FloatArray:
-        """Diagonal of the smoother matrix, shape (n,)."""
-
-    @property
-    @abstractmethod
     def _noise_variance(self) -> FloatArray:
         """Noise variance of each reading, given or estimated, shape (n,)."""
 
@@ -171,46 +160,21 @@ class CurveResults(ABC):
     def fittedvalues(self) -> FloatArray:
         """Posterior mean of what each reading reads, shape (n,)."""
 
-    @property
-    @abstractmethod
-    def params(self) -> pd.Series:
-        """Estimated parameters."""
-
-    @abstractmethod
-    def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of the estimated parameters, by the observed information and the delta method."""
-
-    @property
-    @abstractmethod
-    def _se_log_params(self) -> FloatArray:
-        """Standard errors of the logarithms of the positive `params`."""
-
-    @property
-    @abstractmethod
-    def sigma(self) -> pd.Series:
-        """Noise standard deviation per name, estimated or given."""
-
-    @property
-    @abstractmethod
-    def llf(self) -> float:
-        """Log-likelihood."""
-
-    @property
-    @abstractmethod
-    def _n_likelihood(self) -> tuple[int, int]:
-        """Number of parameters and of contrasts that the likelihood counts, for AIC and BIC."""
-
     @abstractmethod
     def spline(self) -> Spline:
         """Return the posterior mean as an exact spline."""
 
     @abstractmethod
-    def integrate(self, a: Any, b: Any) -> Estimate:
-        """Return the integral of f from a to b with its standard error."""
+    def integrate(self, lower: Any, upper: Any) -> Estimate:
+        """Return the integral of f from lower to upper with its standard error."""
 
-    @abstractmethod
-    def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit."""
+    def _limits_of_integral(self, lower: Any, upper: Any) -> tuple[Points, Points]:
+        """Limits as points, (1,) each."""
+        if np.ndim(lower) or np.ndim(upper):
+            raise SpecificationError("lower and upper are single abscissae; call integrate for each interval")
+        abscissa = self.observations.abscissa
+        start, end = (abscissa.given(limit, name) for limit, name in ((lower, "lower"), (upper, "upper")))
+        return abscissa.points(start.reshape(1)), abscissa.points(end.reshape(1))
 
     # What follows from it ---------------------------------------------------------------------------------------------
 
@@ -218,16 +182,6 @@ class CurveResults(ABC):
     def nobs(self) -> int:
         """Number of readings used."""
         return len(self.observations)
-
-    @cached_property
-    def edf(self) -> float:
-        """Effective degrees of freedom, the trace of the smoother matrix."""
-        return float(self._leverage.sum())
-
-    @property
-    def df_resid(self) -> float:
-        """Residual degrees of freedom, nobs - edf."""
-        return self.nobs - self.edf
 
     @property
     def df_interval(self) -> float:
@@ -245,35 +199,8 @@ class CurveResults(ABC):
         """Whether `llf` is a maximum over all parameters, so that `aic` and `bic` compare."""
 
     @property
-    def aic(self) -> float:
-        """Akaike's criterion, -2 llf + 2 (number of parameters that llf maximises over).
-
-        Parameters are the estimated sds and, unless the smoothing was fixed, q; not the effective degrees of freedom. After
-        gcv, aicc or a fixed smoothing `llf` is the restricted likelihood at the variances found, which is not its maximum:
-        compare `aic` only among fits by likelihood.
-        """
-        return -2 * self.llf + 2 * self._n_likelihood[0]
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion, -2 llf + log(number of contrasts) (number of parameters), which are counted as in `aic`."""
-        return float(-2 * self.llf + np.log(self._n_likelihood[1]) * self._n_likelihood[0])
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors of `params`; NaN for a parameter that is fixed by a criterion or at a boundary."""
-        import pandas as pd
-
-        return pd.Series(self._se_log_params * self.params.to_numpy(), index=self.params.index, name="bse")
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of level 1 - alpha of the positive `params`, normal on the logarithmic scale."""
-        import pandas as pd
-
-        params = self.params
-        with np.errstate(over="ignore"):  # an sd that is hardly known may be anything: up to infinity
-            factor = np.exp(critical_value(alpha, np.inf) * self._se_log_params)
-            return pd.DataFrame({0: params / factor, 1: params * factor})
+    def _observed(self) -> FloatArray:
+        return self.observations.y
 
     @property
     def resid(self) -> FloatArray:
@@ -339,20 +266,6 @@ class CurveResults(ABC):
         from .serial import test_of_curve
 
         return test_of_curve(self, lags)
-
-    @property
-    def loo_resid(self) -> FloatArray:
-        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
-
-        NaN where the curve interpolates a reading (its leverage is one to rounding).
-        """
-        return self.resid / self._free
-
-    @property
-    def _free(self) -> FloatArray:
-        """1 - leverage; NaN where that is rounding."""
-        free = 1 - self._leverage
-        return np.where(free > LEAST_FREE, free, np.nan)
 
     def predict(self, x: Any, deriv: int = 0) -> FloatArray:
         """Posterior mean of f^(deriv) at x: between the readings, at them and beyond.
@@ -421,21 +334,11 @@ class CurveResults(ABC):
         return prediction
 
     def _maxima(self, points: Points, prediction: CurvePrediction) -> FloatArray:
-        """Greatest size of a standardised deviation over the points, in each of N_MAXIMA draws, increasing."""
-        rng = np.random.default_rng(SEED)
-        derivs, se = np.array([prediction.deriv]), prediction.scale_mean
+        """Greatest size of a standardised deviation over the points, in each of many draws, increasing."""
         draw, with_parameters = self._band_draws(points)
-        with np.errstate(divide="ignore"):
-            precision = np.where(se > 0, 1 / se, 0.0)
-        block = max(1, MOST_NUMBERS // len(se))
-        maxima = []
-        for start in range(0, N_MAXIMA, block):
-            deviations = draw(rng, min(block, N_MAXIMA - start), derivs)[0]
-            maxima.append(np.abs(deviations * precision).max(axis=1))
-        greatest = np.concatenate(maxima)
-        if np.isfinite(prediction.df) and not with_parameters:
-            greatest *= np.sqrt(prediction.df / rng.chisquare(prediction.df, N_MAXIMA))
-        return frozen(np.sort(greatest))
+        derivs = np.array([prediction.deriv])
+        df = np.inf if with_parameters else prediction.df
+        return greatest_deviations(lambda rng, size: draw(rng, size, derivs)[0], prediction.scale_mean, df)
 
     def sample(
         self, x: Any, deriv: int | Sequence[int] = 0, size: int = 100, rng: np.random.Generator | int | None = None

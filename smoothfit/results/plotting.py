@@ -42,7 +42,7 @@ def plot_curve(results: Posterior, deriv: int, ax: Axes | None, alpha: float, la
     grid = drawn(abscissa, numbers)
     prediction = _predict(results, numbers, deriv)
     lower, upper = prediction.conf_int(alpha=alpha).T
-    shown = [reading for reading in observations.readings if reading.deriv == deriv]
+    shown = [reading for reading in observations.readings if reading.deriv == deriv and len(reading.y)]  # some keep no y
     y_label = shown[0].name if len(shown) == 1 else derivative_label(deriv)
     style = dict(line)
     if not {"color", "c"} & set(style):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,15 @@ from scipy import stats
 from scipy.interpolate import CubicSpline
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_flag, check_level
+from .._validation import FloatArray, check_flag, check_level, frozen
 from ..errors import SpecificationError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+N_MAXIMA = 10_000  # draws of a simultaneous band: its level is then right to 0.2 %
+MOST_NUMBERS = 2**21  # drawn at a time
+SEED = 20_240_229
 LEAST_TAIL = 10  # draws beyond a simulated critical value
 N_QUADRATURE = 80
 WIDEST_TABLED, N_TABLED = 4.0, 129  # of sqrt(spread); log c is interpolated there to 1e-7
@@ -63,6 +67,24 @@ def _log_critical_value(level: float, sd: FloatArray) -> FloatArray:
         is_below = (2 * stats.norm.sf(np.exp(np.minimum(middle[:, None] - shifts, LOG_FARTHEST)))) @ weights > level
         lower, upper = np.where(is_below, middle, lower), np.where(is_below, upper, middle)
     return np.asarray(upper)
+
+
+def greatest_deviations(
+    draw: Callable[[np.random.Generator, int], FloatArray], scale: FloatArray, df: float = np.inf
+) -> FloatArray:
+    """Greatest size of a deviation in units of `scale` (n,), in each of N_MAXIMA draws, increasing.
+
+    ``draw(rng, size)`` makes deviations (size, n); with finite `df` each draw is divided by a common estimate of the noise.
+    """
+    rng = np.random.default_rng(SEED)
+    with np.errstate(divide="ignore"):
+        precision = np.where(scale > 0, 1 / scale, 0.0)
+    block = max(1, MOST_NUMBERS // len(scale))
+    maxima = [np.abs(draw(rng, min(block, N_MAXIMA - start)) * precision).max(axis=1) for start in range(0, N_MAXIMA, block)]
+    greatest = np.concatenate(maxima)
+    if np.isfinite(df):
+        greatest *= np.sqrt(df / rng.chisquare(df, N_MAXIMA))
+    return frozen(np.sort(greatest))
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,3 +235,28 @@ class CurvePrediction:
         import pandas as pd
 
         return pd.Index(self.x, name=self.x_name)
+
+
+@entry_point
+@dataclass(frozen=True, eq=False)
+class SurfacePrediction(CurvePrediction):
+    """Estimate and standard error of a partial derivative at points.
+
+    As `CurvePrediction`, with points `x` (n, d) and the order `deriv` by each variable; `summary_frame` has the coordinates
+    for an index.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Labels of the variables.
+    """
+
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def _index(self) -> Any:
+        import pandas as pd
+
+        if len(self.inputs) == 1:
+            return pd.Index(self.x[:, 0], name=self.inputs[0])
+        return pd.MultiIndex.from_arrays(list(self.x.T), names=self.inputs)

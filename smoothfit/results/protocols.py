@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .._validation import FloatArray
 from ..observations import Observations
 from ..observations.abscissa import Points
-from .prediction import CurvePrediction
+from .prediction import CurvePrediction, SurfacePrediction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,3 +66,13 @@ class Likelihood(Protocol):
     def bic(self) -> float: ...
     @property
     def _maximises_likelihood(self) -> bool: ...
+
+
+class Surface(Protocol):
+    """A fit at points, of which partial derivatives have a mean and a variance."""
+
+    @property
+    def observations(self) -> Any: ...
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+    def get_prediction(self, X: Any, deriv: Any) -> SurfacePrediction: ...

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from .._entry import entry_point
-from .._validation import FloatArray, to_numbers
-from ..errors import SpecificationError
+from .._validation import FloatArray
 from ..markov.criteria import LIKELIHOODS
-from ..results.contrasts import combinations, each_by_itself
 from ..results.curve import CurveResults
-from ..results.prediction import critical_value
 from .general_search import power_of
 from .robust import Robustness
 
 if TYPE_CHECKING:
     import pandas as pd
-    from statsmodels.stats.contrast import ContrastResults
 
 
 @entry_point
@@ -182,59 +179,18 @@ class Estimated(CurveResults):
         return pd.DataFrame(cov, index=params.index, columns=params.index)
 
     @property
-    def _se_log_params(self) -> FloatArray:
-        return np.sqrt(np.diag(self._cov_log_params))
+    def _is_positive(self) -> npt.NDArray[np.bool_]:
+        return np.arange(len(self.params)) < self._n_positive
 
     @property
-    def bse(self) -> pd.Series:
-        """Standard errors of `params`; NaN for a parameter that is fixed by a criterion or at a boundary."""
-        import pandas as pd
+    def _standard_errors(self) -> FloatArray:
+        n = self._n_positive
+        of_logs = np.sqrt(np.diag(self._cov_log_params))
+        return np.concatenate([of_logs * self.params.to_numpy()[:n], np.sqrt(np.diag(self._effects[1]))])
 
-        params, n = self.params, self._n_positive
-        values = np.concatenate([self._se_log_params * params.to_numpy()[:n], np.sqrt(np.diag(self._effects[1]))])
-        return pd.Series(values, index=params.index, name="bse")
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of level 1 - alpha: normal on the logarithmic scale, for coefficients Student's t or normal."""
-        import pandas as pd
-
-        params, n = self.params, self._n_positive
-        values = params.to_numpy()
-        with np.errstate(over="ignore"):  # an sd that is hardly known may be anything: up to infinity
-            factor = np.exp(critical_value(alpha, np.inf) * self._se_log_params)
-            half = critical_value(alpha, self.df_interval) * np.sqrt(np.diag(self._effects[1]))
-            lower = np.concatenate([values[:n] / factor, values[n:] - half])
-            upper = np.concatenate([values[:n] * factor, values[n:] + half])
-        return pd.DataFrame({0: lower, 1: upper}, index=params.index)
-
-    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of the coefficients of regressors and interventions, each by itself.
-
-        Parameters
-        ----------
-        r_matrix : str or array_like, shape (m, n_coefficients) or (n_coefficients,)
-            Combinations, the name of one coefficient, or equations such as ``"a = 1, b = 2 * c"``.
-        q_matrix : float or array_like, shape (m,)
-            What they are under the hypothesis.
-
-        Returns
-        -------
-        statsmodels.stats.contrast.ContrastResults
-        """
-        names = self.effect_names
-        if not names:
-            raise SpecificationError("the model has no regressors or interventions to test")
-        if isinstance(r_matrix, str) and r_matrix in names:
-            rows = np.eye(len(names))[[names.index(r_matrix)]]
-        elif isinstance(r_matrix, str):
-            rows, q_matrix = combinations(r_matrix, names)
-        else:
-            rows = np.atleast_2d(to_numbers(r_matrix, "r_matrix"))
-        if rows.ndim != 2 or rows.shape[1] != len(names):
-            raise SpecificationError(f"r_matrix has shape {rows.shape}; pass (m, {len(names)}), for {', '.join(names)}")
-        coef, covariance = self._effects
-        df = self.df_interval if self.use_t else np.inf
-        return each_by_itself(rows @ coef, np.diag(rows @ covariance @ rows.T), q_matrix, df)
+    @property
+    def _tested(self) -> list[str]:
+        return list(self.effect_names) or list(self.params.index)
 
     # Likelihood -------------------------------------------------------------------------------------------------------
 

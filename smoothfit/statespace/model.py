@@ -25,7 +25,7 @@ from .estimation import estimate as estimate_any
 from .fitting import Variances, estimate
 from .formula import SplineFormula, regressor_columns
 from .results import SmoothingSplineResults
-from .robust import check_robust, fit_robustly, informative, with_weights
+from .robust import check_robust, fit_robustly, informative, of_loss, with_weights
 from .smoothing import check_range, only_one
 from .specification import Specification
 from .structural import StructuralResults
@@ -218,6 +218,8 @@ class SmoothingSpline:
         lam: float | None = None,
         bandwidth: float | None = None,
         edf: float | None = None,
+        loss: Any = "squares",
+        parameter: float | None = None,
         robust: Any = False,
     ) -> SmoothingSplineResults:
         """Estimate the smoothing and all unknown standard deviations together.
@@ -238,10 +240,14 @@ class SmoothingSpline:
         edf : float, optional
             Fixes the smoothing: effective degrees of freedom, above `order` and below the rank of the readings (their number,
             less repeated ones).
+        loss : {"squares", "student_t"}, or mapping from str to these
+            What residuals cost, of all names or of each: with ``"student_t"`` the noise is Student's t instead of normal, so that
+            gross errors weigh little. See ``smoothfit.statespace.robust``; `noise_df` and `robust_weights` of the result tell the
+            rest. `SplineRegression` takes other losses by this argument.
+        parameter : float, optional
+            Degrees of freedom of Student's t; estimated by default.
         robust : bool, str, list of str, or mapping from str to float or None
-            Whose noise is Student's t instead of normal, so that gross errors weigh little: all names, some, or some with given
-            degrees of freedom (None: estimated). See ``smoothfit.statespace.robust``; `noise_df` and `robust_weights` of the result
-            tell the rest.
+            Short for ``loss="student_t"`` (True), of some names, or of some with given degrees of freedom (None: estimated).
 
         Returns
         -------
@@ -274,7 +280,7 @@ class SmoothingSpline:
         is then that of rounding.
         """
         method = check_method(method)
-        free = check_robust(robust, self.observations)
+        free = check_robust(of_loss(loss, parameter, robust, self.observations), self.observations)
         given = only_one(lam, bandwidth, edf)
         if self.specification is not None:
             return self._fit_any(self.specification, method, given, free)

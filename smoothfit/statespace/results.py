@@ -72,8 +72,8 @@ class SmoothingSplineResults(Estimated):
         """How many derivatives a part of the curve has."""
 
     @abstractmethod
-    def difference(self, a: Any, b: Any) -> Estimate:
-        """Return f(b) - f(a) with its standard error."""
+    def difference(self, lower: Any, upper: Any) -> Estimate:
+        """Return f(upper) - f(lower) with its standard error."""
 
     @abstractmethod
     def online(self, lag: int) -> OnlineSpline:

@@ -34,6 +34,7 @@ from ..observations import Observations
 if TYPE_CHECKING:
     import pandas as pd
 
+LOSSES = ("squares", "student_t")
 LEAST_WEIGHT = 1e-10  # of a reading that lies 10^5 sds away, or more
 FIRST_DF = 4.0
 LOWEST_DF, HIGHEST_DF = 0.2, 1e4  # beyond, the noise is normal for every purpose
@@ -165,6 +166,23 @@ def check_robust(robust: Any, observations: Observations) -> dict[str, float | N
         if df is not None:
             check_positive(df, f"robust[{name!r}]")
     return dict(robust)
+
+
+def of_loss(loss: Any, parameter: float | None, robust: Any, observations: Observations) -> Any:
+    """What `robust` stands for a loss: names with Student-t noise, and their degrees of freedom."""
+    losses = loss if isinstance(loss, Mapping) else dict.fromkeys(observations.names, loss)
+    for kind in losses.values():
+        if kind not in LOSSES:
+            raise SpecificationError(
+                f"loss is {kind!r}; a SmoothingSpline takes 'squares' or 'student_t', and SplineRegression also 'huber', "
+                "'bisquare', 'expectile' and 'quantile'"
+            )
+    chosen = {name: parameter for name, kind in losses.items() if kind == "student_t"}
+    if not chosen and parameter is not None:
+        raise SpecificationError("parameter is of loss='student_t', the degrees of freedom; squares have none: leave it out")
+    if chosen and robust is not False and robust is not None:
+        raise SpecificationError("loss and robust are given; robust=True is loss='student_t': pass one of them")
+    return chosen or robust
 
 
 def with_weights(observations: Observations, weights: Mapping[str, FloatArray]) -> Observations:

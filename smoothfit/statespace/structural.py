@@ -18,7 +18,8 @@ from ..markov.sampling import IntArray
 from ..observations import OF_DIFFERENCE, derivative_label
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
-from ..results.curve import LEAST_FREE, Estimate
+from ..results.curve import Estimate
+from ..results.estimates import LEAST_FREE
 from ..results.prediction import ParameterUncertainty
 from ..results.propagation import DIFFERENCE, NEGLIGIBLE, propagated
 from ..results.protocols import Change
@@ -293,28 +294,25 @@ class StructuralResults(StructuralEstimates):
     def _noise_variance(self) -> FloatArray:
         return self._noise_ratio * self._row_units**2
 
-    def integrate(self, a: Any, b: Any) -> Estimate:
-        """Return the integral of f from a to b, in units of f times x, with its standard error."""
+    def integrate(self, lower: Any, upper: Any) -> Estimate:
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error."""
         if self._spec.period is not None:
             raise SpecificationError("a periodic spline is not integrated; take predict on a grid")
-        value, variance, distance = self._between(a, b, INTEGRAL)
+        value, variance, distance = self._between(lower, upper, INTEGRAL)
         unit = self._spec.scale.y_unit * self._spec.scale.x_unit
         return Estimate(value * unit + self._spec.scale.y_origin * distance, float(np.sqrt(variance)) * unit, self.df_interval)
 
-    def difference(self, a: Any, b: Any) -> Estimate:
-        """Return f(b) - f(a) with its standard error."""
+    def difference(self, lower: Any, upper: Any) -> Estimate:
+        """Return f(upper) - f(lower) with its standard error."""
         if self._spec.period is not None:
             raise SpecificationError("differences of a periodic spline are not implemented; take sample")
-        value, variance, _ = self._between(a, b, OF_ENDS)
+        value, variance, _ = self._between(lower, upper, OF_ENDS)
         unit = self._spec.scale.y_unit
         return Estimate(value * unit, float(np.sqrt(variance)) * unit, self.df_interval)
 
-    def _between(self, a: Any, b: Any, kind: int) -> tuple[float, float, float]:
-        """Scaled mean and variance of what is asked for from a to b, and their distance."""
-        if np.ndim(a) or np.ndim(b):
-            raise SpecificationError("a and b are single abscissae; call it for each interval")
-        abscissa = self.observations.abscissa
-        start, end = (abscissa.points(abscissa.given(limit, name).reshape(1)) for limit, name in ((a, "a"), (b, "b")))
+    def _between(self, lower: Any, upper: Any, kind: int) -> tuple[float, float, float]:
+        """Scaled mean and variance of what is asked for from lower to upper, and their distance."""
+        start, end = self._limits_of_integral(lower, upper)
         distance = float(end.minus(start)[0])
         if distance == 0:
             return 0.0, 0.0, 0.0

@@ -12,7 +12,7 @@ from .._entry import entry_point
 from .._validation import FloatArray
 from ..markov.criteria import LIKELIHOODS
 from ..markov.program import Functionals, Program
-from ..results.curve import LEAST_FREE
+from ..results.estimates import LEAST_FREE
 from .estimation import Optimum, is_relative
 from .general_search import GeneralCriterion
 from .results import SmoothingSplineResults

@@ -11,7 +11,6 @@ import numpy as np
 
 from .._entry import entry_point
 from .._validation import FloatArray
-from ..errors import SpecificationError
 from ..markov.bandwidth import Resolution
 from ..markov.criteria import LIKELIHOODS, likelihood_of
 from ..markov.integral import integral_moments
@@ -21,7 +20,8 @@ from ..markov.rows import Rows
 from ..markov.sampling import IntArray, Sampler, Shocks, shocks
 from ..observations import Observations
 from ..observations.abscissa import Points
-from ..results.curve import LEAST_FREE, Estimate
+from ..results.curve import Estimate
+from ..results.estimates import LEAST_FREE
 from ..results.prediction import ParameterUncertainty
 from ..results.propagation import NEGLIGIBLE, propagated
 from ..results.protocols import Change
@@ -374,16 +374,13 @@ class WienerResults(SmoothingSplineResults):
             changes.append(Change(kind, x[known], effect, unit / np.sqrt(information)))
         return changes
 
-    def integrate(self, a: Any, b: Any) -> Estimate:
-        """Return the integral of f from a to b, in units of f times x, with its standard error.
+    def integrate(self, lower: Any, upper: Any) -> Estimate:
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error.
 
-        The integral from a is the curve's antiderivative, an integrated Wiener process of order + 1 that is zero at a: the
-        filter and the smoother give its mean and variance at b. a and b may lie between the readings and beyond.
+        The integral from `lower` is the curve's antiderivative, an integrated Wiener process of order + 1 that is zero there: the
+        filter and the smoother give its mean and variance at `upper`. Both may lie between the observations and beyond.
         """
-        if np.ndim(a) or np.ndim(b):
-            raise SpecificationError("a and b are single abscissae; call integrate for each interval")
-        abscissa = self.observations.abscissa
-        start, end = (abscissa.points(abscissa.given(limit, name).reshape(1)) for limit, name in ((a, "a"), (b, "b")))
+        start, end = self._limits_of_integral(lower, upper)
         df = self.df_interval
         distance = float(end.minus(start)[0])
         if distance == 0:
@@ -394,14 +391,14 @@ class WienerResults(SmoothingSplineResults):
         value = value * unit + self._rows.scale.y_origin * abs(distance)
         return Estimate(value if distance > 0 else -value, np.sqrt(variance) * unit, df)
 
-    def difference(self, a: Any, b: Any) -> Estimate:
-        """Return f(b) - f(a) with its standard error, by the general engine at the parameters of this fit."""
+    def difference(self, lower: Any, upper: Any) -> Estimate:
+        """Return f(upper) - f(lower) with its standard error, by the general engine at the parameters of this fit."""
         specification = Specification(self.observations, IntegratedWiener(self._order))
         sds = [sd / specification.unit_of(self.observations[name]) for name, sd, is_estimated in self.noise_sds if is_estimated]
         hyper = np.array([self.q / specification.hyper_unit(specification.hyperparameters[0])])
         variance = np.append(np.square(sds), 1.0)
         optimum = Optimum(self.method, hyper, variance, np.empty(0), None, self.boundary, self.fixed)
-        return StructuralResults(self.model, StructuralFit(specification, optimum, self._described)).difference(a, b)
+        return StructuralResults(self.model, StructuralFit(specification, optimum, self._described)).difference(lower, upper)
 
     def spline(self) -> Spline:
         """Return the posterior mean as an exact spline of degree 2 order - 1 over the range of the readings.

@@ -9,6 +9,8 @@ import pytest
 from scipy.integrate import quad
 
 import smoothfit as sf
+from smoothfit.dynamics.fit import Fit
+from smoothfit.dynamics.likelihood import StateSpace
 from smoothfit.dynamics.results import DynamicsResults
 from smoothfit.errors import BiasWarning, DataError, SpecificationError
 from smoothfit.results import CurvePrediction, CurveResults
@@ -155,7 +157,8 @@ def test_integrals_need_room_for_the_state():
     four = sf.DerivativeRegression(y, t).fit("output_error")
     assert four.curve("y2").integrate(0, 2) == pytest.approx(4 * (1 - np.exp(-1)), abs=0.05)
     third = sf.DerivativeRegression(y, t, order=3, derivatives=(0,), intercept=False)
-    six = DynamicsResults(third, "output_error", {}, replace(four.fitted, theta=np.array([-1.0, 0, 0, -1])), "nonrobust", np.eye(6))
+    found = replace(four.fitted, theta=np.array([-1.0, 0, 0, -1]))
+    six = DynamicsResults(Fit(third, "output_error", {}, found, "nonrobust", np.eye(6)))
     with pytest.raises(SpecificationError, match="state of at most 4"):
         six.curve().integrate(0, 1)
     exact = sf.DerivativeRegression(np.exp(-t), t).fit("output_error")
@@ -167,3 +170,41 @@ def test_equations_with_terms_have_no_smoothed_curve():
     res = sf.DerivativeRegression(np.exp(-t), t, terms={"square": lambda y, t: y[0] ** 2}).fit("output_error")
     with pytest.raises(SpecificationError, match="square"):
         res.curve()
+
+
+@pytest.mark.parametrize("method", ["kalman", "output_error"])
+def test_left_out_readings_are_predicted_at_the_estimates(method):
+    rng = np.random.default_rng(4)
+    t = np.arange(40) * 0.1
+    y = np.exp(-t) + 0.05 * rng.standard_normal(40)
+    res = sf.DerivativeRegression(y, t, intercept=False).fit(method)
+    sample, values = res.model.sample, res._values
+    space = StateSpace(res.model.equation, sample)
+    sigma2, left_out = values.sigma2[space.unknown], []
+    for i in range(len(t)):
+        without = sample.with_readings(np.where(np.arange(len(t))[:, None] == i, np.nan, sample.y))
+        mean, _ = StateSpace(res.model.equation, without).smooth(values.theta, values.q, sigma2)
+        left_out.append(y[i] - mean[i, 0])
+    np.testing.assert_allclose(res.loo_resid, left_out, rtol=1e-7, atol=1e-10)
+    base = space.smooth(values.theta, values.q, sigma2)[0][:, 0]
+    moved = [
+        space_of(res, sample.y + row[:, None]).smooth(values.theta, values.q, sigma2)[0][:, 0] - base for row in np.eye(len(t))
+    ]
+    assert res.edf == pytest.approx(np.trace(np.array(moved)), rel=1e-8)
+    assert res.curve().edf == pytest.approx(res.edf, rel=1e-12)
+    np.testing.assert_allclose(res.curve().loo_resid, res.loo_resid, rtol=1e-12)
+
+
+def space_of(res, y):
+    return StateSpace(res.model.equation, res.model.sample.with_readings(y))
+
+
+def test_results_and_their_curves_draw_and_integrate_alike():
+    t = np.arange(60) * 0.1
+    y = np.column_stack([np.exp(-t), np.exp(-2 * t)]) + 0.01 * np.random.default_rng(0).standard_normal((60, 2))
+    res = sf.DerivativeRegression(y, t).fit("output_error")
+    curve, at = res.curve("y1"), [0.5, 2.0]
+    np.testing.assert_array_equal(res.sample(at, 0, 5, rng=3, output="y1"), curve.sample(at, size=5, rng=3))
+    assert res.integrate(0, 2, output="y1") == curve.integrate(0, 2)
+    band = res.get_prediction(at, output="y1", simultaneous=True)
+    np.testing.assert_array_equal(band.conf_int(), curve.get_prediction(at, simultaneous=True).conf_int())

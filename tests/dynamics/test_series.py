@@ -91,7 +91,7 @@ def test_terms_take_observations_of_derivatives(first, second):
     model = sf.DerivativeRegression(obs, order=2, derivatives=(1,), intercept=False, terms={"sin": lambda y, t: np.sin(y[0])})
     res = model.fit("output_error")
     slopes = [(np.concatenate(curves(truth + s)) - np.concatenate(curves(truth - s))) / 2e-4 for s in 1e-4 * np.eye(4)]
-    sds = np.repeat(res.sigma * [0.02 if first == "given" else 1, 0.05 if second in ("given", "each") else 1], 101)
+    sds = np.repeat(res.sigma.to_numpy() * [0.02 if first == "given" else 1, 0.05 if second in ("given", "each") else 1], 101)
     weights = np.concatenate([WEIGHTS if m == "weights" else np.ones(101) for m in (first, second)])
     J = (np.array(slopes) * np.sqrt(weights) / sds).T
     np.testing.assert_allclose(res.bse.iloc[:2], np.sqrt(np.diag(np.linalg.inv(J.T @ J)))[:2], rtol=0.03)

@@ -45,12 +45,14 @@ def test_posterior_and_likelihood_against_many_digits(kernel, mean, d, oracle):
     truth = oracle(res)
     assert res.llf == pytest.approx(float(truth.llf), rel=1e-12, abs=1e-12)
     at = np.array([[0.9, 1.1][:d], [3.5, -1.0][:d]])  # among the readings, and beyond
-    predictions = [res.predict(at), res.predict_gradient(at), res.predict_hessian(at) if kernel.smoothness > 1 else None]
-    for order, prediction in enumerate(predictions):
-        if prediction is None:
-            continue
-        entries = [(), *[(j,) for j in range(d)]] if order < 2 else [(i, j) for i in range(d) for j in range(i, d)]
-        entries = [A for A in entries if len(A) == order]
+    predictions = [res.predict_gradient(at), *([res.predict_hessian(at)] if kernel.smoothness > 1 else [])]
+    values = res.get_prediction(at)
+    for i, point in enumerate(at):
+        expected, cov = truth.moments(point[None], [()])
+        assert abs(values.predicted_mean[i] - expected[0]) < 1e-11 * np.sqrt(cov[0, 0])
+        assert values.se_mean[i] == pytest.approx(np.sqrt(cov[0, 0]), rel=1e-11)
+    for order, prediction in enumerate(predictions, start=1):
+        entries = [(j,) for j in range(d)] if order < 2 else [(i, j) for i in range(d) for j in range(i, d)]
         for i, point in enumerate(at):
             expected, cov = truth.moments(point[None], entries)
             sd = np.sqrt(np.diag(cov))
@@ -138,13 +140,13 @@ def test_covariances_are_those_of_samples(mean):
     kernel = sf.gp.Matern52([0.9, 1.4], 1.0)
     prior = sf.GaussianProcess(X[:1], [0.0], kernel, sd=1e6, mean="zero").fit()  # a reading that says nothing
     n, m = len(X), len(at)
-    values = prior.predict(np.vstack([X, at])).covariance
+    values = prior.joint_covariance(np.vstack([X, at]))
     gradients = prior.predict_gradient(at).joint_covariance().reshape(2 * m, 2 * m)
     # cross-covariances of values and gradients by differences of predicted means
     draws = 20_000
     step = 1e-3
     shifted = np.vstack([X, *(at + sign * step * e for e in np.eye(2) for sign in (1, -1))])
-    factor = np.linalg.svd(prior.predict(shifted).covariance)
+    factor = np.linalg.svd(prior.joint_covariance(shifted))
     f = (factor[0] * np.sqrt(factor[1])) @ rng.standard_normal((len(shifted), draws))
     sampled = np.stack([(f[n : n + m] - f[n + m : n + 2 * m]), (f[n + 2 * m : n + 3 * m] - f[n + 3 * m :])], axis=1) / (2 * step)
     sampled = sampled.reshape(2 * m, draws)
@@ -173,8 +175,8 @@ def test_covariances_are_those_of_samples(mean):
 def test_joint_covariance_holds_the_others(terrain):
     res = sf.GaussianProcess(terrain, kernel=sf.gp.Matern52([1.5, 1.2], 0.8)).fit()
     at = np.array([[0.5, 0.7], [1.8, 1.0], [2.6, 0.1]])
-    value, gradient, hessian = res.predict(at), res.predict_gradient(at), res.predict_hessian(at)
-    np.testing.assert_allclose(np.sqrt(np.diag(value.covariance)), value.se, rtol=1e-12)
+    value, gradient, hessian = res.get_prediction(at), res.predict_gradient(at), res.predict_hessian(at)
+    np.testing.assert_allclose(np.sqrt(np.diag(res.joint_covariance(at))), value.se_mean, rtol=1e-12)
     joint, curved = gradient.joint_covariance(), hessian.joint_covariance()
     assert joint.shape == (3, 2, 3, 2)
     assert curved.shape == (3, 2, 2, 3, 2, 2)
@@ -184,9 +186,9 @@ def test_joint_covariance_holds_the_others(terrain):
     # the gradient is the derivative of the value, the Hessian that of the gradient, in covariance too
     step = 1e-4
     east, north = step * np.eye(2)
-    line = res.predict(np.vstack([at[:1] + east, at[:1] - east]))
-    assert np.diff(line.mean)[0] / (-2 * step) == pytest.approx(gradient.mean[0, 0], abs=1e-6)
-    c = line.covariance
+    line = np.vstack([at[:1] + east, at[:1] - east])
+    assert np.diff(res.predict(line))[0] / (-2 * step) == pytest.approx(gradient.mean[0, 0], abs=1e-6)
+    c = res.joint_covariance(line)
     assert (c[0, 0] - 2 * c[0, 1] + c[1, 1]) / (4 * step**2) == pytest.approx(gradient.covariance[0, 0, 0], rel=1e-5)
     slope = res.predict_gradient(np.vstack([at[:1] + north, at[:1] - north]))
     assert (slope.mean[0, 0] - slope.mean[1, 0]) / (2 * step) == pytest.approx(hessian.mean[0, 0, 1], abs=1e-6)
@@ -208,10 +210,10 @@ def test_exact_readings_are_interpolated():
     y, G = np.sin(X).sum(axis=1), np.cos(X)
     obs = sf.gp.observe(X, y, sd=0) + sf.gp.observe(X, G, axis="all", sd=0)
     res = sf.GaussianProcess(obs, kernel=sf.gp.Matern52()).fit()
-    np.testing.assert_allclose(res.predict(X).mean, y, atol=1e-9)
+    np.testing.assert_allclose(res.predict(X), y, atol=1e-9)
     np.testing.assert_allclose(res.predict_gradient(X).mean, G, atol=1e-8)
     np.testing.assert_allclose(res.fittedvalues, obs.y, rtol=0, atol=1e-15)
-    assert res.predict(X).se.max() < 1e-5  # the square root of rounding
+    assert res.get_prediction(X).se_mean.max() < 1e-5  # the square root of rounding
 
 
 def test_singular_covariances_are_refused_with_the_way_out():
@@ -238,8 +240,8 @@ def test_too_many_readings_are_refused_before_anything_is_allocated(monkeypatch)
     with pytest.raises(DataError, match="at most 8 fit"):
         model.fit()
     with pytest.raises(DataError, match=r"100 predicted numbers.*fewer points"):
-        res.predict(X[:100]).joint_covariance()
-    assert res.predict(X[:1000]).se.shape == (1000,)  # no covariance between points was asked for
+        res.joint_covariance(X[:100])
+    assert res.get_prediction(X[:1000]).se_mean.shape == (1000,)  # no covariance between points was asked for
 
 
 def test_physical_memory_is_assumed_where_the_system_does_not_tell(monkeypatch):

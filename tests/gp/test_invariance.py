@@ -48,10 +48,10 @@ def test_power_of_two_units_and_exact_shifts_change_no_bit(kernel, mean, d):
         np.testing.assert_array_equal(other.sigma, one.sigma * np.r_[y_unit, y_unit / x_unit])
         np.testing.assert_array_equal(other.bse_log, one.bse_log)
         assert other.boundary == one.boundary
-        ours, theirs = one.predict(at), other.predict(at * x_unit + x_origin)
-        np.testing.assert_array_equal(theirs.se, ours.se * y_unit)
+        ours, theirs = one.get_prediction(at), other.get_prediction(at * x_unit + x_origin)
+        np.testing.assert_array_equal(theirs.se_mean, ours.se_mean * y_unit)
         # adding the origin rounds
-        np.testing.assert_allclose(theirs.mean, ours.mean * y_unit + y_origin, rtol=1e-15, atol=1e-12 * y_unit)
+        np.testing.assert_allclose(theirs.predicted_mean, ours.predicted_mean * y_unit + y_origin, rtol=1e-15, atol=1e-12 * y_unit)
         ours, theirs = one.predict_gradient(at), other.predict_gradient(at * x_unit + x_origin)
         np.testing.assert_array_equal(theirs.mean, ours.mean * y_unit / x_unit)
         units = np.outer(y_unit / x_unit, y_unit / x_unit)
@@ -83,10 +83,10 @@ def test_any_units_give_the_same_posterior(kernel, mean, shift, factor, unit, se
     moved = readings(X, y, slopes, scale, 0.0, factor, shift * factor, known=True)
     other = sf.GaussianProcess(moved, kernel=kernel([1.5 * unit, 0.75 / unit], 1.25 * factor), mean=mean).fit()
     at = X[:4] + 0.1
-    ours, theirs = one.predict(at), other.predict(at * scale)
+    ours, theirs = one.get_prediction(at), other.get_prediction(at * scale)
     # readings a hundred sds from zero are rounded to 1e-14 sd; condition 1e3
-    assert np.max(np.abs(theirs.mean / factor - shift - ours.mean) / ours.se) < 1e-10
-    np.testing.assert_allclose(theirs.se / factor, ours.se, rtol=1e-10)
+    assert np.max(np.abs(theirs.predicted_mean / factor - shift - ours.predicted_mean) / ours.se_mean) < 1e-10
+    np.testing.assert_allclose(theirs.se_mean / factor, ours.se_mean, rtol=1e-10)
     ours, theirs = one.predict_gradient(at), other.predict_gradient(at * scale)
     assert np.max(np.abs(theirs.mean * scale / factor - ours.mean) / ours.se) < 1e-10
     np.testing.assert_allclose(theirs.se * scale / factor, ours.se, rtol=1e-10)

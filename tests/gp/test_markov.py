@@ -74,13 +74,13 @@ def test_against_many_digits(kernel, mean, oracle):
     truth = oracle(res)
     assert res.llf == pytest.approx(float(truth.llf), rel=1e-12)
     at = np.array([-2.0, 0.0, 0.4, 0.7, 2.00005, 3.0, 8.0])
-    for order, predict in enumerate([res.predict, res.predict_gradient, res.predict_hessian][: kernel.markov_order + 1]):
-        prediction = predict(at)
+    for order in range(kernel.markov_order + 1):
+        prediction = res.get_prediction(at, deriv=order)
         for i, point in enumerate(at):
             expected, cov = truth.moments([[point]], [(0,) * order])
             sd = np.sqrt(cov[0, 0])
-            assert abs(prediction.mean[i].item() - expected[0]) < 1e-11 * sd
-            assert prediction.se[i].item() == pytest.approx(sd, rel=1e-11)
+            assert abs(prediction.predicted_mean[i] - expected[0]) < 1e-11 * sd
+            assert prediction.se_mean[i] == pytest.approx(sd, rel=1e-11)
 
 
 @st.composite
@@ -113,14 +113,11 @@ def test_both_routes_give_one_answer(given_model):
     # of the dense route: the condition of its covariance (1e6 at most) times 1e-16, beside posterior sds of 1e-3 of the prior's
     np.testing.assert_allclose(filtered.fittedvalues, dense.fittedvalues, rtol=1e-9, atol=1e-9 * np.abs(dense.fittedvalues).max())
     for order in range(model.kernel.markov_order + 1):
-        predict = ["predict", "predict_gradient", "predict_hessian"][order]
-        one, other = getattr(dense, predict)(at), getattr(filtered, predict)(at)
-        assert np.max(np.abs(one.mean - other.mean) / one.se) < 1e-9
-        np.testing.assert_allclose(other.se, one.se, rtol=1e-9)
-        n = len(at)
-        scale = np.outer(one.se.ravel(), one.se.ravel())
-        gap = other.joint_covariance().reshape(n, n) - one.joint_covariance().reshape(n, n)
-        assert np.max(np.abs(gap) / scale) < 1e-9
+        one, other = dense.get_prediction(at, deriv=order), filtered.get_prediction(at, deriv=order)
+        assert np.max(np.abs(one.predicted_mean - other.predicted_mean) / one.se_mean) < 1e-9
+        np.testing.assert_allclose(other.se_mean, one.se_mean, rtol=1e-9)
+        gap = filtered.joint_covariance(at, deriv=order) - dense.joint_covariance(at, deriv=order)
+        assert np.max(np.abs(gap) / np.outer(one.se_mean, one.se_mean)) < 1e-9
     if filtered.mean_coef.size:
         bound = 1e-9 * np.sqrt(np.diag(dense.cov_mean_coef()))
         assert (np.abs(filtered.mean_coef - dense.mean_coef) < bound).all()
@@ -142,8 +139,10 @@ def test_fits_agree(kernel, wave):
 def test_joint_covariance_comes_in_the_order_of_the_points(wave):
     model = sf.GaussianProcess(wave, kernel=sf.gp.Matern52(1.5, 1.0), mean="linear")
     at = np.array([3.0, -1.0, 7.0, 3.0, 2.5, -0.5, 6.5])
-    for order in ("predict", "predict_gradient"):
-        one, other = (getattr(model.fit(route=route), order)(at).joint_covariance() for route in ("dense", "state_space"))
+    one, other = (model.fit(route=route) for route in ("dense", "state_space"))
+    pairs = [(one.joint_covariance(at), other.joint_covariance(at))]
+    pairs += [tuple(res.predict_gradient(at).joint_covariance() for res in (one, other))]
+    for one, other in pairs:
         np.testing.assert_allclose(other, one, atol=1e-10 * np.abs(one).max())
 
 
@@ -189,19 +188,19 @@ def test_close_readings_keep_their_digits(kernel, oracle):
     res = sf.GaussianProcess(x, np.sin(x), kernel(1.0, 1.0), sd=1e-6).fit(route="state_space")
     truth = oracle(res)
     assert res.llf == pytest.approx(float(truth.llf), rel=1e-9)
-    prediction = res.predict([0.25, 0.75, 2.0])
+    prediction = res.get_prediction([0.25, 0.75, 2.0])
     for i, point in enumerate([0.25, 0.75, 2.0]):
         expected, cov = truth.moments([[point]], [()])
-        assert abs(prediction.mean[i] - expected[0]) < 1e-6 * np.sqrt(cov[0, 0])
-        assert prediction.se[i] == pytest.approx(np.sqrt(cov[0, 0]), rel=1e-6)
+        assert abs(prediction.predicted_mean[i] - expected[0]) < 1e-6 * np.sqrt(cov[0, 0])
+        assert prediction.se_mean[i] == pytest.approx(np.sqrt(cov[0, 0]), rel=1e-6)
 
 
 def test_exact_readings_are_interpolated():
     x = np.linspace(0, 5, 30)
     res = sf.GaussianProcess(sf.gp.observe(x, np.sin(x), sd=0), kernel=sf.gp.Matern52()).fit(route="state_space")
-    np.testing.assert_allclose(res.predict(x).mean, np.sin(x), atol=1e-13)
+    np.testing.assert_allclose(res.predict(x), np.sin(x), atol=1e-13)
     np.testing.assert_allclose(res.fittedvalues, np.sin(x), atol=1e-13)
-    assert res.predict(x).se.max() < 1e-7
+    assert res.get_prediction(x).se_mean.max() < 1e-7
     between = res.predict_gradient((x[1:] + x[:-1]) / 2)
     assert np.max(np.abs(between.mean[:, 0] - np.cos((x[1:] + x[:-1]) / 2)) / between.se[:, 0]) < 3
     slopes = sf.gp.observe([1.0], [0.5], sd=0) + sf.gp.observe([1.0], [0.5], axis=0, sd=0)

@@ -68,13 +68,13 @@ def test_likelihood_and_information_criteria(results):
 def test_predictions_have_the_shapes_they_promise(results):
     at = points(results)
     m, d = at.shape
-    for order, predict in enumerate([results.predict, results.predict_gradient, results.predict_hessian]):
+    for order, predict in enumerate([results.predict_gradient, results.predict_hessian], start=1):
         prediction = predict(at)
         assert prediction.order == order
         shape = (m, *(d,) * order)
         assert prediction.mean.shape == prediction.se.shape == shape
         assert prediction.conf_int().shape == (*shape, 2)
-        assert prediction.covariance.shape == ((m, m) if order == 0 else (m, *(d,) * (2 * order)))
+        assert prediction.covariance.shape == (m, *(d,) * (2 * order))
         assert prediction.joint_covariance().shape == shape + shape
         mean, covariance = prediction
         assert mean is prediction.mean
@@ -97,9 +97,9 @@ def test_intervals_and_frames(results):
     assert list(frame.columns) == ["mean", "mean_se", "mean_ci_lower", "mean_ci_upper", "obs_ci_lower", "obs_ci_upper"]
     assert frame.loc[(2, results.model.inputs[0]), "mean"] == prediction.mean[2, 0]
     assert list(results.predict_hessian(points(results)).summary_frame().index.names) == ["point", "by", "and_by"]
-    value = results.predict(points(results))
+    value = results.get_prediction(points(results))
     sd = results.sigma.iloc[0]
-    np.testing.assert_allclose(value.se_obs**2, value.se**2 + sd**2, rtol=1e-13)
+    np.testing.assert_allclose(value.se_obs**2, value.se_mean**2 + sd**2, rtol=1e-13)
     assert (value.summary_frame()["obs_ci_lower"] < value.summary_frame()["mean_ci_lower"]).all()
     reads_slopes = (results.observations.axis >= 0).any()
     assert np.isfinite(prediction.se_obs).all() == reads_slopes
@@ -111,7 +111,7 @@ def test_residuals_and_fitted_values(results):
     np.testing.assert_array_equal(results.resid, obs.y - results.fittedvalues)
     expected = np.empty(results.nobs)
     value = obs.axis < 0
-    expected[value] = results.predict(obs.X[value]).mean
+    expected[value] = results.predict(obs.X[value])
     for axis in range(len(obs.inputs)):
         mine = obs.axis == axis
         expected[mine] = results.predict_gradient(obs.X[mine]).mean[:, axis]
@@ -190,9 +190,9 @@ def test_data_frames_are_read_by_label(terrain):
 
 def test_one_input_takes_one_dimension(wave):
     res = sf.GaussianProcess(wave, kernel=sf.gp.Matern32(2.0, 1.0)).fit()
-    assert res.predict(1.0).mean.shape == (1,)
-    assert res.predict([1.0, 2.0]).mean.shape == (2,)
-    np.testing.assert_array_equal(res.predict([[1.0], [2.0]]).mean, res.predict([1.0, 2.0]).mean)
+    assert res.predict(1.0).shape == (1,)
+    assert res.predict([1.0, 2.0]).shape == (2,)
+    np.testing.assert_array_equal(res.predict([[1.0], [2.0]]), res.predict([1.0, 2.0]))
     with pytest.raises(DataError, match=r"columns 't', 'y', and the inputs of the readings have no names; pass the column of x"):
         res.predict(pd.DataFrame({"t": [1.0, 2.0], "y": [0.0, 0.0]}))
 
@@ -204,7 +204,11 @@ def test_a_frame_cannot_stand_for_points_without_names(terrain, method):
     frame = pd.DataFrame(X, columns=["north", "east"])
     with pytest.raises(DataError, match=r"columns 'north', 'east', and the .* have no names; pass its 2 columns as a matrix"):
         getattr(res, method)(frame)
-    np.testing.assert_array_equal(getattr(res, method)(frame.to_numpy()).mean, getattr(res, method)(X).mean)
+    one, other = (getattr(res, method)(given) for given in (frame.to_numpy(), X))
+    if method == "predict":
+        np.testing.assert_array_equal(one, other)
+    else:
+        np.testing.assert_array_equal(one.mean, other.mean)
 
 
 def test_derivatives_a_kernel_does_not_have_are_refused(wave):
@@ -216,7 +220,7 @@ def test_derivatives_a_kernel_does_not_have_are_refused(wave):
     with pytest.raises(SpecificationError, match="Matérn 3/2 kernel have no Hessian; use Matern52"):
         once.predict_hessian(1.0)
     with pytest.raises(SpecificationError, match="alpha"):
-        once.predict(1.0).conf_int(alpha=2)
+        once.get_prediction(1.0).conf_int(alpha=2)
 
 
 def test_far_away_the_prior_is_all_that_is_known(terrain):
@@ -225,9 +229,9 @@ def test_far_away_the_prior_is_all_that_is_known(terrain):
     far = res.predict_gradient([[1e4, 1e4]])
     np.testing.assert_allclose(far.mean, 0, atol=1e-300)
     np.testing.assert_allclose(far.se[0], 2 * np.sqrt(5 / 3) / np.array([1.5, 1.0]), rtol=1e-14)
-    value = res.predict([[1e4, 1e4]])
-    assert value.mean[0] == pytest.approx(res.mean_coef["const"], rel=1e-13)
-    assert value.se[0] ** 2 == pytest.approx(4 + res.cov_mean_coef().iloc[0, 0], rel=1e-13)
+    value = res.get_prediction([[1e4, 1e4]])
+    assert value.predicted_mean[0] == pytest.approx(res.mean_coef["const"], rel=1e-13)
+    assert value.se_mean[0] ** 2 == pytest.approx(4 + res.cov_mean_coef().iloc[0, 0], rel=1e-13)
     huge = res.predict_gradient([[1e300, -1e300]])
     np.testing.assert_array_equal(huge.mean, 0)
 
@@ -237,7 +241,7 @@ def test_a_fresh_process_unpickles_every_bit(results, tmp_path):
 
     def numbers_of(res):
         gradient = res.predict_gradient(at)
-        return [res.predict(at).mean, gradient.mean, gradient.covariance, gradient.joint_covariance(), res.params.to_numpy(),
+        return [res.predict(at), gradient.mean, gradient.covariance, gradient.joint_covariance(), res.params.to_numpy(),
                 res.bse.to_numpy(), res.llf, res.fittedvalues, res.predict_hessian(at).se]  # fmt: skip
 
     (tmp_path / "results.pickle").write_bytes(pickle.dumps((results, results.predict_gradient(at))))
@@ -249,7 +253,7 @@ def test_a_fresh_process_unpickles_every_bit(results, tmp_path):
             res, prediction = pickle.load(file)
         at = np.array({at.tolist()})
         gradient = res.predict_gradient(at)
-        numbers = [res.predict(at).mean, gradient.mean, gradient.covariance, prediction.joint_covariance(), res.params.to_numpy(),
+        numbers = [res.predict(at), gradient.mean, gradient.covariance, prediction.joint_covariance(), res.params.to_numpy(),
                    res.bse.to_numpy(), res.llf, res.fittedvalues, res.predict_hessian(at).se]
         res.summary()
         with open({str(tmp_path / "numbers.pickle")!r}, "wb") as file:
@@ -275,7 +279,7 @@ def test_far_away_in_one_input(kernel):
     for route in ("dense", "state_space"):
         res = sf.GaussianProcess(x, [1.0, 2.0, 3.0, 4.0], kernel(1e-3, 2.0), sd=0.1).fit(route=route)
         at = [-1e300, 5e11, 1e300]
-        np.testing.assert_allclose(res.predict(at).mean, 2.5, rtol=1e-12)
-        np.testing.assert_allclose(res.predict(at).se, 2 * np.sqrt(1 + 1.0025 / 4), rtol=1e-12)
+        np.testing.assert_allclose(res.predict(at), 2.5, rtol=1e-12)
+        np.testing.assert_allclose(res.get_prediction(at).se_mean, 2 * np.sqrt(1 + 1.0025 / 4), rtol=1e-12)
     with pytest.raises(DataError, match=r"X\[1\] = .* is too far"):
         sf.GaussianProcess(x * 1e-20, x, kernel(1e-3, 2.0), sd=0.1).fit().predict([0.0, 1e305])

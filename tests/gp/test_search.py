@@ -61,7 +61,7 @@ def test_hyperparameters_are_recovered():
     rng = np.random.default_rng(0)
     X = rng.uniform(0, 5, (200, 2))
     truth = sf.gp.Matern52([0.8, 2.0], 1.5)
-    prior = sf.GaussianProcess(X[:1], [0.0], truth, sd=1e6, mean="zero").fit().predict(X).covariance
+    prior = sf.GaussianProcess(X[:1], [0.0], truth, sd=1e6, mean="zero").fit().joint_covariance(X)
     f = np.linalg.cholesky(prior + 1e-10 * np.eye(200)) @ rng.standard_normal(200)
     res = sf.GaussianProcess(X, 10 + f + 0.2 * rng.standard_normal(200), sf.gp.Matern52()).fit()
     true = np.log([1.5, 0.8, 2.0, 0.2])

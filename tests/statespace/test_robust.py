@@ -112,3 +112,36 @@ def test_bands_cover(heavy):
 def test_bad_options(wave, option, words):
     with pytest.raises(SpecificationError, match=words):
         sf.SmoothingSpline(wave, order=3).fit(robust=option)
+
+
+def test_losses_go_by_one_argument():
+    x, y, _ = contaminated(2, 80)
+    obs = sf.observe(x, y, name="a") + sf.observe(x[::4], np.cos(x[::4]) + 0.1 * np.sin(9 * x[::4]), deriv=1, name="b")
+    model = sf.SmoothingSpline(obs, order=3)
+    for loss, parameter, short in [
+        ("student_t", None, True),
+        ("student_t", 4.0, {"a": 4.0, "b": 4.0}),
+        ({"a": "student_t", "b": "squares"}, 3.0, {"a": 3.0}),
+        ("squares", None, False),
+    ]:
+        one, other = model.fit(loss=loss, parameter=parameter), model.fit(robust=short)
+        np.testing.assert_array_equal(one.params, other.params)
+        np.testing.assert_array_equal(one.noise_df, other.noise_df)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"loss": "huber"}, "takes 'squares' or 'student_t', and SplineRegression also 'huber'"),
+        ({"loss": {"f": 2}}, "loss is 2"),
+        ({"parameter": 3.0}, "parameter is of loss='student_t'"),
+        ({"loss": "student_t", "robust": True}, "robust=True is loss='student_t': pass one"),
+        ({"loss": {"g": "student_t"}}, "names 'g'; the readings are named f"),
+    ],
+)
+def test_losses_that_are_none_are_refused(options, words):
+    x, y, _ = contaminated(2, 40)
+    with pytest.raises(SpecificationError, match=words):
+        sf.SmoothingSpline(sf.observe(x, y)).fit(**options)
+    with pytest.raises(SpecificationError, match="Student-t noise, loss='student_t', is of SmoothingSpline"):
+        sf.SplineRegression(sf.observe(x, y), sf.BSplineBasis.uniform(0, 10, 5)).fit("ols", loss="student_t")

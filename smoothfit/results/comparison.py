@@ -1,4 +1,4 @@
-"""Fits side by side, for the choice of a degree or of knots."""
+"""Fits side by side, for the choice of a prior, an order, a degree or of knots."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ import numpy as np
 
 from .._entry import entry_point
 from ..errors import SpecificationError
+from .estimates import Results
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from .results import SplineRegressionResults
 
 
 CRITERIA = ("aic", "bic", "gcv")
 
 
 @entry_point
-def compare(fits: Mapping[str, SplineRegressionResults], by: str = "aic") -> pd.DataFrame:
-    """Return a table of fits to the same readings, the best first: for the choice of a degree, of knots or of a penalty.
+def compare(fits: Mapping[str, Results], by: str = "aic") -> pd.DataFrame:
+    """Return a table of fits to the same observations, the best first: for the choice of a model, a prior, a degree or of knots.
 
     Parameters
     ----------
-    fits : mapping from str to SplineRegressionResults
-        Fits by one method and loss; ``"ols"`` or ``"ml"`` where the bases or what a penalty leaves free differ.
+    fits : mapping from str to results of any class
+        Fits by one method and loss; ``"ols"`` or ``"ml"`` where the bases, the priors or what a penalty leaves free differ.
     by : {"aic", "bic", "gcv"}
         By which column the best is first.
 
     Returns
     -------
     pandas.DataFrame
-        ``n_basis``; ``edf``; ``llf``; ``aic`` = -2 llf + 2 p and ``bic`` = -2 llf + p log n, p the number of coefficients without
-        a penalty, of smoothing parameters, of estimated sds and of estimated correlations; ``gcv`` = n RSS / (n - edf)^2, RSS in
-        units of the variances at weight one.
+        ``edf``; ``llf``; ``aic`` = -2 llf + 2 p and ``bic`` = -2 llf + p log n, p the number of parameters that `llf` is maximised
+        over, as `aic` of the results says. Of spline regressions also ``n_basis`` and ``gcv`` = n RSS / (n - edf)^2, RSS in units
+        of the variances at weight one.
 
     Raises
     ------
@@ -49,11 +48,11 @@ def compare(fits: Mapping[str, SplineRegressionResults], by: str = "aic") -> pd.
     >>> x = np.linspace(0, 1, 60)
     >>> obs = sf.observe(x, x**2 + 0.1 * np.random.default_rng(2).standard_normal(60))
     >>> fits = {f"degree {d}": sf.SplineRegression(obs, sf.BernsteinBasis(d)).fit("ols") for d in range(1, 5)}
-    >>> sf.regression.compare(fits).index[0]
+    >>> sf.compare(fits).index[0]
     'degree 2'
     >>> pieces = {n: sf.BSplineBasis.uniform(0, 1, n) for n in (1, 4, 16)}
     >>> fits = {f"{n} pieces": sf.SplineRegression(obs, basis).fit("ols") for n, basis in pieces.items()}
-    >>> sf.regression.compare(fits, by="gcv").index[0]
+    >>> sf.compare(fits, by="gcv").index[0]
     '1 pieces'
     """
     import pandas as pd
@@ -63,24 +62,19 @@ def compare(fits: Mapping[str, SplineRegressionResults], by: str = "aic") -> pd.
     if not fits:
         raise SpecificationError("fits is empty; pass {name: results}")
     first, *others = fits.values()
+    for name, fit in fits.items():
+        if not isinstance(fit, Results):
+            raise SpecificationError(f"fits[{name!r}] is of the type {type(fit).__name__}; pass results of a fit")
     for fit in others:
-        if (fit.method, fit.loss, fit.loss_parameter) != (first.method, first.loss, first.loss_parameter):
+        if fit._fitted_by != first._fitted_by:
             raise SpecificationError("the fits differ in method or loss; compare fits to the same readings by one method")
-        if fit.nobs != first.nobs or not np.array_equal(fit.observations.y, first.observations.y):
+        if fit.nobs != first.nobs or not np.array_equal(fit._observed, first._observed, equal_nan=True):
             raise SpecificationError("the fits are to different readings, whose likelihoods do not compare; fit the same ones")
-        if fit.method not in ("ols", "ml") and by != "gcv" and fit._fit.n_contrasts != first._fit.n_contrasts:
+        if fit._fitted_by[0] not in ("ols", "ml") and by != "gcv" and fit._n_likelihood[1] != first._n_likelihood[1]:
             raise SpecificationError(
                 "restricted likelihoods compare only where the same functions have no penalty; fit by 'ml', or compare by='gcv'"
             )
-    rows = {}
-    for name, fit in fits.items():
-        rss = float(np.sum(fit._fit.rows.whitened(fit.resid) ** 2))
-        rows[name] = {
-            "n_basis": fit.basis.n_basis,
-            "edf": fit.edf,
-            "llf": fit.llf,
-            "aic": fit.aic,
-            "bic": fit.bic,
-            "gcv": fit.nobs * rss / fit.df_resid**2,
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").sort_values(by)
+    table = pd.DataFrame.from_dict({name: fit._criteria for name, fit in fits.items()}, orient="index")
+    if by not in table or table[by].isna().all():
+        raise SpecificationError(f"by is {by!r}, which these fits do not have; pass one of {', '.join(map(repr, CRITERIA[:2]))}")
+    return table.sort_values(by)

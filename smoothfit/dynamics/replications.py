@@ -1,0 +1,60 @@
+"""Refitted replications of a fit, and what they say of its estimates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .._entry import entry_point
+from .._validation import check_level
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@entry_point
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """Parameters of refitted replications.
+
+    Attributes
+    ----------
+    estimate : pandas.Series, shape (k,)
+        What was fitted: coefficients and noise parameters.
+    params : pandas.DataFrame, shape (n, k)
+        Those of the replications that could be fitted.
+    n_coefficients : int
+        How many of them are coefficients.
+    n_failed : int
+        How many replications could not be fitted.
+    """
+
+    estimate: pd.Series
+    params: pd.DataFrame
+    n_coefficients: int
+    n_failed: int
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard deviations of the replications."""
+        return self.params.std(ddof=1).rename("bse")
+
+    @property
+    def bias(self) -> pd.Series:
+        """Mean of the replications less the estimate."""
+        return (self.params.mean() - self.estimate).rename("bias")
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return intervals of level 1 - alpha.
+
+        Basic ones of coefficients, twice the estimate less the quantiles of the replications; of noise parameters, which are never
+        negative, the quantiles themselves.
+        """
+        import pandas as pd
+
+        check_level(alpha)
+        low, high = self.params.quantile(alpha / 2), self.params.quantile(1 - alpha / 2)
+        table = pd.DataFrame({0: low, 1: high})
+        basic = pd.DataFrame({0: 2 * self.estimate - high, 1: 2 * self.estimate - low})
+        table.iloc[: self.n_coefficients] = basic.iloc[: self.n_coefficients]
+        return table

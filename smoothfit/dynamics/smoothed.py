@@ -1,0 +1,189 @@
+"""The smoothed outputs of a fitted equation: posterior states at any times, given the readings."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._entry import entry_point
+from .._validation import FloatArray, check_order
+from ..errors import SpecificationError
+from ..results import CurvePrediction
+from .behaviour import Behaviour
+from .frames import times_of
+from .likelihood import StateSpace
+from .methods.kalman import innovations_of
+from .nonlinear import solution
+from .propagation import Slopes, Values, parameter_uncertainty, principal_steps, slopes_along
+from .sample import Sample
+from .shifts import reaching
+from .specification import Equation, derivative_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@entry_point
+class Smoothed(Behaviour):
+    """What smoothing makes of the readings at the estimated coefficients and noises."""
+
+    def _smoothed(
+        self, sample: Sample, equation: Equation | None = None, values: Values | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Posterior means and covariances of the states at the nodes of a sample, given the estimate or other values.
+
+        Of an equation with terms the solution, whose covariance knows that of the estimates.
+        """
+        if "cov_solution" in self.fitted.extra:
+            return solution(self.model.problem, self.fitted, sample)
+        self._require_linear("the smoothed state")
+        model = StateSpace(equation or self.model.equation, sample)
+        theta, q, sigma2 = values or self._values
+        scale = 1.0
+        if not (q > 0).any() and not self._has_given_noise:
+            # Without process noise the mean does not depend on the size of the readings' noise, and the
+            # covariance is proportional to it.
+            scale = float(sigma2.mean())
+            sigma2 = sigma2 / scale if scale > 0 else np.ones_like(sigma2)
+        mean, cov = model.smooth(theta, q, sigma2[model.unknown])
+        return mean, cov * scale
+
+    @property
+    def _values(self) -> Values:
+        return Values(self.fitted.theta, self.fitted.q, self.fitted.sigma2)
+
+    @cached_property
+    def _steps(self) -> FloatArray:
+        model = StateSpace(self.model.equation, self.model.sample)
+        return principal_steps(self.fitted, self.cov_params().to_numpy(), model)
+
+    def _component(
+        self, sample: Sample, at: Any, deriv: int, output: int, values: Values | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Means and variances of a derivative of an output at some nodes, given the estimate or other values."""
+        mean, cov = self._smoothed(sample, values=values)
+        i = deriv * self.model.equation.n_outputs + output
+        return mean[at, i], np.maximum(cov[at, i, i], 0.0)
+
+    def _prediction(self, sample: Sample, at: Any, times: FloatArray, deriv: int, output: int) -> CurvePrediction:
+        """Prediction of a derivative of an output at some nodes, which are those of times."""
+        mean, variance = self._component(sample, at, deriv, output)
+        readers = [i for i, c in enumerate(self.model.sample.channels) if c.output == output and c.deriv == deriv and not c.known]
+        channel = readers[0] if readers else None
+        parameters = None
+        if not self.model.equation.terms:
+            slopes = self._slopes(sample, at, deriv, output, variance)
+            parameters = parameter_uncertainty(slopes, self._steps, variance, self._values, channel)
+        return CurvePrediction(
+            x=sample.abscissa.shown(sample.abscissa.restore(times)),
+            deriv=deriv,
+            predicted_mean=mean,
+            var_pred_mean=variance,
+            noise_sd=np.nan if channel is None else float(self.sigma.iloc[channel]),
+            df=np.inf,
+            x_name=sample.t_name,
+            parameters=parameters,
+        )
+
+    def _slopes(self, sample: Sample, at: Any, deriv: int, output: int, variance: FloatArray) -> Slopes:
+        """Derivatives of what `_component` returns along the steps of the parameters."""
+        return slopes_along(self._steps, self._values, partial(self._component, sample, at, deriv, output), variance)
+
+    @cached_property
+    def _at_nodes(self) -> tuple[FloatArray, FloatArray]:
+        return self._smoothed(self.model.sample)
+
+    @cached_property
+    def innovations(self) -> FloatArray:
+        """Standardised one-step-ahead prediction errors by node and series, (nodes, series); NaN if there is none.
+
+        At the fitted coefficients and noises, those that `get_prediction` uses: under the model they are independent and standard
+        normal. Of an equation with terms, and without any noise, the residuals of the method.
+        """
+        theta, q, sigma2 = self._values
+        if self.model.equation.terms or not ((q > 0).any() or (sigma2 > 0).all()):
+            return self.fitted.resid
+        model = StateSpace(self.model.equation, self.model.sample)
+        return innovations_of(model, model.terms(theta, q, sigma2[model.unknown], slopes=False, keep=True))
+
+    def states(self) -> pd.DataFrame:
+        """Smoothed outputs and their derivatives at the rows (sorted by run and time), with standard errors.
+
+        Posterior given all readings of the run, at the estimated coefficients and noises.
+        """
+        import pandas as pd
+
+        equation, sample = self.model.equation, self.model.sample
+        mean, cov = (part[sample.rows] for part in self._at_nodes)
+        table: dict[str, Any] = {}
+        for j in range(equation.order):
+            for i, name in enumerate(equation.outputs):
+                at = j * equation.n_outputs + i
+                table[derivative_name(name, j)] = mean[:, at]
+                table[f"se({derivative_name(name, j)})"] = np.sqrt(np.maximum(cov[:, at, at], 0.0))
+        return pd.DataFrame(
+            table, index=pd.Index(sample.abscissa.shown(sample.abscissa.restore(sample.t[sample.rows])), name=sample.t_name)
+        )
+
+    @property
+    def fittedvalues(self) -> FloatArray:
+        """Smoothed outputs at the rows, (n,) or (n, p)."""
+        p = self.model.equation.n_outputs
+        mean = self._at_nodes[0][self.model.sample.rows, :p]
+        return mean[:, 0] if p == 1 else mean
+
+    @cached_property
+    def _leverages(self) -> FloatArray:
+        """How far each reading draws what is smoothed of it, at the parameters, (nodes, channels); NaN where nothing is read."""
+        sample, cov = self.model.sample, self._at_nodes[1]
+        component = StateSpace(self.model.equation, sample).component
+        noise = self.fitted.sigma2 * sample.ratio
+        spread = np.where(noise > 0, cov[:, component, component] / np.where(noise > 0, noise, 1.0), 1.0)
+        return np.where(np.isfinite(sample.y), spread, np.nan)
+
+    @property
+    def _leverage(self) -> FloatArray:
+        return self._leverages[self.model.sample.rows]
+
+    @property
+    def loo_resid(self) -> FloatArray:
+        """Leave-one-out residuals at the estimates: readings minus smoothed outputs without them, by row and channel.
+
+        Shape (n,) of one channel; NaN where nothing is read and where the curve interpolates a reading.
+        """
+        sample = self.model.sample
+        read = self._at_nodes[0][:, StateSpace(self.model.equation, sample).component]
+        found = (sample.y - read)[sample.rows] / self._free
+        return found[:, 0] if found.shape[1] == 1 else found
+
+    def _asked(
+        self, t: Any, deriv: int, output: str | None, run: Any
+    ) -> tuple[Sample, npt.NDArray[np.int64], FloatArray, int, int]:
+        """One run with nodes at the times asked for, where these are, the times, the derivative and the output."""
+        equation, sample = self.model.equation, self.model.sample
+        deriv = check_order(deriv, "deriv", 0, equation.order - 1)
+        chosen = self._output_index(output)
+        times = sample.abscissa.read(times_of(self.model, t), "t").ravel()
+        wide, at = reaching(sample, self._run_index(run), times, equation)
+        return wide, at, times, deriv, chosen
+
+    def _output_index(self, output: str | None) -> int:
+        outputs = self.model.equation.outputs
+        if output is not None and output not in outputs:
+            raise SpecificationError(f"output is {output!r}; the outputs are {', '.join(outputs)}")
+        return 0 if output is None else outputs.index(output)
+
+    def _run_index(self, run: Any) -> int:
+        labels = self.model.sample.labels
+        if run is None:
+            return 0
+        if run not in labels:
+            raise SpecificationError(f"run is {run!r}; the groups are {', '.join(map(repr, labels))}")
+        return labels.index(run)
+
+    @property
+    def _has_given_noise(self) -> bool:
+        return any(channel.known for channel in self.model.sample.channels)

@@ -1,0 +1,248 @@
+"""Estimated hyperparameters of a Gaussian process, with their uncertainty, and its likelihood."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from .._entry import entry_point
+from .._validation import FloatArray
+from ..results import Results
+from .dense import DensePosterior
+from .kernels import Kernel
+from .markov import MarkovPosterior
+from .parameters import Values
+from .search import Optimum
+from .terms import ALL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .protocols import Specified
+
+
+@entry_point
+class Hyperparameters(Results):
+    """What the restricted likelihood tells of a kernel, of the noise and of the mean.
+
+    Attributes
+    ----------
+    use_t : bool
+        Whether intervals are Student's: the amplitude and every sd that is not zero were estimated, no scale was given.
+    """
+
+    def __init__(
+        self,
+        model: Specified,
+        route: str,
+        optimum: Optimum,
+        values: Values,
+        information: FloatArray,
+        posterior: DensePosterior | MarkovPosterior,
+    ):
+        self.model = model
+        self.observations = model.observations
+        self.route = route
+        self._optimum = optimum
+        self._values = values
+        self._information = information
+        self._posterior = posterior
+        self.use_t = model.parameters.profiled
+
+    # Hyperparameters --------------------------------------------------------------------------------------------------
+
+    @property
+    def nobs(self) -> int:
+        """Number of readings used."""
+        return len(self.observations)
+
+    @property
+    def amplitude(self) -> float:
+        """Prior standard deviation of f about its mean, estimated or given, in units of y."""
+        return float(self._values.amplitude * self.model.rows.y_unit)
+
+    @property
+    def length_scale(self) -> pd.Series:
+        """Length scale of each input, estimated or given, in its units."""
+        import pandas as pd
+
+        return pd.Series(self._values.length * self.model.rows.x_unit, index=list(self.model.inputs), name="length_scale")
+
+    @property
+    def sigma(self) -> pd.Series:
+        """Noise sd per name at weight one: estimated, or given (root mean square where it varies)."""
+        import pandas as pd
+
+        rows, sds = self.model.rows, {}
+        for reading in self.observations.readings:
+            if reading.sd is None:
+                group = rows.unknown.index(reading.name)
+                sds[reading.name] = float(np.sqrt(self._values.sigma2[group]) * rows.group_unit[group])
+            else:
+                largest = float(reading.sd.max()) or 1.0
+                sds[reading.name] = largest * float(np.sqrt(np.mean((reading.sd / largest) ** 2)))
+        return pd.Series(sds, name="sigma", dtype=float)
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """The kernel with its length scales and amplitude, estimated or given."""
+        shared = not self.model.kernel.ard
+        lengths = self.length_scale.tolist()
+        return type(self.model.kernel)(lengths[0] if shared else lengths, self.amplitude, self.model.kernel.ard)
+
+    @property
+    def params(self) -> pd.Series:
+        """Estimated hyperparameters: ``amplitude``, ``length_scale.<input>``, ``sigma.<name>``, as far as they were not given."""
+        import pandas as pd
+
+        parameters, values = self.model.parameters, {}
+        if parameters.amplitude is None:
+            values["amplitude"] = self.amplitude
+        for j in parameters.by:
+            name = "length_scale" if j == ALL else f"length_scale.{self.model.inputs[j]}"
+            values[name] = float(self.length_scale.iloc[0 if j == ALL else j])
+        for name in self.model.rows.unknown:
+            values[f"sigma.{name}"] = float(self.sigma[name])
+        return pd.Series(values, name="params", dtype=float)
+
+    @property
+    def boundary(self) -> tuple[str, ...]:
+        """Names of `params` whose optimum is at a bound of the search.
+
+        ``sigma.<name>``: 2^-17 of the prior's sd of what is read, indistinguishable from zero. ``length_scale.<input>``: endless
+        (the input has no influence, or f is a polynomial or a spline), or shorter than the gaps. ``amplitude``:
+        indistinguishable from zero beside the noise.
+        """
+        parameters, names = self.model.parameters, list(self.params.index)
+        skipped = int(parameters.profiled)
+        found = set()
+        for i in np.flatnonzero(self._optimum.at_lower | self._optimum.at_upper).tolist():
+            is_ratio = i + skipped >= parameters.ratios.start
+            no_signal = is_ratio and self._optimum.at_upper[i] and parameters.amplitude is None
+            found.add("amplitude" if no_signal else names[i + skipped])
+        return tuple(name for name in names if name in found)
+
+    @cached_property
+    def _cov_log_params(self) -> FloatArray:
+        """Covariance of the logarithms of `params`; NaN for one at a boundary."""
+        parameters = self.model.parameters
+        n_free = parameters.n_free
+        cov = np.full((n_free, n_free), np.nan)
+        held = np.zeros(n_free, np.bool_)
+        held[int(parameters.profiled) :] = self._optimum.at_lower | self._optimum.at_upper
+        free = np.flatnonzero(~held)
+        logs = parameters.to_logs
+        information = self._information[np.ix_(free, free)]
+        known = ~self.params.index.isin(self.boundary)
+        if len(free) and np.linalg.eigvalsh(information).min() > 0:
+            of_logs = logs[:, free] @ np.linalg.solve(information, logs[:, free].T)
+            of_logs = (of_logs + of_logs.T) / 2
+            cov[np.ix_(known, known)] = of_logs[np.ix_(known, known)]
+        return cov
+
+    def cov_log_params(self) -> pd.DataFrame:
+        """Return the covariance of the logarithms of `params`, the inverse of the observed information; NaN at a boundary."""
+        import pandas as pd
+
+        return pd.DataFrame(self._cov_log_params, index=self.params.index, columns=self.params.index)
+
+    @property
+    def bse_log(self) -> pd.Series:
+        """Standard errors of the logarithms of `params`."""
+        import pandas as pd
+
+        return pd.Series(np.sqrt(np.diag(self._cov_log_params)), index=self.params.index, name="bse_log")
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance of `params`: that of the logarithms, and the delta method."""
+        values = self.params.to_numpy()
+        return self.cov_log_params() * np.outer(values, values)
+
+    @property
+    def _observed(self) -> FloatArray:
+        return self.observations.y
+
+    @property
+    def _is_positive(self) -> npt.NDArray[np.bool_]:
+        return np.ones(len(self.params), np.bool_)
+
+    @property
+    def _standard_errors(self) -> FloatArray:
+        return np.asarray(self.bse_log * self.params)
+
+    @property
+    def scale(self) -> float:
+        """Variance at weight one of the first name with unknown sd; 1 where every sd is known."""
+        unknown = self.model.rows.unknown
+        return float(self.sigma[unknown[0]]) ** 2 if unknown else 1.0
+
+    @property
+    def mean_coef(self) -> pd.Series:
+        """Coefficients of the mean in the user's units: ``const``, the mean at the origin, and a slope for each input."""
+        import pandas as pd
+
+        transform, origin = self._mean_transform
+        values = transform @ self._posterior.coef
+        if len(values):
+            values[0] += origin
+        return pd.Series(values, index=self._mean_names, name="mean_coef", dtype=float)
+
+    def cov_mean_coef(self) -> pd.DataFrame:
+        """Return the posterior covariance of `mean_coef`, hyperparameters given."""
+        import pandas as pd
+
+        transform, _ = self._mean_transform
+        return pd.DataFrame(transform @ self._posterior.coef_cov @ transform.T, index=self._mean_names, columns=self._mean_names)
+
+    @property
+    def _mean_names(self) -> list[str]:
+        return ["const", *self.model.inputs][: self.model.rows.n_terms]
+
+    @property
+    def _mean_transform(self) -> tuple[FloatArray, float]:
+        """Matrix from coefficients in scaled units to the user's, and the origin of y."""
+        rows = self.model.rows
+        transform = np.eye(rows.n_terms) * rows.y_unit
+        if rows.n_terms > 1:
+            transform[1:] /= rows.x_unit[:, None]
+            transform[0, 1:] = -rows.y_unit * rows.x_origin / rows.x_unit
+        return transform, rows.y_origin
+
+    # Likelihood -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def llf(self) -> float:
+        """Restricted log-likelihood, -1/2 [(n - p) log 2 pi + log|K| + log|H'K^-1 H| - log|H'H| + y'P y].
+
+        A density of n - p contrasts of the readings; with ``mean="zero"`` the full marginal likelihood. Compare values at one
+        `mean` only.
+        """
+        rows = self.model.rows
+        log_det, quadratic = self._posterior.log_det_and_quadratic
+        core = -0.5 * (rows.n_contrasts * np.log(2 * np.pi) + log_det + quadratic)
+        return float(core - rows.log_units + rows.log_det_design / 2)
+
+    @property
+    def _n_likelihood(self) -> tuple[int, int]:
+        return len(self.params), self.model.rows.n_contrasts
+
+    @property
+    def decrement(self) -> float:
+        """The certificate of convergence: g'H^-1 g, twice the distance of -2 llf from its minimum."""
+        return self._optimum.decrement
+
+    @property
+    def df_interval(self) -> float:
+        """Degrees of freedom of intervals: n - p where `use_t`, else infinite."""
+        return self.model.rows.n_contrasts if self.use_t else np.inf
+
+    @property
+    def _convergence(self) -> str:
+        if not len(self._optimum.u):
+            return "in closed form" if len(self.params) else "nothing to search"
+        if self.boundary:
+            return "at a boundary"
+        return "on a plateau" if self._optimum.on_plateau else "yes, certified"

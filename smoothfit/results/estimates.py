@@ -1,0 +1,473 @@
+"""What all results share: estimates, their uncertainty and tests, and criteria, under statsmodels' names."""
+
+from __future__ import annotations
+
+import pickle
+from abc import ABC, abstractmethod, update_abstractmethods
+from collections.abc import Callable
+from copy import copy
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from .._entry import entry_point
+from .._validation import FloatArray
+from ..errors import AbsentError, DataError, SpecificationError
+from .contrasts import all_together, combinations, each_by_itself
+from .prediction import critical_value
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from statsmodels.iolib.summary import Summary
+    from statsmodels.stats.contrast import ContrastResults
+
+LEAST_FREE = 1e-10  # a share of an observation's noise that is left in its residual, below which it is rounding
+
+
+@entry_point
+class Results(ABC):
+    """A fit: what was estimated, how well it is known, and how well it describes the observations.
+
+    Subclasses say what their parameters are and what they predict; all names and arguments are the same in every one of them.
+    """
+
+    use_t: bool
+    _tests_elsewhere = ""  # what an error of `t_test` adds about parameters that it does not take
+
+    # What a subclass provides -----------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def params(self) -> pd.Series:
+        """Estimated parameters."""
+
+    @abstractmethod
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance of `params`; NaN for one at a boundary."""
+
+    @property
+    @abstractmethod
+    def sigma(self) -> pd.Series:
+        """Noise standard deviation per name, estimated or given."""
+
+    @property
+    @abstractmethod
+    def scale(self) -> float:
+        """Variance at weight one of the first name with unknown sd; 1 where every sd is known."""
+
+    @property
+    @abstractmethod
+    def nobs(self) -> int:
+        """Number of observations used."""
+
+    @property
+    @abstractmethod
+    def llf(self) -> float:
+        """Log-likelihood."""
+
+    @property
+    @abstractmethod
+    def _n_likelihood(self) -> tuple[int, int]:
+        """Number of parameters and of contrasts that the likelihood counts, for AIC and BIC."""
+
+    @property
+    @abstractmethod
+    def df_interval(self) -> float:
+        """Degrees of freedom of intervals: the contrasts that tell the noise, or infinite where every sd is known."""
+
+    @property
+    @abstractmethod
+    def resid(self) -> FloatArray:
+        """Residuals."""
+
+    @property
+    @abstractmethod
+    def _leverage(self) -> FloatArray:
+        """Diagonal of the smoother matrix, of the shape of `resid`; NaN where nothing is observed."""
+
+    @abstractmethod
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return a table of the fit."""
+
+    @abstractmethod
+    def plot_diagnostics(self) -> Figure:
+        """Draw standardised residuals and what they should look like."""
+
+    # Estimates and their uncertainty ----------------------------------------------------------------------------------
+
+    @property
+    def _is_positive(self) -> npt.NDArray[np.bool_]:
+        """Which of `params` are positive, so that their intervals are normal on the logarithmic scale."""
+        return np.zeros(len(self.params), np.bool_)
+
+    @property
+    def _standard_errors(self) -> FloatArray:
+        """Standard errors of `params`."""
+        return np.asarray(np.sqrt(np.diag(self.cov_params())))
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of `params`; NaN for a parameter that is fixed by a criterion or at a boundary."""
+        import pandas as pd
+
+        return pd.Series(self._standard_errors, index=self.params.index, name="bse")
+
+    @property
+    def tvalues(self) -> pd.Series:
+        """Estimates over standard errors."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return (self.params / self.bse).rename("tvalues")
+
+    @property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p-values of zero: Student's t where `use_t`, else normal.
+
+        Those of sds and other positive parameters are normal, and a convention of statsmodels rather than tests: zero is their
+        boundary.
+        """
+        import pandas as pd
+
+        df = np.where(self._is_positive, np.inf, self._df_tests)
+        return pd.Series(2 * stats.t.sf(np.abs(self.tvalues), df), index=self.params.index, name="pvalues")
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return intervals of level 1 - alpha of `params`.
+
+        Student's t where `use_t`, else normal; of sds, length scales and other positive parameters normal on the logarithmic scale.
+        """
+        import pandas as pd
+
+        values, se, positive = self.params.to_numpy(), self._standard_errors, self._is_positive
+        half = critical_value(alpha, self._df_tests) * se
+        lower, upper = values - half, values + half
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # what is hardly known may be anything up to infinity
+            factor = np.exp(critical_value(alpha, np.inf) * se[positive] / values[positive])
+            lower[positive], upper[positive] = values[positive] / factor, values[positive] * factor
+        return pd.DataFrame({0: lower, 1: upper}, index=self.params.index)
+
+    # Tests ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _df_tests(self) -> float:
+        """Degrees of freedom of Student's t; infinite where estimates are normal."""
+        return self.df_interval if self.use_t else np.inf
+
+    @property
+    def _tested(self) -> list[str]:
+        """Names of the `params` that tests combine."""
+        return list(self.params.index)
+
+    @property
+    def _tested_values(self) -> FloatArray:
+        return self.params[self._tested].to_numpy()
+
+    def _root_of(self, rows: FloatArray) -> FloatArray:
+        """A root of the covariance (m, m) of combinations (m, k) of what is tested; NaN where one has no standard error."""
+        names = self._tested
+        cov = self.cov_params().loc[names, names].to_numpy()
+        known = np.isfinite(np.diag(cov))
+        sd = np.sqrt(np.diag(cov)[known])  # in units of which the covariance has an exact root
+        units = np.where(sd > 0, sd, 1.0)
+        sizes, axes = np.linalg.eigh(cov[np.ix_(known, known)] / np.outer(units, units))
+        root = rows[:, known] @ (units[:, None] * axes * np.sqrt(np.maximum(sizes, 0.0)))
+        root[(rows[:, ~known] != 0).any(axis=1)] = np.nan
+        return np.asarray(root)
+
+    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
+        """Test linear combinations of parameters, each by itself.
+
+        Parameters
+        ----------
+        r_matrix : str or array_like, shape (m, k) or (k,)
+            Combinations in words, such as ``"b0 = 1, b2 = b3"`` by the names in `params`, whose values take the place of
+            `q_matrix`; or rows of k factors. The k parameters are the coefficients where a model has some, else all of `params`.
+        q_matrix : float or array_like, shape (m,)
+            What they are under the hypothesis.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.ContrastResults
+            Student's t where `use_t`, else normal, with the covariance of `cov_params`.
+        """
+        rows, values = self._combinations(r_matrix, q_matrix)
+        variance = np.sum(self._root_of(rows) ** 2, axis=1)
+        return each_by_itself(rows @ self._tested_values, variance, values, self._df_tests)
+
+    def wald_test(self, r_matrix: Any, q_matrix: Any = 0.0, *, use_f: bool | None = None) -> ContrastResults:
+        """Test linear combinations of parameters together.
+
+        (R c - q)'(R C R')^-1(R c - q), C the covariance: over the rank as F where `use_t`, else as chi-squared. Directions in which
+        R C R' vanishes to rounding do not count.
+
+        Parameters
+        ----------
+        r_matrix, q_matrix
+            As of `t_test`.
+        use_f : bool, optional
+            Whether F takes the place of chi-squared; by default where `use_t`.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.ContrastResults
+        """
+        rows, values = self._combinations(r_matrix, q_matrix)
+        root = self._root_of(rows)
+        unknown = np.isnan(root).any(axis=1)
+        if unknown.any():
+            i = int(np.argmax(unknown))
+            raise SpecificationError(f"row {i} of r_matrix takes a parameter without a standard error (see bse); leave it out")
+        df = self._df_tests if use_f is None else self._df_of_f if use_f else np.inf
+        return all_together(rows @ self._tested_values, root, values, df)
+
+    def f_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
+        """Test linear combinations of parameters together by F: `wald_test` with ``use_f=True``."""
+        return self.wald_test(r_matrix, q_matrix, use_f=True)
+
+    @property
+    def _df_of_f(self) -> float:
+        """Degrees of freedom in the denominator of F."""
+        return self._df_tests if np.isfinite(self._df_tests) else self.df_resid
+
+    def _combinations(self, r_matrix: Any, q_matrix: Any) -> tuple[FloatArray, Any]:
+        names = self._tested
+        if isinstance(r_matrix, tuple) and len(r_matrix) == 2:  # statsmodels' (R, q)
+            r_matrix, q_matrix = r_matrix
+        if isinstance(r_matrix, str):
+            return combinations(r_matrix, names)
+        try:
+            rows = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
+        except (TypeError, ValueError):
+            example = f"{names[0]} = 0" if names else "b0 = 0"
+            raise SpecificationError(f"r_matrix is {r_matrix!r}; pass numbers, or a string such as {example!r}") from None
+        if rows.ndim != 2 or rows.shape[1] != len(names):
+            of = f", for {', '.join(names)}" if len(names) <= MOST_LISTED else ": a combination a row"
+            raise SpecificationError(f"r_matrix has shape {np.shape(r_matrix)}; pass (m, {len(names)}){of}{self._tests_elsewhere}")
+        return rows, q_matrix
+
+    # Criteria and degrees of freedom ----------------------------------------------------------------------------------
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, -2 llf + 2 (number of parameters that `llf` is maximised over).
+
+        Parameters are the estimated sds and hyperparameters, and with a full likelihood the unpenalised coefficients; not the
+        effective degrees of freedom. After gcv, aicc or a fixed smoothing `llf` is the restricted likelihood at the variances that
+        were found, which is not its maximum: compare `aic` only among fits by likelihood.
+        """
+        return -2 * self.llf + 2 * self._n_likelihood[0]
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, -2 llf + log(number of contrasts) (number of parameters), which are counted as in `aic`."""
+        return float(-2 * self.llf + np.log(self._n_likelihood[1]) * self._n_likelihood[0])
+
+    @cached_property
+    def edf(self) -> float:
+        """Effective degrees of freedom, the trace of the smoother matrix."""
+        return float(np.nansum(self._leverage))
+
+    @property
+    def df_model(self) -> float:
+        """Degrees of freedom of what is fitted, those that `df_resid` lacks; statsmodels takes one off for a constant."""
+        return self.edf
+
+    @property
+    def df_resid(self) -> float:
+        """Residual degrees of freedom, nobs - edf."""
+        return self.nobs - self.edf
+
+    @property
+    def _free(self) -> FloatArray:
+        """1 - leverage; NaN where that is rounding."""
+        free = 1 - self._leverage
+        return np.where(free > LEAST_FREE, free, np.nan)
+
+    @property
+    def loo_resid(self) -> FloatArray:
+        """Leave-one-out residuals at the fitted parameters: observations minus predictions without them, of the shape of `resid`.
+
+        NaN where the fit interpolates an observation (its leverage is one to rounding).
+        """
+        return self.resid / self._free
+
+    # Comparing --------------------------------------------------------------------------------------------------------
+
+    @property
+    def _fitted_by(self) -> tuple[str, str, float | None]:
+        """Method, loss and its parameter, which fits that are compared share."""
+        return getattr(self, "method", "reml"), getattr(self, "loss", "squares"), getattr(self, "loss_parameter", None)
+
+    @property
+    @abstractmethod
+    def _observed(self) -> FloatArray:
+        """What was observed, which fits that are compared share."""
+
+    @property
+    def _criteria(self) -> dict[str, float]:
+        """What a table of fits shows."""
+        return {"edf": self.edf, "llf": self.llf, "aic": self.aic, "bic": self.bic}
+
+    # Keeping ----------------------------------------------------------------------------------------------------------
+
+    def save(self, path: Any, remove_data: bool = False) -> None:
+        """Write the results to a file, a pickle, which `smoothfit.load` reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+        remove_data : bool
+            Whether the file is to hold what `remove_data` leaves. These results stay as they are.
+        """
+        kept = copy(self)
+        if remove_data:
+            kept.remove_data()
+        Path(path).write_bytes(pickle.dumps(kept))
+
+    @classmethod
+    def load(cls, path: Any) -> Self:
+        """Read results of this class that `save` wrote; see `smoothfit.load`."""
+        return _loaded(path, cls)
+
+    def remove_data(self) -> None:
+        """Remove the observations and all that is computed from them but the estimates, so that a pickle is small.
+
+        What is left is of the class `EstimatesOnly`: parameters, their covariance and tests, criteria, degrees of freedom, and the
+        summary at alpha = 0.05; of spline regressions `predict`, too. Other fits predict from their observations.
+        """
+        kept: dict[str, Any] = {name: getattr(self, name) for name in KEPT if hasattr(type(self), name) or name in vars(self)}
+        kept |= {name: getattr(self, name)() for name in ("cov_params", "summary", "__repr__", "_mean_without_data")}
+        state = {"use_t": self.use_t, "_kept": kept}
+        self.__class__ = EstimatesOnly  # type: ignore[type-abstract]
+        self.__dict__ = state
+
+    def _mean_without_data(self) -> Callable[[Any, Any], FloatArray] | None:
+        """What predicts the mean without the observations, a function of x and deriv; None if there is nothing."""
+        return None
+
+
+@entry_point
+class EstimatesOnly(Results):
+    """What `remove_data` leaves of results: everything else raises `AbsentError`.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 1, 200)
+    >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(6 * x), sd=0.1)).fit()
+    >>> q = res.params["q"]
+    >>> res.remove_data()
+    >>> bool(res.params["q"] == q), res.nobs
+    (True, 200)
+    """
+
+    _kept: dict[str, Any]
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance of `params`."""
+        cov: pd.DataFrame = self._kept["cov_params"]
+        return cov.copy()
+
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return the table of the fit, at alpha = 0.05."""
+        if alpha != KEPT_ALPHA:
+            raise AbsentError(f"alpha is {alpha}, and remove_data() kept the summary at {KEPT_ALPHA}; see conf_int(alpha)")
+        table: Summary = self._kept["summary"]
+        return table
+
+    def predict(self, x: Any, deriv: Any = 0) -> FloatArray:
+        """Estimate of f^(deriv) at x, of spline regressions."""
+        mean: Callable[[Any, Any], FloatArray] | None = self._kept["_mean_without_data"]
+        return _refuse("predict") if mean is None else mean(x, deriv)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        _refuse(name)
+
+    @property
+    def resid(self) -> NoReturn:
+        """Refused, as is what is made of it."""
+        _refuse("resid")
+
+    @property
+    def _leverage(self) -> NoReturn:
+        _refuse("leverage")
+
+    @property
+    def _observed(self) -> NoReturn:
+        _refuse("a comparison")
+
+    def plot_diagnostics(self) -> NoReturn:
+        """Refused."""
+        _refuse("plot_diagnostics")
+
+    def __repr__(self) -> str:
+        return f"EstimatesOnly of {self._kept['__repr__']}"
+
+
+def _refuse(name: str) -> NoReturn:
+    raise AbsentError(f"{name} is made of the observations, which remove_data() removed; fit again, or load a whole file")
+
+
+def _kept_property(name: str) -> property:
+    return property(lambda self: copy(self._kept[name]), doc=f"As `{name}` of the results.")
+
+
+MOST_LISTED = 30  # names in an error
+KEPT_ALPHA = 0.05
+KEPT = (  # what an EstimatesOnly has
+    *("params", "sigma", "scale", "nobs", "llf", "aic", "bic", "edf", "df_model", "df_resid", "df_interval", "method", "boundary"),
+    *("_is_positive", "_standard_errors", "_tested", "_n_likelihood"),
+)
+for name in KEPT:
+    setattr(EstimatesOnly, name, _kept_property(name))
+update_abstractmethods(EstimatesOnly)  # type: ignore[type-abstract]
+
+Kind = TypeVar("Kind", bound=Results)
+
+
+def _loaded(path: Any, kind: type[Kind]) -> Kind:
+    """Results of a kind from a file."""
+    try:
+        found = pickle.loads(Path(path).read_bytes())
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError) as error:
+        raise DataError(f"path is {str(path)!r}, which holds no results that this version can read: {error}") from error
+    if not isinstance(found, (kind, EstimatesOnly)):
+        raise DataError(f"path is {str(path)!r}, which holds a {type(found).__name__} and no {kind.__name__}")
+    return cast(Kind, found)
+
+
+@entry_point
+def load(path: Any) -> Results:
+    """Read results that their `save` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    Results
+        Of the class that was saved, bit for bit.
+
+    Notes
+    -----
+    The file is a pickle, and unpickling runs code: load only files from sources that you trust.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 1, 50)
+    >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(6 * x), sd=0.1)).fit()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     res.save(f"{folder}/fit.pickle")
+    ...     again = sf.load(f"{folder}/fit.pickle")
+    >>> bool((again.predict(x) == res.predict(x)).all())
+    True
+    """
+    return _loaded(path, Results)  # type: ignore[type-abstract]
