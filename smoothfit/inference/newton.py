@@ -1,9 +1,10 @@
 """Minimisation of a criterion over logarithms within bounds, with a certificate.
 
-Newton's method with the exact Hessian, projected onto the bounds, from every local minimum of a grid; along one variable
-whose second derivative would cost differences of scores, the secant method. A minimum is certified where the Newton
-decrement g'H^-1 g of the free variables is negligible and H positive definite, and where at each bound reached the score
-points outward. What prediction criteria score, whatever the fit, stands here too.
+From every local minimum of a grid, Newton's method with the exact Hessian, projected onto the bounds. If the objective gives a
+scale of its curvature (`Scaled`), quasi-Newton descents (BFGS) from several grids come first, and only the best end costs a
+Hessian; along one variable whose second derivative would cost differences of scores, the secant method is used. A minimum is
+certified if the Newton decrement g'H^-1 g of the free variables is negligible, H is positive definite, and at each bound reached
+the score points outward. What prediction criteria score, whatever the fit, stands here too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol, TypeVar
+from itertools import repeat
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,15 @@ HOPELESS = 10.0  # times the descent that the refinement brought: more than the 
 MAX_SECANTS = 8
 FIRST_SECANT = 0.01  # in a logarithm: beside it the error of a zoomed start is small, and rounding of the score smaller
 FLAT = 1e-4  # second derivative of the criterion by a logarithm, below which a bound may be the optimum
+LEVELLING = 0.01  # the same of the scale, which is cheap to test
+MOST_DESCENTS = 100  # scores of one descent
+FAR = 0.5  # in logarithms: steps of the scale alone that are longer start the descent
+MOST_SCALED = 3  # of these
+SETTLED = 0.1 * DECREMENT  # a decrement by the approximate Hessian
+SUFFICIENT = 1e-4  # of the descent that the slope promises
+DAMPED = 0.2  # of the approximate curvature along a step: it is not lowered further at once
+MAX_HALVINGS = 20  # of a step, at least
+SAME = 0.01  # decrement from one point to another, below which both descents go to one minimum
 
 
 class Objective(Protocol):
@@ -56,6 +67,43 @@ class Objective(Protocol):
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian."""
+
+
+@runtime_checkable
+class Scaled(Objective, Protocol):
+    """An objective that gives a scale of its curvature with each score."""
+
+    def scaled_gradient(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, gradient, and roughly the second derivative along each variable, if it is near its optimum."""
+
+
+@dataclass(frozen=True, eq=False)
+class End:
+    """Where a quasi-Newton descent ended, not certified.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (p,)
+    value : float
+    curvature : ndarray, shape (p, p)
+        Approximate Hessian, positive definite.
+    remaining : float
+        The decrement by this Hessian.
+    at_bound : ndarray of bool, shape (p,)
+    """
+
+    theta: FloatArray
+    value: float
+    curvature: FloatArray
+    remaining: float
+    at_bound: npt.NDArray[np.bool_]
+
+    def is_near(self, theta: FloatArray, value: float | None, decrement: float) -> bool:
+        """Whether a point, with its value if it is comparable, lies in the basin of this end: within a decrement of it."""
+        off = theta - self.theta
+        if off[self.at_bound].any():  # on the way to a bound the criterion is flat, and may be lower elsewhere
+            return False
+        return bool(off @ self.curvature @ off < decrement and (value is None or abs(value - self.value) < decrement))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,36 +130,99 @@ class Minimum:
     n_starts: int
 
 
-def minimize(objective: Objective, starts: FloatArray, lower: FloatArray, upper: FloatArray) -> Minimum:
+def minimize(
+    objective: Objective,
+    starts: FloatArray | Sequence[FloatArray],
+    lower: FloatArray,
+    upper: FloatArray,
+    is_inside: Callable[[npt.NDArray[np.bool_]], bool] = lambda at_lower: True,
+) -> Minimum:
     """Return the best certified minimum.
 
-    `starts` (L, p) form a grid along the first variable; every local minimum on it (three at most) is followed.
+    `starts` (L, p), or each of several, form a grid along the first variable; every local minimum on it (three at most) is
+    followed. Minima for which `is_inside`, of the variables at their lower bounds, is false count only if there is no other.
 
     Raises
     ------
     ConvergenceError
-        Where no start leads to a minimum that can be certified.
+        If no start leads to a minimum that can be certified.
     """
-    candidates = np.clip(starts, lower, upper)
-    candidates = candidates[np.argsort(candidates[:, 0], kind="stable")]
-    values = _finite(objective.values(candidates))
-    padded = np.concatenate([[np.inf], values, [-np.inf if objective.unbounded else np.inf]])
-    lows = np.flatnonzero((values <= padded[:-2]) & (values <= padded[2:]) & np.isfinite(values))
-    lows = lows[np.argsort(values[lows], kind="stable")][:3]
-    if not len(lows) and objective.unbounded and np.isfinite(values).any():
+    grids = [np.clip(grid, lower, upper) for grid in ([starts] if isinstance(starts, np.ndarray) else starts)]
+    grids = [grid[np.argsort(grid[:, 0], kind="stable")] for grid in grids]
+    lengths = np.cumsum([len(grid) for grid in grids])
+    values = [_finite(v) for v in np.split(objective.values(np.concatenate(grids)), lengths[:-1])]
+    lows = [(grid, v, i) for grid, v in zip(grids, values, strict=True) for i in local_minima(v, objective.unbounded)]
+    if not lows and objective.unbounded and np.isfinite(values).any():
         raise ConvergenceError(f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}")
-    if not len(lows):
+    if not lows:
         raise ConvergenceError("the criterion is not finite at any start")
+    if isinstance(objective, Scaled) and len(lower) > 1:
+        ends = ends_of(objective, [grid[i] for grid, _, i in lows], lower, upper)
+        return certified(objective, ends, grids[0], lower, upper, is_inside)
 
-    def follow(i: int, best: Minimum | None) -> Minimum | None:
-        start, value = _zoom(objective, candidates, i)
+    def follow(low: tuple[FloatArray, FloatArray, int], best: Minimum | None) -> Minimum | None:
+        grid, values, i = low
+        start, value = _zoom(objective, grid, i)
         if best is not None and len(start) == 1 and value - HOPELESS * (values[i] - value) > best.value:
             return None
         return _descend(objective, start, lower, upper, len(lows))
 
-    best = best_from(lows.tolist(), follow, LEVEL)
+    best = best_from(lows, follow, LEVEL)
     assert best is not None
-    return _rescanned(objective, best, candidates, lower, upper)
+    return _rescanned(objective, best, grids[0], lower, upper, is_inside)
+
+
+def local_minima(values: FloatArray, unbounded: bool = False) -> list[int]:
+    """Indices of the local minima of values along a grid, the lowest three; the last is none if they fall on without bound."""
+    padded = np.concatenate([[np.inf], values, [-np.inf if unbounded else np.inf]])
+    lows = np.flatnonzero((values <= padded[:-2]) & (values <= padded[2:]) & np.isfinite(values))
+    return [int(i) for i in lows[np.argsort(values[lows], kind="stable")][:3]]
+
+
+def ends_of(
+    objective: Scaled,
+    starts: Iterable[FloatArray],
+    lower: FloatArray,
+    upper: FloatArray,
+    curvatures: Iterable[FloatArray | None] = repeat(None),
+) -> list[End]:
+    """Where quasi-Newton descents from the starts (each (p,)) end; one End for those that go to one minimum."""
+    ends: list[End] = []
+
+    def is_known(theta: FloatArray, value: float) -> bool:
+        return any(end.is_near(theta, value, SAME) for end in ends)
+
+    for start, curvature in zip(starts, curvatures, strict=False):
+        end = descend(objective, start, lower, upper, is_known, curvature)
+        if end is not None:
+            ends.append(end)
+    return ends
+
+
+def certified(
+    objective: Scaled,
+    ends: Sequence[End],
+    grid: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    is_inside: Callable[[npt.NDArray[np.bool_]], bool] = lambda at_lower: True,
+) -> Minimum:
+    """Certify the lowest end, or the next ones if it is not inside; scan the first variable of the grid (L, p) again there."""
+    outside: list[Minimum] = []
+
+    def follow(end: End, best: Minimum | None) -> Minimum | None:
+        if best is not None and end.value - max(end.remaining, 0.0) >= best.value - LEVEL:
+            return None
+        found = _newton(objective, end.theta, lower, upper, len(ends))
+        if is_inside(found.at_lower):
+            return found
+        outside.append(found)
+        return None
+
+    best = best_from(sorted(ends, key=lambda end: end.value), follow, LEVEL)
+    if best is None:
+        return min(outside, key=lambda found: found.value)
+    return _rescanned(objective, best, grid, lower, upper, is_inside)
 
 
 class Ended(Protocol):
@@ -176,9 +287,16 @@ def _finite(values: FloatArray) -> FloatArray:
     return np.where(np.isfinite(values), values, np.inf)
 
 
-def _rescanned(objective: Objective, best: Minimum, candidates: FloatArray, lower: FloatArray, upper: FloatArray) -> Minimum:
+def _rescanned(
+    objective: Objective,
+    best: Minimum,
+    candidates: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    is_inside: Callable[[npt.NDArray[np.bool_]], bool],
+) -> Minimum:
     """Scan the first variable again at the minimum's other variables; go on from any lower point."""
-    if candidates.shape[1] == 1:
+    if candidates.shape[1] == 1 or not len(candidates):
         return best
     for _ in range(MAX_RESCANS):
         candidates = candidates.copy()
@@ -187,7 +305,10 @@ def _rescanned(objective: Objective, best: Minimum, candidates: FloatArray, lowe
         i = int(np.argmin(values))
         if values[i] >= best.value - LEVEL:
             return best
-        best = _descend(objective, _zoom(objective, candidates, i)[0], lower, upper, best.n_starts)
+        found = _descend(objective, _zoom(objective, candidates, i)[0], lower, upper, best.n_starts)
+        if not is_inside(found.at_lower):
+            return best
+        best = found
     raise ConvergenceError(
         f"every scan of the smoothing finds a lower point than the last, after {MAX_RESCANS}; {REMEDY}", best.value
     )
@@ -232,11 +353,98 @@ def _vertex(values: FloatArray, lowest: int) -> float:
 
 def _descend(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum:
     """Follow one start to a certified minimum."""
-    if len(theta) == 1 and not objective.exact_hessian:
+    if isinstance(objective, Scaled) and len(theta) > 1:
+        end = descend(objective, theta, lower, upper)
+        theta = theta if end is None else end.theta
+    elif len(theta) == 1 and not objective.exact_hessian:
         minimum = _secant(objective, theta, lower, upper, n_starts)
         if minimum is not None:
             return minimum
     return _newton(objective, theta, lower, upper, n_starts)
+
+
+def descend(
+    objective: Scaled,
+    theta: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    is_known: Callable[[FloatArray, float], bool] = lambda theta, value: False,
+    curvature: FloatArray | None = None,
+    settled: float = SETTLED,
+) -> End | None:
+    """Go down by damped BFGS, projected onto the bounds, to a decrement `settled`; None once a point and its value are known.
+
+    Without a `curvature` to start with, the first steps are those of the scale alone, in logarithms: a variance moves to where its
+    slopes of the log determinant and of the sum of squares would balance (Fellner & Schall).
+    """
+    theta = np.clip(theta, lower, upper)
+    value, gradient, scale = objective.scaled_gradient(theta)
+    n_scaled = MOST_SCALED if curvature is None else 0
+    hessian = np.diag(np.maximum(scale, FLAT)) if curvature is None else curvature
+    decrement = np.inf
+    for _ in range(MOST_DESCENTS):
+        if is_known(theta, value):
+            return None
+        free = ~((theta <= lower) & (gradient >= 0) | (theta >= upper) & (gradient <= 0))
+        levelling = free & (scale < LEVELLING) & (gradient > -LEVEL)
+        moved = to_bound(objective.values, theta, value, levelling, np.abs(gradient), lower, upper) if levelling.any() else None
+        if moved is not None:
+            theta = moved
+            value, gradient, scale = objective.scaled_gradient(theta)
+            continue
+        step = np.zeros(len(theta))
+        step[free] = -np.linalg.solve(hessian if free.all() else hessian[np.ix_(free, free)], gradient[free])
+        decrement = float(-gradient @ step)
+        if decrement <= settled:
+            break
+        if n_scaled:
+            ratio = 1 - gradient[free] / np.maximum(scale[free], FLAT)
+            alone = np.log(np.maximum(ratio, np.exp(-LONGEST_STEP)))
+            n_scaled = n_scaled - 1 if np.abs(alone).max() > FAR else 0
+            step[free] = alone
+        found = _line_search(objective, theta, value, gradient, step, decrement, lower, upper)
+        if found is None:
+            break
+        new, value, new_gradient, scale = found
+        hessian = np.diag(np.maximum(scale, FLAT)) if n_scaled else _updated(hessian, new - theta, new_gradient - gradient)
+        theta, gradient = new, new_gradient
+    return End(theta, value, hessian, decrement, (theta <= lower) | (theta >= upper))
+
+
+def _line_search(
+    objective: Scaled,
+    theta: FloatArray,
+    value: float,
+    gradient: FloatArray,
+    step: FloatArray,
+    decrement: float,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> tuple[FloatArray, float, FloatArray, FloatArray] | None:
+    """A point along a step that is lower, with its value, gradient and scale; None if there is none."""
+    step = step * min(1.0, LONGEST_STEP / np.abs(step).max())
+    for _ in range(MAX_HALVINGS):
+        new = np.clip(theta + step, lower, upper)
+        slope = float(gradient @ (new - theta))
+        found = objective.scaled_gradient(new)
+        fall = found[0] - value
+        if fall <= SUFFICIENT * slope or (decrement < NEAR and fall < NEAR):  # NaN is neither
+            return (new, *found)
+        shorter = -slope / (2 * (fall - slope)) if np.isfinite(fall) and slope < fall else 0.0
+        step = (new - theta) * np.clip(shorter, 0.1, 0.5)
+    return None
+
+
+def _updated(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatArray:
+    """BFGS update of an approximate Hessian by a step and the change of the gradient, damped (Powell) to stay positive definite."""
+    expected = hessian @ step
+    curvature = float(step @ expected)
+    if not curvature > 0:
+        return hessian
+    if step @ change < DAMPED * curvature:
+        share = (1 - DAMPED) * curvature / (curvature - step @ change)
+        change = share * change + (1 - share) * expected
+    return hessian - np.outer(expected, expected) / curvature + np.outer(change, change) / float(step @ change)
 
 
 def _secant(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum | None:
@@ -338,7 +546,7 @@ def to_bound(
     """
     for i in np.flatnonzero(flat):
         trial = theta.copy()
-        trial[i] = lower[i] if gradient[i] > 0 else upper[i]
+        trial[i] = lower[i] if gradient[i] >= 0 else upper[i]
         if trial[i] != theta[i] and values(trial[None])[0] <= value + LEVEL:
             return trial
     return None

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import brentq
 
 from .._validation import FloatArray
@@ -95,21 +96,33 @@ class Resolution(Information):
         if every one were as poor as the poorest; and q (least gap)^(2m-1) = LIMIT, a variance beyond that of the scaled readings.
         """
         rows, m = self.rows, self.order
-        if rows.is_of_one_kind:  # the extremes decide
-            precision = 1 / (np.array([rows.ratio.min(), rows.ratio.max()]) * sigma2[0])
-            powers = 2.0 * (m - rows.deriv[:1].astype(np.float64))
-        else:
-            precision = 1 / (rows.ratio * sigma2[rows.group])
-            powers = 2.0 * (m - rows.deriv.astype(np.float64))
+        precise, poor, powers = self._extremes(sigma2)
         density = len(rows) / rows.range
         power = LIMIT ** (1 / (2 * m))
-        best = np.max(np.log(precision * density) + powers * np.log(rows.range * power))
+        best = np.max(np.log(precise * density) + powers * np.log(rows.range * power))
         least_gap = float(rows.gaps.min())
-        poorest = np.min(np.log(precision * density) + powers * np.log(least_gap / power))
+        poorest = np.min(np.log(poor * density) + powers * np.log(least_gap / power))
         highest = -poorest
         if rows.has_known:
             highest = max(highest, np.log(LIMIT) - (2 * m - 1) * np.log(least_gap))
         return float(-best - np.log(m)), float(highest)
+
+    def _extremes(self, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The greatest and the least precision of each series, and its power 2 (m - k) of the bandwidth."""
+        kinds, least, greatest = self._ratios
+        deriv, group = np.divmod(kinds, self.rows.n_groups)
+        return 1 / (least * sigma2[group]), 1 / (greatest * sigma2[group]), 2.0 * (self.order - deriv)
+
+    @cached_property
+    def _ratios(self) -> tuple[npt.NDArray[np.int64], FloatArray, FloatArray]:
+        """The series, deriv * n_groups + group, with the least and the greatest variance ratio of each."""
+        rows = self.rows
+        if rows.is_of_one_kind:
+            return np.array([int(rows.deriv[0])]), np.array([rows.ratio.min()]), np.array([rows.ratio.max()])
+        kinds = rows.deriv.astype(np.int64) * rows.n_groups + rows.group
+        present = np.flatnonzero(np.bincount(kinds))
+        ratios = [rows.ratio[kinds == kind] for kind in present]
+        return present, np.array([r.min() for r in ratios]), np.array([r.max() for r in ratios])
 
 
 def lost_accuracy(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:

@@ -31,12 +31,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import SpecificationError
 from ..inference.newton import corrected_akaike, difference_hessian, generalized_cross_validation
+from .bandwidth import Resolution
 from .kernels import Terms, gradient_terms, residual_terms, second_terms, terms
 from .rows import Rows
+
+MOST_EXACT = 4_000  # observations up to which a Hessian costs little beside the rest of a fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,11 @@ class Criterion(ABC):
         """Entry (i, j): how theta_i moves (log q, log sigma2_1, ...)_j; the variance of the known names stays one."""
         keep = [0, *range(1 + self.scale_free, 1 + len(self.rows.unknown))]
         return np.eye(1 + self.rows.n_groups)[keep]
+
+    @cached_property
+    def resolution(self) -> Resolution:
+        """Conversions between bandwidths and q."""
+        return Resolution(self.rows, self.order)
 
     @property
     def unbounded(self) -> bool:
@@ -128,17 +137,69 @@ class Likelihood(Criterion):
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one theta."""
-        return self.gradient_and_sse(theta)[:2]
+        return self.scaled_gradient(theta)[:2]
 
     def gradient_and_sse(self, theta: FloatArray) -> tuple[float, FloatArray, float]:
         """Value, gradient, and r'K^-1 r."""
-        determinant, sse = self._terms(gradient_terms, *self.at(theta), self.directions)
-        value = float(self.assemble(determinant[:1], sse[:1])[0])
-        return value, determinant[1:] + self._sse_slope(sse[0]) * sse[1:], float(sse[0])
+        value, gradient, _, sse = self._score(theta)
+        return value, gradient, sse
+
+    def scaled_gradient(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, gradient, and the slopes of the log determinant: edf - m by log q, n_g - edf_g by log sigma2_g.
+
+        At the optimum r'K^-1 r has the opposite slopes; were it one term e^-theta_i for each, these would be its curvatures.
+        """
+        return self._score(theta)[:3]
+
+    def _score(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray, float]:
+        """Value, gradient, slopes of the determinant, and r'K^-1 r; the last one is kept, as a search asks for it twice."""
+        key = theta.tobytes()
+        if key not in self._scored:
+            determinant, sse = self._terms(gradient_terms, *self.at(theta), self._asked)
+            if len(self._asked) < len(theta):
+                determinant = np.concatenate([determinant, [self.degree - determinant[1:].sum()]])[self._places]
+                sse = np.concatenate([sse, [-sse.sum()]])[self._places]
+            value = float(self.assemble(determinant[:1], sse[:1])[0])
+            gradient = determinant[1:] + self._sse_slope(sse[0]) * sse[1:]
+            self._scored.clear()
+            self._scored[key] = value, gradient, determinant[1:], float(sse[0])
+        return self._scored[key]
+
+    @cached_property
+    def _asked(self) -> FloatArray:
+        """The directions along which the kernels differentiate: if theta holds every variance, not that of the longest series.
+
+        With all variances and q times e^c the determinant grows by `degree` c, and r'K^-1 r falls as e^-c, which gives its slopes.
+        """
+        if self.rows.has_known or self.scale_free:
+            return self.directions
+        return np.delete(self.directions, self._longest, axis=0)
+
+    @cached_property
+    def _longest(self) -> int:
+        """The variable of the longest series."""
+        return 1 + int(np.argmax(np.bincount(self.rows.group)))
+
+    @cached_property
+    def _places(self) -> npt.NDArray[np.int64]:
+        """Where value and slopes stand if those of the longest series are last."""
+        return np.insert(np.arange(1 + len(self._asked)), 1 + self._longest, 1 + len(self._asked))
+
+    @property
+    def degree(self) -> float:
+        """What the slopes of the determinant sum to."""
+        return self.count
+
+    @cached_property
+    def _scored(self) -> dict[bytes, tuple[float, FloatArray, FloatArray, float]]:
+        return {}
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian at one theta, exact."""
+        """Value, gradient and Hessian at one theta: exact for one variable or few observations, else by differences."""
         p = len(theta)
+        if p > 1 and len(self.rows) > MOST_EXACT:
+            value, gradient = self.gradient(theta)
+            return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
         determinant, sse = self._terms(second_terms, *self.at(theta), self.directions)
         value = float(self.assemble(determinant[:1], sse[:1])[0])
         slope, first = self._sse_slope(sse[0]), sse[1 : 1 + p]

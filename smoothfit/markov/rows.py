@@ -132,10 +132,10 @@ class Rows:
         return self.delta, self.deriv, self.group, self.y, self.ratio
 
     def readings_of(self, group: int) -> FloatArray:
-        """Readings of a variance group in the user's unit and from the user's origin, to rounding."""
+        """Readings of an unknown sd, all of one order, in the user's unit and from the user's origin, to rounding."""
         mine = self.group == group
-        origin = np.where(self.deriv[mine] == 0, self.scale.y_origin, 0.0)
-        return np.asarray(self.y[mine] * self.scale.units(int(self.deriv.max()) + 1)[self.deriv[mine]] + origin)
+        deriv = int(self.deriv[np.argmax(mine)])
+        return np.asarray(self.y[mine] * self.scale.of(deriv) + (0.0 if deriv else self.scale.y_origin))
 
     @property
     def n_groups(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,11 +10,19 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError
-from ..inference.newton import LEVEL, REMEDY, Minimum, best_from, difference_hessian, minimize, trusting_each
+from ..inference.newton import REMEDY, Minimum, certified, difference_hessian, minimize, trusting_each
 from ..markov.bandwidth import LIMIT, Resolution, Tie
-from ..markov.criteria import LIKELIHOODS, PREDICTION_CRITERIA, Criterion, FullLikelihood, Likelihood, likelihood_of
+from ..markov.criteria import (
+    LIKELIHOODS,
+    PREDICTION_CRITERIA,
+    Criterion,
+    FullLikelihood,
+    Likelihood,
+    RestrictedLikelihood,
+    likelihood_of,
+)
 from ..markov.kernels import residual_terms, terms
-from ..markov.pyramid import is_exact, is_long, quick_minimum
+from ..markov.pyramid import Pyramid, are_long, is_exact, is_long, quick_ends, quick_minimum
 from ..markov.rows import Rows
 from ..results.exact import is_stuck
 
@@ -79,118 +87,179 @@ class Tied:
         value, gradient = self.criterion.gradient(full)
         return value, gradient[1:] + gradient[0] * slopes
 
+    def scaled_gradient(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, gradient and the slopes of the log determinant."""
+        full, slopes = self.full(theta)
+        value, gradient, scale = self.criterion.scaled_gradient(full)
+        return value, gradient[1:] + gradient[0] * slopes, scale[1:] + scale[0] * slopes
+
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian."""
         value, gradient = self.gradient(theta)
         return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
 
 
-def estimate(rows: Rows, order: int, method: str, tie: Tie | None) -> Variances:
-    """Minimise the criterion of a method; with a tie, a likelihood over the variances alone."""
+def estimate(rows: Rows, order: int, method: str, tie: Tie | None, near: Variances | None = None) -> Variances:
+    """Minimise the criterion of a method; with a tie, a likelihood over the variances alone.
+
+    With `near`, only the minimum that a descent from there leads to is found.
+    """
     _check_estimable(rows, order, len(rows.unknown) + (tie is None))
     likelihood = likelihood_of(method)(rows, order)
     is_quick = tie is None and method in LIKELIHOODS and is_long(likelihood)  # which looks for noise on its way
     if tie is None and (method in PREDICTION_CRITERIA or not (rows.has_known or is_quick)):
         _check_noise(rows, order)
-    if method in LIKELIHOODS or tie is not None:
-        return _maximise(likelihood) if tie is None else _at_fixed_smoothing(likelihood, tie)
+    if tie is not None:
+        return _at_fixed_smoothing(likelihood, tie, near)
+    if method in LIKELIHOODS:
+        return _maximise(likelihood, near)
     if method == "aicc" and len(rows) <= order + 2:
         raise DataError(f"{len(rows)} readings are too few for aicc at order {order}: it needs n - edf > 2; use reml")
     # Relative precisions first; they are known where there is one name, or every sd is.
-    sigma2 = np.ones(1) if rows.n_groups == 1 else estimate(rows, order, "reml", None).sigma2
-    return _search(PREDICTION_CRITERIA[method](rows, order, sigma2), sigma2)
+    sigma2 = np.ones(1) if rows.n_groups == 1 else estimate(rows, order, "reml", None, near).sigma2
+    return _search(PREDICTION_CRITERIA[method](rows, order, sigma2), sigma2, near=near)
 
 
-def _maximise(likelihood: Likelihood) -> Variances:
+def _maximise(likelihood: Likelihood, near: Variances | None) -> Variances:
     """Search for the smoothing and all unknown variances."""
-    starts, intensities = _starts(likelihood)
-    return _best_inside(likelihood, starts, lambda sigma2: _search(likelihood, sigma2, intensities))
+    if len(likelihood.names) == 1:
+        return _search(likelihood, np.ones(1), near=near)
+    if near is not None:
+        return _search(likelihood, near.sigma2, boundless=_boundless(likelihood, []), near=near)
+    own = own_series(likelihood.rows, likelihood.order)
+    starts, intensities = _starts(likelihood.rows, own)
+    return _search(likelihood, starts, intensities, _boundless(likelihood, own))
 
 
-def _best_inside(likelihood: Likelihood, starts: list[FloatArray], search: Callable[[FloatArray], Variances]) -> Variances:
-    """The best that starts lead to: inside, where the likelihood grows without bound as an sd tends to zero.
+def _boundless(likelihood: Likelihood, own: list[Own]) -> set[str]:
+    """Names with whose sd tending to zero the likelihood grows without bound.
 
-    A restricted likelihood does so for a name whose readings lie on a polynomial; if nothing inside is found, it is noise-free.
+    A restricted likelihood does so for a name whose observations lie on a polynomial; if nothing inside is found, it is noise-free.
     """
-    is_full = isinstance(likelihood, FullLikelihood)
-    boundless = set(likelihood.names[1:]) if is_full else exact_names(likelihood.rows, likelihood.order)
-    outside: list[Variances] = []
+    return set(likelihood.names[1:]) if isinstance(likelihood, FullLikelihood) else {o.name for o in own if o.is_exact}
 
-    def follow(sigma2: FloatArray, _: Variances | None) -> Variances | None:
-        found = search(sigma2)
-        if boundless.isdisjoint(found.boundary):
-            return found
-        outside.append(found)
-        return None
 
-    best = best_from(starts, follow, LEVEL)
-    if best is not None:
-        return best
-    if is_full:
+def _minimize(
+    criterion: Criterion | Tied,
+    names: tuple[str, ...],
+    starts: list[FloatArray],
+    lower: FloatArray,
+    upper: FloatArray,
+    boundless: Iterable[str],
+) -> Minimum:
+    """The best minimum inside, of variables with names."""
+    excluded = np.isin(names, list(boundless))
+
+    def is_inside(at_lower: npt.NDArray[np.bool_]) -> bool:
+        return not (at_lower & excluded).any()
+
+    if isinstance(criterion, Likelihood) and are_long(criterion) and len(starts[0]) > 1:
+        minimum = certified(criterion, *quick_ends(criterion, starts, lower, upper, is_inside), lower, upper, is_inside)
+    else:
+        minimum = minimize(criterion, starts, lower, upper, is_inside)
+    likelihood = criterion.criterion if isinstance(criterion, Tied) else criterion
+    if isinstance(likelihood, FullLikelihood) and not is_inside(minimum.at_lower):
         raise ConvergenceError(f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}")
-    return min(outside, key=lambda found: found.value)
+    return minimum
 
 
-def exact_names(rows: Rows, order: int) -> set[str]:
-    """Names of unknown sd whose readings lie on a polynomial without process noise, or are all equal, to rounding."""
-    found = set()
+@dataclass(frozen=True, eq=False)
+class Own:
+    """A series of unknown sd by itself.
+
+    Observations of f^(k) alone are observations of the values of a curve of order m - k with the same q.
+
+    Attributes
+    ----------
+    name : str
+    log_spread : float
+        Logarithm of the variance of its observations.
+    rows : Rows or None
+        Its observations as those of values; None if they are all at one x.
+    order : int
+        The order of that curve.
+    is_exact : bool
+        Whether they lie on a polynomial without process noise, or are all equal, to rounding.
+    """
+
+    name: str
+    log_spread: float
+    rows: Rows | None
+    order: int
+    is_exact: bool
+
+
+def own_series(rows: Rows, order: int) -> list[Own]:
+    """The series of unknown sd."""
+    found = []
     for g, name in enumerate(rows.unknown):
-        if is_stuck(rows.readings_of(g)):
-            found.add(name)
-            continue
+        log_spread, exact = _log_spread(rows, g)
         alone, k = _alone(rows, g)
-        if alone is not None and len(alone.gaps) >= order - k + 1:
-            sse = terms(alone, order - k, np.zeros(1), np.ones((1, 1))).sse
-            found |= {name} if is_exact(alone, float(sse[0])) else set()
+        if not exact and alone is not None and len(alone.gaps) >= order - k + 1:
+            exact = is_exact(alone, float(terms(alone, order - k, np.zeros(1), np.ones((1, 1))).sse[0]))
+        found.append(Own(name, log_spread, alone, order - k, exact))
     return found
 
 
-def _starts(likelihood: Likelihood) -> tuple[list[FloatArray], FloatArray]:
-    """Sets of variances (n_groups,) to start from, several where several are searched; log intensities worth a try."""
-    rows = likelihood.rows
-    log_sigma2, intensities = _start(rows, likelihood.order)
-    if len(likelihood.names) == 1:
-        return [np.exp(log_sigma2)], intensities
-    unknown = slice(len(rows.unknown))
-    alone, spread = log_sigma2[unknown], _log_spreads(rows, rows.unknown)
-    starts = []
-    alike = [alone, np.maximum(alone, spread + 2 * np.log(0.01)), spread + 2 * np.log(0.1), spread]
+def _starts(rows: Rows, own: list[Own]) -> tuple[FloatArray, FloatArray]:
+    """Sets of variances (S, n_groups) to start from, where there are several; log intensities worth a try."""
+    fits = [_rough_fit(series) for series in own]
+    alone, spread = np.array([log_sigma2 for log_sigma2, _ in fits]), np.array([series.log_spread for series in own])
     trusted = trusting_each(alone, spread)
-    exact = exact_names(rows, likelihood.order)
-    for logs in alike + [logs for name, logs in zip(rows.unknown, trusted, strict=bool(trusted)) if name not in exact]:
-        sigma2 = np.ones(rows.n_groups)
-        sigma2[unknown] = np.exp(logs)
-        starts.append(sigma2)
-    return starts, intensities
+    logs = [alone, np.maximum(alone, spread + 2 * np.log(0.01)), spread + 2 * np.log(0.1), spread]
+    logs += [logs for series, logs in zip(own, trusted, strict=bool(trusted)) if not series.is_exact]
+    logs = [one for i, one in enumerate(logs) if not any(np.array_equal(one, other) for other in logs[:i])]
+    known = np.ones((len(logs), rows.n_groups - len(own)))
+    return np.hstack([np.exp(logs), known]), np.array([log_q for _, log_q in fits if np.isfinite(log_q)])
 
 
-def _search(criterion: Criterion, sigma2: FloatArray, intensities: FloatArray = NOTHING) -> Variances:
-    """Minimise from a grid of bandwidths, the variances starting at `sigma2`; log q in `intensities` are tried too."""
-    rows, resolution = criterion.rows, Resolution(criterion.rows, criterion.order)
-    others, lower, upper = _other_variances(criterion, sigma2)
-    names = criterion.names[1:]
-    lowest, highest = resolution.limits(sigma2)
-    # Dense where even readings have their optimum, between 3 ranges and a third of the spacing; coarser out to the limits.
-    bandwidths = np.geomspace(3 * rows.range, resolution.spacing / 3, GRID)
-    inner = resolution.log_intensity(bandwidths, sigma2)
-    if not isinstance(criterion, Likelihood):  # n - edf is rounding beyond what even readings would interpolate
-        narrowest = resolution.spacing / LIMIT ** (1 / (2 * criterion.order))
-        highest = float(resolution.log_intensity(narrowest, sigma2))
-    below = np.linspace(lowest, inner[0], max(2, int((inner[0] - lowest) / COARSE)), endpoint=False)
-    above = np.linspace(highest, inner[-1], max(2, int((highest - inner[-1]) / COARSE)), endpoint=False)
-    grid = np.concatenate([below, inner, above[::-1]])
-    if criterion.scale_free and not is_long(criterion):
-        grid = _short_of_rounding(criterion, grid)
-    log_q = np.append(grid, intensities)
-    starts = np.column_stack([log_q, np.broadcast_to(others, (len(log_q), len(others)))])
-    room = np.log(LIMIT) if names else 0.0  # the limits move with the other variances
-    quick = quick_minimum(criterion, grid) if isinstance(criterion, Likelihood) and is_long(criterion) else None
+def _rough_fit(series: Own) -> tuple[float, float]:
+    """Logarithms of the variance and of the intensity by a scan; the latter infinite if there is none worth a try."""
+    rows = series.rows
+    if rows is None or len(rows.gaps) < series.order + 2:
+        return series.log_spread - float(np.log(10)), np.inf
+    if series.is_exact:  # no noise: any start will do, the joint fit decides
+        return float(np.log(np.mean(rows.y**2) * 1e-6 or 1e-6)), np.inf
+    likelihood = RestrictedLikelihood(rows, series.order)
+    (log_q,) = _grids(likelihood, np.ones((1, 1)))
+    best, sse = Pyramid(likelihood).lowest(log_q)
+    log_sigma2 = float(np.log(max(likelihood.common_variance(sse), _smallest_sd(rows) ** 2)))
+    return log_sigma2, float(log_q[best]) + log_sigma2 if best else np.inf
+
+
+def _search(
+    criterion: Criterion,
+    starts: FloatArray,
+    intensities: FloatArray = NOTHING,
+    boundless: Iterable[str] = (),
+    near: Variances | None = None,
+) -> Variances:
+    """Minimise from grids of bandwidths, the variances starting at each of `starts`, (n_groups,) or (S, n_groups).
+
+    The log q of `intensities` are tried too; with `near`, only the q there, in proportion. `boundless` are the names whose sd is
+    zero only if there is no other minimum.
+    """
+    rows = criterion.rows
+    starts = np.atleast_2d(starts)
+    log_q = _grids(criterion, starts)
+    if criterion.scale_free and near is None and not is_long(criterion):
+        log_q = [_short_of_rounding(criterion, grid) for grid in log_q]
+    others, lower, upper = _other_variances(criterion, starts)
+    grids = [_along(np.sort(np.append(q, intensities)), logs) for q, logs in zip(log_q, others, strict=True)]
+    if near is not None:
+        with np.errstate(divide="ignore"):  # zero is the lower bound
+            grids = [_along(np.log([near.q * starts[0, 0] / near.sigma2[0]]), others[0])]
+    room = np.log(LIMIT) if others.size else 0.0  # the limits move with the other variances
+    lower, upper = np.append(min(q[0] for q in log_q) - room, lower), np.append(max(q[-1] for q in log_q) + room, upper)
+    quick = None
+    if isinstance(criterion, Likelihood) and is_long(criterion) and near is None:
+        quick = quick_minimum(criterion, log_q[0])
     if quick is not None:
         minimum, sse = quick
     else:
         if criterion.scale_free and is_long(criterion):
             _check_noise(rows, criterion.order)
-        minimum, sse = minimize(criterion, starts, np.append(grid[0] - room, lower), np.append(grid[-1] + room, upper)), None
+        minimum, sse = _minimize(criterion, criterion.names, grids, lower, upper, boundless), None
     q, sigma2 = criterion.at(minimum.theta)
     boundary = [name for name, low in zip(criterion.names, minimum.at_lower, strict=True) if low]
     if minimum.at_upper[0] and criterion.scale_free:
@@ -199,6 +268,29 @@ def _search(criterion: Criterion, sigma2: FloatArray, intensities: FloatArray = 
         q = 0.0
     factor = _common_factor(criterion, q, sigma2, sse)
     return Variances(q * factor, sigma2 * factor, tuple(boundary), minimum)
+
+
+def _grids(criterion: Criterion, starts: FloatArray) -> list[FloatArray]:
+    """Logarithms of q, increasing, at each of several variances (S, n_groups)."""
+    rows, resolution = criterion.rows, criterion.resolution
+    # Dense where even readings have their optimum, between 3 ranges and a third of the spacing; coarser out to the limits.
+    bandwidths = np.geomspace(3 * rows.range, resolution.spacing / 3, GRID)
+    grids = []
+    for sigma2 in starts:
+        inner = resolution.log_intensity(bandwidths, sigma2)
+        lowest, highest = resolution.limits(sigma2)
+        if not isinstance(criterion, Likelihood):  # n - edf is rounding beyond what even readings would interpolate
+            narrowest = resolution.spacing / LIMIT ** (1 / (2 * criterion.order))
+            highest = float(resolution.log_intensity(narrowest, sigma2))
+        below = np.linspace(lowest, inner[0], max(2, int((inner[0] - lowest) / COARSE)), endpoint=False)
+        above = np.linspace(highest, inner[-1], max(2, int((highest - inner[-1]) / COARSE)), endpoint=False)
+        grids.append(np.concatenate([below, inner, above[::-1]]))
+    return grids
+
+
+def _along(log_q: FloatArray, others: FloatArray) -> FloatArray:
+    """Points (L, p) with the other logarithms."""
+    return np.column_stack([log_q, np.broadcast_to(others, (len(log_q), len(others)))])
 
 
 def _short_of_rounding(criterion: Criterion, log_q: FloatArray) -> FloatArray:
@@ -236,20 +328,18 @@ def _smallest_sd(rows: Rows) -> float:
     return max(NOISE_FREE * float(np.sqrt(np.mean(rows.y**2 / rows.ratio))), rounding * level) or rounding
 
 
-def _at_fixed_smoothing(likelihood: Likelihood, tie: Tie) -> Variances:
-    """Search for the unknown variances where there are several, else nothing."""
-    starts, _ = _starts(likelihood)
-    return _best_inside(likelihood, starts, lambda sigma2: _search_tied(likelihood, tie, sigma2))
-
-
-def _search_tied(likelihood: Likelihood, tie: Tie, sigma2: FloatArray) -> Variances:
-    """Minimise over the variances that are part of theta, starting at `sigma2`."""
-    rows, order = likelihood.rows, likelihood.order
-    others, lower, upper = _other_variances(likelihood, sigma2)
-    tied = Tied(likelihood, Resolution(rows, order), tie)
-    minimum = minimize(tied, others[None], lower, upper) if len(others) else None
-    q, sigma2 = likelihood.at(tied.full(others if minimum is None else minimum.theta)[0])
-    boundary = [] if minimum is None else [n for n, low in zip(likelihood.names[1:], minimum.at_lower, strict=True) if low]
+def _at_fixed_smoothing(likelihood: Likelihood, tie: Tie, near: Variances | None) -> Variances:
+    """Search for the unknown variances that are part of theta, if there are any."""
+    rows, order, names = likelihood.rows, likelihood.order, likelihood.names[1:]
+    tied = Tied(likelihood, likelihood.resolution, tie)
+    theta, minimum, boundary = NOTHING, None, []
+    if names:
+        own = own_series(rows, order) if near is None else []
+        starts = _starts(rows, own)[0] if near is None else near.sigma2[None]
+        others, lower, upper = _other_variances(likelihood, starts)
+        minimum = _minimize(tied, names, [logs[None] for logs in others], lower, upper, _boundless(likelihood, own))
+        theta, boundary = minimum.theta, [name for name, low in zip(names, minimum.at_lower, strict=True) if low]
+    q, sigma2 = likelihood.at(tied.full(theta)[0])
     factor = 1.0 if rows.has_known else _residual_variance(rows, order, q, sigma2)
     least = _smallest_sd(rows) ** 2 / float(sigma2.max())
     if factor < least and not rows.has_known:  # noise-free: any smoothing gives the same curve
@@ -274,11 +364,11 @@ def _residual_variance(rows: Rows, order: int, q: float, sigma2: FloatArray) -> 
 
 
 def _other_variances(criterion: Criterion, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The logarithms of variances that are part of theta, and their bounds."""
+    """The logarithms (S, p - 1) of the variances (S, n_groups) that are part of theta, and their bounds."""
     names = criterion.names[1:]
-    logs = np.log(sigma2[[criterion.rows.unknown.index(name) for name in names]]) if names else NOTHING
+    logs = np.log(sigma2[:, [criterion.rows.unknown.index(name) for name in names]])
     floors = _log_spreads(criterion.rows, names) + 2 * np.log(SMALLEST_SD)
-    return logs, np.minimum(floors, logs - 1), logs + np.log(LIMIT)
+    return logs, np.minimum(floors, logs.min(axis=0) - 1), logs.max(axis=0) + np.log(LIMIT)
 
 
 def _check_estimable(rows: Rows, order: int, n_parameters: int) -> None:
@@ -304,40 +394,17 @@ def _check_noise(rows: Rows, order: int) -> None:
 
 
 def _log_spreads(rows: Rows, names: Sequence[str]) -> FloatArray:
-    """Logarithm of the variance of each name's readings, or of their size where they are all alike, to rounding."""
-    spreads = []
-    for name in names:
-        g = rows.unknown.index(name)
-        y, ratio = rows.y[rows.group == g], rows.ratio[rows.group == g]
-        spread = 0.0 if is_stuck(rows.readings_of(g)) else np.mean((y - y.mean()) ** 2 / ratio)
-        spreads.append(np.log(spread or np.mean(y**2 / ratio) or 1.0))
-    return np.array(spreads)
+    """Logarithm of the variance of each name's observations, or of their size if they are all alike."""
+    return np.array([_log_spread(rows, rows.unknown.index(name))[0] for name in names])
 
 
-def _start(rows: Rows, order: int) -> tuple[FloatArray, FloatArray]:
-    """Starting log variances (n_groups,), and log intensities worth a try.
-
-    Readings of f^(k) alone are readings of a curve of order m - k with the same q: each name is first fitted by itself.
-    """
-    n_unknown = len(rows.unknown)
-    log_sigma2 = np.zeros(rows.n_groups)
-    if rows.n_groups == 1:
-        return log_sigma2, NOTHING
-    intensities = []
-    for g in range(n_unknown):
-        alone, k = _alone(rows, g)
-        if alone is None or len(alone.gaps) < order - k + 2:
-            log_sigma2[g] = _log_spreads(rows, rows.unknown[g : g + 1])[0] - np.log(10)
-            continue
-        try:
-            fit = estimate(alone, order - k, "reml", None)
-        except DataError:  # no noise: any start will do, the joint fit decides
-            log_sigma2[g] = np.log(np.mean(alone.y**2) * 1e-6 or 1e-6)
-            continue
-        log_sigma2[g] = np.log(fit.sigma2[0])
-        if fit.q > 0:
-            intensities.append(np.log(fit.q))
-    return log_sigma2, np.array(intensities)
+def _log_spread(rows: Rows, g: int) -> tuple[float, bool]:
+    """Logarithm of the variance of a name's observations, or of their size if they are all alike; and whether they are."""
+    mine = rows.group == g
+    y, ratio = rows.y[mine], rows.ratio[mine]
+    stuck = is_stuck(rows.readings_of(g))
+    spread = 0.0 if stuck else float(np.mean((y - y.mean()) ** 2 / ratio))
+    return float(np.log(spread or np.mean(y**2 / ratio) or 1.0)), stuck
 
 
 def _alone(rows: Rows, g: int) -> tuple[Rows | None, int]:
@@ -345,7 +412,7 @@ def _alone(rows: Rows, g: int) -> tuple[Rows | None, int]:
     mine = rows.group == g
     x = np.cumsum(rows.delta)[mine]
     k = int(rows.deriv[mine][0])
-    nodes = np.unique(x)
+    nodes = x[np.diff(x, prepend=-1.0) > 0]
     if len(nodes) < 2:
         return None, k
     zeros = np.zeros(len(x), np.uint8)

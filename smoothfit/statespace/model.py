@@ -287,8 +287,9 @@ class SmoothingSpline:
         tie, fixed = self._tie(given)
         if free:
 
-            def fit(observations: Observations, _: WienerResults | None) -> WienerResults:
-                return self._fit_wiener(self._weighted(observations), observations, method, fixed, tie)
+            def fit(observations: Observations, before: WienerResults | None) -> WienerResults:
+                near = None if before is None else before.variances
+                return self._fit_wiener(self._weighted(observations), observations, method, fixed, tie, near)
 
             found, robustness = fit_robustly(fit, self.observations, free)
             final = with_weights(self.observations, informative(robustness.weights, robustness.df))
@@ -305,9 +306,17 @@ class SmoothingSpline:
         require_identified(rows, self.order)
         return rows
 
-    def _fit_wiener(self, rows: Rows, observations: Observations, method: str, fixed: str | None, tie: Tie | None) -> WienerResults:
-        """Fit with normal noise by the unrolled engine."""
-        variances = estimate(rows, self.order, method, tie)
+    def _fit_wiener(
+        self,
+        rows: Rows,
+        observations: Observations,
+        method: str,
+        fixed: str | None,
+        tie: Tie | None,
+        near: Variances | None = None,
+    ) -> WienerResults:
+        """Fit with normal noise by the unrolled engine; with `near`, by the descent from there alone."""
+        variances = estimate(rows, self.order, method, tie, near)
         self._check_accuracy(rows, variances)
         return WienerResults(self, WienerFit(observations, rows, self.order, method, fixed, variances))
 

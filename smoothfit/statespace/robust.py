@@ -32,7 +32,7 @@ from ..errors import ConvergenceError, SpecificationError
 from ..observations import Observations
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 LOSSES = ("squares", "student_t")
 LEAST_WEIGHT = 1e-10  # of a reading that lies 10^5 sds away, or more
@@ -40,6 +40,7 @@ FIRST_DF = 4.0
 LOWEST_DF, HIGHEST_DF = 0.2, 1e4  # beyond, the noise is normal for every purpose
 WINDOW = 9  # readings whose median the first residuals are taken from
 MOST_TURNS = 500
+SAME = 0.1  # change of a log weight between two starts' turns, below which both go to one end
 NEGLIGIBLE = 1e-7  # gain of the bound
 LEAST_RATIO = 1e-3  # of it, a gain that ends the turns whatever the one before
 FAR = 3.0  # sds from a running median
@@ -71,8 +72,8 @@ class Fitted(Protocol):
     """What the weights are taken from."""
 
     @property
-    def sigma(self) -> pd.Series:
-        """Noise sd per name at weight one."""
+    def noise_sds(self) -> list[tuple[str, float, bool]]:
+        """Name, sd and whether it was estimated."""
 
     @property
     def fittedvalues(self) -> FloatArray:
@@ -114,7 +115,9 @@ def fit_robustly(
     failures: list[ConvergenceError] = []
     for is_hard in (True, False):
         try:
-            found.append(_alternated(fit, observations, free, first_weights(observations, free, is_hard, smooth, places)))
+            first = first_weights(observations, free, is_hard, smooth, places)
+            ended = _alternated(fit, observations, free, first, found[0][1] if found else None)
+            found += [] if ended is None else [ended]
         except ConvergenceError as error:
             failures.append(error)
     if not found:
@@ -131,8 +134,9 @@ def _alternated(
     observations: Observations,
     free: Mapping[str, float | None],
     weights: dict[str, FloatArray],
-) -> tuple[Fit, Robustness]:
-    """Alternate between the weights of the robust names and a fit with them."""
+    known: Robustness | None,
+) -> tuple[Fit, Robustness] | None:
+    """Alternate between the weights of the robust names and a fit with them; None once they come to those that are known."""
     df = {name: FIRST_DF if fixed is None else fixed for name, fixed in free.items()}
     gain, bounds = -np.inf, []
     found: Fit | None = None
@@ -146,6 +150,8 @@ def _alternated(
             found = anew  # a fit that began at the one before had missed it
             bounds[-1] = found.restricted_llf + gain
         weights, df, gain = next_weights(found, observations, df, free)
+        if known is not None and moved(known.weights, weights) < SAME:
+            return None
     raise not_converged(bounds)
 
 
@@ -233,15 +239,16 @@ def next_weights(
     results: Fitted, plain: Observations, df: Mapping[str, float], free: Mapping[str, float | None]
 ) -> tuple[dict[str, FloatArray], dict[str, float], float]:
     """Weights and degrees of freedom from the last fit, and the bound that goes with them before the next."""
-    variance = results.fitted_variance
+    variance, fitted = results.fitted_variance, results.fittedvalues
+    sds = {name: sd for name, sd, _ in results.noise_sds}
     start, weights, dfs, gain = 0, {}, {}, 0.0
     for reading in plain.readings:
         mine = slice(start, start + len(reading))
         start += len(reading)
         if reading.name not in free:
             continue
-        sd = float(results.sigma[reading.name]) if reading.sd is None else 1.0
-        size = ((reading.y - results.fittedvalues[mine]) ** 2 + variance[mine]) / (sd**2 * reading.variance_ratio)
+        sd = sds[reading.name] if reading.sd is None else 1.0
+        size = ((reading.y - fitted[mine]) ** 2 + variance[mine]) / (sd**2 * reading.variance_ratio)
         nu = df[reading.name]
         if free[reading.name] is None:
             nu = _best_df(size)
@@ -253,6 +260,11 @@ def next_weights(
         gain += float(np.sum(mean_log - np.log(weights[reading.name]))) / 2
         dfs[reading.name] = nu
     return weights, dfs, gain
+
+
+def moved(old: Mapping[str, FloatArray], new: Mapping[str, FloatArray]) -> float:
+    """Greatest change of a log weight."""
+    return max(float(np.max(np.abs(np.log(new[name] / old[name])))) for name in new)
 
 
 def informative(weights: Mapping[str, FloatArray], df: Mapping[str, float]) -> dict[str, FloatArray]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from smoothfit.errors import ConvergenceError
-from smoothfit.inference.newton import DECREMENT, ZOOM, interpolation, minimize
+from smoothfit.inference.newton import DECREMENT, SETTLED, ZOOM, Scaled, descend, interpolation, minimize
 
 
 class Function:
@@ -115,3 +115,62 @@ def test_no_minimum_is_an_error_not_a_guess():
     nowhere = Function(lambda t: np.inf)
     with pytest.raises(ConvergenceError, match="not finite"):
         minimize(nowhere, column(-1, 0, 1), *WIDE)
+
+
+class Variances(Function):
+    """Sums n_i theta_i + s_i exp(-theta_i), and a coupling: each scale is n_i, as for the variances of several series."""
+
+    def __init__(self, counts, sums, coupling=0.0):
+        self.counts, self.sums, self.coupling = np.array(counts), np.array(sums), coupling
+        self.n_scores = self.n_hessians = 0
+        super().__init__(lambda t: float(self.counts @ t + self.sums @ np.exp(-t) + coupling * np.prod(np.tanh(t))))
+
+    def scaled_gradient(self, theta):
+        self.n_scores += 1
+        return *self.gradient(theta), self.counts
+
+    def hessian(self, theta):
+        self.n_hessians += 1
+        return super().hessian(theta)
+
+
+BOUNDS = np.full(3, -30.0), np.full(3, 30.0)
+
+
+@pytest.mark.parametrize("start", [-12.0, 0.0, 12.0])
+def test_a_scaled_descent_goes_where_slopes_balance(start):
+    function = Variances([10.0, 200.0, 3e4], [1.0, 5e3, 3e4])
+    assert isinstance(function, Scaled)
+    end = descend(function, np.full(3, start), *BOUNDS)
+    # n = s exp(-theta) at the minimum; each is within 1e-5 of the standard error n^-1/2, or the rounding of the differences
+    np.testing.assert_allclose(end.theta, np.log([0.1, 25, 1]), atol=1e-5)
+    assert end.remaining <= SETTLED
+    assert function.n_scores < 40
+
+
+def test_several_grids_cost_one_hessian():
+    function = Variances([10.0, 200.0, 300.0], [1.0, 5e3, 3e4], coupling=20.0)
+    grids = [np.column_stack([np.linspace(-12, 6, 7), np.full((7, 2), other)]) for other in (-8.0, 0.0, 8.0)]
+    minimum = minimize(function, grids, *BOUNDS)
+    assert function.n_hessians == 1
+    assert minimum.decrement <= DECREMENT
+    np.testing.assert_allclose(function.gradient(minimum.theta)[1], 0, atol=1e-3)
+
+
+def test_a_minimum_inside_is_kept_though_the_bound_is_lower():
+    """Between theta_0 = 1, a minimum, and the lower bound, where the criterion falls on."""
+
+    class Boundless(Variances):
+        def __init__(self):
+            super().__init__([1.0, 1.0], [1.0, 1.0])
+            self.function = lambda t: float(
+                (t[0] - 1) ** 2 / (1 + np.exp(-t[0] - 5)) + 20 * np.minimum(t[0] + 9, 0) + (t[1] - 2) ** 2
+            )
+
+    lower, upper = np.full(2, -20.0), np.full(2, 20.0)
+    starts = [np.array([[-15.0, 0.0]]), np.array([[0.0, 0.0]])]
+    assert minimize(Boundless(), starts, lower, upper).at_lower.tolist() == [True, False]
+    inside = minimize(Boundless(), starts, lower, upper, lambda at_lower: not at_lower[0])
+    np.testing.assert_allclose(inside.theta, [1, 2], atol=0.1)
+    outside = minimize(Boundless(), starts[:1], lower, upper, lambda at_lower: not at_lower[0])
+    assert outside.at_lower[0]  # there is no other

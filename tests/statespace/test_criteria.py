@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
+from smoothfit.markov import criteria
 from smoothfit.markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution
 from smoothfit.markov.criteria import LIKELIHOODS, PREDICTION_CRITERIA
+from smoothfit.markov.kernels import gradient_terms
 from smoothfit.markov.rows import Rows
 from smoothfit.statespace.fitting import Tied
 
@@ -79,6 +81,30 @@ def test_derivatives_are_those_of_the_values(order, method, case):
     # Exact for likelihoods; by forward differences of the gradient, in steps of 1e-4, for gcv and aicc.
     tolerance = 5e-7 if method in LIKELIHOODS else 2e-4
     np.testing.assert_allclose(hessian, expected_hessian, atol=tolerance)
+
+
+@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("method", LIKELIHOODS)
+def test_slopes_that_follow_from_the_others_are_those_of_the_kernels(method, case):
+    likelihood = make_criterion(method, readings(NAMES[case]), 3)
+    theta = np.linspace(-1, -2, len(likelihood.names))
+    _, gradient, scale = likelihood.scaled_gradient(theta)
+    determinant, sse = likelihood._terms(gradient_terms, *likelihood.at(theta), likelihood.directions)
+    slope = likelihood.count / sse[0] if likelihood.scale_free else 1.0
+    np.testing.assert_allclose(scale, determinant[1:], rtol=1e-12)
+    np.testing.assert_allclose(gradient, determinant[1:] + slope * sse[1:], rtol=1e-11)
+
+
+def test_a_hessian_by_differences_is_the_exact_one(monkeypatch):
+    likelihood = make_criterion("reml", readings(NAMES["several"]), 3)
+    theta = np.linspace(-1, -2, 4)
+    _, _, exact = likelihood.hessian(theta)
+    monkeypatch.setattr(criteria, "MOST_EXACT", 0)
+    value, gradient, hessian = likelihood.hessian(theta)
+    assert value == pytest.approx(likelihood.values(theta[None])[0], rel=1e-13)
+    np.testing.assert_array_equal(gradient, likelihood.gradient(theta)[1])
+    np.testing.assert_allclose(hessian, exact, atol=1e-4 * np.abs(exact).max())  # forward, in steps of 1e-4
+    assert not np.array_equal(hessian, exact)
 
 
 @pytest.mark.parametrize("tie", [FixedLam(0.7), FixedBandwidth(1.3), FixedDf(9.0)], ids=["lam", "bandwidth", "edf"])

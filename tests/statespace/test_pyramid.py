@@ -6,6 +6,10 @@ from scipy.signal import lfilter
 
 import smoothfit as sf
 from smoothfit.errors import DataError
+from smoothfit.markov import kernels
+from smoothfit.markov.criteria import RestrictedLikelihood
+from smoothfit.markov.pyramid import Pyramid
+from smoothfit.markov.rows import Rows
 from smoothfit.statespace import fitting
 
 CURVES = {
@@ -70,3 +74,82 @@ def test_units_of_x_change_no_bit():
     one, other = (sf.SmoothingSpline(sf.observe(u * factor, y)).fit() for factor in (1.0, 2.0**-40))
     assert one.bandwidth == other.bandwidth * 2.0**40
     assert one.sigma["f"] == other.sigma["f"]
+
+
+# Several series --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_means_of_repeated_observations_keep_the_criterion(known):
+    """Where all observations of a bin are at one x, their mean says of the curve what they say."""
+    rng = np.random.default_rng(4)
+    nodes = np.arange(600.0)
+    x = np.repeat(nodes, 8)  # 4 800 observations of each series, two a spacing
+    total = None
+    for name, deriv in (("a", 0), ("b", 1), ("c", 0)):
+        y = np.sin(x / 40 + deriv * np.pi / 2) + rng.standard_normal(len(x))
+        options = {"sd": rng.uniform(0.5, 2, len(x))} if known and name == "c" else {"weights": rng.uniform(0.3, 3, len(x))}
+        part = sf.observe(x, y, deriv=deriv, name=name, **options)
+        total = part if total is None else total + part
+    likelihood = RestrictedLikelihood(Rows.of(total), 3)
+    pyramid = Pyramid(likelihood)
+    means = next(coarse for coarse in pyramid.levels[1:] if len(coarse.level.parts[0]) == 1_800)
+    assert means.level.scale == 1
+    theta = np.array([[-8.0, 0.2, -0.3, 0.1], [-20.0, -1.0, 1.0, 0.4]])[:, : len(likelihood.names)]
+    np.testing.assert_allclose(means.values(theta), likelihood.values(theta), rtol=1e-11)
+    for t in theta:
+        (_, slopes, scale), (_, expected, expected_scale) = means.scaled_gradient(t), likelihood.scaled_gradient(t)
+        np.testing.assert_allclose(slopes, expected, atol=1e-9 * np.abs(scale).max())
+        np.testing.assert_allclose(scale, expected_scale, rtol=1e-9)
+
+
+def mixture(seed, n=9_000):
+    """Two to four series of unequal lengths; some contradict the first, by a factor or an offset, or have a given sd."""
+    rng = np.random.default_rng([31, seed])
+    w = rng.choice([3.0, 40.0, 500.0])
+    counts = np.maximum((n * rng.dirichlet(np.full(int(rng.integers(2, 5)), 0.7))).astype(int), 12)
+    total = None
+    for i, count in enumerate(counts):
+        deriv = int(rng.integers(0, 2)) if i else 0
+        x = np.sort(rng.beta(*rng.choice([0.7, 1.0, 2.0], 2), count))
+        f = w * np.cos(w * x) if deriv else np.sin(w * x) + rng.choice([0.0, 0.0, 0.5])
+        noise = w**deriv * 10 ** rng.uniform(-2, 0)
+        y = rng.choice([1.0, 1.0, 1.7, -1.0]) * f + noise * rng.standard_normal(count)
+        total_options = {"sd": noise} if i and rng.random() < 0.2 else {}
+        part = sf.observe(x, y, deriv=deriv, name=f"s{i}", **total_options)
+        total = part if total is None else total + part
+    return total
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_less_data_lead_to_the_optimum_that_all_starts_on_all_data_find(seed, monkeypatch):
+    model = sf.SmoothingSpline(mixture(seed), order=3)
+    quick = model.fit()
+    monkeypatch.setattr(fitting, "are_long", lambda _: False)
+    full = model.fit()
+    assert quick._variances.value <= full._variances.value + 1e-6
+    assert quick.decrement <= 1e-10
+    assert quick.boundary == full.boundary
+
+
+def test_all_data_are_scored_a_few_times_and_differentiated_twice_never(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, z = np.sort(rng.uniform(0, 10, (2, 20_000)), axis=1)
+    values = sf.observe(x, np.sin(2 * x) + 0.1 * rng.standard_normal(len(x)), name="values")
+    slopes = sf.observe(z, 2 * np.cos(2 * z) + 0.3 * rng.standard_normal(len(z)), deriv=1, name="slopes")
+    model = sf.SmoothingSpline(values + slopes, order=3)
+    calls = []
+    original = kernels._call
+
+    def counted(kernel, rows, *arguments):
+        calls.append((kernel.__name__, len(rows)))
+        return original(kernel, rows, *arguments)
+
+    monkeypatch.setattr(kernels, "_call", counted)
+    res = model.fit()
+    # some five of the descent, three of the Hessian's differences
+    assert calls.count(("likelihood_gradient", 40_000)) <= 12
+    assert ("likelihood_second", 40_000) not in calls
+    assert calls.count(("likelihood", 40_000)) <= 3
+    assert res.sigma["values"] == pytest.approx(0.1, rel=0.02)  # four standard errors
+    assert res.sigma["slopes"] == pytest.approx(0.3, rel=0.02)

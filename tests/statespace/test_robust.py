@@ -7,7 +7,7 @@ import pytest
 
 import smoothfit as sf
 from smoothfit.errors import SpecificationError
-from smoothfit.statespace import robust
+from smoothfit.statespace import fitting, robust
 
 
 def contaminated(seed=0, n=300):
@@ -145,3 +145,24 @@ def test_losses_that_are_none_are_refused(options, words):
         sf.SmoothingSpline(sf.observe(x, y)).fit(**options)
     with pytest.raises(SpecificationError, match="Student-t noise, loss='student_t', is of SmoothingSpline"):
         sf.SplineRegression(sf.observe(x, y), sf.BSplineBasis.uniform(0, 10, 5)).fit("ols", loss="student_t")
+
+
+def test_turns_descend_from_the_last_optimum_and_end_at_the_best(monkeypatch):
+    """Two series; only the first and the last turn of each start search from all starts."""
+    rng = np.random.default_rng(3)
+    x, z = np.sort(rng.uniform(0, 10, (2, 80)), axis=1)
+    y, slope = np.sin(x) + 0.1 * rng.standard_normal(80), np.cos(z) + 0.3 * rng.standard_normal(80)
+    y[::9] += 4
+    slope[4::11] -= 5
+    obs = sf.observe(x, y, name="a") + sf.observe(z, slope, deriv=1, name="b")
+    searches = []
+    original = fitting._starts
+    monkeypatch.setattr(fitting, "_starts", lambda *a: searches.append(1) or original(*a))
+    res = sf.SmoothingSpline(obs, order=3).fit(robust=True)
+    assert res.robustness.n_turns > 5
+    assert len(searches) <= 4
+    weights = {"a": res.robust_weights[:80], "b": res.robust_weights[80:]}
+    again = sf.SmoothingSpline(robust.with_weights(obs, weights), order=3).fit()
+    for name in "ab":
+        assert again.sigma[name] == pytest.approx(res.sigma[name], rel=1e-4)
+    assert res.robust_weights[:80][::9].max() < 0.1
