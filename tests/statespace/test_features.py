@@ -558,6 +558,18 @@ def test_edf_of_a_stationary_curve_acts_on_its_amplitude():
     assert list(res.params.index) == ["sigma.f"]
 
 
+def test_an_edf_that_most_seasons_exceed_is_searched_among_the_others():
+    """Where the season changes fast it alone takes up more: there no trend has this trace, which is no reason to give up."""
+    rng = np.random.default_rng(0)
+    t = np.arange(36.0)
+    y = np.sin(t / 9) + np.cos(2 * np.pi * t / 6) + 0.1 * rng.standard_normal(36)
+    model = sf.SmoothingSpline(sf.observe(t, y), prior=pri.IntegratedWiener(2) + pri.Seasonal(6))
+    res = model.fit(edf=9.0)
+    assert res.edf == pytest.approx(9.0, rel=1e-8)
+    with pytest.raises(SpecificationError, match="edf is 4"):
+        model.fit(edf=4.0)
+
+
 def test_results_are_of_one_class_and_name_the_model(season):
     t, load, y = season
     obs = sf.observe(t, y)
