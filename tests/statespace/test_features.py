@@ -21,7 +21,7 @@ pri = sf.priors
 # Against the unrolled engine -------------------------------------------------------------------------------------------
 
 
-def wave(n=24, seed=0):
+def wave(n=40, seed=0):
     rng = np.random.default_rng(seed)
     x = np.sort(rng.uniform(0, 6, n))
     return x, np.sin(x) + 0.1 * rng.standard_normal(n)
@@ -37,8 +37,8 @@ def values_with_sd():
 
 def values_and_slopes():
     rng = np.random.default_rng(3)
-    x = np.sort(rng.uniform(0, 6, 12))
-    return sf.observe(*wave(seed=2)) + sf.observe(x, np.cos(x) + 0.2 * rng.standard_normal(12), deriv=1, name="slope"), 3
+    x = np.sort(rng.uniform(0, 6, 20))
+    return sf.observe(*wave(seed=2)) + sf.observe(x, np.cos(x) + 0.2 * rng.standard_normal(20), deriv=1, name="slope"), 3
 
 
 DATA = [values_alone, values_with_sd, values_and_slopes]
@@ -91,29 +91,30 @@ def test_a_fixed_smoothing_is_that_of_the_unrolled_engine(make, smoothing):
 def test_spline_roots_changes_and_parts_are_those_of_the_unrolled_engine(make):
     plain, general = both(make, bandwidth=0.3)
     order = make()[1]
+    tight = 1e-5 if make is values_and_slopes else 1e-7  # where the ratio of two sds is searched
     x = np.linspace(*general.observations.places[[0, -1]], 91)
     ours, theirs = general.spline(), plain.spline()
     assert general.highest_mean_derivative == plain.highest_mean_derivative == 2 * order - 1
     for k in range(2 * order):
         size = np.abs(plain.predict(x, k)).max()
-        np.testing.assert_allclose(ours(x, deriv=k), theirs(x, deriv=k), atol=1e-7 * size)
-        np.testing.assert_allclose(general.predict(x, k), plain.predict(x, k), atol=1e-7 * size)
+        np.testing.assert_allclose(ours(x, deriv=k), theirs(x, deriv=k), atol=tight * size)
+        np.testing.assert_allclose(general.predict(x, k), plain.predict(x, k), atol=tight * size)
     np.testing.assert_array_equal(ours.basis.knots, theirs.basis.knots)
     changes = list(zip(general._changes(), plain._changes(), strict=True))
     assert [mine.kind for mine, _ in changes] == ["level shift", "slope break"][:order]
     for mine, other in changes:
         np.testing.assert_array_equal(mine.x, other.x)
-        np.testing.assert_allclose(mine.se, other.se, rtol=1e-7)
-        np.testing.assert_allclose(mine.effect, other.effect, atol=1e-7 * np.abs(other.effect).max())
+        np.testing.assert_allclose(mine.se, other.se, rtol=tight)
+        np.testing.assert_allclose(mine.effect, other.effect, atol=tight * np.abs(other.effect).max())
     if order > 1:
-        pd.testing.assert_frame_equal(general.roots(), plain.roots(), rtol=1e-6)
-    pd.testing.assert_frame_equal(general.components(), plain.components(), rtol=1e-6)
+        pd.testing.assert_frame_equal(general.roots(), plain.roots(), rtol=10 * tight)
+    pd.testing.assert_frame_equal(general.components(), plain.components(), rtol=10 * tight)
     assert set(plain.components()["component"]) == {"wiener"}
-    np.testing.assert_allclose(general.loo_resid, plain.loo_resid, rtol=1e-6)
+    np.testing.assert_allclose(general.loo_resid, plain.loo_resid, rtol=10 * tight)
     ours, theirs = general.difference(4.5, 1.25), plain.difference(4.5, 1.25)
-    assert ours == pytest.approx(theirs, rel=1e-7)
-    assert ours.se == pytest.approx(theirs.se, rel=1e-7)
-    assert ours == pytest.approx(float(np.diff(plain.predict([4.5, 1.25]))[0]), rel=1e-7)
+    assert ours == pytest.approx(theirs, rel=tight)
+    assert ours.se == pytest.approx(theirs.se, rel=tight)
+    assert ours == pytest.approx(float(np.diff(plain.predict([4.5, 1.25]))[0]), rel=tight)
 
 
 def test_leave_one_out_keeps_its_digits_where_the_curve_interpolates():
@@ -164,7 +165,7 @@ def test_streams_are_those_of_the_unrolled_engine(make, monkeypatch):
         online.append(limit + 3.2, 99.0)
         online.rollback()
     assert (general.nobs, repr(general).split(", lag")[1]) == (plain.nobs, repr(plain).split(", lag")[1])
-    assert len(general._window) < 30 < general.nobs  # the rest is a law of the state
+    assert len(general._window) < 40 < general.nobs  # the rest is a law of the state
     x = limit + np.linspace(2.6, 4, 9)
     for k in range(make()[1]):
         ours, theirs = general.get_prediction(x, k), plain.get_prediction(x, k)
