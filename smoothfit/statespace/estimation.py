@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from .._validation import FloatArray
-from ..errors import DataError, IdentificationError, NumericalError, SpecificationError
+from ..errors import ConvergenceError, DataError, IdentificationError, NumericalError, SpecificationError
 from ..inference.newton import Minimum, corrected_akaike, generalized_cross_validation, minimize
 from ..markov.criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
 from ..markov.program import Sums
@@ -269,7 +269,11 @@ def _at_fixed_smoothing(specification: Specification, method: str, given: tuple[
     minimum, mine = None, np.zeros(len(others))
     if others and not (specification.is_relative and len(others) == 1):  # one sd alone follows from the residuals
         first = None if start is None else start[part.places]
-        minimum = criterion.minimum() if first is None else _local(criterion, others, first)
+        try:
+            minimum = criterion.minimum() if first is None else _local(criterion, others, first)
+        except ConvergenceError:
+            part.full(np.array([(p.first + p.last) / 2 for p in others]))  # tells of a trace that there is not
+            raise
         mine = minimum.theta
     theta = part.full(mine)
     values, variance = specification.split(theta)

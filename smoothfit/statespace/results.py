@@ -252,11 +252,8 @@ class SmoothingSplineResults(Estimated):
         >>> y = 0.1 * t + np.sin(2 * np.pi * t / 12) + 0.1 * np.random.default_rng(0).standard_normal(48)
         >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
         >>> parts = sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit().components()
-        >>> parts.groupby("component")["mean"].agg(["count", "std"]).round(1)
-                   count  std
-        component
-        seasonal      48  0.7
-        wiener        48  1.4
+        >>> parts.groupby("component")["mean"].std().round(1).to_dict()
+        {'seasonal': 0.7, 'wiener': 1.4}
         """
         return component_frame(self, x, check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), check_level(alpha))
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from .._validation import FloatArray, check_positive
-from ..errors import SpecificationError
+from ..errors import NumericalError, SpecificationError
 from ..markov.bandwidth import FixedBandwidth, FixedLam, Information
 from ..markov.priors import IntegratedWiener
 from ..markov.process import AMPLITUDE, INTENSITY, Prior
@@ -73,6 +73,10 @@ class Density(Information):
         if model.period is not None:
             return total * model.scale.x_unit / model.period
         return total * (n - 1) * model.scale.x_unit / (n * float(np.ptp(places)))
+
+
+class NoSuchTraceError(SpecificationError, NumericalError):
+    """No size has a trace, at some values of the other parameters; elsewhere there may be one, so that a search goes on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +229,7 @@ class _Trace(Smoothing):
         low, high = scale * (centre - WIDEST), scale * (centre + WIDEST)
         least, most = excess(low), excess(high)
         if not least < 0 < most:
-            raise SpecificationError(
+            raise NoSuchTraceError(
                 f"edf is {self.value}; these readings allow {least + self.value:.6g} to {most + self.value:.6g}"
             )
         return float(brentq(excess, low, high, xtol=1e-12))

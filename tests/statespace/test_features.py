@@ -89,31 +89,32 @@ def test_a_fixed_smoothing_is_that_of_the_unrolled_engine(make, smoothing):
 
 @pytest.mark.parametrize("make", DATA)
 def test_spline_roots_changes_and_parts_are_those_of_the_unrolled_engine(make):
-    plain, general = both(make, edf=12.0)
+    plain, general = both(make, bandwidth=0.3)
     order = make()[1]
+    tight = 1e-5 if make is values_and_slopes else 1e-7  # where the ratio of two sds is searched
     x = np.linspace(*general.observations.places[[0, -1]], 91)
     ours, theirs = general.spline(), plain.spline()
     assert general.highest_mean_derivative == plain.highest_mean_derivative == 2 * order - 1
     for k in range(2 * order):
         size = np.abs(plain.predict(x, k)).max()
-        np.testing.assert_allclose(ours(x, deriv=k), theirs(x, deriv=k), atol=1e-7 * size)
-        np.testing.assert_allclose(general.predict(x, k), plain.predict(x, k), atol=1e-7 * size)
+        np.testing.assert_allclose(ours(x, deriv=k), theirs(x, deriv=k), atol=tight * size)
+        np.testing.assert_allclose(general.predict(x, k), plain.predict(x, k), atol=tight * size)
     np.testing.assert_array_equal(ours.basis.knots, theirs.basis.knots)
     changes = list(zip(general._changes(), plain._changes(), strict=True))
     assert [mine.kind for mine, _ in changes] == ["level shift", "slope break"][:order]
     for mine, other in changes:
         np.testing.assert_array_equal(mine.x, other.x)
-        np.testing.assert_allclose(mine.se, other.se, rtol=1e-7)
-        np.testing.assert_allclose(mine.effect, other.effect, atol=1e-7 * np.abs(other.effect).max())
+        np.testing.assert_allclose(mine.se, other.se, rtol=tight)
+        np.testing.assert_allclose(mine.effect, other.effect, atol=tight * np.abs(other.effect).max())
     if order > 1:
-        pd.testing.assert_frame_equal(general.roots(), plain.roots(), rtol=1e-6)
-    pd.testing.assert_frame_equal(general.components(), plain.components(), rtol=1e-6)
+        pd.testing.assert_frame_equal(general.roots(), plain.roots(), rtol=10 * tight)
+    pd.testing.assert_frame_equal(general.components(), plain.components(), rtol=10 * tight)
     assert set(plain.components()["component"]) == {"wiener"}
-    np.testing.assert_allclose(general.loo_resid, plain.loo_resid, rtol=1e-6)
+    np.testing.assert_allclose(general.loo_resid, plain.loo_resid, rtol=10 * tight)
     ours, theirs = general.difference(4.5, 1.25), plain.difference(4.5, 1.25)
-    assert ours == pytest.approx(theirs, rel=1e-7)
-    assert ours.se == pytest.approx(theirs.se, rel=1e-7)
-    assert ours == pytest.approx(float(np.diff(plain.predict([4.5, 1.25]))[0]), rel=1e-7)
+    assert ours == pytest.approx(theirs, rel=tight)
+    assert ours.se == pytest.approx(theirs.se, rel=tight)
+    assert ours == pytest.approx(float(np.diff(plain.predict([4.5, 1.25]))[0]), rel=tight)
 
 
 def test_leave_one_out_keeps_its_digits_where_the_curve_interpolates():
@@ -183,12 +184,12 @@ def test_streams_are_those_of_the_unrolled_engine(make, monkeypatch):
 
 def test_many_curves_of_a_prior_are_single_fits():
     rng = np.random.default_rng(0)
-    t = np.tile(np.arange(30.0), 3)
-    frame = pd.DataFrame({"id": np.repeat(["a", "b", "c"], 30), "t": t, "y": np.sin(t / 4) + 0.2 * rng.standard_normal(90)})
-    frame.loc[62:, "y"] = np.nan
+    t = np.tile(np.arange(20.0), 3)
+    frame = pd.DataFrame({"id": np.repeat(["a", "b", "c"], 20), "t": t, "y": np.sin(t / 4) + 0.2 * rng.standard_normal(60)})
+    frame.loc[42:, "y"] = np.nan
     prior = pri.Matern(1.5) + pri.Polynomial(0)
     fits = sf.fit_curves(frame, "id", "t", {"y": 0}, prior=prior)
-    single = sf.SmoothingSpline(sf.observe(t[:30], frame["y"][:30], name="y"), prior=prior).fit()
+    single = sf.SmoothingSpline(sf.observe(t[:20], frame["y"][:20], name="y"), prior=prior).fit()
     assert list(fits) == ["a", "b"]
     assert "too few" in fits.failures["c"]
     np.testing.assert_allclose(fits.params.loc["a", list(single.params.index)].astype(float), single.params, rtol=1e-12)
@@ -326,10 +327,10 @@ def with_a_period():
 
 
 def with_regressors_and_a_jump():
-    x, y = wave(40)
-    load = np.random.default_rng(1).standard_normal(40)
-    jump = sf.Level(x[20])
-    return sf.SmoothingSpline(sf.observe(x, y + load + (x >= x[20])), 2, regressors={"load": load}, interventions=[jump])
+    x, y = wave(30)
+    load = np.random.default_rng(1).standard_normal(30)
+    jump = sf.Level(x[15])
+    return sf.SmoothingSpline(sf.observe(x, y + load + (x >= x[15])), 2, regressors={"load": load}, interventions=[jump])
 
 
 def of_integrals():
@@ -556,6 +557,18 @@ def test_edf_of_a_stationary_curve_acts_on_its_amplitude():
     assert dense.edf == pytest.approx(7.5, rel=1e-8)
     assert dense.rss == pytest.approx(22.5, rel=1e-8)
     assert list(res.params.index) == ["sigma.f"]
+
+
+def test_an_edf_that_most_seasons_exceed_is_searched_among_the_others():
+    """Where the season changes fast it alone takes up more: there no trend has this trace, which is no reason to give up."""
+    rng = np.random.default_rng(0)
+    t = np.arange(36.0)
+    y = np.sin(t / 9) + np.cos(2 * np.pi * t / 6) + 0.1 * rng.standard_normal(36)
+    model = sf.SmoothingSpline(sf.observe(t, y), prior=pri.IntegratedWiener(2) + pri.Seasonal(6))
+    res = model.fit(edf=9.0)
+    assert res.edf == pytest.approx(9.0, rel=1e-8)
+    with pytest.raises(SpecificationError, match="edf is 4"):
+        model.fit(edf=4.0)
 
 
 def test_results_are_of_one_class_and_name_the_model(season):
