@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import repeat
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -69,12 +69,16 @@ class Objective(Protocol):
         """Value, gradient and Hessian."""
 
 
-@runtime_checkable
 class Scaled(Objective, Protocol):
     """An objective that gives a scale of its curvature with each score."""
 
     def scaled_gradient(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient, and roughly the second derivative along each variable, if it is near its optimum."""
+
+
+def is_scaled(objective: Objective) -> TypeGuard[Scaled]:
+    """Whether an objective gives a scale; a check of the whole protocol would cost as much as a score."""
+    return hasattr(objective, "scaled_gradient")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +160,7 @@ def minimize(
         raise ConvergenceError(f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}")
     if not lows:
         raise ConvergenceError("the criterion is not finite at any start")
-    if isinstance(objective, Scaled) and len(lower) > 1:
+    if is_scaled(objective) and len(lower) > 1:
         ends = ends_of(objective, [grid[i] for grid, _, i in lows], lower, upper)
         return certified(objective, ends, grids[0], lower, upper, is_inside)
 
@@ -353,7 +357,7 @@ def _vertex(values: FloatArray, lowest: int) -> float:
 
 def _descend(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum:
     """Follow one start to a certified minimum."""
-    if isinstance(objective, Scaled) and len(theta) > 1:
+    if is_scaled(objective) and len(theta) > 1:
         end = descend(objective, theta, lower, upper)
         theta = theta if end is None else end.theta
     elif len(theta) == 1 and not objective.exact_hessian:
