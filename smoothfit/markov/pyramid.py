@@ -203,14 +203,15 @@ class CoarseDescent:
         self.reached: list[tuple[End, int]] = []  # on the coarsest level that serves there
 
     def follow(self, theta: FloatArray, level: int) -> None:
-        """Go down from a point, on finer levels where the way leads there."""
-        curvature = None
+        """Go down from a point, and on from the end if another level serves there, once on each."""
+        curvature, tried = None, {level}
         while (end := self._descend(theta, level, curvature)) is not None:
             self.passed[level].append(end)
             serving = int(self.pyramid.serving(end.theta[0], self.pyramid.likelihood.at(end.theta)[1]))
-            if serving >= level:
+            if serving in tried:
                 self.reached.append((end, level))
                 return
+            tried.add(serving)
             level, theta, curvature = serving, end.theta, end.curvature
 
     def _descend(self, theta: FloatArray, level: int, curvature: FloatArray | None) -> End | None:
