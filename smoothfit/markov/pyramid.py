@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError
-from ..inference.newton import DECREMENT, End, Minimum, descend, ends_of, local_minima
+from ..inference.descent import DECREMENT, End, descend
+from ..inference.newton import Minimum, ends_of, local_minima
 from .criteria import Criterion, Likelihood, RestrictedLikelihood
 from .kernels import Terms, require_identified, terms
 from .rows import Rows

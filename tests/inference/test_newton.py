@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from smoothfit.errors import ConvergenceError
-from smoothfit.inference.newton import DECREMENT, SETTLED, ZOOM, descend, interpolation, minimize
+from smoothfit.inference.descent import DECREMENT, SETTLED, descend
+from smoothfit.inference.newton import ZOOM, interpolation, minimize
 
 
 class Function:
