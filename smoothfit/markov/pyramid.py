@@ -39,7 +39,7 @@ SHORTEST_SEVERAL = 4_000  # and of several, whose search has many starts
 FACTOR = 8  # from one level of means to the next
 FEWEST_MEANS = 2_000
 FEWEST_MEANS_SEVERAL = 500
-N_STRETCHES_SEVERAL = 4  # of several series
+N_STRETCHES_SEVERAL = 4  # of several series, or of one for a rough fit
 STRETCH = 1_000, 3_000  # observations of these, least and most
 LEAST_SHARE = 0.5  # of the observations in stretches: beyond, all are taken
 FEWEST_IN_STRETCHES = 30  # observations of each series
@@ -331,13 +331,13 @@ def _finest(rows: Rows, order: int) -> Level:
     """Stretches of the observations, or all."""
     zeros = np.zeros(rows.n_groups)
     level = Level((rows,), 0.0, zeros, zeros)
-    return level if rows.is_of_one_kind and len(rows) < SHORTEST else _in_stretches(level, len(rows), order)
+    return _in_stretches(level, len(rows), order)
 
 
 def _in_stretches(level: Level, n: int, order: int) -> Level:
     """Contiguous stretches of a level of n observations; all of it if they would be most of it, or hold too little of a series."""
     (rows,) = level.parts
-    one_kind = rows.is_of_one_kind
+    one_kind = rows.is_of_one_kind and n >= SHORTEST
     count = N_STRETCHES if one_kind else N_STRETCHES_SEVERAL
     length = n // (count * SHARE) if one_kind else int(np.clip(n // (count * SHARE), *STRETCH))
     if count * length > LEAST_SHARE * len(rows):
