@@ -13,97 +13,33 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import repeat
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError
+from .quasi_newton import DECREMENT as DECREMENT
+from .quasi_newton import FLAT as FLAT
+from .quasi_newton import LEVEL as LEVEL
+from .quasi_newton import LONGEST_STEP as LONGEST_STEP
+from .quasi_newton import NEAR as NEAR
+from .quasi_newton import End, Objective, Scaled, descend, is_scaled
+from .quasi_newton import to_bound as to_bound
 
-DECREMENT = 1e-10  # the criterion is within half of this of its minimum; a parameter within 1e-5 of its standard error
 MAX_ITERATIONS = 100
-LONGEST_STEP = 6.0
 DAMPINGS = (  # of the Hessian, relative to its largest eigenvalue; zero is Newton's step
     np.concatenate([[0.0], 10.0 ** np.arange(-6, 1)]),
     10.0 ** np.arange(1, 9),
 )
-NEAR = 1e-3  # a decrement below which Newton's steps are not checked for descent
-LEVEL = 1e-8  # a slope, or a difference of values, that does not count
 MAX_RESCANS = 5
 REMEDY = "fix the smoothing (lam=, bandwidth= or edf=) or give an sd"
 ZOOM = 8  # candidates of one refinement of the grid: what the kernels compute side by side
 HOPELESS = 10.0  # times the descent that the refinement brought: more than the rest of the way down can bring
 MAX_SECANTS = 8
 FIRST_SECANT = 0.01  # in a logarithm: beside it the error of a zoomed start is small, and rounding of the score smaller
-FLAT = 1e-4  # second derivative of the criterion by a logarithm, below which a bound may be the optimum
-LEVELLING = 0.01  # the same of the scale, which is cheap to test
-MOST_DESCENTS = 100  # scores of one descent
-FAR = 0.5  # in logarithms: steps of the scale alone that are longer start the descent
-MOST_SCALED = 3  # of these
-SETTLED = 0.1 * DECREMENT  # a decrement by the approximate Hessian
-SUFFICIENT = 1e-4  # of the descent that the slope promises
-DAMPED = 0.2  # of the approximate curvature along a step: it is not lowered further at once
-MAX_HALVINGS = 20  # of a step, at least
 SAME = 0.01  # decrement from one point to another, below which both descents go to one minimum
-
-
-class Objective(Protocol):
-    """What can be minimised."""
-
-    @property
-    def unbounded(self) -> bool:
-        """Whether it falls without bound as the first variable grows, so that its minimum is the best one inside."""
-
-    @property
-    def exact_hessian(self) -> bool:
-        """Whether `hessian` costs no differences of scores."""
-
-    def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates (L, p)."""
-
-    def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient."""
-
-    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian."""
-
-
-@runtime_checkable
-class Scaled(Objective, Protocol):
-    """An objective that gives a scale of its curvature with each score."""
-
-    def scaled_gradient(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient, and roughly the second derivative along each variable, if it is near its optimum."""
-
-
-@dataclass(frozen=True, eq=False)
-class End:
-    """Where a quasi-Newton descent ended, not certified.
-
-    Attributes
-    ----------
-    theta : ndarray, shape (p,)
-    value : float
-    curvature : ndarray, shape (p, p)
-        Approximate Hessian, positive definite.
-    remaining : float
-        The decrement by this Hessian.
-    at_bound : ndarray of bool, shape (p,)
-    """
-
-    theta: FloatArray
-    value: float
-    curvature: FloatArray
-    remaining: float
-    at_bound: npt.NDArray[np.bool_]
-
-    def is_near(self, theta: FloatArray, value: float | None, decrement: float) -> bool:
-        """Whether a point, with its value if it is comparable, lies in the basin of this end: within a decrement of it."""
-        off = theta - self.theta
-        if off[self.at_bound].any():  # on the way to a bound the criterion is flat, and may be lower elsewhere
-            return False
-        return bool(off @ self.curvature @ off < decrement and (value is None or abs(value - self.value) < decrement))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +92,7 @@ def minimize(
         raise ConvergenceError(f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}")
     if not lows:
         raise ConvergenceError("the criterion is not finite at any start")
-    if isinstance(objective, Scaled) and len(lower) > 1:
+    if is_scaled(objective) and len(lower) > 1:
         ends = ends_of(objective, [grid[i] for grid, _, i in lows], lower, upper)
         return certified(objective, ends, grids[0], lower, upper, is_inside)
 
@@ -353,7 +289,7 @@ def _vertex(values: FloatArray, lowest: int) -> float:
 
 def _descend(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum:
     """Follow one start to a certified minimum."""
-    if isinstance(objective, Scaled) and len(theta) > 1:
+    if is_scaled(objective) and len(theta) > 1:
         end = descend(objective, theta, lower, upper)
         theta = theta if end is None else end.theta
     elif len(theta) == 1 and not objective.exact_hessian:
@@ -361,90 +297,6 @@ def _descend(objective: Objective, theta: FloatArray, lower: FloatArray, upper: 
         if minimum is not None:
             return minimum
     return _newton(objective, theta, lower, upper, n_starts)
-
-
-def descend(
-    objective: Scaled,
-    theta: FloatArray,
-    lower: FloatArray,
-    upper: FloatArray,
-    is_known: Callable[[FloatArray, float], bool] = lambda theta, value: False,
-    curvature: FloatArray | None = None,
-    settled: float = SETTLED,
-) -> End | None:
-    """Go down by damped BFGS, projected onto the bounds, to a decrement `settled`; None once a point and its value are known.
-
-    Without a `curvature` to start with, the first steps are those of the scale alone, in logarithms: a variance moves to where its
-    slopes of the log determinant and of the sum of squares would balance (Fellner & Schall).
-    """
-    theta = np.clip(theta, lower, upper)
-    value, gradient, scale = objective.scaled_gradient(theta)
-    n_scaled = MOST_SCALED if curvature is None else 0
-    hessian = np.diag(np.maximum(scale, FLAT)) if curvature is None else curvature
-    decrement = np.inf
-    for _ in range(MOST_DESCENTS):
-        if is_known(theta, value):
-            return None
-        free = ~((theta <= lower) & (gradient >= 0) | (theta >= upper) & (gradient <= 0))
-        levelling = free & (scale < LEVELLING) & (gradient > -LEVEL)
-        moved = to_bound(objective.values, theta, value, levelling, np.abs(gradient), lower, upper) if levelling.any() else None
-        if moved is not None:
-            theta = moved
-            value, gradient, scale = objective.scaled_gradient(theta)
-            continue
-        step = np.zeros(len(theta))
-        step[free] = -np.linalg.solve(hessian if free.all() else hessian[np.ix_(free, free)], gradient[free])
-        decrement = float(-gradient @ step)
-        if decrement <= settled:
-            break
-        if n_scaled:
-            ratio = 1 - gradient[free] / np.maximum(scale[free], FLAT)
-            alone = np.log(np.maximum(ratio, np.exp(-LONGEST_STEP)))
-            n_scaled = n_scaled - 1 if np.abs(alone).max() > FAR else 0
-            step[free] = alone
-        found = _line_search(objective, theta, value, gradient, step, decrement, lower, upper)
-        if found is None:
-            break
-        new, value, new_gradient, scale = found
-        hessian = np.diag(np.maximum(scale, FLAT)) if n_scaled else _updated(hessian, new - theta, new_gradient - gradient)
-        theta, gradient = new, new_gradient
-    return End(theta, value, hessian, decrement, (theta <= lower) | (theta >= upper))
-
-
-def _line_search(
-    objective: Scaled,
-    theta: FloatArray,
-    value: float,
-    gradient: FloatArray,
-    step: FloatArray,
-    decrement: float,
-    lower: FloatArray,
-    upper: FloatArray,
-) -> tuple[FloatArray, float, FloatArray, FloatArray] | None:
-    """A point along a step that is lower, with its value, gradient and scale; None if there is none."""
-    step = step * min(1.0, LONGEST_STEP / np.abs(step).max())
-    for _ in range(MAX_HALVINGS):
-        new = np.clip(theta + step, lower, upper)
-        slope = float(gradient @ (new - theta))
-        found = objective.scaled_gradient(new)
-        fall = found[0] - value
-        if fall <= SUFFICIENT * slope or (decrement < NEAR and fall < NEAR):  # NaN is neither
-            return (new, *found)
-        shorter = -slope / (2 * (fall - slope)) if np.isfinite(fall) and slope < fall else 0.0
-        step = (new - theta) * np.clip(shorter, 0.1, 0.5)
-    return None
-
-
-def _updated(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatArray:
-    """BFGS update of an approximate Hessian by a step and the change of the gradient, damped (Powell) to stay positive definite."""
-    expected = hessian @ step
-    curvature = float(step @ expected)
-    if not curvature > 0:
-        return hessian
-    if step @ change < DAMPED * curvature:
-        share = (1 - DAMPED) * curvature / (curvature - step @ change)
-        change = share * change + (1 - share) * expected
-    return hessian - np.outer(expected, expected) / curvature + np.outer(change, change) / float(step @ change)
 
 
 def _secant(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum | None:
@@ -529,27 +381,6 @@ def _held_at_bounds(
         step[held] = (trials[0] - theta)[held]
         trials = np.vstack([np.clip(theta + step, lower, upper), trials[:-1]])
     return trials
-
-
-def to_bound(
-    values: Callable[[FloatArray], FloatArray],
-    theta: FloatArray,
-    value: float,
-    flat: npt.NDArray[np.bool_],
-    gradient: FloatArray,
-    lower: FloatArray,
-    upper: FloatArray,
-) -> FloatArray | None:
-    """Move a variable that the criterion hardly depends on to the bound ahead, if that is no worse by more than counts; else None.
-
-    Towards its limits a criterion levels off exponentially; Newton's method would go there in steps of one.
-    """
-    for i in np.flatnonzero(flat):
-        trial = theta.copy()
-        trial[i] = lower[i] if gradient[i] >= 0 else upper[i]
-        if trial[i] != theta[i] and values(trial[None])[0] <= value + LEVEL:
-            return trial
-    return None
 
 
 def difference_hessian(

@@ -40,6 +40,7 @@ from .bandwidth import Resolution
 from .kernels import Terms, gradient_terms, residual_terms, second_terms, terms
 from .rows import Rows
 
+DIFFERENCE = 1e-4  # in logarithms, between the scores of a Hessian
 MOST_EXACT = 4_000  # observations up to which a Hessian costs little beside the rest of a fit
 
 
@@ -198,8 +199,7 @@ class Likelihood(Criterion):
         """Value, gradient and Hessian at one theta: exact for one variable or few observations, else by differences."""
         p = len(theta)
         if p > 1 and len(self.rows) > MOST_EXACT:
-            value, gradient = self.gradient(theta)
-            return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
+            return self._difference_hessian(theta)
         determinant, sse = self._terms(second_terms, *self.at(theta), self.directions)
         value = float(self.assemble(determinant[:1], sse[:1])[0])
         slope, first = self._sse_slope(sse[0]), sse[1 : 1 + p]
@@ -207,6 +207,20 @@ class Likelihood(Criterion):
         if self.scale_free:
             hessian = hessian - slope / sse[0] * np.outer(first, first)
         return value, determinant[1 : 1 + p] + slope * first, hessian
+
+    def _difference_hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """The same by forward differences of scores.
+
+        If theta holds every variance, the columns sum to the slopes of r'K^-1 r, negative, which gives that of the longest series:
+        with all variances and q times e^c these slopes fall as e^-c, and those of the determinant stay.
+        """
+        value, gradient, scale = self.scaled_gradient(theta)
+        if len(self._asked) == len(theta):
+            return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
+        shifts = np.delete(DIFFERENCE * np.eye(len(theta)), self._longest, axis=0)
+        columns = [(self.gradient(theta + shift)[1] - gradient) / DIFFERENCE for shift in shifts]
+        columns.insert(self._longest, scale - gradient - np.sum(columns, axis=0))
+        return value, gradient, (np.array(columns) + np.array(columns).T) / 2
 
     def joint_hessian(self, q: float, sigma2: FloatArray, directions: FloatArray) -> FloatArray:
         """Hessian of -2 log-likelihood along directions of (log q, log sigma2), no factor left out: (p, p)."""

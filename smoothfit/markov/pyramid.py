@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError
-from ..inference.newton import DECREMENT, End, Minimum, descend, ends_of, local_minima
+from ..inference.newton import Minimum, ends_of, local_minima
+from ..inference.quasi_newton import DECREMENT, End, descend
 from .criteria import Criterion, Likelihood, RestrictedLikelihood
 from .kernels import Terms, require_identified, terms
 from .rows import Rows
@@ -38,7 +39,7 @@ SHORTEST_SEVERAL = 4_000  # and of several, whose search has many starts
 FACTOR = 8  # from one level of means to the next
 FEWEST_MEANS = 2_000
 FEWEST_MEANS_SEVERAL = 500
-N_STRETCHES_SEVERAL = 4  # of several series
+N_STRETCHES_SEVERAL = 4  # of several series, or of one for a rough fit
 STRETCH = 1_000, 3_000  # observations of these, least and most
 LEAST_SHARE = 0.5  # of the observations in stretches: beyond, all are taken
 FEWEST_IN_STRETCHES = 30  # observations of each series
@@ -203,14 +204,15 @@ class CoarseDescent:
         self.reached: list[tuple[End, int]] = []  # on the coarsest level that serves there
 
     def follow(self, theta: FloatArray, level: int) -> None:
-        """Go down from a point, on finer levels where the way leads there."""
-        curvature = None
+        """Go down from a point, and on from the end if another level serves there, once on each."""
+        curvature, tried = None, {level}
         while (end := self._descend(theta, level, curvature)) is not None:
             self.passed[level].append(end)
             serving = int(self.pyramid.serving(end.theta[0], self.pyramid.likelihood.at(end.theta)[1]))
-            if serving >= level:
+            if serving in tried:
                 self.reached.append((end, level))
                 return
+            tried.add(serving)
             level, theta, curvature = serving, end.theta, end.curvature
 
     def _descend(self, theta: FloatArray, level: int, curvature: FloatArray | None) -> End | None:
@@ -329,13 +331,13 @@ def _finest(rows: Rows, order: int) -> Level:
     """Stretches of the observations, or all."""
     zeros = np.zeros(rows.n_groups)
     level = Level((rows,), 0.0, zeros, zeros)
-    return level if rows.is_of_one_kind and len(rows) < SHORTEST else _in_stretches(level, len(rows), order)
+    return _in_stretches(level, len(rows), order)
 
 
 def _in_stretches(level: Level, n: int, order: int) -> Level:
     """Contiguous stretches of a level of n observations; all of it if they would be most of it, or hold too little of a series."""
     (rows,) = level.parts
-    one_kind = rows.is_of_one_kind
+    one_kind = rows.is_of_one_kind and n >= SHORTEST
     count = N_STRETCHES if one_kind else N_STRETCHES_SEVERAL
     length = n // (count * SHARE) if one_kind else int(np.clip(n // (count * SHARE), *STRETCH))
     if count * length > LEAST_SHARE * len(rows):

@@ -229,9 +229,7 @@ class _Trace(Smoothing):
         low, high = scale * (centre - WIDEST), scale * (centre + WIDEST)
         least, most = excess(low), excess(high)
         if not least < 0 < most:
-            raise NoSuchTraceError(
-                f"edf is {self.value}; these readings allow {least + self.value:.6g} to {most + self.value:.6g}"
-            )
+            raise NoSuchTraceError(f"edf is {self.value}; these readings allow {least + self.value:.6g} to {most + self.value:.6g}")
         return float(brentq(excess, low, high, xtol=1e-12))
 
     def slopes(self, theta: FloatArray) -> FloatArray:
