@@ -20,7 +20,7 @@ from .extent import Parameter
 
 IntArray = npt.NDArray[np.int64]
 LOG_2_PI = float(np.log(2 * np.pi))
-CANDIDATES, FEWEST = 6, 5  # powers of two of starts that are tried at most and at least
+CANDIDATES, FEWEST = 6, 6  # powers of two of starts that are tried at most and at least
 LENGTHS, POOL = 9, 15  # of each length scale, inner values that are tried, each with the others of so many starts
 MOST_FOLLOWED = 3
 TRUST, DISTRUST = (
