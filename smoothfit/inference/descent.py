@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError
-from .newton import DECREMENT, FLAT, LEVEL, MAX_ITERATIONS, Minimum, to_bound
+from .newton import DECREMENT, FLAT, LEVEL, Minimum, to_bound
 
 CLOSE = 0.1  # a decrement, near which a Hessian is that of the minimum
-ROUNDED = 1e-3  # a decrement below which rounding may hide the descent
+ROUNDED = 1e-3  # a decrement below which rounding, of no more than this, may hide the descent
 DAMPINGS = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e4, 1e6, 1e8)  # of the Hessian, relative to its largest eigenvalue
 LONGEST_STEP = 2.0  # in a logarithm: starts of a search are nearer than that
+MAX_ITERATIONS = 40
 DIFFERENCES = 1e-4  # of the greatest curvature: below, the sign of one is rounding, and a level slope along it is enough
 MOST_SECANTS = 6  # steps with one Hessian
 SLOW = 0.1  # of the descent that is predicted: what is less asks for a new Hessian
@@ -167,7 +168,7 @@ def _lower(
     """A lower point, by a step as little damped as need be; None where there is none. If `rounded`, Newton's step is taken."""
     for damping in dampings:
         found = objective.score(np.clip(at.theta + step(damping), *bounds))
-        if found.value < at.value or (rounded and not damping and np.isfinite(found.value)):
+        if found.value < at.value + (ROUNDED if rounded and not damping else 0.0):
             return found
     return None
 

@@ -14,13 +14,13 @@ from scipy.stats import qmc
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
 from ..inference.descent import Scored, descend
-from ..inference.newton import DECREMENT, LEVEL, Minimum, best_from, difference_hessian
+from ..inference.newton import DECREMENT, LEVEL, Minimum, best_from, difference_hessian, minimize
 from ..markov.program import Sums
 from .extent import Parameter
 
 IntArray = npt.NDArray[np.int64]
 LOG_2_PI = float(np.log(2 * np.pi))
-CANDIDATES, FEWEST = 6, 5  # powers of two of starts that are tried at most and at least
+CANDIDATES, FEWEST = 6, 6  # powers of two of starts that are tried at most and at least
 LENGTHS, POOL = 9, 15  # of each length scale, inner values that are tried, each with the others of so many starts
 MOST_FOLLOWED = 3
 TRUST, DISTRUST = (
@@ -394,7 +394,12 @@ class _Paths:
         if any(_leads_to(theta, value, *end) for end in self.ends):
             return None
         tolerance = ROUGH if self.criterion.is_rough else DECREMENT
-        end = descend(self.criterion, theta, *self.criterion.bounds, self.n_starts, self.guesses.get(value), tolerance)
+        lower, upper = self.criterion.bounds
+        try:
+            end = descend(self.criterion, theta, lower, upper, self.n_starts, self.guesses.get(value), tolerance)
+        except ConvergenceError:  # in a narrow valley secants do not see the bend
+            found = minimize(self.criterion, theta[None], lower, upper)
+            end = found, self.criterion.hessian(found.theta)[2]
         is_outside = bool((end[0].at_lower & self._boundless).any())
         (self.outside if is_outside else self.ends).append(end)
         return None if is_outside else end[0]
