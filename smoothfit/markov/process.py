@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray
+from .._validation import FloatArray, check_positive
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from .discretize import discretize
@@ -137,6 +137,11 @@ class Prior(ABC):
         if not isinstance(other, Prior):
             return NotImplemented
         return Sum((*self.components, *other.components))
+
+
+def given_or_none(value: Any, argument: str) -> float | None:
+    """Check a hyperparameter, None where it is to be estimated."""
+    return None if value is None else check_positive(value, argument)
 
 
 def block_diagonal(matrices: Sequence[AnyArray]) -> AnyArray:
