@@ -106,17 +106,27 @@ class GeneralCriterion:
 
     def _scan(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Level, sum of squares and count of candidates (L, p); NaN where they cannot be computed."""
-        if self.method == "reml":
-            values, variance = (np.array(part) for part in zip(*map(self.model.split, theta), strict=True))
+        found = np.full((3, len(theta)), np.nan)
+        parts = [self._split(candidate) for candidate in theta] if self.method == "reml" else []
+        told = [i for i, part in enumerate(parts) if part is not None]
+        if told:
+            values, variance = (np.array(part) for part in zip(*(part for part in parts if part is not None), strict=True))
             scanned = self.model.scan(values, variance)
             if scanned is not None:
                 log_det, sse, count = scanned
-                return log_det + count * LOG_2_PI, sse, count
-        found = np.full((3, len(theta)), np.nan)
+                found[:, told] = log_det + count * LOG_2_PI, sse, count
+                return found[0], found[1], found[2]
         for i, sums in enumerate(map(self._sums, theta)):
             if sums is not None:
                 found[:, i] = self._level(sums)[0], sums.sse[0], self._count(sums)
         return found[0], found[1], found[2]
+
+    def _split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+        """Hyperparameters and variances of a candidate; None where a fixed smoothing cannot be had."""
+        try:
+            return self.model.split(theta)
+        except NumericalError:
+            return None
 
     def _sums(self, theta: FloatArray, along: Sequence[int] = ()) -> Sums | None:
         try:
