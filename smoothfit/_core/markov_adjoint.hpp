@@ -138,12 +138,15 @@ void adjoint_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const
 template <int M>
 void marginal_of(const MarkovState<double, M>& s, int given, const std::int32_t* kept, int n_kept, double* out) {
     const int m = actual<M>(given);
-    double X[M][M] = {}, mean[M], U[M][M] = {}, D[M] = {}, flat[M] = {};
+    double X[M][M] = {}, mean[M] = {}, U[M][M] = {}, D[M] = {}, flat[M] = {};
     for (int i = 0; i < n_kept; ++i) {
-        mean[i] = s.mu[kept[i]];
-        for (int c = 0; c < m; ++c) {
-            X[i][c] = c < kept[i] ? 0.0 : c == kept[i] ? 1.0 : s.U[kept[i]][c];
-            if (c > kept[i]) mean[i] += X[i][c] * s.mu[c];
+        const int k = kept[i];
+        if (k < 0 || k >= m) continue;  // which the caller has ruled out
+        X[i][k] = 1.0;
+        mean[i] = s.mu[k];
+        for (int c = k + 1; c < m; ++c) {
+            X[i][c] = s.U[k][c];
+            mean[i] += X[i][c] * s.mu[c];
         }
     }
     AllColumns columns{m};

@@ -137,7 +137,7 @@ private:
             if (steps_.n_accumulators == 0 && !is_still_) factorize<Real, M>(Q_, at, at + d, step_.U, step_.D);
             at += d;
         }
-        load_slots(steps_.slots + c * (steps_.n_accumulators + steps_.n_held), corner);
+        if constexpr (M > 1) load_slots(steps_.slots + c * (steps_.n_accumulators + steps_.n_held), corner);  // one state leaves no room
         if constexpr (M > dense_state) find_ranges();
         loaded_ = c;
     }
