@@ -168,11 +168,11 @@ def test_gaussian_processes(x, y, x_size, y_size, noise, raising):
     t, values, _ = observations(x, y, x_size, y_size, noise)
     res = refused(lambda: sf.GaussianProcess(sf.gp.observe(t[:, None], values, sd=noise.get("sd"))).fit(), raising)
     if res is not None:
-        prediction = refused(lambda: res.predict(t[:2, None]), raising)
+        prediction = refused(lambda: res.get_prediction(t[:2, None]), raising)
         assert np.isfinite(res.llf)
         if prediction is not None:
-            assert np.isfinite(prediction.mean).all()
-            assert np.isfinite(prediction.se).all()
+            assert np.isfinite(prediction.predicted_mean).all()
+            assert np.isfinite(prediction.se_mean).all()
 
 
 class Hostile:

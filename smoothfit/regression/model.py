@@ -265,15 +265,15 @@ class SplineRegression:
         rows = self.specification.rows
         rows = replace(rows, common=True) if rescale else rows
         if loss == "squares":
-            return _results(found(rows))
+            return self._results(found(rows))
         if any(rows.errors):
             raise SpecificationError(f"loss={loss!r} judges readings one by one; it does not go with correlated errors")
         if type(rows) is not Rows:
             raise SpecificationError(f"loss={loss!r} needs the readings, which an accumulated fit does not keep; fit them at once")
         if loss == "quantile":
-            return QuantileResults(fit_quantile(self.specification, rows, method, self._lam(lam), value, cov_type))
+            return QuantileResults(self, fit_quantile(self.specification, rows, method, self._lam(lam), value, cov_type))
         fit, weights = reweighted(rows, loss, value, found)
-        return _results(replace(fit, loss=loss, loss_parameter=value, loss_weights=frozen(weights)))
+        return self._results(replace(fit, loss=loss, loss_parameter=value, loss_weights=frozen(weights)))
 
     def _fitted(
         self,
@@ -297,6 +297,29 @@ class SplineRegression:
         )
         check_leverages(fit)
         return fit
+
+    def _results(self, fit: Fit) -> SplineRegressionResults:
+        """The results, after warnings if rounding moved them, a series counts as exact, or bounds contradict a given sd."""
+        kind = SurfaceRegressionResults if isinstance(fit.basis, TensorProductBasis) else SplineRegressionResults
+        results = kind(self, fit)
+        warn_of_exact_series(results.observations, results.boundary)
+        is_exact = fit.estimate.system.scale_free and set(fit.rows.unknown) <= set(results.boundary)  # of sds that are a limit
+        if results.digits_lost > np.log10(GOOD / EPS) and not is_exact:
+            distance, digits = EPS * 10**results.digits_lost, results.digits_lost
+            warn(
+                f"rounding moves the fit by up to {distance:.1g} posterior standard deviations ({digits:.1f} of 15.7 digits are "
+                "lost): noise SDs are too small for double precision, or knots are closer than the observations. Check the units of sd, "
+                "centre x and y, or use fewer knots",
+                PrecisionWarning,
+            )
+        if fit.bounded is not None and fit.contradiction < SURPRISING:
+            warn(
+                f"the bounds contradict the given sd: they raise the sum of squares over its square by {fit.bounded.excess:.3g}, "
+                f"which has a probability of {fit.contradiction:.1g} under the constraints; check the constraints and sd, or have "
+                "the sd estimated (sd=None)",
+                BiasWarning,
+            )
+        return results
 
     def _check_method(self, method: object, lam: object, edf: object) -> str:
         name = check_method(method)
@@ -337,27 +360,3 @@ def _named(found: Estimate, rows: Rows) -> Estimate:
     """Replace numbers of groups at a boundary by names."""
     names = {f"#{u}": name for u, name in enumerate(rows.unknown)}
     return replace(found, boundary=tuple(names.get(entry, entry) for entry in found.boundary))
-
-
-def _results(fit: Fit) -> SplineRegressionResults:
-    """The results, after warnings if rounding moved them, a series counts as exact, or bounds contradict a given sd."""
-    kind = SurfaceRegressionResults if isinstance(fit.basis, TensorProductBasis) else SplineRegressionResults
-    results = kind(fit)
-    warn_of_exact_series(results.observations, results.boundary)
-    is_exact = fit.estimate.system.scale_free and set(fit.rows.unknown) <= set(results.boundary)  # of sds that are a limit
-    if results.digits_lost > np.log10(GOOD / EPS) and not is_exact:
-        distance, digits = EPS * 10**results.digits_lost, results.digits_lost
-        warn(
-            f"rounding moves the fit by up to {distance:.1g} posterior standard deviations ({digits:.1f} of 15.7 digits are lost): "
-            "noise SDs are too small for double precision, or knots are closer than the observations. Check the units of sd, "
-            "centre x and y, or use fewer knots",
-            PrecisionWarning,
-        )
-    if fit.bounded is not None and fit.contradiction < SURPRISING:
-        warn(
-            f"the bounds contradict the given sd: they raise the sum of squares over its square by {fit.bounded.excess:.3g}, "
-            f"which has a probability of {fit.contradiction:.1g} under the constraints; check the constraints and sd, or have "
-            "the sd estimated (sd=None)",
-            BiasWarning,
-        )
-    return results

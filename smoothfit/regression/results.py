@@ -45,6 +45,8 @@ class SplineRegressionResults(Inference):
 
     Attributes
     ----------
+    model : SplineRegression
+        What was fitted.
     observations : Observations or PointObservations
     basis : Basis or TensorProductBasis
     method : str
@@ -61,7 +63,8 @@ class SplineRegressionResults(Inference):
         Weights that stand for a loss other than squares, beside those that the observations have.
     """
 
-    def __init__(self, fit: Fit):
+    def __init__(self, model: Any, fit: Fit):
+        self.model = model
         self._fit = fit
         self.observations = fit.rows.observations  # type: ignore[assignment]
         self.basis = fit.basis  # type: ignore[assignment]

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from .._validation import FloatArray, frozen
+from .._validation import FloatArray, frozen, shown
 from ..errors import ConvergenceError, SpecificationError
 from .band import multiply_factor
 from .fit import Fit
@@ -41,8 +41,9 @@ NORMAL_MAD = float(stats.norm.ppf(0.75))
 def check_loss(loss: object, parameter: float | None) -> float:
     """Return the parameter of a loss: Huber's k, the c of the bisquare, or the level of an expectile or a quantile."""
     if not isinstance(loss, str) or loss not in LOSSES:
-        hint = "; Student-t noise, loss='student_t', is of SmoothingSpline" if loss == "student_t" else ""
-        raise SpecificationError(f"loss is {loss!r}; pass one of {', '.join(map(repr, LOSSES))}{hint}")
+        is_noise = isinstance(loss, str) and loss == "student_t"
+        hint = "; Student-t noise, loss='student_t', is of SmoothingSpline" if is_noise else ""
+        raise SpecificationError(f"loss is {shown(loss)}; pass one of {', '.join(map(repr, LOSSES))}{hint}")
     if loss == "squares" and parameter is not None:
         raise SpecificationError("parameter belongs to a loss other than 'squares'; leave it out, or pass loss=")
     value = DEFAULTS.get(str(loss), 1.0) if parameter is None else float(parameter)

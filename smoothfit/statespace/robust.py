@@ -27,7 +27,7 @@ from scipy.ndimage import median_filter
 from scipy.optimize import brentq
 from scipy.special import digamma, gammaln
 
-from .._validation import FloatArray, check_positive, frozen
+from .._validation import FloatArray, check_positive, frozen, shown
 from ..errors import ConvergenceError, SpecificationError
 from ..observations import Observations
 
@@ -178,9 +178,9 @@ def of_loss(loss: Any, parameter: float | None, robust: Any, observations: Obser
     """What `robust` stands for a loss: names with Student-t noise, and their degrees of freedom."""
     losses = loss if isinstance(loss, Mapping) else dict.fromkeys(observations.names, loss)
     for kind in losses.values():
-        if kind not in LOSSES:
+        if not isinstance(kind, str) or kind not in LOSSES:
             raise SpecificationError(
-                f"loss is {kind!r}; a SmoothingSpline takes 'squares' or 'student_t', and SplineRegression also 'huber', "
+                f"loss is {shown(kind)}; a SmoothingSpline takes 'squares' or 'student_t', and SplineRegression also 'huber', "
                 "'bisquare', 'expectile' and 'quantile'"
             )
     chosen = {name: parameter for name, kind in losses.items() if kind == "student_t"}
