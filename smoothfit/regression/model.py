@@ -308,8 +308,8 @@ class SplineRegression:
             distance, digits = EPS * 10**results.digits_lost, results.digits_lost
             warn(
                 f"rounding moves the fit by up to {distance:.1g} posterior standard deviations ({digits:.1f} of 15.7 digits are "
-                "lost): noise SDs are too small for double precision, or knots are closer than the observations. Check the units of "
-                "sd, centre x and y, or use fewer knots",
+                "lost): noise SDs are too small for double precision, or knots are closer than the observations. Check the units "
+                "of sd, centre x and y, or use fewer knots",
                 PrecisionWarning,
             )
         if fit.bounded is not None and fit.contradiction < SURPRISING:
