@@ -1,4 +1,4 @@
-// Whole fits of many short series: the search of statespace/optimize.py along one variable, log q, for each of them.
+// Whole fits of many short series: the search of inference/newton.py along one variable, log q, for each of them.
 //
 // The criterion is -2 log restricted likelihood, with N = n - M contrasts,
 //
@@ -16,8 +16,8 @@
 namespace smoothfit {
 
 struct SearchSettings {
-    double limit, coarse, exact_sd;            // LIMIT, COARSE, EXACT_SD of fitting.py
-    double decrement, near, level, hopeless, flat, longest_step;  // of optimize.py
+    double limit, coarse, exact_sd;            // LIMIT, COARSE, EXACT_SD of Python
+    double decrement, near, level, hopeless, flat, longest_step;  // those of inference/newton.py
     int grid, max_iterations;
     const double* interpolation;  // (n_fine, 8): values at every 1 / 32 of the polynomials through eight points
     int n_fine;
