@@ -23,11 +23,11 @@ from ..observations.abscissa import in_zone
 from ..results.prediction import critical_value
 from .batch import Batch, BatchFit, fit_separately, fit_shared
 from .checks import checked_prior
+from .curves import Curves, read_curves
 from .estimation import Optimum
 from .fitting import Variances
 from .model import HIGHEST_ORDER, SmoothingSpline
 from .results import SmoothingSplineResults
-from .source import Source, read_curves
 from .structural import StructuralResults
 from .structural_estimates import StructuralFit
 from .unrolled import WienerFit, WienerResults
@@ -58,9 +58,9 @@ class CurveFits:
         Reason for each id that could not be fitted.
     """
 
-    def __init__(self, source: Source, order: int, method: str, smoothing: str, prior: Prior | None = None):
+    def __init__(self, curves: Curves, order: int, method: str, smoothing: str, prior: Prior | None = None):
         self.order, self.method, self.smoothing, self.prior = order, method, smoothing, prior
-        self._source = source
+        self._curves = curves
         self._variances: dict[int, tuple[float, FloatArray, tuple[str, ...], Minimum | None]] = {}
         self._optima: dict[int, Optimum] = {}
         self._rows: dict[int, dict[str, Any]] = {}
@@ -70,7 +70,7 @@ class CurveFits:
     @property
     def ids(self) -> pd.Index:
         """The curves, in the order in which they first appear."""
-        return self._source.ids
+        return self._curves.ids
 
     @cached_property
     def params(self) -> pd.DataFrame:
@@ -78,7 +78,7 @@ class CurveFits:
         import pandas as pd
 
         fitted = sorted(self._rows)
-        names = [f"sigma.{r.name}" for r in self._source.observations.readings if r.sd is None]
+        names = [f"sigma.{r.name}" for r in self._curves.observations.readings if r.sd is None]
         smoothing = ["q", "bandwidth"] if self.prior is None else [p.name for p in self.prior.hyperparameters]
         columns = ["nobs", *names, *smoothing, "edf", "llf", "boundary"]
         frame = pd.DataFrame([self._rows[i] for i in fitted], columns=columns, index=self.ids[fitted])
@@ -99,7 +99,7 @@ class CurveFits:
         return iter(self.ids[sorted(self._rows)])
 
     def __getitem__(self, curve: Any) -> SmoothingSplineResults:
-        place = self._source.place(curve)
+        place = self._curves.place(curve)
         if place in self._reasons:
             raise DataError(f"the curve {curve!r} could not be fitted: {self._reasons[place]}")
         return self._results(place)
@@ -107,7 +107,7 @@ class CurveFits:
     def _results(self, place: int) -> SmoothingSplineResults:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RoughnessWarning)
-            model = SmoothingSpline(self._source.subset(place), self.order, prior=self.prior)
+            model = SmoothingSpline(self._curves.subset(place), self.order, prior=self.prior)
         if model.specification is not None:
             fit = StructuralFit(model.specification, self._optima[place], model.described)
             return StructuralResults(model, fit)
@@ -148,7 +148,7 @@ class CurveFits:
         highest = self.order - 1 if self.prior is None else self.prior.smoothness
         deriv = check_order(deriv, "deriv", 0, highest)
         level = check_level(alpha)
-        abscissa = self._source.observations.abscissa
+        abscissa = self._curves.observations.abscissa
         asked = abscissa.asked(x)
         given = asked.array.ravel()
         fitted = sorted(self._rows)
@@ -169,7 +169,7 @@ class CurveFits:
                 found.sigma2,
                 deriv,
                 abscissa.to_numbers(given),
-                self._source.threads,
+                self._curves.threads,
             )
             units = batch.units(deriv)[:, None]
             rows = [place[int(curve)] for curve in batch.curves]
@@ -177,7 +177,7 @@ class CurveFits:
             variance[rows] = variances * units**2
             single -= set(batch.curves.tolist())
         counts = np.array([self._rows[curve]["nobs"] for curve in fitted], dtype=float)
-        estimated = any(r.sd is None for r in self._source.observations.readings)
+        estimated = any(r.sd is None for r in self._curves.observations.readings)
         df = counts - self.order if estimated else counts * np.inf
         for curve in single:
             prediction = self._results(curve).get_prediction(given, deriv)
@@ -188,8 +188,8 @@ class CurveFits:
         critical = np.array([critical_value(level, df) for df in dfs])[of_curve]
         half = critical[:, None] * se
         frame = {
-            self._source.by: np.repeat(self.ids[fitted].to_numpy(), len(given)),
-            self._source.observations.x_name: in_zone(np.tile(given, len(fitted)), asked.zone),
+            self._curves.by: np.repeat(self.ids[fitted].to_numpy(), len(given)),
+            self._curves.observations.x_name: in_zone(np.tile(given, len(fitted)), asked.zone),
             "mean": mean.ravel(),
             "mean_se": se.ravel(),
             "mean_ci_lower": (mean - half).ravel(),
@@ -210,7 +210,7 @@ class CurveFits:
         frames = []
         for curve in sorted(self._rows):
             frame = what(self._results(curve))
-            frame.insert(0, self._source.by, [self.ids[curve]] * len(frame))
+            frame.insert(0, self._curves.by, [self.ids[curve]] * len(frame))
             frames.append(frame)
         return pd.concat([f for f in frames if len(f)] or frames[:1], ignore_index=True) if frames else pd.DataFrame()
 
@@ -295,32 +295,32 @@ def fit_curves(
 
     method = check_method(method)
     n_threads = check_order(os.cpu_count() or 1 if threads is None else threads, "threads", 1, 1024)
-    source = read_curves(data, by, x, readings, sd, weights, unit, n_threads)
-    n, n_curves = len(source.observations), len(source.ids)
+    curves = read_curves(data, by, x, readings, sd, weights, unit, n_threads)
+    n, n_curves = len(curves.observations), len(curves.ids)
     needed = OF_OBSERVATION * n + OF_CURVE * n_curves
     check_memory(needed, f"a fit of {n_curves} curves to {n} observations", "fit groups of the curves one after the other")
     if prior is None:
-        _check_derivs(source.observations, order)
+        _check_derivs(curves.observations, order)
     elif smoothing == "shared":
         raise SpecificationError(
             'smoothing is "shared", which goes with order=; with a prior= pass "separate", or give the hyperparameters that all '
             "curves share in the prior"
         )
     else:
-        for reading in source.observations.readings:
+        for reading in curves.observations.readings:
             check_readable(checked_prior(prior), reading.deriv, reading.name)
-    fits = CurveFits(source, order, method, smoothing, prior)
-    is_joint = (len(source.curve) == 1) or all(r.sd is not None for r in source.observations.readings)
-    is_joint = is_joint and prior is None and method == "reml" and not source.observations.abscissa.is_split
+    fits = CurveFits(curves, order, method, smoothing, prior)
+    is_joint = (len(curves.curve) == 1) or all(r.sd is not None for r in curves.observations.readings)
+    is_joint = is_joint and prior is None and method == "reml" and not curves.observations.abscissa.is_split
     if smoothing == "shared" and not is_joint:
         raise SpecificationError(
             'smoothing is "shared", which takes method="reml" and either one name of readings or sd= for all of them'
         )
-    with _progress(len(source.ids), progress) as advance:
-        rest = np.arange(len(source.ids))
+    with _progress(len(curves.ids), progress) as advance:
+        rest = np.arange(len(curves.ids))
         if is_joint:
-            batch = Batch.of(source.observations, source.curve, order, shared=smoothing == "shared")
-            scale_free = source.observations.readings[0].sd is None
+            batch = Batch.of(curves.observations, curves.curve, order, shared=smoothing == "shared")
+            scale_free = curves.observations.readings[0].sd is None
             fit = fit_shared if smoothing == "shared" else fit_separately
             found = fit(batch, order, scale_free, n_threads, advance) if len(batch) else None
             if found is not None:
@@ -374,7 +374,7 @@ def _fit_one(fits: CurveFits, place: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RoughnessWarning)
             warnings.simplefilter("ignore", ExactSeriesWarning)  # `boundary` tells of every curve
-            results = SmoothingSpline(fits._source.subset(place), fits.order, prior=fits.prior).fit(fits.method)
+            results = SmoothingSpline(fits._curves.subset(place), fits.order, prior=fits.prior).fit(fits.method)
             row: dict[str, Any] = {"nobs": results.nobs}
             row |= {f"sigma.{name}": sd for name, sd, estimated in results.noise_sds if estimated}
             row |= {str(name): float(value) for name, value in results.hyperparameters.items()}
@@ -393,7 +393,7 @@ def _fit_one(fits: CurveFits, place: int) -> None:
 
 def _note(fits: CurveFits, found: BatchFit) -> None:
     """Write scaled estimates of a batch into `fits`, in the user's units."""
-    reading, order, batch = fits._source.observations.readings[0], fits.order, found.batch
+    reading, order, batch = fits._curves.observations.readings[0], fits.order, found.batch
     estimated = reading.sd is None
     log_units = np.add.reduceat(np.log(batch.row_units), batch.start[:-1])
     # log|X'X| with readings in the user's units: the variances 1 / unit^2 were taken y_unit^2 times as large

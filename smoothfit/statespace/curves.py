@@ -23,7 +23,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class Curves:
     """All readings, and the curve of each: entry i of `curve` those of name i."""
 
     observations: Observations
@@ -82,7 +82,7 @@ def read_curves(
     weights: Mapping[Any, Any] | None,
     unit: str | None,
     threads: int,
-) -> Source:
+) -> Curves:
     """Read a data frame; see `many.fit_curves`."""
     import pandas as pd
 
@@ -102,7 +102,7 @@ def read_curves(
         curve.append(codes[~np.isnan(values)].astype(np.int64))
     if unit is None and observations.abscissa.unit is not None:
         observations = _in_one_unit(observations, curve)
-    return Source(observations, tuple(curve), pd.Index(ids, name=by), str(by), threads)
+    return Curves(observations, tuple(curve), pd.Index(ids, name=by), str(by), threads)
 
 
 def _in_one_unit(observations: Observations, curve: list[IntArray]) -> Observations:
