@@ -127,16 +127,14 @@ def _solved(program: Program) -> tuple[str, FloatArray, FloatArray]:
     status, coef, blamed, gap = _attempt(program)
     if status in INFEASIBLE or gap <= NEGLIGIBLE:
         return status, coef, blamed
-    if len(coef) > MOST_DENSE:
-        return "AlmostSolved" if status == "Solved" and gap > ENOUGH else status, coef, blamed
-    back = solve_triangular(program.R.toarray(), np.eye(len(coef)))
-    parts = [p._replace(rows=csr_array(p.rows @ back)) for p in program.polynomials]
-    unit = csr_array(eye_array(len(coef)))
-    whole = program._replace(R=unit, free=program.R @ program.free, polynomials=parts)
-    there, moved, guilty, left = _attempt(whole)
-    if not left < gap:
-        return "AlmostSolved" if status == "Solved" and gap > ENOUGH else status, coef, blamed
-    return "AlmostSolved" if there == "Solved" and left > ENOUGH else there, back @ moved, guilty
+    if len(coef) <= MOST_DENSE:
+        back = solve_triangular(program.R.toarray(), np.eye(len(coef)))
+        parts = [p._replace(rows=csr_array(p.rows @ back)) for p in program.polynomials]
+        unit = csr_array(eye_array(len(coef)))
+        there, moved, guilty, left = _attempt(program._replace(R=unit, free=program.R @ program.free, polynomials=parts))
+        if left < gap:
+            status, coef, blamed, gap = there, back @ moved, guilty, left
+    return "AlmostSolved" if status == "Solved" and gap > ENOUGH else status, coef, blamed
 
 
 def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray, float]:
