@@ -161,29 +161,37 @@ struct NoSink {
     void operator()(std::int64_t, const State&) const {}
 };
 
+// Calls f(number of states, classes of steps) without the GIL, the number as by `with_states`, and raises unless the status is ok.
+template <class Real, class F>
+void run(const Model& model, const F& f) {
+    Status status;
+    {
+        nb::gil_scoped_release release;
+        status = with_states(model.read.m(), [&](auto size) {
+            MarkovClasses<Real, decltype(size)::value> classes(model.steps, model.values);
+            return f(size, classes);
+        });
+    }
+    raise_unless_ok(status);
+}
+
 template <class Real>
 nb::tuple likelihood(const Model& model) {
     const std::size_t m = model.read.m(), width = model.width;
     Doubles sums_out = new_array({2, width}), end = new_array({m, width});
     std::int64_t n_used = 0, n_flat = 0, unknown = 0;
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_states(m, [&](auto size) {
-            constexpr int M = decltype(size)::value;
-            MarkovClasses<Real, M> classes(model.steps, model.values);
-            MarkovSums<Real, M> sums;
-            const Status result = run_markov<Real, M>(model.rows, classes, model.values, &sums, NoSink());
-            store(sums.log_det, sums_out.data());
-            store(sums.sse, sums_out.data() + width);
-            for (std::size_t j = 0; j < m && result.outcome == Outcome::ok; ++j) store(sums.end.D[j], end.data() + j * width);
-            n_used = sums.n_used;
-            n_flat = sums.n_flat;
-            unknown = sums.unknown;
-            return result;
-        });
-    }
-    raise_unless_ok(status);
+    run<Real>(model, [&](auto size, auto& classes) {
+        constexpr int M = decltype(size)::value;
+        MarkovSums<Real, M> sums;
+        const Status result = run_markov<Real, M>(model.rows, classes, model.values, &sums, NoSink());
+        store(sums.log_det, sums_out.data());
+        store(sums.sse, sums_out.data() + width);
+        for (std::size_t j = 0; j < m && result.outcome == Outcome::ok; ++j) store(sums.end.D[j], end.data() + j * width);
+        n_used = sums.n_used;
+        n_flat = sums.n_flat;
+        unknown = sums.unknown;
+        return result;
+    });
     return nb::make_tuple(sums_out, end, n_used, n_flat, unknown);
 }
 
@@ -240,41 +248,29 @@ Doubles markov_innovations(const ReadRows& rows, const StateSteps& steps, const 
     check(model.width == 1, "innovations take no derivatives");
     Doubles out = new_array({rows.n_rows()});
     for (std::size_t i = 0; i < rows.n_rows(); ++i) out.data()[i] = std::numeric_limits<double>::quiet_NaN();
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_states(rows.m(), [&](auto size) {
-            constexpr int M = decltype(size)::value;
-            MarkovClasses<double, M> classes(model.steps, model.values);
-            MarkovSums<double, M> sums;
-            return run_markov<double, M>(model.rows, classes, model.values, &sums, NoSink(), out.data());
-        });
-    }
-    raise_unless_ok(status);
+    run<double>(model, [&](auto size, auto& classes) {
+        constexpr int M = decltype(size)::value;
+        MarkovSums<double, M> sums;
+        return run_markov<double, M>(model.rows, classes, model.values, &sums, NoSink(), out.data());
+    });
     return out;
 }
 
 void smooth(const Model& model, const MarkovOutput& output) {
     const std::size_t m = model.read.m();
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_states(m, [&](auto size) {
-            constexpr int M = decltype(size)::value;
-            MarkovClasses<double, M> classes(model.steps, model.values);
-            std::unique_ptr<double[]> filtered(new double[model.read.n() * m * (m + 3)]);
-            MarkovSums<double, M> sums;
-            Status result = run_markov<double, M>(model.rows, classes, model.values, &sums,
-                                                  [&](std::int64_t i, const MarkovState<double, M>& state) {
-                                                      pack_markov<M>(state, model.rows.m,
-                                                                     filtered.get() + i * markov_size<M>(model.rows.m));
-                                                  });
-            if (result.outcome == Outcome::ok && sums.unknown != 0) result = {Outcome::unidentified, sums.unknown};
-            if (result.outcome != Outcome::ok) return result;
-            return smooth_markov<M>(model.rows, classes, filtered.get(), output);
-        });
-    }
-    raise_unless_ok(status);
+    run<double>(model, [&](auto size, auto& classes) {
+        constexpr int M = decltype(size)::value;
+        std::unique_ptr<double[]> filtered(new double[model.read.n() * m * (m + 3)]);
+        MarkovSums<double, M> sums;
+        Status result = run_markov<double, M>(model.rows, classes, model.values, &sums,
+                                              [&](std::int64_t i, const MarkovState<double, M>& state) {
+                                                  pack_markov<M>(state, model.rows.m,
+                                                                 filtered.get() + i * markov_size<M>(model.rows.m));
+                                              });
+        if (result.outcome == Outcome::ok && sums.unknown != 0) result = {Outcome::unidentified, sums.unknown};
+        if (result.outcome != Outcome::ok) return result;
+        return smooth_markov<M>(model.rows, classes, filtered.get(), output);
+    });
 }
 
 // Posterior means and variances (rows,) of H x.
@@ -343,22 +339,16 @@ nb::tuple markov_adjoint(const ReadRows& rows, const StateSteps& steps, const nb
     const std::size_t m = rows.m(), n_rows = rows.n_rows();
     Doubles score = new_array({rows.n(), m}), information = new_array({rows.n(), m}), flat = new_array({n_rows});
     Doubles errors = new_array({n_rows, 2});
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        std::unique_ptr<double[]> gains(new double[n_rows * m + 1]);
-        std::unique_ptr<MarkovGain[]> readings(new MarkovGain[n_rows + 1]);
-        status = with_states(m, [&](auto size) {
-            constexpr int M = decltype(size)::value;
-            MarkovClasses<double, M> classes(model.steps, model.values);
-            const Status result = gains_of<M>(model.rows, classes, model.values, gains.get(), readings.get());
-            if (result.outcome == Outcome::ok)
-                adjoint_of<M>(model.rows, classes, gains.get(), readings.get(), score.data(), information.data(), errors.data());
-            return result;
-        });
-        for (std::size_t r = 0; r < n_rows && status.outcome == Outcome::ok; ++r) flat.data()[r] = readings[r].diffuse;
-    }
-    raise_unless_ok(status);
+    std::unique_ptr<double[]> gains(new double[n_rows * m + 1]);
+    std::unique_ptr<MarkovGain[]> readings(new MarkovGain[n_rows + 1]);
+    run<double>(model, [&](auto size, auto& classes) {
+        constexpr int M = decltype(size)::value;
+        const Status result = gains_of<M>(model.rows, classes, model.values, gains.get(), readings.get());
+        if (result.outcome == Outcome::ok)
+            adjoint_of<M>(model.rows, classes, gains.get(), readings.get(), score.data(), information.data(), errors.data());
+        return result;
+    });
+    for (std::size_t r = 0; r < n_rows; ++r) flat.data()[r] = readings[r].diffuse;
     return nb::make_tuple(score, information, errors, flat);
 }
 
@@ -371,20 +361,14 @@ Doubles markov_end(const ReadRows& rows, const StateSteps& steps, const nb::tupl
     for (std::size_t k = 0; k < kept.size(); ++k)
         check(kept.data()[k] >= 0 && kept.data()[k] < static_cast<std::int32_t>(rows.m()), "kept is of components");
     Doubles law = new_array({kept.size(), 3 + kept.size()});
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_states(rows.m(), [&](auto size) {
-            constexpr int M = decltype(size)::value;
-            MarkovClasses<double, M> classes(model.steps, model.values);
-            MarkovSums<double, M> sums;
-            const Status result = run_markov<double, M>(model.rows, classes, model.values, &sums, NoSink());
-            if (result.outcome == Outcome::ok)
-                marginal_of<M>(sums.end, model.rows.m, kept.data(), static_cast<int>(kept.size()), law.data());
-            return result;
-        });
-    }
-    raise_unless_ok(status);
+    run<double>(model, [&](auto size, auto& classes) {
+        constexpr int M = decltype(size)::value;
+        MarkovSums<double, M> sums;
+        const Status result = run_markov<double, M>(model.rows, classes, model.values, &sums, NoSink());
+        if (result.outcome == Outcome::ok)
+            marginal_of<M>(sums.end, model.rows.m, kept.data(), static_cast<int>(kept.size()), law.data());
+        return result;
+    });
     return law;
 }
 

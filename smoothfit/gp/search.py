@@ -17,7 +17,8 @@ from scipy.optimize import minimize
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, NumericalError
-from ..inference.newton import DECREMENT, best_from, to_bound
+from ..inference.newton import best_from
+from ..inference.quasi_newton import DECREMENT, to_bound
 from .pieces import Criterion, Expansion, Singular
 
 ACCEPTED = 1e-5  # what rounding may leave of it where the covariance is nearly singular: 0.3 % of a standard error

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError
-from .newton import DECREMENT, FLAT, LEVEL, Minimum, to_bound
+from .newton import Minimum
+from .quasi_newton import DECREMENT, FLAT, LEVEL, to_bound
 
 CLOSE = 0.1  # a decrement, near which a Hessian is that of the minimum
 ROUNDED = 1e-3  # a decrement below which rounding, of no more than this, may hide the descent

@@ -20,13 +20,19 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError
-from .quasi_newton import DECREMENT as DECREMENT
-from .quasi_newton import FLAT as FLAT
-from .quasi_newton import LEVEL as LEVEL
-from .quasi_newton import LONGEST_STEP as LONGEST_STEP
-from .quasi_newton import NEAR as NEAR
-from .quasi_newton import End, Objective, Scaled, descend, is_scaled
-from .quasi_newton import to_bound as to_bound
+from .quasi_newton import (
+    DECREMENT,
+    FLAT,
+    LEVEL,
+    LONGEST_STEP,
+    NEAR,
+    End,
+    Objective,
+    Scaled,
+    descend,
+    is_scaled,
+    to_bound,
+)
 
 MAX_ITERATIONS = 100
 DAMPINGS = (  # of the Hessian, relative to its largest eigenvalue; zero is Newton's step

@@ -13,7 +13,8 @@ from scipy.sparse import csr_array
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError, SpecificationError
-from ..inference.newton import LEVEL, Minimum, difference_hessian, minimize
+from ..inference.newton import Minimum, difference_hessian, minimize
+from ..inference.quasi_newton import LEVEL
 from .criteria import (
     LIKELIHOODS,
     PREDICTION_CRITERIA,

@@ -1,4 +1,4 @@
-"""Fits beside the estimated parameters, for what `curves.propagation` adds to the intervals.
+"""Fits beside the estimated parameters, for what `results.propagation` adds to the intervals.
 
 The parameters are the logarithms of the penalties' weights tau and of the unknown sds, but for sds at a boundary, which count as
 known; their covariance is the inverse of the observed information, H / 2 with H the Hessian of -2 l.

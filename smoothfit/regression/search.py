@@ -12,7 +12,8 @@ from scipy.stats import qmc
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError
-from ..inference.newton import LEVEL, MAX_RESCANS, REMEDY, Minimum, best_of, minimize, trusting_each
+from ..inference.newton import MAX_RESCANS, REMEDY, Minimum, best_of, minimize, trusting_each
+from ..inference.quasi_newton import LEVEL
 from .band import multiply_factor
 from .criteria import Criterion, PredictionCriterion
 from .system import System

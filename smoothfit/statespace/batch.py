@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .._core import _kernels
 from .._validation import FloatArray
-from ..inference import newton as optimize
+from ..inference import newton, quasi_newton
 from ..inference.newton import Minimum, minimize
 from ..markov.bandwidth import LIMIT
 from ..markov.pyramid import EXACT_SD
@@ -29,14 +29,14 @@ SETTINGS = np.array(
         LIMIT,
         COARSE,
         EXACT_SD,
-        optimize.DECREMENT,
-        optimize.NEAR,
-        optimize.LEVEL,
-        optimize.HOPELESS,
-        optimize.FLAT,
-        optimize.LONGEST_STEP,
+        quasi_newton.DECREMENT,
+        quasi_newton.NEAR,
+        quasi_newton.LEVEL,
+        newton.HOPELESS,
+        quasi_newton.FLAT,
+        quasi_newton.LONGEST_STEP,
         GRID,
-        optimize.MAX_ITERATIONS,
+        newton.MAX_ITERATIONS,
     ]
 )
 
@@ -245,7 +245,7 @@ def fit_separately(batch: Batch, order: int, scale_free: bool, threads: int, adv
     for first in range(0, len(batch), CHUNK):
         part = batch.part(first, min(first + CHUNK, len(batch)))
         parts.append(
-            _kernels.fit_many(*part.arrays, part.design_ratio, order, scale_free, SETTINGS, optimize.interpolation(), threads)
+            _kernels.fit_many(*part.arrays, part.design_ratio, order, scale_free, SETTINGS, newton.interpolation(), threads)
         )
         advance(len(part))
     found = np.concatenate(parts)

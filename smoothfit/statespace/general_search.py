@@ -1,4 +1,4 @@
-"""The search for what `general` does not know: what is searched, how large it can be, and where starts lie."""
+"""The search for what a specification leaves unknown: criteria as functions of logarithms, and the starts of descents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from scipy.stats import qmc
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
 from ..inference.descent import Scored, descend
-from ..inference.newton import DECREMENT, LEVEL, Minimum, best_from, difference_hessian, minimize
+from ..inference.newton import Minimum, best_from, difference_hessian, minimize
+from ..inference.quasi_newton import DECREMENT, LEVEL
 from ..markov.program import Sums
 from .extent import Parameter
 

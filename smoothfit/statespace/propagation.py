@@ -1,4 +1,4 @@
-"""Slopes of the posterior by the estimated parameters, for `curves.propagation`."""
+"""Slopes of the posterior by the estimated parameters, for `results.propagation`."""
 
 from __future__ import annotations
 

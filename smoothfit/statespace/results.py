@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from .._frames import table_of
 from .._validation import FloatArray, check_level, check_order
 from ..errors import SpecificationError
 from ..inference.newton import Minimum
+from ..markov.sampling import IntArray
 from ..observations import derivative_label
 from ..observations.abscissa import Points
 from ..observations.readings import HIGHEST_DERIVATIVE
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from .online import OnlineSpline
 
 LIGHT = 0.1
+MOST_WITH_PARAMETERS = 20_000  # observations, beyond which the uncertainty of parameters hardly shows in a band
+DRAWS_A_PARAMETER = 50
+MovedDraws = Callable[[np.random.Generator, int, FloatArray], FloatArray]
 
 
 @entry_point
@@ -214,6 +218,34 @@ class SmoothingSplineResults(Estimated):
             As of `predict`.
         """
         return self._sampled(x, deriv, size, rng, regressors)
+
+    @property
+    @abstractmethod
+    def _cov_drawn(self) -> FloatArray:
+        """Covariance (k, k) of the logarithms that draws for bands vary."""
+
+    @abstractmethod
+    def _moved_draws(self, x: Points, derivs: IntArray) -> MovedDraws:
+        """Return what draws curves at parameters moved by steps (k,) of these logarithms: rng, size, step -> (n_derivs, size, n).
+
+        As deviations from the posterior mean at the estimates.
+        """
+
+    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, IntArray], FloatArray], bool]:
+        """Draws of the curve at parameters that are drawn as well, normal in their logarithms."""
+        cov = self._cov_drawn
+        if self.fixed is not None or self.nobs > MOST_WITH_PARAMETERS or not np.isfinite(cov).all() or not len(cov):
+            return self._draws(x), False
+        root = np.linalg.cholesky(cov)
+
+        def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
+            moved, draws = self._moved_draws(x, derivs), np.empty((len(derivs), size, len(x.coarse)))
+            for start in range(0, size, DRAWS_A_PARAMETER):
+                part = slice(start, min(size, start + DRAWS_A_PARAMETER))
+                draws[:, part] = moved(rng, part.stop - start, root @ rng.standard_normal(len(root)))
+            return draws
+
+        return draw, True
 
     def _check_component(self, component: str, deriv: Any) -> int:
         """Check a component and the order of a derivative of it."""

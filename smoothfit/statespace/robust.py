@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -30,9 +30,6 @@ from scipy.special import digamma, gammaln
 from .._validation import FloatArray, check_positive, frozen, shown
 from ..errors import ConvergenceError, SpecificationError
 from ..observations import Observations
-
-if TYPE_CHECKING:
-    pass
 
 LOSSES = ("squares", "student_t")
 LEAST_WEIGHT = 1e-10  # of a reading that lies 10^5 sds away, or more

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
-from ..markov.priors import IntegratedWiener
-from ..markov.process import AnyArray, Hyperparameter, Prior, Start, Sum, taylor_matrices
+from ..markov.priors import IntegratedWiener, Polynomial
+from ..markov.process import AnyArray, Start, Sum
 from ..markov.program import VALUE
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
@@ -22,39 +21,22 @@ from .spline import Pieces
 TOLD = 1e-10  # of what observations would tell of a change of a known curve, below which it is rounding
 
 
-@dataclass(frozen=True)
-class Jump(Prior):
+class Jump(Polynomial):
     """A line that is zero until it changes: no part of a curve, but what changes of its level and slope would be."""
 
     label: ClassVar[str] = "jump"
 
-    @property
-    def dim(self) -> int:
-        """Level and slope."""
-        return 2
+    def __init__(self) -> None:
+        super().__init__(1)
 
     @property
-    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        """None."""
-        return ()
-
-    @property
-    def smoothness(self) -> int:
-        """All derivatives exist."""
-        return 10
-
-    def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
-        """Component `deriv` of the state, zero beyond."""
-        return np.eye(2)[deriv] if deriv < 2 else np.zeros(2)
+    def level(self) -> None:
+        """None: it starts at zero."""
+        return
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
         """Zero."""
         return Start(np.zeros((2, 0)), np.zeros((2, 2)))
-
-    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """Without noise."""
-        T, Q = taylor_matrices(dt, 2 + integral)
-        return T, 0 * Q
 
 
 def nodes_of(specification: Specification) -> Points:

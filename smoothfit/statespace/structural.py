@@ -23,6 +23,7 @@ from ..results.prediction import Estimate, ParameterUncertainty
 from ..results.propagation import DIFFERENCE, NEGLIGIBLE, propagated
 from ..results.protocols import Change
 from .effects import RegressedPoints, future_columns
+from .results import MovedDraws
 from .shapes import changes_of, multiplicities, no_spline, pieces_of
 from .spline import Pieces
 from .structural_estimates import StructuralEstimates
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from ..basis import Spline
     from .online import OnlineSpline
 
-DRAWS_A_PARAMETER = 50
-MOST_WITH_PARAMETERS = 20_000  # readings, beyond which their uncertainty hardly shows in a band
 MOST_NORMALS = 2**23  # drawn at a time
 
 
@@ -373,26 +372,21 @@ class StructuralResults(StructuralEstimates):
             parts.append(np.swapaxes(rows.reshape(len(derivs), -1, count), 1, 2) * units[:, None, None])
         return np.concatenate(parts, axis=1)
 
-    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, IntArray], FloatArray], bool]:
-        """Draws of the curve at parameters that are drawn as well, normal in their logarithms."""
-        cov = self._cov_log
-        if self.fixed is not None or self.nobs > MOST_WITH_PARAMETERS or not np.isfinite(cov).all() or not len(cov):
-            return self._draws(x), False
-        root = np.linalg.cholesky(cov)
+    @property
+    def _cov_drawn(self) -> FloatArray:
+        return self._cov_log
 
-        def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
-            program = self._asked_for(x, derivs)
-            units = np.array([self._spec.scale.of(int(k)) for k in derivs])[:, None]
-            centre = self._answer(program, self._values, self._variance)[0]
-            draws = np.empty((len(derivs), size, len(x.coarse)))
-            for start in range(0, size, DRAWS_A_PARAMETER):
-                part = slice(start, min(size, start + DRAWS_A_PARAMETER))
-                values, variance = self._spec.split(self._theta + root @ rng.standard_normal(len(root)))
-                shift = (self._answer(program, values, variance)[0] - centre).reshape(len(derivs), -1) * units
-                draws[:, part] = self._drawn(program, derivs, rng, part.stop - start, values, variance) + shift[:, None]
-            return draws
+    def _moved_draws(self, x: Points, derivs: IntArray) -> MovedDraws:
+        program = self._asked_for(x, derivs)
+        units = np.array([self._spec.scale.of(int(k)) for k in derivs])[:, None]
+        centre = self._answer(program, self._values, self._variance)[0]
 
-        return draw, True
+        def draw(rng: np.random.Generator, size: int, step: FloatArray) -> FloatArray:
+            values, variance = self._spec.split(self._theta + step)
+            shift = (self._answer(program, values, variance)[0] - centre).reshape(len(derivs), -1) * units
+            return np.asarray(self._drawn(program, derivs, rng, size, values, variance) + shift[:, None])
+
+        return draw
 
     # What the summary says --------------------------------------------------------------------------------------------
 

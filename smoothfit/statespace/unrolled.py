@@ -27,7 +27,7 @@ from ..results.protocols import Change
 from .estimation import Optimum
 from .fitting import Variances
 from .propagation import posterior_slopes
-from .results import SmoothingSplineResults
+from .results import MovedDraws, SmoothingSplineResults
 from .robust import Robustness
 from .specification import Specification
 from .spline import Pieces
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from ..basis import Spline
     from .online import OnlineSpline
 
-MOST_WITH_PARAMETERS = 20_000  # readings, beyond which their uncertainty hardly shows in a band
-DRAWS_A_PARAMETER = 50
 CENTRE_BEYOND = 150  # powers of two: units of 1e-45 to 1e45 are left as they are
 
 
@@ -299,33 +297,27 @@ class WienerResults(SmoothingSplineResults):
 
         return draw
 
-    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, IntArray], FloatArray], bool]:
-        """Draws of the curve at parameters that are drawn as well, normal in their logarithms."""
-        log_cov, rows = self._cov_log_params, self._rows
-        if self.fixed is not None or self.nobs > MOST_WITH_PARAMETERS or not np.isfinite(log_cov).all() or not len(log_cov):
-            return self._draws(x), False
-        root = np.linalg.cholesky(log_cov)
-        units = rows.scale.units(self._order)
+    @property
+    def _cov_drawn(self) -> FloatArray:
+        return self._cov_log_params
 
-        def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
-            draws = np.empty((len(derivs), size, len(x.coarse)))
-            means = np.array([self._moments(x, k)[0] for k in derivs.tolist()])
-            for start in range(0, size, DRAWS_A_PARAMETER):
-                part = slice(start, min(size, start + DRAWS_A_PARAMETER))
-                steps = root @ rng.standard_normal(len(root))
-                sigma2 = self._variances.sigma2.copy()
-                sigma2[: len(rows.unknown)] *= np.exp(2 * steps[: len(rows.unknown)])
-                q = self._variances.q * float(np.exp(steps[-1]))
-                filtered = filtered_states(rows, self._order, q, sigma2)
-                posterior = smoothed_states(rows, self._order, q, filtered)
-                states = states_at(rows, self._order, q, filtered, posterior, x)
-                origin = np.where(derivs == 0, rows.scale.y_origin, 0.0)[:, None]
-                shift = states[:, derivs].T * units[derivs, None] + origin - means
-                sampler = Sampler.of(rows, self._order, q, sigma2, filtered, x)
-                draws[:, part] = sampler.draw(rng, part.stop - start, derivs) * units[derivs, None, None] + shift[:, None]
-            return draws
+    def _moved_draws(self, x: Points, derivs: IntArray) -> MovedDraws:
+        rows, order, n_unknown = self._rows, self._order, len(self._rows.unknown)
+        units = rows.scale.units(order)
+        means = np.array([self._moments(x, k)[0] for k in derivs.tolist()])
+        origin = np.where(derivs == 0, rows.scale.y_origin, 0.0)[:, None]
 
-        return draw, True
+        def draw(rng: np.random.Generator, size: int, step: FloatArray) -> FloatArray:
+            sigma2 = self._variances.sigma2.copy()
+            sigma2[:n_unknown] *= np.exp(2 * step[:n_unknown])
+            q = self._variances.q * float(np.exp(step[-1]))
+            filtered = filtered_states(rows, order, q, sigma2)
+            posterior = smoothed_states(rows, order, q, filtered)
+            shift = states_at(rows, order, q, filtered, posterior, x)[:, derivs].T * units[derivs, None] + origin - means
+            sampler = Sampler.of(rows, order, q, sigma2, filtered, x)
+            return np.asarray(sampler.draw(rng, size, derivs) * units[derivs, None, None] + shift[:, None])
+
+        return draw
 
     @cached_property
     def _shocks(self) -> Shocks:

@@ -46,7 +46,7 @@ def test_a_likelihood_has_its_minimum_where_its_score_vanishes(start):
     a, b = found.theta
     np.testing.assert_allclose(criterion.gradient(a, b), 0, atol=1e-2 * np.sqrt(1000) * 1e-3)
     assert found.decrement <= 1e-10
-    np.testing.assert_allclose(hessian, [[2000 * np.exp(-a) + 200, -200], [-200, 500 * np.exp(-b) + 200]], rtol=0.2)
+    np.testing.assert_allclose(hessian, [[2000 * np.exp(-a) + 200, -200], [-200, 500 * np.exp(-b) + 200]], rtol=0.2)  # of secants
     assert criterion.n_scores <= 25
 
 

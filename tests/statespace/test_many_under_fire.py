@@ -93,10 +93,11 @@ def test_control_c_ends_a_single_search():
     """A curve of many rows is interrupted between two passes over them."""
     code = """
 from smoothfit._core import _kernels
-from smoothfit.statespace.batch import SETTINGS, Batch, optimize
+from smoothfit.inference import newton
+from smoothfit.statespace.batch import SETTINGS, Batch
 observations = sf.observe(np.arange(400_000.0), np.sin(np.arange(400_000.0)))
 batch = Batch.of(observations, (np.zeros(400_000, np.int64),), 3, False)
-arguments = (*batch.arrays, batch.design_ratio, 3, True, SETTINGS, optimize.interpolation(), 1)
+arguments = (*batch.arrays, batch.design_ratio, 3, True, SETTINGS, newton.interpolation(), 1)
 began = time.monotonic()
 _kernels.fit_many(*arguments)
 whole = time.monotonic() - began
