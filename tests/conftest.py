@@ -12,9 +12,10 @@ import smoothfit as sf
 
 matplotlib.use("Agg")
 
-# The same examples in every run, however loaded the machine is; `pytest --hypothesis-profile=search` draws new ones.
-settings.register_profile("search", deadline=None)
-settings.register_profile("repeat", deadline=None, derandomize=True)
+# The same examples in every run, however loaded the machine is; `pytest --hypothesis-profile=search` draws new ones, and more.
+# Tests whose examples are dear say a smaller number themselves.
+settings.register_profile("search", deadline=None, max_examples=200)
+settings.register_profile("repeat", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("repeat")
 
 

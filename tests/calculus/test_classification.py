@@ -135,9 +135,9 @@ def test_the_multinomial_hessian_is_that_of_the_loss():
 
 
 LAYERS = [
-    (RNG.normal(size=(3, 5)), RNG.normal(size=5)),
-    (RNG.normal(size=(5, 4)), RNG.normal(size=4)),
-    (RNG.normal(size=(4, 4)), np.zeros(4)),
+    (RNG.normal(size=(3, 4)), RNG.normal(size=4)),
+    (RNG.normal(size=(4, 2)), RNG.normal(size=2)),
+    (RNG.normal(size=(2, 4)), np.zeros(4)),
 ]
 
 
@@ -155,10 +155,11 @@ def unpacked(values):
 
 
 def test_backpropagation_is_verified_numerically():
-    result = calculus.backpropagation(LAYERS, X, T)
-    numeric = calculus.gradient(lambda v: calculus.backpropagation(unpacked(v), X, T).loss, packed(LAYERS))
+    x, t = X[:3], T[:3]  # every weight and input has a numerical derivative of its own
+    result = calculus.backpropagation(LAYERS, x, t)
+    numeric = calculus.gradient(lambda v: calculus.backpropagation(unpacked(v), x, t).loss, packed(LAYERS))
     np.testing.assert_allclose(packed(result.gradient), numeric.value, rtol=1e-8, atol=1e-10)
-    at_inputs = calculus.gradient(lambda v: calculus.backpropagation(LAYERS, v.reshape(X.shape), T).loss, X.ravel())
+    at_inputs = calculus.gradient(lambda v: calculus.backpropagation(LAYERS, v.reshape(x.shape), t).loss, x.ravel())
     np.testing.assert_allclose(result.inputs.ravel(), at_inputs.value, rtol=1e-8, atol=1e-10)
 
 

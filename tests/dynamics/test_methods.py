@@ -484,8 +484,12 @@ def test_motor():
 
 @pytest.mark.slow
 def test_monte_carlo_of_both_noises():
-    """Coverage of nominal 95 % intervals and the obvious methods' bias, over 100 replications with both noises."""
-    found = {method: [] for method in ("kalman", "armax", "whittle", "difference", "arx")}
+    """Coverage of nominal 95 % intervals and the obvious methods' bias, over 100 replications with both noises.
+
+    armax maximises the likelihood that kalman does by another route, seven times as slowly: what it finds in the first ten
+    replications is what kalman finds, to far less than the Monte Carlo error.
+    """
+    found = {method: [] for method in ("kalman", "whittle", "difference", "arx")}
     t = np.arange(400) * 0.05
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -497,8 +501,13 @@ def test_monte_carlo_of_both_noises():
             for method, estimates in found.items():
                 res = model.fit(method)
                 estimates.append((res.params["y"] + 1, res.bse["y"]))
+            if seed < 10:
+                error, se = found["kalman"][-1]
+                same = model.fit("armax")
+                assert same.params["y"] + 1 == pytest.approx(error, abs=1e-6 * se)
+                assert same.bse["y"] == pytest.approx(se, rel=0.01)  # measured: 0.2 %
     table = {method: np.array(estimates) for method, estimates in found.items()}
-    for method in ("kalman", "armax", "whittle"):
+    for method in ("kalman", "whittle"):
         error, se = table[method].T
         assert 0.86 < np.mean(np.abs(error) < 1.96 * se) <= 1.0  # 0.95 less four standard errors of a hundred
         assert np.sqrt(np.mean(error**2)) == pytest.approx(0.093, rel=0.3)

@@ -110,13 +110,13 @@ def test_simultaneous_bands_at_one_time_are_pointwise_ones(fit):
     assert (curve.get_prediction(grid, simultaneous=True).half_width(0.05) > curve.get_prediction(grid).half_width(0.05)).all()
 
 
-@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")  # a few of two hundred white residuals do not look white
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")  # a few of a hundred white residuals do not look white
 def test_forecasts_after_sixty_readings_hold_their_level():
-    """Of 200 decays, level 0.95 within three Monte Carlo standard errors; given the coefficients it is not by far."""
+    """Of 100 decays, level 0.95 within three Monte Carlo standard errors; given the coefficients it is not by far."""
     inside = {"curve": [], "reading": [], "curve, coefficients known": []}
     t = np.arange(N + 20) * 0.05
     x = np.exp(-t / 2)
-    for seed in range(200):
+    for seed in range(100):
         y = x + 0.1 * np.random.default_rng(seed).standard_normal(N + 20)
         frame = sf.DerivativeRegression(y[:N], t[:N], intercept=False).fit("output_error").forecast(t[N:])
         low, high = frame["mean_ci_lower"], frame["mean_ci_upper"]

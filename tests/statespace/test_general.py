@@ -35,6 +35,11 @@ def array(m):
     return np.array(m.tolist(), dtype=object).reshape(m.rows, m.cols)
 
 
+def product(rows, matrix):
+    """rows @ matrix, where few entries of a row are not zero."""
+    return np.array([row[at] @ matrix[at] for row, at in ((row, np.flatnonzero(row)) for row in rows)])
+
+
 class Process:
     """x' = A x + L w, w of intensity one; f = h x; x at the start B beta + w_0, Var w_0 = P0. All given in plain numbers."""
 
@@ -52,6 +57,7 @@ class Process:
         self.B = np.vstack([np.zeros((1, B.shape[1])), B])
         self.P0 = np.zeros((d + 1, d + 1), dtype=object) + MP.mpf(0)
         self.P0[1:, 1:] = to_mp(np.asarray(P0, dtype=object))
+        self.steps = {}
 
     def row(self, deriv):
         """State row (d + 1,) of f^(deriv), or of the integral for -1."""
@@ -63,6 +69,12 @@ class Process:
         return np.r_[MP.mpf(0), row]
 
     def step(self, dt):
+        """T and Q over dt: functionals of every kind ask for the same steps."""
+        if dt not in self.steps:
+            self.steps[dt] = self.discretized(dt)
+        return self.steps[dt]
+
+    def discretized(self, dt):
         n = self.d + 1
         block = np.zeros((2 * n, 2 * n), dtype=object) + MP.mpf(0)
         block[:n, :n], block[:n, n:], block[n:, n:] = -self.A, self.LL, self.A.T
@@ -112,8 +124,8 @@ class Oracle:
             else:
                 rows[i, times.index(float(x))] = self.process.row(kind)
         flat = rows.reshape(len(every), -1)
-        K = flat @ V.reshape(N * n, N * n) @ flat.T
-        design = flat @ X.reshape(N * n, -1)
+        K = product(flat, product(flat, V.reshape(N * n, N * n)).T)
+        design = product(flat, X.reshape(N * n, -1))
         W = np.vstack([self.W, np.zeros((len(asked), self.W.shape[1]))])
         design = np.hstack([design, to_mp(W)]) if W.shape[1] else design
         k, m = design.shape[1], self.n
