@@ -21,9 +21,9 @@ try:
 except ModuleNotFoundError:
     raise ImportError("smoothfit's kernels are not compiled; in the root of the repository run: pip install .") from None
 
-if _kernels.__version__ != __version__:
+if __version__ != _kernels.VERSION:
     raise ImportError(
-        f"the installed kernels are of smoothfit {_kernels.__version__} and the sources of {__version__}; "
+        f"the installed kernels are of smoothfit {_kernels.VERSION} and the sources of {__version__}; "
         "in the root of the repository run: pip install ."
     )
 

@@ -1,84 +1,142 @@
-import numpy as np
+"""
+Compiled kernels of smoothfit; see the headers in smoothfit/_core for the algorithms.
+"""
+
+from typing import Annotated
+
+import numpy
 from numpy.typing import NDArray
 
-_Bytes = NDArray[np.uint8]
-_Floats = NDArray[np.float64]
-_Int32 = NDArray[np.int32]
-_Int64 = NDArray[np.int64]
+VERSION: str = "0.1.0"
 
-__version__: str
-MISSING: int
+class KernelError(ArithmeticError):
+    """
+    A kernel stopped: (what happened, where), for example ('overflow', row).
+    """
 
-class KernelError(ArithmeticError): ...
+MAX_DEGREE: int = 12
 
-def require_identified(
-    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, sigma2: _Floats
-) -> None: ...
-def likelihood(
-    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: _Floats, sigma2: _Floats
-) -> _Floats: ...
-def likelihood_noise(
-    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: _Floats, sigma2: _Floats
-) -> _Floats: ...
-def likelihood_gradient(
-    delta: _Floats,
-    deriv: _Bytes,
-    group: _Bytes,
-    y: _Floats,
-    ratio: _Floats,
+def cells(
+    breaks: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], n_cells: int
+) -> NDArray[numpy.int32]: ...
+def basis_rows(
+    x: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    knots: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    breaks: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    span: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+    cells: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
+    degree: int,
+    deriv: int,
+    strict: bool,
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.int32]]: ...
+def dense_rows(
+    x: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    knots: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    breaks: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    span: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+    cells: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
+    degree: int,
+    deriv: int,
+    strict: bool,
+    skipped: int,
+) -> NDArray[numpy.float64]: ...
+def spline_values(
+    x: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    breaks: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    span: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+    cells: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
+    per_width: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    scaled: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    strict: bool,
+) -> NDArray[numpy.float64]: ...
+
+class WienerSeries:
+    def __init__(
+        self, start: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)], rows: WienerRows
+    ) -> None: ...
+
+class SearchSettings:
+    def __init__(
+        self,
+        *,
+        limit: float,
+        coarse: float,
+        exact_sd: float,
+        decrement: float,
+        near: float,
+        level: float,
+        hopeless: float,
+        flat: float,
+        longest_step: float,
+        grid: int,
+        max_iterations: int,
+        interpolation: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    ) -> None: ...
+
+def fit_many(
+    series: WienerSeries,
+    design_ratio: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    order: int,
+    scale_free: bool,
+    settings: SearchSettings,
+    threads: int,
+) -> NDArray[numpy.float64]: ...
+def predict_many(
+    series: WienerSeries,
+    x: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    x_unit: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    order: int,
+    q: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    sigma2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    wanted: int,
+    at: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    threads: int,
+) -> NDArray[numpy.float64]: ...
+def sum_many(
+    series: WienerSeries,
+    order: int,
+    q: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    threads: int,
+) -> NDArray[numpy.float64]: ...
+def sum_many_second(series: WienerSeries, order: int, q: float, threads: int) -> NDArray[numpy.float64]: ...
+def links(
+    gap: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     order: int,
     q: float,
-    sigma2: _Floats,
-    directions: _Floats,
-) -> _Floats: ...
-def likelihood_second(
-    delta: _Floats,
-    deriv: _Bytes,
-    group: _Bytes,
-    y: _Floats,
-    ratio: _Floats,
+    filtered: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    keep: Annotated[NDArray[numpy.uint8], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
+def draw(
     order: int,
-    q: float,
-    sigma2: _Floats,
-    directions: _Floats,
-    others: _Floats,
-) -> _Floats: ...
-def filter(
-    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
-) -> _Floats: ...
-def smooth(gap: _Floats, order: int, q: float, filtered: _Floats) -> _Floats: ...
-def predict(
-    order: int,
-    q: float,
-    filtered: _Floats,
-    posterior: _Floats,
-    left: NDArray[np.int64],
-    ahead: _Floats,
-    behind: _Floats,
-) -> _Floats: ...
-def variances(order: int, posterior: _Floats) -> _Floats: ...
-def higher_derivatives(gap: _Floats, order: int, q: float, filtered: _Floats, posterior: _Floats) -> _Floats: ...
-def links(gap: _Floats, order: int, q: float, filtered: _Floats, keep: _Bytes) -> _Floats: ...
-def draw(order: int, links: _Floats, normal: _Floats, derivs: _Int64) -> _Floats: ...
+    link: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    normal: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    derivs: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
 def shocks(
-    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
-) -> tuple[_Floats, _Floats, NDArray[np.bool_]]: ...
+    series: WienerRows,
+    order: int,
+    q: float,
+    sigma2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.bool_]]: ...
 def innovations(
-    delta: _Floats, deriv: _Bytes, group: _Bytes, y: _Floats, ratio: _Floats, order: int, q: float, sigma2: _Floats
-) -> _Floats: ...
+    series: WienerRows,
+    order: int,
+    q: float,
+    sigma2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
 
 class Stream:
     def __init__(
         self,
-        x: _Floats,
-        delta: _Floats,
-        deriv: _Bytes,
-        group: _Bytes,
-        y: _Floats,
-        ratio: _Floats,
-        arrival: _Int64,
-        states: _Floats,
-        sigma2: _Floats,
+        x: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu")],
+        delta: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu")],
+        deriv: Annotated[NDArray[numpy.uint8], dict(order="C", device="cpu")],
+        group: Annotated[NDArray[numpy.uint8], dict(order="C", device="cpu")],
+        y: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu")],
+        ratio: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu")],
+        arrival: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu")],
+        states: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu")],
+        sigma2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu")],
         order: int,
         q: float,
         x_unit: float,
@@ -86,156 +144,68 @@ class Stream:
     def run(self, start: int, stop: int) -> None: ...
     def push(self, i: int, x: float, y: float, deriv: int, group: int, ratio: float, arrival: int) -> bool: ...
 
-def fit_many(
-    start: _Int64,
-    delta: _Floats,
-    deriv: _Bytes,
-    group: _Bytes,
-    y: _Floats,
-    ratio: _Floats,
-    design_ratio: _Floats,
-    order: int,
-    scale_free: bool,
-    settings: _Floats,
-    interpolation: _Floats,
-    threads: int,
-) -> _Floats: ...
-def predict_many(
-    start: _Int64,
-    delta: _Floats,
-    deriv: _Bytes,
-    group: _Bytes,
-    y: _Floats,
-    ratio: _Floats,
-    x: _Floats,
-    x_unit: _Floats,
-    order: int,
-    q: _Floats,
-    sigma2: _Floats,
-    wanted: int,
-    at: _Floats,
-    threads: int,
-) -> _Floats: ...
-def sum_many(
-    start: _Int64,
-    delta: _Floats,
-    deriv: _Bytes,
-    group: _Bytes,
-    y: _Floats,
-    ratio: _Floats,
-    order: int,
-    q: _Floats,
-    threads: int,
-) -> _Floats: ...
-def sum_many_second(
-    start: _Int64,
-    delta: _Floats,
-    deriv: _Bytes,
-    group: _Bytes,
-    y: _Floats,
-    ratio: _Floats,
-    order: int,
-    q: float,
-    threads: int,
-) -> _Floats: ...
-
-MAX_DEGREE: int
-
-def cells(breaks: _Floats, n_cells: int) -> _Int32: ...
-def basis_rows(
-    x: _Floats,
-    knots: _Floats,
-    breaks: _Floats,
-    span: _Int64,
-    cells: _Int32,
-    degree: int,
-    deriv: int,
-    strict: bool,
-) -> tuple[_Floats, _Int32]: ...
-def dense_rows(
-    x: _Floats,
-    knots: _Floats,
-    breaks: _Floats,
-    span: _Int64,
-    cells: _Int32,
-    degree: int,
-    deriv: int,
-    strict: bool,
-    skipped: int,
-) -> _Floats: ...
-def spline_values(
-    x: _Floats,
-    breaks: _Floats,
-    span: _Int64,
-    cells: _Int32,
-    per_width: _Floats,
-    scaled: _Floats,
-    strict: bool,
-) -> _Floats: ...
 def filtered_moments(
-    y: _Floats, u: _Floats, start: _Int64, a: _Floats, first_lag: int, intercept: bool, inverse: _Floats
-) -> _Floats: ...
+    y: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    u: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    start: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+    a: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    first_lag: int,
+    intercept: bool,
+    inverse: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
 def filtered_residual(
-    y: _Floats, u: _Floats, start: _Int64, a: _Floats, first_lag: int, intercept: bool, psi: _Floats
-) -> _Floats: ...
+    y: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    u: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    start: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+    a: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    first_lag: int,
+    intercept: bool,
+    psi: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
 def linear_likelihood(
-    step: NDArray[np.int32],
-    u: _Floats,
-    y: _Floats,
-    ratio: _Floats,
-    component: _Bytes,
-    T: _Floats,
-    Q: _Floats,
-    G: _Floats,
-    variance: _Floats,
+    step: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
+    u: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    y: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    ratio: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    component: Annotated[NDArray[numpy.uint8], dict(order="C", device="cpu", writable=False)],
+    T: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    Q: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    G: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     keep: bool,
-) -> tuple[_Floats, _Floats, int, int, int, _Floats, _Floats]: ...
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], int, int, int, NDArray[numpy.float64], NDArray[numpy.float64]]: ...
 def linear_smooth(
-    step: NDArray[np.int32],
-    u: _Floats,
-    y: _Floats,
-    ratio: _Floats,
-    component: _Bytes,
-    T: _Floats,
-    Q: _Floats,
-    G: _Floats,
-    variance: _Floats,
-) -> tuple[_Floats, _Floats]: ...
-def absorb_rows(
-    values: _Floats, first: _Int64, rhs: _Floats, factor: _Floats, z: _Floats, rest: float
-) -> tuple[_Floats, _Floats, float]: ...
-def absorb_spline_rows(
-    x: _Floats,
-    y: _Floats,
-    root: _Floats,
-    knots: _Floats,
-    breaks: _Floats,
-    span: _Int64,
-    cells: _Int32,
-    degree: int,
-    deriv: int,
-    strict: bool,
-    w: int,
-) -> tuple[_Floats, _Floats, float]: ...
-def solve_stack(
-    sources: _Floats, rhs: _Floats, scale: _Floats
-) -> tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, float, float]: ...
-def solve_stack_slope(sources: _Floats, rhs: _Floats, scale: _Floats, slope: _Floats) -> tuple[_Floats, _Floats, float, float]: ...
-def band_forms(values: _Floats, first: _Int64, band: _Floats) -> _Floats: ...
-def stack_values(sources: _Floats, rhs: _Floats, scales: _Floats, solved: bool) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
+    step: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
+    u: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    y: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    ratio: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    component: Annotated[NDArray[numpy.uint8], dict(order="C", device="cpu", writable=False)],
+    T: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    Q: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    G: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64]]: ...
 
 class MarkovRows:
-    def __init__(self, step: _Int32, first: _Int64, H: _Floats, y: _Floats, ratio: _Floats, group: _Bytes) -> None: ...
+    def __init__(
+        self,
+        step: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
+        first: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+        H: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+        y: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+        ratio: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+        group: Annotated[NDArray[numpy.uint8], dict(order="C", device="cpu", writable=False)],
+    ) -> None: ...
 
 class MarkovSteps:
     def __init__(
         self,
-        processes: _Int32,
-        frequency: _Floats,
-        dt: _Floats,
-        class_dt: _Int64,
-        slots: NDArray[np.int8],
-        sources: _Floats,
+        processes: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
+        frequency: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+        dt: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+        class_dt: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+        slots: Annotated[NDArray[numpy.int8], dict(order="C", device="cpu", writable=False)],
+        sources: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
         n_accumulators: int,
         n_fixed: int,
     ) -> None: ...
@@ -243,68 +213,200 @@ class MarkovSteps:
 def markov_likelihood(
     rows: MarkovRows,
     steps: MarkovSteps,
-    tables: tuple[_Floats, ...],
-    parameters: _Floats,
-    B: _Floats,
-    variance: _Floats,
+    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
+    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     is_still: bool,
-) -> tuple[_Floats, _Floats, int, int, int]: ...
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], int, int, int]: ...
 def markov_scan(
-    rows: MarkovRows, steps: MarkovSteps, parameters: _Floats, B: _Floats, variance: _Floats, n_effects: int, is_complete: bool
-) -> tuple[_Floats, _Int64]: ...
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    n_effects: int,
+    is_complete: bool,
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.int64]]: ...
 def markov_innovations(
     rows: MarkovRows,
     steps: MarkovSteps,
-    tables: tuple[_Floats, ...],
-    parameters: _Floats,
-    B: _Floats,
-    variance: _Floats,
+    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
+    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     is_still: bool,
-) -> _Floats: ...
+) -> NDArray[numpy.float64]: ...
 def markov_smooth(
     rows: MarkovRows,
     steps: MarkovSteps,
-    tables: tuple[_Floats, ...],
-    parameters: _Floats,
-    B: _Floats,
-    variance: _Floats,
+    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
+    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     is_still: bool,
-) -> tuple[_Floats, _Floats]: ...
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64]]: ...
 def markov_draw(
     rows: MarkovRows,
     steps: MarkovSteps,
-    tables: tuple[_Floats, ...],
-    parameters: _Floats,
-    B: _Floats,
-    variance: _Floats,
+    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
+    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     is_still: bool,
-    normals: _Floats,
-) -> _Floats: ...
+    normals: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
 def markov_matrices(
     rows: MarkovRows,
     steps: MarkovSteps,
-    tables: tuple[_Floats, ...],
-    parameters: _Floats,
-    B: _Floats,
-    variance: _Floats,
+    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
+    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     is_still: bool,
-) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64]]: ...
 def markov_adjoint(
     rows: MarkovRows,
     steps: MarkovSteps,
-    tables: tuple[_Floats, ...],
-    parameters: _Floats,
-    B: _Floats,
-    variance: _Floats,
+    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
+    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     is_still: bool,
-) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64]]: ...
 def markov_end(
     rows: MarkovRows,
     steps: MarkovSteps,
-    tables: tuple[_Floats, ...],
-    parameters: _Floats,
-    B: _Floats,
-    variance: _Floats,
+    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
+    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     is_still: bool,
-    kept: _Int32,
-) -> _Floats: ...
+    kept: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
+def absorb_rows(
+    values: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    first: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+    rhs: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    factor: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    z: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    rest: float,
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], float]: ...
+def absorb_spline_rows(
+    x: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    y: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    root: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    knots: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    breaks: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    span: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+    cells: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
+    degree: int,
+    deriv: int,
+    strict: bool,
+    w: int,
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], float]: ...
+def solve_stack(
+    sources: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    rhs: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    scale: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> tuple[
+    NDArray[numpy.float64],
+    NDArray[numpy.float64],
+    NDArray[numpy.float64],
+    NDArray[numpy.float64],
+    NDArray[numpy.float64],
+    NDArray[numpy.float64],
+    float,
+    float,
+]: ...
+def stack_values(
+    sources: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    rhs: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    scales: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    solved: bool,
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64]]: ...
+def solve_stack_slope(
+    sources: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    rhs: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    scale: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    slope: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], float, float]: ...
+def band_forms(
+    values: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    first: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+    band: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
+
+MISSING: int = 255
+
+class WienerRows:
+    def __init__(
+        self,
+        delta: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+        deriv: Annotated[NDArray[numpy.uint8], dict(order="C", device="cpu", writable=False)],
+        group: Annotated[NDArray[numpy.uint8], dict(order="C", device="cpu", writable=False)],
+        y: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+        ratio: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    ) -> None: ...
+
+def require_identified(
+    series: WienerRows, order: int, sigma2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)]
+) -> None: ...
+def likelihood(
+    series: WienerRows,
+    order: int,
+    q: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    sigma2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
+def likelihood_noise(
+    series: WienerRows,
+    order: int,
+    q: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    sigma2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
+def likelihood_gradient(
+    series: WienerRows,
+    order: int,
+    q: float,
+    sigma2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    directions: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
+def likelihood_second(
+    series: WienerRows,
+    order: int,
+    q: float,
+    sigma2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    directions: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    others: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
+def filter(
+    series: WienerRows,
+    order: int,
+    q: float,
+    sigma2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
+def smooth(
+    gap: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    order: int,
+    q: float,
+    filtered: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
+def predict(
+    order: int,
+    q: float,
+    filtered: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    posterior: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    left: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+    ahead: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    behind: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
+def variances(
+    order: int, posterior: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)]
+) -> NDArray[numpy.float64]: ...
+def higher_derivatives(
+    gap: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    order: int,
+    q: float,
+    filtered: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    posterior: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...

@@ -17,12 +17,16 @@
 #include "status.hpp"
 
 namespace nb = nanobind;
+using namespace nb::literals;
 
 template <class T>
 using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
 template <class T>
 using Out = nb::ndarray<nb::numpy, T>;
 using Doubles = Out<double>;
+// A tuple whose entries have types in the stub.
+template <class... T>
+using Tuple = nb::typed<nb::tuple, T...>;
 
 inline PyObject* kernel_error = nullptr;
 

@@ -21,7 +21,7 @@ Out<std::int32_t> cells_of(In<double> breaks, std::size_t n_cells) {
 }
 
 // values (n, degree + 1) and columns (n, degree + 1) of the functions that do not vanish at x (n,).
-nb::tuple basis_rows_of(In<double> x, In<double> knots, In<double> breaks, In<std::int64_t> span, In<std::int32_t> cells,
+Tuple<Doubles, Out<std::int32_t>> basis_rows_of(In<double> x, In<double> knots, In<double> breaks, In<std::int64_t> span, In<std::int32_t> cells,
                         int degree, int deriv, bool strict) {
     const Pieces pieces = make_pieces(breaks, span, cells);
     check_spans(knots, pieces, degree);
@@ -90,8 +90,9 @@ Doubles spline_values_of(In<double> x, In<double> breaks, In<std::int64_t> span,
 
 void bind_basis(nb::module_& module) {
     module.attr("MAX_DEGREE") = max_degree;
-    module.def("cells", &cells_of);
-    module.def("basis_rows", &basis_rows_of);
-    module.def("dense_rows", &dense_rows_of);
-    module.def("spline_values", &spline_values_of);
+    module.def("cells", &cells_of, "breaks"_a, "n_cells"_a);
+    module.def("basis_rows", &basis_rows_of, "x"_a, "knots"_a, "breaks"_a, "span"_a, "cells"_a, "degree"_a, "deriv"_a, "strict"_a);
+    module.def("dense_rows", &dense_rows_of, "x"_a, "knots"_a, "breaks"_a, "span"_a, "cells"_a, "degree"_a, "deriv"_a, "strict"_a,
+         "skipped"_a);
+    module.def("spline_values", &spline_values_of, "x"_a, "breaks"_a, "span"_a, "cells"_a, "per_width"_a, "scaled"_a, "strict"_a);
 }

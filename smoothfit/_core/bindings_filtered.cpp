@@ -63,6 +63,6 @@ Doubles filtered_residual(In<double> y, In<double> u, In<std::int64_t> start, In
 }  // namespace
 
 void bind_filtered(nb::module_& module) {
-    module.def("filtered_moments", &filtered_moments);
-    module.def("filtered_residual", &filtered_residual);
+    module.def("filtered_moments", &filtered_moments, "y"_a, "u"_a, "start"_a, "a"_a, "first_lag"_a, "intercept"_a, "inverse"_a);
+    module.def("filtered_residual", &filtered_residual, "y"_a, "u"_a, "start"_a, "a"_a, "first_lag"_a, "intercept"_a, "psi"_a);
 }

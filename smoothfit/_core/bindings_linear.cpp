@@ -79,7 +79,7 @@ nb::tuple run(const Sizes& s, const LinearRows& rows, const LinearSteps& steps, 
 
 // ((2, 1 + N) log determinant and sum of squares with derivatives, (2, N, N) information, readings used, readings that flat
 // directions took up, flat directions left, innovations and their variances (n, R, 1 + N) where asked for).
-nb::tuple linear_likelihood(In<std::int32_t> step, In<double> u, In<double> y, In<double> ratio, In<std::uint8_t> component,
+Tuple<Doubles, Doubles, int, int, int, Doubles, Doubles> linear_likelihood(In<std::int32_t> step, In<double> u, In<double> y, In<double> ratio, In<std::uint8_t> component,
                             In<double> T, In<double> Q, In<double> G, In<double> variance, bool keep) {
     const Sizes s = check_sizes(step, u, y, ratio, component, T, Q, G, variance);
     const LinearRows rows = rows_of(s, step, u, y, ratio, component);
@@ -95,7 +95,7 @@ nb::tuple linear_likelihood(In<std::int32_t> step, In<double> u, In<double> y, I
 }
 
 // Posterior means (n, M) and covariances (n, M, M).
-nb::tuple linear_smooth(In<std::int32_t> step, In<double> u, In<double> y, In<double> ratio, In<std::uint8_t> component,
+Tuple<Doubles, Doubles> linear_smooth(In<std::int32_t> step, In<double> u, In<double> y, In<double> ratio, In<std::uint8_t> component,
                         In<double> T, In<double> Q, In<double> G, In<double> variance) {
     const Sizes s = check_sizes(step, u, y, ratio, component, T, Q, G, variance);
     check(s.width == 1, "smoothing takes no derivatives");
@@ -127,6 +127,8 @@ nb::tuple linear_smooth(In<std::int32_t> step, In<double> u, In<double> y, In<do
 }  // namespace
 
 void bind_linear(nb::module_& module) {
-    module.def("linear_likelihood", &linear_likelihood);
-    module.def("linear_smooth", &linear_smooth);
+    module.def("linear_likelihood", &linear_likelihood, "step"_a, "u"_a, "y"_a, "ratio"_a, "component"_a, "T"_a, "Q"_a, "G"_a,
+         "variance"_a, "keep"_a);
+    module.def("linear_smooth", &linear_smooth, "step"_a, "u"_a, "y"_a, "ratio"_a, "component"_a, "T"_a, "Q"_a, "G"_a,
+         "variance"_a);
 }

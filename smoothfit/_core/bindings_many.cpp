@@ -14,28 +14,24 @@ using namespace smoothfit;
 
 namespace {
 
-// The rows of all series, one after the other: series s has rows start[s] .. start[s + 1] - 1.
-struct Series {
+// The rows of all series, one after the other, checked once: series s has rows start[s] .. start[s + 1] - 1.
+struct WienerSeries {
     In<std::int64_t> start;
-    In<double> delta;
-    In<std::uint8_t> deriv, group;
-    In<double> y, ratio;
+    WienerRows all;
 
+    WienerSeries(In<std::int64_t> start_, const WienerRows& rows) : start(start_), all(rows) {
+        check(start.size() > 1 && start.data()[0] == 0 && start.data()[count()] == static_cast<std::int64_t>(all.size()),
+              "start begins with 0 and ends with the number of rows");
+        for (std::size_t s = 0; s < count(); ++s) check(start.data()[s] < start.data()[s + 1], "a series is empty");
+    }
     std::size_t count() const { return start.size() - 1; }
+    void check_order(int order) const { all.view(order, 1); }
     Rows rows(std::size_t s) const {
         const std::int64_t i = start.data()[s];
-        return {start.data()[s + 1] - i, delta.data() + i, deriv.data() + i, group.data() + i, y.data() + i, ratio.data() + i};
+        return {start.data()[s + 1] - i, all.delta.data() + i, all.deriv.data() + i, all.group.data() + i, all.y.data() + i,
+                all.ratio.data() + i};
     }
 };
-
-Series make_series(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deriv, In<double> y, In<double> ratio,
-                   In<std::uint8_t> group, int order) {
-    make_rows(delta, deriv, group, y, ratio, order, 1);
-    check(start.size() > 1 && start.data()[0] == 0 && start.data()[start.size() - 1] == static_cast<std::int64_t>(delta.size()),
-          "start begins with 0 and ends with the number of rows");
-    for (std::size_t s = 0; s + 1 < start.size(); ++s) check(start.data()[s] < start.data()[s + 1], "a series is empty");
-    return {start, delta, deriv, group, y, ratio};
-}
 
 // Whether the user asked to stop. The thread that Python called, number 0, looks for that now and then; the others are told.
 class Stop {
@@ -87,18 +83,28 @@ void share(std::size_t n, int threads, Stop& stop, const Work& work) {
     for (std::thread& other : others) other.join();
 }
 
+// The settings of a search, and the polynomials that its last refinement takes.
+struct Settings {
+    SearchSettings search;
+    In<double> interpolation;
+
+    Settings(double limit, double coarse, double exact_sd, double decrement, double near, double level, double hopeless, double flat,
+             double longest_step, int grid, int max_iterations, In<double> interpolation_)
+        : interpolation(interpolation_) {
+        check(interpolation.ndim() == 2 && interpolation.shape(0) == n_fine && interpolation.shape(1) == 8, "interpolation is (225, 8)");
+        check(grid >= 2 && grid <= 64, "grid is out of range");
+        search = {limit, coarse,       exact_sd, decrement,      near,                 level, hopeless,
+                  flat,  longest_step, grid,     max_iterations, interpolation.data(), n_fine};
+    }
+
+private:
+    static constexpr int n_fine = 225;
+};
+
 // (S, 7): log q, value, decrement, sse, edf, log|X'X|, how it ended.
-Doubles fit_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y,
-                 In<double> ratio, In<double> design_ratio, int order, bool scale_free, In<double> settings,
-                 In<double> interpolation, int threads) {
-    const Series series = make_series(start, delta, deriv, y, ratio, group, order);
-    check(design_ratio.size() == delta.size(), "row arrays differ in length");
-    check(settings.size() == 11 && interpolation.ndim() == 2 && interpolation.shape(0) == 225 && interpolation.shape(1) == 8,
-          "settings are 11 numbers and interpolation is (225, 8)");
-    const double* v = settings.data();
-    const SearchSettings search{v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], static_cast<int>(v[9]), static_cast<int>(v[10]),
-                                interpolation.data(), 225};
-    check(search.grid >= 2 && search.grid <= 64, "grid is out of range");
+Doubles fit_many(const WienerSeries& series, In<double> design_ratio, int order, bool scale_free, const Settings& settings, int threads) {
+    series.check_order(order);
+    check(design_ratio.size() == series.all.size(), "row arrays differ in length");
     Doubles out = new_array({series.count(), 7});
     Stop stop;
     {
@@ -107,8 +113,8 @@ Doubles fit_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deri
             share(series.count(), threads, stop, [&](int thread, std::size_t s) {
                 const Rows rows = series.rows(s);
                 const auto ended = [&stop, thread] { return stop(thread); };
-                const OneCurve<decltype(m)::value, decltype(ended)> curve(rows, scale_free, search, ended);
-                const CurveFit fit = curve.fit(design_ratio.data() + start.data()[s]);
+                const OneCurve<decltype(m)::value, decltype(ended)> curve(rows, scale_free, settings.search, ended);
+                const CurveFit fit = curve.fit(design_ratio.data() + series.start.data()[s]);
                 double* mine = out.data() + 7 * s;
                 mine[0] = fit.log_q;
                 mine[1] = fit.value;
@@ -125,9 +131,8 @@ Doubles fit_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deri
 }
 
 // (2, L): sums over the series of log_det and sse at each q (L). Eight side by side, as in `likelihood`.
-Doubles sum_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y,
-                 In<double> ratio, int order, In<double> q, int threads) {
-    const Series series = make_series(start, delta, deriv, y, ratio, group, order);
+Doubles sum_many(const WienerSeries& series, int order, In<double> q, int threads) {
+    series.check_order(order);
     const std::size_t count = q.size(), n = series.count();
     check(count > 0, "there are no candidates");
     std::vector<double> terms(2 * n * Pack::size);
@@ -170,10 +175,9 @@ Doubles sum_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deri
 }
 
 // (2, 3): sums over the series of log_det and sse, and their first and second derivatives by log q.
-Doubles sum_many_second(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y,
-                        In<double> ratio, int order, double q, int threads) {
+Doubles sum_many_second(const WienerSeries& series, int order, double q, int threads) {
     using D = Curvature;
-    const Series series = make_series(start, delta, deriv, y, ratio, group, order);
+    series.check_order(order);
     const std::size_t n = series.count();
     std::vector<D> terms(2 * n);
     std::atomic<bool> sound{true};
@@ -210,15 +214,14 @@ Doubles sum_many_second(In<std::int64_t> start, In<double> delta, In<std::uint8_
 }
 
 // (2, S, G): posterior means and variances of f^(deriv) at `at` (G), NaN where a series fails. q, sigma2 and x_unit are (S,).
-Doubles predict_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y,
-                     In<double> ratio, In<double> x, In<double> x_unit, int order, In<double> q, In<double> sigma2, int wanted,
+Doubles predict_many(const WienerSeries& series, In<double> x, In<double> x_unit, int order, In<double> q, In<double> sigma2, int wanted,
                      In<double> at, int threads) {
-    const Series series = make_series(start, delta, deriv, y, ratio, group, order);
+    series.check_order(order);
     const std::size_t n = series.count(), count = at.size();
-    check(x.size() == delta.size() && q.size() == n && sigma2.size() == n && x_unit.size() == n, "arrays differ in length");
+    check(x.size() == series.all.size() && q.size() == n && sigma2.size() == n && x_unit.size() == n, "arrays differ in length");
     check(wanted >= 0 && wanted < order, "deriv is not below the order");
     std::int64_t longest = 0;
-    for (std::size_t s = 0; s < n; ++s) longest = std::max(longest, start.data()[s + 1] - start.data()[s]);
+    for (std::size_t s = 0; s < n; ++s) longest = std::max(longest, series.start.data()[s + 1] - series.start.data()[s]);
     threads = useful_threads(n, threads);
     const std::size_t room = 2 * static_cast<std::size_t>(longest);
     std::vector<std::vector<double>> states(threads), nodes(threads);
@@ -235,7 +238,7 @@ Doubles predict_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> 
                 double* mean = out.data() + s * count;
                 double* variance = mean + n * count;
                 const Status status = predict_curve<decltype(m)::value>(
-                    series.rows(s), x.data() + start.data()[s], x_unit.data()[s], q.data()[s], sigma2.data()[s], wanted,
+                    series.rows(s), x.data() + series.start.data()[s], x_unit.data()[s], q.data()[s], sigma2.data()[s], wanted,
                     static_cast<std::int64_t>(count), at.data(), states[thread].data(), nodes[thread].data(), mean, variance);
                 if (status.outcome != Outcome::ok)
                     for (std::size_t j = 0; j < count; ++j) mean[j] = variance[j] = std::numeric_limits<double>::quiet_NaN();
@@ -249,8 +252,15 @@ Doubles predict_many(In<std::int64_t> start, In<double> delta, In<std::uint8_t> 
 }  // namespace
 
 void bind_many(nb::module_& module) {
-    module.def("fit_many", &fit_many);
-    module.def("predict_many", &predict_many);
-    module.def("sum_many", &sum_many);
-    module.def("sum_many_second", &sum_many_second);
+    nb::class_<WienerSeries>(module, "WienerSeries").def(nb::init<In<std::int64_t>, const WienerRows&>(), "start"_a, "rows"_a);
+    nb::class_<Settings>(module, "SearchSettings")
+        .def(nb::init<double, double, double, double, double, double, double, double, double, int, int, In<double>>(),
+             nb::kw_only(),
+             "limit"_a, "coarse"_a, "exact_sd"_a, "decrement"_a, "near"_a, "level"_a, "hopeless"_a, "flat"_a, "longest_step"_a,
+             "grid"_a, "max_iterations"_a, "interpolation"_a);
+    module.def("fit_many", &fit_many, "series"_a, "design_ratio"_a, "order"_a, "scale_free"_a, "settings"_a, "threads"_a);
+    module.def("predict_many", &predict_many, "series"_a, "x"_a, "x_unit"_a, "order"_a, "q"_a, "sigma2"_a, "wanted"_a, "at"_a,
+         "threads"_a);
+    module.def("sum_many", &sum_many, "series"_a, "order"_a, "q"_a, "threads"_a);
+    module.def("sum_many_second", &sum_many_second, "series"_a, "order"_a, "q"_a, "threads"_a);
 }

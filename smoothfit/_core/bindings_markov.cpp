@@ -15,6 +15,8 @@ namespace {
 
 constexpr int most_states = 24;
 
+using Tables = Tuple<In<double>, nb::ellipsis>;
+
 // What is read, checked once.
 struct ReadRows {
     In<std::int32_t> step;
@@ -197,7 +199,7 @@ nb::tuple likelihood(const Model& model) {
 
 // ((2, 1 + N) log determinant and sum of squares with derivatives, D of the last state (M, 1 + N), readings used, readings that
 // flat directions took up, bit mask of the components that stay unknown).
-nb::tuple markov_likelihood(const ReadRows& rows, const StateSteps& steps, const nb::tuple& tables, In<double> parameters, In<double> B,
+Tuple<Doubles, Doubles, int, int, int> markov_likelihood(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
                             In<double> variance, bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     if (model.width == 1) return likelihood<double>(model);
@@ -207,7 +209,7 @@ nb::tuple markov_likelihood(const ReadRows& rows, const StateSteps& steps, const
 
 // Of candidates, parameters (L, P) and variance (L, groups): log determinant, sum of squares, minus the logarithms of the last `n_effects`
 // D of the last state (L, 3), NaN where there are none; and readings used (L,).
-nb::tuple markov_scan(const ReadRows& rows, const StateSteps& steps, In<double> parameters, In<double> B, In<double> variance,
+Tuple<Doubles, Out<std::int64_t>> markov_scan(const ReadRows& rows, const StateSteps& steps, In<double> parameters, In<double> B, In<double> variance,
                       int n_effects, bool is_complete) {
     Model model(rows, steps, nb::tuple(), parameters, B, variance, false, true);
     const std::size_t n_candidates = parameters.shape(0), m = rows.m();
@@ -242,7 +244,7 @@ nb::tuple markov_scan(const ReadRows& rows, const StateSteps& steps, In<double> 
 
 // One-step-ahead prediction errors over their standard deviations (rows,); NaN where nothing is read, and where a flat direction took a
 // reading up.
-Doubles markov_innovations(const ReadRows& rows, const StateSteps& steps, const nb::tuple& tables, In<double> parameters, In<double> B,
+Doubles markov_innovations(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
                            In<double> variance, bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     check(model.width == 1, "innovations take no derivatives");
@@ -274,7 +276,7 @@ void smooth(const Model& model, const MarkovOutput& output) {
 }
 
 // Posterior means and variances (rows,) of H x.
-nb::tuple markov_smooth(const ReadRows& rows, const StateSteps& steps, const nb::tuple& tables, In<double> parameters, In<double> B,
+Tuple<Doubles, Doubles> markov_smooth(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
                         In<double> variance, bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     check(model.width == 1, "smoothing takes no derivatives");
@@ -284,7 +286,7 @@ nb::tuple markov_smooth(const ReadRows& rows, const StateSteps& steps, const nb:
 }
 
 // Draws (rows, L) of H x less its mean from standard normal numbers (n, 2 M, L).
-Doubles markov_draw(const ReadRows& rows, const StateSteps& steps, const nb::tuple& tables, In<double> parameters, In<double> B,
+Doubles markov_draw(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
                     In<double> variance, bool is_still, In<double> normals) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     const std::size_t m = rows.m();
@@ -322,7 +324,7 @@ nb::tuple matrices(const Model& model) {
 }
 
 // What the kernels make of the classes of steps, for tests: T, U and D of Q = U D U' with derivatives, and P0.
-nb::tuple markov_matrices(const ReadRows& rows, const StateSteps& steps, const nb::tuple& tables, In<double> parameters, In<double> B,
+Tuple<Doubles, Doubles, Doubles, Doubles> markov_matrices(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
                           In<double> variance, bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     if (model.width == 1) return matrices<double>(model);
@@ -332,7 +334,7 @@ nb::tuple markov_matrices(const ReadRows& rows, const StateSteps& steps, const n
 
 // (r (n, M), diagonal of N (n, M) before the readings of each node, errors and precisions of the readings given all others (rows, 2),
 // whether a flat direction took each reading up (rows,)).
-nb::tuple markov_adjoint(const ReadRows& rows, const StateSteps& steps, const nb::tuple& tables, In<double> parameters, In<double> B,
+Tuple<Doubles, Doubles, Doubles, Doubles> markov_adjoint(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
                          In<double> variance, bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     check(model.width == 1, "the adjoint takes no derivatives");
@@ -353,7 +355,7 @@ nb::tuple markov_adjoint(const ReadRows& rows, const StateSteps& steps, const nb
 }
 
 // Law of the components `kept` (K,) of the last state: (K, 3 + K), of each a mean, a variance, whether it is unknown, a row of U.
-Doubles markov_end(const ReadRows& rows, const StateSteps& steps, const nb::tuple& tables, In<double> parameters, In<double> B,
+Doubles markov_end(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
                    In<double> variance, bool is_still, In<std::int32_t> kept) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     check(model.width == 1, "the last state takes no derivatives");
@@ -376,15 +378,26 @@ Doubles markov_end(const ReadRows& rows, const StateSteps& steps, const nb::tupl
 
 void bind_markov(nb::module_& module) {
     nb::class_<ReadRows>(module, "MarkovRows")
-        .def(nb::init<In<std::int32_t>, In<std::int64_t>, In<double>, In<double>, In<double>, In<std::uint8_t>>());
+        .def(nb::init<In<std::int32_t>, In<std::int64_t>, In<double>, In<double>, In<double>, In<std::uint8_t>>(), "step"_a,
+             "first"_a, "H"_a, "y"_a,
+             "ratio"_a, "group"_a);
     nb::class_<StateSteps>(module, "MarkovSteps")
-        .def(nb::init<In<std::int32_t>, In<double>, In<double>, In<std::int64_t>, In<std::int8_t>, In<double>, int, int>());
-    module.def("markov_likelihood", &markov_likelihood);
-    module.def("markov_scan", &markov_scan);
-    module.def("markov_innovations", &markov_innovations);
-    module.def("markov_smooth", &markov_smooth);
-    module.def("markov_draw", &markov_draw);
-    module.def("markov_matrices", &markov_matrices);
-    module.def("markov_adjoint", &markov_adjoint);
-    module.def("markov_end", &markov_end);
+        .def(nb::init<In<std::int32_t>, In<double>, In<double>, In<std::int64_t>, In<std::int8_t>, In<double>, int, int>(),
+             "processes"_a,
+             "frequency"_a, "dt"_a, "class_dt"_a, "slots"_a, "sources"_a, "n_accumulators"_a, "n_fixed"_a);
+    module.def("markov_likelihood", &markov_likelihood, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a,
+         "is_still"_a);
+    module.def("markov_scan", &markov_scan, "rows"_a, "steps"_a, "parameters"_a, "B"_a, "variance"_a, "n_effects"_a,
+         "is_complete"_a);
+    module.def("markov_innovations", &markov_innovations, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a,
+         "is_still"_a);
+    module.def("markov_smooth", &markov_smooth, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a, "is_still"_a);
+    module.def("markov_draw", &markov_draw, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a, "is_still"_a,
+         "normals"_a);
+    module.def("markov_matrices", &markov_matrices, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a,
+         "is_still"_a);
+    module.def("markov_adjoint", &markov_adjoint, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a,
+         "is_still"_a);
+    module.def("markov_end", &markov_end, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a, "is_still"_a,
+         "kept"_a);
 }

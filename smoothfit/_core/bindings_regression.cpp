@@ -27,7 +27,7 @@ void check_rows(const In<double>& values, const In<std::int64_t>& first, std::si
 }
 
 // Factor (K, w), right-hand side (K,) and rest of rows added to those of a factor.
-nb::tuple absorb_rows_of(In<double> values, In<std::int64_t> first, In<double> rhs, In<double> factor, In<double> z, double rest) {
+Tuple<Doubles, Doubles, double> absorb_rows_of(In<double> values, In<std::int64_t> first, In<double> rhs, In<double> factor, In<double> z, double rest) {
     check(factor.ndim() == 2 && z.size() == factor.shape(0), "factor is (K, w) and z (K,)");
     const std::size_t K = factor.shape(0), w = factor.shape(1), n = first.size();
     check_rows(values, first, w);
@@ -49,7 +49,7 @@ nb::tuple absorb_rows_of(In<double> values, In<std::int64_t> first, In<double> r
 
 // The same for readings y (n,) of a derivative of splines at increasing x (n,); `root` (n,) multiplies rows and readings, or is
 // empty.
-nb::tuple absorb_spline_rows_of(In<double> x, In<double> y, In<double> root, In<double> knots, In<double> breaks,
+Tuple<Doubles, Doubles, double> absorb_spline_rows_of(In<double> x, In<double> y, In<double> root, In<double> knots, In<double> breaks,
                                 In<std::int64_t> span, In<std::int32_t> cells, int degree, int deriv, bool strict, std::size_t w) {
     const Pieces pieces = make_pieces(breaks, span, cells);
     check_spans(knots, pieces, degree);
@@ -89,7 +89,7 @@ void check_stack(const In<double>& sources, const In<double>& rhs, const In<doub
 }
 
 // R, z, coef, band of the inverse, misfit, trace, log_det, rest.
-nb::tuple solve_stack_of(In<double> sources, In<double> rhs, In<double> scale) {
+Tuple<Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, double, double> solve_stack_of(In<double> sources, In<double> rhs, In<double> scale) {
     check_stack(sources, rhs, scale);
     const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2);
     Doubles R = new_array({K, w}), z = new_array({K}), coef = new_array({K}), inverse = new_array({K, w}), misfit = new_array({S}),
@@ -109,7 +109,7 @@ nb::tuple solve_stack_of(In<double> sources, In<double> rhs, In<double> scale) {
 
 // log_det (L,) and rest (L,) at scales (L, n_sources), and with `solved` misfit and trace (L, n_sources), eight at a time; not finite
 // where the sources do not determine the minimiser.
-nb::tuple stack_values_of(In<double> sources, In<double> rhs, In<double> scales, bool solved) {
+Tuple<Doubles, Doubles, Doubles, Doubles> stack_values_of(In<double> sources, In<double> rhs, In<double> scales, bool solved) {
     check_sources(sources, rhs);
     const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2), L = scales.shape(0);
     check(scales.ndim() == 2 && scales.shape(1) == S, "scales is (L, n_sources)");
@@ -145,7 +145,7 @@ nb::tuple stack_values_of(In<double> sources, In<double> rhs, In<double> scales,
 }
 
 // Derivatives of misfit, trace, log_det and rest along `slope` (n_sources,) of the scales.
-nb::tuple solve_stack_slope_of(In<double> sources, In<double> rhs, In<double> scale, In<double> slope) {
+Tuple<Doubles, Doubles, double, double> solve_stack_slope_of(In<double> sources, In<double> rhs, In<double> scale, In<double> slope) {
     check_stack(sources, rhs, scale);
     check(slope.size() == scale.size(), "slope is (n_sources,)");
     const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2);
@@ -190,10 +190,11 @@ Doubles band_forms_of(In<double> values, In<std::int64_t> first, In<double> band
 }  // namespace
 
 void bind_regression(nb::module_& module) {
-    module.def("absorb_rows", &absorb_rows_of);
-    module.def("absorb_spline_rows", &absorb_spline_rows_of);
-    module.def("solve_stack", &solve_stack_of);
-    module.def("stack_values", &stack_values_of);
-    module.def("solve_stack_slope", &solve_stack_slope_of);
-    module.def("band_forms", &band_forms_of);
+    module.def("absorb_rows", &absorb_rows_of, "values"_a, "first"_a, "rhs"_a, "factor"_a, "z"_a, "rest"_a);
+    module.def("absorb_spline_rows", &absorb_spline_rows_of, "x"_a, "y"_a, "root"_a, "knots"_a, "breaks"_a, "span"_a, "cells"_a,
+         "degree"_a, "deriv"_a, "strict"_a, "w"_a);
+    module.def("solve_stack", &solve_stack_of, "sources"_a, "rhs"_a, "scale"_a);
+    module.def("stack_values", &stack_values_of, "sources"_a, "rhs"_a, "scales"_a, "solved"_a);
+    module.def("solve_stack_slope", &solve_stack_slope_of, "sources"_a, "rhs"_a, "scale"_a, "slope"_a);
+    module.def("band_forms", &band_forms_of, "values"_a, "first"_a, "band"_a);
 }

@@ -7,22 +7,36 @@
 
 constexpr int max_order = smoothfit::max_model_order + 1;  // for integrals of the curve
 
-inline smoothfit::Rows make_rows(const In<double>& delta, const In<std::uint8_t>& deriv, const In<std::uint8_t>& group, const In<double>& y,
-               const In<double>& ratio, int order, std::size_t n_groups) {
-    const std::size_t n = delta.size();
-    check(order >= 1 && order <= max_order, "order is out of range");
-    check(n > 0, "there are no rows");
-    check(deriv.size() == n && group.size() == n && y.size() == n && ratio.size() == n, "row arrays differ in length");
-    std::uint8_t highest_deriv = 0, highest_group = 0;  // maxima of bytes cost next to nothing; missing + 1 wraps to 0
-    for (std::size_t i = 0; i < n; ++i) {
-        const auto above = static_cast<std::uint8_t>(deriv.data()[i] + 1);
-        highest_deriv = above > highest_deriv ? above : highest_deriv;
-        highest_group = group.data()[i] > highest_group ? group.data()[i] : highest_group;
+// The rows of a series, checked once.
+struct WienerRows {
+    In<double> delta;
+    In<std::uint8_t> deriv, group;
+    In<double> y, ratio;
+    int highest_deriv = -1;
+    std::size_t highest_group = 0;
+
+    WienerRows(In<double> delta_, In<std::uint8_t> deriv_, In<std::uint8_t> group_, In<double> y_, In<double> ratio_)
+        : delta(delta_), deriv(deriv_), group(group_), y(y_), ratio(ratio_) {
+        const std::size_t n = size();
+        check(n > 0, "there are no rows");
+        check(deriv.size() == n && group.size() == n && y.size() == n && ratio.size() == n, "row arrays differ in length");
+        std::uint8_t above = 0, highest = 0;  // maxima of bytes cost next to nothing; missing + 1 wraps to 0
+        for (std::size_t i = 0; i < n; ++i) {
+            const auto next = static_cast<std::uint8_t>(deriv.data()[i] + 1);
+            above = next > above ? next : above;
+            highest = group.data()[i] > highest ? group.data()[i] : highest;
+        }
+        highest_deriv = above - 1;
+        highest_group = highest;
     }
-    check(highest_deriv <= order, "deriv is not below the order");
-    check(highest_group < n_groups, "group is out of range");
-    return {static_cast<std::int64_t>(n), delta.data(), deriv.data(), group.data(), y.data(), ratio.data()};
-}
+    std::size_t size() const { return delta.size(); }
+    smoothfit::Rows view(int order, std::size_t n_groups) const {
+        check(order >= 1 && order <= max_order, "order is out of range");
+        check(highest_deriv < order, "deriv is not below the order");
+        check(highest_group < n_groups, "group is out of range");
+        return {static_cast<std::int64_t>(size()), delta.data(), deriv.data(), group.data(), y.data(), ratio.data()};
+    }
+};
 
 // Calls f(std::integral_constant<int, order>).
 template <class F>

@@ -46,10 +46,10 @@ Doubles draw_from(int order, In<double> link, In<double> normal, In<std::int64_t
 
 // u and its precision of each row (n, 2); scores and information of shocks at each node (n_nodes, 2 order); which rows a flat
 // component took up (n).
-nb::tuple shocks_of(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio, int order,
+Tuple<Doubles, Doubles, Out<bool>> shocks_of(const WienerRows& series, int order,
                     double q, In<double> sigma2) {
-    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, sigma2.size());
-    const std::size_t n = delta.size(), width = static_cast<std::size_t>(order) + 3;
+    const Rows rows = series.view(order, sigma2.size());
+    const std::size_t n = series.size(), width = static_cast<std::size_t>(order) + 3;
     std::size_t nodes = 1;
     for (std::int64_t i = 1; i < rows.n; ++i) nodes += rows.delta[i] > 0;
     std::vector<double> record(n * width);
@@ -69,10 +69,10 @@ nb::tuple shocks_of(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> g
 }
 
 // Innovations over their standard deviations (n).
-Doubles innovations_of(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio, int order,
+Doubles innovations_of(const WienerRows& series, int order,
                        double q, In<double> sigma2) {
-    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, sigma2.size());
-    Doubles out = new_array({delta.size()});
+    const Rows rows = series.view(order, sigma2.size());
+    Doubles out = new_array({series.size()});
     Status status;
     {
         nb::gil_scoped_release release;
@@ -143,13 +143,15 @@ private:
 }  // namespace
 
 void bind_sampling(nb::module_& module) {
-    module.def("links", &links_of);
-    module.def("draw", &draw_from);
-    module.def("shocks", &shocks_of);
-    module.def("innovations", &innovations_of);
+    module.def("links", &links_of, "gap"_a, "order"_a, "q"_a, "filtered"_a, "keep"_a);
+    module.def("draw", &draw_from, "order"_a, "link"_a, "normal"_a, "derivs"_a);
+    module.def("shocks", &shocks_of, "series"_a, "order"_a, "q"_a, "sigma2"_a);
+    module.def("innovations", &innovations_of, "series"_a, "order"_a, "q"_a, "sigma2"_a);
     nb::class_<Stream>(module, "Stream")
         .def(nb::init<InOut<double>, InOut<double>, InOut<std::uint8_t>, InOut<std::uint8_t>, InOut<double>, InOut<double>,
-                      InOut<std::int64_t>, InOut<double>, InOut<double>, int, double, double>())
-        .def("run", &Stream::run)
-        .def("push", &Stream::push);
+                      InOut<std::int64_t>, InOut<double>, InOut<double>, int, double, double>(), "x"_a, "delta"_a, "deriv"_a,
+                           "group"_a,
+             "y"_a, "ratio"_a, "arrival"_a, "states"_a, "sigma2"_a, "order"_a, "q"_a, "x_unit"_a)
+        .def("run", &Stream::run, "start"_a, "stop"_a)
+        .def("push", &Stream::push, "i"_a, "x"_a, "y"_a, "deriv"_a, "group"_a, "ratio"_a, "arrival"_a);
 }

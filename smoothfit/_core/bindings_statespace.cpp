@@ -54,10 +54,9 @@ Candidates make_candidates(const In<double>& q, const In<double>& sigma2) {
 }
 
 // (3, L): log_det, sse, end_log_det for each candidate; q (L,), sigma2 (L, G).
-Doubles likelihood(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
-                   int order, In<double> q, In<double> sigma2) {
+Doubles likelihood(const WienerRows& series, int order, In<double> q, In<double> sigma2) {
     const Candidates candidates = make_candidates(q, sigma2);
-    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, candidates.n_groups);
+    const Rows rows = series.view(order, candidates.n_groups);
     Doubles out = new_array({3, candidates.count});
     if (candidates.count == 1) {
         Likelihood<double> l;
@@ -80,11 +79,10 @@ Doubles likelihood(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> gr
 }
 
 // (4, L): log_det and sse of each candidate, and their derivatives by a common factor e^c of all its sigma2.
-Doubles likelihood_noise(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
-                         int order, In<double> q, In<double> sigma2) {
+Doubles likelihood_noise(const WienerRows& series, int order, In<double> q, In<double> sigma2) {
     using D = PackSlope;
     const Candidates candidates = make_candidates(q, sigma2);
-    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, candidates.n_groups);
+    const Rows rows = series.view(order, candidates.n_groups);
     Doubles out = new_array({4, candidates.count});
     for (std::size_t start = 0; start < candidates.count; start += Pack::size) {
         D dual_q(0.0), dual_sigma2[max_groups];
@@ -104,9 +102,8 @@ Doubles likelihood_noise(In<double> delta, In<std::uint8_t> deriv, In<std::uint8
 }
 
 // Raises KernelError("unidentified", mask) where the readings leave part of the state undetermined.
-void require_identified(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
-                        int order, In<double> sigma2) {
-    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, sigma2.size());
+void require_identified(const WienerRows& series, int order, In<double> sigma2) {
+    const Rows rows = series.view(order, sigma2.size());
     raise_unless_ok(with_order(
         order, [&](auto m) { return check_identified<decltype(m)::value>(rows, sigma2.data()); }));
 }
@@ -135,13 +132,12 @@ Status gradient_block(int order, const Rows& rows, double q, const double* sigma
 }
 
 // (3, 1 + p): values and exact derivatives along p directions; directions (p, 1 + G) in (log q, log sigma2).
-Doubles likelihood_gradient(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y,
-                            In<double> ratio, int order, double q, In<double> sigma2, In<double> directions) {
+Doubles likelihood_gradient(const WienerRows& series, int order, double q, In<double> sigma2, In<double> directions) {
     check(directions.ndim() == 2, "directions is (p, 1 + G)");
     const std::size_t n_groups = sigma2.size(), count = directions.shape(0);
     check(n_groups <= max_groups, "too many groups");
     check(directions.shape(1) == 1 + n_groups && count > 0, "directions is (p, 1 + G)");
-    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, n_groups);
+    const Rows rows = series.view(order, n_groups);
     Doubles out = new_array({3, 1 + count});
     for (std::size_t first = 0; first < count;) {
         const std::size_t left = count - first;
@@ -163,8 +159,7 @@ Curvature twice_differentiated(double x, double a, double b) {
 
 // (3, 1 + a + a b): values, derivatives along a directions, and second derivatives along them and b others (C order);
 // directions (a, 1 + G) and others (b, 1 + G) in (log q, log sigma2).
-Doubles likelihood_second(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio,
-                          int order, double q, In<double> sigma2, In<double> directions, In<double> others) {
+Doubles likelihood_second(const WienerRows& series, int order, double q, In<double> sigma2, In<double> directions, In<double> others) {
     using D = Curvature;
     const std::size_t n_groups = sigma2.size(), width = 1 + n_groups;
     check(n_groups <= max_groups, "too many groups");
@@ -172,7 +167,7 @@ Doubles likelihood_second(In<double> delta, In<std::uint8_t> deriv, In<std::uint
     check(others.ndim() == 2 && others.shape(1) == width && others.shape(0) > 0, "others is (b, 1 + G)");
     const std::size_t n_first = directions.shape(0), n_second = others.shape(0);
     const bool symmetric = directions.data() == others.data() && n_first == n_second;
-    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, n_groups);
+    const Rows rows = series.view(order, n_groups);
     const std::size_t stride = 1 + n_first + n_first * n_second;
     Doubles out = new_array({3, stride});
     for (std::size_t i = 0; i < n_first; ++i) {
@@ -198,9 +193,9 @@ Doubles likelihood_second(In<double> delta, In<std::uint8_t> deriv, In<std::uint
 }
 
 // Filtered states of all nodes, packed: (n_nodes, order + order (order + 1) / 2).
-Doubles filter(In<double> delta, In<std::uint8_t> deriv, In<std::uint8_t> group, In<double> y, In<double> ratio, int order,
+Doubles filter(const WienerRows& series, int order,
                double q, In<double> sigma2) {
-    const Rows rows = make_rows(delta, deriv, group, y, ratio, order, sigma2.size());
+    const Rows rows = series.view(order, sigma2.size());
     std::size_t nodes = 1;
     for (std::int64_t i = 1; i < rows.n; ++i) nodes += rows.delta[i] > 0;
     Doubles out = new_array({nodes, packed_width(order)});
@@ -286,14 +281,18 @@ Doubles predict_states(int order, double q, In<double> filtered, In<double> post
 
 void bind_statespace(nb::module_& module) {
     module.attr("MISSING") = static_cast<int>(Rows::missing);
-    module.def("require_identified", &require_identified);
-    module.def("likelihood", &likelihood);
-    module.def("likelihood_noise", &likelihood_noise);
-    module.def("likelihood_gradient", &likelihood_gradient);
-    module.def("likelihood_second", &likelihood_second);
-    module.def("filter", &filter);
-    module.def("smooth", &smooth_nodes);
-    module.def("predict", &predict_states);
-    module.def("variances", &variances);
-    module.def("higher_derivatives", &higher_derivatives_of);
+    nb::class_<WienerRows>(module, "WienerRows")
+        .def(nb::init<In<double>, In<std::uint8_t>, In<std::uint8_t>, In<double>, In<double>>(), "delta"_a, "deriv"_a, "group"_a,
+             "y"_a,
+             "ratio"_a);
+    module.def("require_identified", &require_identified, "series"_a, "order"_a, "sigma2"_a);
+    module.def("likelihood", &likelihood, "series"_a, "order"_a, "q"_a, "sigma2"_a);
+    module.def("likelihood_noise", &likelihood_noise, "series"_a, "order"_a, "q"_a, "sigma2"_a);
+    module.def("likelihood_gradient", &likelihood_gradient, "series"_a, "order"_a, "q"_a, "sigma2"_a, "directions"_a);
+    module.def("likelihood_second", &likelihood_second, "series"_a, "order"_a, "q"_a, "sigma2"_a, "directions"_a, "others"_a);
+    module.def("filter", &filter, "series"_a, "order"_a, "q"_a, "sigma2"_a);
+    module.def("smooth", &smooth_nodes, "gap"_a, "order"_a, "q"_a, "filtered"_a);
+    module.def("predict", &predict_states, "order"_a, "q"_a, "filtered"_a, "posterior"_a, "left"_a, "ahead"_a, "behind"_a);
+    module.def("variances", &variances, "order"_a, "posterior"_a);
+    module.def("higher_derivatives", &higher_derivatives_of, "gap"_a, "order"_a, "q"_a, "filtered"_a, "posterior"_a);
 }

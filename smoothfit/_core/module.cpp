@@ -28,7 +28,7 @@ NB_MODULE(_kernels, module) {
     nb::register_exception_translator(translate_failed_allocation);
     nb::set_leak_warnings(false);  // objects may be alive when the interpreter ends
     module.doc() = "Compiled kernels of smoothfit; see the headers in smoothfit/_core for the algorithms.";
-    module.attr("__version__") = SMOOTHFIT_VERSION;
+    module.attr("VERSION") = SMOOTHFIT_VERSION;
     kernel_error = PyErr_NewExceptionWithDoc("smoothfit._core._kernels.KernelError",
                                              "A kernel stopped: (what happened, where), for example ('overflow', row).",
                                              PyExc_ArithmeticError, nullptr);

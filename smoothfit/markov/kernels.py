@@ -123,7 +123,7 @@ def require_numbers(states: FloatArray, bad: npt.NDArray[np.bool_]) -> FloatArra
 def _call(kernel: Callable[..., Result], rows: Rows, order: int, *arguments: float | FloatArray) -> Result:
     """Run a kernel on the rows; tell its errors in words."""
     try:
-        return kernel(*rows.arrays, order, *arguments)
+        return kernel(rows.checked, order, *arguments)
     except _kernels.KernelError as error:
         kind, where = error.args
         if kind == "unidentified":

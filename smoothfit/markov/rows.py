@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .._core import _kernels
 from .._validation import FloatArray, first_index
 from ..errors import DataError
 from ..observations import Observations, Readings
@@ -55,7 +57,7 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Sorted and scaled readings; `arrays` is what the kernels take.
+    """Sorted and scaled readings; `checked` is what the kernels take.
 
     Attributes
     ----------
@@ -126,10 +128,13 @@ class Rows:
     def __len__(self) -> int:
         return len(self.y)
 
-    @property
-    def arrays(self) -> tuple[FloatArray, npt.NDArray[np.uint8], npt.NDArray[np.uint8], FloatArray, FloatArray]:
-        """What the kernels take."""
-        return self.delta, self.deriv, self.group, self.y, self.ratio
+    @cached_property
+    def checked(self) -> _kernels.WienerRows:
+        """What the kernels take, checked once."""
+        return _kernels.WienerRows(self.delta, self.deriv, self.group, self.y, self.ratio)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "checked"}
 
     def readings_of(self, group: int) -> FloatArray:
         """Readings of an unknown sd, all of one order, in the user's unit and from the user's origin, to rounding."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,20 +26,19 @@ Bytes = npt.NDArray[np.uint8]
 CHUNK = 512  # curves between two steps of a progress bar
 ENDINGS = ("inside", "at_lower", "at_upper", "left")
 HALVINGS = 100
-SETTINGS = np.array(
-    [
-        LIMIT,
-        COARSE,
-        EXACT_SD,
-        quasi_newton.DECREMENT,
-        quasi_newton.NEAR,
-        quasi_newton.LEVEL,
-        newton.HOPELESS,
-        quasi_newton.FLAT,
-        quasi_newton.LONGEST_STEP,
-        GRID,
-        newton.MAX_ITERATIONS,
-    ]
+SETTINGS = _kernels.SearchSettings(
+    limit=LIMIT,
+    coarse=COARSE,
+    exact_sd=EXACT_SD,
+    decrement=quasi_newton.DECREMENT,
+    near=quasi_newton.NEAR,
+    level=quasi_newton.LEVEL,
+    hopeless=newton.HOPELESS,
+    flat=quasi_newton.FLAT,
+    longest_step=quasi_newton.LONGEST_STEP,
+    grid=GRID,
+    max_iterations=newton.MAX_ITERATIONS,
+    interpolation=newton.interpolation(),
 )
 
 
@@ -149,10 +150,17 @@ class Batch:
         """Unit of each reading."""
         return np.repeat(self.y_unit, self.counts) / np.repeat(self.x_unit, self.counts) ** self.deriv
 
-    @property
-    def arrays(self) -> tuple[IntArray, FloatArray, Bytes, Bytes, FloatArray, FloatArray]:
-        """What the kernels take."""
-        return self.start, self.delta, self.deriv, np.zeros(len(self.y), np.uint8), self.y, self.ratio
+    @cached_property
+    def series(self) -> _kernels.WienerSeries:
+        """What the kernels take, checked once."""
+        return _kernels.WienerSeries(self.start, self.rows(self.ratio))
+
+    def rows(self, ratio: FloatArray) -> _kernels.WienerRows:
+        """All rows, with variance ratios (n,)."""
+        return _kernels.WienerRows(self.delta, self.deriv, np.zeros(len(self.y), np.uint8), self.y, ratio)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "series"}
 
     def part(self, first: int, last: int) -> Batch:
         """Return curves first .. last - 1."""
@@ -244,9 +252,7 @@ def fit_separately(batch: Batch, order: int, scale_free: bool, threads: int, adv
     parts = []
     for first in range(0, len(batch), CHUNK):
         part = batch.part(first, min(first + CHUNK, len(batch)))
-        parts.append(
-            _kernels.fit_many(*part.arrays, part.design_ratio, order, scale_free, SETTINGS, newton.interpolation(), threads)
-        )
+        parts.append(_kernels.fit_many(part.series, part.design_ratio, order, scale_free, SETTINGS, threads))
         advance(len(part))
     found = np.concatenate(parts)
     ending = found[:, 6].astype(int)
@@ -269,7 +275,7 @@ def fit_shared(batch: Batch, order: int, scale_free: bool, threads: int, advance
     if not len(batch):
         return None
     if scale_free:  # where no curve has noise, each by itself tells so
-        _, sse = _kernels.sum_many(*batch.arrays, order, np.zeros(1), threads)
+        _, sse = _kernels.sum_many(batch.series, order, np.zeros(1), threads)
         if sse[0] <= EXACT_SD**2 * float(np.sum(batch.y**2 / batch.ratio)):
             return None
     shared = SharedLikelihood(batch, order, scale_free, threads)
@@ -284,7 +290,7 @@ def fit_shared(batch: Batch, order: int, scale_free: bool, threads: int, advance
     q = 0.0 if minimum.at_lower[0] else float(np.exp(minimum.theta[0]))
     factor = 1.0
     if scale_free:
-        factor = float(_kernels.sum_many(*batch.arrays, order, np.array([q]), threads)[1, 0]) / shared.count
+        factor = float(_kernels.sum_many(batch.series, order, np.array([q]), threads)[1, 0]) / shared.count
     terms = np.array([_terms_at(batch.part(i, i + 1), order, q * factor, factor) for i in range(len(batch))])
     value, edf, design = terms.T
     advance(len(batch))
@@ -298,7 +304,7 @@ def _only_estimable(batch: Batch, order: int) -> Batch:
     for i in range(len(batch)):
         one = batch.part(i, i + 1)
         try:
-            _kernels.require_identified(*one.arrays[1:], order, np.ones(1))
+            _kernels.require_identified(one.rows(one.ratio), order, np.ones(1))
         except _kernels.KernelError:
             continue
         kept.append(i)
@@ -329,7 +335,7 @@ class SharedLikelihood:
 
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates (L, 1)."""
-        log_det, sse = _kernels.sum_many(*self.batch.arrays, self.order, np.exp(theta[:, 0]), self.threads)
+        log_det, sse = _kernels.sum_many(self.batch.series, self.order, np.exp(theta[:, 0]), self.threads)
         return self._assemble(log_det, sse)
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
@@ -338,7 +344,7 @@ class SharedLikelihood:
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian, exact."""
-        log_det, sse = _kernels.sum_many_second(*self.batch.arrays, self.order, float(np.exp(theta[0])), self.threads)
+        log_det, sse = _kernels.sum_many_second(self.batch.series, self.order, float(np.exp(theta[0])), self.threads)
         slope = self.count / sse[0] if self.scale_free else 1.0
         second = log_det[2] + slope * sse[2]
         if self.scale_free:
@@ -349,9 +355,8 @@ class SharedLikelihood:
 
 def _terms_at(one: Batch, order: int, q: float, sigma2: float) -> tuple[float, float, float]:
     """-2 log restricted likelihood, edf and log|X'X| of one curve, scaled."""
-    rows, variance, noise = one.arrays[1:], np.array([sigma2]), np.array([[0.0, 1.0]])
-    log_det, sse, _ = _kernels.likelihood_gradient(*rows, order, q, variance, noise)
-    plain = (*rows[:4], one.design_ratio)
-    design = _kernels.likelihood(*plain, order, np.zeros(1), np.ones((1, 1)))[0, 0]
+    variance, noise = np.array([sigma2]), np.array([[0.0, 1.0]])
+    log_det, sse, _ = _kernels.likelihood_gradient(one.rows(one.ratio), order, q, variance, noise)
+    design = _kernels.likelihood(one.rows(one.design_ratio), order, np.zeros(1), np.ones((1, 1)))[0, 0]
     n = len(one.y)
     return (n - order) * np.log(2 * np.pi) + log_det[0] + sse[0], n - log_det[1], design

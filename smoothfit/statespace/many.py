@@ -161,7 +161,7 @@ class CurveFits:
         if found is not None and len(found.batch):
             batch = found.batch
             means, variances = _kernels.predict_many(
-                *batch.arrays,
+                batch.series,
                 batch.x,
                 batch.x_unit,
                 self.order,

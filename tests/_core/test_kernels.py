@@ -39,7 +39,7 @@ def make_rows(kind, order, bandwidth, n, rng):
 
 def posterior(rows, order, q, sigma2):
     """Packed posteriors of all nodes, and the filtered states."""
-    filtered = _kernels.filter(*rows, order, q, sigma2)
+    filtered = _kernels.filter(_kernels.WienerRows(*rows), order, q, sigma2)
     gaps = rows[0][1:][rows[0][1:] > 0]
     return _kernels.smooth(gaps, order, q, filtered), filtered
 
@@ -70,7 +70,7 @@ def test_posterior_keeps_its_digits(quadruple, order, bandwidth, kind):
     (mean, variance), terms = quadruple(rows, order, q, np.ones(1))
     assert np.max(np.abs(result[:, :order] - mean) / np.sqrt(variance)) < 1e-9
     assert np.max(np.abs(_kernels.variances(order, result) / variance - 1)) < 1e-9
-    likelihood = _kernels.likelihood(*rows, order, np.array([q]), np.ones((1, 1)))[:, 0]
+    likelihood = _kernels.likelihood(_kernels.WienerRows(*rows), order, np.array([q]), np.ones((1, 1)))[:, 0]
     np.testing.assert_allclose(likelihood, terms, rtol=1e-12)
 
 
@@ -80,8 +80,10 @@ def test_candidates_side_by_side_equal_single_ones(order, count):
     rows, q, sigma2 = grouped_rows(order)
     rng = np.random.default_rng(count)
     qs, variances = q * 10.0 ** rng.uniform(-4, 4, count), sigma2 * 10.0 ** rng.uniform(-2, 2, (count, 3))
-    together = _kernels.likelihood(*rows, order, qs, variances)
-    singly = [_kernels.likelihood(*rows, order, qs[i : i + 1], variances[i : i + 1])[:, 0] for i in range(count)]
+    together = _kernels.likelihood(_kernels.WienerRows(*rows), order, qs, variances)
+    singly = [
+        _kernels.likelihood(_kernels.WienerRows(*rows), order, qs[i : i + 1], variances[i : i + 1])[:, 0] for i in range(count)
+    ]
     # The same operations in the same order, but for when a product of determinants is turned into its logarithm.
     np.testing.assert_allclose(together, np.transpose(singly), rtol=1e-14, atol=1e-13)
 
@@ -96,14 +98,14 @@ def central_difference(function, step):
 def test_gradient_is_that_of_the_likelihood(order):
     rows, q, sigma2 = grouped_rows(order)
     directions = np.vstack([np.eye(4), np.random.default_rng(1).standard_normal(4)])  # five: a block of three, one of two
-    terms = _kernels.likelihood_gradient(*rows, order, q, sigma2, directions)
-    value = _kernels.likelihood(*rows, order, np.array([q]), sigma2[None])[:, 0]
+    terms = _kernels.likelihood_gradient(_kernels.WienerRows(*rows), order, q, sigma2, directions)
+    value = _kernels.likelihood(_kernels.WienerRows(*rows), order, np.array([q]), sigma2[None])[:, 0]
     np.testing.assert_allclose(terms[:, 0], value, rtol=1e-14)
     for i, direction in enumerate(directions):
 
         def along(t, step=direction):
             moved = sigma2 * np.exp(t * step[1:])
-            return _kernels.likelihood(*rows, order, np.array([q * np.exp(t * step[0])]), moved[None])[:, 0]
+            return _kernels.likelihood(_kernels.WienerRows(*rows), order, np.array([q * np.exp(t * step[0])]), moved[None])[:, 0]
 
         # Terms of size 100 are right to 1e-14 of it, over a step of 5e-3 that leaves 1e-10; the neglected t^4 is as small.
         np.testing.assert_allclose(terms[:, 1 + i], central_difference(along, 5e-3), atol=1e-9)
@@ -115,9 +117,11 @@ def test_derivatives_by_all_noise_are_those_of_the_gradient(order, count):
     rows, q, sigma2 = grouped_rows(order)
     rng = np.random.default_rng(count)
     qs, variances = q * 10.0 ** rng.uniform(-4, 4, count), sigma2 * 10.0 ** rng.uniform(-2, 2, (count, 3))
-    together = _kernels.likelihood_noise(*rows, order, qs, variances)
+    together = _kernels.likelihood_noise(_kernels.WienerRows(*rows), order, qs, variances)
     direction = np.array([[0.0, 1, 1, 1]])
-    singly = [_kernels.likelihood_gradient(*rows, order, qs[i], variances[i], direction)[:2] for i in range(count)]
+    singly = [
+        _kernels.likelihood_gradient(_kernels.WienerRows(*rows), order, qs[i], variances[i], direction)[:2] for i in range(count)
+    ]
     expected = np.transpose(singly, (2, 1, 0)).reshape(4, count)
     np.testing.assert_allclose(together, expected, rtol=1e-12, atol=1e-12)
 
@@ -127,14 +131,14 @@ def test_second_derivatives_are_those_of_the_gradient(order):
     rows, q, sigma2 = grouped_rows(order)
     rng = np.random.default_rng(2)
     directions, others = rng.standard_normal((3, 4)), rng.standard_normal((2, 4))
-    terms = _kernels.likelihood_second(*rows, order, q, sigma2, directions, others)
-    gradient = _kernels.likelihood_gradient(*rows, order, q, sigma2, directions)
+    terms = _kernels.likelihood_second(_kernels.WienerRows(*rows), order, q, sigma2, directions, others)
+    gradient = _kernels.likelihood_gradient(_kernels.WienerRows(*rows), order, q, sigma2, directions)
     np.testing.assert_allclose(terms[:, :4], gradient, rtol=1e-12, atol=1e-12)
     for j, other in enumerate(others):
 
         def gradient_along(t, step=other):
             moved = q * np.exp(t * step[0]), sigma2 * np.exp(t * step[1:])
-            return _kernels.likelihood_gradient(*rows, order, *moved, directions)[:, 1:]
+            return _kernels.likelihood_gradient(_kernels.WienerRows(*rows), order, *moved, directions)[:, 1:]
 
         np.testing.assert_allclose(terms[:, 4 + j :: 2], central_difference(gradient_along, 2e-3), atol=1e-9)
 
@@ -142,8 +146,8 @@ def test_second_derivatives_are_those_of_the_gradient(order):
 def test_second_derivatives_along_the_same_directions_are_symmetric():
     rows, q, sigma2 = grouped_rows(3)
     directions = np.random.default_rng(3).standard_normal((3, 4))
-    same = _kernels.likelihood_second(*rows, 3, q, sigma2, directions, directions)
-    other = _kernels.likelihood_second(*rows, 3, q, sigma2, directions, directions.copy())
+    same = _kernels.likelihood_second(_kernels.WienerRows(*rows), 3, q, sigma2, directions, directions)
+    other = _kernels.likelihood_second(_kernels.WienerRows(*rows), 3, q, sigma2, directions, directions.copy())
     np.testing.assert_allclose(same, other, rtol=1e-11, atol=1e-11)
     second = same[:, 4:].reshape(3, 3, 3)
     np.testing.assert_array_equal(second, second.transpose(0, 2, 1))
@@ -235,11 +239,11 @@ def test_what_no_reading_fixes_is_reported(delta, deriv, mask):
     zeros = np.zeros(4, np.uint8)
     rows = (np.array(delta, float), np.array(deriv, np.uint8), zeros, np.ones(4), np.ones(4))
     for call in (
-        lambda: _kernels.require_identified(*rows, 3, np.ones(1)),
-        lambda: _kernels.filter(*rows, 3, 1.0, np.ones(1)),
-        lambda: _kernels.likelihood(*rows, 3, np.ones(9), np.ones((9, 1))),
-        lambda: _kernels.likelihood_gradient(*rows, 3, 1.0, np.ones(1), np.eye(2)),
-        lambda: _kernels.likelihood_second(*rows, 3, 1.0, np.ones(1), np.eye(2), np.eye(2)),
+        lambda: _kernels.require_identified(_kernels.WienerRows(*rows), 3, np.ones(1)),
+        lambda: _kernels.filter(_kernels.WienerRows(*rows), 3, 1.0, np.ones(1)),
+        lambda: _kernels.likelihood(_kernels.WienerRows(*rows), 3, np.ones(9), np.ones((9, 1))),
+        lambda: _kernels.likelihood_gradient(_kernels.WienerRows(*rows), 3, 1.0, np.ones(1), np.eye(2)),
+        lambda: _kernels.likelihood_second(_kernels.WienerRows(*rows), 3, 1.0, np.ones(1), np.eye(2), np.eye(2)),
     ):
         with pytest.raises(_kernels.KernelError) as caught:
             call()
@@ -262,7 +266,7 @@ def test_readings_that_repeat_what_others_say_are_not_taken_for_more(order, step
             delta[-1] = last
             rows = (delta, np.array(deriv, np.uint8), np.zeros(n, np.uint8), np.ones(n), np.ones(n))
             with pytest.raises(_kernels.KernelError) as caught:
-                _kernels.require_identified(*rows, order, np.ones(1))
+                _kernels.require_identified(_kernels.WienerRows(*rows), order, np.ones(1))
             assert caught.value.args == ("unidentified", 1 << (order - 1))
 
 
@@ -272,15 +276,16 @@ def test_variances_out_of_range_are_reported_with_their_row(ratio):
     if ratio == 1e-300:  # the first of two such readings at one abscissa is still uncertain, the second is not
         rows[4][2] = ratio
     with pytest.raises(_kernels.KernelError) as caught:
-        _kernels.filter(*rows, 2, 1.0, np.ones(1))
+        _kernels.filter(_kernels.WienerRows(*rows), 2, 1.0, np.ones(1))
     assert caught.value.args == ("overflow", 3)
 
 
 def broken(**changes):
-    """Arguments of the kernels for four readings at order 2, some replaced."""
+    """Rows and order of four readings at order 2, some replaced."""
     arguments = {"delta": np.ones(4), "deriv": np.zeros(4, np.uint8), "group": np.zeros(4, np.uint8), "y": np.ones(4)}
     arguments |= {"ratio": np.ones(4), "order": 2} | changes
-    return arguments.values()
+    order = arguments.pop("order")
+    return _kernels.WienerRows(**arguments), order
 
 
 @pytest.mark.parametrize(

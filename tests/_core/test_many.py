@@ -27,6 +27,10 @@ def make_series(order):
     return (delta, deriv.astype(np.uint8), np.zeros(N, np.uint8), y, ratio), x
 
 
+def side_by_side(start, *rows):
+    return _kernels.WienerSeries(start, _kernels.WienerRows(*rows))
+
+
 def each(rows):
     return [tuple(column[low:high] for column in rows) for low, high in pairwise(START)]
 
@@ -36,20 +40,25 @@ def each(rows):
 def test_sums_are_those_of_the_series(order, count):
     rows, _ = make_series(order)
     q = 10.0 ** np.random.default_rng(count).uniform(-3, 3, count)
-    expected = sum(np.array(_kernels.likelihood(*one, order, q, np.ones((count, 1))))[:2] for one in each(rows))
-    sums = _kernels.sum_many(START, *rows, order, q, 1)
+    expected = sum(
+        np.array(_kernels.likelihood(_kernels.WienerRows(*one), order, q, np.ones((count, 1))))[:2] for one in each(rows)
+    )
+    sums = _kernels.sum_many(side_by_side(START, *rows), order, q, 1)
     np.testing.assert_allclose(sums, expected, rtol=1e-12)
-    np.testing.assert_array_equal(_kernels.sum_many(START, *rows, order, q, 3), sums)
+    np.testing.assert_array_equal(_kernels.sum_many(side_by_side(START, *rows), order, q, 3), sums)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_second_derivatives_are_sums_of_those_of_the_series(order):
     rows, _ = make_series(order)
     by_q = np.array([[1.0, 0.0]])
-    terms = [np.array(_kernels.likelihood_second(*one, order, 0.3, np.ones(1), by_q, by_q))[:2] for one in each(rows)]
-    sums = _kernels.sum_many_second(START, *rows, order, 0.3, 1)
+    terms = [
+        np.array(_kernels.likelihood_second(_kernels.WienerRows(*one), order, 0.3, np.ones(1), by_q, by_q))[:2]
+        for one in each(rows)
+    ]
+    sums = _kernels.sum_many_second(side_by_side(START, *rows), order, 0.3, 1)
     np.testing.assert_allclose(sums, sum(terms), rtol=1e-11, atol=1e-11)
-    np.testing.assert_array_equal(_kernels.sum_many_second(START, *rows, order, 0.3, 3), sums)
+    np.testing.assert_array_equal(_kernels.sum_many_second(side_by_side(START, *rows), order, 0.3, 3), sums)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -59,9 +68,9 @@ def test_predictions_are_those_of_the_series(order, threads):
     rng = np.random.default_rng(3)
     q, sigma2 = 10.0 ** rng.uniform(-1, 1, 40), rng.uniform(0.5, 2, 40)
     at = rng.uniform(-3, 40, 9)
-    mean, variance = _kernels.predict_many(START, *rows, x, np.ones(40), order, q, sigma2, order - 1, at, threads)
+    mean, variance = _kernels.predict_many(side_by_side(START, *rows), x, np.ones(40), order, q, sigma2, order - 1, at, threads)
     for i, one in enumerate(each(rows)):
-        filtered = _kernels.filter(*one, order, q[i], sigma2[i : i + 1])
+        filtered = _kernels.filter(_kernels.WienerRows(*one), order, q[i], sigma2[i : i + 1])
         nodes = np.unique(x[START[i] : START[i + 1]])
         posterior = _kernels.smooth(np.diff(nodes), order, q[i], filtered)
         left = np.searchsorted(nodes, at, side="right") - 1
@@ -74,19 +83,21 @@ def test_predictions_are_those_of_the_series(order, threads):
 def test_a_series_that_no_reading_fixes_has_no_predictions():
     rows, x = make_series(2)
     rows[1][START[5] : START[6]] = 1  # slopes alone
-    mean, variance = _kernels.predict_many(START, *rows, x, np.ones(40), 2, np.ones(40), np.ones(40), 0, np.array([1.0]), 2)
+    mean, variance = _kernels.predict_many(
+        side_by_side(START, *rows), x, np.ones(40), 2, np.ones(40), np.ones(40), 0, np.array([1.0]), 2
+    )
     np.testing.assert_array_equal(np.isnan(mean[:, 0]), np.arange(40) == 5)
     np.testing.assert_array_equal(np.isnan(variance), np.isnan(mean))
     for call in (
-        lambda: _kernels.sum_many(START, *rows, 2, np.ones(3), 2),
-        lambda: _kernels.sum_many_second(START, *rows, 2, 1.0, 2),
+        lambda: _kernels.sum_many(side_by_side(START, *rows), 2, np.ones(3), 2),
+        lambda: _kernels.sum_many_second(side_by_side(START, *rows), 2, 1.0, 2),
     ):
         with pytest.raises(_kernels.KernelError):
             call()
 
 
 def fit(rows, order, scale_free, threads):
-    return _kernels.fit_many(START, *rows, rows[4], order, scale_free, SETTINGS, newton.interpolation(), threads)
+    return _kernels.fit_many(side_by_side(START, *rows), rows[4], order, scale_free, SETTINGS, threads)
 
 
 @pytest.mark.parametrize("scale_free", [False, True])
@@ -98,16 +109,18 @@ def test_fits_are_optima_of_the_likelihood(order, scale_free):
     inside = 0
     for one, (log_q, value, _, sse, edf, design, ending) in zip(each(rows), found, strict=True):
         nearby = log_q + np.array([0.0, -0.01, 0.01])
-        log_det, squares, _ = np.array(_kernels.likelihood(*one, order, np.exp(nearby), np.ones((3, 1))))
+        log_det, squares, _ = np.array(_kernels.likelihood(_kernels.WienerRows(*one), order, np.exp(nearby), np.ones((3, 1))))
         n = len(one[0])
         values = log_det + ((n - order) * np.log(squares) if scale_free else squares)
-        plain = _kernels.likelihood(*one, order, np.zeros(1), np.ones((1, 1)))
+        plain = _kernels.likelihood(_kernels.WienerRows(*one), order, np.zeros(1), np.ones((1, 1)))
         assert design == pytest.approx(plain[0, 0], rel=1e-12)
         if ending == 0:
             inside += 1
             assert (values[1:] > values[0]).all()
             assert sse == pytest.approx(squares[0], rel=1e-9)
-            by_noise = _kernels.likelihood_gradient(*one, order, np.exp(log_q), np.ones(1), np.array([[0.0, 1.0]]))
+            by_noise = _kernels.likelihood_gradient(
+                _kernels.WienerRows(*one), order, np.exp(log_q), np.ones(1), np.array([[0.0, 1.0]])
+            )
             assert edf == pytest.approx(n - by_noise[0, 1], rel=1e-9)
         assert np.isfinite(value)
     assert inside > 10
@@ -133,38 +146,42 @@ def changed(**changes):
     ],
 )
 def test_rows_are_checked(changes):
-    rows = changed(**changes).values()
-    x = np.zeros(N)
+    x, rows = np.zeros(N), changed(**changes).values()
     for call in (
-        lambda: _kernels.sum_many(*rows, 2, np.ones(1), 1),
-        lambda: _kernels.sum_many_second(*rows, 2, 1.0, 1),
-        lambda: _kernels.fit_many(*rows, np.ones(N), 2, True, SETTINGS, newton.interpolation(), 1),
-        lambda: _kernels.predict_many(*rows, x, np.ones(40), 2, np.ones(40), np.ones(40), 0, np.ones(1), 1),
+        lambda: _kernels.sum_many(side_by_side(*rows), 2, np.ones(1), 1),
+        lambda: _kernels.sum_many_second(side_by_side(*rows), 2, 1.0, 1),
+        lambda: _kernels.fit_many(side_by_side(*rows), np.ones(N), 2, True, SETTINGS, 1),
+        lambda: _kernels.predict_many(side_by_side(*rows), x, np.ones(40), 2, np.ones(40), np.ones(40), 0, np.ones(1), 1),
     ):
         with pytest.raises(ValueError, match=r"start|empty|deriv|group|differ"):
             call()
 
 
-ROWS = tuple(changed().values())
-TABLE = newton.interpolation()
+SERIES = side_by_side(*changed().values())
+
+
+def settings(**changes):
+    """A search's settings, some replaced."""
+    names = ("limit", "coarse", "exact_sd", "decrement", "near", "level", "hopeless", "flat", "longest_step")
+    given = dict.fromkeys(names, 1.0) | {"grid": 8, "max_iterations": 9, "interpolation": newton.interpolation()}
+    return _kernels.SearchSettings(**(given | changes))
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: _kernels.sum_many(*ROWS, 2, np.empty(0), 1),
-        lambda: _kernels.fit_many(*ROWS, np.ones(N - 1), 2, True, SETTINGS, TABLE, 1),
-        lambda: _kernels.fit_many(*ROWS, np.ones(N), 5, True, SETTINGS, TABLE, 1),
-        lambda: _kernels.fit_many(*ROWS, np.ones(N), 2, True, SETTINGS[:-1], TABLE, 1),
-        lambda: _kernels.fit_many(*ROWS, np.ones(N), 2, True, SETTINGS, TABLE[:-1], 1),
-        lambda: _kernels.fit_many(*ROWS, np.ones(N), 2, True, np.where(np.arange(11) == 9, 65, SETTINGS), TABLE, 1),
-        lambda: _kernels.predict_many(*ROWS, np.ones(N - 1), np.ones(40), 2, np.ones(40), np.ones(40), 0, np.ones(1), 1),
-        lambda: _kernels.predict_many(*ROWS, np.ones(N), np.ones(39), 2, np.ones(40), np.ones(40), 0, np.ones(1), 1),
-        lambda: _kernels.predict_many(*ROWS, np.ones(N), np.ones(40), 2, np.ones(41), np.ones(40), 0, np.ones(1), 1),
-        lambda: _kernels.predict_many(*ROWS, np.ones(N), np.ones(40), 2, np.ones(40), np.ones(1), 0, np.ones(1), 1),
-        lambda: _kernels.predict_many(*ROWS, np.ones(N), np.ones(40), 2, np.ones(40), np.ones(40), 2, np.ones(1), 1),
+        lambda: _kernels.sum_many(SERIES, 2, np.empty(0), 1),
+        lambda: _kernels.fit_many(SERIES, np.ones(N - 1), 2, True, SETTINGS, 1),
+        lambda: _kernels.fit_many(SERIES, np.ones(N), 5, True, SETTINGS, 1),
+        lambda: settings(interpolation=newton.interpolation()[:-1]),
+        lambda: settings(grid=65),
+        lambda: _kernels.predict_many(SERIES, np.ones(N - 1), np.ones(40), 2, np.ones(40), np.ones(40), 0, np.ones(1), 1),
+        lambda: _kernels.predict_many(SERIES, np.ones(N), np.ones(39), 2, np.ones(40), np.ones(40), 0, np.ones(1), 1),
+        lambda: _kernels.predict_many(SERIES, np.ones(N), np.ones(40), 2, np.ones(41), np.ones(40), 0, np.ones(1), 1),
+        lambda: _kernels.predict_many(SERIES, np.ones(N), np.ones(40), 2, np.ones(40), np.ones(1), 0, np.ones(1), 1),
+        lambda: _kernels.predict_many(SERIES, np.ones(N), np.ones(40), 2, np.ones(40), np.ones(40), 2, np.ones(1), 1),
     ],
 )
 def test_sizes_are_checked(call):
-    with pytest.raises(ValueError, match=r"candidates|differ|order|settings|grid|deriv"):
+    with pytest.raises(ValueError, match=r"candidates|differ|order|interpolation|grid|deriv"):
         call()

@@ -55,7 +55,7 @@ def by_dense_algebra(dense, order, delta, deriv, group, y, ratio, shift=None):
 def test_draws_have_the_covariance_of_the_posterior(dense, order, every):
     rows = make_rows(order)
     posterior, _ = by_dense_algebra(dense, order, *rows)
-    filtered = _kernels.filter(*rows, order, Q, SIGMA2)
+    filtered = _kernels.filter(_kernels.WienerRows(*rows), order, Q, SIGMA2)
     keep = np.zeros(len(filtered), np.uint8)
     keep[1::every] = 1
     links = _kernels.links(rows[0][rows[0] > 0], order, Q, filtered, keep)
@@ -75,7 +75,7 @@ def test_draws_have_the_covariance_of_the_posterior(dense, order, every):
 def test_scores_of_shocks_are_those_of_added_variables(dense, order):
     rows = make_rows(order)
     posterior, effect = by_dense_algebra(dense, order, *rows)
-    errors, scores, diffuse = _kernels.shocks(*rows, order, Q, SIGMA2)
+    errors, scores, diffuse = _kernels.shocks(_kernels.WienerRows(*rows), order, Q, SIGMA2)
     read = rows[1] != _kernels.MISSING
     assert diffuse.sum() == order
     np.testing.assert_allclose(errors[read, 0], posterior.scores, rtol=1e-7, atol=1e-8)
@@ -100,7 +100,7 @@ def test_a_stream_goes_on_from_any_filtered_state(order):
     delta, deriv, *others = make_rows(order)
     delta, deriv = np.maximum(delta, 0.1), np.where(deriv == _kernels.MISSING, 0, deriv).astype(np.uint8)
     rows = (delta, deriv, *others)
-    filtered = _kernels.filter(*rows, order, Q, SIGMA2)
+    filtered = _kernels.filter(_kernels.WienerRows(*rows), order, Q, SIGMA2)
     start = order + 1  # identified by then
     stream, _, states = make_stream(order, rows)
     states[start] = filtered[start - 1]
@@ -112,7 +112,7 @@ def test_a_stream_goes_on_from_any_filtered_state(order):
 def test_readings_are_pushed_one_by_one():
     rows = make_rows(2)
     rows[1][9] = 0
-    filtered = _kernels.filter(np.maximum(rows[0], 0.1), *rows[1:], 2, Q, SIGMA2)
+    filtered = _kernels.filter(_kernels.WienerRows(np.maximum(rows[0], 0.1), *rows[1:]), 2, Q, SIGMA2)
     stream, x, states = make_stream(2, tuple(np.zeros_like(column) for column in rows))
     states[4], x[4] = filtered[3], 5.0
     for i in range(4, 16):
@@ -168,9 +168,9 @@ def buffers(**changes):
         lambda: _kernels.draw(2, np.ones((3, 7)), np.ones((1, 3, 2)), np.array([2])),
         lambda: _kernels.draw(2, np.ones((3, 7)), np.ones((1, 3, 2)), np.array([-1])),
         lambda: _kernels.draw(0, np.ones((3, 0)), np.ones((1, 3, 0)), np.array([0])),
-        lambda: _kernels.shocks(*make_rows(2), 2, Q, SIGMA2[:1]),
-        lambda: _kernels.shocks(*make_rows(3), 2, Q, SIGMA2),
-        lambda: _kernels.shocks(*make_rows(2)[:4], np.ones(15), 2, Q, SIGMA2),
+        lambda: _kernels.shocks(_kernels.WienerRows(*make_rows(2)), 2, Q, SIGMA2[:1]),
+        lambda: _kernels.shocks(_kernels.WienerRows(*make_rows(3)), 2, Q, SIGMA2),
+        lambda: _kernels.shocks(_kernels.WienerRows(*make_rows(2)[:4], np.ones(15)), 2, Q, SIGMA2),
         lambda: _kernels.Stream(*buffers(order=0)),
         lambda: _kernels.Stream(*buffers(order=3)),
         lambda: _kernels.Stream(*buffers(x=np.zeros(12))),

@@ -75,8 +75,8 @@ def test_what_a_gap_costs_is_bounded(quadruple, order, gap, bandwidth):
     x, y = bursts(gap)
     rows, q, sigma2 = Rows.of(sf.observe(x, y)), bandwidth ** (-2.0 * order), np.ones(1)
     q *= rows.scale.x_unit ** (2 * order - 1)
-    (mean, variance), _ = quadruple(rows.arrays, order, q, sigma2)
-    posterior = _kernels.smooth(rows.gaps, order, q, _kernels.filter(*rows.arrays, order, q, sigma2))
+    (mean, variance), _ = quadruple((rows.delta, rows.deriv, rows.group, rows.y, rows.ratio), order, q, sigma2)
+    posterior = _kernels.smooth(rows.gaps, order, q, _kernels.filter(rows.checked, order, q, sigma2))
     error = np.max(np.abs(posterior[:, :order] - mean) / np.sqrt(variance))
     assert error < max(lost_accuracy(rows, order, q, sigma2), 1e-13)
 

@@ -64,7 +64,7 @@ resource.setrlimit(resource.RLIMIT_AS, (size + 2**26, resource.RLIM_INFINITY))
 found = fits._side_by_side
 batch = found.batch
 try:  # 400 MB of results, past the estimate of Python
-    _kernels.predict_many(*batch.arrays, batch.x, batch.x_unit, 2, found.q, found.sigma2, 0, np.zeros(500_000), 2)
+    _kernels.predict_many(batch.series, batch.x, batch.x_unit, 2, found.q, found.sigma2, 0, np.zeros(500_000), 2)
 except ResourceError as error:
     print(isinstance(error, MemoryError), "memory" in str(error))
 try:
@@ -93,11 +93,10 @@ def test_control_c_ends_a_single_search():
     """A curve of many rows is interrupted between two passes over them."""
     code = """
 from smoothfit._core import _kernels
-from smoothfit.inference import newton
 from smoothfit.statespace.batch import SETTINGS, Batch
 observations = sf.observe(np.arange(400_000.0), np.sin(np.arange(400_000.0)))
 batch = Batch.of(observations, (np.zeros(400_000, np.int64),), 3, False)
-arguments = (*batch.arrays, batch.design_ratio, 3, True, SETTINGS, newton.interpolation(), 1)
+arguments = (batch.series, batch.design_ratio, 3, True, SETTINGS, 1)
 began = time.monotonic()
 _kernels.fit_many(*arguments)
 whole = time.monotonic() - began
