@@ -9,7 +9,7 @@ import numpy as np
 
 from .._validation import FloatArray
 from ..results.plotting import MOST_LAGS, draw_correlations, drawn, format_times, x_label
-from ..results.prediction import critical_value
+from ..results.mixtures import critical_value
 from ..results.serial import autocorrelations
 from .smoothed import Smoothed
 from .specification import wrapped

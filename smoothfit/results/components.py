@@ -12,7 +12,7 @@ from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import Points
 from .plotting import CURVE_COLOUR, drawn, format_times, x_label
-from .prediction import critical_value
+from .mixtures import critical_value
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -102,23 +102,28 @@ def _interval(
     grid = cells(results)
     band = results._prediction(Points(grid), grid, deriv)
     known = band.se_mean > 0  # nothing of what an equality fixes is uncertain
-    critical = np.divide(band.half_width(alpha), band.se_mean, out=np.ones(len(grid)), where=known)  # varies slowly
+    ends = band.conf_int(alpha=alpha)
+    ratios = [
+        np.divide(width, band.se_mean, out=np.zeros(len(grid)), where=known)  # varies slowly
+        for width in (band.predicted_mean - ends[:, 0], ends[:, 1] - band.predicted_mean)
+    ]
 
-    def standardised(at: FloatArray) -> FloatArray:
-        """Distance of the mean from the value, in half widths of the band."""
+    def is_beyond(at: FloatArray, way: float) -> npt.NDArray[np.bool_]:
+        """Whether the band lies above the value (way is 1) or below it (-1)."""
         mean, variance = _moments(results, at, deriv)
-        half = np.sqrt(variance) * np.interp(at, grid, critical)
-        outside = np.where(mean == value, 0.0, np.copysign(np.inf, mean - value))
-        return np.divide(mean - value, half, out=outside, where=half > 0)
+        sd = np.sqrt(variance)
+        if way > 0:
+            return np.asarray(mean - np.interp(at, grid, ratios[0]) * sd > value)
+        return np.asarray(mean + np.interp(at, grid, ratios[1]) * sd < value)
 
-    size = standardised(grid)
+    beyond_of = {way: is_beyond(grid, way) for way in (-1.0, 1.0)}
     place = np.searchsorted(grid, x)  # of the first cell border at or beyond x
     ends = []
     for side in (-1, 1):  # below x the curve is at -direction, beyond it at +direction
         limit = np.full(len(x), side * np.inf)
         for way in (-1.0, 1.0):
             mine = direction == way
-            beyond = size * way * side >= 1
+            beyond = beyond_of[way * side]
             if side < 0:
                 last = np.maximum.accumulate(np.where(beyond, np.arange(len(grid)), -1))
                 outer = np.where(place[mine] > 0, last[np.maximum(place[mine] - 1, 0)], -1)
@@ -131,15 +136,15 @@ def _interval(
             inner = outer[found] - side
             start = np.where((grid[inner] - x[mine][found]) * side < 0, x[mine][found], grid[inner])
             target: npt.NDArray[np.float64] = np.full(int(mine.sum()), side * np.inf)
-            is_inside = partial(_is_within, standardised, way * side)
+            is_inside = partial(_is_within, is_beyond, way * side)
             target[found] = _bisect(is_inside, start, grid[outer[found]])
             limit[mine] = target
         ends.append(limit)
     return ends[0], ends[1]
 
 
-def _is_within(standardised: Callable[[FloatArray], FloatArray], sign: float, x: FloatArray) -> npt.NDArray[np.bool_]:
-    return standardised(x) * sign < 1
+def _is_within(is_beyond: Callable[[FloatArray, float], npt.NDArray[np.bool_]], way: float, x: FloatArray) -> npt.NDArray[np.bool_]:
+    return ~is_beyond(x, way)
 
 
 def _bisect(is_inside: Callable[[FloatArray], npt.NDArray[np.bool_]], inside: FloatArray, outside: FloatArray) -> FloatArray:

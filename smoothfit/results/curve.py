@@ -16,7 +16,9 @@ from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import Asked, Points
 from .estimates import Results
-from .prediction import CurvePrediction, Estimate, ParameterUncertainty, greatest_deviations
+from .draws import greatest_deviations
+from .mixtures import Mixture
+from .prediction import CurvePrediction, Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -240,11 +242,8 @@ class CurveResults(Results):
         return prediction
 
     def _maxima(self, points: Points, prediction: CurvePrediction) -> FloatArray:
-        """Greatest size of a standardised deviation over the points, in each of many draws, increasing."""
-        draw, with_parameters = self._band_draws(points)
-        derivs = np.array([prediction.deriv])
-        df = np.inf if with_parameters else prediction.df
-        return greatest_deviations(lambda rng, size: draw(rng, size, derivs)[0], prediction.scale_mean, df)
+        """Greatest size of a deviation over the points in units of the shape of the band, in each of many draws, increasing."""
+        return greatest_deviations(self._band_draws(points, prediction), *prediction.shape)
 
     def sample(
         self, x: Any, deriv: int | Sequence[int] = 0, size: int = 100, rng: np.random.Generator | int | None = None
@@ -310,9 +309,17 @@ class CurveResults(Results):
         """Return what draws deviations from the posterior mean at points x (n,): rng, size, derivs -> (n_derivs, size, n)."""
         raise SpecificationError(f"{type(self).__name__} makes no draws")
 
-    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray], bool]:
-        """Return what draws deviations for simultaneous bands, as `_draws`, and whether the parameters are drawn, too."""
-        return self._draws(x), False
+    def _band_draws(self, points: Points, prediction: CurvePrediction) -> BandDraws:
+        """Return what draws f^(deriv) at some of the points for simultaneous bands: rng, size, indices (k,) -> (size, k)."""
+        derivs, mean, df = np.array([prediction.deriv]), prediction.predicted_mean, prediction.df
+
+        def draw(rng: np.random.Generator, size: int, some: npt.NDArray[np.intp]) -> FloatArray:
+            deviations = self._draws(points.take(some))(rng, size, derivs)[0]
+            if np.isfinite(df):
+                deviations *= np.sqrt(df / rng.chisquare(df, (size, 1)))
+            return np.asarray(mean[some] + deviations)
+
+        return draw
 
     def roots(self, deriv: int = 0, value: float = 0.0, alpha: float = 0.05) -> pd.DataFrame:
         """Where f^(deriv) crosses a value, with uncertainty.
@@ -428,6 +435,7 @@ class CurveResults(Results):
     def _prediction(self, points: Points, x: Any, deriv: int, noise: str | None = None) -> CurvePrediction:
         """Predict at points, which stand for abscissae x; new readings have the noise of a name."""
         mean, variance = self._moments(points, deriv)
+        law, law_obs = self._laws(points, deriv, noise)
         return CurvePrediction(
             x=x,
             deriv=deriv,
@@ -436,18 +444,17 @@ class CurveResults(Results):
             noise_sd=np.nan if noise is None else self._noise_sd(noise),
             df=self.df_interval,
             x_name=self.observations.x_name,
-            parameters=self._parameter_uncertainty(points, deriv, variance, noise),
+            law=law,
+            law_obs=law_obs,
         )
 
     def _noise_sd(self, name: str) -> float:
         """Standard deviation of the noise of a new observation of weight one of a series."""
         return float(self.sigma[name])
 
-    def _parameter_uncertainty(
-        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
-    ) -> ParameterUncertainty | None:
-        """What estimated parameters add to the variance of f^(deriv) at points; None where that is left to `df_interval`."""
-        return None
+    def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
+        """Laws of f^(deriv) and of new observations with the noise of a series, parameters integrated out; None if none is."""
+        return None, None
 
     def plot(self, deriv: int = 0, ax: Axes | None = None, alpha: float = 0.05, label: str | None = None, **line: Any) -> Figure:
         """Draw f^(deriv) with its pointwise band and the readings of it.

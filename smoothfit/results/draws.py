@@ -11,10 +11,9 @@ import numpy.typing as npt
 from .._validation import FloatArray, frozen
 from ..inference.engine import Engine
 from ..inference.marginal import HyperparameterPosterior
-from .mixtures import Mixture, critical_value
+from .mixtures import SHAPE_LEVEL
 
 N_MAXIMA = 10_000  # draws of a simultaneous band: its level is then right to 0.2 %
-SHAPE_LEVEL = 0.05  # of the pointwise intervals whose shape a band has
 FIRST_POINTS = 128  # on which a maximum is taken first
 SAME = 0.01  # of the critical value, by which half of the points may change it
 MOST_NUMBERS = 2**21  # drawn at a time
@@ -30,45 +29,25 @@ def draw_curves(
     rng: np.random.Generator,
     size: int,
 ) -> FloatArray:
-    """Posterior draws (size, n) of functionals: of each draw a node, a factor s^2 if one is estimated, and a curve."""
-    if posterior.is_single:
-        moments = engine.moments(posterior.theta, functionals)
-        return np.asarray(moments.mean[0] + _scaled(engine.draws(posterior.theta, functionals, rng, size)[0], posterior, 0, rng))
-    counts = _allocated(posterior.weights, rng, size)
-    drawn = np.flatnonzero(counts)
-    mean = engine.moments(posterior.theta[drawn], functionals).mean
-    parts = [
-        m + _scaled(engine.draws(posterior.theta[[node]], functionals, rng, int(counts[node]))[0], posterior, int(node), rng)
-        for node, m in zip(drawn, mean, strict=True)
-    ]
-    return np.asarray(rng.permutation(np.concatenate(parts)))
+    """Posterior draws (size, n) of functionals: of each draw a node, a factor s^2 if one is estimated, and a curve.
 
-
-def _allocated(weights: FloatArray, rng: np.random.Generator, size: int) -> npt.NDArray[np.int64]:
-    """Numbers of draws (L,) of each node: those expected, rounded up or down at random (systematic sampling)."""
-    starts = np.floor(np.append(0.0, np.cumsum(weights[:-1])) * size + rng.random()).astype(np.int64)
-    return np.asarray(np.append(starts[1:], size) - starts, dtype=np.int64)
-
-
-def _scaled(deviations: FloatArray, posterior: HyperparameterPosterior, node: int, rng: np.random.Generator) -> FloatArray:
-    """Deviations (size, n) for s^2 = 1, times draws of s."""
-    s = np.sqrt(posterior.scale2[node])
-    if np.isfinite(posterior.df):
-        s = s * np.sqrt(posterior.df / rng.chisquare(posterior.df, (len(deviations), 1)))
-    return np.asarray(deviations * s)
-
-
-def band_shape(law: Mixture) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Centre (n,) of a simultaneous band, and its half-widths below and above for a critical value of one.
-
-    The centre is the median, and the half-widths are those of the pointwise intervals of level 1 - SHAPE_LEVEL.
+    Nodes, factors and the curves of each node come from streams of their own, so that the first draws of a seed are the same
+    whatever the size.
     """
-    if len(law.weights) == 1:
-        sd = np.sqrt(law.scale2[0])
-        return law.mean[0], sd, sd
-    centre, (lower, upper) = law.quantile(0.5), law.interval(SHAPE_LEVEL).T
-    unit = critical_value(SHAPE_LEVEL, law.df)
-    return centre, (centre - lower) / unit, (upper - centre) / unit
+    picks, factors, *streams = rng.spawn(2 + len(posterior.weights))
+    nodes = picks.choice(len(posterior.weights), size, p=posterior.weights)
+    drawn = np.unique(nodes)
+    means = engine.moments(posterior.theta[drawn], functionals).mean
+    values = np.empty((size, means.shape[1]))
+    for node, mean in zip(drawn.tolist(), means, strict=True):
+        mine = np.flatnonzero(nodes == node)
+        values[mine] = engine.draws(posterior.theta[[node]], functionals, streams[node], len(mine))[0]
+        values[mine] *= np.sqrt(posterior.scale2[node])
+    if np.isfinite(posterior.df):
+        values *= np.sqrt(posterior.df / factors.chisquare(posterior.df, (size, 1)))
+    for node, mean in zip(drawn.tolist(), means, strict=True):
+        values[nodes == node] += mean
+    return values
 
 
 def greatest_deviations(

@@ -28,6 +28,7 @@ CELLS = 32  # an octave of 1 + |t|
 SHIFT = 52 - 5  # bits of a double below those that number the cells of an octave
 OCTAVES = 64
 FARTHEST = 1e-300  # probability beyond the table
+SHAPE_LEVEL = 0.05  # of the pointwise intervals whose shape a simultaneous band has
 
 
 def critical_value(alpha: float, df: float) -> float:
@@ -152,6 +153,19 @@ class Mixture(Frozen):
 def mixture(posterior: HyperparameterPosterior, moments: Moments) -> Mixture:
     """Laws of functionals, given their moments at the nodes of a posterior (`Engine.moments`)."""
     return Mixture(moments.mean, posterior.scale2[:, None] * moments.variance, posterior.weights, posterior.df)
+
+
+def band_shape(law: Mixture) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Centre (n,) of a simultaneous band, and its half-widths below and above for a critical value of one.
+
+    The centre is the median, and the half-widths are those of the pointwise intervals of level 1 - SHAPE_LEVEL.
+    """
+    if len(law.weights) == 1:
+        sd = np.sqrt(law.scale2[0])
+        return law.mean[0], sd, sd
+    centre, (lower, upper) = law.quantile(0.5), law.interval(SHAPE_LEVEL).T
+    unit = critical_value(SHAPE_LEVEL, law.df)
+    return centre, (centre - lower) / unit, (upper - centre) / unit
 
 
 def _total(weights: FloatArray, values: FloatArray) -> FloatArray:

@@ -4,64 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
-from scipy.interpolate import CubicSpline
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_flag, check_level, frozen
+from .._validation import FloatArray, check_flag, check_level
 from ..errors import SpecificationError
-from .mixtures import critical_value as critical_value
+from .mixtures import Mixture, band_shape, critical_value
 
 if TYPE_CHECKING:
     import pandas as pd
 
-N_MAXIMA = 10_000  # draws of a simultaneous band: its level is then right to 0.2 %
-MOST_NUMBERS = 2**21  # drawn at a time
-SEED = 20_240_229
 LEAST_TAIL = 10  # draws beyond a simulated critical value
-N_QUADRATURE = 80
-WIDEST_TABLED, N_TABLED = 4.0, 129  # of sqrt(spread); log c is interpolated there to 1e-7
-HALVINGS = 60
-LOG_FARTHEST = 4.0  # a normal variable lies beyond exp(4) sds with probability zero, to rounding
-
-
-def mixture_critical_value(alpha: float, spread: FloatArray) -> FloatArray:
-    """Two-sided critical values of a normal variable whose log variance is itself normal, of variance `spread` (n,).
-
-    c solves E 2 Phi(-c exp(-sqrt(spread) W / 2)) = alpha, W standard normal. Up to sqrt(spread) = WIDEST_TABLED it is interpolated
-    in a table of log c that depends on alpha alone, beyond solved for each value, so that no interval depends on another.
-    """
-    level, sd = check_level(alpha), np.sqrt(spread)
-    value = np.exp(_critical_table(level)(np.minimum(sd, WIDEST_TABLED)))
-    wide = sd > WIDEST_TABLED
-    if wide.any():
-        value[wide] = np.exp(_log_critical_value(level, sd[wide]))
-    return np.asarray(value)
-
-
-@lru_cache(maxsize=32)
-def _critical_table(level: float) -> CubicSpline:
-    """Logarithms of critical values at even values of sqrt(spread)."""
-    at = np.linspace(0.0, WIDEST_TABLED, N_TABLED)
-    return CubicSpline(at, _log_critical_value(level, at))
-
-
-def _log_critical_value(level: float, sd: FloatArray) -> FloatArray:
-    """Logarithms of the critical values at sqrt(spread) = sd (n,), by Gauss-Hermite quadrature and bisection."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(N_QUADRATURE)
-    weights = weights / weights.sum()
-    shifts = sd[:, None] * nodes / 2
-    lower = np.log(stats.norm.isf(level / 2)) + shifts.min(axis=1)
-    upper = np.log(stats.norm.isf(level / 2)) + shifts.max(axis=1)
-    for _ in range(HALVINGS):
-        middle = (lower + upper) / 2
-        is_below = (2 * stats.norm.sf(np.exp(np.minimum(middle[:, None] - shifts, LOG_FARTHEST)))) @ weights > level
-        lower, upper = np.where(is_below, middle, lower), np.where(is_below, upper, middle)
-    return np.asarray(upper)
 
 
 class Estimate(float):
@@ -156,43 +112,6 @@ def _turned_ends(ends: Callable[[float], tuple[float, float]], factor: float, sh
     return (low, high) if low <= high else (high, low)
 
 
-def greatest_deviations(
-    draw: Callable[[np.random.Generator, int], FloatArray], scale: FloatArray, df: float = np.inf
-) -> FloatArray:
-    """Greatest size of a deviation in units of `scale` (n,), in each of N_MAXIMA draws, increasing.
-
-    ``draw(rng, size)`` makes deviations (size, n); with finite `df` each draw is divided by a common estimate of the noise.
-    """
-    rng = np.random.default_rng(SEED)
-    with np.errstate(divide="ignore"):
-        precision = np.where(scale > 0, 1 / scale, 0.0)
-    block = max(1, MOST_NUMBERS // len(scale))
-    maxima = [np.abs(draw(rng, min(block, N_MAXIMA - start)) * precision).max(axis=1) for start in range(0, N_MAXIMA, block)]
-    greatest = np.concatenate(maxima)
-    if np.isfinite(df):
-        greatest *= np.sqrt(df / rng.chisquare(df, N_MAXIMA))
-    return frozen(np.sort(greatest))
-
-
-@dataclass(frozen=True, eq=False)
-class ParameterUncertainty:
-    """What estimated parameters add to the uncertainty of a curve, to first order in their logarithms.
-
-    Attributes
-    ----------
-    shift : ndarray, shape (n,)
-        Variance of the posterior mean as the parameters vary.
-    spread : ndarray, shape (n,)
-        Variance of the logarithm of the posterior variance.
-    spread_obs : ndarray, shape (n,)
-        Likewise of that with the noise of a new reading.
-    """
-
-    shift: FloatArray
-    spread: FloatArray
-    spread_obs: FloatArray
-
-
 @entry_point
 @dataclass(frozen=True, eq=False)
 class CurvePrediction:
@@ -213,12 +132,15 @@ class CurvePrediction:
         Degrees of freedom of the intervals: n - order where an sd was estimated, infinite where all are known.
     x_name : str
         Label of the abscissa.
+    law : Mixture or None
+        Posterior law of f^(deriv) at x, with the estimated parameters integrated out (see `smoothfit.inference.marginal`): intervals
+        are its quantiles. None if no parameter was integrated; intervals are then mean +- a critical value of Student's t times
+        the standard error.
+    law_obs : Mixture or None
+        That of a new observation.
     maxima : ndarray or None
-        For simultaneous intervals: the greatest deviation over x, in units of sqrt(variance + shift), of each of many draws,
+        For simultaneous intervals: the greatest deviation over x in units of the shape of the band, of each of many draws,
         increasing.
-    parameters : ParameterUncertainty or None
-        What the uncertainty of estimated parameters adds to pointwise intervals (Kass & Steffey 1989); the standard errors are
-        those at the estimates. With it the intervals are mean +- c sqrt(variance + shift), c from `mixture_critical_value`.
     limits : ndarray, shape (n, 2), or None
         Bounds that f^(deriv) satisfies at x, infinite where there is none: intervals of the curve end there.
     omits : tuple of str
@@ -233,8 +155,9 @@ class CurvePrediction:
     noise_sd: float
     df: float
     x_name: str = "x"
+    law: Mixture | None = None
+    law_obs: Mixture | None = None
     maxima: FloatArray | None = None
-    parameters: ParameterUncertainty | None = None
     limits: FloatArray | None = None
     omits: tuple[str, ...] = ()
 
@@ -256,10 +179,10 @@ class CurvePrediction:
         """Standard error of the mean, shape (n,)."""
         return np.sqrt(self.var_pred_mean)
 
-    @property
-    def scale_mean(self) -> FloatArray:
-        """Sd of the curve about its mean with what estimated parameters shift it: the shape of simultaneous bands, shape (n,)."""
-        return self.se_mean if self.parameters is None else np.sqrt(self.var_pred_mean + self.parameters.shift)
+    @cached_property
+    def shape(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Centre (n,) of simultaneous intervals, and their half-widths below and above for a critical value of one."""
+        return (self.predicted_mean, self.se_mean, self.se_mean) if self.law is None else band_shape(self.law)
 
     @property
     def se_obs(self) -> FloatArray:
@@ -278,23 +201,27 @@ class CurvePrediction:
         alpha : float
             Significance level.
         """
-        half = self.half_width(alpha, check_flag(obs, "obs"))
-        ends = np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
-        return ends if self.limits is None or obs else np.clip(ends, self.limits[:, :1], self.limits[:, 1:])
-
-    def half_width(self, alpha: float, obs: bool = False) -> FloatArray:
-        """Return half the widths of the intervals of `conf_int`, shape (n,)."""
         level = check_level(alpha)
-        if self.maxima is not None and not obs:
+        if check_flag(obs, "obs"):
+            self._require_regressors()
+            return self._ends(self.law_obs, self.se_obs, alpha)
+        if self.maxima is None:
+            ends = self._ends(self.law, self.se_mean, alpha)
+        else:
             least = LEAST_TAIL / len(self.maxima)
             if level < least:
                 raise SpecificationError(f"alpha is {alpha}; simultaneous bands are simulated, for alpha from {least:g}")
-            return float(np.quantile(self.maxima, 1 - level)) * self.scale_mean
-        se = self.se_obs if obs else self.se_mean
-        if self.parameters is None or not len(se):
-            return critical_value(alpha, self.df) * se
-        spread = self.parameters.spread_obs if obs else self.parameters.spread
-        return mixture_critical_value(alpha, spread) * np.sqrt(se**2 + self.parameters.shift)
+            centre, below, above = self.shape
+            critical = float(np.quantile(self.maxima, 1 - level))
+            ends = np.column_stack([centre - critical * below, centre + critical * above])
+        return ends if self.limits is None else np.clip(ends, self.limits[:, :1], self.limits[:, 1:])
+
+    def _ends(self, law: Mixture | None, se: FloatArray, alpha: float) -> FloatArray:
+        """Pointwise intervals (n, 2): quantiles of a law, or mean +- c se where there is none."""
+        if law is not None:
+            return law.interval(alpha)
+        half = critical_value(alpha, self.df) * se
+        return np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return mean, mean_se and the intervals of the curve and of a new observation, one row for each x.
