@@ -114,9 +114,8 @@ class Dense:
     Functionals are (X_f, [C_i], [V_i]): their trend, covariances (n_f, n) with the observations and among themselves (n_f, n_f).
     """
 
-    def __init__(self, y, X, kernels, fixed=None, lower=-25.0, upper=25.0):
-        self.y, self.X, self.kernels = np.asarray(y, float), X, kernels
-        self.relative = fixed is None
+    def __init__(self, y, X, kernels, fixed=None, relative=True, lower=-25.0, upper=25.0):
+        self.y, self.X, self.kernels, self.relative = np.asarray(y, float), X, kernels, relative
         self.fixed = np.eye(len(y)) if fixed is None else fixed
         self.contrasts = scipy.linalg.null_space(X.T)
         self.count = self.contrasts.shape[1]
@@ -152,8 +151,8 @@ class Dense:
     def _posterior(self, theta, functionals):
         X_f, covariances, variances = functionals
         K = self.covariance(theta)
-        C = sum(np.exp(t) * C_i for t, C_i in zip(theta, covariances, strict=True))
-        V = sum(np.exp(t) * V_i for t, V_i in zip(theta, variances, strict=True))
+        C = sum(np.exp(t) * C_i for t, C_i in zip(theta, covariances, strict=False))  # noise comes last and is no part of f
+        V = sum(np.exp(t) * V_i for t, V_i in zip(theta, variances, strict=False))
         KX, KC = np.linalg.solve(K, self.X), np.linalg.solve(K, np.asarray(C).T)
         rest, gram = X_f - KC.T @ self.X, self.X.T @ KX
         b = np.linalg.solve(gram, KX.T @ self.y)

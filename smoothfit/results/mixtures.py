@@ -46,7 +46,7 @@ class _Score:
         t = t[:n]
         self.farthest = t[-1]
         z = -special.ndtri(special.stdtr(df, -t))
-        slope = np.exp(stats.t.logpdf(t, df) + z**2 / 2 + np.log(2 * np.pi) / 2)
+        slope = np.asarray(np.exp(stats.t.logpdf(t, df) + z**2 / 2) * np.sqrt(2 * np.pi), dtype=float)
         bend = slope * (z * slope - (df + 1) * t / (df + t**2))
         self.coef = _quintics(np.diff(t), z, slope, bend)
         self.left = t[:-1] + 1
@@ -56,7 +56,7 @@ class _Score:
         size = np.minimum(np.abs(t), self.farthest) + 1
         cell = np.minimum((size.view(np.int64) >> SHIFT) - (1023 << 5), len(self.left) - 1)
         size -= self.left[cell]
-        c0, c1, c2, c3, c4, c5 = (c[cell] for c in self.coef)
+        c0, c1, c2, c3, c4, c5 = (c.take(cell) for c in self.coef)
         z = ((((c5 * size + c4) * size + c3) * size + c2) * size + c1) * size + c0
         slope = (((5 * c5 * size + 4 * c4) * size + 3 * c3) * size + 2 * c2) * size + c1
         return np.copysign(z, t), slope
@@ -166,22 +166,30 @@ def _distribution(
     value: FloatArray, mean: FloatArray, sd: FloatArray, weights: FloatArray, df: float
 ) -> tuple[FloatArray, FloatArray]:
     """Distribution functions and densities of mixtures at `value` (n,); a component without uncertainty has no density."""
-    is_fixed = sd == 0
+    t = value - mean
     with np.errstate(divide="ignore", invalid="ignore"):
-        t, precision = (value - mean) / sd, 1 / sd
+        t /= sd
+    is_fixed = sd == 0
     if is_fixed.any():
         t[is_fixed] = np.where(value >= mean, np.inf, -np.inf)[is_fixed]
-        precision[is_fixed] = 0.0
+        sd = np.where(is_fixed, np.inf, sd)
+    slope = None
     if np.isfinite(df):
         t, slope = _score(df)(t)
-        precision *= slope
-    return _total(weights, special.ndtr(t)), _total(weights, np.exp(-0.5 * t * t) * precision) / np.sqrt(2 * np.pi)
+    probability = _total(weights, special.ndtr(t))
+    t *= t
+    t *= -0.5
+    density = np.exp(t, out=t)
+    density /= sd
+    if slope is not None:
+        density *= slope
+    return probability, _total(weights, density) / np.sqrt(2 * np.pi)
 
 
 def _quantiles(mean: FloatArray, sd: FloatArray, weights: FloatArray, df: float, p: float) -> FloatArray:
     """Smallest values (n,) whose distribution function is at least p, at most one half."""
     block = max(1, BLOCK // len(weights))
-    parts = [
+    parts: list[FloatArray] = [
         _quantiles_of_block(mean[:, i : i + block], sd[:, i : i + block], weights, df, p) for i in range(0, mean.shape[1], block)
     ]
     return np.concatenate(parts) if parts else np.empty(0)
@@ -193,7 +201,7 @@ def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, d
     low, high = ends.min(axis=0), ends.max(axis=0)
     score_wanted = special.ndtri(p)
     value = np.clip(_total(weights, ends), low, high)
-    result = high.copy()
+    result: FloatArray = high.copy()
     left = np.flatnonzero(low < high)
     low, high, value, mean, sd = low[left], high[left], value[left], mean[:, left], sd[:, left]
     step = 0
@@ -211,8 +219,9 @@ def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, d
         exhausted = ~done & ((middle <= low) | (middle >= high))
         result[left[done]], result[left[exhausted]] = newton[done], high[exhausted]
         value = np.where(is_newton, newton, middle)
-        kept = ~(done | exhausted)
-        if not kept.all():
-            left, low, high, value, mean, sd = left[kept], low[kept], high[kept], value[kept], mean[:, kept], sd[:, kept]
+        kept = np.flatnonzero(~(done | exhausted))
+        if len(kept) < len(left):
+            left, low, high, value = left[kept], low[kept], high[kept], value[kept]
+            mean, sd = mean.take(kept, axis=1), sd.take(kept, axis=1)
         step += 1
     return result
