@@ -26,15 +26,14 @@ CLIMBS = 60
 LEVEL = 0.02  # Newton decrement at which a mode is found: the lattice does not depend on where it is centred
 FALL = 2.0  # of the log density, at two standard deviations of a normal law
 DISTANCES = 2.0 ** np.arange(-2, 6)  # along a ray, in the standard deviations of the curvature; one batch of eight
-STEP = (
-    0.75  # of the first lattice, in standard deviations: intervals, even beyond the data, change by 0.2 % of their half-width below
-)
+WIDENING, WIDENINGS = 128.0, 5  # of the distances, where they are all too short, or all too long
+STEP = 0.75  # of the first lattice, in standard deviations: intervals are then right to 0.2 % of their half-width
 AGREE = 0.1  # of sublattices of twice the step, in weight and in means by sds; the lattice is then right to the square of this
 HALVINGS = 5
-MOST_NODES = 20_000
+MOST_NODES = 10_000
 REACH = 4  # nodes by which a lattice of one variable grows at a time, on either side
-FIRST_POINTS, MOST_POINTS = 256, 2**14  # quasi-random
-ENOUGH, FEWEST = 100.0, 30.0  # effective points: where sampling ends, and below which it has failed
+FIRST_POINTS, MOST_POINTS = 512, 2**14  # quasi-random
+ENOUGH, FEWEST = 200.0, 30.0  # effective points: where sampling ends, and below which it has failed
 PROPOSAL_DF = 6.0  # of t laws, whose tails are heavier than those of the density
 
 Integers = npt.NDArray[np.int64]
@@ -118,25 +117,39 @@ def shape_of(density: Density, start: FloatArray) -> Shape:
     """Shape of a density about the mode near `start`, by how far it extends along the eigenvectors of its Hessian."""
     mode, hessian = climb(density, start)
     curvature, axes = np.linalg.eigh(-hessian)
-    distances = DISTANCES / np.sqrt(curvature)[:, None]
-    rays = distances[:, :, None] * axes.T[:, None, :]  # (p, n, p)
-    points = mode + np.stack([-rays, rays])
-    values = filled(density(np.concatenate([mode[None, :], points.reshape(-1, len(mode))])))
-    fall = values[0] - values[1:].reshape(2, len(mode), -1)
-    with np.errstate(invalid="ignore"):
-        reached = np.argmax(fall >= FALL, axis=2)
-    sd = np.empty((2, len(mode)))
-    for side, axis in np.ndindex(sd.shape):
-        sd[side, axis] = _distance(distances[axis], fall[side, axis], int(reached[side, axis])) / np.sqrt(2 * FALL)
-    return Shape(mode, axes, sd)
+    directions = np.stack([-axes.T, axes.T])  # (2, p, p)
+    unit = np.broadcast_to(1 / np.sqrt(curvature), directions.shape[:2]).copy()
+    sd = np.full(unit.shape, np.nan)
+    for _ in range(WIDENINGS):
+        distances = unit[..., None] * DISTANCES
+        points = mode + distances[..., None] * directions[:, :, None, :]
+        values = filled(density(np.concatenate([mode[None, :], points.reshape(-1, len(mode))])))
+        fall = values[0] - values[1:].reshape(distances.shape)
+        for ray in np.ndindex(unit.shape):
+            if np.isnan(sd[ray]):
+                sd[ray] = _distance(distances[ray], fall[ray]) / np.sqrt(2 * FALL)
+        falls_too_soon = fall[..., 0] > FALL
+        unit = np.where(np.isnan(sd), unit * np.where(falls_too_soon, 1 / WIDENING, WIDENING), unit)
+        if not np.isnan(sd).any():
+            break
+    sd[np.isinf(sd)] = np.nan
+    ends = np.isnan(sd)  # at a bound: as on the other side
+    sd = np.where(ends, sd[::-1], sd)
+    return Shape(mode, axes, np.where(np.isnan(sd), density.upper.max() - density.lower.min(), sd))
 
 
-def _distance(distances: FloatArray, fall: FloatArray, i: int) -> float:
-    """Distance at which the log density has fallen by FALL, between `distances` i - 1 and i: the fall is a power of it."""
-    if not fall[i] >= FALL:
-        return float(distances[-1])
-    if i == 0 or not np.isfinite(fall[i]) or fall[i - 1] <= 0:
-        return float(distances[i] if i == 0 else (distances[i - 1] + distances[i]) / 2)
+def _distance(distances: FloatArray, fall: FloatArray) -> float:
+    """Distance at which the log density has fallen by FALL, as a power of the distance.
+
+    NaN where `distances` do not enclose it; infinite where the density ends within the smallest.
+    """
+    if np.isinf(fall[0]):
+        return np.inf
+    i = int(np.argmax(fall >= FALL))
+    if i == 0:
+        return np.nan
+    if np.isinf(fall[i]) or fall[i - 1] <= 0:
+        return float(distances[i - 1])
     share = np.log(FALL / fall[i - 1]) / np.log(fall[i] / fall[i - 1])
     return float(distances[i - 1] * (distances[i] / distances[i - 1]) ** share)
 
@@ -147,6 +160,7 @@ class Lattice:
     def __init__(self, density: Density, origin: FloatArray, steps: FloatArray):
         self.density, self.origin, self.steps = density, origin, steps
         self.values: dict[tuple[int, ...], float] = {}
+        self.highest = -np.inf
         p = len(origin)
         reach = REACH if p == 1 else 1
         self.around = [k for k in itertools.product(range(-reach, reach + 1), repeat=p) if any(k)]
@@ -162,8 +176,10 @@ class Lattice:
         while new or edge:
             if new:
                 nodes = sorted(new)
-                self.values.update(zip(nodes, self.density(self.at(np.array(nodes))).tolist(), strict=True))
-            cut = max(filter(np.isfinite, self.values.values()), default=np.inf) - CUT
+                values = self.density(self.at(np.array(nodes)))
+                self.values.update(zip(nodes, values.tolist(), strict=True))
+                self.highest = max(self.highest, float(filled(values).max()))
+            cut = self.highest - CUT
             edge |= new
             high = [k for k in edge if self.values[k] > cut]
             new = {tuple(map(sum, zip(k, step, strict=True))) for k in high for step in self.around} - self.values.keys()
@@ -176,20 +192,18 @@ class Lattice:
         nodes = np.array(sorted(self.values))
         values = filled(np.array([self.values[tuple(k)] for k in nodes.tolist()]))
         kept = values > values.max() - CUT
-        self._check_gaps({tuple(k) for k in nodes[kept].tolist()})
+        self._check_gaps(nodes[kept])
         return nodes[kept], values[kept]
 
-    def _check_gaps(self, high: set[tuple[int, ...]]) -> None:
-        """Refuse a node without a likelihood between two of high density."""
-        for k, value in self.values.items():
-            if np.isnan(value):
-                for i in range(len(k)):
-                    beside = [(*k[:i], k[i] + side, *k[i + 1 :]) for side in (-1, 1)]
-                    if high.issuperset(beside):
-                        where = self.at(np.array([k]))[0].tolist()
-                        raise NumericalError(
-                            f"the likelihood cannot be computed at theta = {where}, between points where it is high"
-                        )
+    def _check_gaps(self, high: Integers) -> None:
+        """Refuse a node without a likelihood that lies on one axis between two of high density."""
+        for k in [k for k, value in self.values.items() if np.isnan(value)]:
+            beside = high - k
+            for i in range(len(k)):
+                along = beside[np.all(np.delete(beside, i, axis=1) == 0, axis=1), i]
+                if len(along) and along.min() < 0 < along.max():
+                    where = self.at(np.array([k]))[0].tolist()
+                    raise NumericalError(f"the likelihood cannot be computed at theta = {where}, between points where it is high")
 
     def halve(self) -> None:
         """Halve the steps; what is known stays known."""
@@ -220,7 +234,7 @@ def lattice_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, Floa
         if halving:
             lattice.halve()
         lattice.grow([(0,) * len(start)])
-        cut = max(*filter(np.isfinite, lattice.values.values()), values.max()) - CUT
+        cut = max(lattice.highest, values.max()) - CUT
         inside = np.linalg.solve(lattice.steps, (points[values > cut] - lattice.origin).T).T
         lattice.grow([tuple(k) for k in np.rint(inside).astype(int).tolist()])
         nodes, logs = lattice.high()

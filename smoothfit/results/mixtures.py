@@ -45,7 +45,7 @@ class _Score:
         n = max(2, int(np.sum(special.stdtr(df, -t) > FARTHEST)))
         t = t[:n]
         self.farthest = t[-1]
-        z = -special.ndtri(special.stdtr(df, -t))
+        z: FloatArray = np.asarray(-special.ndtri(special.stdtr(df, -t)), dtype=float)
         slope = np.asarray(np.exp(stats.t.logpdf(t, df) + z**2 / 2) * np.sqrt(2 * np.pi), dtype=float)
         bend = slope * (z * slope - (df + 1) * t / (df + t**2))
         self.coef = _quintics(np.diff(t), z, slope, bend)
@@ -204,6 +204,7 @@ def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, d
     result: FloatArray = high.copy()
     left = np.flatnonzero(low < high)
     low, high, value, mean, sd = low[left], high[left], value[left], mean[:, left], sd[:, left]
+    low = np.nextafter(low, -np.inf)  # the smallest component may be without uncertainty, and its value the solution
     step = 0
     while len(left):
         probability, density = _distribution(value, mean, sd, weights, df)
