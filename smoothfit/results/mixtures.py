@@ -100,7 +100,7 @@ class Mixture(Frozen):
     >>> from smoothfit.results.mixtures import Mixture
     >>> law = Mixture(np.array([[0.0], [1.0]]), np.array([[1.0], [4.0]]), np.array([0.5, 0.5]), np.inf)
     >>> law.interval(0.05).round(3)
-    array([[-2.548,  4.301]])
+    array([[-2.441,  4.29 ]])
     """
 
     mean: FloatArray
