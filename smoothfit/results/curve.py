@@ -15,8 +15,8 @@ from .._validation import FloatArray, check_memory, check_order, check_rng
 from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import Asked, Points
-from .estimates import Results
 from .draws import greatest_deviations
+from .estimates import Results
 from .mixtures import Mixture
 from .prediction import CurvePrediction, Estimate
 

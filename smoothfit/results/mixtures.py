@@ -101,7 +101,7 @@ class Mixture(Frozen):
     >>> from smoothfit.results.mixtures import Mixture
     >>> law = Mixture(np.array([[0.0], [1.0]]), np.array([[1.0], [4.0]]), np.array([0.5, 0.5]), np.inf)
     >>> law.interval(0.05).round(3)
-    array([[-2.548,  4.301]])
+    array([[-2.441,  4.29 ]])
     """
 
     mean: FloatArray
@@ -158,13 +158,15 @@ def mixture(posterior: HyperparameterPosterior, moments: Moments) -> Mixture:
 def band_shape(law: Mixture) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Centre (n,) of a simultaneous band, and its half-widths below and above for a critical value of one.
 
-    The centre is the median, and the half-widths are those of the pointwise intervals of level 1 - SHAPE_LEVEL.
+    The half-widths are those of the pointwise intervals of level 1 - SHAPE_LEVEL. The centre is the mean, moved into the middle
+    half of the pointwise interval if it lies outside, so that neither half-width is zero for laws that are very skewed.
     """
     if len(law.weights) == 1:
         sd = np.sqrt(law.scale2[0])
         return law.mean[0], sd, sd
-    centre, (lower, upper) = law.quantile(0.5), law.interval(SHAPE_LEVEL).T
-    unit = critical_value(SHAPE_LEVEL, law.df)
+    lower, upper = law.interval(SHAPE_LEVEL).T
+    margin = (upper - lower) / 4
+    centre, unit = np.clip(law.expectation, lower + margin, upper - margin), critical_value(SHAPE_LEVEL, law.df)
     return centre, (centre - lower) / unit, (upper - centre) / unit
 
 

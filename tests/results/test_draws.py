@@ -6,7 +6,7 @@ from scipy import stats
 
 from smoothfit.inference.marginal import HyperparameterPosterior, at_estimate
 from smoothfit.results.draws import FIRST_POINTS, _allocated, band_shape, draw_curves, greatest_deviations
-from smoothfit.results.mixtures import mixture
+from smoothfit.results.mixtures import Mixture, mixture
 
 
 @pytest.fixture
@@ -76,6 +76,14 @@ def test_bands_have_the_shape_of_pointwise_intervals(engine_and_functionals):
     critical = stats.t.isf(0.025, law.df)
     assert np.column_stack([centre - critical * below, centre + critical * above]) == pytest.approx(law.interval())
     assert np.max(np.abs(above / below - 1)) > 0.01
+
+
+def test_the_centre_of_a_skewed_law_lies_well_inside_the_interval():
+    law = Mixture(np.array([[0.0], [1e4]]), np.ones((2, 1)), np.array([0.99, 0.01]), np.inf)
+    centre, below, above = band_shape(law)
+    assert law.expectation > law.interval()[0, 1]
+    assert above == pytest.approx(below / 3)
+    assert centre + stats.norm.isf(0.025) * above == pytest.approx(law.interval()[:, 1])
 
 
 def waves(rng, size, points):
