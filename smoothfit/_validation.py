@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import numbers
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -298,6 +298,13 @@ def check_order(value: Any, argument: str, lowest: int, highest: int) -> int:
     if not lowest <= value <= highest:
         raise SpecificationError(f"{argument} is {shown(value)}; it ranges from {lowest} to {highest}")
     return int(value)
+
+
+def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
+    """Return one of some words."""
+    if value not in choices:
+        raise SpecificationError(f"{name} is {value!r}; pass {' or '.join(map(repr, choices))}")
+    return str(value)
 
 
 def check_flag(value: Any, argument: str) -> bool:

@@ -13,6 +13,7 @@ from ..observations import Observations, derivative_label
 from ..observations.abscissa import Points
 from .mixtures import critical_value
 from .plotting import CURVE_COLOUR, drawn, format_times, x_label
+from .prediction import CurvePrediction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +34,8 @@ class HasParts(Protocol):
     def parts_of_curve(self, deriv: int) -> Sequence[str]:
         """Names of the parts of f that have a derivative."""
 
-    def part_of_curve(self, x: Points, deriv: int, part: str) -> tuple[FloatArray, FloatArray]:
-        """Mean and variance of a derivative of a part of f at points x (n,)."""
+    def prediction_of_part(self, points: Points, x: Any, deriv: int, part: str) -> CurvePrediction:
+        """Prediction of a derivative of a part of f at points, which stand for abscissae x."""
 
     def parts_of_observations(self, x: Any, deriv: int) -> Sequence[tuple[str, Points, FloatArray, FloatArray]]:
         """Name, abscissae, means and variances of what regressors add to observations, at x or where they were observed."""
@@ -53,22 +54,21 @@ def component_frame(results: HasParts, x: Any, deriv: int, alpha: float) -> pd.D
     names = results.parts_of_curve(deriv)
     if not names:
         raise SpecificationError(f"deriv is {deriv}; no part of the curve has {derivative_label(deriv)}")
-    found = [(name, points, *results.part_of_curve(points, deriv, name)) for name in names]
-    found += results.parts_of_observations(x, deriv)
     critical = critical_value(alpha, results.df_interval)
     frames = []
-    for name, at, mean, variance in found:
+
+    def add(name: str, x: Any, mean: FloatArray, se: FloatArray, ends: FloatArray) -> None:
+        columns = {"component": np.repeat(name, len(mean)), results.observations.x_name: x, "mean": mean, "mean_se": se}
+        frames.append(pd.DataFrame(columns | {"mean_ci_lower": ends[:, 0], "mean_ci_upper": ends[:, 1]}))
+
+    shown = abscissa.shown(abscissa.restore(points.coarse))
+    for name in names:
+        part = results.prediction_of_part(points, shown, deriv, name)
+        add(name, shown, part.predicted_mean, part.se_mean, part.conf_int(alpha=alpha))
+    for name, at, mean, variance in results.parts_of_observations(x, deriv):
         se = np.sqrt(variance)
-        shown = abscissa.shown(abscissa.restore(at.coarse))
-        columns = {
-            "component": np.repeat(name, len(mean)),
-            results.observations.x_name: shown,
-            "mean": mean,
-            "mean_se": se,
-            "mean_ci_lower": mean - critical * se,
-            "mean_ci_upper": mean + critical * se,
-        }
-        frames.append(pd.DataFrame(columns))
+        ends = mean[:, None] + critical * se[:, None] * np.array([-1.0, 1.0])
+        add(name, abscissa.shown(abscissa.restore(at.coarse)), mean, se, ends)
     return pd.concat(frames, ignore_index=True)
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_memory, check_order, check_rng
+from .._validation import FloatArray, check_choice, check_memory, check_order, check_rng
 from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import Asked, Points
 from .draws import greatest_deviations
 from .estimates import Results
 from .mixtures import Mixture
-from .prediction import CurvePrediction, Estimate
+from .prediction import PARAMETERS, CurvePrediction, Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from ..basis import Spline
     from .protocols import Change
+
+BandDraws = Callable[[np.random.Generator, int, npt.NDArray[np.intp]], FloatArray]
 
 
 @entry_point
@@ -206,7 +208,15 @@ class CurveResults(Results):
         """Points a user asks about, with what else observations there depend on: `regressors`, or the data frame of `asked`."""
         return self.observations.abscissa.points(asked.array.ravel())
 
-    def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None, *, simultaneous: bool = False) -> CurvePrediction:
+    def get_prediction(
+        self,
+        x: Any,
+        deriv: int = 0,
+        name: str | None = None,
+        *,
+        simultaneous: bool = False,
+        parameters: str = "estimated",
+    ) -> CurvePrediction:
         """Posterior of f^(deriv) at x, with standard errors and intervals.
 
         Parameters
@@ -218,37 +228,48 @@ class CurveResults(Results):
         name : str, optional
             Whose noise a new reading has, a name that reads f^(deriv); by default the first.
         simultaneous : bool
-            Whether the intervals of the curve hold for all x together: mean +- c s, c the quantile of the greatest
-            abs(f^(deriv) - mean) / s over these x, in 10 000 draws with a fixed seed; s is the standard error, with what
-            estimated parameters shift the mean where pointwise intervals know of it. A grid of some points a bandwidth
-            stands for the whole curve. Where a likelihood estimated them, the parameters are drawn, too, for up to 20 000
-            readings. Intervals of new readings stay pointwise.
+            Whether the intervals of the curve hold for all x together. They have the shape of the pointwise intervals, times the
+            factor that covers the greatest deviation over these x in 95 % (or 1 - alpha) of 10 000 draws with a fixed seed. A
+            grid of some points a bandwidth stands for the whole curve. Intervals of new observations stay pointwise.
+        parameters : {"estimated", "integrated"}
+            Whether `predicted_mean` and `se_mean` are those at the estimated parameters, or the mean and the standard deviation
+            of the posterior in which the parameters are integrated out: the better estimate of a curve where few observations
+            tell its smoothness. Intervals integrate over the parameters in either case.
 
         Returns
         -------
         CurvePrediction
             Its `x` are those given.
         """
-        return self._get_prediction(x, deriv, name, simultaneous)
+        return self._get_prediction(x, deriv, name, simultaneous, parameters)
 
-    def _get_prediction(self, x: Any, deriv: Any, name: str | None, simultaneous: bool, regressors: Any = None) -> CurvePrediction:
+    def _get_prediction(
+        self, x: Any, deriv: Any, name: str | None, simultaneous: bool, parameters: str, regressors: Any = None
+    ) -> CurvePrediction:
         """Posterior at x; `regressors` as of `_points`."""
+        check_choice(parameters, "parameters", PARAMETERS)
         deriv = self._check_deriv(deriv)
         asked = self.observations.abscissa.asked(x)
         points = self._points(asked, deriv, regressors, name)
         prediction = self._prediction(points, asked.shown, deriv, self._noise_name(deriv, name))
         if simultaneous and len(points.coarse):
             prediction = replace(prediction, maxima=self._maxima(points, prediction))
-        return prediction
+        return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
     def _maxima(self, points: Points, prediction: CurvePrediction) -> FloatArray:
         """Greatest size of a deviation over the points in units of the shape of the band, in each of many draws, increasing."""
         return greatest_deviations(self._band_draws(points, prediction), *prediction.shape)
 
     def sample(
-        self, x: Any, deriv: int | Sequence[int] = 0, size: int = 100, rng: np.random.Generator | int | None = None
+        self,
+        x: Any,
+        deriv: int | Sequence[int] = 0,
+        size: int = 100,
+        rng: np.random.Generator | int | None = None,
+        *,
+        parameters: str = "integrated",
     ) -> FloatArray:
-        """Draw curves from the posterior, at the fitted parameters.
+        """Draw curves from the posterior.
 
         Parameters
         ----------
@@ -260,6 +281,8 @@ class CurveResults(Results):
             Number of draws.
         rng : numpy.random.Generator or int, optional
             Source of randomness, or a seed for one.
+        parameters : {"integrated", "fixed"}
+            Whether each draw is at estimated parameters (sds, smoothing) that are drawn as well, or at the estimates.
 
         Returns
         -------
@@ -270,7 +293,7 @@ class CurveResults(Results):
         Notes
         -----
         Exact backward sampling (Frühwirth-Schnatter 1994; Carter and Kohn 1994), at a cost linear in the number of readings,
-        and for each draw in that of the points. The parameters (sds, smoothing) are not drawn.
+        and for each draw in that of the points.
 
         Examples
         --------
@@ -284,10 +307,11 @@ class CurveResults(Results):
         >>> print(peak.mean().round(2), peak.std().round(2))
         0.26 0.01
         """
-        return self._sampled(x, deriv, size, rng)
+        return self._sampled(x, deriv, size, rng, parameters)
 
-    def _sampled(self, x: Any, deriv: Any, size: Any, rng: Any, regressors: Any = None) -> FloatArray:
+    def _sampled(self, x: Any, deriv: Any, size: Any, rng: Any, parameters: str, regressors: Any = None) -> FloatArray:
         """Draws at x; `regressors` as of `_points`."""
+        check_choice(parameters, "parameters", ("integrated", "fixed"))
         several = not isinstance(deriv, (int, np.integer))
         orders = [self._check_deriv(k) for k in (deriv if isinstance(deriv, Sequence | np.ndarray) else [deriv])]
         if not orders:
@@ -297,13 +321,17 @@ class CurveResults(Results):
         entries = float(len(orders)) * n_draws * asked.array.size
         check_memory(24 * entries, f"a sample of size = {n_draws}", "lower size, or pass fewer x")
         points = self._points(asked, orders[0], regressors)
-        mean = np.array([self._moments(points, k)[0] for k in orders])
         draws = np.empty((len(orders), n_draws, len(points.coarse)))
         if draws.size:
-            draws = self._draws(points)(generator, n_draws, np.array(orders))
-            draws += mean[:, None]
+            draws = self._curves(points, orders, parameters == "integrated")(generator, n_draws)
         draws = draws.reshape(len(orders), n_draws, *asked.array.shape)
         return draws if several else draws[0]
+
+    def _curves(self, points: Points, orders: Sequence[int], integrated: bool) -> Callable[[np.random.Generator, int], FloatArray]:
+        """Return what draws derivatives of curves at points: rng, size -> (n_orders, size, n)."""
+        mean = np.array([self._moments(points, k)[0] for k in orders])
+        deviations = self._draws(points)
+        return lambda rng, size: deviations(rng, size, np.array(orders)) + mean[:, None]
 
     def _draws(self, x: Points) -> Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray]:
         """Return what draws deviations from the posterior mean at points x (n,): rng, size, derivs -> (n_derivs, size, n)."""

@@ -38,15 +38,14 @@ def draw_curves(
     nodes = picks.choice(len(posterior.weights), size, p=posterior.weights)
     drawn = np.unique(nodes)
     means = engine.moments(posterior.theta[drawn], functionals).mean
+    scale = np.sqrt(posterior.scale2)[nodes]
+    if np.isfinite(posterior.df):
+        scale *= np.sqrt(posterior.df / factors.chisquare(posterior.df, size))
     values = np.empty((size, means.shape[1]))
     for node, mean in zip(drawn.tolist(), means, strict=True):
         mine = np.flatnonzero(nodes == node)
-        values[mine] = engine.draws(posterior.theta[[node]], functionals, streams[node], len(mine))[0]
-        values[mine] *= np.sqrt(posterior.scale2[node])
-    if np.isfinite(posterior.df):
-        values *= np.sqrt(posterior.df / factors.chisquare(posterior.df, (size, 1)))
-    for node, mean in zip(drawn.tolist(), means, strict=True):
-        values[nodes == node] += mean
+        deviations = engine.draws(posterior.theta[[node]], functionals, streams[node], len(mine))[0]
+        values[mine] = mean + deviations * scale[mine, None]
     return values
 
 

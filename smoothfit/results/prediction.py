@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from .mixtures import Mixture, band_shape, critical_value
 if TYPE_CHECKING:
     import pandas as pd
 
+PARAMETERS = ("estimated", "integrated")  # of a prediction
 LEAST_TAIL = 10  # draws beyond a simulated critical value
 
 
@@ -133,9 +134,9 @@ class CurvePrediction:
     x_name : str
         Label of the abscissa.
     law : Mixture or None
-        Posterior law of f^(deriv) at x, with the estimated parameters integrated out (see `smoothfit.inference.marginal`): intervals
-        are its quantiles. None if no parameter was integrated; intervals are then mean +- a critical value of Student's t times
-        the standard error.
+        Posterior law of f^(deriv) at x with the estimated parameters integrated out, whose quantiles are the intervals; see
+        `smoothfit.inference.marginal`. None if no parameter was integrated; the intervals are then mean +- a critical value of
+        Student's t times the standard error.
     law_obs : Mixture or None
         That of a new observation.
     maxima : ndarray or None
@@ -222,6 +223,12 @@ class CurvePrediction:
             return law.interval(alpha)
         half = critical_value(alpha, self.df) * se
         return np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
+
+    def integrated(self) -> CurvePrediction:
+        """The same with mean and standard error of the law in which the parameters are integrated out."""
+        if self.law is None:
+            return self
+        return replace(self, predicted_mean=self.law.expectation, var_pred_mean=self.law.variance)
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return mean, mean_se and the intervals of the curve and of a new observation, one row for each x.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from .._entry import entry_point
 from .._frames import table_of
-from .._validation import FloatArray, check_level, check_order
+from .._validation import FloatArray, check_choice, check_level, check_order
 from ..errors import SpecificationError
+from ..inference.marginal import HyperparameterPosterior, at_estimate, integrate
+from ..markov.criteria import LIKELIHOODS
 from ..markov.program import DIFFERENCE as OF_ENDS
 from ..markov.program import INTEGRAL
 from ..markov.sampling import IntArray
@@ -20,8 +22,10 @@ from ..observations import derivative_label
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
-from ..results.prediction import CurvePrediction, Estimate, ParameterUncertainty
-from ..results.propagation import DIFFERENCE, NEGLIGIBLE, propagated
+from ..results.curve import BandDraws
+from ..results.draws import draw_curves
+from ..results.mixtures import Mixture, mixture
+from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
 from ..results.protocols import Change
 from .effects import future_columns
 from .estimates import Estimated
@@ -40,8 +44,6 @@ if TYPE_CHECKING:
     from .online import OnlineSpline
 
 LIGHT = 0.1
-MOST_WITH_PARAMETERS = 20_000  # observations, beyond which the uncertainty of parameters hardly shows in a band
-DRAWS_A_PARAMETER = 50
 Draws = Callable[[np.random.Generator, int, IntArray], FloatArray]
 
 
@@ -145,6 +147,12 @@ class SmoothingSplineResults(Estimated):
         """Posterior mean and variance of a derivative of one part of the curve at points x (n,)."""
         return self._asked(CurveFunctionals(x, (deriv,), component=part))
 
+    def prediction_of_part(self, points: Points, x: Any, deriv: int, part: str) -> CurvePrediction:
+        """Prediction of a derivative of one part of the curve at points, which stand for abscissae x."""
+        mean, variance = self.part_of_curve(points, deriv, part)
+        law = self._law(CurveFunctionals(points, (deriv,), component=part))
+        return CurvePrediction(x, deriv, mean, variance, np.nan, self.df_interval, self.observations.x_name, law=law)
+
     def parts_of_curve(self, deriv: int) -> tuple[str, ...]:
         """Names of the parts of f that have a derivative."""
         return tuple(name for name in self.component_names if self.fitted.posterior.component_smoothness(name) >= deriv)
@@ -233,13 +241,18 @@ class SmoothingSplineResults(Estimated):
         return self._between(lower, upper, OF_ENDS)
 
     def _between(self, lower: Any, upper: Any, kind: int) -> Estimate:
+        """Estimate of an integral or a difference, with an interval that integrates over the parameters."""
         start, end = self._limits_of_integral(lower, upper)
         distance = float(end.minus(start)[0])
         if distance == 0:
             return Estimate(0.0, 0.0, self.df_interval)
         low, high = (start, end) if distance > 0 else (end, start)
-        mean, variance = self._asked(CurveFunctionals(low, kind=kind, upper=high))
-        return Estimate(float(mean[0]) * (1 if distance > 0 else -1), float(np.sqrt(variance[0])), self.df_interval)
+        functionals = CurveFunctionals(low, kind=kind, upper=high)
+        mean, variance = self._asked(functionals)
+        law = self._law(functionals)
+        ends = None if law is None else partial(_ends_of, law)
+        found = Estimate(float(mean[0]), float(np.sqrt(variance[0])), self.df_interval, ends)
+        return found if distance > 0 else -found
 
     def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
         posterior = self.fitted.posterior
@@ -254,26 +267,32 @@ class SmoothingSplineResults(Estimated):
 
         return crossings_on_grid(self, deriv, value)
 
-    def _parameter_uncertainty(
-        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
-    ) -> ParameterUncertainty | None:
-        posterior: Any = self.fitted.posterior
-        cov = self._cov_logs
-        free = np.flatnonzero(np.isfinite(np.diag(cov)))  # what is at a boundary counts as known
-        if not len(points.coarse) or not any(cov[i, i] >= NEGLIGIBLE and not posterior.logs[i][1] for i in free):
+    # Integration over what is estimated -------------------------------------------------------------------------------
+
+    @cached_property
+    def parameter_posterior(self) -> HyperparameterPosterior:
+        """Posterior of what is estimated, as weighted nodes: what intervals, bands and draws integrate over.
+
+        One node, the estimates, where the smoothing was chosen by ``"gcv"`` or ``"aicc"``.
+        """
+        engine: Any = self.engine
+        by_prediction = self.fixed is None and self.method not in LIKELIHOODS
+        return at_estimate(engine, self.theta_hat) if by_prediction else integrate(engine, self.theta_hat)
+
+    def _law(self, functionals: CurveFunctionals) -> Mixture | None:
+        """Law of functionals with the parameters integrated out; None if there is nothing to integrate."""
+        posterior, engine = self.parameter_posterior, cast(Any, self.engine)
+        if posterior.is_single or not len(functionals):
             return None
-        asked = posterior.question(CurveFunctionals(points, (deriv,)))
-        means, logs = np.empty((2, len(free), len(points.coarse)))
-        noise_slope = np.zeros(len(free))
-        for row, i in enumerate(free.tolist()):
-            ends = []
-            for step in (DIFFERENCE, -DIFFERENCE):
-                there = posterior.moved(step * np.eye(len(cov))[i])
-                mean, spread = there.centred(asked)
-                ends.append((mean, np.log(spread), 0.0 if noise is None else 2 * np.log(there.noise_sd_of(noise))))
-            means[row], logs[row], noise_slope[row] = ((a - b) / (2 * DIFFERENCE) for a, b in zip(*ends, strict=True))
-        noise_variance = 0.0 if noise is None else self._noise_sd(noise) ** 2
-        return propagated(cov[np.ix_(free, free)], means, logs, variance, noise_variance, noise_slope)
+        return mixture(posterior, engine.moments(posterior.theta, functionals))
+
+    def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
+        law = self._law(CurveFunctionals(points, (deriv,)))
+        if law is None or noise is None:
+            return law, None
+        posterior, engine = self.parameter_posterior, cast(Any, self.engine)
+        variances = np.array([engine.at(theta).noise_sd_of(noise) ** 2 for theta in posterior.theta])
+        return law, law.with_noise(posterior.scale2 * variances)
 
     # Predictions and draws --------------------------------------------------------------------------------------------
 
@@ -334,6 +353,7 @@ class SmoothingSplineResults(Estimated):
         *,
         component: str | None = None,
         simultaneous: bool = False,
+        parameters: str = "estimated",
         regressors: Any = None,
     ) -> CurvePrediction:
         """Posterior of what `predict` returns the mean of; see also `CurveResults.get_prediction`.
@@ -342,7 +362,7 @@ class SmoothingSplineResults(Estimated):
         ----------
         x, deriv, component, regressors
             As of `predict`.
-        name, simultaneous
+        name, simultaneous, parameters
             As of `CurveResults.get_prediction`.
 
         Returns
@@ -354,7 +374,7 @@ class SmoothingSplineResults(Estimated):
             independent of that of the observations: of another run.
         """
         if component is None:
-            prediction = self._get_prediction(x, deriv, name, simultaneous, regressors)
+            prediction = self._get_prediction(x, deriv, name, simultaneous, parameters, regressors)
             is_curve = regressors is None and table_of(x, "x") is None
             return replace(prediction, omits=self.fitted.posterior.dependents(int(deriv), name)) if is_curve else prediction
         if simultaneous or name is not None:
@@ -362,8 +382,9 @@ class SmoothingSplineResults(Estimated):
         _refuse_regressors(regressors)
         order = self._check_component(component, deriv)
         asked = self.observations.abscissa.asked(x)
-        mean, variance = self.part_of_curve(self.observations.abscissa.points(asked.array.ravel()), order, component)
-        return CurvePrediction(asked.shown, order, mean, variance, np.nan, self.df_interval, self.observations.x_name)
+        points = self.observations.abscissa.points(asked.array.ravel())
+        prediction = self.prediction_of_part(points, asked.shown, order, component)
+        return prediction.integrated() if check_choice(parameters, "parameters", PARAMETERS) == PARAMETERS[1] else prediction
 
     def sample(
         self,
@@ -372,18 +393,19 @@ class SmoothingSplineResults(Estimated):
         size: int = 100,
         rng: np.random.Generator | int | None = None,
         *,
+        parameters: str = "integrated",
         regressors: Any = None,
     ) -> FloatArray:
         """Draw what `predict` returns the mean of from its posterior; see `CurveResults.sample`.
 
         Parameters
         ----------
-        x, deriv, size, rng
+        x, deriv, size, rng, parameters
             As of `CurveResults.sample`.
         regressors
             As of `predict`.
         """
-        return self._sampled(x, deriv, size, rng, regressors)
+        return self._sampled(x, deriv, size, rng, parameters, regressors)
 
     def _draws(self, x: Points) -> Draws:
         posterior: Any = self.fitted.posterior
@@ -397,23 +419,23 @@ class SmoothingSplineResults(Estimated):
 
         return lambda rng, size, derivs: _by_derivative(sampler(tuple(derivs.tolist()))(rng, size), len(derivs))
 
-    def _band_draws(self, x: Points) -> tuple[Draws, bool]:
-        """Draws of the curve at parameters that are drawn as well, normal in their logarithms."""
-        cov = self._cov_logs
-        if self.fixed is not None or self.nobs > MOST_WITH_PARAMETERS or not np.isfinite(cov).all() or not len(cov):
-            return self._draws(x), False
-        root, posterior = np.linalg.cholesky(cov), cast(Any, self.fitted.posterior)
+    def _curves(self, points: Points, orders: Sequence[int], integrated: bool) -> Callable[[np.random.Generator, int], FloatArray]:
+        posterior, engine = self.parameter_posterior, cast(Any, self.engine)
+        is_known = posterior.is_single and not (self.use_t and engine.relative)
+        if not integrated or is_known:
+            return super()._curves(points, orders, integrated)
+        functionals = CurveFunctionals(points, tuple(orders))
+        return lambda rng, size: _by_derivative(draw_curves(engine, posterior, functionals, rng, size), len(orders))
 
-        def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
-            asked = posterior.question(CurveFunctionals(x, tuple(derivs.tolist())))
-            centre, draws = posterior.centred(asked)[0], np.empty((size, len(derivs) * len(x.coarse)))
-            for start in range(0, size, DRAWS_A_PARAMETER):
-                part = slice(start, min(size, start + DRAWS_A_PARAMETER))
-                there = posterior.moved(root @ rng.standard_normal(len(root)))
-                draws[part] = there.draws(asked)(rng, part.stop - start) + (there.centred(asked)[0] - centre)
-            return _by_derivative(draws, len(derivs))
+    def _band_draws(self, points: Points, prediction: CurvePrediction) -> BandDraws:
+        if prediction.law is None:
+            return super()._band_draws(points, prediction)
+        engine, orders = cast(Any, self.engine), (prediction.deriv,)
 
-        return draw, True
+        def draw(rng: np.random.Generator, size: int, some: IntArray) -> FloatArray:
+            return draw_curves(engine, self.parameter_posterior, CurveFunctionals(points.take(some), orders), rng, size)
+
+        return draw
 
     def _check_component(self, component: str, deriv: Any) -> int:
         """Check a component and the order of a derivative of it."""
@@ -523,6 +545,12 @@ class SmoothingSplineResults(Estimated):
 def _refuse_regressors(regressors: Any) -> None:
     if regressors is not None:
         raise SpecificationError("regressors goes not with component, of which they are no part; leave one of them out")
+
+
+def _ends_of(law: Mixture, alpha: float) -> tuple[float, float]:
+    """Ends of the interval of a law at one point."""
+    low, high = law.interval(alpha)[0]
+    return float(low), float(high)
 
 
 def _by_derivative(draws: FloatArray, n_derivs: int) -> FloatArray:
