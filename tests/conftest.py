@@ -145,6 +145,13 @@ class Dense:
                     sse[2][i, j, k] = (j == k) * sse[1][i, j] + 2 * z @ scaled[j] @ moved[k]
         return Terms(*(Expansion(*(part if i <= order else None for i, part in enumerate(parts))) for parts in (log_det, sse)))
 
+    @property
+    def is_size(self):
+        return np.ones(len(self.lower), dtype=bool)
+
+    def log_prior_of_shapes(self, theta):
+        return np.zeros(len(theta))
+
     def information(self, theta):
         return information_of_scales(self.terms(theta, order=2).log_det, self.count, self.relative)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from .._validation import FloatArray
 
@@ -78,11 +79,21 @@ class Engine(Protocol[Data, Functionals]):
     def relative(self) -> bool:
         """Whether a common factor s^2 of all variances is left out of theta."""
 
+    @property
+    def is_size(self) -> npt.NDArray[np.bool_]:
+        """Whether each entry of theta has Jeffreys' prior by `information`, given those that have not (p,)."""
+
+    def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
+        """Log prior density (L,) of the other entries at theta (L, p): length scales, periods, ratios."""
+
     def terms(self, theta: FloatArray, order: int = 0) -> Terms:
         """Terms of the restricted likelihood with derivatives up to `order` (0, 1 or 2)."""
 
     def information(self, theta: FloatArray) -> FloatArray:
-        """Expected information (L, p, p) of theta in the restricted likelihood, s^2 being estimated with it if left out."""
+        """Expected information (L, p, p) of theta in the restricted likelihood, s^2 being estimated with it if left out.
+
+        Rows and columns of entries that are no sizes (`is_size`) are not used.
+        """
 
     def moments(self, theta: FloatArray, functionals: Functionals) -> Moments:
         """Posterior means and variances of functionals: derivatives, integrals and differences of f, components."""

@@ -14,7 +14,9 @@ Prior. pi = det^(1/2) of the expected information of the restricted likelihood (
 on the parametrisation, and it is probability matching to first order. For the log ratio rho of a variance to the noise, with
 a_i the shrinkage of contrast i, it is [(sum a_i^2 - (sum a_i)^2 / N) / 2]^(1/2). That decays as exp(-|rho|) at both ends, where
 the likelihood itself is flat, so that the posterior is proper. The joint determinant is used, not a product of priors along one
-parameter at a time: the product does not decay where two variances grow together, which is a change of scale only.
+parameter at a time: the product does not decay where two variances grow together, which is a change of scale only. This prior
+is that of sizes: variances, intensities and amplitudes. Length scales, periods and ratios have a prior of the model's
+(`Engine.log_prior_of_shapes`), and the sizes have theirs given them.
 
 Nodes. One or two parameters: the trapezoidal rule on a lattice along the eigenvectors of the Hessian of the log density at its
 mode (the grid strategy of Rue, Martino & Chopin 2009), grown from the mode and from every other region of high density that a
@@ -48,6 +50,7 @@ from .nodes import Density, lattice_nodes, sampled_nodes
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
 NEGLIGIBLE = 2e-4  # total weight of the nodes that are left out: tails of 0.025 change by less than 1 % of themselves
 MOST_ON_A_LATTICE = 2  # parameters: beyond, a lattice needs thousands of nodes
+FARTHEST = 40.0  # below the log density at the maximum of the likelihood: what is less plays no part
 ROUNDING = 1e-13  # of count / 2, which bounds the information of a variance: a smaller pivot may be rounding alone
 
 
@@ -112,7 +115,8 @@ def integrate(engine: Engine[Any, Any], theta_hat: FloatArray) -> Hyperparameter
     """
     if not theta_hat.size or is_exact(engine, theta_hat) or is_narrow(engine, theta_hat):
         return at_estimate(engine, theta_hat)
-    density = Density(lambda theta: log_density(engine, theta), engine.lower, engine.upper)
+    least = float(log_density(engine, theta_hat[None, :])[0]) - FARTHEST
+    density = Density(lambda theta: log_density(engine, theta, least), engine.lower, engine.upper)
     find = lattice_nodes if theta_hat.size <= MOST_ON_A_LATTICE else sampled_nodes
     theta, weights = find(density, theta_hat)
     order = np.argsort(weights, kind="stable")
@@ -168,12 +172,22 @@ def is_narrow(engine: Engine[Any, Any], theta_hat: FloatArray) -> bool:
     return bool(half[0] > 0 and np.sum(1 / half) <= NARROW)
 
 
-def log_density(engine: Engine[Any, Any], theta: FloatArray) -> FloatArray:
-    """Log posterior density of theta (L, p), up to a constant; NaN where it cannot be computed."""
+def log_density(engine: Engine[Any, Any], theta: FloatArray, least: float = -np.inf) -> FloatArray:
+    """Log posterior density of theta (L, p), up to a constant; NaN where it cannot be computed.
+
+    Where it is certainly below `least`, a bound of it is given instead, which costs no information matrix: the information of the
+    logarithm of a variance is at most count / 2, and a determinant at most the product of its diagonal.
+    """
     log_det, sse = (term.value for term in engine.terms(theta))
     with np.errstate(divide="ignore"):
         misfit = engine.count * np.log(sse) if engine.relative else sse
-    return np.asarray(log_prior(engine.information(theta), engine.count) - (log_det + misfit) / 2)
+    sizes = np.flatnonzero(engine.is_size)
+    density = np.asarray(engine.log_prior_of_shapes(theta) - (log_det + misfit) / 2)
+    bound = density + len(sizes) / 2 * np.log(engine.count / 2)
+    matters = np.flatnonzero(~(bound < least))
+    information = engine.information(theta[matters])[:, sizes[:, None], sizes]
+    bound[matters] = density[matters] + log_prior(information, engine.count)
+    return bound
 
 
 def log_prior(information: FloatArray, count: int) -> FloatArray:

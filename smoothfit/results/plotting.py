@@ -15,6 +15,7 @@ from ..observations.abscissa import Points
 from .serial import autocorrelations, by_series, limits
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -190,3 +191,25 @@ def format_times(ax: Axes, abscissa: Abscissa) -> None:
         locator = untyped.AutoDateLocator(tz=zone)
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator, tz=zone))
+
+
+def plot_nodes(nodes: pd.DataFrame, estimates: pd.Series, intervals: pd.DataFrame, ax: Any) -> npt.NDArray[Any]:
+    """Draw the weights of the nodes over each parameter, on a logarithmic axis, with its estimate and its interval."""
+    import matplotlib.pyplot as plt
+
+    names = list(estimates.index)
+    if ax is None:
+        _, axes = plt.subplots(1, max(1, len(names)), figsize=(4 * max(1, len(names)), 3), squeeze=False, layout="constrained")
+        ax = axes[0]
+    axes = np.atleast_1d(np.asarray(ax, dtype=object))
+    for name, one in zip(names, axes, strict=False):
+        values = nodes[name]
+        one.vlines(values[values > 0], 0, nodes["weight"][values > 0], color=CURVE_COLOUR, alpha=0.7)
+        one.axvspan(*intervals.loc[name], color=CURVE_COLOUR, alpha=0.15, linewidth=0, label="interval")
+        if estimates[name] > 0:
+            one.axvline(estimates[name], color=READING_COLOUR, linestyle="--", label="estimate")
+        one.set(xlabel=name, xscale="log")
+        one.set_ylim(bottom=0)
+    axes[0].set_ylabel("weight")
+    axes[0].legend()
+    return axes

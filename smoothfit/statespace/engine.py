@@ -26,6 +26,7 @@ from .online import OnlineSpline
 
 STEP = 1e-4  # in a logarithm: of central differences of exact scores, right to its square
 EXTREME: Any = {"over": "ignore", "under": "ignore"}  # where kernels tell that numbers are out of range
+MOST_KEPT = 2**18
 NOWHERE = (NumericalError, IdentificationError, SpecificationError)  # also a trace that no intensity has at these variances
 
 
@@ -61,6 +62,11 @@ class StateSpaceEngine(ABC):
 
     @property
     @abstractmethod
+    def coordinate_extent(self) -> tuple[FloatArray, FloatArray]:
+        """Between which ends (k,) the coordinates lie that observations can tell."""
+
+    @property
+    @abstractmethod
     def vanishes(self) -> npt.NDArray[np.bool_]:
         """Whether each coordinate stands for zero at its lower bound (k,)."""
 
@@ -91,8 +97,24 @@ class StateSpaceEngine(ABC):
         """Hessians (k, k) of log_det and of sse by the coordinates; of the reference they may be left out."""
 
     @abstractmethod
-    def at(self, theta: FloatArray) -> Any:
+    def _at(self, theta: FloatArray) -> Any:
         """The posterior at one theta (p,)."""
+
+    def at(self, theta: FloatArray) -> Any:
+        """The posterior at one theta (p,); as many as fit into `MOST_KEPT` observations are kept."""
+        kept, key = self._kept, theta.tobytes()
+        if key not in kept:
+            while kept and (len(kept) + 1) * self.count > MOST_KEPT:
+                del kept[next(iter(kept))]
+            kept[key] = self._at(theta)
+        return kept[key]
+
+    @cached_property
+    def _kept(self) -> dict[bytes, Any]:
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
 
     @abstractmethod
     def theta_at(self, optimum: Any) -> FloatArray:
@@ -226,6 +248,17 @@ class StateSpaceEngine(ABC):
             log_det = Expansion(score[:1], slopes[None], second[None])
             found[i] = of_shares.T @ information_of_scales(log_det, self.count, self.relative)[0] @ of_shares
         return found
+
+    def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
+        """Log prior density (L,) of length scales, periods and ratios at theta (L, p).
+
+        It is uniform in the logarithm over what the observations can tell (`coordinate_extent`), and falls as exp(-distance)
+        beyond, so that it is proper.
+        """
+        shapes = ~self.is_size
+        first, last = (end[self._places][shapes] for end in self.coordinate_extent)
+        beyond = np.maximum(0.0, np.maximum(first - theta[:, shapes], theta[:, shapes] - last))
+        return np.asarray(-beyond.sum(axis=1))
 
     @cached_property
     def is_size(self) -> npt.NDArray[np.bool_]:

@@ -9,10 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._validation import FloatArray
+from .._validation import FloatArray, check_level
+from ..inference.engine import Moments
+from ..inference.marginal import HyperparameterPosterior, at_estimate, integrate
 from ..markov.criteria import LIKELIHOODS
 from ..results.curve import CurveResults
 from ..results.estimates import LEAST_FREE
+from ..results.mixtures import mixture
+from ..results.parameters import quantile_of_parameter
 from .engine import StateSpaceEngine
 from .extent import power_of
 from .fit import Fit
@@ -76,12 +80,87 @@ class Estimated(CurveResults):
         """Name, sd and whether it was estimated."""
         return self.fitted.posterior.noise_sds
 
+    @cached_property
+    def parameter_posterior(self) -> HyperparameterPosterior:
+        """Posterior of what is estimated, as weighted nodes: what intervals, bands and draws integrate over.
+
+        One node, the estimates, where the smoothing was chosen by ``"gcv"`` or ``"aicc"``.
+        """
+        engine: Any = self.engine
+        by_prediction = self.fixed is None and self.method not in LIKELIHOODS
+        return at_estimate(engine, self.theta_hat) if by_prediction else integrate(engine, self.theta_hat)
+
     @property
-    def hyperparameters(self) -> pd.Series:
-        """All hyperparameters of the prior and of noise processes, given or estimated, in the user's units."""
+    def hyperparameters(self) -> pd.DataFrame:
+        """Posterior of all sds and hyperparameters: a row for each weighted node, with estimates of the common scale there.
+
+        Columns are ``sigma.<name>``, the hyperparameters of the prior and of noise processes, given or estimated, in the user's
+        units, and ``weight``, which sums to one. A single row, the estimates, where nothing was integrated: all is given, the
+        observations tell the parameters to a percent of an interval, or the smoothing was chosen by gcv or aicc.
+        """
         import pandas as pd
 
-        return pd.Series(self.fitted.posterior.hyperparameters, name="hyperparameters", dtype=float)
+        posterior = self.parameter_posterior
+        if posterior.is_single:
+            return pd.DataFrame([self._positive | {"weight": 1.0}]).rename_axis("node")
+        columns = {name: values * posterior.scale2 ** (power / 2) for name, (values, power) in self._at_nodes.items()}
+        return pd.DataFrame(columns | {"weight": posterior.weights}).rename_axis("node")
+
+    def plot_hyperparameters(self, ax: Any = None) -> Any:
+        """Draw the posterior of each estimated sd and hyperparameter: its weighted nodes, its estimate and its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or sequence of these, optional
+            One for each estimated parameter.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+        """
+        from ..results.plotting import plot_nodes
+
+        names = list(self.params.index[: self._n_positive])
+        return plot_nodes(self.hyperparameters, self.params[names], self.conf_int().loc[names], ax)
+
+    @property
+    def _positive(self) -> dict[str, float]:
+        """All sds and hyperparameters at the estimates."""
+        return {f"sigma.{name}": sd for name, sd, _ in self.noise_sds} | self.fitted.posterior.hyperparameters
+
+    @cached_property
+    def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:
+        """Of each sd and hyperparameter its values (L,) at the nodes for a common factor of one, and the power of it."""
+        engine: Any = self.engine
+        nodes = [engine.at(theta) for theta in self.parameter_posterior.theta]
+        powers = dict(zip(engine.coordinates, engine.powers.tolist(), strict=True))
+        found = {
+            f"sigma.{name}": (np.array([node.noise_sds[i][1] for node in nodes]), 1.0 if is_estimated else 0.0)
+            for i, (name, _, is_estimated) in enumerate(self.noise_sds)
+        }
+        for name in self.fitted.posterior.hyperparameters:
+            found[name] = np.array([node.hyperparameters[name] for node in nodes]), powers.get(name, 0.0)
+        return found
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return intervals of level 1 - alpha of `params`: quantiles of their posterior, with all parameters integrated out.
+
+        Where nothing was integrated (see `hyperparameters`) they are normal on the logarithmic scale, and Student's t of
+        coefficients.
+        """
+        posterior = self.parameter_posterior
+        frame = super().conf_int(alpha)
+        if posterior.is_single:
+            return frame
+        tails = check_level(alpha) / 2, 1 - check_level(alpha) / 2
+        for name in frame.index[: self._n_positive]:
+            frame.loc[name] = [quantile_of_parameter(posterior, *self._at_nodes[name], p) for p in tails]
+        if self.effect_names:
+            engine: Any = self.engine
+            effects = [engine.at(theta).effects for theta in posterior.theta]
+            moments = Moments(np.array([coef for coef, _ in effects]), np.array([np.diag(cov) for _, cov in effects]))
+            frame.iloc[self._n_positive :] = mixture(posterior, moments).interval(alpha)
+        return frame
 
     @property
     def trend(self) -> tuple[int, str] | None:
@@ -110,7 +189,7 @@ class Estimated(CurveResults):
         """White-noise intensity of f^(order), in units of f^2 per unit of x to the power 2 order - 1; 0 for a polynomial."""
         if self.trend is None:
             raise AttributeError("q is that of an integrated Wiener process; see hyperparameters")
-        return float(self.hyperparameters[self.trend[1]])
+        return self.fitted.posterior.hyperparameters[self.trend[1]]
 
     @property
     def lam(self) -> float:
@@ -165,8 +244,8 @@ class Estimated(CurveResults):
         import pandas as pd
 
         values = {f"sigma.{name}": sd for name, sd, estimated in self.noise_sds if estimated}
-        found = self.hyperparameters
-        values |= {name: float(found[name]) for name in self._searched}
+        found = self.fitted.posterior.hyperparameters
+        values |= {name: found[name] for name in self._searched}
         values |= dict(zip(self.effect_names, self.fitted.posterior.effects[0].tolist(), strict=True))
         return pd.Series(values, name="params", dtype=float)
 

@@ -378,7 +378,7 @@ def _fit_one(fits: CurveFits, place: int) -> None:
             results = SmoothingSpline(fits._curves.subset(place), fits.order, prior=fits.prior).fit(fits.method)
             row: dict[str, Any] = {"nobs": results.nobs}
             row |= {f"sigma.{name}": sd for name, sd, estimated in results.noise_sds if estimated}
-            row |= {str(name): float(value) for name, value in results.hyperparameters.items()}
+            row |= {str(name): float(value) for name, value in results.fitted.posterior.hyperparameters.items()}
             row |= {"bandwidth": results.bandwidth} if fits.prior is None else {}
             row |= {"edf": results.edf, "llf": results.llf}
     except SmoothfitError as error:

@@ -76,6 +76,12 @@ class MarkovEngine(StateSpaceEngine):
         return np.array([p.lower for p in parameters]), np.array([p.upper for p in parameters])
 
     @property
+    def coordinate_extent(self) -> tuple[FloatArray, FloatArray]:
+        """Where starts of a search lie."""
+        parameters = self.specification.parameters
+        return np.array([p.first for p in parameters]), np.array([p.last for p in parameters])
+
+    @property
     def vanishes(self) -> npt.NDArray[np.bool_]:
         """As of parameters."""
         return np.array([p.vanishes for p in self.specification.parameters], dtype=bool)
@@ -128,7 +134,7 @@ class MarkovEngine(StateSpaceEngine):
 
     # Posteriors -------------------------------------------------------------------------------------------------------
 
-    def at(self, theta: FloatArray) -> MarkovPosterior:
+    def _at(self, theta: FloatArray) -> MarkovPosterior:
         """The posterior at one theta (p,)."""
         whole = self._whole(theta)[0]
         numbers = self._exponentials(whole, theta)

@@ -13,8 +13,6 @@ from .._entry import entry_point
 from .._frames import table_of
 from .._validation import FloatArray, check_choice, check_level, check_order
 from ..errors import SpecificationError
-from ..inference.marginal import HyperparameterPosterior, at_estimate, integrate
-from ..markov.criteria import LIKELIHOODS
 from ..markov.program import DIFFERENCE as OF_ENDS
 from ..markov.program import INTEGRAL
 from ..markov.sampling import IntArray
@@ -268,16 +266,6 @@ class SmoothingSplineResults(Estimated):
         return crossings_on_grid(self, deriv, value)
 
     # Integration over what is estimated -------------------------------------------------------------------------------
-
-    @cached_property
-    def parameter_posterior(self) -> HyperparameterPosterior:
-        """Posterior of what is estimated, as weighted nodes: what intervals, bands and draws integrate over.
-
-        One node, the estimates, where the smoothing was chosen by ``"gcv"`` or ``"aicc"``.
-        """
-        engine: Any = self.engine
-        by_prediction = self.fixed is None and self.method not in LIKELIHOODS
-        return at_estimate(engine, self.theta_hat) if by_prediction else integrate(engine, self.theta_hat)
 
     def _law(self, functionals: CurveFunctionals) -> Mixture | None:
         """Law of functionals with the parameters integrated out; None if there is nothing to integrate."""

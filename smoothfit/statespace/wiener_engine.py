@@ -74,6 +74,11 @@ class WienerEngine(StateSpaceEngine):
         """The intensity, if the smoothing is fixed."""
         return None if self.tie is None else 0
 
+    @property
+    def coordinate_extent(self) -> tuple[FloatArray, FloatArray]:
+        """The bounds: all are variances."""
+        return self.coordinate_bounds
+
     @cached_property
     def vanishes(self) -> npt.NDArray[np.bool_]:
         """The intensity."""
@@ -142,7 +147,7 @@ class WienerEngine(StateSpaceEngine):
 
     # Posteriors -------------------------------------------------------------------------------------------------------
 
-    def at(self, theta: FloatArray) -> WienerPosterior:
+    def _at(self, theta: FloatArray) -> WienerPosterior:
         """The posterior at one theta (p,)."""
         whole = self._whole(theta)[0]
         numbers = self._exponentials(whole, theta)

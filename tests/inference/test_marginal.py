@@ -123,6 +123,13 @@ class Effects:
         expansions = zip(values, slopes, bends, strict=True)
         return Terms(*(Expansion(value, slope[:, None], bend[:, None, None]) for value, slope, bend in expansions))
 
+    @property
+    def is_size(self):
+        return np.ones(len(self.lower), dtype=bool)
+
+    def log_prior_of_shapes(self, theta):
+        return np.zeros(len(theta))
+
     def information(self, theta):
         return information_of_scales(self.terms(theta, 2).log_det, self.count, True)
 

@@ -1,11 +1,9 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from smoothfit.inference.marginal import HyperparameterPosterior, at_estimate
-from smoothfit.results.draws import FIRST_POINTS, _allocated, band_shape, draw_curves, greatest_deviations
+from smoothfit.results.draws import FIRST_POINTS, draw_curves, greatest_deviations
 from smoothfit.results.mixtures import Mixture, mixture
 
 
@@ -42,12 +40,11 @@ def test_draws_are_in_no_order_of_the_nodes(engine_and_functionals):
     assert stats.ks_2samp(draws[:1000], draws[1000:]).pvalue > 0.01
 
 
-@given(st.lists(st.floats(0.01, 1.0), min_size=1, max_size=20), st.integers(0, 500), st.integers(0, 100))
-def test_draws_are_allocated_by_weight(weights, size, seed):
-    weights = np.array(weights) / np.sum(weights)
-    counts = _allocated(weights, np.random.default_rng(seed), size)
-    assert counts.sum() == size
-    assert np.all(np.abs(counts - size * weights) < 1 + 1e-9)
+def test_first_draws_are_the_same_whatever_the_size(engine_and_functionals):
+    engine, functionals = engine_and_functionals
+    posterior = posterior_of(engine, [-2.0, 4.0, 9.0], [0.2, 0.5, 0.3])
+    many, few = (draw_curves(engine, posterior, functionals, np.random.default_rng(3), size) for size in (50, 8))
+    np.testing.assert_allclose(few, many[:8], rtol=1e-13)
 
 
 def test_simultaneous_bands_cover_whole_curves(engine_and_functionals):
