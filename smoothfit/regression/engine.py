@@ -5,6 +5,7 @@ In the notation of ``smoothfit.regression.system``, theta are the logarithms of
 ===================  =====================================================================================================
 no sd is known       lam_j = tau_j sigma_1^2 and the ratios sigma_g^2 / sigma_1^2, g > 1; the common factor s^2 is sigma_1^2
 otherwise            tau_j and the unknown variances sigma_g^2; s^2 is one
+lam is fixed         the same without the weights: tau_j = lam_j / sigma_1^2
 ===================  =====================================================================================================
 
 The covariance of the contrasts, sum_g sigma_g^2 D_g + B S^- B', is linear in every variance, and with one penalty in 1 / tau: the
@@ -16,7 +17,8 @@ the projected precision of the contrasts and K_j = -tau_j B S^- M_j'M_j S^- B' t
 since B'P B = S - S A^-1 S. Entries of a penalty and a variance are those of one penalty.
 
 The engine is that of the least squares of a fit: without bounds, with the weights at which a loss came to rest, at the parameters
-found for correlated errors, and of the restricted likelihood even if another criterion chose the smoothing.
+found for correlated errors, and of the restricted likelihood even if another criterion chose the smoothing. A fixed edf counts as
+the lam that it has at the estimates.
 """
 
 from __future__ import annotations
@@ -58,12 +60,15 @@ class BandEngine:
     columns : csr_array, shape (K, d), or None
         What equalities leave; None where that is all.
     offset : ndarray, shape (K,), or None
+    fixed : ndarray, shape (P,), or None
+        Logarithms of weights lam that are fixed.
     """
 
     rows: Rows
     system: System
     columns: csr_array | None = None
     offset: FloatArray | None = None
+    fixed: FloatArray | None = None
 
     # Theta ------------------------------------------------------------------------------------------------------------------
 
@@ -73,9 +78,14 @@ class BandEngine:
         return self.system.unknown == self.system.n_groups
 
     @property
+    def n_weights(self) -> int:
+        """Number of weights in theta, its first entries."""
+        return self.system.n_penalties if self.fixed is None else 0
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What the entries of theta are the logarithms of."""
-        P, unknown = self.system.n_penalties, self.rows.unknown
+        P, unknown = self.n_weights, self.rows.unknown
         weight = "lam" if self.relative or not unknown else "tau"
         weights = [weight] if P == 1 else [f"{weight}[{j}]" for j in range(P)]
         if self.relative:
@@ -100,8 +110,14 @@ class BandEngine:
     @cached_property
     def _likelihood(self) -> RestrictedLikelihood:
         P, U = self.system.n_penalties, self.system.unknown
-        directions = np.eye(P + U)
-        return RestrictedLikelihood(self.system, np.zeros(P + U), np.delete(directions, P, axis=0) if self.relative else directions)
+        origin, directions = np.zeros(P + U), np.eye(P + U)
+        if self.relative:
+            directions = np.delete(directions, P, axis=0)
+        if self.fixed is not None:
+            origin[:P], directions = self.fixed, directions[P:]
+            if U and not self.relative:
+                directions[0, :P] = -1.0
+        return RestrictedLikelihood(self.system, origin, directions)
 
     @cached_property
     def _bounds(self) -> tuple[FloatArray, FloatArray]:
@@ -112,9 +128,9 @@ class BandEngine:
             lower, upper = spread + 2 * np.log(SMALLEST_SD), spread - 2 * np.log(SMALLEST_SD)
         else:
             lower, upper = log_floors(system), spread + ROOM
-        if not system.n_penalties:
+        if not self.n_weights:
             return lower, upper
-        log_sigma2 = self._likelihood.logs(np.concatenate([np.zeros(system.n_penalties), spread]))[1]
+        log_sigma2 = self._likelihood.logs(np.concatenate([np.zeros(self.n_weights), spread]))[1]
         base, low, high = range_of_tau(system, log_sigma2)
         room = ROOM if len(spread) else 0.0
         return np.concatenate([base + low - room, lower]), np.concatenate([base + high + room, upper])
@@ -122,7 +138,7 @@ class BandEngine:
     def theta_of(self, found: Estimate) -> FloatArray:
         """An estimate as theta (p,); weights of zero or infinity and sds of zero are at a bound."""
         with np.errstate(divide="ignore"):
-            log_tau = np.log(found.tau)
+            log_tau = np.log(found.tau[: self.n_weights])
         log_sigma2 = found.log_sigma2[: self.system.unknown]
         if self.relative:
             log_tau, log_sigma2 = log_tau + log_sigma2[0], log_sigma2[1:] - log_sigma2[0]
@@ -130,7 +146,7 @@ class BandEngine:
 
     def boundary_of(self, found: Estimate) -> tuple[str, ...]:
         """Names of entries of theta at a bound of an estimate, ratios of a variance at zero included."""
-        theta, P, unknown = self.theta_of(found), self.system.n_penalties, self.rows.unknown
+        theta, P, unknown = self.theta_of(found), self.n_weights, self.rows.unknown
         is_zero = np.array([name in found.boundary for name in unknown], np.bool_)
         at_bound = (theta <= self.lower) | (theta >= self.upper)
         at_bound[P:] |= (is_zero[1:] | is_zero[0]) if self.relative else is_zero
@@ -159,7 +175,7 @@ class BandEngine:
 
     def information(self, theta: FloatArray) -> FloatArray:
         """Expected information (L, p, p); with several penalties at the cost of dense matrices (K, K)."""
-        log_det, P = self.terms(theta, 2).log_det, self.system.n_penalties
+        log_det, P = self.terms(theta, 2).log_det, self.n_weights
         assert log_det.gradient is not None
         assert log_det.hessian is not None
         sign = np.ones(theta.shape[1])
@@ -257,7 +273,7 @@ class BandStream:
             return len(rows.unknown)
         if is_known or name not in rows.unknown:
             what = "a known sd, and the fit has none to compare it with" if is_known else "no sd, and the fit estimated none for it"
-            raise SpecificationError(f"{name!r} has {what}; append names of the fit, as they are there: {', '.join(rows.unknown)}")
+            raise SpecificationError(f"{name!r} has {what}; append series of the fit, and give sd= where the fit had it")
         return rows.unknown.index(name)
 
     def _like_fit(self, data: Observations | PointObservations) -> Observations | PointObservations:

@@ -93,7 +93,9 @@ class Fit:
     @cached_property
     def engine(self) -> BandEngine:
         """The restricted likelihood and the posterior at other smoothing and variances."""
-        return BandEngine(self.rows, self.specification.system_of(self.rows), *(self.specification.substitution or (None, None)))
+        columns, offset = self.specification.substitution or (None, None)
+        fixed = None if self.fixed is None else np.log(self.lam)
+        return BandEngine(self.rows, self.specification.system_of(self.rows), columns, offset, fixed)
 
     @property
     def theta_hat(self) -> FloatArray:
