@@ -57,7 +57,7 @@ class Criterion(ABC):
     def logs(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return log_tau (..., P) and log_sigma2 (..., n_groups) of theta (..., p)."""
         P, system = self.system.n_penalties, self.system
-        logs = self.origin + theta @ self.directions if theta.shape[-1] else self.origin
+        logs = self.origin + theta @ self.directions
         known = np.zeros((*logs.shape[:-1], system.n_groups - system.unknown))
         return logs[..., :P], np.concatenate([logs[..., P:], known], axis=-1)
 

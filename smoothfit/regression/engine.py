@@ -318,7 +318,7 @@ def _traces_of_penalties(system: System, log_tau: FloatArray, log_sigma2: FloatA
 def _expansions(likelihood: RestrictedLikelihood, theta: FloatArray, order: int) -> list[list[FloatArray]]:
     """Value, gradient and at order 2 Hessian at one theta: of the determinants, and of the minimum."""
     logs = likelihood.logs(theta)
-    system, p = likelihood.system, len(theta)
+    system = likelihood.system
     solution = system.solve(*logs)
     determinants = likelihood.determinant(solution, *logs) + float(logs[1] @ system.counts)
     values = (determinants, likelihood.minimum(solution, *logs))
@@ -327,7 +327,7 @@ def _expansions(likelihood: RestrictedLikelihood, theta: FloatArray, order: int)
     for k, (value, gradient) in enumerate(zip(values, likelihood.parts(solution, *logs), strict=True)):
         found = [np.array(value), likelihood.directions @ gradient]
         if order == 2:
-            hessian = np.array([slope[k] for slope in slopes]).reshape(p, -1) @ likelihood.directions.T
+            hessian = np.array([slope[k] for slope in slopes]).reshape(likelihood.directions.shape) @ likelihood.directions.T
             found.append((hessian + hessian.T) / 2)
         expansions.append(found)
     return expansions

@@ -319,6 +319,23 @@ def test_streams_refuse_what_they_cannot_weigh():
         stream.append(exact)
 
 
+@pytest.mark.parametrize("amplitude", [None, 1.5])
+def test_theta_may_be_empty(amplitude):
+    kernel = sf.gp.SquaredExponential(length_scale=[0.8, 1.2], amplitude=amplitude)
+    exact = 0.0  # if the amplitude is free, all variances are multiples of its square
+    res = sf.GaussianProcess(values(2, exact if amplitude is None else 0.1), kernel=kernel).fit()
+    engine, theta = res._fit.engine, np.zeros((2, 0))
+    assert engine.names == ()
+    assert res._fit.theta_hat.shape == engine.lower.shape == (0,)
+    terms = engine.terms(theta, 2)
+    assert terms.log_det.hessian.shape == engine.information(theta).shape == (2, 0, 0)
+    s2 = terms.sse.value[0] / engine.count if engine.relative else 1.0
+    assert np.sqrt(s2) * engine.rows.y_unit == pytest.approx(res.amplitude if engine.relative else engine.rows.y_unit, rel=1e-10)
+    moments = engine.moments(theta, Derivatives(AT, [()]))
+    np.testing.assert_allclose(moments.mean[0], res.predict(AT), rtol=1e-10)
+    np.testing.assert_allclose(moments.variance[1] * s2, res.get_prediction(AT).se_mean ** 2, rtol=1e-9)
+
+
 def test_a_noise_sd_of_zero_is_at_a_bound():
     x = np.linspace(0, 3, 12)
     res = sf.GaussianProcess(x, np.sin(2 * x), sf.gp.Matern52()).fit(route="dense")

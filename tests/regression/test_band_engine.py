@@ -381,6 +381,24 @@ def test_the_engine_of_a_robust_fit_has_its_last_weights():
         np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
 
+@pytest.mark.parametrize("sd", [None, 0.1])
+@pytest.mark.parametrize(("penalty", "options"), [(BENT, {"lam": 1e-3}), (BENT, {"edf": 5.0}), (None, {})])
+def test_theta_may_be_empty(sd, penalty, options):
+    res = sf.SplineRegression(sf.observe(level().x, level().y, sd=sd), CURVE, penalty).fit(**options)
+    engine, theta = res._fit.engine, np.zeros((2, 0))
+    assert engine.names == res._fit.theta_boundary == ()
+    assert res._fit.theta_hat.shape == engine.lower.shape == engine.upper.shape == (0,)
+    for order in (0, 2):
+        sse = engine.terms(theta, order).sse.value
+        np.testing.assert_allclose(sse, sse[0])
+        if engine.relative and penalty is None:
+            np.testing.assert_allclose(sse, np.sum(res.resid**2), rtol=1e-10)
+    assert engine.terms(theta, 2).log_det.hessian.shape == engine.information(theta).shape == (2, 0, 0)
+    moments = engine.moments(theta, pack(CURVE.design(res.observations.x)))
+    np.testing.assert_allclose(moments.mean[1], res.fittedvalues, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(engine.leverages(theta)[0], res._leverage, rtol=1e-9)
+
+
 def test_theta_where_coefficients_are_undetermined_has_no_terms():
     x = np.array([0.2, 0.4, 1.7, 1.9])  # fewer than functions: at lam = 0 nothing determines them
     res = sf.SplineRegression(sf.observe(x, x**2, sd=0.1), CURVE, BENT).fit(lam=1.0)
