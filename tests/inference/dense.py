@@ -5,6 +5,7 @@ digits are right to 1e-24.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,31 @@ class Twin(NamedTuple):
     joint: Callable[[Any, Any], Any]
     design: Callable[[Any], Any]
     noise: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An engine and its dense twin.
+
+    Attributes
+    ----------
+    engine
+    twin : Twin
+    asked : list of (functionals, rows)
+        What the engine is asked for, and the same in terms of the twin.
+    theta : ndarray, shape (L, p)
+    later : tuple of (data, options, Twin, asked) or None
+        Observations to be appended to a stream with options, the twin of all, and what is asked for then, as in `asked`.
+    sizes : ndarray of bool, shape (p,)
+        The entries of theta of which `information` has the expected one.
+    """
+
+    engine: Any
+    twin: Twin
+    asked: list[Any]
+    theta: np.ndarray
+    later: Any = None
+    sizes: Any = None
 
 
 def numbers(matrix):

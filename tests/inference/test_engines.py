@@ -4,8 +4,6 @@ A `Case` is an engine with its twin in dense algebra; a new engine is tested by 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,34 +22,11 @@ from smoothfit.statespace.specification import Specification
 from smoothfit.statespace.wiener_engine import WienerEngine
 
 from . import dense
+from .dense import Case
+from .fields import a_penalised_basis, a_process_in_two_inputs, two_penalties
 from .processes import Asked, matern, polynomial, twin_of, wiener
 
 DRAWS = 20_000
-
-
-@dataclass(frozen=True)
-class Case:
-    """An engine and its dense twin.
-
-    Attributes
-    ----------
-    engine
-    twin : dense.Twin
-    asked : list of (functionals, rows)
-        What the engine is asked for, and the same in terms of the twin.
-    theta : ndarray, shape (L, p)
-    later : tuple of (data, options, dense.Twin, asked) or None
-        Observations to be appended to a stream with options, the twin of all, and what is asked for then, as in `asked`.
-    sizes : ndarray of bool, shape (p,)
-        The entries of theta of which `information` has the expected one.
-    """
-
-    engine: Any
-    twin: dense.Twin
-    asked: list[Any]
-    theta: np.ndarray
-    later: Any = None
-    sizes: Any = None
 
 
 @pytest.fixture(autouse=True)
@@ -280,6 +255,9 @@ CASES: list[Callable[[], Case]] = [
     a_stationary_process,
     a_sum_of_processes,
     a_structural_lam,
+    a_penalised_basis,
+    two_penalties,
+    a_process_in_two_inputs,
 ]
 
 
