@@ -16,7 +16,7 @@ from scipy.linalg import solve_triangular
 
 from .._validation import FloatArray
 from ..errors import NumericalError, SpecificationError
-from ..inference.engine import Expansion, Moments, Terms
+from ..inference.engine import Expansion, Moments, Sized, Terms
 from ..observations.points import PointObservations
 from .dense import Correlations, DenseLikelihood, DensePosterior, factor, prior_block
 from .kernels import Kernel
@@ -29,7 +29,7 @@ from .terms import ALL, axes_of
 
 
 @dataclass(frozen=True, eq=False)
-class DenseEngine:
+class DenseEngine(Sized):
     """A Gaussian process at given hyperparameters, by dense algebra; see `smoothfit.inference.engine.Engine`.
 
     Functionals are derivatives of f at points, up to the second.

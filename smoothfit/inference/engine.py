@@ -108,6 +108,21 @@ class Engine(Protocol[Data, Functionals]):
         """A posterior at one theta (p,) that goes on from the observations of the engine."""
 
 
+class Sized:
+    """An engine whose theta are all sizes, with Jeffreys' prior."""
+
+    names: tuple[str, ...]
+
+    @property
+    def is_size(self) -> npt.NDArray[np.bool_]:
+        """All (p,)."""
+        return np.ones(len(self.names), np.bool_)
+
+    def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
+        """There are none: zeros (L,)."""
+        return np.zeros(len(theta))
+
+
 def information_of_scales(log_det: Expansion, count: int, relative: bool) -> FloatArray:
     """Expected information (L, p, p) where every variance of the model is linear in each exp(theta_i).
 

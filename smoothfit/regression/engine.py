@@ -32,7 +32,7 @@ from scipy.sparse import csr_array
 
 from .._validation import FloatArray
 from ..errors import DataError, IdentificationError, SpecificationError
-from ..inference.engine import Expansion, Moments, Terms, information_of_scales
+from ..inference.engine import Expansion, Moments, Sized, Terms, information_of_scales
 from ..observations import Observations
 from ..observations.points import PointObservations
 from .band import BandRows, Factor, absorb, multiply_factor, pack, solve_stack, solve_transposed
@@ -47,7 +47,7 @@ from .system import System
 
 
 @dataclass(frozen=True, eq=False)
-class BandEngine:
+class BandEngine(Sized):
     """A penalised basis at given weights and variances; see `smoothfit.inference.engine.Engine`.
 
     Functionals are rows of coefficients: of derivatives, integrals and differences of f.

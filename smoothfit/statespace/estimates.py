@@ -11,10 +11,10 @@ import numpy.typing as npt
 from .._entry import entry_point
 from .._validation import FloatArray, check_level
 from ..inference.engine import Moments
-from ..inference.marginal import HyperparameterPosterior, at_estimate, integrate
 from ..markov.criteria import LIKELIHOODS
 from ..results.curve import CurveResults
 from ..results.estimates import LEAST_FREE
+from ..results.integrated import Integrated
 from ..results.mixtures import mixture
 from ..results.parameters import quantile_of_parameter
 from .engine import StateSpaceEngine
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @entry_point
-class Estimated(CurveResults):
+class Estimated(Integrated, CurveResults):
     """Estimates with their uncertainty."""
 
     model: Any
@@ -80,15 +80,10 @@ class Estimated(CurveResults):
         """Name, sd and whether it was estimated."""
         return self.fitted.posterior.noise_sds
 
-    @cached_property
-    def parameter_posterior(self) -> HyperparameterPosterior:
-        """Posterior of what is estimated, as weighted nodes: what intervals, bands and draws integrate over.
-
-        One node, the estimates, where the smoothing was chosen by ``"gcv"`` or ``"aicc"``.
-        """
-        engine: Any = self.engine
-        by_prediction = self.fixed is None and self.method not in LIKELIHOODS
-        return at_estimate(engine, self.theta_hat) if by_prediction else integrate(engine, self.theta_hat)
+    @property
+    def _conditions(self) -> bool:
+        """Whether the smoothing was chosen by ``"gcv"`` or ``"aicc"``."""
+        return self.fixed is None and self.method not in LIKELIHOODS
 
     @property
     def hyperparameters(self) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
 from ..results.curve import BandDraws
 from ..results.draws import draw_curves
-from ..results.mixtures import Mixture, mixture
+from ..results.mixtures import Mixture
 from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
 from ..results.protocols import Change
 from .effects import future_columns
@@ -264,15 +264,6 @@ class SmoothingSplineResults(Estimated):
         from ..results.critical import crossings_on_grid
 
         return crossings_on_grid(self, deriv, value)
-
-    # Integration over what is estimated -------------------------------------------------------------------------------
-
-    def _law(self, functionals: CurveFunctionals) -> Mixture | None:
-        """Law of functionals with the parameters integrated out; None if there is nothing to integrate."""
-        posterior, engine = self.parameter_posterior, cast(Any, self.engine)
-        if posterior.is_single or not len(functionals):
-            return None
-        return mixture(posterior, engine.moments(posterior.theta, functionals))
 
     def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
         law = self._law(CurveFunctionals(points, (deriv,)))
