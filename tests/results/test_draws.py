@@ -4,7 +4,7 @@ from scipy import stats
 
 from smoothfit.inference.marginal import HyperparameterPosterior, at_estimate
 from smoothfit.results.draws import FIRST_POINTS, draw_curves, greatest_deviations
-from smoothfit.results.mixtures import Mixture, mixture
+from smoothfit.results.mixtures import Mixture, band_shape, mixture
 
 
 @pytest.fixture
