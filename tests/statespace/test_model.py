@@ -303,8 +303,8 @@ def test_intervals_between_few_readings_cover(noise):
         res = fit(sf.observe(x[::2], f[::2] + noise * rng.standard_normal(15)))
         lower, upper = res.get_prediction(x[1::2]).conf_int().T
         inside.append(np.mean((lower < f[1::2]) & (f[1::2] < upper)))
-    # estimating q and sigma from 15 readings costs a few percent; the mean of 200 has a standard error of 1 %
-    assert 0.9 < np.mean(inside) < 0.98
+    # The mean of 200 has a standard error of 1 %. Noise that 15 readings cannot tell from none may be there: .99 without any.
+    assert 0.9 < np.mean(inside) < 0.995
 
 
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.ExactSeriesWarning")

@@ -74,7 +74,7 @@ def test_single_points_have_the_posterior_variance(order, observe):
 def test_random_draws_have_the_moments(wave):
     res = sf.SmoothingSpline(wave, order=3).fit()
     x = np.linspace(-0.5, 6.5, 8)
-    draws = res.sample(x, deriv=[0, 1, 2], size=20_000, rng=3)
+    draws = res.sample(x, deriv=[0, 1, 2], size=20_000, rng=3, parameters="fixed")
     for k in range(3):
         prediction = res.get_prediction(x, deriv=k)
         z = (draws[k] - prediction.predicted_mean) / prediction.se_mean
@@ -265,7 +265,9 @@ def test_simultaneous_bands():
         np.testing.assert_allclose(critical, critical[0], rtol=1e-9)
         assert critical[0] > 1.2 * np.diff(pointwise.conf_int())[0, 0] / 2 / pointwise.se_mean[0]
         # another route: independent draws, studentised by an independent variance
-        deviations = np.abs((res.sample(grid, deriv=k, size=20_000, rng=4) - band.predicted_mean) / band.se_mean).max(axis=1)
+        deviations = np.abs(
+            (res.sample(grid, deriv=k, size=20_000, rng=4, parameters="fixed") - band.predicted_mean) / band.se_mean
+        ).max(axis=1)
         inside = deviations / np.sqrt(rng.chisquare(band.df, 20_000) / band.df) < critical[0]
         assert abs(inside.mean() - 0.95) < 4 * np.sqrt(0.05 * 0.95 * (1 / 20_000 + 1 / 10_000))
         np.testing.assert_array_equal(band.conf_int(obs=True), pointwise.conf_int(obs=True))
