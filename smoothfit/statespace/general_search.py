@@ -404,10 +404,10 @@ class _Paths:
             return None
         if self.is_known(theta, value):
             return None
-        tolerance = ROUGH if self.criterion.is_rough else DECREMENT
         lower, upper = self.criterion.bounds
+        guess, settings = self.guesses.get(value), ((ROUGH, self.is_known) if self.criterion.is_rough else (DECREMENT,))
         try:
-            way = descend(self.criterion, theta, lower, upper, self.n_starts, self.guesses.get(value), tolerance, self.is_known)
+            way = descend(self.criterion, theta, lower, upper, self.n_starts, guess, *settings)
             if way is None:
                 return None
             end = way
