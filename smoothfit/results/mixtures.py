@@ -12,7 +12,7 @@ is interpolated: by Hermite's quintic (z, z' and z'' are known) between 32 point
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import special, stats
@@ -128,6 +128,21 @@ class Mixture(Frozen):
         """Weighted mean of the squared scales plus the variance of the means (n,); times df / (df - 2) the former is a variance."""
         return _total(self.weights, self.scale2 + (self.mean - self.expectation) ** 2)
 
+    @cached_property
+    def shape(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Centre (n,) of a simultaneous band, and its half-widths below and above for a critical value of one.
+
+        The half-widths are those of the pointwise intervals of level 1 - SHAPE_LEVEL. The centre is the mean, moved into the middle
+        half of the pointwise interval if it lies outside, so that neither half-width is zero for laws that are very skewed.
+        """
+        if len(self.weights) == 1:
+            sd = np.sqrt(self.scale2[0])
+            return self.mean[0], sd, sd
+        lower, upper = self.interval(SHAPE_LEVEL).T
+        margin = (upper - lower) / 4
+        centre, unit = np.clip(self.expectation, lower + margin, upper - margin), critical_value(SHAPE_LEVEL, self.df)
+        return centre, (centre - lower) / unit, (upper - centre) / unit
+
     def cdf(self, value: FloatArray) -> FloatArray:
         """Probability of at most `value` (n,) at each point."""
         return np.asarray(_distribution(np.asarray(value), self.mean, np.sqrt(self.scale2), self.weights, self.df)[0])
@@ -149,25 +164,15 @@ class Mixture(Frozen):
         n = self.mean.shape[1]
         return np.column_stack([ends[:n], -ends[n:]])
 
+    def ends(self, alpha: float) -> tuple[float, float]:
+        """Ends of the interval of level 1 - alpha of a law at a single point."""
+        low, high = self.interval(alpha)[0]
+        return float(low), float(high)
+
 
 def mixture(posterior: HyperparameterPosterior, moments: Moments) -> Mixture:
     """Laws of functionals, given their moments at the nodes of a posterior (`Engine.moments`)."""
     return Mixture(moments.mean, posterior.scale2[:, None] * moments.variance, posterior.weights, posterior.df)
-
-
-def band_shape(law: Mixture) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Centre (n,) of a simultaneous band, and its half-widths below and above for a critical value of one.
-
-    The half-widths are those of the pointwise intervals of level 1 - SHAPE_LEVEL. The centre is the mean, moved into the middle
-    half of the pointwise interval if it lies outside, so that neither half-width is zero for laws that are very skewed.
-    """
-    if len(law.weights) == 1:
-        sd = np.sqrt(law.scale2[0])
-        return law.mean[0], sd, sd
-    lower, upper = law.interval(SHAPE_LEVEL).T
-    margin = (upper - lower) / 4
-    centre, unit = np.clip(law.expectation, lower + margin, upper - margin), critical_value(SHAPE_LEVEL, law.df)
-    return centre, (centre - lower) / unit, (upper - centre) / unit
 
 
 def _total(weights: FloatArray, values: FloatArray) -> FloatArray:

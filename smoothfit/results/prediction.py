@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from .._entry import entry_point
 from .._validation import FloatArray, check_flag, check_level
 from ..errors import SpecificationError
-from .mixtures import Mixture, band_shape, critical_value
+from .mixtures import Mixture, critical_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,10 +180,10 @@ class CurvePrediction:
         """Standard error of the mean, shape (n,)."""
         return np.sqrt(self.var_pred_mean)
 
-    @cached_property
+    @property
     def shape(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Centre (n,) of simultaneous intervals, and their half-widths below and above for a critical value of one."""
-        return (self.predicted_mean, self.se_mean, self.se_mean) if self.law is None else band_shape(self.law)
+        return (self.predicted_mean, self.se_mean, self.se_mean) if self.law is None else self.law.shape
 
     @property
     def se_obs(self) -> FloatArray:
