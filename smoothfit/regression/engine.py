@@ -179,7 +179,12 @@ class BandEngine(Sized):
 
     def information(self, theta: FloatArray) -> FloatArray:
         """Expected information (L, p, p); with several penalties at the cost of dense matrices (K, K)."""
-        log_det, P = self.terms(theta, 2).log_det, self.n_weights
+        P = self.n_weights
+        if P > 1 and P == theta.shape[1]:  # no variance, so that the Hessian is not needed
+            log_det = self.terms(theta, 1).log_det
+            assert log_det.gradient is not None
+            return self._information_of_weights(theta, log_det.gradient)
+        log_det = self.terms(theta, 2).log_det
         assert log_det.gradient is not None
         assert log_det.hessian is not None
         sign = np.ones(theta.shape[1])
@@ -187,12 +192,14 @@ class BandEngine(Sized):
         signs = np.outer(sign, sign)
         linear = Expansion(log_det.value, log_det.gradient * sign, log_det.hessian * signs)
         information = information_of_scales(linear, self.count, self.relative) * signs
-        if P < 2:
-            return information
-        for own, slope, at in zip(information, log_det.gradient[:, :P], theta, strict=True):
-            traces = _traces_of_penalties(self.system, *self.logs(at))
-            own[:P, :P] = (traces - self.relative * np.outer(slope, slope) / self.count) / 2
+        if P > 1:
+            information[:, :P, :P] = self._information_of_weights(theta, log_det.gradient[:, :P])
         return information
+
+    def _information_of_weights(self, theta: FloatArray, slopes: FloatArray) -> FloatArray:
+        """Expected information (L, P, P) of several weights, given the slopes (L, P) of the log-determinant."""
+        traces = np.array([_traces_of_penalties(self.system, *self.logs(at)) for at in theta]).reshape(*slopes.shape, -1)
+        return np.asarray((traces - self.relative * slopes[:, :, None] * slopes[:, None, :] / self.count) / 2)
 
     # Posterior --------------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """Intervals, bands and draws of a spline regression: smoothing and sds are integrated out where a likelihood estimated them.
 
-They are taken for known, and intervals are Student's t or normal, after GCV or AICc, with a covariance that is not Bayesian, a
-loss that is not squares, and under bounds that are reached: there is no likelihood of the smoothing there, or not that of the
-curve. Parameters of correlated errors are taken for known as well, and what is left is integrated.
+They are taken for known, and intervals are Student's t or normal, with fixed smoothing, after GCV or AICc, with a covariance that
+is not Bayesian, a loss that is not squares, and under bounds that are reached: there is no likelihood of the smoothing there, or
+not that of the curve. Parameters of correlated errors are taken for known as well, and what is left is integrated.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Intervals(Integrated, CurveResults):
     @property
     def _conditions(self) -> bool:
         fit = self._fit
-        is_predictive = fit.fixed is None and fit.method in PREDICTION_CRITERIA
-        return is_predictive or fit.cov_type != "bayesian" or fit.loss != "squares" or fit.active_rows is not None
+        is_chosen = fit.fixed is not None or fit.method in PREDICTION_CRITERIA  # sds are then those of residuals
+        return is_chosen or fit.cov_type != "bayesian" or fit.loss != "squares" or fit.active_rows is not None
 
     @property
     def _is_integrated(self) -> bool:
@@ -107,7 +107,7 @@ class Intervals(Integrated, CurveResults):
         -------
         pandas.DataFrame
             One row for each ``lam`` and ``sigma.<name>`` that was estimated: ``estimate``, ``ci_lower``, ``ci_upper``. NaN where
-            nothing was integrated (see `get_prediction`), but for the sd of a single series, which is scaled inverse chi-squared.
+            smoothing and sds are taken for known (see `get_prediction`).
 
         Examples
         --------
