@@ -180,7 +180,7 @@ class BandEngine(Sized):
     def information(self, theta: FloatArray) -> FloatArray:
         """Expected information (L, p, p); with several penalties at the cost of dense matrices (K, K)."""
         P = self.n_weights
-        if P > 1 and P == theta.shape[1]:  # no variance, so that the Hessian is not needed
+        if P > 1 and theta.shape[1] == P:  # no variance, so that the Hessian is not needed
             log_det = self.terms(theta, 1).log_det
             assert log_det.gradient is not None
             return self._information_of_weights(theta, log_det.gradient)

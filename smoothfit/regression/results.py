@@ -382,8 +382,8 @@ class SplineRegressionResults(Inference):
         they are quantiles of a mixture of t or normal laws, also where a lam is infinite or an sd zero at the estimates. They take
         parameters of correlated errors for known, and ignore bounds but for ending there.
 
-        Smoothing and sds are taken for known, and intervals are Student's t or normal, with fixed smoothing; after GCV or AICc; with
-        a `cov_type` other than ``"bayesian"`` or a loss other than squares; and under bounds that are reached.
+        Smoothing and sds are taken for known, and intervals are Student's t or normal, with fixed smoothing; after GCV or AICc;
+        with a `cov_type` other than ``"bayesian"`` or a loss other than squares; and under bounds that are reached.
 
         References
         ----------

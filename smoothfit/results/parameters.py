@@ -6,8 +6,8 @@ so that
 
     P(parameter <= v) = sum_l w_l P(chi^2_df >= df scale2_l (c_l / v)^(2 / k)).
 
-Where k is zero, or s^2 is known, the parameter takes the values c_l, and the normal score of the distribution function is interpolated in
-log c between them, which is exact for a normal law of log c: a node stands for its surroundings.
+Where k is zero, or s^2 is known, the parameter takes the values c_l, and the normal score of the distribution function is
+interpolated in log c between them, which is exact for a normal law of log c: a node stands for its surroundings.
 """
 
 from __future__ import annotations

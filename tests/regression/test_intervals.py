@@ -50,7 +50,6 @@ def fitted(case, **options):
     return sf.SplineRegression(CASES[case], BASIS, PENALTY).fit(**options)
 
 
-
 class Dense:
     """Posterior by quadrature: of (lam, ratio of the variances), and of the curve at each node, by normal equations.
 
@@ -68,10 +67,7 @@ class Dense:
         free = linalg.null_space(P, rcond=1e-9)
         contrasts = linalg.null_space((B @ free).T)
         prior = B @ np.linalg.pinv(P, rcond=1e-9, hermitian=True) @ B.T
-        if len(sizes) == 1:
-            axes = [np.linspace(-14, 16, N_DENSE)]
-        else:
-            axes = [np.linspace(-8, 8, 40), np.linspace(-6, 4, 40)]
+        axes = [np.linspace(-14, 16, N_DENSE)] if len(sizes) == 1 else [np.linspace(-8, 8, 40), np.linspace(-6, 4, 40)]
         self.nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
         logs, self.coef, self.cov, self.s2 = [], [], [], []
         for node in self.nodes:
@@ -170,11 +166,12 @@ def test_intervals_of_smoothing_and_sds_are_those_of_quadrature(case):
     twin, ours = dense(case), fitted(case).hyperparameter_intervals(ALPHA)
     names = [f"sigma.{r.name}" for r in CASES[case].readings]
     assert list(ours.index) == ["lam", *names]
+    kept = twin.weights > 1e-12
     for i, name in enumerate(names):
-        centres = np.sqrt(twin.s2 * (np.exp(twin.nodes[:, i]) if i else 1.0))
+        centres = np.sqrt(twin.s2 * (np.exp(twin.nodes[:, i]) if i else 1.0))[kept]
 
         def excess(log_sd, p, centres=centres):
-            return twin.weights @ special.chdtrc(twin.df, twin.df * (centres / np.exp(log_sd)) ** 2) - p
+            return twin.weights[kept] @ special.chdtrc(twin.df, twin.df * (centres / np.exp(log_sd)) ** 2) - p
 
         theirs = [optimize.brentq(excess, -5, 5, args=(p,)) for p in (ALPHA / 2, 1 - ALPHA / 2)]
         np.testing.assert_allclose(ours.loc[name, ["ci_lower", "ci_upper"]], np.exp(theirs), rtol=1e-2)
@@ -182,7 +179,8 @@ def test_intervals_of_smoothing_and_sds_are_those_of_quadrature(case):
     weights = np.bincount(column, twin.weights)
     logs = np.log(ours.loc["lam", ["ci_lower", "ci_upper"]].to_numpy(float))
     at_ends = np.interp(logs, log_lam, np.cumsum(weights) - weights / 2)
-    np.testing.assert_allclose(at_ends, [ALPHA / 2, 1 - ALPHA / 2], atol=0.01)
+    # nodes of two parameters have lam in columns, within which its distribution function jumps
+    np.testing.assert_allclose(at_ends, [ALPHA / 2, 1 - ALPHA / 2], atol=0.01 if len(names) == 1 else 0.05)
 
 
 def test_estimates_are_in_the_frame_of_nodes():
@@ -246,7 +244,9 @@ def test_other_fits_keep_students_t(options):
     prediction = res.get_prediction(AT, deriv=1)
     assert prediction.law is prediction.law_obs is None
     half = stats.t.isf(0.05, res.df_interval) * prediction.se_mean
-    np.testing.assert_allclose(prediction.conf_int(alpha=0.1), prediction.predicted_mean[:, None] + np.outer(half, [-1, 1]), rtol=1e-14)
+    np.testing.assert_allclose(
+        prediction.conf_int(alpha=0.1), prediction.predicted_mean[:, None] + np.outer(half, [-1, 1]), rtol=1e-14
+    )
     half = stats.t.isf(0.05, res.df_interval) * res.bse
     np.testing.assert_allclose(res.conf_int(0.1)[1] - res.params, half, rtol=1e-10)
     frame = res.hyperparameters
