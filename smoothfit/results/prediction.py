@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -224,7 +224,7 @@ class CurvePrediction:
         half = critical_value(alpha, self.df) * se
         return np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
 
-    def integrated(self) -> CurvePrediction:
+    def integrated(self) -> Self:
         """The same with mean and standard error of the law in which the parameters are integrated out."""
         if self.law is None:
             return self
