@@ -259,7 +259,7 @@ class Intervals(Integrated, CurveResults):
     def _band_draws_of(self, rows: BandRows | ProductRows) -> BandDraws:
         """What draws some of the rows for simultaneous bands, without bounds: all points have the same N_MAXIMA coefficients."""
         K = self.basis.n_basis
-        check_memory(24.0 * N_MAXIMA * K, f"a simultaneous band of {K} functions", "use fewer functions")
+        check_memory(24.0 * N_MAXIMA * K, f"a simultaneous band at {rows.n} x", "pass fewer x, or use fewer functions")
         coef, done = self._coefficients(self._fit.coef, integrated=True)(np.random.default_rng(SEED), N_MAXIMA), 0
 
         def draw(rng: np.random.Generator, size: int, some: npt.NDArray[np.intp]) -> FloatArray:
