@@ -14,7 +14,8 @@ from .._validation import FloatArray, check_finite, check_memory, check_order, c
 from ..errors import DataError, SpecificationError
 from ..observations.points import Orders, check_orders, default_inputs, noise_name, partial_label, to_points
 from ..results import Estimate
-from ..results.prediction import SurfacePrediction, greatest_deviations
+from ..results.draws import greatest_deviations
+from ..results.prediction import SurfacePrediction
 from .dense import DensePosterior
 from .estimates import Hyperparameters
 from .kernels import SquaredExponential
