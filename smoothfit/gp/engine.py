@@ -166,6 +166,11 @@ class DenseEngine(Sized):
         found = [functionals.moments(lanes, self.rows) for lanes in self._nodes(theta)]
         return Moments(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
+    def pointwise(self, theta: FloatArray, functionals: Derivatives) -> tuple[FloatArray, FloatArray]:
+        """Means (m, e) and covariances (m, e, e) of each point's derivatives at one theta, for an amplitude of one if left out."""
+        _, own = next(self._posteriors(theta[None]))
+        return moments_of(own, self.rows, functionals)
+
     def covariance(self, theta: FloatArray, functionals: Derivatives) -> FloatArray:
         """Posterior covariance (n, n) of derivatives at one theta (p,), for an amplitude of one if that is left out."""
         _, own = next(self._posteriors(theta[None]))

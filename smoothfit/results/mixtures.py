@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special, stats
 
 from .._validation import FloatArray, Frozen, check_level, frozen
@@ -118,6 +119,10 @@ class Mixture(Frozen):
         noise = np.asarray(variance, dtype=float)
         return Mixture(self.mean, self.scale2 + (noise[:, None] if noise.ndim == 1 else noise), self.weights, self.df)
 
+    def taken(self, points: npt.NDArray[np.intp]) -> Mixture:
+        """Laws at some of the points, by number."""
+        return Mixture(self.mean[:, points], self.scale2[:, points], self.weights, self.df)
+
     @property
     def expectation(self) -> FloatArray:
         """Weighted mean of the means (n,)."""
@@ -153,6 +158,12 @@ class Mixture(Frozen):
 def mixture(posterior: HyperparameterPosterior, moments: Moments) -> Mixture:
     """Laws of functionals, given their moments at the nodes of a posterior (`Engine.moments`)."""
     return Mixture(moments.mean, posterior.scale2[:, None] * moments.variance, posterior.weights, posterior.df)
+
+
+def ends_of(law: Mixture, alpha: float) -> tuple[float, float]:
+    """Ends of the interval of level 1 - alpha of a law at one point."""
+    low, high = law.interval(alpha)[0]
+    return float(low), float(high)
 
 
 def band_shape(law: Mixture) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -22,7 +22,7 @@ from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
 from ..results.curve import BandDraws
 from ..results.draws import draw_curves
-from ..results.mixtures import Mixture
+from ..results.mixtures import Mixture, ends_of
 from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
 from ..results.protocols import Change
 from .effects import future_columns
@@ -201,7 +201,7 @@ class SmoothingSplineResults(Estimated):
         functionals = CurveFunctionals(low, kind=kind, upper=high)
         mean, variance = self._asked(functionals)
         law = self._law(functionals)
-        ends = None if law is None else partial(_ends_of, law)
+        ends = None if law is None else partial(ends_of, law)
         found = Estimate(float(mean[0]), float(np.sqrt(variance[0])), self.df_interval, ends)
         return found if distance > 0 else -found
 
@@ -477,12 +477,6 @@ class SmoothingSplineResults(Estimated):
 def _refuse_regressors(regressors: Any) -> None:
     if regressors is not None:
         raise SpecificationError("regressors goes not with component, of which they are no part; leave one of them out")
-
-
-def _ends_of(law: Mixture, alpha: float) -> tuple[float, float]:
-    """Ends of the interval of a law at one point."""
-    low, high = law.interval(alpha)[0]
-    return float(low), float(high)
 
 
 def _by_derivative(draws: FloatArray, n_derivs: int) -> FloatArray:
