@@ -35,7 +35,7 @@ REACH = 4  # nodes by which a lattice of one variable grows at a time, on either
 FIRST_POINTS, MOST_POINTS = 512, 2**14  # quasi-random
 ENOUGH, FEWEST = 200.0, 30.0  # effective points: where sampling ends, and below which it has failed
 PROPOSAL_DF = 6.0  # of t laws, whose tails are heavier than those of the density
-EVEN_EVERY = 8  # of that many points one is of the uniform law, so that no point counts for more than the bounds enclose
+EVEN = 8  # of so many points of t laws there is one more of the uniform law: none counts for more than the bounds enclose
 
 Integers = npt.NDArray[np.int64]
 
@@ -97,7 +97,7 @@ def climb(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
             hessian = np.diag((above - 2 * values[0] + below) / step**2)
             for (i, j), value in zip(pairs, values[2 * p + 1 :], strict=True):
                 hessian[i, j] = hessian[j, i] = (value - above[i] - above[j] + values[0]) / step**2
-            curvature = -np.linalg.eigvalsh(hessian)
+            curvature = np.linalg.eigvalsh(-hessian)
             if curvature[0] > 0:
                 move = -np.linalg.solve(hessian, gradient)
                 is_fine = curvature[-1] * step**2 < 1
@@ -292,11 +292,9 @@ def sobol(p: int, size: int) -> FloatArray:
 
 
 def proposal(density: Density, shape: Shape, size: int) -> tuple[FloatArray, FloatArray]:
-    """Points (size, p) of a mixture of a split-t law and the uniform law within the bounds, and its log densities."""
-    p, extent = len(shape.mode), density.upper - density.lower
-    n_even = size // EVEN_EVERY
-    points = np.concatenate([split_t(shape, size - n_even)[0], density.lower + sobol(p, n_even) * extent])
-    share = n_even / size
+    """Points of a mixture of a split-t law, `size` of them, and the uniform law within the bounds, and its log densities."""
+    extent, share = density.upper - density.lower, 1 / (EVEN + 1)
+    points = np.concatenate([split_t(shape, size)[0], density.lower + sobol(len(extent), size // EVEN) * extent])
     inside = np.all((points >= density.lower) & (points <= density.upper), axis=1)
     log_even = np.where(inside, np.log(share) - np.log(extent).sum(), -np.inf)
     return points, np.logaddexp(np.log1p(-share) + log_split_t(shape, points), log_even)

@@ -182,11 +182,14 @@ def band_shape(law: Mixture) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 def _total(weights: FloatArray, values: FloatArray) -> FloatArray:
-    """Weighted sum over components, added in order at every point: `@` adds in an order that depends on how many there are."""
-    total = weights[0] * values[0]
-    for weight, value in zip(weights[1:], values[1:], strict=True):
-        total += weight * value
-    return np.asarray(total)
+    """Weighted sum over components, added in order at every point: `@` adds in an order that depends on how many there are.
+
+    Over the first of two axes numpy adds row after row, but a single column it adds in pairs.
+    """
+    weighted = weights[:, None] * values
+    if weighted.shape[1] == 1:
+        weighted = np.repeat(weighted, 2, axis=1)
+    return np.asarray(np.add.reduce(weighted, axis=0)[: values.shape[1]])
 
 
 def _distribution(
