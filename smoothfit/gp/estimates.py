@@ -147,11 +147,8 @@ class Hyperparameters(Integrated, Results):
         if parameters.amplitude is None:
             found["amplitude"] = values.amplitude * rows.y_unit, power
         for j in parameters.by:
-            i = max(j, 0)
-            found["length_scale" if j == ALL else f"length_scale.{self.model.inputs[j]}"] = (
-                values.length[:, i] * rows.x_unit[i],
-                0.0,
-            )
+            i, name = max(j, 0), "length_scale" if j == ALL else f"length_scale.{self.model.inputs[j]}"
+            found[name] = values.length[:, i] * rows.x_unit[i], 0.0
         for group, name in enumerate(rows.unknown):
             found[f"sigma.{name}"] = np.sqrt(values.sigma2[:, group]) * rows.group_unit[group], power
         return found

@@ -86,9 +86,7 @@ class Lanes:
         return self._given(seen[:, :, None], prior, mean_of_box(self._rows.mean, lower, upper)[None])
 
     def _given(self, seen: FloatArray, prior: FloatArray, terms: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Posterior means and variances (L, k), given covariances with the observations (L, n, k), prior variances (L,), and
-        the mean's terms (k, p).
-        """
+        """Posterior means and variances (L, k), given covariances (L, n, k), prior variances (L,) and the mean's terms (k, p)."""
         whitened = self._W @ seen
         mean = (self._weights[:, None, :] @ seen)[:, 0] + self.coef @ terms.T
         variance = prior[:, None] - np.sum(whitened**2, axis=1)
