@@ -130,13 +130,13 @@ class Hyperparameters(Integrated, Results):
                 return integrate(self.engine, self.theta_hat)
             except NumericalError as error:
                 warnings.warn(
-                    f"intervals take the hyperparameters for known: {error}; leave the noise sd to be estimated, or give a larger one",
+                    f"intervals take the hyperparameters for known: {error}; estimate the noise sd, or give a larger one",
                     IntegrationWarning,
                     stacklevel=2,
                 )
         scale2 = float(self._fit.estimates.amplitude) ** 2 if self.use_t else 1.0
-        arrays = (self.theta_hat[None], np.ones(1), np.array([scale2]))
-        return HyperparameterPosterior(*(frozen(part.copy()) for part in arrays), df=self.df_interval, is_single=True)
+        theta, weight, scale = (frozen(part.copy()) for part in (self.theta_hat[None], np.ones(1), np.array([scale2])))
+        return HyperparameterPosterior(theta, weight, scale, self.df_interval, is_single=True)
 
     @cached_property
     def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:
