@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special, stats
 
 from .._validation import FloatArray, Frozen, check_level, frozen
@@ -118,6 +119,10 @@ class Mixture(Frozen):
         noise = np.asarray(variance, dtype=float)
         return Mixture(self.mean, self.scale2 + (noise[:, None] if noise.ndim == 1 else noise), self.weights, self.df)
 
+    def taken(self, points: npt.NDArray[np.intp]) -> Mixture:
+        """Laws at some of the points, by number."""
+        return Mixture(self.mean[:, points], self.scale2[:, points], self.weights, self.df)
+
     @property
     def expectation(self) -> FloatArray:
         """Weighted mean of the means (n,)."""
@@ -176,11 +181,14 @@ def mixture(posterior: HyperparameterPosterior, moments: Moments) -> Mixture:
 
 
 def _total(weights: FloatArray, values: FloatArray) -> FloatArray:
-    """Weighted sum over components, added in order at every point: `@` adds in an order that depends on how many there are."""
-    total = weights[0] * values[0]
-    for weight, value in zip(weights[1:], values[1:], strict=True):
-        total += weight * value
-    return np.asarray(total)
+    """Weighted sum over components, added in order at every point: `@` adds in an order that depends on how many there are.
+
+    Over the first of two axes numpy adds row after row, but a single column it adds in pairs.
+    """
+    weighted = weights[:, None] * values
+    if weighted.shape[1] == 1:
+        weighted = np.repeat(weighted, 2, axis=1)
+    return np.asarray(np.add.reduce(weighted, axis=0)[: values.shape[1]])
 
 
 def _distribution(

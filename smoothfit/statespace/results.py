@@ -22,7 +22,7 @@ from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
 from ..results.curve import BandDraws
 from ..results.draws import draw_curves
-from ..results.mixtures import Mixture
+from ..results.mixtures import Mixture, ends_of
 from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
 from ..results.protocols import Change
 from .effects import future_columns
