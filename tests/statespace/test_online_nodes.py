@@ -45,8 +45,9 @@ def going_on(kind, known=False, lag=15):
     return res, online
 
 
-@pytest.mark.parametrize("known", [False, True])
-@pytest.mark.parametrize("kind", ["plain", "general", "sum"])
+@pytest.mark.parametrize(
+    ("kind", "known"), [("plain", False), ("plain", True), ("general", False), ("general", True), ("sum", True)]
+)
 def test_nodes_are_weighted_as_by_the_likelihood_of_all_observations(kind, known):
     res, online = going_on(kind, known)
     before, after = res.parameter_posterior.reduced(), online.parameter_posterior
