@@ -1,9 +1,10 @@
 """Finite mixtures of location-scale t or normal laws: what is known of a curve once its hyperparameters are integrated out.
 
 Component l of the law at point j is mean[l, j] + sd[l, j] T, with T Student's t of `df` degrees of freedom (normal if infinite)
-and probability weights[l], or weights[l, j] if points belong to different curves. Quantiles solve F(q) = p by Newton's method on the normal score of F, between the smallest and the
-largest quantile of the components, which enclose the solution. Every point is solved for itself, with the same operations
-whatever other points there are, so that its interval depends on no other, in any bit.
+and probability weights[l], or weights[l, j] if points belong to different curves.
+Quantiles solve F(q) = p by Newton's method on the normal score of F, between the smallest and the largest quantile of the
+components, which enclose the solution. Every point is solved for itself, with the same operations whatever other points there are,
+so that its interval depends on no other, in any bit.
 
 The distribution function of t costs ten times that of the normal law. Its normal score z(t) = Phi^-1(F(t)) is smooth, so that it
 is interpolated: by Hermite's quintic (z, z' and z'' are known) between 32 points an octave of 1 + |t|, within 1e-11.

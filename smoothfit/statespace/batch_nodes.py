@@ -1,11 +1,13 @@
 r"""Posterior of the smoothing of each of many curves, as a few weighted nodes: what the intervals of `CurveFits` integrate over.
 
-The posterior is that of `inference.marginal`: the restricted likelihood as a function of rho = log q, relative to the noise if that is
-estimated, times Jeffreys' prior. Both are evaluated on a lattice of each curve, which is narrowed to where the density matters. The
-derivatives of the log determinant in the prior are differences of fourth order along the lattice.
+The posterior is that of `inference.marginal`: the restricted likelihood as a function of rho = log q, relative to the noise if
+that is estimated, times Jeffreys' prior. Both are evaluated on a lattice of each curve, which is narrowed to where the density
+matters. The derivatives of the log determinant in the prior are differences along the lattice that are exact for exp(+-rho) and
+exp(+-2 rho): in the tails these dominate, and the first of them cancels in the prior.
 
 A Gaussian quadrature rule for the weighted lattice (Golub & Welsch 1969; its recurrence by Stieltjes' procedure) replaces it by
-`NODES` nodes, the same number for every curve, that integrate polynomials of rho of degree 2 NODES - 1 exactly.
+`NODES` nodes, the same number for every curve, that integrate polynomials of rho of degree 2 NODES - 1 exactly. Ends of 95 %
+intervals of f are then within 2 % of a half-width of those of a single fit, those of f'' within 4 %.
 
 References
 ----------
@@ -25,11 +27,14 @@ from ..inference.marginal import log_prior
 from ..markov.sampling import IntArray
 from .batch import Batch
 
-NODES = 6
-POINTS = 32  # of a lattice
-MARGIN = 2  # points at either end, which serve differences only
+NODES = 10
+POINTS = 40  # of a lattice
+MARGIN = 3  # points at either end, which serve differences only
 CUT = 11.0  # fall of the log density beyond which it does not matter
 RESOLVED = 12  # points that matter, of a lattice that is fine enough
+FINE = 0.8  # step of log q at which differences are right to a percent
+LEAST_RATE = 0.1  # a step, of the exponentials for which differences are exact: below, rounding would spoil their weights
+FULL = 0.8  # share of a lattice that matters, at which narrowing it is no use
 NARROWINGS = 12
 BEYOND = np.array([3.0, 12.0])  # of log q, by which the lattice goes beyond bandwidths of the range and of the smallest gap
 
@@ -38,7 +43,7 @@ class CurveNodes(NamedTuple):
     """Weighted nodes of S curves."""
 
     q: FloatArray  # (L, S), scaled, relative to the noise if that is estimated
-    weights: FloatArray  # (L, S)
+    weights: FloatArray  # (L, S); NaN for a curve whose lattice shows nothing
     scale2: FloatArray  # (L, S): estimates of the variance of the noise at each node, or ones
 
 
@@ -54,7 +59,9 @@ def curve_nodes(batch: Batch, order: int, relative: bool) -> CurveNodes:
         rho[left], weights[left] = inner, np.exp(density)
         matters = density > -CUT
         first, last = matters.argmax(axis=1), matters.shape[1] - 1 - matters[:, ::-1].argmax(axis=1)
-        coarse = np.flatnonzero(matters.sum(axis=1) < RESOLVED)
+        step = lattice[:, 1] - lattice[:, 0]
+        is_coarse = (step > FINE) & (last - first < FULL * matters.shape[1])
+        coarse = np.flatnonzero((matters.sum(axis=1) < RESOLVED) | is_coarse)
         if not len(coarse):
             break
         first, last = first[coarse] + MARGIN - 1, last[coarse] + MARGIN + 1
@@ -62,7 +69,10 @@ def curve_nodes(batch: Batch, order: int, relative: bool) -> CurveNodes:
         room = (inward[:, 1:] - inward[:, :1]) / (POINTS - 2 * MARGIN) * MARGIN
         ends[left[coarse]] = inward + room * np.array([-1.0, 1.0])
         left = left[coarse]
+    total = weights.sum(axis=1, keepdims=True)
+    weights = np.where(total > 0, weights, 1.0)
     nodes, weights = gauss_rule(rho, weights / weights.sum(axis=1, keepdims=True), NODES)
+    weights[total[:, 0] == 0] = np.nan
     scale2 = np.ones_like(nodes)
     if relative:
         scale2 = _terms(batch, np.arange(len(batch)), order, nodes)[1] / (batch.counts - order)[:, None]
@@ -108,10 +118,13 @@ def _log_density(batch: Batch, curves: IntArray, order: int, lattice: FloatArray
     log_det, sse = _terms(batch, curves, order, lattice)
     counts = batch.counts[curves] - order
     step = (lattice[:, 1] - lattice[:, 0])[:, None]
-    shifted = [log_det[:, k : k + POINTS - 2 * MARGIN] for k in range(2 * MARGIN + 1)]
-    slope = (shifted[0] - 8 * shifted[1] + 8 * shifted[3] - shifted[4]) / (12 * step)
-    bend = (16 * (shifted[1] + shifted[3]) - 30 * shifted[2] - shifted[0] - shifted[4]) / (12 * step**2)
     inner = slice(MARGIN, POINTS - MARGIN)
+    rises, bends = np.zeros((2, len(curves), POINTS - 2 * MARGIN))
+    for k, (first, second) in enumerate(zip(*_differences(step[:, 0]), strict=True), 1):
+        after, before = (log_det[:, MARGIN + shift : POINTS - MARGIN + shift] for shift in (k, -k))
+        rises += first[:, None] * (after - before)
+        bends += second[:, None] * ((after - log_det[:, inner]) - (log_det[:, inner] - before))
+    slope, bend = rises / step, bends / step**2
     with np.errstate(divide="ignore"):
         misfit = counts[:, None] * np.log(sse[:, inner]) if relative else sse[:, inner]
     density = -(log_det[:, inner] + misfit) / 2
@@ -120,7 +133,21 @@ def _log_density(batch: Batch, curves: IntArray, order: int, lattice: FloatArray
         expansion = Expansion(log_det[some, inner].ravel(), slope[some].reshape(-1, 1), bend[some].reshape(-1, 1, 1))
         density[some] += log_prior(information_of_scales(expansion, count, relative), count).reshape(len(some), -1)
     density = np.where(np.isfinite(density), density, -np.inf)
-    return np.asarray(density - density.max(axis=1, keepdims=True))
+    highest = density.max(axis=1, keepdims=True)
+    return np.asarray(density - np.where(np.isfinite(highest), highest, 0.0))
+
+
+def _differences(step: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Weights (MARGIN, C) of central differences over 1, 2 .. `MARGIN` steps, for first and second derivatives by steps.
+
+    First derivatives are exact for t, exp(+-s t) and exp(+-2 s t), second ones for exp(+-j s t), j = 1, 2, 3, and for linear
+    functions; s is the step in log q.
+    """
+    k, rate = np.arange(1, MARGIN + 1), np.maximum(step, LEAST_RATE)[:, None, None] * np.arange(1, MARGIN + 1)[:, None]
+    odd = np.concatenate([np.broadcast_to(2.0 * k, (len(step), 1, MARGIN)), 2 * np.sinh(rate[:, :-1] * k)], axis=1)
+    even = 2 * (np.cosh(rate * k) - 1)
+    slopes = np.concatenate([np.ones((len(step), 1, 1)), rate[:, :-1]], axis=1)
+    return np.linalg.solve(odd, slopes)[:, :, 0].T, np.linalg.solve(even, rate**2)[:, :, 0].T
 
 
 def gauss_rule(points: FloatArray, weights: FloatArray, n_nodes: int) -> tuple[FloatArray, FloatArray]:

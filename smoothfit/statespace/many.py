@@ -23,7 +23,7 @@ from ..observations import Observations, derivative_label
 from ..observations.abscissa import in_zone
 from ..results.mixtures import Mixture
 from .batch import Batch, BatchFit, fit_separately, fit_shared
-from .batch_nodes import CurveNodes, curve_nodes
+from .batch_nodes import NODES, CurveNodes, curve_nodes
 from .checks import checked_prior
 from .curves import Curves, read_curves
 from .estimation import Optimum
@@ -155,7 +155,7 @@ class CurveFits:
         asked = abscissa.asked(x)
         given = asked.array.ravel()
         fitted = sorted(self._rows)
-        entries = 12.0 * len(fitted) * given.size  # with the columns of the frame
+        entries = (12.0 + 8 * NODES) * len(fitted) * given.size  # with the columns of the frame, and the laws at the nodes
         check_memory(8 * entries, f"a frame of {len(fitted)} curves at {given.size} x", "pass fewer x at a time")
         mean, variance = np.empty((len(fitted), len(given))), np.empty((len(fitted), len(given)))
         ends = np.empty((2, *mean.shape))
@@ -167,7 +167,7 @@ class CurveFits:
             at = abscissa.to_numbers(given)
             mean[rows], variance[rows] = self._moments(found.batch, found.q, found.sigma2, at, deriv)
             ends[:, rows] = self._intervals(found, at, deriv, level)
-            single -= set(found.batch.curves.tolist())
+            single -= set(found.batch.curves[np.isfinite(self._nodes.weights).all(axis=0)].tolist())
         for curve in single:
             prediction = self._results(curve).get_prediction(given, deriv)
             mean[place[curve]], variance[place[curve]] = prediction.predicted_mean, prediction.var_pred_mean
