@@ -27,7 +27,7 @@ from ..inference.marginal import log_prior
 from ..markov.sampling import IntArray
 from .batch import Batch
 
-NODES = 10
+NODES = 14
 POINTS = 40  # of a lattice
 MARGIN = 3  # points at either end, which serve differences only
 CUT = 11.0  # fall of the log density beyond which it does not matter
