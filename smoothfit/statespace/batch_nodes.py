@@ -88,7 +88,7 @@ def _widest(batch: Batch, order: int) -> FloatArray:
     powers = 2.0 * (order - np.arange(int(batch.deriv.max()) + 1))
     low = -log_density - np.max(powers * np.log(3 * length)[:, None], axis=1)
     high = -log_density - np.min(powers * np.log(gap / 3)[:, None], axis=1)
-    return np.stack([low, high], axis=1) + BEYOND * np.array([-1.0, 1.0])
+    return np.asarray(np.stack([low, high], axis=1) + BEYOND * np.array([-1.0, 1.0]))
 
 
 def _terms(batch: Batch, curves: IntArray, order: int, rho: FloatArray) -> tuple[FloatArray, FloatArray]:
