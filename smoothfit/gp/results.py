@@ -16,7 +16,7 @@ from ..errors import DataError, SpecificationError
 from ..observations.points import Orders, check_orders, default_inputs, noise_name, partial_label, to_points
 from ..results import Estimate
 from ..results.draws import draw_curves, greatest_deviations
-from ..results.mixtures import Mixture, ends_of
+from ..results.mixtures import Mixture
 from ..results.prediction import PARAMETERS, SurfacePrediction
 from .dense import DensePosterior
 from .estimates import Hyperparameters

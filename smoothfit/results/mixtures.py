@@ -1,9 +1,10 @@
 """Finite mixtures of location-scale t or normal laws: what is known of a curve once its hyperparameters are integrated out.
 
 Component l of the law at point j is mean[l, j] + sd[l, j] T, with T Student's t of `df` degrees of freedom (normal if infinite)
-and probability weights[l]. Quantiles solve F(q) = p by Newton's method on the normal score of F, between the smallest and the
-largest quantile of the components, which enclose the solution. Every point is solved for itself, with the same operations
-whatever other points there are, so that its interval depends on no other, in any bit.
+and probability weights[l], or weights[l, j] if points belong to different curves.
+Quantiles solve F(q) = p by Newton's method on the normal score of F, between the smallest and the largest quantile of the
+components, which enclose the solution. Every point is solved for itself, with the same operations whatever other points there are,
+so that its interval depends on no other, in any bit.
 
 The distribution function of t costs ten times that of the normal law. Its normal score z(t) = Phi^-1(F(t)) is smooth, so that it
 is interpolated: by Hermite's quintic (z, z' and z'' are known) between 32 points an octave of 1 + |t|, within 1e-11.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +85,7 @@ def _score(df: float) -> _Score:
 
 @dataclass(frozen=True, eq=False)
 class Mixture(Frozen):
-    """Laws at n points, each a mixture of the same L components with means and variances of their own.
+    """Laws at n points, each a mixture of L components with means and variances of their own.
 
     Parameters
     ----------
@@ -91,8 +93,8 @@ class Mixture(Frozen):
         Mean of each component.
     scale2 : ndarray, shape (L, n)
         Squared scale of each component, its variance if it is normal; zero for a value without uncertainty.
-    weights : ndarray, shape (L,)
-        Probabilities of the components; they sum to one.
+    weights : ndarray, shape (L,) or (L, n)
+        Probabilities of the components; they sum to one at each point.
     df : float
         Degrees of freedom of Student's t, infinite for normal laws.
 
@@ -165,7 +167,8 @@ class Mixture(Frozen):
             half = critical_value(alpha, self.df) * sd[0]
             return np.column_stack([self.mean[0] - half, self.mean[0] + half])
         both = np.concatenate([self.mean, -self.mean], axis=1), np.concatenate([sd, sd], axis=1)
-        ends = _quantiles(*both, self.weights, self.df, level / 2)
+        weights = self.weights if self.weights.ndim == 1 else np.concatenate([self.weights, self.weights], axis=1)
+        ends = _quantiles(*both, weights, self.df, level / 2)
         n = self.mean.shape[1]
         return np.column_stack([ends[:n], -ends[n:]])
 
@@ -219,9 +222,15 @@ def _quantiles(mean: FloatArray, sd: FloatArray, weights: FloatArray, df: float,
     """Smallest values (n,) whose distribution function is at least p, at most one half."""
     block = max(1, BLOCK // len(weights))
     parts: list[FloatArray] = [
-        _quantiles_of_block(mean[:, i : i + block], sd[:, i : i + block], weights, df, p) for i in range(0, mean.shape[1], block)
+        _quantiles_of_block(mean[:, i : i + block], sd[:, i : i + block], _of(weights, slice(i, i + block)), df, p)
+        for i in range(0, mean.shape[1], block)
     ]
     return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _of(weights: FloatArray, points: Any) -> FloatArray:
+    """Weights of some of the points."""
+    return weights if weights.ndim == 1 else weights[:, points]
 
 
 def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, df: float, p: float) -> FloatArray:
@@ -233,6 +242,7 @@ def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, d
     result: FloatArray = high.copy()
     left = np.flatnonzero(low < high)
     low, high, value, mean, sd = low[left], high[left], value[left], mean[:, left], sd[:, left]
+    weights = _of(weights, left)
     low = np.nextafter(low, -np.inf)  # the smallest component may be without uncertainty, and its value the solution
     step = 0
     while len(left):
@@ -252,6 +262,6 @@ def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, d
         kept = np.flatnonzero(~(done | exhausted))
         if len(kept) < len(left):
             left, low, high, value = left[kept], low[kept], high[kept], value[kept]
-            mean, sd = mean.take(kept, axis=1), sd.take(kept, axis=1)
+            mean, sd, weights = mean.take(kept, axis=1), sd.take(kept, axis=1), _of(weights, kept)
         step += 1
     return result

@@ -22,7 +22,7 @@ from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
 from ..results.curve import BandDraws
 from ..results.draws import draw_curves
-from ..results.mixtures import Mixture, ends_of
+from ..results.mixtures import Mixture
 from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
 from ..results.protocols import Change
 from .effects import future_columns
@@ -31,6 +31,7 @@ from .estimation import Optimum
 from .fit import Fit
 from .fitting import Variances
 from .functionals import CurveFunctionals
+from .online import Nodes
 from .robust import HIGHEST_DF
 
 if TYPE_CHECKING:
@@ -72,20 +73,44 @@ class SmoothingSplineResults(Estimated):
     def _changes(self) -> list[Change]:
         return self.fitted.posterior.changes()
 
-    def online(self, lag: int) -> OnlineSpline:
-        """Return a curve that goes on with new readings, at the parameters of this fit.
+    def online(self, lag: int, parameters: str = "integrated") -> OnlineSpline:
+        """Return a curve that goes on with new observations.
 
         Parameters
         ----------
         lag : int
             How many of the last readings can still be smoothed, joined by late ones, or rolled back.
+        parameters : {"integrated", "fixed"}
+            Whether the nodes of `parameter_posterior` are carried along and weighted by what follows, so that intervals integrate
+            over the parameters, or the parameters are taken for known: then an observation costs that of a single filter. The means
+            are those at the estimates of this fit in either case.
 
         Returns
         -------
         OnlineSpline
-            With the readings of this fit taken in.
+            With the observations of this fit taken in.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> rng = np.random.default_rng(0)
+        >>> x = np.arange(40.0)
+        >>> y = np.sin(x / 6) + 0.2 * rng.standard_normal(40)
+        >>> res = sf.SmoothingSpline(sf.observe(x[:20], y[:20])).fit()
+        >>> widths = []
+        >>> for parameters in ("integrated", "fixed"):
+        ...     online = res.online(lag=5, parameters=parameters)
+        ...     online.append(x[20:], y[20:])
+        ...     widths.append(np.ptp(online.get_prediction([40.0]).conf_int(obs=True)))
+        >>> widths[0] > widths[1]
+        np.True_
         """
-        return self.fitted.posterior.online(lag, self.df_interval, self.fitted.described)
+        check_choice(parameters, "parameters", ("integrated", "fixed"))
+        nodes = None
+        if parameters == "integrated" and not self.parameter_posterior.is_single:
+            engine, kept = cast(Any, self.engine), self.parameter_posterior.reduced()
+            nodes = Nodes(kept, [engine.at(theta) for theta in kept.theta])
+        return self.fitted.posterior.online(lag, self.df_interval, self.fitted.described, nodes)
 
     # Parts ------------------------------------------------------------------------------------------------------------
 
