@@ -16,12 +16,13 @@ from ..errors import SpecificationError
 from ..markov.discretize import discretize
 from ..observations import Observations, observe
 from ..observations.abscissa import Points
-from ..results import CurveResults, Estimate
-from ..results.prediction import ParameterUncertainty
-from .likelihood import StateSpace
-from .propagation import Slopes, parameter_uncertainty
+from ..results import CurvePrediction, CurveResults, Estimate
+from ..results.draws import draw_curves
+from .engine import Outputs
+from .propagation import Slopes
 from .sample import Channel, Sample, with_times
 from .shifts import reaching
+from .simulation import deviations
 from .smoothed import Smoothed
 from .specification import HIGHEST_ORDER
 
@@ -126,13 +127,11 @@ class DynamicsCurve(CurveResults):
         wide, at = reaching(self._sample, self._run, self._times(x), self.results.model.equation)
         return self.results._component(wide, at, deriv, self._output)
 
-    def _parameter_uncertainty(
-        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
-    ) -> ParameterUncertainty | None:
-        results = self.results
+    def _prediction(self, points: Points, x: Any, deriv: int, noise: str | None = None) -> CurvePrediction:
+        wide, at = reaching(self._sample, self._run, self._times(points), self.results.model.equation)
         channel = next((i for i in self._channels if self._sample.channels[i].name == noise), None)
-        slopes = self._slopes(points, deriv, variance)
-        return parameter_uncertainty(slopes, results._steps, variance, results._values, channel)
+        found = self.results._predicted(wide, at, x, deriv, self._output, channel)
+        return replace(found, x_name=self.observations.x_name)
 
     def _slopes(self, x: Points, deriv: int, variance: FloatArray) -> Slopes:
         wide, at = reaching(self._sample, self._run, self._times(x), self.results.model.equation)
@@ -141,6 +140,8 @@ class DynamicsCurve(CurveResults):
     def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray], bool]:
         """Draws of the curve at parameters that are drawn as well, to first order, as the pointwise intervals are."""
         at_estimates = self._draws(x)
+        if self.results._posterior is not None:
+            return at_estimates, True
         slopes = lru_cache(lambda deriv: self._slopes(x, deriv, self._moments(x, deriv)[1]))
 
         def draw(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
@@ -150,15 +151,19 @@ class DynamicsCurve(CurveResults):
         return draw, True
 
     def _draws(self, x: Points) -> Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray]:
-        """Deviations from the mean, by simulation (Durbin & Koopman 2002, "A simple and efficient simulation smoother").
-
-        A path and readings of it are simulated without inputs; the path less what smoothing makes of the readings has the
-        posterior's distribution whatever the path's start.
-        """
-        equation, fitted = self.results.model.equation, self.results.fitted
+        """Deviations from the mean at the estimates: of draws with their parameters where these are integrated, else given them."""
+        equation, fitted, posterior = self.results.model.equation, self.results.fitted, self.results._posterior
         wide, at = reaching(self._sample, self._run, self._times(x), equation)
         components = np.vectorize(self._component, otypes=[np.int64])
-        still = replace(equation, inputs=(), intercept=False) if equation.derivatives else None
+        if posterior is not None:
+
+            def curves(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
+                outputs = Outputs(wide, np.tile(at, len(derivs)), np.repeat(components(derivs), len(at)))
+                values = draw_curves(posterior.engine, posterior.nodes, outputs, rng, size)
+                mean = [self.results._component(wide, at, k, self._output)[0] for k in derivs.tolist()]
+                return np.moveaxis(values.reshape(size, len(derivs), len(at)), 1, 0) - np.array(mean)[:, None]
+
+            return curves
         system = equation.matrices(fitted.theta)[0]
         if not (fitted.q > 0).any():  # only the initial state is uncertain
             spread = discretize(system, equation.entry, wide.t - wide.t[0], noise=False).T[at]
@@ -170,30 +175,10 @@ class DynamicsCurve(CurveResults):
                 return np.asarray(np.einsum("nij,sj->isn", spread, starts)[components(derivs)])
 
             return solutions
-        if still is None:
-            raise SpecificationError(f"{self.output} and its derivatives are not on the right: draw from SmoothingSpline instead")
-        bare = StateSpace(still, replace(wide, u=frozen(np.zeros((len(wide), 0))), inputs=()))
-        theta = fitted.theta[equation.in_system]
-        classes, lengths = wide.steps
-        d = discretize(system, equation.entry, lengths)
-        values, axes = np.linalg.eigh(np.tensordot(fitted.q, d.Q, axes=1))
-        roots = axes * np.sqrt(np.maximum(values, 0.0))[:, None, :]
-        smoothed = bare.smoother(theta, fitted.q, fitted.sigma2[bare.unknown])
-        sd, read = np.sqrt(fitted.sigma2 * wide.ratio), np.isfinite(wide.y)
+        draw = deviations(equation, wide, fitted.theta, fitted.q, fitted.sigma2)
 
         def paths(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
-            m, channels = equation.n_states, wide.y.shape[1]
-            noise = rng.standard_normal((size, len(wide), m + channels))
-            states = np.zeros((len(wide), size, m))
-            for k in range(1, len(wide)):
-                c = classes[k]
-                states[k] = states[k - 1] @ d.T[c].T + noise[:, k, :m] @ roots[c].T
-            chosen = components(derivs)
-            found = np.empty((len(derivs), size, len(at)))
-            for s in range(size):
-                y = np.where(read, states[:, s, bare.component] + sd * noise[s, :, m:], np.nan)
-                found[:, s] = (states[:, s] - smoothed(y)[0])[at][:, chosen].T
-            return found
+            return np.moveaxis(draw(rng, size)[:, at][:, :, components(derivs)], 2, 0)
 
         return paths
 

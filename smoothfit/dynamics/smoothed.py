@@ -13,10 +13,12 @@ from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
 from ..results import CurvePrediction
 from .behaviour import Behaviour
+from .engine import Outputs
 from .frames import times_of
 from .likelihood import StateSpace
 from .methods.kalman import innovations_of
 from .nonlinear import solution
+from .prediction import EquationPrediction
 from .propagation import Slopes, Values, parameter_uncertainty, principal_steps, slopes_along
 from .sample import Sample
 from .shifts import reaching
@@ -70,15 +72,34 @@ class Smoothed(Behaviour):
 
     def _prediction(self, sample: Sample, at: Any, times: FloatArray, deriv: int, output: int) -> CurvePrediction:
         """Prediction of a derivative of an output at some nodes, which are those of times."""
-        mean, variance = self._component(sample, at, deriv, output)
         readers = [i for i, c in enumerate(self.model.sample.channels) if c.output == output and c.deriv == deriv and not c.known]
-        channel = readers[0] if readers else None
+        shown = sample.abscissa.shown(sample.abscissa.restore(times))
+        return self._predicted(sample, at, shown, deriv, output, readers[0] if readers else None)
+
+    def _predicted(self, sample: Sample, at: Any, shown: Any, deriv: int, output: int, channel: int | None) -> CurvePrediction:
+        """As `_prediction`, at times as they are shown; a new observation has the noise of a channel."""
+        mean, variance = self._component(sample, at, deriv, output)
+        posterior = self._posterior
+        if posterior is not None:
+            component = deriv * self.model.equation.n_outputs + output
+            law = posterior.law(Outputs(sample, np.asarray(at), np.full(len(mean), component)))
+            return EquationPrediction(
+                x=shown,
+                deriv=deriv,
+                predicted_mean=mean,
+                var_pred_mean=variance,
+                noise_sd=np.nan if channel is None else float(self.sigma.iloc[channel]),
+                df=np.inf,
+                x_name=sample.t_name,
+                law=law,
+                law_obs=None if channel is None else law.with_noise(posterior.noise_variances(channel)),
+            )
         parameters = None
         if not self.model.equation.terms:
             slopes = self._slopes(sample, at, deriv, output, variance)
             parameters = parameter_uncertainty(slopes, self._steps, variance, self._values, channel)
         return CurvePrediction(
-            x=sample.abscissa.shown(sample.abscissa.restore(times)),
+            x=shown,
             deriv=deriv,
             predicted_mean=mean,
             var_pred_mean=variance,
