@@ -78,9 +78,11 @@ class EquationEngine:
         Takes its coefficients to those of the outputs and inputs themselves.
     origin : ndarray, shape (k,)
         Values of the linear coefficients from which they are counted: where they are nearly right, no digits cancel.
+    present : ndarray of bool
+        Which of the intensities and unknown noise variances there are; others are zero.
     """
 
-    def __init__(self, problem: Problem, coefficients: FloatArray):
+    def __init__(self, problem: Problem, coefficients: FloatArray, absent: int | None = None):
         levels = centring(problem)
         self.problem = problem = levels.problem(problem)
         self.way_back = levels.way_back(problem.equation)
@@ -89,6 +91,7 @@ class EquationEngine:
         self.in_system = problem.equation.in_system
         self.origin = coefficients[~self.in_system]
         self.n_system = int(self.in_system.sum())
+        self.present = np.arange(problem.equation.n_outputs + len(self.space.unknown)) != absent
         if len(self.origin) > WIDTHS[-1]:
             raise SpecificationError(f"{len(self.origin)} inputs and intercepts; intervals by integration take {WIDTHS[-1]}")
 
@@ -98,8 +101,13 @@ class EquationEngine:
     def names(self) -> tuple[str, ...]:
         """What theta holds: coefficients, and the noises whose log variances follow."""
         names = [name for name, inside in zip(self.problem.equation.names, self.in_system, strict=True) if inside]
-        noises = self.space.variance_names
-        return (*names, *(noises[:-1] if self.relative else noises))
+        return (*names, *(self.space.variance_names[i] for i in self._free))
+
+    @property
+    def _free(self) -> npt.NDArray[np.int64]:
+        """Which variances theta has."""
+        present = np.flatnonzero(self.present)
+        return present[:-1] if self.relative else present
 
     @property
     def relative(self) -> bool:
@@ -134,23 +142,35 @@ class EquationEngine:
         m = equation.order
         return np.array([comb(m, j) * (FASTEST / self.problem.sample.gap) ** (m - j) for j in orders])
 
+    @property
+    def units(self) -> FloatArray:
+        """Logarithms of the intensities and noise variances that add as much to an output over a step as its own variance.
+
+        An intensity q adds q h^(2m - 1) over a step h; a noise of the j-th derivative is that of y over h^(2j).
+        """
+        sample, gap = self.problem.sample, np.log(self.problem.sample.gap)
+        levels = np.log(self._typical)
+        noises = [levels[sample.channels[i].output] - 2 * sample.channels[i].deriv * gap for i in self.space.unknown]
+        return np.append(levels - (2 * self.problem.equation.order - 1) * gap, noises)
+
     @cached_property
     def _log_ranges(self) -> tuple[FloatArray, FloatArray]:
-        """Log variances, beyond which a noise is none, or all there is, to rounding.
-
-        An intensity q adds q h^(2m - 1) to the variance of y over a step h, and some q T^(2m - 1) over the whole run.
-        """
-        sample, space, power = self.problem.sample, self.space, 2 * self.problem.equation.order - 1
-        gap, span = sample.gap, sample.longest
-        least, most = np.log([RANGE / span**power, 1 / RANGE / gap**power])
-        p = self.problem.equation.n_outputs
-        # a noise of the j-th derivative is that of y over h^(2j)
-        noises = -2 * np.log(gap) * np.array([sample.channels[i].deriv for i in space.unknown])
-        lower, upper = np.append(np.full(p, least), noises + np.log(RANGE)), np.append(np.full(p, most), noises - np.log(RANGE))
+        """Log variances, beyond which a noise is none, or all there is, to rounding; q adds some q T^(2m - 1) over a whole run."""
+        sample, p, unit = self.problem.sample, self.problem.equation.n_outputs, self.units
+        gap, span, power = np.log(sample.gap), np.log(sample.longest), 2 * self.problem.equation.order - 1
+        over_run = np.where(np.arange(len(unit)) < p, power * (span - gap), 0.0)
         if self.relative:
-            return lower[:-1] + noises[-1], upper[:-1] + noises[-1]
-        known = [np.log(np.nanmedian(sample.ratio[:, i])) + 2 * c.deriv * np.log(gap) for i, c in enumerate(sample.channels) if c.known]
-        return lower + min(known), upper + max(known)
+            reference = np.flatnonzero(self.present)[-1]
+            least, most = -unit[reference], over_run[reference] - unit[reference]
+        else:
+            given = [
+                np.log(np.nanmedian(sample.ratio[:, i])) + 2 * c.deriv * gap - np.log(self._typical[c.output])
+                for i, c in enumerate(sample.channels)
+                if c.known
+            ]
+            least, most = min(given), max(given)
+        lower, upper = unit - over_run + least + np.log(RANGE), unit + most - np.log(RANGE)
+        return lower[self._free], upper[self._free]
 
     def terms(self, theta: FloatArray, order: int = 0) -> Terms:
         """Log-determinant and sum of squares at theta (L, p); derivatives stand in no closed form."""
@@ -161,7 +181,7 @@ class EquationEngine:
 
     def information(self, theta: FloatArray) -> FloatArray:
         """Expected information (L, d, d) of the log variances, the coefficients being given."""
-        return self._information(theta, [self._steps(point) for point in theta])
+        return self._information(theta, self.steps(theta))
 
     def moments(self, theta: FloatArray, functionals: Outputs) -> Moments:
         """Means and variances of outputs and of their derivatives; given theta the linear coefficients are normal."""
@@ -211,15 +231,14 @@ class EquationEngine:
 
     def variances(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Intensities (L, outputs) and unknown noise variances (L, unknown) at s^2 = 1."""
-        values = np.exp(theta[:, self.n_system :])
-        if self.relative:
-            values = np.column_stack([values, np.ones(len(theta))])
+        values = np.tile(self.present.astype(float), (len(theta), 1))
+        values[:, self._free] = np.exp(theta[:, self.n_system :])
         p = self.problem.equation.n_outputs
         return values[:, :p], values[:, p:]
 
     def profile(self, theta: FloatArray) -> Profile:
         """The restricted likelihood at theta (L, p), and the linear coefficients given it."""
-        return self._profile(theta, [self._steps(point) for point in theta])
+        return self.profile_at(self.steps(theta), *self.variances(theta))
 
     def log_density(self, theta: FloatArray) -> FloatArray:
         """Log posterior density at theta (L, p), up to a constant; NaN where it cannot be computed.
@@ -227,17 +246,21 @@ class EquationEngine:
         The prior is Jeffreys' for the log variances given the coefficients, times `log_prior_of_system`.
         """
         found = np.full(len(theta), -np.inf)
-        systems = [self.problem.equation.matrices(each)[0] for each in self.coefficients(theta, np.tile(self.origin, (len(theta), 1)))]
-        growth = np.array([np.linalg.eigvals(system).real.max() for system in systems]) * self.problem.sample.longest
-        kept = growth < LONGEST_GROWTH
+        systems = self._systems(theta)
+        kept = np.linalg.eigvals(systems).real.max(axis=1) * self.problem.sample.longest < LONGEST_GROWTH
         if kept.any():
             found[kept] = self._log_density(theta[kept])
         return found
 
+    def _systems(self, theta: FloatArray) -> FloatArray:
+        """The matrices A (L, M, M)."""
+        base = self.problem.equation.matrices(np.zeros(len(self.in_system)))[0]
+        return base + np.tensordot(theta[:, : self.n_system], self.space._directions, axes=1)
+
     def _log_density(self, theta: FloatArray) -> FloatArray:
         with np.errstate(all="ignore"):
-            steps = [self._steps(point) for point in theta]
-            log_det, sse, _ = self._profile(theta, steps)
+            steps = self.steps(theta)
+            log_det, sse, _ = self.profile_at(steps, *self.variances(theta))
             misfit = self.count * np.log(sse) if self.relative else sse
             prior = log_prior(self._information(theta, steps), self.count) + self.log_prior_of_system(theta)
             return np.asarray(prior - (log_det + misfit) / 2)
@@ -260,20 +283,20 @@ class EquationEngine:
             return np.zeros(len(theta))
         nodes, weights = np.polynomial.legendre.leggauss(POINTS)
         times, gap = np.append((nodes + 1) / 2 * sample.longest, sample.gap), np.array([sample.gap])
-        found = np.full(len(theta), np.nan)
-        for i, point in enumerate(self.coefficients(theta, np.zeros((len(theta), len(self.origin))))):
-            system = equation.matrices(point)[0]
-            growth = float(np.linalg.eigvals(system).real.max())
-            still = system - 2 * max(growth, 0.0) * np.eye(len(system))
-            Q = np.tensordot(self._typical, discretize(still, equation.entry, times, ramp=False).Q, axes=1)
-            W = np.tensordot(weights, Q[:-1], axes=1)
-            moved = [still + 1j * COMPLEX_STEP * direction for direction in self.space._directions]
-            E = np.stack([discretize(each, equation.entry, gap, noise=False, ramp=False).T[0].imag for each in moved]) / COMPLEX_STEP
+        systems = self._systems(theta)
+        growth = np.maximum(np.linalg.eigvals(systems).real.max(axis=1), 0.0)
+        entry, directions = equation.entry, self.space._directions
+        W, forward, E = [], [], []
+        for system in systems - 2 * growth[:, None, None] * np.eye(systems.shape[1]):
+            Q = np.tensordot(self._typical, discretize(system, entry, times, ramp=False).Q, axes=1)
+            W.append(np.tensordot(weights, Q[:-1], axes=1))
             size = np.sqrt(Q[-1].diagonal())
-            forward = np.linalg.solve(Q[-1] / np.outer(size, size), E / size[:, None])
-            information = np.einsum("iab,jac,bc->ij", E / size[:, None], forward, W)
-            found[i] = np.linalg.slogdet(information)[1] / 2
-        return found
+            moved = (system + 1j * COMPLEX_STEP * direction for direction in directions)
+            by = [discretize(each, entry, gap, noise=False, ramp=False).T[0].imag / COMPLEX_STEP for each in moved]
+            E.append(np.array(by) / size[:, None])
+            forward.append(np.linalg.solve(Q[-1] / np.outer(size, size), E[-1]))
+        information = np.einsum("liab,ljac,lbc->lij", np.array(E), np.array(forward), np.array(W))
+        return np.asarray(np.linalg.slogdet(information)[1] / 2)
 
     @cached_property
     def _typical(self) -> FloatArray:
@@ -285,21 +308,21 @@ class EquationEngine:
                 found[channel.output] = np.nanvar(column)
         return found
 
-    def _steps(self, point: FloatArray) -> Discrete:
-        theta = self.coefficients(point[None], self.origin[None])[0]
-        system = self.problem.equation.matrices(theta)[0]
-        return discretize(system, self.problem.equation.entry, self.space.lengths, ramp=self._is_ramped)
+    def steps(self, theta: FloatArray) -> list[Discrete]:
+        """The matrices of the steps at each point (L, p)."""
+        entry, lengths = self.problem.equation.entry, self.space.lengths
+        return [discretize(system, entry, lengths, ramp=self._is_ramped) for system in self._systems(theta)]
 
     @property
     def _is_ramped(self) -> bool:
         """Whether inputs go on linearly between samples."""
         return self._width > self.problem.equation.n_drives
 
-    def _profile(self, theta: FloatArray, steps: list[Discrete]) -> Profile:
+    def profile_at(self, steps: list[Discrete], q: FloatArray, sigma2: FloatArray) -> Profile:
+        """As `profile`, given the matrices of the steps, intensities (L, p) and unknown noise variances."""
         k = len(self.origin)
-        log_det, sse, slope, inner = self._sums(theta, steps, *self.variances(theta))
-        q, sigma2 = self.variances(theta)
-        bare, _, _, still = self._sums(theta, steps, np.zeros_like(q), np.ones_like(sigma2))
+        log_det, sse, slope, inner = self._sums(steps, q, sigma2)
+        bare, _, _, still = self._sums(steps, np.zeros_like(q), np.ones_like(sigma2))
         good = np.isfinite(log_det) & np.isfinite(bare) & np.isfinite(inner).all(axis=(1, 2)) & np.isfinite(still).all(axis=(1, 2))
         size = np.sqrt(np.where(good[:, None], np.diagonal(inner, axis1=1, axis2=2), 1.0))
         unit = np.where(good[:, None, None], inner / (size[:, :, None] * size[:, None, :]), np.eye(k))
@@ -336,24 +359,20 @@ class EquationEngine:
 
     def _restricted(self, theta: FloatArray, steps: list[Discrete]) -> FloatArray:
         """log_det without the part that depends on A alone."""
-        log_det, _, _, inner = self._sums(theta, steps, *self.variances(theta))
+        log_det, _, _, inner = self._sums(steps, *self.variances(theta))
         return np.asarray(log_det + np.linalg.slogdet(inner)[1])
 
     def _sums(
-        self, theta: FloatArray, steps: list[Discrete], q: FloatArray, sigma2: FloatArray
+        self, steps: list[Discrete], q: FloatArray, sigma2: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Log-determinant and sum of squares (L,) at the origin, its slope (L, k) and half its curvature (L, k, k) in beta."""
         sample, space, k = self.problem.sample, self.space, len(self.origin)
-        nodes = space._read
-        rows = [space.step, space.drives, sample.y, sample.ratio]
-        if nodes is not None:
-            rows = [part[nodes] for part in rows]
-            rows[0][np.searchsorted(nodes, space._begins)] = -1
-        log_det, sse = np.empty((2, len(theta)))
-        slope, inner = np.empty((len(theta), k)), np.empty((len(theta), k, k))
-        for part in self._blocks(len(theta)):
+        rows = space.rows
+        log_det, sse = np.empty((2, len(steps)))
+        slope, inner = np.empty((len(steps), k)), np.empty((len(steps), k, k))
+        for part in self._blocks(len(steps)):
             sums, information, _ = _kernels.linear_likelihoods(
-                *rows, space.component, *self._packed(theta[part], steps[part], q[part], sigma2[part])
+                *rows, space.component, *self.packed(steps[part], q[part], sigma2[part])
             )
             log_det[part], sse[part] = sums[:, 0, 0], sums[:, 1, 0]
             slope[part], inner[part] = sums[:, 1, 1 : 1 + k], information[:, :k, :k]
@@ -378,13 +397,13 @@ class EquationEngine:
     def _width(self) -> int:
         return self.space.drives.shape[1]
 
-    def _packed(
-        self, theta: FloatArray, steps: list[Discrete], q: FloatArray, sigma2: FloatArray
+    def packed(
+        self, steps: list[Discrete], q: FloatArray, sigma2: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """T, Q, G and noise variances with a leading axis and derivatives by beta."""
         equation, space, k = self.problem.equation, self.space, len(self.origin)
         width = 1 + next(n for n in WIDTHS if n >= k)
-        L, (C, m) = len(theta), steps[0].T.shape[:2]
+        L, (C, m) = len(steps), steps[0].T.shape[:2]
         T, Q = np.zeros((2, L, C, m, m, width))
         G = np.zeros((L, C, m, self._width, width))
         variance = np.zeros((L, len(self.problem.sample.channels), width))

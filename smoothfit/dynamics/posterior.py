@@ -19,8 +19,8 @@ from scipy.spatial import Delaunay
 
 from .._validation import FloatArray, check_level
 from ..errors import NumericalError
-from ..inference.marginal import MOST_ON_A_LATTICE, NEGLIGIBLE, HyperparameterPosterior
-from ..inference.nodes import Density, lattice_nodes, sampled_nodes
+from ..inference.marginal import MOST_ON_A_LATTICE, HyperparameterPosterior, weighted_nodes, with_nodes
+from ..inference.nodes import Density
 from ..results.mixtures import Mixture, mixture
 from .engine import EquationEngine, Linear, Outputs
 from .methods.base import Fitted, Problem
@@ -254,15 +254,9 @@ def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior:
     margin = INSIDE * (upper - lower)
     start = np.concatenate([fitted.theta[engine.in_system], logs])
     start = np.clip(start, lower + margin, upper - margin)
-    density = Density(engine.log_density, lower, upper)
-    find = lattice_nodes if len(start) <= MOST_ON_A_LATTICE else sampled_nodes
-    theta, weights = find(density, start)
-    order = np.argsort(weights, kind="stable")
-    kept = np.sort(order[np.cumsum(weights[order]) > NEGLIGIBLE])
-    theta, weights = theta[kept], weights[kept] / weights[kept].sum()
-    log_det, sse, linear = engine.profile(theta)
-    scale2, df = (sse / engine.count, float(engine.count)) if engine.relative else (np.ones(len(theta)), np.inf)
-    return EquationPosterior(engine, HyperparameterPosterior(theta, weights, scale2, df, is_single=False), linear)
+    theta, weights = weighted_nodes(Density(engine.log_density, lower, upper), start)
+    nodes = with_nodes(engine, theta, weights, is_single=False)
+    return EquationPosterior(engine, nodes, engine.profile(theta).beta)
 
 
 def weighted_quantiles(values: FloatArray, weights: FloatArray, probabilities: list[float]) -> FloatArray:

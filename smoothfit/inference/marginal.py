@@ -113,20 +113,24 @@ def integrate(engine: Engine[Any, Any], theta_hat: FloatArray) -> Hyperparameter
     if not theta_hat.size or is_exact(engine, theta_hat) or is_narrow(engine, theta_hat):
         return at_estimate(engine, theta_hat)
     density = Density(lambda theta: log_density(engine, theta), engine.lower, engine.upper)
-    find = lattice_nodes if theta_hat.size <= MOST_ON_A_LATTICE else sampled_nodes
-    theta, weights = find(density, theta_hat)
+    return with_nodes(engine, *weighted_nodes(density, theta_hat), is_single=False)
+
+
+def weighted_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Nodes (L, p) of a density and their weights (L,), without those of negligible weight."""
+    find = lattice_nodes if start.size <= MOST_ON_A_LATTICE else sampled_nodes
+    theta, weights = find(density, start)
     order = np.argsort(weights, kind="stable")
     kept = np.sort(order[np.cumsum(weights[order]) > NEGLIGIBLE])
-    theta, weights = theta[kept], weights[kept] / weights[kept].sum()
-    return _posterior(engine, theta, weights, is_single=False)
+    return theta[kept], weights[kept] / weights[kept].sum()
 
 
 def at_estimate(engine: Engine[Any, Any], theta_hat: FloatArray) -> HyperparameterPosterior:
     """The posterior that takes theta_hat (p,) for known: one node."""
-    return _posterior(engine, theta_hat[None, :], np.ones(1), is_single=True)
+    return with_nodes(engine, theta_hat[None, :], np.ones(1), is_single=True)
 
 
-def _posterior(engine: Engine[Any, Any], theta: FloatArray, weights: FloatArray, is_single: bool) -> HyperparameterPosterior:
+def with_nodes(engine: Engine[Any, Any], theta: FloatArray, weights: FloatArray, is_single: bool) -> HyperparameterPosterior:
     """Posterior of given nodes."""
     if engine.relative:
         scale2, df = engine.terms(theta).sse.value / engine.count, float(engine.count)
