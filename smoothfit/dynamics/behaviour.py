@@ -126,8 +126,8 @@ class Behaviour(Estimates):
         Returns
         -------
         smoothfit.results.Estimate
-            The standard error is by the delta method. ``conf_int`` transforms the ends of the interval of the rate: quantiles of the
-            posterior after "kalman", else of the normal law. An infinite end means that the rate may be zero.
+            The standard error is by the delta method. ``conf_int`` transforms the ends of the interval of the rate: quantiles of
+            the posterior after "kalman", else of the normal law. An infinite end means that the rate may be zero.
 
         Examples
         --------
@@ -165,9 +165,10 @@ class Behaviour(Estimates):
         Parameters
         ----------
         method : {"fieller", "delta"}
-            Fieller's sets, which keep their level if the denominator is uncertain: an interval, its complement ("unbounded": below
-            `lower` or above `upper`), or everything ("all"); after "kalman" with the posterior in place of the normal law. Intervals of the delta method cover too little there: 0.70 to 0.89 of
-            a nominal 0.95 if a sample is a few time constants long.
+            Fieller's sets, which keep their level if the denominator is uncertain: an interval, its complement ("unbounded":
+            below `lower` or above `upper`), or everything ("all"); after "kalman" with the posterior in place of the normal law.
+            Intervals of the delta method cover too little there: 0.70 to 0.89 of a nominal 0.95 if a sample is a few time
+            constants long.
         alpha : float
 
         Returns
@@ -233,7 +234,8 @@ class Behaviour(Estimates):
     def step_response(self, t: Any, alpha: float = 0.05) -> pd.DataFrame:
         """Response of y at times t after each input becomes one at zero, from rest, with pointwise intervals.
 
-        Standard errors are by the delta method. Intervals are quantiles of the response after "kalman", else normal. Inputs act as in the model: later where there is a delay, and over several rows where there are lags.
+        Standard errors are by the delta method. Intervals are quantiles of the response after "kalman", else normal. Inputs act
+        as in the model: later where there is a delay, and over several rows where there are lags.
 
         Returns
         -------

@@ -272,11 +272,11 @@ class EquationEngine:
 
             I_ij = tr(E_i' Q(h)^-1 E_j W) / h,     E_i = d exp(A h) / d a_i,     W = int_0^T Q(t) dt,
 
-        with Q(t) the covariance of what the noise adds over t; the prior is det(I)^(1/2). For one pole a it is
-        (exp(2 |a| h) - 1)^(-1/2) where T |a| is large: flat in log |a| to half, |a|^(-1/2), as far as the samples resolve the decay,
-        and falling exponentially beyond. For several it is that of the stationary process, prod |l_i + l_j|^(-1/2) over pairs of
-        poles. It stays finite as poles approach zero. Solutions that grow count as those that decay as fast, which would else have
-        a prior without bound (J. Berger & R.-Y. Yang 1994, "Noninformative priors and Bayesian testing for the AR(1) model").
+        with Q(t) the covariance of what the noise adds over t; the prior is det(I)^(1/2). For one pole a it is (exp(2 |a| h) -
+        1)^(-1/2) where T |a| is large: flat in log |a| to half, |a|^(-1/2), as far as the samples resolve the decay, and falling
+        exponentially beyond. For several it is that of the stationary process, prod |l_i + l_j|^(-1/2) over pairs of poles. It
+        stays finite as poles approach zero. Solutions that grow count as those that decay as fast, which would else have a prior
+        without bound (J. Berger & R.-Y. Yang 1994, "Noninformative priors and Bayesian testing for the AR(1) model").
         """
         equation, sample = self.problem.equation, self.problem.sample
         if not self.n_system:
@@ -366,7 +366,7 @@ class EquationEngine:
         self, steps: list[Discrete], q: FloatArray, sigma2: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Log-determinant and sum of squares (L,) at the origin, its slope (L, k) and half its curvature (L, k, k) in beta."""
-        sample, space, k = self.problem.sample, self.space, len(self.origin)
+        space, k = self.space, len(self.origin)
         rows = space.rows
         log_det, sse = np.empty((2, len(steps)))
         slope, inner = np.empty((len(steps), k)), np.empty((len(steps), k, k))

@@ -109,8 +109,8 @@ class Estimates(Results):
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return intervals of level 1 - alpha of `params`.
 
-        After "kalman" equal-tailed ones of the posterior, which integrates over all parameters (docs: theory of equations), unless a
-        normal law has the same. Else normal; of noises normal on the logarithmic scale.
+        After "kalman" equal-tailed ones of the posterior, which integrates over all parameters (docs: theory of equations),
+        unless a normal law has the same. Else normal; of noises normal on the logarithmic scale.
         """
         import pandas as pd
 

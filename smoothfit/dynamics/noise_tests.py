@@ -1,11 +1,11 @@
 """Tests that a noise is zero, of the right size in short samples: the parametric bootstrap of a restricted likelihood ratio.
 
 Where the maximum lies at a boundary and the coefficients are estimated from few time constants, the ratio is far from half a
-chi-squared variable: that of exact observations rejects 13 % instead of 5 % at 60 observations, that of no process noise 1 %. Here its
-law is simulated under the hypothesis. The restricted likelihood depends on neither inputs nor initial states, so that samples from rest
-without inputs have the same ratios. Maxima are taken over a fixed set of parameters, the nodes of both posteriors and a ladder of the
-variance that is tested from those under the hypothesis: log-determinants are then the same for every sample, and the sum of squares
-alone is computed anew.
+chi-squared variable: that of exact observations rejects 13 % instead of 5 % at 60 observations, that of no process noise 1 %.
+Here its law is simulated under the hypothesis. The restricted likelihood depends on neither inputs nor initial states, so that
+samples from rest without inputs have the same ratios. Maxima are taken over a fixed set of parameters, the nodes of both
+posteriors and a ladder of the variance that is tested from those under the hypothesis: log-determinants are then the same for
+every sample, and the sum of squares alone is computed anew.
 """
 
 from __future__ import annotations

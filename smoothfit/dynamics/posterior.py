@@ -1,9 +1,9 @@
 """The posterior of the parameters of an equation as weighted nodes, and the laws of what follows from them.
 
-Coefficients of y and of its derivatives and ratios of variances are integrated by nodes (`inference.nodes`), coefficients that enter
-linearly and a common factor s^2 of the variances exactly (`engine`). A combination of coefficients is thus a mixture of Student's t
-laws; of those of y and its derivatives alone a distribution on the nodes. Functions of the parameters, such as time constants and
-responses, have the quantiles of the function at draws.
+Coefficients of y and of its derivatives and ratios of variances are integrated by nodes (`inference.nodes`), coefficients that
+enter linearly and a common factor s^2 of the variances exactly (`engine`). A combination of coefficients is thus a mixture of
+Student's t laws; of those of y and its derivatives alone a distribution on the nodes. Functions of the parameters, such as time
+constants and responses, have the quantiles of the function at draws.
 """
 
 from __future__ import annotations
@@ -169,14 +169,13 @@ class EquationPosterior:
         return np.asarray(found)
 
     def _noise_quantile(self, ratio: FloatArray, probability: float) -> float:
-        """Quantile of s^2 times a variance that is `ratio` (L,) at the nodes: count s^2 / sse is one over a chi-squared variable."""
+        """Quantile of s^2 times a variance that is `ratio` (L,) at the nodes; count s^2 / sse is one over a chi-squared variable."""
         nodes = self.nodes
         if np.isinf(nodes.df):
             return float(np.exp(weighted_quantiles(np.log(ratio), nodes.weights, [probability])[0]))
         top = nodes.df * nodes.scale2 * ratio
-        extremes = stats.chi2.isf([1 - 1e-12, 1e-12], nodes.df)
-        low, high = np.log(top.min() / extremes[0] * 1e-3), np.log(top.max() / extremes[0] * 1e3)
-        low = np.log(top.min() / extremes[1])
+        least, greatest = stats.chi2.isf([1 - 1e-12, 1e-12], nodes.df)
+        low, high = np.log(top.min() / greatest), np.log(top.max() / least)
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             is_below = nodes.weights @ stats.chi2.sf(top / np.exp(middle), nodes.df) < probability
@@ -222,8 +221,8 @@ class EquationPosterior:
 def is_narrow(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
     """Whether the normal law of the estimates has intervals that integration would change by less than 1 % of their half-width.
 
-    By the variances of the logarithms of noises and poles: to first order a mixture over logarithms of variance V widens an interval
-    by (1.96^2 + 1) V / 8, and a quantile of exp(x) is off by as much of its distance as sqrt(V) / 2 squared.
+    By the variances of the logarithms of noises and poles: to first order a mixture over logarithms of variance V widens an
+    interval by (1.96^2 + 1) V / 8, and a quantile of exp(x) is off by as much of its distance as sqrt(V) / 2 squared.
     """
     if len(problem.sample) > LONG:
         return True

@@ -53,8 +53,8 @@ def fieller_ends(numerator: float, denominator: float, cov: FloatArray, alpha: f
 def ratio_set(numerator: FloatArray, denominator: FloatArray, alpha: float) -> Interval:
     """The set of ratios r at which numerator - r denominator is not surely of one sign, by joint draws of both (N,).
 
-    Fieller's set with a posterior in place of the normal law: at r in it, the draws are positive with a probability between alpha / 2
-    and 1 - alpha / 2. It is bounded where the denominator is of one sign with a probability above 1 - alpha / 2.
+    Fieller's set with a posterior in place of the normal law: at r in it, the draws are positive with a probability between alpha
+    / 2 and 1 - alpha / 2. It is bounded where the denominator is of one sign with a probability above 1 - alpha / 2.
     """
     level = check_level(alpha) / 2
     nonzero = denominator != 0
@@ -65,7 +65,8 @@ def ratio_set(numerator: FloatArray, denominator: FloatArray, alpha: float) -> I
     inside = (share >= level) & (share <= 1 - level)
     edges = np.concatenate([[-np.inf], breaks[order], [np.inf]])
     if not inside.any():
-        return Interval(*np.repeat(edges[1 + np.argmax(share >= 0.5)], 2).tolist(), "interval")
+        at = float(edges[1 + np.argmax(share >= 0.5)])
+        return Interval(at, at, "interval")
     if not (inside[0] or inside[-1]):
         found = np.flatnonzero(inside)
         return Interval(float(edges[found[0]]), float(edges[found[-1] + 1]), "interval")

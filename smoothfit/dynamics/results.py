@@ -82,11 +82,11 @@ class DynamicsResults(Smoothed):
 
         Notes
         -----
-        After "kalman" intervals are quantiles of a mixture over coefficients and noises, as those of `conf_int`. After other methods,
-        and in long samples, what the estimates add is of first order (R. Kass and D. Steffey 1989, "Approximate Bayesian inference in conditionally
-        independent hierarchical models"): J C J' to the variance of the mean, with C the covariance of `cov_params` and J the
-        derivative by coefficients and log variances, and the variance of the logarithm of the variance. A noise without
-        standard error, as at zero, counts as known.
+        After "kalman" intervals are quantiles of a mixture over coefficients and noises, as those of `conf_int`. After other
+        methods, and in long samples, what the estimates add is of first order (R. Kass and D. Steffey 1989, "Approximate Bayesian
+        inference in conditionally independent hierarchical models"): J C J' to the variance of the mean, with C the covariance of
+        `cov_params` and J the derivative by coefficients and log variances, and the variance of the logarithm of the variance. A
+        noise without standard error, as at zero, counts as known.
 
         Examples
         --------
@@ -142,7 +142,8 @@ class DynamicsResults(Smoothed):
     ) -> FloatArray:
         """Draw curves of an output from their posterior; see `CurveResults.sample`.
 
-        Coefficients and noises are drawn as well where `conf_int` integrates over them (after "kalman"); else the draws are given these.
+        Coefficients and noises are drawn as well where `conf_int` integrates over them (after "kalman"); else the draws are given
+        these.
         """
         return self.curve(output, run).sample(times_of(self.model, t), deriv, size, rng)
 
@@ -319,10 +320,11 @@ class DynamicsResults(Smoothed):
 
         Notes
         -----
-        In short samples the ratio is that of restricted likelihoods, and its law is simulated under the hypothesis (399 samples): that
-        law depends on how many time constants a sample lasts and is far from its limit. Where the parameters are known so well that
-        `conf_int` is normal, ``LR`` is that of the maxima and half the time zero, half the time chi-squared with one degree of
-        freedom (Self & Liang 1987). A large p-value does not show that there is no noise: see its interval in `conf_int`.
+        In short samples the ratio is that of restricted likelihoods, and its law is simulated under the hypothesis (399 samples):
+        that law depends on how many time constants a sample lasts and is far from its limit. Where the parameters are known so
+        well that `conf_int` is normal, ``LR`` is that of the maxima and half the time zero, half the time chi-squared with one
+        degree of freedom (Self & Liang 1987). A large p-value does not show that there is no noise: see its interval in
+        `conf_int`.
         """
         if self.method != "kalman":
             raise SpecificationError('these tests are of method="kalman"')

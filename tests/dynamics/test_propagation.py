@@ -21,9 +21,9 @@ def short(rng, n=N, q=0.0, sd=0.1):
     return t, u, x, x + sd * rng.standard_normal(n)
 
 
-@pytest.fixture(scope="module", params=["kalman", "output_error"])
+@pytest.fixture(scope="module", params=["armax", "output_error"])
 def fit(request):
-    t, u, _, y = short(np.random.default_rng(5), 160, 0.2 if request.param == "kalman" else 0.0)
+    t, u, _, y = short(np.random.default_rng(5), 160, 0.2 if request.param == "armax" else 0.0)
     return sf.DerivativeRegression(y, t, u).fit(request.param)
 
 
@@ -145,7 +145,7 @@ def test_every_method_has_bands(noisy, method):
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
 def test_known_sds_noises_at_zero_and_several_outputs(noisy):
     t, u, y = noisy
-    known = sf.DerivativeRegression(sf.observe(t, y, sd=0.1), u=pd.DataFrame({"u": u}), t=t).fit()
+    known = sf.DerivativeRegression(sf.observe(t, y, sd=0.1), u=pd.DataFrame({"u": u}), t=t).fit("output_error")
     prediction = known.get_prediction([3.33])
     assert np.isnan(prediction.conf_int(obs=True)).all()
     assert np.isfinite(prediction.conf_int()).all()
