@@ -106,6 +106,10 @@ class Estimates(Results):
             return None
         return None if is_narrow(self.model.problem, found, self._fit.cov) else posterior_of(self.model.problem, found)
 
+    @property
+    def _integrates(self) -> bool:  # type: ignore[override]
+        return self._posterior is not None
+
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return intervals of level 1 - alpha of `params`.
 
