@@ -17,6 +17,7 @@ from ..results.prediction import critical_value
 from . import response
 from .estimates import Estimates
 from .frames import values_by_name
+from .posterior import EquationPosterior
 from .relation import Relation
 
 if TYPE_CHECKING:
@@ -99,10 +100,9 @@ class Behaviour(Estimates):
             columns[name], columns[f"se({name})"] = values, errors
         return pd.DataFrame(columns, index=pd.RangeIndex(len(kept), name="mode"))
 
-    def _drawn(self, function: Callable[[FloatArray], FloatArray]) -> FloatArray | None:
-        """A function of the coefficients at draws of them, (draws, m); None if the parameters are not integrated."""
-        if self._posterior is None:
-            return None
+    def _drawn(self, function: Callable[[FloatArray], FloatArray]) -> FloatArray:
+        """A function of the coefficients at draws of them, (draws, m), of a fit whose parameters are integrated."""
+        assert self._posterior is not None
         return np.array([np.ravel(function(theta)) for theta in self._posterior.for_quantiles])
 
     def _delta(self, function: Callable[[FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray]:
@@ -150,8 +150,12 @@ class Behaviour(Estimates):
         rate, se = float(value[0]), float(np.sqrt(cov[0, 0]))
         if rate == 0:
             return Estimate(np.inf, np.inf, ends=_anywhere)
-        drawn = self._drawn(slowest)
-        ends = partial(_of_normal_rate, rate, se) if drawn is None else partial(_of_drawn_rate, rate, drawn[:, 0])
+        if self._posterior is None:
+            ends = partial(_of_normal_rate, rate, se)
+        elif self.model.equation.n_states == 1:  # the rate is the coefficient
+            ends = partial(_of_coefficient, rate, self._posterior)
+        else:
+            ends = partial(_of_drawn_rate, rate, self._drawn(slowest)[:, 0])
         return Estimate(-1 / rate, se / rate**2, ends=ends)
 
     def half_life(self) -> Estimate:
@@ -216,8 +220,10 @@ class Behaviour(Estimates):
 
     def _drawn_ratios(self, drives: FloatArray) -> list[tuple[FloatArray, FloatArray]] | None:
         """Draws of the numerators and denominators of `_static_ratios`; None if the parameters are not integrated."""
+        if self._posterior is None:
+            return None
         drawn = self._drawn(partial(self._ratio, drives))
-        return None if drawn is None else [(column, drawn[:, -1]) for column in drawn[:, :-1].T]
+        return [(column, drawn[:, -1]) for column in drawn[:, :-1].T]
 
     @property
     def _lags(self) -> FloatArray:
@@ -275,10 +281,9 @@ class Behaviour(Estimates):
         value, cov = self._delta(responses)
         se = np.sqrt(np.maximum(np.diag(cov), 0.0)).reshape(len(times), -1)
         mean, z = value.reshape(len(times), -1), critical_value(alpha, np.inf)
-        drawn = self._drawn(responses)
         lower, upper = mean - z * se, mean + z * se
-        if drawn is not None:
-            lower, upper = np.quantile(drawn, [alpha / 2, 1 - alpha / 2], axis=0).reshape(2, *mean.shape)
+        if self._posterior is not None:
+            lower, upper = np.quantile(self._drawn(responses), [alpha / 2, 1 - alpha / 2], axis=0).reshape(2, *mean.shape)
         several = mean.shape[1] > 1
         names = self._pairs
         parts = {
@@ -343,6 +348,13 @@ def _of_normal_rate(rate: float, se: float, alpha: float) -> tuple[float, float]
     """Ends of the interval of a time constant, of a rate with a normal law."""
     half = critical_value(alpha, np.inf) * se
     return _of_reciprocal(rate, rate - half, rate + half)
+
+
+def _of_coefficient(rate: float, posterior: EquationPosterior, alpha: float) -> tuple[float, float]:
+    """Ends of the interval of a time constant, of a rate that is the first coefficient."""
+    row = np.eye(1, len(posterior.engine.in_system))
+    low, high = posterior.intervals(row, alpha)[0].tolist()
+    return _of_reciprocal(rate, low, high)
 
 
 def _of_drawn_rate(rate: float, drawn: FloatArray, alpha: float) -> tuple[float, float]:

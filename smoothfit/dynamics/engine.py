@@ -86,7 +86,7 @@ class EquationEngine:
         levels = centring(problem)
         self.problem = problem = levels.problem(problem)
         self.way_back = levels.way_back(problem.equation)
-        coefficients = np.linalg.solve(self.way_back, coefficients)
+        coefficients = np.asarray(np.linalg.solve(self.way_back, coefficients))
         self.space = StateSpace(problem.equation, problem.sample)
         self.in_system = problem.equation.in_system
         self.origin = coefficients[~self.in_system]
@@ -395,7 +395,7 @@ class EquationEngine:
 
     @property
     def _width(self) -> int:
-        return self.space.drives.shape[1]
+        return int(self.space.drives.shape[1])
 
     def packed(
         self, steps: list[Discrete], q: FloatArray, sigma2: FloatArray

@@ -13,13 +13,14 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import Delaunay
 
 from .._validation import FloatArray, check_level
 from ..errors import NumericalError
-from ..inference.marginal import MOST_ON_A_LATTICE, HyperparameterPosterior, weighted_nodes, with_nodes
+from ..inference.marginal import MOST_ON_A_LATTICE, HyperparameterPosterior, weighted_nodes
 from ..inference.nodes import Density
 from ..results.mixtures import Mixture, mixture
 from .engine import EquationEngine, Linear, Outputs
@@ -52,7 +53,7 @@ class Fine:
     theta : ndarray, shape (N, p)
     weights : ndarray, shape (N,)
     units : ndarray
-        The lattice in units of the posterior, (L, p); the indices of the nodes (N,) if these are the nodes themselves.
+        The lattice in units of the posterior, (L, p); empty if the fine nodes are the nodes themselves.
     fine_units : ndarray or None
         Likewise of the fine nodes.
     """
@@ -62,7 +63,7 @@ class Fine:
     units: FloatArray
     fine_units: FloatArray | None
 
-    def at(self, values: FloatArray, which: FloatArray) -> FloatArray:
+    def at(self, values: FloatArray, which: npt.NDArray[np.int64]) -> FloatArray:
         """Values (L, ...) at the nodes taken to some of the fine ones."""
         if self.fine_units is None:
             return values[which]
@@ -74,7 +75,8 @@ def interpolated(units: FloatArray, values: FloatArray, at: FloatArray) -> Float
     """Cubic radial basis functions about a quadratic polynomial: exact for the logarithm of a normal density."""
     if len(units) < FEWEST:
         raise NumericalError(f"{len(units)} nodes are too few to interpolate between")
-    return np.asarray(RBFInterpolator(units, values, kernel="cubic", degree=2)(at))
+    found: FloatArray = np.asarray(RBFInterpolator(units, values, kernel="cubic", degree=2)(at))
+    return found
 
 
 def refined(theta: FloatArray, weights: FloatArray) -> Fine:
@@ -109,7 +111,7 @@ class EquationPosterior:
         """Nodes for quantiles of what is not linear."""
         nodes = self.nodes
         if not 1 <= nodes.theta.shape[1] <= MOST_ON_A_LATTICE:
-            return Fine(nodes.theta, nodes.weights, np.arange(len(nodes.weights)), None)
+            return Fine(nodes.theta, nodes.weights, np.zeros((0, 0)), None)
         return refined(nodes.theta, nodes.weights)
 
     # Coefficients -----------------------------------------------------------------------------------------------------
@@ -135,8 +137,8 @@ class EquationPosterior:
         """A combination of coefficients of y and of its derivatives at the fine nodes."""
         return self._fine.theta[:, : self.engine.n_system] @ (row @ self.engine.way_back)[self.engine.in_system]
 
-    def _is_discrete(self, rows: FloatArray) -> FloatArray:
-        return ~(rows @ self.engine.way_back)[:, ~self.engine.in_system].any(axis=1)
+    def _is_discrete(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
+        return np.asarray(~(rows @ self.engine.way_back)[:, ~self.engine.in_system].any(axis=1))
 
     def _laws(self, rows: FloatArray) -> Mixture:
         """Laws of combinations at the nodes."""
@@ -163,18 +165,18 @@ class EquationPosterior:
         """Equal-tailed intervals (noises, 2) of intensities and of sds, in the order of their names."""
         level = check_level(alpha)
         q, sigma2 = self.engine.variances(self.nodes.theta)
-        found = [[self._noise_quantile(column, p) for p in (level / 2, 1 - level / 2)] for column in np.hstack([q, sigma2]).T]
-        found = np.asarray(found).reshape(-1, 2)
+        columns = np.hstack([q, sigma2]).T
+        found = np.array([[self._noise_quantile(column, p) for p in (level / 2, 1 - level / 2)] for column in columns])
         found[q.shape[1] :] = np.sqrt(found[q.shape[1] :])
         return np.asarray(found)
 
     def _noise_quantile(self, ratio: FloatArray, probability: float) -> float:
-        """Quantile of s^2 times a variance that is `ratio` (L,) at the nodes; count s^2 / sse is one over a chi-squared variable."""
+        """Quantile of s^2 times a variance that is `ratio` (L,) at the nodes; sse / s^2 is chi-squared."""
         nodes = self.nodes
         if np.isinf(nodes.df):
             return float(np.exp(weighted_quantiles(np.log(ratio), nodes.weights, [probability])[0]))
         top = nodes.df * nodes.scale2 * ratio
-        least, greatest = stats.chi2.isf([1 - 1e-12, 1e-12], nodes.df)
+        least, greatest = stats.chi2.isf(1 - 1e-12, nodes.df), stats.chi2.isf(1e-12, nodes.df)
         low, high = np.log(top.min() / greatest), np.log(top.max() / least)
         for _ in range(HALVINGS):
             middle = (low + high) / 2
@@ -188,9 +190,9 @@ class EquationPosterior:
         """Draws of all parameters together."""
         engine, nodes, fine = self.engine, self.nodes, self._fine
         which = np.searchsorted(np.cumsum(fine.weights)[:-1], (rng.permutation(size) + rng.random(size)) / size)
-        log_scale2, mean, root = np.log(nodes.scale2), self.linear.mean, np.linalg.cholesky(self.linear.cov)
-        log_scale2, mean, root = (fine.at(values, which) for values in (log_scale2, mean, root))
-        scale2 = np.exp(log_scale2)
+        log_scale2, mean, root = np.log(nodes.scale2), self.linear.mean, np.asarray(np.linalg.cholesky(self.linear.cov))
+        mean, root = fine.at(mean, which), fine.at(root, which)
+        scale2 = np.exp(fine.at(log_scale2, which))
         if np.isfinite(nodes.df):
             scale2 = scale2 * nodes.df / rng.chisquare(nodes.df, size)
         normal = rng.standard_normal(mean.shape)
@@ -254,8 +256,9 @@ def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior:
     start = np.concatenate([fitted.theta[engine.in_system], logs])
     start = np.clip(start, lower + margin, upper - margin)
     theta, weights = weighted_nodes(Density(engine.log_density, lower, upper), start)
-    nodes = with_nodes(engine, theta, weights, is_single=False)
-    return EquationPosterior(engine, nodes, engine.profile(theta).beta)
+    _, sse, linear = engine.profile(theta)
+    scale2, df = (sse / engine.count, float(engine.count)) if engine.relative else (np.ones(len(theta)), np.inf)
+    return EquationPosterior(engine, HyperparameterPosterior(theta, weights, scale2, df, is_single=False), linear)
 
 
 def weighted_quantiles(values: FloatArray, weights: FloatArray, probabilities: list[float]) -> FloatArray:

@@ -39,7 +39,7 @@ class EquationPrediction(CurvePrediction):
     @property
     def scale_mean(self) -> FloatArray:
         """Standard deviation over all parameters: the shape of simultaneous bands, shape (n,)."""
-        return np.sqrt(self.law.variance)
+        return np.asarray(np.sqrt(self.law.variance))
 
     def conf_int(self, obs: bool = False, alpha: float = 0.05) -> FloatArray:
         """Return intervals of level 1 - alpha, shape (n, 2); see `CurvePrediction.conf_int`."""

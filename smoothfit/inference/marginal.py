@@ -113,7 +113,7 @@ def integrate(engine: Engine[Any, Any], theta_hat: FloatArray) -> Hyperparameter
     if not theta_hat.size or is_exact(engine, theta_hat) or is_narrow(engine, theta_hat):
         return at_estimate(engine, theta_hat)
     density = Density(lambda theta: log_density(engine, theta), engine.lower, engine.upper)
-    return with_nodes(engine, *weighted_nodes(density, theta_hat), is_single=False)
+    return _posterior(engine, *weighted_nodes(density, theta_hat), is_single=False)
 
 
 def weighted_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -127,10 +127,10 @@ def weighted_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, Flo
 
 def at_estimate(engine: Engine[Any, Any], theta_hat: FloatArray) -> HyperparameterPosterior:
     """The posterior that takes theta_hat (p,) for known: one node."""
-    return with_nodes(engine, theta_hat[None, :], np.ones(1), is_single=True)
+    return _posterior(engine, theta_hat[None, :], np.ones(1), is_single=True)
 
 
-def with_nodes(engine: Engine[Any, Any], theta: FloatArray, weights: FloatArray, is_single: bool) -> HyperparameterPosterior:
+def _posterior(engine: Engine[Any, Any], theta: FloatArray, weights: FloatArray, is_single: bool) -> HyperparameterPosterior:
     """Posterior of given nodes."""
     if engine.relative:
         scale2, df = engine.terms(theta).sse.value / engine.count, float(engine.count)
