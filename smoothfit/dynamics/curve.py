@@ -159,7 +159,8 @@ class DynamicsCurve(CurveResults):
 
             def curves(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
                 outputs = Outputs(wide, np.tile(at, len(derivs)), np.repeat(components(derivs), len(at)))
-                values = draw_curves(posterior.engine, posterior.nodes, outputs, rng, size)
+                engine: Any = posterior.engine  # draws need moments and draws of the protocol alone
+                values = draw_curves(engine, posterior.nodes, outputs, rng, size)
                 mean = [self.results._component(wide, at, k, self._output)[0] for k in derivs.tolist()]
                 return np.moveaxis(values.reshape(size, len(derivs), len(at)), 1, 0) - np.array(mean)[:, None]
 

@@ -335,8 +335,12 @@ class DynamicsResults(Smoothed):
         import pandas as pd
 
         rows = {}
-        names = StateSpace(self.model.equation, self.model.sample).variance_names
-        for i, name in enumerate(names):
+        space = StateSpace(self.model.equation, self.model.sample)
+        names, channels = space.variance_names, [*[None] * self.model.equation.n_outputs, *space.unknown]
+        for i, (name, channel) in enumerate(zip(names, channels, strict=True)):
+            if channel is not None and self.model.sample.replicates_differ(channel):
+                rows[f"{name} = 0"] = {"LR": np.inf, "pvalue": 0.0}
+                continue
             if not self._has_given_noise and all(self.fitted.noise[other] == 0 for other in names if other != name):
                 continue
             if self._posterior is not None:

@@ -61,7 +61,7 @@ def summarise(results: Smoothed, diagnostics: pd.Series, alpha: float) -> Summar
         notes += wrap("Diagnostics: " + ", ".join(shown) + ".", WIDTH)
     for name in results.boundary:
         what = "Process noise" if name.startswith("q") else "Measurement noise"
-        upper = interval.loc[name, 1]
+        upper = float(interval[1][name])
         reaches = f"; it may be up to {number(upper)}, the end of its interval" if np.isfinite(upper) else ""
         notes += wrap(f"{what} estimated as zero ({name} = 0, a boundary): no standard error{reaches}.", WIDTH)
     if sample.delay:
