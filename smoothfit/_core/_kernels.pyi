@@ -174,6 +174,17 @@ def linear_likelihood(
     variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     keep: bool,
 ) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], int, int, int, NDArray[numpy.float64], NDArray[numpy.float64]]: ...
+def linear_likelihoods(
+    step: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
+    u: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    y: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    ratio: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    component: Annotated[NDArray[numpy.uint8], dict(order="C", device="cpu", writable=False)],
+    T: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    Q: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    G: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], int]: ...
 def linear_smooth(
     step: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
     u: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],

@@ -24,6 +24,7 @@ from .late import LATE
 from .likelihood import StateSpace
 from .methods import METHODS
 from .methods.kalman import restricted
+from .noise_tests import bootstrapped
 from .nonlinear import solve
 from .sample import check_nodes
 from .shifts import acting, gone_on
@@ -81,10 +82,11 @@ class DynamicsResults(Smoothed):
 
         Notes
         -----
-        What the estimates add is of first order (R. Kass and D. Steffey 1989, "Approximate Bayesian inference in conditionally
-        independent hierarchical models"): J C J' to the variance of the mean, with C the covariance of `cov_params` and J the
-        derivative by coefficients and log variances, and the variance of the logarithm of the variance. A noise without
-        standard error, as at zero, counts as known.
+        After "kalman" intervals are quantiles of a mixture over coefficients and noises, as those of `conf_int`. After other
+        methods, and in long samples, what the estimates add is of first order (R. Kass and D. Steffey 1989, "Approximate Bayesian
+        inference in conditionally independent hierarchical models"): J C J' to the variance of the mean, with C the covariance of
+        `cov_params` and J the derivative by coefficients and log variances, and the variance of the logarithm of the variance. A
+        noise without standard error, as at zero, counts as known.
 
         Examples
         --------
@@ -138,7 +140,11 @@ class DynamicsResults(Smoothed):
     def sample(
         self, t: Any, deriv: int | Sequence[int] = 0, size: int = 100, rng: Any = None, output: str | None = None, run: Any = None
     ) -> FloatArray:
-        """Draw curves of an output from their posterior, given coefficients and noises; see `CurveResults.sample`."""
+        """Draw curves of an output from their posterior; see `CurveResults.sample`.
+
+        Coefficients and noises are drawn as well where `conf_int` integrates over them (after "kalman"); else the draws are given
+        these.
+        """
         return self.curve(output, run).sample(times_of(self.model, t), deriv, size, rng)
 
     def integrate(self, lower: Any, upper: Any, output: str | None = None, run: Any = None) -> Estimate:
@@ -305,15 +311,23 @@ class DynamicsResults(Smoothed):
         return {**found, **{f"predicted bias{of} {name}": bias[name] for name in shown if name in bias}}
 
     def test_noise(self) -> pd.DataFrame:
-        """Likelihood ratios of no process noise (q = 0) and of exact readings (sigma = 0), after "kalman".
+        """Test that there is no process noise (q = 0), and that observations are exact (sigma = 0), after "kalman".
 
-        Under either hypothesis the parameter is at its boundary: the ratio is half the time zero and half the time chi-squared with
-        one degree of freedom (Self & Liang 1987), so that p is half the usual one. That of q = 0 is conservative in short samples:
-        without process noise q is zero in more than half of all fits (91 % of samples of 200 readings, 81 % of 400), and some 0.7 %
-        of tests reject at a nominal 5 %.
+        Returns
+        -------
+        pandas.DataFrame
+            ``LR``, a likelihood ratio, and ``pvalue``, by noise. A noise without which nothing random is left is not tested.
+
+        Notes
+        -----
+        In short samples the ratio is that of restricted likelihoods, and its law is simulated under the hypothesis (399 samples):
+        that law depends on how many time constants a sample lasts and is far from its limit. Where the parameters are known so
+        well that `conf_int` is normal, ``LR`` is that of the maxima and half the time zero, half the time chi-squared with one
+        degree of freedom (Self & Liang 1987). A large p-value does not show that there is no noise: see its interval in
+        `conf_int`.
         """
         if self.method != "kalman":
-            raise SpecificationError('these likelihood ratios are of method="kalman"')
+            raise SpecificationError('these tests are of method="kalman"')
         return self._noise_tests.copy()
 
     @cached_property
@@ -321,16 +335,23 @@ class DynamicsResults(Smoothed):
         import pandas as pd
 
         rows = {}
-        names = StateSpace(self.model.equation, self.model.sample).variance_names
-        for i, name in enumerate(names):
-            if self.fitted.noise[name] == 0:
-                rows[f"{name} = 0"] = {"LR": 0.0, "pvalue": 1.0}
+        space = StateSpace(self.model.equation, self.model.sample)
+        names, channels = space.variance_names, [*[None] * self.model.equation.n_outputs, *space.unknown]
+        for i, (name, channel) in enumerate(zip(names, channels, strict=True)):
+            if channel is not None and self.model.sample.replicates_differ(channel):
+                rows[f"{name} = 0"] = {"LR": np.inf, "pvalue": 0.0}
                 continue
-            if not self._has_given_noise and sum(value > 0 for value in self.fitted.noise.values()) == 1:
+            if not self._has_given_noise and all(self.fitted.noise[other] == 0 for other in names if other != name):
                 continue
-            ratio = max(0.0, 2 * (self.llf - restricted(centred(self.model.problem), i)))
-            rows[f"{name} = 0"] = {"LR": ratio, "pvalue": float(0.5 * stats.chi2.sf(ratio, 1))}
-        return pd.DataFrame(rows).T
+            if self._posterior is not None:
+                ratio, p = bootstrapped(self._posterior, i)
+            elif self.fitted.noise[name] == 0:
+                ratio, p = 0.0, 1.0
+            else:
+                ratio = max(0.0, 2 * (self.llf - restricted(centred(self.model.problem), i)))
+                p = float(0.5 * stats.chi2.sf(ratio, 1))
+            rows[f"{name} = 0"] = {"LR": ratio, "pvalue": p}
+        return pd.DataFrame(rows, index=["LR", "pvalue"]).T
 
     def coherence(self, name: str | None = None, n_tapers: int = 7) -> pd.DataFrame:
         """Multitaper coherence of y and an input: at which frequencies the input explains the readings.
@@ -381,8 +402,7 @@ class DynamicsResults(Smoothed):
 
     def summary(self, alpha: float = 0.05) -> Summary:
         """Return a table of the fit: the equation in words, the noise it assumes, parameters, diagnostics."""
-        tests = self._noise_tests if self.method == "kalman" and not self.fitted.notes else None
-        return summarise(self, self.diagnostics, tests, alpha)
+        return summarise(self, self.diagnostics, alpha)
 
     def plot(self, alpha: float = 0.05) -> Figure:
         """Draw smoothed outputs with intervals, observations, and autocorrelations of one-step-ahead prediction errors."""

@@ -117,12 +117,16 @@ def integrate(engine: Engine[Any, Any], theta_hat: FloatArray) -> Hyperparameter
         return at_estimate(engine, theta_hat)
     least = float(log_density(engine, theta_hat[None, :])[0]) - FARTHEST
     density = Density(lambda theta: log_density(engine, theta, least), engine.lower, engine.upper)
-    find = lattice_nodes if theta_hat.size <= MOST_ON_A_LATTICE else sampled_nodes
-    theta, weights = find(density, theta_hat)
+    return _posterior(engine, *weighted_nodes(density, theta_hat), is_single=False)
+
+
+def weighted_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Nodes (L, p) of a density and their weights (L,), without those of negligible weight."""
+    find = lattice_nodes if start.size <= MOST_ON_A_LATTICE else sampled_nodes
+    theta, weights = find(density, start)
     order = np.argsort(weights, kind="stable")
     kept = np.sort(order[np.cumsum(weights[order]) > NEGLIGIBLE])
-    theta, weights = theta[kept], weights[kept] / weights[kept].sum()
-    return _posterior(engine, theta, weights, is_single=False)
+    return theta[kept], weights[kept] / weights[kept].sum()
 
 
 def at_estimate(engine: Engine[Any, Any], theta_hat: FloatArray) -> HyperparameterPosterior:

@@ -96,7 +96,7 @@ def climb(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
             hessian = np.diag((above - 2 * values[0] + below) / step**2)
             for (i, j), value in zip(pairs, values[2 * p + 1 :], strict=True):
                 hessian[i, j] = hessian[j, i] = (value - above[i] - above[j] + values[0]) / step**2
-            curvature = -np.linalg.eigvalsh(hessian)
+            curvature = np.linalg.eigvalsh(-hessian)
             if curvature[0] > 0:
                 move = -np.linalg.solve(hessian, gradient)
                 is_fine = curvature[-1] * step**2 < 1
