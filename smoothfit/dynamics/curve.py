@@ -49,9 +49,8 @@ class DynamicsCurve(CurveResults):
 
     Notes
     -----
-    Standard errors, draws and integrals are given the coefficients and the noises. Intervals of predictions, pointwise and
-    simultaneous, and those of roots allow for the uncertainty of these, as `DynamicsResults.get_prediction` says. `spline` is
-    refused, as the mean is none.
+    Standard errors are given the coefficients and the noises. Intervals, simultaneous bands and draws include the uncertainty of
+    these, as `DynamicsResults.get_prediction` says. `spline` is refused, as the mean is none.
     """
 
     use_t = False
@@ -170,7 +169,6 @@ class DynamicsCurve(CurveResults):
 
     def _band_draws(self, points: Points, prediction: CurvePrediction) -> BandDraws:
         """Draws of the curve at parameters that are drawn as well, as the pointwise intervals are."""
-
         orders: Any = (prediction.deriv,)
 
         def draw(rng: np.random.Generator, size: int, some: npt.NDArray[np.intp]) -> FloatArray:
@@ -290,7 +288,7 @@ class DynamicsCurve(CurveResults):
         return crossings_on_grid(self, deriv, value)
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
-        """Return the integral of y from lower to upper with its standard error.
+        """Return the integral of y from lower to upper with its standard error, and an interval as those of predictions.
 
         The equation of Y = int y is that of y, with every order one higher; Y(lower) = 0 is read, and Y(upper) smoothed.
         """
@@ -314,9 +312,9 @@ class DynamicsCurve(CurveResults):
             ratio=frozen(np.hstack([wide.ratio, np.full((n, p), exact)])),
             channels=tuple(channels),
         )
-        mean, cov = self.results._smoothed(integrated, higher)
-        i = self._output
-        return Estimate(mean[at[1], i], float(np.sqrt(max(cov[at[1], i, i], 0.0))))
+        mean, variance = self.results._component(integrated, at[1:], 0, self._output, higher)
+        law, _ = self.results._laws_at(integrated, at[1:], 0, self._output, equation=higher)
+        return Estimate(mean[0], float(np.sqrt(variance[0])), ends=None if law is None else law.ends)
 
     def summary(self, alpha: float = 0.05) -> Summary:
         """Return the table of the equation's fit."""

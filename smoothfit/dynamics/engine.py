@@ -28,13 +28,13 @@ from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import NumericalError, SpecificationError
 from ..inference.engine import Expansion, Moments, Terms, information_of_scales
-from ..inference.marginal import log_prior
 from ..markov.discretize import COMPLEX_STEP, Discrete, discretize
 from .centring import centring
 from .likelihood import WIDTHS, StateSpace
 from .methods.base import Problem
 from .sample import Sample
 from .simulation import deviations
+from .specification import Equation
 
 STEP = 0.1  # in the logarithm of a variance: differences of log_det, right to 1e-6 of the information
 RANGE = 1e-5  # share of the variance of any contrast, below which a noise is none: its prior is then 1e-5 of its largest
@@ -60,11 +60,15 @@ class Profile(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """Functionals: components of the state at nodes of one run, which is as the user passed it, (n,) each."""
+    """Functionals: components of the state at nodes of one run, which is as the user passed it, (n,) each.
+
+    `equation` is that of integrals of the outputs, with the same coefficients, if these are asked for.
+    """
 
     sample: Sample
     at: npt.NDArray[np.int64]
     components: npt.NDArray[np.int64]
+    equation: Equation | None = None
 
 
 class EquationEngine:
@@ -172,16 +176,36 @@ class EquationEngine:
         lower, upper = unit - over_run + least + np.log(RANGE), unit + most - np.log(RANGE)
         return lower[self._free], upper[self._free]
 
+    @property
+    def is_size(self) -> npt.NDArray[np.bool_]:
+        """The log variances (p,)."""
+        return np.arange(self.n_system + len(self._free)) >= self.n_system
+
     def terms(self, theta: FloatArray, order: int = 0) -> Terms:
-        """Log-determinant and sum of squares at theta (L, p); derivatives stand in no closed form."""
+        """Log-determinant and sum of squares at theta (L, p); derivatives stand in no closed form.
+
+        The likelihood of solutions that grow by more than LONGEST_GROWTH over a run is zero.
+        """
         if order:
             raise SpecificationError(f"order is {order}; the terms of an equation have no derivatives")
-        log_det, sse, _ = self.profile(theta)
+        log_det, sse = np.full(len(theta), np.inf), np.ones(len(theta))
+        kept = self._is_bounded(theta)
+        if kept.any():
+            log_det[kept], sse[kept], _ = self.profile(theta[kept])
         return Terms(Expansion(log_det), Expansion(sse))
 
     def information(self, theta: FloatArray) -> FloatArray:
-        """Expected information (L, d, d) of the log variances, the coefficients being given."""
-        return self._information(theta, self.steps(theta))
+        """Expected information (L, p, p) of the log variances, the coefficients being given; zero where the likelihood is."""
+        found = np.zeros((len(theta), len(self.is_size), len(self.is_size)))
+        kept, i = np.flatnonzero(self._is_bounded(theta)), np.flatnonzero(self.is_size)
+        if len(kept):
+            found[np.ix_(kept, i, i)] = self._information(theta[kept])
+        return found
+
+    def _is_bounded(self, theta: FloatArray) -> npt.NDArray[np.bool_]:
+        """Whether solutions grow by little enough for a likelihood (L,)."""
+        rates = np.linalg.eigvals(self._systems(theta)).real.max(axis=1)
+        return np.asarray(rates * self.problem.sample.longest < LONGEST_GROWTH)
 
     def moments(self, theta: FloatArray, functionals: Outputs) -> Moments:
         """Means and variances of outputs and of their derivatives; given theta the linear coefficients are normal."""
@@ -210,8 +234,8 @@ class EquationEngine:
 
     def _smoothed(self, point: FloatArray, beta: FloatArray, functionals: Outputs) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Means (n,) of functionals, their derivatives by beta (k, n), and variances given beta (n,)."""
-        sample, at, components = functionals
-        space = StateSpace(self.problem.equation, sample)
+        sample, at, components, equation = functionals
+        space = StateSpace(equation or self.problem.equation, sample)
         q, sigma2 = (part[0] for part in self.variances(point[None]))
         theta = self.coefficients(point[None], beta[None])[0]
         mean, cov = space.smooth(self.way_back @ theta, q, sigma2)
@@ -241,32 +265,13 @@ class EquationEngine:
         """The restricted likelihood at theta (L, p), and the linear coefficients given it."""
         return self.profile_at(self.steps(theta), *self.variances(theta))
 
-    def log_density(self, theta: FloatArray) -> FloatArray:
-        """Log posterior density at theta (L, p), up to a constant; NaN where it cannot be computed.
-
-        The prior is Jeffreys' for the log variances given the coefficients, times `log_prior_of_system`.
-        """
-        found = np.full(len(theta), -np.inf)
-        systems = self._systems(theta)
-        kept = np.linalg.eigvals(systems).real.max(axis=1) * self.problem.sample.longest < LONGEST_GROWTH
-        if kept.any():
-            found[kept] = self._log_density(theta[kept])
-        return found
-
     def _systems(self, theta: FloatArray) -> FloatArray:
         """The matrices A (L, M, M)."""
         base = self.problem.equation.matrices(np.zeros(len(self.in_system)))[0]
         return base + np.tensordot(theta[:, : self.n_system], self.space._directions, axes=1)
 
-    def _log_density(self, theta: FloatArray) -> FloatArray:
-        with np.errstate(all="ignore"):
-            steps = self.steps(theta)
-            log_det, sse, _ = self.profile_at(steps, *self.variances(theta))
-            misfit = self.count * np.log(sse) if self.relative else sse
-            prior = log_prior(self._information(theta, steps), self.count) + self.log_prior_of_system(theta)
-            return np.asarray(prior - (log_det + misfit) / 2)
-
-    def log_prior_of_system(self, theta: FloatArray) -> FloatArray:
+    @np.errstate(all="ignore")
+    def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
         """Log prior density of the coefficients of y and of its derivatives (L,): that of Jeffreys for exact states.
 
         States sampled every h over a span T, from rest, tell the coefficients a_i, by x -> exp(A h) x + w, the information
@@ -319,6 +324,7 @@ class EquationEngine:
         """Whether inputs go on linearly between samples."""
         return self._width > self.problem.equation.n_drives
 
+    @np.errstate(all="ignore")
     def profile_at(self, steps: list[Discrete], q: FloatArray, sigma2: FloatArray) -> Profile:
         """As `profile`, given the matrices of the steps, intensities (L, p) and unknown noise variances."""
         k = len(self.origin)
@@ -337,9 +343,10 @@ class EquationEngine:
         good &= left > 0
         return Profile(np.where(good, total, np.nan), np.where(good, left, np.nan), Linear(self.origin - moved, inverse))
 
-    def _information(self, theta: FloatArray, steps: list[Discrete]) -> FloatArray:
-        """By differences of log_det, in which every variance is linear in the exponential of its logarithm."""
-        d = theta.shape[1] - self.n_system
+    @np.errstate(all="ignore")
+    def _information(self, theta: FloatArray) -> FloatArray:
+        """That of the log variances, by differences of log_det: every variance is linear in the exponential of its logarithm."""
+        d, steps = theta.shape[1] - self.n_system, self.steps(theta)
 
         def at(*moves: tuple[int, float]) -> FloatArray:
             there = theta.copy()

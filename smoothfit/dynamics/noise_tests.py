@@ -17,7 +17,6 @@ import numpy as np
 from .._core import _kernels
 from .._validation import FloatArray
 from ..inference.marginal import weighted_nodes
-from ..inference.nodes import Density
 from ..markov.discretize import Discrete
 from .engine import EquationEngine
 from .posterior import EquationPosterior
@@ -43,7 +42,7 @@ def bootstrapped(posterior: EquationPosterior, zero: int) -> tuple[float, float]
     null = EquationEngine(full.problem, np.linalg.solve(full.way_back, theta), absent=zero)
     middle = posterior.nodes.mean[: full.n_system]
     start = np.append(middle, (null.lower + null.upper)[null.n_system :] / 2)
-    nodes, weights = weighted_nodes(Density(null.log_density, null.lower, null.upper), start)
+    nodes, weights = weighted_nodes(null, start)
     grid = _grid(posterior, null, nodes, zero)
     profile = full.profile_at(grid.steps, grid.q, grid.sigma2)
     observed = _ratio(full, profile.log_det, profile.sse, grid.n_null)

@@ -20,7 +20,6 @@ from scipy.spatial import Delaunay
 from .._validation import FloatArray, check_level
 from ..errors import NumericalError
 from ..inference.marginal import MOST_ON_A_LATTICE, HyperparameterPosterior, weighted_nodes
-from ..inference.nodes import Density
 from ..results.mixtures import Mixture, mixture
 from ..results.parameters import quantile_of_parameter
 from .engine import EquationEngine, Linear, Outputs
@@ -113,6 +112,13 @@ class EquationPosterior:
             return Fine(nodes.theta, nodes.weights, np.zeros((0, 0)), None)
         return refined(nodes.theta, nodes.weights)
 
+    @cached_property
+    def _refined(self) -> HyperparameterPosterior:
+        """The posterior on these."""
+        fine, every = self._fine, np.arange(len(self._fine.weights))
+        scale2 = np.exp(fine.at(np.log(self.nodes.scale2), every))
+        return HyperparameterPosterior(fine.theta, fine.weights, scale2, self.nodes.df, is_single=False)
+
     # Coefficients -----------------------------------------------------------------------------------------------------
 
     def intervals(self, rows: FloatArray, alpha: float) -> FloatArray:
@@ -163,9 +169,9 @@ class EquationPosterior:
     def noise_intervals(self, alpha: float) -> FloatArray:
         """Equal-tailed intervals (noises, 2) of intensities and of sds, in the order of their names."""
         tails = check_level(alpha) / 2, 1 - check_level(alpha) / 2
-        q, sigma2 = self.engine.variances(self.nodes.theta)
+        q, sigma2 = self.engine.variances(self._refined.theta)
         columns = [*((column, 2.0) for column in q.T), *((np.sqrt(column), 1.0) for column in sigma2.T)]
-        return np.array([[quantile_of_parameter(self.nodes, *column, p) for p in tails] for column in columns])
+        return np.array([[quantile_of_parameter(self._refined, *column, p) for p in tails] for column in columns])
 
     # Draws ------------------------------------------------------------------------------------------------------------
 
@@ -173,9 +179,8 @@ class EquationPosterior:
         """Draws of all parameters together."""
         engine, nodes, fine = self.engine, self.nodes, self._fine
         which = np.searchsorted(np.cumsum(fine.weights)[:-1], (rng.permutation(size) + rng.random(size)) / size)
-        log_scale2, mean, root = np.log(nodes.scale2), self.linear.mean, np.asarray(np.linalg.cholesky(self.linear.cov))
-        mean, root = fine.at(mean, which), fine.at(root, which)
-        scale2 = np.exp(fine.at(log_scale2, which))
+        mean, root = fine.at(self.linear.mean, which), fine.at(np.asarray(np.linalg.cholesky(self.linear.cov)), which)
+        scale2 = self._refined.scale2[which]
         if np.isfinite(nodes.df):
             scale2 = scale2 * nodes.df / rng.chisquare(nodes.df, size)
         normal = rng.standard_normal(mean.shape)
@@ -238,7 +243,7 @@ def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior:
     margin = INSIDE * (upper - lower)
     start = np.concatenate([fitted.theta[engine.in_system], logs])
     start = np.clip(start, lower + margin, upper - margin)
-    theta, weights = weighted_nodes(Density(engine.log_density, lower, upper), start)
+    theta, weights = weighted_nodes(engine, start)
     _, sse, linear = engine.profile(theta)
     scale2, df = (sse / engine.count, float(engine.count)) if engine.relative else (np.ones(len(theta)), np.inf)
     return EquationPosterior(engine, HyperparameterPosterior(theta, weights, scale2, df, is_single=False), linear)

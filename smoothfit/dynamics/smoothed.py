@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,10 +63,10 @@ class Smoothed(Behaviour):
         return principal_steps(self.fitted, self.cov_params().to_numpy(), model)
 
     def _component(
-        self, sample: Sample, at: Any, deriv: int, output: int, values: Values | None = None
+        self, sample: Sample, at: Any, deriv: int, output: int, equation: Equation | None = None, values: Values | None = None
     ) -> tuple[FloatArray, FloatArray]:
         """Means and variances of a derivative of an output at some nodes, given the estimate or other values."""
-        mean, cov = self._smoothed(sample, values=values)
+        mean, cov = self._smoothed(sample, equation, values)
         i = deriv * self.model.equation.n_outputs + output
         return mean[at, i], np.maximum(cov[at, i, i], 0.0)
 
@@ -89,17 +89,20 @@ class Smoothed(Behaviour):
         )
 
     def _laws_at(
-        self, sample: Sample, at: Any, deriv: int, output: int, channel: int | None
+        self, sample: Sample, at: Any, deriv: int, output: int, channel: int | None = None, equation: Equation | None = None
     ) -> tuple[Mixture | None, Mixture | None]:
-        """Laws of a derivative of an output at some nodes, and of observations there with the noise of a channel."""
+        """Laws of a derivative of an output at some nodes, and of observations there with the noise of a channel.
+
+        `equation` is that of integrals of the outputs, if `sample` is of these.
+        """
         posterior = self._posterior
         if posterior is not None:
             component = deriv * self.model.equation.n_outputs + output
-            law = posterior.law(Outputs(sample, np.asarray(at), np.full(len(at), component)))
+            law = posterior.law(Outputs(sample, np.asarray(at), np.full(len(at), component), equation))
             return law, None if channel is None else law.with_noise(posterior.noise_variances(channel))
         if not self._moves:
             return None, None
-        found = self._first_order(sample, at, deriv, output)
+        found = self._first_order(sample, at, deriv, output, equation)
         if channel is None:
             return found.law(), None
         k = len(self.fitted.theta) + len(self.fitted.q)
@@ -110,9 +113,13 @@ class Smoothed(Behaviour):
         """Whether parameters without a posterior by nodes add to the uncertainty of outputs, to first order."""
         return not self.model.equation.terms and len(self._steps) > 0
 
-    def _first_order(self, sample: Sample, at: Any, deriv: int, output: int) -> FirstOrder:
+    def _first_order(self, sample: Sample, at: Any, deriv: int, output: int, equation: Equation | None = None) -> FirstOrder:
         """What `_component` returns, and its derivatives along the steps of the parameters."""
-        return first_order(self._steps, self._values, partial(self._component, sample, at, deriv, output))
+
+        def moments(values: Values) -> tuple[FloatArray, FloatArray]:
+            return self._component(sample, at, deriv, output, equation, values)
+
+        return first_order(self._steps, self._values, moments)
 
     @cached_property
     def _at_nodes(self) -> tuple[FloatArray, FloatArray]:

@@ -39,12 +39,11 @@ Laplace approximations. J. R. Stat. Soc. B 71, 319-392.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from .._validation import FloatArray, Frozen, frozen
-from .engine import Engine
+from .engine import Likelihood
 from .nodes import Density, lattice_nodes, sampled_nodes
 
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
@@ -97,7 +96,7 @@ class HyperparameterPosterior(Frozen):
         return np.asarray((self.weights[:, None] * deviation).T @ deviation)
 
 
-def integrate(engine: Engine[Any, Any], theta_hat: FloatArray) -> HyperparameterPosterior:
+def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPosterior:
     """Weighted nodes of the posterior of theta, given the maximum `theta_hat` (p,) of the restricted likelihood.
 
     `theta_hat` may lie at a bound. The likelihood has weight zero where it cannot be computed (NaN), which is right at the ends
@@ -115,13 +114,13 @@ def integrate(engine: Engine[Any, Any], theta_hat: FloatArray) -> Hyperparameter
     """
     if not theta_hat.size or is_exact(engine, theta_hat) or is_narrow(engine, theta_hat):
         return at_estimate(engine, theta_hat)
-    least = float(log_density(engine, theta_hat[None, :])[0]) - FARTHEST
+    return _posterior(engine, *weighted_nodes(engine, theta_hat), is_single=False)
+
+
+def weighted_nodes(engine: Likelihood, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Nodes (L, p) of the posterior density of theta and their weights (L,), without those of negligible weight."""
+    least = float(log_density(engine, start[None, :])[0]) - FARTHEST
     density = Density(lambda theta: log_density(engine, theta, least), engine.lower, engine.upper)
-    return _posterior(engine, *weighted_nodes(density, theta_hat), is_single=False)
-
-
-def weighted_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Nodes (L, p) of a density and their weights (L,), without those of negligible weight."""
     find = lattice_nodes if start.size <= MOST_ON_A_LATTICE else sampled_nodes
     theta, weights = find(density, start)
     order = np.argsort(weights, kind="stable")
@@ -129,12 +128,12 @@ def weighted_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, Flo
     return theta[kept], weights[kept] / weights[kept].sum()
 
 
-def at_estimate(engine: Engine[Any, Any], theta_hat: FloatArray) -> HyperparameterPosterior:
+def at_estimate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPosterior:
     """The posterior that takes theta_hat (p,) for known: one node."""
     return _posterior(engine, theta_hat[None, :], np.ones(1), is_single=True)
 
 
-def _posterior(engine: Engine[Any, Any], theta: FloatArray, weights: FloatArray, is_single: bool) -> HyperparameterPosterior:
+def _posterior(engine: Likelihood, theta: FloatArray, weights: FloatArray, is_single: bool) -> HyperparameterPosterior:
     """Posterior of given nodes."""
     if engine.relative:
         scale2, df = engine.terms(theta).sse.value / engine.count, float(engine.count)
@@ -143,12 +142,12 @@ def _posterior(engine: Engine[Any, Any], theta: FloatArray, weights: FloatArray,
     return HyperparameterPosterior(frozen(theta.copy()), frozen(weights), frozen(scale2), df, is_single)
 
 
-def is_exact(engine: Engine[Any, Any], theta_hat: FloatArray) -> bool:
+def is_exact(engine: Likelihood, theta_hat: FloatArray) -> bool:
     """Whether observations are fitted without error and s^2 is zero: every interval of the curve has then length zero."""
     return engine.relative and bool(engine.terms(theta_hat[None, :]).sse.value[0] == 0)
 
 
-def is_narrow(engine: Engine[Any, Any], theta_hat: FloatArray) -> bool:
+def is_narrow(engine: Likelihood, theta_hat: FloatArray) -> bool:
     """Whether theta is known so well that integrating over it changes intervals by less than 1 % of their half-width.
 
     With V the inverse of the curvature of the log likelihood at theta_hat, the rule is trace V <= NARROW, theta_hat not at a
@@ -176,7 +175,7 @@ def is_narrow(engine: Engine[Any, Any], theta_hat: FloatArray) -> bool:
     return bool(half[0] > 0 and np.sum(1 / half) <= NARROW)
 
 
-def log_density(engine: Engine[Any, Any], theta: FloatArray, least: float = -np.inf) -> FloatArray:
+def log_density(engine: Likelihood, theta: FloatArray, least: float = -np.inf) -> FloatArray:
     """Log posterior density of theta (L, p), up to a constant; NaN where it cannot be computed.
 
     Where it is certainly below `least`, a bound of it is given instead, which costs no information matrix: the information of the
@@ -187,7 +186,7 @@ def log_density(engine: Engine[Any, Any], theta: FloatArray, least: float = -np.
         misfit = engine.count * np.log(sse) if engine.relative else sse
     sizes = np.flatnonzero(engine.is_size)
     density = np.asarray(engine.log_prior_of_shapes(theta) - (log_det + misfit) / 2)
-    bound = density + len(sizes) / 2 * np.log(engine.count / 2)
+    bound: FloatArray = density + len(sizes) / 2 * np.log(engine.count / 2)
     matters = np.flatnonzero(~(bound < least))
     information = engine.information(theta[matters])[:, sizes[:, None], sizes]
     bound[matters] = density[matters] + log_prior(information, engine.count)

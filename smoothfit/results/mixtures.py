@@ -149,6 +149,11 @@ class Mixture(Frozen):
         n = self.mean.shape[1]
         return np.column_stack([ends[:n], -ends[n:]])
 
+    def ends(self, alpha: float) -> tuple[float, float]:
+        """Ends of the interval of level 1 - alpha of a law at a single point."""
+        low, high = self.interval(alpha)[0]
+        return float(low), float(high)
+
 
 def mixture(posterior: HyperparameterPosterior, moments: Moments) -> Mixture:
     """Laws of functionals, given their moments at the nodes of a posterior (`Engine.moments`)."""

@@ -72,13 +72,14 @@ def test_leave_one_out_residuals_are_those_of_fits_without(swing):
 
 def test_draws_have_the_posterior_as_their_distribution(swing):
     curve = swing.curve()
-    draws = curve.sample(GRID, deriv=[0, 1], size=1500, rng=0)
-    assert draws.shape == (2, 1500, 13)
-    for deriv in (0, 1):
-        prediction = curve.get_prediction(GRID, deriv)
-        error = (draws[deriv].mean(axis=0) - prediction.predicted_mean) / prediction.se_mean
-        assert np.abs(error).max() < 4.5 / np.sqrt(1500)
-        np.testing.assert_allclose(draws[deriv].std(axis=0), prediction.se_mean, rtol=4.5 / np.sqrt(2 * 1500))
+    for drawn, predicted in (("fixed", "estimated"), ("integrated", "integrated")):
+        draws = curve.sample(GRID, deriv=[0, 1], size=1500, rng=0, parameters=drawn)
+        assert draws.shape == (2, 1500, 13)
+        for deriv in (0, 1):
+            prediction = curve.get_prediction(GRID, deriv, parameters=predicted)
+            error = (draws[deriv].mean(axis=0) - prediction.predicted_mean) / prediction.se_mean
+            assert np.abs(error).max() < 4.5 / np.sqrt(1500)
+            np.testing.assert_allclose(draws[deriv].std(axis=0), prediction.se_mean, rtol=4.5 / np.sqrt(2 * 1500))
     np.testing.assert_array_equal(curve.sample(GRID, size=3, rng=1), curve.sample(GRID, size=5, rng=1)[:3])
 
 
@@ -90,7 +91,7 @@ def test_integrals_are_those_of_the_mean_and_know_their_error(swing):
     ]
     assert found == pytest.approx(expected, abs=1e-7)
     grid = np.linspace(0.7, 4.1, 200)
-    draws = np.trapezoid(curve.sample(grid, size=1500, rng=2), grid, axis=1)
+    draws = np.trapezoid(curve.sample(grid, size=1500, rng=2, parameters="fixed"), grid, axis=1)
     assert found.se == pytest.approx(draws.std(), rel=0.09)
     assert curve.integrate(4.1, 0.7) == pytest.approx(-found, abs=1e-8)
 
