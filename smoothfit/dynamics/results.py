@@ -11,9 +11,10 @@ import numpy as np
 from scipy import stats
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_rng, to_floats
+from .._validation import FloatArray, check_choice, check_rng, to_floats
 from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
 from ..results import CurvePrediction, Estimate
+from ..results.prediction import PARAMETERS
 from ..results.serial import FEWEST, MOST_LAGS, RESIDUALS_A_LAG, autocorrelations, ljung_box
 from . import response
 from .centring import centred
@@ -58,7 +59,14 @@ class DynamicsResults(Smoothed):
     # The curve --------------------------------------------------------------------------------------------------------
 
     def get_prediction(
-        self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None, *, simultaneous: bool = False
+        self,
+        t: Any,
+        deriv: int = 0,
+        output: str | None = None,
+        run: Any = None,
+        *,
+        simultaneous: bool = False,
+        parameters: str = "estimated",
     ) -> CurvePrediction:
         """Smoothed curve or derivative at any times within a run or after it (inputs held at their last values).
 
@@ -74,19 +82,21 @@ class DynamicsResults(Smoothed):
             Which group; by default the first.
         simultaneous : bool
             Whether the intervals of the curve hold at all t together, as of `CurveResults.get_prediction`.
+        parameters : {"estimated", "integrated"}
+            Whether mean and standard error are those at the estimates, or of the law that intervals are of.
 
         Returns
         -------
         smoothfit.results.CurvePrediction
-            Standard errors given the estimated coefficients and noises; intervals allow for the uncertainty of these.
+            Standard errors are given the coefficients and noises, intervals include the uncertainty of these.
 
         Notes
         -----
         After "kalman" intervals are quantiles of a mixture over coefficients and noises, as those of `conf_int`. After other
         methods, and in long samples, what the estimates add is of first order (R. Kass and D. Steffey 1989, "Approximate Bayesian
         inference in conditionally independent hierarchical models"): J C J' to the variance of the mean, with C the covariance of
-        `cov_params` and J the derivative by coefficients and log variances, and the variance of the logarithm of the variance. A
-        noise without standard error, as at zero, counts as known.
+        `cov_params` and J the derivative by coefficients and log variances, and a normal law of the logarithm of the variance, over
+        which intervals are those of a mixture. A noise without standard error, as at zero, counts as known.
 
         Examples
         --------
@@ -97,10 +107,13 @@ class DynamicsResults(Smoothed):
         >>> print((np.diff(prediction.conf_int())[0] / prediction.se_mean / 2 > 1.96).all())
         True
         """
+        check_choice(parameters, "parameters", PARAMETERS)
         if simultaneous:
-            return self.curve(output, run).get_prediction(times_of(self.model, t), deriv, simultaneous=True)
+            curve, times = self.curve(output, run), times_of(self.model, t)
+            return curve.get_prediction(times, deriv, simultaneous=True, parameters=parameters)
         wide, at, times, deriv, chosen = self._asked(t, deriv, output, run)
-        return self._prediction(wide, at, times, deriv, chosen)
+        prediction = self._prediction(wide, at, times, deriv, chosen)
+        return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
     def predict(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> FloatArray:
         """Smoothed curve or derivative at any times; see `get_prediction`."""
@@ -121,8 +134,8 @@ class DynamicsResults(Smoothed):
         -------
         DynamicsCurve
             A `smoothfit.results.CurveResults`: ``predict``, ``get_prediction(x, deriv, simultaneous=)``, ``sample``, ``integrate``,
-            ``roots``, ``extrema``, ``plot``, ``plot_diagnostics``, leave-one-out residuals. Intervals and bands of predictions
-            allow for the uncertainty of coefficients and noises; the rest is given these.
+            ``roots``, ``extrema``, ``plot``, ``plot_diagnostics``, leave-one-out residuals. Intervals, bands and draws include
+            the uncertainty of coefficients and noises; standard errors are given these.
 
         Examples
         --------
@@ -138,17 +151,25 @@ class DynamicsResults(Smoothed):
         return DynamicsCurve(self, self._output_index(output), self._run_index(run))
 
     def sample(
-        self, t: Any, deriv: int | Sequence[int] = 0, size: int = 100, rng: Any = None, output: str | None = None, run: Any = None
+        self,
+        t: Any,
+        deriv: int | Sequence[int] = 0,
+        size: int = 100,
+        rng: Any = None,
+        output: str | None = None,
+        run: Any = None,
+        *,
+        parameters: str = "integrated",
     ) -> FloatArray:
         """Draw curves of an output from their posterior; see `CurveResults.sample`.
 
-        Coefficients and noises are drawn as well where `conf_int` integrates over them (after "kalman"); else the draws are given
-        these.
+        Coefficients and noises are drawn as well, from the law that intervals are of, or are those of the fit with
+        ``parameters="fixed"``.
         """
-        return self.curve(output, run).sample(times_of(self.model, t), deriv, size, rng)
+        return self.curve(output, run).sample(times_of(self.model, t), deriv, size, rng, parameters=parameters)
 
     def integrate(self, lower: Any, upper: Any, output: str | None = None, run: Any = None) -> Estimate:
-        """Return the integral of an output from lower to upper, given coefficients and noises, with its standard error."""
+        """Return the integral of an output from lower to upper, with its standard error; see `DynamicsCurve.integrate`."""
         return self.curve(output, run).integrate(lower, upper)
 
     def forecast(self, t: Any, u: Any = None, alpha: float = 0.05, run: Any = None) -> pd.DataFrame:

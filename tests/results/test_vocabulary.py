@@ -140,7 +140,7 @@ def test_arguments_are_those_of_every_other_fit(fit):
     }
     for name in ("predict", "get_prediction", "sample"):
         assert parameters[name][1] == "deriv"
-    assert parameters["get_prediction"][-1] in ("simultaneous", "regressors")
+    assert parameters["get_prediction"][-1] in ("parameters", "regressors")
     by_name = inspect.signature(results.get_prediction).parameters["simultaneous"]
     assert by_name.kind is inspect.Parameter.KEYWORD_ONLY
     assert parameters["sample"][2:4] == ["size", "rng"]
