@@ -60,15 +60,22 @@ class Behaviour(Estimates):
         with np.errstate(invalid="ignore"):
             return -poles.real / np.abs(poles)
 
-    def modes(self) -> pd.DataFrame:
-        """Each mode of the solution with standard errors by the delta method: a real pole, or a pair of conjugate ones.
+    def modes(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Each mode of the solution with standard errors and intervals: a real pole, or a pair of conjugate ones.
+
+        Parameters
+        ----------
+        alpha : float
+            Intervals have level 1 - alpha.
 
         Returns
         -------
         pandas.DataFrame
             ``rate``, the real part of a pole, and ``frequency``, the size of its imaginary part, in radians per unit of t,
             ``natural_frequency``, its modulus, and ``damping``, minus the real part over it, each beside its standard error
-            ``se(...)``. Standard errors of poles that nearly coincide are those of a linear approximation that does not hold there.
+            ``se(...)`` by the delta method and the ends ``lower(...)`` and ``upper(...)`` of its interval: quantiles of the
+            posterior after "kalman", else normal. The linear approximation of the delta method does not hold where poles nearly
+            coincide.
 
         Examples
         --------
@@ -94,10 +101,15 @@ class Behaviour(Estimates):
 
         value, cov = self._delta(table)
         with np.errstate(invalid="ignore"):
-            se = np.sqrt(np.diag(cov)).reshape(4, -1)
-        columns = {}
-        for name, values, errors in zip(MODES, value.reshape(4, -1), se, strict=True):
-            columns[name], columns[f"se({name})"] = values, errors
+            se = np.sqrt(np.diag(cov))
+        half = critical_value(alpha, np.inf) * se
+        ends = np.array([value - half, value + half])
+        if self._posterior is not None:
+            ends = np.quantile(self._drawn(table), [alpha / 2, 1 - alpha / 2], axis=0)
+        columns: dict[str, FloatArray] = {}
+        for i, name in enumerate(MODES):
+            parts = (part.reshape(4, -1)[i] for part in (value, se, *ends))
+            columns |= dict(zip((name, f"se({name})", f"lower({name})", f"upper({name})"), parts, strict=True))
         return pd.DataFrame(columns, index=pd.RangeIndex(len(kept), name="mode"))
 
     def _drawn(self, function: Callable[[FloatArray], FloatArray]) -> FloatArray:

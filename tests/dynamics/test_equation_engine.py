@@ -179,7 +179,9 @@ def test_intervals_and_p_values_are_of_one_law():
         assert float(np.squeeze(test.pvalue)) == pytest.approx(0.05, abs=1e-6)
     np.testing.assert_allclose(np.ravel(res.t_test("u").conf_int(0.05)), [low, high])
     constant = res.time_constant().conf_int()
-    slowest, fastest = res.conf_int().loc["y"][[1, 0]]
+    slowest, fastest = res.conf_int().loc["y"].to_numpy()[::-1]
+    ends = res.modes().loc[0, ["lower(rate)", "upper(rate)"]].to_numpy()
+    np.testing.assert_allclose(ends, [fastest, slowest], atol=0.03 * (slowest - fastest))
     assert constant[0] == pytest.approx(-1 / fastest, rel=0.02)
     assert constant[1] == (np.inf if slowest >= 0 else pytest.approx(-1 / slowest, rel=0.05))
 
