@@ -17,6 +17,7 @@ from ..results.mixtures import critical_value
 from . import response
 from .estimates import Estimates
 from .frames import values_by_name
+from .posterior import EquationPosterior
 from .relation import Relation
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ STEP = 1e-6  # relative: differences for the delta method of poles, where comple
 
 @entry_point
 class Behaviour(Estimates):
-    """What follows from the coefficients of a linear equation, with standard errors by the delta method."""
+    """What follows from the coefficients of a linear equation.
+
+    Standard errors are by the delta method. Intervals after "kalman" are those of the posterior, with the quantiles of the quantity
+    itself; else by the delta method, or by transformed ends where that is said.
+    """
 
     def _require_linear(self, what: str) -> None:
         if self.model.equation.terms:
@@ -55,15 +60,22 @@ class Behaviour(Estimates):
         with np.errstate(invalid="ignore"):
             return -poles.real / np.abs(poles)
 
-    def modes(self) -> pd.DataFrame:
-        """Each mode of the solution with standard errors by the delta method: a real pole, or a pair of conjugate ones.
+    def modes(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Each mode of the solution with standard errors and intervals: a real pole, or a pair of conjugate ones.
+
+        Parameters
+        ----------
+        alpha : float
+            Intervals have level 1 - alpha.
 
         Returns
         -------
         pandas.DataFrame
             ``rate``, the real part of a pole, and ``frequency``, the size of its imaginary part, in radians per unit of t,
             ``natural_frequency``, its modulus, and ``damping``, minus the real part over it, each beside its standard error
-            ``se(...)``. Standard errors of poles that nearly coincide are those of a linear approximation that does not hold there.
+            ``se(...)`` by the delta method and the ends ``lower(...)`` and ``upper(...)`` of its interval: quantiles of the
+            posterior after "kalman", else normal. The linear approximation of the delta method does not hold where poles nearly
+            coincide.
 
         Examples
         --------
@@ -89,11 +101,21 @@ class Behaviour(Estimates):
 
         value, cov = self._delta(table)
         with np.errstate(invalid="ignore"):
-            se = np.sqrt(np.diag(cov)).reshape(4, -1)
-        columns = {}
-        for name, values, errors in zip(MODES, value.reshape(4, -1), se, strict=True):
-            columns[name], columns[f"se({name})"] = values, errors
+            se = np.sqrt(np.diag(cov))
+        half = critical_value(alpha, np.inf) * se
+        ends = np.array([value - half, value + half])
+        if self._posterior is not None:
+            ends = np.quantile(self._drawn(table), [alpha / 2, 1 - alpha / 2], axis=0)
+        columns: dict[str, FloatArray] = {}
+        for i, name in enumerate(MODES):
+            parts = (part.reshape(4, -1)[i] for part in (value, se, *ends))
+            columns |= dict(zip((name, f"se({name})", f"lower({name})", f"upper({name})"), parts, strict=True))
         return pd.DataFrame(columns, index=pd.RangeIndex(len(kept), name="mode"))
+
+    def _drawn(self, function: Callable[[FloatArray], FloatArray]) -> FloatArray:
+        """A function of the coefficients at draws of them, (draws, m), of a fit whose parameters are integrated."""
+        assert self._posterior is not None
+        return np.array([np.ravel(function(theta)) for theta in self._posterior.for_quantiles])
 
     def _delta(self, function: Callable[[FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray]:
         """A function of the coefficients and its covariance, by central differences."""
@@ -116,8 +138,8 @@ class Behaviour(Estimates):
         Returns
         -------
         smoothfit.results.Estimate
-            The standard error is by the delta method. ``conf_int`` transforms the ends of the normal interval of the rate,
-            which is far more nearly normal than its reciprocal. An infinite end means that the rate may be zero.
+            The standard error is by the delta method. ``conf_int`` transforms the ends of the interval of the rate: quantiles of
+            the posterior after "kalman", else of the normal law. An infinite end means that the rate may be zero.
 
         Examples
         --------
@@ -140,7 +162,13 @@ class Behaviour(Estimates):
         rate, se = float(value[0]), float(np.sqrt(cov[0, 0]))
         if rate == 0:
             return Estimate(np.inf, np.inf, ends=_anywhere)
-        return Estimate(-1 / rate, se / rate**2, ends=partial(_of_reciprocal, rate, se))
+        if self._posterior is None:
+            ends = partial(_of_normal_rate, rate, se)
+        elif self.model.equation.n_states == 1:  # the rate is the coefficient
+            ends = partial(_of_coefficient, rate, self._posterior)
+        else:
+            ends = partial(_of_drawn_rate, rate, self._drawn(slowest)[:, 0])
+        return Estimate(-1 / rate, se / rate**2, ends=ends)
 
     def half_life(self) -> Estimate:
         """Time in which the slowest mode falls to one half: log(2) times `time_constant`, as is its interval."""
@@ -153,9 +181,10 @@ class Behaviour(Estimates):
         Parameters
         ----------
         method : {"fieller", "delta"}
-            Fieller's sets, which keep their level if the denominator is uncertain: an interval, its complement ("unbounded": below
-            `lower` or above `upper`), or everything ("all"). Intervals of the delta method cover too little there: 0.70 to 0.89 of
-            a nominal 0.95 if a sample is a few time constants long.
+            Fieller's sets, which keep their level if the denominator is uncertain: an interval, its complement ("unbounded":
+            below `lower` or above `upper`), or everything ("all"); after "kalman" with the posterior in place of the normal law.
+            Intervals of the delta method cover too little there: 0.70 to 0.89 of a nominal 0.95 if a sample is a few time
+            constants long.
         alpha : float
 
         Returns
@@ -183,21 +212,30 @@ class Behaviour(Estimates):
             half = critical_value(alpha, np.inf) * table["se"]
             return table.assign(lower=table["gain"] - half, upper=table["gain"] + half)
         drives = np.vstack([lags, np.zeros((int(equation.intercept), lags.shape[1]))])
-        sets = [response.fieller(*ratio, alpha) for ratio in self._static_ratios(drives)]
+        drawn = self._drawn_ratios(drives)
+        if drawn is None:
+            sets = [response.fieller(*ratio, alpha) for ratio in self._static_ratios(drives)]
+        else:
+            sets = [response.ratio_set(*ratio, alpha) for ratio in drawn]
         return table.join(pd.DataFrame(sets, index=self._pairs))
 
     def _static_ratios(self, drives: FloatArray) -> list[tuple[float, float, FloatArray]]:
         """Numerator, denominator and their covariance (2, 2) of each output's response in the long run to columns of drives."""
-        equation = self.model.equation
-        p, width = equation.n_outputs, drives.shape[1]
-
-        def parts(theta: FloatArray) -> FloatArray:
-            found = response.static_ratio(equation, theta)
-            return np.append((found[:-1].reshape(p, -1) @ drives).ravel(), found[-1])
-
-        value, cov = self._delta(parts)
-        last = p * width
+        value, cov = self._delta(partial(self._ratio, drives))
+        last = len(value) - 1
         return [(float(value[i]), float(value[last]), cov[np.ix_([i, last], [i, last])]) for i in range(last)]
+
+    def _ratio(self, drives: FloatArray, theta: FloatArray) -> FloatArray:
+        """Numerators of the responses in the long run to columns of drives, and their common denominator."""
+        found = response.static_ratio(self.model.equation, theta)
+        return np.append((found[:-1].reshape(self.model.equation.n_outputs, -1) @ drives).ravel(), found[-1])
+
+    def _drawn_ratios(self, drives: FloatArray) -> list[tuple[FloatArray, FloatArray]] | None:
+        """Draws of the numerators and denominators of `_static_ratios`; None if the parameters are not integrated."""
+        if self._posterior is None:
+            return None
+        drawn = self._drawn(partial(self._ratio, drives))
+        return [(column, drawn[:, -1]) for column in drawn[:, :-1].T]
 
     @property
     def _lags(self) -> FloatArray:
@@ -212,9 +250,10 @@ class Behaviour(Estimates):
         return list(inputs) if len(outputs) == 1 else [f"{o}: {i}" for o in outputs for i in inputs]
 
     def step_response(self, t: Any, alpha: float = 0.05) -> pd.DataFrame:
-        """Response of y at times t after each input becomes one at zero, from rest, with pointwise bands by the delta method.
+        """Response of y at times t after each input becomes one at zero, from rest, with pointwise intervals.
 
-        Inputs act as in the model: later where there is a delay, and over several rows where there are lags.
+        Standard errors are by the delta method. Intervals are quantiles of the response after "kalman", else normal. Inputs act
+        as in the model: later where there is a delay, and over several rows where there are lags.
 
         Returns
         -------
@@ -254,11 +293,14 @@ class Behaviour(Estimates):
         value, cov = self._delta(responses)
         se = np.sqrt(np.maximum(np.diag(cov), 0.0)).reshape(len(times), -1)
         mean, z = value.reshape(len(times), -1), critical_value(alpha, np.inf)
+        lower, upper = mean - z * se, mean + z * se
+        if self._posterior is not None:
+            lower, upper = np.quantile(self._drawn(responses), [alpha / 2, 1 - alpha / 2], axis=0).reshape(2, *mean.shape)
         several = mean.shape[1] > 1
         names = self._pairs
         parts = {
             name: pd.DataFrame(
-                {"mean": mean[:, j], "se": se[:, j], "lower": mean[:, j] - z * se[:, j], "upper": mean[:, j] + z * se[:, j]},
+                {"mean": mean[:, j], "se": se[:, j], "lower": lower[:, j], "upper": upper[:, j]},
                 index=pd.Index(times, name=self.model.sample.t_name),
             )
             for j, name in enumerate(names)
@@ -269,7 +311,7 @@ class Behaviour(Estimates):
         """Where y converges to if the inputs stay at u, with its standard error.
 
         u holds one number for each input, in their order, or by name in a mapping or a data frame of one row. Intervals are
-        Fieller's, and unbounded if the denominator may be zero.
+        those of `gain`, and unbounded if the denominator may be zero.
         """
         self._require_linear("a steady state")
         equation = self.model.equation
@@ -282,10 +324,12 @@ class Behaviour(Estimates):
             raise SpecificationError(f"{equation.outputs[0]} itself is not on the right: the equation has no steady state")
         drive = np.append(values, 1.0) if equation.intercept else values
         value, cov = self._delta(lambda theta: response.static_gain(equation, theta) @ drive)
-        found = [
-            Estimate(v, se, ends=partial(response.fieller_ends, *ratio))
-            for v, se, ratio in zip(value, np.sqrt(np.diag(cov)), self._static_ratios(drive[:, None]), strict=True)
-        ]
+        drawn = self._drawn_ratios(drive[:, None])
+        if drawn is None:
+            ends = [partial(response.fieller_ends, *ratio) for ratio in self._static_ratios(drive[:, None])]
+        else:
+            ends = [partial(response.ratio_ends, *ratio) for ratio in drawn]
+        found = [Estimate(v, se, ends=end) for v, se, end in zip(value, np.sqrt(np.diag(cov)), ends, strict=True)]
         return found[0] if equation.n_outputs == 1 else found
 
     @property
@@ -312,10 +356,27 @@ def _anywhere(alpha: float) -> tuple[float, float]:
     return -np.inf, np.inf
 
 
-def _of_reciprocal(rate: float, se: float, alpha: float) -> tuple[float, float]:
-    """-1 / r at the ends of the normal interval of a rate r; up to infinity, on the side of the estimate, if r may be zero."""
+def _of_normal_rate(rate: float, se: float, alpha: float) -> tuple[float, float]:
+    """Ends of the interval of a time constant, of a rate with a normal law."""
     half = critical_value(alpha, np.inf) * se
-    low, high = rate - half, rate + half
+    return _of_reciprocal(rate, rate - half, rate + half)
+
+
+def _of_coefficient(rate: float, posterior: EquationPosterior, alpha: float) -> tuple[float, float]:
+    """Ends of the interval of a time constant, of a rate that is the first coefficient."""
+    row = np.eye(1, len(posterior.engine.in_system))
+    low, high = posterior.intervals(row, alpha)[0].tolist()
+    return _of_reciprocal(rate, low, high)
+
+
+def _of_drawn_rate(rate: float, drawn: FloatArray, alpha: float) -> tuple[float, float]:
+    """Ends of the interval of a time constant, of draws of a rate."""
+    level = check_level(alpha)
+    return _of_reciprocal(rate, *np.quantile(drawn, [level / 2, 1 - level / 2]).tolist())
+
+
+def _of_reciprocal(rate: float, low: float, high: float) -> tuple[float, float]:
+    """-1 / r at the ends of the interval of a rate; up to infinity, on the side of the estimate, if it may be zero."""
     if rate < 0:
         return -1 / low, (np.inf if high >= 0 else -1 / high)
     return (-np.inf if low <= 0 else -1 / low), -1 / high

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -16,12 +16,14 @@ from ..errors import SpecificationError
 from ..markov.discretize import discretize
 from ..observations import Observations, observe
 from ..observations.abscissa import Points
-from ..results import CurveResults, Estimate
-from ..results.prediction import ParameterUncertainty
-from .likelihood import StateSpace
-from .propagation import Slopes, parameter_uncertainty
+from ..results import CurvePrediction, CurveResults, Estimate
+from ..results.curve import BandDraws
+from ..results.draws import draw_curves
+from ..results.mixtures import Mixture
+from .engine import Outputs
 from .sample import Channel, Sample, with_times
 from .shifts import reaching
+from .simulation import deviations
 from .smoothed import Smoothed
 from .specification import HIGHEST_ORDER
 
@@ -47,9 +49,8 @@ class DynamicsCurve(CurveResults):
 
     Notes
     -----
-    Standard errors, draws and integrals are given the coefficients and the noises. Intervals of predictions, pointwise and
-    simultaneous, and those of roots allow for the uncertainty of these, as `DynamicsResults.get_prediction` says. `spline` is
-    refused, as the mean is none.
+    Standard errors are given the coefficients and the noises. Intervals, simultaneous bands and draws include the uncertainty of
+    these, as `DynamicsResults.get_prediction` says. `spline` is refused, as the mean is none.
     """
 
     use_t = False
@@ -122,43 +123,63 @@ class DynamicsCurve(CurveResults):
         mine, theirs = self.observations.abscissa, self._sample.abscissa
         return x.coarse if mine == theirs else theirs.to_numbers(mine.restore(x.coarse))
 
+    def _asked(self, x: Points) -> tuple[Sample, npt.NDArray[np.int64]]:
+        """The run with nodes at points, and where these are."""
+        return reaching(self._sample, self._run, self._times(x), self.results.model.equation)
+
     def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
-        wide, at = reaching(self._sample, self._run, self._times(x), self.results.model.equation)
+        wide, at = self._asked(x)
         return self.results._component(wide, at, deriv, self._output)
 
-    def _parameter_uncertainty(
-        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
-    ) -> ParameterUncertainty | None:
-        results = self.results
-        channel = next((i for i in self._channels if self._sample.channels[i].name == noise), None)
-        slopes = self._slopes(points, deriv, variance)
-        return parameter_uncertainty(slopes, results._steps, variance, results._values, channel)
+    def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
+        wide, at = self._asked(points)
+        return self.results._laws_at(wide, at, deriv, self._output, self._unknown(noise))
 
-    def _slopes(self, x: Points, deriv: int, variance: FloatArray) -> Slopes:
-        wide, at = reaching(self._sample, self._run, self._times(x), self.results.model.equation)
-        return self.results._slopes(wide, at, deriv, self._output, variance)
+    def _noise_sd(self, name: str) -> float:
+        return float(self.sigma[name]) if self._unknown(name) is not None else np.nan
 
-    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray], bool]:
-        """Draws of the curve at parameters that are drawn as well, to first order, as the pointwise intervals are."""
-        at_estimates = self._draws(x)
-        slopes = lru_cache(lambda deriv: self._slopes(x, deriv, self._moments(x, deriv)[1]))
+    def _unknown(self, name: str | None) -> int | None:
+        """The channel of a name, if its noise is estimated."""
+        channels = self._sample.channels
+        return next((i for i in self._channels if channels[i].name == name and not channels[i].known), None)
 
-        def draw(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
-            deviations = at_estimates(rng, size, derivs)
-            return np.array([slopes(k).shaken(d, rng) for k, d in zip(derivs.tolist(), deviations, strict=True)])
+    def _curves(self, points: Points, orders: Sequence[int], integrated: bool) -> Callable[[np.random.Generator, int], FloatArray]:
+        results, posterior = self.results, self.results._posterior
+        if not integrated or (posterior is None and not results._moves):
+            return super()._curves(points, orders, integrated)
+        wide, at = self._asked(points)
+        if posterior is not None:
+            components = np.repeat([self._component(k) for k in orders], len(at))
+            outputs, nodes = Outputs(wide, np.tile(at, len(orders)), components), posterior.nodes
+            engine: Any = posterior.engine  # draws need moments and draws of the protocol alone
 
-        return draw, True
+            def curves(rng: np.random.Generator, size: int) -> FloatArray:
+                return np.moveaxis(draw_curves(engine, nodes, outputs, rng, size).reshape(size, len(orders), len(at)), 1, 0)
+
+            return curves
+        found, deviations = [results._first_order(wide, at, k, self._output) for k in orders], self._draws(points)
+
+        def moved(rng: np.random.Generator, size: int) -> FloatArray:
+            of_parameters, of_curves = rng.spawn(2)
+            coordinates = of_parameters.standard_normal((size, len(results._steps)))
+            parts = zip(found, deviations(of_curves, size, np.array(orders)), strict=True)
+            return np.array([part.curves(coordinates, deviation) for part, deviation in parts])
+
+        return moved
+
+    def _band_draws(self, points: Points, prediction: CurvePrediction) -> BandDraws:
+        """Draws of the curve at parameters that are drawn as well, as the pointwise intervals are."""
+        orders: Any = (prediction.deriv,)
+
+        def draw(rng: np.random.Generator, size: int, some: npt.NDArray[np.intp]) -> FloatArray:
+            return np.asarray(self._curves(points.take(some), orders, integrated=True)(rng, size)[0])
+
+        return draw
 
     def _draws(self, x: Points) -> Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray]:
-        """Deviations from the mean, by simulation (Durbin & Koopman 2002, "A simple and efficient simulation smoother").
-
-        A path and readings of it are simulated without inputs; the path less what smoothing makes of the readings has the
-        posterior's distribution whatever the path's start.
-        """
         equation, fitted = self.results.model.equation, self.results.fitted
-        wide, at = reaching(self._sample, self._run, self._times(x), equation)
+        wide, at = self._asked(x)
         components = np.vectorize(self._component, otypes=[np.int64])
-        still = replace(equation, inputs=(), intercept=False) if equation.derivatives else None
         system = equation.matrices(fitted.theta)[0]
         if not (fitted.q > 0).any():  # only the initial state is uncertain
             spread = discretize(system, equation.entry, wide.t - wide.t[0], noise=False).T[at]
@@ -170,30 +191,10 @@ class DynamicsCurve(CurveResults):
                 return np.asarray(np.einsum("nij,sj->isn", spread, starts)[components(derivs)])
 
             return solutions
-        if still is None:
-            raise SpecificationError(f"{self.output} and its derivatives are not on the right: draw from SmoothingSpline instead")
-        bare = StateSpace(still, replace(wide, u=frozen(np.zeros((len(wide), 0))), inputs=()))
-        theta = fitted.theta[equation.in_system]
-        classes, lengths = wide.steps
-        d = discretize(system, equation.entry, lengths)
-        values, axes = np.linalg.eigh(np.tensordot(fitted.q, d.Q, axes=1))
-        roots = axes * np.sqrt(np.maximum(values, 0.0))[:, None, :]
-        smoothed = bare.smoother(theta, fitted.q, fitted.sigma2[bare.unknown])
-        sd, read = np.sqrt(fitted.sigma2 * wide.ratio), np.isfinite(wide.y)
+        draw = deviations(equation, wide, fitted.theta, fitted.q, fitted.sigma2)
 
         def paths(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
-            m, channels = equation.n_states, wide.y.shape[1]
-            noise = rng.standard_normal((size, len(wide), m + channels))
-            states = np.zeros((len(wide), size, m))
-            for k in range(1, len(wide)):
-                c = classes[k]
-                states[k] = states[k - 1] @ d.T[c].T + noise[:, k, :m] @ roots[c].T
-            chosen = components(derivs)
-            found = np.empty((len(derivs), size, len(at)))
-            for s in range(size):
-                y = np.where(read, states[:, s, bare.component] + sd * noise[s, :, m:], np.nan)
-                found[:, s] = (states[:, s] - smoothed(y)[0])[at][:, chosen].T
-            return found
+            return np.moveaxis(draw(rng, size)[:, at][:, :, components(derivs)], 2, 0)
 
         return paths
 
@@ -287,7 +288,7 @@ class DynamicsCurve(CurveResults):
         return crossings_on_grid(self, deriv, value)
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
-        """Return the integral of y from lower to upper with its standard error.
+        """Return the integral of y from lower to upper with its standard error, and an interval as those of predictions.
 
         The equation of Y = int y is that of y, with every order one higher; Y(lower) = 0 is read, and Y(upper) smoothed.
         """
@@ -311,9 +312,9 @@ class DynamicsCurve(CurveResults):
             ratio=frozen(np.hstack([wide.ratio, np.full((n, p), exact)])),
             channels=tuple(channels),
         )
-        mean, cov = self.results._smoothed(integrated, higher)
-        i = self._output
-        return Estimate(mean[at[1], i], float(np.sqrt(max(cov[at[1], i, i], 0.0))))
+        mean, variance = self.results._component(integrated, at[1:], 0, self._output, higher)
+        law, _ = self.results._laws_at(integrated, at[1:], 0, self._output, equation=higher)
+        return Estimate(mean[0], float(np.sqrt(variance[0])), ends=None if law is None else law.ends)
 
     def summary(self, alpha: float = 0.05) -> Summary:
         """Return the table of the equation's fit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from .._validation import FloatArray
 from ..results import Results
 from .fit import Fit, Model
 from .methods.base import Fitted
+from .posterior import EquationPosterior, is_narrow, posterior_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from statsmodels.stats.contrast import ContrastResults
 
 
 @entry_point
@@ -91,6 +94,59 @@ class Estimates(Results):
         known = min(size, len(self._fit.cov))
         cov[:known, :known] = self._fit.cov[:known, :known]
         return pd.DataFrame(cov, index=params.index, columns=params.index)
+
+    @cached_property
+    def _posterior(self) -> EquationPosterior | None:
+        """Weighted nodes of all parameters; None if intervals are those of a normal law.
+
+        That is so of methods other than "kalman", of a covariance other than its own, and where the two agree.
+        """
+        found = self.fitted
+        if self.method != "kalman" or self.cov_type != found.cov_type or found.notes or not self.model.equation.derivatives:
+            return None
+        return None if is_narrow(self.model.problem, found, self._fit.cov) else posterior_of(self.model.problem, found)
+
+    @property
+    def _integrates(self) -> bool:  # type: ignore[override]
+        return self._posterior is not None
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return intervals of level 1 - alpha of `params`.
+
+        After "kalman" equal-tailed ones of the posterior, which integrates over all parameters (docs: theory of equations),
+        unless a normal law has the same. Else normal; of noises normal on the logarithmic scale.
+        """
+        import pandas as pd
+
+        if self._posterior is None:
+            return super().conf_int(alpha)
+        rows = np.eye(len(self.fitted.theta))
+        ends = np.vstack([self._posterior.intervals(rows, alpha), self._posterior.noise_intervals(alpha)])
+        return pd.DataFrame(ends, index=self.params.index)
+
+    @property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p-values of zero: of coefficients after "kalman" by the posterior that `conf_int` is of, else normal.
+
+        Those of noises are normal, and a convention of statsmodels rather than tests: zero is their boundary.
+        """
+        found = super().pvalues
+        if self._posterior is not None:
+            k = len(self.fitted.theta)
+            found.iloc[:k] = self._posterior.p_values(np.eye(k), np.zeros(k))
+        return found
+
+    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
+        """Test linear combinations of coefficients, each by itself; see `Results.t_test`.
+
+        After "kalman" p-values and intervals are those of the posterior that `conf_int` is of.
+        """
+        found = super().t_test(r_matrix, q_matrix)
+        if self._posterior is not None:
+            rows, values = self._combinations(r_matrix, q_matrix)
+            found.pvalue = self._posterior.p_values(rows, values)
+            found.conf_int = partial(self._posterior.intervals, rows)
+        return found
 
     @property
     def _cov_theta(self) -> FloatArray:

@@ -320,12 +320,8 @@ class StateSpace:
         self, packed: tuple[FloatArray, FloatArray, FloatArray, FloatArray], keep: bool
     ) -> tuple[FloatArray, FloatArray, int, int, int, FloatArray, FloatArray]:
         sample, nodes = self.sample, self._read
-        rows = (self.step, self.drives, sample.y, sample.ratio)
-        if nodes is not None:
-            rows = (self.step[nodes], self.drives[nodes], sample.y[nodes], sample.ratio[nodes])
-            rows[0][np.searchsorted(nodes, self._begins)] = -1
         try:
-            found = _kernels.linear_likelihood(*rows, self.component, *packed, keep)
+            found = _kernels.linear_likelihood(*self.rows, self.component, *packed, keep)
         except _kernels.KernelError as error:
             row = error.args[1] if nodes is None else nodes[error.args[1]]
             raise NumericalError(
@@ -337,6 +333,16 @@ class StateSpace:
         innovations, variances = (np.full((len(sample), *part.shape[1:]), np.nan) for part in kept)
         innovations[nodes], variances[nodes] = kept
         return sums, information, used, flat, unknown, innovations, variances
+
+    @cached_property
+    def rows(self) -> tuple[npt.NDArray[np.int32], FloatArray, FloatArray, FloatArray]:
+        """Classes of steps, drives, observations and their relative variances at the nodes that tell anything."""
+        sample, nodes = self.sample, self._read
+        if nodes is None:
+            return self.step, self.drives, sample.y, sample.ratio
+        step = self.step[nodes]
+        step[np.searchsorted(nodes, self._begins)] = -1
+        return step, self.drives[nodes], sample.y[nodes], sample.ratio[nodes]
 
     @cached_property
     def _begins(self) -> npt.NDArray[np.int64]:

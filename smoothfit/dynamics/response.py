@@ -50,6 +50,38 @@ def fieller_ends(numerator: float, denominator: float, cov: FloatArray, alpha: f
     return (found.lower, found.upper) if found.kind == "interval" else (-np.inf, np.inf)
 
 
+def ratio_set(numerator: FloatArray, denominator: FloatArray, alpha: float) -> Interval:
+    """The set of ratios r at which numerator - r denominator is not surely of one sign, by joint draws of both (N,).
+
+    Fieller's set with a posterior in place of the normal law: at r in it, the draws are positive with a probability between alpha
+    / 2 and 1 - alpha / 2. It is bounded where the denominator is of one sign with a probability above 1 - alpha / 2.
+    """
+    level = check_level(alpha) / 2
+    nonzero = denominator != 0
+    breaks, steps = numerator[nonzero] / denominator[nonzero], np.where(denominator[nonzero] > 0, -1.0, 1.0)
+    order = np.argsort(breaks, kind="stable")
+    start = np.sum(np.where(nonzero, denominator > 0, numerator > 0))
+    share = np.append(start, start + np.cumsum(steps[order])) / len(numerator)  # up to each break, and beyond the last
+    inside = (share >= level) & (share <= 1 - level)
+    edges = np.concatenate([[-np.inf], breaks[order], [np.inf]])
+    if not inside.any():
+        at = float(edges[1 + np.argmax(share >= 0.5)])
+        return Interval(at, at, "interval")
+    if not (inside[0] or inside[-1]):
+        found = np.flatnonzero(inside)
+        return Interval(float(edges[found[0]]), float(edges[found[-1] + 1]), "interval")
+    outside = np.flatnonzero(~inside)
+    if not len(outside):
+        return Interval(-np.inf, np.inf, "all")
+    return Interval(float(edges[outside[0]]), float(edges[outside[-1] + 1]), "unbounded")
+
+
+def ratio_ends(numerator: FloatArray, denominator: FloatArray, alpha: float) -> tuple[float, float]:
+    """Ends of `ratio_set` if it is an interval; else nothing is excluded between minus infinity and infinity."""
+    found = ratio_set(numerator, denominator, alpha)
+    return (found.lower, found.upper) if found.kind == "interval" else (-np.inf, np.inf)
+
+
 def static_gain(equation: Equation, theta: FloatArray) -> FloatArray:
     """Change of the outputs in the long run per unit of each drive, (p, drives): -A_0^-1 B."""
     p = equation.n_outputs

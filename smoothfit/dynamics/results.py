@@ -11,9 +11,10 @@ import numpy as np
 from scipy import stats
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_rng, to_floats
+from .._validation import FloatArray, check_choice, check_rng, to_floats
 from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
 from ..results import CurvePrediction, Estimate
+from ..results.prediction import PARAMETERS
 from ..results.serial import FEWEST, MOST_LAGS, RESIDUALS_A_LAG, autocorrelations, ljung_box
 from . import response
 from .centring import centred
@@ -24,6 +25,7 @@ from .late import LATE
 from .likelihood import StateSpace
 from .methods import METHODS
 from .methods.kalman import restricted
+from .noise_tests import bootstrapped
 from .nonlinear import solve
 from .sample import check_nodes
 from .shifts import acting, gone_on
@@ -57,7 +59,14 @@ class DynamicsResults(Smoothed):
     # The curve --------------------------------------------------------------------------------------------------------
 
     def get_prediction(
-        self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None, *, simultaneous: bool = False
+        self,
+        t: Any,
+        deriv: int = 0,
+        output: str | None = None,
+        run: Any = None,
+        *,
+        simultaneous: bool = False,
+        parameters: str = "estimated",
     ) -> CurvePrediction:
         """Smoothed curve or derivative at any times within a run or after it (inputs held at their last values).
 
@@ -73,18 +82,21 @@ class DynamicsResults(Smoothed):
             Which group; by default the first.
         simultaneous : bool
             Whether the intervals of the curve hold at all t together, as of `CurveResults.get_prediction`.
+        parameters : {"estimated", "integrated"}
+            Whether mean and standard error are those at the estimates, or of the law that intervals are of.
 
         Returns
         -------
         smoothfit.results.CurvePrediction
-            Standard errors given the estimated coefficients and noises; intervals allow for the uncertainty of these.
+            Standard errors are given the coefficients and noises, intervals include the uncertainty of these.
 
         Notes
         -----
-        What the estimates add is of first order (R. Kass and D. Steffey 1989, "Approximate Bayesian inference in conditionally
-        independent hierarchical models"): J C J' to the variance of the mean, with C the covariance of `cov_params` and J the
-        derivative by coefficients and log variances, and the variance of the logarithm of the variance. A noise without
-        standard error, as at zero, counts as known.
+        After "kalman" intervals are quantiles of a mixture over coefficients and noises, as those of `conf_int`. After other
+        methods, and in long samples, what the estimates add is of first order (R. Kass and D. Steffey 1989, "Approximate Bayesian
+        inference in conditionally independent hierarchical models"): J C J' to the variance of the mean, with C the covariance of
+        `cov_params` and J the derivative by coefficients and log variances, and a normal law of the logarithm of the variance, over
+        which intervals are those of a mixture. A noise without standard error, as at zero, counts as known.
 
         Examples
         --------
@@ -95,10 +107,13 @@ class DynamicsResults(Smoothed):
         >>> print((np.diff(prediction.conf_int())[0] / prediction.se_mean / 2 > 1.96).all())
         True
         """
+        check_choice(parameters, "parameters", PARAMETERS)
         if simultaneous:
-            return self.curve(output, run).get_prediction(times_of(self.model, t), deriv, simultaneous=True)
+            curve, times = self.curve(output, run), times_of(self.model, t)
+            return curve.get_prediction(times, deriv, simultaneous=True, parameters=parameters)
         wide, at, times, deriv, chosen = self._asked(t, deriv, output, run)
-        return self._prediction(wide, at, times, deriv, chosen)
+        prediction = self._prediction(wide, at, times, deriv, chosen)
+        return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
     def predict(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> FloatArray:
         """Smoothed curve or derivative at any times; see `get_prediction`."""
@@ -119,8 +134,8 @@ class DynamicsResults(Smoothed):
         -------
         DynamicsCurve
             A `smoothfit.results.CurveResults`: ``predict``, ``get_prediction(x, deriv, simultaneous=)``, ``sample``, ``integrate``,
-            ``roots``, ``extrema``, ``plot``, ``plot_diagnostics``, leave-one-out residuals. Intervals and bands of predictions
-            allow for the uncertainty of coefficients and noises; the rest is given these.
+            ``roots``, ``extrema``, ``plot``, ``plot_diagnostics``, leave-one-out residuals. Intervals, bands and draws include
+            the uncertainty of coefficients and noises; standard errors are given these.
 
         Examples
         --------
@@ -136,13 +151,25 @@ class DynamicsResults(Smoothed):
         return DynamicsCurve(self, self._output_index(output), self._run_index(run))
 
     def sample(
-        self, t: Any, deriv: int | Sequence[int] = 0, size: int = 100, rng: Any = None, output: str | None = None, run: Any = None
+        self,
+        t: Any,
+        deriv: int | Sequence[int] = 0,
+        size: int = 100,
+        rng: Any = None,
+        output: str | None = None,
+        run: Any = None,
+        *,
+        parameters: str = "integrated",
     ) -> FloatArray:
-        """Draw curves of an output from their posterior, given coefficients and noises; see `CurveResults.sample`."""
-        return self.curve(output, run).sample(times_of(self.model, t), deriv, size, rng)
+        """Draw curves of an output from their posterior; see `CurveResults.sample`.
+
+        Coefficients and noises are drawn as well, from the law that intervals are of, or are those of the fit with
+        ``parameters="fixed"``.
+        """
+        return self.curve(output, run).sample(times_of(self.model, t), deriv, size, rng, parameters=parameters)
 
     def integrate(self, lower: Any, upper: Any, output: str | None = None, run: Any = None) -> Estimate:
-        """Return the integral of an output from lower to upper, given coefficients and noises, with its standard error."""
+        """Return the integral of an output from lower to upper, with its standard error; see `DynamicsCurve.integrate`."""
         return self.curve(output, run).integrate(lower, upper)
 
     def forecast(self, t: Any, u: Any = None, alpha: float = 0.05, run: Any = None) -> pd.DataFrame:
@@ -305,15 +332,23 @@ class DynamicsResults(Smoothed):
         return {**found, **{f"predicted bias{of} {name}": bias[name] for name in shown if name in bias}}
 
     def test_noise(self) -> pd.DataFrame:
-        """Likelihood ratios of no process noise (q = 0) and of exact readings (sigma = 0), after "kalman".
+        """Test that there is no process noise (q = 0), and that observations are exact (sigma = 0), after "kalman".
 
-        Under either hypothesis the parameter is at its boundary: the ratio is half the time zero and half the time chi-squared with
-        one degree of freedom (Self & Liang 1987), so that p is half the usual one. That of q = 0 is conservative in short samples:
-        without process noise q is zero in more than half of all fits (91 % of samples of 200 readings, 81 % of 400), and some 0.7 %
-        of tests reject at a nominal 5 %.
+        Returns
+        -------
+        pandas.DataFrame
+            ``LR``, a likelihood ratio, and ``pvalue``, by noise. A noise without which nothing random is left is not tested.
+
+        Notes
+        -----
+        In short samples the ratio is that of restricted likelihoods, and its law is simulated under the hypothesis (399 samples):
+        that law depends on how many time constants a sample lasts and is far from its limit. Where the parameters are known so
+        well that `conf_int` is normal, ``LR`` is that of the maxima and half the time zero, half the time chi-squared with one
+        degree of freedom (Self & Liang 1987). A large p-value does not show that there is no noise: see its interval in
+        `conf_int`.
         """
         if self.method != "kalman":
-            raise SpecificationError('these likelihood ratios are of method="kalman"')
+            raise SpecificationError('these tests are of method="kalman"')
         return self._noise_tests.copy()
 
     @cached_property
@@ -321,16 +356,23 @@ class DynamicsResults(Smoothed):
         import pandas as pd
 
         rows = {}
-        names = StateSpace(self.model.equation, self.model.sample).variance_names
-        for i, name in enumerate(names):
-            if self.fitted.noise[name] == 0:
-                rows[f"{name} = 0"] = {"LR": 0.0, "pvalue": 1.0}
+        space = StateSpace(self.model.equation, self.model.sample)
+        names, channels = space.variance_names, [*[None] * self.model.equation.n_outputs, *space.unknown]
+        for i, (name, channel) in enumerate(zip(names, channels, strict=True)):
+            if channel is not None and self.model.sample.replicates_differ(channel):
+                rows[f"{name} = 0"] = {"LR": np.inf, "pvalue": 0.0}
                 continue
-            if not self._has_given_noise and sum(value > 0 for value in self.fitted.noise.values()) == 1:
+            if not self._has_given_noise and all(self.fitted.noise[other] == 0 for other in names if other != name):
                 continue
-            ratio = max(0.0, 2 * (self.llf - restricted(centred(self.model.problem), i)))
-            rows[f"{name} = 0"] = {"LR": ratio, "pvalue": float(0.5 * stats.chi2.sf(ratio, 1))}
-        return pd.DataFrame(rows).T
+            if self._posterior is not None:
+                ratio, p = bootstrapped(self._posterior, i)
+            elif self.fitted.noise[name] == 0:
+                ratio, p = 0.0, 1.0
+            else:
+                ratio = max(0.0, 2 * (self.llf - restricted(centred(self.model.problem), i)))
+                p = float(0.5 * stats.chi2.sf(ratio, 1))
+            rows[f"{name} = 0"] = {"LR": ratio, "pvalue": p}
+        return pd.DataFrame(rows, index=["LR", "pvalue"]).T
 
     def coherence(self, name: str | None = None, n_tapers: int = 7) -> pd.DataFrame:
         """Multitaper coherence of y and an input: at which frequencies the input explains the readings.
@@ -381,8 +423,7 @@ class DynamicsResults(Smoothed):
 
     def summary(self, alpha: float = 0.05) -> Summary:
         """Return a table of the fit: the equation in words, the noise it assumes, parameters, diagnostics."""
-        tests = self._noise_tests if self.method == "kalman" and not self.fitted.notes else None
-        return summarise(self, self.diagnostics, tests, alpha)
+        return summarise(self, self.diagnostics, alpha)
 
     def plot(self, alpha: float = 0.05) -> Figure:
         """Draw smoothed outputs with intervals, observations, and autocorrelations of one-step-ahead prediction errors."""

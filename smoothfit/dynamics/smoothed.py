@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +12,14 @@ from .._entry import entry_point
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
 from ..results import CurvePrediction
+from ..results.mixtures import Mixture
 from .behaviour import Behaviour
+from .engine import Outputs
 from .frames import times_of
 from .likelihood import StateSpace
 from .methods.kalman import innovations_of
 from .nonlinear import solution
-from .propagation import Slopes, Values, parameter_uncertainty, principal_steps, slopes_along
+from .propagation import FirstOrder, Values, first_order, principal_steps
 from .sample import Sample
 from .shifts import reaching
 from .specification import Equation, derivative_name
@@ -61,22 +63,19 @@ class Smoothed(Behaviour):
         return principal_steps(self.fitted, self.cov_params().to_numpy(), model)
 
     def _component(
-        self, sample: Sample, at: Any, deriv: int, output: int, values: Values | None = None
+        self, sample: Sample, at: Any, deriv: int, output: int, equation: Equation | None = None, values: Values | None = None
     ) -> tuple[FloatArray, FloatArray]:
         """Means and variances of a derivative of an output at some nodes, given the estimate or other values."""
-        mean, cov = self._smoothed(sample, values=values)
+        mean, cov = self._smoothed(sample, equation, values)
         i = deriv * self.model.equation.n_outputs + output
         return mean[at, i], np.maximum(cov[at, i, i], 0.0)
 
     def _prediction(self, sample: Sample, at: Any, times: FloatArray, deriv: int, output: int) -> CurvePrediction:
         """Prediction of a derivative of an output at some nodes, which are those of times."""
-        mean, variance = self._component(sample, at, deriv, output)
         readers = [i for i, c in enumerate(self.model.sample.channels) if c.output == output and c.deriv == deriv and not c.known]
         channel = readers[0] if readers else None
-        parameters = None
-        if not self.model.equation.terms:
-            slopes = self._slopes(sample, at, deriv, output, variance)
-            parameters = parameter_uncertainty(slopes, self._steps, variance, self._values, channel)
+        mean, variance = self._component(sample, at, deriv, output)
+        law, law_obs = self._laws_at(sample, at, deriv, output, channel)
         return CurvePrediction(
             x=sample.abscissa.shown(sample.abscissa.restore(times)),
             deriv=deriv,
@@ -85,12 +84,42 @@ class Smoothed(Behaviour):
             noise_sd=np.nan if channel is None else float(self.sigma.iloc[channel]),
             df=np.inf,
             x_name=sample.t_name,
-            parameters=parameters,
+            law=law,
+            law_obs=law_obs,
         )
 
-    def _slopes(self, sample: Sample, at: Any, deriv: int, output: int, variance: FloatArray) -> Slopes:
-        """Derivatives of what `_component` returns along the steps of the parameters."""
-        return slopes_along(self._steps, self._values, partial(self._component, sample, at, deriv, output), variance)
+    def _laws_at(
+        self, sample: Sample, at: Any, deriv: int, output: int, channel: int | None = None, equation: Equation | None = None
+    ) -> tuple[Mixture | None, Mixture | None]:
+        """Laws of a derivative of an output at some nodes, and of observations there with the noise of a channel.
+
+        `equation` is that of integrals of the outputs, if `sample` is of these.
+        """
+        posterior = self._posterior
+        if posterior is not None:
+            component = deriv * self.model.equation.n_outputs + output
+            law = posterior.law(Outputs(sample, np.asarray(at), np.full(len(at), component), equation))
+            return law, None if channel is None else law.with_noise(posterior.noise_variances(channel))
+        if not self._moves:
+            return None, None
+        found = self._first_order(sample, at, deriv, output, equation)
+        if channel is None:
+            return found.law(), None
+        k = len(self.fitted.theta) + len(self.fitted.q)
+        return found.law(), found.law(float(self.fitted.sigma2[channel]), self._steps[:, k + channel])
+
+    @property
+    def _moves(self) -> bool:
+        """Whether parameters without a posterior by nodes add to the uncertainty of outputs, to first order."""
+        return not self.model.equation.terms and len(self._steps) > 0
+
+    def _first_order(self, sample: Sample, at: Any, deriv: int, output: int, equation: Equation | None = None) -> FirstOrder:
+        """What `_component` returns, and its derivatives along the steps of the parameters."""
+
+        def moments(values: Values) -> tuple[FloatArray, FloatArray]:
+            return self._component(sample, at, deriv, output, equation, values)
+
+        return first_order(self._steps, self._values, moments)
 
     @cached_property
     def _at_nodes(self) -> tuple[FloatArray, FloatArray]:

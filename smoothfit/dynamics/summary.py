@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 WIDTH = 100
 
 
-def summarise(results: Smoothed, diagnostics: pd.Series, tests: pd.DataFrame | None, alpha: float) -> Summary:
-    """Facts, parameters, and the equation and its noise in words, with diagnostics and tests of the noises, if there are some."""
+def summarise(results: Smoothed, diagnostics: pd.Series, alpha: float) -> Summary:
+    """Facts, parameters, and the equation and its noise in words, with diagnostics."""
     model, equation, sample = results.model, results.model.equation, results.model.sample
     unit = sample.abscissa.unit
     spacing = (sample.recorded or sample).step
@@ -59,13 +59,11 @@ def summarise(results: Smoothed, diagnostics: pd.Series, tests: pd.DataFrame | N
     shown = [f"{name} {value + 0.0:.3g}" for name, value in diagnostics.items() if np.isfinite(value)]
     if shown:
         notes += wrap("Diagnostics: " + ", ".join(shown) + ".", WIDTH)
-    if tests is not None:
-        lines = [f"{name}: LR {number(row['LR'])}, p {row['pvalue']:.3g}" for name, row in tests.iterrows()]
-        if lines:
-            notes += wrap("Tests of the noises, at their boundary: " + "; ".join(lines) + ".", WIDTH)
     for name in results.boundary:
         what = "Process noise" if name.startswith("q") else "Measurement noise"
-        notes.append(f"{what} estimated as zero ({name} = 0, a boundary): no standard error.")
+        upper = float(interval[1][name])
+        reaches = f"; it may be up to {number(upper)}, the end of its interval" if np.isfinite(upper) else ""
+        notes += wrap(f"{what} estimated as zero ({name} = 0, a boundary): no standard error{reaches}.", WIDTH)
     if sample.delay:
         counted = "" if unit else f" The delay is in units of {sample.t_name}."
         notes.append(f"Inputs act {number(sample.delay)}{f' {unit}' if unit else ''} later than they are recorded.{counted}")

@@ -56,8 +56,8 @@ class Stream(Protocol[Data, Functionals]):
         """Posterior moments (1, n) given what was taken so far."""
 
 
-class Engine(Protocol[Data, Functionals]):
-    """A linear Gaussian model of given observations; methods take L points theta (L, p) side by side."""
+class Likelihood(Protocol):
+    """The restricted likelihood of theta with its prior; methods take L points theta (L, p) side by side."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,6 +94,10 @@ class Engine(Protocol[Data, Functionals]):
 
         Rows and columns of entries that are no sizes (`is_size`) are not used.
         """
+
+
+class Engine(Likelihood, Protocol[Data, Functionals]):
+    """A linear Gaussian model of given observations."""
 
     def moments(self, theta: FloatArray, functionals: Functionals) -> Moments:
         """Posterior means and variances of functionals: derivatives, integrals and differences of f, components."""

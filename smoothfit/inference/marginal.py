@@ -40,12 +40,11 @@ Laplace approximations. J. R. Stat. Soc. B 71, 319-392.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from .._validation import FloatArray, Frozen, frozen
-from .engine import Engine
+from .engine import Likelihood
 from .nodes import Density, lattice_nodes, sampled_nodes
 
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
@@ -130,7 +129,7 @@ class HyperparameterPosterior(Frozen):
         return replace(self, weights=frozen(weights / weights.sum()), scale2=frozen(scale2.copy()), df=df)
 
 
-def integrate(engine: Engine[Any, Any], theta_hat: FloatArray) -> HyperparameterPosterior:
+def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPosterior:
     """Weighted nodes of the posterior of theta, given the maximum `theta_hat` (p,) of the restricted likelihood.
 
     `theta_hat` may lie at a bound. The likelihood has weight zero where it cannot be computed (NaN), which is right at the ends
@@ -148,22 +147,26 @@ def integrate(engine: Engine[Any, Any], theta_hat: FloatArray) -> Hyperparameter
     """
     if not theta_hat.size or is_exact(engine, theta_hat) or is_narrow(engine, theta_hat):
         return at_estimate(engine, theta_hat)
-    least = float(log_density(engine, theta_hat[None, :])[0]) - FARTHEST
+    return _posterior(engine, *weighted_nodes(engine, theta_hat), is_single=False)
+
+
+def weighted_nodes(engine: Likelihood, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Nodes (L, p) of the posterior density of theta and their weights (L,), without those of negligible weight."""
+    least = float(log_density(engine, start[None, :])[0]) - FARTHEST
     density = Density(lambda theta: log_density(engine, theta, least), engine.lower, engine.upper)
-    find = lattice_nodes if theta_hat.size <= MOST_ON_A_LATTICE else sampled_nodes
-    theta, weights = find(density, theta_hat)
+    find = lattice_nodes if start.size <= MOST_ON_A_LATTICE else sampled_nodes
+    theta, weights = find(density, start)
     order = np.argsort(weights, kind="stable")
     kept = np.sort(order[np.cumsum(weights[order]) > NEGLIGIBLE])
-    theta, weights = theta[kept], weights[kept] / weights[kept].sum()
-    return _posterior(engine, theta, weights, is_single=False)
+    return theta[kept], weights[kept] / weights[kept].sum()
 
 
-def at_estimate(engine: Engine[Any, Any], theta_hat: FloatArray) -> HyperparameterPosterior:
+def at_estimate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPosterior:
     """The posterior that takes theta_hat (p,) for known: one node."""
     return _posterior(engine, theta_hat[None, :], np.ones(1), is_single=True)
 
 
-def _posterior(engine: Engine[Any, Any], theta: FloatArray, weights: FloatArray, is_single: bool) -> HyperparameterPosterior:
+def _posterior(engine: Likelihood, theta: FloatArray, weights: FloatArray, is_single: bool) -> HyperparameterPosterior:
     """Posterior of given nodes."""
     if engine.relative:
         scale2, df = engine.terms(theta).sse.value / engine.count, float(engine.count)
@@ -172,12 +175,12 @@ def _posterior(engine: Engine[Any, Any], theta: FloatArray, weights: FloatArray,
     return HyperparameterPosterior(frozen(theta.copy()), frozen(weights), frozen(scale2), df, is_single)
 
 
-def is_exact(engine: Engine[Any, Any], theta_hat: FloatArray) -> bool:
+def is_exact(engine: Likelihood, theta_hat: FloatArray) -> bool:
     """Whether observations are fitted without error and s^2 is zero: every interval of the curve has then length zero."""
     return engine.relative and bool(engine.terms(theta_hat[None, :]).sse.value[0] == 0)
 
 
-def is_narrow(engine: Engine[Any, Any], theta_hat: FloatArray) -> bool:
+def is_narrow(engine: Likelihood, theta_hat: FloatArray) -> bool:
     """Whether theta is known so well that integrating over it changes intervals by less than 1 % of their half-width.
 
     With V the inverse of the curvature of the log likelihood at theta_hat, the rule is trace V <= NARROW, theta_hat not at a
@@ -205,7 +208,7 @@ def is_narrow(engine: Engine[Any, Any], theta_hat: FloatArray) -> bool:
     return bool(half[0] > 0 and np.sum(1 / half) <= NARROW)
 
 
-def log_density(engine: Engine[Any, Any], theta: FloatArray, least: float = -np.inf) -> FloatArray:
+def log_density(engine: Likelihood, theta: FloatArray, least: float = -np.inf) -> FloatArray:
     """Log posterior density of theta (L, p), up to a constant; NaN where it cannot be computed.
 
     Where it is certainly below `least`, a bound of it is given instead, which costs no information matrix: the information of the

@@ -37,6 +37,7 @@ class Results(ABC):
     """
 
     use_t: bool
+    _integrates = False  # whether intervals and tests of parameters are quantiles of a posterior that needs the observations
     _tests_elsewhere = ""  # what an error of `t_test` adds about parameters that it does not take
 
     # What a subclass provides -----------------------------------------------------------------------------------------
@@ -374,6 +375,19 @@ class EstimatesOnly(Results):
         cov: pd.DataFrame = self._kept["cov_params"]
         return cov.copy()
 
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return intervals of `params`; refused if they integrate over the parameters, and so need the observations."""
+        return _refuse("conf_int") if self._integrates else super().conf_int(alpha)
+
+    @property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p-values of zero; refused as `conf_int` is."""
+        return _refuse("pvalues") if self._integrates else super().pvalues
+
+    def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
+        """Test combinations of parameters, as `Results.t_test`; refused as `conf_int` is."""
+        return _refuse("t_test") if self._integrates else super().t_test(r_matrix, q_matrix)
+
     def summary(self, alpha: float = 0.05) -> Summary:
         """Return the table of the fit, at alpha = 0.05."""
         if alpha != KEPT_ALPHA:
@@ -424,7 +438,7 @@ MOST_LISTED = 30  # names in an error
 KEPT_ALPHA = 0.05
 KEPT = (  # what an EstimatesOnly has
     *("params", "sigma", "scale", "nobs", "llf", "aic", "bic", "edf", "df_model", "df_resid", "df_interval", "method", "boundary"),
-    *("_is_positive", "_standard_errors", "_tested", "_n_likelihood"),
+    *("_integrates", "_is_positive", "_standard_errors", "_tested", "_n_likelihood"),
 )
 for name in KEPT:
     setattr(EstimatesOnly, name, _kept_property(name))

@@ -72,13 +72,14 @@ def test_leave_one_out_residuals_are_those_of_fits_without(swing):
 
 def test_draws_have_the_posterior_as_their_distribution(swing):
     curve = swing.curve()
-    draws = curve.sample(GRID, deriv=[0, 1], size=1500, rng=0)
-    assert draws.shape == (2, 1500, 13)
-    for deriv in (0, 1):
-        prediction = curve.get_prediction(GRID, deriv)
-        error = (draws[deriv].mean(axis=0) - prediction.predicted_mean) / prediction.se_mean
-        assert np.abs(error).max() < 4.5 / np.sqrt(1500)
-        np.testing.assert_allclose(draws[deriv].std(axis=0), prediction.se_mean, rtol=4.5 / np.sqrt(2 * 1500))
+    for drawn, predicted in (("fixed", "estimated"), ("integrated", "integrated")):
+        draws = curve.sample(GRID, deriv=[0, 1], size=1500, rng=0, parameters=drawn)
+        assert draws.shape == (2, 1500, 13)
+        for deriv in (0, 1):
+            prediction = curve.get_prediction(GRID, deriv, parameters=predicted)
+            error = (draws[deriv].mean(axis=0) - prediction.predicted_mean) / prediction.se_mean
+            assert np.abs(error).max() < 4.5 / np.sqrt(1500)
+            np.testing.assert_allclose(draws[deriv].std(axis=0), prediction.se_mean, rtol=4.5 / np.sqrt(2 * 1500))
     np.testing.assert_array_equal(curve.sample(GRID, size=3, rng=1), curve.sample(GRID, size=5, rng=1)[:3])
 
 
@@ -90,8 +91,11 @@ def test_integrals_are_those_of_the_mean_and_know_their_error(swing):
     ]
     assert found == pytest.approx(expected, abs=1e-7)
     grid = np.linspace(0.7, 4.1, 200)
-    draws = np.trapezoid(curve.sample(grid, size=1500, rng=2), grid, axis=1)
+    draws = np.trapezoid(curve.sample(grid, size=1500, rng=2, parameters="fixed"), grid, axis=1)
     assert found.se == pytest.approx(draws.std(), rel=0.09)
+    draws = np.trapezoid(curve.sample(grid, size=1500, rng=2), grid, axis=1)
+    low, high = found.conf_int()
+    assert np.mean((low < draws) & (draws < high)) == pytest.approx(0.95, abs=4 * np.sqrt(0.05 * 0.95 / 1500))
     assert curve.integrate(4.1, 0.7) == pytest.approx(-found, abs=1e-8)
 
 
@@ -204,7 +208,9 @@ def test_results_and_their_curves_draw_and_integrate_alike():
     y = np.column_stack([np.exp(-t), np.exp(-2 * t)]) + 0.01 * np.random.default_rng(0).standard_normal((60, 2))
     res = sf.DerivativeRegression(y, t).fit("output_error")
     curve, at = res.curve("y1"), [0.5, 2.0]
-    np.testing.assert_array_equal(res.sample(at, 0, 5, rng=3, output="y1"), curve.sample(at, size=5, rng=3))
+    for parameters in ("integrated", "fixed"):
+        theirs = curve.sample(at, size=5, rng=3, parameters=parameters)
+        np.testing.assert_array_equal(res.sample(at, 0, 5, rng=3, output="y1", parameters=parameters), theirs)
     assert res.integrate(0, 2, output="y1") == curve.integrate(0, 2)
     band = res.get_prediction(at, output="y1", simultaneous=True)
     np.testing.assert_array_equal(band.conf_int(), curve.get_prediction(at, simultaneous=True).conf_int())

@@ -285,7 +285,7 @@ def test_kalman_without_process_noise_is_output_error():
     kalman, solved = model.fit(), model.fit("output_error")
     assert kalman.boundary == ("q",)
     np.testing.assert_allclose(kalman.coefficients, solved.coefficients, atol=0.2 * solved.bse.iloc[:3].min())
-    assert kalman.test_noise().loc["q = 0", "pvalue"] == 1.0
+    assert kalman.test_noise().loc["q = 0", "pvalue"] > 0.05
 
 
 def test_profiling_brings_the_smoothed_curve_closest_to_the_readings(noisy):

@@ -21,9 +21,13 @@ def short(rng, n=N, q=0.0, sd=0.1):
     return t, u, x, x + sd * rng.standard_normal(n)
 
 
-@pytest.fixture(scope="module", params=["kalman", "output_error"])
+def half_width(prediction, obs=False):
+    return np.diff(prediction.conf_int(obs=obs), axis=1)[:, 0] / 2
+
+
+@pytest.fixture(scope="module", params=["armax", "output_error"])
 def fit(request):
-    t, u, _, y = short(np.random.default_rng(5), 160, 0.2 if request.param == "kalman" else 0.0)
+    t, u, _, y = short(np.random.default_rng(5), 160, 0.2 if request.param == "armax" else 0.0)
     return sf.DerivativeRegression(y, t, u).fit(request.param)
 
 
@@ -78,10 +82,19 @@ def test_what_is_added_is_the_delta_term_of_an_equation_that_is_solved_by_hand()
     prediction = res.get_prediction(new)
     # differences have an error of second order in 1/32 of a standard error, which is 2 % of b
     np.testing.assert_allclose(prediction.var_pred_mean, given_b, rtol=1e-9)
-    np.testing.assert_allclose(prediction.parameters.shift, shift, rtol=1e-4)
-    part = given_b / (given_b + shift)
     spread = (2 * new - slope_of_S / S) ** 2 * var_b + 4 * var_sigma / sigma**2
-    np.testing.assert_allclose(prediction.parameters.spread, part**2 * spread, rtol=2e-3)
+    # the mean of the lognormal variance, and the variance of the mean
+    np.testing.assert_allclose(prediction.law.variance, given_b * np.exp(spread / 2) + shift, rtol=1e-4)
+    # the quantile of the mixture over the logarithm of the variance, by direct integration
+    z, step = np.linspace(-8, 8, 4001, retstep=True)
+    sd = np.sqrt(given_b * np.exp(z[:, None] * np.sqrt(spread)) + shift)
+    beyond = stats.norm.sf((prediction.conf_int()[:, 1] - prediction.predicted_mean) / sd)
+    np.testing.assert_allclose(stats.norm.pdf(z) @ beyond * step, 0.025, rtol=2e-3)
+    new_sd = np.sqrt(
+        shift + given_b * np.exp(z[:, None] * np.sqrt(spread)) + sigma**2 * np.exp(2 * z[:, None] * np.sqrt(var_sigma) / sigma)
+    )
+    beyond = stats.norm.sf((prediction.conf_int(obs=True)[:, 1] - prediction.predicted_mean) / new_sd)
+    np.testing.assert_allclose(stats.norm.pdf(z) @ beyond * step, 0.025, rtol=2e-2)
 
 
 def test_standard_errors_stay_those_at_the_estimates_and_intervals_widen(fit):
@@ -89,8 +102,8 @@ def test_standard_errors_stay_those_at_the_estimates_and_intervals_widen(fit):
     sample, at, *_ = fit._asked(GRID, 0, None, None)
     cov = fit._smoothed(sample)[1]
     np.testing.assert_array_equal(prediction.se_mean, np.sqrt(cov[at, 0, 0]))
-    assert (prediction.half_width(0.05) > 1.9599 * prediction.se_mean).all()
-    assert (prediction.half_width(0.05, obs=True) > 1.9599 * prediction.se_obs).all()
+    assert (half_width(prediction) > 1.9599 * prediction.se_mean).all()
+    assert (half_width(prediction, obs=True) > 1.9599 * prediction.se_obs).all()
     ours = fit.curve().get_prediction(GRID[:5])
     theirs = fit.get_prediction(GRID[:5])
     for obs in (False, True):
@@ -105,9 +118,9 @@ def test_simultaneous_bands_at_one_time_are_pointwise_ones(fit):
     for time in (0.33, 8.0):
         together, alone = curve.get_prediction([time], simultaneous=True), curve.get_prediction([time])
         # a quantile of 10 000 draws is known to 1.2 %
-        assert together.half_width(0.05)[0] == pytest.approx(alone.half_width(0.05)[0], rel=0.05)
+        assert half_width(together)[0] == pytest.approx(half_width(alone)[0], rel=0.05)
     grid = np.linspace(0, 15, 40)
-    assert (curve.get_prediction(grid, simultaneous=True).half_width(0.05) > curve.get_prediction(grid).half_width(0.05)).all()
+    assert (half_width(curve.get_prediction(grid, simultaneous=True)) > half_width(curve.get_prediction(grid))).all()
 
 
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")  # a few of a hundred white residuals do not look white
@@ -137,7 +150,7 @@ def test_every_method_has_bands(noisy, method):
     frame = res.forecast([20.0, 20.5], [1.0, 1.0])
     assert np.isfinite(frame.to_numpy()).all()
     prediction = res.get_prediction([3.0, 3.33])
-    half = prediction.half_width(0.05)
+    half = half_width(prediction)
     assert (half >= 1.9599 * prediction.se_mean).all()
     assert np.isfinite(prediction.summary_frame().to_numpy()).all()
 
@@ -145,7 +158,7 @@ def test_every_method_has_bands(noisy, method):
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
 def test_known_sds_noises_at_zero_and_several_outputs(noisy):
     t, u, y = noisy
-    known = sf.DerivativeRegression(sf.observe(t, y, sd=0.1), u=pd.DataFrame({"u": u}), t=t).fit()
+    known = sf.DerivativeRegression(sf.observe(t, y, sd=0.1), u=pd.DataFrame({"u": u}), t=t).fit("output_error")
     prediction = known.get_prediction([3.33])
     assert np.isnan(prediction.conf_int(obs=True)).all()
     assert np.isfinite(prediction.conf_int()).all()
@@ -153,5 +166,6 @@ def test_known_sds_noises_at_zero_and_several_outputs(noisy):
     one, other = (pair.get_prediction([3.33], output=name) for name in "ab")
     frame = pair.forecast([20.0], [1.0])
     assert np.isfinite(frame.to_numpy()).all()
-    assert one.parameters.shift[0] > 0 < other.parameters.shift[0]
+    for prediction in (one, other):
+        assert prediction.law.variance[0] > prediction.var_pred_mean[0]
     assert len(pair.get_prediction([]).conf_int()) == 0

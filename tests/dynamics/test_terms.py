@@ -96,7 +96,7 @@ def test_solutions_with_terms_have_bands_that_know_coefficients_and_initial_stat
     ours, theirs = bent.get_prediction([0.0, 1.23, 7.0]), linear.get_prediction([0.0, 1.23, 7.0])
     np.testing.assert_allclose(ours.predicted_mean, theirs.predicted_mean, atol=1e-5)
     # Intervals of the linear fit allow for the sd of the noise, too: less than 1 % with 150 readings.
-    np.testing.assert_allclose(ours.half_width(0.05), theirs.half_width(0.05), rtol=0.02)
+    np.testing.assert_allclose(np.diff(ours.conf_int()), np.diff(theirs.conf_int()), rtol=0.02)
     ours, theirs = bent.forecast(t[150:], u[150:]), linear.forecast(t[150:], u[150:])
     np.testing.assert_allclose(ours["mean"], theirs["mean"], atol=1e-4)
     np.testing.assert_allclose(ours["mean_ci_upper"] - ours["mean"], theirs["mean_ci_upper"] - theirs["mean"], rtol=0.03)

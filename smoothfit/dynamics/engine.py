@@ -1,0 +1,432 @@
+"""An equation with process and measurement noise as an engine of `inference`; coefficients that enter linearly are integrated out.
+
+theta holds what enters otherwise: the coefficients of y and of its derivatives, in the order of the equation's names, then the
+logarithms of the intensities and of the unknown noise variances. Where no sd is given, all variances are relative to the last of
+these, which is left out. The coefficients beta of inputs and intercepts, and the initial states, enter linearly. With v the
+innovations at an origin of beta, F their variances and D = dv / d beta, one pass of the filter gives the parts of
+
+    sse     = v' F^-1 v - v' F^-1 D (D' F^-1 D)^-1 D' F^-1 v,
+    log_det = log|F| + log|D' F^-1 D| - log|H'H|,
+
+with H the responses of the observations to initial states and to beta without noise, which come from a pass with q = 0: Harville's
+form of the restricted likelihood. It depends neither on units nor on how the linear coefficients are written. Given theta and a
+common factor s^2 of the variances, beta is normal, of covariance s^2 (D' F^-1 D)^-1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import combinations
+from math import comb
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .._core import _kernels
+from .._validation import FloatArray
+from ..errors import NumericalError, SpecificationError
+from ..inference.engine import Expansion, Moments, Terms, information_of_scales
+from ..markov.discretize import COMPLEX_STEP, Discrete, discretize
+from .centring import centring
+from .likelihood import WIDTHS, StateSpace
+from .methods.base import Problem
+from .sample import Sample
+from .simulation import deviations
+from .specification import Equation
+
+STEP = 0.1  # in the logarithm of a variance: differences of log_det, right to 1e-6 of the information
+RANGE = 1e-5  # share of the variance of any contrast, below which a noise is none: its prior is then 1e-5 of its largest
+MOST_ENTRIES = 2**23  # of the matrices that are packed at a time
+FASTEST = 20.0  # decay over a step, in logarithms, of which nothing is left
+LONGEST_GROWTH = 50.0  # logarithm of what a solution may grow by over a run
+POINTS = 12  # of the quadrature of the Gramian
+
+
+class Linear(NamedTuple):
+    """The coefficients that enter linearly, given theta: means (L, k) and covariances (L, k, k) at s^2 = 1."""
+
+    mean: FloatArray
+    cov: FloatArray
+
+
+class Profile(NamedTuple):
+    """log_det and sse (L,) of the restricted likelihood, NaN where it cannot be computed, and what is linear."""
+
+    log_det: FloatArray
+    sse: FloatArray
+    beta: Linear
+
+
+class Outputs(NamedTuple):
+    """Functionals: components of the state at nodes of one run, which is as the user passed it, (n,) each.
+
+    `equation` is that of integrals of the outputs, with the same coefficients, if these are asked for.
+    """
+
+    sample: Sample
+    at: npt.NDArray[np.int64]
+    components: npt.NDArray[np.int64]
+    equation: Equation | None = None
+
+
+class EquationEngine:
+    """The restricted likelihood of an equation.
+
+    Attributes
+    ----------
+    problem : Problem
+        Of outputs and inputs less their levels (see `centring`).
+    way_back : ndarray, shape (n_params, n_params)
+        Takes its coefficients to those of the outputs and inputs themselves.
+    origin : ndarray, shape (k,)
+        Values of the linear coefficients from which they are counted: where they are nearly right, no digits cancel.
+    present : ndarray of bool
+        Which of the intensities and unknown noise variances there are; others are zero.
+    """
+
+    def __init__(self, problem: Problem, coefficients: FloatArray, absent: int | None = None):
+        levels = centring(problem)
+        self.problem = problem = levels.problem(problem)
+        self.way_back = levels.way_back(problem.equation)
+        coefficients = np.asarray(np.linalg.solve(self.way_back, coefficients))
+        self.space = StateSpace(problem.equation, problem.sample)
+        self.in_system = problem.equation.in_system
+        self.origin = coefficients[~self.in_system]
+        self.n_system = int(self.in_system.sum())
+        self.present = np.arange(problem.equation.n_outputs + len(self.space.unknown)) != absent
+        if len(self.origin) > WIDTHS[-1]:
+            raise SpecificationError(f"{len(self.origin)} inputs and intercepts; intervals by integration take {WIDTHS[-1]}")
+
+    # What the protocol asks for ---------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What theta holds: coefficients, and the noises whose log variances follow."""
+        names = [name for name, inside in zip(self.problem.equation.names, self.in_system, strict=True) if inside]
+        return (*names, *(self.space.variance_names[i] for i in self._free))
+
+    @property
+    def _free(self) -> npt.NDArray[np.int64]:
+        """Which variances theta has."""
+        present = np.flatnonzero(self.present)
+        return present[:-1] if self.relative else present
+
+    @property
+    def relative(self) -> bool:
+        """Whether the variances are relative to the last: no sd is given."""
+        return not any(channel.known for channel in self.problem.sample.channels)
+
+    @property
+    def count(self) -> int:
+        """Observations less initial states and linear coefficients."""
+        return self._n_used - len(self.origin)
+
+    @property
+    def _n_used(self) -> int:
+        sample = self.problem.sample
+        return sample.n_readings - self.problem.equation.n_states * len(sample.labels)
+
+    @cached_property
+    def lower(self) -> FloatArray:
+        """Lower bounds: no pole is faster than samples resolve; variances beside which the others are all to rounding."""
+        return np.append(-self._fastest, self._log_ranges[0])
+
+    @cached_property
+    def upper(self) -> FloatArray:
+        """Upper bounds."""
+        return np.append(self._fastest, self._log_ranges[1])
+
+    @property
+    def _fastest(self) -> FloatArray:
+        """Sizes of the coefficients if all poles are as fast as FASTEST / gap (n_system,)."""
+        equation = self.problem.equation
+        orders = [j for j in sorted(equation.derivatives) for _ in equation.outputs] * equation.n_outputs
+        m = equation.order
+        return np.array([comb(m, j) * (FASTEST / self.problem.sample.gap) ** (m - j) for j in orders])
+
+    @property
+    def units(self) -> FloatArray:
+        """Logarithms of the intensities and noise variances that add as much to an output over a step as its own variance.
+
+        An intensity q adds q h^(2m - 1) over a step h; a noise of the j-th derivative is that of y over h^(2j).
+        """
+        sample, gap = self.problem.sample, np.log(self.problem.sample.gap)
+        levels = np.log(self._typical)
+        noises = [levels[sample.channels[i].output] - 2 * sample.channels[i].deriv * gap for i in self.space.unknown]
+        return np.append(levels - (2 * self.problem.equation.order - 1) * gap, noises)
+
+    @cached_property
+    def _log_ranges(self) -> tuple[FloatArray, FloatArray]:
+        """Log variances, beyond which a noise is none, or all there is, to rounding; q adds some q T^(2m - 1) over a whole run."""
+        sample, p, unit = self.problem.sample, self.problem.equation.n_outputs, self.units
+        gap, span, power = np.log(sample.gap), np.log(sample.longest), 2 * self.problem.equation.order - 1
+        over_run = np.where(np.arange(len(unit)) < p, power * (span - gap), 0.0)
+        if self.relative:
+            reference = np.flatnonzero(self.present)[-1]
+            least, most = -unit[reference], over_run[reference] - unit[reference]
+        else:
+            given = [
+                np.log(np.nanmedian(sample.ratio[:, i])) + 2 * c.deriv * gap - np.log(self._typical[c.output])
+                for i, c in enumerate(sample.channels)
+                if c.known
+            ]
+            least, most = min(given), max(given)
+        lower, upper = unit - over_run + least + np.log(RANGE), unit + most - np.log(RANGE)
+        return lower[self._free], upper[self._free]
+
+    @property
+    def is_size(self) -> npt.NDArray[np.bool_]:
+        """The log variances (p,)."""
+        return np.arange(self.n_system + len(self._free)) >= self.n_system
+
+    def terms(self, theta: FloatArray, order: int = 0) -> Terms:
+        """Log-determinant and sum of squares at theta (L, p); derivatives stand in no closed form.
+
+        The likelihood of solutions that grow by more than LONGEST_GROWTH over a run is zero.
+        """
+        if order:
+            raise SpecificationError(f"order is {order}; the terms of an equation have no derivatives")
+        log_det, sse = np.full(len(theta), np.inf), np.ones(len(theta))
+        kept = self._is_bounded(theta)
+        if kept.any():
+            log_det[kept], sse[kept], _ = self.profile(theta[kept])
+        return Terms(Expansion(log_det), Expansion(sse))
+
+    def information(self, theta: FloatArray) -> FloatArray:
+        """Expected information (L, p, p) of the log variances, the coefficients being given; zero where the likelihood is."""
+        found = np.zeros((len(theta), len(self.is_size), len(self.is_size)))
+        kept, i = np.flatnonzero(self._is_bounded(theta)), np.flatnonzero(self.is_size)
+        if len(kept):
+            found[np.ix_(kept, i, i)] = self._information(theta[kept])
+        return found
+
+    def _is_bounded(self, theta: FloatArray) -> npt.NDArray[np.bool_]:
+        """Whether solutions grow by little enough for a likelihood (L,)."""
+        rates = np.linalg.eigvals(self._systems(theta)).real.max(axis=1)
+        return np.asarray(rates * self.problem.sample.longest < LONGEST_GROWTH)
+
+    def moments(self, theta: FloatArray, functionals: Outputs) -> Moments:
+        """Means and variances of outputs and of their derivatives; given theta the linear coefficients are normal."""
+        mean, variance = np.empty((2, len(theta), len(functionals.at)))
+        beta = self.profile(theta).beta
+        for i in range(len(theta)):
+            mean[i], by_beta, variance[i] = self._smoothed(theta[i], beta.mean[i], functionals)
+            variance[i] += np.einsum("kn,kl,ln->n", by_beta, beta.cov[i], by_beta)
+        return Moments(mean, variance)
+
+    def draws(self, theta: FloatArray, functionals: Outputs, rng: np.random.Generator, size: int) -> FloatArray:
+        """Draws (L, size, n) about the means, the linear coefficients drawn as well."""
+        found = np.empty((len(theta), size, len(functionals.at)))
+        beta, sample = self.profile(theta).beta, functionals.sample
+        for i in range(len(theta)):
+            by_beta = self._smoothed(theta[i], beta.mean[i], functionals)[1]
+            coefficients = self.way_back @ self.coefficients(theta[[i]], beta.mean[[i]])[0]
+            q, sigma2 = (part[0] for part in self.variances(theta[[i]]))
+            noises = np.ones(len(sample.channels))
+            noises[self.space.unknown] = sigma2
+            of_states, of_beta = rng.spawn(2)  # so that the first draws are the same whatever the size
+            states = deviations(self.problem.equation, sample, coefficients, q, noises)(of_states, size)
+            shift = of_beta.standard_normal((size, len(by_beta))) @ np.linalg.cholesky(beta.cov[i]).T
+            found[i] = states[:, functionals.at, functionals.components] + shift @ by_beta
+        return found
+
+    def _smoothed(self, point: FloatArray, beta: FloatArray, functionals: Outputs) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Means (n,) of functionals, their derivatives by beta (k, n), and variances given beta (n,)."""
+        sample, at, components, equation = functionals
+        space = StateSpace(equation or self.problem.equation, sample)
+        q, sigma2 = (part[0] for part in self.variances(point[None]))
+        theta = self.coefficients(point[None], beta[None])[0]
+        mean, cov = space.smooth(self.way_back @ theta, q, sigma2)
+        blank = np.where(np.isfinite(sample.y), 0.0, np.nan)
+        by_beta = np.empty((len(beta), len(at)))
+        for i, column in enumerate(self.way_back[:, ~self.in_system].T):
+            theta[~self.in_system] = column[~self.in_system]
+            by_beta[i] = space.smoother(theta, q, sigma2)(blank)[0][at, components]
+        return mean[at, components], by_beta, np.maximum(cov[at, components, components], 0.0)
+
+    # The likelihood ---------------------------------------------------------------------------------------------------
+
+    def coefficients(self, theta: FloatArray, beta: FloatArray) -> FloatArray:
+        """All coefficients (L, n_params), in the order of the equation."""
+        found = np.empty((len(theta), len(self.in_system)))
+        found[:, self.in_system], found[:, ~self.in_system] = theta[:, : self.n_system], beta
+        return found
+
+    def variances(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Intensities (L, outputs) and unknown noise variances (L, unknown) at s^2 = 1."""
+        values = np.tile(self.present.astype(float), (len(theta), 1))
+        values[:, self._free] = np.exp(theta[:, self.n_system :])
+        p = self.problem.equation.n_outputs
+        return values[:, :p], values[:, p:]
+
+    def profile(self, theta: FloatArray) -> Profile:
+        """The restricted likelihood at theta (L, p), and the linear coefficients given it."""
+        return self.profile_at(self.steps(theta), *self.variances(theta))
+
+    def _systems(self, theta: FloatArray) -> FloatArray:
+        """The matrices A (L, M, M)."""
+        base = self.problem.equation.matrices(np.zeros(len(self.in_system)))[0]
+        return base + np.tensordot(theta[:, : self.n_system], self.space._directions, axes=1)
+
+    @np.errstate(all="ignore")
+    def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
+        """Log prior density of the coefficients of y and of its derivatives (L,): that of Jeffreys for exact states.
+
+        States sampled every h over a span T, from rest, tell the coefficients a_i, by x -> exp(A h) x + w, the information
+
+            I_ij = tr(E_i' Q(h)^-1 E_j W) / h,     E_i = d exp(A h) / d a_i,     W = int_0^T Q(t) dt,
+
+        with Q(t) the covariance of what the noise adds over t; the prior is det(I)^(1/2). For one pole a it is (exp(2 |a| h) -
+        1)^(-1/2) where T |a| is large: flat in log |a| to half, |a|^(-1/2), as far as the samples resolve the decay, and falling
+        exponentially beyond. For several it is that of the stationary process, prod |l_i + l_j|^(-1/2) over pairs of poles. It
+        stays finite as poles approach zero. Solutions that grow count as those that decay as fast, which would else have a prior
+        without bound (J. Berger & R.-Y. Yang 1994, "Noninformative priors and Bayesian testing for the AR(1) model").
+        """
+        equation, sample = self.problem.equation, self.problem.sample
+        if not self.n_system:
+            return np.zeros(len(theta))
+        nodes, weights = np.polynomial.legendre.leggauss(POINTS)
+        times, gap = np.append((nodes + 1) / 2 * sample.longest, sample.gap), np.array([sample.gap])
+        systems = self._systems(theta)
+        growth = np.maximum(np.linalg.eigvals(systems).real.max(axis=1), 0.0)
+        entry, directions = equation.entry, self.space._directions
+        W, forward, E = [], [], []
+        for system in systems - 2 * growth[:, None, None] * np.eye(systems.shape[1]):
+            Q = np.tensordot(self._typical, discretize(system, entry, times, ramp=False).Q, axes=1)
+            W.append(np.tensordot(weights, Q[:-1], axes=1))
+            size = np.sqrt(Q[-1].diagonal())
+            moved = (system + 1j * COMPLEX_STEP * direction for direction in directions)
+            by = [discretize(each, entry, gap, noise=False, ramp=False).T[0].imag / COMPLEX_STEP for each in moved]
+            E.append(np.array(by) / size[:, None])
+            forward.append(np.linalg.solve(Q[-1] / np.outer(size, size), E[-1]))
+        information = np.einsum("liab,ljac,lbc->lij", np.array(E), np.array(forward), np.array(W))
+        return np.asarray(np.linalg.slogdet(information)[1] / 2)
+
+    @cached_property
+    def _typical(self) -> FloatArray:
+        """Variances of the outputs, which make the prior free of their units, (outputs,)."""
+        sample = self.problem.sample
+        found = np.ones(self.problem.equation.n_outputs)
+        for channel, column in zip(sample.channels, sample.y.T, strict=True):
+            if channel.deriv == 0 and np.nanvar(column) > 0:
+                found[channel.output] = np.nanvar(column)
+        return found
+
+    def steps(self, theta: FloatArray) -> list[Discrete]:
+        """The matrices of the steps at each point (L, p)."""
+        entry, lengths = self.problem.equation.entry, self.space.lengths
+        return [discretize(system, entry, lengths, ramp=self._is_ramped) for system in self._systems(theta)]
+
+    @property
+    def _is_ramped(self) -> bool:
+        """Whether inputs go on linearly between samples."""
+        return self._width > self.problem.equation.n_drives
+
+    @np.errstate(all="ignore")
+    def profile_at(self, steps: list[Discrete], q: FloatArray, sigma2: FloatArray) -> Profile:
+        """As `profile`, given the matrices of the steps, intensities (L, p) and unknown noise variances."""
+        k = len(self.origin)
+        log_det, sse, slope, inner = self._sums(steps, q, sigma2)
+        bare, _, _, still = self._sums(steps, np.zeros_like(q), np.ones_like(sigma2))
+        good = np.isfinite(log_det) & np.isfinite(bare) & np.isfinite(inner).all(axis=(1, 2)) & np.isfinite(still).all(axis=(1, 2))
+        size = np.sqrt(np.where(good[:, None], np.diagonal(inner, axis1=1, axis2=2), 1.0))
+        unit = np.where(good[:, None, None], inner / (size[:, :, None] * size[:, None, :]), np.eye(k))
+        (sign, log), (other, harville) = np.linalg.slogdet(unit), np.linalg.slogdet(np.where(good[:, None, None], still, np.eye(k)))
+        good &= (sign > 0) & (other > 0)
+        unit[~good] = np.eye(k)
+        inverse = np.linalg.inv(unit) / (size[:, :, None] * size[:, None, :])
+        moved = np.einsum("lij,lj->li", inverse, slope / 2)
+        left = sse - np.einsum("li,li->l", moved, slope / 2)
+        total = log_det - bare - harville + log + 2 * np.log(size).sum(axis=1)
+        good &= left > 0
+        return Profile(np.where(good, total, np.nan), np.where(good, left, np.nan), Linear(self.origin - moved, inverse))
+
+    @np.errstate(all="ignore")
+    def _information(self, theta: FloatArray) -> FloatArray:
+        """That of the log variances, by differences of log_det: every variance is linear in the exponential of its logarithm."""
+        d, steps = theta.shape[1] - self.n_system, self.steps(theta)
+
+        def at(*moves: tuple[int, float]) -> FloatArray:
+            there = theta.copy()
+            for i, size in moves:
+                there[:, self.n_system + i] += size * STEP
+            return self._restricted(there, steps)
+
+        middle = at()
+        gradient, hessian = np.empty((len(theta), d)), np.empty((len(theta), d, d))
+        for i in range(d):
+            far_below, below, above, far_above = (at((i, size)) for size in (-2, -1, 1, 2))
+            gradient[:, i] = (8 * (above - below) - (far_above - far_below)) / (12 * STEP)
+            hessian[:, i, i] = (16 * (above + below) - (far_above + far_below) - 30 * middle) / (12 * STEP**2)
+        for i, j in combinations(range(d), 2):
+            corners = [sign * at((i, one), (j, sign * one)) for one in (1, -1) for sign in (1, -1)]
+            hessian[:, i, j] = hessian[:, j, i] = sum(corners) / (4 * STEP**2)
+        return information_of_scales(Expansion(middle, gradient, hessian), self.count, self.relative)
+
+    def _restricted(self, theta: FloatArray, steps: list[Discrete]) -> FloatArray:
+        """log_det without the part that depends on A alone."""
+        log_det, _, _, inner = self._sums(steps, *self.variances(theta))
+        return np.asarray(log_det + np.linalg.slogdet(inner)[1])
+
+    def _sums(
+        self, steps: list[Discrete], q: FloatArray, sigma2: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Log-determinant and sum of squares (L,) at the origin, its slope (L, k) and half its curvature (L, k, k) in beta."""
+        space, k = self.space, len(self.origin)
+        rows = space.rows
+        log_det, sse = np.empty((2, len(steps)))
+        slope, inner = np.empty((len(steps), k)), np.empty((len(steps), k, k))
+        for part in self._blocks(len(steps)):
+            sums, information, _ = _kernels.linear_likelihoods(
+                *rows, space.component, *self.packed(steps[part], q[part], sigma2[part])
+            )
+            log_det[part], sse[part] = sums[:, 0, 0], sums[:, 1, 0]
+            slope[part], inner[part] = sums[:, 1, 1 : 1 + k], information[:, :k, :k]
+        if space._firsts:
+            log_det -= [self._first(each) for each in steps]
+        return log_det, sse, slope, inner
+
+    def _first(self, steps: Discrete) -> float:
+        try:
+            return self.space._log_det_first(steps, [])[0]
+        except NumericalError:
+            return np.nan
+
+    def _blocks(self, count: int) -> Iterator[slice]:
+        """Slices of points whose matrices are not too many at a time."""
+        m = self.problem.equation.n_states
+        size = max(1, MOST_ENTRIES // (len(self.space.lengths) * m * (2 * m + self._width) * (1 + WIDTHS[-1])))
+        for first in range(0, count, size):
+            yield slice(first, first + size)
+
+    @property
+    def _width(self) -> int:
+        return int(self.space.drives.shape[1])
+
+    def packed(
+        self, steps: list[Discrete], q: FloatArray, sigma2: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """T, Q, G and noise variances with a leading axis and derivatives by beta."""
+        equation, space, k = self.problem.equation, self.space, len(self.origin)
+        width = 1 + next(n for n in WIDTHS if n >= k)
+        L, (C, m) = len(steps), steps[0].T.shape[:2]
+        T, Q = np.zeros((2, L, C, m, m, width))
+        G = np.zeros((L, C, m, self._width, width))
+        variance = np.zeros((L, len(self.problem.sample.channels), width))
+        hold, ramp = np.stack([s.hold for s in steps]), np.stack([s.ramp for s in steps])
+        T[..., 0] = np.stack([s.T for s in steps])
+        Q[..., 0] = np.einsum("lp,lpcij->lcij", q, np.stack([s.Q for s in steps]))
+        variance[..., 0] = 1.0
+        variance[:, space.unknown, 0] = sigma2
+        n_inputs = len(equation.inputs)
+        units = np.zeros((1 + k, len(self.in_system)))
+        units[0, ~self.in_system] = self.origin
+        units[1:, ~self.in_system] = np.eye(k)
+        for i, unit in enumerate(units):
+            B = equation.matrices(unit)[1]
+            G[:, :, :, : B.shape[1], i] = hold @ B
+            if self._is_ramped:
+                G[:, :, :, B.shape[1] :, i] = ramp @ B[:, :n_inputs]
+        return T, Q, G, variance

@@ -1,0 +1,263 @@
+"""The posterior of the parameters of an equation as weighted nodes, and the laws of what follows from them.
+
+Coefficients of y and of its derivatives and ratios of variances are integrated by nodes (`inference.nodes`), coefficients that
+enter linearly and a common factor s^2 of the variances exactly (`engine`). A combination of coefficients is thus a mixture of
+Student's t laws; of those of y and its derivatives alone a distribution on the nodes. Functions of the parameters, such as time
+constants and responses, have the quantiles of the function at draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import RBFInterpolator
+from scipy.spatial import Delaunay
+
+from .._validation import FloatArray, check_level
+from ..errors import NumericalError
+from ..inference.marginal import MOST_ON_A_LATTICE, HyperparameterPosterior, weighted_nodes
+from ..results.mixtures import Mixture, mixture
+from ..results.parameters import quantile_of_parameter
+from .engine import EquationEngine, Linear, Outputs
+from .methods.base import Fitted, Problem
+
+SEED = 20_240_229
+N_DRAWS = 2000  # for quantiles of functions: their probabilities are then right to 0.0035
+INSIDE = 1e-6  # of the range of a logarithm: how far within its bounds a search starts
+FINE = 0.2  # standard deviations between the nodes that quantiles are taken of
+FEWEST = 7  # nodes, between which there is an interpolation
+NARROW = 0.01  # variance of a logarithm, summed: a normal law then has intervals right to 1 % of their half-width
+LONG = 20_000  # nodes in time, beyond which intervals are those of the normal law of the estimates
+
+
+class Values(NamedTuple):
+    """Draws of the parameters: coefficients (size, k), intensities (size, p) and noise variances by channel (size, channels)."""
+
+    theta: FloatArray
+    q: FloatArray
+    sigma2: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Fine:
+    """Many nodes with weights, and what interpolates from the nodes of a lattice to them.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (N, p)
+    weights : ndarray, shape (N,)
+    units : ndarray
+        The lattice in units of the posterior, (L, p); empty if the fine nodes are the nodes themselves.
+    fine_units : ndarray or None
+        Likewise of the fine nodes.
+    """
+
+    theta: FloatArray
+    weights: FloatArray
+    units: FloatArray
+    fine_units: FloatArray | None
+
+    def at(self, values: FloatArray, which: npt.NDArray[np.int64]) -> FloatArray:
+        """Values (L, ...) at the nodes taken to some of the fine ones."""
+        if self.fine_units is None:
+            return values[which]
+        flat = values.reshape(len(values), -1)
+        return interpolated(self.units, flat, self.fine_units[which]).reshape(len(which), *values.shape[1:])
+
+
+def interpolated(units: FloatArray, values: FloatArray, at: FloatArray) -> FloatArray:
+    """Cubic radial basis functions about a quadratic polynomial: exact for the logarithm of a normal density."""
+    if len(units) < FEWEST:
+        raise NumericalError(f"{len(units)} nodes are too few to interpolate between")
+    found: FloatArray = np.asarray(RBFInterpolator(units, values, kernel="cubic", degree=2)(at))
+    return found
+
+
+def refined(theta: FloatArray, weights: FloatArray) -> Fine:
+    """Nodes FINE standard deviations apart within those of a lattice.
+
+    Sums over a lattice of one standard deviation are right to many digits of smooth functions, and not of steps, as a distribution
+    function is of what is fixed given theta.
+    """
+    mean = weights @ theta
+    sizes, axes = np.linalg.eigh((theta - mean).T * weights @ (theta - mean))
+    to_theta = axes * np.sqrt(sizes)
+    units = np.linalg.solve(to_theta, (theta - mean).T).T
+    sides = [np.arange(low, high, FINE) for low, high in zip(units.min(axis=0), units.max(axis=0), strict=True)]
+    grid = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, len(sides))
+    if len(sides) > 1:
+        grid = grid[Delaunay(units).find_simplex(grid) >= 0]
+    logs = interpolated(units, np.log(weights)[:, None], grid)[:, 0]
+    fine = np.exp(logs - logs.max())
+    return Fine(mean + grid @ to_theta.T, fine / fine.sum(), units, grid)
+
+
+@dataclass(frozen=True, eq=False)
+class EquationPosterior:
+    """Weighted nodes, with the linear coefficients at each."""
+
+    engine: EquationEngine
+    nodes: HyperparameterPosterior
+    linear: Linear
+
+    @cached_property
+    def _fine(self) -> Fine:
+        """Nodes for quantiles of what is not linear."""
+        nodes = self.nodes
+        if not 1 <= nodes.theta.shape[1] <= MOST_ON_A_LATTICE:
+            return Fine(nodes.theta, nodes.weights, np.zeros((0, 0)), None)
+        return refined(nodes.theta, nodes.weights)
+
+    @cached_property
+    def _refined(self) -> HyperparameterPosterior:
+        """The posterior on these."""
+        fine, every = self._fine, np.arange(len(self._fine.weights))
+        scale2 = np.exp(fine.at(np.log(self.nodes.scale2), every))
+        return HyperparameterPosterior(fine.theta, fine.weights, scale2, self.nodes.df, is_single=False)
+
+    # Coefficients -----------------------------------------------------------------------------------------------------
+
+    def intervals(self, rows: FloatArray, alpha: float) -> FloatArray:
+        """Equal-tailed intervals (m, 2) of combinations `rows` (m, k) of the coefficients."""
+        law, is_discrete, level = self._laws(rows), self._is_discrete(rows), check_level(alpha)
+        found = law.interval(alpha)
+        for i in np.flatnonzero(is_discrete):
+            found[i] = weighted_quantiles(self._values_of(rows[i]), self._fine.weights, [level / 2, 1 - level / 2])
+        return found
+
+    def p_values(self, rows: FloatArray, values: FloatArray) -> FloatArray:
+        """Twice the smaller probability of the combinations (m,) being on either side of `values`."""
+        law, is_discrete = self._laws(rows), self._is_discrete(rows)
+        below = law.cdf(np.broadcast_to(values, len(rows)).astype(float))
+        for i in np.flatnonzero(is_discrete):
+            value = float(np.broadcast_to(values, len(rows))[i])
+            below[i] = weighted_probability(self._values_of(rows[i]), self._fine.weights, value)
+        return np.asarray(2 * np.minimum(below, 1 - below))
+
+    def _values_of(self, row: FloatArray) -> FloatArray:
+        """A combination of coefficients of y and of its derivatives at the fine nodes."""
+        return self._fine.theta[:, : self.engine.n_system] @ (row @ self.engine.way_back)[self.engine.in_system]
+
+    def _is_discrete(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
+        return np.asarray(~(rows @ self.engine.way_back)[:, ~self.engine.in_system].any(axis=1))
+
+    def _laws(self, rows: FloatArray) -> Mixture:
+        """Laws of combinations at the nodes."""
+        turned, linear = rows @ self.engine.way_back, ~self.engine.in_system
+        theta = self.engine.coefficients(self.nodes.theta, self.linear.mean)
+        variance = np.einsum("mk,lkj,mj->lm", turned[:, linear], self.linear.cov, turned[:, linear])
+        return Mixture(theta @ turned.T, self.nodes.scale2[:, None] * variance, self.nodes.weights, self.nodes.df)
+
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """Covariance of the coefficients (k, k)."""
+        theta = self.engine.coefficients(self.nodes.theta, self.linear.mean)
+        apart = theta - self.nodes.weights @ theta
+        within = np.zeros((theta.shape[1],) * 2)
+        df, linear = self.nodes.df, ~self.engine.in_system
+        spread = self.nodes.scale2 * (df / (df - 2) if np.isfinite(df) else 1.0)
+        within[np.ix_(linear, linear)] = np.tensordot(self.nodes.weights * spread, self.linear.cov, axes=1)
+        T = self.engine.way_back
+        return np.asarray(T @ ((apart.T * self.nodes.weights) @ apart + within) @ T.T)
+
+    # Noises -----------------------------------------------------------------------------------------------------------
+
+    def noise_intervals(self, alpha: float) -> FloatArray:
+        """Equal-tailed intervals (noises, 2) of intensities and of sds, in the order of their names."""
+        tails = check_level(alpha) / 2, 1 - check_level(alpha) / 2
+        q, sigma2 = self.engine.variances(self._refined.theta)
+        columns = [*((column, 2.0) for column in q.T), *((np.sqrt(column), 1.0) for column in sigma2.T)]
+        return np.array([[quantile_of_parameter(self._refined, *column, p) for p in tails] for column in columns])
+
+    # Draws ------------------------------------------------------------------------------------------------------------
+
+    def draws(self, rng: np.random.Generator, size: int) -> Values:
+        """Draws of all parameters together."""
+        engine, nodes, fine = self.engine, self.nodes, self._fine
+        which = np.searchsorted(np.cumsum(fine.weights)[:-1], (rng.permutation(size) + rng.random(size)) / size)
+        mean, root = fine.at(self.linear.mean, which), fine.at(np.asarray(np.linalg.cholesky(self.linear.cov)), which)
+        scale2 = self._refined.scale2[which]
+        if np.isfinite(nodes.df):
+            scale2 = scale2 * nodes.df / rng.chisquare(nodes.df, size)
+        normal = rng.standard_normal(mean.shape)
+        beta = mean + np.sqrt(scale2)[:, None] * np.einsum("lij,lj->li", root, normal)
+        theta = engine.coefficients(fine.theta[which], beta) @ engine.way_back.T
+        q, unknown = engine.variances(fine.theta[which])
+        sigma2 = np.ones((size, len(engine.problem.sample.channels)))
+        sigma2[:, engine.space.unknown] = scale2[:, None] * unknown
+        return Values(theta, scale2[:, None] * q, sigma2)
+
+    @cached_property
+    def for_quantiles(self) -> FloatArray:
+        """The same draws of the coefficients (N_DRAWS, k) for all quantiles of functions of them."""
+        return self.draws(np.random.default_rng(SEED), N_DRAWS).theta
+
+    # Outputs ----------------------------------------------------------------------------------------------------------
+
+    def law(self, outputs: Outputs) -> Mixture:
+        """Laws of smoothed or forecast outputs."""
+        return mixture(self.nodes, self.engine.moments(self.nodes.theta, outputs))
+
+    def noise_variances(self, channel: int) -> FloatArray:
+        """Noise variance (L,) of an observation of weight one at the nodes."""
+        sigma2 = self.engine.variances(self.nodes.theta)[1][:, self.engine.space.unknown.index(channel)]
+        return np.asarray(self.nodes.scale2 * sigma2)
+
+
+def is_narrow(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
+    """Whether the normal law of the estimates has intervals that integration would change by less than 1 % of their half-width.
+
+    By the variances of the logarithms of noises and poles: to first order a mixture over logarithms of variance V widens an
+    interval by (1.96^2 + 1) V / 8, and a quantile of exp(x) is off by as much of its distance as sqrt(V) / 2 squared.
+    """
+    if len(problem.sample) > LONG:
+        return True
+    k, noises = len(fitted.theta), np.array(list(fitted.noise.values()))
+    powers = np.array([1.0 if name.startswith("q") else 2.0 for name in fitted.noise])  # of the sd in the variance
+    if not (noises > 0).all():
+        return False
+    of_noises = float(np.sum(cov.diagonal()[k : k + len(noises)] * (powers / noises) ** 2))
+    equation = problem.equation
+    system = equation.matrices(fitted.theta)[0]
+    poles, vectors = np.linalg.eig(system)
+    rows = np.linalg.pinv(vectors)
+    moves = [np.diag(rows @ (equation.matrices(unit)[0] - equation.matrices(0 * unit)[0]) @ vectors) for unit in np.eye(k)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slopes = np.array(moves) / poles
+        of_poles = float(np.einsum("ip,ij,jp->", slopes.conj(), cov[:k, :k], slopes).real)
+    return of_noises <= NARROW and of_poles <= NARROW
+
+
+def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior:
+    """The posterior, given the estimates, which may lie at a boundary."""
+    engine = EquationEngine(problem, fitted.theta)
+    lower, upper = engine.lower, engine.upper
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.concatenate([fitted.q, fitted.sigma2[engine.space.unknown]]))
+    if engine.relative:
+        logs = logs[:-1] - logs[-1]
+    margin = INSIDE * (upper - lower)
+    start = np.concatenate([fitted.theta[engine.in_system], logs])
+    start = np.clip(start, lower + margin, upper - margin)
+    theta, weights = weighted_nodes(engine, start)
+    _, sse, linear = engine.profile(theta)
+    scale2, df = (sse / engine.count, float(engine.count)) if engine.relative else (np.ones(len(theta)), np.inf)
+    return EquationPosterior(engine, HyperparameterPosterior(theta, weights, scale2, df, is_single=False), linear)
+
+
+def weighted_quantiles(values: FloatArray, weights: FloatArray, probabilities: list[float]) -> FloatArray:
+    """Quantiles of weighted values, between which the distribution function goes on linearly from middle to middle of its steps."""
+    order = np.argsort(values, kind="stable")
+    middles = np.cumsum(weights[order]) - weights[order] / 2
+    return np.interp(probabilities, middles, values[order])
+
+
+def weighted_probability(values: FloatArray, weights: FloatArray, value: float) -> float:
+    """Probability of at most a value, by the inverse of `weighted_quantiles`."""
+    order = np.argsort(values, kind="stable")
+    middles = np.cumsum(weights[order]) - weights[order] / 2
+    return float(np.interp(value, values[order], middles, left=0.0, right=1.0))
