@@ -123,7 +123,7 @@ class Mixture(Frozen):
 
     def taken(self, points: npt.NDArray[np.intp]) -> Mixture:
         """Laws at some of the points, by number."""
-        return Mixture(self.mean[:, points], self.scale2[:, points], self.weights, self.df)
+        return Mixture(self.mean[:, points], self.scale2[:, points], _of(self.weights, points), self.df)
 
     @property
     def expectation(self) -> FloatArray:
@@ -188,7 +188,7 @@ def _total(weights: FloatArray, values: FloatArray) -> FloatArray:
 
     Over the first of two axes numpy adds row after row, but a single column it adds in pairs.
     """
-    weighted = weights[:, None] * values
+    weighted = (weights[:, None] if weights.ndim == 1 else weights) * values
     if weighted.shape[1] == 1:
         weighted = np.repeat(weighted, 2, axis=1)
     return np.asarray(np.add.reduce(weighted, axis=0)[: values.shape[1]])
