@@ -7,10 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._entry import entry_point
 from .._validation import FloatArray, check_flag
+from ..observations.points import Orders
 from ..results.mixtures import Mixture, critical_value
+from .terms import Axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,3 +127,36 @@ class PointPrediction:
             },
             index=index,
         )
+
+
+def axes(orders: Orders) -> Axes:
+    """The inputs that a partial derivative is taken by, each as often as by its order."""
+    return tuple(j for j, k in enumerate(orders) for _ in range(k))
+
+
+def entries_of(order: int, d: int) -> list[Axes]:
+    """What a prediction of an order computes at each point: the slopes, or the upper triangle of the Hessian."""
+    if order == 1:
+        return [(j,) for j in range(d)]
+    return [(i, j) for i in range(d) for j in range(i, d)]
+
+
+def placement(order: int, d: int) -> Any:
+    """Number of the entry that stands at each place of the full value, gradient or Hessian, flattened."""
+    entries = entries_of(order, d)
+    if order < 2:
+        return np.arange(len(entries))
+    number = {entry: i for i, entry in enumerate(entries)}
+    return np.array([number[min(i, j), max(i, j)] for i in range(d) for j in range(d)])
+
+
+def placed(m: int, order: int, d: int) -> npt.NDArray[np.intp]:
+    """Numbers of the entries at m points, of those that are computed, at each place of the full values, flattened."""
+    return np.asarray((np.arange(m)[:, None] * len(entries_of(order, d)) + placement(order, d)).ravel())
+
+
+def between_all(between: Callable[[FloatArray, list[Axes]], FloatArray], X: FloatArray, order: int) -> FloatArray:
+    """Posterior covariance between all entries at all points, as `PointPrediction.joint_covariance` says."""
+    m, d = X.shape
+    place = placed(m, order, d)
+    return np.asarray(between(X, entries_of(order, d))[np.ix_(place, place)].reshape((m, *(d,) * order) * 2))
