@@ -26,7 +26,7 @@ from .kernels import Kernel
 from .parameters import Parameters, Values
 from .pieces import Pieces, Singular
 from .points import VALUE
-from .rows import Rows, mean_terms
+from .rows import Rows, mean_of_box, mean_terms
 from .terms import Axes, Geometry, axes_of, variance_at_zero
 
 SINGULAR = 4.0  # n eps, times this: a conditional variance, relative to the prior's, that is rounding
@@ -61,12 +61,41 @@ def check_memory(n: int, n_matrices: int, what: str, remedy: str) -> None:
 
 
 def prior_block(kernel: Kernel, rows: Rows, values: Values, X: FloatArray, B: Axes) -> FloatArray:
-    """Prior covariance of the readings with one derivative B at scaled points X, shape (n, m)."""
-    covariance = np.empty((len(rows), len(X)))
+    """Prior covariance of the readings with one derivative B at scaled points X, shape (n, m) or (L, n, m)."""
+    covariance = np.empty((*values.length.shape[:-1], len(rows), len(X)))
     for axis, mine in rows.blocks:
-        covariance[mine] = Geometry(kernel, rows.X[mine], X, values.length).evaluate(axes_of(axis), B)
-    covariance *= values.amplitude**2
+        covariance[..., mine, :] = Geometry(kernel, rows.X[mine], X, values.length).evaluate(axes_of(axis), B)
+    covariance *= np.asarray(values.amplitude)[..., None, None] ** 2
     return covariance
+
+
+def box_covariances(rows: Rows, values: Values, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Prior covariances (..., n) of the readings with the integral of f over a scaled box, and its variance (...,).
+
+    Of the squared-exponential kernel: a product over the inputs. With l a length scale and g(x) the integral of
+    exp(-(u - x)^2 / 2 l^2) over u from lower to upper, a reading of f at x has the covariance amplitude^2 prod_j g_j(x_j), a
+    slope along x_j the derivative of that.
+    """
+    length, amplitude2 = values.length[..., None, :], np.asarray(values.amplitude) ** 2
+    start, end = (lower - rows.X) / length, (upper - rows.X) / length
+    factors = length * np.sqrt(np.pi / 2) * (erf(end / np.sqrt(2)) - erf(start / np.sqrt(2)))
+    slope = rows.axis != VALUE
+    along = rows.axis[slope]
+    factors[..., slope, along] = (np.exp(-(start**2) / 2) - np.exp(-(end**2) / 2))[..., slope, along]
+    s = (upper - lower) / values.length
+    each = 2 * values.length**2 * (s * np.sqrt(np.pi / 2) * erf(s / np.sqrt(2)) + np.expm1(-(s**2) / 2))
+    return amplitude2[..., None] * factors.prod(axis=-1), amplitude2 * each.prod(axis=-1)
+
+
+def first_derivatives(rows: Rows, parameters: Parameters, values: Values, correlations: Correlations) -> list[FloatArray]:
+    """K_i of each hyperparameter's logarithm: a matrix (..., n, n), or the diagonal (..., n) of one."""
+    variance = np.asarray(values.amplitude)[..., None, None] ** 2
+    first: list[FloatArray] = []
+    if parameters.amplitude is None:
+        first.append(2 * variance * correlations.matrix())
+    first += [variance * correlations.matrix((j,)) for j in parameters.by]
+    noise = rows.noise(values.sigma2)
+    return first + [2 * np.where(rows.group == g, noise, 0.0) for g in range(parameters.n_groups)]
 
 
 class Correlations:
@@ -74,6 +103,7 @@ class Correlations:
 
     def __init__(self, kernel: Kernel, rows: Rows, length: FloatArray):
         self._rows = rows
+        self._lanes = length.shape[:-1]
         self._geometry = {
             (i, j): Geometry(kernel, rows.X[mine], rows.X[theirs], length)
             for i, (_, mine) in enumerate(rows.blocks)
@@ -81,15 +111,15 @@ class Correlations:
         }
 
     def matrix(self, by: Axes = ()) -> FloatArray:
-        """Derivative by the logarithms of length scales `by`, shape (n, n)."""
+        """Derivative by the logarithms of length scales `by`, shape (n, n) or (L, n, n)."""
         rows = self._rows
-        full = np.empty((len(rows), len(rows)))
+        full = np.empty((*self._lanes, len(rows), len(rows)))
         for i, (axis, mine) in enumerate(rows.blocks):
             for j, (other, theirs) in enumerate(rows.blocks[: i + 1]):
                 block = self._geometry[i, j].evaluate(axes_of(axis), axes_of(other), by)
-                full[mine, theirs] = block
+                full[..., mine, theirs] = block
                 if i != j:
-                    full[theirs, mine] = block.T
+                    full[..., theirs, mine] = np.swapaxes(block, -2, -1)
         return full
 
 
@@ -186,7 +216,7 @@ class DenseLikelihood:
         correlations = Correlations(self._kernel, self._rows, values.length)
         solved = solve(self._rows, self.factor(values, correlations))
         P, a, to_logs = _projector(solved), solved.weights, parameters.to_logs
-        first = self._first(values, correlations)
+        first = first_derivatives(self._rows, parameters, values, correlations)
         trace = np.array([_trace(P, D) for D in first]) @ to_logs
         applied = [D * a if D.ndim == 1 else D @ a for D in first]
         quadratic_gradient = -np.array([a @ v for v in applied]) @ to_logs
@@ -209,25 +239,6 @@ class DenseLikelihood:
                 quadratics[i, j] = quadratics[j, i] = quadratic
         hessians = (to_logs.T @ piece @ to_logs for piece in (traces, quadratics))
         return Pieces(solved.log_det, solved.quadratic, trace, quadratic_gradient, *hessians)
-
-    def expected_information(self, theta: FloatArray) -> FloatArray:
-        """Half the traces of P K_i P K_j by theta, (n_free, n_free)."""
-        values = self._parameters.values(theta)
-        correlations = Correlations(self._kernel, self._rows, values.length)
-        P = _projector(solve(self._rows, self.factor(values, correlations)))
-        products = _products(P, self._first(values, correlations))
-        n_free, to_logs = self._parameters.n_free, self._parameters.to_logs
-        traces = np.array([float(np.vdot(one, other.T)) for one in products for other in products]).reshape(n_free, n_free)
-        return np.asarray(to_logs.T @ traces @ to_logs / 2)
-
-    def _first(self, values: Values, correlations: Correlations) -> list[FloatArray]:
-        """K_i of each hyperparameter's logarithm: a matrix, or the diagonal of one."""
-        rows, parameters, variance = self._rows, self._parameters, values.amplitude**2
-        first: list[FloatArray] = []
-        if parameters.amplitude is None:
-            first.append(2 * variance * correlations.matrix())
-        first += [variance * correlations.matrix((j,)) for j in parameters.by]
-        return first + [2 * np.where(rows.group == g, rows.noise(values.sigma2), 0.0) for g in range(parameters.n_groups)]
 
     def _second(self, i: int, j: int, first: list[FloatArray], correlations: Correlations, variance: float) -> FloatArray | None:
         """Second derivative of K by logarithms j <= i; None where it is zero."""
@@ -325,27 +336,15 @@ class DensePosterior:
         return np.asarray((cov + cov.T) / 2)
 
     def over_box(self, lower: FloatArray, upper: FloatArray) -> tuple[float, float]:
-        """Mean and variance of the integral of f over a scaled box, of the squared-exponential kernel: a product over the inputs.
-
-        With l a length scale and g(x) the integral of exp(-(u - x)^2 / 2 l^2) over u from lower to upper, a reading of f at x has
-        the covariance amplitude^2 prod_j g_j(x_j) with it, a slope along x_j the derivative of that.
-        """
-        rows, length, solved = self.rows, self._values.length, self._solved
-        amplitude2 = self._values.amplitude**2
-        start, end = (lower - rows.X) / length, (upper - rows.X) / length
-        factors = length * np.sqrt(np.pi / 2) * (erf(end / np.sqrt(2)) - erf(start / np.sqrt(2)))
-        slope = rows.axis != VALUE
-        along = rows.axis[slope]
-        factors[slope, along] = (np.exp(-(start**2) / 2) - np.exp(-(end**2) / 2))[slope, along]
-        b = amplitude2 * factors.prod(axis=1)
-        s = (upper - lower) / length
-        prior = amplitude2 * float(np.prod(2 * length**2 * (s * np.sqrt(np.pi / 2) * erf(s / np.sqrt(2)) + np.expm1(-(s**2) / 2))))
+        """Mean and variance of the integral of f over a scaled box, of the squared-exponential kernel."""
+        rows, solved = self.rows, self._solved
+        b, prior = box_covariances(rows, self._values, lower, upper)
         whitened = solve_triangular(solved.L, b, lower=True)
-        mean, variance = float(b @ solved.weights), prior - float(whitened @ whitened)
+        mean, variance = float(b @ solved.weights), float(prior) - float(whitened @ whitened)
         if rows.n_terms:
-            middle = mean_terms(rows.mean, ((lower + upper) / 2)[None], np.array([VALUE]))[0] * float(np.prod(upper - lower))
-            free = solve_triangular(solved.mean_triangle, middle - solved.KiH.T @ b, trans="T")
-            mean, variance = mean + float(middle @ solved.coef), variance + float(free @ free)
+            terms = mean_of_box(rows.mean, lower, upper)
+            free = solve_triangular(solved.mean_triangle, terms - solved.KiH.T @ b, trans="T")
+            mean, variance = mean + float(terms @ solved.coef), variance + float(free @ free)
         return mean, variance
 
     def _cross(self, X: FloatArray, entries: list[Axes]) -> tuple[list[FloatArray], FloatArray, FloatArray]:

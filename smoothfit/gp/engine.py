@@ -7,9 +7,10 @@ tr(P K_i P K_j) / 2; of an amplitude that is left out theta is projected.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -20,12 +21,16 @@ from ..inference.engine import Expansion, Moments, Sized, Terms
 from ..observations.points import PointObservations
 from .dense import Correlations, DenseLikelihood, DensePosterior, factor, prior_block
 from .kernels import Kernel
+from .lanes import Lanes
 from .parameters import Parameters, Values
 from .pieces import Singular
 from .points import VALUE
-from .posterior import Derivatives, covariance_of, leverages_of, moments_of, root_of
+from .posterior import Box, Derivatives, covariance_of, leverages_of, moments_of, root_of
 from .rows import Rows
 from .terms import ALL, axes_of
+
+BLOCK = 2**18  # numbers of a matrix at hyperparameters side by side: what fits into the cache of a processor
+MOST_KEPT = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +94,33 @@ class DenseEngine(Sized):
         """Theta (L, n_free) with an amplitude of one where that is left out."""
         return np.pad(theta, ((0, 0), (int(self.relative), 0)))
 
+    def values(self, theta: FloatArray) -> Values:
+        """Hyperparameters at thetas (L, p) in scaled units, for an amplitude of one if that is left out."""
+        return self.parameters.values(self._whole(theta))
+
+    def _lanes(self, theta: FloatArray) -> Iterator[Lanes]:
+        """Likelihoods and posteriors at thetas (L, p), in blocks."""
+        whole, size = self._whole(theta), max(1, BLOCK // len(self.rows) ** 2)
+        for start in range(0, max(1, len(whole)), size):
+            yield Lanes(self.rows, self.kernel, self.parameters, whole[start : start + size])
+
+    def _nodes(self, theta: FloatArray) -> Iterable[Lanes]:
+        """As `_lanes`, kept for the next question about the same thetas unless they are large."""
+        if len(theta) * len(self.rows) ** 2 > MOST_KEPT:
+            return self._lanes(theta)
+        key = theta.tobytes()
+        if key not in self._kept:
+            self._kept.clear()
+            self._kept[key] = list(self._lanes(theta))
+        return self._kept[key]
+
+    @cached_property
+    def _kept(self) -> dict[bytes, list[Lanes]]:
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
+
     # Likelihood -------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -99,7 +131,8 @@ class DenseEngine(Sized):
         """Terms of the restricted likelihood with derivatives up to `order`; NaN where the covariance is singular."""
         whole, (L, p) = self._whole(theta), theta.shape
         if order == 0:
-            return Terms(*map(Expansion, self._likelihood.log_det_and_quadratic(whole)))
+            blocks = [(lanes.log_det, lanes.quadratic) for lanes in self._lanes(theta)]
+            return Terms(*(Expansion(np.concatenate(part)) for part in zip(*blocks, strict=True)))
         shapes, own = [(L,), (L, p), (L, p, p)][: order + 1], self._searched
         log_det, sse = ([np.full(shape, np.nan) for shape in shapes] for _ in range(2))
         for i, at in enumerate(whole):
@@ -115,7 +148,7 @@ class DenseEngine(Sized):
 
     def information(self, theta: FloatArray) -> FloatArray:
         """Expected information (L, p, p)."""
-        found = np.array([self._likelihood.expected_information(at) for at in self._whole(theta)])
+        found = np.concatenate([lanes.information() for lanes in self._lanes(theta)])
         if self.relative:
             along = found[:, 1:, 0]
             found = found[:, 1:, 1:] - along[:, :, None] * along[:, None, :] / found[:, 0, 0, None, None]
@@ -128,10 +161,20 @@ class DenseEngine(Sized):
             values = self.parameters.values(at)
             yield values, DensePosterior(self.rows, self.kernel, values, self._likelihood.factor(values))
 
-    def moments(self, theta: FloatArray, functionals: Derivatives) -> Moments:
-        """Posterior means and variances (L, n) of derivatives, those of a point together, for an amplitude of one if left out."""
-        found = [_flat(own, functionals) for _, own in self._posteriors(theta)]
-        return Moments(*(np.reshape(part, (len(theta), functionals.n)) for part in zip(*found, strict=True)))
+    def moments(self, theta: FloatArray, functionals: Derivatives | Box) -> Moments:
+        """Posterior means and variances (L, n) of functionals, those of a point together, for an amplitude of one if left out."""
+        found = [functionals.moments(lanes, self.rows) for lanes in self._nodes(theta)]
+        return Moments(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+    def pointwise(self, theta: FloatArray, functionals: Derivatives) -> tuple[FloatArray, FloatArray]:
+        """Means (m, e) and covariances (m, e, e) of each point's derivatives at one theta, for an amplitude of one if left out."""
+        _, own = next(self._posteriors(theta[None]))
+        return moments_of(own, self.rows, functionals)
+
+    def covariance(self, theta: FloatArray, functionals: Derivatives) -> FloatArray:
+        """Posterior covariance (n, n) of derivatives at one theta (p,), for an amplitude of one if that is left out."""
+        _, own = next(self._posteriors(theta[None]))
+        return covariance_of(own, self.rows, functionals)
 
     def draws(self, theta: FloatArray, functionals: Derivatives, rng: np.random.Generator, size: int) -> FloatArray:
         """Posterior draws (L, size, n) of derivatives, less their means, for an amplitude of one if that is left out."""

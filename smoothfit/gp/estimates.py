@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._validation import FloatArray
+from .._validation import FloatArray, check_level, frozen
+from ..errors import IntegrationWarning, NumericalError
+from ..inference.marginal import HyperparameterPosterior, integrate
 from ..results import Results
+from ..results.integrated import Integrated
+from ..results.parameters import quantile_of_parameter
+from .engine import DenseEngine
 from .fit import Fit
 from .kernels import Kernel
 from .terms import ALL
@@ -21,8 +27,11 @@ if TYPE_CHECKING:
     from .protocols import Specified
 
 
+MOST_INTEGRATED = 300  # observations: a node of the integration takes time O(n^3), 20 ms for so many
+
+
 @entry_point
-class Hyperparameters(Results):
+class Hyperparameters(Integrated, Results):
     """What the restricted likelihood tells of a kernel, of the noise and of the mean.
 
     Attributes
@@ -93,6 +102,99 @@ class Hyperparameters(Results):
         for name in self.model.rows.unknown:
             values[f"sigma.{name}"] = float(self.sigma[name])
         return pd.Series(values, name="params", dtype=float)
+
+    @property
+    def engine(self) -> DenseEngine:
+        """The model of the observations, as a function of what is estimated; `theta_hat` are the estimates in its terms."""
+        return self._fit.engine
+
+    @property
+    def theta_hat(self) -> FloatArray:
+        """The estimates as a theta of the engine, within its bounds."""
+        return self._fit.theta_hat
+
+    @cached_property
+    def parameter_posterior(self) -> HyperparameterPosterior:
+        """Posterior of the hyperparameters, as weighted nodes: what intervals, bands and draws integrate over.
+
+        A single node, the estimates, if all are given, if the observations tell them to a percent of an interval, and of more
+        than 300 observations, of which dense algebra at many nodes takes minutes. Intervals are then those at the estimates.
+
+        Warns
+        -----
+        IntegrationWarning
+            If dense algebra cannot compute the likelihood where it is high, so that the estimates are the only node.
+        """
+        if self.nobs <= MOST_INTEGRATED:
+            try:
+                return integrate(self.engine, self.theta_hat)
+            except NumericalError as error:
+                warnings.warn(
+                    f"intervals take the hyperparameters for known: {error}; estimate the noise sd, or give a larger one",
+                    IntegrationWarning,
+                    stacklevel=2,
+                )
+        scale2 = float(self._fit.estimates.amplitude) ** 2 if self.use_t else 1.0
+        theta, weight, scale = (frozen(part.copy()) for part in (self.theta_hat[None], np.ones(1), np.array([scale2])))
+        return HyperparameterPosterior(theta, weight, scale, self.df_interval, is_single=True)
+
+    @cached_property
+    def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:
+        """Of each of `params` its values (L,) at the nodes for a common factor of one, and the power of it."""
+        rows, parameters = self.model.rows, self.model.parameters
+        values, power = self.engine.values(self.parameter_posterior.theta), float(self.use_t)
+        found = {}
+        if parameters.amplitude is None:
+            found["amplitude"] = values.amplitude * rows.y_unit, power
+        for j in parameters.by:
+            i, name = max(j, 0), "length_scale" if j == ALL else f"length_scale.{self.model.inputs[j]}"
+            found[name] = values.length[:, i] * rows.x_unit[i], 0.0
+        for group, name in enumerate(rows.unknown):
+            found[f"sigma.{name}"] = np.sqrt(values.sigma2[:, group]) * rows.group_unit[group], power
+        return found
+
+    @property
+    def hyperparameters(self) -> pd.DataFrame:
+        """Posterior of `params`: a row for each weighted node, with the estimate of the common scale there.
+
+        Columns are those of `params`, in the user's units, and ``weight``, which sums to one. A single row, the estimates, if
+        nothing was integrated; see `parameter_posterior`.
+        """
+        import pandas as pd
+
+        posterior = self.parameter_posterior
+        if posterior.is_single:
+            return pd.DataFrame([{**self.params.to_dict(), "weight": 1.0}]).rename_axis("node")
+        columns = {name: values * posterior.scale2 ** (power / 2) for name, (values, power) in self._at_nodes.items()}
+        return pd.DataFrame(columns | {"weight": posterior.weights}).rename_axis("node")
+
+    def plot_hyperparameters(self, ax: Any = None) -> Any:
+        """Draw the posterior of each of `params`: its weighted nodes, its estimate and its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or sequence of these, optional
+            One for each of `params`.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+        """
+        from ..results.plotting import plot_nodes
+
+        return plot_nodes(self.hyperparameters, self.params, self.conf_int(), ax)
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return intervals of level 1 - alpha of `params`: quantiles of their posterior.
+
+        If nothing was integrated (see `parameter_posterior`), they are normal on the logarithmic scale.
+        """
+        frame, posterior = super().conf_int(alpha), self.parameter_posterior
+        if not posterior.is_single:
+            tails = check_level(alpha) / 2, 1 - check_level(alpha) / 2
+            for name, at_nodes in self._at_nodes.items():
+                frame.loc[name] = [quantile_of_parameter(posterior, *at_nodes, p) for p in tails]
+        return frame
 
     @property
     def boundary(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,9 +32,9 @@ AMPLITUDES = (2.0**-12, 2.0**20)  # in units of the readings' spread
 
 
 class Values(NamedTuple):
-    """Hyperparameters in scaled units: amplitude, lengths (d,), unknown noise variances (n_groups,)."""
+    """Hyperparameters in scaled units: amplitude, lengths (d,), unknown noise variances (n_groups,); of L of them (L, ...)."""
 
-    amplitude: float
+    amplitude: Any
     length: FloatArray
     sigma2: FloatArray
 
@@ -118,13 +118,14 @@ class Parameters:
         return offset
 
     def values(self, theta: FloatArray) -> Values:
-        """Return the hyperparameters; theta may be complex."""
-        logs = self.to_logs @ theta + self.offset
-        amplitude = np.exp(logs[0]) if self.amplitude is None else self.amplitude
-        length = np.array([1.0 if s is None else s for s in self.length], dtype=theta.dtype)
-        for j, log_length in zip(self.by, logs[self.lengths], strict=True):
-            length[slice(None) if j == ALL else j] = np.exp(log_length)
-        return Values(amplitude, length, np.exp(2 * logs[self.ratios]))
+        """Return the hyperparameters at theta (n_free,), which may be complex, or at many (L, n_free)."""
+        logs = theta @ self.to_logs.T + self.offset
+        amplitude: Any = np.exp(logs[..., 0]) if self.amplitude is None else np.full(theta.shape[:-1], self.amplitude)[()]
+        length = np.empty((*theta.shape[:-1], len(self.length)), dtype=theta.dtype)
+        length[:] = [1.0 if s is None else s for s in self.length]
+        for i, j in enumerate(self.by, self.lengths.start):
+            length[..., slice(None) if j == ALL else j] = np.exp(logs[..., i, None] if j == ALL else logs[..., i])
+        return Values(amplitude, length, np.exp(2 * logs[..., self.ratios]))
 
     def bounds(self, rows: Rows) -> tuple[FloatArray, FloatArray]:
         """Lower and upper bounds of theta."""

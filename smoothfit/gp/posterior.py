@@ -2,25 +2,59 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from .._validation import FloatArray
+from .lanes import Lanes
 from .rows import Rows
 from .terms import Axes, axes_of
 
 
-class Derivatives(NamedTuple):
+@dataclass(frozen=True)
+class Derivatives:
     """Derivatives of f at points: `entries` of axes at each, () for f, (j,) for slopes, (i, j) for entries of Hessians."""
 
     X: FloatArray  # (m, d), in the user's units
     entries: list[Axes]
 
-    @property
-    def n(self) -> int:
+    def __len__(self) -> int:
         """How many numbers they are: those of a point together."""
         return len(self.X) * len(self.entries)
+
+    def moments(self, lanes: Lanes, rows: Rows) -> tuple[FloatArray, FloatArray]:
+        """Means and variances (L, n)."""
+        unit = _units(rows, self.entries)
+        mean, variance = lanes.moments(rows.to_scaled(self.X), self.entries)
+        shape = (len(mean), len(self))
+        return (mean * unit + _origins(rows, self.entries)).reshape(shape), (variance * unit**2).reshape(shape)
+
+
+@dataclass(frozen=True)
+class Box:
+    """The integral of f over the box from lower (d,) to upper (d,), in the user's units, lower <= upper."""
+
+    lower: FloatArray
+    upper: FloatArray
+
+    def __len__(self) -> int:
+        return 1
+
+    def moments(self, lanes: Lanes, rows: Rows) -> tuple[FloatArray, FloatArray]:
+        """Means and variances (L, 1)."""
+        unit, shift = self.units(rows)
+        mean, variance = lanes.over_box(*self.scaled(rows))
+        return mean * unit + shift, variance * unit**2
+
+    def scaled(self, rows: Rows) -> FloatArray:
+        """Both corners (2, d) in scaled units."""
+        return rows.to_scaled(np.array([self.lower, self.upper]))
+
+    def units(self, rows: Rows) -> tuple[float, float]:
+        """The unit of the integral, and that of the origin of y."""
+        return rows.y_unit * float(np.prod(rows.x_unit)), rows.y_origin * float(np.prod(self.upper - self.lower))
 
 
 class Posterior(Protocol):
@@ -37,7 +71,7 @@ def moments_of(posterior: Posterior, rows: Rows, asked: Derivatives) -> tuple[Fl
     """Means (m, e) of derivatives at points and covariances (m, e, e) between those of each point."""
     unit = _units(rows, asked.entries)
     mean, cov = posterior.moments(rows.to_scaled(asked.X), asked.entries)
-    return mean * unit + np.array([0.0 if A else rows.y_origin for A in asked.entries]), cov * np.outer(unit, unit)
+    return mean * unit + _origins(rows, asked.entries), cov * np.outer(unit, unit)
 
 
 def covariance_of(posterior: Posterior, rows: Rows, asked: Derivatives) -> FloatArray:
@@ -62,3 +96,7 @@ def root_of(cov: FloatArray) -> FloatArray:
 
 def _units(rows: Rows, entries: list[Axes]) -> FloatArray:
     return np.array([rows.y_unit / float(np.prod(rows.x_unit[list(A)])) for A in entries])
+
+
+def _origins(rows: Rows, entries: list[Axes]) -> FloatArray:
+    return np.array([0.0 if A else rows.y_origin for A in entries])

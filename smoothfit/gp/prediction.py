@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._entry import entry_point
-from .._validation import FloatArray
-from ..results.mixtures import critical_value
+from .._validation import FloatArray, check_flag
+from ..results.mixtures import Mixture, critical_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +44,12 @@ class PointPrediction:
         is not zero were estimated, else infinite.
     inputs : tuple of str
         Labels of the inputs.
+    law : Mixture or None
+        Posterior law of each entry at each point, in the order of `mean` flattened, with the hyperparameters integrated out. Its
+        quantiles are the intervals. None if no hyperparameter was integrated; the intervals are then mean +- a critical value of
+        Student's t times the standard error.
+    law_obs : Mixture or None
+        That of a new observation; NaN where none is read.
     """
 
     X: FloatArray
@@ -55,6 +61,8 @@ class PointPrediction:
     df: float
     inputs: tuple[str, ...]
     _between: Callable[[FloatArray, int], FloatArray]
+    law: Mixture | None = None
+    law_obs: Mixture | None = None
 
     def __iter__(self) -> Iterator[FloatArray]:
         return iter((self.mean, self.covariance))
@@ -88,6 +96,9 @@ class PointPrediction:
         alpha : float
             Significance level.
         """
+        law = self.law_obs if check_flag(obs, "obs") else self.law
+        if law is not None:
+            return law.interval(alpha).reshape(*self.mean.shape, 2)
         half = critical_value(alpha, self.df) * (self.se_obs if obs else self.se)
         return np.stack([self.mean - half, self.mean + half], axis=-1)
 

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import column_of, listed, table_of
-from .._validation import FloatArray, check_finite, check_memory, check_order, check_rng, frozen, to_floats
+from .._validation import FloatArray, check_choice, check_finite, check_memory, check_order, check_rng, frozen, to_floats
 from ..errors import DataError, SpecificationError
 from ..observations.points import Orders, check_orders, default_inputs, noise_name, partial_label, to_points
 from ..results import Estimate
-from ..results.prediction import SurfacePrediction, greatest_deviations
+from ..results.draws import draw_curves, greatest_deviations
+from ..results.mixtures import Mixture
+from ..results.prediction import PARAMETERS, SurfacePrediction
 from .dense import DensePosterior
 from .estimates import Hyperparameters
 from .kernels import SquaredExponential
 from .points import VALUE
-from .posterior import Derivatives, covariance_of, leverages_of, moments_of, root_of
+from .posterior import Box, Derivatives, covariance_of, leverages_of, moments_of, root_of
 from .prediction import PointPrediction
 from .terms import Axes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from matplotlib.figure import Figure
     from statsmodels.iolib.summary import Summary
@@ -120,7 +123,15 @@ class GaussianProcessResults(Hyperparameters):
         """
         return self._moments(self._read(X), [axes(self._check_deriv(deriv))])[0][:, 0]
 
-    def get_prediction(self, X: Any, deriv: Any = 0, name: str | None = None, *, simultaneous: bool = False) -> SurfacePrediction:
+    def get_prediction(
+        self,
+        X: Any,
+        deriv: Any = 0,
+        name: str | None = None,
+        *,
+        simultaneous: bool = False,
+        parameters: str = "estimated",
+    ) -> SurfacePrediction:
         """Posterior of f, or of a partial derivative, at points, with standard errors and intervals.
 
         Parameters
@@ -130,17 +141,31 @@ class GaussianProcessResults(Hyperparameters):
         name : str, optional
             Whose noise a new reading has, a name that reads this derivative; by default the first.
         simultaneous : bool
-            Whether the intervals are to hold at all points together, at the estimated hyperparameters: mean +- c se, c the quantile
-            of the greatest abs(f - mean) / se over these points, in 10 000 draws with a fixed seed.
+            Whether the intervals of f hold at all points together. They have the shape of the pointwise intervals, times the
+            factor that covers the greatest deviation over these points in 95 % (or 1 - alpha) of 10 000 draws with a fixed seed.
+        parameters : {"estimated", "integrated"}
+            Whether `predicted_mean` and `se_mean` are those at the estimated hyperparameters, or the mean and the standard
+            deviation of the posterior in which these are integrated out. Intervals integrate over the hyperparameters in either
+            case.
 
         Returns
         -------
         SurfacePrediction
             With ``predicted_mean``, ``se_mean``, ``conf_int``, ``summary_frame``.
+
+        Notes
+        -----
+        Intervals are quantiles of the posterior with the hyperparameters integrated out under Jeffreys' prior of the restricted
+        likelihood. With more than 300 observations, also of a Matérn kernel in one input, they are those at the estimates; see
+        `parameter_posterior`. In simulations of 15 observations of sines (with two inputs: of products) with a noise sd of 0.1,
+        nominal 95 % intervals of slopes cover 97 %; those at the estimates cover 94 % in one input and 91 % in two.
         """
+        check_choice(parameters, "parameters", PARAMETERS)
         orders, points = self._check_deriv(deriv), self._read(X)
         noise = noise_name(self.observations, orders, name)
-        mean, cov = self._moments(points, [axes(orders)])
+        asked = Derivatives(points, [axes(orders)])
+        mean, cov = self._moments(points, asked.entries)
+        law = self._law(asked)
         prediction = SurfacePrediction(
             x=frozen(points),
             deriv=orders,
@@ -148,22 +173,51 @@ class GaussianProcessResults(Hyperparameters):
             var_pred_mean=np.maximum(cov[:, 0, 0], 0.0),  # below zero is rounding
             noise_sd=np.nan if noise is None else float(self.sigma[noise]),
             df=self.df_interval,
+            law=law,
+            law_obs=None if law is None or noise is None else law.with_noise(self._noise_variance(noise)),
             inputs=self.inputs,
         )
-        if not simultaneous or not len(points):
-            return prediction
-        root = root_of(self._between(points, [axes(orders)]))
-        deviations = greatest_deviations(
-            lambda rng, size: rng.standard_normal((size, len(root))) @ root.T, prediction.se_mean, prediction.df
-        )
-        return replace(prediction, maxima=deviations)
+        if simultaneous and len(points):
+
+            def draw(rng: np.random.Generator, size: int, some: npt.NDArray[np.intp]) -> FloatArray:
+                return self._drawn(Derivatives(points[some], asked.entries), rng, size, integrated=True)
+
+            prediction = replace(prediction, maxima=greatest_deviations(draw, *prediction.shape))
+        return cast(SurfacePrediction, prediction.integrated()) if parameters == PARAMETERS[1] else prediction
+
+    def _noise_variance(self, name: str) -> FloatArray:
+        """Noise variance of a series at weight one, at each node (L,)."""
+        posterior = self.parameter_posterior
+        if name not in self.model.rows.unknown:
+            return np.full(len(posterior.weights), self.sigma[name] ** 2)
+        values, power = self._at_nodes[f"sigma.{name}"]
+        return np.asarray(values**2 * posterior.scale2**power)
+
+    def _drawn(self, asked: Derivatives, rng: np.random.Generator, size: int, integrated: bool) -> FloatArray:
+        """Draws (size, n) of derivatives, with the hyperparameters drawn as well or at their estimates."""
+        if integrated and not self.parameter_posterior.is_single:
+            return draw_curves(self.engine, self.parameter_posterior, asked, rng, size)
+        factors = rng.spawn(1)[0]
+        root = root_of(self._between(asked.X, asked.entries))
+        deviations = rng.standard_normal((size, len(root))) @ root.T
+        if integrated and self.use_t:
+            deviations *= np.sqrt(self.df_interval / factors.chisquare(self.df_interval, (size, 1)))
+        return np.asarray(self._moments(asked.X, asked.entries)[0].ravel() + deviations)
 
     def joint_covariance(self, X: Any, deriv: Any = 0) -> FloatArray:
         """Return the posterior covariance of f, or of a partial derivative, between points as of `predict`, shape (m, m)."""
         return self._between(self._read(X), [axes(self._check_deriv(deriv))])
 
-    def sample(self, X: Any, deriv: Any = 0, size: int = 100, rng: np.random.Generator | int | None = None) -> FloatArray:
-        """Draw functions from the posterior at points, at the estimated hyperparameters.
+    def sample(
+        self,
+        X: Any,
+        deriv: Any = 0,
+        size: int = 100,
+        rng: np.random.Generator | int | None = None,
+        *,
+        parameters: str = "integrated",
+    ) -> FloatArray:
+        """Draw functions from the posterior at points.
 
         Parameters
         ----------
@@ -175,17 +229,19 @@ class GaussianProcessResults(Hyperparameters):
             Number of draws.
         rng : numpy.random.Generator or int, optional
             Source of randomness, or a seed for one.
+        parameters : {"integrated", "fixed"}
+            Whether each draw is at hyperparameters that are drawn as well, or at the estimates.
 
         Returns
         -------
         ndarray, shape (size, m), or (len(deriv), size, m) for several derivatives
         """
+        check_choice(parameters, "parameters", ("integrated", "fixed"))
         several = np.ndim(deriv) == (2 if len(self.inputs) > 1 else 1)
         entries = [axes(self._check_deriv(k)) for k in (deriv if several else [deriv])]
         n_draws, generator, points = check_order(size, "size", 0, 2**31), check_rng(rng), self._read(X)
         check_memory(24.0 * len(entries) * n_draws * len(points), f"a sample of size = {n_draws}", "lower size, or pass fewer X")
-        root = root_of(self._between(points, entries))
-        draws = generator.standard_normal((n_draws, len(root))) @ root.T + self._moments(points, entries)[0].ravel()
+        draws = self._drawn(Derivatives(points, entries), generator, n_draws, parameters == "integrated")
         drawn = np.moveaxis(draws.reshape(n_draws, len(points), len(entries)), 2, 0)
         return drawn if several else drawn[0]
 
@@ -205,16 +261,17 @@ class GaussianProcessResults(Hyperparameters):
                 f"integrals are of the SquaredExponential kernel, and this one is {self.model.kernel.label}; in one input fit "
                 "SmoothingSpline(observations, prior=sf.priors.Matern(...)), which integrates, or sum predict on a grid"
             )
-        corners = [self._read(np.reshape(np.asarray(corner, dtype=np.float64), (1, -1))) for corner in (lower, upper)]
-        rows = self.model.rows
-        start, end = (rows.to_scaled(corner)[0] for corner in corners)
-        sign = float(np.prod(np.sign(end - start)))
-        mean, variance = self._fit.posterior.over_box(np.minimum(start, end), np.maximum(start, end))
-        unit = rows.y_unit * float(np.prod(rows.x_unit))
-        volume = float(np.prod(corners[1] - corners[0]))
-        return Estimate(sign * mean * unit + rows.y_origin * volume, float(np.sqrt(max(variance, 0.0))) * unit, self.df_interval)
+        start, end = (self._read(np.reshape(np.asarray(corner, dtype=np.float64), (1, -1)))[0] for corner in (lower, upper))
+        box, rows = Box(np.minimum(start, end), np.maximum(start, end)), self.model.rows
+        mean, variance = self._fit.posterior.over_box(*box.scaled(rows))
+        unit, shift = box.units(rows)
+        law = self._law(box)
+        ends = None if law is None else law.ends
+        found = Estimate(mean * unit + shift, float(np.sqrt(max(variance, 0.0))) * unit, self.df_interval, ends)
+        turned: Estimate = float(np.prod(np.sign(end - start))) * found
+        return turned
 
-    def predict_gradient(self, X: Any) -> PointPrediction:
+    def predict_gradient(self, X: Any, *, parameters: str = "estimated") -> PointPrediction:
         """Posterior of the gradient of f at points.
 
         With a = K^-1 (y - H b): mean sum_i a_i dk(x, x_i)/dx (+ the mean's slopes), covariance
@@ -223,6 +280,9 @@ class GaussianProcessResults(Hyperparameters):
         Parameters
         ----------
         X : array_like, shape (m, d), (m,) in one input, or data frame
+        parameters : {"estimated", "integrated"}
+            Whether `mean`, `se`, `covariance` and `joint_covariance` are those at the estimated hyperparameters, or of the
+            posterior in which these are integrated out. Intervals integrate over the hyperparameters in either case.
 
         Returns
         -------
@@ -250,14 +310,17 @@ class GaussianProcessResults(Hyperparameters):
         >>> print(mean.ravel().round(8), covariance.ravel().round(8))
         [ 0.53698288 -0.98880721] [0.00039536 0.00030705]
         """
-        return self._predict(X, 1)
+        return self._predict(X, 1, parameters)
 
-    def predict_hessian(self, X: Any) -> PointPrediction:
+    def predict_hessian(self, X: Any, *, parameters: str = "estimated") -> PointPrediction:
         """Posterior of the Hessian of f at points.
 
         Parameters
         ----------
         X : array_like, shape (m, d), (m,) in one input, or data frame
+        parameters : {"estimated", "integrated"}
+            Whether `mean`, `se`, `covariance` and `joint_covariance` are those at the estimated hyperparameters, or of the
+            posterior in which these are integrated out. Intervals integrate over the hyperparameters in either case.
 
         Returns
         -------
@@ -271,27 +334,43 @@ class GaussianProcessResults(Hyperparameters):
         SpecificationError
             Functions of the kernel have no Hessian (`Matern12`, `Matern32`).
         """
-        return self._predict(X, 2)
+        return self._predict(X, 2, parameters)
 
-    def _predict(self, X: Any, order: int) -> PointPrediction:
+    def _predict(self, X: Any, order: int, parameters: str) -> PointPrediction:
+        check_choice(parameters, "parameters", PARAMETERS)
         self._require_smooth(order, ("gradient", "Hessian")[order - 1])
         points = self._read(X)
         d = points.shape[1]
-        mean, cov = self._moments(points, _entries(order, d))
+        entries, place = _entries(order, d), _placement(order, d)
+        law = self._law(Derivatives(points, entries))
+        if parameters == PARAMETERS[1] and law is not None:
+            between, (mean, cov) = self._between_integrated, self._moments_integrated(points, entries)
+        else:
+            between, (mean, cov) = self._between, self._moments(points, entries)
         se = np.sqrt(np.maximum(np.diagonal(cov, axis1=1, axis2=2), 0.0))  # below zero is rounding
-        place = _placement(order, d)
         shape = (len(points), *(d,) * order)
+        names = self._noise_names(order, d)
+        if law is not None:
+            law = law.taken(_placed(len(points), order, d))
         return PointPrediction(
             X=points,
             order=order,
             mean=mean[:, place].reshape(shape),
             se=se[:, place].reshape(shape),
             covariance=cov[:, place][:, :, place].reshape(len(points), *(d,) * (2 * order)),
-            noise_sd=self._noise_sd(order, d),
+            noise_sd=np.array([np.nan if name is None else self.sigma[name] for name in names]).reshape((d,) * order),
             df=self.df_interval,
             inputs=self.model.inputs,
-            _between=self._between_all,
+            _between=partial(_between_all, between),
+            law=law,
+            law_obs=None if law is None else self._with_noise(law, names, len(points)),
         )
+
+    def _with_noise(self, law: Mixture, names: Sequence[str | None], m: int) -> Mixture:
+        """Laws of new observations of the entries at m points, by name; NaN where none is read."""
+        nodes = len(law.weights)
+        variances = [np.full(nodes, np.nan) if name is None else self._noise_variance(name) for name in names]
+        return law.with_noise(np.tile(np.column_stack(variances), (1, m)))
 
     def _moments(self, points: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:
         """Means (m, e) of derivatives at points and covariances (m, e, e) between those of each point."""
@@ -301,20 +380,35 @@ class GaussianProcessResults(Hyperparameters):
         """Covariances (m e, m e) between derivatives at all points, those of a point together."""
         return covariance_of(self._fit.posterior, self.model.rows, Derivatives(points, entries))
 
-    def _between_all(self, X: FloatArray, order: int) -> FloatArray:
-        """Posterior covariance between all entries at all points, as `PointPrediction.joint_covariance` says."""
-        m, d = X.shape
-        entries = _entries(order, d)
-        place = (np.arange(m)[:, None] * len(entries) + _placement(order, d)).ravel()
-        return np.asarray(self._between(X, entries)[np.ix_(place, place)].reshape((m, *(d,) * order) * 2))
+    def _moments_integrated(self, points: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:
+        """As `_moments`, with the hyperparameters integrated out."""
+        posterior, engine = self.parameter_posterior, self.engine
+        parts = [engine.pointwise(theta, Derivatives(points, entries)) for theta in posterior.theta]
+        mean = sum(w * own for w, (own, _) in zip(posterior.weights, parts, strict=True))
+        cov = np.zeros((*mean.shape, mean.shape[1]))
+        for weight, scale2, (own, given) in zip(posterior.weights, posterior.scale2, parts, strict=True):
+            away = own - mean
+            cov += weight * (scale2 * given + away[:, :, None] * away[:, None, :])
+        return mean, cov
 
-    def _noise_sd(self, order: int, d: int) -> FloatArray:
-        sds = np.full((d,) * order, np.nan)
+    def _between_integrated(self, points: FloatArray, entries: list[Axes]) -> FloatArray:
+        """As `_between`, with the hyperparameters integrated out."""
+        posterior, engine, asked = self.parameter_posterior, self.engine, Derivatives(points, entries)
+        away = engine.moments(posterior.theta, asked).mean
+        away = away - posterior.weights @ away
+        cov = (posterior.weights[:, None] * away).T @ away
+        for weight, scale2, theta in zip(posterior.weights, posterior.scale2, posterior.theta, strict=True):
+            cov += weight * scale2 * engine.covariance(theta, asked)
+        return np.asarray(cov)
+
+    def _noise_names(self, order: int, d: int) -> list[str | None]:
+        """The first series that observes each entry of a gradient or Hessian, flattened; None where none does."""
+        names: list[str | None] = [None] * d**order
         if order == 1:
             for reading in reversed(self.observations.readings):
                 for axis in set(reading.axis.tolist()) - {VALUE}:
-                    sds[axis] = self.sigma[reading.name]
-        return sds
+                    names[axis] = reading.name
+        return names
 
     def _read(self, X: Any) -> FloatArray:
         """Points of the user; of a data frame the columns of the readings' inputs, by name."""
@@ -421,3 +515,15 @@ def _placement(order: int, d: int) -> Any:
         return np.arange(len(entries))
     number = {entry: i for i, entry in enumerate(entries)}
     return np.array([number[min(i, j), max(i, j)] for i in range(d) for j in range(d)])
+
+
+def _placed(m: int, order: int, d: int) -> npt.NDArray[np.intp]:
+    """Numbers of the entries at m points, of those that are computed, at each place of the full values, flattened."""
+    return np.asarray((np.arange(m)[:, None] * len(_entries(order, d)) + _placement(order, d)).ravel())
+
+
+def _between_all(between: Callable[[FloatArray, list[Axes]], FloatArray], X: FloatArray, order: int) -> FloatArray:
+    """Posterior covariance between all entries at all points, as `PointPrediction.joint_covariance` says."""
+    m, d = X.shape
+    place = _placed(m, order, d)
+    return np.asarray(between(X, _entries(order, d))[np.ix_(place, place)].reshape((m, *(d,) * order) * 2))

@@ -224,8 +224,9 @@ class Rows:
         return given
 
     def noise(self, sigma2: FloatArray) -> FloatArray:
-        """Noise variance of each row for scaled unknown variances (n_groups,), shape (n,)."""
-        return self.ratio * np.where(self.group < 0, 1.0, np.append(sigma2, 1.0)[self.group])
+        """Noise variance of each row (..., n) for scaled unknown variances (..., n_groups)."""
+        known = np.ones((*sigma2.shape[:-1], 1))
+        return np.asarray(self.ratio * np.concatenate([sigma2, known], axis=-1)[..., self.group])
 
     def to_scaled(self, X: FloatArray) -> FloatArray:
         """Scale points of the user."""
@@ -274,6 +275,12 @@ def mean_terms(mean: str, X: FloatArray, axis: npt.NDArray[np.int64]) -> FloatAr
         return constant
     slopes = np.where(value[:, None], X, axis[:, None] == np.arange(d))
     return np.hstack([constant, slopes])
+
+
+def mean_of_box(mean: str, lower: FloatArray, upper: FloatArray) -> FloatArray:
+    """Integrals of the terms of the mean over a scaled box, shape (p,)."""
+    middle = mean_terms(mean, ((lower + upper) / 2)[None], np.array([VALUE]))[0]
+    return np.asarray(middle * float(np.prod(upper - lower)))
 
 
 def _spread(y: FloatArray, axis: npt.NDArray[np.int64], x_unit: FloatArray, extent: FloatArray, kernel: Kernel) -> float:

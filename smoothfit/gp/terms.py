@@ -83,13 +83,14 @@ class Geometry:
     ----------
     kernel : Kernel
     X, Y : ndarray, shapes (n, d) and (m, d)
-    length : ndarray, shape (d,)
+    length : ndarray, shape (d,) or (L, d)
+        With L of them side by side everything has a first axis of length L.
     """
 
     def __init__(self, kernel: Kernel, X: FloatArray, Y: FloatArray, length: FloatArray):
         self._kernel = kernel
-        self._length = length
-        w = [np.clip((X[:, j, None] - Y[None, :, j]) / length[j], -FAR, FAR) for j in range(len(length))]
+        self._length = [length[..., j, None, None] for j in range(length.shape[-1])]
+        w = [np.clip((X[:, j, None] - Y[None, :, j]) / own, -FAR, FAR) for j, own in enumerate(self._length)]
         if len(w) == 1:
             self.r = np.abs(w[0])
         else:
@@ -99,7 +100,7 @@ class Geometry:
         self._radial: dict[tuple[int, int], FloatArray] = {}
 
     def evaluate(self, A: Axes, B: Axes, by: Axes = ()) -> FloatArray:
-        """Return the derivative of phi by A at X, B at Y and the logarithms `by`, shape (n, m)."""
+        """Return the derivative of phi by A at X, B at Y and the logarithms `by`, shape (n, m) or (L, n, m)."""
         total: FloatArray | None = None
         for (m, powers), c in expansion(len(self._length), A, B, by).items():
             term = c * self._radial_function(m, sum(powers))
@@ -119,7 +120,7 @@ class Geometry:
         return self._radial[m, k]
 
 
-def variance_at_zero(kernel: Kernel, length: FloatArray, A: Axes, B: Axes) -> float:
-    """Return the covariance of two derivatives at one point, for amplitude one."""
-    origin = np.zeros((1, len(length)))
-    return float(Geometry(kernel, origin, origin, length).evaluate(A, B)[0, 0])
+def variance_at_zero(kernel: Kernel, length: FloatArray, A: Axes, B: Axes) -> FloatArray:
+    """Return the covariance, () or (L,), of two derivatives at one point, for amplitude one."""
+    origin = np.zeros((1, length.shape[-1]))
+    return np.asarray(Geometry(kernel, origin, origin, length).evaluate(A, B)[..., 0, 0])

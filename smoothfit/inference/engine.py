@@ -115,7 +115,10 @@ class Engine(Likelihood, Protocol[Data, Functionals]):
 class Sized:
     """An engine whose theta are all sizes, with Jeffreys' prior."""
 
-    names: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the entries of theta are the logarithms of."""
+        raise NotImplementedError
 
     @property
     def is_size(self) -> npt.NDArray[np.bool_]:

@@ -31,6 +31,7 @@ References
 J. Geweke (1989), Bayesian inference in econometric models using Monte Carlo integration. Econometrica 57, 1317-1339.
 A. Gelman, J. B. Carlin, H. S. Stern, D. B. Dunson, A. Vehtari & D. B. Rubin (2013), Bayesian Data Analysis, 3rd ed., CRC Press.
 H. Jeffreys (1946), An invariant form for the prior probability in estimation problems. Proc. R. Soc. A 186, 453-461.
+G. Kitagawa (1996), Monte Carlo filter and smoother for non-Gaussian nonlinear state space models. J. Comput. Graph. Stat. 5, 1-25.
 R. E. Kass & D. Steffey (1989), Approximate Bayesian inference in conditionally independent hierarchical models. JASA 84, 717-726.
 H. Rue, S. Martino & N. Chopin (2009), Approximate Bayesian inference for latent Gaussian models by using integrated nested
 Laplace approximations. J. R. Stat. Soc. B 71, 319-392.
@@ -38,7 +39,7 @@ Laplace approximations. J. R. Stat. Soc. B 71, 319-392.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +48,8 @@ from .engine import Likelihood
 from .nodes import Density, lattice_nodes, sampled_nodes
 
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
+CARRIED, MOST_CARRIED = 1e-3, 64  # weight of a node that a stream carries, and how many of them
+LEFT_OUT = 0.01  # weight beyond which what is left out is represented by resampling
 NEGLIGIBLE = 2e-4  # total weight of the nodes that are left out: tails of 0.025 change by less than 1 % of themselves
 MOST_ON_A_LATTICE = 2  # parameters: beyond, a lattice needs thousands of nodes
 FARTHEST = 40.0  # below the log density at the maximum of the likelihood: what is less plays no part
@@ -94,6 +97,36 @@ class HyperparameterPosterior(Frozen):
         """Posterior covariance of theta (p, p); zero for a single node."""
         deviation = self.theta - self.mean
         return np.asarray((self.weights[:, None] * deviation).T @ deviation)
+
+    def reduced(self) -> HyperparameterPosterior:
+        """The posterior by at most `MOST_CARRIED` nodes: those of weight above `CARRIED`, if these are nearly all of it.
+
+        Else the nodes are resampled systematically (Kitagawa 1996): node l is kept with the number of points (i + 1/2) /
+        MOST_CARRIED in its interval of the cumulated weights.
+        """
+        weights = np.where(self.weights > CARRIED, self.weights, 0.0)
+        if weights.sum() < 1 - LEFT_OUT or np.count_nonzero(weights) > MOST_CARRIED:
+            points = (np.arange(MOST_CARRIED) + 0.5) / MOST_CARRIED
+            place = np.minimum(np.searchsorted(np.cumsum(self.weights), points), len(self.weights) - 1)
+            weights = np.bincount(place, minlength=len(self.weights)).astype(float)
+        kept = np.flatnonzero(weights)
+        theta, scale2 = self.theta[kept].copy(), self.scale2[kept].copy()
+        return replace(self, theta=frozen(theta), weights=frozen(weights[kept] / weights.sum()), scale2=frozen(scale2))
+
+    def updated(self, log_det: FloatArray, sse: FloatArray, count: int) -> HyperparameterPosterior:
+        """The posterior after `count` more observations, which add log_det and sse (L,) to the terms at each node.
+
+        Every weight is multiplied by the predictive density of the observations. If s^2 is left out of theta, that is Student's t
+        whose sum of squares and degrees of freedom grow from one observation to the next; the product is a ratio of marginals.
+        """
+        misfit, scale2, df = sse, self.scale2, self.df
+        if np.isfinite(self.df):
+            before, df = self.scale2 * self.df, self.df + count
+            scale2 = (before + sse) / df
+            misfit = df * np.log(before + sse) - self.df * np.log(before)
+        log_weights = np.log(self.weights) - (log_det + misfit) / 2
+        weights = np.exp(log_weights - log_weights.max())
+        return replace(self, weights=frozen(weights / weights.sum()), scale2=frozen(scale2.copy()), df=df)
 
 
 def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPosterior:

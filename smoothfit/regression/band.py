@@ -37,6 +37,10 @@ class BandRows(NamedTuple):
         """Number of stored columns of a row."""
         return int(self.values.shape[1])
 
+    def take(self, index: npt.NDArray[np.int64]) -> BandRows:
+        """Return some of the rows."""
+        return BandRows(self.values[index], self.first[index])
+
     def scaled(self, factors: FloatArray) -> BandRows:
         """Return the rows times factors (n,)."""
         return BandRows(self.values * factors[:, None], self.first)

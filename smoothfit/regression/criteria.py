@@ -195,21 +195,6 @@ class RestrictedLikelihood(Criterion):
         )
         return np.concatenate([by_penalty, by_variance]), of_least
 
-    def joint_hessian(self, theta: FloatArray) -> FloatArray:
-        """Hessian of -2 l at one theta with nothing left out: at the factor of the variance and of 1/tau that maximises it.
-
-        With that factor k, -2 l = D + m log k + q / k, q the minimum and m the `count`. What leaves k out is D + m log q, up to a
-        constant; at k = q / m the Hessian of -2 l is that of the latter plus m (log q)'(log q)'^T. The variance of log k given lam
-        is 2 / m.
-        """
-        hessian = self.hessian(theta)[2]
-        if not self.system.scale_free:
-            return hessian
-        logs = self.logs(theta)
-        solution = self.system.solve(*logs)
-        slope = self.directions @ (self.parts(solution, *logs)[1] / self.minimum(solution, *logs))
-        return np.asarray(hessian + self.count * np.outer(slope, slope))
-
 
 class FullLikelihood(RestrictedLikelihood):
     """-2 l with what no penalty touches as unknown constants.

@@ -135,6 +135,10 @@ class BandEngine(Sized):
         room = ROOM if len(spread) else 0.0
         return np.concatenate([base + low - room, lower]), np.concatenate([base + high + room, upper])
 
+    def logs(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Logarithms of the weights tau (L, P) and of the variances of the groups (L, n_groups), for s^2 = 1."""
+        return self._likelihood.logs(theta)
+
     def theta_of(self, found: Estimate) -> FloatArray:
         """An estimate as theta (p,); weights of zero or infinity and sds of zero are at a bound."""
         with np.errstate(divide="ignore"):
@@ -175,7 +179,12 @@ class BandEngine(Sized):
 
     def information(self, theta: FloatArray) -> FloatArray:
         """Expected information (L, p, p); with several penalties at the cost of dense matrices (K, K)."""
-        log_det, P = self.terms(theta, 2).log_det, self.n_weights
+        P = self.n_weights
+        if P > 1 and theta.shape[1] == P:  # no variance, so that the Hessian is not needed
+            log_det = self.terms(theta, 1).log_det
+            assert log_det.gradient is not None
+            return self._information_of_weights(theta, log_det.gradient)
+        log_det = self.terms(theta, 2).log_det
         assert log_det.gradient is not None
         assert log_det.hessian is not None
         sign = np.ones(theta.shape[1])
@@ -183,19 +192,21 @@ class BandEngine(Sized):
         signs = np.outer(sign, sign)
         linear = Expansion(log_det.value, log_det.gradient * sign, log_det.hessian * signs)
         information = information_of_scales(linear, self.count, self.relative) * signs
-        if P < 2:
-            return information
-        for own, slope, at in zip(information, log_det.gradient[:, :P], theta, strict=True):
-            traces = _traces_of_penalties(self.system, *self._likelihood.logs(at))
-            own[:P, :P] = (traces - self.relative * np.outer(slope, slope) / self.count) / 2
+        if P > 1:
+            information[:, :P, :P] = self._information_of_weights(theta, log_det.gradient[:, :P])
         return information
+
+    def _information_of_weights(self, theta: FloatArray, slopes: FloatArray) -> FloatArray:
+        """Expected information (L, P, P) of several weights, given the slopes (L, P) of the log-determinant."""
+        traces = np.array([_traces_of_penalties(self.system, *self.logs(at)) for at in theta]).reshape(*slopes.shape, -1)
+        return np.asarray((traces - self.relative * slopes[:, :, None] * slopes[:, None, :] / self.count) / 2)
 
     # Posterior --------------------------------------------------------------------------------------------------------------
 
     def _posteriors(self, theta: FloatArray) -> Iterator[tuple[FloatArray, Covariance]]:
         """Coefficients (K,) and their covariance at each theta."""
         for at in theta:
-            solution = self.system.solve(*self._likelihood.logs(at))
+            solution = self.system.solve(*self.logs(at))
             yield lifted(solution.coef, self.columns, self.offset), covariance_of(solution, self.columns)
 
     def moments(self, theta: FloatArray, functionals: BandRows | ProductRows) -> Moments:
@@ -215,13 +226,13 @@ class BandEngine(Sized):
 
     def leverages(self, theta: FloatArray) -> FloatArray:
         """Diagonals (L, n_obs) of the smoother matrix; with correlated errors of observations made independent."""
-        sigma2 = np.exp(self._likelihood.logs(theta)[1])
+        sigma2 = np.exp(self.logs(theta)[1])
         pairs = zip(self._posteriors(theta), sigma2, strict=True)
         return np.array([leverages_of(self.rows, covariance, own) for (_, covariance), own in pairs])
 
     def stream(self, theta: FloatArray, lag: int | None = None) -> BandStream:
         """A posterior at one theta (p,) that goes on; it keeps the whole curve, whatever the lag."""
-        log_tau, log_sigma2 = self._likelihood.logs(theta)
+        log_tau, log_sigma2 = self.logs(theta)
         solution = self.system.solve(log_tau, log_sigma2)
         return BandStream(self, np.exp(log_sigma2 / 2), Factor(solution.R, solution.z, solution.rest))
 

@@ -29,7 +29,6 @@ from .fitting import Estimate, effective_df
 from .mode import Peak
 from .posterior import Covariance, Factored, covariance_of
 from .precision import refined
-from .propagation import Neighbours
 from .restricted import Bounded, gradient
 from .rows import Rows
 from .sandwich import sandwich_root
@@ -174,6 +173,17 @@ class Fit:
     def sigma2(self) -> FloatArray:
         """Variance of every group of observations."""
         return np.exp(self.estimate.log_sigma2)
+
+    def sds(self, log_sigma2: FloatArray) -> FloatArray:
+        """Noise sd at weight one of each name (..., n_names), at logarithms of the groups' variances (..., n_groups).
+
+        That of given sds, or of a given covariance, is the root mean square.
+        """
+        rows, factors = self.rows, []
+        for reading, white in zip(rows.observations.readings, rows.whitenings, strict=True):
+            squares = np.ones(1) if reading.sd is None else reading.sd**2
+            factors.append(float(np.sqrt(np.mean(squares if white is None else squares * white.variances))))
+        return np.asarray(np.exp(log_sigma2[..., list(rows.group_of_name)] / 2) * np.array(factors))
 
     @property
     def scale(self) -> float:
@@ -370,14 +380,3 @@ class Fit:
         n_params = (0 if self.fixed else len(self.estimate.tau)) + len(self.rows.unknown) + n_errors
         is_full = self.method in ("ols", "ml")
         return (n_params + self.held.system.n_free, len(self.rows.observations)) if is_full else (n_params, self.n_contrasts)
-
-    @cached_property
-    def neighbours(self) -> Neighbours | None:
-        """Fits at other smoothing and sds; None where intervals take both for known."""
-        tau = self.estimate.tau
-        is_estimated = self.fixed is None and self.method in LIKELIHOODS and len(tau) and not np.isin(tau, [0, np.inf]).any()
-        is_plain = self.cov_type == "bayesian" and self.loss == "squares" and not self.errors and self.active_rows is None
-        if not (is_estimated and is_plain):
-            return None
-        inside = [u for u, name in enumerate(self.rows.unknown) if name not in self.estimate.boundary]
-        return Neighbours.of(self.estimate, LIKELIHOODS[self.method], inside)

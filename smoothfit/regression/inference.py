@@ -10,13 +10,11 @@ from scipy import stats
 from .._entry import entry_point
 from .._validation import FloatArray, check_level, described
 from ..basis import BSplineBasis
-from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
 from ..errors import SpecificationError
-from ..results.curve import CurveResults
 from ..results.estimates import LEAST_FREE
 from .band import BandRows, pack
-from .fit import Fit
+from .intervals import Intervals
 from .products import ProductRows
 
 if TYPE_CHECKING:
@@ -25,12 +23,10 @@ if TYPE_CHECKING:
 
 
 @entry_point
-class Inference(CurveResults):
+class Inference(Intervals):
     """What `SplineRegressionResults` can test, and how readings influence it."""
 
-    basis: Basis
     method: str
-    _fit: Fit
 
     @property
     def _tested_values(self) -> FloatArray:

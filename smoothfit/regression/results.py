@@ -11,32 +11,30 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_memory, check_order, check_rng
+from .._validation import FloatArray, check_order
 from ..basis import Spline
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from ..observations.abscissa import Abscissa, Points
 from ..results.estimates import LEAST_FREE
-from ..results.prediction import CurvePrediction, Estimate, ParameterUncertainty, critical_value
-from .band import BandRows, pack
+from ..results.mixtures import critical_value
+from ..results.prediction import CurvePrediction, Estimate
+from .band import pack
 from .bootstrap import CurveBootstrap, bootstrap, job_of
 from .constraints import Equals, Unimodal, limits_of
 from .correlation import Correlation, Markov
 from .fit import Fit
 from .inference import Inference
 from .precision import EPS
-from .products import ProductRows
 from .recursive import recursive_residuals
-from .restricted import brought_within, crossings_within, multipliers_of
+from .restricted import crossings_within, multipliers_of
 from .rows import degree_of
-from .simultaneous import critical_of_band
 
 if TYPE_CHECKING:
     import pandas as pd
     from statsmodels.iolib.summary import Summary
 
 HIGHEST_OF_SMOOTH = 10  # derivative of a basis without a degree
-OF_BAND = 32.0  # bytes at the peak of a simultaneous band, for each abscissa and basis function
 
 
 @entry_point
@@ -95,8 +93,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def _standard_errors(self) -> FloatArray:
-        K = self.basis.n_basis
-        return np.sqrt(self._fit.cov.variance(BandRows(np.ones((K, 1)), np.arange(K))))
+        return np.sqrt(self._fit.cov.variance(self._every_coefficient))
 
     # Smoothing and noise --------------------------------------------------------------------------------------------------------
 
@@ -178,12 +175,7 @@ class SplineRegressionResults(Inference):
         """Noise sd per name at weight one: estimated, or given (root mean square where it, or a given covariance, varies)."""
         import pandas as pd
 
-        values, rows = [], self._fit.rows
-        for reading, group, white in zip(self.observations.readings, rows.group_of_name, rows.whitenings, strict=True):
-            squares = np.ones(1) if reading.sd is None else reading.sd**2
-            known = float(np.sqrt(np.mean(squares if white is None else squares * white.variances)))
-            is_estimated = group < len(rows.unknown)
-            values.append(known * (float(np.exp(self._fit.estimate.log_sigma2[group] / 2)) if is_estimated else 1.0))
+        values = self._fit.sds(self._fit.estimate.log_sigma2)
         return pd.Series(values, index=list(self.observations.names), name="sigma")
 
     @property
@@ -335,7 +327,7 @@ class SplineRegressionResults(Inference):
     def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
         if not len(x.coarse):
             return np.empty(0), np.empty(0)
-        rows = pack(self.basis.design(x.coarse, deriv))
+        rows = self._rows_at(x, deriv)
         return rows.times(self._fit.coef), self._fit.cov.variance(rows)
 
     @property
@@ -358,23 +350,15 @@ class SplineRegressionResults(Inference):
     def _prediction(self, points: Points, x: npt.NDArray[Any], deriv: int, noise: str | None = None) -> CurvePrediction:
         return replace(super()._prediction(points, x, deriv, noise), limits=self._limits(points.coarse, deriv))
 
-    def _parameter_uncertainty(
-        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
-    ) -> ParameterUncertainty | None:
-        if self._fit.neighbours is None or not len(variance):
-            return None
-        return self._uncertainty_of(pack(self.basis.design(points.coarse, deriv)), variance, noise)
-
-    def _uncertainty_of(self, rows: BandRows | ProductRows, variance: FloatArray, noise: str | None) -> ParameterUncertainty | None:
-        """What estimated parameters add to rows of a variance (n,), and to new readings of a name."""
-        if self._fit.neighbours is None or not len(variance):
-            return None
-        if noise is None:
-            return self._fit.neighbours.uncertainty(rows, variance, 0.0, len(self._fit.sigma2))
-        group = self._fit.rows.group_of_name[self.observations.names.index(noise)]
-        return self._fit.neighbours.uncertainty(rows, variance, float(self.sigma[noise]) ** 2, int(group))
-
-    def get_prediction(self, x: Any, deriv: int = 0, name: str | None = None, *, simultaneous: bool = False) -> CurvePrediction:
+    def get_prediction(
+        self,
+        x: Any,
+        deriv: int = 0,
+        name: str | None = None,
+        *,
+        simultaneous: bool = False,
+        parameters: str = "estimated",
+    ) -> CurvePrediction:
         """Estimate of f^(deriv) at x, with standard errors and intervals.
 
         Parameters
@@ -383,12 +367,8 @@ class SplineRegressionResults(Inference):
             As of `predict`.
         deriv : int
             Order of the derivative, at most the degree.
-        name : str, optional
-            Whose noise a new reading has, a name that reads f^(deriv); by default the first.
-        simultaneous : bool
-            Whether the intervals of the curve are to hold at all x together with the level asked for. The critical value is that
-            of the greatest distance from the estimate in standard errors over these x, by 20 000 draws of the coefficients from a
-            fixed seed: right to 1 %.
+        name, simultaneous, parameters
+            As of `CurveResults.get_prediction`.
 
         Returns
         -------
@@ -398,47 +378,47 @@ class SplineRegressionResults(Inference):
 
         Notes
         -----
-        Standard errors are those at the estimated smoothing and sds. Pointwise intervals of a fit by REML or ML allow for the
-        uncertainty of both (Kass & Steffey 1989; `CurvePrediction.parameters`) where `cov_type` is ``"bayesian"`` and the loss
-        squares. They are Student's t with fixed smoothing, after GCV or AICc, where a lam is infinite, under bounds that are
-        reached, and with correlated errors.
+        Standard errors are those at the estimated smoothing and sds. Intervals and bands integrate over both (`hyperparameters`):
+        they are quantiles of a mixture of t or normal laws, also where a lam is infinite or an sd zero at the estimates. They take
+        parameters of correlated errors for known, and ignore bounds but for ending there.
+
+        Smoothing and sds are taken for known, and intervals are Student's t or normal, with fixed smoothing; after GCV or AICc;
+        with a `cov_type` other than ``"bayesian"`` or a loss other than squares; and under bounds that are reached.
 
         References
         ----------
-        R. Kass and D. Steffey (1989), "Approximate Bayesian inference in conditionally independent hierarchical models".
-        D. Ruppert, M. Wand and R. Carroll (2003), *Semiparametric Regression*, section 6.5.
+        H. Rue, S. Martino and N. Chopin (2009), "Approximate Bayesian inference for latent Gaussian models by using integrated
+        nested Laplace approximations". D. Ruppert, M. Wand and R. Carroll (2003), *Semiparametric Regression*, section 6.5.
         """
-        prediction = super().get_prediction(x, deriv, name)
-        if not simultaneous:
-            return prediction
-        n = prediction.predicted_mean.size
-        check_memory(OF_BAND * n * self.basis.n_basis, f"a simultaneous band at {n} x", "pass fewer x, or use fewer functions")
-        return replace(prediction, maxima=critical_of_band(self._design(x, deriv), self._fit.cov, self.df_interval))
+        return self._get_prediction(x, deriv, name, simultaneous, parameters)
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
-        """Return the integral of f from lower to upper, in units of f times x, with its standard error."""
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error and its interval."""
         start, end = self._limits_of_integral(lower, upper)
-        rows = pack(self.basis.integral(start.coarse, end.coarse, sparse=True))
-        value = float(rows.times(self._fit.coef)[0])
-        return Estimate(value, np.sqrt(self._fit.cov.variance(rows)[0]), self.df_interval)
+        return self._estimate_of(pack(self.basis.integral(start.coarse, end.coarse, sparse=True)))
 
     def sample(
-        self, x: Any, deriv: int | Sequence[int] = 0, size: int = 100, rng: np.random.Generator | int | None = None
+        self,
+        x: Any,
+        deriv: int | Sequence[int] = 0,
+        size: int = 100,
+        rng: np.random.Generator | int | None = None,
+        *,
+        parameters: str = "integrated",
     ) -> FloatArray:
-        """Draw curves from the posterior: their derivatives at x, at the estimated variances.
+        """Draw curves from the posterior: their derivatives at x.
 
         Under bounds each draw is brought within them: it is the curve that satisfies them nearest to a draw of the posterior
         without them, in the metric of the fit, as the estimate itself is (Lin & Dunson 2014). That costs a cone program a draw.
 
         Parameters
         ----------
-        x : array_like
-        deriv : int or sequence of int
-            Order of the derivative; of several, the draws belong together.
-        size : int
-            Number of curves.
-        rng : numpy.random.Generator or int, optional
-            Source of randomness, or a seed for one.
+        x, deriv, size, rng
+            As of `CurveResults.sample`.
+        parameters : {"integrated", "fixed"}
+            Whether each draw is at smoothing and sds that are drawn as well, as those over which intervals integrate, or at the
+            estimates. Where intervals take the smoothing for known (see `get_prediction`) but an sd is estimated, integrated draws
+            are Student's t, as intervals are.
 
         Returns
         -------
@@ -449,32 +429,7 @@ class SplineRegressionResults(Inference):
         ----------
         L. Lin and D. Dunson (2014), "Bayesian monotone regression using Gaussian process projection", *Biometrika* 101.
         """
-        orders: list[Any] = [deriv] if np.ndim(deriv) == 0 else list(np.asarray(deriv))
-        given = self.observations.abscissa.given(x)
-        curves = self._drawn([self._design(given, order) for order in orders], given.shape, size, rng)
-        return curves[0] if np.ndim(deriv) == 0 else np.stack(curves)
-
-    def _drawn(
-        self,
-        designs: Sequence[BandRows | ProductRows],
-        shape: tuple[int, ...],
-        size: int,
-        rng: np.random.Generator | int | None,
-    ) -> list[FloatArray]:
-        """What draws of the coefficients are in each design, (size, *shape)."""
-        root = self._fit.cov.root()
-        n_draws, generator = check_order(size, "size", 1, 2**31), check_rng(rng)
-        entries = float(n_draws) * (2 * root.shape[1] + 3 * sum(rows.n for rows in designs))
-        check_memory(8 * entries, f"a sample of size = {n_draws}", "lower size, or pass fewer x")
-        draws = generator.standard_normal((n_draws, root.shape[1]))
-        if self._fit.bounded is None:
-            values = [rows.times(self._fit.coef) + (rows.times(root) @ draws.T).T for rows in designs]
-        else:
-            polynomials, (metric, columns) = self._fit.polynomials, self._fit.metric
-            free = self._fit.without_bounds + draws @ root.T
-            coef = np.array([brought_within(draw, metric, columns, polynomials) for draw in free])
-            values = [rows.times(coef.T).T for rows in designs]
-        return [part.reshape(len(draws), *shape) for part in values]
+        return self._sampled(x, deriv, size, rng, parameters)
 
     def bootstrap(
         self,

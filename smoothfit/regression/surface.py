@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, cast
 
 import numpy as np
 
 from .._entry import entry_point
 from .._frames import column_of, table_of
-from .._validation import FloatArray, frozen, to_floats
+from .._validation import FloatArray, check_choice, check_memory, check_order, check_rng, frozen, to_floats
 from ..basis import TensorProductBasis, TensorSpline
 from ..errors import DataError, SpecificationError
 from ..observations.points import Orders, PointObservations, check_orders, noise_name, partial_label, to_points
-from ..results.prediction import Estimate, SurfacePrediction
+from ..results.draws import greatest_deviations
+from ..results.prediction import PARAMETERS, Estimate, SurfacePrediction
 from .bootstrap import CurveBootstrap
 from .products import ProductRows, rows_at, rows_over
 from .results import SplineRegressionResults
 from .rows import check_degrees, degree_of
-from .simultaneous import critical_of_band
 
 
 @entry_point
@@ -111,7 +112,13 @@ class SurfaceRegressionResults(SplineRegressionResults):
         return np.stack([self.predict(X, orders) for orders in np.eye(d, dtype=np.int64).tolist()], axis=-1)
 
     def get_prediction(
-        self, X: Any, deriv: int | Sequence[int] = 0, name: str | None = None, *, simultaneous: bool = False
+        self,
+        X: Any,
+        deriv: int | Sequence[int] = 0,
+        name: str | None = None,
+        *,
+        simultaneous: bool = False,
+        parameters: str = "estimated",
     ) -> SurfacePrediction:
         """Estimate of a partial derivative at points, with standard errors and intervals.
 
@@ -125,38 +132,50 @@ class SurfaceRegressionResults(SplineRegressionResults):
             Whose noise a new reading has, a name that reads this derivative; by default the first.
         simultaneous : bool
             Whether the intervals are to hold at all points together; see `SplineRegressionResults.get_prediction`.
+        parameters : {"estimated", "integrated"}
+            As of `SplineRegressionResults.get_prediction`, whose notes say what intervals integrate over.
 
         Returns
         -------
         SurfacePrediction
         """
+        check_choice(parameters, "parameters", PARAMETERS)
         points, _ = self._read(X)
         orders = self._check_deriv(deriv)
         rows, noise = rows_at(self._surface, points, orders), noise_name(self._readings, orders, name)
-        maxima = critical_of_band(rows, self._fit.cov, self.df_interval) if simultaneous and len(points) else None
-        variance = self._fit.cov.variance(rows)
-        return SurfacePrediction(
+        law, law_obs = self._laws_of(rows, noise)
+        prediction = SurfacePrediction(
             x=frozen(points),
             deriv=orders,
             predicted_mean=rows.times(self._fit.coef),
-            var_pred_mean=variance,
+            var_pred_mean=self._fit.cov.variance(rows),
             noise_sd=np.nan if noise is None else float(self.sigma[noise]),
             df=self.df_interval,
-            maxima=maxima,
-            parameters=self._uncertainty_of(rows, variance, noise),
+            law=law,
+            law_obs=law_obs,
             inputs=self.inputs,
         )
+        if simultaneous and len(points):
+            prediction = replace(prediction, maxima=greatest_deviations(self._band_draws_of(rows), *prediction.shape))
+        return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
-        """Return the integral of f over the box from lower (d,) to upper (d,), with its standard error."""
+        """Return the integral of f over the box from lower (d,) to upper (d,), with its standard error and its interval."""
         corners = [self._read(corner, argument) for corner, argument in ((lower, "lower"), (upper, "upper"))]
         if any(shape for _, shape in corners):
             raise SpecificationError("lower and upper are the corners of a single box; call integrate for each")
-        rows = rows_over(self._surface, corners[0][0], corners[1][0])
-        return Estimate(float(rows.times(self._fit.coef)[0]), np.sqrt(self._fit.cov.variance(rows)[0]), self.df_interval)
+        return self._estimate_of(rows_over(self._surface, corners[0][0], corners[1][0]))
 
-    def sample(self, X: Any, deriv: Any = 0, size: int = 100, rng: np.random.Generator | int | None = None) -> FloatArray:
-        """Draw surfaces from the posterior: partial derivatives at points, at the estimated variances.
+    def sample(
+        self,
+        X: Any,
+        deriv: Any = 0,
+        size: int = 100,
+        rng: np.random.Generator | int | None = None,
+        *,
+        parameters: str = "integrated",
+    ) -> FloatArray:
+        """Draw surfaces from the posterior: partial derivatives at points.
 
         Parameters
         ----------
@@ -167,14 +186,21 @@ class SurfaceRegressionResults(SplineRegressionResults):
             Number of draws.
         rng : numpy.random.Generator or int, optional
             Source of randomness, or a seed for one.
+        parameters : {"integrated", "fixed"}
+            As of `SplineRegressionResults.sample`.
 
         Returns
         -------
         ndarray, shape (size, ...), or (len(deriv), size, ...) for several derivatives
         """
+        check_choice(parameters, "parameters", ("integrated", "fixed"))
         several = np.ndim(deriv) == 2
-        drawn = self._drawn([self._design(X, k) for k in (deriv if several else [deriv])], self._read(X)[1], size, rng)
-        return np.stack(drawn) if several else drawn[0]
+        designs, shape = [self._design(X, k) for k in (deriv if several else [deriv])], self._read(X)[1]
+        n_draws, generator = check_order(size, "size", 0, 2**31), check_rng(rng)
+        entries = float(n_draws) * sum(rows.n for rows in designs)
+        check_memory(24 * entries, f"a sample of size = {n_draws}", "lower size, or pass fewer points")
+        drawn = self._drawn(designs, parameters == "integrated")(generator, n_draws).reshape(len(designs), n_draws, *shape)
+        return drawn if several else drawn[0]
 
     def bootstrap(
         self,

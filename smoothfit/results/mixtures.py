@@ -1,9 +1,10 @@
 """Finite mixtures of location-scale t or normal laws: what is known of a curve once its hyperparameters are integrated out.
 
 Component l of the law at point j is mean[l, j] + sd[l, j] T, with T Student's t of `df` degrees of freedom (normal if infinite)
-and probability weights[l]. Quantiles solve F(q) = p by Newton's method on the normal score of F, between the smallest and the
-largest quantile of the components, which enclose the solution. Every point is solved for itself, with the same operations
-whatever other points there are, so that its interval depends on no other, in any bit.
+and probability weights[l], or weights[l, j] if points belong to different curves.
+Quantiles solve F(q) = p by Newton's method on the normal score of F, between the smallest and the largest quantile of the
+components, which enclose the solution. Every point is solved for itself, with the same operations whatever other points there are,
+so that its interval depends on no other, in any bit.
 
 The distribution function of t costs ten times that of the normal law. Its normal score z(t) = Phi^-1(F(t)) is smooth, so that it
 is interpolated: by Hermite's quintic (z, z' and z'' are known) between 32 points an octave of 1 + |t|, within 1e-11.
@@ -12,9 +13,11 @@ is interpolated: by Hermite's quintic (z, z' and z'' are known) between 32 point
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special, stats
 
 from .._validation import FloatArray, Frozen, check_level, frozen
@@ -82,7 +85,7 @@ def _score(df: float) -> _Score:
 
 @dataclass(frozen=True, eq=False)
 class Mixture(Frozen):
-    """Laws at n points, each a mixture of the same L components with means and variances of their own.
+    """Laws at n points, each a mixture of L components with means and variances of their own.
 
     Parameters
     ----------
@@ -90,8 +93,8 @@ class Mixture(Frozen):
         Mean of each component.
     scale2 : ndarray, shape (L, n)
         Squared scale of each component, its variance if it is normal; zero for a value without uncertainty.
-    weights : ndarray, shape (L,)
-        Probabilities of the components; they sum to one.
+    weights : ndarray, shape (L,) or (L, n)
+        Probabilities of the components; they sum to one at each point.
     df : float
         Degrees of freedom of Student's t, infinite for normal laws.
 
@@ -118,6 +121,10 @@ class Mixture(Frozen):
         noise = np.asarray(variance, dtype=float)
         return Mixture(self.mean, self.scale2 + (noise[:, None] if noise.ndim == 1 else noise), self.weights, self.df)
 
+    def taken(self, points: npt.NDArray[np.intp]) -> Mixture:
+        """Laws at some of the points, by number."""
+        return Mixture(self.mean[:, points], self.scale2[:, points], self.weights, self.df)
+
     @property
     def expectation(self) -> FloatArray:
         """Weighted mean of the means (n,)."""
@@ -127,6 +134,21 @@ class Mixture(Frozen):
     def variance(self) -> FloatArray:
         """Weighted mean of the squared scales plus the variance of the means (n,); times df / (df - 2) the former is a variance."""
         return _total(self.weights, self.scale2 + (self.mean - self.expectation) ** 2)
+
+    @cached_property
+    def shape(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Centre (n,) of a simultaneous band, and its half-widths below and above for a critical value of one.
+
+        The half-widths are those of the pointwise intervals of level 1 - SHAPE_LEVEL. The centre is the mean, moved into the middle
+        half of the pointwise interval if it lies outside, so that neither half-width is zero for laws that are very skewed.
+        """
+        if len(self.weights) == 1:
+            sd = np.sqrt(self.scale2[0])
+            return self.mean[0], sd, sd
+        lower, upper = self.interval(SHAPE_LEVEL).T
+        margin = (upper - lower) / 4
+        centre, unit = np.clip(self.expectation, lower + margin, upper - margin), critical_value(SHAPE_LEVEL, self.df)
+        return centre, (centre - lower) / unit, (upper - centre) / unit
 
     def cdf(self, value: FloatArray) -> FloatArray:
         """Probability of at most `value` (n,) at each point."""
@@ -145,7 +167,8 @@ class Mixture(Frozen):
             half = critical_value(alpha, self.df) * sd[0]
             return np.column_stack([self.mean[0] - half, self.mean[0] + half])
         both = np.concatenate([self.mean, -self.mean], axis=1), np.concatenate([sd, sd], axis=1)
-        ends = _quantiles(*both, self.weights, self.df, level / 2)
+        weights = self.weights if self.weights.ndim == 1 else np.concatenate([self.weights, self.weights], axis=1)
+        ends = _quantiles(*both, weights, self.df, level / 2)
         n = self.mean.shape[1]
         return np.column_stack([ends[:n], -ends[n:]])
 
@@ -160,27 +183,15 @@ def mixture(posterior: HyperparameterPosterior, moments: Moments) -> Mixture:
     return Mixture(moments.mean, posterior.scale2[:, None] * moments.variance, posterior.weights, posterior.df)
 
 
-def band_shape(law: Mixture) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Centre (n,) of a simultaneous band, and its half-widths below and above for a critical value of one.
-
-    The half-widths are those of the pointwise intervals of level 1 - SHAPE_LEVEL. The centre is the mean, moved into the middle
-    half of the pointwise interval if it lies outside, so that neither half-width is zero for laws that are very skewed.
-    """
-    if len(law.weights) == 1:
-        sd = np.sqrt(law.scale2[0])
-        return law.mean[0], sd, sd
-    lower, upper = law.interval(SHAPE_LEVEL).T
-    margin = (upper - lower) / 4
-    centre, unit = np.clip(law.expectation, lower + margin, upper - margin), critical_value(SHAPE_LEVEL, law.df)
-    return centre, (centre - lower) / unit, (upper - centre) / unit
-
-
 def _total(weights: FloatArray, values: FloatArray) -> FloatArray:
-    """Weighted sum over components, added in order at every point: `@` adds in an order that depends on how many there are."""
-    total = weights[0] * values[0]
-    for weight, value in zip(weights[1:], values[1:], strict=True):
-        total += weight * value
-    return np.asarray(total)
+    """Weighted sum over components, added in order at every point: `@` adds in an order that depends on how many there are.
+
+    Over the first of two axes numpy adds row after row, but a single column it adds in pairs.
+    """
+    weighted = weights[:, None] * values
+    if weighted.shape[1] == 1:
+        weighted = np.repeat(weighted, 2, axis=1)
+    return np.asarray(np.add.reduce(weighted, axis=0)[: values.shape[1]])
 
 
 def _distribution(
@@ -211,9 +222,15 @@ def _quantiles(mean: FloatArray, sd: FloatArray, weights: FloatArray, df: float,
     """Smallest values (n,) whose distribution function is at least p, at most one half."""
     block = max(1, BLOCK // len(weights))
     parts: list[FloatArray] = [
-        _quantiles_of_block(mean[:, i : i + block], sd[:, i : i + block], weights, df, p) for i in range(0, mean.shape[1], block)
+        _quantiles_of_block(mean[:, i : i + block], sd[:, i : i + block], _of(weights, slice(i, i + block)), df, p)
+        for i in range(0, mean.shape[1], block)
     ]
     return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _of(weights: FloatArray, points: Any) -> FloatArray:
+    """Weights of some of the points."""
+    return weights if weights.ndim == 1 else weights[:, points]
 
 
 def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, df: float, p: float) -> FloatArray:
@@ -225,6 +242,7 @@ def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, d
     result: FloatArray = high.copy()
     left = np.flatnonzero(low < high)
     low, high, value, mean, sd = low[left], high[left], value[left], mean[:, left], sd[:, left]
+    weights = _of(weights, left)
     low = np.nextafter(low, -np.inf)  # the smallest component may be without uncertainty, and its value the solution
     step = 0
     while len(left):
@@ -244,6 +262,6 @@ def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, d
         kept = np.flatnonzero(~(done | exhausted))
         if len(kept) < len(left):
             left, low, high, value = left[kept], low[kept], high[kept], value[kept]
-            mean, sd = mean.take(kept, axis=1), sd.take(kept, axis=1)
+            mean, sd, weights = mean.take(kept, axis=1), sd.take(kept, axis=1), _of(weights, kept)
         step += 1
     return result

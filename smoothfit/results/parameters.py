@@ -6,8 +6,8 @@ so that
 
     P(parameter <= v) = sum_l w_l P(chi^2_df >= df scale2_l (c_l / v)^(2 / k)).
 
-Where k is zero, or s^2 is known, the parameter takes the values c_l, and the distribution function is interpolated in log c between
-them: a node stands for its surroundings.
+Where k is zero, or s^2 is known, the parameter takes the values c_l, and the normal score of the distribution function is
+interpolated in log c between them, which is exact for a normal law of log c: a node stands for its surroundings.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _of_nodes(posterior: HyperparameterPosterior, values: FloatArray, p: float) 
     """Of a discrete law, half the weight of each node on either side of it."""
     order = np.argsort(values, kind="stable")
     weights, values = posterior.weights[order], values[order]
-    at = np.cumsum(weights) - weights / 2
+    score, scores = special.ndtri(p), special.ndtri(np.cumsum(weights) - weights / 2)
     if values[0] > 0:
-        return float(np.exp(np.interp(p, at, np.log(values))))
-    return float(np.interp(p, at, values))
+        return float(np.exp(np.interp(score, scores, np.log(values))))
+    return float(np.interp(score, scores, values))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from .._entry import entry_point
 from .._validation import FloatArray, check_flag, check_level
 from ..errors import SpecificationError
-from .mixtures import Mixture, band_shape, critical_value
+from .mixtures import Mixture, critical_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,10 +180,10 @@ class CurvePrediction:
         """Standard error of the mean, shape (n,)."""
         return np.sqrt(self.var_pred_mean)
 
-    @cached_property
+    @property
     def shape(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Centre (n,) of simultaneous intervals, and their half-widths below and above for a critical value of one."""
-        return (self.predicted_mean, self.se_mean, self.se_mean) if self.law is None else band_shape(self.law)
+        return (self.predicted_mean, self.se_mean, self.se_mean) if self.law is None else self.law.shape
 
     @property
     def se_obs(self) -> FloatArray:
@@ -224,7 +224,7 @@ class CurvePrediction:
         half = critical_value(alpha, self.df) * se
         return np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
 
-    def integrated(self) -> CurvePrediction:
+    def integrated(self) -> Self:
         """The same with mean and standard error of the law in which the parameters are integrated out."""
         if self.law is None:
             return self

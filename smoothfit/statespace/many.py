@@ -21,8 +21,9 @@ from ..markov.bandwidth import FixedLam
 from ..markov.process import Prior, check_readable
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import in_zone
-from ..results.mixtures import critical_value
+from ..results.mixtures import Mixture
 from .batch import Batch, BatchFit, fit_separately, fit_shared
+from .batch_nodes import NODES, CurveNodes, curve_nodes
 from .checks import checked_prior
 from .curves import Curves, read_curves
 from .estimation import Optimum
@@ -141,8 +142,9 @@ class CurveFits:
 
         Notes
         -----
-        The intervals take the parameters for known: those of a single curve, ``fits[id].get_prediction(x)``, allow for their
-        uncertainty and are wider.
+        Means and standard errors are those at the estimates. The intervals integrate over the smoothing and the noise of each curve
+        as those of a single fit, ``fits[id].get_prediction(x)``. With ``smoothing="shared"`` q and sd, which all curves determine
+        together, are taken for known.
         """
         import pandas as pd
 
@@ -153,50 +155,69 @@ class CurveFits:
         asked = abscissa.asked(x)
         given = asked.array.ravel()
         fitted = sorted(self._rows)
-        entries = 12.0 * len(fitted) * given.size  # with the columns of the frame
+        entries = (12.0 + 8 * NODES) * len(fitted) * given.size  # with the columns of the frame, and the laws at the nodes
         check_memory(8 * entries, f"a frame of {len(fitted)} curves at {given.size} x", "pass fewer x at a time")
         mean, variance = np.empty((len(fitted), len(given))), np.empty((len(fitted), len(given)))
+        ends = np.empty((2, *mean.shape))
         place = {curve: i for i, curve in enumerate(fitted)}
         single = set(fitted)
         found = self._side_by_side
         if found is not None and len(found.batch):
-            batch = found.batch
-            means, variances = _kernels.predict_many(
-                batch.series,
-                batch.x,
-                batch.x_unit,
-                self.order,
-                found.q,
-                found.sigma2,
-                deriv,
-                abscissa.to_numbers(given),
-                self._curves.threads,
-            )
-            units = batch.units(deriv)[:, None]
-            rows = [place[int(curve)] for curve in batch.curves]
-            mean[rows] = means * units + (batch.y_origin[:, None] if deriv == 0 else 0.0)
-            variance[rows] = variances * units**2
-            single -= set(batch.curves.tolist())
-        counts = np.array([self._rows[curve]["nobs"] for curve in fitted], dtype=float)
-        estimated = any(r.sd is None for r in self._curves.observations.readings)
-        df = counts - self.order if estimated else counts * np.inf
+            rows = [place[int(curve)] for curve in found.batch.curves]
+            at = abscissa.to_numbers(given)
+            mean[rows], variance[rows] = self._moments(found.batch, found.q, found.sigma2, at, deriv)
+            ends[:, rows] = self._intervals(found, at, deriv, level)
+            single -= set(found.batch.curves[np.isfinite(self._nodes.weights).all(axis=0)].tolist())
         for curve in single:
             prediction = self._results(curve).get_prediction(given, deriv)
             mean[place[curve]], variance[place[curve]] = prediction.predicted_mean, prediction.var_pred_mean
-            df[place[curve]] = prediction.df
-        se = np.sqrt(variance)
-        dfs, of_curve = np.unique(df, return_inverse=True)
-        critical = np.array([critical_value(level, df) for df in dfs])[of_curve]
-        half = critical[:, None] * se
+            ends[:, place[curve]] = prediction.conf_int(alpha=level).T
         frame = {
             self._curves.by: np.repeat(self.ids[fitted].to_numpy(), len(given)),
             self._curves.observations.x_name: in_zone(np.tile(given, len(fitted)), asked.zone),
             "mean": mean.ravel(),
-            "mean_se": se.ravel(),
-            "mean_ci_lower": (mean - half).ravel(),
-            "mean_ci_upper": (mean + half).ravel(),
+            "mean_se": np.sqrt(variance).ravel(),
+            "mean_ci_lower": ends[0].ravel(),
+            "mean_ci_upper": ends[1].ravel(),
         }
         return pd.DataFrame(frame)
+
+    def _moments(
+        self, batch: Batch, q: FloatArray, sigma2: FloatArray, at: FloatArray, deriv: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Posterior means and variances (S, g) of f^(deriv) of the curves of a batch at scaled q and sigma2 (S,)."""
+        threads = self._curves.threads
+        found = _kernels.predict_many(batch.series, batch.x, batch.x_unit, self.order, q, sigma2, deriv, at, threads)
+        units = batch.units(deriv)[:, None]
+        return found[0] * units + (batch.y_origin[:, None] if deriv == 0 else 0.0), found[1] * units**2
+
+    @property
+    def _is_relative(self) -> bool:
+        """Whether the noise is estimated."""
+        return self._curves.observations.readings[0].sd is None
+
+    @cached_property
+    def _nodes(self) -> CurveNodes:
+        """Posterior of the smoothing of the curves that were fitted side by side; the estimates, if all curves share them."""
+        found = self._side_by_side
+        assert found is not None
+        if self.smoothing == "shared":
+            return CurveNodes((found.q / found.sigma2)[None], np.ones((1, len(found.q))), found.sigma2[None])
+        return curve_nodes(found.batch, self.order, self._is_relative)
+
+    def _intervals(self, found: BatchFit, at: FloatArray, deriv: int, level: float) -> FloatArray:
+        """Ends (2, S, g) of intervals of the curves of a batch."""
+        nodes, batch = self._nodes, found.batch
+        moments = [self._moments(batch, q * s2, s2, at, deriv) for q, s2 in zip(nodes.q, nodes.scale2, strict=True)]
+        mean, variance = (np.array(part) for part in zip(*moments, strict=True))
+        counts, ends = batch.counts - self.order, np.empty((2, len(batch), len(at)))
+        for count in np.unique(counts).tolist() if self._is_relative else [np.inf]:
+            some = np.flatnonzero(counts == count) if self._is_relative else np.arange(len(batch))
+            weights = np.repeat(nodes.weights[:, some], len(at), axis=1)
+            L = len(weights)
+            law = Mixture(mean[:, some].reshape(L, -1), variance[:, some].reshape(L, -1), weights, count)
+            ends[:, some] = law.interval(level).T.reshape(2, len(some), -1)
+        return ends
 
     def collect(self, what: Callable[[SmoothingSplineResults], pd.DataFrame]) -> pd.DataFrame:
         """Ask every fitted curve and put the frames under each other, with a column for the id.

@@ -21,7 +21,7 @@ from ..results.protocols import Change
 from .effects import RegressedPoints
 from .functionals import CurveFunctionals, in_state
 from .general_search import GeneralCriterion
-from .online import Kind, Source
+from .online import Kind, Nodes, Source
 from .shapes import changes_of, multiplicities, no_spline, pieces_of
 from .smoothing import Density, trend_of
 from .specification import Specification
@@ -401,14 +401,16 @@ class MarkovPosterior:
         mean, _ = self._ask(replace(read, process=process, kind=np.full(len(read), VALUE, np.int8)))
         return np.asarray(mean * self._units)
 
-    def online(self, lag: int, df: float, described: str) -> StructuralOnline:
+    def online(self, lag: int, df: float, described: str, nodes: Nodes | None = None) -> StructuralOnline:
         """A curve that goes on with new observations; `df` and the model as `described` are what it shows."""
         model, kinds, noise = self.specification, {}, {}
         for reading in self.observations.readings:
             unit = model.unit_of(reading)
             kinds[reading.name] = Kind.of(reading, unit, 0.0, model.unknown)
             noise[reading.name] = self.noise_sd_of(reading.name)
-        return StructuralOnline(Source(self.observations, kinds, noise, df, described), lag, model, self.hyper, self.variance)
+        source = Source.of(self.observations, kinds, noise, df, described, nodes)
+        filters = [self] if nodes is None else [self, *nodes.at]
+        return StructuralOnline(source, lag, model, [(one.hyper, one.variance) for one in filters])
 
     # What the summary says --------------------------------------------------------------------------------------------
 

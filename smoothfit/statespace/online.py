@@ -1,4 +1,4 @@
-"""Streaming: readings that come one after the other, at the parameters of a fit."""
+"""Streaming: observations that come one after the other, with what a fit tells of the parameters."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_order, first_index, to_vector
+from .._validation import FloatArray, check_choice, check_order, first_index, to_vector
 from ..errors import DataError, SpecificationError
 from ..inference.engine import Moments
+from ..inference.marginal import HyperparameterPosterior
 from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label, observe
 from ..observations.abscissa import Points
 from ..observations.readings import HIGHEST_DERIVATIVE
-from ..results.prediction import CurvePrediction
+from ..results.mixtures import Mixture, mixture
+from ..results.prediction import PARAMETERS, CurvePrediction
 from .functionals import CurveFunctionals
 
 if TYPE_CHECKING:
@@ -53,6 +55,13 @@ class Kind:
         return cls(reading.deriv, group, unit, origin, sd, 1.0 if sd is None else (sd / unit) ** 2, reading.mean)
 
 
+class Nodes(NamedTuple):
+    """Posterior of the parameters at the end of a fit, with the posterior of the curve at each node of it."""
+
+    posterior: HyperparameterPosterior
+    at: list[Any]
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """What a curve that goes on takes from its fit.
@@ -68,6 +77,10 @@ class Source:
         Degrees of freedom of intervals.
     described : str
         The arguments that made the model.
+    posterior : HyperparameterPosterior or None
+        The nodes that are carried along; None if the parameters are taken for known.
+    noise_at_nodes : dict
+        Sd (L,) of each name's noise at these nodes, for a common factor of one.
     """
 
     observations: Observations
@@ -75,14 +88,34 @@ class Source:
     noise: dict[str, float]
     df: float
     described: str
+    posterior: HyperparameterPosterior | None
+    noise_at_nodes: dict[str, FloatArray]
+
+    @classmethod
+    def of(
+        cls,
+        observations: Observations,
+        kinds: dict[str, Kind],
+        noise: dict[str, float],
+        df: float,
+        described: str,
+        nodes: Nodes | None,
+    ) -> Source:
+        """With the nodes of a posterior of the parameters, or without."""
+        if nodes is None:
+            return cls(observations, kinds, noise, df, described, None, {})
+        at_nodes = {name: np.array([one.noise_sd_of(name) for one in nodes.at]) for name in kinds}
+        return cls(observations, kinds, noise, df, described, nodes.posterior, at_nodes)
 
 
 @entry_point
 class OnlineSpline(ABC):
-    """A fitted curve that goes on with readings as they come; made by `SmoothingSplineResults.online`.
+    """A fitted curve that goes on with observations as they come; made by `SmoothingSplineResults.online`.
 
-    The parameters stay those of the fit. Predictions are exact: those of a fit at these parameters to all readings so far.
-    A reading costs the same however many came before. Pickling saves all of it, and `copy` makes another one.
+    Predictions are those of a fit at the parameters of the first one to all observations so far, exactly. Intervals integrate over
+    the parameters: a filter runs at each node of their posterior, and the nodes are weighted again by how well they predict each
+    new observation. An observation costs the same however many came before; with L nodes 1 + L times that of a single filter.
+    Pickling saves all of it, and `copy` makes another one.
 
     Attributes
     ----------
@@ -90,14 +123,21 @@ class OnlineSpline(ABC):
         How many of the last readings can still be smoothed, joined by late ones, or rolled back.
     nobs : int
         Number of readings so far, those of the fit included.
+
+    Notes
+    -----
+    The nodes stay where the fit put them. After many times the observations of the fit, the posterior is narrower than the distance
+    between two nodes, and a new fit is the better choice.
     """
 
     nobs: int
+    _n_given: int
 
     def __init__(self, source: Source, lag: int):
         self.lag = check_order(lag, "lag", 1, MOST_LAG)
         self._abscissa, self._x_name = source.observations.abscissa, source.observations.x_name
         self._df, self._noise, self._kinds, self._described = source.df, source.noise, source.kinds, source.described
+        self._n_fitted, self._nodes, self._noise_at_nodes = len(source.observations), source.posterior, source.noise_at_nodes
 
     # Readings ---------------------------------------------------------------------------------------------------------
 
@@ -209,9 +249,9 @@ class OnlineSpline(ABC):
         return self._abscissa.utc_label(self._abscissa.restore(np.array([float(number)]))[0])
 
     @property
-    @abstractmethod
     def _n_appended(self) -> int:
         """Readings that were appended since the fit, or since `forget`."""
+        return self.nobs - self._n_given
 
     def rollback(self, n: int = 1) -> None:
         """Take the last `n` readings that were appended out again, in reverse order of their arrival.
@@ -255,16 +295,38 @@ class OnlineSpline(ABC):
         given = self._abscissa.given(x)
         return self._moments(self._abscissa.points(given.ravel()), deriv)[0].reshape(given.shape)
 
-    def get_prediction(self, x: Any, deriv: int = 0) -> CurvePrediction:
-        """Posterior of f^(deriv) at x given all readings so far, with bands; x as of `predict`.
+    def get_prediction(self, x: Any, deriv: int = 0, *, parameters: str = "estimated") -> CurvePrediction:
+        """Posterior of f^(deriv) at x given all observations so far, with intervals.
+
+        Parameters
+        ----------
+        x, deriv
+            As of `predict`.
+        parameters : {"estimated", "integrated"}
+            Whether `predicted_mean` and `se_mean` are those at the parameters of the fit, or the mean and the standard deviation of
+            the posterior in which the parameters are integrated out. Intervals integrate over the parameters in either case.
 
         Returns
         -------
         CurvePrediction
-            A new reading has the noise of the first name that reads f^(deriv).
+            A new observation has the noise of the first series that observes f^(deriv).
         """
+        check_choice(parameters, "parameters", PARAMETERS)
         asked = self._abscissa.asked(x)
-        return self._prediction(self._abscissa.points(asked.array.ravel()), asked.shown, deriv)
+        prediction = self._prediction(self._abscissa.points(asked.array.ravel()), asked.shown, deriv)
+        return prediction.integrated() if parameters == PARAMETERS[1] else prediction
+
+    @property
+    def parameter_posterior(self) -> HyperparameterPosterior | None:
+        """Posterior of the parameters given all observations so far, as weighted nodes; None if they are taken for known."""
+        if self._nodes is None:
+            return None
+        log_det, sse = self._added_terms()
+        return self._nodes.updated(log_det, sse, self.nobs - self._n_fitted)
+
+    @abstractmethod
+    def _added_terms(self) -> FloatArray:
+        """What the observations since the fit add to log_det and sse at each node: (2, L)."""
 
     def smoothed(self, deriv: int = 0) -> pd.DataFrame:
         """Return mean, mean_se and intervals of f^(deriv) at the abscissae of the last `lag` readings, given all so far."""
@@ -277,7 +339,11 @@ class OnlineSpline(ABC):
 
     @abstractmethod
     def moments(self, functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances (1, n) of functionals, given all readings so far."""
+        """Posterior means and variances (1, n) of functionals at the parameters of the fit, given all readings so far."""
+
+    @abstractmethod
+    def _moments_at_nodes(self, functionals: CurveFunctionals) -> Moments:
+        """The same at each node (L, n)."""
 
     def _moments(self, points: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
         """Posterior mean and variance of f^(deriv) at points (n,)."""
@@ -288,8 +354,18 @@ class OnlineSpline(ABC):
 
     def _prediction(self, points: Points, given: npt.NDArray[Any], deriv: int) -> CurvePrediction:
         mean, variance = self._moments(points, deriv)
-        noise = next((self._noise[name] for name, kind in self._kinds.items() if kind.deriv == deriv), np.nan)
-        return CurvePrediction(given, int(deriv), mean, variance, noise, self._df, self._x_name)
+        name = next((name for name, kind in self._kinds.items() if kind.deriv == deriv), None)
+        noise = np.nan if name is None else self._noise[name]
+        law, law_obs = self._laws(points, int(deriv), name)
+        return CurvePrediction(given, int(deriv), mean, variance, noise, self._df, self._x_name, law=law, law_obs=law_obs)
+
+    def _laws(self, points: Points, deriv: int, name: str | None) -> tuple[Mixture | None, Mixture | None]:
+        """Laws of f^(deriv) and of new observations of a series, parameters integrated out; None if none is."""
+        posterior = self.parameter_posterior if len(points.coarse) else None
+        if posterior is None:
+            return None, None
+        law = mixture(posterior, self._moments_at_nodes(CurveFunctionals(points, (deriv,))))
+        return law, None if name is None else law.with_noise(posterior.scale2 * self._noise_at_nodes[name] ** 2)
 
     @property
     @abstractmethod

@@ -1,10 +1,15 @@
-"""Streaming by the unrolled engine: an integrated Wiener process, readings of f and its derivatives."""
+"""Streaming by the unrolled engine: an integrated Wiener process, observations of f and its derivatives.
+
+A filter runs at the estimates and at each node of the posterior of the parameters; they share the observations. What an observation
+adds to the terms of the likelihood follows from its prediction given those before it: log F to log_det and v^2 / F to sse, v being
+the error of the prediction and F its variance. For one that comes late, those before it are all that arrived before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -21,40 +26,59 @@ from ..observations import Observations
 from ..observations.abscissa import Points
 from .functionals import CurveFunctionals
 from .online import Kind, OnlineSpline, Source
+from .online_terms import Totals, added_terms
 
 IntArray = npt.NDArray[np.int64]
 BLOCK = 4096  # rows that are run before the oldest are forgotten
+
+
+class Setting(NamedTuple):
+    """A filter: intensity, variances (G,) of the groups, and packed filtered states."""
+
+    q: float
+    sigma2: FloatArray
+    states: FloatArray
 
 
 @entry_point
 class WienerOnline(OnlineSpline):
     """A smoothing spline that goes on, by the unrolled engine; see `OnlineSpline`."""
 
-    def __init__(self, source: Source, lag: int, rows: Rows, order: int, q: float, sigma2: FloatArray, filtered: FloatArray):
+    def __init__(self, source: Source, lag: int, rows: Rows, order: int, settings: Sequence[Setting]):
         super().__init__(source, lag)
         self._order, self._scale = order, rows.scale
-        self._q, self._sigma2 = float(q), sigma2.copy()
 
-        # Row i has entry i; the state before it, and the abscissa of that, are entry i of _states, _x and _fine.
+        # Row i has entry i; the state before it, and the abscissa of that, are entry i of states, _x and _fine.
         self._capacity = 4 * self.lag + BLOCK
         self._x, self._fine = np.full(self._capacity + 1, -np.inf), np.zeros(self._capacity + 1)
         self._delta, self._y, self._ratio = np.zeros(self._capacity), np.zeros(self._capacity), np.ones(self._capacity)
         self._deriv, self._group = np.zeros(self._capacity, np.uint8), np.zeros(self._capacity, np.uint8)
         self._arrival = np.zeros(self._capacity, np.int64)
-        self._states = np.zeros((self._capacity + 1, filtered.shape[1]))
+        shape = self._capacity + 1, settings[0].states.shape[1]
+        self._settings = [Setting(float(one.q), one.sigma2.copy(), np.zeros(shape)) for one in settings]
         self._n = 0
+        self._totals: Totals | None = None
 
         node = rows.node_of_row
         start = int(np.searchsorted(node, node[max(0, len(rows) - 2 * self.lag)]))  # rows of a node stay together
-        self._states[0, self._order : 2 * self._order] = np.inf
+        for mine, given in zip(self._settings, settings, strict=True):
+            mine.states[0, self._order : 2 * self._order] = np.inf
+            if start > 0:
+                mine.states[0] = given.states[node[start] - 1]
         if start > 0:
-            self._states[0] = filtered[node[start] - 1]
             before = rows.points.take(node[start] - 1)
             self._x[0], self._fine[0] = before.coarse, 0.0 if before.fine is None else before.fine
         self.nobs = start
         part = slice(start, None)
         self._take(rows.points.take(node[part]), rows.deriv[part], rows.group[part], rows.y[part], rows.ratio[part])
         self._n_given = self.nobs
+        if self._nodes is not None:
+            self._totals, self._n_counted = Totals(len(self._at_nodes), self.nobs, self.lag), self._n
+
+    @property
+    def _at_nodes(self) -> list[Setting]:
+        """The filters at the nodes; the first of all is at the estimates."""
+        return self._settings[1:]
 
     # Readings ---------------------------------------------------------------------------------------------------------
 
@@ -85,6 +109,9 @@ class WienerOnline(OnlineSpline):
             return False
         try:
             taken = self._stream.push(self._n, x, (y - kind.origin) / kind.unit, kind.deriv, kind.group, ratio, self.nobs)
+            if taken:
+                for stream in self._other_streams:
+                    stream.run(self._n, self._n + 1)
         except _kernels.KernelError as error:
             raise self._overflow(error) from None
         if taken:
@@ -168,6 +195,10 @@ class WienerOnline(OnlineSpline):
         """Take in one row, perhaps between others."""
         if self._n == self._capacity:
             self._compact(2 * self.lag)
+        added = None
+        if self._totals is not None:
+            self._count()
+            added = self._terms_of_late(Points(np.array([coarse]), np.array([fine])), deriv, group, y, ratio)
         n, oldest = self._n, self._oldest
         others = Points(self._x[oldest + 1 : n + 1], self._fine[oldest + 1 : n + 1])
         i = oldest + int(np.count_nonzero(others.minus(Points(np.array(coarse), np.array(fine))) <= 0))
@@ -186,6 +217,39 @@ class WienerOnline(OnlineSpline):
         self.nobs += 1
         self._measure(i, self._n)
         self._run(i, self._n)
+        if self._totals is not None and added is not None:
+            self._totals.add(added)
+            self._n_counted = self._n
+
+    def _count(self) -> None:
+        """Add the terms of the rows that came since this was last done, none of them late, to the totals."""
+        if self._totals is None or self._n_counted == self._n:
+            return
+        rows = slice(self._n_counted, self._n)
+        columns = self._delta[rows], self._deriv[rows].astype(np.int64), self._y[rows]
+        noise = [one.sigma2[self._group[rows]] * self._ratio[rows] for one in self._at_nodes]
+        self._totals.add(
+            np.array(
+                [
+                    added_terms(one.states[rows], *columns, variance, one.q, self._order)
+                    for one, variance in zip(self._at_nodes, noise, strict=True)
+                ]
+            )
+        )
+        self._n_counted = self._n
+
+    def _terms_of_late(self, point: Points, deriv: int, group: int, y: float, ratio: float) -> FloatArray:
+        """Terms (L, 2, 1) that a reading adds, predicted from all others."""
+        states = [state[0] for state in self._states_at(point, self._at_nodes)]
+        variance = np.array([state_variances(self._order, state[None])[0, deriv] for state in states])
+        variance += np.array([one.sigma2[group] * ratio for one in self._at_nodes])
+        error = y - np.array([state[deriv] for state in states])
+        return np.stack([np.log(variance), error**2 / variance], axis=1)[:, :, None]
+
+    def _added_terms(self) -> FloatArray:
+        assert self._totals is not None
+        self._count()
+        return self._totals.last.T
 
     def _measure(self, start: int, stop: int) -> None:
         """Set the steps of rows from the abscissae."""
@@ -195,7 +259,8 @@ class WienerOnline(OnlineSpline):
 
     def _run(self, start: int, stop: int) -> None:
         try:
-            self._stream.run(start, stop)
+            for stream in self._streams:
+                stream.run(start, stop)
         except _kernels.KernelError as error:
             raise self._overflow(error) from None
 
@@ -206,21 +271,18 @@ class WienerOnline(OnlineSpline):
         )
 
     @cached_property
+    def _streams(self) -> list[_kernels.Stream]:
+        """The filters, which share the rows."""
+        rows = self._x, self._delta, self._deriv, self._group, self._y, self._ratio, self._arrival
+        return [_kernels.Stream(*rows, one.states, one.sigma2, self._order, one.q, self._scale.x_unit) for one in self._settings]
+
+    @cached_property
     def _stream(self) -> _kernels.Stream:
-        return _kernels.Stream(
-            self._x,
-            self._delta,
-            self._deriv,
-            self._group,
-            self._y,
-            self._ratio,
-            self._arrival,
-            self._states,
-            self._sigma2,
-            self._order,
-            self._q,
-            self._scale.x_unit,
-        )
+        return self._streams[0]
+
+    @cached_property
+    def _other_streams(self) -> list[_kernels.Stream]:
+        return self._streams[1:]
 
     @cached_property
     def _default(self) -> Kind:
@@ -232,7 +294,7 @@ class WienerOnline(OnlineSpline):
         return self._abscissa.unit is None and not self._abscissa.origin
 
     def __getstate__(self) -> dict[str, Any]:
-        computed = ("_stream", "_default", "_is_plain")
+        computed = ("_streams", "_stream", "_other_streams", "_default", "_is_plain")
         return {name: value for name, value in self.__dict__.items() if name not in computed}
 
     def _compact(self, kept: int) -> None:
@@ -240,8 +302,9 @@ class WienerOnline(OnlineSpline):
         start, n = self._n - kept, self._n
         if start <= 0:
             return
+        self._count()
         for column, extra in (
-            (self._states, 1),
+            *((one.states, 1) for one in self._settings),
             (self._x, 1),
             (self._fine, 1),
             (self._delta, 0),
@@ -252,13 +315,10 @@ class WienerOnline(OnlineSpline):
             (self._arrival, 0),
         ):
             column[: kept + extra] = column[start : n + extra].copy()
-        self._n = kept
-
-    @property
-    def _n_appended(self) -> int:
-        return self.nobs - self._n_given
+        self._n = self._n_counted = kept
 
     def _take_out(self, n: int) -> None:
+        self._count()
         arrival = self._arrival[: self._n]
         keep = np.flatnonzero(arrival < self.nobs - n)
         first = int(np.flatnonzero(arrival >= self.nobs - n)[0])
@@ -276,6 +336,9 @@ class WienerOnline(OnlineSpline):
         self.nobs -= n
         self._measure(first, self._n)
         self._run(first, self._n)
+        if self._totals is not None:
+            self._totals.rewind(n)
+            self._n_counted = self._n
 
     def forget(self) -> None:
         """Let all readings so far stand: none can be smoothed, joined by earlier ones or rolled back; their information stays."""
@@ -291,30 +354,43 @@ class WienerOnline(OnlineSpline):
 
     def moments(self, functionals: CurveFunctionals) -> Moments:
         """Posterior means and variances (1, n) of derivatives at points, given all readings so far."""
+        return self._moments_by(self._settings[:1], functionals)
+
+    def _moments_at_nodes(self, functionals: CurveFunctionals) -> Moments:
+        return self._moments_by(self._at_nodes, functionals)
+
+    def _moments_by(self, settings: Sequence[Setting], functionals: CurveFunctionals) -> Moments:
+        """Posterior means and variances of derivatives at points by each of some filters (L, n)."""
         if functionals.kind != VALUE:
             raise SpecificationError("kind asks for integrals or differences, which this stream does not keep; append, then fit")
         for deriv in functionals.derivs:
             check_order(deriv, "deriv", 0, self._order - 1)
-        states, derivs = self._states_at(functionals.points), np.array(functionals.derivs)
+        derivs = np.array(functionals.derivs)
         units = self._scale.units(self._order)[derivs, None]
         origins = np.where(derivs == 0, self._scale.y_origin, 0.0)[:, None]
-        variance = state_variances(self._order, states)[:, derivs].T * units**2
-        return Moments((states[:, derivs].T * units + origins).reshape(1, -1), variance.reshape(1, -1))
+        mean = np.empty((len(settings), len(functionals)))
+        variance = np.empty_like(mean)
+        for i, states in enumerate(self._states_at(functionals.points, settings)):
+            mean[i] = (states[:, derivs].T * units + origins).ravel()
+            variance[i] = (state_variances(self._order, states)[:, derivs].T * units**2).ravel()
+        return Moments(mean, variance)
 
-    def _states_at(self, x: Points) -> FloatArray:
+    def _states_at(self, x: Points, settings: Sequence[Setting]) -> Iterator[FloatArray]:
+        """Packed posterior states at points by each of some filters."""
         self._check_age(x, np.ones(len(x.coarse), np.bool_))
         start = self._oldest if (x.minus(self._point(self._n)) < 0).any() else self._n
         entry = self._last_of_nodes(start)
         nodes = Points(self._x[entry], self._fine[entry])
-        filtered = self._states[entry]
         gap = nodes.take(slice(1, None)).minus(nodes.take(slice(-1))) / self._scale.x_unit
-        posterior = np.asarray(_kernels.smooth(gap, self._order, self._q, filtered)) if len(entry) > 1 else filtered
         keys = x if x.fine is not None else Points(x.coarse, np.zeros_like(x.coarse))
         left = np.searchsorted(nodes.keys, keys.keys, side="right").astype(np.int64) - 1
         ahead = x.minus(nodes.take(np.maximum(left, 0))) / self._scale.x_unit
         behind = nodes.take(np.minimum(left + 1, len(entry) - 1)).minus(x) / self._scale.x_unit
-        states = np.asarray(_kernels.predict(self._order, self._q, filtered, posterior, left, ahead, behind))
-        return require_numbers(states, ~np.isfinite(states))
+        for one in settings:
+            filtered = one.states[entry]
+            posterior = np.asarray(_kernels.smooth(gap, self._order, one.q, filtered)) if len(entry) > 1 else filtered
+            states = np.asarray(_kernels.predict(self._order, one.q, filtered, posterior, left, ahead, behind))
+            yield require_numbers(states, ~np.isfinite(states))
 
     def _last_of_nodes(self, start: int) -> IntArray:
         """The states after the last row of each abscissa, from that before row `start` on."""

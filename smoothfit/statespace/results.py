@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -31,6 +31,7 @@ from .estimation import Optimum
 from .fit import Fit
 from .fitting import Variances
 from .functionals import CurveFunctionals
+from .online import Nodes
 from .robust import HIGHEST_DF
 
 if TYPE_CHECKING:
@@ -72,20 +73,44 @@ class SmoothingSplineResults(Estimated):
     def _changes(self) -> list[Change]:
         return self.fitted.posterior.changes()
 
-    def online(self, lag: int) -> OnlineSpline:
-        """Return a curve that goes on with new readings, at the parameters of this fit.
+    def online(self, lag: int, parameters: str = "integrated") -> OnlineSpline:
+        """Return a curve that goes on with new observations.
 
         Parameters
         ----------
         lag : int
             How many of the last readings can still be smoothed, joined by late ones, or rolled back.
+        parameters : {"integrated", "fixed"}
+            Whether the nodes of `parameter_posterior` are carried along and weighted by what follows, so that intervals integrate
+            over the parameters, or the parameters are taken for known: then an observation costs that of a single filter. The means
+            are those at the estimates of this fit in either case.
 
         Returns
         -------
         OnlineSpline
-            With the readings of this fit taken in.
+            With the observations of this fit taken in.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> rng = np.random.default_rng(0)
+        >>> x = np.arange(40.0)
+        >>> y = np.sin(x / 6) + 0.2 * rng.standard_normal(40)
+        >>> res = sf.SmoothingSpline(sf.observe(x[:20], y[:20])).fit()
+        >>> widths = []
+        >>> for parameters in ("integrated", "fixed"):
+        ...     online = res.online(lag=5, parameters=parameters)
+        ...     online.append(x[20:], y[20:])
+        ...     widths.append(np.ptp(online.get_prediction([40.0]).conf_int(obs=True)))
+        >>> widths[0] > widths[1]
+        np.True_
         """
-        return self.fitted.posterior.online(lag, self.df_interval, self.fitted.described)
+        check_choice(parameters, "parameters", ("integrated", "fixed"))
+        nodes = None
+        if parameters == "integrated" and not self.parameter_posterior.is_single:
+            engine, kept = cast(Any, self.engine), self.parameter_posterior.reduced()
+            nodes = Nodes(kept, [engine.at(theta) for theta in kept.theta])
+        return self.fitted.posterior.online(lag, self.df_interval, self.fitted.described, nodes)
 
     # Parts ------------------------------------------------------------------------------------------------------------
 
@@ -201,7 +226,7 @@ class SmoothingSplineResults(Estimated):
         functionals = CurveFunctionals(low, kind=kind, upper=high)
         mean, variance = self._asked(functionals)
         law = self._law(functionals)
-        ends = None if law is None else partial(_ends_of, law)
+        ends = None if law is None else law.ends
         found = Estimate(float(mean[0]), float(np.sqrt(variance[0])), self.df_interval, ends)
         return found if distance > 0 else -found
 
@@ -477,12 +502,6 @@ class SmoothingSplineResults(Estimated):
 def _refuse_regressors(regressors: Any) -> None:
     if regressors is not None:
         raise SpecificationError("regressors goes not with component, of which they are no part; leave one of them out")
-
-
-def _ends_of(law: Mixture, alpha: float) -> tuple[float, float]:
-    """Ends of the interval of a law at one point."""
-    low, high = law.interval(alpha)[0]
-    return float(low), float(high)
 
 
 def _by_derivative(draws: FloatArray, n_derivs: int) -> FloatArray:

@@ -7,9 +7,9 @@ still count one by one follow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,24 +57,42 @@ class Law:
         return cls(at, Functionals(here, here, kinds, rows[:, :dim], rows[:, dim:], law[known, 0], law[known, 1], groups))
 
 
+class Setting(NamedTuple):
+    """Hyperparameters, variances (G,) of the groups, and what is known of the state before the window at these."""
+
+    values: FloatArray
+    variance: FloatArray
+    law: Law | None
+
+
 @entry_point
 class StructuralOnline(OnlineSpline):
     """A fitted model of any prior that goes on; see `OnlineSpline`."""
 
-    def __init__(self, source: Source, lag: int, specification: Specification, values: FloatArray, variance: FloatArray):
+    def __init__(self, source: Source, lag: int, specification: Specification, settings: Sequence[tuple[FloatArray, FloatArray]]):
         super().__init__(source, lag)
         if specification.period is not None:
             raise SpecificationError(
                 "online goes not with period=: observations of a new period fall between those of the old; pass "
                 "prior=sf.priors.IntegratedWiener(...) + sf.priors.Seasonal(period), or fit again"
             )
-        self._spec, self._values, self._variance = specification, values, variance
+        self._spec, self._settings = specification, [Setting(values, variance, None) for values, variance in settings]
         self._correlated = {name for part in specification.joint for name in part.names}
-        self._law: Law | None = None
         self._window = specification.functionals
         self._arrival = np.arange(len(self._window))
         self.nobs = self._n_given = len(self._window)
+        self._terms_before = -self._terms_of_window()
         self._settle(2 * self.lag)
+
+    @property
+    def _at_nodes(self) -> list[Setting]:
+        """The settings at the nodes; the first of all is at the estimates."""
+        return self._settings[1:]
+
+    @property
+    def _law(self) -> Law | None:
+        """What is known at the estimates before the window."""
+        return self._settings[0].law
 
     # Readings ---------------------------------------------------------------------------------------------------------
 
@@ -118,15 +136,26 @@ class StructuralOnline(OnlineSpline):
                 return
             at = window.end.take(before[np.argsort(window.end.keys[before], kind="stable")[-1:]])
         old = rows_of(window, ~later)
-        law = self._program([old]).end(self._values, self._variance)
-        self._law = Law.of(at, law, self._spec.processes.dim, len(self._spec.unknown))
+        self._terms_before += self._terms_of_window()
+        dim, group = self._spec.processes.dim, len(self._spec.unknown)
+        ends = [self._program([old], one).end(one.values, one.variance) for one in self._settings]
+        self._settings = [one._replace(law=Law.of(at, end, dim, group)) for one, end in zip(self._settings, ends, strict=True)]
         self._window, self._arrival = rows_of(window, later), self._arrival[later]
+        self._terms_before -= self._terms_of_window()
 
-    def _program(self, parts: list[Functionals]) -> Program:
-        """Of functionals after the law."""
-        if self._law is None:
+    def _terms_of_window(self) -> FloatArray:
+        """log_det and sse (2, L) of the window given the law, at each node, up to what the law alone determines."""
+        sums = [self._program([self._window], one).sums(one.values, one.variance) for one in self._at_nodes]
+        return np.array([[one.log_det[0], one.sse[0]] for one in sums]).reshape(-1, 2).T
+
+    def _added_terms(self) -> FloatArray:
+        return self._terms_before + self._terms_of_window()
+
+    def _program(self, parts: list[Functionals], setting: Setting) -> Program:
+        """Of functionals after the law of a setting."""
+        if setting.law is None:
             return self._spec.compiled(Functionals.join(parts))
-        program = self._spec.compiled(Functionals.join([self._law.told, *parts]))
+        program = self._spec.compiled(Functionals.join([setting.law.told, *parts]))
         processes = self._spec.processes
         return replace(program, processes=Continued(processes.terms, processes.x_unit))
 
@@ -137,10 +166,6 @@ class StructuralOnline(OnlineSpline):
             order = np.argsort(self._window.end.keys, kind="stable")
             return self._window.end.take(order[n - self.lag - 1])
         return Points(np.array(-np.inf)) if self._law is None else self._law.at.take(0)
-
-    @property
-    def _n_appended(self) -> int:
-        return self.nobs - self._n_given
 
     def _take_out(self, n: int) -> None:
         keep = self._arrival < self.nobs - n
@@ -161,12 +186,22 @@ class StructuralOnline(OnlineSpline):
 
     def moments(self, functionals: CurveFunctionals) -> Moments:
         """Posterior means and variances (1, n) of functionals, given all readings so far."""
+        return self._moments_by(self._settings[:1], functionals)
+
+    def _moments_at_nodes(self, functionals: CurveFunctionals) -> Moments:
+        return self._moments_by(self._at_nodes, functionals)
+
+    def _moments_by(self, settings: Sequence[Setting], functionals: CurveFunctionals) -> Moments:
+        """Posterior means and variances of functionals at each of some settings (L, n)."""
         query, units, origins = in_state(self._spec, functionals)
         for points in (query.start, query.end):
             self._check_age(points, np.ones(len(query), np.bool_))
-        mean, variance = self._program([self._window, query]).moments(self._values, self._variance)
-        n = len(query)
-        return Moments((mean[-n:] * units + origins)[None], (variance[-n:] * units**2)[None])
+        n, mean, variance = len(query), [], []
+        for one in settings:
+            moments = self._program([self._window, query], one).moments(one.values, one.variance)
+            mean.append(moments[0][-n:] * units + origins)
+            variance.append(moments[1][-n:] * units**2)
+        return Moments(np.array(mean), np.array(variance))
 
     @property
     def _last(self) -> float:

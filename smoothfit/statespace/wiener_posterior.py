@@ -25,8 +25,8 @@ from ..observations.abscissa import Points
 from ..results.protocols import Change
 from .functionals import CurveFunctionals
 from .markov_posterior import MarkovPosterior
-from .online import Kind, Source
-from .online_wiener import WienerOnline
+from .online import Kind, Nodes, Source
+from .online_wiener import Setting, WienerOnline
 from .specification import Specification
 from .spline import Pieces
 from .units import noise_sds
@@ -365,14 +365,15 @@ class WienerPosterior:
             changes.append(Change(kind, x[known], found.score[known, j] / information * unit, unit / np.sqrt(information)))
         return changes
 
-    def online(self, lag: int, df: float, described: str) -> WienerOnline:
+    def online(self, lag: int, df: float, described: str, nodes: Nodes | None = None) -> WienerOnline:
         """A curve that goes on with new observations; `df` and the model as `described` are what it shows."""
         rows, kinds = self.rows, {}
         for reading in self.observations.readings:
             origin = rows.scale.y_origin if reading.deriv == 0 else 0.0
             kinds[reading.name] = Kind.of(reading, rows.scale.of(reading.deriv), origin, rows.unknown)
-        source = Source(self.observations, kinds, {name: sd for name, sd, _ in self.noise_sds}, df, described)
-        return WienerOnline(source, lag, rows, self.order, self.q, self.sigma2, self.filtered)
+        source = Source.of(self.observations, kinds, {name: sd for name, sd, _ in self.noise_sds}, df, described, nodes)
+        filters = [self] if nodes is None else [self, *nodes.at]
+        return WienerOnline(source, lag, rows, self.order, [Setting(one.q, one.sigma2, one.filtered) for one in filters])
 
     # What the summary says --------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from scipy import stats
 
 from smoothfit.inference.marginal import HyperparameterPosterior, at_estimate
 from smoothfit.results.draws import FIRST_POINTS, draw_curves, greatest_deviations
-from smoothfit.results.mixtures import Mixture, band_shape, mixture
+from smoothfit.results.mixtures import Mixture, mixture
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_simultaneous_bands_cover_whole_curves(engine_and_functionals):
     def draw(rng, size, points):
         return draw_curves(engine, posterior, functionals, rng, size)[:, points]
 
-    centre, below, above = band_shape(law)
+    centre, below, above = law.shape
     critical = np.quantile(greatest_deviations(draw, centre, below, above), 0.9)
     fresh = draw_curves(engine, posterior, functionals, np.random.default_rng(2), 10_000)
     inside = np.all((fresh >= centre - critical * below) & (fresh <= centre + critical * above), axis=1)
@@ -69,7 +69,7 @@ def test_bands_have_the_shape_of_pointwise_intervals(engine_and_functionals):
     engine, functionals = engine_and_functionals
     posterior = posterior_of(engine, [-2.0, 9.0], [0.4, 0.6])
     law = mixture(posterior, engine.moments(posterior.theta, functionals))
-    centre, below, above = band_shape(law)
+    centre, below, above = law.shape
     critical = stats.t.isf(0.025, law.df)
     assert np.column_stack([centre - critical * below, centre + critical * above]) == pytest.approx(law.interval())
     assert np.max(np.abs(above / below - 1)) > 0.01
@@ -77,7 +77,7 @@ def test_bands_have_the_shape_of_pointwise_intervals(engine_and_functionals):
 
 def test_the_centre_of_a_skewed_law_lies_well_inside_the_interval():
     law = Mixture(np.array([[0.0], [1e4]]), np.ones((2, 1)), np.array([0.99, 0.01]), np.inf)
-    centre, below, above = band_shape(law)
+    centre, below, above = law.shape
     assert law.expectation > law.interval()[0, 1]
     assert above == pytest.approx(below / 3)
     assert centre + stats.norm.isf(0.025) * above == pytest.approx(law.interval()[:, 1])

@@ -310,7 +310,7 @@ def test_prediction_criteria_of_a_matern_process_are_minimal(method):
         return n * (np.log(dense.rss / n) + penalty)
 
     res = sf.SmoothingSpline(sf.observe(x, y), prior=pri.Matern(2.5) + pri.Polynomial(0)).fit(method)
-    length, amplitude = res.params[["length", "amplitude"]]
+    length, amplitude = res.fitted.posterior.hyperparameters.values()
     sigma = float(res.sigma["f"])
     here = criterion(np.log([length, amplitude / sigma]))
     best = minimize(criterion, np.log([length, amplitude / sigma]), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-10})
@@ -555,7 +555,9 @@ def test_splines_and_streams_that_cannot_be_name_the_alternative(season):
 def test_edf_of_a_stationary_curve_acts_on_its_amplitude():
     x, y = wave(30)
     res = sf.SmoothingSpline(sf.observe(x, y), prior=pri.Matern(2.5, length_scale=1.0)).fit(edf=7.5)
-    dense = Dense(matern(x, x, 1.0, float(res.params["amplitude"])), np.zeros((30, 0)), np.full(30, res.scale), y)
+    dense = Dense(
+        matern(x, x, 1.0, res.fitted.posterior.hyperparameters["amplitude"]), np.zeros((30, 0)), np.full(30, res.scale), y
+    )
     assert dense.edf == pytest.approx(7.5, rel=1e-8)
     assert dense.rss == pytest.approx(22.5, rel=1e-8)
     assert list(res.params.index) == ["sigma.f"]

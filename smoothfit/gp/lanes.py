@@ -1,0 +1,123 @@
+"""Gaussian processes at many hyperparameters side by side: every matrix of ``smoothfit.gp.dense`` with a first axis of length L.
+
+With W = L^-1, L the Cholesky factor of K, and the whitened terms of the mean W H = Q R, the projected precision is
+
+    P = B'B,   B = W - Q Q'W,
+
+so that a posterior at other points takes products of matrices alone. For few observations this is some fifty times as fast as a
+loop over the hyperparameters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray
+from .dense import SINGULAR, Correlations, box_covariances, first_derivatives, prior_block, terms_at
+from .kernels import Kernel
+from .parameters import Parameters
+from .rows import Rows, mean_of_box
+from .terms import Axes, variance_at_zero
+
+CHUNK = 2**21  # numbers of one block of cross-covariances
+
+
+class Lanes:
+    """Likelihoods and posteriors at thetas (L, n_free) with their amplitude; NaN where the covariance is singular."""
+
+    def __init__(self, rows: Rows, kernel: Kernel, parameters: Parameters, theta: FloatArray):
+        self._rows, self._kernel, self._parameters = rows, kernel, parameters
+        self.values = values = parameters.values(theta)
+        self._amplitude2 = values.amplitude**2
+        K = Correlations(kernel, rows, values.length).matrix() * self._amplitude2[:, None, None]
+        K[:, np.arange(len(rows)), np.arange(len(rows))] += rows.noise(values.sigma2)
+        root, self._is_singular = factors(K)
+        self._W = np.linalg.solve(root, np.eye(len(rows)))
+        whitened_y = self._W @ rows.y
+        self._Q, self._R = np.linalg.qr(self._W @ rows.design)
+        inside = _transposed(self._Q) @ whitened_y[:, :, None]
+        residual = whitened_y - (self._Q @ inside)[:, :, 0]
+        residual -= (self._Q @ (_transposed(self._Q) @ residual[:, :, None]))[:, :, 0]
+        self.coef = np.linalg.solve(self._R, inside)[:, :, 0]
+        self._weights = (residual[:, None, :] @ self._W)[:, 0]  # P y
+        pivots, of_mean = np.diagonal(root, axis1=1, axis2=2), np.diagonal(self._R, axis1=1, axis2=2)
+        log_det = 2 * np.log(pivots).sum(axis=1) + 2 * np.log(np.abs(of_mean)).sum(axis=1)
+        self.log_det, self.quadratic = (self._told(value) for value in (log_det, np.sum(residual**2, axis=1)))
+
+    def _told(self, values: FloatArray) -> FloatArray:
+        """Values (L, ...) with NaN where the covariance is singular."""
+        values[self._is_singular] = np.nan
+        return values
+
+    def information(self) -> FloatArray:
+        """Half the traces of P K_i P K_j by theta, (L, n_free, n_free)."""
+        B = self._W - self._Q @ (_transposed(self._Q) @ self._W)
+        P = _transposed(B) @ B
+        correlations = Correlations(self._kernel, self._rows, self.values.length)
+        products = [
+            P * D[:, None, :] if D.ndim == 2 else P @ D
+            for D in first_derivatives(self._rows, self._parameters, self.values, correlations)
+        ]
+        n_free, to_logs = self._parameters.n_free, self._parameters.to_logs
+        traces = np.empty((len(P), n_free, n_free))
+        for i, one in enumerate(products):
+            for j, other in enumerate(products[: i + 1]):
+                traces[:, i, j] = traces[:, j, i] = np.sum(one * _transposed(other), axis=(1, 2))
+        return self._told(to_logs.T @ traces @ to_logs / 2)
+
+    def moments(self, X: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:
+        """Means and variances (L, m, e) of derivatives at scaled points X."""
+        L, m = len(self._W), len(X)
+        mean, variance = np.empty((L, m, len(entries))), np.empty((L, m, len(entries)))
+        step = max(1, CHUNK // (L * len(self._rows)))
+        for start in range(0, m, step):
+            part = slice(start, start + step)
+            for i, A in enumerate(entries):
+                seen = prior_block(self._kernel, self._rows, self.values, X[part], A)
+                prior = variance_at_zero(self._kernel, self.values.length, A, A) * self._amplitude2
+                terms = terms_at(self._rows.mean, X[part], A)
+                mean[:, part, i], variance[:, part, i] = self._given(seen, prior, terms)
+        return mean, variance
+
+    def over_box(self, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Means and variances (L, 1) of the integral of f over a scaled box, of the squared-exponential kernel."""
+        seen, prior = box_covariances(self._rows, self.values, lower, upper)
+        return self._given(seen[:, :, None], prior, mean_of_box(self._rows.mean, lower, upper)[None])
+
+    def _given(self, seen: FloatArray, prior: FloatArray, terms: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Posterior means and variances (L, k), given covariances (L, n, k), prior variances (L,) and the mean's terms (k, p)."""
+        whitened = self._W @ seen
+        mean = (self._weights[:, None, :] @ seen)[:, 0] + self.coef @ terms.T
+        variance = prior[:, None] - np.sum(whitened**2, axis=1)
+        if self._rows.n_terms:
+            free = np.linalg.solve(_transposed(self._R), terms.T) - _transposed(self._Q) @ whitened
+            variance += np.sum(free**2, axis=1)
+        return self._told(mean), self._told(np.maximum(variance, 0.0))  # below zero is rounding
+
+
+def factors(K: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Lower Cholesky factors (L, n, n), and which matrices are singular (L,); of those the factor is the identity.
+
+    A matrix is singular if the variance of an observation given those before it is rounding beside its prior variance.
+    """
+    root = _cholesky(K)
+    least = SINGULAR * K.shape[1] * np.finfo(float).eps * np.diagonal(K, axis1=1, axis2=2)
+    is_singular = ~(np.diagonal(root, axis1=1, axis2=2) ** 2 > least).all(axis=1)
+    root[is_singular] = np.eye(K.shape[1])
+    return root, is_singular
+
+
+def _cholesky(K: FloatArray) -> FloatArray:
+    """Cholesky factors, NaN where there is none: numpy refuses all matrices if one is not positive definite."""
+    try:
+        return np.asarray(np.linalg.cholesky(K), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        if len(K) == 1:
+            return np.full_like(K, np.nan)
+        half = len(K) // 2
+        return np.concatenate([_cholesky(K[:half]), _cholesky(K[half:])])
+
+
+def _transposed(matrices: FloatArray) -> FloatArray:
+    return np.swapaxes(matrices, 1, 2)

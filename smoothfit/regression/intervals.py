@@ -1,0 +1,271 @@
+"""Intervals, bands and draws of a spline regression: smoothing and sds are integrated out where a likelihood estimated them.
+
+They are taken for known, and intervals are Student's t or normal, with fixed smoothing, after GCV or AICc, with a covariance that
+is not Bayesian, a loss that is not squares, and under bounds that are reached: there is no likelihood of the smoothing there, or
+not that of the curve. Parameters of correlated errors are taken for known as well, and what is left is integrated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._entry import entry_point
+from .._validation import FloatArray, check_level, check_memory
+from ..basis.base import Basis
+from ..observations.abscissa import Points
+from ..results.curve import BandDraws, CurveResults
+from ..results.draws import N_MAXIMA, draw_curves
+from ..results.integrated import Integrated
+from ..results.mixtures import Mixture
+from ..results.parameters import quantile_of_parameter
+from ..results.prediction import CurvePrediction, Estimate
+from .band import BandRows, pack
+from .criteria import PREDICTION_CRITERIA
+from .engine import BandEngine
+from .fit import Fit
+from .products import ProductRows
+from .restricted import brought_within
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEED = 20_030_709  # of simultaneous bands
+
+
+@entry_point
+class Intervals(Integrated, CurveResults):
+    """What `SplineRegressionResults` tell of the uncertainty of the curve, its coefficients, the smoothing and the sds."""
+
+    basis: Basis
+    _fit: Fit
+
+    # What is integrated -------------------------------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> BandEngine:
+        """The model without bounds, as a function of smoothing and variances; `theta_hat` are the estimates in its terms."""
+        return self._fit.engine
+
+    @property
+    def theta_hat(self) -> FloatArray:
+        """The estimates as a theta of the engine, within its bounds."""
+        return self._fit.theta_hat
+
+    @property
+    def _conditions(self) -> bool:
+        fit = self._fit
+        is_chosen = fit.fixed is not None or fit.method in PREDICTION_CRITERIA  # sds are then those of residuals
+        return is_chosen or fit.cov_type != "bayesian" or fit.loss != "squares" or fit.active_rows is not None
+
+    @property
+    def _is_integrated(self) -> bool:
+        """Whether anything is integrated out."""
+        return not self._conditions and not self.parameter_posterior.is_single
+
+    @property
+    def hyperparameters(self) -> pd.DataFrame:
+        """Posterior of smoothing and sds: a row for each weighted node, with estimates of the common scale there.
+
+        Columns are ``lam`` (``lam[j]`` of several) and ``sigma.<name>``, given or estimated, in the units of `lam` and `sigma`, and
+        ``weight``, which sums to one. A single row, the estimates, where nothing was integrated (see `get_prediction`), or the
+        observations determine them to a percent of an interval.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 25)
+        >>> obs = sf.observe(x, np.sin(6 * x) + 0.2 * np.random.default_rng(0).standard_normal(25))
+        >>> res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 17), sf.DerivativePenalty(2)).fit()
+        >>> list(res.hyperparameters.columns)
+        ['lam', 'sigma.f', 'weight']
+        >>> res.hyperparameters["weight"].sum().round(12)
+        np.float64(1.0)
+        """
+        import pandas as pd
+
+        if not self._is_integrated:
+            sds = {f"sigma.{name}": sd for name, sd in self.sigma.items()}
+            row = dict(zip(self._names_of_weights, self._fit.lam.tolist(), strict=True)) | sds
+            return pd.DataFrame([row | {"weight": 1.0}]).rename_axis("node")
+        posterior = self.parameter_posterior
+        columns = {name: values * posterior.scale2 ** (power / 2) for name, (values, power) in self._at_nodes().items()}
+        return pd.DataFrame(columns | {"weight": posterior.weights}).rename_axis("node")
+
+    def hyperparameter_intervals(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Estimates of the smoothing and the sds, with intervals of level 1 - alpha: quantiles of their posterior.
+
+        Parameters
+        ----------
+        alpha : float
+            Significance level.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each ``lam`` and ``sigma.<name>`` that was estimated: ``estimate``, ``ci_lower``, ``ci_upper``. NaN where
+            smoothing and sds are taken for known (see `get_prediction`).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 25)
+        >>> obs = sf.observe(x, np.sin(6 * x) + 0.2 * np.random.default_rng(0).standard_normal(25))
+        >>> res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 17), sf.DerivativePenalty(2)).fit()
+        >>> low, high = res.hyperparameter_intervals().loc["sigma.f", ["ci_lower", "ci_upper"]]
+        >>> bool(low < 0.2 < high)
+        True
+        """
+        import pandas as pd
+
+        rows, tails, estimates = {}, (check_level(alpha) / 2, 1 - check_level(alpha) / 2), self._estimated
+        at_nodes = {} if self._conditions else self._at_nodes()
+        for name, estimate in estimates.items():
+            ends = [np.nan, np.nan]
+            if at_nodes and (self._is_integrated or at_nodes[name][1]):
+                ends = [quantile_of_parameter(self.parameter_posterior, *at_nodes[name], p) for p in tails]
+            rows[name] = [estimate, *ends]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "ci_lower", "ci_upper"], dtype=np.float64)
+
+    def plot_hyperparameters(self, ax: Any = None) -> Any:
+        """Draw the posterior of each estimated lam and sd: its weighted nodes, its estimate and its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or sequence of these, optional
+            One for each estimated parameter.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+        """
+        from ..results.plotting import plot_nodes
+
+        table = self.hyperparameter_intervals()
+        estimates = table["estimate"].where(np.isfinite(table["estimate"]))  # an infinite lam has no place on the axis
+        return plot_nodes(self.hyperparameters, estimates, table[["ci_lower", "ci_upper"]], ax)
+
+    @property
+    def _names_of_weights(self) -> list[str]:
+        P = len(self._fit.lam)
+        return ["lam"] if P == 1 else [f"lam[{j}]" for j in range(P)]
+
+    @property
+    def _estimated(self) -> dict[str, float]:
+        """Names and estimates of the weights and sds that were estimated."""
+        fit = self._fit
+        found = {} if fit.fixed else dict(zip(self._names_of_weights, fit.lam.tolist(), strict=True))
+        is_unknown = [group < len(fit.rows.unknown) for group in fit.rows.group_of_name]
+        return found | {f"sigma.{name}": sd for (name, sd), is_own in zip(self.sigma.items(), is_unknown, strict=True) if is_own}
+
+    def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:
+        """Of each weight and sd its values (L,) at the nodes for a common factor s^2 of one, and the power of s in it."""
+        engine = self.engine
+        log_tau, log_sigma2 = engine.logs(self.parameter_posterior.theta)
+        scale = log_sigma2[:, :1] if engine.rows.unknown else 0.0  # lam weighs against the first unknown variance
+        found = {name: (lam, 0.0) for name, lam in zip(self._names_of_weights, np.exp(log_tau + scale).T, strict=True)}
+        for name, sds in zip(self.observations.names, self._fit.sds(log_sigma2).T, strict=True):
+            found[f"sigma.{name}"] = sds, float(engine.relative)
+        return found
+
+    # Laws ---------------------------------------------------------------------------------------------------------------------
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return intervals of level 1 - alpha of the coefficients: quantiles of their posterior, smoothing and sds integrated out.
+
+        Where nothing is integrated (see `get_prediction`) they are Student's t where `use_t`, else normal.
+        """
+        frame, (law, _) = super().conf_int(alpha), self._laws_of(self._every_coefficient)
+        if law is not None:
+            frame.iloc[:, :] = law.interval(alpha)
+        return frame
+
+    @property
+    def _every_coefficient(self) -> BandRows:
+        K = self.basis.n_basis
+        return BandRows(np.ones((K, 1)), np.arange(K))
+
+    def _laws_of(self, rows: BandRows | ProductRows, noise: str | None = None) -> tuple[Mixture | None, Mixture | None]:
+        """Laws of rows of coefficients, and of observations of them with the noise of a name; None where none is integrated."""
+        if not rows.n or not self._is_integrated:
+            return None, None
+        posterior = self.parameter_posterior
+        check_memory(64.0 * rows.n * len(posterior.weights), f"intervals at {rows.n} points", "pass fewer points")
+        law = self._law(rows)
+        if law is None or noise is None:
+            return law, None
+        return law, law.with_noise(posterior.scale2 * self._at_nodes()[f"sigma.{noise}"][0] ** 2)
+
+    def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
+        return self._laws_of(self._rows_at(points, deriv), noise) if len(points.coarse) else (None, None)
+
+    def _rows_at(self, points: Points, deriv: int) -> BandRows:
+        return pack(self.basis.design(points.coarse, deriv))
+
+    def _estimate_of(self, rows: BandRows | ProductRows) -> Estimate:
+        """Estimate of a single row, with an interval that integrates over smoothing and sds."""
+        law, _ = self._laws_of(rows)
+        value, se = float(rows.times(self._fit.coef)[0]), float(np.sqrt(self._fit.cov.variance(rows)[0]))
+        return Estimate(value, se, self.df_interval, None if law is None else law.ends)
+
+    # Draws --------------------------------------------------------------------------------------------------------------------
+
+    def _coefficients(self, centre: FloatArray, integrated: bool) -> Callable[[np.random.Generator, int], FloatArray]:
+        """Return what draws coefficients without bounds: rng, size -> (size, K).
+
+        Where nothing is integrated they are Student's t about `centre` (K,), or normal if not `integrated`, as intervals are.
+        """
+        if integrated and self._is_integrated:
+            engine, posterior, rows = self.engine, self.parameter_posterior, self._every_coefficient
+            return lambda rng, size: draw_curves(engine, posterior, rows, rng, size)
+        root, df = self._fit.cov.root(), self.df_interval if integrated else np.inf
+
+        def draw(rng: np.random.Generator, size: int) -> FloatArray:
+            normal, factors = rng.spawn(2)  # so that the first draws are the same whatever the size
+            deviations = normal.standard_normal((size, root.shape[1])) @ root.T
+            if np.isfinite(df):
+                deviations *= np.sqrt(df / factors.chisquare(df, (size, 1)))
+            return np.asarray(centre + deviations)
+
+        return draw
+
+    def _drawn(
+        self, designs: Sequence[BandRows | ProductRows], integrated: bool
+    ) -> Callable[[np.random.Generator, int], FloatArray]:
+        """Return what draws curves within the bounds, by the rows of each design: rng, size -> (n_designs, size, n)."""
+        fit, K = self._fit, self.basis.n_basis
+        is_free = fit.bounded is None
+        draw = self._coefficients(fit.coef if is_free else fit.without_bounds, integrated)
+
+        def curves(rng: np.random.Generator, size: int) -> FloatArray:
+            check_memory(24.0 * size * K, f"a sample of size = {size}", "lower size")
+            coef = draw(rng, size)
+            if not is_free:
+                polynomials, (metric, columns) = fit.polynomials, fit.metric
+                coef = np.array([brought_within(one, metric, columns, polynomials) for one in coef])
+            return np.stack([rows.times(coef.T).T for rows in designs])
+
+        return curves
+
+    def _curves(self, points: Points, orders: Sequence[int], integrated: bool) -> Callable[[np.random.Generator, int], FloatArray]:
+        return self._drawn([self._rows_at(points, order) for order in orders], integrated)
+
+    def _band_draws(self, points: Points, prediction: CurvePrediction) -> BandDraws:
+        return self._band_draws_of(self._rows_at(points, int(prediction.deriv)))  # type: ignore[arg-type]
+
+    def _band_draws_of(self, rows: BandRows | ProductRows) -> BandDraws:
+        """What draws some of the rows for simultaneous bands, without bounds: all points have the same N_MAXIMA coefficients."""
+        K = self.basis.n_basis
+        check_memory(24.0 * N_MAXIMA * K, f"a simultaneous band at {rows.n} x", "pass fewer x, or use fewer functions")
+        coef, done = self._coefficients(self._fit.coef, integrated=True)(np.random.default_rng(SEED), N_MAXIMA), 0
+
+        def draw(rng: np.random.Generator, size: int, some: npt.NDArray[np.intp]) -> FloatArray:
+            nonlocal done
+            mine = coef[done : done + size]
+            done = (done + size) % N_MAXIMA
+            return rows.take(some).times(mine.T).T
+
+        return draw
