@@ -54,6 +54,8 @@ class Centring:
         """T of theta = T theta', (k, k)."""
         width, p = len(equation.regressors), equation.n_outputs
         T = np.eye(equation.n_params)
+        if not equation.intercept:
+            return T
         curves = sorted(equation.derivatives)
         for i in range(p):
             first, const = i * width, (i + 1) * width - 1

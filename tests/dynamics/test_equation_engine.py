@@ -186,6 +186,16 @@ def test_intervals_and_p_values_are_of_one_law():
     assert constant[1] == (np.inf if slowest >= 0 else pytest.approx(-1 / slowest, rel=0.05))
 
 
+def test_an_equation_of_a_single_coefficient_has_intervals():
+    rng = np.random.default_rng(0)
+    t = np.arange(60) * STEP
+    res = sf.DerivativeRegression(np.exp(-t) + 0.05 * rng.standard_normal(60), t, intercept=False).fit()
+    assert res._integrates
+    low, high = res.conf_int().loc["y"]
+    assert low < -1 < high
+    assert high - low > 2 * 1.96 * res.bse["y"]
+
+
 def test_sets_of_ratios_are_those_of_draws():
     rng = np.random.default_rng(0)
     numerator, denominator = 2 + 0.1 * rng.standard_normal(4000), -1 + 0.1 * rng.standard_normal(4000)

@@ -49,7 +49,7 @@ def test_bands_hold_their_level_of_paths_with_drawn_parameters(fit):
     times = np.array([1.0, 7.77, 15.9, 16.5, 18.0])
     prediction = fit.get_prediction(times)
     sample, at, *_ = fit._asked(times, 0, None, None)
-    parts = [(*fit._component(sample, at, 0, 0, v), v.sigma2[0]) for v in drawn(fit, 1500, np.random.default_rng(0))]
+    parts = [(*fit._component(sample, at, 0, 0, values=v), v.sigma2[0]) for v in drawn(fit, 1500, np.random.default_rng(0))]
     means, variances = np.array([p[0] for p in parts]), np.array([p[1] for p in parts])
     noises = np.array([p[2] for p in parts])[:, None]
     for alpha in (0.05, 0.32):
