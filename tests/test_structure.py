@@ -133,7 +133,7 @@ def test_versions_agree():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     from smoothfit._core import _kernels
 
-    assert project["version"] == smoothfit.__version__ == _kernels.__version__
+    assert project["version"] == smoothfit.__version__ == _kernels.VERSION
     assert project["name"] == "smoothfit-stats"
 
 
