@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -183,7 +183,7 @@ class GaussianProcessResults(Hyperparameters):
                 return self._drawn(Derivatives(points[some], asked.entries), rng, size, integrated=True)
 
             prediction = replace(prediction, maxima=greatest_deviations(draw, *prediction.shape))
-        return cast(SurfacePrediction, prediction.integrated()) if parameters == PARAMETERS[1] else prediction
+        return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
     def _noise_variance(self, name: str) -> FloatArray:
         """Noise variance of a series at weight one, at each node (L,)."""

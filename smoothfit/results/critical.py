@@ -102,10 +102,10 @@ def _interval(
     grid = cells(results)
     band = results._prediction(Points(grid), grid, deriv)
     known = band.se_mean > 0  # nothing of what an equality fixes is uncertain
-    ends = band.conf_int(alpha=alpha)
+    limits = band.conf_int(alpha=alpha)
     ratios = [
         np.divide(width, band.se_mean, out=np.zeros(len(grid)), where=known)  # varies slowly
-        for width in (band.predicted_mean - ends[:, 0], ends[:, 1] - band.predicted_mean)
+        for width in (band.predicted_mean - limits[:, 0], limits[:, 1] - band.predicted_mean)
     ]
 
     def is_beyond(at: FloatArray, way: float) -> npt.NDArray[np.bool_]:

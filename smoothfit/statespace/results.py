@@ -387,7 +387,7 @@ class SmoothingSplineResults(Estimated):
     def _band_draws(self, points: Points, prediction: CurvePrediction) -> BandDraws:
         if prediction.law is None:
             return super()._band_draws(points, prediction)
-        engine, orders = cast(Any, self.engine), (prediction.deriv,)
+        engine, orders = cast(Any, self.engine), (cast(int, prediction.deriv),)
 
         def draw(rng: np.random.Generator, size: int, some: IntArray) -> FloatArray:
             return draw_curves(engine, self.parameter_posterior, CurveFunctionals(points.take(some), orders), rng, size)
