@@ -31,7 +31,7 @@ MOST_INTEGRATED = 300  # observations: a node of the integration takes time O(n^
 
 
 @entry_point
-class Hyperparameters(Integrated, Results):
+class Hyperparameters(Results, Integrated):
     """What the restricted likelihood tells of a kernel, of the noise and of the mean.
 
     Attributes

@@ -37,7 +37,7 @@ SEED = 20_030_709  # of simultaneous bands
 
 
 @entry_point
-class Intervals(Integrated, CurveResults):
+class Intervals(CurveResults, Integrated):
     """What `SplineRegressionResults` tell of the uncertainty of the curve, its coefficients, the smoothing and the sds."""
 
     basis: Basis

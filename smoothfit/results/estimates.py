@@ -112,6 +112,12 @@ class Results(ABC):
         return np.asarray(np.sqrt(np.diag(self.cov_params())))
 
     @property
+    def _has_quantiles(self) -> bool:
+        """Whether intervals of parameters are quantiles of a posterior, which needs the observations."""
+        posterior = getattr(self, "parameter_posterior", None)
+        return self._integrates or (posterior is not None and not posterior.is_single)
+
+    @property
     def bse(self) -> pd.Series:
         """Standard errors of `params`; NaN for a parameter that is fixed by a criterion or at a boundary."""
         import pandas as pd
@@ -377,7 +383,7 @@ class EstimatesOnly(Results):
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return intervals of `params`; refused if they integrate over the parameters, and so need the observations."""
-        return _refuse("conf_int") if self._integrates else super().conf_int(alpha)
+        return _refuse("conf_int") if self._has_quantiles else super().conf_int(alpha)
 
     @property
     def pvalues(self) -> pd.Series:
@@ -438,7 +444,7 @@ MOST_LISTED = 30  # names in an error
 KEPT_ALPHA = 0.05
 KEPT = (  # what an EstimatesOnly has
     *("params", "sigma", "scale", "nobs", "llf", "aic", "bic", "edf", "df_model", "df_resid", "df_interval", "method", "boundary"),
-    *("_integrates", "_is_positive", "_standard_errors", "_tested", "_n_likelihood"),
+    *("_integrates", "_has_quantiles", "_is_positive", "_standard_errors", "_tested", "_n_likelihood"),
 )
 for name in KEPT:
     setattr(EstimatesOnly, name, _kept_property(name))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @entry_point
-class Estimated(Integrated, CurveResults):
+class Estimated(CurveResults, Integrated):
     """Estimates with their uncertainty."""
 
     model: Any

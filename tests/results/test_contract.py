@@ -129,7 +129,7 @@ def test_prediction_frame(results, deriv):
     half = (frame["mean_ci_upper"] - frame["mean_ci_lower"]) / 2
     assert (half / frame["mean_se"] > 1.6).all()  # 1.645 normal, a little more with Student's t
     # and more yet where the smoothing was estimated
-    assert (half / frame["mean_se"] < (1.7 if prediction.parameters is None else 2.1 if has_spline(results) else 3.5)).all()
+    assert (half / frame["mean_se"] < (1.7 if prediction.law is None else 2.4 if has_spline(results) else 3.5)).all()
     if deriv < 2:
         sigma = results.sigma.iloc[deriv]
         np.testing.assert_allclose(prediction.se_obs**2, prediction.se_mean**2 + sigma**2, rtol=1e-13)
