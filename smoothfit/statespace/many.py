@@ -17,6 +17,7 @@ from .._entry import entry_point, warn
 from .._validation import FloatArray, check_level, check_memory, check_order
 from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
 from ..inference.newton import Minimum
+from ..markov.bandwidth import FixedLam
 from ..markov.process import Prior, check_readable
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import in_zone
@@ -117,7 +118,8 @@ class CurveFits:
         sigma2 = np.append((sigma / units) ** 2, np.ones(int(rows.has_known)))
         fixed = "shared" if self.smoothing == "shared" else None
         variances = Variances(q / rows.scale.intensity(self.order), sigma2, boundary, minimum)
-        return WienerResults(model, WienerFit(model.observations, rows, self.order, self.method, fixed, variances))
+        tie = FixedLam(float(sigma2[0]) / variances.q if variances.q else np.inf) if fixed else None
+        return WienerResults(model, WienerFit(model.observations, rows, self.order, self.method, fixed, variances, tie=tie))
 
     # Tidy frames ------------------------------------------------------------------------------------------------------
 

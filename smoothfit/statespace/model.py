@@ -294,7 +294,7 @@ class SmoothingSpline:
             found, robustness = fit_robustly(fit, self.observations, free)
             final = with_weights(self.observations, informative(robustness.weights, robustness.df))
             rows = self._weighted(final)
-            found = WienerResults(self, WienerFit(final, rows, self.order, method, fixed, found.variances, robustness))
+            found = WienerResults(self, WienerFit(final, rows, self.order, method, fixed, found.variances, robustness, tie))
         else:
             found = self._fit_wiener(self._rows, self.observations, method, fixed, tie)
         warn_of_exact_series(self.observations, found.boundary)
@@ -318,7 +318,7 @@ class SmoothingSpline:
         """Fit with normal noise by the unrolled engine; with `near`, by the descent from there alone."""
         variances = estimate(rows, self.order, method, tie, near)
         self._check_accuracy(rows, variances)
-        return WienerResults(self, WienerFit(observations, rows, self.order, method, fixed, variances))
+        return WienerResults(self, WienerFit(observations, rows, self.order, method, fixed, variances, tie=tie))
 
     def _fit_any(
         self, spec: Specification, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]

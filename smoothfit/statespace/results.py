@@ -20,6 +20,7 @@ from ..observations.abscissa import Points
 from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
 from ..results.prediction import CurvePrediction, Estimate
+from .engine import StateSpaceEngine
 from .estimates import Estimated
 from .robust import HIGHEST_DF
 
@@ -52,14 +53,22 @@ class SmoothingSplineResults(Estimated):
         (its sd is zero). Of other models: names of `params` at a bound of the search; an intensity or amplitude there is zero.
     robustness : Robustness or None
         Of a fit with Student-t noise: its degrees of freedom, weights and bound.
+    engine : StateSpaceEngine
+        The model of the observations, as a function of what is estimated; `theta_hat` are the estimates in its terms.
     """
 
     model: Any
     boundary: tuple[str, ...]
     _minimum: Minimum | None
     _described: str  # the arguments that made the model
+    engine: StateSpaceEngine
 
     # What an engine provides ------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def theta_hat(self) -> FloatArray:
+        """The estimates as a theta of the engine, within its bounds."""
 
     @property
     @abstractmethod

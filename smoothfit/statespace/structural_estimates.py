@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from ..markov.program import Functionals, Program
 from ..results.estimates import LEAST_FREE
 from .estimation import Optimum
 from .general_search import GeneralCriterion
+from .markov_engine import MarkovEngine
 from .results import SmoothingSplineResults
 from .robust import Robustness
 from .smoothing import Density, trend_of
@@ -51,6 +52,8 @@ class StructuralFit:
 class StructuralEstimates(SmoothingSplineResults):
     """What the general engine estimates besides a curve."""
 
+    engine: MarkovEngine
+
     def __init__(self, model: Any, fit: StructuralFit):
         self.model = model
         self._spec, self._described, self._optimum = fit.specification, fit.described, fit.optimum
@@ -60,6 +63,13 @@ class StructuralEstimates(SmoothingSplineResults):
         self._values, self._variance, self._theta = optimum.hyper, optimum.variance, optimum.theta
         self._minimum = optimum.minimum
         self.use_t = bool(fit.specification.unknown)
+        smoothing = optimum.smoothing and replace(optimum.smoothing, specification=fit.specification)
+        self.engine = MarkovEngine(fit.specification, smoothing)
+
+    @property
+    def theta_hat(self) -> FloatArray:
+        """The estimates as a theta of the engine, within its bounds."""
+        return self.engine.theta_at(self._optimum)
 
     @property
     def optimum(self) -> Optimum:

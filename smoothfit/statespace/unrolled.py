@@ -11,7 +11,7 @@ import numpy as np
 
 from .._entry import entry_point
 from .._validation import FloatArray
-from ..markov.bandwidth import Resolution
+from ..markov.bandwidth import Resolution, Tie
 from ..markov.criteria import LIKELIHOODS, likelihood_of
 from ..markov.integral import integral_moments
 from ..markov.kernels import filtered_states, higher_derivatives, innovations, smoothed_states, state_variances, states_at, terms
@@ -33,6 +33,7 @@ from .specification import Specification
 from .spline import Pieces
 from .structural import StructuralResults
 from .structural_estimates import StructuralFit
+from .wiener_engine import WienerEngine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,8 @@ class WienerFit:
     fixed : str or None
     variances : Variances
     robustness : Robustness or None
+    tie : Tie or None
+        The fixed smoothing.
     """
 
     observations: Observations
@@ -65,11 +68,14 @@ class WienerFit:
     fixed: str | None
     variances: Variances
     robustness: Robustness | None = None
+    tie: Tie | None = None
 
 
 @entry_point
 class WienerResults(SmoothingSplineResults):
     """A fitted smoothing spline with the unrolled engine; see `SmoothingSplineResults`."""
+
+    engine: WienerEngine
 
     def __init__(self, model: Any, fit: WienerFit):
         self.model = model
@@ -80,6 +86,12 @@ class WienerResults(SmoothingSplineResults):
         self.boundary = fit.variances.boundary
         self._minimum = fit.variances.minimum
         self.use_t = bool(fit.rows.unknown)
+        self.engine = WienerEngine(fit.observations, fit.rows, fit.order, fit.tie)
+
+    @property
+    def theta_hat(self) -> FloatArray:
+        """The estimates as a theta of the engine, within its bounds."""
+        return self.engine.theta_at(self._variances)
 
     @property
     def variances(self) -> Variances:
