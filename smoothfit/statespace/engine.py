@@ -95,12 +95,8 @@ class StateSpaceEngine(ABC):
         """The posterior at one theta (p,)."""
 
     @abstractmethod
-    def moments(self, theta: FloatArray, functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances of functionals at theta (L, p), in the user's units."""
-
-    @abstractmethod
-    def draws(self, theta: FloatArray, functionals: CurveFunctionals, rng: np.random.Generator, size: int) -> FloatArray:
-        """Posterior draws (L, size, n) of functionals about their means, in the user's units."""
+    def theta_at(self, optimum: Any) -> FloatArray:
+        """The theta (p,) of what a search returned, within the bounds."""
 
     # theta ------------------------------------------------------------------------------------------------------------
 
@@ -236,7 +232,19 @@ class StateSpaceEngine(ABC):
         """Whether each entry of theta is the logarithm of a size, not of a length scale, period or ratio: (p,)."""
         return self.powers[self._places] > 0
 
-    # Observations -----------------------------------------------------------------------------------------------------
+    # Posteriors -----------------------------------------------------------------------------------------------------
+
+    def moments(self, theta: FloatArray, functionals: CurveFunctionals) -> Moments:
+        """Posterior means and variances (L, n) of functionals at theta (L, p), in the user's units."""
+        posteriors = [self.at(point) for point in theta]
+        asked = posteriors[0].question(functionals)
+        return Moments(*(np.array(part) for part in zip(*(one.answer(asked) for one in posteriors), strict=True)))
+
+    def draws(self, theta: FloatArray, functionals: CurveFunctionals, rng: np.random.Generator, size: int) -> FloatArray:
+        """Posterior draws (L, size, n) of functionals about their means at theta (L, p), in the user's units."""
+        posteriors = [self.at(point) for point in theta]
+        asked = posteriors[0].question(functionals)
+        return np.array([one.draws(asked)(rng, size) for one in posteriors])
 
     def leverages(self, theta: FloatArray) -> FloatArray:
         """Diagonals (L, n_obs) of the smoother matrix at theta (L, p), in the order of the observations."""

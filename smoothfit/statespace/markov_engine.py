@@ -10,11 +10,9 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
-from ..inference.engine import Moments
 from .engine import STEP, StateSpaceEngine
 from .estimation import Optimum
-from .functionals import CurveFunctionals
-from .markov_posterior import MarkovPosterior, question
+from .markov_posterior import MarkovPosterior
 from .smoothing import Smoothing
 from .specification import Specification
 
@@ -138,14 +136,3 @@ class MarkovEngine(StateSpaceEngine):
         for p, number in zip(self.specification.parameters, numbers, strict=True):
             (variance if p.is_variance else hyper)[p.index] = number
         return MarkovPosterior(self.specification, hyper, variance)
-
-    def moments(self, theta: FloatArray, functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances (L, n) of functionals at theta (L, p), in the user's units."""
-        asked = question(self.specification, functionals)
-        found = [self.at(point).answer(asked) for point in theta]
-        return Moments(*(np.array(part).reshape(len(theta), len(functionals)) for part in zip(*found, strict=True)))
-
-    def draws(self, theta: FloatArray, functionals: CurveFunctionals, rng: np.random.Generator, size: int) -> FloatArray:
-        """Posterior draws (L, size, n) of functionals about their means at theta (L, p), in the user's units."""
-        asked = question(self.specification, functionals)
-        return np.array([self.at(point).drawn(asked, rng, size) for point in theta])

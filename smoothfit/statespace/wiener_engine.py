@@ -10,14 +10,12 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
-from ..inference.engine import Moments
 from ..markov.bandwidth import LIMIT, Resolution, Tie
 from ..markov.kernels import gradient_terms, second_terms, terms
 from ..markov.rows import Rows
 from ..observations import Observations
 from .engine import StateSpaceEngine
 from .fitting import SMALLEST_SD, Variances, log_spreads
-from .functionals import CurveFunctionals
 from .wiener_posterior import WienerPosterior
 
 
@@ -150,12 +148,3 @@ class WienerEngine(StateSpaceEngine):
         numbers = self._exponentials(whole, theta)
         sigma2 = np.exp(self._log_variances(whole[None])[0])
         return WienerPosterior(self.observations, self.rows, self.order, float(numbers[0]), sigma2)
-
-    def moments(self, theta: FloatArray, functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances (L, n) of functionals at theta (L, p), in the user's units."""
-        found = [self.at(point).moments(functionals) for point in theta]
-        return Moments(*(np.array(part).reshape(len(theta), len(functionals)) for part in zip(*found, strict=True)))
-
-    def draws(self, theta: FloatArray, functionals: CurveFunctionals, rng: np.random.Generator, size: int) -> FloatArray:
-        """Posterior draws (L, size, n) of functionals about their means at theta (L, p), in the user's units."""
-        return np.array([self.at(point).draws(functionals, rng, size) for point in theta])
