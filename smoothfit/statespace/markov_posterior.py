@@ -27,7 +27,7 @@ from .smoothing import Density, trend_of
 from .specification import Specification
 from .spline import Pieces
 from .stream import StructuralOnline
-from .units import log_det_units
+from .units import log_det_units, noise_sds
 
 MOST_NORMALS = 2**23  # drawn at a time
 STEP = 1e-3  # in a logarithm: of central differences of exact scores, right to its square
@@ -67,15 +67,7 @@ class MarkovPosterior:
     @property
     def noise_sds(self) -> list[tuple[str, float, bool]]:
         """Name, sd and whether it is unknown."""
-        sds = []
-        for reading in self.observations.readings:
-            unit = self.specification.unit_of(reading)
-            if reading.sd is None:
-                sd = float(np.sqrt(self.variance[self.specification.unknown.index(reading.name)])) * unit
-            else:
-                sd = float(np.sqrt(np.mean((reading.sd / unit) ** 2))) * unit
-            sds.append((reading.name, sd, reading.sd is None))
-        return sds
+        return noise_sds(self.observations, self.specification.unknown, self.variance, self.specification.unit_of)
 
     # Parameters -------------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from .online import Kind, Source
 from .online_wiener import WienerOnline
 from .specification import Specification
 from .spline import Pieces
+from .units import noise_sds
 
 CENTRE_BEYOND = 150  # powers of two: units of 1e-45 to 1e45 are left as they are
 
@@ -77,15 +78,8 @@ class WienerPosterior:
     @property
     def noise_sds(self) -> list[tuple[str, float, bool]]:
         """Name, sd and whether it is unknown."""
-        rows, sds = self.rows, []
-        for reading in self.observations.readings:
-            unit = rows.scale.of(reading.deriv)  # whose squares are numbers, whatever the user's unit
-            if reading.sd is None:
-                sd = float(np.sqrt(self.sigma2[rows.unknown.index(reading.name)])) * unit
-            else:
-                sd = float(np.sqrt(np.mean((reading.sd / unit) ** 2))) * unit
-            sds.append((reading.name, sd, reading.sd is None))
-        return sds
+        scale = self.rows.scale
+        return noise_sds(self.observations, self.rows.unknown, self.sigma2, lambda reading: scale.of(reading.deriv))
 
     # Parameters -------------------------------------------------------------------------------------------------------
 
