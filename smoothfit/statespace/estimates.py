@@ -157,6 +157,55 @@ class Estimated(CurveResults):
         known = {} if self.robustness is None else self.robustness.weights
         return np.concatenate([known.get(r.name, np.ones(len(r))) for r in self.observations.readings])
 
+    # Observations -----------------------------------------------------------------------------------------------------
+
+    @property
+    def fittedvalues(self) -> FloatArray:
+        """Posterior mean of what each reading reads, regressors and noise processes included, shape (n,)."""
+        return self.fitted.posterior.fitted
+
+    @property
+    def _noise_variance(self) -> FloatArray:
+        return self.fitted.posterior.noise_variance
+
+    def _noise_sd(self, name: str) -> float:
+        return self.fitted.posterior.noise_sd_of(name)
+
+    @property
+    def _leverage(self) -> FloatArray:
+        return self.fitted.posterior.leverage
+
+    @property
+    def edf(self) -> float:
+        """Effective degrees of freedom, the trace of the smoother matrix."""
+        return self.fitted.posterior.edf
+
+    @property
+    def loo_resid(self) -> FloatArray:
+        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
+
+        They keep their digits where the curve interpolates. The other readings at the abscissa count, with their covariance. NaN
+        for a reading without which the others determine no curve.
+        """
+        return self.fitted.posterior.loo_resid
+
+    @property
+    def resid_standardized(self) -> FloatArray:
+        """Residuals divided by their standard deviations, shape (n,); also those of `loo_resid` by theirs.
+
+        NaN for a reading without which the others determine no curve.
+        """
+        return self.fitted.posterior.resid_standardized
+
+    @cached_property
+    def resid_recursive(self) -> FloatArray:
+        """Standardised one-step-ahead prediction errors (innovations), shape (n,); see `CurveResults.resid_recursive`.
+
+        Observations of integrals, means and differences are predicted where their interval ends. If errors are correlated across
+        series, these are the errors of combinations whose noise is independent.
+        """
+        return self.fitted.posterior.innovations
+
     # Parameters -------------------------------------------------------------------------------------------------------
 
     @property
