@@ -121,7 +121,7 @@ class Given:
 def whole_fit(x: Array, y: Array, method: str) -> sf.statespace.SmoothingSplineResults:
     """From two arrays to the posterior at the nodes."""
     results = sf.SmoothingSpline(sf.observe(x, y), ORDER).fit(method)
-    _ = results._posterior
+    _ = results.fitted.posterior.smoothed
     return results
 
 
@@ -275,7 +275,7 @@ def beyond_one_fit(n: int) -> list[Measured]:
     rows = [Measured(f"automatic REML fit without the posterior, {size}", fit() / n * 1e9, "ns a reading", 150)]
 
     results = sf.SmoothingSpline(sf.observe(x, y), ORDER).fit()
-    _ = results._posterior
+    _ = results.fitted.posterior.smoothed
     few, many = (stopwatch(partial(results.sample, x, size=draws, rng=0), 1)() for draws in (1, 5))
     rows.append(Measured(f"a draw at all readings, {size}", (many - few) / 4 / n * 1e9, "ns a reading", 100))
 

@@ -48,7 +48,7 @@ class Moments(NamedTuple):
 class Stream(Protocol[Data, Functionals]):
     """A posterior that takes observations as they come, at one theta."""
 
-    def append(self, data: Data) -> None:
+    def append(self, data: Data, /) -> None:
         """Take more observations, at or after the last one where the model is a process of time."""
 
     def moments(self, functionals: Functionals) -> Moments:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +12,13 @@ from .._entry import entry_point
 from .._validation import FloatArray
 from ..markov.criteria import LIKELIHOODS
 from ..results.curve import CurveResults
+from ..results.estimates import LEAST_FREE
+from .engine import StateSpaceEngine
 from .extent import power_of
+from .fit import Fit
+from .markov_engine import MarkovEngine
 from .robust import Robustness
+from .wiener_engine import WienerEngine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,72 +26,82 @@ if TYPE_CHECKING:
 
 @entry_point
 class Estimated(CurveResults):
-    """Estimates with their uncertainty, from what an engine provides."""
+    """Estimates with their uncertainty."""
 
-    method: str
-    fixed: str | None
-    robustness: Robustness | None
-
-    # What an engine provides ------------------------------------------------------------------------------------------
+    model: Any
+    fitted: Fit
 
     @property
-    @abstractmethod
+    def method(self) -> str:
+        """The criterion that was optimised."""
+        return self.fitted.method
+
+    @property
+    def fixed(self) -> str | None:
+        """What was given of the smoothing: ``"lam"``, ``"bandwidth"`` or ``"edf"``."""
+        return self.fitted.fixed
+
+    @property
+    def robustness(self) -> Robustness | None:
+        """Degrees of freedom, weights and bound of a fit with Student-t noise."""
+        return self.fitted.robustness
+
+    @property
+    def boundary(self) -> tuple[str, ...]:
+        """Parameters whose optimum is at a boundary.
+
+        Of the plain smoothing spline: ``"q"`` (the curve is a polynomial), or a name (its sd is zero). Of other models: names of
+        `params` at a bound of the search; an intensity or amplitude there is zero.
+        """
+        return self.fitted.optimum.boundary
+
+    @property
+    def engine(self) -> WienerEngine | MarkovEngine:
+        """The model of the observations, as a function of what is estimated; `theta_hat` are the estimates in its terms."""
+        return self.fitted.engine
+
+    @property
+    def theta_hat(self) -> FloatArray:
+        """The estimates as a theta of the engine, within its bounds."""
+        engine: StateSpaceEngine = self.fitted.engine
+        return engine.theta_at(self.fitted.optimum)
+
+    @property
+    def use_t(self) -> bool:  # type: ignore[override]
+        """Whether an sd is estimated."""
+        return any(estimated for *_, estimated in self.noise_sds)
+
+    @property
     def noise_sds(self) -> list[tuple[str, float, bool]]:
         """Name, sd and whether it was estimated."""
+        return self.fitted.posterior.noise_sds
 
     @property
-    @abstractmethod
     def hyperparameters(self) -> pd.Series:
         """All hyperparameters of the prior and of noise processes, given or estimated, in the user's units."""
+        import pandas as pd
+
+        return pd.Series(self.fitted.posterior.hyperparameters, name="hyperparameters", dtype=float)
 
     @property
-    @abstractmethod
-    def _searched(self) -> tuple[str, ...]:
-        """Names of the hyperparameters that were estimated."""
-
-    @property
-    @abstractmethod
     def trend(self) -> tuple[int, str] | None:
         """Order, and name of the intensity, of the only integrated Wiener process of the prior."""
+        return self.fitted.posterior.trend
 
     @property
-    @abstractmethod
     def bandwidth(self) -> float:
         """Half width of the averaging window, in units of x; infinite for a polynomial. See ``smoothfit.markov.bandwidth``."""
-
-    @property
-    @abstractmethod
-    def _cov_log_params(self) -> FloatArray:
-        """Covariance of the logarithms of the sds and hyperparameters among `params`."""
-
-    @abstractmethod
-    def _log_likelihood(self, method: str) -> float:
-        """Log-likelihood of a method for the user's readings, what is entirely unknown in scaled units."""
-
-    @property
-    @abstractmethod
-    def _log_det_design(self) -> float:
-        """log|X'X|, X the user's readings of what is entirely unknown in scaled units."""
-
-    @property
-    @abstractmethod
-    def _log_det_units(self) -> float:
-        """Log determinant of the change of what is entirely unknown to the user's units."""
-
-    @property
-    @abstractmethod
-    def fitted_variance(self) -> FloatArray:
-        """Posterior variance of what each reading reads, shape (n,), in the squared units of the readings."""
-
-    @property
-    def _effects(self) -> tuple[FloatArray, FloatArray]:
-        """Coefficients of regressors and interventions, and their covariance (p, p)."""
-        return np.zeros(0), np.zeros((0, 0))
+        return self.fitted.posterior.bandwidth
 
     @property
     def effect_names(self) -> tuple[str, ...]:
         """Names of the coefficients: regressors, then interventions."""
-        return ()
+        return self.fitted.posterior.effect_names
+
+    @property
+    def fitted_variance(self) -> FloatArray:
+        """Posterior variance of what each reading reads, shape (n,), in the squared units of the readings."""
+        return self.fitted.posterior.fitted_variance
 
     # Smoothing and noise ----------------------------------------------------------------------------------------------
 
@@ -143,6 +157,55 @@ class Estimated(CurveResults):
         known = {} if self.robustness is None else self.robustness.weights
         return np.concatenate([known.get(r.name, np.ones(len(r))) for r in self.observations.readings])
 
+    # Observations -----------------------------------------------------------------------------------------------------
+
+    @property
+    def fittedvalues(self) -> FloatArray:
+        """Posterior mean of what each reading reads, regressors and noise processes included, shape (n,)."""
+        return self.fitted.posterior.fitted
+
+    @property
+    def _noise_variance(self) -> FloatArray:
+        return self.fitted.posterior.noise_variance
+
+    def _noise_sd(self, name: str) -> float:
+        return self.fitted.posterior.noise_sd_of(name)
+
+    @property
+    def _leverage(self) -> FloatArray:
+        return self.fitted.posterior.leverage
+
+    @property
+    def edf(self) -> float:
+        """Effective degrees of freedom, the trace of the smoother matrix."""
+        return self.fitted.posterior.edf
+
+    @property
+    def loo_resid(self) -> FloatArray:
+        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
+
+        They keep their digits where the curve interpolates. The other readings at the abscissa count, with their covariance. NaN
+        for a reading without which the others determine no curve.
+        """
+        return self.fitted.posterior.loo_resid
+
+    @property
+    def resid_standardized(self) -> FloatArray:
+        """Residuals divided by their standard deviations, shape (n,); also those of `loo_resid` by theirs.
+
+        NaN for a reading without which the others determine no curve.
+        """
+        return self.fitted.posterior.resid_standardized
+
+    @cached_property
+    def resid_recursive(self) -> FloatArray:
+        """Standardised one-step-ahead prediction errors (innovations), shape (n,); see `CurveResults.resid_recursive`.
+
+        Observations of integrals, means and differences are predicted where their interval ends. If errors are correlated across
+        series, these are the errors of combinations whose noise is independent.
+        """
+        return self.fitted.posterior.innovations
+
     # Parameters -------------------------------------------------------------------------------------------------------
 
     @property
@@ -153,8 +216,43 @@ class Estimated(CurveResults):
         values = {f"sigma.{name}": sd for name, sd, estimated in self.noise_sds if estimated}
         found = self.hyperparameters
         values |= {name: float(found[name]) for name in self._searched}
-        values |= dict(zip(self.effect_names, self._effects[0].tolist(), strict=True))
+        values |= dict(zip(self.effect_names, self.fitted.posterior.effects[0].tolist(), strict=True))
         return pd.Series(values, name="params", dtype=float)
+
+    @property
+    def _searched(self) -> tuple[str, ...]:
+        """Names of the hyperparameters that were estimated."""
+        return tuple(name for name, is_noise in self.fitted.posterior.logs if not is_noise and name not in self.fitted.held)
+
+    @cached_property
+    def _cov_logs(self) -> FloatArray:
+        """Covariance (k, k) of the logarithms of all that was not given, by the observed information; NaN for what has none."""
+        posterior, is_likelihood = self.fitted.posterior, self.fixed is None and self.method in LIKELIHOODS
+        k = len(posterior.logs)
+        covariance = np.full((k, k), np.nan)
+        is_noise = np.array([noise for _, noise in posterior.logs], dtype=bool)
+        inside = np.array([name not in (*self.boundary, *self.fitted.held) for name, _ in posterior.logs], dtype=bool)
+        if not is_likelihood and posterior.is_relative and is_noise.sum() == 1 and (self.fixed is None or k == 2):
+            if self.df_resid >= LEAST_FREE:  # RSS / sigma^2 as chi-squared on n - edf
+                found = np.flatnonzero(is_noise & inside)
+                covariance[found, found] = 1 / (2 * self.df_resid) / posterior.noise_factor**2
+            return covariance
+        # given a smoothing that no likelihood set, that of the others
+        free = np.flatnonzero(inside if is_likelihood or self.fixed else inside & is_noise)
+        if len(free):
+            hessian = posterior.log_hessian(free, self.method if self.method in LIKELIHOODS else "reml")
+            if np.linalg.eigvalsh(hessian).min() > 0:
+                covariance[np.ix_(free, free)] = 2 * np.linalg.solve(hessian, np.eye(len(free)))
+        return covariance
+
+    @property
+    def _cov_log_params(self) -> FloatArray:
+        """Covariance of the logarithms of the sds and hyperparameters among `params`."""
+        logs, factor = self.fitted.posterior.logs, self.fitted.posterior.noise_factor
+        order = [i for i, (_, is_noise) in enumerate(logs) if is_noise]
+        order += [i for i, (name, is_noise) in enumerate(logs) if not is_noise and name not in self.fitted.held]
+        factors = np.array([factor if logs[i][1] else 1.0 for i in order])
+        return np.asarray(self._cov_logs[np.ix_(order, order)] * np.outer(factors, factors))
 
     @property
     def _n_positive(self) -> int:
@@ -175,7 +273,7 @@ class Estimated(CurveResults):
         cov = np.zeros((len(params), len(params)))
         with np.errstate(over="ignore", under="ignore"):  # q may be a number of which the square is none
             cov[:n, :n] = self._cov_log_params * values[:, None] * values
-        cov[n:, n:] = self._effects[1]
+        cov[n:, n:] = self.fitted.posterior.effects[1]
         return pd.DataFrame(cov, index=params.index, columns=params.index)
 
     @property
@@ -186,7 +284,7 @@ class Estimated(CurveResults):
     def _standard_errors(self) -> FloatArray:
         n = self._n_positive
         of_logs = np.sqrt(np.diag(self._cov_log_params))
-        return np.concatenate([of_logs * self.params.to_numpy()[:n], np.sqrt(np.diag(self._effects[1]))])
+        return np.concatenate([of_logs * self.params.to_numpy()[:n], np.sqrt(np.diag(self.fitted.posterior.effects[1]))])
 
     @property
     def _tested(self) -> list[str]:
@@ -203,8 +301,9 @@ class Estimated(CurveResults):
         number of unknown constants, so that its differences between orders or priors with other constants depend on the unit of y:
         compare these by ``method="ml"``, a density of all readings.
         """
-        design = 0.0 if self.method == "ml" else self._log_det_design / 2
-        return self._log_likelihood(self.method) + design
+        posterior = self.fitted.posterior
+        design = 0.0 if self.method == "ml" else posterior.log_det_design / 2
+        return posterior.log_likelihood(self.method) + design
 
     @cached_property
     def llf_diffuse(self) -> float:
@@ -212,12 +311,21 @@ class Estimated(CurveResults):
 
         X are the readings of what is entirely unknown, in the user's units: of polynomials x^j / j!, seasons, coefficients.
         """
-        return self._log_likelihood("reml") + self._log_det_units
+        return self.restricted_llf + self.fitted.posterior.log_det_units
 
     @property
     def restricted_llf(self) -> float:
         """Restricted log-likelihood of the user's readings, what is entirely unknown in scaled units."""
-        return self._log_likelihood("reml")
+        return self.fitted.posterior.log_likelihood("reml")
+
+    @property
+    def _n_contrasts(self) -> int:
+        return self.nobs - self.fitted.posterior.n_diffuse
+
+    @property
+    def _n_likelihood(self) -> tuple[int, int]:
+        n = self._n_positive
+        return (n + self.fitted.posterior.n_diffuse, self.nobs) if self.method == "ml" else (n, self._n_contrasts)
 
     @property
     def _maximises_likelihood(self) -> bool:

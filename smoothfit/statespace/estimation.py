@@ -52,6 +52,8 @@ class Optimum:
         ``"lam"``, ``"bandwidth"`` or ``"edf"``.
     held : tuple of str
         Parameters that a fixed smoothing determines.
+    smoothing : Smoothing or None
+        The fixed smoothing.
     """
 
     method: str
@@ -62,6 +64,7 @@ class Optimum:
     boundary: tuple[str, ...]
     fixed: str | None = None
     held: tuple[str, ...] = ()
+    smoothing: Smoothing | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,7 +282,7 @@ def _at_fixed_smoothing(specification: Specification, method: str, given: tuple[
     values, variance = specification.split(theta)
     boundary = _at_bounds(others, minimum, values)
     held = (specification.parameters[smoothing.place].name,)
-    return _at_common_size(specification, Optimum(method, values, variance, theta, minimum, boundary, given[0], held))
+    return _at_common_size(specification, Optimum(method, values, variance, theta, minimum, boundary, given[0], held, smoothing))
 
 
 def _check_noise(part: Processes) -> None:

@@ -367,7 +367,7 @@ def _other_variances(criterion: Criterion, sigma2: FloatArray) -> tuple[FloatArr
     """The logarithms (S, p - 1) of the variances (S, n_groups) that are part of theta, and their bounds."""
     names = criterion.names[1:]
     logs = np.log(sigma2[:, [criterion.rows.unknown.index(name) for name in names]])
-    floors = _log_spreads(criterion.rows, names) + 2 * np.log(SMALLEST_SD)
+    floors = log_spreads(criterion.rows, names) + 2 * np.log(SMALLEST_SD)
     return logs, np.minimum(floors, logs.min(axis=0) - 1), logs.max(axis=0) + np.log(LIMIT)
 
 
@@ -393,7 +393,7 @@ def _check_noise(rows: Rows, order: int) -> None:
         )
 
 
-def _log_spreads(rows: Rows, names: Sequence[str]) -> FloatArray:
+def log_spreads(rows: Rows, names: Sequence[str]) -> FloatArray:
     """Logarithm of the variance of each name's observations, or of their size if they are all alike."""
     return np.array([_log_spread(rows, rows.unknown.index(name))[0] for name in names])
 

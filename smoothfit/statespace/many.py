@@ -17,6 +17,7 @@ from .._entry import entry_point, warn
 from .._validation import FloatArray, check_level, check_memory, check_order
 from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
 from ..inference.newton import Minimum
+from ..markov.bandwidth import FixedLam
 from ..markov.process import Prior, check_readable
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import in_zone
@@ -25,12 +26,10 @@ from .batch import Batch, BatchFit, fit_separately, fit_shared
 from .checks import checked_prior
 from .curves import Curves, read_curves
 from .estimation import Optimum
+from .fit import Fit
 from .fitting import Variances
 from .model import HIGHEST_ORDER, SmoothingSpline
 from .results import SmoothingSplineResults
-from .structural import StructuralResults
-from .structural_estimates import StructuralFit
-from .unrolled import WienerFit, WienerResults
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,15 +108,17 @@ class CurveFits:
             warnings.simplefilter("ignore", RoughnessWarning)
             model = SmoothingSpline(self._curves.subset(place), self.order, prior=self.prior)
         if model.specification is not None:
-            fit = StructuralFit(model.specification, self._optima[place], model.described)
-            return StructuralResults(model, fit)
+            fit = Fit.of_specification(model.specification, self._optima[place], model.described)
+            return SmoothingSplineResults(model, fit)
         q, sigma, boundary, minimum = self._variances[place]
         rows = model._rows
         units = np.array([rows.scale.of(model.observations[name].deriv) for name in rows.unknown])
         sigma2 = np.append((sigma / units) ** 2, np.ones(int(rows.has_known)))
         fixed = "shared" if self.smoothing == "shared" else None
         variances = Variances(q / rows.scale.intensity(self.order), sigma2, boundary, minimum)
-        return WienerResults(model, WienerFit(model.observations, rows, self.order, self.method, fixed, variances))
+        tie = FixedLam(float(sigma2[0]) / variances.q if variances.q else np.inf) if fixed else None
+        fit = Fit.of_rows(model.observations, rows, self.order, variances, self.method, fixed, tie)
+        return SmoothingSplineResults(model, fit)
 
     # Tidy frames ------------------------------------------------------------------------------------------------------
 
@@ -384,11 +385,11 @@ def _fit_one(fits: CurveFits, place: int) -> None:
         fits._reasons[place] = str(error)
         return
     fits._rows[place] = row | {"boundary": ", ".join(results.boundary)}
-    if isinstance(results, StructuralResults):
+    if isinstance(results.optimum, Optimum):
         fits._optima[place] = results.optimum
-    elif isinstance(results, WienerResults):
+    else:
         unknown = [sd for _, sd, estimated in results.noise_sds if estimated]
-        fits._variances[place] = results.q, np.array(unknown), results.boundary, results.variances.minimum
+        fits._variances[place] = results.q, np.array(unknown), results.boundary, results.optimum.minimum
 
 
 def _note(fits: CurveFits, found: BatchFit) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence, Sized
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,16 +21,16 @@ from ..markov.rows import Rows
 from ..observations import Observations, derivative_label
 from ..results.exact import warn_of_exact_series
 from .effects import Intervention, regressor_table
+from .estimation import Optimum
 from .estimation import estimate as estimate_any
+from .fit import Fit
 from .fitting import Variances, estimate
 from .formula import SplineFormula, regressor_columns
+from .markov_posterior import MarkovPosterior
 from .results import SmoothingSplineResults
 from .robust import check_robust, fit_robustly, informative, of_loss, with_weights
 from .smoothing import check_range, only_one
 from .specification import Specification
-from .structural import StructuralResults
-from .structural_estimates import StructuralFit
-from .unrolled import WienerFit, WienerResults
 
 HIGHEST_ORDER = 4
 MOST_LOST = 1e-6  # posterior sds that rounding may move a curve by
@@ -287,45 +287,43 @@ class SmoothingSpline:
         tie, fixed = self._tie(given)
         if free:
 
-            def fit(observations: Observations, before: WienerResults | None) -> WienerResults:
-                near = None if before is None else before.variances
-                return self._fit_wiener(self._weighted(observations), observations, method, fixed, tie, near)
+            def fit(observations: Observations, before: SmoothingSplineResults | None) -> SmoothingSplineResults:
+                near = None if before is None else cast(Variances, before.optimum)
+                return self._fit_wiener(observations, method, fixed, tie, near)
 
             found, robustness = fit_robustly(fit, self.observations, free)
             final = with_weights(self.observations, informative(robustness.weights, robustness.df))
-            rows = self._weighted(final)
-            found = WienerResults(self, WienerFit(final, rows, self.order, method, fixed, found.variances, robustness))
+            variances = cast(Variances, found.optimum)
+            fit_of_all = Fit.of_rows(final, self._weighted(final), self.order, variances, method, fixed, tie, robustness)
+            found = SmoothingSplineResults(self, fit_of_all)
         else:
-            found = self._fit_wiener(self._rows, self.observations, method, fixed, tie)
+            found = self._fit_wiener(self.observations, method, fixed, tie)
         warn_of_exact_series(self.observations, found.boundary)
         return found
 
     def _weighted(self, observations: Observations) -> Rows:
-        """Rows of the observations with other weights."""
+        """Rows of the observations, perhaps with other weights."""
+        if observations is self.observations:
+            return self._rows
         rows = Rows.of(observations)
         require_identified(rows, self.order)
         return rows
 
     def _fit_wiener(
-        self,
-        rows: Rows,
-        observations: Observations,
-        method: str,
-        fixed: str | None,
-        tie: Tie | None,
-        near: Variances | None = None,
-    ) -> WienerResults:
-        """Fit with normal noise by the unrolled engine; with `near`, by the descent from there alone."""
+        self, observations: Observations, method: str, fixed: str | None, tie: Tie | None, near: Variances | None = None
+    ) -> SmoothingSplineResults:
+        """Fit with normal noise by the unrolled kernels; with `near`, by the descent from there alone."""
+        rows = self._weighted(observations)
         variances = estimate(rows, self.order, method, tie, near)
         self._check_accuracy(rows, variances)
-        return WienerResults(self, WienerFit(observations, rows, self.order, method, fixed, variances))
+        return SmoothingSplineResults(self, Fit.of_rows(observations, rows, self.order, variances, method, fixed, tie))
 
     def _fit_any(
         self, spec: Specification, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]
-    ) -> StructuralResults:
-        """Fit by the general engine."""
+    ) -> SmoothingSplineResults:
+        """Fit by the kernels of any prior."""
         if not free:
-            return StructuralResults(self, StructuralFit(spec, estimate_any(spec, method, given), self.described))
+            return SmoothingSplineResults(self, Fit.of_specification(spec, estimate_any(spec, method, given), self.described))
         tied = {name for part in spec.joint for name in part.names} & set(free)
         if tied:
             raise SpecificationError(
@@ -333,24 +331,24 @@ class SmoothingSpline:
                 "others'; pass sd= instead of covariances=, or leave out what outliers() reports"
             )
 
-        def fit(observations: Observations, before: StructuralResults | None) -> StructuralResults:
+        def fit(observations: Observations, before: SmoothingSplineResults | None) -> SmoothingSplineResults:
             weighted = spec.on(observations)
-            start = None if before is None else before.theta
+            start = None if before is None else cast(Optimum, before.optimum).theta
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExactSeriesWarning)  # told of the last fit
                 optimum = estimate_any(weighted, method, given, start)
-            return StructuralResults(self, StructuralFit(weighted, optimum, self.described))
+            return SmoothingSplineResults(self, Fit.of_specification(weighted, optimum, self.described))
 
         smooth = self.observations.y
         if spec.effects or spec.noise or len(spec.prior.components) > 1:
-            smooth = smooth - fit(self.observations, None).structure_in_observations
+            smooth = smooth - cast(MarkovPosterior, fit(self.observations, None).fitted.posterior).structure_in_observations
         places = None if spec.period is None else spec.folded(self.observations.points).coarse
         found, robustness = fit_robustly(fit, self.observations, free, smooth, places)
         final = spec.on(with_weights(self.observations, informative(robustness.weights, robustness.df)))
-        optimum = found.optimum
+        optimum = cast(Optimum, found.optimum)
         zero = [name for name in spec.unknown if f"sigma.{name}" in optimum.boundary]
         warn_of_exact_series(self.observations, zero)
-        return StructuralResults(self, StructuralFit(final, optimum, self.described, robustness))
+        return SmoothingSplineResults(self, Fit.of_specification(final, optimum, self.described, robustness))
 
     def _check_accuracy(self, rows: Rows, variances: Variances) -> None:
         """Refuse a fit that rounding would falsify."""

@@ -14,9 +14,12 @@ import numpy.typing as npt
 from .._entry import entry_point
 from .._validation import FloatArray, check_order, first_index, to_vector
 from ..errors import DataError, SpecificationError
+from ..inference.engine import Moments
 from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label, observe
 from ..observations.abscissa import Points
+from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.prediction import CurvePrediction
+from .functionals import CurveFunctionals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -273,8 +276,15 @@ class OnlineSpline(ABC):
         """Distinct abscissae of the last readings, increasing."""
 
     @abstractmethod
+    def moments(self, functionals: CurveFunctionals) -> Moments:
+        """Posterior means and variances (1, n) of functionals, given all readings so far."""
+
     def _moments(self, points: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
         """Posterior mean and variance of f^(deriv) at points (n,)."""
+        if not len(points.coarse):
+            return np.empty(0), np.empty(0)
+        mean, variance = self.moments(CurveFunctionals(points, (check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE),)))
+        return mean[0], variance[0]
 
     def _prediction(self, points: Points, given: npt.NDArray[Any], deriv: int) -> CurvePrediction:
         mean, variance = self._moments(points, deriv)

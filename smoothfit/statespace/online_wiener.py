@@ -12,11 +12,14 @@ import numpy.typing as npt
 from .._core import _kernels
 from .._entry import entry_point
 from .._validation import FloatArray, check_order
-from ..errors import DataError, NumericalError
+from ..errors import DataError, NumericalError, SpecificationError
+from ..inference.engine import Moments
 from ..markov.kernels import require_numbers, state_variances
+from ..markov.program import VALUE
 from ..markov.rows import Rows, scaled_ratio
 from ..observations import Observations
 from ..observations.abscissa import Points
+from .functionals import CurveFunctionals
 from .online import Kind, OnlineSpline, Source
 
 IntArray = npt.NDArray[np.int64]
@@ -286,14 +289,17 @@ class WienerOnline(OnlineSpline):
         entry = entry[entry > self._oldest]
         return Points(self._x[entry], self._fine[entry])
 
-    def _moments(self, points: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
-        deriv = check_order(deriv, "deriv", 0, self._order - 1)
-        unit = self._scale.of(deriv)
-        if not len(points.coarse):
-            return np.empty(0), np.empty(0)
-        states = self._states_at(points)
-        mean = states[:, deriv] * unit + (self._scale.y_origin if deriv == 0 else 0.0)
-        return mean, state_variances(self._order, states)[:, deriv] * unit**2
+    def moments(self, functionals: CurveFunctionals) -> Moments:
+        """Posterior means and variances (1, n) of derivatives at points, given all readings so far."""
+        if functionals.kind != VALUE:
+            raise SpecificationError("kind asks for integrals or differences, which this stream does not keep; append, then fit")
+        for deriv in functionals.derivs:
+            check_order(deriv, "deriv", 0, self._order - 1)
+        states, derivs = self._states_at(functionals.points), np.array(functionals.derivs)
+        units = self._scale.units(self._order)[derivs, None]
+        origins = np.where(derivs == 0, self._scale.y_origin, 0.0)[:, None]
+        variance = state_variances(self._order, states)[:, derivs].T * units**2
+        return Moments((states[:, derivs].T * units + origins).reshape(1, -1), variance.reshape(1, -1))
 
     def _states_at(self, x: Points) -> FloatArray:
         self._check_age(x, np.ones(len(x.coarse), np.bool_))

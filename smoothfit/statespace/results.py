@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,14 +13,22 @@ from .._entry import entry_point
 from .._frames import table_of
 from .._validation import FloatArray, check_level, check_order
 from ..errors import SpecificationError
-from ..inference.newton import Minimum
+from ..markov.program import DIFFERENCE as OF_ENDS
+from ..markov.program import INTEGRAL
 from ..markov.sampling import IntArray
 from ..observations import derivative_label
-from ..observations.abscissa import Points
+from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
-from ..results.prediction import CurvePrediction, Estimate
+from ..results.prediction import CurvePrediction, Estimate, ParameterUncertainty
+from ..results.propagation import DIFFERENCE, NEGLIGIBLE, propagated
+from ..results.protocols import Change
+from .effects import future_columns
 from .estimates import Estimated
+from .estimation import Optimum
+from .fit import Fit
+from .fitting import Variances
+from .functionals import CurveFunctionals
 from .robust import HIGHEST_DF
 
 if TYPE_CHECKING:
@@ -28,12 +36,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from statsmodels.iolib.summary import Summary
 
+    from ..basis import Spline
     from .online import OnlineSpline
 
 LIGHT = 0.1
 MOST_WITH_PARAMETERS = 20_000  # observations, beyond which the uncertainty of parameters hardly shows in a band
 DRAWS_A_PARAMETER = 50
-MovedDraws = Callable[[np.random.Generator, int, FloatArray], FloatArray]
+Draws = Callable[[np.random.Generator, int, IntArray], FloatArray]
 
 
 @entry_point
@@ -43,42 +52,26 @@ class SmoothingSplineResults(Estimated):
     Attributes
     ----------
     model : SmoothingSpline
-    method : str
-        The criterion that was optimised.
-    fixed : str or None
-        ``"lam"``, ``"bandwidth"`` or ``"edf"`` where the smoothing was fixed.
-    boundary : tuple of str
-        Parameters whose optimum is at a boundary. Of the plain smoothing spline: ``"q"`` (the curve is a polynomial), or a name
-        (its sd is zero). Of other models: names of `params` at a bound of the search; an intensity or amplitude there is zero.
-    robustness : Robustness or None
-        Of a fit with Student-t noise: its degrees of freedom, weights and bound.
+    observations : Observations
+        With the weights of a robust fit.
+    fitted : Fit
+        What was found, and of what.
     """
 
-    model: Any
-    boundary: tuple[str, ...]
-    _minimum: Minimum | None
-    _described: str  # the arguments that made the model
-
-    # What an engine provides ------------------------------------------------------------------------------------------
+    def __init__(self, model: Any, fitted: Fit):
+        self.model, self.fitted = model, fitted
+        self.observations = fitted.posterior.observations
 
     @property
-    @abstractmethod
-    def component_names(self) -> tuple[str, ...]:
-        """Names of the additive parts of the curve: components of the prior, then interventions."""
+    def optimum(self) -> Variances | Optimum:
+        """What the search returned, in scaled units."""
+        return self.fitted.optimum
 
-    @abstractmethod
-    def part_of_curve(self, x: Points, deriv: int, part: str) -> tuple[FloatArray, FloatArray]:
-        """Posterior mean and variance of a derivative of one part of the curve at points x (n,)."""
+    # Online and changes -----------------------------------------------------------------------------------------------
 
-    @abstractmethod
-    def _component_smoothness(self, component: str) -> int:
-        """How many derivatives a part of the curve has."""
+    def _changes(self) -> list[Change]:
+        return self.fitted.posterior.changes()
 
-    @abstractmethod
-    def difference(self, lower: Any, upper: Any) -> Estimate:
-        """Return f(upper) - f(lower) with its standard error."""
-
-    @abstractmethod
     def online(self, lag: int) -> OnlineSpline:
         """Return a curve that goes on with new readings, at the parameters of this fit.
 
@@ -92,24 +85,150 @@ class SmoothingSplineResults(Estimated):
         OnlineSpline
             With the readings of this fit taken in.
         """
+        return self.fitted.posterior.online(lag, self.df_interval, self.fitted.described)
+
+    # Parts ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """Names of the additive parts of the curve: components of the prior, then interventions."""
+        return self.fitted.posterior.component_names
+
+    def part_of_curve(self, x: Points, deriv: int, part: str) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean and variance of a derivative of one part of the curve at points x (n,)."""
+        return self._asked(CurveFunctionals(x, (deriv,), component=part))
 
     def parts_of_curve(self, deriv: int) -> tuple[str, ...]:
         """Names of the parts of f that have a derivative."""
-        return tuple(name for name in self.component_names if self._component_smoothness(name) >= deriv)
+        return tuple(name for name in self.component_names if self.fitted.posterior.component_smoothness(name) >= deriv)
 
     def parts_of_observations(self, x: Any, deriv: int) -> list[tuple[str, Points, FloatArray, FloatArray]]:
         """Name, abscissae, means and variances of what regressors add to observations, at x or where they were observed."""
-        return []
+        posterior, abscissa = self.fitted.posterior, self.observations.abscissa
+        names = posterior.dependents(deriv)
+        asked = None if x is None else abscissa.asked(x)
+        if not names or (asked is not None and asked.table is None):
+            return []
+        if asked is None:
+            rows = np.concatenate([np.full(len(r), r.deriv == deriv and r.upper is None) for r in self.observations.readings])
+            points, known = self.observations.points.take(rows), {name: posterior.regressor(name)[rows] for name in names}
+        else:
+            points = abscissa.points(asked.array.ravel())
+            known = future_columns(names, posterior.regressors, None, asked, len(points.coarse))
+        coef, covariance = posterior.effects
+        places = [(j, name) for j, name in enumerate(posterior.regressors) if name in names]
+        return [(name, points, known[name] * coef[j], known[name] ** 2 * covariance[j, j]) for j, name in places]
 
-    @abstractmethod
-    def facts_of_model(self) -> list[tuple[str, str]]:
-        """What the summary says of the model on top."""
-
-    def _dependents(self, deriv: int, name: str | None) -> tuple[str, ...]:
-        """Regressors on which observations of f^(deriv), or of a series, depend."""
-        return ()
+    def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
+        """Points with the regressors of observations there, if these are given and observations of f^(deriv) depend on them."""
+        points, posterior = super()._points(asked, deriv), self.fitted.posterior
+        depends = posterior.dependents(deriv, name)
+        if regressors is not None and not depends:
+            what = f"no observation of {derivative_label(deriv)} depends on them" if posterior.regressors else "the model has none"
+            raise SpecificationError(f"regressors are given, but {what}; leave them out")
+        if not depends or (regressors is None and asked.table is None):
+            return points
+        return posterior.regressed(points, future_columns(depends, posterior.regressors, regressors, asked, len(points.coarse)))
 
     # The curve --------------------------------------------------------------------------------------------------------
+
+    @property
+    def highest_derivative(self) -> int:
+        """Highest order of a derivative with a posterior variance: that which curves of the prior have."""
+        return self.fitted.posterior.highest_derivative
+
+    @property
+    def highest_mean_derivative(self) -> int:
+        """The same; 2 order - 1 where the mean is a spline: between readings it is a polynomial of that degree."""
+        return self.fitted.posterior.highest_mean_derivative
+
+    def _asked(self, functionals: CurveFunctionals) -> tuple[FloatArray, FloatArray]:
+        """Posterior means and variances (n,) of functionals, in the user's units."""
+        posterior: Any = self.fitted.posterior
+        mean, variance = posterior.answer(posterior.question(functionals))
+        return mean, variance
+
+    def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
+        return self._asked(CurveFunctionals(x, (deriv,)))
+
+    def _rough_mean(self, x: Points, deriv: int) -> FloatArray:
+        return self.fitted.posterior.rough_mean(x, deriv)
+
+    def spline(self) -> Spline:
+        """Return the posterior mean as an exact spline of degree 2 order - 1 over the range of the readings.
+
+        Its x are numbers; where x was times, units of time since the first reading (datetimes) or since zero (durations), and
+        where x was integers beyond 2^53, differences from the least of them. A reading of f^(k) makes the derivative of order
+        2 order - 1 - k jump, so its node is a knot of multiplicity k + 1.
+
+        Raises
+        ------
+        NumericalError
+            Neighbouring readings are so close in so wide a range of x that float64 knots cannot tell them apart.
+        SpecificationError
+            The posterior mean is no spline.
+        """
+        reason = self.fitted.posterior.no_spline
+        if reason:
+            raise SpecificationError(f"the posterior mean of this model is no spline: {reason}")
+        return self.fitted.posterior.spline()
+
+    def integrate(self, lower: Any, upper: Any) -> Estimate:
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error."""
+        if self.fitted.posterior.is_periodic:
+            raise SpecificationError("a periodic spline is not integrated; take predict on a grid")
+        return self._between(lower, upper, INTEGRAL)
+
+    def difference(self, lower: Any, upper: Any) -> Estimate:
+        """Return f(upper) - f(lower) with its standard error."""
+        if self.fitted.posterior.is_periodic:
+            raise SpecificationError("differences of a periodic spline are not implemented; take sample")
+        return self._between(lower, upper, OF_ENDS)
+
+    def _between(self, lower: Any, upper: Any, kind: int) -> Estimate:
+        start, end = self._limits_of_integral(lower, upper)
+        distance = float(end.minus(start)[0])
+        if distance == 0:
+            return Estimate(0.0, 0.0, self.df_interval)
+        low, high = (start, end) if distance > 0 else (end, start)
+        mean, variance = self._asked(CurveFunctionals(low, kind=kind, upper=high))
+        return Estimate(float(mean[0]) * (1 if distance > 0 else -1), float(np.sqrt(variance[0])), self.df_interval)
+
+    def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+        posterior = self.fitted.posterior
+        if not (posterior.no_spline or posterior.is_periodic):
+            return super()._mean_crossings(deriv, value)
+        if deriv >= self.highest_derivative:
+            raise SpecificationError(
+                f"deriv is {deriv}: curves of this prior have no derivative of order {deriv + 1}, which tells how well a crossing "
+                "is known"
+            )
+        from ..results.critical import crossings_on_grid
+
+        return crossings_on_grid(self, deriv, value)
+
+    def _parameter_uncertainty(
+        self, points: Points, deriv: int, variance: FloatArray, noise: str | None
+    ) -> ParameterUncertainty | None:
+        posterior: Any = self.fitted.posterior
+        cov = self._cov_logs
+        free = np.flatnonzero(np.isfinite(np.diag(cov)))  # what is at a boundary counts as known
+        if not len(points.coarse) or not any(cov[i, i] >= NEGLIGIBLE and not posterior.logs[i][1] for i in free):
+            return None
+        asked = posterior.question(CurveFunctionals(points, (deriv,)))
+        means, logs = np.empty((2, len(free), len(points.coarse)))
+        noise_slope = np.zeros(len(free))
+        for row, i in enumerate(free.tolist()):
+            ends = []
+            for step in (DIFFERENCE, -DIFFERENCE):
+                there = posterior.moved(step * np.eye(len(cov))[i])
+                mean, spread = there.centred(asked)
+                ends.append((mean, np.log(spread), 0.0 if noise is None else 2 * np.log(there.noise_sd_of(noise))))
+            means[row], logs[row], noise_slope[row] = ((a - b) / (2 * DIFFERENCE) for a, b in zip(*ends, strict=True))
+        noise_variance = 0.0 if noise is None else self._noise_sd(noise) ** 2
+        return propagated(cov[np.ix_(free, free)], means, logs, variance, noise_variance, noise_slope)
+
+    # Predictions and draws --------------------------------------------------------------------------------------------
 
     def predict(self, x: Any, deriv: int = 0, component: str | None = None, *, regressors: Any = None) -> FloatArray:
         """Posterior mean of an observation of f^(deriv) at x with its regressors, of f^(deriv) alone, or of a component.
@@ -190,7 +309,7 @@ class SmoothingSplineResults(Estimated):
         if component is None:
             prediction = self._get_prediction(x, deriv, name, simultaneous, regressors)
             is_curve = regressors is None and table_of(x, "x") is None
-            return replace(prediction, omits=self._dependents(int(deriv), name)) if is_curve else prediction
+            return replace(prediction, omits=self.fitted.posterior.dependents(int(deriv), name)) if is_curve else prediction
         if simultaneous or name is not None:
             raise SpecificationError("component goes with neither simultaneous nor name: bands of a component are pointwise")
         _refuse_regressors(regressors)
@@ -219,31 +338,33 @@ class SmoothingSplineResults(Estimated):
         """
         return self._sampled(x, deriv, size, rng, regressors)
 
-    @property
-    @abstractmethod
-    def _cov_drawn(self) -> FloatArray:
-        """Covariance (k, k) of the logarithms that draws for bands vary."""
+    def _draws(self, x: Points) -> Draws:
+        posterior: Any = self.fitted.posterior
 
-    @abstractmethod
-    def _moved_draws(self, x: Points, derivs: IntArray) -> MovedDraws:
-        """Return what draws curves at parameters moved by steps (k,) of these logarithms: rng, size, step -> (n_derivs, size, n).
+        @cache
+        def sampler(derivs: tuple[int, ...]) -> Callable[[np.random.Generator, int], FloatArray]:
+            draw: Callable[[np.random.Generator, int], FloatArray] = posterior.draws(
+                posterior.question(CurveFunctionals(x, derivs))
+            )
+            return draw
 
-        As deviations from the posterior mean at the estimates.
-        """
+        return lambda rng, size, derivs: _by_derivative(sampler(tuple(derivs.tolist()))(rng, size), len(derivs))
 
-    def _band_draws(self, x: Points) -> tuple[Callable[[np.random.Generator, int, IntArray], FloatArray], bool]:
+    def _band_draws(self, x: Points) -> tuple[Draws, bool]:
         """Draws of the curve at parameters that are drawn as well, normal in their logarithms."""
-        cov = self._cov_drawn
+        cov = self._cov_logs
         if self.fixed is not None or self.nobs > MOST_WITH_PARAMETERS or not np.isfinite(cov).all() or not len(cov):
             return self._draws(x), False
-        root = np.linalg.cholesky(cov)
+        root, posterior = np.linalg.cholesky(cov), cast(Any, self.fitted.posterior)
 
         def draw(rng: np.random.Generator, size: int, derivs: IntArray) -> FloatArray:
-            moved, draws = self._moved_draws(x, derivs), np.empty((len(derivs), size, len(x.coarse)))
+            asked = posterior.question(CurveFunctionals(x, tuple(derivs.tolist())))
+            centre, draws = posterior.centred(asked)[0], np.empty((size, len(derivs) * len(x.coarse)))
             for start in range(0, size, DRAWS_A_PARAMETER):
                 part = slice(start, min(size, start + DRAWS_A_PARAMETER))
-                draws[:, part] = moved(rng, part.stop - start, root @ rng.standard_normal(len(root)))
-            return draws
+                there = posterior.moved(root @ rng.standard_normal(len(root)))
+                draws[part] = there.draws(asked)(rng, part.stop - start) + (there.centred(asked)[0] - centre)
+            return _by_derivative(draws, len(derivs))
 
         return draw, True
 
@@ -251,7 +372,7 @@ class SmoothingSplineResults(Estimated):
         """Check a component and the order of a derivative of it."""
         if component not in self.component_names:
             raise SpecificationError(f"component is {component!r}; the components are {', '.join(self.component_names)}")
-        highest = min(self._component_smoothness(component), HIGHEST_DERIVATIVE)
+        highest = min(self.fitted.posterior.component_smoothness(component), HIGHEST_DERIVATIVE)
         order = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
         if order > highest:
             raise SpecificationError(f"deriv is {order}; derivatives of {component} end at {derivative_label(highest)}")
@@ -315,28 +436,27 @@ class SmoothingSplineResults(Estimated):
         from ..results.summary import curve_summary
         from .tables import facts_of, parameters_of, readings_of
 
-        title = f"Smoothing Spline Results{self._title}"
+        title = f"Smoothing Spline Results{self.fitted.posterior.title(self.fitted.described)}"
         return curve_summary(title, facts_of(self), readings_of(self), parameters_of(self, alpha), self._notes())
 
-    @property
-    def _title(self) -> str:
-        """What the title of the summary says of the model."""
-        return ""
+    def facts_of_model(self) -> list[tuple[str, str]]:
+        """What the summary says of the model on top."""
+        return self.fitted.posterior.facts
 
     @property
     def decrement(self) -> float:
         """The certificate of convergence: twice the distance of the criterion from its minimum, g'H^-1 g."""
-        return 0.0 if self._minimum is None else self._minimum.decrement
+        return 0.0 if self.optimum.minimum is None else self.optimum.minimum.decrement
 
     @property
     def convergence(self) -> str:
         """Whether the optimum is certified, in words."""
-        if self._minimum is None:
+        if self.optimum.minimum is None:
             return "nothing to search"
         return "at a boundary" if self.boundary else "yes, certified"
 
     def _notes(self) -> list[str]:
-        notes = self._notes_of_model()
+        notes = self.fitted.posterior.notes(self.boundary)
         if self.robustness is not None:
             dfs = self.robustness.df.items()
             said = ", ".join(f"{name} {df:.3g}" if df < HIGHEST_DF else f"{name} normal (at the upper limit)" for name, df in dfs)
@@ -348,15 +468,16 @@ class SmoothingSplineResults(Estimated):
         notes.append("sigma: noise sd at weight one. Bands: posterior (Bayesian), pointwise.")
         return notes
 
-    @abstractmethod
-    def _notes_of_model(self) -> list[str]:
-        """What the summary says of the model below its tables."""
-
     def __repr__(self) -> str:
         bandwidth = "" if self.trend is None else f", bandwidth={self.bandwidth:.4g}"
-        return f"SmoothingSplineResults({self._described}, nobs={self.nobs}, edf={self.edf:.4g}{bandwidth})"
+        return f"SmoothingSplineResults({self.fitted.described}, nobs={self.nobs}, edf={self.edf:.4g}{bandwidth})"
 
 
 def _refuse_regressors(regressors: Any) -> None:
     if regressors is not None:
         raise SpecificationError("regressors goes not with component, of which they are no part; leave one of them out")
+
+
+def _by_derivative(draws: FloatArray, n_derivs: int) -> FloatArray:
+    """Draws (size, n_derivs n) as (n_derivs, size, n)."""
+    return np.swapaxes(draws.reshape(len(draws), n_derivs, -1), 0, 1)

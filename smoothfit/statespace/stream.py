@@ -16,13 +16,15 @@ import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_order
+from .._validation import FloatArray
 from ..errors import DataError, SpecificationError
+from ..inference.engine import Moments
 from ..markov.process import AnyArray, Start
 from ..markov.program import VALUE, Functionals, Processes, Program
-from ..observations import Observations, derivative_label
+from ..observations import Observations
 from ..observations.abscissa import Points
 from .effects import named_columns
+from .functionals import CurveFunctionals, in_state
 from .online import OnlineSpline, Source
 from .specification import Specification
 
@@ -157,18 +159,14 @@ class StructuralOnline(OnlineSpline):
         points = self._window.end.take(order)
         return points.take(np.unique(points.keys, return_index=True)[1])
 
-    def _moments(self, points: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
-        spec, highest = self._spec, self._spec.prior.smoothness
-        if check_order(deriv, "deriv", 0, 10) > highest:
-            raise SpecificationError(f"deriv is {deriv}; derivatives of this prior end at {derivative_label(highest)}")
-        n = len(points.coarse)
-        if not n:
-            return np.empty(0), np.empty(0)
-        self._check_age(points, np.ones(n, np.bool_))
-        asked = spec.query(None, points, deriv)
-        mean, variance = self._program([self._window, asked]).moments(self._values, self._variance)
-        unit = spec.scale.of(deriv)
-        return mean[-n:] * unit + (spec.scale.y_origin if deriv == 0 else 0.0), variance[-n:] * unit**2
+    def moments(self, functionals: CurveFunctionals) -> Moments:
+        """Posterior means and variances (1, n) of functionals, given all readings so far."""
+        query, units, origins = in_state(self._spec, functionals)
+        for points in (query.start, query.end):
+            self._check_age(points, np.ones(len(query), np.bool_))
+        mean, variance = self._program([self._window, query]).moments(self._values, self._variance)
+        n = len(query)
+        return Moments((mean[-n:] * units + origins)[None], (variance[-n:] * units**2)[None])
 
     @property
     def _last(self) -> float:

@@ -1,13 +1,31 @@
-"""Units of what is entirely unknown in a specification."""
+"""Units of what is estimated: noise, and what is entirely unknown in a specification."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from .._validation import FloatArray
 from ..markov.process import Prior, split_values
 from ..markov.rows import Scale
+from ..observations import Observations, Readings
 from .specification import Specification
+
+
+def noise_sds(
+    observations: Observations, unknown: Sequence[str], variance: FloatArray, unit_of: Callable[[Readings], float]
+) -> list[tuple[str, float, bool]]:
+    """Name, sd and whether it is unknown, from scaled variances of the unknown series."""
+    sds = []
+    for reading in observations.readings:
+        unit = unit_of(reading)  # whose squares are numbers, whatever the user's unit
+        if reading.sd is None:
+            sd = float(np.sqrt(variance[unknown.index(reading.name)])) * unit
+        else:
+            sd = float(np.sqrt(np.mean((reading.sd / unit) ** 2))) * unit
+        sds.append((reading.name, sd, reading.sd is None))
+    return sds
 
 
 def log_det_units(specification: Specification, values: FloatArray) -> float:

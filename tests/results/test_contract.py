@@ -13,7 +13,7 @@ from statsmodels.iolib.summary import Summary
 import smoothfit as sf
 from smoothfit.errors import DataError, SpecificationError
 from smoothfit.results import CurvePrediction, CurveResults, Estimate
-from smoothfit.statespace.structural import StructuralResults
+from smoothfit.statespace.results import SmoothingSplineResults
 
 
 def smoothing_spline(observations):
@@ -159,7 +159,7 @@ def test_integral_is_that_of_the_mean_and_knows_its_error(results):
 
 
 def has_spline(results):
-    return not isinstance(results, StructuralResults)
+    return not (isinstance(results, SmoothingSplineResults) and results.fitted.posterior.no_spline)
 
 
 def test_spline_is_the_mean(results, wave):

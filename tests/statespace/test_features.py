@@ -356,8 +356,10 @@ def test_prediction_criteria_are_minimal_by_residuals_and_leverages(make, method
     n, values, steps = res.nobs, [], np.array([-0.2, 0.0, 0.2])
     for step in steps:
         other = model.fit(lam=res.lam * np.exp(step))
-        white = other._spec.functionals
-        rss = ((white.y - other._white[0]) ** 2 / (white.ratio * other._variance[white.group])).sum() * (other.scale / res.scale)
+        white = other.engine.specification.functionals
+        rss = ((white.y - other.fitted.posterior._white[0]) ** 2 / (white.ratio * other.optimum.variance[white.group])).sum() * (
+            other.scale / res.scale
+        )
         penalty = -2 * np.log(other.df_resid / n) if method == "gcv" else (2 * n - other.df_resid) / (other.df_resid - 2)
         values.append(n * (np.log(rss / n) + penalty))
     curvature, slope = np.polyfit(steps, values, 2)[:2]

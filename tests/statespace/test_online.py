@@ -31,7 +31,7 @@ def rate(x, y):
 
 def assert_same(online, batch, x):
     """Means in posterior sds and variances, to 1e-10."""
-    for k in range(batch._order):
+    for k in range(batch.engine.order):
         one, other = online.get_prediction(x, deriv=k), batch.get_prediction(x, deriv=k)
         assert np.max(np.abs(one.predicted_mean - other.predicted_mean) / other.se_mean) < 1e-10
         np.testing.assert_allclose(one.var_pred_mean, other.var_pred_mean, rtol=1e-10)

@@ -52,7 +52,7 @@ def test_intervals_are_those_of_draws_of_parameters_and_curve(deriv):
     """The marginal posterior by simulation: of parameters, then of the normal posterior given them."""
     res = sf.SmoothingSpline(wave(), order=3).fit()
     x = np.array([0.5, 2.0, 3.3, 5.9])
-    rows, v, order = res._rows, res._variances, 3
+    rows, v, order = res.engine.rows, res.optimum, 3
     points = res.observations.abscissa.points(x)
     rng = np.random.default_rng(0)
     steps = rng.multivariate_normal(np.zeros(2), res._cov_log_params, 4000)

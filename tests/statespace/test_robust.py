@@ -53,7 +53,7 @@ def test_no_turn_lowers_the_bound_and_the_end_is_a_fixed_point():
     # the bound is within 1e-7 of its maximum, and flat there: parameters are within some 1e-3 of their standard errors
     assert np.abs(np.log(again["a"] / res.robust_weights)).max() < 1e-2
     assert df["a"] == pytest.approx(res.noise_df["a"], rel=1e-2)
-    constant = last.llf - last._log_likelihood("reml")
+    constant = last.llf - last.restricted_llf
     assert res.robustness.bound >= bounds[-1] - constant - 1e-6
 
 

@@ -26,15 +26,17 @@ def mixed(rng, order, n=12):
 
 def covariance_of_draws(res, x, derivs):
     """Covariance of the draws, from what they do to each standard normal number: no random error."""
-    sampler = Sampler.of(res._rows, res._order, res._variances.q, res._variances.sigma2, res._filtered, Points(x))
+    sampler = Sampler.of(
+        res.engine.rows, res.engine.order, res.optimum.q, res.optimum.sigma2, res.fitted.posterior.filtered, Points(x)
+    )
 
     class Units:
         def standard_normal(self, shape):
             return np.eye(shape[0]).reshape(shape)
 
-    n_normal = len(sampler.links) * res._order
+    n_normal = len(sampler.links) * res.engine.order
     columns = sampler.draw(Units(), n_normal, np.array(derivs))  # (derivs, normal, x)
-    units = res._rows.scale.units(res._order)[derivs]
+    units = res.engine.rows.scale.units(res.engine.order)[derivs]
     flat = (columns * units[:, None, None]).transpose(0, 2, 1).reshape(-1, n_normal)
     return flat @ flat.T
 
@@ -104,11 +106,11 @@ def test_shapes_seeds_and_order_of_points(wave):
 
 def test_points_are_inserted_between_rows():
     res = sf.SmoothingSpline(sf.observe([0.0, 1, 1, 2, 4], [0.0, 1, 2, 3, 0], sd=0.1)).fit()
-    longer, node = with_points(res._rows, Points(np.array([1.0, 0.5, 5.0, -1.0, 0.5, 4.0])))
+    longer, node = with_points(res.engine.rows, Points(np.array([1.0, 0.5, 5.0, -1.0, 0.5, 4.0])))
     np.testing.assert_array_equal(longer.nodes, [-1, 0, 0.5, 1, 2, 4, 5])
     np.testing.assert_array_equal(longer.nodes[node], [1.0, 0.5, 5.0, -1.0, 0.5, 4.0])
     np.testing.assert_array_equal(longer.delta * longer.scale.x_unit, [0, 1, 0.5, 0.5, 0, 1, 2, 1])
-    np.testing.assert_array_equal(longer.y[longer.deriv == 0], res._rows.y)
+    np.testing.assert_array_equal(longer.y[longer.deriv == 0], res.engine.rows.y)
 
 
 def test_draws_over_time():

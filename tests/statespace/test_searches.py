@@ -43,9 +43,9 @@ def contradicting(seed):
 def test_no_random_start_leads_lower_than_the_search(seed):
     model = sf.SmoothingSpline(contradicting(seed), order=3)
     likelihood = RestrictedLikelihood(model._rows, 3)
-    best = model.fit()._variances.value
+    best = model.fit().optimum.value
     rng = np.random.default_rng(seed)
-    spread = fitting._log_spreads(model._rows, model._rows.unknown)
+    spread = fitting.log_spreads(model._rows, model._rows.unknown)
     for _ in range(12):
         start = np.exp(spread + 2 * np.log(10) * rng.uniform(-3.5, 0.3, len(spread)))
         try:

@@ -1,0 +1,260 @@
+"""What the engines of state space models share: theta, and how the likelihood's terms depend on it.
+
+The coordinates of a model are the logarithms of all that is not given: variances, intensities, amplitudes and length scales. theta
+is what is left of them when
+
+- the variance of the first series is one, if all variances are unknown: sizes are relative to it (`Engine.relative`),
+- a fixed smoothing (lam, bandwidth or edf) determines an intensity from the rest.
+
+So theta may be empty.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray
+from ..errors import IdentificationError, NumericalError, SpecificationError
+from ..inference.engine import Expansion, Moments, Terms, information_of_scales
+from .functionals import CurveFunctionals
+from .online import OnlineSpline
+
+STEP = 1e-4  # in a logarithm: of central differences of exact scores, right to its square
+EXTREME: Any = {"over": "ignore", "under": "ignore"}  # where kernels tell that numbers are out of range
+NOWHERE = (NumericalError, IdentificationError, SpecificationError)  # also a trace that no intensity has at these variances
+
+
+class StateSpaceEngine(ABC):
+    """A state space model of given observations, as `inference.engine.Engine` describes; it has k coordinates."""
+
+    # What a subclass provides -----------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """Contrasts whose density the likelihood is."""
+
+    @property
+    @abstractmethod
+    def relative(self) -> bool:
+        """Whether a common factor s^2 of all variances is left out of theta."""
+
+    @property
+    @abstractmethod
+    def coordinates(self) -> tuple[str, ...]:
+        """Names of the coordinates."""
+
+    @property
+    @abstractmethod
+    def powers(self) -> FloatArray:
+        """The power of s with which each grows (k,): 2 of variances and intensities, 1 of amplitudes, 0 of length scales."""
+
+    @property
+    @abstractmethod
+    def coordinate_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper bounds (k,) of the coordinates."""
+
+    @property
+    @abstractmethod
+    def vanishes(self) -> npt.NDArray[np.bool_]:
+        """Whether each coordinate stands for zero at its lower bound (k,)."""
+
+    @property
+    @abstractmethod
+    def reference(self) -> int | None:
+        """The coordinate that is zero in theta, if sizes are relative."""
+
+    @property
+    @abstractmethod
+    def tied(self) -> int | None:
+        """The coordinate that a fixed smoothing determines."""
+
+    @abstractmethod
+    def _tie(self, whole: FloatArray) -> tuple[float, FloatArray]:
+        """The tied coordinate, and its slopes by all coordinates; those by itself and by length scales may be left out."""
+
+    @abstractmethod
+    def _values(self, wholes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """log_det and sse at coordinates (L, k)."""
+
+    @abstractmethod
+    def _scores(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The same with derivatives by all coordinates: (1 + k,) each."""
+
+    @abstractmethod
+    def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Hessians (k, k) of log_det and of sse by the coordinates; of the reference they may be left out."""
+
+    @abstractmethod
+    def at(self, theta: FloatArray) -> Any:
+        """The posterior at one theta (p,)."""
+
+    @abstractmethod
+    def theta_at(self, optimum: Any) -> FloatArray:
+        """The theta (p,) of what a search returned, within the bounds."""
+
+    # theta ------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _places(self) -> npt.NDArray[np.int64]:
+        """Of theta among the coordinates."""
+        left_out = [i for i in (self.reference, self.tied) if i is not None]
+        return np.setdiff1d(np.arange(len(self.coordinates)), left_out)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the entries of theta are the logarithms of."""
+        return tuple(self.coordinates[i] for i in self._places)
+
+    @cached_property
+    def lower(self) -> FloatArray:
+        """Lower bounds of the search (p,)."""
+        lower, upper = self.coordinate_bounds
+        return self._relative_to(lower, upper)
+
+    @cached_property
+    def upper(self) -> FloatArray:
+        """Upper bounds of the search (p,)."""
+        lower, upper = self.coordinate_bounds
+        return self._relative_to(upper, lower)
+
+    def theta_of(self, whole: FloatArray) -> FloatArray:
+        """The theta (p,) of all coordinates (k,), moved to within the bounds; infinite ones stand for zero."""
+        return np.clip(self._relative_to(whole, whole), self.lower, self.upper)
+
+    def _relative_to(self, whole: FloatArray, other: FloatArray) -> FloatArray:
+        """Entries of theta at coordinates, relative to the reference of others."""
+        relative = whole if self.reference is None else whole - self.powers / 2 * other[self.reference]
+        return np.asarray(relative[self._places])
+
+    def _whole(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """All coordinates (k,) at a theta (p,), and their Jacobian (k, p)."""
+        k, places = len(self.coordinates), self._places
+        whole = np.zeros(k)
+        whole[places] = theta
+        jacobian = np.eye(k)[:, places]
+        if self.tied is not None:
+            whole[self.tied], slopes = self._tie(whole)
+            jacobian[self.tied] = slopes[places]
+        return whole, jacobian
+
+    def _exponentials(self, whole: FloatArray, theta: FloatArray) -> FloatArray:
+        """What the coordinates are the logarithms of: zero where theta is at its lower bound and that stands for zero."""
+        numbers = np.exp(whole)
+        places = self._places
+        numbers[places[self.vanishes[places] & (theta <= self.lower)]] = 0.0
+        return np.asarray(numbers)
+
+    def _bend(self, theta: FloatArray) -> FloatArray:
+        """Second derivatives (p, p) of the tied coordinate by theta, by differences of its slopes."""
+        p = len(theta)
+        ends = np.array([[self._whole(theta + shift)[1][self.tied] for shift in (s, -s)] for s in STEP * np.eye(p)])
+        bend = (ends[:, 0] - ends[:, 1]) / (2 * STEP)
+        return np.asarray((bend + bend.T) / 2)
+
+    # Likelihood -------------------------------------------------------------------------------------------------------
+
+    @np.errstate(**EXTREME)
+    def terms(self, theta: FloatArray, order: int = 0) -> Terms:
+        """Terms of the restricted likelihood at theta (L, p) with derivatives up to `order` (0, 1 or 2)."""
+        if order == 0:
+            return Terms(*(Expansion(value) for value in self._lanes(theta)))
+        L, p = theta.shape
+        parts = [self._expansion(point, order) for point in theta]
+        shapes = [(L, 2), (L, 2, p), (L, 2, p, p)]
+        values, gradients, hessians = (
+            np.array(part).reshape(shape) for part, shape in zip(zip(*parts, strict=True), shapes, strict=True)
+        )
+        found = [Expansion(values[:, k], gradients[:, k], hessians[:, k] if order > 1 else None) for k in range(2)]
+        return Terms(*found)
+
+    def _expansion(self, theta: FloatArray, order: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Values (2,), gradients (2, p) and Hessians (2, p, p) of log_det and sse at one theta; Hessians are NaN at order 1."""
+        p = len(theta)
+        found = np.full(2, np.nan), np.full((2, p), np.nan), np.full((2, p, p), np.nan)
+        try:
+            whole, jacobian = self._whole(theta)
+            scores = np.array(self._scores(whole))
+            found[0][:], found[1][:] = scores[:, 0], scores[:, 1:] @ jacobian
+            if order > 1 and p:
+                found[2][:] = jacobian.T @ np.array(self._curvatures(whole)) @ jacobian
+                if self.tied is not None:
+                    found[2][:] += scores[:, 1 + self.tied, None, None] * self._bend(theta)
+        except NOWHERE:
+            for part in found:
+                part[:] = np.nan
+        return found
+
+    def _lanes(self, theta: FloatArray) -> FloatArray:
+        """log_det and sse (2, L), side by side as far as theta can be computed."""
+        found, wholes, told = np.full((2, len(theta)), np.nan), [], []
+        for i, point in enumerate(theta):
+            try:
+                wholes.append(self._whole(point)[0])
+            except NOWHERE:
+                continue
+            told.append(i)
+        if told:
+            found[:, told] = self._values(np.array(wholes))
+        return found
+
+    @np.errstate(**EXTREME)
+    def information(self, theta: FloatArray) -> FloatArray:
+        """Expected information (L, p, p) of theta (L, p) in the restricted likelihood.
+
+        Exact for sizes: variances, intensities and amplitudes, given the length scales, periods and damping ratios, in whose
+        exponentials the covariance is not linear. These have rows and columns of zeros; `is_size` tells which they are not.
+        """
+        L, p = theta.shape
+        found = np.full((L, p, p), np.nan)
+        sizes = np.flatnonzero(self.powers)
+        factors = 2 / self.powers[sizes]  # by which the logarithm of a share of the covariance moves with its coordinate
+        for i, point in enumerate(theta):
+            try:
+                whole, jacobian = self._whole(point)
+                score, curvature = self._scores(whole)[0], self._curvatures(whole)[0]
+            except NOWHERE:
+                continue
+            slopes = score[1:][sizes] / factors
+            second = curvature[np.ix_(sizes, sizes)] / np.outer(factors, factors)
+            of_shares = jacobian[sizes] * factors[:, None] * self.is_size
+            log_det = Expansion(score[:1], slopes[None], second[None])
+            found[i] = of_shares.T @ information_of_scales(log_det, self.count, self.relative)[0] @ of_shares
+        return found
+
+    @cached_property
+    def is_size(self) -> npt.NDArray[np.bool_]:
+        """Whether each entry of theta is the logarithm of a size, not of a length scale, period or ratio: (p,)."""
+        return self.powers[self._places] > 0
+
+    # Posteriors -----------------------------------------------------------------------------------------------------
+
+    def moments(self, theta: FloatArray, functionals: CurveFunctionals) -> Moments:
+        """Posterior means and variances (L, n) of functionals at theta (L, p), in the user's units."""
+        posteriors = [self.at(point) for point in theta]
+        asked = posteriors[0].question(functionals)
+        return Moments(*(np.array(part) for part in zip(*(one.answer(asked) for one in posteriors), strict=True)))
+
+    def draws(self, theta: FloatArray, functionals: CurveFunctionals, rng: np.random.Generator, size: int) -> FloatArray:
+        """Posterior draws (L, size, n) of functionals about their means at theta (L, p), in the user's units."""
+        posteriors = [self.at(point) for point in theta]
+        asked = posteriors[0].question(functionals)
+        return np.array([one.draws(asked)(rng, size) for one in posteriors])
+
+    def leverages(self, theta: FloatArray) -> FloatArray:
+        """Diagonals (L, n_obs) of the smoother matrix at theta (L, p), in the order of the observations."""
+        return np.array([self.at(point).leverage for point in theta])
+
+    def stream(self, theta: FloatArray, lag: int | None = None) -> OnlineSpline:
+        """A posterior at one theta (p,) that goes on from the observations.
+
+        The last `lag` observations can still be smoothed; by default as many as there are now.
+        """
+        posterior = self.at(theta)
+        online: OnlineSpline = posterior.online(len(posterior.observations) if lag is None else lag, np.inf, repr(self))
+        return online

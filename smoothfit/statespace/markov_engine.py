@@ -1,0 +1,138 @@
+"""The engine of structural models: any prior, regressors, interventions, noise processes, integrals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray
+from ..errors import IdentificationError, NumericalError
+from .engine import STEP, StateSpaceEngine
+from .estimation import Optimum
+from .markov_posterior import MarkovPosterior
+from .smoothing import Smoothing
+from .specification import Specification
+
+
+@dataclass(frozen=True, eq=False)
+class MarkovEngine(StateSpaceEngine):
+    """`StateSpaceEngine` of a specification; the coordinates are its parameters.
+
+    Attributes
+    ----------
+    specification : Specification
+    smoothing : Smoothing or None
+        A fixed smoothing.
+    """
+
+    specification: Specification
+    smoothing: Smoothing | None = None
+
+    def __repr__(self) -> str:
+        return f"prior={self.specification.prior!r}"
+
+    # theta ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        """Observations less what is entirely unknown."""
+        return self.specification.nobs - self.specification.n_diffuse
+
+    @property
+    def relative(self) -> bool:
+        """Whether no sd and no size of a process is given."""
+        return self.specification.is_relative
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """Names of all parameters."""
+        return tuple(p.name for p in self.specification.parameters)
+
+    @cached_property
+    def powers(self) -> FloatArray:
+        """As of hyperparameters."""
+        hyper = self.specification.hyperparameters
+        return np.array([2.0 if p.is_variance else hyper[p.index].f_power for p in self.specification.parameters])
+
+    @cached_property
+    def reference(self) -> int | None:
+        """The variance of the first series."""
+        if not self.relative:
+            return None
+        return next(i for i, p in enumerate(self.specification.parameters) if p.is_variance)
+
+    @property
+    def tied(self) -> int | None:
+        """What the fixed smoothing determines."""
+        return None if self.smoothing is None else self.smoothing.place
+
+    @property
+    def coordinate_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """As of parameters."""
+        parameters = self.specification.parameters
+        return np.array([p.lower for p in parameters]), np.array([p.upper for p in parameters])
+
+    @property
+    def vanishes(self) -> npt.NDArray[np.bool_]:
+        """As of parameters."""
+        return np.array([p.vanishes for p in self.specification.parameters], dtype=bool)
+
+    def theta_at(self, optimum: Optimum) -> FloatArray:
+        """The theta (p,) of what a fit found, moved to within the bounds."""
+        parameters = self.specification.parameters
+        numbers = np.array([(optimum.variance if p.is_variance else optimum.hyper)[p.index] for p in parameters])
+        with np.errstate(divide="ignore"):
+            return self.theta_of(np.log(numbers))
+
+    def _tie(self, whole: FloatArray) -> tuple[float, FloatArray]:
+        assert self.smoothing is not None
+        full = whole.copy()
+        full[self.smoothing.place] = log_size = self.smoothing.log_size(whole)
+        return log_size, self.smoothing.slopes(full)
+
+    # Likelihood -------------------------------------------------------------------------------------------------------
+
+    def _values(self, wholes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        model = self.specification
+        hyper, variance = (np.array(part) for part in zip(*map(model.split, wholes), strict=True))
+        scanned = model.scan(hyper, variance)
+        if scanned is not None:
+            return scanned[:2]
+        found = np.full((2, len(wholes)), np.nan)
+        for i, (values, noise) in enumerate(zip(hyper, variance, strict=True)):
+            try:
+                sums = model.sums(values, noise, "reml")
+            except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
+                continue
+            found[:, i] = sums.log_det[0], sums.sse[0]
+        return found[0], found[1]
+
+    def _scores(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+        sums = self.specification.sums(*self.specification.split(whole), "reml", slopes=True)
+        return sums.log_det, sums.sse
+
+    def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """By central differences of exact scores."""
+        k = len(whole)
+        found = np.zeros((2, k, k))
+        for i in range(k):
+            if i != self.reference:
+                ends = [self._scores(whole + shift * np.eye(k)[i]) for shift in (STEP, -STEP)]
+                found[:, i] = [(high - low)[1:] / (2 * STEP) for high, low in zip(*ends, strict=True)]
+        if self.reference is not None:
+            found[:, self.reference] = found[:, :, self.reference]
+        return tuple((hessian + hessian.T) / 2 for hessian in found)  # type: ignore[return-value]
+
+    # Posteriors -------------------------------------------------------------------------------------------------------
+
+    def at(self, theta: FloatArray) -> MarkovPosterior:
+        """The posterior at one theta (p,)."""
+        whole = self._whole(theta)[0]
+        numbers = self._exponentials(whole, theta)
+        hyper, variance = self.specification.split(whole)
+        for p, number in zip(self.specification.parameters, numbers, strict=True):
+            (variance if p.is_variance else hyper)[p.index] = number
+        return MarkovPosterior(self.specification, hyper, variance)

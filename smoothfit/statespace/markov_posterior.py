@@ -1,0 +1,435 @@
+"""The posterior of a specification at given hyperparameters and variances, by the kernels of any prior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from .._validation import FloatArray
+from ..basis import Spline
+from ..markov.program import VALUE, Functionals, Program
+from ..markov.sampling import IntArray
+from ..observations import Observations
+from ..observations.abscissa import Points
+from ..observations.readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
+from ..results.estimates import LEAST_FREE
+from ..results.protocols import Change
+from .effects import RegressedPoints
+from .functionals import CurveFunctionals, in_state
+from .general_search import GeneralCriterion
+from .online import Kind, Source
+from .shapes import changes_of, multiplicities, no_spline, pieces_of
+from .smoothing import Density, trend_of
+from .specification import Specification
+from .spline import Pieces
+from .stream import StructuralOnline
+from .units import log_det_units, noise_sds
+
+MOST_NORMALS = 2**23  # drawn at a time
+STEP = 1e-3  # in a logarithm: of central differences of exact scores, right to its square
+
+
+class Question(NamedTuple):
+    """Functionals compiled after the observations, with what takes their answers to the user's units: (n,) each."""
+
+    program: Program
+    units: FloatArray
+    origins: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class MarkovPosterior:
+    """The posterior of a specification.
+
+    Attributes
+    ----------
+    specification : Specification
+    hyper : ndarray
+        Scaled hyperparameters, all of them.
+    variance : ndarray, shape (n_groups,)
+        Scaled variances of the unknown series, and one for the known ones.
+    """
+
+    specification: Specification
+    hyper: FloatArray
+    variance: FloatArray
+    noise_factor: ClassVar[float] = 0.5  # by which the logarithm of an sd moves with its entry of `logs`
+
+    @property
+    def observations(self) -> Observations:
+        """Those of the specification."""
+        return self.specification.observations
+
+    @property
+    def noise_sds(self) -> list[tuple[str, float, bool]]:
+        """Name, sd and whether it is unknown."""
+        return noise_sds(self.observations, self.specification.unknown, self.variance, self.specification.unit_of)
+
+    # Parameters -------------------------------------------------------------------------------------------------------
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """All of them, in the user's units."""
+        parameters = self.specification.hyperparameters
+        return {p.name: float(v) * self.specification.hyper_unit(p) for p, v in zip(parameters, self.hyper, strict=True)}
+
+    @property
+    def trend(self) -> tuple[int, str] | None:
+        """Order, and name of the intensity, of the only integrated Wiener process of the prior."""
+        return trend_of(self.specification.prior)
+
+    @property
+    def bandwidth(self) -> float:
+        """Half width of the averaging window of that process, in units of x."""
+        if self.trend is None:
+            raise AttributeError("bandwidth is that of an integrated Wiener process; see hyperparameters")
+        order, name = self.trend
+        q = self.hyper[[p.name for p in self.specification.hyperparameters].index(name)]
+        return Density(self.specification, order).bandwidth(float(q), self.variance) * self.specification.scale.x_unit
+
+    @property
+    def logs(self) -> tuple[tuple[str, bool], ...]:
+        """Name of each parameter, of whose logarithms `moved` takes changes, and whether it is a variance of noise."""
+        return tuple((p.name, p.is_variance) for p in self.specification.parameters)
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether a common factor of all variances is unknown."""
+        return self.specification.is_relative
+
+    def moved(self, step: FloatArray) -> MarkovPosterior:
+        """The same at parameters whose logarithms are moved by a step (k,)."""
+        hyper, variance = self.hyper.copy(), self.variance.copy()
+        for p, move in zip(self.specification.parameters, step, strict=True):
+            (variance if p.is_variance else hyper)[p.index] *= np.exp(move)
+        return replace(self, hyper=hyper, variance=variance)
+
+    def log_hessian(self, free: IntArray, method: str) -> FloatArray:
+        """Hessian of -2 log-likelihood by the logarithms of some parameters, by differences of exact scores."""
+        columns = []
+        for i in free:
+            ends = []
+            for step in (STEP, -STEP):
+                there = self.moved(step * np.eye(len(self.logs))[i])
+                sums = self.specification.sums(there.hyper, there.variance, method, slopes=True)
+                ends.append(GeneralCriterion(self.specification, method).assemble(sums)[1:][free])
+            columns.append((ends[0] - ends[1]) / (2 * STEP))
+        return (np.array(columns) + np.array(columns).T) / 2
+
+    @property
+    def effect_names(self) -> tuple[str, ...]:
+        """Names of the coefficients: regressors, then interventions."""
+        return self.specification.effects
+
+    @cached_property
+    def effects(self) -> tuple[FloatArray, FloatArray]:
+        """Coefficients of regressors and interventions, and their covariance (p, p), by sums and differences of pairs."""
+        p = len(self.effect_names)
+        if not p:
+            return np.zeros(0), np.zeros((0, 0))
+        rows = [np.eye(p)[i] for i in range(p)] + [np.eye(p)[i] + np.eye(p)[j] for i in range(p) for j in range(i)]
+        query = self.specification.query(None, self.specification.functionals.end.take(np.zeros(len(rows), np.int64)), 0)
+        mean, variance = self._ask(replace(query, process=0 * query.process, effects=np.array(rows)))
+        covariance = np.diag(variance[:p])
+        k = p
+        for i in range(p):
+            for j in range(i):
+                covariance[i, j] = covariance[j, i] = (variance[k] - variance[i] - variance[j]) / 2
+                k += 1
+        units = self.specification.effect_units
+        return mean[:p] * units, covariance * np.outer(units, units)
+
+    # Likelihood -------------------------------------------------------------------------------------------------------
+
+    @property
+    def n_diffuse(self) -> int:
+        """Constants that are entirely unknown."""
+        return self.specification.n_diffuse
+
+    @property
+    def log_det_design(self) -> float:
+        """log|X'X|, X the user's readings of what is entirely unknown in scaled units."""
+        return self.specification.log_det_design
+
+    @property
+    def log_det_units(self) -> float:
+        """Log determinant of the change of what is entirely unknown to the user's units."""
+        return log_det_units(self.specification, self.hyper)
+
+    def log_likelihood(self, method: str) -> float:
+        """Log-likelihood of the user's readings, the unknown constants in scaled units."""
+        sums = self.specification.sums(self.hyper, self.variance, method)
+        total = GeneralCriterion(self.specification, method).assemble(sums)[0]
+        return -float(total) / 2 - float(np.log(self._units).sum())
+
+    # Functionals ------------------------------------------------------------------------------------------------------
+
+    @property
+    def highest_derivative(self) -> int:
+        """Highest order of a derivative that curves of the prior have."""
+        return min(self.specification.prior.smoothness, HIGHEST_DERIVATIVE)
+
+    @property
+    def highest_mean_derivative(self) -> int:
+        """The same; 2 order - 1 where the mean is a spline: between readings it is a polynomial of that degree."""
+        return self.highest_derivative if self.no_spline else 2 * self.specification.prior.dim - 1
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """Names of the additive parts of the curve: components of the prior, then interventions."""
+        return (*self.specification.component_names, *self.specification.intervention_labels)
+
+    def component_smoothness(self, component: str) -> int:
+        """How many derivatives a part of the curve has."""
+        names = self.specification.component_names
+        return self.specification.prior.components[names.index(component)].smoothness if component in names else HIGHEST_DERIVATIVE
+
+    def question(self, functionals: CurveFunctionals) -> Question:
+        """Compile functionals."""
+        query, units, origins = in_state(self.specification, functionals)
+        return Question(self.specification.compiled(Functionals.join([self.specification.functionals, query])), units, origins)
+
+    def answer(self, asked: Question) -> tuple[FloatArray, FloatArray]:
+        """Posterior means and variances of functionals (n,), in the user's units."""
+        mean, variance = self.centred(asked)
+        return mean + asked.origins, variance
+
+    def centred(self, asked: Question) -> tuple[FloatArray, FloatArray]:
+        """The same of f less its origin, with all digits of differences between parameters."""
+        mean, variance = asked.program.moments(self.hyper, self.variance)
+        n = self.specification.nobs
+        return mean[n:] * asked.units, variance[n:] * asked.units**2
+
+    def draws(self, asked: Question) -> Callable[[np.random.Generator, int], FloatArray]:
+        """What draws functionals about their means, in the user's units: rng, size -> (size, n)."""
+        program, n = asked.program, self.specification.nobs
+        block = max(1, MOST_NORMALS // (len(program.step) * 2 * program.n_states))
+
+        def draw(rng: np.random.Generator, size: int) -> FloatArray:
+            draws = np.empty((size, len(asked.units)))
+            for start in range(0, size, block):
+                normals = rng.standard_normal((min(block, size - start), len(program.step), 2 * program.n_states))
+                rows = program.draws(self.hyper, self.variance, np.ascontiguousarray(np.moveaxis(normals, 0, -1)))
+                draws[start : start + block] = rows[n:].T * asked.units
+            return draws
+
+        return draw
+
+    def _ask(self, query: Functionals) -> tuple[FloatArray, FloatArray]:
+        """Scaled posterior means and variances of functionals of the state."""
+        query = replace(query, y=np.full(len(query), np.nan))
+        program = self.specification.compiled(Functionals.join([self.specification.functionals, query]))
+        mean, variance = program.moments(self.hyper, self.variance)
+        return mean[self.specification.nobs :], variance[self.specification.nobs :]
+
+    @cached_property
+    def _pieces(self) -> Pieces:
+        model = self.specification
+        return pieces_of(model, self.hyper, self.variance, lambda at, k: self._ask(model.query(None, at, k))[0])
+
+    def rough_mean(self, x: Points, deriv: int) -> FloatArray:
+        """Derivatives of the mean of an order that the curve has not."""
+        return self._pieces.mean(self.specification.folded(x), deriv)
+
+    @property
+    def no_spline(self) -> str:
+        """Why the mean is no spline; empty where it is one."""
+        return no_spline(self.specification)
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether f is periodic."""
+        return self.specification.period is not None
+
+    def spline(self) -> Spline:
+        """The posterior mean as an exact spline."""
+        return self._pieces.spline(multiplicities(self.specification))
+
+    def dependents(self, deriv: int, name: str | None = None) -> tuple[str, ...]:
+        """Regressors on which observations of f^(deriv), or of a series, depend."""
+        return self.specification.dependents(deriv, name)
+
+    @property
+    def regressors(self) -> tuple[str, ...]:
+        """Names of the regressors."""
+        return self.specification.regressors
+
+    def regressor(self, name: str) -> FloatArray:
+        """Values of a regressor for all observations."""
+        return self.specification.regressor(name)
+
+    def regressed(self, points: Points, known: Mapping[str, FloatArray]) -> Points:
+        """Points with values of some regressors; others are zero."""
+        columns = [known.get(label, np.zeros(len(points.coarse))) for label in self.regressors]
+        return RegressedPoints(points.coarse, points.fine, np.column_stack(columns) / self.specification.regressor_units)
+
+    # Observations -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _white(self) -> tuple[FloatArray, FloatArray]:
+        """Scaled posterior means and variances of the combinations of observations whose noise is independent."""
+        return self.specification.program.moments(self.hyper, self.variance)
+
+    @cached_property
+    def _read(self) -> tuple[FloatArray, FloatArray]:
+        """Scaled posterior means and variances of what the readings read."""
+        return self._ask(self.specification.as_read) if self.specification.joint else self._white
+
+    @property
+    def _units(self) -> FloatArray:
+        """From a scaled row to its reading."""
+        return self.specification.reading_units / np.sqrt(self.specification.factors)
+
+    @property
+    def _noise_ratio(self) -> FloatArray:
+        """Scaled noise variance of each reading."""
+        read = self.specification.as_read
+        return read.ratio * self.variance[read.group]
+
+    @property
+    def fitted(self) -> FloatArray:
+        """Posterior mean of what each reading reads, regressors and noise processes included, (n,)."""
+        origin, y_origin, abscissa = [], self.specification.scale.y_origin, self.observations.abscissa
+        for reading in self.observations.readings:
+            if reading.mean or reading.deriv == 0:
+                origin.append(np.full(len(reading), y_origin))
+            elif reading.upper is not None and reading.deriv == OF_INTEGRAL:
+                origin.append(y_origin * abscissa.points(reading.upper).minus(abscissa.points(reading.x)))
+            else:
+                origin.append(np.zeros(len(reading)))
+        return np.asarray(self._read[0] * self._units + np.concatenate(origin))
+
+    @property
+    def fitted_variance(self) -> FloatArray:
+        """Its posterior variance (n,)."""
+        return self._read[1] * self._units**2
+
+    @property
+    def noise_variance(self) -> FloatArray:
+        """Noise variance of each reading (n,), in its squared units."""
+        return self._noise_ratio * self._units**2
+
+    def noise_sd_of(self, name: str) -> float:
+        """Of a new observation of weight one: its independent noise and the stationary spread of its noise process."""
+        model = self.specification
+        unit = model.unit_of(self.observations[name])
+        known = (next(sd for label, sd, _ in self.noise_sds if label == name) / unit) ** 2
+        variance = float(self.variance[model.unknown.index(name)]) if name in model.unknown else known
+        if name in model.noise:
+            row = model.process_row(0, None, name) - model.process_row(0)
+            variance += float(row @ model.processes.start(self.hyper).covariance @ row)
+        return float(np.sqrt(variance)) * unit
+
+    @property
+    def leverage(self) -> FloatArray:
+        """Diagonal (n,) of the smoother matrix."""
+        return self._read[1] / self._noise_ratio
+
+    @cached_property
+    def edf(self) -> float:
+        """Trace of the smoother matrix."""
+        read = self.specification.functionals
+        return float((self._white[1] / (read.ratio * self.variance[read.group])).sum())
+
+    @cached_property
+    def _errors(self) -> tuple[FloatArray, FloatArray]:
+        """Of each reading u and D as of `Program.adjoint`; D is NaN where the others do not determine what it is of."""
+        program = self.specification.program
+        adjoint = program.adjoint(self.hyper, self.variance)
+        u, D = adjoint.errors.T.copy()
+        for i in np.flatnonzero(adjoint.is_start):  # what a reading says that no other does has no precision
+            if not program.is_identified_without(int(i), self.hyper, self.variance):
+                D[i] = np.nan
+        return u, D
+
+    @cached_property
+    def _free(self) -> FloatArray:
+        """1 - leverage; NaN where that is rounding."""
+        free = 1 - self.leverage
+        return np.where(free > LEAST_FREE, free, np.nan)
+
+    @property
+    def resid_standardized(self) -> FloatArray:
+        """Residuals divided by their standard deviations (n,)."""
+        if self.specification.joint:
+            return (self.observations.y - self.fitted) / np.sqrt(self.noise_variance * self._free)
+        u, D = self._errors
+        return u / np.sqrt(D)
+
+    @property
+    def loo_resid(self) -> FloatArray:
+        """Readings minus predictions without them (n,); the other readings at the abscissa count, with their covariance."""
+        model = self.specification
+        if not model.joint:
+            u, D = self._errors
+            return u / D * self._units
+        resid = self.observations.y - self.fitted
+        left_out = resid / self._free
+        # C^-1 r over the diagonal of C^-1 - C^-1 V C^-1, V the posterior covariance of what is read
+        read, units = model.as_read, model.reading_units
+        process, effects = read.process.copy(), read.effects.copy()
+        inverses = [np.linalg.inv(part.scaled(units)) for part in model.joint]
+        for part, inverse in zip(model.joint, inverses, strict=True):
+            process[part.rows], effects[part.rows] = inverse @ process[part.rows], inverse @ effects[part.rows]
+        spread = self._ask(replace(read, process=process, effects=effects))[1]
+        for part, inverse in zip(model.joint, inverses, strict=True):
+            precision = np.diagonal(inverse, axis1=1, axis2=2)
+            free = 1 - spread[part.rows] / precision
+            weighted = np.einsum("nij,nj->ni", inverse, (resid / units)[part.rows])
+            left_out[part.rows] = weighted / (precision * np.where(free > LEAST_FREE, free, np.nan)) * units[part.rows]
+        return left_out
+
+    @property
+    def innovations(self) -> FloatArray:
+        """Standardised one-step-ahead prediction errors (n,)."""
+        return self.specification.program.innovations(self.hyper, self.variance)
+
+    def changes(self) -> list[Change]:
+        """Estimates of level shifts and slope breaks."""
+        return changes_of(self.specification, self.hyper, self.variance)
+
+    @property
+    def structure_in_observations(self) -> FloatArray:
+        """What regressors, interventions, noise processes and all components but the first add to each observation, (n,)."""
+        read = self.specification.as_read
+        process = read.process.copy()
+        process[:, : self.specification.prior.components[0].dim] = 0.0
+        mean, _ = self._ask(replace(read, process=process, kind=np.full(len(read), VALUE, np.int8)))
+        return np.asarray(mean * self._units)
+
+    def online(self, lag: int, df: float, described: str) -> StructuralOnline:
+        """A curve that goes on with new observations; `df` and the model as `described` are what it shows."""
+        model, kinds, noise = self.specification, {}, {}
+        for reading in self.observations.readings:
+            unit = model.unit_of(reading)
+            kinds[reading.name] = Kind.of(reading, unit, 0.0, model.unknown)
+            noise[reading.name] = self.noise_sd_of(reading.name)
+        return StructuralOnline(Source(self.observations, kinds, noise, df, described), lag, model, self.hyper, self.variance)
+
+    # What the summary says --------------------------------------------------------------------------------------------
+
+    def title(self, described: str) -> str:
+        """What the title says of a model that is described so."""
+        return f": {described}"
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """The components of the prior."""
+        return [("Components:", " + ".join(self.specification.component_names))]
+
+    def notes(self, boundary: tuple[str, ...]) -> list[str]:
+        """The model, what was given, and what is at a boundary."""
+        spec = self.specification
+        notes = [f"prior: {spec.prior!r}"]
+        notes += [f"noise of {name}: {process!r}" for name, process in spec.noise.items()]
+        notes += [f"covariances: of the noise of {', '.join(part.names)}" for part in spec.joint]
+        if spec.period is not None:
+            notes.append(f"periodic, of period {spec.period:g}")
+        given = [f"{p.name} = {p.value:.6g}" for p in spec.hyperparameters if p.value is not None]
+        if given:
+            notes.append(f"given: {', '.join(given)}")
+        return notes + [f"boundary: {name} is at a bound of the search" for name in boundary]

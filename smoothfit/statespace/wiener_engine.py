@@ -1,0 +1,150 @@
+"""The engine of smoothing splines: an integrated Wiener process, observations of f and its derivatives, by unrolled kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from .._validation import FloatArray
+from ..errors import IdentificationError, NumericalError
+from ..markov.bandwidth import LIMIT, Resolution, Tie
+from ..markov.kernels import gradient_terms, second_terms, terms
+from ..markov.rows import Rows
+from ..observations import Observations
+from .engine import StateSpaceEngine
+from .fitting import SMALLEST_SD, Variances, log_spreads
+from .wiener_posterior import WienerPosterior
+
+
+@dataclass(frozen=True, eq=False)
+class WienerEngine(StateSpaceEngine):
+    """`StateSpaceEngine` of an integrated Wiener process; the coordinates are the logarithms of q and of the unknown variances.
+
+    Attributes
+    ----------
+    observations : Observations
+    rows : Rows
+        The same, sorted and scaled.
+    order : int
+        Of the derivative that is white noise.
+    tie : Tie or None
+        A fixed smoothing.
+    """
+
+    observations: Observations
+    rows: Rows
+    order: int
+    tie: Tie | None = None
+
+    def __repr__(self) -> str:
+        return f"order={self.order}"
+
+    # theta ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        """Observations less the order."""
+        return len(self.rows) - self.order
+
+    @property
+    def relative(self) -> bool:
+        """Whether no sd is known."""
+        return not self.rows.has_known
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """The intensity q, and series of unknown sd."""
+        return ("q", *self.rows.unknown)
+
+    @property
+    def powers(self) -> FloatArray:
+        """All are variances."""
+        return np.full(len(self.coordinates), 2.0)
+
+    @property
+    def reference(self) -> int | None:
+        """The variance of the first series."""
+        return 1 if self.relative else None
+
+    @property
+    def tied(self) -> int | None:
+        """The intensity, if the smoothing is fixed."""
+        return None if self.tie is None else 0
+
+    @cached_property
+    def vanishes(self) -> npt.NDArray[np.bool_]:
+        """The intensity."""
+        return np.asarray(np.arange(len(self.coordinates)) == 0)
+
+    @cached_property
+    def _resolution(self) -> Resolution:
+        return Resolution(self.rows, self.order)
+
+    @cached_property
+    def coordinate_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Limits of a polynomial and of interpolation; the variance of the first series is one if it is the reference."""
+        rows = self.rows
+        typical = log_spreads(rows, rows.unknown)
+        if self.relative:
+            typical = typical - typical[0]
+        known = np.zeros(rows.n_groups - len(typical))
+        least, most = self._resolution.limits(np.exp(np.append(typical, known)))
+        floor = 2 * np.log(SMALLEST_SD)
+        ceiling = np.full(len(typical), -floor if self.relative else np.log(LIMIT))
+        room = np.log(LIMIT) if len(rows.unknown) > self.relative else 0.0  # the limits of q move with the variances
+        lower, upper = np.append(least - room, typical + floor), np.append(most + room, typical + ceiling)
+        if self.relative:
+            lower[1] = upper[1] = 0.0
+        return lower, upper
+
+    def theta_at(self, variances: Variances) -> FloatArray:
+        """The theta (p,) of what a fit found, moved to within the bounds."""
+        with np.errstate(divide="ignore"):
+            whole = np.log(np.append(variances.q, variances.sigma2[: len(self.rows.unknown)]))
+        return self.theta_of(whole)
+
+    def _tie(self, whole: FloatArray) -> tuple[float, FloatArray]:
+        assert self.tie is not None
+        log_q, slopes = self.tie.log_q(self._resolution, self._log_variances(whole[None])[0])
+        return log_q, np.append(0.0, slopes[: len(self.rows.unknown)])
+
+    def _log_variances(self, wholes: FloatArray) -> FloatArray:
+        """Of all groups (L, G): that of the known sds is one."""
+        return np.hstack([wholes[:, 1:], np.zeros((len(wholes), int(self.rows.has_known)))])
+
+    # Likelihood -------------------------------------------------------------------------------------------------------
+
+    def _values(self, wholes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        q, sigma2 = np.exp(wholes[:, 0]), np.exp(self._log_variances(wholes))
+        try:
+            return terms(self.rows, self.order, q, sigma2)[:2]
+        except (NumericalError, IdentificationError):
+            if len(wholes) == 1:
+                return np.array([np.nan]), np.array([np.nan])
+        log_det, sse = zip(*(self._values(whole[None]) for whole in wholes), strict=True)
+        return np.concatenate(log_det), np.concatenate(sse)
+
+    @cached_property
+    def _directions(self) -> FloatArray:
+        return np.eye(len(self.coordinates), 1 + self.rows.n_groups)
+
+    def _scores(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+        q, sigma2 = float(np.exp(whole[0])), np.exp(self._log_variances(whole[None])[0])
+        return gradient_terms(self.rows, self.order, q, sigma2, self._directions)[:2]
+
+    def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+        q, sigma2, k = float(np.exp(whole[0])), np.exp(self._log_variances(whole[None])[0]), len(whole)
+        log_det, sse, _ = second_terms(self.rows, self.order, q, sigma2, self._directions)
+        return log_det[1 + k :].reshape(k, k), sse[1 + k :].reshape(k, k)
+
+    # Posteriors -------------------------------------------------------------------------------------------------------
+
+    def at(self, theta: FloatArray) -> WienerPosterior:
+        """The posterior at one theta (p,)."""
+        whole = self._whole(theta)[0]
+        numbers = self._exponentials(whole, theta)
+        sigma2 = np.exp(self._log_variances(whole[None])[0])
+        return WienerPosterior(self.observations, self.rows, self.order, float(numbers[0]), sigma2)
