@@ -27,7 +27,7 @@ from .parameters import Parameters, Values
 from .pieces import Pieces, Singular
 from .points import VALUE
 from .rows import Rows, mean_terms
-from .terms import Axes, Geometry, variance_at_zero
+from .terms import Axes, Geometry, axes_of, variance_at_zero
 
 SINGULAR = 4.0  # n eps, times this: a conditional variance, relative to the prior's, that is rounding
 ASSUMED_MEMORY = 8 * 2**30  # bytes, where the system does not tell
@@ -58,11 +58,6 @@ def check_memory(n: int, n_matrices: int, what: str, remedy: str) -> None:
             f"{n} {what} need {n_matrices} dense matrices of {8 * n * n / 2**30:.3g} GiB each, and this machine has "
             f"{memory / 2**30:.3g} GiB; at most {most} fit: {remedy}"
         )
-
-
-def axes_of(axis: int) -> Axes:
-    """Axes that a reading's function is derived by."""
-    return () if axis == VALUE else (axis,)
 
 
 def prior_block(kernel: Kernel, rows: Rows, values: Values, X: FloatArray, B: Axes) -> FloatArray:
@@ -98,15 +93,17 @@ class Correlations:
         return full
 
 
-def factor(K: FloatArray) -> FloatArray:
+def factor(K: FloatArray, prior: FloatArray | None = None) -> FloatArray:
     """Return the lower Cholesky factor; K is overwritten.
+
+    `prior` (n,) are the variances of the readings, if K is their covariance given others.
 
     Raises
     ------
     Singular
         A pivot, the variance of a reading given the ones before it, is rounding beside its prior variance.
     """
-    prior = np.diag(K).copy()
+    prior = np.diag(K).copy() if prior is None else prior
     L, info = lapack.dpotrf(K.T, lower=0, clean=1, overwrite_a=1)  # K is symmetric: K.T is its own memory, by columns
     if info > 0:
         raise Singular(info - 1)
@@ -169,36 +166,27 @@ class DenseLikelihood:
         for i, theta in enumerate(thetas):
             try:
                 values = self._parameters.values(theta)
-                solved = solve(self._rows, self.factor(values, Correlations(self._kernel, self._rows, values.length)))
+                solved = solve(self._rows, self.factor(values))
                 found[:, i] = solved.log_det, solved.quadratic
             except Singular:
                 pass
         return found[0], found[1]
 
-    def factor(self, values: Values, correlations: Correlations) -> FloatArray:
-        """Cholesky factor of K."""
-        K = correlations.matrix()
+    def factor(self, values: Values, correlations: Correlations | None = None) -> FloatArray:
+        """Cholesky factor of K, of which the correlations may be known."""
+        K = (correlations or Correlations(self._kernel, self._rows, values.length)).matrix()
         K *= values.amplitude**2
         K[np.diag_indices_from(K)] += self._rows.noise(values.sigma2)
         return factor(K)
 
     def pieces(self, theta: FloatArray, hessian: bool = False) -> Pieces:
         """All pieces at theta, by the formulas of ``smoothfit.gp.pieces``."""
-        rows, parameters = self._rows, self._parameters
+        parameters = self._parameters
         values = parameters.values(theta)
-        correlations = Correlations(self._kernel, rows, values.length)
-        variance = values.amplitude**2
-        solved = solve(rows, self.factor(values, correlations))
-        P, a = _projector(solved), solved.weights
-
-        # K_i of each hyperparameter's logarithm: a matrix, or the diagonal of one
-        first: list[FloatArray] = []
-        if parameters.amplitude is None:
-            first.append(2 * variance * correlations.matrix())
-        first += [variance * correlations.matrix((j,)) for j in parameters.by]
-        first += [2 * np.where(rows.group == g, rows.noise(values.sigma2), 0.0) for g in range(parameters.n_groups)]
-
-        to_logs = parameters.to_logs
+        correlations = Correlations(self._kernel, self._rows, values.length)
+        solved = solve(self._rows, self.factor(values, correlations))
+        P, a, to_logs = _projector(solved), solved.weights, parameters.to_logs
+        first = self._first(values, correlations)
         trace = np.array([_trace(P, D) for D in first]) @ to_logs
         applied = [D * a if D.ndim == 1 else D @ a for D in first]
         quadratic_gradient = -np.array([a @ v for v in applied]) @ to_logs
@@ -207,11 +195,11 @@ class DenseLikelihood:
 
         n_free = parameters.n_free
         traces, quadratics = np.zeros((n_free, n_free)), np.zeros((n_free, n_free))
-        products = [P * D if D.ndim == 1 else P @ D for D in first]
+        products = _products(P, first)
         projected = [P @ v for v in applied]
         for i in range(n_free):
             for j in range(i + 1):
-                second = self._second(i, j, first, correlations, variance)
+                second = self._second(i, j, first, correlations, values.amplitude**2)
                 tr = -float(np.vdot(products[i], products[j].T))
                 quadratic = 2 * float(applied[i] @ projected[j])
                 if second is not None:
@@ -221,6 +209,25 @@ class DenseLikelihood:
                 quadratics[i, j] = quadratics[j, i] = quadratic
         hessians = (to_logs.T @ piece @ to_logs for piece in (traces, quadratics))
         return Pieces(solved.log_det, solved.quadratic, trace, quadratic_gradient, *hessians)
+
+    def expected_information(self, theta: FloatArray) -> FloatArray:
+        """Half the traces of P K_i P K_j by theta, (n_free, n_free)."""
+        values = self._parameters.values(theta)
+        correlations = Correlations(self._kernel, self._rows, values.length)
+        P = _projector(solve(self._rows, self.factor(values, correlations)))
+        products = _products(P, self._first(values, correlations))
+        n_free, to_logs = self._parameters.n_free, self._parameters.to_logs
+        traces = np.array([float(np.vdot(one, other.T)) for one in products for other in products]).reshape(n_free, n_free)
+        return np.asarray(to_logs.T @ traces @ to_logs / 2)
+
+    def _first(self, values: Values, correlations: Correlations) -> list[FloatArray]:
+        """K_i of each hyperparameter's logarithm: a matrix, or the diagonal of one."""
+        rows, parameters, variance = self._rows, self._parameters, values.amplitude**2
+        first: list[FloatArray] = []
+        if parameters.amplitude is None:
+            first.append(2 * variance * correlations.matrix())
+        first += [variance * correlations.matrix((j,)) for j in parameters.by]
+        return first + [2 * np.where(rows.group == g, rows.noise(values.sigma2), 0.0) for g in range(parameters.n_groups)]
 
     def _second(self, i: int, j: int, first: list[FloatArray], correlations: Correlations, variance: float) -> FloatArray | None:
         """Second derivative of K by logarithms j <= i; None where it is zero."""
@@ -244,22 +251,27 @@ def _projector(solved: Solved) -> FloatArray:
     return np.asarray(P)
 
 
+def _products(P: FloatArray, first: list[FloatArray]) -> list[FloatArray]:
+    """P K_i of matrices K_i and of diagonals."""
+    return [P * D if D.ndim == 1 else P @ D for D in first]
+
+
 def _trace(P: FloatArray, D: FloatArray) -> float:
     return float(np.diag(P) @ D if D.ndim == 1 else np.vdot(P, D))
 
 
 class DensePosterior:
-    """Posterior of f and of its derivatives, amplitude and noise given.
+    """Posterior of f and of its derivatives at given hyperparameters, L being the Cholesky factor of K.
 
     What is asked for is a list of derivatives at each point: ``entries`` of axes, () for f, (j,), (i, j).
     """
 
-    def __init__(self, rows: Rows, kernel: Kernel, values: Values, likelihood: DenseLikelihood):
-        self._rows = rows
+    def __init__(self, rows: Rows, kernel: Kernel, values: Values, L: FloatArray):
+        self.rows = rows
+        self.L = L
         self._kernel = kernel
         self._values = values
-        correlations = Correlations(kernel, rows, values.length)
-        self._solved = solve(rows, likelihood.factor(values, correlations))
+        self._solved = solve(rows, L)
 
     @property
     def coef(self) -> FloatArray:
@@ -279,7 +291,7 @@ class DensePosterior:
 
     def fitted(self) -> FloatArray:
         """Posterior mean of what each row reads, scaled: y - noise P y."""
-        return self._rows.y - self._rows.noise(self._values.sigma2) * self._solved.weights
+        return self.rows.y - self.rows.noise(self._values.sigma2) * self._solved.weights
 
     def moments(self, X: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:
         """Means (m, e) at scaled points X and covariances (m, e, e) between the entries of each point."""
@@ -287,19 +299,19 @@ class DensePosterior:
         mean, cov = np.empty((m, e)), np.empty((m, e, e))
         prior = np.array([[variance_at_zero(self._kernel, self._values.length, A, B) for B in entries] for A in entries])
         prior = prior.reshape(e, e) * self._values.amplitude**2
-        step = max(1, CHUNK // (e * len(self._rows)))
+        step = max(1, CHUNK // (e * len(self.rows)))
         for start in range(0, m, step):
             part = slice(start, min(start + step, m))
             k, whitened, free = self._cross(X[part], entries)
             mean[part] = self._mean(k, X[part], entries)
             cov[part] = prior - np.einsum("anm,bnm->mab", whitened, whitened, optimize=False)
-            if self._rows.n_terms:
+            if self.rows.n_terms:
                 cov[part] += np.einsum("apm,bpm->mab", free, free, optimize=False)
         return mean, cov
 
     def joint(self, X: FloatArray, entries: list[Axes]) -> FloatArray:
         """Covariances (m e, m e) between all entries at all points, the entries of a point together."""
-        m, e, n = len(X), len(entries), len(self._rows)
+        m, e, n = len(X), len(entries), len(self.rows)
         check_memory(m * e, 4, "predicted numbers", "ask for fewer points at once")
         _, whitened, free = self._cross(X, entries)
         prior = np.empty((m, e, m, e))
@@ -308,7 +320,7 @@ class DensePosterior:
             for j, B in enumerate(entries):
                 prior[:, i, :, j] = geometry.evaluate(A, B)
         flat = np.moveaxis(whitened, 0, 2).reshape(n, m * e)
-        free = np.moveaxis(free, 0, 2).reshape(self._rows.n_terms, m * e)
+        free = np.moveaxis(free, 0, 2).reshape(self.rows.n_terms, m * e)
         cov = prior.reshape(m * e, m * e) * self._values.amplitude**2 - flat.T @ flat + free.T @ free
         return np.asarray((cov + cov.T) / 2)
 
@@ -318,7 +330,7 @@ class DensePosterior:
         With l a length scale and g(x) the integral of exp(-(u - x)^2 / 2 l^2) over u from lower to upper, a reading of f at x has
         the covariance amplitude^2 prod_j g_j(x_j) with it, a slope along x_j the derivative of that.
         """
-        rows, length, solved = self._rows, self._values.length, self._solved
+        rows, length, solved = self.rows, self._values.length, self._solved
         amplitude2 = self._values.amplitude**2
         start, end = (lower - rows.X) / length, (upper - rows.X) / length
         factors = length * np.sqrt(np.pi / 2) * (erf(end / np.sqrt(2)) - erf(start / np.sqrt(2)))
@@ -339,19 +351,19 @@ class DensePosterior:
     def _cross(self, X: FloatArray, entries: list[Axes]) -> tuple[list[FloatArray], FloatArray, FloatArray]:
         """Covariances with the readings, the same whitened (e, n, m), and what the mean's coefficients leave open (e, p, m)."""
         solved = self._solved
-        k = [prior_block(self._kernel, self._rows, self._values, X, A) for A in entries]
-        whitened = np.array([solve_triangular(solved.L, block, lower=True) for block in k]).reshape(len(k), len(self._rows), len(X))
-        free = np.zeros((len(entries), self._rows.n_terms, len(X)))
-        if self._rows.n_terms:
+        k = [prior_block(self._kernel, self.rows, self._values, X, A) for A in entries]
+        whitened = np.array([solve_triangular(solved.L, block, lower=True) for block in k]).reshape(len(k), len(self.rows), len(X))
+        free = np.zeros((len(entries), self.rows.n_terms, len(X)))
+        if self.rows.n_terms:
             for i, (A, block) in enumerate(zip(entries, k, strict=True)):
-                rest = terms_at(self._rows.mean, X, A).T - solved.KiH.T @ block
+                rest = terms_at(self.rows.mean, X, A).T - solved.KiH.T @ block
                 free[i] = solve_triangular(solved.mean_triangle, rest, trans="T")
         return k, whitened, free
 
     def _mean(self, k: list[FloatArray], X: FloatArray, entries: list[Axes]) -> FloatArray:
         mean = np.column_stack([block.T @ self._solved.weights for block in k])
-        if self._rows.n_terms:
-            mean += np.column_stack([terms_at(self._rows.mean, X, A) @ self._solved.coef for A in entries])
+        if self.rows.n_terms:
+            mean += np.column_stack([terms_at(self.rows.mean, X, A) @ self._solved.coef for A in entries])
         return mean
 
 

@@ -11,11 +11,8 @@ import numpy.typing as npt
 from .._entry import entry_point
 from .._validation import FloatArray
 from ..results import Results
-from .dense import DensePosterior
+from .fit import Fit
 from .kernels import Kernel
-from .markov import MarkovPosterior
-from .parameters import Values
-from .search import Optimum
 from .terms import ALL
 
 if TYPE_CHECKING:
@@ -34,23 +31,12 @@ class Hyperparameters(Results):
         Whether intervals are Student's: the amplitude and every sd that is not zero were estimated, no scale was given.
     """
 
-    def __init__(
-        self,
-        model: Specified,
-        route: str,
-        optimum: Optimum,
-        values: Values,
-        information: FloatArray,
-        posterior: DensePosterior | MarkovPosterior,
-    ):
+    def __init__(self, model: Specified, fit: Fit):
         self.model = model
         self.observations = model.observations
-        self.route = route
-        self._optimum = optimum
-        self._values = values
-        self._information = information
-        self._posterior = posterior
-        self.use_t = model.parameters.profiled
+        self.route = fit.route
+        self._fit = fit
+        self.use_t = fit.parameters.profiled
 
     # Hyperparameters --------------------------------------------------------------------------------------------------
 
@@ -62,14 +48,14 @@ class Hyperparameters(Results):
     @property
     def amplitude(self) -> float:
         """Prior standard deviation of f about its mean, estimated or given, in units of y."""
-        return float(self._values.amplitude * self.model.rows.y_unit)
+        return float(self._fit.estimates.amplitude * self.model.rows.y_unit)
 
     @property
     def length_scale(self) -> pd.Series:
         """Length scale of each input, estimated or given, in its units."""
         import pandas as pd
 
-        return pd.Series(self._values.length * self.model.rows.x_unit, index=list(self.model.inputs), name="length_scale")
+        return pd.Series(self._fit.estimates.length * self.model.rows.x_unit, index=list(self.model.inputs), name="length_scale")
 
     @property
     def sigma(self) -> pd.Series:
@@ -80,7 +66,7 @@ class Hyperparameters(Results):
         for reading in self.observations.readings:
             if reading.sd is None:
                 group = rows.unknown.index(reading.name)
-                sds[reading.name] = float(np.sqrt(self._values.sigma2[group]) * rows.group_unit[group])
+                sds[reading.name] = float(np.sqrt(self._fit.estimates.sigma2[group]) * rows.group_unit[group])
             else:
                 largest = float(reading.sd.max()) or 1.0
                 sds[reading.name] = largest * float(np.sqrt(np.mean((reading.sd / largest) ** 2)))
@@ -119,9 +105,9 @@ class Hyperparameters(Results):
         parameters, names = self.model.parameters, list(self.params.index)
         skipped = int(parameters.profiled)
         found = set()
-        for i in np.flatnonzero(self._optimum.at_lower | self._optimum.at_upper).tolist():
+        for i in np.flatnonzero(self._fit.optimum.at_lower | self._fit.optimum.at_upper).tolist():
             is_ratio = i + skipped >= parameters.ratios.start
-            no_signal = is_ratio and self._optimum.at_upper[i] and parameters.amplitude is None
+            no_signal = is_ratio and self._fit.optimum.at_upper[i] and parameters.amplitude is None
             found.add("amplitude" if no_signal else names[i + skipped])
         return tuple(name for name in names if name in found)
 
@@ -132,10 +118,10 @@ class Hyperparameters(Results):
         n_free = parameters.n_free
         cov = np.full((n_free, n_free), np.nan)
         held = np.zeros(n_free, np.bool_)
-        held[int(parameters.profiled) :] = self._optimum.at_lower | self._optimum.at_upper
+        held[int(parameters.profiled) :] = self._fit.optimum.at_lower | self._fit.optimum.at_upper
         free = np.flatnonzero(~held)
         logs = parameters.to_logs
-        information = self._information[np.ix_(free, free)]
+        information = self._fit.information[np.ix_(free, free)]
         known = ~self.params.index.isin(self.boundary)
         if len(free) and np.linalg.eigvalsh(information).min() > 0:
             of_logs = logs[:, free] @ np.linalg.solve(information, logs[:, free].T)
@@ -185,7 +171,7 @@ class Hyperparameters(Results):
         import pandas as pd
 
         transform, origin = self._mean_transform
-        values = transform @ self._posterior.coef
+        values = transform @ self._fit.posterior.coef
         if len(values):
             values[0] += origin
         return pd.Series(values, index=self._mean_names, name="mean_coef", dtype=float)
@@ -195,7 +181,9 @@ class Hyperparameters(Results):
         import pandas as pd
 
         transform, _ = self._mean_transform
-        return pd.DataFrame(transform @ self._posterior.coef_cov @ transform.T, index=self._mean_names, columns=self._mean_names)
+        return pd.DataFrame(
+            transform @ self._fit.posterior.coef_cov @ transform.T, index=self._mean_names, columns=self._mean_names
+        )
 
     @property
     def _mean_names(self) -> list[str]:
@@ -221,7 +209,7 @@ class Hyperparameters(Results):
         `mean` only.
         """
         rows = self.model.rows
-        log_det, quadratic = self._posterior.log_det_and_quadratic
+        log_det, quadratic = self._fit.posterior.log_det_and_quadratic
         core = -0.5 * (rows.n_contrasts * np.log(2 * np.pi) + log_det + quadratic)
         return float(core - rows.log_units + rows.log_det_design / 2)
 
@@ -232,7 +220,7 @@ class Hyperparameters(Results):
     @property
     def decrement(self) -> float:
         """The certificate of convergence: g'H^-1 g, twice the distance of -2 llf from its minimum."""
-        return self._optimum.decrement
+        return self._fit.optimum.decrement
 
     @property
     def df_interval(self) -> float:
@@ -241,8 +229,8 @@ class Hyperparameters(Results):
 
     @property
     def _convergence(self) -> str:
-        if not len(self._optimum.u):
+        if not len(self._fit.optimum.u):
             return "in closed form" if len(self.params) else "nothing to search"
         if self.boundary:
             return "at a boundary"
-        return "on a plateau" if self._optimum.on_plateau else "yes, certified"
+        return "on a plateau" if self._fit.optimum.on_plateau else "yes, certified"

@@ -12,11 +12,12 @@ from ..errors import DataError, NumericalError, SpecificationError
 from ..observations import Observations
 from ..observations.points import PointObservations
 from .dense import DenseLikelihood, DensePosterior
+from .fit import Fit
 from .kernels import Kernel, SquaredExponential
 from .markov import MarkovLikelihood, MarkovPosterior
 from .parameters import Parameters
 from .pieces import Criterion, Singular
-from .points import check_slopes, observe, of_curve, slope_label
+from .points import check_slopes, observe, of_curve
 from .results import GaussianProcessResults
 from .rows import MEANS, Rows
 from .search import REMEDY, SINGULAR_REMEDY, search
@@ -107,13 +108,7 @@ class GaussianProcess:
         if mean not in MEANS:
             raise SpecificationError(f"mean is {mean!r}; pass one of {', '.join(map(repr, MEANS))}")
         self.mean = mean
-        slopes = self.observations.axis[self.observations.axis >= 0]
-        if len(slopes) and self.kernel.smoothness < 1:
-            label = slope_label(self.observations.inputs, int(slopes[0]))
-            raise SpecificationError(
-                f"{label} is read, but functions of the {self.kernel.label} kernel have no slope; use Matern32, Matern52 or "
-                "SquaredExponential"
-            )
+        check_slopes(self.observations, self.kernel)
         self.rows = Rows.of(self.observations, self.kernel, mean)
         self.parameters = Parameters.of(self.rows, self.kernel)
         if self.rows.n_contrasts <= self.parameters.n_free and self.parameters.n_free:
@@ -175,7 +170,7 @@ class GaussianProcess:
             values = parameters.values(theta)
             posterior: DensePosterior | MarkovPosterior
             if isinstance(likelihood, DenseLikelihood):
-                posterior = DensePosterior(rows, self.kernel, values, likelihood)
+                posterior = DensePosterior(rows, self.kernel, values, likelihood.factor(values))
             else:
                 posterior = MarkovPosterior(rows, values, likelihood)
             information = criterion.information(theta)
@@ -185,7 +180,8 @@ class GaussianProcess:
                 f"the covariance of the readings is numerically singular: y[{i}], read at X = {self.observations.X[i].tolist()}, "
                 f"follows from the others to rounding; {SINGULAR_REMEDY}"
             ) from None
-        return GaussianProcessResults(self, route, optimum, values, information, posterior)
+        fit = Fit(rows, self.kernel, parameters, self.inputs, route, optimum, values, information, posterior)
+        return GaussianProcessResults(self, fit)
 
     def _route(self, route: str) -> str:
         if route not in ROUTES:
@@ -226,7 +222,7 @@ def _observations(X: Any, y: Any, sd: Any) -> PointObservations:
         if y is not None or sd is not None:
             hint = "; a kernel is passed as kernel=" if isinstance(y, Kernel) else ""
             raise SpecificationError(f"X holds readings, which have their own y and sd; leave y and sd out{hint}")
-        return check_slopes(X) if isinstance(X, PointObservations) else of_curve(X)
+        return X if isinstance(X, PointObservations) else of_curve(X)
     if y is None:
         raise SpecificationError("y is missing; pass GaussianProcess(X, y), or readings made by sf.gp.observe")
     if np.ndim(y) == 2 and np.shape(y)[1] == 1:

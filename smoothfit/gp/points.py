@@ -13,6 +13,7 @@ from ..errors import DataError, SpecificationError
 from ..observations import Observations
 from ..observations.points import PointObservations, PointReadings, default_inputs, partial_label, readings_at, to_points
 from ..observations.readings import check_name
+from .kernels import Kernel
 
 VALUE = -1  # the axis of readings of f itself
 
@@ -46,14 +47,21 @@ def of_curve(observations: Observations) -> PointObservations:
     return PointObservations(tuple(parts), (observations.x_name,))
 
 
-def check_slopes(observations: PointObservations) -> PointObservations:
-    """Return readings of f and of its slopes; refuse those of anything else."""
+def check_slopes(observations: PointObservations, kernel: Kernel) -> PointObservations:
+    """Return readings of f and of its slopes; refuse those of anything else, and slopes of functions that have none."""
     for reading in observations.readings:
         if reading.upper is not None or any(sum(orders) > 1 for orders in reading.orders):
             raise SpecificationError(
                 f"{reading.name!r} reads {observations.read_by(reading)}; a GaussianProcess takes readings of f and of its slopes: "
                 "derivatives of order 0 or 1 in total"
             )
+    slopes = observations.axis[observations.axis >= 0]
+    if len(slopes) and kernel.smoothness < 1:
+        label = slope_label(observations.inputs, int(slopes[0]))
+        raise SpecificationError(
+            f"{label} is read, but functions of the {kernel.label} kernel have no slope; use Matern32, Matern52 or "
+            "SquaredExponential"
+        )
     return observations
 
 

@@ -15,10 +15,11 @@ from ..errors import DataError, SpecificationError
 from ..observations.points import Orders, check_orders, default_inputs, noise_name, partial_label, to_points
 from ..results import Estimate
 from ..results.prediction import SurfacePrediction, greatest_deviations
-from .dense import DensePosterior, axes_of
+from .dense import DensePosterior
 from .estimates import Hyperparameters
 from .kernels import SquaredExponential
 from .points import VALUE
+from .posterior import Derivatives, covariance_of, leverages_of, moments_of, root_of
 from .prediction import PointPrediction
 from .terms import Axes
 
@@ -51,7 +52,7 @@ class GaussianProcessResults(Hyperparameters):
         """Posterior mean of what each reading reads, shape (n,), in the order of the observations."""
         rows = self.model.rows
         origin = np.where(rows.axis == VALUE, rows.y_origin, 0.0)
-        return rows.in_given_order(self._posterior.fitted() * rows.row_unit + origin)
+        return rows.in_given_order(self._fit.posterior.fitted() * rows.row_unit + origin)
 
     @property
     def resid(self) -> FloatArray:
@@ -60,17 +61,13 @@ class GaussianProcessResults(Hyperparameters):
 
     @cached_property
     def _leverage(self) -> FloatArray:
-        rows = self.model.rows
-        noise, variance = rows.noise(self._values.sigma2), np.empty(len(rows))
-        for axis, mine in rows.blocks:
-            variance[mine] = self._posterior.moments(rows.X[mine], [axes_of(axis)])[1][:, 0, 0]
-        return rows.in_given_order(np.where(noise > 0, variance / np.where(noise > 0, noise, 1.0), 1.0))
+        return leverages_of(self._fit.posterior, self.model.rows, self._fit.estimates.sigma2)
 
     @property
     def resid_standardized(self) -> FloatArray:
         """Residuals divided by their standard deviations, shape (n,); NaN where f interpolates."""
         rows = self.model.rows
-        variance = rows.in_given_order(rows.noise(self._values.sigma2) * rows.row_unit**2)
+        variance = rows.in_given_order(rows.noise(self._fit.estimates.sigma2) * rows.row_unit**2)
         return self.resid / np.sqrt(variance * self._free)
 
     @property
@@ -155,7 +152,7 @@ class GaussianProcessResults(Hyperparameters):
         )
         if not simultaneous or not len(points):
             return prediction
-        root = _root(self._between(points, [axes(orders)]))
+        root = root_of(self._between(points, [axes(orders)]))
         deviations = greatest_deviations(
             lambda rng, size: rng.standard_normal((size, len(root))) @ root.T, prediction.se_mean, prediction.df
         )
@@ -187,7 +184,7 @@ class GaussianProcessResults(Hyperparameters):
         entries = [axes(self._check_deriv(k)) for k in (deriv if several else [deriv])]
         n_draws, generator, points = check_order(size, "size", 0, 2**31), check_rng(rng), self._read(X)
         check_memory(24.0 * len(entries) * n_draws * len(points), f"a sample of size = {n_draws}", "lower size, or pass fewer X")
-        root = _root(self._between(points, entries))
+        root = root_of(self._between(points, entries))
         draws = generator.standard_normal((n_draws, len(root))) @ root.T + self._moments(points, entries)[0].ravel()
         drawn = np.moveaxis(draws.reshape(n_draws, len(points), len(entries)), 2, 0)
         return drawn if several else drawn[0]
@@ -203,7 +200,7 @@ class GaussianProcessResults(Hyperparameters):
             Another kernel: its products over several inputs have no closed form, and in one input
             ``SmoothingSpline(observations, prior=...)`` integrates Matérn processes.
         """
-        if not isinstance(self._posterior, DensePosterior) or not isinstance(self.model.kernel, SquaredExponential):
+        if not isinstance(self._fit.posterior, DensePosterior) or not isinstance(self.model.kernel, SquaredExponential):
             raise SpecificationError(
                 f"integrals are of the SquaredExponential kernel, and this one is {self.model.kernel.label}; in one input fit "
                 "SmoothingSpline(observations, prior=sf.priors.Matern(...)), which integrates, or sum predict on a grid"
@@ -212,7 +209,7 @@ class GaussianProcessResults(Hyperparameters):
         rows = self.model.rows
         start, end = (rows.to_scaled(corner)[0] for corner in corners)
         sign = float(np.prod(np.sign(end - start)))
-        mean, variance = self._posterior.over_box(np.minimum(start, end), np.maximum(start, end))
+        mean, variance = self._fit.posterior.over_box(np.minimum(start, end), np.maximum(start, end))
         unit = rows.y_unit * float(np.prod(rows.x_unit))
         volume = float(np.prod(corners[1] - corners[0]))
         return Estimate(sign * mean * unit + rows.y_origin * volume, float(np.sqrt(max(variance, 0.0))) * unit, self.df_interval)
@@ -298,14 +295,11 @@ class GaussianProcessResults(Hyperparameters):
 
     def _moments(self, points: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:
         """Means (m, e) of derivatives at points and covariances (m, e, e) between those of each point."""
-        rows, unit = self.model.rows, self._units(entries)
-        mean, cov = self._posterior.moments(rows.to_scaled(points), entries)
-        return mean * unit + np.array([0.0 if A else rows.y_origin for A in entries]), cov * np.outer(unit, unit)
+        return moments_of(self._fit.posterior, self.model.rows, Derivatives(points, entries))
 
     def _between(self, points: FloatArray, entries: list[Axes]) -> FloatArray:
         """Covariances (m e, m e) between derivatives at all points, those of a point together."""
-        unit = np.tile(self._units(entries), len(points))
-        return np.asarray(self._posterior.joint(self.model.rows.to_scaled(points), entries) * unit[:, None] * unit)
+        return covariance_of(self._fit.posterior, self.model.rows, Derivatives(points, entries))
 
     def _between_all(self, X: FloatArray, order: int) -> FloatArray:
         """Posterior covariance between all entries at all points, as `PointPrediction.joint_covariance` says."""
@@ -313,10 +307,6 @@ class GaussianProcessResults(Hyperparameters):
         entries = _entries(order, d)
         place = (np.arange(m)[:, None] * len(entries) + _placement(order, d)).ravel()
         return np.asarray(self._between(X, entries)[np.ix_(place, place)].reshape((m, *(d,) * order) * 2))
-
-    def _units(self, entries: list[Axes]) -> FloatArray:
-        rows = self.model.rows
-        return np.array([rows.y_unit / float(np.prod(rows.x_unit[list(A)])) for A in entries])
 
     def _noise_sd(self, order: int, d: int) -> FloatArray:
         sds = np.full((d,) * order, np.nan)
@@ -415,12 +405,6 @@ class GaussianProcessResults(Hyperparameters):
 def axes(orders: Orders) -> Axes:
     """The inputs that a partial derivative is taken by, each as often as by its order."""
     return tuple(j for j, k in enumerate(orders) for _ in range(k))
-
-
-def _root(cov: FloatArray) -> FloatArray:
-    """A square root of a covariance, which may be singular."""
-    values, vectors = np.linalg.eigh(cov)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))  # below zero is rounding
 
 
 def _entries(order: int, d: int) -> list[Axes]:

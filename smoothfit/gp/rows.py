@@ -7,17 +7,18 @@ scaled number as it was, bit for bit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
-from ..errors import DataError, IdentificationError, NumericalError
-from ..observations.points import PointObservations
+from ..errors import DataError, IdentificationError, NumericalError, SpecificationError
+from ..observations.points import PointObservations, PointReadings
 from .kernels import Kernel
-from .points import VALUE
+from .points import VALUE, check_slopes
 
 MEANS = ("zero", "constant", "linear")
 RANK_TOLERANCE = 1e-10  # of a pivot of the mean's design, its columns of length one
@@ -157,9 +158,9 @@ class Rows:
     @cached_property
     def blocks(self) -> list[tuple[int, slice]]:
         """Axis and rows of each run of rows that read one axis."""
-        axes, starts = np.unique(self.axis, return_index=True)
-        ends = [*starts[1:].tolist(), len(self)]
-        return [(int(axis), slice(int(start), end)) for axis, start, end in zip(axes, starts, ends, strict=True)]
+        starts = [0, *(np.flatnonzero(np.diff(self.axis)) + 1).tolist()]
+        ends = [*starts[1:], len(self)]
+        return [(int(self.axis[start]), slice(start, end)) for start, end in zip(starts, ends, strict=True)]
 
     @cached_property
     def log_units(self) -> float:
@@ -178,6 +179,43 @@ class Rows:
         lengths = np.linalg.norm(user, axis=0)
         triangle = np.linalg.qr(user / lengths, mode="r")
         return float(2 * (np.log(np.abs(np.diag(triangle))) + np.log(lengths) + np.log(self.y_unit)).sum())
+
+    def more(self, observations: PointObservations, kernel: Kernel) -> Rows:
+        """Rows of other observations in the units of these, with the noise of the same names, sorted by axis."""
+        if len(observations.inputs) != len(self.x_unit):
+            raise DataError(f"the observations have {len(observations.inputs)} inputs, and those of the fit {len(self.x_unit)}")
+        axis = check_slopes(observations, kernel).axis
+        unit = np.where(axis == VALUE, self.y_unit, self.y_unit / self.x_unit[np.maximum(axis, 0)])
+        group = np.concatenate([np.full(len(r), self._group_of(r)) for r in observations.readings])
+        own_unit = np.append(self.group_unit, 1.0)[group]
+        ratio = np.concatenate([r.variance_ratio for r in observations.readings]) * (own_unit / unit) ** 2
+        X, y = self.to_scaled(observations.X), (observations.y - np.where(axis == VALUE, self.y_origin, 0.0)) / unit
+        order = np.argsort(axis, kind="stable")
+        return replace(
+            self,
+            X=X[order],
+            y=y[order],
+            axis=axis[order],
+            group=group[order],
+            ratio=ratio[order],
+            row_unit=unit[order],
+            design=mean_terms(self.mean, X[order], axis[order]),
+            order=order,
+        )
+
+    def _group_of(self, reading: PointReadings) -> int:
+        """Number of the unknown sd of observations of a name; -1 where their sd is known."""
+        if reading.sd is None and reading.name in self.unknown:
+            return self.unknown.index(reading.name)
+        if reading.sd is None:
+            raise SpecificationError(f"{reading.name!r} has no sd, and the fit estimated none for it; give sd=, or its name")
+        return -1
+
+    def joined(self, others: Rows) -> Rows:
+        """These rows, then others in the same units."""
+        arrays = ("X", "y", "axis", "group", "ratio", "row_unit", "design")
+        both: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in arrays}
+        return replace(self, order=np.append(self.order, len(self) + others.order), **both)
 
     def in_given_order(self, values: FloatArray) -> FloatArray:
         """Values of the rows in the order of the observations."""

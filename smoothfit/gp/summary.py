@@ -79,7 +79,7 @@ def _notes(results: Hyperparameters) -> list[str]:
             notes.append(f"boundary: {name} is the least searched, 2^-17 of the prior's sd: exact readings or an endless amplitude")
         else:
             notes.append(f"boundary: {name} is as long or as short as is searched")
-    if results._optimum.on_plateau:
+    if results._fit.optimum.on_plateau:
         notes.append("plateau: the likelihood hardly changes along a combination of hyperparameters")
     notes.append("std err: observed information of the logarithms, delta method. Bands: posterior, pointwise.")
     return notes

@@ -25,11 +25,17 @@ import numpy as np
 
 from .._validation import FloatArray
 from .kernels import Kernel
+from .points import VALUE
 
 Axes = tuple[int, ...]
 Powers = tuple[int, ...]
 ALL = -1  # all inputs: their shared length scale
 FAR = 1e6  # length scales, beyond which every kernel and derivative underflows to zero
+
+
+def axes_of(axis: int) -> Axes:
+    """Axes that the function that a reading reads is derived by: of f itself (-1) none."""
+    return () if axis == VALUE else (axis,)
 
 
 @cache

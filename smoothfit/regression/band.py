@@ -106,15 +106,22 @@ class Factor(NamedTuple):
 
 def factorize(rows: BandRows, rhs: FloatArray, K: int, w: int) -> Factor:
     """Triangular factor of rows in a band of width w >= rows.width."""
-    if K == 0:
-        return Factor(np.zeros((0, w)), np.zeros(0), float(rhs @ rhs))
+    return absorb(Factor(np.zeros((K, w)), np.zeros(K), 0.0), rows, rhs)
+
+
+def absorb(factor: Factor, rows: BandRows, rhs: FloatArray) -> Factor:
+    """The factor of its own rows and of others, in a band as wide as the widest."""
+    R, z, rest = factor
+    if len(R) == 0:
+        return Factor(R, z, rest + float(rhs @ rhs))
+    R = np.pad(R, ((0, 0), (0, max(0, rows.width - R.shape[1]))))
     first, values = rows.first, rows.values
     if (np.diff(first) < 0).any():  # in another order the rows would fill the band below them
         order = np.argsort(first, kind="stable")
         first, values, rhs = first[order], values[order], rhs[order]
     arrays = (np.ascontiguousarray(array, dtype=np.float64) for array in (values, rhs))
     values, rhs = arrays
-    return Factor(*_kernels.absorb_rows(values, np.ascontiguousarray(first), rhs, np.zeros((K, w)), np.zeros(K), 0.0))
+    return Factor(*_kernels.absorb_rows(values, np.ascontiguousarray(first), rhs, R, z, rest))
 
 
 def is_increasing(x: FloatArray) -> bool:

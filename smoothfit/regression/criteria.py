@@ -57,7 +57,7 @@ class Criterion(ABC):
     def logs(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return log_tau (..., P) and log_sigma2 (..., n_groups) of theta (..., p)."""
         P, system = self.system.n_penalties, self.system
-        logs = self.origin + theta @ self.directions if theta.shape[-1] else self.origin
+        logs = self.origin + theta @ self.directions
         known = np.zeros((*logs.shape[:-1], system.n_groups - system.unknown))
         return logs[..., :P], np.concatenate([logs[..., P:], known], axis=-1)
 
@@ -100,11 +100,14 @@ class RestrictedLikelihood(Criterion):
 
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates theta (L, p); not finite where the readings do not determine the coefficients."""
+        return np.asarray(self._deviance(*self.terms(theta)))
+
+    def terms(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """All determinants and the minima (L,) at candidates theta (L, p)."""
         log_tau, log_sigma2 = self.logs(theta)
         found = self.system.values(log_tau, log_sigma2)
         determinants = self.determinants(found.log_det, log_tau, log_sigma2) + log_sigma2 @ self.system.counts
-        least = found.rest + self.system.unfitted(log_tau, log_sigma2)
-        return np.asarray(self._deviance(determinants, least))
+        return determinants, found.rest + self.system.unfitted(log_tau, log_sigma2)
 
     def assemble(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
         """Value from a solution; where the variance is left out, at its maximising value."""
@@ -126,7 +129,7 @@ class RestrictedLikelihood(Criterion):
         """`determinants` of one solution."""
         return float(self.determinants(np.array([solution.log_det]), log_tau[None], log_sigma2[None])[0])
 
-    def _parts(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def parts(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Gradients of the determinants and of the minimum by (log_tau, log_sigma2 of the unknown)."""
         system, G, U = self.system, self.system.n_groups, self.system.unknown
         tau, precision = np.exp(log_tau), np.exp(-log_sigma2[:U])
@@ -143,7 +146,7 @@ class RestrictedLikelihood(Criterion):
         """Value and gradient at one theta."""
         log_tau, log_sigma2 = self.logs(theta)
         solution = self.system.solve(log_tau, log_sigma2)
-        determinants, least = self._parts(solution, log_tau, log_sigma2)
+        determinants, least = self.parts(solution, log_tau, log_sigma2)
         if self.system.scale_free:
             least = self.count * (least / self.minimum(solution, log_tau, log_sigma2))
         return self.assemble(solution, log_tau, log_sigma2), self.directions @ (determinants + least)
@@ -151,29 +154,15 @@ class RestrictedLikelihood(Criterion):
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian at one theta, exact."""
         log_tau, log_sigma2 = self.logs(theta)
-        system, G, U, P = self.system, self.system.n_groups, self.system.unknown, self.system.n_penalties
+        system = self.system
         solution = system.solve(log_tau, log_sigma2)
-        determinants, least = self._parts(solution, log_tau, log_sigma2)
+        determinants, least = self.parts(solution, log_tau, log_sigma2)
         # Where the minimum enters by its logarithm: as a share of it, whose square stays in range whatever the unit of y is.
         q = self.minimum(solution, log_tau, log_sigma2) if system.scale_free else 1.0
         weight, share = self.count if system.scale_free else 1.0, least / q
-        tau, precision = np.exp(log_tau), np.exp(-log_sigma2[:U])
         columns = []
         for direction in self.directions:
-            slope = system.slope(log_tau, log_sigma2, direction)
-            by_variance = precision * (direction[P:] * solution.trace[:U] - slope.trace[:U])
-            if P == 1:
-                by_penalty = np.full(1, float(by_variance.sum() - slope.trace[U:G].sum()))
-            else:
-                by_penalty = tau * (direction[:P] * solution.trace[G:] + slope.trace[G:])
-                by_penalty = by_penalty - system.penalty_curvature(log_tau, direction[:P])
-            of_det = np.concatenate([by_penalty, by_variance])
-            of_least = np.concatenate(
-                [
-                    tau * (direction[:P] * (solution.misfit[G:] + system.rest[G:]) + slope.misfit[G:]),
-                    precision * (direction[P:] * (solution.misfit[:U] + system.rest[:U]) - slope.misfit[:U]),
-                ]
-            )
+            of_det, of_least = self.restricted_slopes(solution, log_tau, log_sigma2, direction)
             column = of_det + weight * (of_least / q)
             if system.scale_free:
                 column = column - weight * float(direction @ share) * share
@@ -184,6 +173,27 @@ class RestrictedLikelihood(Criterion):
             self.directions @ (determinants + weight * share),
             (hessian + hessian.T) / 2,
         )
+
+    def restricted_slopes(
+        self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray, direction: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Derivatives of the restricted `parts` along a direction of (log_tau, log_sigma2 of the unknown)."""
+        system, G, U, P = self.system, self.system.n_groups, self.system.unknown, self.system.n_penalties
+        tau, precision = np.exp(log_tau), np.exp(-log_sigma2[:U])
+        slope = system.slope(log_tau, log_sigma2, direction)
+        by_variance = precision * (direction[P:] * solution.trace[:U] - slope.trace[:U])
+        if P == 1:
+            by_penalty = np.full(1, float(by_variance.sum() - slope.trace[U:G].sum()))
+        else:
+            by_penalty = tau * (direction[:P] * solution.trace[G:] + slope.trace[G:])
+            by_penalty = by_penalty - system.penalty_curvature(log_tau, direction[:P])
+        of_least = np.concatenate(
+            [
+                tau * (direction[:P] * (solution.misfit[G:] + system.rest[G:]) + slope.misfit[G:]),
+                precision * (direction[P:] * (solution.misfit[:U] + system.rest[:U]) - slope.misfit[:U]),
+            ]
+        )
+        return np.concatenate([by_penalty, by_variance]), of_least
 
     def joint_hessian(self, theta: FloatArray) -> FloatArray:
         """Hessian of -2 l at one theta with nothing left out: at the factor of the variance and of 1/tau that maximises it.
@@ -197,7 +207,7 @@ class RestrictedLikelihood(Criterion):
             return hessian
         logs = self.logs(theta)
         solution = self.system.solve(*logs)
-        slope = self.directions @ (self._parts(solution, *logs)[1] / self.minimum(solution, *logs))
+        slope = self.directions @ (self.parts(solution, *logs)[1] / self.minimum(solution, *logs))
         return np.asarray(hessian + self.count * np.outer(slope, slope))
 
 
@@ -240,8 +250,9 @@ class FullLikelihood(RestrictedLikelihood):
         roots = np.linalg.solve(triangle.T, seen[:U].transpose(0, 2, 1))
         return np.asarray(roots @ roots.transpose(0, 2, 1))
 
-    def _parts(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
-        determinants, least = super()._parts(solution, log_tau, log_sigma2)
+    def parts(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Gradients of the determinants and of the minimum by (log_tau, log_sigma2 of the unknown)."""
+        determinants, least = super().parts(solution, log_tau, log_sigma2)
         slopes = np.trace(self._shares(log_sigma2), axis1=1, axis2=2)
         return determinants + np.concatenate([np.zeros(self.system.n_penalties), slopes]), least
 

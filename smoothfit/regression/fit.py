@@ -19,14 +19,15 @@ from .._validation import FloatArray
 from ..basis.tensor import AnyBasis
 from ..observations import Observations
 from ..results.estimates import LEAST_FREE
-from .band import multiply_factor, rows_of_factor
+from .band import Solution, multiply_factor, rows_of_factor
 from .constraints import Polynomials
 from .correlated import Correlated
 from .correlation import Correlation
 from .criteria import LIKELIHOODS, RestrictedLikelihood
+from .engine import BandEngine, leverages_of
 from .fitting import Estimate, effective_df
 from .mode import Peak
-from .posterior import Banded, Covariance, Factored, Substituted
+from .posterior import Covariance, Factored, covariance_of
 from .precision import refined
 from .propagation import Neighbours
 from .restricted import Bounded, gradient
@@ -87,13 +88,31 @@ class Fit:
         """Number of functions, K."""
         return self.basis.n_basis
 
+    # The engine -----------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def engine(self) -> BandEngine:
+        """The restricted likelihood and the posterior at other smoothing and variances."""
+        columns, offset = self.specification.substitution or (None, None)
+        fixed = None if self.fixed is None else np.log(self.lam)
+        return BandEngine(self.rows, self.specification.system_of(self.rows), columns, offset, fixed)
+
+    @property
+    def theta_hat(self) -> FloatArray:
+        """The estimate as theta of the engine (p,)."""
+        return self.engine.theta_of(self.estimate)
+
+    @property
+    def theta_boundary(self) -> tuple[str, ...]:
+        """Names of the entries of `theta_hat` at a bound."""
+        return self.engine.boundary_of(self.estimate)
+
     # Coefficients and their covariance ------------------------------------------------------------------------------------
 
     @cached_property
-    def solution(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Coefficients of the estimate's system, factor and band of the inverse of A."""
-        solution = self.estimate.system.solve(self.estimate.log_tau, self.estimate.log_sigma2)
-        return solution.coef, solution.R, solution.inverse
+    def solution(self) -> Solution:
+        """Coefficients of the estimate's system, with the factor of A and the band of its inverse."""
+        return self.estimate.system.solve(self.estimate.log_tau, self.estimate.log_sigma2)
 
     @cached_property
     def coef(self) -> FloatArray:
@@ -118,8 +137,7 @@ class Fit:
     @cached_property
     def bayesian(self) -> Covariance:
         """A^-1, whatever bounds are reached: these cut intervals, and the curve may lie on either side of where it is held."""
-        _, R, inverse = self.solution
-        return _spread(Banded(R, inverse), self.estimate.columns)
+        return covariance_of(self.solution, self.estimate.columns)
 
     @cached_property
     def within_held(self) -> Covariance:
@@ -130,7 +148,7 @@ class Fit:
         solution = held.system.solve(held.log_tau, held.log_sigma2)
         if not held.system.size:
             return Factored(np.zeros((self.n_basis, 0)))
-        return _spread(Banded(solution.R, solution.inverse), held.columns)
+        return covariance_of(solution, held.columns)
 
     @cached_property
     def whole(self) -> System:
@@ -180,8 +198,7 @@ class Fit:
     @cached_property
     def leverage(self) -> FloatArray:
         """Diagonal of the smoother matrix, (n,)."""
-        variances = [self.within_held.variance(part) for part in self.rows.white_parts]
-        return np.asarray(np.concatenate(variances) / self.sigma2[self.rows.group])
+        return leverages_of(self.rows, self.within_held, self.sigma2)
 
     @property
     def resid_whitened(self) -> FloatArray:
@@ -278,7 +295,7 @@ class Fit:
     @property
     def metric(self) -> tuple[csr_array, csr_array | None]:
         """R, with |R d|^2 by how much a change columns @ d raises the penalised sum of squares, and these columns."""
-        R = self.solution[1]
+        R = self.solution.R
         return rows_of_factor(R).sparse(len(R)), self.estimate.columns
 
     def penalty_gram(self) -> FloatArray:
@@ -364,8 +381,3 @@ class Fit:
             return None
         inside = [u for u, name in enumerate(self.rows.unknown) if name not in self.estimate.boundary]
         return Neighbours.of(self.estimate, LIKELIHOODS[self.method], inside)
-
-
-def _spread(inner: Banded, columns: csr_array | None) -> Covariance:
-    """The covariance of coefficients that sparse columns combine."""
-    return inner if columns is None else Substituted(inner, columns)

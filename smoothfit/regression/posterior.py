@@ -25,7 +25,7 @@ from scipy.sparse import csr_array
 
 from .._validation import FloatArray
 from ..errors import SpecificationError
-from .band import BandRows, forms, pack, solve_factor, solve_gram, solve_transposed
+from .band import BandRows, Solution, forms, pack, solve_factor, solve_gram, solve_transposed
 from .products import ProductRows
 
 MOST_SOLVED = 1_000_000  # entries of a triangular solution for all rows together; beyond, the band of the inverse serves
@@ -109,6 +109,12 @@ class Factored:
     def root(self) -> FloatArray:
         """F."""
         return self.F
+
+
+def covariance_of(solution: Solution, columns: csr_array | None) -> Covariance:
+    """A^-1 of a solution, or, where sparse columns (K, d) combine what it solves for, of what they combine."""
+    inner = Banded(solution.R, solution.inverse)
+    return inner if columns is None else Substituted(inner, columns)
 
 
 def check_cov_type(cov_type: object, options: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from .._validation import FloatArray
-from .band import BandRows, multiply_factor, rows_of_factor, solve_factor, solve_transposed
+from .band import BandRows, Solution, multiply_factor, rows_of_factor, solve_factor, solve_transposed
 from .fitting import Estimate
 from .products import ProductRows
 from .restricted import lifted
@@ -51,14 +51,14 @@ class Solved(Protocol):
         """The system of all coefficients."""
 
     @property
-    def solution(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Coefficients, factor and band of the inverse of A."""
+    def solution(self) -> Solution:
+        """Coefficients, with the factor of A and the band of its inverse."""
 
 
 def rounding_bound(fit: Solved) -> float:
     """About how far rounding may have moved the fit, in posterior sds."""
     found, system = fit.estimate, fit.estimate.system
-    coef, R, inverse = fit.solution
+    coef, R, inverse = fit.solution.coef, fit.solution.R, fit.solution.inverse
     scales = system.scales(found.log_tau, found.log_sigma2)
     size = [scale * multiply_factor(np.abs(own), np.abs(coef)) for scale, own in zip(scales, system.factors, strict=True)]
     left = [scale * (multiply_factor(own, coef) - z) for scale, own, z in zip(scales, system.factors, system.rhs, strict=True)]
@@ -74,8 +74,8 @@ def refined(fit: Solved) -> tuple[FloatArray, float]:
     taken as long as they halve the error.
     """
     found, bound = fit.estimate, rounding_bound(fit)
-    solution, R, _ = fit.solution
-    coef = lifted(solution, found.columns, found.offset)
+    R = fit.solution.R
+    coef = lifted(fit.solution.coef, found.columns, found.offset)
     if bound <= GOOD or not IS_EXTENDED:
         return coef, bound
     best, error = coef, np.inf

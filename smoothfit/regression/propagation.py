@@ -18,7 +18,7 @@ from ..results.propagation import DIFFERENCE, NEGLIGIBLE, propagated
 from .band import BandRows, Solution
 from .criteria import RestrictedLikelihood
 from .fitting import Estimate
-from .posterior import Banded, Covariance, Substituted
+from .posterior import covariance_of
 from .products import ProductRows
 
 STEEPEST = 2 + 1e-6  # a variance b'A^-1 b grows with an sd as its square at most, with rounding
@@ -76,12 +76,8 @@ class Neighbours:
         for i, (high, low) in enumerate(zip(self.above, self.below, strict=True)):
             change = high.coef - low.coef
             means[i] = rows.times(change if self.columns is None else self.columns @ change) / (2 * DIFFERENCE)
-            more, less = (self._covariance(solution).variance(rows) for solution in (high, low))
+            more, less = (covariance_of(solution, self.columns).variance(rows) for solution in (high, low))
             known = (more > 0) & (less > 0)
             logs[i] = np.log(np.divide(more, less, out=np.ones_like(more), where=known)) / (2 * DIFFERENCE)
         logs[np.abs(logs) > STEEPEST] = 0.0  # the rounding of a variance of zero, of what equalities fix
         return propagated(self.cov, means, logs, variance, noise_variance, 2.0 * (self.groups == noise_group))
-
-    def _covariance(self, solution: Solution) -> Covariance:
-        banded = Banded(solution.R, solution.inverse)
-        return banded if self.columns is None else Substituted(banded, self.columns)

@@ -80,6 +80,15 @@ def product_rows(basis: TensorProductBasis, readings: PointReadings, inputs: Seq
     return rows.scaled(1 / np.prod(readings.upper - readings.X, axis=1)) if readings.mean else rows
 
 
+def rows_of_reading(basis: AnyBasis, reading: Any, observations: Observations | PointObservations) -> BandRows | ProductRows:
+    """What the readings of a name read, of every basis function; x counts as in `observations`."""
+    if isinstance(basis, TensorProductBasis):
+        assert isinstance(observations, PointObservations)
+        return product_rows(basis, reading, observations.inputs)
+    assert isinstance(observations, Observations)
+    return pack(functional_rows(basis, reading, observations.abscissa))
+
+
 def check_noise(reading: NoisyReadings) -> None:
     """Refuse sds and weights that no square of a double holds."""
     for what, values, power in (("sd", reading.sd, 1), ("weights", reading.weights, 2)):
@@ -196,12 +205,7 @@ class Rows:
     @cached_property
     def parts(self) -> tuple[BandRows | ProductRows, ...]:
         """Rows of each name."""
-        observations, basis = self.observations, self.basis
-        if isinstance(basis, TensorProductBasis):
-            assert isinstance(observations, PointObservations)
-            return tuple(product_rows(basis, reading, observations.inputs) for reading in observations.readings)
-        assert isinstance(observations, Observations)
-        return tuple(pack(functional_rows(basis, reading, observations.abscissa)) for reading in observations.readings)
+        return tuple(rows_of_reading(self.basis, reading, self.observations) for reading in self.observations.readings)
 
     @cached_property
     def unknown(self) -> tuple[str, ...]:

@@ -256,7 +256,7 @@ class System:
             return 0.0, np.zeros(P)
         if P == 1:
             return self._unit_log_det + r * float(log_tau[0]), np.full(1, float(r))
-        solution = solve_stack(*self._penalized, np.exp(log_tau / 2))
+        solution = solve_stack(*self.penalized, np.exp(log_tau / 2))
         return solution.log_det, np.exp(log_tau) * solution.trace
 
     def penalty_log_dets(self, log_tau: FloatArray) -> FloatArray:
@@ -266,25 +266,26 @@ class System:
             return np.zeros(len(log_tau))
         if P == 1:
             return self._unit_log_det + r * log_tau[:, 0]
-        return stack_values(*self._penalized, np.exp(log_tau / 2)).log_det
+        return stack_values(*self.penalized, np.exp(log_tau / 2)).log_det
 
     def penalty_curvature(self, log_tau: FloatArray, direction: FloatArray) -> FloatArray:
         """Derivative of the gradient in `penalty_log_det` along a direction (P,)."""
         if self.n_penalties < 2 or self.n_free == self.size:
             return np.zeros(self.n_penalties)
         scale = np.exp(log_tau / 2)
-        trace = solve_stack(*self._penalized, scale).trace
-        slope = solve_stack_slope(*self._penalized, scale, scale * direction / 2)
+        trace = solve_stack(*self.penalized, scale).trace
+        slope = solve_stack_slope(*self.penalized, scale, scale * direction / 2)
         return scale**2 * (direction * trace + slope.trace)
 
     @cached_property
-    def _penalized(self) -> tuple[FloatArray, FloatArray]:
+    def penalized(self) -> tuple[FloatArray, FloatArray]:
+        """Factors (P, r, w) of the penalties without the anchors, and right-hand sides of zero."""
         parts = np.array([self._without_anchors(R) for R in self.factors[self.n_groups :]])
         return parts, np.zeros(parts.shape[:2])
 
     @cached_property
     def _unit_log_det(self) -> float:
-        return 2 * float(np.log(self._penalized[0][-1, :, 0]).sum())
+        return 2 * float(np.log(self.penalized[0][-1, :, 0]).sum())
 
     # What the readings determine ----------------------------------------------------------------------------------------
 

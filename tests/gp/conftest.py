@@ -76,7 +76,7 @@ class Oracle:
         self.amplitude = MP.mpf(amplitude)
         self.mean = mean
         self.y = MP.matrix([MP.mpf(float(v)) for v in y])
-        self.n = len(self.X)
+        self.variance, self.n = variance, len(self.X)
         self.K = MP.matrix(self.n, self.n)
         for i in range(self.n):
             for j in range(i + 1):
@@ -92,6 +92,14 @@ class Oracle:
         else:
             self.residual = self.y
         self.weights = self.K_inverse * self.residual
+
+    @property
+    def precision(self):
+        """K^-1 without what the mean's terms take, P in the package's notation."""
+        if not self.p:
+            return self.K_inverse
+        seen = self.K_inverse * self.H
+        return self.K_inverse - seen * self.S**-1 * seen.T
 
     def prior(self, x, A, z, B):
         d = self.d
@@ -156,6 +164,12 @@ def oracle_of(results):
 def oracle():
     """oracle(results): posterior and likelihood with many digits, at the fitted hyperparameters."""
     return oracle_of
+
+
+@pytest.fixture(scope="session")
+def oracle_at():
+    """Oracle(kernel, X, axis, y, variance, length, amplitude, mean): the same at any hyperparameters."""
+    return Oracle
 
 
 @pytest.fixture(scope="session")
