@@ -70,6 +70,10 @@ class PrecisionWarning(SmoothfitWarning):
     """Rounding moves an estimate by what counts beside its uncertainty."""
 
 
+class IntegrationWarning(SmoothfitWarning):
+    """Too few points represent the posterior of what is estimated; intervals that integrate over it may be off."""
+
+
 class SamplingWarning(SmoothfitWarning):
     """A fitted pole is unstable, or faster than the samples can tell."""
 

@@ -1,4 +1,5 @@
 import ctypes
+import math
 import os
 import subprocess
 from pathlib import Path
@@ -6,9 +7,11 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+import scipy
 from hypothesis import settings
 
 import smoothfit as sf
+from smoothfit.inference.engine import Expansion, Moments, Terms, information_of_scales
 
 matplotlib.use("Agg")
 
@@ -103,3 +106,96 @@ def quadruple(tmp_path_factory):
         return moments[: 2 * nodes * order].reshape(2, nodes, order), terms
 
     return smooth
+
+
+class Dense:
+    """A Gaussian model with covariance K0 + sum exp(theta_i) K_i, means X b, b diffuse: the protocol of engines in plain NumPy.
+
+    Functionals are (X_f, [C_i], [V_i]): their trend, covariances (n_f, n) with the observations and among themselves (n_f, n_f).
+    """
+
+    def __init__(self, y, X, kernels, fixed=None, relative=True, lower=-25.0, upper=25.0):
+        self.y, self.X, self.kernels, self.relative = np.asarray(y, float), X, kernels, relative
+        self.fixed = np.eye(len(y)) if fixed is None else fixed
+        self.contrasts = scipy.linalg.null_space(X.T)
+        self.count = self.contrasts.shape[1]
+        self.lower, self.upper = np.full(len(kernels), float(lower)), np.full(len(kernels), float(upper))
+        self.names = tuple(f"variance {i}" for i in range(len(kernels)))
+
+    def covariance(self, theta):
+        return self.fixed + sum(np.exp(t) * K for t, K in zip(theta, self.kernels, strict=True))
+
+    def terms(self, theta, order=0):
+        p = theta.shape[1]
+        log_det, sse = ([np.empty(len(theta)), np.empty((len(theta), p)), np.empty((len(theta), p, p))] for _ in range(2))
+        A = self.contrasts
+        z, inner = A.T @ self.y, [A.T @ K @ A for K in self.kernels]
+        for i, t in enumerate(theta):
+            W = A.T @ self.fixed @ A + sum(np.exp(a) * K for a, K in zip(t, inner, strict=True))
+            log_det[0][i] = np.linalg.slogdet(W)[1]
+            u = np.linalg.solve(W, z)
+            sse[0][i] = z @ u
+            if order:
+                scaled = [np.exp(a) * np.linalg.solve(W, K) for a, K in zip(t, inner, strict=True)]
+                moved = [s @ u for s in scaled]
+                log_det[1][i] = [np.trace(s) for s in scaled]
+                sse[1][i] = [-z @ m for m in moved]
+                for j, k in np.ndindex(p, p):
+                    log_det[2][i, j, k] = (j == k) * log_det[1][i, j] - np.sum(scaled[j] * scaled[k].T)
+                    sse[2][i, j, k] = (j == k) * sse[1][i, j] + 2 * z @ scaled[j] @ moved[k]
+        return Terms(*(Expansion(*(part if i <= order else None for i, part in enumerate(parts))) for parts in (log_det, sse)))
+
+    def information(self, theta):
+        return information_of_scales(self.terms(theta, order=2).log_det, self.count, self.relative)
+
+    def _posterior(self, theta, functionals):
+        X_f, covariances, variances = functionals
+        K = self.covariance(theta)
+        C = sum(np.exp(t) * C_i for t, C_i in zip(theta, covariances, strict=False))  # noise comes last and is no part of f
+        V = sum(np.exp(t) * V_i for t, V_i in zip(theta, variances, strict=False))
+        KX, KC = np.linalg.solve(K, self.X), np.linalg.solve(K, np.asarray(C).T)
+        rest, gram = X_f - KC.T @ self.X, self.X.T @ KX
+        b = np.linalg.solve(gram, KX.T @ self.y)
+        return X_f @ b + KC.T @ (self.y - self.X @ b), V - C @ KC + rest @ np.linalg.solve(gram, rest.T)
+
+    def moments(self, theta, functionals):
+        means, covariances = zip(*(self._posterior(t, functionals) for t in theta), strict=True)
+        return Moments(np.array(means), np.array([np.diag(c) for c in covariances]))
+
+    def draws(self, theta, functionals, rng, size):
+        draws = []
+        for t in theta:
+            values, vectors = np.linalg.eigh(self._posterior(t, functionals)[1])
+            draws.append(rng.standard_normal((size, len(values))) @ (vectors * np.sqrt(np.maximum(values, 0))).T)
+        return np.array(draws)
+
+    def leverages(self, theta):
+        raise NotImplementedError
+
+    def stream(self, theta, lag=None):
+        raise NotImplementedError
+
+
+@pytest.fixture(scope="session")
+def dense_engine():
+    """The class of dense engines."""
+    return Dense
+
+
+@pytest.fixture(scope="session")
+def wiener_curve():
+    """``wiener_curve(x, at, order)``: trend and covariance of an integrated Wiener curve at x, and the functionals f(at)."""
+
+    def covariance(a, b, m):
+        nodes, weights = np.polynomial.legendre.leggauss(m + 2)  # of polynomials of degree 2 m - 2, from 0 to the lesser
+        low = np.minimum(a[:, None], b[None, :])
+        u = low[..., None] * (nodes + 1) / 2
+        powers = ((a[:, None, None] - u) * (b[None, :, None] - u)) ** (m - 1) / math.factorial(m - 1) ** 2
+        return (powers * weights).sum(axis=-1) * low / 2
+
+    def make(x, at, order=2):
+        trend = np.vander(x, order, increasing=True)
+        functionals = np.vander(at, order, increasing=True), [covariance(at, x, order)], [covariance(at, at, order)]
+        return trend, covariance(x, x, order), functionals
+
+    return make

@@ -14,6 +14,7 @@ from scipy.interpolate import CubicSpline
 from .._entry import entry_point
 from .._validation import FloatArray, check_flag, check_level, frozen
 from ..errors import SpecificationError
+from .mixtures import critical_value as critical_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,12 +27,6 @@ N_QUADRATURE = 80
 WIDEST_TABLED, N_TABLED = 4.0, 129  # of sqrt(spread); log c is interpolated there to 1e-7
 HALVINGS = 60
 LOG_FARTHEST = 4.0  # a normal variable lies beyond exp(4) sds with probability zero, to rounding
-
-
-def critical_value(alpha: float, df: float) -> float:
-    """Two-sided critical value of Student's t; of the normal distribution where df is infinite."""
-    level = check_level(alpha)
-    return float(stats.norm.isf(level / 2) if np.isinf(df) else stats.t.isf(level / 2, df))
 
 
 def mixture_critical_value(alpha: float, spread: FloatArray) -> FloatArray:

@@ -1,0 +1,320 @@
+"""Weighted nodes of a density of a few variables: a lattice grown from its mode, or weighted quasi-random points.
+
+The methods are those of the docstring of `marginal`; what the density is of does not matter here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from .._validation import FloatArray
+from ..errors import IntegrationWarning, NumericalError
+
+CUT = 13.8  # fall of the log density beyond which a lattice does not grow: a factor of 1e6
+SCAN = (33, 13)  # points of the scan along each of one or two variables; more variables take SCANNED points
+SCANNED = 256
+FIRST_STENCIL = 0.5  # in a logarithm
+LEAST_STENCIL = 1e-4
+CLIMBS = 60
+LEVEL = 0.02  # Newton decrement at which a mode is found: the lattice does not depend on where it is centred
+FALL = 2.0  # of the log density, at two standard deviations of a normal law
+DISTANCES = 2.0 ** np.arange(-2, 6)  # along a ray, in the standard deviations of the curvature; one batch of eight
+WIDENING, WIDENINGS = 128.0, 5  # of the distances, where they are all too short, or all too long
+STEP = 0.75  # of the first lattice, in standard deviations: intervals are then right to 0.2 % of their half-width
+AGREE = 0.1  # of sublattices of twice the step, in weight and in means by sds; the lattice is then right to the square of this
+HALVINGS = 5
+MOST_NODES = 10_000
+REACH = 4  # nodes by which a lattice of one variable grows at a time, on either side
+FIRST_POINTS, MOST_POINTS = 512, 2**14  # quasi-random
+ENOUGH, FEWEST = 200.0, 30.0  # effective points: where sampling ends, and below which it has failed
+PROPOSAL_DF = 6.0  # of t laws, whose tails are heavier than those of the density
+
+Integers = npt.NDArray[np.int64]
+
+
+class Density:
+    """Log of a density within bounds, minus infinity outside; `function` takes many points (L, p) at once."""
+
+    def __init__(self, function: Callable[[FloatArray], FloatArray], lower: FloatArray, upper: FloatArray):
+        self.function, self.lower, self.upper = function, np.asarray(lower, float), np.asarray(upper, float)
+
+    def __call__(self, points: FloatArray) -> FloatArray:
+        """Log density (L,); NaN where it cannot be computed, or is no density (infinite)."""
+        value = np.full(len(points), -np.inf)
+        inside = np.all((points >= self.lower) & (points <= self.upper), axis=1)
+        if inside.any():
+            value[inside] = self.function(points[inside])
+        value[np.isposinf(value)] = np.nan
+        return value
+
+
+class Shape(NamedTuple):
+    """Where a density is and how it extends: standard deviations `sd` (2, p) below and above the mode, along axes (p, p)."""
+
+    mode: FloatArray
+    axes: FloatArray  # one in each column, of unit length
+    sd: FloatArray
+
+
+def filled(values: FloatArray) -> FloatArray:
+    """Log densities with minus infinity for NaN."""
+    return np.where(np.isnan(values), -np.inf, values)
+
+
+def scan(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Points of the whole range, `start` first, and their log densities."""
+    p = len(start)
+    unit = np.array(list(itertools.product(np.linspace(0, 1, SCAN[p - 1]), repeat=p))) if p <= len(SCAN) else sobol(p, SCANNED)
+    points = np.concatenate([start[None, :], density.lower + unit * (density.upper - density.lower)])
+    values = density(points)
+    if np.isnan(values[0]):
+        raise NumericalError(f"the likelihood cannot be computed at the estimates, theta = {start.tolist()}")
+    return points, filled(values)
+
+
+def climb(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mode near `start` and the Hessian there, by Newton's method on differences, and by the best point where that fails."""
+    p = len(start)
+    unit = np.eye(p)
+    pairs = list(itertools.combinations(range(p), 2))
+    stencil = np.concatenate([np.zeros((1, p)), unit, -unit, *[unit[[i]] + unit[[j]] for i, j in pairs]])
+    centre, step = start, FIRST_STENCIL
+    for _ in range(CLIMBS):
+        points = centre + step * stencil
+        values = filled(density(points))
+        best = int(np.argmax(values))
+        above, below = values[1 : p + 1], values[p + 1 : 2 * p + 1]
+        if np.isfinite(values).all():
+            gradient = (above - below) / (2 * step)
+            hessian = np.diag((above - 2 * values[0] + below) / step**2)
+            for (i, j), value in zip(pairs, values[2 * p + 1 :], strict=True):
+                hessian[i, j] = hessian[j, i] = (value - above[i] - above[j] + values[0]) / step**2
+            curvature = -np.linalg.eigvalsh(hessian)
+            if curvature[0] > 0:
+                move = -np.linalg.solve(hessian, gradient)
+                is_fine = curvature[-1] * step**2 < 1
+                if is_fine and gradient @ move < LEVEL:
+                    return centre, hessian
+                if is_fine and density((centre + move)[None, :])[0] > values[best]:
+                    centre = centre + move
+                    continue
+        if best == 0:
+            step /= 2
+        centre = points[best]
+        if step < LEAST_STENCIL:
+            break
+    return centre, -unit / step**2
+
+
+def shape_of(density: Density, start: FloatArray) -> Shape:
+    """Shape of a density about the mode near `start`, by how far it extends along the eigenvectors of its Hessian."""
+    mode, hessian = climb(density, start)
+    curvature, axes = np.linalg.eigh(-hessian)
+    directions = np.stack([-axes.T, axes.T])  # (2, p, p)
+    unit = np.broadcast_to(1 / np.sqrt(curvature), directions.shape[:2]).copy()
+    sd = np.full(unit.shape, np.nan)
+    for _ in range(WIDENINGS):
+        distances = unit[..., None] * DISTANCES
+        points = mode + distances[..., None] * directions[:, :, None, :]
+        values = filled(density(np.concatenate([mode[None, :], points.reshape(-1, len(mode))])))
+        fall = values[0] - values[1:].reshape(distances.shape)
+        for ray in np.ndindex(unit.shape):
+            if np.isnan(sd[ray]):
+                sd[ray] = _distance(distances[ray], fall[ray]) / np.sqrt(2 * FALL)
+        falls_too_soon = fall[..., 0] > FALL
+        unit = np.where(np.isnan(sd), unit * np.where(falls_too_soon, 1 / WIDENING, WIDENING), unit)
+        if not np.isnan(sd).any():
+            break
+    sd[np.isinf(sd)] = np.nan
+    ends = np.isnan(sd)  # at a bound: as on the other side
+    sd = np.where(ends, sd[::-1], sd)
+    return Shape(mode, axes, np.where(np.isnan(sd), density.upper.max() - density.lower.min(), sd))
+
+
+def _distance(distances: FloatArray, fall: FloatArray) -> float:
+    """Distance at which the log density has fallen by FALL, as a power of the distance.
+
+    NaN where `distances` do not enclose it; infinite where the density ends within the smallest.
+    """
+    if np.isinf(fall[0]):
+        return np.inf
+    i = int(np.argmax(fall >= FALL))
+    if i == 0:
+        return np.nan
+    if np.isinf(fall[i]) or fall[i - 1] <= 0:
+        return float(distances[i - 1])
+    share = np.log(FALL / fall[i - 1]) / np.log(fall[i] / fall[i - 1])
+    return float(distances[i - 1] * (distances[i] / distances[i - 1]) ** share)
+
+
+class Lattice:
+    """Log densities at origin + steps @ k for integer vectors k, as far as they were asked for."""
+
+    def __init__(self, density: Density, origin: FloatArray, steps: FloatArray):
+        self.density, self.origin, self.steps = density, origin, steps
+        self.values: dict[tuple[int, ...], float] = {}
+        self.highest = -np.inf
+        p = len(origin)
+        reach = REACH if p == 1 else 1
+        self.around = [k for k in itertools.product(range(-reach, reach + 1), repeat=p) if any(k)]
+
+    def at(self, nodes: Integers) -> FloatArray:
+        """Points of the space."""
+        return self.origin + nodes @ self.steps.T
+
+    def grow(self, seeds: Iterable[tuple[int, ...]]) -> None:
+        """Evaluate the seeds, and about every node of more than the cut its neighbours."""
+        new = set(seeds) - self.values.keys()
+        edge: set[tuple[int, ...]] = set(self.values)
+        while new or edge:
+            if new:
+                nodes = sorted(new)
+                values = self.density(self.at(np.array(nodes)))
+                self.values.update(zip(nodes, values.tolist(), strict=True))
+                self.highest = max(self.highest, float(filled(values).max()))
+            cut = self.highest - CUT
+            edge |= new
+            high = [k for k in edge if self.values[k] > cut]
+            new = {tuple(map(sum, zip(k, step, strict=True))) for k in high for step in self.around} - self.values.keys()
+            edge = set()
+            if len(self.values) > MOST_NODES:
+                return
+
+    def high(self) -> tuple[Integers, FloatArray]:
+        """Nodes of more than the cut, in order, with their log densities."""
+        nodes = np.array(sorted(self.values))
+        values = filled(np.array([self.values[tuple(k)] for k in nodes.tolist()]))
+        kept = values > values.max() - CUT
+        self._check_gaps(nodes[kept])
+        return nodes[kept], values[kept]
+
+    def _check_gaps(self, high: Integers) -> None:
+        """Refuse a node without a likelihood that lies on one axis between two of high density."""
+        for k in [k for k, value in self.values.items() if np.isnan(value)]:
+            beside = high - k
+            for i in range(len(k)):
+                along = beside[np.all(np.delete(beside, i, axis=1) == 0, axis=1), i]
+                if len(along) and along.min() < 0 < along.max():
+                    where = self.at(np.array([k]))[0].tolist()
+                    raise NumericalError(f"the likelihood cannot be computed at theta = {where}, between points where it is high")
+
+    def halve(self) -> None:
+        """Halve the steps; what is known stays known."""
+        self.steps = self.steps / 2
+        self.values = {tuple(2 * i for i in k): value for k, value in self.values.items()}
+
+
+def agrees(nodes: Integers, weights: FloatArray) -> bool:
+    """Whether the sublattices of twice the step have the same weight and, by standard deviations, the same means."""
+    n_sublattices = 2 ** nodes.shape[1]
+    mean = weights @ nodes
+    deviation = nodes - mean
+    sd = np.sqrt(weights @ deviation**2)
+    for parity in itertools.product((0, 1), repeat=nodes.shape[1]):
+        mine = np.all(nodes % 2 == parity, axis=1)
+        share = weights[mine].sum()
+        if abs(n_sublattices * share - 1) > AGREE or np.any(np.abs(weights[mine] @ deviation[mine]) > AGREE * share * sd):
+            return False
+    return True
+
+
+def lattice_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Nodes (L, p) of the trapezoidal rule and their weights (L,), which sum to one."""
+    points, values = scan(density, start)
+    shape = shape_of(density, points[np.argmax(values)])
+    lattice = Lattice(density, shape.mode, shape.axes * (STEP * np.sqrt(shape.sd[0] * shape.sd[1])))
+    for halving in range(HALVINGS + 1):
+        if halving:
+            lattice.halve()
+        lattice.grow([(0,) * len(start)])
+        cut = max(lattice.highest, values.max()) - CUT
+        inside = np.linalg.solve(lattice.steps, (points[values > cut] - lattice.origin).T).T
+        lattice.grow([tuple(k) for k in np.rint(inside).astype(int).tolist()])
+        nodes, logs = lattice.high()
+        weights = np.exp(logs - logs.max())
+        weights /= weights.sum()
+        if agrees(nodes, weights):
+            return lattice.at(nodes), weights
+        if len(lattice.values) > MOST_NODES:
+            break
+    warnings.warn(
+        f"the posterior of what is estimated is rough: {len(nodes)} nodes of a lattice represent it poorly; "
+        "fix some of the parameters or check the data",
+        IntegrationWarning,
+        stacklevel=2,
+    )
+    return lattice.at(nodes), weights
+
+
+def sampled_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Quasi-random points (L, p) of a split-t law, and importance weights (L,), which sum to one."""
+    points, values = scan(density, start)
+    shape = shape_of(density, points[np.argmax(values)])
+    size = FIRST_POINTS
+    while True:
+        points, log_proposal = split_t(shape, size)
+        values = density(points)
+        _check_near(values, points, shape)
+        logs = filled(values) - log_proposal
+        weights = np.exp(logs - logs.max())
+        weights /= weights.sum()
+        effective = 1 / np.sum(weights**2)
+        if effective >= ENOUGH or size >= MOST_POINTS:
+            break
+        size *= 2
+        if effective > 2 * len(start):
+            shape = _refitted(shape, points, weights)
+    if effective < FEWEST:
+        warnings.warn(
+            f"the posterior of what is estimated is hard to sample: of {size} points {effective:.0f} are effective; intervals "
+            "may be too short; fix some of the parameters",
+            IntegrationWarning,
+            stacklevel=2,
+        )
+    return points, weights
+
+
+def sobol(p: int, size: int) -> FloatArray:
+    """The first points (size, p) of Sobol's sequence, moved off the faces of the unit cube."""
+    return np.asarray(stats.qmc.Sobol(p, scramble=False).random(size) + 0.5 / size)
+
+
+def split_t(shape: Shape, size: int) -> tuple[FloatArray, FloatArray]:
+    """Quasi-random points (size, p) with a t law along each axis that is wider on one side of the mode, and log densities."""
+    p = len(shape.mode)
+    uniform = sobol(p, size)
+    below = shape.sd[0] / shape.sd.sum(axis=0)  # probability of the lower side: the density is continuous
+    is_below = uniform < below
+    tail = np.where(is_below, uniform / below, (1 - uniform) / (1 - below)) / 2
+    score = stats.t.isf(tail, PROPOSAL_DF)
+    along = np.where(is_below, -score * shape.sd[0], score * shape.sd[1])
+    return shape.mode + along @ shape.axes.T, stats.t.logpdf(score, PROPOSAL_DF).sum(axis=1)
+
+
+def _check_near(values: FloatArray, points: FloatArray, shape: Shape) -> None:
+    """Refuse a point without a likelihood that is nearer to the mode than most others."""
+    along = (points - shape.mode) @ shape.axes
+    radius = np.linalg.norm(along / np.where(along < 0, shape.sd[0], shape.sd[1]), axis=1)
+    near = np.isnan(values) & (radius < np.median(radius))
+    if near.any():
+        where = points[np.argmax(near)].tolist()
+        raise NumericalError(f"the likelihood cannot be computed at theta = {where}, near where it is high")
+
+
+def _refitted(shape: Shape, points: FloatArray, weights: FloatArray) -> Shape:
+    """Shape whose axes and extent are those of weighted points about the mode."""
+    deviation = points - shape.mode
+    axes = np.linalg.eigh((weights[:, None] * deviation).T @ deviation)[1]
+    along = deviation @ axes
+    sd = np.empty_like(shape.sd)
+    for side, sign in enumerate((-1, 1)):
+        mine = np.where(sign * along > 0, weights[:, None], 0.0)
+        sd[side] = np.sqrt((mine * along**2).sum(axis=0) / np.maximum(mine.sum(axis=0), np.finfo(float).tiny))
+    return Shape(shape.mode, axes, np.maximum(sd, sd.max(axis=0) / 10))

@@ -1,0 +1,125 @@
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from scipy.special import digamma, polygamma
+
+from smoothfit.errors import IntegrationWarning, NumericalError
+from smoothfit.inference import nodes as nodes_of_densities
+from smoothfit.inference.nodes import Density, lattice_nodes, sampled_nodes, shape_of
+
+
+def within(function, p, reach=20.0):
+    return Density(function, np.full(p, -reach), np.full(p, reach))
+
+
+def moments(nodes, weights):
+    mean = weights @ nodes
+    return mean, (weights[:, None] * (nodes - mean)).T @ (nodes - mean)
+
+
+def log_gammas(points):
+    """Logs of gamma variables, mixed linearly: skewed and correlated."""
+    p = points.shape[1]
+    mixed = points @ (np.eye(p) + 0.4 * np.tri(p, k=-1)).T
+    shapes = 1.5 + np.arange(p)
+    return (shapes * mixed - np.exp(mixed)).sum(axis=1)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, 5])
+def test_moments_of_skewed_densities(p):
+    find = lattice_nodes if p < 3 else sampled_nodes
+    nodes, weights = find(within(log_gammas, p), np.zeros(p))
+    unmixed = np.linalg.inv(np.eye(p) + 0.4 * np.tri(p, k=-1))
+    shapes = 1.5 + np.arange(p)
+    mean, cov = moments(nodes, weights)
+    sd = np.sqrt(np.diag(cov))
+    assert mean / sd == pytest.approx(unmixed @ digamma(shapes) / sd, abs=0.002 if p < 3 else 0.05)
+    exact = unmixed @ np.diag(polygamma(1, shapes)) @ unmixed.T
+    assert cov / np.outer(sd, sd) == pytest.approx(exact / np.outer(sd, sd), abs=0.005 if p < 3 else 0.1)
+
+
+def test_quasi_random_points_agree_with_product_quadrature():
+    density = within(log_gammas, 3)
+    nodes, weights = sampled_nodes(density, np.zeros(3))
+    grid = np.array(list(itertools.product(np.linspace(-9, 5, 57), repeat=3)))
+    exact = np.exp(density(grid))
+    exact /= exact.sum()
+    for function in (lambda t: np.tanh(t[:, 0]), lambda t: np.exp(-(t[:, 1] ** 2)), lambda t: np.arctan(t[:, 2] - t[:, 0])):
+        assert weights @ function(nodes) == pytest.approx(exact @ function(grid), abs=0.03)
+
+
+def test_both_modes_are_found_with_their_weights():
+    def two(points):
+        x = points[:, 0]
+        return np.logaddexp(np.log(0.3) - (x + 10) ** 2 / 2, np.log(0.7) - (x - 7) ** 2 / 2)
+
+    for start in (-10.0, 7.0):
+        nodes, weights = lattice_nodes(within(two, 1), np.array([start]))
+        assert weights[nodes[:, 0] < 0].sum() == pytest.approx(0.3, abs=1e-3)
+
+
+def test_a_density_is_cut_at_the_bounds():
+    density = Density(lambda points: -points[:, 0], np.array([0.0]), np.array([30.0]))
+    nodes, weights = lattice_nodes(density, np.array([0.0]))
+    assert nodes.min() >= 0
+    assert moments(nodes, weights)[0] == pytest.approx([1.0], abs=0.15)
+
+
+def test_the_extent_is_told_apart_on_both_sides():
+    def split(points):
+        x = points[:, 0] - 1.5
+        return -(x**2) / 2 / np.where(x < 0, 3.0, 0.5) ** 2
+
+    shape = shape_of(within(split, 1), np.zeros(1))
+    assert shape.mode == pytest.approx([1.5], abs=0.3)
+    assert shape.sd[0] == pytest.approx(3, rel=0.15)
+    assert shape.sd[1] == pytest.approx(0.5, rel=0.5)
+
+
+def test_densities_that_end_have_no_weight_beyond():
+    def ends(points):
+        return np.where(points[:, 0] > 2, np.nan, -(points[:, 0] ** 2) / 2)
+
+    nodes, weights = lattice_nodes(within(ends, 1), np.zeros(1))
+    assert nodes.max() <= 2
+    assert weights.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("p", "find"), [(1, lattice_nodes), (2, lattice_nodes), (3, sampled_nodes)])
+def test_a_hole_in_the_density_is_refused(p, find):
+    def hole(points):
+        value = -(points**2).sum(axis=1) / 2
+        return np.where(np.linalg.norm(points - 0.8, axis=1) < 0.5, np.nan, value)
+
+    with pytest.raises(NumericalError, match="cannot be computed at theta"):
+        find(within(hole, p), np.zeros(p))
+
+
+@pytest.mark.parametrize(("p", "find"), [(1, lattice_nodes), (3, sampled_nodes)])
+def test_a_start_without_density_is_refused(p, find):
+    with pytest.raises(NumericalError, match="at the estimates"):
+        find(within(lambda points: np.full(len(points), np.nan), p), np.zeros(p))
+
+
+def test_a_density_that_no_lattice_resolves_is_warned_of(monkeypatch):
+    monkeypatch.setattr(nodes_of_densities, "AGREE", 0.0)
+    with pytest.warns(IntegrationWarning, match="rough"):
+        lattice_nodes(within(log_gammas, 1), np.zeros(1))
+
+
+def test_a_density_that_is_hard_to_sample_is_warned_of():
+    def sphere(points):
+        return -((np.linalg.norm(points, axis=1) - 8) ** 2) * 5000
+
+    with pytest.warns(IntegrationWarning, match="effective"):
+        sampled_nodes(within(sphere, 5), np.array([8.0, 0, 0, 0, 0]))
+
+
+def test_smooth_densities_are_not_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for p in (1, 2):
+            nodes, weights = lattice_nodes(within(lambda points: -(points**2).sum(axis=1) / 2, p), np.ones(p))
+            assert moments(nodes, weights)[1] == pytest.approx(np.eye(p), abs=1e-3)
