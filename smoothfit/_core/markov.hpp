@@ -375,7 +375,7 @@ template <class Real, int M, bool may_switch>
 class Switching {
 public:
     Switching(MarkovClasses<Real, M>& classes, int m, MarkovState<Real, M>& factors)
-        : classes_(classes), m_(m), factors_(factors), may_multiply_(may_switch && classes.is_plain()) {}
+        : classes_(classes), m_(m), factors_(factors), covariance_{}, may_multiply_(may_switch && classes.is_plain()) {}
 
     SMOOTHFIT_INLINE void step(std::int64_t c) {
         if (is_covariance()) return step_covariance<Real, M>(covariance_, classes_.at(c), m_);

@@ -143,6 +143,7 @@ private:
             const int d = process.block().dim;
             if (!process.block().integrated) {
                 process.matrices(steps_.dt[s], s, [&](int i, int j, const Real& t, const Real& q) {
+                    if (at + i >= M || at + j >= M) return;  // never: it keeps processes that are too large from being compiled
                     step_.T[at + i][at + j] = t;
                     step_.Q[at + i][at + j] = q;
                 });
