@@ -237,25 +237,6 @@ def markov_innovations(
     variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     is_still: bool,
 ) -> NDArray[numpy.float64]: ...
-def markov_matrices(
-    rows: MarkovRows,
-    steps: MarkovSteps,
-    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
-    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
-    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
-    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
-    is_still: bool,
-) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64]]: ...
-def markov_end(
-    rows: MarkovRows,
-    steps: MarkovSteps,
-    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
-    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
-    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
-    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
-    is_still: bool,
-    kept: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
-) -> NDArray[numpy.float64]: ...
 def markov_smooth(
     rows: MarkovRows,
     steps: MarkovSteps,
@@ -275,6 +256,15 @@ def markov_draw(
     is_still: bool,
     normals: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
 ) -> NDArray[numpy.float64]: ...
+def markov_matrices(
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
+    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    is_still: bool,
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64]]: ...
 def markov_adjoint(
     rows: MarkovRows,
     steps: MarkovSteps,
@@ -284,6 +274,16 @@ def markov_adjoint(
     variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     is_still: bool,
 ) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64]]: ...
+def markov_end(
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
+    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    is_still: bool,
+    kept: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
 def absorb_rows(
     values: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     first: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],

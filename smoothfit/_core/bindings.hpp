@@ -81,6 +81,5 @@ void bind_many(nb::module_& module);
 void bind_sampling(nb::module_& module);
 void bind_linear(nb::module_& module);
 void bind_markov(nb::module_& module);
-void bind_markov_smoother(nb::module_& module);
 void bind_regression(nb::module_& module);
 void bind_statespace(nb::module_& module);

@@ -26,7 +26,6 @@
 #include <type_traits>
 
 #include "linear.hpp"
-#include "markov_covariance.hpp"
 #include "markov_steps.hpp"
 #include "scalar.hpp"
 #include "status.hpp"
@@ -364,64 +363,6 @@ std::int64_t unknown_of(const MarkovState<Real, M>& s, int m) {
     return mask;
 }
 
-// Sees the filtered states and does nothing: the filter need not factor them.
-struct NoSink {
-    template <class State>
-    void operator()(std::int64_t, const State&) const {}
-};
-
-// The state of a filter as factors, or, if it may switch, between readings that tell little as a covariance.
-template <class Real, int M, bool may_switch>
-class Switching {
-public:
-    Switching(MarkovClasses<Real, M>& classes, int m, MarkovState<Real, M>& factors)
-        : classes_(classes), m_(m), factors_(factors), may_multiply_(may_switch && classes.is_plain()) {}
-
-    SMOOTHFIT_INLINE void step(std::int64_t c) {
-        if (is_covariance()) return step_covariance<Real, M>(covariance_, classes_.at(c), m_);
-        step_markov<Real, M>(factors_, classes_.factored(c), m_);
-    }
-
-    SMOOTHFIT_INLINE bool read(const double* H, double y, const Real& noise, Reading<Real>* out) {
-        if (is_covariance()) {
-            if (read_covariance<Real, M>(covariance_, m_, H, y, noise, out)) return true;
-            factor();
-        }
-        return read_markov<Real, M>(factors_, m_, H, y, noise, out);
-    }
-
-    // After a reading: goes over to the covariance if that keeps all digits, more rarely each time that it did not for long.
-    SMOOTHFIT_INLINE void choose(const double* H, const Real& noise) {
-        if (!may_multiply_ || is_covariance_ || factors_.n_flat > 0 || --wait_ > 0) return;
-        is_covariance_ = multiply_out<Real, M>(factors_.mu, factors_.U, factors_.D, m_, covariance_) &&
-                         tells_little<Real, M>(covariance_.P, m_, H, noise);
-        if (!is_covariance_) wait_ = ++tried_;
-    }
-
-    void factor() {
-        if (!is_covariance()) return;
-        const int m = actual<M>(m_);
-        factorize<Real, M>(covariance_.P, 0, m, factors_.U, factors_.D);
-        for (int j = m - 1; j >= 0; --j) {
-            factors_.mu[j] = covariance_.a[j];
-            for (int k = j + 1; k < m; ++k) factors_.mu[j] = factors_.mu[j] - factors_.U[j][k] * factors_.mu[k];
-        }
-        is_covariance_ = false;
-        wait_ = ++tried_;
-    }
-
-private:
-    SMOOTHFIT_INLINE bool is_covariance() const { return may_switch && is_covariance_; }
-
-    MarkovClasses<Real, M>& classes_;
-    const int m_;
-    MarkovState<Real, M>& factors_;
-    MarkovCovariance<Real, M> covariance_;
-    const bool may_multiply_;
-    bool is_covariance_ = false;
-    std::int64_t wait_ = 0, tried_ = 0;
-};
-
 // Runs the filter; `sink(i, state)` sees each filtered state. Innovations over their standard deviations go to `innovations` (rows), if
 // that is not null; those that shocks of infinite variance took up are left as they are.
 template <class Real, int M, class Sink>
@@ -431,21 +372,19 @@ SMOOTHFIT_NOINLINE Status run_markov(const MarkovRows& rows, MarkovClasses<Real,
     const int m = actual<M>(rows.m);
     MarkovSums<Real, M>& sums = *out;
     MarkovState<Real, M>& s = sums.end;
-    Switching<Real, M, std::is_same_v<Sink, NoSink>> state(classes, m, s);
     LogProduct<Real> determinant;
     for (std::int64_t i = 0; i < rows.n; ++i) {
         if (i == 0) {
             start_markov<Real, M>(classes, values, m, s);
         } else {
-            state.step(rows.step[i]);
+            step_markov<Real, M>(s, classes.at(rows.step[i]), m);
         }
         for (std::int64_t r = rows.first[i]; r < rows.first[i + 1]; ++r) {
             const double y = rows.y[r];
             if (y != y) continue;
-            const double* H = rows.H + r * m;
             const Real noise = rows.ratio[r] * Width<Real>::load(values.variance + rows.group[r] * width);
             Reading<Real> reading;
-            if (!state.read(H, y, noise, &reading)) continue;
+            if (!read_markov<Real, M>(s, m, rows.H + r * m, y, noise, &reading)) continue;
             const double f = value(reading.variance);
             if (!(f > 1e-200 && f < 1e200)) return {Outcome::overflow, r};
             determinant.multiply(reading.variance);
@@ -456,11 +395,9 @@ SMOOTHFIT_NOINLINE Status run_markov(const MarkovRows& rows, MarkovClasses<Real,
                 if (innovations != nullptr) innovations[r] = value(reading.innovation) / std::sqrt(f);
                 sums.sse = sums.sse + reading.innovation * reading.innovation / reading.variance;
             }
-            state.choose(H, noise);
         }
         sink(i, s);
     }
-    state.factor();
     sums.unknown = unknown_of<Real, M>(s, m);
     sums.log_det = determinant.log();
     return {};

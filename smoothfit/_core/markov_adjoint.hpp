@@ -56,7 +56,7 @@ Status gains_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const
         if (i == 0) {
             start_markov<double, M>(classes, values, m, s);
         } else {
-            step_markov<double, M>(s, classes.factored(rows.step[i]), m);
+            step_markov<double, M>(s, classes.at(rows.step[i]), m);
         }
         for (std::int64_t r = rows.first[i]; r < rows.first[i + 1]; ++r) {
             readings[r] = {0.0, 0.0, false, false};

@@ -86,7 +86,7 @@ Status smooth_markov(const MarkovRows& rows, MarkovClasses<double, M>& classes, 
                 for (int c = r + 1; c < m; ++c) U[r][c] = s.U[r][c];
             }
         } else {
-            const MarkovStep<double, M>& step = classes.factored(rows.step[i + 1]);
+            const MarkovStep<double, M>& step = classes.at(rows.step[i + 1]);
             double coef[2 * M][M], none[M], after[M];
             ColumnsOf<M, 2 * M> columns;
             shocks_of_step<double, M, 2 * M>(s, step, m, X, w, infinite, columns);

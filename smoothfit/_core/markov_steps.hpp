@@ -47,13 +47,10 @@ constexpr int dense_state = 3;  // up to which all columns are computed with
 template <class Real, int M>
 struct MarkovStep {
     Real T[M][M];
-    Real Q[M][M];
-    Real U[M][M];  // Q = U D U', once it is factored
+    Real U[M][M];  // Q = U D U'
     Real D[M];
     int begin[M], end[M];  // T_ij is zero but for begin[i] <= j < end[i]
     int reach[M];          // U_ij D_j is zero but for i <= j < reach[i]
-    bool is_number;        // whether T is known to have no derivatives
-    bool is_factored;
 };
 
 // A = U D U' of the block [from, to) of a positive semidefinite matrix; a pivot that is rounding is zero.
@@ -88,13 +85,9 @@ template <class Real, int M>
 class MarkovClasses {
 public:
     MarkovClasses(const MarkovSteps& steps, const MarkovValues& values)
-        : steps_(steps), is_still_(values.is_still), front_T_{}, front_Q_{}, step_{} {
+        : steps_(steps), is_still_(values.is_still), Q_{}, front_T_{}, front_Q_{}, step_{} {
         const int m = actual<M>(steps_.m);
-        step_.is_number = true;
-        for (std::int64_t b = 0; b < steps.n_blocks; ++b) {
-            processes_.emplace_back(steps.blocks[b], values.parameters);
-            step_.is_number = step_.is_number && has_fixed_steps(steps.blocks[b].kind);
-        }
+        for (std::int64_t b = 0; b < steps.n_blocks; ++b) processes_.emplace_back(steps.blocks[b], values.parameters);
         for (int i = 0; i < m; ++i) {
             step_.U[i][i] = Real(1.0);
             if (i >= steps.n_process + steps.n_accumulators + steps.n_held) step_.T[i][i] = Real(1.0);
@@ -106,16 +99,11 @@ public:
         }
     }
 
-    const MarkovStep<Real, M>& at(std::int64_t c) { return find(c); }
-
-    const MarkovStep<Real, M>& factored(std::int64_t c) {
-        MarkovStep<Real, M>& step = find(c);
-        if (!step.is_factored) factor(step);
-        return step;
+    const MarkovStep<Real, M>& at(std::int64_t c) {
+        if (!table_.empty()) return table_[static_cast<std::size_t>(c)];
+        if (c != loaded_) load(c);
+        return step_;
     }
-
-    // Whether the state holds processes and constants alone.
-    bool is_plain() const { return steps_.n_accumulators + steps_.n_held == 0; }
 
     // The covariance of the first state, but for what is entirely unknown.
     void first(Real (&P0)[M][M]) const {
@@ -129,64 +117,29 @@ public:
     }
 
 private:
-    MarkovStep<Real, M>& find(std::int64_t c) {
-        if (!table_.empty()) return table_[static_cast<std::size_t>(c)];
-        if (c != loaded_) load(c);
-        return step_;
-    }
-
     void load(std::int64_t c) {
         const std::int64_t s = steps_.class_dt[c];
         Real corner(0.0);
         int at = 0;
         for (const Process<Real>& process : processes_) {
-            const int d = process.block().dim;
-            if (!process.block().integrated) {
-                process.matrices(steps_.dt[s], s, [&](int i, int j, const Real& t, const Real& q) {
-                    step_.T[at + i][at + j] = t;
-                    step_.Q[at + i][at + j] = q;
-                });
-            } else {
-                process.matrices(steps_.dt[s], s, [&](int i, int j, const Real& t, const Real& q) {
-                    if (i > 0 && j > 0) {
-                        step_.T[at + i - 1][at + j - 1] = t;
-                        step_.Q[at + i - 1][at + j - 1] = q;
-                    } else if (i == 0 && j > 0) {
-                        front_T_[at + j - 1] = t;
-                        front_Q_[at + j - 1] = q;
-                    } else if (i == 0) {
-                        corner = corner + q;
-                    }
-                });
-            }
+            const int d = process.block().dim, skip = process.block().integrated;
+            process.matrices(steps_.dt[s], s, [&](int i, int j, const Real& t, const Real& q) {
+                if (i >= skip && j >= skip) {
+                    step_.T[at + i - skip][at + j - skip] = t;
+                    Q_[at + i - skip][at + j - skip] = q;
+                } else if (i == 0 && j > 0) {
+                    front_T_[at + j - 1] = t;
+                    front_Q_[at + j - 1] = q;
+                } else if (i == 0) {
+                    corner = corner + q;
+                }
+            });
+            if (steps_.n_accumulators == 0 && !is_still_) factorize<Real, M>(Q_, at, at + d, step_.U, step_.D);
             at += d;
         }
-        for (int i = 0; is_still_ && i < at; ++i)
-            for (int j = 0; j < at; ++j) step_.Q[i][j] = Real(0.0);
         if constexpr (M > 1) load_slots(steps_.slots + c * (steps_.n_accumulators + steps_.n_held), corner);  // one state leaves no room
         if constexpr (M > dense_state) find_ranges();
-        step_.is_factored = false;
         loaded_ = c;
-    }
-
-    void factor(MarkovStep<Real, M>& step) const {
-        int from = 0;
-        if (!is_still_ && steps_.n_accumulators > 0) {
-            factorize<Real, M>(step.Q, 0, steps_.n_process + steps_.n_accumulators, step.U, step.D);
-        } else if (!is_still_) {
-            for (const Process<Real>& process : processes_) {
-                const int to = from + process.block().dim;
-                factorize<Real, M>(step.Q, from, to, step.U, step.D);
-                from = to;
-            }
-        }
-        const int m = actual<M>(steps_.m);
-        for (int i = 0; i < m; ++i) {
-            step.reach[i] = i;
-            for (int j = i; j < m; ++j)
-                if (!is_zero(step.U[i][j]) && !is_zero(step.D[j])) step.reach[i] = j + 1;
-        }
-        step.is_factored = true;
     }
 
     void load_slots(const std::int8_t* slots, const Real& corner) {
@@ -196,12 +149,13 @@ private:
             const bool is_active = use(s) != Slot::closed;
             for (int j = 0; j < D; ++j) {
                 step_.T[D + s][j] = is_active ? front_T_[j] : Real(0.0);
-                step_.Q[D + s][j] = step_.Q[j][D + s] = is_active ? front_Q_[j] : Real(0.0);
+                Q_[D + s][j] = Q_[j][D + s] = is_active ? front_Q_[j] : Real(0.0);
             }
             step_.T[D + s][D + s] = Real(use(s) == Slot::open ? 1.0 : 0.0);
             for (int other = 0; other <= s; ++other)
-                step_.Q[D + s][D + other] = step_.Q[D + other][D + s] = is_active && use(other) != Slot::closed ? corner : Real(0.0);
+                Q_[D + s][D + other] = Q_[D + other][D + s] = is_active && use(other) != Slot::closed ? corner : Real(0.0);
         }
+        if (steps_.n_accumulators > 0 && !is_still_) factorize<Real, M>(Q_, 0, D + steps_.n_accumulators, step_.U, step_.D);
         for (int s = 0; s < steps_.n_held; ++s) {
             const int row = D + steps_.n_accumulators + s;
             const Slot mine = use(steps_.n_accumulators + s);
@@ -215,10 +169,13 @@ private:
         for (int i = 0; i < m; ++i) {
             step_.begin[i] = m;
             step_.end[i] = 0;
+            step_.reach[i] = i;
             for (int j = 0; j < m; ++j) {
-                if (is_zero(step_.T[i][j])) continue;
-                step_.begin[i] = j < step_.begin[i] ? j : step_.begin[i];
-                step_.end[i] = j + 1;
+                if (!is_zero(step_.T[i][j])) {
+                    step_.begin[i] = j < step_.begin[i] ? j : step_.begin[i];
+                    step_.end[i] = j + 1;
+                }
+                if (j >= i && !is_zero(step_.U[i][j]) && !is_zero(step_.D[j])) step_.reach[i] = j + 1;
             }
         }
     }
@@ -227,7 +184,7 @@ private:
     bool is_still_;
     std::vector<Process<Real>> processes_;
     std::vector<MarkovStep<Real, M>> table_;
-    Real front_T_[M], front_Q_[M];
+    Real Q_[M][M], front_T_[M], front_Q_[M];
     MarkovStep<Real, M> step_;
     std::int64_t loaded_ = -1;
 };

@@ -46,9 +46,6 @@ inline int parameters_of(Kind kind) {
     }
 }
 
-// Whether T of a step depends on no hyperparameter.
-constexpr bool has_fixed_steps(Kind kind) { return kind == Kind::wiener || kind == Kind::harmonic; }
-
 SMOOTHFIT_INLINE double lifted(double number, double, double) { return number; }
 template <int N>
 SMOOTHFIT_INLINE Dual<double, N> lifted(double number, double slope, const Dual<double, N>& z) {
@@ -92,12 +89,9 @@ SMOOTHFIT_INLINE void moments_of_decay(double z, double decay, double (&J)[LAST 
     if (z < LAST + 2) {
         int terms = 4;
         while (series.reach[terms] < z) terms += 2;
-        double even = series.coefficient[terms], odd = series.coefficient[terms - 1];  // by Horner's rule in z^2, side by side
-        for (int m = terms - 2; m > 0; m -= 2) {
-            even = even * (z * z) + series.coefficient[m];
-            odd = odd * (z * z) + series.coefficient[m - 1];
-        }
-        J[LAST] = decay * (even * (z * z) + series.coefficient[0] + odd * z);
+        double total = series.coefficient[terms];
+        for (int m = terms - 1; m >= 0; --m) total = total * z + series.coefficient[m];
+        J[LAST] = decay * total;
     } else {
         double tail = 1.0, term = 1.0, factorial = 1.0, scale = z;
         for (int m = 1; m <= LAST; ++m) {

@@ -66,12 +66,10 @@ def descend(
     n_starts: int,
     guess: FloatArray | None = None,
     tolerance: float = DECREMENT,
-    is_known: Callable[[FloatArray, float], bool] = lambda theta, value: False,
-) -> tuple[Minimum, FloatArray] | None:
+) -> tuple[Minimum, FloatArray]:
     """The minimum that a start leads to, and the Hessian there, the whole of it; `guess` is one to begin with.
 
-    A decrement of `tolerance` is negligible; where that is more than `CLOSE`, the Hessian may be one of secants. None once a point
-    and its value are known, as those in the bowl about another minimum are.
+    A decrement of `tolerance` is negligible; where that is more than `CLOSE`, the Hessian may be one of secants.
 
     Raises
     ------
@@ -83,8 +81,6 @@ def descend(
     hessian = guess
     is_near, refused, age = False, np.full(len(start), LEVELLING), 0
     for _ in range(MAX_ITERATIONS):
-        if is_known(at.theta, at.value):
-            return None
         at_lower = (at.theta <= lower) & (at.gradient >= -LEVEL)
         at_upper = (at.theta >= upper) & (at.gradient <= LEVEL)
         free = ~(at_lower | at_upper)

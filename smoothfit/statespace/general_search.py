@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import qmc
 
-from .._validation import FloatArray, frozen
+from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
 from ..inference.descent import Scored, descend
 from ..inference.newton import Minimum, best_from, difference_hessian, minimize
@@ -21,7 +21,7 @@ from .extent import Parameter
 
 IntArray = npt.NDArray[np.int64]
 LOG_2_PI = float(np.log(2 * np.pi))
-CANDIDATES, FEWEST = 6, 5  # powers of two of starts that are tried at most and at least
+CANDIDATES, FEWEST = 6, 6  # powers of two of starts that are tried at most and at least
 LENGTHS, POOL = 9, 15  # of each length scale, inner values that are tried, each with the others of so many starts
 MOST_FOLLOWED = 3
 TRUST, DISTRUST = (
@@ -374,7 +374,7 @@ class GeneralCriterion:
         """Points spread over the whole search."""
         parameters = self.model.parameters
         n = CANDIDATES if self.scaling is None else min(max(2 * len(parameters) - 2, FEWEST), CANDIDATES)
-        cube = _spread_over_cube(len(parameters), n)
+        cube = qmc.Sobol(len(parameters), scramble=False).random_base2(n)[1:]  # whose first point is a corner
         first, last = (np.array([getattr(p, name) for p in parameters]) for name in ("first", "last"))
         return np.asarray(first + cube * (last - first))
 
@@ -402,15 +402,12 @@ class _Paths:
         theta, value = start
         if best is not None and value - best.value > max(HOPELESS * (self.first - best.value), WITHIN_REACH):
             return None
-        if self.is_known(theta, value):
+        if any(_leads_to(theta, value, *end) for end in self.ends):
             return None
+        tolerance = ROUGH if self.criterion.is_rough else DECREMENT
         lower, upper = self.criterion.bounds
-        guess, settings = self.guesses.get(value), ((ROUGH, self.is_known) if self.criterion.is_rough else (DECREMENT,))
         try:
-            way = descend(self.criterion, theta, lower, upper, self.n_starts, guess, *settings)
-            if way is None:
-                return None
-            end = way
+            end = descend(self.criterion, theta, lower, upper, self.n_starts, self.guesses.get(value), tolerance)
         except ConvergenceError:  # in a narrow valley secants do not see the bend
             found = minimize(self.criterion, theta[None], lower, upper)
             end = found, self.criterion.hessian(found.theta)[2]
@@ -418,19 +415,9 @@ class _Paths:
         (self.outside if is_outside else self.ends).append(end)
         return None if is_outside else end[0]
 
-    def is_known(self, theta: FloatArray, value: float) -> bool:
-        """Whether a point lies in the bowl about a minimum that was found."""
-        return any(_leads_to(theta, value, *end) for end in self.ends)
-
     def end(self, found: Minimum) -> tuple[Minimum, FloatArray]:
         """A minimum with its Hessian."""
         return next(end for end in self.ends if end[0] is found)
-
-
-@cache
-def _spread_over_cube(p: int, power: int) -> FloatArray:
-    """Points of Sobol's sequence but for its first, a corner: (2^power - 1, p)."""
-    return frozen(qmc.Sobol(p, scramble=False).random_base2(power)[1:])
 
 
 def _lows(along: FloatArray, values: FloatArray) -> IntArray:

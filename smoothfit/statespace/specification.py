@@ -407,15 +407,11 @@ class Specification:
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """All hyperparameters and all variances, scaled, at a theta."""
-        values, variance = self._given.copy(), np.ones(len(self.unknown) + 1)
-        for size, p in zip(np.exp(theta).tolist(), self.parameters, strict=True):
-            (variance if p.is_variance else values)[p.index] = size
+        values = np.array([np.nan if v is None else v for v in self.scaled_hyperparameters()])
+        variance = np.ones(len(self.unknown) + 1)
+        for log, p in zip(theta, self.parameters, strict=True):
+            (variance if p.is_variance else values)[p.index] = np.exp(log)
         return values, variance
-
-    @cached_property
-    def _given(self) -> FloatArray:
-        """Hyperparameters, scaled; NaN where they are searched."""
-        return np.array([np.nan if v is None else v for v in self.scaled_hyperparameters()])
 
     def sums(
         self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False, along: Sequence[int] | None = None

@@ -1,15 +1,9 @@
 """The kernels of Markov processes against dense algebra, and what they refuse."""
 
-from dataclasses import replace
-
-import hypothesis
 import numpy as np
 import pytest
-from hypothesis import strategies as st
 
-import smoothfit as sf
 from smoothfit._core import _kernels
-from smoothfit.markov import priors
 
 SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 24]  # up to eight are unrolled
 
@@ -115,63 +109,6 @@ def test_scores_are_derivatives(m):
     for i in range(4):
         expected = (at(i, h) - at(i, -h)) / (2 * h)
         np.testing.assert_allclose(values[:, 1 + i], expected, atol=1e-6 * (1 + np.abs(expected).max()))
-
-
-COMPONENTS = {
-    "level": priors.IntegratedWiener(1),
-    "trend": priors.IntegratedWiener(2),
-    "curve": priors.Matern(1.5),
-    "rough": priors.Matern(0.5),
-    "week": priors.Seasonal(7.0, harmonics=3),
-    "season": priors.Seasonal(4.3, harmonics=1),
-    "swing": priors.DampedOscillator(),
-}
-
-
-@hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
-@hypothesis.given(
-    names=st.sets(st.sampled_from(sorted(COMPONENTS)), min_size=1, max_size=4),
-    is_regular=st.booleans(),
-    log_noise=st.tuples(st.floats(-6, 1), st.floats(-6, 1)),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_sums_of_components_are_those_of_dense_algebra(dense, names, is_regular, log_noise, seed):
-    """Precise readings among others have the filter change between factors and covariances, both ways."""
-    hypothesis.assume(not {"level", "trend"} <= names)  # nothing tells two levels apart
-    rng = np.random.default_rng(seed)
-    parts = [COMPONENTS[name] for name in sorted(names)]
-    x = np.arange(40.0) if is_regular else np.sort(rng.uniform(0, 40, 40))
-    second = rng.choice(x, 12, replace=False) + (0.0 if is_regular else 0.1)
-    y = rng.standard_normal(40)
-    observations = sf.observe(x, y, name="a") + sf.observe(np.sort(second), rng.standard_normal(12), name="b")
-    specification = sf.SmoothingSpline(observations, prior=sum(parts[1:], parts[0])).specification
-    program = specification.program
-    program = replace(program, y=np.where(rng.random(len(program.y)) < 0.15, np.nan, program.y))
-    values = rng.uniform(0.2, 1.5, len(specification.hyperparameters))
-    variance = np.append(10.0 ** np.array(log_noise), 1.0)
-    free, slopes = [0, len(values) - 1], np.zeros((2, 3))
-    if len(values) == 1:
-        free, slopes = [0], np.array([[0, 0, 0], [variance[0], 0, 0]])
-    arguments = program._arguments(values, variance, free, slopes)
-    found = _kernels.markov_likelihood(*arguments)
-    T, U, D, P0 = (a[..., 0] for a in _kernels.markov_matrices(*arguments))
-    Q, B = np.einsum("cij,cj,ckj->cik", U, D, U), arguments[4][..., 0]
-    node, read = program.node_of_row, np.isfinite(program.y)
-    noise = (program.ratio * variance[program.group])[read]
-    H, known = program.H[read], np.zeros((len(program.step), len(P0)))
-    expected = dense(T[program.step], Q[program.step], B, P0, known, H, node[read], noise, program.y[read], H, node[read])
-    np.testing.assert_allclose(found[0][:, 0], [expected.log_det, expected.sse], rtol=1e-6)
-    assert found[2:] == (read.sum() - B.shape[1], B.shape[1], 0)
-
-    def at(step):
-        moved, noises = values.copy(), variance.copy()
-        moved[free] *= np.exp(step)[: len(free)]
-        noises[0] *= np.exp(step[1]) if len(free) == 1 else 1.0
-        return _kernels.markov_likelihood(*program._arguments(moved, noises))[0][:, 0]
-
-    for d, step in enumerate(1e-4 * np.eye(2)):
-        difference = (at(step) - at(-step)) / 2e-4
-        np.testing.assert_allclose(found[0][:, 1 + d], difference, rtol=1e-4, atol=1e-4 * (1 + np.abs(found[0][:, 0]).max()))
 
 
 def test_what_no_reading_tells_is_reported():

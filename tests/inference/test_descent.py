@@ -50,13 +50,6 @@ def test_a_likelihood_has_its_minimum_where_its_score_vanishes(start):
     assert criterion.n_scores <= 25
 
 
-def test_a_descent_ends_where_its_way_is_known():
-    whole, part = likelihood(1000), likelihood(1000)
-    minimum, _ = descend(whole, np.array([3.0, -2.0]), *FAR, 1)
-    assert descend(part, np.array([3.0, -2.0]), *FAR, 1, is_known=lambda theta, value: value < minimum.value + 10) is None
-    assert part.n_scores < whole.n_scores
-
-
 def test_a_good_guess_of_the_hessian_saves_scores():
     plain, told = likelihood(1000), likelihood(1000)
     minimum, hessian = descend(plain, np.array([1.0, 0.0]), *FAR, 1)
