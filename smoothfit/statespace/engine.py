@@ -88,7 +88,7 @@ class StateSpaceEngine(ABC):
 
     @abstractmethod
     def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Hessians (k, k) of log_det and of sse by the coordinates; of the reference they may be left out."""
+        """As `_scores` (2, 1 + k), and Hessians (2, k, k) of log_det and of sse; of the reference both may be left out."""
 
     @abstractmethod
     def at(self, theta: FloatArray) -> Any:
@@ -179,10 +179,10 @@ class StateSpaceEngine(ABC):
         found = np.full(2, np.nan), np.full((2, p), np.nan), np.full((2, p, p), np.nan)
         try:
             whole, jacobian = self._whole(theta)
-            scores = np.array(self._scores(whole))
+            scores, hessians = self._curvatures(whole) if order > 1 and p else (np.array(self._scores(whole)), None)
             found[0][:], found[1][:] = scores[:, 0], scores[:, 1:] @ jacobian
-            if order > 1 and p:
-                found[2][:] = jacobian.T @ np.array(self._curvatures(whole)) @ jacobian
+            if hessians is not None:
+                found[2][:] = jacobian.T @ hessians @ jacobian
                 if self.tied is not None:
                     found[2][:] += scores[:, 1 + self.tied, None, None] * self._bend(theta)
         except NOWHERE:
@@ -217,7 +217,7 @@ class StateSpaceEngine(ABC):
         for i, point in enumerate(theta):
             try:
                 whole, jacobian = self._whole(point)
-                score, curvature = self._scores(whole)[0], self._curvatures(whole)[0]
+                (score, _), (curvature, _) = self._curvatures(whole)
             except NOWHERE:
                 continue
             slopes = score[1:][sizes] / factors

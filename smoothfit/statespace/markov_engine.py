@@ -115,7 +115,7 @@ class MarkovEngine(StateSpaceEngine):
         return sums.log_det, sums.sse
 
     def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """By central differences of exact scores."""
+        """Hessians by central differences of exact scores."""
         k = len(whole)
         found = np.zeros((2, k, k))
         for i in range(k):
@@ -124,7 +124,7 @@ class MarkovEngine(StateSpaceEngine):
                 found[:, i] = [(high - low)[1:] / (2 * STEP) for high, low in zip(*ends, strict=True)]
         if self.reference is not None:
             found[:, self.reference] = found[:, :, self.reference]
-        return tuple((hessian + hessian.T) / 2 for hessian in found)  # type: ignore[return-value]
+        return np.array(self._scores(whole)), (found + found.swapaxes(1, 2)) / 2
 
     # Posteriors -------------------------------------------------------------------------------------------------------
 

@@ -137,8 +137,12 @@ class WienerEngine(StateSpaceEngine):
 
     def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
         q, sigma2, k = float(np.exp(whole[0])), np.exp(self._log_variances(whole[None])[0]), len(whole)
-        log_det, sse, _ = second_terms(self.rows, self.order, q, sigma2, self._directions)
-        return log_det[1 + k :].reshape(k, k), sse[1 + k :].reshape(k, k)
+        free = np.delete(np.arange(k), [] if self.reference is None else [self.reference])
+        terms = np.array(second_terms(self.rows, self.order, q, sigma2, self._directions[free])[:2])
+        scores, hessians, p = np.zeros((2, 1 + k)), np.zeros((2, k, k)), len(free)
+        scores[:, np.append(0, 1 + free)] = terms[:, : 1 + p]
+        hessians[:, free[:, None], free] = terms[:, 1 + p :].reshape(2, p, p)
+        return scores, hessians
 
     # Posteriors -------------------------------------------------------------------------------------------------------
 
