@@ -32,7 +32,7 @@ AGREE = 0.1  # of sublattices of twice the step, in weight and in means by sds; 
 HALVINGS = 5
 MOST_NODES = 10_000
 REACH = 4  # nodes by which a lattice of one variable grows at a time, on either side
-FIRST_POINTS, MOST_POINTS = 512, 2**14  # quasi-random
+FIRST_POINTS, MOST_POINTS = 1024, 2**14  # quasi-random: covariances of five variables are then right to 6 %
 ENOUGH, FEWEST = 200.0, 30.0  # effective points: where sampling ends, and below which it has failed
 PROPOSAL_DF = 6.0  # of t laws, whose tails are heavier than those of the density
 
@@ -96,7 +96,7 @@ def climb(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
             hessian = np.diag((above - 2 * values[0] + below) / step**2)
             for (i, j), value in zip(pairs, values[2 * p + 1 :], strict=True):
                 hessian[i, j] = hessian[j, i] = (value - above[i] - above[j] + values[0]) / step**2
-            curvature = -np.linalg.eigvalsh(hessian)
+            curvature = np.linalg.eigvalsh(-hessian)
             if curvature[0] > 0:
                 move = -np.linalg.solve(hessian, gradient)
                 is_fine = curvature[-1] * step**2 < 1

@@ -7,7 +7,7 @@ from scipy.special import digamma, polygamma
 
 from smoothfit.errors import IntegrationWarning, NumericalError
 from smoothfit.inference import nodes as nodes_of_densities
-from smoothfit.inference.nodes import Density, lattice_nodes, sampled_nodes, shape_of
+from smoothfit.inference.nodes import Density, climb, lattice_nodes, sampled_nodes, shape_of
 
 
 def within(function, p, reach=20.0):
@@ -123,3 +123,11 @@ def test_smooth_densities_are_not_warned_of():
         for p in (1, 2):
             nodes, weights = lattice_nodes(within(lambda points: -(points**2).sum(axis=1) / 2, p), np.ones(p))
             assert moments(nodes, weights)[1] == pytest.approx(np.eye(p), abs=1e-3)
+
+
+def test_a_saddle_is_no_mode():
+    density = Density(lambda at: -(at[:, 0] ** 2) + at[:, 1] ** 2 - at[:, 1] ** 4, np.full(2, -5.0), np.full(2, 5.0))
+    mode, hessian = climb(density, np.zeros(2))
+    assert mode[0] == 0
+    assert 0.4 < abs(mode[1]) < 1  # the mode is at sqrt(1 / 2)
+    assert (np.linalg.eigvalsh(hessian) < 0).all()
