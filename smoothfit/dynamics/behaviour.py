@@ -13,7 +13,7 @@ from .._entry import entry_point
 from .._validation import FloatArray, check_finite, check_level, to_floats
 from ..errors import DataError, SpecificationError
 from ..results import Estimate
-from ..results.prediction import critical_value
+from ..results.mixtures import critical_value
 from . import response
 from .estimates import Estimates
 from .frames import values_by_name

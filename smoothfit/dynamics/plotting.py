@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._validation import FloatArray
+from ..results.mixtures import critical_value
 from ..results.plotting import MOST_LAGS, draw_correlations, drawn, format_times, x_label
-from ..results.prediction import critical_value
 from ..results.serial import autocorrelations
 from .smoothed import Smoothed
 from .specification import wrapped

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._entry import entry_point
 from .._validation import FloatArray
-from ..results.prediction import critical_value
+from ..results.mixtures import critical_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

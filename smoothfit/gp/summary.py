@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.iolib.summary import Summary
 
-from ..results.prediction import critical_value
+from ..results.mixtures import critical_value
 from ..results.summary import curve_summary, number
 from .estimates import Hyperparameters
 

@@ -20,7 +20,7 @@ from .._entry import entry_point
 from .._processes import in_processes
 from .._validation import FloatArray, Frozen, check_level, check_memory, check_rng, frozen
 from ..errors import ConvergenceError, SmoothfitError, SpecificationError
-from ..results.prediction import critical_value
+from ..results.mixtures import critical_value
 from .band import BandRows
 from .fit import Fit
 from .products import ProductRows

@@ -17,7 +17,8 @@ from ..errors import SpecificationError
 from ..observations import derivative_label
 from ..observations.abscissa import Abscissa, Points
 from ..results.estimates import LEAST_FREE
-from ..results.prediction import CurvePrediction, Estimate, ParameterUncertainty, critical_value
+from ..results.mixtures import critical_value
+from ..results.prediction import CurvePrediction, Estimate, ParameterUncertainty
 from .band import BandRows, pack
 from .bootstrap import CurveBootstrap, bootstrap, job_of
 from .constraints import Equals, Unimodal, limits_of

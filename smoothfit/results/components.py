@@ -11,8 +11,8 @@ from .._validation import FloatArray
 from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import Points
+from .mixtures import critical_value
 from .plotting import CURVE_COLOUR, drawn, format_times, x_label
-from .prediction import critical_value
 
 if TYPE_CHECKING:
     import pandas as pd

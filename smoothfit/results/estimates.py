@@ -18,7 +18,7 @@ from .._entry import entry_point
 from .._validation import FloatArray
 from ..errors import AbsentError, DataError, SpecificationError
 from .contrasts import all_together, combinations, each_by_itself
-from .prediction import critical_value
+from .mixtures import critical_value
 
 if TYPE_CHECKING:
     import pandas as pd

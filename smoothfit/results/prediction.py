@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline
 from .._entry import entry_point
 from .._validation import FloatArray, check_flag, check_level, frozen
 from ..errors import SpecificationError
-from .mixtures import critical_value as critical_value
+from .mixtures import critical_value
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,7 @@ from ..markov.bandwidth import FixedLam
 from ..markov.process import Prior, check_readable
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import in_zone
-from ..results.prediction import critical_value
+from ..results.mixtures import critical_value
 from .batch import Batch, BatchFit, fit_separately, fit_shared
 from .checks import checked_prior
 from .curves import Curves, read_curves
