@@ -199,8 +199,9 @@ nb::tuple likelihood(const Model& model) {
 
 // ((2, 1 + N) log determinant and sum of squares with derivatives, D of the last state (M, 1 + N), readings used, readings that
 // flat directions took up, bit mask of the components that stay unknown).
-Tuple<Doubles, Doubles, int, int, int> markov_likelihood(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
-                            In<double> variance, bool is_still) {
+Tuple<Doubles, Doubles, int, int, int> markov_likelihood(const ReadRows& rows, const StateSteps& steps, const Tables& tables,
+                                                         In<double> parameters, In<double> B, In<double> variance,
+                                                         bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     if (model.width == 1) return likelihood<double>(model);
     check(model.width == 3, "N is 0 or 2");
@@ -209,8 +210,8 @@ Tuple<Doubles, Doubles, int, int, int> markov_likelihood(const ReadRows& rows, c
 
 // Of candidates, parameters (L, P) and variance (L, groups): log determinant, sum of squares, minus the logarithms of the last `n_effects`
 // D of the last state (L, 3), NaN where there are none; and readings used (L,).
-Tuple<Doubles, Out<std::int64_t>> markov_scan(const ReadRows& rows, const StateSteps& steps, In<double> parameters, In<double> B, In<double> variance,
-                      int n_effects, bool is_complete) {
+Tuple<Doubles, Out<std::int64_t>> markov_scan(const ReadRows& rows, const StateSteps& steps, In<double> parameters, In<double> B,
+                                              In<double> variance, int n_effects, bool is_complete) {
     Model model(rows, steps, nb::tuple(), parameters, B, variance, false, true);
     const std::size_t n_candidates = parameters.shape(0), m = rows.m();
     check(n_effects >= 0 && n_effects <= static_cast<int>(m), "the number of effects is out of range");
@@ -276,8 +277,8 @@ void smooth(const Model& model, const MarkovOutput& output) {
 }
 
 // Posterior means and variances (rows,) of H x.
-Tuple<Doubles, Doubles> markov_smooth(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
-                        In<double> variance, bool is_still) {
+Tuple<Doubles, Doubles> markov_smooth(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters,
+                                      In<double> B, In<double> variance, bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     check(model.width == 1, "smoothing takes no derivatives");
     Doubles mean = new_array({rows.n_rows()}), spread = new_array({rows.n_rows()});
@@ -324,8 +325,9 @@ nb::tuple matrices(const Model& model) {
 }
 
 // What the kernels make of the classes of steps, for tests: T, U and D of Q = U D U' with derivatives, and P0.
-Tuple<Doubles, Doubles, Doubles, Doubles> markov_matrices(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
-                          In<double> variance, bool is_still) {
+Tuple<Doubles, Doubles, Doubles, Doubles> markov_matrices(const ReadRows& rows, const StateSteps& steps, const Tables& tables,
+                                                          In<double> parameters, In<double> B, In<double> variance,
+                                                          bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     if (model.width == 1) return matrices<double>(model);
     check(model.width == 3, "N is 0 or 2");
@@ -334,8 +336,9 @@ Tuple<Doubles, Doubles, Doubles, Doubles> markov_matrices(const ReadRows& rows, 
 
 // (r (n, M), diagonal of N (n, M) before the readings of each node, errors and precisions of the readings given all others (rows, 2),
 // whether a flat direction took each reading up (rows,)).
-Tuple<Doubles, Doubles, Doubles, Doubles> markov_adjoint(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
-                         In<double> variance, bool is_still) {
+Tuple<Doubles, Doubles, Doubles, Doubles> markov_adjoint(const ReadRows& rows, const StateSteps& steps, const Tables& tables,
+                                                         In<double> parameters, In<double> B, In<double> variance,
+                                                         bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     check(model.width == 1, "the adjoint takes no derivatives");
     const std::size_t m = rows.m(), n_rows = rows.n_rows();
@@ -379,12 +382,10 @@ Doubles markov_end(const ReadRows& rows, const StateSteps& steps, const Tables& 
 void bind_markov(nb::module_& module) {
     nb::class_<ReadRows>(module, "MarkovRows")
         .def(nb::init<In<std::int32_t>, In<std::int64_t>, In<double>, In<double>, In<double>, In<std::uint8_t>>(), "step"_a,
-             "first"_a, "H"_a, "y"_a,
-             "ratio"_a, "group"_a);
+             "first"_a, "H"_a, "y"_a, "ratio"_a, "group"_a);
     nb::class_<StateSteps>(module, "MarkovSteps")
         .def(nb::init<In<std::int32_t>, In<double>, In<double>, In<std::int64_t>, In<std::int8_t>, In<double>, int, int>(),
-             "processes"_a,
-             "frequency"_a, "dt"_a, "class_dt"_a, "slots"_a, "sources"_a, "n_accumulators"_a, "n_fixed"_a);
+             "processes"_a, "frequency"_a, "dt"_a, "class_dt"_a, "slots"_a, "sources"_a, "n_accumulators"_a, "n_fixed"_a);
     module.def("markov_likelihood", &markov_likelihood, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a,
          "is_still"_a);
     module.def("markov_scan", &markov_scan, "rows"_a, "steps"_a, "parameters"_a, "B"_a, "variance"_a, "n_effects"_a,
