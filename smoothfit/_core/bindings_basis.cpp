@@ -21,8 +21,8 @@ Out<std::int32_t> cells_of(In<double> breaks, std::size_t n_cells) {
 }
 
 // values (n, degree + 1) and columns (n, degree + 1) of the functions that do not vanish at x (n,).
-Tuple<Doubles, Out<std::int32_t>> basis_rows_of(In<double> x, In<double> knots, In<double> breaks, In<std::int64_t> span, In<std::int32_t> cells,
-                        int degree, int deriv, bool strict) {
+Tuple<Doubles, Out<std::int32_t>> basis_rows_of(In<double> x, In<double> knots, In<double> breaks, In<std::int64_t> span,
+                                                In<std::int32_t> cells, int degree, int deriv, bool strict) {
     const Pieces pieces = make_pieces(breaks, span, cells);
     check_spans(knots, pieces, degree);
     check(deriv >= 0 && deriv <= degree, "deriv is out of range");

@@ -94,8 +94,8 @@ nb::tuple run(const Sizes& s, const LinearRows& rows, const LinearSteps& steps, 
 
 // ((2, 1 + N) log determinant and sum of squares with derivatives, (2, N, N) information, readings used, readings that flat
 // directions took up, flat directions left, innovations and their variances (n, R, 1 + N) where asked for).
-Tuple<Doubles, Doubles, int, int, int, Doubles, Doubles> linear_likelihood(In<std::int32_t> step, In<double> u, In<double> y, In<double> ratio, In<std::uint8_t> component,
-                            In<double> T, In<double> Q, In<double> G, In<double> variance, bool keep) {
+Tuple<Doubles, Doubles, int, int, int, Doubles, Doubles> linear_likelihood(In<std::int32_t> step, In<double> u, In<double> y,
+    In<double> ratio, In<std::uint8_t> component, In<double> T, In<double> Q, In<double> G, In<double> variance, bool keep) {
     const Sizes s = check_sizes(step, u, y, ratio, component, T, Q, G, variance);
     const LinearRows rows = rows_of(s, step, u, y, ratio, component);
     const LinearSteps steps{T.data(), Q.data(), G.data(), variance.data()};
@@ -164,8 +164,8 @@ Tuple<Doubles, Doubles, int> linear_likelihoods(In<std::int32_t> step, In<double
 }
 
 // Posterior means (n, M) and covariances (n, M, M).
-Tuple<Doubles, Doubles> linear_smooth(In<std::int32_t> step, In<double> u, In<double> y, In<double> ratio, In<std::uint8_t> component,
-                        In<double> T, In<double> Q, In<double> G, In<double> variance) {
+Tuple<Doubles, Doubles> linear_smooth(In<std::int32_t> step, In<double> u, In<double> y, In<double> ratio,
+                                      In<std::uint8_t> component, In<double> T, In<double> Q, In<double> G, In<double> variance) {
     const Sizes s = check_sizes(step, u, y, ratio, component, T, Q, G, variance);
     check(s.width == 1, "smoothing takes no derivatives");
     const LinearRows rows = rows_of(s, step, u, y, ratio, component);

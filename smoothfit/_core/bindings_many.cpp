@@ -88,10 +88,11 @@ struct Settings {
     SearchSettings search;
     In<double> interpolation;
 
-    Settings(double limit, double coarse, double exact_sd, double decrement, double near, double level, double hopeless, double flat,
-             double longest_step, int grid, int max_iterations, In<double> interpolation_)
+    Settings(double limit, double coarse, double exact_sd, double decrement, double near, double level, double hopeless,
+             double flat, double longest_step, int grid, int max_iterations, In<double> interpolation_)
         : interpolation(interpolation_) {
-        check(interpolation.ndim() == 2 && interpolation.shape(0) == n_fine && interpolation.shape(1) == 8, "interpolation is (225, 8)");
+        check(interpolation.ndim() == 2 && interpolation.shape(0) == n_fine && interpolation.shape(1) == 8,
+              "interpolation is (225, 8)");
         check(grid >= 2 && grid <= 64, "grid is out of range");
         search = {limit, coarse,       exact_sd, decrement,      near,                 level, hopeless,
                   flat,  longest_step, grid,     max_iterations, interpolation.data(), n_fine};
@@ -102,7 +103,8 @@ private:
 };
 
 // (S, 7): log q, value, decrement, sse, edf, log|X'X|, how it ended.
-Doubles fit_many(const WienerSeries& series, In<double> design_ratio, int order, bool scale_free, const Settings& settings, int threads) {
+Doubles fit_many(const WienerSeries& series, In<double> design_ratio, int order, bool scale_free, const Settings& settings,
+                 int threads) {
     series.check_order(order);
     check(design_ratio.size() == series.all.size(), "row arrays differ in length");
     Doubles out = new_array({series.count(), 7});
@@ -214,8 +216,8 @@ Doubles sum_many_second(const WienerSeries& series, int order, double q, int thr
 }
 
 // (2, S, G): posterior means and variances of f^(deriv) at `at` (G), NaN where a series fails. q, sigma2 and x_unit are (S,).
-Doubles predict_many(const WienerSeries& series, In<double> x, In<double> x_unit, int order, In<double> q, In<double> sigma2, int wanted,
-                     In<double> at, int threads) {
+Doubles predict_many(const WienerSeries& series, In<double> x, In<double> x_unit, int order, In<double> q, In<double> sigma2,
+                     int wanted, In<double> at, int threads) {
     series.check_order(order);
     const std::size_t n = series.count(), count = at.size();
     check(x.size() == series.all.size() && q.size() == n && sigma2.size() == n && x_unit.size() == n, "arrays differ in length");

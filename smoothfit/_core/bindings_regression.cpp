@@ -27,7 +27,8 @@ void check_rows(const In<double>& values, const In<std::int64_t>& first, std::si
 }
 
 // Factor (K, w), right-hand side (K,) and rest of rows added to those of a factor.
-Tuple<Doubles, Doubles, double> absorb_rows_of(In<double> values, In<std::int64_t> first, In<double> rhs, In<double> factor, In<double> z, double rest) {
+Tuple<Doubles, Doubles, double> absorb_rows_of(In<double> values, In<std::int64_t> first, In<double> rhs, In<double> factor,
+                                               In<double> z, double rest) {
     check(factor.ndim() == 2 && z.size() == factor.shape(0), "factor is (K, w) and z (K,)");
     const std::size_t K = factor.shape(0), w = factor.shape(1), n = first.size();
     check_rows(values, first, w);
@@ -49,8 +50,9 @@ Tuple<Doubles, Doubles, double> absorb_rows_of(In<double> values, In<std::int64_
 
 // The same for readings y (n,) of a derivative of splines at increasing x (n,); `root` (n,) multiplies rows and readings, or is
 // empty.
-Tuple<Doubles, Doubles, double> absorb_spline_rows_of(In<double> x, In<double> y, In<double> root, In<double> knots, In<double> breaks,
-                                In<std::int64_t> span, In<std::int32_t> cells, int degree, int deriv, bool strict, std::size_t w) {
+Tuple<Doubles, Doubles, double> absorb_spline_rows_of(In<double> x, In<double> y, In<double> root, In<double> knots,
+                                                      In<double> breaks, In<std::int64_t> span, In<std::int32_t> cells,
+                                                      int degree, int deriv, bool strict, std::size_t w) {
     const Pieces pieces = make_pieces(breaks, span, cells);
     check_spans(knots, pieces, degree);
     check(deriv >= 0 && deriv <= degree, "deriv is out of range");
@@ -89,7 +91,8 @@ void check_stack(const In<double>& sources, const In<double>& rhs, const In<doub
 }
 
 // R, z, coef, band of the inverse, misfit, trace, log_det, rest.
-Tuple<Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, double, double> solve_stack_of(In<double> sources, In<double> rhs, In<double> scale) {
+Tuple<Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, double, double> solve_stack_of(In<double> sources, In<double> rhs,
+    In<double> scale) {
     check_stack(sources, rhs, scale);
     const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2);
     Doubles R = new_array({K, w}), z = new_array({K}), coef = new_array({K}), inverse = new_array({K, w}), misfit = new_array({S}),
@@ -145,7 +148,8 @@ Tuple<Doubles, Doubles, Doubles, Doubles> stack_values_of(In<double> sources, In
 }
 
 // Derivatives of misfit, trace, log_det and rest along `slope` (n_sources,) of the scales.
-Tuple<Doubles, Doubles, double, double> solve_stack_slope_of(In<double> sources, In<double> rhs, In<double> scale, In<double> slope) {
+Tuple<Doubles, Doubles, double, double> solve_stack_slope_of(In<double> sources, In<double> rhs, In<double> scale,
+    In<double> slope) {
     check_stack(sources, rhs, scale);
     check(slope.size() == scale.size(), "slope is (n_sources,)");
     const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2);

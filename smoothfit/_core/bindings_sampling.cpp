@@ -46,8 +46,7 @@ Doubles draw_from(int order, In<double> link, In<double> normal, In<std::int64_t
 
 // u and its precision of each row (n, 2); scores and information of shocks at each node (n_nodes, 2 order); which rows a flat
 // component took up (n).
-Tuple<Doubles, Doubles, Out<bool>> shocks_of(const WienerRows& series, int order,
-                    double q, In<double> sigma2) {
+Tuple<Doubles, Doubles, Out<bool>> shocks_of(const WienerRows& series, int order, double q, In<double> sigma2) {
     const Rows rows = series.view(order, sigma2.size());
     const std::size_t n = series.size(), width = static_cast<std::size_t>(order) + 3;
     std::size_t nodes = 1;
@@ -69,8 +68,7 @@ Tuple<Doubles, Doubles, Out<bool>> shocks_of(const WienerRows& series, int order
 }
 
 // Innovations over their standard deviations (n).
-Doubles innovations_of(const WienerRows& series, int order,
-                       double q, In<double> sigma2) {
+Doubles innovations_of(const WienerRows& series, int order, double q, In<double> sigma2) {
     const Rows rows = series.view(order, sigma2.size());
     Doubles out = new_array({series.size()});
     Status status;
@@ -149,9 +147,8 @@ void bind_sampling(nb::module_& module) {
     module.def("innovations", &innovations_of, "series"_a, "order"_a, "q"_a, "sigma2"_a);
     nb::class_<Stream>(module, "Stream")
         .def(nb::init<InOut<double>, InOut<double>, InOut<std::uint8_t>, InOut<std::uint8_t>, InOut<double>, InOut<double>,
-                      InOut<std::int64_t>, InOut<double>, InOut<double>, int, double, double>(), "x"_a, "delta"_a, "deriv"_a,
-                           "group"_a,
-             "y"_a, "ratio"_a, "arrival"_a, "states"_a, "sigma2"_a, "order"_a, "q"_a, "x_unit"_a)
+                      InOut<std::int64_t>, InOut<double>, InOut<double>, int, double, double>(), "x"_a, "delta"_a,
+             "deriv"_a, "group"_a, "y"_a, "ratio"_a, "arrival"_a, "states"_a, "sigma2"_a, "order"_a, "q"_a, "x_unit"_a)
         .def("run", &Stream::run, "start"_a, "stop"_a)
         .def("push", &Stream::push, "i"_a, "x"_a, "y"_a, "deriv"_a, "group"_a, "ratio"_a, "arrival"_a);
 }

@@ -159,7 +159,8 @@ Curvature twice_differentiated(double x, double a, double b) {
 
 // (3, 1 + a + a b): values, derivatives along a directions, and second derivatives along them and b others (C order);
 // directions (a, 1 + G) and others (b, 1 + G) in (log q, log sigma2).
-Doubles likelihood_second(const WienerRows& series, int order, double q, In<double> sigma2, In<double> directions, In<double> others) {
+Doubles likelihood_second(const WienerRows& series, int order, double q, In<double> sigma2, In<double> directions,
+                          In<double> others) {
     using D = Curvature;
     const std::size_t n_groups = sigma2.size(), width = 1 + n_groups;
     check(n_groups <= max_groups, "too many groups");
@@ -193,8 +194,7 @@ Doubles likelihood_second(const WienerRows& series, int order, double q, In<doub
 }
 
 // Filtered states of all nodes, packed: (n_nodes, order + order (order + 1) / 2).
-Doubles filter(const WienerRows& series, int order,
-               double q, In<double> sigma2) {
+Doubles filter(const WienerRows& series, int order, double q, In<double> sigma2) {
     const Rows rows = series.view(order, sigma2.size());
     std::size_t nodes = 1;
     for (std::int64_t i = 1; i < rows.n; ++i) nodes += rows.delta[i] > 0;
@@ -282,9 +282,8 @@ Doubles predict_states(int order, double q, In<double> filtered, In<double> post
 void bind_statespace(nb::module_& module) {
     module.attr("MISSING") = static_cast<int>(Rows::missing);
     nb::class_<WienerRows>(module, "WienerRows")
-        .def(nb::init<In<double>, In<std::uint8_t>, In<std::uint8_t>, In<double>, In<double>>(), "delta"_a, "deriv"_a, "group"_a,
-             "y"_a,
-             "ratio"_a);
+        .def(nb::init<In<double>, In<std::uint8_t>, In<std::uint8_t>, In<double>, In<double>>(), "delta"_a, "deriv"_a,
+             "group"_a, "y"_a, "ratio"_a);
     module.def("require_identified", &require_identified, "series"_a, "order"_a, "sigma2"_a);
     module.def("likelihood", &likelihood, "series"_a, "order"_a, "q"_a, "sigma2"_a);
     module.def("likelihood_noise", &likelihood_noise, "series"_a, "order"_a, "q"_a, "sigma2"_a);

@@ -201,7 +201,7 @@ class StateSpaceEngine(ABC):
         found = np.full(2, np.nan), np.full((2, p), np.nan), np.full((2, p, p), np.nan)
         try:
             whole, jacobian = self._whole(theta)
-            scores, hessians = self._curvatures(whole) if order > 1 else (np.array(self._scores(whole)), None)
+            scores, hessians = self._curvatures(whole) if order > 1 and p else (np.array(self._scores(whole)), None)
             found[0][:], found[1][:] = scores[:, 0], scores[:, 1:] @ jacobian
             if hessians is not None:
                 found[2][:] = jacobian.T @ hessians @ jacobian

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
@@ -50,6 +50,8 @@ def law_of(drawn, df):
 
 
 @given(components, dfs, st.floats(1e-6, 1 - 1e-6))
+@example(([0.0, 8.0], [2.0, 1.0], [1.0, 1.0]), 60.0, 0.5)  # the density is small between the components
+@example(([0.0, 12.0], [1.0, 1.0], [1.0, 1.0]), np.inf, 0.5 - 1e-8)
 def test_quantiles_invert_the_distribution_function(drawn, df, p):
     law = law_of(drawn, df)
     value = law.quantile(p)
