@@ -13,7 +13,7 @@ from .._validation import FloatArray
 from ..results import Results
 from .fit import Fit, Model
 from .methods.base import Fitted
-from .posterior import EquationPosterior, is_narrow, posterior_of
+from .posterior import EquationPosterior, is_normal, posterior_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,12 +99,13 @@ class Estimates(Results):
     def _posterior(self) -> EquationPosterior | None:
         """Weighted nodes of all parameters; None if intervals are those of a normal law.
 
-        That is so of methods other than "kalman", of a covariance other than its own, and where the two agree.
+        That is so of methods other than "kalman", of a covariance other than its own, where the two agree, and of equations with
+        too many parameters (`posterior.is_normal`).
         """
         found = self.fitted
         if self.method != "kalman" or self.cov_type != found.cov_type or found.notes or not self.model.equation.derivatives:
             return None
-        return None if is_narrow(self.model.problem, found, self._fit.cov) else posterior_of(self.model.problem, found)
+        return None if is_normal(self.model.problem, found, self._fit.cov) else posterior_of(self.model.problem, found)
 
     @property
     def _integrates(self) -> bool:  # type: ignore[override]

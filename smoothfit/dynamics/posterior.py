@@ -208,13 +208,15 @@ class EquationPosterior:
         return np.asarray(self.nodes.scale2 * sigma2)
 
 
-def is_narrow(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
-    """Whether the normal law of the estimates has intervals that integration would change by less than 1 % of their half-width.
+def is_normal(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
+    """Whether intervals are those of the normal law of the estimates.
 
-    By the variances of the logarithms of noises and poles: to first order a mixture over logarithms of variance V widens an
-    interval by (1.96^2 + 1) V / 8, and a quantile of exp(x) is off by as much of its distance as sqrt(V) / 2 squared.
+    So they are where integration takes too long, of more parameters in theta than a lattice has dimensions or of very long runs,
+    and where it would change intervals by less than 1 % of their half-width. The latter is judged by the variances of the
+    logarithms of noises and poles: to first order a mixture over logarithms of variance V widens an interval by (1.96^2 + 1) V / 8,
+    and a quantile of exp(x) is off by as much of its distance as sqrt(V) / 2 squared.
     """
-    if len(problem.sample) > LONG:
+    if len(problem.sample) > LONG or EquationEngine(problem, fitted.theta).lower.size > MOST_ON_A_LATTICE:
         return True
     k, noises = len(fitted.theta), np.array(list(fitted.noise.values()))
     powers = np.array([1.0 if name.startswith("q") else 2.0 for name in fitted.noise])  # of the sd in the variance
