@@ -66,6 +66,10 @@ class BiasWarning(SmoothfitWarning):
     """A method's assumptions fail in these data so that its estimate is materially biased; the message names another."""
 
 
+class MisfitWarning(SmoothfitWarning):
+    """The observations contradict the model of a fit, so that its intervals are unreliable; the message names what to do."""
+
+
 class PrecisionWarning(SmoothfitWarning):
     """Rounding moves an estimate by what counts beside its uncertainty."""
 

@@ -6,7 +6,7 @@ The units are powers of two, so that the change is exact: x is measured in `x_un
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -151,6 +151,16 @@ class Rows:
     def is_of_one_kind(self) -> bool:
         """Whether all readings are of one order and share one variance."""
         return self.n_groups == 1 and bool(self.deriv.min() == self.deriv.max())
+
+    def part(self, part: slice) -> Rows:
+        """Neighbouring sorted rows as a record of their own, in their order."""
+        before = int(np.count_nonzero(self.delta[: part.start + 1]))
+        delta = self.delta[part].copy()
+        delta[0] = 0.0
+        nodes = slice(before, before + int(np.count_nonzero(delta)) + 1)
+        fine = None if self.fine is None else self.fine[nodes]
+        columns = {"deriv": self.deriv[part], "group": self.group[part], "y": self.y[part], "ratio": self.ratio[part]}
+        return replace(self, nodes=self.nodes[nodes], sorter=None, delta=delta, fine=fine, **columns)
 
     @property
     def points(self) -> Points:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
@@ -44,7 +44,7 @@ def ljung_box(correlations: FloatArray, n: int) -> tuple[float, float]:
     """Ljung & Box's statistic n (n + 2) sum r_k^2 / (n - k), and its p-value with one degree of freedom a lag."""
     lags = np.arange(1, len(correlations) + 1)
     statistic = float(n * (n + 2) * (correlations**2 / (n - lags)).sum())
-    return statistic, float(stats.chi2.sf(statistic, len(correlations)))
+    return statistic, float(special.chdtrc(len(correlations), statistic))
 
 
 def test_of_curve(results: Residuals, lags: int | None) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from ..markov.criteria import LIKELIHOODS
 from ..results.curve import CurveResults
 from ..results.estimates import LEAST_FREE
 from ..results.integrated import Integrated
+from ..results.misfit import Misfit, even_stretches, misfits_of
 from ..results.mixtures import mixture
 from ..results.parameters import quantile_of_parameter
 from .engine import StateSpaceEngine
@@ -244,6 +245,18 @@ class Estimated(CurveResults, Integrated):
 
     def _noise_sd(self, name: str) -> float:
         return self.fitted.posterior.noise_sd_of(name)
+
+    @cached_property
+    def misfits(self) -> tuple[Misfit, ...]:
+        """What contradicts the model in the prediction errors and the observations, of which `fit` warns; empty if nothing does.
+
+        See ``smoothfit.results.misfit``. Not looked for in fits with Student-t noise, whose errors are not normal, and with a
+        smoothing that was given, or chosen by gcv or aicc, whose errors are not independent.
+        """
+        if self.robustness is not None or self.fixed is not None or self._conditions:
+            return ()
+        sds = [sd for _, sd, _ in self.noise_sds]
+        return misfits_of(self.observations, sds, *self.fitted.posterior.prediction_errors(even_stretches(self.nobs)))
 
     @property
     def _leverage(self) -> FloatArray:

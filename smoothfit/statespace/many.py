@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .._core import _kernels
 from .._entry import entry_point, warn
 from .._validation import FloatArray, check_level, check_memory, check_order
-from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
+from ..errors import DataError, ExactSeriesWarning, MisfitWarning, RoughnessWarning, SmoothfitError, SpecificationError
 from ..inference.newton import Minimum
 from ..markov.bandwidth import FixedLam
 from ..markov.process import Prior, check_readable
@@ -396,6 +396,7 @@ def _fit_one(fits: CurveFits, place: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RoughnessWarning)
             warnings.simplefilter("ignore", ExactSeriesWarning)  # `boundary` tells of every curve
+            warnings.simplefilter("ignore", MisfitWarning)  # curves are not checked one by one
             results = SmoothingSpline(fits._curves.subset(place), fits.order, prior=fits.prior).fit(fits.method)
             row: dict[str, Any] = {"nobs": results.nobs}
             row |= {f"sigma.{name}": sd for name, sd, estimated in results.noise_sds if estimated}

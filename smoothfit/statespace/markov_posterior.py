@@ -388,6 +388,15 @@ class MarkovPosterior:
         """Standardised one-step-ahead prediction errors (n,)."""
         return self.specification.program.innovations(self.hyper, self.variance)
 
+    def prediction_errors(self, stretches: list[slice]) -> tuple[IntArray, FloatArray]:
+        """Observations of some stretches, in order of x, and their standardised one-step-ahead prediction errors.
+
+        One pass over all observations gives them; a fit takes hundreds.
+        """
+        order = self.specification.program.order
+        rows = np.concatenate([order[order >= 0][part] for part in stretches])
+        return rows, self.innovations[rows]
+
     def changes(self) -> list[Change]:
         """Estimates of level shifts and slope breaks."""
         return changes_of(self.specification, self.hyper, self.variance)

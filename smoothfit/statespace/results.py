@@ -22,6 +22,7 @@ from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
 from ..results.curve import BandDraws
 from ..results.draws import draw_curves
+from ..results.misfit import notes_of
 from ..results.mixtures import Mixture
 from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
 from ..results.protocols import Change
@@ -482,7 +483,7 @@ class SmoothingSplineResults(Estimated):
         return "at a boundary" if self.boundary else "yes, certified"
 
     def _notes(self) -> list[str]:
-        notes = self.fitted.posterior.notes(self.boundary)
+        notes = [*self.fitted.posterior.notes(self.boundary), *notes_of(self.misfits)]
         if self.robustness is not None:
             dfs = self.robustness.df.items()
             said = ", ".join(f"{name} {df:.3g}" if df < HIGHEST_DF else f"{name} normal (at the upper limit)" for name, df in dfs)

@@ -353,6 +353,16 @@ class WienerPosterior:
         """Standardised one-step-ahead prediction errors (n,)."""
         return self.rows.in_given_order(innovations(self.rows, self.order, self.q, self.sigma2))
 
+    def prediction_errors(self, stretches: list[slice]) -> tuple[IntArray, FloatArray]:
+        """Observations of some stretches, in order of x, and their standardised one-step-ahead prediction errors.
+
+        Each stretch is a record of its own, from a diffuse start.
+        """
+        rows = self.rows
+        sorted_rows = np.concatenate([np.arange(part.start, part.stop) for part in stretches])
+        errors = [innovations(rows.part(part), self.order, self.q, self.sigma2) for part in stretches]
+        return sorted_rows if rows.sorter is None else rows.sorter[sorted_rows], np.concatenate(errors)
+
     def changes(self) -> list[Change]:
         """Estimates of level shifts and slope breaks at the nodes."""
         rows, found = self.rows, self._shocks

@@ -1,0 +1,85 @@
+"""How often fits warn that observations contradict their model: false alarms under the right model, and power.
+
+python benchmarks/misfit.py [samples]
+"""
+
+import sys
+import warnings
+
+import numpy as np
+
+import smoothfit as sf
+from smoothfit.errors import ConvergenceError, MisfitWarning
+
+KINDS = ("outlier or shift", "noise level", "autocorrelation", "rounding")
+
+
+def from_prior(rng, n, order):
+    """A path of the prior at a random smoothness, with unit noise."""
+    x, f = np.arange(float(n)), rng.standard_normal(n)
+    for _ in range(order):  # sums of white noise: the integrated Wiener process at even steps, up to smooth parts
+        f = np.cumsum(f)
+    bandwidth = np.exp(rng.uniform(0, np.log(n / 4)))
+    return x, f * bandwidth**-order + rng.standard_normal(n)
+
+
+def sine(rng, n, noise):
+    x = np.arange(float(n))
+    return x, np.sin(2 * np.pi * x / n) + noise(rng, x / n)
+
+
+def correlated(rng, u, rho):
+    e = rng.standard_normal(len(u))
+    for i in range(1, len(u)):
+        e[i] = rho * e[i - 1] + np.sqrt(1 - rho**2) * e[i]
+    return e
+
+
+def normal(rng, u):
+    return rng.standard_normal(len(u))
+
+
+CONTRADICTIONS = {
+    "SD .03, then .83": lambda rng, n: sine(rng, n, lambda r, u: np.where(u < 0.5, 0.03, 0.83) * normal(r, u)),
+    "SD .1, in a third .3": lambda rng, n: sine(rng, n, lambda r, u: np.where(abs(u - 0.5) < 1 / 6, 0.3, 0.1) * normal(r, u)),
+    "AR(1), rho = .5": lambda rng, n: sine(rng, n, lambda r, u: 0.2 * correlated(r, u, 0.5)),
+    "AR(1), rho = .7": lambda rng, n: sine(rng, n, lambda r, u: 0.2 * correlated(r, u, 0.7)),
+    "shift by 5 SDs": lambda rng, n: sine(rng, n, lambda r, u: 0.1 * normal(r, u) + 0.5 * (u > 0.6)),
+    "shift by 10 SDs": lambda rng, n: sine(rng, n, lambda r, u: 0.1 * normal(r, u) + 1.0 * (u > 0.6)),
+    "outlier of 8 SDs": lambda rng, n: sine(rng, n, lambda r, u: 0.1 * normal(r, u) + 0.8 * (np.arange(n) == n // 3)),
+    "rounded, step 8 SDs": lambda rng, n: (lambda x, y: (x, 0.4 * np.round(y / 0.4)))(
+        *sine(rng, n, lambda r, u: 0.05 * normal(r, u))
+    ),
+}
+RIGHT = {"path of the prior": None, "sine": lambda rng, n: sine(rng, n, lambda r, u: 0.2 * normal(r, u))}
+
+
+def rates(make, n, order, samples):
+    """Percentages of fits with a misfit of each kind, and of any."""
+    found, fits = np.zeros(len(KINDS) + 1), 0
+    for seed in range(samples):
+        rng = np.random.default_rng(seed)
+        x, y = from_prior(rng, n, order) if make is None else make(rng, n)
+        try:
+            kinds = {misfit.kind for misfit in sf.SmoothingSpline(sf.observe(x, y), order=order).fit().misfits}
+        except ConvergenceError:
+            continue
+        fits += 1
+        found += [*(kind in kinds for kind in KINDS), bool(kinds)]
+    return 100 * found / fits
+
+
+def table(title, makes, sizes, samples):
+    print(f"\n{title}, % of {samples} fits\n{'':<22} {'order':>5} {'n':>5} " + " ".join(f"{k:>17}" for k in (*KINDS, "any")))
+    for name, make in makes.items():
+        for order in (2, 3):
+            for n in sizes:
+                row = " ".join(f"{rate:17.2f}" for rate in rates(make, n, order, samples))
+                print(f"{name:<22} {order:5d} {n:5d} {row}", flush=True)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", MisfitWarning)
+    samples = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
+    table("False alarms", RIGHT, (25, 60, 200, 1000), samples)
+    table("Power", CONTRADICTIONS, (25, 60, 200, 1000), max(1, samples // 40))
