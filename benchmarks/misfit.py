@@ -39,6 +39,10 @@ def normal(rng, u):
     return rng.standard_normal(len(u))
 
 
+def rounded(x, y, step=0.4):
+    return x, step * np.round(y / step)
+
+
 CONTRADICTIONS = {
     "SD .03, then .83": lambda rng, n: sine(rng, n, lambda r, u: np.where(u < 0.5, 0.03, 0.83) * normal(r, u)),
     "SD .1, in a third .3": lambda rng, n: sine(rng, n, lambda r, u: np.where(abs(u - 0.5) < 1 / 6, 0.3, 0.1) * normal(r, u)),
@@ -47,9 +51,7 @@ CONTRADICTIONS = {
     "shift by 5 SDs": lambda rng, n: sine(rng, n, lambda r, u: 0.1 * normal(r, u) + 0.5 * (u > 0.6)),
     "shift by 10 SDs": lambda rng, n: sine(rng, n, lambda r, u: 0.1 * normal(r, u) + 1.0 * (u > 0.6)),
     "outlier of 8 SDs": lambda rng, n: sine(rng, n, lambda r, u: 0.1 * normal(r, u) + 0.8 * (np.arange(n) == n // 3)),
-    "rounded, step 8 SDs": lambda rng, n: (lambda x, y: (x, 0.4 * np.round(y / 0.4)))(
-        *sine(rng, n, lambda r, u: 0.05 * normal(r, u))
-    ),
+    "rounded, step 8 SDs": lambda rng, n: rounded(*sine(rng, n, lambda r, u: 0.05 * normal(r, u))),
 }
 RIGHT = {"path of the prior": None, "sine": lambda rng, n: sine(rng, n, lambda r, u: 0.2 * normal(r, u))}
 

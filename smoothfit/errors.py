@@ -67,7 +67,7 @@ class BiasWarning(SmoothfitWarning):
 
 
 class MisfitWarning(SmoothfitWarning):
-    """The observations contradict the model of a fit, so that its intervals are unreliable; the message names what to do."""
+    """The observations contradict the model of a fit, so that its intervals may be off; the message names what to do."""
 
 
 class PrecisionWarning(SmoothfitWarning):

@@ -159,8 +159,17 @@ class Rows:
         delta[0] = 0.0
         nodes = slice(before, before + int(np.count_nonzero(delta)) + 1)
         fine = None if self.fine is None else self.fine[nodes]
-        columns = {"deriv": self.deriv[part], "group": self.group[part], "y": self.y[part], "ratio": self.ratio[part]}
-        return replace(self, nodes=self.nodes[nodes], sorter=None, delta=delta, fine=fine, **columns)
+        return replace(
+            self,
+            nodes=self.nodes[nodes],
+            fine=fine,
+            sorter=None,
+            delta=delta,
+            deriv=self.deriv[part],
+            group=self.group[part],
+            y=self.y[part],
+            ratio=self.ratio[part],
+        )
 
     @property
     def points(self) -> Points:

@@ -126,7 +126,7 @@ def warn_of_misfits(found: Sequence[Misfit]) -> None:
     """Warn once of all contradictions."""
     if found:
         said = "; ".join(f"{one.finding}: {one.remedy}" for one in found)
-        warn(f"the observations contradict the model, so that its intervals are unreliable: {said}", MisfitWarning)
+        warn(f"the observations contradict the model, so that its intervals may be too short or too long: {said}", MisfitWarning)
 
 
 def notes_of(found: Sequence[Misfit]) -> list[str]:
@@ -201,7 +201,7 @@ def _autocorrelation(reading: Readings, z: FloatArray, level: float) -> Misfit |
     p = ljung_box(correlations, len(z))[1]
     if p > level or abs(correlations[lag]) < LEAST_CORRELATION:
         return None
-    remedy = f"give the noise a process, noise={{{reading.name!r}: sf.priors.OrnsteinUhlenbeck()}}, or the curve another prior="
+    remedy = f"give the noise a process, noise={{{reading.name!r}: sf.priors.OrnsteinUhlenbeck()}}, or the curve another order= or prior="
     if reading.upper is None and reading.deriv == 0 and _accumulates(reading.y):
         remedy += "; if these are cumulative counts, pass their increments to sf.observe_integral"
     return Misfit(

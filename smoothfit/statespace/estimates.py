@@ -253,7 +253,7 @@ class Estimated(CurveResults, Integrated):
         See ``smoothfit.results.misfit``. Not looked for in fits with Student-t noise, whose errors are not normal, and with a
         smoothing that was given, or chosen by gcv or aicc, whose errors are not independent.
         """
-        if self.robustness is not None or self.fixed is not None or self._conditions:
+        if self.robustness is not None or self.fixed is not None or self._conditions or not self._searched:
             return ()
         sds = [sd for _, sd, _ in self.noise_sds]
         return misfits_of(self.observations, sds, *self.fitted.posterior.prediction_errors(even_stretches(self.nobs)))

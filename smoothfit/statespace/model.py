@@ -277,10 +277,11 @@ class SmoothingSpline:
         inside is taken.
 
         Where several series have an unknown sd and one is estimated as zero, or its observations never change, a
-        `smoothfit.errors.ExactSeriesWarning` names it. Where the observations contradict the model (an outlier or a shift, a noise
-        level that varies, autocorrelated prediction errors, coarse rounding) a `smoothfit.errors.MisfitWarning` says what to do; in
-        simulations it came after fewer than 1 in 200 fits of the right model. A constant or a line needs no noise where the smoothing is given; the sd
+        `smoothfit.errors.ExactSeriesWarning` names it. A constant or a line needs no noise where the smoothing is given; the sd
         is then that of rounding.
+
+        If the observations contradict the model (an outlier or a shift, a noise level that varies, autocorrelated prediction
+        errors, coarse rounding), a `smoothfit.errors.MisfitWarning` says what to do; `misfits` of the results has the list.
         """
         method = check_method(method)
         free = check_robust(of_loss(loss, parameter, robust, self.observations), self.observations)

@@ -426,6 +426,7 @@ def test_a_covariance_of_three_names_of_one_order_is_their_best_mean():
     assert "covariances: of the noise of c, a, b" in str(again.summary())
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # the observations are random numbers about no curve
 def test_a_diagonal_covariance_is_known_sds():
     rng = np.random.default_rng(5)
     x, y = np.sort(rng.uniform(0, 5, 30)), rng.standard_normal((2, 30))
