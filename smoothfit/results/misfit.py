@@ -93,7 +93,7 @@ def misfits_of(observations: Observations, sds: Sequence[float], rows: IntArray,
     ----------
     observations : Observations
     sds : sequence of float
-        Noise SD of each series at weight one.
+        Noise SD of each series at weight one; a series with SD zero is not tested.
     rows : ndarray, shape (m,)
         Observations in order of x.
     errors : ndarray, shape (m,)

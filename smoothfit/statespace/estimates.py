@@ -251,11 +251,13 @@ class Estimated(CurveResults, Integrated):
         """What contradicts the model in the prediction errors and the observations, of which `fit` warns; empty if nothing does.
 
         See ``smoothfit.results.misfit``. Not looked for in fits with Student-t noise, whose errors are not normal, and with a
-        smoothing that was given, or chosen by gcv or aicc, whose errors are not independent.
+        smoothing that was given, or chosen by gcv or aicc, whose errors are not independent; nor in series whose SD is estimated
+        as zero, through which the curve passes, and of fewer than 20 prediction errors.
         """
         if self.robustness is not None or self.fixed is not None or self._conditions or not self._searched:
             return ()
-        sds = [sd for _, sd, _ in self.noise_sds]
+        at_zero = {name.removeprefix("sigma.") for name in self.boundary}
+        sds = [0.0 if name in at_zero else sd for name, sd, _ in self.noise_sds]
         return misfits_of(self.observations, sds, *self.fitted.posterior.prediction_errors(even_stretches(self.nobs)))
 
     @property
