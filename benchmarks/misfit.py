@@ -11,7 +11,7 @@ import numpy as np
 import smoothfit as sf
 from smoothfit.errors import ConvergenceError, MisfitWarning
 
-KINDS = ("outlier or shift", "noise level", "autocorrelation", "rounding")
+KINDS = ("outlier", "level shift", "noise level", "autocorrelation", "rounding")
 
 
 def from_prior(rng, n, order):

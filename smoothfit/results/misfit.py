@@ -1,10 +1,11 @@
 """Whether observations contradict the model of a fit, by its one-step-ahead prediction errors.
 
 At the right parameters of the right model the standardised errors z_1, ..., z_n of a series, in order of x, are independent and
-N(0, s^2). Three tests, each at a level of `LEVEL`, look for what falsifies intervals most; a fourth look is at the observations:
+N(0, s^2). Four tests, each at a level of `LEVEL`, look for what falsifies intervals most; a last look is at the observations:
 
-- outlier or shift: the largest |z_i + ... + z_(i+w-1)| / sqrt(w) for w = 1, 2, 4, 8, 16. Of independent normal errors its square
-  over sum z^2 is Beta(1/2, (n-1)/2), whatever s is; Bonferroni's factor is the number of sums.
+- outlier: the largest standardised residual of an observation from all others; level shift: the largest standardised estimate of a
+  jump of f (auxiliary residuals). Each is a'z with |a| = 1, so that its square over sum z^2 is Beta(1/2, (n-1)/2), whatever s is;
+  Bonferroni's factor is the number of observations, or of jumps.
 - noise level: Kuiper's statistic of the cumulated ranks of |z|, the largest excess of large errors in a stretch of x. Ranks have
   the same law whatever s and the tails of the noise are; it tends to that of the range of a Brownian bridge, with a correction for
   n steps in place of a continuum (D. Siegmund 1985, *Sequential Analysis*: 0.5826 steps at each of the two ends).
@@ -36,6 +37,7 @@ from .._validation import FloatArray
 from ..errors import MisfitWarning
 from ..observations import Observations, Readings
 from .exact import is_stuck
+from .protocols import Change
 from .serial import autocorrelations, ljung_box
 
 IntArray = npt.NDArray[np.int64]
@@ -44,7 +46,6 @@ LEVEL = 5e-4  # of each test, over all series
 FEWEST = 20  # errors of a series that are tested
 LONGEST = 10_000  # observations; of longer records stretches are tested, so that the tests cost little beside the fit
 STRETCHES = 10
-WIDTHS = (1, 2, 4, 8, 16)  # numbers of neighbouring errors that a shift may show in
 MOST_LAGS = 5
 LEAST_CORRELATION = 0.1  # that is reported: it moves the SD of local means by a tenth
 LEAST_RATIO = 1.25  # of noise levels that are reported
@@ -60,9 +61,9 @@ class Misfit(NamedTuple):
     Attributes
     ----------
     series : str
-        Name of the observations.
+        Name of the observations; "" for a level shift of f.
     kind : str
-        ``"rounding"``, ``"outlier or shift"``, ``"noise level"`` or ``"autocorrelation"``.
+        ``"rounding"``, ``"outlier"``, ``"level shift"``, ``"noise level"`` or ``"autocorrelation"``.
     p_value : float
         Of the test, for one series; 0 for rounding, which is no test.
     finding : str
@@ -86,25 +87,43 @@ def even_stretches(n: int) -> list[slice]:
     return [slice(start, start + length) for start in np.linspace(0, n - length, STRETCHES).astype(int).tolist()]
 
 
-def misfits_of(observations: Observations, sds: Sequence[float], rows: IntArray, errors: FloatArray) -> tuple[Misfit, ...]:
+class Errors(NamedTuple):
+    """Standardised errors of m observations in order of x, each N(0, 1) under the model.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (m,)
+        Places among the observations.
+    one_step : ndarray, shape (m,)
+        Of predictions from the observations before: independent ones. NaN where a diffuse start takes them.
+    deleted : ndarray, shape (m,)
+        Of predictions from all other observations. NaN for observations that determine a part of f.
+    shifts : list of Change
+        Estimated jumps of f.
+    """
+
+    rows: IntArray
+    one_step: FloatArray
+    deleted: FloatArray
+    shifts: list[Change]
+
+
+def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors) -> tuple[Misfit, ...]:
     """Contradictions between observations and model, series by series.
 
     Parameters
     ----------
     observations : Observations
     sds : sequence of float
-        Noise SD of each series at weight one; a series with SD zero is not tested.
-    rows : ndarray, shape (m,)
-        Observations in order of x.
-    errors : ndarray, shape (m,)
-        Their standardised one-step-ahead prediction errors.
+        Noise SD of each series at weight one; a series with SD zero is not tested, and then no shift of f either.
+    errors : Errors
     """
     found: list[Misfit] = []
     x, start = observations.x, 0
     for reading, sd in zip(observations.readings, sds, strict=True):
-        mine = (rows >= start) & (rows < start + len(reading)) & np.isfinite(errors)
+        mine = (errors.rows >= start) & (errors.rows < start + len(reading)) & np.isfinite(errors.one_step)
         start += len(reading)
-        z, places = errors[mine], x[rows[mine]]
+        z, deleted, places = errors.one_step[mine], errors.deleted[mine], x[errors.rows[mine]]
         if len(z) < FEWEST or not sd > 0 or not z.any() or is_stuck(reading.y):
             continue
 
@@ -114,11 +133,15 @@ def misfits_of(observations: Observations, sds: Sequence[float], rows: IntArray,
         level = LEVEL / len(observations.readings)
         looked = (
             _rounding(reading, sd),
-            _shift(reading, z, level, shown),
+            _outlier(reading, z, deleted, level, shown),
             _noise_level(reading, z, level, shown),
             _autocorrelation(reading, z, level),
         )
         found += [one for one in looked if one is not None]
+    z = errors.one_step[np.isfinite(errors.one_step)]
+    if len(z) >= FEWEST and z.any() and min(sds) > 0:
+        shift = _level_shift(observations, z, errors.shifts)
+        found += [] if shift is None else [shift]
     return tuple(found)
 
 
@@ -135,25 +158,46 @@ def notes_of(found: Sequence[Misfit]) -> list[str]:
     return [line for one in lines for line in one]
 
 
-def _shift(reading: Readings, z: FloatArray, level: float, shown: Callable[[int], str]) -> Misfit | None:
-    """The largest sum of neighbouring errors."""
-    n, total = len(z), np.concatenate([[0.0], np.cumsum(z)])
-    widths = [w for w in WIDTHS if 4 * w <= n]
-    sums = [(total[w:] - total[:-w]) / np.sqrt(w) for w in widths]
-    k = int(np.argmax([np.abs(one).max() for one in sums]))
-    i = int(np.abs(sums[k]).argmax())
-    fraction = min(1.0, float(sums[k][i] ** 2 / (z @ z)))
-    p = sum(len(one) for one in sums) * float(special.betaincc(0.5, (n - 1) / 2, fraction))
+def _p_value(statistic: float, z: FloatArray, n_tests: int) -> float:
+    """Of the largest of several unit combinations of independent normal errors of one variance, at most (Bonferroni)."""
+    fraction = min(1.0, statistic**2 / float(z @ z))
+    return n_tests * float(special.betaincc(0.5, (len(z) - 1) / 2, fraction))
+
+
+def _outlier(reading: Readings, z: FloatArray, deleted: FloatArray, level: float, shown: Callable[[int], str]) -> Misfit | None:
+    """The observation farthest from what all others predict."""
+    size = np.where(np.isfinite(deleted), np.abs(deleted), 0.0)
+    i = int(size.argmax())
+    p = _p_value(float(size[i]), z, len(z))
     if p > level:
         return None
-    size = np.sqrt(fraction * n)
-    where = f"at x = {shown(i)}" if widths[k] == 1 else f"of {widths[k]} observations from x = {shown(i)} on"
     return Misfit(
         reading.name,
-        "outlier or shift",
+        "outlier",
         p,
-        f"{reading.name!r} departs from its predictions by {size:.1f} SDs {where}",
-        "an outlier or a level shift, see outliers(); then fit(robust=True), or interventions=[sf.Level(x)]",
+        f"{reading.name!r} at x = {shown(i)} is {size[i] / np.sqrt(np.mean(z**2)):.1f} SDs from what the others predict",
+        "see outliers(); mend or leave out gross errors, or fit(robust=True)",
+    )
+
+
+def _level_shift(observations: Observations, z: FloatArray, shifts: Sequence[Change]) -> Misfit | None:
+    """The jump of f that stands out most."""
+    n_tests = sum(len(change.x) for change in shifts)
+    if n_tests == 0:
+        return None
+    statistic = np.concatenate([change.effect / change.se for change in shifts])
+    i = int(np.abs(statistic).argmax())
+    p = _p_value(float(statistic[i]), z, n_tests)
+    if p > LEVEL:
+        return None
+    x, effect = np.concatenate([change.x for change in shifts])[i], np.concatenate([change.effect for change in shifts])[i]
+    return Misfit(
+        "",
+        "level shift",
+        p,
+        f"the curve jumps by {effect:.3g} at x = {observations.abscissa.label(x)} "
+        f"({abs(statistic[i]) / np.sqrt(np.mean(z**2)):.1f} SDs)",
+        "see outliers(); pass interventions=[sf.Level(x)]",
     )
 
 
@@ -201,7 +245,8 @@ def _autocorrelation(reading: Readings, z: FloatArray, level: float) -> Misfit |
     p = ljung_box(correlations, len(z))[1]
     if p > level or abs(correlations[lag]) < LEAST_CORRELATION:
         return None
-    remedy = f"give the noise a process, noise={{{reading.name!r}: sf.priors.OrnsteinUhlenbeck()}}, or the curve another order= or prior="
+    process = f"noise={{{reading.name!r}: sf.priors.OrnsteinUhlenbeck()}}"
+    remedy = f"give the noise a process, {process}, or the curve another order= or prior="
     if reading.upper is None and reading.deriv == 0 and _accumulates(reading.y):
         remedy += "; if these are cumulative counts, pass their increments to sf.observe_integral"
     return Misfit(

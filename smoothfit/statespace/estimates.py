@@ -258,7 +258,7 @@ class Estimated(CurveResults, Integrated):
             return ()
         at_zero = {name.removeprefix("sigma.") for name in self.boundary}
         sds = [0.0 if name in at_zero else sd for name, sd, _ in self.noise_sds]
-        return misfits_of(self.observations, sds, *self.fitted.posterior.prediction_errors(even_stretches(self.nobs)))
+        return misfits_of(self.observations, sds, self.fitted.posterior.errors(even_stretches(self.nobs)))
 
     @property
     def _leverage(self) -> FloatArray:

@@ -17,6 +17,7 @@ from ..observations import Observations
 from ..observations.abscissa import Points
 from ..observations.readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
 from ..results.estimates import LEAST_FREE
+from ..results.misfit import Errors
 from ..results.protocols import Change
 from .effects import RegressedPoints
 from .functionals import CurveFunctionals, in_state
@@ -388,14 +389,15 @@ class MarkovPosterior:
         """Standardised one-step-ahead prediction errors (n,)."""
         return self.specification.program.innovations(self.hyper, self.variance)
 
-    def prediction_errors(self, stretches: list[slice]) -> tuple[IntArray, FloatArray]:
-        """Observations of some stretches, in order of x, and their standardised one-step-ahead prediction errors.
+    def errors(self, stretches: list[slice]) -> Errors:
+        """Standardised errors of some stretches of the observations, in order of x, given all observations.
 
-        One pass over all observations gives them; a fit takes hundreds.
+        In a long record, of several stretches, no shifts are looked for, which would take a pass with a larger state.
         """
         order = self.specification.program.order
         rows = np.concatenate([order[order >= 0][part] for part in stretches])
-        return rows, self.innovations[rows]
+        shifts = self.changes()[:1] if len(stretches) == 1 else []
+        return Errors(rows, self.innovations[rows], self.resid_standardized[rows], shifts)
 
     def changes(self) -> list[Change]:
         """Estimates of level shifts and slope breaks."""

@@ -280,7 +280,7 @@ class SmoothingSpline:
         `smoothfit.errors.ExactSeriesWarning` names it. A constant or a line needs no noise where the smoothing is given; the sd
         is then that of rounding.
 
-        If the observations contradict the model (an outlier or a shift, a noise level that varies, autocorrelated prediction
+        If the observations contradict the model (an outlier, a level shift, a noise level that varies, autocorrelated prediction
         errors, coarse rounding), a `smoothfit.errors.MisfitWarning` says what to do; `misfits` of the results has the list.
         """
         method = check_method(method)

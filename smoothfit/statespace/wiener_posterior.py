@@ -22,6 +22,7 @@ from ..markov.rows import Rows
 from ..markov.sampling import IntArray, Sampler, Shocks, shocks
 from ..observations import Observations
 from ..observations.abscissa import Points
+from ..results.misfit import Errors
 from ..results.protocols import Change
 from .functionals import CurveFunctionals
 from .markov_posterior import MarkovPosterior
@@ -353,15 +354,16 @@ class WienerPosterior:
         """Standardised one-step-ahead prediction errors (n,)."""
         return self.rows.in_given_order(innovations(self.rows, self.order, self.q, self.sigma2))
 
-    def prediction_errors(self, stretches: list[slice]) -> tuple[IntArray, FloatArray]:
-        """Observations of some stretches, in order of x, and their standardised one-step-ahead prediction errors.
-
-        Each stretch is a record of its own, from a diffuse start.
-        """
-        rows = self.rows
+    def errors(self, stretches: list[slice]) -> Errors:
+        """Standardised errors of some stretches of the sorted observations, each a record of its own, from a diffuse start."""
         sorted_rows = np.concatenate([np.arange(part.start, part.stop) for part in stretches])
-        errors = [innovations(rows.part(part), self.order, self.q, self.sigma2) for part in stretches]
-        return sorted_rows if rows.sorter is None else rows.sorter[sorted_rows], np.concatenate(errors)
+        records = [replace(self, rows=self.rows.part(part)) for part in stretches]
+        return Errors(
+            sorted_rows if self.rows.sorter is None else self.rows.sorter[sorted_rows],
+            np.concatenate([one.innovations for one in records]),
+            np.concatenate([one.resid_standardized for one in records]),
+            [one.changes()[0] for one in records],
+        )
 
     def changes(self) -> list[Change]:
         """Estimates of level shifts and slope breaks at the nodes."""
