@@ -43,6 +43,7 @@ from .serial import autocorrelations, ljung_box
 IntArray = npt.NDArray[np.int64]
 
 LEVEL = 5e-4  # of each test, over all series
+FAR_BELOW = 0.5  # SDs: smaller errors are those of a given sd= that is too large, which only widens intervals
 FEWEST = 20  # errors of a series that are tested
 LONGEST = 10_000  # observations; of longer records stretches are tested, so that the tests cost little beside the fit
 STRETCHES = 10
@@ -124,7 +125,7 @@ def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors)
         mine = (errors.rows >= start) & (errors.rows < start + len(reading)) & np.isfinite(errors.one_step)
         start += len(reading)
         z, deleted, places = errors.one_step[mine], errors.deleted[mine], x[errors.rows[mine]]
-        if len(z) < FEWEST or not sd > 0 or not z.any() or is_stuck(reading.y):
+        if len(z) < FEWEST or not sd > 0 or is_stuck(reading.y) or z @ z < FAR_BELOW**2 * len(z):
             continue
 
         def shown(i: int, places: FloatArray = places) -> str:
@@ -139,7 +140,7 @@ def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors)
         )
         found += [one for one in looked if one is not None]
     z = errors.one_step[np.isfinite(errors.one_step)]
-    if len(z) >= FEWEST and z.any() and min(sds) > 0:
+    if len(z) >= FEWEST and z @ z >= FAR_BELOW**2 * len(z) and min(sds) > 0:
         shift = _level_shift(observations, z, errors.shifts)
         found += [] if shift is None else [shift]
     return tuple(found)

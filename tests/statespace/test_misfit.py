@@ -183,6 +183,14 @@ def test_fits_whose_errors_are_not_independent_are_not_tested():
     assert short.misfits == ()
 
 
+def test_exact_observations_are_no_contradiction():
+    """Their SD is estimated as zero, or that given is too large: no interval is too short."""
+    x = np.linspace(0, 10, 100)
+    for sd in (None, 0.1):
+        for order in (1, 2, 3):
+            assert sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=sd), order).fit().misfits == ()
+
+
 def test_levels_are_those_of_independent_errors():
     """Of normal numbers: rates of p-values below 2 %, which bounds do not exceed, and do not miss by much."""
     rng = np.random.default_rng(0)

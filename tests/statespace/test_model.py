@@ -245,6 +245,7 @@ def two_names(seed, f, sds, n):
 
 
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.ExactSeriesWarning")
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # by chance, of one sample
 @pytest.mark.parametrize(
     ("f", "sds", "n", "order"),
     [(np.sin, (1e-3, 0.3), 60, 1), (np.sin, (0.3, 1e-3), 15, 2), (np.sin, (0.1, 0.3), 15, 1), (lambda x: x, (0.1, 1.0), 15, 2)],
@@ -274,6 +275,7 @@ def test_aicc_says_when_readings_are_too_few():
 
 
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.ExactSeriesWarning")
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # five periods of a sine, almost without noise
 @pytest.mark.parametrize(("n", "sds", "w"), [(25, (0.05, 0.001), 2), (15, (0.02, 0.05), 2), (30, (0.1, 0.01), 3)])
 def test_no_fixed_smoothing_is_likelier_than_the_optimum(n, sds, w):
     """The optimum is global: also where a name fitted alone would be interpolated, and the search starts far off."""

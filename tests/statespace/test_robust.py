@@ -34,6 +34,7 @@ def test_gross_errors_weigh_nothing():
     assert "Student-t noise" in res.summary().as_text()
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of the fit that is not robust
 def test_no_turn_lowers_the_bound_and_the_end_is_a_fixed_point():
     x, y, _ = contaminated(1, 120)
     plain = sf.observe(x, y, name="a", weights=np.random.default_rng(0).uniform(0.5, 2, 120))
@@ -80,6 +81,7 @@ def test_names_and_degrees_of_freedom_are_chosen(wave):
     np.testing.assert_array_equal(other.robust_weights, res.robust_weights)
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of the fit that is not robust
 def test_the_landing_without_tuning():
     df = sf.datasets.load_landing()
     obs = sf.observe(df["time_s"], df["altitude_ft"])
@@ -114,6 +116,7 @@ def test_bad_options(wave, option, words):
         sf.SmoothingSpline(wave, order=3).fit(robust=option)
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of the fit that is not robust
 def test_losses_go_by_one_argument():
     x, y, _ = contaminated(2, 80)
     obs = sf.observe(x, y, name="a") + sf.observe(x[::4], np.cos(x[::4]) + 0.1 * np.sin(9 * x[::4]), deriv=1, name="b")
