@@ -16,6 +16,7 @@ from smoothfit.errors import ResourceError, SpecificationError
 
 X = np.linspace(0, 1, 60)
 OBS = sf.observe(X, np.sin(6 * X) + 0.1 * np.cos(91 * X))
+pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # the noise of OBS is a wave
 BASIS = sf.BSplineBasis.uniform(0, 1, 6)
 ENDLESS = {
     "regression": "sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 6), None, sf.Bounds(upper=0.9)).fit()"
