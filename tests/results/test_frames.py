@@ -121,6 +121,7 @@ def test_bad_regressors_are_refused(regressors, x, error, words):
         driven().predict([1.0], deriv=1, regressors={"g": 1.0})
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # made-up observations without noise, or with jumps
 def test_time_zones_come_back():
     times = pd.date_range("2024-03-09", periods=60, freq="h", tz="America/New_York")  # a change of clocks in between
     y = np.sin(np.arange(60) / 5)
@@ -140,6 +141,7 @@ def test_time_zones_come_back():
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", datetime.timezone(datetime.timedelta(hours=-7)), None])
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # made-up observations without noise, or with jumps
 def test_labels_and_axes_tell_times_in_their_zone(zone):
     times = pd.date_range("2024-03-09", periods=60, freq="h", tz=zone)  # over a change of clocks in New York
     changes = [sf.Level(times[30]), sf.Pulse(times[24])]
@@ -162,6 +164,7 @@ def test_labels_and_axes_tell_times_in_their_zone(zone):
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # made-up observations without noise, or with jumps
 def test_times_in_formulas_have_the_zone_that_they_say():
     times = pd.date_range("2024-01-01", periods=40, freq="h", tz="Europe/Rome")
     frame = pd.DataFrame({"t": times, "y": np.sin(np.arange(40) / 4)})
