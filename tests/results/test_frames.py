@@ -163,8 +163,8 @@ def test_labels_and_axes_tell_times_in_their_zone(zone):
     plt.close("all")
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # made-up observations without noise, or with jumps
+@pytest.mark.filterwarnings("error")
 def test_times_in_formulas_have_the_zone_that_they_say():
     times = pd.date_range("2024-01-01", periods=40, freq="h", tz="Europe/Rome")
     frame = pd.DataFrame({"t": times, "y": np.sin(np.arange(40) / 4)})
