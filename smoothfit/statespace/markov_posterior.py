@@ -287,8 +287,7 @@ class MarkovPosterior:
     @property
     def _noise_ratio(self) -> FloatArray:
         """Scaled noise variance of each reading."""
-        read = self.specification.as_read
-        return read.ratio * self.variance[read.group]
+        return self.specification.as_read.noise(self.variance)
 
     @property
     def fitted(self) -> FloatArray:
@@ -314,11 +313,14 @@ class MarkovPosterior:
         return self._noise_ratio * self._units**2
 
     def noise_sd_of(self, name: str) -> float:
-        """Of a new observation of weight one: its independent noise and the stationary spread of its noise process."""
+        """Of a new observation of weight one: its independent noise, its rounding and the spread of its noise process."""
         model = self.specification
         unit = model.unit_of(self.observations[name])
         known = (next(sd for label, sd, _ in self.noise_sds if label == name) / unit) ** 2
         variance = float(self.variance[model.unknown.index(name)]) if name in model.unknown else known
+        steps = self.observations[name].resolution
+        if steps is not None:
+            variance += float(np.mean((steps / unit) ** 2)) / 12
         if name in model.noise:
             row = model.process_row(0, None, name) - model.process_row(0)
             variance += float(row @ model.processes.start(self.hyper).covariance @ row)
@@ -332,8 +334,7 @@ class MarkovPosterior:
     @cached_property
     def edf(self) -> float:
         """Trace of the smoother matrix."""
-        read = self.specification.functionals
-        return float((self._white[1] / (read.ratio * self.variance[read.group])).sum())
+        return float((self._white[1] / self.specification.functionals.noise(self.variance)).sum())
 
     @cached_property
     def _errors(self) -> tuple[FloatArray, FloatArray]:
