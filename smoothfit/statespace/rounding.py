@@ -29,6 +29,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtr
 
 from .._validation import FloatArray
@@ -37,9 +38,10 @@ from .estimation import Optimum, estimate
 from .general_search import GeneralCriterion
 from .specification import Sites, Specification
 
-MOST_TURNS, MOST_SWEEPS = 200, 500
+MOST_TURNS, MOST_SWEEPS = 200, 400
+UNDAMPED = 100  # sweeps that move the sites all the way
 NEGLIGIBLE = 1e-7  # gain of -2 log-likelihood by a further fit
-SAME = 1e-9  # change of sites, in sds of predictions and as a share of their variances
+SAME = 1e-5  # change of sites, in sds of predictions and as a share of their variances
 LEAST_TOLD = 1e-10  # 1 - V: a report that tells less of what is predicted counts as if it told so much
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
 DECAY = 80.0  # twice the logarithm by which a density falls where it no longer counts
@@ -50,60 +52,71 @@ def estimate_rounded(specification: Specification, method: str) -> tuple[Specifi
     """Estimate what is unknown from rounded observations; with the specification by whose sites it was estimated."""
     optimum = estimate(specification, method)
     plain = specification.as_read
-    noise = plain.ratio * optimum.variance[plain.group]
-    if (12 * plain.offset <= noise).all():
+    if (12 * plain.offset <= plain.ratio * optimum.variance[plain.group]).all():
         return specification, optimum
-    sites = Sites(plain.y, plain.offset)
-    gains: list[float] = []
+    sites, theta, gain = Sites(plain.y, plain.offset), _start(specification, optimum), np.inf
     for _ in range(MOST_TURNS):
-        sites = sites_at(specification, optimum.hyper, optimum.variance, sites)
+        sites = sites_at(specification, *specification.split(theta), sites)
         approximate = specification.with_sites(sites)
+        before = GeneralCriterion(approximate, method).values(theta[None])[0]
+        optimum = estimate(approximate, method, None, theta)
         if optimum.minimum is None:
             return approximate, optimum
-        before = GeneralCriterion(approximate, method).values(optimum.theta[None])[0]
-        optimum = estimate(approximate, method, None, optimum.theta)
-        assert optimum.minimum is not None
-        gains.append(float(before - optimum.minimum.value))
-        if gains[-1] < NEGLIGIBLE:
+        theta, gain = optimum.theta, float(before - optimum.minimum.value)
+        if gain < NEGLIGIBLE:
             return approximate, optimum
     raise ConvergenceError(
-        f"the likelihood of rounded observations still grows by {gains[-1]:.1e} after {MOST_TURNS} turns; give sd=, or "
+        f"the likelihood of rounded observations still grows by {gain:.1e} after {MOST_TURNS} turns; give sd=, or "
         "hyperparameters of the prior",
-        gains[-1],
+        gain,
     )
+
+
+def _start(specification: Specification, optimum: Optimum) -> FloatArray:
+    """The theta of an optimum with sds of at least a quarter of their mean step: one that is near zero is found from above only."""
+    theta, plain = optimum.theta.copy(), specification.as_read
+    for i, p in enumerate(specification.parameters):
+        mine = plain.group == p.index
+        if p.is_variance and plain.offset[mine].any():
+            theta[i] = max(theta[i], float(np.log(0.75 * np.mean(plain.offset[mine] / plain.ratio[mine]))))
+    return theta
 
 
 def sites_at(specification: Specification, hyper: FloatArray, variance: FloatArray, sites: Sites) -> Sites:
     """The sites of expectation propagation at given hyperparameters and variances; sweeps begin at others."""
     plain = specification.as_read
-    rounded = np.flatnonzero(plain.offset > 0)
+    rounded = np.flatnonzero(_is_predicted(specification, hyper, variance) & (plain.offset > 0))
     middle, half = plain.y[rounded], np.sqrt(3 * plain.offset[rounded])
     y, offset = sites.y.copy(), sites.offset.copy()
-    step, last = 1.0, np.inf
-    for _ in range(MOST_SWEEPS):
+    for sweep in range(MOST_SWEEPS):
         adjoint = specification.program.reading(replace(plain, y=y, offset=offset)).adjoint(hyper, variance)
         u, D = adjoint.errors[rounded].T
-        told = (D > 0) & ~adjoint.is_start[rounded]  # of the others nothing is predicted else, and the site stays
-        at, u, D = rounded[told], u[told], D[told]
-        m, t = y[at] - u / D, np.sqrt(1 / D - offset[at])
-        mean, V, left = truncated_moments((middle[told] - half[told] - m) / t, (middle[told] + half[told] - m) / t)
+        m, t = y[rounded] - u / D, np.sqrt(1 / D - offset[rounded])
+        mean, V, left = truncated_moments((middle - half - m) / t, (middle + half - m) / t)
         left = np.maximum(left, LEAST_TOLD)
         new_y, new_offset = m + t * mean / left, t**2 * V / left
-        precision = 1 / offset[at]
-        change = float(np.max(np.abs(np.concatenate([(new_y - y[at]) * np.sqrt(D), (new_offset - offset[at]) * D])), initial=0.0))
+        moves = np.concatenate([(new_y - y[rounded]) * np.sqrt(D), (new_offset - offset[rounded]) * D])
+        change = float(np.max(np.abs(moves), initial=0.0))
         if change < SAME:
             return Sites(y, offset)
-        if change > last:
-            step /= 2
-        last = change
-        mixed = (1 - step) * precision + step / new_offset
-        y[at] = ((1 - step) * precision * y[at] + step * new_y / new_offset) / mixed
-        offset[at] = 1 / mixed
+        kept = 0.0 if sweep < UNDAMPED else 0.5 / offset[rounded]
+        moved = (1.0 if sweep < UNDAMPED else 0.5) / new_offset
+        y[rounded] = (kept * y[rounded] + moved * new_y) / (kept + moved)
+        offset[rounded] = 1 / (kept + moved)
     raise ConvergenceError(
         f"the intervals of rounded observations still move the curve by {change:.1e} sds after {MOST_SWEEPS} sweeps; give sd=, or "
         "hyperparameters of the prior",
         change,
     )
+
+
+def _is_predicted(specification: Specification, hyper: FloatArray, variance: FloatArray) -> npt.NDArray[np.bool_]:
+    """Whether the other observations determine what each reads (n,); the site of one that says what no other does stays."""
+    program = specification.program
+    found = np.ones(specification.nobs, dtype=bool)
+    for i in np.flatnonzero(program.adjoint(hyper, variance).is_start):
+        found[i] = program.is_identified_without(int(i), hyper, variance)
+    return found
 
 
 def truncated_moments(lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
