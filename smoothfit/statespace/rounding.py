@@ -41,8 +41,8 @@ from .specification import Sites, Specification
 MOST_TURNS, MOST_SWEEPS = 200, 400
 UNDAMPED = 100  # sweeps that move the sites all the way
 NEGLIGIBLE = 1e-7  # gain of -2 log-likelihood by a further fit
-SAME = 1e-5  # change of sites, in sds of predictions and as a share of their variances
-LEAST_TOLD = 1e-10  # 1 - V: a report that tells less of what is predicted counts as if it told so much
+SAME = 1e-7  # change of sites, in sds of predictions and as a share of their variances
+LEAST_TOLD = 1e-8  # 1 - V: a report that tells less of what is predicted counts as if it told so much
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
 DECAY = 80.0  # twice the logarithm by which a density falls where it no longer counts
 WIDE = 2.0  # of an interval in sds, from which on 1 - V is taken from the density at its ends
@@ -84,18 +84,22 @@ def _start(specification: Specification, optimum: Optimum) -> FloatArray:
 
 def sites_at(specification: Specification, hyper: FloatArray, variance: FloatArray, sites: Sites) -> Sites:
     """The sites of expectation propagation at given hyperparameters and variances; sweeps begin at others."""
-    plain = specification.as_read
+    plain, program = specification.as_read, specification.program
     rounded = np.flatnonzero(_is_predicted(specification, hyper, variance) & (plain.offset > 0))
     middle, half = plain.y[rounded], np.sqrt(3 * plain.offset[rounded])
+    noise = plain.ratio[rounded] * variance[plain.group[rounded]]
     y, offset = sites.y.copy(), sites.offset.copy()
     for sweep in range(MOST_SWEEPS):
-        adjoint = specification.program.reading(replace(plain, y=y, offset=offset)).adjoint(hyper, variance)
-        u, D = adjoint.errors[rounded].T
-        m, t = y[rounded] - u / D, np.sqrt(1 / D - offset[rounded])
-        mean, V, left = truncated_moments((middle - half - m) / t, (middle + half - m) / t)
+        mean, spread = (part[rounded] for part in program.reading(replace(plain, y=y, offset=offset)).moments(hyper, variance))
+        left_by_site = noise + offset[rounded] - spread  # without its site, a report is predicted by the others
+        m = mean + spread * (mean - y[rounded]) / left_by_site
+        others = spread * (noise + offset[rounded]) / left_by_site
+        t = np.sqrt(others + noise)
+        M, V, left = truncated_moments((middle - half - m) / t, (middle + half - m) / t)
         left = np.maximum(left, LEAST_TOLD)
-        new_y, new_offset = m + t * mean / left, t**2 * V / left
-        moves = np.concatenate([(new_y - y[rounded]) * np.sqrt(D), (new_offset - offset[rounded]) * D])
+        new_y, new_offset = m + t * M / left, t**2 * V / left
+        total = t**2 + offset[rounded]
+        moves = np.concatenate([(new_y - y[rounded]) / np.sqrt(total), (new_offset - offset[rounded]) / total])
         change = float(np.max(np.abs(moves), initial=0.0))
         if change < SAME:
             return Sites(y, offset)

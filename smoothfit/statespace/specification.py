@@ -40,6 +40,7 @@ from .general_search import REMEDY
 from .periodic import Phases, distances
 from .sketches import sketches_of
 
+SMALLEST_IN_STEPS = 1e-3  # sd of noise that counts as none: one report in hundreds changes by it
 COARSEST = 1e8  # steps, as multiples of the size of the readings
 
 
@@ -431,12 +432,20 @@ class Specification:
             unit = self.unit_of(reading)
             size = extent.size_of(reading, unit)
             log = 2 * np.log(size)
-            lower, upper = log + 2 * np.log(SMALLEST_SD), log + 10.0
+            lower, upper = max(log + 2 * np.log(SMALLEST_SD), self._log_floor(reading, unit)), log + 10.0
             stuck = is_stuck(reading.y) and reading.resolution is None and len(self.observations.readings) > 1
             found.append(
                 Parameter(f"sigma.{name}", g, True, unit, lower, upper, log - 9.0, log + 0.0, vanishes=False, is_stuck=stuck)
             )
         return tuple(found)
+
+    @staticmethod
+    def _log_floor(reading: Readings, unit: float) -> float:
+        """Logarithm of a scaled variance that is none beside the steps of rounded readings."""
+        if reading.resolution is None or not reading.resolution.any():
+            return -np.inf
+        least = float(reading.resolution[reading.resolution > 0].min())
+        return 2 * float(np.log(SMALLEST_IN_STEPS * least / unit))
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """All hyperparameters and all variances, scaled, at a theta."""

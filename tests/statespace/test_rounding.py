@@ -168,19 +168,19 @@ def test_units_of_y_do_not_matter(s):
 
 def test_slopes_of_coarse_observations_are_covered():
     """Of plain fits they are not: neighbouring rounding errors are alike."""
-    s, step, n_samples = 0.02, 0.25, 30
+    s, step, n_samples = 0.02, 1.0, 8
     inside = {"rounded": 0.0, "plain": 0.0}
     for seed in range(n_samples):
         rng = np.random.default_rng(seed)
-        x, phase = np.linspace(0, 10, 80), rng.uniform(0, 6)
-        y = rounded(np.sin(x + phase) + s * rng.standard_normal(80), step)
+        x, phase = np.linspace(0, 10, 200), rng.uniform(0, 6)
+        y = rounded(np.sin(x + phase) + s * rng.standard_normal(200), step)
         at = np.linspace(0.5, 9.5, 40)
         for name, resolution in (("rounded", step), ("plain", None)):
             res = sf.SmoothingSpline(sf.observe(x, y, resolution=resolution), order=3).fit()
             low, high = res.get_prediction(at, deriv=1).conf_int().T
             inside[name] += np.mean((low < np.cos(at + phase)) & (np.cos(at + phase) < high)) / n_samples
     assert inside["rounded"] > 0.9
-    assert inside["plain"] < inside["rounded"]
+    assert inside["plain"] < 0.8
 
 
 @pytest.mark.parametrize(
