@@ -22,6 +22,7 @@ from .effects import RegressedPoints
 from .functionals import CurveFunctionals, in_state
 from .general_search import GeneralCriterion
 from .online import Kind, Nodes, Source
+from .rounding import without_each
 from .shapes import changes_of, multiplicities, no_spline, pieces_of
 from .smoothing import Density, trend_of
 from .specification import Specification
@@ -345,6 +346,11 @@ class MarkovPosterior:
         for i in np.flatnonzero(adjoint.is_start):  # what a reading says that no other does has no precision
             if not program.is_identified_without(int(i), self.hyper, self.variance):
                 D[i] = np.nan
+        if self.specification.sites is not None:  # of the reports, not of what stands for them
+            read, plain = self.specification.as_read, self.specification.as_reported
+            m, variance = without_each(*self._white, read.y, read.noise(self.variance))
+            D = np.where(np.isnan(D), np.nan, 1 / (variance + plain.noise(self.variance)))
+            u = (plain.y - m) * D
         return u, D
 
     @cached_property
@@ -424,11 +430,21 @@ class MarkovPosterior:
         """The components of the prior."""
         return [("Components:", " + ".join(self.specification.component_names))]
 
+    @property
+    def _rounding(self) -> str:
+        """How rounded observations enter."""
+        return "by the variance of its steps" if self.specification.sites is None else "by the likelihood of its intervals"
+
     def notes(self, boundary: tuple[str, ...]) -> list[str]:
         """The model, what was given, and what is at a boundary."""
         spec = self.specification
         notes = [f"prior: {spec.prior!r}"]
         notes += [f"noise of {name}: {process!r}" for name, process in spec.noise.items()]
+        notes += [
+            f"{reading.name} was rounded: {self._rounding}"
+            for reading in spec.observations.readings
+            if reading.resolution is not None
+        ]
         notes += [f"covariances: of the noise of {', '.join(part.names)}" for part in spec.joint]
         if spec.period is not None:
             notes.append(f"periodic, of period {spec.period:g}")

@@ -91,9 +91,7 @@ def sites_at(specification: Specification, hyper: FloatArray, variance: FloatArr
     y, offset = sites.y.copy(), sites.offset.copy()
     for sweep in range(MOST_SWEEPS):
         mean, spread = (part[rounded] for part in program.reading(replace(plain, y=y, offset=offset)).moments(hyper, variance))
-        left_by_site = noise + offset[rounded] - spread  # without its site, a report is predicted by the others
-        m = mean + spread * (mean - y[rounded]) / left_by_site
-        others = spread * (noise + offset[rounded]) / left_by_site
+        m, others = without_each(mean, spread, y[rounded], noise + offset[rounded])
         t = np.sqrt(others + noise)
         M, V, left = truncated_moments((middle - half - m) / t, (middle + half - m) / t)
         left = np.maximum(left, LEAST_TOLD)
@@ -112,6 +110,12 @@ def sites_at(specification: Specification, hyper: FloatArray, variance: FloatArr
         "hyperparameters of the prior",
         change,
     )
+
+
+def without_each(mean: FloatArray, variance: FloatArray, y: FloatArray, noise: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and variance (n,) of what each observation reads without it, from those with it."""
+    left = noise - variance
+    return mean + variance * (mean - y) / left, variance * noise / left
 
 
 def _is_predicted(specification: Specification, hyper: FloatArray, variance: FloatArray) -> npt.NDArray[np.bool_]:

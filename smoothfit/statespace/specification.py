@@ -318,15 +318,20 @@ class Specification:
 
     @cached_property
     def as_read(self) -> Functionals:
-        """The readings themselves, with the variance of each."""
+        """The readings themselves, or what stands for rounded ones, with the variance of each."""
+        read = self.as_reported
+        return read if self.sites is None else replace(read, y=self.sites.y, offset=self.sites.offset)
+
+    @cached_property
+    def as_reported(self) -> Functionals:
+        """The readings themselves, rounding being noise."""
         parts, first = [], 0
         columns = np.column_stack([np.zeros((self.nobs, 0)), *self._regressors.values()])
         for reading in self.observations.readings:
             rows = slice(first, first + len(reading))
             first += len(reading)
             parts.append(self.read(reading, columns[rows]))
-        read = Functionals.join(parts)
-        return read if self.sites is None else replace(read, y=self.sites.y, offset=self.sites.offset)
+        return Functionals.join(parts)
 
     def read(self, reading: Readings, regressors: FloatArray) -> Functionals:
         """Readings of a name, with scaled regressors (n, k)."""

@@ -229,3 +229,32 @@ def test_what_takes_no_resolution_says_so():
     both = obs + sf.observe(x, y, name="g")
     with pytest.raises(SpecificationError, match="and resolution of 'f' are given"):
         sf.SmoothingSpline(both, covariances={("f", "g"): np.eye(2)})
+
+
+def test_errors_are_those_of_the_reports():
+    x, y = sines(5, 0.02, 0.25)
+
+    def fit(y):
+        obs = sf.observe(x, y, sd=0.02, resolution=0.25)
+        return sf.SmoothingSpline(obs, prior=sf.priors.IntegratedWiener(3, q=0.5)).fit()
+
+    res = fit(y)
+    np.testing.assert_allclose(res.resid, y - res.fittedvalues, atol=1e-12)
+    assert np.abs(res.resid).max() < 0.25
+    for i in (10, 41, 79):
+        apart = fit(np.where(np.arange(80) == i, np.nan, y)).get_prediction(x[i : i + 1])
+        assert res.loo_resid[i] == pytest.approx(y[i] - apart.predicted_mean[0], abs=0.1 * apart.se_mean[0])
+        whole = np.sqrt(apart.se_mean[0] ** 2 + 0.02**2 + 0.25**2 / 12)
+        assert res.resid_standardized[i] == pytest.approx(res.loo_resid[i] / whole, rel=0.05)
+    assert "rounded: by the likelihood of its intervals" in str(res.summary())
+
+
+def test_slopes_and_regressors_go_with_steps():
+    x, rng = np.linspace(0, 10, 60), np.random.default_rng(7)
+    y, rate = (rounded(values + 0.05 * rng.standard_normal(60), step) for values, step in ((np.sin(x), 0.25), (np.cos(x), 0.2)))
+    both = sf.observe(x, y, name="f", resolution=0.25) + sf.observe(x, rate, deriv=1, name="rate", resolution=0.2)
+    for options in ({}, {"regressors": {"shift": np.tile([0.0, 1.0], 60)}}):
+        res = sf.SmoothingSpline(both, order=3, **options).fit()
+        np.testing.assert_allclose(res.sigma, 0.05, atol=0.03)
+        error = (res.predict(x, deriv=1) - np.cos(x)) / res.get_prediction(x, deriv=1).se_mean
+        assert np.abs(error).max() < 4
