@@ -38,8 +38,8 @@ from .estimation import Optimum, estimate
 from .general_search import GeneralCriterion
 from .specification import Sites, Specification
 
-MOST_TURNS, MOST_SWEEPS = 200, 400
-UNDAMPED = 100  # sweeps that move the sites all the way
+MOST_TURNS, MOST_SWEEPS = 200, 1000
+PATIENCE = 12  # sweeps that are to halve the change, or sites move half as far: many reports of one value overshoot together
 NEGLIGIBLE = 1e-7  # gain of -2 log-likelihood by a further fit
 SAME = 1e-7  # change of sites, in sds of predictions and as a share of their variances
 LEAST_TOLD = 1e-8  # 1 - V: a report that tells less of what is predicted counts as if it told so much
@@ -89,7 +89,8 @@ def sites_at(specification: Specification, hyper: FloatArray, variance: FloatArr
     middle, half = plain.y[rounded], np.sqrt(3 * plain.offset[rounded])
     noise = plain.ratio[rounded] * variance[plain.group[rounded]]
     y, offset = sites.y.copy(), sites.offset.copy()
-    for sweep in range(MOST_SWEEPS):
+    step, least = 1.0, np.inf
+    for sweep in range(1, 1 + MOST_SWEEPS):
         mean, spread = (part[rounded] for part in program.reading(replace(plain, y=y, offset=offset)).moments(hyper, variance))
         m, others = without_each(mean, spread, y[rounded], noise + offset[rounded])
         t = np.sqrt(others + noise)
@@ -101,8 +102,9 @@ def sites_at(specification: Specification, hyper: FloatArray, variance: FloatArr
         change = float(np.max(np.abs(moves), initial=0.0))
         if change < SAME:
             return Sites(y, offset)
-        kept = 0.0 if sweep < UNDAMPED else 0.5 / offset[rounded]
-        moved = (1.0 if sweep < UNDAMPED else 0.5) / new_offset
+        if sweep % PATIENCE == 0:
+            step, least = step if change < least / 2 else step / 2, change
+        kept, moved = (1 - step) / offset[rounded], step / new_offset
         y[rounded] = (kept * y[rounded] + moved * new_y) / (kept + moved)
         offset[rounded] = 1 / (kept + moved)
     raise ConvergenceError(
