@@ -59,7 +59,10 @@ def estimate_rounded(specification: Specification, method: str) -> tuple[Specifi
         sites = sites_at(specification, *specification.split(theta), sites)
         approximate = specification.with_sites(sites)
         before = GeneralCriterion(approximate, method).values(theta[None])[0]
-        optimum = estimate(approximate, method, None, theta)
+        try:
+            optimum = estimate(approximate, method, None, theta)
+        except ConvergenceError:  # the path from there was no valley of this likelihood
+            optimum = estimate(approximate, method)
         if optimum.minimum is None:
             return approximate, optimum
         theta, gain = optimum.theta, float(before - optimum.minimum.value)
