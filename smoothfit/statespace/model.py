@@ -86,7 +86,8 @@ class SmoothingSpline:
     Notes
     -----
     With any of the last six parameters, and for readings of integrals, means or differences, a general engine runs, at several
-    times the cost; what a fit can do is the same.
+    times the cost; what a fit can do is the same. It runs for rounded readings, too (`resolution` of `observe`), which do not go
+    with a fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` or `online`.
 
     References
     ----------
