@@ -438,10 +438,10 @@ class Specification:
             size = extent.size_of(reading, unit)
             log = 2 * np.log(size)
             lower, upper = max(log + 2 * np.log(SMALLEST_SD), self._log_floor(reading, unit)), log + 10.0
-            stuck = is_stuck(reading.y) and reading.resolution is None and len(self.observations.readings) > 1
-            found.append(
-                Parameter(f"sigma.{name}", g, True, unit, lower, upper, log - 9.0, log + 0.0, vanishes=False, is_stuck=stuck)
-            )
+            is_rounded = reading.resolution is not None and bool((reading.resolution > 0).all())
+            stuck = is_stuck(reading.y) and not is_rounded and len(self.observations.readings) > 1
+            ends = lower, upper, log - 9.0, log + 0.0
+            found.append(Parameter(f"sigma.{name}", g, True, unit, *ends, vanishes=False, is_stuck=stuck, is_rounded=is_rounded))
         return tuple(found)
 
     @staticmethod

@@ -258,3 +258,10 @@ def test_slopes_and_regressors_go_with_steps():
         np.testing.assert_allclose(res.sigma, 0.05, atol=0.03)
         error = (res.predict(x, deriv=1) - np.cos(x)) / res.get_prediction(x, deriv=1).se_mean
         assert np.abs(error).max() < 4
+
+
+def test_full_likelihood_is_bounded_where_reports_are_rounded():
+    x = np.array([0.0, 1.0, 4.0, 8.0, 11.0, 13.0])
+    res = sf.SmoothingSpline(sf.observe(x, [1.0, 1.5, 2.0, 2.0, 2.5, 2.5], resolution=0.5)).fit(method="ml")
+    assert np.abs(res.resid).max() < 0.25
+    assert res.sigma["f"] < 0.05
