@@ -16,7 +16,7 @@ from ..errors import SpecificationError
 from ..markov.program import DIFFERENCE as OF_ENDS
 from ..markov.program import INTEGRAL
 from ..markov.sampling import IntArray
-from ..observations import derivative_label
+from ..observations import derivative_label, refuse_resolution
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
@@ -106,6 +106,7 @@ class SmoothingSplineResults(Estimated):
         np.True_
         """
         check_choice(parameters, "parameters", ("integrated", "fixed"))
+        refuse_resolution(self.observations.readings, "a stream")
         nodes = None
         if parameters == "integrated" and not self.parameter_posterior.is_single:
             engine, kept = cast(Any, self.engine), self.parameter_posterior.reduced()
