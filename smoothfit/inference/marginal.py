@@ -200,8 +200,8 @@ def is_narrow(engine: Likelihood, theta_hat: FloatArray) -> bool:
     assert sse.gradient is not None
     curvature = log_det.hessian[0] + sse.hessian[0]
     if engine.relative:
-        slope, value = sse.gradient[0], sse.value[0]
-        curvature = log_det.hessian[0] + engine.count * (sse.hessian[0] / value - np.outer(slope, slope) / value**2)
+        slope = sse.gradient[0] / sse.value[0]  # the squares of either may be out of range
+        curvature = log_det.hessian[0] + engine.count * (sse.hessian[0] / sse.value[0] - np.outer(slope, slope))
     if not np.isfinite(curvature).all():
         return False
     half = np.linalg.eigvalsh(curvature / 2)
