@@ -89,7 +89,7 @@ def discretize(
 def discretize_many(
     systems: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, *, noise: bool = True, ramp: bool = True
 ) -> Discrete:
-    """As `discretize` of many systems (L, M, M) at once: every matrix has a leading axis of L, and depends on its own system alone."""
+    """As `discretize` of many systems (L, M, M): matrices have a leading axis of L, and depend on their own system alone."""
     if systems.shape[1:] == (1, 1):
         return _first_order(systems[:, 0] * steps, float(entry[0, 0]), steps, noise, ramp)
     suspects = np.flatnonzero(_may_be_unbalanced(systems, entry, steps))

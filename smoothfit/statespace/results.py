@@ -93,7 +93,7 @@ class SmoothingSplineResults(Estimated):
         Examples
         --------
         >>> import numpy as np, smoothfit as sf
-        >>> rng = np.random.default_rng(0)
+        >>> rng = np.random.default_rng(1)
         >>> x = np.arange(40.0)
         >>> y = np.sin(x / 6) + 0.2 * rng.standard_normal(40)
         >>> res = sf.SmoothingSpline(sf.observe(x[:20], y[:20])).fit()
