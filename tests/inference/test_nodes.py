@@ -38,7 +38,7 @@ def test_moments_of_skewed_densities(find, p):
     sd = np.sqrt(np.diag(cov))
     assert mean / sd == pytest.approx(unmixed @ digamma(shapes) / sd, abs=0.002 if find is lattice_nodes else 0.05)
     exact = unmixed @ np.diag(polygamma(1, shapes)) @ unmixed.T
-    assert cov / np.outer(sd, sd) == pytest.approx(exact / np.outer(sd, sd), abs=0.005 if find is lattice_nodes else 0.1)
+    assert cov / np.outer(sd, sd) == pytest.approx(exact / np.outer(sd, sd), abs=0.005 if find is lattice_nodes else 0.12)
 
 
 def test_quasi_random_points_agree_with_product_quadrature():
