@@ -205,6 +205,7 @@ class MarkovRows:
         H: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
         y: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
         ratio: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+        offset: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
         group: Annotated[NDArray[numpy.uint8], dict(order="C", device="cpu", writable=False)],
     ) -> None: ...
 

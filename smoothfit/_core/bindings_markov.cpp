@@ -148,8 +148,8 @@ Doubles markov_end(const ReadRows& rows, const StateSteps& steps, const Tables& 
 
 void bind_markov(nb::module_& module) {
     nb::class_<ReadRows>(module, "MarkovRows")
-        .def(nb::init<In<std::int32_t>, In<std::int64_t>, In<double>, In<double>, In<double>, In<std::uint8_t>>(), "step"_a,
-             "first"_a, "H"_a, "y"_a, "ratio"_a, "group"_a);
+        .def(nb::init<In<std::int32_t>, In<std::int64_t>, In<double>, In<double>, In<double>, In<double>, In<std::uint8_t>>(),
+             "step"_a, "first"_a, "H"_a, "y"_a, "ratio"_a, "offset"_a, "group"_a);
     nb::class_<StateSteps>(module, "MarkovSteps")
         .def(nb::init<In<std::int32_t>, In<double>, In<double>, In<std::int64_t>, In<std::int8_t>, In<double>, int, int>(),
              "processes"_a, "frequency"_a, "dt"_a, "class_dt"_a, "slots"_a, "sources"_a, "n_accumulators"_a, "n_fixed"_a);

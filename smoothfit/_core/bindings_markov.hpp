@@ -19,19 +19,21 @@ using Tables = Tuple<In<double>, nb::ellipsis>;
 struct ReadRows {
     In<std::int32_t> step;
     In<std::int64_t> first;
-    In<double> H, y, ratio;
+    In<double> H, y, ratio, offset;
     In<std::uint8_t> group;
     std::int32_t highest_step = 0;
     std::uint8_t highest_group = 0;
 
-    ReadRows(In<std::int32_t> step_, In<std::int64_t> first_, In<double> H_, In<double> y_, In<double> ratio_, In<std::uint8_t> group_)
-        : step(step_), first(first_), H(H_), y(y_), ratio(ratio_), group(group_) {
+    ReadRows(In<std::int32_t> step_, In<std::int64_t> first_, In<double> H_, In<double> y_, In<double> ratio_,
+             In<double> offset_, In<std::uint8_t> group_)
+        : step(step_), first(first_), H(H_), y(y_), ratio(ratio_), offset(offset_), group(group_) {
         check(H.ndim() == 2 && H.shape(1) >= 1, "H is (rows, M)");
         check(H.shape(1) <= most_states, "M is too large");
         const std::size_t n = step.size(), n_rows = H.shape(0);
         check(n > 0 && first.size() == n + 1, "first is (n + 1,)");
         check(first.data()[0] == 0 && first.data()[n] == static_cast<std::int64_t>(n_rows), "first runs from 0 to the rows");
-        check(y.size() == n_rows && ratio.size() == n_rows && group.size() == n_rows, "y, ratio and group are (rows,)");
+        check(y.size() == n_rows && ratio.size() == n_rows && offset.size() == n_rows && group.size() == n_rows,
+              "y, ratio, offset and group are (rows,)");
         for (std::size_t i = 0; i < n; ++i) {
             check(first.data()[i] <= first.data()[i + 1], "first is not sorted");
             if (i == 0) continue;
@@ -44,8 +46,8 @@ struct ReadRows {
     std::size_t n_rows() const { return H.shape(0); }
     std::size_t m() const { return H.shape(1); }
     MarkovRows view() const {
-        return {static_cast<std::int64_t>(n()), step.data(),  first.data(), H.data(), y.data(), ratio.data(), group.data(),
-                static_cast<int>(m())};
+        return {static_cast<std::int64_t>(n()), step.data(),   first.data(), H.data(), y.data(),
+                ratio.data(),                   offset.data(), group.data(), static_cast<int>(m())};
     }
 };
 

@@ -2,7 +2,7 @@
 //
 //   x_i = T_c x_{i-1} + w_i,   Var w_i = Q_c,     c = step[i] the class of the step into node i,
 //   x_0 = B beta + w_0,        Var w_0 = P0,      beta entirely unknown (exactly diffuse),
-//   y_r = H_r x_i + e_r,       Var e_r = ratio[r] variance[group[r]],     first[i] <= r < first[i + 1].
+//   y_r = H_r x_i + e_r,       Var e_r = ratio[r] variance[group[r]] + offset[r],     first[i] <= r < first[i + 1].
 //
 // T may be singular (components that are forgotten or held), Q and P0 of any rank, and a noise variance zero (a constraint).
 // Hyperparameters, B and variance carry their derivatives along N directions where Real is Dual<double, N>, T, Q and P0 are made of them
@@ -40,6 +40,7 @@ struct MarkovRows {
     const double* H;            // (rows, m)
     const double* y;            // (rows): NaN where nothing is read
     const double* ratio;        // (rows)
+    const double* offset;       // (rows)
     const std::uint8_t* group;  // (rows)
     int m;
 };
@@ -443,7 +444,7 @@ SMOOTHFIT_NOINLINE Status run_markov(const MarkovRows& rows, MarkovClasses<Real,
             const double y = rows.y[r];
             if (y != y) continue;
             const double* H = rows.H + r * m;
-            const Real noise = rows.ratio[r] * Width<Real>::load(values.variance + rows.group[r] * width);
+            const Real noise = rows.ratio[r] * Width<Real>::load(values.variance + rows.group[r] * width) + Real(rows.offset[r]);
             Reading<Real> reading;
             if (!state.read(H, y, noise, &reading)) continue;
             const double f = value(reading.variance);

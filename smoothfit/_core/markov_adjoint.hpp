@@ -65,7 +65,8 @@ Status gains_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const
             const double* H = rows.H + r * m;
             const MarkovState<double, M> before = s;
             Reading<double> reading;
-            if (!read_markov<double, M>(s, m, H, y, rows.ratio[r] * values.variance[rows.group[r]], &reading)) continue;
+            const double noise = rows.ratio[r] * values.variance[rows.group[r]] + rows.offset[r];
+            if (!read_markov<double, M>(s, m, H, y, noise, &reading)) continue;
             if (!(reading.variance > 1e-200 && reading.variance < 1e200)) return {Outcome::overflow, r};
             gain_of<M>(before, m, H, reading, gains + r * m);
             const double precision = reading.diffuse ? 0.0 : 1 / reading.variance;

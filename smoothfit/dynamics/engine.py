@@ -26,9 +26,9 @@ import numpy.typing as npt
 
 from .._core import _kernels
 from .._validation import FloatArray
-from ..errors import NumericalError, SpecificationError
+from ..errors import SpecificationError
 from ..inference.engine import Expansion, Moments, Terms, information_of_scales
-from ..markov.discretize import COMPLEX_STEP, Discrete, discretize
+from ..markov.discretize import COMPLEX_STEP, Discrete, discretize_many
 from .centring import centring
 from .likelihood import WIDTHS, StateSpace
 from .methods.base import Problem
@@ -292,16 +292,17 @@ class EquationEngine:
         systems = self._systems(theta)
         growth = np.maximum(np.linalg.eigvals(systems).real.max(axis=1), 0.0)
         entry, directions = equation.entry, self.space._directions
-        W, forward, E = [], [], []
-        for system in systems - 2 * growth[:, None, None] * np.eye(systems.shape[1]):
-            Q = np.tensordot(self._typical, discretize(system, entry, times, ramp=False).Q, axes=1)
-            W.append(np.tensordot(weights, Q[:-1], axes=1))
-            size = np.sqrt(Q[-1].diagonal())
-            moved = (system + 1j * COMPLEX_STEP * direction for direction in directions)
-            by = [discretize(each, entry, gap, noise=False, ramp=False).T[0].imag / COMPLEX_STEP for each in moved]
-            E.append(np.array(by) / size[:, None])
-            forward.append(np.linalg.solve(Q[-1] / np.outer(size, size), E[-1]))
-        information = np.einsum("liab,ljac,lbc->lij", np.array(E), np.array(forward), np.array(W))
+        systems = systems - 2 * growth[:, None, None] * np.eye(systems.shape[1])
+        Q = np.tensordot(self._typical, discretize_many(systems, entry, times, ramp=False).Q, axes=(0, 1))
+        W = np.tensordot(weights, Q[:, :-1], axes=(0, 1))
+        size = np.sqrt(np.diagonal(Q[:, -1], axis1=1, axis2=2))
+        moved = (systems[:, None] + 1j * COMPLEX_STEP * directions).reshape(-1, *systems.shape[1:])
+        E = (discretize_many(moved, entry, gap, noise=False, ramp=False).T[:, 0].imag / COMPLEX_STEP).reshape(
+            len(theta), -1, *systems.shape[1:]
+        )
+        E = E / size[:, None, :, None]
+        forward = np.linalg.solve((Q[:, -1] / (size[:, :, None] * size[:, None, :]))[:, None], E)
+        information = np.einsum("liab,ljac,lbc->lij", E, forward, W, optimize=True)
         return np.asarray(np.linalg.slogdet(information)[1] / 2)
 
     @cached_property
@@ -314,10 +315,9 @@ class EquationEngine:
                 found[channel.output] = np.nanvar(column)
         return found
 
-    def steps(self, theta: FloatArray) -> list[Discrete]:
+    def steps(self, theta: FloatArray) -> Discrete:
         """The matrices of the steps at each point (L, p)."""
-        entry, lengths = self.problem.equation.entry, self.space.lengths
-        return [discretize(system, entry, lengths, ramp=self._is_ramped) for system in self._systems(theta)]
+        return discretize_many(self._systems(theta), self.problem.equation.entry, self.space.lengths, ramp=self._is_ramped)
 
     @property
     def _is_ramped(self) -> bool:
@@ -325,7 +325,7 @@ class EquationEngine:
         return self._width > self.problem.equation.n_drives
 
     @np.errstate(all="ignore")
-    def profile_at(self, steps: list[Discrete], q: FloatArray, sigma2: FloatArray) -> Profile:
+    def profile_at(self, steps: Discrete, q: FloatArray, sigma2: FloatArray) -> Profile:
         """As `profile`, given the matrices of the steps, intensities (L, p) and unknown noise variances."""
         k = len(self.origin)
         log_det, sse, slope, inner = self._sums(steps, q, sigma2)
@@ -365,34 +365,24 @@ class EquationEngine:
             hessian[:, i, j] = hessian[:, j, i] = sum(corners) / (4 * STEP**2)
         return information_of_scales(Expansion(middle, gradient, hessian), self.count, self.relative)
 
-    def _restricted(self, theta: FloatArray, steps: list[Discrete]) -> FloatArray:
+    def _restricted(self, theta: FloatArray, steps: Discrete) -> FloatArray:
         """log_det without the part that depends on A alone."""
         log_det, _, _, inner = self._sums(steps, *self.variances(theta))
         return np.asarray(log_det + np.linalg.slogdet(inner)[1])
 
-    def _sums(
-        self, steps: list[Discrete], q: FloatArray, sigma2: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    def _sums(self, steps: Discrete, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Log-determinant and sum of squares (L,) at the origin, its slope (L, k) and half its curvature (L, k, k) in beta."""
         space, k = self.space, len(self.origin)
         rows = space.rows
-        log_det, sse = np.empty((2, len(steps)))
-        slope, inner = np.empty((len(steps), k)), np.empty((len(steps), k, k))
-        for part in self._blocks(len(steps)):
-            sums, information, _ = _kernels.linear_likelihoods(
-                *rows, space.component, *self.packed(steps[part], q[part], sigma2[part])
-            )
+        log_det, sse = np.empty((2, len(q)))
+        slope, inner = np.empty((len(q), k)), np.empty((len(q), k, k))
+        for part in self._blocks(len(q)):
+            here = Discrete(*(matrices[part] for matrices in steps))
+            sums, information, _ = _kernels.linear_likelihoods(*rows, space.component, *self.packed(here, q[part], sigma2[part]))
             log_det[part], sse[part] = sums[:, 0, 0], sums[:, 1, 0]
             slope[part], inner[part] = sums[:, 1, 1 : 1 + k], information[:, :k, :k]
-        if space._firsts:
-            log_det -= [self._first(each) for each in steps]
+        log_det -= space._log_det_first(steps.T, np.zeros((0, *steps.T.shape)))[0]
         return log_det, sse, slope, inner
-
-    def _first(self, steps: Discrete) -> float:
-        try:
-            return self.space._log_det_first(steps, [])[0]
-        except NumericalError:
-            return np.nan
 
     def _blocks(self, count: int) -> Iterator[slice]:
         """Slices of points whose matrices are not too many at a time."""
@@ -405,19 +395,16 @@ class EquationEngine:
     def _width(self) -> int:
         return int(self.space.drives.shape[1])
 
-    def packed(
-        self, steps: list[Discrete], q: FloatArray, sigma2: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    def packed(self, steps: Discrete, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """T, Q, G and noise variances with a leading axis and derivatives by beta."""
         equation, space, k = self.problem.equation, self.space, len(self.origin)
         width = 1 + next(n for n in WIDTHS if n >= k)
-        L, (C, m) = len(steps), steps[0].T.shape[:2]
+        L, C, m = steps.T.shape[:3]
         T, Q = np.zeros((2, L, C, m, m, width))
         G = np.zeros((L, C, m, self._width, width))
         variance = np.zeros((L, len(self.problem.sample.channels), width))
-        hold, ramp = np.stack([s.hold for s in steps]), np.stack([s.ramp for s in steps])
-        T[..., 0] = np.stack([s.T for s in steps])
-        Q[..., 0] = np.einsum("lp,lpcij->lcij", q, np.stack([s.Q for s in steps]))
+        T[..., 0] = steps.T
+        Q[..., 0] = np.einsum("lp,lpcij->lcij", q, steps.Q)
         variance[..., 0] = 1.0
         variance[:, space.unknown, 0] = sigma2
         n_inputs = len(equation.inputs)
@@ -426,7 +413,7 @@ class EquationEngine:
         units[1:, ~self.in_system] = np.eye(k)
         for i, unit in enumerate(units):
             B = equation.matrices(unit)[1]
-            G[:, :, :, : B.shape[1], i] = hold @ B
+            G[:, :, :, : B.shape[1], i] = steps.hold @ B
             if self._is_ramped:
-                G[:, :, :, B.shape[1] :, i] = ramp @ B[:, :n_inputs]
+                G[:, :, :, B.shape[1] :, i] = steps.ramp @ B[:, :n_inputs]
         return T, Q, G, variance

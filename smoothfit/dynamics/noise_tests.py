@@ -29,7 +29,7 @@ LADDER = 10.0 ** np.arange(-4, 5)  # of the tested variance beside the others, i
 class Grid(NamedTuple):
     """Parameters over which likelihoods are maximised; the first `n_null` satisfy the hypothesis."""
 
-    steps: list[Discrete]
+    steps: Discrete
     q: FloatArray
     sigma2: FloatArray
     n_null: int
@@ -66,7 +66,8 @@ def _grid(posterior: EquationPosterior, null: EquationEngine, nodes: FloatArray,
     ladder[:, :, zero] = LADDER[:, None] * size * units[zero]
     rest = np.hstack(full.variances(posterior.nodes.theta))
     variances = np.vstack([under, ladder.reshape(-1, under.shape[1]), rest])
-    steps = null.steps(nodes) * (1 + len(LADDER)) + full.steps(posterior.nodes.theta)
+    both = zip(null.steps(nodes), full.steps(posterior.nodes.theta), strict=True)
+    steps = Discrete(*(np.concatenate([*[part] * (1 + len(LADDER)), other]) for part, other in both))
     return Grid(steps, variances[:, :p], variances[:, p:], len(nodes))
 
 
@@ -82,7 +83,7 @@ class _Simulated:
         engine.origin = origin
         inner = self._sums(engine.space.rows[2])[2]
         self.inverse = np.linalg.pinv(np.where(np.isfinite(inner), inner, 0.0), hermitian=True) if k else inner
-        self.step, self.q = grid.steps[at], grid.q[at]
+        self.step, self.q = Discrete(*(part[at] for part in grid.steps)), grid.q[at]
         self.noise = np.ones(len(engine.problem.sample.channels))
         self.noise[engine.space.unknown] = grid.sigma2[at]
 

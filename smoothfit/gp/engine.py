@@ -61,7 +61,7 @@ class DenseEngine(Sized):
         return self.parameters.profiled
 
     @property
-    def names(self) -> tuple[str, ...]:  # type: ignore[override]
+    def names(self) -> tuple[str, ...]:
         """What the entries of theta are the logarithms of; noise counts in the prior's sd of what is observed."""
         parameters = self.parameters
         amplitude = ("amplitude",) if parameters.amplitude is None and not self.relative else ()

@@ -73,7 +73,7 @@ class MarkovLikelihood:
         group = np.where(rows.group < 0, len(rows.unknown), rows.group).astype(np.uint8)
         process = np.eye(self.prior.dim)[component]
         kind = np.full(n, VALUE, np.int8)
-        functionals = Functionals(points, points, kind, process, rows.design, rows.y, rows.ratio, group)
+        functionals = Functionals(points, points, kind, process, rows.design, rows.y, rows.ratio, group, np.zeros(n))
         terms = tuple(f"term {i} of the mean" for i in range(rows.n_terms))
         matern = Matern(kernel.markov_order + 0.5)
         self._program = compiled(Processes((matern,), 1.0), functionals, np.eye(self.prior.dim)[0], terms)

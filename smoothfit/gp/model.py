@@ -9,7 +9,7 @@ import numpy as np
 from .._entry import entry_point
 from .._validation import check_order, shown, type_of
 from ..errors import DataError, NumericalError, SpecificationError
-from ..observations import Observations
+from ..observations import Observations, refuse_resolution
 from ..observations.points import PointObservations
 from .dense import DenseLikelihood, DensePosterior
 from .fit import Fit
@@ -222,6 +222,7 @@ def _observations(X: Any, y: Any, sd: Any) -> PointObservations:
         if y is not None or sd is not None:
             hint = "; a kernel is passed as kernel=" if isinstance(y, Kernel) else ""
             raise SpecificationError(f"X holds readings, which have their own y and sd; leave y and sd out{hint}")
+        refuse_resolution(X.readings, "GaussianProcess")
         return X if isinstance(X, PointObservations) else of_curve(X)
     if y is None:
         raise SpecificationError("y is missing; pass GaussianProcess(X, y), or readings made by sf.gp.observe")

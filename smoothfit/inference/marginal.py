@@ -22,7 +22,8 @@ Nodes. One or two parameters: the trapezoidal rule on a lattice along the eigenv
 mode (the grid strategy of Rue, Martino & Chopin 2009), grown from the mode and from every other region of high density that a
 scan of the bounds finds, until the density has fallen to `CUT` of its maximum. On smooth densities the rule converges
 exponentially; the step is halved until the sublattices of twice the step agree. More parameters: Sobol points from a split-t
-law about the mode (Geweke 1989), weighted by density over proposal; their number is doubled until enough of them are effective.
+law about the mode (Geweke 1989), weighted by density over proposal; their number is doubled until enough of them are effective,
+and at most `MOST_SAMPLED` of them are kept.
 
 One node is used instead if the density is narrow, see `is_narrow`.
 
@@ -42,6 +43,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from .._validation import FloatArray, Frozen, frozen
 from .engine import Likelihood
@@ -49,6 +51,7 @@ from .nodes import Density, lattice_nodes, sampled_nodes
 
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
 CARRIED, MOST_CARRIED = 1e-3, 64  # weight of a node that a stream carries, and how many of them
+MOST_SAMPLED = 256  # nodes that stand for quasi-random points: each costs every prediction a pass
 LEFT_OUT = 0.01  # weight beyond which what is left out is represented by resampling
 NEGLIGIBLE = 2e-4  # total weight of the nodes that are left out: tails of 0.025 change by less than 1 % of themselves
 MOST_ON_A_LATTICE = 2  # parameters: beyond, a lattice needs thousands of nodes
@@ -106,8 +109,7 @@ class HyperparameterPosterior(Frozen):
         """
         weights = np.where(self.weights > CARRIED, self.weights, 0.0)
         if weights.sum() < 1 - LEFT_OUT or np.count_nonzero(weights) > MOST_CARRIED:
-            points = (np.arange(MOST_CARRIED) + 0.5) / MOST_CARRIED
-            place = np.minimum(np.searchsorted(np.cumsum(self.weights), points), len(self.weights) - 1)
+            place = _systematic(self.weights, MOST_CARRIED)
             weights = np.bincount(place, minlength=len(self.weights)).astype(float)
         kept = np.flatnonzero(weights)
         theta, scale2 = self.theta[kept].copy(), self.scale2[kept].copy()
@@ -158,7 +160,24 @@ def weighted_nodes(engine: Likelihood, start: FloatArray) -> tuple[FloatArray, F
     theta, weights = find(density, start)
     order = np.argsort(weights, kind="stable")
     kept = np.sort(order[np.cumsum(weights[order]) > NEGLIGIBLE])
-    return theta[kept], weights[kept] / weights[kept].sum()
+    theta, weights = theta[kept], weights[kept] / weights[kept].sum()
+    return (theta, weights) if find is lattice_nodes else resampled(theta, weights)
+
+
+def resampled(theta: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """At most `MOST_SAMPLED` of the nodes, resampled systematically in order of their greatest principal component."""
+    if len(weights) <= MOST_SAMPLED:
+        return theta, weights
+    deviation = theta - weights @ theta
+    axis = np.linalg.eigh((weights[:, None] * deviation).T @ deviation)[1][:, -1]
+    order = np.argsort(deviation @ axis, kind="stable")
+    kept, count = np.unique(order[_systematic(weights[order], MOST_SAMPLED)], return_counts=True)
+    return theta[kept], count / MOST_SAMPLED
+
+
+def _systematic(weights: FloatArray, size: int) -> npt.NDArray[np.intp]:
+    """Where the points (i + 1/2) / size lie among the cumulated weights (Kitagawa 1996)."""
+    return np.minimum(np.searchsorted(np.cumsum(weights), (np.arange(size) + 0.5) / size), len(weights) - 1)
 
 
 def at_estimate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPosterior:
@@ -200,8 +219,8 @@ def is_narrow(engine: Likelihood, theta_hat: FloatArray) -> bool:
     assert sse.gradient is not None
     curvature = log_det.hessian[0] + sse.hessian[0]
     if engine.relative:
-        slope, value = sse.gradient[0], sse.value[0]
-        curvature = log_det.hessian[0] + engine.count * (sse.hessian[0] / value - np.outer(slope, slope) / value**2)
+        slope = sse.gradient[0] / sse.value[0]  # the squares of either may be out of range
+        curvature = log_det.hessian[0] + engine.count * (sse.hessian[0] / sse.value[0] - np.outer(slope, slope))
     if not np.isfinite(curvature).all():
         return False
     half = np.linalg.eigvalsh(curvature / 2)

@@ -18,8 +18,9 @@ from .._validation import FloatArray
 from ..errors import IntegrationWarning, NumericalError
 
 CUT = 13.8  # fall of the log density beyond which a lattice does not grow: a factor of 1e6
-SCAN = (33, 13)  # points of the scan along each of one or two variables; more variables take SCANNED points
+SCAN = (33, 13, 7)  # points of the scan along each of one to three variables; more variables take SCANNED points
 SCANNED = 256
+ALONG = 17  # points of the scan along each axis through the start
 FIRST_STENCIL = 0.5  # in a logarithm
 LEAST_STENCIL = 1e-4
 CLIMBS = 60
@@ -32,7 +33,7 @@ AGREE = 0.1  # of sublattices of twice the step, in weight and in means by sds; 
 HALVINGS = 5
 MOST_NODES = 10_000
 REACH = 4  # nodes by which a lattice of one variable grows at a time, on either side
-FIRST_POINTS, MOST_POINTS = 1024, 2**14  # quasi-random: covariances of five variables are then right to 6 %
+FIRST_POINTS, MOST_POINTS = 512, 2**14  # quasi-random: covariances of five variables are then right to 12 %
 ENOUGH, FEWEST = 200.0, 30.0  # effective points: where sampling ends, and below which it has failed
 PROPOSAL_DF = 6.0  # of t laws, whose tails are heavier than those of the density
 EVEN = 8  # of so many points of t laws there is one more of the uniform law: none counts for more than the bounds enclose
@@ -70,10 +71,16 @@ def filled(values: FloatArray) -> FloatArray:
 
 
 def scan(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Points of the whole range, `start` first, and their log densities."""
+    """Points of the whole range, `start` first, and their log densities.
+
+    A narrow maximum of some of the variables lies between the points. `start` is there, but may be at the bounds of the others.
+    """
     p = len(start)
     unit = np.array(list(itertools.product(np.linspace(0, 1, SCAN[p - 1]), repeat=p))) if p <= len(SCAN) else sobol(p, SCANNED)
-    points = np.concatenate([start[None, :], density.lower + unit * (density.upper - density.lower)])
+    along = np.repeat(start[None, :], p * ALONG, axis=0)
+    for i, (low, high) in enumerate(zip(density.lower, density.upper, strict=True)):
+        along[i * ALONG : (i + 1) * ALONG, i] = np.linspace(low, high, ALONG)
+    points = np.concatenate([start[None, :], density.lower + unit * (density.upper - density.lower), along if p > 1 else along[:0]])
     values = density(points)
     if np.isnan(values[0]):
         raise NumericalError(f"the likelihood cannot be computed at the estimates, theta = {start.tolist()}")

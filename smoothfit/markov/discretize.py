@@ -82,48 +82,71 @@ def discretize(
     >>> bool(np.isclose(d.T[0, 0, 0], np.exp(-0.5))), bool(np.isclose(d.Q[0, 0, 0, 0], (1 - np.exp(-1)) / 2))
     (True, True)
     """
-    if system.shape == (1, 1):
-        return _first_order(system[0, 0] * steps, float(entry[0, 0]), steps, noise, ramp)
-    units = _units(system, entry, steps)
-    if units is None:
-        return _exponentials(system, entry, steps, noise, ramp)
-    D, h = units
-    drive = entry / D[:, None]
-    size = _power_of_two(np.abs(drive).max(axis=0))
-    d = _exponentials(system * (D / D[:, None]) * h, drive / size, steps / h, noise, ramp)
-    column = D[:, None] * size * h
-    spread = d.Q * (np.outer(D, D) * (h * size**2)[:, None, None, None]) if noise else d.Q
-    return Discrete(d.T * (D[:, None] / D), d.hold * column, d.ramp * column if ramp else d.ramp, spread)
+    d = discretize_many(system[None], entry, steps, noise=noise, ramp=ramp)
+    return Discrete(*(part[0] for part in d))
 
 
-def _exponentials(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:
+def discretize_many(
+    systems: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, *, noise: bool = True, ramp: bool = True
+) -> Discrete:
+    """As `discretize` of many systems (L, M, M): matrices have a leading axis of L, and depend on their own system alone."""
+    if systems.shape[1:] == (1, 1):
+        return _first_order(systems[:, 0] * steps, float(entry[0, 0]), steps, noise, ramp)
+    suspects = np.flatnonzero(_may_be_unbalanced(systems, entry, steps))
+    scales = {int(i): units for i in suspects if (units := _units(systems[i], entry, steps)) is not None}
+    moderate = systems.copy() if scales else systems
+    moderate[list(scales)] = 0.0
+    d = _exponentials(moderate, entry, steps, noise, ramp)
+    for i, (D, h) in scales.items():
+        drive = entry / D[:, None]
+        size = _power_of_two(np.abs(drive).max(axis=0))
+        one = _exponentials((systems[i] * (D / D[:, None]) * h)[None], drive / size, steps / h, noise, ramp)
+        column = D[:, None] * size * h
+        d.T[i], d.hold[i] = one.T[0] * (D[:, None] / D), one.hold[0] * column
+        if ramp:
+            d.ramp[i] = one.ramp[0] * column
+        if noise:
+            d.Q[i] = one.Q[0] * (np.outer(D, D) * (h * size**2)[:, None, None, None])
+    return d
+
+
+def _exponentials(systems: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:
     """Blocks of matrix exponentials, of entries of moderate sizes."""
     m, p = entry.shape
-    count = len(steps)
-    scaled = system * steps[:, None, None]
+    shape = len(systems), len(steps)
+    count = shape[0] * shape[1]
+    h = np.tile(steps, len(systems))[:, None, None]
+    scaled = np.repeat(systems, len(steps), axis=0) * h
     size = m + 2 * p if ramp else m + p
     block = np.zeros((count, size, size), dtype=scaled.dtype)
     block[:, :m, :m] = scaled
-    block[:, :m, m : m + p] = entry * steps[:, None, None]
+    block[:, :m, m : m + p] = entry * h
     if ramp:
         block[:, m : m + p, m + p :] = np.eye(p)
-    whole = _expm(block)
-    spreads = np.empty((p if noise else 0, count, m, m), dtype=scaled.dtype)
-    norm = float(np.abs(scaled).sum(axis=2).max(initial=0.0))
-    doublings = max(0, int(np.ceil(np.log2(norm)))) if norm > 0 else 0
-    for j in range(len(spreads)):
+    whole = _expm(block).reshape(*shape, size, size)
+    spreads = np.empty((shape[0], p if noise else 0, shape[1], m, m), dtype=scaled.dtype)
+    doublings = _halvings(scaled, 1.0)
+    for j in range(spreads.shape[1]):
         pair = np.zeros((count, 2 * m, 2 * m), dtype=scaled.dtype)
         pair[:, :m, :m] = -scaled
         pair[:, m:, m:] = np.swapaxes(scaled, 1, 2)
-        pair[:, :m, m:] = np.outer(entry[:, j], entry[:, j]) * steps[:, None, None]
-        both = _expm(pair / 2.0**doublings)
+        pair[:, :m, m:] = np.outer(entry[:, j], entry[:, j]) * h
+        both = _expm(pair / np.exp2(doublings)[:, None, None])
         transition = np.swapaxes(both[:, m:, m:], 1, 2)
         spread = transition @ both[:, :m, m:]
-        for _ in range(doublings):
-            spread = spread + transition @ spread @ np.swapaxes(transition, 1, 2)
-            transition = transition @ transition
-        spreads[j] = (spread + np.swapaxes(spread, 1, 2)) / 2
-    return Discrete(whole[:, :m, :m], whole[:, :m, m : m + p], whole[:, :m, m + p :], spreads)
+        for k in range(doublings.max(initial=0)):
+            left = doublings > k
+            T, Q = transition[left], spread[left]
+            spread[left], transition[left] = Q + T @ Q @ np.swapaxes(T, 1, 2), T @ T
+        spreads[:, j] = ((spread + np.swapaxes(spread, 1, 2)) / 2).reshape(*shape, m, m)
+    return Discrete(whole[..., :m, :m], whole[..., :m, m : m + p], whole[..., :m, m + p :], spreads)
+
+
+def _may_be_unbalanced(systems: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which systems are of a size (L,) that `_units` may reduce."""
+    longest, drive = float(np.abs(steps).max(initial=0.0)), float(np.abs(entry).max(initial=0.0))
+    sizes = np.abs(systems.real).sum(axis=2).max(axis=1) * longest
+    return np.asarray(np.maximum(sizes, max(drive * longest, drive**2 * longest)) > UNBALANCED)
 
 
 def _units(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -> tuple[FloatArray, float] | None:
@@ -148,30 +171,37 @@ def _power_of_two(sizes: FloatArray) -> FloatArray:
 
 
 def _first_order(z: npt.NDArray[Any], gain: float, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:
-    """The closed forms of one state."""
-    count = len(z)
+    """The closed forms of one state, of z = A h (L, C)."""
+    shape = *z.shape, 1, 1
     return Discrete(
-        np.exp(z).reshape(count, 1, 1),
-        (gain * steps * phi1(z)).reshape(count, 1, 1),
-        (gain * steps * phi2(z)).reshape(count, 1, 1) if ramp else np.empty((count, 1, 0), z.dtype),
-        (gain**2 * steps * phi1(2 * z)).reshape(1, count, 1, 1) if noise else np.empty((0, count, 1, 1), z.dtype),
+        np.exp(z).reshape(shape),
+        (gain * steps * phi1(z)).reshape(shape),
+        (gain * steps * phi2(z)).reshape(shape) if ramp else np.empty((*z.shape, 1, 0), z.dtype),
+        (gain**2 * steps * phi1(2 * z)).reshape(len(z), 1, -1, 1, 1) if noise else np.empty((len(z), 0, z.shape[1], 1, 1), z.dtype),
     )
 
 
-def _expm(blocks: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Exponentials of a stack of small matrices at once: Taylor's series of a scaled stack, squared back.
+def _halvings(blocks: npt.NDArray[Any], bound: float) -> npt.NDArray[np.int64]:
+    """How often each matrix is to be halved for its norm to be below a bound."""
+    norms = np.abs(blocks).sum(axis=2).max(axis=1, initial=0.0)
+    large = np.isfinite(norms) & (norms > bound)
+    return np.where(large, np.ceil(np.log2(np.where(large, norms / bound, 1.0))), 0).astype(np.int64)
 
-    All are scaled as the largest needs; only products and sums occur, so that complex steps pass through.
+
+def _expm(blocks: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Exponentials of a stack of small matrices at once: Taylor's series of scaled matrices, squared back.
+
+    Only products and sums occur, so that complex steps pass through.
     """
-    norm = float(np.abs(blocks).sum(axis=2).max(initial=0.0))
-    squarings = max(0, int(np.ceil(np.log2(norm / TAYLOR_NORM)))) if norm > 0 else 0
-    scaled = blocks / 2.0**squarings
+    squarings = _halvings(blocks, TAYLOR_NORM)
+    scaled = blocks / np.exp2(squarings)[:, None, None]
     eye = np.broadcast_to(np.eye(blocks.shape[1]), blocks.shape)
     result = eye + scaled / TAYLOR
     for k in range(TAYLOR - 1, 0, -1):
         result = eye + scaled @ result / k
-    for _ in range(squarings):
-        result = result @ result
+    for k in range(squarings.max(initial=0)):
+        left = squarings > k
+        result[left] = result[left] @ result[left]
     return np.asarray(result)
 
 

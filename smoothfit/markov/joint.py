@@ -88,6 +88,11 @@ def _check_names(names: Any, observations: Observations, taken: list[str]) -> No
         reading = observations[name]
         if reading.upper is not None:
             raise SpecificationError(f"{argument}: readings of {reading.label} take no covariance")
+        if reading.resolution is not None:
+            raise SpecificationError(
+                f"{argument} and resolution of {name!r} are given; leave out one: where the steps h are small beside the noise, "
+                "add h^2 / 12 to its variance"
+            )
         if reading.sd is not None or reading.weights is not None:
             raise SpecificationError(
                 f"{argument} and {'weights' if reading.sd is None else 'sd'} of {name!r} are given; leave out one"

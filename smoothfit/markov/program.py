@@ -52,6 +52,8 @@ class Functionals:
         What is read of the coefficients.
     y, ratio, group : ndarray, shape (n,)
         Reading (NaN where one is asked for), variance ratio, variance group.
+    offset : ndarray, shape (n,)
+        Known variance beside that of the group.
     """
 
     start: Points
@@ -62,9 +64,14 @@ class Functionals:
     y: FloatArray
     ratio: FloatArray
     group: npt.NDArray[np.uint8]
+    offset: FloatArray
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def noise(self, variance: FloatArray) -> FloatArray:
+        """Variance (n,) of the noise, at variances of the groups."""
+        return self.ratio * variance[self.group] + self.offset
 
     @classmethod
     def join(cls, parts: Sequence[Functionals]) -> Functionals:
@@ -80,7 +87,7 @@ class Functionals:
                 return Points(coarse)
             return Points(coarse, np.concatenate([np.zeros(len(p.coarse)) if p.fine is None else p.fine for p in given]))
 
-        rest = {name: column(name) for name in ("kind", "process", "effects", "y", "ratio", "group")}
+        rest = {name: column(name) for name in ("kind", "process", "effects", "y", "ratio", "group", "offset")}
         return cls(points("start"), points("end"), **rest)
 
 
@@ -149,7 +156,7 @@ class Program:
 
     Attributes
     ----------
-    step, first, H, y, ratio, group
+    step, first, H, y, ratio, offset, group
         As in markov.hpp.
     order : ndarray of int, shape (n,)
         Functional of each row; -1 for a constraint.
@@ -165,6 +172,7 @@ class Program:
     H: FloatArray
     y: FloatArray
     ratio: FloatArray
+    offset: FloatArray
     group: npt.NDArray[np.uint8]
     order: IntArray
     dt: FloatArray
@@ -194,7 +202,7 @@ class Program:
 
     @cached_property
     def _read(self) -> _kernels.MarkovRows:
-        return _kernels.MarkovRows(self.step, self.first, self.H, self.y, self.ratio, self.group)
+        return _kernels.MarkovRows(self.step, self.first, self.H, self.y, self.ratio, self.offset, self.group)
 
     @cached_property
     def _steps(self) -> _kernels.MarkovSteps:
@@ -256,6 +264,14 @@ class Program:
     def _at(self, values: FloatArray) -> Program:
         """The program at hyperparameters: a closed curve without process noise is a constant, which is closed anyhow."""
         return self._constant if self.closed and values[0] == 0 else self
+
+    def reading(self, functionals: Functionals) -> Program:
+        """The program of functionals that differ from its own in y and offset alone."""
+        own = self.order >= 0
+        rows = self.order[own]
+        y, offset = self.y.copy(), self.offset.copy()
+        y[own], offset[own] = functionals.y[rows], functionals.offset[rows]
+        return replace(self, y=y, offset=offset)
 
     def log_det_of_start(
         self, values: FloatArray, variance: FloatArray, free: Sequence[int], slopes: FloatArray | None
@@ -358,7 +374,7 @@ class Program:
         y, constraints = self.y.copy(), np.flatnonzero(self.order < 0)
         if self.closed:
             y[constraints[-1:]] = np.nan  # without noise the highest derivative never changes: this one says nothing
-        plain = replace(self, y=y, ratio=rows, group=np.zeros_like(self.group))
+        plain = replace(self, y=y, ratio=rows, offset=np.zeros_like(rows), group=np.zeros_like(self.group))
         return float(plain._sums(*plain._arguments(self._ones, np.ones(1), is_still=True)).log_det[0])
 
     @cached_property
@@ -500,7 +516,8 @@ def compiled(
     H[own, D + intervals.slot[own]] = sign[own]
     H[np.flatnonzero(backward), D + acc + len(sources) + intervals.total[backward]] = 1.0
     H[:, M - p :] = functionals.effects
-    y, ratio, group, order, end = functionals.y, functionals.ratio, functionals.group, np.arange(n), intervals.read_at
+    y, ratio, offset, group = functionals.y, functionals.ratio, functionals.offset, functionals.group
+    order, end = np.arange(n), intervals.read_at
     rows, at = np.zeros((n_totals + n_ring, M)), np.full(n_totals + n_ring, n_nodes - 1)
     for j, total in enumerate(intervals.totals):
         at[j] = total.end
@@ -514,6 +531,7 @@ def compiled(
         rows[n_totals:, D + acc + held : D + acc + held + prior_dim] = -np.eye(prior_dim)
     if len(rows):
         H, y, ratio = np.vstack([H, rows]), np.append(y, np.zeros(len(rows))), np.append(ratio, np.zeros(len(rows)))
+        offset = np.append(offset, np.zeros(len(rows)))
         group = np.append(group, np.zeros(len(rows), np.uint8))
         order, end = np.append(order, np.full(len(rows), -1)), np.append(end, at)
     by_node = np.argsort(end, kind="stable")
@@ -533,6 +551,7 @@ def compiled(
         H=np.ascontiguousarray(H[by_node]),
         y=np.ascontiguousarray(y[by_node]),
         ratio=np.ascontiguousarray(ratio[by_node]),
+        offset=np.ascontiguousarray(offset[by_node]),
         group=np.ascontiguousarray(group[by_node].astype(np.uint8)),
         order=order[by_node],
         dt=dt,

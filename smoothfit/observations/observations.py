@@ -115,10 +115,11 @@ class Observations(NamedReadings[Readings]):
         return np.repeat([reading.deriv for reading in self.readings], [len(reading) for reading in self.readings])
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row for each reading: x, y, deriv, name, sd, weight; and ``upper`` where there are integrals."""
+        """Return one row for each reading: x, y, deriv, name, sd, weight; ``resolution`` and ``upper`` where there are any."""
         import pandas as pd
 
         with_upper = any(reading.upper is not None for reading in self.readings)
+        is_rounded = any(reading.resolution is not None for reading in self.readings)
 
         frames = [
             pd.DataFrame(
@@ -130,6 +131,7 @@ class Observations(NamedReadings[Readings]):
                     "sd": np.nan if reading.sd is None else reading.sd,
                     "weight": 1.0 if reading.weights is None else reading.weights,
                 }
+                | ({"resolution": 0.0 if reading.resolution is None else reading.resolution} if is_rounded else {})
                 | ({"upper": self.abscissa.shown(reading.x if reading.upper is None else reading.upper)} if with_upper else {})
             )
             for reading in self.readings
@@ -208,10 +210,18 @@ def observe(
     weights: Any = None,
     name: str | None = None,
     unit: str | None = None,
+    resolution: Any = None,
 ) -> Observations: ...
 @overload
 def observe(
-    x: Any, y: Any, deriv: Sequence[int], sd: Any = None, weights: Any = None, name: str | None = None, unit: str | None = None
+    x: Any,
+    y: Any,
+    deriv: Sequence[int],
+    sd: Any = None,
+    weights: Any = None,
+    name: str | None = None,
+    unit: str | None = None,
+    resolution: None = None,
 ) -> PointObservations: ...
 @entry_point
 def observe(
@@ -222,6 +232,7 @@ def observe(
     weights: Any = None,
     name: str | None = None,
     unit: str | None = None,
+    resolution: Any = None,
 ) -> Observations | PointObservations:
     """Readings of f^(deriv) at x: y_i = f^(deriv)(x_i) + sd_i e_i / sqrt(weights_i).
 
@@ -243,6 +254,9 @@ def observe(
     unit : {"D", "h", "min", "s", "ms", "us", "ns"}, optional
         Unit in which a datetime or timedelta x is counted. Readings of derivatives need it: a climb rate is metres per what?
         By default the longest unit no longer than the mean spacing.
+    resolution : float or array_like, shape (n,), optional
+        Step h of an instrument that rounds, in the unit of y: the reported value is the multiple of h nearest to the noisy one, so
+        that it is off by up to h/2 either way. For a `SmoothingSpline` along one variable.
 
     Returns
     -------
@@ -253,8 +267,8 @@ def observe(
     Raises
     ------
     DataError
-        Lengths differ; x, sd or weights not finite; y infinite; sd or weights not positive; nothing left. The message names the
-        argument, the first bad index and what to do.
+        Lengths differ; x, sd, weights or resolution not finite; y infinite; sd, weights or resolution not positive; nothing left.
+        The message names the argument, the first bad index and what to do.
     SpecificationError
         `deriv` or `name` is of the wrong kind; `unit` is missing, unknown, or given for numbers.
 
@@ -270,9 +284,20 @@ def observe(
     >>> sf.observe([[0.0, 0.0], [1.0, 0.5]], [0.3, 0.2], deriv=(0, 1))
     PointObservations of 2 readings in 2 inputs (x0, x1)
       df/dx1: 2 readings of df/dx1, sd to be estimated
+
+    A thermometer that shows half degrees:
+
+    >>> sf.observe([0.0, 1.0, 2.0], [20.0, 20.5, 20.5], resolution=0.5)
+    Observations of 3 readings over x = 0 .. 2
+      f: 3 readings of f, sd to be estimated, rounded to steps
     """
     if from_sequence(deriv, "deriv").ndim or has_columns(x):
         _refuse_unit(unit)
+        if resolution is not None:
+            raise SpecificationError(
+                "resolution goes with readings along one variable; of points leave it out: where sd= is given and the steps h are "
+                "small beside it, pass sd = sqrt(sd^2 + h^2 / 12)"
+            )
         return observe_points(x, y, deriv, sd, weights, name)
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
     values, y_label = to_floats(y, "y")
@@ -281,7 +306,7 @@ def observe(
         raise SpecificationError('x holds times and y derivatives: per which time? Pass unit="s", "min", "h", ...')
     if name is None:
         name = y_label or derivative_label(deriv)
-    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone)
+    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution)
     return Observations((readings,), x_label or "x", x_label)
 
 
@@ -444,9 +469,10 @@ def _readings(
     weights: Any,
     unit: str | None,
     zone: Zone,
+    resolution: Any = None,
 ) -> Readings:
     """Check what readings of all kinds share, and leave out the missing ones."""
-    noise = check_noise(values, sd, weights)
+    noise = check_noise(values, sd, weights, resolution=resolution)
     check_name(name)
     if name == "q":
         raise SpecificationError("name is 'q', which stands for the intensity of the prior; choose another")
@@ -461,4 +487,5 @@ def _readings(
         unit=unit,
         zone=zone,
         upper=None if upper is None else frozen(upper[noise.kept].copy()),
+        resolution=noise.resolution,
     )

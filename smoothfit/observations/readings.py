@@ -32,6 +32,7 @@ class NoisyReadings(Frozen, ABC):
     sd: FloatArray | None
     weights: FloatArray | None
     n_dropped: int
+    resolution: FloatArray | None = None  # of readings along one variable
 
     def __len__(self) -> int:
         return len(self.y)
@@ -103,6 +104,7 @@ class NamedReadings(Generic[Kind]):
         lines = []
         for reading in self.readings:
             known = "sd to be estimated" if reading.sd is None else "sd given"
+            known += ", rounded to steps" if reading.resolution is not None else ""
             dropped = f", {reading.n_dropped} missing left out" if reading.n_dropped else ""
             lines.append(f"  {reading.name}: {len(reading)} readings of {self.read_by(reading)}, {known}{dropped}")
         return lines
@@ -123,11 +125,14 @@ class Noise(NamedTuple):
     y: FloatArray
     sd: FloatArray | None
     weights: FloatArray | None
+    resolution: FloatArray | None
     n_dropped: int
     kept: npt.NDArray[np.bool_]
 
 
-def check_noise(values: FloatArray, sd: Any, weights: Any, argument: str = "y", exact: bool = False) -> Noise:
+def check_noise(
+    values: FloatArray, sd: Any, weights: Any, argument: str = "y", exact: bool = False, resolution: Any = None
+) -> Noise:
     """Check readings and their precisions, and leave out the missing ones; `exact` allows sds of zero."""
     bad = np.isinf(values)
     if bad.any():
@@ -136,8 +141,9 @@ def check_noise(values: FloatArray, sd: Any, weights: Any, argument: str = "y", 
     kept = ~np.isnan(values)
     if not kept.any():
         raise DataError(f"all {len(values)} readings in {argument} are missing (NaN)")
-    columns = [_precision_column(given, name, kept, exact) for given, name in ((sd, "sd"), (weights, "weights"))]
-    return Noise(frozen(values[kept]), columns[0], columns[1], int(len(values) - kept.sum()), kept)
+    given = {"sd": sd, "weights": weights, "resolution": resolution}
+    columns = {name: _noise_column(values, name, kept, exact) for name, values in given.items()}
+    return Noise(y=frozen(values[kept]), **columns, n_dropped=int(len(values) - kept.sum()), kept=kept)
 
 
 def check_name(name: object) -> str:
@@ -147,8 +153,8 @@ def check_name(name: object) -> str:
     return name
 
 
-def _precision_column(given: Any, argument: str, kept: npt.NDArray[np.bool_], exact: bool) -> FloatArray | None:
-    """Check sd or weights: positive and finite wherever there is a reading; a scalar serves all."""
+def _noise_column(given: Any, argument: str, kept: npt.NDArray[np.bool_], exact: bool) -> FloatArray | None:
+    """Check sd, weights or resolution: positive and finite wherever there is a reading; a scalar serves all."""
     if given is None:
         return None
     values, _ = to_floats(given, argument)
@@ -164,6 +170,8 @@ def _precision_column(given: Any, argument: str, kept: npt.NDArray[np.bool_], ex
         if is_sd:
             zero = "positive, zero where the reading is exact," if exact else "positive and finite,"
             raise DataError(f"{argument}[{i}] is {values[i]}; a standard deviation is {zero} or None to have it estimated")
+        if argument == "resolution":
+            raise DataError(f"resolution[{i}] is {values[i]}; the step that readings were rounded to is positive and finite")
         raise DataError(f"weights[{i}] is {values[i]}; a weight is positive and finite; leave a reading out by setting it to NaN")
     return frozen(values[kept])
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray, Zone, frozen
-from ..errors import DataError
+from ..errors import DataError, SpecificationError
 from .abscissa import join
 from .readings import NoisyReadings
 
@@ -45,6 +47,8 @@ class Readings(NoisyReadings):
         Upper limits of integrals, means and differences, of the type of x.
     mean : bool
         Whether the integrals are divided by the lengths of their intervals.
+    resolution : ndarray, shape (n,), or None
+        Steps to whose multiples the readings were rounded; zero for those of a merged part without.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Readings(NoisyReadings):
     zone: Zone = None
     upper: npt.NDArray[Any] | None = None
     mean: bool = False
+    resolution: FloatArray | None = None
 
     @property
     def zoned(self) -> bool | None:
@@ -83,14 +88,29 @@ class Readings(NoisyReadings):
         if (self.deriv, self.mean) != (other.deriv, other.mean):
             kinds = [f"of order {reading.deriv}" if reading.upper is None else f"of {reading.label}" for reading in (self, other)]
             raise DataError(f"name {self.name!r} stands for readings {kinds[0]} and {kinds[1]}; give them different names")
+        resolution = None
+        if self.resolution is not None or other.resolution is not None:
+            steps = [np.zeros(len(part)) if part.resolution is None else part.resolution for part in (self, other)]
+            resolution = frozen(np.concatenate(steps))
         return replace(
             self,
             x=frozen(join([self.x, other.x], self.name)),
             unit=self.unit or other.unit,
             zone=other.zone if self.zone is None else self.zone,
             upper=None if self.upper is None or other.upper is None else frozen(join([self.upper, other.upper], self.name)),
+            resolution=resolution,
             **self._merged_noise(other),
         )
+
+
+def refuse_resolution(readings: Iterable[NoisyReadings], model: str) -> None:
+    """Raise where observations were rounded, for a model that takes no `resolution`."""
+    for reading in readings:
+        if reading.resolution is not None:
+            raise SpecificationError(
+                f"{reading.name!r} has a resolution, which {model} does not take; use SmoothingSpline.fit, or leave resolution= "
+                "out: where sd= is given and the steps h are small beside it, pass sd = sqrt(sd^2 + h^2 / 12)"
+            )
 
 
 def derivative_label(deriv: int) -> str:

@@ -33,7 +33,7 @@ from scipy.sparse import csr_array
 from .._validation import FloatArray
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..inference.engine import Expansion, Moments, Sized, Terms, information_of_scales
-from ..observations import Observations
+from ..observations import Observations, refuse_resolution
 from ..observations.points import PointObservations
 from .band import BandRows, Factor, absorb, multiply_factor, pack, solve_stack, solve_transposed
 from .criteria import RestrictedLikelihood
@@ -258,6 +258,7 @@ class BandStream:
         DataError
             x is of another kind than in the fit, or counted in another unit.
         """
+        refuse_resolution(data.readings, "SplineRegression")
         engine = self._engine
         rows = engine.rows
         if any(rows.errors):

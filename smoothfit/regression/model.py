@@ -15,7 +15,7 @@ from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import BiasWarning, PrecisionWarning, SpecificationError
-from ..observations import Observations
+from ..observations import Observations, refuse_resolution
 from ..observations.points import PointObservations
 from ..results.exact import warn_of_exact_series
 from .accumulate import Accumulator
@@ -122,6 +122,7 @@ class SplineRegression:
                 f"basis is {type_of(basis)}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
             )
         check_variables(observations, basis)
+        refuse_resolution(observations.readings, "SplineRegression")
         if isinstance(observations, PointObservations) and errors is not None:
             raise SpecificationError("errors correlate along one variable; readings at points are independent")
         correlations = check_errors(errors, observations) if isinstance(observations, Observations) else ()

@@ -32,7 +32,7 @@ def warn_of_exact_series(observations: HasReadings, boundary: Collection[str]) -
     if len(observations.readings) < 2:
         return
     for reading in observations.readings:
-        if reading.sd is not None:
+        if reading.sd is not None or reading.resolution is not None:  # rounding alone is noise enough
             continue
         is_zero = reading.name in boundary
         believed = (

@@ -261,8 +261,8 @@ def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, d
         middle = low + (high - low) / 2
         is_newton = (newton > low) & (newton < high) & (step % 4 != 3 if step > MOST_NEWTON else True)
         done = is_close & (newton >= low) & (newton <= high)
-        exhausted = ~done & ((middle <= low) | (middle >= high))
-        result[left[done]], result[left[exhausted]] = newton[done], high[exhausted]
+        exhausted = ~done & ((middle <= low) | (middle >= high) | np.isnan(probability))
+        result[left[done]], result[left[exhausted]] = newton[done], np.where(np.isnan(probability), np.nan, high)[exhausted]
         value, before = np.where(is_newton, newton, middle), np.where(is_newton, distance, 0)
         kept = np.flatnonzero(~(done | exhausted))
         if len(kept) < len(left):

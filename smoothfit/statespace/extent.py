@@ -38,6 +38,8 @@ class Parameter:
         Whether it is a length scale, a period or a tension.
     is_stuck : bool
         Whether it is the variance of observations that are all equal, of which the likelihood has no greatest value.
+    is_rounded : bool
+        Whether it is the variance of observations that all have the noise of rounding besides, so that the likelihood is bounded.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Parameter:
     vanishes: bool
     is_length: bool = False
     is_stuck: bool = False
+    is_rounded: bool = False
 
 
 class Measured(Protocol):

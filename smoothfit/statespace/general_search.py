@@ -395,7 +395,8 @@ class _Paths:
         self.ends: list[tuple[Minimum, FloatArray]] = []
         self.outside: list[tuple[Minimum, FloatArray]] = []
         is_boundless = criterion.method == "ml"
-        self._boundless = np.array([p.is_variance and (is_boundless or p.is_stuck) for p in criterion.model.parameters])
+        parameters = criterion.model.parameters
+        self._boundless = np.array([p.is_variance and (p.is_stuck or (is_boundless and not p.is_rounded)) for p in parameters])
 
     def follow(self, start: Start, best: Minimum | None) -> Minimum | None:
         """The minimum; None where it is known or outside, or the start so high above the best that none came down as far."""

@@ -23,6 +23,7 @@ from .effects import RegressedPoints
 from .functionals import CurveFunctionals, in_state
 from .general_search import GeneralCriterion
 from .online import Kind, Nodes, Source
+from .rounding import without_each
 from .shapes import changes_of, multiplicities, no_spline, pieces_of
 from .smoothing import Density, trend_of
 from .specification import Specification
@@ -288,8 +289,7 @@ class MarkovPosterior:
     @property
     def _noise_ratio(self) -> FloatArray:
         """Scaled noise variance of each reading."""
-        read = self.specification.as_read
-        return read.ratio * self.variance[read.group]
+        return self.specification.as_read.noise(self.variance)
 
     @property
     def fitted(self) -> FloatArray:
@@ -315,11 +315,14 @@ class MarkovPosterior:
         return self._noise_ratio * self._units**2
 
     def noise_sd_of(self, name: str) -> float:
-        """Of a new observation of weight one: its independent noise and the stationary spread of its noise process."""
+        """Of a new observation of weight one: its independent noise, its rounding and the spread of its noise process."""
         model = self.specification
         unit = model.unit_of(self.observations[name])
         known = (next(sd for label, sd, _ in self.noise_sds if label == name) / unit) ** 2
         variance = float(self.variance[model.unknown.index(name)]) if name in model.unknown else known
+        steps = self.observations[name].resolution
+        if steps is not None:
+            variance += float(np.mean((steps / unit) ** 2)) / 12
         if name in model.noise:
             row = model.process_row(0, None, name) - model.process_row(0)
             variance += float(row @ model.processes.start(self.hyper).covariance @ row)
@@ -333,8 +336,7 @@ class MarkovPosterior:
     @cached_property
     def edf(self) -> float:
         """Trace of the smoother matrix."""
-        read = self.specification.functionals
-        return float((self._white[1] / (read.ratio * self.variance[read.group])).sum())
+        return float((self._white[1] / self.specification.functionals.noise(self.variance)).sum())
 
     @cached_property
     def _errors(self) -> tuple[FloatArray, FloatArray]:
@@ -345,6 +347,11 @@ class MarkovPosterior:
         for i in np.flatnonzero(adjoint.is_start):  # what a reading says that no other does has no precision
             if not program.is_identified_without(int(i), self.hyper, self.variance):
                 D[i] = np.nan
+        if self.specification.sites is not None:  # of the reports, not of what stands for them
+            read, plain = self.specification.as_read, self.specification.as_reported
+            m, variance = without_each(*self._white, read.y, read.noise(self.variance))
+            D = np.where(np.isnan(D), np.nan, 1 / (variance + plain.noise(self.variance)))
+            u = (plain.y - m) * D
         return u, D
 
     @cached_property
@@ -434,11 +441,21 @@ class MarkovPosterior:
         """The components of the prior."""
         return [("Components:", " + ".join(self.specification.component_names))]
 
+    @property
+    def _rounding(self) -> str:
+        """How rounded observations enter."""
+        return "by the variance of its steps" if self.specification.sites is None else "by the likelihood of its intervals"
+
     def notes(self, boundary: tuple[str, ...]) -> list[str]:
         """The model, what was given, and what is at a boundary."""
         spec = self.specification
         notes = [f"prior: {spec.prior!r}"]
         notes += [f"noise of {name}: {process!r}" for name, process in spec.noise.items()]
+        notes += [
+            f"{reading.name} was rounded: {self._rounding}"
+            for reading in spec.observations.readings
+            if reading.resolution is not None
+        ]
         notes += [f"covariances: of the noise of {', '.join(part.names)}" for part in spec.joint]
         if spec.period is not None:
             notes.append(f"periodic, of period {spec.period:g}")

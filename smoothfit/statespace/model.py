@@ -12,7 +12,7 @@ from .._entry import entry_point, warn
 from .._validation import check_order
 from ..errors import ExactSeriesWarning, NumericalError, RoughnessWarning, SpecificationError
 from ..markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
-from ..markov.criteria import check_method
+from ..markov.criteria import LIKELIHOODS, check_method
 from ..markov.joint import with_covariances
 from ..markov.kernels import require_identified
 from ..markov.priors import IntegratedWiener
@@ -30,6 +30,7 @@ from .formula import SplineFormula, regressor_columns
 from .markov_posterior import MarkovPosterior
 from .results import SmoothingSplineResults
 from .robust import check_robust, fit_robustly, informative, of_loss, with_weights
+from .rounding import estimate_rounded
 from .smoothing import check_range, only_one
 from .specification import Specification
 
@@ -86,7 +87,8 @@ class SmoothingSpline:
     Notes
     -----
     With any of the last six parameters, and for readings of integrals, means or differences, a general engine runs, at several
-    times the cost; what a fit can do is the same.
+    times the cost; what a fit can do is the same. It runs for rounded readings, too (`resolution` of `observe`), which do not go
+    with a fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` or `online`.
 
     References
     ----------
@@ -129,7 +131,8 @@ class SmoothingSpline:
         self.specification: Specification | None = None
         if prior is not None and period is not None:
             raise SpecificationError("period goes with order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
-        is_plain = prior is None and period is None and all(reading.upper is None for reading in observations.readings)
+        is_plain = prior is None and period is None
+        is_plain &= all(reading.upper is None and reading.resolution is None for reading in observations.readings)
         if not (is_plain and not regressors and _is_empty(interventions) and _is_empty(noise) and not joint):
             process = IntegratedWiener(self.order) if prior is None else prior
             self.specification = Specification(observations, process, regressors, interventions, noise, period, joint)
@@ -333,6 +336,9 @@ class SmoothingSpline:
         self, spec: Specification, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]
     ) -> SmoothingSplineResults:
         """Fit by the kernels of any prior."""
+        if spec.is_rounded:
+            self._check_rounded(method, given, free)
+            return SmoothingSplineResults(self, Fit.of_specification(*estimate_rounded(spec, method), self.described))
         if not free:
             return SmoothingSplineResults(self, Fit.of_specification(spec, estimate_any(spec, method, given), self.described))
         tied = {name for part in spec.joint for name in part.names} & set(free)
@@ -360,6 +366,20 @@ class SmoothingSpline:
         zero = [name for name in spec.unknown if f"sigma.{name}" in optimum.boundary]
         warn_of_exact_series(self.observations, zero)
         return SmoothingSplineResults(self, Fit.of_specification(final, optimum, self.described, robustness))
+
+    def _check_rounded(self, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]) -> None:
+        """Refuse what rounded observations do not go with."""
+        refused = {
+            f"method={method!r}": (method not in LIKELIHOODS, "pass 'reml' or 'ml'"),
+            "robust": (bool(free), "leave one of them out"),
+            "" if given is None else given[0]: (
+                given is not None,
+                "give the smoothing by prior=sf.priors.IntegratedWiener(order, q=...)",
+            ),
+        }
+        for option, (is_asked, remedy) in refused.items():
+            if is_asked:
+                raise SpecificationError(f"the observations have a resolution, which {option} does not go with; {remedy}")
 
     def _check_accuracy(self, rows: Rows, variances: Variances) -> None:
         """Refuse a fit that rounding would falsify."""

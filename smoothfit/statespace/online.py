@@ -16,7 +16,7 @@ from .._validation import FloatArray, check_choice, check_order, first_index, to
 from ..errors import DataError, SpecificationError
 from ..inference.engine import Moments
 from ..inference.marginal import HyperparameterPosterior
-from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label, observe
+from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label, observe, refuse_resolution
 from ..observations.abscissa import Points
 from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.mixtures import Mixture, mixture
@@ -186,6 +186,7 @@ class OnlineSpline(ABC):
         if isinstance(x, Observations):
             if y is not None or name is not None or sd is not None or weights is not None:
                 raise SpecificationError("x is Observations, which hold y, name, sd and weights; pass them alone")
+            refuse_resolution(x.readings, "a stream")
             self._append_all(x, regressors)
             return
         if y is None:

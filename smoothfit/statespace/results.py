@@ -16,7 +16,7 @@ from ..errors import SpecificationError
 from ..markov.program import DIFFERENCE as OF_ENDS
 from ..markov.program import INTEGRAL
 from ..markov.sampling import IntArray
-from ..observations import derivative_label
+from ..observations import derivative_label, refuse_resolution
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
@@ -94,7 +94,7 @@ class SmoothingSplineResults(Estimated):
         Examples
         --------
         >>> import numpy as np, smoothfit as sf
-        >>> rng = np.random.default_rng(0)
+        >>> rng = np.random.default_rng(1)
         >>> x = np.arange(40.0)
         >>> y = np.sin(x / 6) + 0.2 * rng.standard_normal(40)
         >>> res = sf.SmoothingSpline(sf.observe(x[:20], y[:20])).fit()
@@ -107,6 +107,7 @@ class SmoothingSplineResults(Estimated):
         np.True_
         """
         check_choice(parameters, "parameters", ("integrated", "fixed"))
+        refuse_resolution(self.observations.readings, "a stream")
         nodes = None
         if parameters == "integrated" and not self.parameter_posterior.is_single:
             engine, kept = cast(Any, self.engine), self.parameter_posterior.reduced()

@@ -81,7 +81,7 @@ def _told_directly(with_jump: Specification, variance: FloatArray, nodes: Points
     read = with_jump.functionals
     keys = nodes.keys
     place = np.searchsorted(keys, read.end.keys if nodes.fine is None or read.end.fine is not None else read.end.coarse + 0j)
-    precision = 1 / (read.ratio * variance[read.group])
+    precision = 1 / read.noise(variance)
     distance = (nodes.coarse - nodes.coarse[0]) / with_jump.scale.x_unit
     per_node = np.zeros((3, len(keys)))
     for power in range(3):

@@ -42,6 +42,6 @@ def _part(observations: Observations, rule: Rule) -> Observations:
         def part(column: Any, rows: Any = rows) -> Any:
             return None if column is None else frozen(column[rows])
 
-        columns = {"sd": part(reading.sd), "weights": part(reading.weights), "upper": part(reading.upper)}
+        columns = {name: part(getattr(reading, name)) for name in ("sd", "weights", "upper", "resolution")}
         parts.append(replace(reading, x=part(reading.x), y=part(reading.y), **columns))
     return replace(observations, readings=tuple(parts))

@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._validation import FloatArray, check_positive
+from .._validation import FloatArray, check_positive, first_index
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..markov.joint import Joint
 from ..markov.priors import IntegratedWiener, Seasonal, Sum
@@ -40,11 +40,22 @@ from .general_search import REMEDY
 from .periodic import Phases, distances
 from .sketches import sketches_of
 
+SMALLEST_IN_STEPS = 1e-3  # sd of noise that counts as none: one report in hundreds changes by it
+COARSEST = 1e8  # steps, as multiples of the size of the readings
+
+
+class Sites(NamedTuple):
+    """Scaled observations y (n,) and known variances (n,) beside those of the noise, in place of rounded observations."""
+
+    y: FloatArray
+    offset: FloatArray
+
 
 class Specification:
     """What `SmoothingSpline` fits where it has a prior of its own, regressors, or readings of integrals or differences.
 
-    Parameters are those of `SmoothingSpline`, but `joint`: what `with_covariances` makes of its covariances.
+    Parameters are those of `SmoothingSpline`, but `joint`: what `with_covariances` makes of its covariances; and `sites`: normal
+    observations that stand for rounded ones, see `rounding`.
     """
 
     def __init__(
@@ -56,8 +67,10 @@ class Specification:
         noise: Mapping[str, Any] | None = None,
         period: float | None = None,
         joint: Sequence[Joint] = (),
+        sites: Sites | None = None,
     ):
         self.observations = observations
+        self.sites = sites
         self.prior = checked_prior(prior)
         self.noise = checked_noise(noise, observations)
         self.interventions = checked_interventions(interventions, observations)
@@ -81,15 +94,19 @@ class Specification:
 
     def on(self, observations: Observations) -> Specification:
         """The same of observations with other weights."""
-        return self._with(observations, self.prior)
+        return self._with(observations, self.prior, self.sites)
 
     def with_prior(self, prior: Prior) -> Specification:
         """The same with another prior."""
-        return self._with(self.observations, prior)
+        return self._with(self.observations, prior, self.sites)
 
-    def _with(self, observations: Observations, prior: Prior) -> Specification:
+    def with_sites(self, sites: Sites) -> Specification:
+        """The same with other normal observations in place of rounded ones."""
+        return self._with(self.observations, self.prior, sites)
+
+    def _with(self, observations: Observations, prior: Prior, sites: Sites | None) -> Specification:
         columns = {name: self.regressor(name) for name in self._regressors}
-        return Specification(observations, prior, columns, self.interventions, self.noise, self.period, self.joint)
+        return Specification(observations, prior, columns, self.interventions, self.noise, self.period, self.joint, sites)
 
     # Names ------------------------------------------------------------------------------------------------------------
 
@@ -301,7 +318,13 @@ class Specification:
 
     @cached_property
     def as_read(self) -> Functionals:
-        """The readings themselves, with the variance of each."""
+        """The readings themselves, or what stands for rounded ones, with the variance of each."""
+        read = self.as_reported
+        return read if self.sites is None else replace(read, y=self.sites.y, offset=self.sites.offset)
+
+    @cached_property
+    def as_reported(self) -> Functionals:
+        """The readings themselves, rounding being noise."""
         parts, first = [], 0
         columns = np.column_stack([np.zeros((self.nobs, 0)), *self._regressors.values()])
         for reading in self.observations.readings:
@@ -336,7 +359,22 @@ class Specification:
             effects[:, len(self._regressors) :] = self.intervention_columns(start if is_span else None, end, reading.deriv)
         kind = np.int8(VALUE if not is_span else INTEGRAL if reading.deriv == OF_INTEGRAL else DIFFERENCE)
         group = self.unknown.index(reading.name) if reading.sd is None else len(self.unknown)
-        return Functionals(start, end, np.full(n, kind), process, effects, y, ratio * factor**2, np.full(n, group, np.uint8))
+        ratio, offset = ratio * factor**2, self._offset(reading, unit) * factor**2
+        return Functionals(start, end, np.full(n, kind), process, effects, y, ratio, np.full(n, group, np.uint8), offset)
+
+    def _offset(self, reading: Readings, unit: float) -> FloatArray:
+        """Scaled variances of rounding."""
+        if reading.resolution is None:
+            return np.zeros(len(reading))
+        size = reading.resolution / unit
+        bad = size > COARSEST
+        if bad.any():
+            i = first_index(bad)
+            raise DataError(
+                f"resolution[{i}] of {reading.name!r} is {reading.resolution[i]}, more than {COARSEST:g} times the size of the "
+                f"readings, {unit:.1e}; check its unit"
+            )
+        return size**2 / 12
 
     def query(
         self, start: Points | None, end: Points, deriv: int, *, kind: int = VALUE, component: str | None = None
@@ -363,6 +401,7 @@ class Specification:
             np.full(n, np.nan),
             np.ones(n),
             np.zeros(n, np.uint8),
+            np.zeros(n),
         )
 
     def compiled(self, functionals: Functionals) -> Program:
@@ -398,12 +437,20 @@ class Specification:
             unit = self.unit_of(reading)
             size = extent.size_of(reading, unit)
             log = 2 * np.log(size)
-            lower, upper = log + 2 * np.log(SMALLEST_SD), log + 10.0
-            stuck = is_stuck(reading.y) and len(self.observations.readings) > 1
-            found.append(
-                Parameter(f"sigma.{name}", g, True, unit, lower, upper, log - 9.0, log + 0.0, vanishes=False, is_stuck=stuck)
-            )
+            lower, upper = max(log + 2 * np.log(SMALLEST_SD), self._log_floor(reading, unit)), log + 10.0
+            is_rounded = reading.resolution is not None and bool((reading.resolution > 0).all())
+            stuck = is_stuck(reading.y) and not is_rounded and len(self.observations.readings) > 1
+            ends = lower, upper, log - 9.0, log + 0.0
+            found.append(Parameter(f"sigma.{name}", g, True, unit, *ends, vanishes=False, is_stuck=stuck, is_rounded=is_rounded))
         return tuple(found)
+
+    @staticmethod
+    def _log_floor(reading: Readings, unit: float) -> float:
+        """Logarithm of a scaled variance that is none beside the steps of rounded readings."""
+        if reading.resolution is None or not reading.resolution.any():
+            return -np.inf
+        least = float(reading.resolution[reading.resolution > 0].min())
+        return 2 * float(np.log(SMALLEST_IN_STEPS * least / unit))
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """All hyperparameters and all variances, scaled, at a theta."""
@@ -449,8 +496,14 @@ class Specification:
 
     @property
     def is_relative(self) -> bool:
-        """Whether a common factor of all variances is unknown: no sd and no size of a process is given."""
-        return len(self.unknown) == len(self.observations.names) and not any(p.f_power and p.value for p in self.hyperparameters)
+        """Whether a common factor of all variances is unknown: no sd, no step and no size of a process is given."""
+        given = any(p.f_power and p.value for p in self.hyperparameters) or self.is_rounded
+        return len(self.unknown) == len(self.observations.names) and not given
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether some observations were rounded to steps of a given size."""
+        return any(reading.resolution is not None for reading in self.observations.readings)
 
     @cached_property
     def scaling(self) -> FloatArray | None:
@@ -492,7 +545,7 @@ class Specification:
 
     def sketches(self) -> list[Specification]:
         """The models of parts of the readings, where these are many."""
-        if self.effects or self.joint or self.period is not None:
+        if self.effects or self.joint or self.period is not None or self.sites is not None:
             return []
         found = []
         for part in sketches_of(self.observations):

@@ -54,7 +54,8 @@ class Law:
         n = len(rows)
         here = at.take(np.zeros(n, np.int64))
         kinds, groups = np.full(n, VALUE, np.int8), np.full(n, group, np.uint8)
-        return cls(at, Functionals(here, here, kinds, rows[:, :dim], rows[:, dim:], law[known, 0], law[known, 1], groups))
+        told = Functionals(here, here, kinds, rows[:, :dim], rows[:, dim:], law[known, 0], law[known, 1], groups, np.zeros(n))
+        return cls(at, told)
 
 
 class Setting(NamedTuple):
@@ -210,5 +211,5 @@ class StructuralOnline(OnlineSpline):
 
 def rows_of(functionals: Functionals, keep: npt.NDArray[np.bool_]) -> Functionals:
     """Some of the functionals."""
-    rest = {name: getattr(functionals, name)[keep] for name in ("kind", "process", "effects", "y", "ratio", "group")}
+    rest = {name: getattr(functionals, name)[keep] for name in ("kind", "process", "effects", "y", "ratio", "group", "offset")}
     return Functionals(functionals.start.take(keep), functionals.end.take(keep), **rest)

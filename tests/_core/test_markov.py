@@ -48,7 +48,7 @@ def values_only(given):
 
 def run(kernel, *more, step, first, H, y, ratio, group, T, Q, P0, B, variance):
     """Run a kernel on a process that tells its matrices by itself, each step of a length of its own."""
-    rows = _kernels.MarkovRows(step, first, H, y, ratio, group)
+    rows = _kernels.MarkovRows(step, first, H, y, ratio, np.zeros_like(ratio), group)
     n_steps, m = T.shape[:2]
     steps = _kernels.MarkovSteps(
         np.array([[0, m, 0, 0]], np.int32),

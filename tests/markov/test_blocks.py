@@ -35,7 +35,7 @@ def by_kernel(prior, values, dt, integral, free=()):
     blocks = blocks_of([prior], 1.0)
     m = prior.dim + integral
     rows = _kernels.MarkovRows(
-        np.zeros(1, np.int32), np.zeros(2, np.int64), np.zeros((0, m)), np.zeros(0), np.zeros(0), np.zeros(0, np.uint8)
+        np.zeros(1, np.int32), np.zeros(2, np.int64), np.zeros((0, m)), *np.zeros((3, 0)), np.zeros(0, np.uint8)
     )
     steps = _kernels.MarkovSteps(
         np.array([(b.kind, b.dim, b.parameter, 1) for b in blocks], np.int32),
