@@ -267,7 +267,7 @@ def _accumulates(y: FloatArray) -> bool:
 def _rounding(reading: Readings, sd: float) -> Misfit | None:
     """Observations that repeat a few multiples of a step, which is large beside their SD."""
     step = _step(reading.y)
-    if step is None or reading.weights is not None or sd >= COARSE * step:
+    if step is None or reading.weights is not None or reading.resolution is not None or sd >= COARSE * step:
         return None
     return Misfit(
         reading.name,
@@ -275,7 +275,7 @@ def _rounding(reading: Readings, sd: float) -> Misfit | None:
         0.0,
         f"observations of {reading.name!r} are rounded to multiples of {step:.4g}, and their SD is {sd:.2g}: rounding errors of "
         "neighbours are alike",
-        f"give them a process, noise={{{reading.name!r}: sf.priors.OrnsteinUhlenbeck()}}, or pass fewer observations",
+        f"tell the step, observe(..., resolution={step:.4g})",
     )
 
 

@@ -399,8 +399,11 @@ class MarkovPosterior:
     def errors(self, stretches: list[slice]) -> Errors:
         """Standardised errors of some stretches of the observations, in order of x, given all observations.
 
-        In a long record, of several stretches, no shifts are looked for, which would take a pass with a larger state.
+        In a long record, of several stretches, no shifts are looked for, which would take a pass with a larger state. Where normal
+        observations stand for rounded ones there are no errors.
         """
+        if self.specification.sites is not None:
+            return Errors(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), [])
         order = self.specification.program.order
         rows = np.concatenate([order[order >= 0][part] for part in stretches])
         shifts = self.changes()[:1] if len(stretches) == 1 else []

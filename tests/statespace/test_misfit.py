@@ -58,7 +58,7 @@ CASES = {
     "autocorrelation": (correlated, ("noise={'f': sf.priors.OrnsteinUhlenbeck()}", "prior=")),
     "level shift": (shifted, ("outliers()", "sf.Level(x)")),
     "outlier": (with_a_gross_error, ("outliers()", "robust=True")),
-    "rounding": (rounded, ("multiples of 0.4", "noise={'f'")),
+    "rounding": (rounded, ("multiples of 0.4", "resolution=0.4")),
 }
 
 
