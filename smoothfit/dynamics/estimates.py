@@ -115,7 +115,8 @@ class Estimates(Results):
         """Return intervals of level 1 - alpha of `params`.
 
         After "kalman" equal-tailed ones of the posterior, which integrates over all parameters (docs: theory of equations),
-        unless a normal law has the same. Else normal; of noises normal on the logarithmic scale.
+        unless a normal law has the same, or more than two coefficients of y and its derivatives and ratios of variances are
+        estimated. Else normal; of noises normal on the logarithmic scale.
         """
         import pandas as pd
 
