@@ -381,7 +381,6 @@ class EquationEngine:
             sums, information, _ = _kernels.linear_likelihoods(*rows, space.component, *self.packed(here, q[part], sigma2[part]))
             log_det[part], sse[part] = sums[:, 0, 0], sums[:, 1, 0]
             slope[part], inner[part] = sums[:, 1, 1 : 1 + k], information[:, :k, :k]
-        log_det -= space._log_det_first(steps.T, np.zeros((0, *steps.T.shape)))[0]
         return log_det, sse, slope, inner
 
     def _blocks(self, count: int) -> Iterator[slice]:
