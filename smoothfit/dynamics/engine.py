@@ -71,6 +71,14 @@ class Outputs(NamedTuple):
     equation: Equation | None = None
 
 
+def sizes(problem: Problem) -> tuple[int, int]:
+    """How many parameters theta has if all noises are present, and how many coefficients enter linearly."""
+    equation, known = problem.equation, [channel.known for channel in problem.sample.channels]
+    n_variances = equation.n_outputs + known.count(False) - (not any(known))  # relative to the last if no sd is given
+    n_system = int(equation.in_system.sum())
+    return n_system + n_variances, len(equation.in_system) - n_system
+
+
 class EquationEngine:
     """The restricted likelihood of an equation.
 
