@@ -209,9 +209,6 @@ def discretize_jacobian(
     system: FloatArray, entry: FloatArray, steps: FloatArray, directions: FloatArray
 ) -> tuple[Discrete, list[Discrete]]:
     """Matrices, and their derivatives along changes of A, `directions` (P, M, M)."""
-    values = discretize(system, entry, steps)
-    slopes = []
-    for direction in directions:
-        moved = discretize(system + 1j * COMPLEX_STEP * direction, entry, steps)
-        slopes.append(Discrete(*(part.imag / COMPLEX_STEP for part in moved)))
-    return values, slopes
+    moved = discretize_many(system + 1j * COMPLEX_STEP * directions, entry, steps)
+    slopes = [Discrete(*(part[i].imag / COMPLEX_STEP for part in moved)) for i in range(len(directions))]
+    return discretize(system, entry, steps), slopes
