@@ -177,7 +177,7 @@ def _first_order(z: npt.NDArray[Any], gain: float, steps: FloatArray, noise: boo
         np.exp(z).reshape(shape),
         (gain * steps * phi1(z)).reshape(shape),
         (gain * steps * phi2(z)).reshape(shape) if ramp else np.empty((*z.shape, 1, 0), z.dtype),
-        (gain**2 * steps * phi1(2 * z)).reshape(len(z), 1, -1, 1, 1) if noise else np.empty((len(z), 0, z.shape[1], 1, 1), z.dtype),
+        (gain**2 * steps * phi1(2 * z)).reshape(len(z), 1, z.shape[1], 1, 1) if noise else np.empty((len(z), 0, z.shape[1], 1, 1), z.dtype),
     )
 
 
