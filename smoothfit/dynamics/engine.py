@@ -71,6 +71,14 @@ class Outputs(NamedTuple):
     equation: Equation | None = None
 
 
+def sizes(problem: Problem) -> tuple[int, int]:
+    """How many parameters theta has if all noises are present, and how many coefficients enter linearly."""
+    equation, known = problem.equation, [channel.known for channel in problem.sample.channels]
+    n_variances = equation.n_outputs + known.count(False) - (not any(known))  # relative to the last if no sd is given
+    n_system = int(equation.in_system.sum())
+    return n_system + n_variances, len(equation.in_system) - n_system
+
+
 class EquationEngine:
     """The restricted likelihood of an equation.
 
@@ -381,7 +389,6 @@ class EquationEngine:
             sums, information, _ = _kernels.linear_likelihoods(*rows, space.component, *self.packed(here, q[part], sigma2[part]))
             log_det[part], sse[part] = sums[:, 0, 0], sums[:, 1, 0]
             slope[part], inner[part] = sums[:, 1, 1 : 1 + k], information[:, :k, :k]
-        log_det -= space._log_det_first(steps.T, np.zeros((0, *steps.T.shape)))[0]
         return log_det, sse, slope, inner
 
     def _blocks(self, count: int) -> Iterator[slice]:

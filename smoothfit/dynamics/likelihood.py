@@ -195,40 +195,29 @@ class StateSpace:
             found.append(tuple(chosen))
         return found
 
-    def _log_det_first(self, transition: FloatArray, changes: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """2 log|det X| summed over runs, of steps T (L, C, M, M), and its derivatives (P, L) along changes (P, L, C, M, M).
-
-        NaN where the first readings do not fix the state numerically.
-        """
-        total, slopes = np.zeros(len(transition)), np.zeros(changes.shape[:2])
+    def _log_det_first(self, values: Discrete, changes: list[Discrete]) -> tuple[float, FloatArray]:
+        """2 log|det X| summed over runs, and its derivatives along the changes."""
+        size = values.T.shape[1]
+        total, slopes = 0.0, np.zeros(len(changes))
+        moved = np.stack([d.T for d in changes]) if changes else np.zeros((0, *values.T.shape))
         for nodes, components, classes, counts in self._firsts:
-            whole = np.broadcast_to(np.eye(transition.shape[-1]), (len(transition), len(counts), *transition.shape[-2:]))
+            whole = np.broadcast_to(np.eye(size), (len(counts), size, size))
             by = np.zeros((len(changes), *whole.shape))
             X, dX = np.empty_like(whole), np.empty_like(by)
             for node in range(int(nodes[-1]) + 1):
                 if node > 0:
-                    c = classes[:, node - 1]
-                    by = changes[:, :, c] @ whole + transition[:, c] @ by
-                    whole = transition[:, c] @ whole
+                    T = values.T[classes[:, node - 1]]
+                    by = moved[:, classes[:, node - 1]] @ whole + T @ by
+                    whole = T @ whole
                 here = nodes == node
-                X[..., here, :], dX[..., here, :] = whole[..., components[here], :], by[..., components[here], :]
+                X[:, here], dX[:, :, here] = whole[:, components[here]], by[:, :, components[here]]
             with np.errstate(all="ignore"):
                 logs = np.linalg.slogdet(X)[1]
-            good = np.isfinite(logs).all(axis=1)
-            total += np.where(good, 2 * np.where(good[:, None], logs, 0.0) @ counts, np.nan)
-            if len(changes):
-                slopes[:, good] += 2 * np.trace(np.linalg.solve(X[good], dX[:, good]), axis1=-2, axis2=-1) @ counts
+            if not np.isfinite(logs).all():
+                raise NumericalError("at these coefficients the first readings do not fix the state numerically")
+            total += 2 * float(counts @ logs)
+            slopes += 2 * np.trace(np.linalg.solve(X, dX), axis1=-2, axis2=-1) @ counts
         return total, slopes
-
-    def _of_first(self, values: Discrete, changes: list[Discrete]) -> tuple[float, FloatArray]:
-        """As `_log_det_first`, of one set of steps."""
-        if not self._firsts:
-            return 0.0, np.zeros(len(changes))
-        moved = np.stack([d.T[None] for d in changes]) if changes else np.zeros((0, 1, *values.T.shape))
-        total, slopes = self._log_det_first(values.T[None], moved)
-        if np.isnan(total[0]):
-            raise NumericalError("at these coefficients the first readings do not fix the state numerically")
-        return float(total[0]), slopes[:, 0]
 
     def _system(self, theta: FloatArray) -> FloatArray:
         return self.equation.matrices(theta)[0]
@@ -264,11 +253,11 @@ class StateSpace:
             self._check_known(unknown)
             empty = np.zeros(0)
             square = np.zeros((0, 0))
-            first, _ = self._of_first(values, [])
+            first = self._log_det_first(values, [])[0] if self._firsts else 0.0
             return Terms(sums[0, 0] - first, sums[1, 0], used, empty, empty, square, square, innovations, variances)
         values, changes = self._steps_and_slopes(theta)
         count = self.n_params
-        first, by_first = self._of_first(values, changes)
+        first, by_first = self._log_det_first(values, changes) if self._firsts else (0.0, 0.0)
         from_first = np.zeros(count)
         from_first[np.flatnonzero(self.equation.in_system)] = by_first
         if count <= WIDTHS[-1]:

@@ -22,7 +22,8 @@ from ..errors import NumericalError
 from ..inference.marginal import MOST_ON_A_LATTICE, HyperparameterPosterior, weighted_nodes
 from ..results.mixtures import Mixture, mixture
 from ..results.parameters import quantile_of_parameter
-from .engine import EquationEngine, Linear, Outputs
+from .engine import EquationEngine, Linear, Outputs, sizes
+from .likelihood import WIDTHS
 from .methods.base import Fitted, Problem
 
 SEED = 20_240_229
@@ -211,12 +212,13 @@ class EquationPosterior:
 def is_normal(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
     """Whether intervals are those of the normal law of the estimates.
 
-    So they are where integration takes too long, of more parameters in theta than a lattice has dimensions or of very long runs,
-    and where it would change intervals by less than 1 % of their half-width. The latter is judged by the variances of the
-    logarithms of noises and poles: to first order a mixture over logarithms of variance V widens an interval by (1.96^2 + 1) V / 8,
-    and a quantile of exp(x) is off by as much of its distance as sqrt(V) / 2 squared.
+    So they are where integration takes too long, of more parameters in theta than a lattice has dimensions, of very many inputs or
+    of very long runs, and where it would change intervals by less than 1 % of their half-width. The latter is judged by the
+    variances of the logarithms of noises and poles: to first order a mixture over logarithms of variance V widens an interval by
+    (1.96^2 + 1) V / 8, and a quantile of exp(x) is off by as much of its distance as sqrt(V) / 2 squared.
     """
-    if len(problem.sample) > LONG or EquationEngine(problem, fitted.theta).lower.size > MOST_ON_A_LATTICE:
+    n_theta, n_linear = sizes(problem)
+    if len(problem.sample) > LONG or n_theta > MOST_ON_A_LATTICE or n_linear > WIDTHS[-1]:
         return True
     k, noises = len(fitted.theta), np.array(list(fitted.noise.values()))
     powers = np.array([1.0 if name.startswith("q") else 2.0 for name in fitted.noise])  # of the sd in the variance

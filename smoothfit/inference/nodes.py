@@ -77,10 +77,12 @@ def scan(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
     p = len(start)
     unit = np.array(list(itertools.product(np.linspace(0, 1, SCAN[p - 1]), repeat=p))) if p <= len(SCAN) else sobol(p, SCANNED)
-    along = np.repeat(start[None, :], p * ALONG, axis=0)
-    for i, (low, high) in enumerate(zip(density.lower, density.upper, strict=True)):
-        along[i * ALONG : (i + 1) * ALONG, i] = np.linspace(low, high, ALONG)
-    points = np.concatenate([start[None, :], density.lower + unit * (density.upper - density.lower), along if p > 1 else along[:0]])
+    parts = [start[None, :], density.lower + unit * (density.upper - density.lower)]
+    for i in range(p if p > 1 else 0):
+        along = np.repeat(start[None, :], ALONG, axis=0)
+        along[:, i] = np.linspace(density.lower[i], density.upper[i], ALONG)
+        parts.append(along)
+    points = np.concatenate(parts)
     values = density(points)
     if np.isnan(values[0]):
         raise NumericalError(f"the likelihood cannot be computed at the estimates, theta = {start.tolist()}")

@@ -177,7 +177,7 @@ def _first_order(z: npt.NDArray[Any], gain: float, steps: FloatArray, noise: boo
         np.exp(z).reshape(shape),
         (gain * steps * phi1(z)).reshape(shape),
         (gain * steps * phi2(z)).reshape(shape) if ramp else np.empty((*z.shape, 1, 0), z.dtype),
-        (gain**2 * steps * phi1(2 * z)).reshape(len(z), 1, -1, 1, 1) if noise else np.empty((len(z), 0, z.shape[1], 1, 1), z.dtype),
+        (gain**2 * steps * phi1(2 * z)).reshape(len(z), 1, z.shape[1], 1, 1) if noise else np.empty((len(z), 0, z.shape[1], 1, 1), z.dtype),
     )
 
 
@@ -209,9 +209,6 @@ def discretize_jacobian(
     system: FloatArray, entry: FloatArray, steps: FloatArray, directions: FloatArray
 ) -> tuple[Discrete, list[Discrete]]:
     """Matrices, and their derivatives along changes of A, `directions` (P, M, M)."""
-    values = discretize(system, entry, steps)
-    slopes = []
-    for direction in directions:
-        moved = discretize(system + 1j * COMPLEX_STEP * direction, entry, steps)
-        slopes.append(Discrete(*(part.imag / COMPLEX_STEP for part in moved)))
-    return values, slopes
+    moved = discretize_many(system + 1j * COMPLEX_STEP * directions, entry, steps)
+    slopes = [Discrete(*(part[i].imag / COMPLEX_STEP for part in moved)) for i in range(len(directions))]
+    return discretize(system, entry, steps), slopes

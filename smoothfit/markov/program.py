@@ -37,6 +37,9 @@ DIRECTIONS = 2  # that the kernel takes at once
 VALUE, INTEGRAL, DIFFERENCE = 0, 1, 2
 
 
+COLUMNS = ("kind", "process", "effects", "y", "ratio", "group", "offset")  # arrays of functionals beside their points
+
+
 @dataclass(frozen=True, eq=False)
 class Functionals:
     """What is read, or asked for: row i is a combination of the processes at `end`, or over the interval from `start` to `end`.
@@ -87,8 +90,11 @@ class Functionals:
                 return Points(coarse)
             return Points(coarse, np.concatenate([np.zeros(len(p.coarse)) if p.fine is None else p.fine for p in given]))
 
-        rest = {name: column(name) for name in ("kind", "process", "effects", "y", "ratio", "group", "offset")}
-        return cls(points("start"), points("end"), **rest)
+        return cls(points("start"), points("end"), **{name: column(name) for name in COLUMNS})
+
+    def take(self, keep: npt.NDArray[np.bool_]) -> Functionals:
+        """Some of them."""
+        return Functionals(self.start.take(keep), self.end.take(keep), **{name: getattr(self, name)[keep] for name in COLUMNS})
 
 
 @dataclass(frozen=True, eq=False)

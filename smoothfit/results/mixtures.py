@@ -239,8 +239,8 @@ def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, d
     low, high = ends.min(axis=0), ends.max(axis=0)
     score_wanted = special.ndtri(p)
     value = np.clip(_total(weights, ends), low, high)
-    result: FloatArray = high.copy()
-    left = np.flatnonzero(low < high)
+    result: FloatArray = np.where(np.isnan(weights.sum(axis=0)), np.nan, high)  # of curves without nodes nothing is known
+    left = np.flatnonzero((low < high) & ~np.isnan(result))
     low, high, value, mean, sd = low[left], high[left], value[left], mean[:, left], sd[:, left]
     weights = _of(weights, left)
     low = np.nextafter(low, -np.inf)  # the smallest component may be without uncertainty, and its value the solution
@@ -261,8 +261,8 @@ def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, d
         middle = low + (high - low) / 2
         is_newton = (newton > low) & (newton < high) & (step % 4 != 3 if step > MOST_NEWTON else True)
         done = is_close & (newton >= low) & (newton <= high)
-        exhausted = ~done & ((middle <= low) | (middle >= high) | np.isnan(probability))
-        result[left[done]], result[left[exhausted]] = newton[done], np.where(np.isnan(probability), np.nan, high)[exhausted]
+        exhausted = ~done & ((middle <= low) | (middle >= high))
+        result[left[done]], result[left[exhausted]] = newton[done], high[exhausted]
         value, before = np.where(is_newton, newton, middle), np.where(is_newton, distance, 0)
         kept = np.flatnonzero(~(done | exhausted))
         if len(kept) < len(left):

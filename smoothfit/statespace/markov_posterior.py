@@ -320,9 +320,7 @@ class MarkovPosterior:
         unit = model.unit_of(self.observations[name])
         known = (next(sd for label, sd, _ in self.noise_sds if label == name) / unit) ** 2
         variance = float(self.variance[model.unknown.index(name)]) if name in model.unknown else known
-        steps = self.observations[name].resolution
-        if steps is not None:
-            variance += float(np.mean((steps / unit) ** 2)) / 12
+        variance += float(np.mean(model.rounding_of(self.observations[name])))
         if name in model.noise:
             row = model.process_row(0, None, name) - model.process_row(0)
             variance += float(row @ model.processes.start(self.hyper).covariance @ row)

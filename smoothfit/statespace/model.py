@@ -369,17 +369,15 @@ class SmoothingSpline:
 
     def _check_rounded(self, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]) -> None:
         """Refuse what rounded observations do not go with."""
-        refused = {
-            f"method={method!r}": (method not in LIKELIHOODS, "pass 'reml' or 'ml'"),
-            "robust": (bool(free), "leave one of them out"),
-            "" if given is None else given[0]: (
-                given is not None,
-                "give the smoothing by prior=sf.priors.IntegratedWiener(order, q=...)",
-            ),
-        }
-        for option, (is_asked, remedy) in refused.items():
-            if is_asked:
-                raise SpecificationError(f"the observations have a resolution, which {option} does not go with; {remedy}")
+        if method not in LIKELIHOODS:
+            option, remedy = f"method={method!r}", "pass 'reml' or 'ml'"
+        elif free:
+            option, remedy = "robust", "leave one of them out"
+        elif given is not None:
+            option, remedy = given[0], "give the smoothing by prior=sf.priors.IntegratedWiener(order, q=...)"
+        else:
+            return
+        raise SpecificationError(f"the observations have a resolution, which {option} does not go with; {remedy}")
 
     def _check_accuracy(self, rows: Rows, variances: Variances) -> None:
         """Refuse a fit that rounding would falsify."""

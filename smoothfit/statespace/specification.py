@@ -359,13 +359,14 @@ class Specification:
             effects[:, len(self._regressors) :] = self.intervention_columns(start if is_span else None, end, reading.deriv)
         kind = np.int8(VALUE if not is_span else INTEGRAL if reading.deriv == OF_INTEGRAL else DIFFERENCE)
         group = self.unknown.index(reading.name) if reading.sd is None else len(self.unknown)
-        ratio, offset = ratio * factor**2, self._offset(reading, unit) * factor**2
+        ratio, offset = ratio * factor**2, self.rounding_of(reading) * factor**2
         return Functionals(start, end, np.full(n, kind), process, effects, y, ratio, np.full(n, group, np.uint8), offset)
 
-    def _offset(self, reading: Readings, unit: float) -> FloatArray:
-        """Scaled variances of rounding."""
+    def rounding_of(self, reading: Readings) -> FloatArray:
+        """Scaled variances of rounding (n,)."""
         if reading.resolution is None:
             return np.zeros(len(reading))
+        unit = self.unit_of(reading)
         size = reading.resolution / unit
         bad = size > COARSEST
         if bad.any():

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
 from .._entry import entry_point
@@ -136,12 +135,12 @@ class StructuralOnline(OnlineSpline):
             if not len(before):
                 return
             at = window.end.take(before[np.argsort(window.end.keys[before], kind="stable")[-1:]])
-        old = rows_of(window, ~later)
+        old = window.take(~later)
         self._terms_before += self._terms_of_window()
         dim, group = self._spec.processes.dim, len(self._spec.unknown)
         ends = [self._program([old], one).end(one.values, one.variance) for one in self._settings]
         self._settings = [one._replace(law=Law.of(at, end, dim, group)) for one, end in zip(self._settings, ends, strict=True)]
-        self._window, self._arrival = rows_of(window, later), self._arrival[later]
+        self._window, self._arrival = window.take(later), self._arrival[later]
         self._terms_before -= self._terms_of_window()
 
     def _terms_of_window(self) -> FloatArray:
@@ -170,7 +169,7 @@ class StructuralOnline(OnlineSpline):
 
     def _take_out(self, n: int) -> None:
         keep = self._arrival < self.nobs - n
-        self._window, self._arrival = rows_of(self._window, keep), self._arrival[keep]
+        self._window, self._arrival = self._window.take(keep), self._arrival[keep]
         self.nobs -= n
 
     def forget(self) -> None:
@@ -207,9 +206,3 @@ class StructuralOnline(OnlineSpline):
     @property
     def _last(self) -> float:
         return float(self._window.end.coarse.max() if len(self._window) or self._law is None else self._law.at.coarse[0])
-
-
-def rows_of(functionals: Functionals, keep: npt.NDArray[np.bool_]) -> Functionals:
-    """Some of the functionals."""
-    rest = {name: getattr(functionals, name)[keep] for name in ("kind", "process", "effects", "y", "ratio", "group", "offset")}
-    return Functionals(functionals.start.take(keep), functionals.end.take(keep), **rest)

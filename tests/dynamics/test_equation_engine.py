@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 import smoothfit as sf
-from smoothfit.dynamics.engine import EquationEngine, Outputs
+from smoothfit.dynamics.engine import EquationEngine, Outputs, sizes
 from smoothfit.dynamics.posterior import posterior_of
 from smoothfit.dynamics.response import ratio_set
 from smoothfit.dynamics.shifts import gone_on
@@ -230,3 +230,20 @@ def test_intervals_of_short_samples_cover():
         frame = res.forecast(t[60:], u[60:])
         hits.append((low <= -1 <= high, frame["mean_ci_lower"].iloc[-1] <= y[-1] <= frame["mean_ci_upper"].iloc[-1]))
     assert (np.mean(hits, axis=0) >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 50)).all()
+
+
+@pytest.mark.parametrize("sd", [None, 0.1])
+@pytest.mark.parametrize("order", [1, 2])
+def test_sizes_are_those_of_the_engine(order, sd):
+    t, u, y = held(60)
+    problem = sf.DerivativeRegression(sf.observe(t, y, sd=sd, name="y"), t, u, order=order).problem
+    engine = EquationEngine(problem, np.array([-1.0] * order + [1.5, 0.3]))
+    assert sizes(problem) == (len(engine.names), len(engine.origin))
+
+
+def test_more_inputs_than_are_integrated_leave_normal_intervals():
+    t, _, y = held(120)
+    u = np.random.default_rng(4).standard_normal((120, 17))
+    res = sf.DerivativeRegression(y, t, u).fit("kalman")
+    half = stats.norm.isf(0.025) * res.bse.iloc[:19]
+    np.testing.assert_allclose(res.conf_int().iloc[:19, 1], res.params.iloc[:19] + half, rtol=1e-10)

@@ -63,6 +63,14 @@ def test_two_steps_are_one_long_step(seed, first, second):
     np.testing.assert_allclose(d.T[1] @ d.Q[0, 0] @ d.T[1].T + d.Q[0, 1], d.Q[0, 2], rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("m", [1, 2])
+def test_nothing_that_moves_gives_no_matrices(m):
+    steps = np.array([0.4, 1.0])
+    d, slopes = discretize_jacobian(-np.eye(m), np.ones((m, 1)), steps, np.empty((0, m, m)))
+    assert slopes == []
+    np.testing.assert_array_equal(d.T, discretize(-np.eye(m), np.ones((m, 1)), steps).T)
+
+
 @pytest.mark.parametrize("m", [1, 2, 3])
 def test_jacobians_are_exact(m):
     rng = np.random.default_rng(m)
