@@ -50,6 +50,7 @@ STRETCHES = 10
 MOST_LAGS = 5
 LEAST_CORRELATION = 0.1  # that is reported: it moves the SD of local means by a tenth
 LEAST_RATIO = 1.25  # of noise levels that are reported
+MUCH = 1000.0  # of them, from which the number says no more
 COARSE = 0.4  # SDs in a step, inverted: with less noise, rounding errors of neighbours are correlated by more than a fifth
 DISCRETE = 0.5826  # steps by which a random walk overshoots a bound that a Brownian path reaches
 NOTE_WIDTH = 100  # characters of a line of a summary
@@ -218,7 +219,7 @@ def _noise_level(reading: Readings, z: FloatArray, level: float, shown: Callable
     low, high = sorted((near, far))
     if not high >= LEAST_RATIO * low:
         return None
-    ratio = f"{high / low:.3g} times as large" if low > 0 else "much larger"
+    ratio = f"{high / low:.3g} times as large" if high < MUCH * low else "much larger"
     stretch = f"for x from {shown(first)} to {shown(last - 1)}"
     return Misfit(
         reading.name,

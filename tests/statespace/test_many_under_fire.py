@@ -77,6 +77,7 @@ except ResourceError as error:
 
 def test_control_c_ends_the_threads():
     code = """
+fit(frame(3, 40), 2)  # imports what it needs: an interrupt of `exec` there would end Python with a signal, even if it is caught
 df = frame(3000, 400)
 began = time.monotonic()
 threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()

@@ -31,6 +31,7 @@ def long_readings(kind, rng, correlated):
     return u, CURVES[kind](u, rng) + 10.0 ** rng.uniform(-2, 0) * noise
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")
 @pytest.mark.parametrize("correlated", [False, True])
 @pytest.mark.parametrize("kind", CURVES)
 def test_it_finds_what_the_search_on_all_data_finds(kind, correlated, monkeypatch):
@@ -121,6 +122,7 @@ def mixture(seed, n=9_000):
     return total
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")
 @pytest.mark.parametrize("seed", range(8))
 def test_less_data_lead_to_the_optimum_that_all_starts_on_all_data_find(seed, monkeypatch):
     model = sf.SmoothingSpline(mixture(seed), order=3)

@@ -166,6 +166,7 @@ def test_units_of_y_do_not_matter(s):
     assert other.sigma["f"] == pytest.approx(1e6 * one.sigma["f"], rel=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of the plain fits
 def test_slopes_of_coarse_observations_are_covered():
     """Of plain fits they are not: neighbouring rounding errors are alike."""
     s, step, n_samples = 0.02, 1.0, 8
