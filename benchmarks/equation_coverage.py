@@ -1,11 +1,12 @@
 """How often intervals after the default method cover in short samples of an equation, and how often its tests reject.
 
-    python benchmarks/equation_coverage.py [--replications 200] [--sizes 60 150 400] [--tests]
+    python benchmarks/equation_coverage.py [--replications 200] [--sizes 60 150 400] [--tests | --order-two]
 
 The equation is y' = -y + 2 u + 0.5 at a spacing of 0.05, with u = +-1 held for ten samples: process noise 0.3, measurement noise
 0.1, each alone and both. Of nominal 95 % intervals the table gives coverage for the coefficients, the time constant, the gain and
 the curve 1, 5 and 20 steps after the sample, how often the t test of the true coefficient of y rejects at 5 %, and the widest
-forecast interval in ranges of y. ``--tests`` adds how often `test_noise` rejects that a noise is zero at 5 %.
+forecast interval in ranges of y. ``--tests`` adds how often `test_noise` rejects that a noise is zero at 5 %. ``--order-two`` is of
+y'' = -4 y - y' + 4 u + 0.5 at a spacing of 0.1 instead, with the intervals of the normal law of the estimates beside.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from dynamics import EQUATION, NOISES, TRUTH, samples
 # isort: split
 import smoothfit as sf
 from smoothfit.dynamics import response
+from smoothfit.dynamics.specification import Equation
 
 AHEAD = (1, 5, 20)
+ORDER_TWO, TRUTH_TWO = Equation(2, ("y",), (0, 1), ("u",)), np.array([-4.0, -1.0, 4.0, 0.5])
 
 
 def covered(n: int, q: float, sigma: float, seed: int, tests: bool) -> list[float]:
@@ -49,28 +52,54 @@ def covered(n: int, q: float, sigma: float, seed: int, tests: bool) -> list[floa
     return [float(value) for value in found]
 
 
+def order_two(n: int, q: float, sigma: float, seed: int) -> list[float]:
+    """Coverage of coefficients and forecasts, then by the normal law."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(n + max(AHEAD)) * 0.1
+    u = np.repeat(rng.uniform(-1, 1, -(-len(t) // 10)), 10)[: len(t)]
+    x = response.simulate(ORDER_TWO, TRUTH_TWO, t, u[:, None], np.zeros(2), np.array([q]), rng)[:, 0]
+    res = sf.DerivativeRegression(x[:n] + sigma * rng.standard_normal(n), t[:n], u[:n], order=2).fit()
+    found: list[float] = []
+    for normal in (False, True):
+        if normal:
+            vars(res)["_posterior"] = None
+        low, high = res.conf_int().to_numpy()[: len(TRUTH_TWO)].T
+        found += list((low <= TRUTH_TWO) & (high >= TRUTH_TWO))
+        frame = res.forecast(t[n:], u[n:])
+        low, high = frame["mean_ci_lower"].to_numpy(), frame["mean_ci_upper"].to_numpy()
+        found += [low[k - 1] <= x[n + k - 1] <= high[k - 1] for k in AHEAD]
+    return [float(value) for value in found]
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replications", type=int, default=200)
     parser.add_argument("--sizes", type=int, nargs="+", default=[60, 150, 400])
     parser.add_argument("--tests", action="store_true")
+    parser.add_argument("--order-two", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     columns = ["n", "noise", "fits", "y", "u", "const", "time constant", "gain", *(f"{k} ahead" for k in AHEAD), "t test", "widest"]
     columns += ["q = 0", "sigma = 0"] if options.tests else []
+    if options.order_two:
+        laws = ("", ", normal")
+        names = ["y", "D(y)", "u", "const", *(f"{k} ahead" for k in AHEAD)]
+        columns = ["n", "noise", "fits", *(name + law for law in laws for name in names)]
     rows = []
     for n in options.sizes:
         for name, (q, sigma) in list(NOISES.items())[:3]:
             found = []
             for seed in range(options.replications):
                 try:
-                    found.append(covered(n, q, sigma, seed, options.tests))
+                    one = order_two(n, q, sigma, seed) if options.order_two else covered(n, q, sigma, seed, options.tests)
+                    found.append(one)
                 except sf.errors.SmoothfitError:
                     continue
             values = np.array(found)
             means = values.mean(axis=0)
-            means[9] = values[:, 9].max()
+            if not options.order_two:
+                means[9] = values[:, 9].max()
             rows.append([str(n), name, str(len(found)), *(f"{value:.3f}" for value in means)])
             print(" ".join(rows[-1]), flush=True)
     print(machine(["smoothfit", "numpy", "scipy"]))

@@ -196,6 +196,9 @@ def linear_smooth(
     G: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
 ) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64]]: ...
+def matrix_exponentials(
+    blocks: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
 
 class MarkovRows:
     def __init__(

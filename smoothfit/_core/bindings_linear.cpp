@@ -1,10 +1,11 @@
-// The linear Gaussian kernels (linear.hpp) as Python functions.
+// The linear Gaussian kernels (linear.hpp) and exponentials of matrices (exponential.hpp) as Python functions.
 #include "bindings.hpp"
 
 #include <array>
 #include <limits>
 #include <type_traits>
 
+#include "exponential.hpp"
 #include "linear.hpp"
 #include "scalar.hpp"
 
@@ -13,6 +14,7 @@ using namespace smoothfit;
 namespace {
 
 constexpr int max_state = 6;
+constexpr int max_block = 6;  // size of matrices up to which their exponential has loops of constant length
 
 struct Sizes {
     std::size_t n, n_readings, n_inputs, n_states, n_classes, width;
@@ -193,6 +195,28 @@ Tuple<Doubles, Doubles> linear_smooth(In<std::int32_t> step, In<double> u, In<do
     return nb::make_tuple(mean, covariance);
 }
 
+template <class Real>
+void exponentials_of(const double* in, double* out, std::int64_t count, int size) {
+    const auto a = reinterpret_cast<const Real*>(in);
+    const auto result = reinterpret_cast<Real*>(out);
+    if (size > max_block) return exponentials<Real, 0>(a, result, count, size);
+    with_size<1, max_block>(size, [&](auto m) { exponentials<Real, decltype(m)::value>(a, result, count, size); });
+}
+
+// exp of blocks (count, m, m, 1 + N), with N = 0 or 1 derivatives along a change of them.
+Doubles matrix_exponentials(In<double> blocks) {
+    check(blocks.ndim() == 4 && blocks.shape(1) == blocks.shape(2) && blocks.shape(1) > 0, "blocks are (count, m, m, 1 + N)");
+    const std::size_t count = blocks.shape(0), m = blocks.shape(1), width = blocks.shape(3);
+    check(width == 1 || width == 2, "N is 0 or 1");
+    Doubles result = new_array({count, m, m, width});
+    {
+        nb::gil_scoped_release release;
+        const auto fill = width == 1 ? exponentials_of<double> : exponentials_of<Scalar<1>>;
+        fill(blocks.data(), result.data(), static_cast<std::int64_t>(count), static_cast<int>(m));
+    }
+    return result;
+}
+
 }  // namespace
 
 void bind_linear(nb::module_& module) {
@@ -202,4 +226,5 @@ void bind_linear(nb::module_& module) {
          "variance"_a);
     module.def("linear_smooth", &linear_smooth, "step"_a, "u"_a, "y"_a, "ratio"_a, "component"_a, "T"_a, "Q"_a, "G"_a,
          "variance"_a);
+    module.def("matrix_exponentials", &matrix_exponentials, "blocks"_a);
 }

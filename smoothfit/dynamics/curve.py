@@ -150,7 +150,7 @@ class DynamicsCurve(CurveResults):
         wide, at = self._asked(points)
         if posterior is not None:
             components = np.repeat([self._component(k) for k in orders], len(at))
-            outputs, nodes = Outputs(wide, np.tile(at, len(orders)), components), posterior.nodes
+            outputs, nodes = Outputs(wide, np.tile(at, len(orders)), components), posterior.few
             engine: Any = posterior.engine  # draws need moments and draws of the protocol alone
 
             def curves(rng: np.random.Generator, size: int) -> FloatArray:

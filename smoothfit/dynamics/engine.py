@@ -71,12 +71,12 @@ class Outputs(NamedTuple):
     equation: Equation | None = None
 
 
-def sizes(problem: Problem) -> tuple[int, int]:
-    """How many parameters theta has if all noises are present, and how many coefficients enter linearly."""
+def sizes(problem: Problem) -> tuple[int, int, int]:
+    """Numbers of coefficients and of log variances in theta if all noises are present, and of coefficients that enter linearly."""
     equation, known = problem.equation, [channel.known for channel in problem.sample.channels]
     n_variances = equation.n_outputs + known.count(False) - (not any(known))  # relative to the last if no sd is given
     n_system = int(equation.in_system.sum())
-    return n_system + n_variances, len(equation.in_system) - n_system
+    return n_system, n_variances, len(equation.in_system) - n_system
 
 
 class EquationEngine:

@@ -2,24 +2,38 @@
 
 Coefficients of y and of its derivatives and ratios of variances are integrated by nodes (`inference.nodes`), coefficients that
 enter linearly and a common factor s^2 of the variances exactly (`engine`). A combination of coefficients is thus a mixture of
-Student's t laws; of those of y and its derivatives alone a distribution on the nodes. Functions of the parameters, such as time
-constants and responses, have the quantiles of the function at draws.
+Student's t laws; of those of y and its derivatives alone a distribution on the nodes, between which the density is interpolated.
+Functions of the parameters, such as time constants and responses, have the quantiles of the function at draws.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+import warnings
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import Delaunay
 
-from .._validation import FloatArray, check_level
-from ..errors import NumericalError
-from ..inference.marginal import MOST_ON_A_LATTICE, HyperparameterPosterior, weighted_nodes
+from .._validation import FloatArray, check_level, frozen
+from ..errors import IntegrationWarning, NumericalError
+from ..inference.marginal import (
+    MOST_ON_A_LATTICE,
+    MOST_SAMPLED,
+    HyperparameterPosterior,
+    density_of,
+    is_on_a_lattice,
+    log_likelihood,
+    resampled,
+    told,
+    weighted_nodes,
+)
+from ..inference.nodes import Density, Nodes, sampled_nodes, sobol
+from ..inference.standardized import Standardized, standardized
 from ..results.mixtures import Mixture, mixture
 from ..results.parameters import quantile_of_parameter
 from .engine import EquationEngine, Linear, Outputs, sizes
@@ -30,9 +44,15 @@ SEED = 20_240_229
 N_DRAWS = 2000  # for quantiles of functions: their probabilities are then right to 0.0035
 INSIDE = 1e-6  # of the range of a logarithm: how far within its bounds a search starts
 FINE = 0.2  # standard deviations between the nodes that quantiles are taken of
+N_FINE, FINE_DF = 2**13, 6.0  # of sampled nodes: points of a t law
+MOST_KNOWN = 2000  # nodes to interpolate between: of more there are enough as they are
+ENOUGH = 800.0  # effective nodes: quantiles are then right to 2 % of their distance from the middle
+FEWEST_SAMPLED = 100.0  # of them, below which intervals are those of the normal law
 FEWEST = 7  # nodes, between which there is an interpolation
 NARROW = 0.01  # variance of a logarithm, summed: a normal law then has intervals right to 1 % of their half-width
 LONG = 20_000  # nodes in time, beyond which intervals are those of the normal law of the estimates
+LONG_IF_SAMPLED = 1000  # likewise, of more parameters than a lattice takes
+MOST_SYSTEM = 3  # coefficients of y and of its derivatives
 
 
 class Values(NamedTuple):
@@ -45,14 +65,14 @@ class Values(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Fine:
-    """Many nodes with weights, and what interpolates from the nodes of a lattice to them.
+    """Many nodes with weights, and what interpolates from the nodes of a posterior to them.
 
     Attributes
     ----------
     theta : ndarray, shape (N, p)
     weights : ndarray, shape (N,)
     units : ndarray
-        The lattice in units of the posterior, (L, p); empty if the fine nodes are the nodes themselves.
+        The nodes of the posterior in its units, (L, p); empty if the fine nodes are the nodes themselves.
     fine_units : ndarray or None
         Likewise of the fine nodes.
     """
@@ -78,40 +98,65 @@ def interpolated(units: FloatArray, values: FloatArray, at: FloatArray) -> Float
     return found
 
 
-def refined(theta: FloatArray, weights: FloatArray) -> Fine:
-    """Nodes FINE standard deviations apart within those of a lattice.
+def refined(nodes: Nodes, coordinates: Standardized | None) -> Fine:
+    """Many nodes within the convex hull of given ones: FINE standard deviations apart if these are a lattice, else of a t law.
 
     Sums over a lattice of one standard deviation are right to many digits of smooth functions, and not of steps, as a distribution
-    function is of what is fixed given theta.
+    function is of what is fixed given theta. Sampled nodes are given in `coordinates`.
     """
-    mean = weights @ theta
-    sizes, axes = np.linalg.eigh((theta - mean).T * weights @ (theta - mean))
-    to_theta = axes * np.sqrt(sizes)
-    units = np.linalg.solve(to_theta, (theta - mean).T).T
-    sides = [np.arange(low, high, FINE) for low, high in zip(units.min(axis=0), units.max(axis=0), strict=True)]
-    grid = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, len(sides))
-    if len(sides) > 1:
+    points, weights, logs = nodes
+    mean = weights @ points
+    sizes, axes = np.linalg.eigh((points - mean).T * weights @ (points - mean))
+    to_points = axes * np.sqrt(sizes)
+    units = np.linalg.solve(to_points, (points - mean).T).T
+    p = points.shape[1]
+    if coordinates is None:
+        sides = [np.arange(low, high, FINE) for low, high in zip(units.min(axis=0), units.max(axis=0), strict=True)]
+        grid = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, p)
+    else:
+        grid = stats.t.ppf(sobol(p, N_FINE), FINE_DF)
+    if p > 1:
         grid = grid[Delaunay(units).find_simplex(grid) >= 0]
-    logs = interpolated(units, np.log(weights)[:, None], grid)[:, 0]
-    fine = np.exp(logs - logs.max())
-    return Fine(mean + grid @ to_theta.T, fine / fine.sum(), units, grid)
+    fine = interpolated(units, logs[:, None], grid)[:, 0]
+    if coordinates is not None:
+        fine -= stats.t.logpdf(grid, FINE_DF).sum(axis=1)
+    fine = np.exp(fine - fine.max())
+    found = mean + grid @ to_points.T
+    return Fine(found if coordinates is None else coordinates.theta(found), fine / fine.sum(), units, grid)
 
 
 @dataclass(frozen=True, eq=False)
 class EquationPosterior:
-    """Weighted nodes, with the linear coefficients at each."""
+    """Weighted nodes, with the linear coefficients at each.
+
+    `found` are the same nodes, in the `coordinates` they were sampled in; of a lattice there are none.
+    """
 
     engine: EquationEngine
     nodes: HyperparameterPosterior
     linear: Linear
+    found: Nodes
+    coordinates: Standardized | None
 
     @cached_property
     def _fine(self) -> Fine:
-        """Nodes for quantiles of what is not linear."""
+        """Nodes for quantiles of what is not linear: the nodes themselves where interpolation between them makes them no more."""
         nodes = self.nodes
-        if not 1 <= nodes.theta.shape[1] <= MOST_ON_A_LATTICE:
-            return Fine(nodes.theta, nodes.weights, np.zeros((0, 0)), None)
-        return refined(nodes.theta, nodes.weights)
+        itself = Fine(nodes.theta, nodes.weights, np.zeros((0, 0)), None)
+        if not nodes.theta.shape[1] or len(nodes.theta) > MOST_KNOWN:
+            return itself
+        fine = refined(self.found, self.coordinates)
+        return fine if np.sum(fine.weights**2) < np.sum(nodes.weights**2) else itself
+
+    @cached_property
+    def few(self) -> HyperparameterPosterior:
+        """Nodes for curves and forecasts."""
+        nodes = self.nodes
+        if is_on_a_lattice(self.engine):
+            return nodes
+        kept, weights = resampled(nodes.theta, nodes.weights, MOST_SAMPLED)
+        theta, scale2 = frozen(nodes.theta[kept]), frozen(nodes.scale2[kept])
+        return replace(nodes, theta=theta, weights=frozen(weights), scale2=scale2)
 
     @cached_property
     def _refined(self) -> HyperparameterPosterior:
@@ -201,24 +246,28 @@ class EquationPosterior:
 
     def law(self, outputs: Outputs) -> Mixture:
         """Laws of smoothed or forecast outputs."""
-        return mixture(self.nodes, self.engine.moments(self.nodes.theta, outputs))
+        return mixture(self.few, self.engine.moments(self.few.theta, outputs))
 
     def noise_variances(self, channel: int) -> FloatArray:
         """Noise variance (L,) of an observation of weight one at the nodes."""
-        sigma2 = self.engine.variances(self.nodes.theta)[1][:, self.engine.space.unknown.index(channel)]
-        return np.asarray(self.nodes.scale2 * sigma2)
+        sigma2 = self.engine.variances(self.few.theta)[1][:, self.engine.space.unknown.index(channel)]
+        return np.asarray(self.few.scale2 * sigma2)
 
 
 def is_normal(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
     """Whether intervals are those of the normal law of the estimates.
 
-    So they are where integration takes too long, of more parameters in theta than a lattice has dimensions, of very many inputs or
-    of very long runs, and where it would change intervals by less than 1 % of their half-width. The latter is judged by the
+    So they are where integration takes too long: of several outputs, or of several ratios of variances beside more than one
+    coefficient of y, of very many inputs or of very long runs; and where it would change intervals by less than 1 % of their
+    half-width. The latter is judged by the
     variances of the logarithms of noises and poles: to first order a mixture over logarithms of variance V widens an interval by
     (1.96^2 + 1) V / 8, and a quantile of exp(x) is off by as much of its distance as sqrt(V) / 2 squared.
     """
-    n_theta, n_linear = sizes(problem)
-    if len(problem.sample) > LONG or n_theta > MOST_ON_A_LATTICE or n_linear > WIDTHS[-1]:
+    n_system, n_ratios, n_linear = sizes(problem)
+    is_lattice = n_system + n_ratios <= MOST_ON_A_LATTICE
+    if not is_lattice and (n_ratios != 1 or n_system > MOST_SYSTEM):
+        return True
+    if len(problem.sample) > (LONG if is_lattice else LONG_IF_SAMPLED) or n_linear > WIDTHS[-1]:
         return True
     k, noises = len(fitted.theta), np.array(list(fitted.noise.values()))
     powers = np.array([1.0 if name.startswith("q") else 2.0 for name in fitted.noise])  # of the sd in the variance
@@ -236,8 +285,14 @@ def is_normal(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
     return of_noises <= NARROW and of_poles <= NARROW
 
 
-def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior:
-    """The posterior, given the estimates, which may lie at a boundary."""
+def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior | None:
+    """The posterior, given the estimates, which may lie at a boundary; None if too few of its nodes are effective.
+
+    Warns
+    -----
+    IntegrationWarning
+        If it is None.
+    """
     engine = EquationEngine(problem, fitted.theta)
     lower, upper = engine.lower, engine.upper
     with np.errstate(divide="ignore"):
@@ -247,10 +302,41 @@ def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior:
     margin = INSIDE * (upper - lower)
     start = np.concatenate([fitted.theta[engine.in_system], logs])
     start = np.clip(start, lower + margin, upper - margin)
-    theta, weights = weighted_nodes(engine, start)
+    coordinates = None
+    if is_on_a_lattice(engine):
+        found = weighted_nodes(engine, start)
+        theta = found.theta
+    else:
+        straight = _in_a_funnel(engine, start)
+        if straight is None:
+            warnings.warn(
+                "the sample tells too little of the coefficients of y and its derivatives for their posterior to be sampled; "
+                "intervals are those of the normal law, which are too short; use a lower order",
+                IntegrationWarning,
+                stacklevel=2,
+            )
+            return None
+        found, coordinates = straight
+        theta = coordinates.theta(found.theta)
     _, sse, linear = engine.profile(theta)
     scale2, df = (sse / engine.count, float(engine.count)) if engine.relative else (np.ones(len(theta)), np.inf)
-    return EquationPosterior(engine, HyperparameterPosterior(theta, weights, scale2, df, is_single=False), linear)
+    nodes = HyperparameterPosterior(theta, found.weights, scale2, df, is_single=False)
+    return EquationPosterior(engine, nodes, linear, found, coordinates)
+
+
+def _in_a_funnel(engine: EquationEngine, start: FloatArray) -> tuple[Nodes, Standardized] | None:
+    """Sampled nodes and the coordinates they are in; None if these do not suit the posterior.
+
+    Coefficients of y and its derivatives are known the better, the less process noise there is: the posterior is a funnel.
+    """
+    coordinates = standardized(Density(partial(log_likelihood, engine), engine.lower, engine.upper), start)
+    if coordinates is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IntegrationWarning)  # told by the caller
+        found = told(sampled_nodes(coordinates.density(density_of(engine, start)), coordinates.middle, ENOUGH))
+    is_good = 1 / np.sum(found.weights**2) >= FEWEST_SAMPLED and coordinates.hold(found.theta, found.weights)
+    return (found, coordinates) if is_good else None
 
 
 def weighted_quantiles(values: FloatArray, weights: FloatArray, probabilities: list[float]) -> FloatArray:

@@ -343,9 +343,9 @@ class DynamicsResults(Smoothed):
         -----
         In short samples the ratio is that of restricted likelihoods, and its law is simulated under the hypothesis (399 samples):
         that law depends on how many time constants a sample lasts and is far from its limit. Where the parameters are known so
-        well that `conf_int` is normal, ``LR`` is that of the maxima and half the time zero, half the time chi-squared with one
-        degree of freedom (Self & Liang 1987). A large p-value does not show that there is no noise: see its interval in
-        `conf_int`.
+        well that `conf_int` is normal, and of more than two coefficients of y and its derivatives and ratios of variances, whose
+        simulation takes too long, ``LR`` is that of the maxima and half the time zero, half the time chi-squared with one degree
+        of freedom (Self & Liang 1987). A large p-value does not show that there is no noise: see its interval in `conf_int`.
         """
         if self.method != "kalman":
             raise SpecificationError('these tests are of method="kalman"')
@@ -364,7 +364,7 @@ class DynamicsResults(Smoothed):
                 continue
             if not self._has_given_noise and all(self.fitted.noise[other] == 0 for other in names if other != name):
                 continue
-            if self._posterior is not None:
+            if self._posterior is not None and self._posterior.coordinates is None:
                 ratio, p = bootstrapped(self._posterior, i)
             elif self.fitted.noise[name] == 0:
                 ratio, p = 0.0, 1.0

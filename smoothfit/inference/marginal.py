@@ -47,7 +47,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray, Frozen, frozen
 from .engine import Likelihood
-from .nodes import Density, lattice_nodes, sampled_nodes
+from .nodes import Density, Nodes, lattice_nodes, sampled_nodes
 
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
 CARRIED, MOST_CARRIED = 1e-3, 64  # weight of a node that a stream carries, and how many of them
@@ -149,30 +149,44 @@ def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPoster
     """
     if not theta_hat.size or is_exact(engine, theta_hat) or is_narrow(engine, theta_hat):
         return at_estimate(engine, theta_hat)
-    return _posterior(engine, *weighted_nodes(engine, theta_hat), is_single=False)
+    nodes = weighted_nodes(engine, theta_hat)
+    if is_on_a_lattice(engine):
+        return _posterior(engine, nodes.theta, nodes.weights, is_single=False)
+    kept, weights = resampled(nodes.theta, nodes.weights, MOST_SAMPLED)
+    return _posterior(engine, nodes.theta[kept], weights, is_single=False)
 
 
-def weighted_nodes(engine: Likelihood, start: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Nodes (L, p) of the posterior density of theta and their weights (L,), without those of negligible weight."""
+def is_on_a_lattice(engine: Likelihood) -> bool:
+    """Whether nodes are those of a lattice; of more parameters they are sampled."""
+    return len(engine.lower) <= MOST_ON_A_LATTICE
+
+
+def density_of(engine: Likelihood, start: FloatArray) -> Density:
+    """The posterior density of theta, a bound of it where it is far below that at `start` (p,)."""
     least = float(log_density(engine, start[None, :])[0]) - FARTHEST
-    density = Density(lambda theta: log_density(engine, theta, least), engine.lower, engine.upper)
-    find = lattice_nodes if start.size <= MOST_ON_A_LATTICE else sampled_nodes
-    theta, weights = find(density, start)
-    order = np.argsort(weights, kind="stable")
-    kept = np.sort(order[np.cumsum(weights[order]) > NEGLIGIBLE])
-    theta, weights = theta[kept], weights[kept] / weights[kept].sum()
-    return (theta, weights) if find is lattice_nodes else resampled(theta, weights)
+    return Density(lambda theta: log_density(engine, theta, least), engine.lower, engine.upper)
 
 
-def resampled(theta: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """At most `MOST_SAMPLED` of the nodes, resampled systematically in order of their greatest principal component."""
-    if len(weights) <= MOST_SAMPLED:
-        return theta, weights
+def weighted_nodes(engine: Likelihood, start: FloatArray) -> Nodes:
+    """Nodes of the posterior density of theta, without those of negligible weight."""
+    return told((lattice_nodes if is_on_a_lattice(engine) else sampled_nodes)(density_of(engine, start), start))
+
+
+def told(nodes: Nodes) -> Nodes:
+    """Nodes without those of negligible weight."""
+    order = np.argsort(nodes.weights, kind="stable")
+    return nodes.take(np.sort(order[np.cumsum(nodes.weights[order]) > NEGLIGIBLE]))
+
+
+def resampled(theta: FloatArray, weights: FloatArray, most: int) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """At most so many nodes, by number, with new weights: resampled systematically along their greatest principal component."""
+    if len(weights) <= most:
+        return np.arange(len(weights)), weights
     deviation = theta - weights @ theta
     axis = np.linalg.eigh((weights[:, None] * deviation).T @ deviation)[1][:, -1]
     order = np.argsort(deviation @ axis, kind="stable")
-    kept, count = np.unique(order[_systematic(weights[order], MOST_SAMPLED)], return_counts=True)
-    return theta[kept], count / MOST_SAMPLED
+    kept, count = np.unique(order[_systematic(weights[order], most)], return_counts=True)
+    return kept, count / most
 
 
 def _systematic(weights: FloatArray, size: int) -> npt.NDArray[np.intp]:
@@ -233,16 +247,21 @@ def log_density(engine: Likelihood, theta: FloatArray, least: float = -np.inf) -
     Where it is certainly below `least`, a bound of it is given instead, which costs no information matrix: the information of the
     logarithm of a variance is at most count / 2, and a determinant at most the product of its diagonal.
     """
-    log_det, sse = (term.value for term in engine.terms(theta))
-    with np.errstate(divide="ignore"):
-        misfit = engine.count * np.log(sse) if engine.relative else sse
     sizes = np.flatnonzero(engine.is_size)
-    density = np.asarray(engine.log_prior_of_shapes(theta) - (log_det + misfit) / 2)
+    density = engine.log_prior_of_shapes(theta) + log_likelihood(engine, theta)
     bound: FloatArray = density + len(sizes) / 2 * np.log(engine.count / 2)
     matters = np.flatnonzero(~(bound < least))
     information = engine.information(theta[matters])[:, sizes[:, None], sizes]
     bound[matters] = density[matters] + log_prior(information, engine.count)
     return bound
+
+
+def log_likelihood(engine: Likelihood, theta: FloatArray) -> FloatArray:
+    """Log restricted likelihood of theta (L, p), a common factor s^2 being integrated out, up to a constant."""
+    log_det, sse = (term.value for term in engine.terms(theta))
+    with np.errstate(divide="ignore"):
+        misfit = engine.count * np.log(sse) if engine.relative else sse
+    return np.asarray(-(log_det + misfit) / 2)
 
 
 def log_prior(information: FloatArray, count: int) -> FloatArray:

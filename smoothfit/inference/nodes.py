@@ -34,7 +34,7 @@ HALVINGS = 5
 MOST_NODES = 10_000
 REACH = 4  # nodes by which a lattice of one variable grows at a time, on either side
 FIRST_POINTS, MOST_POINTS = 512, 2**14  # quasi-random: covariances of five variables are then right to 12 %
-ENOUGH, FEWEST = 200.0, 30.0  # effective points: where sampling ends, and below which it has failed
+ENOUGH, FEWEST = 200.0, 30.0  # effective points: where sampling ends by default, and below which it has failed
 PROPOSAL_DF = 6.0  # of t laws, whose tails are heavier than those of the density
 EVEN = 8  # of so many points of t laws there is one more of the uniform law: none counts for more than the bounds enclose
 
@@ -55,6 +55,28 @@ class Density:
             value[inside] = self.function(points[inside])
         value[np.isposinf(value)] = np.nan
         return value
+
+
+class Nodes(NamedTuple):
+    """Points that stand for a density.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (L, p)
+    weights : ndarray, shape (L,)
+        They sum to one.
+    log_density : ndarray, shape (L,)
+        Up to a constant.
+    """
+
+    theta: FloatArray
+    weights: FloatArray
+    log_density: FloatArray
+
+    def take(self, which: Integers) -> Nodes:
+        """Some of them, their weights summing to one again."""
+        weights = self.weights[which]
+        return Nodes(self.theta[which], weights / weights.sum(), self.log_density[which])
 
 
 class Shape(NamedTuple):
@@ -89,8 +111,11 @@ def scan(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
     return points, filled(values)
 
 
-def climb(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mode near `start` and the Hessian there, by Newton's method on differences, and by the best point where that fails."""
+def climb(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray, bool]:
+    """Mode near `start` and the Hessian there, by Newton's method on differences, and by the best point where that fails.
+
+    The last result tells whether Newton's method ended there.
+    """
     p = len(start)
     unit = np.eye(p)
     pairs = list(itertools.combinations(range(p), 2))
@@ -111,7 +136,7 @@ def climb(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
                 move = -np.linalg.solve(hessian, gradient)
                 is_fine = curvature[-1] * step**2 < 1
                 if is_fine and gradient @ move < LEVEL:
-                    return centre, hessian
+                    return centre, hessian, True
                 if is_fine and density((centre + move)[None, :])[0] > values[best]:
                     centre = centre + move
                     continue
@@ -120,12 +145,12 @@ def climb(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
         centre = points[best]
         if step < LEAST_STENCIL:
             break
-    return centre, -unit / step**2
+    return centre, -unit / step**2, False
 
 
 def shape_of(density: Density, start: FloatArray) -> Shape:
     """Shape of a density about the mode near `start`, by how far it extends along the eigenvectors of its Hessian."""
-    mode, hessian = climb(density, start)
+    mode, hessian, _ = climb(density, start)
     curvature, axes = np.linalg.eigh(-hessian)
     directions = np.stack([-axes.T, axes.T])  # (2, p, p)
     unit = np.broadcast_to(1 / np.sqrt(curvature), directions.shape[:2]).copy()
@@ -235,8 +260,8 @@ def agrees(nodes: Integers, weights: FloatArray) -> bool:
     return True
 
 
-def lattice_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Nodes (L, p) of the trapezoidal rule and their weights (L,), which sum to one."""
+def lattice_nodes(density: Density, start: FloatArray) -> Nodes:
+    """Nodes of the trapezoidal rule."""
     points, values = scan(density, start)
     shape = shape_of(density, points[np.argmax(values)])
     lattice = Lattice(density, shape.mode, shape.axes * (STEP * np.sqrt(shape.sd[0] * shape.sd[1])))
@@ -251,7 +276,7 @@ def lattice_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, Floa
         weights = np.exp(logs - logs.max())
         weights /= weights.sum()
         if agrees(nodes, weights):
-            return lattice.at(nodes), weights
+            return Nodes(lattice.at(nodes), weights, logs)
         if len(lattice.values) > MOST_NODES:
             break
     warnings.warn(
@@ -260,11 +285,11 @@ def lattice_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, Floa
         IntegrationWarning,
         stacklevel=2,
     )
-    return lattice.at(nodes), weights
+    return Nodes(lattice.at(nodes), weights, logs)
 
 
-def sampled_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Quasi-random points (L, p) of a split-t law and some of the uniform one, and importance weights (L,), which sum to one.
+def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -> Nodes:
+    """Quasi-random points of a split-t law and some of the uniform one, with importance weights, `enough` of them effective.
 
     Where the density has a curved ridge, the t law alone hardly reaches its end, and one point there may get all the weight. With
     a share of uniform points the ratio of the densities is bounded (Hesterberg 1995, Technometrics 37, 185-194).
@@ -276,11 +301,11 @@ def sampled_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, Floa
         points, log_proposal = proposal(density, shape, size)
         values = density(points)
         _check_near(values, points, shape)
-        logs = filled(values) - log_proposal
-        weights = np.exp(logs - logs.max())
+        logs = filled(values)
+        weights = np.exp(logs - log_proposal - np.max(logs - log_proposal))
         weights /= weights.sum()
         effective = 1 / np.sum(weights**2)
-        if effective >= ENOUGH or size >= MOST_POINTS:
+        if effective >= enough or size >= MOST_POINTS:
             break
         size *= 2
         if effective > 2 * len(start):
@@ -292,7 +317,7 @@ def sampled_nodes(density: Density, start: FloatArray) -> tuple[FloatArray, Floa
             IntegrationWarning,
             stacklevel=2,
         )
-    return points, weights
+    return Nodes(points, weights, logs)
 
 
 def sobol(p: int, size: int) -> FloatArray:

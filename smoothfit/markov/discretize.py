@@ -20,13 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dgebal
 
+from .._core import _kernels
 from .._validation import FloatArray
 
 COMPLEX_STEP = 1e-30
 UNBALANCED = 64.0  # how much greater than it need be the norm of A h is before it is balanced
 SERIES_BELOW = 0.5
-TAYLOR_NORM = 0.25
-TAYLOR = 14  # terms: 0.25^15 / 15! is far below the rounding
 SERIES = 18  # terms: 0.5^18 / 19! is far below the rounding
 
 
@@ -177,7 +176,7 @@ def _first_order(z: npt.NDArray[Any], gain: float, steps: FloatArray, noise: boo
         np.exp(z).reshape(shape),
         (gain * steps * phi1(z)).reshape(shape),
         (gain * steps * phi2(z)).reshape(shape) if ramp else np.empty((*z.shape, 1, 0), z.dtype),
-        (gain**2 * steps * phi1(2 * z)).reshape(len(z), 1, z.shape[1], 1, 1) if noise else np.empty((len(z), 0, z.shape[1], 1, 1), z.dtype),
+        (gain**2 * steps * phi1(2 * z))[:, None, :, None, None][:, : int(noise)],
     )
 
 
@@ -189,20 +188,10 @@ def _halvings(blocks: npt.NDArray[Any], bound: float) -> npt.NDArray[np.int64]:
 
 
 def _expm(blocks: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Exponentials of a stack of small matrices at once: Taylor's series of scaled matrices, squared back.
-
-    Only products and sums occur, so that complex steps pass through.
-    """
-    squarings = _halvings(blocks, TAYLOR_NORM)
-    scaled = blocks / np.exp2(squarings)[:, None, None]
-    eye = np.broadcast_to(np.eye(blocks.shape[1]), blocks.shape)
-    result = eye + scaled / TAYLOR
-    for k in range(TAYLOR - 1, 0, -1):
-        result = eye + scaled @ result / k
-    for k in range(squarings.max(initial=0)):
-        left = squarings > k
-        result[left] = result[left] @ result[left]
-    return np.asarray(result)
+    """Exponentials of a stack of small matrices; the imaginary parts of complex ones are taken for infinitely small."""
+    width = 2 if np.iscomplexobj(blocks) else 1
+    parts = np.ascontiguousarray(blocks).view(np.float64).reshape(*blocks.shape, width)
+    return np.asarray(_kernels.matrix_exponentials(parts)).view(blocks.dtype)[..., 0]
 
 
 def discretize_jacobian(

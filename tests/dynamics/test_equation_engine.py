@@ -7,10 +7,11 @@ from scipy import stats
 
 import smoothfit as sf
 from smoothfit.dynamics.engine import EquationEngine, Outputs, sizes
-from smoothfit.dynamics.posterior import posterior_of
+from smoothfit.dynamics.posterior import posterior_of, weighted_quantiles
 from smoothfit.dynamics.response import ratio_set
 from smoothfit.dynamics.shifts import gone_on
-from smoothfit.inference.marginal import log_density
+from smoothfit.inference.marginal import density_of, log_density
+from smoothfit.inference.nodes import sampled_nodes
 from smoothfit.results.mixtures import Mixture
 
 from .conftest import solution
@@ -170,6 +171,30 @@ def test_intervals_are_those_of_dense_quadrature(seed, q, sd):
         assert np.abs(np.quantile(draws, [0.025, 0.975]) - found[i]).max() < 0.04 * np.ptp(found[i])
 
 
+@pytest.mark.parametrize("sd", [0.0, 0.1])
+def test_intervals_of_order_two_are_those_of_points_sampled_without_coordinates(sd):
+    """Of 16 384 points some 4000 are effective, so that their quantiles have errors of 4 % of the distance from the middle."""
+    rng = np.random.default_rng(1)
+    t, u = np.arange(60) * 0.1, np.repeat(rng.uniform(-1, 1, 6), 10)
+    y = solution([-4.0, -1.0, 4.0, 0.5], t, u, q=0.3, rng=rng, order=2)[:, 0] + sd * rng.standard_normal(60)
+    res = sf.DerivativeRegression(y, t, u, order=2).fit()
+    posterior, ours = res._posterior, res.conf_int().to_numpy()
+    engine = posterior.engine
+    assert posterior.nodes.effective > 700
+    plain = sampled_nodes(density_of(engine, posterior.nodes.theta[0]), posterior.nodes.mean, 4000.0)
+    plain = plain.take(np.flatnonzero(plain.weights > 1e-9))
+    profile = engine.profile(plain.theta)
+    scale2 = profile.sse / engine.count
+    law = Mixture(profile.beta.mean, scale2[:, None] * np.diagonal(profile.beta.cov, axis1=1, axis2=2), plain.weights, engine.count)
+    of_system = [weighted_quantiles(column, plain.weights, [0.025, 0.975]) for column in plain.theta[:, :2].T]
+    whole = np.vstack([of_system, law.interval()])
+    assert (np.abs(ours[:4] - whole) / np.diff(whole)).max() < 0.03
+    drawn = posterior.draws(np.random.default_rng(0), 20_000)
+    ends = np.quantile(drawn.theta, [0.025, 0.975], axis=0).T
+    assert (np.abs(ends - ours[:4]) / np.diff(whole)).max() < 0.04
+    assert (np.diff(ours[:2])[:, 0] > 1.05 * 2 * 1.96 * res.bse.iloc[:2]).all()
+
+
 def test_intervals_and_p_values_are_of_one_law():
     t, u, y = held(60)
     res = sf.DerivativeRegression(y, t, u).fit()
@@ -238,7 +263,7 @@ def test_sizes_are_those_of_the_engine(order, sd):
     t, u, y = held(60)
     problem = sf.DerivativeRegression(sf.observe(t, y, sd=sd, name="y"), t, u, order=order).problem
     engine = EquationEngine(problem, np.array([-1.0] * order + [1.5, 0.3]))
-    assert sizes(problem) == (len(engine.names), len(engine.origin))
+    assert sizes(problem) == (order, len(engine.names) - order, len(engine.origin))
 
 
 def test_more_inputs_than_are_integrated_leave_normal_intervals():

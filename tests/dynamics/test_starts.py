@@ -44,7 +44,7 @@ def test_the_best_of_all_starts_is_kept(method):
     from smoothfit.dynamics.methods import integral, iv
     from smoothfit.dynamics.regressing import noise_by_node, relation_of, search_starts, settle
 
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(21)
     t = np.arange(100) * 0.1
     u = held(rng, 100, 10)
     q, sd = 10 ** rng.uniform(-3, 1), 10 ** rng.uniform(-2, 0.3)
@@ -65,7 +65,7 @@ def test_the_best_of_all_starts_is_kept(method):
     noise = noise_by_node(relation, model.sample, best.coefficients)
     assert np.nansum(noise**2) <= min(misfits) * (1 + 1e-6)
     if method == "iv":
-        assert misfits[0] > 1.005 * min(misfits)
+        assert misfits[0] > 2 * min(misfits)
 
 
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.SmoothfitWarning")
