@@ -169,12 +169,10 @@ class Dense:
         means, covariances = zip(*(self._posterior(t, functionals) for t in theta), strict=True)
         return Moments(np.array(means), np.array([np.diag(c) for c in covariances]))
 
-    def draws(self, theta, functionals, rng, size):
-        draws = []
-        for t in theta:
-            values, vectors = np.linalg.eigh(self._posterior(t, functionals)[1])
-            draws.append(rng.standard_normal((size, len(values))) @ (vectors * np.sqrt(np.maximum(values, 0))).T)
-        return np.array(draws)
+    def draws(self, theta, functionals):
+        values, vectors = np.linalg.eigh(self._posterior(theta, functionals)[1])
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        return lambda rng, size: rng.standard_normal((size, len(values))) @ root.T
 
     def leverages(self, theta):
         raise NotImplementedError

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from .._entry import entry_point
 from .._validation import FloatArray, frozen
 from ..errors import SpecificationError
+from ..inference.engine import PointDraws
 from ..markov.discretize import discretize
 from ..observations import Observations, observe
 from ..observations.abscissa import Points
 from ..results import CurvePrediction, CurveResults, Estimate
-from ..results.curve import BandDraws
-from ..results.draws import draw_curves
+from ..results.draws import BandDraws, Indices, curve_draws
 from ..results.mixtures import Mixture
 from .engine import Outputs
 from .sample import Channel, Sample, with_times
@@ -153,8 +153,10 @@ class DynamicsCurve(CurveResults):
             outputs, nodes = Outputs(wide, np.tile(at, len(orders)), components), posterior.few
             engine: Any = posterior.engine  # draws need moments and draws of the protocol alone
 
+            draw = curve_draws(engine, nodes, outputs)
+
             def curves(rng: np.random.Generator, size: int) -> FloatArray:
-                return np.moveaxis(draw_curves(engine, nodes, outputs, rng, size).reshape(size, len(orders), len(at)), 1, 0)
+                return np.moveaxis(draw(rng, size).reshape(size, len(orders), len(at)), 1, 0)
 
             return curves
         found, deviations = [results._first_order(wide, at, k, self._output) for k in orders], self._draws(points)
@@ -171,10 +173,11 @@ class DynamicsCurve(CurveResults):
         """Draws of the curve at parameters that are drawn as well, as the pointwise intervals are."""
         orders: Any = (prediction.deriv,)
 
-        def draw(rng: np.random.Generator, size: int, some: npt.NDArray[np.intp]) -> FloatArray:
-            return np.asarray(self._curves(points.take(some), orders, integrated=True)(rng, size)[0])
+        def drawing(some: Indices) -> PointDraws:
+            curves = self._curves(points.take(some), orders, integrated=True)
+            return lambda rng, size: np.asarray(curves(rng, size)[0])
 
-        return draw
+        return drawing
 
     def _draws(self, x: Points) -> Callable[[np.random.Generator, int, npt.NDArray[np.int64]], FloatArray]:
         equation, fitted = self.results.model.equation, self.results.fitted

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import SpecificationError
-from ..inference.engine import Expansion, Moments, Terms, information_of_scales
+from ..inference.engine import Expansion, Moments, PointDraws, Terms, information_of_scales
 from ..markov.discretize import COMPLEX_STEP, Discrete, discretize_many
 from .centring import centring
 from .likelihood import WIDTHS, StateSpace
@@ -224,21 +224,23 @@ class EquationEngine:
             variance[i] += np.einsum("kn,kl,ln->n", by_beta, beta.cov[i], by_beta)
         return Moments(mean, variance)
 
-    def draws(self, theta: FloatArray, functionals: Outputs, rng: np.random.Generator, size: int) -> FloatArray:
-        """Draws (L, size, n) about the means, the linear coefficients drawn as well."""
-        found = np.empty((len(theta), size, len(functionals.at)))
-        beta, sample = self.profile(theta).beta, functionals.sample
-        for i in range(len(theta)):
-            by_beta = self._smoothed(theta[i], beta.mean[i], functionals)[1]
-            coefficients = self.way_back @ self.coefficients(theta[[i]], beta.mean[[i]])[0]
-            q, sigma2 = (part[0] for part in self.variances(theta[[i]]))
-            noises = np.ones(len(sample.channels))
-            noises[self.space.unknown] = sigma2
-            of_states, of_beta = rng.spawn(2)  # so that the first draws are the same whatever the size
-            states = deviations(self.problem.equation, sample, coefficients, q, noises)(of_states, size)
-            shift = of_beta.standard_normal((size, len(by_beta))) @ np.linalg.cholesky(beta.cov[i]).T
-            found[i] = states[:, functionals.at, functionals.components] + shift @ by_beta
-        return found
+    def draws(self, theta: FloatArray, functionals: Outputs) -> PointDraws:
+        """Draws about the means, the linear coefficients drawn as well."""
+        beta, sample, one = self.profile(theta[None]).beta, functionals.sample, theta[None]
+        by_beta = self._smoothed(theta, beta.mean[0], functionals)[1]
+        coefficients = self.way_back @ self.coefficients(one, beta.mean)[0]
+        q, sigma2 = (part[0] for part in self.variances(one))
+        noises = np.ones(len(sample.channels))
+        noises[self.space.unknown] = sigma2
+        of_states = deviations(self.problem.equation, sample, coefficients, q, noises)
+        root = np.linalg.cholesky(beta.cov[0])
+
+        def draw(rng: np.random.Generator, size: int) -> FloatArray:
+            for_states, for_beta = rng.spawn(2)  # so that the first draws are the same whatever the size
+            shift = for_beta.standard_normal((size, len(by_beta))) @ root.T
+            return np.asarray(of_states(for_states, size)[:, functionals.at, functionals.components] + shift @ by_beta)
+
+        return draw
 
     def _smoothed(self, point: FloatArray, beta: FloatArray, functionals: Outputs) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Means (n,) of functionals, their derivatives by beta (k, n), and variances given beta (n,)."""

@@ -17,7 +17,7 @@ from scipy.linalg import solve_triangular
 
 from .._validation import FloatArray
 from ..errors import NumericalError, SpecificationError
-from ..inference.engine import Expansion, Moments, Sized, Terms
+from ..inference.engine import Expansion, Moments, PointDraws, Sized, Terms
 from ..observations.points import PointObservations
 from .dense import Correlations, DenseLikelihood, DensePosterior, factor, prior_block
 from .kernels import Kernel
@@ -176,10 +176,10 @@ class DenseEngine(Sized):
         _, own = next(self._posteriors(theta[None]))
         return covariance_of(own, self.rows, functionals)
 
-    def draws(self, theta: FloatArray, functionals: Derivatives, rng: np.random.Generator, size: int) -> FloatArray:
-        """Posterior draws (L, size, n) of derivatives, less their means, for an amplitude of one if that is left out."""
-        roots = (root_of(covariance_of(own, self.rows, functionals)) for _, own in self._posteriors(theta))
-        return np.array([rng.standard_normal((size, len(root))) @ root.T for root in roots])
+    def draws(self, theta: FloatArray, functionals: Derivatives) -> PointDraws:
+        """What draws derivatives at one theta (p,), less their means, for an amplitude of one if that is left out."""
+        root = root_of(self.covariance(theta, functionals))
+        return lambda rng, size: rng.standard_normal((size, len(root))) @ root.T
 
     def leverages(self, theta: FloatArray) -> FloatArray:
         """Diagonals (L, n_obs) of the smoother matrix, in the order of the observations; one of exact observations."""

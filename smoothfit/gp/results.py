@@ -7,15 +7,15 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import column_of, listed, table_of
 from .._validation import FloatArray, check_choice, check_finite, check_memory, check_order, check_rng, frozen, to_floats
 from ..errors import DataError, SpecificationError
+from ..inference.engine import PointDraws
 from ..observations.points import Orders, check_orders, default_inputs, noise_name, partial_label, to_points
 from ..results import Estimate
-from ..results.draws import draw_curves, greatest_deviations
+from ..results.draws import Indices, curve_draws, greatest_deviations
 from ..results.mixtures import Mixture
 from ..results.prediction import PARAMETERS, SurfacePrediction
 from .dense import DensePosterior
@@ -142,7 +142,7 @@ class GaussianProcessResults(Hyperparameters):
             Whose noise a new reading has, a name that reads this derivative; by default the first.
         simultaneous : bool
             Whether the intervals of f hold at all points together. They have the shape of the pointwise intervals, times the
-            factor that covers the greatest deviation over these points in 95 % (or 1 - alpha) of 10 000 draws with a fixed seed.
+            factor that covers the greatest deviation over these points in 95 % (or 1 - alpha) of up to 10 000 seeded draws.
         parameters : {"estimated", "integrated"}
             Whether `predicted_mean` and `se_mean` are those at the estimated hyperparameters, or the mean and the standard
             deviation of the posterior in which these are integrated out. Intervals integrate over the hyperparameters in either
@@ -179,10 +179,10 @@ class GaussianProcessResults(Hyperparameters):
         )
         if simultaneous and len(points):
 
-            def draw(rng: np.random.Generator, size: int, some: npt.NDArray[np.intp]) -> FloatArray:
-                return self._drawn(Derivatives(points[some], asked.entries), rng, size, integrated=True)
+            def drawing(some: Indices) -> PointDraws:
+                return self._drawn(Derivatives(points[some], asked.entries), integrated=True)
 
-            prediction = replace(prediction, maxima=greatest_deviations(draw, *prediction.shape))
+            prediction = replace(prediction, maxima=greatest_deviations(drawing, *prediction.shape))
         return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
     def _noise_variance(self, name: str) -> FloatArray:
@@ -193,16 +193,20 @@ class GaussianProcessResults(Hyperparameters):
         values, power = self._at_nodes[f"sigma.{name}"]
         return np.asarray(values**2 * posterior.scale2**power)
 
-    def _drawn(self, asked: Derivatives, rng: np.random.Generator, size: int, integrated: bool) -> FloatArray:
-        """Draws (size, n) of derivatives, with the hyperparameters drawn as well or at their estimates."""
+    def _drawn(self, asked: Derivatives, integrated: bool) -> PointDraws:
+        """What draws derivatives, with the hyperparameters drawn as well or at their estimates: rng, size -> (size, n)."""
         if integrated and not self.parameter_posterior.is_single:
-            return draw_curves(self.engine, self.parameter_posterior, asked, rng, size)
-        factors = rng.spawn(1)[0]
-        root = root_of(self._between(asked.X, asked.entries))
-        deviations = rng.standard_normal((size, len(root))) @ root.T
-        if integrated and self.use_t:
-            deviations *= np.sqrt(self.df_interval / factors.chisquare(self.df_interval, (size, 1)))
-        return np.asarray(self._moments(asked.X, asked.entries)[0].ravel() + deviations)
+            return curve_draws(self.engine, self.parameter_posterior, asked)
+        root, mean = root_of(self._between(asked.X, asked.entries)), self._moments(asked.X, asked.entries)[0].ravel()
+
+        def draw(rng: np.random.Generator, size: int) -> FloatArray:
+            factors = rng.spawn(1)[0]
+            deviations = rng.standard_normal((size, len(root))) @ root.T
+            if integrated and self.use_t:
+                deviations *= np.sqrt(self.df_interval / factors.chisquare(self.df_interval, (size, 1)))
+            return np.asarray(mean + deviations)
+
+        return draw
 
     def joint_covariance(self, X: Any, deriv: Any = 0) -> FloatArray:
         """Return the posterior covariance of f, or of a partial derivative, between points as of `predict`, shape (m, m)."""
@@ -241,7 +245,7 @@ class GaussianProcessResults(Hyperparameters):
         entries = [axes(self._check_deriv(k)) for k in (deriv if several else [deriv])]
         n_draws, generator, points = check_order(size, "size", 0, 2**31), check_rng(rng), self._read(X)
         check_memory(24.0 * len(entries) * n_draws * len(points), f"a sample of size = {n_draws}", "lower size, or pass fewer X")
-        draws = self._drawn(Derivatives(points, entries), generator, n_draws, parameters == "integrated")
+        draws = self._drawn(Derivatives(points, entries), parameters == "integrated")(generator, n_draws)
         drawn = np.moveaxis(draws.reshape(n_draws, len(points), len(entries)), 2, 0)
         return drawn if several else drawn[0]
 

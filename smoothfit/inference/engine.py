@@ -10,6 +10,7 @@ This file imports no model.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from .._validation import FloatArray
 
 Functionals = TypeVar("Functionals", contravariant=True)
 Data = TypeVar("Data", contravariant=True)
+PointDraws = Callable[[np.random.Generator, int], FloatArray]  # of n values: rng, size -> (size, n)
 
 
 class Expansion(NamedTuple):
@@ -102,8 +104,8 @@ class Engine(Likelihood, Protocol[Data, Functionals]):
     def moments(self, theta: FloatArray, functionals: Functionals) -> Moments:
         """Posterior means and variances of functionals: derivatives, integrals and differences of f, components."""
 
-    def draws(self, theta: FloatArray, functionals: Functionals, rng: np.random.Generator, size: int) -> FloatArray:
-        """Posterior draws (L, size, n) of functionals, about their means (L, n) and for s^2 = 1."""
+    def draws(self, theta: FloatArray, functionals: Functionals) -> PointDraws:
+        """What draws functionals at one theta (p,), about their means and for s^2 = 1: rng, size -> (size, n)."""
 
     def leverages(self, theta: FloatArray) -> FloatArray:
         """Diagonals (L, n_obs) of the smoother matrix, in the order of the observations."""

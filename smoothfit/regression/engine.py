@@ -32,7 +32,7 @@ from scipy.sparse import csr_array
 
 from .._validation import FloatArray
 from ..errors import DataError, IdentificationError, SpecificationError
-from ..inference.engine import Expansion, Moments, Sized, Terms, information_of_scales
+from ..inference.engine import Expansion, Moments, PointDraws, Sized, Terms, information_of_scales
 from ..observations import Observations, refuse_resolution
 from ..observations.points import PointObservations
 from .band import BandRows, Factor, absorb, multiply_factor, pack, solve_stack, solve_transposed
@@ -216,13 +216,11 @@ class BandEngine(Sized):
             mean[i], variance[i] = functionals.times(coef), covariance.variance(functionals)
         return Moments(mean, variance)
 
-    def draws(self, theta: FloatArray, functionals: BandRows | ProductRows, rng: np.random.Generator, size: int) -> FloatArray:
-        """Posterior draws (L, size, n) of rows of coefficients, less their means and for s^2 = 1."""
-        drawn = np.empty((len(theta), size, functionals.n))
-        for own, (_, covariance) in zip(drawn, self._posteriors(theta), strict=True):
-            root = functionals.times(covariance.root())
-            own[:] = rng.standard_normal((size, root.shape[1])) @ root.T
-        return drawn
+    def draws(self, theta: FloatArray, functionals: BandRows | ProductRows) -> PointDraws:
+        """What draws rows of coefficients at one theta (p,), less their means and for s^2 = 1."""
+        _, covariance = next(self._posteriors(theta[None]))
+        root = functionals.times(covariance.root())
+        return lambda rng, size: rng.standard_normal((size, root.shape[1])) @ root.T
 
     def leverages(self, theta: FloatArray) -> FloatArray:
         """Diagonals (L, n_obs) of the smoother matrix; with correlated errors of observations made independent."""

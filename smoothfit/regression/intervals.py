@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .._entry import entry_point
 from .._validation import FloatArray, check_level, check_memory
 from ..basis.base import Basis
+from ..inference.engine import PointDraws
 from ..observations.abscissa import Points
-from ..results.curve import BandDraws, CurveResults
-from ..results.draws import N_MAXIMA, draw_curves
+from ..results.curve import CurveResults
+from ..results.draws import N_MAXIMA, BandDraws, Indices, curve_draws
 from ..results.integrated import Integrated
 from ..results.mixtures import Mixture
 from ..results.parameters import quantile_of_parameter
@@ -220,7 +220,7 @@ class Intervals(CurveResults, Integrated):
         """
         if integrated and self._is_integrated:
             engine, posterior, rows = self.engine, self.parameter_posterior, self._every_coefficient
-            return lambda rng, size: draw_curves(engine, posterior, rows, rng, size)
+            return curve_draws(engine, posterior, rows)
         root, df = self._fit.cov.root(), self.df_interval if integrated else np.inf
 
         def draw(rng: np.random.Generator, size: int) -> FloatArray:
@@ -260,12 +260,17 @@ class Intervals(CurveResults, Integrated):
         """What draws some of the rows for simultaneous bands, without bounds: all points have the same N_MAXIMA coefficients."""
         K = self.basis.n_basis
         check_memory(24.0 * N_MAXIMA * K, f"a simultaneous band at {rows.n} x", "pass fewer x, or use fewer functions")
-        coef, done = self._coefficients(self._fit.coef, integrated=True)(np.random.default_rng(SEED), N_MAXIMA), 0
+        coef = self._coefficients(self._fit.coef, integrated=True)(np.random.default_rng(SEED), N_MAXIMA)
 
-        def draw(rng: np.random.Generator, size: int, some: npt.NDArray[np.intp]) -> FloatArray:
-            nonlocal done
-            mine = coef[done : done + size]
-            done = (done + size) % N_MAXIMA
-            return rows.take(some).times(mine.T).T
+        def drawing(some: Indices) -> PointDraws:
+            taken, done = rows.take(some), 0
 
-        return draw
+            def draw(rng: np.random.Generator, size: int) -> FloatArray:
+                nonlocal done
+                mine = coef[done : done + size]
+                done += size
+                return taken.times(mine.T).T
+
+            return draw
+
+        return drawing

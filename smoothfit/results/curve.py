@@ -13,9 +13,10 @@ import numpy.typing as npt
 from .._entry import entry_point
 from .._validation import FloatArray, check_choice, check_memory, check_order, check_rng
 from ..errors import SpecificationError
+from ..inference.engine import PointDraws
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import Asked, Points
-from .draws import greatest_deviations
+from .draws import BandDraws, Indices, greatest_deviations
 from .estimates import Results
 from .mixtures import Mixture
 from .prediction import PARAMETERS, CurvePrediction, Estimate
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from ..basis import Spline
     from .protocols import Change
-
-BandDraws = Callable[[np.random.Generator, int, npt.NDArray[np.intp]], FloatArray]
 
 
 @entry_point
@@ -229,7 +228,7 @@ class CurveResults(Results):
             Whose noise a new reading has, a name that reads f^(deriv); by default the first.
         simultaneous : bool
             Whether the intervals of the curve hold for all x together. They have the shape of the pointwise intervals, times the
-            factor that covers the greatest deviation over these x in 95 % (or 1 - alpha) of 10 000 draws with a fixed seed. A
+            factor that covers the greatest deviation over these x in 95 % (or 1 - alpha) of up to 10 000 draws with a fixed seed. A
             grid of some points a bandwidth stands for the whole curve. Intervals of new observations stay pointwise.
         parameters : {"estimated", "integrated"}
             Whether `predicted_mean` and `se_mean` are those at the estimated parameters, or the mean and the standard deviation
@@ -338,16 +337,21 @@ class CurveResults(Results):
         raise SpecificationError(f"{type(self).__name__} makes no draws")
 
     def _band_draws(self, points: Points, prediction: CurvePrediction) -> BandDraws:
-        """Return what draws f^(deriv) at some of the points for simultaneous bands: rng, size, indices (k,) -> (size, k)."""
+        """Return what draws f^(deriv) at some of the points for simultaneous bands."""
         derivs, mean, df = np.array([prediction.deriv]), prediction.predicted_mean, prediction.df
 
-        def draw(rng: np.random.Generator, size: int, some: npt.NDArray[np.intp]) -> FloatArray:
-            deviations = self._draws(points.take(some))(rng, size, derivs)[0]
-            if np.isfinite(df):
-                deviations *= np.sqrt(df / rng.chisquare(df, (size, 1)))
-            return np.asarray(mean[some] + deviations)
+        def drawing(some: Indices) -> PointDraws:
+            draw_deviations = self._draws(points.take(some))
 
-        return draw
+            def draw(rng: np.random.Generator, size: int) -> FloatArray:
+                deviations = draw_deviations(rng, size, derivs)[0]
+                if np.isfinite(df):
+                    deviations *= np.sqrt(df / rng.chisquare(df, (size, 1)))
+                return np.asarray(mean[some] + deviations)
+
+            return draw
+
+        return drawing
 
     def roots(self, deriv: int = 0, value: float = 0.0, alpha: float = 0.05) -> pd.DataFrame:
         """Where f^(deriv) crosses a value, with uncertainty.

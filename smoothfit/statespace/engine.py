@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError, SpecificationError
-from ..inference.engine import Expansion, Moments, Terms, information_of_scales
+from ..inference.engine import Expansion, Moments, PointDraws, Terms, information_of_scales
 from .functionals import CurveFunctionals
 from .online import OnlineSpline
 
@@ -273,11 +273,11 @@ class StateSpaceEngine(ABC):
         asked = posteriors[0].question(functionals)
         return Moments(*(np.array(part) for part in zip(*(one.answer(asked) for one in posteriors), strict=True)))
 
-    def draws(self, theta: FloatArray, functionals: CurveFunctionals, rng: np.random.Generator, size: int) -> FloatArray:
-        """Posterior draws (L, size, n) of functionals about their means at theta (L, p), in the user's units."""
-        posteriors = [self.at(point) for point in theta]
-        asked = posteriors[0].question(functionals)
-        return np.array([one.draws(asked)(rng, size) for one in posteriors])
+    def draws(self, theta: FloatArray, functionals: CurveFunctionals) -> PointDraws:
+        """What draws functionals about their means at one theta (p,), in the user's units: rng, size -> (size, n)."""
+        posterior = self.at(theta)
+        draw: PointDraws = posterior.draws(posterior.question(functionals))
+        return draw
 
     def leverages(self, theta: FloatArray) -> FloatArray:
         """Diagonals (L, n_obs) of the smoother matrix at theta (L, p), in the order of the observations."""

@@ -13,6 +13,7 @@ from .._entry import entry_point
 from .._frames import table_of
 from .._validation import FloatArray, check_choice, check_level, check_order
 from ..errors import SpecificationError
+from ..inference.engine import PointDraws
 from ..markov.program import DIFFERENCE as OF_ENDS
 from ..markov.program import INTEGRAL
 from ..markov.sampling import IntArray
@@ -20,8 +21,7 @@ from ..observations import derivative_label, refuse_resolution
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
-from ..results.curve import BandDraws
-from ..results.draws import draw_curves
+from ..results.draws import BandDraws, Indices, curve_draws
 from ..results.misfit import notes_of
 from ..results.mixtures import Mixture
 from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
@@ -384,17 +384,18 @@ class SmoothingSplineResults(Estimated):
         if not integrated or is_known:
             return super()._curves(points, orders, integrated)
         functionals = CurveFunctionals(points, tuple(orders))
-        return lambda rng, size: _by_derivative(draw_curves(engine, posterior, functionals, rng, size), len(orders))
+        draw = curve_draws(engine, posterior, functionals)
+        return lambda rng, size: _by_derivative(draw(rng, size), len(orders))
 
     def _band_draws(self, points: Points, prediction: CurvePrediction) -> BandDraws:
         if prediction.law is None:
             return super()._band_draws(points, prediction)
         engine, orders = cast(Any, self.engine), (cast(int, prediction.deriv),)
 
-        def draw(rng: np.random.Generator, size: int, some: IntArray) -> FloatArray:
-            return draw_curves(engine, self.parameter_posterior, CurveFunctionals(points.take(some), orders), rng, size)
+        def drawing(some: Indices) -> PointDraws:
+            return curve_draws(engine, self.parameter_posterior, CurveFunctionals(points.take(some), orders))
 
-        return draw
+        return drawing
 
     def _check_component(self, component: str, deriv: Any) -> int:
         """Check a component and the order of a derivative of it."""

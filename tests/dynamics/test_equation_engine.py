@@ -122,9 +122,10 @@ def test_moments_are_those_of_dense_algebra():
     variance = np.diag(K[30:, 30:] - weights.T @ K[:30, 30:] + rest @ cov @ rest.T)
     np.testing.assert_allclose(moments.mean[0], mean, rtol=1e-9)
     np.testing.assert_allclose(moments.variance[0], variance, rtol=1e-8)
-    draws = engine.draws(np.array([[a, ratio]]), Outputs(wide, np.asarray(at), np.zeros(10, int)), np.random.default_rng(0), 4000)
-    np.testing.assert_allclose(draws[0].var(axis=0), variance, rtol=0.1)  # four Monte Carlo standard errors
-    assert np.abs(draws[0].mean(axis=0) / np.sqrt(variance)).max() < 4 / np.sqrt(4000)
+    outputs = Outputs(wide, np.asarray(at), np.zeros(10, int))
+    draws = engine.draws(np.array([a, ratio]), outputs)(np.random.default_rng(0), 4000)
+    np.testing.assert_allclose(draws.var(axis=0), variance, rtol=0.1)  # four Monte Carlo standard errors
+    assert np.abs(draws.mean(axis=0) / np.sqrt(variance)).max() < 4 / np.sqrt(4000)
 
 
 @pytest.mark.parametrize(("seed", "q", "sd"), [(0, 0.09, 0.1), (3, 0.0, 0.1), (5, 0.09, 0.0)])

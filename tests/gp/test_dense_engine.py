@@ -235,7 +235,7 @@ def test_moments_and_draws_against_many_digits(case, twin):
     d, kernel = len(engine.inputs), engine.kernel
     entries = [(), (0,), *([(0, d - 1)] if kernel.smoothness > 1 else [])]
     moments = engine.moments(theta, Derivatives(AT[:, :d], entries))
-    drawn = engine.draws(theta, Derivatives(AT[:1, :d], entries), UnitVectors(), len(entries))
+    drawn = [engine.draws(at, Derivatives(AT[:1, :d], entries))(UnitVectors(), len(entries)) for at in theta]
     for i, at in enumerate(theta):
         truth = twin(case).oracle(at)
         for k, point in enumerate(AT[:, :d]):
@@ -256,7 +256,7 @@ class UnitVectors:
 def test_draws_at_several_points_have_the_joint_covariance():
     res = fitted("known noise")
     engine, x = res._fit.engine, np.array([[0.2], [0.5], [1.7]])
-    drawn = engine.draws(res._fit.theta_hat[None], Derivatives(x, [()]), np.random.default_rng(0), 4000)[0]
+    drawn = engine.draws(res._fit.theta_hat, Derivatives(x, [()]))(np.random.default_rng(0), 4000)
     cov = res.joint_covariance(x)
     sd = np.sqrt(np.diag(cov))
     np.testing.assert_allclose(drawn.mean(axis=0) / sd, 0, atol=4 / np.sqrt(4000))

@@ -257,7 +257,7 @@ def test_moments_and_draws_are_those_of_the_normal_equations(case):
             np.testing.assert_allclose((moments.mean[i] - mean) / sd, 0, atol=1e-7)  # condition of A: 1e8
             np.testing.assert_allclose(moments.variance[i], sd**2, rtol=1e-7)
             # draws of unit vectors show their root
-            drawn = engine.draws(theta[i : i + 1], rows, UnitVectors(), engine.system.size)[0]
+            drawn = engine.draws(at, rows)(UnitVectors(), engine.system.size)
             np.testing.assert_allclose(drawn.T @ drawn / np.outer(sd, sd), cov / np.outer(sd, sd), atol=1e-7)
 
 
@@ -269,12 +269,13 @@ class UnitVectors:
 def test_draws_are_about_the_means_and_repeat():
     _, engine, theta = around("ratios")
     rows = functionals(CURVE)[0][0]
-    drawn = engine.draws(theta, rows, np.random.default_rng(0), 4000)
+    draws = [engine.draws(at, rows) for at in theta]
+    drawn = np.array([draw(np.random.default_rng(0), 4000) for draw in draws])
     assert drawn.shape == (len(theta), 4000, rows.n)
     variance = engine.moments(theta, rows).variance
     np.testing.assert_allclose(drawn.mean(axis=1) / np.sqrt(variance / 4000), 0, atol=4)
     np.testing.assert_allclose(drawn.var(axis=1) / variance, 1, atol=4 * np.sqrt(2 / 4000))
-    np.testing.assert_array_equal(drawn, engine.draws(theta, rows, np.random.default_rng(0), 4000))
+    np.testing.assert_array_equal(drawn, [draw(np.random.default_rng(0), 4000) for draw in draws])
 
 
 @pytest.mark.parametrize("case", CASES)
