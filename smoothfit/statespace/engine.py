@@ -156,14 +156,19 @@ class StateSpaceEngine(ABC):
 
     def _whole(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """All coordinates (k,) at a theta (p,), and their Jacobian (k, p)."""
-        k, places = len(self.coordinates), self._places
-        whole = np.zeros(k)
-        whole[places] = theta
-        jacobian = np.eye(k)[:, places]
-        if self.tied is not None:
-            whole[self.tied], slopes = self._tie(whole)
-            jacobian[self.tied] = slopes[places]
+        whole = np.zeros(len(self.coordinates))
+        whole[self._places] = theta
+        if self.tied is None:
+            return whole, self._selection
+        jacobian = self._selection.copy()
+        whole[self.tied], slopes = self._tie(whole)
+        jacobian[self.tied] = slopes[self._places]
         return whole, jacobian
+
+    @cached_property
+    def _selection(self) -> FloatArray:
+        """The coordinates as a linear function of theta (k, p), but for a tied one."""
+        return np.eye(len(self.coordinates))[:, self._places]
 
     def _exponentials(self, whole: FloatArray, theta: FloatArray) -> FloatArray:
         """What the coordinates are the logarithms of: zero where theta is at its lower bound and that stands for zero."""
@@ -214,6 +219,10 @@ class StateSpaceEngine(ABC):
 
     def _lanes(self, theta: FloatArray) -> FloatArray:
         """log_det and sse (2, L), side by side as far as theta can be computed."""
+        if self.tied is None:
+            every = np.zeros((len(theta), len(self.coordinates)))
+            every[:, self._places] = theta
+            return np.array(self._values(every))
         found, wholes, told = np.full((2, len(theta)), np.nan), [], []
         for i, point in enumerate(theta):
             try:
@@ -232,22 +241,22 @@ class StateSpaceEngine(ABC):
         Exact for sizes: variances, intensities and amplitudes, given the length scales, periods and damping ratios, in whose
         exponentials the covariance is not linear. These have rows and columns of zeros; `is_size` tells which they are not.
         """
-        L, p = theta.shape
-        found = np.full((L, p, p), np.nan)
+        (L, p), k = theta.shape, len(self.coordinates)
         sizes = np.flatnonzero(self.powers)
         factors = 2 / self.powers[sizes]  # by which the logarithm of a share of the covariance moves with its coordinate
+        scores, curvatures, jacobians = np.full((L, 1 + k), np.nan), np.full((L, k, k), np.nan), np.zeros((L, k, p))
         for i, point in enumerate(theta):
             try:
-                whole, jacobian = self._whole(point)
-                (score, _), (curvature, _) = self._curvatures(whole)
+                whole, jacobians[i] = self._whole(point)
+                (scores[i], _), (curvatures[i], _) = self._curvatures(whole)
             except NOWHERE:
                 continue
-            slopes = score[1:][sizes] / factors
-            second = curvature[np.ix_(sizes, sizes)] / np.outer(factors, factors)
-            of_shares = jacobian[sizes] * factors[:, None] * self.is_size
-            log_det = Expansion(score[:1], slopes[None], second[None])
-            found[i] = of_shares.T @ information_of_scales(log_det, self.count, self.relative)[0] @ of_shares
-        return found
+        slopes = scores[:, 1 + sizes] / factors
+        second = curvatures[:, sizes[:, None], sizes] / np.outer(factors, factors)
+        of_shares = jacobians[:, sizes] * factors[:, None] * self.is_size
+        log_det = Expansion(scores[:, 0], slopes, second)
+        information = information_of_scales(log_det, self.count, self.relative)
+        return np.asarray(of_shares.swapaxes(1, 2) @ information @ of_shares)
 
     def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
         """Log prior density (L,) of length scales, periods and ratios at theta (L, p).

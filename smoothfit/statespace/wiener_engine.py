@@ -140,13 +140,19 @@ class WienerEngine(StateSpaceEngine):
         q, sigma2 = float(np.exp(whole[0])), np.exp(self._log_variances(whole[None])[0])
         return gradient_terms(self.rows, self.order, q, sigma2, self._directions)[:2]
 
+    @cached_property
+    def _others(self) -> tuple[npt.NDArray[np.intp], FloatArray]:
+        """The coordinates but for the reference, and their directions."""
+        others = np.delete(np.arange(len(self.coordinates)), [] if self.reference is None else [self.reference])
+        return others, self._directions[others]
+
     def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
         q, sigma2, k = float(np.exp(whole[0])), np.exp(self._log_variances(whole[None])[0]), len(whole)
-        free = np.delete(np.arange(k), [] if self.reference is None else [self.reference])
-        terms = np.array(second_terms(self.rows, self.order, q, sigma2, self._directions[free])[:2])
-        scores, hessians, p = np.zeros((2, 1 + k)), np.zeros((2, k, k)), len(free)
-        scores[:, np.append(0, 1 + free)] = terms[:, : 1 + p]
-        hessians[:, free[:, None], free] = terms[:, 1 + p :].reshape(2, p, p)
+        others, directions = self._others
+        terms = np.array(second_terms(self.rows, self.order, q, sigma2, directions)[:2])
+        scores, hessians, p = np.zeros((2, 1 + k)), np.zeros((2, k, k)), len(others)
+        scores[:, 0], scores[:, 1 + others] = terms[:, 0], terms[:, 1 : 1 + p]
+        hessians[:, others[:, None], others] = terms[:, 1 + p :].reshape(2, p, p)
         return scores, hessians
 
     # Posteriors -------------------------------------------------------------------------------------------------------
