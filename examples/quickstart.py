@@ -3,6 +3,7 @@
 Run it from the root of the repository: ``python examples/quickstart.py``. It writes ``quickstart.png`` beside itself.
 """
 
+import warnings
 from pathlib import Path
 
 import matplotlib
@@ -19,6 +20,7 @@ GAP, PERIOD = 120.0, 600.0  # every ten minutes, two minutes of altitudes are he
 
 
 def main() -> None:
+    warnings.simplefilter("ignore", sf.errors.MisfitWarning)  # the notes of the summaries say the same
     df = sf.datasets.load_glider()
     df["climb_fts"] = df["vertical_rate_ftmin"] / FEET_PER_MINUTE
     altitude = sf.observe(df["time_s"], df["altitude_ft"])
