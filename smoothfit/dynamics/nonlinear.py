@@ -7,6 +7,7 @@ vectorised solution. These derivatives make its bands, too.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray, frozen
-from ..errors import ConvergenceError, DataError, IdentificationError
+from ..errors import ConvergenceError, DataError, IdentificationError, MisfitWarning
 from ..observations import observe
 from ..statespace import SmoothingSpline, SmoothingSplineResults
 from .likelihood import StateSpace
@@ -102,7 +103,9 @@ def _smoothed(problem: Problem, s: slice) -> SmoothingSplineResults:
         if kept.any():
             noise = {"sd": np.sqrt(ratio[kept])} if channel.known else {"weights": 1 / ratio[kept]}
             parts.append(observe(sample.t[s][kept], y[kept], channel.deriv, name=channel.name, **noise))
-    results: SmoothingSplineResults = SmoothingSpline(sum(parts[1:], parts[0]), order=min(4, m + 1)).fit()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MisfitWarning)  # the spline is a means, and not the user's model
+        results: SmoothingSplineResults = SmoothingSpline(sum(parts[1:], parts[0]), order=min(4, m + 1)).fit()
     return results
 
 

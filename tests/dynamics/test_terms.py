@@ -1,6 +1,9 @@
 """Non-linear terms as users write them: what a wrong one does is said with its name and its first bad row."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import smoothfit as sf
@@ -116,3 +119,17 @@ def test_a_solution_with_terms_has_no_past():
         res.predict([-1.0])
     with pytest.raises(SpecificationError, match="get_prediction"):
         res.time_constant()
+
+
+@pytest.mark.parametrize("method", ["integral", "output_error"])
+def test_the_smoothing_behind_terms_warns_of_nothing(method):
+    """A gross error contradicts the spline of the terms, which is no model of the user's."""
+    rng = np.random.default_rng(0)
+    t = np.arange(200) * 0.05
+    y = np.exp(-t) + 0.02 * rng.standard_normal(200)
+    y[100] += 0.5
+    model = sf.DerivativeRegression.from_formula("D(y) ~ y + tanh(y) - 1", pd.DataFrame({"t": t, "y": y}), t="t")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(method)
+    assert not [one for one in caught if one.category is sf.errors.MisfitWarning]
