@@ -51,7 +51,7 @@ MOST_LAGS = 5
 LEAST_CORRELATION = 0.1  # that is reported: it moves the SD of local means by a tenth
 LEAST_RATIO = 1.25  # of noise levels that are reported
 MUCH = 1000.0  # of them, from which the number says no more
-COARSE = 0.4  # SDs in a step, inverted: with less noise, rounding errors of neighbours are correlated by more than a fifth
+COARSE = 0.4  # of a step: with a smaller SD, rounding errors of neighbours are correlated by more than a fifth
 DISCRETE = 0.5826  # steps by which a random walk overshoots a bound that a Brownian path reaches
 NOTE_WIDTH = 100  # characters of a line of a summary
 TERMS = np.arange(1, 8)  # of the series of Kuiper's law
@@ -126,7 +126,7 @@ def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors)
         mine = (errors.rows >= start) & (errors.rows < start + len(reading)) & np.isfinite(errors.one_step)
         start += len(reading)
         z, deleted, places = errors.one_step[mine], errors.deleted[mine], x[errors.rows[mine]]
-        if len(z) < FEWEST or not sd > 0 or is_stuck(reading.y) or z @ z < FAR_BELOW**2 * len(z):
+        if not (sd > 0 and _are_tested(z)) or is_stuck(reading.y):
             continue
 
         def shown(i: int, places: FloatArray = places) -> str:
@@ -141,10 +141,15 @@ def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors)
         )
         found += [one for one in looked if one is not None]
     z = errors.one_step[np.isfinite(errors.one_step)]
-    if len(z) >= FEWEST and z @ z >= FAR_BELOW**2 * len(z) and min(sds) > 0:
+    if min(sds) > 0 and _are_tested(z):
         shift = _level_shift(observations, z, errors.shifts)
         found += [] if shift is None else [shift]
     return tuple(found)
+
+
+def _are_tested(z: FloatArray) -> bool:
+    """Whether there are enough errors, and not far smaller ones than the model's."""
+    return len(z) >= FEWEST and bool(z @ z >= FAR_BELOW**2 * len(z))
 
 
 def warn_of_misfits(found: Sequence[Misfit]) -> None:
