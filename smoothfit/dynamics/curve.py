@@ -152,7 +152,6 @@ class DynamicsCurve(CurveResults):
             components = np.repeat([self._component(k) for k in orders], len(at))
             outputs, nodes = Outputs(wide, np.tile(at, len(orders)), components), posterior.few
             engine: Any = posterior.engine  # draws need moments and draws of the protocol alone
-
             draw = curve_draws(engine, nodes, outputs)
 
             def curves(rng: np.random.Generator, size: int) -> FloatArray:

@@ -9,7 +9,7 @@ Functions of the parameters, such as time constants and responses, have the quan
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from scipy import stats
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import Delaunay
 
-from .._validation import FloatArray, check_level, frozen
+from .._validation import FloatArray, check_level
 from ..errors import IntegrationWarning, NumericalError
 from ..inference.marginal import (
     MOST_ON_A_LATTICE,
@@ -29,7 +29,7 @@ from ..inference.marginal import (
     is_on_a_lattice,
     log_likelihood,
     resampled,
-    told,
+    significant,
     weighted_nodes,
 )
 from ..inference.nodes import Density, Nodes, sampled_nodes, sobol
@@ -109,20 +109,27 @@ def refined(nodes: Nodes, coordinates: Standardized | None) -> Fine:
     sizes, axes = np.linalg.eigh((points - mean).T * weights @ (points - mean))
     to_points = axes * np.sqrt(sizes)
     units = np.linalg.solve(to_points, (points - mean).T).T
-    p = points.shape[1]
-    if coordinates is None:
-        sides = [np.arange(low, high, FINE) for low, high in zip(units.min(axis=0), units.max(axis=0), strict=True)]
-        grid = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, p)
-    else:
-        grid = stats.t.ppf(sobol(p, N_FINE), FINE_DF)
-    if p > 1:
-        grid = grid[Delaunay(units).find_simplex(grid) >= 0]
-    fine = interpolated(units, logs[:, None], grid)[:, 0]
-    if coordinates is not None:
-        fine -= stats.t.logpdf(grid, FINE_DF).sum(axis=1)
+    fine_units, log_share = _lattice_over(units) if coordinates is None else _points_of_t(units.shape[1])
+    if units.shape[1] > 1:
+        inside = Delaunay(units).find_simplex(fine_units) >= 0
+        fine_units, log_share = fine_units[inside], log_share[inside]
+    fine = interpolated(units, logs[:, None], fine_units)[:, 0] - log_share
     fine = np.exp(fine - fine.max())
-    found = mean + grid @ to_points.T
-    return Fine(found if coordinates is None else coordinates.theta(found), fine / fine.sum(), units, grid)
+    found = mean + fine_units @ to_points.T
+    return Fine(found if coordinates is None else coordinates.theta(found), fine / fine.sum(), units, fine_units)
+
+
+def _lattice_over(units: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Points (N, p) of a lattice over the range of others, and the logarithms of their equal density."""
+    sides = [np.arange(low, high, FINE) for low, high in zip(units.min(axis=0), units.max(axis=0), strict=True)]
+    points = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, len(sides))
+    return points, np.zeros(len(points))
+
+
+def _points_of_t(p: int) -> tuple[FloatArray, FloatArray]:
+    """Quasi-random points (N, p) of a t law, and its log density there."""
+    points = stats.t.ppf(sobol(p, N_FINE), FINE_DF)
+    return points, stats.t.logpdf(points, FINE_DF).sum(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +161,7 @@ class EquationPosterior:
         nodes = self.nodes
         if is_on_a_lattice(self.engine):
             return nodes
-        kept, weights = resampled(nodes.theta, nodes.weights, MOST_SAMPLED)
-        theta, scale2 = frozen(nodes.theta[kept]), frozen(nodes.scale2[kept])
-        return replace(nodes, theta=theta, weights=frozen(weights), scale2=scale2)
+        return nodes.take(*resampled(nodes.theta, nodes.weights, MOST_SAMPLED))
 
     @cached_property
     def _refined(self) -> HyperparameterPosterior:
@@ -334,7 +339,7 @@ def _in_a_funnel(engine: EquationEngine, start: FloatArray) -> tuple[Nodes, Stan
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IntegrationWarning)  # told by the caller
-        found = told(sampled_nodes(coordinates.density(density_of(engine, start)), coordinates.middle, ENOUGH))
+        found = significant(sampled_nodes(coordinates.density(density_of(engine, start)), coordinates.middle, ENOUGH))
     is_good = 1 / np.sum(found.weights**2) >= FEWEST_SAMPLED and coordinates.hold(found.theta, found.weights)
     return (found, coordinates) if is_good else None
 

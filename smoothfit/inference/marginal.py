@@ -112,8 +112,11 @@ class HyperparameterPosterior(Frozen):
             place = _systematic(self.weights, MOST_CARRIED)
             weights = np.bincount(place, minlength=len(self.weights)).astype(float)
         kept = np.flatnonzero(weights)
-        theta, scale2 = self.theta[kept].copy(), self.scale2[kept].copy()
-        return replace(self, theta=frozen(theta), weights=frozen(weights[kept] / weights.sum()), scale2=frozen(scale2))
+        return self.take(kept, weights[kept] / weights.sum())
+
+    def take(self, kept: npt.NDArray[np.intp], weights: FloatArray) -> HyperparameterPosterior:
+        """Some of the nodes, by number, with weights of their own."""
+        return replace(self, theta=frozen(self.theta[kept]), weights=frozen(weights), scale2=frozen(self.scale2[kept]))
 
     def updated(self, log_det: FloatArray, sse: FloatArray, count: int) -> HyperparameterPosterior:
         """The posterior after `count` more observations, which add log_det and sse (L,) to the terms at each node.
@@ -169,10 +172,10 @@ def density_of(engine: Likelihood, start: FloatArray) -> Density:
 
 def weighted_nodes(engine: Likelihood, start: FloatArray) -> Nodes:
     """Nodes of the posterior density of theta, without those of negligible weight."""
-    return told((lattice_nodes if is_on_a_lattice(engine) else sampled_nodes)(density_of(engine, start), start))
+    return significant((lattice_nodes if is_on_a_lattice(engine) else sampled_nodes)(density_of(engine, start), start))
 
 
-def told(nodes: Nodes) -> Nodes:
+def significant(nodes: Nodes) -> Nodes:
     """Nodes without those of negligible weight."""
     order = np.argsort(nodes.weights, kind="stable")
     return nodes.take(np.sort(order[np.cumsum(nodes.weights[order]) > NEGLIGIBLE]))

@@ -80,14 +80,19 @@ class Standardized:
 
     def theta(self, points: FloatArray) -> FloatArray:
         """The theta (L, m + 1) of points (z, phi)."""
-        mode, root, _ = self._at(points[:, -1])
-        return np.column_stack([mode + np.einsum("lij,lj->li", root, points[:, :-1]), points[:, -1]])
+        return self._theta_and_volume(points)[0]
+
+    def _theta_and_volume(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The theta (L, m + 1) of points, and the logarithms of the volumes that a unit of (z, phi) has there (L,)."""
+        mode, root, log_volume = self._at(points[:, -1])
+        return np.column_stack([mode + np.einsum("lij,lj->li", root, points[:, :-1]), points[:, -1]]), log_volume
 
     def density(self, density: Density) -> Density:
         """A density of theta as one of (z, phi)."""
 
         def at(points: FloatArray) -> FloatArray:
-            return density(self.theta(points)) + self._at(points[:, -1])[2]
+            theta, log_volume = self._theta_and_volume(points)
+            return density(theta) + log_volume
 
         wide = np.full(self.mode.shape[1], WIDEST)
         return Density(at, np.append(-wide, density.lower[-1]), np.append(wide, density.upper[-1]))
