@@ -2,15 +2,17 @@
 
 import os
 import shutil
+import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
 # The guide's cells draw with the notebook backend, whatever the environment asks for.
 os.environ.pop("MPLBACKEND", None)
 
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
 # The gallery shows the notebooks of examples/ as they were committed, with their pictures.
 gallery = Path(__file__).parent / "gallery"
-gallery.mkdir(exist_ok=True)
 for notebook in (Path(__file__).parents[1] / "examples").glob("*.ipynb"):
     shutil.copy(notebook, gallery)
 
@@ -25,6 +27,8 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "myst_nb",
+    "sphinx_copybutton",
+    "mathml",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
@@ -45,13 +49,19 @@ nb_execution_excludepatterns = ["gallery/*"]
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 
+html_math_renderer = "mathml"
+copybutton_exclude = ".linenos, .gp, .go"  # a doctest is copied without its prompts and without what it prints
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"smoothfit {release}"
 html_static_path = ["_static"]
+html_css_files = ["smoothfit.css"]
 html_show_sourcelink = False
 html_theme_options = {
+    "header_links_before_dropdown": 8,
+    "navigation_depth": 3,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
 }
-html_sidebars = {"install": [], "changelog": []}
+html_sidebars = {"index": []}
