@@ -129,6 +129,15 @@ def test_public_names_exist_and_are_documented():
     assert set(smoothfit.__all__) <= set(dir(smoothfit))
 
 
+def test_type_checkers_and_editors_see_the_public_names():
+    """`tests/public_types.py`, which mypy checks, says of which types."""
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
+    (listed,) = (node.value for node in stub.body if isinstance(node, ast.Assign) and node.targets[0].id == "__all__")
+    assert sorted(ast.literal_eval(listed)) == smoothfit.__all__
+    imported = {alias.name for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert imported == set(dir(smoothfit))
+
+
 def test_versions_agree():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     from smoothfit._core import _kernels
