@@ -1,0 +1,37 @@
+"""The code of the how-to, comparison and reference pages prints what the pages show; `docs/printed.py` renews it."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+NUMBER = re.compile(r"-?\d+(?:\.(\d*))?(?:e([+-]?\d+))?")
+
+
+def load():
+    spec = importlib.util.spec_from_file_location("printed", Path(__file__).parents[1] / "docs" / "printed.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PRINTED = load()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PRINTED.pages(), ids=lambda page: f"{page.parent.name}/{page.stem}")
+def test_pages_print_what_they_show(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # pages write files
+    for printed in PRINTED.run(page):
+        code = printed.block["code"]
+        assert NUMBER.sub("#", printed.found).split() == NUMBER.sub("#", printed.expected).split(), code
+        for found, expected in zip(NUMBER.finditer(printed.found), NUMBER.finditer(printed.expected), strict=True):
+            # an optimum is known to 1e-5 of its standard errors, which may move the last digit
+            tolerance = max(1.01 * last_digit(expected), 1e-3 * abs(float(expected[0])))
+            assert abs(float(found[0]) - float(expected[0])) <= tolerance, code
+
+
+def last_digit(number):
+    """The unit of the last digit that is printed."""
+    return 10.0 ** (int(number[2] or 0) - len(number[1] or ""))
