@@ -5,6 +5,7 @@ from . import inference as inference
 from . import markov as markov
 from . import observations as observations
 from . import results as results
+from . import sklearn as sklearn
 from . import statespace as statespace
 from .basis import (
     BernsteinBasis,
