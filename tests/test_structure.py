@@ -1,10 +1,9 @@
-"""The structure that the documentation promises: layers, lazy imports, versions."""
+"""The structure that the documentation promises: layers, lazy imports."""
 
 import ast
 import graphlib
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -138,32 +137,6 @@ def test_type_checkers_and_editors_see_the_public_names():
     assert sorted(ast.literal_eval(listed)) == smoothfit.__all__
     imported = {alias.name for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert imported == set(dir(smoothfit))
-
-
-def test_versions_agree():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    from smoothfit._core import _kernels
-
-    assert project["version"] == smoothfit.__version__ == _kernels.VERSION
-    assert project["name"] == "smoothfit-stats"
-
-
-def test_the_oldest_versions_that_are_tested_are_those_that_are_stated():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    # What tests alone need may be newer: their peers are.
-    stated = [*project["dependencies"], *extras["formula"], *extras["plot"]]
-    stated += [line for line in extras["test"] if line.startswith(("patsy", "polars", "pyarrow"))]
-    lines = (ROOT / ".ci" / "minimum.txt").read_text(encoding="utf-8").splitlines()
-    tested = dict(line.split("==") for line in lines if not line.startswith("#"))
-    assert {name: version_of(version) for name, version in tested.items()} == {
-        name: version_of(version) for name, version in (line.split(">=") for line in stated)
-    }
-
-
-def version_of(text):
-    """A version as numbers, 1.0 the same as 1.0.0."""
-    return [int(part) for part in (text + ".0.0").split(".")[:3]]
 
 
 def test_a_checkout_that_hides_the_installed_package_still_finds_the_kernels():

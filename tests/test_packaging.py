@@ -1,0 +1,62 @@
+"""What is stated in several files of the repository agrees: versions of smoothfit, of Python and of what it needs."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import smoothfit
+from smoothfit._core import _kernels
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = SETTINGS["project"]
+
+pytestmark = pytest.mark.skipif(not (ROOT / ".github").exists(), reason="a source distribution leaves out what is compared")
+
+
+def text_of(*names):
+    return ROOT.joinpath(*names).read_text(encoding="utf-8")
+
+
+def version_of(text):
+    """A version as numbers, 1.0 the same as 1.0.0."""
+    return [int(part) for part in (text + ".0.0").split(".")[:3]]
+
+
+def least_versions(lines, sign=">="):
+    return {name.strip(): version_of(version) for name, version in (line.split(sign) for line in lines)}
+
+
+def test_versions_agree():
+    assert PROJECT["name"] == "smoothfit-stats"
+    assert PROJECT["version"] == smoothfit.__version__ == _kernels.VERSION
+    assert f"\nversion: {smoothfit.__version__}\n" in text_of("CITATION.cff")
+
+
+def test_the_oldest_versions_that_are_tested_are_those_that_are_stated():
+    extras = PROJECT["optional-dependencies"]
+    # What tests alone need may be newer: their peers are.
+    stated = [*PROJECT["dependencies"], *extras["formula"], *extras["plot"]]
+    stated += [line for line in extras["test"] if line.startswith(("patsy", "polars", "pyarrow"))]
+    lines = text_of(".ci", "minimum.txt").splitlines()
+    tested = least_versions((line for line in lines if not line.startswith("#")), "==")
+    assert tested == least_versions(stated)
+
+
+def test_the_conda_recipe_is_of_this_version_and_needs_the_same():
+    recipe = (ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8")
+    assert f'version: "{smoothfit.__version__}"' in recipe
+    sections = dict(re.findall(r"^  (\w+):\n((?:    - .*\n)+)", recipe, re.MULTILINE))
+    names = {key: [line.strip(" -") for line in lines.splitlines() if ">=" in line] for key, lines in sections.items()}
+    assert least_versions(names["run"]) == least_versions(PROJECT["dependencies"])
+    assert least_versions(names["host"]) == least_versions(SETTINGS["build-system"]["requires"])
+
+
+def test_python_versions_agree():
+    classified = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)]
+    assert PROJECT["requires-python"] == f">={classified[0]}"
+    assert SETTINGS["tool"]["cibuildwheel"]["build"].split() == [f"cp{version.replace('.', '')}-*" for version in classified]
+    tested = re.findall(r'"(3\.\d+)"', text_of(".github", "workflows", "tests.yml"))
+    assert set(tested) == set(classified)
