@@ -153,8 +153,7 @@ private:
 // Calls f with the number of states where it is common, otherwise with a bound of it.
 template <class F>
 auto with_states(std::size_t m, const F& f) {
-    constexpr int common = 8;
-    return m > common ? f(std::integral_constant<int, most_states>()) : with_size<1, common>(static_cast<int>(m), f);
+    return m > unrolled_state ? f(std::integral_constant<int, most_states>()) : with_size<1, unrolled_state>(static_cast<int>(m), f);
 }
 
 // Calls f(number of states, classes of steps) without the GIL, the number as by `with_states`, and raises unless the status is ok.

@@ -35,7 +35,11 @@ struct MarkovValues {
     bool is_still;  // whether Q and P0 are zero
 };
 
+#if defined(SMOOTHFIT_PLAIN)  // sanitizers see each line of the source without all sizes of it
+constexpr int unrolled_state = 4;
+#else
 constexpr int unrolled_state = 8;
+#endif
 
 template <int M>
 constexpr int actual(int m) {
