@@ -37,7 +37,7 @@ def check_sdist(path):
 def check_wheel(path):
     """The package, one compiled module, and the licences."""
     with zipfile.ZipFile(path) as archive:
-        contained = set(archive.namelist())
+        contained = {name for name in archive.namelist() if not name.endswith("/")}
     info = "-".join(path.name.split("-")[:2]) + ".dist-info"
     sources = {name for name in tracked("smoothfit") if Path(name).suffix not in COMPILED}
     licenses = {f"{info}/licenses/{name}" for name in ("LICENSE", "smoothfit/datasets/LICENSE.traffic")}
