@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 DOCS = Path(__file__).parent
-PAGES = ("how-to/*.md", "compare/*.md", "reference/*.md", "start/coming-from.md", "faq.md")
+PAGES = ("../README.md", "how-to/*.md", "compare/*.md", "reference/*.md", "start/coming-from.md", "faq.md")
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<printed>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 
 
