@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._entry import entry_point
 from .._validation import FloatArray
@@ -16,7 +17,6 @@ from .estimates import Estimates
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 BOTH_NOISES = ("kalman", "armax", "whittle", "iv")
 LEVEL = 0.05  # of the tests of all differences together
@@ -149,11 +149,11 @@ class Comparison:
         text += [fill(f"{method}: {reason}", WIDTH, subsequent_indent="  ") for method, reason in self.refused.items()]
         return "\n".join(text)
 
-    def plot(self) -> Figure:
-        """Draw estimates and intervals, a panel for each coefficient."""
+    def plot(self, ax: Any = None) -> npt.NDArray[Any]:
+        """Draw estimates and intervals, a panel for each coefficient: on as many axes as `ax` has, or in a new figure."""
         from .plotting import plot_comparison
 
-        return plot_comparison(self.table, self.names, list(self.results))
+        return plot_comparison(self.table, self.names, list(self.results), ax)
 
     def __str__(self) -> str:
         return self.summary()

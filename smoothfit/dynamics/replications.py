@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
 
 from .._entry import entry_point
 from .._validation import check_level
@@ -58,3 +60,26 @@ class Bootstrap:
         basic = pd.DataFrame({0: 2 * self.estimate - high, 1: 2 * self.estimate - low})
         table.iloc[: self.n_coefficients] = basic.iloc[: self.n_coefficients]
         return table
+
+    def plot(self, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
+        """Draw a histogram of the replications of each parameter, with its estimate and its interval of level 1 - alpha.
+
+        Parameters
+        ----------
+        alpha : float
+        ax : sequence of matplotlib.axes.Axes, optional
+            One for each parameter; by default a new figure.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+        """
+        from ..results.drawing import panels
+        from ..results.plotting import plot_replications
+
+        ends, names = self.conf_int(alpha), list(self.estimate.index)
+        axes = panels(ax, len(names), 4, (3, 2.6))
+        for name, one in zip(names, axes, strict=True):
+            plot_replications(self.params[name].to_numpy(), float(self.estimate[name]), ends.loc[name].to_numpy(), name, one)
+        axes[0].set_ylabel("replications")
+        return axes

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from .._entry import entry_point
@@ -34,7 +35,7 @@ from .summary import summarise
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
     from statsmodels.iolib.summary import Summary
 
     from .comparison import Comparison
@@ -425,21 +426,33 @@ class DynamicsResults(Smoothed):
         """Return a table of the fit: the equation in words, the noise it assumes, parameters, diagnostics."""
         return summarise(self, self.diagnostics, alpha)
 
-    def plot(self, alpha: float = 0.05) -> Figure:
-        """Draw smoothed outputs with intervals, observations, and autocorrelations of one-step-ahead prediction errors."""
+    def plot(self, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
+        """Draw outputs, inputs, and autocorrelations of one-step-ahead prediction errors.
+
+        Parameters
+        ----------
+        alpha : float
+            The intervals of the smoothed outputs have level 1 - alpha.
+        ax : sequence of matplotlib.axes.Axes, optional
+            One for each output, each input and each series of observations; by default a new figure.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+        """
         from .plotting import plot_fit
 
-        return plot_fit(self, alpha)
+        return plot_fit(self, alpha, ax)
 
-    def plot_diagnostics(self, output: str | None = None, run: Any = None) -> Figure:
+    def plot_diagnostics(self, ax: Any = None, output: str | None = None, run: Any = None) -> npt.NDArray[Any]:
         """Draw one-step-ahead prediction errors of an output's series; see `CurveResults.plot_diagnostics`."""
-        return self.curve(output, run).plot_diagnostics()
+        return self.curve(output, run).plot_diagnostics(ax)
 
-    def plot_step_response(self, t: Any, alpha: float = 0.05) -> Figure:
-        """Draw the step responses with bands."""
+    def plot_step_response(self, t: Any, alpha: float = 0.05, ax: Any = None) -> Axes:
+        """Draw the step responses with intervals of level 1 - alpha, on `ax` or in a new figure."""
         from .plotting import plot_step_response
 
-        return plot_step_response(self, t, alpha)
+        return plot_step_response(self, t, alpha, ax)
 
     @property
     def noise_assumed(self) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import column_of, listed, table_of
@@ -29,7 +30,7 @@ from .terms import Axes
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from matplotlib.figure import Figure
+    import matplotlib.axes
     from statsmodels.iolib.summary import Summary
 
 
@@ -463,8 +464,8 @@ class GaussianProcessResults(Hyperparameters):
 
         return process_summary(self, alpha)
 
-    def plot(self, deriv: Any = 0, ax: Any = None, alpha: float = 0.05, *, se: bool = False, **style: Any) -> Figure:
-        """Draw f or a partial derivative: with its band over one input, as contours over two.
+    def plot(self, deriv: Any = 0, ax: Any = None, alpha: float = 0.05, *, se: bool = False, **style: Any) -> matplotlib.axes.Axes:
+        """Draw f or a partial derivative: with its interval over one input, as contours over two.
 
         Parameters
         ----------
@@ -473,7 +474,7 @@ class GaussianProcessResults(Hyperparameters):
         ax : matplotlib.axes.Axes, optional
             Where to draw; by default a new figure.
         alpha : float
-            The band over one input has level 1 - alpha.
+            The interval over one input has level 1 - alpha.
         se : bool
             Over two inputs, whether to draw standard errors instead, and the places of all readings.
         **style
@@ -481,7 +482,7 @@ class GaussianProcessResults(Hyperparameters):
 
         Returns
         -------
-        matplotlib.figure.Figure
+        matplotlib.axes.Axes
         """
         from ..results.contours import plot_over_input, plot_surface
 
@@ -490,11 +491,21 @@ class GaussianProcessResults(Hyperparameters):
             return plot_over_input(self, orders, ax, alpha, style)
         return plot_surface(self, orders, ax, se, style)
 
-    def plot_diagnostics(self) -> Figure:
-        """Draw standardised residuals over the inputs, their distribution and normal quantiles."""
+    def plot_diagnostics(self, ax: Any = None) -> npt.NDArray[Any]:
+        """Draw standardised residuals over the inputs and over fitted values, their distribution and normal quantiles.
+
+        Parameters
+        ----------
+        ax : sequence of 4 matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+        """
         from ..results.contours import plot_point_diagnostics
 
-        return plot_point_diagnostics(self.observations.X, self.resid_standardized, self.inputs)
+        return plot_point_diagnostics(self.observations.X, self.resid_standardized, np.asarray(self.fittedvalues), self.inputs, ax)
 
     def __repr__(self) -> str:
         return f"GaussianProcessResults({self.kernel!r}, nobs={self.nobs}, llf={self.llf:.6g})"

@@ -11,14 +11,14 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
 from .._processes import in_processes
-from .._validation import FloatArray, Frozen, check_level, check_memory, check_rng, frozen
+from .._validation import FloatArray, Frozen, check_level, check_memory, check_order, check_rng, frozen
 from ..errors import ConvergenceError, SmoothfitError, SpecificationError
 from ..results.mixtures import critical_value
 from .band import BandRows
@@ -28,8 +28,12 @@ from .quantile import fit_quantile
 from .reweighted import reweighted
 from .rows import Rows
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 KINDS = ("residual", "wild", "block")
 HELD = 1e-9  # of the greatest standard deviation of draws: a curve that moves by less is held where it is
+MOST_DRAWN = 1000
 MOST_FAILED = 0.2  # of the draws
 CHUNKS = 8  # for each process
 LINEAR_CHUNK = 256  # draws of a product
@@ -115,6 +119,42 @@ class CurveBootstrap(Frozen):
             replaced = self._is_held if kind != "percentile" else self._is_held & (np.ptp(ends, axis=1) <= HELD * self._size)
             ends = np.where(replaced[:, None], around, ends)
         return np.clip(ends, self.limits[:, :1], self.limits[:, 1:])
+
+    def plot(self, x: Any, ax: Axes | None = None, alpha: float = 0.05, kind: str = "basic", n_draws: int = 50) -> Axes:
+        """Draw the estimate, its interval of level 1 - alpha and some of the draws over x.
+
+        Parameters
+        ----------
+        x : array_like, shape (m,)
+            Where the curve was asked for, increasing.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+        alpha, kind
+            As of `conf_int`.
+        n_draws : int
+            The first draws, of which each is a thin line.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        SpecificationError
+            `x` has another length than the estimate.
+        """
+        from ..results.drawing import CURVE_COLOUR, add_legend, fill_interval, ink, one_panel
+
+        x = np.asarray(x)
+        if x.shape != self.estimate.shape:
+            raise SpecificationError(f"x has shape {x.shape} and the estimate {self.estimate.shape}; pass the x of bootstrap(x)")
+        ax = one_panel(ax, (8, 4.5))
+        ax.plot(x, self.draws[: check_order(n_draws, "n_draws", 0, MOST_DRAWN)].T, color=ink(), alpha=0.15, linewidth=0.6)
+        fill_interval(ax, x, self.conf_int(alpha, kind), CURVE_COLOUR, alpha)
+        ax.plot(x, self.estimate, color=CURVE_COLOUR, label="estimate")
+        ax.margins(x=0)
+        add_legend(ax)
+        return ax
 
     @property
     def _size(self) -> float:

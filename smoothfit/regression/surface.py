@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, NoReturn, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import column_of, table_of
@@ -249,7 +250,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
     def plot(  # type: ignore[override]
         self, deriv: int | Sequence[int] = 0, ax: Any = None, se: bool = False, **contour: Any
     ) -> Any:
-        """Draw contours of a partial derivative over two variables, and the readings of it in the same colours.
+        """Draw contours of a partial derivative over two variables, and the observations of it in the same colours.
 
         Parameters
         ----------
@@ -264,7 +265,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
 
         Returns
         -------
-        matplotlib.figure.Figure
+        matplotlib.axes.Axes
         """
         from ..results.contours import plot_surface
 
@@ -281,11 +282,21 @@ class SurfaceRegressionResults(SplineRegressionResults):
         """Refused: points of several variables have no order."""
         raise SpecificationError("points of several variables have no order, and their residuals no serial correlation")
 
-    def plot_diagnostics(self) -> Any:
-        """Draw standardised residuals over the variables, their distribution and normal quantiles."""
+    def plot_diagnostics(self, ax: Any = None) -> npt.NDArray[Any]:
+        """Draw standardised residuals over the variables and over fitted values, their distribution and normal quantiles.
+
+        Parameters
+        ----------
+        ax : sequence of 4 matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+        """
         from ..results.contours import plot_point_diagnostics
 
-        return plot_point_diagnostics(self._readings.X, self.resid_standardized, self.inputs)
+        return plot_point_diagnostics(self._readings.X, self.resid_standardized, np.asarray(self.fittedvalues), self.inputs, ax)
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self._surface.shape))

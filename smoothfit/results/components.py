@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import SpecificationError
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import Points
+from .drawing import BAND_ALPHA, CURVE_COLOUR, panels
 from .mixtures import critical_value
-from .plotting import CURVE_COLOUR, drawn, format_times, x_label
+from .plotting import drawn, format_times, x_label
 from .prediction import CurvePrediction
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 
 class HasParts(Protocol):
@@ -72,21 +73,19 @@ def component_frame(results: HasParts, x: Any, deriv: int, alpha: float) -> pd.D
     return pd.concat(frames, ignore_index=True)
 
 
-def plot_components(results: HasParts, frame: pd.DataFrame, deriv: int, alpha: float) -> Figure:
+def plot_components(results: HasParts, frame: pd.DataFrame, deriv: int, alpha: float, ax: Any) -> npt.NDArray[Any]:
     """Draw every part of a frame over x in axes of its own."""
-    import matplotlib.pyplot as plt
-
     abscissa, x_name = results.observations.abscissa, results.observations.x_name
     names = list(dict.fromkeys(frame["component"]))
-    figure, rows = plt.subplots(len(names), 1, figsize=(8, 2.4 * len(names)), sharex=True, squeeze=False, layout="constrained")
-    for name, ax in zip(names, rows[:, 0], strict=True):
+    axes = panels(ax, len(names), 1, (8, 2.4), sharex=True)
+    for name, one in zip(names, axes, strict=True):
         part = frame[frame["component"] == name].sort_values(x_name, kind="stable")
         x = drawn(abscissa, abscissa.to_numbers(part[x_name].to_numpy()))
-        ax.plot(x, part["mean"], color=CURVE_COLOUR)
-        ax.fill_between(x, part["mean_ci_lower"], part["mean_ci_upper"], color=CURVE_COLOUR, alpha=0.25, linewidth=0)
-        ax.set_ylabel(name if deriv == 0 else f"{name}, {derivative_label(deriv)}")
-        ax.margins(x=0)
-        format_times(ax, abscissa)
-    rows[0, 0].set_title(f"parts of the curve with {100 * (1 - alpha):g} % bands")
-    rows[-1, 0].set_xlabel(x_label(abscissa, x_name))
-    return figure
+        one.plot(x, part["mean"], color=CURVE_COLOUR)
+        one.fill_between(x, part["mean_ci_lower"], part["mean_ci_upper"], color=CURVE_COLOUR, alpha=BAND_ALPHA, linewidth=0)
+        one.set_ylabel(name if deriv == 0 else f"{name}, {derivative_label(deriv)}")
+        one.margins(x=0)
+        format_times(one, abscissa)
+    axes[0].set_title(f"parts of the curve with {100 * (1 - alpha):g} % intervals")
+    axes[-1].set_xlabel(x_label(abscissa, x_name))
+    return axes

@@ -24,7 +24,6 @@ from .prediction import PARAMETERS, CurvePrediction, Estimate
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from ..basis import Spline
     from .protocols import Change
@@ -488,40 +487,51 @@ class CurveResults(Results):
         """Laws of f^(deriv) and of new observations with the noise of a series, parameters integrated out; None if none is."""
         return None, None
 
-    def plot(self, deriv: int = 0, ax: Axes | None = None, alpha: float = 0.05, label: str | None = None, **line: Any) -> Figure:
-        """Draw f^(deriv) with its pointwise band and the readings of it.
+    def plot(self, deriv: int = 0, ax: Axes | None = None, alpha: float = 0.05, label: str | None = None, **line: Any) -> Axes:
+        """Draw f^(deriv) with its pointwise interval and the observations of it.
 
         Parameters
         ----------
         deriv : int
             Order of the derivative.
         ax : matplotlib.axes.Axes, optional
-            Where to draw; by default a new figure. Several fits on one axes take colours in turn, and readings drawn once stay.
+            Where to draw; by default a new figure. Several fits on one axes take colours in turn; observations are drawn once.
         alpha : float
-            The band has level 1 - alpha.
+            The interval has level 1 - alpha.
         label : str, optional
             What the legend says of the curve.
         **line
-            Passed to `matplotlib.axes.Axes.plot` for the curve, such as ``color``, ``linestyle`` or ``linewidth``; the band has the
-            colour of the curve.
+            Passed to `matplotlib.axes.Axes.plot` for the curve, such as ``color``, ``linestyle`` or ``linewidth``; the interval
+            has the colour of the curve.
 
         Returns
         -------
-        matplotlib.figure.Figure
+        matplotlib.axes.Axes
         """
         from .plotting import plot_curve
 
         return plot_curve(self, self._check_deriv(deriv), ax, alpha, label, line)
 
-    def plot_diagnostics(self) -> Figure:
-        """Draw standardised one-step-ahead prediction errors over x, their distribution, normal quantiles and autocorrelation.
+    def plot_diagnostics(self, ax: Any = None) -> npt.NDArray[Any]:
+        """Draw standardised one-step-ahead prediction errors in six panels.
 
-        Under the model these are independent and standard normal. The grey ranges of autocorrelations contain 95 % of those of
-        independent errors, lag by lag; the title reports the test of all lags together, `test_serial_correlation`.
+        The panels are: errors over x, errors against fitted values, observations against fitted values, the distribution of the
+        errors, their normal quantiles, and their autocorrelations. Under the model the errors are independent and standard normal.
+        Grey ranges contain 95 % of the quantiles and autocorrelations of independent normal errors, each by itself; the title
+        reports the test of all lags together, `test_serial_correlation`.
+
+        Parameters
+        ----------
+        ax : sequence of 6 matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
         """
         from .plotting import plot_diagnostics
 
-        return plot_diagnostics(self)
+        return plot_diagnostics(self, ax)
 
     def _check_deriv(self, deriv: Any) -> int:
         order = check_order(deriv, "deriv", 0, 10**6)

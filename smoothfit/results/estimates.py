@@ -22,7 +22,6 @@ from .mixtures import critical_value
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
     from statsmodels.iolib.summary import Summary
     from statsmodels.stats.contrast import ContrastResults
 
@@ -96,7 +95,7 @@ class Results(ABC):
         """Return a table of the fit."""
 
     @abstractmethod
-    def plot_diagnostics(self) -> Figure:
+    def plot_diagnostics(self, ax: Any = None) -> npt.NDArray[Any]:
         """Draw standardised residuals and what they should look like."""
 
     # Estimates and their uncertainty ----------------------------------------------------------------------------------
@@ -424,7 +423,7 @@ class EstimatesOnly(Results):
     def _observed(self) -> NoReturn:
         _refuse("a comparison")
 
-    def plot_diagnostics(self) -> NoReturn:
+    def plot_diagnostics(self, ax: Any = None) -> NoReturn:
         """Refused."""
         _refuse("plot_diagnostics")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,12 @@ import numpy.typing as npt
 from .._validation import FloatArray
 from ..observations import derivative_label
 from ..observations.abscissa import Points
+from .drawing import CURVE_COLOUR, add_legend, data_limits, fill_interval, ink, one_panel, panels
 from .serial import autocorrelations, by_series, limits
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from ..observations.abscissa import Abscissa
     from .prediction import CurvePrediction
@@ -26,81 +26,94 @@ if TYPE_CHECKING:
 GRID_POINTS = 500
 MOST_POINTS = 4000
 MOST_LAGS = 25
-CURVE_COLOUR = "#1f5fa8"
-READING_COLOUR = "#444444"
+QUANTILE_RANGE = 0.95  # of order statistics, each by itself
 
 
-def plot_curve(results: Posterior, deriv: int, ax: Axes | None, alpha: float, label: str | None, line: Mapping[str, Any]) -> Figure:
-    """Draw f^(deriv), its pointwise band of level 1 - alpha and the readings of it; `line` styles the curve."""
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
+def plot_curve(results: Posterior, deriv: int, ax: Axes | None, alpha: float, label: str | None, line: Mapping[str, Any]) -> Axes:
+    """Draw f^(deriv), its pointwise interval of level 1 - alpha and the observations of it; `line` styles the curve."""
+    ax = one_panel(ax, (8, 4.5))
     is_first = not ax.has_data()
     observations = results.observations
     abscissa = observations.abscissa
     numbers = _grid(observations.places)
     grid = drawn(abscissa, numbers)
     prediction = _predict(results, numbers, deriv)
-    lower, upper = prediction.conf_int(alpha=alpha).T
     shown = [reading for reading in observations.readings if reading.deriv == deriv and len(reading.y)]  # some keep no y
     y_label = shown[0].name if len(shown) == 1 else derivative_label(deriv)
     style = dict(line)
     if not {"color", "c"} & set(style):
-        style["color"] = CURVE_COLOUR if is_first else f"C{len(ax.get_lines())}"
+        style["color"] = f"C{len(ax.get_lines())}"
     (curve,) = ax.plot(grid, prediction.predicted_mean, **style)
     curve.set_label(label or f"{derivative_label(deriv)}, posterior mean")
     entries = ax.get_legend_handles_labels()[1]
-    band = f"{label + ', ' if label else ''}{100 * (1 - alpha):g} % band"
-    ax.fill_between(grid, lower, upper, color=curve.get_color(), alpha=0.25, linewidth=0, label=band)
+    fill_interval(ax, grid, prediction.conf_int(alpha=alpha), curve.get_color(), alpha, f"{label}, " if label else "")
     for reading in shown:
-        text = f"{reading.name}, readings"
-        if text in entries:  # by a fit before, to the same readings
+        text = f"{reading.name}, observed"
+        if text in entries:  # by a fit before, to the same observations
             continue
         size = float(np.clip(2000 / len(reading), 2, 25))
         x = drawn(abscissa, abscissa.to_numbers(reading.x))
-        ax.scatter(x, reading.y, s=size, color=READING_COLOUR, alpha=0.6, linewidth=0, label=text)
+        ax.scatter(x, reading.y, s=size, color=ink(), alpha=0.6, linewidth=0, label=text)
     limits = _limits(results, deriv, [reading.y for reading in shown], alpha)
     if not is_first:
-        limits = min(limits[0], ax.get_ylim()[0]), max(limits[1], ax.get_ylim()[1])
-    ax.set_ylim(*limits)
+        low, high = data_limits(ax)
+        limits = min(limits[0], low), max(limits[1], high)
     ax.set_xlabel(x_label(observations.abscissa, observations.x_name))
     per = "" if not (abscissa.unit and deriv) else f" per {abscissa.unit}" + (f"^{deriv}" if deriv > 1 else "")
     ax.set_ylabel(y_label + per)
-    ax.legend(frameon=False)
     ax.margins(x=0)
+    add_legend(ax, limits)
     format_times(ax, abscissa)
-    return cast("Figure", ax.figure)
+    return ax
 
 
-def plot_diagnostics(results: Residuals) -> Figure:
-    """Draw one-step-ahead prediction errors: over x, their distribution, normal quantiles, and each series' autocorrelation."""
-    import matplotlib.pyplot as plt
-
+def plot_diagnostics(results: Residuals, ax: Any) -> npt.NDArray[Any]:
+    """Draw standardised residuals in six panels; see `CurveResults.plot_diagnostics`."""
     observations = results.observations
     label, residuals = results._diagnostic_resid
-    figure, ((over_x, distribution), (quantiles, correlation)) = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
+    axes = panels(ax, 6, 3, (4.2, 3.4))
+    over_x, over_fit, observed, distribution, quantiles, correlation = axes
 
-    kinds = results._name_of_row()
+    series, fitted = results._name_of_row(), np.asarray(results.fittedvalues)
+    several = len(observations.readings) > 1
     for i, reading in enumerate(observations.readings):
-        x = drawn(observations.abscissa, observations.abscissa.to_numbers(reading.x))
-        over_x.scatter(x, residuals[kinds == i], s=8, linewidth=0, alpha=0.7, label=reading.name)
-    over_x.axhline(0, color="black", linewidth=0.8)
+        mine = series == i
+        x, f = drawn(observations.abscissa, observations.abscissa.to_numbers(reading.x)), fitted[mine]
+        y = reading.y
+        if several:  # of different units
+            low, size = f.min(initial=np.inf), np.ptp(f) or 1.0
+            f, y = (f - low) / size, (y - low) / size
+        style = {"s": 8, "linewidth": 0, "alpha": 0.7, "label": reading.name}
+        over_x.scatter(x, residuals[mine], **style)
+        over_fit.scatter(f, residuals[mine], **style)
+        observed.scatter(f, y, **style)
+    scaled = ", in ranges of the series" if several else ""
+    _draw_equality(observed, f)
+    for one in (over_x, over_fit):
+        one.axhline(0, color=ink(), linewidth=0.8)
     over_x.set(title=f"Standardised {label}", xlabel=x_label(observations.abscissa, observations.x_name))
+    over_fit.set(title="Residuals against fitted", xlabel=f"fitted{scaled}")
+    observed.set(title="Observed against fitted", xlabel=f"fitted{scaled}", ylabel="observed")
     format_times(over_x, observations.abscissa)
-    if len(observations.readings) > 1:
-        over_x.legend(frameon=False)
+    if several:
+        add_legend(over_x)
 
     residuals = residuals[np.isfinite(residuals)]  # the first observations have none, nor those that the curve interpolates
-    if not len(residuals):
-        return figure
-    draw_distribution(distribution, residuals)
-    draw_quantiles(quantiles, residuals)
-    _draw_serial(correlation, results, label)
-    return figure
+    if len(residuals):
+        draw_distribution(distribution, residuals)
+        draw_quantiles(quantiles, residuals)
+        _draw_serial(correlation, results)
+    return axes
 
 
-def _draw_serial(ax: Axes, results: Residuals, label: str) -> None:
+def _draw_equality(ax: Axes, values: FloatArray) -> None:
+    """Draw the line on which observations equal `values`, what is fitted."""
+    finite = values[np.isfinite(values)]
+    if len(finite):
+        ax.axline((float(finite[0]),) * 2, slope=1, color=ink(), linewidth=0.8)
+
+
+def _draw_serial(ax: Axes, results: Residuals) -> None:
     """Draw autocorrelations by series in order of x, and their ranges under independence, with the test in the title."""
     series = by_series(results)
     long = {name: mine for name, mine in series.items() if len(mine) >= 3}
@@ -108,11 +121,9 @@ def _draw_serial(ax: Axes, results: Residuals, label: str) -> None:
         draw_correlations(ax, autocorrelations(mine, min(MOST_LAGS, len(mine) - 1)), len(mine), 0.2 * i, f"C{i}", name)
     p_values = results.test_serial_correlation()["pvalue"].dropna()
     test = ", ".join(f"{name} {p:.2g}" if len(series) > 1 else f"{p:.2g}" for name, p in p_values.items())
+    ax.set(title=f"Autocorrelation\nLjung-Box p = {test}" if test else "Autocorrelation", xlabel="lag (observations of the series)")
     if len(series) > 1 and long:
-        ax.legend(frameon=False)
-    ax.set(title=f"Autocorrelation of the {label}", xlabel="lag (observations of the series)")
-    if test:
-        ax.set_title(f"Ljung-Box p = {test}", loc="right", fontsize=8, y=0.93)
+        add_legend(ax)
 
 
 def draw_correlations(ax: Axes, values: FloatArray, n: int, shift: float, colour: str, label: str | None = None) -> None:
@@ -121,8 +132,8 @@ def draw_correlations(ax: Axes, values: FloatArray, n: int, shift: float, colour
     ax.vlines(lags + shift, 0, values, color=colour)
     ax.scatter(lags + shift, values, s=12, color=colour, label=label)
     half = limits(n, len(values))
-    ax.fill_between(lags, -half, half, color="black", alpha=0.08, linewidth=0)
-    ax.axhline(0, color="black", linewidth=0.8)
+    ax.fill_between(lags, -half, half, color=ink(), alpha=0.12, linewidth=0)
+    ax.axhline(0, color=ink(), linewidth=0.8)
 
 
 def draw_distribution(ax: Axes, residuals: FloatArray) -> None:
@@ -131,20 +142,28 @@ def draw_distribution(ax: Axes, residuals: FloatArray) -> None:
 
     ax.hist(residuals, bins="auto", density=True, color=CURVE_COLOUR, alpha=0.4)
     z = np.linspace(min(-4.0, residuals.min()), max(4.0, residuals.max()), 200)
-    ax.plot(z, stats.norm.pdf(z), color="black", linewidth=1, label="N(0, 1)")
+    ax.plot(z, stats.norm.pdf(z), color=ink(), linewidth=1, label="N(0, 1)")
     ax.set(title="Distribution", xlabel="standardised residual")
-    ax.legend(frameon=False)
+    ax.set_ylim(bottom=0)
+    add_legend(ax)
 
 
 def draw_quantiles(ax: Axes, residuals: FloatArray) -> None:
-    """Draw standardised residuals over the quantiles that normal ones would have."""
+    """Draw standardised residuals over normal quantiles, with the range of each order statistic of independent normal ones.
+
+    The i-th of n ordered uniform numbers has the law Beta(i, n + 1 - i).
+    """
     from scipy import stats
 
     n = len(residuals)
-    theoretical = stats.norm.ppf((np.arange(1, n + 1) - 0.5) / n)
+    i = np.arange(1, n + 1)
+    theoretical = stats.norm.ppf((i - 0.5) / n)
+    low, high = (stats.norm.ppf(stats.beta.ppf(p, i, n + 1 - i)) for p in (0.5 - QUANTILE_RANGE / 2, 0.5 + QUANTILE_RANGE / 2))
+    ax.fill_between(theoretical, low, high, color=ink(), alpha=0.12, linewidth=0, label=f"{100 * QUANTILE_RANGE:g} % of each")
     ax.scatter(theoretical, np.sort(residuals), s=8, linewidth=0, color=CURVE_COLOUR)
-    ax.axline((0, 0), slope=1, color="black", linewidth=0.8)
+    ax.axline((0, 0), slope=1, color=ink(), linewidth=0.8)
     ax.set(title="Normal quantiles", xlabel="theoretical", ylabel="observed")
+    add_legend(ax)
 
 
 def _grid(x: FloatArray) -> FloatArray:
@@ -193,23 +212,43 @@ def format_times(ax: Axes, abscissa: Abscissa) -> None:
         ax.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator, tz=zone))
 
 
+def _thin_ticks(ax: Axes) -> None:
+    """Few ticks of a logarithmic axis, as numbers within a decade and as powers beyond, so that their labels stay apart."""
+    from matplotlib import ticker
+
+    low, high = ax.get_xlim()
+    if high < 10 * low:
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
+        ax.xaxis.set_major_formatter(ticker.ScalarFormatter())
+    else:
+        ax.xaxis.set_major_locator(ticker.LogLocator(numticks=5))
+    ax.xaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def plot_replications(values: FloatArray, estimate: float, interval: FloatArray, name: str, ax: Axes) -> None:
+    """Draw a histogram of replications of an estimate, the estimate and an interval."""
+    ax.hist(values, bins="auto", color=CURVE_COLOUR, alpha=0.5)
+    ax.axvspan(*interval, color=CURVE_COLOUR, alpha=0.15, linewidth=0, label="interval")
+    ax.axvline(estimate, color=ink(), linestyle="--", label="estimate")
+    ax.set(xlabel=name)
+    ax.locator_params(axis="x", nbins=4)
+    ax.set_ylim(bottom=0)
+    add_legend(ax)
+
+
 def plot_nodes(nodes: pd.DataFrame, estimates: pd.Series, intervals: pd.DataFrame, ax: Any) -> npt.NDArray[Any]:
     """Draw the weights of the nodes over each parameter, on a logarithmic axis, with its estimate and its interval."""
-    import matplotlib.pyplot as plt
-
     names = list(estimates.index)
-    if ax is None:
-        _, axes = plt.subplots(1, max(1, len(names)), figsize=(4 * max(1, len(names)), 3), squeeze=False, layout="constrained")
-        ax = axes[0]
-    axes = np.atleast_1d(np.asarray(ax, dtype=object))
+    axes = panels(ax, max(1, len(names)), 4, (4, 3))
     for name, one in zip(names, axes, strict=False):
         values = nodes[name]
         one.vlines(values[values > 0], 0, nodes["weight"][values > 0], color=CURVE_COLOUR, alpha=0.7)
         one.axvspan(*intervals.loc[name], color=CURVE_COLOUR, alpha=0.15, linewidth=0, label="interval")
         if estimates[name] > 0:
-            one.axvline(estimates[name], color=READING_COLOUR, linestyle="--", label="estimate")
+            one.axvline(estimates[name], color=ink(), linestyle="--", label="estimate")
         one.set(xlabel=name, xscale="log")
+        _thin_ticks(one)
         one.set_ylim(bottom=0)
+        add_legend(one)
     axes[0].set_ylabel("weight")
-    axes[0].legend()
     return axes

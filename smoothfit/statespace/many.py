@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +34,12 @@ from .results import SmoothingSplineResults
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 IntArray = npt.NDArray[np.int64]
 SMOOTHING = ("separate", "shared")
+MOST_PANELS = 12
+MOST_OF_FAN, FAN_POINTS = 1000, 200
 OF_OBSERVATION, OF_CURVE = 200.0, 1300.0  # bytes at the peak of a fit
 
 
@@ -218,6 +221,66 @@ class CurveFits:
             law = Mixture(mean[:, some].reshape(L, -1), variance[:, some].reshape(L, -1), weights, count)
             ends[:, some] = law.interval(level).T.reshape(2, len(some), -1)
         return ends
+
+    def plot(self, ids: Sequence[Any] | None = None, deriv: int = 0, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
+        """Draw some curves, a panel each: f^(deriv), its pointwise interval of level 1 - alpha and the observations of it.
+
+        Parameters
+        ----------
+        ids : sequence, optional
+            Which curves; by default the first twelve that were fitted.
+        deriv : int
+        alpha : float
+        ax : sequence of matplotlib.axes.Axes, optional
+            One for each curve; by default a new figure, whose panels share both axes.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+        """
+        from .pictures import plot_some
+
+        chosen = list(self)[:MOST_PANELS] if ids is None else list(ids)
+        return plot_some({curve: self[curve] for curve in chosen}, deriv, alpha, ax)
+
+    def plot_fan(self, deriv: int = 0, ax: Axes | None = None, levels: Sequence[float] = (0.5, 0.8, 0.95)) -> Axes:
+        """Draw the population of curves: at each x, the median and central ranges of the posterior means of f^(deriv).
+
+        A range contains the given fraction of the curves that were observed on both sides of x, at most a thousand of them, evenly
+        chosen. It shows how curves differ, not how well each is known.
+
+        Parameters
+        ----------
+        deriv : int
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+        levels : sequence of float
+            Fractions between 0 and 1.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from ..results.plotting import x_label
+        from .pictures import plot_fan
+
+        if not len(self):
+            raise DataError("no curve was fitted; see failures")
+        observations, fractions = self._curves.observations, [1 - check_level(1 - level) for level in levels]
+        abscissa, fitted = observations.abscissa, sorted(self._rows)
+        chosen = np.unique(np.linspace(0, len(fitted) - 1, min(len(fitted), MOST_OF_FAN)).astype(int))
+        x = observations.places
+        grid = np.linspace(x.min(), x.max(), FAN_POINTS)
+        means = np.full((len(chosen), len(grid)), np.nan)
+        for row, place in enumerate(chosen.tolist()):
+            results = self._results(fitted[place])
+            mine = results.observations.places
+            inside = (grid >= mine.min()) & (grid <= mine.max())
+            means[row, inside] = results.predict(abscissa.restore(grid[inside]), deriv)
+        seen = np.isfinite(means).any(axis=0)
+        ax = plot_fan(grid[seen], means[:, seen], fractions, abscissa, ax)
+        ax.set(xlabel=x_label(abscissa, observations.x_name), ylabel=derivative_label(deriv))
+        return ax
 
     def collect(self, what: Callable[[SmoothingSplineResults], pd.DataFrame]) -> pd.DataFrame:
         """Ask every fitted curve and put the frames under each other, with a column for the id.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_choice, check_order, first_index, to_vector
+from .._validation import FloatArray, check_choice, check_level, check_order, first_index, to_vector
 from ..errors import DataError, SpecificationError
 from ..inference.engine import Moments
 from ..inference.marginal import HyperparameterPosterior
@@ -25,8 +25,10 @@ from .functionals import CurveFunctionals
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 MOST_LAG = 10**7
+TRACK_POINTS = 300
 
 
 @dataclass(frozen=True)
@@ -333,6 +335,34 @@ class OnlineSpline(ABC):
         """Return mean, mean_se and intervals of f^(deriv) at the abscissae of the last `lag` readings, given all so far."""
         points = self._recent()
         return self._prediction(points, self._abscissa.shown(self._abscissa.restore(points.coarse)), deriv).summary_frame()
+
+    def plot(self, deriv: int = 0, ax: Axes | None = None, alpha: float = 0.05, **line: Any) -> Axes:
+        """Draw f^(deriv) with its pointwise interval of level 1 - alpha over the last `lag` observations, given all so far.
+
+        Parameters
+        ----------
+        deriv : int
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+        alpha : float
+        **line
+            Passed to `matplotlib.axes.Axes.plot`.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from ..results.plotting import x_label
+        from .pictures import plot_track
+
+        recent = self._recent().coarse
+        if not len(recent):
+            raise DataError("no observation lies within the lag; append some, or use get_prediction")
+        numbers = np.unique(np.concatenate([recent, np.linspace(recent[0], recent[-1], TRACK_POINTS)]))
+        prediction = self.get_prediction(self._abscissa.restore(numbers), deriv)
+        ax = plot_track(prediction, derivative_label(deriv), numbers, self._abscissa, ax, check_level(alpha), line)
+        ax.set_xlabel(x_label(self._abscissa, self._x_name))
+        return ax
 
     @abstractmethod
     def _recent(self) -> Points:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import table_of
@@ -37,7 +38,6 @@ from .robust import HIGHEST_DF
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
     from statsmodels.iolib.summary import Summary
 
     from ..basis import Spline
@@ -439,24 +439,26 @@ class SmoothingSplineResults(Estimated):
         """
         return component_frame(self, x, check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), check_level(alpha))
 
-    def plot_components(self, deriv: int = 0, alpha: float = 0.05) -> Figure:
-        """Draw each additive part of the curve and of observations over x, with its pointwise band; see `components`.
+    def plot_components(self, deriv: int = 0, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
+        """Draw each additive part of the curve and of observations over x, with its pointwise interval; see `components`.
 
         Parameters
         ----------
         deriv : int
             Order of the derivative.
         alpha : float
-            The bands have level 1 - alpha.
+            The intervals have level 1 - alpha.
+        ax : sequence of matplotlib.axes.Axes, optional
+            One for each part; by default a new figure.
 
         Returns
         -------
-        matplotlib.figure.Figure
-            One row of axes for each part.
+        ndarray of matplotlib.axes.Axes
+            One for each part.
         """
         from ..results.components import plot_components
 
-        return plot_components(self, self.components(deriv=deriv, alpha=alpha), deriv, alpha)
+        return plot_components(self, self.components(deriv=deriv, alpha=alpha), deriv, alpha, ax)
 
     # Summary ----------------------------------------------------------------------------------------------------------
 

@@ -30,13 +30,13 @@ def test_datetimes_are_drawn_as_dates(zone):
 
 
 def test_durations_say_their_unit():
-    ax = fit(pd.Series(pd.to_timedelta(np.arange(120) * 15, unit="min"), name="elapsed")).plot().axes[0]
+    ax = fit(pd.Series(pd.to_timedelta(np.arange(120) * 15, unit="min"), name="elapsed")).plot()[0]
     assert ax.get_xlabel() == "elapsed (min)"
     assert ax.get_xlim() == pytest.approx((0, 119 * 15))
 
 
 def test_numbers_stay_numbers():
-    ax = fit(pd.Series(T, name="time")).plot().axes[0]
+    ax = fit(pd.Series(T, name="time")).plot()[0]
     assert (ax.get_xlabel(), ax.get_xlim()) == ("time", (0, T[-1]))
     assert "t in" not in ax.get_title()
 
@@ -45,7 +45,7 @@ def test_every_column_of_readings_has_its_correlations():
     rng = np.random.default_rng(1)
     obs = sf.observe(T, Y, name="position") + sf.observe(T, -np.sin(T) + 0.1 * rng.standard_normal(120), deriv=1, name="velocity")
     res = sf.DerivativeRegression(obs, order=2, intercept=False).fit()
-    _, position, velocity = res.plot().axes
+    _, position, velocity = res.plot()
     for ax, name in ((position, "position"), (velocity, "velocity")):
         assert ax.get_ylabel().endswith(f"of {name}")
         drawn = ax.collections[1].get_offsets()[:, 1]
@@ -55,7 +55,7 @@ def test_every_column_of_readings_has_its_correlations():
 def test_long_equations_go_over_several_lines():
     rng = np.random.default_rng(2)
     u = pd.DataFrame(rng.standard_normal((120, 6)), columns=[f"an input with a long name {i}" for i in range(6)])
-    title = sf.DerivativeRegression(Y, T, u).fit("arx", cov_type="HC0").plot().axes[0].get_title()
+    title = sf.DerivativeRegression(Y, T, u).fit("arx", cov_type="HC0").plot()[0].get_title()
     assert max(map(len, title.split("\n"))) <= 110
     assert title.count("an input with a long name") == 6
 
@@ -63,4 +63,4 @@ def test_long_equations_go_over_several_lines():
 def test_step_responses_say_the_unit_of_time():
     when = pd.Series(pd.date_range("2026-01-01", periods=120, freq="6h"), name="when")
     res = fit(when, u=np.repeat(np.random.default_rng(3).choice([-1.0, 1.0], 12), 10))
-    assert res.plot_step_response(np.linspace(0, 50, 20)).axes[0].get_xlabel() == "when (h)"
+    assert res.plot_step_response(np.linspace(0, 50, 20)).get_xlabel() == "when (h)"

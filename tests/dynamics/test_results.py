@@ -318,15 +318,14 @@ def test_comparison_lays_methods_side_by_side(best):
     assert table.loc[("y", "kalman"), "estimate"] == best.params["y"]
     assert "noise in the equation and in the readings" in comparison.why
     assert comparison.why in " ".join(str(comparison).split())
-    figure = comparison.plot()
-    assert len(figure.axes) == 3
+    assert len(comparison.plot()) == 3
     only = sf.compare_methods(best.model, methods=["arx", "kalman"])
     assert list(only.results) == ["arx", "kalman"]
 
 
 def test_pictures(best):
-    assert len(best.plot().axes) == 2
-    (ax,) = best.plot_step_response(np.linspace(0, 5, 50)).axes
+    assert [ax.get_ylabel() for ax in best.plot()[:-1]] == ["y", *best.model.equation.inputs]
+    ax = best.plot_step_response(np.linspace(0, 5, 50))
     np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), best.step_response(np.linspace(0, 5, 50))["mean"])
 
 

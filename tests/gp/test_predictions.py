@@ -136,11 +136,11 @@ def test_simultaneous_bands_hold_all_points_together():
 
 
 def test_pictures_over_one_and_two_inputs():
-    (ax,) = curve(sf.gp.SquaredExponential(1.5, 1.0)).plot(deriv=1, color="black").axes
+    ax = curve(sf.gp.SquaredExponential(1.5, 1.0)).plot(deriv=1, color="black")
     assert ax.get_lines()[0].get_color() == "black"
     assert ax.get_ylabel() == "df/dx"
-    assert len(surface(KERNELS[0]).plot(se=True).axes) == 2
+    assert len(surface(KERNELS[0]).plot(se=True).figure.axes) == 2
     three = sf.GaussianProcess(RNG.uniform(0, 1, (9, 3)), RNG.normal(size=9), sf.gp.Matern52([1, 1, 1], 1), sd=0.1).fit()
     with pytest.raises(SpecificationError, match="plot draws two variables, and there are 3"):
         three.plot()
-    assert len(three.plot_diagnostics().axes) == 3
+    assert len(three.plot_diagnostics()) == 4

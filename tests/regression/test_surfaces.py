@@ -515,7 +515,7 @@ def test_pictures_are_drawn(fitted):
     pytest.importorskip("matplotlib").use("agg")
     import matplotlib.pyplot as plt
 
-    assert len(fitted.plot().axes) == 2
-    assert len(fitted.plot((1, 0), se=True, levels=5).axes) == 2
-    assert len(fitted.plot_diagnostics().axes) == 4
+    assert len(fitted.plot().figure.axes) == 2
+    assert len(fitted.plot((1, 0), se=True, levels=5).figure.axes) == 2
+    assert len(fitted.plot_diagnostics()) == 4
     plt.close("all")

@@ -206,11 +206,11 @@ def test_prediction_errors_are_standardised_and_tested_by_series(results, wave):
 
 def test_plots_draw_the_curve_and_its_band(results):
     for deriv in range(3):
-        (ax,) = results.plot(deriv=deriv).axes
+        ax = results.plot(deriv=deriv)
         (line,) = ax.get_lines()
         np.testing.assert_array_equal(line.get_ydata(), results.predict(line.get_xdata(), deriv=deriv))
         assert len(ax.collections) == (2 if deriv < 2 else 1)  # the band, and the readings where there are any
-    assert len(results.plot_diagnostics().axes) == 4
+    assert len(results.plot_diagnostics()) == 6
 
 
 def test_plots_of_several_fits_share_axes(results):
@@ -226,8 +226,8 @@ def test_plots_of_several_fits_share_axes(results):
     assert len({one.get_color(), other.get_color(), third.get_color()}) == 3
     assert third.get_color() == "black"
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert {"one", "other", "third", "one, 95 % band", "other, 99 % band"} <= set(labels)
-    assert labels.count("level, readings") == 1
+    assert {"one", "other", "third", "one, 95 % interval", "other, 99 % interval"} <= set(labels)
+    assert labels.count("level, observed") == 1
     assert ax.get_ylim()[0] <= limits[0] < limits[1] <= ax.get_ylim()[1]
 
 
@@ -253,8 +253,8 @@ def test_prediction_keeps_the_x_it_was_asked_for(results):
 def test_plot_uses_the_axes_it_is_given(results):
     import matplotlib.pyplot as plt
 
-    figure, ax = plt.subplots()
-    assert results.plot(ax=ax) is figure
+    _, ax = plt.subplots()
+    assert results.plot(ax=ax) is ax
 
 
 @pytest.mark.parametrize(

@@ -312,8 +312,8 @@ def test_summaries_and_pictures_name_the_model(fit):
         model = "SplineRegression" if isinstance(results, sf.regression.SplineRegressionResults) else "SmoothingSpline"
     assert model in text
     if "plot_diagnostics" not in REFUSED.get(kind, {}):
-        assert isinstance(results.plot_diagnostics(), matplotlib.figure.Figure)
-        assert isinstance(results.plot(), matplotlib.figure.Figure)
+        panels = [*results.plot_diagnostics(), *np.atleast_1d(results.plot())]
+        assert all(isinstance(ax, matplotlib.axes.Axes) for ax in panels)
 
 
 def test_printing_never_fits(monkeypatch):

@@ -397,8 +397,7 @@ def test_parts_of_a_sum_are_their_posteriors(season):
     np.testing.assert_allclose(future.groupby("month")["mean"].sum(), res.predict(asked), rtol=1e-10)
     assert set(res.components([50.0])["component"]) == {"wiener", "seasonal"}
     assert set(res.components(deriv=1)["component"]) == {"wiener", "seasonal"}
-    figure = res.plot_components()
-    assert [ax.get_ylabel() for ax in figure.axes] == ["wiener", "seasonal", "load"]
+    assert [ax.get_ylabel() for ax in res.plot_components()] == ["wiener", "seasonal", "load"]
 
 
 @pytest.mark.parametrize("kind", ["level shift", "slope break"])

@@ -164,7 +164,7 @@ def test_a_reading_that_no_other_tells_has_no_residual_without_it():
     res = sf.SmoothingSpline(obs, order=3).fit(lam=1.0)
     assert np.isnan(res.loo_resid[-1])
     assert np.isfinite(res.loo_resid[:-1]).all()
-    assert len(res.plot_diagnostics().axes) == 4
+    assert len(res.plot_diagnostics()) == 6
 
 
 def test_outliers_are_found_and_told_apart():
