@@ -11,10 +11,13 @@ os.environ.pop("MPLBACKEND", None)
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
+from thumbnails import write_thumbnail  # noqa: E402
+
 # The gallery shows the notebooks of examples/ as they were committed, with their pictures.
 gallery = Path(__file__).parent / "gallery"
 for notebook in (Path(__file__).parents[1] / "examples").glob("*.ipynb"):
     shutil.copy(notebook, gallery)
+    write_thumbnail(notebook, gallery / "thumbnails")
 
 project = "smoothfit"
 author = "The smoothfit developers"
