@@ -19,7 +19,7 @@ def fit(t, **options):
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
 def test_datetimes_are_drawn_as_dates(zone):
     when = pd.date_range("2026-01-01", periods=120, freq="6h", tz=zone)
-    ax, _ = fit(pd.Series(when, name="when")).plot().axes
+    ax, _ = fit(pd.Series(when, name="when")).plot()
     assert isinstance(ax.xaxis.get_major_formatter(), matplotlib.dates.ConciseDateFormatter)
     first, last = matplotlib.dates.num2date(ax.get_xlim())
     ends = when.tz_convert("UTC") if zone else when.tz_localize("UTC")
