@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..observations.abscissa import Abscissa
+    from ..results.curve import CurveResults
     from ..results.prediction import CurvePrediction
-    from .results import SmoothingSplineResults
 
 PANELS_ACROSS = 4
 
 
-def plot_some(curves: Mapping[Any, SmoothingSplineResults], deriv: int, alpha: float, ax: Any) -> npt.NDArray[Any]:
+def plot_some(curves: Mapping[Any, CurveResults], deriv: int, alpha: float, ax: Any) -> npt.NDArray[Any]:
     """Draw curves in panels of their own, with the same vertical limits."""
     axes = panels(ax, len(curves), PANELS_ACROSS, (3, 2.4), sharex=True)
     for (label, results), one in zip(curves.items(), axes, strict=True):
