@@ -93,7 +93,7 @@ def module_of(target, names):
 HOMES = {  # what may be imported by which units or files
     "statsmodels": {"results", "regression", "statespace", "gp", "dynamics"},
     "clarabel": {"regression"},
-    "matplotlib": {"results", "statespace", "gp", "dynamics"},
+    "matplotlib": {"results", "regression", "statespace", "gp", "dynamics"},
     "patsy": {"basis/formula.py", "results/contrasts.py", "dynamics/formula.py"},
     "formulaic": {"basis/formula.py"},
     "sklearn": {"sklearn"},
