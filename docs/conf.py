@@ -44,6 +44,16 @@ autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
+
+# Estimators inherit methods of scikit-learn, whose docstrings refer to its own pages.
+def skip_foreign(app, what, name, member, skip, options):
+    return True if str(getattr(member, "__module__", "")).startswith("sklearn.") else None
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", skip_foreign)
+
+
 # MyST and the executed pages
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

@@ -134,7 +134,7 @@ class SplineTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Any) -> Any:
-        """Return the features: ndarray or CSR array, shape (n_samples, n_features_out_)."""
+        """Return the features: ndarray or CSR array, shape (n_samples, n_features_out)."""
         return self.derivative(X, 0)
 
     def derivative(self, X: Any, deriv: int = 1) -> Any:
@@ -152,7 +152,7 @@ class SplineTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        ndarray or csr_array, shape (n_samples, n_features_out_)
+        ndarray or csr_array, shape (n_samples, n_features_out)
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
@@ -174,7 +174,7 @@ class SplineTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        csr_array, shape (n_features_out_, n_features_out_)
+        csr_array, shape (n_features_out, n_features_out)
             Block-diagonal, positive semidefinite.
 
         Examples
