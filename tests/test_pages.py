@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from smoothfit import errors
+
 NUMBER = re.compile(r"-?\d+(?:\.(\d*))?(?:e([+-]?\d+))?")
 
 
@@ -35,3 +37,15 @@ def test_pages_print_what_they_show(page, tmp_path, monkeypatch):
 def last_digit(number):
     """The unit of the last digit that is printed."""
     return 10.0 ** (int(number[2] or 0) - len(number[1] or ""))
+
+
+def test_the_page_of_errors_has_every_class():
+    """Each of `smoothfit.errors` has a heading, a cause and a remedy, unless it is a base."""
+    classes = {name for name, made in vars(errors).items() if isinstance(made, type)}
+    sections = re.split(
+        r"^### `(\w+)`\n", (PRINTED.DOCS / "reference" / "errors.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    found = dict(zip(sections[1::2], sections[2::2], strict=True))
+    assert found.keys() == classes
+    bases = {"SmoothfitError", "SmoothfitWarning"}
+    assert all("*Cause.*" in text and "*Remedy.*" in text for name, text in found.items() if name not in bases)
