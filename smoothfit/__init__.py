@@ -1,4 +1,4 @@
-"""smoothfit: curves, their derivatives and their equations from noisy readings, with honest uncertainty.
+"""smoothfit: curves, their derivatives and their equations from noisy observations, with their uncertainty.
 
 Names are imported when first used, so that ``import smoothfit`` costs little::
 

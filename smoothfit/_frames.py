@@ -12,7 +12,7 @@ from .errors import DataError
 
 
 def table_of(values: Any, argument: str) -> dict[str, Any] | None:
-    """Columns of a data frame by the text of their labels, in the types of the frame; None if values are no data frame.
+    """Columns of a data frame by their labels as strings, in the types of the frame; None if values is not a data frame.
 
     A mapping of names to columns counts as a data frame.
     """
@@ -42,7 +42,7 @@ def listed(names: Iterable[Any]) -> str:
 
 
 def repeated_columns(data: Any, argument: str) -> DataError:
-    """What to say of a data frame in which several columns share a name."""
+    """The error for a data frame with several columns of the same name."""
     columns = list(getattr(data, "column_names", data.columns))  # of PyArrow, of pandas
     repeated = sorted({name for name in columns if columns.count(name) > 1}, key=str)
     return DataError(f"{argument} has several columns of one name: {listed(repeated)}; rename them")

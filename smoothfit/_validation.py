@@ -30,7 +30,7 @@ class Column(NamedTuple):
     """A user's values as an array of numbers or times.
 
     `label` is the name of the series they came from. `zone` is the time zone of times, whose `values` are in UTC: False if they
-    have none, None if that cannot be told. NumPy's times have none, and are compatible with both.
+    have none, None if unknown. NumPy's times have none, and are compatible with both.
     """
 
     values: npt.NDArray[Any]
@@ -84,7 +84,7 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
             zone = values.tz or False
             values = values.tz_convert("UTC").tz_localize(None) if zone else values
         array = from_sequence(values, argument)
-    if array.dtype.kind in "US":  # mixed with numbers, which NumPy makes texts too
+    if array.dtype.kind in "US":  # mixed with numbers, of which NumPy makes strings, too
         array = array.astype(object) if hasattr(values, "dtype") else np.asarray(values, dtype=object)
     if array.dtype == object:
         array, mixed = _from_objects(array, argument, wanted)
@@ -94,12 +94,12 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
     if array.dtype.kind == "b":
         raise DataError(f"{argument} is boolean; pass numbers")
     if array.dtype.kind not in "iufMm":
-        raise DataError(f"{argument} holds {array.dtype} (first element {array.ravel()[:1]!r}); pass {wanted}")
+        raise DataError(f"{argument} has the type {array.dtype} (first element {array.ravel()[:1]!r}); pass {wanted}")
     return Column(array, label, zone)
 
 
 def from_sequence(values: Any, argument: str) -> npt.NDArray[Any]:
-    """Return an array of what is no series; integers that NumPy would round on the way stay objects."""
+    """Return an array of anything but a series; integers that NumPy would round on the way stay objects."""
     try:
         array = np.asarray(values)
     except ValueError:  # what NumPy says of that
@@ -125,7 +125,7 @@ def _from_objects(array: npt.NDArray[Any], argument: str, wanted: str) -> tuple[
     for i, element in enumerate(flat):
         if element is not None and not isinstance(element, (int, float, np.integer, np.floating)):
             place = f"{argument}[{i}]" if array.ndim else argument
-            place = f"{argument} holds text: {place}" if array.ndim and isinstance(element, str) else place
+            place = f"{argument} contains strings: {place}" if array.ndim and isinstance(element, str) else place
             raise DataError(f"{place} is {shown(element)}, {described(element)}; pass {wanted}{_conversion(element, array.ndim)}")
     if len(flat) and all(isinstance(element, (int, np.integer)) and not isinstance(element, bool) for element in flat):
         return _from_integers(flat, argument).reshape(array.shape), None
@@ -141,7 +141,7 @@ def _conversion(element: Any, n_dimensions: int) -> str:
             float(cast(Any, element))
         except (TypeError, ValueError, OverflowError):
             if _is_date(element):
-                return "; pandas.to_datetime makes times of texts"
+                return "; convert strings to times by pandas.to_datetime"
             return "; of a column pass the values, as in frame['name']" if n_dimensions == 0 else ""
         return "; numpy.asarray(..., dtype=float) makes them"
     is_series = n_dimensions == 0 and isinstance(element, Iterable) and not isinstance(element, Mapping)
@@ -149,7 +149,7 @@ def _conversion(element: Any, n_dimensions: int) -> str:
 
 
 def _is_date(element: Any) -> bool:
-    """Whether a text is a date as in ISO 8601."""
+    """Whether a string is a date as in ISO 8601."""
     try:
         datetime.datetime.fromisoformat(element)
     except (TypeError, ValueError):
@@ -178,14 +178,14 @@ def shown(value: Any) -> str:
 
 
 def described(value: Any) -> str:
-    """What a value is, as messages say it: "an int", "a DataFrame", "the class Wiener", "None"."""
+    """What a value is, as in messages: "an int", "a DataFrame", "the class Wiener", "None"."""
     if value is None:
         return "None"
     return type_of(value) if isinstance(value, type) else with_article(type(value).__name__)
 
 
 def type_of(value: Any) -> str:
-    """The type of a value, as messages name it: "int", "DataFrame", of a class itself "the class Wiener"."""
+    """The type of a value, as in messages: "int", "DataFrame", of a class itself "the class Wiener"."""
     return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
@@ -275,7 +275,7 @@ def view_floats(values: Any, argument: str) -> FloatArray:
 
 def _refuse_times(array: npt.NDArray[Any], argument: str) -> None:
     if array.dtype.kind in "Mm":
-        raise DataError(f"{argument} holds times ({array.dtype}); pass numbers")
+        raise DataError(f"{argument} contains times ({array.dtype}); pass numbers")
 
 
 def first_index(mask: npt.NDArray[np.bool_]) -> int:
@@ -353,7 +353,7 @@ def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 class Frozen:
-    """A dataclass whose arrays are read-only, also after copying and unpickling, which NumPy forgets.
+    """A dataclass whose arrays are read-only, also after copying and unpickling, when NumPy drops the flag.
 
     What it has computed and kept is not part of its state.
     """
@@ -369,7 +369,7 @@ class Frozen:
 
 
 def check_memory(needed: float, what: str, remedy: str) -> None:
-    """Raise ResourceError before an allocation that the machine cannot hold.
+    """Raise ResourceError before an allocation that exceeds the memory.
 
     Parameters
     ----------
@@ -393,7 +393,7 @@ def check_memory(needed: float, what: str, remedy: str) -> None:
 
 
 def available_memory() -> float:
-    """Bytes that this process may still allocate: the least of what the system, a container and the process's limit allow."""
+    """Bytes that this process may still allocate: the minimum of the limits of the system, of a container and of the process."""
     return min(_of_system(), *_of_container(), _of_process())
 
 

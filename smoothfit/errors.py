@@ -6,7 +6,7 @@ class SmoothfitError(Exception):
 
 
 class DataError(SmoothfitError, ValueError):
-    """Readings, abscissae, standard deviations or weights cannot be used as given."""
+    """Observations, x, standard deviations or weights cannot be used as given."""
 
 
 class SpecificationError(SmoothfitError, ValueError):
@@ -14,26 +14,26 @@ class SpecificationError(SmoothfitError, ValueError):
 
 
 class AbsentError(SpecificationError, AttributeError):
-    """A kind of fit has no such result, or has it no longer; the message names the alternative."""
+    """The fit does not have this result, or no longer has it; the message names the alternative."""
 
 
 class IdentificationError(SmoothfitError, ValueError):
-    """The readings leave part of the curve undetermined; the message names that part."""
+    """The observations leave part of the curve undetermined; the message names that part."""
 
 
 class UnknownNameError(SmoothfitError, KeyError):
-    """There are no readings, or no curve, of the name that is asked for; the message lists those there are."""
+    """No series or curve has the requested name; the message lists the existing names."""
 
     def __str__(self) -> str:
         return str(self.args[0])  # of which KeyError shows the repr
 
 
 class KnotError(SmoothfitError, ValueError):
-    """Knots cannot carry the requested splines."""
+    """The knots do not define the requested splines."""
 
 
 class ConvergenceError(SmoothfitError, RuntimeError):
-    """An optimum could not be certified.
+    """The search for an optimum did not converge.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class SmoothfitWarning(UserWarning):
 
 
 class RoughnessWarning(SmoothfitWarning):
-    """The prior makes a derivative rougher than its use suggests."""
+    """A derivative is rougher under the prior than its use suggests."""
 
 
 class BiasWarning(SmoothfitWarning):
@@ -67,24 +67,24 @@ class BiasWarning(SmoothfitWarning):
 
 
 class MisfitWarning(SmoothfitWarning):
-    """The observations contradict the model of a fit, so that its intervals may be off; the message names what to do."""
+    """The observations contradict the model, so that intervals may be wrong; the message names a remedy."""
 
 
 class PrecisionWarning(SmoothfitWarning):
-    """Rounding moves an estimate by what counts beside its uncertainty."""
+    """Rounding error in an estimate is not negligible relative to its uncertainty."""
 
 
 class IntegrationWarning(SmoothfitWarning):
-    """Too few points represent the posterior of what is estimated; intervals that integrate over it may be off."""
+    """Intervals integrate over the posterior of the parameters at too few points, and may be wrong."""
 
 
 class SamplingWarning(SmoothfitWarning):
-    """A fitted pole is unstable, or faster than the samples can tell."""
+    """A fitted pole is unstable, or too fast for the sampling interval to identify it."""
 
 
 class ExactSeriesWarning(SmoothfitWarning):
-    """One of several series is estimated to have no noise, or all its observations are equal: the rest hangs on it."""
+    """One of several series is estimated to have no noise, or all its observations are equal, so that it dominates the fit."""
 
 
 class LeverageWarning(SmoothfitWarning):
-    """A robust covariance rests on observations that determine a part of the fit nearly by themselves."""
+    """A robust covariance depends on a few observations of very high leverage."""

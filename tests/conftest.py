@@ -62,7 +62,7 @@ def close_figures():
 
 @pytest.fixture(scope="session")
 def wave():
-    """Noisy readings of sin and of its derivative."""
+    """Noisy observations of sin and of its derivative."""
     rng = np.random.default_rng(42)
     x, t = np.sort(rng.uniform(0, 6, 60)), rng.uniform(0, 6, 40)
     return sf.observe(x, np.sin(x) + 0.1 * rng.standard_normal(60), name="level") + sf.observe(

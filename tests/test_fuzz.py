@@ -215,7 +215,7 @@ CALLS = {
     "observe x": lambda odd: sf.observe(odd, WAVE),
     "observe y": lambda odd: sf.observe(U, odd),
     "observe deriv": lambda odd: sf.observe(U, WAVE, deriv=odd),
-    "observe sd": lambda odd: sf.observe(U, WAVE, sd=odd),
+    "observe SD": lambda odd: sf.observe(U, WAVE, sd=odd),
     "observe weights": lambda odd: sf.observe(U, WAVE, weights=odd),
     "observe unit": lambda odd: sf.observe(U, WAVE, unit=odd),
     "observe_integral": lambda odd: sf.observe_integral(odd, U + 1, WAVE),

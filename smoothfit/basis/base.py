@@ -67,7 +67,7 @@ class Basis(Frozen, ABC):
         Parameters
         ----------
         x : array_like, shape (n,)
-            Abscissae. At a knot the value is the right limit, at the end of the domain the left limit.
+            Values of x. At a knot the value is the right limit, at the end of the domain the left limit.
         deriv : int
             Order of the derivative; beyond the degree of the pieces all are zero.
         sparse : bool
@@ -80,7 +80,7 @@ class Basis(Frozen, ABC):
         Raises
         ------
         DataError
-            Where an x is infinite, or outside the domain and the basis does not extrapolate; the first one is named.
+            An x is infinite, or outside the domain and the basis does not extrapolate; the message gives the first.
         """
         rows = self._design(x, deriv) if check_flag(sparse, "sparse") else self._dense_design(x, deriv)
         self._check_rows(rows, deriv)
@@ -112,7 +112,7 @@ class Basis(Frozen, ABC):
         Parameters
         ----------
         lower, upper : float or array_like, shape (n,)
-            Limits; where lower exceeds upper the integral changes sign. The two are broadcast.
+            Limits; if lower exceeds upper the integral changes sign. The two are broadcast.
         sparse : bool
             Whether to return a sparse matrix.
 
@@ -123,7 +123,7 @@ class Basis(Frozen, ABC):
         Raises
         ------
         DataError
-            Where a limit is infinite, or outside the domain and the basis does not extrapolate.
+            A limit is infinite, or outside the domain and the basis does not extrapolate.
         """
         rows = self._integral(lower, upper)
         if not np.isfinite(rows.data).all() and getattr(self, "extrapolate", "error") != "nan":
@@ -198,7 +198,7 @@ class SplineBasis(Basis):
         Parameters
         ----------
         x : array_like, shape (n,)
-            Abscissae; missing ones are passed over.
+            Values of x; missing ones are passed over.
         df : int, optional
             Number of functions; without inner knots by default.
         degree : int
@@ -206,14 +206,14 @@ class SplineBasis(Basis):
         knots : array_like, optional
             Inner knots, instead of `df`.
         boundary : (float, float), optional
-            Ends of the domain; the least and the greatest x by default.
+            Ends of the domain; the smallest and the largest x by default.
         extrapolate : str, optional
             What the functions are beyond the domain.
 
         Raises
         ------
         KnotError
-            Where there are too few distinct x, or repeated ones bring quantiles together.
+            There are too few distinct x, or quantiles coincide because of repeated ones.
 
         Examples
         --------

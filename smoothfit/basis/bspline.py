@@ -285,14 +285,14 @@ class BSplineBasis(FullKnotsBasis):
 
     @quiet
     def rows_within(self, u: FloatArray, deriv: int = 0) -> csr_array:
-        """Derivatives at the same shares u (k,) in [0, 1] of every piece: (n_pieces k, n_basis), piece by piece.
+        """Derivatives at the same fractions u (k,) in [0, 1] of every piece: (n_pieces k, n_basis), piece by piece.
 
         From Bernstein coefficients of the pieces, so that the digits of u count however narrow a piece is beside its x.
         """
         deriv, (u, _) = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), to_floats(u, "u")
         if not ((u >= 0) & (u <= 1)).all():
             i = first_index(~((u >= 0) & (u <= 1)))
-            raise DataError(f"u[{i}] is {u[i]}; shares of a piece are from 0 to 1")
+            raise DataError(f"u[{i}] is {u[i]}; fractions of a piece are from 0 to 1")
         if deriv > self.degree:
             return csr_array((len(self.span) * len(u), self.n_basis))
         lower, slopes = self.derivative_basis(deriv) if deriv else (self, None)

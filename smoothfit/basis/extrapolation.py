@@ -37,19 +37,19 @@ def check_mode(mode: object) -> str:
 def outside_error(x: FloatArray, i: int, domain: tuple[float, float], argument: str = "x") -> DataError:
     """The error for a point beyond the domain, or NaN."""
     if np.isnan(x[i]):
-        return DataError(f"{argument}[{i}] is nan; drop missing abscissae, or pass extrapolate='nan'")
+        return DataError(f"{argument}[{i}] is nan; drop missing values of x, or pass extrapolate='nan'")
     return DataError(
         f"{argument}[{i}] = {x[i]} is outside the domain [{domain[0]}, {domain[1]}]; widen the knots or choose extrapolate="
     )
 
 
 def brought_inside(x: FloatArray, mode: str, domain: tuple[float, float]) -> tuple[FloatArray, npt.NDArray[np.bool_] | None]:
-    """Points at which to compute, and which of the given ones lie beyond the domain; None where that does not matter."""
+    """Points at which to compute, and which of the given ones lie beyond the domain; None if that does not matter."""
     lower, upper = domain
     finite = np.isfinite(x) if mode != "nan" else ~np.isinf(x)
     if not finite.all():
         i = first_index(~finite)
-        raise DataError(f"x[{i}] is {x[i]}; abscissae are finite")
+        raise DataError(f"x[{i}] is {x[i]}; values of x must be finite")
     if mode == "polynomial":
         return x, None
     if mode == "periodic":

@@ -42,7 +42,7 @@ class _KnotFamily(RecombinedBasis, FullKnotsBasis):
     @property
     @quiet
     def greville(self) -> FloatArray:
-        """Abscissae of the functions (n_basis,): means of the knots inside the supports of the M-splines behind them."""
+        """Location of each function (n_basis,): means of the knots inside the supports of the M-splines behind them."""
         return BSplineBasis(self.knots, self.degree).greville
 
     def _require_clamped(self) -> None:
@@ -299,7 +299,7 @@ class NaturalSplineBasis(_KnotFamily):
     @property
     @quiet
     def greville(self) -> FloatArray:
-        """Abscissae of the functions (n_basis,): means of those of the B-splines in them, weighted by their coefficients."""
+        """Location of each function (n_basis,): means of those of the B-splines in them, weighted by their coefficients."""
         return weighted_abscissae(self.parent, self.matrix)
 
     @cached_property
@@ -409,7 +409,7 @@ class PeriodicBSplineBasis(RecombinedBasis, SplineBasis):
     @property
     @quiet
     def greville(self) -> FloatArray:
-        """Abscissae of the functions (n_basis,): means of their inner knots, reduced to the domain."""
+        """Location of each function (n_basis,): means of their inner knots, reduced to the domain."""
         lower, n = float(self.knots[0]), len(self.knots) - 1
         unwrapped = self.parent.greville[self.degree : self.degree + n]
         return np.asarray(lower + np.mod(unwrapped - lower, self.period))

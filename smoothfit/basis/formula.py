@@ -8,7 +8,7 @@
     res = smf.ols("y ~ bsp(x, df=6)", df).fit()   # by patsy or by formulaic
     res.predict(new)                              # with the knots of df
 
-patsy, which statsmodels uses unless told otherwise, cannot pickle what it has learned, and formulaic leaves the pieces to the
+patsy, the default of statsmodels, cannot pickle what it has learned, and formulaic leaves the pieces to the
 user. A `DesignSpec` keeps what a design needs, the bases with their knots among it, and makes the same matrix in another process.
 """
 
@@ -88,9 +88,9 @@ class DesignSpec(Frozen):
         Raises
         ------
         SpecificationError
-            Where the engine is unknown, or the context holds a module, which does not pickle.
+            The engine is unknown, or the context contains a module, which does not pickle.
         ImportError
-            Where the engine is not installed.
+            The engine is not installed.
 
         Notes
         -----
@@ -99,7 +99,7 @@ class DesignSpec(Frozen):
         """
         names = _checked(context)
         if not isinstance(formula, str):
-            raise SpecificationError(f"formula is {shown(formula)}; pass text, such as 'bsp(x, df=5) + z'")
+            raise SpecificationError(f"formula is {shown(formula)}; pass a string, such as 'bsp(x, df=5) + z'")
         _check_columns(data)
         try:
             if _import(engine) == "patsy":
@@ -144,7 +144,7 @@ class DesignSpec(Frozen):
         data : pandas.DataFrame or mapping
             The columns that the formula uses.
         na_action : {"drop", "raise"}
-            Whether rows with missing values are dropped, which the index of the result tells, or are an error.
+            Whether rows with missing values are dropped, as the index of the result shows, or are an error.
 
         Returns
         -------
@@ -216,7 +216,7 @@ class _PatsyDesign(NamedTuple):
         return cls(tuple(info.column_names), factors, terms)
 
     def transforms(self) -> dict[str, dict[str, Any]]:
-        """What the transforms remember, by their calls."""
+        """The learned state of the transforms, by their calls."""
         return {call: state for factor in self.factors.values() for call, state in factor.transforms.values()}
 
     def rebuilt(self, names: Mapping[str, Any]) -> Any:

@@ -83,7 +83,7 @@ class FourierBasis(Basis):
     def _dense_design(self, x: Any, deriv: int) -> FloatArray:
         deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
         points, _ = to_floats(x, "x")
-        check_finite(points, "x", "abscissae are finite")
+        check_finite(points, "x", "values of x must be finite")
         self._check_memory(len(points))
         turns = np.mod((points - self.start) / self.period, 1.0)
         # Whole turns are taken off before the sine, a quarter turn for each derivative added.

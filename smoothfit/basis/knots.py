@@ -86,15 +86,15 @@ def data_and_boundary(x: Any, boundary: Any) -> tuple[FloatArray, tuple[float, f
     infinite = np.isinf(points)
     if infinite.any():
         i = first_index(infinite)
-        raise DataError(f"x[{i}] is {points[i]}; abscissae are finite")
+        raise DataError(f"x[{i}] is {points[i]}; values of x must be finite")
     points = points[~np.isnan(points)]
     if boundary is not None:
         return points, check_boundary(boundary)
     if not len(points):
-        raise DataError("x holds no numbers; a domain needs data, or pass boundary=")
+        raise DataError("x is empty or all NaN; a domain needs data, or pass boundary=")
     lower, upper = float(points.min()), float(points.max())
     if lower == upper:
-        raise KnotError(f"all {len(points)} of x are {lower}; a domain needs two distinct abscissae, or pass boundary=")
+        raise KnotError(f"all {len(points)} of x are {lower}; a domain needs two distinct x, or pass boundary=")
     _check_width(lower, upper, "x ranges")
     return points, (lower, upper)
 
@@ -161,12 +161,12 @@ def n_inner_for(df: Any, least: int, what: str) -> int:
 def adaptive_knots(
     x: Any, boundary: tuple[float, float] | None = None, start: Any = (), most: int | None = None
 ) -> Generator[FloatArray, Any, None]:
-    """Inner knots, more and more of them where residuals are large; a generator that knows nothing of the fit.
+    """Inner knots, more and more of them where residuals are large; a generator that only needs the residuals.
 
     Each `send` takes the residuals (n,) of the fit with the knots last yielded, in the order of x, and yields a longer
     knot vector: up to as many knots are added as the decrease of the residual sum of squares suggests, one at a time,
-    each in the interval with the greatest residual sum of squares, at its middle abscissa (Dierckx 1993, "Curve and surface
-    fitting with splines", section 4.2). It ends when `most` knots are reached or no interval holds an abscissa between knots.
+    each in the interval with the largest residual sum of squares, at its median x (Dierckx 1993, "Curve and surface
+    fitting with splines", section 4.2). It ends when `most` knots are reached or no interval has an x between its knots.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def adaptive_knots(
     start : array_like, optional
         Inner knots to begin with.
     most : int, optional
-        Greatest number of inner knots; n by default.
+        Largest number of inner knots; n by default.
 
     Yields
     ------
@@ -201,7 +201,7 @@ def adaptive_knots(
     (True, True)
     """
     points, _ = to_floats(x, "x")
-    check_finite(points, "x", "abscissae are finite")
+    check_finite(points, "x", "values of x must be finite")
     _, (lower, upper) = data_and_boundary(points, boundary)
     inner = given_knots(start, "start knots")
     check_inside(inner, (lower, upper), "start knots")
@@ -245,7 +245,7 @@ def _running_squares(residuals: FloatArray, unit: float) -> FloatArray:
 
 
 def _with_one_more(inner: FloatArray, x: FloatArray, squares: FloatArray, boundary: tuple[float, float]) -> FloatArray:
-    """Inner knots and one more, at the middle abscissa of the interval with the greatest residual sum of squares."""
+    """Inner knots and one more, at the median x of the interval with the largest residual sum of squares."""
     ends = np.concatenate([[boundary[0]], inner, [boundary[1]]])
     first, last = np.searchsorted(x, ends[:-1], side="right"), np.searchsorted(x, ends[1:], side="left")
     worth = np.where(last > first, squares[np.maximum(last, first)] - squares[first], -np.inf)

@@ -51,7 +51,7 @@ class Penalty(Frozen, ABC):
         return csr_array(np.sqrt(values[kept])[:, None] * vectors[:, kept].T)
 
     def untouched(self, basis: AnyBasis) -> csr_array | None:
-        """Return columns (n_basis, d) that span all of c'Pc = 0, right to rounding; None where no closed form is known."""
+        """Return columns (n_basis, d) that span all of c'Pc = 0, right to rounding; None if no closed form is known."""
         return None
 
     def __add__(self, other: Any) -> PenaltySum:
@@ -259,7 +259,7 @@ class DifferencePenalty(Penalty):
         bsplines = basis if isinstance(basis, BSplineBasis) else basis.parent
         if self.order > bsplines.degree:
             raise SpecificationError(
-                f"order is {self.order}, above the degree {bsplines.degree} of the splines, which hold no other polynomials; "
+                f"order is {self.order}, above the degree {bsplines.degree} of the splines, which contain no such polynomials; "
                 "lower the order"
             )
         width = (bsplines.domain[1] - bsplines.domain[0]) / len(bsplines.span)
@@ -421,7 +421,7 @@ class DifferentialOperatorPenalty(Penalty):
         with outside():
             values = to_numbers(weight(x.ravel()), f"weights[{j}](x)")
         if values.shape not in ((), (1,), (x.size,)):
-            raise DataError(f"weights[{j}](x) has shape {values.shape} for {x.size} abscissae; return a number for each")
+            raise DataError(f"weights[{j}](x) has shape {values.shape} for {x.size} values of x; return a number for each")
         values = np.broadcast_to(values, (x.size,))
         bad = ~np.isfinite(values)
         if bad.any():

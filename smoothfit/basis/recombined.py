@@ -46,7 +46,7 @@ class RecombinedBasis(Basis):
     @property
     @quiet
     def greville(self) -> FloatArray:
-        """Abscissae of the functions (n_basis,): means of those of the B-splines in them, weighted by their coefficients."""
+        """Location of each function (n_basis,): means of those of the B-splines in them, weighted by their coefficients."""
         return weighted_abscissae(self.parent, self.matrix)
 
     def _design(self, x: Any, deriv: int) -> csr_array:
@@ -205,7 +205,7 @@ def _weights(condition: Any, degree: int, argument: str) -> dict[int, float]:
 
 
 def is_sequence(given: Any) -> bool:
-    """Tell whether something has entries in an order, and is no text."""
+    """Whether something is an ordered sequence other than a string."""
     return (isinstance(given, Sequence) and not isinstance(given, str)) or (isinstance(given, np.ndarray) and given.ndim > 0)
 
 

@@ -36,7 +36,7 @@ from .recombined import RecombinedBasis
 
 
 class Extrema(NamedTuple):
-    """Local extrema inside a domain: abscissae, values, and whether each is a maximum (else a minimum)."""
+    """Local extrema inside a domain: x, values, and whether each is a maximum (else a minimum)."""
 
     x: FloatArray
     value: FloatArray
@@ -58,12 +58,12 @@ class Spline(Frozen):
     Raises
     ------
     DataError
-        Where the number of coefficients is not ``basis.n_basis``, or a coefficient is not finite.
+        The number of coefficients is not ``basis.n_basis``, or a coefficient is not finite.
 
     Notes
     -----
     Values are computed from Bernstein coefficients on every piece, which are averages of `coef`: the error is rounding of the
-    greatest of the coefficients that matter at x (Farouki 2012, "The Bernstein polynomial basis: a centennial retrospective").
+    largest of the coefficients that matter at x (Farouki 2012, "The Bernstein polynomial basis: a centennial retrospective").
 
     Examples
     --------
@@ -140,7 +140,7 @@ class Spline(Frozen):
         Parameters
         ----------
         x : array_like
-            Abscissae, of any shape.
+            Values of x, of any shape.
         deriv : int
             Order of the derivative; beyond the degree it is zero.
 
@@ -152,7 +152,7 @@ class Spline(Frozen):
         Raises
         ------
         DataError
-            Where x leaves the domain and the basis does not extrapolate; the first index is named.
+            An x is outside the domain and the basis does not extrapolate; the message gives the first index.
         """
         deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
         spline, basis = self, self._bspline_basis
@@ -234,7 +234,7 @@ class Spline(Frozen):
         """Return the definite integral: a float, or an array where the spline is vector-valued."""
         rows = self.basis.integral(lower, upper)
         if len(rows) != 1:
-            raise SpecificationError("the limits are single abscissae; for many intervals use basis.integral(lower, upper) @ coef")
+            raise SpecificationError("the limits are single numbers; for many intervals use basis.integral(lower, upper) @ coef")
         value = np.tensordot(rows[0], self.coef, axes=1)
         return float(value) if value.ndim == 0 else value
 
@@ -440,7 +440,7 @@ def _clamped(spline: Spline, degree: int) -> Spline:
 
 
 def _common(a: Spline, b: Spline) -> tuple[Spline, Spline]:
-    """Two splines on one domain in the least basis that has both."""
+    """Two splines on one domain in the smallest basis that has both."""
     _check_domains(a, b)
     first, second = a._bspline_basis, b._bspline_basis
     if first.degree == second.degree and np.array_equal(first.knots, second.knots):

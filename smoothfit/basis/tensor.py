@@ -148,11 +148,13 @@ class TensorProductBasis(Frozen):
         return points
 
     def orders(self, orders: int | Sequence[int]) -> tuple[int, ...]:
-        """Return one order for each variable; a single 0 stands for as many."""
+        """Return one order for each variable; a single 0 is taken for all."""
         if isinstance(orders, (int, np.integer)) and orders == 0:
             return (0,) * self.n_variables
         if not is_sequence(orders) or len(orders) != self.n_variables:  # type: ignore[arg-type]
-            raise SpecificationError(f"{shown(orders)} is no order for each of {self.n_variables} variables; pass a tuple of them")
+            raise SpecificationError(
+                f"{shown(orders)} does not give an order for each of {self.n_variables} variables; pass a tuple of them"
+            )
         return tuple(check_order(order, "deriv", 0, HIGHEST_DERIVATIVE) for order in orders)  # type: ignore[union-attr]
 
 

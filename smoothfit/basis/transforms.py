@@ -105,7 +105,7 @@ class Columns:
             i = first_index(~((points >= lower) & (points <= upper)))
             raise DataError(
                 f"x[{i}] = {x[i]} is outside the domain [{lower}, {upper}] of {self.name}; pass boundary= to widen it, or "
-                "extrapolate= to say what the columns are there"
+                "extrapolate= to set the columns there"
             )
         n, width = len(x), self._n_columns(basis)
         check_memory(16.0 * n * width, f"a design of {n} rows and {width} columns of {self.name}", "lower df, or pass fewer knots")
@@ -141,7 +141,7 @@ def _abscissae(x: Any) -> FloatArray:
     infinite = np.isinf(points)
     if infinite.any():
         i = first_index(infinite)
-        raise DataError(f"x[{i}] is {points[i]}; abscissae are finite, and a missing one is NaN")
+        raise DataError(f"x[{i}] is {points[i]}; values of x must be finite, and a missing one is NaN")
     return points
 
 
@@ -247,7 +247,7 @@ def bsp(
     Parameters
     ----------
     x : array_like, shape (n,)
-        Abscissae. Where x is missing the row is NaN, and the formula engine treats it as it treats missing values.
+        Values of x. Where x is missing the row is NaN, and the formula engine treats it as it treats missing values.
     df : int, optional
         Number of columns; the inner knots are put at quantiles of x, df - degree - intercept of them.
     knots : array_like, optional
@@ -258,7 +258,7 @@ def bsp(
         Whether to keep the first function. All functions together sum to one, so that without it the columns are independent
         of a constant.
     boundary : (float, float), optional
-        Ends of the domain; by default the least and the greatest x that the knots are learned from.
+        Ends of the domain; by default the smallest and the largest x that the knots are learned from.
     deriv : int
         Order of the derivative: the columns are derivatives of those with ``deriv=0``.
     integral : bool
@@ -269,16 +269,16 @@ def bsp(
     Returns
     -------
     pandas.DataFrame, shape (n, df)
-        Outside a formula. In a formula, the engine makes of the columns what it makes of any.
+        Outside a formula. In a formula, the engine converts the columns as all others.
 
     Raises
     ------
     SpecificationError
-        Where `df` is too small for the degree, or options contradict each other.
+        `df` is too small for the degree, or options contradict each other.
     DataError
-        Where an x is infinite or beyond the boundary, or x is not numeric.
+        An x is infinite or beyond the boundary, or x is not numeric.
     KnotError
-        Where x has too few distinct values for `df`, or `knots` do not increase inside the boundary.
+        x has too few distinct values for `df`, or `knots` do not increase inside the boundary.
 
     Examples
     --------

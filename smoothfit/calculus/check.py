@@ -37,7 +37,7 @@ class GradientCheck:
     hessian : Derivative
         The numeric Jacobian of the gradient, arrays (n, n): the Hessian, if it is a gradient.
     asymmetric : ndarray of bool, shape (n, n)
-        Where that Jacobian is not symmetric beyond its error: then no function has this gradient.
+        The Jacobian is not symmetric beyond its error: no function has this gradient.
     """
 
     x: FloatArray

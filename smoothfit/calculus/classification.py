@@ -55,7 +55,7 @@ class _Softmax(NamedTuple):
 def softmax(z: Any) -> FloatArray:
     """Probabilities exp(z_i) / sum_j exp(z_j) along the last axis, of any z.
 
-    Raises DataError where z is NaN, or a row of it is -inf throughout or holds +inf.
+    Raises DataError if z is NaN, or a row of it contains +inf or only -inf.
 
     Examples
     --------
@@ -354,7 +354,7 @@ class LogisticLoss:
 
     @quiet
     def separating_direction(self) -> FloatArray | None:
-        """Direction along which the loss falls or stays for ever, so that it has no finite minimum; None where there is none.
+        """Direction along which the loss falls or stays for ever, so that it has no finite minimum; None if there is none.
 
         By linear programming: a w with x_i'w >= 0 where y_i = 1, <= 0 where y_i = 0, = 0 between, not all zero (Konis 2007).
         """
@@ -523,7 +523,7 @@ def multinomial_hessian(P: Any, X: Any) -> FloatArray:
     if P.ndim != 2 or len(P) != len(X):
         raise DataError(f"P has shape {P.shape} and X {X.shape}; P has a row (K,) for each of X's")
     if not ((P >= 0) & (P <= 1)).all() or (P.sum(axis=1) > 1 + 1e-9).any():
-        raise DataError("P holds numbers outside [0, 1], or rows that sum to more than one; pass probabilities")
+        raise DataError("P contains numbers outside [0, 1], or rows that sum to more than one; pass probabilities")
     # what the classes leave to the reference class, if there is one; rounding of a row that is complete is none
     largest = P.max(axis=1, initial=0.0, keepdims=True)
     left = (1 - largest) - (P.sum(axis=1, keepdims=True) - largest)

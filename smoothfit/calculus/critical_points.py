@@ -1,4 +1,4 @@
-"""Critical points: what kind one is, by the inertia of the Hessian, and where they are.
+"""Critical points: classification by the inertia of the Hessian, and search in a box.
 
 A zero eigenvalue proves nothing, and a numeric one is never zero, so each eigenvalue is compared with what is known about it: the
 rounding of the decomposition and the error of the Hessian.
@@ -81,7 +81,7 @@ def classify_critical_point(
     rtol: float = 1e-6,
     typical: float = 1.0,
 ) -> CriticalPoint:
-    """Tell a minimum from a maximum or a saddle, by the inertia of the Hessian, or say that it cannot be told.
+    """Classify a critical point as minimum, maximum or saddle by the inertia of the Hessian, or as undetermined.
 
     Parameters
     ----------
@@ -284,7 +284,7 @@ def _box(bounds: Any) -> tuple[FloatArray, FloatArray]:
 
 
 def _pieces(f: Any) -> interpolate.PPoly | None:
-    """A spline as its polynomial pieces in the power basis; None where f is no spline."""
+    """A spline as its polynomial pieces in the power basis; None if f is not a spline."""
     if hasattr(f, "to_scipy"):
         f = f.to_scipy()
     values = np.shape(f.c)[1:] if isinstance(f, interpolate.BSpline) else np.shape(getattr(f, "c", 0))[2:]

@@ -1,4 +1,4 @@
-"""What differentiation gives: values with their errors, and Jacobians that know their layout."""
+"""Results of differentiation: values with their errors, and Jacobians with their layout."""
 
 from __future__ import annotations
 

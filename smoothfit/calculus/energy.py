@@ -51,7 +51,7 @@ def energy_gradient(data_slopes: Any, energies: Any, slopes: Any) -> EnergyGradi
 
     Notes
     -----
-    Gradients of E are counted from that at the point of least energy: if this point is nearly certain, the two terms agree in all
+    Gradients of E are counted from that at the point of lowest energy: if this point is nearly certain, the two terms agree in all
     but their last digits.
 
     References
@@ -97,7 +97,7 @@ def energy_gradient_monte_carlo(data_slopes: Any, model_slopes: Any, ess: float 
     Returns
     -------
     EnergyGradient
-        `se` is that of the model's expectation: sd of the draws' gradients over sqrt(ess). The data are taken as given.
+        `se` is that of the model's expectation: SD of the draws' gradients over sqrt(ess). The data are taken as given.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def energy_gradient_monte_carlo(data_slopes: Any, model_slopes: Any, ess: float 
     if model.shape[1] != data.shape[1]:
         raise DataError(f"data_slopes has shape {data.shape} and model_slopes {model.shape}; they have as many columns")
     if len(model) < 2:
-        raise DataError("one draw tells no standard error; pass two at least")
+        raise DataError("one draw gives no standard error; pass at least two")
     draws = len(model) if ess is None else check_positive(ess, "ess")
     origin = model[0]  # a common part of the gradients takes no digits of the difference
     gradient = (model - origin).mean(axis=0) - (data - origin).mean(axis=0)

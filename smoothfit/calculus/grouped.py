@@ -1,4 +1,4 @@
-"""The group lasso, min_b norm(y - Xb)^2/2 + lam sum_g w_g norm(b_g), solved to a certified duality gap.
+"""The group lasso, min_b norm(y - Xb)^2/2 + lam sum_g w_g norm(b_g), solved to a given duality gap.
 
 Block coordinate descent with exact blocks (Yuan and Lin 2006 for orthonormal ones; Qin, Scheinberg and Goldfarb 2013 in general)
 on a working set of groups, which grows by those that violate the optimality conditions most. Once the descent has found which
@@ -197,7 +197,7 @@ class _Problem:
         try:
             _, index, sizes = np.unique(labels, return_inverse=True, return_counts=True)
         except TypeError:
-            raise DataError("groups holds labels that do not compare; pass numbers or strings") from None
+            raise DataError("groups contains labels that do not compare; pass numbers or strings") from None
         if weights is None:
             penalties = np.sqrt(sizes)
         else:
@@ -272,14 +272,14 @@ def group_lasso(
     weights : array_like, shape (G,), optional
         w_g in the order of the sorted labels; square roots of the groups' sizes where not given.
     tol : float
-        The gap at which to stop, as a share of norm(y)^2/2.
+        The gap at which to stop, as a fraction of norm(y)^2/2.
     start : array_like, shape (p,), optional
         Where to start.
 
     Returns
     -------
     GroupLassoFit
-        With the duality gap that certifies it.
+        With the duality gap, a bound on the distance of the objective from its minimum.
 
     Raises
     ------
@@ -333,7 +333,7 @@ def group_lasso_path(
     X, y, groups, weights, tol
         As for `group_lasso`.
     lams : int or array_like
-        Penalties, used from the largest to the smallest; a number of them spaces them geometrically from the least lam for which
+        Penalties, used from the largest to the smallest; a number of them spaces them geometrically from the smallest lam for which
         b = 0, max_g norm(X_g'y) / w_g, down to `ratio` of it.
     ratio : float
         Between 0 and 1.

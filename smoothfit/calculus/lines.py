@@ -57,11 +57,11 @@ class Lines(Protocol):
 
 
 class Refused(Exception):  # noqa: N818 - never leaves the package
-    """f takes no complex numbers; the message says why."""
+    """f does not accept complex numbers; the message gives the reason."""
 
 
 def check_callable(f: Any, argument: str = "f") -> None:
-    """Raise where f is not a function; samples belong to the smoothers."""
+    """Raise if f is not a function; samples belong to the smoothers."""
     if callable(f):
         return
     is_sample = isinstance(f, Sequence) or getattr(f, "ndim", 0) > 0

@@ -175,7 +175,7 @@ def mean_absolute_error(y: Any, prediction: Any) -> float:
 
 @quiet
 def mean_absolute_error_subdifferential(y: Any, prediction: Any) -> Subdifferential:
-    """Subdifferential of the mean absolute error by the predictions: +-1/n, and [-1/n, 1/n] where prediction and reading are equal.
+    """Subdifferential of the mean absolute error by the predictions: +-1/n, and [-1/n, 1/n] where prediction equals observation.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def mean_absolute_error_subdifferential(y: Any, prediction: Any) -> Subdifferent
     Returns
     -------
     Subdifferential
-        `least_norm` chooses 0 at ties. The error is least where zero is in the subdifferential: a constant prediction is then a
+        `least_norm` chooses 0 at ties. The error is smallest where zero is in the subdifferential: a constant prediction is then a
         median.
 
     Raises
@@ -208,12 +208,12 @@ def mean_absolute_error_subdifferential(y: Any, prediction: Any) -> Subdifferent
 
 
 def _residuals(y: Any, prediction: Any) -> FloatArray:
-    """Prediction minus reading."""
+    """Prediction minus observation."""
     readings, predicted = to_floats(y, "y")[0], to_floats(prediction, "prediction")[0]
     if len(readings) != len(predicted):
         raise DataError(f"y has {len(readings)} entries and prediction {len(predicted)}; they go together one to one")
     if not len(readings):
         raise DataError("y is empty")
-    check_finite(readings, "y", "drop missing readings")
+    check_finite(readings, "y", "drop missing observations")
     check_finite(predicted, "prediction", "predictions are finite")
     return predicted - readings

@@ -37,7 +37,7 @@ def to_layout(jacobian: Jacobian, layout: str) -> Jacobian:
     Raises
     ------
     DataError
-        `jacobian` is a bare array, whose layout nobody knows (see `check_layout`).
+        `jacobian` is a bare array of unknown layout (see `check_layout`).
     SpecificationError
         `layout` is unknown.
 
@@ -55,7 +55,7 @@ def to_layout(jacobian: Jacobian, layout: str) -> Jacobian:
 def _checked(given: Any, argument: str) -> Jacobian:
     if not isinstance(given, Jacobian):
         raise DataError(
-            f"{argument} is {type(given).__name__}, which does not say its layout; wrap a matrix as "
+            f"{argument} is {type(given).__name__}, whose layout is unknown; wrap a matrix as "
             "Jacobian.of(matrix, layout='numerator' or 'denominator')"
         )
     return given
@@ -63,7 +63,7 @@ def _checked(given: Any, argument: str) -> Jacobian:
 
 @quiet
 def check_layout(f: Callable[..., Any], matrix: Any, x: Any, args: tuple[Any, ...] = (), *, rtol: float = 1e-6) -> str:
-    """Tell which layout a matrix of derivatives of f at x follows.
+    """Determine the layout of a matrix of derivatives of f at x.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ def check_layout(f: Callable[..., Any], matrix: Any, x: Any, args: tuple[Any, ..
     Returns
     -------
     {"numerator", "denominator", "both", "neither"}
-        "both" where the Jacobian is symmetric, so that the point does not tell; "neither" where the matrix is not the Jacobian.
+        "both" if the Jacobian is symmetric, so that the layout cannot be determined there; "neither" if the matrix is not the
+        Jacobian.
 
     Raises
     ------

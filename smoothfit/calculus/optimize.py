@@ -115,7 +115,7 @@ class QuadraticApproximation:
 
 @quiet
 def early_stopping_shrinkage(eigenvalues: Any, step: float, n_steps: int) -> FloatArray:
-    """Share of the way to the minimum after gradient descent from zero, 1 - (1 - step lam)^n_steps along each axis of the Hessian.
+    """Fraction of the way to the minimum after gradient descent from zero: 1 - (1 - step lam)^n_steps on each axis of the Hessian.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def early_stopping_shrinkage(eigenvalues: Any, step: float, n_steps: int) -> Flo
 
 @quiet
 def ridge_shrinkage(eigenvalues: Any, penalty: float) -> FloatArray:
-    """Share of the way to the minimum with a penalty a norm(w)^2 / 2: lam / (lam + a) along each axis of the Hessian.
+    """Fraction of the way to the minimum with a penalty a norm(w)^2 / 2: lam / (lam + a) along each axis of the Hessian.
 
     Parameters
     ----------

@@ -172,7 +172,7 @@ def change_measure(values: Any, log_ratio: Any, normalized: bool = True) -> Chan
     if len(g) != len(logs):
         raise DataError(f"values has {len(g)} entries and log_ratio {len(logs)}; they go together draw by draw")
     if len(g) < 2:
-        raise DataError(f"{len(g)} draws tell no standard error; pass two at least")
+        raise DataError(f"{len(g)} draws give no standard error; pass at least two")
     check_finite(g, "values", "g is finite at every draw")
     bad = np.isnan(logs) | np.isposinf(logs)
     if bad.any():

@@ -214,7 +214,7 @@ def identities() -> dict[str, Identity]:
 
 
 def identity(name: str) -> Identity:
-    """Return one identity by its name; raises SpecificationError where there is none.
+    """Return one identity by its name; raises SpecificationError if there is none.
 
     Examples
     --------

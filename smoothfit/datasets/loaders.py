@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 
 def load_landing() -> pd.DataFrame:
-    """Load an airliner's descent and landing: an altitude with many gross errors, and a clean rate of it.
+    """Load an airliner's descent and landing: an altitude with many outliers, and a clean rate of it.
 
     Returns
     -------
     pandas.DataFrame
-        848 rows, one a second: ``time_s`` (s since the first reading), ``altitude_ft`` (ft, in steps of 25),
+        848 rows, one a second: ``time_s`` (s since the first observation), ``altitude_ft`` (ft, in steps of 25),
         ``vertical_rate_ftmin`` (ft/min, in steps of 64), ``groundspeed_kt`` (kt), ``latitude_deg``, ``longitude_deg``.
 
     Notes
     -----
-    ADS-B readings, a sample trajectory of the ``traffic`` library; source and licence as of `load_glider`.
+    ADS-B observations, a sample trajectory of the ``traffic`` library; source and licence as of `load_glider`.
 
     Examples
     --------
@@ -32,17 +32,17 @@ def load_landing() -> pd.DataFrame:
 
 
 def load_glider() -> pd.DataFrame:
-    """Load one glider flight from Sisteron: irregular readings of altitude and of its rate.
+    """Load one glider flight from Sisteron: irregular observations of altitude and of its rate.
 
     Returns
     -------
     pandas.DataFrame
-        1605 rows: ``time_s`` (s since the first reading), ``altitude_ft`` (ft), ``vertical_rate_ftmin`` (ft/min, in steps of
+        1605 rows: ``time_s`` (s since the first observation), ``altitude_ft`` (ft), ``vertical_rate_ftmin`` (ft/min, in steps of
         64), ``groundspeed_kt`` (kt), ``latitude_deg``, ``longitude_deg``.
 
     Notes
     -----
-    ADS-B/FLARM readings, a sample trajectory of the ``traffic`` library (Xavier Olive), MIT licence (notice in
+    ADS-B/FLARM observations, a sample trajectory of the ``traffic`` library (Xavier Olive), MIT licence (notice in
     ``smoothfit/datasets/LICENSE.traffic``). X. Olive, "traffic, a toolbox for processing and analysing air traffic data",
     Journal of Open Source Software 4 (2019), 1518.
 

@@ -1,4 +1,4 @@
-"""Advice where the residuals contradict what a method assumes."""
+"""Warnings if the residuals contradict the assumptions of a method."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ PREDICTING = (
 )  # whose one-step prediction errors are white under their own assumption
 READING_NOISE = ("integral", "weak", "fourier", "profile", "output_error")
 CORRELATED = 0.3  # lag-one correlation of what should be white
-INFLATED = 1.3  # variances of coefficients, by noise within the equation
-LEVEL = 0.05  # of the test that finds it; of a third of that after a fit, which takes some of the noise up
+INFLATED = 1.3  # variances of coefficients, by process noise
+LEVEL = 0.05  # of the test that finds it; of a third of that after a fit, which absorbs some of the noise
 FEWEST = 50  # residuals
 LAGS = 10
 DOUBTFUL = 1e-4  # p-value
 WEAK = 0.1  # correlation that changes little
-ROUNDING = 1e-8  # of the readings: noise that is none, but what rounding leaves after filters of high order
-NEGATIVE = -0.2  # lag-one correlation that nothing but noise of the readings makes
+ROUNDING = 1e-8  # of the observations: noise that is none, but what rounding leaves after filters of high order
+NEGATIVE = -0.2  # lag-one correlation that nothing but measurement noise makes
 MOVING = 0.1  # lag-one correlation of the difference equation; sampled noise of order two makes some 0.2
-SHARE = 0.1  # of the one-step variance that noise of the readings has to make up
+SHARE = 0.1  # of the one-step variance that measurement noise has to make up
 AT_ONCE = 1e-3  # level of the test for inputs that act at once
 
 
@@ -46,7 +46,7 @@ def advise(
     innovations: FloatArray,
     with_both_noises: Callable[[], Fitted | None],
 ) -> str | None:
-    """One sentence on why the method does not suit these readings and which one does; None where nothing speaks against it.
+    """One sentence on why the method does not suit these observations and which one does; None if nothing speaks against it.
 
     `innovations` (nodes, channels) are standardised one-step prediction errors at the fit; `with_both_noises` fits the likelihood
     with process and measurement noise, None if it has no maximum.
@@ -116,11 +116,11 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
     if equation.order > 1 and first > max(MOVING, 3 / np.sqrt(len(residual))):
         return (
             f'method="{method}" assumes white noise in the difference equation, but neighbouring residuals are correlated '
-            f"({first:.2f}), as noise within an equation of order {equation.order} makes them between samples: "
+            f"({first:.2f}), as sampled process noise of order {equation.order} makes them: "
             'the coefficients are biased; use method="kalman"'
         )
-    told = method == "difference" and sample.step is not None  # by the attenuation that it estimates
-    if told or first > -2 / np.sqrt(len(residual)):
+    by_attenuation = method == "difference" and sample.step is not None  # reported by its own attenuation
+    if by_attenuation or first > -2 / np.sqrt(len(residual)):
         return None
     sigma2 = noise_variance_from_lags(centred(problem))
     if 2 * (sigma2 or 0.0) / variance < SHARE and first > NEGATIVE:
@@ -169,12 +169,12 @@ def _not_white(
     if alternates:
         return (
             f'method="{method}" leaves residuals that alternate from one sample to the next (correlation {first:.2f}). Neither '
-            "measurement noise nor an equation makes these samples do that: sample faster, or look for a defect of the observations"
+            "measurement noise nor the equation produces that: sample faster, or look for a defect of the observations"
         )
     if method == "profile":
         return (
-            f'the residuals of method="profile" are correlated ({first:.2f} from one to the next): its standard errors know of the '
-            'noise within the equation that this shows, but its coefficients are biased towards slow decay; use method="kalman"'
+            f'the residuals of method="profile" are correlated ({first:.2f} from one to the next): its standard errors include the '
+            'process noise, but its coefficients are biased towards slow decay; use method="kalman"'
         )
     if problem.equation.terms:
         return (
@@ -182,10 +182,10 @@ def _not_white(
             "next), as process noise or a missing term makes them. No method supports process and measurement noise with "
             "non-linear terms: treat these standard errors as lower bounds"
         )
-    # By how much, the residuals do not tell: the fit has taken up the slow part of what process noise leaves.
+    # The residuals do not show by how much: the fit has absorbed the slow part of the process noise.
     return (
         f'method="{method}" assumes measurement noise only, but its residuals are correlated ({first:.2f} from one to the next), '
-        "as process noise, that is noise within the equation, makes them: standard errors are too small, often several times. Use "
+        "as process noise makes them: standard errors are too small, often several times. Use "
         'method="kalman", which estimates both'
     )
 

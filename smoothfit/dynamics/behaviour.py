@@ -1,4 +1,4 @@
-"""What a fitted equation does: modes, gains, responses, where it settles."""
+"""What a fitted equation does: modes, gains, responses, equilibrium."""
 
 from __future__ import annotations
 

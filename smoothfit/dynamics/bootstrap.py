@@ -33,7 +33,7 @@ def bootstrap(results: DynamicsResults, size: int, kind: str, rng: Any, n_jobs: 
     if results.model.equation.terms:
         raise SpecificationError('the bootstrap is of linear equations; this one has non-linear terms: use cov_type="robust"')
     if not results.model.sample.reads_values_only:
-        raise SpecificationError("the bootstrap is of readings of y alone; this sample has readings of derivatives")
+        raise SpecificationError("the bootstrap is of observations of y alone; this sample has observations of derivatives")
     check_memory(size * (16.0 * len(results.params) + OF_DRAW), f"a bootstrap of size = {size}", "lower size")
     seeds = check_rng(rng).integers(2**63, size=size)
     draw = _parametric if kind == "parametric" else _block
@@ -47,8 +47,8 @@ def bootstrap(results: DynamicsResults, size: int, kind: str, rng: Any, n_jobs: 
     kept = [params for params in found if params is not None]
     if len(kept) < max(2, (1 - MOST_FAILED) * size):
         raise ConvergenceError(
-            f"{size - len(kept)} of {size} replications could not be fitted; the estimate is at the edge of what the method "
-            "can tell"
+            f"{size - len(kept)} of {size} replications could not be fitted; the estimate is at a limit of what the method "
+            "can identify"
         )
     table = pd.DataFrame(np.array(kept), columns=results.params.index)
     return Bootstrap(results.params, table, len(results.fitted.theta), size - len(kept))
@@ -87,7 +87,7 @@ def _bar(shown: bool, total: int) -> Iterator[Callable[[], object]]:
 
 
 def _parametric(results: DynamicsResults, seed: int) -> FloatArray:
-    """Readings simulated from the smoothed initial state of each run, missing where the sample's are."""
+    """Observations simulated from the smoothed initial state of each run, missing where the sample's are."""
     rng = np.random.default_rng(seed)
     sample = results.model.sample
     y = _simulated(results, rng)
@@ -96,7 +96,7 @@ def _parametric(results: DynamicsResults, seed: int) -> FloatArray:
 
 
 def _block(results: DynamicsResults, seed: int) -> FloatArray:
-    """The noise-free solution plus blocks of what the readings differ from it by, blocks of n^(1/3) rows."""
+    """The noise-free solution plus blocks of what the observations differ from it by, blocks of n^(1/3) rows."""
     rng = np.random.default_rng(seed)
     sample = results.model.sample
     y = _simulated(results, None)

@@ -1,10 +1,10 @@
-"""Readings and inputs far from zero, taken from a level near them.
+"""Observations and inputs far from zero, taken from a level near them.
 
 With y = x + c and u = v + d, y^(m) = A_0 y + ... + B u + gamma is x^(m) = A_0 x + ... + B v + gamma', where
 
     gamma = gamma' - A_0 c - B d
 
-is the only coefficient that differs. Sums of products of readings around 1e6 that vary by one lose the digits that tell gamma
+is the only coefficient that differs. Sums of products of observations around 1e6 that vary by one lose the digits that tell gamma
 from the others; those of x and v do not. All methods therefore work on x and v, and what they find is brought back.
 """
 

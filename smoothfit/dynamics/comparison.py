@@ -114,18 +114,18 @@ class Comparison:
             cause = "which does not estimate both noises, the methods differ in the noise that they assume"
         elif process and readings:
             cause = (
-                "there is noise in the equation and in the readings: methods that assume exact readings are biased towards fast "
+                "both process and measurement noise are present: methods that assume exact observations are biased towards fast "
                 "decay, and those that assume an exact equation report standard errors that are too small"
             )
         elif readings:
-            cause = "there is noise in the readings and none in the equation: methods that assume exact readings are biased"
+            cause = "there is measurement noise and no process noise: methods that assume exact observations are biased"
         elif process:
             cause = (
-                "there is noise in the equation and none in the readings: methods that assume an exact equation report standard "
+                "there is process noise and no measurement noise: methods that assume an exact equation report standard "
                 "errors that are too small"
             )
         else:
-            cause = "the readings obey the equation exactly"
+            cause = "the observations obey the equation exactly"
         return f"By method {reference.method!r}, {cause}. {self._found()}"
 
     def _found(self) -> str:
@@ -144,7 +144,7 @@ class Comparison:
         )
 
     def summary(self) -> str:
-        """The table, the reason, and what was refused, as text."""
+        """The table, the reason and the refused methods, as a string."""
         text = [self.table.to_string(float_format=lambda value: f"{value:.5g}"), "", fill(self.why, WIDTH)]
         text += [fill(f"{method}: {reason}", WIDTH, subsequent_indent="  ") for method, reason in self.refused.items()]
         return "\n".join(text)

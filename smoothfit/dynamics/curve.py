@@ -33,24 +33,24 @@ if TYPE_CHECKING:
 
     from ..basis import Spline
 
-AS_GOOD_AS_EXACT = 1e-12  # noise variance, in units of that of the readings, of the reading that fixes where an integral starts
+AS_GOOD_AS_EXACT = 1e-12  # noise variance, in units of y's, of the observation that fixes the start of an integral
 
 
 @entry_point
 class DynamicsCurve(CurveResults):
-    """A smoothed output y of one run: its posterior given the readings, the coefficients and the noises; made by `curve`.
+    """A smoothed output y of one run: its posterior given the observations, the coefficients and the noises; made by `curve`.
 
     Attributes
     ----------
     results : DynamicsResults
     output : str
     observations : Observations
-        The readings of y and of its derivatives, name after name, each in order of time.
+        The observations of y and of its derivatives, series after series, each in order of time.
 
     Notes
     -----
     Standard errors are given the coefficients and the noises. Intervals, simultaneous bands and draws include the uncertainty of
-    these, as `DynamicsResults.get_prediction` says. `spline` is refused, as the mean is none.
+    these; see `DynamicsResults.get_prediction`. `spline` raises, as the mean is not a spline.
     """
 
     use_t = False
@@ -75,13 +75,13 @@ class DynamicsCurve(CurveResults):
 
     @cached_property
     def _channels(self) -> list[int]:
-        """Channels that read this output in this run."""
+        """Series that observe this output in this run."""
         read = np.isfinite(self._sample.y[self._nodes])
         return [i for i, c in enumerate(self._sample.channels) if c.output == self._output and read[:, i].any()]
 
     @cached_property
     def observations(self) -> Observations:  # type: ignore[override]
-        """Readings of this output in this run."""
+        """Observations of this output in this run."""
         sample = self._sample
         parts = []
         for i in self._channels:
@@ -94,7 +94,7 @@ class DynamicsCurve(CurveResults):
         return Observations(joined.readings, sample.t_name)
 
     def _rows(self, channel: int) -> npt.NDArray[np.int64]:
-        """Nodes at which a channel reads."""
+        """Nodes at which a series has observations."""
         return np.asarray(self._nodes.start + np.flatnonzero(np.isfinite(self._sample.y[self._nodes, channel])))
 
     def _by_reading(self, values: Callable[[int, npt.NDArray[np.int64]], FloatArray]) -> FloatArray:
@@ -119,7 +119,7 @@ class DynamicsCurve(CurveResults):
         raise SpecificationError(f"the smoothed curve has derivatives up to order {self.highest_derivative}")
 
     def _times(self, x: Points) -> FloatArray:
-        """Numbers on the scale of the sample, whose origin need not be that of these readings."""
+        """Numbers on the scale of the sample, whose origin need not be that of these observations."""
         mine, theirs = self.observations.abscissa, self._sample.abscissa
         return x.coarse if mine == theirs else theirs.to_numbers(mine.restore(x.coarse))
 
@@ -139,7 +139,7 @@ class DynamicsCurve(CurveResults):
         return float(self.sigma[name]) if self._unknown(name) is not None else np.nan
 
     def _unknown(self, name: str | None) -> int | None:
-        """The channel of a name, if its noise is estimated."""
+        """The channel of a series, if its noise is estimated."""
         channels = self._sample.channels
         return next((i for i in self._channels if channels[i].name == name and not channels[i].known), None)
 
@@ -210,7 +210,7 @@ class DynamicsCurve(CurveResults):
 
     @cached_property
     def fittedvalues(self) -> FloatArray:
-        """Posterior mean of what each reading reads, shape (n,)."""
+        """Posterior mean of what each observation measures, shape (n,)."""
         mean = self.results._at_nodes[0]
         return self._by_reading(lambda i, rows: mean[rows, self._component(self._sample.channels[i].deriv)])
 
@@ -239,7 +239,7 @@ class DynamicsCurve(CurveResults):
 
     @property
     def sigma(self) -> pd.Series:
-        """Noise standard deviation per name; one, in units of the given sds, where these are known."""
+        """Noise standard deviation per series; one, in units of the given noise SDs, where these are known."""
         import pandas as pd
 
         names = [self._sample.channels[i].name for i in self._channels]
@@ -247,7 +247,7 @@ class DynamicsCurve(CurveResults):
 
     @property
     def scale(self) -> float:
-        """Noise variance of the first name."""
+        """Noise variance of the first series."""
         return float(self.sigma.iloc[0] ** 2)
 
     @property
@@ -278,10 +278,10 @@ class DynamicsCurve(CurveResults):
         return self.nobs - self.results.model.equation.n_states
 
     def spline(self) -> Spline:
-        """Refuse: the mean is made of solutions of the equation, which are no polynomials."""
+        """Raises: the mean consists of solutions of the equation, which are not polynomials."""
         raise SpecificationError(
             "the smoothed output of an equation is made of exponentials and no spline; use predict, or fit a "
-            "smoothing spline to readings of it: SmoothingSpline(res.curve().observations)"
+            "smoothing spline to observations of it: SmoothingSpline(res.curve().observations)"
         )
 
     def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
@@ -292,7 +292,7 @@ class DynamicsCurve(CurveResults):
     def integrate(self, lower: Any, upper: Any) -> Estimate:
         """Return the integral of y from lower to upper with its standard error, and an interval as those of predictions.
 
-        The equation of Y = int y is that of y, with every order one higher; Y(lower) = 0 is read, and Y(upper) smoothed.
+        The equation of Y = int y is that of y, with every order one higher; Y(lower) = 0 is observed, and Y(upper) smoothed.
         """
         sample, equation = self._sample, self.results.model.equation
         p = equation.n_outputs

@@ -1,4 +1,4 @@
-"""What residuals tell about the noise."""
+"""Estimates of the noise from residuals."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ENOUGH_RESIDUALS = 100_000  # to tell whether they are white
 
 
 def noise_variance_from_lags(problem: Problem) -> float | None:
-    """Variance of the readings' noise, from the last autocovariance of the equation's residuals; None if unknown.
+    """Variance of the measurement noise, from the last autocovariance of the equation's residuals; None if unknown.
 
     Instrumental variables (the difference equation's own regressors, m rows earlier) estimate the coefficients without bias from
-    noise of the readings. The residual is then process noise, a moving average of order m - 1, and A(L) e, one of order m whose
+    measurement noise. The residual is then process noise, a moving average of order m - 1, and A(L) e, one of order m whose
     last autocovariance is A_m sigma^2.
     """
     step = problem.sample.step
@@ -35,7 +35,7 @@ def noise_variance_from_lags(problem: Problem) -> float | None:
     relation = Relation(problem.equation, step)
     m = relation.order
     rows = relation.rows(problem.sample)
-    # Rows that miss a reading are left out, so that neighbours are told by their nodes.
+    # Rows that miss an observation are left out, so that neighbours are told by their nodes.
     same = (rows.run[m + 1 :] == rows.run[: -(m + 1)]) & (rows.node[m + 1 :] - rows.node[: -(m + 1)] == m + 1)
     if same.sum() <= 3 * relation.n_psi:
         return None
@@ -57,9 +57,9 @@ def noise_variance_from_lags(problem: Problem) -> float | None:
 
 
 def memory_inflation(residual: FloatArray, sample: Sample, poles: npt.NDArray[Any]) -> tuple[float, float]:
-    """By how much noise within the equation inflates variances of coefficients, and the p-value of white residuals.
+    """By how much process noise inflates variances of coefficients, and the p-value of white residuals.
 
-    Noise within the equation reaches the residuals e through the equation's own memory g, the response of 1 / A(L), A the
+    Process noise reaches the residuals e through the equation's own memory g, the response of 1 / A(L), A the
     characteristic polynomial of one step. Autocorrelations r_k of e that are alike make
 
         |g * e|^2 / (|e|^2 |g|^2) = 1 + 2 sum_k w_k r_k,     w_k = sum_j g_j g_{j+k} / |g|^2,
@@ -97,7 +97,7 @@ def coherence(problem: Problem, name: str | None, n_tapers: int) -> pd.DataFrame
 
     sample, equation = problem.sample, problem.equation
     if sample.step is None or not sample.is_complete:
-        raise SpecificationError("coherence needs regular times and every reading")
+        raise SpecificationError("coherence needs regular times and every observation")
     if not equation.inputs:
         raise SpecificationError("coherence is with an input, and there is none")
     chosen = equation.inputs[0] if name is None else name

@@ -1,7 +1,7 @@
 """An equation with process and measurement noise as an engine of `inference`; coefficients that enter linearly are integrated out.
 
 theta holds what enters otherwise: the coefficients of y and of its derivatives, in the order of the equation's names, then the
-logarithms of the intensities and of the unknown noise variances. Where no sd is given, all variances are relative to the last of
+logarithms of the intensities and of the unknown noise variances. Where no SD is given, all variances are relative to the last of
 these, which is left out. The coefficients beta of inputs and intercepts, and the initial states, enter linearly. With v the
 innovations at an origin of beta, F their variances and D = dv / d beta, one pass of the filter gives the parts of
 
@@ -37,7 +37,7 @@ from .simulation import deviations
 from .specification import Equation
 
 STEP = 0.1  # in the logarithm of a variance: differences of log_det, right to 1e-6 of the information
-RANGE = 1e-5  # share of the variance of any contrast, below which a noise is none: its prior is then 1e-5 of its largest
+RANGE = 1e-5  # fraction of the variance of any contrast, below which a noise is none: its prior is then 1e-5 of its largest
 MOST_ENTRIES = 2**23  # of the matrices that are packed at a time
 FASTEST = 20.0  # decay over a step, in logarithms, of which nothing is left
 LONGEST_GROWTH = 50.0  # logarithm of what a solution may grow by over a run
@@ -74,7 +74,7 @@ class Outputs(NamedTuple):
 def sizes(problem: Problem) -> tuple[int, int, int]:
     """Numbers of coefficients and of log variances in theta if all noises are present, and of coefficients that enter linearly."""
     equation, known = problem.equation, [channel.known for channel in problem.sample.channels]
-    n_variances = equation.n_outputs + known.count(False) - (not any(known))  # relative to the last if no sd is given
+    n_variances = equation.n_outputs + known.count(False) - (not any(known))  # relative to the last if no SD is given
     n_system = int(equation.in_system.sum())
     return n_system, n_variances, len(equation.in_system) - n_system
 
@@ -123,7 +123,7 @@ class EquationEngine:
 
     @property
     def relative(self) -> bool:
-        """Whether the variances are relative to the last: no sd is given."""
+        """Whether the variances are relative to the last: no SD is given."""
         return not any(channel.known for channel in self.problem.sample.channels)
 
     @property

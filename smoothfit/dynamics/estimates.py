@@ -71,8 +71,8 @@ class Estimates(Results):
     def params(self) -> pd.Series:
         """Coefficients of the equation in continuous time, then estimated noise parameters.
 
-        ``q`` is the intensity of the process noise (variance of its integral per unit of t), ``sigma`` the sd of the
-        readings' noise.
+        ``q`` is the intensity of the process noise (variance of its integral per unit of t), ``sigma`` the SD of the
+        measurement noise.
         """
         import pandas as pd
 
@@ -170,7 +170,7 @@ class Estimates(Results):
 
     @property
     def _fitted_by(self) -> tuple[str, str, float | None]:
-        return "ml", "squares", None  # every method's likelihood is of all readings
+        return "ml", "squares", None  # every method's likelihood is of all observations
 
     @property
     def _observed(self) -> FloatArray:
@@ -178,7 +178,7 @@ class Estimates(Results):
 
     @property
     def llf(self) -> float:
-        """Log-likelihood at the estimate, given the first readings, which fix initial states; NaN where a method has none."""
+        """Log-likelihood at the estimate, given the first observations, which fix initial states; NaN where a method has none."""
         return self.fitted.llf
 
     @property
@@ -187,16 +187,16 @@ class Estimates(Results):
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, -2 llf + 2 (number of parameters), in which every reading counts.
+        """Akaike's criterion, -2 llf + 2 (number of parameters), in which every observation counts.
 
-        Likelihoods of different orders are given different numbers of first readings. To be compared, the first of each run counts
-        with the normal density of all readings, others with that of the steps between neighbours.
+        Likelihoods of different orders are given different numbers of first observations. To be compared, the first of each run
+        counts with the normal density of all observations, others with that of the steps between neighbours.
         """
         return self._deviance + 2 * self._n_likelihood[0]
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, -2 llf + log(readings) (number of parameters), in which every reading counts as in `aic`."""
+        """Schwarz's criterion, -2 llf + log(observations) (number of parameters), in which every observation counts as in `aic`."""
         return self._deviance + float(np.log(self.nobs)) * self._n_likelihood[0]
 
     @property
@@ -214,7 +214,7 @@ class Estimates(Results):
 
     @property
     def nobs(self) -> int:
-        """Number of readings."""
+        """Number of observations."""
         return self.model.sample.n_readings
 
     @property
@@ -224,7 +224,7 @@ class Estimates(Results):
 
     @property
     def df_resid(self) -> int:
-        """Rows that the estimate rests on, less the number of coefficients."""
+        """Rows that the estimate uses, less the number of coefficients."""
         return self.fitted.n_rows - self.df_model
 
     @property
@@ -243,7 +243,7 @@ class Estimates(Results):
 
     @property
     def sigma(self) -> pd.Series:
-        """Noise sd by channel of readings; one, in units of the given sds, where these are known."""
+        """Noise SD of each series; of a series with given SDs one, in units of these."""
         import pandas as pd
 
         names = [channel.name for channel in self.model.sample.channels]
@@ -251,7 +251,7 @@ class Estimates(Results):
 
     @property
     def scale(self) -> float:
-        """Noise variance of the first channel with an unknown sd; one where every sd is known."""
+        """Noise variance of the first series with an unknown noise SD; one if every SD is known."""
         unknown = [i for i, channel in enumerate(self.model.sample.channels) if not channel.known]
         return float(self.fitted.sigma2[unknown[0]]) if unknown else 1.0
 

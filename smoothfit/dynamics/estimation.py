@@ -1,4 +1,4 @@
-"""From a problem to what a method finds in it, or an error that says why there is nothing to find."""
+"""From a problem to the estimate of a method, or an error with the reason."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .methods.base import Fitted
 
 
 def estimate(method: Method, problem: Problem, options: Mapping[str, Any]) -> Fitted:
-    """Estimate by a method, from levels near the readings and the inputs.
+    """Estimate by a method, from levels near the observations and the inputs.
 
     Raises
     ------
     SpecificationError
-        The method refuses the problem, and the message names one that does not; or it does not know an option.
+        The method does not support the problem, and the message names one that does; or an option is unknown.
     IdentificationError
-        The readings do not tell the coefficients apart.
+        The observations do not identify the coefficients.
     """
     check_method_options(method, options)
     levels = centring(problem)
     untold = (
-        f'method="{method.name}" cannot tell the coefficients apart: given the others, some regressor hardly varies over these '
+        f'method="{method.name}" cannot identify the coefficients: given the others, some regressor hardly varies over these '
         f"{len(problem.sample)} rows; leave an input out, lower the order, or sample longer"
     )
     try:
@@ -41,9 +41,9 @@ def estimate(method: Method, problem: Problem, options: Mapping[str, Any]) -> Fi
 
 
 def check_method_options(method: Method, options: Mapping[str, Any]) -> None:
-    """Raise where a method does not know an option."""
+    """Raise if a method does not have an option."""
     known = list(inspect.signature(method.estimate).parameters)[1:]
     for name in options:
         if name not in known:
-            takes = f"its options are {', '.join(known)}" if known else "it takes none"
-            raise SpecificationError(f'method="{method.name}" does not know the option {name!r}; {takes}')
+            known_ones = f"its options are {', '.join(known)}" if known else "it has no options"
+            raise SpecificationError(f'method="{method.name}" has no option {name!r}; {known_ones}')

@@ -1,10 +1,10 @@
-"""Equations with a pole that decays faster than the samples can tell.
+"""Equations with a pole that decays too fast for the samples to identify it.
 
 As a pole goes to minus infinity, coefficients grow together and the equation of order m becomes one of order r < m,
 
     z y^(m) + y^(r) = sum_{j != r} x_j y^(j) + sum_i beta_i u_i + gamma + sqrt(qx) w,      z -> 0,
 
-whose first m - r readings are taken up by initial states. In the coordinates (x, z, beta, gamma, log qx) this limit is a point
+whose first m - r observations are taken up by initial states. In the coordinates (x, z, beta, gamma, log qx) this limit is a point
 like others: likelihoods and sums of squares are smooth up to z = 0, and have either a maximum at some z > 0 or the largest value
 at the boundary, where nothing but the equation of order r is left.
 """
@@ -39,12 +39,12 @@ class FastPoleError(IdentificationError):
 
 
 def fast_pole(equation: Equation, order: int) -> FastPoleError:
-    """What to say where the readings obey an equation of a lower order as well as theirs with the fastest poles."""
+    """Message if an equation of a lower order fits the observations as well as theirs with the fastest poles."""
     kept = tuple(j for j in equation.derivatives if j < order)
     also = "" if kept == tuple(range(order)) else f", derivatives={kept}"
     what = "a pole decays" if equation.order - order == 1 else f"{equation.order - order} poles decay"
     return FastPoleError(
-        f"{what} faster than the samples can tell: the readings are those of an equation of order {order}; use order={order}{also}",
+        f"{what} too fast for these samples: the observations fit an equation of order {order} as well; use order={order}{also}",
         order,
     )
 
@@ -62,7 +62,7 @@ def can_lower(equation: Equation, sample: Sample) -> bool:
 
 
 def lowered(equation: Equation, sample: Sample) -> tuple[Equation, Sample]:
-    """What an infinitely fast pole leaves: the order below, and runs that start at their second reading."""
+    """What an infinitely fast pole leaves: the order below, and runs that start at their second observation."""
     kept, runs = [], []
     labels: list[Any] = []
     for s, label in zip(sample.slices(), sample.labels, strict=True):
@@ -72,7 +72,7 @@ def lowered(equation: Equation, sample: Sample) -> tuple[Equation, Sample]:
             runs.append(np.full(len(kept[-1]), len(labels)))
             labels.append(label)
     if not kept:
-        raise DataError("no run has two readings")
+        raise DataError("no run has two observations")
     rows = np.concatenate(kept)
     order = equation.order - 1
     derivatives = tuple(j for j in equation.derivatives if j < order)
@@ -194,7 +194,7 @@ class Chart:
 
 
 def check_vanishing(equation: Equation, chart: Chart, theta: FloatArray, step: float, slope: float) -> None:
-    """Raise where a search has come to what an infinitely fast pole leaves; `slope` of what it minimises, by x."""
+    """Raise if a search has come to what an infinitely fast pole leaves; `slope` of what it minimises, by x."""
     if chart.lead is not None and vanishes(equation, theta, step, slope):
         raise fast_pole(equation, equation.order - n_fast(equation, theta, step, VERY_FAST))
 

@@ -65,7 +65,7 @@ class FormulaInputs:
     texts : list of str
         Terms of the right side that do not mention the curve.
     columns : dict
-        The columns of the fit, from which stateful transforms and levels of categories are remembered.
+        The columns of the fit, of which stateful transforms and levels of categories are kept.
     """
 
     def __init__(self, texts: list[str], columns: Mapping[str, npt.NDArray[Any]]):
@@ -104,7 +104,7 @@ def _is_in(text: str, name: str) -> bool:
 
 
 class Parts(NamedTuple):
-    """What a formula says: the arguments of the model."""
+    """A parsed formula: the arguments of the model."""
 
     y: Any
     t: Any
@@ -119,7 +119,7 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True)
 class Expression:
-    """A non-linear term's function; pickles as its text."""
+    """Function of a nonlinear term; pickles as a string."""
 
     text: str
     time: str
@@ -133,7 +133,7 @@ class Expression:
 def parse(formula: str, data: Any, t: str, groups: str | None) -> Parts:
     """Read a formula and take its columns out of a data frame."""
     if not isinstance(formula, str) or formula.count("~") != 1:
-        raise SpecificationError(f'formula is {formula!r}; pass a text with one ~, such as "D(y) ~ y + u"')
+        raise SpecificationError(f'formula is {formula!r}; pass a string with one ~, such as "D(y) ~ y + u"')
     columns = _columns(data)
     left, right = formula.split("~")
     name, order = _left(left)
@@ -145,7 +145,7 @@ def parse(formula: str, data: Any, t: str, groups: str | None) -> Parts:
             intercept = (text == "1") == (sign == "+")
             continue
         if sign == "-":
-            raise SpecificationError(f"the formula takes {text!r} away; only the intercept can be: - 1")
+            raise SpecificationError(f"the formula uses {text!r} away; only the intercept can be: - 1")
         if ":" in text and not re.search(rf"\b{re.escape(name)}\b", text):  # patsy's interactions are not Python
             inputs.append(text)
             continue
@@ -198,7 +198,7 @@ def _columns(data: Any) -> dict[str, Any]:
 
 def _require(columns: dict[str, Any], name: Any) -> None:
     if not isinstance(name, Hashable):
-        raise SpecificationError(f"{shown(name)} is no name of a column; pass one of {', '.join(map(str, columns))}")
+        raise SpecificationError(f"{shown(name)} is not the name of a column; pass one of {', '.join(map(str, columns))}")
     if name not in columns:
         raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(str, columns))}")
 
@@ -315,7 +315,7 @@ def _term(text: str, tree: ast.expr, name: str, time: str, order: int, columns: 
 
 
 def _reason(error: Exception, columns: Mapping[str, Any]) -> str:
-    """What patsy says of a formula, in a line; of an unknown name with those that are known."""
+    """Patsy's error for a formula, in a line; for an unknown name with the known ones."""
     reason = str(error).splitlines()[0].removeprefix("Error evaluating factor: ")
     if isinstance(error.__cause__, NameError):
         return f"{error.__cause__}; the columns are {', '.join(map(str, columns))}"

@@ -31,7 +31,7 @@ class ReadsFrames(Protocol):
 
 
 def times_of(model: ReadsFrames, t: Any, argument: str = "t") -> Any:
-    """Abscissae a user asks about: those given, or the column of times of a data frame."""
+    """Values of x at which a user evaluates: those given, or the column of times of a data frame."""
     table = table_of(t, argument)
     return t if table is None else column_of(table, model.sample.t_name, argument, [model.sample.t_name])
 
@@ -84,7 +84,7 @@ def _inputs_by_name(model: ReadsFrames, columns: Mapping[str, Any]) -> FloatArra
 def column_of(columns: Mapping[str, Any], name: str, argument: str, wanted: Any) -> Any:
     """A column by name; raises and names the columns that are wanted if there is none.
 
-    A column without a name, but a number, is called by the letter u and that number, as where it was fitted.
+    A column that is labelled by a number is called u and that number, as in the fit.
     """
     if name not in columns and name[:1] == "u" and name[1:] in columns:
         return columns[name[1:]]

@@ -2,10 +2,11 @@
 
 Notation, as in Durbin & Koopman: T, Q transition and noise of a step, v innovations, F their variances.
 
-The state at the start of a run is diffuse, and the likelihood is that of the readings given the first ones that fix this state:
-with X what they read of it, the diffuse likelihood times |det X|. It depends neither on the units of time nor on how the state is
-written. Without the factor, derivatives that the first readings hardly tell would make it grow without bound as poles become faster
-(M. K. Francke, S. J. Koopman & A. F. de Vos 2010, "Likelihood functions for state space models with diffuse initial conditions").
+The state at the start of a run is diffuse, and the likelihood is that of the observations given the first ones that fix this state:
+with X their design of it, the diffuse likelihood times |det X|. It depends neither on the units of time nor on how the state is
+written. Without the factor, derivatives that the first observations hardly tell would make it grow without bound as poles become
+faster (M. K. Francke, S. J. Koopman & A. F. de Vos 2010, "Likelihood functions for state space models with diffuse initial
+conditions").
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from ..markov.discretize import Discrete, discretize, discretize_jacobian
 from .sample import Sample
 from .specification import Equation, derivative_name
 
-INDEPENDENT = 1e-6  # of a row: what earlier rows must leave of it for a reading to count as one more about the initial state
+INDEPENDENT = 1e-6  # of a row: what earlier rows must leave of it for an observation to count as one more about the initial state
 GREATEST_GROWTH = 300.0  # logarithm of the factor by which a solution may grow in a run
 WIDTHS = (3, 5, 8, 16)  # numbers of directions that the kernels take
 
 
 class Terms(NamedTuple):
-    """-2 log-likelihood = n_used log 2 pi + log_det + sse, given the readings that fix the initial states.
+    """-2 log-likelihood = n_used log 2 pi + log_det + sse, given the observations that fix the initial states.
 
     Gradients are with respect to (theta, q, sigma2): coefficients, intensities by output, unknown noise variances. Of the
     information matrix there are two parts: sum dv dv'/F and sum dF dF'/(2 F^2).
@@ -48,12 +49,12 @@ class Terms(NamedTuple):
 
 
 class Firsts(NamedTuple):
-    """The first readings that fix initial states, of runs with the same nodes and channels.
+    """The first observations that fix initial states, of runs with the same nodes and channels.
 
     Attributes
     ----------
     nodes, components : ndarray of int, shape (M,)
-        From the start of the run; which component of the state is read.
+        From the start of the run; which component of the state is observed.
     classes : ndarray of int, shape (k, steps)
         Classes of the steps to these nodes.
     counts : ndarray, shape (k,)
@@ -84,7 +85,7 @@ class StateSpace:
 
     @property
     def variance_names(self) -> list[str]:
-        """Names of intensities and noise sds, as in params."""
+        """Names of intensities and noise SDs, as in params."""
         outputs = self.equation.outputs
         channels = self.sample.channels
         q = ["q"] if len(outputs) == 1 else [f"q.{name}" for name in outputs]
@@ -146,7 +147,7 @@ class StateSpace:
 
     @cached_property
     def _firsts(self) -> list[Firsts]:
-        """The first readings of the runs that fix their initial states; runs with the same nodes and channels together.
+        """The first observations of the runs that fix their initial states; runs with the same nodes and channels together.
 
         Nothing stands here for runs whose first node has them all, as X is constant there, or that have too few.
         """
@@ -164,9 +165,9 @@ class StateSpace:
 
     @cached_property
     def _fixing(self) -> list[tuple[tuple[int, int], ...]]:
-        """Nodes from the first reading on, and components, of the first readings that fix the initial state of each run.
+        """Nodes from the first observation on, and components, of the first observations that fix the initial state of each run.
 
-        Which they are depends on where readings are, not on coefficients: they are independent at generic ones.
+        Which they are depends on where observations are, not on coefficients: they are independent at generic ones.
         """
         equation, sample = self.equation, self.sample
         m, p = equation.order, equation.n_outputs
@@ -214,7 +215,7 @@ class StateSpace:
             with np.errstate(all="ignore"):
                 logs = np.linalg.slogdet(X)[1]
             if not np.isfinite(logs).all():
-                raise NumericalError("at these coefficients the first readings do not fix the state numerically")
+                raise NumericalError("at these coefficients the first observations do not fix the state numerically")
             total += 2 * float(counts @ logs)
             slopes += 2 * np.trace(np.linalg.solve(X, dX), axis1=-2, axis2=-1) @ counts
         return total, slopes
@@ -325,7 +326,7 @@ class StateSpace:
         except _kernels.KernelError as error:
             row = error.args[1] if nodes is None else nodes[error.args[1]]
             raise NumericalError(
-                f"the variance predicted for the reading at {sample.t_name} = {sample.t[row]:g} is not a positive finite number"
+                f"the variance predicted for the observation at {sample.t_name} = {sample.t[row]:g} is not a positive finite number"
             ) from None
         if nodes is None or not keep:
             return found
@@ -346,13 +347,13 @@ class StateSpace:
 
     @cached_property
     def _begins(self) -> npt.NDArray[np.int64]:
-        """The first node of each run that has a reading; what comes before tells nothing of a state that is diffuse."""
+        """The first node of each run that has an observation; what comes before tells nothing of a state that is diffuse."""
         read = np.isfinite(self.sample.y).sum(axis=1) > 0
         return np.array([s.start + (int(np.argmax(read[s])) if read[s].any() else 0) for s in self.sample.slices()])
 
     @cached_property
     def _read(self) -> npt.NDArray[np.int64] | None:
-        """The nodes from the first readings of their runs on; None where these are all."""
+        """The nodes from the first observations of their runs on; None if these are all."""
         sample = self.sample
         if (self._begins == sample.starts).all():
             return None
@@ -370,7 +371,7 @@ class StateSpace:
         sample, equation = self.sample, self.equation
         if all(len(chosen) == equation.n_states for chosen in self._fixing):
             raise NumericalError(
-                "the readings do not fix the initial states numerically at these coefficients; their modes decay or grow too fast"
+                "the observations do not fix the initial states numerically at these coefficients; modes decay or grow too fast"
             )
         lowest = min(c.deriv for c in sample.channels)
         if lowest > 0:
@@ -384,8 +385,8 @@ class StateSpace:
         k = int(np.argmin(counts))
         where = "" if len(counts) == 1 else f" of run {sample.labels[k]!r}"
         raise IdentificationError(
-            f"the {counts[k]} readings{where} do not fix its initial state of {equation.n_states}: a run needs more "
-            f"readings than that"
+            f"the {counts[k]} observations{where} do not fix its initial state of {equation.n_states}: a run needs more "
+            f"observations than that"
         )
 
     def smooth(self, theta: FloatArray, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -397,7 +398,7 @@ class StateSpace:
     def smoother(
         self, theta: FloatArray, q: FloatArray, sigma2: FloatArray
     ) -> Callable[[FloatArray], tuple[FloatArray, FloatArray]]:
-        """Return what smooths any readings (n, channels), where there is process noise."""
+        """Return what smooths any observations (n, channels), where there is process noise."""
         values = self._steps(theta)
         packed = self._packed(values, [], theta, q, sigma2, 0)
         sample = self.sample
@@ -435,7 +436,7 @@ class StateSpace:
             U, size, Vt = np.linalg.svd(design / scale, full_matrices=False)
             if not (np.isfinite(size).all() and size[-1] > len(target) * np.finfo(float).eps * size[0]):
                 raise NumericalError(
-                    "the readings do not fix the initial state of a run numerically; its modes decay or grow too far apart"
+                    "the observations do not fix the initial state of a run numerically; its modes decay or grow too far apart"
                 )
             start = (Vt.T @ ((U.T @ target) / size)) / scale
             spread = free @ ((Vt.T / size) / scale[:, None])

@@ -46,9 +46,9 @@ class DerivativeRegression:
     Parameters
     ----------
     y : array_like, shape (n,) or (n, p), data frame, or Observations
-        Readings; NaN where missing. Several columns are a coupled system: each equation has the derivatives of all on its right. An
-        `Observations` object brings its own times, may hold readings of derivatives (position and velocity) and known sds. The
-        columns of data frames name outputs and inputs; labels that are numbers go behind a letter: y0, y1, u0, ...
+        Observations; NaN where missing. Several columns are a coupled system: each equation has the derivatives of all on its
+        right. An `Observations` object brings its own times, may hold observations of derivatives (position and velocity) and known
+        noise SDs. The columns of data frames name outputs and inputs; labels that are numbers go behind a letter: y0, y1, u0, ...
     t : array_like, shape (n,)
         Times: numbers or datetimes, unsorted as they come. With `Observations` the times of u. y, t, u and groups pair up by
         position, not by index.
@@ -78,8 +78,8 @@ class DerivativeRegression:
     Raises
     ------
     DataError
-        Lengths differ; infinite readings; missing inputs or times; times repeated within a run. The message names the argument, the
-        first bad index and what to do; so does that where t, y, u or sds are of a size (1e200) that products of them cannot have.
+        Lengths differ; infinite observations; missing inputs or times; times repeated within a run. The message names the argument,
+        the first bad index and what to do; also for t, y, u or sd so large (1e200) that their products overflow.
     IdentificationError
         An input is zero, constant beside an intercept, or a combination of others; the message names it.
     SpecificationError
@@ -92,7 +92,7 @@ class DerivativeRegression:
     Notes
     -----
     Differences of noisy samples are regressors with errors: least squares on them is biased without limit as the spacing h
-    shrinks, alpha -> lambda (exp(alpha h) - 1)/h - (1 - lambda)/h with lambda the share of the samples' variance that is signal.
+    shrinks, alpha -> lambda (exp(alpha h) - 1)/h - (1 - lambda)/h with lambda the fraction of the samples' variance that is signal.
 
     References
     ----------
@@ -238,26 +238,26 @@ class DerivativeRegression:
         Parameters
         ----------
         method : str
-            "kalman" (default): maximum likelihood with noise in the equation and in the readings. "armax", "whittle": the same by
+            "kalman" (default): maximum likelihood with process noise and in the observations. "armax", "whittle": the same by
             innovations and by frequencies.
-            "output_error", "integral", "weak", "fourier", "profile": the readings have the only noise. "arx", "arimax",
+            "output_error", "integral", "weak", "fourier", "profile": the observations have the only noise. "arx", "arimax",
             "difference": the equation has the only noise. "iv": any noise, given inputs.
         cov_type : str, optional
             By default the method's own: "oim" (observed information) of the likelihoods, "nonrobust" of least squares, "eiv"
-            (errors in variables) where noise of the readings is in the regressors. Else "robust" (or "HC0"), "HC1", "HC2", "HC3",
+            (errors in variables) where measurement noise is in the regressors. Else "robust" (or "HC0"), "HC1", "HC2", "HC3",
             "HAC", "cluster" (by run; with statsmodels' factor for few runs and rows), "bootstrap".
         cov_kwds : dict, optional
             ``{"maxlags": ...}`` for "HAC"; arguments of `DynamicsResults.bootstrap` for "bootstrap", for example
             ``{"kind": "block", "size": 500, "rng": 0, "n_jobs": 2, "progress": True}``.
         **options
-            Of the method; those not listed take none.
+            Of the method; those not listed have none.
 
             - "armax": ``presample``, "exact" (default), innovations before each run are estimated, or "zero".
             - "difference": ``scheme``, "forward" (default of order one) or "central" (default from order two on).
-            - "fourier": ``share``, the frequencies used as a share of Nyquist's, above 0 to 1, by default 0.5.
-            - "integral": ``weights``, "gls" (default), iterated for noise of the readings, or "ols" (the default, and the only one,
+            - "fourier": ``share``, the frequencies used as a fraction of Nyquist's, above 0 to 1, by default 0.5.
+            - "integral": ``weights``, "gls" (default), iterated for measurement noise, or "ols" (the default, and the only one,
               with non-linear terms).
-            - "profile": ``lam``, the weight of the equation's misfit beside that of the readings, in the unit of t to the power
+            - "profile": ``lam``, the weight of the equation's misfit beside that of the observations, in the unit of t to the power
               2 order - 1; by default a hundred times sigma^2 / q of the maximum likelihood.
 
         Returns
@@ -267,9 +267,9 @@ class DerivativeRegression:
         Raises
         ------
         SpecificationError
-            The method cannot do what is asked, and the message names one that can; or it does not know an option.
+            The method does not support the request, and the message names one that does; or an option is unknown.
         ConvergenceError, IdentificationError
-            No optimum can be certified, or the data have no solution.
+            The search did not converge, or the data have no solution.
         """
         chosen = check_method(method)
         fitted = estimate(chosen, self.problem, options)
@@ -309,8 +309,8 @@ class DerivativeRegression:
             where = f"within one sample ({h:g})" if h is not None else "between most neighbouring samples"
             found.append(
                 (
-                    f"a fitted pole, {poles.real.min():.4g}, decays {where}: samples hardly remember the one "
-                    f"before, and nothing faster than they are can be told; sample faster, or check the order and the inputs",
+                    f"a fitted pole, {poles.real.min():.4g}, decays {where}: successive samples are "
+                    "nearly uncorrelated, and faster poles are not identified; sample faster, or check the order and the inputs",
                     SamplingWarning,
                 )
             )
@@ -338,16 +338,16 @@ class DerivativeRegression:
 
     def __repr__(self) -> str:
         left = ", ".join(self.equation.left)
-        return f"DerivativeRegression({left} ~ {' + '.join(self.equation.regressors)}; {self.sample.n_readings} readings)"
+        return f"DerivativeRegression({left} ~ {' + '.join(self.equation.regressors)}; {self.sample.n_readings} observations)"
 
 
 def check_options(cov_type: str | None, cov_kwds: Mapping[str, Any]) -> None:
-    """Raise where cov_kwds has what cov_type does not take."""
+    """Raise if cov_kwds has what cov_type does not take."""
     known = {"HAC": {"maxlags"}, "bootstrap": {"size", "kind", "rng", "n_jobs", "progress"}}.get(cov_type or "", set())
     unknown = sorted(set(cov_kwds) - known)
     if unknown:
-        takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
-        raise SpecificationError(f"cov_kwds has {unknown[0]!r}, which cov_type={cov_type!r} does not know; {takes}")
+        options = f"its options are {', '.join(sorted(known))}" if known else "it has no options"
+        raise SpecificationError(f"cov_kwds has {unknown[0]!r}, which is not an option of cov_type={cov_type!r}; {options}")
 
 
 def _orders(derivatives: Any) -> tuple[int, ...]:

@@ -30,13 +30,13 @@ SUBSTEP = 0.1  # of the fastest time constant: errors of order 1e-7 of the solut
 MOST_SUBSTEPS = 64
 SMALL = 1e-2  # of the typical size of a number, from which differences about it are in proportion to that size
 WIDTH = 1e-4  # relative: central differences then err by 1e-8, and steps across a jump such as that of a sign are averaged
-COLLINEAR = 1e-10  # a term is a combination of others where less than this share of its length is left
+COLLINEAR = 1e-10  # a term is a combination of others where less than this fraction of its length is left
 DECREMENT = 1e-8
 DAMPINGS = 8.0 ** np.arange(30).reshape(5, 6)
 PROGRESS = 1e-6  # of the sum of squares: a step that gains less is idle
 PATIENCE = 3  # idle steps, after which the sum of squares is rough
-SETTLED = 1e-8  # of sds: what the last round may change
-ROUNDING = 1e-14  # of observations: the smallest sd
+SETTLED = 1e-8  # of SDs: what the last round may change
+ROUNDING = 1e-14  # of observations: the smallest SD
 MAX_ROUNDS = 100  # of weights
 LOOSE = 1e-3  # where no step is better: terms with jumps leave the sum of squares rough at that level
 
@@ -110,7 +110,7 @@ def _smoothed(problem: Problem, s: slice) -> SmoothingSplineResults:
 
 
 def by_smoothed_terms(problem: Problem, estimate: Callable[[Problem], Fitted]) -> Fitted:
-    """A method for linear equations, with terms of the smoothed readings among its inputs.
+    """A method for linear equations, with terms of the smoothed observations among its inputs.
 
     Inputs that are held between samples have a term's mean over the step beside them, others its value at the samples.
     """
@@ -132,12 +132,12 @@ def by_smoothed_terms(problem: Problem, estimate: Callable[[Problem], Fitted]) -
     inputs = np.column_stack([sample.u, np.concatenate(columns)])
     linear = Problem(replace(equation, inputs=names, terms=()), replace(sample, u=frozen(inputs), inputs=names))
     fitted = estimate(linear)
-    note = "Non-linear terms are those of smoothed readings; standard errors do not know of the smoothing's own error."
+    note = "Nonlinear terms are computed from smoothed observations; standard errors do not include the error of the smoothing."
     return replace(fitted, notes=(*fitted.notes, note), extra={**fitted.extra, "initial": np.array(initial)})
 
 
 def _check_terms_apart(equation: Equation, right: FloatArray) -> None:
-    """Raise where a term is a combination of what is on the right before it: derivatives, inputs and terms, in columns."""
+    """Raise if a term is a combination of what is on the right before it: derivatives, inputs and terms, in columns."""
     if equation.intercept:
         right = np.column_stack([np.ones(len(right)), right])
     lengths = np.linalg.norm(right, axis=0)
@@ -148,7 +148,7 @@ def _check_terms_apart(equation: Equation, right: FloatArray) -> None:
         if np.linalg.norm(rest) <= COLLINEAR:
             raise IdentificationError(
                 f"the term {term.name!r} is zero, or a linear combination of the rest of the right side, all along the smoothed "
-                "readings: nothing tells its coefficient; leave it out"
+                "observations, so that its coefficient is not identified; leave it out"
             )
 
 
@@ -195,7 +195,7 @@ def gradient_matching(problem: Problem) -> Start:
 
 
 class Minimum(NamedTuple):
-    """Weighted least squares: x, residuals r (readings,), their derivatives -J = -U diag(s) Vt scale, and Newton's decrement."""
+    """Weighted least squares: x, residuals r (n,), their derivatives -J = -U diag(s) Vt scale, and Newton's decrement."""
 
     x: FloatArray
     r: FloatArray
@@ -207,8 +207,8 @@ class Minimum(NamedTuple):
 def estimate_by_integration(problem: Problem) -> Fitted:
     """Nonlinear least squares over coefficients and the initial state of each run.
 
-    One unknown sd is a common factor. Beside other series each unknown sd s is that of its residuals, s^2 = rss / (n - trace of its
-    part of the hat matrix), and weights and least squares alternate until they no longer move.
+    One unknown noise SD is a common factor. Beside other series each unknown noise SD s is that of its residuals, s^2 = rss / (n -
+    trace of its part of the hat matrix), and weights and least squares alternate until they no longer move.
     """
     equation, sample = problem.equation, problem.sample
     n_runs, m, k = len(sample.labels), equation.order, equation.n_params
@@ -234,7 +234,7 @@ def estimate_by_integration(problem: Problem) -> Fitted:
         x, sd[unknown] = found.x, np.maximum(now, [ROUNDING * float(np.nanmax(np.abs(sample.y[:, i]))) for i in unknown])
     else:
         raise ConvergenceError(
-            f"the sds of the series have not settled after {MAX_ROUNDS} rounds; pass sd= for one of them", float("nan")
+            f"the SDs of the series have not converged after {MAX_ROUNDS} rounds; pass sd= for one of them", float("nan")
         )
     noise = dict(zip(StateSpace(equation, sample).variance_names[1:], now.tolist(), strict=True))
     factor = float(now[0] ** 2) if unknown and not weighs else 1.0
@@ -266,12 +266,12 @@ def estimate_by_integration(problem: Problem) -> Fitted:
 
 
 def _size(residuals: FloatArray, y: FloatArray) -> float:
-    """A first sd of a series: that of residuals at the start."""
+    """A first SD of a series: that of residuals at the start."""
     return max(float(np.sqrt(np.mean(residuals**2))), ROUNDING * float(np.nanmax(np.abs(y))))
 
 
 def _log_likelihood(sample: Sample, series: npt.NDArray[np.int64], r: FloatArray) -> float:
-    """Normal log-likelihood of residuals r in units of weights; unknown sds are at their maximum."""
+    """Normal log-likelihood of residuals r in units of weights; unknown noise SDs are at their maximum."""
     total = -0.5 * (len(r) * np.log(2 * np.pi) + float(np.log(sample.ratio[np.isfinite(sample.y)]).sum()))
     for i, channel in enumerate(sample.channels):
         part = r[series == i]
@@ -290,7 +290,7 @@ def _finite_start(problem: Problem, x: FloatArray) -> FloatArray:
             return trial
     names = ", ".join(repr(term.name) for term in equation.terms)
     raise ConvergenceError(
-        f"the solution that starts the search leaves the numbers, or where the terms {names} are finite; give them finite "
+        f"the solution that starts the search overflows, or where the terms {names} are finite; give them finite "
         'values everywhere, or use method="integral"'
     )
 
@@ -301,7 +301,7 @@ def widths_of(x: FloatArray, sizes: FloatArray) -> FloatArray:
 
 
 def _descend(problem: Problem, x: FloatArray, sizes: FloatArray, sd: FloatArray) -> Minimum:
-    """Gauss-Newton steps with Levenberg's damping, at sds of the series."""
+    """Gauss-Newton steps with Levenberg's damping, at SDs of the series."""
 
     def residuals(x: FloatArray) -> FloatArray:
         return _residuals(problem.equation, problem.sample, x, sd)
@@ -348,7 +348,7 @@ def _descend(problem: Problem, x: FloatArray, sizes: FloatArray, sd: FloatArray)
 def solution(problem: Problem, fitted: Fitted, wide: Sample) -> tuple[FloatArray, FloatArray]:
     """The fitted solution at the nodes of runs of a sample, (n, M), and its covariance by the delta method, (n, M, M).
 
-    What is uncertain are coefficients and initial states, jointly; there is no noise within the equation.
+    What is uncertain are coefficients and initial states, jointly; there is no process noise.
     """
     equation, sample, k, m = problem.equation, problem.sample, problem.equation.n_params, problem.equation.order
     starts, cov = np.asarray(fitted.extra["initial"]), np.asarray(fitted.extra["cov_solution"])
@@ -374,7 +374,7 @@ def solution(problem: Problem, fitted: Fitted, wide: Sample) -> tuple[FloatArray
 
 
 def _residuals(equation: Equation, sample: Sample, x: FloatArray, sd: FloatArray) -> FloatArray:
-    """Observations less solutions over their sds (L, n), for L vectors (theta, initial states) and sds of series of weight one."""
+    """Observations less solutions over their SDs (L, n), for L vectors (theta, initial states) and SDs of series of weight one."""
     k, m = equation.n_params, equation.order
     derivs = [channel.deriv for channel in sample.channels]
     out = np.empty((len(x), *sample.y.shape))

@@ -72,7 +72,7 @@ def _draw_input(ax: Axes, sample: Sample, j: int) -> None:
 
 def _draw_correlations(ax: Any, results: Smoothed, c: int) -> None:
     sample = results.model.sample
-    rows = np.isfinite(sample.y).any(axis=1) if sample.acts_between else slice(None)  # no reading parts neighbours
+    rows = np.isfinite(sample.y).any(axis=1) if sample.acts_between else slice(None)  # no observation parts neighbours
     residual = results.innovations[rows, c]
     of = f"\nof {sample.channels[c].name}" if len(sample.channels) > 1 else ""
     ax.set(xlabel="lag (rows)", ylabel=f"autocorrelation of\nprediction errors{of}")

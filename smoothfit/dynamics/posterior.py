@@ -218,7 +218,7 @@ class EquationPosterior:
     # Noises -----------------------------------------------------------------------------------------------------------
 
     def noise_intervals(self, alpha: float) -> FloatArray:
-        """Equal-tailed intervals (noises, 2) of intensities and of sds, in the order of their names."""
+        """Equal-tailed intervals (noises, 2) of intensities and of SDs, in the order of their names."""
         tails = check_level(alpha) / 2, 1 - check_level(alpha) / 2
         q, sigma2 = self.engine.variances(self._refined.theta)
         columns = [*((column, 2.0) for column in q.T), *((np.sqrt(column), 1.0) for column in sigma2.T)]
@@ -275,7 +275,7 @@ def is_normal(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
     if len(problem.sample) > (LONG if is_lattice else LONG_IF_SAMPLED) or n_linear > WIDTHS[-1]:
         return True
     k, noises = len(fitted.theta), np.array(list(fitted.noise.values()))
-    powers = np.array([1.0 if name.startswith("q") else 2.0 for name in fitted.noise])  # of the sd in the variance
+    powers = np.array([1.0 if name.startswith("q") else 2.0 for name in fitted.noise])  # of the SD in the variance
     if not (noises > 0).all():
         return False
     of_noises = float(np.sum(cov.diagonal()[k : k + len(noises)] * (powers / noises) ** 2))
@@ -315,7 +315,7 @@ def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior | None:
         straight = _in_a_funnel(engine, start)
         if straight is None:
             warnings.warn(
-                "the sample tells too little of the coefficients of y and its derivatives for their posterior to be sampled; "
+                "the sample has too little information on the coefficients of y and its derivatives to sample their posterior; "
                 "intervals are those of the normal law, which are too short; use a lower order",
                 IntegrationWarning,
                 stacklevel=2,

@@ -5,7 +5,7 @@ log sigma^2) normal of the covariance C of the fit, the mean moves by its deriva
 logarithm of the variance moves by its own (R. Kass and D. Steffey 1989, "Approximate Bayesian inference in conditionally
 independent hierarchical models"). With C = L L' these are sums of squares of derivatives along the columns of L, central
 differences over a small part of a column: steps along single coefficients, which may be known far worse than their
-combinations, would lead to equations that the readings exclude.
+combinations, would lead to equations that the observations exclude.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .likelihood import StateSpace
 from .methods.base import Fitted
 
 DIFFERENCE = 2.0**-5  # of a step: the error of a derivative, of second order in it, is some 1e-4
-COMPONENTS = 25  # of Gauss-Hermite quadrature: 95 % intervals are right to 0.6 % for logs of variances of sd 3
+COMPONENTS = 25  # of Gauss-Hermite quadrature: 95 % intervals are right to 0.6 % for logs of variances of SD 3
 
 
 class Values(NamedTuple):
@@ -95,7 +95,7 @@ def first_order(steps: FloatArray, values: Values, moments: Callable[[Values], t
     """By central differences of what computes means and variances at any values."""
     mean, variance = moments(values)
     mean_slope, log_slope = np.zeros((2, len(steps), len(variance)))
-    uncertain = variance > 0  # not where readings without noise fix the curve
+    uncertain = variance > 0  # not where observations without noise fix the curve
     for i, step in enumerate(steps):
         (high, wide), (low, narrow) = (moments(values.moved(sign * DIFFERENCE * step)) for sign in (1.0, -1.0))
         mean_slope[i] = (high - low) / (2 * DIFFERENCE)

@@ -1,4 +1,4 @@
-"""From what a user passes to runs of readings and inputs on nodes, checked and sorted."""
+"""From what a user passes to runs of observations and inputs on nodes, checked and sorted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .sample import Channel, Sample, between
 from .shifts import shifted
 from .specification import Equation, derivative_name
 
-FEWEST = 2  # observations of a series that estimate its sd beside others
-COLLINEAR = 1e-10  # a column of u is a combination of others where less than this share of its length is left
+FEWEST = 2  # observations of a series that estimate its SD beside others
+COLLINEAR = 1e-10  # a column of u is a combination of others where less than this fraction of its length is left
 
 
 def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, intersample: str, unit: str | None) -> Sample:
@@ -34,9 +34,9 @@ def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, i
 
 
 def check_inputs(sample: Sample, intercept: bool, intersample: str) -> None:
-    """Raise where readings never change, or an input is constant beside an intercept, zero, or a combination of others.
+    """Raise if observations never change, or an input is constant beside an intercept, zero, or a combination of others.
 
-    What a held input is in the last row of a run never acts and tells nothing.
+    The value of a held input in the last row of a run has no effect.
     """
     _check_movement(sample)
     acting = np.ones(len(sample), np.bool_)
@@ -50,10 +50,10 @@ def check_inputs(sample: Sample, intercept: bool, intersample: str) -> None:
         basis.append(np.full(len(columns), 1 / np.sqrt(len(columns))))
     for name, column in zip(sample.inputs, columns.T, strict=True):
         if not column.any():
-            raise IdentificationError(f"the input {name!r} is zero throughout: nothing tells its coefficient; leave it out")
+            raise IdentificationError(f"the input {name!r} is zero throughout: its coefficient is not identified; leave it out")
         if intercept and np.ptp(column) <= 8 * np.finfo(float).eps * np.abs(column).max():
             raise IdentificationError(
-                f"the input {name!r} is constant ({column[0]:g}): it cannot be told from the intercept; leave it out, or "
+                f"the input {name!r} is constant ({column[0]:g}): it is collinear with the intercept; leave it out, or "
                 f"pass intercept=False"
             )
         rest = column / np.linalg.norm(column)
@@ -75,19 +75,19 @@ def _check_movement(sample: Sample) -> None:
         known = values[np.isfinite(values)]
         if len(known) and np.ptp(known) == 0 and not np.nan_to_num(rates).any():
             raise IdentificationError(
-                f"all readings of {output!r} are {known[0]:g}: nothing moves, so that no coefficient can be told; is it "
+                f"all observations of {output!r} are {known[0]:g}: without variation no coefficient is identified; is it "
                 "the right column?"
             )
 
 
 def check_series(sample: Sample, equation: Equation) -> None:
-    """Raise where observations cannot identify a series' sd, or the constant."""
+    """Raise if observations cannot identify a series' SD, or the constant."""
     several = len(sample.channels) > len(sample.outputs)
     for channel, y in zip(sample.channels, sample.y.T, strict=True):
         count = int(np.isfinite(y).sum())
         if several and not channel.known and count < FEWEST:
             raise DataError(
-                f"the series {channel.name!r} has {count} observation{'s' if count > 1 else ''} and no sd, too few to estimate "
+                f"the series {channel.name!r} has {count} observation{'s' if count > 1 else ''} and no SD, too few to estimate "
                 "it; pass sd="
             )
     for i, j in combinations([i for i, channel in enumerate(sample.channels) if not channel.known], 2):
@@ -96,7 +96,7 @@ def check_series(sample: Sample, equation: Equation) -> None:
         rest = rest[np.isfinite(rest)]
         if (first.output, first.deriv) == (second.output, second.deriv) and len(rest) >= FEWEST and not rest.any():
             raise DataError(
-                f"{first.name!r} and {second.name!r} are equal wherever both are observed, so that no sd can be estimated; leave "
+                f"{first.name!r} and {second.name!r} are equal wherever both are observed, so that no SD can be estimated; leave "
                 "one out, or pass sd="
             )
     lowest = min(channel.deriv for channel in sample.channels)
@@ -161,7 +161,7 @@ def _named(labels: list[str | None], stem: str) -> tuple[str, ...]:
 
 def _times(t: Any, unit: str | None) -> tuple[Abscissa, FloatArray, str]:
     if t is None:
-        raise SpecificationError("t is missing: pass the times of the readings, numbers or datetimes")
+        raise SpecificationError("t is missing: pass the times of the observations, numbers or datetimes")
     array, label, zone = to_vector(t, "t")
     if array.dtype.kind in "Mm":
         bad = np.isnat(array)
@@ -223,10 +223,10 @@ def _from_arrays(y: Any, t: Any, u: Any, groups: Any, unit: str | None) -> Sampl
     bad = np.isinf(values)
     if bad.any():
         i = int(np.argmax(bad.any(axis=1)))
-        raise DataError(f"y[{i}] is infinite; a reading is finite, or NaN where it is missing")
+        raise DataError(f"y[{i}] is infinite; an observation is finite, or NaN where it is missing")
     for name, column in zip(outputs, values.T, strict=True):
         if np.isnan(column).all():
-            raise DataError(f"all {n} readings of {name!r} are missing (NaN)")
+            raise DataError(f"all {n} observations of {name!r} are missing (NaN)")
     inputs, names = _inputs(u, n)
     run, runs = _groups(groups, n)
     order = np.lexsort((times, run))
@@ -254,7 +254,7 @@ def _check_replicates(
     inputs: FloatArray,
     names: tuple[str, ...],
 ) -> None:
-    """Raise where rows at one time have different inputs, or all rows of every run are at one time."""
+    """Raise if rows at one time have different inputs, or all rows of every run are at one time."""
     joined = np.diff(run[order]) == 0
     same = (np.diff(times[order]) == 0) & joined
     bad = same & (np.diff(inputs[order], axis=0) != 0).any(axis=1)
@@ -264,22 +264,22 @@ def _check_replicates(
         where = "" if len(labels) == 1 else f" in group {labels[run[i]]!r}"
         name = names[int(np.argmax(inputs[i] != inputs[j]))]
         raise DataError(
-            f"t[{j}] repeats t[{i}] = {times[i]:g}{where} with another value of the input {name!r}; average the rows, or tell runs "
-            "apart by groups="
+            f"t[{j}] repeats t[{i}] = {times[i]:g}{where} with another value of the input {name!r}; average the rows, or give runs "
+            "different groups="
         )
     if joined.any() and same[joined].all():
         raise DataError(f"all rows{'' if len(labels) == 1 else ' of each group'} are at one time; pass rows at several times")
 
 
 def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample: str) -> Sample:
-    """Readings of values and derivatives, each name a channel, on the union of their times and those of the inputs."""
+    """Observations of values and derivatives, each series a channel, on the union of their times and those of the inputs."""
     if groups is not None:
-        raise SpecificationError("groups= goes with arrays; Observations hold one run")
+        raise SpecificationError("groups= goes with arrays; Observations are of one run")
     if u is None and t is not None:
         raise SpecificationError("t= goes with u where y is an Observations object, which has its own times")
     for reading in y.readings:
         if reading.upper is not None:
-            raise SpecificationError(f"{reading.name!r} reads {reading.label}, which is no channel; leave it out")
+            raise SpecificationError(f"{reading.name!r} observes {reading.label}, which an equation cannot use; leave it out")
     abscissa = y.abscissa
     values = [reading for reading in y.readings if reading.deriv == 0]
     taken = {reading.name for reading in y.readings}
@@ -301,7 +301,7 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
     if u is not None:
         if nodes[0] < knots[0]:
             raise DataError(
-                f"the readings start at {nodes[0]:g}, before the inputs at t[0] = {knots[0]:g}; pass u from the first reading on"
+                f"the observations start at {nodes[0]:g}, before the inputs at t[0] = {knots[0]:g}; pass u from there on"
             )
         inputs = between(knots, inputs, nodes, intersample)
     else:
@@ -311,7 +311,7 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
     channels = []
     for c, (reading, at) in enumerate(zip(y.readings, places, strict=True)):
         table[at, c] = reading.y
-        with np.errstate(over="ignore"):  # check_scales names an sd whose square is beyond all numbers
+        with np.errstate(over="ignore"):  # check_scales names an SD whose square is beyond all numbers
             ratio[at, c] = reading.variance_ratio
         channels.append(Channel(reading.name, 0, reading.deriv, reading.sd is not None))
     return Sample(

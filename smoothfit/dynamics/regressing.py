@@ -169,7 +169,7 @@ def weighted_of(gram: FloatArray, coordinates: FloatArray, n: int) -> Weighted:
 
 
 def coordinates_of(R: FloatArray, q: FloatArray, rest: float) -> FloatArray | None:
-    """Coordinates in which columns with the triangle (R, q, rest) are orthonormal; None where they are dependent."""
+    """Coordinates in which columns with the triangle (R, q, rest) are orthonormal; None if they are dependent."""
     if (np.abs(R.diagonal()) <= np.finfo(float).eps * np.linalg.norm(R, axis=0)).any():
         return None
     return np.block([[R, q[:, None]], [np.zeros((1, len(q))), np.sqrt(rest) or np.linalg.norm(q) or 1.0]])
@@ -207,7 +207,7 @@ def settle(
                 theta = theta - float((slopes @ change) @ gap / (gap @ gap)) * (found.theta - before[1])
         before, last, starts_of = (change, found.theta), moved, [theta]
     raise ConvergenceError(
-        f'the weights have not settled after {MAX_ROUNDS} rounds; process noise does that: use {instead} or method="kalman"',
+        f'the weights have not converged after {MAX_ROUNDS} rounds; process noise does that: use {instead} or method="kalman"',
         rss,
     )
 
@@ -243,7 +243,7 @@ def fitted_weighted(
 
 
 def noise_by_node(relation: Relation, sample: Sample, theta: FloatArray) -> FloatArray:
-    """Readings minus the solution of the equation at theta, its initial states fitted, (n, 1); NaN in the first rows of a run."""
+    """Observations minus the solution of the equation at theta, initial states fitted, (n, 1); NaN in the first rows of a run."""
     psi, m = relation.psi(theta), relation.order
     a = polynomial(psi, m)[1:]
     left = _kernels.filtered_residual(
@@ -276,6 +276,6 @@ def require_memory_loss(problem: Problem, method: str) -> None:
         name = problem.equation.outputs[0]
         raise SpecificationError(
             f'method="{method}" needs {name} itself on the right: without it the equation integrates for ever, and noise of '
-            f"the readings is not "
+            f"the observations is not "
             'invertible; use method="kalman"'
         )

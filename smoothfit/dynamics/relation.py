@@ -8,7 +8,7 @@ measurement noise satisfy
 
 (Cayley & Hamilton): an ARMAX equation whose coefficients psi are known functions of the continuous-time parameters theta.
 beta follows
-from hold and ramp of ``discretize``. Independent noise of the readings adds A(L) e, a moving average of order m.
+from hold and ramp of ``discretize``. Independent measurement noise adds A(L) e, a moving average of order m.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .sample import Sample
 from .specification import Equation
 from .start import triangular
 
-ROUNDING = 1e-13  # of the readings: residuals, and changes of them, below which there is nothing to gain
+ROUNDING = 1e-13  # of the observations: residuals, and changes of them, below which there is nothing to gain
 EXACT = 1e-11  # of the target: what rounding, through filters, leaves of residuals where the equation holds exactly
 SLOW = 20  # steps of Gauss and Newton, after which Newton's take over
 DIFFERENCE = 1e-3  # of the steps that a typical residual asks for: the step of differences of gradients
@@ -129,7 +129,7 @@ class Relation:
         return slopes
 
     def rows(self, sample: Sample) -> Rows:
-        """Rows of the difference equation; those that miss a reading are left out."""
+        """Rows of the difference equation; those that miss an observation are left out."""
         m, equation = self.order, self.equation
         targets, designs, nodes, runs = [], [], [], []
         for s in sample.slices():
@@ -159,7 +159,7 @@ class Relation:
         return np.asarray(rows.target - rows.design @ self.psi(theta))
 
     def from_psi(self, psi: FloatArray) -> FloatArray | None:
-        """The theta of unrestricted coefficients: poles from phi, inputs and constant by static gain; None where complex."""
+        """The theta of unrestricted coefficients: poles from phi, inputs and constant by static gain; None if complex."""
         m, equation = self.order, self.equation
         poles = np.roots(np.concatenate([[1.0], -psi[:m]])).astype(complex)
         if (np.abs(poles) == 0).any() or ((np.abs(poles.imag) < 1e-12) & (poles.real <= 0)).any():
@@ -185,7 +185,7 @@ class Relation:
 
 
 class Solution(NamedTuple):
-    """A certified least-squares solution: theta, the sum of squares, and how far from the minimum (relative to the noise)."""
+    """A converged least-squares solution: theta, the sum of squares, and how far from the minimum (relative to the noise)."""
 
     theta: FloatArray
     rss: float
@@ -201,9 +201,9 @@ def least_squares(
     Raises
     ------
     IdentificationError
-        Where the minimum is at infinitely fast decay: no differential equation has such samples.
+        The minimum is at infinitely fast decay: no differential equation has such samples.
     ConvergenceError
-        Where no start leads to a certified minimum.
+        The search converges from no start.
     """
     best: Solution | None = None
     failure: Exception | None = None
@@ -219,7 +219,7 @@ def least_squares(
     if best is None:
         assert failure is not None
         if isinstance(failure, FastPoleError):  # where one noise is neglected, it can make the rest look like a fast pole
-            raise FastPoleError(f'{failure}, or method="kalman", which knows both noises', failure.order)
+            raise FastPoleError(f'{failure}, or method="kalman", which allows for both noises', failure.order)
         raise failure
     return best
 
@@ -253,7 +253,7 @@ def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: Flo
             _check_sampling(relation, theta)
             if not kept.all():
                 weak = relation.equation.names[int(np.argmax(np.abs(Vt[-1])))]
-                raise IdentificationError(f"the readings do not tell the coefficient of {weak!r} from the others")
+                raise IdentificationError(f"the observations do not separate the coefficient of {weak!r} from the others")
             return Solution(theta, float(r @ r) + rest, decrement, iteration)
         for _ in range(40):
             if newton is not None and not damping:
@@ -285,7 +285,7 @@ def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: Flo
 def _newton(
     relation: Relation, R: FloatArray, q: FloatArray, theta: FloatArray, chart: Chart, scale: FloatArray
 ) -> FloatArray | None:
-    """Newton's step in the coordinates of the chart, which large residuals need; None where the Hessian is not positive."""
+    """Newton's step in the coordinates of the chart, which large residuals need; None if the Hessian is not positive."""
 
     def gradient(at: FloatArray) -> FloatArray:
         return np.asarray((R @ relation.jacobian(at) @ chart.jacobian(at)).T @ (R @ relation.psi(at) - q))
@@ -311,7 +311,7 @@ def _is_sane(relation: Relation, theta: FloatArray) -> bool:
 
 
 def _check_sampling(relation: Relation, theta: FloatArray) -> None:
-    """Raise where samples do not remember the one before."""
+    """Raise if samples are not correlated with the one before."""
     if n_fast(relation.equation, theta, relation.step, FASTEST) == relation.order:
         raise no_memory(relation)
 
@@ -319,9 +319,9 @@ def _check_sampling(relation: Relation, theta: FloatArray) -> None:
 def no_memory(relation: Relation) -> IdentificationError:
     """What to say where phi <= 0: no real equation decays like that."""
     return IdentificationError(
-        f"the readings one step ({relation.step:g}) apart are unrelated or negatively related once the inputs are taken out "
+        f"the observations one step ({relation.step:g}) apart are unrelated or negatively related once the inputs are taken out "
         f"(phi <= 0): no "
-        f"equation of order {relation.order} with real coefficients has such samples. Noise of the readings does that: use "
+        f"equation of order {relation.order} with real coefficients has such samples. Measurement noise does that: use "
         f'method="kalman"; '
         "else sample faster"
     )

@@ -1,4 +1,4 @@
-"""Refitted replications of a fit, and what they say of its estimates."""
+"""Refitted replications of a fit, with standard errors and intervals from them."""
 
 from __future__ import annotations
 

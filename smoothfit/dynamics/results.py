@@ -174,7 +174,7 @@ class DynamicsResults(Smoothed):
         return self.curve(output, run).integrate(lower, upper)
 
     def forecast(self, t: Any, u: Any = None, alpha: float = 0.05, run: Any = None) -> pd.DataFrame:
-        """Forecasts of new readings after the end of a run.
+        """Forecasts of new observations after the end of a run.
 
         Parameters
         ----------
@@ -191,8 +191,9 @@ class DynamicsResults(Smoothed):
         Returns
         -------
         pandas.DataFrame
-            ``mean``, ``mean_se``, intervals of the curve and of new readings, by output where there are several. Standard errors
-            are given the coefficients and noises; intervals allow for the uncertainty of these, as those of `get_prediction`.
+            ``mean``, ``mean_se``, intervals of the curve and of new observations, by output where there are several. Standard
+            errors are given the coefficients and noises; intervals allow for the uncertainty of these, as those of
+            `get_prediction`.
         """
         import pandas as pd
 
@@ -226,7 +227,7 @@ class DynamicsResults(Smoothed):
             y, y', ... at the first time; by default the smoothed state where the first run starts. Needed with u where delays or
             lags leave out the first rows.
         noise : bool
-            Whether process noise and noise of the readings are added, drawn from `rng`.
+            Whether process noise and measurement noise are added, drawn from `rng`.
 
         Returns
         -------
@@ -279,13 +280,13 @@ class DynamicsResults(Smoothed):
 
     @cached_property
     def diagnostics(self) -> pd.Series:
-        """What the residuals show of the noise.
+        """Diagnostics of the residuals and of the noise.
 
         ``lag-one correlation`` of the standardised one-step-ahead prediction errors, `innovations`, by series (negative, if the
         method assumes exact observations: measurement noise); ``Ljung-Box p`` of their first ten autocorrelations (a fifth of their
-        number if that is smaller); ``noise sd (lags)``: the SD of the measurement noise by the last autocovariance of the residuals
+        number if that is smaller); ``noise SD (lags)``: the SD of the measurement noise by the last autocovariance of the residuals
         of the difference equation; ``attenuation``: the fraction of the variation of a curve on the right that differences of noisy
-        observations keep, and ``predicted bias``, that of least squares on these; ``noise share``: sigma^2 / (sigma^2 +
+        observations keep, and ``predicted bias``, that of least squares on these; ``noise fraction``: sigma^2 / (sigma^2 +
         q h^(2m-1)), and ``q / sigma^2``, if both are estimated.
         """
         import pandas as pd
@@ -304,17 +305,17 @@ class DynamicsResults(Smoothed):
         if equation.n_outputs == 1 and not equation.terms and sample.step is not None and sample.reads_values_only:
             variance = noise_variance_from_lags(centred(self.model.problem))
             if variance is not None:
-                found["noise sd (lags)"] = float(np.sqrt(variance))
+                found["noise SD (lags)"] = float(np.sqrt(variance))
         found.update(self._attenuation())
         if "q" in self.fitted.noise and "sigma" in self.fitted.noise:
             process = float(self.fitted.q[0]) * sample.gap ** (2 * equation.order - 1)
             noise = float(self.fitted.sigma2[0])
-            found["noise share"] = noise / (noise + process) if noise + process > 0 else np.nan
+            found["noise fraction"] = noise / (noise + process) if noise + process > 0 else np.nan
             found["q / sigma^2"] = float(self.fitted.q[0]) / noise if noise > 0 else np.inf
         return pd.Series(found, name="diagnostics", dtype=float)
 
     def _attenuation(self) -> dict[str, float]:
-        """What differences of these readings keep of each curve on the right, and how far off they would be."""
+        """Attenuation and bias of difference quotients of these observations, for each curve on the right."""
         extra, of = self.fitted.extra, ""
         if self.method != "difference":
             of = " of differences"
@@ -376,7 +377,7 @@ class DynamicsResults(Smoothed):
         return pd.DataFrame(rows, index=["LR", "pvalue"]).T
 
     def coherence(self, name: str | None = None, n_tapers: int = 7) -> pd.DataFrame:
-        """Multitaper coherence of y and an input: at which frequencies the input explains the readings.
+        """Multitaper coherence of y and an input: at which frequencies the input explains the observations.
 
         Returns
         -------
@@ -388,7 +389,7 @@ class DynamicsResults(Smoothed):
     def bootstrap(
         self, size: int = 200, kind: str = "parametric", rng: Any = None, n_jobs: int = 1, progress: bool = False
     ) -> Bootstrap:
-        """Refit simulated readings.
+        """Refit simulated observations.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What was sampled: runs of readings and inputs on one grid of nodes each."""
+"""What was sampled: runs of observations and inputs on one grid of nodes each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OF_NODE, OF_STATE, OF_GAP = 240.0, 160.0, 320.0  # bytes at the peak of a predic
 
 @dataclass(frozen=True, eq=False)
 class Channel:
-    """What one column of readings reads: the derivative of an output.
+    """One column of observations: a series that observes a derivative of an output.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Channel:
         Index of the output.
     deriv : int
     known : bool
-        Whether the sd of its noise is given.
+        Whether its noise SD is given.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Channel:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Readings and inputs at nodes, run after run, each run in order of time.
+    """Observations and inputs at nodes, run after run, each run in order of time.
 
     Attributes
     ----------
@@ -53,9 +53,9 @@ class Sample:
     labels : tuple
         What the user calls the runs.
     y : ndarray, shape (n, channels)
-        Readings; NaN where there is none.
+        Observations; NaN where there is none.
     ratio : ndarray, shape (n, channels)
-        Noise variance of a reading where its sd is known, and relative to the channel's unknown variance elsewhere.
+        Noise variance of an observation where its SD is known, and relative to the channel's unknown variance elsewhere.
     u : ndarray, shape (n, inputs)
     channels : tuple of Channel
     outputs : tuple of str
@@ -68,7 +68,7 @@ class Sample:
     lags : int
         How many earlier rows of each input stand beside it.
     recorded : Sample or None
-        The sample before its inputs were delayed and lagged; None where they are not.
+        The sample before its inputs were delayed and lagged; None if they are not.
     """
 
     abscissa: Abscissa
@@ -92,7 +92,7 @@ class Sample:
 
     @property
     def n_readings(self) -> int:
-        """Number of readings that are not missing."""
+        """Number of observations that are not missing."""
         return int(np.isfinite(self.y).sum())
 
     @cached_property
@@ -153,13 +153,13 @@ class Sample:
 
     @property
     def first_replicate(self) -> int | None:
-        """The first node at the time of the node before it; None where there is none."""
+        """The first node at the time of the node before it; None if there is none."""
         same = (np.diff(self.t) == 0) & (np.diff(self.run) == 0)
         return int(np.argmax(same)) + 1 if same.any() else None
 
     @property
     def first_given(self) -> int | None:
-        """The first channel with given sds or weights; None where there is none."""
+        """The first channel with given sds or weights; None if there is none."""
         for i, channel in enumerate(self.channels):
             if channel.known or (self.ratio[np.isfinite(self.y[:, i]), i] != 1).any():
                 return i
@@ -225,12 +225,12 @@ class Sample:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every output is read at every node, once, by a channel of its own and none of derivatives."""
+        """Whether each output has one series of its own, without derivatives, that observes it at every node."""
         return self.reads_values_only and bool(np.isfinite(self.y).all())
 
     @property
     def reads_values_only(self) -> bool:
-        """Whether there is one channel for each output, reading the output itself."""
+        """Whether there is one series for each output, which observes the output itself."""
         return tuple((c.output, c.deriv) for c in self.channels) == tuple((i, 0) for i in range(len(self.outputs)))
 
     @property
@@ -244,12 +244,12 @@ class Sample:
         return replace(self, labels=self.labels[: int(parts["run"][-1]) + 1], **parts)
 
     def with_readings(self, y: FloatArray) -> Sample:
-        """The same design with other readings."""
+        """The same design with other observations."""
         return replace(self, y=frozen(y))
 
 
 def channel_label(channel: Channel, outputs: tuple[str, ...]) -> str:
-    """What a channel reads, for example ``D(y)``."""
+    """What a series observes, for example ``D(y)``."""
     return derivative_name(outputs[channel.output], channel.deriv)
 
 

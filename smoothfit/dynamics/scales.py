@@ -14,11 +14,11 @@ from ..errors import DataError
 from .sample import Sample, channel_label
 
 OF_TIME = 100.0  # decades of a gap to the power m + 1, either way of one
-OF_VALUES = 50.0  # decades of observations, inputs and sds, either way of one
+OF_VALUES = 50.0  # decades of observations, inputs and SDs, either way of one
 
 
 def check_scales(sample: Sample, order: int) -> None:
-    """Raise where times, observations, sds or inputs are too far from one for products of them.
+    """Raise if times, observations, sds or inputs are too far from one for products of them.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def _check_times(sample: Sample, order: int) -> None:
 
 
 def _check_largest(sample: Sample, name: str, size: FloatArray) -> None:
-    """Raise where the largest of a column is too large or too small; zeros throughout are not looked at here."""
+    """Raise if the largest of a column is too large or too small; zeros throughout are not looked at here."""
     limit = 10**OF_VALUES
     i = int(np.argmax(size))
     if size[i] > 0 and not 1 / limit <= size[i] <= limit:
@@ -64,7 +64,7 @@ def _check_largest(sample: Sample, name: str, size: FloatArray) -> None:
 
 
 def _check_all(sample: Sample, what: str, ratio: FloatArray, known: npt.NDArray[np.bool_]) -> None:
-    """Raise where a given variance (or the inverse of a weight) is too large or too small."""
+    """Raise if a given variance (or the inverse of a weight) is too large or too small."""
     limit = 10 ** (2 * OF_VALUES)
     bad = known & ~((ratio >= 1 / limit) & (ratio <= limit))
     if bad.any():

@@ -1,6 +1,6 @@
-"""Maximum likelihood by Fisher scoring with exact scores, and a certificate by Newton's decrement.
+"""Maximum likelihood by Fisher scoring with exact scores, converged if Newton's decrement is negligible.
 
-What is minimised is D = -2 log-likelihood over coefficients and logarithms of variances. Where no sd is known, the common factor of
+What is minimised is D = -2 log-likelihood over coefficients and logarithms of variances. Where no SD is known, the common factor of
 all variances is at its optimum sse / n in closed form at every point. A variance that wants to vanish is set to exactly zero
 and kept there as long as the derivative of D by it is not negative. Where a pole is fast, steps and curvatures are those of
 coordinates in which an infinitely fast one is a point like others (`Chart`).
@@ -22,7 +22,7 @@ DECREMENT = 1e-9  # in D: a parameter within 3e-5 of its standard error
 MAX_ITERATIONS = 200
 SLOW = 30  # steps of scoring, after which Newton's take over
 LONGEST_LOG_STEP = 3.0
-EXACT = 1e-12  # innovations this small beside the readings are rounding: the data have no noise
+EXACT = 1e-12  # innovations this small beside the observations are rounding: the data have no noise
 NEAR = 1e-8  # decrement of a step of a ten-thousandth of a standard error, which leaves the Hessian what it is
 DIFFERENCE = 1e-4  # of a standard error: the step of differences of scores
 MAX_RELEASES = 6
@@ -55,7 +55,7 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """A certified maximum of the likelihood.
+    """A converged maximum of the likelihood.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Optimum:
     free : ndarray of bool
     decrement : float
     is_exact : bool
-        The readings obey the equation to rounding, so that there is no noise to estimate.
+        The observations obey the equation to rounding, so that there is no noise to estimate.
     """
 
     theta: FloatArray
@@ -107,7 +107,7 @@ class Search:
         try:
             with np.errstate(all="ignore"):
                 t = self.terms(theta, variances, slopes=False)
-        except (NumericalError, IdentificationError):  # at extreme coefficients readings may not fix a state numerically
+        except (NumericalError, IdentificationError):  # at extreme coefficients observations may not fix a state numerically
             return np.inf
         value = self._assemble(t)[0]
         return value if np.isfinite(value) else np.inf
@@ -116,7 +116,7 @@ class Search:
         """D and the factor by which all variances are rescaled."""
         n = t.n_used
         if n <= 0:
-            raise NumericalError("no readings are left beside the initial states")
+            raise NumericalError("no observations are left beside the initial states")
         factor = t.sse / n if self.scalable else 1.0
         if not factor > 0:
             factor = float(np.finfo(float).tiny)
@@ -172,7 +172,7 @@ class Search:
             fixed[self.n_theta :] |= (variances == 0) & ~released
             point = self.point(point.theta, variances)
         raise ConvergenceError(
-            "a variance is at zero and then not, in turn; fix it by giving sd, or use another method", point.value
+            "the search alternates between a zero and a positive noise variance; pass sd=, or use another method", point.value
         )
 
     def _descend(self, point: Point, fixed: npt.NDArray[np.bool_]) -> tuple[Point, npt.NDArray[np.bool_], int, bool]:
@@ -233,7 +233,7 @@ class Search:
         raise ConvergenceError(f"the likelihood has not converged after {MAX_ITERATIONS} iterations", point.value)
 
     def _vanished(self, point: Point, fixed: npt.NDArray[np.bool_]) -> Point | None:
-        """The point with a variance at zero that D does not want and hardly depends on; None where there is none."""
+        """The point with a variance at zero that D does not want and hardly depends on; None if there is none."""
         n = self.n_theta
         for k in range(len(point.variances)):
             if fixed[n + k] or point.variances[k] == 0 or point.expected[n + k, n + k] > WEAK:
@@ -242,7 +242,7 @@ class Search:
                 continue
             variances = point.variances.copy()
             variances[k] = 0.0
-            # Where no sd is given some variance has to stay, or there is no likelihood.
+            # Where no SD is given some variance has to stay, or there is no likelihood.
             if (not self.scalable or (variances > 0).any()) and self.value(point.theta, variances) <= point.value + 1e-9:
                 return self.point(point.theta, variances)
         return None
@@ -278,14 +278,16 @@ class Search:
                     step = step / 2
                 else:
                     raise ConvergenceError(
-                        f"the maximum of the likelihood cannot be certified (decrement {decrement:.3g})", point.value
+                        f"the search for the search for the maximum of the likelihood did not converge (decrement {decrement:.3g})",
+                        point.value,
                     )
                 point = self.point(theta, variances)
                 if decrement > NEAR:
                     hessian = self._hessian(point, free, chart)
             else:
                 raise ConvergenceError(
-                    f"the maximum of the likelihood cannot be certified (decrement {decrement:.3g})", point.value
+                    f"the search for the search for the maximum of the likelihood did not converge (decrement {decrement:.3g})",
+                    point.value,
                 )
         if chart.lead is not None and not exact:
             back = np.linalg.inv(chart.jacobian(point.theta))

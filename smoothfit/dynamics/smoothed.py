@@ -1,4 +1,4 @@
-"""The smoothed outputs of a fitted equation: posterior states at any times, given the readings."""
+"""The smoothed outputs of a fitted equation: posterior states at any times, given the observations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @entry_point
 class Smoothed(Behaviour):
-    """What smoothing makes of the readings at the estimated coefficients and noises."""
+    """What smoothing makes of the observations at the estimated coefficients and noises."""
 
     def _smoothed(
         self, sample: Sample, equation: Equation | None = None, values: Values | None = None
@@ -46,7 +46,7 @@ class Smoothed(Behaviour):
         theta, q, sigma2 = values or self._values
         scale = 1.0
         if not (q > 0).any() and not self._has_given_noise:
-            # Without process noise the mean does not depend on the size of the readings' noise, and the
+            # Without process noise the mean does not depend on the size of the measurement noise, and the
             # covariance is proportional to it.
             scale = float(sigma2.mean())
             sigma2 = sigma2 / scale if scale > 0 else np.ones_like(sigma2)
@@ -141,7 +141,7 @@ class Smoothed(Behaviour):
     def states(self) -> pd.DataFrame:
         """Smoothed outputs and their derivatives at the rows (sorted by run and time), with standard errors.
 
-        Posterior given all readings of the run, at the estimated coefficients and noises.
+        Posterior given all observations of the run, at the estimated coefficients and noises.
         """
         import pandas as pd
 
@@ -166,7 +166,7 @@ class Smoothed(Behaviour):
 
     @cached_property
     def _leverages(self) -> FloatArray:
-        """How far each reading draws what is smoothed of it, at the parameters, (nodes, channels); NaN where nothing is read."""
+        """Leverage of each observation at the parameters, (nodes, channels); NaN where nothing is observed."""
         sample, cov = self.model.sample, self._at_nodes[1]
         component = StateSpace(self.model.equation, sample).component
         noise = self.fitted.sigma2 * sample.ratio
@@ -179,9 +179,9 @@ class Smoothed(Behaviour):
 
     @property
     def loo_resid(self) -> FloatArray:
-        """Leave-one-out residuals at the estimates: readings minus smoothed outputs without them, by row and channel.
+        """Leave-one-out residuals at the estimates: observations minus smoothed outputs without them, by row and channel.
 
-        Shape (n,) of one channel; NaN where nothing is read and where the curve interpolates a reading.
+        Shape (n,) of one channel; NaN where nothing is observed and where the curve interpolates an observation.
         """
         sample = self.model.sample
         read = self._at_nodes[0][:, StateSpace(self.model.equation, sample).component]

@@ -1,4 +1,4 @@
-"""First guesses of the coefficients: least squares on running integrals of the readings."""
+"""First guesses of the coefficients: least squares on running integrals of the observations."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def filled(sample: Sample) -> FloatArray:
 def integral_start(equation: Equation, sample: Sample) -> FloatArray:
     """Coefficients by regressing y on m-fold running integrals, with a polynomial of each run's own (linear in the terms).
 
-    Exact as steps shrink where readings have no noise; consistent enough everywhere to start a search.
+    Exact as steps shrink where observations have no noise; consistent enough everywhere to start a search.
     """
     m, p = equation.order, equation.n_outputs
     curves = filled(sample)

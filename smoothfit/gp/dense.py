@@ -1,10 +1,10 @@
-"""The dense route: Cholesky factor of the covariance of all readings, for any kernel and number of inputs.
+"""The dense route: Cholesky factor of the covariance of all observations, for any kernel and number of inputs.
 
 Notation of Rasmussen & Williams (2006), sections 2.2, 2.7, 5.4 and 9.4:
 
 =====  =========================================================================================
-``K``  covariance of the readings, amplitude^2 C + noise
-``H``  what the readings read of the mean's terms (n, p)
+``K``  covariance of the observations, amplitude^2 C + noise
+``H``  design of the mean's terms (n, p)
 ``L``  Cholesky factor of K
 ``P``  K^-1 - K^-1 H (H'K^-1 H)^-1 H'K^-1
 ``a``  P y
@@ -35,7 +35,7 @@ CHUNK = 2**22  # numbers of one block of cross-covariances
 
 
 def physical_memory() -> int:
-    """Bytes of memory of this machine; 8 GiB where the system does not tell."""
+    """Bytes of memory of this machine; 8 GiB if unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -61,7 +61,7 @@ def check_memory(n: int, n_matrices: int, what: str, remedy: str) -> None:
 
 
 def prior_block(kernel: Kernel, rows: Rows, values: Values, X: FloatArray, B: Axes) -> FloatArray:
-    """Prior covariance of the readings with one derivative B at scaled points X, shape (n, m) or (L, n, m)."""
+    """Prior covariance of the observations with one derivative B at scaled points X, shape (n, m) or (L, n, m)."""
     covariance = np.empty((*values.length.shape[:-1], len(rows), len(X)))
     for axis, mine in rows.blocks:
         covariance[..., mine, :] = Geometry(kernel, rows.X[mine], X, values.length).evaluate(axes_of(axis), B)
@@ -70,10 +70,10 @@ def prior_block(kernel: Kernel, rows: Rows, values: Values, X: FloatArray, B: Ax
 
 
 def box_covariances(rows: Rows, values: Values, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Prior covariances (..., n) of the readings with the integral of f over a scaled box, and its variance (...,).
+    """Prior covariances (..., n) of the observations with the integral of f over a scaled box, and its variance (...,).
 
     Of the squared-exponential kernel: a product over the inputs. With l a length scale and g(x) the integral of
-    exp(-(u - x)^2 / 2 l^2) over u from lower to upper, a reading of f at x has the covariance amplitude^2 prod_j g_j(x_j), a
+    exp(-(u - x)^2 / 2 l^2) over u from lower to upper, an observation of f at x has the covariance amplitude^2 prod_j g_j(x_j), a
     slope along x_j the derivative of that.
     """
     length, amplitude2 = values.length[..., None, :], np.asarray(values.amplitude) ** 2
@@ -126,12 +126,12 @@ class Correlations:
 def factor(K: FloatArray, prior: FloatArray | None = None) -> FloatArray:
     """Return the lower Cholesky factor; K is overwritten.
 
-    `prior` (n,) are the variances of the readings, if K is their covariance given others.
+    `prior` (n,) are the variances of the observations, if K is their covariance given others.
 
     Raises
     ------
     Singular
-        A pivot, the variance of a reading given the ones before it, is rounding beside its prior variance.
+        A pivot, the variance of an observation given the ones before it, is rounding beside its prior variance.
     """
     prior = np.diag(K).copy() if prior is None else prior
     L, info = lapack.dpotrf(K.T, lower=0, clean=1, overwrite_a=1)  # K is symmetric: K.T is its own memory, by columns
@@ -183,7 +183,7 @@ class DenseLikelihood:
         check_memory(
             len(rows),
             matrices_held(parameters),
-            "readings",
+            "observations",
             "take fewer, or in one input a Matérn kernel, whose state-space route is linear in n",
         )
         self._rows = rows
@@ -241,7 +241,7 @@ class DenseLikelihood:
         return Pieces(solved.log_det, solved.quadratic, trace, quadratic_gradient, *hessians)
 
     def _second(self, i: int, j: int, first: list[FloatArray], correlations: Correlations, variance: float) -> FloatArray | None:
-        """Second derivative of K by logarithms j <= i; None where it is zero."""
+        """Second derivative of K by logarithms j <= i; None if it is zero."""
         parameters = self._parameters
         if i >= parameters.lengths.stop:
             return 2 * first[i] if i == j else None
@@ -301,7 +301,7 @@ class DensePosterior:
         return self._solved.log_det, self._solved.quadratic
 
     def fitted(self) -> FloatArray:
-        """Posterior mean of what each row reads, scaled: y - noise P y."""
+        """Posterior mean of what each row measures, scaled: y - noise P y."""
         return self.rows.y - self.rows.noise(self._values.sigma2) * self._solved.weights
 
     def moments(self, X: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:
@@ -348,7 +348,7 @@ class DensePosterior:
         return mean, variance
 
     def _cross(self, X: FloatArray, entries: list[Axes]) -> tuple[list[FloatArray], FloatArray, FloatArray]:
-        """Covariances with the readings, the same whitened (e, n, m), and what the mean's coefficients leave open (e, p, m)."""
+        """Covariances with the observations, the same whitened (e, n, m), and what the mean's coefficients leave open (e, p, m)."""
         solved = self._solved
         k = [prior_block(self._kernel, self.rows, self._values, X, A) for A in entries]
         whitened = np.array([solve_triangular(solved.L, block, lower=True) for block in k]).reshape(len(k), len(self.rows), len(X))

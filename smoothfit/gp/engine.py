@@ -1,6 +1,6 @@
 """Gaussian processes as an engine: the restricted likelihood of hyperparameters, and the posterior at any of them.
 
-theta is that of ``smoothfit.gp.parameters``. If no noise sd is known and the amplitude is free, the amplitude is left out: it is s.
+theta is that of ``smoothfit.gp.parameters``. If no noise SD is known and the amplitude is free, the amplitude is left out: it is s.
 The covariance K is not linear in length scales. So the expected information is computed from the derivatives K_i of K, as
 tr(P K_i P K_j) / 2; of an amplitude that is left out theta is projected.
 """
@@ -62,7 +62,7 @@ class DenseEngine(Sized):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the entries of theta are the logarithms of; noise counts in the prior's sd of what is observed."""
+        """What the entries of theta are the logarithms of; noise counts in the prior SD of what is observed."""
         parameters = self.parameters
         amplitude = ("amplitude",) if parameters.amplitude is None and not self.relative else ()
         label = "length_scale.{}".format if self.kernel.ard else lambda _: "length_scale"
@@ -206,16 +206,14 @@ class DenseStream:
         Raises
         ------
         SpecificationError
-            A name whose noise sd is neither given nor part of the fit, or known where the amplitude is left out.
+            A series whose noise SD is neither given nor part of the fit, or known where the amplitude is left out.
         NumericalError
             An observation follows from those before it to rounding.
         """
         kernel, values, before = self._kernel, self._values, self._posterior
         for reading in data.readings:
             if self._relative and reading.sd is not None and reading.sd.any():
-                raise SpecificationError(
-                    f"{reading.name!r} has a known sd, and the fit has none to compare it with; append series of the fit"
-                )
+                raise SpecificationError(f"{reading.name!r} has a known noise SD, and the fit has none; append series of the fit")
         new = before.rows.more(data, kernel)
         blocks = [prior_block(kernel, before.rows, values, new.X[mine], axes_of(axis)) for axis, mine in new.blocks]
         seen = solve_triangular(before.L, np.concatenate(blocks, axis=1), lower=True)
@@ -224,7 +222,7 @@ class DenseStream:
             rest = factor(K - seen.T @ seen, np.diag(K))
         except Singular as error:
             raise NumericalError(
-                f"y[{new.order[error.row]}] follows from the observations before it to rounding; leave it out, or give a larger sd"
+                f"y[{new.order[error.row]}] follows from the observations before it to rounding; leave it out, or give a larger SD"
             ) from None
         L = np.block([[before.L, np.zeros_like(seen)], [seen.T, rest]])
         self._posterior = DensePosterior(before.rows.joined(new), kernel, values, L)

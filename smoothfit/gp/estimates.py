@@ -32,12 +32,12 @@ MOST_INTEGRATED = 300  # observations: a node of the integration takes time O(n^
 
 @entry_point
 class Hyperparameters(Results, Integrated):
-    """What the restricted likelihood tells of a kernel, of the noise and of the mean.
+    """Estimates of a kernel, of the noise and of the mean by the restricted likelihood.
 
     Attributes
     ----------
     use_t : bool
-        Whether intervals are Student's: the amplitude and every sd that is not zero were estimated, no scale was given.
+        Whether intervals are Student's: the amplitude and every SD that is not zero were estimated, no scale was given.
     """
 
     def __init__(self, model: Specified, fit: Fit):
@@ -51,7 +51,7 @@ class Hyperparameters(Results, Integrated):
 
     @property
     def nobs(self) -> int:
-        """Number of readings used."""
+        """Number of observations used."""
         return len(self.observations)
 
     @property
@@ -68,7 +68,7 @@ class Hyperparameters(Results, Integrated):
 
     @property
     def sigma(self) -> pd.Series:
-        """Noise sd per name at weight one: estimated, or given (root mean square where it varies)."""
+        """Noise SD per series at weight one: estimated, or given (root mean square where it varies)."""
         import pandas as pd
 
         rows, sds = self.model.rows, {}
@@ -117,7 +117,7 @@ class Hyperparameters(Results, Integrated):
     def parameter_posterior(self) -> HyperparameterPosterior:
         """Posterior of the hyperparameters, as weighted nodes: what intervals, bands and draws integrate over.
 
-        A single node, the estimates, if all are given, if the observations tell them to a percent of an interval, and of more
+        A single node, the estimates, if all are given, if their uncertainty changes no interval by a percent, and of more
         than 300 observations, of which dense algebra at many nodes takes minutes. Intervals are then those at the estimates.
 
         Warns
@@ -130,7 +130,7 @@ class Hyperparameters(Results, Integrated):
                 return integrate(self.engine, self.theta_hat)
             except NumericalError as error:
                 warnings.warn(
-                    f"intervals take the hyperparameters for known: {error}; estimate the noise sd, or give a larger one",
+                    f"intervals treat the hyperparameters as known: {error}; estimate the noise SD, or give a larger one",
                     IntegrationWarning,
                     stacklevel=2,
                 )
@@ -200,7 +200,7 @@ class Hyperparameters(Results, Integrated):
     def boundary(self) -> tuple[str, ...]:
         """Names of `params` whose optimum is at a bound of the search.
 
-        ``sigma.<name>``: 2^-17 of the prior's sd of what is read, indistinguishable from zero. ``length_scale.<input>``: endless
+        ``sigma.<name>``: 2^-17 of the prior SD of what is observed, indistinguishable from zero. ``length_scale.<input>``: endless
         (the input has no influence, or f is a polynomial or a spline), or shorter than the gaps. ``amplitude``:
         indistinguishable from zero beside the noise.
         """
@@ -263,7 +263,7 @@ class Hyperparameters(Results, Integrated):
 
     @property
     def scale(self) -> float:
-        """Variance at weight one of the first name with unknown sd; 1 where every sd is known."""
+        """Variance at weight one of the first series with unknown noise SD; 1 where every SD is known."""
         unknown = self.model.rows.unknown
         return float(self.sigma[unknown[0]]) ** 2 if unknown else 1.0
 
@@ -307,7 +307,7 @@ class Hyperparameters(Results, Integrated):
     def llf(self) -> float:
         """Restricted log-likelihood, -1/2 [(n - p) log 2 pi + log|K| + log|H'K^-1 H| - log|H'H| + y'P y].
 
-        A density of n - p contrasts of the readings; with ``mean="zero"`` the full marginal likelihood. Compare values at one
+        A density of n - p contrasts of the observations; with ``mean="zero"`` the full marginal likelihood. Compare values at one
         `mean` only.
         """
         rows = self.model.rows
@@ -321,7 +321,7 @@ class Hyperparameters(Results, Integrated):
 
     @property
     def decrement(self) -> float:
-        """The certificate of convergence: g'H^-1 g, twice the distance of -2 llf from its minimum."""
+        """The convergence criterion: g'H^-1 g, twice the distance of -2 llf from its minimum."""
         return self._fit.optimum.decrement
 
     @property
@@ -335,4 +335,4 @@ class Hyperparameters(Results, Integrated):
             return "in closed form" if len(self.params) else "nothing to search"
         if self.boundary:
             return "at a boundary"
-        return "on a plateau" if self._fit.optimum.on_plateau else "yes, certified"
+        return "on a plateau" if self._fit.optimum.on_plateau else "yes"

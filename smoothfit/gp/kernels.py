@@ -21,7 +21,7 @@ from ..errors import SpecificationError
 
 @dataclass(frozen=True, eq=False)
 class Kernel(ABC):
-    """Covariance of a stationary random function with one length scale for each input; subclasses say its shape.
+    """Covariance of a stationary random function with one length scale for each input; subclasses define its shape.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Kernel(ABC):
             object.__setattr__(self, "amplitude", check_positive(self.amplitude, "amplitude"))
 
     def length_scales(self, n_inputs: int) -> tuple[float | None, ...]:
-        """Return the length scale of each input, None where it is to be estimated."""
+        """Return the length scale of each input, None if it is to be estimated."""
         if not isinstance(self.length_scale, tuple):
             return (self.length_scale,) * n_inputs
         if len(self.length_scale) != n_inputs:
@@ -161,7 +161,7 @@ class Matern12(_Matern):
 
     Notes
     -----
-    In one input this is the Ornstein-Uhlenbeck process. Readings of derivatives, and `predict_gradient`, are refused.
+    In one input this is the Ornstein-Uhlenbeck process. Observations of derivatives, and `predict_gradient`, are refused.
 
     References
     ----------

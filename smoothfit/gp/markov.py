@@ -13,7 +13,7 @@ Notation of Durbin & Koopman (2012), in the dimensionless time z = c x, c = sqrt
 ===========  ====================================================================================================
 
 The likelihood and its exact scores are those of the kernels of Markov processes, the mean's coefficients being components of the
-state that are entirely unknown. For the posterior the readings and the mean's terms are filtered side by side with the same gains;
+state that are diffuse. For the posterior the observations and the mean's terms are filtered side by side with the same gains;
 generalised least squares of the innovations gives the coefficients with a flat prior (de Jong 1991).
 
 References
@@ -96,7 +96,7 @@ class MarkovLikelihood:
         values, variance = self._arguments(theta)
         free = [1] * (parameters.amplitude is None) + [0] * len(parameters.by)  # in the order of theta
         slopes = np.zeros((n_free, len(variance)))
-        slopes[len(free) :, :-1] = np.diag(2 * variance[:-1])  # by the logarithms of sds
+        slopes[len(free) :, :-1] = np.diag(2 * variance[:-1])  # by the logarithms of SDs
         try:
             sums = self._program.sums(values, variance, free, slopes)
         except (NumericalError, IdentificationError):
@@ -142,7 +142,7 @@ class MarkovLikelihood:
         kept = Filtered(np.empty((n, dim, width)), np.empty((n, dim, dim)), np.empty((n, dim, width)), np.empty((n, dim, dim)))
         innovations, variances = np.empty((n, width)), np.empty(n)
         rate = float(self.rate / values.length[0])
-        units = np.where(self.component > 0, rate, 1.0)  # of each row's reading: a slope counts in f / z
+        units = np.where(self.component > 0, rate, 1.0)  # of each row's observation: a slope counts in f / z
         ratios = self.noise(values) / float(values.amplitude) ** 2 / units**2
         readings = self.columns / units[:, None]
         gaps = np.diff(self.x, prepend=self.x[0])
@@ -242,7 +242,7 @@ class MarkovPosterior:
             self._smoothed[i], self._smoothed_cov[i] = a, V
 
     def fitted(self) -> FloatArray:
-        """Posterior mean of what each row reads, scaled."""
+        """Posterior mean of what each row measures, scaled."""
         mean = np.empty(len(self._x))
         row = np.arange(len(self._x))
         states = self._smoothed[row, self._component] * np.where(self._component > 0, self._rate, 1.0)[:, None]

@@ -23,17 +23,17 @@ from .rows import MEANS, Rows
 from .search import REMEDY, SINGULAR_REMEDY, search
 
 ROUTES = ("auto", "dense", "state_space")
-MANY = 500  # readings, above which fewer starts are followed
+MANY = 500  # observations, above which fewer starts are followed
 
 
 @entry_point
 class GaussianProcess:
-    """Gaussian process in one or several inputs, for readings of a function and of its slopes.
+    """Gaussian process in one or several inputs, for observations of a function and of its slopes.
 
     A priori f is h(x)'b plus a stationary Gaussian process of covariance amplitude^2 phi(r), where
     r^2 = sum_j ((x_j - x'_j) / length_scale_j)^2 and phi is the kernel's. The terms h of the mean have coefficients b with a flat
-    prior, treated exactly. A reading is y_i = f(x_i) + e_i, or y_i = df/dx_j (x_i) + e_i, Var e_i = sd^2 / weight. With K the
-    covariance of the readings, H what they read of h, and k(x) the covariance of f(x) with them, the posterior has
+    prior, treated exactly. An observation is y_i = f(x_i) + e_i, or y_i = df/dx_j (x_i) + e_i, Var e_i = sd^2 / weight. With K the
+    covariance of the observations, H the design of h, and k(x) the covariance of f(x) with them, the posterior has
 
         mean        k(x)'a + h(x)'b,   a = K^-1 (y - H b),   b = (H'K^-1 H)^-1 H'K^-1 y
         covariance  k(x, x') - k(x)'K^-1 k(x') + R(x)'(H'K^-1 H)^-1 R(x'),   R = h - H'K^-1 k,
@@ -44,15 +44,15 @@ class GaussianProcess:
     Parameters
     ----------
     X : array_like, shape (n, d) or (n,), data frame, PointObservations, or Observations
-        Points, one in a row; one dimension means one input. Readings of slopes come as `smoothfit.gp.observe`, or in one input as
-        `smoothfit.observe` with ``deriv=1``; then y is left out.
+        Points, one in a row; one dimension means one input. Observations of slopes come as `smoothfit.gp.observe`, or in one input
+        as `smoothfit.observe` with ``deriv=1``; then y is left out.
     y : array_like, shape (n,), optional
-        Readings of f. NaN is no reading: it is left out and counted.
+        Observations of f. NaN is a missing observation: it is left out and counted.
     kernel : Kernel, optional
         `SquaredExponential` (the default), `Matern12`, `Matern32` or `Matern52` of ``smoothfit.gp``. Their length scales and
         amplitude are estimated unless given.
     sd : float or array_like, shape (n,), optional
-        Known standard deviation of the noise in y; zero where readings are exact. None: one unknown value, estimated.
+        Known standard deviation of the noise in y; zero where observations are exact. None: one unknown value, estimated.
     mean : {"constant", "zero", "linear"}
         Terms of the mean: a constant, none, or a constant and a slope along each input. With ``"zero"`` adding a constant to y
         changes the gradients; with the others it does not. At given hyperparameters ``"zero"`` gives the plain formulas
@@ -61,21 +61,23 @@ class GaussianProcess:
     Raises
     ------
     DataError
-        Readings cannot be used as given, are too many for the memory or too few for what is to be estimated; an input is constant.
+        Observations cannot be used as given, are too many for the memory or too few for what is to be estimated; an input is
+        constant.
     SpecificationError
-        `kernel` or `mean` is unknown; a slope is read, but functions of the kernel have none (`Matern12`).
+        `kernel` or `mean` is unknown; a slope is observed, but functions of the kernel have none (`Matern12`).
     IdentificationError
-        The readings leave a term of the mean undetermined, for example its level where all are of slopes.
+        The observations leave a term of the mean undetermined, for example its level where all are of slopes.
 
     Notes
     -----
     **Units.** Origins and units of the inputs and of y are taken from the data, in powers of two; so are starts and bounds of the
-    search. Length scales are searched from an eighth of an input's least gap to 16 times its range (1024 times where it is
-    one of several inputs, and may have no influence), noise sds from 2^-17 to 1024 times the prior's sd of what is read.
+    search. Length scales are searched from an eighth of an input's smallest gap to 16 times its range (1024 times where it is
+    one of several inputs, and may have no influence), noise SDs from 2^-17 to 1024 times the prior SD of what is observed.
 
     **Dense route.** Time O(n^3) and memory 8 M n^2 bytes with M = 12 + 2 d + 2 (number of free hyperparameters): some 20 matrices,
     so that n = 2500 needs 1 GB and n = 10 000 needs 16 GB. Where that exceeds the memory of the machine (8 GiB where the
-    system does not tell), a DataError says how many readings fit, before anything is allocated. Nothing is added to the diagonal.
+    system does not tell), a DataError says how many observations fit, before anything is allocated. Nothing is added to the
+    diagonal.
 
     **State-space route.** In one input a Matern process of smoothness p + 1/2 is a Markov process of p + 1 components. A Kalman
     filter and smoother give the same answer in O(n) time and memory, and keep the digits that a nearly singular covariance costs
@@ -96,7 +98,7 @@ class GaussianProcess:
     References
     ----------
     - C. E. Rasmussen and C. K. I. Williams (2006), *Gaussian Processes for Machine Learning*: sections 2.2 (regression), 2.7 (mean
-      with a flat prior), 5.4 (marginal likelihood and its gradient) and 9.4 (readings of derivatives).
+      with a flat prior), 5.4 (marginal likelihood and its gradient) and 9.4 (observations of derivatives).
     - H. D. Patterson and R. Thompson (1971), "Recovery of inter-block information when block sizes are unequal".
     - J. Hartikainen and S. Särkkä (2010), "Kalman filtering and smoothing solutions to temporal Gaussian process regression
       models".
@@ -113,7 +115,7 @@ class GaussianProcess:
         self.parameters = Parameters.of(self.rows, self.kernel)
         if self.rows.n_contrasts <= self.parameters.n_free and self.parameters.n_free:
             raise DataError(
-                f"{len(self.rows)} readings are too few for {self.parameters.n_free} hyperparameters and {self.rows.n_terms} "
+                f"{len(self.rows)} observations are too few for {self.parameters.n_free} hyperparameters and {self.rows.n_terms} "
                 f"terms of the mean; {REMEDY}"
             )
 
@@ -132,7 +134,7 @@ class GaussianProcess:
         Parameters
         ----------
         n_starts : int, optional
-            How many starts are followed, 1 to 7; by default 7 up to 500 readings and 3 for more.
+            How many starts are followed, 1 to 7; by default 7 up to 500 observations and 3 for more.
         route : {"auto", "dense", "state_space"}
             Which algebra; the results agree. ``"auto"`` takes the state-space route for a Matern kernel in one input, else
             the dense one.
@@ -144,12 +146,13 @@ class GaussianProcess:
         Raises
         ------
         ConvergenceError
-            No maximum could be certified by its gradient. A maximum at a boundary (a noise sd of zero, an input without
+            The search for the maximum did not converge. A maximum at a boundary (a noise SD of zero, an input without
             influence) is a result, reported by its `boundary`.
         NumericalError
-            The covariance of the readings is numerically singular.
+            The covariance of the observations is numerically singular.
         DataError
-            The readings follow the mean exactly, so that nothing tells the amplitude; or they are too many for dense algebra.
+            The observations follow the mean exactly, so that the amplitude is not identified; or they are too many for dense
+            algebra.
         SpecificationError
             `route` or `n_starts` is unknown, or the kernel has no state-space form.
         """
@@ -177,7 +180,7 @@ class GaussianProcess:
         except Singular as error:
             i = int(rows.order[error.row])
             raise NumericalError(
-                f"the covariance of the readings is numerically singular: y[{i}], read at X = {self.observations.X[i].tolist()}, "
+                f"the covariance of the observations is numerically singular: y[{i}], at X = {self.observations.X[i].tolist()}, "
                 f"follows from the others to rounding; {SINGULAR_REMEDY}"
             ) from None
         fit = Fit(rows, self.kernel, parameters, self.inputs, route, optimum, values, information, posterior)
@@ -198,9 +201,8 @@ class GaussianProcess:
 
     def __repr__(self) -> str:
         d = len(self.inputs)
-        return (
-            f"GaussianProcess({self.kernel!r}, mean={self.mean!r}) of {len(self.observations)} readings in {d} input{'s' * (d > 1)}"
-        )
+        model = f"GaussianProcess({self.kernel!r}, mean={self.mean!r})"
+        return f"{model} of {len(self.observations)} observations in {d} input{'s' * (d > 1)}"
 
 
 def _kernel(kernel: Any) -> Kernel:
@@ -217,15 +219,15 @@ def _kernel(kernel: Any) -> Kernel:
 
 
 def _observations(X: Any, y: Any, sd: Any) -> PointObservations:
-    """Readings as given, or made from X and y."""
+    """Observations as given, or made from X and y."""
     if isinstance(X, (PointObservations, Observations)):
         if y is not None or sd is not None:
             hint = "; a kernel is passed as kernel=" if isinstance(y, Kernel) else ""
-            raise SpecificationError(f"X holds readings, which have their own y and sd; leave y and sd out{hint}")
+            raise SpecificationError(f"X holds observations, which have their own y and sd; leave y and sd out{hint}")
         refuse_resolution(X.readings, "GaussianProcess")
         return X if isinstance(X, PointObservations) else of_curve(X)
     if y is None:
-        raise SpecificationError("y is missing; pass GaussianProcess(X, y), or readings made by sf.gp.observe")
+        raise SpecificationError("y is missing; pass GaussianProcess(X, y), or observations made by sf.gp.observe")
     if np.ndim(y) == 2 and np.shape(y)[1] == 1:
         raise DataError(f"y has shape {np.shape(y)}; pass one dimension, for example y.ravel()")
     return observe(X, y, sd=sd)

@@ -1,11 +1,11 @@
-"""What is estimated: logarithms of the amplitude, the length scales and the noise sds, and how a covariance follows from them.
+"""What is estimated: logarithms of the amplitude, the length scales and the noise SDs, and how a covariance follows from them.
 
 The search moves in a vector theta, which holds, as far as they are free and in scaled units,
 
-    log amplitude,   log length scale of each input (or of all),   log (sd / size) of each name with unknown sd.
+    log amplitude,   log length scale of each input (or of all),   log (SD / size) of each series with unknown noise SD.
 
-The size is the amplitude for readings of f, and amplitude / length scale for slopes: noise counts relative to the prior's own
-variance of what is read, so that a bound on it bounds the condition of the covariance. The logarithms of the hyperparameters
+The size is the amplitude for observations of f, and amplitude / length scale for slopes: noise counts relative to the prior's own
+variance of what is observed, so that a bound on it bounds the condition of the covariance. The logarithms of the hyperparameters
 themselves are ``to_logs() @ theta + offset``.
 """
 
@@ -23,12 +23,12 @@ from .points import VALUE
 from .rows import Rows
 from .terms import ALL
 
-LEAST_RATIO = 2.0**-17  # of a noise sd to the amplitude: a variance ratio of 6e-11, some 1e5 above rounding
+LEAST_RATIO = 2.0**-17  # of a noise SD to the amplitude: a variance ratio of 6e-11, some 1e5 above rounding
 MOST_RATIO = 2.0**10
 NO_INFLUENCE = 2.0**10  # length scale of one of several inputs, in its ranges: f does not change along it
 LONGEST = 2.0**4  # length scale of all inputs, in ranges: f is a polynomial or a spline, only its amplitude still grows
 SHORTEST = 2.0**-20
-AMPLITUDES = (2.0**-12, 2.0**20)  # in units of the readings' spread
+AMPLITUDES = (2.0**-12, 2.0**20)  # in units of the observations' spread
 
 
 class Values(NamedTuple):
@@ -46,13 +46,13 @@ class Parameters:
     Attributes
     ----------
     amplitude : float or None
-        Known amplitude; None where it is free, and theta[0] its logarithm.
+        Known amplitude; None if it is free, and theta[0] its logarithm.
     length : tuple of float or None
         Known length scales.
     by : tuple of int
         What each free length scale belongs to: an input, or ALL.
     group_axis : tuple of int
-        What each name with an unknown sd reads: an input's slope, or f (-1); of several, the first.
+        What each series with an unknown noise SD observes: an input's slope, or f (-1); of several, the first.
     profiled : bool
         Whether every variance scales with a free amplitude, whose best value then follows from the rest.
     """
@@ -82,7 +82,7 @@ class Parameters:
 
     @property
     def n_groups(self) -> int:
-        """Number of unknown sds."""
+        """Number of unknown noise SDs."""
         return len(self.group_axis)
 
     @property
@@ -110,7 +110,7 @@ class Parameters:
 
     @cached_property
     def offset(self) -> FloatArray:
-        """What known hyperparameters add to the logarithms of the sds."""
+        """What known hyperparameters add to the logarithms of the SDs."""
         offset = np.zeros(self.n_free)
         for row, axis in zip(range(*self.ratios.indices(self.n_free)), self.group_axis, strict=True):
             known = None if axis == VALUE else self.length[axis]
@@ -160,7 +160,7 @@ class Parameters:
 
 
 def _length_bounds(rows: Rows, j: int) -> tuple[float, float]:
-    """Shortest and longest length scale worth a try: a part of the least gap, and many ranges."""
+    """Shortest and longest length scale worth a try: a part of the smallest gap, and many ranges."""
     inputs = range(rows.X.shape[1]) if j == ALL else (j,)
     gaps, ranges = [], []
     for i in inputs:

@@ -23,7 +23,7 @@ from ..errors import DataError
 from .parameters import Parameters
 from .rows import Rows
 
-LEAST_QUADRATIC = 1e-24  # of y'P y beside the readings' squares: they follow the mean to rounding
+LEAST_QUADRATIC = 1e-24  # of y'P y beside the observations' squares: they follow the mean to rounding
 
 
 class Singular(Exception):  # noqa: N818
@@ -41,7 +41,7 @@ class Singular(Exception):  # noqa: N818
 
 
 class Pieces(NamedTuple):
-    """log|K| + log|H'K^-1 H|, y'P y, and their gradients and Hessians by theta (None where not asked for)."""
+    """log|K| + log|H'K^-1 H|, y'P y, and their gradients and Hessians by theta (None if not asked for)."""
 
     log_det: float
     quadratic: float
@@ -52,7 +52,7 @@ class Pieces(NamedTuple):
 
 
 class Expansion(NamedTuple):
-    """A criterion with its gradient and Hessian (None where not asked for)."""
+    """A criterion with its gradient and Hessian (None if not asked for)."""
 
     value: float
     gradient: FloatArray
@@ -147,9 +147,9 @@ class Criterion:
         return hessian / 2
 
     def _check_quadratic(self, quadratic: float) -> None:
-        """Raise where nothing but rounding is left to tell the amplitude."""
+        """Raise if nothing but rounding is left to tell the amplitude."""
         if quadratic <= LEAST_QUADRATIC * float(self.rows.y @ self.rows.y):
-            raise DataError("the readings follow the mean exactly: there is nothing to estimate the amplitude from")
+            raise DataError("the observations follow the mean exactly: there is nothing to estimate the amplitude from")
 
     def _padded(self, u: FloatArray) -> FloatArray:
         return np.append(0.0, u) if self.parameters.profiled else np.array(u, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Readings of a function and of its slopes, for Gaussian processes: points, and curves as functions of one input."""
+"""Observations of a function and of its slopes, for Gaussian processes: points, and curves as functions of one input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..observations.points import PointObservations, PointReadings, default_inpu
 from ..observations.readings import check_name
 from .kernels import Kernel
 
-VALUE = -1  # the axis of readings of f itself
+VALUE = -1  # the axis of observations of f itself
 
 
 def slope_label(inputs: tuple[str, ...], axis: int) -> str:
@@ -29,16 +29,16 @@ def _orders(axis: int, d: int) -> tuple[int, ...]:
 
 
 def of_curve(observations: Observations) -> PointObservations:
-    """Return the readings of a curve and of its slope as readings in one input."""
+    """Return the observations of a curve and of its slope as observations in one input."""
     if observations.abscissa.kind != "number":
         raise DataError("x holds times; a GaussianProcess takes numbers: pass (t - t[0]) / np.timedelta64(1, 's'), for example")
     parts = []
     for reading in observations.readings:
         if reading.upper is not None:
-            raise SpecificationError(f"{reading.name!r} reads {reading.label}; a GaussianProcess takes f and its slopes")
+            raise SpecificationError(f"{reading.name!r} observes {reading.label}; a GaussianProcess takes f and its slopes")
         if reading.deriv > 1:
             raise SpecificationError(
-                f"{reading.name!r} reads a derivative of order {reading.deriv}; a GaussianProcess takes readings of f and of "
+                f"{reading.name!r} observes a derivative of order {reading.deriv}; a GaussianProcess takes only f and "
                 "its slopes (deriv=0 or 1); SmoothingSpline takes higher ones"
             )
         deriv = frozen(np.full((len(reading), 1), reading.deriv, dtype=np.int64))
@@ -48,18 +48,18 @@ def of_curve(observations: Observations) -> PointObservations:
 
 
 def check_slopes(observations: PointObservations, kernel: Kernel) -> PointObservations:
-    """Return readings of f and of its slopes; refuse those of anything else, and slopes of functions that have none."""
+    """Return observations of f and of its slopes; refuse those of anything else, and slopes of functions that have none."""
     for reading in observations.readings:
         if reading.upper is not None or any(sum(orders) > 1 for orders in reading.orders):
             raise SpecificationError(
-                f"{reading.name!r} reads {observations.read_by(reading)}; a GaussianProcess takes readings of f and of its slopes: "
+                f"{reading.name!r} observes {observations.read_by(reading)}; a GaussianProcess takes only f and its slopes: "
                 "derivatives of order 0 or 1 in total"
             )
     slopes = observations.axis[observations.axis >= 0]
     if len(slopes) and kernel.smoothness < 1:
         label = slope_label(observations.inputs, int(slopes[0]))
         raise SpecificationError(
-            f"{label} is read, but functions of the {kernel.label} kernel have no slope; use Matern32, Matern52 or "
+            f"{label} is observed, but functions of the {kernel.label} kernel have no slope; use Matern32, Matern52 or "
             "SquaredExponential"
         )
     return observations
@@ -74,25 +74,27 @@ def observe(
     weights: Any = None,
     name: str | None = None,
 ) -> PointObservations:
-    """Readings of f, or of its slope along an input, at points: y_i = df/dx_axis (X_i) + sd_i e_i / sqrt(weights_i).
+    """Observations of f, or of its slope along an input, at points: y_i = df/dx_axis (X_i) + sd_i e_i / sqrt(weights_i).
 
     Parameters
     ----------
     X : array_like, shape (n, d) or (n,), or data frame
         Points, one in a row; one dimension means one input. The columns of a data frame label the inputs.
     y : array_like, shape (n,), or (n, d) with ``axis="all"``
-        Readings, in units of f, or of f per unit of the input. NaN is no reading: it is left out and counted.
+        Observations, in units of f, or of f per unit of the input. NaN is a missing observation: it is left out and counted.
     axis : int or str, optional
-        None: y reads f itself. An input, by number or label: y reads the slope of f along it. ``"all"``: the columns of y read
-        the slopes along all inputs, the gradient.
+        None: y observes f itself. An input, by number or label: y observes the slope of f along it. ``"all"``: the columns of y
+        observe the slopes along all inputs, the gradient.
     sd : float or array_like, of the shape of y or (n,), optional
-        Known standard deviation of the noise; zero where readings are exact. None: one unknown value for each name, estimated.
+        Known standard deviation of the noise; zero where observations are exact. None: one unknown value for each series,
+        estimated.
     weights : array_like, of the shape of y or (n,), optional
-        Known relative precisions within a name: the noise variance is sd^2 / weights.
+        Known relative precisions within a series: the noise variance is SD^2 / weights.
     name : str, optional
-        What is read. Readings of one name share one unknown sd. Defaults to the name of the series `y`, else to ``f`` or
-        ``df/dx0``, ...: one name, and so one unknown sd, for each kind of reading. With ``axis="all"`` a name that is given
-        joins all slopes, which makes sense where the inputs have one unit.
+        Name of the series; unknown noise SDs are estimated per series. Defaults to the name of the pandas series `y`, else to
+        ``f`` or
+        ``df/dx0``, ...: one series, and so one unknown noise SD, for each kind of observation. With ``axis="all"`` a name that is
+        given joins all slopes, which makes sense where the inputs have one unit.
 
     Returns
     -------
@@ -105,7 +107,7 @@ def observe(
         Lengths differ; X, sd or weights not finite; y infinite; sd negative; weights not positive; nothing left. The message
         names the argument, the first bad index and what to do.
     SpecificationError
-        `axis` is no input; `name` is no text.
+        `axis` is not an input; `name` is not a string.
 
     Examples
     --------
@@ -114,10 +116,10 @@ def observe(
     >>> import numpy as np, smoothfit as sf
     >>> X = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     >>> sf.gp.observe(X, X[:, 0] ** 2, sd=0.1) + sf.gp.observe(X, 2 * X * [1, 0], axis="all")
-    PointObservations of 9 readings in 2 inputs (x0, x1)
-      f: 3 readings of f, sd given
-      df/dx0: 3 readings of df/dx0, sd to be estimated
-      df/dx1: 3 readings of df/dx1, sd to be estimated
+    PointObservations: 9 in 2 inputs (x0, x1)
+      f: 3 observations of f, SD given
+      df/dx0: 3 observations of df/dx0, SD to be estimated
+      df/dx1: 3 observations of df/dx1, SD to be estimated
     """
     points, labels = to_points(X)
     inputs = labels or default_inputs(points.shape[1])
@@ -134,13 +136,13 @@ def observe(
 def _observe_gradient(
     points: FloatArray, inputs: tuple[str, ...], y: Any, sd: Any, weights: Any, name: str | None
 ) -> PointObservations:
-    """Readings of all slopes."""
+    """Observations of all slopes."""
     slopes = _to_table(y, "y")
     n, d = points.shape
     if slopes.shape != (n, d):
         raise DataError(f"y has shape {slopes.shape}; the gradients at {n} points with {d} inputs have shape ({n}, {d})")
     if np.isnan(slopes).all():
-        raise DataError(f"all {slopes.size} readings in y are missing (NaN)")
+        raise DataError(f"all {slopes.size} observations in y are missing (NaN)")
 
     def column(given: Any, argument: str, j: int) -> Any:
         if given is None or np.ndim(given) < 2:
@@ -186,10 +188,10 @@ def _axis_number(axis: Any, inputs: tuple[str, ...]) -> int:
         return int(axis)
     last = len(inputs) - 1
     raise SpecificationError(
-        f'axis is {axis!r}; pass None (readings of f), an input 0 .. {last} or its label ({", ".join(inputs)}), or "all"'
+        f'axis is {axis!r}; pass None (observations of f), an input 0 .. {last} or its label ({", ".join(inputs)}), or "all"'
     )
 
 
 def _readings(name: str, points: FloatArray, values: FloatArray, axis: int, sd: Any, weights: Any, argument: str) -> PointReadings:
-    """Check and freeze the readings of one name along one axis."""
+    """Check and freeze the observations of one series along one axis."""
     return readings_at(name, points, values, _orders(axis, points.shape[1]), sd, weights, argument, exact=True)

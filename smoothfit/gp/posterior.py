@@ -1,4 +1,4 @@
-"""What posteriors of a Gaussian process say in the units of the user: moments, covariances, leverages."""
+"""Posterior of a Gaussian process in the units of the user: moments, covariances, leverages."""
 
 from __future__ import annotations
 

@@ -41,9 +41,9 @@ class PointPrediction:
     covariance : ndarray, shape (m, d, d) or (m, d, d, d, d)
         Posterior covariance between the entries at each point; between points it is `joint_covariance`.
     noise_sd : ndarray, shape (d,) or (d, d)
-        Standard deviation of a new reading of weight one; NaN where none is read.
+        Standard deviation of a new observation of weight one; NaN if this derivative is not observed.
     df : float
-        Degrees of freedom of the intervals: n less the number of the mean's terms where the amplitude and every sd that
+        Degrees of freedom of the intervals: n less the number of the mean's terms where the amplitude and every SD that
         is not zero were estimated, else infinite.
     inputs : tuple of str
         Labels of the inputs.
@@ -52,7 +52,7 @@ class PointPrediction:
         quantiles are the intervals. None if no hyperparameter was integrated; the intervals are then mean +- a critical value of
         Student's t times the standard error.
     law_obs : Mixture or None
-        That of a new observation; NaN where none is read.
+        That of a new observation; NaN if this derivative is not observed.
     """
 
     X: FloatArray
@@ -86,7 +86,7 @@ class PointPrediction:
 
     @property
     def se_obs(self) -> FloatArray:
-        """Standard error of a new reading of weight one, of the shape of mean; NaN where none is read."""
+        """Standard error of a new observation of weight one, of the shape of mean; NaN if this derivative is not observed."""
         return np.sqrt(self.se**2 + self.noise_sd**2)
 
     def conf_int(self, obs: bool = False, alpha: float = 0.05) -> FloatArray:
@@ -95,7 +95,7 @@ class PointPrediction:
         Parameters
         ----------
         obs : bool
-            Whether for a new reading rather than for the function.
+            Whether for a new observation rather than for the function.
         alpha : float
             Significance level.
         """
@@ -106,7 +106,7 @@ class PointPrediction:
         return np.stack([self.mean - half, self.mean + half], axis=-1)
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return mean, mean_se and the intervals of the function and of a new reading, one row for each number.
+        """Return mean, mean_se and the intervals of the function and of a new observation, one row for each number.
 
         The index has the number of the point, and the labels of the inputs derived by.
         """

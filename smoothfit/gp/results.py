@@ -53,14 +53,14 @@ class GaussianProcessResults(Hyperparameters):
 
     @cached_property
     def fittedvalues(self) -> FloatArray:
-        """Posterior mean of what each reading reads, shape (n,), in the order of the observations."""
+        """Posterior mean of what each observation measures, shape (n,), in the order of the observations."""
         rows = self.model.rows
         origin = np.where(rows.axis == VALUE, rows.y_origin, 0.0)
         return rows.in_given_order(self._fit.posterior.fitted() * rows.row_unit + origin)
 
     @property
     def resid(self) -> FloatArray:
-        """Readings minus fitted values, shape (n,), in the units of the readings."""
+        """Observations minus fitted values, shape (n,), in the units of the observations."""
         return self.observations.y - self.fittedvalues
 
     @cached_property
@@ -111,7 +111,7 @@ class GaussianProcessResults(Hyperparameters):
         Raises
         ------
         DataError
-            X is not finite or has other inputs than the readings.
+            X is not finite or has other inputs than the observations.
 
         Examples
         --------
@@ -140,10 +140,10 @@ class GaussianProcessResults(Hyperparameters):
         X, deriv
             As of `predict`.
         name : str, optional
-            Whose noise a new reading has, a name that reads this derivative; by default the first.
+            Whose noise a new observation has, a series that observes this derivative; by default the first.
         simultaneous : bool
-            Whether the intervals of f hold at all points together. They have the shape of the pointwise intervals, times the
-            factor that covers the greatest deviation over these points in 95 % (or 1 - alpha) of up to 10 000 seeded draws.
+            Whether the intervals cover f at all points simultaneously. They have the shape of the pointwise intervals, times the
+            factor that covers the largest deviation over these points in 95 % (or 1 - alpha) of up to 10 000 seeded draws.
         parameters : {"estimated", "integrated"}
             Whether `predicted_mean` and `se_mean` are those at the estimated hyperparameters, or the mean and the standard
             deviation of the posterior in which these are integrated out. Intervals integrate over the hyperparameters in either
@@ -158,7 +158,7 @@ class GaussianProcessResults(Hyperparameters):
         -----
         Intervals are quantiles of the posterior with the hyperparameters integrated out under Jeffreys' prior of the restricted
         likelihood. With more than 300 observations, also of a Matérn kernel in one input, they are those at the estimates; see
-        `parameter_posterior`. In simulations of 15 observations of sines (with two inputs: of products) with a noise sd of 0.1,
+        `parameter_posterior`. In simulations of 15 observations of sines (with two inputs: of products) with a noise SD of 0.1,
         nominal 95 % intervals of slopes cover 96 and 97 % in one and two inputs; those at the estimates cover 91 and 88 %.
         """
         check_choice(parameters, "parameters", PARAMETERS)
@@ -297,7 +297,7 @@ class GaussianProcessResults(Hyperparameters):
         Raises
         ------
         DataError
-            X is not finite or has other inputs than the readings.
+            X is not finite or has other inputs than the observations.
         SpecificationError
             Functions of the kernel have no gradient (`Matern12`).
 
@@ -335,7 +335,7 @@ class GaussianProcessResults(Hyperparameters):
         Raises
         ------
         DataError
-            X is not finite or has other inputs than the readings.
+            X is not finite or has other inputs than the observations.
         SpecificationError
             Functions of the kernel have no Hessian (`Matern12`, `Matern32`).
         """
@@ -372,7 +372,7 @@ class GaussianProcessResults(Hyperparameters):
         )
 
     def _with_noise(self, law: Mixture, names: Sequence[str | None], m: int) -> Mixture:
-        """Laws of new observations of the entries at m points, by name; NaN where none is read."""
+        """Laws of new observations of the entries at m points, by name; NaN if this derivative is not observed."""
         nodes = len(law.weights)
         variances = [np.full(nodes, np.nan) if name is None else self._noise_variance(name) for name in names]
         return law.with_noise(np.tile(np.column_stack(variances), (1, m)))
@@ -407,7 +407,7 @@ class GaussianProcessResults(Hyperparameters):
         return np.asarray(cov)
 
     def _noise_names(self, order: int, d: int) -> list[str | None]:
-        """The first series that observes each entry of a gradient or Hessian, flattened; None where none does."""
+        """The first series that observes each entry of a gradient or Hessian, flattened; None if none does."""
         names: list[str | None] = [None] * d**order
         if order == 1:
             for reading in reversed(self.observations.readings):
@@ -416,7 +416,7 @@ class GaussianProcessResults(Hyperparameters):
         return names
 
     def _read(self, X: Any) -> FloatArray:
-        """Points of the user; of a data frame the columns of the readings' inputs, by name."""
+        """Points of the user; of a data frame the columns of the observations' inputs, by name."""
         inputs = self.model.inputs
         d = len(inputs)
         table = table_of(X, "X")
@@ -432,16 +432,16 @@ class GaussianProcessResults(Hyperparameters):
             hint = f"pass points as rows: (m, {d})"
             if np.shape(X) == (d,):
                 hint = "a single point is one row: X[None, :]"
-            raise DataError(f"X has {points.shape[1]} input(s) and the readings {d} ({', '.join(inputs)}); {hint}")
+            raise DataError(f"X has {points.shape[1]} input(s) and the observations {d} ({', '.join(inputs)}); {hint}")
         return points
 
     def _column(self, table: Mapping[str, Any], name: str) -> Any:
-        """The column of an input; where the readings have no labels, a data frame may only happen to have theirs."""
+        """The column of an input; where the observations have no labels, a data frame may only happen to have theirs."""
         inputs = self.model.inputs
         if name not in table and inputs == default_inputs(len(inputs)):
             remedy = "pass the column of x" if len(inputs) == 1 else f"pass its {len(inputs)} columns as a matrix"
             raise DataError(
-                f"X is a data frame with the columns {listed(table)}, and the inputs of the readings have no names; {remedy}: "
+                f"X is a data frame with the columns {listed(table)}, and the inputs of the observations have no names; {remedy}: "
                 "frame[...].to_numpy()"
             )
         return column_of(table, name, "X", f"; pass the inputs {listed(inputs)}")
@@ -449,7 +449,7 @@ class GaussianProcessResults(Hyperparameters):
     # Showing ----------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit: kernel, readings by name, hyperparameters with intervals, convergence.
+        """Return a table of the fit: kernel, observations by name, hyperparameters with intervals, convergence.
 
         Parameters
         ----------
@@ -476,7 +476,7 @@ class GaussianProcessResults(Hyperparameters):
         alpha : float
             The interval over one input has level 1 - alpha.
         se : bool
-            Over two inputs, whether to draw standard errors instead, and the places of all readings.
+            Over two inputs, whether to draw standard errors instead, and the places of all observations.
         **style
             Passed to `matplotlib.axes.Axes.plot` for the curve, or to `matplotlib.axes.Axes.contourf`.
 

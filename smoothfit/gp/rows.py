@@ -1,7 +1,7 @@
-"""Readings as rows of scaled numbers: origins and power-of-two units from the data, so that no user's unit matters.
+"""Observations as rows of scaled numbers: origins and power-of-two units from the data, so that no user's unit matters.
 
-Inputs are counted from a reading's (the lower median of each) in a power of two near their range, readings in a power of two
-near their spread. Changing the units of the user by a power of two, or the origins by a shift without rounding, leaves every
+Inputs are counted from an observation's (the lower median of each) in a power of two near their range, observations in a power of
+two near their spread. Changing the units of the user by a power of two, or the origins by a shift without rounding, leaves every
 scaled number as it was, bit for bit.
 """
 
@@ -31,28 +31,28 @@ def power_of_two(value: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Scaled readings, sorted by the axis that they read (f itself first), in one input then by x.
+    """Scaled observations, sorted by the axis of the slope that they observe (f itself first), in one input then by x.
 
     Attributes
     ----------
     X : ndarray, shape (n, d)
         (x - x_origin) / x_unit.
     y : ndarray, shape (n,)
-        Readings less `y_origin` (those of f), in units of `row_unit`.
+        Observations less `y_origin` (those of f), in units of `row_unit`.
     axis : ndarray of int, shape (n,)
         Input along which each row is a slope; -1 for f itself.
     group : ndarray of int, shape (n,)
-        Number of the unknown sd of each row; -1 where its sd is known.
+        Number of the unknown noise SD of each row; -1 where its SD is known.
     ratio : ndarray, shape (n,)
         Noise variance of each row in units of row_unit^2: known, or relative to the unknown variance.
     row_unit : ndarray, shape (n,)
-        Unit of each row's reading.
+        Unit of each row's observation.
     group_unit : ndarray, shape (n_groups,)
-        Unit of each unknown sd.
+        Unit of each unknown noise SD.
     unknown : tuple of str
-        Names with an unknown sd.
+        Series with an unknown noise SD.
     design : ndarray, shape (n, p)
-        What each row reads of the mean's terms (1, x_1, ..., x_d scaled).
+        Design of the mean's terms (1, x_1, ..., x_d scaled).
     order : ndarray of int, shape (n,)
         Number of each row among the observations.
     """
@@ -76,7 +76,7 @@ class Rows:
 
     @classmethod
     def of(cls, observations: PointObservations, kernel: Kernel, mean: str) -> Rows:
-        """Scale and sort readings."""
+        """Scale and sort observations."""
         X, y, axis = observations.X, observations.y, observations.axis
         n, d = X.shape
         lengths = kernel.length_scales(d)
@@ -84,11 +84,11 @@ class Rows:
             extent = X.max(axis=0) - X.min(axis=0)
         if not np.isfinite(extent).all():
             j = int(np.argmin(np.isfinite(extent)))
-            raise DataError(f"X[:, {j}] spans more than floating-point numbers hold; choose another unit")
+            raise DataError(f"X[:, {j}] has a range that overflows; choose another unit")
         for j in np.flatnonzero(extent == 0).tolist():
             if lengths[j] is None and (kernel.ard or not extent.any()):
                 raise DataError(
-                    f"X[:, {j}] is {X[0, j]:g} at every reading, which tells nothing about its length scale; drop the input, or "
+                    f"X[:, {j}] is {X[0, j]:g} at every observation, its length scale is not identified; drop the input, or "
                     "give its length_scale"
                 )
         reference = [e or length or extent.max() for e, length in zip(extent.tolist(), lengths, strict=True)]
@@ -101,7 +101,7 @@ class Rows:
         with np.errstate(over="ignore"):
             spread = _spread(y - np.where(axis == VALUE, y_origin, 0.0), axis, x_unit, extent, kernel)
         if not 0 < spread < np.inf:
-            raise DataError("the readings span more than floating-point numbers hold; choose another unit of y")
+            raise DataError("the range of the observations overflows; choose another unit of y")
         y_unit = power_of_two(spread)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             row_unit = np.where(axis == VALUE, y_unit, y_unit / x_unit[np.maximum(axis, 0)])
@@ -109,7 +109,7 @@ class Rows:
         group, ratio, group_unit, unknown = _noise(observations, row_unit)
         if not (np.isfinite(scaled_y).all() and np.isfinite(ratio).all() and np.isfinite(row_unit).all() and row_unit.all()):
             raise DataError(
-                f"with inputs of size {x_unit.max():.1e} and readings of size {y_unit:.1e} slopes or noise leave the range of "
+                f"with inputs of size {x_unit.max():.1e} and observations of size {y_unit:.1e} slopes or noise leave the range of "
                 "floating-point numbers; choose other units"
             )
         scaled_X = (X - x_origin) / x_unit
@@ -147,24 +147,24 @@ class Rows:
 
     @property
     def n_contrasts(self) -> int:
-        """Number of readings less that of the mean's terms."""
+        """Number of observations less that of the mean's terms."""
         return len(self) - self.n_terms
 
     @cached_property
     def has_known_noise(self) -> bool:
-        """Whether some reading has a known sd that is not zero."""
+        """Whether some observation has a known noise SD that is not zero."""
         return bool((self.ratio[self.group < 0] > 0).any())
 
     @cached_property
     def blocks(self) -> list[tuple[int, slice]]:
-        """Axis and rows of each run of rows that read one axis."""
+        """Axis of each group of consecutive rows that observe one slope, and its rows."""
         starts = [0, *(np.flatnonzero(np.diff(self.axis)) + 1).tolist()]
         ends = [*starts[1:], len(self)]
         return [(int(self.axis[start]), slice(start, end)) for start, end in zip(starts, ends, strict=True)]
 
     @cached_property
     def log_units(self) -> float:
-        """Log determinant of the change from the user's readings to scaled ones, mean's terms counted in scaled units.
+        """Log determinant of the change from the user's observations to scaled ones, mean's terms counted in scaled units.
 
         The restricted likelihood counts densities of n - p contrasts; see `log_det_design`.
         """
@@ -172,7 +172,7 @@ class Rows:
 
     @cached_property
     def log_det_design(self) -> float:
-        """log|H'H| of the readings in the user's units, the terms of the mean in scaled units."""
+        """log|H'H| of the observations in the user's units, the terms of the mean in scaled units."""
         if not self.n_terms:
             return 0.0
         user = self.design * (self.row_unit / self.y_unit)[:, None]
@@ -204,11 +204,11 @@ class Rows:
         )
 
     def _group_of(self, reading: PointReadings) -> int:
-        """Number of the unknown sd of observations of a name; -1 where their sd is known."""
+        """Number of the unknown noise SD of observations of a series; -1 where their SD is known."""
         if reading.sd is None and reading.name in self.unknown:
             return self.unknown.index(reading.name)
         if reading.sd is None:
-            raise SpecificationError(f"{reading.name!r} has no sd, and the fit estimated none for it; give sd=, or its name")
+            raise SpecificationError(f"{reading.name!r} has no SD, and the fit estimated none for it; pass sd=, or another name=")
         return -1
 
     def joined(self, others: Rows) -> Rows:
@@ -235,20 +235,20 @@ class Rows:
         bad = ~np.isfinite(scaled).all(axis=1)
         if bad.any():
             i = int(np.argmax(bad))
-            raise DataError(f"X[{i}] = {X[i].tolist()} is too far from the readings for floating-point numbers")
+            raise DataError(f"X[{i}] = {X[i].tolist()} is too far from the observations for floating-point numbers")
         return scaled
 
     def _require_identified(self, inputs: tuple[str, ...]) -> None:
-        """Raise where the readings leave a term of the mean undetermined."""
+        """Raise if the observations leave a term of the mean undetermined."""
         if not self.n_terms:
             return
         lengths = np.linalg.norm(self.design, axis=0)
         labels = ["the level of f", *(f"the slope of the mean along {name}" for name in inputs)]
-        remedy = 'add such readings, or use mean="zero"' + (' or "constant"' if self.mean == "linear" else "")
+        remedy = 'add such observations, or use mean="zero"' + (' or "constant"' if self.mean == "linear" else "")
         for term in range(self.n_terms):
             if lengths[term] == 0:
                 what = "slopes" if term == 0 else "others"
-                raise IdentificationError(f"no reading fixes {labels[term]} (all {len(self)} readings are of {what}); {remedy}")
+                raise IdentificationError(f"no observation identifies {labels[term]} (all {len(self)} are of {what}); {remedy}")
         scaled = self.design / lengths
         rest = scaled.copy()
         for term in range(self.n_terms):
@@ -259,13 +259,13 @@ class Rows:
             size = float(np.linalg.norm(rest[:, term]))
             if size <= RANK_TOLERANCE:
                 raise IdentificationError(
-                    f"the readings do not tell {labels[term]} from the other terms of the mean ({len(self)} readings); {remedy}"
+                    f"the {len(self)} observations do not separate {labels[term]} from the other terms of the mean; {remedy}"
                 )
             rest[:, term] /= size
 
 
 def mean_terms(mean: str, X: FloatArray, axis: npt.NDArray[np.int64]) -> FloatArray:
-    """What readings at scaled points X along `axis` read of the terms 1, x_1, ..., x_d of the mean, shape (n, p)."""
+    """Design (n, p) of the terms 1, x_1, ..., x_d of the mean, for observations at scaled points X along `axis`."""
     n, d = X.shape
     value = axis == VALUE
     if mean == "zero":
@@ -284,7 +284,7 @@ def mean_of_box(mean: str, lower: FloatArray, upper: FloatArray) -> FloatArray:
 
 
 def _spread(y: FloatArray, axis: npt.NDArray[np.int64], x_unit: FloatArray, extent: FloatArray, kernel: Kernel) -> float:
-    """Size of what f does: the spread of its readings, else of its slopes across the inputs, else its given amplitude."""
+    """Size of what f does: the spread of its observations, else of its slopes across the inputs, else its given amplitude."""
     sizes = [float(np.abs(y[axis == VALUE]).max(initial=0.0))]
     for j in range(len(x_unit)):
         sizes.append(float(np.abs(y[axis == j]).max(initial=0.0) * x_unit[j]))
@@ -293,7 +293,7 @@ def _spread(y: FloatArray, axis: npt.NDArray[np.int64], x_unit: FloatArray, exte
         if kernel.amplitude is not None:
             return kernel.amplitude
         raise DataError(
-            f"all {len(y)} readings are equal, which tells nothing about the amplitude of f; give kernel amplitude and length_scale"
+            f"all {len(y)} observations are equal: the amplitude of f is not identified; give the kernel amplitude and length_scale"
         )
     if not np.isfinite(reference):
         return reference
@@ -306,7 +306,7 @@ def _spread(y: FloatArray, axis: npt.NDArray[np.int64], x_unit: FloatArray, exte
 def _noise(
     observations: PointObservations, row_unit: FloatArray
 ) -> tuple[npt.NDArray[np.int64], FloatArray, FloatArray, tuple[str, ...]]:
-    """Number of the unknown sd and scaled variance ratio of each reading, units and names of the unknown sds."""
+    """Number of the unknown noise SD and scaled variance ratio of each observation, units and names of the unknown noise SDs."""
     group = np.full(len(observations), -1)
     ratio = np.empty(len(observations))
     unknown: list[str] = []
@@ -329,14 +329,14 @@ def _noise(
                 lost = (ratio[mine] == 0) & (reading.sd > 0)
                 if lost.any():
                     raise NumericalError(
-                        f"the sd of {reading.name!r} is too small beside the readings for floating-point numbers; pass sd=0 if "
+                        f"the SD of {reading.name!r} is too small beside the observations for floating-point numbers; pass sd=0 if "
                         "they are exact"
                     )
     return group, ratio, np.array(units), tuple(unknown)
 
 
 def _refuse_exact_repetitions(observations: PointObservations) -> None:
-    """Raise where two exact readings are of one thing at one point: their covariance is singular whatever the kernel."""
+    """Raise if two exact observations are of one thing at one point: their covariance is singular whatever the kernel."""
     sds = [np.full(len(r), np.nan) if r.sd is None else r.sd for r in observations.readings]
     exact = np.flatnonzero(np.concatenate(sds) == 0)
     what = np.column_stack([observations.X[exact], observations.axis[exact]])
@@ -346,6 +346,6 @@ def _refuse_exact_repetitions(observations: PointObservations) -> None:
         k = int(np.argmax(repeated))
         i, j = exact[first[inverse.ravel()[k]]], exact[k]
         raise DataError(
-            f"y[{i}] and y[{j}] are exact readings (sd=0) of one thing at one point, X = {observations.X[j].tolist()}; merge them, "
-            "or give a noise sd"
+            f"y[{i}] and y[{j}] are two exact observations (sd=0) at X = {observations.X[j].tolist()}; merge them, "
+            "or give a noise SD"
         )

@@ -1,7 +1,7 @@
-"""Maximum of the restricted likelihood, with a certificate.
+"""Maximum of the restricted likelihood, with a convergence check.
 
 The best starts of a grid are followed by L-BFGS-B with exact gradients, then by Newton's method with the exact Hessian. A maximum
-is certified where the Newton decrement g'H^-1 g of the free variables is negligible and H positive definite, and where at each
+has converged if the Newton decrement g'H^-1 g of the free variables is negligible, H is positive definite, and at each
 bound that is reached the gradient points outward. Where rounding leaves no sign to the curvature of a direction that hardly
 matters (amplitude and length scale growing together, for example), a plateau along it is as good.
 """
@@ -31,15 +31,15 @@ LONGEST_STEP = 3.0
 FLAT = 1e-3  # second derivative of the criterion by a logarithm, below which a bound may be the optimum
 LEVEL = 1e-6  # a slope at a bound, or a difference of values, that does not count
 DAMPINGS = np.concatenate([[0.0], 10.0 ** np.arange(-6.0, 6.0)])
-REMEDY = "give a noise sd (sd=), a length_scale or an amplitude"
+REMEDY = "give a noise SD (sd=), a length_scale or an amplitude"
 SINGULAR_REMEDY = (
-    "leave the noise sd to be estimated (sd=None) or give a larger one, merge coincident points, or take a rougher kernel"
+    "leave the noise SD to be estimated (sd=None) or give a larger one, merge coincident points, or use a rougher kernel"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """A certified minimum of the criterion.
+    """A converged minimum of the criterion.
 
     Attributes
     ----------
@@ -66,12 +66,12 @@ class Optimum:
 
 
 def search(criterion: Criterion, n_starts: int) -> Optimum:
-    """Return the best certified minimum from the `n_starts` most promising starts.
+    """Return the best converged minimum from the `n_starts` most promising starts.
 
     Raises
     ------
     ConvergenceError
-        No minimum could be certified, or a start that could not be certified reached lower than the best that could.
+        The search did not converge, or one that did not converge reached lower values than the best that did.
     NumericalError
         The covariance is numerically singular at every start.
     """
@@ -86,7 +86,7 @@ def search(criterion: Criterion, n_starts: int) -> Optimum:
     best_noise = values.argmin(axis=1)
     along = values.min(axis=1)
     if not np.isfinite(along).any():
-        raise NumericalError(f"the covariance of the readings is numerically singular at every start; {SINGULAR_REMEDY}")
+        raise NumericalError(f"the covariance of the observations is numerically singular at every start; {SINGULAR_REMEDY}")
     padded = np.concatenate([[np.inf], along, [np.inf]])
     is_low = (along <= padded[:-2]) & (along <= padded[2:])
     promising = np.lexsort((along, ~is_low))  # local minima first
@@ -129,7 +129,7 @@ def _descend(criterion: Criterion, start: FloatArray, lower: FloatArray, upper: 
 
 def _newton(criterion: Criterion, u: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Optimum:
     """Newton's method with the exact Hessian, damped away from the minimum, until the decrement stops shrinking."""
-    nearest: Optimum | None = None  # the point so far with the least decrement
+    nearest: Optimum | None = None  # the point so far with the smallest decrement
     level: Optimum | None = None  # the lowest one so far on a plateau
     idle = 0
     value, decrement = np.inf, np.inf

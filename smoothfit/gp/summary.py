@@ -14,7 +14,7 @@ ROUTE_NAMES = {"dense": "dense", "state_space": "state space"}
 
 
 def process_summary(results: Hyperparameters, alpha: float) -> Summary:
-    """Facts, readings by name, hyperparameters and coefficients of the mean with intervals."""
+    """Facts, observations by name, hyperparameters and coefficients of the mean with intervals."""
     model = results.model
     facts = [
         ("Model:", "GaussianProcess"),
@@ -32,7 +32,7 @@ def process_summary(results: Hyperparameters, alpha: float) -> Summary:
     readings = pd.DataFrame(
         [
             {
-                "reads": results.observations.read_by(reading),
+                "observes": results.observations.read_by(reading),
                 "n": len(reading),
                 "missing": reading.n_dropped,
                 "sigma": number(results.sigma[reading.name]),
@@ -74,12 +74,12 @@ def _notes(results: Hyperparameters) -> list[str]:
     notes = []
     for name in results.boundary:
         if name == "amplitude":
-            notes.append("boundary: the amplitude is indistinguishable from zero, the readings are the mean and noise")
+            notes.append("boundary: the amplitude is indistinguishable from zero, the observations are the mean and noise")
         elif name.startswith("sigma"):
-            notes.append(f"boundary: {name} is the least searched, 2^-17 of the prior's sd: exact readings or an endless amplitude")
+            notes.append(f"boundary: {name} at its lower limit, 2^-17 of the prior SD: exact observations or unbounded amplitude")
         else:
             notes.append(f"boundary: {name} is as long or as short as is searched")
     if results._fit.optimum.on_plateau:
         notes.append("plateau: the likelihood hardly changes along a combination of hyperparameters")
-    notes.append("std err: observed information of the logarithms, delta method. Bands: posterior, pointwise.")
+    notes.append("std err: observed information of the logarithms, delta method. Intervals: pointwise, Bayesian (credible).")
     return notes

@@ -34,7 +34,7 @@ FAR = 1e6  # length scales, beyond which every kernel and derivative underflows 
 
 
 def axes_of(axis: int) -> Axes:
-    """Axes that the function that a reading reads is derived by: of f itself (-1) none."""
+    """Axes along which the observed function is a derivative of f; none for f itself (-1)."""
     return () if axis == VALUE else (axis,)
 
 

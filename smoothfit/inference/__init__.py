@@ -1,1 +1,1 @@
-"""How hyperparameters are found: certified searches that know no model."""
+"""Estimation of hyperparameters: searches with convergence checks, independent of the model."""

@@ -1,7 +1,8 @@
-"""Descent to a certified minimum where a score costs little more than a value, and a Hessian several scores.
+"""Descent to a converged minimum where a score costs little more than a value, and a Hessian several scores.
 
 Newton's method whose Hessian is differenced at the start and again near the minimum, and kept up between by the secants of the
-scores (BFGS). The certificate is that of `newton`: a negligible Newton decrement, by a Hessian differenced near the minimum.
+scores (BFGS). The convergence criterion is that of `newton`: a negligible Newton decrement, by a Hessian differenced near the
+minimum.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ ROUNDED = 1e-3  # a decrement below which rounding, of no more than this, may hi
 DAMPINGS = (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e4, 1e6, 1e8)  # of the Hessian, relative to its largest eigenvalue
 LONGEST_STEP = 2.0  # in a logarithm: starts of a search are nearer than that
 MAX_ITERATIONS = 40
-DIFFERENCES = 1e-4  # of the greatest curvature: below, the sign of one is rounding, and a level slope along it is enough
+DIFFERENCES = 1e-4  # of the largest curvature: below, the sign of one is rounding, and a level slope along it is enough
 MOST_SECANTS = 6  # steps with one Hessian
 SLOW = 0.1  # of the descent that is predicted: what is less asks for a new Hessian
 LEVELLING = 0.3  # a slope that is small, and how far from it, relatively, the descent that it tells may be
-CURVED = 1e-8  # least cosine of a step and the change of the score for a secant
+CURVED = 1e-8  # smallest cosine of a step and the change of the score for a secant
 
 
 Bounds = tuple[FloatArray, FloatArray]
@@ -170,7 +171,7 @@ def _lower(
     dampings: Sequence[float],
     rounded: bool,
 ) -> Scored | None:
-    """A lower point, by a step as little damped as need be; None where there is none. If `rounded`, Newton's step is taken."""
+    """A lower point, by a step as little damped as need be; None if there is none. If `rounded`, Newton's step is taken."""
     for damping in dampings:
         found = objective.score(np.clip(at.theta + step(damping), *bounds))
         if found.value < at.value + (ROUNDED if rounded and not damping else 0.0):
@@ -179,7 +180,7 @@ def _lower(
 
 
 def _secant(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatArray | None:
-    """Hessian that maps the last step to the change of the score; None where this is no positive curvature."""
+    """Hessian that maps the last step to the change of the score; None if this is no positive curvature."""
     product, mapped = float(step @ change), hessian @ step
     if not product > CURVED * np.linalg.norm(step) * np.linalg.norm(change) or not step @ mapped > 0:
         return None

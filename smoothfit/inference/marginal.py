@@ -51,7 +51,7 @@ from .nodes import Density, Nodes, lattice_nodes, sampled_nodes
 
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
 CARRIED, MOST_CARRIED = 1e-3, 64  # weight of a node that a stream carries, and how many of them
-MOST_SAMPLED = 256  # nodes that stand for quasi-random points: each costs every prediction a pass
+MOST_SAMPLED = 256  # nodes that represent quasi-random points: each costs every prediction a pass
 LEFT_OUT = 0.01  # weight beyond which what is left out is represented by resampling
 NEGLIGIBLE = 2e-4  # total weight of the nodes that are left out: tails of 0.025 change by less than 1 % of themselves
 MOST_ON_A_LATTICE = 2  # parameters: beyond, a lattice needs thousands of nodes
@@ -182,7 +182,7 @@ def significant(nodes: Nodes) -> Nodes:
 
 
 def resampled(theta: FloatArray, weights: FloatArray, most: int) -> tuple[npt.NDArray[np.intp], FloatArray]:
-    """At most so many nodes, by number, with new weights: resampled systematically along their greatest principal component."""
+    """At most so many nodes, by number, with new weights: resampled systematically along their largest principal component."""
     if len(weights) <= most:
         return np.arange(len(weights)), weights
     deviation = theta - weights @ theta
@@ -221,7 +221,7 @@ def is_narrow(engine: Likelihood, theta_hat: FloatArray) -> bool:
 
     With V the inverse of the curvature of the log likelihood at theta_hat, the rule is trace V <= NARROW, theta_hat not at a
     bound. The derivative of a posterior variance by the log of a variance of the model lies between zero and that variance
-    itself, so that log sds vary by at most tau^2 = trace V / 4. To first order a mixture over log sds of variance tau^2 widens
+    itself, so that log SDs vary by at most tau^2 = trace V / 4. To first order a mixture over log SDs of variance tau^2 widens
     95 % intervals by (1.96^2 + 1) tau^2 / 2, or 0.6 % at the limit. The posterior mean moves with theta as well: on average
     over the observations that adds V d / 2 with d = 0.1 for smoothing splines of order 2.
 

@@ -1,9 +1,9 @@
-"""Minimisation of a criterion over logarithms within bounds, with a certificate.
+"""Minimisation of a criterion over logarithms within bounds, with a convergence check.
 
 From every local minimum of a grid, Newton's method with the exact Hessian, projected onto the bounds. If the objective gives a
 scale of its curvature (`Scaled`), quasi-Newton descents (BFGS) from several grids come first, and only the best end costs a
 Hessian; along one variable whose second derivative would cost differences of scores, the secant method is used. A minimum is
-certified if the Newton decrement g'H^-1 g of the free variables is negligible, H is positive definite, and at each bound reached
+converged if the Newton decrement g'H^-1 g of the free variables is negligible, H is positive definite, and at each bound reached
 the score points outward. What prediction criteria score, whatever the fit, stands here too.
 """
 
@@ -40,7 +40,7 @@ DAMPINGS = (  # of the Hessian, relative to its largest eigenvalue; zero is Newt
     10.0 ** np.arange(1, 9),
 )
 MAX_RESCANS = 5
-REMEDY = "fix the smoothing (lam=, bandwidth= or edf=) or give an sd"
+REMEDY = "fix the smoothing (lam=, bandwidth= or edf=) or give an SD"
 ZOOM = 8  # candidates of one refinement of the grid: what the kernels compute side by side
 HOPELESS = 10.0  # times the descent that the refinement brought: more than the rest of the way down can bring
 MAX_SECANTS = 8
@@ -50,7 +50,7 @@ SAME = 0.01  # decrement from one point to another, below which both descents go
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """A certified minimum.
+    """A converged minimum.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ def minimize(
     upper: FloatArray,
     is_inside: Callable[[npt.NDArray[np.bool_]], bool] = lambda at_lower: True,
 ) -> Minimum:
-    """Return the best certified minimum.
+    """Return the best converged minimum.
 
     `starts` (L, p), or each of several, form a grid along the first variable; every local minimum on it (three at most) is
     followed. Minima for which `is_inside`, of the variables at their lower bounds, is false count only if there is no other.
@@ -87,7 +87,7 @@ def minimize(
     Raises
     ------
     ConvergenceError
-        If no start leads to a minimum that can be certified.
+        If the search converges from no start.
     """
     grids = [np.clip(grid, lower, upper) for grid in ([starts] if isinstance(starts, np.ndarray) else starts)]
     grids = [grid[np.argsort(grid[:, 0], kind="stable")] for grid in grids]
@@ -95,7 +95,7 @@ def minimize(
     values = [_finite(v) for v in np.split(objective.values(np.concatenate(grids)), lengths[:-1])]
     lows = [(grid, v, i) for grid, v in zip(grids, values, strict=True) for i in local_minima(v, objective.unbounded)]
     if not lows and objective.unbounded and np.isfinite(values).any():
-        raise ConvergenceError(f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}")
+        raise ConvergenceError(f"the likelihood has no maximum short of an SD of zero, where it grows without bound; {REMEDY}")
     if not lows:
         raise ConvergenceError("the criterion is not finite at any start")
     if is_scaled(objective) and len(lower) > 1:
@@ -149,7 +149,7 @@ def certified(
     upper: FloatArray,
     is_inside: Callable[[npt.NDArray[np.bool_]], bool] = lambda at_lower: True,
 ) -> Minimum:
-    """Certify the lowest end, or the next ones if it is not inside; scan the first variable of the grid (L, p) again there."""
+    """Check convergence of the lowest end, or of the next ones if it is not inside; scan the grid's first variable again there."""
     outside: list[Minimum] = []
 
     def follow(end: End, best: Minimum | None) -> Minimum | None:
@@ -180,7 +180,7 @@ Start = TypeVar("Start")
 
 
 def best_of(searches: Sequence[Callable[[], Result]]) -> Result:
-    """The result with the least criterion; an error where a search that failed had got lower than any that ended."""
+    """The result with the smallest criterion; an error where a search that failed had got lower than any that ended."""
 
     def follow(search: Callable[[], Result], _: Result | None) -> Result:
         return search()
@@ -191,10 +191,10 @@ def best_of(searches: Sequence[Callable[[], Result]]) -> Result:
 
 
 def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], Result | None], level: float) -> Result | None:
-    """The result with the least criterion of those that the starts lead to; None where they lead to none.
+    """The result with the smallest criterion of those that the starts lead to; None if they lead to none.
 
     `follow` is told the best result so far, and gives None for a start that need not be followed. An error is raised where a search
-    that failed had got lower than any that ended, by more than `level`: what could not be certified was lower.
+    that failed had got lower than any that ended, by more than `level`: what did not converge was lower.
     """
     best: Result | None = None
     failure: ConvergenceError | None = None
@@ -283,7 +283,7 @@ def interpolation() -> FloatArray:
 def _vertex(values: FloatArray, lowest: int) -> float:
     """Where the polynomial through equidistant values is lowest near an inner point, from that point in spacings."""
     inside = slice(32 * (lowest - 1), 32 * (lowest + 1) + 1)
-    # Less its least value: what counts may be small beside the values.
+    # Less its smallest value: what counts may be small beside the values.
     near = interpolation()[inside] @ (values - values[lowest])
     best = int(np.argmin(near))
     if not 0 < best < len(near) - 1:
@@ -294,7 +294,7 @@ def _vertex(values: FloatArray, lowest: int) -> float:
 
 
 def _descend(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum:
-    """Follow one start to a certified minimum."""
+    """Follow one start to a converged minimum."""
     if is_scaled(objective) and len(theta) > 1:
         end = descend(objective, theta, lower, upper)
         theta = theta if end is None else end.theta
@@ -306,9 +306,9 @@ def _descend(objective: Objective, theta: FloatArray, lower: FloatArray, upper: 
 
 
 def _secant(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum | None:
-    """Minimum along one variable from exact scores alone; None where they do not shrink at once towards one inside.
+    """Minimum along one variable from exact scores alone; None if they do not shrink at once towards one inside.
 
-    The curvature of the certificate is the slope of the score between the last two points.
+    The curvature of the convergence criterion is the slope of the score between the last two points.
     """
     nowhere = np.zeros(1, np.bool_)
     _, before = objective.gradient(theta)

@@ -29,7 +29,7 @@ FALL = 2.0  # of the log density, at two standard deviations of a normal law
 DISTANCES = 2.0 ** np.arange(-2, 6)  # along a ray, in the standard deviations of the curvature; one batch of eight
 WIDENING, WIDENINGS = 128.0, 5  # of the distances, where they are all too short, or all too long
 STEP = 0.75  # of the first lattice, in standard deviations: intervals are then right to 0.2 % of their half-width
-AGREE = 0.1  # of sublattices of twice the step, in weight and in means by sds; the lattice is then right to the square of this
+AGREE = 0.1  # of sublattices of twice the step, in weight and in means by SDs; the lattice is then right to the square of this
 HALVINGS = 5
 MOST_NODES = 10_000
 REACH = 4  # nodes by which a lattice of one variable grows at a time, on either side
@@ -58,7 +58,7 @@ class Density:
 
 
 class Nodes(NamedTuple):
-    """Points that stand for a density.
+    """Points that represent a density.
 
     Attributes
     ----------
@@ -292,7 +292,7 @@ def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -
     """Quasi-random points of a split-t law and some of the uniform one, with importance weights, `enough` of them effective.
 
     Where the density has a curved ridge, the t law alone hardly reaches its end, and one point there may get all the weight. With
-    a share of uniform points the ratio of the densities is bounded (Hesterberg 1995, Technometrics 37, 185-194).
+    a fraction of uniform points the ratio of the densities is bounded (Hesterberg 1995, Technometrics 37, 185-194).
     """
     points, values = scan(density, start)
     shape = shape_of(density, points[np.argmax(values)])

@@ -61,7 +61,7 @@ def is_scaled(objective: Objective) -> TypeGuard[Scaled]:
 
 @dataclass(frozen=True, eq=False)
 class End:
-    """Where a quasi-Newton descent ended, not certified.
+    """The end of a quasi-Newton descent, before any check of convergence.
 
     Attributes
     ----------

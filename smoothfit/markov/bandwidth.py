@@ -1,11 +1,12 @@
 """How smooth: q, lam, bandwidth and edf, and what ties one of them to the noise when it is fixed.
 
-The bandwidth h is where what the readings tell balances the prior. With I_k the information per unit of x that readings
+The bandwidth h is where what the observations tell balances the prior. With I_k the information per unit of x that observations
 of f^(k) carry, that is their mean 1 / variance times their number (n - 1)/n n_k over the range of x,
 
     q sum_k I_k h^(2(m-k)) = 1,
 
-which for equal readings of f is h = (lam dt)^(1/2m), lam = sigma^2 / q and dt the mean spacing. All here is scaled as the rows are.
+which for equal observations of f is h = (lam dt)^(1/2m), lam = sigma^2 / q and dt the mean spacing. All here is scaled as the rows
+are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..errors import SpecificationError
 from .kernels import residual_terms, second_terms
 from .rows import Rows
 
-# Beyond these bounds a fit is indistinguishable from its limit: a polynomial (q -> 0) and an interpolant (sd -> 0).
+# Beyond these bounds a fit is indistinguishable from its limit: a polynomial (q -> 0) and an interpolant (SD -> 0).
 LIMIT = 1e10
 
 
@@ -66,7 +67,7 @@ class Information(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Resolution(Information):
-    """Of the readings of `rows` at one order."""
+    """Of the observations of `rows` at one order."""
 
     rows: Rows
     order: int
@@ -86,14 +87,15 @@ class Resolution(Information):
 
     @property
     def spacing(self) -> float:
-        """Mean distance between readings."""
+        """Mean distance between observations."""
         return self.rows.range / (len(self.rows) - 1)
 
     def limits(self, sigma2: FloatArray) -> tuple[float, float]:
-        """Least and greatest log q that can differ from the limits, whatever single readings and gaps dominate.
+        """Smallest and largest log q that can differ from the limits, whatever single observations and gaps dominate.
 
-        Below: h = range * LIMIT^(1/2m) as if every reading were as good as the best. Above: h = (least gap) / LIMIT^(1/2m) as
-        if every one were as poor as the poorest; and q (least gap)^(2m-1) = LIMIT, a variance beyond that of the scaled readings.
+        Below: h = range * LIMIT^(1/2m) as if every observation were as good as the best. Above: h = (smallest gap) / LIMIT^(1/2m)
+        as if every one were as poor as the poorest; and q (smallest gap)^(2m-1) = LIMIT, a variance beyond that of the scaled
+        observations.
         """
         rows, m = self.rows, self.order
         precise, poor, powers = self._extremes(sigma2)
@@ -108,14 +110,14 @@ class Resolution(Information):
         return float(-best - np.log(m)), float(highest)
 
     def _extremes(self, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """The greatest and the least precision of each series, and its power 2 (m - k) of the bandwidth."""
+        """The largest and the smallest precision of each series, and its power 2 (m - k) of the bandwidth."""
         kinds, least, greatest = self._ratios
         deriv, group = np.divmod(kinds, self.rows.n_groups)
         return 1 / (least * sigma2[group]), 1 / (greatest * sigma2[group]), 2.0 * (self.order - deriv)
 
     @cached_property
     def _ratios(self) -> tuple[npt.NDArray[np.int64], FloatArray, FloatArray]:
-        """The series, deriv * n_groups + group, with the least and the greatest variance ratio of each."""
+        """The series, deriv * n_groups + group, with the smallest and the largest variance ratio of each."""
         rows = self.rows
         if rows.is_of_one_kind:
             return np.array([int(rows.deriv[0])]), np.array([rows.ratio.min()]), np.array([rows.ratio.max()])
@@ -126,9 +128,9 @@ class Resolution(Information):
 
 
 def lost_accuracy(rows: Rows, order: int, q: float, sigma2: FloatArray) -> float:
-    """Bound on the error of the filter after the widest gap, in posterior sds.
+    """Bound on the error of the filter after the widest gap, in posterior SDs.
 
-    Past a gap d the filter holds regressions of f', ..., f^(m-2) on f^(m-1) of size up to d^(m-2); the readings of one
+    Past a gap d the filter holds regressions of f', ..., f^(m-2) on f^(m-1) of size up to d^(m-2); the observations of one
     bandwidth h, or of the m first ones, bring them down to h^(m-2), with the rounding of the former. The h here is that of
     the usual spacing, which no gap widens.
     """
@@ -156,7 +158,7 @@ class Tie(ABC):
 
 @dataclass(frozen=True)
 class FixedLam(Tie):
-    """q = sigma2 of the first unknown name / lam, or 1 / lam where every sd is known."""
+    """q = sigma2 of the first unknown series / lam, or 1 / lam where every SD is known."""
 
     lam: float
 
@@ -194,7 +196,7 @@ class FixedDf(Tie):
         least, most = excess(lowest), excess(highest)
         if not least < 0 < most:
             raise SpecificationError(
-                f"edf is {self.edf}; at order {order} these readings allow values between {order} and {most + self.edf:.6g}"
+                f"edf is {self.edf}; at order {order} these observations allow values between {order} and {most + self.edf:.6g}"
             )
         log_q = float(brentq(excess, lowest, highest, xtol=1e-12, rtol=1e-14))
         groups = np.eye(1 + rows.n_groups)[1:]

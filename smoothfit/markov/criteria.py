@@ -1,6 +1,6 @@
 """What a fit minimises, as a function of theta: the logarithms of q and, for likelihoods, of the unknown variances.
 
-With n readings, m the order and K, X, r as in `kernels.Terms`:
+With n observations, m the order and K, X, r as in `kernels.Terms`:
 
 - ``reml``: -2 l_R = (n - m) log 2 pi + log|K| + log|X'K^-1 X| + r'K^-1 r        (restricted likelihood)
 - ``ml``:   -2 l   = n log 2 pi + log|K| + r'K^-1 r
@@ -14,12 +14,12 @@ orthogonal to the polynomials in the metric of the noise R: then K^-1 X = R^-1 X
 
 in which the term in brackets is that of ``reml`` and depends on no such choice. So neither the direction of x nor a basis matters.
 
-RSS = sum (y - f^(k))^2 / r and edf = tr H, the trace of the smoother matrix. ``gcv`` and ``aicc`` weigh readings by known
-relative precisions: where several names have an unknown sd, or some a known one, these come from ``reml``.
+RSS = sum (y - f^(k))^2 / r and edf = tr H, the trace of the smoother matrix. ``gcv`` and ``aicc`` weigh observations by known
+relative precisions: where several series have an unknown noise SD, or some a known one, these come from ``reml``.
 RSS and edf need no smoothing pass: they are derivatives of the filter's terms by a common factor e^c of all noise variances,
 d log_det / dc = n - edf and d sse / dc = -RSS.
 
-With one name and no known sd, a common factor of the variance and q is left out of theta: ``reml`` and ``ml`` are maximal
+With one series and no known noise SD, a common factor of the variance and q is left out of theta: ``reml`` and ``ml`` are maximal
 at the factor sse / (n - m) and sse / n, and ``gcv`` and ``aicc`` do not depend on it.
 """
 
@@ -48,7 +48,7 @@ MOST_EXACT = 4_000  # observations up to which a Hessian costs little beside the
 class Criterion(ABC):
     """A function of theta to minimise, with exact derivatives.
 
-    theta = log of (q, sigma2 of the unknown names), scaled as the rows are; the variance of a single unknown name is one
+    theta = log of (q, sigma2 of the unknown series), scaled as the rows are; the variance of a single unknown series is one
     and not part of theta.
     """
 
@@ -253,7 +253,7 @@ class RestrictedLikelihood(Likelihood):
 
     @property
     def count(self) -> int:
-        """Number of readings less the order."""
+        """Number of observations less the order."""
         return len(self.rows) - self.order
 
     def left_out(
@@ -266,18 +266,18 @@ class RestrictedLikelihood(Likelihood):
 class FullLikelihood(Likelihood):
     """-2 l with the polynomials as unknown constants, the random part orthogonal to them in the metric of the noise.
 
-    As an sd tends to zero, so does the variance of as many contrasts as its observations fix constants: the likelihood grows
+    As an SD tends to zero, so does the variance of as many contrasts as its observations fix constants: the likelihood grows
     without bound. The maximum that is meant is the best one inside.
     """
 
     @property
     def count(self) -> int:
-        """Number of readings."""
+        """Number of observations."""
         return len(self.rows)
 
     @property
     def unbounded(self) -> bool:
-        """True where the sd is unknown."""
+        """True if the SD is unknown."""
         return self.scale_free
 
     def left_out(

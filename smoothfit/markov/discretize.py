@@ -149,7 +149,7 @@ def _may_be_unbalanced(systems: npt.NDArray[Any], entry: FloatArray, steps: Floa
 
 
 def _units(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -> tuple[FloatArray, float] | None:
-    """Units D of the states (M,) and h of time, powers of two, in which the entries of A h are alike; None where little is gained.
+    """Units D of the states (M,) and h of time, powers of two, in which the entries of A h are alike; None if little is gained.
 
     In an unfortunate unit of time exponentials lose the digits between the norm of D^-1 A h D and those of A h, E h and E E' h.
     """

@@ -17,7 +17,7 @@ PIN = 1e-60  # scaled variance with which the antiderivative is zero at its lowe
 def integral_moments(rows: Rows, order: int, q: float, sigma2: FloatArray, lower: Points, upper: Points) -> tuple[float, float]:
     """Scaled mean and variance of the integral of the scaled f from lower to upper, lower < upper, each of shape (1,).
 
-    F(x) = integral of f from `lower` to x is an integrated Wiener process of order + 1 with the same q; a reading of f^(k)
+    F(x) = integral of f from `lower` to x is an integrated Wiener process of order + 1 with the same q; an observation of f^(k)
     is one of F^(k+1), and F(lower) = 0 is one more. The integral is F(upper).
     """
     lifted = _with_pin(rows, lower)
@@ -29,7 +29,7 @@ def integral_moments(rows: Rows, order: int, q: float, sigma2: FloatArray, lower
 
 
 def _with_pin(rows: Rows, x: Points) -> Rows:
-    """Rows as readings of the antiderivative, with the reading 0 of its value at x, in a variance group of its own."""
+    """Rows as observations of the antiderivative, with the observation 0 of its value at x, in a variance group of its own."""
     node = int(rows.last_before(x)[0])
     ahead = float(rows.beyond(x, np.array([max(node, 0)]))[0])
     is_node = node >= 0 and ahead == 0

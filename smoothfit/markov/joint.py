@@ -1,6 +1,6 @@
-"""Readings of several names at the same abscissae, whose noise has a known covariance.
+"""Observations of several series at the same x, whose noise has a known covariance.
 
-At an abscissa y = H s + e, Var e = C. With C = L diag(d) L', L unit lower triangular, L^-1 y = L^-1 H s + e' has independent
+At one x, y = H s + e, Var e = C. With C = L diag(d) L', L unit lower triangular, L^-1 y = L^-1 H s + e' has independent
 noise of variances d, and the density of y, since |L| = 1: z_j = y_j - sum_{i<j} L_ji z_i, the same for each column of H.
 """
 
@@ -17,19 +17,19 @@ from .._validation import FloatArray, first_index, frozen, to_array
 from ..errors import DataError, SpecificationError
 from ..observations import Observations
 
-SYMMETRIC = 1e-10  # of the sds: how far halves may differ that a computation of the user's rounded
-DEFINITE = 1e-12  # least eigenvalue of a correlation matrix: below, a combination of readings counts as exact
+SYMMETRIC = 1e-10  # of the SDs: how far halves may differ that a computation of the user's rounded
+DEFINITE = 1e-12  # smallest eigenvalue of a correlation matrix: below, a combination of observations counts as exact
 
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """Names whose readings belong together, one of each at each abscissa.
+    """Series whose observations belong together, one of each at each x.
 
     Attributes
     ----------
     names : tuple of str
     rows : ndarray of int, shape (n, m)
-        Of each reading among the observations.
+        Of each observation among the observations.
     covariance : ndarray, shape (n, m, m)
         In the user's units.
     """
@@ -39,7 +39,7 @@ class Joint:
     covariance: FloatArray
 
     def scaled(self, units: FloatArray) -> FloatArray:
-        """Covariance of readings in units (n_all,)."""
+        """Covariance of observations in units (n_all,)."""
         mine = units[self.rows]
         return self.covariance / mine[:, :, None] / mine[:, None, :]
 
@@ -55,7 +55,7 @@ class Joint:
 
 
 def with_covariances(observations: Observations, covariances: Mapping[Any, Any]) -> tuple[Observations, tuple[Joint, ...]]:
-    """Check covariances; return the observations with the sds that these imply, and what is joint.
+    """Check covariances; return the observations with the SDs that these imply, and what is joint.
 
     Parameters
     ----------
@@ -82,12 +82,12 @@ def _check_names(names: Any, observations: Observations, taken: list[str]) -> No
         raise SpecificationError(f"{argument}: pass a tuple of two or more different names: {{('f', 'slope'): covariance}}")
     for name in names:
         if name not in observations.names:
-            raise SpecificationError(f"{argument}: the readings are named {', '.join(observations.names)}")
+            raise SpecificationError(f"{argument}: the observations are named {', '.join(observations.names)}")
         if name in taken:
             raise SpecificationError(f"{argument}: {name!r} has a covariance already; give one of all its names")
         reading = observations[name]
         if reading.upper is not None:
-            raise SpecificationError(f"{argument}: readings of {reading.label} take no covariance")
+            raise SpecificationError(f"{argument}: observations of {reading.label} cannot have a covariance")
         if reading.resolution is not None:
             raise SpecificationError(
                 f"{argument} and resolution of {name!r} are given; leave out one: where the steps h are small beside the noise, "
@@ -102,14 +102,14 @@ def _check_names(names: Any, observations: Observations, taken: list[str]) -> No
         other = observations[name].x
         if len(other) != len(x):
             raise DataError(
-                f"{argument}: {len(x)} readings of {names[0]!r}, but {len(other)} of {name!r}; each abscissa has one of each: give "
-                "readings without a partner a name and an sd= of their own"
+                f"{argument}: {len(x)} observations of {names[0]!r}, but {len(other)} of {name!r}; each x has one of each: give "
+                "observations without a partner a name and an sd= of their own"
             )
         if (other != x).any():
             i, label = first_index(other != x), observations.abscissa.label
             raise DataError(
-                f"{argument}: reading {i} of {names[0]!r} is at x = {label(x[i])}, that of {name!r} at {label(other[i])}; "
-                "give both in one order, and readings without a partner a name and an sd= of their own"
+                f"{argument}: observation {i} of {names[0]!r} is at x = {label(x[i])}, that of {name!r} at {label(other[i])}; "
+                "give both in one order, and observations without a partner a name and an sd= of their own"
             )
 
 
@@ -118,7 +118,7 @@ def _checked(given: Any, names: tuple[str, ...], n: int) -> FloatArray:
     argument, m = f"covariances[{names!r}]", len(names)
     covariance = np.asarray(to_array(given, argument).values, dtype=np.float64)
     if covariance.shape not in ((m, m), (n, m, m)):
-        raise DataError(f"{argument} has shape {covariance.shape}; pass ({m}, {m}), or ({n}, {m}, {m}) for one at each abscissa")
+        raise DataError(f"{argument} has shape {covariance.shape}; pass ({m}, {m}), or ({n}, {m}, {m}) for one at each x")
     each = covariance.reshape(-1, m, m)
 
     def refuse(bad: Any, what: str) -> None:
@@ -126,7 +126,7 @@ def _checked(given: Any, names: tuple[str, ...], n: int) -> FloatArray:
             i = first_index(bad)
             raise DataError(f"{argument}{f'[{i}]' if covariance.ndim == 3 else ''} is {each[i].tolist()}, {what}")
 
-    refuse(~np.isfinite(each).all(axis=(1, 2)), "which is not finite; leave the readings out")
+    refuse(~np.isfinite(each).all(axis=(1, 2)), "which is not finite; leave the observations out")
     variances = np.diagonal(each, axis1=1, axis2=2)
     refuse(~(variances > 0).all(axis=1), "whose variances are not all positive")
     sd = np.sqrt(variances)
@@ -135,7 +135,7 @@ def _checked(given: Any, names: tuple[str, ...], n: int) -> FloatArray:
     refuse((np.abs(correlation - transposed) > SYMMETRIC).any(axis=(1, 2)), "which is not symmetric")
     refuse(
         np.linalg.eigvalsh((correlation + transposed) / 2)[:, 0] < DEFINITE,
-        "which is not positive definite: a combination of the readings would be exact; leave out a reading that the others tell",
+        "which is not positive definite: a combination of the observations would be exact; leave out one that the others determine",
     )
     symmetric = (each + np.swapaxes(each, 1, 2)) / 2
     return np.array(np.broadcast_to(symmetric, (n, m, m)))

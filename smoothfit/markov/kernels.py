@@ -1,4 +1,4 @@
-"""The compiled kernels, with their errors told in words of the readings."""
+"""The compiled kernels, with their errors stated in terms of the observations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Terms(NamedTuple):
 
 
 def require_identified(rows: Rows, order: int) -> None:
-    """Raise IdentificationError where the readings leave part of the curve undetermined."""
+    """Raise IdentificationError where the observations leave part of the curve undetermined."""
     _call(_kernels.require_identified, rows, order, np.ones(rows.n_groups))
 
 
@@ -82,7 +82,7 @@ def smoothed_states(rows: Rows, order: int, q: float, filtered: FloatArray) -> F
 
 
 def states_at(rows: Rows, order: int, q: float, filtered: FloatArray, posterior: FloatArray, x: Points) -> FloatArray:
-    """Packed posterior states at abscissae x (n,) in the user's unit: at the nodes, between them and beyond."""
+    """Packed posterior states at x (n,) in the user's unit: at the nodes, between them and beyond."""
     left = rows.last_before(x)
     ahead = rows.beyond(x, np.maximum(left, 0))
     behind = -rows.beyond(x, np.minimum(left + 1, len(rows.nodes) - 1))
@@ -114,8 +114,8 @@ def require_numbers(states: FloatArray, bad: npt.NDArray[np.bool_]) -> FloatArra
     """Return the states; raise where some entries are bad."""
     if bad.any():
         raise NumericalError(
-            f"the state at abscissa {int(bad.any(axis=1).argmax())} left the range of floating-point numbers; x is far beyond the "
-            "readings, or an sd or weight is out of proportion to the others"
+            f"the state at x number {int(bad.any(axis=1).argmax())} left the range of floating-point numbers; x is far beyond the "
+            "observations, or an sd or weight is out of proportion to the others"
         )
     return states
 
@@ -130,8 +130,8 @@ def _call(kernel: Callable[..., Result], rows: Rows, order: int, *arguments: flo
             raise IdentificationError(_unidentified(rows, order, where)) from None
         row = where if rows.sorter is None else int(rows.sorter[where])
         raise NumericalError(
-            f"the predicted variance of reading {row} left the range of floating-point numbers; "
-            "an sd or a weight is out of proportion to the readings or to the others"
+            f"the predicted variance of observation {row} left the range of floating-point numbers; "
+            "an sd or a weight is out of proportion to the observations or to the others"
         ) from None
 
 
@@ -141,11 +141,11 @@ def _unidentified(rows: Rows, order: int, mask: int) -> str:
         kinds = " and ".join(derivative_label(int(k)) for k in np.unique(rows.deriv))
         missing = " and the ".join(COMPONENTS[:lowest])
         return (
-            f"no reading fixes the {missing} of f (all {len(rows)} readings are of {kinds}); "
-            f"add {'one reading' if lowest == 1 else f'{lowest} readings'} of f"
+            f"no observation fixes the {missing} of f (all {len(rows)} observations are of {kinds}); "
+            f"add {'one observation' if lowest == 1 else f'{lowest} observations'} of f"
         )
     missing = " and the ".join(name for j, name in enumerate(COMPONENTS) if mask >> j & 1)
     return (
-        f"{len(rows)} readings at {len(rows.nodes)} abscissae leave the {missing} of f undetermined: at order {order} they must "
-        f"determine a polynomial of degree {order - 1}; add readings or lower the order"
+        f"{len(rows)} observations at {len(rows.nodes)} x leave the {missing} of f undetermined: at order {order} they must "
+        f"determine a polynomial of degree {order - 1}; add observations or lower the order"
     )

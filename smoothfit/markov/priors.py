@@ -2,9 +2,9 @@
 
 A prior is a state x of which the curve is a fixed combination, f = h'x, with
 
-    x(s + dt) = T(dt) x(s) + w,   Var w = Q(dt),       x at the first abscissa = B beta + w_0,   Var w_0 = P0,
+    x(s + dt) = T(dt) x(s) + w,   Var w = Q(dt),       state at the first x = B beta + w_0,   Var w_0 = P0,
 
-beta entirely unknown (exactly diffuse). All priors but `LinearSDE` have the state (f, f', ..., f^(d-1)) and are driven by white
+beta exactly diffuse. All priors but `LinearSDE` have the state (f, f', ..., f^(d-1)) and are driven by white
 noise in f^(d):
 
     f^(d) = c_0 f + c_1 f' + ... + c_(d-1) f^(d-1) + white noise of intensity q,
@@ -68,7 +68,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class IntegratedWiener(Chain):
-    """f^(order) is white noise of intensity q; the polynomial of degree order - 1 is entirely unknown: smoothing splines.
+    """f^(order) is white noise of intensity q; the polynomial of degree order - 1 is diffuse: smoothing splines.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class IntegratedWiener(Chain):
 
 @dataclass(frozen=True)
 class Polynomial(IntegratedWiener):
-    """An entirely unknown polynomial: of degree 0 the constant that a stationary prior lacks.
+    """A diffuse polynomial: of degree 0 the constant that a stationary prior lacks.
 
     Parameters
     ----------
@@ -281,9 +281,9 @@ class OrnsteinUhlenbeck(Matern):
 
 @dataclass(frozen=True)
 class IntegratedOrnsteinUhlenbeck(Chain):
-    """f^(order - 1) is a stationary Ornstein-Uhlenbeck process; what is integrated to f is entirely unknown.
+    """f^(order - 1) is a stationary Ornstein-Uhlenbeck process; what is integrated to f is diffuse.
 
-    With ``order=2`` a velocity that forgets: a random walk of f over long steps, smooth over short ones.
+    With ``order=2`` the velocity is autocorrelated: f is a random walk over long steps, and smooth over short ones.
 
     Parameters
     ----------
@@ -349,8 +349,8 @@ class IntegratedOrnsteinUhlenbeck(Chain):
 class TensionSpline(IntegratedOrnsteinUhlenbeck):
     """The mean minimises sum (y - f)^2 / r + (1/q) integral (f^(order))^2 + tension^2 (f^(order-1))^2 over the whole line.
 
-    The integrated Ornstein-Uhlenbeck process in other parameters: f^(order-1) forgets over 1 / tension. Between smoothing
-    splines of `order` (tension zero) and of order - 1 (infinite).
+    The integrated Ornstein-Uhlenbeck process in other parameters: the autocorrelation of f^(order-1) decays over 1 / tension.
+    Between smoothing splines of `order` (tension zero) and of order - 1 (infinite).
 
     Parameters
     ----------

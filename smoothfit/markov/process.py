@@ -47,7 +47,7 @@ class Hyperparameter(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Law of the state at the first abscissa.
+    """Law of the state at the first x.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Prior(ABC):
 
     @abstractmethod
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Law of the state at the first abscissa."""
+        """Law of the state at the first x."""
 
     @abstractmethod
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
@@ -126,7 +126,7 @@ class Prior(ABC):
 
     @property
     def level(self) -> FloatArray | None:
-        """State of a constant curve of value one that the start leaves free; None where there is none."""
+        """State of a constant curve of value one that the start leaves free; None if there is none."""
         return None
 
     def naming(self, parts: Sequence[int]) -> str:
@@ -140,7 +140,7 @@ class Prior(ABC):
 
 
 def given_or_none(value: Any, argument: str) -> float | None:
-    """Check a hyperparameter, None where it is to be estimated."""
+    """Check a hyperparameter, None if it is to be estimated."""
     return None if value is None else check_positive(value, argument)
 
 
@@ -324,11 +324,11 @@ def names_of(terms: Sequence[Prior]) -> tuple[str, ...]:
 
 
 def check_readable(prior: Prior, deriv: int, name: str) -> None:
-    """Refuse readings of derivatives that a prior has not."""
+    """Refuse observations of derivatives that a prior has not."""
     if deriv <= prior.smoothness:
         return
     roughest = min(prior.components, key=lambda term: term.smoothness)
     raise SpecificationError(
-        f"{name!r} reads {derivative_label(deriv)}, but curves of the prior {roughest!r} have no {derivative_label(deriv)} in mean "
-        f"square: their derivatives end at {derivative_label(roughest.smoothness)}; take a smoother prior"
+        f"{name!r} observes {derivative_label(deriv)}, but curves of {roughest!r} have no {derivative_label(deriv)} in mean "
+        f"square: their derivatives end at {derivative_label(roughest.smoothness)}; use a smoother prior"
     )

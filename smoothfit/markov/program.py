@@ -2,7 +2,7 @@
 
 The state holds, in this order,
 
-- the processes: the prior, and noise processes that single names read besides,
+- the processes: the prior, and noise processes of single series,
 - accumulators: the integral of f from the lower limit of an interval, reset where the interval begins,
 - held values: f at the first limit of a difference, or the state at the first node,
 - totals: integrals or differences up to a common end, unknown constants until a row without noise tells them there,
@@ -42,7 +42,7 @@ COLUMNS = ("kind", "process", "effects", "y", "ratio", "group", "offset")  # arr
 
 @dataclass(frozen=True, eq=False)
 class Functionals:
-    """What is read, or asked for: row i is a combination of the processes at `end`, or over the interval from `start` to `end`.
+    """Functionals of the state: row i is a combination of the processes at `end`, or over the interval from `start` to `end`.
 
     Attributes
     ----------
@@ -52,9 +52,9 @@ class Functionals:
     process : ndarray, shape (n, D)
         Row of the processes at `end`, beside an integral.
     effects : ndarray, shape (n, p)
-        What is read of the coefficients.
+        Design of the coefficients.
     y, ratio, group : ndarray, shape (n,)
-        Reading (NaN where one is asked for), variance ratio, variance group.
+        Observation (NaN where one is asked for), variance ratio, variance group.
     offset : ndarray, shape (n,)
         Known variance beside that of the group.
     """
@@ -124,7 +124,7 @@ class Processes:
 class Sums(NamedTuple):
     """Terms of -2 log-likelihood = n_used log 2 pi + log_det + sse, with derivatives: (1 + p,) each.
 
-    log_information is log|Z'P Z|, Z what is read of the coefficients and P = K^-1 less its part in the diffuse directions of the
+    log_information is log|Z'P Z|, Z the design of the coefficients and P = K^-1 less its part in the diffuse directions of the
     start.
     """
 
@@ -135,16 +135,16 @@ class Sums(NamedTuple):
 
 
 class Adjoint(NamedTuple):
-    """What all readings tell of changes of the state, and of each reading by itself.
+    """What all observations tell of changes of the state, and of each observation by itself.
 
     Attributes
     ----------
     score, information : ndarray, shape (n_nodes, M)
-        Of a change of each component of the state before the readings of each node.
+        Of a change of each component of the state before the observations of each node.
     errors : ndarray, shape (n, 2)
-        Of each functional u and D: u / D is the reading less its prediction from all others, of variance 1 / D.
+        Of each functional u and D: u / D is the observation less its prediction from all others, of variance 1 / D.
     is_start : ndarray of bool, shape (n,)
-        Whether an unknown direction of the start took the reading up.
+        Whether an unknown direction of the start took the observation up.
     start_nodes : ndarray
         Nodes at which unknown directions took rows up, in their order.
     """
@@ -188,7 +188,7 @@ class Program:
     sources: FloatArray
     n_totals: int
     effects: tuple[str, ...]
-    complete: bool = True  # whether the readings are to determine the state
+    complete: bool = True  # whether the observations are to determine the state
     closed: bool = False  # whether the prior's state is to be the same at both ends
     unknown: int | None = None  # how many diffuse directions of the start are unknown: all, unless given
     without_effects: bool = False  # whether coefficients are zero
@@ -282,7 +282,7 @@ class Program:
     def log_det_of_start(
         self, values: FloatArray, variance: FloatArray, free: Sequence[int], slopes: FloatArray | None
     ) -> FloatArray:
-        """log|X'R^-1 X|, X what is read of the diffuse directions of the start and R the covariance of the rest; and derivatives.
+        """log|X'R^-1 X|, X the design of the diffuse directions of the start and R the covariance of the rest; and derivatives.
 
         R is that of the noise and of processes whose start is not diffuse: what wanders from a diffuse start is left out.
         """
@@ -401,12 +401,12 @@ class Program:
             if kind == "unidentified":
                 raise IdentificationError(self._unidentified(where)) from None
             raise NumericalError(
-                f"the predicted variance of row {where} left the range of floating-point numbers; an sd, a weight or a "
-                "hyperparameter is out of proportion to the readings"
+                f"the predicted variance of row {where} left the range of floating-point numbers; an SD, a weight or a "
+                "hyperparameter is out of proportion to the observations"
             ) from None
 
     def _unidentified(self, mask: int) -> str:
-        """What no reading fixes."""
+        """What no observation fixes."""
         labels: list[str] = []
         at = 0
         for term in self.processes.terms:
@@ -418,8 +418,8 @@ class Program:
         first_effect = self.n_states - self.n_effects
         labels += [f"the coefficient of {name}" for j, name in enumerate(self.effects) if mask >> (first_effect + j) & 1]
         return (
-            f"the readings leave part of {' and '.join(labels) or 'the state'} undetermined: no combination of them tells it "
-            "from the rest; add readings of f, or leave out a component or a regressor"
+            f"the observations leave part of {' and '.join(labels) or 'the state'} undetermined: it is not identified separately "
+            "from the rest; add observations of f, or leave out a component or a regressor"
         )
 
     @property
@@ -444,7 +444,7 @@ class Program:
         return True
 
     def end(self, values: FloatArray, variance: FloatArray) -> FloatArray:
-        """Law of the processes and coefficients after the last reading: (K, 3 + K), see `_kernels.markov_end`."""
+        """Law of the processes and coefficients after the last observation: (K, 3 + K), see `_kernels.markov_end`."""
         kept = np.r_[: self.processes.dim, self.n_states - self.n_effects : self.n_states].astype(np.int32)
         return np.asarray(self._run(_kernels.markov_end, (*self._arguments(values, variance), kept)))
 
@@ -466,7 +466,7 @@ def compiled(
     labels : tuple of str
         Names of the coefficients.
     close : Points, optional
-        Two abscissae, of which the first precedes and the second follows all others: the prior's state is the same at both.
+        Two values of x, of which the first precedes and the second follows all others: the prior's state is the same at both.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A fast way to the optimum for long series: the search on less data, the certificate on all of them.
+"""A fast way to the optimum for long series: the search on less data, the convergence criterion on all of them.
 
 Wide bandwidths are scanned on means of the observations of each series in bins of 8, 64, ... spacings, which keep the criterion if
 the curve is level within a bin: with W_b the sum of the precisions 1 / r in bin b, n_g observations and B_g bins of variance
@@ -33,21 +33,21 @@ from .criteria import Criterion, Likelihood, RestrictedLikelihood
 from .kernels import Terms, require_identified, terms
 from .rows import Rows
 
-EXACT_SD = 1e-13  # of the readings' size; below, residuals are rounding
+EXACT_SD = 1e-13  # of the observations' size; below, residuals are rounding
 SHORTEST = 50_000  # observations from which this pays, of one series
 SHORTEST_SEVERAL = 4_000  # and of several, whose search has many starts
 FACTOR = 8  # from one level of means to the next
 FEWEST_MEANS = 2_000
 FEWEST_MEANS_SEVERAL = 500
 N_STRETCHES_SEVERAL = 4  # of several series, or of one for a rough fit
-STRETCH = 1_000, 3_000  # observations of these, least and most
+STRETCH = 1_000, 3_000  # observations of these, smallest and most
 LEAST_SHARE = 0.5  # of the observations in stretches: beyond, all are taken
 FEWEST_IN_STRETCHES = 30  # observations of each series
 SAME_PLACE = 4.0  # times what a level leaves open: ROUGH from end to end, its scale for each variable from level to level
 ROUGH = 1.0  # decrement at which a descent on less data ends: their optimum is off by more
 WIDE = 4.0  # bandwidths in blocks from which a level serves
 N_STRETCHES = 8
-SHARE = 16  # one reading in so many is in a stretch
+SHARE = 16  # one observation in so many is in a stretch
 ZOOM = 8
 MOST_SCORES = 6
 AROUND = 0.5  # standard errors of log q, between the points around the minimum of the scan
@@ -79,7 +79,7 @@ class Series:
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """A part of the data that stands for all: its rows in pieces, and what turns its terms into those of all."""
+    """A part of the data that represents all: its rows in pieces, and what turns its terms into those of all."""
 
     parts: tuple[Rows, ...]
     narrowest: float  # bandwidth, scaled
@@ -246,7 +246,7 @@ class CoarseDescent:
 
 
 def quick_minimum(likelihood: Likelihood, log_q: FloatArray) -> tuple[Minimum, float] | None:
-    """Certified minimum from a grid (L,) of log q, increasing, and the sse there; None where it takes all data to tell."""
+    """Converged minimum from a grid (L,) of log q, increasing, and the sse there; None if it takes all data to tell."""
     pyramid = Pyramid(likelihood)
     values, level_of = pyramid.scan(log_q[:, None])
     lows = local_minima(values)
@@ -258,7 +258,7 @@ def quick_minimum(likelihood: Likelihood, log_q: FloatArray) -> tuple[Minimum, f
         return None
     width = AROUND * np.sqrt(2 / curvature)
     around = start + width * np.arange(-2, 3)
-    # Competitors that the scan cannot rule out; else a narrow bandwidth, where it saw least, and a neighbour.
+    # Competitors that the scan cannot rule out; else a narrow bandwidth, where it saw smallest, and a neighbour.
     doubt = CERTAIN * np.sqrt(2 * SHARE * len(likelihood.rows))
     rivals = [i for i in lows[1:] if values[i] < values[best] + doubt]
     others = [_refined(pyramid.levels[level_of[i]], log_q, i, 1)[0] for i in rivals]
@@ -290,7 +290,7 @@ def is_exact(rows: Rows, sse: float) -> bool:
 
 
 def _refined(level: CoarseLikelihood, log_q: FloatArray, i: int, n_zooms: int) -> tuple[float, float]:
-    """Where the approximate criterion is least between the neighbours of entry i, and its curvature there."""
+    """Where the approximate criterion is smallest between the neighbours of entry i, and its curvature there."""
     lower, upper = log_q[max(i - 1, 0)], log_q[min(i + 1, len(log_q) - 1)]
     fine, values, j = log_q, np.empty(0), 0
     for _ in range(n_zooms):
@@ -308,7 +308,7 @@ def _refined(level: CoarseLikelihood, log_q: FloatArray, i: int, n_zooms: int) -
 def _certified(
     likelihood: Likelihood, theta: float, curvature: float, bounds: tuple[float, float], n_starts: int
 ) -> tuple[Minimum, float] | None:
-    """The minimum near theta by exact scores, and the sse there; the certificate's curvature is the slope of the last two."""
+    """The minimum near theta by exact scores, and the sse there; its curvature is the slope of the last two scores."""
     before: tuple[float, float] | None = None
     for _ in range(MOST_SCORES):
         value, gradient, sse = likelihood.gradient_and_sse(np.array([theta]))

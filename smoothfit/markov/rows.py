@@ -1,4 +1,4 @@
-"""Readings as the kernels want them: sorted, in units in which numbers are of order one.
+"""Observations as the kernels want them: sorted, in units in which numbers are of order one.
 
 The units are powers of two, so that the change is exact: x is measured in `x_unit` (about the mean spacing) and f in
 `y_unit` from `y_origin`. Rescaling the user's x by a power of two therefore leaves every number here unchanged, bit for bit.
@@ -47,31 +47,31 @@ class Scale:
         return _power(2 * _exponent(self.y_unit) - (2 * order - 1) * _exponent(self.x_unit))
 
     def check(self, *units: float) -> None:
-        """Raise where a unit leaves the range of floating-point numbers."""
+        """Raise if a unit leaves the range of floating-point numbers."""
         if not all(NORMAL.tiny <= unit <= NORMAL.max for unit in units):
             raise DataError(
-                f"with x spaced by {self.x_unit:.1e} and readings of size {self.y_unit:.1e} the units of q, of lam or of "
+                f"with x spaced by {self.x_unit:.1e} and observations of size {self.y_unit:.1e} the units of q, of lam or of "
                 "a variance leave the range of floating-point numbers; choose other units of x or y"
             )
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Sorted and scaled readings; `checked` is what the kernels take.
+    """Sorted and scaled observations; `checked` is what the kernels take.
 
     Attributes
     ----------
     nodes : ndarray, shape (n_nodes,)
-        Distinct abscissae, increasing, in the user's unit.
+        Distinct x, increasing, in the user's unit.
     fine : ndarray, shape (n_nodes,), or None
         What rounding to float64 took from the nodes of wide ranges of integers or times; see `points`.
     sorter : ndarray, shape (n,), or None
-        Position in the observations of each sorted row; None where the observations are sorted.
+        Position in the observations of each sorted row; None if the observations are sorted.
     delta, deriv, group, y, ratio : ndarray, shape (n,)
-        Steps, orders, variance groups, readings and variance ratios of the sorted rows, scaled.
+        Steps, orders, variance groups, observations and variance ratios of the sorted rows, scaled.
     scale : Scale
     unknown : tuple of str
-        Names with an unknown sd, in the order of their groups; names with a given sd share the group after them.
+        Series with an unknown noise SD, in the order of their groups; those with given SDs share the group after them.
     """
 
     nodes: FloatArray
@@ -94,8 +94,8 @@ class Rows:
         unknown = tuple(reading.name for reading in readings if reading.sd is None)
         if len(unknown) + (len(unknown) < len(readings)) > MOST_GROUPS:
             raise DataError(
-                f"{len(unknown)} names have an unknown sd; at most {MOST_GROUPS} variances can differ, one of which stands for all "
-                "given sds: give sd= for more names, or let readings of the same order share one"
+                f"{len(unknown)} series have an unknown noise SD; at most {MOST_GROUPS} variances can differ, one of them for all "
+                "given noise SDs: give sd= for more names, or give observations of the same order one name"
             )
         groups = [unknown.index(r.name) if r.sd is None else len(unknown) for r in readings]
         counts = [len(reading) for reading in readings]
@@ -112,7 +112,7 @@ class Rows:
         nodes = x.coarse[starts]
         if len(nodes) < 2:
             label = observations.abscissa.label(readings[0].x[0])
-            raise DataError(f"all {len(delta)} readings are at x = {label}; a curve needs readings at two abscissae or more")
+            raise DataError(f"all {len(delta)} observations are at x = {label}; a curve needs at least two distinct x")
         x_unit = float(np.ldexp(1.0, int(np.frexp((nodes[-1] - nodes[0]) / (len(nodes) - 1))[1])))
         origin, y_unit = _y_scale(observations, x_unit)
         scale = Scale(x_unit, y_unit, origin)
@@ -137,19 +137,19 @@ class Rows:
         return {name: value for name, value in self.__dict__.items() if name != "checked"}
 
     def readings_of(self, group: int) -> FloatArray:
-        """Readings of an unknown sd, all of one order, in the user's unit and from the user's origin, to rounding."""
+        """Observations of an unknown noise SD, all of one order, in the user's unit and from the user's origin, to rounding."""
         mine = self.group == group
         deriv = int(self.deriv[np.argmax(mine)])
         return np.asarray(self.y[mine] * self.scale.of(deriv) + (0.0 if deriv else self.scale.y_origin))
 
     @property
     def n_groups(self) -> int:
-        """Number of variance groups: one for each unknown sd, and one for all known ones."""
+        """Number of variance groups: one for each unknown noise SD, and one for all known ones."""
         return len(self.unknown) + self.has_known
 
     @cached_property
     def is_of_one_kind(self) -> bool:
-        """Whether all readings are of one order and share one variance."""
+        """Whether all observations are of one order and share one variance."""
         return self.n_groups == 1 and bool(self.deriv.min() == self.deriv.max())
 
     def part(self, part: slice) -> Rows:
@@ -220,7 +220,7 @@ def _power(exponent: int) -> float:
 
 
 def _y_scale(observations: Observations, x_unit: float) -> tuple[float, float]:
-    """Origin and unit of f that bring every scaled reading to within one."""
+    """Origin and unit of f that bring every scaled observation to within one."""
     values = [r.y for r in observations.readings if r.deriv == 0]
     origin = 0.0
     if values:
@@ -240,7 +240,7 @@ def _steps(x: Points) -> FloatArray:
 
 
 def scaled_ratio(readings: Readings, unit: float) -> FloatArray:
-    """Variance ratios are relative where the sd is unknown, else variances in the unit of the reading; all within bounds."""
+    """Variance ratios are relative where the SD is unknown, else variances in the unit of the observation; all within bounds."""
     name, weights = readings.name, readings.weights
     if readings.sd is None:
         ratio = readings.variance_ratio
@@ -256,7 +256,7 @@ def scaled_ratio(readings: Readings, unit: float) -> FloatArray:
                 i = first_index(bad)
                 raise DataError(
                     f"weights[{i}] of {name!r} is {weights[i]}, {relative[i]:.1e} times their median: beyond {LIGHTEST:g} .. "
-                    f"{HEAVIEST:g} rounding decides; leave a light reading out (NaN), give a heavy one a name and an sd= of its own"
+                    f"{HEAVIEST:g} rounding decides; leave out a light observation (NaN), give a heavy one its own name= and sd="
                 )
         return ratio
     with np.errstate(over="ignore", under="ignore"):
@@ -269,6 +269,6 @@ def scaled_ratio(readings: Readings, unit: float) -> FloatArray:
             f"sd[{i}] of {name!r} is {readings.sd[i]}"
             + (f" at weight {weights[i]}" if weights is not None else "")
             + ", out of all "
-            f"proportion to readings of size {unit:.1e}: it lies within {1 / root:g} .. {root:g} times that; check the unit of sd"
+            f"proportion to observations of size {unit:.1e}: it ranges from {1 / root:g} to {root:g} times that; check the unit"
         )
     return ratio

@@ -1,4 +1,4 @@
-"""Draws from the posterior, and the scores of single readings and of sudden changes."""
+"""Draws from the posterior, and the scores of single observations and of sudden changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_NUMBERS = 2**18  # standard normal ones drawn at a time
 
 
 def with_points(rows: Rows, x: Points) -> tuple[Rows, IntArray]:
-    """Rows with a missing reading at each x (n,) that is no node, and the node of each x."""
+    """Rows with a missing observation at each x (n,) that is no node, and the node of each x."""
     left = rows.last_before(x)
     is_node = (left >= 0) & (rows.beyond(x, np.maximum(left, 0)) == 0)
     if is_node.all():
@@ -110,10 +110,10 @@ class Sampler:
 
 
 class Shocks(NamedTuple):
-    """What a change of single readings, or of the state from a node on, would explain; all scaled.
+    """What a change of single observations, or of the state from a node on, would explain; all scaled.
 
-    A reading's noise of unknown size has the estimate u / D with variance 1 / D; a shock of f^(j) at a node score / information
-    with variance 1 / information. Zero where the other readings cannot tell it.
+    An observation's noise of unknown size has the estimate u / D with variance 1 / D; a shock of f^(j) at a node score /
+    information with variance 1 / information. Zero where the other observations cannot tell it.
     """
 
     u: FloatArray
@@ -123,11 +123,11 @@ class Shocks(NamedTuple):
 
 
 def shocks(rows: Rows, order: int, q: float, sigma2: FloatArray) -> Shocks:
-    """Scores of all readings (n,) in the rows' order, and of shocks of f, f', ... at all nodes (n_nodes, order)."""
+    """Scores of all observations (n,) in the rows' order, and of shocks of f, f', ... at all nodes (n_nodes, order)."""
     errors, scores, diffuse = shock_scores(rows, order, q, sigma2)
     u, precision = errors.T.copy()
     score, information = scores[:, :order].copy(), scores[:, order:].copy()
-    # What a reading says that no other does has no precision. Such a reading is among those that the diffuse start takes up.
+    # An observation that alone determines a direction has no prediction. It is among those that the diffuse start absorbs.
     for i in np.flatnonzero(diffuse).tolist():
         if not _is_identified_without(rows, order, i):
             u[i] = precision[i] = 0.0
@@ -139,7 +139,7 @@ def shocks(rows: Rows, order: int, q: float, sigma2: FloatArray) -> Shocks:
 
 
 def _is_identified_without(rows: Rows, order: int, i: int) -> bool:
-    """Whether the readings other than row i determine a polynomial."""
+    """Whether the observations other than row i determine a polynomial."""
     delta = rows.delta.copy()
     if i + 1 < len(rows):
         delta[i + 1] += delta[i]

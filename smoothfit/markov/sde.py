@@ -34,7 +34,7 @@ class LinearSDE(Prior):
     H : array_like, shape (d,), optional
         By default the first component. f' = H A x where H L = 0, and so on.
     diffuse : bool
-        Whether the state at the first abscissa is entirely unknown; by default it is stationary.
+        Whether the state at the first x is diffuse; by default it is stationary.
 
     Raises
     ------
@@ -102,12 +102,12 @@ class LinearSDE(Prior):
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        """The greatest intensity; the others keep their ratios to it."""
+        """The largest intensity; the others keep their ratios to it."""
         return (Hyperparameter("q", INTENSITY, -1, 2, self._factor),)
 
     @property
     def smoothness(self) -> int:
-        """The greatest k with H A^j L = 0 for all j < k."""
+        """The largest k with H A^j L = 0 for all j < k."""
         row, k = self.H, 0
         while k < self.dim - 1:
             product = np.abs(row @ self._entry)
@@ -121,7 +121,7 @@ class LinearSDE(Prior):
         return np.asarray(self.H @ np.linalg.matrix_power(self.A * x_unit, deriv))
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Stationary, or entirely unknown."""
+        """Stationary, or diffuse."""
         d = self.dim
         if self.diffuse:
             return Start(np.eye(d), np.zeros((d, d)))

@@ -28,7 +28,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class Seasonal(Prior):
-    """A seasonal pattern of given period whose harmonics change slowly; their amplitudes and phases are entirely unknown.
+    """A seasonal pattern of given period whose harmonics change slowly; their amplitudes and phases are diffuse.
 
     f = sum_k g_k,   g_k'' = -w_k^2 g_k + white noise of intensity 2 q w_k^2,   w_k = 2 pi k / period:
 
@@ -47,7 +47,7 @@ class Seasonal(Prior):
     Notes
     -----
     Where all observations are on a grid with an even number of steps to a period, the sine of the last harmonic is zero at each of
-    them: the harmonic then has one unknown constant instead of two, as in statsmodels, and its sine is zero at the first abscissa.
+    them: the harmonic then has one unknown constant instead of two, as in statsmodels, and its sine is zero at the first x.
     Between the steps of the grid that is an assumption. Off a grid both are identified.
     """
 
@@ -127,7 +127,7 @@ class Seasonal(Prior):
         found = sorted({part // 2 + 1 for part in parts})
         names = f"harmonic{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
         return (
-            f"{names} of {self!r} (observations at s phases of a period tell s // 2 harmonics from each other and from the level: "
+            f"{names} of {self!r} (observations at s phases of a period identify s // 2 harmonics beside the level: "
             "lower harmonics=)"
         )
 

@@ -1,4 +1,4 @@
-"""Which intervals share a component of the state.
+"""Assignment of intervals to components of the state.
 
 Intervals from one origin share an accumulator, read where each ends: cumulative counts need one. Others that overlap have
 accumulators of their own, by greedy colouring of the interval graph; all that do not overlap share one. Where that needs more than
@@ -31,16 +31,16 @@ class Total(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Intervals:
-    """Where functionals between nodes are read, and of what.
+    """Nodes and components of the state at which functionals between nodes are evaluated.
 
     Attributes
     ----------
     read_at : ndarray, shape (n,)
-        Node at which each functional is read.
+        Node at which each functional is evaluated.
     slot : ndarray, shape (n,)
-        Accumulator, or n_accumulators + held value, that it reads with sign; -1 of none.
+        Accumulator, or n_accumulators + held value, that it uses with sign; -1 for none.
     total : ndarray, shape (n,)
-        Constant that it reads; -1 of none.
+        Constant that it uses; -1 for none.
     uses : ndarray, shape (n_nodes, n_accumulators + n_held)
         What each slot is over the step into each node.
     totals : tuple of Total

@@ -1,4 +1,4 @@
-"""The data language: what was read of an unknown curve or surface, where, and how well."""
+"""Data: observations of an unknown curve or surface, with their x and noise."""
 
 from .observations import Observations, observe, observe_difference, observe_integral
 from .points import PointObservations

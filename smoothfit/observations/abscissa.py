@@ -1,4 +1,4 @@
-"""How abscissae become numbers: times are counted in a unit from the first of them, large integers from the least."""
+"""Conversion of x to numbers: times are counted in a unit from the first, large integers from the smallest."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_unit(unit: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Abscissae as numbers coarse + fine: `fine` is what rounding to float64 took from `coarse`, None where that is nothing.
+    """Values of x as numbers coarse + fine: `fine` is what rounding to float64 took from `coarse`, None if that is nothing.
 
     Exact for integers; times are right to 2^-53 of their unit however wide they range.
     """
@@ -61,7 +61,7 @@ class Points:
 
 
 def in_zone(times: npt.NDArray[Any], zone: Zone) -> Any:
-    """Times in UTC as a pandas index in a zone; other abscissae, and without a zone, as they are."""
+    """Times in UTC as a pandas index in a zone; other values of x, and without a zone, as they are."""
     if not zone or times.dtype.kind != "M":
         return times
     import pandas as pd
@@ -77,9 +77,9 @@ def _local_label(time: Any, zone: Zone) -> str:
 
 
 class Asked(NamedTuple):
-    """Abscissae a user asks about.
+    """The x of an evaluation.
 
-    `array` is in the types of readings, of one dimension or none, `zone` is theirs, `table` the data frame that they came from.
+    `array` is in the types of observations, of one dimension or none, `zone` is theirs, `table` the data frame that they came from.
     """
 
     array: npt.NDArray[Any]
@@ -88,7 +88,7 @@ class Asked(NamedTuple):
 
     @property
     def shown(self) -> Any:
-        """The abscissae in one dimension, as they were given, but never the caller's own memory."""
+        """The values of x in one dimension, as they were given, but never the caller's own memory."""
         return in_zone(self.array.ravel().copy(), self.zone)
 
 
@@ -103,13 +103,13 @@ class Abscissa:
         The x that becomes zero: nanoseconds since 1970 (datetime), nanoseconds (timedelta), or an integer (numbers too
         large to be exact as float64; zero otherwise).
     unit : str or None
-        Unit of time; None where x holds numbers.
+        Unit of time; None if x holds numbers.
     is_split : bool
         Whether x counted from the origin has more digits than a float64; see `Points`.
     zone : datetime.tzinfo, str, False or None
-        Time zone of datetimes; False if they have none, None if that cannot be told.
+        Time zone of datetimes; False if they have none, None if unknown.
     column : str or None
-        Column of data frames that holds x.
+        Column of x in data frames.
     """
 
     kind: str
@@ -121,7 +121,7 @@ class Abscissa:
 
     @classmethod
     def of(cls, parts: Sequence[npt.NDArray[Any]], unit: str | None, zone: Zone = None, column: str | None = None) -> Abscissa:
-        """Choose the scale for abscissae of one kind."""
+        """Choose the scale for values of x of one kind."""
         if parts[0].dtype.kind in "Mm":
             counts = [part.view(np.int64) for part in parts]
             lowest, highest = min(int(c.min()) for c in counts), max(int(c.max()) for c in counts)
@@ -166,18 +166,18 @@ class Abscissa:
         return np.asarray(x - self.origin if self.origin else x, dtype=np.float64)
 
     def read(self, x: Any, argument: str = "x") -> FloatArray:
-        """Numbers for abscissae a user asks about, as `given`. Where x was times, times are expected."""
+        """Numbers for the x of an evaluation, as `given`. If x was times, times are expected."""
         return self.to_numbers(self.given(x, argument))
 
     def given(self, x: Any, argument: str = "x") -> npt.NDArray[Any]:
-        """Return abscissae a user asks about in the types of readings: float64, integers, or times in ns.
+        """Return the x of an evaluation in the types of observations: float64, integers, or times in ns.
 
         One dimension, or none. Of a data frame the column of x.
         """
         return self.asked(x, argument).array
 
     def asked(self, x: Any, argument: str = "x") -> Asked:
-        """Return abscissae a user asks about, as `given`, and what else their data frame holds."""
+        """Return the x of an evaluation, as `given`, and the other columns of their data frame."""
         table = table_of(x, argument)
         array, _, zone = to_array(x if table is None else self._column_of(table, argument), argument)
         if array.ndim > 1:
@@ -199,39 +199,39 @@ class Abscissa:
         return column_of(table, self.column, argument, f"; rename the column of x to {self.column!r}, or pass it: frame[...]")
 
     def _checked(self, array: npt.NDArray[Any], zone: Zone, argument: str) -> npt.NDArray[Any]:
-        """Abscissae in the types of readings."""
+        """Values of x in the types of observations."""
         wanted = {"number": "iuf", "datetime": "M", "timedelta": "m"}[self.kind]
         if not array.size and array.dtype.kind == "f":  # an empty list has no kind
             kind: str = {"number": "f8", "datetime": "M8[ns]", "timedelta": "m8[ns]"}[self.kind]
             return array.astype(kind)
         if array.dtype.kind not in wanted:
-            hint = f"; its readings were taken at {self.kind} x" + (f", counted in {self.unit}" if self.unit else "")
+            hint = f"; its observations were taken at {self.kind} x" + (f", counted in {self.unit}" if self.unit else "")
             raise DataError(f"{argument} holds {array.dtype}, which this curve's x is not{hint}")
         if array.dtype.kind in "Mm":
             if None not in (zone, self.zone) and bool(zone) != bool(self.zone):
                 which = ("with a zone", "without one") if zone else ("without a zone", "with one")
                 raise DataError(
-                    f"{argument} holds times {which[0]}, the readings are at times {which[1]}; give both a zone, or neither"
+                    f"{argument} contains times {which[0]}, the observations are at times {which[1]}; give both a zone, or neither"
                 )
             array = to_nanoseconds(array, argument)
             if np.isnat(array).any():
                 raise DataError(f"{argument}[{int(np.argmax(np.isnat(array)))}] is missing (NaT)")
             return array
-        return as_numbers(array.ravel(), argument, "pass finite abscissae").reshape(array.shape)
+        return as_numbers(array.ravel(), argument, "pass finite values of x").reshape(array.shape)
 
     def restore(self, numbers: FloatArray) -> npt.NDArray[Any]:
-        """Return the abscissae of numbers, as times where x was times; rounded as the numbers are."""
+        """Return x for numbers, as times if x was times; rounded as the numbers are."""
         if self.unit is None:
             return numbers + self.origin if self.origin else numbers
         counts = np.round(numbers * NANOSECONDS[self.unit]).astype(np.int64) + self.origin
         return counts.view("M8[ns]" if self.kind == "datetime" else "m8[ns]")
 
     def shown(self, x: npt.NDArray[Any]) -> Any:
-        """Abscissae in UTC as a user gave them: times with a zone as a pandas index in that zone, all else as they are."""
+        """Values of x in UTC as a user gave them: times with a zone as a pandas index in that zone, all else as they are."""
         return in_zone(x, self.zone)
 
     def label(self, x: Any) -> str:
-        """Short text for one abscissa: a number, timedelta64, or datetime64 (in UTC), told in the zone of the observations."""
+        """Short string for one x: a number, timedelta64, or datetime64 (in UTC), in the zone of the observations."""
         if self.kind == "datetime":
             return self.utc_label(x) if not self.zone else _local_label(x, self.zone)
         if self.kind == "number" and not isinstance(x, (float, np.floating)) and self.origin:
@@ -243,12 +243,12 @@ class Abscissa:
         return str(np.datetime_as_string(x, unit="auto")) if self.kind == "datetime" else self.label(x)
 
     def label_of_number(self, number: float) -> str:
-        """Short text for the abscissa that a number on this scale stands for."""
+        """Short string for the x of a number on this scale."""
         return self.label(self.restore(np.array([number]))[0])
 
     @property
     def origin_label(self) -> str:
-        """Short text for the x that becomes zero."""
+        """Short string for the x that becomes zero."""
         return self.label(np.datetime64(self.origin, "ns")) if self.kind == "datetime" else str(self.origin)
 
 
@@ -263,7 +263,7 @@ def as_numbers(x: npt.NDArray[Any], argument: str, remedy: str) -> npt.NDArray[A
 
 
 def join(parts: Sequence[npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
-    """Concatenate abscissae of one kind without loss of digits."""
+    """Concatenate values of x of one kind without loss of digits."""
     kinds = {part.dtype.kind for part in parts}
     extremes = [int(e) for part in parts if part.dtype.kind in "iu" for e in (part.min(), part.max())]
     if kinds == {"i", "u"}:

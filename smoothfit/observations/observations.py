@@ -1,8 +1,8 @@
-"""The data language: readings of a curve, of its derivatives, of its integrals, each with its noise.
+"""Observations of a curve, of its derivatives and of its integrals, each with its noise.
 
-A reading is y_i = L_i f + s e_i / sqrt(w_i), e_i independent and standard normal; L_i f is f^(k)(x_i), or the integral or the
-mean of f over an interval. Readings that share a kind (the same functional and an unknown standard deviation s, say one
-instrument) share a *name*; `Observations` is a set of names.
+An observation is y_i = L_i f + s e_i / sqrt(w_i), e_i independent and standard normal; L_i f is f^(k)(x_i), or the integral or the
+mean of f over an interval. Observations of the same functional with the same unknown standard deviation s, for example those of one
+instrument, form a *series*, set by ``name=``; `Observations` is a set of series.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 @entry_point
 @dataclass(frozen=True, eq=False)
 class Observations(NamedReadings[Readings]):
-    """Readings of a curve, of its derivatives and integrals; made by `observe` and `observe_integral`, joined by ``+``.
+    """Observations of a curve, of its derivatives and integrals; made by `observe` and `observe_integral`, joined by ``+``.
 
     Attributes
     ----------
     readings : tuple of Readings
-        One entry for each name, in order of first appearance.
+        One entry for each series, in order of first appearance.
     x_name : str
-        Label of the abscissa.
+        Label of x.
     x_column : str or None
         Column of a data frame, or name of a series, that x came from; results take it from other data frames by this name. None if
         x came without a name.
@@ -48,9 +48,9 @@ class Observations(NamedReadings[Readings]):
     >>> obs = sf.observe([0, 1, 2, 3], [0.1, 0.9, 2.2, 2.9], name="position")
     >>> obs = obs + sf.observe([0.5, 2.5], [1.0, 1.1], deriv=1, sd=0.1, name="speed")
     >>> obs
-    Observations of 6 readings over x = 0 .. 3
-      position: 4 readings of f, sd to be estimated
-      speed: 2 readings of f', sd given
+    Observations: 6 over x = 0 .. 3
+      position: 4 observations of f, SD to be estimated
+      speed: 2 observations of f', SD given
     """
 
     readings: tuple[Readings, ...]
@@ -76,11 +76,11 @@ class Observations(NamedReadings[Readings]):
         ends = [end if is_time else end.item() for x in limits for end in (x.min(), x.max())]
         lowest, highest = self.abscissa.utc_label(min(ends)), self.abscissa.utc_label(max(ends))
         unit = f", unit {self.abscissa.unit}" if self.abscissa.unit else ""
-        head = f"Observations of {len(self)} readings over {self.x_name} = {lowest} .. {highest}{unit}"
+        head = f"Observations: {len(self)} over {self.x_name} = {lowest} .. {highest}{unit}"
         return "\n".join([head, *self._lines()])
 
     def read_by(self, reading: Readings) -> str:
-        """What a name reads: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``."""
+        """What a series observes: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``."""
         return reading.label
 
     @cached_property
@@ -92,17 +92,17 @@ class Observations(NamedReadings[Readings]):
 
     @property
     def places(self) -> FloatArray:
-        """Abscissae as numbers, those of integrals being both limits, shape (n,) or longer."""
+        """X as numbers, those of integrals being both limits, shape (n,) or longer."""
         return np.concatenate([self.abscissa.to_numbers(x) for reading in self.readings for x in reading.limits])
 
     @property
     def x(self) -> FloatArray:
-        """Abscissae as numbers, of integrals the lower limits, shape (n,); see `abscissa`."""
+        """X as numbers, of integrals the lower limits, shape (n,); see `abscissa`."""
         return np.concatenate([self.abscissa.to_numbers(reading.x) for reading in self.readings])
 
     @property
     def points(self) -> Points:
-        """Abscissae as numbers of all digits, shape (n,)."""
+        """X as numbers of all digits, shape (n,)."""
         parts = [self.abscissa.points(reading.x) for reading in self.readings]
         coarse = np.concatenate([part.coarse for part in parts])
         if not self.abscissa.is_split:
@@ -111,11 +111,11 @@ class Observations(NamedReadings[Readings]):
 
     @property
     def deriv(self) -> npt.NDArray[np.int64]:
-        """Order of the derivative that each reading is of, -1 for integrals and means, shape (n,)."""
+        """Order of the derivative that each observation is of, -1 for integrals and means, shape (n,)."""
         return np.repeat([reading.deriv for reading in self.readings], [len(reading) for reading in self.readings])
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row for each reading: x, y, deriv, name, sd, weight; ``resolution`` and ``upper`` where there are any."""
+        """Return one row for each observation: x, y, deriv, name, sd, weight; ``resolution`` and ``upper`` where there are any."""
         import pandas as pd
 
         with_upper = any(reading.upper is not None for reading in self.readings)
@@ -154,12 +154,12 @@ class Observations(NamedReadings[Readings]):
         ----------
         data : pandas, Polars or PyArrow data frame
         x : str, or any label of a pandas column
-            Column of the abscissa.
+            Column of x.
         readings : mapping from str to int
-            Column of readings -> order of the derivative that it holds. A missing value is no reading. A label that is no text
-            is made one to name the readings.
+            Column of observations -> order of the derivative that it observes. Missing values are left out. A label that is not a
+            string is converted to one.
         sd, weights : mapping from str to float, array or str, optional
-            Column of readings -> its known standard deviation or relative precisions; a str names a column, a number is none.
+            Column of observations -> its known standard deviation or relative precisions; a str names a column, not a number.
         unit : str, optional
             Unit of time of derivatives where x holds times; see `observe`.
 
@@ -170,16 +170,16 @@ class Observations(NamedReadings[Readings]):
         Raises
         ------
         DataError
-            Where a column does not exist or cannot be read as numbers; see `observe` for the rest.
+            A column does not exist or cannot be read as numbers; see `observe` for other errors.
 
         Examples
         --------
         >>> import pandas as pd, smoothfit as sf
         >>> df = pd.DataFrame({"t": [0.0, 1.0, 2.0], "height": [1.0, None, 3.0], "speed": [1.0, 1.1, 0.9]})
         >>> sf.Observations.from_frame(df, x="t", readings={"height": 0, "speed": 1})
-        Observations of 5 readings over t = 0 .. 2
-          height: 2 readings of f, sd to be estimated, 1 missing left out
-          speed: 3 readings of f', sd to be estimated
+        Observations: 5 over t = 0 .. 2
+          height: 2 observations of f, SD to be estimated, 1 missing left out
+          speed: 3 observations of f', SD to be estimated
         """
         table = Table.of(data, readings, sd, weights)
         parts = []
@@ -195,10 +195,10 @@ class Observations(NamedReadings[Readings]):
 def _check_one_kind(readings: tuple[Readings, ...]) -> None:
     zoned = {reading.zoned for reading in readings}
     if zoned >= {True, False}:
-        raise DataError("some readings are at times with a zone and others at times without one; give all of them a zone, or none")
+        raise DataError("some observations have times with a zone and others times without one; give all of them a zone, or none")
     kinds = {reading.x.dtype.kind if reading.x.dtype.kind in "Mm" else "number" for reading in readings}
     if len(kinds) > 1:
-        raise DataError("some readings have times as x and others have numbers; use one kind of x")
+        raise DataError("some observations have times as x and others have numbers; use one kind of x")
 
 
 @overload
@@ -234,25 +234,28 @@ def observe(
     unit: str | None = None,
     resolution: Any = None,
 ) -> Observations | PointObservations:
-    """Readings of f^(deriv) at x: y_i = f^(deriv)(x_i) + sd_i e_i / sqrt(weights_i).
+    """Observations of f^(deriv) at x: y_i = f^(deriv)(x_i) + sd_i e_i / sqrt(weights_i).
 
     Parameters
     ----------
     x : array_like, shape (n,), or (n, d)
-        Abscissae: numbers or times, unsorted or repeated as they come; a pandas or Polars series is welcome. 64-bit integers keep
-        all their digits. Two dimensions, or a data frame, make readings of a function of d variables: a point a row, of numbers.
+        Numbers or times, in any order, also repeated; pandas and Polars series are accepted. 64-bit integers keep
+        all their digits. Two dimensions, or a data frame, make observations of a function of d variables: a point a row, of
+        numbers.
     y : array_like, shape (n,)
-        Readings, in the unit of f divided by the unit of x to the power `deriv`. NaN is no reading: it is left out and counted.
+        Observations, in the unit of f divided by the unit of x to the power `deriv`. NaN is a missing observation: it is left out
+        and counted.
     deriv : int or sequence of d ints
-        Order of the derivative that is read, of points by each variable: (1, 0) is the slope along the first; 0 is f itself.
+        Order of the derivative that is observed, of points by each variable: (1, 0) is the slope along the first; 0 is f itself.
     sd : float or array_like, shape (n,), optional
-        Known standard deviation of the noise. None: one unknown value for the name, estimated by every fit.
+        Known standard deviation (SD) of the noise. None: one unknown value for the series, estimated by every fit.
     weights : array_like, shape (n,), optional
-        Known relative precisions within the name: the noise variance is sd^2 / weights.
+        Known relative precisions within the series: the noise variance is sd^2 / weights.
     name : str, optional
-        What is read. Defaults to the name of the series `y`, else to ``f``, ``f'``, ... Readings of one name share one unknown sd.
+        Name of the series. Defaults to the name of the pandas series `y`, else to ``f``, ``f'``, ... If no `sd` is given, one noise
+        SD is estimated for each name.
     unit : {"D", "h", "min", "s", "ms", "us", "ns"}, optional
-        Unit in which a datetime or timedelta x is counted. Readings of derivatives need it: a climb rate is metres per what?
+        Unit in which a datetime or timedelta x is counted. Observations of derivatives need it: a climb rate is metres per what?
         By default the longest unit no longer than the mean spacing.
     resolution : float or array_like, shape (n,), optional
         Step h of an instrument that rounds, in the unit of y: the reported value is the multiple of h nearest to the noisy one, so
@@ -261,7 +264,7 @@ def observe(
     Returns
     -------
     Observations, or PointObservations of points
-        Copies of the data, read-only; ``+`` joins them with others, and pools readings of one name. x and y pair up by
+        Copies of the data, read-only; ``+`` joins them with others, and pools observations of one series. x and y pair up by
         position, not by index. Times with a zone become UTC, and do not mix with times without one; NumPy's go with both, as UTC.
 
     Raises
@@ -276,26 +279,26 @@ def observe(
     --------
     >>> import smoothfit as sf
     >>> sf.observe([0.0, 1.0, 2.0], [1.0, float("nan"), 3.0], sd=0.1)
-    Observations of 2 readings over x = 0 .. 2
-      f: 2 readings of f, sd given, 1 missing left out
+    Observations: 2 over x = 0 .. 2
+      f: 2 observations of f, SD given, 1 missing left out
 
     The slope of a surface along the second variable:
 
     >>> sf.observe([[0.0, 0.0], [1.0, 0.5]], [0.3, 0.2], deriv=(0, 1))
-    PointObservations of 2 readings in 2 inputs (x0, x1)
-      df/dx1: 2 readings of df/dx1, sd to be estimated
+    PointObservations: 2 in 2 inputs (x0, x1)
+      df/dx1: 2 observations of df/dx1, SD to be estimated
 
     A thermometer that shows half degrees:
 
     >>> sf.observe([0.0, 1.0, 2.0], [20.0, 20.5, 20.5], resolution=0.5)
-    Observations of 3 readings over x = 0 .. 2
-      f: 3 readings of f, sd to be estimated, rounded to steps
+    Observations: 3 over x = 0 .. 2
+      f: 3 observations of f, SD to be estimated, rounded to steps
     """
     if from_sequence(deriv, "deriv").ndim or has_columns(x):
         _refuse_unit(unit)
         if resolution is not None:
             raise SpecificationError(
-                "resolution goes with readings along one variable; of points leave it out: where sd= is given and the steps h are "
+                "resolution is for observations of one variable; leave it out for points: if sd= is given and the steps h are "
                 "small beside it, pass sd = sqrt(sd^2 + h^2 / 12)"
             )
         return observe_points(x, y, deriv, sd, weights, name)
@@ -303,7 +306,7 @@ def observe(
     values, y_label = to_floats(y, "y")
     abscissae, x_label, zone = _abscissae(x, "x", len(values), unit)
     if abscissae.dtype.kind in "Mm" and deriv > 0 and unit is None:
-        raise SpecificationError('x holds times and y derivatives: per which time? Pass unit="s", "min", "h", ...')
+        raise SpecificationError('x holds times and y derivatives, per which unit of time? Pass unit="s", "min", "h", ...')
     if name is None:
         name = y_label or derivative_label(deriv)
     readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution)
@@ -321,9 +324,9 @@ def observe_integral(
     name: str | None = None,
     unit: str | None = None,
 ) -> Any:
-    """Readings of integrals of f: y_i = int from lower_i to upper_i of f(x) dx + sd_i e_i / sqrt(weights_i).
+    """Observations of integrals of f: y_i = int from lower_i to upper_i of f(x) dx + sd_i e_i / sqrt(weights_i).
 
-    With ``mean=True`` the integral is divided by upper_i - lower_i: what a reading is that averages over an interval.
+    With ``mean=True`` the integral is divided by upper_i - lower_i: what an observation is that averages over an interval.
 
     Parameters
     ----------
@@ -331,13 +334,13 @@ def observe_integral(
         Limits of the intervals, lower below upper: numbers or times, as x of `observe`. Two dimensions make integrals of a function
         of d variables over boxes, a corner a row.
     y : array_like, shape (n,)
-        Readings, in the unit of f times the unit of x; means in the unit of f. NaN is no reading.
+        Observations, in the unit of f times the unit of x; means in the unit of f. NaN is a missing observation.
     mean : bool
-        Whether `y` holds means instead of integrals.
+        Whether `y` are means instead of integrals.
     sd, weights : float or array_like, shape (n,), optional
         Known standard deviations, or one unknown value (None); relative precisions. As in `observe`.
     name : str, optional
-        What is read. Defaults to the name of the series `y`, else to ``integral`` or ``mean``.
+        Name of the series. Defaults to the name of the pandas series `y`, else to ``integral`` or ``mean``.
     unit : {"D", "h", "min", "s", "ms", "us", "ns"}, optional
         Unit in which times are counted; integrals over times need it.
 
@@ -356,9 +359,9 @@ def observe_integral(
     --------
     >>> import smoothfit as sf
     >>> sf.observe_integral([0.0, 1.0], [1.0, 3.0], [0.4, 2.1], mean=True, sd=0.1) + sf.observe([0.0], [0.1])
-    Observations of 3 readings over x = 0 .. 3
-      mean: 2 readings of the mean of f, sd given
-      f: 1 readings of f, sd to be estimated
+    Observations: 3 over x = 0 .. 3
+      mean: 2 observations of the mean of f, SD given
+      f: 1 observation of f, SD to be estimated
     """
     if has_columns(lower) or has_columns(upper):
         _refuse_unit(unit)
@@ -366,7 +369,9 @@ def observe_integral(
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "interval")
     if start.dtype.kind in "Mm" and unit is None and not mean:
-        raise SpecificationError('lower and upper hold times and y integrals: times which time? Pass unit="s", "min", "h", ...')
+        raise SpecificationError(
+            'lower and upper hold times and y integrals, in which unit of time? Pass unit="s", "min", "h", ...'
+        )
     if name is None:
         name = y_label or ("mean" if mean else "integral")
     readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone)
@@ -383,16 +388,16 @@ def observe_difference(
     name: str | None = None,
     unit: str | None = None,
 ) -> Observations:
-    """Readings of differences of f: y_i = f(upper_i) - f(lower_i) + sd_i e_i / sqrt(weights_i).
+    """Observations of differences of f: y_i = f(upper_i) - f(lower_i) + sd_i e_i / sqrt(weights_i).
 
     Parameters
     ----------
     lower, upper : array_like, shape (n,)
         Where the differences are taken, lower below upper: numbers or times, as x of `observe`.
     y : array_like, shape (n,)
-        Readings, in the unit of f. NaN is no reading.
+        Observations, in the unit of f. NaN is a missing observation.
     sd, weights, name, unit
-        As in `observe`; the name defaults to that of the series `y`, else to ``difference``.
+        As in `observe`; the name defaults to that of the pandas series `y`, else to ``difference``.
 
     Returns
     -------
@@ -407,9 +412,9 @@ def observe_difference(
     --------
     >>> import smoothfit as sf
     >>> sf.observe_difference([0.0, 1.0], [1.0, 3.0], [0.4, 2.1], sd=0.1) + sf.observe([0.0], [0.1])
-    Observations of 3 readings over x = 0 .. 3
-      difference: 2 readings of a difference of f, sd given
-      f: 1 readings of f, sd to be estimated
+    Observations: 3 over x = 0 .. 3
+      difference: 2 observations of a difference of f, SD given
+      f: 1 observation of f, SD to be estimated
     """
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "difference")
@@ -439,12 +444,12 @@ def _refuse_unit(unit: str | None) -> None:
 
 
 def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, Zone]:
-    """Check abscissae for n readings: values in the type of `Readings.x`, the name of the series, whether they have a zone."""
+    """Check x for n observations: values in the type of `Readings.x`, the name of the series, whether they have a zone."""
     abscissae, label, zone = to_vector(x, argument)
     if n != len(abscissae):
-        raise DataError(f"y has {n} readings and {argument} has {len(abscissae)} abscissae; they pair up one to one")
+        raise DataError(f"y has {n} observations and {argument} has {len(abscissae)} values; pass one x for each observation")
     if n == 0:
-        raise DataError(f"{argument} and y are empty; pass at least one reading")
+        raise DataError(f"{argument} and y are empty; pass at least one observation")
     if abscissae.dtype.kind in "Mm":
         bad = np.isnat(abscissae)
         if bad.any():
@@ -453,7 +458,7 @@ def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDA
     elif unit is not None:
         raise SpecificationError(f"unit is {unit!r}, but {argument} holds numbers; units of time go with datetime x")
     else:
-        abscissae = as_numbers(abscissae, argument, "every reading needs an abscissa: drop the row")
+        abscissae = as_numbers(abscissae, argument, "every observation needs an x: drop the row")
     if unit is not None:
         check_unit(unit)
     return abscissae, label, zone
@@ -471,11 +476,11 @@ def _readings(
     zone: Zone,
     resolution: Any = None,
 ) -> Readings:
-    """Check what readings of all kinds share, and leave out the missing ones."""
+    """Check options that all kinds of observations have, and leave out the missing ones."""
     noise = check_noise(values, sd, weights, resolution=resolution)
     check_name(name)
     if name == "q":
-        raise SpecificationError("name is 'q', which stands for the intensity of the prior; choose another")
+        raise SpecificationError("name is 'q', which denotes the intensity of the prior; choose another")
     return Readings(
         name=name,
         deriv=deriv,

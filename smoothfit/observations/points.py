@@ -1,7 +1,7 @@
-"""Readings of a function of several variables, of its partial derivatives and of its integrals over boxes.
+"""Observations of a function of several variables, of its partial derivatives and of its integrals over boxes.
 
-A reading is y_i = L_i f + s e_i / sqrt(w_i), e_i independent and standard normal; L_i f is a partial derivative of f at a point, or
-the integral or the mean of f over a box. `smoothfit.observe` makes them of two-dimensional x, `smoothfit.gp.observe` too.
+An observation is y_i = L_i f + s e_i / sqrt(w_i), e_i independent and standard normal; L_i f is a partial derivative of f at a
+point, or the integral or the mean of f over a box. `smoothfit.observe` makes them of two-dimensional x, `smoothfit.gp.observe` too.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class PointReadings(NoisyReadings):
-    """The readings of one name.
+    """The observations of one series.
 
     Attributes
     ----------
     name : str
-        What is read; unknown standard deviations are estimated per name.
+        What is observed; unknown standard deviations are estimated per series.
     X : ndarray, shape (n, d)
         Points; of integrals the lower corners of the boxes.
     y : ndarray, shape (n,)
-        Readings, in units of f per unit of each variable to the power of its order.
+        Observations, in units of f per unit of each variable to the power of its order.
     deriv : ndarray of int, shape (n, d)
         Order of the derivative by each variable; -1 for integrals and means.
     sd : ndarray, shape (n,), or None
@@ -45,7 +45,7 @@ class PointReadings(NoisyReadings):
     weights : ndarray, shape (n,), or None
         Known relative precisions.
     n_dropped : int
-        How many missing (NaN) readings were left out.
+        How many missing (NaN) observations were left out.
     upper : ndarray, shape (n, d), or None
         Upper corners of the boxes of integrals and means.
     mean : bool
@@ -69,15 +69,15 @@ class PointReadings(NoisyReadings):
 
     @property
     def axis(self) -> IntArray:
-        """Variable along which each reading is a slope, -1 for readings of f, shape (n,)."""
+        """Variable along which each observation is a slope, -1 for observations of f, shape (n,)."""
         if self.upper is not None or (self.deriv.sum(axis=1) > 1).any():
-            raise SpecificationError(f"{self.name!r} reads more than f and its slopes, which have no single axis; see deriv")
+            raise SpecificationError(f"{self.name!r} observes more than f and its slopes, which have no single axis; see deriv")
         return np.where(self.deriv.any(axis=1), self.deriv.argmax(axis=1), -1)
 
     def merged(self, other: PointReadings) -> PointReadings:
-        """Return the readings of both, which share a name."""
+        """Return the observations of both, which belong to one series."""
         if (self.upper is None, self.mean) != (other.upper is None, other.mean):
-            raise DataError(f"name {self.name!r} stands for readings at points and over boxes; give them different names")
+            raise DataError(f"name {self.name!r} has observations at points and others over boxes; give them different names")
         return replace(
             self,
             X=frozen(np.concatenate([self.X, other.X])),
@@ -90,12 +90,12 @@ class PointReadings(NoisyReadings):
 @entry_point
 @dataclass(frozen=True, eq=False)
 class PointObservations(NamedReadings[PointReadings]):
-    """Readings of a function of several variables; made by `observe` and `observe_integral`, joined by ``+``.
+    """Observations of a function of several variables; made by `observe` and `observe_integral`, joined by ``+``.
 
     Attributes
     ----------
     readings : tuple of PointReadings
-        One entry for each name, in order of first appearance.
+        One entry for each series, in order of first appearance.
     inputs : tuple of str
         Labels of the variables.
 
@@ -104,9 +104,9 @@ class PointObservations(NamedReadings[PointReadings]):
     >>> import smoothfit as sf
     >>> X = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
     >>> sf.observe(X, [1.0, 2.0, 3.0], name="height") + sf.observe(X, [0.9, 1.1, 1.0], deriv=(0, 1), sd=0.1)
-    PointObservations of 6 readings in 2 inputs (x0, x1)
-      height: 3 readings of f, sd to be estimated
-      df/dx1: 3 readings of df/dx1, sd given
+    PointObservations: 6 in 2 inputs (x0, x1)
+      height: 3 observations of f, SD to be estimated
+      df/dx1: 3 observations of df/dx1, SD given
     """
 
     readings: tuple[PointReadings, ...]
@@ -116,20 +116,20 @@ class PointObservations(NamedReadings[PointReadings]):
         if not isinstance(other, PointObservations):
             return NotImplemented
         if len(self.inputs) != len(other.inputs):
-            raise DataError(f"some readings have {len(self.inputs)} inputs and others {len(other.inputs)}; use the same inputs")
+            raise DataError(f"some observations have {len(self.inputs)} inputs and others {len(other.inputs)}; use the same inputs")
         labelled = [obs.inputs for obs in (self, other) if obs.inputs != default_inputs(len(self.inputs))]
         if len(set(labelled)) > 1:
-            raise DataError(f"some readings have inputs {', '.join(self.inputs)} and others {', '.join(other.inputs)}")
+            raise DataError(f"some observations have inputs {', '.join(self.inputs)} and others {', '.join(other.inputs)}")
         return PointObservations(pooled(self.readings, other.readings), labelled[0] if labelled else self.inputs)
 
     def __repr__(self) -> str:
         d = len(self.inputs)
-        head = f"PointObservations of {len(self)} readings in {d} input{'s' * (d > 1)} ({', '.join(self.inputs)})"
+        head = f"PointObservations: {len(self)} in {d} input{'s' * (d > 1)} ({', '.join(self.inputs)})"
         return "\n".join([head, *self._lines()])
 
     @property
     def X(self) -> FloatArray:  # noqa: N802
-        """Points, of boxes the lower corners, shape (n, d), name after name."""
+        """Points, of boxes the lower corners, shape (n, d), series after series."""
         return np.concatenate([reading.X for reading in self.readings])
 
     @property
@@ -139,17 +139,17 @@ class PointObservations(NamedReadings[PointReadings]):
 
     @property
     def axis(self) -> IntArray:
-        """Variable along which each reading is a slope, -1 for readings of f, shape (n,)."""
+        """Variable along which each observation is a slope, -1 for observations of f, shape (n,)."""
         return np.concatenate([reading.axis for reading in self.readings])
 
     def read_by(self, reading: PointReadings) -> str:
-        """What a name reads: ``f``, ``df/dx1``, or several of them."""
+        """What a series observes: ``f``, ``df/dx1``, or several of them."""
         if reading.upper is not None:
             return "the mean of f" if reading.mean else "the integral of f"
         return ", ".join(partial_label(self.inputs, orders) for orders in sorted(reading.orders, key=lambda o: (sum(o), o[::-1])))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row for each reading: the inputs, y, what is read, name, sd, weight; upper corners where there are boxes."""
+        """Return one row for each observation: the inputs, y, what it observes, name, sd, weight; upper corners of boxes."""
         import pandas as pd
 
         frames = []
@@ -158,10 +158,10 @@ class PointObservations(NamedReadings[PointReadings]):
             if any(r.upper is not None for r in self.readings):
                 upper = reading.X if reading.upper is None else reading.upper
                 columns |= {f"{label}_upper": values for label, values in zip(self.inputs, upper.T, strict=True)}
-            reads = [self.read_by(reading)] * len(reading)
+            observed = [self.read_by(reading)] * len(reading)
             if reading.upper is None:
-                reads = [partial_label(self.inputs, orders) for orders in reading.deriv.tolist()]
-            columns |= {"y": reading.y, "reads": reads, "name": reading.name}
+                observed = [partial_label(self.inputs, orders) for orders in reading.deriv.tolist()]
+            columns |= {"y": reading.y, "observes": observed, "name": reading.name}
             columns["sd"] = np.nan if reading.sd is None else reading.sd
             columns["weight"] = 1.0 if reading.weights is None else reading.weights
             frames.append(pd.DataFrame(columns))
@@ -184,18 +184,18 @@ class PointObservations(NamedReadings[PointReadings]):
         inputs : sequence of str
             Columns of the variables.
         readings : mapping from str to sequence of int
-            Column of readings -> order of the derivative by each variable; 0 is f itself. A missing value is no reading.
+            Column of observations -> order of the derivative by each variable; 0 is f itself. Missing values are left out.
         sd, weights : mapping from str to float, array or str, optional
-            Column of readings -> its known standard deviation or relative precisions; a str names a column.
+            Column of observations -> its known standard deviation or relative precisions; a str names a column.
 
         Examples
         --------
         >>> import pandas as pd, smoothfit as sf
         >>> df = pd.DataFrame({"east": [0.0, 1.0], "north": [0.0, 2.0], "height": [1.0, None], "slope": [0.1, 0.2]})
         >>> sf.PointObservations.from_frame(df, ["east", "north"], {"height": 0, "slope": (1, 0)})
-        PointObservations of 3 readings in 2 inputs (east, north)
-          height: 1 readings of f, sd to be estimated, 1 missing left out
-          slope: 2 readings of df/deast, sd to be estimated
+        PointObservations: 3 in 2 inputs (east, north)
+          height: 1 observation of f, SD to be estimated, 1 missing left out
+          slope: 2 observations of df/deast, SD to be estimated
         """
         table = Table.of(data, readings, sd, weights)
         columns = [to_floats(table.column(name), repr(name))[0] for name in inputs]
@@ -283,18 +283,18 @@ def check_orders(deriv: Any, d: int, argument: str = "deriv") -> Orders:
 
 
 def noise_name(observations: PointObservations, orders: Orders, name: str | None) -> str | None:
-    """Whose noise a new observation of a partial derivative has: a name, or the first that reads it; None where none does."""
+    """Whose noise a new observation of a partial derivative has: a series, or the first that observes it; None if none does."""
     readers = [reading.name for reading in observations.readings if orders in reading.orders]
     if name is None:
         return readers[0] if readers else None
     if name not in readers:
         what = partial_label(observations.inputs, orders)
-        raise SpecificationError(f"name is {name!r}; {what} is read by {', '.join(readers) or 'no name'}")
+        raise SpecificationError(f"name is {name!r}; {what} is observed by {', '.join(readers) or 'no series'}")
     return name
 
 
 def observe_points(X: Any, y: Any, deriv: Any, sd: Any, weights: Any, name: str | None) -> PointObservations:
-    """Readings of one partial derivative at points; what `smoothfit.observe` does with two-dimensional x."""
+    """Observations of one partial derivative at points; what `smoothfit.observe` does with two-dimensional x."""
     points, labels = to_points(X, "x")
     inputs = labels or default_inputs(points.shape[1])
     orders = check_orders(deriv, len(inputs))
@@ -304,7 +304,7 @@ def observe_points(X: Any, y: Any, deriv: Any, sd: Any, weights: Any, name: str 
 
 
 def observe_boxes(lower: Any, upper: Any, y: Any, mean: bool, sd: Any, weights: Any, name: str | None) -> PointObservations:
-    """Readings of integrals or means over boxes; what `smoothfit.observe_integral` does with two-dimensional limits."""
+    """Observations of integrals or means over boxes; what `smoothfit.observe_integral` does with two-dimensional limits."""
     low, labels = to_points(lower, "lower")
     high, _ = to_points(upper, "upper")
     if low.shape != high.shape:
@@ -331,12 +331,12 @@ def readings_at(
     upper: FloatArray | None = None,
     exact: bool = False,
 ) -> PointReadings:
-    """Check and freeze the readings of one name and one kind; `exact` allows sds of zero."""
+    """Check and freeze the observations of one series and one kind; `exact` allows SDs of zero."""
     n = len(points)
     if len(values) != n:
-        raise DataError(f"{argument} has {len(values)} readings and {point_argument} has {n} points; they pair up one to one")
+        raise DataError(f"{argument} has {len(values)} observations and {point_argument} has {n} points; they pair up one to one")
     if n == 0:
-        raise DataError(f"{point_argument} and y are empty; pass at least one reading")
+        raise DataError(f"{point_argument} and y are empty; pass at least one observation")
     noise = check_noise(values, sd, weights, argument, exact)
     return PointReadings(
         name=name,

@@ -1,4 +1,4 @@
-"""What readings of curves and of functions of several variables share: their noise, their names, how they are joined."""
+"""Noise, names and joining of observations, both of curves and of functions of several variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import DataError, SpecificationError, UnknownNameError
 
 HIGHEST_DERIVATIVE = 10
 EXAMPLES = {  # of what is said of columns
-    "readings": "{'y': 0}, to the order of the derivative that each holds",
+    "readings": "{'y': 0}, to the order of the derivative that each observes",
     "sd": "{'y': 0.1}",
     "weights": "{'y': 'the name of a column of weights'}",
 }
@@ -25,37 +25,37 @@ OF_INTEGRAL = -1  # the order of a derivative that an integral has
 
 
 class NoisyReadings(Frozen, ABC):
-    """The readings y of one name and what is known of their noise; its dataclasses add what is read, and where."""
+    """The observations y of one series and what is known of their noise; its dataclasses add what is observed, and where."""
 
     name: str
     y: FloatArray
     sd: FloatArray | None
     weights: FloatArray | None
     n_dropped: int
-    resolution: FloatArray | None = None  # of readings along one variable
+    resolution: FloatArray | None = None  # of observations along one variable
 
     def __len__(self) -> int:
         return len(self.y)
 
     @abstractmethod
     def merged(self, other: Self) -> Self:
-        """Return the readings of both, which share a name."""
+        """Return the observations of both, which belong to one series."""
 
     @property
     def variance_ratio(self) -> FloatArray:
-        """Variance of each reading's noise: in units of y^2 where sd is known, else relative to the unknown variance."""
+        """Noise variance of each observation: in units of y^2 if the SD is known, else relative to the unknown variance."""
         return self.variance_ratio_in(1.0)
 
     def variance_ratio_in(self, unit: float) -> FloatArray:
         """Return `variance_ratio` with y measured in `unit`, a power of two: squares neither overflow nor lose a bit."""
         variance = np.ones(len(self.y)) if self.sd is None else (self.sd / unit) ** 2
-        with np.errstate(divide="ignore"):  # a robust fit may leave a reading without weight
+        with np.errstate(divide="ignore"):  # a robust fit may leave an observation without weight
             return variance if self.weights is None else variance / self.weights
 
     def _merged_noise(self, other: Self) -> dict[str, Any]:
         """The fields y, sd, weights and n_dropped of both."""
         if (self.sd is None) != (other.sd is None):
-            raise DataError(f"name {self.name!r} has a known sd in one part and none in the other; give both or neither")
+            raise DataError(f"name {self.name!r} has a known noise SD in one part and none in the other; give both or neither")
         sd = None if self.sd is None or other.sd is None else frozen(np.concatenate([self.sd, other.sd]))
         weights = None
         if self.weights is not None or other.weights is not None:
@@ -69,7 +69,7 @@ Kind = TypeVar("Kind", bound=NoisyReadings)
 
 
 class NamedReadings(Generic[Kind]):
-    """Readings by name, in order of first appearance; its dataclasses say of what."""
+    """Observations by series, in order of first appearance; subclasses define what they observe."""
 
     readings: tuple[Kind, ...]
 
@@ -83,7 +83,7 @@ class NamedReadings(Generic[Kind]):
         for reading in self.readings:
             if reading.name == name:
                 return reading
-        raise UnknownNameError(f"no readings are named {name!r}; the names are {', '.join(self.names)}")
+        raise UnknownNameError(f"no observations are named {name!r}; the names are {', '.join(self.names)}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,26 +92,27 @@ class NamedReadings(Generic[Kind]):
 
     @property
     def y(self) -> FloatArray:
-        """Readings, shape (n,), name after name."""
+        """Observations, shape (n,), series after series."""
         return np.concatenate([reading.y for reading in self.readings])
 
     @abstractmethod
     def read_by(self, reading: Kind) -> str:
-        """What a name reads, in words."""
+        """What a series observes, in words."""
 
     def _lines(self) -> list[str]:
-        """What `repr` says of each name."""
+        """The lines of `repr`, one for each series."""
         lines = []
         for reading in self.readings:
-            known = "sd to be estimated" if reading.sd is None else "sd given"
+            known = "SD to be estimated" if reading.sd is None else "SD given"
             known += ", rounded to steps" if reading.resolution is not None else ""
             dropped = f", {reading.n_dropped} missing left out" if reading.n_dropped else ""
-            lines.append(f"  {reading.name}: {len(reading)} readings of {self.read_by(reading)}, {known}{dropped}")
+            count = f"{len(reading)} observation{'s' * (len(reading) != 1)}"
+            lines.append(f"  {reading.name}: {count} of {self.read_by(reading)}, {known}{dropped}")
         return lines
 
 
 def pooled(readings: Sequence[Kind], others: Sequence[Kind]) -> tuple[Kind, ...]:
-    """The readings of both, those of one name together."""
+    """The observations of both, those of one series together."""
     parts = {reading.name: reading for reading in readings}
     for reading in others:
         mine = parts.get(reading.name)
@@ -120,7 +121,7 @@ def pooled(readings: Sequence[Kind], others: Sequence[Kind]) -> tuple[Kind, ...]
 
 
 class Noise(NamedTuple):
-    """Checked readings without the missing ones, and which of those given they are."""
+    """Checked observations without the missing ones, and which of those given they are."""
 
     y: FloatArray
     sd: FloatArray | None
@@ -133,28 +134,28 @@ class Noise(NamedTuple):
 def check_noise(
     values: FloatArray, sd: Any, weights: Any, argument: str = "y", exact: bool = False, resolution: Any = None
 ) -> Noise:
-    """Check readings and their precisions, and leave out the missing ones; `exact` allows sds of zero."""
+    """Check observations and their precisions, and leave out the missing ones; `exact` allows SDs of zero."""
     bad = np.isinf(values)
     if bad.any():
         i = first_index(bad)
-        raise DataError(f"{argument}[{i}] is {values[i]}; a reading is finite, or NaN where it is missing")
+        raise DataError(f"{argument}[{i}] is {values[i]}; an observation is finite, or NaN where it is missing")
     kept = ~np.isnan(values)
     if not kept.any():
-        raise DataError(f"all {len(values)} readings in {argument} are missing (NaN)")
+        raise DataError(f"all {len(values)} observations in {argument} are missing (NaN)")
     given = {"sd": sd, "weights": weights, "resolution": resolution}
     columns = {name: _noise_column(values, name, kept, exact) for name, values in given.items()}
     return Noise(y=frozen(values[kept]), **columns, n_dropped=int(len(values) - kept.sum()), kept=kept)
 
 
 def check_name(name: object) -> str:
-    """Return the name of readings."""
+    """Return the name of observations."""
     if not isinstance(name, str) or not name:
-        raise SpecificationError(f"name is {name!r}; pass a text")
+        raise SpecificationError(f"name is {name!r}; pass a string")
     return name
 
 
 def _noise_column(given: Any, argument: str, kept: npt.NDArray[np.bool_], exact: bool) -> FloatArray | None:
-    """Check sd, weights or resolution: positive and finite wherever there is a reading; a scalar serves all."""
+    """Check sd, weights or resolution: positive and finite wherever there is an observation; a scalar serves all."""
     if given is None:
         return None
     values, _ = to_floats(given, argument)
@@ -162,22 +163,22 @@ def _noise_column(given: Any, argument: str, kept: npt.NDArray[np.bool_], exact:
     if np.ndim(given) == 0:
         values = np.full(n, values[0])
     if len(values) != n:
-        raise DataError(f"{argument} has {len(values)} entries for {n} readings; pass one number or one for each reading")
+        raise DataError(f"{argument} has {len(values)} entries for {n} observations; pass one number or one for each observation")
     is_sd = argument == "sd"
     bad = kept & ~(((values >= 0) if is_sd and exact else (values > 0)) & np.isfinite(values))
     if bad.any():
         i = first_index(bad)
         if is_sd:
-            zero = "positive, zero where the reading is exact," if exact else "positive and finite,"
+            zero = "positive, zero where the observation is exact," if exact else "positive and finite,"
             raise DataError(f"{argument}[{i}] is {values[i]}; a standard deviation is {zero} or None to have it estimated")
         if argument == "resolution":
-            raise DataError(f"resolution[{i}] is {values[i]}; the step that readings were rounded to is positive and finite")
-        raise DataError(f"weights[{i}] is {values[i]}; a weight is positive and finite; leave a reading out by setting it to NaN")
+            raise DataError(f"resolution[{i}] is {values[i]}; the step that observations were rounded to is positive and finite")
+        raise DataError(f"weights[{i}] is {values[i]}; a weight is positive and finite; to leave out an observation set it to NaN")
     return frozen(values[kept])
 
 
 class Table(NamedTuple):
-    """A data frame whose columns are readings, and known options of them."""
+    """A data frame whose columns are observations, and known options of them."""
 
     frame: Any
 
@@ -195,7 +196,7 @@ class Table(NamedTuple):
         for argument, options in (("readings", readings), ("sd", sd), ("weights", weights)):
             if options is not None and not isinstance(options, Mapping):
                 raise SpecificationError(
-                    f"{argument} is {shown(options)}; pass a mapping from columns of readings, for example {EXAMPLES[argument]}"
+                    f"{argument} is {shown(options)}; pass a mapping from columns of observations, for example {EXAMPLES[argument]}"
                 )
         for argument, options in (("sd", sd), ("weights", weights)):
             unknown = set(options or {}) - set(readings)
@@ -208,7 +209,7 @@ class Table(NamedTuple):
     def column(self, name: Any) -> Any:
         """A column, in the type of the frame."""
         if not isinstance(name, Hashable):
-            raise SpecificationError(f"{shown(name)} is no name of a column; pass one of {listed(self.frame.columns)}")
+            raise SpecificationError(f"{shown(name)} is not the name of a column; pass one of {listed(self.frame.columns)}")
         if name not in self.frame.columns:
             index = getattr(getattr(self.frame.to_native(), "index", None), "names", ())
             hint = f"; {name!r} is its index: pass data.reset_index()" if name in index else ""
@@ -216,6 +217,6 @@ class Table(NamedTuple):
         return self.frame.get_column(name).to_native()
 
     def option(self, options: Mapping[Any, Any] | None, name: Any) -> Any:
-        """What is given for a column; a text names another column."""
+        """What is given for a column; a string names another column."""
         value = (options or {}).get(name)
         return self.column(value) if isinstance(value, str) else value

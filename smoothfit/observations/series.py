@@ -1,4 +1,4 @@
-"""The observations of one name along one variable."""
+"""The observations of one series along one variable."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from ..errors import DataError, SpecificationError
 from .abscissa import join
 from .readings import NoisyReadings
 
-OF_DIFFERENCE = -2  # what stands for the order of a derivative where f(b) - f(a) is read
+OF_DIFFERENCE = -2  # the order that marks observations of f(b) - f(a)
 
 
 @dataclass(frozen=True, eq=False)
 class Readings(NoisyReadings):
-    """The readings of one name.
+    """The observations of one series.
 
     Attributes
     ----------
     name : str
-        What is read; unknown standard deviations are estimated per name.
+        What is observed; unknown standard deviations are estimated per series.
     deriv : int
-        Order k of the derivative that is read; -1 for integrals and means, -2 for differences.
+        Order k of the derivative that is observed; -1 for integrals and means, -2 for differences.
     x : ndarray, shape (n,)
-        Abscissae, in the user's own type (float64, int64, uint64, datetime64[ns] or timedelta64[ns]); of integrals and differences
+        x, in the user's own type (float64, int64, uint64, datetime64[ns] or timedelta64[ns]); of integrals and differences
         the lower limits.
     y : ndarray, shape (n,)
-        Readings, in units of f per unit of x to the power k; means in units of f.
+        Observations, in units of f per unit of x to the power k; means in units of f.
     sd : ndarray, shape (n,), or None
-        Known standard deviations of the readings (before weighting); None: one unknown value, to be estimated.
+        Known standard deviations of the observations (before weighting); None: one unknown value, to be estimated.
     weights : ndarray, shape (n,), or None
         Known relative precisions.
     n_dropped : int
-        How many missing (NaN) readings were left out.
+        How many missing (NaN) observations were left out.
     unit : str or None
         Time unit in which derivatives with respect to a datetime x are meant.
     zone : datetime.tzinfo, str, False or None
@@ -48,7 +48,7 @@ class Readings(NoisyReadings):
     mean : bool
         Whether the integrals are divided by the lengths of their intervals.
     resolution : ndarray, shape (n,), or None
-        Steps to whose multiples the readings were rounded; zero for those of a merged part without.
+        Steps to whose multiples the observations were rounded; zero for those of a merged part without.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Readings(NoisyReadings):
 
     @property
     def label(self) -> str:
-        """What is read: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``, ``a difference of f``."""
+        """What is observed: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``, ``a difference of f``."""
         if self.upper is None:
             return derivative_label(self.deriv)
         if self.deriv == OF_DIFFERENCE:
@@ -80,14 +80,14 @@ class Readings(NoisyReadings):
 
     @property
     def limits(self) -> tuple[npt.NDArray[Any], ...]:
-        """The abscissae: (x,), or of integrals the lower and the upper limits."""
+        """The x: (x,), or of integrals the lower and the upper limits."""
         return (self.x,) if self.upper is None else (self.x, self.upper)
 
     def merged(self, other: Readings) -> Readings:
-        """Return the readings of both, which share a name."""
+        """Return the observations of both, which belong to one series."""
         if (self.deriv, self.mean) != (other.deriv, other.mean):
             kinds = [f"of order {reading.deriv}" if reading.upper is None else f"of {reading.label}" for reading in (self, other)]
-            raise DataError(f"name {self.name!r} stands for readings {kinds[0]} and {kinds[1]}; give them different names")
+            raise DataError(f"name {self.name!r} has observations {kinds[0]} and {kinds[1]}; give them different names")
         resolution = None
         if self.resolution is not None or other.resolution is not None:
             steps = [np.zeros(len(part)) if part.resolution is None else part.resolution for part in (self, other)]
@@ -104,11 +104,11 @@ class Readings(NoisyReadings):
 
 
 def refuse_resolution(readings: Iterable[NoisyReadings], model: str) -> None:
-    """Raise where observations were rounded, for a model that takes no `resolution`."""
+    """Raise if observations were rounded, for a model that takes no `resolution`."""
     for reading in readings:
         if reading.resolution is not None:
             raise SpecificationError(
-                f"{reading.name!r} has a resolution, which {model} does not take; use SmoothingSpline.fit, or leave resolution= "
+                f"{reading.name!r} has a resolution, which {model} does not support; use SmoothingSpline.fit, or leave resolution= "
                 "out: where sd= is given and the steps h are small beside it, pass sd = sqrt(sd^2 + h^2 / 12)"
             )
 

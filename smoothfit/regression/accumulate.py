@@ -1,7 +1,7 @@
-"""Fits of more readings than memory holds: chunks are reduced to triangular factors, which add up.
+"""Fits of more observations than memory holds: chunks are reduced to triangular factors, which add up.
 
-The factors of a name take 2 K w numbers whatever the number of readings. Sums of factors do not depend on the order of chunks, up
-to rounding: a factor is that of all its rows, and orthogonal transformations lose no digits.
+The factors of a series take 2 K w numbers whatever the number of observations. Sums of factors do not depend on the order of
+chunks, up to rounding: a factor is that of all its rows, and orthogonal transformations lose no digits.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CANCELLED = 1e-14  # of a sum of squares: below, what is left of it less the mea
 
 @dataclass(frozen=True, eq=False)
 class CountedReadings(Readings):
-    """Readings of which only the number and the range of x are kept."""
+    """Observations of which only the number and the range of x are kept."""
 
     count: int = 0
 
@@ -52,7 +52,7 @@ class CountedReadings(Readings):
 
 @dataclass(frozen=True, eq=False)
 class CountedPoints(PointReadings):
-    """Readings at points of which only the number, the kinds and the box around the points are kept."""
+    """Observations at points of which only the number, the kinds and the box around the points are kept."""
 
     count: int = 0
 
@@ -61,7 +61,7 @@ class CountedPoints(PointReadings):
 
 
 class NameStatistics(NamedTuple):
-    """What is kept of a name: factors of its rows, weighed and plain, and sums of its readings."""
+    """What is kept of a series: factors of its rows, weighed and plain, and sums of its observations."""
 
     readings: CountedReadings | CountedPoints
     weighed: Factor
@@ -110,16 +110,16 @@ class AccumulatedRows(Rows):
 
     @property
     def parts(self) -> NoReturn:
-        """Refused: the readings are gone."""
+        """Refused: the observations are gone."""
         raise SpecificationError(
-            "an accumulated fit keeps no readings, so that it has no residuals, fitted values, leverages or robust covariances; "
+            "an accumulated fit keeps no observations: it has no residuals, fitted values, leverages or robust covariances; "
             "fit them at once for these"
         )
 
 
 @entry_point
 class Accumulator(Generic[Model]):
-    """Sufficient statistics of readings that come in chunks; made by `SplineRegression.accumulate`.
+    """Sufficient statistics of observations that come in chunks; made by `SplineRegression.accumulate`.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class Accumulator(Generic[Model]):
         self._inputs: tuple[str, ...] = ()
 
     def add(self, observations: Observations | PointObservations) -> Accumulator[Model]:
-        """Take a chunk of readings; names keep their kind, and whether their sd is known, from chunk to chunk.
+        """Take a chunk of observations; names keep their kind, and whether their SD is known, from chunk to chunk.
 
         Returns the accumulator itself.
         """
@@ -173,7 +173,7 @@ class Accumulator(Generic[Model]):
         return self
 
     def __add__(self, other: Accumulator[Model]) -> Accumulator[Model]:
-        """Both accumulators' readings, as a new one."""
+        """Both accumulators' observations, as a new one."""
         if not isinstance(other, Accumulator):
             return NotImplemented
         if other.basis.n_basis != self.basis.n_basis or other.basis.domain != self.basis.domain:
@@ -193,7 +193,7 @@ class Accumulator(Generic[Model]):
     def model(self, penalty: Penalty | None = None, constraints: Constraint | Sequence[Constraint] = ()) -> Model:
         """Return the regression of everything taken so far, to be fitted."""
         if not self._names:
-            raise DataError("the accumulator has taken no readings; add() some")
+            raise DataError("the accumulator has taken no observations; add() some")
         names = tuple(self._names.values())
         readings: Any = tuple(name.readings for name in names)
         is_surface = isinstance(self.basis, TensorProductBasis)
@@ -202,11 +202,11 @@ class Accumulator(Generic[Model]):
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name}: {len(statistics.readings)}" for name, statistics in self._names.items())
-        return f"Accumulator of readings on {self.basis.n_basis} functions ({counts or 'none yet'})"
+        return f"Accumulator of observations on {self.basis.n_basis} functions ({counts or 'none yet'})"
 
 
 def _reduced(reading: Any, observations: Observations | PointObservations, basis: AnyBasis) -> NameStatistics:
-    """The statistics of a chunk of one name."""
+    """The statistics of a chunk of one series."""
     ratio = reading.variance_ratio
     factor = _factor_of(reading, observations, basis)
     weighed = factor(root_of(reading))
@@ -216,7 +216,7 @@ def _reduced(reading: Any, observations: Observations | PointObservations, basis
 
 
 def _counted(reading: Readings | PointReadings) -> CountedReadings | CountedPoints:
-    """The readings without themselves."""
+    """The observations without themselves."""
     common: dict[str, Any] = {
         "name": reading.name,
         "y": np.empty(0),
@@ -255,11 +255,11 @@ def _factor_of(reading: Any, observations: Observations | PointObservations, bas
 
 
 def _both(a: NameStatistics, b: NameStatistics) -> NameStatistics:
-    """The statistics of two chunks of one name."""
+    """The statistics of two chunks of one series."""
     one, other = a.readings, b.readings
     if not np.array_equal(one.deriv, other.deriv) or (one.mean, one.sd is None) != (other.mean, other.sd is None):
         raise DataError(
-            f"{one.name!r} is read in another way, or its sd known in one chunk only; give the readings different names"
+            f"{one.name!r} observes something else, or its SD is known in one chunk only; give the observations different names"
         )
     w = max(a.weighed.R.shape[1], b.weighed.R.shape[1])
     total = a.total + b.total

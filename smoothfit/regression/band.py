@@ -18,7 +18,7 @@ from .._validation import FloatArray
 from ..basis import BSplineBasis
 from ..basis.extrapolation import outside_error
 
-CHUNK = 2**15  # readings that a pass takes at once, so that what it makes of them stays in a cache
+CHUNK = 2**15  # observations that a pass takes at once, so that what it makes of them stays in a cache
 
 
 class BandRows(NamedTuple):

@@ -1,6 +1,6 @@
-"""New readings from old residuals, and what the fit makes of them.
+"""New observations from old residuals, and what the fit makes of them.
 
-Where the estimator is linear in the readings, a draw costs one product; where bounds are set, or the loss is not squares, every
+Where the estimator is linear in the observations, a draw costs one product; where bounds are set, or the loss is not squares, every
 draw is fitted anew, in processes if asked for. Each draw has a source of randomness of its own, spawned from one seed: draws depend
 neither on the number of processes nor on their order.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KINDS = ("residual", "wild", "block")
-HELD = 1e-9  # of the greatest standard deviation of draws: a curve that moves by less is held where it is
+HELD = 1e-9  # of the largest standard deviation of draws: a curve that moves by less is held where it is
 MOST_DRAWN = 1000
 MOST_FAILED = 0.2  # of the draws
 CHUNKS = 8  # for each process
@@ -43,7 +43,7 @@ OF_DRAW = 300  # bytes of the objects of a draw
 @entry_point
 @dataclass(frozen=True, eq=False)
 class CurveBootstrap(Frozen):
-    """Estimates of f^(deriv) from readings made anew.
+    """Estimates of f^(deriv) from observations made anew.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class CurveBootstrap(Frozen):
             With q the quantiles of the draws and f the estimate: (2 f - q_high, 2 f - q_low), which takes the bias of a penalty off
             once; (q_low, q_high), which has it twice; f - se (quantiles of (draw - f) / draw_se), which needs
             ``bootstrap(..., studentize=True)`` and no bound that holds the curve in a draw; and f - bias -+ z bse. Davison &
-            Hinkley (1997), *Bootstrap Methods and their Application*, chapter 5; `scipy.stats.bootstrap` knows the first two by
+            Hinkley (1997), *Bootstrap Methods and their Application*, chapter 5; `scipy.stats.bootstrap` has the first two under
             these names.
 
         Notes
@@ -187,7 +187,7 @@ class CurveBootstrap(Frozen):
         change, known = self.draws - self.estimate, self.draw_se <= HELD * self.bse.max()
         if (np.abs(change[known]) > HELD * self.bse.max()).any():
             raise SpecificationError(
-                "a bound holds the curve in some draws, whose standard errors are zero there; use kind='basic'"
+                "a bound fixes the curve in some draws, whose standard errors are zero there; use kind='basic'"
             )
         low, high = np.quantile(np.divide(change, self.draw_se, out=np.zeros_like(change), where=~known), tails, axis=0)
         return np.column_stack([self.estimate - high * self.se, self.estimate - low * self.se])
@@ -202,7 +202,7 @@ class Draw(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What a process needs to know."""
+    """Data sent to a process."""
 
     fit: Fit
     target: BandRows | ProductRows
@@ -263,7 +263,7 @@ def _sources(rng: np.random.Generator, size: int) -> Iterator[np.random.Generato
 
 
 def _linear(job: Job, sources: Iterator[np.random.Generator]) -> Generator[list[Any]]:
-    """Draws of an estimator that is linear in the readings: products with A^-1 B'V^-1."""
+    """Draws of an estimator that is linear in the observations: products with A^-1 B'V^-1."""
     fit, rows = job.fit, job.fit.rows
     white = np.concatenate([part.dense(fit.n_basis) for part in rows.white_parts])
     operator = job.target.times(fit.bayesian.times((white / fit.sigma2[rows.group][:, None]).T))
@@ -271,7 +271,7 @@ def _linear(job: Job, sources: Iterator[np.random.Generator]) -> Generator[list[
     standard, estimate = _standard(fit), job.target.times(fit.coef)
     while chunk := list(islice(sources, LINEAR_CHUNK)):
         noise = np.array([_new_noise(fit, standard, job, rng) for rng in chunk])
-        change = noise * noise_sd - rows.whitened(fit.resid)  # of the readings
+        change = noise * noise_sd - rows.whitened(fit.resid)  # of the observations
         yield [Draw(values) for values in estimate + change @ operator.T]
 
 
@@ -292,7 +292,7 @@ def _drawn(job: Job, sources: list[np.random.Generator]) -> list[Any]:
 
 
 def _draw(job: Job, rng: np.random.Generator) -> Draw | None:
-    """What a fit to new readings finds; None where there is no fit."""
+    """What a fit to new observations finds; None if there is no fit."""
     fit = job.fit
     rows = _own_rows(fit)
     noise = _new_noise(fit, _standard(fit), job, rng)
@@ -319,7 +319,7 @@ def _standard_errors(fit: Fit, target: BandRows | ProductRows) -> FloatArray:
 
 
 def _own_rows(fit: Fit) -> Rows:
-    """The rows without the weights that stand for a loss."""
+    """The rows without the weights that represent a loss."""
     if fit.loss_weights is None:
         return fit.rows
     return replace(fit.specification.rows, common=fit.rows.common)
@@ -335,7 +335,7 @@ def _with_readings(rows: Rows, y: FloatArray) -> Rows:
 
 
 def _fit_again(fit: Fit, rows: Rows) -> Fit:
-    """The fit to other readings, at the same smoothing and variances."""
+    """The fit to other observations, at the same smoothing and variances."""
     parameter = cast(float, fit.loss_parameter)
     if fit.loss == "quantile":
         lam = fit.lam if len(fit.lam) else None
@@ -356,7 +356,7 @@ def _at(fit: Fit, rows: Rows) -> Fit:
 
 
 def _standard(fit: Fit) -> FloatArray:
-    """Residuals (n,) to draw from: of squares independent, of variance one; else over the known part of the noise sd."""
+    """Residuals (n,) to draw from: of squares independent, of variance one; else over the known part of the noise SD."""
     if fit.loss == "squares":
         standard = fit.resid_standardized
         return np.where(np.isfinite(standard), standard, 0.0)
@@ -364,7 +364,7 @@ def _standard(fit: Fit) -> FloatArray:
 
 
 def _new_noise(fit: Fit, standard: FloatArray, job: Job, rng: np.random.Generator) -> FloatArray:
-    """Noise (n,) for all readings, name by name in order of x."""
+    """Noise (n,) for all observations, name by name in order of x."""
     noise, place = np.empty(len(standard)), np.empty(len(standard))
     place[fit.order] = np.arange(len(standard))
     for part in _own_rows(fit).per_name(np.arange(len(standard), dtype=np.float64)):
@@ -402,5 +402,5 @@ def job_of(
     if kind not in KINDS:
         raise SpecificationError(f"kind is {kind!r}; pass 'residual', 'wild' or 'block'")
     if kind == "wild" and fit.loss == "expectile":
-        raise SpecificationError("random signs move an expectile; pass kind='residual' or 'block'")
+        raise SpecificationError("random signs change an expectile; pass kind='residual' or 'block'")
     return Job(fit, target, kind, block, studentize, limits)

@@ -62,7 +62,7 @@ def solve_program(program: Program) -> FloatArray:
 
 
 def change_of(R: csr_array, polynomials: Sequence[Polynomials]) -> FloatArray:
-    """Return the difference d (K,) of the minimiser from that without bounds: |R d| is least, the polynomials of d nonnegative.
+    """Return the difference d (K,) of the minimiser from that without bounds: |R d| is smallest, the polynomials of d nonnegative.
 
     Only pieces where the bounds would not hold otherwise are part of the program, and some beside them; those where the solution
     does not hold them join. What minimises under some of the bounds and satisfies them all minimises under all of them. Where the
@@ -119,7 +119,7 @@ def _widened(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _solved(program: Program) -> tuple[str, FloatArray, FloatArray]:
-    """Status, coefficients, and the share of each bound in a certificate of infeasibility.
+    """Status, coefficients, and the fraction of each bound in a certificate of infeasibility.
 
     Where R takes some coefficients for far smaller than others, as it does lines under a great weight of the curvature, the solver
     may end short of the minimum. Then it minimises over R c.
@@ -138,7 +138,7 @@ def _solved(program: Program) -> tuple[str, FloatArray, FloatArray]:
 
 
 def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray, float]:
-    """Status, coefficients, the share of each bound in a certificate of infeasibility, and how far R c may be from the minimiser's.
+    """Status, coefficients, weight of each bound in a certificate of infeasibility, and how far R c may be from the minimiser's.
 
     The last is the distance of R c from what the multipliers of the bounds make of it, beside its size or one.
     """
@@ -330,7 +330,7 @@ def active_set(polynomials: Sequence[Polynomials], coef: FloatArray, size: float
     """Points and pieces where a bounded function touches its bound.
 
     `size` is the variation of the observations in units of the coefficients: a bounded function that is zero everywhere has no size
-    of its own, and the level of the observations says nothing of how near a bound is.
+    of its own, and the level of the observations is unrelated to the distance from a bound.
     """
     places: list[tuple[int, float, float]] = []
     rows, owner = [], []
@@ -363,7 +363,7 @@ def _bernstein(degree: int, u: float) -> FloatArray:
 
 
 def _least(b: FloatArray) -> FloatArray:
-    """Lower bounds of polynomials in Bernstein form: their least coefficients, after one halving."""
+    """Lower bounds of polynomials in Bernstein form: their smallest coefficients, after one halving."""
     left, right, points = [b[:, 0]], [b[:, -1]], b
     while points.shape[1] > 1:
         points = (points[:, :-1] + points[:, 1:]) / 2
@@ -373,7 +373,7 @@ def _least(b: FloatArray) -> FloatArray:
 
 
 def _shortfall(polynomials: Polynomials, coef: FloatArray) -> tuple[float, float]:
-    """How far polynomials fall below zero, and the greatest of their coefficients: here, or at zero coefficients."""
+    """How far polynomials fall below zero, and the largest of their coefficients: here, or at zero coefficients."""
     b = polynomials.coefficients(coef)
     size = max(float(np.abs(b).max(initial=0.0)), float(np.abs(polynomials.bound).max(initial=0.0))) or 1.0
     below = b[_least(b) < -SHORT * size]

@@ -130,7 +130,7 @@ class Equals(Constraint):
     Parameters
     ----------
     x : float or array_like, shape (n,), or (n, d)
-        Abscissae, as numbers; of a surface, points.
+        x, as numbers; of a surface, points.
     value : float or array_like, shape (n,)
         What f^(deriv)(x) is; with `upper`, the integral from x to `upper`; with `minus`, f^(deriv)(x) - f^(deriv)(minus).
     deriv : int or sequence of d ints
@@ -138,7 +138,7 @@ class Equals(Constraint):
     upper : float or array_like, optional
         Upper limits: the integral from x is given.
     minus : float or array_like, optional
-        Other abscissae: the difference is given; 0 makes two points equal, and for all orders below the degree a curve periodic.
+        A second set of x: the difference is given; 0 makes two points equal, and for all orders below the degree a curve periodic.
 
     Examples
     --------
@@ -177,7 +177,7 @@ class Equals(Constraint):
         """Linear equations in the coefficients."""
         x = cast(FloatArray, self.x)
         if isinstance(basis, TensorProductBasis) != (x.ndim == 2):
-            wanted = "points (n, d)" if isinstance(basis, TensorProductBasis) else "abscissae (n,)"
+            wanted = "points (n, d)" if isinstance(basis, TensorProductBasis) else "values of x (n,)"
             raise SpecificationError(f"x of Equals has shape {x.shape}; for {described(basis)} pass {wanted}")
         if self.upper is not None:
             rows = basis.integral(x, self.upper)
@@ -353,8 +353,8 @@ class Unimodal(Constraint):
     ----------
     mode : float, optional
         Where the curve is highest. None: where the fit is best of all, an end of the interval included, found by branch and bound
-        to within 1e-7 of the least penalised sum of squares, in units of the variances; the result tells it as ``mode``. Bands
-        and degrees of freedom take it as given.
+        to within 1e-7 of the least penalised sum of squares, in units of the variances; the result reports it as ``mode``. Bands
+        and degrees of freedom treat it as given.
     on : (float, float), optional
         The interval; the domain of the basis by default.
 
@@ -430,7 +430,7 @@ def _within(basis: Basis, on: tuple[float, float] | None) -> tuple[float, float]
 def _nonnegative(basis: Basis, deriv: int, sign: float, limit: Limit, on: tuple[float, float] | None, label: str) -> Polynomials:
     """Sign (f^(deriv) - limit) on every piece of an interval."""
     if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
-        raise SpecificationError(f"{described(basis)} has no pieces on which a bound could hold exactly; use B-splines")
+        raise SpecificationError(f"{described(basis)} has no pieces on which a bound could be exact; use B-splines")
     bsplines, combined = (basis, None) if isinstance(basis, BSplineBasis) else (basis.parent, basis.matrix)
     if deriv > bsplines.degree:
         raise SpecificationError(
@@ -441,7 +441,7 @@ def _nonnegative(basis: Basis, deriv: int, sign: float, limit: Limit, on: tuple[
     derivatives, slopes = bsplines.derivative_basis(deriv, combined)
     theirs = limit.bsplines.basis if isinstance(limit, Spline) else None
     if isinstance(theirs, BSplineBasis) and not theirs.domain[0] <= lower < upper <= theirs.domain[1]:
-        raise SpecificationError(f"the bound is a spline on {theirs.domain}, which does not hold ({lower}, {upper})")
+        raise SpecificationError(f"the bound is a spline on {theirs.domain}, which is not satisfied ({lower}, {upper})")
     breaks = np.concatenate([derivatives.breaks, theirs.breaks if isinstance(theirs, BSplineBasis) else np.empty(0)])
     breaks = np.unique(np.concatenate([[lower, upper], breaks[(breaks > lower) & (breaks < upper)]]))
     start, end = breaks[:-1], breaks[1:]

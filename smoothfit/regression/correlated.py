@@ -157,7 +157,7 @@ def correlated(profile: Profile) -> Correlated:
     Raises
     ------
     ConvergenceError
-        No minimum could be certified.
+        The search did not converge.
     """
     observations = profile.rows.along_x
     kinds = [(profile.rows.errors[i], places(observations, observations.readings[i])) for i in profile.names]

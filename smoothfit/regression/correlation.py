@@ -1,15 +1,15 @@
-"""How the errors of one name correlate, and what makes them independent.
+"""How the errors of one series correlate, and what makes them independent.
 
-The noise of a name is e_i = s_i u_i / sqrt(w_i), s_i its known or unknown sd and w_i its weights, with Cov u = C:
+The noise of a series is e_i = s_i u_i / sqrt(w_i), s_i its known or unknown noise SD and w_i its weights, with Cov u = C:
 
 - ``AR1(rho)``:       C_ij = rho^|i - j| in the order of x: u_i = rho u_(i-1) + sqrt(1 - rho^2) z_i, z independent
 - ``OU(timescale)``:  C_ij = exp(-|x_i - x_j| / timescale), the Ornstein-Uhlenbeck process: the same with
   rho_i = exp(-(x_i - x_(i-1)) / timescale)
 - a matrix:           C as given
 
-W with W C W' = 1 makes rows and readings independent. For the first two it has two entries a row, so that rows of B-splines stay
-rows of few entries: as many more as knots lie between two neighbouring readings. For a matrix, W is the inverse of the Cholesky
-factor.
+W with W C W' = 1 makes rows and observations independent. For the first two it has two entries a row, so that rows of B-splines
+stay rows of few entries: as many more as knots lie between two neighbouring observations. For a matrix, W is the inverse of the
+Cholesky factor.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from ..errors import DataError, SpecificationError
 from ..observations import Observations, Readings
 from .band import BandRows
 
-ASYMMETRIC = 1e-10  # of the greatest entry: a covariance that differs so much from its transpose is none
+ASYMMETRIC = 1e-10  # of the largest entry: a covariance that differs so much from its transpose is none
 GREATEST_THETA = 7.0  # of atanh(rho): |rho| up to 1 - 1.7e-6
 SCANNED_RHO = (-0.99, -0.9, -0.6, -0.3, 0.0, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99, 0.999)
-NEGLIGIBLE = 1e-30  # a correlation that no sum of readings feels, and the square of which might underflow
-WHITE = 8.0  # shortest gaps over a timescale: even the two nearest readings then correlate by 3e-4 only
+NEGLIGIBLE = 1e-30  # a correlation that no sum of observations feels, and the square of which might underflow
+WHITE = 8.0  # shortest gaps over a timescale: even the two nearest observations then correlate by 3e-4 only
 WANDERING = 100.0  # ranges of x: a timescale at which errors are a random walk
 
 
@@ -67,14 +67,14 @@ class Whitening(Protocol):
         """Return W^-1 v: independent errors made correlated."""
 
     def mixes(self, groups: npt.NDArray[Any]) -> bool:
-        """Whether a row of W joins readings of different groups (n,)."""
+        """Whether a row of W joins observations of different groups (n,)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Chain:
     """W of a Markov chain: in order of x, (W v)_i = own_i v_i + before_i v_(i-1).
 
-    `linked` (n,) tells which readings have one before them at all; `log_det` is log|C|.
+    `linked` (n,) tells which observations have one before them at all; `log_det` is log|C|.
     """
 
     order: npt.NDArray[np.int64]
@@ -94,7 +94,7 @@ class Chain:
         return self._placed(self.own**2 + np.append(self.before[1:], 0.0) ** 2)
 
     def _placed(self, values: FloatArray) -> FloatArray:
-        """Values in order of x, where the readings stand."""
+        """Values in order of x, where the observations stand."""
         placed = np.empty_like(values)
         placed[self.order] = values
         return placed
@@ -209,7 +209,7 @@ class Moving(NamedTuple):
 
 
 class Correlation(Frozen, ABC):
-    """How the errors of a name correlate."""
+    """How the errors of a series correlate."""
 
     @property
     def is_known(self) -> bool:
@@ -218,7 +218,7 @@ class Correlation(Frozen, ABC):
 
     @abstractmethod
     def whitening(self, x: FloatArray) -> Whitening:
-        """W for readings at x (n,); a parameter is known."""
+        """W for observations at x (n,); a parameter is known."""
 
 
 class Markov(Correlation):
@@ -230,7 +230,7 @@ class Markov(Correlation):
     @property
     @abstractmethod
     def value(self) -> float | None:
-        """The parameter; None where it is to be estimated."""
+        """The parameter; None if it is to be estimated."""
 
     @property
     def is_known(self) -> bool:
@@ -253,7 +253,7 @@ class Markov(Correlation):
 
     @abstractmethod
     def limits(self, x: FloatArray) -> tuple[float, float]:
-        """Least and greatest theta for readings at x (n,)."""
+        """Smallest and largest theta for observations at x (n,)."""
 
     @abstractmethod
     def scan(self, x: FloatArray) -> FloatArray:
@@ -264,7 +264,7 @@ class Markov(Correlation):
         """Correlations rho_i of neighbours at distances (m,), 1 - rho_i^2, and derivatives of rho_i by theta."""
 
     def moving(self, x: FloatArray) -> Moving:
-        """W and its derivative by theta for readings at x (n,)."""
+        """W and its derivative by theta for observations at x (n,)."""
         order = np.argsort(x, kind="stable")
         rho, free, slope = self.links(np.diff(x[order]))
         linked = np.concatenate([[False], (rho != 0) | (slope != 0)])
@@ -277,7 +277,7 @@ class Markov(Correlation):
         return Moving(white, moved, float(np.sum(-2 * rho * slope / free)))
 
     def whitening(self, x: FloatArray) -> Whitening:
-        """W for readings at x (n,)."""
+        """W for observations at x (n,)."""
         return self.moving(x).white
 
 
@@ -285,8 +285,8 @@ class Markov(Correlation):
 class AR1(Markov):
     """Autoregressive errors: each correlates by rho with the one before it, in the order of x.
 
-    Distances in x do not count, and missing readings close up; see `OU` for uneven x. It is nlme's ``corAR1`` and the model of
-    statsmodels' ``GLSAR`` of order one, which leaves out the first reading's share.
+    Distances in x do not count, and missing observations close up; see `OU` for uneven x. It is nlme's ``corAR1`` and the model of
+    statsmodels' ``GLSAR`` of order one, which leaves out the first observation.
 
     Parameters
     ----------
@@ -359,7 +359,7 @@ class AR1(Markov):
 class OU(Markov):
     """Errors of an Ornstein-Uhlenbeck process: correlation ``exp(-|x_i - x_j| / timescale)``, at uneven x as well.
 
-    It is nlme's ``corCAR1``, whose Phi is exp(-1 / timescale), and ``corExp``. Readings of a name at one x would share their
+    It is nlme's ``corCAR1``, whose Phi is exp(-1 / timescale), and ``corExp``. Observations of a series at one x would share their
     errors, and are refused. Integrals and means count with the middle of their interval.
 
     Parameters
@@ -433,7 +433,7 @@ class Given(Correlation):
 
 
 def check_errors(errors: Any, observations: Observations) -> tuple[Correlation | None, ...]:
-    """Return how the errors of each name correlate; None where they are independent."""
+    """Return how the errors of each series correlate; None if they are independent."""
     names = observations.names
     if errors is None:
         return ()
@@ -443,13 +443,13 @@ def check_errors(errors: Any, observations: Observations) -> tuple[Correlation |
         errors = {names[0]: errors}
     unknown = [name for name in errors if name not in names]
     if unknown:
-        raise SpecificationError(f"errors is given for {unknown[0]!r}; the readings are named {', '.join(names)}")
+        raise SpecificationError(f"errors is given for {unknown[0]!r}; the observations are named {', '.join(names)}")
     given = [(reading, errors.get(reading.name)) for reading in observations.readings]
     return tuple(None if kind is None else _check(kind, reading, places(observations, reading)) for reading, kind in given)
 
 
 def places(observations: Observations, reading: Readings) -> FloatArray:
-    """Where readings stand, as numbers (n,): of intervals the middle."""
+    """Where observations stand, as numbers (n,): of intervals the middle."""
     limits = [observations.abscissa.to_numbers(x) for x in reading.limits]
     return np.asarray(np.mean(limits, axis=0))
 
@@ -458,12 +458,12 @@ def _check(kind: Any, reading: Readings, x: FloatArray) -> Correlation:
     label = f"errors[{reading.name!r}]"
     if isinstance(kind, Markov):
         if len(reading) < 2:
-            raise DataError(f"{label} correlates neighbours, of which a single reading has none; leave it out")
+            raise DataError(f"{label} correlates neighbours, of which a single observation has none; leave it out")
         if isinstance(kind, OU):
             same = np.flatnonzero(np.diff(np.sort(x)) == 0)
             if len(same):
                 raise DataError(
-                    f"{label} is OU, and two readings stand at x = {np.sort(x)[same[0]]:g}: their errors would be one; average "
+                    f"{label} is OU, and two observations stand at x = {np.sort(x)[same[0]]:g}: their errors would be one; average "
                     "them, or use AR1"
                 )
         return kind
@@ -475,9 +475,9 @@ def _check(kind: Any, reading: Readings, x: FloatArray) -> Correlation:
     matrix = to_numbers(kind, label)
     n = len(reading)
     if matrix.shape != (n, n):
-        missing = f"; {reading.n_dropped} missing readings were left out: leave out their rows, too" * (reading.n_dropped > 0)
+        missing = f"; {reading.n_dropped} missing observations were left out: leave out their rows, too" * (reading.n_dropped > 0)
         raise DataError(
-            f"{label} has shape {matrix.shape}; pass sf.AR1(), sf.OU(), or the covariance ({n}, {n}) of its readings{missing}"
+            f"{label} has shape {matrix.shape}; pass sf.AR1(), sf.OU(), or the covariance ({n}, {n}) of its observations{missing}"
         )
     if not np.isfinite(matrix).all():
         i, j = np.argwhere(~np.isfinite(matrix))[0].tolist()
@@ -492,6 +492,6 @@ def _check(kind: Any, reading: Readings, x: FloatArray) -> Correlation:
         return Given(frozen(cholesky((matrix + matrix.T) / 2, lower=True)))
     except LinAlgError:
         raise DataError(
-            f"{label} is not positive definite: some combination of its readings would have no noise; add the noise of a single "
-            "reading to the diagonal"
+            f"{label} is not positive definite: a combination of its observations would have no noise; add the noise of a single "
+            "observation to the diagonal"
         ) from None

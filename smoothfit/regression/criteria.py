@@ -1,6 +1,6 @@
 """What a fit minimises, as a function of the logarithms of the penalties' weights tau_j and of the unknown variances.
 
-With n readings of variances V, d the dimension of what no penalty touches, A as in `system` and S = sum tau_j M_j'M_j:
+With n observations of variances V, d the dimension of what no penalty touches, A as in `system` and S = sum tau_j M_j'M_j:
 
 - ``reml``: -2 l = (n - d) log 2 pi + log|V| + log|A| - log|S|_+ + log|N'N| + min        (Patterson & Thompson 1971)
 - ``ml``:   -2 l = n log 2 pi + log|V| + log|A| - log|S|_+ + log|N'N| - log|N'B'V^-1 BN| + min
@@ -17,7 +17,7 @@ penalty ``reml`` estimates the variances of the names: its score vanishes where 
 The terms of N: with d entries of each function in N, at its anchors, the unit matrix, log|S|_+ - log|N'N| is the log determinant
 of S without the rows and columns of the anchors, and no eigenvalue is needed.
 
-With one name and no known sd, a common factor of the variance and 1/tau is left out, as in the state space.
+With one series and no known noise SD, a common factor of the variance and 1/tau is left out, as in the state space.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Criterion(ABC):
 
     @property
     def interpolates(self) -> bool:
-        """Whether it falls without bound as the weights and the sd go to zero."""
+        """Whether it falls without bound as the weights and the SD go to zero."""
         return False
 
     @property
@@ -63,7 +63,7 @@ class Criterion(ABC):
 
     @abstractmethod
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates theta (L, p); not finite where the readings do not determine the coefficients."""
+        """Values of candidates theta (L, p); not finite where the observations do not determine the coefficients."""
 
     def finite_values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates theta (L, p); infinite where they are not finite."""
@@ -99,7 +99,7 @@ class RestrictedLikelihood(Criterion):
         return solution.rest + float(self.system.unfitted(log_tau, log_sigma2))
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates theta (L, p); not finite where the readings do not determine the coefficients."""
+        """Values of candidates theta (L, p); not finite where the observations do not determine the coefficients."""
         return np.asarray(self._deviance(*self.terms(theta)))
 
     def terms(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -157,7 +157,7 @@ class RestrictedLikelihood(Criterion):
         system = self.system
         solution = system.solve(log_tau, log_sigma2)
         determinants, least = self.parts(solution, log_tau, log_sigma2)
-        # Where the minimum enters by its logarithm: as a share of it, whose square stays in range whatever the unit of y is.
+        # Where the minimum enters by its logarithm: as a fraction of it, whose square stays in range whatever the unit of y is.
         q = self.minimum(solution, log_tau, log_sigma2) if system.scale_free else 1.0
         weight, share = self.count if system.scale_free else 1.0, least / q
         columns = []
@@ -211,7 +211,7 @@ class FullLikelihood(RestrictedLikelihood):
 
     @property
     def interpolates(self) -> bool:
-        """True where there are functions enough to interpolate, and no known sd."""
+        """True where there are functions enough to interpolate, and no known noise SD."""
         return self.system.scale_free and self.system.size >= self.system.n
 
     def _seen(self, log_sigma2: FloatArray) -> FloatArray:
@@ -264,7 +264,7 @@ class PredictionCriterion(Criterion):
         return residual_terms(self.system, self.system.solve(log_tau, log_sigma2), log_sigma2)
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates theta (L, p); not finite where the readings do not determine the coefficients."""
+        """Values of candidates theta (L, p); not finite where the observations do not determine the coefficients."""
         log_tau, log_sigma2 = self.logs(theta)
         found = self.system.values(log_tau, log_sigma2, solved=True)
         G, precision = self.system.n_groups, np.exp(-log_sigma2)

@@ -3,7 +3,7 @@
 In the notation of ``smoothfit.regression.system``, theta are the logarithms of
 
 ===================  =====================================================================================================
-no sd is known       lam_j = tau_j sigma_1^2 and the ratios sigma_g^2 / sigma_1^2, g > 1; the common factor s^2 is sigma_1^2
+no SD is known       lam_j = tau_j sigma_1^2 and the ratios sigma_g^2 / sigma_1^2, g > 1; the common factor s^2 is sigma_1^2
 otherwise            tau_j and the unknown variances sigma_g^2; s^2 is one
 lam is fixed         the same without the weights: tau_j = lam_j / sigma_1^2
 ===================  =====================================================================================================
@@ -16,7 +16,7 @@ the projected precision of the contrasts and K_j = -tau_j B S^- M_j'M_j S^- B' t
 
 since B'P B = S - S A^-1 S. Entries of a penalty and a variance are those of one penalty.
 
-The engine is that of the least squares of a fit: without bounds, with the weights at which a loss came to rest, at the parameters
+The engine is that of the least squares of a fit: without bounds, with the weights at which a loss converged, at the parameters
 found for correlated errors, and of the restricted likelihood even if another criterion chose the smoothing. A fixed edf counts as
 the lam that it has at the estimates.
 """
@@ -58,7 +58,7 @@ class BandEngine(Sized):
     system : System
         That of the coefficients gamma, c = offset + columns @ gamma.
     columns : csr_array, shape (K, d), or None
-        What equalities leave; None where that is all.
+        What equalities leave; None if that is all.
     offset : ndarray, shape (K,), or None
     fixed : ndarray, shape (P,), or None
         Logarithms of weights lam that are fixed.
@@ -74,7 +74,7 @@ class BandEngine(Sized):
 
     @property
     def relative(self) -> bool:
-        """Whether no sd is known: a common factor s^2, the variance of the first name, is then left out of theta."""
+        """Whether no SD is known: a common factor s^2, the variance of the first series, is then left out of theta."""
         return self.system.unknown == self.system.n_groups
 
     @property
@@ -140,7 +140,7 @@ class BandEngine(Sized):
         return self._likelihood.logs(theta)
 
     def theta_of(self, found: Estimate) -> FloatArray:
-        """An estimate as theta (p,); weights of zero or infinity and sds of zero are at a bound."""
+        """An estimate as theta (p,); weights of zero or infinity and SDs of zero are at a bound."""
         with np.errstate(divide="ignore"):
             log_tau = np.log(found.tau[: self.n_weights])
         log_sigma2 = found.log_sigma2[: self.system.unknown]
@@ -238,7 +238,7 @@ class BandEngine(Sized):
 class BandStream:
     """A penalised basis at one theta that takes more observations: a triangular factor that absorbs rows.
 
-    Observations have the names of the fit, or a known sd where the fit has known ones.
+    Observations have the names of the fit, or a known noise SD where the fit has known ones.
     """
 
     def __init__(self, engine: BandEngine, sd: FloatArray, factor: Factor):
@@ -252,7 +252,7 @@ class BandStream:
         Raises
         ------
         SpecificationError
-            A name whose noise sd is neither given nor part of the fit, or known where s^2 is not; correlated errors.
+            A series whose noise SD is neither given nor part of the fit, or known where s^2 is not; correlated errors.
         DataError
             x is of another kind than in the fit, or counted in another unit.
         """
@@ -275,14 +275,14 @@ class BandStream:
                 self._factor = absorb(self._factor, part, y)
 
     def _group(self, name: str, is_known: bool) -> int:
-        """Variance group of observations of a name."""
+        """Variance group of observations of a series."""
         rows = self._engine.rows
         if rows.common and name in rows.observations.names:
             return 0
         if is_known and rows.has_known:
             return len(rows.unknown)
         if is_known or name not in rows.unknown:
-            what = "a known sd, and the fit has none to compare it with" if is_known else "no sd, and the fit estimated none for it"
+            what = "a known noise SD, and the fit has none" if is_known else "no SD, and the fit estimated none for it"
             raise SpecificationError(f"{name!r} has {what}; append series of the fit, and give sd= where the fit had it")
         return rows.unknown.index(name)
 

@@ -21,7 +21,7 @@ CONTRADICTION = 1e-9  # of the size of the values that equalities give a penalty
 
 
 class Face(NamedTuple):
-    """The system of an edge; its coefficients (K, d) and offset (K,), None where it has all; weights (P,), NaN where positive."""
+    """The system of an edge; its coefficients (K, d) and offset (K,), None if it has all; weights (P,), NaN where positive."""
 
     system: System
     columns: csr_array | None
@@ -32,7 +32,7 @@ class Face(NamedTuple):
 def face_of(system: System, weights: FloatArray) -> Face | None:
     """The edge where weights (P,) are zero or infinite.
 
-    None where no function is left, or where equalities keep a penalty of infinite weight from zero.
+    None if no function is left, or where equalities keep a penalty of infinite weight from zero.
     """
     kept, weights = list(range(system.n_penalties)), weights.copy()
     columns: csr_array | None = None

@@ -1,4 +1,4 @@
-"""A fit by penalised least squares: what was estimated, and the algebra that results, tests and pictures rest on.
+"""A fit by penalised least squares: what was estimated, and the algebra that results, tests and plots use.
 
 Results of all kinds hold one; sandwich covariances, recursive residuals, the control of rounding and the bootstrap take one.
 """
@@ -120,12 +120,12 @@ class Fit:
 
     @cached_property
     def refined(self) -> tuple[FloatArray, float]:
-        """Coefficients without bounds, and how far rounding may have moved them, in posterior sds."""
+        """Coefficients without bounds, and how far rounding may have moved them, in posterior SDs."""
         return refined(self)
 
     @property
     def active_rows(self) -> FloatArray | None:
-        """What bounds that are reached hold fixed, (m, K); None where there are none."""
+        """Rows (m, K) of bounds that are reached; None if there are none."""
         return None if self.bounded is None or not len(self.bounded.active.rows) else self.bounded.active.rows
 
     @property
@@ -175,9 +175,9 @@ class Fit:
         return np.exp(self.estimate.log_sigma2)
 
     def sds(self, log_sigma2: FloatArray) -> FloatArray:
-        """Noise sd at weight one of each name (..., n_names), at logarithms of the groups' variances (..., n_groups).
+        """Noise SD at weight one of each series (..., n_names), at logarithms of the groups' variances (..., n_groups).
 
-        That of given sds, or of a given covariance, is the root mean square.
+        That of given noise SDs, or of a given covariance, is the root mean square.
         """
         rows, factors = self.rows, []
         for reading, white in zip(rows.observations.readings, rows.whitenings, strict=True):
@@ -187,7 +187,7 @@ class Fit:
 
     @property
     def scale(self) -> float:
-        """Variance at weight one of the first name with unknown sd; 1 where every sd is known."""
+        """Variance at weight one of the first series with unknown noise SD; 1 where every SD is known."""
         return float(np.exp(self.estimate.log_sigma2[0])) if self.rows.unknown else 1.0
 
     @property
@@ -197,7 +197,7 @@ class Fit:
 
     @property
     def fittedvalues(self) -> FloatArray:
-        """What the curve says of each observation, (n,)."""
+        """Fitted values, (n,)."""
         return self.rows.times(self.coef)
 
     @property
@@ -212,7 +212,7 @@ class Fit:
 
     @property
     def resid_whitened(self) -> FloatArray:
-        """Residuals made independent and divided by their sds, (n,)."""
+        """Residuals made independent and divided by their SDs, (n,)."""
         return self.rows.whitened(self.resid) / np.sqrt(self.sigma2[self.rows.group])
 
     @property
@@ -282,10 +282,10 @@ class Fit:
 
     @property
     def contradiction(self) -> float:
-        """Probability that true bounds raise the minimum by as much, at given sds: at most that of chi-squared.
+        """Probability that true bounds raise the minimum by as much, at given noise SDs: at most that of chi-squared.
 
         Under the bounds the increase is a mixture of chi-squared variables of at most as many degrees of freedom as bounds hold.
-        One where no bound is reached, and where all sds are estimated, which are then those of the constrained curve.
+        One where no bound is reached, and where all SDs are estimated, which are then those of the constrained curve.
         """
         if self.bounded is None or self.bounded.held is None or not self.rows.has_known:
             return 1.0
@@ -346,7 +346,7 @@ class Fit:
         log_variances = float(system.counts @ fit.log_sigma2)
         if self.method == "ols":
             n = system.n
-            if system.unknown == system.n_groups:  # no sd is known: their common size is at its maximum
+            if system.unknown == system.n_groups:  # no SD is known: their common size is at its maximum
                 return n * float(np.log(2 * np.pi * least / n) + 1) + log_variances
             return n * float(np.log(2 * np.pi)) + log_variances + least
         deviance = criterion.count * float(np.log(2 * np.pi)) + log_variances + least

@@ -53,7 +53,7 @@ class Estimate:
     system : System
         That of the fit, on what the infinitely weighed penalties leave free.
     columns : csr_array, shape (K, d), or None
-        Coefficients of that; None where the system has all of them.
+        Coefficients of that; None if the system has all of them.
     offset : ndarray, shape (K,), or None
         What is added to them.
     log_tau, log_sigma2 : ndarray
@@ -61,9 +61,9 @@ class Estimate:
     tau : ndarray, shape (n_penalties,)
         Of all penalties: their weights against the sum of squares in units of the variances, infinite ones included.
     boundary : tuple of str
-        ``"lam"`` or ``"lam[j]"`` where a weight is infinite, a name where its sd is indistinguishable from zero.
+        ``"lam"`` or ``"lam[j]"`` where a weight is infinite, a series where its SD is indistinguishable from zero.
     minimum : Minimum or None
-        The certificate; None where nothing was searched.
+        The convergence criterion; None if nothing was searched.
     """
 
     system: System
@@ -145,7 +145,7 @@ def _scaled(
         size = float(np.exp(-log_sigma2) @ (np.sum(system.rhs[: system.n_groups] ** 2, axis=1) + system.rest[: system.n_groups]))
         if rss <= EXACT**2 * size or free < SLACK:
             raise DataError(
-                f"the curve passes through the {system.n} readings to rounding: there is no noise to estimate; give sd=, or use "
+                f"the curve interpolates the {system.n} observations to rounding: there is no noise to estimate; give sd=, or use "
                 "fewer basis functions"
             )
         factor = float(np.log(rss / (system.n if by_readings else free)))
@@ -215,7 +215,7 @@ def _tau_of_edf(system: System, log_sigma2: FloatArray, edf: float) -> FloatArra
 
 
 def _most_likely(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
-    """The greatest likelihood inside the range of the weights and on its edges."""
+    """The largest likelihood inside the range of the weights and on its edges."""
 
     def scale(own: System) -> float:
         return 0.0 if issubclass(likelihood, FullLikelihood) else own.free_log_det
@@ -234,9 +234,10 @@ def _most_likely(system: System, likelihood: type[RestrictedLikelihood]) -> Esti
 
 
 def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
-    """The greatest likelihood at positive weights.
+    """The largest likelihood at positive weights.
 
-    Without any smoothing, as many functions as observations interpolate these, with the least penalty: the sd is estimated as zero.
+    Without any smoothing, as many functions as observations interpolate these, with the smallest penalty: the SD is estimated as
+    zero.
     """
     P, U = system.n_penalties, system.unknown
     kept = list(range(P)) if system.scale_free else list(range(P + U))
@@ -250,7 +251,7 @@ def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
         if limit is not None:
             return limit
         raise ConvergenceError(
-            "the likelihood is greatest without any smoothing; fit without a penalty, or fix the smoothing (lam= or edf=)",
+            "the likelihood is largest without any smoothing; fit without a penalty, or fix the smoothing (lam= or edf=)",
             minimum.value,
         )
     log_tau, log_sigma2 = criterion.logs(minimum.theta)
@@ -265,10 +266,10 @@ def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
 
 
 def exact_limit(system: System, most: float) -> Estimate | None:
-    """The fit to observations without noise: the one without penalty, as its sd goes to zero.
+    """The fit to observations without noise: the one without penalty, as its SD goes to zero.
 
     As sigma goes to zero the likelihood of tau, restricted or full, comes to that of coefficients c observed without noise,
-    -2 l = tau c'Pc - r log tau with r the rank of P, which is greatest at tau = r / c'Pc. None where the sd of the fit without
+    -2 l = tau c'Pc - r log tau with r the rank of P, which is largest at tau = r / c'Pc. None if the SD of the fit without
     penalty is more than `most` times the spread; where there are several variances or penalties; where the functions are as many
     as the observations, or these do not determine the fit; and where no penalty touches the curve.
     """
@@ -290,7 +291,7 @@ def _best_face(
     admits: Callable[[System], bool],
     value: Callable[[System, FloatArray, FloatArray], float],
 ) -> Estimate:
-    """The least criterion inside and on all edges.
+    """The smallest criterion inside and on all edges.
 
     `admits` tells whether weights of zero leave a system that has one; `value` is the criterion of a system at weights and
     variances, on a scale that all edges share.
@@ -330,7 +331,7 @@ def _best_face(
 
 
 def _is_exact(system: System, found: Estimate) -> bool:
-    """Whether a variance is at zero where the criterion has no least value."""
+    """Whether a variance is at zero where the criterion has no smallest value."""
     return bool(found.boundary) and any(f"#{u}" in found.boundary for u in np.flatnonzero(exact_groups(system)))
 
 
@@ -373,12 +374,12 @@ def at_weights(system: System, tau: FloatArray, log_sigma2: FloatArray) -> Estim
 
 
 def _boundary_names(system: System, low: npt.NDArray[np.bool_]) -> tuple[str, ...]:
-    """Groups whose sd is zero, by number; the model knows their names."""
+    """Groups whose SD is zero, by number; the model knows their names."""
     return tuple(f"#{u}" for u, is_low in enumerate(low) if is_low)
 
 
 def _predictive(system: System, kind: type[PredictionCriterion]) -> Estimate:
-    """The least prediction criterion inside the range of the weights and on its edges, at relative variances by REML."""
+    """The smallest prediction criterion inside the range of the weights and on its edges, at relative variances by REML."""
     exact = exact_limit(system, EXACT)
     if exact is not None:
         return exact
@@ -396,7 +397,7 @@ def _predictive(system: System, kind: type[PredictionCriterion]) -> Estimate:
 
     def value(own: System, log_tau: FloatArray, variances: FloatArray) -> float:
         rss, free = residual_terms(own, own.solve(log_tau, variances), variances)
-        common = float(variances[0] - log_sigma2[0])  # of all variances, where no sd is known
+        common = float(variances[0] - log_sigma2[0])  # of all variances, where no SD is known
         return kind(own, np.zeros(0), np.zeros((0, 0))).score(float(np.log(rss)) + common, free)[0]
 
     def admits(edge: System) -> bool:
@@ -418,16 +419,16 @@ def _over_variances(system: System, objective: Criterion | _TiedToEdf) -> tuple[
 
 
 def _check_estimable(system: System, n_parameters: int) -> None:
-    """Refuse readings too few for the parameters."""
+    """Refuse observations too few for the parameters."""
     d = system.n_free
     if system.n < d + n_parameters:
         what = "no penalty touches" if system.n_penalties else "the basis has"
         raise DataError(
-            f"{system.n} readings are too few: {what} {d} functions, and {n_parameters} more parameters are estimated; add "
-            "readings, use fewer functions, fix the smoothing (lam= or edf=) or give sd="
+            f"{system.n} observations are too few: {what} {d} functions, and {n_parameters} more parameters are estimated; add "
+            "observations, use fewer functions, fix the smoothing (lam= or edf=) or give sd="
         )
     for g in range(system.unknown):
         if system.counts[g] < 2:
-            raise DataError("a name with a single reading cannot tell the sd of its noise; give sd= for it")
+            raise DataError("a series has a single observation, from which its noise SD cannot be estimated; pass sd= for it")
         if not system.spreads[g]:
             raise DataError(f"all {system.counts[g]} observations of a series are zero: there is no noise to estimate; give sd=")

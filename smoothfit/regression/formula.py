@@ -22,7 +22,7 @@ FORM = 'pass one like "y + D(dy) ~ bsp(x, df=12)"'
 
 
 def observations_of(formula: Any, data: Any, options: dict[str, Any]) -> tuple[Observations | PointObservations, AnyBasis]:
-    """The readings of a formula in a data frame, and its basis."""
+    """The observations of a formula in a data frame, and its basis."""
     of_fit = [name for name in options if name in FIT_OPTIONS]
     if of_fit:
         raise SpecificationError(f"{of_fit[0]} is an option of fit: from_formula(formula, data).fit({of_fit[0]}=...)")
@@ -40,16 +40,16 @@ def _order(column: str, order: Order, inputs: tuple[str, ...]) -> tuple[int, ...
     """Order of the derivative by each variable."""
     if isinstance(order, int):
         if order and len(inputs) > 1:
-            raise SpecificationError(f"{column!r} reads a derivative: by which variable? Write D({column}, {inputs[0]})")
+            raise SpecificationError(f"{column!r} observes a derivative: by which variable? Write D({column}, {inputs[0]})")
         return (order,) + (0,) * (len(inputs) - 1)
     unknown = [name for name in order if name not in inputs]
     if unknown:
-        raise SpecificationError(f"{column!r} reads a derivative by {unknown[0]!r}; the variables are {', '.join(inputs)}")
+        raise SpecificationError(f"{column!r} observes a derivative by {unknown[0]!r}; the variables are {', '.join(inputs)}")
     return tuple(order.count(name) for name in inputs)
 
 
 def parse(formula: Any, data: Any) -> tuple[dict[str, Order], tuple[str, ...], AnyBasis]:
-    """Columns of readings with the orders of their derivatives, the columns of the variables, and the basis."""
+    """Columns of observations with the orders of their derivatives, the columns of the variables, and the basis."""
     if not isinstance(formula, str) or formula.count("~") != 1:
         raise SpecificationError(f"formula is {shown(formula)}; {FORM}")
     left, right = (side.strip() for side in formula.split("~"))
@@ -69,7 +69,7 @@ def _tree(side: str) -> ast.expr:
     try:
         return ast.parse(side, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two of what is nested too deep
-        raise SpecificationError(f"{side!r} is no part of a formula; {FORM}") from None
+        raise SpecificationError(f"{side!r} is not allowed in a formula; {FORM}") from None
 
 
 def _readings(tree: ast.expr) -> dict[str, Order]:
@@ -78,9 +78,7 @@ def _readings(tree: ast.expr) -> dict[str, Order]:
         first, second = _readings(tree.left), _readings(tree.right)
         twice = set(first) & set(second)
         if twice:
-            raise SpecificationError(
-                f"the formula has {sorted(twice)[0]!r} twice on its left; each column holds one kind of readings"
-            )
+            raise SpecificationError(f"the formula has {sorted(twice)[0]!r} twice on its left; each column is one series")
         return first | second
     if isinstance(tree, ast.Name):
         return {tree.id: 0}
@@ -91,7 +89,7 @@ def _readings(tree: ast.expr) -> dict[str, Order]:
         if isinstance(column, ast.Name) and all(isinstance(k, ast.Constant) for k in order) and len(order) <= 1:
             k = order[0].value if order and isinstance(order[0], ast.Constant) else 1
             return {column.id: check_order(k, f"the order in {ast.unparse(tree)}", 0, HIGHEST_DERIVATIVE)}
-    raise SpecificationError(f"{ast.unparse(tree)!r} is no reading; on the left stand columns y, D(y) for y' and D(y, 2) for y''")
+    raise SpecificationError(f"{ast.unparse(tree)!r} is not valid on the left; write columns y, D(y) for y' and D(y, 2) for y''")
 
 
 FAMILY_HINT = (
@@ -114,7 +112,7 @@ def _basis(tree: ast.expr, text: str, data: Any) -> tuple[str, Basis]:
     """One transform of one column."""
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
         raise SpecificationError(
-            f"{text!r} is no basis but a sum of terms; a SplineRegression has one basis, of one column, or for a surface "
+            f"{text!r} is not a basis but a sum of terms; a SplineRegression has one basis, of one column, or for a surface "
             "te(bsp(x), bsp(z)). For a smooth curve plus linear regressors use "
             'sf.SmoothingSpline.from_formula("y ~ s(x) + g", data), for several terms the transforms in a formula of statsmodels, '
             f"smf.ols({'y ~ ' + text!r}, data)"
@@ -122,7 +120,7 @@ def _basis(tree: ast.expr, text: str, data: Any) -> tuple[str, Basis]:
     is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id in TRANSFORMS
     if not is_call or not isinstance(tree, ast.Call) or not tree.args or not isinstance(tree.args[0], ast.Name):
         raise SpecificationError(
-            f"{text!r} is no basis; on the right stands one of {', '.join(TRANSFORMS)} of one column, or te() of several"
+            f"{text!r} is not a basis; write on the right one of {', '.join(TRANSFORMS)} of one column, or te() of several"
             f"{_hint(tree)}"
         )
     columns = [str(name) for name in getattr(data, "columns", [tree.args[0].id])]

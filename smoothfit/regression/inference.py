@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @entry_point
 class Inference(Intervals):
-    """What `SplineRegressionResults` can test, and how readings influence it."""
+    """What `SplineRegressionResults` can test, and how observations influence it."""
 
     method: str
 
@@ -38,7 +38,7 @@ class Inference(Intervals):
     def zero_test(self, deriv: int = 1, on: tuple[float, float] | None = None) -> ContrastResults:
         """Test whether f^(deriv) is zero on an interval: the Wald test of the coefficients that make it there.
 
-        A piece of a spline is zero everywhere if it is on a part of itself: the interval stands for all pieces that it meets.
+        A piece of a spline is zero everywhere if it is on a part of itself: the interval represents all pieces that it meets.
 
         Parameters
         ----------
@@ -62,7 +62,7 @@ class Inference(Intervals):
         return self.wald_test(slopes[active].toarray())
 
     def compare_lr(self, restricted: Inference) -> tuple[float, float, float]:
-        """Compare with a nested fit to the same readings by the likelihood ratio.
+        """Compare with a nested fit to the same observations by the likelihood ratio.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class Inference(Intervals):
             2 (llf - restricted.llf), its chi-squared tail, and the difference in parameters.
         """
         if self.method != restricted.method or self.nobs != restricted.nobs:
-            raise SpecificationError("the two fits are to the same readings by the same method")
+            raise SpecificationError("the two fits are to the same observations by the same method")
         if self.method not in ("ols", "ml") and self._fit.n_contrasts != restricted._fit.n_contrasts:
             raise SpecificationError(
                 "restricted likelihoods compare only where the same functions have no penalty; fit both by 'ml'"
@@ -88,12 +88,12 @@ class Inference(Intervals):
         return float(lr), float(stats.chi2.sf(lr, df)), float(df)
 
     def influence(self) -> pd.DataFrame:
-        """Return a row for each reading: how far it draws the curve.
+        """Return a row for each observation: how far it draws the curve.
 
-        ``leverage`` h; ``resid_standardized`` r = e / (sd sqrt(1 - h)); ``resid_studentized``, with the sd estimated without it;
+        ``leverage`` h; ``resid_standardized`` r = e / (SD sqrt(1 - h)); ``resid_studentized``, with the SD estimated without it;
         ``loo_resid`` e / (1 - h); ``cooks_distance`` r^2 h / ((1 - h) edf); ``dffits``. All at the fitted smoothing. With
-        correlated errors e, sd and h are those of the reading given the errors of all others, so that each row still tells
-        what it would be to leave that reading out.
+        correlated errors e, sd and h are those of the observation given the errors of all others, so that each row still shows
+        what it would be to leave that observation out.
 
         References
         ----------
@@ -119,7 +119,7 @@ class Inference(Intervals):
         )
 
     def _studentized(self, r: FloatArray) -> FloatArray:
-        """Residuals over their sds r (n,), where the sd is unknown estimated without the reading: r sqrt((m - 1) / (m - r^2))."""
+        """Residuals over their SDs r (n,), an unknown SD estimated without the observation: r sqrt((m - 1) / (m - r^2))."""
         if not self.use_t:
             return r
         m = self.df_resid
@@ -135,7 +135,7 @@ class Inference(Intervals):
 
     @property
     def _places(self) -> dict[str, FloatArray]:
-        """Where the readings are, by the name of a column."""
+        """Where the observations are, by the name of a column."""
         return {"x": self.observations.x}
 
     def _design(self, x: Any, deriv: Any) -> BandRows | ProductRows:

@@ -1,4 +1,4 @@
-"""Intervals, bands and draws of a spline regression: smoothing and sds are integrated out where a likelihood estimated them.
+"""Intervals, bands and draws of a spline regression: smoothing and SDs are integrated out where a likelihood estimated them.
 
 They are taken for known, and intervals are Student's t or normal, with fixed smoothing, after GCV or AICc, with a covariance that
 is not Bayesian, a loss that is not squares, and under bounds that are reached: there is no likelihood of the smoothing there, or
@@ -38,7 +38,7 @@ SEED = 20_030_709  # of simultaneous bands
 
 @entry_point
 class Intervals(CurveResults, Integrated):
-    """What `SplineRegressionResults` tell of the uncertainty of the curve, its coefficients, the smoothing and the sds."""
+    """The part of `SplineRegressionResults` on the uncertainty of the curve, its coefficients, the smoothing and the SDs."""
 
     basis: Basis
     _fit: Fit
@@ -58,7 +58,7 @@ class Intervals(CurveResults, Integrated):
     @property
     def _conditions(self) -> bool:
         fit = self._fit
-        is_chosen = fit.fixed is not None or fit.method in PREDICTION_CRITERIA  # sds are then those of residuals
+        is_chosen = fit.fixed is not None or fit.method in PREDICTION_CRITERIA  # SDs are then those of residuals
         return is_chosen or fit.cov_type != "bayesian" or fit.loss != "squares" or fit.active_rows is not None
 
     @property
@@ -68,7 +68,7 @@ class Intervals(CurveResults, Integrated):
 
     @property
     def hyperparameters(self) -> pd.DataFrame:
-        """Posterior of smoothing and sds: a row for each weighted node, with estimates of the common scale there.
+        """Posterior of smoothing and SDs: a row for each weighted node, with estimates of the common scale there.
 
         Columns are ``lam`` (``lam[j]`` of several) and ``sigma.<name>``, given or estimated, in the units of `lam` and `sigma`, and
         ``weight``, which sums to one. A single row, the estimates, where nothing was integrated (see `get_prediction`), or the
@@ -96,7 +96,7 @@ class Intervals(CurveResults, Integrated):
         return pd.DataFrame(columns | {"weight": posterior.weights}).rename_axis("node")
 
     def hyperparameter_intervals(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Estimates of the smoothing and the sds, with intervals of level 1 - alpha: quantiles of their posterior.
+        """Estimates of the smoothing and the SDs, with intervals of level 1 - alpha: quantiles of their posterior.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class Intervals(CurveResults, Integrated):
         -------
         pandas.DataFrame
             One row for each ``lam`` and ``sigma.<name>`` that was estimated: ``estimate``, ``ci_lower``, ``ci_upper``. NaN where
-            smoothing and sds are taken for known (see `get_prediction`).
+            smoothing and SDs are taken for known (see `get_prediction`).
 
         Examples
         --------
@@ -131,7 +131,7 @@ class Intervals(CurveResults, Integrated):
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "ci_lower", "ci_upper"], dtype=np.float64)
 
     def plot_hyperparameters(self, ax: Any = None) -> Any:
-        """Draw the posterior of each estimated lam and sd: its weighted nodes, its estimate and its interval.
+        """Draw the posterior of each estimated lam and SD: its weighted nodes, its estimate and its interval.
 
         Parameters
         ----------
@@ -155,14 +155,14 @@ class Intervals(CurveResults, Integrated):
 
     @property
     def _estimated(self) -> dict[str, float]:
-        """Names and estimates of the weights and sds that were estimated."""
+        """Names and estimates of the weights and SDs that were estimated."""
         fit = self._fit
         found = {} if fit.fixed else dict(zip(self._names_of_weights, fit.lam.tolist(), strict=True))
         is_unknown = [group < len(fit.rows.unknown) for group in fit.rows.group_of_name]
         return found | {f"sigma.{name}": sd for (name, sd), is_own in zip(self.sigma.items(), is_unknown, strict=True) if is_own}
 
     def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:
-        """Of each weight and sd its values (L,) at the nodes for a common factor s^2 of one, and the power of s in it."""
+        """Of each weight and SD its values (L,) at the nodes for a common factor s^2 of one, and the power of s in it."""
         engine = self.engine
         log_tau, log_sigma2 = engine.logs(self.parameter_posterior.theta)
         scale = log_sigma2[:, :1] if engine.rows.unknown else 0.0  # lam weighs against the first unknown variance
@@ -174,7 +174,7 @@ class Intervals(CurveResults, Integrated):
     # Laws ---------------------------------------------------------------------------------------------------------------------
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of level 1 - alpha of the coefficients: quantiles of their posterior, smoothing and sds integrated out.
+        """Return intervals of level 1 - alpha of the coefficients: quantiles of their posterior, smoothing and SDs integrated out.
 
         Where nothing is integrated (see `get_prediction`) they are Student's t where `use_t`, else normal.
         """
@@ -189,7 +189,7 @@ class Intervals(CurveResults, Integrated):
         return BandRows(np.ones((K, 1)), np.arange(K))
 
     def _laws_of(self, rows: BandRows | ProductRows, noise: str | None = None) -> tuple[Mixture | None, Mixture | None]:
-        """Laws of rows of coefficients, and of observations of them with the noise of a name; None where none is integrated."""
+        """Laws of rows of coefficients, and of observations of them with the noise of a series; None if none is integrated."""
         if not rows.n or not self._is_integrated:
             return None, None
         posterior = self.parameter_posterior
@@ -206,7 +206,7 @@ class Intervals(CurveResults, Integrated):
         return pack(self.basis.design(points.coarse, deriv))
 
     def _estimate_of(self, rows: BandRows | ProductRows) -> Estimate:
-        """Estimate of a single row, with an interval that integrates over smoothing and sds."""
+        """Estimate of a single row, with an interval that integrates over smoothing and SDs."""
         law, _ = self._laws_of(rows)
         value, se = float(rows.times(self._fit.coef)[0]), float(np.sqrt(self._fit.cov.variance(rows)[0]))
         return Estimate(value, se, self.df_interval, None if law is None else law.ends)

@@ -1,4 +1,4 @@
-"""The best mode of a unimodal curve, by branch and bound: certified over the whole interval.
+"""The best mode of a unimodal curve, by branch and bound: a global search over the whole interval.
 
 v(m), the minimum of the penalised sum of squares with f increasing up to m and decreasing beyond, may have several minima. Over
 modes between a and b its minimum is no less than that with f increasing up to a and decreasing from b, and no more than v at any of
@@ -66,7 +66,7 @@ def best_mode(fit: Estimate, polynomials: Sequence[Polynomials], unimodal: Unimo
     examine(lower, upper)
     while waiting[0][0] < value - GAP - 1e-9 * abs(value):
         if count > MOST_INTERVALS:
-            raise ConvergenceError(f"no mode is certified after {count} intervals; give mode=", value)
+            raise ConvergenceError(f"the search for the mode has not converged after {count} intervals; give mode=", value)
         _, _, a, b, _ = heapq.heappop(waiting)
         middle = (a + b) / 2
         examine(a, middle)

@@ -1,4 +1,4 @@
-"""Spline regression: readings of values, derivatives and integrals, any basis, any penalties."""
+"""Spline regression: observations of values, derivatives and integrals, any basis, any penalties."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ from .sandwich import check_leverages, check_sandwich
 from .specification import Specification
 from .surface import SurfaceRegressionResults
 
-SURPRISING = 1e-6  # probability of what bounds cost, below which they contradict a given sd
+SURPRISING = 1e-6  # probability of what bounds cost, below which they contradict a given SD
 
 
 @entry_point
 class SplineRegression:
-    """Least squares on readings of a curve, of its derivatives and integrals, in a spline basis, with or without penalties.
+    """Least squares on observations of a curve, of its derivatives and integrals, in a spline basis, with or without penalties.
 
-    With f = sum_j c_j b_j and readings y_i = L_i f + e_i, Var e_i = v_i, the fit minimises
+    With f = sum_j c_j b_j and observations y_i = L_i f + e_i, Var e_i = v_i, the fit minimises
 
         sum_i (y_i - L_i f)^2 / v_i  +  sum_j tau_j c'P_j c
 
-    over the coefficients c. Unknown standard deviations, one a name, and the weights tau_j of the penalties are estimated. All
-    computations are banded and in square-root form: the time is linear in the number of readings and in that of the functions.
+    over the coefficients c. Unknown standard deviations, one a series, and the weights tau_j of the penalties are estimated. All
+    computations are banded and in square-root form: the time is linear in the number of observations and in that of the functions.
 
     Parameters
     ----------
     observations : Observations or PointObservations
-        Readings of values, derivatives up to the degree, integrals and means; see `observe` and `observe_integral`.
+        Observations of values, derivatives up to the degree, integrals and means; see `observe` and `observe_integral`.
     basis : Basis or TensorProductBasis
-        The functions b_j of one variable, on a domain that holds the abscissae. Where x is times, its knots are numbers: units of
-        time since the first reading. A tensor product for readings of a function of several variables: the fit is then a
-        `regression.SurfaceRegressionResults`; the bands are narrow where the last factor has the fewest functions.
+        The functions b_j of one variable, on a domain that includes all x. If x is times, its knots are numbers: units of
+        time since the first observation. A tensor product for observations of a function of several variables: the fit is then a
+        `regression.SurfaceRegressionResults`; the bandwidth is smallest if the last factor has the fewest functions.
     penalty : Penalty, optional
         `DerivativePenalty`, `DifferencePenalty`, `DifferentialOperatorPenalty`, or a sum, of which each term has a smoothing
         parameter of its own. None: unpenalised least squares.
@@ -64,25 +64,25 @@ class SplineRegression:
         What the curve satisfies, exactly and on whole intervals: `Equals`, `Bounds`, `Increasing`, `Decreasing`, `Convex`,
         `Concave`, `Positive`, `Unimodal`. Equalities are part of everything that is estimated. Bounds move the coefficients at
         the smoothing of the fit without them; bounds that are reached count as equalities for the effective degrees of freedom,
-        the likelihood and unknown sds. Intervals have the standard errors without bounds and end at the bound.
+        the likelihood and unknown noise SDs. Intervals have the standard errors without bounds and end at the bound.
     errors : AR1, OU, array_like or mapping from names to these, optional
-        How the errors within a name correlate; those of different names are independent, and by default all are. The noise of a
-        reading is s u / sqrt(w), s the sd of its name, known or not, w its weight, and the covariance of u is that of an
+        How the errors within a series correlate; those of different series are independent, and by default all are. The noise of a
+        observation is s u / sqrt(w), s the SD of its series, known or not, w its weight, and the covariance of u is that of an
         autoregression (`AR1`) or of an Ornstein-Uhlenbeck process (`OU`), with a parameter that is given or estimated by the
-        likelihood that estimates the sds, or a matrix (n, n) of the readings that are not missing. With an unknown sd a matrix
-        counts up to a factor, as the ``sigma`` of statsmodels' ``GLS``; with ``sd=1.0`` it is the covariance itself.
-        AR1 and OU keep the time linear in the number of readings: the band widens by the knots between two neighbouring
-        readings. A matrix costs n^3 / 3 operations, and its rows fill all columns: n K^2 more.
+        likelihood that estimates the SDs, or a matrix (n, n) of the observations that are not missing. With an unknown noise SD a
+        matrix counts up to a factor, as the ``sigma`` of statsmodels' ``GLS``; with ``sd=1.0`` it is the covariance itself. AR1 and
+        OU keep the time linear in the number of observations: the band widens by the knots between two neighbouring observations. A
+        matrix costs n^3 / 3 operations, and its rows fill all columns: n K^2 more.
 
     Raises
     ------
     SpecificationError
-        Arguments of the wrong kind; a name reads a derivative beyond the degree; equalities that contradict each other.
+        Arguments of the wrong kind; a series observes a derivative beyond the degree; equalities that contradict each other.
     IdentificationError
-        The readings leave a part of f undetermined that no penalty touches; the message names it.
+        The observations leave a part of f undetermined that no penalty touches; the message names it.
     DataError
-        An abscissa outside the domain of a basis that does not extrapolate; a covariance of the wrong shape, or not positive
-        definite; readings of one x under `OU`.
+        A value of x outside the domain of a basis that does not extrapolate; a covariance of the wrong shape, or not positive
+        definite; observations of one x under `OU`.
 
     References
     ----------
@@ -115,7 +115,7 @@ class SplineRegression:
     ):
         if not isinstance(observations, (Observations, PointObservations)):
             raise SpecificationError(
-                f"observations is {type(observations).__name__}; wrap the readings: SplineRegression(sf.observe(x, y), basis)"
+                f"observations is {type(observations).__name__}; wrap the data: SplineRegression(sf.observe(x, y), basis)"
             )
         if not isinstance(basis, (Basis, TensorProductBasis)):
             raise SpecificationError(
@@ -124,7 +124,7 @@ class SplineRegression:
         check_variables(observations, basis)
         refuse_resolution(observations.readings, "SplineRegression")
         if isinstance(observations, PointObservations) and errors is not None:
-            raise SpecificationError("errors correlate along one variable; readings at points are independent")
+            raise SpecificationError("errors correlate along one variable; observations at points are independent")
         correlations = check_errors(errors, observations) if isinstance(observations, Observations) else ()
         self._specify(Specification.of(Rows(observations, basis, errors=correlations), penalty, constraints))
 
@@ -155,10 +155,11 @@ class SplineRegression:
         Parameters
         ----------
         formula : str
-            Readings on the left, ``y``, ``D(y)`` for those of f' and ``D(y, 2)`` for those of f'', between plus signs; on the right
-            one transform of one column, such as ``bsp(x, df=12)``, of which the whole basis is taken: with the constant, which the
-            transform leaves to the intercept of a formula unless it has ``intercept=True``. Of several variables ``te(bsp(x, df=8),
-            bsp(y, df=8))`` is the tensor product, ``D(z, x)`` reads the slope along x, ``D(z, x, y)`` the mixed derivative.
+            Observations on the left, ``y``, ``D(y)`` for those of f' and ``D(y, 2)`` for those of f'', between plus signs; on the
+            right one transform of one column, such as ``bsp(x, df=12)``, of which the whole basis is taken: with the constant,
+            which the transform leaves to the intercept of a formula unless it has ``intercept=True``. Of several variables
+            ``te(bsp(x, df=8), bsp(y, df=8))`` is the tensor product, ``D(z, x)`` observes the slope along x, ``D(z, x, y)`` the
+            mixed derivative.
         data : pandas.DataFrame
         penalty, constraints, errors
             As of the class.
@@ -174,7 +175,7 @@ class SplineRegression:
 
         Notes
         -----
-        The formula is parsed, not evaluated: it holds names of columns, transforms and literal numbers only.
+        The formula is parsed, not evaluated: it contains names of columns, transforms and literal numbers only.
 
         Examples
         --------
@@ -182,7 +183,7 @@ class SplineRegression:
         >>> x = np.linspace(0, 1, 40)
         >>> df = pd.DataFrame({"x": x, "y": np.sin(6 * x), "dy": 6 * np.cos(6 * x)})
         >>> sf.SplineRegression.from_formula("y + D(dy) ~ bsp(x, df=12)", df, sd={"y": 0.1, "dy": 0.5})
-        SplineRegression of 80 readings on 13 functions, no penalty
+        SplineRegression of 80 observations on 13 functions, no penalty
         """
         from .formula import observations_of
 
@@ -190,10 +191,10 @@ class SplineRegression:
 
     @staticmethod
     def accumulate(basis: AnyBasis) -> Accumulator[SplineRegression]:
-        """Return an accumulator that takes readings chunk by chunk, in memory that does not grow with them.
+        """Return an accumulator that takes observations chunk by chunk, in memory that does not grow with them.
 
-        Accumulators of parts of the readings add up (``+``), in any order. ``accumulator.model(penalty, constraints)`` is the
-        regression of all that were taken: its fit equals that of all at once, up to rounding. It knows no single reading:
+        Accumulators of parts of the observations add up (``+``), in any order. ``accumulator.model(penalty, constraints)`` is the
+        regression of all that were taken: its fit equals that of all at once, up to rounding. It keeps no single observation:
         residuals, leverages and robust covariances are refused.
         """
         return Accumulator(basis, SplineRegression._of_rows)
@@ -216,12 +217,12 @@ class SplineRegression:
         ----------
         method : {"reml", "ml", "gcv", "aicc", "fixed", "ols"}
             What is optimised; the formulas are in the module ``smoothfit.regression.criteria``. ``"fixed"`` takes `lam` or `edf`,
-            and ``"ols"`` goes with no penalty; unknown sds are then as with ``"reml"``. Parameters of correlated errors are
+            and ``"ols"`` goes with no penalty; unknown noise SDs are then as with ``"reml"``. Parameters of correlated errors are
             estimated by ``"reml"`` unless by ``"ml"``, at the smoothing of that likelihood, or at a fixed `lam`.
         lam : float or sequence of float, optional
-            Fixes the smoothing: weights of the c'P_j c, one for each penalty, against sum w (y - Lf)^2 of the first name with an
-            unknown sd, or against sum ((y - Lf) / sd)^2 where all are known. For ``DerivativePenalty(m)`` and readings of f the
-            unit is x^(2m - 1), so that it depends on the unit of x; for ``DifferencePenalty`` it has none.
+            Fixes the smoothing: weights of the c'P_j c, one for each penalty, against sum w (y - Lf)^2 of the first series with an
+            unknown noise SD, or against sum ((y - Lf) / sd)^2 where all are known. For ``DerivativePenalty(m)`` and observations of
+            f the unit is x^(2m - 1), so that it depends on the unit of x; for ``DifferencePenalty`` it has none.
         edf : float, optional
             Fixes the smoothing of a single penalty by the effective degrees of freedom.
         cov_type : {"bayesian", "frequentist", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster"}
@@ -230,15 +231,15 @@ class SplineRegression:
         cov_kwds : mapping, optional
             ``{"maxlags": ...}`` for HAC, ``{"groups": ...}`` (n,) for cluster; ``"use_correction"`` (bool) for both.
         rescale : bool
-            Whether given sds are right up to a common factor only, which is estimated (as in statsmodels' WLS).
+            Whether given noise SDs are right up to a common factor only, which is estimated (as in statsmodels' WLS).
         loss : {"squares", "huber", "bisquare", "expectile", "quantile"}
             What residuals cost: ``"huber"`` bounds the influence of outliers, ``"bisquare"`` takes it from them altogether,
             ``"expectile"`` weighs residuals above the curve and those below it differently. The formulas are in the module
             ``smoothfit.regression.reweighted``; smoothing, sds and covariances are those of the weighted fit that the last weights
             make: a robust `cov_type` is advised. ``"quantile"`` fits a quantile exactly, as a cone program, with smoothing by
-            ``"gcv"`` (GACV), ``"sic"`` or `lam`: the module ``smoothfit.regression.quantile`` says what its results mean.
+            ``"gcv"`` (GACV), ``"sic"`` or `lam`: the module ``smoothfit.regression.quantile`` explains its results.
         parameter : float, optional
-            Huber's k (1.345 by default) or the c of the bisquare (4.685) in noise sds, or the level of the expectile or the
+            Huber's k (1.345 by default) or the c of the bisquare (4.685) in noise SDs, or the level of the expectile or the
             quantile, between 0 and 1 (0.5).
 
         Returns
@@ -248,29 +249,29 @@ class SplineRegression:
         Raises
         ------
         ConvergenceError
-            No optimum could be certified. A weight that grows without bound is a result, reported by `boundary`; so is an sd of
+            The search did not converge. A weight that grows without bound is a result, reported by `boundary`; so is an SD of
             zero, of observations that fewer functions than observations pass through: the fit is then the one without penalty.
         SpecificationError
             Unknown `method` or `cov_type`; options that contradict each other; `lam` or `edf` out of range; bounds that no curve
             satisfies, which are named.
         DataError
-            There is no noise to estimate, or there are too few readings for what is to be estimated.
+            There is no noise to estimate, or there are too few observations for what is to be estimated.
         """
         value = check_loss(loss, parameter)
         method = self._check_quantile(method, lam, edf) if loss == "quantile" else self._check_method(method, lam, edf)
         kwds = dict(cov_kwds or {})
         cov_type = check_cov_type(cov_type, kwds)
         if cov_type == "HAC" and isinstance(self.basis, TensorProductBasis):
-            raise SpecificationError("cov_type is 'HAC', which needs readings in an order; at points pass 'cluster' with groups")
+            raise SpecificationError("cov_type is 'HAC', which needs ordered observations; at points pass 'cluster' with groups")
         found = partial(self._fitted, method=method, lam=lam, edf=edf, cov_type=cov_type, cov_kwds=kwds)
         rows = self.specification.rows
         rows = replace(rows, common=True) if rescale else rows
         if loss == "squares":
             return self._results(found(rows))
         if any(rows.errors):
-            raise SpecificationError(f"loss={loss!r} judges readings one by one; it does not go with correlated errors")
+            raise SpecificationError(f"loss={loss!r} judges observations one by one; it does not go with correlated errors")
         if type(rows) is not Rows:
-            raise SpecificationError(f"loss={loss!r} needs the readings, which an accumulated fit does not keep; fit them at once")
+            raise SpecificationError(f"loss={loss!r} needs the observations, which an accumulated fit drops; fit all at once")
         if loss == "quantile":
             return QuantileResults(self, fit_quantile(self.specification, rows, method, self._lam(lam), value, cov_type))
         fit, weights = reweighted(rows, loss, value, found)
@@ -300,11 +301,11 @@ class SplineRegression:
         return fit
 
     def _results(self, fit: Fit) -> SplineRegressionResults:
-        """The results, after warnings if rounding moved them, a series counts as exact, or bounds contradict a given sd."""
+        """The results, after warnings if rounding moved them, a series counts as exact, or bounds contradict a given SD."""
         kind = SurfaceRegressionResults if isinstance(fit.basis, TensorProductBasis) else SplineRegressionResults
         results = kind(self, fit)
         warn_of_exact_series(results.observations, results.boundary)
-        is_exact = fit.estimate.system.scale_free and set(fit.rows.unknown) <= set(results.boundary)  # of sds that are a limit
+        is_exact = fit.estimate.system.scale_free and set(fit.rows.unknown) <= set(results.boundary)  # of SDs that are a limit
         if results.digits_lost > np.log10(GOOD / EPS) and not is_exact:
             distance, digits = EPS * 10**results.digits_lost, results.digits_lost
             warn(
@@ -315,9 +316,9 @@ class SplineRegression:
             )
         if fit.bounded is not None and fit.contradiction < SURPRISING:
             warn(
-                f"the bounds contradict the given sd: they raise the sum of squares over its square by {fit.bounded.excess:.3g}, "
+                f"the bounds contradict the given SD: they raise the sum of squares over its square by {fit.bounded.excess:.3g}, "
                 f"which has a probability of {fit.contradiction:.1g} under the constraints; check the constraints and sd, or have "
-                "the sd estimated (sd=None)",
+                "the SD estimated (sd=None)",
                 BiasWarning,
             )
         return results
@@ -338,7 +339,7 @@ class SplineRegression:
 
     def _check_quantile(self, method: object, lam: object, edf: object) -> str:
         if edf is not None:
-            raise SpecificationError("edf of a quantile fit is the number of readings on the curve, which jumps; pass lam=")
+            raise SpecificationError("edf of a quantile fit is the number of observations on the curve, which jumps; pass lam=")
         return "sic" if method == "sic" else self._check_method(method, lam, edf)
 
     def _lam(self, lam: float | Sequence[float] | None) -> FloatArray | None:
@@ -354,7 +355,7 @@ class SplineRegression:
 
     def __repr__(self) -> str:
         kind = ", ".join(type(penalty).__name__ for penalty in self.specification.penalties) or "no penalty"
-        return f"SplineRegression of {len(self.observations)} readings on {self.basis.n_basis} functions, {kind}"
+        return f"SplineRegression of {len(self.observations)} observations on {self.basis.n_basis} functions, {kind}"
 
 
 def _named(found: Estimate, rows: Rows) -> Estimate:

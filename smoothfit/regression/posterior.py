@@ -3,7 +3,7 @@
 ==============  =====================================================================================================
 ``bayesian``    A^-1: right coverage across the function (Wahba 1983; Nychka 1988)
 ``frequentist`` A^-1 B'V^-1B A^-1: of the estimator at a fixed curve, its bias left out
-``HC0``         A^-1 (sum_i e_i^2 b_i b_i' / v_i^2) A^-1, e_i = y_i - b_i c and v_i the variance of reading i (White 1980)
+``HC0``         A^-1 (sum_i e_i^2 b_i b_i' / v_i^2) A^-1, e_i = y_i - b_i c and v_i the variance of observation i (White 1980)
 ``HC1``         n / (n - edf) times that
 ``HC2, HC3``    with e_i^2 / (1 - h_i) and e_i^2 / (1 - h_i)^2, h_i the leverage (MacKinnon & White 1985)
 ``HAC``         with autocovariances of b_i e_i / v_i in order of x, Bartlett weights up to `maxlags` (Newey & West 1987)
@@ -125,7 +125,7 @@ def check_cov_type(cov_type: object, options: dict[str, Any]) -> str:
     unknown = set(options) - wanted
     if unknown:
         raise SpecificationError(
-            f"cov_kwds has {sorted(unknown)}, which {cov_type!r} does not take; it takes {sorted(wanted) or 'none'}"
+            f"cov_kwds has {sorted(unknown)}, which {cov_type!r} does not have; its options are {sorted(wanted) or 'none'}"
         )
     missing = (wanted - {"use_correction"}) - set(options)
     if missing:

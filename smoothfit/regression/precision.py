@@ -1,12 +1,12 @@
 """How far rounding has moved a fit, in posterior standard deviations.
 
 With A = R'R and the gradient g = B'V^-1 (y - B c) - S c at the computed c, the exact minimiser is c + A^-1 g. A functional b'c is
-off by b'A^-1 g, and its posterior sd is |R'^-1 b|: by Cauchy and Schwarz, no functional is off by more than |R'^-1 g| of its sds.
+off by b'A^-1 g, and its posterior SD is |R'^-1 b|: by Cauchy and Schwarz, no functional is off by more than |R'^-1 g| of its SDs.
 g is what cancels: it is computed in extended precision, and A^-1 g added to c (iterative refinement, Wilkinson 1965; Björck 1967).
 What is left is the rounding of c itself.
 
 A bound that costs nothing tells first whether that is worth the trouble: with a_s = scale_s |R_s| |c|, D_j the size of column j of
-R and rho^2 the minimum, QR decompositions move c by about eps (|a| + max_j D_j sqrt((A^-1)_jj) rho) sds.
+R and rho^2 the minimum, QR decompositions move c by about eps (|a| + max_j D_j sqrt((A^-1)_jj) rho) SDs.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .specification import Specification
 from .system import System, column_sizes
 
 EPS = float(np.finfo(np.float64).eps)
-GOOD = 1e-8  # posterior sds that nobody misses
+GOOD = 1e-8  # posterior SDs that nobody misses
 IS_EXTENDED = np.finfo(np.longdouble).eps < EPS  # on some platforms it is not
 MOST_STEPS = 4
-CHUNK = 2**18  # readings at a time
+CHUNK = 2**18  # observations at a time
 
 
 class Solved(Protocol):
@@ -56,7 +56,7 @@ class Solved(Protocol):
 
 
 def rounding_bound(fit: Solved) -> float:
-    """About how far rounding may have moved the fit, in posterior sds."""
+    """About how far rounding may have moved the fit, in posterior SDs."""
     found, system = fit.estimate, fit.estimate.system
     coef, R, inverse = fit.solution.coef, fit.solution.R, fit.solution.inverse
     scales = system.scales(found.log_tau, found.log_sigma2)
@@ -68,7 +68,7 @@ def rounding_bound(fit: Solved) -> float:
 
 
 def refined(fit: Solved) -> tuple[FloatArray, float]:
-    """Coefficients (K,) and how far they may be from those of exact arithmetic, in posterior sds.
+    """Coefficients (K,) and how far they may be from those of exact arithmetic, in posterior SDs.
 
     Where the bound is good, or nothing wider than double is at hand, they are those of the solution; else steps of refinement are
     taken as long as they halve the error.

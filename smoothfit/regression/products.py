@@ -1,8 +1,8 @@
-"""Rows of tensor products: what a reading of a surface reads of every product of basis functions, kept variable by variable.
+"""Rows of tensor products: observed functionals of a surface, of every product of basis functions, stored by variable.
 
 A row is the Kronecker product of the factors' rows, of a few entries each, the last variable fastest. Those of one cell of the grid
 of pieces have their entries in the same columns: they are reduced there to a small triangle before they enter the band, so that
-neither memory nor the greater part of the work is proportional to the number of readings times the width of the band.
+neither memory nor the greater part of the work is proportional to the number of observations times the width of the band.
 """
 
 from __future__ import annotations

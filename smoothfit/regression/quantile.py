@@ -1,20 +1,22 @@
 """Quantile fits: the check loss under penalties and constraints, exactly, as a cone program for clarabel.
 
-With u_i = (y_i - L_i f) sqrt(w_i) / s_i, s_i the known sd or one, the fit of level p minimises
+With u_i = (y_i - L_i f) sqrt(w_i) / s_i, s_i the known noise SD or one, the fit of level p minimises
 
     sum_i rho(u_i) / sigma_g(i)  +  sum_j tau_j c'P_j c,        rho(u) = u (p - (u < 0))        (Koenker & Bassett 1978)
 
 without any smoothing of rho: v_i >= 0 and v_i >= -u_i are variables, and rho(u_i) = p u_i + v_i at the minimum.
 
-- *scale*: sigma of a name with an unknown sd is its mean rho(u_i), the maximum of the asymmetric Laplace likelihood, of which the
-  sum above is minus the logarithm (Yu & Moyeed 2001). It is no standard deviation. lam_j = tau_j sigma of the first such name, so
-  that lam weighs against sum rho(u) where there is one.
-- *degrees of freedom*: sum_i d fit_i / d y_i is the number of readings on the curve (Li, Liu & Zhu 2007).
+- *scale*: sigma of a series with an unknown noise SD is its mean rho(u_i), the maximum of the asymmetric Laplace likelihood, of
+  which the
+  sum above is minus the logarithm (Yu & Moyeed 2001). It is not a standard deviation. lam_j = tau_j sigma of the first such name,
+  so that lam weighs against sum rho(u) where there is one.
+- *degrees of freedom*: sum_i d fit_i / d y_i is the number of observations on the curve (Li, Liu & Zhu 2007).
 - *smoothing*: ``gcv`` minimises sum rho / (n - edf) (GACV, Yuan 2006), ``sic`` log(sum rho / n) + edf log(n) / (2 n) (Koenker, Ng
-  & Portnoy 1994), over a grid of lam: both jump wherever a reading leaves the curve, so that no derivative could certify a minimum.
+  & Portnoy 1994), over a grid of lam: both jump wherever an observation leaves the curve, so that convergence to a minimum cannot
+  be checked by derivatives.
 - *covariance*: H^-1 (J + S) H^-1 with J = p (1 - p) sum b_i b_i' / sigma_g^2, H = sum k_i b_i b_i' / sigma_g + 2 sum tau_j P_j and
   S = 2 c sum tau_j P_j, c = sum p (1 - p) / sigma_g^2 over sum k_i / sigma_g; b_i is the row of u_i. S is what the Bayesian
-  covariance of squares has beside the sampling variance: the squared bias that the penalty stands for (Nychka 1988). k_i is half a
+  covariance of squares has beside the sampling variance: the squared bias that the penalty represents (Nychka 1988). k_i is half a
   kernel estimate of the density of u_i at zero, so that the noise may differ along x (Powell 1991), and half the mean of those,
   as a tail has few observations near the curve: Epanechnikov's kernel with the bandwidth of Hall & Sheather (1988) that
   statsmodels takes. Observations on the curve are there by the fit and count in no density, which is multiplied by
@@ -49,8 +51,8 @@ from .specification import Specification
 METHODS = ("gcv", "sic", "fixed", "ols")
 GRID = 25  # values of lam
 REFINED = 9  # between the neighbours of the best
-INTERIOR = 1e-5  # of the range of a multiplier: one so far inside is that of a reading on the curve
-STILL = 1e-7  # relative change of scales that have come to rest
+INTERIOR = 1e-5  # of the range of a multiplier: one so far inside is that of an observation on the curve
+STILL = 1e-7  # relative change of scales that have convergedd
 MOST_STEPS = 100
 FLAT = 1e14  # condition number of H, the functions being of size one
 
@@ -60,7 +62,7 @@ class InfeasibleError(SpecificationError):
 
 
 class Quantile(NamedTuple):
-    """A minimiser: coefficients, multipliers of the readings (n,), which readings lie on the curve, rho(u) (n,).
+    """A minimiser: coefficients, multipliers of the observations (n,), which observations lie on the curve, rho(u) (n,).
 
     `change` are the coefficients less those of the problem's centre.
     """
@@ -127,7 +129,7 @@ class Problem:
             rights.append((values - self.restrictions.rows @ self.centre) / size)
             cones.append(clarabel.ZeroConeT(len(values)))
             row += len(values)
-        first = row + n  # of the readings
+        first = row + n  # of the observations
         one = csr_array(eye_array(n))
         blocks += [(row, K, -one), (first, 0, B), (first, K, -one)]
         rights += [np.zeros(n), y / size]
@@ -228,7 +230,7 @@ class QuantileFit(Fit):
         size = np.sqrt(H.diagonal())  # of functions, which may lie far from the observations
         if not size.all() or np.linalg.cond(H / size / size[:, None]) > FLAT:
             raise SpecificationError(
-                "too few readings lie near the curve to tell its covariance; use a penalty, fewer functions, or res.bootstrap(...)"
+                "too few observations near the curve to estimate its covariance; use a penalty, fewer functions or res.bootstrap()"
             )
         return reach, H
 
@@ -262,7 +264,7 @@ class QuantileFit(Fit):
     @property
     def deleted(self) -> NoReturn:
         """Refused: an observation pulls with its sign alone."""
-        raise SpecificationError("a quantile fit has no influence measures: each reading pulls with its sign alone")
+        raise SpecificationError("a quantile fit has no influence measures: each observation pulls with its sign alone")
 
 
 class Found(NamedTuple):
@@ -333,14 +335,14 @@ def _at_rest(problem: Problem, rows: Rows, spec: Specification, lam: FloatArray)
         for g in range(U):
             scale[g] = found.loss[rows.group == g].mean()
         if not scale.all():
-            raise SpecificationError("the curve passes through all readings of a name: there is no noise; use fewer functions")
+            raise SpecificationError("the curve interpolates all observations of a series: there is no noise; use fewer functions")
         if U <= 1 and G == 1:  # lam weighs against the losses themselves: the scale moves nothing
             found = found._replace(multiplier=found.multiplier * before[0] / scale[0])
             break
         if np.abs(np.log(scale / before)).max() <= STILL:
             break
     else:
-        raise ConvergenceError(f"the scales of the names do not come to rest in {MOST_STEPS} steps; give sd=")
+        raise ConvergenceError(f"the scales of the series do not converge in {MOST_STEPS} steps; give sd=")
     tau = lam / (scale[0] if U else 1.0)
     log_sigma2 = 2 * np.log(scale)
     system = spec.system_of(rows)

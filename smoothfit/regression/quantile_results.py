@@ -14,21 +14,21 @@ from .results import SplineRegressionResults
 
 @entry_point
 class QuantileResults(SplineRegressionResults):
-    """A fitted quantile curve; the module ``smoothfit.regression.quantile`` says what its quantities mean.
+    """A fitted quantile curve; the module ``smoothfit.regression.quantile`` explains its quantities.
 
-    `sigma` holds mean check losses, `edf` the number of readings on the curve, `llf` the asymmetric Laplace likelihood, and
-    `cov_params` the sandwich of Powell (1991) with the bias of the penalty. Intervals of new readings, leave-one-out residuals and
-    influence do not exist.
+    `sigma` holds mean check losses, `edf` the number of observations on the curve, `llf` the asymmetric Laplace likelihood, and
+    `cov_params` the sandwich of Powell (1991) with the bias of the penalty. Intervals of new observations, leave-one-out residuals
+    and influence do not exist.
     """
 
     @property
     def digits_lost(self) -> float:
-        """NaN: the solver of the cone program certifies its own tolerance, 1e-9 of the objective or better."""
+        """NaN: the solver of the cone program has its own tolerance, 1e-9 of the objective or better."""
         return np.nan
 
     def _noise_name(self, deriv: int, name: str | None) -> str | None:
         super()._noise_name(deriv, name)
-        return None  # a new reading has no sd here
+        return None  # a new observation has no SD here
 
     @property
     def _diagnostic_resid(self) -> tuple[str, FloatArray]:
@@ -41,5 +41,5 @@ class QuantileResults(SplineRegressionResults):
 
     @property
     def loo_resid(self) -> NoReturn:
-        """Refused: a quantile fit without a reading is another program."""
-        raise SpecificationError("a quantile fit has no leave-one-out formula; fit without the reading")
+        """Refused: a quantile fit without an observation is another program."""
+        raise SpecificationError("a quantile fit has no leave-one-out formula; fit without the observation")

@@ -1,17 +1,17 @@
 """Recursive residuals of a penalised fit: standardised one-step-ahead prediction errors, independent under the model.
 
-With rows b_i and readings y_i of noise variance one, in order of x, and the penalty as the prior |M c|^2 of the coefficients,
+With rows b_i and observations y_i of noise variance one, in order of x, and the penalty as the prior |M c|^2 of the coefficients,
 
     e_i = (y_i - b_i'c_i) / sqrt(1 + b_i'A_i^-1 b_i),    A_i c_i = sum_{j before i} b_j y_j,   A_i = M'M + sum_{j before i} b_j b_j'
 
 are independent standard normal numbers (R. L. Brown, J. Durbin and J. M. Evans 1975, "Techniques for testing the constancy of
-regression relationships over time"; with a penalty they are the innovations of the Kalman filter). As many readings as there are
-functions that no penalty touches come before all others and have no residual. Which they are is free: the errors of the others are
-independent whatever is chosen (H. Theil 1971, "Principles of Econometrics", section 5.2). Of few functions they are the first that
-tell these, as a diffuse filter takes them up; of many, as without a penalty, those that tell them best, since a spline is hardly
-known far from the first readings.
+regression relationships over time"; with a penalty they are the innovations of the Kalman filter). As many observations as there
+are functions that no penalty touches come before all others and have no residual. Which they are is free: the errors of the others
+are independent whatever is chosen (H. Theil 1971, "Principles of Econometrics", section 5.2). Of few functions they are the first
+that tell these, as a diffuse filter takes them up; of many, as without a penalty, those that tell them best, since a spline is
+hardly known far from the first observations.
 
-Blocks of readings are predicted together: the triangular factor of 1 + B A^-1 B' makes their errors independent.
+Blocks of observations are predicted together: the triangular factor of 1 + B A^-1 B' makes their errors independent.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .._validation import FloatArray
 from .band import BandRows, factorize, join, multiply_factor, rows_of_factor, solve_transposed
 from .fit import Fit
 
-BLOCK = 32  # readings that are predicted together
-FEW = 4  # functions, of which the first readings tell enough
+BLOCK = 32  # observations that are predicted together
+FEW = 4  # functions, of which the first observations tell enough
 NEW = 1e-4  # of the size of a row: what is left of it beside the rows before, from which it tells something new
 CANDIDATES = 50  # rows for each of many functions, among which the best are sought first
-DEPENDENT = 1e-8  # of the greatest singular value of a penalty, below which it leaves a direction free
+DEPENDENT = 1e-8  # of the largest singular value of a penalty, below which it leaves a direction free
 
 
 def recursive_residuals(fit: Fit) -> FloatArray:
-    """Recursive residuals of a fit of a curve, (n,) in the order of the readings; NaN where there is none."""
+    """Recursive residuals of a fit of a curve, (n,) in the order of the observations; NaN where there is none."""
     rows, order, residual = fit.rows, fit.order, fit.resid_whitened
-    order = order[np.isfinite(rows.ratio[order])]  # a loss may leave readings without weight
+    order = order[np.isfinite(rows.ratio[order])]  # a loss may leave observations without weight
     whole = join([part for part in rows.white_parts if isinstance(part, BandRows)])
     whole = whole.scaled(1 / np.sqrt(fit.sigma2[rows.group]))
     whole = BandRows(whole.values[order], whole.first[order])

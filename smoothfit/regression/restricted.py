@@ -23,11 +23,11 @@ from .fitting import Estimate, estimate, exact_limit
 from .search import SMALLEST_SD
 from .system import System
 
-DEPENDENT = 1e-11  # of the greatest singular value: equations that say what others say
-NOTHING = 1e-15  # of the greatest entry of an equation: rounding
+DEPENDENT = 1e-11  # of the largest singular value: equations that say what others say
+NOTHING = 1e-15  # of the largest entry of an equation: rounding
 FEW = 16  # entries of an equation that keeps a band narrow
 CONTRADICTION = 1e-9  # of the size of the values: equations that contradict others
-HELD = 1e-9  # of the greatest singular value: bounds that are reached and say what others say
+HELD = 1e-9  # of the largest singular value: bounds that are reached and say what others say
 NOTHING_LEFT = 1e-11  # of the terms that add up to a penalty, or to what a bound says of combinations of coefficients
 
 
@@ -46,7 +46,7 @@ class Restrictions:
 
     @classmethod
     def of(cls, constraints: Sequence[Constraint], basis: AnyBasis) -> Restrictions:
-        """What constraints say of the coefficients."""
+        """Constraints as conditions on the coefficients."""
         for constraint in constraints:
             if isinstance(basis, TensorProductBasis) and not isinstance(constraint, Equals):
                 raise SpecificationError(
@@ -134,7 +134,7 @@ class Bounded(NamedTuple):
     """A fit under bounds.
 
     coef : (K,); active : where bounds are reached; excess : by how much bounds raise the penalised sum of squares; held : the
-    estimate on what is left where the bounds that are reached hold as equations, None where none is reached or where the fit is
+    estimate on what is left where the bounds that are reached hold as equations, None if none is reached or where the fit is
     none by squares.
     """
 
@@ -173,7 +173,7 @@ def bounded_change(fit: Estimate, polynomials: Sequence[Polynomials]) -> tuple[F
 def brought_within(
     coef: FloatArray, metric: csr_array, columns: csr_array | None, polynomials: Sequence[Polynomials]
 ) -> FloatArray:
-    """The curve within bounds nearest to coefficients (K,): the difference is columns @ d with the least |metric @ d|."""
+    """The curve within bounds nearest to coefficients (K,): the difference is columns @ d with the smallest |metric @ d|."""
     change = change_of(metric, within([p.about(coef) for p in polynomials], columns))
     return coef + lifted(change, columns, None)
 
@@ -182,7 +182,7 @@ def variation(fit: Estimate, change: FloatArray) -> float:
     """Variation of the observations, and of what a change (d,) of the system's coefficients makes of them, in coefficients.
 
     The root mean square about the mean, over the root of what a unit of one coefficient makes of the mean square; of groups the
-    greatest.
+    largest.
     """
     system, columns = fit.system, fit.columns
     sizes = []
@@ -210,7 +210,7 @@ def on_face(fit: Estimate, gamma: FloatArray, rows: FloatArray) -> Estimate:
 def with_variances(held: Estimate, method: str) -> Estimate:
     """The estimate with the unknown variances that a method finds at the same lam: tau times the first of them."""
     system, first = held.system, held.log_sigma2[0]
-    if "#0" in held.boundary and exact_limit(system, SMALLEST_SD) is not None:  # an sd that goes to zero with the bounds, too
+    if "#0" in held.boundary and exact_limit(system, SMALLEST_SD) is not None:  # an SD that goes to zero with the bounds, too
         return held
     lam = np.exp(held.log_tau + first) if system.n_penalties else None
     found = estimate(system, method, lam)
@@ -273,7 +273,7 @@ def crossings_within(
 ) -> tuple[FloatArray, FloatArray]:
     """Crossings x (n,), increasing, of a function through a value, with its slopes there, but those on the way out of its limits.
 
-    `limits` gives the lower and upper ones (m, 2) at abscissae. Where the function touches one, roundings leave it and come back.
+    `limits` gives the lower and upper ones (m, 2) at each x. If the function touches one, roundings leave it and come back.
     """
     x, slope = x[slope != 0], slope[slope != 0]
     if not len(x):

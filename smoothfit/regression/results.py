@@ -58,7 +58,7 @@ class SplineRegressionResults(Inference):
     loss_parameter : float or None
         Of a loss other than squares: Huber's k, the c of the bisquare, or a level.
     loss_weights : ndarray, shape (n,), or None
-        Weights that stand for a loss other than squares, beside those that the observations have.
+        Weights that represent a loss other than squares, beside those that the observations have.
     """
 
     def __init__(self, model: Any, fit: Fit):
@@ -99,18 +99,18 @@ class SplineRegressionResults(Inference):
 
     @property
     def lam(self) -> Any:
-        """Smoothing parameter, one for each penalty; infinite where the curve is what it leaves free; None without a penalty."""
+        """Smoothing parameter of each penalty; infinite if the curve is in the penalty's null space; None without a penalty."""
         lam = self._fit.lam
         return None if not len(lam) else float(lam[0]) if len(lam) == 1 else lam
 
     @property
     def scale(self) -> float:
-        """Variance at weight one of the first name with unknown sd; 1 where every sd is known."""
+        """Variance at weight one of the first series with unknown noise SD; 1 where every SD is known."""
         return self._fit.scale
 
     @property
     def boundary(self) -> tuple[str, ...]:
-        """``"lam"`` (``"lam[j]"`` of several) where it is infinite or zero, and names whose sd is indistinguishable from zero.
+        """``"lam"`` (``"lam[j]"`` of several) where it is infinite or zero, and names whose SD is indistinguishable from zero.
 
         ``"name rho"`` or ``"name timescale"`` where a parameter of correlated errors ran to an end of its range.
         """
@@ -118,17 +118,18 @@ class SplineRegressionResults(Inference):
 
     @property
     def decrement(self) -> float:
-        """The certificate of convergence: twice the distance of the criterion from its minimum, g'H^-1 g."""
+        """The convergence criterion: twice the distance of the criterion from its minimum, g'H^-1 g."""
         searches = [self._fit.estimate.minimum, None if self._fit.correlated is None else self._fit.correlated.minimum]
         return max([0.0, *(search.decrement for search in searches if search is not None)])
 
     @cached_property
     def digits_lost(self) -> float:
-        """Decimal digits that rounding costs: no value, derivative or integral is off by more than eps 10^digits_lost sds.
+        """Decimal digits that rounding costs: no value, derivative or integral is off by more than eps 10^digits_lost SDs.
 
-        Its posterior sds are meant, at the fitted smoothing and variances and before bounds; eps is 2.2e-16. Up to 7.6, which
-        leaves 1e-8 sds, it is mostly a bound that costs nothing. Where that is greater, iterative refinement in extended precision
-        corrects the fit and measures what is left, and `fit` warns where that is still beyond. The formulas are in the module
+        Its posterior SDs are meant, at the fitted smoothing and variances and before bounds; eps is 2.2e-16. Up to 7.6, which
+        means a rounding error below 1e-8 posterior SD, it is a bound that is free. If it is larger, iterative refinement in
+        extended precision corrects the fit and measures what is left, and `fit` warns where that is still beyond. The formulas are
+        in the module
         ``smoothfit.regression.precision``.
         """
         return float(np.log10(max(self._fit.refined[1] / EPS, 1.0)))
@@ -140,7 +141,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def _chains(self) -> list[tuple[str, Markov, str, float]]:
-        """Of each name with estimated errors: its name, their kind, what they are where that is an end, and the se of theta."""
+        """Of each series with estimated errors: its name, their kind, what they are where that is an end, and the se of theta."""
         search = self._fit.correlated
         if search is None:
             return []
@@ -157,7 +158,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def error_params(self) -> pd.DataFrame:
-        """Estimated parameters of correlated errors: one row for each name, ``estimate``, ``bse``, ``ci_lower``, ``ci_upper``.
+        """Estimated parameters of correlated errors: one row for each series, ``estimate``, ``bse``, ``ci_lower``, ``ci_upper``.
 
         Standard errors are those of the likelihood at its best in all else; intervals, of level 0.95, are normal in atanh rho and
         in log timescale. NaN at a boundary.
@@ -172,7 +173,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def sigma(self) -> pd.Series:
-        """Noise sd per name at weight one: estimated, or given (root mean square where it, or a given covariance, varies)."""
+        """Noise SD per series at weight one: estimated, or given (root mean square where it, or a given covariance, varies)."""
         import pandas as pd
 
         values = self._fit.sds(self._fit.estimate.log_sigma2)
@@ -185,7 +186,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def fittedvalues(self) -> FloatArray:
-        """What the curve says of each reading, shape (n,), in the units of the readings."""
+        """Fitted values of the observed functionals, shape (n,), in the units of the observations."""
         return self._fit.fittedvalues
 
     @property
@@ -194,10 +195,10 @@ class SplineRegressionResults(Inference):
 
     @property
     def resid_whitened(self) -> FloatArray:
-        """Residuals made independent and divided by their sds, shape (n,): W D^-1 (y - L f) / sigma, W as in `errors`.
+        """Residuals made independent and divided by their SDs, shape (n,): W D^-1 (y - L f) / sigma, W as in `errors`.
 
-        D holds the known part of the noise sds. Without correlated errors they are residuals over the noise sds; with AR1 or OU
-        what a residual has beyond what the one before it says. statsmodels calls them ``wresid``, there without the sigma.
+        D holds the known part of the noise SDs. Without correlated errors they are residuals over the noise SDs; with AR1 or OU
+        the part of a residual that the one before it does not predict. statsmodels calls them ``wresid``, there without the sigma.
         """
         return self._fit.resid_whitened
 
@@ -217,10 +218,10 @@ class SplineRegressionResults(Inference):
 
     @property
     def loo_resid(self) -> FloatArray:
-        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
+        """Leave-one-out residuals at the fitted parameters: observations minus predictions without them, shape (n,).
 
-        With correlated errors the prediction is that of the reading, from the curve and the errors of all others: the reading
-        less its mean given them. NaN where the curve interpolates a reading.
+        With correlated errors the prediction is that of the observation, from the curve and the errors of all others: the
+        observation less its mean given them. NaN where the curve interpolates an observation.
         """
         residual, _, leverage = self._fit.deleted
         free = 1 - leverage
@@ -233,16 +234,16 @@ class SplineRegressionResults(Inference):
 
     @property
     def mode(self) -> float | None:
-        """Where the curve is highest, as `Unimodal` without a mode found it; None where there is no such constraint."""
+        """Where the curve is highest, as `Unimodal` without a mode found it; None if there is no such constraint."""
         return None if self._fit.peak is None else self._fit.peak.mode
 
     @property
     def active_constraints(self) -> pd.DataFrame:
-        """Where constraints hold as equations: one row for each equality, and for each point or piece where a bound is reached.
+        """Active constraints: one row for each equality, and for each point or piece where a bound is reached.
 
-        ``constraint`` says which, ``lower`` and ``upper`` where in x (NaN for integrals and for points of surfaces), ``multiplier``
-        by how much the penalised sum of squares, in units of the variances, would fall for each unit by which the bound is
-        loosened (for equalities: its derivative by the value, with the sign turned). NaN where a penalty is infinite.
+        ``constraint`` is its name, ``lower`` and ``upper`` its range of x (NaN for integrals and for points of surfaces),
+        ``multiplier`` by how much the penalised sum of squares, in units of the variances, would fall for each unit by which the
+        bound is loosened (for equalities: its derivative by the value, with the sign turned). NaN where a penalty is infinite.
         """
         import pandas as pd
 
@@ -278,7 +279,7 @@ class SplineRegressionResults(Inference):
         basis of what no penalty touches: it depends neither on that basis nor on that of the splines. The full one with ``"ml"``
         has n for n - d and log|N'B'V^-1 BN| for log|N'B'BN|: the random part of the curve lies in the complement orthogonal to N
         in the metric of the noise. It is that of `SmoothingSpline`, not that of R's mgcv, which depends on the basis. With
-        ``"ols"`` it is that of statsmodels: n log(RSS / n) stands for the variance where no sd is known.
+        ``"ols"`` it is that of statsmodels: n log(RSS / n) replaces the variance if no SD is known.
         """
         return self._fit.llf
 
@@ -296,7 +297,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def df_resid(self) -> float:
-        """Residual degrees of freedom, nobs - edf; readings to which a loss gives no weight do not count."""
+        """Residual degrees of freedom, nobs - edf; observations to which a loss gives no weight do not count."""
         return self._fit.df_resid
 
     # The curve ------------------------------------------------------------------------------------------------------------------
@@ -335,7 +336,7 @@ class SplineRegressionResults(Inference):
         return self.basis.domain
 
     def _limits(self, x: FloatArray, deriv: int) -> FloatArray | None:
-        """Lower and upper bounds (n, 2) of f^(deriv) at x, None where no constraint has one."""
+        """Lower and upper bounds (n, 2) of f^(deriv) at x, None if no constraint has one."""
         found = limits_of(self._fit.specification.constraints, deriv, x, self.basis.domain)
         return found if np.isfinite(found).any() else None
 
@@ -373,16 +374,16 @@ class SplineRegressionResults(Inference):
         Returns
         -------
         CurvePrediction
-            Its `x` are those given. With correlated errors, intervals of a new reading are for one whose error is independent of
-            those of the readings: of another run.
+            Its `x` are those given. With correlated errors, intervals of a new observation are for one whose error is independent
+            of those of the observations: of another run.
 
         Notes
         -----
-        Standard errors are those at the estimated smoothing and sds. Intervals and bands integrate over both (`hyperparameters`):
-        they are quantiles of a mixture of t or normal laws, also where a lam is infinite or an sd zero at the estimates. They take
+        Standard errors are those at the estimated smoothing and SDs. Intervals and bands integrate over both (`hyperparameters`):
+        they are quantiles of a mixture of t or normal laws, also where a lam is infinite or an SD zero at the estimates. They treat
         parameters of correlated errors for known, and ignore bounds but for ending there.
 
-        Smoothing and sds are taken for known, and intervals are Student's t or normal, with fixed smoothing; after GCV or AICc;
+        Smoothing and SDs are taken for known, and intervals are Student's t or normal, with fixed smoothing; after GCV or AICc;
         with a `cov_type` other than ``"bayesian"`` or a loss other than squares; and under bounds that are reached.
 
         References
@@ -416,8 +417,8 @@ class SplineRegressionResults(Inference):
         x, deriv, size, rng
             As of `CurveResults.sample`.
         parameters : {"integrated", "fixed"}
-            Whether each draw is at smoothing and sds that are drawn as well, as those over which intervals integrate, or at the
-            estimates. Where intervals take the smoothing for known (see `get_prediction`) but an sd is estimated, integrated draws
+            Whether each draw is at smoothing and SDs that are drawn as well, as those over which intervals integrate, or at the
+            estimates. Where intervals take the smoothing for known (see `get_prediction`) but an SD is estimated, integrated draws
             are Student's t, as intervals are.
 
         Returns
@@ -444,9 +445,9 @@ class SplineRegressionResults(Inference):
         n_jobs: int = 1,
         progress: bool = False,
     ) -> CurveBootstrap:
-        """Draw estimates of f^(deriv) at x from readings made anew, at the fitted smoothing and variances.
+        """Draw estimates of f^(deriv) at x from observations made anew, at the fitted smoothing and variances.
 
-        Without bounds and with squares the estimator is linear in the readings, and a draw costs a product. Else each draw is
+        Without bounds and with squares the estimator is linear in the observations, and a draw costs a product. Else each draw is
         fitted: under its own active constraints, with its own weights of a loss.
 
         Parameters
@@ -457,7 +458,7 @@ class SplineRegressionResults(Inference):
         size : int
             Number of draws.
         kind : {"residual", "wild", "block"}
-            New noise of each name: its residuals drawn with replacement; its own residuals with random signs (Wu 1986), of a
+            New noise of each series: its residuals drawn with replacement; its own residuals with random signs (Wu 1986), of a
             quantile with the factors of Feng, He & Hu (2011); or runs of `block` neighbours in x (Künsch 1989). Residuals of
             squares are made independent, standardised by sqrt(1 - leverage) and centred before, and correlated again.
         block : int
@@ -507,7 +508,7 @@ class SplineRegressionResults(Inference):
     # Summary ----------------------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit: method, smoothing, readings by name, coefficients with intervals, convergence."""
+        """Return a table of the fit: method, smoothing, observations by series, coefficients with intervals, convergence."""
         from .tables import regression_summary
 
         return regression_summary(self._fit, self, alpha)
@@ -517,5 +518,5 @@ class SplineRegressionResults(Inference):
 
 
 def _mean_at(spline: Spline, abscissa: Abscissa, x: Any, deriv: Any) -> FloatArray:
-    """A spline or its derivative at abscissae of a user."""
+    """A spline or its derivative at the given x."""
     return np.asarray(spline(abscissa.read(x), deriv=deriv))

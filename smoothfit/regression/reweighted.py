@@ -1,6 +1,6 @@
 """Losses other than squares, by squares with weights that follow the residuals.
 
-With u_i = (y_i - L_i f) / s_i, s_i the noise sd of a reading by the scale of its name, the fit minimises
+With u_i = (y_i - L_i f) / s_i, s_i the noise SD of an observation by the scale of its series, the fit minimises
 sum_i rho(u_i) + sum_j tau_j c'P_j c:
 
 - ``huber``:     rho(u) = u^2 up to |u| = k, 2 k |u| - k^2 beyond (Huber 1964); weight min(1, k / |u|), k = 1.345
@@ -10,8 +10,8 @@ sum_i rho(u_i) + sum_j tau_j c'P_j c:
 - ``expectile``: rho(u) = 2 |level - (u < 0)| u^2 (Newey & Powell 1987); weight 2 level above the curve, 2 (1 - level) below
 
 Given the weights it is a weighted least squares fit; weights and fits alternate until nothing moves (Holland & Welsch 1977). The
-scale of a name whose sd is unknown is median |y - L f| / 0.6745 at weight one (an expectile needs none).
-``quantile`` is no weighted fit: see the module ``smoothfit.regression.quantile``.
+scale of a series whose SD is unknown is median |y - L f| / 0.6745 at weight one (an expectile needs none).
+``quantile`` is not a weighted fit: see the module ``smoothfit.regression.quantile``.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from .fit import Fit
 from .rows import Rows
 
 MOST_STEPS = 500
-DEPENDENT = 1e-9  # of the greatest curvature: a negative one beyond it is a saddle's
-STILL = 1e-9  # of the spread of residuals: a fit that moves less has come to rest
+DEPENDENT = 1e-9  # of the largest curvature: a negative one beyond it is a saddle's
+STILL = 1e-9  # of the spread of residuals: a fit that moves less has convergedd
 ROUNDING = 16 * float(np.finfo(np.float64).eps)  # of the size of fitted values: they do not move by less
 LOSSES = ("squares", "huber", "bisquare", "expectile", "quantile")
 DEFAULTS = {"huber": 1.345, "bisquare": 4.685, "expectile": 0.5, "quantile": 0.5}
@@ -73,7 +73,7 @@ def reweighted(rows: Rows, loss: str, parameter: float, fit: Callable[[Rows], Fi
             if loss == "bisquare":
                 _require_minimum(rows, found, parameter)
             return found, weights
-    raise ConvergenceError(f"the weights of loss={loss!r} do not come to rest in {MOST_STEPS} steps; fix the smoothing (lam=)")
+    raise ConvergenceError(f"the weights of loss={loss!r} do not converge in {MOST_STEPS} steps; fix the smoothing (lam=)")
 
 
 def _require_minimum(rows: Rows, fit: Fit, c: float) -> None:
@@ -87,13 +87,13 @@ def _require_minimum(rows: Rows, fit: Fit, c: float) -> None:
     balance = np.linalg.eigvalsh(columns.T @ (gained - lost) @ columns)
     if balance[0] < -DEPENDENT * balance[-1]:
         raise ConvergenceError(
-            "the bisquare fit came to rest where its loss has no minimum: readings are divided between several curves; use "
+            "the bisquare fit converged to no minimum of its loss: observations are divided between several curves; use "
             "loss='huber', a greater parameter, or more smoothing"
         )
 
 
 def _gram(rows: Rows, fit: Fit, factors: FloatArray) -> FloatArray:
-    """Sum of factor_i b_i b_i' / v_i over readings, (K, K)."""
+    """Sum of factor_i b_i b_i' / v_i over observations, (K, K)."""
     K = rows.basis.n_basis
     roots = np.sqrt(factors / fit.sigma2[rows.group])
     R = [
@@ -104,7 +104,7 @@ def _gram(rows: Rows, fit: Fit, factors: FloatArray) -> FloatArray:
 
 
 def scales(rows: Rows, residuals: FloatArray) -> FloatArray:
-    """Robust noise sd at weight one of each reading's name (n,): median |u| / 0.6745, or one where it is known."""
+    """Robust noise SD at weight one of the series of each observation (n,): median |u| / 0.6745, or one where it is known."""
     u, found = residuals / np.sqrt(rows.ratio), []
     for part, group in zip(rows.per_name(u), rows.group_of_name, strict=True):
         scale = float(np.median(np.abs(part))) / NORMAL_MAD if group < len(rows.unknown) else 1.0

@@ -1,4 +1,4 @@
-"""Readings as rows of a design matrix: each the functional that is read, applied to every basis function."""
+"""Observations as rows of a design matrix: each observed functional applied to every basis function."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from .correlation import Correlation, Whitening, places
 from .products import ProductRows, rows_at, rows_over
 
 Number = TypeVar("Number", bound=np.generic)
-LARGEST = 1e100  # of an sd
+LARGEST = 1e100  # of an SD
 LARGEST_Y = 1e152  # of the observations of a series: the squares of residuals stay in range
 ROUNDING = 1e-30  # of the sum of squares of a series: below, its spread about its mean is rounding
 
 
 def degree_of(basis: AnyBasis) -> int | None:
-    """Degree of the pieces; None where a basis is no spline, or of several variables."""
+    """Degree of the pieces; None if a basis is no spline, or of several variables."""
     if isinstance(basis, RecombinedBasis):
         return basis.parent.degree
     return basis.degree if isinstance(basis, BSplineBasis) else None
 
 
 def check_degree(basis: Basis, readings: Readings) -> None:
-    """Refuse readings of a derivative that all splines of the basis have zero."""
+    """Refuse observations of a derivative that all splines of the basis have zero."""
     degree = degree_of(basis)
     if degree is not None and readings.deriv > degree:
         raise SpecificationError(
-            f"{readings.name!r} reads {derivative_label(readings.deriv)}, which is zero everywhere for splines of degree {degree}; "
+            f"{readings.name!r} observes {derivative_label(readings.deriv)}, which is zero for splines of degree {degree}; "
             f"use degree={readings.deriv} or more"
         )
 
 
 def functional_rows(basis: Basis, readings: Readings, abscissa: Abscissa) -> csr_array:
-    """What the readings read, of every basis function: (n, n_basis)."""
+    """Observed functionals of every basis function: (n, n_basis)."""
     if readings.upper is None:
         check_degree(basis, readings)
         return basis.design(abscissa.to_numbers(readings.x), readings.deriv)
@@ -71,17 +71,17 @@ def check_degrees(basis: TensorProductBasis, orders: Sequence[int], what: str, i
 
 
 def product_rows(basis: TensorProductBasis, readings: PointReadings, inputs: Sequence[str]) -> ProductRows:
-    """What the readings read, of every product of basis functions."""
+    """Observed functionals of every product of basis functions."""
     if readings.upper is None:
         for orders in readings.orders:
-            check_degrees(basis, orders, f"{readings.name!r} reads {partial_label(inputs, orders)}", inputs)
+            check_degrees(basis, orders, f"{readings.name!r} observes {partial_label(inputs, orders)}", inputs)
         return rows_at(basis, readings.X, readings.deriv)
     rows = rows_over(basis, readings.X, readings.upper)
     return rows.scaled(1 / np.prod(readings.upper - readings.X, axis=1)) if readings.mean else rows
 
 
 def rows_of_reading(basis: AnyBasis, reading: Any, observations: Observations | PointObservations) -> BandRows | ProductRows:
-    """What the readings of a name read, of every basis function; x counts as in `observations`."""
+    """Observed functionals of a series, of every basis function; x counts as in `observations`."""
     if isinstance(basis, TensorProductBasis):
         assert isinstance(observations, PointObservations)
         return product_rows(basis, reading, observations.inputs)
@@ -90,7 +90,7 @@ def rows_of_reading(basis: AnyBasis, reading: Any, observations: Observations | 
 
 
 def check_noise(reading: NoisyReadings) -> None:
-    """Refuse sds and weights that no square of a double holds."""
+    """Refuse sds and weights whose squares overflow or underflow."""
     for what, values, power in (("sd", reading.sd, 1), ("weights", reading.weights, 2)):
         if values is None:
             continue
@@ -104,7 +104,7 @@ def check_noise(reading: NoisyReadings) -> None:
 
 
 def check_size(reading: NoisyReadings) -> None:
-    """Refuse observations of a size whose square no double holds."""
+    """Refuse observations whose squares overflow."""
     sizes = np.abs(reading.y)
     i = int(np.argmax(sizes))
     largest = float(sizes[i])
@@ -117,14 +117,14 @@ def check_size(reading: NoisyReadings) -> None:
 
 
 def check_variables(observations: Observations | PointObservations, basis: AnyBasis) -> None:
-    """Refuse readings of another number of variables than the basis has, and exact ones."""
+    """Refuse observations of another number of variables than the basis has, and exact ones."""
     if isinstance(basis, TensorProductBasis) != isinstance(observations, PointObservations):
         are = "at points of several variables" if isinstance(observations, PointObservations) else "along one variable"
         wanted = "sf.TensorProductBasis(b0, b1)" if isinstance(observations, PointObservations) else "sf.BSplineBasis"
         remedy = (
             "observe points (n, d): sf.observe(X, y)" if isinstance(basis, TensorProductBasis) else f"pass a basis like {wanted}"
         )
-        raise SpecificationError(f"the readings are {are}, and the basis is {described(basis)}; {remedy}")
+        raise SpecificationError(f"the observations are {are}, and the basis is {described(basis)}; {remedy}")
     for own in observations.readings:
         check_noise(own)
         check_size(own)
@@ -132,7 +132,7 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
         return
     if len(observations.inputs) != basis.n_variables:
         raise SpecificationError(
-            f"the readings have {len(observations.inputs)} inputs ({', '.join(observations.inputs)}) and the basis "
+            f"the observations have {len(observations.inputs)} inputs ({', '.join(observations.inputs)}) and the basis "
             f"{basis.n_variables} variables; pass a factor for each input"
         )
     for reading in observations.readings:
@@ -142,13 +142,13 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
 
 
 def is_streamed(basis: AnyBasis, readings: NoisyReadings) -> bool:
-    """Whether a kernel takes the readings without any row being stored."""
+    """Whether a kernel takes the observations without any row being stored."""
     is_at_points = isinstance(readings, Readings) and readings.upper is None
     return is_at_points and isinstance(basis, BSplineBasis) and basis.extrapolate == "error"
 
 
 def streamed(basis: AnyBasis, readings: Readings, abscissa: Abscissa, root: FloatArray, w: int) -> Factor:
-    """Factor of the rows of readings times `root` (n,), or one where that is empty, of which no row is stored."""
+    """Factor of the rows of observations times `root` (n,), or one where that is empty, of which no row is stored."""
     assert isinstance(basis, BSplineBasis)
     return factorize_readings(basis, abscissa.to_numbers(readings.x), readings.y, root, readings.deriv, w)
 
@@ -171,7 +171,7 @@ def squares(y: FloatArray, root: FloatArray, centre: float) -> float:
 
 
 class GroupStatistics(NamedTuple):
-    """What a fit needs to know of a variance group: its rows' factor, their number, and the mean square of its readings."""
+    """What a fit needs to know of a variance group: its rows' factor, their number, and the mean square of its observations."""
 
     factor: Factor
     n: int
@@ -180,16 +180,16 @@ class GroupStatistics(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of all readings, in the order of the observations.
+    """The rows of all observations, in the order of the observations.
 
     Attributes
     ----------
     observations : Observations or PointObservations
     basis : Basis or TensorProductBasis
     common : bool
-        Whether all names share one unknown variance, of which the given sds are known multiples.
+        Whether all series share one unknown variance, of which the given noise SDs are known multiples.
     errors : tuple of Correlation or None
-        How the errors of each name correlate; empty where all are independent.
+        How the errors of each series correlate; empty where all are independent.
     """
 
     observations: Observations | PointObservations
@@ -204,12 +204,12 @@ class Rows:
 
     @cached_property
     def parts(self) -> tuple[BandRows | ProductRows, ...]:
-        """Rows of each name."""
+        """Rows of each series."""
         return tuple(rows_of_reading(self.basis, reading, self.observations) for reading in self.observations.readings)
 
     @cached_property
     def unknown(self) -> tuple[str, ...]:
-        """Names whose variance is unknown; where all share one, the first stands for it."""
+        """Series whose variance is unknown; if all share one, only the first."""
         readings = self.observations.readings
         if self.common:
             return (readings[0].name,)
@@ -217,7 +217,7 @@ class Rows:
 
     @property
     def has_known(self) -> bool:
-        """Whether a name has a known sd."""
+        """Whether a series has a known noise SD."""
         return not self.common and len(self.unknown) < len(self.observations.readings)
 
     @property
@@ -227,7 +227,7 @@ class Rows:
 
     @cached_property
     def group_of_name(self) -> tuple[int, ...]:
-        """Variance group of each name."""
+        """Variance group of each series."""
         readings = self.observations.readings
         if self.common:
             return (0,) * len(readings)
@@ -235,25 +235,25 @@ class Rows:
 
     @cached_property
     def group(self) -> npt.NDArray[np.int64]:
-        """Variance group of each reading, (n,)."""
+        """Variance group of each observation, (n,)."""
         return np.repeat(np.array(self.group_of_name), [len(reading) for reading in self.observations.readings])
 
     @cached_property
     def ratio(self) -> FloatArray:
-        """Variance of each reading in units of its group's, (n,)."""
+        """Variance of each observation in units of its group's, (n,)."""
         return np.concatenate([reading.variance_ratio for reading in self.observations.readings])
 
     @property
     def log_ratio(self) -> float:
         """Log determinant of the noise covariance in units of the groups' variances."""
-        seen = self.ratio[np.isfinite(self.ratio)]  # a loss may leave readings without weight: they have no density
+        seen = self.ratio[np.isfinite(self.ratio)]  # a loss may leave observations without weight: they have no density
         return float(np.log(seen).sum()) + sum(white.log_det for white in self.whitenings if white is not None)
 
     # Correlated errors ------------------------------------------------------------------------------------------------------
 
     @cached_property
     def whitenings(self) -> tuple[Whitening | None, ...]:
-        """What makes the errors of each name independent; None where they are, or count as such until a parameter is known."""
+        """What makes the errors of each series independent; None if they are, or count as such until a parameter is known."""
         if not self.errors:
             return (None,) * len(self.observations.readings)
         observations = self.along_x
@@ -269,7 +269,7 @@ class Rows:
         return self.observations
 
     def band_part(self, i: int) -> BandRows:
-        """`scaled_part` of readings of one variable."""
+        """`scaled_part` of observations of one variable."""
         part = self.scaled_part(i)
         assert isinstance(part, BandRows)
         return part
@@ -293,12 +293,12 @@ class Rows:
 
     @property
     def white_parts(self) -> tuple[BandRows | ProductRows, ...]:
-        """Rows of each name with independent noise of the variance of the group."""
+        """Rows of each series with independent noise of the variance of the group."""
         own = self._whitened_parts
         return tuple(own[i] if i in own else self.scaled_part(i) for i in range(len(self.observations.readings)))
 
     def whitened(self, values: FloatArray) -> FloatArray:
-        """Values (n,), such as readings or residuals, in which the noise is independent with the variance of its group."""
+        """Values (n,), such as observations or residuals, in which the noise is independent with the variance of its group."""
         parts = self.per_name(values / np.sqrt(self.ratio))
         return np.concatenate(
             [part if white is None else white.times(part) for part, white in zip(parts, self.whitenings, strict=True)]
@@ -312,7 +312,7 @@ class Rows:
 
     @property
     def variances(self) -> FloatArray:
-        """Variance of each reading in units of its group's, (n,), whatever the others are."""
+        """Variance of each observation in units of its group's, (n,), whatever the others are."""
         parts = zip(self.observations.readings, self.whitenings, strict=True)
         own = [np.ones(len(reading)) if white is None else white.variances for reading, white in parts]
         return np.asarray(self.ratio * np.concatenate(own))
@@ -348,7 +348,7 @@ class Rows:
         return rows.factor(y, self.basis.n_basis, w)
 
     def log_det_of(self, columns: FloatArray) -> float:
-        """log|C'B'B C| for the rows B of readings with a weight, in the units of the readings, and columns C."""
+        """log|C'B'B C| for the rows B of observations with a weight, in the units of the observations, and columns C."""
         seen = self.times(columns)[np.isfinite(self.ratio)]
         return 2 * float(np.log(np.abs(np.diag(np.linalg.qr(seen, mode="r")))).sum())
 

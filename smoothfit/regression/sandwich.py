@@ -67,26 +67,26 @@ class Judged(Protocol):
 
 
 def check_sandwich(rows: Rows, kind: str, options: dict[str, Any]) -> None:
-    """Refuse clusters that do not fit the readings, and sandwiches that mean nothing with correlated errors."""
+    """Refuse clusters that do not fit the observations, and sandwiches that mean nothing with correlated errors."""
     observations, n = rows.observations, len(rows)
     if kind == "cluster":
         groups = np.asarray(options["groups"])
         if groups.shape != (n,):
-            raise DataError(f"groups has shape {groups.shape}; pass one label for each of the {n} readings")
+            raise DataError(f"groups has shape {groups.shape}; pass one label for each of the {n} observations")
         if len(np.unique(groups)) < 2:
             raise DataError("groups has a single cluster; pass two or more")
         ends = np.cumsum([len(reading) for reading in observations.readings])
         for name, mine, white in zip(observations.names, np.split(groups, ends[:-1]), rows.whitenings, strict=True):
             if white is not None and white.mixes(mine):
                 raise SpecificationError(
-                    f"cov_type='cluster' takes clusters as independent, and the errors of {name!r} correlate across them; give "
+                    f"cov_type='cluster' treats clusters as independent, and the errors of {name!r} correlate across them; give "
                     "each cluster a name of its own, or leave out errors"
                 )
     elif kind not in ("bayesian", "frequentist"):
         for name, white in zip(observations.names, rows.whitenings, strict=True):
             if isinstance(white, Dense):
                 raise SpecificationError(
-                    f"cov_type={kind!r} takes residuals one by one, and with a given covariance (of {name!r}) what they are "
+                    f"cov_type={kind!r} treats residuals one by one, and with a given covariance (of {name!r}) what they are "
                     "depends on how it is factored; use 'bayesian', 'frequentist' or 'cluster'"
                 )
 
@@ -106,7 +106,7 @@ def check_leverages(fit: Judged) -> None:
     if free[i] <= LEAST_FREE:
         raise SpecificationError(f"{what}1 - leverage, which is zero: the curve passes through it whatever its value; {remedy}")
     warn(
-        f"{what}{free[i] ** power:.2g}, for its leverage is {1 - free[i]:.10g}: standard errors near it rest on it alone; {remedy}",
+        f"{what}{free[i] ** power:.2g}, as its leverage is {1 - free[i]:.10g}: standard errors near it use it alone; {remedy}",
         LeverageWarning,
     )
 

@@ -1,4 +1,4 @@
-"""Searches for the weights of penalties and for unknown variances: from a scan of the whole range, down to certified minima."""
+"""Searches for the weights of penalties and for unknown variances: from a scan of the whole range, down to converged minima."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ SCATTERED = 64  # points of a scan over more
 MOST_FOLLOWED = 3  # points of a scan
 SHORTEST = 0.5  # step in log tau before Newton's
 ROOM = 30.0  # by which log tau may leave the range that it has at the first variances
-TRUSTED = 0.01  # noise sd, as a share of the spread, from which a series is trusted that others contradict
+TRUSTED = 0.01  # noise SD, as a fraction of the spread, from which a series is trusted that others contradict
 EXACT = 1e-13  # of the size of the observations: residuals below are rounding
-SMALLEST_SD = 1e-8  # of the spread of a name's readings; below, an sd counts as zero
-UNBOUNDED = f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}"
+SMALLEST_SD = 1e-8  # of the spread of a series' observations; below, an SD counts as zero
+UNBOUNDED = f"the likelihood has no maximum short of an SD of zero, where it grows without bound; {REMEDY}"
 
 
 def range_of_tau(system: System, log_sigma2: FloatArray) -> tuple[FloatArray, float, float]:
-    """Logarithms (P,) of weights that balance readings and penalties, and shifts between which edf takes all its values."""
+    """Logarithms (P,) of weights that balance observations and penalties, and shifts between which edf takes all its values."""
     G = system.n_groups
     sizes = np.sum(system.factors**2, axis=(1, 2))
     base = np.log(float(np.exp(-log_sigma2) @ sizes[:G])) - np.log(sizes[G:])
 
     def edfs(step: float) -> Iterator[float]:
-        """Effective degrees of freedom at every step from zero on; infinite where the penalty vanishes beside the readings."""
+        """Effective degrees of freedom at every step from zero on; infinite where the penalty vanishes beside the observations."""
         for block in range(0, MOST_STEPS, BESIDE):
             shifts = step * np.arange(block, block + BESIDE)
             found = system.values(base + shifts[:, None], np.tile(log_sigma2, (BESIDE, 1)), solved=True)
@@ -194,7 +194,7 @@ def variance_starts(system: System) -> list[FloatArray]:
 
 
 def exact_groups(system: System) -> npt.NDArray[np.bool_]:
-    """Which unknown variances (U,) have no least value: those of observations that lie on a function that no penalty touches."""
+    """Which unknown variances (U,) have no smallest value: those of observations that lie on a function that no penalty touches."""
     found = np.zeros(system.unknown, np.bool_)
     if not system.n_free or system.scale_free:
         return found

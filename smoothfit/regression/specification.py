@@ -26,7 +26,7 @@ from .restricted import Bounded, Restrictions, constrained, with_variances
 from .rows import Rows
 from .system import System, free_last, penalty_roots, terms_of
 
-MOST_STEPS = 50  # until the unknown sds are those of the curve under bounds
+MOST_STEPS = 50  # until the unknown noise SDs are those of the curve under bounds
 STILL = 1e-9  # in the logarithm of a variance
 
 
@@ -66,7 +66,7 @@ class Specification:
                 "two Unimodal constraints have no mode, and one is searched at a time; give mode= to the others"
             )
         if searched and not isinstance(rows.basis, BSplineBasis | RecombinedBasis):
-            raise SpecificationError(f"{described(rows.basis)} has no pieces on which a bound could hold exactly; use B-splines")
+            raise SpecificationError(f"{described(rows.basis)} has no pieces on which a bound could be exact; use B-splines")
         made = cls(rows, penalty, checked, tuple(penalties), restrictions, searched[0] if searched else None)
         inputs = rows.observations.inputs if isinstance(rows.observations, PointObservations) else ()
         made.system.require_identified(rows.basis, None if made.substitution is None else made.substitution[0], inputs)
@@ -134,7 +134,7 @@ class Specification:
         return profile.at(search.minimum.theta), search
 
     def bounded(self, found: Estimate) -> tuple[Bounded | None, Peak | None]:
-        """The fit under bounds, None where there are none, and the mode where that is searched."""
+        """The fit under bounds, None if there are none, and the mode where that is searched."""
         polynomials = self.restrictions.polynomials
         if self.unimodal is not None:
             assert isinstance(self.basis, BSplineBasis | RecombinedBasis)
@@ -155,5 +155,5 @@ class Specification:
             if found.system.scale_free:  # neither the curve nor what holds it has moved
                 return found, bounded._replace(held=after), peak
         raise ConvergenceError(
-            f"the noise sds of the constrained curve do not converge in {MOST_STEPS} steps; give sd= for a name, or loosen a bound"
+            f"noise SDs of the constrained curve have not converged in {MOST_STEPS} steps; give sd= for a series, or loosen a bound"
         )

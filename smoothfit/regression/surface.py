@@ -27,7 +27,7 @@ from .rows import check_degrees, degree_of
 class SurfaceRegressionResults(SplineRegressionResults):
     """A fitted function of several variables; made by `SplineRegression.fit` with a `TensorProductBasis`.
 
-    What `regression.SplineRegressionResults` has, with points for abscissae: arrays (..., d), of which the results have the shape
+    What `regression.SplineRegressionResults` has, with points for x: arrays (..., d), of which the results have the shape
     (...), or data frames with the inputs as columns. Derivatives are tuples with an order for each variable; 0 is f itself.
 
     Examples
@@ -130,9 +130,10 @@ class SurfaceRegressionResults(SplineRegressionResults):
         deriv : sequence of d ints
             Order of the derivative by each variable; 0 is f itself.
         name : str, optional
-            Whose noise a new reading has, a name that reads this derivative; by default the first.
+            Whose noise a new observation has, a series that observes this derivative; by default the first.
         simultaneous : bool
-            Whether the intervals are to hold at all points together; see `SplineRegressionResults.get_prediction`.
+            Whether the intervals are to cover the surface at all points simultaneously; see
+            `SplineRegressionResults.get_prediction`.
         parameters : {"estimated", "integrated"}
             As of `SplineRegressionResults.get_prediction`, whose notes say what intervals integrate over.
 
@@ -216,12 +217,12 @@ class SurfaceRegressionResults(SplineRegressionResults):
         n_jobs: int = 1,
         progress: bool = False,
     ) -> CurveBootstrap:
-        """Draw estimates at points from readings made anew; see `SplineRegressionResults.bootstrap`.
+        """Draw estimates at points from observations made anew; see `SplineRegressionResults.bootstrap`.
 
-        Without ``kind="block"``, for which readings at points have no order.
+        Without ``kind="block"``, for which observations at points have no order.
         """
         if kind == "block":
-            raise SpecificationError("kind is 'block', which needs readings in an order; at points pass 'residual' or 'wild'")
+            raise SpecificationError("kind is 'block', which needs ordered observations; at points pass 'residual' or 'wild'")
         return super().bootstrap(x, deriv, size, kind, block, rng, studentize=studentize, n_jobs=n_jobs, progress=progress)
 
     def spline(self) -> TensorSpline:  # type: ignore[override]
@@ -235,7 +236,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
 
     def roots(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused: a surface crosses a value along lines."""
-        raise SpecificationError("a surface has no crossings at points; draw its contours (plot), or take predict along a line")
+        raise SpecificationError("a surface has no crossings at points; draw its contours (plot), or use predict along a line")
 
     def extrema(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused; `calculus.find_critical_points` searches functions of several variables."""
@@ -259,7 +260,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         ax : matplotlib.axes.Axes, optional
             Where to draw; by default a new figure.
         se : bool
-            Whether to draw standard errors instead, and the places of all readings.
+            Whether to draw standard errors instead, and the places of all observations.
         **contour
             Passed to `matplotlib.axes.Axes.contourf`, such as ``levels`` or ``cmap``.
 

@@ -71,11 +71,11 @@ class System:
     rest : ndarray, shape (S,)
         What the rows of a source leave whatever c is.
     counts : ndarray, shape (n_groups,)
-        Number of readings.
+        Number of observations.
     unknown : int
         How many groups, the first ones, have an unknown variance; that of the others is one.
     spreads : ndarray, shape (n_groups,)
-        Mean square of the readings of a group about their mean, in units of its variance.
+        Mean square of the observations of a group about their mean, in units of its variance.
     untouched : tuple of csr_array or None
         Columns that span what each penalty leaves free, right to rounding, where they are known in closed form; empty if none are.
     """
@@ -127,7 +127,7 @@ class System:
 
     @property
     def n(self) -> int:
-        """Number of readings."""
+        """Number of observations."""
         return int(self.counts.sum())
 
     @property
@@ -166,7 +166,7 @@ class System:
         try:
             return solve_stack(self.factors, self.rhs, self.scales(log_tau, log_sigma2))
         except _kernels.KernelError:
-            raise IdentificationError("the readings do not determine the coefficients") from None
+            raise IdentificationError("the observations do not determine the coefficients") from None
 
     def values(self, log_tau: FloatArray, log_sigma2: FloatArray, solved: bool = False) -> Values:
         """Return numbers of the solutions at weights (L, n_penalties) and variances (L, n_groups); see `stack_values`."""
@@ -287,10 +287,10 @@ class System:
     def _unit_log_det(self) -> float:
         return 2 * float(np.log(self.penalized[0][-1, :, 0]).sum())
 
-    # What the readings determine ----------------------------------------------------------------------------------------
+    # What the observations determine ----------------------------------------------------------------------------------------
 
     def require_identified(self, basis: AnyBasis, columns: csr_array | None = None, inputs: Sequence[str] = ()) -> None:
-        """Raise where the readings leave functions undetermined that no penalty touches; name them.
+        """Raise if the observations leave functions undetermined that no penalty touches; name them.
 
         `columns` are the coefficients in the basis of what the system holds; by default the unit matrix. `inputs` are the labels of
         several variables.
@@ -308,7 +308,7 @@ class System:
         return self._undetermined() is None
 
     def _undetermined(self) -> FloatArray | None:
-        """Coefficients (K, u) of functions that neither readings nor penalties see; None where there are none."""
+        """Coefficients (K, u) of functions that neither observations nor penalties see; None if there are none."""
         if self.n_penalties:
             if not self.n_free:
                 return None
@@ -368,7 +368,7 @@ class System:
         return float(np.linalg.norm((abs(_sparse(self.factors[s])) @ abs(columns)).data))
 
     def gap(self, j: int) -> float:
-        """How far penalty j is from zero at its least, relative to the values that equalities give it; zero without these."""
+        """How far penalty j is from zero at its smallest, relative to the values that equalities give it; zero without these."""
         s = self.n_groups + j
         size = float(np.sum(self.rhs[s] ** 2) + self.rest[s])
         if size == 0.0:
@@ -463,7 +463,7 @@ def column_sizes(R: FloatArray) -> FloatArray:
 
 
 def _in_words(missing: FloatArray, basis: Basis, penalized: bool) -> str:
-    """Name a function that no reading fixes."""
+    """Name a function that no observation fixes."""
     lower, upper = basis.domain
     x = np.linspace(lower, upper, 1001)
     f = basis.design(x) @ missing
@@ -472,12 +472,12 @@ def _in_words(missing: FloatArray, basis: Basis, penalized: bool) -> str:
     for degree, component in enumerate(COMPONENTS):
         rest = f - np.polynomial.Polynomial.fit(u, f, degree)(u)
         if np.abs(rest).max() <= 1e-6 * size:
-            remedy = "one reading of f, or an Equals constraint" if degree == 0 else "readings elsewhere, or of a lower order"
-            return f"no reading fixes the {component} of f; add {remedy}"
+            remedy = "one observation of f, or an Equals constraint" if degree == 0 else "others, of a lower order or at other x"
+            return f"no observation fixes the {component} of f; add {remedy}"
     if penalized:
-        return "no reading fixes a function that the penalty leaves free; add readings, or another penalty"
+        return "no observation fixes a function that the penalty leaves free; add observations, or another penalty"
     seen = x[np.abs(f) > 1e-6 * size]
     return (
-        f"the readings do not fix f between x = {seen[0]:.6g} and {seen[-1]:.6g}: there are too few of them; use fewer knots "
+        f"the observations do not fix f between x = {seen[0]:.6g} and {seen[-1]:.6g}: there are too few of them; use fewer knots "
         "there, or a penalty"
     )

@@ -38,7 +38,7 @@ class Fitted(Likelihood, Protocol):
 
     @property
     def sigma(self) -> pd.Series:
-        """Noise sd per name."""
+        """Noise SD per series."""
 
     @property
     def params(self) -> pd.Series:
@@ -53,7 +53,7 @@ class Fitted(Likelihood, Protocol):
 
 
 def regression_summary(fit: Fit, results: Fitted, alpha: float) -> Summary:
-    """Facts, readings by name, coefficients with intervals."""
+    """Facts, observations by name, coefficients with intervals."""
     observations: Any = fit.rows.observations
     lam = fit.lam if len(fit.lam) else None
     by = f"{fit.fixed} fixed" if fit.fixed else METHOD_NAMES[fit.method]
@@ -120,11 +120,11 @@ def _convergence(fit: Fit, boundary: tuple[str, ...]) -> str:
         return "solver" if fit.fixed or not len(fit.lam) else "solver; lam on a grid"
     if fit.estimate.minimum is None and fit.correlated is None:
         return "nothing to search"
-    return "at a boundary" if boundary else "yes, certified"
+    return "at a boundary" if boundary else "yes"
 
 
 def _correlation(results: Fitted, label: str, kind: Correlation) -> str:
-    """What correlates the errors of a name."""
+    """What correlates the errors of a series."""
     if not isinstance(kind, Markov):
         return "a given covariance"
     name, estimated = f"{label} {kind.parameter}", results.error_params
@@ -152,7 +152,7 @@ def _notes(fit: Fit, results: Fitted) -> list[str]:
     for label, kind in fit.errors.items():
         notes.append(f"errors of {label}: {_correlation(results, label, kind)}")
     if fit.loss == "quantile":
-        notes.append("sigma: mean check loss, no sd. Effective df: observations on the curve. Log-likelihood: asymmetric Laplace.")
+        notes.append("sigma: mean check loss, no SD. Effective df: observations on the curve. Log-likelihood: asymmetric Laplace.")
         return [*notes, "Standard errors: Powell's sandwich with the bias of the penalty, at the given smoothing."]
-    notes.append("sigma: noise sd at weight one. Standard errors: given the smoothing and the variances.")
+    notes.append("sigma: noise SD (of an observation of weight 1). Standard errors: given the smoothing and the variances.")
     return notes

@@ -1,4 +1,4 @@
-"""What the readings of a surface leave undetermined, in words."""
+"""What the observations of a surface leave undetermined, in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAME = 1e-6  # distance between functions of size one that are one function
 
 
 def surface_in_words(missing: FloatArray, basis: TensorProductBasis, inputs: Sequence[str], penalized: bool) -> str:
-    """Name the simplest of the functions with coefficients missing (K, u) that no reading fixes."""
+    """Name the simplest of the functions with coefficients missing (K, u) that no observation fixes."""
     d = basis.n_variables
     side = max(4, int(MOST_POINTS ** (1 / d)))
     u = np.stack([grid.ravel() for grid in np.meshgrid(*[np.linspace(0.003, 0.997, side)] * d, indexing="ij")], axis=1)
@@ -26,15 +26,15 @@ def surface_in_words(missing: FloatArray, basis: TensorProductBasis, inputs: Seq
     one = np.ones(len(u))
     for label, terms in _candidates(u, one, inputs):
         if _meet(functions, np.column_stack(terms)):
-            remedy = "one reading of f, or an Equals constraint" if label == LEVEL else "readings elsewhere, or of a lower order"
-            return f"no reading fixes the {label}; add {remedy}"
+            remedy = "one observation of f, or an Equals constraint" if label == LEVEL else "others, of a lower order or at other x"
+            return f"no observation fixes the {label}; add {remedy}"
     if penalized:
-        return "no reading fixes a function that the penalty leaves free; add readings, or another penalty"
+        return "no observation fixes a function that the penalty leaves free; add observations, or another penalty"
     seen = X[np.abs(functions[:, 0]) > SAME * np.abs(functions[:, 0]).max()]
     box = ", ".join(
         f"{a:.6g} <= {label} <= {b:.6g}" for label, a, b in zip(inputs, seen.min(axis=0), seen.max(axis=0), strict=True)
     )
-    return f"the readings do not fix f in {box}: there are too few of them; use fewer knots there, or a penalty"
+    return f"the observations do not fix f in {box}: there are too few of them; use fewer knots there, or a penalty"
 
 
 def _candidates(u: FloatArray, one: FloatArray, inputs: Sequence[str]) -> list[tuple[str, list[FloatArray]]]:

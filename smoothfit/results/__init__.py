@@ -1,4 +1,4 @@
-"""What every fitted curve can do: results, predictions, bands, summaries and pictures."""
+"""Results of all fits: estimates, predictions, intervals, summaries and plots."""
 
 from .comparison import compare
 from .curve import CurveResults

@@ -39,8 +39,8 @@ def compare(fits: Mapping[str, Results], by: str = "aic") -> pd.DataFrame:
     Raises
     ------
     SpecificationError
-        Fits by several methods or losses, or to different readings; restricted likelihoods of bases that leave different functions
-        free.
+        Fits by several methods or losses, or to different observations; restricted likelihoods of bases that leave different
+        functions free.
 
     Examples
     --------
@@ -67,9 +67,9 @@ def compare(fits: Mapping[str, Results], by: str = "aic") -> pd.DataFrame:
             raise SpecificationError(f"fits[{name!r}] is of the type {type(fit).__name__}; pass results of a fit")
     for fit in others:
         if fit._fitted_by != first._fitted_by:
-            raise SpecificationError("the fits differ in method or loss; compare fits to the same readings by one method")
+            raise SpecificationError("the fits differ in method or loss; compare fits to the same observations by one method")
         if fit.nobs != first.nobs or not np.array_equal(fit._observed, first._observed, equal_nan=True):
-            raise SpecificationError("the fits are to different readings, whose likelihoods do not compare; fit the same ones")
+            raise SpecificationError("the fits are to different observations, whose likelihoods do not compare; fit the same ones")
         if fit._fitted_by[0] not in ("ols", "ml") and by != "gcv" and fit._n_likelihood[1] != first._n_likelihood[1]:
             raise SpecificationError(
                 "restricted likelihoods compare only where the same functions have no penalty; fit by 'ml', or compare by='gcv'"

@@ -36,14 +36,14 @@ class HasParts(Protocol):
         """Names of the parts of f that have a derivative."""
 
     def prediction_of_part(self, points: Points, x: Any, deriv: int, part: str) -> CurvePrediction:
-        """Prediction of a derivative of a part of f at points, which stand for abscissae x."""
+        """Prediction of a derivative of a part of f at points."""
 
     def parts_of_observations(self, x: Any, deriv: int) -> Sequence[tuple[str, Points, FloatArray, FloatArray]]:
-        """Name, abscissae, means and variances of what regressors add to observations, at x or where they were observed."""
+        """Name, x, means and variances of what regressors add to observations, at x or where they were observed."""
 
 
 def component_frame(results: HasParts, x: Any, deriv: int, alpha: float) -> pd.DataFrame:
-    """All parts under each other, with standard errors and intervals; x are the distinct abscissae if it is None."""
+    """All parts under each other, with standard errors and intervals; x defaults to the distinct x of the observations."""
     import pandas as pd
 
     abscissa = results.observations.abscissa

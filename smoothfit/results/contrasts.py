@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from statsmodels.stats.contrast import ContrastResults
 
 MOST_NAMES = 30  # that an error lists
-SMALL = 1e-10  # of the greatest eigenvalue of a covariance: below, a direction is none
+SMALL = 1e-10  # of the largest eigenvalue of a covariance: below, a direction is none
 
 
 def combinations(text: str, names: Sequence[str]) -> tuple[FloatArray, FloatArray]:

@@ -98,7 +98,7 @@ def _moments(results: Posterior, x: FloatArray, deriv: int) -> tuple[FloatArray,
 def _interval(
     results: Posterior, deriv: int, value: float, x: FloatArray, direction: FloatArray, alpha: float
 ) -> tuple[FloatArray, FloatArray]:
-    """The nearest abscissae on both sides of x at which the band leaves the value; infinite where there is none."""
+    """The nearest points on both sides of x at which the band excludes the value; infinite if there is none."""
     grid = cells(results)
     band = results._prediction(Points(grid), grid, deriv)
     known = band.se_mean > 0  # nothing of what an equality fixes is uncertain

@@ -1,4 +1,4 @@
-"""Results that every fitted curve shares, with statsmodels' names."""
+"""Results of every fitted curve, with statsmodels' names."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 @entry_point
 class CurveResults(Results):
-    """A fitted curve: estimates, predictions with bands, diagnostics, pictures.
+    """A fitted curve: estimates, predictions with intervals, diagnostics, plots.
 
-    Subclasses say how the curve is predicted. Residuals and fitted values are in the order of the observations, name after name.
+    Subclasses define how the curve is predicted. Residuals and fitted values are in the order of the observations, series by
+    series.
     """
 
     observations: Observations
@@ -61,12 +62,12 @@ class CurveResults(Results):
     @property
     @abstractmethod
     def _noise_variance(self) -> FloatArray:
-        """Noise variance of each reading, given or estimated, shape (n,)."""
+        """Noise variance of each observation, given or estimated, shape (n,)."""
 
     @property
     @abstractmethod
     def fittedvalues(self) -> FloatArray:
-        """Posterior mean of what each reading reads, shape (n,)."""
+        """Posterior mean of what each observation measures, shape (n,)."""
 
     @abstractmethod
     def spline(self) -> Spline:
@@ -79,7 +80,7 @@ class CurveResults(Results):
     def _limits_of_integral(self, lower: Any, upper: Any) -> tuple[Points, Points]:
         """Limits as points, (1,) each."""
         if np.ndim(lower) or np.ndim(upper):
-            raise SpecificationError("lower and upper are single abscissae; call integrate for each interval")
+            raise SpecificationError("lower and upper are single numbers; call integrate for each interval")
         abscissa = self.observations.abscissa
         start, end = (abscissa.given(limit, name) for limit, name in ((lower, "lower"), (upper, "upper")))
         return abscissa.points(start.reshape(1)), abscissa.points(end.reshape(1))
@@ -88,18 +89,18 @@ class CurveResults(Results):
 
     @property
     def nobs(self) -> int:
-        """Number of readings used."""
+        """Number of observations used."""
         return len(self.observations)
 
     @property
     def df_interval(self) -> float:
-        """Degrees of freedom of intervals: the contrasts that tell the noise, or infinite where every sd is known."""
+        """Degrees of freedom of intervals: residual degrees of freedom of the noise estimate; infinite if every SD is known."""
         return self._n_contrasts if self.use_t else np.inf
 
     @property
     @abstractmethod
     def _n_contrasts(self) -> int:
-        """Number of readings less that of constants that no prior restricts."""
+        """Number of observations less that of constants that no prior restricts."""
 
     @property
     @abstractmethod
@@ -112,7 +113,7 @@ class CurveResults(Results):
 
     @property
     def resid(self) -> FloatArray:
-        """Readings minus fitted values, shape (n,), in the units of the readings."""
+        """Observations minus fitted values, shape (n,), in the units of the observations."""
         return self.observations.y - self.fittedvalues
 
     @property
@@ -176,16 +177,16 @@ class CurveResults(Results):
         return test_of_curve(self, lags)
 
     def predict(self, x: Any, deriv: int = 0) -> FloatArray:
-        """Posterior mean of f^(deriv) at x: between the readings, at them and beyond.
+        """Posterior mean of f^(deriv) at x: between the observations, at them and beyond.
 
         Parameters
         ----------
         x : array_like, or data frame
             Numbers or times, as x of the observations, in one dimension. Of a data frame the column of x is taken, if x came
-            from a data frame or from a named series; other columns are not read.
+            from a data frame or from a named series; other columns are ignored.
         deriv : int
             Order of the derivative. Beyond `highest_derivative` the mean still has derivatives, right limits at the
-            readings; the curve itself has none, so that `get_prediction` refuses them.
+            observations; the curve itself has none, so that `get_prediction` refuses them.
 
         Returns
         -------
@@ -224,11 +225,11 @@ class CurveResults(Results):
         deriv : int
             Order of the derivative, at most `highest_derivative`.
         name : str, optional
-            Whose noise a new reading has, a name that reads f^(deriv); by default the first.
+            Whose noise a new observation has, a series that observes f^(deriv); by default the first.
         simultaneous : bool
-            Whether the intervals of the curve hold for all x together. They have the shape of the pointwise intervals, times the
-            factor that covers the greatest deviation over these x in 95 % (or 1 - alpha) of up to 10 000 draws with a fixed seed. A
-            grid of some points a bandwidth stands for the whole curve. Intervals of new observations stay pointwise.
+            Whether the intervals cover the curve at all x simultaneously. They have the shape of the pointwise intervals, times the
+            factor that covers the largest deviation over these x in 95 % (or 1 - alpha) of up to 10 000 draws with a fixed seed. A
+            grid of some points a bandwidth suffices for the whole curve. Intervals of new observations stay pointwise.
         parameters : {"estimated", "integrated"}
             Whether `predicted_mean` and `se_mean` are those at the estimated parameters, or the mean and the standard deviation
             of the posterior in which the parameters are integrated out: the better estimate of a curve where few observations
@@ -255,7 +256,7 @@ class CurveResults(Results):
         return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
     def _maxima(self, points: Points, prediction: CurvePrediction) -> FloatArray:
-        """Greatest size of a deviation over the points in units of the shape of the band, in each of many draws, increasing."""
+        """Largest size of a deviation over the points in units of the shape of the band, in each of many draws, increasing."""
         return greatest_deviations(self._band_draws(points, prediction), *prediction.shape)
 
     def sample(
@@ -280,7 +281,7 @@ class CurveResults(Results):
         rng : numpy.random.Generator or int, optional
             Source of randomness, or a seed for one.
         parameters : {"integrated", "fixed"}
-            Whether each draw is at estimated parameters (sds, smoothing) that are drawn as well, or at the estimates.
+            Whether each draw is at estimated parameters (SDs, smoothing) that are drawn as well, or at the estimates.
 
         Returns
         -------
@@ -290,7 +291,7 @@ class CurveResults(Results):
 
         Notes
         -----
-        Exact backward sampling (Frühwirth-Schnatter 1994; Carter and Kohn 1994), at a cost linear in the number of readings,
+        Exact backward sampling (Frühwirth-Schnatter 1994; Carter and Kohn 1994), at a cost linear in the number of observations,
         and for each draw in that of the points.
 
         Examples
@@ -367,8 +368,8 @@ class CurveResults(Results):
         Returns
         -------
         pandas.DataFrame
-            One row for each crossing of the posterior mean within the range of the readings, or of a spline regression within the
-            domain of its basis: ``x``; ``se`` by the delta method, sd f^(deriv) over the size of f^(deriv + 1), in units of x;
+            One row for each crossing of the posterior mean within the range of the observations, or of a spline regression within
+            the domain of its basis: ``x``; ``se`` by the delta method, sd f^(deriv) over the size of f^(deriv + 1), in units of x;
             ``ci_lower``, ``ci_upper``; ``direction``, 1 upward and -1 downward.
 
         Notes
@@ -420,7 +421,7 @@ class CurveResults(Results):
         return extrema(self, deriv, alpha)
 
     def outliers(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Readings, level shifts and slope breaks that the fit does not explain, by auxiliary residuals.
+        """Observations, level shifts and slope breaks that the fit does not explain, by auxiliary residuals.
 
         Parameters
         ----------
@@ -430,15 +431,15 @@ class CurveResults(Results):
         Returns
         -------
         pandas.DataFrame
-            ``kind`` ("reading", "level shift", "slope break"), ``name`` of a reading, ``x``, ``effect`` and ``se`` (how far
-            the reading lies from the fit without it, or f or f' jumps there), ``statistic`` = effect / se, ``p_value`` adjusted
-            for the number of tests (Bonferroni), ``row`` of a reading among the observations (-1 for others); the most
-            significant first. Of neighbouring shifts all beyond the level only the greatest is listed.
+            ``kind`` ("observation", "level shift", "slope break"), ``name`` of an observation, ``x``, ``effect`` and ``se`` (how
+            far the observation lies from the fit without it, or f or f' jumps there), ``statistic`` = effect / se, ``p_value``
+            adjusted for the number of tests (Bonferroni), ``row`` of an observation among the observations (-1 for others); the
+            most significant first. Of neighbouring shifts all beyond the level only the largest is listed.
 
         Notes
         -----
         A. C. Harvey and S. J. Koopman (1992), "Diagnostic checking of unobserved-components time series models". The noise
-        and the smoothing are those of the fit, outliers included: remove the greatest, fit again and look again.
+        and the smoothing are those of the fit, outliers included: remove the largest, fit again and look again.
         """
         from .outliers import outliers
 
@@ -449,22 +450,22 @@ class CurveResults(Results):
         return []
 
     def _noise_name(self, deriv: int, name: str | None) -> str | None:
-        """Whose noise a new reading of f^(deriv) has: a name, or the first that reads it; None where none does."""
+        """Whose noise a new observation of f^(deriv) has: a series, or the first that observes it; None if none does."""
         readers = [reading.name for reading in self.observations.readings if reading.deriv == deriv]
         if name is None:
             return readers[0] if readers else None
         if name not in self.observations.names:
-            raise SpecificationError(f"name is {name!r}; the readings are named {', '.join(self.observations.names)}")
+            raise SpecificationError(f"name is {name!r}; the observations are named {', '.join(self.observations.names)}")
         if name not in readers:
             k = self.observations[name].deriv
-            others = f", or one of the names that read {derivative_label(deriv)}: {', '.join(readers)}" if readers else ""
+            others = f", or one of the series that observe {derivative_label(deriv)}: {', '.join(readers)}" if readers else ""
             raise SpecificationError(
-                f"name is {name!r}, which reads {derivative_label(k)} and not {derivative_label(deriv)}; pass deriv={k}{others}"
+                f"name is {name!r}, which observes {derivative_label(k)} and not {derivative_label(deriv)}; pass deriv={k}{others}"
             )
         return name
 
     def _prediction(self, points: Points, x: Any, deriv: int, noise: str | None = None) -> CurvePrediction:
-        """Predict at points, which stand for abscissae x; new readings have the noise of a name."""
+        """Predict at points; new observations have the noise of a series."""
         mean, variance = self._moments(points, deriv)
         law, law_obs = self._laws(points, deriv, noise)
         return CurvePrediction(
@@ -499,7 +500,7 @@ class CurveResults(Results):
         alpha : float
             The interval has level 1 - alpha.
         label : str, optional
-            What the legend says of the curve.
+            Label of the curve in the legend.
         **line
             Passed to `matplotlib.axes.Axes.plot` for the curve, such as ``color``, ``linestyle`` or ``linewidth``; the interval
             has the colour of the curve.
@@ -538,12 +539,12 @@ class CurveResults(Results):
         if order > self.highest_derivative:
             raise SpecificationError(
                 f"deriv is {order}: {derivative_label(order)} has no finite variance under this prior, whose derivatives end at "
-                f"{derivative_label(self.highest_derivative)}; raise the model's order, or take the mean alone: "
+                f"{derivative_label(self.highest_derivative)}; raise the model's order, or use the mean alone: "
                 f"predict(x, deriv={order})"
             )
         return order
 
     def _name_of_row(self) -> npt.NDArray[np.int64]:
-        """Index into names of each reading."""
+        """Index into names of each observation."""
         readings = self.observations.readings
         return np.repeat(np.arange(len(readings)), [len(reading) for reading in readings])

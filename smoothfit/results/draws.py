@@ -58,7 +58,7 @@ def curve_draws(engine: Engine[Any, Any], posterior: HyperparameterPosterior, fu
 
 
 def greatest_deviations(drawing: BandDraws, centre: FloatArray, below: FloatArray, above: FloatArray) -> FloatArray:
-    """Greatest deviation from `centre` (n,) in units of `below` and `above` (n,), in each of up to N_MAXIMA draws, increasing.
+    """Largest deviation from `centre` (n,) in units of `below` and `above` (n,), in each of up to N_MAXIMA draws, increasing.
 
     The maximum is taken over evenly numbered points, twice as many until half of them give a 95 % critical value less than SAME
     apart, in N_PILOT draws: points in order of x are best.
@@ -69,7 +69,7 @@ def greatest_deviations(drawing: BandDraws, centre: FloatArray, below: FloatArra
         unit = np.stack([np.where(width > 0, 1 / width, 0.0) for width in (below, above)])
 
     def maxima(points: Indices, size: int) -> tuple[FloatArray, FloatArray]:
-        """Greatest deviations over all points and over half of them."""
+        """Largest deviations over all points and over half of them."""
         rng, draw = np.random.default_rng(SEED), drawing(points)
         every, half = np.empty(size), np.empty(size)
         block = max(1, MOST_NUMBERS // len(points))

@@ -1,4 +1,4 @@
-"""What all results share: estimates, their uncertainty and tests, and criteria, under statsmodels' names."""
+"""Base of all results: estimates, their uncertainty and tests, and criteria, under statsmodels' names."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from statsmodels.iolib.summary import Summary
     from statsmodels.stats.contrast import ContrastResults
 
-LEAST_FREE = 1e-10  # a share of an observation's noise that is left in its residual, below which it is rounding
+LEAST_FREE = 1e-10  # a fraction of an observation's noise that is left in its residual, below which it is rounding
 
 
 @entry_point
 class Results(ABC):
     """A fit: what was estimated, how well it is known, and how well it describes the observations.
 
-    Subclasses say what their parameters are and what they predict; all names and arguments are the same in every one of them.
+    Subclasses define parameters and predictions; names and arguments are the same in all of them.
     """
 
     use_t: bool
@@ -53,12 +53,12 @@ class Results(ABC):
     @property
     @abstractmethod
     def sigma(self) -> pd.Series:
-        """Noise standard deviation per name, estimated or given."""
+        """Noise standard deviation per series, estimated or given."""
 
     @property
     @abstractmethod
     def scale(self) -> float:
-        """Variance at weight one of the first name with unknown sd; 1 where every sd is known."""
+        """Variance at weight one of the first series with unknown noise SD; 1 where every SD is known."""
 
     @property
     @abstractmethod
@@ -78,7 +78,7 @@ class Results(ABC):
     @property
     @abstractmethod
     def df_interval(self) -> float:
-        """Degrees of freedom of intervals: the contrasts that tell the noise, or infinite where every sd is known."""
+        """Degrees of freedom of intervals: residual degrees of freedom of the noise estimate; infinite if every SD is known."""
 
     @property
     @abstractmethod
@@ -133,7 +133,7 @@ class Results(ABC):
     def pvalues(self) -> pd.Series:
         """Two-sided p-values of zero: Student's t where `use_t`, else normal.
 
-        Those of sds and other positive parameters are normal, and a convention of statsmodels rather than tests: zero is their
+        Those of SDs and other positive parameters are normal, and a convention of statsmodels rather than tests: zero is their
         boundary.
         """
         import pandas as pd
@@ -144,7 +144,7 @@ class Results(ABC):
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return intervals of level 1 - alpha of `params`.
 
-        Student's t where `use_t`, else normal; of sds, length scales and other positive parameters normal on the logarithmic scale.
+        Student's t where `use_t`, else normal; of SDs, length scales and other positive parameters normal on the logarithmic scale.
         """
         import pandas as pd
 
@@ -226,7 +226,7 @@ class Results(ABC):
         unknown = np.isnan(root).any(axis=1)
         if unknown.any():
             i = int(np.argmax(unknown))
-            raise SpecificationError(f"row {i} of r_matrix takes a parameter without a standard error (see bse); leave it out")
+            raise SpecificationError(f"row {i} of r_matrix uses a parameter without a standard error (see bse); leave it out")
         df = self._df_tests if use_f is None else self._df_of_f if use_f else np.inf
         return all_together(rows @ self._tested_values, root, values, df)
 
@@ -263,7 +263,7 @@ class Results(ABC):
     def aic(self) -> float:
         """Akaike's criterion, -2 llf + 2 (number of parameters that `llf` is maximised over).
 
-        Parameters are the estimated sds and hyperparameters, and with a full likelihood the unpenalised coefficients; not the
+        Parameters are the estimated SDs and hyperparameters, and with a full likelihood the unpenalised coefficients; not the
         effective degrees of freedom. After gcv, aicc or a fixed smoothing `llf` is the restricted likelihood at the variances that
         were found, which is not its maximum: compare `aic` only among fits by likelihood.
         """
@@ -307,13 +307,13 @@ class Results(ABC):
 
     @property
     def _fitted_by(self) -> tuple[str, str, float | None]:
-        """Method, loss and its parameter, which fits that are compared share."""
+        """Method, loss and its parameter, which are equal in fits that are compared."""
         return getattr(self, "method", "reml"), getattr(self, "loss", "squares"), getattr(self, "loss_parameter", None)
 
     @property
     @abstractmethod
     def _observed(self) -> FloatArray:
-        """What was observed, which fits that are compared share."""
+        """The observations, which are equal in fits that are compared."""
 
     @property
     def _criteria(self) -> dict[str, float]:
@@ -329,7 +329,7 @@ class Results(ABC):
         ----------
         path : str or path-like
         remove_data : bool
-            Whether the file is to hold what `remove_data` leaves. These results stay as they are.
+            Whether to save only what `remove_data` leaves. These results do not change.
         """
         kept = copy(self)
         if remove_data:
@@ -457,7 +457,7 @@ def _loaded(path: Any, kind: type[Kind]) -> Kind:
     try:
         found = pickle.loads(Path(path).read_bytes())
     except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError) as error:
-        raise DataError(f"path is {str(path)!r}, which holds no results that this version can read: {error}") from error
+        raise DataError(f"path is {str(path)!r}, which contains no results that this version can read: {error}") from error
     if not isinstance(found, (kind, EstimatesOnly)):
         raise DataError(f"path is {str(path)!r}, which holds a {type(found).__name__} and no {kind.__name__}")
     return cast(Kind, found)

@@ -1,4 +1,4 @@
-"""Series without noise beside others: stuck sensors, and sds that are estimated as zero."""
+"""Series without noise beside others: stuck sensors, and SDs that are estimated as zero."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_stuck(y: FloatArray) -> bool:
 
 
 def warn_of_exact_series(observations: HasReadings, boundary: Collection[str]) -> None:
-    """Name series of unknown sd, beside others, that never change or whose sd is in `boundary`, those estimated as zero."""
+    """Name series of unknown noise SD, beside others, that never change or whose SD is in `boundary`, those estimated as zero."""
     if len(observations.readings) < 2:
         return
     for reading in observations.readings:
@@ -36,9 +36,9 @@ def warn_of_exact_series(observations: HasReadings, boundary: Collection[str]) -
             continue
         is_zero = reading.name in boundary
         believed = (
-            "its sd is estimated as zero, so that the curve passes through all of them"
+            "its SD is estimated as zero, so that the curve passes through all of them"
             if is_zero
-            else "they were taken for noise about a curve that the other series tell"
+            else "the fit attributes them to noise about the curve of the other series"
         )
         if is_stuck(reading.y):
             warn(
@@ -48,7 +48,7 @@ def warn_of_exact_series(observations: HasReadings, boundary: Collection[str]) -
             )
         elif is_zero:
             warn(
-                f"the sd of {reading.name!r} is estimated as zero: the curve passes through all its {len(reading)} observations, "
+                f"the SD of {reading.name!r} is estimated as zero: the curve passes through all its {len(reading)} observations, "
                 "and standard errors there are of a known curve; if the series contradict each other, leave one out; else give sd=",
                 ExactSeriesWarning,
             )

@@ -1,4 +1,4 @@
-"""What results share whose intervals integrate over what is estimated."""
+"""Base of results whose intervals integrate over the estimated parameters."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def _outlier(reading: Readings, z: FloatArray, deleted: FloatArray, level: float
         "outlier",
         p,
         f"{reading.name!r} at x = {shown(i)} is {size[i] / np.sqrt(np.mean(z**2)):.1f} SDs from what the others predict",
-        "see outliers(); mend or leave out gross errors, or fit(robust=True)",
+        "see outliers(); correct or leave out these observations, or fit(robust=True)",
     )
 
 
@@ -281,7 +281,7 @@ def _rounding(reading: Readings, sd: float) -> Misfit | None:
         0.0,
         f"observations of {reading.name!r} are rounded to multiples of {step:.4g}, and their SD is {sd:.2g}: rounding errors of "
         "neighbours are alike",
-        f"tell the step, observe(..., resolution={step:.4g})",
+        f"pass the step, observe(..., resolution={step:.4g})",
     )
 
 

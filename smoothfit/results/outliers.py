@@ -1,4 +1,4 @@
-"""Which readings and which sudden changes a fit does not explain."""
+"""Which observations and which sudden changes a fit does not explain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = ["kind", "name", "x", "effect", "se", "statistic", "p_value", "row"]
 
 
 def outliers(results: Residuals, alpha: float) -> pd.DataFrame:
-    """Return the readings and changes that are significant at level alpha / (number of the kind)."""
+    """Return the observations and changes that are significant at level alpha / (number of the kind)."""
     import pandas as pd
 
     level = check_level(alpha)
@@ -52,7 +52,7 @@ def _readings(results: Residuals, level: float) -> pd.DataFrame:
     labels = np.array(observations.names, dtype=object)[results._name_of_row()[rows]]
     return pd.DataFrame(
         {
-            "kind": "reading",
+            "kind": "observation",
             "name": labels,
             "x": observations.abscissa.shown(observations.abscissa.restore(observations.x[rows])),
             "effect": effect[rows],
@@ -72,7 +72,7 @@ def _p_values(statistic: FloatArray, df: float) -> FloatArray:
 
 
 def _peaks(size: FloatArray, significant: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """The greatest of each run of significant entries."""
+    """The largest of each run of significant entries."""
     chosen = np.flatnonzero(significant)
     if not len(chosen):
         return chosen

@@ -1,13 +1,13 @@
 """Intervals of positive parameters from the weighted nodes of their posterior.
 
 At node l a parameter is c_l s^k, c_l its value for a common factor s^2 of one and k the power of s with which it grows: 1 of an
-sd, 2 of an intensity, 0 of a length scale. Where s^2 is estimated it is scale2_l df / chi^2_df, a scaled inverse chi-squared law,
+SD, 2 of an intensity, 0 of a length scale. Where s^2 is estimated it is scale2_l df / chi^2_df, a scaled inverse chi-squared law,
 so that
 
     P(parameter <= v) = sum_l w_l P(chi^2_df >= df scale2_l (c_l / v)^(2 / k)).
 
 Where k is zero, or s^2 is known, the parameter takes the values c_l, and the normal score of the distribution function is
-interpolated in log c between them, which is exact for a normal law of log c: a node stands for its surroundings.
+interpolated in log c between them, which is exact for a normal law of log c: a node represents its neighbourhood.
 """
 
 from __future__ import annotations

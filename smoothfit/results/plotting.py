@@ -167,13 +167,13 @@ def draw_quantiles(ax: Axes, residuals: FloatArray) -> None:
 
 
 def _grid(x: FloatArray) -> FloatArray:
-    """Points over the range of x: even ones, and the abscissae of the readings where these are not very many."""
+    """Points over the range of x: even ones, and the x of the observations unless these are very many."""
     even = np.linspace(x.min(), x.max(), GRID_POINTS)
     return np.unique(np.concatenate([even, x])) if len(x) <= MOST_POINTS else np.linspace(x.min(), x.max(), MOST_POINTS)
 
 
 def _limits(results: Posterior, deriv: int, readings: list[FloatArray], alpha: float) -> tuple[float, float]:
-    """Vertical limits that show the curve at the readings and these: a band in a wide gap may run out of the picture."""
+    """Vertical limits that show the curve at the observations and these: a band in a wide gap may run out of the picture."""
     observations = results.observations
     x = observations.places
     prediction = _predict(results, x[:: max(1, len(x) // MOST_POINTS)], deriv)
@@ -188,19 +188,19 @@ def _predict(results: Posterior, numbers: FloatArray, deriv: int) -> CurvePredic
 
 
 def drawn(abscissa: Abscissa, numbers: FloatArray) -> npt.NDArray[Any]:
-    """What matplotlib draws for abscissae: dates for datetimes, numbers for everything else (large integers from the least)."""
+    """What matplotlib draws for x: dates for datetimes, numbers for everything else (large integers from the smallest)."""
     return abscissa.restore(numbers) if abscissa.kind == "datetime" else numbers
 
 
 def x_label(abscissa: Abscissa, name: str) -> str:
-    """Name of an axis of abscissae as `drawn`, with the unit of durations and the origin of large integers."""
+    """Label of the axis of x as `drawn`, with the unit of durations and the origin of large integers."""
     if abscissa.kind == "timedelta":
         return f"{name} ({abscissa.unit})"
     return name + (f" - {abscissa.origin_label}" if abscissa.kind == "number" and abscissa.origin else "")
 
 
 def format_times(ax: Axes, abscissa: Abscissa) -> None:
-    """Mark the axis of x by dates where abscissae are datetimes, in their zone."""
+    """Mark the axis of x by dates if x holds datetimes, in their zone."""
     if abscissa.kind == "datetime":
         from matplotlib import dates
 

@@ -126,13 +126,13 @@ class CurvePrediction:
     predicted_mean : ndarray, shape (n,)
         In the unit of f per unit of x to the power `deriv`.
     var_pred_mean : ndarray, shape (n,)
-        Variance of f^(deriv)(x) given the readings.
+        Variance of f^(deriv)(x) given the observations.
     noise_sd : float
-        Standard deviation of a new reading of f^(deriv); NaN where none is read.
+        Standard deviation of a new observation of f^(deriv); NaN if this derivative is not observed.
     df : float
-        Degrees of freedom of the intervals: n - order where an sd was estimated, infinite where all are known.
+        Degrees of freedom of the intervals: n - order where an SD was estimated, infinite where all are known.
     x_name : str
-        Label of the abscissa.
+        Label of x.
     law : Mixture or None
         Posterior law of f^(deriv) at x with the estimated parameters integrated out, whose quantiles are the intervals; see
         `smoothfit.inference.marginal`. None if no parameter was integrated; the intervals are then mean +- a critical value of
@@ -140,7 +140,7 @@ class CurvePrediction:
     law_obs : Mixture or None
         That of a new observation.
     maxima : ndarray or None
-        For simultaneous intervals: the greatest deviation over x in units of the shape of the band, of each of many draws,
+        For simultaneous intervals: the largest deviation over x in units of the shape of the band, of each of many draws,
         increasing.
     limits : ndarray, shape (n, 2), or None
         Bounds that f^(deriv) satisfies at x, infinite where there is none: intervals of the curve end there.
@@ -187,7 +187,7 @@ class CurvePrediction:
 
     @property
     def se_obs(self) -> FloatArray:
-        """Standard error of a new reading of weight one, shape (n,)."""
+        """Standard error of a new observation of weight one, shape (n,)."""
         self._require_regressors()
         return np.sqrt(self.var_pred_mean + self.noise_sd**2)
 
@@ -197,7 +197,7 @@ class CurvePrediction:
         Parameters
         ----------
         obs : bool
-            Whether for a new reading rather than for the curve; always pointwise. Refused if it depends on regressors that were
+            Whether for a new observation rather than for the curve; always pointwise. Refused if it depends on regressors that were
             not given (`omits`).
         alpha : float
             Significance level.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """Estimated jumps at abscissae x, in their order, and their standard errors: all (n,)."""
+    """Estimated jumps at x, in their order, and their standard errors: all (n,)."""
 
     kind: str
     x: npt.NDArray[Any]

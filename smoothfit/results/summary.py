@@ -44,7 +44,7 @@ def criteria(results: Likelihood) -> list[tuple[str, str]]:
 def curve_summary(
     title: str, facts: Sequence[tuple[str, str]], readings: pd.DataFrame, params: pd.DataFrame, notes: Sequence[str]
 ) -> Summary:
-    """Assemble a Summary: facts in two columns, a table of readings, one of parameters, notes."""
+    """Assemble a Summary: facts in two columns, a table of observations, one of parameters, notes."""
     half = (len(facts) + 1) // 2
     left, right = list(facts[:half]), list(facts[half:])
     right += [("", "")] * (half - len(right))

@@ -1,4 +1,4 @@
-"""The readings of many curves side by side, and their smoothing splines by compiled threads: what `many` fits most curves by."""
+"""Smoothing splines of many curves side by side by compiled threads, which `many` uses for most curves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SETTINGS = _kernels.SearchSettings(
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """The readings of many curves, sorted and scaled as `rows.Rows` are, one curve after the other.
+    """The observations of many curves, sorted and scaled as `rows.Rows` are, one curve after the other.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Batch:
     start : ndarray, shape (S + 1,)
         First row of each curve.
     x : ndarray, shape (n,)
-        Abscissae as numbers, in the user's unit.
+        x as numbers, in the user's unit.
     delta, deriv, group, y, ratio : ndarray, shape (n,)
     x_unit, y_unit, y_origin : ndarray, shape (S,)
     """
@@ -71,9 +71,9 @@ class Batch:
 
     @classmethod
     def of(cls, observations: Observations, curve_of: tuple[IntArray, ...], order: int, shared: bool) -> Batch:
-        """Sort and scale the curves that have two abscissae or more and nothing out of proportion.
+        """Sort and scale the curves that have two or more distinct x and nothing out of proportion.
 
-        Entry i of `curve_of` tells the curve of each reading of name i; `shared` gives all curves the same units.
+        Entry i of `curve_of` tells the curve of each observation of name i; `shared` gives all curves the same units.
         """
         deriv = observations.deriv.astype(np.uint8)
         curve, x, y = np.concatenate(curve_of), observations.x, observations.y
@@ -138,7 +138,7 @@ class Batch:
 
     @property
     def counts(self) -> IntArray:
-        """Number of readings of each curve."""
+        """Number of observations of each curve."""
         return np.diff(self.start)
 
     def units(self, deriv: int) -> FloatArray:
@@ -147,7 +147,7 @@ class Batch:
 
     @property
     def row_units(self) -> FloatArray:
-        """Unit of each reading."""
+        """Unit of each observation."""
         return np.repeat(self.y_unit, self.counts) / np.repeat(self.x_unit, self.counts) ** self.deriv
 
     @cached_property
@@ -201,7 +201,7 @@ class Batch:
 
     @property
     def design_ratio(self) -> FloatArray:
-        """Variances y_unit^2 / unit^2 of readings for log|X'X|."""
+        """Variances y_unit^2 / unit^2 of observations for log|X'X|."""
         return np.asarray(np.repeat(self.x_unit, self.counts) ** (2.0 * self.deriv))
 
     def bandwidths(self, order: int, q: FloatArray, sigma2: FloatArray) -> FloatArray:
@@ -232,7 +232,7 @@ class BatchFit:
     batch : Batch
         The curves that were fitted.
     q, sigma2 : ndarray, shape (S,)
-        Intensities, and variances: one where the sd is given.
+        Intensities, and variances: one where the SD is given.
     edf, value, log_det_design : ndarray, shape (S,)
         Effective degrees of freedom, -2 log restricted likelihood and log|X'X|.
     minima : list of Minimum
@@ -270,7 +270,7 @@ def fit_separately(batch: Batch, order: int, scale_free: bool, threads: int, adv
 
 
 def fit_shared(batch: Batch, order: int, scale_free: bool, threads: int, advance: Callable[[int], object]) -> BatchFit | None:
-    """Fit all curves with one q, and one sd where it is unknown; None where none can be fitted."""
+    """Fit all curves with one q, and one SD where it is unknown; None if none can be fitted."""
     batch = _only_estimable(batch, order)
     if not len(batch):
         return None

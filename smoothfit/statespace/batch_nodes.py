@@ -34,7 +34,7 @@ CUT = 11.0  # fall of the log density beyond which it does not matter
 RESOLVED = 12  # points that matter, of a lattice that is fine enough
 FINE = 0.8  # step of log q at which differences are right to a percent
 LEAST_RATE = 0.1  # a step, of the exponentials for which differences are exact: below, rounding would spoil their weights
-FULL = 0.8  # share of a lattice that matters, at which narrowing it is no use
+FULL = 0.8  # fraction of a lattice that matters, at which narrowing it is no use
 NARROWINGS = 12
 BEYOND = np.array([3.0, 12.0])  # of log q, by which the lattice goes beyond bandwidths of the range and of the smallest gap
 

@@ -32,14 +32,14 @@ def checked_noise(noise: Mapping[str, Any] | None, observations: Observations) -
     checked = dict(noise or {})
     for name, process in checked.items():
         if name not in observations.names:
-            raise SpecificationError(f"noise is given for {name!r}; the readings are named {', '.join(observations.names)}")
+            raise SpecificationError(f"noise is given for {name!r}; the observations are named {', '.join(observations.names)}")
         if not isinstance(process, Prior) or not process.hyperparameters:
             raise SpecificationError(f"noise[{name!r}] is {process!r}; pass a process, such as sf.priors.OrnsteinUhlenbeck()")
         ones = np.ones(len(process.hyperparameters))
         if process.start(ones).diffuse.shape[1]:
             raise SpecificationError(f"noise[{name!r}] is {process!r}, which wanders off; noise is stationary")
         if observations[name].upper is not None:
-            raise SpecificationError(f"noise[{name!r}]: readings of {observations[name].label} take no noise process")
+            raise SpecificationError(f"noise[{name!r}]: observations of {observations[name].label} cannot have a noise process")
     return checked
 
 
@@ -52,13 +52,13 @@ def checked_interventions(interventions: Any, observations: Observations) -> tup
     for i, change in enumerate(checked):
         if not isinstance(change, Intervention):
             raise SpecificationError(
-                f"interventions[{i}]: {shown(change)} is no intervention; pass sf.Pulse(x), sf.Level(x) or sf.Slope(x)"
+                f"interventions[{i}]: {shown(change)} is not an intervention; pass sf.Pulse(x), sf.Level(x) or sf.Slope(x)"
             )
         x = float(change.at(abscissa).coarse[0])
         if not places.min() <= x <= places.max():
             raise DataError(
-                f"{change.label(abscissa)} lies outside the readings, {abscissa.label_of_number(places.min())} .. "
-                f"{abscissa.label_of_number(places.max())}: nothing tells its size; leave it out"
+                f"{change.label(abscissa)} lies outside the observations, {abscissa.label_of_number(places.min())} .. "
+                f"{abscissa.label_of_number(places.max())}: its size is not identified; leave it out"
             )
     labels = [change.label(abscissa) for change in checked]
     for label in labels:
@@ -77,9 +77,9 @@ def checked_regressors(
         column, _ = to_floats(given, f"regressors[{name!r}]")
         if len(column) != n:
             dropped = sum(reading.n_dropped for reading in observations.readings)
-            hint = f" ({dropped} missing readings were left out: leave out their rows)" if dropped else ""
-            raise DataError(f"regressors[{name!r}] has {len(column)} entries for {n} readings{hint}; pass one for each reading")
-        check_finite(column, f"regressors[{name!r}]", "a regressor is known for every reading: leave the reading out")
+            hint = f" ({dropped} missing observations were left out: leave out their rows)" if dropped else ""
+            raise DataError(f"regressors[{name!r}] has {len(column)} entries for {n} observations{hint}; pass one for each of them")
+        check_finite(column, f"regressors[{name!r}]", "a regressor is known for every observation: leave the observation out")
         size = float(np.abs(column).max())
         if size == 0:
             raise IdentificationError(f"regressors[{name!r}] is zero throughout; leave it out")
@@ -91,12 +91,12 @@ def checked_regressors(
 
 
 def check_distinct(terms: Sequence[Prior]) -> None:
-    """Refuse components of a sum that no readings tell apart."""
+    """Refuse components of a sum that no observations separate."""
     kinds = [_kind(term) for term in terms]
     for i, kind in enumerate(kinds):
         if kind is not None and kind in kinds[:i]:
             raise IdentificationError(
-                f"{terms[kinds.index(kind)]!r} and {terms[i]!r} are of one kind, and no reading tells them apart; leave one "
+                f"{terms[kinds.index(kind)]!r} and {terms[i]!r} have the same covariance and cannot be separated; leave one "
                 "out, or give their length scales"
             )
 

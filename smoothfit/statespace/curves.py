@@ -24,7 +24,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """All readings, and the curve of each: entry i of `curve` those of name i."""
+    """All observations, and the curve of each: entry i of `curve` those of name i."""
 
     observations: Observations
     curve: tuple[IntArray, ...]
@@ -40,7 +40,7 @@ class Curves:
 
     @cached_property
     def _sorted(self) -> list[tuple[IntArray, IntArray]]:
-        """For each name, the readings in order of their curve, and where each curve begins."""
+        """For each series, the observations in order of their curve, and where each curve begins."""
         parts = []
         for curve in self.curve:
             order = np.argsort(curve, kind="stable")
@@ -48,14 +48,14 @@ class Curves:
         return parts
 
     def subset(self, place: int) -> Observations:
-        """Return the readings of one curve."""
+        """Return the observations of one curve."""
         parts = []
         for reading, (order, start) in zip(self.observations.readings, self._sorted, strict=True):
             rows = order[start[place] : start[place + 1]]
             if len(rows):
                 parts.append(_rows_of(reading, rows))
         if not parts:
-            raise DataError("it has no reading (all are missing)")
+            raise DataError("it has no observation (all are missing)")
         return replace(self.observations, readings=tuple(parts))
 
 
@@ -89,7 +89,7 @@ def read_curves(
     observations = Observations.from_frame(data, x, readings, sd, weights, unit)
     frame = nw.from_native(data, eager_only=True)
     if not isinstance(by, Hashable):
-        raise SpecificationError(f"by is {shown(by)}; pass the name of the column that tells the curves apart")
+        raise SpecificationError(f"by is {shown(by)}; pass the name of the column that identifies the curve")
     if by not in frame.columns:
         raise DataError(f"the frame has no column {by!r}; its columns are {', '.join(map(repr, frame.columns))}")
     column: Any = frame.get_column(by)

@@ -1,4 +1,4 @@
-"""What is read along with a curve of unknown size: interventions and regressors, with flat priors."""
+"""Interventions and regressors, which add to observations with unknown coefficients under flat priors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def named_columns(names: Sequence[str], regressors: Any, n: int) -> FloatArray:
         values, _ = to_floats(np.atleast_1d(table[name]), label)
         if len(values) not in (1, n):
             raise DataError(f"{label} has {len(values)} entries for {n} observations; pass one for each, or a single one for all")
-        check_finite(values, label, "a regressor is known for every reading: leave the reading out")
+        check_finite(values, label, "a regressor is known for every observation: leave the observation out")
         columns[:, j] = values
     return columns
 
@@ -85,9 +85,9 @@ class Intervention(ABC):
     Parameters
     ----------
     x : number or time
-        Where; of the kind of the readings' x, and within them.
+        Location, of the type of the observations' x and within their range.
     name : str, optional
-        Of its size among the parameters; ``<kind>(x)`` by default.
+        Name of its coefficient; ``<kind>(x)`` by default.
     """
 
     x: Any
@@ -104,19 +104,19 @@ class Intervention(ABC):
         """Integral of the change from far below to `offset` beyond x."""
 
     def label(self, abscissa: Abscissa) -> str:
-        """Name of its size."""
+        """Name of the coefficient."""
         return self.name or f"{self.kind}({abscissa.label(abscissa.given(self.x).reshape(1)[0])})"
 
     def at(self, abscissa: Abscissa) -> Points:
-        """Where, as a point."""
+        """Location, as a point."""
         if np.ndim(self.x) > 0:
-            raise SpecificationError(f"x of an intervention is {self.x!r}; pass one abscissa, and an intervention for each")
+            raise SpecificationError(f"x of an intervention is {self.x!r}; pass one x, and an intervention for each")
         return abscissa.points(abscissa.given(self.x, f"x of {type(self).__name__}").reshape(1))
 
 
 @dataclass(frozen=True, eq=False)
 class Pulse(Intervention):
-    """All readings at one x are off by an unknown amount, which is not part of f elsewhere."""
+    """All observations at one x are off by an unknown amount, which is not part of f elsewhere."""
 
     kind: ClassVar[str] = "pulse"
 

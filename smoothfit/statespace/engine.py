@@ -1,4 +1,4 @@
-"""What the engines of state space models share: theta, and how the likelihood's terms depend on it.
+"""Base of the engines of state space models: theta, and how the likelihood's terms depend on it.
 
 The coordinates of a model are the logarithms of all that is not given: variances, intensities, amplitudes and length scales. theta
 is what is left of them when
@@ -68,7 +68,7 @@ class StateSpaceEngine(ABC):
     @property
     @abstractmethod
     def vanishes(self) -> npt.NDArray[np.bool_]:
-        """Whether each coordinate stands for zero at its lower bound (k,)."""
+        """Whether each coordinate represents zero at its lower bound (k,)."""
 
     @property
     @abstractmethod
@@ -146,7 +146,7 @@ class StateSpaceEngine(ABC):
         return self._relative_to(upper, lower)
 
     def theta_of(self, whole: FloatArray) -> FloatArray:
-        """The theta (p,) of all coordinates (k,), moved to within the bounds; infinite ones stand for zero."""
+        """The theta (p,) of all coordinates (k,), moved to within the bounds; infinite ones represent zero."""
         return np.clip(self._relative_to(whole, whole), self.lower, self.upper)
 
     def _relative_to(self, whole: FloatArray, other: FloatArray) -> FloatArray:
@@ -171,7 +171,7 @@ class StateSpaceEngine(ABC):
         return np.eye(len(self.coordinates))[:, self._places]
 
     def _exponentials(self, whole: FloatArray, theta: FloatArray) -> FloatArray:
-        """What the coordinates are the logarithms of: zero where theta is at its lower bound and that stands for zero."""
+        """What the coordinates are the logarithms of: zero where theta is at its lower bound and that represents zero."""
         numbers = np.exp(whole)
         places = self._places
         numbers[places[self.vanishes[places] & (theta <= self.lower)]] = 0.0
@@ -243,7 +243,7 @@ class StateSpaceEngine(ABC):
         """
         (L, p), k = theta.shape, len(self.coordinates)
         sizes = np.flatnonzero(self.powers)
-        factors = 2 / self.powers[sizes]  # by which the logarithm of a share of the covariance moves with its coordinate
+        factors = 2 / self.powers[sizes]  # by which the logarithm of a fraction of the covariance moves with its coordinate
         scores, curvatures, jacobians = np.full((L, 1 + k), np.nan), np.full((L, k, k), np.nan), np.zeros((L, k, p))
         for i, point in enumerate(theta):
             try:

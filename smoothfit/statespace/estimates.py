@@ -1,4 +1,4 @@
-"""What a smoothing spline estimates besides its curve: sds, hyperparameters, coefficients, likelihoods."""
+"""What a smoothing spline estimates besides its curve: SDs, hyperparameters, coefficients, likelihoods."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Estimated(CurveResults, Integrated):
     def boundary(self) -> tuple[str, ...]:
         """Parameters whose optimum is at a boundary.
 
-        Of the plain smoothing spline: ``"q"`` (the curve is a polynomial), or a name (its sd is zero). Of other models: names of
-        `params` at a bound of the search; an intensity or amplitude there is zero.
+        Of the plain smoothing spline: ``"q"`` (the curve is a polynomial), or the name of a series (its SD is zero). Of other
+        models: names of `params` at a bound of the search; an intensity or amplitude there is zero.
         """
         return self.fitted.optimum.boundary
 
@@ -73,7 +73,7 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def use_t(self) -> bool:  # type: ignore[override]
-        """Whether an sd is estimated."""
+        """Whether an SD is estimated."""
         return any(estimated for *_, estimated in self.noise_sds)
 
     @property
@@ -88,11 +88,11 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def hyperparameters(self) -> pd.DataFrame:
-        """Posterior of all sds and hyperparameters: a row for each weighted node, with estimates of the common scale there.
+        """Posterior of all SDs and hyperparameters: a row for each weighted node, with estimates of the common scale there.
 
         Columns are ``sigma.<name>``, the hyperparameters of the prior and of noise processes, given or estimated, in the user's
         units, and ``weight``, which sums to one. A single row, the estimates, where nothing was integrated: all is given, the
-        observations tell the parameters to a percent of an interval, or the smoothing was chosen by gcv or aicc.
+        uncertainty of the parameters changes no interval by a percent, or the smoothing was chosen by gcv or aicc.
         """
         import pandas as pd
 
@@ -103,7 +103,7 @@ class Estimated(CurveResults, Integrated):
         return pd.DataFrame(columns | {"weight": posterior.weights}).rename_axis("node")
 
     def plot_hyperparameters(self, ax: Any = None) -> Any:
-        """Draw the posterior of each estimated sd and hyperparameter: its weighted nodes, its estimate and its interval.
+        """Draw the posterior of each estimated SD and hyperparameter: its weighted nodes, its estimate and its interval.
 
         Parameters
         ----------
@@ -121,12 +121,12 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def _positive(self) -> dict[str, float]:
-        """All sds and hyperparameters at the estimates."""
+        """All SDs and hyperparameters at the estimates."""
         return {f"sigma.{name}": sd for name, sd, _ in self.noise_sds} | self.fitted.posterior.hyperparameters
 
     @cached_property
     def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:
-        """Of each sd and hyperparameter its values (L,) at the nodes for a common factor of one, and the power of it."""
+        """Of each SD and hyperparameter its values (L,) at the nodes for a common factor of one, and the power of it."""
         engine: Any = self.engine
         nodes = [engine.at(theta) for theta in self.parameter_posterior.theta]
         powers = dict(zip(engine.coordinates, engine.powers.tolist(), strict=True))
@@ -175,7 +175,7 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def fitted_variance(self) -> FloatArray:
-        """Posterior variance of what each reading reads, shape (n,), in the squared units of the readings."""
+        """Posterior variance of what each observation measures, shape (n,), in the squared units of the observations."""
         return self.fitted.posterior.fitted_variance
 
     # Smoothing and noise ----------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class Estimated(CurveResults, Integrated):
     def lam(self) -> float:
         """Smoothing parameter: weight of integral (f^(order))^2, in `lam_unit`; infinite for a polynomial.
 
-        1 / q where every sd is known; else the variance of the first name with unknown sd, at weight one, over q.
+        1 / q where every SD is known; else the variance of the first series with unknown noise SD, at weight one, over q.
         """
         return self.scale / self.q if self.q > 0 else np.inf
 
@@ -208,19 +208,19 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def sigma(self) -> pd.Series:
-        """Noise sd per name at weight one: estimated, or given (root mean square where it varies)."""
+        """Noise SD per series at weight one: estimated, or given (root mean square where it varies)."""
         import pandas as pd
 
         return pd.Series({name: value for name, value, _ in self.noise_sds}, name="sigma", dtype=float)
 
     @property
     def scale(self) -> float:
-        """Variance at weight one of the first name with unknown sd; 1 where every sd is known."""
+        """Variance at weight one of the first series with unknown noise SD; 1 where every SD is known."""
         return next((sd**2 for _, sd, estimated in self.noise_sds if estimated), 1.0)
 
     @property
     def noise_df(self) -> pd.Series:
-        """Degrees of freedom of each name's noise: infinite where it is normal."""
+        """Degrees of freedom of each series' noise: infinite where it is normal."""
         import pandas as pd
 
         known = {} if self.robustness is None else self.robustness.df
@@ -228,7 +228,7 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def robust_weights(self) -> FloatArray:
-        """How much each reading counts beside its kind, shape (n,): one where the noise is normal, near zero for a gross error."""
+        """Weight of each observation relative to its series, shape (n,): one if the noise is normal, near zero for an outlier."""
         known = {} if self.robustness is None else self.robustness.weights
         return np.concatenate([known.get(r.name, np.ones(len(r))) for r in self.observations.readings])
 
@@ -236,7 +236,7 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def fittedvalues(self) -> FloatArray:
-        """Posterior mean of what each reading reads, regressors and noise processes included, shape (n,)."""
+        """Posterior mean of what each observation measures, regressors and noise processes included, shape (n,)."""
         return self.fitted.posterior.fitted
 
     @property
@@ -271,10 +271,10 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def loo_resid(self) -> FloatArray:
-        """Leave-one-out residuals at the fitted parameters: readings minus predictions without them, shape (n,).
+        """Leave-one-out residuals at the fitted parameters: observations minus predictions without them, shape (n,).
 
-        They keep their digits where the curve interpolates. The other readings at the abscissa count, with their covariance. NaN
-        for a reading without which the others determine no curve.
+        They keep their digits where the curve interpolates. The other observations at x count, with their covariance. NaN
+        for an observation without which the others determine no curve.
         """
         return self.fitted.posterior.loo_resid
 
@@ -282,7 +282,7 @@ class Estimated(CurveResults, Integrated):
     def resid_standardized(self) -> FloatArray:
         """Residuals divided by their standard deviations, shape (n,); also those of `loo_resid` by theirs.
 
-        NaN for a reading without which the others determine no curve.
+        NaN for an observation without which the others determine no curve.
         """
         return self.fitted.posterior.resid_standardized
 
@@ -299,7 +299,7 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def params(self) -> pd.Series:
-        """Estimated parameters: ``sigma.<name>`` for each unknown sd, hyperparameters, coefficients."""
+        """Estimated parameters: ``sigma.<name>`` for each unknown noise SD, hyperparameters, coefficients."""
         import pandas as pd
 
         values = {f"sigma.{name}": sd for name, sd, estimated in self.noise_sds if estimated}
@@ -336,7 +336,7 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def _cov_log_params(self) -> FloatArray:
-        """Covariance of the logarithms of the sds and hyperparameters among `params`."""
+        """Covariance of the logarithms of the SDs and hyperparameters among `params`."""
         logs, factor = self.fitted.posterior.logs, self.fitted.posterior.noise_factor
         order = [i for i, (_, is_noise) in enumerate(logs) if is_noise]
         order += [i for i, (name, is_noise) in enumerate(logs) if not is_noise and name not in self.fitted.held]
@@ -345,7 +345,7 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def _n_positive(self) -> int:
-        """Number of sds and hyperparameters among `params`."""
+        """Number of SDs and hyperparameters among `params`."""
         return sum(estimated for *_, estimated in self.noise_sds) + len(self._searched)
 
     def cov_params(self) -> pd.DataFrame:
@@ -385,10 +385,10 @@ class Estimated(CurveResults, Integrated):
     def llf(self) -> float:
         """Log-likelihood: restricted, in Harville's form (full with ``method="ml"``).
 
-        llf_diffuse + log|X'X| / 2, X_ij the reading of x^j / j!, and of all else that is entirely unknown. It does not depend on
-        the basis of the polynomials, nor for readings of f itself on the unit of x. It is a density of nobs - p contrasts, p the
-        number of unknown constants, so that its differences between orders or priors with other constants depend on the unit of y:
-        compare these by ``method="ml"``, a density of all readings.
+        llf_diffuse + log|X'X| / 2, X_ij the observation of x^j / j!, and of all else that is diffuse. It does not depend on
+        the basis of the polynomials, nor for observations of f itself on the unit of x. It is a density of nobs - p contrasts, p
+        the number of unknown constants, so that its differences between orders or priors with other constants depend on the unit of
+        y: compare these by ``method="ml"``, a density of all observations.
         """
         posterior = self.fitted.posterior
         design = 0.0 if self.method == "ml" else posterior.log_det_design / 2
@@ -398,13 +398,13 @@ class Estimated(CurveResults, Integrated):
     def llf_diffuse(self) -> float:
         """Diffuse log-likelihood as other software reports it: -1/2 [(n-p) log 2 pi + log|K| + log|X'K^-1 X| + r'K^-1 r].
 
-        X are the readings of what is entirely unknown, in the user's units: of polynomials x^j / j!, seasons, coefficients.
+        X are the observations of what is diffuse, in the user's units: of polynomials x^j / j!, seasons, coefficients.
         """
         return self.restricted_llf + self.fitted.posterior.log_det_units
 
     @property
     def restricted_llf(self) -> float:
-        """Restricted log-likelihood of the user's readings, what is entirely unknown in scaled units."""
+        """Restricted log-likelihood of the user's observations, what is diffuse in scaled units."""
         return self.fitted.posterior.log_likelihood("reml")
 
     @property

@@ -42,11 +42,11 @@ class Optimum:
     ----------
     method : str
     hyper, variance : ndarray
-        All hyperparameters, and the variances of the unknown names and of the known ones.
+        All hyperparameters, and the variances of the unknown series and of the known ones.
     theta : ndarray
         Logarithms of all that was not given, in the order of `Specification.parameters`.
     minimum : Minimum or None
-        The certificate; None where nothing was searched.
+        The convergence criterion; None if nothing was searched.
     boundary : tuple of str
     fixed : str or None
         ``"lam"``, ``"bandwidth"`` or ``"edf"``.
@@ -200,7 +200,7 @@ def estimate(
     """Estimate all that is not given, with the smoothing fixed if it is `given`; a local search if there is a `start`."""
     method = check_method(method)
     if method == "ml" and specification.period is not None:
-        raise SpecificationError("method is 'ml', which periodic splines do not take; pass 'reml'")
+        raise SpecificationError("method is 'ml', which periodic splines do not support; pass 'reml'")
     if given is not None:
         found = _at_fixed_smoothing(specification, method, given, start)
     elif method in PREDICTION_CRITERIA:
@@ -270,7 +270,7 @@ def _at_fixed_smoothing(specification: Specification, method: str, given: tuple[
     part = Others(specification, others, smoothing)
     criterion = Tied(part, likelihood)
     minimum, mine = None, np.zeros(len(others))
-    if others and not (specification.is_relative and len(others) == 1):  # one sd alone follows from the residuals
+    if others and not (specification.is_relative and len(others) == 1):  # one SD alone follows from the residuals
         first = None if start is None else start[part.places]
         try:
             minimum = criterion.minimum() if first is None else _local(criterion, others, first)
@@ -286,7 +286,7 @@ def _at_fixed_smoothing(specification: Specification, method: str, given: tuple[
 
 
 def _check_noise(part: Processes) -> None:
-    """Refuse observations without noise: on what is entirely unknown in the prior, to rounding."""
+    """Refuse observations without noise: on what is diffuse in the prior, to rounding."""
     specification = part.specification
     still, variance = part.split(np.zeros(len(part.parameters)))
     still[[i for i, p in enumerate(specification.hyperparameters) if p.f_power]] = 0.0
@@ -295,7 +295,7 @@ def _check_noise(part: Processes) -> None:
     least = max(EXACT_SD, specification.nobs * float(np.finfo(float).eps) / 16)
     if float(specification.program.sums(still, variance).sse[0]) <= least**2 * size:
         raise DataError(
-            "the readings are, to rounding, what the prior leaves entirely unknown, such as a polynomial: there is no noise to "
+            "the observations are, to rounding, what the prior leaves diffuse, such as a polynomial: there is no noise to "
             "estimate; give sd=, and fit by reml or ml"
         )
 
@@ -303,12 +303,9 @@ def _check_noise(part: Processes) -> None:
 def _by_prediction(specification: Specification, method: str) -> Optimum:
     """Search for the hyperparameters by a prediction criterion."""
     if specification.noise:
-        raise SpecificationError(
-            f"method is {method!r}, which takes what neighbours share for the curve and cannot tell a noise process from it; pass "
-            "'reml' or 'ml'"
-        )
+        raise SpecificationError(f"method is {method!r}, which cannot separate a noise process from the curve; pass 'reml' or 'ml'")
     if method == "aicc" and specification.nobs <= specification.n_diffuse + 2:
-        raise DataError(f"{specification.nobs} readings are too few for aicc: it needs n - edf > 2; use reml")
+        raise DataError(f"{specification.nobs} observations are too few for aicc: it needs n - edf > 2; use reml")
     variance = np.ones(len(specification.unknown) + 1)
     free = tuple(p for p in specification.parameters if not p.is_variance)
     noises = [p for p in specification.parameters if p.is_variance]
@@ -317,7 +314,7 @@ def _by_prediction(specification: Specification, method: str) -> Optimum:
     elif noises:
         variance = _by_likelihood(specification, "reml", None).variance
     if not free:
-        raise SpecificationError(f"method is {method!r}, but the prior leaves nothing to choose; pass 'reml' for the sds")
+        raise SpecificationError(f"method is {method!r}, but the prior leaves nothing to choose; pass 'reml' for the SDs")
     part = Processes(specification, free, variance)
     _check_noise(part)
     minimum = PredictionCriterion(part, method).minimum()

@@ -1,4 +1,4 @@
-"""What is searched of a specification, how large it can be, and where starts lie: by how long and how large the readings are."""
+"""Searched parameters of a specification, with limits and starts from the extent and the size of the observations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..markov.program import Program
 from ..observations import OF_DIFFERENCE, Observations, Readings
 from ..results.exact import is_stuck
 
-SMALLEST_SD = 1e-8  # of the size of a name's readings; below, an sd counts as zero
+SMALLEST_SD = 1e-8  # of the size of a series' observations; below, an SD counts as zero
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Parameter:
         Of the hyperparameter, or of the variance group.
     is_variance : bool
     unit : float
-        Of the number (of the sd, for a variance).
+        Of the number (of the SD, for a variance).
     lower, upper : float
         Bounds of the logarithm.
     first, last : float
@@ -37,7 +37,7 @@ class Parameter:
     is_length : bool
         Whether it is a length scale, a period or a tension.
     is_stuck : bool
-        Whether it is the variance of observations that are all equal, of which the likelihood has no greatest value.
+        Whether it is the variance of observations that are all equal, of which the likelihood has no largest value.
     is_rounded : bool
         Whether it is the variance of observations that all have the noise of rounding besides, so that the likelihood is bounded.
     """
@@ -57,28 +57,28 @@ class Parameter:
 
 
 class Measured(Protocol):
-    """What tells how long and how large readings are."""
+    """What tells how long and how large observations are."""
 
     @property
     def observations(self) -> Observations:
-        """The readings."""
+        """The observations."""
 
     @property
     def program(self) -> Program:
-        """Of the readings."""
+        """Of the observations."""
 
     def unit_of(self, reading: Readings) -> float:
-        """Unit of a name's readings."""
+        """Unit of a series' observations."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How long and how large the readings are, scaled: what bounds a search.
+    """How long and how large the observations are, scaled: what bounds a search.
 
     Attributes
     ----------
     gap, spacing, range : float
-        Least and mean distance of neighbouring abscissae, and of the first from the last.
+        Smallest and mean distance of neighbouring values of x, and of the first from the last.
     size : float
         Typical deviation of f.
     """
@@ -90,7 +90,7 @@ class Extent:
 
     @classmethod
     def of(cls, model: Measured) -> Extent:
-        """Of the readings of a model."""
+        """Of the observations of a model."""
         dt = model.program.dt
         whole = float(dt[model.program.class_dt][model.program.step[1:]].sum())
         sizes = [cls.size_of(r, model.unit_of(r)) for r in model.observations.readings if has_level(r)]
@@ -98,7 +98,7 @@ class Extent:
 
     @staticmethod
     def size_of(reading: Readings, unit: float) -> float:
-        """Standard deviation of a name's readings, or their size where they are all alike, to rounding."""
+        """Standard deviation of a series' observations, or their size where they are all alike, to rounding."""
         y = reading.y / unit
         return float((0.0 if is_stuck(reading.y) else np.std(y)) or np.abs(y).max() or 1.0)
 
@@ -125,10 +125,10 @@ def _powers(lengths: tuple[float, float], power: int) -> FloatArray:
 
 
 def has_level(reading: Readings) -> bool:
-    """Whether a constant added to f is one added to the readings: values and means."""
+    """Whether a constant added to f is one added to the observations: values and means."""
     return reading.deriv == 0 or reading.mean
 
 
 def power_of(reading: Readings) -> int:
-    """Order of the derivative whose unit the readings have."""
+    """Order of the derivative whose unit the observations have."""
     return 0 if reading.mean or reading.deriv == OF_DIFFERENCE else reading.deriv

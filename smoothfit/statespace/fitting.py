@@ -1,4 +1,4 @@
-"""From readings to variances: starts, bounds and ties for every way to fit a smoothing spline."""
+"""From observations to variances: starts, bounds and ties for every way to fit a smoothing spline."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from ..results.exact import is_stuck
 GRID = 14
 COARSE = 6.0  # between starts, in log q
 NOTHING = np.empty(0)
-NOISE_FREE = 1e-10  # of the size of a single name's readings; below, an sd counts as zero
+NOISE_FREE = 1e-10  # of the size of a single series' observations; below, an SD counts as zero
 LANES, ROUNDS = 8, 6  # candidates side by side, and how often their range is divided
-SMALLEST_SD = 1e-8  # of the spread of a name's readings; below, an sd counts as zero
+SMALLEST_SD = 1e-8  # of the spread of a series' observations; below, an SD counts as zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +43,11 @@ class Variances:
     q : float
         White-noise intensity; zero where the fit is a polynomial.
     sigma2 : ndarray, shape (n_groups,)
-        Variance of each unknown name; one for the known names.
+        Variance of each unknown series; one for the known ones.
     boundary : tuple of str
-        Parameters at a boundary: ``"q"`` (q = 0), or a name whose sd is indistinguishable from zero.
+        Parameters at a boundary: ``"q"`` (q = 0), or the name of a series whose SD is indistinguishable from zero.
     minimum : Minimum or None
-        The certificate; None where nothing had to be searched.
+        The convergence criterion; None if nothing had to be searched.
     """
 
     q: float
@@ -114,8 +114,8 @@ def estimate(rows: Rows, order: int, method: str, tie: Tie | None, near: Varianc
     if method in LIKELIHOODS:
         return _maximise(likelihood, near)
     if method == "aicc" and len(rows) <= order + 2:
-        raise DataError(f"{len(rows)} readings are too few for aicc at order {order}: it needs n - edf > 2; use reml")
-    # Relative precisions first; they are known where there is one name, or every sd is.
+        raise DataError(f"{len(rows)} observations are too few for aicc at order {order}: it needs n - edf > 2; use reml")
+    # Relative precisions first; they are known where there is one series, or every SD is.
     sigma2 = np.ones(1) if rows.n_groups == 1 else estimate(rows, order, "reml", None, near).sigma2
     return _search(PREDICTION_CRITERIA[method](rows, order, sigma2), sigma2, near=near)
 
@@ -132,9 +132,10 @@ def _maximise(likelihood: Likelihood, near: Variances | None) -> Variances:
 
 
 def _boundless(likelihood: Likelihood, own: list[Own]) -> set[str]:
-    """Names with whose sd tending to zero the likelihood grows without bound.
+    """Series as whose SD tends to zero the likelihood grows without bound.
 
-    A restricted likelihood does so for a name whose observations lie on a polynomial; if nothing inside is found, it is noise-free.
+    A restricted likelihood does so for a series whose observations lie on a polynomial; if nothing inside is found, it is
+    noise-free.
     """
     return set(likelihood.names[1:]) if isinstance(likelihood, FullLikelihood) else {o.name for o in own if o.is_exact}
 
@@ -159,13 +160,13 @@ def _minimize(
         minimum = minimize(criterion, starts, lower, upper, is_inside)
     likelihood = criterion.criterion if isinstance(criterion, Tied) else criterion
     if isinstance(likelihood, FullLikelihood) and not is_inside(minimum.at_lower):
-        raise ConvergenceError(f"the likelihood has no maximum short of an sd of zero, where it grows without bound; {REMEDY}")
+        raise ConvergenceError(f"the likelihood has no maximum short of an SD of zero, where it grows without bound; {REMEDY}")
     return minimum
 
 
 @dataclass(frozen=True, eq=False)
 class Own:
-    """A series of unknown sd by itself.
+    """A series of unknown noise SD by itself.
 
     Observations of f^(k) alone are observations of the values of a curve of order m - k with the same q.
 
@@ -190,7 +191,7 @@ class Own:
 
 
 def own_series(rows: Rows, order: int) -> list[Own]:
-    """The series of unknown sd."""
+    """The series of unknown noise SD."""
     found = []
     for g, name in enumerate(rows.unknown):
         log_spread, exact = _log_spread(rows, g)
@@ -236,7 +237,7 @@ def _search(
 ) -> Variances:
     """Minimise from grids of bandwidths, the variances starting at each of `starts`, (n_groups,) or (S, n_groups).
 
-    The log q of `intensities` are tried too; with `near`, only the q there, in proportion. `boundless` are the names whose sd is
+    The log q of `intensities` are tried too; with `near`, only the q there, in proportion. `boundless` are the names whose SD is
     zero only if there is no other minimum.
     """
     rows = criterion.rows
@@ -273,13 +274,13 @@ def _search(
 def _grids(criterion: Criterion, starts: FloatArray) -> list[FloatArray]:
     """Logarithms of q, increasing, at each of several variances (S, n_groups)."""
     rows, resolution = criterion.rows, criterion.resolution
-    # Dense where even readings have their optimum, between 3 ranges and a third of the spacing; coarser out to the limits.
+    # Dense where even observations have their optimum, between 3 ranges and a third of the spacing; coarser out to the limits.
     bandwidths = np.geomspace(3 * rows.range, resolution.spacing / 3, GRID)
     grids = []
     for sigma2 in starts:
         inner = resolution.log_intensity(bandwidths, sigma2)
         lowest, highest = resolution.limits(sigma2)
-        if not isinstance(criterion, Likelihood):  # n - edf is rounding beyond what even readings would interpolate
+        if not isinstance(criterion, Likelihood):  # n - edf is rounding beyond what even observations would interpolate
             narrowest = resolution.spacing / LIMIT ** (1 / (2 * criterion.order))
             highest = float(resolution.log_intensity(narrowest, sigma2))
         below = np.linspace(lowest, inner[0], max(2, int((inner[0] - lowest) / COARSE)), endpoint=False)
@@ -294,7 +295,7 @@ def _along(log_q: FloatArray, others: FloatArray) -> FloatArray:
 
 
 def _short_of_rounding(criterion: Criterion, log_q: FloatArray) -> FloatArray:
-    """A grid of log q, increasing, up to where the sd, the only one, falls to that of the readings' rounding."""
+    """A grid of log q, increasing, up to where the SD, the only one, falls to that of the observations' rounding."""
     rows, order = criterion.rows, criterion.order
     smallest = _smallest_sd(rows) ** 2
 
@@ -322,7 +323,7 @@ def _short_of_rounding(criterion: Criterion, log_q: FloatArray) -> FloatArray:
 
 
 def _smallest_sd(rows: Rows) -> float:
-    """Sd below which the noise of a single name is rounding, scaled: of the filter, or of the readings with their level."""
+    """SD below which the noise of a single series is rounding, scaled: of the filter, or of the observations with their level."""
     level = abs(rows.scale.y_origin) / rows.scale.y_unit if rows.deriv.min() == 0 else 0.0
     rounding = float(np.finfo(float).eps)
     return max(NOISE_FREE * float(np.sqrt(np.mean(rows.y**2 / rows.ratio))), rounding * level) or rounding
@@ -372,34 +373,34 @@ def _other_variances(criterion: Criterion, sigma2: FloatArray) -> tuple[FloatArr
 
 
 def _check_estimable(rows: Rows, order: int, n_parameters: int) -> None:
-    """Refuse readings too few for the parameters."""
+    """Refuse observations too few for the parameters."""
     n = len(rows)
     if n < order + n_parameters:
         raise DataError(
-            f"{n} readings are too few at order {order}: {order} fix a polynomial, and {n_parameters} more are needed for the "
-            "smoothing and the sds; add readings, fix the smoothing (lam=, bandwidth=) or give sd="
+            f"{n} observations are too few at order {order}: {order} fix a polynomial, and {n_parameters} more are needed for the "
+            "smoothing and the SDs; add observations, fix the smoothing (lam=, bandwidth=) or give sd="
         )
     for g, name in enumerate(rows.unknown):
         if np.count_nonzero(rows.group == g) < 2:
-            raise DataError(f"{name!r} has one reading, which cannot tell the sd of its noise; give sd= for it")
+            raise DataError(f"{name!r} has one observation, from which its noise SD cannot be estimated; pass sd= for it")
 
 
 def _check_noise(rows: Rows, order: int) -> None:
-    """Refuse readings without noise, on a polynomial of degree < order."""
+    """Refuse observations without noise, on a polynomial of degree < order."""
     if is_exact(rows, float(terms(rows, order, np.zeros(1), np.ones((1, rows.n_groups))).sse[0])):
         raise DataError(
-            f"the readings lie on a polynomial of degree {order - 1} to rounding: there is no noise to estimate; "
+            f"the observations lie on a polynomial of degree {order - 1} to rounding: there is no noise to estimate; "
             "give sd=, and fit by reml or ml"
         )
 
 
 def log_spreads(rows: Rows, names: Sequence[str]) -> FloatArray:
-    """Logarithm of the variance of each name's observations, or of their size if they are all alike."""
+    """Logarithm of the variance of each series' observations, or of their size if they are all alike."""
     return np.array([_log_spread(rows, rows.unknown.index(name))[0] for name in names])
 
 
 def _log_spread(rows: Rows, g: int) -> tuple[float, bool]:
-    """Logarithm of the variance of a name's observations, or of their size if they are all alike; and whether they are."""
+    """Logarithm of the variance of a series' observations, or of their size if they are all alike; and whether they are."""
     mine = rows.group == g
     y, ratio = rows.y[mine], rows.ratio[mine]
     stuck = is_stuck(rows.readings_of(g))
@@ -408,7 +409,7 @@ def _log_spread(rows: Rows, g: int) -> tuple[float, bool]:
 
 
 def _alone(rows: Rows, g: int) -> tuple[Rows | None, int]:
-    """The readings of one unknown name as readings of a curve's values, and their order."""
+    """The observations of one unknown series as observations of a curve's values, and their order."""
     mine = rows.group == g
     x = np.cumsum(rows.delta)[mine]
     k = int(rows.deriv[mine][0])

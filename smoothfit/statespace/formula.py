@@ -22,18 +22,18 @@ EXAMPLE = '"altitude + D(climb) ~ s(time_s, order=3)"'
 
 @dataclass(frozen=True)
 class SplineFormula:
-    """What a formula says.
+    """A parsed formula.
 
     Attributes
     ----------
     x : str
-        Column of the abscissa.
+        Column of x.
     readings : dict from str to int
-        Column of readings -> order of the derivative that it holds.
+        Column of observations -> order of the derivative that it observes.
     options : dict
         ``order`` and ``period`` of the model and ``unit`` of time, where given.
     regressors : tuple of str
-        Columns that readings of f depend on besides.
+        Columns that observations of f depend on besides.
     interventions : tuple of Intervention
     """
 
@@ -47,18 +47,18 @@ class SplineFormula:
     def parse(cls, formula: Any) -> SplineFormula:
         """Read a formula.
 
-        Left of ~ the columns of readings, joined by +: ``y`` reads f, ``D(y)`` its derivative, ``D(y, 2)`` the second one. Right of
-        it ``s(x, order=2, unit=None, period=None)``, and after a + regressors, ``Pulse(x0)``, ``Level(x0)`` or ``Slope(x0)``. A
-        column whose name is no Python name is quoted: ``Q("climb rate")``.
+        Left of ~ the columns of observations, joined by +: ``y`` observes f, ``D(y)`` its derivative, ``D(y, 2)`` the second one.
+        Right of it ``s(x, order=2, unit=None, period=None)``, and after a + regressors, ``Pulse(x0)``, ``Level(x0)`` or
+        ``Slope(x0)``. A column whose name is not a Python identifier is quoted: ``Q("climb rate")``.
         """
         if not isinstance(formula, str) or formula.count("~") != 1:
-            raise SpecificationError(f"formula is {shown(formula)}; write readings ~ s(x), for example {EXAMPLE}")
+            raise SpecificationError(f"formula is {shown(formula)}; write observations ~ s(x), for example {EXAMPLE}")
         left, right = (_expression(side, formula) for side in formula.split("~"))
         readings: dict[str, int] = {}
         for term in _terms(left):
             name, deriv = _reading(term, formula)
             if name in readings:
-                raise SpecificationError(f"formula is {formula!r}, which reads the column {name!r} twice; copy it to another")
+                raise SpecificationError(f"formula is {formula!r}, which observes the column {name!r} twice; copy it to another")
             readings[name] = deriv
         terms = _terms(right)
         smooth = [term for term in terms if _function(term) == "s"]
@@ -93,7 +93,7 @@ def _expression(side: str, formula: str) -> ast.expr:
         return ast.parse(side.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two of what is nested too deep
         raise SpecificationError(
-            f"formula is {formula!r}, of which {side.strip()!r} is no expression; for example {EXAMPLE}"
+            f"formula is {formula!r}, of which {side.strip()!r} is not a valid expression; for example {EXAMPLE}"
         ) from None
 
 
@@ -118,7 +118,7 @@ def _change(term: ast.expr, formula: str) -> Intervention:
         arguments = []
     if len(arguments) != 1 or term.keywords or not isinstance(arguments[0], int | float | str):
         raise SpecificationError(
-            f"formula is {formula!r}, where {ast.unparse(term)!r} is no intervention: write Level(3.5), or a time as text"
+            f"formula is {formula!r}, where {ast.unparse(term)!r} is not an intervention: write Level(3.5), or a time as a string"
         )
     at = arguments[0]
     kind = CHANGES[str(_function(term))]
@@ -138,12 +138,12 @@ def _time(text: str, formula: str) -> Any:
         return pd.Timestamp(np.datetime64(text))  # years and months alone, too
     except ValueError:
         raise SpecificationError(
-            f"formula is {formula!r}, where {text!r} is no time; write it as '2026-02-01' or '2026-02-01T12:30+01:00'"
+            f"formula is {formula!r}, where {text!r} is not a time; write it as '2026-02-01' or '2026-02-01T12:30+01:00'"
         ) from None
 
 
 def _column(node: ast.expr) -> str | None:
-    """Name of a column, quoted or not; None where it is something else."""
+    """Name of a column, quoted or not; None if it is something else."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Q" and len(node.args) == 1:
@@ -174,7 +174,7 @@ def _reading(term: ast.expr, formula: str) -> tuple[str, int]:
             deriv = order.value
     if name is None:
         raise SpecificationError(
-            f"formula is {formula!r}, where {ast.unparse(term)!r} is no reading: write a column y, D(y) for a derivative, D(y, 2), "
+            f"formula is {formula!r}, where {ast.unparse(term)!r} is not valid: write a column y, D(y) for a derivative, D(y, 2), "
             'or Q("any name"); compute others in the data frame'
         )
     return name, deriv
@@ -191,7 +191,7 @@ def _smooth(term: ast.expr, formula: str) -> tuple[str, dict[str, Any]]:
             hint = f"compute {ast.unparse(inside)} as a column of the data frame"
         else:
             quoted = "any name" if inside is None else ast.unparse(inside)
-            hint = f"a name that is no Python name is quoted: s(Q({quoted!r}))"
+            hint = f"a name that is not a Python identifier is quoted: s(Q({quoted!r}))"
         raise SpecificationError(
             f"formula is {formula!r}; right of ~ stands s(x), x a column, and not {ast.unparse(term)!r}; {hint}"
         )
@@ -202,14 +202,14 @@ def _smooth(term: ast.expr, formula: str) -> tuple[str, dict[str, Any]]:
         if keyword.arg not in OPTIONS or type(value) not in OPTIONS[keyword.arg]:
             raise SpecificationError(
                 f"formula is {formula!r}, where s() has {ast.unparse(keyword)!r}; its options are order=, an integer, "
-                "unit=, a text, and period=, a number"
+                "unit=, a string, and period=, a number"
             )
         options[keyword.arg] = value
     return name, options
 
 
 def regressor_columns(formula: SplineFormula, data: Any) -> dict[str, FloatArray]:
-    """Each regressor at every reading that is not missing, zero where a derivative is read: shape (n,)."""
+    """Each regressor at every observation that is not missing, zero if a derivative is observed: shape (n,)."""
     if not formula.regressors:
         return {}
     frame = nw.from_native(data, eager_only=True)

@@ -45,7 +45,7 @@ class CurveFunctionals:
         if self.upper is not None and (self.derivs != (0,) or self.component is not None):
             raise SpecificationError("integrals and differences are of f itself; leave derivs and component out")
         if self.upper is not None and not (self.upper.minus(self.points) > 0).all():
-            raise SpecificationError("upper holds an abscissa at or below that of points; pass limits that increase")
+            raise SpecificationError("upper has an entry at or below that of points; pass limits that increase")
 
     def __len__(self) -> int:
         return len(self.derivs) * len(self.points.coarse)

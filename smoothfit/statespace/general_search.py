@@ -37,15 +37,15 @@ HOPELESS = 3.0  # times what the descent from the best start brought: more than 
 RARE, N_RARE = (
     5.0,
     4,
-)  # below the least start, and how many, where an intensity is looked for that is zero by a part of the readings
-REMEDY = "give more hyperparameters in the prior, or an sd"
+)  # below the smallest start, and how many, where an intensity is looked for that is zero by a part of the observations
+REMEDY = "give more hyperparameters in the prior, or an SD"
 
 
 Start = tuple[FloatArray, float]  # a point and the value there
 
 
 class Searched(Protocol):
-    """What a search knows of a model."""
+    """The interface of a model to a search."""
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -53,7 +53,7 @@ class Searched(Protocol):
 
     @property
     def nobs(self) -> int:
-        """Number of readings."""
+        """Number of observations."""
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """All hyperparameters and all variances, scaled, at a theta."""
@@ -64,14 +64,14 @@ class Searched(Protocol):
         """Terms of the likelihood; with `slopes` derivatives by theta, or by the components `along` of it."""
 
     def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """log|K|, sum of squares and count of densities of candidates; None where they come one by one only."""
+        """log|K|, sum of squares and count of densities of candidates; None if they come one by one only."""
 
     @property
     def scaling(self) -> FloatArray | None:
-        """What multiplies all variances by e, as a change of theta; None where some size is given."""
+        """What multiplies all variances by e, as a change of theta; None if some size is given."""
 
     def sketches(self) -> Sequence[Searched]:
-        """The models of parts of the readings, where these are many."""
+        """The models of parts of the observations, where these are many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ class GeneralCriterion:
         return found[0], found[1], found[2]
 
     def _split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-        """Hyperparameters and variances of a candidate; None where a fixed smoothing cannot be had."""
+        """Hyperparameters and variances of a candidate; None if a fixed smoothing cannot be had."""
         try:
             return self.model.split(theta)
         except NumericalError:
@@ -144,7 +144,7 @@ class GeneralCriterion:
 
     @property
     def scaling(self) -> FloatArray | None:
-        """What multiplies all variances by e, as a change of theta; None where some size is given.
+        """What multiplies all variances by e, as a change of theta; None if some size is given.
 
         Along it K = e^t K_0: log|K| grows by t for each density and the sum of squares shrinks by e^-t, so that the best t, the
         score and the Hessian along it follow from the values and scores of the terms at one point.
@@ -183,7 +183,7 @@ class GeneralCriterion:
     def _terms(self, theta: FloatArray, scaling: FloatArray) -> tuple[FloatArray, FloatArray, int] | None:
         """The likelihood but for the sum of squares, and that sum: values and scores (1 + p,); and the count of densities.
 
-        The component of the scores with the greatest share in the scaling follows from the others.
+        The component of the scores with the largest share in the scaling follows from the others.
         """
         p, pivot = len(theta), int(np.argmax(scaling))
         along = [i for i in range(p) if i != pivot]
@@ -255,7 +255,7 @@ class GeneralCriterion:
     def basin(self) -> tuple[Minimum, FloatArray]:
         """The best minimum inside of where the criterion falls without bound, and the Hessian there.
 
-        It falls without bound where an sd that cannot be zero tends to zero.
+        It falls without bound where an SD that cannot be zero tends to zero.
         """
         told, hessians = self._told_by_parts()
         starts, values = self.lowered(self._spread() if told is None else told)
@@ -270,7 +270,7 @@ class GeneralCriterion:
         best = best_from(candidates, lambda each, best: paths.follow(each[0], None if each[1] else best), LEVEL)
         if best is None:
             if self.method == "ml":
-                raise ConvergenceError("the likelihood has no maximum short of an sd of zero, where it grows without bound;")
+                raise ConvergenceError("the likelihood has no maximum short of an SD of zero, where it grows without bound;")
             best = min(paths.outside, key=lambda end: end[0].value)[0]
             paths.ends += paths.outside
         sound = best
@@ -342,7 +342,7 @@ class GeneralCriterion:
         return found
 
     def _told_by_parts(self) -> tuple[FloatArray | None, list[FloatArray | None]]:
-        """Starts at the optima of parts of the readings, where these are many, with the Hessians that these tell.
+        """Starts at the optima of parts of the observations, where these are many, with the Hessians that these tell.
 
         Also with intensities that are zero by all parts.
         """
@@ -399,7 +399,7 @@ class _Paths:
         self._boundless = np.array([p.is_variance and (p.is_stuck or (is_boundless and not p.is_rounded)) for p in parameters])
 
     def follow(self, start: Start, best: Minimum | None) -> Minimum | None:
-        """The minimum; None where it is known or outside, or the start so high above the best that none came down as far."""
+        """The minimum; None if it is known or outside, or the start so high above the best that none came down as far."""
         theta, value = start
         if best is not None and value - best.value > max(HOPELESS * (self.first - best.value), WITHIN_REACH):
             return None

@@ -55,7 +55,7 @@ class CurveFits:
     ids : pandas.Index
         The curves, in the order in which they first appear.
     params : pandas.DataFrame
-        One row for each id that was fitted: ``nobs``, ``sigma.<name>`` of the estimated sds, ``q`` and ``bandwidth``, or the
+        One row for each id that was fitted: ``nobs``, ``sigma.<name>`` of the estimated SDs, ``q`` and ``bandwidth``, or the
         hyperparameters of a prior, ``edf``, ``llf`` and ``boundary`` (names of parameters at a boundary, or empty).
     failures : pandas.Series
         Reason for each id that could not be fitted.
@@ -127,7 +127,7 @@ class CurveFits:
     # Tidy frames ------------------------------------------------------------------------------------------------------
 
     def predict(self, x: Any, deriv: int = 0, alpha: float = 0.05) -> pd.DataFrame:
-        """Predict f^(deriv) of every fitted curve at common abscissae.
+        """Predict f^(deriv) of every fitted curve at common x.
 
         Parameters
         ----------
@@ -146,7 +146,7 @@ class CurveFits:
         Notes
         -----
         Means and standard errors are those at the estimates. The intervals integrate over the smoothing and the noise of each curve
-        as those of a single fit, ``fits[id].get_prediction(x)``. With ``smoothing="shared"`` q and sd, which all curves determine
+        as those of a single fit, ``fits[id].get_prediction(x)``. With ``smoothing="shared"`` q and SD, which all curves determine
         together, are taken for known.
         """
         import pandas as pd
@@ -327,18 +327,18 @@ def fit_curves(
     Parameters
     ----------
     data : pandas, Polars or PyArrow data frame
-        One row for each time of reading, the curves one after the other or mixed.
+        One row for each time of observation, the curves one after the other or mixed.
     by : str
-        Column that tells which curve a row belongs to.
-    x, readings, sd, weights, unit
+        Column that identifies the curve of a row.
+    x, observations, sd, weights, unit
         As of `Observations.from_frame`.
     order, method
         As of `SmoothingSpline` and its `fit`.
     prior : Prior, optional
         As of `SmoothingSpline`, in place of the integrated Wiener process of `order`; each curve has hyperparameters of its own.
     smoothing : {"separate", "shared"}
-        Whether each curve has a smoothing and noise of its own, or all share one q and one sd, by the sum of their restricted
-        likelihoods; "shared" takes one name, or given sds alone, and method "reml".
+        Whether each curve has a smoothing and noise of its own, or all share one q and one SD, by the sum of their restricted
+        likelihoods; "shared" needs one series, or only given noise SDs, and method "reml".
     threads : int, optional
         How many threads; by default as many as there are processors.
     progress : bool, optional
@@ -347,19 +347,19 @@ def fit_curves(
     Returns
     -------
     CurveFits
-        A curve that cannot be fitted never stops the rest: `CurveFits.failures` tells its reason.
+        A curve that cannot be fitted does not stop the rest: `CurveFits.failures` has its reason.
 
     Raises
     ------
     DataError
-        The column `by` has missing values; the data cannot be read as `Observations.from_frame` tells.
+        The column `by` has missing values; the data are not valid for `Observations.from_frame`.
     SpecificationError
         An option is out of range.
 
     Notes
     -----
-    Fits of an `order` by "reml" with one name, or with given sds alone, run side by side in
-    compiled threads; others one after the other. Both are certified minima of the same criterion.
+    Fits of an `order` by "reml" with one series, or with given noise SDs alone, run side by side in
+    compiled threads; others one after the other. Both are converged minima of the same criterion.
 
     Examples
     --------
@@ -398,9 +398,7 @@ def fit_curves(
     is_joint = (len(curves.curve) == 1) or all(r.sd is not None for r in curves.observations.readings)
     is_joint = is_joint and prior is None and method == "reml" and not curves.observations.abscissa.is_split
     if smoothing == "shared" and not is_joint:
-        raise SpecificationError(
-            'smoothing is "shared", which takes method="reml" and either one name of readings or sd= for all of them'
-        )
+        raise SpecificationError('smoothing is "shared", which needs method="reml" and either one series or sd= for all of them')
     with _progress(len(curves.ids), progress) as advance:
         rest = np.arange(len(curves.ids))
         if is_joint:
@@ -422,7 +420,7 @@ def _check_derivs(observations: Observations, order: int) -> None:
     highest = max(observations.readings, key=lambda reading: reading.deriv)
     k = highest.deriv
     if k >= order:
-        raise SpecificationError(f"order is {order}, but {highest.name!r} reads {derivative_label(k)}: the prior needs order > {k}")
+        raise SpecificationError(f"order is {order}, but {highest.name!r} observes {derivative_label(k)}, which needs order > {k}")
     if k > 0 and order < k + 2 <= HIGHEST_ORDER:
         warn(
             f"at order {order} the curve {derivative_label(k)}, read by {highest.name!r}, is as rough as a Brownian path; "
@@ -482,7 +480,7 @@ def _note(fits: CurveFits, found: BatchFit) -> None:
     reading, order, batch = fits._curves.observations.readings[0], fits.order, found.batch
     estimated = reading.sd is None
     log_units = np.add.reduceat(np.log(batch.row_units), batch.start[:-1])
-    # log|X'X| with readings in the user's units: the variances 1 / unit^2 were taken y_unit^2 times as large
+    # log|X'X| with observations in the user's units: the variances 1 / unit^2 were taken y_unit^2 times as large
     rescaled = found.log_det_design - np.add.reduceat(np.log(batch.design_ratio), batch.start[:-1])
     log_det_design = rescaled + 2 * order * np.log(batch.y_unit)
     llf = -found.value / 2 - log_units + log_det_design / 2

@@ -38,12 +38,12 @@ class MarkovEngine(StateSpaceEngine):
 
     @property
     def count(self) -> int:
-        """Observations less what is entirely unknown."""
+        """Observations less what is diffuse."""
         return self.specification.nobs - self.specification.n_diffuse
 
     @property
     def relative(self) -> bool:
-        """Whether no sd and no size of a process is given."""
+        """Whether no SD and no size of a process is given."""
         return self.specification.is_relative
 
     @property

@@ -59,7 +59,7 @@ class MarkovPosterior:
     specification: Specification
     hyper: FloatArray
     variance: FloatArray
-    noise_factor: ClassVar[float] = 0.5  # by which the logarithm of an sd moves with its entry of `logs`
+    noise_factor: ClassVar[float] = 0.5  # by which the logarithm of an SD moves with its entry of `logs`
 
     @property
     def observations(self) -> Observations:
@@ -149,21 +149,21 @@ class MarkovPosterior:
 
     @property
     def n_diffuse(self) -> int:
-        """Constants that are entirely unknown."""
+        """Constants that are diffuse."""
         return self.specification.n_diffuse
 
     @property
     def log_det_design(self) -> float:
-        """log|X'X|, X the user's readings of what is entirely unknown in scaled units."""
+        """log|X'X|, X the user's observations of what is diffuse in scaled units."""
         return self.specification.log_det_design
 
     @property
     def log_det_units(self) -> float:
-        """Log determinant of the change of what is entirely unknown to the user's units."""
+        """Log determinant of the change of what is diffuse to the user's units."""
         return log_det_units(self.specification, self.hyper)
 
     def log_likelihood(self, method: str) -> float:
-        """Log-likelihood of the user's readings, the unknown constants in scaled units."""
+        """Log-likelihood of the user's observations, the unknown constants in scaled units."""
         sums = self.specification.sums(self.hyper, self.variance, method)
         total = GeneralCriterion(self.specification, method).assemble(sums)[0]
         return -float(total) / 2 - float(np.log(self._units).sum())
@@ -177,7 +177,7 @@ class MarkovPosterior:
 
     @property
     def highest_mean_derivative(self) -> int:
-        """The same; 2 order - 1 where the mean is a spline: between readings it is a polynomial of that degree."""
+        """The same; 2 order - 1 where the mean is a spline: between observations it is a polynomial of that degree."""
         return self.highest_derivative if self.no_spline else 2 * self.specification.prior.dim - 1
 
     @property
@@ -278,22 +278,22 @@ class MarkovPosterior:
 
     @cached_property
     def _read(self) -> tuple[FloatArray, FloatArray]:
-        """Scaled posterior means and variances of what the readings read."""
+        """Scaled posterior means and variances of what the observations measure."""
         return self._ask(self.specification.as_read) if self.specification.joint else self._white
 
     @property
     def _units(self) -> FloatArray:
-        """From a scaled row to its reading."""
+        """From a scaled row to its observation."""
         return self.specification.reading_units / np.sqrt(self.specification.factors)
 
     @property
     def _noise_ratio(self) -> FloatArray:
-        """Scaled noise variance of each reading."""
+        """Scaled noise variance of each observation."""
         return self.specification.as_read.noise(self.variance)
 
     @property
     def fitted(self) -> FloatArray:
-        """Posterior mean of what each reading reads, regressors and noise processes included, (n,)."""
+        """Posterior mean of what each observation measures, regressors and noise processes included, (n,)."""
         origin, y_origin, abscissa = [], self.specification.scale.y_origin, self.observations.abscissa
         for reading in self.observations.readings:
             if reading.mean or reading.deriv == 0:
@@ -311,7 +311,7 @@ class MarkovPosterior:
 
     @property
     def noise_variance(self) -> FloatArray:
-        """Noise variance of each reading (n,), in its squared units."""
+        """Noise variance of each observation (n,), in its squared units."""
         return self._noise_ratio * self._units**2
 
     def noise_sd_of(self, name: str) -> float:
@@ -338,14 +338,14 @@ class MarkovPosterior:
 
     @cached_property
     def _errors(self) -> tuple[FloatArray, FloatArray]:
-        """Of each reading u and D as of `Program.adjoint`; D is NaN where the others do not determine what it is of."""
+        """Of each observation u and D as of `Program.adjoint`; D is NaN where the others do not determine what it is of."""
         program = self.specification.program
         adjoint = program.adjoint(self.hyper, self.variance)
         u, D = adjoint.errors.T.copy()
-        for i in np.flatnonzero(adjoint.is_start):  # what a reading says that no other does has no precision
+        for i in np.flatnonzero(adjoint.is_start):  # what an observation says that no other does has no precision
             if not program.is_identified_without(int(i), self.hyper, self.variance):
                 D[i] = np.nan
-        if self.specification.sites is not None:  # of the reports, not of what stands for them
+        if self.specification.sites is not None:  # of the reports, not of what represents them
             read, plain = self.specification.as_read, self.specification.as_reported
             m, variance = without_each(*self._white, read.y, read.noise(self.variance))
             D = np.where(np.isnan(D), np.nan, 1 / (variance + plain.noise(self.variance)))
@@ -368,14 +368,14 @@ class MarkovPosterior:
 
     @property
     def loo_resid(self) -> FloatArray:
-        """Readings minus predictions without them (n,); the other readings at the abscissa count, with their covariance."""
+        """Observations minus predictions without them (n,); the other observations at x count, with their covariance."""
         model = self.specification
         if not model.joint:
             u, D = self._errors
             return u / D * self._units
         resid = self.observations.y - self.fitted
         left_out = resid / self._free
-        # C^-1 r over the diagonal of C^-1 - C^-1 V C^-1, V the posterior covariance of what is read
+        # C^-1 r over the diagonal of C^-1 - C^-1 V C^-1, V the posterior covariance of what is observed
         read, units = model.as_read, model.reading_units
         process, effects = read.process.copy(), read.effects.copy()
         inverses = [np.linalg.inv(part.scaled(units)) for part in model.joint]
@@ -398,7 +398,7 @@ class MarkovPosterior:
         """Standardised errors of some stretches of the observations, in order of x, given all observations.
 
         In a long record, of several stretches, no shifts are looked for, which would take a pass with a larger state. Where normal
-        observations stand for rounded ones there are no errors.
+        observations represent rounded ones there are no errors.
         """
         if self.specification.sites is not None:
             return Errors(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), [])

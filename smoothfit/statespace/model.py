@@ -35,60 +35,60 @@ from .smoothing import check_range, only_one
 from .specification import Specification
 
 HIGHEST_ORDER = 4
-MOST_LOST = 1e-6  # posterior sds that rounding may move a curve by
+MOST_LOST = 1e-6  # posterior SDs that rounding may move a curve by
 
 
 @entry_point
 class SmoothingSpline:
-    """Smoothing spline for readings of a curve and of its derivatives, by exact Kalman filtering.
+    """Smoothing spline for observations of a curve and of its derivatives, by exact Kalman filtering.
 
     The curve f is a priori an integrated Wiener process: f^(order) is white noise of intensity q, and the polynomial of
-    degree order - 1 at its start is entirely unknown (exactly diffuse). The posterior mean given readings
+    degree order - 1 at its start is exactly diffuse. The posterior mean given observations
     y_i = f^(k_i)(x_i) + e_i, Var e_i = r_i, minimises
 
         sum_i (y_i - f^(k_i)(x_i))^2 / r_i  +  (1/q) integral f^(order)(x)^2 dx
 
     and is a spline of degree 2 order - 1; the posterior variances state how well f and each of its derivatives are known.
-    Time and memory are linear in the number of readings.
+    Time and memory are linear in the number of observations.
 
     Parameters
     ----------
     observations : Observations
-        The readings; see `smoothfit.observe`.
+        The observations; see `smoothfit.observe`.
     order : int
-        1 to 4: the order m of the derivative that is penalised. 2 gives the cubic smoothing spline. Readings of f^(k) need
+        1 to 4: the order m of the derivative that is penalised. 2 gives the cubic smoothing spline. Observations of f^(k) need
         order > k; order >= k + 2 keeps f^(k) itself smooth.
     prior : Prior, optional
         Another Markov prior in place of the integrated Wiener process of `order`, from ``smoothfit.priors``: see its module. Its
         hyperparameters that are None are estimated.
     regressors : mapping from str to array_like, shape (n,), optional
-        What the readings depend on linearly besides f: an entry for each reading, in the order of the observations, missing ones
-        left out.
+        What the observations depend on linearly besides f: an entry for each observation, in the order of the observations, missing
+        ones left out.
     interventions : sequence of Pulse, Level and Slope, optional
         Changes of f of unknown size at known x.
     noise : mapping from str to Prior, optional
-        Stationary processes that the readings of a name have in their noise besides the independent one.
+        Stationary processes that the observations of a series have in their noise besides the independent one.
     period : float, optional
         In units of x: f is periodic.
     covariances : mapping from tuple of str to array_like, shape (m, m) or (n, m, m), optional
-        Known covariance of the noise of m names that are read together, one reading of each at each of n abscissae:
-        ``{("height", "speed"): covariance}``. It takes the place of their `sd`, in the units of the readings.
+        Known covariance of the noise of m series that are observed together, one observation of each at each of n values of x:
+        ``{("height", "speed"): covariance}``. It replaces their `sd`, in the units of the observations.
 
     Raises
     ------
     SpecificationError
-        `order` is out of range, or does not exceed the order of a derivative that is read.
+        `order` is out of range, or does not exceed the order of a derivative that is observed.
     IdentificationError
-        The readings leave a part of f undetermined, for example its level where all are of derivatives.
+        The observations leave a part of f undetermined, for example its level where all are of derivatives.
     DataError
-        All readings are at one x; a regressor does not match the readings; an intervention lies outside them; a covariance is not
-        positive definite.
+        All observations are at one x; a regressor does not match the observations; an intervention lies outside them; a covariance
+        is not positive definite.
 
     Notes
     -----
-    With any of the last six parameters, and for readings of integrals, means or differences, a general engine runs, at several
-    times the cost; what a fit can do is the same. It runs for rounded readings, too (`resolution` of `observe`), which do not go
-    with a fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` or `online`.
+    With any of the last six parameters, and for observations of integrals, means or differences, a general engine runs, at several
+    times the cost; what a fit can do is the same. It runs for rounded observations, too (`resolution` of `observe`), which do not
+    go with a fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` or `online`.
 
     References
     ----------
@@ -122,7 +122,7 @@ class SmoothingSpline:
     ):
         if not isinstance(observations, Observations):
             raise SpecificationError(
-                f"observations is {type(observations).__name__}; wrap the readings: SmoothingSpline(sf.observe(x, y))"
+                f"observations is {type(observations).__name__}; wrap the data: SmoothingSpline(sf.observe(x, y))"
             )
         observations, joint = with_covariances(observations, covariances or {})
         regressors = regressor_table(regressors)
@@ -144,7 +144,7 @@ class SmoothingSpline:
         if k >= self.order:
             hint = f"use order={min(k + 2, HIGHEST_ORDER)}" if k < HIGHEST_ORDER else f"orders end at {HIGHEST_ORDER}"
             raise SpecificationError(
-                f"order is {self.order}, but {highest.name!r} reads {derivative_label(k)}: the prior needs order > {k}; {hint}"
+                f"order is {self.order}, but {highest.name!r} observes {derivative_label(k)}: the prior needs order > {k}; {hint}"
             )
         if k > 0 and self.order < k + 2 <= HIGHEST_ORDER:
             warn(
@@ -171,9 +171,10 @@ class SmoothingSpline:
         Parameters
         ----------
         formula : str
-            Readings ~ smooth: left of ~ columns joined by +, ``y`` for readings of f, ``D(y)`` of f', ``D(y, 2)`` of f''; right of
-            it ``s(x)``, with ``order=`` of the model (2 by default), ``period=``, and ``unit=`` of time where x holds times; after
-            a + columns on which the readings of f (of order 0) depend linearly, and ``Pulse(x0)``, ``Level(x0)``, ``Slope(x0)``.
+            Observations ~ smooth: left of ~ columns joined by +, ``y`` for observations of f, ``D(y)`` of f', ``D(y, 2)`` of f'';
+            right of it ``s(x)``, with ``order=`` of the model (2 by default), ``period=``, and ``unit=`` of time where x holds
+            times; after a + columns on which the observations of f (of order 0) depend linearly, and ``Pulse(x0)``, ``Level(x0)``,
+            ``Slope(x0)``.
             ``Q("any name")`` quotes a column.
         data, sd, weights
             As of `Observations.from_frame`.
@@ -182,19 +183,19 @@ class SmoothingSpline:
 
         Notes
         -----
-        The formula is parsed, not evaluated: it holds names of columns and literal numbers only.
+        The formula is parsed, not evaluated: it contains names of columns and literal numbers only.
 
         Raises
         ------
         SpecificationError
-            The formula says something else.
+            The formula is not valid.
 
         Examples
         --------
         >>> import pandas as pd, smoothfit as sf
         >>> df = pd.DataFrame({"t": [0.0, 1.0, 2.0, 3.0], "height": [0.1, 0.9, 2.2, 2.9], "speed": [1.0, None, 1.1, 0.9]})
         >>> sf.SmoothingSpline.from_formula("height + D(speed) ~ s(t, order=3)", df)
-        SmoothingSpline(order=3) of 7 readings
+        SmoothingSpline(order=3) of 7 observations
         """
         if "family" in options:
             raise SpecificationError(
@@ -233,25 +234,25 @@ class SmoothingSpline:
         method : {"reml", "ml", "gcv", "aicc"}
             What is optimised: restricted or full likelihood, generalised cross-validation or corrected AIC; the formulas are
             in the module ``smoothfit.markov.criteria``. The last two choose the smoothing at given relative precisions
-            of the names: known ones, or those of ``"reml"`` where several names have an unknown sd, or some a known one.
+            of the series: known ones, or those of ``"reml"`` where several series have an unknown noise SD, or some a known one.
         lam : float, optional
             Fixes the smoothing: the weight of integral (f^(order))^2 against sum w (y - f)^2, in units of x^(2 order - 1). It
-            stands against sum ((y - f^(k))/sd)^2 where all sds are known, and against the first unknown name's readings where
-            several are unknown.
+            multiplies the penalty relative to sum ((y - f^(k))/sd)^2 if all SDs are known, and relative to the first series with
+            unknown SD if several are unknown.
         bandwidth : float, optional
-            Fixes the smoothing: half width h of the averaging window, in units of x. For readings of f, h = (lam dt)^(1/(2 order))
-            with dt the mean spacing.
+            Fixes the smoothing: half width h of the averaging window, in units of x. For observations of f, h = (lam dt)^(1/(2
+            order)) with dt the mean spacing.
         edf : float, optional
-            Fixes the smoothing: effective degrees of freedom, above `order` and below the rank of the readings (their number,
+            Fixes the smoothing: effective degrees of freedom, above `order` and below the rank of the observations (their number,
             less repeated ones).
         loss : {"squares", "student_t"}, or mapping from str to these
-            What residuals cost, of all names or of each: with ``"student_t"`` the noise is Student's t instead of normal, so that
-            gross errors weigh little. See ``smoothfit.statespace.robust``; `noise_df` and `robust_weights` of the result tell the
-            rest. `SplineRegression` takes other losses by this argument.
+            Loss of residuals, of all series or of each: with ``"student_t"`` the noise is Student's t instead of normal, so that
+            outliers weigh little. See ``smoothfit.statespace.robust``; `noise_df` and `robust_weights` of the result give the
+            rest. `SplineRegression` has other losses.
         parameter : float, optional
             Degrees of freedom of Student's t; estimated by default.
         robust : bool, str, list of str, or mapping from str to float or None
-            Short for ``loss="student_t"`` (True), of some names, or of some with given degrees of freedom (None: estimated).
+            Short for ``loss="student_t"`` (True), of some series, or of some with given degrees of freedom (None: estimated).
 
         Returns
         -------
@@ -260,31 +261,31 @@ class SmoothingSpline:
         Raises
         ------
         ConvergenceError
-            No optimum could be certified; nothing is returned that is not one. An optimum at a boundary (a polynomial, or an
-            sd of zero) is a result, reported by its `boundary`.
+            The search did not converge; no result is returned then. An optimum at a boundary (a polynomial, or an
+            SD of zero) is a result, reported by its `boundary`.
         SpecificationError
             Unknown `method`; `lam`, `bandwidth` or `edf` out of range, or more than one of them.
         DataError
-            There is no noise to estimate and no smoothing is given, or there are too few readings for what is to be estimated.
+            There is no noise to estimate and no smoothing is given, or there are too few observations for what is to be estimated.
         NumericalError
             At order 3 or 4, a gap so many bandwidths wide that rounding would show in the curve beyond it.
 
         Notes
         -----
-        At most one of `lam`, `bandwidth` and `edf` is given. Unknown sds are still estimated: where none is known, their common
+        At most one of `lam`, `bandwidth` and `edf` is given. Unknown SDs are still estimated: where none is known, their common
         size from sum (y - f^(k))^2 / r = n - edf, and the ratios of several by the restricted likelihood (the full one with
         ``method="ml"``); where some are known, by that likelihood. There ``"gcv"`` and ``"aicc"`` act as ``"reml"``.
 
-        ``"ml"`` takes the polynomial of degree order - 1 for a constant, and the random part of f orthogonal to it in the metric of
-        the noise: neither the direction of x nor a basis matters. As an sd tends to zero it grows without bound; the best maximum
-        inside is taken.
+        ``"ml"`` treats the polynomial of degree order - 1 as a constant, with the random part of f orthogonal to it in the metric
+        of the noise: neither the direction of x nor a basis matters. As an SD tends to zero it grows without bound; the best
+        maximum inside is taken.
 
-        Where several series have an unknown sd and one is estimated as zero, or its observations never change, a
-        `smoothfit.errors.ExactSeriesWarning` names it. A constant or a line needs no noise where the smoothing is given; the sd
+        Where several series have an unknown noise SD and one is estimated as zero, or its observations never change, a
+        `smoothfit.errors.ExactSeriesWarning` names it. A constant or a line needs no noise where the smoothing is given; the SD
         is then that of rounding.
 
         If the observations contradict the model (an outlier, a level shift, a noise level that varies, autocorrelated prediction
-        errors, coarse rounding), a `smoothfit.errors.MisfitWarning` says what to do; `misfits` of the results has the list.
+        errors, coarse rounding), a `smoothfit.errors.MisfitWarning` names a remedy; `misfits` of the results has the list.
         """
         method = check_method(method)
         free = check_robust(of_loss(loss, parameter, robust, self.observations), self.observations)
@@ -344,7 +345,7 @@ class SmoothingSpline:
         tied = {name for part in spec.joint for name in part.names} & set(free)
         if tied:
             raise SpecificationError(
-                f"robust names {', '.join(sorted(tied))}, whose errors have covariances=: a gross error of one would tell of the "
+                f"robust series {', '.join(sorted(tied))}, whose errors have covariances=: an outlier in one affects the "
                 "others'; pass sd= instead of covariances=, or leave out what outliers() reports"
             )
 
@@ -388,7 +389,7 @@ class SmoothingSpline:
         left, right = (self.observations.abscissa.label_of_number(float(x)) for x in rows.nodes[i : i + 2])
         raise NumericalError(
             f"at order {self.order} the gap between x = {left} and {right}, {rows.gaps[i] / np.median(rows.gaps):.1e} times the "
-            f"median gap, may cost an accuracy of {loss:.1e} posterior sds beyond it; lower the order, smooth more, or fit "
+            f"median gap, may cost an accuracy of {loss:.1e} posterior SDs beyond it; lower the order, smooth more, or fit "
             "both sides apart"
         )
 
@@ -410,7 +411,7 @@ class SmoothingSpline:
             return FixedBandwidth(value / self._rows.scale.x_unit), name
         if value <= self.order:
             raise SpecificationError(
-                f"edf is {value}; at order {self.order} it exceeds {self.order} and is below the number of readings"
+                f"edf is {value}; at order {self.order} it exceeds {self.order} and is below the number of observations"
             )
         return FixedDf(value), name
 
@@ -422,7 +423,7 @@ class SmoothingSpline:
         return variance / rows.scale.intensity(self.order)
 
     def __repr__(self) -> str:
-        return f"SmoothingSpline({self.described}) of {len(self.observations)} readings"
+        return f"SmoothingSpline({self.described}) of {len(self.observations)} observations"
 
 
 def _is_empty(given: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Streaming: observations that come one after the other, with what a fit tells of the parameters."""
+"""Streaming: observations that arrive one after the other, with the parameters of a fit."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ TRACK_POINTS = 300
 
 @dataclass(frozen=True)
 class Kind:
-    """What a name of the fit reads, scaled: f^(deriv) from an origin, in a unit; its variance is ratio times that of its group.
+    """A series of the fit, scaled: f^(deriv) from an origin, in a unit; its variance is ratio times that of its group.
 
-    `sd` is the one that the fit was given for all its readings, None where it estimated one, NaN where it was given several;
-    `ratio` the variance ratio of a reading that comes with no sd or weight.
+    `sd` is the one that the fit was given for all its observations, None if it estimated one, NaN where it was given several;
+    `ratio` the variance ratio of an observation that comes with no sd or weight.
     """
 
     deriv: int
@@ -49,7 +49,7 @@ class Kind:
 
     @classmethod
     def of(cls, reading: Readings, unit: float, origin: float, unknown: tuple[str, ...]) -> Kind:
-        """Of a name's readings."""
+        """Of a series' observations."""
         sd = None
         if reading.sd is not None:
             sd = float(reading.sd[0]) if (reading.sd == reading.sd[0]).all() else np.nan
@@ -66,15 +66,15 @@ class Nodes(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What a curve that goes on takes from its fit.
+    """The part of a fit that its continuation needs.
 
     Attributes
     ----------
     observations : Observations
     kinds : dict
-        What each name reads.
+        What each series observes.
     noise : dict
-        Sd of each name's noise.
+        Noise SD of each series.
     df : float
         Degrees of freedom of intervals.
     described : str
@@ -82,7 +82,7 @@ class Source:
     posterior : HyperparameterPosterior or None
         The nodes that are carried along; None if the parameters are taken for known.
     noise_at_nodes : dict
-        Sd (L,) of each name's noise at these nodes, for a common factor of one.
+        Noise SD (L,) of each series at these nodes, for a common factor of one.
     """
 
     observations: Observations
@@ -122,9 +122,9 @@ class OnlineSpline(ABC):
     Attributes
     ----------
     lag : int
-        How many of the last readings can still be smoothed, joined by late ones, or rolled back.
+        How many of the last observations can still be smoothed, joined by late ones, or rolled back.
     nobs : int
-        Number of readings so far, those of the fit included.
+        Number of observations so far, those of the fit included.
 
     Notes
     -----
@@ -141,7 +141,7 @@ class OnlineSpline(ABC):
         self._df, self._noise, self._kinds, self._described = source.df, source.noise, source.kinds, source.described
         self._n_fitted, self._nodes, self._noise_at_nodes = len(source.observations), source.posterior, source.noise_at_nodes
 
-    # Readings ---------------------------------------------------------------------------------------------------------
+    # Observations ---------------------------------------------------------------------------------------------------------
 
     def append(
         self,
@@ -153,26 +153,27 @@ class OnlineSpline(ABC):
         *,
         regressors: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take in readings; those that come late may lie anywhere within the lag.
+        """Take in observations; those that come late may lie anywhere within the lag.
 
         Parameters
         ----------
         x : Observations, float or array_like
-            Readings as `smoothfit.observe` makes them, of the names of the fit; or the abscissae of readings of one name.
+            Observations as `smoothfit.observe` makes them, of the series of the fit; or the x of observations of one series.
         y : float or array_like, optional
-            The readings at x; NaN is no reading.
+            The observations at x; NaN is a missing observation.
         name : str, optional
-            What is read; by default the first name of the fit.
+            Name of the series; by default the first of the fit.
         sd, weights : float or array_like, optional
-            As of `smoothfit.observe`. A name whose sd the fit estimated keeps that one. A name with a given sd has by default the
-            fit's, where that was the same for all its readings.
+            As of `smoothfit.observe`. A series whose SD the fit estimated keeps that one. A series with a given SD has by default
+            the fit's, where that was the same for all its observations.
         regressors : mapping from str to array_like, optional
-            Of a fit with regressors: all of them, an entry for each reading, or a single one for all.
+            Of a fit with regressors: all of them, an entry for each observation, or a single one for all.
 
         Raises
         ------
         DataError
-            A reading is older than the lag, has a name that the fit does not know, or cannot be used as given; nothing is taken in.
+            An observation is older than the lag, belongs to a series that is not in the fit, or cannot be used as given; nothing is
+            taken in.
 
         Examples
         --------
@@ -187,7 +188,7 @@ class OnlineSpline(ABC):
         """
         if isinstance(x, Observations):
             if y is not None or name is not None or sd is not None or weights is not None:
-                raise SpecificationError("x is Observations, which hold y, name, sd and weights; pass them alone")
+                raise SpecificationError("x is Observations, which include y, name, sd and weights; pass them alone")
             refuse_resolution(x.readings, "a stream")
             self._append_all(x, regressors)
             return
@@ -197,7 +198,7 @@ class OnlineSpline(ABC):
         kind = self._kind(label)
         if kind.deriv < 0:
             raise SpecificationError(
-                f"{label!r} reads {_label_of(kind)}; pass append(sf.observe_integral(...)) or observe_difference"
+                f"{label!r} observes {_label_of(kind)}; pass append(sf.observe_integral(...)) or observe_difference"
             )
         if sd is None and kind.sd is not None:
             if np.isnan(kind.sd):
@@ -205,26 +206,26 @@ class OnlineSpline(ABC):
             sd = kind.sd
         values, _, _ = to_vector(y, "y")
         if values.dtype.kind == "f" and np.isnan(values).all():
-            return  # no reading
+            return  # no observation
         self._append_all(observe(x, y, kind.deriv, sd, weights, label, self._abscissa.unit), regressors)
 
     @abstractmethod
     def _append_all(self, observations: Observations, regressors: Mapping[str, Any] | None) -> None:
-        """Take in readings."""
+        """Take in observations."""
 
     def _kind(self, name: str) -> Kind:
         if name not in self._kinds:
-            raise DataError(f"{name!r} is no name of the fit, whose readings are named {', '.join(self._kinds)}")
+            raise DataError(f"{name!r} is not a series of the fit; its series are {', '.join(self._kinds)}")
         return self._kinds[name]
 
     def _checked_kind(self, reading: Readings) -> Kind:
-        """What a name reads, if new readings of it are of that kind."""
+        """What each series observes, if new observations of it are of that kind."""
         kind = self._kind(reading.name)
         if (reading.deriv, reading.mean) != (kind.deriv, kind.mean):
-            raise DataError(f"{reading.name!r} reads {reading.label} here, but {_label_of(kind)} in the fit")
+            raise DataError(f"{reading.name!r} observes {reading.label} here, but {_label_of(kind)} in the fit")
         if (reading.sd is None) != (kind.sd is None):
-            mine = "no sd, but the fit was given one; pass sd="
-            what = mine if reading.sd is None else "an sd, but the fit estimated it; leave it out"
+            mine = "no SD, but the fit was given one; pass sd="
+            what = mine if reading.sd is None else "an SD, but the fit estimated it; leave it out"
             raise DataError(f"{reading.name!r} has {what}")
         if reading.unit != self._abscissa.unit and reading.deriv > 0 and self._abscissa.unit is not None:
             raise DataError(f"{reading.name!r} is per {reading.unit} here, but per {self._abscissa.unit} in the fit")
@@ -233,10 +234,10 @@ class OnlineSpline(ABC):
     @property
     @abstractmethod
     def _limit(self) -> Points:
-        """The abscissa before which nothing can change any more, as one point."""
+        """The x before which nothing can change any more, as one point."""
 
     def _check_age(self, points: Points, late: npt.NDArray[np.bool_]) -> None:
-        """Refuse readings from before the state that the rows start from."""
+        """Refuse observations from before the state that the rows start from."""
         if not late.any():
             return
         limit = self._limit
@@ -244,8 +245,8 @@ class OnlineSpline(ABC):
         if too_old.any():
             i = first_index(too_old)
             raise DataError(
-                f"a reading at {self._x_name} = {self._label(points.coarse[i])} is older than the lag: the last {self.lag} of "
-                f"{self.nobs} readings begin after {self._label(limit.coarse)}; raise lag="
+                f"an observation at {self._x_name} = {self._label(points.coarse[i])} is older than the lag: the last {self.lag} of "
+                f"{self.nobs} observations begin after {self._label(limit.coarse)}; raise lag="
             )
 
     def _label(self, number: Any) -> str:
@@ -253,11 +254,11 @@ class OnlineSpline(ABC):
 
     @property
     def _n_appended(self) -> int:
-        """Readings that were appended since the fit, or since `forget`."""
+        """Observations that were appended since the fit, or since `forget`."""
         return self.nobs - self._n_given
 
     def rollback(self, n: int = 1) -> None:
-        """Take the last `n` readings that were appended out again, in reverse order of their arrival.
+        """Take the last `n` observations that were appended out again, in reverse order of their arrival.
 
         Parameters
         ----------
@@ -270,11 +271,11 @@ class OnlineSpline(ABC):
 
     @abstractmethod
     def _take_out(self, n: int) -> None:
-        """Take the last readings to arrive out."""
+        """Take the last observations to arrive out."""
 
     @abstractmethod
     def forget(self) -> None:
-        """Let all readings so far stand: none can be smoothed, joined by earlier ones or rolled back; their information stays."""
+        """Fix all observations so far: none can be smoothed, joined by earlier ones or rolled back; their information stays."""
 
     def copy(self) -> OnlineSpline:
         """Return another one in the same state."""
@@ -283,7 +284,7 @@ class OnlineSpline(ABC):
     # The curve --------------------------------------------------------------------------------------------------------
 
     def predict(self, x: Any, deriv: int = 0) -> FloatArray:
-        """Posterior mean of f^(deriv) at x given all readings so far: within the lag, and beyond the last reading.
+        """Posterior mean of f^(deriv) at x given all observations so far: within the lag, and beyond the last observation.
 
         Parameters
         ----------
@@ -332,7 +333,7 @@ class OnlineSpline(ABC):
         """What the observations since the fit add to log_det and sse at each node: (2, L)."""
 
     def smoothed(self, deriv: int = 0) -> pd.DataFrame:
-        """Return mean, mean_se and intervals of f^(deriv) at the abscissae of the last `lag` readings, given all so far."""
+        """Return mean, mean_se and intervals of f^(deriv) at the x of the last `lag` observations, given all so far."""
         points = self._recent()
         return self._prediction(points, self._abscissa.shown(self._abscissa.restore(points.coarse)), deriv).summary_frame()
 
@@ -366,11 +367,11 @@ class OnlineSpline(ABC):
 
     @abstractmethod
     def _recent(self) -> Points:
-        """Distinct abscissae of the last readings, increasing."""
+        """Distinct x of the last observations, increasing."""
 
     @abstractmethod
     def moments(self, functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances (1, n) of functionals at the parameters of the fit, given all readings so far."""
+        """Posterior means and variances (1, n) of functionals at the parameters of the fit, given all observations so far."""
 
     @abstractmethod
     def _moments_at_nodes(self, functionals: CurveFunctionals) -> Moments:
@@ -401,14 +402,14 @@ class OnlineSpline(ABC):
     @property
     @abstractmethod
     def _last(self) -> float:
-        """The last abscissa, as a number."""
+        """The last x, as a number."""
 
     def __repr__(self) -> str:
         return f"OnlineSpline({self._described}, lag={self.lag}, nobs={self.nobs}, x up to {self._label(self._last)})"
 
 
 def _label_of(kind: Kind) -> str:
-    """What is read, in words."""
+    """What is observed, in words."""
     if kind.deriv >= 0:
         return derivative_label(kind.deriv)
     return "differences of f" if kind.deriv == OF_DIFFERENCE else "means of f" if kind.mean else "integrals of f"

@@ -48,7 +48,7 @@ class WienerOnline(OnlineSpline):
         super().__init__(source, lag)
         self._order, self._scale = order, rows.scale
 
-        # Row i has entry i; the state before it, and the abscissa of that, are entry i of states, _x and _fine.
+        # Row i has entry i; the state before it, and x of that, are entry i of states, _x and _fine.
         self._capacity = 4 * self.lag + BLOCK
         self._x, self._fine = np.full(self._capacity + 1, -np.inf), np.zeros(self._capacity + 1)
         self._delta, self._y, self._ratio = np.zeros(self._capacity), np.zeros(self._capacity), np.ones(self._capacity)
@@ -80,7 +80,7 @@ class WienerOnline(OnlineSpline):
         """The filters at the nodes; the first of all is at the estimates."""
         return self._settings[1:]
 
-    # Readings ---------------------------------------------------------------------------------------------------------
+    # Observations ---------------------------------------------------------------------------------------------------------
 
     def append(
         self,
@@ -92,7 +92,7 @@ class WienerOnline(OnlineSpline):
         *,
         regressors: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take in readings; see `OnlineSpline.append`."""
+        """Take in observations; see `OnlineSpline.append`."""
         if isinstance(x, float) and isinstance(y, float) and sd is None and weights is None and self._append_one(x, y, name):
             return
         if sd is None and weights is None and is_floats(x) and is_floats(y):
@@ -102,7 +102,7 @@ class WienerOnline(OnlineSpline):
         super().append(x, y, name, sd, weights, regressors=regressors)
 
     def _append_one(self, x: float, y: float, name: str | None) -> bool:
-        """Take in a reading at a number beyond all others, if there is room; tell whether it was one."""
+        """Take in an observation at a number beyond all others, if there is room; tell whether it was one."""
         kind = self._default if name is None else self._kind(name)
         ratio = kind.ratio
         if not self._is_plain or ratio != ratio:
@@ -120,7 +120,7 @@ class WienerOnline(OnlineSpline):
         return taken
 
     def _append_sorted(self, x: FloatArray, y: FloatArray, kind: Kind) -> bool:
-        """Take in readings at increasing numbers beyond all others; tell whether they were such."""
+        """Take in observations at increasing numbers beyond all others; tell whether they were such."""
         if not self._is_plain or np.isnan(kind.ratio) or x.ndim != 1 or x.shape != y.shape or not len(x):
             return False
         if not (x[0] >= self._x[self._n] and (x[1:] >= x[:-1]).all() and np.isfinite(x[-1]) and np.isfinite(y).all()):
@@ -239,7 +239,7 @@ class WienerOnline(OnlineSpline):
         self._n_counted = self._n
 
     def _terms_of_late(self, point: Points, deriv: int, group: int, y: float, ratio: float) -> FloatArray:
-        """Terms (L, 2, 1) that a reading adds, predicted from all others."""
+        """Terms (L, 2, 1) that an observation adds, predicted from all others."""
         states = [state[0] for state in self._states_at(point, self._at_nodes)]
         variance = np.array([state_variances(self._order, state[None])[0, deriv] for state in states])
         variance += np.array([one.sigma2[group] * ratio for one in self._at_nodes])
@@ -252,7 +252,7 @@ class WienerOnline(OnlineSpline):
         return self._totals.last.T
 
     def _measure(self, start: int, stop: int) -> None:
-        """Set the steps of rows from the abscissae."""
+        """Set the steps of rows from x."""
         after = Points(self._x[start + 1 : stop + 1], self._fine[start + 1 : stop + 1])
         steps = after.minus(Points(self._x[start:stop], self._fine[start:stop]))
         self._delta[start:stop] = np.where(np.isfinite(steps), steps / self._scale.x_unit, 0.0)  # nothing before the first
@@ -267,7 +267,7 @@ class WienerOnline(OnlineSpline):
     def _overflow(self, error: _kernels.KernelError) -> NumericalError:
         return NumericalError(
             f"the predicted variance at {self._x_name} = {self._label(float(self._x[error.args[1] + 1]))} left the range of "
-            "floating-point numbers; it is far beyond the others, or its sd is out of proportion"
+            "floating-point numbers; it is far beyond the others, or its SD is out of proportion"
         )
 
     @cached_property
@@ -298,7 +298,7 @@ class WienerOnline(OnlineSpline):
         return {name: value for name, value in self.__dict__.items() if name not in computed}
 
     def _compact(self, kept: int) -> None:
-        """Forget all rows but the last ones."""
+        """Drop all rows but the last ones."""
         start, n = self._n - kept, self._n
         if start <= 0:
             return
@@ -341,7 +341,7 @@ class WienerOnline(OnlineSpline):
             self._n_counted = self._n
 
     def forget(self) -> None:
-        """Let all readings so far stand: none can be smoothed, joined by earlier ones or rolled back; their information stays."""
+        """Fix all observations so far: none can be smoothed, joined by earlier ones or rolled back; their information stays."""
         self._compact(0)
         self._n_given = self.nobs
 
@@ -353,7 +353,7 @@ class WienerOnline(OnlineSpline):
         return Points(self._x[entry], self._fine[entry])
 
     def moments(self, functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances (1, n) of derivatives at points, given all readings so far."""
+        """Posterior means and variances (1, n) of derivatives at points, given all observations so far."""
         return self._moments_by(self._settings[:1], functionals)
 
     def _moments_at_nodes(self, functionals: CurveFunctionals) -> Moments:
@@ -393,7 +393,7 @@ class WienerOnline(OnlineSpline):
             yield require_numbers(states, ~np.isfinite(states))
 
     def _last_of_nodes(self, start: int) -> IntArray:
-        """The states after the last row of each abscissa, from that before row `start` on."""
+        """The states after the last row of each x, from that before row `start` on."""
         return np.asarray(start + np.flatnonzero(np.append(self._delta[start : self._n] > 0, True)))
 
     @property

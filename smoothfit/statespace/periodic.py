@@ -1,4 +1,4 @@
-"""The abscissae of a periodic curve: moved by whole periods to the first one."""
+"""The x of a periodic curve: moved by whole periods to the first one."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def distances(x: Points, origin: Points) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class Phases:
-    """Phases of abscissae `points` within a period that begins at the first of them."""
+    """Phases of `points` within a period that begins at the first of them."""
 
     points: Points
     period: float
 
     @cached_property
     def first(self) -> Points:
-        """The first abscissa, as one point."""
+        """The first x, as one point."""
         return self.points.take(np.argsort(self.points.keys, kind="stable")[:1])
 
     @cached_property
@@ -43,14 +43,14 @@ class Phases:
         if self.period < MOST_ROUNDED * self.rounding:
             raise DataError(
                 f"period is {self.period:g}, which rounding of x hides: its numbers are right to {self.rounding:.1e}; check "
-                "the unit of the period, or take another origin of x"
+                "the unit of the period, or use another origin of x"
             )
         phases = np.unique(self.of(self.points))
         phases = phases[np.diff(phases, prepend=-np.inf) > self.rounding]
         if len(phases) < 2:
             raise DataError(
-                f"all {len(self.points.coarse)} x are whole periods of {self.period:g} apart, so that nothing tells the "
-                "curve within a period; check the period and its unit, or fit a constant"
+                f"all {len(self.points.coarse)} x are whole periods of {self.period:g} apart, so that the "
+                "curve within a period is not identified; check the period and its unit, or fit a constant"
             )
         return phases
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Summarised(Likelihood, Protocol):
-    """What the tables tell of a fit."""
+    """The interface of a fit to the tables."""
 
     @property
     def observations(self) -> Observations: ...

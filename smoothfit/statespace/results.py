@@ -80,7 +80,7 @@ class SmoothingSplineResults(Estimated):
         Parameters
         ----------
         lag : int
-            How many of the last readings can still be smoothed, joined by late ones, or rolled back.
+            How many of the last observations can still be smoothed, joined by late ones, or rolled back.
         parameters : {"integrated", "fixed"}
             Whether the nodes of `parameter_posterior` are carried along and weighted by what follows, so that intervals integrate
             over the parameters, or the parameters are taken for known: then an observation costs that of a single filter. The means
@@ -126,7 +126,7 @@ class SmoothingSplineResults(Estimated):
         return self._asked(CurveFunctionals(x, (deriv,), component=part))
 
     def prediction_of_part(self, points: Points, x: Any, deriv: int, part: str) -> CurvePrediction:
-        """Prediction of a derivative of one part of the curve at points, which stand for abscissae x."""
+        """Prediction of a derivative of one part of the curve at points."""
         mean, variance = self.part_of_curve(points, deriv, part)
         law = self._law(CurveFunctionals(points, (deriv,), component=part))
         return CurvePrediction(x, deriv, mean, variance, np.nan, self.df_interval, self.observations.x_name, law=law)
@@ -136,7 +136,7 @@ class SmoothingSplineResults(Estimated):
         return tuple(name for name in self.component_names if self.fitted.posterior.component_smoothness(name) >= deriv)
 
     def parts_of_observations(self, x: Any, deriv: int) -> list[tuple[str, Points, FloatArray, FloatArray]]:
-        """Name, abscissae, means and variances of what regressors add to observations, at x or where they were observed."""
+        """Name, x, means and variances of what regressors add to observations, at x or where they were observed."""
         posterior, abscissa = self.fitted.posterior, self.observations.abscissa
         names = posterior.dependents(deriv)
         asked = None if x is None else abscissa.asked(x)
@@ -172,7 +172,7 @@ class SmoothingSplineResults(Estimated):
 
     @property
     def highest_mean_derivative(self) -> int:
-        """The same; 2 order - 1 where the mean is a spline: between readings it is a polynomial of that degree."""
+        """The same; 2 order - 1 where the mean is a spline: between observations it is a polynomial of that degree."""
         return self.fitted.posterior.highest_mean_derivative
 
     def _asked(self, functionals: CurveFunctionals) -> tuple[FloatArray, FloatArray]:
@@ -188,34 +188,34 @@ class SmoothingSplineResults(Estimated):
         return self.fitted.posterior.rough_mean(x, deriv)
 
     def spline(self) -> Spline:
-        """Return the posterior mean as an exact spline of degree 2 order - 1 over the range of the readings.
+        """Return the posterior mean as an exact spline of degree 2 order - 1 over the range of the observations.
 
-        Its x are numbers; where x was times, units of time since the first reading (datetimes) or since zero (durations), and
-        where x was integers beyond 2^53, differences from the least of them. A reading of f^(k) makes the derivative of order
+        Its x are numbers; if x was times, units of time since the first observation (datetimes) or since zero (durations), and
+        if x was integers beyond 2^53, differences from the smallest of them. An observation of f^(k) makes the derivative of order
         2 order - 1 - k jump, so its node is a knot of multiplicity k + 1.
 
         Raises
         ------
         NumericalError
-            Neighbouring readings are so close in so wide a range of x that float64 knots cannot tell them apart.
+            Neighbouring observations are so close in so wide a range of x that float64 knots cannot tell them apart.
         SpecificationError
-            The posterior mean is no spline.
+            The posterior mean is not a spline.
         """
         reason = self.fitted.posterior.no_spline
         if reason:
-            raise SpecificationError(f"the posterior mean of this model is no spline: {reason}")
+            raise SpecificationError(f"the posterior mean of this model is not a spline: {reason}")
         return self.fitted.posterior.spline()
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
         """Return the integral of f from lower to upper, in units of f times x, with its standard error."""
         if self.fitted.posterior.is_periodic:
-            raise SpecificationError("a periodic spline is not integrated; take predict on a grid")
+            raise SpecificationError("a periodic spline is not integrated; use predict on a grid")
         return self._between(lower, upper, INTEGRAL)
 
     def difference(self, lower: Any, upper: Any) -> Estimate:
         """Return f(upper) - f(lower) with its standard error."""
         if self.fitted.posterior.is_periodic:
-            raise SpecificationError("differences of a periodic spline are not implemented; take sample")
+            raise SpecificationError("differences of a periodic spline are not implemented; use sample")
         return self._between(lower, upper, OF_ENDS)
 
     def _between(self, lower: Any, upper: Any, kind: int) -> Estimate:
@@ -238,8 +238,8 @@ class SmoothingSplineResults(Estimated):
             return super()._mean_crossings(deriv, value)
         if deriv >= self.highest_derivative:
             raise SpecificationError(
-                f"deriv is {deriv}: curves of this prior have no derivative of order {deriv + 1}, which tells how well a crossing "
-                "is known"
+                f"deriv is {deriv}: curves of this prior have no derivative of order {deriv + 1}, which the error of a crossing "
+                "needs"
             )
         from ..results.critical import crossings_on_grid
 
@@ -261,16 +261,17 @@ class SmoothingSplineResults(Estimated):
         Parameters
         ----------
         x : array_like, or data frame
-            Numbers or times, as x of the observations, in one dimension. A data frame is read by the names of the fit: its column
-            of x, and those of regressors on which observations of f^(deriv) depend. Of a data frame with the column of x alone,
+            Numbers or times, as x of the observations, in one dimension. Of a data frame the columns are taken by the names of the
+            fit: its column of x, and those of regressors on which observations of f^(deriv) depend. Of a data frame with the column
+            of x alone,
             ``df[["x"]]``, pass the column, ``df["x"]``, to predict the curve without regressors.
         deriv : int
             Order of the derivative. Beyond `highest_derivative` the mean of a spline still has derivatives, right limits at the
-            readings; the curve itself has none, so that `get_prediction` refuses them.
+            observations; the curve itself has none, so that `get_prediction` refuses them.
         component : str, optional
             One of `component_names`: a component of a sum of priors, or an intervention.
         regressors : mapping from str to array_like, shape (n,), or data frame, optional
-            Values of the regressors at x: as many as x, or a single one for all. Other columns of a data frame are not read.
+            Values of the regressors at x: as many as x, or a single one for all. Other columns of a data frame are ignored.
 
         Returns
         -------
@@ -337,7 +338,7 @@ class SmoothingSplineResults(Estimated):
             is_curve = regressors is None and table_of(x, "x") is None
             return replace(prediction, omits=self.fitted.posterior.dependents(int(deriv), name)) if is_curve else prediction
         if simultaneous or name is not None:
-            raise SpecificationError("component goes with neither simultaneous nor name: bands of a component are pointwise")
+            raise SpecificationError("component excludes simultaneous and name: intervals of a component are pointwise")
         _refuse_regressors(regressors)
         order = self._check_component(component, deriv)
         asked = self.observations.abscissa.asked(x)
@@ -413,7 +414,7 @@ class SmoothingSplineResults(Estimated):
         Parameters
         ----------
         x : array_like, or data frame, optional
-            As of `predict`; of a data frame with the regressors of the fit their parts are included. By default the abscissae of
+            As of `predict`; of a data frame with the regressors of the fit their parts are included. By default the x of
             the observations, with the parts of the regressors there.
         deriv : int
             Order of the derivative; parts that have none of that order are left out.
@@ -423,7 +424,7 @@ class SmoothingSplineResults(Estimated):
         Returns
         -------
         pandas.DataFrame
-            A row for each part and abscissa: ``component``, x under its own name, ``mean``, ``mean_se``, ``mean_ci_lower``,
+            A row for each part and x: ``component``, x under its own name, ``mean``, ``mean_se``, ``mean_ci_lower``,
             ``mean_ci_upper``. Parts are the components of the prior and interventions (`component_names`), whose sum is f, and
             regressors. The level that is taken out before the fit counts to the first component that has one.
 
@@ -463,7 +464,7 @@ class SmoothingSplineResults(Estimated):
     # Summary ----------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit: method, smoothing, readings by name, parameters with intervals, convergence."""
+        """Return a table of the fit: method, smoothing, observations by series, parameters with intervals, convergence."""
         from ..results.summary import curve_summary
         from .tables import facts_of, parameters_of, readings_of
 
@@ -471,20 +472,20 @@ class SmoothingSplineResults(Estimated):
         return curve_summary(title, facts_of(self), readings_of(self), parameters_of(self, alpha), self._notes())
 
     def facts_of_model(self) -> list[tuple[str, str]]:
-        """What the summary says of the model on top."""
+        """Lines of the summary on the model."""
         return self.fitted.posterior.facts
 
     @property
     def decrement(self) -> float:
-        """The certificate of convergence: twice the distance of the criterion from its minimum, g'H^-1 g."""
+        """The convergence criterion: twice the distance of the criterion from its minimum, g'H^-1 g."""
         return 0.0 if self.optimum.minimum is None else self.optimum.minimum.decrement
 
     @property
     def convergence(self) -> str:
-        """Whether the optimum is certified, in words."""
+        """Whether the search converged, in words."""
         if self.optimum.minimum is None:
             return "nothing to search"
-        return "at a boundary" if self.boundary else "yes, certified"
+        return "at a boundary" if self.boundary else "yes"
 
     def _notes(self) -> list[str]:
         notes = [*self.fitted.posterior.notes(self.boundary), *notes_of(self.misfits)]
@@ -496,7 +497,7 @@ class SmoothingSplineResults(Estimated):
                 f"Student-t noise, df: {said}; {light} observations have weights below {LIGHT:g}. sigma is its scale, and the"
             )
             notes.append("likelihood that of normal noise with these weights.")
-        notes.append("sigma: noise sd at weight one. Bands: posterior (Bayesian), pointwise.")
+        notes.append("sigma: noise SD (of an observation of weight 1). Intervals: pointwise, Bayesian (credible).")
         return notes
 
     def __repr__(self) -> str:
@@ -506,7 +507,7 @@ class SmoothingSplineResults(Estimated):
 
 def _refuse_regressors(regressors: Any) -> None:
     if regressors is not None:
-        raise SpecificationError("regressors goes not with component, of which they are no part; leave one of them out")
+        raise SpecificationError("regressors and component exclude each other; leave out one of them")
 
 
 def _by_derivative(draws: FloatArray, n_derivs: int) -> FloatArray:

@@ -1,16 +1,16 @@
-"""Student-t noise: gross errors are told from the others, and weigh little.
+"""Student-t noise, under which outliers get small weights.
 
-A reading of a robust name is y = f^(k)(x) + s e / sqrt(w u), e standard normal and u ~ Gamma(nu/2, nu/2): given f, Student's t
-with nu degrees of freedom and scale s / sqrt(w). The posterior of f and of the u is approximated by a product; q, the sds and nu
+An observation of a robust series is y = f^(k)(x) + s e / sqrt(w u), e standard normal and u ~ Gamma(nu/2, nu/2): given f, Student's
+t with nu degrees of freedom and scale s / sqrt(w). The posterior of f and of the u is approximated by a product; q, the SDs and nu
 maximise the lower bound of the restricted likelihood that goes with it (variational EM),
 
     B = llf of the fit with weights w E u  +  sum_i [E log p(u_i) - E log p*(u_i) + (E log u_i - log E u_i) / 2],
 
 by turns: E u = (nu + 1) / (nu + E (y - f^(k))^2 w / s^2) and the like from the last fit, then a fit by restricted likelihood with
-these weights, itself certified. No turn lowers B, and they end where what all further turns can add, a geometric series by the last
+these weights. No turn lowers B, and they end where what all further turns can add, a geometric series by the last
 ones, is negligible. B may have several maxima: of two starts, one that leaves out what lies far from running medians and one that
 weighs it little, the better end is taken. Its curve, bands and likelihood are those of normal noise with the final weights times
-(nu + 1) / (nu + 3), the information of a reading with t noise beside 1 / s^2.
+(nu + 1) / (nu + 3), the information of an observation with t noise beside 1 / s^2.
 
 - K. L. Lange, R. J. A. Little and J. M. G. Taylor (1989), "Robust statistical modeling using the t distribution".
 - M. E. Tipping and N. D. Lawrence (2005), "Variational inference for Student-t models".
@@ -32,28 +32,28 @@ from ..errors import ConvergenceError, SpecificationError
 from ..observations import Observations
 
 LOSSES = ("squares", "student_t")
-LEAST_WEIGHT = 1e-10  # of a reading that lies 10^5 sds away, or more
+LEAST_WEIGHT = 1e-10  # of an observation that lies 10^5 SDs away, or more
 FIRST_DF = 4.0
 LOWEST_DF, HIGHEST_DF = 0.2, 1e4  # beyond, the noise is normal for every purpose
-WINDOW = 9  # readings whose median the first residuals are taken from
+WINDOW = 9  # observations whose median the first residuals are taken from
 MOST_TURNS = 500
 SAME = 0.1  # change of a log weight between two starts' turns, below which both go to one end
 NEGLIGIBLE = 1e-7  # gain of the bound
 LEAST_RATIO = 1e-3  # of it, a gain that ends the turns whatever the one before
-FAR = 3.0  # sds from a running median
-NORMAL_CONSISTENT = 1.4826  # median absolute deviation to sd
+FAR = 3.0  # SDs from a running median
+NORMAL_CONSISTENT = 1.4826  # median absolute deviation to SD
 
 
 @dataclass(frozen=True, eq=False)
 class Robustness:
-    """Degrees of freedom and weights of the robust names.
+    """Degrees of freedom and weights of the robust series.
 
     Attributes
     ----------
     df : dict
-        Degrees of freedom of each robust name.
+        Degrees of freedom of each robust series.
     weights : dict
-        E u of its readings, arrays: near one for ordinary readings, near zero for gross errors.
+        E u of its observations, arrays: near one for ordinary observations, near zero for outliers.
     bound : float
         Lower bound B of the restricted log-likelihood.
     n_turns : int
@@ -74,7 +74,7 @@ class Fitted(Protocol):
 
     @property
     def fittedvalues(self) -> FloatArray:
-        """Posterior mean of what each observation reads."""
+        """Posterior mean of what each observation measures."""
 
     @property
     def fitted_variance(self) -> FloatArray:
@@ -82,7 +82,7 @@ class Fitted(Protocol):
 
     @property
     def restricted_llf(self) -> float:
-        """Restricted log-likelihood, what is entirely unknown in scaled units."""
+        """Restricted log-likelihood, what is diffuse in scaled units."""
 
 
 Fit = TypeVar("Fit", bound=Fitted)
@@ -133,7 +133,7 @@ def _alternated(
     weights: dict[str, FloatArray],
     known: Robustness | None,
 ) -> tuple[Fit, Robustness] | None:
-    """Alternate between the weights of the robust names and a fit with them; None once they come to those that are known."""
+    """Alternate between the weights of the robust series and a fit with them; None once they come to those that are known."""
     df = {name: FIRST_DF if fixed is None else fixed for name, fixed in free.items()}
     gain, bounds = -np.inf, []
     found: Fit | None = None
@@ -153,7 +153,7 @@ def _alternated(
 
 
 def check_robust(robust: Any, observations: Observations) -> dict[str, float | None]:
-    """Return the degrees of freedom of the robust names, None where they are estimated."""
+    """Return the degrees of freedom of the robust series, None if they are estimated."""
     if robust is False or robust is None:
         return {}
     names = observations.names
@@ -165,19 +165,19 @@ def check_robust(robust: Any, observations: Observations) -> dict[str, float | N
         robust = dict.fromkeys(robust)
     for name, df in robust.items():
         if name not in names:
-            raise SpecificationError(f"robust names {name!r}; the readings are named {', '.join(names)}")
+            raise SpecificationError(f"robust names {name!r}; the series are {', '.join(names)}")
         if df is not None:
             check_positive(df, f"robust[{name!r}]")
     return dict(robust)
 
 
 def of_loss(loss: Any, parameter: float | None, robust: Any, observations: Observations) -> Any:
-    """What `robust` stands for a loss: names with Student-t noise, and their degrees of freedom."""
+    """The option `robust`: series with Student-t noise, and their degrees of freedom."""
     losses = loss if isinstance(loss, Mapping) else dict.fromkeys(observations.names, loss)
     for kind in losses.values():
         if not isinstance(kind, str) or kind not in LOSSES:
             raise SpecificationError(
-                f"loss is {shown(kind)}; a SmoothingSpline takes 'squares' or 'student_t', and SplineRegression also 'huber', "
+                f"loss is {shown(kind)}; SmoothingSpline has 'squares' and 'student_t', and SplineRegression also 'huber', "
                 "'bisquare', 'expectile' and 'quantile'"
             )
     chosen = {name: parameter for name, kind in losses.items() if kind == "student_t"}
@@ -260,14 +260,15 @@ def next_weights(
 
 
 def moved(old: Mapping[str, FloatArray], new: Mapping[str, FloatArray]) -> float:
-    """Greatest change of a log weight."""
+    """Largest change of a log weight."""
     return max(float(np.max(np.abs(np.log(new[name] / old[name])))) for name in new)
 
 
 def informative(weights: Mapping[str, FloatArray], df: Mapping[str, float]) -> dict[str, FloatArray]:
     """Weights of normal noise that informs as the t noise does.
 
-    E u is one on average, but a reading with t noise informs by (nu + 1) / (nu + 3) of 1 / s^2, as its weight may be a mistake.
+    E u is one on average, but an observation with t noise informs by (nu + 1) / (nu + 3) of 1 / s^2, as its weight may be a
+    mistake.
     """
     return {name: _bounded(values * (df[name] + 1) / (df[name] + 3)) for name, values in weights.items()}
 

@@ -20,7 +20,7 @@ of the evidence, by s^2 as by the hyperparameters of the prior, is therefore tha
 fit of these and the sites at its estimates take turns, until a further fit can gain nothing. Posteriors, and the integration over
 the parameters, are those of the normal observations.
 
-Limits. Where all reports are one value, the posterior of a constant without noise is uniform within their interval, with the sd
+Limits. Where all reports are one value, the posterior of a constant without noise is uniform within their interval, with the SD
 h / sqrt(12) = 0.29 h. The normal approximation is narrower: 0.20 h for 150 reports.
 
 - T. P. Minka (2001), "Expectation propagation for approximate Bayesian inference".
@@ -44,12 +44,12 @@ from .specification import Sites, Specification
 MOST_TURNS, MOST_SWEEPS = 200, 1000
 PATIENCE = 12  # sweeps that are to halve the change, or sites move half as far: many reports of one value overshoot together
 NEGLIGIBLE = 1e-7  # gain of -2 log-likelihood by a further fit
-SAME = 1e-7  # change of sites, in sds of predictions and as a share of their variances
-LEAST_START = 0.25  # sd, in steps, from which a search begins
+SAME = 1e-7  # change of sites, in SDs of predictions and as a fraction of their variances
+LEAST_START = 0.25  # SD, in steps, from which a search begins
 LEAST_TOLD = 1e-8  # 1 - V: a report that tells less of what is predicted counts as if it told so much
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
 DECAY = 80.0  # twice the logarithm by which a density falls where it no longer counts
-WIDE = 2.0  # of an interval in sds, from which on 1 - V is taken from the density at its ends
+WIDE = 2.0  # of an interval in SDs, from which on 1 - V is taken from the density at its ends
 
 
 def estimate_rounded(specification: Specification, method: str) -> tuple[Specification, Optimum]:
@@ -115,20 +115,20 @@ def sites_at(specification: Specification, hyper: FloatArray, variance: FloatArr
         y[rounded] = (kept * y[rounded] + moved * new_y) / (kept + moved)
         offset[rounded] = 1 / (kept + moved)
     raise ConvergenceError(
-        f"the intervals of rounded observations still move the curve by {change:.1e} sds after {MOST_SWEEPS} sweeps; give sd=, or "
+        f"the intervals of rounded observations still move the curve by {change:.1e} SDs after {MOST_SWEEPS} sweeps; give sd=, or "
         "hyperparameters of the prior",
         change,
     )
 
 
 def without_each(mean: FloatArray, variance: FloatArray, y: FloatArray, noise: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and variance (n,) of what each observation reads without it, from those with it."""
+    """Mean and variance (n,) of what each observation measures without it, from those with it."""
     left = noise - variance
     return mean + variance * (mean - y) / left, variance * noise / left
 
 
 def _is_predicted(specification: Specification, hyper: FloatArray, variance: FloatArray) -> npt.NDArray[np.bool_]:
-    """Whether the other observations determine what each reads (n,); the site of one that says what no other does stays."""
+    """Whether the other observations determine what each reads (n,); the site of one that alone determines a direction stays."""
     program = specification.program
     found = np.ones(specification.nobs, dtype=bool)
     for i in np.flatnonzero(program.adjoint(hyper, variance).is_start):

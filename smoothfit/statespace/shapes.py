@@ -40,7 +40,7 @@ class Jump(Polynomial):
 
 
 def nodes_of(specification: Specification) -> Points:
-    """Distinct abscissae of a specification's program, increasing."""
+    """Distinct x of a specification's program, increasing."""
     read = specification.functionals
     parts = [read.end, read.start.take(read.kind != VALUE)]
     if specification.period is not None:
@@ -54,7 +54,7 @@ def nodes_of(specification: Specification) -> Points:
 
 
 def changes_of(specification: Specification, values: FloatArray, variance: FloatArray) -> list[Change]:
-    """Estimates of level shifts and slope breaks at all abscissae but the first and those before the start is known.
+    """Estimates of level shifts and slope breaks at all x but the first and those before the start is known.
 
     None of a periodic curve, which a jump up must leave again.
     """
@@ -96,7 +96,7 @@ def no_spline(specification: Specification) -> str:
     if not isinstance(prior, IntegratedWiener):
         trend = [n for n, t in zip(specification.component_names, prior.components, strict=True) if isinstance(t, IntegratedWiener)]
         of_trend = f", of its smooth part by predict(x, component={trend[0]!r})" if trend and len(prior.components) > 1 else ""
-        return f"under {prior!r} it is no polynomial between readings; evaluate it by predict{of_trend}"
+        return f"under {prior!r} it is not a polynomial between observations; evaluate it by predict{of_trend}"
     if specification.interventions:
         return f"it jumps or bends at {', '.join(specification.intervention_labels)}; evaluate it by predict"
     if any(r.upper is not None and r.deriv == OF_INTEGRAL for r in specification.observations.readings):
@@ -107,7 +107,7 @@ def no_spline(specification: Specification) -> str:
 def pieces_of(
     specification: Specification, values: FloatArray, variance: FloatArray, mean: Callable[[Points, int], FloatArray]
 ) -> Pieces:
-    """The polynomials between the abscissae of an integrated Wiener process; `mean` gives scaled derivatives at points.
+    """The polynomials between the nodes of an integrated Wiener process; `mean` gives scaled derivatives at points.
 
     Derivative order + j is q times (-1)^j the adjoint of derivative order - 1 - j.
     """
@@ -123,7 +123,7 @@ def pieces_of(
 
 
 def multiplicities(specification: Specification) -> npt.NDArray[np.int64]:
-    """How often each abscissa is a knot: an observation of f^(k) makes the derivative of order 2 order - 1 - k jump."""
+    """How often each x is a knot: an observation of f^(k) makes the derivative of order 2 order - 1 - k jump."""
     nodes, read = nodes_of(specification), specification.functionals
     found = np.ones(len(nodes.coarse), dtype=np.int64)
     deriv = np.concatenate([np.full(len(r), max(r.deriv, 0), np.int64) for r in specification.observations.readings])

@@ -1,4 +1,4 @@
-"""Parts of the readings on which the search of a long series begins: every so manieth, which shows what is slow, and a stretch."""
+"""Parts of the observations on which the search of a long series begins: every k-th, which shows slow changes, and a stretch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .._validation import frozen
 from ..observations import Observations
 
 Rule = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
-MANY, PART = 2000, 500  # readings from which on the search starts on parts, and of how many
-LEAST = 50  # readings of a name that a part keeps, if it has them
+MANY, PART = 2000, 500  # observations from which on the search starts on parts, and of how many
+LEAST = 50  # observations of a series that a part keeps, if it has them
 
 
 def sketches_of(observations: Observations) -> list[Observations]:
-    """Parts of the readings; none where these are few."""
+    """Parts of the observations; none where these are few."""
     if len(observations) < MANY:
         return []
     every = len(observations) // PART

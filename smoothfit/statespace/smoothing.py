@@ -39,8 +39,8 @@ def check_range(name: str, value: float, log_q: float, places: FloatArray) -> No
     else:
         return
     raise SpecificationError(
-        f"{name} is {value}: floating-point numbers cannot tell the curve from {limit} of these readings, which span "
-        f"{np.ptp(places):.6g} at {len(np.unique(places))} abscissae; pass {remedy}"
+        f"{name} is {value}: in floating-point numbers the curve equals {limit} of these observations, which span "
+        f"{np.ptp(places):.6g} at {len(np.unique(places))} values of x; pass {remedy}"
     )
 
 
@@ -89,7 +89,7 @@ class Smoothing(ABC):
 
     @staticmethod
     def of(specification: Specification, name: str, value: float) -> Smoothing:
-        """The fixed smoothing of a name."""
+        """The fixed smoothing of a series."""
         place, order = _place(specification, name, value)
         if name == "lam":
             return _Ratio(specification, value, place)
@@ -98,7 +98,7 @@ class Smoothing(ABC):
             return _Width(specification, value, place, order)
         if not specification.n_diffuse < value < specification.nobs:
             raise SpecificationError(
-                f"edf is {value}; it exceeds {specification.n_diffuse}, what is entirely unknown, and is below {specification.nobs}"
+                f"edf is {value}; it exceeds {specification.n_diffuse}, what is diffuse, and is below {specification.nobs}"
             )
         return _Trace(specification, value, place)
 
@@ -154,7 +154,7 @@ def _is_of(specification: Specification, p: Parameter, kind: str, n_prior: int) 
 
 @dataclass(frozen=True, eq=False)
 class _Ratio(Smoothing):
-    """The variance of the first unknown name over lam."""
+    """The variance of the first unknown series over lam."""
 
     @cached_property
     def tie(self) -> FixedLam:
@@ -229,7 +229,7 @@ class _Trace(Smoothing):
         low, high = scale * (centre - WIDEST), scale * (centre + WIDEST)
         least, most = excess(low), excess(high)
         if not least < 0 < most:
-            raise NoSuchTraceError(f"edf is {self.value}; these readings allow {least + self.value:.6g} to {most + self.value:.6g}")
+            raise NoSuchTraceError(f"edf is {self.value}; it ranges here from {least + self.value:.6g} to {most + self.value:.6g}")
         return float(brentq(excess, low, high, xtol=1e-12))
 
     def slopes(self, theta: FloatArray) -> FloatArray:

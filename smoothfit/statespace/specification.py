@@ -1,4 +1,4 @@
-"""Curves with any Markov prior, read through any functionals: the general form of the smoothing spline.
+"""Curves with any Markov prior, observed through any linear functionals: the general form of the smoothing spline.
 
 The likelihood is that of y = L f + X b + e with f ~ prior, b the coefficients of regressors and interventions and everything
 that is diffuse in the prior's start, e the noise. With K the covariance of y but for b:
@@ -6,7 +6,7 @@ that is diffuse in the prior's start, e the noise. With K the covariance of y bu
 - ``reml``: -2 l_R = (n - p) log 2 pi + log|K| + log|X'K^-1 X| + r'K^-1 r,   p the number of diffuse directions,
 - ``ml``:   -2 l   = n log 2 pi + log|K| + r'K^-1 r,
 
-in the second of which the random part of what wanders from a diffuse start is orthogonal to what is read of that start, in the
+in the second of which the random part of a path from a diffuse start is orthogonal to the observed directions of that start, in the
 metric of the rest: see `criteria`. Of a stationary curve it is the usual likelihood.
 
 Both are minimised over the logarithms of the hyperparameters and of the unknown variances, from the best of many starts, with exact
@@ -40,8 +40,8 @@ from .general_search import REMEDY
 from .periodic import Phases, distances
 from .sketches import sketches_of
 
-SMALLEST_IN_STEPS = 1e-3  # sd of noise that counts as none: one report in hundreds changes by it
-COARSEST = 1e8  # steps, as multiples of the size of the readings
+SMALLEST_IN_STEPS = 1e-3  # SD of noise that counts as none: one report in hundreds changes by it
+COARSEST = 1e8  # steps, as multiples of the size of the observations
 
 
 class Sites(NamedTuple):
@@ -52,10 +52,10 @@ class Sites(NamedTuple):
 
 
 class Specification:
-    """What `SmoothingSpline` fits where it has a prior of its own, regressors, or readings of integrals or differences.
+    """What `SmoothingSpline` fits where it has a prior of its own, regressors, or observations of integrals or differences.
 
     Parameters are those of `SmoothingSpline`, but `joint`: what `with_covariances` makes of its covariances; and `sites`: normal
-    observations that stand for rounded ones, see `rounding`.
+    observations that represent rounded ones, see `rounding`.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Specification:
         self.processes = Processes((self.prior, *self.noise.values()), self.scale.x_unit)
         self.unknown = tuple(reading.name for reading in observations.readings if reading.sd is None)
         if len(self.unknown) + 1 > MOST_GROUPS:
-            raise DataError(f"{len(self.unknown)} names have an unknown sd; at most {MOST_GROUPS - 1} can")
+            raise DataError(f"{len(self.unknown)} series have an unknown noise SD; at most {MOST_GROUPS - 1} can")
         taken = ("q", *self.intervention_labels, *(p.name for p in self.hyperparameters))
         self._regressors, self._regressor_units = checked_regressors(regressors or {}, observations, taken)
         self._check_period()
@@ -160,13 +160,13 @@ class Specification:
     # Units ------------------------------------------------------------------------------------------------------------
 
     def _scale(self) -> Scale:
-        """Units in which x is spaced by about one and readings are within one; the origin is taken out where a level is free."""
+        """Units in which x is spaced by about one and observations are within one; the origin is removed if a level is free."""
         obs = self.observations
         parts = [obs.abscissa.points(x) for reading in obs.readings for x in reading.limits]
         keys = np.unique(np.concatenate([part.keys for part in parts]))
         if len(keys) < 2:
             label = obs.abscissa.label(obs.readings[0].x[0])
-            raise DataError(f"all {len(obs)} readings are at x = {label}; a curve needs readings at two abscissae or more")
+            raise DataError(f"all {len(obs)} observations are at x = {label}; a curve needs at least two distinct x")
         span, n_steps = float((keys[-1] - keys[0]).real), len(keys) - 1
         if self.period is not None:
             span, n_steps = self.period, len(self.phases.distinct)
@@ -182,11 +182,11 @@ class Specification:
         size = max(sizes)
         scale = Scale(x_unit, float(np.ldexp(1.0, int(np.frexp(size)[1]))) if size > 0 else 1.0, origin)
         units = [scale.of(power_of(reading)) for reading in obs.readings]
-        scale.check(*units, *(unit * unit for unit in units))  # of readings, and of their variances
+        scale.check(*units, *(unit * unit for unit in units))  # of observations, and of their variances
         return scale
 
     def unit_of(self, reading: Readings) -> float:
-        """Unit of a name's readings: a mean or a difference is one of f, an integral of f times x."""
+        """Unit of a series' observations: a mean or a difference is one of f, an integral of f times x."""
         return self.scale.of(power_of(reading))
 
     def scaled_hyperparameters(self) -> list[float | None]:
@@ -204,7 +204,7 @@ class Specification:
             return
         if not isinstance(self.prior, IntegratedWiener) or any(r.upper is not None for r in self.observations.readings):
             raise SpecificationError(
-                "period goes with order= and readings of f and its derivatives; other priors: add Seasonal(period)"
+                "period goes with order= and observations of f and its derivatives; other priors: add Seasonal(period)"
             )
         if self.noise or self.interventions:
             raise SpecificationError("period goes with neither noise nor interventions")
@@ -225,26 +225,26 @@ class Specification:
         return found[0] if len(found) == 1 else Sum(tuple(found))
 
     def _check_identified(self) -> None:
-        """Raise where readings leave part of the state undetermined whatever the hyperparameters."""
+        """Raise if observations leave part of the state undetermined whatever the hyperparameters."""
         values = np.array([1.0 if v is None else v for v in self.scaled_hyperparameters()])
         self.program.sums(values, np.ones(len(self.unknown) + 1))
         n_free = len(self.parameters)
         if n_free and self.nobs < self.n_diffuse + n_free:
             raise DataError(
-                f"{self.nobs} readings are too few: {self.n_diffuse} fix what is entirely unknown, and {n_free} parameters are to "
+                f"{self.nobs} observations are too few: {self.n_diffuse} fix what is diffuse, and {n_free} parameters are to "
                 f"be estimated; {REMEDY}"
             )
 
-    # What is read -----------------------------------------------------------------------------------------------------
+    # What is observed -----------------------------------------------------------------------------------------------------
 
     @property
     def nobs(self) -> int:
-        """Number of readings."""
+        """Number of observations."""
         return len(self.observations)
 
     @cached_property
     def n_diffuse(self) -> int:
-        """Number of entirely unknown constants."""
+        """Number of diffuse constants."""
         if self.period is not None:
             return 1 + len(self.effects)
         return int(self.processes.start(np.ones(len(self.hyperparameters))).diffuse.shape[1]) + len(self.effects)
@@ -268,7 +268,7 @@ class Specification:
         return None if self.period is None else Points(np.array([0.0, self.period]))
 
     def process_row(self, deriv: int, component: str | None = None, name: str | None = None) -> FloatArray:
-        """Row (D,) of the processes that f^(deriv), or a component of it, is; with the noise process of a name."""
+        """Row (D,) of the processes that f^(deriv), or a component of it, is; with the noise process of a series."""
         parts = []
         for label, term in zip(self.component_names, self.prior.components, strict=True):
             row = term.readout(deriv, self.scale.x_unit)
@@ -284,7 +284,7 @@ class Specification:
         return getattr(self.prior, "names", (self.prior.label,))
 
     def intervention_columns(self, start: Points | None, end: Points, deriv: int, component: str | None = None) -> FloatArray:
-        """What is read of each intervention: shape (n, interventions)."""
+        """Design of each intervention: shape (n, interventions)."""
         columns = np.zeros((len(end.coarse), len(self.interventions)))
         for j, (change, label) in enumerate(zip(self.interventions, self.intervention_labels, strict=True)):
             if component not in (None, label):
@@ -304,7 +304,7 @@ class Specification:
 
     @cached_property
     def functionals(self) -> Functionals:
-        """The readings, name after name, in combinations whose noise is independent."""
+        """The observations, series after series, in combinations whose noise is independent."""
         read = self.as_read
         if not self.joint:
             return read
@@ -318,13 +318,13 @@ class Specification:
 
     @cached_property
     def as_read(self) -> Functionals:
-        """The readings themselves, or what stands for rounded ones, with the variance of each."""
+        """The observations themselves, or what represents rounded ones, with the variance of each."""
         read = self.as_reported
         return read if self.sites is None else replace(read, y=self.sites.y, offset=self.sites.offset)
 
     @cached_property
     def as_reported(self) -> Functionals:
-        """The readings themselves, rounding being noise."""
+        """The observations themselves, rounding being noise."""
         parts, first = [], 0
         columns = np.column_stack([np.zeros((self.nobs, 0)), *self._regressors.values()])
         for reading in self.observations.readings:
@@ -334,7 +334,7 @@ class Specification:
         return Functionals.join(parts)
 
     def read(self, reading: Readings, regressors: FloatArray) -> Functionals:
-        """Readings of a name, with scaled regressors (n, k)."""
+        """Observations of a series, with scaled regressors (n, k)."""
         abscissa, scale, n = self.observations.abscissa, self.scale, len(reading)
         unit = self.unit_of(reading)
         ratio = scaled_ratio(reading, unit)
@@ -342,7 +342,7 @@ class Specification:
         start = self.folded(abscissa.points(reading.x))
         end = start if reading.upper is None else abscissa.points(reading.upper)
         origin = scale.y_origin if has_level(reading) else 0.0
-        factor = np.ones(n)  # of the scaled reading
+        factor = np.ones(n)  # of the scaled observation
         if reading.deriv == OF_INTEGRAL:
             length = end.minus(start) / scale.x_unit
             factor = length if reading.mean else factor
@@ -373,7 +373,7 @@ class Specification:
             i = first_index(bad)
             raise DataError(
                 f"resolution[{i}] of {reading.name!r} is {reading.resolution[i]}, more than {COARSEST:g} times the size of the "
-                f"readings, {unit:.1e}; check its unit"
+                f"observations, {unit:.1e}; check its unit"
             )
         return size**2 / 12
 
@@ -412,12 +412,12 @@ class Specification:
 
     @cached_property
     def program(self) -> Program:
-        """Of the readings."""
+        """Of the observations."""
         return self.compiled(self.functionals)
 
     @cached_property
     def _constraint(self) -> Program | None:
-        """Of the periodicity alone, whose density is not that of a reading."""
+        """Of the periodicity alone, whose density is not that of an observation."""
         if self._close is None:
             return None
         nothing = self.query(None, self._close, 0)
@@ -447,7 +447,7 @@ class Specification:
 
     @staticmethod
     def _log_floor(reading: Readings, unit: float) -> float:
-        """Logarithm of a scaled variance that is none beside the steps of rounded readings."""
+        """Logarithm of a scaled variance that is none beside the steps of rounded observations."""
         if reading.resolution is None or not reading.resolution.any():
             return -np.inf
         least = float(reading.resolution[reading.resolution > 0].min())
@@ -489,7 +489,7 @@ class Specification:
         return sums
 
     def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Terms of the restricted likelihood of candidates, NaN where there are none; None where they come one by one only."""
+        """Terms of the restricted likelihood of candidates, NaN where there are none; None if they come one by one only."""
         if self._constraint is not None:
             return None
         log_det, sse, _, count = self.program.scan(values, variance)
@@ -497,7 +497,7 @@ class Specification:
 
     @property
     def is_relative(self) -> bool:
-        """Whether a common factor of all variances is unknown: no sd, no step and no size of a process is given."""
+        """Whether a common factor of all variances is unknown: no SD, no step and no size of a process is given."""
         given = any(p.f_power and p.value for p in self.hyperparameters) or self.is_rounded
         return len(self.unknown) == len(self.observations.names) and not given
 
@@ -508,13 +508,13 @@ class Specification:
 
     @cached_property
     def scaling(self) -> FloatArray | None:
-        """What multiplies all variances by e, as a change of theta; None where some size is given."""
+        """What multiplies all variances by e, as a change of theta; None if some size is given."""
         powers = [2 if p.is_variance else self.hyperparameters[p.index].f_power for p in self.parameters]
         return np.array(powers) / 2 if self.is_relative and powers and min(powers) >= 0 else None
 
     @cached_property
     def log_det_design(self) -> float:
-        """log|X'X| of the diffuse directions in the user's readings and the scaled units of the directions."""
+        """log|X'X| of the diffuse directions in the user's observations and the scaled units of the directions."""
         units = self.reading_units / np.sqrt(self.factors)
         alone = 0.0
         if self._constraint is not None:
@@ -528,7 +528,7 @@ class Specification:
 
     @cached_property
     def factors(self) -> FloatArray:
-        """Squared factor from a scaled reading to its row: of means the squared length of the interval."""
+        """Squared factor from a scaled observation to its row: of means the squared length of the interval."""
         parts = []
         for reading in self.observations.readings:
             if reading.mean and reading.upper is not None:
@@ -540,12 +540,12 @@ class Specification:
 
     @cached_property
     def reading_units(self) -> FloatArray:
-        """Unit of each reading, shape (n,)."""
+        """Unit of each observation, shape (n,)."""
         readings = self.observations.readings
         return np.repeat([self.unit_of(r) for r in readings], [len(r) for r in readings])
 
     def sketches(self) -> list[Specification]:
-        """The models of parts of the readings, where these are many."""
+        """The models of parts of the observations, where these are many."""
         if self.effects or self.joint or self.period is not None or self.sites is not None:
             return []
         found = []

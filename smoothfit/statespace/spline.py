@@ -66,7 +66,7 @@ class Pieces:
         lost = np.diff(nodes) <= 0
         if lost.any():
             raise NumericalError(
-                f"{lost.sum()} gaps between readings vanish beside the range of x in float64 knots; use predict, which keeps "
+                f"{lost.sum()} gaps between observations vanish beside the range of x in float64 knots; use predict, which keeps "
                 "them, or fit a shorter stretch of x"
             )
         multiplicity = multiplicity.copy()

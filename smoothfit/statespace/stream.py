@@ -1,6 +1,6 @@
 """Streaming by the general engine: any prior, regressors, interventions, noise processes, integrals.
 
-What came before the lag is kept as a law of the state at one abscissa: x = U e, e independent with means mu and variances D, or
+What came before the lag is kept as a law of the state at one x: x = U e, e independent with means mu and variances D, or
 unknown. The rows of U^-1 x with the noise D are observations that tell it, of a state of which nothing else is known; those that
 still count one by one follow.
 """
@@ -40,7 +40,7 @@ class Continued(Processes):
 
 @dataclass(frozen=True, eq=False)
 class Law:
-    """What is known of the state at one abscissa, as observations there."""
+    """What is known of the state at one x, as observations there."""
 
     at: Points
     told: Functionals
@@ -94,7 +94,7 @@ class StructuralOnline(OnlineSpline):
         """What is known at the estimates before the window."""
         return self._settings[0].law
 
-    # Readings ---------------------------------------------------------------------------------------------------------
+    # Observations ---------------------------------------------------------------------------------------------------------
 
     def _append_all(self, observations: Observations, regressors: Mapping[str, Any] | None) -> None:
         spec, parts, first = self._spec, [], 0
@@ -103,7 +103,7 @@ class StructuralOnline(OnlineSpline):
             self._checked_kind(reading)
             if reading.name in self._correlated:
                 raise DataError(
-                    f"the errors of {reading.name!r} have covariances= in the fit; streaming takes independent errors: fit with "
+                    f"the errors of {reading.name!r} have covariances= in the fit; streaming needs independent errors: fit with "
                     "sd= instead"
                 )
             own = replace(reading, x=self._abscissa.given(reading.x))
@@ -173,7 +173,7 @@ class StructuralOnline(OnlineSpline):
         self.nobs -= n
 
     def forget(self) -> None:
-        """Let all readings so far stand; see `OnlineSpline.forget`."""
+        """Fix all observations so far; see `OnlineSpline.forget`."""
         self._settle(0)
         self._n_given = self.nobs
 
@@ -185,7 +185,7 @@ class StructuralOnline(OnlineSpline):
         return points.take(np.unique(points.keys, return_index=True)[1])
 
     def moments(self, functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances (1, n) of functionals, given all readings so far."""
+        """Posterior means and variances (1, n) of functionals, given all observations so far."""
         return self._moments_by(self._settings[:1], functionals)
 
     def _moments_at_nodes(self, functionals: CurveFunctionals) -> Moments:

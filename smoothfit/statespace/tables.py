@@ -34,7 +34,7 @@ def facts_of(results: Summarised) -> list[tuple[str, str]]:
 
 
 def readings_of(results: Summarised) -> pd.DataFrame:
-    """A row for each name: what it observes, how often, with which noise."""
+    """A row for each series: what it observes, how often, with which noise."""
     import pandas as pd
 
     bse, rows = results.bse, []

@@ -1,4 +1,4 @@
-"""Units of what is estimated: noise, and what is entirely unknown in a specification."""
+"""Units of what is estimated: noise, and what is diffuse in a specification."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def noise_sds(
 
 
 def log_det_units(specification: Specification, values: FloatArray) -> float:
-    """Log determinant of the change of what is entirely unknown to the user's units, at scaled hyperparameters."""
+    """Log determinant of the change of what is diffuse to the user's units, at scaled hyperparameters."""
     scale, prior = specification.scale, specification.prior
     found = float(np.log(specification.effect_units).sum())
     if specification.period is not None:
@@ -46,7 +46,7 @@ def log_det_units(specification: Specification, values: FloatArray) -> float:
 
 
 def _state_units(component: Prior, scale: Scale, scaled: FloatArray, given: FloatArray) -> FloatArray:
-    """Unit of each entry of a component's state: that of f where it is read, and of others by how they move each other."""
+    """Unit of each entry of a component's state: that of f for observed components, and of others by how they move each other."""
     ours, theirs = component.readout(0, scale.x_unit), component.readout(0, 1.0)
     T = component.matrices(np.ones(1), scaled, scale.x_unit, False)[0][0]
     moves = component.matrices(np.array([scale.x_unit]), given, 1.0, False)[0][0]

@@ -51,12 +51,12 @@ class WienerEngine(StateSpaceEngine):
 
     @property
     def relative(self) -> bool:
-        """Whether no sd is known."""
+        """Whether no SD is known."""
         return not self.rows.has_known
 
     @property
     def coordinates(self) -> tuple[str, ...]:
-        """The intensity q, and series of unknown sd."""
+        """The intensity q, and series of unknown noise SD."""
         return ("q", *self.rows.unknown)
 
     @property
@@ -117,7 +117,7 @@ class WienerEngine(StateSpaceEngine):
         return log_q, np.append(0.0, slopes[: len(self.rows.unknown)])
 
     def _log_variances(self, wholes: FloatArray) -> FloatArray:
-        """Of all groups (L, G): that of the known sds is one."""
+        """Of all groups (L, G): that of the known noise SDs is one."""
         return np.hstack([wholes[:, 1:], np.zeros((len(wholes), int(self.rows.has_known)))])
 
     # Likelihood -------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ class WienerPosterior:
     order: int
     q: float
     sigma2: FloatArray
-    noise_factor: ClassVar[float] = 1.0  # by which the logarithm of an sd moves with its entry of `logs`
+    noise_factor: ClassVar[float] = 1.0  # by which the logarithm of an SD moves with its entry of `logs`
 
     @cached_property
     def filtered(self) -> FloatArray:
@@ -101,7 +101,7 @@ class WienerPosterior:
 
     @property
     def logs(self) -> tuple[tuple[str, bool], ...]:
-        """Name of each parameter, of whose logarithms `moved` takes changes, and whether it is an sd."""
+        """Name of each parameter, of whose logarithms `moved` takes changes, and whether it is an SD."""
         return (*((name, True) for name in self.rows.unknown), ("q", False))
 
     @property
@@ -141,7 +141,7 @@ class WienerPosterior:
 
     @cached_property
     def log_det_design(self) -> float:
-        """log|X'X| with X_ij = (x^j / j!)^(k_i) at x_i, in the user's units of the readings and scaled units of x and f."""
+        """log|X'X| with X_ij = (x^j / j!)^(k_i) at x_i, in the user's units of the observations and scaled units of x and f."""
         rows = self.rows
         ratio, exponent = _centred(rows.scale.units(self.order)[rows.deriv])
         plain = replace(rows, group=np.zeros_like(rows.group), ratio=ratio, unknown=("all",), has_known=False)
@@ -154,7 +154,7 @@ class WienerPosterior:
         return float(np.log(self.rows.scale.units(self.order)).sum())
 
     def log_likelihood(self, method: str) -> float:
-        """Log-likelihood of a method for the user's readings, the polynomials in scaled units."""
+        """Log-likelihood of a method for the user's observations, the polynomials in scaled units."""
         likelihood = likelihood_of(method)(self.rows, self.order)
         units = np.log(self.rows.scale.units(self.order))
         of_readings = float(np.bincount(self.rows.deriv, minlength=self.order) @ units)
@@ -169,7 +169,7 @@ class WienerPosterior:
 
     @property
     def highest_mean_derivative(self) -> int:
-        """2 order - 1: between readings the mean is a polynomial of that degree."""
+        """2 order - 1: between observations the mean is a polynomial of that degree."""
         return 2 * self.order - 1
 
     @property
@@ -283,13 +283,13 @@ class WienerPosterior:
     # Observations -----------------------------------------------------------------------------------------------------
 
     def _at_rows(self, values: FloatArray) -> FloatArray:
-        """Entry (node, deriv) of values (n_nodes, order) for each reading, in the order of the observations."""
+        """Entry (node, deriv) of values (n_nodes, order) for each observation, in the order of the observations."""
         rows = self.rows
         return rows.in_given_order(values[rows.node_of_row, rows.deriv])
 
     @property
     def _units(self) -> FloatArray:
-        """Unit of each reading, in the order of the observations."""
+        """Unit of each observation, in the order of the observations."""
         return self.rows.in_given_order(self.rows.scale.units(self.order)[self.rows.deriv])
 
     @property
@@ -299,7 +299,7 @@ class WienerPosterior:
 
     @property
     def fitted(self) -> FloatArray:
-        """Posterior mean of what each reading reads (n,), in the units of the readings."""
+        """Posterior mean of what each observation measures (n,), in the units of the observations."""
         scale = self.rows.scale
         origins = np.where(np.arange(self.order) == 0, scale.y_origin, 0.0)
         return self._at_rows(self.smoothed[:, : self.order] * scale.units(self.order) + origins)
@@ -311,7 +311,7 @@ class WienerPosterior:
 
     @property
     def noise_variance(self) -> FloatArray:
-        """Noise variance of each reading (n,), in its squared units."""
+        """Noise variance of each observation (n,), in its squared units."""
         rows = self.rows
         return rows.in_given_order(self._noise_ratio * rows.scale.units(self.order)[rows.deriv] ** 2)
 
@@ -336,7 +336,7 @@ class WienerPosterior:
 
     @property
     def loo_resid(self) -> FloatArray:
-        """Readings minus predictions without them (n,): u / D with u = K^-1 (y - X b) and D its variance.
+        """Observations minus predictions without them (n,): u / D with u = K^-1 (y - X b) and D its variance.
 
         They keep their digits where the curve interpolates.
         """

@@ -1,4 +1,4 @@
-"""An oracle: Gaussian processes in discrete time by dense algebra, whose start is entirely unknown in part."""
+"""An oracle: Gaussian processes in discrete time by dense algebra, whose start is diffuse in part."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ import pytest
 
 @dataclass
 class Posterior:
-    """What readings y = X beta + known + noise say, beta of a flat density; the limit of ever larger variances."""
+    """What observations y = X beta + known + noise say, beta of a flat density; the limit of ever larger variances."""
 
     log_det: float
     sse: float
-    precision: np.ndarray  # of the readings, less what beta takes up: V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1
-    scores: np.ndarray  # that times (readings - known)
+    precision: np.ndarray  # of the observations, less what beta takes up: V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1
+    scores: np.ndarray  # that times (observations - known)
     mean: np.ndarray  # of what was asked for
     covariance: np.ndarray
 

@@ -51,7 +51,7 @@ def error_in_sd(order, packed, other):
 
 
 def grouped_rows(order, n=40, seed=0):
-    """Readings of several orders in three groups."""
+    """Observations of several orders in three groups."""
     rng = np.random.default_rng(seed)
     rows, q = make_rows("mixed", order, 3.0, n, rng)
     group = rng.integers(0, 3, n).astype(np.uint8)
@@ -63,7 +63,7 @@ def grouped_rows(order, n=40, seed=0):
 @pytest.mark.parametrize("bandwidth", [0.01, 1.0, 1e3, 1e4])
 @pytest.mark.parametrize("order", ORDERS)
 def test_posterior_keeps_its_digits(quadruple, order, bandwidth, kind):
-    # What is promised is 1e-8 sd and 1e-7; the U D U' form keeps far more, and these bounds notice if it ceases to.
+    # What is promised is 1e-8 SD and 1e-7; the U D U' form keeps far more, and these bounds notice if it ceases to.
     rng = np.random.default_rng(order)
     rows, q = make_rows(kind, order, bandwidth, 250 if bandwidth < 1e3 else 1000, rng)
     result, _ = posterior(rows, order, q, np.ones(1))
@@ -230,8 +230,8 @@ def test_unit_of_x_does_not_reach_the_arithmetic(order, exponent):
     [
         ([0, 1, 1, 1], [1, 1, 1, 1], 0b001),  # slopes alone: the level
         ([0, 1, 1, 1], [2, 2, 2, 2], 0b011),  # curvatures alone: level and slope
-        ([0, 0, 0, 0], [0, 0, 0, 0], 0b110),  # one abscissa: slope and curvature
-        ([0, 0, 1, 0], [0, 0, 0, 0], 0b100),  # two abscissae: the curvature
+        ([0, 0, 0, 0], [0, 0, 0, 0], 0b110),  # one x: slope and curvature
+        ([0, 0, 1, 0], [0, 0, 0, 0], 0b100),  # two values of x: the curvature
         ([0, 1, 1, 1], [0, MISSING, MISSING, MISSING], 0b110),
     ],
 )
@@ -258,7 +258,7 @@ def test_what_no_reading_fixes_is_reported(delta, deriv, mask):
     ],
 )
 def test_readings_that_repeat_what_others_say_are_not_taken_for_more(order, steps, deriv):
-    # With abscissae at 0, d, 2d only rounding tells these readings apart from sufficient ones.
+    # With values of x at 0, d, 2d only rounding tells these observations apart from sufficient ones.
     n = len(steps)
     for d in np.random.default_rng(0).uniform(0.1, 2, 50):
         for last in (d, np.nextafter(d, 0), np.nextafter(d, 3)):
@@ -273,7 +273,7 @@ def test_readings_that_repeat_what_others_say_are_not_taken_for_more(order, step
 @pytest.mark.parametrize("ratio", [1e300, np.nan, 1e-300])
 def test_variances_out_of_range_are_reported_with_their_row(ratio):
     rows = (np.array([0.0, 1, 1, 0]), *np.zeros((2, 4), np.uint8), np.ones(4), np.array([1, 1, 1, ratio]))
-    if ratio == 1e-300:  # the first of two such readings at one abscissa is still uncertain, the second is not
+    if ratio == 1e-300:  # the first of two such observations at one x is still uncertain, the second is not
         rows[4][2] = ratio
     with pytest.raises(_kernels.KernelError) as caught:
         _kernels.filter(_kernels.WienerRows(*rows), 2, 1.0, np.ones(1))
@@ -281,7 +281,7 @@ def test_variances_out_of_range_are_reported_with_their_row(ratio):
 
 
 def broken(**changes):
-    """Rows and order of four readings at order 2, some replaced."""
+    """Rows and order of four observations at order 2, some replaced."""
     arguments = {"delta": np.ones(4), "deriv": np.zeros(4, np.uint8), "group": np.zeros(4, np.uint8), "y": np.ones(4)}
     arguments |= {"ratio": np.ones(4), "order": 2} | changes
     order = arguments.pop("order")

@@ -71,7 +71,7 @@ def test_a_run_without_readings_is_unidentified():
 
 
 def random_model(m, seed, n=24, n_readings=2):
-    """Two classes of steps, two runs, readings of the first and the last state, some missing."""
+    """Two classes of steps, two runs, observations of the first and the last state, some missing."""
     rng = np.random.default_rng(seed)
     step = rng.integers(0, 2, n).astype(np.int32)
     step[[0, n // 2 + 1]] = -1
@@ -166,7 +166,7 @@ def test_a_filter_that_has_settled_gives_what_every_step_of_it_would(m, n_readin
     given, rng = random_model(m, 20 + m, n, n_readings if m > 1 else 1)
     given["T"] = 0.4 * np.eye(m) + 0.3 * np.eye(m, k=1) + 0.03 * rng.standard_normal((2, m, m))
     given["step"] = np.where(np.arange(n) < 1, -1, 0).astype(np.int32)
-    given["step"][300] = 1  # another step, a missing reading and another noise wake it
+    given["step"][300] = 1  # another step, a missing observation and another noise wake it
     given["y"] = rng.standard_normal(given["y"].shape)
     given["y"][150, 0] = np.nan
     given["ratio"] = np.where(np.arange(n) < 450, 1.0, 2.0)[:, None] * np.ones_like(given["y"])

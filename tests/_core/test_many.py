@@ -15,7 +15,7 @@ N = START[-1]
 
 
 def make_series(order):
-    """Rows of all series, with ties and slopes, and the abscissae."""
+    """Rows of all series, with ties and slopes, and the values of x."""
     rng = np.random.default_rng(order)
     delta = rng.uniform(0.2, 2, N)
     delta[rng.random(N) < 0.1] = 0.0

@@ -136,7 +136,7 @@ COMPONENTS = {
     seed=st.integers(0, 2**32 - 1),
 )
 def test_sums_of_components_are_those_of_dense_algebra(dense, names, is_regular, log_noise, seed):
-    """Precise readings among others have the filter change between factors and covariances, both ways."""
+    """Precise observations among others have the filter change between factors and covariances, both ways."""
     hypothesis.assume(not {"level", "trend"} <= names)  # nothing tells two levels apart
     rng = np.random.default_rng(seed)
     parts = [COMPONENTS[name] for name in sorted(names)]

@@ -12,7 +12,7 @@ Q = 0.7
 
 
 def make_rows(order, n=16, seed=0):
-    """Readings of several orders in two groups; some share an abscissa, one row reads nothing."""
+    """Observations of several orders in two groups; some share a value of x, one row reads nothing."""
     rng = np.random.default_rng(seed)
     delta = rng.uniform(0.2, 2, n)
     delta[[0, 7, 11]] = 0.0
@@ -32,7 +32,7 @@ def wiener(d, order):
 
 
 def by_dense_algebra(dense, order, delta, deriv, group, y, ratio, shift=None):
-    """The posterior of all states, node by node, and (readings, nodes, order): what a shock at a node adds to a reading."""
+    """The posterior of all states, node by node, and (n, nodes, order): what a shock at a node adds to an observation."""
     node = np.cumsum(delta > 0)
     steps = [wiener(d, order) for d in (0.0, *delta[delta > 0])]
     T, covariances = (np.array(part) for part in zip(*steps, strict=True))

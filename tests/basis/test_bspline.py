@@ -35,7 +35,7 @@ def points_of(basis, seed=0, n=30):
 @pytest.mark.parametrize("spread", [0.0, 3.0, 6.0])
 @pytest.mark.parametrize("degree", range(6))
 def test_rows_keep_their_digits(oracle, degree, spread):
-    """Within 1e-13 of the row's greatest entry, spacings from 10^-spread to 10^spread."""
+    """Within 1e-13 of the row's largest entry, spacings from 10^-spread to 10^spread."""
     for seed in range(3):
         basis = random_basis(seed, degree, spread)
         reference = oracle(basis.knots, degree)
@@ -297,7 +297,7 @@ X = np.linspace(0, 1, 5)
         (lambda: sf.BSplineBasis.from_data(X, df=20), KnotError, "5 distinct values in the domain, too few for 16"),
         (lambda: sf.BSplineBasis.from_data([1.0, 1.0, 1.0, 2.0], df=6), KnotError, "lower df"),
         (lambda: sf.BSplineBasis.from_data([2.0, 2.0]), KnotError, "all 2 of x are 2.0"),
-        (lambda: sf.BSplineBasis.from_data([np.nan]), DataError, "x holds no numbers"),
+        (lambda: sf.BSplineBasis.from_data([np.nan]), DataError, "x is empty or all NaN"),
         (lambda: sf.BSplineBasis.from_data([0, np.inf]), DataError, r"x\[1\] is inf"),
         (lambda: sf.BSplineBasis.from_data(X, knots=[0.5, 1.5]), KnotError, r"knots\[1\] = 1.5 is not inside"),
         (lambda: sf.BSplineBasis.from_data(X, df=5, knots=[0.2, 0.5]), KnotError, "pass one of df and knots"),

@@ -307,13 +307,13 @@ BAD = [
     ("bsp(x, boundary=(1, 2))", DataError, r"x\[\d+\] = .* is outside the domain \[1.0, 2.0\]"),
     ("bsp(tied, df=8)", KnotError, "distinct values"),
     ("bsp(constant)", KnotError, "all 200 of x are 1.0"),
-    ("bsp(inf, df=5)", DataError, r"x\[1\] is inf; abscissae are finite"),
-    ("psp(inf, df=5)", DataError, r"x\[1\] is inf; abscissae are finite"),
+    ("bsp(inf, df=5)", DataError, r"x\[1\] is inf; values of x must be finite"),
+    ("psp(inf, df=5)", DataError, r"x\[1\] is inf; values of x must be finite"),
     ("bsp(g, df=5)", DataError, r"^x\b.*pass numbers"),
     ("bsp(category, df=5)", DataError, "x is categorical"),
     ("bsp(C(whole), df=5)", DataError, r"^x\b.*pass"),
     ("bsp(flag, df=5)", DataError, "x is boolean"),
-    ("bsp(time, df=5)", DataError, "x holds times"),
+    ("bsp(time, df=5)", DataError, "x contains times"),
 ]
 
 

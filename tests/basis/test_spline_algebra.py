@@ -226,7 +226,7 @@ def test_a_pickled_spline_is_the_same():
         (lambda s: sf.Spline(s.basis, [[1, 2], [3]]), DataError, "coef"),
         (lambda s: sf.Spline.from_scipy(3), SpecificationError, "spline is int"),
         (lambda s: s.compose(0.0), SpecificationError, "scale is 0"),
-        (lambda s: s.integrate([0, 1], 2), SpecificationError, "single abscissae"),
+        (lambda s: s.integrate([0, 1], 2), SpecificationError, "single numbers"),
         (lambda s: s.derivative(4), SpecificationError, "k is 4"),
         (lambda s: s.roots(deriv=4), SpecificationError, "deriv is 4"),
         (lambda s: random_spline(0, 10).antiderivative(), SpecificationError, "degree 10, the highest"),

@@ -96,7 +96,7 @@ def test_tensor_splines_differentiate_and_integrate_exactly():
         (lambda: sf.TensorProductBasis(X), SpecificationError, "1 basis is given"),
         (lambda: sf.TensorProductBasis(X, 3), SpecificationError, "factor 1 is int"),
         (lambda: sf.TensorProductBasis(X, Y).design(np.ones((3, 3))), DataError, r"\(n, 2\): a point a row"),
-        (lambda: sf.TensorProductBasis(X, Y).design([[0.5, 0.5]], 1), SpecificationError, "1 is no order for each of 2"),
+        (lambda: sf.TensorProductBasis(X, Y).design([[0.5, 0.5]], 1), SpecificationError, "1 does not give an order for each of 2"),
         (lambda: sf.TensorProductBasis(X, Y).design("x"), DataError, "x"),
         (lambda: sf.TensorProductBasis(X, Y).design([[1.5, 0.5]]), DataError, r"x\[0\] = 1.5 is outside"),
     ],

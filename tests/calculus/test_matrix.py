@@ -138,7 +138,7 @@ def test_layouts_are_converted_and_told():
             DataError,
             "takes 3 values, the inner one gives 2",
         ),
-        (lambda: calculus.to_layout(np.eye(2), "numerator"), DataError, "does not say its layout"),
+        (lambda: calculus.to_layout(np.eye(2), "numerator"), DataError, "whose layout is unknown"),
         (lambda: Jacobian.of([1.0, 2.0], "numerator"), DataError, "two dimensions"),
         (lambda: Jacobian.of([[1.0, np.nan]], "numerator"), DataError, r"matrix\[0, 1\] is nan"),
         (lambda: Jacobian.of([[1.0]], "C"), SpecificationError, "layout is 'C'"),

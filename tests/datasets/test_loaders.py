@@ -15,7 +15,7 @@ def test_landing():
     df = sf.datasets.load_landing()
     assert df.shape == (848, 6)
     assert df["time_s"].is_monotonic_increasing
-    assert df["altitude_ft"].max() > 30_000  # gross errors are part of it
+    assert df["altitude_ft"].max() > 30_000  # outliers are part of it
     assert df.notna().all(axis=None)
 
 

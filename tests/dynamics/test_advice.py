@@ -58,7 +58,7 @@ def test_missing_residuals_are_left_out():
 
 @pytest.mark.parametrize("method", ["integral", "weak", "fourier", "output_error"])
 def test_rough_readings_do_not_hide_noise_within_the_equation(method):
-    # Noise of the readings of sd 0.6 hides process noise of sd 0.2 from neighbouring residuals, but not from the standard errors.
+    # measurement noise of SD 0.6 hides process noise of SD 0.2 from neighbouring residuals, but not from the standard errors.
     t, within, without = np.arange(2000) * H, [], []
     for seed in range(12):
         rng = np.random.default_rng(seed)
@@ -85,7 +85,7 @@ def test_advice_holds_for_irregular_times():
 def test_profiling_is_told_what_its_standard_errors_know(noisy):
     t, u, y = noisy
     model = sf.DerivativeRegression(y, t, u)
-    with pytest.warns(BiasWarning, match="its standard errors know of the noise within the equation"):
+    with pytest.warns(BiasWarning, match="its standard errors include the process noise"):
         model.fit("profile")
 
 

@@ -133,7 +133,7 @@ def test_fewer_rows_than_parameters_of_differences_are_refused():
 def test_times_repeated_within_a_group_are_named():
     t = np.array([0.0, 1, 2, 3, 0, 1, 1, 3])
     words = (
-        r"t\[6\] repeats t\[5\] = 1 in group 'b' with another value of the input 'u'; average the rows, or tell runs apart by gr"
+        r"t\[6\] repeats t\[5\] = 1 in group 'b' with another value of the input 'u'; average the rows, or give runs different gr"
     )
     with pytest.raises(DataError, match=words):  # equal rows are replicates
         sf.DerivativeRegression(np.arange(8.0), t, np.arange(8.0) ** 2, groups=list("aaaabbbb"))
@@ -173,7 +173,7 @@ def test_datetimes_are_accepted(kind):
 
 @pytest.mark.parametrize("seed", [6, 15, 24, 69])
 def test_output_error_takes_no_solution_that_leaves_all_numbers(seed):
-    """Few readings of a driven decay: a pole of 500 once won, by overflow alone."""
+    """Few observations of a driven decay: a pole of 500 once won, by overflow alone."""
     rng = np.random.default_rng(seed)
     t, u = np.arange(80) * 0.1, np.repeat(rng.standard_normal(8), 10)
     y = solution([-0.5, 1.0, 0.0], t, u, rng=rng)[:, 0] + 0.1 * rng.standard_normal(80)
@@ -193,7 +193,7 @@ def test_levels_of_readings_and_inputs_do_not_matter(method):
     for level_y, level_u in ((0.0, 1e6), (1e3, 0.0), (1e6, -1e5)):
         far = sf.DerivativeRegression(y + level_y, t, u + level_u).fit(method, cov_type="HAC" if method == "arx" else None)
         same = ["y", "u"]
-        # Readings keep 1e-16 of the level: 1e-10 / 0.1 of their noise, and searches end within 1e-5 of a standard error.
+        # Observations keep 1e-16 of the level: 1e-10 / 0.1 of their noise, and searches end within 1e-5 of a standard error.
         np.testing.assert_allclose(far.params[same], plain.params[same], atol=1e-5 * plain.bse["y"])
         np.testing.assert_allclose(far.bse[same], plain.bse[same], rtol=2e-5)
         const = far.params["const"] + far.params["y"] * level_y + far.params["u"] * level_u
@@ -202,7 +202,7 @@ def test_levels_of_readings_and_inputs_do_not_matter(method):
         cov = far.cov_params().iloc[:3, :3].to_numpy()
         lost = 1e-14 * (level_y**2 + level_u**2)  # of it, where variances times squared levels cancel
         assert back @ cov @ back == pytest.approx(plain.bse["const"] ** 2, rel=1e-4 + lost)
-        assert far.diagnostics.get("noise sd (lags)", 0.1) == pytest.approx(plain.diagnostics.get("noise sd (lags)", 0.1), rel=1e-6)
+        assert far.diagnostics.get("noise SD (lags)", 0.1) == pytest.approx(plain.diagnostics.get("noise SD (lags)", 0.1), rel=1e-6)
 
 
 def test_levels_of_a_coupled_system_do_not_matter():
@@ -242,7 +242,7 @@ def test_missing_readings_do_not_hide_noise_of_the_readings(method):
     y[rng.random(600) < 0.1] = np.nan
     with pytest.warns(BiasWarning, match="kalman"):
         res = sf.DerivativeRegression(y, t, u).fit(method)
-    assert res.diagnostics["noise sd (lags)"] == pytest.approx(0.1, rel=0.25)
+    assert res.diagnostics["noise SD (lags)"] == pytest.approx(0.1, rel=0.25)
 
 
 def test_a_held_input_that_changes_in_the_last_row_tells_nothing():

@@ -73,7 +73,7 @@ def test_comparisons_are_short_to_show(pair):
     comparison = ours.compare(["arx", "iv", "arimax"])
     text = repr(comparison)
     assert text.startswith("Comparison of difference, arx")
-    assert text.endswith("300 readings)")
+    assert text.endswith("300 observations)")
     assert len(text) < 200
 
 

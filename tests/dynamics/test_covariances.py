@@ -44,7 +44,7 @@ def test_each_method_has_the_kinds_that_make_sense(noisy, method):
         with pytest.raises(SpecificationError, match=f'does not go with this method; use cov_type="{OWN[method]}"'):
             model.fit(method, cov_type=kind)
     if method == "iv":
-        with pytest.raises(SpecificationError, match=r'process noise relates.*"HAC", "cluster" or "bootstrap"'):
+        with pytest.raises(SpecificationError, match=r'process noise correlates.*"HAC", "cluster" or "bootstrap"'):
             model.fit(method, cov_type="HC1")
     elif method not in WITH_LEVERAGES:
         with pytest.raises(SpecificationError, match='use "robust"'):
@@ -73,9 +73,11 @@ def test_bootstrap_standard_errors_are_those_of_the_replications(method, kind, c
 def test_what_a_kind_does_not_know_is_named(noisy):
     t, u, y = noisy
     model = sf.DerivativeRegression(y, t, u)
-    with pytest.raises(SpecificationError, match="cov_kwds has 'maxlags', which cov_type='robust' does not know; it takes none"):
+    with pytest.raises(
+        SpecificationError, match="cov_kwds has 'maxlags', which is not an option of cov_type='robust'; it has no options"
+    ):
         model.fit(cov_type="robust", cov_kwds={"maxlags": 3})
-    with pytest.raises(SpecificationError, match=r"'lags'.*it takes maxlags"):
+    with pytest.raises(SpecificationError, match=r"'lags'.*its options are maxlags"):
         model.fit(cov_type="HAC", cov_kwds={"lags": 3})
     with pytest.raises(SpecificationError, match=r"HC4.*pass one of"):
         model.fit(cov_type="HC4")

@@ -20,7 +20,7 @@ GRID = np.linspace(0.0, 5.9, 13)
 
 @pytest.fixture(scope="module", params=["kalman", "output_error"])
 def swing(request):
-    """A damped oscillation with readings of position and velocity, some missing."""
+    """A damped oscillation with observations of position and velocity, some missing."""
     rng = np.random.default_rng(4)
     t = np.linspace(0, 6, 90)
     position, velocity = np.exp(-t / 4) * np.cos(2 * t), -np.exp(-t / 4) * (np.cos(2 * t) / 4 + 2 * np.sin(2 * t))

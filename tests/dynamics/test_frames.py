@@ -1,4 +1,4 @@
-"""Readings and inputs as columns of data frames, whatever their labels are."""
+"""Observations and inputs as columns of data frames, whatever their labels are."""
 
 import numpy as np
 import pandas as pd

@@ -61,14 +61,14 @@ def test_filter_and_smoother_are_the_dense_normal_posterior(order, intersample, 
     left = r - H @ start
     weighted = np.linalg.solve(V, left)
     assert terms.n_used == read.sum() - order
-    # given the first readings, which fix the state that is diffuse
+    # given the first observations, which fix the state that is diffuse
     given = 2 * np.linalg.slogdet(H[:order])[1]
     assert terms.log_det == pytest.approx(np.linalg.slogdet(V)[1] + np.linalg.slogdet(H.T @ VH)[1] - given, rel=1e-10)
     assert terms.sse == pytest.approx(left @ weighted, rel=1e-10)
     states, covariances = space.smooth(theta, Q, SIGMA2)
     expected = mean + X @ start + K[:, :, read, 0] @ weighted
     np.testing.assert_allclose(states, expected, rtol=1e-8, atol=1e-9)
-    for i in (0, 1, 5, len(model.sample) - 1):  # the first are partly diffuse, the fifth has no reading
+    for i in (0, 1, 5, len(model.sample) - 1):  # the first are partly diffuse, the fifth has no observation
         c = K[i][:, read, 0]
         rest = X[i] - c @ VH
         V_i = K[i, :, i] - c @ np.linalg.solve(V, c.T) + rest @ np.linalg.solve(H.T @ VH, rest.T)
@@ -106,7 +106,7 @@ def test_a_covariance_that_no_longer_moves_is_not_computed_again(system, q, brok
     n = 6000
     t = np.arange(n) * 0.05
     y = rng.standard_normal((n, p)).cumsum(axis=0) / 10 + rng.standard_normal((n, p))
-    if broken:  # single readings missing, a long gap, an irregular step, a run of its own
+    if broken:  # single observations missing, a long gap, an irregular step, a run of its own
         y[[1000, 1001, 2500]] = np.nan
         y[3000:3100, 0] = np.nan
         t[4000:] += 0.013
@@ -159,7 +159,7 @@ def test_kalman_is_statsmodels_state_space(noisy):
     q, sigma = res.fitted.noise["q"], res.fitted.noise["sigma"]
     theirs = Statsmodels(y, 0.05, u)
     params = np.array([*res.coefficients, q, sigma**2])
-    # statsmodels counts log 2 pi for the reading that the diffuse level takes up, too
+    # statsmodels counts log 2 pi for the observation that the diffuse level takes up, too
     assert res.llf - np.log(2 * np.pi) / 2 == pytest.approx(theirs.loglike(params), rel=1e-12)
     score = theirs.score(params, approx_complex_step=False, approx_centered=True)
     information = np.linalg.inv(

@@ -169,7 +169,7 @@ def test_arimax_is_ols_on_differences_with_the_formulas_of_the_second_order():
     h = 0.05
     t, u = np.arange(500) * h, held(rng, 500, 10)
     y = solution([-3.0, 2.0, 0.4], t, u, order=2, q=0.01, rng=rng, derivatives=(1,))[:, 0]
-    with pytest.warns(BiasWarning, match="noise within an equation of order 2"):  # a moving average of their differences
+    with pytest.warns(BiasWarning, match="process noise of order 2"):  # a moving average of their differences
         res = sf.DerivativeRegression(y, t, u, order=2, derivatives=(1,)).fit("arimax")
     d = np.diff(y)
     X = np.column_stack([d[:-1], u[1:-1], u[:-2], np.ones(498)])
@@ -195,7 +195,7 @@ def test_difference_is_ols_on_difference_quotients_and_warns(noisy):
     good = sf.DerivativeRegression(y, t, u).fit()
     assert res.params["y"] - res.diagnostics["predicted bias y"] == pytest.approx(good.params["y"], abs=3 * good.bse["y"])
     assert 0.8 < res.diagnostics["attenuation y"] < 1
-    assert res.diagnostics["noise sd (lags)"] == pytest.approx(0.1, rel=0.2)
+    assert res.diagnostics["noise SD (lags)"] == pytest.approx(0.1, rel=0.2)
     assert res.diagnostics["lag-one correlation"] < -0.2
 
 
@@ -303,7 +303,7 @@ def test_profiling_brings_the_smoothed_curve_closest_to_the_readings(noisy):
         up, here, down = (rss(res.coefficients + sign * width) for sign in (1, 0, -1))
         assert abs(up - down) < (up - 2 * here + down)  # the minimum is within a hundredth of a standard error
         assert up > here < down
-    # the inner problem: a dense ridge regression of the readings on solutions and on what white noise adds to them
+    # the inner problem: a dense ridge regression of the observations on solutions and on what white noise adds to them
     h, a = 0.05, res.coefficients[0]
     lags = np.abs(np.subtract.outer(t, t))
     started = np.exp(a * t)
@@ -383,7 +383,7 @@ def test_non_linear_terms_by_integration():
     assert list(matched.params.index) == ["D(y)", "u", "y**3"]
     np.testing.assert_allclose(matched.coefficients, theta, atol=0.1)  # the smoothing's own error
     np.testing.assert_allclose(matched.simulate(), clean_y, atol=0.1)
-    assert "smoothed readings" in str(matched.summary())
+    assert "smoothed observations" in str(matched.summary())
     with pytest.raises(SpecificationError, match='use method="integral"'):
         model.fit("weak")
     with pytest.raises(SpecificationError, match='use weights="ols"'):
@@ -426,7 +426,7 @@ def test_a_motor_with_coulomb_friction_by_formula_is_near_or_warns():
     with pytest.warns(BiasWarning, match="residuals are correlated"):
         res = sf.DerivativeRegression.from_formula("D(y, 2) ~ D(y) + u + sign(D(y))", df, t="time").fit(method="integral")
     np.testing.assert_allclose(res.coefficients, theta, atol=0.05)
-    assert "standard errors do not know of the smoothing's own error" in " ".join(str(res.summary()).split())
+    assert "standard errors do not include the error of the smoothing" in " ".join(str(res.summary()).split())
 
 
 def test_jumps_end_in_an_error_that_names_another_method_or_in_the_truth():
@@ -454,7 +454,7 @@ def test_jumps_end_in_an_error_that_names_another_method_or_in_the_truth():
 def test_refinery_column():
     data = pd.read_csv(ROOT / "examples" / "refinery.csv")
     model = sf.DerivativeRegression(data["Tray47"], data["Time"], data["Reflux"])
-    with pytest.warns(BiasWarning, match="within the equation"):
+    with pytest.warns(BiasWarning, match="process noise"):
         res = model.fit("output_error")
     assert res.params["Tray47"] == pytest.approx(-0.02391, abs=5e-6)
     assert res.bse["Tray47"] == pytest.approx(0.00040, abs=5e-6)
@@ -531,14 +531,14 @@ def test_methods_of_complete_readings_name_one_of_missing_ones(method):
     rng = np.random.default_rng(0)
     y = rng.standard_normal(100)
     y[17] = np.nan
-    with pytest.raises(SpecificationError, match=r"t = 17 is missing; use method="):
+    with pytest.raises(SpecificationError, match=r"t = 17; use method="):
         sf.DerivativeRegression(y, np.arange(100.0), rng.standard_normal(100)).fit(method)
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if not METHODS[m].vector])
 def test_methods_of_one_output_name_one_of_several(method):
     rng = np.random.default_rng(0)
-    with pytest.raises(SpecificationError, match="takes one output and there are 2; use method="):
+    with pytest.raises(SpecificationError, match="supports one output and there are 2; use method="):
         sf.DerivativeRegression(rng.standard_normal((100, 2)), np.arange(100.0), rng.standard_normal(100)).fit(method)
 
 
@@ -685,6 +685,6 @@ def test_armax_of_order_three_is_the_likelihood_given_the_first_readings(q):
     y = solution([-3.0, -5.0, -2.0, 3.0, 0.7], t, u, 3, q=q, rng=rng)[:, 0] + 0.02 * rng.standard_normal(1000)
     model = sf.DerivativeRegression(y, t, u, order=3)
     armax, kalman = model.fit("armax"), model.fit("kalman")
-    # They differ by what the first three readings tell of the initial state.
+    # They differ by what the first three observations tell of the initial state.
     assert (np.abs(armax.coefficients - kalman.coefficients) < 0.1 * kalman.bse.iloc[:5]).all()
     np.testing.assert_allclose(armax.bse.iloc[:5], kalman.bse.iloc[:5], rtol=0.05)

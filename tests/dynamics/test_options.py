@@ -23,12 +23,12 @@ def test_the_docstring_lists_the_options_of_every_method():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_unknown_options_are_named(method):
-    known = f"its options are {', '.join(OPTIONS[method])}" if OPTIONS[method] else "it takes none"
-    with pytest.raises(SpecificationError, match=f"method=\"{method}\" does not know the option 'foo'; {known}"):
+    known = f"its options are {', '.join(OPTIONS[method])}" if OPTIONS[method] else "it has no options"
+    with pytest.raises(SpecificationError, match=f"method=\"{method}\" has no option 'foo'; {known}"):
         MODEL.fit(method, foo=1)
 
 
 def test_options_of_another_method_are_not_known():
-    with pytest.raises(SpecificationError, match=r"\"kalman\" does not know the option 'lam'; it takes none"):
+    with pytest.raises(SpecificationError, match=r"\"kalman\" has no option 'lam'; it has no options"):
         MODEL.fit(lam=1.0)
     assert MODEL.fit("profile", lam=1.0).options == {"lam": 1.0}

@@ -18,7 +18,7 @@ from .conftest import held, solution
 STEP = 0.05
 THETA = {1: [-1.0, 2.0, 0.5], 2: [-4.0, -1.2, 3.0, 0.7]}
 NOISES = {"readings": (0.0, 0.1), "process": (0.3, 0.0), "both": (0.3, 0.1)}
-WORDS = r"poles? decays? faster than the samples can tell: the readings are those of an equation of order (\d); use order=\1"
+WORDS = r"poles? decays? too fast for these samples: the observations fit an equation of order (\d) as well; use order=\1"
 
 
 def samples(order, noise, seed, n=400):
@@ -51,7 +51,7 @@ def test_one_order_too_many_has_a_certified_maximum_or_says_so(truth, noise):
     for seed in range(6 if truth == 1 else 4):
         t, u, y = samples(truth, noise, seed)
         above = sf.DerivativeRegression(y, t, u, order=truth + 1)
-        # An infinitely fast pole takes up the first reading and leaves the order below.
+        # An infinitely fast pole takes up the first observation and leaves the order below.
         limit = sf.DerivativeRegression(y[1:], t[1:], u[1:], order=truth).fit()
         res = fitted(above)
         kinds.add(type(res))

@@ -15,7 +15,7 @@ GRID = np.array([0.0, 0.33, 2.0, 5.9, 6.5, 8.0])
 
 
 def short(rng, n=N, q=0.0, sd=0.1):
-    """Times, input, curve and readings of y' = -y / 2 + u."""
+    """Times, input, curve and observations of y' = -y / 2 + u."""
     t, u = np.arange(n) * 0.1, np.repeat(rng.standard_normal(n // 10), 10)
     x = solution([-0.5, 1.0, 0.0], t, u, q=q, rng=rng)[:, 0]
     return t, u, x, x + sd * rng.standard_normal(n)
@@ -45,7 +45,7 @@ def drawn(res, size, rng):
 
 
 def test_bands_hold_their_level_of_paths_with_drawn_parameters(fit):
-    """The smoother rerun at each draw of (theta, log q, log sigma) gives the mixture that the intervals stand for."""
+    """The smoother rerun at each draw of (theta, log q, log sigma) gives the mixture that the intervals represent."""
     times = np.array([1.0, 7.77, 15.9, 16.5, 18.0])
     prediction = fit.get_prediction(times)
     sample, at, *_ = fit._asked(times, 0, None, None)
@@ -65,7 +65,7 @@ def test_bands_hold_their_level_of_paths_with_drawn_parameters(fit):
 
 
 def test_what_is_added_is_the_delta_term_of_an_equation_that_is_solved_by_hand():
-    """y = a e^(b t), with readings of noise alone: a is a ratio of sums at every b."""
+    """y = a e^(b t), with observations of noise alone: a is a ratio of sums at every b."""
     rng = np.random.default_rng(1)
     t = np.arange(40) * 0.1
     y = 2 * np.exp(-0.7 * t) + 0.05 * rng.standard_normal(40)

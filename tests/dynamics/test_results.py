@@ -187,7 +187,7 @@ def test_a_fresh_process_unpickles_every_bit(best, tmp_path):
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
 def test_every_method_has_robust_covariances(results, kind):
     if results.method == "iv" and kind != "HAC":  # its rows are correlated
-        with pytest.raises(SpecificationError, match="takes rows as independent"):
+        with pytest.raises(SpecificationError, match="treats rows as independent"):
             results.model.fit("iv", cov_type=kind)
         return
     other = results.model.fit(results.method, cov_type=kind)
@@ -236,7 +236,7 @@ def test_tests_of_the_noises_find_both(best):
     table = best.test_noise()
     assert list(table.index) == ["q = 0", "sigma = 0"]
     assert (table["pvalue"] == 1 / 400).all()  # no one of 399 simulated ratios is as large
-    assert 0 < best.diagnostics["noise share"] < 1
+    assert 0 < best.diagnostics["noise fraction"] < 1
     assert best.diagnostics["Ljung-Box p"] > 0.001
 
 
@@ -316,7 +316,7 @@ def test_comparison_lays_methods_side_by_side(best):
     assert {"difference", "arx"} <= set(comparison.advice)
     table = comparison.table
     assert table.loc[("y", "kalman"), "estimate"] == best.params["y"]
-    assert "noise in the equation and in the readings" in comparison.why
+    assert "process noise and in the observations" in comparison.why
     assert comparison.why in " ".join(str(comparison).split())
     assert len(comparison.plot()) == 3
     only = sf.compare_methods(best.model, methods=["arx", "kalman"])
@@ -395,7 +395,7 @@ def test_noise_within_an_equation_of_order_two_is_no_white_noise_of_its_samples(
     u = np.repeat(rng.choice([-1.0, 1.0], 300), 10)
     equation = Equation(2, ("y",), (0, 1), ("u",))
     y = response.simulate(equation, np.array([-2.0, -0.8, 1.0, 0.3]), t, u[:, None], np.zeros(2), np.array([0.3]), rng)[:, 0]
-    with pytest.warns(BiasWarning, match='noise within an equation of order 2 .* use method="kalman"'):
+    with pytest.warns(BiasWarning, match='process noise of order 2 .* use method="kalman"'):
         sf.DerivativeRegression(y, t, u, order=2).fit(method)
 
 

@@ -1,4 +1,4 @@
-"""Sizes of t, y, u and sds: powers of two change nothing within limits; beyond them the argument is named, at once."""
+"""Sizes of t, y, u and SDs: powers of two change nothing within limits; beyond them the argument is named, at once."""
 
 import numpy as np
 import pandas as pd

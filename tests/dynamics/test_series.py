@@ -25,7 +25,7 @@ def series(t, y, sd, mode, name, deriv=0):
 
 
 def by_hand(values, modes, sds, curve, start):
-    """Weighted least squares, each unknown sd that of its residuals, rss / (n - trace): coefficients, errors, sds."""
+    """Weighted least squares, each unknown noise SD that of its residuals, rss / (n - trace): coefficients, errors, sds."""
     weights = [WEIGHTS if mode == "weights" else np.ones(101) for mode in modes]
     fixed = [mode in ("given", "each") for mode in modes]
     sd, x = list(sds), np.asarray(start)
@@ -55,7 +55,7 @@ def test_output_error_weighs_series_by_their_given_and_unknown_sds(first, second
     obs = series(T, a, 0.05, first, "a") + series(T, b, 0.1, second, "b")
     x, se, sd = by_hand([a, b], (first, second), (0.05, 0.1), lambda x: [first_order(x)] * 2, [-1.0, 3.0, 1.0])
     linear = sf.DerivativeRegression(obs).fit("output_error")
-    # The likelihood of the linear equation takes initial states out of the sds, least squares by hand all coefficients.
+    # The likelihood of the linear equation takes initial states out of the SDs, least squares by hand all coefficients.
     np.testing.assert_allclose(linear.coefficients, x[:2], atol=0.03 * se[:2].max())
     np.testing.assert_allclose(linear.bse.iloc[:2], se[:2], rtol=0.025)
     np.testing.assert_allclose(list(linear.fitted.noise.values()), sd, rtol=0.015)
@@ -66,7 +66,7 @@ def test_output_error_weighs_series_by_their_given_and_unknown_sds(first, second
 
 
 def test_an_unknown_sd_beside_a_given_one_is_estimated():
-    # Weighted least squares by hand; the unknown sd used to be set to the given one, 0.1.
+    # Weighted least squares by hand; the unknown noise SD used to be set to the given one, 0.1.
     rng = np.random.default_rng(0)
     a, b = LEVEL + 0.05 * rng.normal(size=101), LEVEL + 0.1 * rng.normal(size=101)
     res = sf.DerivativeRegression(sf.observe(T, a, name="a") + sf.observe(T, b, sd=0.1, name="b")).fit("output_error")
@@ -196,7 +196,7 @@ def test_a_known_start_may_be_a_series_of_its_own(method):
 
 def test_series_that_identify_nothing_are_named():
     y = 3 * np.exp(-T)
-    with pytest.raises(DataError, match=r"the series 'start' has 1 observation and no sd, too few to estimate it; pass sd="):
+    with pytest.raises(DataError, match=r"the series 'start' has 1 observation and no SD, too few to estimate it; pass sd="):
         sf.DerivativeRegression(sf.observe([0.0], [3.0], name="start") + sf.observe(T, y, name="y"))
     with pytest.raises(IdentificationError, match="nothing moves"):
         sf.DerivativeRegression(sf.observe(T, np.full(101, 3.0), name="a") + sf.observe(T, np.full(101, 3.0), name="b"))
@@ -259,7 +259,7 @@ def test_series_that_contradict_each_other_have_the_best_optimum(seed):
             other = search.minimise(theta, variances, fixed)
         except SmoothfitError:
             continue
-        assert -0.5 * other.value <= res.llf + 0.05  # of which up to 0.03 is that sds are unbiased here
+        assert -0.5 * other.value <= res.llf + 0.05  # of which up to 0.03 is that SDs are unbiased here
 
 
 @pytest.mark.parametrize("noise", [{"sd": 0.05}, {"weights": WEIGHTS}])

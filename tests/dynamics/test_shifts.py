@@ -101,7 +101,7 @@ def test_the_summary_tells_spacing_and_delay():
     text = str(fitted.summary())
     assert "irregular" not in text
     assert "Inputs act 0.1325 later than they are recorded." in text
-    # Neighbouring readings are compared, though there are nodes between them: white residuals to 3 / sqrt(n).
+    # Neighbouring observations are compared, though there are nodes between them: white residuals to 3 / sqrt(n).
     assert 0 < abs(fitted.diagnostics["lag-one correlation"]) < 3 / np.sqrt(len(t))
 
 

@@ -115,7 +115,7 @@ def test_regular_samples_far_apart_still_say_so():
     t, y = np.arange(2000) * 1.0, np.zeros(2000)
     for k in range(1999):
         y[k + 1] = 0.1 * y[k] + rng.standard_normal()
-    with pytest.warns(SamplingWarning, match=r"decays within one sample \(1\): samples hardly remember the one before"):
+    with pytest.warns(SamplingWarning, match=r"decays within one sample \(1\): successive samples are nearly uncorrelated"):
         res = sf.DerivativeRegression(y, t, intercept=False).fit("arx")
     assert res.model.sample.decay(-2.5) == pytest.approx(2.5, rel=1e-12)
 

@@ -60,7 +60,7 @@ def test_missing_readings_are_no_errors_of_a_term():
     y = Y.copy()
     y[50] = np.nan
     res = sf.DerivativeRegression(y, T, terms={"y**2": lambda y, t: y[0] ** 2}, intercept=False).fit("difference")
-    assert res.fitted.n_rows == 197  # of 199 quotients, two touch the reading that is missing
+    assert res.fitted.n_rows == 197  # of 199 quotients, two touch the observation that is missing
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -79,7 +79,7 @@ def test_errors_of_ours_pass_through_terms():
 
 
 def test_solutions_that_leave_the_domain_of_a_term_say_so():
-    # Finite along the smoothed readings, of 200 rows, and not where solutions run side by side, few at a time.
+    # Finite along the smoothed observations, of 200 rows, and not where solutions run side by side, few at a time.
     gap = Term("gap", lambda y, t: y[0] ** 2 if len(t) > 10 else np.full(len(t), np.nan))
     with pytest.raises(ConvergenceError, match="'gap' are finite; give them finite values"):
         sf.DerivativeRegression(Y, T, terms=gap, intercept=False).fit("output_error")
@@ -98,7 +98,7 @@ def test_solutions_with_terms_have_bands_that_know_coefficients_and_initial_stat
     np.testing.assert_allclose(bent.fittedvalues, linear.fittedvalues, atol=1e-5)
     ours, theirs = bent.get_prediction([0.0, 1.23, 7.0]), linear.get_prediction([0.0, 1.23, 7.0])
     np.testing.assert_allclose(ours.predicted_mean, theirs.predicted_mean, atol=1e-5)
-    # Intervals of the linear fit allow for the sd of the noise, too: less than 1 % with 150 readings.
+    # Intervals of the linear fit allow for the SD of the noise, too: less than 1 % with 150 observations.
     np.testing.assert_allclose(np.diff(ours.conf_int()), np.diff(theirs.conf_int()), rtol=0.02)
     ours, theirs = bent.forecast(t[150:], u[150:]), linear.forecast(t[150:], u[150:])
     np.testing.assert_allclose(ours["mean"], theirs["mean"], atol=1e-4)
@@ -123,7 +123,7 @@ def test_a_solution_with_terms_has_no_past():
 
 @pytest.mark.parametrize("method", ["integral", "output_error"])
 def test_the_smoothing_behind_terms_warns_of_nothing(method):
-    """A gross error contradicts the spline of the terms, which is no model of the user's."""
+    """A outlier contradicts the spline of the terms, which is no model of the user's."""
     rng = np.random.default_rng(0)
     t = np.arange(200) * 0.05
     y = np.exp(-t) + 0.02 * rng.standard_normal(200)

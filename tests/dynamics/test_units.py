@@ -15,7 +15,7 @@ TRUTH = {1: [-1.0, 2.0, 0.5], 2: [-4.0, -0.8, 3.0, 0.7]}
 
 
 def sample(order):
-    """t, u and y with noise in the equation and in the readings."""
+    """t, u and y with process noise and in the observations."""
     rng = np.random.default_rng(7)
     t = np.arange(400) * 0.05
     u = held(rng, 400, 10)
@@ -50,7 +50,7 @@ def test_units_do_not_matter_for_second_order(method):
 
 @pytest.mark.parametrize(("method", "derivatives"), [("arx", (0, 1)), ("difference", (0, 1)), ("arimax", (1,))])
 def test_units_do_not_matter_for_methods_that_take_readings_as_exact(method, derivatives):
-    rng = np.random.default_rng(7)  # without noise of the readings, in which these find poles that no sample remembers
+    rng = np.random.default_rng(7)  # without measurement noise, in which these find poles that no sample remembers
     t, u = np.arange(400) * 0.05, held(rng, 400, 10)
     truth = [*(-4.0, -0.8)[2 - len(derivatives) :], 3.0, 0.7]
     y = solution(truth, t, u, 2, q=0.09, rng=rng, derivatives=derivatives)[:, 0]

@@ -66,7 +66,7 @@ def to_mp(values):
 
 
 class Oracle:
-    """Posterior given rows (point, axis or -1, reading, noise variance) and known hyperparameters."""
+    """Posterior given rows (point, axis or -1, observation, noise variance) and known hyperparameters."""
 
     def __init__(self, kernel, X, axis, y, variance, length, amplitude, mean):
         self.phi = PHI[kernel]

@@ -44,7 +44,7 @@ def test_posterior_and_likelihood_against_many_digits(kernel, mean, d, oracle):
     res = sf.GaussianProcess(small(rng, d), kernel=known, mean=mean).fit(route="dense")
     truth = oracle(res)
     assert res.llf == pytest.approx(float(truth.llf), rel=1e-12, abs=1e-12)
-    at = np.array([[0.9, 1.1][:d], [3.5, -1.0][:d]])  # among the readings, and beyond
+    at = np.array([[0.9, 1.1][:d], [3.5, -1.0][:d]])  # among the observations, and beyond
     predictions = [res.predict_gradient(at), *([res.predict_hessian(at)] if kernel.smoothness > 1 else [])]
     values = res.get_prediction(at)
     for i, point in enumerate(at):
@@ -138,7 +138,7 @@ def test_covariances_are_those_of_samples(mean):
     rng = np.random.default_rng(11)
     X, at = rng.uniform(0, 2, (12, 2)), np.array([[0.5, 0.7], [1.8, 1.0], [2.6, 0.1]])
     kernel = sf.gp.Matern52([0.9, 1.4], 1.0)
-    prior = sf.GaussianProcess(X[:1], [0.0], kernel, sd=1e6, mean="zero").fit()  # a reading that says nothing
+    prior = sf.GaussianProcess(X[:1], [0.0], kernel, sd=1e6, mean="zero").fit()  # an observation that says nothing
     n, m = len(X), len(at)
     values = prior.joint_covariance(np.vstack([X, at]))
     gradients = prior.predict_gradient(at).joint_covariance().reshape(2 * m, 2 * m)
@@ -151,7 +151,7 @@ def test_covariances_are_those_of_samples(mean):
     sampled = np.stack([(f[n : n + m] - f[n + m : n + 2 * m]), (f[n + 2 * m : n + 3 * m] - f[n + 3 * m :])], axis=1) / (2 * step)
     sampled = sampled.reshape(2 * m, draws)
     sample_cov = sampled @ sampled.T / draws
-    # sampling error of a covariance: sqrt((1 + rho^2) / draws); six sds of 36 numbers; central differences 1e-6
+    # sampling error of a covariance: sqrt((1 + rho^2) / draws); six SDs of 36 numbers; central differences 1e-6
     scale = np.sqrt(np.outer(np.diag(gradients), np.diag(gradients)))
     assert np.max(np.abs(sample_cov - gradients) / scale) < 6 * np.sqrt(2 / draws)
     assert values.shape == (n + m, n + m)
@@ -219,12 +219,12 @@ def test_exact_readings_are_interpolated():
 def test_singular_covariances_are_refused_with_the_way_out():
     x = np.linspace(0, 1, 40)
     kernel = sf.gp.SquaredExponential(1.0, 1.0)
-    with pytest.raises(NumericalError, match=r"y\[\d+\], read at X = .*sd=None.*merge coincident points"):
+    with pytest.raises(NumericalError, match=r"y\[\d+\], at X = .*sd=None.*merge coincident points"):
         sf.GaussianProcess(x, np.sin(x), kernel, sd=0).fit()
     with pytest.raises(NumericalError, match="singular"):
         sf.GaussianProcess(x, np.sin(x), kernel, sd=1e-12).fit()
     assert np.isfinite(sf.GaussianProcess(x, np.sin(x), kernel, sd=1e-5).fit().llf)
-    with pytest.raises(DataError, match=r"y\[1\] and y\[3\] are exact readings.*merge them"):
+    with pytest.raises(DataError, match=r"y\[1\] and y\[3\] are two exact observations.*merge them"):
         sf.GaussianProcess([0.0, 1.0, 2.0, 1.0], [1.0, 2.0, 3.0, 2.0], kernel, sd=0)
 
 
@@ -232,7 +232,7 @@ def test_too_many_readings_are_refused_before_anything_is_allocated(monkeypatch)
     rng = np.random.default_rng(0)
     X = rng.uniform(0, 1, (200_000, 2))
     model = sf.GaussianProcess(X, X[:, 0])
-    with pytest.raises(DataError, match=r"200000 readings need \d+ dense matrices of 298 GiB.*at most \d+ fit"):
+    with pytest.raises(DataError, match=r"200000 observations need \d+ dense matrices of 298 GiB.*at most \d+ fit"):
         model.fit()
     model = sf.GaussianProcess(X[:100], X[:100, 0] + 0.1 * rng.standard_normal(100), sf.gp.Matern52([1, 1], 1), sd=0.1)
     res = model.fit()

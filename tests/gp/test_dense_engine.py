@@ -195,7 +195,7 @@ def test_information_against_many_digits(case, twin):
 
 @pytest.mark.parametrize("case", ["relative", "known noise"])
 def test_the_mean_of_the_hessian_is_the_information(case):
-    """Readings drawn at theta: the observed information has the expected one for its mean."""
+    """Observations drawn at theta: the observed information has the expected one for its mean."""
     engine, theta = engine_of(case)
     rows = engine.rows
     whole = engine.parameters.values(engine._whole(theta)[0])
@@ -305,9 +305,9 @@ def weights_of(reading, n):
 def test_streams_refuse_what_they_cannot_weigh():
     engine, theta = engine_of("relative")
     stream = engine.stream(theta[0])
-    with pytest.raises(SpecificationError, match="'other' has no sd, and the fit estimated none"):
+    with pytest.raises(SpecificationError, match="'other' has no SD, and the fit estimated none"):
         stream.append(sf.gp.observe([[0.5, 0.5]], [1.0], name="other"))
-    with pytest.raises(SpecificationError, match="'f' has a known sd, and the fit has none"):
+    with pytest.raises(SpecificationError, match="'f' has a known noise SD, and the fit has none"):
         stream.append(sf.gp.observe([[0.5, 0.5]], [1.0], sd=0.1))
     with pytest.raises(DataError, match="1 inputs, and those of the fit 2"):
         stream.append(sf.gp.observe([0.5], [1.0]))

@@ -1,4 +1,4 @@
-"""What must not matter to a fit does not: units and origins of X and y, the order of the readings and of the inputs."""
+"""What must not matter to a fit does not: units and origins of X and y, the order of the observations and of the inputs."""
 
 import hypothesis.strategies as st
 import numpy as np
@@ -22,7 +22,7 @@ def readings(X, y, slopes, x_unit=1.0, x_origin=0.0, y_unit=1.0, y_origin=0.0, k
 
 
 def field(n, d, seed=0):
-    """Readings on multiples of 1/64, so that shifts are exact."""
+    """Observations on multiples of 1/64, so that shifts are exact."""
     rng = np.random.default_rng(seed)
     X = np.round(rng.uniform(0, 4, (n, d)) * 64) / 64
     y = np.round((np.sin(X).sum(axis=1) + 0.1 * rng.standard_normal(n)) * 1024) / 1024
@@ -84,7 +84,7 @@ def test_any_units_give_the_same_posterior(kernel, mean, shift, factor, unit, se
     other = sf.GaussianProcess(moved, kernel=kernel([1.5 * unit, 0.75 / unit], 1.25 * factor), mean=mean).fit()
     at = X[:4] + 0.1
     ours, theirs = one.get_prediction(at), other.get_prediction(at * scale)
-    # readings a hundred sds from zero are rounded to 1e-14 sd; condition 1e3
+    # observations a hundred SDs from zero are rounded to 1e-14 SD; condition 1e3
     assert np.max(np.abs(theirs.predicted_mean / factor - shift - ours.predicted_mean) / ours.se_mean) < 1e-10
     np.testing.assert_allclose(theirs.se_mean / factor, ours.se_mean, rtol=1e-10)
     ours, theirs = one.predict_gradient(at), other.predict_gradient(at * scale)

@@ -85,7 +85,7 @@ def test_against_many_digits(kernel, mean, oracle):
 
 @st.composite
 def readings(draw):
-    """Kernel, mean and readings of values and slopes at points that may coincide, of any scale."""
+    """Kernel, mean and observations of values and slopes at points that may coincide, of any scale."""
     kernel = draw(st.sampled_from(KERNELS))
     mean = draw(st.sampled_from(["zero", "constant", "linear"]))
     n = draw(st.integers(4, 14))
@@ -110,7 +110,7 @@ def test_both_routes_give_one_answer(given_model):
     dense, filtered = model.fit(route="dense"), model.fit(route="state_space")
     assert filtered.llf == pytest.approx(dense.llf, rel=1e-9, abs=1e-9)
     at = np.r_[x[0] - 2, x, (x[1:] + x[:-1]) / 2, x[-1] + 2] * unit
-    # of the dense route: the condition of its covariance (1e6 at most) times 1e-16, beside posterior sds of 1e-3 of the prior's
+    # of the dense route: the condition of its covariance (1e6 at most) times 1e-16, beside posterior SDs of 1e-3 of the prior's
     np.testing.assert_allclose(filtered.fittedvalues, dense.fittedvalues, rtol=1e-9, atol=1e-9 * np.abs(dense.fittedvalues).max())
     for order in range(model.kernel.markov_order + 1):
         one, other = dense.get_prediction(at, deriv=order), filtered.get_prediction(at, deriv=order)
@@ -166,7 +166,7 @@ def test_the_route_follows_the_kernel_and_the_number_of_inputs(wave):
 
 @pytest.mark.parametrize("kernel", KERNELS[1:])
 def test_many_readings_that_dense_algebra_could_not_take(kernel):
-    # 30 000 readings: a dense covariance would have 7 GB. The error of the slope must be what it says.
+    # 30 000 observations: a dense covariance would have 7 GB. The error of the slope must be what it says.
     rng = np.random.default_rng(4)
     n = 30_000
     x = np.sort(rng.uniform(0, 300, n))
@@ -206,7 +206,7 @@ def test_exact_readings_are_interpolated():
     slopes = sf.gp.observe([1.0], [0.5], sd=0) + sf.gp.observe([1.0], [0.5], axis=0, sd=0)
     again = slopes + sf.gp.observe([1.0], [0.5], sd=0, name="twin")
     assert np.isfinite(sf.GaussianProcess(slopes, kernel=sf.gp.Matern52(1.0, 1.0), mean="zero").fit(route="state_space").llf)
-    with pytest.raises(sf.errors.DataError, match="exact readings"):
+    with pytest.raises(sf.errors.DataError, match="exact observations"):
         sf.GaussianProcess(again, kernel=sf.gp.Matern52(1.0, 1.0), mean="zero")
     close = sf.gp.observe([0.0, 5e-324, 1.0], [0.0, 0.0, 1.0], sd=0)
     with pytest.raises(NumericalError, match="singular"):  # closer than numbers resolve

@@ -1,4 +1,4 @@
-"""The data language: what is read, from whatever container, and what is refused with the way out."""
+"""The data language: what is observed, from whatever container, and what is refused with the way out."""
 
 from contextlib import suppress
 
@@ -50,7 +50,7 @@ def test_axes_by_number_label_and_all():
     joined = sf.gp.observe(frame, [[1, 2]] * 3, axis="all", name="slope")
     assert joined.names == ("slope",)
     assert joined.axis.tolist() == [0, 0, 0, 1, 1, 1]
-    assert "6 readings of df/deast, df/dnorth" in repr(joined)
+    assert "6 observations of df/deast, df/dnorth" in repr(joined)
     half = sf.gp.observe(X, [[1, np.nan], [2, np.nan], [4, np.nan]], axis="all")
     assert half.names == ("df/dx0",)
     series = sf.gp.observe([1.0, 2.0], [3.0, 4.0], axis="all")  # one input: the gradient has one component
@@ -73,7 +73,7 @@ def test_joining():
         values + sf.gp.observe([1.0], [2.0])
     with pytest.raises(DataError, match=r"inputs a, b and others b, a"):
         named + sf.gp.observe(pd.DataFrame(X, columns=["b", "a"]), [1, 2, 3])
-    with pytest.raises(DataError, match="known sd in one part"):
+    with pytest.raises(DataError, match="known noise SD in one part"):
         values + sf.gp.observe(X, [1, 2, 3], sd=1, name="v")
     with pytest.raises(TypeError):
         values + 3
@@ -84,9 +84,9 @@ def test_joining():
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "words"),
     [
-        ((X, [1, 2]), {}, DataError, "y has 2 readings and X has 3 points"),
+        ((X, [1, 2]), {}, DataError, "y has 2 observations and X has 3 points"),
         ((X, [1, np.inf, 3]), {}, DataError, r"y\[1\] is inf"),
-        ((X, [np.nan] * 3), {}, DataError, "all 3 readings in y are missing"),
+        ((X, [np.nan] * 3), {}, DataError, "all 3 observations in y are missing"),
         (([[0, 1], [np.nan, 2], [3, 4]], [1, 2, 3]), {}, DataError, r"X\[1, 0\] is nan; every point"),
         ((X[None], [1]), {}, DataError, r"X has shape \(1, 3, 2\)"),
         ((np.empty((0, 2)), []), {}, DataError, "empty"),
@@ -102,9 +102,9 @@ def test_joining():
         ((X, [1, 2, 3]), {"axis": "all"}, DataError, r"y has shape \(3, 1\); the gradients"),
         ((X, [[[1]]]), {"axis": "all"}, DataError, "y has shape"),
         ((X, [[1, 2]] * 3), {"axis": "all", "sd": [[1, 2]]}, DataError, "sd has shape"),
-        ((X, [[np.nan, np.nan]] * 3), {"axis": "all"}, DataError, "all 6 readings"),
-        ((X, ["a", "b", "c"]), {}, DataError, "y holds"),
-        ((pd.to_datetime(["2024-01-01"]), [1]), {}, DataError, "X holds times"),
+        ((X, [[np.nan, np.nan]] * 3), {"axis": "all"}, DataError, "all 6 observations"),
+        ((X, ["a", "b", "c"]), {}, DataError, "y contains strings"),
+        ((pd.to_datetime(["2024-01-01"]), [1]), {}, DataError, "X contains times"),
     ],
 )
 def test_bad_readings_are_refused(arguments, options, error, words):
@@ -133,10 +133,10 @@ def test_readings_of_a_curve_are_taken(wave):
         ((X, [1, 2, 3], "rbf"), {}, SpecificationError, "kernel is 'rbf'"),
         ((X, [1, 2, 3]), {"mean": "quadratic"}, SpecificationError, "mean is 'quadratic'"),
         ((X, [1, 2, 3], sf.gp.Matern52([1, 2, 3])), {}, SpecificationError, "3 entries and X 2 inputs"),
-        ((X * [1, 0], [1, 2, 3]), {}, DataError, r"X\[:, 1\] is 0 at every reading"),
-        ((X, [2, 2, 2]), {}, DataError, "all 3 readings are equal"),
-        (([[-1.7e308, 0.0], [1.7e308, 1.0], [0.0, 2.0]], [1, 2, 3]), {}, DataError, r"X\[:, 0\] spans more"),
-        ((sf.gp.observe(X, [1, 2, 3], axis=0),), {}, IdentificationError, 'no reading fixes the level of f.*mean="zero"'),
+        ((X * [1, 0], [1, 2, 3]), {}, DataError, r"X\[:, 1\] is 0 at every observation"),
+        ((X, [2, 2, 2]), {}, DataError, "all 3 observations are equal"),
+        (([[-1.7e308, 0.0], [1.7e308, 1.0], [0.0, 2.0]], [1, 2, 3]), {}, DataError, r"X\[:, 0\] has a range that overflows"),
+        ((sf.gp.observe(X, [1, 2, 3], axis=0),), {}, IdentificationError, 'no observation identifies the level of f.*mean="zero"'),
         ((X[:2], [1.0, 2.0]), {"mean": "linear"}, IdentificationError, "slope of the mean along x1"),
         ((sf.gp.observe(X, [1, 2, 3], axis=0), None, sf.gp.Matern12()), {}, SpecificationError, "have no slope"),
         ((X * 1e-200, np.array([1, 2, 3]) * 1e200), {}, None, ""),

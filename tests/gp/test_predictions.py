@@ -41,7 +41,7 @@ def test_partial_derivatives_are_the_entries_of_gradients_and_hessians(kernel):
     assert frame["obs_ci_lower"].notna().all()
     assert res.get_prediction(at, (0, 1)).summary_frame()["obs_ci_lower"].isna().all()
     assert res.get_prediction(at, (1, 0), name="df/dx0").noise_sd == pytest.approx(0.3)
-    with pytest.raises(SpecificationError, match="df/dx0 is read by df/dx0"):
+    with pytest.raises(SpecificationError, match="df/dx0 is observed by df/dx0"):
         res.get_prediction(at, (1, 0), name="f")
     with pytest.raises(SpecificationError, match="order 3; predictions end at order 2"):
         res.predict(at, (2, 1))
@@ -67,7 +67,7 @@ def test_leverages_are_those_of_a_linear_smoother(mean):
     np.testing.assert_allclose(res.edf, np.trace(smoother), rtol=1e-9)
     assert res.df_resid == pytest.approx(n - res.edf)
     left_out = []
-    for i in range(n):  # a reading that is missing is left out
+    for i in range(n):  # an observation that is missing is left out
         without = surface(kernel, mean, np.where(np.arange(n) == i, np.nan, y))
         point = res.observations.X[i : i + 1]
         left_out.append(y[i] - without.predict(point, (0, 0) if i < 25 else (1, 0))[0])

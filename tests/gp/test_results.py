@@ -192,7 +192,7 @@ def test_data_frames_are_read_by_label(terrain):
         res.predict(pd.DataFrame({"east": [1.0, 2.0], "north": [1.0, np.nan]}))
     with pytest.raises(DataError, match=r"X\['north'\] has 1 values and X\['east'\] 2"):
         res.predict({"east": [1.0, 2.0], "north": [1.0]})
-    with pytest.raises(DataError, match=r"X has 3 input\(s\) and the readings 2"):
+    with pytest.raises(DataError, match=r"X has 3 input\(s\) and the observations 2"):
         res.predict(np.ones((4, 3)))
     with pytest.raises(DataError, match=r"a single point is one row: X\[None, :\]"):
         res.predict([1.0, 2.0])
@@ -205,7 +205,7 @@ def test_one_input_takes_one_dimension(wave):
     assert res.predict(1.0).shape == (1,)
     assert res.predict([1.0, 2.0]).shape == (2,)
     np.testing.assert_array_equal(res.predict([[1.0], [2.0]]), res.predict([1.0, 2.0]))
-    with pytest.raises(DataError, match=r"columns 't', 'y', and the inputs of the readings have no names; pass the column of x"):
+    with pytest.raises(DataError, match=r"columns 't', 'y', and the inputs of the observations have no names; pass the column"):
         res.predict(pd.DataFrame({"t": [1.0, 2.0], "y": [0.0, 0.0]}))
 
 
@@ -280,7 +280,7 @@ def test_a_fresh_process_unpickles_every_bit(results, tmp_path):
 def test_models_and_results_say_what_they_are(terrain):
     model = sf.GaussianProcess(terrain, kernel=sf.gp.Matern52([1.5, 1.0], 2.0))
     assert repr(model) == (
-        "GaussianProcess(Matern52(length_scale=(1.5, 1.0), amplitude=2.0), mean='constant') of 45 readings in 2 inputs"
+        "GaussianProcess(Matern52(length_scale=(1.5, 1.0), amplitude=2.0), mean='constant') of 45 observations in 2 inputs"
     )
     assert "nobs=45" in repr(model.fit())
 

@@ -12,7 +12,7 @@ KERNELS = [sf.gp.SquaredExponential, sf.gp.Matern32, sf.gp.Matern52]
 
 
 def llf_at(res, logs):
-    """Log-likelihood of the same readings with every hyperparameter given, by logarithms of params."""
+    """Log-likelihood of the same observations with every hyperparameter given, by logarithms of params."""
     values = dict(zip(res.params.index, np.exp(logs), strict=True))
     obs = res.observations
     total = None
@@ -119,7 +119,7 @@ def test_noise_alone_has_no_amplitude():
     assert np.isnan(res.bse["amplitude"])
     assert res.sigma["f"] == pytest.approx(y.std(ddof=1), rel=1e-5)
     assert res.bse_log["sigma.f"] == pytest.approx(1 / np.sqrt(2 * 24), rel=1e-4)
-    assert "the readings are the mean and noise" in res.summary().as_text()
+    assert "the observations are the mean and noise" in res.summary().as_text()
 
 
 def test_no_noise_to_estimate_and_nothing_certain_is_an_error():

@@ -64,7 +64,7 @@ def test_every_derivative_by_logarithms_of_length_scales(kernel, distance, by, m
         return phi[kernel](MP.sqrt(sum(((both[j] - both[2 + j]) / scales[j]) ** 2 for j in range(2))))
 
     at = [MP.mpf(float(v)) for v in (*x[0], *z[0])] + [MP.mpf(0)] * 3
-    for A, B in derivatives_of(kernel, 2, 1):  # what readings read
+    for A, B in derivatives_of(kernel, 2, 1):  # what observations read
         expected = float(derivative(k, at, list(A) + [2 + b for b in B] + [6 if j == ALL else 4 + j for j in by]))
         scale = np.sqrt(variance_at_zero(kernel(), length, A, A) * variance_at_zero(kernel(), length, B, B))
         assert abs(geometry.evaluate(A, B, by)[0, 0] - expected) < 2e-13 * scale

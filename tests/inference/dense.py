@@ -111,7 +111,7 @@ def hessians(twin, theta):
 
 
 def information(twin, theta, relative):
-    """1/2 tr(P K_i P K_j), less the share of a common factor of all variances if that is estimated: (p, p)."""
+    """1/2 tr(P K_i P K_j), less the fraction of a common factor of all variances if that is estimated: (p, p)."""
     K, X = twin.joint(theta, None), twin.design(None)
     P, _ = projected(K, X)
     moves = [P * (twin.joint(shifted(theta, (i, H)), None) - twin.joint(shifted(theta, (i, -H)), None)) / (2 * H)

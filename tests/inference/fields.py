@@ -114,7 +114,7 @@ def penalised(observations, penalties, free, logs, theta, later=None):
 
 
 def a_penalised_basis():
-    """One penalty, beside a known sd."""
+    """One penalty, beside a known noise SD."""
     observations = sf.observe(X, Y, sd=SD, name="a") + sf.observe(XD, YD, deriv=1, name="b")
     greville = (BASIS.knots[1:-3] + BASIS.knots[2:-2] + BASIS.knots[3:-1]) / 3
     lines = np.column_stack([np.ones(BASIS.n_basis), greville])
@@ -124,7 +124,7 @@ def a_penalised_basis():
 
 
 def two_penalties():
-    """No known sd: all relative to the variance of the first series."""
+    """No known noise SD: all relative to the variance of the first series."""
     observations = sf.observe(X, Y, weights=WEIGHTS, name="a") + sf.observe(XD, YD, deriv=1, name="b")
     penalties = [sf.DerivativePenalty(1), sf.DerivativePenalty(3)]
     more = sf.observe([4.1], [0.2], deriv=1, name="b")
@@ -136,7 +136,7 @@ def two_penalties():
 
 
 def a_process_in_two_inputs():
-    """Values and slopes, with no known sd: all relative to the amplitude."""
+    """Values and slopes, with no known noise SD: all relative to the amplitude."""
     rng = np.random.default_rng(2)
     points = rng.uniform(0, 2, (8, 2))
     y, slopes = np.sin(points.sum(axis=1)) + 3, np.cos(points.sum(axis=1)) + 0.2 * rng.standard_normal(8)

@@ -7,7 +7,7 @@ from mpmath import exp, factorial, mp, mpf, sqrt
 
 from .dense import Twin
 
-BEFORE = -1  # where integrated Wiener processes start, before all abscissae
+BEFORE = -1  # where integrated Wiener processes start, before all values of x
 
 
 def wiener(order):

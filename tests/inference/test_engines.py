@@ -206,7 +206,7 @@ def a_stationary_process():
 
 
 def a_sum_of_processes():
-    """A random walk and an Ornstein-Uhlenbeck process of given length, with a known sd."""
+    """A random walk and an Ornstein-Uhlenbeck process of given length, with a known noise SD."""
     observations = sf.observe(X, Y, sd=SD)
     prior = sf.priors.IntegratedWiener(1) + sf.priors.OrnsteinUhlenbeck(length_scale=0.8)
     engine = MarkovEngine(Specification(observations, prior))
@@ -405,7 +405,7 @@ FITS = {
     "spline": (NOISY, {"order": 2}, {}),
     "lam": (NOISY, {"order": 2}, {"lam": 0.3}),
     "edf of two series": (BOTH, {"order": 3}, {"edf": 9.0}),
-    "known sd": (sf.observe(T, NOISY.y, sd=0.2), {"order": 2}, {}),
+    "known noise SD": (sf.observe(T, NOISY.y, sd=0.2), {"order": 2}, {}),
     "any prior": (NOISY, {"prior": sf.priors.Matern(1.5) + sf.priors.Polynomial(0)}, {}),
     "any prior, bandwidth": (BOTH, {"prior": sf.priors.IntegratedWiener(3)}, {"bandwidth": 0.8}),
     "robust": (NOISY, {"order": 2}, {"robust": {"f": 4.0}, "lam": 0.3}),

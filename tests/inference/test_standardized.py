@@ -21,7 +21,7 @@ def width(phi):
 
 
 def funnel(points):
-    """phi is normal, and a given phi normal about a curve, with sds that grow."""
+    """phi is normal, and a given phi normal about a curve, with SDs that grow."""
     phi = points[:, 2]
     z = np.linalg.solve(TILT, (points[:, :2] - middle(phi)).T).T / width(phi)[:, None]
     return -(z**2).sum(axis=1) / 2 - 2 * np.log(width(phi)) - (phi / SPREAD) ** 2 / 2
@@ -42,7 +42,7 @@ def test_modes_and_factors_are_those_of_the_law_given_phi(coordinates):
     z = np.array([[0.3, -1.2], [2.0, 0.4], [0.0, 0.0]])
     phi = coordinates.knots[[2, -3, len(coordinates.knots) // 2]]
     off = (coordinates.theta(np.column_stack([z, phi]))[:, :2] - middle(phi)) / width(phi)[:, None] - z @ TILT.T
-    # a climb ends where Newton's decrement is below 0.02, that is within 0.14 sds; differences are exact for a parabola
+    # a climb ends where Newton's decrement is below 0.02, that is within 0.14 SDs; differences are exact for a parabola
     np.testing.assert_allclose(np.linalg.solve(TILT, off.T), 0, atol=0.14)
 
 

@@ -41,20 +41,20 @@ def with_value(values, i, value):
         (lambda: sf.observe(X, Y, sd=[1.0, 2.0]), ["sd has 2 entries for 10"]),
         (lambda: sf.observe(X, Y, weights=with_value(np.ones(10), 7, -2)), ["weights[7] is -2.0"]),
         (lambda: sf.observe(X, Y, weights=with_value(np.ones(10), 7, 0)), ["weights[7]", "NaN"]),
-        (lambda: sf.observe(X, ["a"] * 10), ["y holds", "numbers"]),
-        (lambda: sf.observe(["a"] * 10, Y), ["x holds", "numbers"]),
+        (lambda: sf.observe(X, ["a"] * 10), ["y contains strings", "numbers"]),
+        (lambda: sf.observe(["a"] * 10, Y), ["x contains strings", "numbers"]),
         (lambda: sf.observe(X, pd.Series(list("abcdefghij"))), ["y[0] is 'a'"]),
         (lambda: sf.observe(X, Y + 1j), ["y is complex"]),
         (lambda: sf.observe(X, X > 3), ["y is boolean"]),
         (lambda: sf.observe([], []), ["empty"]),
-        (lambda: sf.observe(X, np.full(10, np.nan)), ["all 10 readings", "missing"]),
+        (lambda: sf.observe(X, np.full(10, np.nan)), ["all 10 observations", "missing"]),
         (lambda: sf.observe(X, np.column_stack([Y, Y])), ["shape (10, 2)"]),
         (lambda: sf.observe(pd.to_datetime(["2024-01-01", None]), [1.0, 2.0]), ["x[1] is missing (NaT)"]),
         (lambda: sf.observe(np.array(["1500-01-01", "1800"], "M8[D]"), [1, 2]), ["x[0] = 1500-01-01", "1678"]),
         (lambda: sf.observe(np.ma.array(X, mask=X == 3), Y), ["x[3] is nan"]),
         (lambda: sf.Observations.from_frame(pl.LazyFrame({"t": X}), x="t", readings={"a": 0}), ["LazyFrame", "collect"]),
         (lambda: sf.observe(X, Y, name="a") + sf.observe(X, Y, deriv=1, name="a"), ["'a'", "order 0 and of order 1"]),
-        (lambda: sf.observe(X, Y, sd=1) + sf.observe(X, Y), ["known sd in one part"]),
+        (lambda: sf.observe(X, Y, sd=1) + sf.observe(X, Y), ["known noise SD in one part"]),
         (lambda: sf.observe(X, Y) + sf.observe(pd.date_range("2024", periods=2), [1, 2]), ["times", "numbers"]),
         (lambda: sf.Observations.from_frame(pd.DataFrame({"t": X}), x="t", readings={"a": 0}), ["no column 'a'", "t"]),
         (lambda: sf.Observations.from_frame(REPEATED, x="t", readings={"a": 0}), ["several columns of one name: 'a'", "rename"]),
@@ -304,9 +304,9 @@ def test_zones_go_with_zones_and_with_numpy():
     np.testing.assert_array_equal(obs.x, np.tile(1.5 * np.arange(10), 3))
     np.testing.assert_array_equal(obs.abscissa.read(obs.readings[0].x), obs.x)
     np.testing.assert_array_equal(obs.abscissa.read(tokyo[:2]), [0.0, 1.5])
-    with pytest.raises(DataError, match="holds times without a zone, the readings are at times with one"):
+    with pytest.raises(DataError, match="contains times without a zone, the observations are at times with one"):
         obs.abscissa.read(TIMES)
-    with pytest.raises(DataError, match="holds times with a zone"):
+    with pytest.raises(DataError, match="contains times with a zone"):
         sf.observe(TIMES, Y).abscissa.read(tokyo)
 
 
@@ -352,7 +352,7 @@ def test_integrals_and_means_are_readings():
     np.testing.assert_array_equal(obs["integral"].upper - obs["integral"].x, 2)
     assert obs.places.max() == 12
     assert "over x = 0 .. 12" in repr(obs)
-    assert "9 readings of the integral of f, sd given, 1 missing" in repr(obs)
+    assert "9 observations of the integral of f, SD given, 1 missing" in repr(obs)
     frame = obs.to_frame()
     np.testing.assert_array_equal(frame["upper"] - frame["x"], np.repeat([0, 2, 1, 2.5], [10, 9, 10, 10]))
     copied = pickle.loads(pickle.dumps(obs))
@@ -375,7 +375,7 @@ def test_two_series_of_differences_with_sds_need_a_value_or_a_slope():
         return sf.observe_difference(a, a + width, np.sin(3 * (a + width)) - np.sin(3 * a), sd=sd, name=name)
 
     both = differences(0.5, "short", 0.01) + differences(0.8, "long", 0.02)
-    with pytest.raises(IdentificationError, match="add readings of f"):
+    with pytest.raises(IdentificationError, match="add observations of f"):
         sf.SmoothingSpline(both).fit()
     res = sf.SmoothingSpline(both + sf.observe([0.0], [0.0], sd=1e-3)).fit()
     assert abs(res.predict(0.5, deriv=1) - 3 * np.cos(1.5)) < 0.03
@@ -418,7 +418,10 @@ BASIS = sf.BSplineBasis.from_data(X, df=5)
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: sf.observe([str(time) for time in TIMES], Y), r"x\[0\] is '2024-.*numbers or times; pandas.to_datetime"),
+        (
+            lambda: sf.observe([str(time) for time in TIMES], Y),
+            r"x\[0\] is '2024-.*numbers or times; convert strings to times by pandas.to_datetime",
+        ),
         (lambda: sf.observe(X, [1.0, "2.5"] * 5), r"y\[1\] is '2.5', a str; pass numbers; numpy.asarray\(..., dtype=float\)"),
         (lambda: sf.observe(X, None), "y is None; pass numbers"),
         (lambda: sf.observe("t", "y"), r"y is 'y', a str; pass numbers; of a column pass the values"),
@@ -427,9 +430,9 @@ BASIS = sf.BSplineBasis.from_data(X, df=5)
         (lambda: sf.observe(X, (v for v in Y)), r"a generator; .*list\(...\)"),
         (lambda: sf.observe(pd.period_range("2024-01", periods=10, freq="M"), Y), r"a Period; .* to_timestamp\(\)"),
         (lambda: sf.Observations.from_frame(FRAME, "t", ["y"]), r"for example \{'y': 0\}"),
-        (lambda: sf.Observations.from_frame(FRAME, X, {"y": 0}), "no name of a column; pass one of 't', 'y'"),
+        (lambda: sf.Observations.from_frame(FRAME, X, {"y": 0}), "not the name of a column; pass one of 't', 'y'"),
         (lambda: sf.Observations.from_frame(FRAME.set_index("t"), "t", {"y": 0}), r"its index: pass data.reset_index\(\)"),
-        (lambda: sf.Observations.from_frame(FRAME, "t", {"g": 0}), r"of x = 't' and y = 'g': y holds text: y\[0\] is 'a'"),
+        (lambda: sf.Observations.from_frame(FRAME, "t", {"g": 0}), r"of x = 't' and y = 'g': y contains strings: y\[0\] is 'a'"),
         (lambda: sf.SmoothingSpline(sf.observe(X, Y), prior=sf.priors.Matern), r"the class Matern; .* Matern\(\)"),
         (lambda: sf.SmoothingSpline(sf.observe(X, Y), interventions=sf.Level(3.0)), r"pass a list, for example \[sf.Level"),
         (lambda: sf.SmoothingSpline(sf.observe(X, Y), noise=[1]), "noise is .*; pass a mapping"),
@@ -449,11 +452,11 @@ BASIS = sf.BSplineBasis.from_data(X, df=5)
         (lambda: sf.GaussianProcess(sf.observe(X, Y), sf.gp.Matern32()), "a kernel is passed as kernel="),
         (lambda: sf.DerivativeRegression(Y, X, terms="y**2"), r"terms is 'y\*\*2'; pass"),
         (lambda: sf.DerivativeRegression(Y, X, derivatives=0), r"derivatives is 0; pass a list of orders"),
-        (lambda: sf.DerivativeRegression.from_formula("D(y) ~ y + g", FRAME, "t"), r"g holds text: g\[0\] is 'a'"),
+        (lambda: sf.DerivativeRegression.from_formula("D(y) ~ y + g", FRAME, "t"), r"g contains strings: g\[0\] is 'a'"),
         (lambda: sf.DerivativeRegression.from_formula("D(y) ~ y + w", FRAME, "t"), "name 'w' is not defined; the columns are t, y"),
         (lambda: sf.DerivativeRegression.from_formula("y' ~ y", FRAME, "t"), r"write D\(y\) for y'"),
         (lambda: sf.fit_curves(FRAME, FRAME["g"], "t", {"y": 0}), "by is .*; pass the name of the column"),
-        (lambda: sf.observe(X, Y)["g"], "^no readings are named 'g'; the names are f$"),
+        (lambda: sf.observe(X, Y)["g"], "^no observations are named 'g'; the names are f$"),
     ],
 )
 def test_mistakes_of_newcomers_are_told_with_a_way_out(call, words):

@@ -1,4 +1,4 @@
-"""Chunks add up to the fit of all readings at once."""
+"""Chunks add up to the fit of all observations at once."""
 
 import pickle
 
@@ -86,11 +86,11 @@ def test_weights_integrals_and_constraints_accumulate():
 
 def test_what_needs_readings_is_refused():
     accumulator = sf.SplineRegression.accumulate(BASIS)
-    with pytest.raises(DataError, match="no readings"):
+    with pytest.raises(DataError, match="no observations"):
         accumulator.model()
     res = accumulator.add_frames(chunks(2), **OPTIONS).model(PENALTY).fit()
     for use in (lambda: res.resid, lambda: res.influence(), lambda: res._leverage):
-        with pytest.raises(SpecificationError, match="keeps no readings"):
+        with pytest.raises(SpecificationError, match="keeps no observations"):
             use()
     with pytest.raises(DataError, match="different names"):
         accumulator.add(sf.observe([0.1], [0.2], deriv=1, name="f"))

@@ -41,7 +41,7 @@ def long_inverse(R):
     return inverse
 
 
-CASES = {  # spread of the precisions of derivatives, a gap without readings, smoothing
+CASES = {  # spread of the precisions of derivatives, a gap without observations, smoothing
     "plain": (1.0, (2.0, 2.0), 1e-6),
     "heavy slopes": (1e12, (2.0, 2.0), 1e-6),
     "light slopes": (1e-12, (2.0, 2.0), 1e-6),
@@ -77,13 +77,13 @@ def test_no_digit_that_counts_is_lost(case):
         error = np.abs(res.predict(grid, deriv) - (rows @ coef).astype(float))
         rounding = (
             16 * np.finfo(float).eps * np.abs(rows @ coef).max().astype(float)
-        )  # which shows where readings are right to 1e-7
+        )  # which shows where observations are right to 1e-7
         assert ((error - rounding) / se).max() < 1e-8
         np.testing.assert_allclose(res.get_prediction(grid, deriv).se_mean, se, rtol=1e-8)
 
 
-HARD = {  # sd of values, spread of the precisions of slopes, gap, smoothing
-    "sds below rounding": (1e-12, 1.0, (2.0, 2.0), 1e-6),
+HARD = {  # SD of values, spread of the precisions of slopes, gap, smoothing
+    "SDs below rounding": (1e-12, 1.0, (2.0, 2.0), 1e-6),
     "slopes of weight 1e20": (0.1, 1e20, (2.0, 2.0), 1e-6),
     "an empty span": (1e-9, 1.0, (0.3, 0.7), 1e-18),
     "an equality": (1e-12, 1.0, (2.0, 2.0), 1e-6),
@@ -110,7 +110,7 @@ def test_lost_digits_are_told(case):
     columns, offset = (np.eye(basis.n_basis), 0.0) if not constraints else res._fit.specification.substitution
     gamma, R = long_least_squares(stacked @ columns, rhs - stacked @ (np.zeros(basis.n_basis) + offset))
     error = R @ (columns.T @ (res.params.to_numpy() - offset) - gamma)
-    error = float(np.sqrt(np.sum(error**2)))  # the greatest of all functionals, in their sds
+    error = float(np.sqrt(np.sum(error**2)))  # the largest of all functionals, in their SDs
     told = np.finfo(float).eps * 10**res.digits_lost
     assert error > 1e-8
     assert error / 3 < told < 3 * error
@@ -129,7 +129,7 @@ def test_no_digits_are_told_lost_where_none_are():
 
 @pytest.mark.parametrize("noise", [1e-2, 1e-6, 1e-10])
 def test_small_noise_keeps_its_digits(noise):
-    """The curve is in the spline space; readings are known to 1e-16 of the signal, the noise to 1e-16 / noise of itself."""
+    """The curve is in the spline space; observations are known to 1e-16 of the signal, the noise to 1e-16 / noise of itself."""
     rng = np.random.default_rng(1)
     x = np.sort(rng.uniform(0, 1, 4000))
     basis = sf.BSplineBasis.uniform(0, 1, 5)

@@ -17,7 +17,7 @@ CURVATURE = sf.DerivativePenalty(2)
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: sf.SplineRegression(Y, BASIS), SpecificationError, "wrap the readings"),
+        (lambda: sf.SplineRegression(Y, BASIS), SpecificationError, "wrap the data"),
         (lambda: sf.SplineRegression(OBS, X), SpecificationError, "basis is ndarray"),
         (lambda: sf.SplineRegression(OBS, BASIS, 2), SpecificationError, "penalty is int"),
         (lambda: sf.SplineRegression(sf.observe(X, Y, deriv=4), BASIS), SpecificationError, "f.*degree 3.*degree=4"),
@@ -33,7 +33,7 @@ CURVATURE = sf.DerivativePenalty(2)
         (lambda: sf.SplineRegression(OBS, BASIS, CURVATURE).fit("fixed"), SpecificationError, "pass lam= or edf="),
         (lambda: sf.SplineRegression(OBS, BASIS).fit(cov_type="HC4"), SpecificationError, "cov_type is 'HC4'"),
         (lambda: sf.SplineRegression(OBS, BASIS).fit(cov_type="HAC"), SpecificationError, "needs cov_kwds={'maxlags'"),
-        (lambda: sf.SplineRegression(OBS, BASIS).fit(cov_kwds={"groups": X}), SpecificationError, "does not take"),
+        (lambda: sf.SplineRegression(OBS, BASIS).fit(cov_kwds={"groups": X}), SpecificationError, "does not have"),
         (lambda: sf.SplineRegression(OBS, BASIS, CURVATURE + CURVATURE).fit(edf=5), SpecificationError, "one smoothing"),
         (lambda: sf.SplineRegression(sf.observe(X, X), BASIS).fit("ols"), DataError, "no noise"),
         (lambda: sf.SplineRegression(sf.observe(X[:11], Y[:11]), sf.BernsteinBasis(10)).fit("ols"), DataError, "too few"),
@@ -50,7 +50,7 @@ def test_bad_input_is_named_with_the_remedy(call, error, words):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: sf.SplineRegression(sf.observe(X, Y, deriv=1), BASIS), "level of f.*one reading of f"),
+        (lambda: sf.SplineRegression(sf.observe(X, Y, deriv=1), BASIS), "level of f.*one observation of f"),
         (lambda: sf.SplineRegression(sf.observe(X, Y, deriv=1), BASIS, CURVATURE), "level of f"),
         (lambda: sf.SplineRegression(sf.observe(X, Y, deriv=2), BASIS, CURVATURE), "(level|slope) of f"),
         (lambda: sf.SplineRegression(sf.observe([0.3] * 5, Y[:5]), BASIS, CURVATURE), "slope of f"),
@@ -97,14 +97,14 @@ def formula(text, **options):
         ),
         (lambda: sf.observe(X, Y, weights=np.ones(7)), DataError, "weights has 7 entries for 40"),
         (lambda: sf.observe(X, Y, weights=-1.0), DataError, r"weights\[0\] is -1"),
-        (lambda: formula("y ~ bsp(x) + bsp(z)"), SpecificationError, r"'bsp\(x\) \+ bsp\(z\)' is no basis.*of one column"),
-        (lambda: formula("y ~ x"), SpecificationError, "'x' is no basis"),
-        (lambda: formula("y ~ smooth(x)"), SpecificationError, r"'smooth\(x\)' is no basis; on the right stands one of bsp"),
+        (lambda: formula("y ~ bsp(x) + bsp(z)"), SpecificationError, r"'bsp\(x\) \+ bsp\(z\)' is not a basis.*of one column"),
+        (lambda: formula("y ~ x"), SpecificationError, "'x' is not a basis"),
+        (lambda: formula("y ~ smooth(x)"), SpecificationError, r"'smooth\(x\)' is not a basis; write on the right one of bsp"),
         (lambda: formula("y ~ bsp(w, df=9)"), DataError, "no column 'w'; its columns are 'x', 'z', 'y', 'dy'"),
         (lambda: formula("w ~ bsp(x, df=9)"), DataError, "no column 'w'; its columns are 'x', 'z', 'y', 'dy'"),
-        (lambda: formula("y * dy ~ bsp(x, df=9)"), SpecificationError, "is no reading"),
+        (lambda: formula("y * dy ~ bsp(x, df=9)"), SpecificationError, "is not valid on the left"),
         (lambda: formula("y + D(y) ~ bsp(x, df=9)"), SpecificationError, "'y' twice"),
-        (lambda: formula("y ~ bsp(x, df=9)", errors={"dy": sf.AR1()}), SpecificationError, "'dy'; the readings are named y"),
+        (lambda: formula("y ~ bsp(x, df=9)", errors={"dy": sf.AR1()}), SpecificationError, "'dy'; the observations are named y"),
         (lambda: formula("y ~ bsp(x, df=9)", weights={"y": np.ones(3)}), DataError, "weights has 3 entries"),
         (lambda: formula("y = bsp(x)"), SpecificationError, "pass one like"),
         (
@@ -134,7 +134,7 @@ def test_integrals_that_all_overlap_are_for_spline_regression():
     integrals = sf.observe_integral(X, X + 1, Y)
     with pytest.raises(SpecificationError, match="SplineRegression"):
         sf.SmoothingSpline(integrals)
-    with pytest.raises(SpecificationError, match="no channel"):
+    with pytest.raises(SpecificationError, match="an equation cannot use"):
         sf.DerivativeRegression(sf.observe(X, Y) + integrals).fit()
 
 

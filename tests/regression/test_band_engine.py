@@ -19,7 +19,7 @@ LEVEL = 0.3  # of the equality
 
 
 def curve(n=30, seed=0, known=False):
-    """Levels and slopes with unknown sds; with `known`, also means with a known one."""
+    """Levels and slopes with unknown noise SDs; with `known`, also means with a known one."""
     rng = np.random.default_rng(seed)
     x, z = rng.uniform(0, 2, (2, n))
     obs = sf.observe(x, np.sin(3 * x) + 0.1 * rng.standard_normal(n), weights=rng.uniform(0.5, 2, n), name="level")
@@ -319,9 +319,9 @@ def test_a_stream_takes_rows_wider_than_those_of_the_fit():
 def test_streams_refuse_what_they_cannot_weigh():
     _, engine, theta = around("ratios", 1)
     stream = engine.stream(theta[0])
-    with pytest.raises(SpecificationError, match="'other' has no sd, and the fit estimated none"):
+    with pytest.raises(SpecificationError, match="'other' has no SD, and the fit estimated none"):
         stream.append(sf.observe([0.5], [1.0], name="other"))
-    with pytest.raises(SpecificationError, match="'level' has a known sd, and the fit has none"):
+    with pytest.raises(SpecificationError, match="'level' has a known noise SD, and the fit has none"):
         stream.append(sf.observe([0.5], [1.0], sd=0.1, name="level"))
     with pytest.raises(DataError, match="x holds datetime"):
         stream.append(sf.observe(np.array(["2020-01-01"], "M8[s]"), [1.0], name="level"))

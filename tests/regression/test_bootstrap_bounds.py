@@ -33,7 +33,7 @@ def test_ends_within_bounds_and_has_a_width(draws, kind):
 
 
 def test_held_points_vary_as_without_bounds(fits, draws):
-    """Unbounded draws are linear in the same new readings: their changes are products with the residuals."""
+    """Unbounded draws are linear in the same new observations: their changes are products with the residuals."""
     change = draws.free_change
     f = draws.estimate
     assert f[:3] == pytest.approx(0, abs=1e-7)
@@ -45,7 +45,7 @@ def test_held_points_vary_as_without_bounds(fits, draws):
 def test_changes_without_bounds(fits):
     free, bounded = fits
     se = free.get_prediction(AT).se_mean
-    # without the bias of the penalty frequentist sds are below Bayesian ones
+    # without the bias of the penalty frequentist SDs are below Bayesian ones
     np.testing.assert_allclose(bounded.bootstrap(AT, size=200, rng=3).free_change.std(axis=0), se, rtol=0.3)
 
 

@@ -50,7 +50,7 @@ def test_a_curve_held_everywhere_is_the_polynomial_that_is_left(constraint, y, f
         expected = -((n - d) * np.log(2 * np.pi) + n * np.log(variance) + of_coefficients - design + rss / variance) / 2
     assert res.llf == pytest.approx(expected, rel=1e-8)
     if penalty is None:
-        assert res.aic == pytest.approx(-2 * expected + 2 * (d + 1), rel=1e-8)  # the sd counts
+        assert res.aic == pytest.approx(-2 * expected + 2 * (d + 1), rel=1e-8)  # the SD counts
 
 
 def test_an_active_bound_counts_as_the_equality_it_is():
@@ -69,7 +69,7 @@ def test_sds_of_two_names_are_those_of_the_constrained_curve():
     model = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 9), CURVATURE, sf.Bounds(deriv=1, lower=-3.0))
     res = model.fit()
     for part, leverage, sd in zip(res._fit.rows.per_name(res.resid), res._fit.rows.per_name(res._leverage), res.sigma, strict=True):
-        # the score of the variances at the given lam, but for the share of the penalty
+        # the score of the variances at the given lam, but for the fraction of the penalty
         assert sd**2 == pytest.approx(part @ part / (len(part) - leverage.sum()), rel=0.05)
     free = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 9), CURVATURE).fit()
     assert res.lam == pytest.approx(free.lam)
@@ -78,7 +78,7 @@ def test_sds_of_two_names_are_those_of_the_constrained_curve():
 
 def test_bounds_that_contradict_a_given_sd_say_so():
     model = sf.SplineRegression(sf.observe(X, BENT, sd=0.2), sf.BSplineBasis.uniform(0, 1, 9), CURVATURE, sf.Bounds(upper=-2.0))
-    with pytest.warns(BiasWarning, match="contradict the given sd"):
+    with pytest.warns(BiasWarning, match="contradict the given SD"):
         res = model.fit(lam=1e-4)
     assert res.llf < -1000
     rising = sf.SplineRegression(sf.observe(X, X + NOISE, sd=0.2), sf.BSplineBasis.uniform(0, 1, 9), CURVATURE, sf.Increasing())
@@ -113,7 +113,7 @@ LOSSES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:rounding moves the fit:smoothfit.errors.PrecisionWarning")  # at 1e8, by 1e-7 sds
+@pytest.mark.filterwarnings("ignore:rounding moves the fit:smoothfit.errors.PrecisionWarning")  # at 1e8, by 1e-7 SDs
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_constant_added_to_y_moves_the_curve_and_nothing_else(shape, loss):

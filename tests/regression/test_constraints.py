@@ -15,7 +15,7 @@ from smoothfit.regression.band import rows_of_factor
 from smoothfit.regression.conic import Program, _attempt, solve_program
 from smoothfit.regression.restricted import gradient, multipliers_of
 
-# several shapes contradict the sd that is given beside them: `test_bounds_that_contradict_a_given_sd_say_so` is about that
+# several shapes contradict the SD that is given beside them: `test_bounds_that_contradict_a_given_sd_say_so` is about that
 pytestmark = pytest.mark.filterwarnings("ignore:the bounds contradict:smoothfit.errors.BiasWarning")
 RNG = np.random.default_rng(0)
 X = np.sort(RNG.uniform(0, 1, 200))

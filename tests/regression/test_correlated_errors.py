@@ -27,7 +27,7 @@ def ou_errors(x, timescale, rng):
 
 Y = np.sin(X) + 0.3 * ou_errors(X, 0.5, RNG)
 SLOPES = np.cos(X) + 0.2 * RNG.standard_normal(N)
-ORDER = RNG.permutation(N)  # readings come in any order
+ORDER = RNG.permutation(N)  # observations come in any order
 OBS = sf.observe(X[ORDER], Y[ORDER], name="y")
 SEVERAL = OBS + sf.observe(X, SLOPES, deriv=1, sd=0.2, weights=np.linspace(0.5, 2, N), name="dy")
 
@@ -248,7 +248,7 @@ def test_prediction_criteria_take_the_correlation_of_reml(method):
 
 
 def whitened_ols(kind):
-    """statsmodels' OLS of readings made independent, in order of x."""
+    """statsmodels' OLS of observations made independent, in order of x."""
     L = np.linalg.cholesky(correlation(kind, X))
     return sm.OLS(np.linalg.solve(L, Y), np.linalg.solve(L, BASIS.design(X, sparse=False)))
 
@@ -319,7 +319,7 @@ def test_formulas_take_errors():
         (lambda: sf.AR1(1.0), SpecificationError, "between -1 and 1"),
         (lambda: sf.OU(-2), SpecificationError, "timescale is -2"),
         (lambda: sf.SplineRegression(SEVERAL, BASIS, errors=sf.AR1()), SpecificationError, "2 names; pass {name"),
-        (lambda: sf.SplineRegression(OBS, BASIS, errors={"z": sf.AR1()}), SpecificationError, "'z'; the readings are named y"),
+        (lambda: sf.SplineRegression(OBS, BASIS, errors={"z": sf.AR1()}), SpecificationError, "'z'; the observations are named y"),
         (lambda: sf.SplineRegression(OBS, BASIS, errors=np.eye(3)), DataError, r"shape \(3, 3\); pass sf.AR1\(\)"),
         (lambda: sf.SplineRegression(OBS, BASIS, errors=np.triu(np.ones((N, N)))), DataError, "not symmetric"),
         (lambda: sf.SplineRegression(OBS, BASIS, errors=np.ones((N, N))), DataError, "not positive definite"),

@@ -1,4 +1,4 @@
-"""Weights of penalties and unknown sds, inside and on the edges of their range: against scans and limits by other routes."""
+"""Weights of penalties and unknown noise SDs, inside and on the edges of their range: against scans and limits by other routes."""
 
 import warnings
 from itertools import product

@@ -1,4 +1,4 @@
-"""Observations without noise on a curve of the basis: the fit without penalty, its sd going to zero."""
+"""Observations without noise on a curve of the basis: the fit without penalty, its SD going to zero."""
 
 import numpy as np
 import pytest

@@ -70,7 +70,7 @@ def test_the_direction_of_x_and_the_basis_do_not_matter():
 
 
 def test_it_has_a_maximum_short_of_interpolation():
-    """With as many functions as observations it grows without bound as sd and smoothing vanish; the maximum inside is meant."""
+    """With as many functions as observations it grows without bound as SD and smoothing vanish; the maximum inside is meant."""
     r = np.random.default_rng([7, 25])
     x = np.sort(r.uniform(0, 1, 10))
     y = np.sin(5 * x) + 0.1 * r.standard_normal(10)

@@ -1,4 +1,4 @@
-"""Intervals, bands and draws integrate over smoothing and sds: against quadrature on 400 dense nodes, by formulas of their own."""
+"""Intervals, bands and draws integrate over smoothing and SDs: against quadrature on 400 dense nodes, by formulas of their own."""
 
 import pickle
 from functools import cache
@@ -24,7 +24,7 @@ def wave(n=25, noise=0.3, scale=1.0, **options):
 
 
 def nearly_straight(n=20, **options):
-    """The restricted likelihood is greatest for the line."""
+    """The restricted likelihood is largest for the line."""
     x = np.linspace(0, 6, n)
     return sf.observe(x, 1 + 0.2 * x + 0.2 * (-1.0) ** np.arange(n), name="level", **options)
 
@@ -37,11 +37,11 @@ def two_names(n=20):
 
 
 CASES = {
-    "sd unknown": wave(),
-    "sd known": wave(sd=0.3),
+    "SD unknown": wave(),
+    "SD known": wave(sd=0.3),
     "line": nearly_straight(),
     "line, sd known": nearly_straight(sd=0.2),
-    "two sds": two_names(),
+    "two SDs": two_names(),
 }
 
 
@@ -113,7 +113,7 @@ def dense(case):
 
 
 def close(ours, theirs, share=0.01):
-    """Intervals (n, 2) agree to a share of half their widths."""
+    """Intervals (n, 2) agree to a fraction of half their widths."""
     half = np.diff(theirs, axis=1) / 2
     assert (half > 0).all()
     np.testing.assert_allclose((ours - theirs) / half, 0, atol=share)
@@ -143,7 +143,7 @@ def test_intervals_of_new_observations_are_those_of_quadrature(case):
     noise = CASES[case].readings[0].sd
     level = np.full(len(dense(case).nodes), 1.0 if noise is None else noise[0] ** 2)
     close(ours.conf_int(obs=True, alpha=ALPHA), [dense(case).interval(row, noise=level) for row in BASIS.design(AT, sparse=False)])
-    if case == "two sds":
+    if case == "two SDs":
         rows, ratio = BASIS.design(AT, 1, sparse=False), np.exp(dense(case).nodes[:, 1])
         theirs = np.array([dense(case).interval(row, noise=ratio) for row in rows])
         close(fitted(case).get_prediction(AT, 1).conf_int(obs=True, alpha=ALPHA), theirs)
@@ -161,7 +161,7 @@ def test_the_integrated_mean_is_that_of_quadrature(case):
     np.testing.assert_allclose(ours.se_mean, sd, rtol=1e-2)
 
 
-@pytest.mark.parametrize("case", ["sd unknown", "line", "two sds"])
+@pytest.mark.parametrize("case", ["SD unknown", "line", "two SDs"])
 def test_intervals_of_smoothing_and_sds_are_those_of_quadrature(case):
     twin, ours = dense(case), fitted(case).hyperparameter_intervals(ALPHA)
     names = [f"sigma.{r.name}" for r in CASES[case].readings]
@@ -193,7 +193,7 @@ def test_estimates_are_in_the_frame_of_nodes():
         assert frame["weight"].sum() == pytest.approx(1)
         near = int(np.argmin(np.linalg.norm(theta - res.theta_hat, axis=1)))
         at = sf.SplineRegression(obs, BASIS, PENALTY).fit(lam=frame["lam"][near])
-        if len(res.engine.names) == 1:  # the sd given lam
+        if len(res.engine.names) == 1:  # the SD given lam
             np.testing.assert_allclose(frame["sigma.level"][near], at.sigma["level"], rtol=1e-8)
         logs = np.log(frame.loc[near, ["lam", *(f"sigma.{name}" for name in obs.names)]].to_numpy())
         there = np.log([res.lam, *res.sigma])
@@ -209,13 +209,13 @@ def test_an_infinite_lam_is_integrated():
 
 
 def test_nodes_are_drawn():
-    for case in ("two sds", "line"):
+    for case in ("two SDs", "line"):
         axes = fitted(case).plot_hyperparameters()
         assert [one.get_xlabel() for one in axes] == list(fitted(case).hyperparameter_intervals().index)
         assert all(len(one.collections) for one in axes)
 
 
-@pytest.mark.parametrize("case", ["sd unknown", "line, sd known", "two sds"])
+@pytest.mark.parametrize("case", ["SD unknown", "line, sd known", "two SDs"])
 def test_draws_have_the_laws_of_the_intervals(case):
     res, size = fitted(case), 4000
     f, slope = res.sample(AT, [0, 1], size=size, rng=1)
@@ -230,7 +230,7 @@ def test_draws_have_the_laws_of_the_intervals(case):
     np.testing.assert_allclose(fixed.mean(axis=0), prediction.predicted_mean, atol=0.1 * prediction.se_mean.max())
 
 
-@pytest.mark.parametrize("case", ["sd unknown", "two sds"])
+@pytest.mark.parametrize("case", ["SD unknown", "two SDs"])
 @pytest.mark.parametrize("deriv", [0, 1])
 def test_bands_cover_whole_draws(case, deriv):
     res, grid = fitted(case), np.linspace(0, 6, 400)
@@ -239,7 +239,7 @@ def test_bands_cover_whole_draws(case, deriv):
     assert (high - low > np.diff(pointwise, axis=1).ravel()).all()
     drawn = res.sample(grid, deriv, size=4000, rng=2)
     inside = ((drawn >= low) & (drawn <= high)).all(axis=1).mean()
-    assert inside == pytest.approx(1 - ALPHA, abs=0.02)  # 4 sds of two simulations, and 1 % of the critical value
+    assert inside == pytest.approx(1 - ALPHA, abs=0.02)  # 4 SDs of two simulations, and 1 % of the critical value
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_bands_cover_whole_draws(case, deriv):
     ids=lambda options: next(iter(options)),
 )
 def test_other_fits_keep_students_t(options):
-    res = fitted("sd unknown", **options)
+    res = fitted("SD unknown", **options)
     prediction = res.get_prediction(AT, deriv=1)
     assert prediction.law is prediction.law_obs is None
     half = stats.t.isf(0.05, res.df_interval) * prediction.se_mean
@@ -274,11 +274,11 @@ def test_without_a_penalty_the_sd_is_inverse_chi_squared():
     ends = res.sigma["level"] * np.sqrt(df / stats.chi2.isf([ALPHA / 2, 1 - ALPHA / 2], df))
     np.testing.assert_allclose([low, high], ends, rtol=1e-6)
     for options in ({"method": "gcv"}, {"lam": 0.01}):
-        assert np.isnan(fitted("sd unknown", **options).hyperparameter_intervals().loc["sigma.level", "ci_lower"])
+        assert np.isnan(fitted("SD unknown", **options).hyperparameter_intervals().loc["sigma.level", "ci_lower"])
 
 
 def test_two_sds_are_integrated_without_a_penalty():
-    res = sf.SplineRegression(CASES["two sds"], BASIS).fit()
+    res = sf.SplineRegression(CASES["two SDs"], BASIS).fit()
     assert not res.parameter_posterior.is_single
     assert list(res.hyperparameters.columns) == ["sigma.level", "sigma.slope", "weight"]
     known = stats.t.isf(0.025, res.df_interval) * res.get_prediction(AT).se_mean
@@ -303,7 +303,7 @@ def test_bounds_that_are_reached_keep_students_t_and_others_cut():
     bounded = sf.SplineRegression(wave(), BASIS, PENALTY, sf.Increasing()).fit()
     assert bounded._fit.active_rows is not None
     assert bounded.get_prediction(AT).law is None
-    free = fitted("sd unknown").get_prediction(AT, 1).conf_int()
+    free = fitted("SD unknown").get_prediction(AT, 1).conf_int()
     inside = sf.SplineRegression(wave(), BASIS, PENALTY, sf.Bounds(lower=-50)).fit()
     np.testing.assert_allclose(inside.get_prediction(AT, 1).conf_int(), free, rtol=1e-8)
     low, high = inside.get_prediction(AT).conf_int(alpha=ALPHA).T
@@ -336,8 +336,8 @@ def test_what_equalities_fix_has_no_width():
 
 
 def test_standard_errors_are_those_at_the_estimates():
-    free = fitted("sd unknown")
-    at = fitted("sd unknown", lam=free.lam)
+    free = fitted("SD unknown")
+    at = fitted("SD unknown", lam=free.lam)
     ours, theirs = (res.get_prediction(AT, 1) for res in (free, at))
     np.testing.assert_allclose(ours.se_mean, theirs.se_mean, rtol=1e-6)
     np.testing.assert_allclose(ours.predicted_mean, theirs.predicted_mean, rtol=1e-6)
@@ -349,13 +349,13 @@ def test_intervals_do_not_depend_on_the_unit_of_x():
     wide = sf.BSplineBasis.uniform(0, 6 * unit, K - 3)
     res = sf.SplineRegression(wave(scale=unit), wide, PENALTY).fit()
     for deriv in (0, 1):
-        one = fitted("sd unknown").get_prediction(AT, deriv).conf_int()
+        one = fitted("SD unknown").get_prediction(AT, deriv).conf_int()
         np.testing.assert_allclose(res.get_prediction(unit * AT, deriv).conf_int() * unit**deriv, one, rtol=1e-5, atol=1e-6)
 
 
 def test_an_interval_depends_on_no_other_point():
-    together = fitted("two sds").get_prediction(AT, 1).conf_int()
-    alone = np.vstack([fitted("two sds").get_prediction([x], 1).conf_int() for x in AT])
+    together = fitted("two SDs").get_prediction(AT, 1).conf_int()
+    alone = np.vstack([fitted("two SDs").get_prediction([x], 1).conf_int() for x in AT])
     np.testing.assert_allclose(alone, together, rtol=1e-12)
 
 
@@ -371,7 +371,7 @@ def test_chunks_have_the_intervals_of_all_readings():
 
 
 def test_results_unpickle_with_their_posterior():
-    res = fitted("sd unknown")
+    res = fitted("SD unknown")
     before = res.get_prediction(AT, simultaneous=True).conf_int()
     again = pickle.loads(pickle.dumps(res))
     np.testing.assert_array_equal(again.get_prediction(AT, simultaneous=True).conf_int(), before)
@@ -394,7 +394,7 @@ def test_surfaces():
     low, high = prediction.conf_int(alpha=ALPHA).T
     picks = rng.choice(len(frame), 30, p=frame["weight"])
     drawn = []
-    for pick in picks:  # a fit at each lam, whose sd is integrated by Student's t
+    for pick in picks:  # a fit at each lam, whose SD is integrated by Student's t
         given = sf.SplineRegression(obs, basis, penalty).fit(lam=frame.loc[pick, ["lam[0]", "lam[1]"]].to_numpy())
         own = given.get_prediction(at, (1, 0))
         drawn.append(own.predicted_mean + own.se_mean * rng.standard_t(own.df, (size // 30, 1)))
@@ -411,6 +411,6 @@ def test_surfaces():
 
 def test_refused_arguments():
     with pytest.raises(SpecificationError, match="parameters is 'all'"):
-        fitted("sd unknown").get_prediction(AT, parameters="all")
+        fitted("SD unknown").get_prediction(AT, parameters="all")
     with pytest.raises(SpecificationError, match="parameters is 'estimated'"):
-        fitted("sd unknown").sample(AT, parameters="estimated")
+        fitted("SD unknown").sample(AT, parameters="estimated")

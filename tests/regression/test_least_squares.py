@@ -167,10 +167,10 @@ def test_aic_over_degrees(columns):
     assert list(table["aic"].sort_index()) == pytest.approx([5.621, 6.941, 5.698, 2.121, 3.819], abs=6e-4)
     for degree, fit in fits.items():
         assert fit.aic == table.loc[degree, "aic"]
-    with pytest.raises(SpecificationError, match="same readings"):
+    with pytest.raises(SpecificationError, match="same observations"):
         sf.regression.compare({"a": fits[2], "b": sf.SplineRegression(obs, basis_of(2)).fit()})
     shifted = sf.SplineRegression(sf.observe(X, Y + 1), BASIS).fit("ols")
-    with pytest.raises(SpecificationError, match="different readings"):
+    with pytest.raises(SpecificationError, match="different observations"):
         sf.regression.compare({"a": sf.SplineRegression(sf.observe(X, Y), BASIS).fit("ols"), "b": shifted})
 
 
@@ -211,12 +211,12 @@ def test_a_formula_names_readings_and_basis():
     ("formula", "error", "words"),
     [
         ("y", SpecificationError, "pass one like"),
-        ("y ~ ", SpecificationError, "no part of a formula"),
-        ("log(y) ~ bsp(x, df=5)", SpecificationError, "no reading"),
+        ("y ~ ", SpecificationError, "not allowed in a formula"),
+        ("log(y) ~ bsp(x, df=5)", SpecificationError, "not valid on the left"),
         ("y + y ~ bsp(x, df=5)", SpecificationError, "twice"),
         ("D(y, 11) ~ bsp(x, df=5)", SpecificationError, "the order"),
-        ("y ~ x", SpecificationError, "no basis"),
-        ("y ~ bsp(x, df=5) + z", SpecificationError, "no basis"),
+        ("y ~ x", SpecificationError, "not a basis"),
+        ("y ~ bsp(x, df=5) + z", SpecificationError, "not a basis"),
         ("nothing ~ bsp(x, df=5)", DataError, "no column 'nothing'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Readings of a piece reduced by sums about a local fit, against rows one by one."""
+"""Observations of a piece reduced by sums about a local fit, against rows one by one."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_wherever_the_readings_lie(places, far):
 def test_an_outlier_does_not_spoil_the_reference():
     x = np.linspace(0, 1, 2000)
     y = 1e-6 * np.sin(50 * np.arange(2000.0))
-    y[0] = 1e8  # always one of the few readings of the first local fit
+    y[0] = 1e8  # always one of the few observations of the first local fit
     assert_same(*both(sf.BSplineBasis.uniform(0, 1, 2), x, y, PLAIN, 0))
 
 

@@ -76,7 +76,7 @@ def test_surfaces_are_those_of_mgcv(case, method, theirs):
     shown = pd.read_csv(REFERENCE / "mgcv_surface_points.csv")
     factors, penalty = SURFACES[case]
     obs = sf.observe(data[["x0", "x1"]], data["y"], name="y")
-    if case != "te":  # slopes along x0, of a known share of the precision
+    if case != "te":  # slopes along x0, of a known fraction of the precision
         obs += sf.observe(data[["x0", "x1"]], data["dy"], deriv=(1, 0), weights=1 / 9, name="y")
     model = sf.SplineRegression(obs, sf.TensorProductBasis(*factors), penalty)
     lam = fits[["lam0", "lam1"]].to_numpy(dtype=float)[: len(model.specification.penalties)]

@@ -8,7 +8,7 @@ import pytest
 import smoothfit as sf
 from smoothfit.errors import SpecificationError
 
-# several shapes contradict the sd that is given beside them: `test_bounds_that_contradict_a_given_sd_say_so` is about that
+# several shapes contradict the SD that is given beside them: `test_bounds_that_contradict_a_given_sd_say_so` is about that
 pytestmark = pytest.mark.filterwarnings("ignore:the bounds contradict:smoothfit.errors.BiasWarning")
 X = np.linspace(0, 1, 80)
 BASIS = sf.BSplineBasis.uniform(0, 1, 12)

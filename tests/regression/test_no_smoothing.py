@@ -65,7 +65,7 @@ def test_a_bound_that_no_limit_of_smoothing_keeps_names_the_smoothing():
 @pytest.mark.parametrize("pieces", [37, 60, 200])
 @pytest.mark.parametrize("level", [0.0, 1e5])
 def test_exact_observations_of_as_many_functions_are_interpolated(unit, pieces, level):
-    """The restricted likelihood is greatest as the sd goes to zero, at the interpolant with the least penalty: dense algebra."""
+    """The restricted likelihood is largest as the SD goes to zero, at the interpolant with the smallest penalty: dense algebra."""
     y = unit * (level + np.exp(3 * X))
     basis = sf.BSplineBasis.uniform(0, 1, pieces)
     res = sf.SplineRegression(sf.observe(X, y), basis, CURVATURE).fit()

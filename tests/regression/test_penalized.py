@@ -31,7 +31,7 @@ def test_natural_splines_with_knots_at_the_readings_are_the_smoothing_spline(sd,
         se = ours.get_prediction(GRID, deriv).se_mean.max()
         np.testing.assert_allclose(ours.predict(GRID, deriv), theirs.predict(GRID, deriv), rtol=0, atol=1e-8 * se)
     np.testing.assert_allclose(ours.fittedvalues, theirs.fittedvalues, atol=1e-8 * theirs.sigma.iloc[0])
-    for deriv in range(2):  # at the readings: between them the prior has no knots here
+    for deriv in range(2):  # at the observations: between them the prior has no knots here
         se = theirs.get_prediction(X, deriv).se_mean
         if deriv == 0:
             np.testing.assert_allclose(ours.get_prediction(X, deriv).se_mean, se, rtol=1e-8)
@@ -165,7 +165,7 @@ def test_edf_is_reached():
     for observations in (sf.observe(X, Y), mixed()):
         res = sf.SplineRegression(observations, BASIS, sf.DerivativePenalty(2)).fit(edf=6.5)
         assert res.edf == pytest.approx(6.5, abs=1e-8)
-        if len(observations) == 60:  # with several sds these would be estimated along another path
+        if len(observations) == 60:  # with several SDs these would be estimated along another path
             again = sf.SplineRegression(observations, BASIS, sf.DerivativePenalty(2)).fit("fixed", lam=res.lam)
             np.testing.assert_allclose(again.fittedvalues, res.fittedvalues, atol=1e-9)
 

@@ -28,7 +28,7 @@ def test_quantiles_are_no_worse_than_those_of_statsmodels(level):
     ours = sf.SplineRegression(sf.observe(X, Y), BASIS).fit("ols", loss="quantile", parameter=level)
     theirs = sm.QuantReg(Y, DESIGN).fit(q=level, p_tol=1e-10, max_iter=5000)
     assert check_loss(ours.resid, level) <= check_loss(theirs.resid, level) * (1 + 1e-10)
-    assert ours.edf == BASIS.n_basis  # as many readings on the curve as coefficients: a vertex
+    assert ours.edf == BASIS.n_basis  # as many observations on the curve as coefficients: a vertex
     exact = np.linalg.solve(DESIGN[ours._fit.quantile.on_curve], Y[ours._fit.quantile.on_curve])
     np.testing.assert_allclose(ours.params, exact, atol=1e-7)
     assert abs((ours.resid < -1e-8).sum() - level * N) <= BASIS.n_basis

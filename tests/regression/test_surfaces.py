@@ -1,4 +1,4 @@
-"""Surfaces: tensor product bases, readings of values, partial derivatives and boxes, by the same code as curves.
+"""Surfaces: tensor product bases, observations of values, partial derivatives and boxes, by the same code as curves.
 
 The dense route: design and penalties from the bases as matrices, the restricted likelihood of y = B c + e with c normal on the
 range of the penalty, in plain linear algebra.
@@ -309,7 +309,7 @@ def test_chunks_add_up_to_the_fit_at_once():
     assert one.llf == pytest.approx(other.llf, rel=1e-9)
     assert "320" in str(len(obs)) or len(obs) == one.nobs
     assert "df/dx0" in one.summary().as_text()
-    with pytest.raises(SpecificationError, match="keeps no readings"):
+    with pytest.raises(SpecificationError, match="keeps no observations"):
         _ = one.resid
 
 
@@ -409,9 +409,9 @@ def test_equalities_hold_and_other_constraints_are_refused():
 @pytest.mark.parametrize(
     ("obs", "penalty", "words"),
     [
-        (sf.observe(points(50), np.ones(50), deriv=(1, 0)), BENT, "no reading fixes the level of f; add one reading of f"),
-        (sf.observe(points(50) * [1, 0] + [0, 0.5], np.ones(50)), BENT, "no reading fixes the slope of f along x1"),
-        (sf.observe(points(50) * [0, 1] + [0.5, 0], np.ones(50)), BOTH, "no reading fixes the slope of f along x0"),
+        (sf.observe(points(50), np.ones(50), deriv=(1, 0)), BENT, "no observation fixes the level of f; add one observation of f"),
+        (sf.observe(points(50) * [1, 0] + [0, 0.5], np.ones(50)), BENT, "no observation fixes the slope of f along x1"),
+        (sf.observe(points(50) * [0, 1] + [0.5, 0], np.ones(50)), BOTH, "no observation fixes the slope of f along x0"),
         (sf.observe(np.repeat(points(9)[:, :1], 2, axis=1) / 2, np.ones(9)), BENT, "the slope of f along some direction"),
         (
             sf.observe(points(20) * [1, 0], np.ones(20)) + sf.observe(points(20) * [0, 1], np.ones(20), name="g"),
@@ -430,7 +430,7 @@ def test_what_readings_leave_open_is_named(obs, penalty, words):
     ("call", "error", "words"),
     [
         (lambda: sf.SplineRegression(sf.observe([0.1, 0.2], [1, 2]), BASIS), SpecificationError, r"observe points \(n, d\)"),
-        (lambda: sf.SplineRegression(readings(), B0), SpecificationError, "readings are at points of several variables"),
+        (lambda: sf.SplineRegression(readings(), B0), SpecificationError, "observations are at points of several variables"),
         (lambda: sf.SplineRegression(readings(), sf.TensorProductBasis(B0, B1, B0)), SpecificationError, "2 inputs .* 3 variables"),
         (lambda: sf.SplineRegression(sf.gp.observe(points(9), np.ones(9), sd=0), BASIS), SpecificationError, "zero.*sf.Equals"),
         (
@@ -452,7 +452,7 @@ def test_what_readings_leave_open_is_named(obs, penalty, words):
         ),
         (lambda: sf.SplineRegression(sf.observe(points(9) * 3, np.ones(9)), BASIS), DataError, "outside"),
         (lambda: sf.observe(points(9), np.ones(9), deriv=1), SpecificationError, r"an order for each of 2 variables"),
-        (lambda: sf.observe(points(9), np.ones(8)), DataError, "y has 8 readings and x has 9 points"),
+        (lambda: sf.observe(points(9), np.ones(8)), DataError, "y has 8 observations and x has 9 points"),
         (lambda: sf.observe(points(9), np.ones(9), unit="s"), SpecificationError, "points hold numbers"),
         (lambda: sf.observe_integral(points(9), points(9) - 1, np.ones(9)), DataError, r"lower\[0, 0\].* is not below"),
         (lambda: sf.observe_integral(points(9), points(8), np.ones(9)), DataError, "a corner of each box in both"),
@@ -472,7 +472,7 @@ def test_what_surfaces_have_not_is_refused(fitted):
             call()
     with pytest.raises(DataError, match=r"pass points \(..., 2\)"):
         fitted.predict([0.1, 0.2, 0.3])
-    with pytest.raises(SpecificationError, match="no name"):
+    with pytest.raises(SpecificationError, match="no series"):
         fitted.get_prediction(GRID, (1, 1), name="level")
 
 
@@ -482,7 +482,7 @@ def test_gaussian_processes_read_the_same_points():
     assert obs.axis.tolist() == [-1] * 25 + [0] * 25
     assert "df/dx0" in repr(obs)
     assert sf.GaussianProcess(obs).inputs == ("x0", "x1")
-    assert obs.to_frame()["reads"].unique().tolist() == ["f", "df/dx0"]
+    assert obs.to_frame()["observes"].unique().tolist() == ["f", "df/dx0"]
 
 
 def test_formulas_and_frames():
@@ -504,7 +504,7 @@ def test_formulas_and_frames():
         "z + D(zx) ~ te(bsp(x, df=8), bsp(y, df=6))": "by which variable",
         "z + D(zx, w) ~ te(bsp(x, df=8), bsp(y, df=6))": "derivative by 'w'; the variables are x, y",
         "z ~ te(bsp(x, df=8))": "one basis for each",
-        "z ~ te(bsp(x, df=8), y)": "'y' is no basis",
+        "z ~ te(bsp(x, df=8), y)": "'y' is not a basis",
     }.items():
         with pytest.raises(SpecificationError, match=words):
             sf.SplineRegression.from_formula(wrong, df)

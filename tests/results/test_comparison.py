@@ -49,7 +49,7 @@ def test_methods_of_an_equation_stand_in_one_table():
         (lambda: {"a": 1.0}, r"fits\['a'\] is of the type float"),
         (lambda: {"a": sf.SmoothingSpline(OBS).fit(), "b": sf.SmoothingSpline(OBS).fit("ml")}, "differ in method or loss"),
         (lambda: {"a": sf.SmoothingSpline(OBS).fit(), "b": sf.SmoothingSpline(OBS, order=3).fit()}, "fit by 'ml'"),
-        (lambda: {"a": sf.SmoothingSpline(OBS).fit(), "b": sf.SmoothingSpline(sf.observe(X, X**2)).fit()}, "different readings"),
+        (lambda: {"a": sf.SmoothingSpline(OBS).fit(), "b": sf.SmoothingSpline(sf.observe(X, X**2)).fit()}, "to different obs"),
     ],
 )
 def test_what_does_not_compare_is_refused(fits, words):

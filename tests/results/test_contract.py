@@ -133,7 +133,7 @@ def test_prediction_frame(results, deriv):
     if deriv < 2:
         sigma = results.sigma.iloc[deriv]
         np.testing.assert_allclose(prediction.se_obs**2, prediction.se_mean**2 + sigma**2, rtol=1e-13)
-    else:  # no reading of f'': a new one has no known noise
+    else:  # no observation of f'': a new one has no known noise
         assert frame[["obs_ci_lower", "obs_ci_upper"]].isna().all(axis=None)
 
 
@@ -267,8 +267,8 @@ def test_plot_uses_the_axes_it_is_given(results):
         (lambda r: r.predict(pd.Timestamp("2024-01-01")), DataError, "datetime64"),
         (lambda r: r.conf_int(alpha=2), SpecificationError, "alpha"),
         (lambda r: r.get_prediction(1.0, name="depth"), SpecificationError, "level, rate"),
-        (lambda r: r.get_prediction(1.0, name="rate"), SpecificationError, r"reads f' and not f; pass deriv=1.*: level"),
-        (lambda r: r.get_prediction(1.0, deriv=2, name="rate"), SpecificationError, r"reads f' and not f''; pass deriv=1$"),
+        (lambda r: r.get_prediction(1.0, name="rate"), SpecificationError, r"observes f' and not f; pass deriv=1.*: level"),
+        (lambda r: r.get_prediction(1.0, deriv=2, name="rate"), SpecificationError, r"observes f' and not f''; pass deriv=1$"),
         (lambda r: r.predict([[1, 2], [3]]), DataError, "different lengths"),
     ],
 )

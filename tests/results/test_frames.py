@@ -85,7 +85,7 @@ def test_forecasts_have_the_joint_variance_of_curve_and_coefficients():
     by_mapping = res.get_prediction(at, regressors={"g": NEW["g"]})
     np.testing.assert_array_equal(by_mapping.summary_frame(), res.get_prediction(NEW).summary_frame())
     draws = res.sample(NEW, size=4000, rng=0)
-    np.testing.assert_allclose(draws.var(axis=0), dense(at, NEW["g"].to_numpy())[1], rtol=0.1)  # 4 sds of sqrt(2 / 4000)
+    np.testing.assert_allclose(draws.var(axis=0), dense(at, NEW["g"].to_numpy())[1], rtol=0.1)  # 4 SDs of sqrt(2 / 4000)
     np.testing.assert_allclose(res.predict(FRAME), res.fittedvalues, rtol=1e-8)
 
 
@@ -151,7 +151,7 @@ def test_labels_and_axes_tell_times_in_their_zone(zone):
     assert pd.Timestamp(level).utcoffset() == times[30].utcoffset()
     outside = sf.Level(times[0] - pd.Timedelta("2h"))
     clock = times[0].strftime("%Y-%m-%dT00:00") if zone else "2024-03-09"
-    with pytest.raises(DataError, match=rf"outside the readings, {clock}.* \.\. 2024-03-11T1[12]:00"):
+    with pytest.raises(DataError, match=rf"outside the observations, {clock}.* \.\. 2024-03-11T1[12]:00"):
         sf.SmoothingSpline(res.observations, interventions=[outside])
     for axis in [res.plot().xaxis, res.plot_diagnostics()[0].xaxis]:
         midnight = matplotlib.dates.date2num(times[24].to_pydatetime())
@@ -174,7 +174,7 @@ def test_times_in_formulas_have_the_zone_that_they_say():
     np.testing.assert_allclose(given.bse.iloc[-1], direct.bse.iloc[-1], rtol=1e-12)
     with pytest.raises(DataError, match="x of Level holds times without a zone"):
         sf.SmoothingSpline.from_formula(formula.format("10:00"), frame)
-    with pytest.raises(SpecificationError, match="'2024-01-01Tnoon' is no time; write it as"):
+    with pytest.raises(SpecificationError, match="'2024-01-01Tnoon' is not a time; write it as"):
         sf.SmoothingSpline.from_formula(formula.format("noon"), frame)
 
 
@@ -219,4 +219,4 @@ def test_intervals_of_observations_include_the_spread_of_a_noise_process():
     noise = sf.priors.Matern(nu=1.5, length_scale=0.3, amplitude=0.4)
     observations = sf.observe(X, FRAME["y"], sd=SD)
     res = sf.SmoothingSpline(observations, prior=sf.priors.IntegratedWiener(2, q=Q), noise={"y": noise}).fit()
-    assert res.get_prediction([1.0]).noise_sd == pytest.approx(np.hypot(SD, 0.4), rel=1e-10)  # of the amplitude, an sd
+    assert res.get_prediction([1.0]).noise_sd == pytest.approx(np.hypot(SD, 0.4), rel=1e-10)  # of the amplitude, an SD

@@ -35,7 +35,7 @@ def wiener(s, t, j, k):
 
 
 def kriged(y, K, X):
-    """Errors of the best linear unbiased prediction of each y from those before it, over their sds; NaN where there is none."""
+    """Errors of the best linear unbiased prediction of each y from those before it, over their SDs; NaN where there is none."""
     found = np.full(len(y), np.nan)
     for i in range(1, len(y)):
         L = np.linalg.cholesky(K[:i, :i])

@@ -53,7 +53,7 @@ def test_normal_noise_of_a_robust_fit_is_called_so():
 @pytest.fixture(scope="module")
 def decay():
     """An equation with process noise only, and a delay."""
-    rng = np.random.default_rng(6)  # of which noise of the readings is estimated as zero
+    rng = np.random.default_rng(6)  # of which measurement noise is estimated as zero
     t, u = np.arange(300) * 0.1, np.repeat(rng.choice([-1.0, 1.0], 30), 10)
     y, phi = np.zeros(300), np.exp(-0.1)
     for k in range(299):
@@ -69,7 +69,7 @@ def test_a_summary_of_an_equation_prints_no_rounding_and_no_infinity(decay):
     assert "Inputs act 0.2 later than they are recorded. The delay is in units of t." in text
     assert not re.search(r"[0-9]e-1[0-9]|\binf\b", text.split("Diagnostics:")[1])
     quiet = results.diagnostics.filter(like="predicted bias")
-    noise = results.diagnostics["noise sd (lags)"]
+    noise = results.diagnostics["noise SD (lags)"]
     assert noise == 0
     assert (quiet == 0).all()
     assert "predicted bias of differences y 0," in text

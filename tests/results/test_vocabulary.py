@@ -73,7 +73,7 @@ FITS = {
     "dynamics curve": lambda: DECAY.fit("output_error").curve(),
 }
 REFUSED = {  # what a kind of fit cannot have; the error names the alternative
-    "quantile": {"loo_resid": "fit without the reading"},
+    "quantile": {"loo_resid": "fit without the observation"},
     "accumulated": dict.fromkeys(["fittedvalues", "resid", "loo_resid", "plot_diagnostics"], "fit"),
     "gp, filtered": {"integrate": "SmoothingSpline"},
 }
@@ -282,7 +282,7 @@ def test_what_is_no_file_of_results_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds a list"):
         sf.load(tmp_path / "other")
     (tmp_path / "text").write_text("no pickle")
-    with pytest.raises(DataError, match="holds no results"):
+    with pytest.raises(DataError, match="contains no results"):
         sf.load(tmp_path / "text")
 
 

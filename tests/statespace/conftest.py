@@ -16,7 +16,7 @@ to_mp = np.frompyfunc(MP.mpf, 1, 1)  # exact for doubles
 
 
 class Table(NamedTuple):
-    """Readings y of f^(deriv) at x with noise of the given variance: arrays of equal length."""
+    """Observations y of f^(deriv) at x with noise of the given variance: arrays of equal length."""
 
     x: np.ndarray
     y: np.ndarray
@@ -25,7 +25,7 @@ class Table(NamedTuple):
 
 
 def table_of(observations, sigma=None):
-    """The readings of `observations`; `sigma` maps the names whose sd is unknown to theirs."""
+    """The observations of `observations`; `sigma` maps the names whose SD is unknown to theirs."""
     variance = [r.variance_ratio * (1.0 if r.sd is not None else sigma[r.name] ** 2) for r in observations.readings]
     return Table(observations.x, observations.y, observations.deriv, np.concatenate(variance))
 
@@ -50,9 +50,9 @@ def inverse_and_log_det(A):
 
 
 class DensePosterior:
-    """Posterior of f given readings, f^(order) white noise of intensity q from `start` on, the polynomial there diffuse.
+    """Posterior of f given observations, f^(order) white noise of intensity q from `start` on, the polynomial there diffuse.
 
-    The pairs (x, k) stand for f^(k)(x), and for the integral of f from `start` to x where k = -1. By universal kriging:
+    The pairs (x, k) represent f^(k)(x), and for the integral of f from `start` to x where k = -1. By universal kriging:
 
         [K X; X' 0] [w; c] = [k; p],   mean = w'y,   variance = prior - w'k - c'p.
     """
@@ -83,7 +83,7 @@ class DensePosterior:
         return self.q * total / (factorial(p) * factorial(r))
 
     def _polynomials(self, row):
-        """The reading of x^j / j!, j = 0 .. order - 1."""
+        """The observation of x^j / j!, j = 0 .. order - 1."""
         x, k = row
         return [x ** (j - k) / factorial(j - k) if j >= k else MP.mpf(0) for j in range(self.order)]
 
@@ -132,7 +132,7 @@ class DensePosterior:
         return (prior - right @ self._system[0] @ right.T).astype(float)
 
     def shock(self, node, j):
-        """Estimate and variance of a jump of f^(j) at x = node, before the readings there."""
+        """Estimate and variance of a jump of f^(j) at x = node, before the observations there."""
         at = MP.mpf(float(node)) - self.start
         column = np.array(
             [(x - at) ** (j - k) / factorial(j - k) if j >= k and x >= at else MP.mpf(0) for x, k in self.rows], dtype=object
@@ -141,7 +141,7 @@ class DensePosterior:
         return float(column @ self.projector @ self.y / information), float(1 / information)
 
     def without(self, i):
-        """Residual of reading i from the fit to the others, and its variance."""
+        """Residual of observation i from the fit to the others, and its variance."""
         P = self.projector
         return float((P[i] @ self.y) / P[i, i]), float(1 / P[i, i])
 
@@ -189,7 +189,7 @@ class DensePosterior:
 
 
 def observe_mixed(x, y, deriv, sd=None, weights=None):
-    """Observations with one name for each order that occurs; `sd` is one number or one for each reading."""
+    """Observations with one name for each order that occurs; `sd` is one number or one for each observation."""
     total = None
     for k in np.unique(deriv):
         mine = deriv == k
@@ -225,7 +225,7 @@ def table():
 
 @pytest.fixture(scope="session")
 def observe():
-    """observe(x, y, deriv, sd=None, weights=None): readings of several orders."""
+    """observe(x, y, deriv, sd=None, weights=None): observations of several orders."""
     return observe_mixed
 
 

@@ -59,7 +59,7 @@ def test_limits_are_indistinguishable_from_a_polynomial_and_an_interpolant():
 
 
 def bursts(gap, n=60):
-    """Three bursts of readings, `gap` apart."""
+    """Three bursts of observations, `gap` apart."""
     rng = np.random.default_rng(0)
     delta = rng.uniform(0.5, 1.5, 3 * n)
     delta[n::n] = gap

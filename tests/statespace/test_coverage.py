@@ -18,7 +18,7 @@ def ranks():
     """Probabilities of what is below what data were simulated with, by their fits: of the ratio, f, f' and a new observation.
 
     Ratios of the intensity to the noise variance are drawn from their prior, curves of order 2 from the integrated Wiener process
-    about a line, and observations with noise of sd one.
+    about a line, and observations with noise of SD one.
     """
     rng = np.random.default_rng(15)
     engine = sf.SmoothingSpline(sf.observe(X, rng.standard_normal(len(X)))).fit().engine

@@ -14,7 +14,7 @@ from smoothfit.statespace.fitting import Tied
 pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.RoughnessWarning")
 
 METHODS = (*LIKELIHOODS, *PREDICTION_CRITERIA)
-NAMES = {  # name: order of the derivative, known sd
+NAMES = {  # name: order of the derivative, known noise SD
     "one": {"a": (0, None)},
     "several": {"a": (0, None), "b": (1, None), "c": (0, None)},
     "some known": {"a": (0, 0.3), "b": (1, None), "c": (0, None)},
@@ -23,7 +23,7 @@ NAMES = {  # name: order of the derivative, known sd
 
 
 def readings(names, n=12, seed=0):
-    """Readings of sin and its derivatives under several names, n of each, weighted, some abscissae repeated."""
+    """Observations of sin and its derivatives under several series, n of each, weighted, some values of x repeated."""
     rng = np.random.default_rng(seed)
     total = None
     for name, (deriv, sd) in names.items():
@@ -144,7 +144,7 @@ def test_prediction_criteria_are_those_of_the_textbook(method, order, dense, tab
     weights = observations["a"].weights
     for log_q in (-3.0, 1.0):
         oracle = dense(table(observations, {"a": 1.0}), order, np.exp(log_q) * unit.intensity(order) / unit.y_unit**2)
-        value = criterion.values(np.array([[log_q]]))[0] + 20 * np.log(unit.y_unit**2)  # RSS is that of scaled readings
+        value = criterion.values(np.array([[log_q]]))[0] + 20 * np.log(unit.y_unit**2)  # RSS is that of scaled observations
         if method == "gcv":
             value = np.exp(value / 20)
         assert value == pytest.approx(textbook(method, oracle, weights), rel=1e-11)

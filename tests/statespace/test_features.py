@@ -79,7 +79,7 @@ def test_a_fixed_smoothing_is_that_of_the_unrolled_engine(make, smoothing):
     ((name, value),) = smoothing.items()
     assert general.fixed == plain.fixed == name
     assert getattr(general, name) == pytest.approx(value, rel=1e-9)
-    tight = 1e-7 if make is values_and_slopes else 1e-10  # where the ratio of two sds is searched
+    tight = 1e-7 if make is values_and_slopes else 1e-10  # where the ratio of two SDs is searched
     for quantity in ("q", "edf", "llf", "llf_diffuse", "lam", "bandwidth"):
         assert getattr(general, quantity) == pytest.approx(getattr(plain, quantity), rel=tight), quantity
     np.testing.assert_allclose(general.sigma, plain.sigma, rtol=tight)
@@ -91,7 +91,7 @@ def test_a_fixed_smoothing_is_that_of_the_unrolled_engine(make, smoothing):
 def test_spline_roots_changes_and_parts_are_those_of_the_unrolled_engine(make):
     plain, general = both(make, bandwidth=0.3)
     order = make()[1]
-    tight = 1e-5 if make is values_and_slopes else 1e-7  # where the ratio of two sds is searched
+    tight = 1e-5 if make is values_and_slopes else 1e-7  # where the ratio of two SDs is searched
     x = np.linspace(*general.observations.places[[0, -1]], 91)
     ours, theirs = general.spline(), plain.spline()
     assert general.highest_mean_derivative == plain.highest_mean_derivative == 2 * order - 1
@@ -118,7 +118,7 @@ def test_spline_roots_changes_and_parts_are_those_of_the_unrolled_engine(make):
 
 
 def test_leave_one_out_keeps_its_digits_where_the_curve_interpolates():
-    """Of a reading that the curve goes through the residual is rounding, and its prediction from the others is not."""
+    """Of an observation that the curve goes through the residual is rounding, and its prediction from the others is not."""
     x, y = wave(20)
     plain, general = (model.fit(lam=1e-14) for model in models(sf.observe(x, y), 2))
     assert np.abs(general.resid).max() < 1e-7
@@ -217,7 +217,7 @@ def matern(s, t, length, amplitude):
 
 
 class Dense:
-    """y = f + X b + e, f of covariance K, b entirely unknown, e of variances r."""
+    """y = f + X b + e, f of covariance K, b diffuse, e of variances r."""
 
     def __init__(self, K, X, r, y):
         self.y, self.r, self.X = y, r, X
@@ -240,7 +240,7 @@ class Dense:
         return float(((self.r * (self.P @ self.y)) ** 2 / self.r).sum())
 
     def part(self, across, own, columns):
-        """Mean and variance of a Gaussian part of covariances `across` with the readings and `own`, with columns of b."""
+        """Mean and variance of a Gaussian part of covariances `across` with the observations and `own`, with columns of b."""
         coef = np.linalg.solve(self.information, self.X.T @ self.inverse @ self.y)
         left = columns - across @ self.inverse @ self.X
         mean = across @ self.inverse @ (self.y - self.X @ coef) + columns @ coef
@@ -255,7 +255,7 @@ class Dense:
 
 @pytest.fixture(scope="module")
 def season():
-    """A trend, a season and a regressor, with a gross error and a jump."""
+    """A trend, a season and a regressor, with an outlier and a jump."""
     rng = np.random.default_rng(11)
     t = np.arange(48.0)
     load = rng.standard_normal(48)
@@ -284,7 +284,7 @@ def test_a_fixed_smoothing_acts_on_the_trend_of_a_sum(season, smoothing):
     ((name, value),) = smoothing.items()
     sigma = float(res.sigma["f"])
     dense = seasonal_dense(season, res.q, sigma)
-    found = {"lam": sigma**2 / res.q, "bandwidth": (sigma**2 / res.q) ** 0.25, "edf": dense.edf}  # readings one apart
+    found = {"lam": sigma**2 / res.q, "bandwidth": (sigma**2 / res.q) ** 0.25, "edf": dense.edf}  # observations one apart
     assert found[name] == pytest.approx(value, rel=1e-8)
     assert getattr(res, name) == pytest.approx(value, rel=1e-8)
     assert res.edf == pytest.approx(dense.edf, rel=1e-8)
@@ -417,7 +417,7 @@ def test_changes_are_generalised_least_squares_under_any_prior(season, kind):
 def test_outliers_of_a_sum_are_found(season):
     frame = seasonal_model(season).fit(lam=100.0).outliers()
     first = frame.groupby("kind").first()
-    assert first.loc["reading", "x"] == 11
+    assert first.loc["observation", "x"] == 11
     assert first.loc["level shift", "x"] == 30
 
 
@@ -474,7 +474,7 @@ def test_a_gross_error_of_a_periodic_curve_weighs_little():
     assert res.robust_weights[17] < 0.01
     grid = np.arange(0.0, 360.0, 10.0)
     assert np.abs(res.predict(grid) - np.exp(np.sin(np.deg2rad(grid)))).max() < 0.15
-    assert {"reading"} >= set(res.outliers()["kind"])
+    assert {"observation"} >= set(res.outliers()["kind"])
 
 
 def test_covariances_take_no_gross_errors():

@@ -1,6 +1,6 @@
 """The general engine against a dense oracle in fifty digits, the special engine, Gaussian processes and spline regression.
 
-The oracle knows only a stochastic differential equation x' = A x + L w and a law of x at the first abscissa. It discretises by the
+The oracle knows only a stochastic differential equation x' = A x + L w and a law of x at the first x. It discretises by the
 matrix exponential in fifty digits, writes the covariances of all functionals out and solves one linear system.
 """
 
@@ -23,7 +23,7 @@ MP = MPContext()
 MP.dps = 50
 to_mp = np.frompyfunc(MP.mpf, 1, 1)
 pri = sf.priors
-# A first slope from two readings 10^-3 apart is 10^5 posterior sds off, and is corrected later: of 16 digits some ten are left.
+# A first slope from two observations 10^-3 apart is 10^5 posterior SDs off, and is corrected later: of 16 digits some ten are left.
 MEAN, VARIANCE = 1e-9, 1e-10
 
 
@@ -255,7 +255,7 @@ CASES = {
 
 
 def readings_of(process_smoothness, seed, n=11):
-    """Readings of values and, where they exist, of slopes; a third of the abscissae repeat, one gap is wide."""
+    """Observations of values and, where they exist, of slopes; a third of the values of x repeat, one gap is wide."""
     rng = np.random.default_rng(seed)
     x = np.cumsum(rng.exponential(0.4, n) * (rng.random(n) < 0.7))
     x[n // 2 :] += 1.5
@@ -287,7 +287,7 @@ def test_values_slopes_integrals_and_likelihood(case, seed):
     oracle = Oracle(
         process, [(x[i], int(deriv[i])) for i in order], y[order], [MP.mpf(s) ** 2 for s in sd[order]], start=x.min() - 1
     )
-    # The law at the first abscissa is the stationary or diffuse one wherever that is: also where the oracle starts before.
+    # The law at the first x is the stationary or diffuse one wherever that is: also where the oracle starts before.
     places = np.unique(np.concatenate([x, x[:-1] + np.diff(x) / 3, [x.min() - 1, x.max() + 1]]))
     for k in range(min(prior.smoothness, 3) + 1):
         mean, variance = oracle.moments([(p, k) for p in places])
@@ -308,7 +308,7 @@ def test_values_slopes_integrals_and_likelihood(case, seed):
         assert full.llf == pytest.approx(float(oracle.llf_full), abs=1e-10, rel=1e-12)
 
 
-# Readings of other kinds ---------------------------------------------------------------------------------------------
+# Observations of other kinds ---------------------------------------------------------------------------------------------
 
 
 def kinds_of_readings(rng):
@@ -354,7 +354,7 @@ def correlated(rng, shape, m):
 
 
 def joint_readings(case, rng, n=6):
-    """Values and slopes with a covariance at each abscissa, of which one repeats; two values with an sd of their own."""
+    """Values and slopes with a covariance at each x, of which one repeats; two values with an SD of their own."""
     x = np.sort(rng.uniform(0, 5, n))
     x[2] = x[1]
     y, covariance = rng.standard_normal((2, n)), correlated(rng, (n,), 2)
@@ -380,7 +380,7 @@ def test_readings_of_two_names_with_a_covariance(case):
         assert np.max(np.abs(found.predicted_mean - mean) / np.sqrt(variance)) < MEAN
         np.testing.assert_allclose(found.var_pred_mean, variance, rtol=VARIANCE)
     assert res.llf == pytest.approx(float(oracle.llf), abs=1e-10, rel=1e-12)
-    # What is fitted is in the user's readings.
+    # What is fitted is in the user's observations.
     fitted, variance = oracle.moments(oracle.readings)
     full = sf.SmoothingSpline(obs, prior=prior, covariances=covariances).fit("ml")
     assert full.llf == pytest.approx(float(oracle.llf_full), abs=1e-10, rel=1e-12)
@@ -410,7 +410,7 @@ def test_leave_one_out_knows_the_partner():
 
 
 def test_a_covariance_of_three_names_of_one_order_is_their_best_mean():
-    """Three readings of f with one covariance say of f what their generalised mean says."""
+    """Three observations of f with one covariance say of f what their generalised mean says."""
     rng = np.random.default_rng(4)
     x, y, C = np.linspace(0, 3, 20), rng.standard_normal((3, 20)), correlated(rng, (), 3)
     weights = np.linalg.solve(C, np.ones(3))
@@ -451,9 +451,9 @@ def test_a_diagonal_covariance_is_known_sds():
         ({("a", "z"): np.eye(2)}, SpecificationError, "named a, b, short, moved, known, bins"),
         ({("a", "b"): np.eye(2), ("b", "moved"): np.eye(2)}, SpecificationError, "'b' has a covariance already"),
         ({("a", "known"): np.eye(2)}, SpecificationError, "sd of 'known' are given"),
-        ({("a", "bins"): np.eye(2)}, SpecificationError, "the integral of f take no covariance"),
-        ({("a", "short"): np.eye(2)}, DataError, "9 readings of 'a', but 8 of 'short'"),
-        ({("a", "moved"): np.eye(2)}, DataError, r"reading 4 of 'a' is at x = 4, that of 'moved' at 4.5"),
+        ({("a", "bins"): np.eye(2)}, SpecificationError, "the integral of f cannot have a covariance"),
+        ({("a", "short"): np.eye(2)}, DataError, "9 observations of 'a', but 8 of 'short'"),
+        ({("a", "moved"): np.eye(2)}, DataError, r"observation 4 of 'a' is at x = 4, that of 'moved' at 4.5"),
         ({("a", "b"): np.eye(3)}, DataError, r"shape \(3, 3\); pass \(2, 2\), or \(9, 2, 2\)"),
         ({("a", "b"): np.full((2, 2), np.nan)}, DataError, "not finite"),
         ({("a", "b"): -np.eye(2)}, DataError, "not all positive"),
@@ -778,7 +778,7 @@ def test_fixed_smoothing_is_that_of_the_special_engine(sd):
     rng = np.random.default_rng(20)
     x = np.sort(rng.uniform(0, 9, 50))
     obs = sf.observe(x, np.sin(x) + 0.1 * rng.standard_normal(50), sd=sd)
-    # an intervention that every curve has anyway would not be identified: one of the last reading, left out of the special engine
+    # an intervention that every curve has anyway would not be identified: one of the last observation, left out
     for fixed in ({"lam": 0.3}, {"edf": 9.5}):
         fast = sf.SmoothingSpline(sf.observe(x[:-1], obs.y[:-1], sd=sd), order=3).fit(**fixed)
         edf = {"edf": 10.5} if "edf" in fixed else fixed  # the pulse takes one
@@ -873,11 +873,11 @@ def test_results_pickle_and_print():
         (lambda o: {"prior": pri.Matern(0.5)}, SpecificationError, "have no f' in mean square"),
         (lambda o: {"prior": 3}, SpecificationError, "prior is 3"),
         (lambda o: {"prior": pri.Matern}, SpecificationError, r"Matern\(\)"),
-        (lambda o: {"prior": pri.Matern(2.5) + pri.Matern(2.5)}, IdentificationError, "one kind"),
+        (lambda o: {"prior": pri.Matern(2.5) + pri.Matern(2.5)}, IdentificationError, "the same covariance"),
         (lambda o: {"prior": pri.IntegratedWiener(2) + pri.Polynomial(0)}, IdentificationError, "undetermined"),
-        (lambda o: {"prior": pri.Matern(2.5), "interventions": [sf.Level(99.0)]}, DataError, "outside the readings"),
-        (lambda o: {"prior": pri.Matern(2.5), "interventions": [3]}, SpecificationError, "no intervention"),
-        (lambda o: {"prior": pri.Matern(2.5), "regressors": {"w": np.ones(3)}}, DataError, "3 entries for 12 readings"),
+        (lambda o: {"prior": pri.Matern(2.5), "interventions": [sf.Level(99.0)]}, DataError, "outside the observations"),
+        (lambda o: {"prior": pri.Matern(2.5), "interventions": [3]}, SpecificationError, "not an intervention"),
+        (lambda o: {"prior": pri.Matern(2.5), "regressors": {"w": np.ones(3)}}, DataError, "3 entries for 12 observations"),
         (lambda o: {"order": 2, "regressors": {"w": np.ones(12)}}, IdentificationError, "coefficient of w"),
         (
             lambda o: {"prior": pri.Matern(2.5), "noise": {"z": pri.OrnsteinUhlenbeck()}},

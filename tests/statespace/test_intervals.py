@@ -93,7 +93,7 @@ def test_intervals_are_those_of_dense_quadrature(n, noise):
         assert np.abs((found - expected) / half).max() < 0.01
     found, expected = res.get_prediction(at).conf_int(obs=True, alpha=0.2), dense.interval(at - x[0], 0, 0.2, noise=True)
     assert np.abs((found - expected) / (np.diff(expected) / 2)).max() < 0.01
-    # of the sd: quantiles of its posterior
+    # of the SD: quantiles of its posterior
     np.testing.assert_allclose(res.conf_int().loc["sigma.f"], [dense.quantile_of_sigma(p) for p in (0.025, 0.975)], rtol=0.01)
 
 

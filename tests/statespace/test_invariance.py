@@ -17,7 +17,7 @@ repeatable = settings(max_examples=40, deadline=None, derandomize=True, database
 
 @st.composite
 def mixed_readings(draw):
-    """Order, abscissae that are multiples of 1/64, some repeated, readings, orders of derivatives, sds, bandwidth."""
+    """Order, values of x that are multiples of 1/64, some repeated, observations, orders of derivatives, sds, bandwidth."""
     order = draw(st.sampled_from(ORDERS))
     n = draw(st.integers(order + 1, 14))
     steps = draw(st.lists(st.sampled_from([0, 1, 40, 64, 200]), min_size=n - order, max_size=n - order)) + [64] * order
@@ -99,7 +99,7 @@ def test_order_of_the_rows_does_not_matter(observe, readings, random):
     row = np.array(random.sample(range(len(x)), len(x)))
     one = fit(observe(x, *columns), order, bandwidth=bandwidth)
     other = fit(observe(x[row], *[column[row] for column in columns]), order, bandwidth=bandwidth)
-    # Readings at one abscissa are taken up in another order.
+    # Observations at one x are taken up in another order.
     assert_same_posterior(moments(one, around(x)), moments(other, around(x)), 1e-10)
     by_name = np.argsort(columns[1], kind="stable")  # observations come order after order
     given_order = np.argsort(columns[1][row], kind="stable")
@@ -140,7 +140,7 @@ def test_curve_moves_with_the_readings(observe, readings, shift, factor):
     moved = observe(x, factor * (y + np.where(deriv == 0, shift, 0)), deriv, factor * sd)
     other = moments(fit(moved, order, bandwidth=bandwidth), around(x)) / np.array([factor, factor**2])[:, None, None]
     other[0, 0] -= shift
-    # Readings 10^4 sd away from zero are rounded to 1e-12 sd before anything is computed.
+    # Observations 10^4 SD away from zero are rounded to 1e-12 SD before anything is computed.
     assert_same_posterior(one, other, 1e-10)
 
 
@@ -234,7 +234,7 @@ def test_likelihood_of_readings_of_derivatives_in_any_unit_of_x(unit):
     y, rate = np.sin(x) + 0.2 * rng.standard_normal(40), np.cos(x) + 0.1 * rng.standard_normal(40)
     res = fit(sf.observe(x, y) + sf.observe(x, rate, deriv=1), 3)
     scaled = fit(sf.observe(x * unit, y) + sf.observe(x * unit, rate / unit, deriv=1), 3)
-    design = np.zeros((80, 3))  # the readings of x^j / j!, in units of unit^j
+    design = np.zeros((80, 3))  # the observations of x^j / j!, in units of unit^j
     design[:40] = x[:, None] ** np.arange(3) / [1, 1, 2]
     design[40:, 1:] = x[:, None] ** np.arange(2) / unit
     log_det = 2 * np.log(np.abs(np.diag(np.linalg.qr(design, mode="r")))).sum() + 6 * np.log(unit)

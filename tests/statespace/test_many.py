@@ -11,7 +11,7 @@ import smoothfit as sf
 from smoothfit.errors import DataError, RoughnessWarning, SpecificationError
 
 ORDERS = (1, 2, 3, 4)
-# random walks by rank at uneven x, waves at order 1, given sds that are not those of the noise: some fits say so
+# random walks by rank at uneven x, waves at order 1, given noise SDs that are not those of the noise: some fits say so
 pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")
 
 
@@ -39,7 +39,7 @@ def assert_same_fit(fits, curve, res):
     row = fits.params.loc[curve]
     assert row["nobs"] == res.nobs
     assert row["boundary"] == ", ".join(res.boundary)
-    # two certified minima differ by 1e-5 of a standard error at most; edf moves with log q
+    # two converged minima differ by 1e-5 of a standard error at most; edf moves with log q
     for name in ("q", "bandwidth", "edf"):
         assert row[name] == pytest.approx(getattr(res, name), rel=1e-4)
     if "sigma.y" in row:
@@ -123,7 +123,7 @@ def test_a_curve_that_fails_says_why_and_stops_no_other():
     fits = sf.fit_curves(pd.concat([*bad, df]), by="id", x="x", readings={"y": 0}, order=2)
     assert len(fits) == 4
     assert list(fits.failures.index) == ["short", "one x", "straight", "empty"]
-    for curve, words in (("short", "too few"), ("one x", "two abscissae"), ("straight", "no noise"), ("empty", "missing")):
+    for curve, words in (("short", "too few"), ("one x", "two distinct x"), ("straight", "no noise"), ("empty", "missing")):
         assert words in fits.failures[curve]
         with pytest.raises(DataError, match=words):
             fits[curve]
@@ -154,7 +154,7 @@ def test_shared_smoothing_maximises_the_sum_of_the_likelihoods():
     free = sf.fit_curves(df, **options)
     (sigma,) = free.params["sigma.y"].unique()
     assert sigma == pytest.approx(0.2, rel=0.1)
-    again = sf.fit_curves(df, sd={"y": float(sigma)}, **options)  # the optimum of both is one of q at this sd
+    again = sf.fit_curves(df, sd={"y": float(sigma)}, **options)  # the optimum of both is one of q at this SD
     assert again.params["q"].iloc[0] == pytest.approx(free.params["q"].iloc[0], rel=0.1)
     assert free.params["llf"].sum() >= again.params["llf"].sum() - 1e-6
     res = free[3]
@@ -200,10 +200,10 @@ def test_progress_is_shown_on_request(capsys):
         ({"by": "who"}, DataError, "no column 'who'"),
         ({"x": "age"}, DataError, "no column 'age'"),
         ({"order": 5}, SpecificationError, "order is 5"),
-        ({"readings": {"y": 2}}, SpecificationError, "order is 2, but 'y' reads f''"),
+        ({"readings": {"y": 2}}, SpecificationError, "order is 2, but 'y' observes f''"),
         ({"method": "aic"}, SpecificationError, "method is 'aic'"),
         ({"smoothing": "none"}, SpecificationError, "smoothing is 'none'"),
-        ({"smoothing": "shared", "method": "gcv"}, SpecificationError, "takes method="),
+        ({"smoothing": "shared", "method": "gcv"}, SpecificationError, "needs method="),
         ({"threads": 0}, SpecificationError, "threads is 0"),
         ({"sd": {"y": -1.0}}, DataError, r"sd\[0\] is -1"),
     ],

@@ -36,7 +36,7 @@ def fitted(data, order, sd=None, **options):
 
 
 def distance(ends, reference):
-    """Greatest distance of ends (n, 2) in half-widths."""
+    """Largest distance of ends (n, 2) in half-widths."""
     return np.max(np.abs(ends - reference) / (np.ptp(reference, axis=1)[:, None] / 2))
 
 

@@ -33,21 +33,21 @@ def fit(observations, order=2, **options):
         (lambda: fit(sf.observe(X, Y), order="2"), SpecificationError, ["order is '2'"]),
         (lambda: fit(sf.observe(X, Y, name="a") + sf.observe(X, Y, deriv=2, name="b")), SpecificationError, ["'b'", "order=4"]),
         (lambda: fit(X), SpecificationError, ["sf.observe(x, y)"]),
-        (lambda: fit(sf.observe(np.ones(5), np.arange(5.0))), DataError, ["all 5 readings are at x = 1"]),
+        (lambda: fit(sf.observe(np.ones(5), np.arange(5.0))), DataError, ["all 5 observations are at x = 1"]),
         (lambda: fit(sf.observe([0, 1], [0, 1], sd=1), order=3), IdentificationError, ["curvature", "lower the order"]),
-        (lambda: fit(sf.observe(X, Y, deriv=1), order=3), IdentificationError, ["level of f", "all 12 readings are of f'"]),
-        (lambda: fit(sf.observe(X, Y, deriv=2), order=4), IdentificationError, ["level and the slope", "2 readings of f"]),
+        (lambda: fit(sf.observe(X, Y, deriv=1), order=3), IdentificationError, ["level of f", "all 12 observations are of f'"]),
+        (lambda: fit(sf.observe(X, Y, deriv=2), order=4), IdentificationError, ["level and the slope", "2 observations of f"]),
         (lambda: fit(sf.observe(X, np.ones(12))), DataError, ["no noise to estimate", "sd="]),
         (lambda: fit(sf.observe(X, 2 * X, sd=0.1), method="gcv"), DataError, ["polynomial of degree 1", "reml"]),
         (lambda: fit(sf.observe(X, 1 + 0.1 * X)), DataError, ["polynomial of degree 1", "sd="]),
-        (lambda: fit(sf.observe([0, 1, 3], [0, 1, 0])), DataError, ["3 readings are too few", "give sd="]),
-        (lambda: fit(sf.observe([0, 1], [0, 1], sd=0.1)), DataError, ["2 readings are too few", "lam="]),
+        (lambda: fit(sf.observe([0, 1, 3], [0, 1, 0])), DataError, ["3 observations are too few", "give sd="]),
+        (lambda: fit(sf.observe([0, 1], [0, 1], sd=0.1)), DataError, ["2 observations are too few", "lam="]),
         (
             lambda: fit(sf.observe(X, Y, deriv=1) + sf.observe([0], [0], name="start"), 3),
             DataError,
-            ["'start'", "one reading", "sd="],
+            ["'start'", "one observation", "sd="],
         ),
-        (lambda: fit(sf.observe(X, Y)).integrate([0, 1], 2), SpecificationError, ["single abscissae"]),
+        (lambda: fit(sf.observe(X, Y)).integrate([0, 1], 2), SpecificationError, ["single numbers"]),
         (lambda: fit(sf.observe(X, Y), method="loo"), SpecificationError, ["'loo'", "'reml'"]),
         (lambda: fit(sf.observe(X, Y), lam=0), SpecificationError, ["lam is 0"]),
         (lambda: fit(sf.observe(X, Y), lam=-1.0), SpecificationError, ["lam is -1.0"]),
@@ -71,7 +71,7 @@ def test_bad_input_is_named_with_the_way_out(call, error, words):
 @pytest.mark.parametrize("order", [2, 3])
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.RoughnessWarning")
 def test_a_stuck_sensor_counts_as_noise(method, order):
-    """Readings of f' that never change while f oscillates: the maximum has their sd as large as their misfit."""
+    """Observations of f' that never change while f oscillates: the maximum has their SD as large as their misfit."""
     x = np.linspace(0, 10, 40)
     y = np.cos(x) + 0.1 * np.random.default_rng(0).standard_normal(40)
     free = sf.observe(x, y, name="f") + sf.observe(x, np.full(40, 3.0), deriv=1, name="stuck")
@@ -149,7 +149,7 @@ def test_fixed_smoothing_of_several_names_estimates_their_sds():
     for name in ("lam", "bandwidth", "edf"):
         fixed = fit(obs, 3, **{name: getattr(free, name)})
         assert getattr(fixed, name) == pytest.approx(getattr(free, name), rel=1e-8)
-        # at the REML optimum the tied maximum and RSS / (n - edf) are the same; the search stops within 1e-5 sd
+        # at the REML optimum the tied maximum and RSS / (n - edf) are the same; the search stops within 1e-5 SD
         np.testing.assert_allclose(fixed.sigma, free.sigma, rtol=1e-6)
 
 
@@ -201,7 +201,7 @@ def test_standard_errors_match_the_scatter_of_estimates():
         res = fit(sf.observe(x, np.sin(x) + 0.2 * rng.standard_normal(200)), 2)
         estimates.append(np.log(res.params.to_numpy()))
         errors.append((res.bse / res.params).to_numpy())
-    # sd of 60 draws: itself known to 9 %; here within three of these
+    # SD of 60 draws: itself known to 9 %; here within three of these
     np.testing.assert_allclose(np.std(estimates, axis=0)[0], np.mean(errors, axis=0)[0], rtol=0.28)
 
 
@@ -251,7 +251,7 @@ def two_names(seed, f, sds, n):
     [(np.sin, (1e-3, 0.3), 60, 1), (np.sin, (0.3, 1e-3), 15, 2), (np.sin, (0.1, 0.3), 15, 1), (lambda x: x, (0.1, 1.0), 15, 2)],
 )
 def test_boundaries_of_several_sds_are_reached_from_either_side(f, sds, n, order):
-    """Where an sd tends to zero or the curve to a polynomial, the search must neither cycle nor stop short."""
+    """Where an SD tends to zero or the curve to a polynomial, the search must neither cycle nor stop short."""
     for seed in range(25):
         observations = two_names(seed, f, sds, n)
         res = fit(observations, order)
@@ -278,7 +278,7 @@ def test_aicc_says_when_readings_are_too_few():
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # five periods of a sine, almost without noise
 @pytest.mark.parametrize(("n", "sds", "w"), [(25, (0.05, 0.001), 2), (15, (0.02, 0.05), 2), (30, (0.1, 0.01), 3)])
 def test_no_fixed_smoothing_is_likelier_than_the_optimum(n, sds, w):
-    """The optimum is global: also where a name fitted alone would be interpolated, and the search starts far off."""
+    """The optimum is global: also where a series fitted alone would be interpolated, and the search starts far off."""
     for seed in range(10):
         rng = np.random.default_rng(seed)
         x, t = rng.uniform(0, 10, n), rng.uniform(0, 10, n)
@@ -294,7 +294,7 @@ def test_no_fixed_smoothing_is_likelier_than_the_optimum(n, sds, w):
 
 @pytest.mark.parametrize("noise", [0.3, 0.01])
 def test_intervals_between_few_readings_cover(noise):
-    """Drawn from the prior, 15 readings; the curve is covered half way between them, also where the sd is estimated as zero."""
+    """Drawn from the prior, 15 observations; the curve is covered half way between them, also where the SD is estimated as zero."""
     rng = np.random.default_rng(17)
     x = np.linspace(0, 1, 29)
     low, high = np.minimum.outer(x, x), np.maximum.outer(x, x)
@@ -305,7 +305,7 @@ def test_intervals_between_few_readings_cover(noise):
         res = fit(sf.observe(x[::2], f[::2] + noise * rng.standard_normal(15)))
         lower, upper = res.get_prediction(x[1::2]).conf_int().T
         inside.append(np.mean((lower < f[1::2]) & (f[1::2] < upper)))
-    # The mean of 200 has a standard error of 1 %. Noise that 15 readings cannot tell from none may be there: .99 without any.
+    # The mean of 200 has a standard error of 1 %. Noise that 15 observations cannot tell from none may be there: .99 without any.
     assert 0.9 < np.mean(inside) < 0.995
 
 
@@ -347,14 +347,14 @@ def test_sds_names_that_are_all_given_are_without_number():
     res = fit(sum(parts), lam=1.0)
     pooled = fit(sf.observe(X, np.mean([part.y for part in parts], axis=0), sd=0.3 / np.sqrt(70)), lam=1.0)
     np.testing.assert_allclose(res.predict(X), pooled.predict(X), rtol=1e-10)
-    with pytest.raises(DataError, match="65 names have an unknown sd; at most 64"):
+    with pytest.raises(DataError, match="65 series have an unknown noise SD; at most 64"):
         sf.SmoothingSpline(sum(sf.observe(X, Y, name=f"n{i}") for i in range(65)))
 
 
 def test_spline_says_when_its_knots_would_coincide():
     x = np.append([-(2**62)], 2**62 + np.arange(11))
     res = fit(sf.observe(x, Y, sd=0.1), lam=1e30)
-    with pytest.raises(NumericalError, match=r"10 gaps between readings vanish.*use predict"):
+    with pytest.raises(NumericalError, match=r"10 gaps between observations vanish.*use predict"):
         res.spline()
 
 
@@ -366,16 +366,16 @@ def test_spline_says_when_its_knots_would_coincide():
         (lambda: fit(sf.observe(X, Y, sd=0.1), 4, bandwidth=1e100), SpecificationError, ["bandwidth is 1e+100"]),
         (lambda: fit(sf.observe(X, Y), lam=5e-324), SpecificationError, ["lam is 5e-324", "interpolant", "larger"]),
         (lambda: fit(sf.observe(X, Y), lam=1e300), SpecificationError, ["lam is 1e+300", "polynomial", "smaller"]),
-        (lambda: fit(sf.observe(X, 1e200 * Y)), DataError, ["readings of size 1.", "choose other units"]),
+        (lambda: fit(sf.observe(X, 1e200 * Y)), DataError, ["observations of size 1.", "choose other units"]),
         (lambda: fit(sf.observe(X, 1e-200 * Y)), DataError, ["choose other units"]),
         (lambda: fit(sf.observe(X * 1e-200, Y) + sf.observe(X * 1e-200, Y, deriv=1), 3), DataError, ["choose other units"]),
-        (lambda: fit(sf.observe(X, Y, sd=1e160)), DataError, ["sd[0] of 'f' is 1e+160", "check the unit of sd"]),
+        (lambda: fit(sf.observe(X, Y, sd=1e160)), DataError, ["sd[0] of 'f' is 1e+160", "check the unit"]),
         (lambda: fit(sf.observe(X, Y, sd=np.where(X == 3, 1e-160, 1))), DataError, ["sd[3] of 'f' is 1e-160"]),
         (lambda: fit(sf.observe(X, Y, sd=1e160, weights=1e-9)), DataError, ["sd[0] of 'f' is 1e+160 at weight 1e-09"]),
         (
             lambda: fit(sf.observe(X, Y, weights=np.where(X == 3, 1e30, 1))),
             DataError,
-            ["weights[3] of 'f' is 1e+30", "sd= of its own"],
+            ["weights[3] of 'f' is 1e+30", "its own name= and sd="],
         ),
         (lambda: fit(sf.observe(X, Y, weights=np.where(X == 3, 1e-30, 1))), DataError, ["weights[3] of 'f' is 1e-30", "(NaN)"]),
         (lambda: fit(sf.observe(X, Y, weights=1e-300)), DataError, ["weights of 'f' are about 1.0e-300", "divide them"]),
@@ -390,5 +390,5 @@ def test_what_leaves_the_range_of_floats_is_named(call, error, words):
 
 def test_a_state_that_is_no_number_is_an_error():
     res = fit(sf.observe(X, Y, sd=0.3), 4, lam=1.0)
-    with pytest.raises(NumericalError, match="far beyond the readings"):
+    with pytest.raises(NumericalError, match="far beyond the observations"):
         res.predict(1e200)

@@ -1,4 +1,4 @@
-"""Streaming against fits to all readings at the same parameters."""
+"""Streaming against fits to all observations at the same parameters."""
 
 import pickle
 
@@ -30,7 +30,7 @@ def rate(x, y):
 
 
 def assert_same(online, batch, x):
-    """Means in posterior sds and variances, to 1e-10."""
+    """Means in posterior SDs and variances, to 1e-10."""
     for k in range(batch.engine.order):
         one, other = online.get_prediction(x, deriv=k), batch.get_prediction(x, deriv=k)
         assert np.max(np.abs(one.predicted_mean - other.predicted_mean) / other.se_mean) < 1e-10
@@ -113,7 +113,7 @@ def test_estimated_sds_weights_and_several_names():
     t = x[-1] + np.arange(1.0, 11.0)
     online.append(t, np.sin(t / 5), name="level", weights=2.0)
     online.append(sf.observe(t, np.cos(t / 5) / 5, deriv=1, name="rate"))
-    # the same as known sds, in one batch
+    # the same as known noise SDs, in one batch
     s, r = res.sigma
     known = (
         sf.observe(x, y, sd=s, name="level")
@@ -193,14 +193,14 @@ def test_units_of_x_by_powers_of_two_change_no_bit():
     ("call", "error", "words"),
     [
         (lambda o: o.append(1.0, 2.0), DataError, "older than the lag.*raise lag="),
-        (lambda o: o.append(100.0, 2.0, name="depth"), DataError, "'depth' is no name of the fit.*level"),
+        (lambda o: o.append(100.0, 2.0, name="depth"), DataError, "'depth' is not a series of the fit.*level"),
         (lambda o: o.append(sf.observe([100.0], [1.0], name="level")), DataError, "pass sd="),
-        (lambda o: o.append(sf.observe([100.0], [1.0], deriv=1, name="level", sd=1.0)), DataError, "reads f' here, but f in"),
+        (lambda o: o.append(sf.observe([100.0], [1.0], deriv=1, name="level", sd=1.0)), DataError, "observes f' here, but f in"),
         (lambda o: o.append(sf.observe([100.0], [1.0]), 3.0), SpecificationError, "pass them alone"),
         (lambda o: o.append([100.0]), SpecificationError, "y is missing"),
         (lambda o: o.append(np.nan, 1.0), DataError, "x"),
         (lambda o: o.append(100.0, np.inf), DataError, r"y\[0\] is inf"),
-        (lambda o: o.append([100.0, 101.0], [1.0]), DataError, "pair up"),
+        (lambda o: o.append([100.0, 101.0], [1.0]), DataError, "pass one x for each"),
         (lambda o: o.predict(1.0), DataError, "older than the lag"),
         (lambda o: o.predict(100.0, deriv=2), SpecificationError, "deriv is 2"),
         (lambda o: o.append(pd.Timestamp("2024-01-01"), 1.0), DataError, "datetime"),

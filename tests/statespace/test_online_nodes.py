@@ -212,7 +212,7 @@ def test_few_nodes_stand_for_many():
 
 
 def coverage(seed, parameters):
-    """Share of 40 observations after a fit of 20 that lie within the 95 % interval of their forecast one step ahead."""
+    """Fraction of 40 observations after a fit of 20 that lie within the 95 % interval of their forecast one step ahead."""
     x = np.arange(60.0)
     y = np.sin(x * np.pi / 10) + 0.3 * np.random.default_rng(seed).standard_normal(60)
     online = sf.SmoothingSpline(sf.observe(x[:20], y[:20]), order=2).fit().online(5, parameters=parameters)

@@ -105,7 +105,7 @@ def test_means_of_repeated_observations_keep_the_criterion(known):
 
 
 def mixture(seed, n=9_000):
-    """Two to four series of unequal lengths; some contradict the first, by a factor or an offset, or have a given sd."""
+    """Two to four series of unequal lengths; some contradict the first, by a factor or an offset, or have a given SD."""
     rng = np.random.default_rng([31, seed])
     w = rng.choice([3.0, 40.0, 500.0])
     counts = np.maximum((n * rng.dirichlet(np.full(int(rng.integers(2, 5)), 0.7))).astype(int), 12)

@@ -90,7 +90,7 @@ def test_the_landing_without_tuning():
     rate = df["vertical_rate_ftmin"] / 60
     error, before = (np.sqrt(np.mean((r.predict(df["time_s"], deriv=1) - rate) ** 2)) for r in (res, plain))
     assert error < 0.6 * before
-    assert 5 < res.sigma.iloc[0] < 15  # steps of 25 ft have an sd of 7
+    assert 5 < res.sigma.iloc[0] < 15  # steps of 25 ft have an SD of 7
     assert plain.sigma.iloc[0] > 1000
     assert (res.robust_weights < 0.1).sum() > 100
 
@@ -135,11 +135,11 @@ def test_losses_go_by_one_argument():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"loss": "huber"}, "takes 'squares' or 'student_t', and SplineRegression also 'huber'"),
+        ({"loss": "huber"}, "SmoothingSpline has 'squares' and 'student_t', and SplineRegression also 'huber'"),
         ({"loss": {"f": 2}}, "loss is 2"),
         ({"parameter": 3.0}, "parameter is of loss='student_t'"),
         ({"loss": "student_t", "robust": True}, "robust=True is loss='student_t': pass one"),
-        ({"loss": {"g": "student_t"}}, "names 'g'; the readings are named f"),
+        ({"loss": {"g": "student_t"}}, "names 'g'; the series are f"),
     ],
 )
 def test_losses_that_are_none_are_refused(options, words):

@@ -67,7 +67,7 @@ def test_fine_steps_add_their_variance_to_a_known_one(fine, deriv):
 def test_fine_steps_stand_beside_an_estimated_variance(fine):
     y, steps, weights = fine
     res = sf.SmoothingSpline(sf.observe(X, y, weights=weights, resolution=steps)).fit()
-    assert (steps <= res.sigma["f"] / np.sqrt(weights)).all()  # or other observations would stand for these
+    assert (steps <= res.sigma["f"] / np.sqrt(weights)).all()  # or other observations would represent these
     logs = np.log([res.sigma["f"], res.params["q"]])
 
     def objective(logs):
@@ -111,7 +111,7 @@ def matern(a, b, k=0):
 
 
 def by_quadrature(s, size=1.0):
-    """Probability of three reports, and posterior mean and sd of f and f' at a point: over all values within the intervals."""
+    """Probability of three reports, and posterior mean and SD of f and f' at a point: over all values within the intervals."""
     nodes, weights = np.polynomial.legendre.leggauss(40)
     z = REPORTS + STEP / 2 * np.stack(np.meshgrid(nodes, nodes, nodes, indexing="ij"), axis=-1).reshape(-1, 3)
     w = (STEP / 2) ** 3 * np.einsum("i,j,k->ijk", weights, weights, weights).ravel()
@@ -190,7 +190,7 @@ def test_slopes_of_coarse_observations_are_covered():
         ([0.1, 0.0, 0.1], r"resolution\[1\] is 0.0; the step"),
         ([0.1, 0.1, np.inf], r"resolution\[2\] is inf; the step"),
         (-1.0, r"resolution\[0\] is -1.0; the step"),
-        ([0.1, 0.1], "resolution has 2 entries for 3 readings"),
+        ([0.1, 0.1], "resolution has 2 entries for 3 observations"),
     ],
 )
 def test_resolution_is_positive_and_finite(resolution, message):
@@ -220,12 +220,12 @@ def test_what_takes_no_resolution_says_so():
         "a stream": lambda: sf.SmoothingSpline(obs).fit().online(lag=5),
     }
     for name, make in models.items():
-        with pytest.raises(SpecificationError, match=f"'f' has a resolution, which {name} does not take"):
+        with pytest.raises(SpecificationError, match=f"'f' has a resolution, which {name} does not support"):
             make()
     for options in ({"method": "gcv"}, {"robust": True}, {"edf": 9.0}, {"lam": 1.0}):
         with pytest.raises(SpecificationError, match=f"resolution, which {next(iter(options))}"):
             sf.SmoothingSpline(obs).fit(**options)
-    with pytest.raises(SpecificationError, match="resolution goes with readings along one variable"):
+    with pytest.raises(SpecificationError, match="resolution is for observations of one variable"):
         sf.observe(np.ones((2, 2)), [1.0, 2.0], resolution=0.1)
     both = obs + sf.observe(x, y, name="g")
     with pytest.raises(SpecificationError, match="and resolution of 'f' are given"):

@@ -16,7 +16,7 @@ ORDERS = (1, 2, 3, 4)
 
 
 def mixed(rng, order, n=12):
-    """Readings of all orders, unsorted, with ties; sds over 10^4."""
+    """Observations of all orders, unsorted, with ties; SDs over 10^4."""
     x = np.cumsum(rng.exponential(size=n) * (rng.random(n) < 0.75))
     deriv = rng.permutation(np.r_[np.zeros(order + 1, int), rng.integers(0, order, n - order - 1)])
     deriv[np.unique(x, return_index=True)[1][: order + 1]] = 0
@@ -133,7 +133,7 @@ def test_leave_one_out_keeps_its_digits_where_the_curve_interpolates(order, obse
     oracle = dense(table(observations), order, res.q)
     for i in range(len(x)):
         residual, variance = oracle.without(i)
-        if variance > 1e20:  # no other reading tells this one
+        if variance > 1e20:  # no other observation tells this one
             assert np.isnan(res.loo_resid[i])
             assert np.isnan(res.resid_standardized[i])
             continue
@@ -179,7 +179,7 @@ def test_outliers_are_found_and_told_apart():
         return sf.SmoothingSpline(sf.observe(x, y, name="level"), order=2).fit(bandwidth=fit.bandwidth).outliers()
 
     frame = outliers_of(clean + np.where(np.arange(400) == 100, 1.0, 0.0))
-    reading = frame[frame["kind"] == "reading"].iloc[0]
+    reading = frame[frame["kind"] == "observation"].iloc[0]
     assert (reading["row"], reading["name"], reading["x"]) == (100, "level", x[100])
     assert reading["effect"] == pytest.approx(1.0, abs=5 * reading["se"])
     shift = outliers_of(clean + np.where(x >= x[250], 0.5, 0.0)).iloc[0]
@@ -194,7 +194,7 @@ def test_outliers_are_found_and_told_apart():
 def test_tests_for_outliers_keep_their_level():
     rng = np.random.default_rng(8)
     x, found = np.linspace(0, 1, 100), np.zeros(3)
-    kinds = ["reading", "level shift", "slope break"]
+    kinds = ["observation", "level shift", "slope break"]
     for _ in range(300):
         y = np.cumsum(rng.standard_normal(100)) * 0.05
         res = sf.SmoothingSpline(sf.observe(x, np.cumsum(y) * 0.05 + 0.1 * rng.standard_normal(100)), order=2).fit()
@@ -219,7 +219,7 @@ def test_roots_and_their_intervals_against_draws():
     fine = np.linspace(0, 6, 3001)
     f = res.sample(fine, size=4000, rng=0)
     for i, peak in enumerate((fine[f.argmax(axis=1)], fine[f.argmin(axis=1)])):
-        # Monte Carlo: the standard error of a quantile of 4000 draws is some 4 % of the sd; Student's t against the normal 1 %
+        # Monte Carlo: the standard error of a quantile of 4000 draws is some 4 % of the SD; Student's t against the normal 1 %
         assert peak.std() == pytest.approx(frame["se"][i], rel=0.1)
         low, high = np.quantile(peak, [0.025, 0.975])
         assert frame["ci_lower"][i] == pytest.approx(low, abs=0.15 * frame["se"][i])

@@ -100,7 +100,7 @@ def test_a_series_estimated_as_exact_is_named():
     x = np.linspace(0, 6, 30)
     y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(30)
     obs = sf.observe(x[::2], np.sin(x[::2]), name="exact") + sf.observe(x, y, name="noisy")
-    with pytest.warns(ExactSeriesWarning, match="the sd of 'exact' is estimated as zero") as caught:
+    with pytest.warns(ExactSeriesWarning, match="the SD of 'exact' is estimated as zero") as caught:
         res = sf.SmoothingSpline(obs, order=3).fit()
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -306,7 +306,7 @@ def test_full_likelihood_does_not_know_the_direction_of_x(options):
     ]
     assert fits[0].llf == pytest.approx(fits[1].llf, abs=1e-8)
     assert fits[0].edf == pytest.approx(fits[1].edf, rel=1e-4)
-    assert fits[0].aic == pytest.approx(-2 * fits[0].llf + 2 * (3 + 3), rel=1e-12)  # three coefficients, two sds, the smoothing
+    assert fits[0].aic == pytest.approx(-2 * fits[0].llf + 2 * (3 + 3), rel=1e-12)  # three coefficients, two SDs, the smoothing
 
 
 def test_full_likelihood_of_a_polynomial_is_that_of_least_squares():

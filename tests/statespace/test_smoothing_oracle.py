@@ -1,7 +1,7 @@
 """The filter and the smoother against the dense posterior in a hundred digits.
 
-Means are compared in posterior standard deviations, variances relatively. A double holds 16 digits; readings lie up to
-10^4 of their standard deviations from zero and gaps between abscissae are rounded, so that 12 are left.
+Means are compared in posterior standard deviations, variances relatively. A double holds 16 digits; observations lie up to
+10^4 of their standard deviations from zero and gaps between values of x are rounded, so that 12 are left.
 """
 
 import hypothesis.strategies as st
@@ -22,7 +22,7 @@ repeatable = settings(max_examples=40, deadline=None, derandomize=True, database
 
 
 def mixed_readings(rng, order, n=16):
-    """Unsorted readings of all orders; a quarter of the abscissae repeat; variances over 10^8."""
+    """Unsorted observations of all orders; a quarter of the values of x repeat; variances over 10^8."""
     x = np.cumsum(rng.exponential(size=n) * (rng.random(n) < 0.75))
     deriv = rng.permutation(np.r_[np.zeros(order, int), rng.integers(0, order, n - order)])
     deriv[np.unique(x, return_index=True)[1][:order]] = 0
@@ -75,7 +75,7 @@ def test_likelihoods(order, seed, observe, dense, table):
     lam = 10.0 ** rng.uniform(-3, 3)
     res, full = model.fit(lam=lam), model.fit("ml", lam=lam)
     oracle = dense(table(observations), order, res.q)
-    # Sums of some fifty terms up to 1e5 (readings 10^3 sd from the curve): absolute error 1e-16 of the greatest.
+    # Sums of some fifty terms up to 1e5 (observations 10^3 SD from the curve): absolute error 1e-16 of the largest.
     for value, expected in [(res.llf_diffuse, oracle.llf_diffuse), (res.llf, oracle.llf), (full.llf, oracle.llf_full)]:
         assert value == pytest.approx(float(expected), rel=1e-13)
 
@@ -170,14 +170,14 @@ def test_leave_one_out_residuals_are_those_of_fits_without_the_reading(order, ob
         without = sf.SmoothingSpline(observe(x[rest], y[rest], deriv[rest], sd[rest], weights[rest]), order=order)
         prediction = without.fit(lam=1.0).get_prediction([x[i]], deriv=int(deriv[i]))
         spread = np.sqrt(prediction.var_pred_mean[0] + sd[i] ** 2 / weights[i])
-        # 1 - leverage is down to 1e-6 where a reading is the only precise one.
+        # 1 - leverage is down to 1e-6 where an observation is the only precise one.
         assert abs(res.loo_resid[i] - (y[i] - prediction.predicted_mean[0])) < 1e-8 * spread
 
 
 @pytest.mark.parametrize("n_close", [3, 4, 5])
 @pytest.mark.parametrize("order", ORDERS)
 def test_near_ties_at_the_start(order, n_close, observe, dense, table, errors):
-    # Readings 1e-9 of the spacing apart leave a slope variance of 1e18 and a curvature variance of 1e36 until the others come:
+    # Observations 1e-9 of the spacing apart leave a slope variance of 1e18 and a curvature variance of 1e36 until the others come:
     # a covariance that is updated by subtraction keeps no digit of either.
     rng = np.random.default_rng(80 + order)
     n = n_close + 8
@@ -194,7 +194,7 @@ def test_near_ties_at_the_start(order, n_close, observe, dense, table, errors):
 
 @st.composite
 def hostile_readings(draw):
-    """Ties, near ties and wide gaps in any order, derivatives anywhere; only the last readings fix the polynomial for sure."""
+    """Ties, near ties and wide gaps in any order, derivatives anywhere; only the last observations fix the polynomial for sure."""
     order = draw(st.sampled_from(ORDERS))
     n = draw(st.integers(0, 7))
     gap = st.sampled_from([0.0, 1e-9, 1e-4, 0.3, 1.0, 7.0])

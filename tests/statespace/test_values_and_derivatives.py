@@ -1,4 +1,4 @@
-"""Readings of f, f' and f'' of f = 2 + x - x^2/2: numbers from a dense computation in 60 digits and from weighted least squares."""
+"""Observations of f, f' and f'' of f = 2 + x - x^2/2: from a dense computation in 60 digits and from weighted least squares."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ import smoothfit as sf
 pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.RoughnessWarning")
 
 KNOWN_SDS = np.array([0.1, 0.3, 0.6])
-POSTERIOR = {  # x: means of f, f', f'', and their sds; order 3, q = 1
+POSTERIOR = {  # x: means of f, f', f'', and their SDs; order 3, q = 1
     2.5: ((1.317875713, -1.460575070, -1.129446580), (0.0801503876, 0.1608506658, 0.4126330059)),
     5.0: ((-5.616808163, -4.011496919, -1.009792658), (0.1025457795, 0.1797266134, 0.3860623475)),
     9.0: ((-29.473112532, -8.383646318, -1.538032005), (0.8171175598, 0.5144796329, 0.6048224089)),

@@ -7,8 +7,8 @@ For y'' = a y' + b u + c sampled at the spacing h, with phi = exp(a h):
 
 and likewise for higher orders: the exact difference equation has the root one, which differences take out. The discrete
 coefficients are
-free; poles follow from phi and b, c from the sums of their coefficients, with the delta method. As "arx", it takes the readings as
-exact; differences of noisy readings ruin it.
+free; poles follow from phi and b, c from the sums of their coefficients, with the delta method. As "arx", it takes the observations
+as exact; differences of noisy observations ruin it.
 """
 
 from __future__ import annotations
@@ -84,6 +84,6 @@ def _levels(free: np.ndarray, m: int) -> np.ndarray:
 METHOD = Method(
     "arimax",
     estimate,
-    "noise that enters the equation alone; the readings themselves are exact",
+    "process noise only; no measurement noise",
     missing=True,
 )

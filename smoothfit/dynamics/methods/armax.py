@@ -2,13 +2,13 @@
 
     A(L) y = B(L) u + c + C(L) e,   C(L) = 1 + c_1 L + ... + c_m L^m
 
-Noise of the readings adds A(L) e, a moving average of order m, to process noise, one of order m - 1: together an ARMAX
+measurement noise adds A(L) e, a moving average of order m, to process noise, one of order m - 1: together an ARMAX
 equation whose
 A, B and c are functions of the continuous-time parameters theta, and whose C is the spectral factor of
 
-    gamma(z) = v n(z) Q n(1/z)' / p_0 + (1 - v) A(z) A(1/z) / |A|^2,    0 <= v <= 1 the share of process noise,
+    gamma(z) = v n(z) Q n(1/z)' / p_0 + (1 - v) A(z) A(1/z) / |A|^2,    0 <= v <= 1 the fraction of process noise,
 
-with n the rows of the difference equation's process noise and p_0 their variance. Each run's first m readings are given. The m
+with n the rows of the difference equation's process noise and p_0 their variance. Each run's first m observations are given. The m
 innovations before its first row are as uncertain as any (`presample="exact"`), with H their responses,
 
     minimise  n log(min_k |e - H k|^2 + |k|^2) + log|I + H'H|,
@@ -142,7 +142,7 @@ def _exact_readings(first: list[FloatArray], Q: FloatArray) -> FloatArray:
 
 
 def _stationary(T: FloatArray, Q: FloatArray, R: float) -> FloatArray:
-    """The state's covariance before a reading, P = T P (I + G P)^-1 T' + Q with G = e e' / R, in the long run.
+    """The state's covariance before an observation, P = T P (I + G P)^-1 T' + Q with G = e e' / R, in the long run.
 
     Doubling (B. D. O. Anderson & J. B. Moore 1979, "Optimal filtering", section 6.7) sums positive terms, so that filters with
     poles next to the unit circle keep their digits.
@@ -167,7 +167,7 @@ def _stationary(T: FloatArray, Q: FloatArray, R: float) -> FloatArray:
 def _widths(relation: Relation, x: FloatArray) -> dict[int, float]:
     """Steps of differences by the coordinates that C depends on: coefficients of the curve (in units of the spacing), and v.
 
-    Where readings have nearly all of the noise, C turns within a change of v by (pole h)^(2m).
+    Where observations have nearly all of the noise, C turns within a change of v by (pole h)^(2m).
     """
     m, h, v = relation.order, relation.step, float(x[-1])
     derivatives = sorted(relation.equation.derivatives)
@@ -229,7 +229,7 @@ def _log_weight(rows: Rows, C: FloatArray, exact: bool) -> float:
 
 
 def _innovations(relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray, exact: bool) -> FloatArray:
-    """Innovations, weighted so that their sum of squares is least where the likelihood is largest."""
+    """Innovations, weighted so that their sum of squares is smallest where the likelihood is largest."""
     e = filtered(rows, relation.residual(theta, rows), np.concatenate([[1.0], C]))
     return np.asarray(_without_presample(rows, e, C, exact) * np.exp(_log_weight(rows, C, exact)))
 
@@ -306,7 +306,7 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> Desc
                 return Descended(x, _unturned(whole, turn), decrement, float(e @ e))
             break
     raise ConvergenceError(
-        f'the sum of squares has no certified minimum (decrement {decrement:.3g}); use method="kalman"', float(e @ e)
+        f'the search for the least sum of squares did not converge (decrement {decrement:.3g}); use method="kalman"', float(e @ e)
     )
 
 
@@ -429,5 +429,5 @@ def _fitted(problem: Problem, relation: Relation, rows: Rows, found: Descended, 
 METHOD = Method(
     "armax",
     estimate,
-    "process noise and independent noise of the readings, through the moving average that they make of the innovations",
+    "process noise and independent measurement noise, as a moving average of the innovations",
 )

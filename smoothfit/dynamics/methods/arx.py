@@ -1,10 +1,10 @@
-"""Least squares on the exact difference equation: right where the readings have no noise.
+"""Least squares on the exact difference equation: consistent if the observations have no noise.
 
     y_{k+m} = sum phi_i(a) y_{k+m-i} + sum_i b_i sum_l beta_l(a) u_{i,k+m-l} + gamma sum_l beta_l(a) + e_k
 
 Of order one this is ordinary least squares of y_{k+1} on y_k, u_k and one, and a = log(phi) / h, b = b_d a / (phi - 1) with
 the delta
-method. Noise of the readings biases phi towards zero, without limit as h shrinks; no robust covariance mends that.
+method. Measurement noise biases phi towards zero, without limit as h shrinks; no robust covariance mends that.
 """
 
 from __future__ import annotations
@@ -36,6 +36,6 @@ def estimate(problem: Problem) -> Fitted:
 METHOD = Method(
     "arx",
     estimate,
-    "noise that enters the equation alone; the readings themselves are exact",
+    "process noise only; no measurement noise",
     missing=True,
 )

@@ -18,7 +18,7 @@ from ..specification import Equation
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """An equation and the sample that should tell its coefficients."""
+    """An equation and the sample from which its coefficients are estimated."""
 
     equation: Equation
     sample: Sample
@@ -60,7 +60,7 @@ class Fitted:
     by_row : RowScores, callable or None
         Scores of the rows, or what computes them when they are asked for.
     noise : mapping from str to float
-        Estimated noise parameters that stand in params: intensities q and noise sds.
+        Estimated noise parameters that stand in params: intensities q and noise SDs.
     q, sigma2 : ndarray
         Intensity by output and noise variance by channel for predictions; zero where the method has none of that kind.
     resid : ndarray, shape (n, p)
@@ -68,17 +68,17 @@ class Fitted:
     llf : float
         Log-likelihood; NaN where the method maximises none.
     n_rows : int
-        Rows or readings that the estimate rests on.
+        Rows or observations that the estimate uses.
     n_constants : int
         Initial states and other constants that were estimated beside params.
     decrement : float
     boundary : tuple of str
     notes : tuple of str
     way_back : ndarray, shape (k, k), or None
-        Takes the coefficients that `bread` and `by_row` are of to theta, where the method worked from other levels of readings and
-        inputs.
+        Takes the coefficients that `bread` and `by_row` are of to theta, where the method worked from other levels of observations
+        and inputs.
     extra : mapping
-        What only this method knows.
+        Results of this method alone.
     """
 
     theta: FloatArray
@@ -100,7 +100,7 @@ class Fitted:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def row_scores(self) -> RowScores | None:
-        """Scores of the rows; None where the method has none."""
+        """Scores of the rows; None if the method has none."""
         return self.by_row() if callable(self.by_row) else self.by_row
 
     def covariance(self, cov_type: str | None, **options: Any) -> tuple[str, FloatArray]:
@@ -121,7 +121,7 @@ class Fitted:
             )
         if cov_type in ROW_BY_ROW and not rows.independent:
             raise SpecificationError(
-                f'cov_type="{cov_type}" takes rows as independent, and process noise relates those of this method; use '
+                f'cov_type="{cov_type}" treats rows as independent, and process noise correlates those of this method; use '
                 f'cov_type="{self.cov_type}", "HAC", "cluster" or "bootstrap"'
             )
         part = sandwich_cov(
@@ -153,11 +153,11 @@ def turned(cov: FloatArray, T: FloatArray) -> FloatArray:
 
 
 def check_enough(problem: Problem, n_params: int) -> None:
-    """Raise where there are fewer readings than constants."""
+    """Raise if there are fewer observations than constants."""
     needed = n_params + problem.equation.n_states * len(problem.sample.labels)
     if problem.sample.n_readings <= needed:
         raise DataError(
-            f"{problem.sample.n_readings} readings are too few for {n_params} parameters and "
+            f"{problem.sample.n_readings} observations are too few for {n_params} parameters and "
             f"{needed - n_params} constants of initial states; more than {needed} are needed"
         )
 
@@ -174,8 +174,8 @@ class Method:
     noise : str
         The noise it assumes, as a clause.
     irregular, missing, vector, rates, replicates, weights, between : bool
-        Whether it takes irregular times, missing readings, several outputs, several series and observations of derivatives, several
-        observations at one time, given sds and weights, inputs that change between readings.
+        Whether it takes irregular times, missing observations, several outputs, several series and observations of derivatives,
+        several observations at one time, given sds and weights, inputs that change between observations.
     terms : {"", "values", "any"}
         Which non-linear terms it takes: none, functions of y and t, any.
     instead : str
@@ -199,23 +199,25 @@ class Method:
     terms_instead: str = "output_error"
 
     def why_not(self, problem: Problem) -> str | None:
-        """Why the method refuses a problem, and which one to use; None where it does not."""
+        """Why the method refuses a problem, and which one to use; None if it does not."""
         sample, equation = problem.sample, problem.equation
         use = f'use method="{self.instead}"'
         if equation.terms and not self.terms:
-            return f'method="{self.name}" takes no non-linear terms ({equation.terms[0].name}); use method="{self.terms_instead}"'
+            return f'method="{self.name}" supports no nonlinear terms ({equation.terms[0].name}); use method="{self.terms_instead}"'
         if self.terms == "values" and any(term.rates for term in equation.terms):
             name = next(term.name for term in equation.terms if term.rates)
-            return f'method="{self.name}" knows y alone, and the term {name} takes derivatives; use method="{self.terms_instead}"'
+            return f'method="{self.name}" has only terms of y, and {name} uses derivatives; use method="{self.terms_instead}"'
         if equation.n_outputs > 1 and not self.vector:
-            return f'method="{self.name}" takes one output and there are {equation.n_outputs}; {use}'
+            return f'method="{self.name}" supports one output and there are {equation.n_outputs}; {use}'
         if not sample.reads_values_only and not self.rates:
             use = f'use method="{self.terms_instead if equation.terms else self.instead}"'
             rate = next((c.name for c in sample.channels if c.deriv > 0), None)
             if rate is not None:
-                return f'method="{self.name}" takes observations of y alone, and {rate!r} observes its derivative; {use}'
+                return f'method="{self.name}" supports observations of y alone, and {rate!r} observes its derivative; {use}'
             names = ", ".join(repr(c.name) for c in sample.channels)
-            return f'method="{self.name}" takes one series of observations, and there are {len(sample.channels)} ({names}); {use}'
+            return (
+                f'method="{self.name}" supports one series of observations, and there are {len(sample.channels)} ({names}); {use}'
+            )
         given = None if self.weights else sample.first_given
         if given is not None:
             return (
@@ -230,7 +232,7 @@ class Method:
         if sample.first_replicate is not None and not self.replicates:
             at = sample.abscissa.label_of_number(float(sample.t[sample.first_replicate]))
             return (
-                f'method="{self.name}" takes one row at a time, and there are several at {sample.t_name} = {at}; use '
+                f'method="{self.name}" supports one row for each time, and there are several at {sample.t_name} = {at}; use '
                 f'method="{self.terms_instead if equation.terms else "kalman"}", or average them'
             )
         if sample.step is None and not self.irregular:
@@ -239,11 +241,11 @@ class Method:
             return f'method="{self.name}" needs regular times, and {why}; {use}'
         if not self.missing and not np.isfinite(sample.y).all():
             row = int(np.argmax(~np.isfinite(sample.y).all(axis=1)))
-            return f'method="{self.name}" needs every reading, and that at {sample.t_name} = {sample.t[row]:g} is missing; {use}'
+            return f'method="{self.name}" supports no missing observations; y is NaN at {sample.t_name} = {sample.t[row]:g}; {use}'
         return None
 
     def fit(self, problem: Problem, **options: Any) -> Fitted:
-        """Estimate, or refuse and say which method to use."""
+        """Estimate, or raise and name a method to use."""
         reason = self.why_not(problem)
         if reason is not None:
             raise SpecificationError(reason)

@@ -1,7 +1,7 @@
-"""Ordinary least squares on difference quotients: what everybody does first, and biased by noise of the readings.
+"""Ordinary least squares on difference quotients: simple, and biased by measurement noise.
 
 Derivatives become difference quotients of the samples: forward ones for order one, central ones from order two on. Noise of the
-readings is then noise of the regressors; coefficients shrink (or, for order one, y decays too fast) without limit as the step
+observations is then noise of the regressors; coefficients shrink (or, for order one, y decays too fast) without limit as the step
 shrinks. The attenuation is estimated from the residuals' autocovariance, which measurement noise makes negative, and the fit warns.
 """
 
@@ -94,7 +94,9 @@ def estimate(problem: Problem, scheme: str | None = None) -> Fitted:
     _, strengths, axes = np.linalg.svd(Z, full_matrices=False)
     if strengths[-1] <= len(X) * np.finfo(float).eps * strengths[0]:
         weak = equation.names[int(np.argmax(np.abs(axes[-1])))]
-        raise IdentificationError(f"the difference quotients do not tell the coefficient of {weak!r} from the others; leave it out")
+        raise IdentificationError(
+            f"the difference quotients do not identify the coefficient of {weak!r} from the others; leave it out"
+        )
     ols = sm.OLS(target, Z).fit()
     theta = np.asarray(ols.params) / lengths
     resid = np.full((len(sample), 1), np.nan)
@@ -170,7 +172,7 @@ def _attenuation(
 METHOD = Method(
     "difference",
     estimate,
-    "noise that enters the equation alone, beside errors of the difference quotients; the readings themselves are exact",
+    "process noise only, beside errors of the difference quotients; no measurement noise",
     irregular=True,
     missing=True,
     terms="any",

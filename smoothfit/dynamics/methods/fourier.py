@@ -5,10 +5,10 @@ at the ends,
 
     (i omega)^m X = sum_j a_j (i omega)^j X + sum_i b_i U_i + gamma T delta_k0 + sum_{l < m + 2} c_l (i omega)^l + noise,
 
-with real constants c_l for each run. X is the transform of the readings by trapezia, whose leading errors at the ends (Euler &
+with real constants c_l for each run. X is the transform of the observations by trapezia, whose leading errors at the ends (Euler &
 Maclaurin) the last two constants take up; noise-free samples are matched to order h^2 and not to rounding. U is that of the inputs,
-held or linear, exactly. Noise of the readings has the variance sigma^2 h T |(i omega)^m - sum a_j (i omega)^j|^2: generalised least
-squares, iterated, over frequencies up to a share of Nyquist's.
+held or linear, exactly. Measurement noise has the variance sigma^2 h T |(i omega)^m - sum a_j (i omega)^j|^2: generalised least
+squares, iterated, over frequencies up to a fraction of Nyquist's.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def estimate(problem: Problem, share: float = 0.5) -> Fitted:
             break
     else:
         raise ConvergenceError(
-            f'the weights have not settled after {MAX_ITERATIONS} iterations; use method="weak" or method="kalman"', float("inf")
+            f'the weights have not converged after {MAX_ITERATIONS} iterations; use method="weak" or method="kalman"', float("inf")
         )
     basis = np.linalg.qr(J[:, k:] / scale[k:])[0]
     columns_left = J[:, :k] - basis @ (basis.T @ J[:, :k])
@@ -94,7 +94,7 @@ def _stacked(
     derivatives: list[int],
     m: int,
 ) -> tuple[FloatArray, FloatArray]:
-    """Real and imaginary parts, each row divided by the size of the noise in it (sd sigma h after that; frequency zero is real)."""
+    """Real and imaginary parts, each row divided by the size of the noise in it (SD sigma h after that; frequency zero is real)."""
     designs, targets = [], []
     for d, design, target, root in blocks:
         size = np.abs(d**m - sum(theta[i] * d**j for i, j in enumerate(derivatives))) * root
@@ -131,6 +131,6 @@ def _drive(u: FloatArray, h: float, omega: FloatArray, intersample: str) -> npt.
 METHOD = Method(
     "fourier",
     estimate,
-    "independent noise of the readings alone; the equation itself holds exactly",
+    "independent measurement noise only; no process noise",
     instead="output_error",
 )

@@ -1,16 +1,16 @@
-"""Regression of y on running integrals of y and of the inputs: noise of the readings averages out.
+"""Regression of y on running integrals of y and of the inputs: measurement noise averages out.
 
 The exact difference equation is summed m times (once per order), which is the equation integrated m times with quadratures
 that are exact for
 sampled solutions; the constants of integration are free in each run. Its residual is W e, W = S^m A(L), S the running sum: sums of
-noise beside noise itself, small against sums of y. Generalised least squares with the weights (W W')^-1, iterated until they settle
-(Steiglitz & McBride 1965, "A technique for the identification of linear systems"), is consistent. Ordinary least squares
+noise beside noise itself, small against sums of y. Generalised least squares with the weights (W W')^-1, iterated until they
+converge (Steiglitz & McBride 1965, "A technique for the identification of linear systems"), is consistent. Ordinary least squares
 (`weights="ols"`) has the errors-in-variables covariance
 
     sigma^2 (J'J)^-1 J' W W' J (J'J)^-1
 
 and serves short runs: over many time constants the sums of noise add up. Non-linear terms enter as inputs, those of a smoothing
-spline of the readings, by ordinary least squares.
+spline of the observations, by ordinary least squares.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def estimate(problem: Problem, weights: str | None = None) -> Fitted:
 
         if weights == "gls":
             raise SpecificationError(
-                f'the error of the term {problem.equation.terms[0].name} is no noise of readings; use weights="ols"'
+                f'the error of the term {problem.equation.terms[0].name} is not measurement noise; use weights="ols"'
             )
         return by_smoothed_terms(problem, partial(estimate, weights="ols"))
     weights = weights or "gls"
@@ -143,9 +143,9 @@ def _row_scores(problem: Problem, found: Solution) -> RowScores:
 
 
 def _long(problem: Problem) -> Fitted | None:
-    """The estimate by sums of products that one pass over the readings adds up; None where these would lose digits.
+    """The estimate by sums of products that one pass over the observations adds up; None if these would lose digits.
 
-    A part of the readings tells where to start, and coordinates in which the columns are nearly orthonormal.
+    A part of the observations tells where to start, and coordinates in which the columns are nearly orthonormal.
     """
     sample, equation = problem.sample, problem.equation
     assert sample.step is not None
@@ -203,7 +203,7 @@ def constants(rows: Rows, order: int) -> FloatArray:
 
 
 def impulses_of(rows: Rows, A: FloatArray, order: int) -> FloatArray:
-    """Orthonormal responses of 1 / A to the first readings of each run."""
+    """Orthonormal responses of 1 / A to the first observations of each run."""
     return np.asarray(np.linalg.qr(filtered(rows, impulses(rows, order), A))[0])
 
 
@@ -229,7 +229,7 @@ def _ordinary(problem: Problem, relation: Relation, rows: Rows) -> Solution:
 
 
 def _weigh(relation: Relation, rows: Rows, theta: FloatArray) -> Weighted:
-    """Rows divided by A of theta, beside the responses to the first readings."""
+    """Rows divided by A of theta, beside the responses to the first observations."""
     A = polynomial(relation.psi(theta), relation.order)
     both = filtered(rows, np.column_stack([rows.design, rows.target]), A)
     left = _beside(rows, both, impulses_of(rows, A, relation.order))
@@ -239,7 +239,7 @@ def _weigh(relation: Relation, rows: Rows, theta: FloatArray) -> Weighted:
 METHOD = Method(
     "integral",
     estimate,
-    "independent noise of the readings alone; the equation itself holds exactly",
+    "independent measurement noise only; no process noise",
     instead="output_error",
     terms="any",
 )

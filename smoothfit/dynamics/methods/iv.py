@@ -2,13 +2,13 @@
 
 The regressors y_{k-1}, ... carry noise; instruments are the same regressors of the equation's own noise-free solution,
 driven by the inputs. Both are
-filtered by 1 / A(L), the optimal filter where the readings have the only noise (P. C. Young 1976, "Some observations on
+filtered by 1 / A(L), the optimal filter where the observations have the only noise (P. C. Young 1976, "Some observations on
 instrumental variable methods of time-series analysis"), and the estimating equations
 
     Zhat' (y - Z psi(theta)) = 0,    Zhat = [filtered solution, filtered inputs] d psi / d theta,
 
-are iterated; responses to the first m readings' noise are taken out of all columns. The filtered residual is noise of the
-readings and the state that process noise makes, with the autocovariance sigma^2 delta_k + q c_k: at the sigma^2 and q that are
+are iterated; responses to the first m measurement noise are taken out of all columns. The filtered residual is noise of the
+observations and the state that process noise makes, with the autocovariance sigma^2 delta_k + q c_k: at the sigma^2 and q that are
 likeliest given the coefficients it gives the covariance Zhat' Var Zhat of the estimating equations.
 """
 
@@ -37,7 +37,7 @@ GREATEST_GROWTH = 30.0  # logarithm of the factor by which the noise-free soluti
 def estimate(problem: Problem) -> Fitted:
     """Iterate instruments and filter to a fixed point."""
     if not problem.equation.inputs:
-        raise SpecificationError('method="iv" takes its instruments from inputs, and there are none; use method="kalman"')
+        raise SpecificationError('method="iv" derives its instruments from inputs, and there are none; use method="kalman"')
     relation, rows = relation_of(problem)
     best: tuple[float, Settled] | None = None
     failure: Exception | None = None
@@ -83,7 +83,7 @@ def _solution(relation: Relation, rows: Rows, psi: FloatArray) -> FloatArray:
     instruments = rows.design.copy()
     firsts = np.flatnonzero(np.diff(rows.run, prepend=-1))
     for lag in range(1, m + 1):
-        shifted = rows.design[:, lag - 1].copy()  # the first rows of a run have readings before them only
+        shifted = rows.design[:, lag - 1].copy()  # the first rows of a run have observations before them only
         shifted[lag:] = x[:-lag]
         for first in firsts:
             shifted[first : first + lag] = rows.design[first : first + lag, lag - 1]
@@ -126,7 +126,7 @@ def _iterate(relation: Relation, rows: Rows, theta: FloatArray) -> Settled:
             share /= 2
         theta = trial
     raise ConvergenceError(
-        f'instruments and filter have not settled after {MAX_ITERATIONS} iterations; use method="kalman" or a lower order',
+        f'instruments and filter have not converged after {MAX_ITERATIONS} iterations; use method="kalman" or a lower order',
         float("inf"),
     )
 
@@ -172,12 +172,14 @@ def _noise(problem: Problem, theta: FloatArray) -> tuple[float, float]:
     try:
         optimum = search.minimise(theta, best, np.arange(len(theta) + 2) < len(theta))
     except ConvergenceError as error:
-        raise ConvergenceError(f'the noise of the residuals cannot be told ({error}); use method="kalman"', error.value) from error
+        raise ConvergenceError(
+            f'the noise of the residuals cannot be estimated ({error}); use method="kalman"', error.value
+        ) from error
     return float(optimum.sigma2[0]), float(optimum.q[0])
 
 
 METHOD = Method(
     "iv",
     estimate,
-    "noise of any kind, of the readings and of the process, that is not related to the inputs",
+    "process and measurement noise of any kind that is uncorrelated with the inputs",
 )

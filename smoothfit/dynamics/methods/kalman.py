@@ -1,12 +1,12 @@
 """Maximum likelihood with process noise and measurement noise, by the exact Kalman filter.
 
-    dx = (A x + E (B u + gamma)) dt + E sqrt(q) dW,      readings y_k = x(t_k) + sigma e_k
+    dx = (A x + E (B u + gamma)) dt + E sqrt(q) dW,      observations y_k = x(t_k) + sigma e_k
 
-discretised exactly over every step. The state at the start of each run is diffuse, and the likelihood is that of the readings
-given the first ones, which fix it. Missing readings, irregular times, several runs, coupled equations and readings of derivatives
-need nothing special. A noise that the readings do not show is estimated as exactly zero; likelihood ratios test each against that
-boundary. Where no maximum exceeds the limit of an infinitely fast pole, the readings are those of an equation of a lower order, and
-an error says so.
+discretised exactly over every step. The state at the start of each run is diffuse, and the likelihood is that of the observations
+given the first ones, which fix it. Missing observations, irregular times, several runs, coupled equations and observations of
+derivatives need nothing special. A noise that the observations do not show is estimated as exactly zero; likelihood ratios test
+each against that boundary. Where no maximum exceeds the limit of an infinitely fast pole, the observations are those of an equation
+of a lower order, and an error is raised.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from .base import Fitted, Method, Problem, RowScores, check_enough
 PART = 10_000  # rows that tell where the search of ever longer samples starts
 VERY_LONG = 50_000  # rows, from which they do
 LONG = 5_000  # rows, beyond which one start that leads to a maximum is enough
-RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and readings add over a step, at which a search may start
+RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and observations add over a step, at which a search may start
 UNTRUSTED = 1e4  # times the noise variance of a series that a start does not trust
 TIMES = np.array([1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0, 3.0, 10.0])  # of the spacing: constants of a further pole, at which to start
 GAIN = 1e-6  # of D: what a maximum has to gain over its limit at an infinitely fast pole
 
 
 def estimate(problem: Problem) -> Fitted:
-    """Estimate coefficients, intensities q and unknown noise sds by maximum likelihood."""
+    """Estimate coefficients, intensities q and unknown noise SDs by maximum likelihood."""
     model = StateSpace(problem.equation, problem.sample)
     check_enough(problem, model.n_params)
     search = Search(model)
@@ -51,9 +51,9 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
     Raises
     ------
     FastPoleError
-        Where the likelihood is no larger at any maximum than in the limit of an infinitely fast pole, an equation of lower order.
+        No maximum exceeds the likelihood in the limit of an infinitely fast pole, an equation of lower order.
     ConvergenceError
-        Where no start leads to a certified maximum.
+        The search converges from no start.
     """
     equation, sample = problem.equation, problem.sample
     best, failure = _search(search, problem, fixed, zeros)
@@ -75,20 +75,20 @@ def way_out(problem: Problem) -> str:
     equation = problem.equation
     lower = f"use order={equation.order - 1}, " if equation.order > 1 else ""
     return (
-        f"{lower}leave regressors out, give sd, sample longer or faster, or use another method (compare() tries all); the readings "
-        f"may not tell so many coefficients"
+        f"{lower}leave regressors out, pass sd=, sample longer or faster, or use another method (see compare()); the observations "
+        f"may not identify so many coefficients"
     )
 
 
 class Limit(NamedTuple):
-    """What infinitely fast poles leave: the largest likelihood of a lower order, given as many readings."""
+    """What infinitely fast poles leave: the largest likelihood of a lower order, given as many observations."""
 
     equation: Equation
     optimum: Optimum
 
 
 def limit_of(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]) -> Limit | None:
-    """The limit of an equation as its fastest poles become infinitely fast; None where none is found."""
+    """The limit of an equation as its fastest poles become infinitely fast; None if none is found."""
     equation = problem.equation
     try:
         lower = Problem(*lowered(equation, problem.sample))
@@ -234,7 +234,7 @@ def _ratios(model: StateSpace, noises: list[tuple[float, FloatArray]], zeros: tu
 def _near(
     search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]
 ) -> tuple[FloatArray, FloatArray] | None:
-    """The maximum on the first rows; None where they have none inside, or do not tell all coefficients."""
+    """The maximum on the first rows; None if they have none inside, or do not tell all coefficients."""
     part = Problem(problem.equation, problem.sample.head(PART))
     try:
         model = StateSpace(part.equation, part.sample)
@@ -308,13 +308,13 @@ def fitted(model: StateSpace, search: Search, optimum: Optimum) -> Fitted:
         n_constants=equation.n_states * len(model.sample.labels),
         decrement=optimum.decrement,
         boundary=boundary,
-        notes=("the readings obey the equation to rounding: there is no noise to estimate",) if optimum.is_exact else (),
+        notes=("the observations obey the equation to rounding: there is no noise to estimate",) if optimum.is_exact else (),
         extra={"n_iterations": optimum.n_iterations, "n_evaluations": search.n_evaluations, "free": free},
     )
 
 
 def score_rows(problem: Problem, optimum: Optimum, to_public: FloatArray) -> RowScores:
-    """Scores of the readings by the free parameters, as `to_public` scales (theta, log variances)."""
+    """Scores of the observations by the free parameters, as `to_public` scales (theta, log variances)."""
     model = StateSpace(problem.equation, problem.sample)
     terms = model.terms(optimum.theta, optimum.q, optimum.sigma2, keep=True)
     v, f = terms.innovations, terms.variances

@@ -1,10 +1,10 @@
-"""Least squares between the readings and the solution of the equation: the readings have the only noise.
+"""Least squares between the observations and the solution of the equation: the observations have the only noise.
 
     minimise  sum (y_k - x(t_k; theta, x_0))^2 / sd^2,      x' = A x + E (B u + gamma),  x_0 free for each run
 
-The sum of squares over x_0 is what the Kalman filter without process noise accumulates, so that missing readings, irregular times,
-several runs, readings of derivatives and coupled equations need nothing special. With non-linear terms the equation is integrated
-numerically.
+The sum of squares over x_0 is what the Kalman filter without process noise accumulates, so that missing observations, irregular
+times, several runs, observations of derivatives and coupled equations need nothing special. With non-linear terms the equation is
+integrated numerically.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .kalman import find, fitted
 
 
 def estimate(problem: Problem) -> Fitted:
-    """Least squares over coefficients, initial states and unknown sds."""
+    """Least squares over coefficients, initial states and unknown noise SDs."""
     if problem.equation.terms:
         from ..nonlinear import estimate_by_integration
 
         return estimate_by_integration(problem)
     model = StateSpace(problem.equation, problem.sample)
     check_enough(problem, model.n_params - problem.equation.n_outputs)
-    # One unknown sd is a common factor that least squares leave out; beside others, given or unknown, it weighs series.
+    # One unknown noise SD is a common factor that least squares leave out; beside others, given or unknown, it weighs series.
     weighs = bool(model.unknown) and len(problem.sample.channels) > 1
     search = Search(model, sum_of_squares=not weighs)
     fixed = np.zeros(model.n_params, np.bool_)
@@ -46,7 +46,7 @@ def estimate(problem: Problem) -> Fitted:
     cov = (found.cov * factor)[np.ix_(keep, keep)]
     at = k + np.arange(len(model.unknown))
     if not weighs:
-        cov[at, at] = [noise[name] ** 2 / (2 * free) for name in noise]  # of a normal sample's sd
+        cov[at, at] = [noise[name] ** 2 / (2 * free) for name in noise]  # of a normal sample's SD
         cov[:k, k:] = cov[k:, :k] = 0.0
     sums = model.terms(optimum.theta, optimum.q, optimum.sigma2, slopes=False)
     llf = -0.5 * (sums.n_used * np.log(2 * np.pi) + sums.log_det + sums.sse)
@@ -64,7 +64,7 @@ def estimate(problem: Problem) -> Fitted:
 METHOD = Method(
     "output_error",
     estimate,
-    "independent noise of the readings alone; the equation itself holds exactly",
+    "independent measurement noise only; no process noise",
     irregular=True,
     replicates=True,
     weights=True,

@@ -1,4 +1,4 @@
-"""Generalised profiling: a curve between the readings and the equation, and the coefficients that bring it closest to the readings.
+"""Generalised profiling: a curve that fits both observations and equation, and the coefficients that bring it closest to y.
 
     f(theta) = argmin  sum (y_k - f(t_k))^2 + lam int (f^(m) - sum a_j f^(j) - B u - gamma)^2 dt,
     minimise  sum (y_k - f(t_k; theta))^2
@@ -7,11 +7,11 @@
 approach"). The inner minimum over all functions, not only those of a basis, is the posterior mean of the equation with process
 noise of intensity q = sigma^2 / lam, which the Kalman smoother gives exactly. Gauss-Newton steps solve the outer problem.
 
-At lam = sigma^2 / q of the likelihood the sum of squares is drawn towards equations that let f follow the readings; in
-simulations its error is least from some hundred times that on, which is the default. As lam grows the method becomes least
+At lam = sigma^2 / q of the likelihood the sum of squares is drawn towards equations that let f follow the observations; in
+simulations its error is smallest from some hundred times that on, which is the default. As lam grows the method becomes least
 squares on the solution. Standard errors are a sandwich, (J'J)^-1 J'(I - S) V (I - S)' J (J'J)^-1 with S the smoother and V what
-both noises of the maximum likelihood make of the readings. As I - S is sigma^2 times the precision of the readings at the intensity
-sigma^2 / lam, its middle is sigma^2 J'[(1 - rho) (I - S)^2 + rho (I - S)] J, rho = lam q / sigma^2.
+both noises of the maximum likelihood make of the observations. As I - S is sigma^2 times the precision of the observations at the
+intensity sigma^2 / lam, its middle is sigma^2 J'[(1 - rho) (I - S)^2 + rho (I - S)] J, rho = lam q / sigma^2.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def estimate(problem: Problem, lam: float | None = None) -> Fitted:
             return replace(solved, notes=("lam is infinite: the likelihood shows no process noise, and f solves the equation",))
         if sigma2 == 0:
             raise SpecificationError(
-                "the likelihood shows no noise in the readings, so that lam = sigma^2 / q is zero and f would interpolate; pass "
+                "the likelihood shows no measurement noise, so that lam = sigma^2 / q is zero and f would interpolate; pass "
                 'lam=, or use method="arx"'
             )
         lam, thetas = WEIGHT * sigma2 / q, [first.theta]
@@ -64,13 +64,13 @@ def estimate(problem: Problem, lam: float | None = None) -> Fitted:
 
 
 def _curve(model: StateSpace, lam: float, theta: FloatArray) -> FloatArray:
-    """Fitted curve at the readings."""
+    """Fitted curve at the observations."""
     read = np.isfinite(model.sample.y[:, 0])
     return np.asarray(model.smooth(theta, np.array([1 / lam]), np.ones(1))[0][read, 0])
 
 
 def _jacobian(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatArray, float]:
-    """Derivatives of f by theta, by central differences, and the noise variance of the readings at this lam."""
+    """Derivatives of f by theta, by central differences, and the noise variance of the observations at this lam."""
     t = model.terms(theta, np.array([1 / lam]), np.ones(1))
     sigma2 = t.sse / t.n_used
     k = len(theta)
@@ -109,7 +109,7 @@ def _descend(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatArr
                 return theta, r, J, decrement
             break
     raise ConvergenceError(
-        f'the sum of squares has no certified minimum (decrement {decrement:.3g}); use method="kalman"', float(r @ r)
+        f'the search for the least sum of squares did not converge (decrement {decrement:.3g}); use method="kalman"', float(r @ r)
     )
 
 
@@ -158,7 +158,7 @@ def _fitted(
 METHOD = Method(
     "profile",
     estimate,
-    "independent noise of the readings; the equation holds nearly, as nearly as lam states",
+    "independent measurement noise; deviations from the equation of a size set by lam",
     irregular=True,
     replicates=True,
     between=True,

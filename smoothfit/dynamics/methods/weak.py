@@ -102,7 +102,7 @@ def estimate(problem: Problem) -> Fitted:
     if coordinates is None:
         coordinates = coordinates_of(*triangle(*_stacked(tested)))
     if coordinates is None:
-        raise IdentificationError("the tested readings do not tell the coefficients apart; leave an input out")
+        raise IdentificationError("the tested observations do not identify the coefficients; leave out an input")
     k = len(coordinates)
     moments = [(part, _moments(np.tensordot(np.linalg.solve(coordinates, np.eye(k)).T, part.values, axes=1))) for part in tested]
 
@@ -164,7 +164,7 @@ def _tested(relation: Relation, sample: Sample, theta: FloatArray) -> list[Teste
 def _independent(phi: FloatArray, A: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Combinations of test functions whose values of A e are independent, and the products of their shifts."""
     m, (k, n) = len(A) - 1, phi.shape
-    shifted = np.zeros((m + 1, k, n + m))  # over the readings of the window and the m before it
+    shifted = np.zeros((m + 1, k, n + m))  # over the observations of the window and the m before it
     for j in range(m + 1):
         shifted[j, :, m - j : m - j + n] = phi
     factor = np.asarray(np.linalg.qr(np.tensordot(A, shifted, axes=1).T, mode="r")).T
@@ -203,7 +203,7 @@ def _row_scores(problem: Problem, theta: FloatArray) -> RowScores:
 METHOD = Method(
     "weak",
     estimate,
-    "independent noise of the readings alone; the equation itself holds exactly",
+    "independent measurement noise only; no process noise",
     instead="output_error",
     terms_instead="integral",
 )

@@ -89,7 +89,7 @@ def _exact(problem: Problem, rows: Rows) -> Fitted | None:
         noise={"q": 0.0, "sigma": 0.0},
         q=np.zeros(1),
         boundary=("q", "sigma"),
-        notes=("the readings obey the equation to rounding: there is no noise to estimate",),
+        notes=("the observations obey the equation to rounding: there is no noise to estimate",),
     )
 
 
@@ -242,7 +242,7 @@ def _maximise(
         else:
             if decrement <= 1e-5:
                 return x, plain, decrement, scores, run
-            raise ConvergenceError(f"Whittle's likelihood has no certified maximum (decrement {decrement:.3g}); {INSTEAD}", value)
+            raise ConvergenceError(f"Whittle's likelihood did not converge (decrement {decrement:.3g}); {INSTEAD}", value)
     raise ConvergenceError(f"Whittle's likelihood has not converged after 300 steps; {INSTEAD}", value)
 
 
@@ -308,5 +308,5 @@ def _value(relation: Relation, problem: Problem, x: FloatArray) -> float:
 METHOD = Method(
     "whittle",
     estimate,
-    "process noise and independent noise of the readings, both stationary and both estimated",
+    "process noise and independent measurement noise, both stationary and both estimated",
 )
