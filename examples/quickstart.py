@@ -1,4 +1,4 @@
-"""A glider flight: altitude, climb and climb acceleration with their uncertainty, and what readings of the climb buy.
+"""A glider flight: altitude, climb and climb acceleration with their uncertainty, and how much climb-rate observations reduce the error.
 
 Run it from the root of the repository: ``python examples/quickstart.py``. It writes ``quickstart.png`` beside itself.
 """
@@ -38,13 +38,13 @@ def main() -> None:
 
 
 def print_held_out(df) -> None:
-    """Hide the altitudes of some minutes; predict them with and without the rates read meanwhile."""
+    """Hide the altitudes of some minutes; predict them with and without the rates observed meanwhile."""
     hidden = (df["time_s"] % PERIOD) < GAP
     altitude = sf.observe(df["time_s"], df["altitude_ft"].where(~hidden))
     climb = sf.observe(df["time_s"], df["climb_fts"], deriv=1)
     truth = df.loc[hidden, "altitude_ft"]
-    print(f"Altitude in gaps of {GAP:.0f} s ({hidden.sum()} held-out readings):")
-    print(f"{'':28}{'rms error (ft)':>16}{'95 % band (ft)':>16}{'readings inside':>17}")
+    print(f"Altitude in gaps of {GAP:.0f} s ({hidden.sum()} held-out observations):")
+    print(f"{'':28}{'RMS error (ft)':>16}{'interval (ft)':>16}{'inside obs_ci':>17}")
     for label, obs in (("altitude alone", altitude), ("altitude and vertical rate", altitude + climb)):
         prediction = sf.SmoothingSpline(obs, order=3).fit().get_prediction(df.loc[hidden, "time_s"])
         error = np.sqrt(np.mean((truth - prediction.predicted_mean) ** 2))
@@ -52,23 +52,23 @@ def print_held_out(df) -> None:
         lower, upper = prediction.conf_int(obs=True).T
         inside = np.mean((truth >= lower) & (truth <= upper))
         print(f"{label:28}{error:16.1f}{width:16.1f}{inside:16.0%}")
-    print("Fewer than 95 % are inside: one smoothness serves the whole flight, which is too much for a few rough gaps.")
+    print("Fewer than 95 % are inside: the model has one smoothness for the whole flight, too much for a few rough gaps.")
 
 
 def draw(df, res):
-    """Altitude, climb and climb acceleration over the window, each with its band and its readings."""
+    """Altitude, climb and climb acceleration over the window, each with its pointwise 95 % intervals and its observations."""
     time = np.linspace(*WINDOW, 800)
     shown = df[df["time_s"].between(*WINDOW)]
-    panels = [  # order, factor, title, readings
+    panels = [  # order, factor, title, observed
         (0, 1.0, "Altitude (ft)", shown["altitude_ft"]),
         (1, FEET_PER_MINUTE, "Climb (ft/min)", shown["vertical_rate_ftmin"]),
         (2, 1.0, "Climb acceleration (ft/s²)", None),
     ]
     figure, axes = plt.subplots(3, 1, figsize=(9, 9), sharex=True, layout="constrained")
-    for ax, (deriv, factor, title, readings) in zip(axes, panels, strict=True):
+    for ax, (deriv, factor, title, observed) in zip(axes, panels, strict=True):
         frame = factor * res.get_prediction(time, deriv=deriv).summary_frame()
-        if readings is not None:
-            ax.plot(shown["time_s"] / 60, readings, ".", color="0.35", markersize=4, label="readings", zorder=3)
+        if observed is not None:
+            ax.plot(shown["time_s"] / 60, observed, ".", color="0.35", markersize=4, label="observations", zorder=3)
         else:
             ax.axhline(0, color="0.6", linewidth=0.8)
         ax.fill_between(
@@ -78,7 +78,7 @@ def draw(df, res):
             color="C0",
             alpha=0.3,
             linewidth=0,
-            label="95 % band",
+            label="pointwise 95 % interval",
         )
         ax.plot(time / 60, frame["mean"], color="C0", label="estimate")
         ax.set_ylabel(title)
@@ -86,7 +86,7 @@ def draw(df, res):
         ax.margins(x=0)
     axes[0].legend(frameon=False, loc="lower right", ncols=3)
     axes[0].set_title("A glider finds a thermal: altitude, climb and climb acceleration", loc="left")
-    axes[-1].set_xlabel("Time since the first reading (min)")
+    axes[-1].set_xlabel("Time since the first observation (min)")
     figure.align_ylabels(axes)
     return figure
 
