@@ -11,7 +11,7 @@ os.environ.pop("MPLBACKEND", None)
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
-from thumbnails import write_thumbnail  # noqa: E402
+from thumbnails import write_thumbnail
 
 # The gallery shows the notebooks of examples/ as they were committed, with their pictures.
 gallery = Path(__file__).parent / "gallery"
