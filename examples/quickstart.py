@@ -1,4 +1,4 @@
-"""A glider flight: altitude, climb and climb acceleration with their uncertainty, and how much climb-rate observations reduce the error.
+"""A glider flight: altitude, climb and climb acceleration with intervals, and how much climb-rate observations reduce the error.
 
 Run it from the root of the repository: ``python examples/quickstart.py``. It writes ``quickstart.png`` beside itself.
 """
