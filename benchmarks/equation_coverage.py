@@ -1,12 +1,13 @@
 """How often intervals after the default method cover in short samples of an equation, and how often its tests reject.
 
-    python benchmarks/equation_coverage.py [--replications 200] [--sizes 60 150 400] [--tests | --order-two]
+    python benchmarks/equation_coverage.py [--replications 200] [--sizes 60 150 400] [--tests | --order-two | --two-outputs]
 
 The equation is y' = -y + 2 u + 0.5 at a spacing of 0.05, with u = +-1 held for ten samples: process noise 0.3, measurement noise
 0.1, each alone and both. Of nominal 95 % intervals the table gives coverage for the coefficients, the time constant, the gain and
 the curve 1, 5 and 20 steps after the sample, how often the t test of the true coefficient of y rejects at 5 %, and the widest
 forecast interval in ranges of y. ``--tests`` adds how often `test_noise` rejects that a noise is zero at 5 %. ``--order-two`` is of
-y'' = -4 y - y' + 4 u + 0.5 at a spacing of 0.1 instead, with the intervals of the normal law of the estimates beside.
+y'' = -4 y - y' + 4 u + 0.5 at a spacing of 0.1 instead, ``--two-outputs`` of y1' = -y1 + 0.5 y2 + 2 u + 0.5, y2' = 0.8 y1 - 1.5 y2 - 0.5
+at that spacing, in each with the intervals of the normal law of the estimates beside.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from smoothfit.dynamics.specification import Equation
 
 AHEAD = (1, 5, 20)
 ORDER_TWO, TRUTH_TWO = Equation(2, ("y",), (0, 1), ("u",)), np.array([-4.0, -1.0, 4.0, 0.5])
+TWO_OUTPUTS, TRUTH_OUTPUTS = Equation(1, ("y1", "y2"), (0,), ("u",)), np.array([-1.0, 0.5, 2.0, 0.5, 0.8, -1.5, 0.0, -0.5])
 
 
 def covered(n: int, q: float, sigma: float, seed: int, tests: bool) -> list[float]:
@@ -71,6 +73,28 @@ def order_two(n: int, q: float, sigma: float, seed: int) -> list[float]:
     return [float(value) for value in found]
 
 
+def two_outputs(n: int, q: float, sigma: float, seed: int) -> list[float]:
+    """Coverage of coefficients and forecasts of both outputs, then by the normal law."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(n + max(AHEAD)) * 0.1
+    u = np.repeat(rng.choice([-1.0, 1.0], -(-len(t) // 10)), 10)[: len(t)]
+    x = response.simulate(TWO_OUTPUTS, TRUTH_OUTPUTS, t, u[:, None], np.zeros(2), np.full(2, q), rng)
+    res = sf.DerivativeRegression(x[:n] + sigma * rng.standard_normal((n, 2)), t[:n], u[:n]).fit()
+    found: list[float] = []
+    for normal in (False, True):
+        if normal:
+            vars(res)["_posterior"] = None
+        elif not res._integrates:
+            raise sf.errors.NumericalError("too few points are effective")
+        low, high = res.conf_int().to_numpy()[: len(TRUTH_OUTPUTS)].T
+        found += list((low <= TRUTH_OUTPUTS) & (high >= TRUTH_OUTPUTS))
+        frame = res.forecast(t[n:], u[n:])
+        for k in AHEAD:
+            ends = [frame[name][["mean_ci_lower", "mean_ci_upper"]].iloc[k - 1] for name in TWO_OUTPUTS.outputs]
+            found.append(float(np.mean([a <= true <= b for (a, b), true in zip(ends, x[n + k - 1], strict=True)])))
+    return [float(value) for value in found]
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -78,27 +102,32 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[60, 150, 400])
     parser.add_argument("--tests", action="store_true")
     parser.add_argument("--order-two", action="store_true")
+    parser.add_argument("--two-outputs", action="store_true")
+    parser.add_argument("--noise", choices=list(NOISES)[:3], action="append")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     columns = ["n", "noise", "fits", "y", "u", "const", "time constant", "gain", *(f"{k} ahead" for k in AHEAD), "t test", "widest"]
     columns += ["q = 0", "sigma = 0"] if options.tests else []
-    if options.order_two:
+    both_laws = two_outputs if options.two_outputs else order_two if options.order_two else None
+    if both_laws:
         laws = ("", ", normal")
-        names = ["y", "D(y)", "u", "const", *(f"{k} ahead" for k in AHEAD)]
+        coefficients = TWO_OUTPUTS.names if options.two_outputs else ["y", "D(y)", "u", "const"]
+        names = [*coefficients, *(f"{k} ahead" for k in AHEAD)]
         columns = ["n", "noise", "fits", *(name + law for law in laws for name in names)]
     rows = []
     for n in options.sizes:
-        for name, (q, sigma) in list(NOISES.items())[:3]:
+        for name in options.noise or list(NOISES)[:3]:
+            q, sigma = NOISES[name]
             found = []
             for seed in range(options.replications):
                 try:
-                    one = order_two(n, q, sigma, seed) if options.order_two else covered(n, q, sigma, seed, options.tests)
+                    one = both_laws(n, q, sigma, seed) if both_laws else covered(n, q, sigma, seed, options.tests)
                     found.append(one)
                 except sf.errors.SmoothfitError:
                     continue
             values = np.array(found)
             means = values.mean(axis=0)
-            if not options.order_two:
+            if not both_laws:
                 means[9] = values[:, 9].max()
             rows.append([str(n), name, str(len(found)), *(f"{value:.3f}" for value in means)])
             print(" ".join(rows[-1]), flush=True)

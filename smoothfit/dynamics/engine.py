@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import combinations
 from math import comb
 from typing import NamedTuple
 
@@ -35,13 +34,14 @@ from .methods.base import Problem
 from .sample import Sample
 from .simulation import deviations
 from .specification import Equation
+from .spectrum import noise_information
 
 STEP = 0.1  # in the logarithm of a variance: differences of log_det, right to 1e-6 of the information
 RANGE = 1e-5  # fraction of the variance of any contrast, below which a noise is none: its prior is then 1e-5 of its largest
 MOST_ENTRIES = 2**23  # of the matrices that are packed at a time
 FASTEST = 20.0  # decay over a step, in logarithms, of which nothing is left
 LONGEST_GROWTH = 50.0  # logarithm of what a solution may grow by over a run
-POINTS = 12  # of the quadrature of the Gramian
+POINTS = 4  # of the quadrature of the Gramian over a step
 
 
 class Linear(NamedTuple):
@@ -203,11 +203,14 @@ class EquationEngine:
         return Terms(Expansion(log_det), Expansion(sse))
 
     def information(self, theta: FloatArray) -> FloatArray:
-        """Expected information (L, p, p) of the log variances, the coefficients being given; zero where the likelihood is."""
+        """Expected information (L, p, p) of the log variances, the coefficients being given; zero where the likelihood is.
+
+        That of several takes tens of likelihoods a point; it is Whittle's approximation (see `spectrum`).
+        """
         found = np.zeros((len(theta), len(self.is_size), len(self.is_size)))
         kept, i = np.flatnonzero(self._is_bounded(theta)), np.flatnonzero(self.is_size)
         if len(kept):
-            found[np.ix_(kept, i, i)] = self._information(theta[kept])
+            found[np.ix_(kept, i, i)] = (self._spectral_information if len(i) > 1 else self._information)(theta[kept])
         return found
 
     def _is_bounded(self, theta: FloatArray) -> npt.NDArray[np.bool_]:
@@ -297,23 +300,40 @@ class EquationEngine:
         equation, sample = self.problem.equation, self.problem.sample
         if not self.n_system:
             return np.zeros(len(theta))
-        nodes, weights = np.polynomial.legendre.leggauss(POINTS)
-        times, gap = np.append((nodes + 1) / 2 * sample.longest, sample.gap), np.array([sample.gap])
+        gap = np.array([sample.gap])
         systems = self._systems(theta)
         growth = np.maximum(np.linalg.eigvals(systems).real.max(axis=1), 0.0)
         entry, directions = equation.entry, self.space._directions
         systems = systems - 2 * growth[:, None, None] * np.eye(systems.shape[1])
-        Q = np.tensordot(self._typical, discretize_many(systems, entry, times, ramp=False).Q, axes=(0, 1))
-        W = np.tensordot(weights, Q[:, :-1], axes=(0, 1))
-        size = np.sqrt(np.diagonal(Q[:, -1], axis1=1, axis2=2))
+        Q, W = self._gramians(systems)
+        size = np.sqrt(np.diagonal(Q, axis1=1, axis2=2))
         moved = (systems[:, None] + 1j * COMPLEX_STEP * directions).reshape(-1, *systems.shape[1:])
         E = (discretize_many(moved, entry, gap, noise=False, ramp=False).T[:, 0].imag / COMPLEX_STEP).reshape(
             len(theta), -1, *systems.shape[1:]
         )
         E = E / size[:, None, :, None]
-        forward = np.linalg.solve((Q[:, -1] / (size[:, :, None] * size[:, None, :]))[:, None], E)
+        forward = np.linalg.solve((Q / (size[:, :, None] * size[:, None, :]))[:, None], E)
         information = np.einsum("liab,ljac,lbc->lij", E, forward, W, optimize=True)
         return np.asarray(np.linalg.slogdet(information)[1] / 2)
+
+    def _gramians(self, systems: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Q(h) of noises of typical size, and W / T, the mean of Q(t) over a span T, (L, M, M) each.
+
+        W(2t) = W(t) + t Q(t) + T(t) W(t) T(t)', from a t that is at most h, over which W(t) is a quadrature.
+        """
+        sample = self.problem.sample
+        doublings = int(np.ceil(np.log2(max(sample.longest / sample.gap, 1.0))))
+        short = sample.longest / 2**doublings
+        nodes, weights = np.polynomial.legendre.leggauss(POINTS)
+        times = np.append((nodes + 1) / 2 * short, [short, sample.gap])
+        d = discretize_many(systems, self.problem.equation.entry, times, ramp=False)
+        every = np.tensordot(self._typical, d.Q, axes=(0, 1))
+        T, Q = d.T[:, -2], every[:, -2]
+        W = np.tensordot(weights / 2, every[:, :-2], axes=(0, 1))
+        for _ in range(doublings):
+            back = np.swapaxes(T, 1, 2)
+            T, Q, W = T @ T, Q + T @ Q @ back, (W + Q + T @ W @ back) / 2
+        return every[:, -1], W
 
     @cached_property
     def _typical(self) -> FloatArray:
@@ -354,26 +374,30 @@ class EquationEngine:
         return Profile(np.where(good, total, np.nan), np.where(good, left, np.nan), Linear(self.origin - moved, inverse))
 
     @np.errstate(all="ignore")
+    def _spectral_information(self, theta: FloatArray) -> FloatArray:
+        """Whittle's approximation, as if all series were complete at the median spacing."""
+        sample = self.problem.sample
+        steps = discretize_many(self._systems(theta), self.problem.equation.entry, np.array([sample.gap]), ramp=False)
+        q, unknown = self.variances(theta)
+        noises = np.ones((len(theta), len(sample.channels)))
+        noises[:, self.space.unknown] = unknown
+        noises = noises * [np.median(ratio[np.isfinite(y)]) for ratio, y in zip(sample.ratio.T, sample.y.T, strict=True)]
+        rows = np.eye(self.problem.equation.n_states)[self.space.component]
+        whole = noise_information(steps, rows, q, noises, 1 + sample.longest / sample.gap, self.count)
+        if self.relative:
+            slope = 2 * whole.sum(axis=2)
+            whole = whole - slope[:, :, None] * slope[:, None, :] / (2 * self.count)
+        of_variances = np.append(np.arange(q.shape[1]), q.shape[1] + np.array(self.space.unknown, int))[self._free]
+        return np.asarray(whole[:, of_variances[:, None], of_variances])
+
+    @np.errstate(all="ignore")
     def _information(self, theta: FloatArray) -> FloatArray:
-        """That of the log variances, by differences of log_det: every variance is linear in the exponential of its logarithm."""
-        d, steps = theta.shape[1] - self.n_system, self.steps(theta)
-
-        def at(*moves: tuple[int, float]) -> FloatArray:
-            there = theta.copy()
-            for i, size in moves:
-                there[:, self.n_system + i] += size * STEP
-            return self._restricted(there, steps)
-
-        middle = at()
-        gradient, hessian = np.empty((len(theta), d)), np.empty((len(theta), d, d))
-        for i in range(d):
-            far_below, below, above, far_above = (at((i, size)) for size in (-2, -1, 1, 2))
-            gradient[:, i] = (8 * (above - below) - (far_above - far_below)) / (12 * STEP)
-            hessian[:, i, i] = (16 * (above + below) - (far_above + far_below) - 30 * middle) / (12 * STEP**2)
-        for i, j in combinations(range(d), 2):
-            corners = [sign * at((i, one), (j, sign * one)) for one in (1, -1) for sign in (1, -1)]
-            hessian[:, i, j] = hessian[:, j, i] = sum(corners) / (4 * STEP**2)
-        return information_of_scales(Expansion(middle, gradient, hessian), self.count, self.relative)
+        """That of one log variance, by differences of log_det: a variance is linear in the exponential of its logarithm."""
+        steps, along = self.steps(theta), STEP * np.eye(theta.shape[1])[-1]
+        far_below, below, middle, above, far_above = (self._restricted(theta + k * along, steps) for k in (-2, -1, 0, 1, 2))
+        gradient = (8 * (above - below) - (far_above - far_below)) / (12 * STEP)
+        hessian = (16 * (above + below) - (far_above + far_below) - 30 * middle) / (12 * STEP**2)
+        return information_of_scales(Expansion(middle, gradient[:, None], hessian[:, None, None]), self.count, self.relative)
 
     def _restricted(self, theta: FloatArray, steps: Discrete) -> FloatArray:
         """log_det without the part that depends on A alone."""

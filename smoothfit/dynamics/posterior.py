@@ -10,30 +10,28 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import Delaunay
 
 from .._validation import FloatArray, check_level
 from ..errors import IntegrationWarning, NumericalError
+from ..inference.adaptive import adaptive_nodes
 from ..inference.marginal import (
     MOST_ON_A_LATTICE,
     MOST_SAMPLED,
     HyperparameterPosterior,
     density_of,
     is_on_a_lattice,
-    log_likelihood,
     resampled,
     significant,
     weighted_nodes,
 )
-from ..inference.nodes import Density, Nodes, sampled_nodes, sobol
-from ..inference.standardized import Standardized, standardized
+from ..inference.nodes import Nodes
 from ..results.mixtures import Mixture, mixture
 from ..results.parameters import quantile_of_parameter
 from .engine import EquationEngine, Linear, Outputs, sizes
@@ -44,15 +42,18 @@ SEED = 20_240_229
 N_DRAWS = 2000  # for quantiles of functions: their probabilities are then right to 0.0035
 INSIDE = 1e-6  # of the range of a logarithm: how far within its bounds a search starts
 FINE = 0.2  # standard deviations between the nodes that quantiles are taken of
-N_FINE, FINE_DF = 2**13, 6.0  # of sampled nodes: points of a t law
 MOST_KNOWN = 2000  # nodes to interpolate between: of more there are enough as they are
-ENOUGH = 800.0  # effective nodes: quantiles are then right to 2 % of their distance from the middle
-FEWEST_SAMPLED = 100.0  # of them, below which intervals are those of the normal law
+ENOUGH = 1000.0  # effective nodes: ends of intervals are then right to 5 % of the half-width
+FEWEST_SAMPLED, LARGEST_PARETO = (
+    100.0,
+    0.7,
+)  # effective nodes and index of their weights, where intervals are those of the normal law
+ROUGH_SD = 2.0  # of log ratios of variances, at the start of sampling
 FEWEST = 7  # nodes, between which there is an interpolation
 NARROW = 0.01  # variance of a logarithm, summed: a normal law then has intervals right to 1 % of their half-width
 LONG = 20_000  # nodes in time, beyond which intervals are those of the normal law of the estimates
 LONG_IF_SAMPLED = 1000  # likewise, of more parameters than a lattice takes
-MOST_SYSTEM = 3  # coefficients of y and of its derivatives
+MOST_PARAMETERS = 9  # that are sampled
 
 
 class Values(NamedTuple):
@@ -98,61 +99,43 @@ def interpolated(units: FloatArray, values: FloatArray, at: FloatArray) -> Float
     return found
 
 
-def refined(nodes: Nodes, coordinates: Standardized | None) -> Fine:
-    """Many nodes within the convex hull of given ones: FINE standard deviations apart if these are a lattice, else of a t law.
+def refined(nodes: Nodes) -> Fine:
+    """Many nodes FINE standard deviations apart within the convex hull of those of a lattice.
 
     Sums over a lattice of one standard deviation are right to many digits of smooth functions, and not of steps, as a distribution
-    function is of what is fixed given theta. Sampled nodes are given in `coordinates`.
+    function is of what is fixed given theta.
     """
     points, weights, logs = nodes
     mean = weights @ points
     sizes, axes = np.linalg.eigh((points - mean).T * weights @ (points - mean))
     to_points = axes * np.sqrt(sizes)
     units = np.linalg.solve(to_points, (points - mean).T).T
-    fine_units, log_share = _lattice_over(units) if coordinates is None else _points_of_t(units.shape[1])
-    if units.shape[1] > 1:
-        inside = Delaunay(units).find_simplex(fine_units) >= 0
-        fine_units, log_share = fine_units[inside], log_share[inside]
-    fine = interpolated(units, logs[:, None], fine_units)[:, 0] - log_share
-    fine = np.exp(fine - fine.max())
-    found = mean + fine_units @ to_points.T
-    return Fine(found if coordinates is None else coordinates.theta(found), fine / fine.sum(), units, fine_units)
-
-
-def _lattice_over(units: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Points (N, p) of a lattice over the range of others, and the logarithms of their equal density."""
     sides = [np.arange(low, high, FINE) for low, high in zip(units.min(axis=0), units.max(axis=0), strict=True)]
-    points = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, len(sides))
-    return points, np.zeros(len(points))
-
-
-def _points_of_t(p: int) -> tuple[FloatArray, FloatArray]:
-    """Quasi-random points (N, p) of a t law, and its log density there."""
-    points = stats.t.ppf(sobol(p, N_FINE), FINE_DF)
-    return points, stats.t.logpdf(points, FINE_DF).sum(axis=1)
+    fine_units = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, len(sides))
+    if units.shape[1] > 1:
+        fine_units = fine_units[Delaunay(units).find_simplex(fine_units) >= 0]
+    fine = interpolated(units, logs[:, None], fine_units)[:, 0]
+    fine = np.exp(fine - fine.max())
+    return Fine(mean + fine_units @ to_points.T, fine / fine.sum(), units, fine_units)
 
 
 @dataclass(frozen=True, eq=False)
 class EquationPosterior:
-    """Weighted nodes, with the linear coefficients at each.
-
-    `found` are the same nodes, in the `coordinates` they were sampled in; of a lattice there are none.
-    """
+    """Weighted nodes, which are also `found` with their densities, and the linear coefficients at each."""
 
     engine: EquationEngine
     nodes: HyperparameterPosterior
     linear: Linear
     found: Nodes
-    coordinates: Standardized | None
 
     @cached_property
     def _fine(self) -> Fine:
         """Nodes for quantiles of what is not linear: the nodes themselves where interpolation between them makes them no more."""
         nodes = self.nodes
         itself = Fine(nodes.theta, nodes.weights, np.zeros((0, 0)), None)
-        if not nodes.theta.shape[1] or len(nodes.theta) > MOST_KNOWN:
+        if not nodes.theta.shape[1] or not is_on_a_lattice(self.engine) or len(nodes.theta) > MOST_KNOWN:
             return itself
-        fine = refined(self.found, self.coordinates)
+        fine = refined(self.found)
         return fine if np.sum(fine.weights**2) < np.sum(nodes.weights**2) else itself
 
     @cached_property
@@ -262,15 +245,14 @@ class EquationPosterior:
 def is_normal(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
     """Whether intervals are those of the normal law of the estimates.
 
-    So they are where integration takes too long: of several outputs, or of several ratios of variances beside more than one
-    coefficient of y, of very many inputs or of very long runs; and where it would change intervals by less than 1 % of their
-    half-width. The latter is judged by the
-    variances of the logarithms of noises and poles: to first order a mixture over logarithms of variance V widens an interval by
-    (1.96^2 + 1) V / 8, and a quantile of exp(x) is off by as much of its distance as sqrt(V) / 2 squared.
+    So they are where integration takes too long: of very many parameters, very many inputs or very long runs; and where it would
+    change intervals by less than 1 % of their half-width. The latter is judged by the variances of the logarithms of noises and
+    poles: to first order a mixture over logarithms of variance V widens an interval by (1.96^2 + 1) V / 8, and a quantile of
+    exp(x) is off by as much of its distance as sqrt(V) / 2 squared.
     """
     n_system, n_ratios, n_linear = sizes(problem)
     is_lattice = n_system + n_ratios <= MOST_ON_A_LATTICE
-    if not is_lattice and (n_ratios != 1 or n_system > MOST_SYSTEM):
+    if n_system + n_ratios > MOST_PARAMETERS:
         return True
     if len(problem.sample) > (LONG if is_lattice else LONG_IF_SAMPLED) or n_linear > WIDTHS[-1]:
         return True
@@ -299,49 +281,53 @@ def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior | None:
         If it is None.
     """
     engine = EquationEngine(problem, fitted.theta)
-    lower, upper = engine.lower, engine.upper
+    start = _start(engine, fitted)
+    found = weighted_nodes(engine, start) if is_on_a_lattice(engine) else _sampled(engine, fitted, start)
+    if found is None:
+        warnings.warn(
+            "the sample contains too little information on the coefficients of y and its derivatives for their posterior to be "
+            "sampled; intervals are those of the normal law, which are too short; use a lower order or fewer coefficients",
+            IntegrationWarning,
+            stacklevel=2,
+        )
+        return None
+    _, sse, linear = engine.profile(found.theta)
+    scale2, df = (sse / engine.count, float(engine.count)) if engine.relative else (np.ones(len(sse)), np.inf)
+    return EquationPosterior(
+        engine, HyperparameterPosterior(found.theta, found.weights, scale2, df, is_single=False), linear, found
+    )
+
+
+def _start(engine: EquationEngine, fitted: Fitted) -> FloatArray:
+    """The estimates as parameters of an engine, within its bounds."""
     with np.errstate(divide="ignore"):
         logs = np.log(np.concatenate([fitted.q, fitted.sigma2[engine.space.unknown]]))
     if engine.relative:
         logs = logs[:-1] - logs[-1]
-    margin = INSIDE * (upper - lower)
-    start = np.concatenate([fitted.theta[engine.in_system], logs])
-    start = np.clip(start, lower + margin, upper - margin)
-    coordinates = None
-    if is_on_a_lattice(engine):
-        found = weighted_nodes(engine, start)
-        theta = found.theta
-    else:
-        straight = _in_a_funnel(engine, start)
-        if straight is None:
-            warnings.warn(
-                "the sample has too little information on the coefficients of y and its derivatives to sample their posterior; "
-                "intervals are those of the normal law, which are too short; use a lower order",
-                IntegrationWarning,
-                stacklevel=2,
-            )
-            return None
-        found, coordinates = straight
-        theta = coordinates.theta(found.theta)
-    _, sse, linear = engine.profile(theta)
-    scale2, df = (sse / engine.count, float(engine.count)) if engine.relative else (np.ones(len(theta)), np.inf)
-    nodes = HyperparameterPosterior(theta, found.weights, scale2, df, is_single=False)
-    return EquationPosterior(engine, nodes, linear, found, coordinates)
+    margin = INSIDE * (engine.upper - engine.lower)
+    return np.clip(np.concatenate([fitted.theta[engine.in_system], logs]), engine.lower + margin, engine.upper - margin)
 
 
-def _in_a_funnel(engine: EquationEngine, start: FloatArray) -> tuple[Nodes, Standardized] | None:
-    """Sampled nodes and the coordinates they are in; None if these do not suit the posterior.
+def _sampled(engine: EquationEngine, fitted: Fitted, start: FloatArray) -> Nodes | None:
+    """Nodes by adaptive sampling, from the normal law of the coefficients and rough logarithms; None if these are no good.
 
-    Coefficients of y and its derivatives are known the better, the less process noise there is: the posterior is a funnel.
+    Where a noise is estimated as zero, its logarithm starts in the middle of its range.
     """
-    coordinates = standardized(Density(partial(log_likelihood, engine), engine.lower, engine.upper), start)
-    if coordinates is None:
+    k = engine.n_system
+    inside = (engine.lower + 2 * ROUGH_SD < start) & (start < engine.upper - 2 * ROUGH_SD)
+    centre = np.where(inside | ~engine.is_size, start, (engine.lower + engine.upper) / 2)
+    cov = np.diag(np.append(start[:k] ** 2, np.full(len(start) - k, ROUGH_SD**2)))
+    of_system = np.flatnonzero(engine.in_system)
+    known = fitted.cov[np.ix_(of_system, of_system)]
+    if np.isfinite(known).all():
+        cov[:k, :k] = 2 * known
+    try:
+        root = np.linalg.cholesky(cov)
+    except np.linalg.LinAlgError:  # estimates without noise have no standard errors
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IntegrationWarning)  # told by the caller
-        found = significant(sampled_nodes(coordinates.density(density_of(engine, start)), coordinates.middle, ENOUGH))
-    is_good = 1 / np.sum(found.weights**2) >= FEWEST_SAMPLED and coordinates.hold(found.theta, found.weights)
-    return (found, coordinates) if is_good else None
+    nodes, pareto = adaptive_nodes(density_of(engine, centre), centre, root, ENOUGH)
+    is_good = 1 / np.sum(nodes.weights**2) >= FEWEST_SAMPLED and pareto < LARGEST_PARETO
+    return significant(nodes) if is_good else None
 
 
 def weighted_quantiles(values: FloatArray, weights: FloatArray, probabilities: list[float]) -> FloatArray:

@@ -14,6 +14,7 @@ from scipy import stats
 from .._entry import entry_point
 from .._validation import FloatArray, check_choice, check_rng, to_floats
 from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
+from ..inference.marginal import is_on_a_lattice
 from ..results import CurvePrediction, Estimate
 from ..results.prediction import PARAMETERS
 from ..results.serial import FEWEST, MOST_LAGS, RESIDUALS_A_LAG, autocorrelations, ljung_box
@@ -366,7 +367,7 @@ class DynamicsResults(Smoothed):
                 continue
             if not self._has_given_noise and all(self.fitted.noise[other] == 0 for other in names if other != name):
                 continue
-            if self._posterior is not None and self._posterior.coordinates is None:
+            if self._posterior is not None and is_on_a_lattice(self._posterior.engine):
                 ratio, p = bootstrapped(self._posterior, i)
             elif self.fitted.noise[name] == 0:
                 ratio, p = 0.0, 1.0

@@ -1,0 +1,171 @@
+r"""Adaptive importance sampling: weighted points of a density of several variables, from a mixture of Student's t laws.
+
+Rounds of quasi-random points are drawn, each from a mixture that is fitted to all weighted points before (A. Cornuet, J.-M. Marin,
+A. Mira & C. P. Robert 2012, "Adaptive multiple importance sampling", Scandinavian Journal of Statistics 39, 798-812). Points of
+all rounds are weighted by the density over the average of the mixtures, so that no early round spoils the result. While few points
+are effective, the mixture is fitted to weights raised to a power below one, which at first widens it. A share of every mixture is
+three times as wide as the rest, for the tails. Several components represent skewed and funnel-shaped densities, as that of
+coefficients and of logarithms of variances is.
+
+Whether the result is good is judged by two numbers: the effective number of points, 1 / sum w^2, and the index k of a generalised
+Pareto law of the largest weights, above 0.7 of which averages are unreliable (A. Vehtari, D. Simpson, A. Gelman, Y. Yao & J. Gabry
+2024, "Pareto smoothed importance sampling", Journal of Machine Learning Research 25).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special, stats
+
+from .._validation import FloatArray
+from .nodes import Density, Nodes, filled
+
+POINTS = 512  # a round; a power of two, as Sobol's sequence wants
+MOST_ROUNDS = 16
+DF, FIRST_DF = 5.0, 3.0  # of the t laws: their tails are heavier than those of the density
+MOST_COMPONENTS = 6
+A_COMPONENT = 6  # effective points a component needs, in units of the number of variables
+WIDE, SHARE = 3.0, 0.25  # of every component there is a copy so much wider, with this share of the weight
+TEMPERED = 8  # effective points that weights are tempered to, in units of the number of variables
+ITERATIONS = 15  # of the fit of a mixture, which need not be exact
+LEAST = 1e-3  # of the covariance of all points, which is added to that of every component
+HALVINGS = 30  # of the interval of the power
+SEED = 20_240_229
+
+
+class Sampled(NamedTuple):
+    """Weighted points, and the index of the Pareto law of their largest weights."""
+
+    nodes: Nodes
+    pareto: float
+
+
+class Mixture(NamedTuple):
+    """Student's t laws: shares (K,), centres (K, p), Cholesky factors of their scales (K, p, p), degrees of freedom."""
+
+    shares: FloatArray
+    centres: FloatArray
+    roots: FloatArray
+    df: float
+
+    def log_parts(self, points: FloatArray) -> FloatArray:
+        """Log densities of the components, times their shares, at points (N, p): (K, N)."""
+        p, df = points.shape[1], self.df
+        constant = special.gammaln((df + p) / 2) - special.gammaln(df / 2) - p / 2 * np.log(np.pi * df)
+        log_volume = np.log(np.diagonal(self.roots, axis1=1, axis2=2)).sum(axis=1)
+        height = np.log(self.shares) + constant - log_volume
+        return np.asarray(height[:, None] - (df + p) / 2 * np.log1p(self.distances(points) / df))
+
+    def distances(self, points: FloatArray) -> FloatArray:
+        """Squared distances from the centres in units of the scales, (K, N)."""
+        scores = np.linalg.solve(self.roots, np.swapaxes(points - self.centres[:, None], 1, 2))
+        return np.asarray((scores**2).sum(axis=1))
+
+    def log_density(self, points: FloatArray) -> FloatArray:
+        """Log density (N,)."""
+        return np.asarray(np.logaddexp.reduce(self.log_parts(points), axis=0))
+
+    def points(self, uniform: FloatArray) -> FloatArray:
+        """Points (N, p) of uniform ones (N, p + 2)."""
+        p = self.centres.shape[1]
+        which = np.searchsorted(np.cumsum(self.shares)[:-1], uniform[:, p])
+        chi2 = stats.chi2.ppf(uniform[:, p + 1], self.df)
+        scores = stats.norm.ppf(uniform[:, :p]) / np.sqrt(chi2 / self.df)[:, None]
+        return np.asarray(self.centres[which] + np.einsum("nij,nj->ni", self.roots[which], scores))
+
+    def widened(self) -> Mixture:
+        """The mixture with wider copies of all components."""
+        shares = np.concatenate([(1 - SHARE) * self.shares, SHARE * self.shares])
+        return Mixture(shares, np.tile(self.centres, (2, 1)), np.concatenate([self.roots, WIDE * self.roots]), self.df)
+
+
+def adaptive_nodes(density: Density, centre: FloatArray, root: FloatArray, enough: float) -> Sampled:
+    """Weighted points of a density, `enough` of them effective if that takes at most MOST_ROUNDS * POINTS of them.
+
+    Parameters
+    ----------
+    density : Density
+    centre, root : ndarray, shapes (p,) and (p, p)
+        Of the first law: where the density is, and a Cholesky factor of a rough covariance.
+    enough : float
+    """
+    p = len(centre)
+    mixtures = [Mixture(np.ones(1), centre[None], root[None], FIRST_DF).widened()]
+    sobol = stats.qmc.Sobol(p + 2, scramble=True, rng=np.random.default_rng(SEED))
+    points, logs, proposals = np.empty((0, p)), np.empty(0), np.empty(0)
+    while True:
+        new = mixtures[-1].points(sobol.random(POINTS))
+        proposals = np.logaddexp(proposals, mixtures[-1].log_density(points))
+        proposals = np.append(proposals, np.logaddexp.reduce([mixture.log_density(new) for mixture in mixtures], axis=0))
+        points, logs = np.vstack([points, new]), np.append(logs, filled(density(new)))
+        log_weights = logs - proposals
+        weights = _normalised(log_weights)
+        effective = 1 / np.sum(weights**2)
+        if effective >= enough or len(mixtures) == MOST_ROUNDS:
+            return Sampled(Nodes(points, weights, logs), pareto_index(log_weights))
+        mixtures.append(_fitted(points, _tempered(log_weights, TEMPERED * p)).widened())
+
+
+def _normalised(log_weights: FloatArray) -> FloatArray:
+    weights = np.exp(log_weights - log_weights.max())
+    return np.asarray(weights / weights.sum())
+
+
+def _tempered(log_weights: FloatArray, effective: float) -> FloatArray:
+    """Weights raised to the largest power, at most one, at which so many are effective."""
+    low, high = 0.0, 1.0
+    if 1 / np.sum(_normalised(log_weights) ** 2) >= effective:
+        return _normalised(log_weights)
+    finite = np.where(np.isfinite(log_weights), log_weights, -np.finfo(float).max / 2)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        few = 1 / np.sum(_normalised(middle * finite) ** 2) < effective
+        low, high = (low, middle) if few else (middle, high)
+    return _normalised(low * finite)
+
+
+def _fitted(points: FloatArray, weights: FloatArray) -> Mixture:
+    """Mixture of t laws of largest likelihood of weighted points, by the EM algorithm from components at random points."""
+    p, kept = points.shape[1], weights > 0
+    points, weights = points[kept], weights[kept]
+    effective = 1 / np.sum(weights**2)
+    mean = weights @ points
+    cov = (points - mean).T * weights @ (points - mean)
+    count = int(np.clip(effective // (A_COMPONENT * p), 1, MOST_COMPONENTS))
+    first = np.random.default_rng(SEED).choice(len(points), count, p=weights) if count > 1 else None
+    centres = mean[None] if first is None else points[first]
+    shape = cov / 2 if count > 1 else cov * (1 - 2 / DF)
+    mixture = Mixture(np.full(count, 1 / count), centres, np.repeat(np.linalg.cholesky(shape)[None], count, axis=0), DF)
+    for _ in range(ITERATIONS):
+        log_parts = mixture.log_parts(points)
+        owned = np.exp(log_parts - np.logaddexp.reduce(log_parts, axis=0)) * weights
+        shares = owned.sum(axis=1)
+        large = shares * effective > 2 * p
+        if not large.any():
+            break
+        pulled = (owned * (DF + p) / (DF + mixture.distances(points)))[large]
+        centres = pulled @ points / pulled.sum(axis=1)[:, None]
+        apart = points - centres[:, None]
+        scales = np.einsum("kn,kni,knj->kij", pulled, apart, apart, optimize=True) / shares[large, None, None] + LEAST * cov
+        mixture = Mixture(shares[large] / shares[large].sum(), centres, np.linalg.cholesky(scales), DF)
+    return mixture
+
+
+def pareto_index(log_weights: FloatArray) -> float:
+    """Index k of a generalised Pareto law of the largest weights (J. Zhang & M. A. Stephens 2009, Technometrics 51, 316-325)."""
+    n = len(log_weights)
+    ordered = np.sort(np.exp(log_weights - log_weights.max()))
+    count = int(min(n / 5, 3 * np.sqrt(n)))
+    excess = ordered[-count:] - ordered[-count - 1]
+    excess = excess[excess > 0]
+    if len(excess) < 5:
+        return np.inf
+    m = 30 + int(np.sqrt(len(excess)))
+    ranks = np.arange(1, m + 1) - 0.5
+    b = 1 / excess[-1] + (1 - np.sqrt(m / ranks)) / (3 * excess[int(len(excess) / 4 + 0.5) - 1])
+    k = np.log1p(-b[:, None] * excess).mean(axis=1)
+    profile = len(excess) * (np.log(-b / k) - k - 1)
+    chosen = b @ _normalised(profile)
+    return float(np.log1p(-chosen * excess).mean())
