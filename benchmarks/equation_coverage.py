@@ -6,8 +6,9 @@ The equation is y' = -y + 2 u + 0.5 at a spacing of 0.05, with u = +-1 held for 
 0.1, each alone and both. Of nominal 95 % intervals the table gives coverage for the coefficients, the time constant, the gain and
 the curve 1, 5 and 20 steps after the sample, how often the t test of the true coefficient of y rejects at 5 %, and the widest
 forecast interval in ranges of y. ``--tests`` adds how often `test_noise` rejects that a noise is zero at 5 %. ``--order-two`` is of
-y'' = -4 y - y' + 4 u + 0.5 at a spacing of 0.1 instead, ``--two-outputs`` of y1' = -y1 + 0.5 y2 + 2 u + 0.5, y2' = 0.8 y1 - 1.5 y2 - 0.5
-at that spacing, in each with the intervals of the normal law of the estimates beside.
+y'' = -4 y - y' + 4 u + 0.5 at a spacing of 0.1 instead, ``--two-outputs`` of y1' = -y1 + 0.5 y2 + 2 u + 0.5 and
+y2' = 0.8 y1 - 1.5 y2 - 0.5 at that spacing; in both the intervals of the normal law of the estimates are beside.
+``--noise`` chooses noises.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ FEWEST = 7  # nodes, between which there is an interpolation
 NARROW = 0.01  # variance of a logarithm, summed: a normal law then has intervals right to 1 % of their half-width
 LONG = 20_000  # nodes in time, beyond which intervals are those of the normal law of the estimates
 LONG_IF_SAMPLED = 1000  # likewise, of more parameters than a lattice takes
-MOST_PARAMETERS = 9  # that are sampled
+MOST_PARAMETERS, MOST_ORDER = 9, 3  # of equations that are sampled
 
 
 class Values(NamedTuple):
@@ -245,14 +245,14 @@ class EquationPosterior:
 def is_normal(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
     """Whether intervals are those of the normal law of the estimates.
 
-    So they are where integration takes too long: of very many parameters, very many inputs or very long runs; and where it would
+    So they are where integration takes too long: of many parameters, high orders, many inputs or long runs; and where it would
     change intervals by less than 1 % of their half-width. The latter is judged by the variances of the logarithms of noises and
     poles: to first order a mixture over logarithms of variance V widens an interval by (1.96^2 + 1) V / 8, and a quantile of
     exp(x) is off by as much of its distance as sqrt(V) / 2 squared.
     """
     n_system, n_ratios, n_linear = sizes(problem)
     is_lattice = n_system + n_ratios <= MOST_ON_A_LATTICE
-    if n_system + n_ratios > MOST_PARAMETERS:
+    if not is_lattice and (n_system + n_ratios > MOST_PARAMETERS or problem.equation.order > MOST_ORDER):
         return True
     if len(problem.sample) > (LONG if is_lattice else LONG_IF_SAMPLED) or n_linear > WIDTHS[-1]:
         return True

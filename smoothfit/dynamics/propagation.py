@@ -21,7 +21,8 @@ from .likelihood import StateSpace
 from .methods.base import Fitted
 
 DIFFERENCE = 2.0**-5  # of a step: the error of a derivative, of second order in it, is some 1e-4
-COMPONENTS = 25  # of Gauss-Hermite quadrature: 95 % intervals are right to 0.6 % for logs of variances of SD 3
+LARGEST = 3.0  # sd of the logarithm of a variance: beyond, the normal law of the logarithm describes nothing
+COMPONENTS = 25  # of Gauss-Hermite quadrature: 95 % intervals are right to 0.6 % for logs of variances of sd 3
 
 
 class Values(NamedTuple):
@@ -40,7 +41,8 @@ class Values(NamedTuple):
 def principal_steps(fitted: Fitted, cov: FloatArray, model: StateSpace) -> FloatArray:
     """Rows whose products sum to the covariance of (theta, log q, log sigma2), given that of params, (directions, coordinates).
 
-    What has no standard error, such as a variance at zero or one that stands not in params, stays as it is.
+    What has no standard error, such as a variance at zero or one that is not in params, stays as it is. A variance near zero has a
+    logarithm of a standard error without bound; it is taken to be at most LARGEST.
     """
     k, p = len(fitted.theta), len(fitted.q)
     coordinates = [*range(k + p), *(k + p + channel for channel in model.unknown)]
@@ -56,7 +58,9 @@ def principal_steps(fitted: Fitted, cov: FloatArray, model: StateSpace) -> Float
     values, axes = np.linalg.eigh(cov[np.ix_(known, known)] / np.outer(scale, scale))
     kept = values > 0  # an eigenvalue of zero may come out below
     steps = np.zeros((int(kept.sum()), k + p + len(fitted.sigma2)))
-    steps[:, where[known]] = (axes[:, kept] * np.sqrt(values[kept])).T * (scale * to_logs[known])
+    is_log = np.arange(len(cov))[known] >= k
+    sizes = np.where(is_log, np.minimum(scale * to_logs[known], LARGEST), scale)
+    steps[:, where[known]] = (axes[:, kept] * np.sqrt(values[kept])).T * sizes
     return steps
 
 

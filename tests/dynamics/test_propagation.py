@@ -1,12 +1,14 @@
 """What estimated coefficients and noises add to bands of smoothed and forecast outputs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 import smoothfit as sf
-from smoothfit.dynamics.propagation import Values
+from smoothfit.dynamics.propagation import LARGEST, Values
 
 from .conftest import solution
 
@@ -169,3 +171,17 @@ def test_known_sds_noises_at_zero_and_several_outputs(noisy):
     for prediction in (one, other):
         assert prediction.law.variance[0] > prediction.var_pred_mean[0]
     assert len(pair.get_prediction([]).conf_int()) == 0
+
+
+def test_a_variance_near_zero_leaves_forecasts_finite():
+    """Its logarithm has a standard error of 1e9, whose exponential is no number."""
+    t, u, _, y = short(np.random.default_rng(5), 160, 0.2)
+    res = sf.DerivativeRegression(y, t, u).fit("armax")
+    noise, cov = {**res.fitted.noise, "q": 1e-12}, res.cov_params().to_numpy().copy()
+    cov[3, 3] = 1e-6
+    found = replace(res.fitted, q=np.array([1e-12]), noise=noise)
+    near_zero = type(res)(replace(res._fit, found=found, cov=cov))
+    assert np.abs(near_zero._steps[:, 3:]).max() <= LARGEST
+    ahead = near_zero.forecast(t[-1] + 0.1 * np.arange(1, 21), np.zeros(20))
+    assert np.isfinite(ahead.to_numpy()).all()
+    assert (ahead["mean_ci_upper"] > ahead["mean_ci_lower"]).all()
