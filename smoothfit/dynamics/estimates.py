@@ -115,8 +115,8 @@ class Estimates(Results):
         """Return intervals of level 1 - alpha of `params`.
 
         After "kalman" equal-tailed ones of the posterior, which integrates over all parameters (docs: theory of equations),
-        unless a normal law has the same, or the equation is of several outputs, of an order above three, or of a long sample (more
-        than 20 000 times; at orders above one 1000). Else normal; of noises normal on the logarithmic scale.
+        unless a normal law has the same, or the equation is of an order above three, of more than nine coefficients of outputs and
+        ratios of noises, or of a long sample (more than 20 000 times; with more than two such parameters 1000). Else normal; of noises normal on the logarithmic scale.
         """
         import pandas as pd
 

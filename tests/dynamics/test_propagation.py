@@ -174,11 +174,12 @@ def test_known_sds_noises_at_zero_and_several_outputs(noisy):
 
 
 def test_a_variance_near_zero_leaves_forecasts_finite():
-    """Its logarithm has a standard error of 1e9, whose exponential is no number."""
+    """Its logarithm has a standard error of 1e12, whose exponential is no number."""
     t, u, _, y = short(np.random.default_rng(5), 160, 0.2)
     res = sf.DerivativeRegression(y, t, u).fit("armax")
     noise, cov = {**res.fitted.noise, "q": 1e-12}, res.cov_params().to_numpy().copy()
-    cov[3, 3] = 1e-6
+    cov[3], cov[:, 3] = cov[3] / res.bse["q"], cov[:, 3] / res.bse["q"]
+    cov[3, 3] = 1.0
     found = replace(res.fitted, q=np.array([1e-12]), noise=noise)
     near_zero = type(res)(replace(res._fit, found=found, cov=cov))
     assert np.abs(near_zero._steps[:, 3:]).max() <= LARGEST
