@@ -116,7 +116,8 @@ class Estimates(Results):
 
         After "kalman" equal-tailed ones of the posterior, which integrates over all parameters (docs: theory of equations),
         unless a normal law has the same, or the equation is of an order above three, of more than nine coefficients of outputs and
-        ratios of noises, or of a long sample (more than 20 000 times; with more than two such parameters 1000). Else normal; of noises normal on the logarithmic scale.
+        ratios of noises, or of a long sample (more than 20 000 times; with more than two such parameters 1000). Else normal;
+        of noises normal on the logarithmic scale.
         """
         import pandas as pd
 

@@ -305,7 +305,8 @@ def _start(engine: EquationEngine, fitted: Fitted) -> FloatArray:
     if engine.relative:
         logs = logs[:-1] - logs[-1]
     margin = INSIDE * (engine.upper - engine.lower)
-    return np.clip(np.concatenate([fitted.theta[engine.in_system], logs]), engine.lower + margin, engine.upper - margin)
+    start = np.concatenate([fitted.theta[engine.in_system], logs])
+    return np.asarray(np.clip(start, engine.lower + margin, engine.upper - margin))
 
 
 def _sampled(engine: EquationEngine, fitted: Fitted, start: FloatArray) -> Nodes | None:

@@ -1,11 +1,12 @@
 r"""Adaptive importance sampling: weighted points of a density of several variables, from a mixture of Student's t laws.
 
-Rounds of quasi-random points are drawn, each from a mixture that is fitted to all weighted points before (A. Cornuet, J.-M. Marin,
-A. Mira & C. P. Robert 2012, "Adaptive multiple importance sampling", Scandinavian Journal of Statistics 39, 798-812). Points of
-all rounds are weighted by the density over the average of the mixtures, so that no early round spoils the result. While few points
-are effective, the mixture is fitted to weights raised to a power below one, which at first widens it. A share of every mixture is
-three times as wide as the rest, for the tails. Several components represent skewed and funnel-shaped densities, as that of
-coefficients and of logarithms of variances is.
+Rounds of quasi-random points are drawn, each from a mixture that is fitted to all weighted points before (J.-M. Cornuet,
+J.-M. Marin, A. Mira & C. P. Robert 2012, "Adaptive multiple importance sampling", Scandinavian Journal of Statistics 39, 798-812).
+Points of all rounds are weighted by the density over the average of the mixtures, so that no early round spoils the result. While
+few points are effective, the mixture is fitted to weights raised to a power below one, which at first widens it. A share of every
+mixture is three times as wide as the rest, for the tails. Several components represent skewed and funnel-shaped densities, as that
+of coefficients and of logarithms of variances is. Where widths differ by more than a factor of some 20, too little of the neck and
+of the mouth of a funnel is found.
 
 Whether the result is good is judged by two numbers: the effective number of points, 1 / sum w^2, and the index k of a generalised
 Pareto law of the largest weights, above 0.7 of which averages are unreliable (A. Vehtari, D. Simpson, A. Gelman, Y. Yao & J. Gabry
