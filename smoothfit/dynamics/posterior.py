@@ -285,8 +285,8 @@ def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior | None:
     found = weighted_nodes(engine, start) if is_on_a_lattice(engine) else _sampled(engine, fitted, start)
     if found is None:
         warnings.warn(
-            "the sample contains too little information on the coefficients of y and its derivatives for their posterior to be "
-            "sampled; intervals are those of the normal law, which are too short; use a lower order or fewer coefficients",
+            "the sample has too little information on the coefficients of y and its derivatives to sample their posterior; "
+            "intervals are those of the normal law, which are too short; use a lower order or fewer coefficients",
             IntegrationWarning,
             stacklevel=2,
         )

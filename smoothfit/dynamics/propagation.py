@@ -21,8 +21,8 @@ from .likelihood import StateSpace
 from .methods.base import Fitted
 
 DIFFERENCE = 2.0**-5  # of a step: the error of a derivative, of second order in it, is some 1e-4
-LARGEST = 3.0  # sd of the logarithm of a variance: beyond, the normal law of the logarithm describes nothing
-COMPONENTS = 25  # of Gauss-Hermite quadrature: 95 % intervals are right to 0.6 % for logs of variances of sd 3
+LARGEST = 3.0  # SD of the logarithm of a variance: beyond, the normal law of the logarithm describes nothing
+COMPONENTS = 25  # of Gauss-Hermite quadrature: 95 % intervals are right to 0.6 % for logs of variances of SD 3
 
 
 class Values(NamedTuple):
