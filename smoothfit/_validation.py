@@ -314,6 +314,21 @@ def check_flag(value: Any, argument: str) -> bool:
     return bool(value)
 
 
+def is_zero(value: Any) -> bool:
+    """Whether something is the number zero."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and value == 0
+
+
+def check_number(value: Any) -> float:
+    """Return a finite number that a spline is combined with."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise SpecificationError(f"{described(value)} does not combine with a spline; pass a spline or a number")
+    size: Any = abs(value)
+    if not size <= float(np.finfo(np.float64).max):
+        raise SpecificationError(f"{shown(value)} does not combine with a spline; pass a finite number")
+    return float(value)
+
+
 def check_positive(value: Any, argument: str) -> float:
     """Return a positive finite number."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):

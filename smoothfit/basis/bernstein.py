@@ -97,6 +97,23 @@ def product(a: FloatArray, b: FloatArray) -> FloatArray:
     return result
 
 
+def coefficients_of_pieces(knots: FloatArray, degree: int, breaks: FloatArray, pieces: FloatArray) -> FloatArray:
+    """Coefficients in B-splines of a function with Bernstein coefficients (n_pieces, degree + 1, ...) between breaks.
+
+    Each coefficient is a blossom of the widest piece of its support: the arguments are at most a few widths away.
+    """
+    n = len(knots) - degree - 1
+    widest, piece = np.full(n, -1.0), np.zeros(n, dtype=np.int64)
+    for r in range(degree + 1):
+        low, high = knots[r : r + n], knots[r + 1 : r + 1 + n]
+        within = (high > low) & (low >= breaks[0]) & (high <= breaks[-1])
+        better = within & (high - low > widest)
+        widest[better] = (high - low)[better]
+        piece[better] = np.searchsorted(breaks, low[better], side="right") - 1
+    arguments = [knots[1 + r : 1 + r + n] for r in range(degree)]
+    return bernstein_blossom(breaks[piece], breaks[piece + 1], pieces[piece], arguments)
+
+
 def _times(scalars: FloatArray, values: FloatArray) -> FloatArray:
     """Products along the first axis."""
     return np.asarray(scalars.reshape(scalars.shape + (1,) * (values.ndim - 1)) * values)

@@ -17,20 +17,21 @@ from .._validation import (
     FloatArray,
     Frozen,
     check_finite,
+    check_number,
     check_order,
-    described,
     first_index,
     frozen,
-    shown,
     to_array,
     to_floats,
     view_floats,
 )
 from ..errors import DataError, KnotError, NumericalError, SpecificationError
-from .bernstein import bernstein_blossom, bernstein_coefficients, binomials, blossom, product
+from .bernstein import bernstein_coefficients, binomials, blossom, coefficients_of_pieces, product
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
+from .conversion import OF_SCIPY, of_curve
 from .critical import bernstein_roots
 from .extrapolation import OF_ANTIDERIVATIVE, brought_inside, outside_error
+from .interpolation import interpolant
 from .knots import HIGHEST_DEGREE
 from .recombined import RecombinedBasis
 
@@ -180,9 +181,8 @@ class Spline(Frozen):
             raise outside_error(points, error.args[1], basis.domain) from None
         if mode == "polynomial":
             outside = ~((points >= basis.domain[0]) & (points <= basis.domain[1]))
-            if (
-                outside.any()
-            ):  # Bernstein coefficients of a short piece lose digits far from it; B-splines with wide supports do not
+            # Bernstein coefficients of a short piece lose digits far from it; B-splines with wide supports do not.
+            if outside.any():
                 rows, columns = basis._inner_rows(points[outside], 0, strict=False)
                 coef = self.bsplines.coef.reshape(basis.n_basis, -1)
                 values[outside] = np.einsum("nk,nkc->nc", rows, coef[columns])
@@ -288,7 +288,7 @@ class Spline(Frozen):
         if isinstance(other, Spline):
             a, b = _common(self.bsplines, other.bsplines)
             return Spline(a.basis, a.coef + b.coef)
-        return Spline(self.bsplines.basis, self.bsplines.coef + _number(other))
+        return Spline(self.bsplines.basis, self.bsplines.coef + check_number(other))
 
     __radd__ = __add__
 
@@ -306,14 +306,15 @@ class Spline(Frozen):
     def __mul__(self, other: Any) -> Spline:
         """Product with a spline on the same domain (degrees add), or with a number."""
         if not isinstance(other, Spline):
-            return Spline(self.basis, self.coef * _number(other))
+            return Spline(self.basis, self.coef * check_number(other))
         a, b = self.bsplines, other.bsplines
         _check_domains(a, b)
         degree = a.degree + b.degree
         if degree > HIGHEST_DEGREE:
             raise SpecificationError(f"the product would have degree {degree}; splines end at {HIGHEST_DEGREE}")
         lower, upper = a.domain
-        breaks, (left, right) = _on_common_pieces(a, b)
+        breaks = np.unique(np.concatenate([a._bspline_basis.breaks, b._bspline_basis.breaks]))
+        pieces = product(_pieces_between(a, breaks), _pieces_between(b, breaks))
         distinct, continuity = breaks[1:-1], []
         for spline in (a, b):
             counts = _multiplicity(spline._bspline_basis, distinct)
@@ -321,13 +322,13 @@ class Spline(Frozen):
         inner = np.repeat(distinct, degree - np.minimum(*continuity))
         knots = np.concatenate([np.full(degree + 1, lower), inner, np.full(degree + 1, upper)])
         extrapolate = a._bspline_basis.extrapolate
-        return _from_pieces(BSplineBasis(knots, degree, extrapolate), breaks, product(left, right))
+        return Spline(BSplineBasis(knots, degree, extrapolate), coefficients_of_pieces(knots, degree, breaks, pieces))
 
     __rmul__ = __mul__
 
     @quiet
     def __truediv__(self, other: Any) -> Spline:
-        divisor = _number(other)
+        divisor = check_number(other)
         if divisor == 0:
             raise SpecificationError("a spline is divided by zero")
         return Spline(self.basis, self.coef / divisor)
@@ -335,7 +336,7 @@ class Spline(Frozen):
     @quiet
     def compose(self, scale: float, shift: float = 0.0) -> Spline:
         """Return the spline x -> s(scale x + shift); scale is not zero."""
-        scale, shift = _number(scale), _number(shift)
+        scale, shift = check_number(scale), check_number(shift)
         if scale == 0:
             raise SpecificationError("scale is 0; the composition would be a constant")
         given, coef = self._bspline_basis.knots, self.bsplines.coef
@@ -370,21 +371,74 @@ class Spline(Frozen):
     def to_scipy(self) -> BSpline[Any]:
         """Return the same function as a `scipy.interpolate.BSpline`, which extrapolates by its end pieces or not at all."""
         basis = self._bspline_basis
-        return BSpline(basis.knots.copy(), self.bsplines.coef.copy(), basis.degree, extrapolate=_scipys(basis.extrapolate))
+        return BSpline(
+            basis.knots.copy(), self.bsplines.coef.copy(), basis.degree, extrapolate=OF_SCIPY.get(basis.extrapolate, False)
+        )
 
     @classmethod
     @quiet
-    def from_scipy(cls, spline: BSpline[Any] | PPoly[Any], extrapolate: str = "error") -> Spline:
-        """Make a spline from a `scipy.interpolate.BSpline` or `scipy.interpolate.PPoly`.
+    def from_scipy(cls, spline: Any, extrapolate: str = "error") -> Spline:
+        """Make a spline from one of `scipy.interpolate`.
 
-        The pieces of a PPoly may be joined in any way, so that every break becomes a knot repeated degree + 1 times.
+        Parameters
+        ----------
+        spline : BSpline, PPoly, BPoly, UnivariateSpline or tuple
+            Also a subclass, such as CubicSpline, PchipInterpolator or Akima1DInterpolator; or the (t, c, k) of ``splrep``.
+            The pieces of a PPoly or BPoly may join in any way, so that every break becomes a knot repeated degree + 1 times.
+        extrapolate : str
+            What the spline is beyond its domain, as for `BSplineBasis`.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> from scipy.interpolate import CubicSpline
+        >>> s = sf.Spline.from_scipy(CubicSpline([0, 1, 2, 3], [0, 1, 8, 27]))
+        >>> float(s(2.0, deriv=1).round(12)), round(s.integrate(0, 2), 12)
+        (12.0, 4.0)
         """
-        if isinstance(spline, PPoly):
-            return _from_ppoly(spline, extrapolate)
-        if not isinstance(spline, BSpline):
-            raise SpecificationError(f"spline is {type(spline).__name__}; pass a scipy.interpolate.BSpline or PPoly")
-        knots, coef, degree = spline.tck
-        return cls(BSplineBasis(knots, degree, extrapolate), coef[: len(knots) - degree - 1])
+        return cls(*of_curve(spline, extrapolate))
+
+    @classmethod
+    @quiet
+    def interpolate(
+        cls, x: Any, y: Any, boundary: str = "natural", degree: int = 3, slopes: Any = None, extrapolate: str | None = None
+    ) -> Spline:
+        """Make the spline that passes through points.
+
+        Parameters
+        ----------
+        x : array_like, shape (n,)
+            Distinct x, in any order.
+        y : array_like, shape (n, ...)
+            Values.
+        boundary : {"natural", "clamped", "not-a-knot", "periodic", "monotone"}
+            Conditions at the ends: derivatives of order (degree + 1) / 2 and above are zero; slopes are given; the points next to
+            the ends are no knots; the range of x is a period. ``"monotone"`` is PCHIP (Fritsch & Butland 1984): it rises and falls
+            with the data, and its second derivative jumps.
+        degree : int
+            Odd: 1, 3, 5, 7 or 9; 3 for ``"monotone"``.
+        slopes : (float, float), optional
+            Slopes at the first and the last x, for ``"clamped"``; zero by default.
+        extrapolate : str, optional
+            What the spline is beyond the points, as for `BSplineBasis`: by default an error, or periodic.
+
+        Raises
+        ------
+        DataError
+            An x is repeated, or there are too few points; the first bad index is named.
+
+        Notes
+        -----
+        Natural splines are limits of smoothing splines: ``SmoothingSpline(observations).fit(lam=0)`` adds their uncertainty.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> s = sf.Spline.interpolate([0, 1, 2, 3], [0, 1, 1, 2])
+        >>> float(s(1.5)), float(sf.Spline.interpolate([0, 1, 2, 3], [0, 1, 1, 2], "monotone")(1.5).round(12))
+        (1.0, 1.0)
+        """
+        return cls(*interpolant(x, y, boundary, degree, slopes, extrapolate))
 
     @quiet
     def to_ppoly(self) -> PPoly[Any]:
@@ -396,26 +450,11 @@ class Spline(Frozen):
             spline = spline._first_derivative if k < basis.degree else spline
         if not np.isfinite(powers).all():
             raise NumericalError("powers of x overflow in this unit of x; choose another, or use to_scipy()")
-        return PPoly(np.array(powers[::-1]), basis.breaks.copy(), extrapolate=_scipys(basis.extrapolate))
+        return PPoly(np.array(powers[::-1]), basis.breaks.copy(), extrapolate=OF_SCIPY.get(basis.extrapolate, False))
 
     def _require_scalar(self) -> None:
         if self.coef.ndim != 1:
             raise SpecificationError(f"coef has shape {self.coef.shape}; take one column: Spline(s.basis, s.coef[:, i])")
-
-
-def _scipys(extrapolate: str) -> Any:
-    """SciPy's name of an extrapolation; what it does not know becomes NaN."""
-    return {"polynomial": True, "periodic": "periodic"}.get(extrapolate, False)
-
-
-def _number(value: Any) -> float:
-    """Return a finite number."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise SpecificationError(f"{described(value)} does not combine with a spline; pass a spline or a number")
-    size: Any = abs(value)
-    if not size <= float(np.finfo(np.float64).max):
-        raise SpecificationError(f"{shown(value)} does not combine with a spline; pass a finite number")
-    return float(value)
 
 
 def _check_domains(a: Spline, b: Spline) -> None:
@@ -435,7 +474,8 @@ def _clamped(spline: Spline, degree: int) -> Spline:
     inner = basis.inner_knots
     knots = np.concatenate([np.full(basis.degree + 1, lower), inner, np.full(basis.degree + 1, upper)])
     if not np.array_equal(knots, basis.knots):
-        spline = _from_pieces(replace(basis, knots=knots), basis.breaks, spline._pieces)
+        coef = coefficients_of_pieces(knots, basis.degree, basis.breaks, spline._pieces)
+        spline = Spline(replace(basis, knots=knots), coef)
     return spline.elevate(degree - basis.degree) if degree > basis.degree else spline
 
 
@@ -457,51 +497,9 @@ def _common(a: Spline, b: Spline) -> tuple[Spline, Spline]:
     return result[0], result[1]
 
 
-def _on_common_pieces(a: Spline, b: Spline) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
-    """Breaks of both splines, and Bernstein coefficients of either between them."""
-    breaks = np.unique(np.concatenate([a._bspline_basis.breaks, b._bspline_basis.breaks]))
-    pieces = []
-    for spline in (a, b):
-        basis = spline._bspline_basis
-        span = basis.span[np.searchsorted(basis.breaks, breaks[:-1], side="right") - 1]
-        lower, upper = breaks[:-1], breaks[1:]
-        coefficients = [
-            blossom(basis.knots, spline.coef, basis.degree, span, [lower] * (basis.degree - k) + [upper] * k)
-            for k in range(basis.degree + 1)
-        ]
-        pieces.append(np.stack(coefficients, axis=1))
-    return breaks, (pieces[0], pieces[1])
-
-
-def _from_pieces(basis: BSplineBasis, breaks: FloatArray, pieces: FloatArray) -> Spline:
-    """The spline of a basis with given Bernstein coefficients (n_pieces, degree + 1, ...) between breaks.
-
-    Each coefficient is a blossom of the widest piece of its support: the arguments are at most a few widths away.
-    """
-    n, degree, knots = basis.n_basis, basis.degree, basis.knots
-    widest, piece = np.full(n, -1.0), np.zeros(n, dtype=np.int64)
-    for r in range(degree + 1):
-        low, high = knots[r : r + n], knots[r + 1 : r + 1 + n]
-        within = (high > low) & (low >= breaks[0]) & (high <= breaks[-1])
-        better = within & (high - low > widest)
-        widest[better] = (high - low)[better]
-        piece[better] = np.searchsorted(breaks, low[better], side="right") - 1
-    arguments = [knots[1 + r : 1 + r + n] for r in range(degree)]
-    return Spline(basis, bernstein_blossom(breaks[piece], breaks[piece + 1], pieces[piece], arguments))
-
-
-def _from_ppoly(pp: PPoly[Any], extrapolate: str) -> Spline:
-    breaks, degree = np.asarray(pp.x, dtype=np.float64), pp.c.shape[0] - 1
-    check_order(degree, "the degree of the PPoly", 0, HIGHEST_DEGREE)
-    if not (np.diff(breaks) > 0).all():
-        i = first_index(~(np.diff(breaks) > 0)) + 1
-        raise KnotError(f"the break x[{i}] = {breaks[i]} does not exceed the one before; reverse or clean the PPoly")
-    width = np.diff(breaks)
-    tail = (1,) * (pp.c.ndim - 2)
-    coefficients = []
-    for k in range(degree + 1):  # b_k = sum over j <= k of C(k, j) / C(d, j) a_j h^j
-        terms = [binomials(k)[j] / binomials(degree)[j] * pp.c[degree - j] * (width**j).reshape(-1, *tail) for j in range(k + 1)]
-        coefficients.append(sum(terms[1:], start=terms[0]))
-    pieces = np.stack(coefficients, axis=1)
-    knots = np.repeat(breaks, degree + 1)
-    return Spline(BSplineBasis(knots, degree, extrapolate), pieces.reshape(-1, *pieces.shape[2:]))
+def _pieces_between(spline: Spline, breaks: FloatArray) -> FloatArray:
+    """Bernstein coefficients between breaks, among which are those of the spline."""
+    basis = spline._bspline_basis
+    span = basis.span[np.searchsorted(basis.breaks, breaks[:-1], side="right") - 1]
+    ends = [[breaks[:-1]] * (basis.degree - k) + [breaks[1:]] * k for k in range(basis.degree + 1)]
+    return np.stack([blossom(basis.knots, spline.coef, basis.degree, span, corner) for corner in ends], axis=1)

@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import NdBSpline, NdPPoly
 
 from .._entry import quiet
 from .._validation import (
@@ -25,8 +26,10 @@ from .._validation import (
 from ..errors import DataError, NumericalError, SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
+from .conversion import of_surface
 from .recombined import RecombinedBasis, is_sequence
 from .sparse import kronecker_products, row_products, to_dense
+from .spline import Spline
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -201,6 +204,48 @@ class TensorSpline(Frozen):
             raise DataError(f"x has shape {points.shape}; pass (..., {self.basis.n_variables}): a point in the last dimension")
         values = self.basis.design(points.reshape(-1, points.shape[-1]), deriv) @ self.coef
         return float(values[0]) if points.ndim == 1 else values.reshape(points.shape[:-1])
+
+    @classmethod
+    @quiet
+    def from_scipy(cls, spline: Any, extrapolate: str = "error") -> TensorSpline:
+        """Make a tensor spline from one of `scipy.interpolate`.
+
+        Parameters
+        ----------
+        spline : NdBSpline, NdPPoly or BivariateSpline
+            Also a subclass, such as RectBivariateSpline.
+        extrapolate : str
+            What the tensor spline is beyond its domain, as for `BSplineBasis`.
+        """
+        bases, table = of_surface(spline, extrapolate)
+        return cls(TensorProductBasis(*bases), table)
+
+    @quiet
+    def to_scipy(self) -> NdBSpline:
+        """Return the same function as a `scipy.interpolate.NdBSpline`.
+
+        It extrapolates by its end pieces if all factors do, else it is NaN beyond the domain.
+        """
+        spline = self.derivative((0,) * self.basis.n_variables)  # in B-splines
+        bases: tuple[Any, ...] = spline.basis.factors
+        extrapolate = all(basis.extrapolate == "polynomial" for basis in bases)
+        table, degrees = spline.coef.reshape(spline.basis.shape), tuple(basis.degree for basis in bases)
+        return NdBSpline(tuple(basis.knots.copy() for basis in bases), table, degrees, extrapolate=extrapolate)
+
+    @quiet
+    def to_ppoly(self) -> NdPPoly:
+        """Return the same function as a `scipy.interpolate.NdPPoly`, powers of the distances from the start of each piece.
+
+        It extrapolates as that of `to_scipy`.
+        """
+        spline = self.derivative((0,) * self.basis.n_variables)
+        bases: tuple[Any, ...] = spline.basis.factors
+        d, table = len(bases), spline.coef.reshape(spline.basis.shape)
+        for basis in bases:  # each takes the first axis of functions, and puts one of powers and one of pieces at the end
+            table = np.moveaxis(Spline(basis, table).to_ppoly().c, (0, 1), (-2, -1))
+        table = np.transpose(table, (*range(0, 2 * d, 2), *range(1, 2 * d, 2)))
+        extrapolate = all(basis.extrapolate == "polynomial" for basis in bases)
+        return NdPPoly(np.ascontiguousarray(table), tuple(basis.breaks.copy() for basis in bases), extrapolate=extrapolate)
 
     @quiet
     def derivative(self, deriv: Sequence[int]) -> TensorSpline:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._entry import entry_point, warn
-from .._validation import FloatArray, check_positive, from_sequence, frozen, type_of
+from .._validation import FloatArray, check_positive, from_sequence, frozen, is_zero, type_of
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
@@ -21,7 +21,7 @@ from ..results.exact import warn_of_exact_series
 from .accumulate import Accumulator
 from .constraints import Constraint
 from .correlation import check_errors
-from .criteria import PREDICTION_CRITERIA, check_method
+from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
 from .fit import Fit
 from .fitting import Estimate
 from .posterior import check_cov_type
@@ -222,7 +222,8 @@ class SplineRegression:
         lam : float or sequence of float, optional
             Fixes the smoothing: weights of the c'P_j c, one for each penalty, against sum w (y - Lf)^2 of the first series with an
             unknown noise SD, or against sum ((y - Lf) / sd)^2 where all are known. For ``DerivativePenalty(m)`` and observations of
-            f the unit is x^(2m - 1), so that it depends on the unit of x; for ``DifferencePenalty`` it has none.
+            f the unit is x^(2m - 1), so that it depends on the unit of x; for ``DifferencePenalty`` it has none. Zero
+            leaves a penalty out: ``lam=0`` is the regression spline of ordinary least squares.
         edf : float, optional
             Fixes the smoothing of a single penalty by the effective degrees of freedom.
         cov_type : {"bayesian", "frequentist", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster"}
@@ -257,6 +258,17 @@ class SplineRegression:
         DataError
             There is no noise to estimate, or there are too few observations for what is to be estimated.
         """
+        if edf is None and (model := self._without_zero(lam)) is not None:
+            kept = [v for v in from_sequence(lam, "lam") if v != 0] if np.ndim(lam) else []  # type: ignore[arg-type]
+            return model.fit(
+                method if kept or method in LIKELIHOODS else "ols",
+                lam=kept or None,
+                cov_type=cov_type,
+                cov_kwds=cov_kwds,
+                rescale=rescale,
+                loss=loss,
+                parameter=parameter,
+            )
         value = check_loss(loss, parameter)
         method = self._check_quantile(method, lam, edf) if loss == "quantile" else self._check_method(method, lam, edf)
         kwds = dict(cov_kwds or {})
@@ -341,6 +353,16 @@ class SplineRegression:
         if edf is not None:
             raise SpecificationError("edf of a quantile fit is the number of observations on the curve, which jumps; pass lam=")
         return "sic" if method == "sic" else self._check_method(method, lam, edf)
+
+    def _without_zero(self, lam: Any) -> SplineRegression | None:
+        """The regression without the penalties of weight zero; None if there are none."""
+        penalties = self.specification.penalties
+        given = [] if lam is None else list(lam) if from_sequence(lam, "lam").ndim else [lam]
+        if len(given) != len(penalties) or not any(is_zero(weight) for weight in given):
+            return None
+        kept = [penalty for penalty, weight in zip(penalties, given, strict=True) if not is_zero(weight)]
+        total = sum(kept[1:], start=kept[0]) if kept else None
+        return self._of_rows(self.specification.rows, total, self.constraints)
 
     def _lam(self, lam: float | Sequence[float] | None) -> FloatArray | None:
         if lam is None:

@@ -116,7 +116,7 @@ class SmoothingSplineRegressor(_CurveRegressor):
     method : {"reml", "ml", "gcv", "aicc"}
         What chooses the smoothing.
     lam, bandwidth, edf : float, optional
-        At most one of them, to fix the smoothing; see `SmoothingSpline.fit`.
+        At most one of them, to fix the smoothing; see `SmoothingSpline.fit`. ``lam=0`` interpolates.
     loss : {"squares", "student_t"}
         With ``"student_t"`` outliers weigh little.
     column : int or str, optional
@@ -185,7 +185,7 @@ class SplineRegressor(_CurveRegressor):
     method : {"reml", "ml", "gcv", "aicc"}
         What chooses the smoothing, if there is a penalty.
     lam, edf : float, optional
-        At most one of them, to fix the smoothing; see `SplineRegression.fit`.
+        At most one of them, to fix the smoothing; see `SplineRegression.fit`. ``lam=0`` is the fit without the penalty.
     boundary : {"free", "natural", "periodic"}
         Natural cubic splines have no curvature at both ends; the period of periodic splines is the range of the knots.
     extrapolation : {"linear", "constant", "continue", "error"}

@@ -224,7 +224,7 @@ def _rough_fit(series: Own) -> tuple[float, float]:
     likelihood = RestrictedLikelihood(rows, series.order)
     (log_q,) = _grids(likelihood, np.ones((1, 1)))
     best, sse = Pyramid(likelihood).lowest(log_q)
-    log_sigma2 = float(np.log(max(likelihood.common_variance(sse), _smallest_sd(rows) ** 2)))
+    log_sigma2 = float(np.log(max(likelihood.common_variance(sse), smallest_sd(rows) ** 2)))
     return log_sigma2, float(log_q[best]) + log_sigma2 if best else np.inf
 
 
@@ -297,7 +297,7 @@ def _along(log_q: FloatArray, others: FloatArray) -> FloatArray:
 def _short_of_rounding(criterion: Criterion, log_q: FloatArray) -> FloatArray:
     """A grid of log q, increasing, up to where the SD, the only one, falls to that of the observations' rounding."""
     rows, order = criterion.rows, criterion.order
-    smallest = _smallest_sd(rows) ** 2
+    smallest = smallest_sd(rows) ** 2
 
     def is_noise(log_q: FloatArray) -> npt.NDArray[np.bool_]:
         if isinstance(criterion, Likelihood):
@@ -322,7 +322,7 @@ def _short_of_rounding(criterion: Criterion, log_q: FloatArray) -> FloatArray:
     return np.append(log_q[:first], high)
 
 
-def _smallest_sd(rows: Rows) -> float:
+def smallest_sd(rows: Rows) -> float:
     """SD below which the noise of a single series is rounding, scaled: of the filter, or of the observations with their level."""
     level = abs(rows.scale.y_origin) / rows.scale.y_unit if rows.deriv.min() == 0 else 0.0
     rounding = float(np.finfo(float).eps)
@@ -342,7 +342,7 @@ def _at_fixed_smoothing(likelihood: Likelihood, tie: Tie, near: Variances | None
         theta, boundary = minimum.theta, [name for name, low in zip(names, minimum.at_lower, strict=True) if low]
     q, sigma2 = likelihood.at(tied.full(theta)[0])
     factor = 1.0 if rows.has_known else _residual_variance(rows, order, q, sigma2)
-    least = _smallest_sd(rows) ** 2 / float(sigma2.max())
+    least = smallest_sd(rows) ** 2 / float(sigma2.max())
     if factor < least and not rows.has_known:  # noise-free: any smoothing gives the same curve
         factor, boundary = least, list(rows.unknown)
     return Variances(q * factor, sigma2 * factor, tuple(boundary), minimum)

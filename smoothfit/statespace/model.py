@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from .._entry import entry_point, warn
-from .._validation import check_order
+from .._validation import check_order, is_zero
 from ..errors import ExactSeriesWarning, NumericalError, RoughnessWarning, SpecificationError
 from ..markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
 from ..markov.criteria import LIKELIHOODS, check_method
@@ -27,6 +27,7 @@ from .estimation import estimate as estimate_any
 from .fit import Fit
 from .fitting import Variances, estimate
 from .formula import SplineFormula, regressor_columns
+from .interpolation import NO_NOISE, interpolated
 from .markov_posterior import MarkovPosterior
 from .results import SmoothingSplineResults
 from .robust import check_robust, fit_robustly, informative, of_loss, with_weights
@@ -238,7 +239,9 @@ class SmoothingSpline:
         lam : float, optional
             Fixes the smoothing: the weight of integral (f^(order))^2 against sum w (y - f)^2, in units of x^(2 order - 1). It
             multiplies the penalty relative to sum ((y - f^(k))/sd)^2 if all SDs are known, and relative to the first series with
-            unknown SD if several are unknown.
+            unknown SD if several are unknown. ``lam=0`` is the limit of no noise: the natural spline through the
+            observations, which are all different and have no `sd`, with its uncertainty between them; the intensity of the curve is
+            then estimated by REML.
         bandwidth : float, optional
             Fixes the smoothing: half width h of the averaging window, in units of x. For observations of f, h = (lam dt)^(1/(2
             order)) with dt the mean spacing.
@@ -289,6 +292,9 @@ class SmoothingSpline:
         """
         method = check_method(method)
         free = check_robust(of_loss(loss, parameter, robust, self.observations), self.observations)
+        if is_zero(lam):
+            only_one(1.0, bandwidth, edf)
+            return self._interpolated(method, free)
         given = only_one(lam, bandwidth, edf)
         if self.specification is not None:
             found = self._fit_any(self.specification, method, given, free)
@@ -315,6 +321,19 @@ class SmoothingSpline:
             found = self._fit_wiener(self.observations, method, fixed, tie)
         warn_of_exact_series(self.observations, found.boundary)
         return found
+
+    def _interpolated(self, method: str, free: Mapping[str, float | None]) -> SmoothingSplineResults:
+        """The curve through the observations."""
+        if self.specification is not None or free:
+            raise SpecificationError(
+                "lam is 0, a curve through observations of f and its derivatives, which goes with order= alone, without a prior, "
+                "regressors, noise or a robust loss; pass a positive lam"
+            )
+        variances = interpolated(self.observations, self._rows, self.order)
+        self._check_accuracy(self._rows, variances)
+        return SmoothingSplineResults(
+            self, Fit.of_rows(self.observations, self._rows, self.order, variances, method, "lam", NO_NOISE)
+        )
 
     def _weighted(self, observations: Observations) -> Rows:
         """Rows of the observations, perhaps with other weights."""

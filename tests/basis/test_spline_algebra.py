@@ -224,7 +224,7 @@ def test_a_pickled_spline_is_the_same():
         (lambda s: s * np.inf, SpecificationError, "inf does not combine"),
         (lambda s: s / 0, SpecificationError, "divided by zero"),
         (lambda s: sf.Spline(s.basis, [[1, 2], [3]]), DataError, "coef"),
-        (lambda s: sf.Spline.from_scipy(3), SpecificationError, "spline is int"),
+        (lambda s: sf.Spline.from_scipy(3), SpecificationError, "spline is an int"),
         (lambda s: s.compose(0.0), SpecificationError, "scale is 0"),
         (lambda s: s.integrate([0, 1], 2), SpecificationError, "single numbers"),
         (lambda s: s.derivative(4), SpecificationError, "k is 4"),

@@ -49,7 +49,6 @@ def fit(observations, order=2, **options):
         ),
         (lambda: fit(sf.observe(X, Y)).integrate([0, 1], 2), SpecificationError, ["single numbers"]),
         (lambda: fit(sf.observe(X, Y), method="loo"), SpecificationError, ["'loo'", "'reml'"]),
-        (lambda: fit(sf.observe(X, Y), lam=0), SpecificationError, ["lam is 0"]),
         (lambda: fit(sf.observe(X, Y), lam=-1.0), SpecificationError, ["lam is -1.0"]),
         (lambda: fit(sf.observe(X, Y), bandwidth=np.inf), SpecificationError, ["bandwidth is inf"]),
         (lambda: fit(sf.observe(X, Y), lam=1, edf=3), SpecificationError, ["lam and edf", "pass one"]),
