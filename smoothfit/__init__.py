@@ -13,8 +13,8 @@ import lazy_loader as _lazy
 
 __version__ = "0.1.0"
 
-# `results` is what many call their own variables; `sklearn` is another package.
-_NOT_STARRED = {"inference", "markov", "observations", "results", "sklearn", "statespace"}
+# `results` is what many call their own variables; `dask` and `sklearn` are other packages.
+_NOT_STARRED = {"dask", "inference", "markov", "observations", "results", "sklearn", "statespace"}
 
 __getattr__, __dir__, _names = _lazy.attach_stub(__name__, __file__)  # the names are those of __init__.pyi
 __all__ = [name for name in _names if name not in _NOT_STARRED]

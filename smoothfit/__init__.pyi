@@ -1,6 +1,7 @@
 # The public names, for `smoothfit/__init__.py`, which imports each at its first use, and for type checkers and editors.
 
 from . import basis, calculus, datasets, dynamics, errors, gp, regression
+from . import dask as dask
 from . import inference as inference
 from . import markov as markov
 from . import observations as observations

@@ -22,7 +22,7 @@ LAYERS = [
     {"results"},
     {"regression", "statespace", "gp"},
     {"dynamics"},
-    {"sklearn"},
+    {"sklearn", "dask"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
@@ -97,6 +97,7 @@ HOMES = {  # what may be imported by which units or files
     "patsy": {"basis/formula.py", "results/contrasts.py", "dynamics/formula.py"},
     "formulaic": {"basis/formula.py"},
     "sklearn": {"sklearn"},
+    "dask": {"dask.py"},
 }
 
 
@@ -112,7 +113,7 @@ def test_importing_smoothfit_imports_nothing_heavy():
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path.home()).stdout
     loaded = set(ast.literal_eval(output))
     assert "smoothfit" in loaded
-    assert not loaded & {"numpy", "scipy", "pandas", "statsmodels", "matplotlib", "narwhals", "sklearn"}
+    assert not loaded & {"numpy", "scipy", "pandas", "statsmodels", "matplotlib", "narwhals", "sklearn", "dask"}
 
 
 def test_fitting_does_not_import_matplotlib():

@@ -72,7 +72,7 @@ def _points(x: Any, y: Any) -> tuple[FloatArray, FloatArray]:
     if bad.any():
         raise DataError(f"y[{first_index(bad)}] is not finite; drop missing points")
     order = np.argsort(points, kind="stable")
-    repeated = points[order][1:] == points[order][:-1]
+    repeated = np.asarray(points[order][1:] == points[order][:-1])
     if repeated.any():
         first, second = order[first_index(repeated) : first_index(repeated) + 2]
         raise DataError(

@@ -373,6 +373,8 @@ def fit_curves(
     >>> fits.predict([10.0, 20.0], deriv=1).shape
     (4, 6)
     """
+    if hasattr(data, "__dask_graph__"):
+        raise DataError("data is a Dask frame; use smoothfit.dask.fit_curves, which fits its partitions side by side")
     order = check_order(order, "order", 1, HIGHEST_ORDER)
     if smoothing not in SMOOTHING:
         raise SpecificationError(f"smoothing is {smoothing!r}; pass one of {', '.join(map(repr, SMOOTHING))}")

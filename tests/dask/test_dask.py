@@ -1,0 +1,124 @@
+"""Many curves and large regressions on a cluster of two processes, one of which is killed."""
+
+import os
+import signal
+
+import dask
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client, LocalCluster
+
+import smoothfit as sf
+import smoothfit.dask
+from smoothfit.errors import DataError, SpecificationError
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.xdist_group("dask")]
+RNG = np.random.default_rng(21)
+N, CURVES = 20, 30
+
+
+@pytest.fixture(scope="module")
+def client():
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": "1GiB"}
+    with LocalCluster(**options) as cluster, Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def curves():
+    frame = pd.DataFrame({"id": np.repeat([f"c{i:02}" for i in range(CURVES)], N), "t": np.tile(np.arange(float(N)), CURVES)})
+    frame["y"] = np.sin(frame["t"] / 5 + np.repeat(np.arange(CURVES), N)) + 0.1 * RNG.standard_normal(N * CURVES)
+    frame.loc[frame["id"] == "c07", "y"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def expected(curves):
+    return sf.fit_curves(curves, "id", "t", {"y": 0})
+
+
+def assert_same(found, expected):
+    found = found.set_index("id").sort_index()
+    assert list(found.index) == sorted(expected.ids)
+    numbers = expected.params.columns.drop("boundary")
+    np.testing.assert_array_equal(found.loc[expected.params.index, numbers], expected.params[numbers])
+    assert list(found.index[found["reason"].notna()]) == ["c07"]
+    assert "no reading" in found.loc["c07", "reason"]
+
+
+def test_shuffled_rows_give_every_curve(client, curves, expected, tmp_path):
+    mixed = curves.sample(frac=1, random_state=0)
+    frame = dd.from_pandas(mixed, npartitions=5, sort=False)
+    fits = smoothfit.dask.fit_curves(frame, "id", "t", {"y": 0})
+    assert isinstance(fits, dd.DataFrame)
+    assert_same(fits.compute(), expected)
+    frame.to_parquet(tmp_path / "observations")
+    smoothfit.dask.fit_curves(tmp_path / "observations", "id", "t", {"y": 0}).to_parquet(tmp_path / "fits")
+    assert_same(pd.read_parquet(tmp_path / "fits"), expected)
+
+
+def test_a_lost_worker_loses_no_curve(client, curves, expected, tmp_path):
+    """The first partition that is fitted kills its own process."""
+    killed = str(tmp_path / "killed")
+    home = os.getpid()
+
+    def asked(fits):
+        try:
+            os.close(os.open(killed, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return fits.predict([3.5, 8.0], deriv=1)
+        if os.getpid() != home:
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.remove(killed)  # here only the columns are found out
+        return fits.predict([3.5, 8.0], deriv=1)
+
+    lazy = smoothfit.dask.fit_curves(dd.from_pandas(curves, npartitions=6), "id", "t", {"y": 0}, what=asked)
+    before = set(client.run(os.getpid).values())
+    found = lazy.compute()
+    client.wait_for_workers(2)
+    assert os.path.exists(killed)
+    assert len(before & set(client.run(os.getpid).values())) == 1
+    pd.testing.assert_frame_equal(
+        found.sort_values(["id", "t"], ignore_index=True).astype({"id": object}),
+        expected.predict([3.5, 8.0], deriv=1).astype({"id": object}),
+    )
+
+
+def test_sums_have_the_same_bits_on_any_schedule(client):
+    frame = pd.DataFrame({"x": RNG.uniform(0, 1, 4000)})
+    frame["y"] = np.sin(6 * frame["x"]) + 0.1 * RNG.standard_normal(4000)
+    basis = sf.BSplineBasis.uniform(0, 1, 15)
+    lazy = smoothfit.dask.accumulate(dd.from_pandas(frame, npartitions=7), basis, "x", {"y": 0})
+    fits = [sums.model(sf.DerivativePenalty(2)).fit() for sums in (lazy.compute(), lazy.compute(scheduler="synchronous"))]
+    np.testing.assert_array_equal(fits[0].params, fits[1].params)
+    serial = sf.SplineRegression.accumulate(basis)
+    for k in range(7):
+        serial.add(sf.Observations.from_frame(frame.iloc[k::7], "x", {"y": 0}))
+    expected = serial.model(sf.DerivativePenalty(2)).fit()
+    assert fits[0].nobs == expected.nobs == 4000
+    np.testing.assert_allclose(fits[0].params, expected.params, rtol=1e-12, atol=1e-12)
+
+
+def test_grouped_rows_are_checked():
+    with dask.config.set(scheduler="synchronous"):
+        frame = pd.DataFrame({"id": np.repeat(np.arange(6), 10), "t": np.tile(np.arange(10.0), 6), "y": RNG.standard_normal(60)})
+        whole = dd.from_pandas(frame, npartitions=3, sort=False)
+        found = smoothfit.dask.fit_curves(whole, "id", "t", {"y": 0}, grouped=True).compute()
+        assert list(found["id"]) == list(range(6))
+        torn = dd.from_pandas(frame, npartitions=4, sort=False)
+        with pytest.raises(DataError, match="grouped is true, but the curve"):
+            smoothfit.dask.fit_curves(torn, "id", "t", {"y": 0}, grouped=True)
+
+
+def test_what_dask_cannot_do_is_refused(curves):
+    frame = dd.from_pandas(curves, npartitions=2)
+    with pytest.raises(SpecificationError, match="smoothing='shared'"):
+        smoothfit.dask.fit_curves(frame, "id", "t", {"y": 0}, smoothing="shared")
+    with pytest.raises(DataError, match="no column 'curve'"):
+        smoothfit.dask.fit_curves(frame, "curve", "t", {"y": 0})
+    with pytest.raises(DataError, match="data is DataFrame; pass a dask"):
+        smoothfit.dask.fit_curves(curves, "id", "t", {"y": 0})
+    with pytest.raises(DataError, match=r"use smoothfit\.dask\.fit_curves"):
+        sf.fit_curves(frame, "id", "t", {"y": 0})
