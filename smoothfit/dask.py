@@ -88,7 +88,7 @@ def fit_curves(
     >>> frame = dd.from_pandas(df, npartitions=4)
     >>> params = smoothfit.dask.fit_curves(frame, by="id", x="t", readings={"y": 0}).compute()
     >>> len(params), round(float(params["sigma.y"].mean()), 2)
-    (40, 0.1)
+    (40, 0.09)
     """
     if options.get("smoothing", "separate") != "separate":
         raise SpecificationError("smoothing='shared' needs all curves at once; use smoothfit.fit_curves, or fix q in a prior=")
