@@ -68,7 +68,7 @@ def _points(x: Any, y: Any) -> tuple[FloatArray, FloatArray]:
     if values.ndim == 0 or len(values) != len(points):
         raise DataError(f"x has {len(points)} entries and y has shape {values.shape}; pass a value, or a row, for each x")
     check_finite(points, "x", "drop missing points")
-    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    bad: Any = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if bad.any():
         raise DataError(f"y[{first_index(bad)}] is not finite; drop missing points")
     order = np.argsort(points, kind="stable")
