@@ -180,7 +180,7 @@ def _repeated(ids: pd.DataFrame, by: Hashable) -> pd.DataFrame:
 def _made(frame: dd.DataFrame, by: Hashable, x: Hashable, readings: Mapping[Any, int]) -> pd.DataFrame:
     """A made-up curve with the columns and types of the frame."""
     meta = frame._meta_nonempty
-    made = meta.iloc[np.zeros(MADE, dtype=np.int64)].reset_index(drop=True)
+    made: pd.DataFrame = meta.iloc[np.zeros(MADE, dtype=np.int64)].reset_index(drop=True)
     place = np.arange(MADE)
     if pd.api.types.is_datetime64_any_dtype(made[x].dtype) or pd.api.types.is_timedelta64_dtype(made[x].dtype):
         made[x] = made[x] + pd.to_timedelta(place, unit="h")

@@ -44,7 +44,7 @@ def assert_same(found, expected):
     numbers = expected.params.columns.drop("boundary")
     np.testing.assert_array_equal(found.loc[expected.params.index, numbers], expected.params[numbers])
     assert list(found.index[found["reason"].notna()]) == ["c07"]
-    assert "no reading" in found.loc["c07", "reason"]
+    assert "it has no" in found.loc["c07", "reason"]
 
 
 def test_shuffled_rows_give_every_curve(client, curves, expected, tmp_path):
