@@ -159,7 +159,7 @@ class Sample:
 
     @property
     def first_given(self) -> int | None:
-        """The first channel with given sds or weights; None if there is none."""
+        """The first series with given SDs or weights; None if there is none."""
         for i, channel in enumerate(self.channels):
             if channel.known or (self.ratio[np.isfinite(self.y[:, i]), i] != 1).any():
                 return i

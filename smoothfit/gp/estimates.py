@@ -68,7 +68,7 @@ class Hyperparameters(Results, Integrated):
 
     @property
     def sigma(self) -> pd.Series:
-        """Noise SD per series at weight one: estimated, or given (root mean square where it varies)."""
+        """Noise SD per series, for observations of weight 1: estimated, or given (root mean square where it varies)."""
         import pandas as pd
 
         rows, sds = self.model.rows, {}
@@ -263,7 +263,7 @@ class Hyperparameters(Results, Integrated):
 
     @property
     def scale(self) -> float:
-        """Variance at weight one of the first series with unknown noise SD; 1 where every SD is known."""
+        """Variance of the first series with unknown noise SD, for observations of weight 1; 1 if every SD is known."""
         unknown = self.model.rows.unknown
         return float(self.sigma[unknown[0]]) ** 2 if unknown else 1.0
 

@@ -89,7 +89,7 @@ def observe(
         Known standard deviation of the noise; zero where observations are exact. None: one unknown value for each series,
         estimated.
     weights : array_like, of the shape of y or (n,), optional
-        Known relative precisions within a series: the noise variance is SD^2 / weights.
+        Known relative precisions within a series: the noise variance is sd^2 / weights.
     name : str, optional
         Name of the series; unknown noise SDs are estimated per series. Defaults to the name of the pandas series `y`, else to
         ``f`` or

@@ -187,7 +187,7 @@ class GaussianProcessResults(Hyperparameters):
         return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
     def _noise_variance(self, name: str) -> FloatArray:
-        """Noise variance of a series at weight one, at each node (L,)."""
+        """Noise variance of a series, for observations of weight 1, at each node (L,)."""
         posterior = self.parameter_posterior
         if name not in self.model.rows.unknown:
             return np.full(len(posterior.weights), self.sigma[name] ** 2)

@@ -95,7 +95,7 @@ class IntegratedWiener(Chain):
 
     @property
     def dim(self) -> int:
-        """The order."""
+        """Dimension of the state, the order."""
         return self.order
 
     @property
@@ -121,7 +121,7 @@ class IntegratedWiener(Chain):
         return values[0]
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Entirely unknown."""
+        """Diffuse."""
         return Start(np.eye(self.dim), np.zeros((self.dim, self.dim)))
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
@@ -215,7 +215,7 @@ class Matern(Chain):
 
     @property
     def dim(self) -> int:
-        """The nu + 1/2."""
+        """Dimension of the state, nu + 1/2."""
         return int(self.nu + 0.5)
 
     @property
@@ -307,7 +307,7 @@ class IntegratedOrnsteinUhlenbeck(Chain):
 
     @property
     def dim(self) -> int:
-        """The order."""
+        """Dimension of the state, the order."""
         return self.order
 
     @property
@@ -423,7 +423,7 @@ class DampedOscillator(Chain):
 
     @property
     def dim(self) -> int:
-        """The state is (f, f')."""
+        """Dimension of the state (f, f')."""
         return 2
 
     @property

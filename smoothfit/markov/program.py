@@ -46,7 +46,7 @@ class Functionals:
 
     Attributes
     ----------
-    start, end : Points, of n abscissae
+    start, end : Points, n values of x
     kind : ndarray of int, shape (n,)
         `VALUE`, `INTEGRAL` of f, `DIFFERENCE` of f.
     process : ndarray, shape (n, D)

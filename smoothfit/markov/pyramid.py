@@ -11,7 +11,7 @@ Narrow ones are scanned on some contiguous stretches, whose criterion is taken f
 
 With one series, what this finds is checked on all observations, eight candidates side by side: the best local minimum of the scan,
 refined, with points around it, and the other minima or its neighbours on the grid. If it is the lowest there too, it is brought to
-the minimum of the full criterion by its exact score, and certified by it. Otherwise all data are searched.
+the minimum of the full criterion by its exact score, which also checks convergence. Otherwise all data are searched.
 
 With several, quasi-Newton descents from every start end on the coarsest level that serves them. All data judge these ends, and
 those that could be the best are brought to the minimum of the full criterion.

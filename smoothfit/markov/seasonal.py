@@ -89,7 +89,7 @@ class Seasonal(Prior):
         return pairs.ravel()
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Entirely unknown, but for harmonics of which observations tell one direction: `told` has (harmonic, cosine, sine)."""
+        """Diffuse, except for harmonics of which observations identify one direction: `told` has (harmonic, cosine, sine)."""
         scale = np.column_stack([np.ones(self.harmonics), self.frequencies(x_unit)]).ravel()
         diffuse = np.diag(scale)
         for k, cosine, sine in self.told:

@@ -92,17 +92,17 @@ class Observations(NamedReadings[Readings]):
 
     @property
     def places(self) -> FloatArray:
-        """X as numbers, those of integrals being both limits, shape (n,) or longer."""
+        """The x as numbers, of integrals both limits, shape (n,) or longer."""
         return np.concatenate([self.abscissa.to_numbers(x) for reading in self.readings for x in reading.limits])
 
     @property
     def x(self) -> FloatArray:
-        """X as numbers, of integrals the lower limits, shape (n,); see `abscissa`."""
+        """The x as numbers, of integrals the lower limits, shape (n,); see `abscissa`."""
         return np.concatenate([self.abscissa.to_numbers(reading.x) for reading in self.readings])
 
     @property
     def points(self) -> Points:
-        """X as numbers of all digits, shape (n,)."""
+        """The x as numbers of all digits, shape (n,)."""
         parts = [self.abscissa.points(reading.x) for reading in self.readings]
         coarse = np.concatenate([part.coarse for part in parts])
         if not self.abscissa.is_split:

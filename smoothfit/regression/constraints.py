@@ -353,7 +353,7 @@ class Unimodal(Constraint):
     ----------
     mode : float, optional
         Where the curve is highest. None: where the fit is best of all, an end of the interval included, found by branch and bound
-        to within 1e-7 of the least penalised sum of squares, in units of the variances; the result reports it as ``mode``. Bands
+        to within 1e-7 of the smallest penalised sum of squares, in units of the variances; the result reports it as ``mode``. Bands
         and degrees of freedom treat it as given.
     on : (float, float), optional
         The interval; the domain of the basis by default.

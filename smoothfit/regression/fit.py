@@ -175,7 +175,7 @@ class Fit:
         return np.exp(self.estimate.log_sigma2)
 
     def sds(self, log_sigma2: FloatArray) -> FloatArray:
-        """Noise SD at weight one of each series (..., n_names), at logarithms of the groups' variances (..., n_groups).
+        """Noise SD (..., n_names) of each series, of observations of weight 1, at log variances of the groups (..., n_groups).
 
         That of given noise SDs, or of a given covariance, is the root mean square.
         """
@@ -187,7 +187,7 @@ class Fit:
 
     @property
     def scale(self) -> float:
-        """Variance at weight one of the first series with unknown noise SD; 1 where every SD is known."""
+        """Variance of the first series with unknown noise SD, for observations of weight 1; 1 if every SD is known."""
         return float(np.exp(self.estimate.log_sigma2[0])) if self.rows.unknown else 1.0
 
     @property
@@ -273,7 +273,7 @@ class Fit:
 
     @property
     def errors(self) -> dict[str, Correlation]:
-        """How the errors of the names correlate that have correlated ones."""
+        """Correlation of the errors of each series that has correlated ones."""
         names = self.rows.observations.names
         kinds = self.rows.errors or (None,) * len(names)
         return {name: kind for name, kind in zip(names, kinds, strict=True) if kind is not None}

@@ -105,7 +105,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def scale(self) -> float:
-        """Variance at weight one of the first series with unknown noise SD; 1 where every SD is known."""
+        """Variance of the first series with unknown noise SD, for observations of weight 1; 1 if every SD is known."""
         return self._fit.scale
 
     @property
@@ -126,17 +126,15 @@ class SplineRegressionResults(Inference):
     def digits_lost(self) -> float:
         """Decimal digits that rounding costs: no value, derivative or integral is off by more than eps 10^digits_lost SDs.
 
-        Its posterior SDs are meant, at the fitted smoothing and variances and before bounds; eps is 2.2e-16. Up to 7.6, which
-        means a rounding error below 1e-8 posterior SD, it is a bound that is free. If it is larger, iterative refinement in
-        extended precision corrects the fit and measures what is left, and `fit` warns where that is still beyond. The formulas are
-        in the module
-        ``smoothfit.regression.precision``.
+        SDs are posterior ones, at the fitted smoothing and variances and before bounds; eps is 2.2e-16. Values up to 7.6 mean a
+        rounding error below 1e-8 posterior SD. If the bound is larger, iterative refinement in extended precision corrects the fit
+        and measures the remaining error; `fit` warns if that exceeds 1e-8. The formulas are in ``smoothfit.regression.precision``.
         """
         return float(np.log10(max(self._fit.refined[1] / EPS, 1.0)))
 
     @property
     def errors(self) -> dict[str, Correlation]:
-        """How the errors of the names correlate that have correlated ones, with estimated parameters."""
+        """Correlation of the errors of each series that has correlated ones, with estimated parameters."""
         return self._fit.errors
 
     @property
@@ -173,7 +171,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def sigma(self) -> pd.Series:
-        """Noise SD per series at weight one: estimated, or given (root mean square where it, or a given covariance, varies)."""
+        """Noise SD per series, for observations of weight 1: estimated, or the given one (root mean square if it varies)."""
         import pandas as pd
 
         values = self._fit.sds(self._fit.estimate.log_sigma2)

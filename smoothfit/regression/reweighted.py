@@ -10,7 +10,7 @@ sum_i rho(u_i) + sum_j tau_j c'P_j c:
 - ``expectile``: rho(u) = 2 |level - (u < 0)| u^2 (Newey & Powell 1987); weight 2 level above the curve, 2 (1 - level) below
 
 Given the weights it is a weighted least squares fit; weights and fits alternate until nothing moves (Holland & Welsch 1977). The
-scale of a series whose SD is unknown is median |y - L f| / 0.6745 at weight one (an expectile needs none).
+scale of a series whose SD is unknown is median |y - L f| / 0.6745 of observations of weight 1 (an expectile needs none).
 ``quantile`` is not a weighted fit: see the module ``smoothfit.regression.quantile``.
 """
 
@@ -104,7 +104,7 @@ def _gram(rows: Rows, fit: Fit, factors: FloatArray) -> FloatArray:
 
 
 def scales(rows: Rows, residuals: FloatArray) -> FloatArray:
-    """Robust noise SD at weight one of the series of each observation (n,): median |u| / 0.6745, or one where it is known."""
+    """Robust noise SD of the series of each observation (n,): median |u| / 0.6745, or one where it is known."""
     u, found = residuals / np.sqrt(rows.ratio), []
     for part, group in zip(rows.per_name(u), rows.group_of_name, strict=True):
         scale = float(np.median(np.abs(part))) / NORMAL_MAD if group < len(rows.unknown) else 1.0

@@ -171,7 +171,7 @@ def squares(y: FloatArray, root: FloatArray, centre: float) -> float:
 
 
 class GroupStatistics(NamedTuple):
-    """What a fit needs to know of a variance group: its rows' factor, their number, and the mean square of its observations."""
+    """A variance group of a fit: its rows' factor, their number, and the mean square of its observations."""
 
     factor: Factor
     n: int

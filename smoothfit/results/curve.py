@@ -374,9 +374,9 @@ class CurveResults(Results):
 
         Notes
         -----
-        The interval ends where the pointwise band leaves the value. Upward, a curve that crosses once has its crossing before x
-        just if f^(deriv)(x) > value, so that this is the equal-tailed posterior interval (Fieller's); an end that the band does
-        not reach within that range is infinite (NaT for times): the crossing may not be one.
+        The interval is the x at which the pointwise interval of f^(deriv) includes the value (Fieller 1954). For a curve that
+        crosses once, upward, P(crossing < x) = P(f^(deriv)(x) > value), so that it is the equal-tailed posterior interval. An end
+        that is not reached within the range is infinite (NaT for times): the data do not confirm a crossing on that side.
         """
         from .critical import crossings
 

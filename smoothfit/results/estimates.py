@@ -58,7 +58,7 @@ class Results(ABC):
     @property
     @abstractmethod
     def scale(self) -> float:
-        """Variance at weight one of the first series with unknown noise SD; 1 where every SD is known."""
+        """Variance of the first series with unknown noise SD, for observations of weight 1; 1 if every SD is known."""
 
     @property
     @abstractmethod

@@ -117,7 +117,7 @@ def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors)
     ----------
     observations : Observations
     sds : sequence of float
-        Noise SD of each series at weight one; a series with SD zero is not tested, and then no shift of f either.
+        Noise SD of each series, for observations of weight 1; a series with SD zero is not tested, and then no shift of f either.
     errors : Errors
     """
     found: list[Misfit] = []

@@ -191,7 +191,8 @@ class Estimated(CurveResults, Integrated):
     def lam(self) -> float:
         """Smoothing parameter: weight of integral (f^(order))^2, in `lam_unit`; infinite for a polynomial.
 
-        1 / q where every SD is known; else the variance of the first series with unknown noise SD, at weight one, over q.
+        1 / q if every SD is known; else the variance of the first series with unknown noise SD, for observations of weight 1, over
+        q.
         """
         return self.scale / self.q if self.q > 0 else np.inf
 
@@ -208,14 +209,14 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def sigma(self) -> pd.Series:
-        """Noise SD per series at weight one: estimated, or given (root mean square where it varies)."""
+        """Noise SD per series, for observations of weight 1: estimated, or given (root mean square where it varies)."""
         import pandas as pd
 
         return pd.Series({name: value for name, value, _ in self.noise_sds}, name="sigma", dtype=float)
 
     @property
     def scale(self) -> float:
-        """Variance at weight one of the first series with unknown noise SD; 1 where every SD is known."""
+        """Variance of the first series with unknown noise SD, for observations of weight 1; 1 if every SD is known."""
         return next((sd**2 for _, sd, estimated in self.noise_sds if estimated), 1.0)
 
     @property

@@ -21,13 +21,13 @@ class CurveFunctionals:
 
     Attributes
     ----------
-    points : Points, of n abscissae
+    points : Points, n values of x
         A `RegressedPoints` adds the regressors of observations there.
     derivs : tuple of int
         Orders of the derivatives; several are asked for jointly, one order after the other.
     kind : int
         `VALUE`, `INTEGRAL` or `DIFFERENCE` of `markov.program`.
-    upper : Points, of n abscissae, or None
+    upper : Points, n values of x, or None
         Upper limits, beyond `points`, of integrals and differences.
     component : str or None
         A component of the prior or an intervention; all of f by default.

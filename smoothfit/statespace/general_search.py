@@ -246,7 +246,7 @@ class GeneralCriterion:
     # Search --------------------------------------------------------------------------------------------------------------
 
     def minimum(self) -> Minimum:
-        """The best of many starts, certified."""
+        """The best of many starts that converged."""
         try:
             return self.basin()[0]
         except ConvergenceError as error:

@@ -87,9 +87,10 @@ class SmoothingSpline:
 
     Notes
     -----
-    With any of the last six parameters, and for observations of integrals, means or differences, a general engine runs, at several
-    times the cost; what a fit can do is the same. It runs for rounded observations, too (`resolution` of `observe`), which do not
-    go with a fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` or `online`.
+    With any of the last six parameters, and for observations of integrals, means or differences, a general engine runs, with the
+    same methods and results. It costs three to five times as much (measured at 500 and 4000 observations, with a prior or a
+    regressor), and 10 to 30 times for integrals. Rounded observations (`resolution` of `observe`) use it, too; they exclude a
+    fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` and `online`.
 
     References
     ----------

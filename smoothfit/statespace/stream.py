@@ -34,7 +34,7 @@ class Continued(Processes):
     """Processes of which nothing is known but what a law tells as observations."""
 
     def start(self, values: AnyArray) -> Start:
-        """Entirely unknown."""
+        """Diffuse."""
         return Start(np.eye(self.dim), np.zeros((self.dim, self.dim)))
 
 

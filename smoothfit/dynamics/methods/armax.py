@@ -306,7 +306,8 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> Desc
                 return Descended(x, _unturned(whole, turn), decrement, float(e @ e))
             break
     raise ConvergenceError(
-        f'the search for the least sum of squares did not converge (decrement {decrement:.3g}); use method="kalman"', float(e @ e)
+        f'the search for the minimum did not converge (decrement {decrement:.3g}); use method="kalman"',
+        float(e @ e),
     )
 
 

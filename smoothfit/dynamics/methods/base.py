@@ -175,7 +175,7 @@ class Method:
         The noise it assumes, as a clause.
     irregular, missing, vector, rates, replicates, weights, between : bool
         Whether it takes irregular times, missing observations, several outputs, several series and observations of derivatives,
-        several observations at one time, given sds and weights, inputs that change between observations.
+        several observations at one time, given SDs and weights, inputs that change between observations.
     terms : {"", "values", "any"}
         Which non-linear terms it takes: none, functions of y and t, any.
     instead : str

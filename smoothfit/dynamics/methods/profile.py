@@ -109,7 +109,8 @@ def _descend(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatArr
                 return theta, r, J, decrement
             break
     raise ConvergenceError(
-        f'the search for the least sum of squares did not converge (decrement {decrement:.3g}); use method="kalman"', float(r @ r)
+        f'the search for the minimum did not converge (decrement {decrement:.3g}); use method="kalman"',
+        float(r @ r),
     )
 
 
