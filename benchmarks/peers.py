@@ -46,9 +46,9 @@ CURVES = {
 # Slopes: each returns the slopes at x, and half the width of their 95 % intervals or None -----------------------------------
 
 
-def by_smoothfit(x, y):
-    """Slopes with intervals, the smoothing by REML."""
-    res = sf.SmoothingSpline(sf.observe(x, y), order=3).fit()
+def by_smoothfit(x, y, order=3, method="reml"):
+    """Slopes with intervals."""
+    res = sf.SmoothingSpline(sf.observe(x, y), order=order).fit(method)
     slope = res.get_prediction(x, deriv=1)
     return slope.predicted_mean, slope.conf_int()
 
@@ -119,6 +119,8 @@ def by_differences(x, y):
 
 SLOPES: dict[str, Callable] = {
     "smoothfit, order 3": by_smoothfit,
+    "smoothfit, order 2": partial(by_smoothfit, order=2),
+    "smoothfit, order 2, GCV": partial(by_smoothfit, order=2, method="gcv"),
     "SciPy make_smoothing_spline": by_scipy_gcv,
     "SciPy UnivariateSpline, SD known": by_scipy_univariate,
     "SciPy savgol_filter, window 21": by_savgol,
@@ -184,7 +186,7 @@ def hindsight(replications: int) -> pd.DataFrame:
 def times(replications: int) -> pd.DataFrame:
     """Seconds of a fit with slopes at all points, the fastest of three; contenders beyond half a second do not go on."""
     rows: dict[str, dict[int, float]] = {
-        name: {} for name in SLOPES if not name.startswith(("PyNumDiff", "central", "statsmodels lowess"))
+        name: {} for name in SLOPES if not name.startswith(("PyNumDiff", "central", "statsmodels lowess", "smoothfit, order 2"))
     }
     for n in (1_000, 10_000, 100_000):
         x = np.linspace(0, 10, n)
