@@ -297,10 +297,13 @@ def beyond_one_fit(n: int) -> list[Measured]:
     ages = np.sort(rng.random((10_000, 100)), axis=1)
     heights = np.sin(rng.uniform(2, 12, (10_000, 1)) * ages) + NOISE * rng.standard_normal(ages.shape)
     frame = pd.DataFrame({"id": np.repeat(np.arange(10_000), 100), "age": ages.ravel(), "height": heights.ravel()})
-    curves = stopwatch(
-        lambda: sf.fit_curves(frame, by="id", x="age", readings={"height": 0}, order=ORDER, threads=2, progress=False).params, 3
-    )
-    rows.append(Measured("fit_curves, 10^4 series of 100 readings, two threads", curves(), "s", 2))
+
+    def fits() -> sf.statespace.CurveFits:
+        return sf.fit_curves(frame, by="id", x="age", readings={"height": 0}, order=ORDER, threads=2, progress=False)
+
+    rows.append(Measured("fit_curves, 10^4 series of 100 readings, two threads", stopwatch(lambda: fits().params, 3)(), "s", 2))
+    at = np.linspace(0, 1, 100)
+    rows.append(Measured("the same with intervals at 100 x", stopwatch(lambda: fits().predict(at), 3)(), "s", 6))
     return rows
 
 

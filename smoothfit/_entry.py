@@ -6,6 +6,7 @@ Underflow is ordinary in densities and weights, and a caller's ``np.errstate(all
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ def quiet(function: Target) -> Target:
 
 def _of_function(function: Callable[..., Any], is_quiet: bool = False) -> Callable[..., Any]:
     state = SILENT if is_quiet else RAISING
-    name = function.__qualname__.removesuffix(".__init__")
+    name = re.sub(r"\._(?!_)", ".", function.__qualname__.removesuffix(".__init__"))
 
     @functools.wraps(function)
     def entered(*args: Any, **kwargs: Any) -> Any:

@@ -92,6 +92,29 @@ def predict_many(
     at: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     threads: int,
 ) -> NDArray[numpy.float64]: ...
+def terms_many(
+    series: WienerSeries,
+    which: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+    order: int,
+    q: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    threads: int,
+) -> NDArray[numpy.float64]: ...
+def intervals_many(
+    series: WienerSeries,
+    which: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+    x: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    x_unit: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    order: int,
+    q: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    sigma2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    weights: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    wanted: int,
+    at: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    law: StandardLaw,
+    p: float,
+    score: float,
+    threads: int,
+) -> NDArray[numpy.float64]: ...
 def sum_many(
     series: WienerSeries,
     order: int,
@@ -99,6 +122,27 @@ def sum_many(
     threads: int,
 ) -> NDArray[numpy.float64]: ...
 def sum_many_second(series: WienerSeries, order: int, q: float, threads: int) -> NDArray[numpy.float64]: ...
+
+class StandardLaw:
+    def __init__(
+        self, cells: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], farthest: float
+    ) -> None: ...
+
+def mixture_intervals(
+    law: StandardLaw,
+    mean: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    scale2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    weights: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    p: float,
+    score: float,
+) -> NDArray[numpy.float64]: ...
+def mixture_probabilities(
+    law: StandardLaw,
+    value: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    mean: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    scale2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    weights: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
 def links(
     gap: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     order: int,

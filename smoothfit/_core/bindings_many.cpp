@@ -1,4 +1,5 @@
 // Fits and predictions of many series (many.hpp) as Python functions, on several threads.
+#include "bindings_mixtures.hpp"
 #include "bindings_rows.hpp"
 
 #include <algorithm>
@@ -26,6 +27,15 @@ struct WienerSeries {
     }
     std::size_t count() const { return start.size() - 1; }
     void check_order(int order) const { all.view(order, 1); }
+    void check_which(const In<std::int64_t>& which) const {
+        for (std::size_t i = 0; i < which.size(); ++i)
+            check(which.data()[i] >= 0 && which.data()[i] < static_cast<std::int64_t>(count()), "which is out of range");
+    }
+    std::size_t longest() const {
+        std::int64_t most = 0;
+        for (std::size_t s = 0; s < count(); ++s) most = std::max(most, start.data()[s + 1] - start.data()[s]);
+        return static_cast<std::size_t>(most);
+    }
     Rows rows(std::size_t s) const {
         const std::int64_t i = start.data()[s];
         return {start.data()[s + 1] - i, all.delta.data() + i, all.deriv.data() + i, all.group.data() + i, all.y.data() + i,
@@ -222,10 +232,8 @@ Doubles predict_many(const WienerSeries& series, In<double> x, In<double> x_unit
     const std::size_t n = series.count(), count = at.size();
     check(x.size() == series.all.size() && q.size() == n && sigma2.size() == n && x_unit.size() == n, "arrays differ in length");
     check(wanted >= 0 && wanted < order, "deriv is not below the order");
-    std::int64_t longest = 0;
-    for (std::size_t s = 0; s < n; ++s) longest = std::max(longest, series.start.data()[s + 1] - series.start.data()[s]);
     threads = useful_threads(n, threads);
-    const std::size_t room = 2 * static_cast<std::size_t>(longest);
+    const std::size_t room = 2 * series.longest();
     std::vector<std::vector<double>> states(threads), nodes(threads);
     for (int t = 0; t < threads; ++t) {
         states[t].resize(room * packed_width(order));
@@ -251,6 +259,111 @@ Doubles predict_many(const WienerSeries& series, In<double> x, In<double> x_unit
     return out;
 }
 
+// (2, C, K): log_det and sse of the series `which` (C) at the intensities q (C, K), noise of variance one; NaN where they overflow.
+Doubles terms_many(const WienerSeries& series, In<std::int64_t> which, int order, In<double> q, int threads) {
+    series.check_order(order);
+    series.check_which(which);
+    check(q.ndim() == 2 && q.shape(0) == which.size(), "q is (C, K)");
+    const std::size_t n = which.size(), count = q.shape(1);
+    Doubles out = new_array({2, n, count});
+    Stop stop;
+    {
+        nb::gil_scoped_release release;
+        with_model_order(order, [&](auto m) {
+            constexpr int M = decltype(m)::value;
+            share(n, threads, stop, [&](int, std::size_t c) {
+                const Rows rows = series.rows(static_cast<std::size_t>(which.data()[c]));
+                const double* mine = q.data() + c * count;
+                double *log_det = out.data() + c * count, *sse = log_det + n * count;
+                for (std::size_t first = 0; first < count; first += Pack::size) {
+                    const std::size_t size = std::min<std::size_t>(Pack::size, count - first);
+                    Pack lanes(0.0);
+                    const Pack one(1.0);
+                    for (std::size_t k = 0; k < Pack::size; ++k)
+                        lanes.set(static_cast<int>(k), mine[first + std::min(k, size - 1)]);
+                    Likelihood<Pack> l;
+                    const bool is_sound = run_filter<Pack, M>(rows, lanes, &one, &l, NoStates{}).outcome == Outcome::ok;
+                    for (std::size_t k = 0; k < size; ++k) {
+                        Likelihood<double> single;  // a lane that overflows ends the others, too
+                        const double unit = 1.0;
+                        bool is_known = is_sound;
+                        if (is_sound) {
+                            single.log_det = l.log_det.get(static_cast<int>(k));
+                            single.sse = l.sse.get(static_cast<int>(k));
+                        } else {
+                            is_known = run_filter<double, M>(rows, mine[first + k], &unit, &single, NoStates{}).outcome == Outcome::ok;
+                        }
+                        log_det[first + k] = is_known ? single.log_det : std::numeric_limits<double>::quiet_NaN();
+                        sse[first + k] = is_known ? single.sse : std::numeric_limits<double>::quiet_NaN();
+                    }
+                }
+            });
+        });
+    }
+    stop.raise_if_stopped();
+    return out;
+}
+
+// (2, C, G): quantiles of the levels p and 1 - p of f^(deriv) at `at` (G), of the series `which` (C); `score` is the quantile of level
+// p of the law of f given the intensity q and the variance sigma2 of the noise, which are known as nodes (C, L) of weights (C, L).
+Doubles intervals_many(const WienerSeries& series, In<std::int64_t> which, In<double> x, In<double> x_unit, int order, In<double> q,
+                       In<double> sigma2, In<double> weights, int wanted, In<double> at, const StandardTable& law, double p,
+                       double score, int threads) {
+    series.check_order(order);
+    series.check_which(which);
+    const std::size_t n = which.size(), count = at.size(), n_nodes = q.ndim() == 2 ? q.shape(1) : 0;
+    for (const In<double>& part : {q, sigma2, weights})
+        check(part.ndim() == 2 && part.shape(0) == n && part.shape(1) == n_nodes, "q, sigma2 and weights are (C, L)");
+    check(x.size() == series.all.size() && x_unit.size() == series.count(), "arrays differ in length");
+    check(wanted >= 0 && wanted < order, "deriv is not below the order");
+    check(p > 0.0 && p <= 0.5, "p is not above 0 and at most 1/2");
+    threads = useful_threads(n, threads);
+    const std::size_t room = 2 * series.longest();
+    struct Buffers {
+        std::vector<double> states, nodes, mean, inverse, weight, mirrored, component;
+    };
+    std::vector<Buffers> buffers(threads);
+    for (Buffers& b : buffers) {
+        b.states.resize(room * packed_width(order));
+        b.nodes.resize(room);
+        for (auto* part : {&b.mean, &b.inverse}) part->resize(n_nodes * count);
+        for (auto* part : {&b.weight, &b.mirrored}) part->resize(n_nodes);
+        b.component.resize(2 * count);
+    }
+    Doubles out = new_array({2, n, count});
+    Stop stop;
+    {
+        nb::gil_scoped_release release;
+        with_model_order(order, [&](auto m) {
+            share(n, threads, stop, [&](int thread, std::size_t c) {
+                Buffers& b = buffers[thread];
+                const auto s = static_cast<std::size_t>(which.data()[c]);
+                const Rows rows = series.rows(s);
+                std::size_t kept = 0;
+                for (std::size_t l = c * n_nodes; l < (c + 1) * n_nodes; ++l) kept += weights.data()[l] != 0.0;
+                std::size_t place = 0;
+                for (std::size_t l = c * n_nodes; l < (c + 1) * n_nodes; ++l) {
+                    if (weights.data()[l] == 0.0) continue;
+                    double *mean = b.component.data(), *variance = mean + count;
+                    const Status status = predict_curve<decltype(m)::value>(
+                        rows, x.data() + series.start.data()[s], x_unit.data()[s], q.data()[l], sigma2.data()[l], wanted,
+                        static_cast<std::int64_t>(count), at.data(), b.states.data(), b.nodes.data(), mean, variance);
+                    for (std::size_t j = 0; j < count; ++j) {
+                        b.mean[j * kept + place] = status.outcome == Outcome::ok ? mean[j] : std::numeric_limits<double>::quiet_NaN();
+                        b.inverse[j * kept + place] = 1.0 / std::sqrt(variance[j]);
+                    }
+                    b.weight[place++] = weights.data()[l];
+                }
+                for (std::size_t j = 0; j < count; ++j)
+                    interval(law.view(), {b.mean.data() + j * kept, b.inverse.data() + j * kept, b.weight.data(), static_cast<std::int64_t>(kept)},
+                             p, score, b.mirrored.data(), out.data() + c * count + j, out.data() + (n + c) * count + j);
+            });
+        });
+    }
+    stop.raise_if_stopped();
+    return out;
+}
+
 }  // namespace
 
 void bind_many(nb::module_& module) {
@@ -263,6 +376,9 @@ void bind_many(nb::module_& module) {
     module.def("fit_many", &fit_many, "series"_a, "design_ratio"_a, "order"_a, "scale_free"_a, "settings"_a, "threads"_a);
     module.def("predict_many", &predict_many, "series"_a, "x"_a, "x_unit"_a, "order"_a, "q"_a, "sigma2"_a, "wanted"_a, "at"_a,
          "threads"_a);
+    module.def("terms_many", &terms_many, "series"_a, "which"_a, "order"_a, "q"_a, "threads"_a);
+    module.def("intervals_many", &intervals_many, "series"_a, "which"_a, "x"_a, "x_unit"_a, "order"_a, "q"_a, "sigma2"_a, "weights"_a,
+         "wanted"_a, "at"_a, "law"_a, "p"_a, "score"_a, "threads"_a);
     module.def("sum_many", &sum_many, "series"_a, "order"_a, "q"_a, "threads"_a);
     module.def("sum_many_second", &sum_many_second, "series"_a, "order"_a, "q"_a, "threads"_a);
 }

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "bindings.hpp"
+#include "bindings_mixtures.hpp"
 
 namespace {
 
@@ -35,6 +36,7 @@ NB_MODULE(_kernels, module) {
     module.attr("KernelError") = nb::handle(kernel_error);
     bind_basis(module);
     bind_many(module);
+    bind_mixtures(module);
     bind_sampling(module);
     bind_filtered(module);
     bind_linear(module);

@@ -147,6 +147,7 @@ class Observations(NamedReadings[Readings]):
         sd: Mapping[Any, Any] | None = None,
         weights: Mapping[Any, Any] | None = None,
         unit: str | None = None,
+        resolution: Mapping[Any, Any] | None = None,
     ) -> Observations:
         """Read the columns of a data frame.
 
@@ -162,6 +163,8 @@ class Observations(NamedReadings[Readings]):
             Column of observations -> its known standard deviation or relative precisions; a str names a column, not a number.
         unit : str, optional
             Unit of time of derivatives where x holds times; see `observe`.
+        resolution : mapping from str to float, array or str, optional
+            Column of observations -> step to whose multiples it was rounded; see `observe`.
 
         Returns
         -------
@@ -181,12 +184,14 @@ class Observations(NamedReadings[Readings]):
           height: 2 observations of f, SD to be estimated, 1 missing left out
           speed: 3 observations of f', SD to be estimated
         """
-        table = Table.of(data, readings, sd, weights)
+        options = {"sd": sd, "weights": weights, "resolution": resolution}
+        table = Table.of(data, readings, **options)
         parts = []
         for name, deriv in readings.items():
-            columns, options = (table.column(x), table.column(name)), (table.option(sd, name), table.option(weights, name))
+            columns = table.column(x), table.column(name)
+            of_name = {argument: table.option(given, name) for argument, given in options.items()}
             try:
-                parts.append(observe(*columns, deriv, *options, name=str(name), unit=unit))
+                parts.append(observe(*columns, deriv, name=str(name), unit=unit, **of_name))
             except SmoothfitError as error:
                 raise type(error)(f"of x = {x!r} and y = {name!r}: {error}") from None
         return replace(sum(parts[1:], parts[0]), x_name=str(x), x_column=str(x))
@@ -296,11 +301,7 @@ def observe(
     """
     if from_sequence(deriv, "deriv").ndim or has_columns(x):
         _refuse_unit(unit)
-        if resolution is not None:
-            raise SpecificationError(
-                "resolution is for observations of one variable; leave it out for points: if sd= is given and the steps h are "
-                "small beside it, pass sd = sqrt(sd^2 + h^2 / 12)"
-            )
+        _refuse_resolution(resolution, "points")
         return observe_points(x, y, deriv, sd, weights, name)
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
     values, y_label = to_floats(y, "y")
@@ -323,6 +324,7 @@ def observe_integral(
     weights: Any = None,
     name: str | None = None,
     unit: str | None = None,
+    resolution: Any = None,
 ) -> Any:
     """Observations of integrals of f: y_i = int from lower_i to upper_i of f(x) dx + sd_i e_i / sqrt(weights_i).
 
@@ -343,6 +345,9 @@ def observe_integral(
         Name of the series. Defaults to the name of the pandas series `y`, else to ``integral`` or ``mean``.
     unit : {"D", "h", "min", "s", "ms", "us", "ns"}, optional
         Unit in which times are counted; integrals over times need it.
+    resolution : float or array_like, shape (n,), optional
+        Step to whose multiples y was rounded, as in `observe`; of intervals of one variable. A meter that reports whole
+        kilowatt-hours has a resolution of one.
 
     Returns
     -------
@@ -365,6 +370,7 @@ def observe_integral(
     """
     if has_columns(lower) or has_columns(upper):
         _refuse_unit(unit)
+        _refuse_resolution(resolution, "boxes")
         return observe_boxes(lower, upper, y, mean, sd, weights, name)
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "interval")
@@ -374,7 +380,7 @@ def observe_integral(
         )
     if name is None:
         name = y_label or ("mean" if mean else "integral")
-    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone)
+    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone, resolution)
     return Observations((replace(readings, mean=bool(mean)),), x_label or "x", x_label)
 
 
@@ -387,6 +393,7 @@ def observe_difference(
     weights: Any = None,
     name: str | None = None,
     unit: str | None = None,
+    resolution: Any = None,
 ) -> Observations:
     """Observations of differences of f: y_i = f(upper_i) - f(lower_i) + sd_i e_i / sqrt(weights_i).
 
@@ -396,7 +403,7 @@ def observe_difference(
         Where the differences are taken, lower below upper: numbers or times, as x of `observe`.
     y : array_like, shape (n,)
         Observations, in the unit of f. NaN is a missing observation.
-    sd, weights, name, unit
+    sd, weights, name, unit, resolution
         As in `observe`; the name defaults to that of the pandas series `y`, else to ``difference``.
 
     Returns
@@ -418,7 +425,7 @@ def observe_difference(
     """
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "difference")
-    readings = _readings(name or y_label or "difference", OF_DIFFERENCE, start, end, values, sd, weights, unit, zone)
+    readings = _readings(name or y_label or "difference", OF_DIFFERENCE, start, end, values, sd, weights, unit, zone, resolution)
     return Observations((readings,), x_label or "x", x_label)
 
 
@@ -441,6 +448,14 @@ def _limits(
 def _refuse_unit(unit: str | None) -> None:
     if unit is not None:
         raise SpecificationError(f"unit is {unit!r}, but points hold numbers; units of time go with datetime x in one dimension")
+
+
+def _refuse_resolution(resolution: Any, what: str) -> None:
+    if resolution is not None:
+        raise SpecificationError(
+            f"resolution is for observations of one variable; leave it out for {what}: if sd= is given and the steps h are "
+            "small beside it, pass sd = sqrt(sd^2 + h^2 / 12)"
+        )
 
 
 def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, Zone]:
@@ -474,7 +489,7 @@ def _readings(
     weights: Any,
     unit: str | None,
     zone: Zone,
-    resolution: Any = None,
+    resolution: Any,
 ) -> Readings:
     """Check options that all kinds of observations have, and leave out the missing ones."""
     noise = check_noise(values, sd, weights, resolution=resolution)

@@ -197,7 +197,7 @@ class PointObservations(NamedReadings[PointReadings]):
           height: 1 observation of f, SD to be estimated, 1 missing left out
           slope: 2 observations of df/deast, SD to be estimated
         """
-        table = Table.of(data, readings, sd, weights)
+        table = Table.of(data, readings, sd=sd, weights=weights)
         columns = [to_floats(table.column(name), repr(name))[0] for name in inputs]
         X, _ = to_points(np.column_stack(columns))
         parts = []

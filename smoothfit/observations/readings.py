@@ -20,6 +20,7 @@ EXAMPLES = {  # of what is said of columns
     "readings": "{'y': 0}, to the order of the derivative that each observes",
     "sd": "{'y': 0.1}",
     "weights": "{'y': 'the name of a column of weights'}",
+    "resolution": "{'y': 0.5}",
 }
 OF_INTEGRAL = -1  # the order of a derivative that an integral has
 
@@ -183,7 +184,7 @@ class Table(NamedTuple):
     frame: Any
 
     @classmethod
-    def of(cls, data: Any, readings: Mapping[Any, Any], sd: Mapping[Any, Any] | None, weights: Mapping[Any, Any] | None) -> Table:
+    def of(cls, data: Any, readings: Mapping[Any, Any], **options: Mapping[Any, Any] | None) -> Table:
         """Check a pandas, Polars or PyArrow data frame and what is said of its columns."""
         try:
             frame = nw.from_native(data, eager_only=True)
@@ -193,13 +194,13 @@ class Table(NamedTuple):
             ) from None
         except DuplicateError:
             raise repeated_columns(data, "data") from None
-        for argument, options in (("readings", readings), ("sd", sd), ("weights", weights)):
-            if options is not None and not isinstance(options, Mapping):
+        for argument, given in (("readings", readings), *options.items()):
+            if given is not None and not isinstance(given, Mapping):
                 raise SpecificationError(
-                    f"{argument} is {shown(options)}; pass a mapping from columns of observations, for example {EXAMPLES[argument]}"
+                    f"{argument} is {shown(given)}; pass a mapping from columns of observations, for example {EXAMPLES[argument]}"
                 )
-        for argument, options in (("sd", sd), ("weights", weights)):
-            unknown = set(options or {}) - set(readings)
+        for argument, given in options.items():
+            unknown = set(given or {}) - set(readings)
             if unknown:
                 raise DataError(f"{argument} is given for {sorted(unknown, key=str)}, which readings does not list")
         if not readings:

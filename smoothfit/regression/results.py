@@ -17,6 +17,7 @@ from ..errors import SpecificationError
 from ..observations import derivative_label
 from ..observations.abscissa import Abscissa, Points
 from ..results.estimates import LEAST_FREE
+from ..results.misfit import Misfit
 from ..results.mixtures import critical_value
 from ..results.prediction import CurvePrediction, Estimate
 from .band import pack
@@ -25,6 +26,7 @@ from .constraints import Equals, Unimodal, limits_of
 from .correlation import Correlation, Markov
 from .fit import Fit
 from .inference import Inference
+from .misfits import misfits_of_fit
 from .precision import EPS
 from .recursive import recursive_residuals
 from .restricted import crossings_within, multipliers_of
@@ -213,6 +215,18 @@ class SplineRegressionResults(Inference):
         touches. See the module ``smoothfit.regression.recursive``.
         """
         return recursive_residuals(self._fit)
+
+    @cached_property
+    def misfits(self) -> tuple[Misfit, ...]:
+        """What contradicts the model in the prediction errors and the observations; empty if nothing does.
+
+        See ``smoothfit.results.misfit``. Not looked for in surfaces, in fits with another loss than squares, with a robust
+        `cov_type`, with a smoothing that was given, or chosen by gcv or aicc, and to chunks; of more than 2000 observations if the
+        curve takes more than a fiftieth of them as degrees of freedom; nor in series whose SD is estimated as zero, and of fewer
+        than 20 prediction errors.
+        """
+        at_zero = set(self.boundary)
+        return misfits_of_fit(self._fit, [0.0 if name in at_zero else float(sd) for name, sd in self.sigma.items()])
 
     @property
     def loo_resid(self) -> FloatArray:

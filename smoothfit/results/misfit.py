@@ -81,6 +81,14 @@ class Misfit(NamedTuple):
     remedy: str
 
 
+class Remedies(NamedTuple):
+    """What to do about misfits of a kind of model, as templates of the name of the series, or of the step of rounding."""
+
+    outlier: str
+    autocorrelation: str
+    rounding: str
+
+
 def even_stretches(n: int) -> list[slice]:
     """All of n observations, or even stretches of a long record, `LONGEST` in all."""
     if n <= LONGEST:
@@ -110,7 +118,7 @@ class Errors(NamedTuple):
     shifts: list[Change]
 
 
-def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors) -> tuple[Misfit, ...]:
+def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors, remedies: Remedies) -> tuple[Misfit, ...]:
     """Contradictions between observations and model, series by series.
 
     Parameters
@@ -119,6 +127,7 @@ def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors)
     sds : sequence of float
         Noise SD of each series, for observations of weight 1; a series with SD zero is not tested, and then no shift of f either.
     errors : Errors
+    remedies : Remedies
     """
     found: list[Misfit] = []
     x, start = observations.x, 0
@@ -134,10 +143,10 @@ def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors)
 
         level = LEVEL / len(observations.readings)
         looked = (
-            _rounding(reading, sd),
-            _outlier(reading, z, deleted, level, shown),
+            _rounding(reading, sd, remedies),
+            _outlier(reading, z, deleted, level, shown, remedies),
             _noise_level(reading, z, level, shown),
-            _autocorrelation(reading, z, level),
+            _autocorrelation(reading, z, level, remedies),
         )
         found += [one for one in looked if one is not None]
     z = errors.one_step[np.isfinite(errors.one_step)]
@@ -171,7 +180,9 @@ def _p_value(statistic: float, z: FloatArray, n_tests: int) -> float:
     return n_tests * float(special.betaincc(0.5, (len(z) - 1) / 2, fraction))
 
 
-def _outlier(reading: Readings, z: FloatArray, deleted: FloatArray, level: float, shown: Callable[[int], str]) -> Misfit | None:
+def _outlier(
+    reading: Readings, z: FloatArray, deleted: FloatArray, level: float, shown: Callable[[int], str], remedies: Remedies
+) -> Misfit | None:
     """The observation farthest from what all others predict."""
     size = np.where(np.isfinite(deleted), np.abs(deleted), 0.0)
     i = int(size.argmax())
@@ -183,7 +194,7 @@ def _outlier(reading: Readings, z: FloatArray, deleted: FloatArray, level: float
         "outlier",
         p,
         f"{reading.name!r} at x = {shown(i)} is {size[i] / np.sqrt(np.mean(z**2)):.1f} SDs from what the others predict",
-        "see outliers(); correct or leave out these observations, or fit(robust=True)",
+        remedies.outlier,
     )
 
 
@@ -245,15 +256,14 @@ def _kuiper(value: float) -> float:
     return min(1.0, float(2 * ((4 * square - 1) * np.exp(-2 * square)).sum()))
 
 
-def _autocorrelation(reading: Readings, z: FloatArray, level: float) -> Misfit | None:
+def _autocorrelation(reading: Readings, z: FloatArray, level: float, remedies: Remedies) -> Misfit | None:
     """Ljung and Box's test."""
     correlations = autocorrelations(z, MOST_LAGS)
     lag = int(np.abs(correlations).argmax())
     p = ljung_box(correlations, len(z))[1]
     if p > level or abs(correlations[lag]) < LEAST_CORRELATION:
         return None
-    process = f"noise={{{reading.name!r}: sf.priors.OrnsteinUhlenbeck()}}"
-    remedy = f"give the noise a process, {process}, or the curve another order= or prior="
+    remedy = remedies.autocorrelation.format(reading.name)
     if reading.upper is None and reading.deriv == 0 and _accumulates(reading.y):
         remedy += "; if these are cumulative counts, pass their increments to sf.observe_integral"
     return Misfit(
@@ -270,7 +280,7 @@ def _accumulates(y: FloatArray) -> bool:
     return bool(np.all(np.diff(y) >= 0))
 
 
-def _rounding(reading: Readings, sd: float) -> Misfit | None:
+def _rounding(reading: Readings, sd: float, remedies: Remedies) -> Misfit | None:
     """Observations that repeat a few multiples of a step, which is large beside their SD."""
     step = _step(reading.y)
     if step is None or reading.weights is not None or reading.resolution is not None or sd >= COARSE * step:
@@ -281,7 +291,7 @@ def _rounding(reading: Readings, sd: float) -> Misfit | None:
         0.0,
         f"observations of {reading.name!r} are rounded to multiples of {step:.4g}, and their SD is {sd:.2g}: rounding errors of "
         "neighbours are alike",
-        f"pass the step, observe(..., resolution={step:.4g})",
+        remedies.rounding.format(step),
     )
 
 

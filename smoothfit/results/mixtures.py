@@ -2,33 +2,30 @@
 
 Component l of the law at point j is mean[l, j] + sd[l, j] T, with T Student's t of `df` degrees of freedom (normal if infinite)
 and probability weights[l], or weights[l, j] if points belong to different curves.
-Quantiles solve F(q) = p by Newton's method on the normal score of F, between the smallest and the largest quantile of the
-components, which enclose the solution. Every point is solved for itself, with the same operations whatever other points there are,
-so that its interval depends on no other, in any bit.
+Quantiles solve log F(q) = log p by Halley's method, between the smallest and the largest quantile of the components, which enclose
+the solution (``mixtures.hpp``). Every point is solved for itself, with the same operations whatever other points there are, so that
+its interval depends on no other, in any bit.
 
-The distribution function of t costs ten times that of the normal law. Its normal score z(t) = Phi^-1(F(t)) is smooth, so that it
-is interpolated: by Hermite's quintic (z, z' and z'' are known) between 32 points an octave of 1 + |t|, within 1e-11.
+The distribution function of t costs ten times an exponential. Its normal score z(t) = Phi^-1(F(t)) is smooth, and so is the Mills
+ratio M(z) = Phi(-z) / phi(z), with F(-t) = phi(z) M. Both are interpolated: by Hermite's quintic (the first two derivatives are
+known) between 32 points an octave of 1 + |t|, within 1e-11.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
+from .._core import _kernels
 from .._validation import FloatArray, Frozen, check_level, frozen
 from ..inference.engine import Moments
 from ..inference.marginal import HyperparameterPosterior
 
-BLOCK = 2**14  # numbers of one step of the solution: what fits into the cache of a processor
-CLOSE = 1e-12  # of a normal score to the one wanted, as predicted for after the next step of Newton's method
-MOST_NEWTON = 12  # steps after which every fourth is a bisection
 CELLS = 32  # an octave of 1 + |t|
-SHIFT = 52 - 5  # bits of a double below those that number the cells of an octave
 OCTAVES = 64
 FARTHEST = 1e-300  # probability beyond the table
 SHAPE_LEVEL = 0.05  # of the pointwise intervals whose shape a simultaneous band has
@@ -36,34 +33,26 @@ SHAPE_LEVEL = 0.05  # of the pointwise intervals whose shape a simultaneous band
 
 def critical_value(alpha: float, df: float) -> float:
     """Two-sided critical value of Student's t; of the normal distribution where df is infinite."""
-    level = check_level(alpha)
-    return float(stats.norm.isf(level / 2) if np.isinf(df) else stats.t.isf(level / 2, df))
+    return -standard_quantile(df, check_level(alpha) / 2)
 
 
-class _Score:
-    """Normal score of Student's t, z(t) = Phi^-1(F(t)), and its derivative."""
-
-    def __init__(self, df: float):
-        edges = np.exp2(np.arange(OCTAVES, dtype=float))[:, None] * (1 + np.arange(CELLS) / CELLS)
-        t = np.append(edges.ravel(), 2.0**OCTAVES) - 1
-        n = max(2, int(np.sum(special.stdtr(df, -t) > FARTHEST)))
-        t = t[:n]
-        self.farthest = t[-1]
-        z: FloatArray = np.asarray(-special.ndtri(special.stdtr(df, -t)), dtype=float)
+@lru_cache(maxsize=64)
+def standard_law(df: float) -> _kernels.StandardLaw:
+    """Table of the normal score and the Mills ratio of Student's t, for the kernels."""
+    edges = np.exp2(np.arange(OCTAVES, dtype=float))[:, None] * (1 + np.arange(CELLS) / CELLS)
+    t = np.append(edges.ravel(), 2.0**OCTAVES) - 1
+    tail = special.ndtr(-t) if np.isinf(df) else special.stdtr(df, -t)
+    t = t[: max(2, int(np.sum(tail > FARTHEST)))]
+    z, slope, bend = t, np.ones_like(t), np.zeros_like(t)
+    if np.isfinite(df):
+        z = np.asarray(-special.ndtri(tail[: len(t)]), dtype=float)
         slope = np.asarray(np.exp(stats.t.logpdf(t, df) + z**2 / 2) * np.sqrt(2 * np.pi), dtype=float)
         bend = slope * (z * slope - (df + 1) * t / (df + t**2))
-        self.coef = _quintics(np.diff(t), z, slope, bend)
-        self.left = t[:-1] + 1
-
-    def __call__(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Scores and their derivatives."""
-        size = np.minimum(np.abs(t), self.farthest) + 1
-        cell = np.minimum((size.view(np.int64) >> SHIFT) - (1023 << 5), len(self.left) - 1)
-        size -= self.left[cell]
-        c0, c1, c2, c3, c4, c5 = (c.take(cell) for c in self.coef)
-        z = ((((c5 * size + c4) * size + c3) * size + c2) * size + c1) * size + c0
-        slope = (((5 * c5 * size + 4 * c4) * size + 3 * c3) * size + 2 * c2) * size + c1
-        return np.copysign(z, t), slope
+    mills = np.sqrt(np.pi / 2) * special.erfcx(z / np.sqrt(2))
+    fall = z * mills - 1
+    of_mills = mills, fall * slope, (mills + z * fall) * slope**2 + fall * bend
+    cells = np.vstack([t[:-1] + 1, _quintics(np.diff(t), z, slope, bend), _quintics(np.diff(t), *of_mills)])
+    return _kernels.StandardLaw(np.ascontiguousarray(cells.T), t[-1])
 
 
 def _quintics(h: FloatArray, z: FloatArray, slope: FloatArray, bend: FloatArray) -> FloatArray:
@@ -77,10 +66,9 @@ def _quintics(h: FloatArray, z: FloatArray, slope: FloatArray, bend: FloatArray)
     )
 
 
-@lru_cache(maxsize=64)
-def _score(df: float) -> _Score:
-    """Table of one number of degrees of freedom."""
-    return _Score(df)
+def standard_quantile(df: float, p: float) -> float:
+    """Quantile of Student's t; of the normal law if df is infinite."""
+    return float(special.ndtri(p) if np.isinf(df) else special.stdtrit(df, p))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +102,7 @@ class Mixture(Frozen):
 
     def __post_init__(self) -> None:
         for name in ("mean", "scale2", "weights"):
-            object.__setattr__(self, name, frozen(np.array(getattr(self, name), dtype=float)))
+            object.__setattr__(self, name, frozen(np.array(getattr(self, name), dtype=float, order="C")))
 
     def with_noise(self, variance: FloatArray) -> Mixture:
         """Laws of new observations, whose noise has the given variance (L,) or (L, n) in each component."""
@@ -123,7 +111,8 @@ class Mixture(Frozen):
 
     def taken(self, points: npt.NDArray[np.intp]) -> Mixture:
         """Laws at some of the points, by number."""
-        return Mixture(self.mean[:, points], self.scale2[:, points], _of(self.weights, points), self.df)
+        weights = self.weights if self.weights.ndim == 1 else self.weights[:, points]
+        return Mixture(self.mean[:, points], self.scale2[:, points], weights, self.df)
 
     @property
     def expectation(self) -> FloatArray:
@@ -152,25 +141,24 @@ class Mixture(Frozen):
 
     def cdf(self, value: FloatArray) -> FloatArray:
         """Probability of at most `value` (n,) at each point."""
-        return np.asarray(_distribution(np.asarray(value), self.mean, np.sqrt(self.scale2), self.weights, self.df)[0])
+        at = np.ascontiguousarray(value, dtype=float)
+        return _kernels.mixture_probabilities(standard_law(self.df), at, self.mean, self.scale2, self.weights)
 
     def quantile(self, probability: float) -> FloatArray:
         """Quantiles of one level at every point (n,)."""
-        if probability > 0.5:
-            return -_quantiles(-self.mean, np.sqrt(self.scale2), self.weights, self.df, 1 - probability)
-        return _quantiles(self.mean, np.sqrt(self.scale2), self.weights, self.df, probability)
+        return self._quantiles(min(probability, 1 - probability))[:, int(probability > 0.5)]
 
     def interval(self, alpha: float = 0.05) -> FloatArray:
         """Equal-tailed intervals of level 1 - alpha, shape (n, 2)."""
-        level, sd = check_level(alpha), np.sqrt(self.scale2)
+        return self._quantiles(check_level(alpha) / 2)
+
+    def _quantiles(self, p: float) -> FloatArray:
+        """Those of the levels p and 1 - p (n, 2), p at most one half."""
+        score = standard_quantile(self.df, p)
         if len(self.weights) == 1:
-            half = critical_value(alpha, self.df) * sd[0]
+            half = -score * np.sqrt(self.scale2[0])
             return np.column_stack([self.mean[0] - half, self.mean[0] + half])
-        both = np.concatenate([self.mean, -self.mean], axis=1), np.concatenate([sd, sd], axis=1)
-        weights = self.weights if self.weights.ndim == 1 else np.concatenate([self.weights, self.weights], axis=1)
-        ends = _quantiles(*both, weights, self.df, level / 2)
-        n = self.mean.shape[1]
-        return np.column_stack([ends[:n], -ends[n:]])
+        return _kernels.mixture_intervals(standard_law(self.df), self.mean, self.scale2, self.weights, p, score)
 
     def ends(self, alpha: float) -> tuple[float, float]:
         """Ends of the interval of level 1 - alpha of a law at a single point."""
@@ -192,81 +180,3 @@ def _total(weights: FloatArray, values: FloatArray) -> FloatArray:
     if weighted.shape[1] == 1:
         weighted = np.repeat(weighted, 2, axis=1)
     return np.asarray(np.add.reduce(weighted, axis=0)[: values.shape[1]])
-
-
-def _distribution(
-    value: FloatArray, mean: FloatArray, sd: FloatArray, weights: FloatArray, df: float
-) -> tuple[FloatArray, FloatArray]:
-    """Distribution functions and densities of mixtures at `value` (n,); a component without uncertainty has no density."""
-    t = value - mean
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t /= sd
-    is_fixed = sd == 0
-    if is_fixed.any():
-        t[is_fixed] = np.where(value >= mean, np.inf, -np.inf)[is_fixed]
-        sd = np.where(is_fixed, np.inf, sd)
-    slope = None
-    if np.isfinite(df):
-        t, slope = _score(df)(t)
-    probability = _total(weights, special.ndtr(t))
-    t *= t
-    t *= -0.5
-    density = np.exp(t, out=t)
-    density /= sd
-    if slope is not None:
-        density *= slope
-    return probability, _total(weights, density) / np.sqrt(2 * np.pi)
-
-
-def _quantiles(mean: FloatArray, sd: FloatArray, weights: FloatArray, df: float, p: float) -> FloatArray:
-    """Smallest values (n,) whose distribution function is at least p, at most one half."""
-    block = max(1, BLOCK // len(weights))
-    parts: list[FloatArray] = [
-        _quantiles_of_block(mean[:, i : i + block], sd[:, i : i + block], _of(weights, slice(i, i + block)), df, p)
-        for i in range(0, mean.shape[1], block)
-    ]
-    return np.concatenate(parts) if parts else np.empty(0)
-
-
-def _of(weights: FloatArray, points: Any) -> FloatArray:
-    """Weights of some of the points."""
-    return weights if weights.ndim == 1 else weights[:, points]
-
-
-def _quantiles_of_block(mean: FloatArray, sd: FloatArray, weights: FloatArray, df: float, p: float) -> FloatArray:
-    """As `_quantiles`."""
-    ends = mean + (special.ndtri(p) if np.isinf(df) else special.stdtrit(df, p)) * sd
-    low, high = ends.min(axis=0), ends.max(axis=0)
-    score_wanted = special.ndtri(p)
-    value = np.clip(_total(weights, ends), low, high)
-    result: FloatArray = np.where(np.isnan(weights.sum(axis=0)), np.nan, high)  # of curves without nodes nothing is known
-    left = np.flatnonzero((low < high) & ~np.isnan(result))
-    low, high, value, mean, sd = low[left], high[left], value[left], mean[:, left], sd[:, left]
-    weights = _of(weights, left)
-    low = np.nextafter(low, -np.inf)  # the smallest component may be without uncertainty, and its value the solution
-    before = np.zeros(len(left))  # distance of the score from the one wanted, before the last step if it was one of Newton's
-    step = 0
-    while len(left):
-        probability, density = _distribution(value, mean, sd, weights, df)
-        is_low = probability < p
-        low, high = np.where(is_low, value, low), np.where(is_low, high, value)
-        score = special.ndtri(probability)
-        distance = np.abs(score - score_wanted)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            move = (score - score_wanted) * np.exp(-0.5 * score**2) / (np.sqrt(2 * np.pi) * density)
-            newton = value - move
-            # The convergence is quadratic, d' = c d^2, with c of the last step or one; between components far apart it is large.
-            slowness = np.maximum(distance / np.where(before > 0, before, distance) ** 2, 1)
-            is_close = (distance == 0) | (slowness * distance**2 <= CLOSE)
-        middle = low + (high - low) / 2
-        is_newton = (newton > low) & (newton < high) & (step % 4 != 3 if step > MOST_NEWTON else True)
-        done = is_close & (newton >= low) & (newton <= high)
-        exhausted = ~done & ((middle <= low) | (middle >= high))
-        result[left[done]], result[left[exhausted]] = newton[done], high[exhausted]
-        value, before = np.where(is_newton, newton, middle), np.where(is_newton, distance, 0)
-        kept = np.flatnonzero(~(done | exhausted))
-        if len(kept) < len(left):
-            left, low, high, value, before = left[kept], low[kept], high[kept], value[kept], before[kept]
-            mean, sd, weights = mean.take(kept, axis=1), sd.take(kept, axis=1), _of(weights, kept)
-        step += 1
-    return result

@@ -5,9 +5,9 @@ that is estimated, times Jeffreys' prior. Both are evaluated on a lattice of eac
 matters. The derivatives of the log determinant in the prior are differences along the lattice that are exact for exp(+-rho) and
 exp(+-2 rho): in the tails these dominate, and the first of them cancels in the prior.
 
-A Gaussian quadrature rule for the weighted lattice (Golub & Welsch 1969; its recurrence by Stieltjes' procedure) replaces it by
-`NODES` nodes, the same number for every curve, that integrate polynomials of rho of degree 2 NODES - 1 exactly. Ends of 95 %
-intervals of f are then within 2 % of a half-width of those of a single fit, those of f'' within 4 %.
+A Gaussian quadrature rule for the weighted lattice (Golub & Welsch 1969; its recurrence by Stieltjes' procedure) replaces it by 5
+to 16 nodes, fewer if the posterior is narrow (`NODES`); n of them integrate polynomials of rho of degree 2 n - 1 exactly. Ends of
+95 % intervals of f are then within 2 % of a half-width of those of a single fit, those of f'' within 4 %.
 
 References
 ----------
@@ -27,8 +27,10 @@ from ..inference.marginal import log_prior
 from ..markov.sampling import IntArray
 from .batch import Batch
 
-NODES = 14
-POINTS = 40  # of a lattice
+# Nodes of posteriors of rho, up to each SD of it: with more of them ends of intervals of f move by less than 1 % of a half-width.
+NODES = {0.7: 5, 1.0: 7, 1.5: 10, np.inf: 16}
+SCAN = 24  # points of the first lattice, which finds where the density matters
+POINTS = 40  # of those that follow
 MARGIN = 3  # points at either end, which serve differences only
 CUT = 11.0  # fall of the log density beyond which it does not matter
 RESOLVED = 12  # points that matter, of a lattice that is fine enough
@@ -42,41 +44,43 @@ BEYOND = np.array([3.0, 12.0])  # of log q, by which the lattice goes beyond ban
 class CurveNodes(NamedTuple):
     """Weighted nodes of S curves."""
 
-    q: FloatArray  # (L, S), scaled, relative to the noise if that is estimated
-    weights: FloatArray  # (L, S); NaN for a curve whose lattice shows nothing
-    scale2: FloatArray  # (L, S): estimates of the variance of the noise at each node, or ones
+    q: FloatArray  # (S, L), scaled, relative to the noise if that is estimated
+    weights: FloatArray  # (S, L); NaN for a curve whose lattice shows nothing
+    scale2: FloatArray  # (S, L): estimates of the variance of the noise at each node, or ones
 
 
-def curve_nodes(batch: Batch, order: int, relative: bool) -> CurveNodes:
+def curve_nodes(batch: Batch, order: int, relative: bool, threads: int) -> CurveNodes:
     """Nodes of each curve; `relative` if the variance of the noise is unknown."""
-    ends = _widest(batch, order)
-    rho, weights = np.empty((len(batch), POINTS - 2 * MARGIN)), np.empty((len(batch), POINTS - 2 * MARGIN))
+    ends, n_inner = _widest(batch, order), POINTS - 2 * MARGIN
+    rho, weights = np.empty((len(batch), n_inner)), np.empty((len(batch), n_inner))
     left = np.arange(len(batch))
-    for _ in range(NARROWINGS):
-        lattice = ends[left, :1] + np.diff(ends[left], axis=1) * np.linspace(0, 1, POINTS)
-        density = _log_density(batch, left, order, lattice, relative)
-        inner = lattice[:, MARGIN:-MARGIN]
-        rho[left], weights[left] = inner, np.exp(density)
+    for narrowing in range(NARROWINGS):
+        is_scan = narrowing == 0
+        lattice = ends[left, :1] + np.diff(ends[left], axis=1) * np.linspace(0, 1, SCAN if is_scan else POINTS)
+        density = _log_density(batch, left, order, lattice, relative, threads)
         matters = density > -CUT
         first, last = matters.argmax(axis=1), matters.shape[1] - 1 - matters[:, ::-1].argmax(axis=1)
-        step = lattice[:, 1] - lattice[:, 0]
-        is_coarse = (step > FINE) & (last - first < FULL * matters.shape[1])
-        coarse = np.flatnonzero((matters.sum(axis=1) < RESOLVED) | is_coarse)
+        coarse = np.arange(len(left))
+        if not is_scan:
+            rho[left], weights[left] = lattice[:, MARGIN:-MARGIN], np.exp(density)
+            is_coarse = (lattice[:, 1] - lattice[:, 0] > FINE) & (last - first < FULL * n_inner)
+            coarse = np.flatnonzero((matters.sum(axis=1) < RESOLVED) | is_coarse)
         if not len(coarse):
             break
         first, last = first[coarse] + MARGIN - 1, last[coarse] + MARGIN + 1
         inward = np.stack([lattice[coarse, first], lattice[coarse, last]], axis=1)
-        room = (inward[:, 1:] - inward[:, :1]) / (POINTS - 2 * MARGIN) * MARGIN
+        room = (inward[:, 1:] - inward[:, :1]) / n_inner * MARGIN
         ends[left[coarse]] = inward + room * np.array([-1.0, 1.0])
         left = left[coarse]
     total = weights.sum(axis=1, keepdims=True)
     weights = np.where(total > 0, weights, 1.0)
-    nodes, weights = gauss_rule(rho, weights / weights.sum(axis=1, keepdims=True), NODES)
+    nodes, weights = _rules(rho, weights / weights.sum(axis=1, keepdims=True))
     weights[total[:, 0] == 0] = np.nan
     scale2 = np.ones_like(nodes)
     if relative:
-        scale2 = _terms(batch, np.arange(len(batch)), order, nodes)[1] / (batch.counts - order)[:, None]
-    return CurveNodes(np.exp(nodes).T, weights.T, scale2.T)
+        sse = _kernels.terms_many(batch.series, np.arange(len(batch)), order, np.exp(nodes), threads)[1]
+        scale2 = sse / (batch.counts - order)[:, None]
+    return CurveNodes(np.exp(nodes), weights, scale2)
 
 
 def _widest(batch: Batch, order: int) -> FloatArray:
@@ -91,37 +95,16 @@ def _widest(batch: Batch, order: int) -> FloatArray:
     return np.asarray(np.stack([low, high], axis=1) + BEYOND * np.array([-1.0, 1.0]))
 
 
-def _terms(batch: Batch, curves: IntArray, order: int, rho: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """log_det and sse of some curves at each of their rho (C, K); NaN where they cannot be computed."""
-    q, one = np.exp(rho), np.ones((rho.shape[1], 1))
-    found = np.full((2, *rho.shape), np.nan)
-    groups = np.zeros(int(batch.counts.max()), np.uint8)
-    start = batch.start.tolist()
-    for i, curve in enumerate(curves.tolist()):
-        rows = slice(start[curve], start[curve + 1])
-        series = _kernels.WienerRows(
-            batch.delta[rows], batch.deriv[rows], groups[: rows.stop - rows.start], batch.y[rows], batch.ratio[rows]
-        )
-        try:
-            found[:, i] = _kernels.likelihood(series, order, q[i], one)[:2]
-        except _kernels.KernelError:  # at extreme intensities
-            for k in range(rho.shape[1]):
-                try:
-                    found[:, i, k] = _kernels.likelihood(series, order, q[i, k : k + 1], one[:1])[:2, 0]
-                except _kernels.KernelError:
-                    continue
-    return found[0], found[1]
-
-
-def _log_density(batch: Batch, curves: IntArray, order: int, lattice: FloatArray, relative: bool) -> FloatArray:
+def _log_density(batch: Batch, curves: IntArray, order: int, lattice: FloatArray, relative: bool, threads: int) -> FloatArray:
     """Log posterior density of some curves at all but the outermost `MARGIN` points of their lattices (C, K), at most zero."""
-    log_det, sse = _terms(batch, curves, order, lattice)
+    log_det, sse = _kernels.terms_many(batch.series, curves, order, np.exp(lattice), threads)
     counts = batch.counts[curves] - order
     step = (lattice[:, 1] - lattice[:, 0])[:, None]
-    inner = slice(MARGIN, POINTS - MARGIN)
-    rises, bends = np.zeros((2, len(curves), POINTS - 2 * MARGIN))
+    n_points = lattice.shape[1]
+    inner = slice(MARGIN, n_points - MARGIN)
+    rises, bends = np.zeros((2, len(curves), n_points - 2 * MARGIN))
     for k, (first, second) in enumerate(zip(*_differences(step[:, 0]), strict=True), 1):
-        after, before = (log_det[:, MARGIN + shift : POINTS - MARGIN + shift] for shift in (k, -k))
+        after, before = (log_det[:, MARGIN + shift : n_points - MARGIN + shift] for shift in (k, -k))
         rises += first[:, None] * (after - before)
         bends += second[:, None] * ((after - log_det[:, inner]) - (log_det[:, inner] - before))
     slope, bend = rises / step, bends / step**2
@@ -148,6 +131,18 @@ def _differences(step: FloatArray) -> tuple[FloatArray, FloatArray]:
     even = 2 * (np.cosh(rate * k) - 1)
     slopes = np.concatenate([np.ones((len(step), 1, 1)), rate[:, :-1]], axis=1)
     return np.linalg.solve(odd, slopes)[:, :, 0].T, np.linalg.solve(even, rate**2)[:, :, 0].T
+
+
+def _rules(rho: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Gaussian rules (S, most nodes) of weighted lattices (S, K), by as many nodes as each needs; the others have weight zero."""
+    mean = (weights * rho).sum(axis=1, keepdims=True)
+    sd = np.sqrt((weights * (rho - mean) ** 2).sum(axis=1))
+    nodes, found = np.repeat(mean, max(NODES.values()), axis=1), np.zeros((len(rho), max(NODES.values())))
+    place = np.searchsorted(list(NODES), sd)
+    for i, n_nodes in enumerate(NODES.values()):
+        some = np.flatnonzero(place == i)
+        nodes[some, :n_nodes], found[some, :n_nodes] = gauss_rule(rho[some], weights[some], n_nodes)
+    return nodes, found
 
 
 def gauss_rule(points: FloatArray, weights: FloatArray, n_nodes: int) -> tuple[FloatArray, FloatArray]:

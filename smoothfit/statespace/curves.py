@@ -69,6 +69,7 @@ def _rows_of(reading: Readings, rows: IntArray) -> Readings:
         y=frozen(reading.y[rows]),
         sd=part(reading.sd),
         weights=part(reading.weights),
+        resolution=part(reading.resolution),
         n_dropped=0,
     )
 
@@ -81,12 +82,13 @@ def read_curves(
     sd: Mapping[Any, Any] | None,
     weights: Mapping[Any, Any] | None,
     unit: str | None,
+    resolution: Mapping[Any, Any] | None,
     threads: int,
 ) -> Curves:
     """Read a data frame; see `many.fit_curves`."""
     import pandas as pd
 
-    observations = Observations.from_frame(data, x, readings, sd, weights, unit)
+    observations = Observations.from_frame(data, x, readings, sd, weights, unit, resolution)
     frame = nw.from_native(data, eager_only=True)
     if not isinstance(by, Hashable):
         raise SpecificationError(f"by is {shown(by)}; pass the name of the column that identifies the curve")

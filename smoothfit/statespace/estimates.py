@@ -15,7 +15,7 @@ from ..markov.criteria import LIKELIHOODS
 from ..results.curve import CurveResults
 from ..results.estimates import LEAST_FREE
 from ..results.integrated import Integrated
-from ..results.misfit import Misfit, even_stretches, misfits_of
+from ..results.misfit import Misfit, Remedies, even_stretches, misfits_of
 from ..results.mixtures import mixture
 from ..results.parameters import quantile_of_parameter
 from .engine import StateSpaceEngine
@@ -27,6 +27,13 @@ from .wiener_engine import WienerEngine
 
 if TYPE_CHECKING:
     import pandas as pd
+
+REMEDIES = Remedies(
+    outlier="see outliers(); correct or leave out these observations, or fit(robust=True)",
+    autocorrelation="give the noise a process, noise={{{0!r}: sf.priors.OrnsteinUhlenbeck()}}, or the curve another order= or "
+    "prior=",
+    rounding="pass the step, observe(..., resolution={0:.4g})",
+)
 
 
 @entry_point
@@ -259,7 +266,7 @@ class Estimated(CurveResults, Integrated):
             return ()
         at_zero = {name.removeprefix("sigma.") for name in self.boundary}
         sds = [0.0 if name in at_zero else sd for name, sd, _ in self.noise_sds]
-        return misfits_of(self.observations, sds, self.fitted.posterior.errors(even_stretches(self.nobs)))
+        return misfits_of(self.observations, sds, self.fitted.posterior.errors(even_stretches(self.nobs)), REMEDIES)
 
     @property
     def _leverage(self) -> FloatArray:

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,22 +15,24 @@ import numpy.typing as npt
 from .._core import _kernels
 from .._entry import entry_point, warn
 from .._validation import FloatArray, check_level, check_memory, check_order
-from ..errors import DataError, ExactSeriesWarning, MisfitWarning, RoughnessWarning, SmoothfitError, SpecificationError
+from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
 from ..inference.newton import Minimum
 from ..markov.bandwidth import FixedLam
 from ..markov.process import Prior, check_readable
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import in_zone
-from ..results.mixtures import Mixture
+from ..results.mixtures import standard_law, standard_quantile
 from .batch import Batch, BatchFit, fit_separately, fit_shared
-from .batch_nodes import NODES, CurveNodes, curve_nodes
+from .batch_nodes import CurveNodes, curve_nodes
 from .checks import checked_prior
 from .curves import Curves, read_curves
 from .estimation import Optimum
 from .fit import Fit
 from .fitting import Variances
+from .markov_posterior import MarkovPosterior
 from .model import HIGHEST_ORDER, SmoothingSpline
 from .results import SmoothingSplineResults
+from .specification import Sites
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +42,7 @@ IntArray = npt.NDArray[np.int64]
 SMOOTHING = ("separate", "shared")
 MOST_PANELS = 12
 MOST_OF_FAN, FAN_POINTS = 1000, 200
+_fit_unchecked = entry_point(SmoothingSpline._fit)  # curves are not checked for misfits one by one
 OF_OBSERVATION, OF_CURVE = 200.0, 1300.0  # bytes at the peak of a fit
 
 
@@ -65,7 +68,7 @@ class CurveFits:
         self.order, self.method, self.smoothing, self.prior = order, method, smoothing, prior
         self._curves = curves
         self._variances: dict[int, tuple[float, FloatArray, tuple[str, ...], Minimum | None]] = {}
-        self._optima: dict[int, Optimum] = {}
+        self._optima: dict[int, tuple[Optimum, Sites | None]] = {}
         self._rows: dict[int, dict[str, Any]] = {}
         self._reasons: dict[int, str] = {}
         self._side_by_side: BatchFit | None = None
@@ -112,7 +115,9 @@ class CurveFits:
             warnings.simplefilter("ignore", RoughnessWarning)
             model = SmoothingSpline(self._curves.subset(place), self.order, prior=self.prior)
         if model.specification is not None:
-            fit = Fit.of_specification(model.specification, self._optima[place], model.described)
+            optimum, sites = self._optima[place]
+            specification = model.specification if sites is None else model.specification.with_sites(sites)
+            fit = Fit.of_specification(specification, optimum, model.described)
             return SmoothingSplineResults(model, fit)
         q, sigma, boundary, minimum = self._variances[place]
         rows = model._rows
@@ -158,9 +163,9 @@ class CurveFits:
         asked = abscissa.asked(x)
         given = asked.array.ravel()
         fitted = sorted(self._rows)
-        entries = (12.0 + 8 * NODES) * len(fitted) * given.size  # with the columns of the frame, and the laws at the nodes
+        entries = 20.0 * len(fitted) * given.size  # with the columns of the frame
         check_memory(8 * entries, f"a frame of {len(fitted)} curves at {given.size} x", "pass fewer x at a time")
-        mean, variance = np.empty((len(fitted), len(given))), np.empty((len(fitted), len(given)))
+        mean, variance = np.empty((2, len(fitted), len(given)))
         ends = np.empty((2, *mean.shape))
         place = {curve: i for i, curve in enumerate(fitted)}
         single = set(fitted)
@@ -170,7 +175,7 @@ class CurveFits:
             at = abscissa.to_numbers(given)
             mean[rows], variance[rows] = self._moments(found.batch, found.q, found.sigma2, at, deriv)
             ends[:, rows] = self._intervals(found, at, deriv, level)
-            single -= set(found.batch.curves[np.isfinite(self._nodes.weights).all(axis=0)].tolist())
+            single -= set(found.batch.curves[np.isfinite(self._nodes.weights).all(axis=1)].tolist())
         for curve in single:
             prediction = self._results(curve).get_prediction(given, deriv)
             mean[place[curve]], variance[place[curve]] = prediction.predicted_mean, prediction.var_pred_mean
@@ -205,22 +210,20 @@ class CurveFits:
         found = self._side_by_side
         assert found is not None
         if self.smoothing == "shared":
-            return CurveNodes((found.q / found.sigma2)[None], np.ones((1, len(found.q))), found.sigma2[None])
-        return curve_nodes(found.batch, self.order, self._is_relative)
+            return CurveNodes((found.q / found.sigma2)[:, None], np.ones((len(found.q), 1)), found.sigma2[:, None])
+        return curve_nodes(found.batch, self.order, self._is_relative, self._curves.threads)
 
     def _intervals(self, found: BatchFit, at: FloatArray, deriv: int, level: float) -> FloatArray:
         """Ends (2, S, g) of intervals of the curves of a batch."""
-        nodes, batch = self._nodes, found.batch
-        moments = [self._moments(batch, q * s2, s2, at, deriv) for q, s2 in zip(nodes.q, nodes.scale2, strict=True)]
-        mean, variance = (np.array(part) for part in zip(*moments, strict=True))
+        nodes, batch, threads = self._nodes, found.batch, self._curves.threads
         counts, ends = batch.counts - self.order, np.empty((2, len(batch), len(at)))
         for count in np.unique(counts).tolist() if self._is_relative else [np.inf]:
             some = np.flatnonzero(counts == count) if self._is_relative else np.arange(len(batch))
-            weights = np.repeat(nodes.weights[:, some], len(at), axis=1)
-            L = len(weights)
-            law = Mixture(mean[:, some].reshape(L, -1), variance[:, some].reshape(L, -1), weights, count)
-            ends[:, some] = law.interval(level).T.reshape(2, len(some), -1)
-        return ends
+            q, weights, scale2 = (part[some] for part in (nodes.q, nodes.weights, nodes.scale2))
+            law, score = standard_law(count), standard_quantile(count, level / 2)
+            asked = batch.series, some, batch.x, batch.x_unit, self.order, q * scale2, scale2, weights, deriv, at
+            ends[:, some] = _kernels.intervals_many(*asked, law, level / 2, score, threads)
+        return ends * batch.units(deriv)[:, None] + (batch.y_origin[:, None] if deriv == 0 else 0.0)
 
     def plot(self, ids: Sequence[Any] | None = None, deriv: int = 0, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
         """Draw some curves, a panel each: f^(deriv), its pointwise interval of level 1 - alpha and the observations of it.
@@ -319,6 +322,7 @@ def fit_curves(
     sd: Mapping[Any, Any] | None = None,
     weights: Mapping[Any, Any] | None = None,
     unit: str | None = None,
+    resolution: Mapping[Any, Any] | None = None,
     threads: int | None = None,
     progress: bool | None = None,
 ) -> CurveFits:
@@ -330,7 +334,7 @@ def fit_curves(
         One row for each time of observation, the curves one after the other or mixed.
     by : str
         Column that identifies the curve of a row.
-    x, observations, sd, weights, unit
+    x, observations, sd, weights, unit, resolution
         As of `Observations.from_frame`.
     order, method
         As of `SmoothingSpline` and its `fit`.
@@ -358,7 +362,7 @@ def fit_curves(
 
     Notes
     -----
-    Fits of an `order` by "reml" with one series, or with given noise SDs alone, run side by side in
+    Fits of an `order` by "reml" with one series, or with given noise SDs alone, and without a `resolution`, run side by side in
     compiled threads; others one after the other. Both are converged minima of the same criterion.
 
     Examples
@@ -382,7 +386,7 @@ def fit_curves(
 
     method = check_method(method)
     n_threads = check_order(os.cpu_count() or 1 if threads is None else threads, "threads", 1, 1024)
-    curves = read_curves(data, by, x, readings, sd, weights, unit, n_threads)
+    curves = read_curves(data, by, x, readings, sd, weights, unit, resolution, n_threads)
     n, n_curves = len(curves.observations), len(curves.ids)
     needed = OF_OBSERVATION * n + OF_CURVE * n_curves
     check_memory(needed, f"a fit of {n_curves} curves to {n} observations", "fit groups of the curves one after the other")
@@ -398,9 +402,11 @@ def fit_curves(
             check_readable(checked_prior(prior), reading.deriv, reading.name)
     fits = CurveFits(curves, order, method, smoothing, prior)
     is_joint = (len(curves.curve) == 1) or all(r.sd is not None for r in curves.observations.readings)
-    is_joint = is_joint and prior is None and method == "reml" and not curves.observations.abscissa.is_split
+    is_joint = is_joint and prior is None and method == "reml" and resolution is None and not curves.observations.abscissa.is_split
     if smoothing == "shared" and not is_joint:
-        raise SpecificationError('smoothing is "shared", which needs method="reml" and either one series or sd= for all of them')
+        raise SpecificationError(
+            'smoothing is "shared", which needs method="reml", one series or sd= for all of them, and no resolution='
+        )
     with _progress(len(curves.ids), progress) as advance:
         rest = np.arange(len(curves.ids))
         if is_joint:
@@ -459,8 +465,9 @@ def _fit_one(fits: CurveFits, place: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RoughnessWarning)
             warnings.simplefilter("ignore", ExactSeriesWarning)  # `boundary` tells of every curve
-            warnings.simplefilter("ignore", MisfitWarning)  # curves are not checked one by one
-            results = SmoothingSpline(fits._curves.subset(place), fits.order, prior=fits.prior).fit(fits.method)
+            results = _fit_unchecked(
+                SmoothingSpline(fits._curves.subset(place), fits.order, prior=fits.prior), fits.method, None, {}
+            )
             row: dict[str, Any] = {"nobs": results.nobs}
             row |= {f"sigma.{name}": sd for name, sd, estimated in results.noise_sds if estimated}
             row |= {str(name): float(value) for name, value in results.fitted.posterior.hyperparameters.items()}
@@ -471,7 +478,7 @@ def _fit_one(fits: CurveFits, place: int) -> None:
         return
     fits._rows[place] = row | {"boundary": ", ".join(results.boundary)}
     if isinstance(results.optimum, Optimum):
-        fits._optima[place] = results.optimum
+        fits._optima[place] = results.optimum, cast(MarkovPosterior, results.fitted.posterior).specification.sites
     else:
         unknown = [sd for _, sd, estimated in results.noise_sds if estimated]
         fits._variances[place] = results.q, np.array(unknown), results.boundary, results.optimum.minimum

@@ -166,6 +166,7 @@ class SmoothingSpline:
         data: Any,
         sd: Mapping[Any, Any] | None = None,
         weights: Mapping[Any, Any] | None = None,
+        resolution: Mapping[Any, Any] | None = None,
         **options: Any,
     ) -> SmoothingSpline:
         """Make a model from a formula and a data frame.
@@ -178,7 +179,7 @@ class SmoothingSpline:
             times; after a + columns on which the observations of f (of order 0) depend linearly, and ``Pulse(x0)``, ``Level(x0)``,
             ``Slope(x0)``.
             ``Q("any name")`` quotes a column.
-        data, sd, weights
+        data, sd, weights, resolution
             As of `Observations.from_frame`.
         **options
             Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``, ``covariances``.
@@ -206,7 +207,7 @@ class SmoothingSpline:
             )
         parsed = SplineFormula.parse(formula)
         unit = parsed.options.get("unit")
-        observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit)
+        observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit, resolution)
         regressors = regressor_columns(parsed, data)
         interventions = (*parsed.interventions, *options.pop("interventions", ()))
         return cls(
@@ -291,18 +292,19 @@ class SmoothingSpline:
         If the observations contradict the model (an outlier, a level shift, a noise level that varies, autocorrelated prediction
         errors, coarse rounding), a `smoothfit.errors.MisfitWarning` names a remedy; `misfits` of the results has the list.
         """
-        method = check_method(method)
         free = check_robust(of_loss(loss, parameter, robust, self.observations), self.observations)
         if is_zero(lam):
             only_one(1.0, bandwidth, edf)
-            return self._interpolated(method, free)
-        given = only_one(lam, bandwidth, edf)
-        if self.specification is not None:
-            found = self._fit_any(self.specification, method, given, free)
-        else:
-            found = self._fit_plain(method, given, free)
+            return self._interpolated(check_method(method), free)
+        found = self._fit(check_method(method), only_one(lam, bandwidth, edf), free)
         warn_of_misfits(found.misfits)
         return found
+
+    def _fit(self, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]) -> SmoothingSplineResults:
+        """Fit without a look at whether the observations contradict the model."""
+        if self.specification is not None:
+            return self._fit_any(self.specification, method, given, free)
+        return self._fit_plain(method, given, free)
 
     def _fit_plain(self, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]) -> SmoothingSplineResults:
         """Fit an integrated Wiener process, with normal or robust noise."""

@@ -74,17 +74,17 @@ def test_curves_at_a_boundary_and_other_levels():
 
 def test_nodes_have_the_moments_of_the_posterior():
     fits = fitted(curves(6, 5, 40, 80), 2)
-    nodes = curve_nodes(fits._side_by_side.batch, 2, True)
-    np.testing.assert_allclose(nodes.weights.sum(axis=0), 1, rtol=1e-12)
+    nodes = curve_nodes(fits._side_by_side.batch, 2, True, 1)
+    np.testing.assert_allclose(nodes.weights.sum(axis=1), 1, rtol=1e-12)
     for i, curve in enumerate(fits):
         res = fits[curve]
         posterior, scale = res.parameter_posterior, res.fitted.posterior.rows.scale
         units = np.log(fits._side_by_side.batch.x_unit[i] ** -3 * scale.x_unit**3)
-        rho = np.log(nodes.q[:, i]) + units
+        rho = np.log(nodes.q[i]) + units
         sd = np.sqrt(posterior.cov[0, 0])
-        assert abs(nodes.weights[:, i] @ rho - posterior.mean[0]) < 0.02 * sd
-        mean = nodes.weights[:, i] @ rho
-        assert abs(np.sqrt(nodes.weights[:, i] @ (rho - mean) ** 2) / sd - 1) < 0.02
+        assert abs(nodes.weights[i] @ rho - posterior.mean[0]) < 0.02 * sd
+        mean = nodes.weights[i] @ rho
+        assert abs(np.sqrt(nodes.weights[i] @ (rho - mean) ** 2) / sd - 1) < 0.02
 
 
 def test_long_curves_have_narrow_posteriors_that_are_resolved():
@@ -93,8 +93,8 @@ def test_long_curves_have_narrow_posteriors_that_are_resolved():
     fits = fitted(pd.DataFrame({"id": "a", "x": x, "y": y}), 1)
     reference = fits["a"].get_prediction(GRID).conf_int()
     assert distance(fits.predict(GRID)[ENDS].to_numpy(), reference) < 0.02
-    nodes = curve_nodes(fits._side_by_side.batch, 1, True)
-    assert np.sqrt(nodes.weights[:, 0] @ np.log(nodes.q[:, 0] / fits["a"].optimum.q * fits["a"].optimum.sigma2[0]) ** 2) < 0.5
+    nodes = curve_nodes(fits._side_by_side.batch, 1, True, 1)
+    assert np.sqrt(nodes.weights[0] @ np.log(nodes.q[0] / fits["a"].optimum.q * fits["a"].optimum.sigma2[0]) ** 2) < 0.5
 
 
 def test_gauss_rules_integrate_polynomials():
@@ -122,15 +122,15 @@ def test_shared_parameters_are_taken_for_known():
 
 
 def test_a_curve_whose_lattice_shows_nothing_is_predicted_by_itself(monkeypatch):
-    plain = batch_nodes._terms
+    plain = batch_nodes._log_density
 
-    def terms(batch, which, order, rho):
-        log_det, sse = plain(batch, which, order, rho)
-        log_det[which == 2] = np.nan
-        return log_det, sse
+    def log_density(batch, which, *options):
+        density = plain(batch, which, *options)
+        density[which == 2] = -np.inf
+        return density
 
-    monkeypatch.setattr(batch_nodes, "_terms", terms)
+    monkeypatch.setattr(batch_nodes, "_log_density", log_density)
     fits = fitted(curves(5, 7), 2)
     frame = fits.predict(GRID)
-    np.testing.assert_array_equal(np.isnan(fits._nodes.weights).all(axis=0), np.arange(5) == 2)
+    np.testing.assert_array_equal(np.isnan(fits._nodes.weights).all(axis=1), np.arange(5) == 2)
     np.testing.assert_array_equal(frame.loc[frame["id"] == 2, ENDS], fits[2].get_prediction(GRID).conf_int())

@@ -1,6 +1,7 @@
 """Rounded observations: dense algebra, quadrature over intervals, coverage, and what is refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import truncnorm
 
@@ -266,3 +267,36 @@ def test_full_likelihood_is_bounded_where_reports_are_rounded():
     res = sf.SmoothingSpline(sf.observe(x, [1.0, 1.5, 2.0, 2.0, 2.5, 2.5], resolution=0.5)).fit(method="ml")
     assert np.abs(res.resid).max() < 0.25
     assert res.sigma["f"] < 0.05
+
+
+def test_rounded_means_are_those_of_narrow_intervals():
+    """Means over intervals that shrink to points have the fit of values there."""
+    steps = np.full(len(X), 0.5)
+    y = rounded(np.sin(X) + 0.2 * np.random.default_rng(3).standard_normal(len(X)), steps)
+    prior = sf.priors.IntegratedWiener(2, q=0.7)
+    means = sf.observe_integral(X - 5e-6, X + 5e-6, y, mean=True, sd=0.2, resolution=0.5)
+    found, wanted = (sf.SmoothingSpline(obs, prior=prior).fit() for obs in (means, sf.observe(X, y, sd=0.2, resolution=0.5)))
+    plain = sf.SmoothingSpline(sf.observe(X, y, sd=0.2), prior=prior).fit()
+    np.testing.assert_allclose(found.predict(AT), wanted.predict(AT), atol=1e-5)
+    np.testing.assert_allclose(found.get_prediction(AT, 1).se_mean, wanted.get_prediction(AT, 1).se_mean, rtol=1e-4)
+    assert np.all(found.get_prediction(AT).se_mean > 1.05 * plain.get_prediction(AT).se_mean)
+    differences = sf.observe_difference(X - 0.1, X + 0.1, y, sd=0.2, resolution=0.5)
+    assert np.array_equal(differences.readings[0].resolution, steps)
+
+
+def test_frames_formulas_and_many_curves_have_resolutions():
+    df = pd.DataFrame({"id": np.repeat(["a", "b"], 25), "x": np.tile(X, 2), "h": 0.5})
+    df["y"] = np.round((np.sin(df["x"]) + 0.2 * np.random.default_rng(4).standard_normal(50)) / df["h"]) * df["h"]
+    fits = sf.fit_curves(df, by="id", x="x", readings={"y": 0}, resolution={"y": "h"}, progress=False)
+    for curve, part in df.groupby("id"):
+        wanted = sf.SmoothingSpline(sf.observe(part["x"], part["y"], resolution=0.5)).fit()
+        assert fits.params.loc[curve, "sigma.y"] == pytest.approx(wanted.sigma["y"], rel=1e-9)
+        np.testing.assert_allclose(fits[curve].predict(AT, 1), wanted.predict(AT, 1), rtol=1e-9)
+    by_formula = sf.SmoothingSpline.from_formula("y ~ s(x)", part, resolution={"y": 0.5}).fit()
+    np.testing.assert_allclose(by_formula.predict(AT), wanted.predict(AT), rtol=1e-9)
+    with pytest.raises(SpecificationError, match=r"no resolution="):
+        sf.fit_curves(df, by="id", x="x", readings={"y": 0}, resolution={"y": "h"}, smoothing="shared")
+    with pytest.raises(DataError, match="resolution is given for"):
+        sf.Observations.from_frame(df, "x", {"y": 0}, resolution={"z": 0.5})
+    with pytest.raises(SpecificationError, match="leave it out for boxes"):
+        sf.observe_integral(np.zeros((2, 2)), np.ones((2, 2)), [1.0, 2.0], resolution=1.0)
