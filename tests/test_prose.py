@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 SOURCES = sorted((Path(__file__).parents[1] / "smoothfit").rglob("*.py"))
-CODE = re.compile(r"`+[^`]*`+|^\s*(>>>|\.\.\.).*$|^\s*[\w, ]+ : .*$", re.MULTILINE)  # names, examples, lists of parameters
+# Names, examples and lists of parameters are code.
+CODE = re.compile(
+    r"`+[^`]*`+|^\s*(>>>|\.\.\.).*$|^\s*[\w, ]+ : .*$|^\s*\w+(, [\w*]+)+$", re.MULTILINE
+)  # names, examples, lists of parameters
 WORDS = {
     r"readings?\b(?! (has|is|does|in another))": "observation",  # `readings` is an argument of from_frame
     r"(?<!greville )absciss\w*": "x, or values of x",

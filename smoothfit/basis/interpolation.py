@@ -4,7 +4,7 @@ With odd degree d = 2m - 1 and a knot at each x, the conditions at each end are 
 
 ===============  ============================================================================================
 ``natural``      the derivatives of orders m .. 2m - 2 are zero: of all curves through the points this one has
-                 the least integral of (f^(m))^2, the limit of smoothing splines of order m
+                 the smallest integral of (f^(m))^2, the limit of smoothing splines of order m
 ``clamped``      the first derivative is given, those of orders 2 .. m - 1 are zero
 ``not-a-knot``   the m - 1 points next to the end are no knots
 ``periodic``     the derivatives up to d - 1 agree at both ends
@@ -42,7 +42,7 @@ def interpolant(
         needed = "3, as monotone pieces are cubic" if boundary == "monotone" else "odd, so that knots and conditions pair up"
         raise SpecificationError(f"degree is {degree}; it is {needed}")
     if slopes is not None and (boundary != "clamped" or degree == 1):
-        raise SpecificationError("slopes goes with boundary='clamped' and a degree of at least 3; leave it out")
+        raise SpecificationError("slopes needs boundary='clamped' and a degree of at least 3; leave it out")
     points, values = _points(x, y)
     mode = {} if extrapolate is None else {"extrapolate": extrapolate}
     if boundary == "monotone":

@@ -106,7 +106,7 @@ def _polynomials_below(order: int, basis: AnyBasis, axis: int | None) -> csr_arr
 
 def _refuse_axis(axis: int | None) -> None:
     if axis is not None:
-        raise SpecificationError(f"axis is {axis}, but the basis has one variable; axis goes with a TensorProductBasis")
+        raise SpecificationError(f"axis is {axis}, but the basis has one variable; axis is for a TensorProductBasis")
 
 
 def _triangle(root: csr_array) -> csr_array:

@@ -308,7 +308,7 @@ def _term(text: str, tree: ast.expr, name: str, time: str, order: int, columns: 
                 raise SpecificationError(
                     f"{text} mixes the curve with the input {node.id!r}; terms are functions of {name} and {time} alone"
                 )
-            raise SpecificationError(f"{text}: {node.id!r} is unknown; terms know {', '.join(sorted(FUNCTIONS))}")
+            raise SpecificationError(f"{text}: {node.id!r} is unknown; terms have {', '.join(sorted(FUNCTIONS))}")
     if highest >= order:
         raise SpecificationError(f"{text} takes a derivative that is not below the left side")
     return Term(text, Expression(ast.unparse(changed), time), rates=highest > 0)

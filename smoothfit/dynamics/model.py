@@ -299,7 +299,7 @@ class DerivativeRegression:
         if h is not None and (np.abs(poles.imag) * h > SAMPLING_LIMIT * np.pi).any():
             found.append(
                 (
-                    f"a fitted pole oscillates at the limit of what samples {h:g} apart can tell (pi / {h:g}); it may be an "
+                    f"a fitted pole oscillates at the limit of what samples {h:g} apart can show (pi / {h:g}); it may be an "
                     f"alias: sample faster",
                     SamplingWarning,
                 )

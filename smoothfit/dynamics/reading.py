@@ -172,7 +172,7 @@ def _times(t: Any, unit: str | None) -> tuple[Abscissa, FloatArray, str]:
             check_unit(unit)
     else:
         if unit is not None:
-            raise SpecificationError(f"unit is {unit!r}, but t holds numbers; units of time go with datetime t")
+            raise SpecificationError(f"unit is {unit!r}, but t holds numbers; units of time are for datetime t")
         array = array.astype(np.int64 if array.dtype.kind in "iu" else np.float64)
         bad = ~np.isfinite(array.astype(np.float64))
         if bad.any():
@@ -274,9 +274,9 @@ def _check_replicates(
 def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample: str) -> Sample:
     """Observations of values and derivatives, each series a channel, on the union of their times and those of the inputs."""
     if groups is not None:
-        raise SpecificationError("groups= goes with arrays; Observations are of one run")
+        raise SpecificationError("groups= is for arrays; Observations are of one run")
     if u is None and t is not None:
-        raise SpecificationError("t= goes with u where y is an Observations object, which has its own times")
+        raise SpecificationError("t= is for u if y is an Observations object, which has its own times")
     for reading in y.readings:
         if reading.upper is not None:
             raise SpecificationError(f"{reading.name!r} observes {reading.label}, which an equation cannot use; leave it out")

@@ -447,7 +447,7 @@ def _limits(
 
 def _refuse_unit(unit: str | None) -> None:
     if unit is not None:
-        raise SpecificationError(f"unit is {unit!r}, but points hold numbers; units of time go with datetime x in one dimension")
+        raise SpecificationError(f"unit is {unit!r}, but points hold numbers; units of time are for datetime x in one dimension")
 
 
 def _refuse_resolution(resolution: Any, what: str) -> None:
@@ -471,7 +471,7 @@ def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDA
             raise DataError(f"{argument}[{first_index(bad)}] is missing (NaT); drop the row")
         abscissae = to_nanoseconds(abscissae, argument)
     elif unit is not None:
-        raise SpecificationError(f"unit is {unit!r}, but {argument} holds numbers; units of time go with datetime x")
+        raise SpecificationError(f"unit is {unit!r}, but {argument} holds numbers; units of time are for datetime x")
     else:
         abscissae = as_numbers(abscissae, argument, "every observation needs an x: drop the row")
     if unit is not None:

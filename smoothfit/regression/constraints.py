@@ -163,7 +163,7 @@ class Equals(Constraint):
         else:
             object.__setattr__(self, "deriv", check_order(self.deriv, "deriv", 0, HIGHEST_DERIVATIVE))
         if self.upper is not None and (self.minus is not None or self.deriv):
-            raise SpecificationError("upper makes an integral of f; it goes with neither minus nor deriv")
+            raise SpecificationError("upper makes an integral of f; it excludes minus and deriv")
         for name in ("x", "value", "upper", "minus"):
             if name in ("x", "value") or getattr(self, name) is not None:
                 given = getattr(self, name)

@@ -281,7 +281,7 @@ class SplineRegression:
         if loss == "squares":
             return self._results(found(rows))
         if any(rows.errors):
-            raise SpecificationError(f"loss={loss!r} judges observations one by one; it does not go with correlated errors")
+            raise SpecificationError(f"loss={loss!r} judges observations one by one; it excludes correlated errors")
         if type(rows) is not Rows:
             raise SpecificationError(f"loss={loss!r} needs the observations, which an accumulated fit drops; fit all at once")
         if loss == "quantile":

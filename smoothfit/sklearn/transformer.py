@@ -225,7 +225,7 @@ class SplineTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_flag(self.sparse_output, "sparse_output")
         if self.boundary == "natural" and (self.degree != 3 or self.extrapolation == "periodic"):
             raise SpecificationError(
-                "boundary is 'natural', which goes with degree=3 and an extrapolation that is not periodic; pass boundary='free'"
+                "boundary is 'natural', which needs degree=3 and an extrapolation that is not periodic; pass boundary='free'"
             )
 
     def _read(self, X: Any, reset: bool) -> Any:

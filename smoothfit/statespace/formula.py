@@ -66,7 +66,7 @@ class SplineFormula:
             term = (smooth or terms)[-1]
             raise SpecificationError(
                 f"formula is {formula!r}; right of ~ stands one smooth term s(x), x a column, and not {ast.unparse(term)!r}"
-                f"{'; bases go with sf.SplineRegression.from_formula' if _function(term) in TRANSFORMS else ''}"
+                f"{'; bases are for sf.SplineRegression.from_formula' if _function(term) in TRANSFORMS else ''}"
             )
         x, options = _smooth(smooth[0], formula)
         regressors: list[str] = []

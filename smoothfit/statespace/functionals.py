@@ -41,7 +41,7 @@ class CurveFunctionals:
 
     def __post_init__(self) -> None:
         if (self.upper is None) != (self.kind == VALUE):
-            raise SpecificationError("upper goes with integrals and differences, which need it; leave it out for derivatives")
+            raise SpecificationError("upper is for integrals and differences; leave it out for derivatives")
         if self.upper is not None and (self.derivs != (0,) or self.component is not None):
             raise SpecificationError("integrals and differences are of f itself; leave derivs and component out")
         if self.upper is not None and not (self.upper.minus(self.points) > 0).all():

@@ -394,7 +394,7 @@ def fit_curves(
         _check_derivs(curves.observations, order)
     elif smoothing == "shared":
         raise SpecificationError(
-            'smoothing is "shared", which goes with order=; with a prior= pass "separate", or give the hyperparameters that all '
+            'smoothing is "shared", which needs order=; with a prior= pass "separate", or give the hyperparameters that all '
             "curves share in the prior"
         )
     else:

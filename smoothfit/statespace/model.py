@@ -132,7 +132,7 @@ class SmoothingSpline:
         self.order = check_order(order, "order", 1, HIGHEST_ORDER)
         self.specification: Specification | None = None
         if prior is not None and period is not None:
-            raise SpecificationError("period goes with order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
+            raise SpecificationError("period needs order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
         is_plain = prior is None and period is None
         is_plain &= all(reading.upper is None and reading.resolution is None for reading in observations.readings)
         if not (is_plain and not regressors and _is_empty(interventions) and _is_empty(noise) and not joint):
@@ -329,7 +329,7 @@ class SmoothingSpline:
         """The curve through the observations."""
         if self.specification is not None or free:
             raise SpecificationError(
-                "lam is 0, a curve through observations of f and its derivatives, which goes with order= alone, without a prior, "
+                "lam is 0, a curve through observations of f and its derivatives, which needs order= alone, without a prior, "
                 "regressors, noise or a robust loss; pass a positive lam"
             )
         variances = interpolated(self.observations, self._rows, self.order)
@@ -400,7 +400,7 @@ class SmoothingSpline:
             option, remedy = given[0], "give the smoothing by prior=sf.priors.IntegratedWiener(order, q=...)"
         else:
             return
-        raise SpecificationError(f"the observations have a resolution, which {option} does not go with; {remedy}")
+        raise SpecificationError(f"the observations have a resolution, which {option} does not support; {remedy}")
 
     def _check_accuracy(self, rows: Rows, variances: Variances) -> None:
         """Refuse a fit that rounding would falsify."""

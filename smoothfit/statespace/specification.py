@@ -204,10 +204,10 @@ class Specification:
             return
         if not isinstance(self.prior, IntegratedWiener) or any(r.upper is not None for r in self.observations.readings):
             raise SpecificationError(
-                "period goes with order= and observations of f and its derivatives; other priors: add Seasonal(period)"
+                "period needs order= and observations of f and its derivatives; other priors: add Seasonal(period)"
             )
         if self.noise or self.interventions:
-            raise SpecificationError("period goes with neither noise nor interventions")
+            raise SpecificationError("period excludes noise and interventions")
 
     def _told_apart(self) -> Prior:
         """The prior with seasonal harmonics of as many unknown constants as the observations tell: on an even grid one."""

@@ -41,7 +41,7 @@ def test_each_method_has_the_kinds_that_make_sense(noisy, method):
         assert (res.bse.iloc[:3] > 0).all()
         assert kind in str(res.summary())
     for kind in {"oim", "nonrobust", "eiv"} - {OWN[method]}:
-        with pytest.raises(SpecificationError, match=f'does not go with this method; use cov_type="{OWN[method]}"'):
+        with pytest.raises(SpecificationError, match=f'is not available for this method; use cov_type="{OWN[method]}"'):
             model.fit(method, cov_type=kind)
     if method == "iv":
         with pytest.raises(SpecificationError, match=r'process noise correlates.*"HAC", "cluster" or "bootstrap"'):

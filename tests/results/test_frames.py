@@ -172,7 +172,7 @@ def test_times_in_formulas_have_the_zone_that_they_say():
     direct = sf.SmoothingSpline(given.observations, interventions=[sf.Level(times[10])]).fit()
     np.testing.assert_allclose(given.params.iloc[-1], direct.params.iloc[-1], rtol=1e-12)
     np.testing.assert_allclose(given.bse.iloc[-1], direct.bse.iloc[-1], rtol=1e-12)
-    with pytest.raises(DataError, match="x of Level holds times without a zone"):
+    with pytest.raises(DataError, match="x of Level contains times without a zone"):
         sf.SmoothingSpline.from_formula(formula.format("10:00"), frame)
     with pytest.raises(SpecificationError, match="'2024-01-01Tnoon' is not a time; write it as"):
         sf.SmoothingSpline.from_formula(formula.format("noon"), frame)

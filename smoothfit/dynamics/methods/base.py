@@ -111,8 +111,8 @@ class Fitted:
             raise SpecificationError(f"cov_type is {cov_type!r}; pass one of {', '.join(COV_TYPES)}")
         if cov_type in ("nonrobust", "oim", "eiv", "bootstrap"):
             raise SpecificationError(
-                f'cov_type="{cov_type}" does not go with this method; use cov_type="{self.cov_type}", "robust", "HAC", "cluster" '
-                f'or "bootstrap"'
+                f'cov_type="{cov_type}" is not available for this method; use cov_type="{self.cov_type}", "robust", "HAC", '
+                f'"cluster" or "bootstrap"'
             )
         rows = self.row_scores()
         if self.bread is None or rows is None:
