@@ -56,8 +56,8 @@ def to_vector(values: Any, argument: str, wanted: str = "numbers or times") -> C
 def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Column:
     """Return a NumPy array of numbers or times, of any shape; integers stay integers of all their digits.
 
-    Accepts lists, arrays, and pandas, Polars or PyArrow series; missing values of a nullable series become NaN (or NaT). An error
-    asks for what is `wanted`.
+    Accepts lists, arrays, series of pandas, Polars or PyArrow, and arrays of xarray; missing values of a nullable series become NaN
+    (or NaT). An error asks for what is `wanted`.
     """
     label: str | None = None
     zone: Zone = None
@@ -84,7 +84,9 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
             zone = values.tz or False
             values = values.tz_convert("UTC").tz_localize(None) if zone else values
         array = from_sequence(values, argument)
-    if array.dtype.kind in "US":  # mixed with numbers, of which NumPy makes strings, too
+        name = getattr(values, "name", None)  # of an index of pandas, an array of xarray
+        label = name if isinstance(name, str) and name else None
+    if array.dtype.kind in "US":  # mixed with numbers, which NumPy makes strings, too
         array = array.astype(object) if hasattr(values, "dtype") else np.asarray(values, dtype=object)
     if array.dtype == object:
         array, mixed = _from_objects(array, argument, wanted)

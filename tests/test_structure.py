@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # A file imports from lower layers only; files of one layer that is a package may import each other.
 LAYERS = [
     {"errors"},
-    {"_validation", "_core", "_entry", "_frames", "_processes"},
+    {"_validation", "_core", "_entry", "_frames", "_html", "_log", "_processes", "_progress"},
     {"observations", "basis", "calculus", "inference", "datasets"},
     {"markov"},
     {"results"},

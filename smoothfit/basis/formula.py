@@ -21,8 +21,10 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, NoReturn, Self
 
+import narwhals.stable.v1 as nw
 import numpy as np
 
+from .._frames import library_of
 from .._validation import Frozen, described, shown
 from ..errors import DataError, SmoothfitError, SpecificationError
 from .base import Basis
@@ -106,7 +108,9 @@ class DesignSpec(Frozen):
                 import patsy
 
                 terms = patsy.ModelDesc.from_formula(formula).rhs_termlist
-                learned: Any = patsy.dmatrix(patsy.ModelDesc([], terms), data, patsy.EvalEnvironment([_names(names)])).design_info
+                learned: Any = patsy.dmatrix(
+                    patsy.ModelDesc([], terms), _for_patsy(data), patsy.EvalEnvironment([_names(names)])
+                ).design_info
             else:
                 from formulaic import Formula, model_matrix
 
@@ -157,7 +161,9 @@ class DesignSpec(Frozen):
             if _import(self.engine) == "patsy":
                 import patsy
 
-                (matrix,) = patsy.build_design_matrices([self._design_info], data, NA_action=na_action, return_type="dataframe")
+                (matrix,) = patsy.build_design_matrices(
+                    [self._design_info], _for_patsy(data), NA_action=na_action, return_type="dataframe"
+                )
                 return matrix
             import pandas as pd
 
@@ -294,6 +300,14 @@ def _import(engine: str) -> str:
 def _check_columns(data: Any) -> None:
     if not isinstance(data, Mapping) and not hasattr(data, "columns"):
         raise DataError(f"data is {type(data).__name__}; pass a DataFrame, or a mapping from names to columns")
+
+
+def _for_patsy(data: Any) -> Any:
+    """Data as patsy takes them: of Polars and PyArrow, which it does not know, a mapping to arrays."""
+    frame = nw.from_native(data, eager_only=True, pass_through=True)
+    if not isinstance(frame, nw.DataFrame) or library_of(data) == "pandas":
+        return data
+    return {name: frame.get_column(name).to_numpy() for name in frame.columns}
 
 
 def _raise_ours(error: Exception, kind: type[SmoothfitError], what: str) -> NoReturn:

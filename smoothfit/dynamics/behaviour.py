@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._frames import framed
 from .._validation import FloatArray, check_finite, check_level, to_floats
 from ..errors import DataError, SpecificationError
 from ..results import Estimate
@@ -249,6 +250,7 @@ class Behaviour(Estimates):
         outputs, inputs = self.model.equation.outputs, self.model.sample.recorded_inputs
         return list(inputs) if len(outputs) == 1 else [f"{o}: {i}" for o in outputs for i in inputs]
 
+    @framed
     def step_response(self, t: Any, alpha: float = 0.05) -> pd.DataFrame:
         """Response of y at times t after each input becomes one at zero, from rest, with pointwise intervals.
 
@@ -262,6 +264,7 @@ class Behaviour(Estimates):
         """
         return self._response(response.step_response, t, alpha)
 
+    @framed
     def impulse_response(self, t: Any, alpha: float = 0.05) -> pd.DataFrame:
         """Response of y at times t after a unit impulse of each input at zero; as `step_response`."""
         return self._response(response.impulse_response, t, alpha)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 
 from .._processes import in_processes
+from .._progress import progress_bar
 from .._validation import FloatArray, check_memory, check_order, check_rng
 from ..errors import ConvergenceError, SmoothfitError, SmoothfitWarning, SpecificationError
 from . import response
@@ -40,10 +41,10 @@ def bootstrap(results: DynamicsResults, size: int, kind: str, rng: Any, n_jobs: 
     problem, method, options = results.model.problem, results.method, results.options
     samples = (draw(results, seed) for seed in seeds)
     found: list[FloatArray | None] = []
-    with _bar(progress, size) as advance, closing(_refits((problem, method, options), samples, n_jobs)) as refits:
+    with progress_bar(progress, size, "fit") as advance, closing(_refits((problem, method, options), samples, n_jobs)) as refits:
         for params in refits:
             found.append(params)
-            advance()
+            advance(1)
     kept = [params for params in found if params is not None]
     if len(kept) < max(2, (1 - MOST_FAILED) * size):
         raise ConvergenceError(
@@ -72,18 +73,6 @@ def _refit(fit: Refitted, y: FloatArray) -> FloatArray | None:
         except SmoothfitError:
             return None
     return np.array([*fitted.theta, *fitted.noise.values()])
-
-
-@contextmanager
-def _bar(shown: bool, total: int) -> Iterator[Callable[[], object]]:
-    """A bar that advances by one at each call; nothing where none is asked for."""
-    if not shown:
-        yield lambda: None
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=total, unit="fit") as bar:
-        yield bar.update
 
 
 def _parametric(results: DynamicsResults, seed: int) -> FloatArray:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._html import html_of
 from .._validation import FloatArray
 from ..errors import SpecificationError
 from .estimates import Estimates
@@ -154,6 +155,9 @@ class Comparison:
         from .plotting import plot_comparison
 
         return plot_comparison(self.table, self.names, list(self.results), ax)
+
+    def _repr_html_(self) -> str:
+        return html_of(repr(self), self.table, [self.why, *(f"{method}: {reason}" for method, reason in self.refused.items())])
 
     def __str__(self) -> str:
         return self.summary()

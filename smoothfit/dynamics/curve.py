@@ -209,14 +209,12 @@ class DynamicsCurve(CurveResults):
         return self._by_reading(lambda i, rows: self.results.fitted.sigma2[i] * self._sample.ratio[rows, i])
 
     @cached_property
-    def fittedvalues(self) -> FloatArray:
-        """Posterior mean of what each observation measures, shape (n,)."""
+    def _fittedvalues(self) -> FloatArray:
         mean = self.results._at_nodes[0]
         return self._by_reading(lambda i, rows: mean[rows, self._component(self._sample.channels[i].deriv)])
 
     @property
-    def resid_recursive(self) -> FloatArray:
-        """Standardised one-step-ahead prediction errors (innovations), shape (n,); see `CurveResults.resid_recursive`."""
+    def _resid_recursive(self) -> FloatArray:
         errors = self.results.innovations
         return self._by_reading(lambda i, rows: np.asarray(errors[rows, i]))
 

@@ -229,11 +229,24 @@ class Estimates(Results):
         return self.fitted.n_rows - self.df_model
 
     @property
-    def resid(self) -> FloatArray:
-        """Residuals by row and output or channel; NaN where there is none, (n,) of one column.
+    def library(self) -> str | None:
+        """Library of the data, and of the frames that are returned; None of arrays."""
+        labels = self.model.sample.labels_of_rows
+        return None if labels is None else labels.library
+
+    def _labelled(self, values: FloatArray, name: str) -> Any:
+        return self.model.sample.as_given(values, name)
+
+    @property
+    def resid(self) -> Any:
+        """Residuals by row and output or series; NaN if there is none, (n,) of one column. Labelled as `fittedvalues`.
 
         Standardised one-step prediction errors of "kalman"; what the method's noise is estimated to be elsewhere.
         """
+        return super().resid
+
+    @property
+    def _resid(self) -> FloatArray:
         resid = self.fitted.resid[self.model.sample.rows]
         return resid[:, 0] if resid.shape[1] == 1 else resid
 

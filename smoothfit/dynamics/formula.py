@@ -11,7 +11,7 @@ import ast
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
 from .._entry import outside
-from .._frames import repeated_columns
+from .._frames import RowLabels, library_of, repeated_columns
 from .._validation import FloatArray, shown, to_floats
 from ..errors import DataError, SpecificationError
 from .frames import column_of
@@ -130,7 +130,7 @@ class Expression:
         return np.asarray(eval(compile(self.text, "<formula>", "eval"), {"__builtins__": {}}, names), dtype=float)
 
 
-def parse(formula: str, data: Any, t: str, groups: str | None) -> Parts:
+def parse(formula: str, data: Any, t: str, groups: str | Sequence[str] | None) -> Parts:
     """Read a formula and take its columns out of a data frame."""
     if not isinstance(formula, str) or formula.count("~") != 1:
         raise SpecificationError(f'formula is {formula!r}; pass a string with one ~, such as "D(y) ~ y + u"')
@@ -168,22 +168,38 @@ def parse(formula: str, data: Any, t: str, groups: str | None) -> Parts:
         import pandas as pd
 
         u = pd.DataFrame(design, columns=names)
-    if groups is not None:
-        _require(columns, groups)
-    import pandas as pd
-
-    y = pd.Series(to_floats(columns[name], name)[0], name=name)
     return Parts(
-        y,
-        pd.Series(columns[t], name=t),
+        _series(data, name, to_floats(columns[name], name)[0]),
+        _series(data, t, columns[t]),
         u,
         order,
         intercept,
         tuple(terms),
-        None if groups is None else columns[groups],
+        None if groups is None else _groups(columns, groups),
         tuple(derivatives),
         FormulaInputs(inputs, columns),
     )
+
+
+def _series(data: Any, name: str, values: npt.NDArray[Any]) -> Any:
+    """A column as a series with the labels of its rows, times in their zone."""
+    import pandas as pd
+
+    if library_of(data) not in ("pandas", "polars"):
+        return pd.Series(values, name=name)
+    if values.dtype.kind == "f":
+        return cast(RowLabels, RowLabels.of(data)).series(values, name)
+    return data[name]
+
+
+def _groups(columns: dict[str, Any], groups: str | Sequence[str]) -> Any:
+    """The column of runs, or of several columns a tuple for each row."""
+    if not isinstance(groups, list):
+        _require(columns, groups)
+        return columns[cast(str, groups)]
+    for name in groups:
+        _require(columns, name)
+    return list(zip(*(columns[name].tolist() for name in groups), strict=True))
 
 
 def _columns(data: Any) -> dict[str, Any]:

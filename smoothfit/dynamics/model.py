@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._entry import entry_point, warn
+from .._log import logger
 from .._validation import check_order
 from ..errors import BiasWarning, SamplingWarning, SmoothfitError, SpecificationError
 from .advice import advise
@@ -177,7 +178,9 @@ class DerivativeRegression:
         self.inputs_of_formula: FormulaInputs | None = None
 
     @classmethod
-    def from_formula(cls, formula: str, data: Any, t: str, groups: str | None = None, **options: Any) -> DerivativeRegression:
+    def from_formula(
+        cls, formula: str, data: Any, t: str, groups: str | Sequence[str] | None = None, **options: Any
+    ) -> DerivativeRegression:
         """Build the model from a formula such as ``"D(y, 2) ~ D(y) + u + sign(D(y))"``.
 
         Parameters
@@ -189,8 +192,8 @@ class DerivativeRegression:
         data : data frame
         t : str
             Column of times.
-        groups : str, optional
-            Column of runs.
+        groups : str or list of str, optional
+            Column of runs; with several, each combination of their values is a run.
         **options
             `lags`, `delay`, `intersample`, `unit` of the model.
 
@@ -272,6 +275,7 @@ class DerivativeRegression:
             The search did not converge, or the data have no solution.
         """
         chosen = check_method(method)
+        logger.info("DerivativeRegression.fit: %s of %d observations", chosen.name, self.sample.n_readings)
         fitted = estimate(chosen, self.problem, options)
         kwds = dict(cov_kwds or {})
         own = cov_type if cov_type != "bootstrap" else None

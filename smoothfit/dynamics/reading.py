@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
-from .._frames import repeated_columns
+from .._frames import RowLabels, repeated_columns
 from .._validation import FloatArray, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..observations import Observations, refuse_resolution
@@ -186,12 +186,20 @@ def _times(t: Any, unit: str | None) -> tuple[Abscissa, FloatArray, str]:
 def _groups(groups: Any, n: int) -> tuple[npt.NDArray[np.int64], tuple[Any, ...]]:
     if groups is None:
         return np.zeros(n, np.int64), (None,)
-    native = nw.from_native(groups, series_only=True, pass_through=True)
-    values = native.to_list() if isinstance(native, nw.Series) else np.asarray(groups).ravel().tolist()
+    native = nw.from_native(groups, eager_only=True, allow_series=True, pass_through=True)
+    if isinstance(native, nw.DataFrame):  # a run for each combination
+        values: list[Any] = list(native.iter_rows())
+    elif isinstance(native, nw.Series):
+        values = native.to_list()
+    elif isinstance(groups, list) and groups and isinstance(groups[0], tuple):
+        values = groups
+    else:
+        array = np.asarray(groups)
+        values = [tuple(row) for row in array.tolist()] if array.ndim == 2 else array.ravel().tolist()
     if len(values) != n:
         raise DataError(f"groups has {len(values)} labels for {n} rows")
     for i, value in enumerate(values):
-        if value is None or value != value:
+        if any(part is None or part != part for part in (value if isinstance(value, tuple) else (value,))):
             raise DataError(f"groups[{i}] is missing; every row belongs to a run")
     labels = {value: k for k, value in reversed(list(enumerate(dict.fromkeys(values))))}
     return np.array([labels[value] for value in values], np.int64), tuple(dict.fromkeys(values))
@@ -243,6 +251,8 @@ def _from_arrays(y: Any, t: Any, u: Any, groups: Any, unit: str | None) -> Sampl
         outputs,
         names,
         t_name,
+        labels_of_rows=RowLabels.of(y, t),
+        order=order,
     )
 
 

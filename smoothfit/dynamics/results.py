@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from .._entry import entry_point
+from .._frames import framed, labelled, library_of
 from .._validation import FloatArray, check_choice, check_rng, to_floats
 from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
 from ..inference.marginal import is_on_a_lattice
@@ -115,12 +117,13 @@ class DynamicsResults(Smoothed):
             return curve.get_prediction(times, deriv, simultaneous=True, parameters=parameters)
         wide, at, times, deriv, chosen = self._asked(t, deriv, output, run)
         prediction = self._prediction(wide, at, times, deriv, chosen)
+        prediction = replace(prediction, library=library_of(t) or self.library)
         return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
-    def predict(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> FloatArray:
-        """Smoothed curve or derivative at any times; see `get_prediction`."""
+    def predict(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> Any:
+        """Smoothed curve or derivative at any times; see `get_prediction`. Of a series or a data frame a series with its index."""
         wide, at, _, deriv, chosen = self._asked(t, deriv, output, run)
-        return self._component(wide, at, deriv, chosen)[0].reshape(np.shape(times_of(self.model, t)))
+        return labelled(self._component(wide, at, deriv, chosen)[0].reshape(np.shape(times_of(self.model, t))), t, "mean")
 
     def curve(self, output: str | None = None, run: Any = None) -> DynamicsCurve:
         """Return a smoothed output as a fitted curve, with everything that fitted curves can do.
@@ -174,6 +177,7 @@ class DynamicsResults(Smoothed):
         """Return the integral of an output from lower to upper, with its standard error; see `DynamicsCurve.integrate`."""
         return self.curve(output, run).integrate(lower, upper)
 
+    @framed
     def forecast(self, t: Any, u: Any = None, alpha: float = 0.05, run: Any = None) -> pd.DataFrame:
         """Forecasts of new observations after the end of a run.
 

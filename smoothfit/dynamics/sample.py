@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._frames import RowLabels
 from .._validation import FloatArray, check_memory, first_index, frozen
 from ..errors import DataError
 from ..observations.abscissa import Abscissa
@@ -69,6 +70,10 @@ class Sample:
         How many earlier rows of each input stand beside it.
     recorded : Sample or None
         The sample before its inputs were delayed and lagged; None if they are not.
+    labels_of_rows : RowLabels or None
+        The rows of the series or data frame that were passed.
+    order : ndarray of int, or None
+        Which of these rows each node is, in a sample as recorded.
     """
 
     abscissa: Abscissa
@@ -86,6 +91,8 @@ class Sample:
     delay: float = 0.0
     lags: int = 0
     recorded: Sample | None = None
+    labels_of_rows: RowLabels | None = None
+    order: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.t)
@@ -222,6 +229,25 @@ class Sample:
         for label, s in zip(self.labels, self.slices(), strict=True):
             found[s] = np.isin(self.t[s], runs[label])
         return found
+
+    def as_given(self, values: FloatArray, name: str) -> Any:
+        """Values (n,) or (n, outputs) of the rows, sorted by run and time, in the order and under the labels of those passed.
+
+        NaN where nothing is observed and in rows that delays and lags left out; as they are if the rows have no labels.
+        """
+        whole = self.recorded or self
+        if self.labels_of_rows is None or whole.order is None:
+            return values
+        found = np.full((len(whole.order), *values.shape[1:]), np.nan)
+        kept = np.flatnonzero(self.rows)
+        runs = self.run[kept]
+        values = np.where(np.isnan(self.y[kept]).reshape(values.shape), np.nan, values)
+        for i, label in enumerate(self.labels):
+            given = whole.order[whole.slice_of(whole.labels.index(label))]
+            own = values[runs == i]
+            found[given[len(given) - len(own) :]] = own  # only first rows of a run are left out
+        labels = self.labels_of_rows
+        return labels.series(found, name) if found.ndim == 1 else labels.frame(found, self.outputs)
 
     @property
     def is_complete(self) -> bool:

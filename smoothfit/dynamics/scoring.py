@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .._log import logger
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
 from .fast import Chart, check_vanishing
@@ -181,6 +182,7 @@ class Search:
         turns = not fixed[: self.n_theta].any()
         chart = Chart(self.n_theta, len(point.variances))
         for iteration in range(MAX_ITERATIONS):
+            logger.debug("scoring, iteration %d: criterion %.10g", iteration, point.value)
             fixed = fixed.copy()
             dropped = self._vanished(point, fixed)
             if dropped is not None:
@@ -250,6 +252,7 @@ class Search:
     def _certified(self, point: Point, free: npt.NDArray[np.bool_], iterations: int, exact: bool) -> Optimum:
         """Newton's steps with differences of exact scores, until their decrement is negligible."""
         size = len(free)
+        logger.info("scoring ended after %d iterations: criterion %.10g", iterations, point.value)
         hessian = point.expected
         decrement = 0.0
         chart = Chart(self.n_theta, len(point.variances))

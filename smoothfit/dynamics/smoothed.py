@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._frames import framed
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
 from ..results import CurvePrediction
@@ -138,6 +139,7 @@ class Smoothed(Behaviour):
         model = StateSpace(self.model.equation, self.model.sample)
         return innovations_of(model, model.terms(theta, q, sigma2[model.unknown], slopes=False, keep=True))
 
+    @framed
     def states(self) -> pd.DataFrame:
         """Smoothed outputs and their derivatives at the rows (sorted by run and time), with standard errors.
 
@@ -158,8 +160,16 @@ class Smoothed(Behaviour):
         )
 
     @property
-    def fittedvalues(self) -> FloatArray:
-        """Smoothed outputs at the rows, (n,) or (n, p)."""
+    def fittedvalues(self) -> Any:
+        """Smoothed outputs at the rows.
+
+        Of series and data frames a series, or a frame of several outputs, with their index and in their order, NaN where nothing
+        is observed and in rows that delays and lags leave out. Else an ndarray, (n,) or (n, p), of the rows sorted by run and time.
+        """
+        return super().fittedvalues
+
+    @property
+    def _fittedvalues(self) -> FloatArray:
         p = self.model.equation.n_outputs
         mean = self._at_nodes[0][self.model.sample.rows, :p]
         return mean[:, 0] if p == 1 else mean
@@ -178,11 +188,15 @@ class Smoothed(Behaviour):
         return self._leverages[self.model.sample.rows]
 
     @property
-    def loo_resid(self) -> FloatArray:
-        """Leave-one-out residuals at the estimates: observations minus smoothed outputs without them, by row and channel.
+    def loo_resid(self) -> Any:
+        """Leave-one-out residuals at the estimates: observations minus smoothed outputs without them, by row and series.
 
-        Shape (n,) of one channel; NaN where nothing is observed and where the curve interpolates an observation.
+        Labelled as `fittedvalues`; NaN where nothing is observed and where the curve interpolates an observation.
         """
+        return super().loo_resid
+
+    @property
+    def _loo_resid(self) -> FloatArray:
         sample = self.model.sample
         read = self._at_nodes[0][:, StateSpace(self.model.equation, sample).component]
         found = (sample.y - read)[sample.rows] / self._free

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._frames import framed
 from .._validation import FloatArray, check_level, frozen
 from ..errors import IntegrationWarning, NumericalError
 from ..inference.marginal import HyperparameterPosterior, integrate
@@ -154,12 +155,17 @@ class Hyperparameters(Results, Integrated):
         return found
 
     @property
+    @framed
     def hyperparameters(self) -> pd.DataFrame:
         """Posterior of `params`: a row for each weighted node, with the estimate of the common scale there.
 
         Columns are those of `params`, in the user's units, and ``weight``, which sums to one. A single row, the estimates, if
         nothing was integrated; see `parameter_posterior`.
         """
+        return self._hyperparameters
+
+    @property
+    def _hyperparameters(self) -> pd.DataFrame:
         import pandas as pd
 
         posterior = self.parameter_posterior
@@ -182,7 +188,7 @@ class Hyperparameters(Results, Integrated):
         """
         from ..results.plotting import plot_nodes
 
-        return plot_nodes(self.hyperparameters, self.params, self.conf_int(), ax)
+        return plot_nodes(self._hyperparameters, self.params, self.conf_int(), ax)
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return intervals of level 1 - alpha of `params`: quantiles of their posterior.

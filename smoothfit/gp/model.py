@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._entry import entry_point
+from .._log import logger
 from .._validation import check_order, shown, type_of
 from ..errors import DataError, NumericalError, SpecificationError
 from ..observations import Observations, refuse_resolution
@@ -161,6 +162,7 @@ class GaussianProcess:
         n_starts = check_order(n_starts, "n_starts", 1, 7)
         route = self._route(route)
         rows, parameters = self.rows, self.parameters
+        logger.info("GaussianProcess.fit: %s of %d observations, by %s algebra", self.kernel.label, len(rows), route)
         likelihood: DenseLikelihood | MarkovLikelihood
         if route == "dense":
             likelihood = DenseLikelihood(rows, self.kernel, parameters)

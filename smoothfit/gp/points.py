@@ -8,6 +8,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 
 from .._entry import entry_point
+from .._frames import RowLabels
 from .._validation import FloatArray, frozen, to_floats
 from ..errors import DataError, SpecificationError
 from ..observations import Observations
@@ -43,7 +44,8 @@ def of_curve(observations: Observations) -> PointObservations:
             )
         deriv = frozen(np.full((len(reading), 1), reading.deriv, dtype=np.int64))
         X = frozen(reading.x.astype(np.float64)[:, None])
-        parts.append(PointReadings(reading.name, X, reading.y, deriv, reading.sd, reading.weights, reading.n_dropped))
+        noise = reading.sd, reading.weights, reading.n_dropped
+        parts.append(PointReadings(reading.name, X, reading.y, deriv, *noise, rows=reading.rows))
     return PointObservations(tuple(parts), (observations.x_name,))
 
 
@@ -126,15 +128,15 @@ def observe(
     if name is not None:
         check_name(name)
     if isinstance(axis, str) and axis == "all" and "all" not in inputs:
-        return _observe_gradient(points, inputs, y, sd, weights, name)
+        return _observe_gradient(points, inputs, y, sd, weights, name, RowLabels.of(y, X))
     number = _axis_number(axis, inputs)
     values, y_label = to_floats(y, "y")
     name = name or y_label or slope_label(inputs, number)
-    return PointObservations((_readings(name, points, values, number, sd, weights, "y"),), inputs)
+    return PointObservations((_readings(name, points, values, number, sd, weights, "y", RowLabels.of(y, X)),), inputs)
 
 
 def _observe_gradient(
-    points: FloatArray, inputs: tuple[str, ...], y: Any, sd: Any, weights: Any, name: str | None
+    points: FloatArray, inputs: tuple[str, ...], y: Any, sd: Any, weights: Any, name: str | None, rows: RowLabels | None
 ) -> PointObservations:
     """Observations of all slopes."""
     slopes = _to_table(y, "y")
@@ -157,7 +159,8 @@ def _observe_gradient(
         if np.isnan(slopes[:, j]).all():
             continue
         label = name or slope_label(inputs, j)
-        part = _readings(label, points, slopes[:, j], j, column(sd, "sd", j), column(weights, "weights", j), f"y[:, {j}]")
+        noise = column(sd, "sd", j), column(weights, "weights", j)
+        part = _readings(label, points, slopes[:, j], j, *noise, f"y[:, {j}]", rows)
         one = PointObservations((part,), inputs)
         total = one if total is None else total + one
     assert total is not None
@@ -192,6 +195,8 @@ def _axis_number(axis: Any, inputs: tuple[str, ...]) -> int:
     )
 
 
-def _readings(name: str, points: FloatArray, values: FloatArray, axis: int, sd: Any, weights: Any, argument: str) -> PointReadings:
+def _readings(
+    name: str, points: FloatArray, values: FloatArray, axis: int, sd: Any, weights: Any, argument: str, rows: RowLabels | None
+) -> PointReadings:
     """Check and freeze the observations of one series along one axis."""
-    return readings_at(name, points, values, _orders(axis, points.shape[1]), sd, weights, argument, exact=True)
+    return readings_at(name, points, values, _orders(axis, points.shape[1]), sd, weights, argument, exact=True, rows=rows)

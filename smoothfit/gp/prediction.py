@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._html import html_of
 from .._validation import FloatArray, check_flag
 from ..observations.points import Orders
 from ..results.mixtures import Mixture, critical_value
+from ..results.prediction import MOST_SHOWN
 from .terms import Axes
 
 if TYPE_CHECKING:
@@ -104,6 +106,9 @@ class PointPrediction:
             return law.interval(alpha).reshape(*self.mean.shape, 2)
         half = critical_value(alpha, self.df) * (self.se_obs if obs else self.se)
         return np.stack([self.mean - half, self.mean + half], axis=-1)
+
+    def _repr_html_(self) -> str | None:
+        return html_of(f"PointPrediction at {len(self.X)} points", self.summary_frame()) if len(self.X) <= MOST_SHOWN else None
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return mean, mean_se and the intervals of the function and of a new observation, one row for each number.

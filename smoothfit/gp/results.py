@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._frames import column_of, listed, table_of
+from .._frames import column_of, labelled, library_of, listed, table_of
 from .._validation import FloatArray, check_choice, check_finite, check_memory, check_order, check_rng, frozen, to_floats
 from ..errors import DataError, SpecificationError
 from ..inference.engine import PointDraws
@@ -52,27 +52,32 @@ class GaussianProcessResults(Hyperparameters):
     # Predictions ------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def fittedvalues(self) -> FloatArray:
-        """Posterior mean of what each observation measures, shape (n,), in the order of the observations."""
+    def _fittedvalues(self) -> FloatArray:
         rows = self.model.rows
         origin = np.where(rows.axis == VALUE, rows.y_origin, 0.0)
         return rows.in_given_order(self._fit.posterior.fitted() * rows.row_unit + origin)
 
     @property
-    def resid(self) -> FloatArray:
-        """Observations minus fitted values, shape (n,), in the units of the observations."""
-        return self.observations.y - self.fittedvalues
+    def _resid(self) -> FloatArray:
+        return self.observations.y - self._fittedvalues
+
+    def _labelled(self, values: FloatArray, name: str) -> Any:
+        return self.observations.labelled(values, name)
 
     @cached_property
     def _leverage(self) -> FloatArray:
         return leverages_of(self._fit.posterior, self.model.rows, self._fit.estimates.sigma2)
 
     @property
-    def resid_standardized(self) -> FloatArray:
-        """Residuals divided by their standard deviations, shape (n,); NaN where f interpolates."""
+    def resid_standardized(self) -> Any:
+        """Residuals divided by their standard deviations; labelled as `fittedvalues`, NaN where f interpolates."""
+        return self._labelled(self._resid_standardized, "resid_standardized")
+
+    @property
+    def _resid_standardized(self) -> FloatArray:
         rows = self.model.rows
         variance = rows.in_given_order(rows.noise(self._fit.estimates.sigma2) * rows.row_unit**2)
-        return self.resid / np.sqrt(variance * self._free)
+        return self._resid / np.sqrt(variance * self._free)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -94,7 +99,7 @@ class GaussianProcessResults(Hyperparameters):
             others = ["Matern32, Matern52", "Matern52"][order - 1]
             raise SpecificationError(f"functions of the {kernel.label} kernel have no {what}; use {others} or SquaredExponential")
 
-    def predict(self, X: Any, deriv: Any = 0) -> FloatArray:
+    def predict(self, X: Any, deriv: Any = 0) -> Any:
         """Posterior mean of f, or of a partial derivative, at points.
 
         Parameters
@@ -106,7 +111,7 @@ class GaussianProcessResults(Hyperparameters):
 
         Returns
         -------
-        ndarray, shape (m,)
+        ndarray, shape (m,); of a series or a data frame a series with its index
 
         Raises
         ------
@@ -122,7 +127,7 @@ class GaussianProcessResults(Hyperparameters):
         >>> res.predict([1.0, 3.0]).round(4), res.predict([1.0, 3.0], deriv=1).round(2)
         (array([0.8416, 0.1411]), array([ 0.54, -0.99]))
         """
-        return self._moments(self._read(X), [axes(self._check_deriv(deriv))])[0][:, 0]
+        return labelled(self._moments(self._read(X), [axes(self._check_deriv(deriv))])[0][:, 0], X, "mean")
 
     def get_prediction(
         self,
@@ -177,6 +182,7 @@ class GaussianProcessResults(Hyperparameters):
             law=law,
             law_obs=None if law is None or noise is None else law.with_noise(self._noise_variance(noise)),
             inputs=self.inputs,
+            library=library_of(X) or self.library,
         )
         if simultaneous and len(points):
 
@@ -505,7 +511,7 @@ class GaussianProcessResults(Hyperparameters):
         """
         from ..results.contours import plot_point_diagnostics
 
-        return plot_point_diagnostics(self.observations.X, self.resid_standardized, np.asarray(self.fittedvalues), self.inputs, ax)
+        return plot_point_diagnostics(self.observations.X, self._resid_standardized, self._fittedvalues, self.inputs, ax)
 
     def __repr__(self) -> str:
         return f"GaussianProcessResults({self.kernel!r}, nobs={self.nobs}, llf={self.llf:.6g})"

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from .._log import logger
 from .._validation import FloatArray
 from ..errors import ConvergenceError, NumericalError
 from ..inference.newton import best_from
@@ -98,8 +99,10 @@ def search(criterion: Criterion, n_starts: int) -> Optimum:
             return None
         return _newton(criterion, u, lower, upper, len(promising))
 
+    logger.info("search over %d parameters: grid of %d points, %d starts", n_searched, values.size, len(promising))
     best = best_from(promising.tolist(), follow, LEVEL)
     assert best is not None
+    logger.info("Newton's method ended: criterion %.10g, decrement %.3g", best.value, best.decrement)
     return best
 
 
@@ -143,6 +146,7 @@ def _newton(criterion: Criterion, u: FloatArray, lower: FloatArray, upper: Float
             u, nearest, level, idle = moved, None, None, 0
             continue
         decrement, plateau = _decrement(gradient[free], hessian[np.ix_(free, free)])
+        logger.debug("Newton's method: criterion %.10g, decrement %.3g", value, decrement)
         idle = 0 if nearest is None or decrement < nearest.decrement / 2 else idle + 1
         if nearest is None or decrement < nearest.decrement:
             nearest = Optimum(u, value, decrement, at_lower, at_upper, n_starts)

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .._log import logger
 from .._validation import FloatArray
 from ..errors import ConvergenceError
 from .newton import Minimum
@@ -83,7 +84,8 @@ def descend(
         raise ConvergenceError("the criterion is not finite at a start")
     hessian = guess
     is_near, refused, age = False, np.full(len(start), LEVELLING), 0
-    for _ in range(MAX_ITERATIONS):
+    for iteration in range(MAX_ITERATIONS):
+        logger.debug("descent, iteration %d: criterion %.10g", iteration, at.value)
         if is_known(at.theta, at.value):
             return None
         at_lower = (at.theta <= lower) & (at.gradient >= -LEVEL)
@@ -109,6 +111,7 @@ def descend(
             hessian = None
             continue
         if decrement <= tolerance:
+            logger.info("descent ended after %d iterations: criterion %.10g, decrement %.3g", iteration, at.value, decrement)
             return Minimum(at.theta, at.value, decrement, at_lower, at_upper, n_starts), hessian
         ahead = _levelled(objective, at, np.flatnonzero(free), hessian, np.where(at.gradient > 0, lower, upper), refused)
         if ahead is not None:

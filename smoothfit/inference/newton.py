@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from .._log import logger
 from .._validation import FloatArray
 from ..errors import ConvergenceError
 from .quasi_newton import (
@@ -109,6 +110,7 @@ def minimize(
             return None
         return _descend(objective, start, lower, upper, len(lows))
 
+    logger.info("search over %d parameters: grid of %d points, %d local minima", len(lower), lengths[-1], len(lows))
     best = best_from(lows, follow, LEVEL)
     assert best is not None
     return _rescanned(objective, best, grids[0], lower, upper, is_inside)
@@ -313,7 +315,7 @@ def _secant(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
     nowhere = np.zeros(1, np.bool_)
     _, before = objective.gradient(theta)
     step = FIRST_SECANT if before[0] < 0 else -FIRST_SECANT
-    for _ in range(MAX_SECANTS):
+    for iteration in range(MAX_SECANTS):
         theta = theta + step
         if not lower[0] < theta[0] < upper[0]:
             return None
@@ -322,8 +324,9 @@ def _secant(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
         if not curvature > FLAT:
             return None
         decrement = float(gradient[0] ** 2 / curvature)
+        logger.debug("secant method, iteration %d: criterion %.10g, decrement %.3g", iteration, value, decrement)
         if decrement <= DECREMENT:
-            return Minimum(theta, value, decrement, nowhere, nowhere, n_starts)
+            return _logged(Minimum(theta, value, decrement, nowhere, nowhere, n_starts), "the secant method", iteration)
         step, before = -gradient[0] / curvature, gradient
         if not abs(step) <= LONGEST_STEP:
             return None
@@ -332,8 +335,9 @@ def _secant(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
 
 def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum:
     theta, decrement, value = theta.copy(), np.inf, np.inf
-    for _ in range(MAX_ITERATIONS):
+    for iteration in range(MAX_ITERATIONS):
         value, gradient, hessian = objective.hessian(theta)
+        logger.debug("Newton's method, iteration %d: criterion %.10g", iteration, value)
         at_lower = (theta <= lower) & (gradient >= -LEVEL)
         at_upper = (theta >= upper) & (gradient <= LEVEL)
         free = ~(at_lower | at_upper)
@@ -342,13 +346,13 @@ def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
             theta = moved
             continue
         if not gradient[free].any():
-            return Minimum(theta, value, 0.0, at_lower, at_upper, n_starts)
+            return _logged(Minimum(theta, value, 0.0, at_lower, at_upper, n_starts), "Newton's method", iteration)
         curvature, axes = np.linalg.eigh(hessian if free.all() else hessian[np.ix_(free, free)])
         along = axes.T @ gradient[free]
         is_minimum = curvature.min() > 0
         decrement = float(along @ (along / curvature)) if is_minimum else np.inf
         if decrement <= DECREMENT:
-            return Minimum(theta, value, decrement, at_lower, at_upper, n_starts)
+            return _logged(Minimum(theta, value, decrement, at_lower, at_upper, n_starts), "Newton's method", iteration)
         size = np.abs(curvature).max()
         for damping in DAMPINGS:
             steps = np.zeros((len(damping), len(theta)))
@@ -369,6 +373,16 @@ def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
                 value,
             )
     raise ConvergenceError(f"not converged after {MAX_ITERATIONS} Newton steps (decrement {decrement:.3g}); {REMEDY}", value)
+
+
+def _logged(minimum: Minimum, how: str, iterations: int) -> Minimum:
+    """The minimum, with an entry in the log."""
+    bounds = np.flatnonzero(minimum.at_lower | minimum.at_upper).tolist()
+    logger.info(
+        "%s certified a minimum: iterations %d, criterion %.8g, parameters at a bound: %s",
+        *(how, iterations, minimum.value, bounds or "none"),
+    )
+    return minimum
 
 
 def _held_at_bounds(

@@ -9,6 +9,7 @@ from typing import Protocol, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
+from .._log import logger
 from .._validation import FloatArray
 
 DECREMENT = 1e-10  # the criterion is within half of this of its minimum; a parameter within 1e-5 of its standard error
@@ -107,7 +108,8 @@ def descend(
     n_scaled = MOST_SCALED if curvature is None else 0
     hessian = np.diag(np.maximum(scale, FLAT)) if curvature is None else curvature
     decrement = np.inf
-    for _ in range(MOST_DESCENTS):
+    for iteration in range(MOST_DESCENTS):
+        logger.debug("BFGS, iteration %d: criterion %.10g", iteration, value)
         if is_known(theta, value):
             return None
         free = ~((theta <= lower) & (gradient >= 0) | (theta >= upper) & (gradient <= 0))
@@ -133,6 +135,7 @@ def descend(
         new, value, new_gradient, scale = found
         hessian = np.diag(np.maximum(scale, FLAT)) if n_scaled else _updated(hessian, new - theta, new_gradient - gradient)
         theta, gradient = new, new_gradient
+    logger.info("BFGS ended after %d iterations: criterion %.10g, decrement %.3g", iteration, value, decrement)
     return End(theta, value, hessian, decrement, (theta <= lower) | (theta >= upper))
 
 

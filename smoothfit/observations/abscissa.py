@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._frames import column_of, listed, table_of
+from .._frames import column_of, library_of, listed, table_of
 from .._validation import LARGEST_EXACT, FloatArray, Zone, check_finite, to_array, to_nanoseconds
 from ..errors import DataError, SpecificationError
 
+YEAR = 31_556_952_000_000_000  # nanoseconds in 365.2425 days, the mean of the Gregorian calendar
 NANOSECONDS = {
+    "Y": YEAR,
+    "M": YEAR // 12,
     "D": 86_400_000_000_000,
     "h": 3_600_000_000_000,
     "min": 60_000_000_000,
@@ -22,6 +25,7 @@ NANOSECONDS = {
     "us": 1_000,
     "ns": 1,
 }
+LONG = ("Y", "M")  # units that are not chosen unless they are asked for: their lengths are means
 HALF = 2**32  # what splits a 64-bit integer in two that are exact as float64
 IntArray = npt.NDArray[np.int64]
 
@@ -31,6 +35,11 @@ def check_unit(unit: str) -> str:
     if unit not in NANOSECONDS:
         raise SpecificationError(f"unit is {unit!r}; pass one of {', '.join(NANOSECONDS)}")
     return unit
+
+
+def unit_of(spacing: float) -> str:
+    """The longest unit, at most a day, no longer than a spacing in nanoseconds."""
+    return next((unit for unit, length in NANOSECONDS.items() if length <= spacing and unit not in LONG), "ns")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +88,14 @@ def _local_label(time: Any, zone: Zone) -> str:
 class Asked(NamedTuple):
     """The x of an evaluation.
 
-    `array` is in the types of observations, of one dimension or none, `zone` is theirs, `table` the data frame that they came from.
+    `array` is in the types of observations, of one dimension or none, `zone` is theirs, `table` the data frame that they came from,
+    `library` that of a series or data frame.
     """
 
     array: npt.NDArray[Any]
     zone: Zone
     table: Mapping[str, Any] | None
+    library: str | None = None
 
     @property
     def shown(self) -> Any:
@@ -129,7 +140,7 @@ class Abscissa:
                 raise DataError("x spans more than 292 years, which nanoseconds cannot count; pass years as numbers")
             if unit is None:
                 spacing = (highest - lowest) / max(1, sum(len(c) for c in counts) - 1)
-                unit = next((u for u, length in NANOSECONDS.items() if length <= spacing), "ns")
+                unit = unit_of(spacing)
             kind = "datetime" if parts[0].dtype.kind == "M" else "timedelta"
             origin = lowest if kind == "datetime" else 0
         else:
@@ -186,7 +197,7 @@ class Abscissa:
                 f"{argument} has shape {array.shape}, but {argument} is one variable{called}; pass its column, for example "
                 f"{argument}[:, 0]"
             )
-        return Asked(self._checked(array, zone, argument), zone, table)
+        return Asked(self._checked(array, zone, argument), zone, table, library_of(x))
 
     def _column_of(self, table: Mapping[str, Any], argument: str) -> Any:
         """The column of x in a data frame."""

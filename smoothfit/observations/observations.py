@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._frames import RowLabels, framed
 from .._validation import FloatArray, Zone, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, SmoothfitError, SpecificationError
 from .abscissa import Abscissa, Points, as_numbers, check_unit
@@ -114,6 +115,7 @@ class Observations(NamedReadings[Readings]):
         """Order of the derivative that each observation is of, -1 for integrals and means, shape (n,)."""
         return np.repeat([reading.deriv for reading in self.readings], [len(reading) for reading in self.readings])
 
+    @framed
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each observation: x, y, deriv, name, sd, weight; ``resolution`` and ``upper`` where there are any."""
         import pandas as pd
@@ -259,9 +261,10 @@ def observe(
     name : str, optional
         Name of the series. Defaults to the name of the pandas series `y`, else to ``f``, ``f'``, ... If no `sd` is given, one noise
         SD is estimated for each name.
-    unit : {"D", "h", "min", "s", "ms", "us", "ns"}, optional
+    unit : {"Y", "M", "D", "h", "min", "s", "ms", "us", "ns"}, optional
         Unit in which a datetime or timedelta x is counted. Observations of derivatives need it: a climb rate is metres per what?
-        By default the longest unit no longer than the mean spacing.
+        A year "Y" has 365.2425 days, and a month "M" is a twelfth of it, whatever the calendar. By default the longest unit up to a
+        day that is no longer than the mean spacing.
     resolution : float or array_like, shape (n,), optional
         Step h of an instrument that rounds, in the unit of y: the reported value is the multiple of h nearest to the noisy one, so
         that it is off by up to h/2 either way. For a `SmoothingSpline` along one variable.
@@ -310,7 +313,7 @@ def observe(
         raise SpecificationError('x holds times and y derivatives, per which unit of time? Pass unit="s", "min", "h", ...')
     if name is None:
         name = y_label or derivative_label(deriv)
-    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution)
+    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution, RowLabels.of(y, x))
     return Observations((readings,), x_label or "x", x_label)
 
 
@@ -343,8 +346,8 @@ def observe_integral(
         Known standard deviations, or one unknown value (None); relative precisions. As in `observe`.
     name : str, optional
         Name of the series. Defaults to the name of the pandas series `y`, else to ``integral`` or ``mean``.
-    unit : {"D", "h", "min", "s", "ms", "us", "ns"}, optional
-        Unit in which times are counted; integrals over times need it.
+    unit : {"Y", "M", "D", "h", "min", "s", "ms", "us", "ns"}, optional
+        Unit in which times are counted, as of `observe`; integrals over times need it.
     resolution : float or array_like, shape (n,), optional
         Step to whose multiples y was rounded, as in `observe`; of intervals of one variable. A meter that reports whole
         kilowatt-hours has a resolution of one.
@@ -380,7 +383,8 @@ def observe_integral(
         )
     if name is None:
         name = y_label or ("mean" if mean else "integral")
-    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone, resolution)
+    rows = RowLabels.of(y, lower)
+    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone, resolution, rows)
     return Observations((replace(readings, mean=bool(mean)),), x_label or "x", x_label)
 
 
@@ -425,7 +429,8 @@ def observe_difference(
     """
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "difference")
-    readings = _readings(name or y_label or "difference", OF_DIFFERENCE, start, end, values, sd, weights, unit, zone, resolution)
+    name, rows = name or y_label or "difference", RowLabels.of(y, lower)
+    readings = _readings(name, OF_DIFFERENCE, start, end, values, sd, weights, unit, zone, resolution, rows)
     return Observations((readings,), x_label or "x", x_label)
 
 
@@ -490,6 +495,7 @@ def _readings(
     unit: str | None,
     zone: Zone,
     resolution: Any,
+    rows: RowLabels | None,
 ) -> Readings:
     """Check options that all kinds of observations have, and leave out the missing ones."""
     noise = check_noise(values, sd, weights, resolution=resolution)
@@ -508,4 +514,5 @@ def _readings(
         zone=zone,
         upper=None if upper is None else frozen(upper[noise.kept].copy()),
         resolution=noise.resolution,
+        rows=None if rows is None else rows.only(noise.kept),
     )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._frames import RowLabels, framed
 from .._validation import FloatArray, check_order, first_index, from_sequence, frozen, to_floats
 from ..errors import DataError, SpecificationError
 from .readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, Table, check_name, check_noise, pooled
@@ -50,6 +51,8 @@ class PointReadings(NoisyReadings):
         Upper corners of the boxes of integrals and means.
     mean : bool
         Whether the integrals are divided by the volumes of their boxes.
+    rows : RowLabels or None
+        The rows of the series or data frame that the readings came from.
     """
 
     name: str
@@ -61,6 +64,7 @@ class PointReadings(NoisyReadings):
     n_dropped: int = 0
     upper: FloatArray | None = None
     mean: bool = False
+    rows: RowLabels | None = None
 
     @property
     def orders(self) -> list[Orders]:
@@ -148,6 +152,7 @@ class PointObservations(NamedReadings[PointReadings]):
             return "the mean of f" if reading.mean else "the integral of f"
         return ", ".join(partial_label(self.inputs, orders) for orders in sorted(reading.orders, key=lambda o: (sum(o), o[::-1])))
 
+    @framed
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each observation: the inputs, y, what it observes, name, sd, weight; upper corners of boxes."""
         import pandas as pd
@@ -200,10 +205,11 @@ class PointObservations(NamedReadings[PointReadings]):
         table = Table.of(data, readings, sd=sd, weights=weights)
         columns = [to_floats(table.column(name), repr(name))[0] for name in inputs]
         X, _ = to_points(np.column_stack(columns))
-        parts = []
+        parts, rows = [], RowLabels.of(data)
         for name, deriv in readings.items():
             orders, values = check_orders(deriv, len(inputs)), to_floats(table.column(name), repr(name))[0]
-            parts.append(readings_at(str(name), X, values, orders, table.option(sd, name), table.option(weights, name), repr(name)))
+            noise = table.option(sd, name), table.option(weights, name)
+            parts.append(readings_at(str(name), X, values, orders, *noise, repr(name), rows=rows))
         return cls(tuple(parts), tuple(map(str, inputs)))
 
 
@@ -300,7 +306,8 @@ def observe_points(X: Any, y: Any, deriv: Any, sd: Any, weights: Any, name: str 
     orders = check_orders(deriv, len(inputs))
     values, y_label = to_floats(y, "y")
     name = check_name(name if name is not None else y_label or partial_label(inputs, orders))
-    return PointObservations((readings_at(name, points, values, orders, sd, weights, point_argument="x"),), inputs)
+    readings = readings_at(name, points, values, orders, sd, weights, point_argument="x", rows=RowLabels.of(y, X))
+    return PointObservations((readings,), inputs)
 
 
 def observe_boxes(lower: Any, upper: Any, y: Any, mean: bool, sd: Any, weights: Any, name: str | None) -> PointObservations:
@@ -315,7 +322,8 @@ def observe_boxes(lower: Any, upper: Any, y: Any, mean: bool, sd: Any, weights: 
         raise DataError(f"lower[{i}, {j}] = {low[i, j]} is not below upper[{i}, {j}] = {high[i, j]}; swap them, or drop the box")
     values, y_label = to_floats(y, "y")
     name = check_name(name if name is not None else y_label or ("mean" if mean else "integral"))
-    readings = readings_at(name, low, values, (OF_INTEGRAL,) * low.shape[1], sd, weights, point_argument="lower", upper=high)
+    orders, rows = (OF_INTEGRAL,) * low.shape[1], RowLabels.of(y, lower)
+    readings = readings_at(name, low, values, orders, sd, weights, point_argument="lower", upper=high, rows=rows)
     return PointObservations((replace(readings, mean=bool(mean)),), labels or default_inputs(low.shape[1]))
 
 
@@ -330,6 +338,7 @@ def readings_at(
     point_argument: str = "X",
     upper: FloatArray | None = None,
     exact: bool = False,
+    rows: RowLabels | None = None,
 ) -> PointReadings:
     """Check and freeze the observations of one series and one kind; `exact` allows SDs of zero."""
     n = len(points)
@@ -347,4 +356,5 @@ def readings_at(
         weights=noise.weights,
         n_dropped=noise.n_dropped,
         upper=None if upper is None else frozen(upper[noise.kept]),
+        rows=None if rows is None else rows.only(noise.kept),
     )

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
-from .._frames import listed, repeated_columns
+from .._frames import RowLabels, listed, repeated_columns, stacked
+from .._html import html_of
 from .._validation import FloatArray, Frozen, first_index, frozen, shown, to_floats
 from ..errors import DataError, SpecificationError, UnknownNameError
 
@@ -34,6 +35,7 @@ class NoisyReadings(Frozen, ABC):
     weights: FloatArray | None
     n_dropped: int
     resolution: FloatArray | None = None  # of observations along one variable
+    rows: RowLabels | None = None  # that the observations came from
 
     def __len__(self) -> int:
         return len(self.y)
@@ -63,7 +65,8 @@ class NoisyReadings(Frozen, ABC):
             ones = [np.ones(len(part)) if part.weights is None else part.weights for part in (self, other)]
             weights = frozen(np.concatenate(ones))
         y = frozen(np.concatenate([self.y, other.y]))
-        return {"y": y, "sd": sd, "weights": weights, "n_dropped": self.n_dropped + other.n_dropped}
+        rows = None if self.rows is None else self.rows.append(other.rows, len(self.y), len(other.y))
+        return {"y": y, "sd": sd, "weights": weights, "n_dropped": self.n_dropped + other.n_dropped, "rows": rows}
 
 
 Kind = TypeVar("Kind", bound=NoisyReadings)
@@ -96,9 +99,34 @@ class NamedReadings(Generic[Kind]):
         """Observations, shape (n,), series after series."""
         return np.concatenate([reading.y for reading in self.readings])
 
+    @property
+    def library(self) -> str | None:
+        """The library of the data frame or series that the observations came from: "pandas", "polars", ...; None of arrays."""
+        return next((reading.rows.library for reading in self.readings if reading.rows is not None), None)
+
+    def labelled(self, values: FloatArray, name: str) -> Any:
+        """Values of the observations under the labels of their rows, NaN in rows that are missing; see `_frames.stacked`."""
+        ends = np.cumsum([len(reading) for reading in self.readings])[:-1]
+        pieces = np.split(values, ends)
+        return stacked([(own.name, own.rows, piece) for own, piece in zip(self.readings, pieces, strict=True)], name)
+
     @abstractmethod
     def read_by(self, reading: Kind) -> str:
         """What a series observes, in words."""
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        rows = [
+            {
+                "observes": self.read_by(reading),
+                "n": len(reading),
+                "missing": reading.n_dropped,
+                "sd": "to be estimated" if reading.sd is None else "given",
+            }
+            for reading in self.readings
+        ]
+        return html_of(repr(self).splitlines()[0], pd.DataFrame(rows, index=list(self.names)))
 
     def _lines(self) -> list[str]:
         """The lines of `repr`, one for each series."""

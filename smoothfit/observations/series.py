@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._frames import RowLabels
 from .._validation import FloatArray, Zone, frozen
 from ..errors import DataError, SpecificationError
 from .abscissa import join
@@ -49,6 +50,8 @@ class Readings(NoisyReadings):
         Whether the integrals are divided by the lengths of their intervals.
     resolution : ndarray, shape (n,), or None
         Steps to whose multiples the observations were rounded; zero for those of a merged part without.
+    rows : RowLabels or None
+        The rows of the series or data frame that the observations came from.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Readings(NoisyReadings):
     upper: npt.NDArray[Any] | None = None
     mean: bool = False
     resolution: FloatArray | None = None
+    rows: RowLabels | None = None
 
     @property
     def zoned(self) -> bool | None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from .._entry import entry_point
 from .._processes import in_processes
+from .._progress import progress_bar
 from .._validation import FloatArray, Frozen, check_level, check_memory, check_order, check_rng, frozen
 from ..errors import ConvergenceError, SmoothfitError, SpecificationError
 from ..results.mixtures import critical_value
@@ -220,15 +221,13 @@ def bootstrap(job: Job, size: int, rng: Any, n_jobs: int, progress: bool) -> Cur
     sources = _sources(check_rng(rng), size)
     is_linear = fit.loss == "squares" and fit.bounded is None and not job.studentize
     found: list[Draw | None] = []
-    from tqdm.auto import tqdm
-
     with (
-        tqdm(total=size, disable=not progress, unit="draw") as bar,
+        progress_bar(progress, size, "draw") as advance,
         closing(_linear(job, sources) if is_linear else _refitted(job, sources, size, n_jobs)) as steps,
     ):
         for step in steps:
             found += step
-            bar.update(len(step))
+            advance(len(step))
     kept = [draw for draw in found if draw is not None]
     n_failed = size - len(kept)
     if n_failed > MOST_FAILED * size:

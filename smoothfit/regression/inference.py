@@ -8,11 +8,13 @@ import numpy as np
 from scipy import stats
 
 from .._entry import entry_point
+from .._frames import framed
 from .._validation import FloatArray, check_level, described
 from ..basis import BSplineBasis
 from ..basis.recombined import RecombinedBasis
 from ..errors import SpecificationError
 from ..results.estimates import LEAST_FREE
+from ..results.influence import Influence
 from .band import BandRows, pack
 from .intervals import Intervals
 from .products import ProductRows
@@ -27,6 +29,7 @@ class Inference(Intervals):
     """What `SplineRegressionResults` can test, and how observations influence it."""
 
     method: str
+    loss: str
 
     @property
     def _tested_values(self) -> FloatArray:
@@ -87,6 +90,16 @@ class Inference(Intervals):
         lr = 2 * (self.llf - restricted.llf)
         return float(lr), float(stats.chi2.sf(lr, df)), float(df)
 
+    def get_influence(self) -> Influence:
+        """Return how far each observation draws the curve, as `CurveResults.get_influence`; `influence` has one frame of it.
+
+        With correlated errors all is of the observation given the errors of all others, as there.
+        """
+        table = self._influence()
+        leverage, standardized = table["leverage"].to_numpy(), table["resid_standardized"].to_numpy()
+        return Influence(leverage, standardized, table["resid_studentized"].to_numpy(), self.edf, self.df_resid, self._labelled)
+
+    @framed
     def influence(self) -> pd.DataFrame:
         """Return a row for each observation: how far it draws the curve.
 
@@ -99,6 +112,9 @@ class Inference(Intervals):
         ----------
         R. Cook and S. Weisberg (1982), *Residuals and Influence in Regression*.
         """
+        return self._influence()
+
+    def _influence(self) -> pd.DataFrame:
         import pandas as pd
 
         residual, variance, leverage = self._fit.deleted
@@ -112,24 +128,24 @@ class Inference(Intervals):
                 "leverage": leverage,
                 "resid_standardized": r,
                 "resid_studentized": studentized,
-                "loo_resid": self.loo_resid,
+                "loo_resid": self._loo_resid,
                 "cooks_distance": r**2 * leverage / free / self.edf,
                 "dffits": studentized * np.sqrt(leverage / free),
             }
         )
 
     def _studentized(self, r: FloatArray) -> FloatArray:
-        """Residuals over their SDs r (n,), an unknown SD estimated without the observation: r sqrt((m - 1) / (m - r^2))."""
-        if not self.use_t:
-            return r
-        m = self.df_resid
+        if self.loss == "squares" or not self.use_t:
+            return super()._studentized(r)
+        m = self.df_resid  # a loss may give observations no weight
         return np.asarray(r * np.sqrt((m - 1) / np.maximum(m - r**2, LEAST_FREE)))
 
+    @framed
     def outliers(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return the rows of `influence` whose studentised residuals are outliers at level alpha, by Bonferroni's bound."""
         level = check_level(alpha) / self.nobs
         df = max(self.df_resid - 1, 1.0) if self.use_t else np.inf
-        table = self.influence()
+        table = self._influence()
         bound = stats.norm.isf(level / 2) if np.isinf(df) else stats.t.isf(level / 2, df)
         return table[table["resid_studentized"].abs() > bound]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._entry import entry_point
+from .._frames import framed
 from .._validation import FloatArray, check_level, check_memory
 from ..basis.base import Basis
 from ..inference.engine import PointDraws
@@ -67,6 +68,7 @@ class Intervals(CurveResults, Integrated):
         return not self._conditions and not self.parameter_posterior.is_single
 
     @property
+    @framed
     def hyperparameters(self) -> pd.DataFrame:
         """Posterior of smoothing and SDs: a row for each weighted node, with estimates of the common scale there.
 
@@ -85,6 +87,10 @@ class Intervals(CurveResults, Integrated):
         >>> res.hyperparameters["weight"].sum().round(12)
         np.float64(1.0)
         """
+        return self._hyperparameters
+
+    @property
+    def _hyperparameters(self) -> pd.DataFrame:
         import pandas as pd
 
         if not self._is_integrated:
@@ -146,7 +152,7 @@ class Intervals(CurveResults, Integrated):
 
         table = self.hyperparameter_intervals()
         estimates = table["estimate"].where(np.isfinite(table["estimate"]))  # an infinite lam has no place on the axis
-        return plot_nodes(self.hyperparameters, estimates, table[["ci_lower", "ci_upper"]], ax)
+        return plot_nodes(self._hyperparameters, estimates, table[["ci_lower", "ci_upper"]], ax)
 
     @property
     def _names_of_weights(self) -> list[str]:

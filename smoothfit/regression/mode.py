@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._log import logger
+from .._progress import progress_bar
 from .._validation import FloatArray
 from ..basis import BSplineBasis, Spline
 from ..basis.recombined import RecombinedBasis
@@ -34,8 +36,14 @@ class Peak(NamedTuple):
     polynomials: list[Polynomials]
 
 
-def best_mode(fit: Estimate, polynomials: Sequence[Polynomials], unimodal: Unimodal, basis: BSplineBasis | RecombinedBasis) -> Peak:
-    """Minimise over the mode.
+def best_mode(
+    fit: Estimate,
+    polynomials: Sequence[Polynomials],
+    unimodal: Unimodal,
+    basis: BSplineBasis | RecombinedBasis,
+    progress: bool = False,
+) -> Peak:
+    """Minimise over the mode; `progress` shows a bar of intervals, whose number is not known before.
 
     Raises
     ------
@@ -64,13 +72,17 @@ def best_mode(fit: Estimate, polynomials: Sequence[Polynomials], unimodal: Unimo
         count += 1
 
     examine(lower, upper)
-    while waiting[0][0] < value - GAP - 1e-9 * abs(value):
-        if count > MOST_INTERVALS:
-            raise ConvergenceError(f"the search for the mode has not converged after {count} intervals; give mode=", value)
-        _, _, a, b, _ = heapq.heappop(waiting)
-        middle = (a + b) / 2
-        examine(a, middle)
-        examine(middle, b)
+    with progress_bar(progress, None, "interval") as advance:
+        while waiting[0][0] < value - GAP - 1e-9 * abs(value):
+            if count > MOST_INTERVALS:
+                raise ConvergenceError(f"the search for the mode has not converged after {count} intervals; give mode=", value)
+            bound, _, a, b, _ = heapq.heappop(waiting)
+            logger.debug("best mode: %d intervals, lowest %.10g, bound %.10g", count, value, bound)
+            middle = (a + b) / 2
+            examine(a, middle)
+            examine(middle, b)
+            advance(2)
+    logger.info("best mode: x = %.6g certified after %d intervals", best, count)
     _, _, own = solve(best, best)
     return Peak(best, constrained(fit, own), own)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._entry import entry_point, warn
+from .._log import logger
 from .._validation import FloatArray, check_positive, from_sequence, frozen, is_zero, type_of
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
@@ -210,6 +211,7 @@ class SplineRegression:
         rescale: bool = False,
         loss: str = "squares",
         parameter: float | None = None,
+        progress: bool = False,
     ) -> SplineRegressionResults:
         """Estimate the coefficients, the smoothing and all unknown standard deviations together.
 
@@ -242,6 +244,8 @@ class SplineRegression:
         parameter : float, optional
             Huber's k (1.345 by default) or the c of the bisquare (4.685) in noise SDs, or the level of the expectile or the
             quantile, between 0 and 1 (0.5).
+        progress : bool
+            Whether to show a progress bar of the search for the mode of `Unimodal`, which is the one that may take long.
 
         Returns
         -------
@@ -275,7 +279,8 @@ class SplineRegression:
         cov_type = check_cov_type(cov_type, kwds)
         if cov_type == "HAC" and isinstance(self.basis, TensorProductBasis):
             raise SpecificationError("cov_type is 'HAC', which needs ordered observations; at points pass 'cluster' with groups")
-        found = partial(self._fitted, method=method, lam=lam, edf=edf, cov_type=cov_type, cov_kwds=kwds)
+        found = partial(self._fitted, method=method, lam=lam, edf=edf, cov_type=cov_type, cov_kwds=kwds, progress=bool(progress))
+        logger.info("SplineRegression.fit: %s of %d observations", method, len(self.specification.rows.observations))
         rows = self.specification.rows
         rows = replace(rows, common=True) if rescale else rows
         if loss == "squares":
@@ -297,6 +302,7 @@ class SplineRegression:
         edf: float | None,
         cov_type: str,
         cov_kwds: dict[str, Any],
+        progress: bool,
     ) -> Fit:
         """The fit by squares to rows."""
         log_lam = self._lam(lam)
@@ -304,7 +310,7 @@ class SplineRegression:
         if rows.keeps_readings:
             check_sandwich(rows, cov_type, cov_kwds)
         found = self.specification.estimated(rows, method, log_lam, None if edf is None else check_positive(edf, "edf"))
-        found, bounded, peak = self.specification.settled(found, method)
+        found, bounded, peak = self.specification.settled(found, method, progress)
         fixed = "lam" if lam is not None else "edf" if edf is not None else None
         fit = Fit(
             self.specification, rows, _named(found, rows), method, fixed, cov_type, cov_kwds, bounded, correlated=search, peak=peak

@@ -32,14 +32,14 @@ class QuantileResults(SplineRegressionResults):
 
     @property
     def _diagnostic_resid(self) -> tuple[str, FloatArray]:
-        return "residuals", self.resid_standardized
+        return "residuals", self._resid_standardized
 
     @property
-    def resid_recursive(self) -> NoReturn:
+    def _resid_recursive(self) -> NoReturn:
         """Refused: predictions of a quantile from the observations before are other programs."""
         raise SpecificationError("a quantile fit has no recursive residuals; resid_standardized are those of all observations")
 
     @property
-    def loo_resid(self) -> NoReturn:
+    def _loo_resid(self) -> NoReturn:
         """Refused: a quantile fit without an observation is another program."""
         raise SpecificationError("a quantile fit has no leave-one-out formula; fit without the observation")

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._frames import framed, labelled
 from .._validation import FloatArray, check_order
 from ..basis import Spline
 from ..errors import SpecificationError
@@ -185,8 +186,7 @@ class SplineRegressionResults(Inference):
         return rows.variances * self._fit.sigma2[rows.group]
 
     @property
-    def fittedvalues(self) -> FloatArray:
-        """Fitted values of the observed functionals, shape (n,), in the units of the observations."""
+    def _fittedvalues(self) -> FloatArray:
         return self._fit.fittedvalues
 
     @property
@@ -194,21 +194,21 @@ class SplineRegressionResults(Inference):
         return self._fit.leverage
 
     @property
-    def resid_whitened(self) -> FloatArray:
-        """Residuals made independent and divided by their SDs, shape (n,): W D^-1 (y - L f) / sigma, W as in `errors`.
+    def resid_whitened(self) -> Any:
+        """Residuals made independent and divided by their SDs, W D^-1 (y - L f) / sigma with W as in `errors`; as `fittedvalues`.
 
         D holds the known part of the noise SDs. Without correlated errors they are residuals over the noise SDs; with AR1 or OU
         the part of a residual that the one before it does not predict. statsmodels calls them ``wresid``, there without the sigma.
         """
-        return self._fit.resid_whitened
+        return self._labelled(self._fit.resid_whitened, "resid_whitened")
 
     @property
-    def resid_standardized(self) -> FloatArray:
-        """`resid_whitened` over sqrt(1 - leverage), shape (n,), of variance one; NaN where the curve interpolates."""
+    def _resid_standardized(self) -> FloatArray:
+        """Whitened residuals over sqrt(1 - leverage), shape (n,), of variance one; NaN where the curve interpolates."""
         return self._fit.resid_standardized
 
     @cached_property
-    def resid_recursive(self) -> FloatArray:
+    def _resid_recursive(self) -> FloatArray:
         """Recursive residuals, shape (n,): the errors of predictions from the observations before in x, over their SDs.
 
         With correlated errors those of the whitened observations. NaN for the first observations that determine what no penalty
@@ -229,7 +229,7 @@ class SplineRegressionResults(Inference):
         return misfits_of_fit(self._fit, [0.0 if name in at_zero else float(sd) for name, sd in self.sigma.items()])
 
     @property
-    def loo_resid(self) -> FloatArray:
+    def _loo_resid(self) -> FloatArray:
         """Leave-one-out residuals at the fitted parameters: observations minus predictions without them, shape (n,).
 
         With correlated errors the prediction is that of the observation, from the curve and the errors of all others: the
@@ -250,6 +250,7 @@ class SplineRegressionResults(Inference):
         return None if self._fit.peak is None else self._fit.peak.mode
 
     @property
+    @framed
     def active_constraints(self) -> pd.DataFrame:
         """Active constraints: one row for each equality, and for each point or piece where a bound is reached.
 
@@ -511,7 +512,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def _criteria(self) -> dict[str, float]:
-        rss = float(np.sum(self._fit.rows.whitened(self.resid) ** 2))
+        rss = float(np.sum(self._fit.rows.whitened(self._resid) ** 2))
         return {"n_basis": self.basis.n_basis, **super()._criteria, "gcv": self.nobs * rss / self.df_resid**2}
 
     def _mean_without_data(self) -> Callable[[Any, Any], FloatArray]:
@@ -529,6 +530,6 @@ class SplineRegressionResults(Inference):
         return f"SplineRegressionResults(n_basis={self.basis.n_basis}, nobs={self.nobs}, edf={self.edf:.4g})"
 
 
-def _mean_at(spline: Spline, abscissa: Abscissa, x: Any, deriv: Any) -> FloatArray:
+def _mean_at(spline: Spline, abscissa: Abscissa, x: Any, deriv: Any) -> Any:
     """A spline or its derivative at the given x."""
-    return np.asarray(spline(abscissa.read(x), deriv=deriv))
+    return labelled(np.asarray(spline(abscissa.read(x), deriv=deriv)), x, "mean")

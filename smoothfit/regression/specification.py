@@ -133,19 +133,19 @@ class Specification:
         search = correlated(profile)
         return profile.at(search.minimum.theta), search
 
-    def bounded(self, found: Estimate) -> tuple[Bounded | None, Peak | None]:
+    def bounded(self, found: Estimate, progress: bool = False) -> tuple[Bounded | None, Peak | None]:
         """The fit under bounds, None if there are none, and the mode where that is searched."""
         polynomials = self.restrictions.polynomials
         if self.unimodal is not None:
             assert isinstance(self.basis, BSplineBasis | RecombinedBasis)
-            peak = best_mode(found, polynomials, self.unimodal, self.basis)
+            peak = best_mode(found, polynomials, self.unimodal, self.basis, progress)
             return peak.bounded, peak
         return constrained(found, polynomials) if polynomials else None, None
 
-    def settled(self, found: Estimate, method: str) -> tuple[Estimate, Bounded | None, Peak | None]:
+    def settled(self, found: Estimate, method: str, progress: bool = False) -> tuple[Estimate, Bounded | None, Peak | None]:
         """The fit under bounds, the unknown variances being those of the constrained curve, at the smoothing found."""
         for _ in range(MOST_STEPS):
-            bounded, peak = self.bounded(found)
+            bounded, peak = self.bounded(found, progress)
             if bounded is None or bounded.held is None or not found.system.unknown:
                 return found, bounded, peak
             after = with_variances(bounded.held, method)

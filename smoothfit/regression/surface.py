@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._frames import column_of, table_of
+from .._frames import column_of, labelled, library_of, table_of
 from .._validation import FloatArray, check_choice, check_memory, check_order, check_rng, frozen, to_floats
 from ..basis import TensorProductBasis, TensorSpline
 from ..errors import DataError, SpecificationError
@@ -92,7 +92,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
 
     # The surface --------------------------------------------------------------------------------------------------------------
 
-    def predict(self, X: Any, deriv: int | Sequence[int] = 0) -> FloatArray:
+    def predict(self, X: Any, deriv: int | Sequence[int] = 0) -> Any:
         """Estimate of a partial derivative at points.
 
         Parameters
@@ -103,14 +103,17 @@ class SurfaceRegressionResults(SplineRegressionResults):
 
         Returns
         -------
-        ndarray, shape (...)
+        ndarray, shape (...); of a data frame a series with its index
         """
+        return labelled(self._values(X, deriv), X, "mean")
+
+    def _values(self, X: Any, deriv: Any) -> FloatArray:
         return self._design(X, deriv).times(self._fit.coef).reshape(self._read(X)[1])
 
     def gradient(self, X: Any) -> FloatArray:
         """Estimate of all slopes at points X (..., d): (..., d)."""
         d = len(self.inputs)
-        return np.stack([self.predict(X, orders) for orders in np.eye(d, dtype=np.int64).tolist()], axis=-1)
+        return np.stack([self._values(X, orders) for orders in np.eye(d, dtype=np.int64).tolist()], axis=-1)
 
     def get_prediction(
         self,
@@ -156,6 +159,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
             law=law,
             law_obs=law_obs,
             inputs=self.inputs,
+            library=library_of(X) or self.library,
         )
         if simultaneous and len(points):
             prediction = replace(prediction, maxima=greatest_deviations(self._band_draws_of(rows), *prediction.shape))
@@ -273,7 +277,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         return plot_surface(self, self._check_deriv(deriv), ax, se, contour)
 
     @property
-    def resid_recursive(self) -> NoReturn:
+    def _resid_recursive(self) -> NoReturn:
         """Refused: points of several variables have no order."""
         raise SpecificationError(
             "points of several variables have no order in which one is predicted from those before; see resid_standardized"
@@ -297,7 +301,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         """
         from ..results.contours import plot_point_diagnostics
 
-        return plot_point_diagnostics(self._readings.X, self.resid_standardized, np.asarray(self.fittedvalues), self.inputs, ax)
+        return plot_point_diagnostics(self._readings.X, self._resid_standardized, self._fittedvalues, self.inputs, ax)
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self._surface.shape))

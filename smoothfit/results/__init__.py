@@ -3,6 +3,17 @@
 from .comparison import compare
 from .curve import CurveResults
 from .estimates import EstimatesOnly, Results, load
+from .influence import Influence
 from .prediction import CurvePrediction, Estimate, SurfacePrediction
 
-__all__ = ["CurvePrediction", "CurveResults", "Estimate", "EstimatesOnly", "Results", "SurfacePrediction", "compare", "load"]
+__all__ = [
+    "CurvePrediction",
+    "CurveResults",
+    "Estimate",
+    "EstimatesOnly",
+    "Influence",
+    "Results",
+    "SurfacePrediction",
+    "compare",
+    "load",
+]

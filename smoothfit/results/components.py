@@ -80,7 +80,7 @@ def plot_components(results: HasParts, frame: pd.DataFrame, deriv: int, alpha: f
     axes = panels(ax, len(names), 1, (8, 2.4), sharex=True)
     for name, one in zip(names, axes, strict=True):
         part = frame[frame["component"] == name].sort_values(x_name, kind="stable")
-        x = drawn(abscissa, abscissa.to_numbers(part[x_name].to_numpy()))
+        x = drawn(abscissa, abscissa.read(part[x_name]))
         one.plot(x, part["mean"], color=CURVE_COLOUR)
         one.fill_between(x, part["mean_ci_lower"], part["mean_ci_upper"], color=CURVE_COLOUR, alpha=BAND_ALPHA, linewidth=0)
         one.set_ylabel(name if deriv == 0 else f"{name}, {derivative_label(deriv)}")

@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._frames import framed, labelled
 from .._validation import FloatArray, check_choice, check_memory, check_order, check_rng
 from ..errors import SpecificationError
 from ..inference.engine import PointDraws
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import Asked, Points
 from .draws import BandDraws, Indices, greatest_deviations
-from .estimates import Results
+from .estimates import LEAST_FREE, Results
+from .influence import Influence
 from .mixtures import Mixture
 from .prediction import PARAMETERS, CurvePrediction, Estimate
 
@@ -64,10 +66,8 @@ class CurveResults(Results):
     def _noise_variance(self) -> FloatArray:
         """Noise variance of each observation, given or estimated, shape (n,)."""
 
-    @property
-    @abstractmethod
-    def fittedvalues(self) -> FloatArray:
-        """Posterior mean of what each observation measures, shape (n,)."""
+    def _labelled(self, values: FloatArray, name: str) -> Any:
+        return self.observations.labelled(values, name)
 
     @abstractmethod
     def spline(self) -> Spline:
@@ -112,31 +112,74 @@ class CurveResults(Results):
         return self.observations.y
 
     @property
-    def resid(self) -> FloatArray:
-        """Observations minus fitted values, shape (n,), in the units of the observations."""
-        return self.observations.y - self.fittedvalues
+    def _resid(self) -> FloatArray:
+        return self.observations.y - self._fittedvalues
 
     @property
-    def resid_standardized(self) -> FloatArray:
-        """Residuals divided by their standard deviations sqrt(r (1 - leverage)), shape (n,); NaN where the curve interpolates."""
-        return self.resid / np.sqrt(self._noise_variance * self._free)
+    def _resid_standardized(self) -> FloatArray:
+        return self._resid / np.sqrt(self._noise_variance * self._free)
+
+    @property
+    def resid_standardized(self) -> Any:
+        """Residuals divided by their standard deviations sqrt(r (1 - leverage)); labelled as `fittedvalues`.
+
+        NaN where the curve interpolates an observation, and where the others determine no curve.
+        """
+        return self._labelled(self._resid_standardized, "resid_standardized")
 
     @property
     @abstractmethod
-    def resid_recursive(self) -> FloatArray:
-        """Standardised one-step-ahead prediction errors (innovations, recursive residuals), shape (n,), in the order of the data.
+    def _resid_recursive(self) -> FloatArray:
+        """Standardised one-step-ahead prediction errors, shape (n,)."""
+
+    @property
+    def resid_recursive(self) -> Any:
+        """Standardised one-step-ahead prediction errors (innovations, recursive residuals); labelled as `fittedvalues`.
 
         Each observation less its prediction from those before it in x, over the standard deviation of that difference, at the
         fitted parameters. Under the model they are independent standard normal numbers, while `resid_standardized` are correlated
         with their neighbours, because the curve follows these. NaN for the first observations, which determine what no prior or
-        penalty restricts.
+        penalty restricts. Observations of integrals, means and differences are predicted where their interval ends. If errors are
+        correlated across series, these are the errors of combinations whose noise is independent; with correlated errors of a
+        spline regression, those of the whitened observations.
         """
+        return self._labelled(self._resid_recursive, "resid_recursive")
 
     @property
     def _diagnostic_resid(self) -> tuple[str, FloatArray]:
         """What diagnostics draw and test, and what it is called."""
-        return "one-step-ahead prediction errors", self.resid_recursive
+        return "one-step-ahead prediction errors", self._resid_recursive
 
+    def _studentized(self, standardized: FloatArray) -> FloatArray:
+        """Standardised residuals (n,) with the noise variance, if it is estimated, estimated without the observation."""
+        m = self.df_interval
+        if np.isinf(m):
+            return standardized
+        return np.asarray(standardized * np.sqrt((m - 1) / np.maximum(m - standardized**2, LEAST_FREE)))
+
+    def get_influence(self) -> Influence:
+        """Return how far each observation draws the curve: leverages, studentised residuals, Cook's distances.
+
+        Returns
+        -------
+        smoothfit.results.Influence
+            As statsmodels' ``OLSInfluence``, whose names it has; at the fitted smoothing. With several unknown noise levels the
+            external residuals are those of a common factor of all of them.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 50)
+        >>> y = np.sin(6 * x) + 0.1 * np.random.default_rng(0).standard_normal(50)
+        >>> frame = sf.SmoothingSpline(sf.observe(x, y)).fit().get_influence().summary_frame()
+        >>> int(frame["hat_diag"].idxmax())  # ends of the data have the highest leverage
+        0
+        """
+        standardized = self._resid_standardized
+        external = self._studentized(standardized)
+        return Influence(self._leverage, standardized, external, self.edf, self.df_resid, self._labelled)
+
+    @framed
     def test_serial_correlation(self, lags: int | None = None) -> pd.DataFrame:
         """Ljung and Box's test that the one-step-ahead prediction errors of each series are uncorrelated.
 
@@ -176,7 +219,7 @@ class CurveResults(Results):
 
         return test_of_curve(self, lags)
 
-    def predict(self, x: Any, deriv: int = 0) -> FloatArray:
+    def predict(self, x: Any, deriv: int = 0) -> Any:
         """Posterior mean of f^(deriv) at x: between the observations, at them and beyond.
 
         Parameters
@@ -190,18 +233,19 @@ class CurveResults(Results):
 
         Returns
         -------
-        ndarray
-            Of the shape of x, in the unit of f per unit of x to the power `deriv`.
+        ndarray, or series
+            Of the shape of x, in the unit of f per unit of x to the power `deriv`. Of a pandas series, index or data frame a series
+            with its index; likewise of Polars and of an xarray.DataArray.
         """
         return self._predict(x, deriv)
 
-    def _predict(self, x: Any, deriv: Any, regressors: Any = None) -> FloatArray:
+    def _predict(self, x: Any, deriv: Any, regressors: Any = None) -> Any:
         """Posterior mean at x; `regressors` as of `_points`."""
         order = check_order(deriv, "deriv", 0, self.highest_mean_derivative)
         asked = self.observations.abscissa.asked(x)
         points = self._points(asked, order, regressors)
         mean = self._moments(points, order)[0] if order <= self.highest_derivative else self._rough_mean(points, order)
-        return mean.reshape(asked.array.shape)
+        return labelled(mean.reshape(asked.array.shape), x, "mean")
 
     def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
         """Points a user asks about, with what else observations there depend on: `regressors`, or the data frame of `asked`."""
@@ -251,6 +295,7 @@ class CurveResults(Results):
         asked = self.observations.abscissa.asked(x)
         points = self._points(asked, deriv, regressors, name)
         prediction = self._prediction(points, asked.shown, deriv, self._noise_name(deriv, name))
+        prediction = replace(prediction, library=asked.library or self.library)
         if simultaneous and len(points.coarse):
             prediction = replace(prediction, maxima=self._maxima(points, prediction))
         return prediction.integrated() if parameters == PARAMETERS[1] else prediction
@@ -353,6 +398,7 @@ class CurveResults(Results):
 
         return drawing
 
+    @framed
     def roots(self, deriv: int = 0, value: float = 0.0, alpha: float = 0.05) -> pd.DataFrame:
         """Where f^(deriv) crosses a value, with uncertainty.
 
@@ -394,6 +440,7 @@ class CurveResults(Results):
         x = (curve if value == 0 else curve - value).roots()
         return x, curve(x, deriv=1) if len(x) else x
 
+    @framed
     def extrema(self, deriv: int = 0, alpha: float = 0.05) -> pd.DataFrame:
         """Local extrema of f^(deriv), with uncertainty.
 
@@ -420,6 +467,7 @@ class CurveResults(Results):
             )
         return extrema(self, deriv, alpha)
 
+    @framed
     def outliers(self, alpha: float = 0.05) -> pd.DataFrame:
         """Observations, level shifts and slope breaks that the fit does not explain, by auxiliary residuals.
 

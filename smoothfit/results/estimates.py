@@ -23,6 +23,7 @@ from .mixtures import critical_value
 if TYPE_CHECKING:
     import pandas as pd
     from statsmodels.iolib.summary import Summary
+    from statsmodels.iolib.summary2 import Summary as Summary2
     from statsmodels.stats.contrast import ContrastResults
 
 LEAST_FREE = 1e-10  # a fraction of an observation's noise that is left in its residual, below which it is rounding
@@ -82,13 +83,22 @@ class Results(ABC):
 
     @property
     @abstractmethod
-    def resid(self) -> FloatArray:
+    def _fittedvalues(self) -> FloatArray:
+        """Fitted values."""
+
+    @property
+    @abstractmethod
+    def _resid(self) -> FloatArray:
         """Residuals."""
+
+    @abstractmethod
+    def _labelled(self, values: FloatArray, name: str) -> Any:
+        """Values of the observations, under the labels of the rows that these came from."""
 
     @property
     @abstractmethod
     def _leverage(self) -> FloatArray:
-        """Diagonal of the smoother matrix, of the shape of `resid`; NaN where nothing is observed."""
+        """Diagonal of the smoother matrix, of the shape of `_resid`; NaN where nothing is observed."""
 
     @abstractmethod
     def summary(self, alpha: float = 0.05) -> Summary:
@@ -296,12 +306,40 @@ class Results(ABC):
         return np.where(free > LEAST_FREE, free, np.nan)
 
     @property
-    def loo_resid(self) -> FloatArray:
-        """Leave-one-out residuals at the fitted parameters: observations minus predictions without them, of the shape of `resid`.
+    def _loo_resid(self) -> FloatArray:
+        """Leave-one-out residuals."""
+        return self._resid / self._free
+
+    @property
+    def library(self) -> str | None:
+        """Library of the data, and so of the frames that are returned: "pandas", "polars", "pyarrow"; None of arrays."""
+        library: str | None = cast(Any, self).observations.library
+        return library
+
+    # By observation ---------------------------------------------------------------------------------------------------
+
+    @property
+    def fittedvalues(self) -> Any:
+        """Posterior mean of what each observation observes, in the order of the observations, series after series.
+
+        A pandas series with the index of the series or data frame that the observations came from, NaN in rows that are missing;
+        with several series, the name of the series is the first level of the index. Of one series likewise a Polars series, or an
+        xarray.DataArray with the coordinates of the data. Of all other data an ndarray, shape (n,), without missing ones.
+        """
+        return self._labelled(self._fittedvalues, "fittedvalues")
+
+    @property
+    def resid(self) -> Any:
+        """Observations minus fitted values, in the units of the observations; labelled as `fittedvalues`."""
+        return self._labelled(self._resid, "resid")
+
+    @property
+    def loo_resid(self) -> Any:
+        """Leave-one-out residuals at the fitted parameters: observations minus predictions without them; as `fittedvalues`.
 
         NaN where the fit interpolates an observation (its leverage is one to rounding).
         """
-        return self.resid / self._free
+        return self._labelled(self._loo_resid, "loo_resid")
 
     # Comparing --------------------------------------------------------------------------------------------------------
 
@@ -319,6 +357,15 @@ class Results(ABC):
     def _criteria(self) -> dict[str, float]:
         """What a table of fits shows."""
         return {"edf": self.edf, "llf": self.llf, "aic": self.aic, "bic": self.bic}
+
+    # Showing ----------------------------------------------------------------------------------------------------------
+
+    def summary2(self, alpha: float = 0.05) -> Summary2:
+        """Return `summary` in the other format of statsmodels."""
+        return cast(Any, self.summary(alpha)).as_summary2()
+
+    def _repr_html_(self) -> str:
+        return str(self.summary().as_html())
 
     # Keeping ----------------------------------------------------------------------------------------------------------
 
@@ -411,9 +458,15 @@ class EstimatesOnly(Results):
         _refuse(name)
 
     @property
-    def resid(self) -> NoReturn:
-        """Refused, as is what is made of it."""
+    def _resid(self) -> NoReturn:
         _refuse("resid")
+
+    @property
+    def _fittedvalues(self) -> NoReturn:
+        _refuse("fittedvalues")
+
+    def _labelled(self, values: FloatArray, name: str) -> NoReturn:
+        _refuse(name)
 
     @property
     def _leverage(self) -> NoReturn:

@@ -44,7 +44,7 @@ def outliers(results: Residuals, alpha: float) -> pd.DataFrame:
 def _readings(results: Residuals, level: float) -> pd.DataFrame:
     import pandas as pd
 
-    statistic, effect = results.resid_standardized, results.loo_resid
+    statistic, effect = results._resid_standardized, results._loo_resid
     p = _p_values(statistic, results.df_interval)
     rows = np.flatnonzero(p <= level)
     rows = rows[np.argsort(-np.abs(statistic[rows]), kind="stable")]

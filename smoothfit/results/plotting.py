@@ -13,7 +13,7 @@ from .._validation import FloatArray
 from ..observations import derivative_label
 from ..observations.abscissa import Points
 from .drawing import CURVE_COLOUR, add_legend, data_limits, fill_interval, ink, one_panel, panels
-from .serial import autocorrelations, by_series, limits
+from .serial import autocorrelations, by_series, limits, test_of_curve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def plot_diagnostics(results: Residuals, ax: Any) -> npt.NDArray[Any]:
     axes = panels(ax, 6, 3, (4.2, 3.4))
     over_x, over_fit, observed, distribution, quantiles, correlation = axes
 
-    series, fitted = results._name_of_row(), np.asarray(results.fittedvalues)
+    series, fitted = results._name_of_row(), results._fittedvalues
     several = len(observations.readings) > 1
     for i, reading in enumerate(observations.readings):
         mine = series == i
@@ -119,7 +119,7 @@ def _draw_serial(ax: Axes, results: Residuals) -> None:
     long = {name: mine for name, mine in series.items() if len(mine) >= 3}
     for i, (name, mine) in enumerate(long.items()):
         draw_correlations(ax, autocorrelations(mine, min(MOST_LAGS, len(mine) - 1)), len(mine), 0.2 * i, f"C{i}", name)
-    p_values = results.test_serial_correlation()["pvalue"].dropna()
+    p_values = test_of_curve(results, None)["pvalue"].dropna()
     test = ", ".join(f"{name} {p:.2g}" if len(series) > 1 else f"{p:.2g}" for name, p in p_values.items())
     ax.set(title=f"Autocorrelation\nLjung-Box p = {test}" if test else "Autocorrelation", xlabel="lag (observations of the series)")
     if len(series) > 1 and long:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from .._entry import entry_point
+from .._frames import framed
+from .._html import html_of
 from .._validation import FloatArray, check_flag, check_level
 from ..errors import SpecificationError
 from .mixtures import Mixture, critical_value
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARAMETERS = ("estimated", "integrated")  # of a prediction
+MOST_SHOWN = 10_000  # predicted values, beyond which their intervals are not computed only to be shown
 LEAST_TAIL = 10  # draws beyond a simulated critical value
 
 
@@ -147,6 +150,8 @@ class CurvePrediction:
     omits : tuple of str
         Regressors on which observations depend and which this prediction leaves out, because their values at x were not given: it
         is of the curve alone, and intervals for a new observation are refused.
+    library : str or None
+        Library of the frame that `summary_frame` returns: that of x, or else of the data.
     """
 
     x: Any
@@ -161,11 +166,15 @@ class CurvePrediction:
     maxima: FloatArray | None = None
     limits: FloatArray | None = None
     omits: tuple[str, ...] = ()
+    library: str | None = None
 
     def __repr__(self) -> str:
         alone = f" of the curve alone, without {', '.join(self.omits)}" if self.omits else ""
         order = "" if self.deriv == 0 else f", deriv={self.deriv}"
         return f"{type(self).__name__}({len(self.x)} values of {self.x_name}{order}){alone}"
+
+    def _repr_html_(self) -> str | None:
+        return html_of(repr(self), self.summary_frame()) if len(self.x) <= MOST_SHOWN else None  # else as text
 
     def _require_regressors(self) -> None:
         """Refuse what an observation is expected to be if it depends on regressors that are not known."""
@@ -230,6 +239,7 @@ class CurvePrediction:
             return self
         return replace(self, predicted_mean=self.law.expectation, var_pred_mean=self.law.variance)
 
+    @framed
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return mean, mean_se and the intervals of the curve and of a new observation, one row for each x.
 

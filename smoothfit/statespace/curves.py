@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .._validation import FloatArray, frozen, shown, to_floats
 from ..errors import DataError, SpecificationError, UnknownNameError
 from ..observations import Observations, Readings
-from ..observations.abscissa import NANOSECONDS
+from ..observations.abscissa import unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,14 +29,24 @@ class Curves:
     observations: Observations
     curve: tuple[IntArray, ...]
     ids: pd.Index
-    by: str
     threads: int
 
     def place(self, curve: Any) -> int:
         """Index of an id."""
+        if self.ids.nlevels > 1 and (not isinstance(curve, tuple) or len(curve) != self.ids.nlevels):
+            raise UnknownNameError(f"there is no curve {curve!r}; name it by {', '.join(map(str, self.ids.names))}, as fits[a, b]")
         if curve not in self.ids:
             raise UnknownNameError(f"there is no curve {curve!r}; the ids begin with {', '.join(map(repr, self.ids[:3]))}")
-        return int(np.flatnonzero(self.ids == curve)[0])
+        return int(cast(int, self.ids.get_loc(curve)))
+
+    @property
+    def levels(self) -> dict[str, pd.Index]:
+        """The ids by the columns that hold them."""
+        return {str(name): self.ids.get_level_values(i) for i, name in enumerate(self.ids.names)}
+
+    def labels(self, place: int) -> dict[str, Any]:
+        """What names one curve, by column."""
+        return {name: labels[place] for name, labels in self.levels.items()}
 
     @cached_property
     def _sorted(self) -> list[tuple[IntArray, IntArray]]:
@@ -71,12 +81,13 @@ def _rows_of(reading: Readings, rows: IntArray) -> Readings:
         weights=part(reading.weights),
         resolution=part(reading.resolution),
         n_dropped=0,
+        rows=None if reading.rows is None else reading.rows.take(rows),
     )
 
 
 def read_curves(
     data: Any,
-    by: Hashable,
+    by: Hashable | list[Hashable],
     x: Hashable,
     readings: Mapping[Any, int],
     sd: Mapping[Any, Any] | None,
@@ -90,21 +101,30 @@ def read_curves(
 
     observations = Observations.from_frame(data, x, readings, sd, weights, unit, resolution)
     frame = nw.from_native(data, eager_only=True)
-    if not isinstance(by, Hashable):
-        raise SpecificationError(f"by is {shown(by)}; pass the name of the column that identifies the curve")
-    if by not in frame.columns:
-        raise DataError(f"the frame has no column {by!r}; its columns are {', '.join(map(repr, frame.columns))}")
-    column: Any = frame.get_column(by)
-    codes, ids = pd.factorize(np.asarray(column.to_numpy()), use_na_sentinel=True)
-    if (codes < 0).any():
-        raise DataError(f"{by}[{int(np.argmax(codes < 0))}] is missing; name the curve of every row, or drop the row")
+    names: list[Any] = by if isinstance(by, list) and by else [by]
+    columns = []
+    for name in names:
+        if not isinstance(name, Hashable):
+            raise SpecificationError(
+                f"by is {shown(by)}; pass the name of the column that identifies the curve, or a list of names"
+            )
+        if name not in frame.columns:
+            raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(repr, frame.columns))}")
+        columns.append(np.asarray(frame.get_column(name).to_numpy()))
+        bad = pd.isna(columns[-1])
+        if bad.any():
+            raise DataError(f"{name}[{int(np.argmax(bad))}] is missing; name the curve of every row, or drop the row")
+    index: Any = pd.Index(columns[0], name=names[0])
+    if len(names) > 1:
+        index = pd.MultiIndex.from_arrays(columns, names=list(map(str, names)))
+    codes, ids = index.factorize()
     curve = []
     for name in readings:
         values, _ = to_floats(frame.get_column(name).to_native(), str(name))
         curve.append(codes[~np.isnan(values)].astype(np.int64))
     if unit is None and observations.abscissa.unit is not None:
         observations = _in_one_unit(observations, curve)
-    return Curves(observations, tuple(curve), pd.Index(ids, name=by), str(by), threads)
+    return Curves(observations, tuple(curve), ids.set_names(index.names), threads)
 
 
 def _in_one_unit(observations: Observations, curve: list[IntArray]) -> Observations:
@@ -113,5 +133,5 @@ def _in_one_unit(observations: Observations, curve: list[IntArray]) -> Observati
     order = np.lexsort((counts, np.concatenate(curve)))
     within = np.diff(np.concatenate(curve)[order]) == 0
     spacing = float(np.mean(np.diff(counts[order])[within])) if within.any() else 1.0
-    unit = next((name for name, length in NANOSECONDS.items() if length <= spacing), "ns")
+    unit = unit_of(spacing)
     return replace(observations, readings=tuple(replace(reading, unit=unit) for reading in observations.readings))

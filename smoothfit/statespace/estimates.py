@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._frames import framed
 from .._validation import FloatArray, check_level
 from ..inference.engine import Moments
 from ..markov.criteria import LIKELIHOODS
@@ -94,6 +95,7 @@ class Estimated(CurveResults, Integrated):
         return self.fixed is None and self.method not in LIKELIHOODS
 
     @property
+    @framed
     def hyperparameters(self) -> pd.DataFrame:
         """Posterior of all SDs and hyperparameters: a row for each weighted node, with estimates of the common scale there.
 
@@ -101,6 +103,10 @@ class Estimated(CurveResults, Integrated):
         units, and ``weight``, which sums to one. A single row, the estimates, where nothing was integrated: all is given, the
         uncertainty of the parameters changes no interval by a percent, or the smoothing was chosen by gcv or aicc.
         """
+        return self._hyperparameters
+
+    @property
+    def _hyperparameters(self) -> pd.DataFrame:
         import pandas as pd
 
         posterior = self.parameter_posterior
@@ -124,7 +130,7 @@ class Estimated(CurveResults, Integrated):
         from ..results.plotting import plot_nodes
 
         names = list(self.params.index[: self._n_positive])
-        return plot_nodes(self.hyperparameters, self.params[names], self.conf_int().loc[names], ax)
+        return plot_nodes(self._hyperparameters, self.params[names], self.conf_int().loc[names], ax)
 
     @property
     def _positive(self) -> dict[str, float]:
@@ -243,7 +249,7 @@ class Estimated(CurveResults, Integrated):
     # Observations -----------------------------------------------------------------------------------------------------
 
     @property
-    def fittedvalues(self) -> FloatArray:
+    def _fittedvalues(self) -> FloatArray:
         """Posterior mean of what each observation measures, regressors and noise processes included, shape (n,)."""
         return self.fitted.posterior.fitted
 
@@ -278,8 +284,8 @@ class Estimated(CurveResults, Integrated):
         return self.fitted.posterior.edf
 
     @property
-    def loo_resid(self) -> FloatArray:
-        """Leave-one-out residuals at the fitted parameters: observations minus predictions without them, shape (n,).
+    def _loo_resid(self) -> FloatArray:
+        """Leave-one-out residuals.
 
         They keep their digits where the curve interpolates. The other observations at x count, with their covariance. NaN
         for an observation without which the others determine no curve.
@@ -287,20 +293,11 @@ class Estimated(CurveResults, Integrated):
         return self.fitted.posterior.loo_resid
 
     @property
-    def resid_standardized(self) -> FloatArray:
-        """Residuals divided by their standard deviations, shape (n,); also those of `loo_resid` by theirs.
-
-        NaN for an observation without which the others determine no curve.
-        """
+    def _resid_standardized(self) -> FloatArray:
         return self.fitted.posterior.resid_standardized
 
     @cached_property
-    def resid_recursive(self) -> FloatArray:
-        """Standardised one-step-ahead prediction errors (innovations), shape (n,); see `CurveResults.resid_recursive`.
-
-        Observations of integrals, means and differences are predicted where their interval ends. If errors are correlated across
-        series, these are the errors of combinations whose noise is independent.
-        """
+    def _resid_recursive(self) -> FloatArray:
         return self.fitted.posterior.innovations
 
     # Parameters -------------------------------------------------------------------------------------------------------

@@ -9,11 +9,15 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
 from .._core import _kernels
 from .._entry import entry_point, warn
+from .._frames import framed
+from .._html import html_of
+from .._progress import progress_bar
 from .._validation import FloatArray, check_level, check_memory, check_order
 from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
 from ..inference.newton import Minimum
@@ -75,10 +79,16 @@ class CurveFits:
 
     @property
     def ids(self) -> pd.Index:
-        """The curves, in the order in which they first appear."""
+        """The curves, in the order in which they first appear; several columns of groups are levels of it."""
         return self._curves.ids
 
+    @property
+    def library(self) -> str | None:
+        """Library of the data, and of the frames that are returned."""
+        return self._curves.observations.library
+
     @cached_property
+    @framed
     def params(self) -> pd.DataFrame:
         """Estimates, one row for each id that was fitted."""
         import pandas as pd
@@ -131,6 +141,7 @@ class CurveFits:
 
     # Tidy frames ------------------------------------------------------------------------------------------------------
 
+    @framed
     def predict(self, x: Any, deriv: int = 0, alpha: float = 0.05) -> pd.DataFrame:
         """Predict f^(deriv) of every fitted curve at common x.
 
@@ -181,7 +192,7 @@ class CurveFits:
             mean[place[curve]], variance[place[curve]] = prediction.predicted_mean, prediction.var_pred_mean
             ends[:, place[curve]] = prediction.conf_int(alpha=level).T
         frame = {
-            self._curves.by: np.repeat(self.ids[fitted].to_numpy(), len(given)),
+            **{name: np.repeat(labels[fitted].to_numpy(), len(given)) for name, labels in self._curves.levels.items()},
             self._curves.observations.x_name: in_zone(np.tile(given, len(fitted)), asked.zone),
             "mean": mean.ravel(),
             "mean_se": np.sqrt(variance).ravel(),
@@ -297,10 +308,18 @@ class CurveFits:
 
         frames = []
         for curve in sorted(self._rows):
-            frame = what(self._results(curve))
-            frame.insert(0, self._curves.by, [self.ids[curve]] * len(frame))
-            frames.append(frame)
-        return pd.concat([f for f in frames if len(f)] or frames[:1], ignore_index=True) if frames else pd.DataFrame()
+            own = nw.from_native(what(self._results(curve)), eager_only=True)
+            labels = [nw.lit(label).alias(name) for name, label in self._curves.labels(curve).items()]
+            frames.append(own.select(*labels, nw.all()))
+        found = [own for own in frames if len(own)] or frames[:1]
+        if not found:
+            return pd.DataFrame()
+        whole: Any = nw.concat(found).to_native()
+        frame: pd.DataFrame = whole.reset_index(drop=True) if isinstance(whole, pd.DataFrame) else whole
+        return frame
+
+    def _repr_html_(self) -> str:
+        return html_of(repr(self), self.params)
 
     def __repr__(self) -> str:
         failed = f", {len(self._reasons)} failed" if self._reasons else ""
@@ -311,7 +330,7 @@ class CurveFits:
 @entry_point
 def fit_curves(
     data: Any,
-    by: Hashable,
+    by: Hashable | list[Hashable],
     x: Hashable,
     readings: Mapping[Any, int],
     order: int = 2,
@@ -332,8 +351,8 @@ def fit_curves(
     ----------
     data : pandas, Polars or PyArrow data frame
         One row for each time of observation, the curves one after the other or mixed.
-    by : str
-        Column that identifies the curve of a row.
+    by : str or list of str
+        Column that identifies the curve of a row; with several, each combination of their values is a curve, ``fits[a, b]``.
     x, observations, sd, weights, unit, resolution
         As of `Observations.from_frame`.
     order, method
@@ -407,7 +426,8 @@ def fit_curves(
         raise SpecificationError(
             'smoothing is "shared", which needs method="reml", one series or sd= for all of them, and no resolution='
         )
-    with _progress(len(curves.ids), progress) as advance:
+    is_shown = sys.stderr.isatty() if progress is None else bool(progress)
+    with progress_bar(is_shown, len(curves.ids), "curve") as advance:
         rest = np.arange(len(curves.ids))
         if is_joint:
             batch = Batch.of(curves.observations, curves.curve, order, shared=smoothing == "shared")
@@ -435,28 +455,6 @@ def _check_derivs(observations: Observations, order: int) -> None:
             f"order={k + 2} makes it smooth",
             RoughnessWarning,
         )
-
-
-class _Progress:
-    """A progress bar, or none."""
-
-    def __init__(self, total: int, shown: bool):
-        self._bar: Any = None
-        if shown:
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=total, unit="curve")
-
-    def __enter__(self) -> Callable[[int], None]:
-        return self._bar.update if self._bar is not None else lambda _: None
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-def _progress(total: int, progress: bool | None) -> _Progress:
-    return _Progress(total, sys.stderr.isatty() if progress is None else bool(progress))
 
 
 def _fit_one(fits: CurveFits, place: int) -> None:

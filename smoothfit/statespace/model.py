@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from .._entry import entry_point, warn
+from .._log import logger
 from .._validation import check_order, is_zero
 from ..errors import ExactSeriesWarning, NumericalError, RoughnessWarning, SpecificationError
 from ..markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
@@ -296,7 +297,9 @@ class SmoothingSpline:
         if is_zero(lam):
             only_one(1.0, bandwidth, edf)
             return self._interpolated(check_method(method), free)
-        found = self._fit(check_method(method), only_one(lam, bandwidth, edf), free)
+        given = only_one(lam, bandwidth, edf)
+        logger.info("SmoothingSpline.fit: %s of %d observations", given[0] if given else method, len(self.observations))
+        found = self._fit(check_method(method), given, free)
         warn_of_misfits(found.misfits)
         return found
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._frames import labelled
 from .._validation import FloatArray, check_choice, check_level, check_order, first_index, to_vector
 from ..errors import DataError, SpecificationError
 from ..inference.engine import Moments
@@ -283,7 +284,7 @@ class OnlineSpline(ABC):
 
     # The curve --------------------------------------------------------------------------------------------------------
 
-    def predict(self, x: Any, deriv: int = 0) -> FloatArray:
+    def predict(self, x: Any, deriv: int = 0) -> Any:
         """Posterior mean of f^(deriv) at x given all observations so far: within the lag, and beyond the last observation.
 
         Parameters
@@ -294,10 +295,11 @@ class OnlineSpline(ABC):
 
         Returns
         -------
-        ndarray, of the shape of x
+        ndarray, or series
+            As of `CurveResults.predict`.
         """
         given = self._abscissa.given(x)
-        return self._moments(self._abscissa.points(given.ravel()), deriv)[0].reshape(given.shape)
+        return labelled(self._moments(self._abscissa.points(given.ravel()), deriv)[0].reshape(given.shape), x, "mean")
 
     def get_prediction(self, x: Any, deriv: int = 0, *, parameters: str = "estimated") -> CurvePrediction:
         """Posterior of f^(deriv) at x given all observations so far, with intervals.
@@ -318,6 +320,7 @@ class OnlineSpline(ABC):
         check_choice(parameters, "parameters", PARAMETERS)
         asked = self._abscissa.asked(x)
         prediction = self._prediction(self._abscissa.points(asked.array.ravel()), asked.shown, deriv)
+        prediction = replace(prediction, library=asked.library)
         return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._frames import table_of
+from .._frames import framed, labelled, table_of
 from .._validation import FloatArray, check_choice, check_level, check_order
 from ..errors import SpecificationError
 from ..inference.engine import PointDraws
@@ -23,6 +23,7 @@ from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame
 from ..results.draws import BandDraws, Indices, curve_draws
+from ..results.influence import Influence
 from ..results.misfit import notes_of
 from ..results.mixtures import Mixture
 from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
@@ -68,6 +69,17 @@ class SmoothingSplineResults(Estimated):
     def optimum(self) -> Variances | Optimum:
         """What the search returned, in scaled units."""
         return self.fitted.optimum
+
+    def get_influence(self) -> Influence:
+        """Return how far each observation draws the curve; see `CurveResults.get_influence`.
+
+        Refused with `covariances` between the errors of series, whose observations are not left out one by one.
+        """
+        if self.model.specification is not None and self.model.specification.joint:
+            raise SpecificationError(
+                "errors of series have covariances=, and an observation is not independent of the others; see loo_resid"
+            )
+        return super().get_influence()
 
     # Online and changes -----------------------------------------------------------------------------------------------
 
@@ -255,7 +267,7 @@ class SmoothingSplineResults(Estimated):
 
     # Predictions and draws --------------------------------------------------------------------------------------------
 
-    def predict(self, x: Any, deriv: int = 0, component: str | None = None, *, regressors: Any = None) -> FloatArray:
+    def predict(self, x: Any, deriv: int = 0, component: str | None = None, *, regressors: Any = None) -> Any:
         """Posterior mean of an observation of f^(deriv) at x with its regressors, of f^(deriv) alone, or of a component.
 
         Parameters
@@ -303,7 +315,7 @@ class SmoothingSplineResults(Estimated):
         order = self._check_component(component, deriv)
         asked = self.observations.abscissa.asked(x)
         points = self.observations.abscissa.points(asked.array.ravel())
-        return self.part_of_curve(points, order, component)[0].reshape(asked.array.shape)
+        return labelled(self.part_of_curve(points, order, component)[0].reshape(asked.array.shape), x, "mean")
 
     def get_prediction(
         self,
@@ -408,6 +420,7 @@ class SmoothingSplineResults(Estimated):
             raise SpecificationError(f"deriv is {order}; derivatives of {component} end at {derivative_label(highest)}")
         return order
 
+    @framed
     def components(self, x: Any = None, deriv: int = 0, alpha: float = 0.05) -> pd.DataFrame:
         """Additive parts of the curve, and of observations, with their standard errors.
 
@@ -459,7 +472,8 @@ class SmoothingSplineResults(Estimated):
         """
         from ..results.components import plot_components
 
-        return plot_components(self, self.components(deriv=deriv, alpha=alpha), deriv, alpha, ax)
+        frame = component_frame(self, None, check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), check_level(alpha))
+        return plot_components(self, frame, deriv, alpha, ax)
 
     # Summary ----------------------------------------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ class Fitted(Protocol):
         """Name, sd and whether it was estimated."""
 
     @property
-    def fittedvalues(self) -> FloatArray:
+    def _fittedvalues(self) -> FloatArray:
         """Posterior mean of what each observation measures."""
 
     @property
@@ -236,7 +236,7 @@ def next_weights(
     results: Fitted, plain: Observations, df: Mapping[str, float], free: Mapping[str, float | None]
 ) -> tuple[dict[str, FloatArray], dict[str, float], float]:
     """Weights and degrees of freedom from the last fit, and the bound that goes with them before the next."""
-    variance, fitted = results.fitted_variance, results.fittedvalues
+    variance, fitted = results.fitted_variance, results._fittedvalues
     sds = {name: sd for name, sd, _ in results.noise_sds}
     start, weights, dfs, gain = 0, {}, {}, 0.0
     for reading in plain.readings:

@@ -43,5 +43,5 @@ def _part(observations: Observations, rule: Rule) -> Observations:
             return None if column is None else frozen(column[rows])
 
         columns = {name: part(getattr(reading, name)) for name in ("sd", "weights", "upper", "resolution")}
-        parts.append(replace(reading, x=part(reading.x), y=part(reading.y), **columns))
+        parts.append(replace(reading, x=part(reading.x), y=part(reading.y), rows=None, **columns))
     return replace(observations, readings=tuple(parts))

@@ -205,6 +205,17 @@ def test_times_of_every_kind_are_counted_in_one_unit(times):
     assert "2024-03-01T12:00" in repr(obs)
 
 
+@pytest.mark.parametrize(("unit", "days"), [("Y", 365.2425), ("M", 365.2425 / 12)])
+def test_months_and_years_have_their_mean_length_and_are_no_default(unit, days):
+    times = pd.date_range("2000-01-01", periods=30, freq="YS")
+    growth = 3 * (times - times[0]) / pd.Timedelta(days=days) + np.tile([0.1, -0.1], 15)
+    res = sf.SmoothingSpline(sf.observe(times, growth, unit=unit)).fit(bandwidth=40 * 365 / days)
+    daily = sf.SmoothingSpline(sf.observe(times, growth)).fit(bandwidth=40 * 365)
+    assert daily.observations.abscissa.unit == "D"
+    np.testing.assert_allclose(res.predict(times[:3], deriv=1), daily.predict(times[:3], deriv=1) * days, rtol=1e-9)
+    np.testing.assert_allclose(res.predict(times[15:16], deriv=1), 3, rtol=0.01)
+
+
 def test_the_unit_of_a_derivative_serves_all():
     obs = sf.observe(TIMES, Y) + sf.observe(TIMES, Y, deriv=1, unit="h")
     assert obs.abscissa.unit == "h"
@@ -283,7 +294,7 @@ def test_differences_of_integers_are_right_to_rounding(x, divisor):
         np.testing.assert_allclose(distances, [float(other - mine) for other in x], rtol=1e-15)
 
 
-@pytest.mark.parametrize("unit", ["ns", "us", "s", "D"])
+@pytest.mark.parametrize("unit", ["ns", "us", "s", "D", "M", "Y"])
 def test_differences_of_times_over_centuries_are_right_to_rounding_of_the_unit(unit):
     counts = np.array([-(2**62), 0, 1, 10**9 + 1, 2**62 - 1])
     obs = sf.observe(counts.view("M8[ns]"), np.zeros(5), unit=unit)

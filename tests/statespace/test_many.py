@@ -109,7 +109,9 @@ def test_threads_change_nothing():
     one, four = (sf.fit_curves(df, by="id", x="x", readings={"y": 0}, threads=t).params for t in (1, 4))
     pd.testing.assert_frame_equal(one, four)
     by_polars = sf.fit_curves(pl.from_pandas(df), by="id", x="x", readings={"y": 0}).params
-    pd.testing.assert_frame_equal(one, by_polars, check_index_type=False, check_names=True)
+    assert isinstance(by_polars, pl.DataFrame)
+    for name, column in one.reset_index().items():
+        assert by_polars[name].to_list() == column.tolist()
 
 
 def test_a_curve_that_fails_says_why_and_stops_no_other():
