@@ -202,7 +202,7 @@ class Behaviour(Estimates):
         check_level(alpha)
         k, lags = len(equation.inputs), self._lags
         if not equation.inputs:
-            raise SpecificationError("a gain is of an input, and the equation has none")
+            raise SpecificationError("a gain needs an input, and the equation has none")
         if 0 not in equation.derivatives:
             raise SpecificationError(
                 f"{equation.outputs[0]} itself is not on the right: the equation integrates its inputs and has no static gain"
@@ -275,7 +275,7 @@ class Behaviour(Estimates):
         self._require_linear("a response")
         equation = self.model.equation
         if not equation.inputs:
-            raise SpecificationError("a response is to an input, and the equation has none")
+            raise SpecificationError("a response needs an input, and the equation has none")
         times = to_floats(t, "t")[0]
         check_finite(times, "t", "pass finite times")
         if (times < 0).any():

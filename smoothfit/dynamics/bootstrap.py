@@ -32,9 +32,9 @@ def bootstrap(results: DynamicsResults, size: int, kind: str, rng: Any, n_jobs: 
     if kind not in ("parametric", "block"):
         raise SpecificationError(f'kind is {kind!r}; pass "parametric" or "block"')
     if results.model.equation.terms:
-        raise SpecificationError('the bootstrap is of linear equations; this one has non-linear terms: use cov_type="robust"')
+        raise SpecificationError('the bootstrap needs a linear equation; this one has nonlinear terms: use cov_type="robust"')
     if not results.model.sample.reads_values_only:
-        raise SpecificationError("the bootstrap is of observations of y alone; this sample has observations of derivatives")
+        raise SpecificationError("the bootstrap needs observations of y alone; this sample has observations of derivatives")
     check_memory(size * (16.0 * len(results.params) + OF_DRAW), f"a bootstrap of size = {size}", "lower size")
     seeds = check_rng(rng).integers(2**63, size=size)
     draw = _parametric if kind == "parametric" else _block

@@ -278,7 +278,7 @@ class DynamicsCurve(CurveResults):
     def spline(self) -> Spline:
         """Raises: the mean consists of solutions of the equation, which are not polynomials."""
         raise SpecificationError(
-            "the smoothed output of an equation is made of exponentials and no spline; use predict, or fit a "
+            "the smoothed output of an equation consists of exponentials and is not a spline; use predict, or fit a "
             "smoothing spline to observations of it: SmoothingSpline(res.curve().observations)"
         )
 

@@ -145,7 +145,7 @@ def parse(formula: str, data: Any, t: str, groups: str | Sequence[str] | None) -
             intercept = (text == "1") == (sign == "+")
             continue
         if sign == "-":
-            raise SpecificationError(f"the formula uses {text!r} away; only the intercept can be: - 1")
+            raise SpecificationError(f"the formula removes {text!r}; only the intercept can be removed: - 1")
         if ":" in text and not re.search(rf"\b{re.escape(name)}\b", text):  # patsy's interactions are not Python
             inputs.append(text)
             continue
@@ -318,7 +318,9 @@ def _term(text: str, tree: ast.expr, name: str, time: str, order: int, columns: 
     changed = ast.fix_missing_locations(ast.Expression(Curves().visit(tree)))
     for node in ast.walk(changed):
         if isinstance(node, ast.Attribute):
-            raise SpecificationError(f"{text}: attributes do not go into terms; use np functions or {', '.join(sorted(FUNCTIONS))}")
+            raise SpecificationError(
+                f"{text}: attributes are not allowed in terms; use np functions or {', '.join(sorted(FUNCTIONS))}"
+            )
         if isinstance(node, ast.Name) and node.id not in FUNCTIONS and node.id != time and not node.id.startswith(MARK):
             if node.id in columns:
                 raise SpecificationError(
@@ -326,7 +328,7 @@ def _term(text: str, tree: ast.expr, name: str, time: str, order: int, columns: 
                 )
             raise SpecificationError(f"{text}: {node.id!r} is unknown; terms have {', '.join(sorted(FUNCTIONS))}")
     if highest >= order:
-        raise SpecificationError(f"{text} takes a derivative that is not below the left side")
+        raise SpecificationError(f"{text} uses a derivative that is not below the left side")
     return Term(text, Expression(ast.unparse(changed), time), rates=highest > 0)
 
 

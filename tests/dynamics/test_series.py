@@ -270,7 +270,7 @@ def test_methods_that_use_no_given_noise_say_so(method, noise):
     y = LEVEL + 0.05 * np.random.default_rng(0).normal(size=101)
     u = np.sign(np.sin(2 * T))
     model = sf.DerivativeRegression(sf.observe(T, y, name="tank", **noise), T, u)
-    with pytest.raises(SpecificationError, match=r"uses no given sds or weights, and 'tank' has them; use method="):
+    with pytest.raises(SpecificationError, match=r"does not use sd= or weights=, and 'tank' has them; use method="):
         model.fit(method)
 
 

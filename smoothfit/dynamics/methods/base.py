@@ -221,12 +221,12 @@ class Method:
         given = None if self.weights else sample.first_given
         if given is not None:
             return (
-                f'method="{self.name}" uses no given sds or weights, and {sample.channels[given].name!r} has them; use '
+                f'method="{self.name}" does not use sd= or weights=, and {sample.channels[given].name!r} has them; use '
                 f'method="{self.terms_instead if equation.terms else self.instead}", or leave them out'
             )
         if sample.acts_between and not self.between:
             return (
-                f'method="{self.name}" needs inputs that change where y is read, and with delay = {sample.delay:g} they change '
+                f'method="{self.name}" needs inputs that change where y is observed, and with delay = {sample.delay:g} they change '
                 f"between; {use}, or a delay of whole steps"
             )
         if sample.first_replicate is not None and not self.replicates:
