@@ -18,7 +18,7 @@ WORDS = {
     r"gross errors?": "outlier",
     r"honest": "calibrated, with a number",
     r"c[ao]me to rest": "converge",
-    r"(not|un)? ?certified|could be certified": "converged",
+    r"certified": "converged",
     r"at weight one": "for observations of weight 1",
     r"leaves? the numbers": "overflow",
     r"every so manieth": "every k-th",

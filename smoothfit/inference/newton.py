@@ -379,7 +379,7 @@ def _logged(minimum: Minimum, how: str, iterations: int) -> Minimum:
     """The minimum, with an entry in the log."""
     bounds = np.flatnonzero(minimum.at_lower | minimum.at_upper).tolist()
     logger.info(
-        "%s certified a minimum: iterations %d, criterion %.8g, parameters at a bound: %s",
+        "%s converged to a minimum: iterations %d, criterion %.8g, parameters at a bound: %s",
         *(how, iterations, minimum.value, bounds or "none"),
     )
     return minimum

@@ -52,7 +52,7 @@ class PointReadings(NoisyReadings):
     mean : bool
         Whether the integrals are divided by the volumes of their boxes.
     rows : RowLabels or None
-        The rows of the series or data frame that the readings came from.
+        The rows of the series or data frame that the observations came from.
     """
 
     name: str

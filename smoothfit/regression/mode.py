@@ -82,7 +82,7 @@ def best_mode(
             examine(a, middle)
             examine(middle, b)
             advance(2)
-    logger.info("best mode: x = %.6g certified after %d intervals", best, count)
+    logger.info("best mode: x = %.6g found after %d intervals", best, count)
     _, _, own = solve(best, best)
     return Peak(best, constrained(fit, own), own)
 

@@ -124,7 +124,7 @@ def test_the_log_tells_of_searches(fit, iteration, caplog):
         level: " / ".join(r.getMessage() for r in caplog.records if r.levelno == level) for level in (logging.INFO, logging.DEBUG)
     }
     assert f"of {N} observations" in told[logging.INFO]
-    assert re.search(r"(certified|ended).*criterion [-\d.e]+", told[logging.INFO])
+    assert re.search(r"(converged|ended).*criterion [-\d.e]+", told[logging.INFO])
     assert re.search(iteration, told[logging.DEBUG])
 
 
