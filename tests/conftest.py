@@ -37,6 +37,11 @@ def pytest_xdist_setupnodes():
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items):
+    """Notebooks first: they run one after the other in one process, for which the others would wait at the end."""
+    items.sort(key=lambda item: item.path.name != "test_examples.py")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def fresh_generator(request):
     """The state in which the module's generator was when its tests began to run."""

@@ -316,7 +316,7 @@ def test_comparison_lays_methods_side_by_side(best):
     assert {"difference", "arx"} <= set(comparison.advice)
     table = comparison.table
     assert table.loc[("y", "kalman"), "estimate"] == best.params["y"]
-    assert "process noise and in the observations" in comparison.why
+    assert "both process and measurement noise are present" in comparison.why
     assert comparison.why in " ".join(str(comparison).split())
     assert len(comparison.plot()) == 3
     only = sf.compare_methods(best.model, methods=["arx", "kalman"])

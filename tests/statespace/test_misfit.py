@@ -11,6 +11,7 @@ from smoothfit import priors as pri
 from smoothfit.errors import MisfitWarning
 from smoothfit.results import misfit as module
 from smoothfit.results.misfit import Errors, even_stretches, misfits_of
+from smoothfit.statespace.estimates import REMEDIES
 from smoothfit.statespace.robust import with_weights
 
 quiet = pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")
@@ -201,10 +202,10 @@ def test_levels_are_those_of_independent_errors():
     for _ in range(4000):
         z = rng.standard_normal(60)
         found = (
-            module._outlier(reading, z, combinations @ z, 0.02, str),
-            module._outlier(reading, z, z, 0.02, str),
+            module._outlier(reading, z, combinations @ z, 0.02, str, REMEDIES),
+            module._outlier(reading, z, z, 0.02, str, REMEDIES),
             module._noise_level(reading, z, 0.02, str),
-            module._autocorrelation(reading, z, 0.02),
+            module._autocorrelation(reading, z, 0.02, REMEDIES),
         )
         counts += [one is not None for one in found]
     assert np.all(counts / 4000 < 0.02 + 3 * np.sqrt(0.02 / 4000))
@@ -301,5 +302,5 @@ def test_weights_of_a_series_leave_its_steps_alone():
     observations = sf.observe(*rounded(np.random.default_rng(0)))
     z = np.random.default_rng(0).standard_normal(120)
     errors = Errors(np.arange(120), z, z, [])
-    assert [one.kind for one in misfits_of(observations, [0.05], errors)] == ["rounding"]
-    assert misfits_of(with_weights(observations, {"f": np.full(120, 2.0)}), [0.05], errors) == ()
+    assert [one.kind for one in misfits_of(observations, [0.05], errors, REMEDIES)] == ["rounding"]
+    assert misfits_of(with_weights(observations, {"f": np.full(120, 2.0)}), [0.05], errors, REMEDIES) == ()
