@@ -38,9 +38,10 @@ class Seasonal(Prior):
     Parameters
     ----------
     period : float
-        In units of x.
+        In units of x; if x are times, in the `unit` of `observe`, which is days by default for monthly observations.
     harmonics : int
-        Number of harmonics.
+        Number of harmonics: 1, the default, is a single sine. On a regular grid ``period // 2`` harmonics fit any pattern, as
+        ``Seasonal(12, harmonics=6)`` for months counted with ``unit="M"``.
     q : float, optional
         In f^2 per x; 0 for a pattern that does not change.
 

@@ -260,7 +260,7 @@ def observe(
         Known relative precisions within the series: the noise variance is sd^2 / weights.
     name : str, optional
         Name of the series. Defaults to the name of the pandas series `y`, else to ``f``, ``f'``, ... If no `sd` is given, one noise
-        SD is estimated for each name.
+        SD is estimated for each name. Two instruments need two names; unnamed series are pooled with one noise SD.
     unit : {"Y", "M", "D", "h", "min", "s", "ms", "us", "ns"}, optional
         Unit in which a datetime or timedelta x is counted. Observations of derivatives need it: a climb rate is metres per what?
         A year "Y" has 365.2425 days, and a month "M" is a twelfth of it, whatever the calendar. By default the longest unit up to a

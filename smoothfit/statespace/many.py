@@ -353,8 +353,8 @@ def fit_curves(
         One row for each time of observation, the curves one after the other or mixed.
     by : str or list of str
         Column that identifies the curve of a row; with several, each combination of their values is a curve, ``fits[a, b]``.
-    x, observations, sd, weights, unit, resolution
-        As of `Observations.from_frame`.
+    x, readings, sd, weights, unit, resolution
+        As of `Observations.from_frame`: the column of x, and a mapping of columns of observations to orders of derivatives.
     order, method
         As of `SmoothingSpline` and its `fit`.
     prior : Prior, optional
