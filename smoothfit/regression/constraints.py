@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -242,6 +242,7 @@ class Bounds(Constraint):
     """
 
     deriv: int = 0
+    _: KW_ONLY  # Bounds(0, 1) would bound from below by one
     lower: Limit | None = None
     upper: Limit | None = None
     on: tuple[float, float] | None = None

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import framed, labelled
-from .._validation import FloatArray, check_choice, check_memory, check_order, check_rng
+from .._validation import FloatArray, check_choice, check_memory, check_order, check_rng, shown
 from ..errors import SpecificationError
 from ..inference.engine import PointDraws
 from ..observations import Observations, derivative_label
@@ -426,7 +426,11 @@ class CurveResults(Results):
         """
         from .critical import crossings
 
-        return crossings(self, self._check_deriv(deriv), value, alpha)
+        try:
+            order = self._check_deriv(deriv)
+        except SpecificationError as error:
+            raise SpecificationError(f"{error}; to find where f has a value: roots(value={shown(deriv)})") from None
+        return crossings(self, order, value, alpha)
 
     @property
     def _range(self) -> tuple[float, ...]:

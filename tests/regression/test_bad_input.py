@@ -85,6 +85,7 @@ def formula(text, **options):
             SpecificationError,
             r"contradict each other: Equals\(f\) = [01] .*and Equals\(f\) = [01]",
         ),
+        (lambda: sf.Bounds(0, 1), TypeError, "positional"),
         (lambda: sf.Bounds(lower=2.0, upper=1.0), SpecificationError, "lower is 2.0, above upper = 1.0; exchange"),
         (lambda: sf.SplineRegression(OBS, BASIS, None, sf.Bounds(4, lower=0.0)), SpecificationError, "degree 3; use a higher"),
         (lambda: sf.SplineRegression(OBS, BASIS).fit().predict([0.5], deriv=4), SpecificationError, "deriv is 4"),

@@ -332,3 +332,8 @@ def test_estimates_keep_their_errors_beside_numbers(ends):
     for other in (estimate * estimate, estimate + estimate, estimate - estimate, estimate / estimate, 1 / estimate):
         assert type(other) is float  # errors of two estimates may be related
     np.testing.assert_array_equal(np.array([1.0, 2.0]) * estimate, [2.0, 4.0])
+
+
+def test_a_value_in_the_place_of_an_order_is_pointed_out(results):
+    with pytest.raises(SpecificationError, match=r"deriv is 25.*roots\(value=25\)"):
+        results.roots(25)
