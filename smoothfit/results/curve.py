@@ -172,8 +172,8 @@ class CurveResults(Results):
         >>> x = np.linspace(0, 1, 50)
         >>> y = np.sin(6 * x) + 0.1 * np.random.default_rng(0).standard_normal(50)
         >>> frame = sf.SmoothingSpline(sf.observe(x, y)).fit().get_influence().summary_frame()
-        >>> int(frame["hat_diag"].idxmax())  # ends of the data have the highest leverage
-        0
+        >>> int(frame["hat_diag"].idxmax()) in (0, 49)  # ends of the data have the highest leverage
+        True
         """
         standardized = self._resid_standardized
         external = self._studentized(standardized)
