@@ -44,10 +44,8 @@ INSIDE = 1e-6  # of the range of a logarithm: how far within its bounds a search
 FINE = 0.2  # standard deviations between the nodes that quantiles are taken of
 MOST_KNOWN = 2000  # nodes to interpolate between: of more there are enough as they are
 ENOUGH = 1000.0  # effective nodes: ends of intervals are then right to 5 % of the half-width
-FEWEST_SAMPLED, LARGEST_PARETO = (
-    100.0,
-    0.7,
-)  # effective nodes and index of their weights, where intervals are those of the normal law
+FEWEST_SAMPLED = 100.0  # effective nodes, below which intervals are those of the normal law
+LARGEST_PARETO = 0.7  # index of the weights, from which on they are, too
 ROUGH_SD = 2.0  # of log ratios of variances, at the start of sampling
 FEWEST = 7  # nodes, between which there is an interpolation
 NARROW = 0.01  # variance of a logarithm, summed: a normal law then has intervals right to 1 % of their half-width

@@ -262,8 +262,8 @@ class SplineRegression:
         DataError
             There is no noise to estimate, or there are too few observations for what is to be estimated.
         """
-        if edf is None and (model := self._without_zero(lam)) is not None:
-            kept = [v for v in from_sequence(lam, "lam") if v != 0] if np.ndim(lam) else []  # type: ignore[arg-type]
+        if edf is None and (rest := self._without_zero(lam)) is not None:
+            model, kept = rest
             return model.fit(
                 method if kept or method in LIKELIHOODS else "ols",
                 lam=kept or None,
@@ -272,6 +272,7 @@ class SplineRegression:
                 rescale=rescale,
                 loss=loss,
                 parameter=parameter,
+                progress=progress,
             )
         value = check_loss(loss, parameter)
         method = self._check_quantile(method, lam, edf) if loss == "quantile" else self._check_method(method, lam, edf)
@@ -360,20 +361,19 @@ class SplineRegression:
             raise SpecificationError("edf of a quantile fit is the number of observations on the curve, which jumps; pass lam=")
         return "sic" if method == "sic" else self._check_method(method, lam, edf)
 
-    def _without_zero(self, lam: Any) -> SplineRegression | None:
-        """The regression without the penalties of weight zero; None if there are none."""
-        penalties = self.specification.penalties
-        given = [] if lam is None else list(lam) if from_sequence(lam, "lam").ndim else [lam]
+    def _without_zero(self, lam: Any) -> tuple[SplineRegression, list[Any]] | None:
+        """The regression without the penalties of weight zero, and the other weights; None if no weight is zero."""
+        penalties, given = self.specification.penalties, _listed(lam)
         if len(given) != len(penalties) or not any(is_zero(weight) for weight in given):
             return None
         kept = [penalty for penalty, weight in zip(penalties, given, strict=True) if not is_zero(weight)]
         total = sum(kept[1:], start=kept[0]) if kept else None
-        return self._of_rows(self.specification.rows, total, self.constraints)
+        return self._of_rows(self.specification.rows, total, self.constraints), [weight for weight in given if not is_zero(weight)]
 
     def _lam(self, lam: float | Sequence[float] | None) -> FloatArray | None:
         if lam is None:
             return None
-        given = list(lam) if from_sequence(lam, "lam").ndim else [lam]  # type: ignore[arg-type]
+        given = _listed(lam)
         if len(given) != len(self.specification.penalties):
             raise SpecificationError(
                 f"lam has {len(given)} entries for {len(self.specification.penalties)} penalties; pass one each"
@@ -384,6 +384,11 @@ class SplineRegression:
     def __repr__(self) -> str:
         kind = ", ".join(type(penalty).__name__ for penalty in self.specification.penalties) or "no penalty"
         return f"SplineRegression of {len(self.observations)} observations on {self.basis.n_basis} functions, {kind}"
+
+
+def _listed(lam: Any) -> list[Any]:
+    """The weights of penalties, of which one stands for itself; none if they are not given."""
+    return [] if lam is None else list(lam) if from_sequence(lam, "lam").ndim else [lam]
 
 
 def _named(found: Estimate, rows: Rows) -> Estimate:

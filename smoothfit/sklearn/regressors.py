@@ -18,9 +18,9 @@ from ..regression import SplineRegression
 from ..regression.constraints import Constraint
 from ..results.curve import CurveResults
 from ..statespace import SmoothingSpline
+from .transformer import EXTRAPOLATIONS
 
 BASES: dict[str, Any] = {"free": BSplineBasis, "natural": NaturalSplineBasis, "periodic": PeriodicBSplineBasis}
-EXTRAPOLATIONS = {"linear": "linear", "constant": "constant", "continue": "polynomial", "error": "error"}
 
 
 class _CurveRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]

@@ -16,13 +16,8 @@ from ..basis.knots import HIGHEST_DEGREE, clamped
 from ..basis.sparse import to_dense
 from ..errors import DataError, KnotError, SpecificationError
 
-EXTRAPOLATIONS = {
-    "constant": "constant",
-    "linear": "linear",
-    "continue": "polynomial",
-    "error": "error",
-    "periodic": "periodic",
-}
+# scikit-learn's words for extrapolations that every basis but a periodic one has
+EXTRAPOLATIONS = {"constant": "constant", "linear": "linear", "continue": "polynomial", "error": "error"}
 
 
 class SplineTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -217,7 +212,7 @@ class SplineTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_order(self.degree, "degree", 0, HIGHEST_DEGREE)
         if isinstance(self.knots, str):
             check_choice(self.knots, "knots", ("uniform", "quantile"))
-        check_choice(self.extrapolation, "extrapolation", tuple(EXTRAPOLATIONS))
+        check_choice(self.extrapolation, "extrapolation", (*EXTRAPOLATIONS, "periodic"))
         check_choice(self.order, "order", ("C", "F"))
         check_choice(self.handle_missing, "handle_missing", ("error", "zeros"))
         check_choice(self.boundary, "boundary", ("free", "natural"))
@@ -277,13 +272,14 @@ class SplineTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def _basis(self, knots: FloatArray) -> Basis:
         """The basis of a column on knots with both ends."""
-        mode, degree = EXTRAPOLATIONS[self.extrapolation], int(self.degree)
-        if self.boundary == "natural":
-            return NaturalSplineBasis(clamped(knots[1:-1], (knots[0], knots[-1]), 3), extrapolate=mode)
-        if mode == "periodic":
+        degree = int(self.degree)
+        if self.extrapolation == "periodic":
             if len(knots) <= degree:
                 raise KnotError(f"{len(knots)} knots are too few for periodic splines of degree {degree}; pass more than degree")
             return PeriodicBSplineBasis(knots, degree)
+        mode = EXTRAPOLATIONS[self.extrapolation]
+        if self.boundary == "natural":
+            return NaturalSplineBasis(clamped(knots[1:-1], (knots[0], knots[-1]), 3), extrapolate=mode)
         # As many knots again beyond both ends, evenly: B-splines of full width at the ends suit a ridge penalty (Eilers & Marx).
         steps = np.arange(1, degree + 1)
         before = knots[0] - steps[::-1] * (knots[1] - knots[0])
