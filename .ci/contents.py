@@ -12,8 +12,9 @@ COMPILED = {".cpp", ".hpp", ".txt"}  # what the kernels are compiled from; no te
 
 
 def tracked(*folders):
-    """Files of the repository."""
-    listed = subprocess.run(["git", "ls-files", "-z", *folders], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    """Files of the repository, whoever owns it."""
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", *folders]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
     return set(listed.rstrip("\0").split("\0"))
 
 
