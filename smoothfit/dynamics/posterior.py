@@ -43,7 +43,8 @@ N_DRAWS = 2000  # for quantiles of functions: their probabilities are then right
 INSIDE = 1e-6  # of the range of a logarithm: how far within its bounds a search starts
 FINE = 0.2  # standard deviations between the nodes that quantiles are taken of
 MOST_KNOWN = 2000  # nodes to interpolate between: of more there are enough as they are
-ENOUGH = 1000.0  # effective nodes: ends of intervals are then right to 5 % of the half-width
+ENOUGH, ENOUGH_OF_MANY = 2000.0, 1000.0  # effective nodes: ends of intervals are then right to 3 and 5 % of the half-width
+MANY = 4  # parameters, beyond which each costs more
 FEWEST_SAMPLED = 100.0  # effective nodes, below which intervals are those of the normal law
 LARGEST_PARETO = 0.7  # index of the weights, from which on they are, too
 ROUGH_SD = 2.0  # of log ratios of variances, at the start of sampling
@@ -324,7 +325,7 @@ def _sampled(engine: EquationEngine, fitted: Fitted, start: FloatArray) -> Nodes
         root = np.linalg.cholesky(cov)
     except np.linalg.LinAlgError:  # estimates without noise have no standard errors
         return None
-    nodes, pareto = adaptive_nodes(density_of(engine, centre), centre, root, ENOUGH)
+    nodes, pareto = adaptive_nodes(density_of(engine, centre), centre, root, ENOUGH if len(start) <= MANY else ENOUGH_OF_MANY)
     is_good = 1 / np.sum(nodes.weights**2) >= FEWEST_SAMPLED and pareto < LARGEST_PARETO
     return significant(nodes) if is_good else None
 
