@@ -309,10 +309,10 @@ def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
     return str(value)
 
 
-def check_flag(value: Any, argument: str) -> bool:
+def check_flag(value: Any, argument: str, remedy: str = "") -> bool:
     """Return True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise SpecificationError(f"{argument} is {shown(value)}; pass True or False")
+        raise SpecificationError(f"{argument} is {shown(value)}; pass True or False{remedy}")
     return bool(value)
 
 

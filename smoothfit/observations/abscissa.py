@@ -217,7 +217,7 @@ class Abscissa:
             return array.astype(kind)
         if array.dtype.kind not in wanted:
             hint = f"; its observations were taken at {self.kind} x" + (f", counted in {self.unit}" if self.unit else "")
-            raise DataError(f"{argument} holds {array.dtype}, which this curve's x is not{hint}")
+            raise DataError(f"{argument} holds {array.dtype}, which this curve's x is not{hint}; pass {self._example}")
         if array.dtype.kind in "Mm":
             if None not in (zone, self.zone) and bool(zone) != bool(self.zone):
                 which = ("with a zone", "without one") if zone else ("without a zone", "with one")
@@ -229,6 +229,14 @@ class Abscissa:
                 raise DataError(f"{argument}[{int(np.argmax(np.isnat(array)))}] is missing (NaT)")
             return array
         return as_numbers(array.ravel(), argument, "pass finite values of x").reshape(array.shape)
+
+    @property
+    def _example(self) -> str:
+        """An x of the kind of the observations, as code."""
+        if self.kind == "datetime":
+            return f"times, such as {'pd.Timestamp' if self.zone else 'np.datetime64'}({self.origin_label!r})"
+        unit = "D" if self.unit in LONG else self.unit
+        return f"durations, such as np.timedelta64(1, {unit!r})" if self.kind == "timedelta" else "numbers"
 
     def restore(self, numbers: FloatArray) -> npt.NDArray[Any]:
         """Return x for numbers, as times if x was times; rounded as the numbers are."""

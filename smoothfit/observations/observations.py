@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._frames import RowLabels, framed
+from .._frames import RowLabels, framed, table_of
 from .._validation import FloatArray, Zone, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, SmoothfitError, SpecificationError
 from .abscissa import Abscissa, Points, as_numbers, check_unit
@@ -302,6 +302,9 @@ def observe(
     Observations: 3 over x = 0 .. 2
       f: 3 observations of f, SD to be estimated, rounded to steps
     """
+    if isinstance(y, str) and table_of(x, "x") is not None:
+        names = (y, deriv) if isinstance(deriv, str) else ("x", y)
+        raise DataError(f"y is {y!r}; for columns by name use sf.Observations.from_frame(frame, {names[0]!r}, {{{names[1]!r}: 0}})")
     if from_sequence(deriv, "deriv").ndim or has_columns(x):
         _refuse_unit(unit)
         _refuse_resolution(resolution, "points")

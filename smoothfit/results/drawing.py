@@ -77,7 +77,7 @@ def add_legend(ax: Axes, limits: tuple[float, float] | None = None) -> None:
     """
     labels = ax.get_legend_handles_labels()[1]
     low, high = limits or data_limits(ax)
-    ax.set_ylim(low, high)
+    _keep_growing(ax, low, high)
     if not labels:
         return
     _DATA_LIMITS[ax] = low, high
@@ -88,7 +88,17 @@ def add_legend(ax: Axes, limits: tuple[float, float] | None = None) -> None:
         if extent.width <= frame.width:
             break
     strip = min(LEGEND_GAP * extent.height / frame.height, TALLEST_STRIP)
-    ax.set_ylim(low, high + (high - low) * strip / (1 - strip))
+    _keep_growing(ax, low, high + (high - low) * strip / (1 - strip))
+
+
+def _keep_growing(ax: Axes, low: float, high: float) -> None:
+    """Set vertical limits that what a user draws afterwards extends, as it extends those of matplotlib."""
+    grows, margin = ax.get_autoscaley_on(), ax.margins()[1]
+    ax.set_ylim(low, high)
+    if grows and ax.get_yscale() == "linear":
+        inset = (high - low) * margin / (1 + 2 * margin)
+        ax.dataLim.intervaly = low + inset, high - inset
+        ax.set_autoscaley_on(True)
 
 
 def symmetric(values: npt.NDArray[Any], levels: int) -> npt.NDArray[Any] | None:

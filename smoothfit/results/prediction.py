@@ -212,7 +212,7 @@ class CurvePrediction:
             Significance level.
         """
         level = check_level(alpha)
-        if check_flag(obs, "obs"):
+        if check_flag(obs, "obs", "; the significance level is the second argument: conf_int(alpha=...)"):
             self._require_regressors()
             return self._ends(self.law_obs, self.se_obs, alpha)
         if self.maxima is None:

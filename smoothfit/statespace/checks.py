@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from .._entry import warn
 from .._validation import FloatArray, check_finite, described, shown, to_floats
-from ..errors import DataError, IdentificationError, SpecificationError
-from ..markov.priors import OrnsteinUhlenbeck
+from ..errors import DataError, IdentificationError, SamplingWarning, SpecificationError
+from ..markov.priors import OrnsteinUhlenbeck, Seasonal
 from ..markov.process import Prior
 from ..observations import Observations
 from .effects import Intervention
@@ -23,6 +24,22 @@ def checked_prior(prior: Any) -> Prior:
     raise SpecificationError(
         f"prior is {described(prior) if isinstance(prior, type) else shown(prior)}; pass a prior, for example {hint}"
     )
+
+
+def warn_of_fast_seasons(prior: Prior, observations: Observations) -> None:
+    """Warn of a season of times that is shorter than two typical steps: as a rule a period in another unit than x."""
+    unit, places = observations.abscissa.unit, np.unique(observations.places)
+    if unit is None or len(places) < 2:
+        return
+    step = float(np.median(np.diff(places)))
+    for season in prior.components:
+        if isinstance(season, Seasonal) and season.period < 2 * step:
+            warn(
+                f"Seasonal(period={season.period:g}) is {season.period:g} {unit}, shorter than two steps of the observations, "
+                f"which are {step:.4g} {unit} apart; give the period in {unit}, or count x in another unit: "
+                "observe(..., unit='M') for months",
+                SamplingWarning,
+            )
 
 
 def checked_noise(noise: Mapping[str, Any] | None, observations: Observations) -> dict[str, Prior]:

@@ -39,6 +39,21 @@ class Curves:
             raise UnknownNameError(f"there is no curve {curve!r}; the ids begin with {', '.join(map(repr, self.ids[:3]))}")
         return int(cast(int, self.ids.get_loc(curve)))
 
+    def places_of(self, table: Mapping[str, Any]) -> IntArray | None:
+        """The curve of each row of the x of an evaluation, by their columns; None if these are not all there."""
+        import pandas as pd
+
+        if not all(name in table for name in self.levels):
+            return None
+        columns = [np.asarray(table[name]) for name in self.levels]
+        labels = pd.Index(columns[0]) if len(columns) == 1 else pd.MultiIndex.from_arrays(columns)
+        places = self.ids.get_indexer(labels)
+        if (places < 0).any():
+            row = int(np.argmax(places < 0))
+            begin = ", ".join(map(repr, self.ids[:3]))
+            raise UnknownNameError(f"row {row} of x names the curve {labels[row]!r}, not observed; the ids begin with {begin}")
+        return places.astype(np.int64)
+
     @property
     def levels(self) -> dict[str, pd.Index]:
         """The ids by the columns that hold them."""

@@ -18,8 +18,8 @@ from .._entry import entry_point, warn
 from .._frames import framed
 from .._html import html_of
 from .._progress import progress_bar
-from .._validation import FloatArray, check_level, check_memory, check_order
-from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError
+from .._validation import FloatArray, Zone, check_level, check_memory, check_order
+from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError, UnknownNameError
 from ..inference.newton import Minimum
 from ..markov.bandwidth import FixedLam
 from ..markov.process import Prior, check_readable
@@ -148,7 +148,8 @@ class CurveFits:
         Parameters
         ----------
         x : array_like, shape (g,)
-            x, numbers or times as those of the observations, common to all curves. Of a data frame the column of x.
+            x, numbers or times as those of the observations, common to all curves. A data frame with the columns of the ids asks
+            for each row about the curve that it names; of another data frame the column of x is common to all curves.
         deriv : int
             Below the order, or of what curves of the prior have.
         alpha : float
@@ -157,7 +158,13 @@ class CurveFits:
         Returns
         -------
         pandas.DataFrame
-            A row for each curve and x: the id, x, ``mean``, ``mean_se``, ``mean_ci_lower``, ``mean_ci_upper``.
+            A row for each curve and x, or for each row of x: the id, x, ``mean``, ``mean_se``, ``mean_ci_lower``,
+            ``mean_ci_upper``.
+
+        Raises
+        ------
+        UnknownNameError
+            A row of x names no curve that was fitted.
 
         Notes
         -----
@@ -165,14 +172,16 @@ class CurveFits:
         as those of a single fit, ``fits[id].get_prediction(x)``. With ``smoothing="shared"`` q and SD, which all curves determine
         together, are taken for known.
         """
-        import pandas as pd
-
         highest = self.order - 1 if self.prior is None else self.prior.smoothness
         deriv = check_order(deriv, "deriv", 0, highest)
         level = check_level(alpha)
         abscissa = self._curves.observations.abscissa
         asked = abscissa.asked(x)
         given = asked.array.ravel()
+        places = None if asked.table is None else self._curves.places_of(asked.table)
+        if places is not None:
+            moments = self._of_rows(given, places, deriv, level)
+            return self._frame(places, given, asked.zone, *moments)
         fitted = sorted(self._rows)
         entries = 20.0 * len(fitted) * given.size  # with the columns of the frame
         check_memory(8 * entries, f"a frame of {len(fitted)} curves at {given.size} x", "pass fewer x at a time")
@@ -191,13 +200,44 @@ class CurveFits:
             prediction = self._results(curve).get_prediction(given, deriv)
             mean[place[curve]], variance[place[curve]] = prediction.predicted_mean, prediction.var_pred_mean
             ends[:, place[curve]] = prediction.conf_int(alpha=level).T
+        curves, at_all = np.repeat(np.array(fitted, dtype=np.int64), len(given)), np.tile(given, len(fitted))
+        return self._frame(curves, at_all, asked.zone, mean.ravel(), variance.ravel(), ends.reshape(2, -1))
+
+    def _of_rows(
+        self, given: npt.NDArray[Any], places: IntArray, deriv: int, level: float
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Means (g,), variances (g,) and ends (2, g) of f^(deriv) of one curve at each x."""
+        missing = [row for row, curve in enumerate(places.tolist()) if curve not in self._rows]
+        if missing:
+            label = self.ids[int(places[missing[0]])]
+            raise UnknownNameError(f"row {missing[0]} of x names the curve {label!r}, which could not be fitted; see failures")
+        mean, variance, ends = np.empty(len(given)), np.empty(len(given)), np.empty((2, len(given)))
+        for curve in np.unique(places).tolist():
+            rows = places == curve
+            prediction = self._results(curve).get_prediction(given[rows], deriv)
+            mean[rows], variance[rows] = prediction.predicted_mean, prediction.var_pred_mean
+            ends[:, rows] = prediction.conf_int(alpha=level).T
+        return mean, variance, ends
+
+    def _frame(
+        self,
+        curves: IntArray,
+        x: npt.NDArray[Any],
+        zone: Zone,
+        mean: FloatArray,
+        variance: FloatArray,
+        ends: FloatArray,
+    ) -> pd.DataFrame:
+        """Predictions as a tidy frame, a row for each of the curves (places) and x."""
+        import pandas as pd
+
         frame = {
-            **{name: np.repeat(labels[fitted].to_numpy(), len(given)) for name, labels in self._curves.levels.items()},
-            self._curves.observations.x_name: in_zone(np.tile(given, len(fitted)), asked.zone),
-            "mean": mean.ravel(),
-            "mean_se": np.sqrt(variance).ravel(),
-            "mean_ci_lower": ends[0].ravel(),
-            "mean_ci_upper": ends[1].ravel(),
+            **{name: labels[curves].to_numpy() for name, labels in self._curves.levels.items()},
+            self._curves.observations.x_name: in_zone(x, zone),
+            "mean": mean,
+            "mean_se": np.sqrt(variance),
+            "mean_ci_lower": ends[0],
+            "mean_ci_upper": ends[1],
         }
         return pd.DataFrame(frame)
 

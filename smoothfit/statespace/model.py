@@ -22,6 +22,7 @@ from ..markov.rows import Rows
 from ..observations import Observations, derivative_label
 from ..results.exact import warn_of_exact_series
 from ..results.misfit import warn_of_misfits
+from .checks import warn_of_fast_seasons
 from .effects import Intervention, regressor_table
 from .estimation import Optimum
 from .estimation import estimate as estimate_any
@@ -299,6 +300,8 @@ class SmoothingSpline:
             return self._interpolated(check_method(method), free)
         given = only_one(lam, bandwidth, edf)
         logger.info("SmoothingSpline.fit: %s of %d observations", given[0] if given else method, len(self.observations))
+        if self.specification is not None:
+            warn_of_fast_seasons(self.specification.prior, self.observations)
         found = self._fit(check_method(method), given, free)
         warn_of_misfits(found.misfits)
         return found

@@ -434,6 +434,8 @@ BASIS = sf.BSplineBasis.from_data(X, df=5)
             r"x\[0\] is '2024-.*numbers or times; convert strings to times by pandas.to_datetime",
         ),
         (lambda: sf.observe(X, [1.0, "2.5"] * 5), r"y\[1\] is '2.5', a str; pass numbers; numpy.asarray\(..., dtype=float\)"),
+        (lambda: sf.observe(FRAME, "t", "y"), r"y is 't'; .*from_frame\(frame, 't', \{'y': 0\}\)"),
+        (lambda: sf.SmoothingSpline(sf.observe(TIMES, Y)).fit(lam=1e9).predict(24), r"pass times, such as np.datetime64\('2024-"),
         (lambda: sf.observe(X, None), "y is None; pass numbers"),
         (lambda: sf.observe("t", "y"), r"y is 'y', a str; pass numbers; of a column pass the values"),
         (lambda: sf.observe(X, FRAME[["y"]]), r"y is a data frame with the columns 'y'; .* frame\['y'\]"),
@@ -498,5 +500,5 @@ def test_a_ridge_penalty_has_no_null_space():
 
 def test_levels_of_intervals_are_not_taken_for_flags():
     prediction = sf.SmoothingSpline(sf.observe(X, Y, sd=0.1)).fit(lam=1.0).get_prediction(X)
-    with pytest.raises(SpecificationError, match=r"obs is 0\.1; pass True or False"):
+    with pytest.raises(SpecificationError, match=r"obs is 0\.1; pass True or False; .* conf_int\(alpha="):
         prediction.conf_int(0.1)

@@ -40,6 +40,16 @@ def test_legends_cover_nothing(wave):
     assert ax.get_ylim()[1] < top + 4  # the strip does not grow upon itself
 
 
+def test_what_is_drawn_afterwards_is_seen(wave):
+    ax = wave.plot(deriv=0)
+    limits = ax.get_ylim()
+    ax.figure.canvas.draw()
+    assert ax.get_ylim() == limits
+    ax.plot([0.0, 1.0], [limits[0] - 5.0, limits[1] + 3.0])
+    assert ax.get_ylim()[0] < limits[0] - 5.0
+    assert ax.get_ylim()[1] > limits[1] + 3.0
+
+
 def test_colours_are_those_of_the_style_in_use():
     with plt.style.context("dark_background"):
         ax = sf.SmoothingSpline(sf.observe(X, Y)).fit().plot()

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import smoothfit as sf
-from smoothfit.errors import DataError, RoughnessWarning, SpecificationError
+from smoothfit.errors import DataError, RoughnessWarning, SpecificationError, UnknownNameError
 
 ORDERS = (1, 2, 3, 4)
 # random walks by rank at uneven x, waves at order 1, given noise SDs that are not those of the noise: some fits say so
@@ -102,6 +102,21 @@ def test_predictions_are_those_of_the_single_results(threads):
             half = (expected["mean_ci_upper"] - expected["mean_ci_lower"]).to_numpy() / 2
             for name in ("mean_ci_lower", "mean_ci_upper"):
                 assert np.max(np.abs(part[name].to_numpy() - expected[name].to_numpy()) / half) < 0.04
+
+
+def test_rows_that_name_their_curve_are_predicted_of_it():
+    df = curves(n_curves=4, seed=8)
+    df["site"], df["batch"] = df["id"].str[1], df["id"].str[2].astype(int)
+    fits = sf.fit_curves(df, by=["site", "batch"], x="x", readings={"y": 0})
+    rows = df.iloc[[7, 2, 30, 11, 7]]
+    table = fits.predict(rows[["batch", "x", "site"]], deriv=1)
+    for i, (site, batch, x) in enumerate(rows[["site", "batch", "x"]].itertuples(index=False)):
+        expected = fits[site, batch].get_prediction([x], 1).summary_frame().iloc[0]
+        assert tuple(table.loc[i, ["site", "batch", "x"]]) == (site, batch, x)
+        columns = ["mean", "mean_se", "mean_ci_lower", "mean_ci_upper"]
+        np.testing.assert_allclose(table.loc[i, columns].astype(float), expected[columns], rtol=1e-9)
+    with pytest.raises(UnknownNameError, match=r"row 1 of x names the curve \('0', .*9.*\), not observed"):
+        fits.predict({"site": ["0", "0"], "batch": [1, 9], "x": [1.0, 2.0]})
 
 
 def test_threads_change_nothing():

@@ -4,11 +4,12 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import smoothfit as sf
 from smoothfit import priors as pri
-from smoothfit.errors import MisfitWarning
+from smoothfit.errors import MisfitWarning, SamplingWarning
 from smoothfit.results import misfit as module
 from smoothfit.results.misfit import Errors, even_stretches, misfits_of
 from smoothfit.statespace.estimates import REMEDIES
@@ -304,3 +305,13 @@ def test_weights_of_a_series_leave_its_steps_alone():
     errors = Errors(np.arange(120), z, z, [])
     assert [one.kind for one in misfits_of(observations, [0.05], errors, REMEDIES)] == ["rounding"]
     assert misfits_of(with_weights(observations, {"f": np.full(120, 2.0)}), [0.05], errors, REMEDIES) == ()
+
+
+def test_a_season_shorter_than_the_steps_is_told_its_unit():
+    months = pd.date_range("2015-01-01", periods=60, freq="MS")
+    y = np.sin(2 * np.pi * np.arange(60) / 12) + 0.1 * np.random.default_rng(2).standard_normal(60)
+    prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12)
+    with pytest.warns(SamplingWarning, match=r"is 12 D, shorter than .* 31 D apart; .*unit='M'"):
+        sf.SmoothingSpline(sf.observe(months, y), prior=prior).fit()
+    res = sf.SmoothingSpline(sf.observe(months, y, unit="M"), prior=prior).fit()
+    assert res.sigma["f"] < 0.15
