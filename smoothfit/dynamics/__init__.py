@@ -9,7 +9,17 @@ from .model import DerivativeRegression
 from .replications import Bootstrap
 from .results import DynamicsResults
 from .specification import Term
+from .transfer import TransferFunction
 
-__all__ = ["Bootstrap", "Comparison", "DerivativeRegression", "DynamicsCurve", "DynamicsResults", "Term", "compare_methods"]
+__all__ = [
+    "Bootstrap",
+    "Comparison",
+    "DerivativeRegression",
+    "DynamicsCurve",
+    "DynamicsResults",
+    "Term",
+    "TransferFunction",
+    "compare_methods",
+]
 
 LATE |= {"bootstrap": bootstrap, "compare_methods": compare_methods}

@@ -44,6 +44,17 @@ class Behaviour(Estimates):
                 'get_prediction() and forecast() of method="output_error"'
             )
 
+    def _require_inputs(self, what: str) -> None:
+        self._require_linear(what)
+        if not self.model.equation.inputs:
+            raise SpecificationError(f"{what} needs an input, and the equation has none")
+
+    def _output_index(self, output: str | None) -> int:
+        outputs = self.model.equation.outputs
+        if output is not None and output not in outputs:
+            raise SpecificationError(f"output is {output!r}; the outputs are {', '.join(outputs)}")
+        return 0 if output is None else outputs.index(output)
+
     def poles(self) -> npt.NDArray[np.complex128]:
         """Roots of the characteristic equation (eigenvalues of A), by decreasing real part."""
         values = np.linalg.eigvals(self.model.equation.matrices(self.fitted.theta)[0]).astype(complex)
@@ -87,14 +98,20 @@ class Behaviour(Estimates):
         >>> modes[["rate", "frequency"]].round(1).to_numpy().tolist()
         [[-0.2, 2.0]]
         """
+        self._require_linear("a mode")
+        equation = self.model.equation
+        return self._table_of_roots(lambda theta: np.linalg.eigvals(equation.matrices(theta)[0]), alpha)
+
+    def _table_of_roots(self, roots: Callable[[FloatArray], npt.NDArray[Any]], alpha: float) -> pd.DataFrame:
+        """The table of `modes` of roots of any polynomial of the coefficients, conjugate ones once, by decreasing real part."""
         import pandas as pd
 
-        self._require_linear("a mode")
-        poles = self.poles()
-        kept = poles[poles.imag >= 0]
+        every = roots(self.fitted.theta)
+        kept = every[every.imag >= 0]
+        kept = kept[np.lexsort((kept.imag, -kept.real))]
 
         def table(theta: FloatArray) -> FloatArray:
-            found = np.linalg.eigvals(self.model.equation.matrices(theta)[0])
+            found = roots(theta)
             nearest = found[np.abs(found[:, None] - kept).argmin(axis=0)]
             size = np.abs(nearest)
             with np.errstate(invalid="ignore"):
@@ -162,7 +179,7 @@ class Behaviour(Estimates):
         value, cov = self._delta(slowest)
         rate, se = float(value[0]), float(np.sqrt(cov[0, 0]))
         if rate == 0:
-            return Estimate(np.inf, np.inf, ends=_anywhere)
+            return Estimate(np.inf, np.inf, ends=unbounded)
         if self._posterior is None:
             ends = partial(_of_normal_rate, rate, se)
         elif self.model.equation.n_states == 1:  # the rate is the coefficient
@@ -195,14 +212,12 @@ class Behaviour(Estimates):
         """
         import pandas as pd
 
-        self._require_linear("a gain")
+        self._require_inputs("a gain")
         equation = self.model.equation
         if method not in ("delta", "fieller"):
             raise SpecificationError(f'method is {method!r}; pass "delta" or "fieller"')
         check_level(alpha)
         k, lags = len(equation.inputs), self._lags
-        if not equation.inputs:
-            raise SpecificationError("a gain needs an input, and the equation has none")
         if 0 not in equation.derivatives:
             raise SpecificationError(
                 f"{equation.outputs[0]} itself is not on the right: the equation integrates its inputs and has no static gain"
@@ -272,10 +287,8 @@ class Behaviour(Estimates):
     def _response(self, function: Callable[..., FloatArray], t: Any, alpha: float) -> pd.DataFrame:
         import pandas as pd
 
-        self._require_linear("a response")
+        self._require_inputs("a response")
         equation = self.model.equation
-        if not equation.inputs:
-            raise SpecificationError("a response needs an input, and the equation has none")
         times = to_floats(t, "t")[0]
         check_finite(times, "t", "pass finite times")
         if (times < 0).any():
@@ -326,14 +339,19 @@ class Behaviour(Estimates):
         if 0 not in equation.derivatives:
             raise SpecificationError(f"{equation.outputs[0]} itself is not on the right: the equation has no steady state")
         drive = np.append(values, 1.0) if equation.intercept else values
+        found = self._static_responses(drive)
+        return found[0] if equation.n_outputs == 1 else found
+
+    def _static_responses(self, drive: FloatArray) -> list[Estimate]:
+        """Where each output converges to under constant drives."""
+        equation = self.model.equation
         value, cov = self._delta(lambda theta: response.static_gain(equation, theta) @ drive)
         drawn = self._drawn_ratios(drive[:, None])
         if drawn is None:
             ends = [partial(response.fieller_ends, *ratio) for ratio in self._static_ratios(drive[:, None])]
         else:
             ends = [partial(response.ratio_ends, *ratio) for ratio in drawn]
-        found = [Estimate(v, se, ends=end) for v, se, end in zip(value, np.sqrt(np.diag(cov)), ends, strict=True)]
-        return found[0] if equation.n_outputs == 1 else found
+        return [Estimate(v, se, ends=end) for v, se, end in zip(value, np.sqrt(np.diag(cov)), ends, strict=True)]
 
     @property
     def discrete_params(self) -> pd.DataFrame:
@@ -353,7 +371,7 @@ class Behaviour(Estimates):
         )
 
 
-def _anywhere(alpha: float) -> tuple[float, float]:
+def unbounded(alpha: float) -> tuple[float, float]:
     """An interval that excludes nothing."""
     check_level(alpha)
     return -np.inf, np.inf

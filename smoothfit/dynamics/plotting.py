@@ -85,12 +85,7 @@ def _draw_correlations(ax: Any, results: Smoothed, c: int) -> None:
 
 def plot_step_response(results: Smoothed, t: Any, alpha: float, ax: Axes | None) -> Axes:
     """Step responses of every output to every input, with intervals."""
-    frame = results.step_response(t, alpha)
-    parts = (
-        {results.model.equation.inputs[0]: frame}
-        if frame.columns.nlevels == 1
-        else {str(k): frame[k] for k in dict.fromkeys(frame.columns.get_level_values(0))}
-    )
+    parts = _by_pair(results, results.step_response(t, alpha))
     ax = one_panel(ax, (7, 4))
     for i, (name, part) in enumerate(parts.items()):
         ax.fill_between(part.index, part["lower"], part["upper"], color=f"C{i}", alpha=BAND_ALPHA, linewidth=0)
@@ -102,6 +97,41 @@ def plot_step_response(results: Smoothed, t: Any, alpha: float, ax: Axes | None)
     ax.margins(x=0)
     add_legend(ax)
     return ax
+
+
+def plot_bode(results: Smoothed, w: Any, alpha: float, ax: Any) -> npt.NDArray[Any]:
+    """Magnitude and phase of every output's response to every input by frequency, with intervals."""
+    parts, sample = _by_pair(results, results.frequency_response(w, alpha)), results.model.sample
+    axes = panels(ax, 2, 1, (7, 2.7), sharex=ax is None)
+    for one, name in zip(axes, ("magnitude", "phase"), strict=True):
+        for i, (pair, part) in enumerate(parts.items()):
+            ends = part[f"lower({name})"], part[f"upper({name})"]
+            one.fill_between(part.index, *ends, color=f"C{i}", alpha=BAND_ALPHA, linewidth=0)
+            one.plot(part.index, part[name], color=f"C{i}", label=pair)
+        one.set_xscale("log")
+        highest = np.pi / sample.gap
+        if part.index[0] < highest < part.index[-1]:
+            one.axvline(highest, color=ink(), linewidth=0.8, linestyle=":")
+        one.margins(x=0)
+    axes[0].set(yscale="log", ylabel="magnitude")
+    unit = f" (radians per {sample.abscissa.unit})" if sample.abscissa.unit else ""
+    axes[1].set(xlabel=f"angular frequency{unit}", ylabel="phase (degrees)")
+    axes[1].yaxis.set_major_locator(_multiples_of_45())
+    add_legend(axes[1])
+    return axes
+
+
+def _multiples_of_45() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(nbins=6, steps=[1, 1.5, 3, 4.5, 9, 10])
+
+
+def _by_pair(results: Smoothed, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Parts of a table of responses by their names."""
+    if frame.columns.nlevels == 1:
+        return {results.model.sample.recorded_inputs[0]: frame}
+    return {str(name): frame[name] for name in dict.fromkeys(frame.columns.get_level_values(0))}
 
 
 def plot_comparison(estimates: pd.DataFrame, names: Sequence[str], methods: Sequence[str], ax: Any) -> npt.NDArray[Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 from scipy.linalg import expm
 
@@ -113,6 +114,37 @@ def impulse_response(equation: Equation, theta: FloatArray, t: FloatArray) -> Fl
     """Outputs at times t >= 0 after a unit impulse of each drive at 0, from rest, (n, p, drives)."""
     system, B = equation.matrices(theta)
     return np.asarray(expm(system * t[:, None, None])[:, : equation.n_outputs] @ equation.entry @ B)
+
+
+def input_polynomials(equation: Equation, theta: FloatArray) -> FloatArray:
+    """What multiplies the inputs on the right, by power of s from zero on, (powers, p, inputs)."""
+    return np.asarray(equation.matrices(theta)[1][None, :, : len(equation.inputs)])
+
+
+def transfer_polynomials(equation: Equation, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Numerators (p, inputs, M + 1) and denominator (M + 1,) of the transfer functions, the highest power of s first.
+
+    Of the first p rows of adj(s I - A) E B(s) and of det(s I - A), by Faddeev and Leverrier.
+    """
+    p, m = equation.n_outputs, equation.n_states
+    system = equation.matrices(theta)[0]
+    adjoint, denominator, rows = np.eye(m), [1.0], []
+    for k in range(1, m + 1):
+        rows.append(adjoint[:p] @ equation.entry)
+        moved = system @ adjoint
+        denominator.append(-float(np.trace(moved)) / k)
+        adjoint = moved + denominator[-1] * np.eye(m)
+    numerators = np.zeros((p, len(equation.inputs), m + 1))
+    for power, B in enumerate(input_polynomials(equation, theta)):
+        for k, row in enumerate(rows):  # of s^(m - 1 - k)
+            if k + 1 >= power:
+                numerators[:, :, k + 1 - power] += row @ B
+    return numerators, np.array(denominator)
+
+
+def zeros(equation: Equation, i: int, j: int, theta: FloatArray) -> npt.NDArray[Any]:
+    """Zeros of the transfer function of output j by input i."""
+    return np.roots(transfer_polynomials(equation, theta)[0][j, i])
 
 
 def simulate(

@@ -460,6 +460,26 @@ class DynamicsResults(Smoothed):
 
         return plot_step_response(self, t, alpha, ax)
 
+    def plot_bode(self, w: Any = None, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
+        """Draw magnitude and phase of the frequency responses with intervals: a Bode plot.
+
+        Parameters
+        ----------
+        w : array_like, optional
+            Angular frequencies as of `frequency_response`; by default a decade beyond the poles and zeros at either end. A dotted
+            line marks pi over the spacing of the samples, beyond which they contain no information.
+        alpha : float
+        ax : sequence of matplotlib.axes.Axes, optional
+            Two, for magnitude and phase; by default a new figure.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+        """
+        from .plotting import plot_bode
+
+        return plot_bode(self, self._bode_frequencies() if w is None else w, alpha, ax)
+
     @property
     def noise_assumed(self) -> str:
         """The noise that the method assumes, in words."""

@@ -14,7 +14,6 @@ from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
 from ..results import CurvePrediction
 from ..results.mixtures import Mixture
-from .behaviour import Behaviour
 from .engine import Outputs
 from .frames import times_of
 from .likelihood import StateSpace
@@ -24,13 +23,14 @@ from .propagation import FirstOrder, Values, first_order, principal_steps
 from .sample import Sample
 from .shifts import reaching
 from .specification import Equation, derivative_name
+from .transfer import Transfer
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @entry_point
-class Smoothed(Behaviour):
+class Smoothed(Transfer):
     """What smoothing makes of the observations at the estimated coefficients and noises."""
 
     def _smoothed(
@@ -212,12 +212,6 @@ class Smoothed(Behaviour):
         times = sample.abscissa.read(times_of(self.model, t), "t").ravel()
         wide, at = reaching(sample, self._run_index(run), times, equation)
         return wide, at, times, deriv, chosen
-
-    def _output_index(self, output: str | None) -> int:
-        outputs = self.model.equation.outputs
-        if output is not None and output not in outputs:
-            raise SpecificationError(f"output is {output!r}; the outputs are {', '.join(outputs)}")
-        return 0 if output is None else outputs.index(output)
 
     def _run_index(self, run: Any) -> int:
         labels = self.model.sample.labels
