@@ -1,4 +1,4 @@
-"""The code of the how-to, comparison and reference pages prints what the pages show; `docs/printed.py` renews it."""
+"""Pages print what they show (`docs/printed.py` renews it), the page of errors is whole, README's links are absolute."""
 
 import importlib.util
 import re
@@ -19,6 +19,12 @@ def load():
 
 
 PRINTED = load()
+
+
+def test_the_readme_has_links_that_a_package_index_follows():
+    links = re.findall(r"\]\(([^)]+)\)", (PRINTED.DOCS.parent / "README.md").read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not link.startswith("https://")] == []
 
 
 @pytest.mark.slow
