@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GRID_POINTS = 121  # of each variable
+SE_POINTS = 61  # of standard errors, which are smooth and cost more
 LEVELS = 14
 WIDEST_RESIDUAL = 4.0  # that colours tell apart
 
@@ -36,8 +37,7 @@ def plot_surface(surface: Surface, orders: Orders, ax: Axes | None, se: bool, co
     shown = [(r.name, r.X, r.y, (r.deriv == orders).all(axis=1)) for r in surface.observations.readings]
 
     def values(X: FloatArray) -> FloatArray:
-        prediction = surface.get_prediction(X, orders)
-        return prediction.se_mean if se else prediction.predicted_mean
+        return surface.get_prediction(X, orders).se_mean if se else np.asarray(surface.predict(X, orders))
 
     label = partial_label(inputs, orders)
     return plot_contours(values, shown, inputs, f"standard error of {label}" if se else label, se, ax, contour)
@@ -77,7 +77,8 @@ def plot_contours(
     """
     ax = one_panel(ax, (6.5, 5))
     X = np.concatenate([points for _, points, _, _ in readings])
-    axes = [np.linspace(low, high, GRID_POINTS) for low, high in zip(X.min(axis=0), X.max(axis=0), strict=True)]
+    n_points = SE_POINTS if places_only else GRID_POINTS
+    axes = [np.linspace(low, high, n_points) for low, high in zip(X.min(axis=0), X.max(axis=0), strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     table = values(grid.reshape(-1, 2)).reshape(grid.shape[:2])
     even = None if places_only else symmetric(table, LEVELS)

@@ -93,7 +93,8 @@ def add_legend(ax: Axes, limits: tuple[float, float] | None = None) -> None:
 
 def _keep_growing(ax: Axes, low: float, high: float) -> None:
     """Set vertical limits that what a user draws afterwards extends, as it extends those of matplotlib."""
-    grows, margin = ax.get_autoscaley_on(), ax.margins()[1]
+    untyped: Any = ax  # by its stubs margins() may return None
+    grows, margin = ax.get_autoscaley_on(), untyped.margins()[1]
     ax.set_ylim(low, high)
     if grows and ax.get_yscale() == "linear":
         inset = (high - low) * margin / (1 + 2 * margin)
@@ -102,9 +103,12 @@ def _keep_growing(ax: Axes, low: float, high: float) -> None:
 
 
 def symmetric(values: npt.NDArray[Any], levels: int) -> npt.NDArray[Any] | None:
-    """Even levels about zero for a map of values of both signs; None if they have one sign."""
+    """Round levels with zero among them, about `levels` bands, for a map of values of both signs; None if they have one sign."""
     finite = values[np.isfinite(values)]
     if not len(finite) or finite.min() >= 0 or finite.max() <= 0:
         return None
+    from matplotlib.ticker import MaxNLocator
+
     largest = float(np.abs(finite).max())
-    return np.linspace(-largest, largest, 2 * (levels // 2) + 2)
+    untyped: Any = MaxNLocator(levels, steps=[1, 2, 2.5, 5, 10], symmetric=True)
+    return np.asarray(untyped.tick_values(-largest, largest))

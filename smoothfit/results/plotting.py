@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 GRID_POINTS = 500
 MOST_POINTS = 4000
 MOST_LAGS = 25
+MOST_LINES = 40  # nodes that are drawn one by one
+NODE_BINS = 24  # of the histogram of more
 QUANTILE_RANGE = 0.95  # of order statistics, each by itself
 
 
@@ -225,11 +227,17 @@ def _thin_ticks(ax: Axes) -> None:
     ax.xaxis.set_minor_formatter(ticker.NullFormatter())
 
 
+def _mark(ax: Axes, estimate: float | None, interval: FloatArray, top: float) -> None:
+    """Mark an interval and, unless None, an estimate up to `top`, so that the legend above covers neither."""
+    ax.fill_between(interval, 0, top, color=CURVE_COLOUR, alpha=0.15, linewidth=0, label="interval")
+    if estimate is not None:
+        ax.vlines(estimate, 0, top, color=ink(), linestyle="--", label="estimate")
+
+
 def plot_replications(values: FloatArray, estimate: float, interval: FloatArray, name: str, ax: Axes) -> None:
     """Draw a histogram of replications of an estimate, the estimate and an interval."""
-    ax.hist(values, bins="auto", color=CURVE_COLOUR, alpha=0.5)
-    ax.axvspan(*interval, color=CURVE_COLOUR, alpha=0.15, linewidth=0, label="interval")
-    ax.axvline(estimate, color=ink(), linestyle="--", label="estimate")
+    counts, _, _ = ax.hist(values, bins="auto", color=CURVE_COLOUR, alpha=0.5)
+    _mark(ax, estimate, interval, 1.05 * float(np.max(counts)))
     ax.set(xlabel=name)
     ax.locator_params(axis="x", nbins=4)
     ax.set_ylim(bottom=0)
@@ -237,15 +245,22 @@ def plot_replications(values: FloatArray, estimate: float, interval: FloatArray,
 
 
 def plot_nodes(nodes: pd.DataFrame, estimates: pd.Series, intervals: pd.DataFrame, ax: Any) -> npt.NDArray[Any]:
-    """Draw the weights of the nodes over each parameter, on a logarithmic axis, with its estimate and its interval."""
+    """Draw the weights of the nodes over each parameter, on a logarithmic axis, with its estimate and its interval.
+
+    Many nodes are drawn as a histogram, as lines would hide each other.
+    """
     names = list(estimates.index)
     axes = panels(ax, max(1, len(names)), 4, (4, 3))
     for name, one in zip(names, axes, strict=False):
-        values = nodes[name]
-        one.vlines(values[values > 0], 0, nodes["weight"][values > 0], color=CURVE_COLOUR, alpha=0.7)
-        one.axvspan(*intervals.loc[name], color=CURVE_COLOUR, alpha=0.15, linewidth=0, label="interval")
-        if estimates[name] > 0:
-            one.axvline(estimates[name], color=ink(), linestyle="--", label="estimate")
+        is_shown = (nodes[name] > 0).to_numpy()
+        values, weights = nodes[name].to_numpy()[is_shown], nodes["weight"].to_numpy()[is_shown]
+        if len(np.unique(values)) > MOST_LINES:
+            bins = np.geomspace(values.min(), values.max(), NODE_BINS + 1)
+            weights, _, _ = one.hist(values, bins=bins, weights=weights, color=CURVE_COLOUR, alpha=0.5)
+        else:
+            one.vlines(values, 0, weights, color=CURVE_COLOUR, alpha=0.7)
+        estimate = float(estimates[name]) if estimates[name] > 0 else None
+        _mark(one, estimate, intervals.loc[name].to_numpy(), 1.05 * float(np.max(weights, initial=0.0)))
         one.set(xlabel=name, xscale="log")
         _thin_ticks(one)
         one.set_ylim(bottom=0)

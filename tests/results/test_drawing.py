@@ -8,7 +8,7 @@ from scipy import stats
 import smoothfit as sf
 from smoothfit.errors import SpecificationError
 from smoothfit.results.drawing import ink, panels, symmetric
-from smoothfit.results.plotting import draw_quantiles
+from smoothfit.results.plotting import draw_quantiles, plot_nodes
 
 RNG = np.random.default_rng(3)
 X = np.linspace(0, 10, 60)
@@ -89,8 +89,7 @@ def test_quantile_ranges_contain_95_percent_of_each_order_statistic():
 def test_maps_of_both_signs_part_at_zero():
     values = np.array([[-1.0, 3.0], [0.5, np.nan]])
     levels = symmetric(values, 14)
-    np.testing.assert_allclose(levels, -levels[::-1])
-    assert levels[-1] == 3.0
+    np.testing.assert_allclose(levels, 0.5 * np.arange(-6, 7), atol=1e-15)
     assert symmetric(np.array([0.0, 2.0]), 14) is None
     points = RNG.uniform(-2, 2, (30, 2))
     ax = sf.GaussianProcess(points, np.sin(points[:, 0]), sf.gp.Matern52([1, 1], 1), sd=0.1).fit().plot()
@@ -129,3 +128,16 @@ def test_tracks_and_replications(wave):
     np.testing.assert_array_equal(ax.get_lines()[-1].get_ydata(), draws.estimate)
     with pytest.raises(SpecificationError, match=r"x has shape \(3,\)"):
         draws.plot(X[:3])
+
+
+def test_many_nodes_are_drawn_as_a_histogram_below_the_legend():
+    values = np.geomspace(0.1, 10, 200)
+    nodes = pd.DataFrame({"q": values, "weight": np.full(200, 1 / 200)})
+    (ax,) = plot_nodes(nodes, pd.Series({"q": 1.0}), pd.DataFrame([[0.2, 5.0]], index=["q"]), None)
+    assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(1)
+    top = max(bar.get_height() for bar in ax.patches)
+    assert all(path.vertices[:, 1].max() <= 1.06 * top for drawn in ax.collections for path in drawn.get_paths())
+    few = nodes.iloc[::10].assign(weight=1 / 20)
+    (ax,) = plot_nodes(few, pd.Series({"q": 0.0}), pd.DataFrame([[0.2, 5.0]], index=["q"]), None)
+    assert not ax.patches
+    assert ax.get_legend_handles_labels()[1] == ["interval"]  # an estimate of zero is not on the axis
