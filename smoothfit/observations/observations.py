@@ -303,7 +303,8 @@ def observe(
       f: 3 observations of f, SD to be estimated, rounded to steps
     """
     if isinstance(y, str) and table_of(x, "x") is not None:
-        names = (y, deriv) if isinstance(deriv, str) else ("x", y)
+        given: Any = deriv
+        names = (y, given) if isinstance(given, str) else ("x", y)
         raise DataError(f"y is {y!r}; for columns by name use sf.Observations.from_frame(frame, {names[0]!r}, {{{names[1]!r}: 0}})")
     if from_sequence(deriv, "deriv").ndim or has_columns(x):
         _refuse_unit(unit)
