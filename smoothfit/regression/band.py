@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_solve_banded, solve_banded
+from scipy.linalg import cho_solve_banded
+from scipy.linalg.lapack import dtbtrs
 from scipy.sparse import csr_array
 
 from .._core import _kernels
@@ -249,16 +250,21 @@ def solve_gram(R: FloatArray, rhs: FloatArray) -> FloatArray:
 
 def solve_factor(R: FloatArray, rhs: FloatArray) -> FloatArray:
     """Return R^-1 rhs."""
-    return np.asarray(solve_banded((0, R.shape[1] - 1), _lapack(R), rhs))
+    return _solve_triangle(R, rhs, "N")
 
 
 def solve_transposed(R: FloatArray, rhs: FloatArray) -> FloatArray:
     """Return R'^-1 rhs."""
-    K, w = R.shape
-    stored = np.zeros((w, K))
-    for i in range(min(w, K)):
-        stored[i, : K - i] = R[: K - i, i]
-    return np.asarray(solve_banded((w - 1, 0), stored, rhs))
+    return _solve_triangle(R, rhs, "T")
+
+
+def _solve_triangle(R: FloatArray, rhs: FloatArray, trans: str) -> FloatArray:
+    if not rhs.size:
+        return np.zeros(rhs.shape)
+    solution, info = dtbtrs(_lapack(R), rhs, trans=trans)
+    if info:
+        raise np.linalg.LinAlgError(f"the factor is singular in row {info - 1}")
+    return np.asarray(solution)
 
 
 def multiply_factor(R: FloatArray, columns: FloatArray) -> FloatArray:

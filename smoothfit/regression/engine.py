@@ -35,7 +35,7 @@ from ..errors import DataError, IdentificationError, SpecificationError
 from ..inference.engine import Expansion, Moments, PointDraws, Sized, Terms, information_of_scales
 from ..observations import Observations, refuse_resolution
 from ..observations.points import PointObservations
-from .band import BandRows, Factor, absorb, multiply_factor, pack, solve_stack, solve_transposed
+from .band import BandRows, Factor, absorb, pack, solve_stack, solve_transposed
 from .criteria import RestrictedLikelihood
 from .fitting import Estimate
 from .posterior import Covariance, covariance_of
@@ -180,10 +180,8 @@ class BandEngine(Sized):
     def information(self, theta: FloatArray) -> FloatArray:
         """Expected information (L, p, p); with several penalties at the cost of dense matrices (K, K)."""
         P = self.n_weights
-        if P > 1 and theta.shape[1] == P:  # no variance, so that the Hessian is not needed
-            log_det = self.terms(theta, 1).log_det
-            assert log_det.gradient is not None
-            return self._information_of_weights(theta, log_det.gradient)
+        if P > 1:
+            return np.array([self._dense_information(at) for at in theta]).reshape(*theta.shape, theta.shape[1])
         log_det = self.terms(theta, 2).log_det
         assert log_det.gradient is not None
         assert log_det.hessian is not None
@@ -191,15 +189,42 @@ class BandEngine(Sized):
         sign[:P] = -1.0  # the covariance is linear in 1 / tau
         signs = np.outer(sign, sign)
         linear = Expansion(log_det.value, log_det.gradient * sign, log_det.hessian * signs)
-        information = information_of_scales(linear, self.count, self.relative) * signs
-        if P > 1:
-            information[:, :P, :P] = self._information_of_weights(theta, log_det.gradient[:, :P])
-        return information
+        return information_of_scales(linear, self.count, self.relative) * signs
 
-    def _information_of_weights(self, theta: FloatArray, slopes: FloatArray) -> FloatArray:
-        """Expected information (L, P, P) of several weights, given the slopes (L, P) of the log-determinant."""
-        traces = np.array([_traces_of_penalties(self.system, *self.logs(at)) for at in theta]).reshape(*slopes.shape, -1)
-        return np.asarray((traces - self.relative * slopes[:, :, None] * slopes[:, None, :] / self.count) / 2)
+    def _dense_information(self, theta: FloatArray) -> FloatArray:
+        """Expected information (p, p) at one theta of weights and of variances; see `information_of_scales`.
+
+        The process has the covariance of S^-1 = (sum_j tau_j P_j)^-1 and the posterior A^-1. With D their difference,
+        tr(P K_i P K_j) is tr(P_i D P_j D) of two weights, -tr(A^-1 R_g'R_g A^-1 P_j) of a variance and a weight, and
+        tr(A^-1 R_g'R_g A^-1 R_h'R_h) + [g = h] (n_g - 2 tr A^-1 R_g'R_g) of two variances, each matrix with its weight.
+        """
+        system = self.system
+        log_tau, log_sigma2 = self.logs(theta)
+        G, U, P = system.n_groups, system.unknown, system.n_penalties
+        scales = system.scales(log_tau, log_sigma2)
+        roots = [scales[i] * system.dense_factors[i] for i in (*range(G, G + P), *range(U))]
+        others = np.delete(np.arange(system.size), system.anchors)
+        try:
+            A = system.solve(log_tau, log_sigma2).R
+        except IdentificationError:
+            return np.full((len(theta), len(theta)), np.nan)
+        S = solve_stack(*system.penalized, scales[G:]).R
+        posterior = [solve_transposed(A, root.T) for root in roots]
+        prior = [solve_transposed(S, root[:, others].T) for root in roots[:P]]
+        slopes, traces = np.zeros(P + U), np.zeros((P + U, P + U))
+        for i, a in enumerate(posterior):
+            slopes[i] = np.sum(a**2) - np.sum(prior[i] ** 2) if i < P else system.counts[i - P] - np.sum(a**2)
+            for j, b in enumerate(posterior[: i + 1]):
+                common = a.T @ b
+                if i < P:
+                    common -= prior[i].T @ prior[j]
+                traces[i, j] = traces[j, i] = np.sum(common**2) * (-1.0 if j < P <= i else 1.0)
+            if i >= P:
+                traces[i, i] += 2 * slopes[i] - system.counts[i - P]
+        if self.relative:
+            kept = np.delete(np.arange(P + U), P)
+            slopes, traces = slopes[kept], traces[np.ix_(kept, kept)] - np.outer(slopes[kept], slopes[kept]) / self.count
+        return traces / 2
 
     # Posterior --------------------------------------------------------------------------------------------------------------
 
@@ -310,19 +335,6 @@ def leverages_of(rows: Rows, covariance: Covariance, sigma2: FloatArray) -> Floa
     """Diagonal of the smoother matrix (n,) at a covariance of the coefficients and variances of the groups."""
     variances = [covariance.variance(part) for part in rows.white_parts]
     return np.asarray(np.concatenate(variances) / sigma2[rows.group])
-
-
-def _traces_of_penalties(system: System, log_tau: FloatArray, log_sigma2: FloatArray) -> FloatArray:
-    """tr(P K_i P K_j) of all penalties, (P, P)."""
-    K, scale = system.size, np.exp(log_tau / 2)
-    others = np.delete(np.arange(K), system.anchors)
-    S = solve_stack(*system.penalized, scale).R
-    A = system.solve(log_tau, log_sigma2).R
-    roots = [own * multiply_factor(R, np.eye(K)) for own, R in zip(scale, system.factors[system.n_groups :], strict=True)]
-    prior = [solve_transposed(S, root[:, others].T) for root in roots]
-    posterior = [solve_transposed(A, root.T) for root in roots]
-    pairs = list(zip(prior, posterior, strict=True))
-    return np.array([[np.sum((s.T @ t - a.T @ b) ** 2) for t, b in pairs] for s, a in pairs])
 
 
 def _expansions(likelihood: RestrictedLikelihood, theta: FloatArray, order: int) -> list[list[FloatArray]]:

@@ -148,6 +148,11 @@ class System:
         known = tuple(own for j, own in enumerate(self.untouched) if j not in penalties)
         return replace(self, factors=self.factors[kept], rhs=self.rhs[kept], rest=self.rest[kept], untouched=known)
 
+    @cached_property
+    def dense_factors(self) -> FloatArray:
+        """The factors with their zeros, (S, K, K)."""
+        return np.array([multiply_factor(R, np.eye(self.size)) for R in self.factors])
+
     @property
     def scale_free(self) -> bool:
         """True where the only variance is unknown: the others are then measured in it."""
