@@ -392,9 +392,10 @@ class SmoothingSplineResults(Estimated):
         return lambda rng, size, derivs: _by_derivative(sampler(tuple(derivs.tolist()))(rng, size), len(derivs))
 
     def _curves(self, points: Points, orders: Sequence[int], integrated: bool) -> Callable[[np.random.Generator, int], FloatArray]:
+        if not integrated:
+            return super()._curves(points, orders, integrated)
         posterior, engine = self.parameter_posterior, cast(Any, self.engine)
-        is_known = posterior.is_single and not (self.use_t and engine.relative)
-        if not integrated or is_known:
+        if posterior.is_single and not (self.use_t and engine.relative):
             return super()._curves(points, orders, integrated)
         functionals = CurveFunctionals(points, tuple(orders))
         draw = curve_draws(engine, posterior, functionals)
