@@ -491,7 +491,7 @@ def _check_derivs(observations: Observations, order: int) -> None:
         raise SpecificationError(f"order is {order}, but {highest.name!r} observes {derivative_label(k)}, which needs order > {k}")
     if k > 0 and order < k + 2 <= HIGHEST_ORDER:
         warn(
-            f"at order {order} the curve {derivative_label(k)}, read by {highest.name!r}, is as rough as a Brownian path; "
+            f"at order {order} the curve {derivative_label(k)}, observed by {highest.name!r}, is as rough as a Brownian path; "
             f"order={k + 2} makes it smooth",
             RoughnessWarning,
         )

@@ -152,7 +152,7 @@ class SmoothingSpline:
             )
         if k > 0 and self.order < k + 2 <= HIGHEST_ORDER:
             warn(
-                f"at order {self.order} the curve {derivative_label(k)}, read by {highest.name!r}, is as rough as a Brownian "
+                f"at order {self.order} the curve {derivative_label(k)}, observed by {highest.name!r}, is as rough as a Brownian "
                 f"path; order={k + 2} makes it smooth",
                 RoughnessWarning,
             )
