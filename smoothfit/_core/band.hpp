@@ -230,7 +230,7 @@ struct PieceRow {
     }
 };
 
-// A triangle R (Q + 1, Q + 1), z (Q + 1) and a rest that stand for readings of a polynomial of degree Q: its rows are those of
+// A triangle R (Q + 1, Q + 1), z (Q + 1) and a rest that stand for observations of a polynomial of degree Q: its rows are those of
 // T_0 .. T_Q, Chebyshev's polynomials of u = (x - middle) / half.
 struct LocalTriangle {
     double middle, half;
@@ -239,7 +239,7 @@ struct LocalTriangle {
     double rest;
 };
 
-// Sums over n readings, weighed by root^2, of T_0 .. T_2Q, of T_j e and of e^2, where e = y - sum_j reference_j T_j. As
+// Sums over n observations, weighed by root^2, of T_0 .. T_2Q, of T_j e and of e^2, where e = y - sum_j reference_j T_j. As
 // T_j T_k = (T_{j+k} + T_{|j-k|}) / 2, the first are the Gram matrix. Vectors of neighbours go side by side.
 template <int Q>
 SMOOTHFIT_NOINLINE void local_sums(const double* x, const double* y, const double* root, std::int64_t n, double middle,
@@ -254,7 +254,7 @@ SMOOTHFIT_NOINLINE void local_sums(const double* x, const double* y, const doubl
             std::memcpy(&place, x + i, sizeof place);
             std::memcpy(&reading, y + i, sizeof reading);
             if (root) std::memcpy(&weight, root + i, sizeof weight);
-        } else {  // the last readings, and in the other lanes nothing
+        } else {  // the last observations, and in the other lanes nothing
             double last[3][width];
             for (int l = 0; l < width; ++l) {
                 const bool is_there = i + l < n;
@@ -300,7 +300,7 @@ SMOOTHFIT_NOINLINE void local_sums(const double* x, const double* y, const doubl
 constexpr double least_pivot = 1e-2;  // of the square of a polynomial's size: what of it the lower ones do not say
 constexpr double least_rest = 1e-3;   // of the squares about the reference: what the fit leaves of them
 
-// R'R = Gram and R'z = moment, in place; false where the readings do not tell the polynomials well apart.
+// R'R = Gram and R'z = moment, in place; false where the observations do not tell the polynomials well apart.
 template <int Q>
 SMOOTHFIT_INLINE bool solve_local(const double* chebyshev, const double* moment, double (*R)[max_degree + 1], double* z) {
     for (int j = 0; j <= Q; ++j) {
@@ -322,13 +322,14 @@ SMOOTHFIT_INLINE bool solve_local(const double* chebyshev, const double* moment,
     return true;
 }
 
-// The triangle of n readings at increasing x, at least 16 (Q + 1); false where it would lose digits.
+// The triangle of n observations at increasing x, at least 16 (Q + 1); false where it would lose digits.
 //
 // Chebyshev's polynomials between the first x and the last have a well-conditioned Gram matrix G wherever the pivots of its
 // Cholesky factor are not small, and they are checked: the computed R has R'R = G up to rounding relative to G itself, in every
-// direction, so that whatever the whole system is, its variances are right to that. The readings enter by their distances e from
-// a reference a, the fit to a few of them: z = R a + R'^-1 T'e. An error of R then moves the coefficients by its share of e, not
-// of y (as in Bjorck's corrected seminormal equations, 1987), and the rest, e'e - |R'^-1 T'e|^2, subtracts a part of what it leaves.
+// direction, so that whatever the whole system is, its variances are right to that. The observations enter by their distances e
+// from a reference a, the fit to a few of them: z = R a + R'^-1 T'e. An error of R then moves the coefficients by its share of e,
+// not of y (as in Bjorck's corrected seminormal equations, 1987), and the rest, e'e - |R'^-1 T'e|^2, subtracts a part of what it
+// leaves.
 template <int Q>
 SMOOTHFIT_NOINLINE bool fit_locally(const double* x, const double* y, const double* root, std::int64_t n,
                                     LocalTriangle* out) noexcept {
@@ -404,15 +405,15 @@ private:
     double node_[Degree + 1], transform_[Degree + 1][Degree + 1];
 };
 
-// Absorbs readings y (n) of derivatives of splines at increasing x (n), times root (n) or, where it is null, one. Readings of a
-// piece are first reduced to a triangle of their own: many by `fit_locally`, that of polynomials of degree Degree - deriv, others
-// by reflections.
+// Absorbs observations y (n) of derivatives of splines at increasing x (n), times root (n) or, where it is null, one. Observations
+// of a piece are first reduced to a triangle of their own: many by `fit_locally`, that of polynomials of degree Degree - deriv,
+// others by reflections.
 template <int Degree>
 SMOOTHFIT_NOINLINE Status absorb_spline_rows(const double* x, const double* y, const double* root, std::int64_t n,
                                              const double* knots, const Pieces& pieces, int deriv, bool strict,
                                              FitLocally* fit_locally, double* R, double* z, double* rest, std::int64_t K,
                                              std::int64_t w, double* row) noexcept {
-    constexpr std::int64_t most = 1024;  // readings of a block, which stay in the nearest cache
+    constexpr std::int64_t most = 1024;  // observations of a block, which stay in the nearest cache
     const std::int64_t many = 16 * (Degree - deriv + 1);
     PieceBlock<Degree + 1> block;
     PieceRow<Degree> rows;
@@ -461,8 +462,8 @@ struct Stack {
     Real rest;      // what the stacked rows leave: the minimum
 };
 
-// Stacks sources (n_sources, K, w), each a factor: R, z, log_det and rest. A zero on the diagonal of R stops it: `where` is the first
-// such column. (Of a pack, a zero in every lane; a lane of its own with a zero ends with a log_det that is not finite.)
+// Stacks sources (n_sources, K, w), each a factor: R, z, log_det and rest. A zero on the diagonal of R stops it: `where` is the
+// first such column. (Of a pack, a zero in every lane; a lane of its own with a zero ends with a log_det that is not finite.)
 template <class Real>
 SMOOTHFIT_NOINLINE Status stack_rows(const double* sources, const double* rhs, const Real* scale, std::int64_t n_sources,
                                      std::int64_t K, std::int64_t w, Stack<Real>& out) noexcept {
@@ -491,10 +492,11 @@ SMOOTHFIT_NOINLINE Status stack_rows(const double* sources, const double* rhs, c
 
 // Stacks sources and solves; and the band of the inverse, in square-root form.
 //
-// The inverse is the covariance of c where R c = z + e, Var e = I. Backwards, c_j is a combination of the w - 1 coefficients after it
-// and of e_j; `window` holds c_j .. c_{j + w - 1} as combinations (rows, upper triangular) of w independent numbers, of which rotations
-// leave w - 1 for the next step. Products of rows are the entries of the inverse, and squares of lengths the traces: what Takahashi's
-// recursion (Hutchinson & de Hoog 1985) subtracts, where polynomials of some degree are all that is known, is never formed.
+// The inverse is the covariance of c where R c = z + e, Var e = I. Backwards, c_j is a combination of the w - 1 coefficients after
+// it and of e_j; `window` holds c_j .. c_{j + w - 1} as combinations (rows, upper triangular) of w independent numbers, of which
+// rotations leave w - 1 for the next step. Products of rows are the entries of the inverse, and squares of lengths the traces: what
+// Takahashi's recursion (Hutchinson & de Hoog 1985) subtracts, where polynomials of some degree are all that is known, is never
+// formed.
 template <class Real>
 SMOOTHFIT_NOINLINE Status solve_stack(const double* sources, const double* rhs, const Real* scale, std::int64_t n_sources,
                                       std::int64_t K, std::int64_t w, Stack<Real>& out) noexcept {

@@ -44,7 +44,7 @@ Doubles filtered_moments(In<double> y, In<double> u, In<std::int64_t> start, In<
     return moments;
 }
 
-// What is left of the filtered readings (n,).
+// What is left of the filtered observations (n,).
 Doubles filtered_residual(In<double> y, In<double> u, In<std::int64_t> start, In<double> a, int first_lag, bool intercept,
                           In<double> psi) {
     const FilterRows rows = filter_rows(y, u, start, a, first_lag, intercept);

@@ -94,7 +94,7 @@ nb::tuple run(const Sizes& s, const LinearRows& rows, const LinearSteps& steps, 
     return nb::make_tuple(values, information, sums.n_used, sums.n_flat, sums.n_unknown, innovations, variances);
 }
 
-// ((2, 1 + N) log determinant and sum of squares with derivatives, (2, N, N) information, readings used, readings that flat
+// ((2, 1 + N) log determinant and sum of squares with derivatives, (2, N, N) information, observations used, observations that flat
 // directions took up, flat directions left, innovations and their variances (n, R, 1 + N) where asked for).
 Tuple<Doubles, Doubles, int, int, int, Doubles, Doubles> linear_likelihood(In<std::int32_t> step, In<double> u, In<double> y,
     In<double> ratio, In<std::uint8_t> component, In<double> T, In<double> Q, In<double> G, In<double> variance, bool keep) {
@@ -145,7 +145,7 @@ nb::tuple run_many(std::size_t count, const Sizes& s, const LinearRows& rows, co
 }
 
 // As linear_likelihood at L parameters: T, Q, G and variance have a leading axis, and the sums (L, 2, 1 + N) are NaN where the filter
-// stops or states stay unknown; sum dv dv' / F (L, N, N), readings used.
+// stops or states stay unknown; sum dv dv' / F (L, N, N), observations used.
 Tuple<Doubles, Doubles, int> linear_likelihoods(In<std::int32_t> step, In<double> u, In<double> y, In<double> ratio,
                                                In<std::uint8_t> component, In<double> T, In<double> Q, In<double> G, In<double> variance) {
     check(T.ndim() == 5 && Q.ndim() == 5 && G.ndim() == 5 && variance.ndim() == 3, "T, Q, G are 5-d, variance 3-d");

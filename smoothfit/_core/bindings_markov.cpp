@@ -30,8 +30,8 @@ nb::tuple likelihood(const Model& model) {
     return nb::make_tuple(sums_out, end, n_used, n_flat, unknown);
 }
 
-// ((2, 1 + N) log determinant and sum of squares with derivatives, D of the last state (M, 1 + N), readings used, readings that
-// flat directions took up, bit mask of the components that stay unknown).
+// ((2, 1 + N) log determinant and sum of squares with derivatives, D of the last state (M, 1 + N), observations used, observations
+// that flat directions took up, bit mask of the components that stay unknown).
 Tuple<Doubles, Doubles, int, int, int> markov_likelihood(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
                             In<double> variance, bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
@@ -40,8 +40,8 @@ Tuple<Doubles, Doubles, int, int, int> markov_likelihood(const ReadRows& rows, c
     return likelihood<Dual<double, 2>>(model);
 }
 
-// Of candidates, parameters (L, P) and variance (L, groups): log determinant, sum of squares, minus the logarithms of the last `n_effects`
-// D of the last state (L, 3), NaN where there are none; and readings used (L,).
+// Of candidates, parameters (L, P) and variance (L, groups): log determinant, sum of squares, minus the logarithms of the last
+// `n_effects` D of the last state (L, 3), NaN where there are none; and observations used (L,).
 Tuple<Doubles, Out<std::int64_t>> markov_scan(const ReadRows& rows, const StateSteps& steps, In<double> parameters, In<double> B, In<double> variance,
                       int n_effects, bool is_complete) {
     Model model(rows, steps, nb::tuple(), parameters, B, variance, false, true);
@@ -75,8 +75,8 @@ Tuple<Doubles, Out<std::int64_t>> markov_scan(const ReadRows& rows, const StateS
     return nb::make_tuple(out, used);
 }
 
-// One-step-ahead prediction errors over their standard deviations (rows,); NaN where nothing is read, and where a flat direction took a
-// reading up.
+// One-step-ahead prediction errors over their standard deviations (rows,); NaN where nothing is read, and where a flat direction
+// took a observation up.
 Doubles markov_innovations(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
                            In<double> variance, bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);

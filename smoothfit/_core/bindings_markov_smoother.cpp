@@ -51,8 +51,8 @@ Doubles markov_draw(const ReadRows& rows, const StateSteps& steps, const Tables&
     return draws;
 }
 
-// (r (n, M), diagonal of N (n, M) before the readings of each node, errors and precisions of the readings given all others (rows, 2),
-// whether a flat direction took each reading up (rows,)).
+// (r (n, M), diagonal of N (n, M) before the observations of each node, errors and precisions of the observations given all others
+// (rows, 2), whether a flat direction took each observation up (rows,)).
 Tuple<Doubles, Doubles, Doubles, Doubles> markov_adjoint(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
                          In<double> variance, bool is_still) {
     const Model model(rows, steps, tables, parameters, B, variance, is_still);

@@ -48,8 +48,8 @@ Tuple<Doubles, Doubles, double> absorb_rows_of(In<double> values, In<std::int64_
     return nb::make_tuple(R, right, rest);
 }
 
-// The same for readings y (n,) of a derivative of splines at increasing x (n,); `root` (n,) multiplies rows and readings, or is
-// empty.
+// The same for observations y (n,) of a derivative of splines at increasing x (n,); `root` (n,) multiplies rows and observations,
+// or is empty.
 Tuple<Doubles, Doubles, double> absorb_spline_rows_of(In<double> x, In<double> y, In<double> root, In<double> knots,
                                                       In<double> breaks, In<std::int64_t> span, In<std::int32_t> cells,
                                                       int degree, int deriv, bool strict, std::size_t w) {
@@ -110,8 +110,8 @@ Tuple<Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, double, double> solv
     return nb::make_tuple(R, z, coef, inverse, misfit, trace, stack.log_det, stack.rest);
 }
 
-// log_det (L,) and rest (L,) at scales (L, n_sources), and with `solved` misfit and trace (L, n_sources), eight at a time; not finite
-// where the sources do not determine the minimiser.
+// log_det (L,) and rest (L,) at scales (L, n_sources), and with `solved` misfit and trace (L, n_sources), eight at a time; not
+// finite where the sources do not determine the minimiser.
 Tuple<Doubles, Doubles, Doubles, Doubles> stack_values_of(In<double> sources, In<double> rhs, In<double> scales, bool solved) {
     check_sources(sources, rhs);
     const std::size_t S = sources.shape(0), K = sources.shape(1), w = sources.shape(2), L = scales.shape(0);

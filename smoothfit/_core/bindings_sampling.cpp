@@ -83,7 +83,7 @@ Doubles innovations_of(const WienerRows& series, int order, double q, In<double>
 template <class T>
 using InOut = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
-// The buffers of a stream: row i has entry i of the row arrays; the state before it, and the abscissa of that, entry i of states and x.
+// The buffers of a stream: row i has entry i of the row arrays; the state before it, and the x of that, entry i of states and x.
 class Stream {
 public:
     Stream(InOut<double> x, InOut<double> delta, InOut<std::uint8_t> deriv, InOut<std::uint8_t> group, InOut<double> y,

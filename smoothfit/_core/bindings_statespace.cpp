@@ -101,7 +101,7 @@ Doubles likelihood_noise(const WienerRows& series, int order, In<double> q, In<d
     return out;
 }
 
-// Raises KernelError("unidentified", mask) where the readings leave part of the state undetermined.
+// Raises KernelError("unidentified", mask) where the observations leave part of the state undetermined.
 void require_identified(const WienerRows& series, int order, In<double> sigma2) {
     const Rows rows = series.view(order, sigma2.size());
     raise_unless_ok(with_order(
@@ -256,7 +256,7 @@ Doubles variances(int order, In<double> posterior) {
     return out;
 }
 
-// Posterior at any abscissae: left[i] the node at or before it (-1: none), ahead and behind the distances to the nodes.
+// Posterior at any x: left[i] the node at or before it (-1: none), ahead and behind the distances to the nodes.
 Doubles predict_states(int order, double q, In<double> filtered, In<double> posterior, In<std::int64_t> left,
                        In<double> ahead, In<double> behind) {
     const std::size_t size = packed_width(order), n = count_states(filtered, order), count = left.size();

@@ -2,8 +2,8 @@
 //
 // The state's covariance is kept as P = U D U', U unit upper triangular, D diagonal (Bierman 1977, "Factorization
 // methods for discrete sequential estimation", chapters V and VII). Every entry of D is found by multiplications and by
-// additions of positive numbers, so that no digits cancel however abruptly a reading sharpens what is known: two
-// readings a billionth of the usual spacing apart leave a slope variance of 10^18, the third brings it to order one.
+// additions of positive numbers, so that no digits cancel however abruptly an observation sharpens what is known: two
+// observations a billionth of the usual spacing apart leave a slope variance of 10^18, the third brings it to order one.
 // The subtraction P - P_.k P_k. / F loses all digits there.
 //
 // The mean is kept as mu = U^-1 (mean): in these coordinates a step leaves it unchanged and every update is an average,
@@ -13,12 +13,12 @@
 // where mean + gain * innovation would be the difference of two huge numbers after an imprecise first guess of a slope.
 //
 // A component whose prior is flat has D = infinity, told by `flat`: the exact diffuse start is D = infinity throughout.
-// The limits of Bierman's formulae are finite and need no second matrix: a reading of row k, f = U'e_k, is used up by the
+// The limits of Bierman's formulae are finite and need no second matrix: an observation of row k, f = U'e_k, is used up by the
 // first flat p with f_p != 0,
 //
 //   D_p = alpha_{p-1} / f_p^2,   mu_p = (y - sum_{i<p} f_i mu_i) / f_p,   gain = U_.p / f_p,   U_.j -= U_.p f_j / f_p  (j > p),
 //
-// and adds log f_p^2 to the log determinant. A flat column of U is a polynomial that no reading so far has seen, in
+// and adds log f_p^2 to the log determinant. A flat column of U is a polynomial that no observation so far has seen, in
 // Taylor coefficients; an entry that is zero but for rounding, relative to the terms it was summed from, is set to zero, which decides
 // the rank without any absolute tolerance.
 //
@@ -34,8 +34,8 @@
 
 namespace smoothfit {
 
-// Readings in order of x. Row i reads f^(deriv[i]) with noise variance sigma2[group[i]] * ratio[i]; deriv = missing
-// asks for the state at an abscissa without a reading. A row with delta > 0 starts a new node (a distinct abscissa).
+// Observations in order of x. Row i reads f^(deriv[i]) with noise variance sigma2[group[i]] * ratio[i]; deriv = missing
+// asks for the state at an x without an observation. A row with delta > 0 starts a new node (a distinct x).
 struct Rows {
     static constexpr std::uint8_t missing = 255;
     std::int64_t n;
@@ -159,7 +159,7 @@ SMOOTHFIT_INLINE void advance(State<Real, M>& s, const Step<Length, M>& step, co
     add_noises<Diffuse, 0>(s, step, q);
 }
 
-// What a reading did: its innovation, the innovation's variance (f_p^2 where a flat component took it up), the gain.
+// What an observation did: its innovation, the innovation's variance (f_p^2 where a flat component took it up), the gain.
 template <class Real, int M>
 struct Absorbed {
     Real innovation;
@@ -168,7 +168,7 @@ struct Absorbed {
     bool diffuse;
 };
 
-// Conditions the state on a reading y of h'x with noise variance r, where f = U'h. K >= 0: h is the unit row K, so that
+// Conditions the state on an observation y of h'x with noise variance r, where f = U'h. K >= 0: h is the unit row K, so that
 // f_j = 0 below K and row K of U is f itself; K = -1: any h.
 template <bool Diffuse, int K, class Real, int M>
 SMOOTHFIT_INLINE Absorbed<Real, M> absorb(State<Real, M>& s, const Real (&f)[M], const Real& y, const Real& r) {
@@ -244,7 +244,7 @@ SMOOTHFIT_INLINE Absorbed<Real, M> read_row(State<Real, M>& s, const Real& y, co
     return absorb<Diffuse, K>(s, f, y, r);
 }
 
-// Absorbs a reading of f^(k).
+// Absorbs an observation of f^(k).
 template <bool Diffuse, class Real, int M>
 SMOOTHFIT_INLINE Absorbed<Real, M> read(State<Real, M>& s, int k, const Real& y, const Real& r) {
     if constexpr (M > 1)
@@ -258,7 +258,7 @@ SMOOTHFIT_INLINE Absorbed<Real, M> read(State<Real, M>& s, int k, const Real& y,
     return read_row<Diffuse, 0>(s, y, r);
 }
 
-// With K = sigma^2 R + q Sigma the covariance of the readings given the state at the first node, and X the readings of
+// With K = sigma^2 R + q Sigma the covariance of the observations given the state at the first node, and X the observations of
 // the polynomials x^j / j!:
 template <class Real>
 struct Likelihood {

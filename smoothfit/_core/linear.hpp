@@ -7,7 +7,7 @@
 // derivatives along N directions where Real is Dual<double, N>; the log-likelihood then carries its exact score.
 //
 // The mean and the covariance P are those of the finite part; the columns of `flat` span the directions in which nothing
-// is known yet. A reading of row k uses up the flat column of the largest entry f = flat[k, p]: with c = flat[:, p] / f,
+// is known yet. An observation of row k uses up the flat column of the largest entry f = flat[k, p]: with c = flat[:, p] / f,
 //
 //   a += c v,   P := (I - c e_k') P (I - c e_k')' + r c c',   flat_j -= c flat[k, j]   (j != p),   log determinant += log f^2,
 //
@@ -30,7 +30,7 @@ struct LinearRows {
     const double* u;                // (n, n_inputs): what drives the step into the node
     const double* y;                // (n, n_readings): NaN where missing
     const double* ratio;            // (n, n_readings)
-    const std::uint8_t* component;  // (n_readings): the entry of the state that is read
+    const std::uint8_t* component;  // (n_readings): the entry of the state that is observed
     int n_inputs;
     int n_readings;
 };
@@ -172,11 +172,11 @@ void spread_flat(LinearState<Real, M>& s, const LinearStep<Real, M>& step) {
 template <class Real>
 struct Reading {
     Real innovation;
-    Real variance;  // f^2 where a flat direction took the reading up
+    Real variance;  // f^2 where a flat direction took the observation up
     bool diffuse;
 };
 
-// A reading that some flat direction reaches; false where none does.
+// An observation that some flat direction reaches; false where none does.
 template <class Real, int M>
 bool read_flat(LinearState<Real, M>& s, int k, double y, const Real& r, Reading<Real>* out) {
     int p = -1;
@@ -235,14 +235,14 @@ SMOOTHFIT_INLINE Reading<Real> read_known(LinearState<Real, M>& s, int k, double
     return out;
 }
 
-// -2 log-likelihood = n_used log 2 pi + log_det + sse, of all readings but those that a flat direction took up, and the expected
-// information of the N directions in its two parts: sum dv dv' / F and sum dF dF' / (2 F^2).
+// -2 log-likelihood = n_used log 2 pi + log_det + sse, of all observations but those that a flat direction took up, and the
+// expected information of the N directions in its two parts: sum dv dv' / F and sum dF dF' / (2 F^2).
 template <class Real>
 struct LinearSums {
     Real log_det = Real(0.0);
     Real sse = Real(0.0);
     std::int64_t n_used = 0;
-    std::int64_t n_flat = 0;       // readings that flat directions took up
+    std::int64_t n_flat = 0;       // observations that flat directions took up
     std::int64_t n_unknown = 0;    // flat directions left at the ends of the runs
     double of_mean[Width<Real>::value][Width<Real>::value] = {};
     double of_variance[Width<Real>::value][Width<Real>::value] = {};
@@ -317,8 +317,8 @@ inline bool is_repeated(const Dual<double, N>& x, const Dual<double, N>& before)
     return same;
 }
 
-// The filter where its covariance no longer moves: readings at one spacing, none missing, of one noise. P, gains and the
-// variances F repeat there but for their last bits (which may go round in cycles), so that a reading costs the mean alone, and
+// The filter where its covariance no longer moves: observations at one spacing, none missing, of one noise. P, gains and the
+// variances F repeat there but for their last bits (which may go round in cycles), so that an observation costs the mean alone, and
 // sums of products of innovations wait for their common factor 1/F. Looks are far apart, so that what still creeps is seen to move.
 template <class Real, int M>
 class Steady {
@@ -393,8 +393,8 @@ private:
     Products<Real> products_[most_readings];
 };
 
-// Runs the filter. `innovations` and `variances` (n, n_readings, 1 + N) may be null; where they are not, missing readings are
-// left as they are, and readings of flat directions get a variance of infinity. `sink(i, state)` sees each filtered state.
+// Runs the filter. `innovations` and `variances` (n, n_readings, 1 + N) may be null; where they are not, missing observations are
+// left as they are, and observations of flat directions get a variance of infinity. `sink(i, state)` sees each filtered state.
 template <class Real, int M, class Sink>
 SMOOTHFIT_NOINLINE Status run_linear(const LinearRows& rows, const LinearSteps& steps, LinearSums<Real>* out,
                                      double* innovations, double* variances, Sink sink) noexcept {

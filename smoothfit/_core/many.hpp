@@ -272,7 +272,7 @@ private:
     const Ended& ended_;
 };
 
-// Posterior means and variances of f^(deriv) at `count` sorted or unsorted abscissae `at`, from rows at x (in the same unit).
+// Posterior means and variances of f^(deriv) at `count` sorted or unsorted x, `at`, from rows at x (in the same unit).
 // `states` has room for 2 n packed states, `nodes` for 2 n numbers.
 template <int M>
 SMOOTHFIT_NOINLINE Status predict_curve(const Rows& rows, const double* x, double x_unit, double q, double sigma2, int deriv,

@@ -14,11 +14,11 @@
 // shocks, modified and weighted Gram & Schmidt; where shocks have infinite variance these are orthogonalised first, which is
 // the limit. No covariance is ever the difference of two.
 //
-// The mean is kept as mu = U^-1 a, the mean of the shocks e: a reading averages it, and a step moves it as the shocks. Where a first
-// guess was wide of the mark, a + gain * innovation would be the difference of two huge numbers; see filter.hpp.
+// The mean is kept as mu = U^-1 a, the mean of the shocks e: an observation averages it, and a step moves it as the shocks. Where a
+// first guess was wide of the mark, a + gain * innovation would be the difference of two huge numbers; see filter.hpp.
 //
-// M up to 8 are unrolled; beyond, M is the greatest state and `m` the actual one. T and Q are block diagonal where processes add: in all but
-// the smallest states only the hull of what is not zero in a row is computed with.
+// M up to 8 are unrolled; beyond, M is the greatest state and `m` the actual one. T and Q are block diagonal where processes add:
+// in all but the smallest states only the hull of what is not zero in a row is computed with.
 #pragma once
 
 #include <cmath>
@@ -66,7 +66,8 @@ struct MarkovState {
     int n_flat;
 };
 
-// Columns of rows X: all of them, or of each row two hulls of what is not zero, of the shocks of the state and of those of the step.
+// Columns of rows X: all of them, or of each row two hulls of what is not zero, of the shocks of the state and of those of the
+// step.
 struct AllColumns {
     int total;
     template <class F>
@@ -263,8 +264,8 @@ SMOOTHFIT_INLINE void step_markov(MarkovState<Real, M>& s, const MarkovStep<Real
     if (s.n_flat > 0) count_flat<Real, M>(s, m);
 }
 
-// Bierman's update by one reading, and its limit where shocks of infinite variance reach it; false where it has no variance at all, as
-// a constraint that follows from those before.
+// Bierman's update by one observation, and its limit where shocks of infinite variance reach it; false where it has no variance at
+// all, as a constraint that follows from those before.
 template <class Real, int M>
 SMOOTHFIT_INLINE bool read_markov(MarkovState<Real, M>& s, int given, const double* H, double y, const Real& r, Reading<Real>* out) {
     const int m = actual<M>(given);
@@ -348,7 +349,7 @@ struct MarkovSums {
     Real log_det = Real(0.0);
     Real sse = Real(0.0);
     std::int64_t n_used = 0;
-    std::int64_t n_flat = 0;   // readings that shocks of infinite variance took up
+    std::int64_t n_flat = 0;   // observations that shocks of infinite variance took up
     std::int64_t unknown = 0;  // bit mask of shocks that stay so
     MarkovState<Real, M> end;
 };
@@ -371,7 +372,7 @@ struct NoSink {
     void operator()(std::int64_t, const State&) const {}
 };
 
-// The state of a filter as factors, or, if it may switch, between readings that tell little as a covariance.
+// The state of a filter as factors, or, if it may switch, between observations that tell little as a covariance.
 template <class Real, int M, bool may_switch>
 class Switching {
 public:
@@ -391,7 +392,7 @@ public:
         return read_markov<Real, M>(factors_, m_, H, y, noise, out);
     }
 
-    // After a reading: goes over to the covariance if that keeps all digits, more rarely each time that it did not for long.
+    // After an observation: goes over to the covariance if that keeps all digits, more rarely each time that it did not for long.
     SMOOTHFIT_INLINE void choose(const double* H, const Real& noise) {
         if (!may_multiply_ || is_covariance_ || factors_.n_flat > 0 || --wait_ > 0) return;
         is_covariance_ = multiply_out<Real, M>(factors_.mu, factors_.U, factors_.D, m_, covariance_) &&
@@ -423,8 +424,8 @@ private:
     std::int64_t wait_ = 0, tried_ = 0;
 };
 
-// Runs the filter; `sink(i, state)` sees each filtered state. Innovations over their standard deviations go to `innovations` (rows), if
-// that is not null; those that shocks of infinite variance took up are left as they are.
+// Runs the filter; `sink(i, state)` sees each filtered state. Innovations over their standard deviations go to `innovations`
+// (rows), if that is not null; those that shocks of infinite variance took up are left as they are.
 template <class Real, int M, class Sink>
 SMOOTHFIT_NOINLINE Status run_markov(const MarkovRows& rows, MarkovClasses<Real, M>& classes, const MarkovValues& values,
                                      MarkovSums<Real, M>* out, Sink sink, double* innovations = nullptr) noexcept {

@@ -1,14 +1,15 @@
-// What the filter of markov.hpp tells besides a likelihood: the state after the last reading, and how well each sudden change of the
-// state would explain the readings after it.
+// What the filter of markov.hpp tells besides a likelihood: the state after the last observation, and how well each sudden change
+// of the state would explain the observations after it.
 //
 // With innovations v of variance F and gains K = P H'/F the adjoint of the filter runs backwards,
 //
-//   r <- H'v/F + L'r,   N <- H'H/F + L'N L,   L = I - K H,         over a reading,
+//   r <- H'v/F + L'r,   N <- H'H/F + L'N L,   L = I - K H,         over an observation,
 //   r <- T'r,           N <- T'N T,                                over a step,
 //
-// and a change of the state by c d before the readings of a node has the estimate c = d'r / d'N d of variance 1 / d'N d: given the
-// model, all readings and flat directions (J. Durbin and S. J. Koopman 2012, section 4.5; P. de Jong and J. Penzer 1998, "Diagnosing
-// shocks in time series"). A reading that shocks of infinite variance take up has 1/F = 0 and the gain of these alone.
+// and a change of the state by c d before the observations of a node has the estimate c = d'r / d'N d of variance 1 / d'N d: given
+// the model, all observations and flat directions (J. Durbin and S. J. Koopman 2012, section 4.5; P. de Jong and J. Penzer 1998,
+// "Diagnosing shocks in time series"). An observation that shocks of infinite variance take up has 1/F = 0 and the gain of these
+// alone.
 #pragma once
 
 #include <memory>
@@ -17,7 +18,7 @@
 
 namespace smoothfit {
 
-// A reading as the adjoint needs it: its gain, v/F and 1/F; `used` is false where nothing was read.
+// An observation as the adjoint needs it: its gain, v/F and 1/F; `used` is false where nothing was observed.
 struct MarkovGain {
     double scaled;
     double precision;
@@ -25,7 +26,7 @@ struct MarkovGain {
     bool diffuse;
 };
 
-// The gain (m) of a reading of variance `variance`, in which shocks of infinite variance count alone if it is diffuse.
+// The gain (m) of an observation of variance `variance`, in which shocks of infinite variance count alone if it is diffuse.
 template <int M>
 void gain_of(const MarkovState<double, M>& s, int given, const double* H, const Reading<double>& reading, double* gain) {
     const int m = actual<M>(given);
@@ -46,7 +47,7 @@ void gain_of(const MarkovState<double, M>& s, int given, const double* H, const 
     }
 }
 
-// Runs the filter and keeps the gains (rows, m) of all readings.
+// Runs the filter and keeps the gains (rows, m) of all observations.
 template <int M>
 Status gains_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const MarkovValues& values, double* gains,
                 MarkovGain* readings) noexcept {
@@ -76,8 +77,8 @@ Status gains_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const
     return {};
 }
 
-// r and the diagonal of N (n, m each) before the readings of each node; and of each reading its error u = v/F - K'r given all others, and
-// the precision of that, 1/F + K'N K (rows, 2): u over it is the reading less its prediction from all others.
+// r and the diagonal of N (n, m each) before the observations of each node; and of each observation its error u = v/F - K'r given
+// all others, and the precision of that, 1/F + K'N K (rows, 2): u over it is the observation less its prediction from all others.
 template <int M>
 void adjoint_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const double* gains, const MarkovGain* readings,
                 double* score, double* information, double* errors) noexcept {

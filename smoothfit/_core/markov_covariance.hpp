@@ -1,12 +1,12 @@
 // The filter of markov.hpp on the covariance itself, where that loses no digits and costs a fraction.
 //
 // P <- T P T' + Q costs a multiple of m^2 where T is block diagonal; factors U D U' cost m^3, as they are orthogonalised anew. But
-// P - P H'H P / F is a difference: it keeps its digits while no reading says much more than was known. With
+// P - P H'H P / F is a difference: it keeps its digits while no observation says much more than was known. With
 //
 //   sum_j H_j^2 P_jj <= most_told r
 //
 // the rounding of P is a rounding of F of that many units at most, and what is left of P is as well conditioned as it was. The factors
-// are the ones that are kept from the start on, while something is unknown, and wherever a reading tells more.
+// are the ones that are kept from the start on, while something is unknown, and wherever an observation tells more.
 #pragma once
 
 #include "linear.hpp"
@@ -15,7 +15,7 @@
 
 namespace smoothfit {
 
-constexpr double most_told = 0x1p13;  // of what is known before a reading, by its own variance
+constexpr double most_told = 0x1p13;  // of what is known before an observation, by its own variance
 constexpr double farthest = 0x1p20;   // squared innovation, by its variance: a mean that is this wrong is left to the factors
 constexpr double correlated = 0x1p-20;  // of a variance, the least part that later components leave
 
@@ -25,7 +25,7 @@ struct MarkovCovariance {
     Real P[M][M];
 };
 
-// Whether a reading of `noise` tells little of a state with these variances.
+// Whether an observation of `noise` tells little of a state with these variances.
 template <class Real, int M>
 SMOOTHFIT_INLINE bool tells_little(const Real (&P)[M][M], int m, const double* H, const Real& noise) {
     double size = 0;
@@ -89,7 +89,8 @@ SMOOTHFIT_INLINE void step_covariance(MarkovCovariance<Real, M>& s, const Markov
     }
 }
 
-// The update by one reading; false, and nothing done, where it is one for the factors. P is symmetric to rounding until the next step.
+// The update by one observation; false, and nothing done, where it is one for the factors. P is symmetric to rounding until the
+// next step.
 template <class Real, int M>
 SMOOTHFIT_INLINE bool read_covariance(MarkovCovariance<Real, M>& s, int given, const double* H, double y, const Real& r,
                                       Reading<Real>* out) {

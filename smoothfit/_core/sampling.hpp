@@ -1,11 +1,11 @@
-// Draws from the posterior, and what single readings and sudden changes would explain.
+// Draws from the posterior, and what single observations and sudden changes would explain.
 //
 // Draws. Given the state at t + d, the state at t does not depend on what comes after: with e the deviation from the
 // posterior mean,
 //
 //   e(t) = G e(t + d) + remainder,   Var remainder = V(t given the state at t + d),
 //
-// one step back of smoother.hpp from a state that is known, V(t + d) = 0. Steps between abscissae at which no draw is asked
+// one step back of smoother.hpp from a state that is known, V(t + d) = 0. Steps between values of x at which no draw is asked
 // for are composed, G := G_step G with the remainder's covariance kept as U D U', so that a draw costs no more than its points
 // (the backward sampling of Frühwirth-Schnatter 1994, "Data augmentation and dynamic linear models", and of Carter & Kohn 1994,
 // in factored form).
@@ -13,12 +13,12 @@
 // Shocks. The backward recursion of the scores (de Jong 1989, "Smoothing and interpolation with the state-space model";
 // Harvey & Koopman 1992, "Diagnostic checking of unobserved-components time series models"),
 //
-//   a reading of row k:   l = e_k - gain,   r_k := v / F + l'r,   N := L'N L + e_k e_k' / F,   L = I - gain e_k',
+//   an observation of row k:   l = e_k - gain,   r_k := v / F + l'r,   N := L'N L + e_k e_k' / F,   L = I - gain e_k',
 //   a step:               r := T'r,   N := T'N T,
 //
-// gives u = K^-1 (readings - their mean) as the change of r_k, its precision D = 1 / F + gain'N gain, and at each node the score r
-// of a shock to the state there with information N. Entry k of l is r / F (zero where a flat component took the reading up), so
-// that u / D, the residual of a reading from a fit without it, keeps its digits where its leverage is one.
+// gives u = K^-1 (observations - their mean) as the change of r_k, its precision D = 1 / F + gain'N gain, and at each node the
+// score r of a shock to the state there with information N. Entry k of l is r / F (zero where a flat component took the observation
+// up), so that u / D, the residual of an observation from a fit without it, keeps its digits where its leverage is one.
 #pragma once
 
 #include <cmath>
@@ -146,8 +146,8 @@ SMOOTHFIT_NOINLINE void draw(std::int64_t n_kept, const double* link, std::int64
 template <int M>
 constexpr int record_size = M + 3;
 
-// Of each row u and D: (n, 2), zero where there is no reading. Of each node r and the diagonal of N: (n_nodes, 2 M), for a shock to
-// the state there before its readings. `record` is (n, M + 3).
+// Of each row u and D: (n, 2), zero where there is no observation. Of each node r and the diagonal of N: (n_nodes, 2 M), for a
+// shock to the state there before its observations. `record` is (n, M + 3).
 template <int M>
 SMOOTHFIT_NOINLINE Status shocks(const Rows& rows, double q, const double* sigma2, double* record, double* errors, double* scores) noexcept {
     constexpr int size = record_size<M>;

@@ -130,7 +130,7 @@ SMOOTHFIT_PACK_OPERATOR(*)
 SMOOTHFIT_PACK_OPERATOR(/)
 #undef SMOOTHFIT_PACK_OPERATOR
 
-// Mixed arithmetic with plain numbers; the step lengths and readings of a row are constants to a dual or a pack.
+// Mixed arithmetic with plain numbers; the step lengths and observations of a row are constants to a dual or a pack.
 template <class Real, int N>
 SMOOTHFIT_INLINE Dual<Real, N> operator*(double a, const Dual<Real, N>& b) {
     Dual<Real, N> c;

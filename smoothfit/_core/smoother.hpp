@@ -1,4 +1,4 @@
-// Fixed-interval smoothing: from the filtered states to the posterior given all readings, backward in x.
+// Fixed-interval smoothing: from the filtered states to the posterior given all observations, backward in x.
 //
 // One step back, from x(t + d) = T x(t) + sum_r v_r eta_r, takes the posterior at t + d to that at t. Two forms:
 //
@@ -9,10 +9,10 @@
 //   w'e = c (1 - v'w) sum_j t_j (U^-1 (smoothed mean) - mu)_j / D_j,   t = U^-1 v,   P = U D U',
 //
 // then T^-1 = T(-d) is applied. Nothing is subtracted from the filtered covariance: P - P N P and P - G (P' - V) G'
-// lose every digit where many readings share one bandwidth. Flat components have P^-1 = 0 and need no other formula.
+// lose every digit where many observations share one bandwidth. Flat components have P^-1 = 0 and need no other formula.
 //
 // Large noise (`regress_back`): T(-d) would magnify rounding. x(t) is regressed on x(t + d) by filtering its components
-// as readings of T x(t): x(t) = G x(t + d) + constant + remainder, V := G V G' + Var(remainder).
+// as observations of T x(t): x(t) = G x(t + d) + constant + remainder, V := G V G' + Var(remainder).
 //
 // In both forms V is a sum of weighted squares of columns, and is kept as V = U D U' by weighted Gram-Schmidt
 // orthogonalisation (Thornton 1976): a combination that is known far better than its terms stays so.
@@ -189,7 +189,7 @@ SMOOTHFIT_NOINLINE void regress_back(Posterior<Real, M>& x, State<Real, M>& filt
     for (int i = 0; i < M; ++i)
         for (int j = 0; j < M; ++j) gain[i][j] = Real(0.0);
     for (int r = 0; r < M; ++r) {
-        // x(t + d) = T x(t) + V eta, V with columns v_r: row `i` of V^-1 x(t + d) is a reading with variance c_r alone.
+        // x(t + d) = T x(t) + V eta, V with columns v_r: row `i` of V^-1 x(t + d) is an observation with variance c_r alone.
         const int i = M - 1 - r;
         Real left[M], h[M], f[M], reading = Real(0.0);
         for (int j = 0; j < M; ++j) {
@@ -210,7 +210,7 @@ SMOOTHFIT_NOINLINE void regress_back(Posterior<Real, M>& x, State<Real, M>& filt
             }
             if (filtered.flat[j]) f[j] = zero_if_rounding(f[j], size);
         }
-        Real innovation[M];  // left - h'G: the reading's innovation as a function of x(t + d)
+        Real innovation[M];  // left - h'G: the observation's innovation as a function of x(t + d)
         for (int j = 0; j < M; ++j) {
             innovation[j] = left[j];
             for (int l = 0; l < M; ++l) innovation[j] = innovation[j] - h[l] * gain[l][j];

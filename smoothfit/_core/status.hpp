@@ -7,7 +7,7 @@ namespace smoothfit {
 
 enum class Outcome {
     ok,
-    unidentified,  // readings leave part of the polynomial null space undetermined; `where` is a bit mask of the state
+    unidentified,  // observations leave part of the polynomial null space undetermined; `where` is a bit mask of the state
     overflow,      // a predicted variance is not a positive finite number; `where` is the row
     outside,       // a point is beyond the domain; `where` is its index
 };
