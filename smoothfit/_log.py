@@ -1,6 +1,6 @@
 """The logger of the package, silent unless a program configures logging.
 
-INFO tells which search ran and how it ended, DEBUG each of its iterations.
+INFO reports which search ran and how it ended, DEBUG each of its iterations.
 """
 
 import logging

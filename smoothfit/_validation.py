@@ -23,7 +23,7 @@ LARGEST_EXACT = 2**53  # integers up to here are exact as float64
 UNQUESTIONED = 2**28  # bytes; below, memory is not measured: 256 MB are always there
 USABLE = 0.8  # of the available memory; the rest is left to temporary arrays and to other programs
 UNKNOWN_MEMORY = 2**34  # bytes taken as available if the operating system does not report them
-Zone = datetime.tzinfo | str | Literal[False] | None  # of times: False if they have none, None if that cannot be told
+Zone = datetime.tzinfo | str | Literal[False] | None  # of times: False if they have none, None if that cannot be decided
 
 
 class Column(NamedTuple):
@@ -104,9 +104,9 @@ def from_sequence(values: Any, argument: str) -> npt.NDArray[Any]:
     """Return an array of anything but a series; integers that NumPy would round on the way stay objects."""
     try:
         array = np.asarray(values)
-    except ValueError:  # what NumPy says of that
+    except ValueError:  # NumPy's message
         raise DataError(f"{argument} has entries of different lengths, which make no array; pass one dimension") from None
-    except Exception as error:  # whatever an object says when NumPy asks it for an array
+    except Exception as error:  # whatever an object raises when NumPy asks it for an array
         raise DataError(f"{argument} is {described(values)} that makes no array ({error}); pass numbers or times") from error
     is_rounded = array.dtype.kind == "f" and array is not values and array.size and np.abs(array).max() >= LARGEST_EXACT
     if is_rounded and not hasattr(values, "dtype"):  # a list of integers that no integer type holds together

@@ -53,7 +53,7 @@ def fit_curves(
         As of `smoothfit.fit_curves`.
     what : callable, optional
         From the fits of a partition to a data frame, for example ``lambda fits: fits.predict(grid, deriv=1)``. By default a row for
-        each curve: the id, ``params``, and ``reason``, which is missing where the curve was fitted and else says why it was not.
+        each curve: the id, ``params``, and ``reason``, which is missing if the curve was fitted and else the reason why it was not.
     grouped : bool
         Whether the rows of each curve are all in one partition already. By default rows are shuffled so that they are. If true,
         that is checked: one pass over the ids, before anything is fitted.

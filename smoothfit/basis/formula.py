@@ -194,7 +194,7 @@ class _Factor(NamedTuple):
     kind: str
     n_columns: int | None
     categories: tuple[Any, ...] | None
-    transforms: dict[str, tuple[str, dict[str, Any]]]  # name of the object -> the call, and what it remembers
+    transforms: dict[str, tuple[str, dict[str, Any]]]  # name of the object -> the call, and its state
 
 
 class _Coding(NamedTuple):
@@ -303,7 +303,7 @@ def _check_columns(data: Any) -> None:
 
 
 def _for_patsy(data: Any) -> Any:
-    """Data as patsy takes them: of Polars and PyArrow, which it does not know, a mapping to arrays."""
+    """Data as patsy takes them: of Polars and PyArrow, which it does not support, a mapping to arrays."""
     frame = nw.from_native(data, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame) or library_of(data) == "pandas":
         return data
@@ -311,7 +311,7 @@ def _for_patsy(data: Any) -> Any:
 
 
 def _raise_ours(error: Exception, kind: type[SmoothfitError], what: str) -> NoReturn:
-    """Raise the error of smoothfit that an engine has wrapped in its own, or one of a kind that repeats what the engine says."""
+    """Raise the error of smoothfit that an engine has wrapped in its own, or one of a kind that repeats the engine's message."""
     if isinstance(error.__cause__, SmoothfitError):
         raise error.__cause__ from None
     if isinstance(error, (SmoothfitError, ImportError, MemoryError)):

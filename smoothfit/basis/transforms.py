@@ -185,7 +185,7 @@ def _stateful(describe: Callable[P, Columns]) -> Callable[P, Any]:
         if state is None:
             if request.learns and _is_called_by_patsy(sys._getframe(1)):
                 raise SpecificationError(
-                    f"patsy remembers knots for a bare name only, and would place them anew for new data; write {name}(...) after "
+                    f"patsy stores knots for a bare name only, and would place them anew for new data; write {name}(...) after "
                     f"from smoothfit.basis import {name}"
                 )
             return _frame(request.of(request.learn(points), points), name, x)
@@ -203,12 +203,12 @@ def _stateful(describe: Callable[P, Columns]) -> Callable[P, Any]:
 
 
 def _is_called_by_patsy(frame: Any) -> bool:
-    """Tell whether a frame is the evaluation of a factor by patsy, which keeps names in a class of its own."""
+    """Whether a frame is the evaluation of a factor by patsy, which keeps names in a class of its own."""
     return type(frame.f_locals).__module__ == "patsy.eval"
 
 
 def _tell_formulaic() -> None:
-    """Add the transforms to those that formulaic knows by name; names already there stay.
+    """Add the transforms to those that formulaic has by name; names already there stay.
 
     statsmodels predicts from new data in a namespace without the names that the caller had when the model was made.
     """

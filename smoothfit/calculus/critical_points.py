@@ -359,7 +359,7 @@ def _on_interval(f: Any, grad: Any, lower: float, upper: float, n_points: int, r
         near = np.clip([root - size, root, root + size], lower, upper)
         curvature = derivative(slope if grad is not None else (lambda z: _second(f, z, lower, upper)), root, bounds=(lower, upper))
         H = float(curvature.value)
-        # the root is somewhere within size: a curvature that changes its sign there tells nothing
+        # the root is somewhere within size: a curvature that changes its sign there decides nothing
         spread = float(np.abs(np.diff(slope(near)) / np.diff(near) - H).max()) if np.diff(near).all() else 0.0
         g, value = slope(np.array([root])), float(np.asarray(f(root)).item())
         noise = np.array([EPS * abs(value) / size])

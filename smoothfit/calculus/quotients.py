@@ -60,7 +60,7 @@ class Slopes(NamedTuple):
 def differences(lines: Lines, precise: float = PRECISE, known_rounding: bool = False, stage: int = STAGE) -> Slopes:
     """Derivatives at t = 0 from real steps, central or one-sided.
 
-    `known_rounding` tells that `lines.noise` is all there is; `stage` is the number of steps tried at once.
+    `known_rounding`: `lines.noise` is all there is; `stage` is the number of steps tried at once.
     """
     steps, plus, minus = np.empty((0, len(lines.scale))), [], []
     rounding = lines.noise if known_rounding else _rounding(lines)

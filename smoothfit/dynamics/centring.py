@@ -4,8 +4,8 @@ With y = x + c and u = v + d, y^(m) = A_0 y + ... + B u + gamma is x^(m) = A_0 x
 
     gamma = gamma' - A_0 c - B d
 
-is the only coefficient that differs. Sums of products of observations around 1e6 that vary by one lose the digits that tell gamma
-from the others; those of x and v do not. All methods therefore work on x and v, and what they find is brought back.
+is the only coefficient that differs. Sums of products of observations around 1e6 that vary by one lose the digits that separate
+gamma from the others; those of x and v do not. All methods therefore work on x and v, and what they find is brought back.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .methods.base import Fitted, Problem, turned
 from .specification import Equation
 
 FAR = 1.0  # ranges of a column, from which its level is taken off
-ENOUGH = 10_000  # rows that tell where a column is
+ENOUGH = 10_000  # rows that locate a column
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def centring(problem: Problem) -> Centring:
 
 
 def _level(column: FloatArray) -> float:
-    """The middle of the range where zero is far from it, else zero; some rows of long columns tell."""
+    """The middle of the range where zero is far from it, else zero; of long columns some rows decide."""
     some = column[:: max(1, len(column) // ENOUGH)]
     column = some if np.isfinite(some).any() else column
     low, high = float(np.fmin.reduce(column)), float(np.fmax.reduce(column))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .methods.base import Problem
     from .sample import Sample
 
-ENOUGH_RESIDUALS = 100_000  # to tell whether they are white
+ENOUGH_RESIDUALS = 100_000  # to test whether they are white
 
 
 def noise_variance_from_lags(problem: Problem) -> float | None:
@@ -35,7 +35,7 @@ def noise_variance_from_lags(problem: Problem) -> float | None:
     relation = Relation(problem.equation, step)
     m = relation.order
     rows = relation.rows(problem.sample)
-    # Rows that miss an observation are left out, so that neighbours are told by their nodes.
+    # Rows that miss an observation are left out, so that neighbours are identified by their nodes.
     same = (rows.run[m + 1 :] == rows.run[: -(m + 1)]) & (rows.node[m + 1 :] - rows.node[: -(m + 1)] == m + 1)
     if same.sum() <= 3 * relation.n_psi:
         return None
@@ -64,8 +64,8 @@ def memory_inflation(residual: FloatArray, sample: Sample, poles: npt.NDArray[An
 
         |g * e|^2 / (|e|^2 |g|^2) = 1 + 2 sum_k w_k r_k,     w_k = sum_j g_j g_{j+k} / |g|^2,
 
-    which is what such correlation makes of the variance of a coefficient whose regressor remembers as the solution does. For white
-    e it has mean one and variance 4 sum w_k^2 / n; as a sum of squares it is chi-squared over its degrees of freedom, nearly.
+    the factor of the variance of a coefficient whose regressor is autocorrelated as the solution is. For white e it has mean one
+    and variance 4 sum w_k^2 / n; as a sum of squares it is chi-squared over its degrees of freedom, nearly.
     Poles that would outlast a tenth of the residuals are held there.
     """
     residual, run = residual[:ENOUGH_RESIDUALS], sample.run[:ENOUGH_RESIDUALS]

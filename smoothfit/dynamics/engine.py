@@ -287,7 +287,7 @@ class EquationEngine:
     def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
         """Log prior density of the coefficients of y and of its derivatives (L,): that of Jeffreys for exact states.
 
-        States sampled every h over a span T, from rest, tell the coefficients a_i, by x -> exp(A h) x + w, the information
+        States sampled every h over a span T, from rest, determine the coefficients a_i, by x -> exp(A h) x + w, the information
 
             I_ij = tr(E_i' Q(h)^-1 E_j W) / h,     E_i = d exp(A h) / d a_i,     W = int_0^T Q(t) dt,
 

@@ -4,7 +4,7 @@ Notation, as in Durbin & Koopman: T, Q transition and noise of a step, v innovat
 
 The state at the start of a run is diffuse, and the likelihood is that of the observations given the first ones that fix this state:
 with X their design of it, the diffuse likelihood times |det X|. It depends neither on the units of time nor on how the state is
-written. Without the factor, derivatives that the first observations hardly tell would make it grow without bound as poles become
+written. Without the factor, derivatives that the first observations hardly fix would make it grow without bound as poles become
 faster (M. K. Francke, S. J. Koopman & A. F. de Vos 2010, "Likelihood functions for state space models with diffuse initial
 conditions").
 """
@@ -337,7 +337,7 @@ class StateSpace:
 
     @cached_property
     def rows(self) -> tuple[npt.NDArray[np.int32], FloatArray, FloatArray, FloatArray]:
-        """Classes of steps, drives, observations and their relative variances at the nodes that tell anything."""
+        """Classes of steps, drives, observations and their relative variances at the nodes that contain information."""
         sample, nodes = self.sample, self._read
         if nodes is None:
             return self.step, self.drives, sample.y, sample.ratio
@@ -347,7 +347,7 @@ class StateSpace:
 
     @cached_property
     def _begins(self) -> npt.NDArray[np.int64]:
-        """The first node of each run that has an observation; what comes before tells nothing of a state that is diffuse."""
+        """The first node of each run that has an observation; what comes before has no information on a diffuse state."""
         read = np.isfinite(self.sample.y).sum(axis=1) > 0
         return np.array([s.start + (int(np.argmax(read[s])) if read[s].any() else 0) for s in self.sample.slices()])
 

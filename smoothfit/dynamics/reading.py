@@ -43,7 +43,7 @@ def check_inputs(sample: Sample, intercept: bool, intersample: str) -> None:
     if intersample == "zoh":
         acting[sample.edges[1:] - 1] = False
     columns = sample.u[acting]
-    if len(columns) <= columns.shape[1] + intercept:  # too few rows, which methods say
+    if len(columns) <= columns.shape[1] + intercept:  # too few rows, which methods report
         return
     basis: list[FloatArray] = []
     if intercept:

@@ -18,7 +18,7 @@ from .sample import Sample
 from .start import starts
 
 LONG = 50_000  # rows, from which sums of products take the place of columns
-PART = 10_000  # rows that tell where a search of long samples starts
+PART = 10_000  # rows that determine where a search of long samples starts
 SETTLED = 1e-10  # of the noise's variance: what the next change of weights would move
 MAX_ROUNDS = 200
 DEGENERATE = 1e-4  # of a column, in coordinates that make columns of a part of the data orthonormal: another part is unlike it
@@ -76,7 +76,7 @@ def unrestricted(relation: Relation, rows: Rows) -> FloatArray:
 
 
 def search_starts(problem: Problem, relation: Relation, psi: FloatArray | None = None) -> list[FloatArray]:
-    """Starts: what unrestricted coefficients say, then those of every method."""
+    """Starts: what unrestricted coefficients imply, then those of every method."""
     found = []
     if psi is not None:
         theta = relation.from_psi(psi)

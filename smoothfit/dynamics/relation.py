@@ -33,7 +33,7 @@ EXACT = 1e-11  # of the target: what rounding, through filters, leaves of residu
 SLOW = 20  # steps of Gauss and Newton, after which Newton's take over
 DIFFERENCE = 1e-3  # of the steps that a typical residual asks for: the step of differences of gradients
 FURTHEST = 1e5  # modulus of a pole, times the step, that a search may look at
-FASTEST = 30.0  # decay over one step, in logarithms, beyond which samples do not remember the one before
+FASTEST = 30.0  # decay over one step, in logarithms, beyond which successive samples are uncorrelated
 
 
 class Rows(NamedTuple):
@@ -104,7 +104,7 @@ class Relation:
         return np.concatenate(parts)
 
     def _unit(self, theta: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Any]:
-        """Phi, and what inputs (by lag) and constant of coefficient one add to the difference equation: these know A alone."""
+        """Phi, and what inputs (by lag) and constant of coefficient one add to the difference equation: these depend on A alone."""
         d = self.discrete(theta, noise=False)
         phi, rows = self.polynomial(d.T[0])
         held = np.array([row @ d.hold[0][:, 0] for row in rows])
@@ -155,7 +155,7 @@ class Relation:
         return Rows(target, design, node, run)
 
     def residual(self, theta: FloatArray, rows: Rows) -> FloatArray:
-        """Target minus what the difference equation says, shape (r,)."""
+        """Target minus what the difference equation predicts, shape (r,)."""
         return np.asarray(rows.target - rows.design @ self.psi(theta))
 
     def from_psi(self, psi: FloatArray) -> FloatArray | None:
@@ -317,7 +317,7 @@ def _check_sampling(relation: Relation, theta: FloatArray) -> None:
 
 
 def no_memory(relation: Relation) -> IdentificationError:
-    """What to say where phi <= 0: no real equation decays like that."""
+    """The message if phi <= 0: no real equation decays like that."""
     return IdentificationError(
         f"the observations one step ({relation.step:g}) apart are unrelated or negatively related once the inputs are taken out "
         f"(phi <= 0): no "

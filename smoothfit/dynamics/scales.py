@@ -1,7 +1,7 @@
 """Which sizes of t, y and u an equation can be estimated at.
 
 Coefficients have the unit of time to the power -m, variances of noise that of y squared over time to the power 2m - 1, and searches
-multiply both. Sizes beyond what is refused here overflow in some products and underflow in others, and no search tells why.
+multiply both. Sizes beyond what is refused here overflow in some products and underflow in others, and no search can report why.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ class Search:
     # Search -----------------------------------------------------------------------------------------------------------
 
     def minimise(self, theta: FloatArray, variances: FloatArray, fixed: npt.NDArray[np.bool_]) -> Optimum:
-        """Follow one start; `fixed` tells coordinates (theta, variances) that stay as they are."""
+        """Follow one start; `fixed` marks coordinates (theta, variances) that stay as they are."""
         point = self.point(theta, variances)
         point = self.point(point.theta, point.variances)
         fixed = fixed.copy()

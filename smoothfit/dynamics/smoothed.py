@@ -38,7 +38,7 @@ class Smoothed(Transfer):
     ) -> tuple[FloatArray, FloatArray]:
         """Posterior means and covariances of the states at the nodes of a sample, given the estimate or other values.
 
-        Of an equation with terms the solution, whose covariance knows that of the estimates.
+        Of an equation with terms the solution, whose covariance includes that of the estimates.
         """
         if "cov_solution" in self.fitted.extra:
             return solution(self.model.problem, self.fitted, sample)

@@ -30,7 +30,7 @@ class Term:
         ``function(y, t)`` with y the list of the curve and its derivatives below the order, each an array (n,), and t (n,), as
         numbers in the unit of t; returns (n,). y[0] is the curve, y[1] its first derivative.
     rates : bool
-        Whether it takes derivatives, so that methods that know y alone refuse it.
+        Whether it takes derivatives, so that methods for y alone refuse it.
 
     Examples
     --------

@@ -30,7 +30,7 @@ from .rows import Rows, mean_of_box, mean_terms
 from .terms import Axes, Geometry, axes_of, variance_at_zero
 
 SINGULAR = 4.0  # n eps, times this: a conditional variance, relative to the prior's, that is rounding
-ASSUMED_MEMORY = 8 * 2**30  # bytes, where the system does not tell
+ASSUMED_MEMORY = 8 * 2**30  # bytes, if the system does not report it
 CHUNK = 2**22  # numbers of one block of cross-covariances
 
 

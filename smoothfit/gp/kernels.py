@@ -3,7 +3,7 @@
     k(x, x') = amplitude^2 phi(r),   r^2 = sum_j w_j^2,   w_j = (x_j - x'_j) / length_scale_j
 
 All that is computed from a kernel, its derivatives by x, x' and the logarithms of the length scales, consists of products of
-phi_m = ((1/r) d/dr)^m phi and of components w_j; see ``smoothfit.gp.terms``. A kernel says phi_m(r) r^k.
+phi_m = ((1/r) d/dr)^m phi and of components w_j; see ``smoothfit.gp.terms``. A kernel defines phi_m(r) r^k.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class GaussianProcess:
 
     **Dense route.** Time O(n^3) and memory 8 M n^2 bytes with M = 12 + 2 d + 2 (number of free hyperparameters): some 20 matrices,
     so that n = 2500 needs 1 GB and n = 10 000 needs 16 GB. Where that exceeds the memory of the machine (8 GiB where the
-    system does not tell), a DataError says how many observations fit, before anything is allocated. Nothing is added to the
+    system does not report it), a DataError names how many observations fit, before anything is allocated. Nothing is added to the
     diagonal.
 
     **State-space route.** In one input a Matern process of smoothness p + 1/2 is a Markov process of p + 1 components. A Kalman

@@ -147,7 +147,7 @@ class Criterion:
         return hessian / 2
 
     def _check_quadratic(self, quadratic: float) -> None:
-        """Raise if nothing but rounding is left to tell the amplitude."""
+        """Raise if nothing but rounding is left to estimate the amplitude."""
         if quadratic <= LEAST_QUADRATIC * float(self.rows.y @ self.rows.y):
             raise DataError("the observations follow the mean exactly: there is nothing to estimate the amplitude from")
 

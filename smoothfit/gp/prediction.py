@@ -161,7 +161,7 @@ def placed(m: int, order: int, d: int) -> npt.NDArray[np.intp]:
 
 
 def between_all(between: Callable[[FloatArray, list[Axes]], FloatArray], X: FloatArray, order: int) -> FloatArray:
-    """Posterior covariance between all entries at all points, as `PointPrediction.joint_covariance` says."""
+    """Posterior covariance between all entries at all points, see `PointPrediction.joint_covariance`."""
     m, d = X.shape
     place = placed(m, order, d)
     return np.asarray(between(X, entries_of(order, d))[np.ix_(place, place)].reshape((m, *(d,) * order) * 2))

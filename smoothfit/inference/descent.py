@@ -28,7 +28,7 @@ MAX_ITERATIONS = 40
 DIFFERENCES = 1e-4  # of the largest curvature: below, the sign of one is rounding, and a level slope along it is enough
 MOST_SECANTS = 6  # steps with one Hessian
 SLOW = 0.1  # of the descent that is predicted: what is less asks for a new Hessian
-LEVELLING = 0.3  # a slope that is small, and how far from it, relatively, the descent that it tells may be
+LEVELLING = 0.3  # a slope that is small, and how far from it, relatively, the descent that it predicts may be
 CURVED = 1e-8  # smallest cosine of a step and the change of the score for a secant
 
 

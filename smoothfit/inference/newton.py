@@ -195,8 +195,8 @@ def best_of(searches: Sequence[Callable[[], Result]]) -> Result:
 def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], Result | None], level: float) -> Result | None:
     """The result with the smallest criterion of those that the starts lead to; None if they lead to none.
 
-    `follow` is told the best result so far, and gives None for a start that need not be followed. An error is raised where a search
-    that failed had got lower than any that ended, by more than `level`: what did not converge was lower.
+    `follow` is given the best result so far, and returns None for a start that need not be followed. An error is raised if a search
+    that failed got lower than any that ended, by more than `level`: what did not converge was lower.
     """
     best: Result | None = None
     failure: ConvergenceError | None = None
@@ -218,7 +218,7 @@ def trusting_each(alone: FloatArray, spread: FloatArray) -> list[FloatArray]:
     """Starts of the log variances of several series (n_series,): for each series one that trusts it and not the others.
 
     Where series contradict each other, the criterion has a minimum at which each of some of them is believed and the rest is noise;
-    starts that trust all alike lead to any of these. `alone` are the log variances of the noise as each series by itself tells
+    starts that trust all alike lead to any of these. `alone` are the log variances of the noise as each series by itself implies
     them, `spread` those of its observations about their mean.
     """
     if len(alone) < 2:

@@ -114,7 +114,7 @@ def scan(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
 def climb(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray, bool]:
     """Mode near `start` and the Hessian there, by Newton's method on differences, and by the best point where that fails.
 
-    The last result tells whether Newton's method ended there.
+    The last result is whether Newton's method ended there.
     """
     p = len(start)
     unit = np.eye(p)

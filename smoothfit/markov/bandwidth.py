@@ -1,7 +1,7 @@
 """How smooth: q, lam, bandwidth and edf, and what ties one of them to the noise when it is fixed.
 
-The bandwidth h is where what the observations tell balances the prior. With I_k the information per unit of x that observations
-of f^(k) carry, that is their mean 1 / variance times their number (n - 1)/n n_k over the range of x,
+At the bandwidth h the information of the observations balances that of the prior. With I_k the information per unit of x of
+observations of f^(k), that is their mean 1 / variance times their number (n - 1)/n n_k over the range of x,
 
     q sum_k I_k h^(2(m-k)) = 1,
 

@@ -1,7 +1,7 @@
-"""What the kernels are told of processes: those whose matrices they make themselves, and tables of the matrices of all others.
+"""What the kernels get of processes: those whose matrices they make themselves, and tables of the matrices of all others.
 
 A prior of one of the types in `KINDS` is a kind of process with hyperparameters; its matrices and their derivatives are made where
-they are needed (processes.hpp). Any other prior, also one that derives from a type here, tells its matrices by itself, with
+they are needed (processes.hpp). Any other prior, also one that derives from a type here, supplies its matrices itself, with
 derivatives by complex step.
 """
 

@@ -106,7 +106,7 @@ def shock_scores(rows: Rows, order: int, q: float, sigma2: FloatArray) -> tuple[
 
 
 def innovations(rows: Rows, order: int, q: float, sigma2: FloatArray) -> FloatArray:
-    """One-step-ahead prediction errors of each row (n,) over their SDs; NaN for rows that the diffuse start takes up."""
+    """One-step-ahead prediction errors of each row (n,) over their SDs; NaN for rows that the diffuse start absorbs."""
     return np.asarray(_call(_kernels.innovations, rows, order, q, sigma2))
 
 
@@ -121,7 +121,7 @@ def require_numbers(states: FloatArray, bad: npt.NDArray[np.bool_]) -> FloatArra
 
 
 def _call(kernel: Callable[..., Result], rows: Rows, order: int, *arguments: float | FloatArray) -> Result:
-    """Run a kernel on the rows; tell its errors in words."""
+    """Run a kernel on the rows; raise its errors in words."""
     try:
         return kernel(rows.checked, order, *arguments)
     except _kernels.KernelError as error:

@@ -1,6 +1,6 @@
 """Gaussian Markov processes as priors of a curve: what all of them do, their sums, and what is to be estimated of them.
 
-`priors` tells the equations and holds the processes by name.
+`priors` states the equations and has the processes by name.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@ The state holds, in this order,
 - the processes: the prior, and noise processes of single series,
 - accumulators: the integral of f from the lower limit of an interval, reset where the interval begins,
 - held values: f at the first limit of a difference, or the state at the first node,
-- totals: integrals or differences up to a common end, unknown constants until a row without noise tells them there,
+- totals: integrals or differences up to a common end, unknown constants until a row without noise determines them there,
 - coefficients of regressors and interventions, which never change.
 
-`slots` tells which intervals share an accumulator.
-Everything here is scaled as `Scale` says.
+`slots` decides which intervals share an accumulator.
+Everything here is scaled by `Scale`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Processes:
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
-        """What the kernels are told of them."""
+        """What the kernels get of them."""
         return blocks_of(self.terms, self.x_unit)
 
     def start(self, values: AnyArray) -> Start:
@@ -135,7 +135,7 @@ class Sums(NamedTuple):
 
 
 class Adjoint(NamedTuple):
-    """What all observations tell of changes of the state, and of each observation by itself.
+    """The information of all observations on changes of the state, and of each observation by itself.
 
     Attributes
     ----------
@@ -167,7 +167,7 @@ class Program:
     order : ndarray of int, shape (n,)
         Functional of each row; -1 for a constraint.
     dt : ndarray
-        Distinct steps; `class_dt` (C,) and `class_slots` (C, slots) tell the step and the use of each slot by class.
+        Distinct steps; `class_dt` (C,) and `class_slots` (C, slots) are the step and the use of each slot by class.
     sources : ndarray, shape (n_held, D)
         What held slots hold.
     """
@@ -237,7 +237,7 @@ class Program:
 
     @cached_property
     def _constant_unknown(self) -> FloatArray | None:
-        """The same at all hyperparameters of processes that the kernels know."""
+        """The same at all hyperparameters of processes that the kernels support."""
         return None if any(b.kind == TABLE for b in self.processes.blocks) else self._unknown(self._ones)
 
     def _arguments(
@@ -379,7 +379,7 @@ class Program:
         rows = np.where(self.order >= 0, ratio[self.order], 0.0)
         y, constraints = self.y.copy(), np.flatnonzero(self.order < 0)
         if self.closed:
-            y[constraints[-1:]] = np.nan  # without noise the highest derivative never changes: this one says nothing
+            y[constraints[-1:]] = np.nan  # without noise the highest derivative never changes: this one has no information
         plain = replace(self, y=y, ratio=rows, offset=np.zeros_like(rows), group=np.zeros_like(self.group))
         return float(plain._sums(*plain._arguments(self._ones, np.ones(1), is_still=True)).log_det[0])
 

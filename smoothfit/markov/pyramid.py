@@ -51,10 +51,10 @@ SHARE = 16  # one observation in so many is in a stretch
 ZOOM = 8
 MOST_SCORES = 6
 AROUND = 0.5  # standard errors of log q, between the points around the minimum of the scan
-CERTAIN = 20.0  # standard errors of what the stretches tell, from which a competitor is ruled out
+CERTAIN = 20.0  # standard errors of what the stretches imply, from which a competitor is ruled out
 NARROW = 2.0  # spacings, a bandwidth that is always checked
 NEAR = 2.0  # these, how far the minimum may be from that of the scan
-LEAST_STEP = 1e-6  # in log q, between the two scores that tell the curvature: above their rounding
+LEAST_STEP = 1e-6  # in log q, between the two scores that determine the curvature: above their rounding
 NOWHERE = np.zeros(1, np.bool_)
 
 
@@ -216,7 +216,7 @@ class CoarseDescent:
             level, theta, curvature = serving, end.theta, end.curvature
 
     def _descend(self, theta: FloatArray, level: int, curvature: FloatArray | None) -> End | None:
-        """One descent; None if it leads to where another ended: on this level, or on any to what this level tells."""
+        """One descent; None if it leads to where another ended: on this level, or on any to the accuracy of this level."""
 
         def is_known(theta: FloatArray, value: float) -> bool:
             here = any(end.is_near(theta, value, SAME_PLACE * ROUGH) for end in self.passed[level])
@@ -225,7 +225,7 @@ class CoarseDescent:
         return descend(self.pyramid.levels[level], theta, self.lower, self.upper, is_known, curvature, ROUGH)
 
     def _is_same_place(self, theta: FloatArray, level: int, ends: list[tuple[End, int]]) -> bool:
-        """Whether a point of a level lies where a descent on a better level ended, by what this level tells."""
+        """Whether a point of a level lies where a descent on a better level ended, to the accuracy of this level."""
         scales = self.pyramid.scales
         blur = SAME_PLACE * len(theta) * scales[level]
         return any(end.is_near(theta, None, blur) for end, other in ends if other != level and scales[other] <= scales[level])
@@ -246,7 +246,7 @@ class CoarseDescent:
 
 
 def quick_minimum(likelihood: Likelihood, log_q: FloatArray) -> tuple[Minimum, float] | None:
-    """Converged minimum from a grid (L,) of log q, increasing, and the sse there; None if it takes all data to tell."""
+    """Converged minimum from a grid (L,) of log q, increasing, and the sse there; None if only all data can decide."""
     pyramid = Pyramid(likelihood)
     values, level_of = pyramid.scan(log_q[:, None])
     lows = local_minima(values)

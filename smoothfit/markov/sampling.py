@@ -113,7 +113,7 @@ class Shocks(NamedTuple):
     """What a change of single observations, or of the state from a node on, would explain; all scaled.
 
     An observation's noise of unknown size has the estimate u / D with variance 1 / D; a shock of f^(j) at a node score /
-    information with variance 1 / information. Zero where the other observations cannot tell it.
+    information with variance 1 / information. Zero if the other observations do not determine it.
     """
 
     u: FloatArray
@@ -131,7 +131,7 @@ def shocks(rows: Rows, order: int, q: float, sigma2: FloatArray) -> Shocks:
     for i in np.flatnonzero(diffuse).tolist():
         if not _is_identified_without(rows, order, i):
             u[i] = precision[i] = 0.0
-    # A shock before the polynomial is known cannot be told from this.
+    # A shock before the polynomial is determined cannot be distinguished from this.
     known = int(rows.node_of_row[np.flatnonzero(diffuse)[-1]])
     score[: known + 1] = 0.0
     information[: known + 1] = 0.0

@@ -100,7 +100,7 @@ class Seasonal(Prior):
         return Start(left, np.zeros((self.dim, self.dim)))
 
     def as_told(self, start: FloatArray, end: FloatArray, kind: npt.NDArray[np.int8], rows: FloatArray, x_unit: float) -> Seasonal:
-        """The prior with as many unknown constants of each harmonic as functionals tell, at places or over intervals.
+        """The prior with as many unknown constants of each harmonic as functionals identify, at places or over intervals.
 
         Places are counted from the first. `rows` (n, dim) are those of values and differences, `kind` 0 of values, 1 of integrals,
         2 of differences.

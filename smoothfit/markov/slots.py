@@ -3,7 +3,7 @@
 Intervals from one origin share an accumulator, read where each ends: cumulative counts need one. Others that overlap have
 accumulators of their own, by greedy colouring of the interval graph; all that do not overlap share one. Where that needs more than
 the state can hold, so do intervals with a common end: with C the integral from the first of their beginnings to that end, an
-unknown constant that a row without noise tells there, each is C less the accumulator, read where it begins. Differences of f
+unknown constant that a row without noise determines there, each is C less the accumulator, read where it begins. Differences of f
 likewise, with f at a limit held instead of accumulated.
 """
 

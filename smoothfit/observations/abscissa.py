@@ -212,7 +212,7 @@ class Abscissa:
     def _checked(self, array: npt.NDArray[Any], zone: Zone, argument: str) -> npt.NDArray[Any]:
         """Values of x in the types of observations."""
         wanted = {"number": "iuf", "datetime": "M", "timedelta": "m"}[self.kind]
-        if not array.size and array.dtype.kind == "f":  # an empty list has no kind
+        if not array.size and array.dtype.kind == "f":  # an empty list has no type
             kind: str = {"number": "f8", "datetime": "M8[ns]", "timedelta": "m8[ns]"}[self.kind]
             return array.astype(kind)
         if array.dtype.kind not in wanted:

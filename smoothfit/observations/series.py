@@ -70,7 +70,7 @@ class Readings(NoisyReadings):
 
     @property
     def zoned(self) -> bool | None:
-        """Whether datetimes came with a zone; None if that cannot be told."""
+        """Whether datetimes came with a zone; None if that cannot be decided."""
         return None if self.zone is None else self.zone is not False
 
     @property

@@ -307,7 +307,7 @@ def _draw(job: Job, rng: np.random.Generator) -> Draw | None:
 
 
 def _standard_errors(fit: Fit, target: BandRows | ProductRows) -> FloatArray:
-    """Standard errors (m,), where a variance is unknown with what the draw says of it."""
+    """Standard errors (m,), where a variance is unknown with what the draw implies for it."""
     se = np.sqrt(fit.cov.variance(target))
     if fit.rows.unknown and fit.cov_type in ("bayesian", "frequentist"):
         se = se * np.sqrt(float(fit.resid_whitened @ fit.resid_whitened) / fit.df_resid)

@@ -302,7 +302,7 @@ def _gram_entries(degree: int, sizes: Sequence[int], shifts: Sequence[int]) -> F
 
 
 def _cone_map(size: int) -> FloatArray:
-    """What takes the upper triangle of a matrix to the cone that says that it is positive semidefinite."""
+    """What maps the upper triangle of a matrix to the cone of positive semidefinite ones."""
     if size == 1:
         return np.eye(1)
     if size == 2:  # x00 + x11 >= |(x00 - x11, 2 x01)|

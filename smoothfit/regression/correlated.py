@@ -45,7 +45,7 @@ class Correlated(NamedTuple):
 class Profile:
     """-2 l as a function of theta (p,), all else at its best.
 
-    `fit` estimates what is left at rows with known correlations; `likelihood` is what it maximises; `tied` tells whether it
+    `fit` estimates what is left at rows with known correlations; `likelihood` is what it maximises; `tied`: whether it
     holds lam, tau times the first variance, fixed.
     """
 

@@ -74,7 +74,7 @@ class Whitening(Protocol):
 class Chain:
     """W of a Markov chain: in order of x, (W v)_i = own_i v_i + before_i v_(i-1).
 
-    `linked` (n,) tells which observations have one before them at all; `log_det` is log|C|.
+    `linked` (n,) marks observations that have one before them at all; `log_det` is log|C|.
     """
 
     order: npt.NDArray[np.int64]

@@ -293,7 +293,7 @@ def _best_face(
 ) -> Estimate:
     """The smallest criterion inside and on all edges.
 
-    `admits` tells whether weights of zero leave a system that has one; `value` is the criterion of a system at weights and
+    `admits`: whether weights of zero leave a system that has one; `value` is the criterion of a system at weights and
     variances, on a scale that all edges share.
     """
     found: list[tuple[float, Face, Estimate]] = []
@@ -305,7 +305,7 @@ def _best_face(
         try:
             own = fit(face)
         except ConvergenceError as error:
-            is_boundless = error.value == -np.inf and not np.isnan(face.weights).all()  # of an edge: it says nothing of the inside
+            is_boundless = error.value == -np.inf and not np.isnan(face.weights).all()  # of an edge, not of the inside
             if not is_boundless and (failure is None or error.value < failure.value):
                 failure, failed = error, face
             continue
@@ -374,7 +374,7 @@ def at_weights(system: System, tau: FloatArray, log_sigma2: FloatArray) -> Estim
 
 
 def _boundary_names(system: System, low: npt.NDArray[np.bool_]) -> tuple[str, ...]:
-    """Groups whose SD is zero, by number; the model knows their names."""
+    """Groups whose SD is zero, by number; the model has their names."""
     return tuple(f"#{u}" for u, is_low in enumerate(low) if is_low)
 
 

@@ -387,7 +387,7 @@ class SplineRegression:
 
 
 def _listed(lam: Any) -> list[Any]:
-    """The weights of penalties, of which one stands for itself; none if they are not given."""
+    """The weights of penalties, a single one as a number; none if they are not given."""
     return [] if lam is None else list(lam) if from_sequence(lam, "lam").ndim else [lam]
 
 

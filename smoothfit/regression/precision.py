@@ -5,7 +5,7 @@ off by b'A^-1 g, and its posterior SD is |R'^-1 b|: by Cauchy and Schwarz, no fu
 g is what cancels: it is computed in extended precision, and A^-1 g added to c (iterative refinement, Wilkinson 1965; Björck 1967).
 What is left is the rounding of c itself.
 
-A bound that costs nothing tells first whether that is worth the trouble: with a_s = scale_s |R_s| |c|, D_j the size of column j of
+A bound that costs nothing decides first whether that is necessary: with a_s = scale_s |R_s| |c|, D_j the size of column j of
 R and rho^2 the minimum, QR decompositions move c by about eps (|a| + max_j D_j sqrt((A^-1)_jj) rho) SDs.
 """
 
@@ -25,7 +25,7 @@ from .specification import Specification
 from .system import System, column_sizes
 
 EPS = float(np.finfo(np.float64).eps)
-GOOD = 1e-8  # posterior SDs that nobody misses
+GOOD = 1e-8  # posterior SDs that do not matter
 IS_EXTENDED = np.finfo(np.longdouble).eps < EPS  # on some platforms it is not
 MOST_STEPS = 4
 CHUNK = 2**18  # observations at a time

@@ -255,7 +255,7 @@ class QuantileFit(Fit):
         return H + 2 * self.penalty_gram()
 
     def objective_slope(self) -> FloatArray:
-        """Gradient (K,) of the objective, where the multipliers say what rho contributes."""
+        """Gradient (K,) of the objective, where the multipliers are what rho contributes."""
         slope = np.zeros(self.n_basis)
         for part, own in zip(self.rows.white_parts, self.rows.per_name(self.quantile.multiplier), strict=True):
             slope -= own @ part.dense(len(slope))

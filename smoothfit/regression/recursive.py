@@ -8,7 +8,7 @@ are independent standard normal numbers (R. L. Brown, J. Durbin and J. M. Evans 
 regression relationships over time"; with a penalty they are the innovations of the Kalman filter). As many observations as there
 are functions that no penalty touches come before all others and have no residual. Which they are is free: the errors of the others
 are independent whatever is chosen (H. Theil 1971, "Principles of Econometrics", section 5.2). Of few functions they are the first
-that tell these, as a diffuse filter takes them up; of many, as without a penalty, those that tell them best, since a spline is
+that identify these, as in a diffuse filter; of many, as without a penalty, those that identify them best, since a spline is
 hardly known far from the first observations.
 
 Blocks of observations are predicted together: the triangular factor of 1 + B A^-1 B' makes their errors independent.
@@ -26,8 +26,8 @@ from .band import BandRows, factorize, join, multiply_factor, rows_of_factor, so
 from .fit import Fit
 
 BLOCK = 32  # observations that are predicted together
-FEW = 4  # functions, of which the first observations tell enough
-NEW = 1e-4  # of the size of a row: what is left of it beside the rows before, from which it tells something new
+FEW = 4  # functions, that the first observations identify well enough
+NEW = 1e-4  # of the size of a row: what is left of it beside the rows before, from which it adds information
 CANDIDATES = 50  # rows for each of many functions, among which the best are sought first
 DEPENDENT = 1e-8  # of the largest singular value of a penalty, below which it leaves a direction free
 
@@ -89,7 +89,7 @@ def _part(rows: BandRows, index: npt.NDArray[np.int64]) -> BandRows:
 
 
 def _telling(rows: BandRows, free: FloatArray) -> npt.NDArray[np.int64]:
-    """Rows that tell the functions of some columns (K, d) apart, d of them."""
+    """Rows that identify the functions of some columns (K, d), d of them."""
     n, d = rows.n, free.shape[1]
     chosen = _first(rows, free) if d <= FEW else np.zeros(0, np.int64)
     for stride in (max(1, n // (CANDIDATES * max(d, 1))), 1):

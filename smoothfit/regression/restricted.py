@@ -23,12 +23,12 @@ from .fitting import Estimate, estimate, exact_limit
 from .search import SMALLEST_SD
 from .system import System
 
-DEPENDENT = 1e-11  # of the largest singular value: equations that say what others say
+DEPENDENT = 1e-11  # of the largest singular value: equations that follow from others
 NOTHING = 1e-15  # of the largest entry of an equation: rounding
 FEW = 16  # entries of an equation that keeps a band narrow
 CONTRADICTION = 1e-9  # of the size of the values: equations that contradict others
-HELD = 1e-9  # of the largest singular value: bounds that are reached and say what others say
-NOTHING_LEFT = 1e-11  # of the terms that add up to a penalty, or to what a bound says of combinations of coefficients
+HELD = 1e-9  # of the largest singular value: bounds that are reached and follow from others
+NOTHING_LEFT = 1e-11  # of the terms that add up to a penalty, or to a bound in combinations of coefficients
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ class Restrictions:
         return null_columns(rows, rank), offset
 
     def _name(self, i: int) -> str:
-        """What equation i says."""
+        """Equation i in words."""
         for part in self.equalities:
             if i < len(part.values):
                 return f"{part.label} = {part.values[i]:g} (entry {i})"
@@ -199,7 +199,7 @@ def on_face(fit: Estimate, gamma: FloatArray, rows: FloatArray) -> Estimate:
     """The estimate on the coefficients that rows (m, K) do not move from those at gamma (d,), at the same weights and variances."""
     own = rows if fit.columns is None else combined(csr_array(rows), fit.columns).toarray()
     size = np.linalg.norm(own, axis=1)
-    own = own[size > 0] / size[size > 0, None]  # rows that nothing of the system moves say nothing of it
+    own = own[size > 0] / size[size > 0, None]  # rows that nothing of the system changes contain nothing of it
     singular = np.linalg.svd(own, compute_uv=False)
     columns = null_columns(own, int(np.sum(singular > HELD * singular.max(initial=0.0))))
     system = _without_vanished(fit.system.substituted(columns, gamma), fit.system, columns)
@@ -236,7 +236,7 @@ def within(polynomials: Sequence[Polynomials], columns: csr_array | None) -> Seq
 
 
 def combined(rows: csr_array, columns: csr_array) -> csr_array:
-    """Return rows @ columns without what is rounding of its terms: a curvature says nothing of lines."""
+    """Return rows @ columns without what is rounding of its terms: a curvature is zero for lines."""
     product, terms = csr_array(rows @ columns), abs(rows) @ abs(columns)
     return csr_array(product.multiply(abs(product) > NOTHING_LEFT * terms))
 

@@ -138,7 +138,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
             Whether the intervals are to cover the surface at all points simultaneously; see
             `SplineRegressionResults.get_prediction`.
         parameters : {"estimated", "integrated"}
-            As of `SplineRegressionResults.get_prediction`, whose notes say what intervals integrate over.
+            As of `SplineRegressionResults.get_prediction`, whose notes list what intervals integrate over.
 
         Returns
         -------

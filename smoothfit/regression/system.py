@@ -211,7 +211,7 @@ class System:
 
     @property
     def anchors(self) -> npt.NDArray[np.int64]:
-        """The d coefficients that tell the functions that no penalty touches apart: of columns that depend on earlier ones."""
+        """The d coefficients that identify the functions that no penalty affects: of columns that depend on earlier ones."""
         return self._echelon[1] if self.n_penalties and self.size else np.arange(self.size)
 
     @property

@@ -18,7 +18,7 @@ from .precision import EPS, GOOD
 from .rows import degree_of
 
 METHOD_NAMES = {"sic": "SIC", "reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc", "fixed": "fixed", "ols": "least squares"}
-MOST_COEFFICIENTS = 30  # beyond, a table of them tells nothing
+MOST_COEFFICIENTS = 30  # beyond, a table of them is useless
 
 
 class Fitted(Likelihood, Protocol):

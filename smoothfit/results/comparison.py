@@ -33,7 +33,7 @@ def compare(fits: Mapping[str, Results], by: str = "aic") -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``edf``; ``llf``; ``aic`` = -2 llf + 2 p and ``bic`` = -2 llf + p log n, p the number of parameters that `llf` is maximised
-        over, as `aic` of the results says. Of spline regressions also ``n_basis`` and ``gcv`` = n RSS / (n - edf)^2, RSS in units
+        over, see `aic` of the results. Of spline regressions also ``n_basis`` and ``gcv`` = n RSS / (n - edf)^2, RSS in units
         of the variances of observations of weight 1.
 
     Raises

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 GRID_POINTS = 121  # of each variable
 SE_POINTS = 61  # of standard errors, which are smooth and cost more
 LEVELS = 14
-WIDEST_RESIDUAL = 4.0  # that colours tell apart
+WIDEST_RESIDUAL = 4.0  # that colours distinguish
 
 
 Shown = tuple[str, FloatArray, FloatArray, npt.NDArray[np.bool_]]

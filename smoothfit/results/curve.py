@@ -277,7 +277,7 @@ class CurveResults(Results):
         parameters : {"estimated", "integrated"}
             Whether `predicted_mean` and `se_mean` are those at the estimated parameters, or the mean and the standard deviation
             of the posterior in which the parameters are integrated out: the better estimate of a curve where few observations
-            tell its smoothness. Intervals integrate over the parameters in either case.
+            determine its smoothness. Intervals integrate over the parameters in either case.
 
         Returns
         -------

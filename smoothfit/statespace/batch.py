@@ -73,7 +73,7 @@ class Batch:
     def of(cls, observations: Observations, curve_of: tuple[IntArray, ...], order: int, shared: bool) -> Batch:
         """Sort and scale the curves that have two or more distinct x and nothing out of proportion.
 
-        Entry i of `curve_of` tells the curve of each observation of name i; `shared` gives all curves the same units.
+        Entry i of `curve_of` is the curve of each observation of series i; `shared` gives all curves the same units.
         """
         deriv = observations.deriv.astype(np.uint8)
         curve, x, y = np.concatenate(curve_of), observations.x, observations.y
@@ -274,7 +274,7 @@ def fit_shared(batch: Batch, order: int, scale_free: bool, threads: int, advance
     batch = _only_estimable(batch, order)
     if not len(batch):
         return None
-    if scale_free:  # where no curve has noise, each by itself tells so
+    if scale_free:  # if no curve has noise, each by itself reports it
         _, sse = _kernels.sum_many(batch.series, order, np.zeros(1), threads)
         if sse[0] <= EXACT_SD**2 * float(np.sum(batch.y**2 / batch.ratio)):
             return None
@@ -299,7 +299,7 @@ def fit_shared(batch: Batch, order: int, scale_free: bool, threads: int, advance
 
 
 def _only_estimable(batch: Batch, order: int) -> Batch:
-    """The curves that can be fitted at a given smoothing: others are left to tell their reason."""
+    """The curves that can be fitted at a given smoothing: others are left to report their reason."""
     kept = []
     for i in range(len(batch)):
         one = batch.part(i, i + 1)

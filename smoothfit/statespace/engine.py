@@ -25,7 +25,7 @@ from .functionals import CurveFunctionals
 from .online import OnlineSpline
 
 STEP = 1e-4  # in a logarithm: of central differences of exact scores, right to its square
-EXTREME: Any = {"over": "ignore", "under": "ignore"}  # where kernels tell that numbers are out of range
+EXTREME: Any = {"over": "ignore", "under": "ignore"}  # where kernels report that numbers are out of range
 MOST_KEPT = 2**18
 NOWHERE = (NumericalError, IdentificationError, SpecificationError)  # also a trace that no intensity has at these variances
 
@@ -63,7 +63,7 @@ class StateSpaceEngine(ABC):
     @property
     @abstractmethod
     def coordinate_extent(self) -> tuple[FloatArray, FloatArray]:
-        """Between which ends (k,) the coordinates lie that observations can tell."""
+        """Between which ends (k,) the coordinates lie that observations can determine."""
 
     @property
     @abstractmethod
@@ -239,7 +239,7 @@ class StateSpaceEngine(ABC):
         """Expected information (L, p, p) of theta (L, p) in the restricted likelihood.
 
         Exact for sizes: variances, intensities and amplitudes, given the length scales, periods and damping ratios, in whose
-        exponentials the covariance is not linear. These have rows and columns of zeros; `is_size` tells which they are not.
+        exponentials the covariance is not linear. These have rows and columns of zeros; `is_size` marks the others.
         """
         (L, p), k = theta.shape, len(self.coordinates)
         sizes = np.flatnonzero(self.powers)
@@ -261,7 +261,7 @@ class StateSpaceEngine(ABC):
     def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
         """Log prior density (L,) of length scales, periods and ratios at theta (L, p).
 
-        It is uniform in the logarithm over what the observations can tell (`coordinate_extent`), and falls as exp(-distance)
+        It is uniform in the logarithm over what the observations can determine (`coordinate_extent`), and falls as exp(-distance)
         beyond, so that it is proper.
         """
         shapes = ~self.is_size

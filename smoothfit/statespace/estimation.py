@@ -275,7 +275,7 @@ def _at_fixed_smoothing(specification: Specification, method: str, given: tuple[
         try:
             minimum = criterion.minimum() if first is None else _local(criterion, others, first)
         except ConvergenceError:
-            part.full(np.array([(p.first + p.last) / 2 for p in others]))  # tells of a trace that there is not
+            part.full(np.array([(p.first + p.last) / 2 for p in others]))  # implies a trace that there is not
             raise
         mine = minimum.theta
     theta = part.full(mine)

@@ -57,7 +57,7 @@ class Parameter:
 
 
 class Measured(Protocol):
-    """What tells how long and how large observations are."""
+    """What measures how long and how large observations are."""
 
     @property
     def observations(self) -> Observations:

@@ -30,7 +30,7 @@ TRUST, DISTRUST = (
 )  # how far below the spread of a series its log variance is tried at least, and how far above if not believed
 WITHIN_REACH = 4.0  # of -2 log-likelihood: how much higher a start may lie from which it is worth to go on
 STEP = 1e-4  # in a logarithm, of the differences of scores
-SHALLOW, STEEP = 0.5, 2.0  # how much lower or higher a start in the bowl about a minimum may be than its curvature tells
+SHALLOW, STEEP = 0.5, 2.0  # how much lower or higher a start in the bowl about a minimum may be than its curvature predicts
 GENEROUS = 2.0  # times the gain that a Hessian predicts where an intensity is zero
 ROUGH = 0.1  # a decrement at which a start for another search is good enough
 HOPELESS = 3.0  # times what the descent from the best start brought: more than that from another can bring
@@ -342,7 +342,7 @@ class GeneralCriterion:
         return found
 
     def _told_by_parts(self) -> tuple[FloatArray | None, list[FloatArray | None]]:
-        """Starts at the optima of parts of the observations, where these are many, with the Hessians that these tell.
+        """Starts at the optima of parts of the observations, where these are many, with the Hessians of these.
 
         Also with intensities that are zero by all parts.
         """
@@ -353,7 +353,7 @@ class GeneralCriterion:
         for part in self.model.sketches():
             try:
                 found, hessian = GeneralCriterion(part, self.method, is_rough=True).basin()
-            except ConvergenceError:  # a part that does not tell what all do
+            except ConvergenceError:  # a part that does not determine what all do
                 continue
             units = [
                 (2 if p.is_variance else 1) * np.log(q.unit / p.unit) for p, q in zip(parameters, part.parameters, strict=True)
@@ -443,7 +443,7 @@ def _lows(along: FloatArray, values: FloatArray) -> IntArray:
 
 
 def _leads_to(theta: FloatArray, value: float, found: Minimum, hessian: FloatArray) -> bool:
-    """Whether a start lies in the bowl about a minimum: it is about as high as the curvature there tells."""
+    """Whether a start lies in the bowl about a minimum: it is about as high as the curvature there predicts."""
     away = theta - found.theta
     predicted = float(away @ hessian @ away) / 2
     return SHALLOW * predicted <= value - found.value <= STEEP * predicted + LEVEL

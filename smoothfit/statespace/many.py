@@ -502,7 +502,7 @@ def _fit_one(fits: CurveFits, place: int) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RoughnessWarning)
-            warnings.simplefilter("ignore", ExactSeriesWarning)  # `boundary` tells of every curve
+            warnings.simplefilter("ignore", ExactSeriesWarning)  # `boundary` names it for every curve
             results = _fit_unchecked(
                 SmoothingSpline(fits._curves.subset(place), fits.order, prior=fits.prior), fits.method, None, {}
             )

@@ -342,7 +342,7 @@ class MarkovPosterior:
         program = self.specification.program
         adjoint = program.adjoint(self.hyper, self.variance)
         u, D = adjoint.errors.T.copy()
-        for i in np.flatnonzero(adjoint.is_start):  # what an observation says that no other does has no precision
+        for i in np.flatnonzero(adjoint.is_start):  # what only one observation determines has no precision without it
             if not program.is_identified_without(int(i), self.hyper, self.variance):
                 D[i] = np.nan
         if self.specification.sites is not None:  # of the reports, not of what represents them
@@ -431,10 +431,10 @@ class MarkovPosterior:
         filters = [self] if nodes is None else [self, *nodes.at]
         return StructuralOnline(source, lag, model, [(one.hyper, one.variance) for one in filters])
 
-    # What the summary says --------------------------------------------------------------------------------------------
+    # For the summary ------------------------------------------------------------------------------------------------
 
     def title(self, described: str) -> str:
-        """What the title says of a model that is described so."""
+        """The addition to the title for a model described so."""
         return f": {described}"
 
     @property

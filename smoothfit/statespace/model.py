@@ -381,7 +381,7 @@ class SmoothingSpline:
             weighted = spec.on(observations)
             start = None if before is None else cast(Optimum, before.optimum).theta
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExactSeriesWarning)  # told of the last fit
+                warnings.simplefilter("ignore", ExactSeriesWarning)  # reported of the last fit
                 optimum = estimate_any(weighted, method, given, start)
             return SmoothingSplineResults(self, Fit.of_specification(weighted, optimum, self.described))
 

@@ -154,7 +154,7 @@ class OnlineSpline(ABC):
         *,
         regressors: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take in observations; those that come late may lie anywhere within the lag.
+        """Append observations; late ones may lie anywhere within the lag.
 
         Parameters
         ----------

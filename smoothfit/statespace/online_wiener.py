@@ -92,7 +92,7 @@ class WienerOnline(OnlineSpline):
         *,
         regressors: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take in observations; see `OnlineSpline.append`."""
+        """Append observations; see `OnlineSpline.append`."""
         if isinstance(x, float) and isinstance(y, float) and sd is None and weights is None and self._append_one(x, y, name):
             return
         if sd is None and weights is None and is_floats(x) and is_floats(y):
@@ -102,7 +102,7 @@ class WienerOnline(OnlineSpline):
         super().append(x, y, name, sd, weights, regressors=regressors)
 
     def _append_one(self, x: float, y: float, name: str | None) -> bool:
-        """Take in an observation at a number beyond all others, if there is room; tell whether it was one."""
+        """Append an observation at a number beyond all others, if there is room; return whether it was one."""
         kind = self._default if name is None else self._kind(name)
         ratio = kind.ratio
         if not self._is_plain or ratio != ratio:
@@ -120,7 +120,7 @@ class WienerOnline(OnlineSpline):
         return taken
 
     def _append_sorted(self, x: FloatArray, y: FloatArray, kind: Kind) -> bool:
-        """Take in observations at increasing numbers beyond all others; tell whether they were such."""
+        """Append observations at increasing numbers beyond all others; return whether they were such."""
         if not self._is_plain or np.isnan(kind.ratio) or x.ndim != 1 or x.shape != y.shape or not len(x):
             return False
         if not (x[0] >= self._x[self._n] and (x[1:] >= x[:-1]).all() and np.isfinite(x[-1]) and np.isfinite(y).all()):
@@ -168,7 +168,7 @@ class WienerOnline(OnlineSpline):
         return self._point(self._oldest)
 
     def _take(self, points: Points, deriv: Any, group: Any, y: FloatArray, ratio: Any, of: Kind | None = None) -> None:
-        """Take in sorted rows beyond all others; those `of` a kind share deriv, group and ratio, and their y is not scaled."""
+        """Append sorted rows beyond all others; those `of` a kind share deriv, group and ratio, and their y is not scaled."""
         done = 0
         while done < len(y):
             if self._n == self._capacity:
@@ -192,7 +192,7 @@ class WienerOnline(OnlineSpline):
             done += count
 
     def _insert(self, coarse: float, fine: float, deriv: int, group: int, y: float, ratio: float) -> None:
-        """Take in one row, perhaps between others."""
+        """Insert one row, perhaps between others."""
         if self._n == self._capacity:
             self._compact(2 * self.lag)
         added = None

@@ -209,7 +209,7 @@ class SmoothingSplineResults(Estimated):
         Raises
         ------
         NumericalError
-            Neighbouring observations are so close in so wide a range of x that float64 knots cannot tell them apart.
+            Neighbouring observations are so close in so wide a range of x that float64 knots cannot distinguish them.
         SpecificationError
             The posterior mean is not a spline.
         """

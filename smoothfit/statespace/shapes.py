@@ -1,4 +1,4 @@
-"""What the general engine tells of a mean and of sudden changes, by the adjoint of its filter."""
+"""What the general engine computes of a mean and of sudden changes, by the adjoint of its filter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..results.protocols import Change
 from .specification import Specification
 from .spline import Pieces
 
-TOLD = 1e-10  # of what observations would tell of a change of a known curve, below which it is rounding
+TOLD = 1e-10  # of the information of observations about a change of a known curve, below which it is rounding
 
 
 class Jump(Polynomial):
@@ -77,7 +77,7 @@ def changes_of(specification: Specification, values: FloatArray, variance: Float
 
 
 def _told_directly(with_jump: Specification, variance: FloatArray, nodes: Points) -> FloatArray:
-    """What observations from each node on would tell of a change of level and of slope there, were the curve known: (2, n)."""
+    """Information of observations from each node on about a change of level and slope there, were the curve known: (2, n)."""
     read = with_jump.functionals
     keys = nodes.keys
     place = np.searchsorted(keys, read.end.keys if nodes.fine is None or read.end.fine is not None else read.end.coarse + 0j)

@@ -89,7 +89,7 @@ class Specification:
         self.prior = self._told_apart()
         self.processes = Processes((self.prior, *self.noise.values()), self.scale.x_unit)
         check_distinct([*self.prior.components, *(self.noise.values() if len(observations.names) == 1 else ())])
-        self.program  # noqa: B018  compiled now, so that a model too large is told here
+        self.program  # noqa: B018  compiled now, so that a model too large is reported here
         self._check_identified()
 
     def on(self, observations: Observations) -> Specification:
@@ -210,7 +210,7 @@ class Specification:
             raise SpecificationError("period excludes noise and interventions")
 
     def _told_apart(self) -> Prior:
-        """The prior with seasonal harmonics of as many unknown constants as the observations tell: on an even grid one."""
+        """The prior with seasonal harmonics of as many unknown constants as the observations identify: on an even grid one."""
         if not any(isinstance(component, Seasonal) for component in self.prior.components):
             return self.prior
         read, at, found = self.as_read, 0, []

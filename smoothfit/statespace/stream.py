@@ -1,8 +1,8 @@
 """Streaming by the general engine: any prior, regressors, interventions, noise processes, integrals.
 
 What came before the lag is kept as a law of the state at one x: x = U e, e independent with means mu and variances D, or
-unknown. The rows of U^-1 x with the noise D are observations that tell it, of a state of which nothing else is known; those that
-still count one by one follow.
+unknown. The rows of U^-1 x with the noise D are observations of it, of a state of which nothing else is known; those that still
+count one by one follow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BLOCK = 256  # rows beyond the lag that are kept before the oldest become a law
 
 
 class Continued(Processes):
-    """Processes of which nothing is known but what a law tells as observations."""
+    """Processes of which nothing is known but a law, given as observations."""
 
     def start(self, values: AnyArray) -> Start:
         """Diffuse."""

@@ -69,7 +69,7 @@ class WienerPosterior:
 
     @cached_property
     def general(self) -> MarkovPosterior:
-        """The same by the kernels of any prior, which know differences and joint draws of integrals."""
+        """The same by the kernels of any prior, which support differences and joint draws of integrals."""
         specification = Specification(self.observations, IntegratedWiener(self.order))
         scale = self.rows.scale
         hyper = self.q * scale.intensity(self.order) / specification.hyper_unit(specification.hyperparameters[0])
@@ -387,10 +387,10 @@ class WienerPosterior:
         filters = [self] if nodes is None else [self, *nodes.at]
         return WienerOnline(source, lag, rows, self.order, [Setting(one.q, one.sigma2, one.filtered) for one in filters])
 
-    # What the summary says --------------------------------------------------------------------------------------------
+    # For the summary ------------------------------------------------------------------------------------------------
 
     def title(self, described: str) -> str:
-        """What the title says of a model that is described so: nothing."""
+        """The addition to the title for a model described so: none."""
         return ""
 
     @property

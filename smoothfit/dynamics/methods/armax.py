@@ -386,7 +386,7 @@ def _fitted(problem: Problem, relation: Relation, rows: Rows, found: Descended, 
     base = fitted_regression(problem, rows, x[:-1], J[:, :kept], e, decrement=decrement)
     variance = float(e @ e) / max(1, n - kept)
     bread = np.linalg.inv(hessian[:kept, :kept])
-    # q and sigma by the delta method; the innovations' variance is told apart from the rest, with 2/n as the variance of its log.
+    # q and sigma by the delta method; the innovations' variance is separate from the rest, with 2/n as the variance of its log.
     at = np.append(x, np.log(variance))
     slopes = np.zeros((2, len(at)))
     for i, width in {**_widths(relation, x), k + 1: DIFFERENCE}.items():

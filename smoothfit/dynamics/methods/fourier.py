@@ -6,7 +6,7 @@ at the ends,
     (i omega)^m X = sum_j a_j (i omega)^j X + sum_i b_i U_i + gamma T delta_k0 + sum_{l < m + 2} c_l (i omega)^l + noise,
 
 with real constants c_l for each run. X is the transform of the observations by trapezia, whose leading errors at the ends (Euler &
-Maclaurin) the last two constants take up; noise-free samples are matched to order h^2 and not to rounding. U is that of the inputs,
+Maclaurin) the last two constants absorb; noise-free samples are matched to order h^2 and not to rounding. U is that of the inputs,
 held or linear, exactly. Measurement noise has the variance sigma^2 h T |(i omega)^m - sum a_j (i omega)^j|^2: generalised least
 squares, iterated, over frequencies up to a fraction of Nyquist's.
 """

@@ -145,7 +145,7 @@ def _row_scores(problem: Problem, found: Solution) -> RowScores:
 def _long(problem: Problem) -> Fitted | None:
     """The estimate by sums of products that one pass over the observations adds up; None if these would lose digits.
 
-    A part of the observations tells where to start, and coordinates in which the columns are nearly orthonormal.
+    A part of the observations determines where to start, and coordinates in which the columns are nearly orthonormal.
     """
     sample, equation = problem.sample, problem.equation
     assert sample.step is not None

@@ -67,7 +67,7 @@ class Settled(NamedTuple):
 
 
 def _misfit(problem: Problem, relation: Relation, theta: FloatArray) -> float:
-    """Sum of squares between the observations and the noise-free solution, which tells fixed points of several starts apart."""
+    """Sum of squares between the observations and the noise-free solution, which distinguishes fixed points of several starts."""
     noise = noise_by_node(relation, problem.sample, theta)
     return float(np.nansum(noise**2))
 

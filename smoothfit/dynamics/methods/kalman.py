@@ -27,7 +27,7 @@ from ..specification import Equation
 from ..start import series_starts, starts
 from .base import Fitted, Method, Problem, RowScores, check_enough
 
-PART = 10_000  # rows that tell where the search of ever longer samples starts
+PART = 10_000  # rows that determine where the search of ever longer samples starts
 VERY_LONG = 50_000  # rows, from which they do
 LONG = 5_000  # rows, beyond which one start that leads to a maximum is enough
 RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and observations add over a step, at which a search may start
@@ -110,7 +110,7 @@ def _beside_lower(
     best: Optimum | None,
     failure: Exception | None,
 ) -> tuple[Optimum | None, Exception | None]:
-    """Searches from the limit at infinitely fast poles, and what no maximum exceeds it says."""
+    """Searches from the limit at infinitely fast poles, and the message if no maximum exceeds it."""
     equation = problem.equation
     limit = limit_of(search, problem, fixed, zeros)
     if limit is None:
@@ -162,7 +162,7 @@ def _search(
     candidates.sort(key=lambda c: c[0])
     if not np.isfinite(candidates[0][0]):
         try:
-            search.terms(candidates[0][1], candidates[0][2], slopes=False)  # says what is wrong, where anything is
+            search.terms(candidates[0][1], candidates[0][2], slopes=False)  # names what is wrong, if anything is
         except NumericalError as error:
             failure = error
     for value, theta, variances in candidates:
@@ -198,7 +198,7 @@ def _guesses(model: StateSpace, problem: Problem) -> list[tuple[FloatArray, list
 def _noises(model: StateSpace) -> list[tuple[float, FloatArray]]:
     """Noise variances by channel, in the unit of y, at which a search may start, and their level: given ones, and others like them.
 
-    If some are given, others start at what the differences between neighbours say, too.
+    If some are given, others start at what the differences between neighbours imply, too.
     """
     sample, gap = model.sample, model.sample.gap
     known = {i: float(np.nanmedian(sample.ratio[:, i])) * gap ** (2 * c.deriv) for i, c in enumerate(sample.channels) if c.known}
@@ -234,7 +234,7 @@ def _ratios(model: StateSpace, noises: list[tuple[float, FloatArray]], zeros: tu
 def _near(
     search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]
 ) -> tuple[FloatArray, FloatArray] | None:
-    """The maximum on the first rows; None if they have none inside, or do not tell all coefficients."""
+    """The maximum on the first rows; None if they have none inside, or do not determine all coefficients."""
     part = Problem(problem.equation, problem.sample.head(PART))
     try:
         model = StateSpace(part.equation, part.sample)

@@ -38,7 +38,7 @@ from .base import Fitted, Method, Problem, RowScores
 
 LONGEST_WINDOW = 500
 ENOUGH_WINDOWS = 40  # for coordinates
-RADII = (0.03, 0.1, 0.3)  # of the window; more between them tell nothing new
+RADII = (0.03, 0.1, 0.3)  # of the window; more between them add nothing
 SMALLEST = 1e-6  # of the largest singular value: what is kept of the test functions
 SHORTEST_RADIUS = 3  # rows
 
