@@ -13,6 +13,7 @@ from ..results.serial import autocorrelations, ljung_box
 from .centring import centred
 from .diagnostics import ENOUGH_RESIDUALS, memory_inflation, noise_variance_from_lags
 from .methods.base import Fitted, Problem
+from .specification import Equation, derivative_name
 
 EQUATION_NOISE = ("arx", "arimax", "difference")
 BOTH_NOISES = ("kalman", "armax")  # whose residuals are innovations
@@ -51,8 +52,8 @@ def advise(
     `innovations` (nodes, channels) are standardised one-step prediction errors at the fit; `with_both_noises` fits the likelihood
     with process and measurement noise, None if it has no maximum.
     """
-    if method in PREDICTING:
-        at_once = _acts_at_once(problem, innovations)
+    if method in PREDICTING or method == "output_error":
+        at_once = _acts_early(problem, fitted, innovations)
         if at_once:
             return at_once
     if method in EQUATION_NOISE:
@@ -64,42 +65,69 @@ def advise(
     return None
 
 
-def _acts_at_once(problem: Problem, innovations: FloatArray) -> str | None:
-    """A warning if errors of one-step predictions move with an input that the model lets act on later observations only.
+def _acts_early(problem: Problem, fitted: Fitted, innovations: FloatArray) -> str | None:
+    """A warning if errors of one-step predictions move with an input at the same time, or with the row of it that follows.
 
-    What is new in an input at a node, beside its values at the two nodes before, does not enter the prediction there. Under the
-    model the normal errors are independent of it: their correlation r has (n + 2 - k) r^2 / (1 - r^2) F-distributed, for k = 4
-    regressors that are taken out of both.
+    Under the model errors are independent of inputs. What is new in an input at a node, beside its values at the two nodes before,
+    then has with them a correlation r of which (n - 1 - k) r^2 / (1 - r^2) is F-distributed, for k regressors that are taken out of
+    both.
     """
     sample, equation = problem.sample, problem.equation
-    if equation.terms or not equation.inputs or equation.intersample != "zoh":
+    if equation.terms or not equation.inputs or _is_exact(problem, fitted):
         return None
-    before = np.arange(len(sample)) - sample.starts[sample.run] >= 2
+    of_run, last = np.arange(len(sample)) - sample.starts[sample.run], sample.edges[1:][sample.run] - 1
     for channel, column in zip(sample.channels, innovations.T, strict=True):
-        rows = np.flatnonzero(np.isfinite(column) & before)
-        if len(rows) < FEWEST:
-            continue
-        past = np.column_stack([np.ones(len(rows)), *(sample.u[rows - lag] for lag in (1, 2))])
-        basis, sizes, _ = np.linalg.svd(past / (np.linalg.norm(past, axis=0) + np.finfo(float).tiny), full_matrices=False)
-        basis = basis[:, sizes > ROUNDING * sizes[0]]
-        error = column[rows] - basis @ (basis.T @ column[rows])
-        for i, name in enumerate(equation.inputs):
-            u = sample.u[rows, i]
-            new = u - basis @ (basis.T @ u)
-            if not new @ new > ROUNDING * (u @ u) or not error @ error > 0:
-                continue  # it goes on as before, as one that is held without end
-            r = float(new @ error / np.sqrt((new @ new) * (error @ error)))
-            free = len(rows) - basis.shape[1] - 1
-            p = float(stats.f.sf(free * r**2 / max(1 - r**2, np.finfo(float).tiny), 1, free))
-            if p < AT_ONCE / (len(equation.inputs) * len(sample.channels)) and abs(r) > WEAK:
-                return (
-                    f"the one-step prediction errors of {channel.name} move with the input {name} at the same time (correlation "
-                    f"{r:.2f}). In the equation an input acts through the derivative, that is, on later observations only. "
-                    f"Either {name} also acts at once (direct feedthrough), or its times are late, or it is set in response "
-                    f"to {channel.name}: the coefficients and time constants are then biased. If it acts at once, pass it one row "
-                    "ahead as a further input"
-                )
+        for ahead in (0, 1):
+            read = np.isfinite(column) & (of_run >= 2 - ahead) & (np.arange(len(sample)) + ahead <= last)
+            for i in range(len(equation.inputs)):
+                if not ahead and equation.input_derivatives and equation.input_derivatives[i] == equation.order:
+                    continue
+                r, p = _with_news(column, sample.u, np.flatnonzero(read), i, ahead)
+                if p < AT_ONCE / (2 * len(equation.inputs) * len(sample.channels)) and abs(r) > WEAK:
+                    return _early(equation, channel.name, i, ahead, r)
     return None
+
+
+def _is_exact(problem: Problem, fitted: Fitted) -> bool:
+    """Whether the noise is no more than rounding leaves."""
+    sample = problem.sample
+    noise = float(fitted.sigma2.max() + fitted.q.max() * sample.gap ** (2 * problem.equation.order - 1))
+    return noise <= ROUNDING**2 * float(np.nanmean(sample.y**2))
+
+
+def _with_news(errors: FloatArray, u: FloatArray, rows: npt.NDArray[np.int64], i: int, ahead: int) -> tuple[float, float]:
+    """Correlation of errors at rows with what is new in input i `ahead` rows later, and its p-value."""
+    if len(rows) < FEWEST:
+        return 0.0, 1.0
+    past = np.column_stack([np.ones(len(rows)), *(u[rows + ahead - lag] for lag in (1, 2))])
+    basis, sizes, _ = np.linalg.svd(past / (np.linalg.norm(past, axis=0) + np.finfo(float).tiny), full_matrices=False)
+    basis = basis[:, sizes > ROUNDING * sizes[0]]
+    error, value = errors[rows], u[rows + ahead, i]
+    error, new = error - basis @ (basis.T @ error), value - basis @ (basis.T @ value)
+    if not new @ new > ROUNDING * (value @ value) or not error @ error > 0:
+        return 0.0, 1.0  # it goes on as before, as one that is held without end
+    r = float(new @ error / np.sqrt((new @ new) * (error @ error)))
+    free = len(rows) - basis.shape[1] - 1
+    return r, float(stats.f.sf(free * r**2 / max(1 - r**2, np.finfo(float).tiny), 1, free))
+
+
+def _early(equation: Equation, series: str, i: int, ahead: int, r: float) -> str:
+    """What to say of errors that move with input i, and what to do."""
+    name, order = equation.inputs[i], equation.order
+    if ahead:
+        return (
+            f"the one-step prediction errors of {series} move with the next value of the input {name} (correlation {r:.2f}). "
+            f"Either the times of {name} are late, or it is set in response to {series}: the coefficients are then biased. If they "
+            f"are late by a row, pass y[:-1], t[:-1] and {name}[1:]"
+        )
+    rates = " + ".join(derivative_name(name, j) for j in range(1, order + 1))
+    remedy = f"pass input_derivatives={{{name!r}: {order}}}, or + {rates} in a formula"
+    return (
+        f"the one-step prediction errors of {series} move with the input {name} at the same time (correlation {r:.2f}). In the "
+        f"equation an input acts through the derivative, that is, on later observations only. Either {name} also acts at once "
+        f"(direct feedthrough), or its times are late, or it is set in response to {series}: the coefficients and time constants "
+        f"are then biased. If it acts at once, {remedy}"
+    )
 
 
 def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None:
@@ -138,7 +166,7 @@ def _noisy_equation(problem: Problem, method: str, fitted: Fitted, with_both_noi
     for i, channel in enumerate(problem.sample.channels):
         said = _not_white(problem, method, fitted.resid[:, i], poles, float(fitted.sigma2[i]), problem.sample.y[:, i])
         both = with_both_noises() if said else None
-        at_once = None if both is None else _acts_at_once(problem, both.resid)
+        at_once = None if both is None else _acts_early(problem, both, both.resid)
         if at_once:
             return at_once
         if said:
@@ -192,8 +220,7 @@ def _not_white(
 
 def _correlated_innovations(problem: Problem, method: str, fitted: Fitted) -> str | None:
     sample = problem.sample
-    noise = float(fitted.sigma2.max() + fitted.q.max() * sample.gap ** (2 * problem.equation.order - 1))
-    if noise <= ROUNDING**2 * float(np.nanmean(sample.y**2)):
+    if _is_exact(problem, fitted):
         return None
     for channel, column in zip(sample.channels, fitted.resid.T, strict=True):
         residual = column[sample.rows][:ENOUGH_RESIDUALS]

@@ -61,7 +61,8 @@ class Centring:
             first, const = i * width, (i + 1) * width - 1
             if 0 in curves:
                 T[const, first : first + p] = -self.outputs
-            T[const, first + len(curves) * p : const] = -self.inputs
+            levels = first + len(curves) * p
+            T[const, levels : levels + len(self.inputs)] = -self.inputs
         return T
 
     def back(self, equation: Equation, fitted: Fitted) -> Fitted:

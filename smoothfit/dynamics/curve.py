@@ -107,8 +107,8 @@ class DynamicsCurve(CurveResults):
 
     @property
     def highest_derivative(self) -> int:
-        """One below the order of the equation: beyond is white noise."""
-        return self.results.model.equation.order - 1
+        """One below the order of the equation, beyond which is white noise; or below, where inputs add impulses."""
+        return self.results.model.equation.highest_derivative
 
     @property
     def highest_mean_derivative(self) -> int:

@@ -71,9 +71,9 @@ def memory_inflation(residual: FloatArray, sample: Sample, poles: npt.NDArray[An
     residual, run = residual[:ENOUGH_RESIDUALS], sample.run[:ENOUGH_RESIDUALS]
     known = np.isfinite(residual)
     n = int(known.sum())
-    roots = np.exp(np.minimum(poles.real * sample.gap, -10 / n) + 1j * poles.imag * sample.gap)
-    A = np.poly(roots).real
-    longest = min(len(residual), int(np.ceil(-10 / np.log(np.abs(roots).max()))) + 1)  # where exp(-10) is left of the slowest
+    decays = np.minimum(poles.real * sample.gap, -10 / n)
+    A = np.poly(np.exp(decays + 1j * poles.imag * sample.gap)).real
+    longest = min(len(residual), int(np.ceil(-10 / decays.max())) + 1)  # where exp(-10) is left of the slowest
     g = lfilter([1.0], A, np.arange(longest) == 0)
     e = np.where(known, residual, 0.0)
     found = expected = 0.0

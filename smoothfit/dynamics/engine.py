@@ -29,6 +29,7 @@ from ..errors import SpecificationError
 from ..inference.engine import Expansion, Moments, PointDraws, Terms, information_of_scales
 from ..markov.discretize import COMPLEX_STEP, Discrete, discretize_many
 from .centring import centring
+from .drives import gains
 from .likelihood import WIDTHS, StateSpace
 from .methods.base import Problem
 from .sample import Sample
@@ -42,6 +43,16 @@ MOST_ENTRIES = 2**23  # of the matrices that are packed at a time
 FASTEST = 20.0  # decay over a step, in logarithms, of which nothing is left
 LONGEST_GROWTH = 50.0  # logarithm of what a solution may grow by over a run
 POINTS = 4  # of the quadrature of the Gramian over a step
+
+
+class Steps(NamedTuple):
+    """The matrices of the steps (see `Discrete`) and A at several points, all with a leading axis of these."""
+
+    T: FloatArray
+    hold: FloatArray
+    ramp: FloatArray
+    Q: FloatArray
+    systems: FloatArray
 
 
 class Linear(NamedTuple):
@@ -345,17 +356,13 @@ class EquationEngine:
                 found[channel.output] = np.nanvar(column)
         return found
 
-    def steps(self, theta: FloatArray) -> Discrete:
+    def steps(self, theta: FloatArray) -> Steps:
         """The matrices of the steps at each point (L, p)."""
-        return discretize_many(self._systems(theta), self.problem.equation.entry, self.space.lengths, ramp=self._is_ramped)
-
-    @property
-    def _is_ramped(self) -> bool:
-        """Whether inputs go on linearly between samples."""
-        return self._width > self.problem.equation.n_drives
+        equation, systems = self.problem.equation, self._systems(theta)
+        return Steps(*discretize_many(systems, equation.entry, self.space.lengths, ramp=equation.is_ramped), systems)
 
     @np.errstate(all="ignore")
-    def profile_at(self, steps: Discrete, q: FloatArray, sigma2: FloatArray) -> Profile:
+    def profile_at(self, steps: Steps, q: FloatArray, sigma2: FloatArray) -> Profile:
         """As `profile`, given the matrices of the steps, intensities (L, p) and unknown noise variances."""
         k = len(self.origin)
         log_det, sse, slope, inner = self._sums(steps, q, sigma2)
@@ -399,19 +406,19 @@ class EquationEngine:
         hessian = (16 * (above + below) - (far_above + far_below) - 30 * middle) / (12 * STEP**2)
         return information_of_scales(Expansion(middle, gradient[:, None], hessian[:, None, None]), self.count, self.relative)
 
-    def _restricted(self, theta: FloatArray, steps: Discrete) -> FloatArray:
+    def _restricted(self, theta: FloatArray, steps: Steps) -> FloatArray:
         """log_det without the part that depends on A alone."""
         log_det, _, _, inner = self._sums(steps, *self.variances(theta))
         return np.asarray(log_det + np.linalg.slogdet(inner)[1])
 
-    def _sums(self, steps: Discrete, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    def _sums(self, steps: Steps, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Log-determinant and sum of squares (L,) at the origin, its slope (L, k) and half its curvature (L, k, k) in beta."""
         space, k = self.space, len(self.origin)
         rows = space.rows
         log_det, sse = np.empty((2, len(q)))
         slope, inner = np.empty((len(q), k)), np.empty((len(q), k, k))
         for part in self._blocks(len(q)):
-            here = Discrete(*(matrices[part] for matrices in steps))
+            here = Steps(*(matrices[part] for matrices in steps))
             sums, information, _ = _kernels.linear_likelihoods(*rows, space.component, *self.packed(here, q[part], sigma2[part]))
             log_det[part], sse[part] = sums[:, 0, 0], sums[:, 1, 0]
             slope[part], inner[part] = sums[:, 1, 1 : 1 + k], information[:, :k, :k]
@@ -428,7 +435,7 @@ class EquationEngine:
     def _width(self) -> int:
         return int(self.space.drives.shape[1])
 
-    def packed(self, steps: Discrete, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    def packed(self, steps: Steps, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """T, Q, G and noise variances with a leading axis and derivatives by beta."""
         equation, space, k = self.problem.equation, self.space, len(self.origin)
         width = 1 + next(n for n in WIDTHS if n >= k)
@@ -440,13 +447,9 @@ class EquationEngine:
         Q[..., 0] = np.einsum("lp,lpcij->lcij", q, steps.Q)
         variance[..., 0] = 1.0
         variance[:, space.unknown, 0] = sigma2
-        n_inputs = len(equation.inputs)
         units = np.zeros((1 + k, len(self.in_system)))
         units[0, ~self.in_system] = self.origin
         units[1:, ~self.in_system] = np.eye(k)
         for i, unit in enumerate(units):
-            B = equation.matrices(unit)[1]
-            G[:, :, :, : B.shape[1], i] = steps.hold @ B
-            if self._is_ramped:
-                G[:, :, :, B.shape[1] :, i] = steps.ramp @ B[:, :n_inputs]
+            G[..., i] = gains(equation, unit, steps.systems, Discrete(*steps[:4]), space.lengths)
         return T, Q, G, variance

@@ -58,7 +58,9 @@ def can_lower(equation: Equation, sample: Sample) -> bool:
     """Whether an infinitely fast pole leaves an equation of this kind."""
     m = equation.order
     rest = equation.order > 1 and (len(equation.derivatives) > 1 or equation.n_drives > 0)
-    return rest and equation.n_outputs == 1 and sample.reads_values_only and m - 1 in equation.derivatives and not equation.terms
+    proper = max(equation.input_derivatives, default=0) < m
+    kind = proper and equation.n_outputs == 1 and sample.reads_values_only and not equation.terms
+    return kind and rest and m - 1 in equation.derivatives
 
 
 def lowered(equation: Equation, sample: Sample) -> tuple[Equation, Sample]:

@@ -114,6 +114,7 @@ class Parts(NamedTuple):
     terms: tuple[Term, ...]
     groups: Any
     derivatives: tuple[int, ...]
+    input_derivatives: dict[str, int]
     inputs: FormulaInputs
 
 
@@ -139,7 +140,7 @@ def parse(formula: str, data: Any, t: str, groups: str | Sequence[str] | None) -
     name, order = _left(left)
     _require(columns, name)
     _require(columns, t)
-    intercept, derivatives, terms, inputs = True, [], [], []
+    intercept, derivatives, terms, inputs, rates = True, [], [], [], []
     for sign, text in _split(right):
         if text in ("0", "1"):
             intercept = (text == "1") == (sign == "+")
@@ -150,6 +151,10 @@ def parse(formula: str, data: Any, t: str, groups: str | Sequence[str] | None) -
             inputs.append(text)
             continue
         tree = _expression(text)
+        rate = None if _mentions(tree, name) else _rate_of_input(tree)
+        if rate is not None:
+            rates.append(rate)
+            continue
         curve = _curve_order(tree, name)
         if curve is not None:
             if curve >= order:
@@ -159,7 +164,16 @@ def parse(formula: str, data: Any, t: str, groups: str | Sequence[str] | None) -
             terms.append(_term(text, tree, name, t, order, set(columns)))
         else:
             inputs.append(text)
-    design, names = _inputs(inputs, columns)
+    design, names, counts = _inputs(inputs, columns)
+    orders = np.repeat(
+        [_highest_rate(rates, ast.unparse(_expression(text)) if rates else text) for text in inputs], counts
+    ).tolist()
+    if rates:
+        inner, k = rates[0]
+        raise SpecificationError(
+            f"the formula has {derivative_name(inner, k)} without {derivative_name(inner, k - 1)}; write a derivative of an input "
+            f"beside the input and its lower derivatives, such as {inner} + D({inner})"
+        )
     for i, each in enumerate(names):
         if each in names[:i]:
             raise SpecificationError(f"the formula has the input {each!r} twice; name it once")
@@ -177,6 +191,7 @@ def parse(formula: str, data: Any, t: str, groups: str | Sequence[str] | None) -
         tuple(terms),
         None if groups is None else _groups(columns, groups),
         tuple(derivatives),
+        {name: highest for name, highest in zip(names, orders, strict=True) if highest},
         FormulaInputs(inputs, columns),
     )
 
@@ -288,6 +303,26 @@ def _curve_order(tree: ast.expr, name: str) -> int | None:
     return order.value
 
 
+def _rate_of_input(tree: ast.expr) -> tuple[str, int] | None:
+    """The input and k of D(input, k); None for anything else."""
+    if not (isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "D" and tree.args):
+        return None
+    of_name = ast.Call(tree.func, [ast.Name("_", ast.Load()), *tree.args[1:]], tree.keywords)
+    order = _curve_order(of_name, "_")
+    if not order:
+        raise SpecificationError(f"cannot read {ast.unparse(tree)}; write D(u) or D(u, k) of an input u, with k one or more")
+    return ast.unparse(tree.args[0]), order
+
+
+def _highest_rate(rates: list[tuple[str, int]], text: str) -> int:
+    """The highest derivative of an input among those of a formula, of which it takes these away."""
+    highest = 0
+    while (text, highest + 1) in rates:
+        highest += 1
+        rates.remove((text, highest))
+    return highest
+
+
 def _mentions(tree: ast.expr, name: str) -> bool:
     return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))
 
@@ -340,9 +375,10 @@ def _reason(error: Exception, columns: Mapping[str, Any]) -> str:
     return reason
 
 
-def _inputs(texts: list[str], columns: dict[str, Any]) -> tuple[FloatArray, list[str]]:
-    """Columns of the inputs: those named, and what patsy makes of the rest."""
-    parts, names = [], []
+def _inputs(texts: list[str], columns: dict[str, Any]) -> tuple[FloatArray, list[str], list[int]]:
+    """Columns of the inputs, those named and what patsy makes of the rest, their names, and how many there are of each text."""
+    parts: list[FloatArray] = []
+    names: list[str] = []
     for text in texts:
         if text in columns:
             parts.append(to_floats(columns[text], text)[0][:, None])
@@ -357,4 +393,4 @@ def _inputs(texts: list[str], columns: dict[str, Any]) -> tuple[FloatArray, list
             raise DataError(f"cannot read the input {text!r}: {_reason(error, columns)}") from None
         parts.append(np.asarray(matrix, dtype=float))
         names += matrix.design_info.column_names
-    return (np.hstack(parts) if parts else np.zeros((0, 0))), names
+    return (np.hstack(parts) if parts else np.zeros((0, 0))), names, [part.shape[1] for part in parts]

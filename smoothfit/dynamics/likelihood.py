@@ -22,6 +22,7 @@ from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
 from ..markov.discretize import Discrete, discretize, discretize_jacobian
+from .drives import gain_slopes, gains
 from .sample import Sample
 from .specification import Equation, derivative_name
 
@@ -100,7 +101,7 @@ class StateSpace:
         u = np.column_stack([sample.u, np.ones(len(sample))]) if equation.intercept else sample.u
         before = np.zeros_like(u)
         before[1:] = u[:-1]
-        if equation.intersample == "zoh" or not sample.inputs:
+        if not equation.takes_changes:
             return np.ascontiguousarray(before)
         return np.ascontiguousarray(np.hstack([before, (u - before)[:, : len(sample.inputs)]]))
 
@@ -110,34 +111,28 @@ class StateSpace:
         """T, Q, G and variance with derivatives along all parameters, padded to n directions (none where n is zero)."""
         equation, p = self.equation, self.equation.n_outputs
         classes, m = values.T.shape[:2]
-        _, B = equation.matrices(theta)
-        k = len(equation.inputs)
-        with_ramp = equation.intersample == "foh" and k > 0
-        width = B.shape[1] + (k if with_ramp else 0)
+        system = equation.matrices(theta)[0]
+        width = self.drives.shape[1]
         T = np.zeros((classes, m, m, 1 + n))
         Q = np.zeros((classes, m, m, 1 + n))
         G = np.zeros((classes, m, width, 1 + n))
         variance = np.zeros((len(self.sample.channels), 1 + n))
 
-        def gains(d: Discrete, b: FloatArray) -> FloatArray:
-            held = d.hold @ b
-            return np.concatenate([held, d.ramp @ b[:, :k]], axis=2) if with_ramp else held
-
         T[..., 0] = values.T
         Q[..., 0] = np.tensordot(q, values.Q, axes=1)
-        G[..., 0] = gains(values, B)
+        G[..., 0] = gains(equation, theta, system, values, self.lengths)
         variance[:, 0] = 1.0
         variance[self.unknown, 0] = sigma2
         if n:
             in_system = equation.in_system
-            for i, slope in zip(np.flatnonzero(in_system), slopes, strict=True):
+            for i, slope, along in zip(np.flatnonzero(in_system), slopes, self._directions, strict=True):
                 T[..., 1 + i] = slope.T
                 Q[..., 1 + i] = np.tensordot(q, slope.Q, axes=1)
-                G[..., 1 + i] = gains(slope, B)
+                G[..., 1 + i] = gain_slopes(equation, theta, system, along, values, slope, self.lengths)
             for i in np.flatnonzero(~in_system):
                 unit = np.zeros_like(theta)
                 unit[i] = 1.0
-                G[..., 1 + i] = gains(values, equation.matrices(unit)[1])
+                G[..., 1 + i] = gains(equation, unit, system, values, self.lengths)
             first = 1 + len(theta)
             for j in range(p):
                 Q[..., first + j] = values.Q[j]

@@ -39,7 +39,7 @@ class DerivativeRegression:
 
     The equation is
 
-        y^(m)(t) = sum_j a_j y^(j)(t) + sum_i b_i u_i(t - delay) + sum_r c_r g_r(y, t) + gamma + process noise,
+        y^(m)(t) = sum_j a_j y^(j)(t) + sum_il b_il u_i^(l)(t - delay) + sum_r c_r g_r(y, t) + gamma + process noise,
 
     known through samples y_k = y(t_k) + e_k and inputs u that are held (or linear) between their samples. Every method of `fit`
     estimates the same coefficients, under its own assumption on the two noises.
@@ -73,6 +73,10 @@ class DerivativeRegression:
         Runs: nothing is differenced or integrated across their joins, and each has an initial state of its own.
     derivatives : sequence of int, optional
         Orders j on the right; by default all below `order`.
+    input_derivatives : int, or mapping from names to int
+        The highest derivative l of the inputs on the right, of all or of each by name, at most m; zero by default. With l = m an
+        input acts at once (direct feedthrough): y' = a y + b u + c u' is the transfer function (c s + b) / (s - a), with a zero at
+        -b / c. No derivative is computed, and inputs may jump: y is observed after the jump.
     unit : str, optional
         Unit of time in which datetimes are counted, by default the longest no longer than the mean spacing.
 
@@ -132,6 +136,7 @@ class DerivativeRegression:
         groups: Any = None,
         *,
         derivatives: Iterable[int] | None = None,
+        input_derivatives: int | Mapping[str, int] = 0,
         unit: str | None = None,
     ):
         order = check_order(order, "order", 1, 6)
@@ -150,6 +155,7 @@ class DerivativeRegression:
                 terms=check_terms(terms),
                 intercept=bool(intercept),
                 intersample=intersample,
+                input_derivatives=input_orders(input_derivatives, sample, order),
             ),
         )
 
@@ -159,7 +165,18 @@ class DerivativeRegression:
                 f"non-linear terms ({equation.terms[0].name}) go with one output, and there are {equation.n_outputs} "
                 f"({', '.join(equation.outputs)}); leave the terms out, or pass one column of y and the others as inputs u"
             )
+        if equation.terms and equation.input_rates:
+            raise SpecificationError(
+                f"input_derivatives= is for linear equations, and this one has the term {equation.terms[0].name}; leave one "
+                "of them out"
+            )
         for channel in sample.channels:
+            if equation.highest_derivative < channel.deriv < equation.order:
+                raise SpecificationError(
+                    f"{channel.name!r} observes a derivative of order {channel.deriv}, in which the derivatives of inputs of order "
+                    f"{max(equation.input_derivatives)} on the right are impulses; leave {channel.name!r} out, or lower "
+                    "input_derivatives="
+                )
             if channel.deriv >= equation.order:
                 raise SpecificationError(
                     f"{channel.name!r} observes a derivative of order {channel.deriv}, and an equation of order {equation.order} "
@@ -170,7 +187,7 @@ class DerivativeRegression:
             if name in RESERVED:
                 raise SpecificationError(f"a regressor is called {name!r}, which is the name of a noise; rename the column")
         check_scales(sample, equation.order)
-        check_inputs(sample, equation.intercept, equation.intersample)
+        check_inputs(sample, equation)
         check_series(sample, equation)
         self.sample = sample
         self.equation = equation
@@ -187,8 +204,8 @@ class DerivativeRegression:
         ----------
         formula : str
             The highest derivative on the left. On the right, derivatives ``y``, ``D(y)``, ``D(y, k)``; inputs (columns, or
-            functions of
-            columns such as ``np.log(u)``); non-linear terms, which mention y; ``- 1`` or ``+ 0`` for no intercept.
+            functions of columns such as ``np.log(u)``) and their derivatives, ``u + D(u)``; non-linear terms, which mention y;
+            ``- 1`` or ``+ 0`` for no intercept.
         data : data frame
         t : str
             Column of times.
@@ -223,6 +240,7 @@ class DerivativeRegression:
             terms=parts.terms,
             groups=parts.groups,
             derivatives=parts.derivatives,
+            input_derivatives=parts.input_derivatives,
             **options,
         )
         model.formula, model.inputs_of_formula = formula, parts.inputs
@@ -359,6 +377,23 @@ def _orders(derivatives: Any) -> tuple[int, ...]:
     if isinstance(derivatives, str) or not isinstance(derivatives, Iterable):
         raise SpecificationError(f"derivatives is {derivatives!r}; pass a list of orders, such as [0, 1]")
     return tuple(derivatives)
+
+
+def input_orders(given: Any, sample: Sample, order: int) -> tuple[int, ...]:
+    """The highest derivative of each input on the right, of a number or of a mapping of recorded names; empty if there is none."""
+    names = sample.recorded_inputs
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in names:
+                raise SpecificationError(
+                    f"input_derivatives has {name!r}, which is not an input; the inputs are {', '.join(names) or 'none'}"
+                )
+        found = [check_order(given.get(name, 0), f"input_derivatives[{name!r}]", 0, order) for name in names]
+    else:
+        found = [check_order(given, "input_derivatives", 0, order)] * len(names)
+        if given and not names:
+            raise SpecificationError(f"input_derivatives is {given} and there are no inputs; pass u")
+    return tuple(np.repeat(found, sample.lags + 1).tolist()) if any(found) else ()
 
 
 def check_method(method: Any) -> Method:

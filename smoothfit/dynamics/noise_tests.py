@@ -17,8 +17,7 @@ import numpy as np
 from .._core import _kernels
 from .._validation import FloatArray
 from ..inference.marginal import weighted_nodes
-from ..markov.discretize import Discrete
-from .engine import EquationEngine
+from .engine import EquationEngine, Steps
 from .posterior import EquationPosterior
 
 SAMPLES = 399
@@ -29,7 +28,7 @@ LADDER = 10.0 ** np.arange(-4, 5)  # of the tested variance beside the others, i
 class Grid(NamedTuple):
     """Parameters over which likelihoods are maximised; the first `n_null` satisfy the hypothesis."""
 
-    steps: Discrete
+    steps: Steps
     q: FloatArray
     sigma2: FloatArray
     n_null: int
@@ -67,7 +66,7 @@ def _grid(posterior: EquationPosterior, null: EquationEngine, nodes: FloatArray,
     rest = np.hstack(full.variances(posterior.nodes.theta))
     variances = np.vstack([under, ladder.reshape(-1, under.shape[1]), rest])
     both = zip(null.steps(nodes), full.steps(posterior.nodes.theta), strict=True)
-    steps = Discrete(*(np.concatenate([*[part] * (1 + len(LADDER)), other]) for part, other in both))
+    steps = Steps(*(np.concatenate([*[part] * (1 + len(LADDER)), other]) for part, other in both))
     return Grid(steps, variances[:, :p], variances[:, p:], len(nodes))
 
 
@@ -83,7 +82,7 @@ class _Simulated:
         engine.origin = origin
         inner = self._sums(engine.space.rows[2])[2]
         self.inverse = np.linalg.pinv(np.where(np.isfinite(inner), inner, 0.0), hermitian=True) if k else inner
-        self.step, self.q = Discrete(*(part[at] for part in grid.steps)), grid.q[at]
+        self.step, self.q = Steps(*(part[at] for part in grid.steps)), grid.q[at]
         self.noise = np.ones(len(engine.problem.sample.channels))
         self.noise[engine.space.unknown] = grid.sigma2[at]
 

@@ -33,14 +33,22 @@ def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, i
     return shifted(sample, _check_delay(delay), check_order(lags, "lags", 0, 10_000), intersample)
 
 
-def check_inputs(sample: Sample, intercept: bool, intersample: str) -> None:
+def check_inputs(sample: Sample, equation: Equation) -> None:
     """Raise if observations never change, or an input is constant beside an intercept, zero, or a combination of others.
 
-    The value of a held input in the last row of a run has no effect.
+    The value of a held input in the last row of a run has no effect, unless it acts at once.
     """
     _check_movement(sample)
+    intercept = equation.intercept
+    for i in dict.fromkeys(i for _, i in equation.input_rates):
+        name, column = sample.inputs[i], sample.u[:, i]
+        if not any(np.diff(column[s]).any() for s in sample.slices()):
+            raise IdentificationError(
+                f"the input {name!r} is constant in each run: the coefficient of {derivative_name(name, 1)} is not identified; "
+                "leave that derivative out"
+            )
     acting = np.ones(len(sample), np.bool_)
-    if intersample == "zoh":
+    if not equation.takes_changes:
         acting[sample.edges[1:] - 1] = False
     columns = sample.u[acting]
     if len(columns) <= columns.shape[1] + intercept:  # too few rows, which methods report

@@ -23,6 +23,7 @@ from scipy.linalg import cho_factor, cho_solve
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError
 from ..markov.discretize import COMPLEX_STEP, Discrete, discretize
+from .drives import gains
 from .fast import Chart, FastPoleError, check_vanishing, n_fast
 from .sample import Sample
 from .specification import Equation
@@ -66,11 +67,7 @@ class Relation:
     @property
     def lags(self) -> list[int]:
         """Lags l of the inputs that have a coefficient."""
-        return list(range(0 if self._ramps else 1, self.order + 1))
-
-    @property
-    def _ramps(self) -> bool:
-        return self.equation.intersample == "foh" and bool(self.equation.inputs)
+        return list(range(0 if self.equation.takes_changes else 1, self.order + 1))
 
     @cached_property
     def n_psi(self) -> int:
@@ -80,7 +77,7 @@ class Relation:
     def discrete(self, theta: npt.NDArray[Any], *, noise: bool = True) -> Discrete:
         """The matrices of a step."""
         system, _ = self.equation.matrices(theta)
-        return discretize(system, self.equation.entry, np.array([self.step]), noise=noise, ramp=self._ramps)
+        return discretize(system, self.equation.entry, np.array([self.step]), noise=noise, ramp=self.equation.is_ramped)
 
     def polynomial(self, T: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
         """Phi (m,) and the first rows of N_0 .. N_{m-1} (Faddeev & Leverrier)."""
@@ -96,36 +93,28 @@ class Relation:
 
     def psi(self, theta: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Discrete coefficients: phi_1 .. phi_m, those of each input by lag, the constant."""
-        phi, beta, total = self._unit(theta)
-        _, B = self.equation.matrices(theta)
-        parts = [phi, np.outer(B[0, : len(self.equation.inputs)], beta).ravel()]
-        if self.equation.intercept:
-            parts.append(np.array([B[0, -1] * total]))
-        return np.concatenate(parts)
-
-    def _unit(self, theta: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Any]:
-        """Phi, and what inputs (by lag) and constant of coefficient one add to the difference equation: these depend on A alone."""
-        d = self.discrete(theta, noise=False)
+        equation, d = self.equation, self.discrete(theta, noise=False)
         phi, rows = self.polynomial(d.T[0])
-        held = np.array([row @ d.hold[0][:, 0] for row in rows])
-        if not self._ramps:
-            return phi, held, held.sum()
-        ramped = np.array([row @ d.ramp[0][:, 0] for row in rows])
-        return phi, np.append(ramped, 0.0) + np.append(0.0, held - ramped), held.sum()
+        added = np.array(rows) @ gains(equation, theta, equation.matrices(theta)[0], d, np.array([self.step]))[0]
+        k = len(equation.inputs)
+        lagged = added[:, :k]
+        if equation.takes_changes:
+            changed, nothing = added[:, equation.n_drives :], np.zeros((1, k))
+            lagged = np.vstack([changed, nothing]) + np.vstack([nothing, lagged - changed])
+        return np.concatenate([phi, lagged.T.ravel(), [added[:, k].sum()] if equation.intercept else []])
 
     def jacobian(self, theta: FloatArray) -> FloatArray:
         """D psi / d theta, shape (psi, theta), exact to rounding: complex steps along A, in which alone psi is not linear."""
-        m, width, n_curves = self.order, len(self.lags), len(self.equation.derivatives)
+        n_curves = len(self.equation.derivatives)
         slopes = np.zeros((self.n_psi, len(theta)))
         for i in range(n_curves):
             moved = theta.astype(complex)
             moved[i] += 1j * COMPLEX_STEP
             slopes[:, i] = self.psi(moved).imag / COMPLEX_STEP
-        _, beta, total = self._unit(theta)
-        for i in range(len(self.equation.inputs)):
-            slopes[m + i * width : m + (i + 1) * width, n_curves + i] = beta
-        if self.equation.intercept:
-            slopes[-1, -1] = total
+        for i in range(n_curves, len(theta)):
+            unit = np.where(np.arange(len(theta)) < n_curves, theta, 0.0)
+            unit[i] = 1.0
+            slopes[self.order :, i] = self.psi(unit)[self.order :]
         return slopes
 
     def rows(self, sample: Sample) -> Rows:
@@ -159,7 +148,7 @@ class Relation:
         return np.asarray(rows.target - rows.design @ self.psi(theta))
 
     def from_psi(self, psi: FloatArray) -> FloatArray | None:
-        """The theta of unrestricted coefficients: poles from phi, inputs and constant by static gain; None if complex."""
+        """The theta of unrestricted coefficients: poles from phi, the others by least squares; None if complex."""
         m, equation = self.order, self.equation
         poles = np.roots(np.concatenate([[1.0], -psi[:m]])).astype(complex)
         if (np.abs(poles) == 0).any() or ((np.abs(poles.imag) < 1e-12) & (poles.real <= 0)).any():
@@ -171,16 +160,8 @@ class Relation:
         theta = np.zeros(equation.n_params)
         derivatives = sorted(equation.derivatives)
         theta[: len(derivatives)] = coefficients[derivatives]
-        unit = theta.copy()
-        first = len(derivatives)
-        unit[first:] = 1.0
-        there = self.psi(unit)
-        width = len(self.lags)
-        for i in range(len(equation.inputs)):
-            part = slice(m + i * width, m + (i + 1) * width)
-            theta[first + i] = psi[part].sum() / there[part].sum()
-        if equation.intercept:
-            theta[-1] = psi[-1] / there[-1]
+        linear = self.jacobian(theta)[m:, len(derivatives) :]
+        theta[len(derivatives) :] = np.linalg.lstsq(linear, psi[m:], rcond=None)[0]
         return theta if np.isfinite(theta).all() else None
 
 

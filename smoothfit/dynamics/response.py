@@ -11,6 +11,7 @@ from scipy.linalg import expm
 
 from .._validation import FloatArray, check_level, check_memory
 from ..markov.discretize import discretize
+from .drives import gains, jumps
 from .specification import Equation
 
 PER_GAP, PER_TIME = 6, 8  # matrices of a distinct gap, and states of a time, at the peak of a simulation
@@ -107,13 +108,18 @@ def static_ratio(equation: Equation, theta: FloatArray) -> FloatArray:
 def step_response(equation: Equation, theta: FloatArray, t: FloatArray) -> FloatArray:
     """Outputs at times t >= 0 after each drive becomes one at 0, from rest, (n, p, drives)."""
     system, B = equation.matrices(theta)
-    return np.asarray(discretize(system, equation.entry, t).hold[:, : equation.n_outputs] @ B)
+    d = discretize(system, equation.entry, t, noise=False, ramp=False)
+    found = d.hold @ B
+    found[..., : len(equation.inputs)] += d.T @ jumps(equation, system, equation.rates(theta))
+    return np.asarray(found[:, : equation.n_outputs])
 
 
 def impulse_response(equation: Equation, theta: FloatArray, t: FloatArray) -> FloatArray:
-    """Outputs at times t >= 0 after a unit impulse of each drive at 0, from rest, (n, p, drives)."""
+    """Outputs at times t >= 0 after a unit impulse of each drive at 0, from rest, (n, p, drives), without one of theirs."""
     system, B = equation.matrices(theta)
-    return np.asarray(expm(system * t[:, None, None])[:, : equation.n_outputs] @ equation.entry @ B)
+    entry = equation.entry @ B
+    entry[:, : len(equation.inputs)] += system @ jumps(equation, system, equation.rates(theta))
+    return np.asarray(expm(system * t[:, None, None])[:, : equation.n_outputs] @ entry)
 
 
 def input_polynomials(equation: Equation, theta: FloatArray) -> FloatArray:
@@ -162,14 +168,12 @@ def simulate(
     check_memory(
         8 * (PER_GAP * len(gaps) * size**2 + PER_TIME * len(t) * size), f"a simulation at {len(t)} times", "pass fewer t at once"
     )
-    system, B = equation.matrices(theta)
+    system = equation.matrices(theta)[0]
     d = discretize(system, equation.entry, gaps)
+    G = gains(equation, theta, system, d, gaps)
     drives = np.column_stack([u, np.ones(len(t))]) if equation.intercept else u
-    driven = drives @ B.T
-    if equation.intersample == "zoh" and equation.inputs:
-        change = np.zeros_like(driven)
-    else:
-        change = np.diff(driven, axis=0, append=driven[-1:])
+    if equation.takes_changes:
+        drives = np.hstack([drives, np.diff(u, axis=0, append=u[-1:])])
     states = np.empty((len(t), equation.n_states))
     states[0] = initial
     noise = np.zeros((max(0, len(t) - 1), equation.n_states))
@@ -179,5 +183,5 @@ def simulate(
         roots = axes * np.sqrt(np.maximum(values, 0.0))[:, None, :]
         noise = np.einsum("nij,nj->ni", roots[classes], rng.standard_normal((len(t) - 1, equation.n_states)))
     for k, c in enumerate(classes):
-        states[k + 1] = d.T[c] @ states[k] + d.hold[c] @ driven[k] + d.ramp[c] @ change[k] + noise[k]
+        states[k + 1] = d.T[c] @ states[k] + G[c] @ drives[k] + noise[k]
     return states

@@ -156,7 +156,8 @@ class Sample:
         The mean of exp(2 rate gap) is what the spacing contributes to the information on the rate: short gaps among long ones
         identify a fast pole.
         """
-        return -0.5 * float(np.log(np.mean(np.exp(2 * min(rate, 0.0) * (self.gaps if self.step is None else self.step)))))
+        rate, gaps = min(rate, 0.0), self.gaps if self.step is None else np.array([self.step])
+        return -rate * float(gaps.min()) - 0.5 * float(np.log(np.mean(np.exp(2 * rate * (gaps - gaps.min())))))
 
     @property
     def first_replicate(self) -> int | None:

@@ -150,7 +150,7 @@ class Smoothed(Transfer):
         equation, sample = self.model.equation, self.model.sample
         mean, cov = (part[sample.rows] for part in self._at_nodes)
         table: dict[str, Any] = {}
-        for j in range(equation.order):
+        for j in range(equation.highest_derivative + 1):
             for i, name in enumerate(equation.outputs):
                 at = j * equation.n_outputs + i
                 table[derivative_name(name, j)] = mean[:, at]
@@ -207,7 +207,7 @@ class Smoothed(Transfer):
     ) -> tuple[Sample, npt.NDArray[np.int64], FloatArray, int, int]:
         """One run with nodes at the times asked for, where these are, the times, the derivative and the output."""
         equation, sample = self.model.equation, self.model.sample
-        deriv = check_order(deriv, "deriv", 0, equation.order - 1)
+        deriv = check_order(deriv, "deriv", 0, equation.highest_derivative)
         chosen = self._output_index(output)
         times = sample.abscissa.read(times_of(self.model, t), "t").ravel()
         wide, at = reaching(sample, self._run_index(run), times, equation)

@@ -68,7 +68,7 @@ def derivative_name(name: str, order: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Equation:
-    """y^(m) = sum_j a_j y^(j) + sum_i b_i u_i + sum_r c_r g_r(y, t) + gamma, for each output y.
+    """y^(m) = sum_j a_j y^(j) + sum_i sum_l b_il u_i^(l) + sum_r c_r g_r(y, t) + gamma, for each output y.
 
     Attributes
     ----------
@@ -84,11 +84,14 @@ class Equation:
     intercept : bool
     intersample : {"zoh", "foh"}
         Inputs are held between their samples ("zoh") or go on linearly ("foh").
+    input_derivatives : tuple of int
+        The highest derivative of each input on the right, at most m; empty if there is none.
 
     Notes
     -----
-    The state is (y, y', ..., y^(m-1)), outputs within orders: y_l^(j) has the index j p + l. Parameters come equation by equation,
-    each in the order: derivatives (outputs within orders), inputs, terms, intercept.
+    The state is (y, y', ..., y^(m-1)), outputs within orders: y_l^(j) has the index j p + l. Where derivatives of inputs of order r
+    are on the right, those above m - r are without the impulses of the inputs (see `drives`). Parameters come equation by equation,
+    each in the order: derivatives (outputs within orders), inputs, their derivatives (inputs within orders), terms, intercept.
     """
 
     order: int
@@ -98,6 +101,7 @@ class Equation:
     terms: tuple[Term, ...] = ()
     intercept: bool = True
     intersample: str = "zoh"
+    input_derivatives: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_order(self.order, "order", 1, HIGHEST_ORDER)
@@ -111,6 +115,8 @@ class Equation:
             check_order(j, "derivatives", 0, self.order - 1)
         if len(set(self.derivatives)) < len(self.derivatives):
             raise SpecificationError(f"derivatives is {self.derivatives}; name each order once")
+        for j in self.input_derivatives:
+            check_order(j, "input_derivatives", 0, self.order)
         names = self.names
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -137,7 +143,29 @@ class Equation:
     def regressors(self) -> tuple[str, ...]:
         """Names of the right side of one equation."""
         curves = [derivative_name(name, j) for j in sorted(self.derivatives) for name in self.outputs]
-        return (*curves, *self.inputs, *(term.name for term in self.terms), *(["const"] if self.intercept else []))
+        inputs = (*self.inputs, *(derivative_name(self.inputs[i], j) for j, i in self.input_rates))
+        return (*curves, *inputs, *(term.name for term in self.terms), *(["const"] if self.intercept else []))
+
+    @property
+    def input_rates(self) -> list[tuple[int, int]]:
+        """Order and input of each derivative of an input on the right."""
+        orders = self.input_derivatives
+        return [(j, i) for j in range(1, max(orders, default=0) + 1) for i, highest in enumerate(orders) if highest >= j]
+
+    @property
+    def is_ramped(self) -> bool:
+        """Whether there are inputs that go on linearly between samples."""
+        return self.intersample == "foh" and bool(self.inputs)
+
+    @property
+    def takes_changes(self) -> bool:
+        """Whether the state moves with the change of an input over a step, and not with its value at the start of it alone."""
+        return self.is_ramped or bool(self.input_rates)
+
+    @property
+    def highest_derivative(self) -> int:
+        """The highest derivative of y that is a function: one below the order, and below where inputs add impulses."""
+        return self.order - max([1, *self.input_derivatives])
 
     @property
     def names(self) -> list[str]:
@@ -169,6 +197,16 @@ class Equation:
         if self.intercept:
             drives = np.column_stack([drives, rows[:, -1]])
         return system, drives
+
+    def rates(self, theta: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Coefficients of the derivatives of the inputs by order, (highest order, p, inputs)."""
+        p = len(self.outputs)
+        rows = np.asarray(theta).reshape(p, -1)
+        found = np.zeros((max(self.input_derivatives, default=0), p, len(self.inputs)), dtype=rows.dtype)
+        start = len(self.derivatives) * p + len(self.inputs)
+        for column, (j, i) in enumerate(self.input_rates, start):
+            found[j - 1, :, i] = rows[:, column]
+        return found
 
     @property
     def entry(self) -> FloatArray:

@@ -65,10 +65,11 @@ def integral_start(equation: Equation, sample: Sample) -> FloatArray:
         repeated = [y]
         for _ in range(m):
             repeated.append(running_integral(repeated[-1], t, held=False))
-        drives = running_integral(sample.u[s], t, held)
+        drives = [sample.u[s], running_integral(sample.u[s], t, held)]
         for _ in range(m - 1):
-            drives = running_integral(drives, t, held=False)
-        parts = [repeated[m - j] for j in sorted(equation.derivatives)] + [drives]
+            drives.append(running_integral(drives[-1], t, held=False))
+        parts = [repeated[m - j] for j in sorted(equation.derivatives)] + [drives[m]]
+        parts += [drives[m - j][:, [i]] for j, i in equation.input_rates]
         if equation.terms:
             terms = np.column_stack([term([y[:, 0]] + [np.gradient(y[:, 0], t)] * (m - 1), sample.t[s]) for term in equation.terms])
             for _ in range(m):

@@ -431,4 +431,5 @@ METHOD = Method(
     "armax",
     estimate,
     "process noise and independent measurement noise, as a moving average of the innovations",
+    input_rates=True,
 )

@@ -38,4 +38,5 @@ METHOD = Method(
     estimate,
     "process noise only; no measurement noise",
     missing=True,
+    input_rates=True,
 )

@@ -13,7 +13,7 @@ from ..._validation import FloatArray
 from ...errors import DataError, SpecificationError
 from ..covariances import COV_TYPES, ROW_BY_ROW, sandwich_cov
 from ..sample import REGULAR, Sample
-from ..specification import Equation
+from ..specification import Equation, derivative_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,9 +173,9 @@ class Method:
         ``estimate(problem, **options)`` -> Fitted.
     noise : str
         The noise it assumes, as a clause.
-    irregular, missing, vector, rates, replicates, weights, between : bool
+    irregular, missing, vector, rates, replicates, weights, between, input_rates : bool
         Whether it takes irregular times, missing observations, several outputs, several series and observations of derivatives,
-        several observations at one time, given SDs and weights, inputs that change between observations.
+        several observations at one time, given SDs and weights, inputs that change between observations, derivatives of inputs.
     terms : {"", "values", "any"}
         Which non-linear terms it takes: none, functions of y and t, any.
     instead : str
@@ -194,6 +194,7 @@ class Method:
     replicates: bool = False
     weights: bool = False
     between: bool = False
+    input_rates: bool = False
     terms: str = ""
     instead: str = "kalman"
     terms_instead: str = "output_error"
@@ -207,6 +208,11 @@ class Method:
         if self.terms == "values" and any(term.rates for term in equation.terms):
             name = next(term.name for term in equation.terms if term.rates)
             return f'method="{self.name}" has only terms of y, and {name} uses derivatives; use method="{self.terms_instead}"'
+        if equation.input_rates and not self.input_rates:
+            j, i = equation.input_rates[0]
+            return (
+                f'method="{self.name}" has no derivatives of inputs ({derivative_name(equation.inputs[i], j)}); use method="kalman"'
+            )
         if equation.n_outputs > 1 and not self.vector:
             return f'method="{self.name}" supports one output and there are {equation.n_outputs}; {use}'
         if not sample.reads_values_only and not self.rates:

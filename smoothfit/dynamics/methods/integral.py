@@ -242,4 +242,5 @@ METHOD = Method(
     "independent measurement noise only; no process noise",
     instead="output_error",
     terms="any",
+    input_rates=True,
 )

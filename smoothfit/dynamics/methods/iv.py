@@ -182,4 +182,5 @@ METHOD = Method(
     "iv",
     estimate,
     "process and measurement noise of any kind that is uncorrelated with the inputs",
+    input_rates=True,
 )

@@ -360,6 +360,7 @@ METHOD = Method(
     replicates=True,
     weights=True,
     between=True,
+    input_rates=True,
     missing=True,
     vector=True,
     rates=True,

@@ -69,6 +69,7 @@ METHOD = Method(
     replicates=True,
     weights=True,
     between=True,
+    input_rates=True,
     missing=True,
     vector=True,
     rates=True,

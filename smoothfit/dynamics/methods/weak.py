@@ -206,4 +206,5 @@ METHOD = Method(
     "independent measurement noise only; no process noise",
     instead="output_error",
     terms_instead="integral",
+    input_rates=True,
 )

@@ -309,4 +309,5 @@ METHOD = Method(
     "whittle",
     estimate,
     "process noise and independent measurement noise, both stationary and both estimated",
+    input_rates=True,
 )
