@@ -84,7 +84,9 @@ def centring(problem: Problem) -> Centring:
     """The levels of columns that are far from zero beside their range, where an intercept takes them up."""
     sample, equation = problem.sample, problem.equation
     outputs, inputs = np.zeros(equation.n_outputs), np.zeros(len(equation.inputs))
-    if equation.intercept and not equation.terms:
+    width = len(equation.regressors)
+    is_free = not any(one.place % width == width - 1 for one in equation.known)  # of the constant
+    if equation.intercept and is_free and not equation.terms:
         for i, column in enumerate(sample.u.T):
             inputs[i] = _level(column)
         for channel, column in zip(sample.channels, sample.y.T, strict=True):

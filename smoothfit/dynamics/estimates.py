@@ -99,11 +99,12 @@ class Estimates(Results):
     def _posterior(self) -> EquationPosterior | None:
         """Weighted nodes of all parameters; None if intervals are those of a normal law.
 
-        That is so of methods other than "kalman", of a covariance other than its own, where the two agree, and of equations with
-        too many parameters (`posterior.is_normal`).
+        That is so of methods other than "kalman", of a covariance other than its own, where the two agree, of equations with
+        too many parameters (`posterior.is_normal`), and of those with fixed coefficients or priors.
         """
         found = self.fitted
-        if self.method != "kalman" or self.cov_type != found.cov_type or found.notes or not self.model.equation.derivatives:
+        equation = self.model.equation
+        if self.method != "kalman" or self.cov_type != found.cov_type or found.notes or not equation.derivatives or equation.known:
             return None
         return None if is_normal(self.model.problem, found, self._fit.cov) else posterior_of(self.model.problem, found)
 
@@ -116,8 +117,8 @@ class Estimates(Results):
 
         After "kalman" equal-tailed ones of the posterior, which integrates over all parameters (docs: theory of equations),
         unless a normal law has the same, or the equation is of an order above three, of more than nine coefficients of outputs and
-        ratios of noises, or of a long sample (more than 20 000 times; with more than two such parameters 1000). Else normal;
-        of noises normal on the logarithmic scale.
+        ratios of noises, or of a long sample (more than 20 000 times; with more than two such parameters 1000), or has fixed
+        coefficients or priors. Else normal; of noises normal on the logarithmic scale.
         """
         import pandas as pd
 
@@ -128,12 +129,25 @@ class Estimates(Results):
         return pd.DataFrame(ends, index=self.params.index)
 
     @property
+    def _is_set(self) -> npt.NDArray[np.bool_]:
+        """Which of `params` are fixed."""
+        return np.append(self.model.equation.is_fixed, np.zeros(len(self.fitted.noise), np.bool_))
+
+    @property
+    def tvalues(self) -> pd.Series:
+        """Estimates over standard errors; NaN of fixed coefficients."""
+        found = super().tvalues
+        found[self._is_set] = np.nan
+        return found
+
+    @property
     def pvalues(self) -> pd.Series:
         """Two-sided p-values of zero: of coefficients after "kalman" by the posterior that `conf_int` is of, else normal.
 
         Those of noises are normal, and a convention of statsmodels rather than tests: zero is their boundary.
         """
         found = super().pvalues
+        found[self._is_set] = np.nan
         if self._posterior is not None:
             k = len(self.fitted.theta)
             found.iloc[:k] = self._posterior.p_values(np.eye(k), np.zeros(k))
@@ -184,7 +198,9 @@ class Estimates(Results):
 
     @property
     def _n_likelihood(self) -> tuple[int, int]:
-        return len(self.params) + (self.method in ("arx", "arimax", "difference")), self.nobs
+        return len(self.params) - int(self.model.equation.is_fixed.sum()) + (
+            self.method in ("arx", "arimax", "difference")
+        ), self.nobs
 
     @property
     def aic(self) -> float:
@@ -220,8 +236,8 @@ class Estimates(Results):
 
     @property
     def df_model(self) -> int:
-        """Number of coefficients; `edf` is that of the smoothed curve."""
-        return len(self.fitted.theta)
+        """Number of coefficients that are estimated; `edf` is that of the smoothed curve."""
+        return len(self.fitted.theta) - int(self.model.equation.is_fixed.sum())
 
     @property
     def df_resid(self) -> int:

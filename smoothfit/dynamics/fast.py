@@ -59,7 +59,7 @@ def can_lower(equation: Equation, sample: Sample) -> bool:
     m = equation.order
     rest = equation.order > 1 and (len(equation.derivatives) > 1 or equation.n_drives > 0)
     proper = max(equation.input_derivatives, default=0) < m
-    kind = proper and equation.n_outputs == 1 and sample.reads_values_only and not equation.terms
+    kind = proper and not equation.known and equation.n_outputs == 1 and sample.reads_values_only and not equation.terms
     return kind and rest and m - 1 in equation.derivatives
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from .reading import check_inputs, check_series, read_sample
 from .results import DynamicsResults
 from .sample import Sample
 from .scales import check_scales
-from .specification import Equation, check_terms
+from .specification import Equation, check_terms, known_coefficients
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -77,6 +78,11 @@ class DerivativeRegression:
         The highest derivative l of the inputs on the right, of all or of each by name, at most m; zero by default. With l = m an
         input acts at once (direct feedthrough): y' = a y + b u + c u' is the transfer function (c s + b) / (s - a), with a zero at
         -b / c. No derivative is computed, and inputs may jump: y is observed after the jump.
+    fixed : mapping from names to numbers, optional
+        Coefficients that are known, by their names in ``params``: ``{"y": -1.0}``. For "kalman" and "output_error".
+    priors : mapping from names to pairs of numbers, optional
+        Means and SDs of normal priors on coefficients: ``{"u": (2.0, 0.1)}``. The estimate is then the mode of the posterior. For
+        the same methods. Known noise SDs and a known start are those of observations (`observe`).
     unit : str, optional
         Unit of time in which datetimes are counted, by default the longest no longer than the mean spacing.
 
@@ -137,6 +143,8 @@ class DerivativeRegression:
         *,
         derivatives: Iterable[int] | None = None,
         input_derivatives: int | Mapping[str, int] = 0,
+        fixed: Mapping[str, float] | None = None,
+        priors: Mapping[str, tuple[float, float]] | None = None,
         unit: str | None = None,
     ):
         order = check_order(order, "order", 1, 6)
@@ -145,19 +153,17 @@ class DerivativeRegression:
         if intersample not in ("zoh", "foh"):
             raise SpecificationError(f'intersample is {intersample!r}; pass "zoh" (held) or "foh" (linear)')
         sample = read_sample(y, t, u, groups, lags=lags, delay=delay, intersample=intersample, unit=unit)
-        self._set(
-            sample,
-            Equation(
-                order=order,
-                outputs=sample.outputs,
-                derivatives=tuple(range(order)) if derivatives is None else _orders(derivatives),
-                inputs=sample.inputs,
-                terms=check_terms(terms),
-                intercept=bool(intercept),
-                intersample=intersample,
-                input_derivatives=input_orders(input_derivatives, sample, order),
-            ),
+        equation = Equation(
+            order=order,
+            outputs=sample.outputs,
+            derivatives=tuple(range(order)) if derivatives is None else _orders(derivatives),
+            inputs=sample.inputs,
+            terms=check_terms(terms),
+            intercept=bool(intercept),
+            intersample=intersample,
+            input_derivatives=input_orders(input_derivatives, sample, order),
         )
+        self._set(sample, replace(equation, known=known_coefficients(equation, fixed, priors)))
 
     def _set(self, sample: Sample, equation: Equation) -> None:
         if equation.terms and equation.n_outputs > 1:
@@ -168,6 +174,11 @@ class DerivativeRegression:
         if equation.terms and equation.input_rates:
             raise SpecificationError(
                 f"input_derivatives= is for linear equations, and this one has the term {equation.terms[0].name}; leave one "
+                "of them out"
+            )
+        if equation.terms and equation.known:
+            raise SpecificationError(
+                f"fixed= and priors= are for linear equations, and this one has the term {equation.terms[0].name}; leave one "
                 "of them out"
             )
         for channel in sample.channels:
@@ -212,7 +223,7 @@ class DerivativeRegression:
         groups : str or list of str, optional
             Column of runs; with several, each combination of their values is a run.
         **options
-            `lags`, `delay`, `intersample`, `unit` of the model.
+            `lags`, `delay`, `intersample`, `fixed`, `priors`, `unit` of the model.
 
         Notes
         -----

@@ -148,7 +148,10 @@ class Relation:
         return np.asarray(rows.target - rows.design @ self.psi(theta))
 
     def from_psi(self, psi: FloatArray) -> FloatArray | None:
-        """The theta of unrestricted coefficients: poles from phi, the others by least squares; None if complex."""
+        """The theta of unrestricted coefficients: poles from phi, inputs and constant by static gain; None if complex.
+
+        Coefficients of derivatives of inputs, of which there is no static gain, by least squares, together with the others.
+        """
         m, equation = self.order, self.equation
         poles = np.roots(np.concatenate([[1.0], -psi[:m]])).astype(complex)
         if (np.abs(poles) == 0).any() or ((np.abs(poles.imag) < 1e-12) & (poles.real <= 0)).any():
@@ -161,7 +164,10 @@ class Relation:
         derivatives = sorted(equation.derivatives)
         theta[: len(derivatives)] = coefficients[derivatives]
         linear = self.jacobian(theta)[m:, len(derivatives) :]
-        theta[len(derivatives) :] = np.linalg.lstsq(linear, psi[m:], rcond=None)[0]
+        if equation.input_rates:
+            theta[len(derivatives) :] = np.linalg.lstsq(linear, psi[m:], rcond=None)[0]
+        else:
+            theta[len(derivatives) :] = (psi[m:] @ (linear != 0)) / linear.sum(axis=0)
         return theta if np.isfinite(theta).all() else None
 
 

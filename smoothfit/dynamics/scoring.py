@@ -110,7 +110,7 @@ class Search:
                 t = self.terms(theta, variances, slopes=False)
         except (NumericalError, IdentificationError):  # at extreme coefficients observations may not fix a state numerically
             return np.inf
-        value = self._assemble(t)[0]
+        value = self._assemble(t)[0] + self.model.equation.misfit(theta)[0]
         return value if np.isfinite(value) else np.inf
 
     def _assemble(self, t: Terms) -> tuple[float, float]:
@@ -140,6 +140,10 @@ class Search:
         scale = np.concatenate([np.ones(self.n_theta), variances])
         plain = 2 * (t.of_mean / factor + weight * t.of_variance)
         expected = plain * np.outer(scale, scale)
+        prior, slopes, curvatures = self.model.equation.misfit(theta)
+        value += prior
+        raw[: self.n_theta] += slopes
+        expected[np.arange(self.n_theta), np.arange(self.n_theta)] += curvatures
         curvature = plain.diagonal()[self.n_theta :]
         spread = float(np.sqrt(np.exp(t.log_det / t.n_used) * factor))
         if self.sum_of_squares:
@@ -323,7 +327,9 @@ class Search:
         scale = np.concatenate([np.ones(self.n_theta), variances])
         with np.errstate(all="ignore"):
             t = self.terms(theta, variances, slopes=True)
-            score = chart.jacobian(theta).T @ ((weight * t.log_det_gradient + t.sse_gradient / point.factor) * scale)
+            raw = weight * t.log_det_gradient + t.sse_gradient / point.factor
+            raw[: self.n_theta] += self.model.equation.misfit(theta)[1]
+            score = chart.jacobian(theta).T @ (raw * scale)
         if not np.isfinite(score).all():
             raise NumericalError(OUT_OF_RANGE)
         return np.asarray(score)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import NoneType
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +67,14 @@ def derivative_name(name: str, order: int) -> str:
     return name if order == 0 else f"D({name})" if order == 1 else f"D({name}, {order})"
 
 
+class Known(NamedTuple):
+    """What is known of a coefficient, by its place: a normal prior, or its value if sd is zero."""
+
+    place: int
+    mean: float
+    sd: float
+
+
 @dataclass(frozen=True, eq=False)
 class Equation:
     """y^(m) = sum_j a_j y^(j) + sum_i sum_l b_il u_i^(l) + sum_r c_r g_r(y, t) + gamma, for each output y.
@@ -86,6 +95,7 @@ class Equation:
         Inputs are held between their samples ("zoh") or go on linearly ("foh").
     input_derivatives : tuple of int
         The highest derivative of each input on the right, at most m; empty if there is none.
+    known : tuple of Known
 
     Notes
     -----
@@ -102,6 +112,7 @@ class Equation:
     intercept: bool = True
     intersample: str = "zoh"
     input_derivatives: tuple[int, ...] = ()
+    known: tuple[Known, ...] = ()
 
     def __post_init__(self) -> None:
         check_order(self.order, "order", 1, HIGHEST_ORDER)
@@ -223,6 +234,28 @@ class Equation:
         one = np.arange(width) < len(self.derivatives) * len(self.outputs)
         return np.tile(one, len(self.outputs))
 
+    @property
+    def is_fixed(self) -> npt.NDArray[np.bool_]:
+        """Which coefficients have known values, shape (n_params,)."""
+        found = np.zeros(self.n_params, np.bool_)
+        found[[one.place for one in self.known if one.sd == 0]] = True
+        return found
+
+    def with_known(self, theta: FloatArray) -> FloatArray:
+        """Coefficients with those that are known at their values or at the means of their priors."""
+        found = theta.copy()
+        for one in self.known:
+            found[one.place] = one.mean
+        return found
+
+    def misfit(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """-2 log of the priors, less constants, and its first and second derivatives by the coefficients."""
+        apart, precision = np.zeros(len(theta)), np.zeros(len(theta))
+        for one in self.known:
+            if one.sd > 0:
+                apart[one.place], precision[one.place] = theta[one.place] - one.mean, one.sd**-2
+        return float(precision @ apart**2), 2 * precision * apart, 2 * precision
+
     def in_words(self, theta: FloatArray, digits: int = 4) -> list[str]:
         """The fitted equations, for example ``D(y) = -0.0239 y - 0.213 u``."""
         lines = []
@@ -262,3 +295,28 @@ def check_terms(terms: Any) -> tuple[Term, ...]:
         if not isinstance(term, Term) or not callable(term.function):
             raise SpecificationError(f"terms[{i}] is {term!r}; pass smoothfit.dynamics.Term(name, function)")
     return found
+
+
+def known_coefficients(equation: Equation, fixed: Any, priors: Any) -> tuple[Known, ...]:
+    """What is known of coefficients, from mappings of their names to values and to pairs of mean and SD."""
+    names, found = equation.names, []
+    for argument, given, shape in (("fixed", fixed, ()), ("priors", priors, (2,))):
+        if not isinstance(given, (Mapping, NoneType)):
+            raise SpecificationError(f"{argument} is {shown(given)}; pass a mapping from names of coefficients to numbers")
+        for name, value in (given or {}).items():
+            if name not in names:
+                raise SpecificationError(f"{argument} has {name!r}, which is no coefficient; they are {', '.join(names)}")
+            try:
+                numbers = np.asarray(value, float)
+            except (TypeError, ValueError):
+                numbers = np.full(1, np.nan)
+            if numbers.shape != shape or not np.isfinite(numbers).all() or (shape and not numbers[1] > 0):
+                what = "a finite number" if argument == "fixed" else "its mean and its SD, (mean, sd), with sd positive"
+                raise SpecificationError(f"{argument}[{name!r}] is {shown(value)}; pass {what}")
+            found.append(Known(names.index(name), *(numbers.tolist() if shape else (float(numbers), 0.0))))
+    for one in found:
+        if sum(other.place == one.place for other in found) > 1:
+            raise SpecificationError(f"{names[one.place]!r} is in fixed and in priors; leave it in one of them")
+    if sum(one.sd == 0 for one in found) == len(names):
+        raise SpecificationError("fixed has every coefficient; leave one of them out to estimate it")
+    return tuple(found)

@@ -89,10 +89,23 @@ def integral_start(equation: Equation, sample: Sample) -> FloatArray:
         return np.zeros(equation.n_params)
     R = np.vstack(blocks)
     design, target = R[:, :-p], R[:, -p:]
+    if equation.known:
+        return _beside_known(equation, design, target)
     scale = np.linalg.norm(design, axis=0)
     scale[scale == 0] = 1.0
     solution = np.linalg.lstsq(design / scale, target, rcond=1e-12)[0] / scale[:, None]
     return np.asarray(solution.T.reshape(p, -1).ravel())
+
+
+def _beside_known(equation: Equation, design: FloatArray, target: FloatArray) -> FloatArray:
+    """Coefficients by least squares, equation by equation, given those that are known."""
+    width = design.shape[1]
+    theta = equation.with_known(np.zeros(equation.n_params)).reshape(-1, width)
+    is_known = np.zeros(equation.n_params, np.bool_)
+    is_known[[one.place for one in equation.known]] = True
+    for row, known, y in zip(theta, is_known.reshape(-1, width), target.T, strict=True):
+        row[~known] = np.linalg.lstsq(design[:, ~known], y - design[:, known] @ row[known], rcond=1e-12)[0]
+    return np.asarray(theta.ravel())
 
 
 def series_starts(equation: Equation, sample: Sample) -> dict[int, FloatArray]:
@@ -124,5 +137,5 @@ def starts(equation: Equation, sample: Sample) -> list[FloatArray]:
         p = equation.n_outputs
         for i, j in enumerate(sorted(equation.derivatives)):
             rows[:, i * p : (i + 1) * p] = -coefficients[j] * np.eye(p)
-        candidates.append(rows.ravel())
+        candidates.append(equation.with_known(rows.ravel()))
     return candidates

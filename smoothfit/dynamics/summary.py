@@ -59,6 +59,11 @@ def summarise(results: Smoothed, diagnostics: pd.Series, alpha: float) -> Summar
     shown = [f"{name} {value + 0.0:.3g}" for name, value in diagnostics.items() if np.isfinite(value)]
     if shown:
         notes += wrap("Diagnostics: " + ", ".join(shown) + ".", WIDTH)
+    names = equation.names
+    fixed = [f"{names[one.place]} = {number(one.mean)}" for one in equation.known if one.sd == 0]
+    priors = [f"{names[one.place]} {number(one.mean)} (SD {number(one.sd)})" for one in equation.known if one.sd > 0]
+    notes += wrap(f"Fixed, not estimated: {', '.join(fixed)}.", WIDTH) if fixed else []
+    notes += wrap(f"Normal priors: {', '.join(priors)}.", WIDTH) if priors else []
     for name in results.boundary:
         what = "Process noise" if name.startswith("q") else "Measurement noise"
         upper = float(interval[1][name])

@@ -86,5 +86,4 @@ METHOD = Method(
     estimate,
     "process noise only; no measurement noise",
     missing=True,
-    input_rates=True,
 )

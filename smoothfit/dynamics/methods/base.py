@@ -173,9 +173,10 @@ class Method:
         ``estimate(problem, **options)`` -> Fitted.
     noise : str
         The noise it assumes, as a clause.
-    irregular, missing, vector, rates, replicates, weights, between, input_rates : bool
+    irregular, missing, vector, rates, replicates, weights, between, input_rates, known : bool
         Whether it takes irregular times, missing observations, several outputs, several series and observations of derivatives,
-        several observations at one time, given SDs and weights, inputs that change between observations, derivatives of inputs.
+        several observations at one time, given SDs and weights, inputs that change between observations, derivatives of inputs,
+        fixed coefficients and priors.
     terms : {"", "values", "any"}
         Which non-linear terms it takes: none, functions of y and t, any.
     instead : str
@@ -195,6 +196,7 @@ class Method:
     weights: bool = False
     between: bool = False
     input_rates: bool = False
+    known: bool = False
     terms: str = ""
     instead: str = "kalman"
     terms_instead: str = "output_error"
@@ -213,6 +215,9 @@ class Method:
             return (
                 f'method="{self.name}" has no derivatives of inputs ({derivative_name(equation.inputs[i], j)}); use method="kalman"'
             )
+        if equation.known and not self.known:
+            name = equation.names[equation.known[0].place]
+            return f'method="{self.name}" takes no fixed= and priors= ({name}); use method="kalman" or "output_error"'
         if equation.n_outputs > 1 and not self.vector:
             return f'method="{self.name}" supports one output and there are {equation.n_outputs}; {use}'
         if not sample.reads_values_only and not self.rates:

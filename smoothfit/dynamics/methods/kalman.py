@@ -41,8 +41,13 @@ def estimate(problem: Problem) -> Fitted:
     model = StateSpace(problem.equation, problem.sample)
     check_enough(problem, model.n_params)
     search = Search(model)
-    optimum = find(search, problem, np.zeros(model.n_params, np.bool_))
+    optimum = find(search, problem, fixed_coefficients(model))
     return fitted(model, search, optimum)
+
+
+def fixed_coefficients(model: StateSpace) -> np.typing.NDArray[np.bool_]:
+    """Which of the coefficients and variances stay as they are."""
+    return np.append(model.equation.is_fixed, np.zeros(model.n_params - model.equation.n_params, np.bool_))
 
 
 def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...] = ()) -> Optimum:
@@ -304,7 +309,7 @@ def fitted(model: StateSpace, search: Search, optimum: Optimum) -> Fitted:
         n_rows=terms.n_used,
         bread=None if inverse is None else np.asarray(inverse),
         by_row=partial(score_rows, Problem(equation, model.sample), optimum, to_public),
-        llf=-0.5 * optimum.value,
+        llf=-0.5 * (optimum.value - equation.misfit(optimum.theta)[0]),
         n_constants=equation.n_states * len(model.sample.labels),
         decrement=optimum.decrement,
         boundary=boundary,
@@ -340,11 +345,12 @@ def restricted(problem: Problem, zero: int) -> float:
     channel = zero - problem.equation.n_outputs
     if channel >= 0 and problem.sample.replicates_differ(model.unknown[channel]):
         return -np.inf
-    fixed = np.zeros(model.n_params, np.bool_)
+    fixed = fixed_coefficients(model)
     fixed[problem.equation.n_params + zero] = True
     search = Search(model)
     try:
-        return -0.5 * find(search, problem, fixed, (zero,)).value
+        optimum = find(search, problem, fixed, (zero,))
+        return -0.5 * (optimum.value - problem.equation.misfit(optimum.theta)[0])
     except FastPoleError:
         limit = limit_of(search, problem, fixed, (zero,))
         if limit is None:
@@ -361,6 +367,7 @@ METHOD = Method(
     weights=True,
     between=True,
     input_rates=True,
+    known=True,
     missing=True,
     vector=True,
     rates=True,

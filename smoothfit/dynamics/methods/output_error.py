@@ -16,7 +16,7 @@ import numpy as np
 from ..likelihood import StateSpace
 from ..scoring import Search
 from .base import Fitted, Method, Problem, check_enough
-from .kalman import find, fitted
+from .kalman import find, fitted, fixed_coefficients
 
 
 def estimate(problem: Problem) -> Fitted:
@@ -30,7 +30,7 @@ def estimate(problem: Problem) -> Fitted:
     # One unknown noise SD is a common factor that least squares leave out; beside others, given or unknown, it weighs series.
     weighs = bool(model.unknown) and len(problem.sample.channels) > 1
     search = Search(model, sum_of_squares=not weighs)
-    fixed = np.zeros(model.n_params, np.bool_)
+    fixed = fixed_coefficients(model)
     n, p = problem.equation.n_params, problem.equation.n_outputs
     fixed[n : n + p] = True
     if not weighs:
@@ -38,7 +38,7 @@ def estimate(problem: Problem) -> Fitted:
     optimum = find(search, problem, fixed, tuple(range(p)))
     found = fitted(model, search, optimum)
     k = len(optimum.theta)
-    free = max(1, found.n_rows - k)
+    free = max(1, found.n_rows - k + int(problem.equation.is_fixed.sum()))
     factor = found.n_rows / free if search.scalable else 1.0
     noise = {name: value * np.sqrt(factor) if name.startswith("sigma") else value for name, value in found.noise.items()}
     noise = {name: value for name, value in noise.items() if not name.startswith("q")}
@@ -70,6 +70,7 @@ METHOD = Method(
     weights=True,
     between=True,
     input_rates=True,
+    known=True,
     missing=True,
     vector=True,
     rates=True,
