@@ -78,7 +78,7 @@ def test_a_prior_moves_the_mode_by_the_score():
 def test_priors_go_from_free_to_fixed():
     y, t, u = data(2)
     models = [{"priors": {"u": (2.0, 1e6)}}, {}, {"priors": {"u": (2.0, 1e-6)}}, {"fixed": {"u": 2.0}}]
-    wide, free, narrow, fixed = (sf.DerivativeRegression(y, t, u, **known).fit("output_error").params for known in models)
+    wide, free, narrow, fixed = (sf.DerivativeRegression(y, t, u, **known).fit("output_error").coefficients for known in models)
     np.testing.assert_allclose(wide, free, rtol=1e-5)
     np.testing.assert_allclose(narrow, fixed, rtol=1e-5)
 
