@@ -124,7 +124,8 @@ def impulse_response(equation: Equation, theta: FloatArray, t: FloatArray) -> Fl
 
 def input_polynomials(equation: Equation, theta: FloatArray) -> FloatArray:
     """What multiplies the inputs on the right, by power of s from zero on, (powers, p, inputs)."""
-    return np.asarray(equation.matrices(theta)[1][None, :, : len(equation.inputs)])
+    levels = equation.matrices(theta)[1][None, :, : len(equation.inputs)]
+    return np.concatenate([levels, equation.rates(theta)])
 
 
 def transfer_polynomials(equation: Equation, theta: FloatArray) -> tuple[FloatArray, FloatArray]:

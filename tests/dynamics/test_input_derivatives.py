@@ -117,6 +117,20 @@ def test_responses_are_those_of_the_transfer_function():
     np.testing.assert_allclose(fitted.impulse_response(t)["mean"], strictly, atol=1e-8)
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_transfer_function_has_the_zeros(system):
+    numerator, denominator = SYSTEMS[system]
+    fitted = model_of(system, intercept=False).fit("output_error")
+    found = fitted.transfer_function()
+    np.testing.assert_allclose(found.numerator, numerator, rtol=1e-7)
+    np.testing.assert_allclose(found.zeros, np.roots(numerator), rtol=1e-7)
+    w = np.array([0.01, 0.3, 5.0])
+    expected = signal.freqs(numerator, denominator, w)[1]
+    response_ = fitted.frequency_response(w)
+    np.testing.assert_allclose(response_["magnitude"], np.abs(expected), rtol=1e-7)
+    np.testing.assert_allclose(response_["phase"], np.degrees(np.angle(expected)), atol=1e-5)
+
+
 @pytest.mark.parametrize("intersample", ["zoh", "foh"])
 def test_the_curve_goes_on_with_the_input(intersample):
     """Predictions, forecasts and simulations pass through what scipy.signal computes on a grid that is finer by five."""
