@@ -416,10 +416,17 @@ class Program:
                     labels.append(component.naming(parts))
                 at += component.dim
         first_effect = self.n_states - self.n_effects
-        labels += [f"the coefficient of {name}" for j, name in enumerate(self.effects) if mask >> (first_effect + j) & 1]
+        found = [name for j, name in enumerate(self.effects) if mask >> (first_effect + j) & 1]
+        labels += [name if name.startswith("bias.") else f"the coefficient of {name}" for name in found]
+        remedy = "add observations of f, or leave out a component or a regressor"
+        if any(name.startswith("bias.") for name in found):
+            remedy = (
+                "a bias is relative to a series without one: leave bias= of one series out, which is then the reference, pass it "
+                "as a number, or add observations of f without a bias"
+            )
         return (
             f"the observations leave part of {' and '.join(labels) or 'the state'} undetermined: it is not identified separately "
-            "from the rest; add observations of f, or leave out a component or a regressor"
+            f"from the rest; {remedy}"
         )
 
     @property

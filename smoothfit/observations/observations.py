@@ -21,7 +21,7 @@ from .._validation import FloatArray, Zone, check_order, first_index, from_seque
 from ..errors import DataError, SmoothfitError, SpecificationError
 from .abscissa import Abscissa, Points, as_numbers, check_unit
 from .points import PointObservations, has_columns, observe_boxes, observe_points
-from .readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, Table, check_name, check_noise, pooled
+from .readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, Table, check_bias, check_name, check_noise, pooled
 from .series import OF_DIFFERENCE, Readings, derivative_label
 
 if TYPE_CHECKING:
@@ -150,6 +150,7 @@ class Observations(NamedReadings[Readings]):
         weights: Mapping[Any, Any] | None = None,
         unit: str | None = None,
         resolution: Mapping[Any, Any] | None = None,
+        bias: Mapping[Any, Any] | None = None,
     ) -> Observations:
         """Read the columns of a data frame.
 
@@ -167,6 +168,8 @@ class Observations(NamedReadings[Readings]):
             Unit of time of derivatives where x holds times; see `observe`.
         resolution : mapping from str to float, array or str, optional
             Column of observations -> step to whose multiples it was rounded; see `observe`.
+        bias : mapping from str to "estimate" or float, optional
+            Column of observations -> its offset; see `observe`.
 
         Returns
         -------
@@ -187,13 +190,13 @@ class Observations(NamedReadings[Readings]):
           speed: 3 observations of f', SD to be estimated
         """
         options = {"sd": sd, "weights": weights, "resolution": resolution}
-        table = Table.of(data, readings, **options)
+        table = Table.of(data, readings, **options, bias=bias)
         parts = []
         for name, deriv in readings.items():
             columns = table.column(x), table.column(name)
             of_name = {argument: table.option(given, name) for argument, given in options.items()}
             try:
-                parts.append(observe(*columns, deriv, name=str(name), unit=unit, **of_name))
+                parts.append(observe(*columns, deriv, name=str(name), unit=unit, **of_name, bias=(bias or {}).get(name)))
             except SmoothfitError as error:
                 raise type(error)(f"of x = {x!r} and y = {name!r}: {error}") from None
         return replace(sum(parts[1:], parts[0]), x_name=str(x), x_column=str(x))
@@ -218,6 +221,7 @@ def observe(
     name: str | None = None,
     unit: str | None = None,
     resolution: Any = None,
+    bias: Any = None,
 ) -> Observations: ...
 @overload
 def observe(
@@ -229,6 +233,7 @@ def observe(
     name: str | None = None,
     unit: str | None = None,
     resolution: None = None,
+    bias: None = None,
 ) -> PointObservations: ...
 @entry_point
 def observe(
@@ -240,6 +245,7 @@ def observe(
     name: str | None = None,
     unit: str | None = None,
     resolution: Any = None,
+    bias: Any = None,
 ) -> Observations | PointObservations:
     """Observations of f^(deriv) at x: y_i = f^(deriv)(x_i) + sd_i e_i / sqrt(weights_i).
 
@@ -268,6 +274,10 @@ def observe(
     resolution : float or array_like, shape (n,), optional
         Step h of an instrument that rounds, in the unit of y: the reported value is the multiple of h nearest to the noisy one, so
         that it is off by up to h/2 either way. For a `SmoothingSpline` along one variable.
+    bias : "estimate" or float, optional
+        Offset of the series: y_i = f^(deriv)(x_i) + bias + noise. A number is known, and is subtracted from y. ``"estimate"`` makes
+        it a coefficient of the fit, ``bias.<name>``, with an interval; another series, without a bias, is then the reference. The
+        bias of a rate is identified beside values. Along one variable.
 
     Returns
     -------
@@ -301,6 +311,14 @@ def observe(
     >>> sf.observe([0.0, 1.0, 2.0], [20.0, 20.5, 20.5], resolution=0.5)
     Observations: 3 over x = 0 .. 2
       f: 3 observations of f, SD to be estimated, rounded to steps
+
+    A second thermometer, which shows some constant more or less than the first:
+
+    >>> first = sf.observe([0.0, 1.0, 2.0], [20.1, 20.4, 20.6], name="first")
+    >>> first + sf.observe([0.5, 1.5], [21.8, 22.1], name="second", bias="estimate")
+    Observations: 5 over x = 0 .. 2
+      first: 3 observations of f, SD to be estimated
+      second: 2 observations of f, SD to be estimated, bias to be estimated
     """
     if isinstance(y, str) and table_of(x, "x") is not None:
         given: Any = deriv
@@ -309,6 +327,7 @@ def observe(
     if from_sequence(deriv, "deriv").ndim or has_columns(x):
         _refuse_unit(unit)
         _refuse_resolution(resolution, "points")
+        _refuse_bias(bias, "points")
         return observe_points(x, y, deriv, sd, weights, name)
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
     values, y_label = to_floats(y, "y")
@@ -317,7 +336,7 @@ def observe(
         raise SpecificationError('x holds times and y derivatives, per which unit of time? Pass unit="s", "min", "h", ...')
     if name is None:
         name = y_label or derivative_label(deriv)
-    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution, RowLabels.of(y, x))
+    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution, bias, RowLabels.of(y, x))
     return Observations((readings,), x_label or "x", x_label)
 
 
@@ -332,6 +351,7 @@ def observe_integral(
     name: str | None = None,
     unit: str | None = None,
     resolution: Any = None,
+    bias: Any = None,
 ) -> Any:
     """Observations of integrals of f: y_i = int from lower_i to upper_i of f(x) dx + sd_i e_i / sqrt(weights_i).
 
@@ -355,6 +375,8 @@ def observe_integral(
     resolution : float or array_like, shape (n,), optional
         Step to whose multiples y was rounded, as in `observe`; of intervals of one variable. A meter that reports whole
         kilowatt-hours has a resolution of one.
+    bias : "estimate" or float, optional
+        Offset of every observation, as in `observe`; of intervals of one variable.
 
     Returns
     -------
@@ -378,6 +400,7 @@ def observe_integral(
     if has_columns(lower) or has_columns(upper):
         _refuse_unit(unit)
         _refuse_resolution(resolution, "boxes")
+        _refuse_bias(bias, "boxes")
         return observe_boxes(lower, upper, y, mean, sd, weights, name)
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "interval")
@@ -388,7 +411,7 @@ def observe_integral(
     if name is None:
         name = y_label or ("mean" if mean else "integral")
     rows = RowLabels.of(y, lower)
-    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone, resolution, rows)
+    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone, resolution, bias, rows)
     return Observations((replace(readings, mean=bool(mean)),), x_label or "x", x_label)
 
 
@@ -402,6 +425,7 @@ def observe_difference(
     name: str | None = None,
     unit: str | None = None,
     resolution: Any = None,
+    bias: Any = None,
 ) -> Observations:
     """Observations of differences of f: y_i = f(upper_i) - f(lower_i) + sd_i e_i / sqrt(weights_i).
 
@@ -411,7 +435,7 @@ def observe_difference(
         Where the differences are taken, lower below upper: numbers or times, as x of `observe`.
     y : array_like, shape (n,)
         Observations, in the unit of f. NaN is a missing observation.
-    sd, weights, name, unit, resolution
+    sd, weights, name, unit, resolution, bias
         As in `observe`; the name defaults to that of the pandas series `y`, else to ``difference``.
 
     Returns
@@ -434,7 +458,7 @@ def observe_difference(
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "difference")
     name, rows = name or y_label or "difference", RowLabels.of(y, lower)
-    readings = _readings(name, OF_DIFFERENCE, start, end, values, sd, weights, unit, zone, resolution, rows)
+    readings = _readings(name, OF_DIFFERENCE, start, end, values, sd, weights, unit, zone, resolution, bias, rows)
     return Observations((readings,), x_label or "x", x_label)
 
 
@@ -465,6 +489,11 @@ def _refuse_resolution(resolution: Any, what: str) -> None:
             f"resolution is for observations of one variable; leave it out for {what}: if sd= is given and the steps h are "
             "small beside it, pass sd = sqrt(sd^2 + h^2 / 12)"
         )
+
+
+def _refuse_bias(bias: Any, what: str) -> None:
+    if bias is not None:
+        raise SpecificationError(f"bias is for observations of one variable; leave it out for {what}, and subtract it from y")
 
 
 def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, Zone]:
@@ -499,10 +528,12 @@ def _readings(
     unit: str | None,
     zone: Zone,
     resolution: Any,
+    bias: Any,
     rows: RowLabels | None,
 ) -> Readings:
     """Check options that all kinds of observations have, and leave out the missing ones."""
-    noise = check_noise(values, sd, weights, resolution=resolution)
+    known, has_bias = check_bias(bias)
+    noise = check_noise(values - known, sd, weights, resolution=resolution)
     check_name(name)
     if name == "q":
         raise SpecificationError("name is 'q', which denotes the intensity of the prior; choose another")
@@ -519,4 +550,5 @@ def _readings(
         upper=None if upper is None else frozen(upper[noise.kept].copy()),
         resolution=noise.resolution,
         rows=None if rows is None else rows.only(noise.kept),
+        has_bias=has_bias,
     )

@@ -22,6 +22,7 @@ EXAMPLES = {  # of what is said of columns
     "sd": "{'y': 0.1}",
     "weights": "{'y': 'the name of a column of weights'}",
     "resolution": "{'y': 0.5}",
+    "bias": "{'y': 'estimate'}",
 }
 OF_INTEGRAL = -1  # the order of a derivative that an integral has
 
@@ -36,6 +37,7 @@ class NoisyReadings(Frozen, ABC):
     n_dropped: int
     resolution: FloatArray | None = None  # of observations along one variable
     rows: RowLabels | None = None  # that the observations came from
+    has_bias: bool = False  # of observations along one variable
 
     def __len__(self) -> int:
         return len(self.y)
@@ -134,6 +136,7 @@ class NamedReadings(Generic[Kind]):
         for reading in self.readings:
             known = "SD to be estimated" if reading.sd is None else "SD given"
             known += ", rounded to steps" if reading.resolution is not None else ""
+            known += ", bias to be estimated" if reading.has_bias else ""
             dropped = f", {reading.n_dropped} missing left out" if reading.n_dropped else ""
             count = f"{len(reading)} observation{'s' * (len(reading) != 1)}"
             lines.append(f"  {reading.name}: {count} of {self.read_by(reading)}, {known}{dropped}")
@@ -181,6 +184,22 @@ def check_name(name: object) -> str:
     if not isinstance(name, str) or not name:
         raise SpecificationError(f"name is {name!r}; pass a string")
     return name
+
+
+def check_bias(bias: Any) -> tuple[float, bool]:
+    """Return a known bias, and whether it is to be estimated."""
+    if bias is None:
+        return 0.0, False
+    if isinstance(bias, str):
+        if bias != "estimate":
+            raise SpecificationError(f'bias is {bias!r}; pass "estimate", or a number that is subtracted from y')
+        return 0.0, True
+    if np.ndim(bias) > 0:
+        raise SpecificationError('bias has several entries; pass "estimate" or one number, and subtract what varies from y')
+    value = float(to_floats(bias, "bias")[0][0])
+    if not np.isfinite(value):
+        raise DataError(f'bias is {value}; pass a finite number, or "estimate"')
+    return value, False
 
 
 def _noise_column(given: Any, argument: str, kept: npt.NDArray[np.bool_], exact: bool) -> FloatArray | None:

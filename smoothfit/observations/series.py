@@ -52,6 +52,8 @@ class Readings(NoisyReadings):
         Steps to whose multiples the observations were rounded; zero for those of a merged part without.
     rows : RowLabels or None
         The rows of the series or data frame that the observations came from.
+    has_bias : bool
+        Whether the observations are off by an unknown constant, to be estimated with the curve.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Readings(NoisyReadings):
     mean: bool = False
     resolution: FloatArray | None = None
     rows: RowLabels | None = None
+    has_bias: bool = False
 
     @property
     def zoned(self) -> bool | None:
@@ -92,6 +95,8 @@ class Readings(NoisyReadings):
         if (self.deriv, self.mean) != (other.deriv, other.mean):
             kinds = [f"of order {reading.deriv}" if reading.upper is None else f"of {reading.label}" for reading in (self, other)]
             raise DataError(f"name {self.name!r} has observations {kinds[0]} and {kinds[1]}; give them different names")
+        if self.has_bias != other.has_bias:
+            raise DataError(f"name {self.name!r} has bias='estimate' in one part and none in the other; give both or neither")
         resolution = None
         if self.resolution is not None or other.resolution is not None:
             steps = [np.zeros(len(part)) if part.resolution is None else part.resolution for part in (self, other)]
@@ -114,6 +119,16 @@ def refuse_resolution(readings: Iterable[NoisyReadings], model: str) -> None:
             raise SpecificationError(
                 f"{reading.name!r} has a resolution, which {model} does not support; use SmoothingSpline.fit, or leave resolution= "
                 "out: where sd= is given and the steps h are small beside it, pass sd = sqrt(sd^2 + h^2 / 12)"
+            )
+
+
+def refuse_bias(readings: Iterable[NoisyReadings], model: str) -> None:
+    """Raise if a series has an unknown bias, for a model that estimates none."""
+    for reading in readings:
+        if reading.has_bias:
+            raise SpecificationError(
+                f"{reading.name!r} has bias='estimate', which {model} does not support; estimate it by SmoothingSpline.fit, and "
+                f"pass it as a number, bias=res.params['bias.{reading.name}']"
             )
 
 

@@ -95,10 +95,19 @@ def pack(matrix: csr_array) -> BandRows:
 def join(parts: Sequence[BandRows]) -> BandRows:
     """Put rows below one another; narrower ones are filled up with zeros on their right, or left at the last columns."""
     width = max(part.width for part in parts)
+    K = max(int(part.first.max(initial=0)) + part.width for part in parts)
     return BandRows(
-        np.concatenate([np.pad(part.values, ((0, 0), (0, width - part.width))) for part in parts]),
-        np.concatenate([part.first for part in parts]),
+        np.concatenate([_widened(part, width, K - width) for part in parts]),
+        np.concatenate([np.minimum(part.first, K - width) for part in parts]),
     )
+
+
+def _widened(rows: BandRows, width: int, last: int) -> FloatArray:
+    """Values of rows in a greater width, those that begin beyond column `last` beginning there."""
+    values = np.zeros((rows.n, width))
+    shift = np.maximum(rows.first - last, 0)
+    values[np.arange(rows.n)[:, None], shift[:, None] + np.arange(rows.width)] = rows.values
+    return values
 
 
 class Factor(NamedTuple):

@@ -264,7 +264,7 @@ def _sources(rng: np.random.Generator, size: int) -> Iterator[np.random.Generato
 def _linear(job: Job, sources: Iterator[np.random.Generator]) -> Generator[list[Any]]:
     """Draws of an estimator that is linear in the observations: products with A^-1 B'V^-1."""
     fit, rows = job.fit, job.fit.rows
-    white = np.concatenate([part.dense(fit.n_basis) for part in rows.white_parts])
+    white = np.concatenate([part.dense(fit.n_coef) for part in rows.white_parts])
     operator = job.target.times(fit.bayesian.times((white / fit.sigma2[rows.group][:, None]).T))
     noise_sd = np.sqrt(fit.sigma2[rows.group])
     standard, estimate = _standard(fit), job.target.times(fit.coef)

@@ -130,7 +130,7 @@ class Profile:
             assert isinstance(kind, Markov)
             moving = kind.moving(places(observations, reading))
             plain = rows.band_part(i)
-            white, moved = (chain.rows(plain, rows.basis.n_basis) for chain in (moving.white, moving.slope))
+            white, moved = (chain.rows(plain, rows.n_coef) for chain in (moving.white, moving.slope))
             residual = reading.y / np.sqrt(reading.variance_ratio) - plain.times(coef)
             precision = np.exp(-log_sigma2[rows.group_of_name[i]])
             trace = _cross(free, white, moved) - float(np.sum(white.times(seen) * moved.times(seen)))

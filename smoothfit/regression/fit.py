@@ -83,9 +83,9 @@ class Fit:
         return self.specification.basis
 
     @property
-    def n_basis(self) -> int:
-        """Number of functions, K."""
-        return self.basis.n_basis
+    def n_coef(self) -> int:
+        """Number of coefficients, K: of functions, and biases."""
+        return self.rows.n_coef
 
     # The engine -----------------------------------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Fit:
             return self.bayesian
         solution = held.system.solve(held.log_tau, held.log_sigma2)
         if not held.system.size:
-            return Factored(np.zeros((self.n_basis, 0)))
+            return Factored(np.zeros((self.n_coef, 0)))
         return covariance_of(solution, held.columns)
 
     @cached_property
@@ -161,7 +161,7 @@ class Fit:
             return self.bayesian
         if self.cov_type == "frequentist":
             roots = [
-                multiply_factor(R, np.eye(self.n_basis)) / np.sqrt(variance)
+                multiply_factor(R, np.eye(self.n_coef)) / np.sqrt(variance)
                 for R, variance in zip(self.whole.factors, self.sigma2, strict=False)
             ]
             return Factored(self.bayesian.times(np.vstack(roots).T))
@@ -256,7 +256,7 @@ class Fit:
             precision = white.precisions
             given = root * white.transposed(white.times(residual / root)) / precision
             sd = np.sqrt(self.sigma2[rows.group_of_name[i]] * precision)
-            seen = white.precision_rows(rows.band_part(i), self.n_basis).scaled(1 / sd)
+            seen = white.precision_rows(rows.band_part(i), self.n_coef).scaled(1 / sd)
             found.append((given, root**2 / precision, self.within_held.variance(seen)))
         residual, variance, leverage = (np.concatenate(column) for column in zip(*found, strict=True))
         return residual, variance, leverage
@@ -311,14 +311,14 @@ class Fit:
     def penalty_gram(self) -> FloatArray:
         """Sum of tau_j P_j (K, K) over the finite tau."""
         penalties = self.whole.factors[self.whole.n_groups :]
-        roots = [multiply_factor(R, np.eye(self.n_basis)) for R in penalties]
+        roots = [multiply_factor(R, np.eye(self.n_coef)) for R in penalties]
         finite = zip(self.estimate.tau, roots, strict=True)
-        return np.asarray(sum((tau * root.T @ root for tau, root in finite if np.isfinite(tau)), np.zeros((self.n_basis,) * 2)))
+        return np.asarray(sum((tau * root.T @ root for tau, root in finite if np.isfinite(tau)), np.zeros((self.n_coef,) * 2)))
 
     @property
     def moving(self) -> FloatArray:
         """Columns (K, d) along which coefficients may move: within equalities, infinite penalties and bounds that are reached."""
-        columns = np.eye(self.n_basis) if self.estimate.columns is None else self.estimate.columns.toarray()
+        columns = np.eye(self.n_coef) if self.estimate.columns is None else self.estimate.columns.toarray()
         if self.active_rows is None:
             return columns
         _, sizes, axes = np.linalg.svd(self.active_rows @ columns)

@@ -17,7 +17,7 @@ from .._frames import framed
 from .._validation import FloatArray, check_level, check_memory
 from ..basis.base import Basis
 from ..inference.engine import PointDraws
-from ..observations.abscissa import Points
+from ..observations.abscissa import Asked, Points
 from ..results.curve import CurveResults
 from ..results.draws import N_MAXIMA, BandDraws, Indices, curve_draws
 from ..results.integrated import Integrated
@@ -30,6 +30,7 @@ from .engine import BandEngine
 from .fit import Fit
 from .products import ProductRows
 from .restricted import brought_within
+from .rows import SeriesPoints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,7 +192,7 @@ class Intervals(CurveResults, Integrated):
 
     @property
     def _every_coefficient(self) -> BandRows:
-        K = self.basis.n_basis
+        K = self._fit.n_coef
         return BandRows(np.ones((K, 1)), np.arange(K))
 
     def _laws_of(self, rows: BandRows | ProductRows, noise: str | None = None) -> tuple[Mixture | None, Mixture | None]:
@@ -208,8 +209,18 @@ class Intervals(CurveResults, Integrated):
     def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
         return self._laws_of(self._rows_at(points, deriv), noise) if len(points.coarse) else (None, None)
 
+    def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
+        """Points a user asks about, where a series with an unknown bias observes if `name` is one."""
+        points = super()._points(asked, deriv)
+        return SeriesPoints(points.coarse, points.fine, name) if name is not None and name in self._fit.rows.biased else points
+
     def _rows_at(self, points: Points, deriv: int) -> BandRows:
-        return pack(self.basis.design(points.coarse, deriv))
+        rows = pack(self.basis.design(points.coarse, deriv))
+        if not isinstance(points, SeriesPoints):
+            return rows
+        with_bias = self._fit.rows.with_bias(rows, points.series)
+        assert isinstance(with_bias, BandRows)
+        return with_bias
 
     def _estimate_of(self, rows: BandRows | ProductRows) -> Estimate:
         """Estimate of a single row, with an interval that integrates over smoothing and SDs."""

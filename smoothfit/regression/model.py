@@ -16,7 +16,7 @@ from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import BiasWarning, PrecisionWarning, SpecificationError
-from ..observations import Observations, refuse_resolution
+from ..observations import Observations, refuse_bias, refuse_resolution
 from ..observations.points import PointObservations
 from ..results.exact import warn_of_exact_series
 from .accumulate import Accumulator
@@ -165,7 +165,7 @@ class SplineRegression:
         penalty, constraints, errors
             As of the class.
         **options
-            ``sd`` and ``weights``, mappings by column, as of `Observations.from_frame`.
+            ``sd``, ``weights`` and ``bias``, mappings by column, as of `Observations.from_frame`.
 
         Raises
         ------
@@ -291,6 +291,7 @@ class SplineRegression:
         if type(rows) is not Rows:
             raise SpecificationError(f"loss={loss!r} needs the observations, which an accumulated fit drops; fit all at once")
         if loss == "quantile":
+            refuse_bias(rows.observations.readings, "loss='quantile'")
             return QuantileResults(self, fit_quantile(self.specification, rows, method, self._lam(lam), value, cov_type))
         fit, weights = reweighted(rows, loss, value, found)
         return self._results(replace(fit, loss=loss, loss_parameter=value, loss_weights=frozen(weights)))

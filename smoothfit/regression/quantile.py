@@ -207,7 +207,7 @@ class QuantileFit(Fit):
         scale = np.exp(self.estimate.log_sigma2 / 2)[self.rows.group]
         spread = self.level * (1 - self.level) / scale**2
         parts = zip(self.rows.white_parts, self.rows.per_name(np.sqrt(spread)), strict=True)
-        K = self.n_basis
+        K = self.n_coef
         ratio = float(spread.sum() / (self.densities / scale).sum())
         taus = np.sqrt(2 * ratio * self.estimate.tau)
         roots = [tau * root.dense(K) for tau, root in zip(taus, self.specification.roots, strict=True)]
@@ -225,7 +225,7 @@ class QuantileFit(Fit):
     @property
     def reach(self) -> tuple[FloatArray, FloatArray]:
         """Columns (K, d) that equalities leave, and H on them."""
-        reach = np.eye(self.n_basis) if self.estimate.columns is None else self.estimate.columns.toarray()
+        reach = np.eye(self.n_coef) if self.estimate.columns is None else self.estimate.columns.toarray()
         H = reach.T @ self._curvature() @ reach
         size = np.sqrt(H.diagonal())  # of functions, which may lie far from the observations
         if not size.all() or np.linalg.cond(H / size / size[:, None]) > FLAT:
@@ -246,7 +246,7 @@ class QuantileFit(Fit):
 
     def _curvature(self) -> FloatArray:
         """H, (K, K)."""
-        rows, K = self.rows, self.n_basis
+        rows, K = self.rows, self.n_coef
         density = self.densities / np.exp(self.estimate.log_sigma2 / 2)[rows.group]
         H = np.zeros((K, K))
         for part, own in zip(rows.white_parts, rows.per_name(density), strict=True):
@@ -256,7 +256,7 @@ class QuantileFit(Fit):
 
     def objective_slope(self) -> FloatArray:
         """Gradient (K,) of the objective, where the multipliers are what rho contributes."""
-        slope = np.zeros(self.n_basis)
+        slope = np.zeros(self.n_coef)
         for part, own in zip(self.rows.white_parts, self.rows.per_name(self.quantile.multiplier), strict=True):
             slope -= own @ part.dense(len(slope))
         return slope + 2 * self.penalty_gram() @ self.coef

@@ -78,14 +78,14 @@ class SplineRegressionResults(Inference):
 
     @property
     def params(self) -> pd.Series:
-        """Coefficients of the basis functions, in units of f."""
+        """Coefficients of the basis functions, in units of f, then biases of series (``bias.<name>``), in theirs."""
         import pandas as pd
 
         return pd.Series(self._fit.coef.copy(), index=self._names_of_params, name="params")
 
     @property
     def _names_of_params(self) -> list[str]:
-        return [f"b{j}" for j in range(self.basis.n_basis)]
+        return [*(f"b{j}" for j in range(self.basis.n_basis)), *(f"bias.{name}" for name in self._fit.rows.biased)]
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance of the coefficients, of the kind `cov_type`."""
@@ -269,7 +269,7 @@ class SplineRegressionResults(Inference):
                 first = next(i for i, entry in enumerate(entries) if np.isnan(entry[1]))
                 entries[first : first + len(constraint.x)] = [(entries[first][0], float(x), float(x)) for x in constraint.x]
         owner = np.arange(len(entries))
-        rows = restrictions.rows if restrictions.equalities else np.zeros((0, fit.n_basis))
+        rows = restrictions.padded_rows(fit.n_coef) if restrictions.equalities else np.zeros((0, fit.n_coef))
         if fit.bounded is not None:
             active = fit.bounded.active
             owner = np.concatenate([owner, active.owner + len(entries)])
@@ -508,7 +508,7 @@ class SplineRegressionResults(Inference):
 
     def spline(self) -> Spline:
         """Return the estimate as a spline, its x counted as the knots are."""
-        return Spline(self.basis, self._fit.coef)  # type: ignore[arg-type]
+        return Spline(self.basis, self._fit.coef[: self.basis.n_basis])  # type: ignore[arg-type]
 
     @property
     def _criteria(self) -> dict[str, float]:

@@ -94,7 +94,7 @@ def _require_minimum(rows: Rows, fit: Fit, c: float) -> None:
 
 def _gram(rows: Rows, fit: Fit, factors: FloatArray) -> FloatArray:
     """Sum of factor_i b_i b_i' / v_i over observations, (K, K)."""
-    K = rows.basis.n_basis
+    K = rows.n_coef
     roots = np.sqrt(factors / fit.sigma2[rows.group])
     R = [
         multiply_factor(part.scaled(own).factor(np.zeros(len(own)), K, part.width).R, np.eye(K))

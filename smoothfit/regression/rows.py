@@ -18,7 +18,7 @@ from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import DataError, SpecificationError
 from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label
-from ..observations.abscissa import Abscissa
+from ..observations.abscissa import Abscissa, Points
 from ..observations.points import PointObservations, PointReadings, partial_label
 from ..observations.readings import NoisyReadings
 from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, merged, pack
@@ -143,7 +143,7 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
 
 def is_streamed(basis: AnyBasis, readings: NoisyReadings) -> bool:
     """Whether a kernel takes the observations without any row being stored."""
-    is_at_points = isinstance(readings, Readings) and readings.upper is None
+    is_at_points = isinstance(readings, Readings) and readings.upper is None and not readings.has_bias
     return is_at_points and isinstance(basis, BSplineBasis) and basis.extrapolate == "error"
 
 
@@ -168,6 +168,13 @@ def squares(y: FloatArray, root: FloatArray, centre: float) -> float:
             part *= root[start : start + CHUNK]
         total += float(part @ part)
     return total
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesPoints(Points):
+    """Points at which a series with an unknown bias observes."""
+
+    series: str = ""
 
 
 class GroupStatistics(NamedTuple):
@@ -205,7 +212,28 @@ class Rows:
     @cached_property
     def parts(self) -> tuple[BandRows | ProductRows, ...]:
         """Rows of each series."""
-        return tuple(rows_of_reading(self.basis, reading, self.observations) for reading in self.observations.readings)
+        return tuple(
+            self.with_bias(rows_of_reading(self.basis, reading, self.observations), reading.name)
+            for reading in self.observations.readings
+        )
+
+    @cached_property
+    def biased(self) -> tuple[str, ...]:
+        """Series with an unknown bias, which is a coefficient after those of the functions."""
+        return tuple(reading.name for reading in self.observations.readings if reading.has_bias)
+
+    @property
+    def n_coef(self) -> int:
+        """Number of coefficients: of the functions, and biases."""
+        return self.basis.n_basis + len(self.biased)
+
+    def with_bias(self, part: BandRows | ProductRows, name: str) -> BandRows | ProductRows:
+        """Rows of what a series observes, from those of the curve: with its bias if it has an unknown one."""
+        if name not in self.biased or not isinstance(part, BandRows):
+            return part
+        place = np.full(part.n, self.basis.n_basis + self.biased.index(name))
+        ones = csr_array((np.ones(part.n), (np.arange(part.n), place)), shape=(part.n, self.n_coef))
+        return pack(csr_array(part.sparse(self.n_coef) + ones))
 
     @cached_property
     def unknown(self) -> tuple[str, ...]:
@@ -289,7 +317,7 @@ class Rows:
     def _whitened_parts(self) -> dict[int, BandRows]:
         """Rows of the names whose errors correlate, made independent."""
         whites = enumerate(self.whitenings)
-        return {i: white.rows(self.band_part(i), self.basis.n_basis) for i, white in whites if white is not None}
+        return {i: white.rows(self.band_part(i), self.n_coef) for i, white in whites if white is not None}
 
     @property
     def white_parts(self) -> tuple[BandRows | ProductRows, ...]:
@@ -340,12 +368,14 @@ class Rows:
         white = self.whitenings[i]
         y = reading.y * root if len(root) else reading.y
         if white is not None:
-            return factorize(self._whitened_parts[i], white.times(y), self.basis.n_basis, w)
+            return factorize(self._whitened_parts[i], white.times(y), self.n_coef, w)
         if is_streamed(self.basis, reading):
             assert isinstance(self.observations, Observations)
-            return streamed(self.basis, reading, self.observations.abscissa, root, w)
+            R, z, rest = streamed(self.basis, reading, self.observations.abscissa, root, w)
+            n_biases = len(self.biased)  # of other series
+            return Factor(np.pad(R, ((0, n_biases), (0, 0))), np.pad(z, (0, n_biases)), rest)
         rows = self.parts[i].scaled(root) if len(root) else self.parts[i]
-        return rows.factor(y, self.basis.n_basis, w)
+        return rows.factor(y, self.n_coef, w)
 
     def log_det_of(self, columns: FloatArray) -> float:
         """log|C'B'B C| for the rows B of observations with a weight, in the units of the observations, and columns C."""
@@ -364,7 +394,7 @@ class Rows:
 
     def dense(self) -> FloatArray:
         """All rows (n, K)."""
-        return np.concatenate([part.dense(self.basis.n_basis) for part in self.parts])
+        return np.concatenate([part.dense(self.n_coef) for part in self.parts])
 
     @property
     def width(self) -> int:

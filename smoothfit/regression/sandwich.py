@@ -39,7 +39,7 @@ class Judged(Protocol):
         """Its options."""
 
     @property
-    def n_basis(self) -> int:
+    def n_coef(self) -> int:
         """Number of coefficients."""
 
     @property
@@ -117,7 +117,7 @@ def sandwich_root(fit: Judged) -> FloatArray:
     With correlated errors, rows and residuals are those made independent: of innovations.
     """
     kind, options = fit.cov_type, fit.cov_kwds
-    n, K = len(fit.rows), fit.n_basis
+    n, K = len(fit.rows), fit.n_coef
     own = fit.rows
     residuals = own.whitened(fit.resid) / fit.sigma2[own.group]
     if kind.startswith("HC"):

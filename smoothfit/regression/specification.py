@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
-from scipy.sparse import csr_array, eye_array
+from scipy.sparse import block_diag, csr_array, eye_array
 
 from .._validation import FloatArray, described
 from ..basis import BSplineBasis, FourierBasis
@@ -67,6 +67,11 @@ class Specification:
             )
         if searched and not isinstance(rows.basis, BSplineBasis | RecombinedBasis):
             raise SpecificationError(f"{described(rows.basis)} has no pieces on which a bound could be exact; use B-splines")
+        if rows.biased and restrictions.polynomials:
+            raise SpecificationError(
+                f"{rows.biased[0]!r} has bias='estimate', which {restrictions.polynomials[0].label} does not support; fit without "
+                f"bounds first, and pass its bias as a number, bias=res.params['bias.{rows.biased[0]}']"
+            )
         made = cls(rows, penalty, checked, tuple(penalties), restrictions, searched[0] if searched else None)
         inputs = rows.observations.inputs if isinstance(rows.observations, PointObservations) else ()
         made.system.require_identified(rows.basis, None if made.substitution is None else made.substitution[0], inputs)
@@ -88,7 +93,8 @@ class Specification:
             return None
         if isinstance(self.basis, FourierBasis) and self.penalties:
             columns = csr_array(columns @ free_last(self.penalties, self.basis, columns.toarray()))
-        return columns, offset
+        n_biases = len(self.rows.biased)
+        return csr_array(block_diag((columns, eye_array(n_biases)))), np.append(offset, np.zeros(n_biases))
 
     @cached_property
     def roots(self) -> list[BandRows]:

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import block_diag, csr_array, diags_array, eye_array
 
 from .._core import _kernels
 from .._validation import FloatArray, type_of
@@ -96,7 +96,9 @@ class System:
         groups = rows.statistics(w)
         counts, spreads = np.array([group.n for group in groups]), np.array([group.spread for group in groups])
         found = cls.from_factors([group.factor for group in groups], roots, counts, len(rows.unknown), spreads)
-        return replace(found, untouched=tuple(own.untouched(rows.basis) for own in terms_of(penalty)))
+        biases = eye_array(len(rows.biased))  # which no penalty touches
+        known = (own.untouched(rows.basis) for own in terms_of(penalty))
+        return replace(found, untouched=tuple(None if own is None else csr_array(block_diag((own, biases))) for own in known))
 
     @classmethod
     def from_factors(
@@ -305,7 +307,7 @@ class System:
             missing = missing if columns is None else columns @ missing
             if isinstance(basis, TensorProductBasis):
                 raise IdentificationError(surface_in_words(missing, basis, inputs, self.n_penalties > 0))
-            raise IdentificationError(_in_words(missing[:, 0], basis, self.n_penalties > 0))
+            raise IdentificationError(_in_words(missing, basis, self.n_penalties > 0))
 
     @property
     def is_identified(self) -> bool:
@@ -467,8 +469,14 @@ def column_sizes(R: FloatArray) -> FloatArray:
     return np.sqrt(squares)
 
 
-def _in_words(missing: FloatArray, basis: Basis, penalized: bool) -> str:
-    """Name a function that no observation fixes."""
+def _in_words(undetermined: FloatArray, basis: Basis, penalized: bool) -> str:
+    """Name a function that no observation fixes, or say that biases are among the coefficients (K, u) that are undetermined."""
+    if undetermined[basis.n_basis :].any():
+        return (
+            "the observations do not separate biases of series from the curve: a bias is relative to a series without one: leave "
+            "bias= of one series out, which is then the reference, pass it as a number, or add observations of f without a bias"
+        )
+    missing = undetermined[: basis.n_basis, 0]
     lower, upper = basis.domain
     x = np.linspace(lower, upper, 1001)
     f = basis.design(x) @ missing

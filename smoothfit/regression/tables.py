@@ -92,16 +92,18 @@ def regression_summary(fit: Fit, results: Fitted, alpha: float) -> Summary:
         index=list(observations.names),
     )
     table = pd.DataFrame()
-    if fit.basis.n_basis <= MOST_COEFFICIENTS:
-        interval = results.conf_int(alpha)
+    n_biases = len(fit.rows.biased)
+    n_shown = fit.n_coef if fit.basis.n_basis <= MOST_COEFFICIENTS else n_biases  # the last ones
+    if n_shown:
+        params, bse, interval = (column.iloc[-n_shown:] for column in (results.params, results.bse, results.conf_int(alpha)))
         table = pd.DataFrame(
             {
-                "coef": [number(v) for v in results.params],
-                "std err": [number(v) for v in results.bse],
+                "coef": [number(v) for v in params],
+                "std err": [number(v) for v in bse],
                 f"[{alpha / 2:g}": [number(v) for v in interval[0]],
                 f"{1 - alpha / 2:g}]": [number(v) for v in interval[1]],
             },
-            index=results.params.index,
+            index=params.index,
         )
     return curve_summary("Spline Regression Results", facts, readings, table, _notes(fit, results))
 

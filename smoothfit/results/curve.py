@@ -269,7 +269,8 @@ class CurveResults(Results):
         deriv : int
             Order of the derivative, at most `highest_derivative`.
         name : str, optional
-            Whose noise a new observation has, a series that observes f^(deriv); by default the first.
+            Whose noise a new observation has, a series that observes f^(deriv); by default the first, of those without an unknown
+            bias if there are any.
         simultaneous : bool
             Whether the intervals cover the curve at all x simultaneously. They have the shape of the pointwise intervals, times the
             factor that covers the largest deviation over these x in 95 % (or 1 - alpha) of up to 10 000 draws with a fixed seed. A
@@ -294,8 +295,11 @@ class CurveResults(Results):
         deriv = self._check_deriv(deriv)
         asked = self.observations.abscissa.asked(x)
         points = self._points(asked, deriv, regressors, name)
-        prediction = self._prediction(points, asked.shown, deriv, self._noise_name(deriv, name))
-        prediction = replace(prediction, library=asked.library or self.library)
+        reader = self._noise_name(deriv, name)
+        prediction = self._prediction(points, asked.shown, deriv, reader)
+        is_biased = name is None and reader is not None and self.observations[reader].has_bias
+        omits = (f"bias.{reader}",) if is_biased else ()
+        prediction = replace(prediction, library=asked.library or self.library, omits=omits)
         if simultaneous and len(points.coarse):
             prediction = replace(prediction, maxima=self._maxima(points, prediction))
         return prediction.integrated() if parameters == PARAMETERS[1] else prediction
@@ -502,8 +506,9 @@ class CurveResults(Results):
         return []
 
     def _noise_name(self, deriv: int, name: str | None) -> str | None:
-        """Whose noise a new observation of f^(deriv) has: a series, or the first that observes it; None if none does."""
-        readers = [reading.name for reading in self.observations.readings if reading.deriv == deriv]
+        """Whose noise a new observation of f^(deriv) has: a series, or the first, if possible unbiased one; None if none does."""
+        of_order = sorted((reading for reading in self.observations.readings if reading.deriv == deriv), key=lambda r: r.has_bias)
+        readers = [reading.name for reading in of_order]
         if name is None:
             return readers[0] if readers else None
         if name not in self.observations.names:

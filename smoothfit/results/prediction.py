@@ -148,8 +148,9 @@ class CurvePrediction:
     limits : ndarray, shape (n, 2), or None
         Bounds that f^(deriv) satisfies at x, infinite where there is none: intervals of the curve end there.
     omits : tuple of str
-        Regressors on which observations depend and which this prediction leaves out, because their values at x were not given: it
-        is of the curve alone, and intervals for a new observation are refused.
+        Regressors on which observations depend and which this prediction leaves out, because their values at x were not given, and
+        ``bias.<name>`` if only a series with an unknown bias observes f^(deriv) and `name` was not given: it is of the curve alone,
+        and intervals for a new observation are refused.
     library : str or None
         Library of the frame that `summary_frame` returns: that of x, or else of the data.
     """
@@ -177,7 +178,13 @@ class CurvePrediction:
         return html_of(repr(self), self.summary_frame()) if len(self.x) <= MOST_SHOWN else None  # else as text
 
     def _require_regressors(self) -> None:
-        """Refuse what an observation is expected to be if it depends on regressors that are not known."""
+        """Refuse what an observation is expected to be if it depends on a bias, or on regressors that are not known."""
+        if any(label.startswith("bias.") for label in self.omits):
+            name = next(label for label in self.omits if label.startswith("bias.")).removeprefix("bias.")
+            raise SpecificationError(
+                f"an observation of {name!r} is off by its bias, and this prediction is of the curve; pass name={name!r} to "
+                "get_prediction (intervals of the curve alone: obs=False)"
+            )
         if self.omits:
             raise SpecificationError(
                 f"an observation depends on {', '.join(self.omits)}, whose values at these {self.x_name} are not known; pass "

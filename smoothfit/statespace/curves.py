@@ -109,12 +109,13 @@ def read_curves(
     weights: Mapping[Any, Any] | None,
     unit: str | None,
     resolution: Mapping[Any, Any] | None,
+    bias: Mapping[Any, Any] | None,
     threads: int,
 ) -> Curves:
     """Read a data frame; see `many.fit_curves`."""
     import pandas as pd
 
-    observations = Observations.from_frame(data, x, readings, sd, weights, unit, resolution)
+    observations = Observations.from_frame(data, x, readings, sd, weights, unit, resolution, bias)
     frame = nw.from_native(data, eager_only=True)
     names: list[Any] = by if isinstance(by, list) and by else [by]
     columns = []

@@ -183,7 +183,7 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def effect_names(self) -> tuple[str, ...]:
-        """Names of the coefficients: regressors, then interventions."""
+        """Names of the coefficients: regressors, biases of series (``bias.<name>``), then interventions."""
         return self.fitted.posterior.effect_names
 
     @property

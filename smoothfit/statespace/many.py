@@ -96,7 +96,8 @@ class CurveFits:
         fitted = sorted(self._rows)
         names = [f"sigma.{r.name}" for r in self._curves.observations.readings if r.sd is None]
         smoothing = ["q", "bandwidth"] if self.prior is None else [p.name for p in self.prior.hyperparameters]
-        columns = ["nobs", *names, *smoothing, "edf", "llf", "boundary"]
+        biases = [f"bias.{r.name}" for r in self._curves.observations.readings if r.has_bias]
+        columns = ["nobs", *names, *smoothing, *biases, "edf", "llf", "boundary"]
         frame = pd.DataFrame([self._rows[i] for i in fitted], columns=columns, index=self.ids[fitted])
         return frame
 
@@ -382,6 +383,7 @@ def fit_curves(
     weights: Mapping[Any, Any] | None = None,
     unit: str | None = None,
     resolution: Mapping[Any, Any] | None = None,
+    bias: Mapping[Any, Any] | None = None,
     threads: int | None = None,
     progress: bool | None = None,
 ) -> CurveFits:
@@ -393,7 +395,7 @@ def fit_curves(
         One row for each time of observation, the curves one after the other or mixed.
     by : str or list of str
         Column that identifies the curve of a row; with several, each combination of their values is a curve, ``fits[a, b]``.
-    x, readings, sd, weights, unit, resolution
+    x, readings, sd, weights, unit, resolution, bias
         As of `Observations.from_frame`: the column of x, and a mapping of columns of observations to orders of derivatives.
     order, method
         As of `SmoothingSpline` and its `fit`.
@@ -421,8 +423,9 @@ def fit_curves(
 
     Notes
     -----
-    Fits of an `order` by "reml" with one series, or with given noise SDs alone, and without a `resolution`, run side by side in
-    compiled threads; others one after the other. Both are converged minima of the same criterion.
+    Fits of an `order` by "reml" with one series, or with given noise SDs alone, without a `resolution` and an unknown `bias`, run
+    side by side in compiled threads; others one after the other. Both are converged minima of the same criterion. Each curve has
+    biases of its own.
 
     Examples
     --------
@@ -445,7 +448,7 @@ def fit_curves(
 
     method = check_method(method)
     n_threads = check_order(os.cpu_count() or 1 if threads is None else threads, "threads", 1, 1024)
-    curves = read_curves(data, by, x, readings, sd, weights, unit, resolution, n_threads)
+    curves = read_curves(data, by, x, readings, sd, weights, unit, resolution, bias, n_threads)
     n, n_curves = len(curves.observations), len(curves.ids)
     needed = OF_OBSERVATION * n + OF_CURVE * n_curves
     check_memory(needed, f"a fit of {n_curves} curves to {n} observations", "fit groups of the curves one after the other")
@@ -462,9 +465,10 @@ def fit_curves(
     fits = CurveFits(curves, order, method, smoothing, prior)
     is_joint = (len(curves.curve) == 1) or all(r.sd is not None for r in curves.observations.readings)
     is_joint = is_joint and prior is None and method == "reml" and resolution is None and not curves.observations.abscissa.is_split
+    is_joint = is_joint and not any(reading.has_bias for reading in curves.observations.readings)
     if smoothing == "shared" and not is_joint:
         raise SpecificationError(
-            'smoothing is "shared", which needs method="reml", one series or sd= for all of them, and no resolution='
+            'smoothing is "shared", which needs method="reml", one series or sd= for all of them, and no resolution= or bias='
         )
     is_shown = sys.stderr.isatty() if progress is None else bool(progress)
     with progress_bar(is_shown, len(curves.ids), "curve") as advance:
@@ -510,6 +514,7 @@ def _fit_one(fits: CurveFits, place: int) -> None:
             row |= {f"sigma.{name}": sd for name, sd, estimated in results.noise_sds if estimated}
             row |= {str(name): float(value) for name, value in results.fitted.posterior.hyperparameters.items()}
             row |= {"bandwidth": results.bandwidth} if fits.prior is None else {}
+            row |= dict(zip(results.effect_names, results.fitted.posterior.effects[0].tolist(), strict=True))
             row |= {"edf": results.edf, "llf": results.llf}
     except SmoothfitError as error:
         fits._reasons[place] = str(error)

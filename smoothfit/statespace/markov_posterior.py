@@ -124,7 +124,7 @@ class MarkovPosterior:
 
     @property
     def effect_names(self) -> tuple[str, ...]:
-        """Names of the coefficients: regressors, then interventions."""
+        """Names of the coefficients: regressors, biases of series, then interventions."""
         return self.specification.effects
 
     @cached_property
@@ -264,10 +264,14 @@ class MarkovPosterior:
         """Values of a regressor for all observations."""
         return self.specification.regressor(name)
 
-    def regressed(self, points: Points, known: Mapping[str, FloatArray]) -> Points:
-        """Points with values of some regressors; others are zero."""
-        columns = [known.get(label, np.zeros(len(points.coarse))) for label in self.regressors]
-        return RegressedPoints(points.coarse, points.fine, np.column_stack(columns) / self.specification.regressor_units)
+    @property
+    def biased(self) -> tuple[str, ...]:
+        """Series with an unknown bias."""
+        return self.specification.biased
+
+    def regressed(self, points: Points, known: Mapping[str, FloatArray], name: str | None) -> Points:
+        """Points with values of some regressors, others being zero, and with the bias of a series."""
+        return RegressedPoints(points.coarse, points.fine, self.specification.columns(len(points.coarse), known, name))
 
     # Observations -----------------------------------------------------------------------------------------------------
 

@@ -89,10 +89,10 @@ class SmoothingSpline:
 
     Notes
     -----
-    With any of the last six parameters, and for observations of integrals, means or differences, a general engine runs, with the
-    same methods and results. It costs three to five times as much (measured at 500 and 4000 observations, with a prior or a
-    regressor), and 10 to 30 times for integrals. Rounded observations (`resolution` of `observe`) use it, too; they exclude a
-    fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` and `online`.
+    With any of the last six parameters, for observations of integrals, means or differences, and if a series has a `bias`, a
+    general engine runs, with the same methods and results. It costs three to five times as much (measured at 500 and 4000
+    observations, with a prior or a regressor), and 10 to 30 times for integrals. Rounded observations (`resolution` of
+    `observe`) use it, too; they exclude a fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` and `online`.
 
     References
     ----------
@@ -136,7 +136,7 @@ class SmoothingSpline:
         if prior is not None and period is not None:
             raise SpecificationError("period needs order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
         is_plain = prior is None and period is None
-        is_plain &= all(reading.upper is None and reading.resolution is None for reading in observations.readings)
+        is_plain &= all(r.upper is None and r.resolution is None and not r.has_bias for r in observations.readings)
         if not (is_plain and not regressors and _is_empty(interventions) and _is_empty(noise) and not joint):
             process = IntegratedWiener(self.order) if prior is None else prior
             self.specification = Specification(observations, process, regressors, interventions, noise, period, joint)
@@ -169,6 +169,7 @@ class SmoothingSpline:
         sd: Mapping[Any, Any] | None = None,
         weights: Mapping[Any, Any] | None = None,
         resolution: Mapping[Any, Any] | None = None,
+        bias: Mapping[Any, Any] | None = None,
         **options: Any,
     ) -> SmoothingSpline:
         """Make a model from a formula and a data frame.
@@ -181,7 +182,7 @@ class SmoothingSpline:
             times; after a + columns on which the observations of f (of order 0) depend linearly, and ``Pulse(x0)``, ``Level(x0)``,
             ``Slope(x0)``.
             ``Q("any name")`` quotes a column.
-        data, sd, weights, resolution
+        data, sd, weights, resolution, bias
             As of `Observations.from_frame`.
         **options
             Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``, ``covariances``.
@@ -209,7 +210,7 @@ class SmoothingSpline:
             )
         parsed = SplineFormula.parse(formula)
         unit = parsed.options.get("unit")
-        observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit, resolution)
+        observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit, resolution, bias)
         regressors = regressor_columns(parsed, data)
         interventions = (*parsed.interventions, *options.pop("interventions", ()))
         return cls(

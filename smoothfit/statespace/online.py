@@ -47,6 +47,7 @@ class Kind:
     sd: float | None
     ratio: float
     mean: bool
+    has_bias: bool
 
     @classmethod
     def of(cls, reading: Readings, unit: float, origin: float, unknown: tuple[str, ...]) -> Kind:
@@ -55,7 +56,7 @@ class Kind:
         if reading.sd is not None:
             sd = float(reading.sd[0]) if (reading.sd == reading.sd[0]).all() else np.nan
         group = unknown.index(reading.name) if reading.sd is None else len(unknown)
-        return cls(reading.deriv, group, unit, origin, sd, 1.0 if sd is None else (sd / unit) ** 2, reading.mean)
+        return cls(reading.deriv, group, unit, origin, sd, 1.0 if sd is None else (sd / unit) ** 2, reading.mean, reading.has_bias)
 
 
 class Nodes(NamedTuple):
@@ -315,7 +316,7 @@ class OnlineSpline(ABC):
         Returns
         -------
         CurvePrediction
-            A new observation has the noise of the first series that observes f^(deriv).
+            A new observation has the noise of the first series that observes f^(deriv) without an unknown bias.
         """
         check_choice(parameters, "parameters", PARAMETERS)
         asked = self._abscissa.asked(x)
@@ -389,7 +390,7 @@ class OnlineSpline(ABC):
 
     def _prediction(self, points: Points, given: npt.NDArray[Any], deriv: int) -> CurvePrediction:
         mean, variance = self._moments(points, deriv)
-        name = next((name for name, kind in self._kinds.items() if kind.deriv == deriv), None)
+        name = next((name for name, kind in self._kinds.items() if kind.deriv == deriv and not kind.has_bias), None)
         noise = np.nan if name is None else self._noise[name]
         law, law_obs = self._laws(points, int(deriv), name)
         return CurvePrediction(given, int(deriv), mean, variance, noise, self._df, self._x_name, law=law, law_obs=law_obs)

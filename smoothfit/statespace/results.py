@@ -168,12 +168,15 @@ class SmoothingSplineResults(Estimated):
         """Points with the regressors of observations there, if these are given and observations of f^(deriv) depend on them."""
         points, posterior = super()._points(asked, deriv), self.fitted.posterior
         depends = posterior.dependents(deriv, name)
+        biased = name if name in posterior.biased else None
         if regressors is not None and not depends:
             what = f"no observation of {derivative_label(deriv)} depends on them" if posterior.regressors else "the model has none"
             raise SpecificationError(f"regressors are given, but {what}; leave them out")
-        if not depends or (regressors is None and asked.table is None):
+        is_alone = not depends or (regressors is None and asked.table is None)
+        if is_alone and biased is None:
             return points
-        return posterior.regressed(points, future_columns(depends, posterior.regressors, regressors, asked, len(points.coarse)))
+        known = {} if is_alone else future_columns(depends, posterior.regressors, regressors, asked, len(points.coarse))
+        return posterior.regressed(points, known, biased)
 
     # The curve --------------------------------------------------------------------------------------------------------
 
@@ -343,12 +346,14 @@ class SmoothingSplineResults(Estimated):
             Its variances are those of the joint posterior of the curve and the coefficients of regressors and interventions.
             Without values of the regressors it is of the curve alone (`CurvePrediction.omits` names what it leaves out), and
             intervals for a new observation are refused. With a noise process, these are for an observation whose process is
-            independent of that of the observations: of another run.
+            independent of that of the observations: of another run. If `name` is a series with an unknown bias, the prediction is
+            of what that series observes, f^(deriv) and its bias; without `name` it is of f^(deriv).
         """
         if component is None:
             prediction = self._get_prediction(x, deriv, name, simultaneous, parameters, regressors)
             is_curve = regressors is None and table_of(x, "x") is None
-            return replace(prediction, omits=self.fitted.posterior.dependents(int(deriv), name)) if is_curve else prediction
+            omits = self.fitted.posterior.dependents(int(deriv), name) if is_curve else ()
+            return replace(prediction, omits=prediction.omits + omits)
         if simultaneous or name is not None:
             raise SpecificationError("component excludes simultaneous and name: intervals of a component are pointwise")
         _refuse_regressors(regressors)

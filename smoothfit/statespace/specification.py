@@ -85,6 +85,7 @@ class Specification:
             raise DataError(f"{len(self.unknown)} series have an unknown noise SD; at most {MOST_GROUPS - 1} can")
         taken = ("q", *self.intervention_labels, *(p.name for p in self.hyperparameters))
         self._regressors, self._regressor_units = checked_regressors(regressors or {}, observations, taken)
+        self._add_biases()
         self._check_period()
         self.prior = self._told_apart()
         self.processes = Processes((self.prior, *self.noise.values()), self.scale.x_unit)
@@ -105,7 +106,7 @@ class Specification:
         return self._with(self.observations, self.prior, sites)
 
     def _with(self, observations: Observations, prior: Prior, sites: Sites | None) -> Specification:
-        columns = {name: self.regressor(name) for name in self._regressors}
+        columns = {name: self.regressor(name) for name in self.regressors}
         return Specification(observations, prior, columns, self.interventions, self.noise, self.period, self.joint, sites)
 
     # Names ------------------------------------------------------------------------------------------------------------
@@ -119,23 +120,31 @@ class Specification:
 
     @cached_property
     def effects(self) -> tuple[str, ...]:
-        """Names of the coefficients: regressors, then interventions."""
+        """Names of the coefficients: regressors, biases of series, then interventions."""
         return (*self._regressors, *self.intervention_labels)
+
+    @cached_property
+    def biased(self) -> tuple[str, ...]:
+        """Series with an unknown bias."""
+        return tuple(reading.name for reading in self.observations.readings if reading.has_bias)
 
     @property
     def regressors(self) -> tuple[str, ...]:
-        """Names of the regressors."""
-        return tuple(self._regressors)
+        """Names of the regressors, which come before the biases among those columns."""
+        return tuple(self._regressors)[: len(self._regressors) - len(self.biased)]
 
-    @property
-    def regressor_units(self) -> FloatArray:
-        """What each regressor is divided by in scaled rows."""
-        return np.array([self._regressor_units[name] for name in self._regressors])
+    def columns(self, n: int, known: Mapping[str, FloatArray], name: str | None) -> FloatArray:
+        """Scaled regressors and biases of n observations of a series: those known, (n,) each, and zero for others."""
+        ones = {f"bias.{name}": np.ones(n)} if name in self.biased else {}
+        columns = [(known | ones).get(label, np.zeros(n)) / unit for label, unit in self._regressor_units.items()]
+        return np.column_stack([np.zeros((n, 0)), *columns])
 
     def dependents(self, deriv: int, name: str | None = None) -> tuple[str, ...]:
         """Regressors on which observations of f^(deriv) depend, or those of one series; all on which f could, for f."""
         if deriv == 0 and name is None:
             return self.regressors
+        if not self.regressors:
+            return ()
         found: set[str] = set()
         first = 0
         for reading in self.observations.readings:
@@ -196,6 +205,15 @@ class Specification:
     def hyper_unit(self, p: Hyperparameter) -> float:
         """Unit of a hyperparameter."""
         return float(self.scale.x_unit**p.x_power * self.scale.y_unit**p.f_power)
+
+    def _add_biases(self) -> None:
+        """Make a regressor of each unknown bias: one for the observations of its series, in their unit, and zero for others."""
+        names = np.repeat(self.observations.names, [len(reading) for reading in self.observations.readings])
+        for name in self.biased:
+            label, unit = f"bias.{name}", self.scale.y_unit / self.unit_of(self.observations[name])
+            if label in self._regressors:
+                raise SpecificationError(f"a regressor is called {label!r}, as the bias of a series is; rename it")
+            self._regressors[label], self._regressor_units[label] = (names == name) / unit, unit
 
     # Checks -----------------------------------------------------------------------------------------------------------
 
@@ -421,7 +439,7 @@ class Specification:
         if self._close is None:
             return None
         nothing = self.query(None, self._close, 0)
-        return replace(self.compiled(nothing), complete=False)
+        return replace(self.compiled(nothing), complete=False, without_effects=True)
 
     # Likelihood -------------------------------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ class StructuralOnline(OnlineSpline):
 
     def _append_all(self, observations: Observations, regressors: Mapping[str, Any] | None) -> None:
         spec, parts, first = self._spec, [], 0
-        columns = named_columns(spec.regressors, regressors, len(observations)) / spec.regressor_units
+        given = named_columns(spec.regressors, regressors, len(observations))
         for reading in observations.readings:
             self._checked_kind(reading)
             if reading.name in self._correlated:
@@ -107,7 +107,8 @@ class StructuralOnline(OnlineSpline):
                     "sd= instead"
                 )
             own = replace(reading, x=self._abscissa.given(reading.x))
-            parts.append(spec.read(own, columns[first : first + len(reading)]))
+            known = dict(zip(spec.regressors, given[first : first + len(reading)].T, strict=True))
+            parts.append(spec.read(own, spec.columns(len(reading), known, reading.name)))
             first += len(reading)
         new = Functionals.join(parts)
         for points in (new.start, new.end):

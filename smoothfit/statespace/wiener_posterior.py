@@ -263,7 +263,12 @@ class WienerPosterior:
         np.maximum.at(multiplicity, rows.node_of_row, rows.deriv.astype(np.int64) + 1)
         return self._pieces.spline(multiplicity)
 
-    def regressed(self, points: Points, known: Mapping[str, FloatArray]) -> Points:
+    @property
+    def biased(self) -> tuple[str, ...]:
+        """Series with an unknown bias: none."""
+        return ()
+
+    def regressed(self, points: Points, known: Mapping[str, FloatArray], name: str | None) -> Points:
         """Points with values of regressors, of which there are none."""
         return points
 

@@ -1,0 +1,46 @@
+"""Coverage of 95 % intervals of what `observe` estimates of a series: python benchmarks/sensors.py [samples].
+
+Two sensors of a sine, 200 observations each at random x, with noise of SD 0.3; what the second one differs by is estimated.
+"""
+
+import sys
+import warnings
+
+import numpy as np
+
+import smoothfit as sf
+
+N, SD = 200, 0.3
+
+
+def bias(rng, deriv=0):
+    """Model of values beside values, or slopes, with a bias of 1.5; its parameter and the truth."""
+    x, z = np.sort(rng.uniform(0, 12, (2, N)), axis=1)
+    curve = np.cos(z) if deriv else np.sin(z)
+    first = sf.observe(x, np.sin(x) + SD * rng.standard_normal(N), name="a")
+    second = sf.observe(z, curve + 1.5 + SD * rng.standard_normal(N), deriv, name="b", bias="estimate")
+    return sf.SmoothingSpline(first + second, order=3), "bias.b", 1.5
+
+
+DESIGNS = {"bias of values": bias, "bias of slopes": lambda rng: bias(rng, 1)}
+
+
+def coverage(design, samples):
+    """Fraction of samples whose interval covers the truth, root mean square error over mean standard error, mean length."""
+    inside, errors, ses, lengths = [], [], [], []
+    for seed in range(samples):
+        model, name, truth = design(np.random.default_rng(seed))
+        res = model.fit()
+        low, high = res.conf_int().loc[name]
+        inside.append(low <= truth <= high)
+        errors.append(res.params[name] - truth)
+        ses.append(res.bse[name])
+        lengths.append(high - low)
+    return np.mean(inside), np.sqrt(np.mean(np.square(errors))) / np.mean(ses), np.mean(lengths)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", sf.errors.MisfitWarning)
+    samples = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    for label, design in DESIGNS.items():
+        print("{}: coverage {:.3f}, RMS error / mean SE {:.2f}, mean length {:.3f}".format(label, *coverage(design, samples)))
