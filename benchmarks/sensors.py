@@ -1,6 +1,9 @@
-"""Coverage of 95 % intervals of what `observe` estimates of a series: python benchmarks/sensors.py [samples].
+"""Coverage of 95 % intervals of what `observe` estimates of a series, and warnings of what it ignores.
 
-Two sensors of a sine, 200 observations each at random x, with noise of SD 0.3; what the second one differs by is estimated.
+python benchmarks/sensors.py [samples]
+
+Two sensors of a sine, 200 observations each at random x, with noise of SD 0.3; what the second one differs by is estimated, or
+ignored.
 """
 
 import sys
@@ -39,8 +42,24 @@ def coverage(design, samples):
     return np.mean(inside), np.sqrt(np.mean(np.square(errors))) / np.mean(ses), np.mean(lengths)
 
 
+def warned(offset, factor, n, samples):
+    """Fraction of fits of two sensors with n observations each that name a bias, a scale, either."""
+    kinds = []
+    for seed in range(samples):
+        rng = np.random.default_rng(seed)
+        x, z = np.sort(rng.uniform(0, 12, (2, n)), axis=1)
+        first = sf.observe(x, np.sin(x) + SD * rng.standard_normal(n), name="a")
+        second = sf.observe(z, factor * np.sin(z) + offset + SD * rng.standard_normal(n), name="b")
+        kinds.append({one.kind for one in sf.SmoothingSpline(first + second).fit().misfits})
+    return [np.mean([bool(own & asked) for own in kinds]) for asked in ({"bias"}, {"scale"}, {"bias", "scale"})]
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore", sf.errors.MisfitWarning)
     samples = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    for n in (15, 60):
+        for offset, factor in ((0.0, 1.0), (0.3, 1.0), (1.5, 1.0), (0.0, 0.5)):
+            rates = warned(offset, factor, n, 3 * samples)
+            print("n = {}, offset {}, factor {}: bias {:.3f}, scale {:.3f}, either {:.3f}".format(n, offset, factor, *rates))
     for label, design in DESIGNS.items():
         print("{}: coverage {:.3f}, RMS error / mean SE {:.2f}, mean length {:.3f}".format(label, *coverage(design, samples)))

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .._validation import FloatArray
 from ..observations import Observations
 from ..results.misfit import Errors, Misfit, Remedies, even_stretches, misfits_of
+from ..results.offsets import Offset, Stretch, offsets_of
+from .band import BandRows
 from .fit import Fit
 from .recursive import recursive_residuals
 
@@ -40,4 +43,21 @@ def misfits_of_fit(fit: Fit, sds: Sequence[float]) -> tuple[Misfit, ...]:
     rows = np.concatenate([fit.order[stretch] for stretch in even_stretches(len(fit.order))])
     standardized = fit.resid_standardized
     one_step = standardized if is_stiff else recursive_residuals(fit)
-    return misfits_of(observations, sds, Errors(rows, one_step[rows], standardized[rows], []), REMEDIES)
+    is_looked_for = len(sds) > 1 and len(rows) == len(fit.rows) and not any(fit.rows.whitenings)
+    offsets = _offsets(fit) if is_looked_for else []
+    return misfits_of(observations, sds, Errors(rows, one_step[rows], standardized[rows], [], offsets), REMEDIES)
+
+
+def _offsets(fit: Fit) -> list[Offset]:
+    """What series are off the others by, errors being independent."""
+    readings = fit.rows.observations.readings
+    series = np.repeat(np.arange(len(readings)), [len(reading) for reading in readings])
+    variance = fit.rows.ratio * fit.sigma2[fit.rows.group]
+
+    def pull(columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+        weighted = columns / variance[:, None]
+        parts = zip(fit.rows.parts, np.split(weighted, np.cumsum([len(reading) for reading in readings])[:-1]), strict=True)
+        seen = np.sum([part.sparse(fit.n_coef).T @ own for part, own in parts if isinstance(part, BandRows)], axis=0)
+        return weighted.T @ fit.resid, columns.T @ weighted - seen.T @ fit.bayesian.times(seen)
+
+    return offsets_of([Stretch(series, fit.fittedvalues, fit.leverage, variance, pull)], len(readings))

@@ -1,7 +1,7 @@
 """Whether observations contradict the model of a fit, by its one-step-ahead prediction errors.
 
 At the right parameters of the right model the standardised errors z_1, ..., z_n of a series, in order of x, are independent and
-N(0, s^2). Four tests, each at a level of `LEVEL`, look for what falsifies intervals most; a last look is at the observations:
+N(0, s^2). Six tests, each at a level of `LEVEL`, look for what falsifies intervals most; a last look is at the observations:
 
 - outlier: the largest standardised residual of an observation from all others; level shift: the largest standardised estimate of a
   jump of f (auxiliary residuals). Each is a'z with |a| = 1, so that its square over sum z^2 is Beta(1/2, (n-1)/2), whatever s is;
@@ -10,6 +10,8 @@ N(0, s^2). Four tests, each at a level of `LEVEL`, look for what falsifies inter
   the same law whatever s and the tails of the noise are; it tends to that of the range of a Brownian bridge, with a correction for
   n steps in place of a continuum (D. Siegmund 1985, *Sequential Analysis*: 0.5826 steps at each of the two ends).
 - autocorrelation: Ljung and Box's test with five lags.
+- bias, scale: the largest score of a bias of one series against the others, and of a scale; see ``smoothfit.results.offsets``. What
+  such a series does to the errors is not reported beside it: autocorrelation, noise levels, level shifts.
 - rounding: observations that repeat a few multiples of one step, which is large beside their SD. This is no test: continuous
   observations have no step.
 
@@ -37,6 +39,7 @@ from .._validation import FloatArray
 from ..errors import MisfitWarning
 from ..observations import Observations, Readings
 from .exact import is_stuck
+from .offsets import Offset
 from .protocols import Change
 from .serial import autocorrelations, ljung_box
 
@@ -49,7 +52,9 @@ LONGEST = 10_000  # observations; of longer records stretches are tested, so tha
 STRETCHES = 10
 MOST_LAGS = 5
 LEAST_CORRELATION = 0.1  # that is reported: it moves the SD of local means by a tenth
+LEAST_OFFSET = 0.1  # noise SDs by which a series is off the others that are reported
 LEAST_RATIO = 1.25  # of noise levels that are reported
+ALIKE = 1e-6  # relative difference of statistics that are one
 MUCH = 1000.0  # of them, from which the number means no more
 COARSE = 0.4  # of a step: with a smaller SD, rounding errors of neighbours are correlated by more than a fifth
 DISCRETE = 0.5826  # steps by which a random walk overshoots a bound that a Brownian path reaches
@@ -65,7 +70,7 @@ class Misfit(NamedTuple):
     series : str
         Name of the observations; "" for a level shift of f.
     kind : str
-        ``"rounding"``, ``"outlier"``, ``"level shift"``, ``"noise level"`` or ``"autocorrelation"``.
+        ``"bias"``, ``"scale"``, ``"rounding"``, ``"outlier"``, ``"level shift"``, ``"noise level"`` or ``"autocorrelation"``.
     p_value : float
         Of the test, for one series; 0 for rounding, which is no test.
     finding : str
@@ -110,12 +115,15 @@ class Errors(NamedTuple):
         Of predictions from all other observations. NaN for observations that determine a part of f.
     shifts : list of Change
         Estimated jumps of f.
+    offsets : sequence of Offset
+        What series are off the others by.
     """
 
     rows: IntArray
     one_step: FloatArray
     deleted: FloatArray
     shifts: list[Change]
+    offsets: Sequence[Offset] = ()
 
 
 def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors, remedies: Remedies) -> tuple[Misfit, ...]:
@@ -153,6 +161,9 @@ def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors,
     if min(sds) > 0 and _are_tested(z):
         shift = _level_shift(observations, z, errors.shifts)
         found += [] if shift is None else [shift]
+        apart = [_apart(observations, sds, z, errors.offsets, kind) for kind in ("bias", "scale")]
+        if any(apart):
+            found = [*(one for one in apart if one), *(one for one in found if one.kind in ("rounding", "outlier"))]
     return tuple(found)
 
 
@@ -217,6 +228,27 @@ def _level_shift(observations: Observations, z: FloatArray, shifts: Sequence[Cha
         f"({abs(statistic[i]) / np.sqrt(np.mean(z**2)):.1f} SDs)",
         "see outliers(); pass interventions=[sf.Level(x)]",
     )
+
+
+def _apart(observations: Observations, sds: Sequence[float], z: FloatArray, offsets: Sequence[Offset], kind: str) -> Misfit | None:
+    """The series that is off the others most, by a constant or by a factor."""
+    mine = [one for one in offsets if one.kind == kind]
+    if not mine:
+        return None
+    largest = max(abs(one.statistic) for one in mine)
+    one = [one for one in mine if abs(one.statistic) >= (1 - ALIKE) * largest][
+        -1
+    ]  # of two series the second: the first is the reference
+    p = _p_value(one.statistic, z, len(mine))
+    name = observations.names[one.series]
+    if p > LEVEL or one.size < LEAST_OFFSET * sds[one.series]:
+        return None
+    ses = f"{abs(one.statistic) / np.sqrt(np.mean(z**2)):.1f} standard errors"
+    if kind == "bias":
+        said = f"{name!r} is off the other series by {one.effect:.3g} on average ({ses})"
+        return Misfit(name, kind, p, said, f"estimate the difference, sf.observe(..., name={name!r}, bias='estimate')")
+    said = f"{name!r} varies {1 + one.effect:.3g} times as much as the other series suggest ({ses})"
+    return Misfit(name, kind, p, said, f"check the unit of {name!r}, and divide it by its factor")
 
 
 def _noise_level(reading: Readings, z: FloatArray, level: float, shown: Callable[[int], str]) -> Misfit | None:

@@ -18,6 +18,7 @@ from ..observations.abscissa import Points
 from ..observations.readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
 from ..results.estimates import LEAST_FREE
 from ..results.misfit import Errors
+from ..results.offsets import Offset, Stretch, offsets_of, scores_of
 from ..results.protocols import Change
 from .effects import RegressedPoints
 from .functionals import CurveFunctionals, in_state
@@ -409,7 +410,24 @@ class MarkovPosterior:
         order = self.specification.program.order
         rows = np.concatenate([order[order >= 0][part] for part in stretches])
         shifts = self.changes()[:1] if len(stretches) == 1 else []
-        return Errors(rows, self.innovations[rows], self.resid_standardized[rows], shifts)
+        return Errors(rows, self.innovations[rows], self.resid_standardized[rows], shifts, self._offsets)
+
+    @property
+    def _offsets(self) -> list[Offset]:
+        """What series are off the others by; not looked for with covariances between series."""
+        readings = self.observations.readings
+        if self.specification.joint or len(readings) == 1:
+            return []
+        series = np.repeat(np.arange(len(readings)), [len(reading) for reading in readings])
+        return offsets_of([Stretch(series, self.fitted, self.leverage, self.noise_variance, self._pull)], len(readings))
+
+    def _pull(self, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Scores and information of columns (n, k) of the observations, by their innovations."""
+        program, found = self.specification.program, []
+        for column in (columns / self._units[:, None]).T:
+            y = np.where(program.order >= 0, column[program.order], program.y)
+            found.append(replace(program, y=y).innovations(self.hyper, self.variance))
+        return scores_of(self.innovations, np.column_stack(found))
 
     def changes(self) -> list[Change]:
         """Estimates of level shifts and slope breaks."""

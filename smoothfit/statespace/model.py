@@ -292,8 +292,9 @@ class SmoothingSpline:
         `smoothfit.errors.ExactSeriesWarning` names it. A constant or a line needs no noise where the smoothing is given; the SD
         is then that of rounding.
 
-        If the observations contradict the model (an outlier, a level shift, a noise level that varies, autocorrelated prediction
-        errors, coarse rounding), a `smoothfit.errors.MisfitWarning` names a remedy; `misfits` of the results has the list.
+        If the observations contradict the model (an outlier, a level shift, a noise level that varies, autocorrelated
+        prediction errors, a series that is off the others by a constant or a factor, coarse rounding), a
+        `smoothfit.errors.MisfitWarning` names a remedy; `misfits` of the results has the list.
         """
         free = check_robust(of_loss(loss, parameter, robust, self.observations), self.observations)
         if is_zero(lam):

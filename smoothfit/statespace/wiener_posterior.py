@@ -23,6 +23,7 @@ from ..markov.sampling import IntArray, Sampler, Shocks, shocks
 from ..observations import Observations
 from ..observations.abscissa import Points
 from ..results.misfit import Errors
+from ..results.offsets import Offset, Stretch, offsets_of, scores_of
 from ..results.protocols import Change
 from .functionals import CurveFunctionals
 from .markov_posterior import MarkovPosterior
@@ -368,7 +369,27 @@ class WienerPosterior:
             np.concatenate([one.innovations for one in records]),
             np.concatenate([one.resid_standardized for one in records]),
             [one.changes()[0] for one in records],
+            self._offsets(records, stretches),
         )
+
+    def _offsets(self, records: list[WienerPosterior], stretches: list[slice]) -> list[Offset]:
+        """What series are off the others by, given stretches of the sorted rows as records of their own."""
+        readings = self.observations.readings
+        if len(readings) == 1:
+            return []
+        series = np.repeat(np.arange(len(readings)), [len(reading) for reading in readings])
+        series = series if self.rows.sorter is None else series[self.rows.sorter]
+        parts = [
+            Stretch(series[part], one.fitted, one.leverage, one.noise_variance, one._pull)
+            for one, part in zip(records, stretches, strict=True)
+        ]
+        return offsets_of(parts, len(readings))
+
+    def _pull(self, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Scores and information of columns (n, k), by their innovations."""
+        z = self.innovations
+        others = [replace(self, rows=replace(self.rows, y=column)).innovations for column in (columns / self._units[:, None]).T]
+        return scores_of(z, np.column_stack(others))
 
     def changes(self) -> list[Change]:
         """Estimates of level shifts and slope breaks at the nodes."""

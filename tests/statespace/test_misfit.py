@@ -261,7 +261,7 @@ def test_long_records_are_tested_in_stretches(monkeypatch):
     monkeypatch.setattr(module, "STRETCHES", 3)
     stretches = even_stretches(600)
     assert stretches == [slice(0, 100), slice(250, 350), slice(500, 600)]
-    rows, errors, deleted, shifts = res.fitted.posterior.errors(stretches)
+    rows, errors, deleted, shifts, _ = res.fitted.posterior.errors(stretches)
     assert x[rows].tolist() == [*range(100), *range(250, 350), *range(500, 600)]
     assert np.isnan(errors).sum() == 6  # the diffuse start of each
     whole = res.resid_recursive[rows]
