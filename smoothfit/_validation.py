@@ -20,6 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 MOST_NAMES = 10  # of columns that a message lists
 LONGEST_SHOWN = 160  # characters of a value in a message
 LARGEST_EXACT = 2**53  # integers up to here are exact as float64
+PLAIN = (np.ndarray, np.generic, list, tuple, int, float)  # no series or frame, without asking each library
 UNQUESTIONED = 2**28  # bytes; below, memory is not measured: 256 MB are always there
 USABLE = 0.8  # of the available memory; the rest is left to temporary arrays and to other programs
 UNKNOWN_MEMORY = 2**34  # bytes taken as available if the operating system does not report them
@@ -69,7 +70,7 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
         if mask.any():
             values = np.array(values, dtype=float if values.dtype.kind in "iuf" else values.dtype)
             values[mask] = "NaT" if values.dtype.kind in "Mm" else np.nan
-    native = nw.from_native(values, series_only=True, pass_through=True)
+    native = values if isinstance(values, PLAIN) else nw.from_native(values, series_only=True, pass_through=True)
     if isinstance(native, nw.Series):
         label = str(native.name) if native.name not in (None, "") else None
         if isinstance(native.dtype, nw.Datetime):
