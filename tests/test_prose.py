@@ -26,7 +26,10 @@ WORDS = {
     r"(holds?|held) the truth": "cover",
     r"noise (of|in) the readings": "measurement noise",
     r"noise (with)?in the equation": "process noise",
-    r"knows? of": "include, account for",
+    r"knows?": "include, account for",
+    r"tells?|told": "identify, determine, report",
+    r"says?": "state, report",
+    r"remembers?": "store, be autocorrelated",
 }
 PATTERN = re.compile("|".join(rf"\b(?:{word})\b" for word in WORDS), re.IGNORECASE)
 

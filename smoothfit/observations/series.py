@@ -43,7 +43,7 @@ class Readings(NoisyReadings):
         Time unit in which derivatives with respect to a datetime x are meant.
     zone : datetime.tzinfo, str, False or None
         Time zone of datetimes (they are kept in UTC, and results are in this zone); False if they came without one, None if that
-        cannot be told, as of NumPy's.
+        cannot be decided, as of NumPy's.
     upper : ndarray, shape (n,), or None
         Upper limits of integrals, means and differences, of the type of x.
     mean : bool
