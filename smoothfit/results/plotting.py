@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 GRID_POINTS = 500
 MOST_POINTS = 4000
 MOST_LAGS = 25
+TICKS_PER_INCH = 1.5  # of times, so that their labels stay apart
+LEAST_TICKS = 5
 MOST_LINES = 40  # nodes that are drawn one by one
 NODE_BINS = 24  # of the histogram of more
 QUANTILE_RANGE = 0.95  # of order statistics, each by itself
@@ -209,7 +211,11 @@ def format_times(ax: Axes, abscissa: Abscissa) -> None:
         untyped: Any = dates
         epoch = abscissa.shown(np.zeros(1, dtype="M8[ns]"))
         zone = datetime.UTC if isinstance(epoch, np.ndarray) else epoch.tz
-        locator = untyped.AutoDateLocator(tz=zone)
+        inches = ax.get_window_extent().width / ax.figure.dpi
+        most = max(LEAST_TICKS, round(TICKS_PER_INCH * inches))
+        locator = untyped.AutoDateLocator(tz=zone, minticks=(most - 1) // 2, maxticks=most)
+        for unit in (dates.MINUTELY, dates.SECONDLY):  # without steps of 2 a panel may have one tick
+            locator.intervald[unit] = [1, 2, 5, 10, 15, 30]
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator, tz=zone))
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,7 +10,7 @@ from scipy import stats
 import smoothfit as sf
 from smoothfit.errors import SpecificationError
 from smoothfit.results.drawing import ink, panels, symmetric
-from smoothfit.results.plotting import draw_quantiles, plot_nodes
+from smoothfit.results.plotting import draw_quantiles, format_times, plot_nodes
 
 RNG = np.random.default_rng(3)
 X = np.linspace(0, 10, 60)
@@ -141,3 +143,15 @@ def test_many_nodes_are_drawn_as_a_histogram_below_the_legend():
     (ax,) = plot_nodes(few, pd.Series({"q": 0.0}), pd.DataFrame([[0.2, 5.0]], index=["q"]), None)
     assert not ax.patches
     assert ax.get_legend_handles_labels()[1] == ["interval"]  # an estimate of zero is not on the axis
+
+
+@pytest.mark.parametrize("minutes", [7, 90, 2000, 50_000, 2_000_000])
+def test_labels_of_times_stay_apart_in_narrow_panels(minutes):
+    when = pd.Timestamp("2026-03-01 10:00") + pd.to_timedelta(np.linspace(0, minutes, 12), unit="min")
+    fig, ax = plt.subplots(figsize=(4, 3))
+    ax.plot(when, np.arange(12))
+    format_times(ax, sf.observe(when, np.arange(12.0), unit="min").abscissa)
+    fig.canvas.draw()
+    labels = [label.get_window_extent() for label in ax.get_xticklabels() if label.get_text()]
+    assert len(labels) >= 2
+    assert all(left.x1 < right.x0 for left, right in pairwise(labels))
