@@ -240,8 +240,12 @@ def linear_smooth(
     G: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
 ) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64]]: ...
-def matrix_exponentials(
-    blocks: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+def discretize(
+    systems: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    entry: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    steps: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    ramp: bool,
+    noise: bool,
 ) -> NDArray[numpy.float64]: ...
 
 class MarkovRows:

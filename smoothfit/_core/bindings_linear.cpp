@@ -1,11 +1,11 @@
-// The linear Gaussian kernels (linear.hpp) and exponentials of matrices (exponential.hpp) as Python functions.
+// The linear Gaussian kernels (linear.hpp) and exact discretisation (discretize.hpp) as Python functions.
 #include "bindings.hpp"
 
 #include <array>
 #include <limits>
 #include <type_traits>
 
-#include "exponential.hpp"
+#include "discretize.hpp"
 #include "linear.hpp"
 #include "scalar.hpp"
 
@@ -14,7 +14,6 @@ using namespace smoothfit;
 namespace {
 
 constexpr int max_state = 6;
-constexpr int max_block = 6;  // size of matrices up to which their exponential has loops of constant length
 
 struct Sizes {
     std::size_t n, n_readings, n_inputs, n_states, n_classes, width;
@@ -196,23 +195,28 @@ Tuple<Doubles, Doubles> linear_smooth(In<std::int32_t> step, In<double> u, In<do
 }
 
 template <class Real>
-void exponentials_of(const double* in, double* out, std::int64_t count, int size) {
-    const auto a = reinterpret_cast<const Real*>(in);
-    const auto result = reinterpret_cast<Real*>(out);
-    if (size > max_block) return exponentials<Real, 0>(a, result, count, size);
-    with_size<1, max_block>(size, [&](auto m) { exponentials<Real, decltype(m)::value>(a, result, count, size); });
+void step_matrices_of(const double* systems, const double* entry, const StepLayout& at, const double* steps, std::int64_t n,
+                      std::int64_t count, double* out) {
+    for (std::int64_t l = 0; l < count; ++l)
+        step_matrices(reinterpret_cast<const Real*>(systems) + l * at.m * at.m, entry, at, steps, n,
+                      reinterpret_cast<Real*>(out) + l * n * at.width());
 }
 
-// exp of blocks (count, m, m, 1 + N), with N = 0 or 1 derivatives along a change of them.
-Doubles matrix_exponentials(In<double> blocks) {
-    check(blocks.ndim() == 4 && blocks.shape(1) == blocks.shape(2) && blocks.shape(1) > 0, "blocks are (count, m, m, 1 + N)");
-    const std::size_t count = blocks.shape(0), m = blocks.shape(1), width = blocks.shape(3);
+// T, hold, ramp and Q of steps (C,), flattened side by side, (L, C, width, 1 + N), of systems (L, m, m, 1 + N) with an entry (m, p);
+// N = 0 or 1 derivatives along a change of each system. Ramp and Q only where they are asked for.
+Doubles discretize(In<double> systems, In<double> entry, In<double> steps, bool ramp, bool noise) {
+    check(systems.ndim() == 4 && systems.shape(1) == systems.shape(2) && systems.shape(1) > 0, "systems are (L, m, m, 1 + N)");
+    check(entry.ndim() == 2 && entry.shape(0) == systems.shape(1) && entry.shape(1) > 0, "entry is (m, p)");
+    check(steps.ndim() == 1, "steps are (C,)");
+    const std::size_t count = systems.shape(0), n = steps.shape(0), width = systems.shape(3);
     check(width == 1 || width == 2, "N is 0 or 1");
-    Doubles result = new_array({count, m, m, width});
+    const StepLayout at{static_cast<int>(entry.shape(0)), static_cast<int>(entry.shape(1)), ramp, noise};
+    Doubles result = new_array({count, n, static_cast<std::size_t>(at.width()), width});
     {
         nb::gil_scoped_release release;
-        const auto fill = width == 1 ? exponentials_of<double> : exponentials_of<Scalar<1>>;
-        fill(blocks.data(), result.data(), static_cast<std::int64_t>(count), static_cast<int>(m));
+        const auto fill = width == 1 ? step_matrices_of<double> : step_matrices_of<Scalar<1>>;
+        fill(systems.data(), entry.data(), at, steps.data(), static_cast<std::int64_t>(n), static_cast<std::int64_t>(count),
+             result.data());
     }
     return result;
 }
@@ -226,5 +230,5 @@ void bind_linear(nb::module_& module) {
          "variance"_a);
     module.def("linear_smooth", &linear_smooth, "step"_a, "u"_a, "y"_a, "ratio"_a, "component"_a, "T"_a, "Q"_a, "G"_a,
          "variance"_a);
-    module.def("matrix_exponentials", &matrix_exponentials, "blocks"_a);
+    module.def("discretize", &discretize, "systems"_a, "entry"_a, "steps"_a, "ramp"_a, "noise"_a);
 }

@@ -9,6 +9,7 @@ coordinates in which an infinitely fast one is a point like others (`Chart`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +81,20 @@ class Optimum:
     decrement: float
     is_exact: bool
     n_iterations: int
+
+
+class Followed(NamedTuple):
+    """Where scoring has come to from one start: a maximum but for a small decrement, which `Search.certified` removes."""
+
+    point: Point
+    free: npt.NDArray[np.bool_]
+    n_iterations: int
+    is_exact: bool
+
+    @property
+    def value(self) -> float:
+        """-2 log-likelihood."""
+        return self.point.value
 
 
 class Search:
@@ -155,7 +170,11 @@ class Search:
     # Search -----------------------------------------------------------------------------------------------------------
 
     def minimise(self, theta: FloatArray, variances: FloatArray, fixed: npt.NDArray[np.bool_]) -> Optimum:
-        """Follow one start; `fixed` marks coordinates (theta, variances) that stay as they are."""
+        """The maximum from one start; `fixed` marks coordinates (theta, variances) that stay as they are."""
+        return self.certified(self.follow(theta, variances, fixed))
+
+    def follow(self, theta: FloatArray, variances: FloatArray, fixed: npt.NDArray[np.bool_]) -> Followed:
+        """Where scoring comes to from one start; `fixed` as of `minimise`."""
         point = self.point(theta, variances)
         point = self.point(point.theta, point.variances)
         fixed = fixed.copy()
@@ -170,7 +189,7 @@ class Search:
                 & (point.raw**2 > 2 * RELEASE * point.raw_curvature)
             )
             if exact or not released.any() or point.value > before - RELEASE:
-                return self._certified(point, free, iterations, exact)
+                return Followed(point, free, iterations, exact)
             before = point.value
             variances = np.where(released, 1e-3 * point.spread**2, point.variances)
             fixed = held.copy()
@@ -253,8 +272,9 @@ class Search:
                 return self.point(point.theta, variances)
         return None
 
-    def _certified(self, point: Point, free: npt.NDArray[np.bool_], iterations: int, exact: bool) -> Optimum:
+    def certified(self, followed: Followed) -> Optimum:
         """Newton's steps with differences of exact scores, until their decrement is negligible."""
+        point, free, iterations, exact = followed
         size = len(free)
         logger.info("scoring ended after %d iterations: criterion %.10g", iterations, point.value)
         hessian = point.expected

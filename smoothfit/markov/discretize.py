@@ -3,10 +3,11 @@
 Over a step h:  x(t + h) = T x(t) + hold d(t) + ramp (d(t + h) - d(t)) + w,  Var w = sum_j q_j Q_j, with
 
     T = exp(A h),   hold = int_0^h exp(A s) E ds,   ramp = int_0^h exp(A (h - s)) E s / h ds,
-    Q_j = int_0^h exp(A s) e_j e_j' exp(A' s) ds,   e_j the j-th column of E.
+    Q_j = int_0^h w_j(s) w_j(s)' ds,   w_j(s) = exp(A s) e_j,   e_j the j-th column of E.
 
-T, hold and ramp are blocks of one exponential, Q_j of another (C. F. Van Loan 1978, "Computing integrals involving the
-matrix exponential"), the latter over a step so short that exp(-A h) is harmless, doubled by Q(2h) = Q(h) + T(h) Q(h) T(h)'.
+All are power series in h, whose coefficients depend on A and E alone. Long steps are halved until the series is short, and doubled
+back by T(2h) = T(h)^2, hold(2h) = T hold + hold, ramp(2h) = (T ramp + hold + ramp) / 2 and Q(2h) = T Q T' + Q (C. Moler & C. Van
+Loan 2003, "Nineteen dubious ways to compute the exponential of a matrix, twenty-five years later", method 3).
 
 Jacobians are complex-step derivatives, exact to rounding (A. H. Al-Mohy & N. J. Higham 2010, "The complex step approximation to the
 Frechet derivative of a matrix function"): every function here takes complex A.
@@ -18,13 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.lapack import dgebal
 
 from .._core import _kernels
 from .._validation import FloatArray
 
 COMPLEX_STEP = 1e-30
-UNBALANCED = 64.0  # how much greater than it need be the norm of A h is before it is balanced
 SERIES_BELOW = 0.5
 SERIES = 18  # terms: 0.5^18 / 19! is far below the rounding
 
@@ -91,82 +90,16 @@ def discretize_many(
     """As `discretize` of many systems (L, M, M): matrices have a leading axis of L, and depend on their own system alone."""
     if systems.shape[1:] == (1, 1):
         return _first_order(systems[:, 0] * steps, float(entry[0, 0]), steps, noise, ramp)
-    suspects = np.flatnonzero(_may_be_unbalanced(systems, entry, steps))
-    scales = {int(i): units for i in suspects if (units := _units(systems[i], entry, steps)) is not None}
-    moderate = systems.copy() if scales else systems
-    moderate[list(scales)] = 0.0
-    d = _exponentials(moderate, entry, steps, noise, ramp)
-    for i, (D, h) in scales.items():
-        drive = entry / D[:, None]
-        size = _power_of_two(np.abs(drive).max(axis=0))
-        one = _exponentials((systems[i] * (D / D[:, None]) * h)[None], drive / size, steps / h, noise, ramp)
-        column = D[:, None] * size * h
-        d.T[i], d.hold[i] = one.T[0] * (D[:, None] / D), one.hold[0] * column
-        if ramp:
-            d.ramp[i] = one.ramp[0] * column
-        if noise:
-            d.Q[i] = one.Q[0] * (np.outer(D, D) * (h * size**2)[:, None, None, None])
-    return d
-
-
-def _exponentials(systems: npt.NDArray[Any], entry: FloatArray, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:
-    """Blocks of matrix exponentials, of entries of moderate sizes."""
-    m, p = entry.shape
-    shape = len(systems), len(steps)
-    count = shape[0] * shape[1]
-    h = np.tile(steps, len(systems))[:, None, None]
-    scaled = np.repeat(systems, len(steps), axis=0) * h
-    size = m + 2 * p if ramp else m + p
-    block = np.zeros((count, size, size), dtype=scaled.dtype)
-    block[:, :m, :m] = scaled
-    block[:, :m, m : m + p] = entry * h
-    if ramp:
-        block[:, m : m + p, m + p :] = np.eye(p)
-    whole = _expm(block).reshape(*shape, size, size)
-    spreads = np.empty((shape[0], p if noise else 0, shape[1], m, m), dtype=scaled.dtype)
-    doublings = _halvings(scaled, 1.0)
-    for j in range(spreads.shape[1]):
-        pair = np.zeros((count, 2 * m, 2 * m), dtype=scaled.dtype)
-        pair[:, :m, :m] = -scaled
-        pair[:, m:, m:] = np.swapaxes(scaled, 1, 2)
-        pair[:, :m, m:] = np.outer(entry[:, j], entry[:, j]) * h
-        both = _expm(pair / np.exp2(doublings)[:, None, None])
-        transition = np.swapaxes(both[:, m:, m:], 1, 2)
-        spread = transition @ both[:, :m, m:]
-        for k in range(doublings.max(initial=0)):
-            left = doublings > k
-            T, Q = transition[left], spread[left]
-            spread[left], transition[left] = Q + T @ Q @ np.swapaxes(T, 1, 2), T @ T
-        spreads[:, j] = ((spread + np.swapaxes(spread, 1, 2)) / 2).reshape(*shape, m, m)
-    return Discrete(whole[..., :m, :m], whole[..., :m, m : m + p], whole[..., :m, m + p :], spreads)
-
-
-def _may_be_unbalanced(systems: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -> npt.NDArray[np.bool_]:
-    """Which systems are of a size (L,) that `_units` may reduce."""
-    longest, drive = float(np.abs(steps).max(initial=0.0)), float(np.abs(entry).max(initial=0.0))
-    sizes = np.abs(systems.real).sum(axis=2).max(axis=1) * longest
-    return np.asarray(np.maximum(sizes, max(drive * longest, drive**2 * longest)) > UNBALANCED)
-
-
-def _units(system: npt.NDArray[Any], entry: FloatArray, steps: FloatArray) -> tuple[FloatArray, float] | None:
-    """Units D of the states (M,) and h of time, powers of two, in which the entries of A h are alike; None if little is gained.
-
-    In an unfortunate unit of time exponentials lose the digits between the norm of D^-1 A h D and those of A h, E h and E E' h.
-    """
-    longest = float(np.abs(steps).max(initial=0.0))
-    scaled = np.abs(system.real) * longest
-    if not (np.isfinite(scaled).all() and longest > 0):
-        return None
-    balanced, _, _, D, _ = dgebal(scaled, scale=1, permute=0)
-    drive = float(np.abs(entry).max(initial=0.0))
-    if max(scaled.sum(axis=1).max(), drive * longest, drive**2 * longest) <= UNBALANCED * max(balanced.sum(axis=1).max(), 1.0):
-        return None
-    return D, float(_power_of_two(np.array(longest)))
-
-
-def _power_of_two(sizes: FloatArray) -> FloatArray:
-    """The nearest powers of two; one for zero."""
-    return np.asarray(np.exp2(np.round(np.log2(np.where(sizes > 0, sizes, 1.0)))))
+    (m, p), shape = entry.shape, (len(systems), len(steps))
+    parts = np.ascontiguousarray(systems).view(np.float64).reshape(*systems.shape, -1)
+    both = np.asarray(_kernels.discretize(parts, entry, steps, ramp, noise)).view(systems.dtype)[..., 0]
+    T, hold, ramps, Q = np.split(both, np.cumsum([m * m, m * p, m * p * ramp]), axis=2)
+    return Discrete(
+        T.reshape(*shape, m, m),
+        hold.reshape(*shape, m, p),
+        ramps.reshape(*shape, m, p * ramp),
+        np.moveaxis(Q.reshape(*shape, p * noise, m, m), 2, 1),
+    )
 
 
 def _first_order(z: npt.NDArray[Any], gain: float, steps: FloatArray, noise: bool, ramp: bool) -> Discrete:
@@ -180,24 +113,12 @@ def _first_order(z: npt.NDArray[Any], gain: float, steps: FloatArray, noise: boo
     )
 
 
-def _halvings(blocks: npt.NDArray[Any], bound: float) -> npt.NDArray[np.int64]:
-    """How often each matrix is to be halved for its norm to be below a bound."""
-    norms = np.abs(blocks).sum(axis=2).max(axis=1, initial=0.0)
-    large = np.isfinite(norms) & (norms > bound)
-    return np.where(large, np.ceil(np.log2(np.where(large, norms / bound, 1.0))), 0).astype(np.int64)
-
-
-def _expm(blocks: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Exponentials of a stack of small matrices; the imaginary parts of complex ones are taken for infinitely small."""
-    width = 2 if np.iscomplexobj(blocks) else 1
-    parts = np.ascontiguousarray(blocks).view(np.float64).reshape(*blocks.shape, width)
-    return np.asarray(_kernels.matrix_exponentials(parts)).view(blocks.dtype)[..., 0]
-
-
 def discretize_jacobian(
     system: FloatArray, entry: FloatArray, steps: FloatArray, directions: FloatArray
 ) -> tuple[Discrete, list[Discrete]]:
     """Matrices, and their derivatives along changes of A, `directions` (P, M, M)."""
+    if not len(directions):
+        return discretize(system, entry, steps), []
     moved = discretize_many(system + 1j * COMPLEX_STEP * directions, entry, steps)
     slopes = [Discrete(*(part[i].imag / COMPLEX_STEP for part in moved)) for i in range(len(directions))]
-    return discretize(system, entry, steps), slopes
+    return Discrete(*(part[0].real for part in moved)), slopes

@@ -22,7 +22,7 @@ from ...errors import ConvergenceError, NumericalError, SmoothfitError
 from ..fast import FastPoleError, can_lower, fast_pole, lowered, n_fast, raised
 from ..likelihood import StateSpace, Terms
 from ..sample import Sample
-from ..scoring import Optimum, Search
+from ..scoring import Followed, Optimum, Search
 from ..specification import Equation
 from ..start import series_starts, starts
 from .base import Fitted, Method, Problem, RowScores, check_enough
@@ -33,6 +33,7 @@ LONG = 5_000  # rows, beyond which one start that leads to a maximum is enough
 RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and observations add over a step, at which a search may start
 UNTRUSTED = 1e4  # times the noise variance of a series that a start does not trust
 TIMES = np.array([1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0, 3.0, 10.0])  # of the spacing: constants of a further pole, at which to start
+FAILURES = (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError)  # of one start
 GAIN = 1e-6  # of D: what a maximum has to gain over its limit at an infinitely fast pole
 
 
@@ -131,11 +132,12 @@ def _beside_lower(
         value, theta, variances = min(candidates, key=lambda candidate: candidate[0])
         if np.isfinite(value):
             try:
-                found = _scanned(search, search.minimise(theta, variances, fixed), fixed, equation.n_params)
-            except (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError) as error:
+                found = _scanned(search, search.follow(theta, variances, fixed), fixed, equation.n_params)
+                if best is None or found.value < best.value - GAIN:
+                    best = search.certified(found)
+            except FAILURES as error:
                 failure = error
             else:
-                best = found if best is None or found.value < best.value else best
                 value = min(value, best.value)
         if best is None and value < limit.optimum.value - GAIN:
             return None, failure  # there is a maximum inside, and it has not been found
@@ -152,13 +154,13 @@ def _search(
     n_theta = equation.n_params
     sample = problem.sample
     failure: Exception | None = None
-    best: Optimum | None = None
+    found: list[Followed] = []
     if len(sample) >= VERY_LONG:
         near = _near(search, problem, fixed, zeros)
         if near is not None:
             try:
-                return _scanned(search, search.minimise(*near, fixed), fixed, n_theta), None
-            except (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError) as error:
+                return search.certified(_scanned(search, search.follow(*near, fixed), fixed, n_theta)), None
+            except FAILURES as error:
                 failure = error
     candidates = []
     for theta, noises in _guesses(model, problem):
@@ -174,15 +176,17 @@ def _search(
         if not np.isfinite(value):
             continue
         try:
-            optimum = _scanned(search, search.minimise(theta, variances, fixed), fixed, n_theta)
-        except (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError) as error:
+            found.append(_scanned(search, search.follow(theta, variances, fixed), fixed, n_theta))
+            if found[-1].is_exact or len(sample) > LONG:
+                return search.certified(found.pop()), failure
+        except FAILURES as error:
             failure = error
-            continue
-        if best is None or optimum.value < best.value:
-            best = optimum
-        if best.is_exact or len(sample) > LONG:
-            break
-    return best, failure
+    for candidate in sorted(found, key=lambda each: each.value):
+        try:
+            return search.certified(candidate), failure
+        except FAILURES as error:
+            failure = error
+    return None, failure
 
 
 def _guesses(model: StateSpace, problem: Problem) -> list[tuple[FloatArray, list[tuple[float, FloatArray]]]]:
@@ -250,11 +254,11 @@ def _near(
     return None if optimum.is_exact or (np.delete(variances, list(zeros)) == 0).any() else (optimum.theta, variances)
 
 
-def _scanned(search: Search, optimum: Optimum, fixed: np.typing.NDArray[np.bool_], n_theta: int) -> Optimum:
-    """Look at other variances at the optimum's coefficients, those at zero away from it; go on from better ones."""
-    variances = np.concatenate([optimum.q, optimum.sigma2])
-    if optimum.is_exact:
-        return optimum
+def _scanned(search: Search, found: Followed, fixed: np.typing.NDArray[np.bool_], n_theta: int) -> Followed:
+    """Look at other variances at the coefficients found, those at zero away from it; go on from better ones."""
+    if found.is_exact:
+        return found
+    variances = found.point.variances * found.point.factor
     trials = []
     if (variances > 0).all() and search.scalable and not fixed[n_theta:].any():
         of_process = np.arange(len(variances)) < search.p
@@ -263,12 +267,11 @@ def _scanned(search: Search, optimum: Optimum, fixed: np.typing.NDArray[np.bool_
     level = float(np.max(variances / units, initial=0.0)) or max(level for level, _ in _noises(search.model))
     for k in np.flatnonzero((variances == 0) & ~fixed[n_theta:]).tolist():
         trials += [np.where(np.arange(len(variances)) == k, ratio * level * units[k], variances) for ratio in RATIOS]
-    found = [(search.value(optimum.theta, trial), i) for i, trial in enumerate(trials)]
-    value, i = min(found, default=(np.inf, 0))
-    if value < optimum.value - 1e-6:
-        again = search.minimise(optimum.theta, trials[i], fixed)
-        return again if again.value < optimum.value else optimum
-    return optimum
+    value, i = min(((search.value(found.point.theta, trial), i) for i, trial in enumerate(trials)), default=(np.inf, 0))
+    if value < found.value - 1e-6:
+        again = search.follow(found.point.theta, trials[i], fixed)
+        return again if again.value < found.value else found
+    return found
 
 
 def _units(model: StateSpace) -> FloatArray:
