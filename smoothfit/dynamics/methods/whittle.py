@@ -21,7 +21,7 @@ from ..._validation import FloatArray
 from ...errors import ConvergenceError, SmoothfitError
 from ...markov.discretize import COMPLEX_STEP
 from ..fast import Chart, FastPoleError, check_vanishing, fast_starts
-from ..regressing import by_node, relation_of, require_memory_loss
+from ..regressing import LONG, PART, by_node, relation_of, require_memory_loss
 from ..relation import EXACT, Relation, Rows
 from ..start import starts
 from . import arx
@@ -33,12 +33,26 @@ Complex = npt.NDArray[np.complex128]
 
 
 class Spectra(NamedTuple):
-    """Transforms of one run: z powers (N, m + 1) by lag, of y (N,), of the inputs (N, k), of a constant (N,)."""
+    """Transforms of one run of n rows at the frequencies from zero to one half, of which the others are conjugates.
+
+    Attributes
+    ----------
+    powers : ndarray, shape (N, m + 1)
+        Of 1 / z, by lag.
+    target : ndarray, shape (N,)
+        Of y.
+    design : ndarray, shape (N, psi)
+        Of the right side of the difference equation.
+    weights : ndarray, shape (N,)
+        Two for frequencies that have a conjugate, one for the others.
+    n : int
+    """
 
     powers: Complex
-    y: Complex
-    u: Complex
-    one: Complex
+    target: Complex
+    design: Complex
+    weights: FloatArray
+    n: int
 
 
 def estimate(problem: Problem) -> Fitted:
@@ -50,7 +64,12 @@ def estimate(problem: Problem) -> Fitted:
     if exact is not None:
         return exact
     runs = [_transform(problem, relation, s) for s in problem.sample.slices() if s.stop - s.start > 2 * relation.order + 1]
-    n = problem.equation.n_params
+    near = _near(problem)
+    if near is not None:
+        try:
+            return _fitted(problem, relation, rows, runs, _maximise(relation, runs, near))
+        except (ConvergenceError, FastPoleError):
+            pass
     step = problem.sample.step
     assert step is not None
     size = float(np.nanvar(problem.sample.y))
@@ -59,19 +78,29 @@ def estimate(problem: Problem) -> Fitted:
         for ratio in 10.0 ** np.arange(-4, 5, 2):
             sigma2 = size / (1 + ratio) * 1e-2
             x = np.concatenate([theta, np.log([ratio * sigma2 / step ** (2 * relation.order - 1), sigma2])])
-            candidates.append((_objective(relation, runs, x)[0], x))
+            candidates.append((_objective(relation, runs, x), x))
     candidates.sort(key=lambda candidate: candidate[0])
     failure: ConvergenceError | FastPoleError = ConvergenceError(f"Whittle's likelihood is not finite at any start; {INSTEAD}")
     for value, x in candidates[:3]:
         if not np.isfinite(value):
             continue
         try:
-            x, information, decrement, scores, run = _maximise(relation, runs, x)
+            return _fitted(problem, relation, rows, runs, _maximise(relation, runs, x))
         except (ConvergenceError, FastPoleError) as error:
             failure = failure if isinstance(failure, FastPoleError) else error
-            continue
-        return _fitted(problem, relation, rows, x, information, decrement, scores, run, n)
     raise failure
+
+
+def _near(problem: Problem) -> FloatArray | None:
+    """The maximum on the first rows of a long sample; None if there is none, or one without a noise."""
+    if len(problem.sample) < LONG:
+        return None
+    try:
+        found = estimate(replace(problem, sample=problem.sample.head(PART)))
+    except (SmoothfitError, np.linalg.LinAlgError):
+        return None
+    variances = np.append(found.q, found.sigma2)
+    return np.append(found.theta, np.log(variances)) if (variances > 0).all() else None
 
 
 def _exact(problem: Problem, rows: Rows) -> Fitted | None:
@@ -94,11 +123,15 @@ def _exact(problem: Problem, rows: Rows) -> Fitted | None:
 
 
 def _transform(problem: Problem, relation: Relation, s: slice) -> Spectra:
-    n = s.stop - s.start
-    powers = np.exp(-2j * np.pi * np.outer(np.arange(n), np.arange(relation.order + 1)) / n)
-    one = np.zeros(n, complex)
-    one[0] = n
-    return Spectra(powers, np.fft.fft(problem.sample.y[s, 0]), np.fft.fft(problem.sample.u[s], axis=0), one)
+    n, equation = s.stop - s.start, problem.equation
+    frequencies = np.arange(n // 2 + 1)
+    powers = np.exp(-2j * np.pi * np.outer(frequencies, np.arange(relation.order + 1)) / n)
+    y, u = np.fft.rfft(problem.sample.y[s, 0]), np.fft.rfft(problem.sample.u[s], axis=0)
+    columns = [powers[:, 1:] * y[:, None], *(powers[:, relation.lags] * column[:, None] for column in u.T)]
+    if equation.intercept:
+        columns.append(np.where(frequencies == 0, n + 0j, 0)[:, None])
+    has_conjugate = (frequencies > 0) & (2 * frequencies < n)
+    return Spectra(powers, y, np.hstack(columns), np.where(has_conjugate, 2.0, 1.0), n)
 
 
 class Parts(NamedTuple):
@@ -122,20 +155,10 @@ def _model(
     """Residual before tau (N,), and the two parts of the spectrum, q |n|^2 and sigma^2 |A|^2."""
     parts = _parts(relation, theta)
     A = run.powers[:, 0] - run.powers[:, 1:] @ parts.phi
-    residual = run.powers[:, 0] * run.y - _regressed(relation, run, parts.psi)
+    residual = run.target - run.design @ parts.psi
     transfer = run.powers[:, : relation.order] @ parts.first
     process = np.einsum("ki,ij,kj->k", transfer, parts.Q, transfer.conj()).real
     return residual, np.exp(log_variances[0]) * process, np.exp(log_variances[1]) * np.abs(A) ** 2
-
-
-def _regressed(relation: Relation, run: Spectra, psi: FloatArray) -> Complex:
-    """The right side of the difference equation with coefficients psi, (N,)."""
-    m, width = relation.order, len(relation.lags)
-    right = (run.powers[:, 1:] @ psi[:m]) * run.y
-    for i in range(run.u.shape[1]):
-        part = psi[m + i * width : m + (i + 1) * width]
-        right = right + (run.powers[:, relation.lags] @ part) * run.u[:, i]
-    return np.asarray(right + psi[-1] * run.one if relation.equation.intercept else right)
 
 
 def _slopes(relation: Relation, run: Spectra, theta: FloatArray, log_variances: FloatArray) -> tuple[Complex, FloatArray]:
@@ -155,29 +178,27 @@ def _slopes(relation: Relation, run: Spectra, theta: FloatArray, log_variances: 
         process = 2 * np.einsum("ki,ij,kj->k", changed, parts.Q, transfer.conj()).real
         process += np.einsum("ki,ij,kj->k", transfer, Q, transfer.conj()).real
         of_spectrum[:, i] = q * process - 2 * sigma2 * (A.conj() * (run.powers[:, 1:] @ phi)).real
-    of_residual = np.column_stack([-_regressed(relation, run, column) for column in relation.jacobian(theta).T])
-    return of_residual, of_spectrum
+    return -run.design @ relation.jacobian(theta), of_spectrum
 
 
-def _objective(relation: Relation, runs: list[Spectra], x: FloatArray) -> tuple[float, None]:
+def _objective(relation: Relation, runs: list[Spectra], x: FloatArray) -> float:
     total = 0.0
     for run in runs:
         with np.errstate(all="ignore"):
             residual, process, noise = _model(relation, run, x[:-2], x[-2:])
             spectrum = process + noise
             if not (np.isfinite(spectrum).all() and (spectrum > 0).all()):
-                return np.inf, None
-            left = _without_ends(relation, run, residual, spectrum)
-            total += float(np.log(spectrum).sum() + (np.abs(left) ** 2 / spectrum).sum() / len(spectrum))
-    return (total if np.isfinite(total) else np.inf), None
+                return np.inf
+            left = _without_ends(relation, run, residual[:, None], spectrum)[:, 0]
+            total += float(run.weights @ (np.log(spectrum) + np.abs(left) ** 2 / (run.n * spectrum)))
+    return total if np.isfinite(total) else np.inf
 
 
 def _without_ends(relation: Relation, run: Spectra, values: npt.NDArray[Any], spectrum: FloatArray) -> npt.NDArray[Any]:
-    """Residuals after the best tau, weights 1 / S; tau is real, so that real and imaginary parts are stacked."""
-    columns = run.powers[:, : relation.order] / np.sqrt(spectrum)[:, None]
-    weighted = values / np.sqrt(spectrum)
-    stacked = np.vstack([columns.real, columns.imag])
-    tau = np.linalg.lstsq(stacked, np.concatenate([weighted.real, weighted.imag]), rcond=None)[0]
+    """Columns after the best tau of each, weights 1 / S; tau is real, so that real and imaginary parts are stacked."""
+    root = np.sqrt(run.weights / spectrum)[:, None]
+    columns, weighted = run.powers[:, : relation.order] * root, values * root
+    tau = np.linalg.lstsq(np.vstack([columns.real, columns.imag]), np.vstack([weighted.real, weighted.imag]), rcond=None)[0]
     return np.asarray(values - run.powers[:, : relation.order] @ tau)
 
 
@@ -189,30 +210,34 @@ def _derivatives(
     for i, run in enumerate(runs):
         residual, process, noise = _model(relation, run, x[:-2], x[-2:])
         spectrum = process + noise
-        left = _without_ends(relation, run, residual, spectrum)
-        n = len(spectrum)
-        by_residual = np.zeros((n, len(x)), complex)
-        by_log = np.zeros((n, len(x)))
-        by_log[:, -2] = process / spectrum
-        by_log[:, -1] = noise / spectrum
         of_residual, of_spectrum = _slopes(relation, run, x[:-2], x[-2:])
-        for j in range(len(x) - 2):
-            by_residual[:, j] = _without_ends(relation, run, of_residual[:, j], spectrum)
-        by_log[:, :-2] = of_spectrum / spectrum[:, None]
-        scaled = np.abs(left) ** 2 / (n * spectrum)
-        by_square = 2 * (left.conj()[:, None] * by_residual).real / (n * spectrum)[:, None]
-        scores.append(by_log * (1 - scaled)[:, None] + by_square)
-        hessian += by_log.T @ by_log + 2 * (by_residual.conj().T @ (by_residual / (n * spectrum)[:, None])).real
-        labels.append(np.full(n, i))
+        left = _without_ends(relation, run, np.column_stack([residual, of_residual]), spectrum)
+        by_log = np.column_stack([of_spectrum, process, noise]) / spectrum[:, None]
+        weights = (run.weights / (run.n * spectrum))[:, None]
+        score = by_log * (run.weights - weights[:, 0] * np.abs(left[:, 0]) ** 2)[:, None]
+        score[:, :-2] += 2 * weights * (left[:, :1].conj() * left[:, 1:]).real
+        scores.append(score)
+        hessian += by_log.T @ (run.weights[:, None] * by_log)
+        hessian[:-2, :-2] += 2 * (left[:, 1:].conj().T @ (weights * left[:, 1:])).real
+        labels.append(np.full(len(spectrum), i))
     stacked = np.vstack(scores)
     return stacked.sum(axis=0), hessian, stacked, np.concatenate(labels)
 
 
-def _maximise(
-    relation: Relation, runs: list[Spectra], x: FloatArray
-) -> tuple[FloatArray, FloatArray, float, FloatArray, npt.NDArray[np.int64]]:
+class Maximum(NamedTuple):
+    """A maximum of the likelihood: x, D, expected Hessian, decrement, and scores by frequency with the runs of these."""
+
+    x: FloatArray
+    value: float
+    hessian: FloatArray
+    decrement: float
+    scores: FloatArray
+    run: npt.NDArray[np.int64]
+
+
+def _maximise(relation: Relation, runs: list[Spectra], x: FloatArray) -> Maximum:
     """Scoring with damping. A variance that vanishes runs to where the likelihood is flat in its logarithm."""
-    value, damping = _objective(relation, runs, x)[0], 1e-4
+    value, damping = _objective(relation, runs, x), 1e-4
     for _ in range(300):
         gradient, hessian, scores, run = _derivatives(relation, runs, x)
         chart = Chart.at(relation.equation, x[:-2], 2, relation.step)
@@ -226,7 +251,7 @@ def _maximise(
         along = gradient[free] / scale[free]
         decrement = float(along @ np.linalg.lstsq(unit, along, rcond=None)[0])
         if decrement <= 1e-8:
-            return x, plain, decrement, scores, run
+            return Maximum(x, value, plain, decrement, scores, run)
         for _ in range(30):
             step = np.zeros(len(x))
             step[free] = -np.linalg.solve(unit + damping * np.eye(int(free.sum())), along) / scale[free]
@@ -234,29 +259,21 @@ def _maximise(
             step *= min(1.0, 3.0 / max(longest, 1e-300))
             theta, factors = chart.moved(x[:-2], np.ones(2), chart.within(x[:-2], step, np.outer(free, free) * hessian))
             there = np.concatenate([theta, x[-2:] + np.log(factors)])
-            trial = _objective(relation, runs, there)[0]
+            trial = _objective(relation, runs, there)
             if trial < value:
                 x, value, damping = there, trial, max(damping / 8, 1e-10)
                 break
             damping = max(8 * damping, 1e-4)
         else:
             if decrement <= 1e-5:
-                return x, plain, decrement, scores, run
+                return Maximum(x, value, plain, decrement, scores, run)
             raise ConvergenceError(f"Whittle's likelihood did not converge (decrement {decrement:.3g}); {INSTEAD}", value)
     raise ConvergenceError(f"Whittle's likelihood has not converged after 300 steps; {INSTEAD}", value)
 
 
-def _fitted(
-    problem: Problem,
-    relation: Relation,
-    rows: Any,
-    x: FloatArray,
-    hessian: FloatArray,
-    decrement: float,
-    scores: FloatArray,
-    run: npt.NDArray[np.int64],
-    n: int,
-) -> Fitted:
+def _fitted(problem: Problem, relation: Relation, rows: Rows, runs: list[Spectra], found: Maximum) -> Fitted:
+    x, value, hessian, decrement, scores, run = found
+    n = len(x) - 2
     # D is the sum over all N frequencies, each pair counted twice: it is -2 log-likelihood but for a constant.
     flat = np.append(np.zeros(n, np.bool_), hessian.diagonal()[n:] < 1e-4)
     free = ~flat
@@ -269,9 +286,6 @@ def _fitted(
     cov[inner] = bread
     boundary = tuple(name for name, value in (("q", q), ("sigma", sigma)) if value == 0)
     theta = x[:n]
-    # Scores of a pair of conjugate frequencies are one observation: halves of D, each counted twice, sum in pairs.
-    keep = np.concatenate([_first_of_pairs(int((run == i).sum())) for i in np.unique(run)])
-    pairs = -0.5 * scores * keep[:, None]
     return Fitted(
         theta=theta,
         cov=cov,
@@ -282,27 +296,12 @@ def _fitted(
         resid=by_node(problem, rows, relation.residual(theta, rows)),
         n_rows=len(problem.sample),
         bread=bread,
-        by_row=RowScores(pairs[keep > 0][:, free] / public[free], run[keep > 0]),
-        llf=-0.5 * (_value(relation, problem, x) + len(run) * np.log(2 * np.pi)),
-        n_constants=relation.order * len(np.unique(run)),
+        by_row=RowScores(-0.5 * scores[:, free] / public[free], run),  # a pair of conjugate frequencies is one observation
+        llf=-0.5 * (value + sum(each.n for each in runs) * np.log(2 * np.pi)),
+        n_constants=relation.order * len(runs),
         decrement=decrement,
         boundary=boundary,
     )
-
-
-def _first_of_pairs(n: int) -> FloatArray:
-    """Two for one of each pair of conjugate frequencies, one for those without a partner, zero for the rest."""
-    weights = np.zeros(n)
-    weights[0] = 1.0
-    weights[1 : (n + 1) // 2] = 2.0
-    if n % 2 == 0:
-        weights[n // 2] = 1.0
-    return weights
-
-
-def _value(relation: Relation, problem: Problem, x: FloatArray) -> float:
-    runs = [_transform(problem, relation, s) for s in problem.sample.slices() if s.stop - s.start > 2 * relation.order + 1]
-    return _objective(relation, runs, x)[0]
 
 
 METHOD = Method(
