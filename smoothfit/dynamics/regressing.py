@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.signal import lfilter
 
 from .._core import _kernels
@@ -42,10 +43,25 @@ def relation_of(problem: Problem) -> tuple[Relation, Rows]:
 
 def by_run(rows: Rows, values: FloatArray, action: Callable[[FloatArray], FloatArray]) -> FloatArray:
     """Apply an action along time to the rows of each run."""
-    edges = np.flatnonzero(np.diff(rows.run)) + 1
-    if not len(edges):
+    starts_of = run_starts(rows.run)
+    if len(starts_of) == 1:
         return action(values)
-    return np.concatenate([action(part) for part in np.split(values, edges)])
+    return np.concatenate([action(part) for part in np.split(values, starts_of[1:])])
+
+
+def run_starts(run: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The first row of each run, of rows in order of their runs."""
+    if run[0] == run[-1]:
+        return np.zeros(1, np.int64)
+    return np.flatnonzero(np.diff(run, prepend=-1))
+
+
+def early(rows: Rows, denominator: FloatArray) -> npt.NDArray[np.int64]:
+    """Rows near the starts of runs, at which responses of 1 / C(L) to what comes before have not decayed to nothing."""
+    starts_of = run_starts(rows.run)
+    ends = np.append(starts_of[1:], len(rows.run))
+    lasting = len(_response(denominator[1:], int((ends - starts_of).max())))
+    return np.concatenate([np.arange(a, min(a + lasting, b)) for a, b in zip(starts_of, ends, strict=True)])
 
 
 def filtered(rows: Rows, values: FloatArray, denominator: FloatArray) -> FloatArray:
@@ -60,7 +76,7 @@ def polynomial(psi: FloatArray, order: int) -> FloatArray:
 
 def impulses(rows: Rows, count: int) -> FloatArray:
     """Ones at the first `count` rows of each run, a column each: (r, runs count)."""
-    firsts = np.flatnonzero(np.diff(rows.run, prepend=-1))
+    firsts = run_starts(rows.run)
     columns = np.zeros((len(rows.run), len(firsts) * count))
     for i, first in enumerate(firsts):
         for j in range(count):

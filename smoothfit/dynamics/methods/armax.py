@@ -19,7 +19,7 @@ or zero (`"zero"`, the conditional sum of squares).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +28,16 @@ from ..._validation import FloatArray
 from ...errors import ConvergenceError, SmoothfitError, SpecificationError
 from ..fast import Chart, FastPoleError, check_vanishing
 from ..regressing import (
+    LONG,
+    PART,
+    early,
     filtered,
     fitted_regression,
     impulses,
     process_gain,
     relation_of,
     require_memory_loss,
+    run_starts,
     search_starts,
     unrestricted,
 )
@@ -42,6 +46,7 @@ from . import arx, kalman, output_error
 from .base import Fitted, Method, Problem, RowScores
 
 DECREMENT = 1e-8
+SETTLED = 1e-6  # decrement of a step of a thousandth of a standard error, which leaves the Hessian of a long sample what it is
 LOOSE = 1e-5
 NEAR = 0.5  # of the decrement of Gauss-Newton steps, from which Newton's take over
 WIDTH = 1e-2  # of a standard error: the step of differences of gradients, whose own slopes are differences
@@ -69,6 +74,12 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
     exact = presample == "exact"
     require_memory_loss(problem, "armax")
     relation, rows = relation_of(problem)
+    near = _near(problem, presample)
+    if near is not None:
+        try:
+            return _fitted(problem, relation, rows, _descend(relation, rows, near, exact), exact)
+        except (ConvergenceError, FastPoleError):  # from other starts, then
+            pass
     psi = unrestricted(relation, rows)
     candidates = []
     for theta in search_starts(problem, relation, psi if relation.from_psi(psi) is not None else None):
@@ -91,6 +102,17 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
         return _fitted(problem, relation, rows, best, exact)
     assert failure is not None
     raise failure
+
+
+def _near(problem: Problem, presample: str) -> FloatArray | None:
+    """(theta, v) on the first rows of a long sample; None if there is no minimum, or one without a noise."""
+    if len(problem.sample) < LONG:
+        return None
+    try:
+        found = estimate(replace(problem, sample=problem.sample.head(PART)), presample)
+    except (SmoothfitError, np.linalg.LinAlgError):
+        return None
+    return None if found.boundary else np.append(found.theta, found.extra["process_share"])
 
 
 def _solutions(problem: Problem, relation: Relation) -> list[FloatArray]:
@@ -201,37 +223,50 @@ def _structured(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> t
     return e, moved
 
 
-def _responses(rows: Rows, C: FloatArray) -> FloatArray:
-    """H: what innovations -1 .. -m before each run take from those of its rows, (r, runs m)."""
-    m = len(C)
+class Presample(NamedTuple):
+    """What the innovations before runs do: their responses H (early rows, runs m) at the rows where these have not decayed."""
+
+    rows: npt.NDArray[np.int64]
+    response: FloatArray
+
+    @property
+    def log_weight(self) -> float:
+        """log|I + H'H|."""
+        return float(np.linalg.slogdet(np.eye(self.response.shape[1]) + self.response.T @ self.response)[1])
+
+    def without(self, values: FloatArray) -> FloatArray:
+        """What the best innovations k before the runs leave of values (r, ...), with -k below, (r + runs m, ...)."""
+        count = self.response.shape[1]
+        stacked = np.concatenate([values, np.zeros((count, *values.shape[1:]))])
+        touched = np.append(self.rows, len(values) + np.arange(count))
+        basis = np.linalg.qr(np.vstack([self.response, np.eye(count)]))[0]
+        part = stacked[touched]
+        stacked[touched] = part - basis @ (basis.T @ part)
+        return stacked
+
+
+def _presample(rows: Rows, C: FloatArray) -> Presample:
+    """Of innovations -1 .. -m before each run."""
+    m, denominator = len(C), np.concatenate([[1.0], C])
+    kept = early(rows, denominator)
+    part = rows._replace(run=rows.run[kept])
     enters = np.array([[C[i + back] if i + back < m else 0.0 for back in range(m)] for i in range(m)])
-    driven = filtered(rows, impulses(rows, m), np.concatenate([[1.0], C]))
-    return np.asarray(driven @ np.kron(np.eye(driven.shape[1] // m), enters))
-
-
-def _without_presample(rows: Rows, values: FloatArray, C: FloatArray, exact: bool) -> FloatArray:
-    """What the best innovations k before the runs leave of values, with -k below: (r + runs m, ...)."""
-    if not exact:
-        return values
-    response = _responses(rows, C)
-    count = response.shape[1]
-    stacked = np.concatenate([values, np.zeros((count, *values.shape[1:]))])
-    basis = np.linalg.qr(np.vstack([response, np.eye(count)]))[0]
-    return np.asarray(stacked - basis @ (basis.T @ stacked))
+    driven = filtered(part, impulses(part, m), denominator)
+    return Presample(kept, np.asarray(driven @ np.kron(np.eye(driven.shape[1] // m), enters)))
 
 
 def _log_weight(rows: Rows, C: FloatArray, exact: bool) -> float:
     """log|I + H'H| / (2 n): residuals times its exponential have the likelihood as their sum of squares."""
-    if not exact:
-        return 0.0
-    response = _responses(rows, C)
-    return float(np.linalg.slogdet(np.eye(response.shape[1]) + response.T @ response)[1] / (2 * len(rows.target)))
+    return _presample(rows, C).log_weight / (2 * len(rows.target)) if exact else 0.0
 
 
 def _innovations(relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray, exact: bool) -> FloatArray:
     """Innovations, weighted so that their sum of squares is smallest where the likelihood is largest."""
     e = filtered(rows, relation.residual(theta, rows), np.concatenate([[1.0], C]))
-    return np.asarray(_without_presample(rows, e, C, exact) * np.exp(_log_weight(rows, C, exact)))
+    if not exact:
+        return e
+    before = _presample(rows, C)
+    return np.asarray(before.without(e) * np.exp(before.log_weight / (2 * len(rows.target))))
 
 
 def _linearised(relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray, exact: bool) -> tuple[FloatArray, FloatArray]:
@@ -242,14 +277,14 @@ def _linearised(relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray
     weight = np.exp(_log_weight(rows, C, exact))
     by_theta = filtered(rows, rows.design @ relation.jacobian(theta), denominator)
     lagged = np.zeros((n, m))
-    starts = np.flatnonzero(np.diff(rows.run, prepend=-1)).tolist()
+    starts = run_starts(rows.run).tolist()
     for k, (first, end) in enumerate(zip(starts, [*starts[1:], n], strict=True)):
         before = -e[n + k * m : n + (k + 1) * m][::-1] if exact else np.zeros(m)
         whole = np.concatenate([before, e[first:end]]) / weight
         for j in range(1, m + 1):
             lagged[first:end, j - 1] = whole[m - j : m - j + end - first]
     J = np.column_stack([by_theta, filtered(rows, lagged, denominator)])
-    J = _without_presample(rows, J, C, exact) * weight
+    J = (_presample(rows, C).without(J) if exact else J) * weight
     for i in range(m):
         step = np.zeros(m)
         step[i] = DIFFERENCE
@@ -264,6 +299,7 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> Desc
     size = float(np.linalg.norm(rows.target))
     decrement = np.inf
     e = np.full(1, np.inf)
+    newton: tuple[FloatArray, tuple[Any, ...]] | None = None  # the last Hessian, and the coordinates that it is of
     for _ in range(MAX_ITERATIONS):
         e, J = _structured(relation, rows, x, exact)
         chart = Chart.at(relation.equation, x[:last], 0, relation.step)
@@ -281,7 +317,10 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> Desc
         scale = np.sqrt(np.maximum(hessian.diagonal(), 1e-300))
         near = decrement < NEAR
         if near:
-            hessian = _hessian(relation, rows, x, chart, free, WIDTH / scale, exact, noise)
+            of = chart.lead, *free.tolist()
+            if newton is None or newton[1] != of or decrement > SETTLED or len(rows.target) < LONG:
+                newton = _hessian(relation, rows, x, chart, free, WIDTH / scale, exact, noise), of
+            hessian = newton[0]
         curvature, axes = np.linalg.eigh(hessian / np.outer(scale, scale))
         along = axes.T @ (slope[free] / scale)
         strength = np.maximum(np.abs(curvature), 1e-10)
