@@ -229,7 +229,7 @@ def find_critical_points(
     Returns
     -------
     list of CriticalPoint
-        In ascending order on an interval, by ascending value in a box. Where a spline is constant on a stretch, its ends.
+        In ascending order on an interval, by ascending value in a box. If a spline is constant on a stretch, its ends.
 
     Raises
     ------

@@ -22,7 +22,7 @@ REPORTED = 3.5  # of the reported error
 
 
 class Limit(NamedTuple):
-    """Limits and bounds of their errors (infinite where nothing is known)."""
+    """Limits and bounds of their errors (infinite if nothing is known)."""
 
     value: FloatArray
     error: FloatArray

@@ -263,14 +263,14 @@ def group_lasso(
     Parameters
     ----------
     X : array_like, shape (n, p)
-        As it is: centre and scale beforehand, and centre y, where an intercept is meant.
+        As it is: centre and scale beforehand, and centre y, if an intercept is meant.
     y : array_like, shape (n,)
     groups : array_like, shape (p,)
         Label of each column's group; columns of a group need not be neighbours.
     lam : float
         Positive. Other software divides the sum of squares by n: then lam is n times its penalty.
     weights : array_like, shape (G,), optional
-        w_g in the order of the sorted labels; square roots of the groups' sizes where not given.
+        w_g in the order of the sorted labels; square roots of the groups' sizes if not given.
     tol : float
         The gap at which to stop, as a fraction of norm(y)^2/2.
     start : array_like, shape (p,), optional

@@ -82,7 +82,7 @@ class QuadraticApproximation:
     def minimizer(self, penalty: float = 0.0) -> FloatArray:
         """Minimiser of the approximation plus penalty norm(w)^2 / 2.
 
-        Raises DataError where there is none, because the Hessian plus the penalty is not positive definite.
+        Raises DataError if there is none, because the Hessian plus the penalty is not positive definite.
         """
         d = len(self.at)
         try:

@@ -125,7 +125,7 @@ class Identity:
         rng : numpy.random.Generator or seed
             For the matrices that are not given, drawn standard normal.
         **given : int or array_like
-            Dimensions by their letters (``n=4``; 3, 2, 4, ... where not given) and matrices by their names.
+            Dimensions by their letters (``n=4``; 3, 2, 4, ... if not given) and matrices by their names.
 
         Returns
         -------

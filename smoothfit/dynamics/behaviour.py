@@ -261,7 +261,7 @@ class Behaviour(Estimates):
 
     @property
     def _pairs(self) -> list[str]:
-        """Names of outputs and recorded inputs; of the inputs alone where there is one output."""
+        """Names of outputs and recorded inputs; of the inputs alone if there is one output."""
         outputs, inputs = self.model.equation.outputs, self.model.sample.recorded_inputs
         return list(inputs) if len(outputs) == 1 else [f"{o}: {i}" for o in outputs for i in inputs]
 
@@ -270,12 +270,12 @@ class Behaviour(Estimates):
         """Response of y at times t after each input becomes one at zero, from rest, with pointwise intervals.
 
         Standard errors are by the delta method. Intervals are quantiles of the response after "kalman", else normal. Inputs act
-        as in the model: later where there is a delay, and over several rows where there are lags.
+        as in the model: later if there is a delay, and over several rows if there are lags.
 
         Returns
         -------
         pandas.DataFrame
-            Indexed by t; columns ``mean``, ``se``, ``lower``, ``upper``, under the input's name where there are several.
+            Indexed by t; columns ``mean``, ``se``, ``lower``, ``upper``, under the input's name if there are several.
         """
         return self._response(response.step_response, t, alpha)
 

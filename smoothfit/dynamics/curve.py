@@ -237,7 +237,7 @@ class DynamicsCurve(CurveResults):
 
     @property
     def sigma(self) -> pd.Series:
-        """Noise standard deviation per series; one, in units of the given noise SDs, where these are known."""
+        """Noise standard deviation per series; one, in units of the given noise SDs, if these are known."""
         import pandas as pd
 
         names = [self._sample.channels[i].name for i in self._channels]

@@ -1,7 +1,7 @@
 """An equation with process and measurement noise as an engine of `inference`; coefficients that enter linearly are integrated out.
 
 theta holds what enters otherwise: the coefficients of y and of its derivatives, in the order of the equation's names, then the
-logarithms of the intensities and of the unknown noise variances. Where no SD is given, all variances are relative to the last of
+logarithms of the intensities and of the unknown noise variances. If no SD is given, all variances are relative to the last of
 these, which is left out. The coefficients beta of inputs and intercepts, and the initial states, enter linearly. With v the
 innovations at an origin of beta, F their variances and D = dv / d beta, one pass of the filter gives the parts of
 
@@ -63,7 +63,7 @@ class Linear(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """log_det and sse (L,) of the restricted likelihood, NaN where it cannot be computed, and what is linear."""
+    """log_det and sse (L,) of the restricted likelihood, NaN if it cannot be computed, and what is linear."""
 
     log_det: FloatArray
     sse: FloatArray

@@ -311,7 +311,7 @@ def _start(engine: EquationEngine, fitted: Fitted) -> FloatArray:
 def _sampled(engine: EquationEngine, fitted: Fitted, start: FloatArray) -> Nodes | None:
     """Nodes by adaptive sampling, from the normal law of the coefficients and rough logarithms; None if these are no good.
 
-    Where a noise is estimated as zero, its logarithm starts in the middle of its range.
+    If a noise is estimated as zero, its logarithm starts in the middle of its range.
     """
     k = engine.n_system
     inside = (engine.lower + 2 * ROUGH_SD < start) & (start < engine.upper - 2 * ROUGH_SD)

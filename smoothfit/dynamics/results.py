@@ -196,7 +196,7 @@ class DynamicsResults(Smoothed):
         Returns
         -------
         pandas.DataFrame
-            ``mean``, ``mean_se``, intervals of the curve and of new observations, by output where there are several. Standard
+            ``mean``, ``mean_se``, intervals of the curve and of new observations, by output if there are several. Standard
             errors are given the coefficients and noises; intervals allow for the uncertainty of these, as those of
             `get_prediction`.
         """

@@ -54,9 +54,9 @@ class Sample:
     labels : tuple
         What the user calls the runs.
     y : ndarray, shape (n, channels)
-        Observations; NaN where there is none.
+        Observations; NaN if there is none.
     ratio : ndarray, shape (n, channels)
-        Noise variance of an observation where its SD is known, and relative to the channel's unknown variance elsewhere.
+        Noise variance of an observation if its SD is known, and relative to the channel's unknown variance elsewhere.
     u : ndarray, shape (n, inputs)
     channels : tuple of Channel
     outputs : tuple of str
@@ -147,7 +147,7 @@ class Sample:
 
     @cached_property
     def gap(self) -> float:
-        """The typical spacing within runs: the step, or the median where there is none."""
+        """The typical spacing within runs: the step, or the median if there is none."""
         return self.step if self.step is not None else float(np.median(self.gaps))
 
     def decay(self, rate: float) -> float:
@@ -234,7 +234,7 @@ class Sample:
     def as_given(self, values: FloatArray, name: str) -> Any:
         """Values (n,) or (n, outputs) of the rows, sorted by run and time, in the order and under the labels of those passed.
 
-        NaN where nothing is observed and in rows that delays and lags left out; as they are if the rows have no labels.
+        NaN if nothing is observed and in rows that delays and lags left out; as they are if the rows have no labels.
         """
         whole = self.recorded or self
         if self.labels_of_rows is None or whole.order is None:

@@ -1,8 +1,8 @@
 """Maximum likelihood by Fisher scoring with exact scores, converged if Newton's decrement is negligible.
 
-What is minimised is D = -2 log-likelihood over coefficients and logarithms of variances. Where no SD is known, the common factor of
+What is minimised is D = -2 log-likelihood over coefficients and logarithms of variances. If no SD is known, the common factor of
 all variances is at its optimum sse / n in closed form at every point. A variance that wants to vanish is set to exactly zero
-and kept there as long as the derivative of D by it is not negative. Where a pole is fast, steps and curvatures are those of
+and kept there as long as the derivative of D by it is not negative. If a pole is fast, steps and curvatures are those of
 coordinates in which an infinitely fast one is a point like others (`Chart`).
 """
 
@@ -117,7 +117,7 @@ class Search:
         return self.model.terms(theta, variances[: self.p], variances[self.p :], slopes=slopes)
 
     def value(self, theta: FloatArray, variances: FloatArray) -> float:
-        """D; infinite where it cannot be computed."""
+        """D; infinite if it cannot be computed."""
         if not (np.isfinite(theta).all() and np.isfinite(variances).all()):
             return np.inf
         try:
@@ -267,7 +267,7 @@ class Search:
                 continue
             variances = point.variances.copy()
             variances[k] = 0.0
-            # Where no SD is given some variance has to stay, or there is no likelihood.
+            # If no SD is given some variance has to stay, or there is no likelihood.
             if (not self.scalable or (variances > 0).any()) and self.value(point.theta, variances) <= point.value + 1e-9:
                 return self.point(point.theta, variances)
         return None

@@ -176,7 +176,7 @@ class Smoothed(Transfer):
 
     @cached_property
     def _leverages(self) -> FloatArray:
-        """Leverage of each observation at the parameters, (nodes, channels); NaN where nothing is observed."""
+        """Leverage of each observation at the parameters, (nodes, channels); NaN if nothing is observed."""
         sample, cov = self.model.sample, self._at_nodes[1]
         component = StateSpace(self.model.equation, sample).component
         noise = self.fitted.sigma2 * sample.ratio
@@ -191,7 +191,7 @@ class Smoothed(Transfer):
     def loo_resid(self) -> Any:
         """Leave-one-out residuals at the estimates: observations minus smoothed outputs without them, by row and series.
 
-        Labelled as `fittedvalues`; NaN where nothing is observed and where the curve interpolates an observation.
+        Labelled as `fittedvalues`; NaN if nothing is observed and where the curve interpolates an observation.
         """
         return super().loo_resid
 

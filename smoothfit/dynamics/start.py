@@ -109,7 +109,7 @@ def _beside_known(equation: Equation, design: FloatArray, target: FloatArray) ->
 
 
 def series_starts(equation: Equation, sample: Sample) -> dict[int, FloatArray]:
-    """Where several series observe one output, the start that each of them (by channel) gives by itself."""
+    """If several series observe one output, the start that each of them (by channel) gives by itself."""
     found = {}
     for i, channel in enumerate(sample.channels):
         beside = sum(c.output == channel.output for c in sample.channels)

@@ -173,7 +173,7 @@ class Transfer(Behaviour):
         pandas.DataFrame
             Indexed by ``w``: ``magnitude``, the amplitude of y per unit of that of the input, and ``phase`` in degrees, each beside
             its standard error ``se(...)`` by the delta method and the ends ``lower(...)`` and ``upper(...)`` of its interval; under
-            the input's name where there are several. Delays and lags are those of the model.
+            the input's name if there are several. Delays and lags are those of the model.
 
         Examples
         --------

@@ -109,7 +109,7 @@ def factors(K: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
 
 
 def _cholesky(K: FloatArray) -> FloatArray:
-    """Cholesky factors, NaN where there is none: numpy refuses all matrices if one is not positive definite."""
+    """Cholesky factors, NaN if there is none: numpy refuses all matrices if one is not positive definite."""
     try:
         return np.asarray(np.linalg.cholesky(K), dtype=np.float64)
     except np.linalg.LinAlgError:

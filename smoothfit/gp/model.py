@@ -67,7 +67,7 @@ class GaussianProcess:
     SpecificationError
         `kernel` or `mean` is unknown; a slope is observed, but functions of the kernel have none (`Matern12`).
     IdentificationError
-        The observations leave a term of the mean undetermined, for example its level where all are of slopes.
+        The observations leave a term of the mean undetermined, for example its level if all are of slopes.
 
     Notes
     -----
@@ -76,7 +76,7 @@ class GaussianProcess:
     one of several inputs, and may have no influence), noise SDs from 2^-17 to 1024 times the prior SD of what is observed.
 
     **Dense route.** Time O(n^3) and memory 8 M n^2 bytes with M = 12 + 2 d + 2 (number of free hyperparameters): some 20 matrices,
-    so that n = 2500 needs 1 GB and n = 10 000 needs 16 GB. Where that exceeds the memory of the machine (8 GiB where the
+    so that n = 2500 needs 1 GB and n = 10 000 needs 16 GB. If that exceeds the memory of the machine (8 GiB if the
     system does not report it), a DataError names how many observations fit, before anything is allocated. Nothing is added to the
     diagonal.
 

@@ -7,7 +7,7 @@ B -> infinity; Patterson & Thompson 1971). Its first and second derivatives by t
 
     tr(P K_i) - y'P K_i P y,   tr(P K_ij) - tr(P K_i P K_j) + 2 y'P K_i P K_j P y - y'P K_ij P y.
 
-Where every variance scales with the amplitude, K = amplitude^2 C, the best amplitude^2 is y'P_C y / (n - p), and the profile of the
+If every variance scales with the amplitude, K = amplitude^2 C, the best amplitude^2 is y'P_C y / (n - p), and the profile of the
 criterion in the other parameters follows from the same pieces.
 """
 

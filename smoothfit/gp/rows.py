@@ -42,7 +42,7 @@ class Rows:
     axis : ndarray of int, shape (n,)
         Input along which each row is a slope; -1 for f itself.
     group : ndarray of int, shape (n,)
-        Number of the unknown noise SD of each row; -1 where its SD is known.
+        Number of the unknown noise SD of each row; -1 if its SD is known.
     ratio : ndarray, shape (n,)
         Noise variance of each row in units of row_unit^2: known, or relative to the unknown variance.
     row_unit : ndarray, shape (n,)

@@ -36,7 +36,7 @@ Bounds = tuple[FloatArray, FloatArray]
 
 
 class Scored(NamedTuple):
-    """A point, perhaps moved to a lower one that came at no cost, with value and score; an infinite value where there is none.
+    """A point, perhaps moved to a lower one that came at no cost, with value and score; an infinite value if there is none.
 
     `along` is what its objective keeps of it for the Hessian.
     """

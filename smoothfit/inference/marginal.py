@@ -137,7 +137,7 @@ class HyperparameterPosterior(Frozen):
 def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPosterior:
     """Weighted nodes of the posterior of theta, given the maximum `theta_hat` (p,) of the restricted likelihood.
 
-    `theta_hat` may lie at a bound. The likelihood has weight zero where it cannot be computed (NaN), which is right at the ends
+    `theta_hat` may lie at a bound. The likelihood has weight zero if it cannot be computed (NaN), which is right at the ends
     of the range only.
 
     Raises
@@ -245,9 +245,9 @@ def is_narrow(engine: Likelihood, theta_hat: FloatArray) -> bool:
 
 
 def log_density(engine: Likelihood, theta: FloatArray, least: float = -np.inf) -> FloatArray:
-    """Log posterior density of theta (L, p), up to a constant; NaN where it cannot be computed.
+    """Log posterior density of theta (L, p), up to a constant; NaN if it cannot be computed.
 
-    Where it is certainly below `least`, a bound of it is given instead, which costs no information matrix: the information of the
+    If it is certainly below `least`, a bound of it is given instead, which costs no information matrix: the information of the
     logarithm of a variance is at most count / 2, and a determinant at most the product of its diagonal.
     """
     sizes = np.flatnonzero(engine.is_size)

@@ -48,7 +48,7 @@ class Density:
         self.function, self.lower, self.upper = function, np.asarray(lower, float), np.asarray(upper, float)
 
     def __call__(self, points: FloatArray) -> FloatArray:
-        """Log density (L,); NaN where it cannot be computed, or is no density (infinite)."""
+        """Log density (L,); NaN if it cannot be computed, or is no density (infinite)."""
         value = np.full(len(points), -np.inf)
         inside = np.all((points >= self.lower) & (points <= self.upper), axis=1)
         if inside.any():

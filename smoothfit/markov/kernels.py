@@ -72,7 +72,7 @@ def second_terms(
 def filtered_states(rows: Rows, order: int, q: float, sigma2: FloatArray) -> FloatArray:
     """Filtered states of all nodes, packed as in smoother.hpp."""
     states = _call(_kernels.filter, rows, order, q, sigma2)
-    return require_numbers(states, np.isnan(states))  # D is infinite where nothing is known yet
+    return require_numbers(states, np.isnan(states))  # D is infinite if nothing is known yet
 
 
 def smoothed_states(rows: Rows, order: int, q: float, filtered: FloatArray) -> FloatArray:

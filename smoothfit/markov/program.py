@@ -319,7 +319,7 @@ class Program:
         return Sums(joined[0], joined[1], joined[2], part.n_used)
 
     def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
-        """Terms of `Sums` of candidates (L, p) and (L, G), each (L,); NaN where they cannot be computed."""
+        """Terms of `Sums` of candidates (L, p) and (L, G), each (L,); NaN if they cannot be computed."""
         unknown = self._constant_unknown
         if unknown is None or self.closed:
             return self._scan_one_by_one(values, variance)

@@ -177,7 +177,7 @@ class Rows:
         return Points(self.nodes, self.fine)
 
     def last_before(self, x: Points) -> npt.NDArray[np.int64]:
-        """Index of the last node at or before each x; -1 where there is none."""
+        """Index of the last node at or before each x; -1 if there is none."""
         keys = x if self.fine is None or x.fine is not None else Points(x.coarse, np.zeros_like(x.coarse))
         return np.searchsorted(self.points.keys, keys.keys, side="right").astype(np.int64) - 1
 

@@ -59,7 +59,7 @@ class CurveBootstrap(Frozen):
     n_failed : int
         How many draws could not be fitted.
     limits : ndarray, shape (m, 2), or None
-        Bounds on f^(deriv), of a fit under bounds; infinite where there is none.
+        Bounds on f^(deriv), of a fit under bounds; infinite if there is none.
     free_change : ndarray, shape (size, m), or None
         Draws without bounds, less the estimate without bounds, of a fit by squares under bounds.
     """

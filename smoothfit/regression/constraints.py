@@ -119,7 +119,7 @@ class Constraint(Frozen, ABC):
         return []
 
     def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
-        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none."""
+        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite if there is none."""
         return np.tile([-np.inf, np.inf], (len(x), 1))
 
 
@@ -212,7 +212,7 @@ class Shape(Constraint):
         return self.bounds.labelled(basis, type(self).__name__)
 
     def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
-        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none."""
+        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite if there is none."""
         return self.bounds.limits(deriv, x, domain)
 
 
@@ -275,7 +275,7 @@ class Bounds(Constraint):
         ]
 
     def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
-        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none."""
+        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite if there is none."""
         found = super().limits(deriv, x, domain)
         start, end = domain if self.on is None else self.on
         inside = (x >= start) & (x <= end)
@@ -385,14 +385,14 @@ class Unimodal(Constraint):
         return [polynomials for part in parts for polynomials in part.labelled(basis, "Unimodal")]
 
     def _parts(self, interval: tuple[float, float]) -> tuple[Bounds, ...]:
-        """Bounds on either side of a given mode; none where it is searched."""
+        """Bounds on either side of a given mode; none if it is searched."""
         if self.mode is None:
             return ()
         ends = ((interval[0], self.mode, {"lower": 0.0}), (self.mode, interval[1], {"upper": 0.0}))
         return tuple(Bounds(1, on=(a, b), **bound) for a, b, bound in ends if a < b)
 
     def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
-        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite where there is none: of the slope where a mode is searched."""
+        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite if there is none: of the slope if a mode is searched."""
         return limits_of(self._parts(domain if self.on is None else self.on), deriv, x, domain)
 
     def interval(self, basis: Basis) -> tuple[float, float]:
@@ -401,7 +401,7 @@ class Unimodal(Constraint):
 
 
 def limits_of(constraints: Sequence[Constraint], deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
-    """Lower and upper limits (n, 2) of f^(deriv) at x under all constraints together; infinite where there is none."""
+    """Lower and upper limits (n, 2) of f^(deriv) at x under all constraints together; infinite if there is none."""
     found = np.tile([-np.inf, np.inf], (len(x), 1))
     for constraint in constraints:
         lower, upper = constraint.limits(deriv, x, domain).T

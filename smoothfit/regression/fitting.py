@@ -139,7 +139,7 @@ def _at_edf(system: System, likelihood: type[RestrictedLikelihood], edf: float) 
 def _scaled(
     system: System, log_tau: FloatArray, log_sigma2: FloatArray, minimum: Minimum | None, by_readings: bool = False
 ) -> Estimate:
-    """Multiply variances, and 1/tau, by RSS / (n - edf), or RSS / n, where none is known."""
+    """Multiply variances, and 1/tau, by RSS / (n - edf), or RSS / n, if none is known."""
     if system.unknown and system.unknown == system.n_groups:
         rss, free = residual_terms(system, system.solve(log_tau, log_sigma2), log_sigma2)
         size = float(np.exp(-log_sigma2) @ (np.sum(system.rhs[: system.n_groups] ** 2, axis=1) + system.rest[: system.n_groups]))
@@ -270,8 +270,8 @@ def exact_limit(system: System, most: float) -> Estimate | None:
 
     As sigma goes to zero the likelihood of tau, restricted or full, comes to that of coefficients c observed without noise,
     -2 l = tau c'Pc - r log tau with r the rank of P, which is largest at tau = r / c'Pc. None if the SD of the fit without
-    penalty is more than `most` times the spread; where there are several variances or penalties; where the functions are as many
-    as the observations, or these do not determine the fit; and where no penalty touches the curve.
+    penalty is more than `most` times the spread; if there are several variances or penalties; if the functions are as many
+    as the observations, or these do not determine the fit; and if no penalty affects the curve.
     """
     if not system.scale_free or system.n_penalties != 1 or system.size >= system.n or lies_on_free(system, 0):
         return None
@@ -397,7 +397,7 @@ def _predictive(system: System, kind: type[PredictionCriterion]) -> Estimate:
 
     def value(own: System, log_tau: FloatArray, variances: FloatArray) -> float:
         rss, free = residual_terms(own, own.solve(log_tau, variances), variances)
-        common = float(variances[0] - log_sigma2[0])  # of all variances, where no SD is known
+        common = float(variances[0] - log_sigma2[0])  # of all variances, if no SD is known
         return kind(own, np.zeros(0), np.zeros((0, 0))).score(float(np.log(rss)) + common, free)[0]
 
     def admits(edge: System) -> bool:

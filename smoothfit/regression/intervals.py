@@ -74,7 +74,7 @@ class Intervals(CurveResults, Integrated):
         """Posterior of smoothing and SDs: a row for each weighted node, with estimates of the common scale there.
 
         Columns are ``lam`` (``lam[j]`` of several) and ``sigma.<name>``, given or estimated, in the units of `lam` and `sigma`, and
-        ``weight``, which sums to one. A single row, the estimates, where nothing was integrated (see `get_prediction`), or the
+        ``weight``, which sums to one. A single row, the estimates, if nothing was integrated (see `get_prediction`), or the
         observations determine them to a percent of an interval.
 
         Examples
@@ -183,7 +183,7 @@ class Intervals(CurveResults, Integrated):
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return intervals of level 1 - alpha of the coefficients: quantiles of their posterior, smoothing and SDs integrated out.
 
-        Where nothing is integrated (see `get_prediction`) they are Student's t where `use_t`, else normal.
+        If nothing is integrated (see `get_prediction`) they are Student's t where `use_t`, else normal.
         """
         frame, (law, _) = super().conf_int(alpha), self._laws_of(self._every_coefficient)
         if law is not None:
@@ -233,7 +233,7 @@ class Intervals(CurveResults, Integrated):
     def _coefficients(self, centre: FloatArray, integrated: bool) -> Callable[[np.random.Generator, int], FloatArray]:
         """Return what draws coefficients without bounds: rng, size -> (size, K).
 
-        Where nothing is integrated they are Student's t about `centre` (K,), or normal if not `integrated`, as intervals are.
+        If nothing is integrated they are Student's t about `centre` (K,), or normal if not `integrated`, as intervals are.
         """
         if integrated and self._is_integrated:
             engine, posterior, rows = self.engine, self.parameter_posterior, self._every_coefficient

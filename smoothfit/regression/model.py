@@ -223,7 +223,7 @@ class SplineRegression:
             estimated by ``"reml"`` unless by ``"ml"``, at the smoothing of that likelihood, or at a fixed `lam`.
         lam : float or sequence of float, optional
             Fixes the smoothing: weights of the c'P_j c, one for each penalty, against sum w (y - Lf)^2 of the first series with an
-            unknown noise SD, or against sum ((y - Lf) / sd)^2 where all are known. For ``DerivativePenalty(m)`` and observations of
+            unknown noise SD, or against sum ((y - Lf) / sd)^2 if all are known. For ``DerivativePenalty(m)`` and observations of
             f the unit is x^(2m - 1), so that it depends on the unit of x; for ``DifferencePenalty`` it has none. Zero
             leaves a penalty out: ``lam=0`` is the regression spline of ordinary least squares.
         edf : float, optional

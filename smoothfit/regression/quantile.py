@@ -9,7 +9,7 @@ without any smoothing of rho: v_i >= 0 and v_i >= -u_i are variables, and rho(u_
 - *scale*: sigma of a series with an unknown noise SD is its mean rho(u_i), the maximum of the asymmetric Laplace likelihood, of
   which the
   sum above is minus the logarithm (Yu & Moyeed 2001). It is not a standard deviation. lam_j = tau_j sigma of the first such name,
-  so that lam weighs against sum rho(u) where there is one.
+  so that lam weighs against sum rho(u) if there is one.
 - *degrees of freedom*: sum_i d fit_i / d y_i is the number of observations on the curve (Li, Liu & Zhu 2007).
 - *smoothing*: ``gcv`` minimises sum rho / (n - edf) (GACV, Yuan 2006), ``sic`` log(sum rho / n) + edf log(n) / (2 n) (Koenker, Ng
   & Portnoy 1994), over a grid of lam: both jump wherever an observation leaves the curve, so that convergence to a minimum cannot

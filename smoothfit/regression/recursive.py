@@ -33,7 +33,7 @@ DEPENDENT = 1e-8  # of the largest singular value of a penalty, below which it l
 
 
 def recursive_residuals(fit: Fit) -> FloatArray:
-    """Recursive residuals of a fit of a curve, (n,) in the order of the observations; NaN where there is none."""
+    """Recursive residuals of a fit of a curve, (n,) in the order of the observations; NaN if there is none."""
     rows, order, residual = fit.rows, fit.order, fit.resid_whitened
     order = order[np.isfinite(rows.ratio[order])]  # a loss may leave observations without weight
     whole = join([part for part in rows.white_parts if isinstance(part, BandRows)])

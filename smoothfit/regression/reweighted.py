@@ -104,7 +104,7 @@ def _gram(rows: Rows, fit: Fit, factors: FloatArray) -> FloatArray:
 
 
 def scales(rows: Rows, residuals: FloatArray) -> FloatArray:
-    """Robust noise SD of the series of each observation (n,): median |u| / 0.6745, or one where it is known."""
+    """Robust noise SD of the series of each observation (n,): median |u| / 0.6745, or one if it is known."""
     u, found = residuals / np.sqrt(rows.ratio), []
     for part, group in zip(rows.per_name(u), rows.group_of_name, strict=True):
         scale = float(np.median(np.abs(part))) / NORMAL_MAD if group < len(rows.unknown) else 1.0

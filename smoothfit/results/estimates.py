@@ -98,7 +98,7 @@ class Results(ABC):
     @property
     @abstractmethod
     def _leverage(self) -> FloatArray:
-        """Diagonal of the smoother matrix, of the shape of `_resid`; NaN where nothing is observed."""
+        """Diagonal of the smoother matrix, of the shape of `_resid`; NaN if nothing is observed."""
 
     @abstractmethod
     def summary(self, alpha: float = 0.05) -> Summary:
@@ -301,7 +301,7 @@ class Results(ABC):
 
     @property
     def _free(self) -> FloatArray:
-        """1 - leverage; NaN where that is rounding."""
+        """1 - leverage; NaN if that is rounding."""
         free = 1 - self._leverage
         return np.where(free > LEAST_FREE, free, np.nan)
 

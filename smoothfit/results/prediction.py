@@ -133,7 +133,7 @@ class CurvePrediction:
     noise_sd : float
         Standard deviation of a new observation of f^(deriv); NaN if this derivative is not observed.
     df : float
-        Degrees of freedom of the intervals: n - order where an SD was estimated, infinite where all are known.
+        Degrees of freedom of the intervals: n - order where an SD was estimated, infinite if all are known.
     x_name : str
         Label of x.
     law : Mixture or None
@@ -146,7 +146,7 @@ class CurvePrediction:
         For simultaneous intervals: the largest deviation over x in units of the shape of the band, of each of many draws,
         increasing.
     limits : ndarray, shape (n, 2), or None
-        Bounds that f^(deriv) satisfies at x, infinite where there is none: intervals of the curve end there.
+        Bounds that f^(deriv) satisfies at x, infinite if there is none: intervals of the curve end there.
     omits : tuple of str
         Regressors on which observations depend and which this prediction leaves out, because their values at x were not given, and
         ``bias.<name>`` if only a series with an unknown bias observes f^(deriv) and `name` was not given: it is of the curve alone,
@@ -234,7 +234,7 @@ class CurvePrediction:
         return ends if self.limits is None else np.clip(ends, self.limits[:, :1], self.limits[:, 1:])
 
     def _ends(self, law: Mixture | None, se: FloatArray, alpha: float) -> FloatArray:
-        """Pointwise intervals (n, 2): quantiles of a law, or mean +- c se where there is none."""
+        """Pointwise intervals (n, 2): quantiles of a law, or mean +- c se if there is none."""
         if law is not None:
             return law.interval(alpha)
         half = critical_value(alpha, self.df) * se

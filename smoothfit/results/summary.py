@@ -38,7 +38,7 @@ LATEX = str.maketrans(
 
 
 def number(value: float) -> str:
-    """A number with five significant digits; a dash where there is none."""
+    """A number with five significant digits; a dash if there is none."""
     return "-" if np.isnan(value) else f"{value:.5g}"
 
 

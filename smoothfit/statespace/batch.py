@@ -270,7 +270,7 @@ def fit_separately(batch: Batch, order: int, scale_free: bool, threads: int, adv
 
 
 def fit_shared(batch: Batch, order: int, scale_free: bool, threads: int, advance: Callable[[int], object]) -> BatchFit | None:
-    """Fit all curves with one q, and one SD where it is unknown; None if none can be fitted."""
+    """Fit all curves with one q, and one SD if it is unknown; None if none can be fitted."""
     batch = _only_estimable(batch, order)
     if not len(batch):
         return None
@@ -313,7 +313,7 @@ def _only_estimable(batch: Batch, order: int) -> Batch:
 
 @dataclass(frozen=True, eq=False)
 class SharedLikelihood:
-    """-2 log restricted likelihood of all curves, as a function of log q; the common variance maximised out where it is unknown."""
+    """-2 log restricted likelihood of all curves, as a function of log q; the common variance maximised out if it is unknown."""
 
     batch: Batch
     order: int

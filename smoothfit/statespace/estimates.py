@@ -100,7 +100,7 @@ class Estimated(CurveResults, Integrated):
         """Posterior of all SDs and hyperparameters: a row for each weighted node, with estimates of the common scale there.
 
         Columns are ``sigma.<name>``, the hyperparameters of the prior and of noise processes, given or estimated, in the user's
-        units, and ``weight``, which sums to one. A single row, the estimates, where nothing was integrated: all is given, the
+        units, and ``weight``, which sums to one. A single row, the estimates, if nothing was integrated: all is given, the
         uncertainty of the parameters changes no interval by a percent, or the smoothing was chosen by gcv or aicc.
         """
         return self._hyperparameters
@@ -154,7 +154,7 @@ class Estimated(CurveResults, Integrated):
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return intervals of level 1 - alpha of `params`: quantiles of their posterior, with all parameters integrated out.
 
-        Where nothing was integrated (see `hyperparameters`) they are normal on the logarithmic scale, and Student's t of
+        If nothing was integrated (see `hyperparameters`) they are normal on the logarithmic scale, and Student's t of
         coefficients.
         """
         posterior = self.parameter_posterior

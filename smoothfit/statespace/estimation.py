@@ -161,7 +161,7 @@ class PredictionCriterion(GeneralCriterion):
     model: Processes
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates (L, p); infinite where they cannot be computed, or n - edf is rounding."""
+        """Values of candidates (L, p); infinite if they cannot be computed, or n - edf is rounding."""
         found = np.full(len(theta), np.inf)
         for i, candidate in enumerate(theta):
             try:
@@ -243,7 +243,7 @@ def _at_bounds(parameters: tuple[Parameter, ...], minimum: Minimum | None, value
 
 
 def _at_common_size(specification: Specification, found: Optimum) -> Optimum:
-    """With the common factor of all variances from sum (y - L f)^2 / r = n - edf, where it is unknown."""
+    """With the common factor of all variances from sum (y - L f)^2 / r = n - edf, if it is unknown."""
     if not specification.is_relative:
         return found
     rss, free = residual_terms(specification, found.hyper, found.variance)

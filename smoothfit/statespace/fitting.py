@@ -57,7 +57,7 @@ class Variances:
 
     @property
     def value(self) -> float:
-        """The criterion; infinite where nothing was searched."""
+        """The criterion; infinite if nothing was searched."""
         return np.inf if self.minimum is None else self.minimum.value
 
 
@@ -115,7 +115,7 @@ def estimate(rows: Rows, order: int, method: str, tie: Tie | None, near: Varianc
         return _maximise(likelihood, near)
     if method == "aicc" and len(rows) <= order + 2:
         raise DataError(f"{len(rows)} observations are too few for aicc at order {order}: it needs n - edf > 2; use reml")
-    # Relative precisions first; they are known where there is one series, or every SD is.
+    # Relative precisions first; they are known if there is one series, or every SD is.
     sigma2 = np.ones(1) if rows.n_groups == 1 else estimate(rows, order, "reml", None, near).sigma2
     return _search(PREDICTION_CRITERIA[method](rows, order, sigma2), sigma2, near=near)
 
@@ -203,7 +203,7 @@ def own_series(rows: Rows, order: int) -> list[Own]:
 
 
 def _starts(rows: Rows, own: list[Own]) -> tuple[FloatArray, FloatArray]:
-    """Sets of variances (S, n_groups) to start from, where there are several; log intensities worth a try."""
+    """Sets of variances (S, n_groups) to start from, if there are several; log intensities worth a try."""
     fits = [_rough_fit(series) for series in own]
     alone, spread = np.array([log_sigma2 for log_sigma2, _ in fits]), np.array([series.log_spread for series in own])
     trusted = trusting_each(alone, spread)
@@ -349,7 +349,7 @@ def _at_fixed_smoothing(likelihood: Likelihood, tie: Tie, near: Variances | None
 
 
 def _common_factor(criterion: Criterion, q: float, sigma2: FloatArray, sse: float | None) -> float:
-    """The factor of all variances that theta leaves out; 1 where it leaves out none. `sse` is that at q where it is known."""
+    """The factor of all variances that theta leaves out; 1 where it leaves out none. `sse` is that at q if it is known."""
     rows, order = criterion.rows, criterion.order
     if not isinstance(criterion, Likelihood):
         return 1.0 if rows.has_known else _residual_variance(rows, order, q, sigma2)

@@ -71,7 +71,7 @@ class Searched(Protocol):
         """What multiplies all variances by e, as a change of theta; None if some size is given."""
 
     def sketches(self) -> Sequence[Searched]:
-        """The models of parts of the observations, where these are many."""
+        """The models of parts of the observations, if these are many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +101,12 @@ class GeneralCriterion:
         return self.model.nobs if self.method == "ml" else sums.n_used
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates (L, p); infinite where they cannot be computed."""
+        """Values of candidates (L, p); infinite if they cannot be computed."""
         level, sse, _ = self._scan(theta)
         return np.where(np.isnan(level), np.inf, level + sse)
 
     def _scan(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Level, sum of squares and count of candidates (L, p); NaN where they cannot be computed."""
+        """Level, sum of squares and count of candidates (L, p); NaN if they cannot be computed."""
         found = np.full((3, len(theta)), np.nan)
         parts = [self._split(candidate) for candidate in theta] if self.method == "reml" else []
         told = [i for i, part in enumerate(parts) if part is not None]
@@ -199,7 +199,7 @@ class GeneralCriterion:
         return parts[0], parts[1], count
 
     def score(self, theta: FloatArray) -> Scored:
-        """Value and score at the best scale; a value that is infinite where there is none."""
+        """Value and score at the best scale; a value that is infinite if there is none."""
         nowhere = Scored(theta, np.inf, np.zeros_like(theta))
         if self.scaling is None:
             try:
@@ -342,7 +342,7 @@ class GeneralCriterion:
         return found
 
     def _told_by_parts(self) -> tuple[FloatArray | None, list[FloatArray | None]]:
-        """Starts at the optima of parts of the observations, where these are many, with the Hessians of these.
+        """Starts at the optima of parts of the observations, if these are many, with the Hessians of these.
 
         Also with intensities that are zero by all parts.
         """

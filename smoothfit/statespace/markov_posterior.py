@@ -359,7 +359,7 @@ class MarkovPosterior:
 
     @cached_property
     def _free(self) -> FloatArray:
-        """1 - leverage; NaN where that is rounding."""
+        """1 - leverage; NaN if that is rounding."""
         free = 1 - self.leverage
         return np.where(free > LEAST_FREE, free, np.nan)
 

@@ -82,7 +82,7 @@ class SmoothingSpline:
     SpecificationError
         `order` is out of range, or does not exceed the order of a derivative that is observed.
     IdentificationError
-        The observations leave a part of f undetermined, for example its level where all are of derivatives.
+        The observations leave a part of f undetermined, for example its level if all are of derivatives.
     DataError
         All observations are at one x; a regressor does not match the observations; an intervention lies outside them; a covariance
         is not positive definite.
@@ -280,15 +280,15 @@ class SmoothingSpline:
 
         Notes
         -----
-        At most one of `lam`, `bandwidth` and `edf` is given. Unknown SDs are still estimated: where none is known, their common
+        At most one of `lam`, `bandwidth` and `edf` is given. Unknown SDs are still estimated: if none is known, their common
         size from sum (y - f^(k))^2 / r = n - edf, and the ratios of several by the restricted likelihood (the full one with
-        ``method="ml"``); where some are known, by that likelihood. There ``"gcv"`` and ``"aicc"`` act as ``"reml"``.
+        ``method="ml"``); if some are known, by that likelihood. There ``"gcv"`` and ``"aicc"`` act as ``"reml"``.
 
         ``"ml"`` treats the polynomial of degree order - 1 as a constant, with the random part of f orthogonal to it in the metric
         of the noise: neither the direction of x nor a basis matters. As an SD tends to zero it grows without bound; the best
         maximum inside is taken.
 
-        Where several series have an unknown noise SD and one is estimated as zero, or its observations never change, a
+        If several series have an unknown noise SD and one is estimated as zero, or its observations never change, a
         `smoothfit.errors.ExactSeriesWarning` names it. A constant or a line needs no noise where the smoothing is given; the SD
         is then that of rounding.
 

@@ -20,7 +20,7 @@ of the evidence, by s^2 as by the hyperparameters of the prior, is therefore tha
 fit of these and the sites at its estimates take turns, until a further fit can gain nothing. Posteriors, and the integration over
 the parameters, are those of the normal observations.
 
-Limits. Where all reports are one value, the posterior of a constant without noise is uniform within their interval, with the SD
+Limits. If all reports are one value, the posterior of a constant without noise is uniform within their interval, with the SD
 h / sqrt(12) = 0.29 h. The normal approximation is narrower: 0.20 h for 150 reports.
 
 - T. P. Minka (2001), "Expectation propagation for approximate Bayesian inference".

@@ -18,7 +18,7 @@ LEAST = 50  # observations of a series that a part keeps, if it has them
 
 
 def sketches_of(observations: Observations) -> list[Observations]:
-    """Parts of the observations; none where these are few."""
+    """Parts of the observations; none if these are few."""
     if len(observations) < MANY:
         return []
     every = len(observations) // PART

@@ -507,7 +507,7 @@ class Specification:
         return sums
 
     def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Terms of the restricted likelihood of candidates, NaN where there are none; None if they come one by one only."""
+        """Terms of the restricted likelihood of candidates, NaN if there are none; None if they come one by one only."""
         if self._constraint is not None:
             return None
         log_det, sse, _, count = self.program.scan(values, variance)
@@ -563,7 +563,7 @@ class Specification:
         return np.repeat([self.unit_of(r) for r in readings], [len(r) for r in readings])
 
     def sketches(self) -> list[Specification]:
-        """The models of parts of the observations, where these are many."""
+        """The models of parts of the observations, if these are many."""
         if self.effects or self.joint or self.period is not None or self.sites is not None:
             return []
         found = []

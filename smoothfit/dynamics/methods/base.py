@@ -64,7 +64,7 @@ class Fitted:
     q, sigma2 : ndarray
         Intensity by output and noise variance by channel for predictions; zero where the method has none of that kind.
     resid : ndarray, shape (n, p)
-        One-step residuals by node; NaN where there is none.
+        One-step residuals by node; NaN if there is none.
     llf : float
         Log-likelihood; NaN where the method maximises none.
     n_rows : int

@@ -5,7 +5,7 @@
 discretised exactly over every step. The state at the start of each run is diffuse, and the likelihood is that of the observations
 given the first ones, which fix it. Missing observations, irregular times, several runs, coupled equations and observations of
 derivatives need nothing special. A noise that the observations do not show is estimated as exactly zero; likelihood ratios test
-each against that boundary. Where no maximum exceeds the limit of an infinitely fast pole, the observations are those of an equation
+each against that boundary. If no maximum exceeds the limit of an infinitely fast pole, the observations are those of an equation
 of a lower order, and an error is raised.
 """
 
@@ -192,7 +192,7 @@ def _search(
 def _guesses(model: StateSpace, problem: Problem) -> list[tuple[FloatArray, list[tuple[float, FloatArray]]]]:
     """Coefficients at which a search may start, each with noise variances of one observation of y by channel, in one unit.
 
-    Where several series observe one output, each is trusted in turn, and the others are not.
+    If several series observe one output, each is trusted in turn, and the others are not.
     """
     equation, sample = problem.equation, problem.sample
     thetas = starts(equation, sample)
@@ -336,7 +336,7 @@ def score_rows(problem: Problem, optimum: Optimum, to_public: FloatArray) -> Row
 
 
 def innovations_of(model: StateSpace, terms: Terms) -> FloatArray:
-    """Standardised innovations by node and channel; NaN where there is none."""
+    """Standardised innovations by node and channel; NaN if there is none."""
     v, f = terms.innovations[..., 0], terms.variances[..., 0]
     with np.errstate(invalid="ignore"):
         return np.where(np.isfinite(f), v / np.sqrt(f), np.nan)
