@@ -112,7 +112,7 @@ def _with_news(errors: FloatArray, u: FloatArray, rows: npt.NDArray[np.int64], i
 
 
 def _early(equation: Equation, series: str, i: int, ahead: int, r: float) -> str:
-    """What to say of errors that move with input i, and what to do."""
+    """The message on errors that move with input i, with a remedy."""
     name, order = equation.inputs[i], equation.order
     if ahead:
         return (

@@ -64,7 +64,7 @@ class Restrictions:
         return np.vstack([part.rows for part in self.equalities])
 
     def padded_rows(self, K: int) -> FloatArray:
-        """All equations (m, K) of the coefficients of the functions and of others, of which they say nothing."""
+        """All equations (m, K) of the coefficients of the functions and of others, which they do not restrict."""
         return np.pad(self.rows, ((0, 0), (0, K - self.rows.shape[1])))
 
     def substitution(self) -> tuple[csr_array, FloatArray]:

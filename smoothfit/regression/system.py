@@ -470,7 +470,7 @@ def column_sizes(R: FloatArray) -> FloatArray:
 
 
 def _in_words(undetermined: FloatArray, basis: Basis, penalized: bool) -> str:
-    """Name a function that no observation fixes, or say that biases are among the coefficients (K, u) that are undetermined."""
+    """Name a function that no observation fixes, or state that biases are among the coefficients (K, u) that are undetermined."""
     if undetermined[basis.n_basis :].any():
         return (
             "the observations do not separate biases of series from the curve: a bias is relative to a series without one: leave "

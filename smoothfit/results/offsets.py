@@ -65,7 +65,7 @@ def scores_of(z: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def offsets_of(stretches: Sequence[Stretch], n_series: int) -> list[Offset]:
-    """Biases and scales of several series, as far as the observations tell them."""
+    """Biases and scales of several series, as far as the observations determine them."""
     found = []
     for k in range(n_series):
         score, information, direct, mean_square = np.zeros(2), np.zeros((2, 2)), 0.0, 0.0
