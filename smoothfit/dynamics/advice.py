@@ -235,7 +235,7 @@ def _correlated_innovations(problem: Problem, method: str, fitted: Fitted) -> st
             return (
                 f'the one-step prediction errors{of} of method="{method}" are correlated in time ({correlations[largest]:.2f} at '
                 f"lag {largest + 1}, Ljung-Box p = {p:.1g}): the model misses dynamics. Try another order (compare aic), a further "
-                'input or a delay, or use cov_type="HAC"'
+                'input, derivatives of inputs or a delay (delay="estimate"), or use cov_type="HAC"'
             )
     return None
 

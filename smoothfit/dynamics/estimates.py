@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .._entry import entry_point
 from .._validation import FloatArray
-from ..results import Results
+from ..results import Estimate, Results
 from .fit import Fit, Model
 from .methods.base import Fitted
 from .posterior import EquationPosterior, is_normal, posterior_of
@@ -100,11 +100,13 @@ class Estimates(Results):
         """Weighted nodes of all parameters; None if intervals are those of a normal law.
 
         That is so of methods other than "kalman", of a covariance other than its own, where the two agree, of equations with
-        too many parameters (`posterior.is_normal`), and of those with fixed coefficients or priors.
+        too many parameters (`posterior.is_normal`), and of those with fixed coefficients, priors or an estimated delay.
         """
         found = self.fitted
         equation = self.model.equation
-        if self.method != "kalman" or self.cov_type != found.cov_type or found.notes or not equation.derivatives or equation.known:
+        if self.method != "kalman" or self.cov_type != found.cov_type or found.notes or not equation.derivatives:
+            return None
+        if equation.known or self._fit.delay is not None:
             return None
         return None if is_normal(self.model.problem, found, self._fit.cov) else posterior_of(self.model.problem, found)
 
@@ -118,7 +120,7 @@ class Estimates(Results):
         After "kalman" equal-tailed ones of the posterior, which integrates over all parameters (docs: theory of equations),
         unless a normal law has the same, or the equation is of an order above three, of more than nine coefficients of outputs and
         ratios of noises, or of a long sample (more than 20 000 times; with more than two such parameters 1000), or has fixed
-        coefficients or priors. Else normal; of noises normal on the logarithmic scale.
+        coefficients, priors or an estimated delay. Else normal; of noises normal on the logarithmic scale.
         """
         import pandas as pd
 
@@ -127,6 +129,14 @@ class Estimates(Results):
         rows = np.eye(len(self.fitted.theta))
         ends = np.vstack([self._posterior.intervals(rows, alpha), self._posterior.noise_intervals(alpha)])
         return pd.DataFrame(ends, index=self.params.index)
+
+    @property
+    def delay(self) -> Estimate:
+        """How much later inputs act, in the unit of t, with an interval by the profile likelihood if it is estimated."""
+        if self._fit.delay is not None:
+            return self._fit.delay.estimate()
+        value = self.model.sample.delay
+        return Estimate(value, 0.0, ends=lambda alpha: (value, value))
 
     @property
     def _is_set(self) -> npt.NDArray[np.bool_]:
@@ -198,9 +208,8 @@ class Estimates(Results):
 
     @property
     def _n_likelihood(self) -> tuple[int, int]:
-        return len(self.params) - int(self.model.equation.is_fixed.sum()) + (
-            self.method in ("arx", "arimax", "difference")
-        ), self.nobs
+        n_params = len(self.params) - int(self.model.equation.is_fixed.sum()) + (self._fit.delay is not None)
+        return n_params + (self.method in ("arx", "arimax", "difference")), self.nobs
 
     @property
     def aic(self) -> float:

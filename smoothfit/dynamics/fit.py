@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .._validation import FloatArray
+from .delays import Delay
 from .frames import ReadsFrames
 from .methods.base import Fitted, Problem
 from .specification import Equation
@@ -32,3 +33,4 @@ class Fit:
     found: Fitted
     cov_type: str
     cov: FloatArray
+    delay: Delay | None = None  # if it was estimated

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from .._log import logger
 from .._validation import check_order
 from ..errors import BiasWarning, SamplingWarning, SmoothfitError, SpecificationError
 from .advice import advise
+from .delays import check_range, delay_range, estimated_delay
 from .estimation import estimate
 from .fit import Fit
 from .late import LATE
@@ -22,6 +24,7 @@ from .reading import check_inputs, check_series, read_sample
 from .results import DynamicsResults
 from .sample import Sample
 from .scales import check_scales
+from .shifts import shifted
 from .specification import Equation, check_terms, known_coefficients
 
 if TYPE_CHECKING:
@@ -66,8 +69,9 @@ class DerivativeRegression:
         ``{"y**3": lambda y, t: y[0] ** 3}``.
     lags : int
         Each input enters with its values 0 .. lags rows earlier, too, each with a coefficient of its own (regular times only).
-    delay : float
-        Inputs act this much later, in the unit of t.
+    delay : float, "estimate", or pair of floats
+        Inputs act this much later, in the unit of t. "estimate": a delay between zero and a fifth of the longest run is estimated;
+        a pair is its limits. For "kalman" and "output_error".
     intersample : {"zoh", "foh"}
         How inputs go on between samples: held, or linear.
     groups : array_like, shape (n,), optional
@@ -137,7 +141,7 @@ class DerivativeRegression:
         intercept: bool = True,
         terms: Any = (),
         lags: int = 0,
-        delay: float = 0,
+        delay: float | str | tuple[float, float] = 0,
         intersample: str = "zoh",
         groups: Any = None,
         *,
@@ -152,7 +156,8 @@ class DerivativeRegression:
             raise SpecificationError(f"intercept is {intercept!r}; pass True or False")
         if intersample not in ("zoh", "foh"):
             raise SpecificationError(f'intersample is {intersample!r}; pass "zoh" (held) or "foh" (linear)')
-        sample = read_sample(y, t, u, groups, lags=lags, delay=delay, intersample=intersample, unit=unit)
+        span = delay_range(delay)
+        sample = read_sample(y, t, u, groups, lags=lags, delay=0 if span else delay, intersample=intersample, unit=unit)
         equation = Equation(
             order=order,
             outputs=sample.outputs,
@@ -163,7 +168,10 @@ class DerivativeRegression:
             intersample=intersample,
             input_derivatives=input_orders(input_derivatives, sample, order),
         )
+        self._delay_range: tuple[float, float | None] | None = span
         self._set(sample, replace(equation, known=known_coefficients(equation, fixed, priors)))
+        if span:
+            check_range(Problem(self.equation, replace(sample, lags=lags)), span)
 
     def _set(self, sample: Sample, equation: Equation) -> None:
         if equation.terms and equation.n_outputs > 1:
@@ -304,6 +312,8 @@ class DerivativeRegression:
             The search did not converge, or the data have no solution.
         """
         chosen = check_method(method)
+        if self._delay_range is not None:
+            return self._fit_with_delay(chosen, cov_type, cov_kwds, options)
         logger.info("DerivativeRegression.fit: %s of %d observations", chosen.name, self.sample.n_readings)
         fitted = estimate(chosen, self.problem, options)
         kwds = dict(cov_kwds or {})
@@ -316,6 +326,24 @@ class DerivativeRegression:
         for message, category in self._warnings(results):
             warn(message, category)
         return results
+
+    def _fit_with_delay(
+        self, method: Method, cov_type: str | None, cov_kwds: dict[str, Any] | None, options: dict[str, Any]
+    ) -> DynamicsResults:
+        """The fit at the likeliest delay, whose error the covariance of the coefficients includes."""
+        if method.name not in ("kalman", "output_error"):
+            raise SpecificationError(
+                f'method="{method.name}" estimates no delay; use method="kalman" or "output_error", or pass their delay as a number'
+            )
+        lower, upper = self._delay_range or (0.0, None)
+        found = estimated_delay(self.problem, lower, upper, sum_of_squares=method.name == "output_error")
+        there = copy(self)
+        there.sample = shifted(self.sample, found.value, 0, self.equation.intersample)
+        there._delay_range = None
+        results = there.fit(method.name, cov_type, cov_kwds, **options)
+        k, cov = len(found.slope), results._fit.cov.copy()
+        cov[:k, :k] += np.outer(found.slope, found.slope) * found.se**2
+        return DynamicsResults(replace(results._fit, cov=cov, delay=found))
 
     def _warnings(self, results: DynamicsResults) -> list[tuple[str, type[Warning]]]:
         found: list[tuple[str, type[Warning]]] = []

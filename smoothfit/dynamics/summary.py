@@ -71,7 +71,9 @@ def summarise(results: Smoothed, diagnostics: pd.Series, alpha: float) -> Summar
         notes += wrap(f"{what} estimated as zero ({name} = 0, a boundary): no standard error{reaches}.", WIDTH)
     if sample.delay:
         counted = "" if unit else f" The delay is in units of {sample.t_name}."
-        notes.append(f"Inputs act {number(sample.delay)}{f' {unit}' if unit else ''} later than they are recorded.{counted}")
+        low, high = results.delay.conf_int(alpha)
+        free = f" (estimated, se {number(results.delay.se)}, interval {number(low)} to {number(high)})" if results.delay.se else ""
+        notes.append(f"Inputs act {number(sample.delay)}{f' {unit}' if unit else ''} later than they are recorded{free}.{counted}")
     if sample.n_dropped:
         notes.append(f"The first rows, {sample.n_dropped} in all, were left out: lags or the delay reach back before the data.")
     if model.formula:

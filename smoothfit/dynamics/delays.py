@@ -1,0 +1,295 @@
+"""The delay of inputs as a parameter: its profile likelihood, over a grid of whole steps and then between them.
+
+All delays are compared on the same observations, those for which inputs are known at the longest of them. With D(d) minus twice the
+largest log-likelihood given the delay d, and d^ its minimum, the signed root
+
+    r(d) = sign(d - d^) (D(d) - D(d^))^(1/2)
+
+is nearly linear, and an interval has |r| below the normal quantile. It is computed at a few delays about d^ and interpolated
+between them by monotone cubics. Coefficients are those at d^; to their covariance d^ adds that of its own error times the change of
+the coefficients with the delay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import minimize_scalar
+
+from .._validation import FloatArray, check_level, frozen
+from ..errors import ConvergenceError, IdentificationError, NumericalError, SmoothfitError, SpecificationError
+from ..results import Estimate
+from .centring import centring
+from .fast import FastPoleError
+from .likelihood import StateSpace
+from .methods.base import Problem
+from .methods.kalman import find, fixed_coefficients
+from .scoring import Search
+from .shifts import shifted
+from .start import starts
+
+LONGEST = 0.2  # of the longest run: the longest delay that is looked at, if no range is given
+MOST = 60  # delays on the grid
+BEST = 3  # of them, from which searches start
+RATIO = 0.1  # of variances, with which delays are compared before any search
+AT = np.array([0.4, 0.8, 1.2, 1.6, 2.0, 2.5, 3.2])  # standard errors from the estimate, at which the profile is computed
+RESOLVED = 1e-4  # of a standard error, or of a step where it is smaller: how far the minimum is followed
+
+
+class Point(NamedTuple):
+    """The best fit at a delay: D, coefficients (of centred columns) and variances."""
+
+    value: float
+    theta: FloatArray
+    variances: FloatArray
+    is_exact: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Delay:
+    """An estimated delay.
+
+    Attributes
+    ----------
+    value, se : float
+    at, roots : ndarray, shape (k,)
+        Delays and the signed roots of their likelihood ratios, increasing.
+    slope : ndarray, shape (n_params,)
+        Change of the coefficients with the delay.
+    lower : float
+        The shortest delay that is allowed.
+    """
+
+    value: float
+    se: float
+    at: FloatArray
+    roots: FloatArray
+    slope: FloatArray
+    lower: float
+
+    def ends(self, alpha: float) -> tuple[float, float]:
+        """Interval of level 1 - alpha of the profile likelihood."""
+        z = float(stats.norm.isf(check_level(alpha) / 2))
+        if len(self.at) < 2:
+            return self.value, self.value
+        low, high = (self._where(root) for root in (-z, z))
+        return max(low, self.lower), high
+
+    def _where(self, root: float) -> float:
+        """The delay of a signed root; beyond those that are computed on a straight line."""
+        roots, at = self.roots, self.at
+        if root < roots[0]:
+            return self.lower if at[0] <= self.lower else float(at[0] + (root - roots[0]) / (roots[1] - roots[0]) * (at[1] - at[0]))
+        if root > roots[-1]:
+            return float(at[-1] + (root - roots[-1]) / (roots[-1] - roots[-2]) * (at[-1] - at[-2]))
+        return float(PchipInterpolator(roots, at)(root))
+
+    def estimate(self) -> Estimate:
+        """The delay with its standard error and interval."""
+        return Estimate(self.value, self.se, ends=self.ends)
+
+
+def estimated_delay(problem: Problem, lower: float, upper: float | None, *, sum_of_squares: bool) -> Delay:
+    """The delay of a problem whose inputs are as recorded, between `lower` and `upper`.
+
+    Raises
+    ------
+    IdentificationError
+        The likelihood is largest at the longest delay.
+    ConvergenceError
+        No search converges at any delay.
+    """
+    sample = problem.sample
+    h, upper = sample.gap, LONGEST * sample.longest if upper is None else upper
+    if sample.step is None or (upper - lower) / h > MOST:
+        grid = np.linspace(lower, upper, MOST + 1)
+    else:
+        grid = np.unique(np.append(h * np.arange(np.ceil(lower / h - 1e-9), np.floor(upper / h + 1e-9) + 1), [lower, upper]))
+    profile = Profile(problem, upper, sum_of_squares)
+    best, point = _on_grid(profile, grid)
+    if best == len(grid) - 1:
+        raise IdentificationError(
+            f"the likelihood is largest at the longest delay that was tried, {grid[-1]:g}: pass a range with a longer one, such as "
+            f"delay=({lower:g}, {2 * grid[-1]:g}), of less than the record ({sample.longest:g})"
+        )
+    value, width = float(grid[best]), float(np.diff(grid).max())
+    if point.is_exact:
+        return Delay(value, 0.0, np.array([value]), np.zeros(1), np.zeros(len(point.theta)), lower)
+    low, high = float(grid[max(best - 1, 0)]), float(grid[best + 1])
+    value, point = _between(profile, low, high, value, point, RESOLVED * width)
+    se = _scale(profile, value, point, width, lower)
+    # Again on all observations that such a delay leaves.
+    profile = Profile(problem, min(upper, value + 2 * AT[-1] * se), sum_of_squares)
+    point = profile.at(value, point)
+    low, high = max(value - se, lower), min(value + se, profile.upper)
+    value, point = _between(profile, low, high, value, point, RESOLVED * min(se, width))
+    return _profiled(profile, value, point, _scale(profile, value, point, se, lower), lower)
+
+
+class Profile:
+    """Best fits given the delay, on the observations that all delays up to `upper` leave."""
+
+    def __init__(self, problem: Problem, upper: float, sum_of_squares: bool):
+        self.problem = problem
+        self.upper = upper
+        self.sum_of_squares = sum_of_squares
+        self.levels = centring(problem)
+
+    @cached_property
+    def _first(self) -> FloatArray:
+        """The first time that is compared, by run."""
+        return np.array([self.problem.sample.t[s.start] + self.upper for s in self.problem.sample.slices()])
+
+    def part(self, delay: float) -> Problem:
+        """The problem at a delay."""
+        equation, recorded = self.problem.equation, self.problem.sample
+        sample = shifted(recorded, delay, 0, equation.intersample)
+        labels = [recorded.labels.index(label) for label in sample.labels]
+        early = sample.t < self._first[labels][sample.run] - 1e-9 * recorded.gap
+        sample = replace(sample, y=frozen(np.where(early[:, None], np.nan, sample.y)))
+        return self.levels.problem(Problem(equation, sample))
+
+    def rough(self, delay: float) -> float:
+        """D at coefficients by least squares on integrals: what delays are worth a search."""
+        search = self._search(self.part(delay))
+        model, first = search.model, starts(self.problem.equation, search.model.sample)[0]
+        return search.value(first, self._units(model))
+
+    def at(self, delay: float, start: Point | None = None) -> Point:
+        """The best fit at a delay, from one nearby or from the equation's own starts."""
+        part = self.part(delay)
+        search = self._search(part)
+        fixed = fixed_coefficients(search.model)
+        n, p = part.equation.n_params, part.equation.n_outputs
+        zeros: tuple[int, ...] = ()
+        if self.sum_of_squares:
+            fixed[n : n + p] = True
+            fixed[n + p :] |= search.sum_of_squares
+            zeros = tuple(range(p))
+        if start is None:
+            found = find(search, part, fixed, zeros)
+        else:
+            # Sums of squares are relative to the variance at which they start.
+            variances = self._units(search.model) if search.sum_of_squares else start.variances
+            try:
+                found = search.minimise(start.theta, variances, fixed)
+            except (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError):
+                found = find(search, part, fixed, zeros)
+        return Point(found.value, found.theta, np.concatenate([found.q, found.sigma2]), found.is_exact)
+
+    def _units(self, model: StateSpace) -> FloatArray:
+        """Variances at which a search may start; without process noise in sums of squares."""
+        order, gap = model.equation.order, model.sample.gap
+        process = 0.0 if self.sum_of_squares else RATIO * gap ** (1.0 - 2 * order)
+        noises = [gap ** (-2.0 * model.sample.channels[i].deriv) for i in model.unknown]
+        return np.append(np.full(model.equation.n_outputs, process), noises)
+
+    def _search(self, part: Problem) -> Search:
+        model = StateSpace(part.equation, part.sample)
+        weighs = bool(model.unknown) and len(part.sample.channels) > 1
+        return Search(model, sum_of_squares=self.sum_of_squares and not weighs)
+
+
+def _on_grid(profile: Profile, grid: FloatArray) -> tuple[int, Point]:
+    """The best delay of a grid, from the roughly best ones downhill."""
+    rough = np.array([profile.rough(float(delay)) for delay in grid])
+    known: dict[int, Point] = {}
+    failure: Exception | None = None
+    for i in np.argsort(rough)[:BEST].tolist():
+        try:
+            known[i] = profile.at(float(grid[i]))
+        except SmoothfitError as error:
+            failure = error
+    if not known:
+        raise ConvergenceError(f"no search converges at any delay ({failure}); pass a delay, or other regressors")
+    best = min(known, key=lambda i: known[i].value)
+    while True:
+        for i in (best - 1, best + 1):
+            if 0 <= i < len(grid) and i not in known:
+                known[i] = profile.at(float(grid[i]), known[best])
+        nearby = min(known, key=lambda i: known[i].value)
+        if nearby == best:
+            return best, known[best]
+        best = nearby
+
+
+def _between(profile: Profile, low: float, high: float, middle: float, point: Point, tolerance: float) -> tuple[float, Point]:
+    """The best delay between two, beside one between them whose fit is known, and the fit there."""
+    known = [(middle, point)]
+
+    def value(delay: float) -> float:
+        try:
+            known.append((float(delay), profile.at(float(delay), point)))
+        except SmoothfitError:  # beside observations without noise searches may not converge
+            return np.inf
+        return known[-1][1].value
+
+    minimize_scalar(value, bounds=(low, high), method="bounded", options={"xatol": tolerance})
+    value(low)
+    return min(known, key=lambda one: one[1].value)
+
+
+def _scale(profile: Profile, value: float, point: Point, width: float, lower: float) -> float:
+    """A standard error: the distance at which the signed root is about one."""
+    for _ in range(40):
+        side = value + width if value + width <= profile.upper else value - width
+        if side < lower:
+            width /= 2
+            continue
+        root = np.sqrt(max(profile.at(side, point).value - point.value, 0.0))
+        if 0.5 < root < 2:
+            return float(width / root)
+        width *= float(np.clip(1 / max(root, 1e-3), 0.05, 4))
+        if width > profile.upper - lower:
+            return float(profile.upper - lower)
+    return width
+
+
+def _profiled(profile: Profile, value: float, point: Point, se: float, lower: float) -> Delay:
+    """The profile about the estimate."""
+    found = [(value, 0.0, point)]
+    for side in (-1.0, 1.0):
+        for delay in np.clip(value + side * se * AT, lower, profile.upper).tolist():
+            if delay not in [one[0] for one in found]:
+                there = profile.at(delay, point)
+                found.append((delay, side * np.sqrt(max(there.value - point.value, 0.0)), there))
+    found.sort(key=lambda one: one[0])
+    at, roots = np.array([one[0] for one in found]), np.array([one[1] for one in found])
+    kept = np.append(True, np.diff(np.maximum.accumulate(roots)) > 0)  # from which the delay of a root is a function
+    thetas = np.array([one[2].theta for one in found]) @ profile.levels.way_back(profile.problem.equation).T
+    middle = np.abs(roots) < 2
+    slope = np.polyfit(at[middle] - value, thetas[middle], 1)[0] if middle.sum() > 1 else np.zeros(thetas.shape[1])
+    inner = Delay(value, se, at[kept], roots[kept], slope, lower)
+    low, high = inner.ends(2 * stats.norm.sf(1.0))
+    return replace(inner, se=max(high - value, value - low) if low <= lower else (high - low) / 2)
+
+
+def delay_range(delay: Any) -> tuple[float, float | None] | None:
+    """Between which delays one is estimated, of "estimate" or of a pair; None of a number."""
+    if isinstance(delay, str):
+        if delay != "estimate":
+            raise SpecificationError(f'delay is {delay!r}; pass a number in the unit of t, "estimate", or a pair of limits')
+        return 0.0, None
+    if not isinstance(delay, (tuple, list)):
+        return None
+    limits = np.asarray(delay, float)
+    if limits.shape != (2,) or not (np.isfinite(limits).all() and 0 <= limits[0] < limits[1]):
+        raise SpecificationError(f"delay is {delay!r}; limits of a delay are two finite numbers, the lower one zero or more")
+    return float(limits[0]), float(limits[1])
+
+
+def check_range(problem: Problem, span: tuple[float, float | None]) -> None:
+    """Raise if there is no delay to estimate, or the longest is longer than the record."""
+    sample = problem.sample
+    if not sample.inputs or problem.equation.terms or sample.lags:
+        reason = "has no inputs" if not sample.inputs else "has nonlinear terms" if problem.equation.terms else "has lags"
+        raise SpecificationError(f'delay="estimate" is for linear equations with inputs and without lags, and this one {reason}')
+    if span[1] is not None and span[1] >= sample.longest:
+        raise SpecificationError(
+            f"delay reaches to {span[1]:g}, and the longest record is {sample.longest:g} long; pass a shorter range"
+        )

@@ -1,0 +1,109 @@
+"""A delay that is estimated: first order plus dead time, against solutions on a fine grid and profiles computed anew."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import smoothfit as sf
+from smoothfit.errors import IdentificationError, SpecificationError
+
+CONSTANT, GAIN = 150.0, 2.0
+
+
+def plant(delay, n=400, noise=0.1, seed=0):
+    """Times, inputs in steps of forty samples, and observations of the plant, exact whatever the delay."""
+    rng = np.random.default_rng(seed)
+    t, u = np.arange(float(n)), np.repeat(rng.choice([-1.0, 0.0, 1.0, 2.0], n // 40), 40)
+    nodes = np.unique(np.concatenate([t, t + delay]))
+    acting = u[np.clip(np.searchsorted(t + delay, nodes, side="right") - 1, 0, None)]
+    y = np.zeros(len(nodes))
+    for k, gap in enumerate(np.diff(nodes)):
+        decay = np.exp(-gap / CONSTANT)
+        y[k + 1] = decay * y[k] + (1 - decay) * GAIN * acting[k]
+    return y[np.isin(nodes, t)] + noise * rng.standard_normal(n), t, u
+
+
+def test_exact_samples_give_the_delay():
+    y, t, u = plant(17.0, noise=0.0)
+    fitted = sf.DerivativeRegression(y, t, u, delay=(14.0, 20.0), intercept=False).fit("output_error")
+    assert (float(fitted.delay), fitted.delay.se) == (17.0, 0.0)
+    np.testing.assert_allclose(fitted.coefficients, [-1 / CONSTANT, GAIN / CONSTANT], rtol=1e-8)
+
+
+def test_a_delay_between_samples_is_found():
+    y, t, u = plant(16.4, noise=1e-4)
+    fitted = sf.DerivativeRegression(y, t, u, delay=(14.0, 20.0), intercept=False).fit("output_error")
+    assert float(fitted.delay) == pytest.approx(16.4, abs=3 * fitted.delay.se)
+    assert fitted.delay.se < 1e-3
+    np.testing.assert_allclose(fitted.coefficients, [-1 / CONSTANT, GAIN / CONSTANT], rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    y, t, u = plant(17.0)
+    return y, t, u, sf.DerivativeRegression(y, t, u, delay="estimate").fit()
+
+
+def test_the_interval_is_that_of_the_profile_likelihood(noisy):
+    y, t, u, fitted = noisy
+    low, high = fitted.delay.conf_int()
+    assert low < 17.0 < high < low + 6
+    assert fitted.delay.se == pytest.approx((high - low) / 3.92, rel=0.3)
+
+    def profile(delay):  # on the same observations: those that are left at a delay of 24
+        kept = np.where(t >= 24, y, np.nan)
+        return sf.DerivativeRegression(kept, t, u, delay=delay).fit().llf
+
+    best = profile(float(fitted.delay))
+    for end in (low, high):
+        assert 2 * (best - profile(end)) == pytest.approx(stats.chi2.isf(0.05, 1), rel=0.15)
+    narrow = fitted.delay.conf_int(0.5)
+    assert low < narrow[0] < float(fitted.delay) < narrow[1] < high
+
+
+def test_errors_of_the_delay_enter_those_of_the_coefficients(noisy):
+    y, t, u, fitted = noisy
+    given = sf.DerivativeRegression(y, t, u, delay=float(fitted.delay)).fit()
+    np.testing.assert_allclose(given.coefficients, fitted.coefficients, rtol=1e-6)
+    assert (fitted.bse[:3] > given.bse[:3]).all()
+    either = [sf.DerivativeRegression(y, t, u, delay=d).fit().params["y"] for d in fitted.delay.conf_int(0.3)]
+    change = (either[1] - either[0]) / np.diff(fitted.delay.conf_int(0.3))[0]
+    assert fitted.bse["y"] ** 2 - given.bse["y"] ** 2 == pytest.approx((change * fitted.delay.se) ** 2, rel=0.5)
+    assert fitted.aic > given.aic
+    assert (float(given.delay), given.delay.se, given.delay.conf_int()) == (float(fitted.delay), 0.0, (float(fitted.delay),) * 2)
+
+
+def test_everything_else_is_that_of_the_estimated_delay(noisy):
+    _, t, u, fitted = noisy
+    ahead = t[-1] + np.arange(1.0, 30)
+    assert fitted.model.sample.delay == float(fitted.delay)
+    np.testing.assert_allclose(fitted.forecast(ahead, np.full(29, u[-1]))["mean"], fitted.predict(ahead), atol=1e-8)
+    response = fitted.step_response([10.0, 30.0])["mean"].to_numpy()
+    assert response[0] == 0.0 < response[1]
+    assert "(estimated, se" in str(fitted.summary())
+
+
+@pytest.mark.parametrize(
+    ("delay", "words"),
+    [
+        ("guess", "delay is 'guess'"),
+        ((5.0, 2.0), "two finite numbers"),
+        ((0.0, 500.0), r"reaches to 500, and the longest record is 399 long"),
+    ],
+)
+def test_what_no_delay_can_be_is_named(delay, words):
+    y, t, u = plant(17.0)
+    with pytest.raises(SpecificationError, match=words):
+        sf.DerivativeRegression(y, t, u, delay=delay)
+
+
+def test_what_estimates_no_delay_is_named():
+    y, t, u = plant(17.0)
+    with pytest.raises(SpecificationError, match="has no inputs"):
+        sf.DerivativeRegression(y, t, delay="estimate")
+    with pytest.raises(SpecificationError, match="has lags"):
+        sf.DerivativeRegression(y, t, u, lags=1, delay="estimate")
+    with pytest.raises(SpecificationError, match='method="arx" estimates no delay; use method="kalman"'):
+        sf.DerivativeRegression(y, t, u, delay="estimate").fit("arx")
+    with pytest.raises(IdentificationError, match=r"largest at the longest delay that was tried, 5: .* delay=\(0, 10\)"):
+        sf.DerivativeRegression(y, t, u, delay=(0.0, 5.0)).fit("output_error")
