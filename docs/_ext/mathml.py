@@ -10,8 +10,13 @@ from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 
-# What docutils does not know: another name of a command, and sizes, which MathML chooses itself.
-UNKNOWN = {r"\\dots(?![a-zA-Z])": r"\\ldots", r"\\[bB]igm?(?![a-zA-Z])": ""}
+# What docutils does not support: another name of a command; sizes, which MathML chooses itself; and fractions of digits without
+# braces, of which it makes one number.
+UNSUPPORTED = {
+    r"\\dots(?![a-zA-Z])": r"\\ldots",
+    r"\\[bB]igm?(?![a-zA-Z])": "",
+    r"\\([td]?frac) *([0-9]) *([0-9a-zA-Z])": r"\\\1{\2}{\3}",
+}
 
 
 def inline(translator, node):
@@ -26,8 +31,8 @@ def block(translator, node):
 
 def converted(node, as_block):
     tex = node.astext()
-    for pattern, known in UNKNOWN.items():
-        tex = re.sub(pattern, known, tex)
+    for pattern, supported in UNSUPPORTED.items():
+        tex = re.sub(pattern, supported, tex)
     try:
         return tex2mathml(tex, as_block=as_block)
     except MathError as error:
