@@ -264,7 +264,7 @@ class MarkovSteps:
     def __init__(
         self,
         processes: Annotated[NDArray[numpy.int32], dict(order="C", device="cpu", writable=False)],
-        frequency: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+        constant: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
         dt: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
         class_dt: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
         slots: Annotated[NDArray[numpy.int8], dict(order="C", device="cpu", writable=False)],

@@ -11,7 +11,7 @@
 
 namespace smoothfit {
 
-constexpr int most_states = 24;
+constexpr int many_states = 24, most_states = 60;
 
 using Tables = Tuple<In<double>, nb::ellipsis>;
 
@@ -59,13 +59,13 @@ struct StateSteps {
     In<std::int8_t> slots;
     int n_process = 0, n_accumulators, n_held, n_fixed;
 
-    // Of each process kind (0 .. 6), dim, place of the first hyperparameter (-1: none), whether the integral counts it in; frequency.
-    StateSteps(In<std::int32_t> processes, In<double> frequency, In<double> dt_, In<std::int64_t> class_dt_, In<std::int8_t> slots_,
+    // Of each process kind, dim, place of the first hyperparameter (-1: none), whether the integral counts it in; and its constant.
+    StateSteps(In<std::int32_t> processes, In<double> constant, In<double> dt_, In<std::int64_t> class_dt_, In<std::int8_t> slots_,
                In<double> sources_, int n_accumulators_, int n_fixed_)
         : dt(dt_), sources(sources_), class_dt(class_dt_), slots(slots_), n_accumulators(n_accumulators_), n_fixed(n_fixed_) {
         check(processes.ndim() == 2 && processes.shape(1) == 4, "processes is (K, 4)");
-        check(frequency.size() == processes.shape(0), "frequency is (K,)");
-        for (std::size_t b = 0; b < processes.shape(0); ++b) add(processes.data() + 4 * b, frequency.data()[b]);
+        check(constant.size() == processes.shape(0), "constant is (K,)");
+        for (std::size_t b = 0; b < processes.shape(0); ++b) add(processes.data() + 4 * b, constant.data()[b]);
         check(sources.ndim() == 2 && sources.shape(1) == static_cast<std::size_t>(n_process), "sources is (held, states of processes)");
         n_held = static_cast<int>(sources.shape(0));
         check(n_accumulators >= 0 && n_fixed >= 0, "numbers of states are not negative");
@@ -79,15 +79,16 @@ struct StateSteps {
     int m() const { return n_process + n_accumulators + n_held + n_fixed; }
 
 private:
-    void add(const std::int32_t* process, double frequency) {
+    void add(const std::int32_t* process, double constant) {
         check(process[0] >= 0 && process[0] < n_kinds, "the kind of a process is out of range");
         const Kind kind = static_cast<Kind>(process[0]);
         const int dim = process[1], most = kind == Kind::table ? most_states : 4;
-        const bool is_pair = kind == Kind::oscillator || kind == Kind::harmonic;
+        const bool is_turning = kind == Kind::harmonic || kind == Kind::rotation;
+        const bool is_pair = is_turning || kind == Kind::oscillator || kind >= Kind::cycle;
         check(dim >= 1 && dim <= most && (!is_pair || dim == 2), "the dim of a process is out of range");
         check(process[2] >= (kind == Kind::wiener ? -1 : 0), "the place of a hyperparameter is out of range");
-        check(kind != Kind::harmonic || (frequency > 0 && std::isfinite(frequency)), "a frequency is positive");
-        blocks.push_back({kind, dim, process[2], frequency, n_accumulators > 0 && process[3] != 0, nullptr, nullptr, nullptr});
+        check(constant >= 0 && std::isfinite(constant) && (!is_turning || constant > 0), "a frequency is positive");
+        blocks.push_back({kind, dim, process[2], constant, n_accumulators > 0 && process[3] != 0, nullptr, nullptr, nullptr});
         n_process += dim;
         check(n_process <= most_states, "M is too large");
     }
@@ -153,7 +154,8 @@ private:
 // Calls f with the number of states where it is common, otherwise with a bound of it.
 template <class F>
 auto with_states(std::size_t m, const F& f) {
-    return m > unrolled_state ? f(std::integral_constant<int, most_states>()) : with_size<1, unrolled_state>(static_cast<int>(m), f);
+    if (m > many_states) return f(std::integral_constant<int, most_states>());
+    return m > unrolled_state ? f(std::integral_constant<int, many_states>()) : with_size<1, unrolled_state>(static_cast<int>(m), f);
 }
 
 // Calls f(number of states, classes of steps) without the GIL, the number as by `with_states`, and raises unless the status is ok.

@@ -6,7 +6,7 @@
 //
 // No digits are lost at small z: every entry begins with its own power of z. Matérn's Q has closed forms in moments of decay, of positive
 // terms; other chains are Taylor series over so short a step that a few terms do, doubled by Q(2z) = Q + T Q T', T(2z) = T T.
-// A harmonic's closed forms are those of priors.py.
+// Closed forms of harmonics and rotations are those of markov/seasonal.py.
 #pragma once
 
 #include <cmath>
@@ -18,17 +18,20 @@
 
 namespace smoothfit {
 
-enum class Kind : int { table, wiener, matern, ornstein_uhlenbeck, tension, oscillator, harmonic };
-constexpr int n_kinds = 7;
+enum class Kind : int {
+    table, wiener, matern, ornstein_uhlenbeck, tension, oscillator, harmonic, rotation, cycle, trend, damped_trend
+};
+constexpr int n_kinds = 11;
 constexpr int most_block = 5;  // states of a process that is no table, its integral included
 
-// One process. `parameter` is the place of the first of its hyperparameters, -1 for none; `frequency` is a harmonic's. A table has its
-// own matrices for each step: T, Q (steps, size, size, 1 + N) and P0 (dim, dim, 1 + N).
+// One process. `parameter` is the place of the first of its hyperparameters, -1 for none; `constant` is the frequency of a harmonic or a
+// rotation, and of a trend the share of the slope's intensity that the level has, too. A table has its own matrices for each step: T, Q
+// (steps, size, size, 1 + N) and P0 (dim, dim, 1 + N).
 struct Block {
     Kind kind;
     int dim;
     int parameter;
-    double frequency;
+    double constant;
     bool integrated;  // whether the integral of its first component is asked for: T and Q have it in front
     const double* T;
     const double* Q;
@@ -40,14 +43,19 @@ inline int parameters_of(Kind kind) {
     switch (kind) {
         case Kind::table: return 0;
         case Kind::wiener:
-        case Kind::harmonic: return 1;
-        case Kind::oscillator: return 3;
+        case Kind::harmonic:
+        case Kind::rotation: return 1;
+        case Kind::oscillator:
+        case Kind::cycle:
+        case Kind::damped_trend: return 3;
         default: return 2;
     }
 }
 
 // Whether T of a step depends on no hyperparameter.
-constexpr bool has_fixed_steps(Kind kind) { return kind == Kind::wiener || kind == Kind::harmonic; }
+constexpr bool has_fixed_steps(Kind kind) {
+    return kind == Kind::wiener || kind == Kind::harmonic || kind == Kind::rotation || kind == Kind::trend;
+}
 
 SMOOTHFIT_INLINE double lifted(double number, double, double) { return number; }
 template <int N>
@@ -180,12 +188,12 @@ SMOOTHFIT_INLINE void matern_matrices(const MaternForm& form, double z, double (
         }
 }
 
-// T and Q over z of x' = A x + white noise of intensity one in the last component, A the companion matrix of `c`.
-template <class Real>
-void chain_matrices(const Real* c, int d, Real z, Real (&T)[most_block][most_block], Real (&Q)[most_block][most_block]) {
-    double norm = 0;
-    for (int i = 0; i < d; ++i) norm += size_of(c[i]);
-    norm = (norm > 1 ? norm : 1.0) * value(z);
+// T and Q over z of x' = A x + white noises of intensity one in the components from `driven` on. `times_A(X, moved)` is A X, and
+// `norm` bounds that of A.
+template <class Real, class Times>
+void series_matrices(const Times& times_A, double norm, int driven, int d, Real z, Real (&T)[most_block][most_block],
+                     Real (&Q)[most_block][most_block]) {
+    norm *= value(z);
     int doublings = 0;
     for (; norm > 0.25 && doublings < most_doublings; norm *= 0.5, ++doublings) z = 0.5 * z;
     Real step[most_block][most_block] = {}, spread[most_block][most_block] = {}, moved[most_block][most_block];
@@ -194,23 +202,16 @@ void chain_matrices(const Real* c, int d, Real z, Real (&T)[most_block][most_blo
             T[i][j] = step[i][j] = Real(i == j ? 1.0 : 0.0);
             Q[i][j] = spread[i][j] = Real(0.0);
         }
-    spread[d - 1][d - 1] = Q[d - 1][d - 1] = z;
-    const auto times_A = [&](const Real(&X)[most_block][most_block]) {
-        for (int j = 0; j < d; ++j) {
-            for (int i = 0; i + 1 < d; ++i) moved[i][j] = X[i + 1][j];
-            moved[d - 1][j] = c[0] * X[0][j];
-            for (int l = 1; l < d; ++l) moved[d - 1][j] = moved[d - 1][j] + c[l] * X[l][j];
-        }
-    };
+    for (int i = driven; i < d; ++i) spread[i][i] = Q[i][i] = z;
     for (int k = 1; k < 2 * d + 14; ++k) {
         const Real next = (1.0 / k) * z, after = (1.0 / (k + 1)) * z;
-        times_A(step);
+        times_A(step, moved);
         for (int i = 0; i < d; ++i)
             for (int j = 0; j < d; ++j) {
                 step[i][j] = moved[i][j] * next;
                 T[i][j] = T[i][j] + step[i][j];
             }
-        times_A(spread);
+        times_A(spread, moved);
         for (int i = 0; i < d; ++i)
             for (int j = 0; j <= i; ++j) {
                 spread[i][j] = spread[j][i] = (moved[i][j] + moved[j][i]) * after;
@@ -236,6 +237,21 @@ void chain_matrices(const Real* c, int d, Real z, Real (&T)[most_block][most_blo
     }
 }
 
+// T and Q over z of x' = A x + white noise of intensity one in the last component, A the companion matrix of `c`.
+template <class Real>
+void chain_matrices(const Real* c, int d, Real z, Real (&T)[most_block][most_block], Real (&Q)[most_block][most_block]) {
+    double norm = 0;
+    for (int i = 0; i < d; ++i) norm += size_of(c[i]);
+    const auto times_A = [&](const Real(&X)[most_block][most_block], Real(&moved)[most_block][most_block]) {
+        for (int j = 0; j < d; ++j) {
+            for (int i = 0; i + 1 < d; ++i) moved[i][j] = X[i + 1][j];
+            moved[d - 1][j] = c[0] * X[0][j];
+            for (int l = 1; l < d; ++l) moved[d - 1][j] = moved[d - 1][j] + c[l] * X[l][j];
+        }
+    };
+    series_matrices<Real>(times_A, norm > 1 ? norm : 1.0, d - 1, d, z, T, Q);
+}
+
 // z^n/n! - z^(n+2)/(n+2)! + ..., n = `first` = 2 or 3: 1 - cos z, and z - sin z.
 inline double remainder_of(double z, int first) {
     if (std::fabs(z) >= 1) {
@@ -259,14 +275,20 @@ inline double fifth_of(double z) {
     return total;
 }
 
+// The sine and the cosine of z. At quarters of a turn, exact zeros: the rounding of z would be taken for a trace of an unknown start.
+inline void turn(double z, double* sine, double* cosine) {
+    const double rounding = std::numeric_limits<double>::epsilon() * (z > 4 ? z : 4.0);
+    *sine = std::sin(z);
+    *cosine = std::cos(z);
+    if (std::fabs(*sine) <= rounding) *sine = 0;
+    if (std::fabs(*cosine) <= rounding) *cosine = 0;
+}
+
 // T and Q of (the integral of g, g, g'), g'' = -w^2 g + white noise of intensity 2 w^2.
 inline void harmonic_matrices(double w, double dt, double (&T)[3][3], double (&Q)[3][3]) {
     const double z = w * dt;
-    // At quarters of a turn, exact zeros: the rounding of z would be taken for a trace of an unknown start.
-    const double rounding = std::numeric_limits<double>::epsilon() * (z > 4 ? z : 4.0);
-    double sine = std::sin(z), cosine = std::cos(z);
-    if (std::fabs(sine) <= rounding) sine = 0;
-    if (std::fabs(cosine) <= rounding) cosine = 0;
+    double sine, cosine;
+    turn(z, &sine, &cosine);
     const double one_less_cosine = remainder_of(z, 2), half = remainder_of(2 * z, 3);
     T[0][0] = 1;
     T[1][0] = T[2][0] = 0;
@@ -282,6 +304,31 @@ inline void harmonic_matrices(double w, double dt, double (&T)[3][3], double (&Q
     Q[2][2] = w * (z + sine * cosine);
 }
 
+// T and Q of (the integral of g, g, h), g' = w h + white noise, h' = -w g + white noise, of intensities one.
+inline void rotation_matrices(double w, double dt, double (&T)[3][3], double (&Q)[3][3]) {
+    const double z = w * dt, one_less_cosine = remainder_of(z, 2), less_sine = remainder_of(z, 3);
+    double sine, cosine;
+    turn(z, &sine, &cosine);
+    T[0][0] = 1;
+    T[1][0] = T[2][0] = 0;
+    T[0][1] = sine / w;
+    T[0][2] = one_less_cosine / w;
+    T[1][1] = T[2][2] = cosine;
+    T[1][2] = sine;
+    T[2][1] = -sine;
+    Q[0][0] = 2 * less_sine / (w * w * w);
+    Q[0][1] = Q[1][0] = one_less_cosine / (w * w);
+    Q[0][2] = Q[2][0] = -less_sine / (w * w);
+    Q[1][1] = Q[2][2] = dt;
+    Q[1][2] = Q[2][1] = 0;
+}
+
+// Covariance over dt of a Wiener process (d = 1), or of its integral and it (d = 2), of intensity one.
+inline double walk_noise(double dt, int d, int i, int j) {
+    const int below = 2 * (d - 1) - i - j;
+    return below == 0 ? dt : below == 1 ? dt * dt / 2 : dt * dt * dt / 3;
+}
+
 // A process at hyperparameters: what its matrices have in common over all steps.
 template <class Real>
 class Process {
@@ -294,7 +341,25 @@ public:
         if (block.kind == Kind::table) return;
         switch (block.kind) {
             case Kind::wiener:
-            case Kind::harmonic: intensity = block.parameter < 0 ? Real(0.0) : parameter(0); break;
+            case Kind::harmonic:
+            case Kind::rotation: intensity = block.parameter < 0 ? Real(0.0) : parameter(0); break;
+            case Kind::trend:
+                intensity = parameter(1);
+                level_ = parameter(0) + block.constant * intensity;
+                break;
+            case Kind::damped_trend:
+                level_ = parameter(0);
+                intensity = parameter(1);
+                rate = parameter(2);
+                first_[d - 1][d - 1] = 0.5 * (intensity / rate);
+                companion_[block.size() - 1] = Real(-1.0);
+                break;
+            case Kind::cycle:
+                variance_ = parameter(2) * parameter(2);
+                rate = Real(1.0) / parameter(1);
+                frequency_ = Real(8 * std::atan(1.0)) / parameter(0);
+                first_[0][0] = first_[1][1] = variance_;
+                break;
             case Kind::matern: {
                 const MaternForm& form = MaternForm::of(d);
                 const Real variance = parameter(1) * parameter(1);
@@ -369,12 +434,17 @@ public:
             case Kind::wiener: return wiener(d, dt, put);
             case Kind::harmonic: {
                 double T[3][3], Q[3][3];
-                harmonic_matrices(block_.frequency, dt, T, Q);
-                const int skip = 3 - d;
-                for (int i = 0; i < d; ++i)
-                    for (int j = 0; j < d; ++j) put(i, j, Real(T[skip + i][skip + j]), Q[skip + i][skip + j] * intensity_);
-                return;
+                harmonic_matrices(block_.constant, dt, T, Q);
+                return put_pair(d, T, Q, put);
             }
+            case Kind::rotation: {
+                double T[3][3], Q[3][3];
+                rotation_matrices(block_.constant, dt, T, Q);
+                return put_pair(d, T, Q, put);
+            }
+            case Kind::cycle: return d == 2 ? cycle(dt, put) : cycle_with_integral(dt, put);
+            case Kind::trend: return wiener(d, dt, with_level_noise(d, dt, put));
+            case Kind::damped_trend: return decaying(d, dt, with_level_noise(d, dt, put));
             case Kind::oscillator: {
                 Real T[most_block][most_block], Q[most_block][most_block];
                 chain_matrices<Real>(companion_, d, dt * rate_, T, Q);
@@ -407,6 +477,57 @@ private:
             for (int j = 0; j < d; ++j) {
                 const int p = 2 * d - 1 - i - j;
                 put(i, j, Real(j >= i ? terms[j - i] : 0.0), powers[p] / (p * factorial[d - 1 - i] * factorial[d - 1 - j]) * intensity_);
+            }
+    }
+
+    // A harmonic or a rotation, of numbers but for the intensity.
+    template <class Put>
+    void put_pair(int d, const double (&T)[3][3], const double (&Q)[3][3], const Put& put) const {
+        const int skip = 3 - d;
+        for (int i = 0; i < d; ++i)
+            for (int j = 0; j < d; ++j) put(i, j, Real(T[skip + i][skip + j]), Q[skip + i][skip + j] * intensity_);
+    }
+
+    // A `put` that adds the noise of a level to that of its slope.
+    template <class Put>
+    auto with_level_noise(int d, double dt, const Put& put) const {
+        return [this, d, dt, &put](int i, int j, const Real& t, const Real& q) {
+            put(i, j, t, i + 1 < d && j + 1 < d ? q + walk_noise(dt, d - 1, i, j) * level_ : q);
+        };
+    }
+
+    // A rotation that decays and keeps its variance.
+    template <class Put>
+    void cycle(double dt, const Put& put) const {
+        const Real decay = dt * rate_, angle = dt * frequency_;
+        const double kept = std::exp(-value(decay)), sine = std::sin(value(angle)), cosine = std::cos(value(angle));
+        const Real size = lifted(kept, -kept, decay);
+        const Real along = size * lifted(cosine, -sine, angle), across = size * lifted(sine, cosine, angle);
+        const Real spread = lifted(-std::expm1(-2 * value(decay)), 2 * kept * kept, decay) * variance_;
+        put(0, 0, along, spread);
+        put(1, 1, along, spread);
+        put(0, 1, across, Real(0.0));
+        put(1, 0, Real(0.0) - across, Real(0.0));
+    }
+
+    template <class Put>
+    void cycle_with_integral(double dt, const Put& put) const {
+        Real T[most_block][most_block], Q[most_block][most_block];
+        const Real unit = rate_ + frequency_, decay = rate_ / unit, turns = frequency_ / unit;
+        const auto times_A = [&](const Real(&X)[most_block][most_block], Real(&moved)[most_block][most_block]) {
+            for (int j = 0; j < 3; ++j) {
+                moved[0][j] = X[1][j];
+                moved[1][j] = turns * X[2][j] - decay * X[1][j];
+                moved[2][j] = Real(0.0) - turns * X[1][j] - decay * X[2][j];
+            }
+        };
+        series_matrices<Real>(times_A, 2.0, 1, 3, dt * unit, T, Q);
+        const Real noise = 2.0 * (decay * variance_);
+        for (int i = 0; i < 3; ++i)
+            for (int j = 0; j < 3; ++j) {
+                const int integrals = (i == 0) + (j == 0);
+                const Real t = i == 0 && j > 0 ? T[i][j] / unit : T[i][j];
+                put(i, j, t, Q[i][j] * noise / power(unit, integrals));
             }
     }
 
@@ -456,7 +577,7 @@ private:
     }
 
     Block block_;
-    Real rate_ = Real(1.0), intensity_ = Real(0.0), variance_ = Real(0.0);
+    Real rate_ = Real(1.0), intensity_ = Real(0.0), variance_ = Real(0.0), level_ = Real(0.0), frequency_ = Real(0.0);
     Real companion_[most_block] = {}, first_[4][4] = {};
     Real up_[most_block], down_[most_block], spread_[2 * most_block - 1];
 };

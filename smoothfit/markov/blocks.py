@@ -16,18 +16,21 @@ import numpy.typing as npt
 from .._validation import FloatArray
 from .priors import (
     DampedOscillator,
+    DampedTrend,
     IntegratedOrnsteinUhlenbeck,
     IntegratedWiener,
+    LocalLinearTrend,
     Matern,
     OrnsteinUhlenbeck,
     Polynomial,
     Seasonal,
+    StochasticCycle,
     TensionSpline,
 )
 from .process import Prior
 
 COMPLEX_STEP = 1e-30
-TABLE, HARMONIC = 0, 6  # as in processes.hpp
+TABLE, HARMONIC, ROTATION = 0, 6, 7  # as in processes.hpp
 KINDS: dict[type[Prior], int] = {
     IntegratedWiener: 1,
     Polynomial: 1,
@@ -36,7 +39,10 @@ KINDS: dict[type[Prior], int] = {
     IntegratedOrnsteinUhlenbeck: 3,
     TensionSpline: 4,
     DampedOscillator: 5,
-    Seasonal: HARMONIC,
+    Seasonal: HARMONIC,  # or ROTATION
+    StochasticCycle: 8,
+    LocalLinearTrend: 9,
+    DampedTrend: 10,
 }
 
 
@@ -50,8 +56,8 @@ class Block(NamedTuple):
         Place of the first of its hyperparameters; -1 of none.
     integrated : bool
         Whether integrals of the curve count it in.
-    frequency : float
-        Of a harmonic, in radians per unit of x.
+    constant : float
+        Frequency of a harmonic, in radians per unit of x; what a trend's level shares of the intensity of its slope.
     prior : Prior
     """
 
@@ -59,7 +65,7 @@ class Block(NamedTuple):
     dim: int
     parameter: int
     integrated: bool
-    frequency: float
+    constant: float
     prior: Prior
 
 
@@ -71,9 +77,12 @@ def blocks_of(terms: Iterable[Prior], x_unit: float) -> tuple[Block, ...]:
             kind, n = KINDS.get(type(prior), TABLE), len(prior.hyperparameters)
             place = at if n or kind == TABLE else -1
             if isinstance(prior, Seasonal) and kind == HARMONIC:
-                found += [Block(kind, 2, place, t == 0, float(w), prior) for w in prior.frequencies(x_unit)]
+                kind = HARMONIC if prior.smooth else ROTATION
+                for k, w in zip(prior.order, prior.frequencies(x_unit).tolist(), strict=True):
+                    found.append(Block(kind, 2, place + (k - 1) * prior.separate, t == 0, w, prior))
             else:
-                found.append(Block(kind, prior.dim, place, t == 0, 0.0, prior))
+                constant = prior.shared(x_unit) if isinstance(prior, LocalLinearTrend) else 0.0
+                found.append(Block(kind, prior.dim, place, t == 0, constant, prior))
             at += n
     return tuple(found)
 

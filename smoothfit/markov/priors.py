@@ -33,6 +33,7 @@ import numpy as np
 
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
+from .cycle import StochasticCycle
 from .matern import MaternState
 from .process import (
     AMPLITUDE,
@@ -49,18 +50,23 @@ from .process import (
     taylor_matrices,
 )
 from .sde import LinearSDE
-from .seasonal import Seasonal
+from .seasonal import DummySeasonal, Seasonal
+from .trend import DampedTrend, LocalLinearTrend
 
 __all__ = [
     "DampedOscillator",
+    "DampedTrend",
+    "DummySeasonal",
     "IntegratedOrnsteinUhlenbeck",
     "IntegratedWiener",
     "LinearSDE",
+    "LocalLinearTrend",
     "Matern",
     "OrnsteinUhlenbeck",
     "Polynomial",
     "Prior",
     "Seasonal",
+    "StochasticCycle",
     "Sum",
     "TensionSpline",
 ]

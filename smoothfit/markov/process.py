@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, check_positive
+from .._validation import FloatArray, check_positive, is_zero
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from .discretize import discretize
@@ -142,6 +142,11 @@ class Prior(ABC):
 def given_or_none(value: Any, argument: str) -> float | None:
     """Check a hyperparameter, None if it is to be estimated."""
     return None if value is None else check_positive(value, argument)
+
+
+def zero_given_or_none(value: Any, argument: str) -> float | None:
+    """Check a hyperparameter that may be zero, None if it is to be estimated."""
+    return 0.0 if is_zero(value) else given_or_none(value, argument)
 
 
 def block_diagonal(matrices: Sequence[AnyArray]) -> AnyArray:

@@ -32,7 +32,7 @@ from .slots import FRESH, OPEN, planned
 
 IntArray = npt.NDArray[np.int64]
 AnyArray = npt.NDArray[Any]
-MOST_STATES = 24  # of the kernel
+MOST_STATES = 60  # of the kernel
 DIRECTIONS = 2  # that the kernel takes at once
 VALUE, INTEGRAL, DIFFERENCE = 0, 1, 2
 
@@ -215,7 +215,7 @@ class Program:
         blocks = self.processes.blocks
         return _kernels.MarkovSteps(
             np.array([(b.kind, b.dim, b.parameter, b.integrated) for b in blocks], np.int32),
-            np.array([b.frequency for b in blocks]),
+            np.array([b.constant for b in blocks]),
             self.dt,
             self.class_dt,
             self.class_slots,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from math import factorial
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, check_order, check_positive
+from .._validation import FloatArray, check_flag, check_order, check_positive
+from ..errors import SpecificationError
 from .process import (
     INTENSITY,
     AnyArray,
@@ -18,10 +20,13 @@ from .process import (
     Prior,
     Start,
     block_diagonal,
+    zero_given_or_none,
 )
 
-MOST_HARMONICS = 10
+MOST_HARMONICS = 28
+MOST_CHOSEN = 6  # harmonics by default: the full pattern of quarters, weekdays and months
 ON_GRID = 1e3  # units of rounding of a phase within which observations are on a grid
+OFF_GRID = 1e-6  # of a step, by which a place may miss a grid
 SERIES_BELOW = 1.0
 EPS = float(np.finfo(np.float64).eps)
 
@@ -39,59 +44,106 @@ class Seasonal(Prior):
     ----------
     period : float
         In units of x; if x are times, in the `unit` of `observe`, which is days by default for monthly observations.
-    harmonics : int
-        Number of harmonics: 1, the default, is a single sine. On a regular grid ``period // 2`` harmonics fit any pattern, as
-        ``Seasonal(12, harmonics=6)`` for months counted with ``unit="M"``.
+    harmonics : int, optional
+        1 to 28. On a regular grid ``period // 2`` harmonics fit any pattern, as ``Seasonal(12, harmonics=6)`` for months
+        counted with ``unit="M"``. By default such a full pattern if the observations are at 13 phases of the period or fewer, 6
+        harmonics if at more; at most one harmonic for every four observations.
     q : float, optional
         In f^2 per x; 0 for a pattern that does not change.
+    smooth : bool, optional
+        False: each harmonic is driven by noise in both of its components, g' = w h + noise, h' = -w g + noise, of intensity q each:
+        exactly Harvey's trigonometric season, which has no derivative.
+    separate : bool, optional
+        Whether each harmonic has an intensity of its own, q1, q2, ..., all estimated.
 
     Notes
     -----
+    Each harmonic adds two states; the time of a fit grows with the square of their number: eight times from one to six beside a trend.
+
     Where all observations are on a grid with an even number of steps to a period, the sine of the last harmonic is zero at each of
     them: the harmonic then has one unknown constant instead of two, as in statsmodels, and its sine is zero at the first x.
     Between the steps of the grid that is an assumption. Off a grid both are identified.
+
+    ``Seasonal(period, smooth=False)`` is ``freq_seasonal`` of statsmodels' UnobservedComponents and ``sea.type="trigonometric"`` of
+    KFAS, on any x. `DummySeasonal` is the season of StructTS.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.priors.LocalLinearTrend() + sf.priors.Seasonal(12, harmonics=6, smooth=False)
+    LocalLinearTrend(q_level=None, q_slope=None, step=None) + Seasonal(period=12, harmonics=6, q=None, smooth=False)
     """
 
     period: float
-    harmonics: int = 1
+    harmonics: int | None = None
     q: float | None = None
+    smooth: bool = True
+    separate: bool = False
     told: tuple[tuple[int, float, float], ...] = field(default=(), repr=False, compare=False, kw_only=True)
     label: ClassVar[str] = "seasonal"
 
     def __post_init__(self) -> None:
         check_positive(self.period, "period")
-        check_order(self.harmonics, "harmonics", 1, MOST_HARMONICS)
-        if self.q is not None and self.q != 0:
-            check_positive(self.q, "q")
+        if self.harmonics is not None:
+            check_order(self.harmonics, "harmonics", 1, MOST_HARMONICS)
+        zero_given_or_none(self.q, "q")
+        check_flag(self.smooth, "smooth")
+        if check_flag(self.separate, "separate") and self.q is not None:
+            raise SpecificationError(f"q is {self.q}, but separate=True estimates one q for each harmonic; leave one of them out")
+
+    @property
+    def count(self) -> int:
+        """Number of harmonics."""
+        if self.harmonics is None:
+            raise SpecificationError(f"the observations choose the harmonics of {self!r}; pass harmonics= to use it without them")
+        return self.harmonics
 
     @property
     def dim(self) -> int:
         """Two for each harmonic."""
-        return 2 * self.harmonics
+        return 2 * self.count
 
     @property
     def smoothness(self) -> int:
-        """One derivative, or all of a pattern that does not change."""
-        return 10 if self.q == 0 else 1
+        """One derivative, or none, or all of a pattern that does not change."""
+        return 10 if self.q == 0 else int(self.smooth)
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        """The intensity q."""
-        return (Hyperparameter("q", INTENSITY, -1, 2, self.q),)
+        """The intensity q, or one for each harmonic."""
+        names = [f"q{k + 1}" for k in range(self.count)] if self.separate else ["q"]
+        return tuple(Hyperparameter(name, INTENSITY, -1, 2, self.q) for name in names)
+
+    def chosen(self, n_phases: int, n: int) -> Seasonal:
+        """The prior with a number of harmonics; by default for n observations at so many phases of the period."""
+        if self.harmonics is not None:
+            return self
+        return replace(self, harmonics=max(min(n_phases // 2, n // 4, MOST_CHOSEN), 1))
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The harmonics in the order of the state."""
+        return spread_harmonics(self.count)
 
     def frequencies(self, x_unit: float) -> FloatArray:
-        """Of the harmonics, in radians per unit of x."""
-        return np.asarray(2 * np.pi * np.arange(1, self.harmonics + 1) * (x_unit / self.period), dtype=np.float64)
+        """Of the harmonics in the order of the state, in radians per unit of x."""
+        return np.asarray(2 * np.pi * np.array(self.order) * (x_unit / self.period), dtype=np.float64)
+
+    def _units(self, x_unit: float) -> FloatArray:
+        """Of the second state of each harmonic, g' or the sine."""
+        w = self.frequencies(x_unit)
+        return w if self.smooth else np.ones_like(w)
 
     def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
-        """States are (g_k, g_k'); g'' = -w^2 g."""
-        pairs = np.zeros((self.harmonics, 2))
-        pairs[:, deriv % 2] = (-1.0) ** (deriv // 2) * self.frequencies(x_unit) ** (2 * (deriv // 2))
+        """States are (g_k, g_k'), or (g_k, g_k' / w_k) but for noise; g'' = -w^2 g."""
+        w, pairs = self.frequencies(x_unit), np.zeros((self.count, 2))
+        pairs[:, deriv % 2] = (-1.0) ** (deriv // 2) * w**deriv
+        pairs[:, 1] /= self._units(x_unit)
         return pairs.ravel()
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Diffuse, except for harmonics of which observations identify one direction: `told` has (harmonic, cosine, sine)."""
-        scale = np.column_stack([np.ones(self.harmonics), self.frequencies(x_unit)]).ravel()
+        """Diffuse, except for harmonics of which observations identify one direction: `told` has (place, cosine, sine)."""
+        scale = np.column_stack([np.ones(self.count), self._units(x_unit)]).ravel()
         diffuse = np.diag(scale)
         for k, cosine, sine in self.told:
             diffuse[:, 2 * k - 2] *= cosine
@@ -106,9 +158,9 @@ class Seasonal(Prior):
         2 of differences.
         """
         told = []
-        for k, w in enumerate(self.frequencies(x_unit), start=1):
+        for k, (w, unit) in enumerate(zip(self.frequencies(x_unit), self._units(x_unit), strict=True), start=1):
             tells = np.zeros((len(end), 2))
-            h, slope = rows[:, 2 * k - 2], rows[:, 2 * k - 1] * w
+            h, slope = rows[:, 2 * k - 2], rows[:, 2 * k - 1] * unit
 
             def wave(x: FloatArray, h: FloatArray = h, slope: FloatArray = slope, w: float = float(w)) -> FloatArray:
                 return np.column_stack([h * np.cos(w * x) - slope * np.sin(w * x), h * np.sin(w * x) + slope * np.cos(w * x)])
@@ -125,7 +177,7 @@ class Seasonal(Prior):
 
     def naming(self, parts: Sequence[int]) -> str:
         """The harmonics."""
-        found = sorted({part // 2 + 1 for part in parts})
+        found = sorted({self.order[part // 2] for part in parts})
         names = f"harmonic{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
         return (
             f"{names} of {self!r} (observations at s phases of a period identify s // 2 harmonics beside the level: "
@@ -134,10 +186,12 @@ class Seasonal(Prior):
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
         """Closed forms."""
-        whole = [_resonator(dt, float(w)) for w in self.frequencies(x_unit)]
+        matrices = _resonator if self.smooth else _rotation
+        sizes = [values[(k - 1) * self.separate] for k in self.order]
+        steps = [matrices(dt, float(w)) for w in self.frequencies(x_unit)]
+        whole = [(t, spread * q) for (t, spread), q in zip(steps, sizes, strict=True)]
         T, Q = (block_diagonal([pair[k][:, 1:, 1:] for pair in whole]) for k in (0, 1))
         if integral:
-            size = self.dim + 1
             T, Q = (np.pad(matrix, ((0, 0), (1, 0), (1, 0))) for matrix in (T, Q))
             T[:, 0, 0] = 1.0
             for k, (t, spread) in enumerate(whole):
@@ -145,8 +199,98 @@ class Seasonal(Prior):
                 T[:, 0, pair] = t[:, 0, 1:]
                 Q[:, 0, pair] = Q[:, pair, 0] = spread[:, 0, 1:]
                 Q[:, 0, 0] += spread[:, 0, 0]
-            assert T.shape[1] == size
-        return T, Q * values[0]
+        return T, Q
+
+    def __repr__(self) -> str:
+        options = ", smooth=False" * (not self.smooth) + ", separate=True" * self.separate
+        return f"Seasonal(period={self.period!r}, harmonics={self.harmonics!r}, q={self.q!r}{options})"
+
+
+@dataclass(frozen=True)
+class DummySeasonal(Prior):
+    """The seasonal pattern of discrete models in dummy form: values of all seasons of a period sum to noise of variance q step.
+
+        f(t) = -f(t - step) - ... - f(t - period + step) + noise,   step = period / seasons
+
+    Parameters
+    ----------
+    period : float
+        In units of x.
+    seasons : int
+        Number of steps to a period, such as 12 months or 4 quarters.
+    q : float, optional
+        In f^2 per x; 0 for a pattern that does not change.
+
+    Notes
+    -----
+    It is the season of StructTS and ``seasonal=`` of statsmodels' UnobservedComponents, with ``q step`` their variance. It is
+    defined at whole steps from the first x alone, without derivatives and integrals. ``Seasonal`` takes any x.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> prior = sf.priors.DummySeasonal(period=1.0, seasons=4, q=2.0)
+    >>> print(prior.transition(0.25))
+    [[-1. -1. -1.]
+     [ 1.  0.  0.]
+     [ 0.  1.  0.]]
+    """
+
+    period: float
+    seasons: int
+    q: float | None = None
+    label: ClassVar[str] = "seasonal"
+
+    def __post_init__(self) -> None:
+        check_positive(self.period, "period")
+        check_order(self.seasons, "seasons", 2, 2 * MOST_HARMONICS)
+        zero_given_or_none(self.q, "q")
+
+    @property
+    def dim(self) -> int:
+        """One less than the seasons."""
+        return self.seasons - 1
+
+    @property
+    def smoothness(self) -> int:
+        """No derivative."""
+        return 0
+
+    @property
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        """The intensity q."""
+        return (Hyperparameter("q", INTENSITY, -1, 2, self.q),)
+
+    def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
+        """The first of the last values."""
+        return np.asarray(np.eye(self.dim)[0])
+
+    def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
+        """Diffuse."""
+        return Start(np.eye(self.dim), np.zeros((self.dim, self.dim)))
+
+    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
+        """Powers of one step, which returns after a period."""
+        step = self.period / self.seasons / x_unit
+        if integral:
+            raise SpecificationError(f"{self!r} has values at whole steps alone, and no integral; use Seasonal, which has one")
+        counts = np.round(dt / step)
+        bad = np.abs(dt / step - counts) > OFF_GRID
+        if bad.any():
+            raise SpecificationError(
+                f"x has a step of {dt[bad][0] * x_unit:.6g}, but {self!r} has values at multiples of {step * x_unit:.6g} from the "
+                "first x alone; use Seasonal, which has values at any x"
+            )
+        one = np.eye(self.dim, k=-1)
+        one[0] = -1.0
+        powers, spreads = [np.eye(self.dim)], [np.zeros((self.dim, self.dim))]
+        for _ in range(self.seasons):
+            shock = powers[-1][:, 0]
+            spreads.append(spreads[-1] + np.outer(shock, shock))
+            powers.append(one @ powers[-1])
+        periods, left = np.divmod(counts.astype(np.int64), self.seasons)
+        Q = np.array(spreads)[left] + periods[:, None, None] * spreads[-1]
+        return np.array(powers)[left], Q * (step * values[0])
 
 
 def _remainder(z: FloatArray, first: int) -> FloatArray:
@@ -163,8 +307,7 @@ def _remainder(z: FloatArray, first: int) -> FloatArray:
 def _resonator(dt: FloatArray, w: float) -> tuple[FloatArray, FloatArray]:
     """T and Q of (integral of g, g, g'), g'' = -w^2 g + white noise of intensity 2 w^2: (n, 3, 3)."""
     z = w * dt
-    # At quarters of a turn, exact zeros: the rounding of z would be taken for a trace of an unknown start.
-    sine, cosine = (np.where(np.abs(value) <= EPS * np.maximum(z, 4.0), 0.0, value) for value in (np.sin(z), np.cos(z)))
+    sine, cosine = _turn(z)
     T, Q = np.zeros((2, len(dt), 3, 3))
     T[:, 0, 0] = 1.0
     T[:, 0, 1], T[:, 0, 2] = sine / w, _remainder(z, 2) / w**2
@@ -182,6 +325,46 @@ def _resonator(dt: FloatArray, w: float) -> tuple[FloatArray, FloatArray]:
         for j in range(i):
             Q[:, i, j] = Q[:, j, i]
     return T, Q
+
+
+@cache
+def spread_harmonics(count: int) -> tuple[int, ...]:
+    """The numbers 1 .. count, each as far as can be from those before it, from their conjugates, the level and the last, `count`.
+
+    Points of Leja on the unit circle. A filter identifies unknown harmonics one by one from the first observations. In the order
+    1, 2, 3, .. they are almost the same function over so short a stretch: with a dozen, half of the digits would be lost.
+    """
+    angles = 2 * np.pi * np.arange(1, count + 1) / (2 * count + 1)
+    order: list[int] = []
+    taken = np.array([0.0, angles[-1]])
+    for _ in range(count - 1):
+        with np.errstate(divide="ignore"):
+            sizes = np.log(np.abs(np.cos(angles[:, None]) - np.cos(taken))).sum(axis=1)  # of z - e^(i a) times z - e^(-i a)
+        order.append(int(np.argmax(sizes)))
+        taken = np.append(taken, angles[order[-1]])
+    return (*(k + 1 for k in order), count)
+
+
+def _rotation(dt: FloatArray, w: float) -> tuple[FloatArray, FloatArray]:
+    """T and Q of (integral of g, g, h), g' = w h + white noise, h' = -w g + white noise, of intensities one: (n, 3, 3)."""
+    z = w * dt
+    sine, cosine = _turn(z)
+    T, Q = np.zeros((2, len(dt), 3, 3))
+    T[:, 0, 0] = 1.0
+    T[:, 0, 1], T[:, 0, 2] = sine / w, _remainder(z, 2) / w
+    T[:, 1, 1], T[:, 1, 2], T[:, 2, 1], T[:, 2, 2] = cosine, sine, -sine, cosine
+    Q[:, 0, 0] = 2 * _remainder(z, 3) / w**3
+    Q[:, 0, 1] = Q[:, 1, 0] = _remainder(z, 2) / w**2
+    Q[:, 0, 2] = Q[:, 2, 0] = -_remainder(z, 3) / w**2
+    Q[:, 1, 1] = Q[:, 2, 2] = dt
+    return T, Q
+
+
+def _turn(z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Sine and cosine. At quarters of a turn, exact zeros: the rounding of z would be taken for a trace of an unknown start."""
+    rounding = EPS * np.maximum(z, 4.0)
+    sine, cosine = (np.where(np.abs(value) <= rounding, 0.0, value) for value in (np.sin(z), np.cos(z)))
+    return sine, cosine
 
 
 def _fifth(z: FloatArray) -> FloatArray:

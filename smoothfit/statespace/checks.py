@@ -10,10 +10,11 @@ import numpy as np
 from .._entry import warn
 from .._validation import FloatArray, check_finite, described, shown, to_floats
 from ..errors import DataError, IdentificationError, SamplingWarning, SpecificationError
-from ..markov.priors import OrnsteinUhlenbeck, Seasonal
+from ..markov.priors import OrnsteinUhlenbeck, Seasonal, Sum
 from ..markov.process import Prior
 from ..observations import Observations
 from .effects import Intervention
+from .periodic import Phases
 
 
 def checked_prior(prior: Any) -> Prior:
@@ -40,6 +41,18 @@ def warn_of_fast_seasons(prior: Prior, observations: Observations) -> None:
                 "observe(..., unit='M') for months",
                 SamplingWarning,
             )
+
+
+def with_harmonics(prior: Prior, observations: Observations) -> Prior:
+    """The prior with seasons of as many harmonics as the observations choose, if none are given."""
+
+    def chosen(component: Prior) -> Prior:
+        if not isinstance(component, Seasonal) or component.harmonics is not None:
+            return component
+        return component.chosen(len(Phases(observations.points, component.period).distinct), len(observations))
+
+    components = tuple(map(chosen, prior.components))
+    return prior if components == prior.components else Sum(components) if len(components) > 1 else components[0]
 
 
 def checked_noise(noise: Mapping[str, Any] | None, observations: Observations) -> dict[str, Prior]:

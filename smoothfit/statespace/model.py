@@ -463,7 +463,7 @@ def _is_empty(given: Any) -> bool:
 
 def _described(order: int, prior: Prior | None, specification: Specification) -> str:
     """The arguments of a model as a caller writes them."""
-    parts = [f"order={order}" if prior is None else f"prior={prior!r}"]
+    parts = [f"order={order}" if prior is None else f"prior={specification.prior!r}"]
     if specification.period is not None:
         parts.append(f"period={specification.period:g}")
     if specification.regressors:

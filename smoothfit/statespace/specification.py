@@ -33,7 +33,7 @@ from ..observations import Observations, Readings
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
 from ..results.exact import is_stuck
-from .checks import check_distinct, checked_interventions, checked_noise, checked_prior, checked_regressors
+from .checks import check_distinct, checked_interventions, checked_noise, checked_prior, checked_regressors, with_harmonics
 from .effects import RegressedPoints
 from .extent import SMALLEST_SD, Extent, Parameter, has_level, power_of
 from .general_search import REMEDY
@@ -71,7 +71,7 @@ class Specification:
     ):
         self.observations = observations
         self.sites = sites
-        self.prior = checked_prior(prior)
+        self.prior = with_harmonics(checked_prior(prior), observations)
         self.noise = checked_noise(noise, observations)
         self.interventions = checked_interventions(interventions, observations)
         self.period = None if period is None else check_positive(period, "period")

@@ -7,7 +7,7 @@ from mpmath import MPContext
 import smoothfit as sf
 from smoothfit._core import _kernels
 from smoothfit.markov import priors as pri
-from smoothfit.markov.blocks import HARMONIC, KINDS, TABLE, Block, blocks_of, table
+from smoothfit.markov.blocks import KINDS, ROTATION, TABLE, Block, blocks_of, table
 from smoothfit.observations.abscissa import Points
 
 OPEN = 2
@@ -25,7 +25,12 @@ PRIORS = {
     "oscillator": (pri.DampedOscillator(), [1.9, 0.2, 0.8]),
     "overdamped": (pri.DampedOscillator(), [1.9, 7.0, 0.8]),
     "seasonal": (pri.Seasonal(1.4, harmonics=3), [0.9]),
-    "sum": (pri.Matern(1.5) + pri.Seasonal(1.4) + pri.TensionSpline(2) + pri.Polynomial(0), [1.3, 0.7, 0.9, 1.7, 0.6]),
+    "rotations": (pri.Seasonal(1.4, harmonics=3, smooth=False, separate=True), [0.9, 0.3, 0.5]),
+    "cycle": (pri.StochasticCycle(), [1.9, 2.5, 0.8]),
+    "trend": (pri.LocalLinearTrend(), [0.8, 0.3]),
+    "discrete": (pri.LocalLinearTrend(step=1.5), [0.8, 0.3]),
+    "damped": (pri.DampedTrend(), [0.2, 0.7, 0.9]),
+    "sum": (pri.Matern(1.5) + pri.Seasonal(1.4, 1) + pri.TensionSpline(2) + pri.Polynomial(0), [1.3, 0.7, 0.9, 1.7, 0.6]),
 }
 STEPS = np.array([1e-7, 3e-3, 0.2, 1.0, 5.0, 40.0, 3e4])
 
@@ -40,7 +45,7 @@ def by_kernel(prior, values, dt, integral, free=()):
     )
     steps = _kernels.MarkovSteps(
         np.array([(b.kind, b.dim, b.parameter, 1) for b in blocks], np.int32),
-        np.array([b.frequency for b in blocks]),
+        np.array([b.constant for b in blocks]),
         dt,
         np.arange(len(dt)),
         np.full((len(dt), int(integral)), OPEN, np.int8),
@@ -75,10 +80,17 @@ def in_front(matrices, integral):
 def equation(prior, values, integral):
     """A and L L' of a process, its integral in front, as numbers."""
     values = np.array(values, float)
-    if isinstance(prior, pri.Seasonal):
+    if isinstance(prior, pri.StochasticCycle):
+        w, decay = 2 * np.pi / values[0], 1 / values[1]
+        A, noise = np.array([[-decay, w], [-w, -decay]]), np.full(2, 2 * decay * values[2] ** 2)
+    elif isinstance(prior, pri.Seasonal) and not prior.smooth:
+        w, noise = np.repeat(prior.frequencies(1.0), 2), np.repeat(values[np.array(prior.order) - 1], 2)
+        A = np.diag(np.where(np.arange(prior.dim - 1) % 2 == 0, w[:-1], 0.0), 1)
+        A = A - A.T
+    elif isinstance(prior, pri.Seasonal):
         w = prior.frequencies(1.0)
         A, noise = np.zeros((prior.dim, prior.dim)), np.zeros(prior.dim)
-        for k in range(prior.harmonics):
+        for k in range(prior.count):
             A[2 * k, 2 * k + 1], A[2 * k + 1, 2 * k], noise[2 * k + 1] = 1.0, -(w[k] ** 2), 2 * w[k] ** 2 * values[0]
     else:
         d = prior.dim
@@ -86,6 +98,9 @@ def equation(prior, values, integral):
         A, noise = np.eye(d, k=1), np.zeros(d)
         A[-1] = prior.companion(values) * rate ** (d - np.arange(d))
         noise[-1] = prior.intensity(values)
+        if isinstance(prior, pri.LocalLinearTrend | pri.DampedTrend):
+            step = getattr(prior, "step", None) or 0.0
+            noise[0] = values[0] + values[1] * step**2 / 6
     if integral:
         A = np.block([[np.zeros((1, 1)), prior.readout(0)[None]], [np.zeros((prior.dim, 1)), A]])
         noise = np.append(0.0, noise)
@@ -157,7 +172,7 @@ class Own(pri.Matern):
 
 def test_priors_of_ones_own_tell_their_matrices():
     assert {b.kind for b in blocks_of([Own(1.5), pri.LinearSDE([[-1.0]], [1.0])], 1.0)} == {TABLE}
-    assert set(KINDS.values()) == set(range(1, HARMONIC + 1))
+    assert {TABLE, ROTATION, *KINDS.values()} == set(range(2 + len(set(KINDS.values()))))
 
 
 @pytest.mark.parametrize("n_free", [1, 2])

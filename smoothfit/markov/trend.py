@@ -1,0 +1,218 @@
+"""Trends as priors: a level and its slope, each with noise of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .._validation import FloatArray
+from .process import (
+    INTENSITY,
+    LENGTH,
+    AnyArray,
+    Chain,
+    Hyperparameter,
+    Start,
+    given_or_none,
+    taylor_matrices,
+    zero_given_or_none,
+)
+
+
+@dataclass(frozen=True)
+class LocalLinearTrend(Chain):
+    """A level whose slope is a random walk, with noise of its own besides; level and slope are diffuse at the first x.
+
+        d f = v dx + sqrt(q_level) dW1,   d v = sqrt(q_slope) dW2
+
+    With ``q_level=0`` it is the cubic smoothing spline, with ``q_slope=0`` a random walk with a constant drift.
+
+    Parameters
+    ----------
+    q_level : float, optional
+        Intensity of the noise of the level, in f^2 per x; 0 for none.
+    q_slope : float, optional
+        Intensity of the noise of the slope, in f^2 per x^3; 0 for none.
+    step : float, optional
+        Counts the noise as the discrete model with this step does, see the Notes.
+
+    Notes
+    -----
+    `deriv=1` is the slope v. If the level has noise, f has no derivative: v is its drift.
+
+    The local linear trend of statsmodels, StructTS and KFAS is the discrete model
+
+        f(t + 1) = f(t) + v(t) + e(t),   v(t + 1) = v(t) + d(t),
+
+    with independent e and d. In continuous time the level also gathers the noise that its slope receives within a step, q_slope/3
+    per unit step, correlated with that of the slope. Observations of f at unit steps have the same law in both models if
+
+        q_slope = var(d),   q_level = var(e) + var(d) / 6,
+
+    so that likelihood, levels, forecasts and their intervals agree. The slope v(t) of the discrete model is the mean slope of the
+    next step. ``step=1`` makes `q_level` and `q_slope` var(e) and var(d) (at steps of h, per h and per h^3), and excludes what the
+    discrete model excludes: the smoothing spline, for which var(e) is negative. x may be irregular all the same.
+
+    References
+    ----------
+    - A. C. Harvey (1989), *Forecasting, Structural Time Series Models and the Kalman Filter*, sections 2.3.2 and 9.2.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> prior = sf.priors.LocalLinearTrend(q_level=2.0, q_slope=3.0)
+    >>> print(prior.noise(1.0))
+    [[3.  1.5]
+     [1.5 3. ]]
+    """
+
+    q_level: float | None = None
+    q_slope: float | None = None
+    step: float | None = None
+    label: ClassVar[str] = "trend"
+
+    def __post_init__(self) -> None:
+        zero_given_or_none(self.q_level, "q_level")
+        zero_given_or_none(self.q_slope, "q_slope")
+        given_or_none(self.step, "step")
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the state (level, slope)."""
+        return 2
+
+    @property
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        """Intensities of level and slope."""
+        return (
+            Hyperparameter("q_level", INTENSITY, -1, 2, self.q_level),
+            Hyperparameter("q_slope", INTENSITY, -3, 2, self.q_slope),
+        )
+
+    @property
+    def level(self) -> FloatArray | None:
+        """A constant."""
+        return np.array([1.0, 0.0])
+
+    def rate(self, values: AnyArray) -> Any:
+        """None is typical."""
+        return 1.0
+
+    def companion(self, values: AnyArray) -> AnyArray:
+        """Zeros."""
+        return np.zeros(2)
+
+    def intensity(self, values: AnyArray) -> Any:
+        """Of the slope."""
+        return values[1]
+
+    def shared(self, x_unit: float) -> float:
+        """What part of the intensity of the slope the level has besides its own, with x measured in `x_unit`."""
+        return 0.0 if self.step is None else (self.step / x_unit) ** 2 / 6
+
+    def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
+        """Diffuse."""
+        return Start(np.eye(2), np.zeros((2, 2)))
+
+    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
+        """Closed forms: those of the smoothing spline, with the noise of the level."""
+        T, Q = taylor_matrices(dt, 2 + integral)
+        return T, _with_level_noise(Q * values[1], dt, values[0] + self.shared(x_unit) * values[1])
+
+
+@dataclass(frozen=True)
+class DampedTrend(Chain):
+    """A level with noise of its own, and a slope that decays to zero at the rate `damping`: forecasts become level.
+
+        d f = v dx + sqrt(q_level) dW1,   d v = -damping v dx + sqrt(q_slope) dW2
+
+    The level at the first x is diffuse, the slope stationary, of variance q_slope / (2 damping).
+
+    Parameters
+    ----------
+    q_level : float, optional
+        Intensity of the noise of the level, in f^2 per x; 0 for none.
+    q_slope : float, optional
+        Intensity of the noise of the slope, in f^2 per x^3.
+    damping : float, optional
+        Per unit of x: over a step of 1 the slope keeps exp(-damping), which discrete models call phi.
+
+    Notes
+    -----
+    `deriv=1` is the slope v. With ``q_level=0`` it is ``IntegratedOrnsteinUhlenbeck(order=2)``, ``TensionSpline(order=2)`` in other
+    parameters.
+
+    References
+    ----------
+    - A. C. Harvey (1989), *Forecasting, Structural Time Series Models and the Kalman Filter*, section 2.3.2.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> prior = sf.priors.DampedTrend(q_level=0.1, q_slope=0.2, damping=0.5)
+    >>> print(prior.transition(2.0).round(3))
+    [[1.    1.264]
+     [0.    0.368]]
+    """
+
+    q_level: float | None = None
+    q_slope: float | None = None
+    damping: float | None = None
+    label: ClassVar[str] = "damped_trend"
+
+    def __post_init__(self) -> None:
+        zero_given_or_none(self.q_level, "q_level")
+        given_or_none(self.q_slope, "q_slope")
+        given_or_none(self.damping, "damping")
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the state (level, slope)."""
+        return 2
+
+    @property
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        """Intensities of level and slope, and the damping."""
+        return (
+            Hyperparameter("q_level", INTENSITY, -1, 2, self.q_level),
+            Hyperparameter("q_slope", INTENSITY, -3, 2, self.q_slope),
+            Hyperparameter("damping", LENGTH, -1, 0, self.damping),
+        )
+
+    @property
+    def level(self) -> FloatArray | None:
+        """A constant."""
+        return np.array([1.0, 0.0])
+
+    def rate(self, values: AnyArray) -> Any:
+        """The damping."""
+        return values[2]
+
+    def companion(self, values: AnyArray) -> AnyArray:
+        """Only the slope decays."""
+        return np.array([0.0, -1.0])
+
+    def intensity(self, values: AnyArray) -> Any:
+        """Of the slope."""
+        return values[1]
+
+    def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
+        """Stationary in the slope."""
+        values = self._values(values)
+        return Start(np.eye(2)[:, :1], np.diag([0.0, 1.0]) * (values[1] / (2 * values[2])))
+
+    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
+        """By the matrix exponential, with the noise of the level."""
+        T, Q = super().matrices(dt, values, x_unit, integral)
+        return T, _with_level_noise(Q, dt, values[0])
+
+
+def _with_level_noise(Q: AnyArray, dt: FloatArray, intensity: Any) -> AnyArray:
+    """The covariance with that of independent noise of the level, which only its integral gathers besides."""
+    size = Q.shape[1] - 1
+    level = taylor_matrices(dt, size)[1] * intensity
+    total = Q.astype(np.result_type(Q, level))
+    total[:, :size, :size] += level
+    return total

@@ -1,0 +1,214 @@
+"""Structural time series: trends, seasons and cycles, beside statsmodels and beside dense algebra."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.linalg
+
+import smoothfit as sf
+from smoothfit.errors import SpecificationError
+from smoothfit.markov import priors as pri
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+
+
+@pytest.fixture(scope="module")
+def trending():
+    """A local linear trend of which both noises are found, with a gap."""
+    rng = np.random.default_rng(0)
+    slope = np.cumsum(0.05 * rng.standard_normal(200))
+    y = np.cumsum(slope + 0.4 * rng.standard_normal(200)) + 0.5 * rng.standard_normal(200)
+    y[90:100] = np.nan
+    return y
+
+
+@pytest.fixture(scope="module")
+def gas():
+    """Quarterly consumption of gas in the United Kingdom, logarithms."""
+    return np.log10(pd.read_csv(REFERENCE / "ukgas.csv")["gas"].to_numpy())
+
+
+def fitted(y, prior, **options):
+    return sf.SmoothingSpline(sf.observe(np.arange(float(len(y))), y, name="y"), prior=prior, **options).fit()
+
+
+def moments(res, x, part, deriv=0):
+    """Mean and SD of a part of the curve at the estimates."""
+    mean, variance = res.part_of_curve(res.observations.abscissa.points(np.array(x, dtype=float)), deriv, part)
+    return mean, np.sqrt(variance)
+
+
+def unobserved(y, **options):
+    """A model of statsmodels, with its exact diffuse likelihood."""
+    from statsmodels.tsa.api import UnobservedComponents
+
+    return UnobservedComponents(y, use_exact_diffuse=True, **options)
+
+
+def distance(model, params, free=slice(None)):
+    """How far the largest likelihood of statsmodels is from parameters, in their logarithms: a step of Newton's method."""
+    at = np.array(params, dtype=float)
+    moves = 1e-3 * np.eye(len(at))[free]
+
+    def loglike(move):
+        return model.loglike(at * np.exp(move))
+
+    slope = [(loglike(a) - loglike(-a)) / 2e-3 for a in moves]
+    curvature = [[(loglike(a + b) - loglike(a - b) - loglike(b - a) + loglike(-a - b)) / 4e-6 for b in moves] for a in moves]
+    return -np.linalg.solve(curvature, slope)
+
+
+def test_the_discrete_trend_is_that_of_statsmodels(trending):
+    """Estimates to five digits; levels and forecasts with their variances where the parameters are the same."""
+    res = fitted(trending, pri.LocalLinearTrend(step=1.0))
+    model = unobserved(trending, level="local linear trend")
+    mine = [res.sigma["y"] ** 2, res.params["q_level"], res.params["q_slope"]]
+    np.testing.assert_allclose(distance(model, mine), 0, atol=1e-5)
+    found = model.smooth(mine)
+    mean, sd = moments(res, np.arange(200.0), "trend")
+    np.testing.assert_allclose(mean, found.level["smoothed"], rtol=1e-7)
+    np.testing.assert_allclose(sd, np.sqrt(found.level["smoothed_cov"]), rtol=1e-6)
+    forecast = found.get_forecast(20)
+    mean, sd = moments(res, [200.0, 219.0], "trend")
+    np.testing.assert_allclose(mean, forecast.predicted_mean[[0, 19]], rtol=1e-7)
+    np.testing.assert_allclose(np.hypot(sd, res.sigma["y"]), forecast.se_mean[[0, 19]], rtol=1e-6)
+
+
+def test_the_continuous_trend_has_a_sixth_of_the_slope_more(trending):
+    discrete, continuous = (fitted(trending, pri.LocalLinearTrend(step=step)) for step in (1.0, None))
+    assert continuous.llf == pytest.approx(discrete.llf, abs=1e-8)
+    expected = discrete.params["q_level"] + discrete.params["q_slope"] / 6
+    assert continuous.params["q_level"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_zero_noise_gives_a_spline_and_a_drift(trending):
+    y = trending[:90]
+    smooth, spline = fitted(y, pri.LocalLinearTrend(q_level=0)), sf.SmoothingSpline(sf.observe(np.arange(90.0), y), order=2).fit()
+    assert smooth.llf == pytest.approx(spline.llf, abs=1e-6)
+    drift = fitted(y, pri.LocalLinearTrend(q_slope=0))
+    walk = fitted(y, pri.IntegratedWiener(1), regressors={"time": np.arange(90.0)})
+    assert drift.params["q_level"] == pytest.approx(walk.params["q"], rel=1e-4)
+    slope, sd = moments(drift, [40.0], "trend", 1)
+    assert slope[0] == pytest.approx(walk.params["time"], rel=1e-4)
+    assert sd[0] == pytest.approx(walk.bse["time"], rel=1e-3)
+
+
+def test_a_damped_trend_forecasts_a_level():
+    y = np.cumsum(np.random.default_rng(2).standard_normal(80)) + np.random.default_rng(3).standard_normal(80)
+    res = fitted(y, pri.DampedTrend(q_level=0.4, q_slope=0.1, damping=0.2))
+    slope, f = res.predict([79.0], deriv=1)[0], res.predict([79.0, 84.0, 500.0])
+    np.testing.assert_allclose(f[1:] - f[0], slope * -np.expm1(-0.2 * np.array([5.0, 421.0])) / 0.2, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("season", "options"),
+    [(pri.DummySeasonal(4, 4), {"seasonal": 4}), (pri.Seasonal(4, smooth=False), {"freq_seasonal": [{"period": 4}]})],
+)
+def test_basic_structural_models_are_those_of_statsmodels(gas, season, options):
+    """The optimum, where the level has no noise, and the seasonal component with its variance."""
+    res = fitted(gas, pri.LocalLinearTrend(step=1.0) + season)
+    model = unobserved(gas, level="local linear trend", **options)
+    mine = np.array([res.sigma["y"] ** 2, *res.params.iloc[1:]])
+    assert mine[1] == 0
+    np.testing.assert_allclose(distance(model, mine, [0, 2, 3]), 0, atol=2e-5)
+    assert model.loglike(mine + 1e-7 * np.eye(4)[1]) < model.loglike(mine)
+    found = model.smooth(mine)
+    part = found.seasonal if "seasonal" in options else found.freq_seasonal[0]
+    np.testing.assert_allclose(moments(res, np.arange(108.0), "seasonal")[0], part["smoothed"], atol=1e-7)
+    mean, sd = moments(res, np.arange(108.0), "trend")
+    np.testing.assert_allclose(mean, found.level["smoothed"], rtol=1e-7)
+    np.testing.assert_allclose(sd, np.sqrt(found.level["smoothed_cov"]), rtol=1e-5)
+
+
+def test_dummy_seasons_need_their_grid(gas):
+    with pytest.raises(SpecificationError, match=r"x has a step of 0.5, but DummySeasonal.*multiples of 1 .*use Seasonal"):
+        sf.SmoothingSpline(sf.observe(np.arange(108.0) / 2, gas), prior=pri.DummySeasonal(4, 4))
+    kept = np.delete(np.arange(108.0), [5, 6, 7, 8, 9, 40])  # a gap longer than a year
+    prior = pri.LocalLinearTrend(q_level=1e-4, q_slope=1e-6) + pri.DummySeasonal(4, 4, q=1e-4)
+    with_gap = sf.SmoothingSpline(sf.observe(kept, gas[kept.astype(int)], sd=0.02), prior=prior).fit()
+    missing = np.where(np.isin(np.arange(108), kept), gas, np.nan)
+    asked = sf.SmoothingSpline(sf.observe(np.arange(108.0), missing, sd=0.02), prior=prior).fit()
+    np.testing.assert_allclose(with_gap.predict(np.arange(108.0)), asked.predict(np.arange(108.0)), rtol=1e-12)
+
+
+def test_one_noise_for_each_harmonic():
+    """Beside harmonics as priors of their own, whose likelihood is that of the same model."""
+    rng = np.random.default_rng(4)
+    y = np.cumsum(0.1 * rng.standard_normal(96)) + np.tile(np.sin(np.arange(12.0)), 8) + 0.3 * rng.standard_normal(96)
+    prior = pri.IntegratedWiener(1, q=0.01) + pri.Seasonal(12, 2, separate=True)
+    res = fitted(y, prior)
+    assert list(res.params.index[1:]) == ["seasonal.q1", "seasonal.q2"]
+    single = pri.IntegratedWiener(1, q=0.01) + pri.Seasonal(12, 1) + pri.Seasonal(6, 1)
+    assert res.llf == pytest.approx(fitted(y, single).llf, abs=1e-6)
+    with pytest.raises(SpecificationError, match="separate=True estimates one q for each"):
+        pri.Seasonal(12, 2, q=1.0, separate=True)
+
+
+@pytest.mark.parametrize(("phases", "n", "harmonics"), [(4, 40, 2), (7, 70, 3), (12, 60, 6), (24, 240, 6), (12, 13, 3)])
+def test_harmonics_are_chosen_by_the_observations(phases, n, harmonics):
+    prior = pri.IntegratedWiener(1) + pri.Seasonal(float(phases), q=0)
+    y = np.cumsum(np.random.default_rng(0).standard_normal(n))
+    model = sf.SmoothingSpline(sf.observe(np.arange(float(n)), y), prior=prior)
+    assert f"harmonics={harmonics}, q=0" in repr(model)
+    with pytest.raises(SpecificationError, match="the observations choose the harmonics"):
+        prior.dim  # noqa: B018
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+@pytest.mark.parametrize("prior", [pri.IntegratedWiener(1), pri.LocalLinearTrend(q_slope=0)])
+def test_twelve_harmonics_of_a_day_by_dense_algebra(prior, smooth):
+    """Unknown harmonics that are told in their order lose half of the digits."""
+    y = np.random.default_rng(5).standard_normal(96)
+    whole = prior + pri.Seasonal(24, 12, smooth=smooth)
+    model = sf.SmoothingSpline(sf.observe(np.arange(96.0), y, name="y"), prior=whole).specification
+    values, variance = model.split(np.log([1e-4, 1e-5, 0.1]))
+    unit = model.processes.x_unit
+    start = model.prior.start(values, unit).diffuse
+    T, Q = (a[0] for a in model.prior.matrices(np.array([1 / unit]), values, unit, False))
+    h, P, X, K = model.process_row(0), np.zeros_like(T), [], np.zeros((96, 96))
+    for i in range(96):
+        X.append(h @ np.linalg.matrix_power(T, i) @ start)
+        ahead = P @ h
+        for j in range(i, 96):
+            K[i, j] = K[j, i] = h @ ahead
+            ahead = T @ ahead
+        P = T @ P @ T.T + Q
+    root = np.linalg.cholesky(K + variance[0] * np.eye(96))
+    q, r = np.linalg.qr(scipy.linalg.solve_triangular(root, np.array(X), lower=True))
+    white = scipy.linalg.solve_triangular(root, model.functionals.y, lower=True)
+    sums = model.program.sums(values, variance)
+    assert sums.sse[0] == pytest.approx(np.sum((white - q @ (q.T @ white)) ** 2), rel=1e-9)
+    assert sums.log_det[0] == pytest.approx(2 * np.log(np.abs(np.append(np.diag(root), np.diag(r)))).sum(), rel=1e-9)
+
+
+def test_a_stochastic_cycle_is_that_of_statsmodels():
+    rng = np.random.default_rng(3)
+    rho, turn, state, y = 0.95, 2 * np.pi / 9, np.zeros(2), []
+    for _ in range(250):
+        c, s = np.cos(turn), np.sin(turn)
+        state = rho * np.array([[c, s], [-s, c]]) @ state + 0.5 * rng.standard_normal(2)
+        y.append(state[0] + 0.5 * rng.standard_normal())
+    y = np.array(y)
+    res = fitted(y, pri.StochasticCycle())
+    kept = np.exp(-1 / res.params["length_scale"])
+    mine = [res.sigma["y"] ** 2, res.params["amplitude"] ** 2 * (1 - kept**2), 2 * np.pi / res.params["period"], kept]
+    model = unobserved(y, irregular=True, cycle=True, stochastic_cycle=True, damped_cycle=True, cycle_period_bounds=(2, 50))
+    model.ssm.initialize_stationary()  # its own start is diffuse
+    np.testing.assert_allclose(distance(model, mine), 0, atol=1e-5)
+    assert res.llf == pytest.approx(model.loglike(mine), abs=1e-8)
+    mean, sd = moments(res, np.arange(250.0), "cycle")
+    found = model.smooth(mine).cycle
+    np.testing.assert_allclose(mean, found["smoothed"], atol=1e-8)
+    np.testing.assert_allclose(sd, np.sqrt(found["smoothed_cov"]), rtol=1e-6)
+
+
+def test_the_law_on_seat_belts_by_the_published_model():
+    """Level, fixed seasons, price of petrol and the law: Durbin and Koopman (2012) publish -.239 and -.279."""
+    data = pd.read_csv(REFERENCE / "seatbelts.csv")
+    regressors = {"law": data["law"].astype(float), "petrol": np.log(data["PetrolPrice"])}
+    res = fitted(np.log(data["drivers"]), pri.IntegratedWiener(1) + pri.DummySeasonal(12, 12, q=0), regressors=regressors)
+    np.testing.assert_allclose(res.params[["law", "petrol"]], [-0.239, -0.279], atol=0.003)
+    harmonics = fitted(np.log(data["drivers"]), pri.IntegratedWiener(1) + pri.Seasonal(12, q=0), regressors=regressors)
+    np.testing.assert_allclose(res.params, harmonics.params, rtol=1e-6)
