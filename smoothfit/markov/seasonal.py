@@ -58,7 +58,7 @@ class Seasonal(Prior):
 
     Notes
     -----
-    Each harmonic adds two states; the time of a fit grows with the square of their number: eight times from one to six beside a trend.
+    Each harmonic adds two states, and time grows with the square of their number: from one to six beside a trend, by eight.
 
     Where all observations are on a grid with an even number of steps to a period, the sine of the last harmonic is zero at each of
     them: the harmonic then has one unknown constant instead of two, as in statsmodels, and its sine is zero at the first x.
