@@ -54,7 +54,8 @@ def test_exact_samples_give_the_transfer_function(system, intersample, method):
 def test_filters_and_frequencies_have_the_same_maximum(intersample):
     model = model_of("battery", 200, 0.005, intersample=intersample)
     by = {method: model.fit(method) for method in ("kalman", "armax", "output_error", "whittle")}
-    np.testing.assert_allclose(by["kalman"].coefficients, by["armax"].coefficients, rtol=1e-5)
+    difference = np.abs(by["kalman"].coefficients - by["armax"].coefficients)
+    assert (difference < 1e-3 * by["kalman"].bse.iloc[: len(difference)]).all()
     np.testing.assert_allclose(by["output_error"].coefficients, by["whittle"].coefficients, atol=0.05 * by["whittle"].bse.max())
 
 

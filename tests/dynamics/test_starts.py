@@ -55,7 +55,7 @@ def test_the_best_of_all_starts_is_kept(method):
     for start in search_starts(centred(model.problem), relation):
         try:
             if method == "iv":
-                theta = iv._iterate(relation, rows, start).theta
+                theta = iv._iterate(relation, rows, start, iv.MAX_ITERATIONS).theta
             else:
                 theta = settle(relation, partial(integral._weigh, relation, rows), [start], "")[0].theta
         except sf.errors.SmoothfitError:

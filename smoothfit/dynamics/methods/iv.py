@@ -18,19 +18,33 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.signal import lfilter
 
 from ..._validation import FloatArray
-from ...errors import ConvergenceError, SpecificationError
+from ...errors import ConvergenceError, SmoothfitError, SpecificationError
 from ..fast import Chart, FastPoleError, check_vanishing
 from ..likelihood import StateSpace
-from ..regressing import by_run, filtered, fitted_regression, impulses, noise_by_node, polynomial, relation_of, search_starts
+from ..regressing import (
+    LONG,
+    PART,
+    by_run,
+    early,
+    filtered,
+    fitted_regression,
+    impulses,
+    noise_by_node,
+    polynomial,
+    relation_of,
+    search_starts,
+)
 from ..relation import EXACT, FASTEST, FURTHEST, Relation, Rows
 from ..scoring import Search
 from .base import Fitted, Method, Problem, RowScores
 from .kalman import RATIOS
 
 MAX_ITERATIONS = 300
+PATIENCE = 25  # iterations for each start, as long as another may settle: most take 10, and some wander about for hundreds
 GREATEST_GROWTH = 30.0  # logarithm of the factor by which the noise-free solution may grow over a run
 
 
@@ -39,21 +53,35 @@ def estimate(problem: Problem) -> Fitted:
     if not problem.equation.inputs:
         raise SpecificationError('method="iv" derives its instruments from inputs, and there are none; use method="kalman"')
     relation, rows = relation_of(problem)
+    near = _near(problem)
+    starts_of = [near] if near is not None else search_starts(problem, relation)
     best: tuple[float, Settled] | None = None
     failure: Exception | None = None
-    for theta in search_starts(problem, relation):
-        try:
-            found = _iterate(relation, rows, theta)
-        except (ConvergenceError, FastPoleError, np.linalg.LinAlgError) as error:
-            failure = error if failure is None or isinstance(error, FastPoleError) else failure
-            continue
-        value = _misfit(problem, relation, found.theta)
-        if best is None or value < best[0]:
-            best = value, found
-    if best is None:
-        assert failure is not None
-        raise failure
-    return _fitted(problem, relation, rows, best[1])
+    for patience in (PATIENCE, MAX_ITERATIONS):
+        for theta in starts_of:
+            try:
+                found = _iterate(relation, rows, theta, patience)
+            except (ConvergenceError, FastPoleError, np.linalg.LinAlgError) as error:
+                failure = error if failure is None or isinstance(error, FastPoleError) else failure
+                continue
+            value = _misfit(problem, relation, found.theta)
+            if best is None or value < best[0]:
+                best = value, found
+        if best is not None:
+            return _fitted(problem, relation, rows, best[1])
+        starts_of = search_starts(problem, relation)
+    assert failure is not None
+    raise failure
+
+
+def _near(problem: Problem) -> FloatArray | None:
+    """The fixed point of the first rows of a long sample, if there is one."""
+    if len(problem.sample) < LONG:
+        return None
+    try:
+        return estimate(replace(problem, sample=problem.sample.head(PART))).theta
+    except (SmoothfitError, np.linalg.LinAlgError):
+        return None
 
 
 class Settled(NamedTuple):
@@ -76,35 +104,41 @@ def _solution(relation: Relation, rows: Rows, psi: FloatArray) -> FloatArray:
     """Regressors of the noise-free solution x from the initial state that fits best: lags of x, inputs as they are."""
     m = relation.order
     A = polynomial(psi, m)
-    driven = filtered(rows, rows.design[:, m:] @ psi[m:], A)
-    response = filtered(rows, impulses(rows, m), A)
-    weights = np.linalg.lstsq(response, rows.target - driven, rcond=None)[0]
-    x = driven + response @ weights
+    x = filtered(rows, rows.design[:, m:] @ psi[m:], A)
+    first = early(rows, A)
+    response = _response(rows, first, m, A)
+    x[first] += response @ np.linalg.lstsq(response, rows.target[first] - x[first], rcond=None)[0]
     instruments = rows.design.copy()
     firsts = np.flatnonzero(np.diff(rows.run, prepend=-1))
     for lag in range(1, m + 1):
         shifted = rows.design[:, lag - 1].copy()  # the first rows of a run have observations before them only
         shifted[lag:] = x[:-lag]
-        for first in firsts:
-            shifted[first : first + lag] = rows.design[first : first + lag, lag - 1]
+        for begin in firsts:
+            shifted[begin : begin + lag] = rows.design[begin : begin + lag, lag - 1]
         instruments[:, lag - 1] = shifted
     return instruments
 
 
-def _iterate(relation: Relation, rows: Rows, theta: FloatArray) -> Settled:
+def _response(rows: Rows, first: npt.NDArray[np.int64], m: int, A: FloatArray) -> FloatArray:
+    """Responses of 1 / A(L) to what comes before each run, at its first rows, (rows, runs m)."""
+    part = rows._replace(run=rows.run[first])
+    return filtered(part, impulses(part, m), A)
+
+
+def _iterate(relation: Relation, rows: Rows, theta: FloatArray, patience: int) -> Settled:
     m = relation.order
     longest = relation.step * float(np.bincount(rows.run).max())
-    for _ in range(MAX_ITERATIONS):
+    for _ in range(patience):
         psi = relation.psi(theta)
         roots = np.roots(polynomial(psi, m))
         stable = np.real(np.poly(np.where(np.abs(roots) > 1, 1 / np.conj(roots), roots)))
-        response = np.linalg.qr(filtered(rows, impulses(rows, m), stable))[0]
+        first = early(rows, stable)
+        response = np.linalg.qr(_response(rows, first, m, stable))[0]
         instruments = filtered(rows, _solution(relation, rows, psi), stable) @ relation.jacobian(theta)
-        instruments = instruments - response @ (response.T @ instruments)
         design, target = filtered(rows, rows.design, stable), filtered(rows, rows.target, stable)
-        target = target - response @ (response.T @ target)
+        for columns in (instruments, design, target):
+            columns[first] -= response @ (response.T @ columns[first])
         size = float(np.linalg.norm(target))
-        design = design - response @ (response.T @ design)
         residual = target - design @ psi
         cross = instruments.T @ (design @ relation.jacobian(theta))
         step = np.linalg.solve(cross, instruments.T @ residual)
@@ -126,7 +160,7 @@ def _iterate(relation: Relation, rows: Rows, theta: FloatArray) -> Settled:
             share /= 2
         theta = trial
     raise ConvergenceError(
-        f'instruments and filter have not converged after {MAX_ITERATIONS} iterations; use method="kalman" or a lower order',
+        f'instruments and filter have not converged after {patience} iterations; use method="kalman" or a lower order',
         float("inf"),
     )
 
