@@ -25,7 +25,15 @@ def bias(rng, deriv=0):
     return sf.SmoothingSpline(first + second, order=3), "bias.b", 1.5
 
 
-DESIGNS = {"bias of values": bias, "bias of slopes": lambda rng: bias(rng, 1)}
+def scale(rng):
+    """Model of values beside values with a scale of 2.5; its parameter and the truth."""
+    x, z = np.sort(rng.uniform(0, 12, (2, N)), axis=1)
+    first = sf.observe(x, np.sin(x) + SD * rng.standard_normal(N), name="a")
+    second = sf.observe(z, 2.5 * np.sin(z) + SD * rng.standard_normal(N), name="b", scale="estimate")
+    return sf.SmoothingSpline(first + second, order=3), "scale.b", 2.5
+
+
+DESIGNS = {"bias of values": bias, "bias of slopes": lambda rng: bias(rng, 1), "scale": scale}
 
 
 def coverage(design, samples):
@@ -60,6 +68,12 @@ if __name__ == "__main__":
     for n in (15, 60):
         for offset, factor in ((0.0, 1.0), (0.3, 1.0), (1.5, 1.0), (0.0, 0.5)):
             rates = warned(offset, factor, n, 3 * samples)
-            print("n = {}, offset {}, factor {}: bias {:.3f}, scale {:.3f}, either {:.3f}".format(n, offset, factor, *rates))
+            print(
+                "n = {}, offset {}, factor {}: bias {:.3f}, scale {:.3f}, either {:.3f}".format(n, offset, factor, *rates),
+                flush=True,
+            )
     for label, design in DESIGNS.items():
-        print("{}: coverage {:.3f}, RMS error / mean SE {:.2f}, mean length {:.3f}".format(label, *coverage(design, samples)))
+        print(
+            "{}: coverage {:.3f}, RMS error / mean SE {:.2f}, mean length {:.3f}".format(label, *coverage(design, samples)),
+            flush=True,
+        )

@@ -13,7 +13,7 @@ from narwhals.exceptions import DuplicateError
 from .._frames import RowLabels, repeated_columns
 from .._validation import FloatArray, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, IdentificationError, SpecificationError
-from ..observations import Observations, refuse_bias, refuse_resolution
+from ..observations import Observations, refuse_estimates, refuse_resolution
 from ..observations.abscissa import Abscissa, check_unit
 from .sample import Channel, Sample, between
 from .shifts import shifted
@@ -27,7 +27,7 @@ def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, i
     """Check what a user passed and put it on nodes. See `DerivativeRegression` for the arguments."""
     if isinstance(y, Observations):
         refuse_resolution(y.readings, "DerivativeRegression")
-        refuse_bias(y.readings, "DerivativeRegression")
+        refuse_estimates(y.readings, "DerivativeRegression")
         sample = _from_observations(y, t, u, groups, intersample)
     else:
         sample = _from_arrays(y, t, u, groups, unit)

@@ -10,7 +10,7 @@ from .._entry import entry_point
 from .._log import logger
 from .._validation import check_order, shown, type_of
 from ..errors import DataError, NumericalError, SpecificationError
-from ..observations import Observations, refuse_bias, refuse_resolution
+from ..observations import Observations, refuse_estimates, refuse_resolution
 from ..observations.points import PointObservations
 from .dense import DenseLikelihood, DensePosterior
 from .fit import Fit
@@ -227,7 +227,7 @@ def _observations(X: Any, y: Any, sd: Any) -> PointObservations:
             hint = "; a kernel is passed as kernel=" if isinstance(y, Kernel) else ""
             raise SpecificationError(f"X holds observations, which have their own y and sd; leave y and sd out{hint}")
         refuse_resolution(X.readings, "GaussianProcess")
-        refuse_bias(X.readings, "GaussianProcess")
+        refuse_estimates(X.readings, "GaussianProcess")
         return X if isinstance(X, PointObservations) else of_curve(X)
     if y is None:
         raise SpecificationError("y is missing; pass GaussianProcess(X, y), or observations made by sf.gp.observe")

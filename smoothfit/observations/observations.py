@@ -21,7 +21,7 @@ from .._validation import FloatArray, Zone, check_order, first_index, from_seque
 from ..errors import DataError, SmoothfitError, SpecificationError
 from .abscissa import Abscissa, Points, as_numbers, check_unit
 from .points import PointObservations, has_columns, observe_boxes, observe_points
-from .readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, Table, check_bias, check_name, check_noise, pooled
+from .readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, Table, check_known, check_name, check_noise, pooled
 from .series import OF_DIFFERENCE, Readings, derivative_label
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ class Observations(NamedReadings[Readings]):
         unit: str | None = None,
         resolution: Mapping[Any, Any] | None = None,
         bias: Mapping[Any, Any] | None = None,
+        scale: Mapping[Any, Any] | None = None,
     ) -> Observations:
         """Read the columns of a data frame.
 
@@ -168,8 +169,8 @@ class Observations(NamedReadings[Readings]):
             Unit of time of derivatives where x holds times; see `observe`.
         resolution : mapping from str to float, array or str, optional
             Column of observations -> step to whose multiples it was rounded; see `observe`.
-        bias : mapping from str to "estimate" or float, optional
-            Column of observations -> its offset; see `observe`.
+        bias, scale : mapping from str to "estimate" or float, optional
+            Column of observations -> its offset or factor; see `observe`.
 
         Returns
         -------
@@ -190,13 +191,15 @@ class Observations(NamedReadings[Readings]):
           speed: 3 observations of f', SD to be estimated
         """
         options = {"sd": sd, "weights": weights, "resolution": resolution}
-        table = Table.of(data, readings, **options, bias=bias)
+        differences = {"bias": bias, "scale": scale}
+        table = Table.of(data, readings, **options, **differences)
         parts = []
         for name, deriv in readings.items():
             columns = table.column(x), table.column(name)
             of_name = {argument: table.option(given, name) for argument, given in options.items()}
+            of_name |= {argument: (given or {}).get(name) for argument, given in differences.items()}
             try:
-                parts.append(observe(*columns, deriv, name=str(name), unit=unit, **of_name, bias=(bias or {}).get(name)))
+                parts.append(observe(*columns, deriv, name=str(name), unit=unit, **of_name))
             except SmoothfitError as error:
                 raise type(error)(f"of x = {x!r} and y = {name!r}: {error}") from None
         return replace(sum(parts[1:], parts[0]), x_name=str(x), x_column=str(x))
@@ -222,6 +225,7 @@ def observe(
     unit: str | None = None,
     resolution: Any = None,
     bias: Any = None,
+    scale: Any = None,
 ) -> Observations: ...
 @overload
 def observe(
@@ -234,6 +238,7 @@ def observe(
     unit: str | None = None,
     resolution: None = None,
     bias: None = None,
+    scale: None = None,
 ) -> PointObservations: ...
 @entry_point
 def observe(
@@ -246,6 +251,7 @@ def observe(
     unit: str | None = None,
     resolution: Any = None,
     bias: Any = None,
+    scale: Any = None,
 ) -> Observations | PointObservations:
     """Observations of f^(deriv) at x: y_i = f^(deriv)(x_i) + sd_i e_i / sqrt(weights_i).
 
@@ -278,6 +284,10 @@ def observe(
         Offset of the series: y_i = f^(deriv)(x_i) + bias + noise. A number is known, and is subtracted from y. ``"estimate"`` makes
         it a coefficient of the fit, ``bias.<name>``, with an interval; another series, without a bias, is then the reference. The
         bias of a rate is identified beside values. Along one variable.
+    scale : "estimate" or float, optional
+        Factor of the series: y_i = scale f^(deriv)(x_i) + bias + noise. A number is known: y, less a known bias, and sd are divided
+        by it. ``"estimate"`` makes it a parameter of a `SmoothingSpline`, ``scale.<name>``, positive, with an interval; another
+        series, without a scale, is then the reference.
 
     Returns
     -------
@@ -327,7 +337,7 @@ def observe(
     if from_sequence(deriv, "deriv").ndim or has_columns(x):
         _refuse_unit(unit)
         _refuse_resolution(resolution, "points")
-        _refuse_bias(bias, "points")
+        _refuse_differences(bias, scale, "points")
         return observe_points(x, y, deriv, sd, weights, name)
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
     values, y_label = to_floats(y, "y")
@@ -336,7 +346,7 @@ def observe(
         raise SpecificationError('x holds times and y derivatives, per which unit of time? Pass unit="s", "min", "h", ...')
     if name is None:
         name = y_label or derivative_label(deriv)
-    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution, bias, RowLabels.of(y, x))
+    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution, bias, scale, RowLabels.of(y, x))
     return Observations((readings,), x_label or "x", x_label)
 
 
@@ -352,6 +362,7 @@ def observe_integral(
     unit: str | None = None,
     resolution: Any = None,
     bias: Any = None,
+    scale: Any = None,
 ) -> Any:
     """Observations of integrals of f: y_i = int from lower_i to upper_i of f(x) dx + sd_i e_i / sqrt(weights_i).
 
@@ -375,8 +386,8 @@ def observe_integral(
     resolution : float or array_like, shape (n,), optional
         Step to whose multiples y was rounded, as in `observe`; of intervals of one variable. A meter that reports whole
         kilowatt-hours has a resolution of one.
-    bias : "estimate" or float, optional
-        Offset of every observation, as in `observe`; of intervals of one variable.
+    bias, scale : "estimate" or float, optional
+        Offset and factor of every observation, as in `observe`; of intervals of one variable.
 
     Returns
     -------
@@ -400,7 +411,7 @@ def observe_integral(
     if has_columns(lower) or has_columns(upper):
         _refuse_unit(unit)
         _refuse_resolution(resolution, "boxes")
-        _refuse_bias(bias, "boxes")
+        _refuse_differences(bias, scale, "boxes")
         return observe_boxes(lower, upper, y, mean, sd, weights, name)
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "interval")
@@ -411,7 +422,7 @@ def observe_integral(
     if name is None:
         name = y_label or ("mean" if mean else "integral")
     rows = RowLabels.of(y, lower)
-    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone, resolution, bias, rows)
+    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone, resolution, bias, scale, rows)
     return Observations((replace(readings, mean=bool(mean)),), x_label or "x", x_label)
 
 
@@ -426,6 +437,7 @@ def observe_difference(
     unit: str | None = None,
     resolution: Any = None,
     bias: Any = None,
+    scale: Any = None,
 ) -> Observations:
     """Observations of differences of f: y_i = f(upper_i) - f(lower_i) + sd_i e_i / sqrt(weights_i).
 
@@ -435,7 +447,7 @@ def observe_difference(
         Where the differences are taken, lower below upper: numbers or times, as x of `observe`.
     y : array_like, shape (n,)
         Observations, in the unit of f. NaN is a missing observation.
-    sd, weights, name, unit, resolution, bias
+    sd, weights, name, unit, resolution, bias, scale
         As in `observe`; the name defaults to that of the pandas series `y`, else to ``difference``.
 
     Returns
@@ -458,7 +470,7 @@ def observe_difference(
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "difference")
     name, rows = name or y_label or "difference", RowLabels.of(y, lower)
-    readings = _readings(name, OF_DIFFERENCE, start, end, values, sd, weights, unit, zone, resolution, bias, rows)
+    readings = _readings(name, OF_DIFFERENCE, start, end, values, sd, weights, unit, zone, resolution, bias, scale, rows)
     return Observations((readings,), x_label or "x", x_label)
 
 
@@ -491,9 +503,11 @@ def _refuse_resolution(resolution: Any, what: str) -> None:
         )
 
 
-def _refuse_bias(bias: Any, what: str) -> None:
+def _refuse_differences(bias: Any, scale: Any, what: str) -> None:
     if bias is not None:
         raise SpecificationError(f"bias is for observations of one variable; leave it out for {what}, and subtract it from y")
+    if scale is not None:
+        raise SpecificationError(f"scale is for observations of one variable; leave it out for {what}, and divide y and sd by it")
 
 
 def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, Zone]:
@@ -529,11 +543,13 @@ def _readings(
     zone: Zone,
     resolution: Any,
     bias: Any,
+    scale: Any,
     rows: RowLabels | None,
 ) -> Readings:
     """Check options that all kinds of observations have, and leave out the missing ones."""
-    known, has_bias = check_bias(bias)
-    noise = check_noise(values - known, sd, weights, resolution=resolution)
+    offset, has_bias = check_known(bias, "bias", 0.0)
+    factor, has_scale = check_known(scale, "scale", 1.0)
+    noise = check_noise(values - offset, sd, weights, resolution=resolution).divided(factor)
     check_name(name)
     if name == "q":
         raise SpecificationError("name is 'q', which denotes the intensity of the prior; choose another")
@@ -551,4 +567,5 @@ def _readings(
         resolution=noise.resolution,
         rows=None if rows is None else rows.only(noise.kept),
         has_bias=has_bias,
+        has_scale=has_scale,
     )

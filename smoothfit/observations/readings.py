@@ -23,6 +23,7 @@ EXAMPLES = {  # of what is said of columns
     "weights": "{'y': 'the name of a column of weights'}",
     "resolution": "{'y': 0.5}",
     "bias": "{'y': 'estimate'}",
+    "scale": "{'y': 'estimate'}",
 }
 OF_INTEGRAL = -1  # the order of a derivative that an integral has
 
@@ -38,9 +39,15 @@ class NoisyReadings(Frozen, ABC):
     resolution: FloatArray | None = None  # of observations along one variable
     rows: RowLabels | None = None  # that the observations came from
     has_bias: bool = False  # of observations along one variable
+    has_scale: bool = False  # likewise
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def estimates(self) -> tuple[str, ...]:
+        """What is to be estimated of the series beside its noise: ``"bias"``, ``"scale"``."""
+        return ("bias",) * self.has_bias + ("scale",) * self.has_scale
 
     @abstractmethod
     def merged(self, other: Self) -> Self:
@@ -137,6 +144,7 @@ class NamedReadings(Generic[Kind]):
             known = "SD to be estimated" if reading.sd is None else "SD given"
             known += ", rounded to steps" if reading.resolution is not None else ""
             known += ", bias to be estimated" if reading.has_bias else ""
+            known += ", scale to be estimated" if reading.has_scale else ""
             dropped = f", {reading.n_dropped} missing left out" if reading.n_dropped else ""
             count = f"{len(reading)} observation{'s' * (len(reading) != 1)}"
             lines.append(f"  {reading.name}: {count} of {self.read_by(reading)}, {known}{dropped}")
@@ -162,6 +170,13 @@ class Noise(NamedTuple):
     n_dropped: int
     kept: npt.NDArray[np.bool_]
 
+    def divided(self, factor: float) -> Noise:
+        """Observations and what is in their units, divided by a factor."""
+        if factor == 1.0:
+            return self
+        sd, resolution = (None if own is None else frozen(own / factor) for own in (self.sd, self.resolution))
+        return self._replace(y=frozen(self.y / factor), sd=sd, resolution=resolution)
+
 
 def check_noise(
     values: FloatArray, sd: Any, weights: Any, argument: str = "y", exact: bool = False, resolution: Any = None
@@ -186,19 +201,20 @@ def check_name(name: object) -> str:
     return name
 
 
-def check_bias(bias: Any) -> tuple[float, bool]:
-    """Return a known bias, and whether it is to be estimated."""
-    if bias is None:
-        return 0.0, False
-    if isinstance(bias, str):
-        if bias != "estimate":
-            raise SpecificationError(f'bias is {bias!r}; pass "estimate", or a number that is subtracted from y')
-        return 0.0, True
-    if np.ndim(bias) > 0:
-        raise SpecificationError('bias has several entries; pass "estimate" or one number, and subtract what varies from y')
-    value = float(to_floats(bias, "bias")[0][0])
-    if not np.isfinite(value):
-        raise DataError(f'bias is {value}; pass a finite number, or "estimate"')
+def check_known(given: Any, argument: str, default: float) -> tuple[float, bool]:
+    """Return a known bias or scale of a series, and whether it is to be estimated."""
+    what = "subtracted from y" if argument == "bias" else "that y is divided by"
+    if given is None:
+        return default, False
+    if isinstance(given, str):
+        if given != "estimate":
+            raise SpecificationError(f'{argument} is {given!r}; pass "estimate", or a number {what}')
+        return default, True
+    if np.ndim(given) > 0:
+        raise SpecificationError(f'{argument} has several entries; pass "estimate" or one number, and take what varies out of y')
+    value = float(to_floats(given, argument)[0][0])
+    if not np.isfinite(value) or (argument == "scale" and value <= 0):
+        raise DataError(f'{argument} is {value}; pass a {"finite" if argument == "bias" else "positive"} number, or "estimate"')
     return value, False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,6 +54,8 @@ class Readings(NoisyReadings):
         The rows of the series or data frame that the observations came from.
     has_bias : bool
         Whether the observations are off by an unknown constant, to be estimated with the curve.
+    has_scale : bool
+        Whether they are of an unknown multiple of the curve.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Readings(NoisyReadings):
     resolution: FloatArray | None = None
     rows: RowLabels | None = None
     has_bias: bool = False
+    has_scale: bool = False
 
     @property
     def zoned(self) -> bool | None:
@@ -95,8 +98,9 @@ class Readings(NoisyReadings):
         if (self.deriv, self.mean) != (other.deriv, other.mean):
             kinds = [f"of order {reading.deriv}" if reading.upper is None else f"of {reading.label}" for reading in (self, other)]
             raise DataError(f"name {self.name!r} has observations {kinds[0]} and {kinds[1]}; give them different names")
-        if self.has_bias != other.has_bias:
-            raise DataError(f"name {self.name!r} has bias='estimate' in one part and none in the other; give both or neither")
+        for what in ("bias", "scale"):
+            if (what in self.estimates) != (what in other.estimates):
+                raise DataError(f"name {self.name!r} has {what}='estimate' in one part and none in the other; give both or neither")
         resolution = None
         if self.resolution is not None or other.resolution is not None:
             steps = [np.zeros(len(part)) if part.resolution is None else part.resolution for part in (self, other)]
@@ -122,14 +126,15 @@ def refuse_resolution(readings: Iterable[NoisyReadings], model: str) -> None:
             )
 
 
-def refuse_bias(readings: Iterable[NoisyReadings], model: str) -> None:
-    """Raise if a series has an unknown bias, for a model that estimates none."""
+def refuse_estimates(readings: Iterable[NoisyReadings], model: str, supported: Sequence[str] = ()) -> None:
+    """Raise if a series has an unknown bias or scale, for a model that estimates none, or only those `supported`."""
     for reading in readings:
-        if reading.has_bias:
-            raise SpecificationError(
-                f"{reading.name!r} has bias='estimate', which {model} does not support; estimate it by SmoothingSpline.fit, and "
-                f"pass it as a number, bias=res.params['bias.{reading.name}']"
-            )
+        for what in reading.estimates:
+            if what not in supported:
+                raise SpecificationError(
+                    f"{reading.name!r} has {what}='estimate', which {model} does not support; estimate it by SmoothingSpline.fit, "
+                    f"and pass it as a number, {what}=res.params['{what}.{reading.name}']"
+                )
 
 
 def derivative_label(deriv: int) -> str:

@@ -17,7 +17,7 @@ from .._validation import FloatArray
 from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import DataError, SpecificationError
-from ..observations import Observations, Readings, refuse_bias, refuse_resolution
+from ..observations import Observations, Readings, refuse_estimates, refuse_resolution
 from ..observations.points import PointObservations, PointReadings
 from .band import BandRows, Factor, merged, multiply_factor, pack
 from .constraints import Constraint
@@ -155,7 +155,7 @@ class Accumulator(Generic[Model]):
         """
         check_variables(observations, self.basis)
         refuse_resolution(observations.readings, "an Accumulator")
-        refuse_bias(observations.readings, "an Accumulator")
+        refuse_estimates(observations.readings, "an Accumulator")
         if isinstance(observations, Observations) and (observations.abscissa.kind != "number" or observations.abscissa.origin):
             raise DataError("x of a chunk holds times or integers beyond 2^53, whose origin each chunk would choose; pass numbers")
         for reading in observations.readings:

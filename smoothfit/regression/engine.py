@@ -33,7 +33,7 @@ from scipy.sparse import csr_array
 from .._validation import FloatArray
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..inference.engine import Expansion, Moments, PointDraws, Sized, Terms, information_of_scales
-from ..observations import Observations, refuse_bias, refuse_resolution
+from ..observations import Observations, refuse_estimates, refuse_resolution
 from ..observations.points import PointObservations
 from .band import BandRows, Factor, absorb, pack, solve_stack, solve_transposed
 from .criteria import RestrictedLikelihood
@@ -286,7 +286,7 @@ class BandStream:
         rows = engine.rows
         if any(rows.errors):
             raise SpecificationError("the errors of the fit are correlated, also with those to come; fit all observations at once")
-        refuse_bias([*data.readings, *rows.observations.readings], "a stream of a SplineRegression")
+        refuse_estimates([*data.readings, *rows.observations.readings], "a stream of a SplineRegression")
         check_variables(data, rows.basis)
         for reading in data.readings:
             sd = self._sd[self._group(reading.name, reading.sd is not None)] * np.sqrt(reading.variance_ratio)

@@ -16,7 +16,7 @@ from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import BiasWarning, PrecisionWarning, SpecificationError
-from ..observations import Observations, refuse_bias, refuse_resolution
+from ..observations import Observations, refuse_estimates, refuse_resolution
 from ..observations.points import PointObservations
 from ..results.exact import warn_of_exact_series
 from .accumulate import Accumulator
@@ -124,6 +124,7 @@ class SplineRegression:
             )
         check_variables(observations, basis)
         refuse_resolution(observations.readings, "SplineRegression")
+        refuse_estimates(observations.readings, "SplineRegression", ("bias",))
         if isinstance(observations, PointObservations) and errors is not None:
             raise SpecificationError("errors correlate along one variable; observations at points are independent")
         correlations = check_errors(errors, observations) if isinstance(observations, Observations) else ()
@@ -291,7 +292,7 @@ class SplineRegression:
         if type(rows) is not Rows:
             raise SpecificationError(f"loss={loss!r} needs the observations, which an accumulated fit drops; fit all at once")
         if loss == "quantile":
-            refuse_bias(rows.observations.readings, "loss='quantile'")
+            refuse_estimates(rows.observations.readings, "loss='quantile'")
             return QuantileResults(self, fit_quantile(self.specification, rows, method, self._lam(lam), value, cov_type))
         fit, weights = reweighted(rows, loss, value, found)
         return self._results(replace(fit, loss=loss, loss_parameter=value, loss_weights=frozen(weights)))

@@ -95,7 +95,7 @@ def regression_summary(fit: Fit, results: Fitted, alpha: float) -> Summary:
     n_biases = len(fit.rows.biased)
     n_shown = fit.n_coef if fit.basis.n_basis <= MOST_COEFFICIENTS else n_biases  # the last ones
     if n_shown:
-        params, bse, interval = (column.iloc[-n_shown:] for column in (results.params, results.bse, results.conf_int(alpha)))
+        params, bse, interval = results.params[-n_shown:], results.bse[-n_shown:], results.conf_int(alpha)[-n_shown:]
         table = pd.DataFrame(
             {
                 "coef": [number(v) for v in params],

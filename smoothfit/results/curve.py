@@ -297,8 +297,8 @@ class CurveResults(Results):
         points = self._points(asked, deriv, regressors, name)
         reader = self._noise_name(deriv, name)
         prediction = self._prediction(points, asked.shown, deriv, reader)
-        is_biased = name is None and reader is not None and self.observations[reader].has_bias
-        omits = (f"bias.{reader}",) if is_biased else ()
+        is_biased = name is None and reader is not None and bool(self.observations[reader].estimates)
+        omits = tuple(f"{what}.{reader}" for what in self.observations[reader].estimates) if is_biased and reader else ()
         prediction = replace(prediction, library=asked.library or self.library, omits=omits)
         if simultaneous and len(points.coarse):
             prediction = replace(prediction, maxima=self._maxima(points, prediction))
@@ -507,7 +507,9 @@ class CurveResults(Results):
 
     def _noise_name(self, deriv: int, name: str | None) -> str | None:
         """Whose noise a new observation of f^(deriv) has: a series, or the first, if possible unbiased one; None if none does."""
-        of_order = sorted((reading for reading in self.observations.readings if reading.deriv == deriv), key=lambda r: r.has_bias)
+        of_order = sorted(
+            (reading for reading in self.observations.readings if reading.deriv == deriv), key=lambda r: bool(r.estimates)
+        )
         readers = [reading.name for reading in of_order]
         if name is None:
             return readers[0] if readers else None

@@ -248,7 +248,7 @@ def _apart(observations: Observations, sds: Sequence[float], z: FloatArray, offs
         said = f"{name!r} is off the other series by {one.effect:.3g} on average ({ses})"
         return Misfit(name, kind, p, said, f"estimate the difference, sf.observe(..., name={name!r}, bias='estimate')")
     said = f"{name!r} varies {1 + one.effect:.3g} times as much as the other series suggest ({ses})"
-    return Misfit(name, kind, p, said, f"check the unit of {name!r}, and divide it by its factor")
+    return Misfit(name, kind, p, said, f"check the unit of {name!r}, or estimate the factor, scale='estimate' in a SmoothingSpline")
 
 
 def _noise_level(reading: Readings, z: FloatArray, level: float, shown: Callable[[int], str]) -> Misfit | None:

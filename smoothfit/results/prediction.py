@@ -148,9 +148,9 @@ class CurvePrediction:
     limits : ndarray, shape (n, 2), or None
         Bounds that f^(deriv) satisfies at x, infinite if there is none: intervals of the curve end there.
     omits : tuple of str
-        Regressors on which observations depend and which this prediction leaves out, because their values at x were not given, and
-        ``bias.<name>`` if only a series with an unknown bias observes f^(deriv) and `name` was not given: it is of the curve alone,
-        and intervals for a new observation are refused.
+        Regressors on which observations depend and which this prediction leaves out, because their values at x were not given,
+        and ``bias.<name>`` or ``scale.<name>`` if only a series with an unknown one observes f^(deriv) and `name` was not
+        given: it is of the curve alone, and intervals for a new observation are refused.
     library : str or None
         Library of the frame that `summary_frame` returns: that of x, or else of the data.
     """
@@ -179,10 +179,11 @@ class CurvePrediction:
 
     def _require_regressors(self) -> None:
         """Refuse what an observation is expected to be if it depends on a bias, or on regressors that are not known."""
-        if any(label.startswith("bias.") for label in self.omits):
-            name = next(label for label in self.omits if label.startswith("bias.")).removeprefix("bias.")
+        of_series = [label for label in self.omits if label.startswith(("bias.", "scale."))]
+        if of_series:
+            what, name = of_series[0].split(".", 1)
             raise SpecificationError(
-                f"an observation of {name!r} is off by its bias, and this prediction is of the curve; pass name={name!r} to "
+                f"an observation of {name!r} has a {what}, and this prediction is of the curve; pass name={name!r} to "
                 "get_prediction (intervals of the curve alone: obs=False)"
             )
         if self.omits:

@@ -17,13 +17,15 @@ from ..observations.abscissa import Abscissa, Asked, Points
 
 @dataclass(frozen=True, eq=False)
 class RegressedPoints(Points):
-    """Points with the scaled regressors (n, k) of observations there."""
+    """Points with the scaled regressors (n, k) of observations there, perhaps of a series with an unknown bias or scale."""
 
     regressors: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    series: str | None = None
 
     def take(self, index: Any) -> RegressedPoints:
         """Return some of the points, chosen as entries of an array are."""
-        return RegressedPoints(self.coarse[index], None if self.fine is None else self.fine[index], self.regressors[index])
+        fine = None if self.fine is None else self.fine[index]
+        return RegressedPoints(self.coarse[index], fine, self.regressors[index], self.series)
 
 
 def regressor_table(regressors: Any) -> dict[str, Any]:

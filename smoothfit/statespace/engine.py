@@ -96,6 +96,10 @@ class StateSpaceEngine(ABC):
     def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `_scores` (2, 1 + k), and Hessians (2, k, k) of log_det and of sse; of the reference both may be left out."""
 
+    def _curvatures_of_sizes(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """As `_curvatures`; derivatives by others than sizes may be left out."""
+        return self._curvatures(whole)
+
     @abstractmethod
     def _at(self, theta: FloatArray) -> Any:
         """The posterior at one theta (p,)."""
@@ -248,7 +252,7 @@ class StateSpaceEngine(ABC):
         for i, point in enumerate(theta):
             try:
                 whole, jacobians[i] = self._whole(point)
-                (scores[i], _), (curvatures[i], _) = self._curvatures(whole)
+                (scores[i], _), (curvatures[i], _) = self._curvatures_of_sizes(whole)
             except NOWHERE:
                 continue
         slopes = scores[:, 1 + sizes] / factors

@@ -12,6 +12,7 @@ from .fitting import Variances
 from .markov_engine import MarkovEngine
 from .markov_posterior import MarkovPosterior
 from .robust import Robustness
+from .sensor_posterior import posterior_of
 from .specification import Specification
 from .wiener_engine import WienerEngine
 from .wiener_posterior import WienerPosterior
@@ -69,7 +70,7 @@ class Fit:
         """Any other model."""
         smoothing = None if optimum.smoothing is None else replace(optimum.smoothing, specification=specification)
         engine = MarkovEngine(specification, smoothing)
-        posterior = MarkovPosterior(specification, optimum.hyper, optimum.variance)
+        posterior = posterior_of(specification, optimum.hyper, optimum.variance)
         return cls(engine, posterior, optimum, optimum.method, optimum.fixed, described, robustness)
 
     @property

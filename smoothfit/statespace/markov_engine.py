@@ -10,9 +10,12 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
+from ..inference.engine import Moments
 from .engine import STEP, StateSpaceEngine
 from .estimation import Optimum
+from .functionals import CurveFunctionals
 from .markov_posterior import MarkovPosterior
+from .sensor_posterior import posterior_of
 from .smoothing import Smoothing
 from .specification import Specification
 
@@ -54,8 +57,7 @@ class MarkovEngine(StateSpaceEngine):
     @cached_property
     def powers(self) -> FloatArray:
         """As of hyperparameters."""
-        hyper = self.specification.hyperparameters
-        return np.array([2.0 if p.is_variance else hyper[p.index].f_power for p in self.specification.parameters])
+        return np.array([float(self.specification.power_of(p)) for p in self.specification.parameters])
 
     @cached_property
     def reference(self) -> int | None:
@@ -132,6 +134,20 @@ class MarkovEngine(StateSpaceEngine):
             found[:, self.reference] = found[:, :, self.reference]
         return np.array(self._scores(whole)), (found + found.swapaxes(1, 2)) / 2
 
+    def _curvatures_of_sizes(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """As `_curvatures`, at scales of series at the curvatures of what is left, which have exact scores."""
+        model = self.specification
+        if not model.scaled:
+            return self._curvatures(whole)
+        n, k = len(model.hyperparameters), len(whole)
+        values, _ = model.split(whole)
+        inner = MarkovEngine(model.calibrated(values[n:]))
+        scores, hessians = inner._curvatures(whole[: len(inner.coordinates)])
+        mine = len(inner.coordinates)
+        found, second = np.zeros((2, 1 + k)), np.zeros((2, k, k))
+        found[:, : 1 + mine], second[:, :mine, :mine] = scores, hessians
+        return found, second
+
     # Posteriors -------------------------------------------------------------------------------------------------------
 
     def _at(self, theta: FloatArray) -> MarkovPosterior:
@@ -141,4 +157,12 @@ class MarkovEngine(StateSpaceEngine):
         hyper, variance = self.specification.split(whole)
         for p, number in zip(self.specification.parameters, numbers, strict=True):
             (variance if p.is_variance else hyper)[p.index] = number
-        return MarkovPosterior(self.specification, hyper, variance)
+        return posterior_of(self.specification, hyper, variance)
+
+    def moments(self, theta: FloatArray, functionals: CurveFunctionals) -> Moments:
+        """Posterior means and variances (L, n) of functionals at theta (L, p), in the user's units."""
+        if not self.specification.scaled:
+            return super().moments(theta, functionals)
+        posteriors = [self.at(point) for point in theta]  # of observations with scales of their own
+        answers = [one.answer(one.question(functionals)) for one in posteriors]
+        return Moments(*(np.array(part) for part in zip(*answers, strict=True)))

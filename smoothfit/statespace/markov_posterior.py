@@ -267,12 +267,12 @@ class MarkovPosterior:
 
     @property
     def biased(self) -> tuple[str, ...]:
-        """Series with an unknown bias."""
+        """Series with an unknown bias, or scale."""
         return self.specification.biased
 
     def regressed(self, points: Points, known: Mapping[str, FloatArray], name: str | None) -> Points:
         """Points with values of some regressors, others being zero, and with the bias of a series."""
-        return RegressedPoints(points.coarse, points.fine, self.specification.columns(len(points.coarse), known, name))
+        return RegressedPoints(points.coarse, points.fine, self.specification.columns(len(points.coarse), known, name), name)
 
     # Observations -----------------------------------------------------------------------------------------------------
 
@@ -299,6 +299,11 @@ class MarkovPosterior:
     @property
     def fitted(self) -> FloatArray:
         """Posterior mean of what each observation measures, regressors and noise processes included, (n,)."""
+        return np.asarray(self._read[0] * self._units + self._origins)
+
+    @property
+    def _origins(self) -> FloatArray:
+        """What the origin of the curve adds to each observation (n,)."""
         origin, y_origin, abscissa = [], self.specification.scale.y_origin, self.observations.abscissa
         for reading in self.observations.readings:
             if reading.mean or reading.deriv == 0:
@@ -307,7 +312,7 @@ class MarkovPosterior:
                 origin.append(y_origin * abscissa.points(reading.upper).minus(abscissa.points(reading.x)))
             else:
                 origin.append(np.zeros(len(reading)))
-        return np.asarray(self._read[0] * self._units + np.concatenate(origin))
+        return np.concatenate(origin)
 
     @property
     def fitted_variance(self) -> FloatArray:

@@ -89,10 +89,11 @@ class SmoothingSpline:
 
     Notes
     -----
-    With any of the last six parameters, for observations of integrals, means or differences, and if a series has a `bias`, a
-    general engine runs, with the same methods and results. It costs three to five times as much (measured at 500 and 4000
-    observations, with a prior or a regressor), and 10 to 30 times for integrals. Rounded observations (`resolution` of
-    `observe`) use it, too; they exclude a fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` and `online`.
+    With any of the last six parameters, for observations of integrals, means or differences, and if a series has an unknown
+    `bias` or `scale`, a general engine runs, with the same methods and results. It costs three to five times as much (measured
+    at 500 and 4000 observations, with a prior or a regressor), and 10 to 30 times for integrals. Rounded observations
+    (`resolution` of `observe`) use it, too; they exclude a fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` and
+    `online`.
 
     References
     ----------
@@ -136,7 +137,7 @@ class SmoothingSpline:
         if prior is not None and period is not None:
             raise SpecificationError("period needs order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
         is_plain = prior is None and period is None
-        is_plain &= all(r.upper is None and r.resolution is None and not r.has_bias for r in observations.readings)
+        is_plain &= all(r.upper is None and r.resolution is None and not r.estimates for r in observations.readings)
         if not (is_plain and not regressors and _is_empty(interventions) and _is_empty(noise) and not joint):
             process = IntegratedWiener(self.order) if prior is None else prior
             self.specification = Specification(observations, process, regressors, interventions, noise, period, joint)
@@ -170,6 +171,7 @@ class SmoothingSpline:
         weights: Mapping[Any, Any] | None = None,
         resolution: Mapping[Any, Any] | None = None,
         bias: Mapping[Any, Any] | None = None,
+        scale: Mapping[Any, Any] | None = None,
         **options: Any,
     ) -> SmoothingSpline:
         """Make a model from a formula and a data frame.
@@ -182,7 +184,7 @@ class SmoothingSpline:
             times; after a + columns on which the observations of f (of order 0) depend linearly, and ``Pulse(x0)``, ``Level(x0)``,
             ``Slope(x0)``.
             ``Q("any name")`` quotes a column.
-        data, sd, weights, resolution, bias
+        data, sd, weights, resolution, bias, scale
             As of `Observations.from_frame`.
         **options
             Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``, ``covariances``.
@@ -210,7 +212,7 @@ class SmoothingSpline:
             )
         parsed = SplineFormula.parse(formula)
         unit = parsed.options.get("unit")
-        observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit, resolution, bias)
+        observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit, resolution, bias, scale)
         regressors = regressor_columns(parsed, data)
         interventions = (*parsed.interventions, *options.pop("interventions", ()))
         return cls(
@@ -372,6 +374,11 @@ class SmoothingSpline:
             return SmoothingSplineResults(self, Fit.of_specification(*estimate_rounded(spec, method), self.described))
         if not free:
             return SmoothingSplineResults(self, Fit.of_specification(spec, estimate_any(spec, method, given), self.described))
+        if spec.scaled:
+            raise SpecificationError(
+                f"{spec.scaled[0]!r} has scale='estimate', which a robust loss does not support; fit without it, see outliers(), "
+                "and pass the scale as a number"
+            )
         tied = {name for part in spec.joint for name in part.names} & set(free)
         if tied:
             raise SpecificationError(

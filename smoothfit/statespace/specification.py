@@ -16,6 +16,7 @@ scores.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -38,9 +39,11 @@ from .effects import RegressedPoints
 from .extent import SMALLEST_SD, Extent, Parameter, has_level, power_of
 from .general_search import REMEDY
 from .periodic import Phases, distances
+from .scaled import brought_to_curve, check_scaled, scale_parameters, scaled_series, scaled_sums
 from .sketches import sketches_of
 
 SMALLEST_IN_STEPS = 1e-3  # SD of noise that counts as none: one report in hundreds changes by it
+MOST_KEPT = 8  # specifications of observations divided by scales
 COARSEST = 1e8  # steps, as multiples of the size of the observations
 
 
@@ -68,8 +71,12 @@ class Specification:
         period: float | None = None,
         joint: Sequence[Joint] = (),
         sites: Sites | None = None,
+        scale: Scale | None = None,
     ):
         self.observations = observations
+        self.scaled = scaled_series(observations) if any(reading.has_scale for reading in observations.readings) else ()
+        self._calibrated: dict[bytes, Specification] = {}
+        self._units_given = scale
         self.sites = sites
         self.prior = with_harmonics(checked_prior(prior), observations)
         self.noise = checked_noise(noise, observations)
@@ -78,7 +85,7 @@ class Specification:
         self.joint = tuple(joint)
         for reading in observations.readings:
             check_readable(self.prior, max(reading.deriv, 0), reading.name)
-        self.scale = self._scale()
+        self.scale = self._scale() if scale is None else scale
         self.processes = Processes((self.prior, *self.noise.values()), self.scale.x_unit)
         self.unknown = tuple(reading.name for reading in observations.readings if reading.sd is None)
         if len(self.unknown) + 1 > MOST_GROUPS:
@@ -86,6 +93,7 @@ class Specification:
         taken = ("q", *self.intervention_labels, *(p.name for p in self.hyperparameters))
         self._regressors, self._regressor_units = checked_regressors(regressors or {}, observations, taken)
         self._add_biases()
+        check_scaled(self)
         self._check_period()
         self.prior = self._told_apart()
         self.processes = Processes((self.prior, *self.noise.values()), self.scale.x_unit)
@@ -107,7 +115,45 @@ class Specification:
 
     def _with(self, observations: Observations, prior: Prior, sites: Sites | None) -> Specification:
         columns = {name: self.regressor(name) for name in self.regressors}
-        return Specification(observations, prior, columns, self.interventions, self.noise, self.period, self.joint, sites)
+        return Specification(
+            observations, prior, columns, self.interventions, self.noise, self.period, self.joint, sites, self._units_given
+        )
+
+    def calibrated(self, scales: FloatArray) -> Specification:
+        """That of the observations divided by the scales (S,) of their series, in the same units; the last ones are kept."""
+        key = scales.tobytes()
+        if key not in self._calibrated:
+            if len(self._calibrated) >= MOST_KEPT:
+                del self._calibrated[next(iter(self._calibrated))]
+            self._calibrated[key] = self._divided(dict(zip(self.scaled, scales.tolist(), strict=True)))
+        return self._calibrated[key]
+
+    def _divided(self, scales: dict[str, float]) -> Specification:
+        """`calibrated` at scales by name: a copy of which the program reads other y, with other noise, and nothing else."""
+        found = copy(self)
+        for label in ("log_det_design", "as_read", "as_reported"):
+            found.__dict__.pop(label, None)
+        readings = self.observations.readings
+        s = np.repeat([scales.get(reading.name, 1.0) for reading in readings], [len(reading) for reading in readings])
+        read, program = self.functionals, self.program
+        origin = self.observations.y / self.reading_units * np.sqrt(self.factors) - read.y
+        y, ratio = (read.y + origin) / s - origin, read.ratio / s**2
+        mine = program.order >= 0
+        values = {
+            "observations": brought_to_curve(self.observations, scales),
+            "scaled": (),
+            "parameters": tuple(p for p in self.parameters if p.is_variance or p.index < len(self.hyperparameters)),
+            "functionals": replace(read, y=y, ratio=ratio),
+            "program": replace(
+                program,
+                y=np.where(mine, y[program.order], program.y),
+                ratio=np.where(mine, ratio[program.order], program.ratio),
+            ),
+            "_calibrated": {},
+            "_units_given": self.scale,
+        }
+        found.__dict__.update(values)
+        return found
 
     # Names ------------------------------------------------------------------------------------------------------------
 
@@ -136,7 +182,7 @@ class Specification:
     def columns(self, n: int, known: Mapping[str, FloatArray], name: str | None) -> FloatArray:
         """Scaled regressors and biases of n observations of a series: those known, (n,) each, and zero for others."""
         ones = {f"bias.{name}": np.ones(n)} if name in self.biased else {}
-        columns = [(known | ones).get(label, np.zeros(n)) / unit for label, unit in self._regressor_units.items()]
+        columns = [(dict(known) | ones).get(label, np.zeros(n)) / unit for label, unit in self._regressor_units.items()]
         return np.column_stack([np.zeros((n, 0)), *columns])
 
     def dependents(self, deriv: int, name: str | None = None) -> tuple[str, ...]:
@@ -461,7 +507,7 @@ class Specification:
             stuck = is_stuck(reading.y) and not is_rounded and len(self.observations.readings) > 1
             ends = lower, upper, log - 9.0, log + 0.0
             found.append(Parameter(f"sigma.{name}", g, True, unit, *ends, vanishes=False, is_stuck=stuck, is_rounded=is_rounded))
-        return tuple(found)
+        return (*found, *scale_parameters(self.observations, self.scaled, len(self.hyperparameters)))
 
     @staticmethod
     def _log_floor(reading: Readings, unit: float) -> float:
@@ -472,8 +518,8 @@ class Specification:
         return 2 * float(np.log(SMALLEST_IN_STEPS * least / unit))
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """All hyperparameters and all variances, scaled, at a theta."""
-        values, variance = self._given.copy(), np.ones(len(self.unknown) + 1)
+        """All hyperparameters, scales of series after them, and all variances, scaled, at a theta."""
+        values, variance = np.append(self._given, np.ones(len(self.scaled))), np.ones(len(self.unknown) + 1)
         for size, p in zip(np.exp(theta).tolist(), self.parameters, strict=True):
             (variance if p.is_variance else values)[p.index] = size
         return values, variance
@@ -490,6 +536,9 @@ class Specification:
 
         For "ml" log_information is what the full likelihood leaves out of the restricted one's log|K| + log|X'K^-1 X|.
         """
+        if self.scaled:
+            places = along if along is not None else range(len(self.parameters)) if slopes else ()
+            return scaled_sums(self, values, variance, method, places)
         program = self.program
         chosen = [self.parameters[i] for i in along] if along is not None else list(self.parameters) if slopes else []
         free = [p.index for p in chosen if not p.is_variance]
@@ -508,7 +557,7 @@ class Specification:
 
     def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
         """Terms of the restricted likelihood of candidates, NaN if there are none; None if they come one by one only."""
-        if self._constraint is not None:
+        if self._constraint is not None or self.scaled:
             return None
         log_det, sse, _, count = self.program.scan(values, variance)
         return log_det, sse, count.astype(np.float64)
@@ -524,10 +573,16 @@ class Specification:
         """Whether some observations were rounded to steps of a given size."""
         return any(reading.resolution is not None for reading in self.observations.readings)
 
+    def power_of(self, p: Parameter) -> int:
+        """The power of a common factor of all sizes with which a parameter grows."""
+        if p.is_variance:
+            return 2
+        return self.hyperparameters[p.index].f_power if p.index < len(self.hyperparameters) else 0
+
     @cached_property
     def scaling(self) -> FloatArray | None:
         """What multiplies all variances by e, as a change of theta; None if some size is given."""
-        powers = [2 if p.is_variance else self.hyperparameters[p.index].f_power for p in self.parameters]
+        powers = [self.power_of(p) for p in self.parameters]
         return np.array(powers) / 2 if self.is_relative and powers and min(powers) >= 0 else None
 
     @cached_property
@@ -564,7 +619,7 @@ class Specification:
 
     def sketches(self) -> list[Specification]:
         """The models of parts of the observations, if these are many."""
-        if self.effects or self.joint or self.period is not None or self.sites is not None:
+        if self.effects or self.joint or self.scaled or self.period is not None or self.sites is not None:
             return []
         found = []
         for part in sketches_of(self.observations):

@@ -1,0 +1,149 @@
+"""Unknown scales of series: noise-free ones exactly, others by dense algebra, and where they cannot be."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+import smoothfit as sf
+from smoothfit.errors import IdentificationError, SpecificationError
+from smoothfit.statespace.general_search import GeneralCriterion
+from smoothfit.statespace.scaled import brought_to_curve
+from smoothfit.statespace.specification import Specification
+
+SCALE = 2.5
+
+
+def pair(n=40, noise=0.1, bias=None, sd=None, deriv=0, **second):
+    """Observations of a sine, and of a multiple of it or of its slope at other x."""
+    rng = np.random.default_rng(4)
+    x, z = np.sort(rng.uniform(0, 6, n)), np.sort(rng.uniform(0, 6, n))
+    first = sf.observe(x, 3 + np.sin(x) + noise * rng.standard_normal(n), sd=sd, name="a")
+    curve = np.cos(z) if deriv else 3 + np.sin(z)
+    y = SCALE * curve + (0.7 if bias else 0.0) + noise * rng.standard_normal(n)
+    return first + sf.observe(z, y, deriv, sd=sd, name="b", scale="estimate", bias=bias, **second)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return sf.SmoothingSpline(pair()).fit()
+
+
+@pytest.mark.parametrize("bias", [None, "estimate"])
+def test_the_scale_of_noise_free_observations_is_exact(bias):
+    x, sd = np.linspace(0, 6, 40), 1e-4  # the flat prior of the line moves the maximum by the order of sd^2
+    first = sf.observe(x, 2 + 3 * x, sd=sd, name="a")
+    second = sf.observe(x, SCALE * (2 + 3 * x) + (0.7 if bias else 0.0), sd=sd, name="b", scale="estimate", bias=bias)
+    res = sf.SmoothingSpline(first + second, prior=sf.priors.IntegratedWiener(2, q=1e-3)).fit()
+    assert res.params["scale.b"] == pytest.approx(SCALE, abs=1e-8)
+    if bias:
+        assert res.params["bias.b"] == pytest.approx(0.7, abs=1e-7)
+    np.testing.assert_allclose(res.fittedvalues, (first + second).y, atol=1e-7)
+    np.testing.assert_allclose(res.predict(x), 2 + 3 * x, atol=1e-8)
+
+
+def dense(res, scale, bias):
+    """Restricted -2 log-likelihood of the observations as they are given, at the estimates and a scale, up to constants."""
+    (a, b), q = res.observations.readings, res.params["q"]
+    x, s = np.concatenate([a.x, b.x]), np.repeat([1.0, scale], [len(a), len(b)])
+    low = np.minimum.outer(x, x)
+    K = q * low**2 * (3 * np.maximum.outer(x, x) - low) / 6 * np.outer(s, s)
+    V = K + np.diag(np.repeat(res.sigma.to_numpy() ** 2, [len(a), len(b)]))
+    X = np.column_stack([s, s * x, *([s != 1.0] if bias else [])]).astype(float)
+    A = X.T @ np.linalg.solve(V, X)
+    coef = np.linalg.solve(A, X.T @ np.linalg.solve(V, res.observations.y))
+    rest = res.observations.y - X @ coef
+    return np.linalg.slogdet(V)[1] + np.linalg.slogdet(A)[1] + rest @ np.linalg.solve(V, rest), coef, X, V, rest
+
+
+@pytest.mark.parametrize("bias", [None, "estimate"])
+def test_likelihood_scores_and_predictions_are_those_of_dense_algebra(bias, fitted):
+    res = sf.SmoothingSpline(pair(bias=bias)).fit() if bias else fitted
+    spec, theta = res.model.specification, res.optimum.theta
+    criterion, j = GeneralCriterion(spec, "reml"), [p.name for p in spec.parameters].index("scale.b")
+    moved = theta + 0.1 * np.eye(len(theta))[j]
+    s = res.params["scale.b"]
+    ours = criterion.values(np.array([theta, moved]))
+    theirs = [dense(res, s, bias)[0], dense(res, s * np.exp(0.1), bias)[0]]
+    assert ours[1] - ours[0] == pytest.approx(theirs[1] - theirs[0], rel=1e-6)
+    ends = [dense(res, s * np.exp(0.1 + h), bias)[0] for h in (1e-4, -1e-4)]
+    assert criterion.gradient(moved)[1][j] == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-4)
+    assert np.abs(criterion.gradient(theta)[1]).max() < 1e-3
+    _, coef, X, V, rest = dense(res, s, bias)
+    fit_of_all = res.observations.y - np.repeat(res.sigma.to_numpy() ** 2, 40) * np.linalg.solve(V, rest)
+    np.testing.assert_allclose(res.fittedvalues, fit_of_all, rtol=1e-6)
+    assert len(coef) == X.shape[1]
+    if bias:
+        assert res.params["bias.b"] == pytest.approx(coef[2], rel=1e-6)
+
+
+def test_the_fast_copy_is_the_specification_of_the_divided_observations():
+    spec = sf.SmoothingSpline(pair(sd=0.1, weights=np.linspace(1, 2, 40))).specification
+    whole = Specification(brought_to_curve(spec.observations, {"b": 2.0}), spec.prior, scale=spec.scale)
+    fast = spec.calibrated(np.array([2.0]))
+    np.testing.assert_allclose(fast.program.y, whole.program.y, rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(fast.program.ratio, whole.program.ratio, rtol=1e-14)
+    assert [p.name for p in fast.parameters] == [p.name for p in whole.parameters]
+
+
+def test_intervals_tests_and_predictions(fitted):
+    low, high = fitted.conf_int().loc["scale.b"]
+    assert low < SCALE < high
+    assert high - low == pytest.approx(2 * 1.96 * fitted.bse["scale.b"], rel=0.3)
+    assert fitted.t_test("scale.b = 1").pvalue < 1e-6
+    assert "scale.b" in fitted.summary().as_text()
+    of_b, of_a = fitted.get_prediction([2.0], name="b"), fitted.get_prediction([2.0])
+    assert of_b.predicted_mean[0] == pytest.approx(fitted.params["scale.b"] * of_a.predicted_mean[0], rel=1e-9)
+    assert np.ptp(of_b.conf_int(obs=True)) > np.ptp(of_b.conf_int())
+    assert fitted.noise_sds[1][1] == pytest.approx(0.1, rel=0.4)
+    assert np.nanstd(fitted.resid_standardized) == pytest.approx(1.0, abs=0.1)
+    assert pickle.loads(pickle.dumps(fitted)).params.equals(fitted.params)
+    assert fitted.misfits == ()
+
+
+def test_a_rate_in_another_unit_has_a_scale_beside_values():
+    res = sf.SmoothingSpline(pair(deriv=1), order=3).fit()
+    assert abs(res.params["scale.b"] - SCALE) < 4 * res.bse["scale.b"] < 1.0
+    with pytest.raises(SpecificationError, match=r"has a scale.*pass name='b'"):
+        res.get_prediction([2.0], deriv=1).conf_int(obs=True)
+
+
+def test_a_known_scale_divides_observations_and_their_sd():
+    known = sf.observe([0.0, 1.0], [1.0, 5.0], sd=0.2, bias=1.0, scale=2.0)
+    np.testing.assert_allclose(known.y, [0.0, 2.0])
+    np.testing.assert_allclose(known["f"].sd, 0.1)
+    assert repr(pair()).endswith("scale to be estimated")
+
+
+def test_scales_that_cannot_be_are_named_with_the_way_out(fitted):
+    alone = sf.observe(np.arange(9.0), np.arange(9.0), name="b", scale="estimate")
+    with pytest.raises(IdentificationError, match="leave scale= of one series out"):
+        sf.SmoothingSpline(alone)
+    with pytest.raises(SpecificationError, match="SplineRegression does not support"):
+        sf.SplineRegression(pair(), sf.BSplineBasis.uniform(0, 6, 5))
+    with pytest.raises(SpecificationError, match="'gcv' does not support"):
+        sf.SmoothingSpline(pair()).fit(method="gcv")
+    with pytest.raises(SpecificationError, match="lam does not support"):
+        sf.SmoothingSpline(pair()).fit(lam=1.0)
+    with pytest.raises(SpecificationError, match="robust loss does not support"):
+        sf.SmoothingSpline(pair()).fit(robust=True)
+    with pytest.raises(SpecificationError, match="a stream does not support"):
+        fitted.online(lag=5)
+    with pytest.raises(SpecificationError, match="a noise process of it does not support"):
+        sf.SmoothingSpline(pair(), noise={"b": sf.priors.OrnsteinUhlenbeck()})
+    with pytest.raises(SpecificationError, match="the regressor 'u' of it does not support"):
+        sf.SmoothingSpline(pair(), regressors={"u": np.arange(80.0)})
+    with pytest.raises(sf.errors.DataError, match=r"scale is -1\.0; pass a positive number"):
+        sf.observe([0.0], [1.0], scale=-1)
+
+
+def test_an_ignored_scale_is_reported_with_its_remedy():
+    obs = pair(n=100)
+    second = sf.observe(obs["b"].x, obs["b"].y / SCALE * 0.6 + 1.2, name="b")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sf.errors.MisfitWarning)
+        res = sf.SmoothingSpline(sf.observe(obs["a"].x, obs["a"].y, name="a") + second).fit()
+    (found,) = res.misfits
+    assert found.kind == "scale"
+    assert "scale='estimate'" in found.remedy
