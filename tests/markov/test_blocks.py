@@ -184,7 +184,7 @@ def test_both_routes_are_one_engine(n_free):
     obs = sf.observe(x, y, name="y") + sf.observe(x[:6], np.cos(x[:6]), deriv=1, sd=0.1, name="slope")
     obs = obs + sf.observe_integral(x[:4], x[8:12], np.cos(x[:4]) - np.cos(x[8:12]), sd=0.05, name="integral")
     given = {"amplitude": 1.0} if n_free == 1 else {}
-    mine, theirs = (sf.SmoothingSpline(obs, prior=kind(1.5, **given) + pri.Seasonal(2.0)).fit() for kind in (Own, pri.Matern))
+    mine, theirs = (sf.SmoothingSpline(obs, prior=kind(1.5, **given) + pri.Seasonal(2.0, 1)).fit() for kind in (Own, pri.Matern))
     assert mine.llf == pytest.approx(theirs.llf, abs=1e-8)
     np.testing.assert_allclose(mine.params, theirs.params, rtol=1e-4)
     places = np.linspace(-1, 11, 9)

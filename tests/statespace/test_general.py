@@ -248,7 +248,7 @@ CASES = {
         stationary(Process(A_SDE, L_SDE, np.eye(3)[0], np.zeros((3, 0)), np.zeros((3, 3)))),
     ),
     "sum": (
-        pri.Matern(2.5, length_scale=0.7, amplitude=1.3) + pri.Seasonal(1.7, q=0.3) + pri.Polynomial(0),
+        pri.Matern(2.5, length_scale=0.7, amplitude=1.3) + pri.Seasonal(1.7, 1, q=0.3) + pri.Polynomial(0),
         together(together(matern(2, 0.7, 1.3), resonators(1.7, 1, 0.3)), chain([0], 0, B=np.eye(1))),
     ),
 }
@@ -704,7 +704,7 @@ def test_scores_are_exact():
     rng = np.random.default_rng(12)
     x = np.sort(rng.uniform(0, 8, 50))
     y = np.sin(2.5 * x) + 0.2 * rng.standard_normal(50)
-    prior = pri.DampedOscillator() + pri.Matern(1.5) + pri.Seasonal(0.7) + pri.TensionSpline(2)
+    prior = pri.DampedOscillator() + pri.Matern(1.5) + pri.Seasonal(0.7, 1) + pri.TensionSpline(2)
 
     model = Specification(sf.observe(x, y) + sf.observe_integral(x[:20], x[5:25], y[:20]), prior, {"w": rng.standard_normal(70)})
     theta = np.array([(p.first + p.last) / 2 for p in model.parameters])

@@ -104,7 +104,7 @@ def test_a_damped_trend_forecasts_a_level():
 
 @pytest.mark.parametrize(
     ("season", "options"),
-    [(pri.DummySeasonal(4, 4), {"seasonal": 4}), (pri.Seasonal(4, smooth=False), {"freq_seasonal": [{"period": 4}]})],
+    [(pri.DummySeasonal(4, 4), {"seasonal": 4}), (pri.Seasonal(4, None, smooth=False), {"freq_seasonal": [{"period": 4}]})],
 )
 def test_basic_structural_models_are_those_of_statsmodels(gas, season, options):
     """The optimum, where the level has no noise, and the seasonal component with its variance."""
@@ -148,7 +148,7 @@ def test_one_noise_for_each_harmonic():
 
 @pytest.mark.parametrize(("phases", "n", "harmonics"), [(4, 40, 2), (7, 70, 3), (12, 60, 6), (24, 240, 6), (12, 13, 3)])
 def test_harmonics_are_chosen_by_the_observations(phases, n, harmonics):
-    prior = pri.IntegratedWiener(1) + pri.Seasonal(float(phases), q=0)
+    prior = pri.IntegratedWiener(1) + pri.Seasonal(float(phases), None, q=0)
     y = np.cumsum(np.random.default_rng(0).standard_normal(n))
     model = sf.SmoothingSpline(sf.observe(np.arange(float(n)), y), prior=prior)
     assert f"harmonics={harmonics}, q=0" in repr(model)
@@ -210,5 +210,5 @@ def test_the_law_on_seat_belts_by_the_published_model():
     regressors = {"law": data["law"].astype(float), "petrol": np.log(data["PetrolPrice"])}
     res = fitted(np.log(data["drivers"]), pri.IntegratedWiener(1) + pri.DummySeasonal(12, 12, q=0), regressors=regressors)
     np.testing.assert_allclose(res.params[["law", "petrol"]], [-0.239, -0.279], atol=0.003)
-    harmonics = fitted(np.log(data["drivers"]), pri.IntegratedWiener(1) + pri.Seasonal(12, q=0), regressors=regressors)
+    harmonics = fitted(np.log(data["drivers"]), pri.IntegratedWiener(1) + pri.Seasonal(12, None, q=0), regressors=regressors)
     np.testing.assert_allclose(res.params, harmonics.params, rtol=1e-6)
