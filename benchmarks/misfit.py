@@ -56,14 +56,28 @@ CONTRADICTIONS = {
 RIGHT = {"path of the prior": None, "sine": lambda rng, n: sine(rng, n, lambda r, u: 0.2 * normal(r, u))}
 
 
-def rates(make, n, order, samples):
+def regression(observations):
+    """A penalised regression of degree three."""
+    x = observations.x
+    basis = sf.BSplineBasis.uniform(x[0], x[-1], 20)
+    return sf.SplineRegression(observations, basis, sf.DerivativePenalty(2)).fit()
+
+
+FITS = {
+    "order 2": lambda observations: sf.SmoothingSpline(observations).fit(),
+    "order 3": lambda observations: sf.SmoothingSpline(observations, order=3).fit(),
+    "regression": regression,
+}
+
+
+def rates(make, n, fit, order, samples):
     """Percentages of fits with a misfit of each kind, and of any."""
     found, fits = np.zeros(len(KINDS) + 1), 0
     for seed in range(samples):
         rng = np.random.default_rng(seed)
         x, y = from_prior(rng, n, order) if make is None else make(rng, n)
         try:
-            kinds = {misfit.kind for misfit in sf.SmoothingSpline(sf.observe(x, y), order=order).fit().misfits}
+            kinds = {misfit.kind for misfit in fit(sf.observe(x, y)).misfits}
         except ConvergenceError:
             continue
         fits += 1
@@ -72,12 +86,13 @@ def rates(make, n, order, samples):
 
 
 def table(title, makes, sizes, samples):
-    print(f"\n{title}, % of {samples} fits\n{'':<22} {'order':>5} {'n':>5} " + " ".join(f"{k:>17}" for k in (*KINDS, "any")))
+    print(f"\n{title}, % of {samples} fits\n{'':<22} {'fit':>10} {'n':>5} " + " ".join(f"{k:>17}" for k in (*KINDS, "any")))
     for name, make in makes.items():
-        for order in (2, 3):
+        for label, fit in FITS.items():
+            order = 3 if label == "order 3" else 2
             for n in sizes:
-                row = " ".join(f"{rate:17.2f}" for rate in rates(make, n, order, samples))
-                print(f"{name:<22} {order:5d} {n:5d} {row}", flush=True)
+                row = " ".join(f"{rate:17.2f}" for rate in rates(make, n, fit, order, samples))
+                print(f"{name:<22} {label:>10} {n:5d} {row}", flush=True)
 
 
 if __name__ == "__main__":

@@ -355,6 +355,13 @@ def absorb_rows(
     z: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     rest: float,
 ) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], float]: ...
+def recursive_residuals(
+    values: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    first: Annotated[NDArray[numpy.int64], dict(order="C", device="cpu", writable=False)],
+    rhs: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    factor: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    z: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64], NDArray[numpy.float64]]: ...
 def absorb_spline_rows(
     x: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     y: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],

@@ -72,9 +72,10 @@ SMOOTHFIT_INLINE bool is_positive(const Pack& x) {
     return false;
 }
 
-// Absorbs one row, entries row (w) in the columns first .. first + w - 1, which is destroyed; what is left of `rhs` joins `rest`.
+// Absorbs one row, entries row (w) in the columns first .. first + w - 1, which is destroyed; what is left of `rhs` is returned, and
+// its square joins `rest`.
 template <class Real>
-SMOOTHFIT_INLINE void absorb(Real* R, Real* z, Real& rest, std::int64_t K, std::int64_t w, Real* row, Real rhs,
+SMOOTHFIT_INLINE Real absorb(Real* R, Real* z, Real& rest, std::int64_t K, std::int64_t w, Real* row, Real rhs,
                              std::int64_t first) noexcept {
     std::int64_t filled = w;  // entries of the row that may differ from zero
     for (std::int64_t j = first; j < K && filled > 0; ++j) {
@@ -103,16 +104,20 @@ SMOOTHFIT_INLINE void absorb(Real* R, Real* z, Real& rest, std::int64_t K, std::
         row[w - 1] = Real(0.0);
     }
     rest = rest + rhs * rhs;
+    return rhs;
 }
 
-// Absorbs n rows, values (n, width) from the columns first (n) on, width <= w. `row` (w) is room to work in.
+// Absorbs n rows, values (n, width) from the columns first (n) on, width <= w. `row` (w) is room to work in. What is left of each
+// right-hand side goes to `left` (n) unless that is null: the recursive residuals.
 inline Status absorb_rows(const double* values, const std::int64_t* first, const double* rhs, std::int64_t n, std::int64_t width,
-                          double* R, double* z, double* rest, std::int64_t K, std::int64_t w, double* row) noexcept {
+                          double* R, double* z, double* rest, std::int64_t K, std::int64_t w, double* row,
+                          double* left = nullptr) noexcept {
     for (std::int64_t i = 0; i < n; ++i) {
         if (!(first[i] >= 0 && first[i] < K)) return {Outcome::outside, i};
         for (std::int64_t r = 0; r < width; ++r) row[r] = values[i * width + r];
         for (std::int64_t r = width; r < w; ++r) row[r] = 0.0;
-        absorb(R, z, *rest, K, w, row, rhs[i], first[i]);
+        const double remaining = absorb(R, z, *rest, K, w, row, rhs[i], first[i]);
+        if (left != nullptr) left[i] = remaining;
     }
     return {};
 }

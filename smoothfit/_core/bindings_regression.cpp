@@ -26,9 +26,10 @@ void check_rows(const In<double>& values, const In<std::int64_t>& first, std::si
     check(values.shape(1) <= w, "a row is wider than the band");
 }
 
-// Factor (K, w), right-hand side (K,) and rest of rows added to those of a factor.
-Tuple<Doubles, Doubles, double> absorb_rows_of(In<double> values, In<std::int64_t> first, In<double> rhs, In<double> factor,
-                                               In<double> z, double rest) {
+// Factor (K, w) and right-hand side (K,) of rows added to those of a factor; their squares left over join `rest`, and what is left of
+// each goes to `left` (n) unless that is null.
+Tuple<Doubles, Doubles> absorbed(const In<double>& values, const In<std::int64_t>& first, const In<double>& rhs,
+                                 const In<double>& factor, const In<double>& z, double* rest, double* left) {
     check(factor.ndim() == 2 && z.size() == factor.shape(0), "factor is (K, w) and z (K,)");
     const std::size_t K = factor.shape(0), w = factor.shape(1), n = first.size();
     check_rows(values, first, w);
@@ -41,11 +42,27 @@ Tuple<Doubles, Doubles, double> absorb_rows_of(In<double> values, In<std::int64_
     {
         nb::gil_scoped_release release;
         status = absorb_rows(values.data(), first.data(), rhs.data(), static_cast<std::int64_t>(n),
-                             static_cast<std::int64_t>(values.shape(1)), R.data(), right.data(), &rest,
-                             static_cast<std::int64_t>(K), static_cast<std::int64_t>(w), row.data());
+                             static_cast<std::int64_t>(values.shape(1)), R.data(), right.data(), rest,
+                             static_cast<std::int64_t>(K), static_cast<std::int64_t>(w), row.data(), left);
     }
     raise_unless_ok(status);
-    return nb::make_tuple(R, right, rest);
+    return nb::make_tuple(R, right);
+}
+
+// Factor (K, w), right-hand side (K,) and rest of rows added to those of a factor.
+Tuple<Doubles, Doubles, double> absorb_rows_of(In<double> values, In<std::int64_t> first, In<double> rhs, In<double> factor,
+                                               In<double> z, double rest) {
+    const Tuple<Doubles, Doubles> found = absorbed(values, first, rhs, factor, z, &rest, nullptr);
+    return nb::make_tuple(found[0], found[1], rest);
+}
+
+// Factor (K, w), right-hand side (K,) and recursive residuals (n,) of the same: what is left of each row that joins those before.
+Tuple<Doubles, Doubles, Doubles> recursive_residuals_of(In<double> values, In<std::int64_t> first, In<double> rhs,
+                                                        In<double> factor, In<double> z) {
+    Doubles left = new_array({first.size()});
+    double rest = 0.0;
+    const Tuple<Doubles, Doubles> found = absorbed(values, first, rhs, factor, z, &rest, left.data());
+    return nb::make_tuple(found[0], found[1], left);
 }
 
 // The same for observations y (n,) of a derivative of splines at increasing x (n,); `root` (n,) multiplies rows and observations,
@@ -195,6 +212,7 @@ Doubles band_forms_of(In<double> values, In<std::int64_t> first, In<double> band
 
 void bind_regression(nb::module_& module) {
     module.def("absorb_rows", &absorb_rows_of, "values"_a, "first"_a, "rhs"_a, "factor"_a, "z"_a, "rest"_a);
+    module.def("recursive_residuals", &recursive_residuals_of, "values"_a, "first"_a, "rhs"_a, "factor"_a, "z"_a);
     module.def("absorb_spline_rows", &absorb_spline_rows_of, "x"_a, "y"_a, "root"_a, "knots"_a, "breaks"_a, "span"_a, "cells"_a,
          "degree"_a, "deriv"_a, "strict"_a, "w"_a);
     module.def("solve_stack", &solve_stack_of, "sources"_a, "rhs"_a, "scale"_a);

@@ -93,6 +93,13 @@ class Readings(NoisyReadings):
         """The x: (x,), or of integrals the lower and the upper limits."""
         return (self.x,) if self.upper is None else (self.x, self.upper)
 
+    def take(self, index: npt.NDArray[np.int64]) -> Readings:
+        """Return some of the observations."""
+        fields = ("x", "y", "sd", "weights", "upper", "resolution")
+        columns = {name: getattr(self, name) for name in fields}
+        kept: dict[str, Any] = {name: None if own is None else frozen(own[index]) for name, own in columns.items()}
+        return replace(self, n_dropped=0, rows=None if self.rows is None else self.rows.take(index), **kept)
+
     def merged(self, other: Readings) -> Readings:
         """Return the observations of both, which belong to one series."""
         if (self.deriv, self.mean) != (other.deriv, other.mean):

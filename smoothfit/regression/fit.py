@@ -324,6 +324,11 @@ class Fit:
         _, sizes, axes = np.linalg.svd(self.active_rows @ columns)
         return np.asarray(columns @ axes[int(np.sum(sizes > 1e-9 * sizes[0])) :].T)
 
+    @property
+    def n_moving(self) -> int:
+        """Number d of columns of `moving`."""
+        return self.estimate.system.size if self.active_rows is None else int(self.moving.shape[1])
+
     def objective_slope(self) -> FloatArray:
         """Gradient (K,) of what is minimised."""
         scales = np.concatenate([np.exp(-self.estimate.log_sigma2 / 2), np.sqrt(self.estimate.tau)])

@@ -19,6 +19,7 @@ from ..errors import BiasWarning, PrecisionWarning, SpecificationError
 from ..observations import Observations, refuse_estimates, refuse_resolution
 from ..observations.points import PointObservations
 from ..results.exact import warn_of_exact_series
+from ..results.misfit import warn_of_misfits
 from .accumulate import Accumulator
 from .constraints import Constraint
 from .correlation import check_errors
@@ -262,6 +263,11 @@ class SplineRegression:
             satisfies, which are named.
         DataError
             There is no noise to estimate, or there are too few observations for what is to be estimated.
+
+        Notes
+        -----
+        If the observations contradict the model (an outlier, a level shift, a noise level that varies, autocorrelated prediction
+        errors, coarse rounding), a `smoothfit.errors.MisfitWarning` names a remedy; `misfits` of the results has the list.
         """
         if edf is None and (rest := self._without_zero(lam)) is not None:
             model, kept = rest
@@ -322,7 +328,7 @@ class SplineRegression:
         return fit
 
     def _results(self, fit: Fit) -> SplineRegressionResults:
-        """The results, after warnings if rounding moved them, a series counts as exact, or bounds contradict a given SD."""
+        """The results, after warnings if rounding moved them, a series counts as exact, or observations contradict the model."""
         kind = SurfaceRegressionResults if isinstance(fit.basis, TensorProductBasis) else SplineRegressionResults
         results = kind(self, fit)
         warn_of_exact_series(results.observations, results.boundary)
@@ -342,6 +348,7 @@ class SplineRegression:
                 "the SD estimated (sd=None)",
                 BiasWarning,
             )
+        warn_of_misfits(results.misfits)
         return results
 
     def _check_method(self, method: object, lam: object, edf: object) -> str:

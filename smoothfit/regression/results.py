@@ -21,13 +21,14 @@ from ..results.estimates import LEAST_FREE
 from ..results.misfit import Misfit
 from ..results.mixtures import critical_value
 from ..results.prediction import CurvePrediction, Estimate
+from ..results.protocols import Change
 from .band import pack
 from .bootstrap import CurveBootstrap, bootstrap, job_of
 from .constraints import Equals, Unimodal, limits_of
 from .correlation import Correlation, Markov
 from .fit import Fit
 from .inference import Inference
-from .misfits import misfits_of_fit
+from .misfits import level_shifts, misfits_of_fit
 from .precision import EPS
 from .recursive import recursive_residuals
 from .restricted import crossings_within, multipliers_of
@@ -218,15 +219,17 @@ class SplineRegressionResults(Inference):
 
     @cached_property
     def misfits(self) -> tuple[Misfit, ...]:
-        """What contradicts the model in the prediction errors and the observations; empty if nothing does.
+        """What contradicts the model in the prediction errors and the observations, of which `fit` warns; empty if nothing does.
 
         See ``smoothfit.results.misfit``. Not looked for in surfaces, in fits with another loss than squares, with a robust
-        `cov_type`, with a smoothing that was given, or chosen by gcv or aicc, and to chunks; of more than 2000 observations if the
-        curve takes more than a fiftieth of them as degrees of freedom; nor in series whose SD is estimated as zero, and of fewer
-        than 20 prediction errors.
+        `cov_type`, with a smoothing that was given, or chosen by gcv or aicc, and to chunks; nor in series whose SD is estimated as
+        zero, and of fewer than 20 prediction errors; level shifts not with correlated errors. Of more than 1000 observations, five
+        stretches are tested.
         """
-        at_zero = set(self.boundary)
-        return misfits_of_fit(self._fit, [0.0 if name in at_zero else float(sd) for name, sd in self.sigma.items()])
+        return misfits_of_fit(self._fit, self.boundary)
+
+    def _changes(self) -> list[Change]:
+        return level_shifts(self._fit)
 
     @property
     def _loo_resid(self) -> FloatArray:

@@ -21,7 +21,7 @@ from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_lab
 from ..observations.abscissa import Abscissa, Points
 from ..observations.points import PointObservations, PointReadings, partial_label
 from ..observations.readings import NoisyReadings
-from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, merged, pack
+from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, join, merged, pack
 from .correlation import Correlation, Whitening, places
 from .products import ProductRows, rows_at, rows_over
 
@@ -324,6 +324,22 @@ class Rows:
         """Rows of each series with independent noise of the variance of the group."""
         own = self._whitened_parts
         return tuple(own[i] if i in own else self.scaled_part(i) for i in range(len(self.observations.readings)))
+
+    def rows_of(self, index: npt.NDArray[np.int64]) -> BandRows:
+        """White rows of some observations of one variable, in the order of `index`."""
+        if any(white is not None for white in self.whitenings) or len(index) == len(self):
+            white_parts = [part for part in self.white_parts if isinstance(part, BandRows)]
+            return join(white_parts).take(index)
+        parts, places, start = list[BandRows](), list[npt.NDArray[np.int64]](), 0
+        for own in self.along_x.readings:
+            mine = np.flatnonzero((index >= start) & (index < start + len(own)))
+            some = own.take(index[mine] - start)
+            rows = self.with_bias(rows_of_reading(self.basis, some, self.observations), own.name)
+            assert isinstance(rows, BandRows)
+            parts.append(rows.scaled(1 / np.sqrt(some.variance_ratio)))
+            places.append(mine)
+            start += len(own)
+        return join(parts).take(np.argsort(np.concatenate(places)))
 
     def whitened(self, values: FloatArray) -> FloatArray:
         """Values (n,), such as observations or residuals, in which the noise is independent with the variance of its group."""

@@ -10,6 +10,7 @@ import pandas as pd
 from statsmodels.iolib.summary import Summary
 
 from ..basis.tensor import AnyBasis, TensorProductBasis
+from ..results.misfit import Misfit, notes_of
 from ..results.protocols import Likelihood
 from ..results.summary import criteria, curve_summary, number
 from .correlation import Correlation, Markov
@@ -31,6 +32,10 @@ class Fitted(Likelihood, Protocol):
     @property
     def digits_lost(self) -> float:
         """Digits that rounding costs."""
+
+    @property
+    def misfits(self) -> tuple[Misfit, ...]:
+        """What contradicts the model."""
 
     @property
     def error_params(self) -> pd.DataFrame:
@@ -157,4 +162,4 @@ def _notes(fit: Fit, results: Fitted) -> list[str]:
         notes.append("sigma: mean check loss, no SD. Effective df: observations on the curve. Log-likelihood: asymmetric Laplace.")
         return [*notes, "Standard errors: Powell's sandwich with the bias of the penalty, at the given smoothing."]
     notes.append("sigma: noise SD (of an observation of weight 1). Standard errors: given the smoothing and the variances.")
-    return notes
+    return [*notes, *notes_of(results.misfits)]

@@ -90,16 +90,17 @@ class Remedies(NamedTuple):
     """What to do about misfits of a kind of model, as templates of the name of the series, or of the step of rounding."""
 
     outlier: str
+    level_shift: str
     autocorrelation: str
     rounding: str
 
 
-def even_stretches(n: int) -> list[slice]:
-    """All of n observations, or even stretches of a long record, `LONGEST` in all."""
-    if n <= LONGEST:
+def even_stretches(n: int, longest: int = LONGEST, count: int = STRETCHES) -> list[slice]:
+    """All of n observations, or even stretches of a long record, `longest` in all."""
+    if n <= longest:
         return [slice(0, n)]
-    length = LONGEST // STRETCHES
-    return [slice(start, start + length) for start in np.linspace(0, n - length, STRETCHES).astype(int).tolist()]
+    length = longest // count
+    return [slice(start, start + length) for start in np.linspace(0, n - length, count).astype(int).tolist()]
 
 
 class Errors(NamedTuple):
@@ -159,7 +160,7 @@ def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors,
         found += [one for one in looked if one is not None]
     z = errors.one_step[np.isfinite(errors.one_step)]
     if min(sds) > 0 and _are_tested(z):
-        shift = _level_shift(observations, z, errors.shifts)
+        shift = _level_shift(observations, z, errors.shifts, remedies)
         found += [] if shift is None else [shift]
         apart = [_apart(observations, sds, z, errors.offsets, kind) for kind in ("bias", "scale")]
         if any(apart):
@@ -209,7 +210,7 @@ def _outlier(
     )
 
 
-def _level_shift(observations: Observations, z: FloatArray, shifts: Sequence[Change]) -> Misfit | None:
+def _level_shift(observations: Observations, z: FloatArray, shifts: Sequence[Change], remedies: Remedies) -> Misfit | None:
     """The jump of f that stands out most."""
     n_tests = sum(len(change.x) for change in shifts)
     if n_tests == 0:
@@ -226,7 +227,7 @@ def _level_shift(observations: Observations, z: FloatArray, shifts: Sequence[Cha
         p,
         f"the curve jumps by {effect:.3g} at x = {observations.abscissa.label(x)} "
         f"({abs(statistic[i]) / np.sqrt(np.mean(z**2)):.1f} SDs)",
-        "see outliers(); pass interventions=[sf.Level(x)]",
+        remedies.level_shift,
     )
 
 

@@ -11,9 +11,9 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, frozen, shown, to_floats
+from .._validation import shown, to_floats
 from ..errors import DataError, SpecificationError, UnknownNameError
-from ..observations import Observations, Readings
+from ..observations import Observations
 from ..observations.abscissa import unit_of
 
 if TYPE_CHECKING:
@@ -78,26 +78,10 @@ class Curves:
         for reading, (order, start) in zip(self.observations.readings, self._sorted, strict=True):
             rows = order[start[place] : start[place + 1]]
             if len(rows):
-                parts.append(_rows_of(reading, rows))
+                parts.append(reading.take(rows))
         if not parts:
             raise DataError("it has no observation (all are missing)")
         return replace(self.observations, readings=tuple(parts))
-
-
-def _rows_of(reading: Readings, rows: IntArray) -> Readings:
-    def part(values: FloatArray | None) -> FloatArray | None:
-        return None if values is None else frozen(values[rows])
-
-    return replace(
-        reading,
-        x=frozen(reading.x[rows]),
-        y=frozen(reading.y[rows]),
-        sd=part(reading.sd),
-        weights=part(reading.weights),
-        resolution=part(reading.resolution),
-        n_dropped=0,
-        rows=None if reading.rows is None else reading.rows.take(rows),
-    )
 
 
 def read_curves(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 REMEDIES = Remedies(
     outlier="see outliers(); correct or leave out these observations, or fit(robust=True)",
+    level_shift="see outliers(); pass interventions=[sf.Level(x)]",
     autocorrelation="give the noise a process, noise={{{0!r}: sf.priors.OrnsteinUhlenbeck()}}, or the curve another order= or "
     "prior=",
     rounding="pass the step, observe(..., resolution={0:.4g})",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import frozen
 from ..observations import Observations
 
 Rule = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
@@ -37,11 +35,5 @@ def sketches_of(observations: Observations) -> list[Observations]:
 def _part(observations: Observations, rule: Rule) -> Observations:
     parts = []
     for reading in observations.readings:
-        rows = np.sort(rule(np.argsort(reading.x, kind="stable")))
-
-        def part(column: Any, rows: Any = rows) -> Any:
-            return None if column is None else frozen(column[rows])
-
-        columns = {name: part(getattr(reading, name)) for name in ("sd", "weights", "upper", "resolution")}
-        parts.append(replace(reading, x=part(reading.x), y=part(reading.y), rows=None, **columns))
+        parts.append(reading.take(np.sort(rule(np.argsort(reading.x, kind="stable")))))
     return replace(observations, readings=tuple(parts))

@@ -43,6 +43,20 @@ def test_absorbed_rows_keep_their_sums_of_squares(shuffled):
     assert (R[:, 0] >= 0).all()
 
 
+def test_recursive_residuals_are_errors_of_predictions_by_the_rows_before():
+    values, first, matrix = rows()
+    y = RNG.standard_normal(N)
+    R, z, left = _kernels.recursive_residuals(values, first, y, np.zeros((K, W)), np.zeros(K))
+    whole = _kernels.absorb_rows(values, first, y, np.zeros((K, W)), np.zeros(K), 0.0)
+    np.testing.assert_array_equal(R, whole[0])
+    np.testing.assert_array_equal(z, whole[1])
+    assert left @ left == pytest.approx(whole[2], rel=1e-12)
+    coef = np.linalg.lstsq(matrix[: N - 1], y[: N - 1])[0]
+    seen = np.linalg.lstsq(matrix[: N - 1].T, matrix[N - 1])[0]
+    assert left[N - 1] == pytest.approx((y[N - 1] - matrix[N - 1] @ coef) / np.sqrt(1 + seen @ seen), rel=1e-9)
+    assert np.count_nonzero(left) == N - K  # the others fill an empty row of R
+
+
 def test_a_stack_is_solved_with_its_traces_and_slopes():
     factors = []
     for _ in range(3):

@@ -7,6 +7,8 @@ import pytest
 import smoothfit as sf
 from smoothfit.errors import DataError, IdentificationError, SpecificationError
 
+wrong = pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of models that the observations contradict
+
 X = np.linspace(0, 1, 40)
 Y = np.sin(6 * X) + 0.1 * np.cos(91 * X)
 OBS = sf.observe(X, Y)
@@ -14,6 +16,7 @@ BASIS = sf.BSplineBasis.uniform(0, 1, 8)
 CURVATURE = sf.DerivativePenalty(2)
 
 
+@wrong
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
@@ -70,6 +73,7 @@ def formula(text, **options):
     return sf.SplineRegression.from_formula(text, FRAME, **options)
 
 
+@wrong
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [

@@ -15,7 +15,7 @@ CURVE = sf.BSplineBasis.uniform(0, 2, 6)
 SURFACE = sf.TensorProductBasis(sf.BSplineBasis.uniform(0, 1, 3), sf.BSplineBasis.uniform(0, 1, 2))
 BENT, BOTH = sf.DerivativePenalty(2), sf.DerivativePenalty(1) + sf.DerivativePenalty(3)
 OF_SURFACE = sf.DerivativePenalty(2, axis=0) + sf.DerivativePenalty(2, axis=1)
-LEVEL = 0.3  # of the equality
+LEVEL = 1.0  # of the equality
 
 
 def curve(n=30, seed=0, known=False):

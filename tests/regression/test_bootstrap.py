@@ -7,6 +7,8 @@ import smoothfit as sf
 from smoothfit.errors import SpecificationError
 from smoothfit.regression.bootstrap import _draw, job_of
 
+wrong = pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of models that the observations contradict
+
 X = np.linspace(0, 1, 80)
 Y = np.sin(6 * X) + 0.1 * np.random.default_rng(3).standard_normal(80)
 BASIS = sf.BSplineBasis.uniform(0, 1, 8)
@@ -18,6 +20,7 @@ def fit(y=Y, constraints=(), errors=None, **options):
     return sf.SplineRegression(sf.observe(X, y), BASIS, CURVATURE, constraints, errors=errors).fit(**options)
 
 
+@wrong
 @pytest.mark.parametrize("kind", ["residual", "wild", "block"])
 @pytest.mark.parametrize(
     ("constraints", "errors"), [((), None), (sf.Equals(0.5, 0.3), None), ((), sf.OU(0.05))], ids=["free", "equality", "correlated"]
@@ -30,6 +33,7 @@ def test_linear_draws_are_those_of_refits(kind, constraints, errors):
     np.testing.assert_allclose(fast.draws, slow, rtol=1e-8, atol=1e-9)
 
 
+@wrong
 def test_a_curve_that_a_penalty_makes_straight_is_refitted_straight():
     res = sf.SplineRegression(sf.observe(X, X + 0.1 * Y), BASIS, sf.DerivativePenalty(3), sf.Increasing()).fit(lam=1e3)
     again = sf.SplineRegression(sf.observe(X, 1 + X + 0.1 * np.cos(40 * X)), BASIS, CURVATURE, sf.Increasing()).fit()
@@ -50,6 +54,7 @@ def test_draws_do_not_depend_on_the_number_of_processes(options):
     np.testing.assert_array_equal(res.bootstrap(AT, size=3, rng=11).draws, one.draws[:3])
 
 
+@wrong
 def test_draws_keep_to_the_constraints():
     res = fit(constraints=sf.Bounds(lower=-0.8, upper=0.8))
     grid = np.linspace(0, 1, 201)
@@ -93,6 +98,7 @@ def test_intervals_are_those_of_the_literature():
         draws.conf_int(kind="bca")
 
 
+@wrong
 def test_what_constraints_hold_is_studentised_or_refused():
     held = fit(constraints=sf.Equals(0.0, 0.1)).bootstrap([0.0, 0.5], size=40, rng=0, studentize=True)
     np.testing.assert_allclose(held.conf_int(kind="studentized")[0], 0.1, atol=1e-12)

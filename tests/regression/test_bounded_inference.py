@@ -8,6 +8,8 @@ import smoothfit as sf
 from smoothfit.errors import BiasWarning, SpecificationError
 from smoothfit.regression import conic
 
+wrong = pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of models that the observations contradict
+
 RNG = np.random.default_rng(5)
 X = np.sort(RNG.uniform(0, 1, 120))
 NOISE = 0.2 * RNG.standard_normal(120)
@@ -21,6 +23,7 @@ def fit(y, constraint, penalty=CURVATURE, pieces=9, method=None, **options):
     return model.fit(method or ("reml" if penalty else "ols"), **options)
 
 
+@wrong
 @pytest.mark.parametrize("penalty", [CURVATURE, None])
 @pytest.mark.parametrize("pieces", [1, 5, 10])
 @pytest.mark.parametrize(
@@ -63,6 +66,7 @@ def test_an_active_bound_counts_as_the_equality_it_is():
     np.testing.assert_allclose(bounded.predict(GRID), equal.predict(GRID), atol=1e-7)
 
 
+@wrong
 def test_sds_of_two_names_are_those_of_the_constrained_curve():
     slopes = -9 * np.sin(9 * X) + RNG.standard_normal(120)
     obs = sf.observe(X, BENT, name="level") + sf.observe(X, slopes, deriv=1, name="slope")
@@ -85,6 +89,7 @@ def test_bounds_that_contradict_a_given_sd_say_so():
     rising.fit(lam=1e-4)  # no warning
 
 
+@wrong
 def test_an_accumulated_fit_under_a_shape_has_everything_but_residuals():
     basis = sf.BSplineBasis.uniform(0, 1, 9)
     accumulator = sf.SplineRegression.accumulate(basis)
@@ -113,6 +118,7 @@ LOSSES = {
 }
 
 
+@wrong
 @pytest.mark.filterwarnings("ignore:rounding moves the fit:smoothfit.errors.PrecisionWarning")  # at 1e8, by 1e-7 SDs
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("shape", SHAPES)
@@ -132,6 +138,7 @@ def test_a_constant_added_to_y_moves_the_curve_and_nothing_else(shape, loss):
         np.testing.assert_allclose(errors[1], errors[0], rtol=1e-3)
 
 
+@wrong
 @pytest.mark.parametrize("shape", ["increasing", "convex", "slope"])
 @pytest.mark.parametrize("unit", [1e-60, 1e-6, 1e6, 1e150])
 def test_the_unit_of_y_scales_the_curve(shape, unit):
@@ -144,6 +151,7 @@ def test_the_unit_of_y_scales_the_curve(shape, unit):
 # Intervals and draws ---------------------------------------------------------------------------------------------------
 
 
+@wrong
 @pytest.mark.parametrize("simultaneous", [False, True])
 @pytest.mark.parametrize(
     ("constraint", "deriv", "lower", "upper"),

@@ -15,6 +15,8 @@ from smoothfit.regression.band import rows_of_factor
 from smoothfit.regression.conic import Program, _attempt, solve_program
 from smoothfit.regression.restricted import gradient, multipliers_of
 
+wrong = pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of models that the observations contradict
+
 # several shapes contradict the SD that is given beside them: `test_bounds_that_contradict_a_given_sd_say_so` is about that
 pytestmark = pytest.mark.filterwarnings("ignore:the bounds contradict:smoothfit.errors.BiasWarning")
 RNG = np.random.default_rng(0)
@@ -130,6 +132,7 @@ def test_reached_bounds_take_degrees_of_freedom_and_narrow_the_band():
     assert inactive.edf == free.edf
 
 
+@wrong
 def test_equalities_are_exact_least_squares():
     basis = sf.BSplineBasis.uniform(0, 1, 6)
     res = sf.SplineRegression(sf.observe(X, Y), basis, constraints=[sf.Equals([0.2, 0.9], [-0.9, 0.8])]).fit("ols")
@@ -155,6 +158,7 @@ LOCAL = {
 }
 
 
+@wrong
 @pytest.mark.parametrize(
     ("name", "method"),  # what "ml" integrates over are coefficients orthogonal to what the penalty leaves free, in any columns
     [(name, method) for name in LOCAL for method in ("reml", "ml", "gcv") if method != "ml" or "integral" not in name],
@@ -224,6 +228,7 @@ def test_a_curve_can_be_made_periodic():
     np.testing.assert_allclose(res.get_prediction(FINE[::100]).se_mean, same.get_prediction(FINE[::100]).se_mean, rtol=1e-6)
 
 
+@wrong
 def test_an_integral_can_be_given():
     basis = sf.BSplineBasis.uniform(0, 1, 12)
     res = sf.SplineRegression(OBS, basis, sf.DerivativePenalty(2), constraints=sf.Equals(0.0, 0.25, upper=1.0)).fit()

@@ -13,6 +13,8 @@ from smoothfit.errors import DataError, SpecificationError
 from smoothfit.regression.correlated import Profile
 from smoothfit.regression.criteria import LIKELIHOODS
 
+wrong = pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of models that the observations contradict
+
 RNG = np.random.default_rng(12)
 N = 90
 X = np.sort(RNG.uniform(0, 10, N))
@@ -99,6 +101,7 @@ def test_with_a_known_sd_it_is_the_covariance_itself(covariance):
     assert not res.use_t
 
 
+@wrong
 def test_a_matrix_says_what_a_chain_says():
     for kind in (sf.AR1(0.6), sf.AR1(-0.4), sf.OU(0.7)):
         chain = sf.SplineRegression(OBS, BASIS, CURVATURE, errors=kind).fit()
@@ -227,6 +230,7 @@ def test_independent_errors_are_found_independent():
     assert 0 <= 2 * (res.llf - plain.llf) < 4
 
 
+@wrong
 def test_correlated_errors_do_not_become_part_of_the_curve():
     truth, edf = np.sin(X), []
     rng = np.random.default_rng(5)

@@ -251,15 +251,13 @@ def test_each_series_is_tested_by_itself():
     assert "bad" in {one.series for one in found}
 
 
-def test_long_records_are_tested_in_stretches(monkeypatch):
+def test_long_records_are_tested_in_stretches():
     """Errors of a stretch tend to those of the whole record, whose past fades, and belong to the same observations."""
     rng = np.random.default_rng(0)
     x = rng.permutation(np.arange(600.0))
     y = np.sin(x / 20) + 0.1 * rng.standard_normal(600)
     res = sf.SmoothingSpline(sf.observe(x, y)).fit()
-    monkeypatch.setattr(module, "LONGEST", 300)
-    monkeypatch.setattr(module, "STRETCHES", 3)
-    stretches = even_stretches(600)
+    stretches = even_stretches(600, 300, 3)
     assert stretches == [slice(0, 100), slice(250, 350), slice(500, 600)]
     rows, errors, deleted, shifts, _ = res.fitted.posterior.errors(stretches)
     assert x[rows].tolist() == [*range(100), *range(250, 350), *range(500, 600)]
