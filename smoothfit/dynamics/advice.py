@@ -9,10 +9,12 @@ import numpy.typing as npt
 from scipy import stats
 
 from .._validation import FloatArray
+from ..errors import SmoothfitError
 from ..results.serial import autocorrelations, ljung_box
 from .centring import centred
 from .diagnostics import ENOUGH_RESIDUALS, memory_inflation, noise_variance_from_lags
 from .methods.base import Fitted, Problem
+from .methods.iv import SHORT, likeliest_noises
 from .specification import Equation, derivative_name
 
 EQUATION_NOISE = ("arx", "arimax", "difference")
@@ -31,6 +33,7 @@ LEVEL = 0.05  # of the test that finds it; of a third of that after a fit, which
 FEWEST = 50  # residuals
 LAGS = 10
 DOUBTFUL = 1e-4  # p-value
+ADDED = 0.02  # of the variance of both noises: what process noise adds over a step, from which a short sample shows it
 WEAK = 0.1  # correlation that changes little
 ROUNDING = 1e-8  # of the observations: noise that is none, but what rounding leaves after filters of high order
 NEGATIVE = -0.2  # lag-one correlation that nothing but measurement noise makes
@@ -172,7 +175,27 @@ def _noisy_equation(problem: Problem, method: str, fitted: Fitted, with_both_noi
         if said:
             several = len(problem.sample.channels) > 1
             return said.replace("residuals", f"residuals of {channel.name}", 1) if several else said
-    return None
+    return _absorbed_noise(problem, method, fitted)
+
+
+def _absorbed_noise(problem: Problem, method: str, fitted: Fitted) -> str | None:
+    """A warning if process noise is likely at the coefficients, in a sample so short that they absorb its correlations."""
+    sample, equation = problem.sample, problem.equation
+    if equation.terms or equation.n_outputs > 1 or sample.step is None or len(sample) > SHORT or sample.n_readings < FEWEST:
+        return None
+    if not sample.reads_values_only or sample.first_given is not None or (fitted.sigma2 <= ROUNDING**2 * np.nanmean(sample.y**2)):
+        return None
+    try:
+        sigma2, q = likeliest_noises(problem, fitted.theta)
+    except SmoothfitError:
+        return None
+    added = q * sample.step ** (2 * equation.order - 1)
+    if added <= ADDED * (added + sigma2):
+        return None
+    return (
+        f'method="{method}" assumes measurement noise only, but process noise (q = {q:.2g}) beside it is likelier: standard errors '
+        'are too small, often several times. Use method="kalman", which estimates both'
+    )
 
 
 def _not_white(

@@ -8,8 +8,8 @@ instrumental variable methods of time-series analysis"), and the estimating equa
     Zhat' (y - Z psi(theta)) = 0,    Zhat = [filtered solution, filtered inputs] d psi / d theta,
 
 are iterated; responses to the first m measurement noise are taken out of all columns. The filtered residual is noise of the
-observations and the state that process noise makes, with the autocovariance sigma^2 delta_k + q c_k: at the sigma^2 and q that are
-likeliest given the coefficients it gives the covariance Zhat' Var Zhat of the estimating equations.
+observations and the state that process noise makes, with the autocovariance sigma^2 delta_k + q c_k: at the posterior means of
+sigma^2 and q given the coefficients it gives the covariance Zhat' Var Zhat of the estimating equations.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy.typing as npt
 from scipy.signal import lfilter
 
 from ..._validation import FloatArray
-from ...errors import ConvergenceError, SmoothfitError, SpecificationError
+from ...errors import ConvergenceError, IdentificationError, NumericalError, SmoothfitError, SpecificationError
+from ...inference.nodes import Density, lattice_nodes
 from ..fast import Chart, FastPoleError, check_vanishing
 from ..likelihood import StateSpace
 from ..regressing import (
@@ -45,6 +46,8 @@ from .kalman import RATIOS
 
 MAX_ITERATIONS = 300
 PATIENCE = 25  # iterations for each start, as long as another may settle: most take 10, and some wander about for hundreds
+SHORT = 1000  # rows up to which variances are averaged over their posterior; of more they are known well
+WIDEST = 1e6  # ratio of what both noises add to y over a step, and its inverse
 GREATEST_GROWTH = 30.0  # logarithm of the factor by which the noise-free solution may grow over a run
 
 
@@ -198,17 +201,53 @@ def _process(relation: Relation, theta: FloatArray) -> list[tuple[FloatArray, Fl
 
 
 def _noise(problem: Problem, theta: FloatArray) -> tuple[float, float]:
+    """sigma^2 and q at these coefficients: their posterior means, in long samples those that are likeliest.
+
+    In short samples the coefficients absorb process noise, and q = 0 is often likeliest, with far too small standard errors.
+    """
+    try:
+        return _average(problem, theta) if len(problem.sample) <= SHORT else likeliest_noises(problem, theta)
+    except (ConvergenceError, NumericalError) as error:
+        raise ConvergenceError(f'the noise of the residuals cannot be estimated ({error}); use method="kalman"') from error
+
+
+def _average(problem: Problem, theta: FloatArray) -> tuple[float, float]:
+    """Posterior means, under Jeffreys' prior of the ratio of the variances and the likelihood restricted by the coefficients."""
+    search = Search(StateSpace(problem.equation, problem.sample))
+    assert problem.sample.step is not None
+    unit, k = problem.sample.step ** (1 - 2.0 * problem.equation.order), len(theta)
+    sigma2: dict[float, float] = {}
+
+    def log_density(rho: float) -> float:
+        variances = np.array([np.exp(rho) * unit, 1.0])
+        try:
+            terms = search.terms(theta, variances, slopes=True)
+        except (NumericalError, IdentificationError):
+            return np.nan
+        count = terms.n_used - k
+        of_variance = terms.of_variance[k:, k:] * np.outer(variances, variances)
+        total = of_variance.sum()
+        sigma2[rho] = terms.sse / count
+        information = np.linalg.det(of_variance) / total  # on log q, the common factor of both being estimated
+        restricted = terms.log_det + np.linalg.slogdet(terms.of_mean[:k, :k])[1] + count * np.log(terms.sse)
+        return float(np.log(max(information, np.finfo(float).tiny)) - restricted) / 2
+
+    def at(points: FloatArray) -> FloatArray:
+        return np.array([log_density(rho) for rho in points[:, 0].tolist()])
+
+    nodes = lattice_nodes(Density(at, np.log([1 / WIDEST]), np.log([WIDEST])), np.zeros(1))
+    rho = nodes.theta[:, 0]
+    found = np.array([sigma2[value] for value in rho.tolist()])
+    return float(nodes.weights @ found), float(nodes.weights @ (found * np.exp(rho)) * unit)
+
+
+def likeliest_noises(problem: Problem, theta: FloatArray) -> tuple[float, float]:
     """sigma^2 and q that are likeliest at these coefficients."""
     search = Search(StateSpace(problem.equation, problem.sample))
     assert problem.sample.step is not None
     unit = problem.sample.step ** (1 - 2.0 * problem.equation.order)
     best = min((np.array([ratio * unit, 1.0]) for ratio in RATIOS), key=lambda variances: search.value(theta, variances))
-    try:
-        optimum = search.minimise(theta, best, np.arange(len(theta) + 2) < len(theta))
-    except ConvergenceError as error:
-        raise ConvergenceError(
-            f'the noise of the residuals cannot be estimated ({error}); use method="kalman"', error.value
-        ) from error
+    optimum = search.minimise(theta, best, np.arange(len(theta) + 2) < len(theta))
     return float(optimum.sigma2[0]), float(optimum.q[0])
 
 
