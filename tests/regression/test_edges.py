@@ -81,6 +81,7 @@ def test_infinite_weights_take_with_them_what_is_nested():
     assert found[1, np.inf].n_penalties == 1
 
 
+@wrong
 @pytest.mark.parametrize("seed", range(4))
 def test_the_limit_of_precise_derivatives_is_the_polynomial(seed):
     """Values of a line with precise second derivatives: digits were lost on the way to lam = infinity."""

@@ -92,6 +92,7 @@ def with_integrals():
     return obs + sf.observe_integral(edges[:-1], edges[1:], np.zeros(12), mean=True, sd=0.5, name="mean")
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # slopes that no value has
 @pytest.mark.parametrize("penalty", [None, sf.DerivativePenalty(2)])
 def test_level_shifts_are_those_of_generalised_least_squares(penalty):
     """By dense algebra: the effect of a step beside coefficients with a normal prior."""

@@ -53,6 +53,7 @@ def test_a_smoothing_spline_is_that_of_the_package():
         np.testing.assert_array_equal(model.predict(GRID[:, None], deriv=deriv), mean)
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # no periodic spline describes the observations
 @pytest.mark.parametrize(
     ("options", "basis"),
     [
