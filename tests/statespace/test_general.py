@@ -759,8 +759,8 @@ def test_large_states_take_the_general_path():
         v = criterion.values(np.array([2 * h[i], h[i], -h[i], -2 * h[i]]))
         assert slope == pytest.approx((8 * (v[1] - v[2]) - (v[0] - v[3])) / 12e-3, rel=1e-7)
 
-    with pytest.raises(SpecificationError, match="a state of 32 components"):
-        sf.SmoothingSpline(sf.observe(x, y), prior=pri.Matern(1.5), regressors={f"w{j}": rng.standard_normal(n) for j in range(30)})
+    with pytest.raises(SpecificationError, match="a state of 62 components"):
+        sf.SmoothingSpline(sf.observe(x, y), prior=pri.Matern(1.5), regressors={f"w{j}": rng.standard_normal(n) for j in range(60)})
 
 
 def test_long_series_start_on_a_part_and_end_on_all():
