@@ -8,8 +8,8 @@ are independent standard normal numbers (R. L. Brown, J. Durbin and J. M. Evans 
 regression relationships over time"; with a penalty they are the innovations of the Kalman filter). As many observations as there
 are functions that no penalty touches come before all others and have no residual. Which they are is free: the errors of the others
 are independent whatever is chosen (H. Theil 1971, "Principles of Econometrics", section 5.2). Of few functions they are the first
-that tell these, as a diffuse filter takes them up; of many, as without a penalty, those where each is largest, since a spline is
-hardly known far from the first observations.
+that determine these, as a diffuse filter takes them up; of many, as without a penalty, those where each is largest, since a spline
+is hardly known far from the first observations.
 
 Givens rotations that add an observation to the triangular factor of A leave its recursive residual (G. H. Golub and G. P. H.
 Styan 1973, "Numerical computations for univariate linear models").

@@ -54,6 +54,7 @@ MOST_LAGS = 5
 LEAST_CORRELATION = 0.1  # that is reported: it moves the SD of local means by a tenth
 LEAST_OFFSET = 0.1  # noise SDs by which a series is off the others that are reported
 LEAST_RATIO = 1.25  # of noise levels that are reported
+FARTHEST = 5.0  # factor of a scale, or its inverse, that is reported as a number
 ALIKE = 1e-6  # relative difference of statistics that are one
 MUCH = 1000.0  # of them, from which the number means no more
 COARSE = 0.4  # of a step: with a smaller SD, rounding errors of neighbours are correlated by more than a fifth
@@ -237,9 +238,7 @@ def _apart(observations: Observations, sds: Sequence[float], z: FloatArray, offs
     if not mine:
         return None
     largest = max(abs(one.statistic) for one in mine)
-    one = [one for one in mine if abs(one.statistic) >= (1 - ALIKE) * largest][
-        -1
-    ]  # of two series the second: the first is the reference
+    one = [one for one in mine if abs(one.statistic) >= (1 - ALIKE) * largest][-1]  # the first of two series is the reference
     p = _p_value(one.statistic, z, len(mine))
     name = observations.names[one.series]
     if p > LEVEL or one.size < LEAST_OFFSET * sds[one.series]:
@@ -248,7 +247,9 @@ def _apart(observations: Observations, sds: Sequence[float], z: FloatArray, offs
     if kind == "bias":
         said = f"{name!r} is off the other series by {one.effect:.3g} on average ({ses})"
         return Misfit(name, kind, p, said, f"estimate the difference, sf.observe(..., name={name!r}, bias='estimate')")
-    said = f"{name!r} varies {1 + one.effect:.3g} times as much as the other series suggest ({ses})"
+    factor = 1 + one.effect  # by one step from a factor of one, and so no more than a hint if it is far
+    varies = f"varies {factor:.3g} times as much as" if 1 / FARTHEST < factor < FARTHEST else "does not vary as"
+    said = f"{name!r} {varies} the other series suggest ({ses})"
     return Misfit(name, kind, p, said, f"check the unit of {name!r}, or estimate the factor, scale='estimate' in a SmoothingSpline")
 
 

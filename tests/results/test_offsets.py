@@ -29,6 +29,7 @@ def quietly(model):
         return model.fit()
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")
 def test_statistics_are_those_of_dense_algebra_in_every_engine():
     obs = pair(bias=0.4)
     res = quietly(sf.SmoothingSpline(obs))

@@ -12,6 +12,9 @@ from smoothfit.errors import DataError, ExactSeriesWarning, IdentificationError,
 from smoothfit.markov.criteria import RestrictedLikelihood
 from smoothfit.statespace import fitting
 
+# random mixtures of series that contradict each other, as they may
+pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")
+
 ignore_exact = pytest.mark.filterwarnings("ignore::smoothfit.errors.ExactSeriesWarning")
 
 # Several series that contradict each other -----------------------------------------------------------------------------
