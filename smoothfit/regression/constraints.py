@@ -234,7 +234,7 @@ class Bounds(Constraint):
     >>> import numpy as np, smoothfit as sf
     >>> x = np.linspace(0, 1, 50)
     >>> basis = sf.BSplineBasis.uniform(0, 1, 8)
-    >>> obs = sf.observe(x, np.tanh(9 * x - 4) + 0.1 * np.sin(50 * x), sd=0.1)
+    >>> obs = sf.observe(x, np.tanh(9 * x - 4) + 0.1 * np.random.default_rng(0).standard_normal(50), sd=0.1)
     >>> res = sf.SplineRegression(obs, basis, constraints=[sf.Bounds(lower=-1, upper=1), sf.Increasing()]).fit()
     >>> f, slope = (res.predict(np.linspace(0, 1, 10_001), deriv=k) for k in (0, 1))
     >>> bool(f.max() <= 1 + 1e-9), bool(slope.min() >= -1e-9)
@@ -363,7 +363,7 @@ class Unimodal(Constraint):
     --------
     >>> import numpy as np, smoothfit as sf
     >>> x = np.linspace(0, 1, 80)
-    >>> obs = sf.observe(x, np.exp(-20 * (x - 0.6) ** 2) + 0.05 * np.sin(40 * x), sd=0.05)
+    >>> obs = sf.observe(x, np.exp(-20 * (x - 0.6) ** 2) + 0.05 * np.random.default_rng(1).standard_normal(80), sd=0.05)
     >>> res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 12), constraints=sf.Unimodal()).fit()
     >>> print(round(res.mode, 1), res.spline()(res.mode).round(1))
     0.6 1.0
