@@ -28,7 +28,6 @@ from ..errors import IdentificationError, NumericalError, SpecificationError
 from ..observations.abscissa import Points
 from .blocks import TABLE, Block, blocks_of, table
 from .process import AMPLITUDE, INTENSITY, Prior, Start, split_values, start_together
-from .seasonal import DummySeasonal, Seasonal
 from .slots import FRESH, OPEN, planned
 
 IntArray = npt.NDArray[np.int64]
@@ -111,25 +110,9 @@ class Processes:
         return sum(term.dim for term in self.terms)
 
     @cached_property
-    def _in_places(self) -> list[tuple[Block, range]]:
-        """Blocks and their places in the state, in the order in which the kernels hold them.
-
-        Seasons come first: the triangular factors of a covariance lose digits in a diffuse start if a trend stands before them.
-        """
-        blocks = blocks_of(self.terms, self.x_unit)
-        ends = np.cumsum([block.dim for block in blocks]).tolist()
-        places = [(block, range(end - block.dim, end)) for block, end in zip(blocks, ends, strict=True)]
-        return sorted(places, key=lambda place: not isinstance(place[0].prior, Seasonal | DummySeasonal))
-
-    @cached_property
     def blocks(self) -> tuple[Block, ...]:
-        """What the kernels get of them, in their order."""
-        return tuple(block for block, _ in self._in_places)
-
-    @cached_property
-    def order(self) -> IntArray:
-        """Place (D,) among the states of the processes of each state of the kernels."""
-        return np.array([place for _, places in self._in_places for place in places], dtype=np.int64)
+        """What the kernels get of them."""
+        return blocks_of(self.terms, self.x_unit)
 
     def start(self, values: AnyArray) -> Start:
         """Law of the first state."""
@@ -225,7 +208,7 @@ class Program:
 
     @cached_property
     def _read(self) -> _kernels.MarkovRows:
-        return _kernels.MarkovRows(self.step, self.first, self._ordered(self.H), self.y, self.ratio, self.offset, self.group)
+        return _kernels.MarkovRows(self.step, self.first, self.H, self.y, self.ratio, self.offset, self.group)
 
     @cached_property
     def _steps(self) -> _kernels.MarkovSteps:
@@ -236,15 +219,10 @@ class Program:
             self.dt,
             self.class_dt,
             self.class_slots,
-            self._ordered(self.sources),
+            np.ascontiguousarray(self.sources),
             self.n_accumulators,
             self.n_totals + self.n_effects,
         )
-
-    def _ordered(self, rows: FloatArray) -> FloatArray:
-        """Rows (n, D + ...) with their columns in the order of the kernels."""
-        order = self.processes.order
-        return np.ascontiguousarray(np.hstack([rows[:, order], rows[:, len(order) :]]))
 
     def _unknown(self, values: FloatArray) -> FloatArray:
         """The directions B of the state (M, K) in which nothing is known at the start."""
@@ -253,7 +231,7 @@ class Program:
         D, k = diffuse.shape
         first = self.n_states - self.n_totals - self.n_effects
         B = np.zeros((self.n_states, k + constants))
-        B[:D, :k] = diffuse[self.processes.order]
+        B[:D, :k] = diffuse
         B[first : first + constants, k:] = np.eye(constants)
         return B
 
@@ -430,10 +408,10 @@ class Program:
     def _unidentified(self, mask: int) -> str:
         """What no observation fixes."""
         labels: list[str] = []
-        at, place = 0, np.argsort(self.processes.order).tolist()
+        at = 0
         for term in self.processes.terms:
             for component in term.components:
-                parts = [j for j in range(component.dim) if mask >> place[at + j] & 1]
+                parts = [j for j in range(component.dim) if mask >> (at + j) & 1]
                 if parts:
                     labels.append(component.naming(parts))
                 at += component.dim
@@ -474,8 +452,7 @@ class Program:
 
     def end(self, values: FloatArray, variance: FloatArray) -> FloatArray:
         """Law of the processes and coefficients after the last observation: (K, 3 + K), see `_kernels.markov_end`."""
-        places = np.argsort(self.processes.order)
-        kept = np.concatenate([places, np.arange(self.n_states - self.n_effects, self.n_states)]).astype(np.int32)
+        kept = np.r_[: self.processes.dim, self.n_states - self.n_effects : self.n_states].astype(np.int32)
         return np.asarray(self._run(_kernels.markov_end, (*self._arguments(values, variance), kept)))
 
 
