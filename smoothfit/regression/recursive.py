@@ -96,11 +96,11 @@ def record_of(fit: Fit, index: IntArray) -> Record:
 
 def recursive_residuals(fit: Fit) -> FloatArray:
     """Recursive residuals of a fit of a curve, (n,) in the order of the observations; NaN where there is none."""
-    order = fit.order
+    residual, order = fit.resid_whitened, fit.order  # of chunks, whose observations are gone, this raises
     order = order[np.isfinite(fit.rows.ratio[order])]  # a loss may leave observations without weight
     found = np.full(len(fit.rows), np.nan)
     if not fit.n_moving:  # nothing is predicted
-        found[order] = fit.resid_whitened[order]
+        found[order] = residual[order]
         return found
     record = record_of(fit, order)
     found[order] = recursive(record, free_of(fit, record.prior))[0]

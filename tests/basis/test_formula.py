@@ -275,7 +275,7 @@ def test_formulaic_knows_the_names_where_statsmodels_predicts(data, engine):
 
 
 def test_a_transform_that_patsy_would_forget_is_refused(data):
-    with pytest.raises(patsy.PatsyError, match="remembers knots for a bare name only") as caught:
+    with pytest.raises(patsy.PatsyError, match="stores knots for a bare name only") as caught:
         patsy.dmatrix("sf.basis.bsp(x, df=5)", data)
     assert isinstance(caught.value.__cause__, SpecificationError)
     fixed = patsy.dmatrix("sf.basis.bsp(x, knots=[1, 2], boundary=(0, 20))", data)  # nothing to remember

@@ -288,6 +288,7 @@ def test_kalman_without_process_noise_is_output_error():
     assert kalman.test_noise().loc["q = 0", "pvalue"] > 0.05
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")  # of the process noise that the sample has
 def test_profiling_brings_the_smoothed_curve_closest_to_the_readings(noisy):
     t, u, y = noisy
     res = sf.DerivativeRegression(y, t, u).fit("profile", lam=2.0)

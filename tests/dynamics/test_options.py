@@ -28,6 +28,7 @@ def test_unknown_options_are_named(method):
         MODEL.fit(method, foo=1)
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
 def test_options_of_another_method_are_not_known():
     with pytest.raises(SpecificationError, match=r"\"kalman\" has no option 'lam'; it has no options"):
         MODEL.fit(lam=1.0)

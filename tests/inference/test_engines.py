@@ -180,7 +180,7 @@ def integrals_and_a_regressor():
     def twin(rows):
         return twin_of(rows, {"wiener": wiener(2)}, polynomial(1), values, (0.0,))
 
-    unit = float(model.regressor_units[0])
+    unit = model._regressor_units["load"]
     regressed = points(1.0, 5.5, columns=[[0.4 / unit], [-0.2 / unit]])
     asked = [*spline_questions(2), (CurveFunctionals(regressed), [Asked(0, 1.0, columns=(0.4,)), Asked(0, 5.5, columns=(-0.2,))])]
     more = [(Asked("mean", 4.2, 6.0, columns=(0.0,)), 11.0, 2, 0.05**2)]

@@ -158,7 +158,7 @@ def test_labels_and_axes_tell_times_in_their_zone(zone):
         figure = axis.get_figure()
         figure.canvas.draw()
         shown = dict(zip(axis.get_majorticklocs(), axis.get_major_formatter().format_ticks(axis.get_majorticklocs()), strict=True))
-        assert shown[midnight] == "Mar-10"
+        assert shown[midnight] in ("Mar-10", "10")  # in a narrow panel the day alone
     plt.close("all")
 
 

@@ -59,6 +59,7 @@ def test_a_prediction_is_of_the_library_of_its_x():
     assert isinstance(res.get_prediction(pl.Series("x", [1.0])).summary_frame(), pl.DataFrame)
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
 def test_frames_of_regressions_processes_and_equations():
     frame = pl.DataFrame({"x": np.arange(N) * 1.0, "y": FRAME["y"].to_numpy(), "u": np.cos(np.arange(N) / 6) / 6})
     regression = sf.SplineRegression.from_formula("y ~ bsp(x, df=8)", frame).fit()
