@@ -331,20 +331,18 @@ def _resonator(dt: FloatArray, w: float) -> tuple[FloatArray, FloatArray]:
 
 @cache
 def spread_harmonics(count: int) -> tuple[int, ...]:
-    """The numbers 1 .. count, each as far as can be from those before it, from their conjugates, the level and the last, `count`.
+    """The numbers 1 .. count from the last, each as far as can be from those before it, from their conjugates and from the level.
 
     Points of Leja on the unit circle. A filter identifies unknown harmonics one by one from the first observations. In the order
-    1, 2, 3, .. they are almost the same function over so short a stretch: with a dozen, half of the digits would be lost.
+    1, 2, 3, .. they are almost the same function over so short a stretch, and the first almost a line: with a dozen, or beside a
+    smooth trend, half of the digits would be lost.
     """
-    angles = 2 * np.pi * np.arange(1, count + 1) / (2 * count + 1)
-    order: list[int] = []
-    taken = np.array([0.0, angles[-1]])
-    for _ in range(count - 1):
+    places = np.cos(np.pi * np.arange(count + 1) / (count + 1))
+    order = [0]  # the level
+    for _ in range(count):
         with np.errstate(divide="ignore"):
-            sizes = np.log(np.abs(np.cos(angles[:, None]) - np.cos(taken))).sum(axis=1)  # of z - e^(i a) times z - e^(-i a)
-        order.append(int(np.argmax(sizes)))
-        taken = np.append(taken, angles[order[-1]])
-    return (*(k + 1 for k in order), count)
+            order.append(int(np.argmax(np.log(np.abs(places[:, None] - places[order])).sum(axis=1))))
+    return tuple(order[1:])
 
 
 def _rotation(dt: FloatArray, w: float) -> tuple[FloatArray, FloatArray]:

@@ -157,7 +157,7 @@ def test_harmonics_are_chosen_by_the_observations(phases, n, harmonics):
 
 
 @pytest.mark.parametrize("smooth", [True, False])
-@pytest.mark.parametrize("prior", [pri.IntegratedWiener(1), pri.LocalLinearTrend(q_slope=0)])
+@pytest.mark.parametrize("prior", [pri.IntegratedWiener(1), pri.IntegratedWiener(2), pri.LocalLinearTrend(q_slope=0)])
 def test_twelve_harmonics_of_a_day_by_dense_algebra(prior, smooth):
     """Unknown harmonics that are told in their order lose half of the digits."""
     y = np.random.default_rng(5).standard_normal(96)
@@ -212,3 +212,21 @@ def test_the_law_on_seat_belts_by_the_published_model():
     np.testing.assert_allclose(res.params[["law", "petrol"]], [-0.239, -0.279], atol=0.003)
     harmonics = fitted(np.log(data["drivers"]), pri.IntegratedWiener(1) + pri.Seasonal(12, None, q=0), regressors=regressors)
     np.testing.assert_allclose(res.params, harmonics.params, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("period", "harmonics"), [(24, 6), (48, 3), (12, 3)])
+def test_seasons_that_stay_are_regressors(period, harmonics):
+    """A diffuse start of many harmonics beside a smooth trend must keep its digits, in either order."""
+    rng = np.random.default_rng(period)
+    x = np.arange(300.0)
+    obs = sf.observe(
+        x, np.sin(2 * np.pi * x / period) + np.cumsum(0.05 * rng.standard_normal(300)) + 0.3 * rng.standard_normal(300)
+    )
+    season = pri.Seasonal(period, harmonics, q=0)
+    angles = {k: 2 * np.pi * k * x / period for k in range(1, harmonics + 1)}
+    waves = {f"{f.__name__}{k}": f(angle) for k, angle in angles.items() for f in (np.cos, np.sin)}
+    expected = sf.SmoothingSpline(obs, order=2, regressors=waves).fit()
+    for prior in (pri.IntegratedWiener(2) + season, season + pri.IntegratedWiener(2)):
+        res = sf.SmoothingSpline(obs, prior=prior).fit()
+        assert res.sigma["f"] == pytest.approx(expected.sigma["f"], rel=1e-6)
+        assert res.params["wiener.q"] == pytest.approx(expected.q, rel=1e-5)
