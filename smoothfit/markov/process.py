@@ -318,6 +318,11 @@ def start_together(starts: Sequence[Start]) -> Start:
     return Start(diffuse, block_diagonal([s.covariance for s in starts]))
 
 
+def sum_of(terms: Sequence[Prior]) -> Prior:
+    """The sum of priors, of one itself."""
+    return terms[0] if len(terms) == 1 else Sum(tuple(terms))
+
+
 def names_of(terms: Sequence[Prior]) -> tuple[str, ...]:
     """A name for each prior: its kind, numbered where a kind occurs again."""
     seen: Counter[str] = Counter()

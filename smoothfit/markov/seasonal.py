@@ -124,8 +124,9 @@ class Seasonal(Prior):
 
     @property
     def order(self) -> tuple[int, ...]:
-        """The harmonics in the order of the state."""
-        return spread_harmonics(self.count)
+        """The harmonics in the order of the state, those of one unknown constant last: then no digits are lost over rounded phases."""
+        single = [k for k, _, _ in self.told]
+        return (*(k for k in spread_harmonics(self.count) if k not in single), *single)
 
     def frequencies(self, x_unit: float) -> FloatArray:
         """Of the harmonics in the order of the state, in radians per unit of x."""
@@ -144,13 +145,15 @@ class Seasonal(Prior):
         return pairs.ravel()
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Diffuse, except for harmonics of which observations identify one direction: `told` has (place, cosine, sine)."""
+        """Diffuse, except for harmonics of which observations identify one direction: `told` has (harmonic, cosine, sine)."""
         scale = np.column_stack([np.ones(self.count), self._units(x_unit)]).ravel()
-        diffuse = np.diag(scale)
+        diffuse, dropped = np.diag(scale), []
         for k, cosine, sine in self.told:
-            diffuse[:, 2 * k - 2] *= cosine
-            diffuse[2 * k - 1, 2 * k - 2] = sine * scale[2 * k - 1]
-        left = np.delete(diffuse, [2 * k - 1 for k, _, _ in self.told], axis=1)
+            first, second = 2 * self.order.index(k), 2 * self.order.index(k) + 1
+            diffuse[:, first] *= cosine
+            diffuse[second, first] = sine * scale[second]
+            dropped.append(second)
+        left = np.delete(diffuse, dropped, axis=1)
         return Start(left, np.zeros((self.dim, self.dim)))
 
     def as_told(self, start: FloatArray, end: FloatArray, kind: npt.NDArray[np.int8], rows: FloatArray, x_unit: float) -> Seasonal:
@@ -160,9 +163,8 @@ class Seasonal(Prior):
         2 of differences.
         """
         told = []
-        for k, (w, unit) in enumerate(zip(self.frequencies(x_unit), self._units(x_unit), strict=True), start=1):
-            tells = np.zeros((len(end), 2))
-            h, slope = rows[:, 2 * k - 2], rows[:, 2 * k - 1] * unit
+        for place, (k, w, unit) in enumerate(zip(self.order, self.frequencies(x_unit), self._units(x_unit), strict=True)):
+            h, slope = rows[:, 2 * place], rows[:, 2 * place + 1] * unit
 
             def wave(x: FloatArray, h: FloatArray = h, slope: FloatArray = slope, w: float = float(w)) -> FloatArray:
                 return np.column_stack([h * np.cos(w * x) - slope * np.sin(w * x), h * np.sin(w * x) + slope * np.cos(w * x)])

@@ -10,8 +10,8 @@ import numpy as np
 from .._entry import warn
 from .._validation import FloatArray, check_finite, described, shown, to_floats
 from ..errors import DataError, IdentificationError, SamplingWarning, SpecificationError
-from ..markov.priors import OrnsteinUhlenbeck, Seasonal, Sum
-from ..markov.process import Prior
+from ..markov.priors import OrnsteinUhlenbeck, Seasonal
+from ..markov.process import Prior, sum_of
 from ..observations import Observations
 from .effects import Intervention
 from .periodic import Phases
@@ -51,8 +51,7 @@ def with_harmonics(prior: Prior, observations: Observations) -> Prior:
             return component
         return component.chosen(len(Phases(observations.points, component.period).distinct), len(observations))
 
-    components = tuple(map(chosen, prior.components))
-    return prior if components == prior.components else Sum(components) if len(components) > 1 else components[0]
+    return sum_of([chosen(component) for component in prior.components])
 
 
 def checked_noise(noise: Mapping[str, Any] | None, observations: Observations) -> dict[str, Prior]:

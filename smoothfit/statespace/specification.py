@@ -26,8 +26,8 @@ import numpy as np
 from .._validation import FloatArray, check_positive, first_index
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..markov.joint import Joint
-from ..markov.priors import IntegratedWiener, Seasonal, Sum
-from ..markov.process import Hyperparameter, Prior, check_readable
+from ..markov.priors import IntegratedWiener, Seasonal
+from ..markov.process import Hyperparameter, Prior, check_readable, sum_of
 from ..markov.program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
 from ..markov.rows import MOST_GROUPS, Scale, scaled_ratio
 from ..observations import Observations, Readings
@@ -96,6 +96,8 @@ class Specification:
         check_scaled(self)
         self._check_period()
         self.prior = self._told_apart()
+        for label in ("as_read", "as_reported"):  # in which the states of seasons have the order of before
+            self.__dict__.pop(label, None)
         self.processes = Processes((self.prior, *self.noise.values()), self.scale.x_unit)
         check_distinct([*self.prior.components, *(self.noise.values() if len(observations.names) == 1 else ())])
         self.program  # noqa: B018  compiled now, so that a model too large is reported here
@@ -254,12 +256,12 @@ class Specification:
 
     def _add_biases(self) -> None:
         """Make a regressor of each unknown bias: one for the observations of its series, in their unit, and zero for others."""
-        names = np.repeat(self.observations.names, [len(reading) for reading in self.observations.readings])
+        series = self.observations.series
         for name in self.biased:
             label, unit = f"bias.{name}", self.scale.y_unit / self.unit_of(self.observations[name])
             if label in self._regressors:
                 raise SpecificationError(f"a regressor is called {label!r}, as the bias of a series is; rename it")
-            self._regressors[label], self._regressor_units[label] = (names == name) / unit, unit
+            self._regressors[label], self._regressor_units[label] = (series == self.observations.names.index(name)) / unit, unit
 
     # Checks -----------------------------------------------------------------------------------------------------------
 
@@ -286,7 +288,7 @@ class Specification:
             if isinstance(component, Seasonal):
                 component = component.as_told(start, end, read.kind, rows, self.scale.x_unit)
             found.append(component)
-        return found[0] if len(found) == 1 else Sum(tuple(found))
+        return sum_of(found)
 
     def _check_identified(self) -> None:
         """Raise if observations leave part of the state undetermined whatever the hyperparameters."""
