@@ -22,7 +22,37 @@ from .process import (
 
 
 @dataclass(frozen=True)
-class LocalLinearTrend(Chain):
+class Trend(Chain):
+    """A level and its slope, with noise of the intensities `q_level` and `q_slope`; what slopes do is up to subclasses."""
+
+    q_level: float | None = None
+    q_slope: float | None = None
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the state (level, slope)."""
+        return 2
+
+    @property
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        """Intensities of level and slope."""
+        return (
+            Hyperparameter("q_level", INTENSITY, -1, 2, self.q_level),
+            Hyperparameter("q_slope", INTENSITY, -3, 2, self.q_slope),
+        )
+
+    @property
+    def level(self) -> FloatArray | None:
+        """A constant."""
+        return np.array([1.0, 0.0])
+
+    def intensity(self, values: AnyArray) -> Any:
+        """Of the slope."""
+        return values[1]
+
+
+@dataclass(frozen=True)
+class LocalLinearTrend(Trend):
     """A level whose slope is a random walk, with noise of its own besides; level and slope are diffuse at the first x.
 
         d f = v dx + sqrt(q_level) dW1,   d v = sqrt(q_slope) dW2
@@ -68,8 +98,6 @@ class LocalLinearTrend(Chain):
      [1.5 3. ]]
     """
 
-    q_level: float | None = None
-    q_slope: float | None = None
     step: float | None = None
     label: ClassVar[str] = "trend"
 
@@ -78,24 +106,6 @@ class LocalLinearTrend(Chain):
         zero_given_or_none(self.q_slope, "q_slope")
         given_or_none(self.step, "step")
 
-    @property
-    def dim(self) -> int:
-        """Dimension of the state (level, slope)."""
-        return 2
-
-    @property
-    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        """Intensities of level and slope."""
-        return (
-            Hyperparameter("q_level", INTENSITY, -1, 2, self.q_level),
-            Hyperparameter("q_slope", INTENSITY, -3, 2, self.q_slope),
-        )
-
-    @property
-    def level(self) -> FloatArray | None:
-        """A constant."""
-        return np.array([1.0, 0.0])
-
     def rate(self, values: AnyArray) -> Any:
         """None is typical."""
         return 1.0
@@ -103,10 +113,6 @@ class LocalLinearTrend(Chain):
     def companion(self, values: AnyArray) -> AnyArray:
         """Zeros."""
         return np.zeros(2)
-
-    def intensity(self, values: AnyArray) -> Any:
-        """Of the slope."""
-        return values[1]
 
     def shared(self, x_unit: float) -> float:
         """What part of the intensity of the slope the level has besides its own, with x measured in `x_unit`."""
@@ -123,7 +129,7 @@ class LocalLinearTrend(Chain):
 
 
 @dataclass(frozen=True)
-class DampedTrend(Chain):
+class DampedTrend(Trend):
     """A level with noise of its own, and a slope that decays to zero at the rate `damping`: forecasts become level.
 
         d f = v dx + sqrt(q_level) dW1,   d v = -damping v dx + sqrt(q_slope) dW2
@@ -157,8 +163,6 @@ class DampedTrend(Chain):
      [0.    0.368]]
     """
 
-    q_level: float | None = None
-    q_slope: float | None = None
     damping: float | None = None
     label: ClassVar[str] = "damped_trend"
 
@@ -168,23 +172,9 @@ class DampedTrend(Chain):
         given_or_none(self.damping, "damping")
 
     @property
-    def dim(self) -> int:
-        """Dimension of the state (level, slope)."""
-        return 2
-
-    @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
         """Intensities of level and slope, and the damping."""
-        return (
-            Hyperparameter("q_level", INTENSITY, -1, 2, self.q_level),
-            Hyperparameter("q_slope", INTENSITY, -3, 2, self.q_slope),
-            Hyperparameter("damping", LENGTH, -1, 0, self.damping),
-        )
-
-    @property
-    def level(self) -> FloatArray | None:
-        """A constant."""
-        return np.array([1.0, 0.0])
+        return (*super().hyperparameters, Hyperparameter("damping", LENGTH, -1, 0, self.damping))
 
     def rate(self, values: AnyArray) -> Any:
         """The damping."""
@@ -193,10 +183,6 @@ class DampedTrend(Chain):
     def companion(self, values: AnyArray) -> AnyArray:
         """Only the slope decays."""
         return np.array([0.0, -1.0])
-
-    def intensity(self, values: AnyArray) -> Any:
-        """Of the slope."""
-        return values[1]
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
         """Stationary in the slope."""
