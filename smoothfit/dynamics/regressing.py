@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.signal import lfilter
 
 from .._core import _kernels
 from .._validation import FloatArray
-from ..errors import ConvergenceError, DataError, SpecificationError
+from ..errors import ConvergenceError, DataError, SmoothfitError, SpecificationError
 from .fast import fast_starts
 from .methods.base import Fitted, Problem, RowScores
 from .relation import EXACT, Relation, Rows, Solution, least_squares, no_memory, triangle
@@ -39,6 +40,16 @@ def relation_of(problem: Problem) -> tuple[Relation, Rows]:
             f"({relation.n_psi} discrete coefficients); sample longer, or leave regressors out"
         )
     return relation, rows
+
+
+def of_first_rows(problem: Problem, estimate: Callable[[Problem], Fitted]) -> Fitted | None:
+    """What a method estimates from the first rows of a long sample; None of a short one, or if it fails."""
+    if len(problem.sample) < LONG:
+        return None
+    try:
+        return estimate(replace(problem, sample=problem.sample.head(PART)))
+    except (SmoothfitError, np.linalg.LinAlgError):
+        return None
 
 
 def by_run(rows: Rows, values: FloatArray, action: Callable[[FloatArray], FloatArray]) -> FloatArray:

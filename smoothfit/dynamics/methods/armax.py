@@ -29,11 +29,11 @@ from ...errors import ConvergenceError, SmoothfitError, SpecificationError
 from ..fast import Chart, FastPoleError, check_vanishing
 from ..regressing import (
     LONG,
-    PART,
     early,
     filtered,
     fitted_regression,
     impulses,
+    of_first_rows,
     process_gain,
     relation_of,
     require_memory_loss,
@@ -106,13 +106,8 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
 
 def _near(problem: Problem, presample: str) -> FloatArray | None:
     """(theta, v) on the first rows of a long sample; None if there is no minimum, or one without a noise."""
-    if len(problem.sample) < LONG:
-        return None
-    try:
-        found = estimate(replace(problem, sample=problem.sample.head(PART)), presample)
-    except (SmoothfitError, np.linalg.LinAlgError):
-        return None
-    return None if found.boundary else np.append(found.theta, found.extra["process_share"])
+    found = of_first_rows(problem, lambda part: estimate(part, presample))
+    return None if found is None or found.boundary else np.append(found.theta, found.extra["process_share"])
 
 
 def _solutions(problem: Problem, relation: Relation) -> list[FloatArray]:

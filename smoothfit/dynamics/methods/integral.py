@@ -38,6 +38,7 @@ from ..regressing import (
     noise_by_node,
     polynomial,
     relation_of,
+    run_starts,
     search_starts,
     settle,
     weighted_of,
@@ -193,7 +194,7 @@ def summed(rows: Rows, values: FloatArray, times: int) -> FloatArray:
 
 def constants(rows: Rows, order: int) -> FloatArray:
     """Orthonormal polynomials of degree below the order in each run: (r, runs order)."""
-    edges = [*np.flatnonzero(np.diff(rows.run, prepend=-1)).tolist(), len(rows.run)]
+    edges = [*run_starts(rows.run).tolist(), len(rows.run)]
     columns = np.zeros((len(rows.run), (len(edges) - 1) * order))
     for i in range(len(edges) - 1):
         n = edges[i + 1] - edges[i]

@@ -22,21 +22,21 @@ import numpy.typing as npt
 from scipy.signal import lfilter
 
 from ..._validation import FloatArray
-from ...errors import ConvergenceError, IdentificationError, NumericalError, SmoothfitError, SpecificationError
+from ...errors import ConvergenceError, IdentificationError, NumericalError, SpecificationError
 from ...inference.nodes import Density, lattice_nodes
 from ..fast import Chart, FastPoleError, check_vanishing
 from ..likelihood import StateSpace
 from ..regressing import (
-    LONG,
-    PART,
     by_run,
     early,
     filtered,
     fitted_regression,
     impulses,
     noise_by_node,
+    of_first_rows,
     polynomial,
     relation_of,
+    run_starts,
     search_starts,
 )
 from ..relation import EXACT, FASTEST, FURTHEST, Relation, Rows
@@ -56,8 +56,8 @@ def estimate(problem: Problem) -> Fitted:
     if not problem.equation.inputs:
         raise SpecificationError('method="iv" derives its instruments from inputs, and there are none; use method="kalman"')
     relation, rows = relation_of(problem)
-    near = _near(problem)
-    starts_of = [near] if near is not None else search_starts(problem, relation)
+    near = of_first_rows(problem, estimate)
+    starts_of = [near.theta] if near is not None else search_starts(problem, relation)
     best: tuple[float, Settled] | None = None
     failure: Exception | None = None
     for patience in (PATIENCE, MAX_ITERATIONS):
@@ -75,16 +75,6 @@ def estimate(problem: Problem) -> Fitted:
         starts_of = search_starts(problem, relation)
     assert failure is not None
     raise failure
-
-
-def _near(problem: Problem) -> FloatArray | None:
-    """The fixed point of the first rows of a long sample, if there is one."""
-    if len(problem.sample) < LONG:
-        return None
-    try:
-        return estimate(replace(problem, sample=problem.sample.head(PART))).theta
-    except (SmoothfitError, np.linalg.LinAlgError):
-        return None
 
 
 class Settled(NamedTuple):
@@ -112,7 +102,7 @@ def _solution(relation: Relation, rows: Rows, psi: FloatArray) -> FloatArray:
     response = _response(rows, first, m, A)
     x[first] += response @ np.linalg.lstsq(response, rows.target[first] - x[first], rcond=None)[0]
     instruments = rows.design.copy()
-    firsts = np.flatnonzero(np.diff(rows.run, prepend=-1))
+    firsts = run_starts(rows.run)
     for lag in range(1, m + 1):
         shifted = rows.design[:, lag - 1].copy()  # the first rows of a run have observations before them only
         shifted[lag:] = x[:-lag]

@@ -21,7 +21,7 @@ from ..._validation import FloatArray
 from ...errors import ConvergenceError, SmoothfitError
 from ...markov.discretize import COMPLEX_STEP
 from ..fast import Chart, FastPoleError, check_vanishing, fast_starts
-from ..regressing import LONG, PART, by_node, relation_of, require_memory_loss
+from ..regressing import by_node, of_first_rows, relation_of, require_memory_loss
 from ..relation import EXACT, Relation, Rows
 from ..start import starts
 from . import arx
@@ -93,11 +93,8 @@ def estimate(problem: Problem) -> Fitted:
 
 def _near(problem: Problem) -> FloatArray | None:
     """The maximum on the first rows of a long sample; None if there is none, or one without a noise."""
-    if len(problem.sample) < LONG:
-        return None
-    try:
-        found = estimate(replace(problem, sample=problem.sample.head(PART)))
-    except (SmoothfitError, np.linalg.LinAlgError):
+    found = of_first_rows(problem, estimate)
+    if found is None:
         return None
     variances = np.append(found.q, found.sigma2)
     return np.append(found.theta, np.log(variances)) if (variances > 0).all() else None
