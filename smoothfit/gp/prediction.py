@@ -14,7 +14,7 @@ from .._html import html_of
 from .._validation import FloatArray, check_flag
 from ..observations.points import Orders
 from ..results.mixtures import Mixture, critical_value
-from ..results.prediction import MOST_SHOWN
+from ..results.prediction import ALPHA_BY_NAME, MOST_SHOWN
 from .terms import Axes
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class PointPrediction:
         alpha : float
             Significance level.
         """
-        law = self.law_obs if check_flag(obs, "obs") else self.law
+        law = self.law_obs if check_flag(obs, "obs", ALPHA_BY_NAME) else self.law
         if law is not None:
             return law.interval(alpha).reshape(*self.mean.shape, 2)
         half = critical_value(alpha, self.df) * (self.se_obs if obs else self.se)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PARAMETERS = ("estimated", "integrated")  # of a prediction
 MOST_SHOWN = 10_000  # predicted values, beyond which their intervals are not computed only to be shown
+ALPHA_BY_NAME = "; the significance level is the second argument: conf_int(alpha=...)"  # what a number for obs= was meant as
 LEAST_TAIL = 10  # draws beyond a simulated critical value
 
 
@@ -220,7 +221,7 @@ class CurvePrediction:
             Significance level.
         """
         level = check_level(alpha)
-        if check_flag(obs, "obs", "; the significance level is the second argument: conf_int(alpha=...)"):
+        if check_flag(obs, "obs", ALPHA_BY_NAME):
             self._require_regressors()
             return self._ends(self.law_obs, self.se_obs, alpha)
         if self.maxima is None:
