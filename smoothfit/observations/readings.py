@@ -104,6 +104,11 @@ class NamedReadings(Generic[Kind]):
         return tuple(reading.name for reading in self.readings)
 
     @property
+    def series(self) -> npt.NDArray[np.int64]:
+        """Place among `names` of the series of each observation, shape (n,)."""
+        return np.repeat(np.arange(len(self.readings)), [len(reading) for reading in self.readings])
+
+    @property
     def y(self) -> FloatArray:
         """Observations, shape (n,), series after series."""
         return np.concatenate([reading.y for reading in self.readings])

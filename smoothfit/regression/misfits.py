@@ -63,8 +63,8 @@ def misfits_of_fit(fit: Fit, boundary: Sequence[str]) -> tuple[Misfit, ...]:
 
 def _offsets(fit: Fit) -> list[Offset]:
     """What series are off the others by, errors being independent."""
-    readings = fit.rows.observations.readings
-    series = np.repeat(np.arange(len(readings)), [len(reading) for reading in readings])
+    observations = fit.rows.along_x
+    readings = observations.readings
     variance = fit.rows.ratio * fit.sigma2[fit.rows.group]
 
     def pull(columns: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -73,7 +73,7 @@ def _offsets(fit: Fit) -> list[Offset]:
         seen = np.sum([part.sparse(fit.n_coef).T @ own for part, own in parts if isinstance(part, BandRows)], axis=0)
         return weighted.T @ fit.resid, columns.T @ weighted - seen.T @ fit.bayesian.times(seen)
 
-    return offsets_of([Stretch(series, fit.fittedvalues, fit.leverage, variance, pull)], len(readings))
+    return offsets_of([Stretch(observations.series, fit.fittedvalues, fit.leverage, variance, pull)], len(readings))
 
 
 def level_shifts(fit: Fit) -> list[Change]:

@@ -602,8 +602,3 @@ class CurveResults(Results):
                 f"predict(x, deriv={order})"
             )
         return order
-
-    def _name_of_row(self) -> npt.NDArray[np.int64]:
-        """Index into names of each observation."""
-        readings = self.observations.readings
-        return np.repeat(np.arange(len(readings)), [len(reading) for reading in readings])

@@ -49,7 +49,7 @@ def _readings(results: Residuals, level: float) -> pd.DataFrame:
     rows = np.flatnonzero(p <= level)
     rows = rows[np.argsort(-np.abs(statistic[rows]), kind="stable")]
     observations = results.observations
-    labels = np.array(observations.names, dtype=object)[results._name_of_row()[rows]]
+    labels = np.array(observations.names, dtype=object)[results.observations.series[rows]]
     return pd.DataFrame(
         {
             "kind": "observation",

@@ -78,7 +78,7 @@ def plot_diagnostics(results: Residuals, ax: Any) -> npt.NDArray[Any]:
     axes = panels(ax, 6, 3, (4.2, 3.4))
     over_x, over_fit, observed, distribution, quantiles, correlation = axes
 
-    series, fitted = results._name_of_row(), results._fittedvalues
+    series, fitted = results.observations.series, results._fittedvalues
     several = len(observations.readings) > 1
     for i, reading in enumerate(observations.readings):
         mine = series == i

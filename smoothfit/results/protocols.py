@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
@@ -54,7 +53,6 @@ class Residuals(Protocol):
     def _loo_resid(self) -> FloatArray: ...
     @property
     def _diagnostic_resid(self) -> tuple[str, FloatArray]: ...
-    def _name_of_row(self) -> npt.NDArray[np.int64]: ...
     def _changes(self) -> list[Change]: ...
 
 

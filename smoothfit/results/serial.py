@@ -74,5 +74,5 @@ def by_series(results: Residuals) -> dict[str, FloatArray]:
     observations, residual = results.observations, results._diagnostic_resid[1]
     order = np.argsort(observations.x, kind="stable")
     order = order[np.isfinite(residual[order])]
-    series = results._name_of_row()[order]
+    series = results.observations.series[order]
     return {name: residual[order[series == i]] for i, name in enumerate(observations.names)}

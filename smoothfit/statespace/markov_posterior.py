@@ -420,11 +420,11 @@ class MarkovPosterior:
     @property
     def _offsets(self) -> list[Offset]:
         """What series are off the others by; not looked for with covariances between series."""
-        readings = self.observations.readings
-        if self.specification.joint or len(readings) == 1:
+        n_series = len(self.observations.readings)
+        if self.specification.joint or n_series == 1:
             return []
-        series = np.repeat(np.arange(len(readings)), [len(reading) for reading in readings])
-        return offsets_of([Stretch(series, self.fitted, self.leverage, self.noise_variance, self._pull)], len(readings))
+        whole = Stretch(self.observations.series, self.fitted, self.leverage, self.noise_variance, self._pull)
+        return offsets_of([whole], n_series)
 
     def _pull(self, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Scores and information of columns (n, k) of the observations, by their innovations."""

@@ -59,9 +59,9 @@ def scaled_series(observations: Observations) -> tuple[str, ...]:
 
 def check_scaled(spec: Any) -> None:
     """Refuse what series with an unknown scale do not go with."""
-    rows = np.repeat(spec.observations.names, [len(reading) for reading in spec.observations.readings])
     for name in spec.scaled:
-        acting = [label for label in spec.regressors if spec.regressor(label)[rows == name].any()]
+        mine = spec.observations.series == spec.observations.names.index(name)
+        acting = [label for label in spec.regressors if spec.regressor(label)[mine].any()]
         if name in spec.noise:
             what, remedy = "a noise process", "leave noise= of it out"
         elif any(name in part.names for part in spec.joint):
@@ -113,21 +113,19 @@ def scaled_sums(spec: Scaled, values: FloatArray, variance: FloatArray, method: 
     is_scale = [not spec.parameters[i].is_variance and spec.parameters[i].index >= n for i in places]
     plain = [i for i, own in zip(places, is_scale, strict=True) if not own]
 
-    def at(scales: FloatArray, along: Sequence[int]) -> FloatArray:
+    def at(scales: FloatArray, along: Sequence[int]) -> tuple[FloatArray, int]:
         sums = spec.calibrated(scales).sums(values[:n], variance, method, along=along)
         parts, log = np.array([sums.log_det, sums.sse, sums.log_information]), np.log(scales)
         readings = [spec.observations[name] for name in spec.scaled]
         parts[0, 0] += 2 * float(np.array([len(reading) - reading.has_bias for reading in readings]) @ log)
         parts[2, 0] -= 2 * float(np.array([reading.has_bias for reading in readings]) @ log)
-        counts.append(sums.n_used)
-        return parts
+        return parts, sums.n_used
 
-    counts: list[int] = []
     found = np.zeros((3, 1 + len(places)))
-    found[:, [0, *(1 + k for k, own in enumerate(is_scale) if not own)]] = at(values[n:], plain)
+    found[:, [0, *(1 + k for k, own in enumerate(is_scale) if not own)]], n_used = at(values[n:], plain)
     for k, place in enumerate(places):
         if is_scale[k]:
             step = STEP * np.eye(len(spec.scaled))[spec.parameters[place].index - n]
-            ends = [at(values[n:] * np.exp(sign * step), ())[:, 0] for sign in (1, -1)]
+            ends = [at(values[n:] * np.exp(sign * step), ())[0][:, 0] for sign in (1, -1)]
             found[:, 1 + k] = (ends[0] - ends[1]) / (2 * STEP)
-    return Sums(found[0], found[1], found[2], counts[0])
+    return Sums(found[0], found[1], found[2], n_used)

@@ -377,7 +377,7 @@ class WienerPosterior:
         readings = self.observations.readings
         if len(readings) == 1:
             return []
-        series = np.repeat(np.arange(len(readings)), [len(reading) for reading in readings])
+        series = self.observations.series
         series = series if self.rows.sorter is None else series[self.rows.sorter]
         parts = [
             Stretch(series[part], one.fitted, one.leverage, one.noise_variance, one._pull)

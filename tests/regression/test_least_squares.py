@@ -145,7 +145,7 @@ def test_known_sds_give_the_weighted_quadratic(columns):
 
 def test_traces_and_one_step_of_the_variances(columns):
     res = sf.SplineRegression(readings(columns, known=True), basis_of(2)).fit()
-    name = res._name_of_row()
+    name = res.observations.series
     traces = np.bincount(name, res._leverage)
     assert list(traces) == pytest.approx([2.3439, 0.6267, 0.0293], abs=6e-5)
     steps = np.sqrt(np.bincount(name, res.resid**2) / (np.bincount(name) - traces))
@@ -156,7 +156,7 @@ def test_unknown_sds_are_the_fixed_point(columns):
     res = sf.SplineRegression(readings(columns, known=False), basis_of(2)).fit()
     assert list(res.sigma) == pytest.approx([0.09443, 0.15849, 0.51801], abs=6e-6)
     assert at_zero(res) == pytest.approx([2.21106, 0.82049, -0.95239], abs=6e-6)
-    name = res._name_of_row()
+    name = res.observations.series
     rss, free = np.bincount(name, res.resid**2), np.bincount(name, 1 - res._leverage)
     assert res.sigma.to_numpy() ** 2 == pytest.approx(rss / free, rel=1e-5)  # certified to 1e-5 of a standard error
     assert res.decrement < 1e-10

@@ -107,7 +107,7 @@ def test_mixed_readings_against_dense_algebra(penalty):
     frequentist = sf.SplineRegression(mixed(), BASIS, penalty).fit(cov_type="frequentist")
     np.testing.assert_allclose(frequentist.bse**2, np.diag(inverse @ scaled.T @ scaled @ inverse), rtol=1e-6)
     np.testing.assert_allclose(res._leverage, np.diag(scaled @ inverse @ scaled.T), rtol=1e-8, atol=1e-14)
-    name, n = res._name_of_row(), 3
+    name, n = res.observations.series, 3
     if penalty is not SUM:  # the fixed point of the variance components
         ratio = res._fit.rows.ratio
         rss, free = np.bincount(name, res.resid**2 / ratio)[:n], np.bincount(name, 1 - res._leverage)[:n]

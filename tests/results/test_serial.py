@@ -58,7 +58,7 @@ def dense_errors(results, observations):
     )
     order = np.argsort(x, kind="stable")
     x, y, deriv = x[order] - x.min(), y[order], deriv[order]
-    sds = results.sigma.to_numpy()[results._name_of_row()[order]]
+    sds = results.sigma.to_numpy()[results.observations.series[order]]
     blocks = np.array([[wiener(x[a], x[b], deriv[a], deriv[b]) for b in range(len(x))] for a in range(len(x))])
     X = np.column_stack([deriv == 0, np.where(deriv == 0, x, 1.0)]).astype(float)
     found = np.empty(len(x))
