@@ -124,7 +124,7 @@ class Seasonal(Prior):
 
     @property
     def order(self) -> tuple[int, ...]:
-        """The harmonics in the order of the state, those of one unknown constant last: then no digits are lost over rounded phases."""
+        """The harmonics in the order of the state, those of one constant last: over rounded phases digits were lost."""
         single = [k for k, _, _ in self.told]
         return (*(k for k in spread_harmonics(self.count) if k not in single), *single)
 
