@@ -107,24 +107,18 @@ class Spline(Frozen):
     @property
     def degree(self) -> int:
         """Degree of the pieces."""
-        return self._bspline_basis.degree
-
-    @property
-    def _bspline_basis(self) -> BSplineBasis:
-        basis = self.bsplines.basis
-        assert isinstance(basis, BSplineBasis)
-        return basis
+        return _bsplines_of(self).degree
 
     @cached_property
     def _pieces(self) -> FloatArray:
         """Bernstein coefficients on every piece, (n_pieces, degree + 1, ...)."""
-        basis = self._bspline_basis
+        basis = _bsplines_of(self)
         return bernstein_coefficients(basis.knots, self.bsplines.coef, basis.degree, basis.span)
 
     @cached_property
     def _kernel_pieces(self) -> tuple[FloatArray, FloatArray]:
         """What the kernel evaluates: 1 / width of every piece, and Bernstein coefficients times binomials."""
-        basis = self._bspline_basis
+        basis = _bsplines_of(self)
         pieces = self._pieces.reshape(len(basis.span), basis.degree + 1, -1)
         return 1 / np.diff(basis.breaks), pieces * binomials(basis.degree)[:, None]
 
@@ -156,7 +150,7 @@ class Spline(Frozen):
             An x is outside the domain and the basis does not extrapolate; the message gives the first index.
         """
         deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
-        spline, basis = self, self._bspline_basis
+        spline, basis = self, _bsplines_of(self)
         order = min(deriv, basis.degree)
         for _ in range(order):
             spline = spline._first_derivative
@@ -170,7 +164,7 @@ class Spline(Frozen):
 
     def _values(self, points: FloatArray, beyond: bool = False) -> FloatArray:
         """Values (n, n_columns); zero in the domain where the derivative is `beyond` the degree."""
-        basis = self._bspline_basis
+        basis = _bsplines_of(self)
         mode = basis.extrapolate
         inside, outside = points, None
         if mode != "error":
@@ -207,7 +201,7 @@ class Spline(Frozen):
         """
         k = check_order(k, "k", 0, self.degree)
         flat = self.bsplines.coef.reshape(len(self.bsplines.coef), -1)
-        basis, slopes = self._bspline_basis.derivative_basis(k, csr_array(flat))
+        basis, slopes = _bsplines_of(self).derivative_basis(k, csr_array(flat))
         return Spline(basis, slopes.toarray().reshape(-1, *self.coef.shape[1:]))
 
     @quiet
@@ -217,7 +211,7 @@ class Spline(Frozen):
         Its coefficients are sums of coef_j (t_(j+degree+1) - t_j) / (degree + 1). Beyond the domain it follows the spline where
         some extrapolation does (a tangent above a constant), else it does not extrapolate.
         """
-        basis = self._bspline_basis
+        basis = _bsplines_of(self)
         degree, knots, coef = basis.degree, basis.knots, self.bsplines.coef
         if degree == HIGHEST_DEGREE:
             raise SpecificationError(f"the spline has degree {degree}, the highest; integrate it over intervals instead")
@@ -248,7 +242,7 @@ class Spline(Frozen):
         """
         self._require_scalar()
         spline = self.bsplines.derivative(check_order(deriv, "deriv", 0, self.degree))
-        return bernstein_roots(spline._bspline_basis.breaks, spline._pieces)
+        return bernstein_roots(_bsplines_of(spline).breaks, spline._pieces)
 
     @quiet
     def extrema(self) -> Extrema:
@@ -261,7 +255,7 @@ class Spline(Frozen):
             return Extrema(np.empty(0), np.empty(0), np.empty(0, np.bool_))
         zeros = self.roots(deriv=1)
         lower, upper = self.domain
-        breaks = self._bspline_basis.breaks
+        breaks = _bsplines_of(self).breaks
         kinks = breaks[1:-1]  # the slope may jump there through zero, where knots are repeated
         candidates = np.unique(np.concatenate([zeros, kinks]))
         candidates = candidates[(candidates > lower) & (candidates < upper)]
@@ -313,15 +307,15 @@ class Spline(Frozen):
         if degree > HIGHEST_DEGREE:
             raise SpecificationError(f"the product would have degree {degree}; splines end at {HIGHEST_DEGREE}")
         lower, upper = a.domain
-        breaks = np.unique(np.concatenate([a._bspline_basis.breaks, b._bspline_basis.breaks]))
+        breaks = np.unique(np.concatenate([_bsplines_of(a).breaks, _bsplines_of(b).breaks]))
         pieces = product(_pieces_between(a, breaks), _pieces_between(b, breaks))
         distinct, continuity = breaks[1:-1], []
         for spline in (a, b):
-            counts = _multiplicity(spline._bspline_basis, distinct)
+            counts = _multiplicity(_bsplines_of(spline), distinct)
             continuity.append(np.where(counts > 0, spline.degree - counts, HIGHEST_DEGREE))
         inner = np.repeat(distinct, degree - np.minimum(*continuity))
         knots = np.concatenate([np.full(degree + 1, lower), inner, np.full(degree + 1, upper)])
-        extrapolate = a._bspline_basis.extrapolate
+        extrapolate = _bsplines_of(a).extrapolate
         return Spline(BSplineBasis(knots, degree, extrapolate), coefficients_of_pieces(knots, degree, breaks, pieces))
 
     __rmul__ = __mul__
@@ -339,7 +333,7 @@ class Spline(Frozen):
         scale, shift = check_number(scale), check_number(shift)
         if scale == 0:
             raise SpecificationError("scale is 0; the composition would be a constant")
-        given, coef = self._bspline_basis.knots, self.bsplines.coef
+        given, coef = _bsplines_of(self).knots, self.bsplines.coef
         knots = (given - shift) / scale
         lost = (np.diff(knots) == 0) & (np.diff(given) > 0)
         if lost.any():
@@ -347,30 +341,30 @@ class Spline(Frozen):
             raise KnotError(f"knots[{i}] and knots[{i + 1}] fall together at {knots[i]}; choose a smaller shift, or another scale")
         if scale < 0:
             knots, coef = knots[::-1], coef[::-1]
-        return Spline(replace(self._bspline_basis, knots=knots), coef)
+        return Spline(replace(_bsplines_of(self), knots=knots), coef)
 
     def insert(self, knots: Any) -> Spline:
         """Return the same function with more knots."""
-        return self.to_basis(self._bspline_basis.insert(knots))
+        return self.to_basis(_bsplines_of(self).insert(knots))
 
     def refine(self, n: int = 2) -> Spline:
         """Return the same function with every piece cut into n."""
-        return self.to_basis(self._bspline_basis.refine(n))
+        return self.to_basis(_bsplines_of(self).refine(n))
 
     def elevate(self, k: int = 1) -> Spline:
         """Return the same function with pieces of degree + k."""
-        return self.to_basis(self._bspline_basis.elevate(k))
+        return self.to_basis(_bsplines_of(self).elevate(k))
 
     @quiet
     def to_basis(self, finer: BSplineBasis) -> Spline:
         """Return the same function in a basis that has this one's knots, and more, or a higher degree."""
-        matrix = self._bspline_basis.matrix_to(finer)
+        matrix = _bsplines_of(self).matrix_to(finer)
         coef = self.bsplines.coef
         return Spline(finer, np.asarray(matrix @ coef.reshape(len(coef), -1)).reshape(-1, *coef.shape[1:]))
 
     def to_scipy(self) -> BSpline[Any]:
         """Return the same function as a `scipy.interpolate.BSpline`, which extrapolates by its end pieces or not at all."""
-        basis = self._bspline_basis
+        basis = _bsplines_of(self)
         return BSpline(
             basis.knots.copy(), self.bsplines.coef.copy(), basis.degree, extrapolate=OF_SCIPY.get(basis.extrapolate, False)
         )
@@ -443,7 +437,7 @@ class Spline(Frozen):
     @quiet
     def to_ppoly(self) -> PPoly[Any]:
         """Return the same function as a `scipy.interpolate.PPoly`: powers of x - (start of the piece)."""
-        basis, spline = self._bspline_basis, self.bsplines
+        basis, spline = _bsplines_of(self), self.bsplines
         powers = []
         for k in range(basis.degree + 1):  # the k-th power has the k-th derivative at the start of the piece over k!
             powers.append(spline._pieces[:, 0] / factorial(k))
@@ -455,6 +449,13 @@ class Spline(Frozen):
     def _require_scalar(self) -> None:
         if self.coef.ndim != 1:
             raise SpecificationError(f"coef has shape {self.coef.shape}; take one column: Spline(s.basis, s.coef[:, i])")
+
+
+def _bsplines_of(spline: Spline) -> BSplineBasis:
+    """The B-splines that a spline is a combination of, whatever its own basis is."""
+    basis = spline.bsplines.basis
+    assert isinstance(basis, BSplineBasis)
+    return basis
 
 
 def _check_domains(a: Spline, b: Spline) -> None:
@@ -469,7 +470,7 @@ def _multiplicity(basis: BSplineBasis, places: FloatArray) -> Any:
 
 def _clamped(spline: Spline, degree: int) -> Spline:
     """The same function of a degree, its end knots degree + 1 times."""
-    basis = spline._bspline_basis
+    basis = _bsplines_of(spline)
     lower, upper = basis.domain
     inner = basis.inner_knots
     knots = np.concatenate([np.full(basis.degree + 1, lower), inner, np.full(basis.degree + 1, upper)])
@@ -482,12 +483,12 @@ def _clamped(spline: Spline, degree: int) -> Spline:
 def _common(a: Spline, b: Spline) -> tuple[Spline, Spline]:
     """Two splines on one domain in the smallest basis that has both."""
     _check_domains(a, b)
-    first, second = a._bspline_basis, b._bspline_basis
+    first, second = _bsplines_of(a), _bsplines_of(b)
     if first.degree == second.degree and np.array_equal(first.knots, second.knots):
         return a, b
     degree = max(first.degree, second.degree)
     a, b = _clamped(a, degree), _clamped(b, degree)
-    first, second = a._bspline_basis, b._bspline_basis
+    first, second = _bsplines_of(a), _bsplines_of(b)
     distinct = np.unique(np.concatenate([first.inner_knots, second.inner_knots]))
     counts = np.maximum(_multiplicity(first, distinct), _multiplicity(second, distinct))
     result = []
@@ -499,7 +500,7 @@ def _common(a: Spline, b: Spline) -> tuple[Spline, Spline]:
 
 def _pieces_between(spline: Spline, breaks: FloatArray) -> FloatArray:
     """Bernstein coefficients between breaks, among which are those of the spline."""
-    basis = spline._bspline_basis
+    basis = _bsplines_of(spline)
     span = basis.span[np.searchsorted(basis.breaks, breaks[:-1], side="right") - 1]
     ends = [[breaks[:-1]] * (basis.degree - k) + [breaks[1:]] * k for k in range(basis.degree + 1)]
     return np.stack([blossom(basis.knots, spline.coef, basis.degree, span, corner) for corner in ends], axis=1)

@@ -65,12 +65,14 @@ def compare(fits: Mapping[str, Results], by: str = "aic") -> pd.DataFrame:
     for name, fit in fits.items():
         if not isinstance(fit, Results):
             raise SpecificationError(f"fits[{name!r}] is of the type {type(fit).__name__}; pass results of a fit")
+    mine = first._compared
     for fit in others:
-        if fit._fitted_by != first._fitted_by:
+        theirs = fit._compared
+        if theirs.fitted_by != mine.fitted_by:
             raise SpecificationError("the fits differ in method or loss; compare fits to the same observations by one method")
-        if fit.nobs != first.nobs or not np.array_equal(fit._observed, first._observed, equal_nan=True):
+        if fit.nobs != first.nobs or not np.array_equal(theirs.observed, mine.observed, equal_nan=True):
             raise SpecificationError("the fits are to different observations, whose likelihoods do not compare; fit the same ones")
-        if fit._fitted_by[0] not in ("ols", "ml") and by != "gcv" and fit._n_likelihood[1] != first._n_likelihood[1]:
+        if theirs.fitted_by[0] not in ("ols", "ml") and by != "gcv" and theirs.n_contrasts != mine.n_contrasts:
             raise SpecificationError(
                 "restricted likelihoods compare only where the same functions have no penalty; fit by 'ml', or compare by='gcv'"
             )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from statsmodels.stats.contrast import ContrastResults
 
 LEAST_FREE = 1e-10  # a fraction of an observation's noise that is left in its residual, below which it is rounding
+
+
+class Compared(NamedTuple):
+    """What fits that are compared have in common: method, loss and its parameter; the observations; contrasts of the likelihood."""
+
+    fitted_by: tuple[str, str, float | None]
+    observed: FloatArray
+    n_contrasts: int
 
 
 @entry_point
@@ -345,13 +353,17 @@ class Results(ABC):
 
     @property
     def _fitted_by(self) -> tuple[str, str, float | None]:
-        """Method, loss and its parameter, which are equal in fits that are compared."""
+        """Method, loss and its parameter."""
         return getattr(self, "method", "reml"), getattr(self, "loss", "squares"), getattr(self, "loss_parameter", None)
 
     @property
     @abstractmethod
     def _observed(self) -> FloatArray:
-        """The observations, which are equal in fits that are compared."""
+        """The observations."""
+
+    @property
+    def _compared(self) -> Compared:
+        return Compared(self._fitted_by, self._observed, self._n_likelihood[1])
 
     @property
     def _criteria(self) -> dict[str, float]:

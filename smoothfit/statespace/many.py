@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -19,24 +18,18 @@ from .._frames import framed
 from .._html import html_of
 from .._progress import progress_bar
 from .._validation import FloatArray, Zone, check_level, check_memory, check_order
-from ..errors import DataError, ExactSeriesWarning, RoughnessWarning, SmoothfitError, SpecificationError, UnknownNameError
-from ..inference.newton import Minimum
-from ..markov.bandwidth import FixedLam
+from ..errors import DataError, RoughnessWarning, SpecificationError, UnknownNameError
 from ..markov.process import Prior, check_readable
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import in_zone
 from ..results.mixtures import standard_law, standard_quantile
-from .batch import Batch, BatchFit, fit_separately, fit_shared
+from .batch import Batch, BatchFit
 from .batch_nodes import CurveNodes, curve_nodes
 from .checks import checked_prior
-from .curves import Curves, read_curves
-from .estimation import Optimum
-from .fit import Fit
-from .fitting import Variances
-from .markov_posterior import MarkovPosterior
-from .model import HIGHEST_ORDER, SmoothingSpline
+from .curves import read_curves
+from .fitted_curves import FittedCurves
+from .model import HIGHEST_ORDER
 from .results import SmoothingSplineResults
-from .specification import Sites
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +39,6 @@ IntArray = npt.NDArray[np.int64]
 SMOOTHING = ("separate", "shared")
 MOST_PANELS = 12
 MOST_OF_FAN, FAN_POINTS = 1000, 200
-_fit_unchecked = entry_point(SmoothingSpline._fit)  # curves are not checked for misfits one by one
 OF_OBSERVATION, OF_CURVE = 200.0, 1300.0  # bytes at the peak of a fit
 
 
@@ -68,14 +60,10 @@ class CurveFits:
         Reason for each id that could not be fitted.
     """
 
-    def __init__(self, curves: Curves, order: int, method: str, smoothing: str, prior: Prior | None = None):
-        self.order, self.method, self.smoothing, self.prior = order, method, smoothing, prior
-        self._curves = curves
-        self._variances: dict[int, tuple[float, FloatArray, tuple[str, ...], Minimum | None]] = {}
-        self._optima: dict[int, tuple[Optimum, Sites | None]] = {}
-        self._rows: dict[int, dict[str, Any]] = {}
-        self._reasons: dict[int, str] = {}
-        self._side_by_side: BatchFit | None = None
+    def __init__(self, fitted: FittedCurves):
+        self.order, self.method, self.smoothing, self.prior = fitted.order, fitted.method, fitted.smoothing, fitted.prior
+        self._curves = fitted.curves
+        self._fitted = fitted
 
     @property
     def ids(self) -> pd.Index:
@@ -93,12 +81,12 @@ class CurveFits:
         """Estimates, one row for each id that was fitted."""
         import pandas as pd
 
-        fitted = sorted(self._rows)
+        fitted = sorted(self._fitted.rows)
         names = [f"sigma.{r.name}" for r in self._curves.observations.readings if r.sd is None]
         smoothing = ["q", "bandwidth"] if self.prior is None else [p.name for p in self.prior.hyperparameters]
         biases = [f"bias.{r.name}" for r in self._curves.observations.readings if r.has_bias]
         columns = ["nobs", *names, *smoothing, *biases, "edf", "llf", "boundary"]
-        frame = pd.DataFrame([self._rows[i] for i in fitted], columns=columns, index=self.ids[fitted])
+        frame = pd.DataFrame([self._fitted.rows[i] for i in fitted], columns=columns, index=self.ids[fitted])
         return frame
 
     @cached_property
@@ -106,39 +94,20 @@ class CurveFits:
         """Reasons, by id."""
         import pandas as pd
 
-        failed = sorted(self._reasons)
-        return pd.Series([self._reasons[i] for i in failed], index=self.ids[failed], name="reason", dtype=object)
+        failed = sorted(self._fitted.reasons)
+        return pd.Series([self._fitted.reasons[i] for i in failed], index=self.ids[failed], name="reason", dtype=object)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._fitted.rows)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.ids[sorted(self._rows)])
+        return iter(self.ids[sorted(self._fitted.rows)])
 
     def __getitem__(self, curve: Any) -> SmoothingSplineResults:
         place = self._curves.place(curve)
-        if place in self._reasons:
-            raise DataError(f"the curve {curve!r} could not be fitted: {self._reasons[place]}")
-        return self._results(place)
-
-    def _results(self, place: int) -> SmoothingSplineResults:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RoughnessWarning)
-            model = SmoothingSpline(self._curves.subset(place), self.order, prior=self.prior)
-        if model.specification is not None:
-            optimum, sites = self._optima[place]
-            specification = model.specification if sites is None else model.specification.with_sites(sites)
-            fit = Fit.of_specification(specification, optimum, model.described)
-            return SmoothingSplineResults(model, fit)
-        q, sigma, boundary, minimum = self._variances[place]
-        rows = model._rows
-        units = np.array([rows.scale.of(model.observations[name].deriv) for name in rows.unknown])
-        sigma2 = np.append((sigma / units) ** 2, np.ones(int(rows.has_known)))
-        fixed = "shared" if self.smoothing == "shared" else None
-        variances = Variances(q / rows.scale.intensity(self.order), sigma2, boundary, minimum)
-        tie = FixedLam(float(sigma2[0]) / variances.q if variances.q else np.inf) if fixed else None
-        fit = Fit.of_rows(model.observations, rows, self.order, variances, self.method, fixed, tie)
-        return SmoothingSplineResults(model, fit)
+        if place in self._fitted.reasons:
+            raise DataError(f"the curve {curve!r} could not be fitted: {self._fitted.reasons[place]}")
+        return self._fitted.results(place)
 
     # Tidy frames ------------------------------------------------------------------------------------------------------
 
@@ -183,14 +152,14 @@ class CurveFits:
         if places is not None:
             moments = self._of_rows(given, places, deriv, level)
             return self._frame(places, given, asked.zone, *moments)
-        fitted = sorted(self._rows)
+        fitted = sorted(self._fitted.rows)
         entries = 20.0 * len(fitted) * given.size  # with the columns of the frame
         check_memory(8 * entries, f"a frame of {len(fitted)} curves at {given.size} x", "pass fewer x at a time")
         mean, variance = np.empty((2, len(fitted), len(given)))
         ends = np.empty((2, *mean.shape))
         place = {curve: i for i, curve in enumerate(fitted)}
         single = set(fitted)
-        found = self._side_by_side
+        found = self._fitted.side_by_side
         if found is not None and len(found.batch):
             rows = [place[int(curve)] for curve in found.batch.curves]
             at = abscissa.to_numbers(given)
@@ -198,7 +167,7 @@ class CurveFits:
             ends[:, rows] = self._intervals(found, at, deriv, level)
             single -= set(found.batch.curves[np.isfinite(self._nodes.weights).all(axis=1)].tolist())
         for curve in single:
-            prediction = self._results(curve).get_prediction(given, deriv)
+            prediction = self._fitted.results(curve).get_prediction(given, deriv)
             mean[place[curve]], variance[place[curve]] = prediction.predicted_mean, prediction.var_pred_mean
             ends[:, place[curve]] = prediction.conf_int(alpha=level).T
         curves, at_all = np.repeat(np.array(fitted, dtype=np.int64), len(given)), np.tile(given, len(fitted))
@@ -208,14 +177,14 @@ class CurveFits:
         self, given: npt.NDArray[Any], places: IntArray, deriv: int, level: float
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Means (g,), variances (g,) and ends (2, g) of f^(deriv) of one curve at each x."""
-        missing = [row for row, curve in enumerate(places.tolist()) if curve not in self._rows]
+        missing = [row for row, curve in enumerate(places.tolist()) if curve not in self._fitted.rows]
         if missing:
             label = self.ids[int(places[missing[0]])]
             raise UnknownNameError(f"row {missing[0]} of x names the curve {label!r}, which could not be fitted; see failures")
         mean, variance, ends = np.empty(len(given)), np.empty(len(given)), np.empty((2, len(given)))
         for curve in np.unique(places).tolist():
             rows = places == curve
-            prediction = self._results(curve).get_prediction(given[rows], deriv)
+            prediction = self._fitted.results(curve).get_prediction(given[rows], deriv)
             mean[rows], variance[rows] = prediction.predicted_mean, prediction.var_pred_mean
             ends[:, rows] = prediction.conf_int(alpha=level).T
         return mean, variance, ends
@@ -259,7 +228,7 @@ class CurveFits:
     @cached_property
     def _nodes(self) -> CurveNodes:
         """Posterior of the smoothing of the curves that were fitted side by side; the estimates, if all curves share them."""
-        found = self._side_by_side
+        found = self._fitted.side_by_side
         assert found is not None
         if self.smoothing == "shared":
             return CurveNodes((found.q / found.sigma2)[:, None], np.ones((len(found.q), 1)), found.sigma2[:, None])
@@ -322,13 +291,13 @@ class CurveFits:
         if not len(self):
             raise DataError("no curve was fitted; see failures")
         observations, fractions = self._curves.observations, [1 - check_level(1 - level) for level in levels]
-        abscissa, fitted = observations.abscissa, sorted(self._rows)
+        abscissa, fitted = observations.abscissa, sorted(self._fitted.rows)
         chosen = np.unique(np.linspace(0, len(fitted) - 1, min(len(fitted), MOST_OF_FAN)).astype(int))
         x = observations.places
         grid = np.linspace(x.min(), x.max(), FAN_POINTS)
         means = np.full((len(chosen), len(grid)), np.nan)
         for row, place in enumerate(chosen.tolist()):
-            results = self._results(fitted[place])
+            results = self._fitted.results(fitted[place])
             mine = results.observations.places
             inside = (grid >= mine.min()) & (grid <= mine.max())
             means[row, inside] = results.predict(abscissa.restore(grid[inside]), deriv)
@@ -348,8 +317,8 @@ class CurveFits:
         import pandas as pd
 
         frames = []
-        for curve in sorted(self._rows):
-            own = nw.from_native(what(self._results(curve)), eager_only=True)
+        for curve in sorted(self._fitted.rows):
+            own = nw.from_native(what(self._fitted.results(curve)), eager_only=True)
             labels = [nw.lit(label).alias(name) for name, label in self._curves.labels(curve).items()]
             frames.append(own.select(*labels, nw.all()))
         found = [own for own in frames if len(own)] or frames[:1]
@@ -363,9 +332,9 @@ class CurveFits:
         return html_of(repr(self), self.params)
 
     def __repr__(self) -> str:
-        failed = f", {len(self._reasons)} failed" if self._reasons else ""
+        failed = f", {len(self._fitted.reasons)} failed" if self._fitted.reasons else ""
         model = f"order={self.order}" if self.prior is None else f"prior={self.prior!r}"
-        return f"CurveFits({model}) of {len(self._rows)} curves{failed}"
+        return f"CurveFits({model}) of {len(self._fitted.rows)} curves{failed}"
 
 
 @entry_point
@@ -462,7 +431,6 @@ def fit_curves(
     else:
         for reading in curves.observations.readings:
             check_readable(checked_prior(prior), reading.deriv, reading.name)
-    fits = CurveFits(curves, order, method, smoothing, prior)
     is_joint = (len(curves.curve) == 1) or all(r.sd is not None for r in curves.observations.readings)
     is_joint = is_joint and prior is None and method == "reml" and resolution is None and not curves.observations.abscissa.is_split
     is_joint = is_joint and not any(reading.has_bias for reading in curves.observations.readings)
@@ -470,21 +438,11 @@ def fit_curves(
         raise SpecificationError(
             'smoothing is "shared", which needs method="reml", one series or sd= for all of them, and no resolution= or bias='
         )
+    fitted = FittedCurves(curves, order, method, smoothing, prior)
     is_shown = sys.stderr.isatty() if progress is None else bool(progress)
     with progress_bar(is_shown, len(curves.ids), "curve") as advance:
-        rest = np.arange(len(curves.ids))
-        if is_joint:
-            batch = Batch.of(curves.observations, curves.curve, order, shared=smoothing == "shared")
-            scale_free = curves.observations.readings[0].sd is None
-            fit = fit_shared if smoothing == "shared" else fit_separately
-            found = fit(batch, order, scale_free, n_threads, advance) if len(batch) else None
-            if found is not None:
-                _note(fits, found)
-            rest = np.setdiff1d(rest, np.array([*fits._rows, *fits._reasons], dtype=np.int64))
-        for place in rest.tolist():
-            _fit_one(fits, place)
-            advance(1)
-    return fits
+        fitted.fit_all(is_joint, advance)
+    return CurveFits(fitted)
 
 
 def _check_derivs(observations: Observations, order: int) -> None:
@@ -499,59 +457,3 @@ def _check_derivs(observations: Observations, order: int) -> None:
             f"order={k + 2} makes it smooth",
             RoughnessWarning,
         )
-
-
-def _fit_one(fits: CurveFits, place: int) -> None:
-    """Fit a curve by itself, or note why it cannot be."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RoughnessWarning)
-            warnings.simplefilter("ignore", ExactSeriesWarning)  # `boundary` names it for every curve
-            results = _fit_unchecked(
-                SmoothingSpline(fits._curves.subset(place), fits.order, prior=fits.prior), fits.method, None, {}
-            )
-            row: dict[str, Any] = {"nobs": results.nobs}
-            row |= {f"sigma.{name}": sd for name, sd, estimated in results.noise_sds if estimated}
-            row |= {str(name): float(value) for name, value in results.fitted.posterior.hyperparameters.items()}
-            row |= {"bandwidth": results.bandwidth} if fits.prior is None else {}
-            row |= dict(zip(results.effect_names, results.fitted.posterior.effects[0].tolist(), strict=True))
-            row |= {"edf": results.edf, "llf": results.llf}
-    except SmoothfitError as error:
-        fits._reasons[place] = str(error)
-        return
-    fits._rows[place] = row | {"boundary": ", ".join(results.boundary)}
-    if isinstance(results.optimum, Optimum):
-        fits._optima[place] = results.optimum, cast(MarkovPosterior, results.fitted.posterior).specification.sites
-    else:
-        unknown = [sd for _, sd, estimated in results.noise_sds if estimated]
-        fits._variances[place] = results.q, np.array(unknown), results.boundary, results.optimum.minimum
-
-
-def _note(fits: CurveFits, found: BatchFit) -> None:
-    """Write scaled estimates of a batch into `fits`, in the user's units."""
-    reading, order, batch = fits._curves.observations.readings[0], fits.order, found.batch
-    estimated = reading.sd is None
-    log_units = np.add.reduceat(np.log(batch.row_units), batch.start[:-1])
-    # log|X'X| with observations in the user's units: the variances 1 / unit^2 were taken y_unit^2 times as large
-    rescaled = found.log_det_design - np.add.reduceat(np.log(batch.design_ratio), batch.start[:-1])
-    log_det_design = rescaled + 2 * order * np.log(batch.y_unit)
-    llf = -found.value / 2 - log_units + log_det_design / 2
-    columns = {
-        "nobs": batch.counts,
-        "q": found.q * batch.y_unit**2 / batch.x_unit ** (2 * order - 1),
-        "bandwidth": batch.bandwidths(order, found.q, found.sigma2) * batch.x_unit,
-        "edf": found.edf,
-        "llf": llf,
-    }
-    sigma = np.sqrt(found.sigma2) * batch.units(reading.deriv)
-    if estimated:
-        columns[f"sigma.{reading.name}"] = sigma
-    names, lists = list(columns), [column.tolist() for column in columns.values()]
-    for curve, minimum, sd, *row in zip(batch.curves.tolist(), found.minima, sigma.tolist(), *lists, strict=True):
-        values = dict(zip(names, row, strict=True))
-        boundary: tuple[str, ...] = ("q",) if minimum.at_lower[0] else ()
-        if minimum.at_upper[0] and estimated:
-            boundary = (reading.name,)
-        fits._rows[curve] = values | {"boundary": ", ".join(boundary)}
-        fits._variances[curve] = values["q"], np.array([sd] if estimated else []), boundary, minimum
-    fits._side_by_side = found

@@ -45,7 +45,7 @@ def distance(ends, reference):
 def test_intervals_are_those_of_single_fits(order, sd):
     data = curves(50, order)
     fits = fitted(data, order, sd)
-    assert len(fits._side_by_side.batch) >= 45
+    assert len(fits._fitted.side_by_side.batch) >= 45
     for deriv in range(order):
         frame = fits.predict(GRID, deriv)
         assert (frame["mean_ci_lower"] < frame["mean_ci_upper"]).all()
@@ -74,12 +74,12 @@ def test_curves_at_a_boundary_and_other_levels():
 
 def test_nodes_have_the_moments_of_the_posterior():
     fits = fitted(curves(6, 5, 40, 80), 2)
-    nodes = curve_nodes(fits._side_by_side.batch, 2, True, 1)
+    nodes = curve_nodes(fits._fitted.side_by_side.batch, 2, True, 1)
     np.testing.assert_allclose(nodes.weights.sum(axis=1), 1, rtol=1e-12)
     for i, curve in enumerate(fits):
         res = fits[curve]
         posterior, scale = res.parameter_posterior, res.fitted.posterior.rows.scale
-        units = np.log(fits._side_by_side.batch.x_unit[i] ** -3 * scale.x_unit**3)
+        units = np.log(fits._fitted.side_by_side.batch.x_unit[i] ** -3 * scale.x_unit**3)
         rho = np.log(nodes.q[i]) + units
         sd = np.sqrt(posterior.cov[0, 0])
         assert abs(nodes.weights[i] @ rho - posterior.mean[0]) < 0.02 * sd
@@ -93,7 +93,7 @@ def test_long_curves_have_narrow_posteriors_that_are_resolved():
     fits = fitted(pd.DataFrame({"id": "a", "x": x, "y": y}), 1)
     reference = fits["a"].get_prediction(GRID).conf_int()
     assert distance(fits.predict(GRID)[ENDS].to_numpy(), reference) < 0.02
-    nodes = curve_nodes(fits._side_by_side.batch, 1, True, 1)
+    nodes = curve_nodes(fits._fitted.side_by_side.batch, 1, True, 1)
     assert np.sqrt(nodes.weights[0] @ np.log(nodes.q[0] / fits["a"].optimum.q * fits["a"].optimum.sigma2[0]) ** 2) < 0.5
 
 

@@ -61,7 +61,7 @@ fits = fit(frame(50, 20), 2)
 fits.predict([1.0])
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + 2**26, resource.RLIM_INFINITY))
-found = fits._side_by_side
+found = fits._fitted.side_by_side
 batch = found.batch
 try:  # 400 MB of results, past the estimate of Python
     _kernels.predict_many(batch.series, batch.x, batch.x_unit, 2, found.q, found.sigma2, 0, np.zeros(500_000), 2)
