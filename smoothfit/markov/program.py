@@ -2,7 +2,7 @@
 
 The state holds, in this order,
 
-- the processes: the prior, and noise processes of single series,
+- the processes: the prior, coefficients of regressors that vary, and noise processes of single series,
 - accumulators: the integral of f from the lower limit of an interval, reset where the interval begins,
 - held values: f at the first limit of a difference, or the state at the first node,
 - totals: integrals or differences up to a common end, unknown constants until a row without noise determines them there,
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,10 +100,11 @@ class Functionals:
 
 @dataclass(frozen=True, eq=False)
 class Processes:
-    """The prior and the noise processes side by side, x measured in `x_unit`."""
+    """The prior and other processes side by side, x measured in `x_unit`; `labels` name the first of them, "" by themselves."""
 
     terms: tuple[Prior, ...]
     x_unit: float
+    labels: tuple[str, ...] = ()
 
     @cached_property
     def dim(self) -> int:
@@ -408,17 +410,24 @@ class Program:
     def _unidentified(self, mask: int) -> str:
         """What no observation fixes."""
         labels: list[str] = []
+        trends: list[str] = []
         at = 0
-        for term in self.processes.terms:
+        for term, label in zip_longest(self.processes.terms, self.processes.labels):
             for component in term.components:
                 parts = [j for j in range(component.dim) if mask >> (at + j) & 1]
                 if parts:
-                    labels.append(component.naming(parts))
+                    labels.append(label or component.naming(parts))
+                    trends += [] if label or component.level is None else labels[-1:]
                 at += component.dim
         first_effect = self.n_states - self.n_effects
         found = [name for j, name in enumerate(self.effects) if mask >> (first_effect + j) & 1]
         labels += [name if name.startswith("bias.") else f"the coefficient of {name}" for name in found]
         remedy = "add observations of f, or leave out a component or a regressor"
+        if len(trends) > 1:
+            remedy = (
+                "each has an unknown level, and only their sum is observed: keep one of them; sf.priors.LocalLinearTrend() has "
+                "noise of its level and of its slope, and stationary components have no level"
+            )
         if any(name.startswith("bias.") for name in found):
             remedy = (
                 "a bias is relative to a series without one: leave bias= of one series out, which is then the reference, pass it "

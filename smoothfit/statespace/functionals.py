@@ -13,6 +13,7 @@ from ..observations import OF_DIFFERENCE, derivative_label
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
 from .specification import Specification
+from .varying import coefficient_label
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class CurveFunctionals:
     upper : Points, n values of x, or None
         Upper limits, beyond `points`, of integrals and differences.
     component : str or None
-        A component of the prior or an intervention; all of f by default.
+        A component of the prior, an intervention, or a coefficient that varies; all of f by default.
     """
 
     points: Points
@@ -62,19 +63,23 @@ def in_state(specification: Specification, functionals: CurveFunctionals) -> tup
         if functionals.kind == DIFFERENCE:
             return query, np.full(len(query), scale.y_unit), np.zeros(len(query))
         return query, np.full(len(query), scale.y_unit * scale.x_unit), scale.y_origin * functionals.upper.minus(points)
-    highest = specification.prior.smoothness
+    highest, size = specification.prior.smoothness, 1.0
+    coefficients = {coefficient_label(name): name for name in specification.varying}
     if functionals.component in specification.component_names:
         highest = specification.prior.components[specification.component_names.index(functionals.component)].smoothness
+    elif functionals.component in coefficients:
+        name = coefficients[functionals.component]
+        highest, size = specification.varying[name].smoothness, specification.coefficient_unit(name) / scale.y_unit
     elif functionals.component in specification.intervention_labels:
         highest = max(functionals.derivs)
     elif functionals.component is not None:
-        names = (*specification.component_names, *specification.intervention_labels)
+        names = (*specification.component_names, *specification.intervention_labels, *coefficients)
         raise SpecificationError(f"component is {functionals.component!r}; the components are {', '.join(names)}")
     if max(functionals.derivs) > highest:
         raise SpecificationError(f"derivs holds {max(functionals.derivs)}; derivatives end at {derivative_label(highest)}")
     folded, n = specification.folded(points), len(points.coarse)
     parts = [specification.query(None, folded, k, component=functionals.component) for k in functionals.derivs]
-    units = np.repeat([scale.of(k) for k in functionals.derivs], n)
+    units = np.repeat([scale.of(k) * size for k in functionals.derivs], n)
     origin = origin_of(specification, functionals.component)
     return Functionals.join(parts), units, np.repeat([origin if k == 0 else 0.0 for k in functionals.derivs], n)
 

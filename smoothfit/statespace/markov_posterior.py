@@ -31,6 +31,7 @@ from .specification import Specification
 from .spline import Pieces
 from .stream import StructuralOnline
 from .units import log_det_units, noise_sds
+from .varying import coefficient_label
 
 MOST_NORMALS = 2**23  # drawn at a time
 STEP = 1e-3  # in a logarithm: of central differences of exact scores, right to its square
@@ -183,13 +184,16 @@ class MarkovPosterior:
 
     @property
     def component_names(self) -> tuple[str, ...]:
-        """Names of the additive parts of the curve: components of the prior, then interventions."""
-        return (*self.specification.component_names, *self.specification.intervention_labels)
+        """Names of the additive parts of the curve, components of the prior and interventions, then coefficients that vary."""
+        spec = self.specification
+        return (*spec.component_names, *spec.intervention_labels, *map(coefficient_label, spec.varying))
 
     def component_smoothness(self, component: str) -> int:
         """How many derivatives a part of the curve has."""
-        names = self.specification.component_names
-        return self.specification.prior.components[names.index(component)].smoothness if component in names else HIGHEST_DERIVATIVE
+        spec = self.specification
+        found = {coefficient_label(name): process.smoothness for name, process in spec.varying.items()}
+        found |= {name: one.smoothness for name, one in zip(spec.component_names, spec.prior.components, strict=True)}
+        return found.get(component, HIGHEST_DERIVATIVE)
 
     def question(self, functionals: CurveFunctionals) -> Question:
         """Compile functionals."""
@@ -467,7 +471,8 @@ class MarkovPosterior:
     @property
     def facts(self) -> list[tuple[str, str]]:
         """The components of the prior."""
-        return [("Components:", " + ".join(self.specification.component_names))]
+        varying = [f"{name} * {coefficient_label(name)}" for name in self.specification.varying]
+        return [("Components:", " + ".join([*self.specification.component_names, *varying]))]
 
     @property
     def _rounding(self) -> str:
@@ -478,6 +483,7 @@ class MarkovPosterior:
         """The model, what was given, and what is at a boundary."""
         spec = self.specification
         notes = [f"prior: {spec.prior!r}"]
+        notes += [f"coefficient of {name}: {process!r}" for name, process in spec.varying.items()]
         notes += [f"noise of {name}: {process!r}" for name, process in spec.noise.items()]
         notes += [
             f"{reading.name} was rounded: {self._rounding}"

@@ -76,6 +76,11 @@ class SmoothingSpline:
     covariances : mapping from tuple of str to array_like, shape (m, m) or (n, m, m), optional
         Known covariance of the noise of m series that are observed together, one observation of each at each of n values of x:
         ``{("height", "speed"): covariance}``. It replaces their `sd`, in the units of the observations.
+    varying : mapping from str to Prior, optional
+        Regressors whose coefficient varies with x, each with its prior: ``{"price": sf.priors.IntegratedWiener(1)}``, a random
+        walk. Its hyperparameters are estimated, in units of f per unit of the regressor, and the path of the coefficient is the
+        component ``"coef(price)"``. Stationary priors have mean zero: add ``sf.priors.Polynomial(0)`` for a coefficient about an
+        unknown constant. Observations of integrals, means and differences cannot depend on such a regressor.
 
     Raises
     ------
@@ -89,7 +94,7 @@ class SmoothingSpline:
 
     Notes
     -----
-    With any of the last six parameters, for observations of integrals, means or differences, and if a series has an unknown
+    With any of the last seven parameters, for observations of integrals, means or differences, and if a series has an unknown
     `bias` or `scale`, a general engine runs, with the same methods and results. It costs three to five times as much (measured
     at 500 and 4000 observations, with a prior or a regressor), and 10 to 30 times for integrals. Rounded observations
     (`resolution` of `observe`) use it, too; they exclude a fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` and
@@ -124,6 +129,7 @@ class SmoothingSpline:
         noise: Mapping[str, Prior] | None = None,
         period: float | None = None,
         covariances: Mapping[tuple[str, ...], Any] | None = None,
+        varying: Mapping[str, Prior] | None = None,
     ):
         if not isinstance(observations, Observations):
             raise SpecificationError(
@@ -138,9 +144,12 @@ class SmoothingSpline:
             raise SpecificationError("period needs order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
         is_plain = prior is None and period is None
         is_plain &= all(r.upper is None and r.resolution is None and not r.estimates for r in observations.readings)
-        if not (is_plain and not regressors and _is_empty(interventions) and _is_empty(noise) and not joint):
+        is_plain &= _is_empty(interventions) and _is_empty(noise) and _is_empty(varying)
+        if not (is_plain and not regressors and not joint):
             process = IntegratedWiener(self.order) if prior is None else prior
-            self.specification = Specification(observations, process, regressors, interventions, noise, period, joint)
+            self.specification = Specification(
+                observations, process, regressors, interventions, noise, period, joint, varying=varying
+            )
             self.described = _described(self.order, prior, self.specification)
             return
         self.described = f"order={self.order}"
@@ -187,7 +196,7 @@ class SmoothingSpline:
         data, sd, weights, resolution, bias, scale
             As of `Observations.from_frame`.
         **options
-            Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``, ``covariances``.
+            Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``, ``covariances``, ``varying``.
 
         Notes
         -----
@@ -395,7 +404,7 @@ class SmoothingSpline:
             return SmoothingSplineResults(self, Fit.of_specification(weighted, optimum, self.described))
 
         smooth = self.observations.y
-        if spec.effects or spec.noise or len(spec.prior.components) > 1:
+        if spec.effects or spec.noise or spec.varying or len(spec.prior.components) > 1:
             smooth = smooth - cast(MarkovPosterior, fit(self.observations, None).fitted.posterior).structure_in_observations
         places = None if spec.period is None else spec.folded(self.observations.points).coarse
         found, robustness = fit_robustly(fit, self.observations, free, smooth, places)
@@ -475,6 +484,8 @@ def _described(order: int, prior: Prior | None, specification: Specification) ->
         parts.append(f"period={specification.period:g}")
     if specification.regressors:
         parts.append(f"regressors={list(specification.regressors)!r}")
+    if specification.varying:
+        parts.append(f"varying={specification.varying!r}")
     if specification.interventions:
         parts.append(f"interventions={list(specification.interventions)!r}")
     if specification.noise:

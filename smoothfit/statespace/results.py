@@ -36,6 +36,7 @@ from .fitting import Variances
 from .functionals import CurveFunctionals
 from .online import Nodes
 from .robust import HIGHEST_DF
+from .varying import coefficient_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +131,7 @@ class SmoothingSplineResults(Estimated):
 
     @property
     def component_names(self) -> tuple[str, ...]:
-        """Names of the additive parts of the curve: components of the prior, then interventions."""
+        """Names of the additive parts of the curve, components of the prior and interventions, then of coefficients that vary."""
         return self.fitted.posterior.component_names
 
     def part_of_curve(self, x: Points, deriv: int, part: str) -> tuple[FloatArray, FloatArray]:
@@ -160,9 +161,15 @@ class SmoothingSplineResults(Estimated):
         else:
             points = abscissa.points(asked.array.ravel())
             known = future_columns(names, posterior.regressors, None, asked, len(points.coarse))
-        coef, covariance = posterior.effects
-        places = [(j, name) for j, name in enumerate(posterior.regressors) if name in names]
-        return [(name, points, known[name] * coef[j], known[name] ** 2 * covariance[j, j]) for j, name in places]
+        (coef, covariance), found = posterior.effects, []
+        for name in names:
+            if name in posterior.effect_names:
+                j = posterior.effect_names.index(name)
+                mean, variance = coef[j], covariance[j, j]
+            else:
+                mean, variance = self.part_of_curve(points, 0, coefficient_label(name))
+            found.append((name, points, known[name] * mean, known[name] ** 2 * variance))
+        return found
 
     def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
         """Points with the regressors of observations there, if these are given and observations of f^(deriv) depend on them."""
@@ -284,7 +291,8 @@ class SmoothingSplineResults(Estimated):
             Order of the derivative. Beyond `highest_derivative` the mean of a spline still has derivatives, right limits at the
             observations; the curve itself has none, so that `get_prediction` refuses them.
         component : str, optional
-            One of `component_names`: a component of a sum of priors, or an intervention.
+            One of `component_names`: a component of a sum of priors, an intervention, or ``"coef(<regressor>)"``, the path of
+            a coefficient that varies, in units of f per unit of the regressor.
         regressors : mapping from str to array_like, shape (n,), or data frame, optional
             Values of the regressors at x: as many as x, or a single one for all. Other columns of a data frame are ignored.
 
@@ -445,7 +453,8 @@ class SmoothingSplineResults(Estimated):
         pandas.DataFrame
             A row for each part and x: ``component``, x under its own name, ``mean``, ``mean_se``, ``mean_ci_lower``,
             ``mean_ci_upper``. Parts are the components of the prior and interventions (`component_names`), whose sum is f, and
-            regressors. The level that is taken out before the fit counts to the first component that has one.
+            regressors, each times its coefficient. The level that is taken out before the fit counts to the first component that
+            has one. The path of a coefficient that varies is listed as ``coef(<regressor>)``.
 
         Examples
         --------

@@ -41,6 +41,7 @@ from .general_search import REMEDY
 from .periodic import Phases, distances
 from .scaled import brought_to_curve, check_scaled, scale_parameters, scaled_series, scaled_sums
 from .sketches import sketches_of
+from .varying import check_acting, checked_varying, coefficient_label
 
 SMALLEST_IN_STEPS = 1e-3  # SD of noise that counts as none: one report in hundreds changes by it
 MOST_KEPT = 8  # specifications of observations divided by scales
@@ -72,6 +73,7 @@ class Specification:
         joint: Sequence[Joint] = (),
         sites: Sites | None = None,
         scale: Scale | None = None,
+        varying: Mapping[str, Any] | None = None,
     ):
         self.observations = observations
         self.scaled = scaled_series(observations) if any(reading.has_scale for reading in observations.readings) else ()
@@ -82,23 +84,25 @@ class Specification:
         self.noise = checked_noise(noise, observations)
         self.interventions = checked_interventions(interventions, observations)
         self.period = None if period is None else check_positive(period, "period")
+        self.varying = checked_varying(varying, regressors or {}, self.period)
         self.joint = tuple(joint)
         for reading in observations.readings:
             check_readable(self.prior, max(reading.deriv, 0), reading.name)
         self.scale = self._scale() if scale is None else scale
-        self.processes = Processes((self.prior, *self.noise.values()), self.scale.x_unit)
+        self.processes = self._processes()
         self.unknown = tuple(reading.name for reading in observations.readings if reading.sd is None)
         if len(self.unknown) + 1 > MOST_GROUPS:
             raise DataError(f"{len(self.unknown)} series have an unknown noise SD; at most {MOST_GROUPS - 1} can")
         taken = ("q", *self.intervention_labels, *(p.name for p in self.hyperparameters))
         self._regressors, self._regressor_units = checked_regressors(regressors or {}, observations, taken)
+        check_acting(self.varying, self._regressors, observations)
         self._add_biases()
         check_scaled(self)
         self._check_period()
         self.prior = self._told_apart()
         for label in ("as_read", "as_reported"):  # in which the states of seasons have the order of before
             self.__dict__.pop(label, None)
-        self.processes = Processes((self.prior, *self.noise.values()), self.scale.x_unit)
+        self.processes = self._processes()
         check_distinct([*self.prior.components, *(self.noise.values() if len(observations.names) == 1 else ())])
         self.program  # noqa: B018  compiled now, so that a model too large is reported here
         self._check_identified()
@@ -118,7 +122,16 @@ class Specification:
     def _with(self, observations: Observations, prior: Prior, sites: Sites | None) -> Specification:
         columns = {name: self.regressor(name) for name in self.regressors}
         return Specification(
-            observations, prior, columns, self.interventions, self.noise, self.period, self.joint, sites, self._units_given
+            observations,
+            prior,
+            columns,
+            self.interventions,
+            self.noise,
+            self.period,
+            self.joint,
+            sites,
+            self._units_given,
+            self.varying,
         )
 
     def calibrated(self, scales: FloatArray) -> Specification:
@@ -161,15 +174,26 @@ class Specification:
 
     @cached_property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        """Of the prior, then of the noise processes as ``noise.<name>.<hyperparameter>``."""
+        """Of the prior, of coefficients as ``<regressor>.<hyperparameter>``, of noise as ``noise.<name>.<hyperparameter>``."""
         return self.prior.hyperparameters + tuple(
-            p._replace(name=f"noise.{name}.{p.name}") for name, process in self.noise.items() for p in process.hyperparameters
+            p._replace(name=f"{label}.{p.name}")
+            for label, process in (*self.varying.items(), *((f"noise.{name}", one) for name, one in self.noise.items()))
+            for p in process.hyperparameters
         )
 
     @cached_property
     def effects(self) -> tuple[str, ...]:
-        """Names of the coefficients: regressors, biases of series, then interventions."""
-        return (*self._regressors, *self.intervention_labels)
+        """Names of the constant coefficients: regressors, biases of series, then interventions."""
+        return (*(name for name in self._regressors if name not in self.varying), *self.intervention_labels)
+
+    @cached_property
+    def _constant(self) -> list[int]:
+        """Places of the regressors and biases with a constant coefficient."""
+        return [j for j, name in enumerate(self._regressors) if name not in self.varying]
+
+    def _processes(self) -> Processes:
+        terms = (self.prior, *self.varying.values(), *self.noise.values())
+        return Processes(terms, self.scale.x_unit, ("", *(f"the coefficient of {name}" for name in self.varying)))
 
     @cached_property
     def biased(self) -> tuple[str, ...]:
@@ -211,7 +235,7 @@ class Specification:
     def effect_units(self) -> FloatArray:
         """Units of the coefficients."""
         y_unit, x_unit = self.scale.y_unit, self.scale.x_unit
-        units = [y_unit / self._regressor_units[name] for name in self._regressors]
+        units = [y_unit / self._regressor_units[name] for name in self._regressors if name not in self.varying]
         return np.array(units + [y_unit * x_unit**change.x_power for change in self.interventions])
 
     # Units ------------------------------------------------------------------------------------------------------------
@@ -252,7 +276,16 @@ class Specification:
 
     def hyper_unit(self, p: Hyperparameter) -> float:
         """Unit of a hyperparameter."""
-        return float(self.scale.x_unit**p.x_power * self.scale.y_unit**p.f_power)
+        return float(self.scale.x_unit**p.x_power * self._size_units.get(p.name, self.scale.y_unit) ** p.f_power)
+
+    @cached_property
+    def _size_units(self) -> dict[str, float]:
+        """Units of coefficients, by the names of their hyperparameters."""
+        return {f"{name}.{p.name}": self.coefficient_unit(name) for name, one in self.varying.items() for p in one.hyperparameters}
+
+    def coefficient_unit(self, regressor: str) -> float:
+        """Unit of a coefficient."""
+        return self.scale.y_unit / self._regressor_units[regressor]
 
     def _add_biases(self) -> None:
         """Make a regressor of each unknown bias: one for the observations of its series, in their unit, and zero for others."""
@@ -339,6 +372,9 @@ class Specification:
         for label, term in zip(self.component_names, self.prior.components, strict=True):
             row = term.readout(deriv, self.scale.x_unit)
             parts.append(row if component in (None, label) else np.zeros_like(row))
+        for label, term in self.varying.items():
+            is_asked = component == coefficient_label(label)
+            parts.append(term.readout(deriv, self.scale.x_unit) if is_asked else np.zeros(term.dim))
         for label, term in self.noise.items():
             row = term.readout(0, self.scale.x_unit)
             parts.append(row if label == name else np.zeros_like(row))
@@ -420,13 +456,24 @@ class Specification:
         if reading.deriv != OF_INTEGRAL:
             process[:] = self.process_row(max(reading.deriv, 0), None, reading.name)
         effects = np.zeros((n, len(self.effects)))
-        effects[:, : len(self._regressors)] = regressors * factor[:, None] * (scale.y_unit / unit)
+        acting = regressors * factor[:, None] * (scale.y_unit / unit)
+        effects[:, : len(self._constant)] = acting[:, self._constant]
+        process += self._varying_rows(acting)
         if self.interventions:
-            effects[:, len(self._regressors) :] = self.intervention_columns(start if is_span else None, end, reading.deriv)
+            effects[:, len(self._constant) :] = self.intervention_columns(start if is_span else None, end, reading.deriv)
         kind = np.int8(VALUE if not is_span else INTEGRAL if reading.deriv == OF_INTEGRAL else DIFFERENCE)
         group = self.unknown.index(reading.name) if reading.sd is None else len(self.unknown)
         ratio, offset = ratio * factor**2, self.rounding_of(reading) * factor**2
         return Functionals(start, end, np.full(n, kind), process, effects, y, ratio, np.full(n, group, np.uint8), offset)
+
+    def _varying_rows(self, acting: FloatArray) -> FloatArray:
+        """Rows (n, D) of what regressors, scaled (n, k), add by coefficients that vary."""
+        rows, at = np.zeros((len(acting), self.processes.dim)), self.prior.dim
+        for name, term in self.varying.items():
+            column = acting[:, list(self._regressors).index(name)]
+            rows[:, at : at + term.dim] = column[:, None] * term.readout(0, self.scale.x_unit)
+            at += term.dim
+        return rows
 
     def rounding_of(self, reading: Readings) -> FloatArray:
         """Scaled variances of rounding (n,)."""
@@ -456,9 +503,11 @@ class Specification:
             process[:] = self.process_row(max(deriv, 0), component)
         effects = np.zeros((n, len(self.effects)))
         if isinstance(end, RegressedPoints):
-            effects[:, : len(self._regressors)] = end.regressors * (self.scale.y_unit / self.scale.of(deriv))
+            acting = end.regressors * (self.scale.y_unit / self.scale.of(deriv))
+            effects[:, : len(self._constant)] = acting[:, self._constant]
+            process += self._varying_rows(acting)
         if self.interventions:
-            effects[:, len(self._regressors) :] = self.intervention_columns(start, end, deriv, component)
+            effects[:, len(self._constant) :] = self.intervention_columns(start, end, deriv, component)
         return Functionals(
             end if start is None else start,
             end,
@@ -621,7 +670,7 @@ class Specification:
 
     def sketches(self) -> list[Specification]:
         """The models of parts of the observations, if these are many."""
-        if self.effects or self.joint or self.scaled or self.period is not None or self.sites is not None:
+        if self.effects or self.varying or self.joint or self.scaled or self.period is not None or self.sites is not None:
             return []
         found = []
         for part in sketches_of(self.observations):

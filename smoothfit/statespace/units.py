@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .._validation import FloatArray
-from ..markov.process import Prior, split_values
-from ..markov.rows import Scale
+from ..markov.process import Prior
 from ..observations import Observations, Readings
 from .specification import Specification
 
@@ -34,24 +33,29 @@ def log_det_units(specification: Specification, values: FloatArray) -> float:
     found = float(np.log(specification.effect_units).sum())
     if specification.period is not None:
         return found + float(np.log(scale.y_unit))
-    units = np.array([specification.hyper_unit(p) for p in prior.hyperparameters])
-    scaled = split_values(prior.components, values[: len(units)])
-    given = split_values(prior.components, values[: len(units)] * units)
-    for component, mine, theirs in zip(prior.components, scaled, given, strict=True):
-        before, after = component.start(mine, scale.x_unit).diffuse, component.start(theirs, 1.0).diffuse
+    components = [(component, scale.y_unit) for component in prior.components]
+    for name, process in specification.varying.items():
+        components += [(component, specification.coefficient_unit(name)) for component in process.components]
+    at = 0
+    for component, size in components:
+        mine = specification.hyperparameters[at : at + len(component.hyperparameters)]
+        at += len(mine)
+        scaled = values[at - len(mine) : at]
+        given = scaled * np.array([specification.hyper_unit(p) for p in mine])
+        before, after = component.start(scaled, scale.x_unit).diffuse, component.start(given, 1.0).diffuse
         if before.shape[1]:
-            moved = _state_units(component, scale, mine, theirs)[:, None] * before
+            moved = _state_units(component, scale.x_unit, size, scaled, given)[:, None] * before
             found += float(np.linalg.slogdet(np.linalg.lstsq(after, moved, rcond=None)[0])[1])
     return found
 
 
-def _state_units(component: Prior, scale: Scale, scaled: FloatArray, given: FloatArray) -> FloatArray:
-    """Unit of each entry of a component's state: that of f for observed components, and of others by how they move each other."""
-    ours, theirs = component.readout(0, scale.x_unit), component.readout(0, 1.0)
-    T = component.matrices(np.ones(1), scaled, scale.x_unit, False)[0][0]
-    moves = component.matrices(np.array([scale.x_unit]), given, 1.0, False)[0][0]
+def _state_units(component: Prior, x_unit: float, size: float, scaled: FloatArray, given: FloatArray) -> FloatArray:
+    """Unit of each entry of a component's state: `size` for observed components, and of others by how they move each other."""
+    ours, theirs = component.readout(0, x_unit), component.readout(0, 1.0)
+    T = component.matrices(np.ones(1), scaled, x_unit, False)[0][0]
+    moves = component.matrices(np.array([x_unit]), given, 1.0, False)[0][0]
     units = np.full(component.dim, np.nan)
-    units[theirs != 0] = scale.y_unit * ours[theirs != 0] / theirs[theirs != 0]
+    units[theirs != 0] = size * ours[theirs != 0] / theirs[theirs != 0]
     for _ in range(component.dim):
         for i in np.flatnonzero(~np.isnan(units)):
             for j in np.flatnonzero((T[i] != 0) & (moves[i] != 0)):

@@ -1,5 +1,6 @@
 """Structural time series: trends, seasons and cycles, beside statsmodels and beside dense algebra."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import scipy.linalg
 
 import smoothfit as sf
-from smoothfit.errors import SpecificationError
+from smoothfit.errors import IdentificationError, SpecificationError
 from smoothfit.markov import priors as pri
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -120,6 +121,16 @@ def test_basic_structural_models_are_those_of_statsmodels(gas, season, options):
     mean, sd = moments(res, np.arange(108.0), "trend")
     np.testing.assert_allclose(mean, found.level["smoothed"], rtol=1e-7)
     np.testing.assert_allclose(sd, np.sqrt(found.level["smoothed_cov"]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "second", [pri.IntegratedWiener(1), pri.IntegratedWiener(2), pri.LocalLinearTrend(), pri.DampedTrend(), pri.Polynomial(0)]
+)
+def test_a_trend_that_two_components_share_is_named_with_the_way_out(trending, second):
+    prior = pri.IntegratedWiener(2) + pri.OrnsteinUhlenbeck() + second
+    names = rf"{re.escape(repr(prior.terms[0]))} and {re.escape(repr(second))} undetermined"
+    with pytest.raises(IdentificationError, match=rf"part of {names}.*an unknown level.*keep one of them; sf.priors.LocalLinearT"):
+        sf.SmoothingSpline(sf.observe(np.arange(200.0), trending), prior=prior)
 
 
 def test_dummy_seasons_need_their_grid(gas):
