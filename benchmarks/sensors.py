@@ -1,6 +1,6 @@
 """Coverage of 95 % intervals of what `observe` estimates of a series, and warnings of what it ignores.
 
-python benchmarks/sensors.py [samples]
+python benchmarks/sensors.py [samples] [design ...]
 
 Two sensors of a sine, 200 observations each at random x, with noise of SD 0.3; what the second one differs by is estimated, or
 ignored.
@@ -33,7 +33,15 @@ def scale(rng):
     return sf.SmoothingSpline(first + second, order=3), "scale.b", 2.5
 
 
-DESIGNS = {"bias of values": bias, "bias of slopes": lambda rng: bias(rng, 1), "scale": scale}
+def lag(rng):
+    """Model of values beside values that are late by 0.5; its parameter and the truth."""
+    x, z = np.sort(rng.uniform(0, 12, (2, N)), axis=1)
+    first = sf.observe(x, np.sin(x) + SD * rng.standard_normal(N), name="a")
+    second = sf.observe(z, np.sin(z - 0.5) + SD * rng.standard_normal(N), name="b", lag="estimate")
+    return sf.SmoothingSpline(first + second, order=3), "lag.b", 0.5
+
+
+DESIGNS = {"bias of values": bias, "bias of slopes": lambda rng: bias(rng, 1), "scale": scale, "lag": lag}
 
 
 def coverage(design, samples):
@@ -64,8 +72,8 @@ def warned(offset, factor, n, samples):
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore", sf.errors.MisfitWarning)
-    samples = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    for n in (15, 60):
+    samples, chosen = int(sys.argv[1]) if len(sys.argv) > 1 else 100, sys.argv[2:]
+    for n in () if chosen else (15, 60):
         for offset, factor in ((0.0, 1.0), (0.3, 1.0), (1.5, 1.0), (0.0, 0.5)):
             rates = warned(offset, factor, n, 3 * samples)
             print(
@@ -73,6 +81,8 @@ if __name__ == "__main__":
                 flush=True,
             )
     for label, design in DESIGNS.items():
+        if chosen and label not in chosen:
+            continue
         print(
             "{}: coverage {:.3f}, RMS error / mean SE {:.2f}, mean length {:.3f}".format(label, *coverage(design, samples)),
             flush=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,6 +62,10 @@ class Points:
         if self.fine is None and other.fine is None:
             return difference
         return difference + ((0.0 if self.fine is None else self.fine) - (0.0 if other.fine is None else other.fine))
+
+    def before(self, distance: float) -> Points:
+        """The points a distance below."""
+        return replace(self, coarse=self.coarse - distance)
 
     @property
     def keys(self) -> npt.NDArray[Any]:
@@ -294,6 +298,30 @@ def join(parts: Sequence[npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
     elif "f" in kinds and extremes and max(map(abs, extremes)) > LARGEST_EXACT:
         raise DataError(f"x of {name!r} holds integers beyond 2^53 in one part and floats in another; pass one kind")
     return np.concatenate(parts)
+
+
+def earlier(x: npt.NDArray[Any], lag: Any) -> npt.NDArray[Any]:
+    """Values of x less a known lag, with all their digits."""
+    if np.ndim(lag) > 0:
+        raise SpecificationError('lag has several entries; pass "estimate", or one number or duration; take what varies out of x')
+    array = np.atleast_1d(to_array(lag, "lag", "a number, or a duration if x holds times").values)
+    if x.dtype.kind in "Mm":
+        if array.dtype.kind != "m":
+            raise SpecificationError(f"lag is {lag!r}, but x holds times; pass a duration, such as np.timedelta64(90, 's')")
+        array = to_nanoseconds(array, "lag")
+        if np.isnat(array).any():
+            raise DataError("lag is missing (NaT); pass a duration")
+        return np.asarray(x - array)
+    if array.dtype.kind not in "iuf":
+        raise SpecificationError(f"lag is {lag!r}, but x holds numbers; pass a number in the unit of x")
+    check_finite(array.astype(np.float64), "lag", "pass a finite number")
+    if x.dtype.kind in "iu":
+        whole = array.astype(np.int64)
+        if (whole == array).all() and int(x.max()) < 2**62 and int(x.min()) > -(2**62) and abs(int(whole[0])) < 2**62:
+            return np.asarray(x.astype(np.int64) - whole)
+        if max(abs(int(x.min())), abs(int(x.max()))) > LARGEST_EXACT:
+            raise DataError(f"lag is {lag!r}, and x holds integers beyond 2^53; pass a whole number, or subtract an origin from x")
+    return np.asarray(x - array.astype(np.float64))
 
 
 # 64-bit integers x - origin as high 2^32 + low, each part exact as float64; no difference can overflow.

@@ -19,7 +19,7 @@ from .._entry import entry_point
 from .._frames import RowLabels, framed, table_of
 from .._validation import FloatArray, Zone, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, SmoothfitError, SpecificationError
-from .abscissa import Abscissa, Points, as_numbers, check_unit
+from .abscissa import Abscissa, Points, as_numbers, check_unit, earlier
 from .points import PointObservations, has_columns, observe_boxes, observe_points
 from .readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, Table, check_known, check_name, check_noise, pooled
 from .series import OF_DIFFERENCE, Readings, derivative_label
@@ -152,6 +152,7 @@ class Observations(NamedReadings[Readings]):
         resolution: Mapping[Any, Any] | None = None,
         bias: Mapping[Any, Any] | None = None,
         scale: Mapping[Any, Any] | None = None,
+        lag: Mapping[Any, Any] | None = None,
     ) -> Observations:
         """Read the columns of a data frame.
 
@@ -169,8 +170,8 @@ class Observations(NamedReadings[Readings]):
             Unit of time of derivatives where x holds times; see `observe`.
         resolution : mapping from str to float, array or str, optional
             Column of observations -> step to whose multiples it was rounded; see `observe`.
-        bias, scale : mapping from str to "estimate" or float, optional
-            Column of observations -> its offset or factor; see `observe`.
+        bias, scale, lag : mapping from str to "estimate", float or duration, optional
+            Column of observations -> its offset, factor or lag; see `observe`.
 
         Returns
         -------
@@ -191,7 +192,7 @@ class Observations(NamedReadings[Readings]):
           speed: 3 observations of f', SD to be estimated
         """
         options = {"sd": sd, "weights": weights, "resolution": resolution}
-        differences = {"bias": bias, "scale": scale}
+        differences = {"bias": bias, "scale": scale, "lag": lag}
         table = Table.of(data, readings, **options, **differences)
         parts = []
         for name, deriv in readings.items():
@@ -226,6 +227,7 @@ def observe(
     resolution: Any = None,
     bias: Any = None,
     scale: Any = None,
+    lag: Any = None,
 ) -> Observations: ...
 @overload
 def observe(
@@ -239,6 +241,7 @@ def observe(
     resolution: None = None,
     bias: None = None,
     scale: None = None,
+    lag: None = None,
 ) -> PointObservations: ...
 @entry_point
 def observe(
@@ -252,6 +255,7 @@ def observe(
     resolution: Any = None,
     bias: Any = None,
     scale: Any = None,
+    lag: Any = None,
 ) -> Observations | PointObservations:
     """Observations of f^(deriv) at x: y_i = f^(deriv)(x_i) + sd_i e_i / sqrt(weights_i).
 
@@ -288,6 +292,11 @@ def observe(
         Factor of the series: y_i = scale f^(deriv)(x_i) + bias + noise. A number is known: y, less a known bias, and sd are divided
         by it. ``"estimate"`` makes it a parameter of a `SmoothingSpline`, ``scale.<name>``, positive, with an interval; another
         series, without a scale, is then the reference.
+    lag : "estimate", float or duration, optional
+        How late the series shows the curve, in units of x: y_i = scale f^(deriv)(x_i - lag) + bias + noise; negative if it is
+        early. A known one, a number, or a duration if x holds times, is subtracted from x. ``"estimate"`` makes it a parameter of a
+        `SmoothingSpline`, ``lag.<name>``, in the unit that x is counted in, with an interval; another series, without a lag, is
+        then the reference.
 
     Returns
     -------
@@ -337,7 +346,7 @@ def observe(
     if from_sequence(deriv, "deriv").ndim or has_columns(x):
         _refuse_unit(unit)
         _refuse_resolution(resolution, "points")
-        _refuse_differences(bias, scale, "points")
+        _refuse_differences(bias, scale, lag, "points")
         return observe_points(x, y, deriv, sd, weights, name)
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
     values, y_label = to_floats(y, "y")
@@ -346,7 +355,8 @@ def observe(
         raise SpecificationError('x holds times and y derivatives, per which unit of time? Pass unit="s", "min", "h", ...')
     if name is None:
         name = y_label or derivative_label(deriv)
-    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution, bias, scale, RowLabels.of(y, x))
+    rows = RowLabels.of(y, x)
+    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution, bias, scale, lag, rows)
     return Observations((readings,), x_label or "x", x_label)
 
 
@@ -363,6 +373,7 @@ def observe_integral(
     resolution: Any = None,
     bias: Any = None,
     scale: Any = None,
+    lag: Any = None,
 ) -> Any:
     """Observations of integrals of f: y_i = int from lower_i to upper_i of f(x) dx + sd_i e_i / sqrt(weights_i).
 
@@ -386,8 +397,8 @@ def observe_integral(
     resolution : float or array_like, shape (n,), optional
         Step to whose multiples y was rounded, as in `observe`; of intervals of one variable. A meter that reports whole
         kilowatt-hours has a resolution of one.
-    bias, scale : "estimate" or float, optional
-        Offset and factor of every observation, as in `observe`; of intervals of one variable.
+    bias, scale, lag : "estimate", float or duration, optional
+        Offset, factor and lag of every observation, as in `observe`; of intervals of one variable.
 
     Returns
     -------
@@ -411,7 +422,7 @@ def observe_integral(
     if has_columns(lower) or has_columns(upper):
         _refuse_unit(unit)
         _refuse_resolution(resolution, "boxes")
-        _refuse_differences(bias, scale, "boxes")
+        _refuse_differences(bias, scale, lag, "boxes")
         return observe_boxes(lower, upper, y, mean, sd, weights, name)
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "interval")
@@ -422,7 +433,7 @@ def observe_integral(
     if name is None:
         name = y_label or ("mean" if mean else "integral")
     rows = RowLabels.of(y, lower)
-    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone, resolution, bias, scale, rows)
+    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone, resolution, bias, scale, lag, rows)
     return Observations((replace(readings, mean=bool(mean)),), x_label or "x", x_label)
 
 
@@ -438,6 +449,7 @@ def observe_difference(
     resolution: Any = None,
     bias: Any = None,
     scale: Any = None,
+    lag: Any = None,
 ) -> Observations:
     """Observations of differences of f: y_i = f(upper_i) - f(lower_i) + sd_i e_i / sqrt(weights_i).
 
@@ -447,7 +459,7 @@ def observe_difference(
         Where the differences are taken, lower below upper: numbers or times, as x of `observe`.
     y : array_like, shape (n,)
         Observations, in the unit of f. NaN is a missing observation.
-    sd, weights, name, unit, resolution, bias, scale
+    sd, weights, name, unit, resolution, bias, scale, lag
         As in `observe`; the name defaults to that of the pandas series `y`, else to ``difference``.
 
     Returns
@@ -470,7 +482,7 @@ def observe_difference(
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "difference")
     name, rows = name or y_label or "difference", RowLabels.of(y, lower)
-    readings = _readings(name, OF_DIFFERENCE, start, end, values, sd, weights, unit, zone, resolution, bias, scale, rows)
+    readings = _readings(name, OF_DIFFERENCE, start, end, values, sd, weights, unit, zone, resolution, bias, scale, lag, rows)
     return Observations((readings,), x_label or "x", x_label)
 
 
@@ -503,11 +515,13 @@ def _refuse_resolution(resolution: Any, what: str) -> None:
         )
 
 
-def _refuse_differences(bias: Any, scale: Any, what: str) -> None:
+def _refuse_differences(bias: Any, scale: Any, lag: Any, what: str) -> None:
     if bias is not None:
         raise SpecificationError(f"bias is for observations of one variable; leave it out for {what}, and subtract it from y")
     if scale is not None:
         raise SpecificationError(f"scale is for observations of one variable; leave it out for {what}, and divide y and sd by it")
+    if lag is not None:
+        raise SpecificationError(f"lag is for observations of one variable; leave it out for {what}; subtract it from the points")
 
 
 def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, Zone]:
@@ -544,11 +558,17 @@ def _readings(
     resolution: Any,
     bias: Any,
     scale: Any,
+    lag: Any,
     rows: RowLabels | None,
 ) -> Readings:
     """Check options that all kinds of observations have, and leave out the missing ones."""
     offset, has_bias = check_known(bias, "bias", 0.0)
     factor, has_scale = check_known(scale, "scale", 1.0)
+    has_lag = isinstance(lag, str)
+    if has_lag:
+        check_known(lag, "lag", 0.0)
+    elif lag is not None:
+        abscissae, upper = earlier(abscissae, lag), None if upper is None else earlier(upper, lag)
     noise = check_noise(values - offset, sd, weights, resolution=resolution).divided(factor)
     check_name(name)
     if name == "q":
@@ -568,4 +588,5 @@ def _readings(
         rows=None if rows is None else rows.only(noise.kept),
         has_bias=has_bias,
         has_scale=has_scale,
+        has_lag=has_lag,
     )

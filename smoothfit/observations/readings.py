@@ -24,6 +24,7 @@ EXAMPLES = {  # of what is said of columns
     "resolution": "{'y': 0.5}",
     "bias": "{'y': 'estimate'}",
     "scale": "{'y': 'estimate'}",
+    "lag": "{'y': 'estimate'}",
 }
 OF_INTEGRAL = -1  # the order of a derivative that an integral has
 
@@ -40,14 +41,15 @@ class NoisyReadings(Frozen, ABC):
     rows: RowLabels | None = None  # that the observations came from
     has_bias: bool = False  # of observations along one variable
     has_scale: bool = False  # likewise
+    has_lag: bool = False  # likewise
 
     def __len__(self) -> int:
         return len(self.y)
 
     @property
     def estimates(self) -> tuple[str, ...]:
-        """What is to be estimated of the series beside its noise: ``"bias"``, ``"scale"``."""
-        return ("bias",) * self.has_bias + ("scale",) * self.has_scale
+        """What is to be estimated of the series beside its noise: ``"bias"``, ``"scale"``, ``"lag"``."""
+        return ("bias",) * self.has_bias + ("scale",) * self.has_scale + ("lag",) * self.has_lag
 
     @abstractmethod
     def merged(self, other: Self) -> Self:
@@ -150,6 +152,7 @@ class NamedReadings(Generic[Kind]):
             known += ", rounded to steps" if reading.resolution is not None else ""
             known += ", bias to be estimated" if reading.has_bias else ""
             known += ", scale to be estimated" if reading.has_scale else ""
+            known += ", lag to be estimated" if reading.has_lag else ""
             dropped = f", {reading.n_dropped} missing left out" if reading.n_dropped else ""
             count = f"{len(reading)} observation{'s' * (len(reading) != 1)}"
             lines.append(f"  {reading.name}: {count} of {self.read_by(reading)}, {known}{dropped}")
@@ -207,8 +210,8 @@ def check_name(name: object) -> str:
 
 
 def check_known(given: Any, argument: str, default: float) -> tuple[float, bool]:
-    """Return a known bias or scale of a series, and whether it is to be estimated."""
-    what = "subtracted from y" if argument == "bias" else "that y is divided by"
+    """Return a known bias or scale of a series, or a lag in words, and whether it is to be estimated."""
+    what = {"bias": "subtracted from y", "scale": "that y is divided by", "lag": "or duration that is subtracted from x"}[argument]
     if given is None:
         return default, False
     if isinstance(given, str):

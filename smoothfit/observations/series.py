@@ -56,6 +56,8 @@ class Readings(NoisyReadings):
         Whether the observations are off by an unknown constant, to be estimated with the curve.
     has_scale : bool
         Whether they are of an unknown multiple of the curve.
+    has_lag : bool
+        Whether they are of the curve an unknown time before x.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Readings(NoisyReadings):
     rows: RowLabels | None = None
     has_bias: bool = False
     has_scale: bool = False
+    has_lag: bool = False
 
     @property
     def zoned(self) -> bool | None:
@@ -105,7 +108,7 @@ class Readings(NoisyReadings):
         if (self.deriv, self.mean) != (other.deriv, other.mean):
             kinds = [f"of order {reading.deriv}" if reading.upper is None else f"of {reading.label}" for reading in (self, other)]
             raise DataError(f"name {self.name!r} has observations {kinds[0]} and {kinds[1]}; give them different names")
-        for what in ("bias", "scale"):
+        for what in ("bias", "scale", "lag"):
             if (what in self.estimates) != (what in other.estimates):
                 raise DataError(f"name {self.name!r} has {what}='estimate' in one part and none in the other; give both or neither")
         resolution = None
@@ -133,14 +136,17 @@ def refuse_resolution(readings: Iterable[NoisyReadings], model: str) -> None:
             )
 
 
-def refuse_estimates(readings: Iterable[NoisyReadings], model: str, supported: Sequence[str] = ()) -> None:
-    """Raise if a series has an unknown bias or scale, for a model that estimates none, or only those `supported`."""
+def refuse_estimates(readings: Iterable[Any], model: str, supported: Sequence[str] = ()) -> None:
+    """Raise if a series has an unknown bias, scale or lag, for a model that estimates none, or only those `supported`."""
     for reading in readings:
         for what in reading.estimates:
             if what not in supported:
+                number = f"res.params['{what}.{reading.name}']"
+                if what == "lag" and reading.x.dtype.kind in "Mm":
+                    number = f"pd.Timedelta({number}, unit)"
                 raise SpecificationError(
                     f"{reading.name!r} has {what}='estimate', which {model} does not support; estimate it by SmoothingSpline.fit, "
-                    f"and pass it as a number, {what}=res.params['{what}.{reading.name}']"
+                    f"and pass it as a number, {what}={number}"
                 )
 
 

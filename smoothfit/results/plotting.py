@@ -250,25 +250,30 @@ def plot_replications(values: FloatArray, estimate: float, interval: FloatArray,
     add_legend(ax)
 
 
-def plot_nodes(nodes: pd.DataFrame, estimates: pd.Series, intervals: pd.DataFrame, ax: Any) -> npt.NDArray[Any]:
-    """Draw the weights of the nodes over each parameter, on a logarithmic axis, with its estimate and its interval.
+def plot_nodes(
+    nodes: pd.DataFrame, estimates: pd.Series, intervals: pd.DataFrame, ax: Any, is_positive: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[Any]:
+    """Draw the weights of the nodes over each parameter, a positive one on a logarithmic axis, with its estimate and its interval.
 
     Many nodes are drawn as a histogram, as lines would hide each other.
     """
     names = list(estimates.index)
     axes = panels(ax, max(1, len(names)), 4, (4, 3))
-    for name, one in zip(names, axes, strict=False):
-        is_shown = (nodes[name] > 0).to_numpy()
+    all_positive = np.ones(len(names), np.bool_)
+    for name, positive, one in zip(names, all_positive if is_positive is None else is_positive, axes, strict=False):
+        is_shown = (nodes[name] > 0).to_numpy() | (not positive)
         values, weights = nodes[name].to_numpy()[is_shown], nodes["weight"].to_numpy()[is_shown]
         if len(np.unique(values)) > MOST_LINES:
-            bins = np.geomspace(values.min(), values.max(), NODE_BINS + 1)
+            bins = (np.geomspace if positive else np.linspace)(values.min(), values.max(), NODE_BINS + 1)
             weights, _, _ = one.hist(values, bins=bins, weights=weights, color=CURVE_COLOUR, alpha=0.5)
         else:
             one.vlines(values, 0, weights, color=CURVE_COLOUR, alpha=0.7)
-        estimate = float(estimates[name]) if estimates[name] > 0 else None
+        estimate = float(estimates[name]) if estimates[name] > 0 or not positive else None
         _mark(one, estimate, intervals.loc[name].to_numpy(), 1.05 * float(np.max(weights, initial=0.0)))
-        one.set(xlabel=name, xscale="log")
-        _thin_ticks(one)
+        one.set(xlabel=name)
+        if positive:
+            one.set_xscale("log")
+            _thin_ticks(one)
         one.set_ylim(bottom=0)
         add_legend(one)
     axes[0].set_ylabel("weight")

@@ -17,7 +17,7 @@ from ..observations.abscissa import Abscissa, Asked, Points
 
 @dataclass(frozen=True, eq=False)
 class RegressedPoints(Points):
-    """Points with the scaled regressors (n, k) of observations there, perhaps of a series with an unknown bias or scale."""
+    """Points with the scaled regressors (n, k) of observations there, perhaps of a series with an unknown bias, scale or lag."""
 
     regressors: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
     series: str | None = None

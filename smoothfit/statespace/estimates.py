@@ -131,7 +131,8 @@ class Estimated(CurveResults, Integrated):
         from ..results.plotting import plot_nodes
 
         names = list(self.params.index[: self._n_positive])
-        return plot_nodes(self._hyperparameters, self.params[names], self.conf_int().loc[names], ax)
+        intervals = self.conf_int().loc[names]
+        return plot_nodes(self._hyperparameters, self.params[names], intervals, ax, self._is_positive[: len(names)])
 
     @property
     def _positive(self) -> dict[str, float]:
@@ -350,8 +351,15 @@ class Estimated(CurveResults, Integrated):
         return np.asarray(self._cov_logs[np.ix_(order, order)] * np.outer(factors, factors))
 
     @property
+    def _slopes(self) -> FloatArray:
+        """Derivatives of the SDs and hyperparameters among `params` by their coordinates: of logarithms, themselves."""
+        slopes, params = self.fitted.posterior.slopes, self.params.iloc[: self._n_positive]
+        known = zip(params.index, params.tolist(), strict=True)
+        return np.array([slopes.get(name, value) for name, value in known], dtype=np.float64)
+
+    @property
     def _n_positive(self) -> int:
-        """Number of SDs and hyperparameters among `params`."""
+        """Number of SDs and hyperparameters among `params`; these are positive but for lags."""
         return sum(estimated for *_, estimated in self.noise_sds) + len(self._searched)
 
     def cov_params(self) -> pd.DataFrame:
@@ -364,7 +372,7 @@ class Estimated(CurveResults, Integrated):
         import pandas as pd
 
         params, n = self.params, self._n_positive
-        values = params.to_numpy()[:n]
+        values = self._slopes
         cov = np.zeros((len(params), len(params)))
         with np.errstate(over="ignore", under="ignore"):  # q may be a number of which the square is none
             cov[:n, :n] = self._cov_log_params * values[:, None] * values
@@ -373,17 +381,17 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def _is_positive(self) -> npt.NDArray[np.bool_]:
-        return np.arange(len(self.params)) < self._n_positive
+        is_log = ~self.params.index.isin(list(self.fitted.posterior.slopes))
+        return np.asarray((np.arange(len(self.params)) < self._n_positive) & is_log)
 
     @property
     def _standard_errors(self) -> FloatArray:
-        n = self._n_positive
         of_logs = np.sqrt(np.diag(self._cov_log_params))
-        return np.concatenate([of_logs * self.params.to_numpy()[:n], np.sqrt(np.diag(self.fitted.posterior.effects[1]))])
+        return np.concatenate([of_logs * self._slopes, np.sqrt(np.diag(self.fitted.posterior.effects[1]))])
 
     @property
     def _tested(self) -> list[str]:
-        return list(self.effect_names) or list(self.params.index)
+        return [*self.fitted.posterior.of_sensors, *self.effect_names] if self.effect_names else list(self.params.index)
 
     # Likelihood -------------------------------------------------------------------------------------------------------
 

@@ -201,10 +201,11 @@ def estimate(
     method = check_method(method)
     if method == "ml" and specification.period is not None:
         raise SpecificationError("method is 'ml', which periodic splines do not support; pass 'reml'")
-    if specification.scaled and (given is not None or method in PREDICTION_CRITERIA):
+    if specification.unknowns and (given is not None or method in PREDICTION_CRITERIA):
+        kind, name = specification.unknowns[0]
         raise SpecificationError(
-            f"{specification.scaled[0]!r} has scale='estimate', which {given[0] if given else f'method={method!r}'} does not "
-            "support; pass method='reml' or 'ml', or the scale as a number"
+            f"{name!r} has {kind}='estimate', which {given[0] if given else f'method={method!r}'} does not "
+            f"support; pass method='reml' or 'ml', or the {kind} as a number"
         )
     if given is not None:
         found = _at_fixed_smoothing(specification, method, given, start)

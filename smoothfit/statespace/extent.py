@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,9 +18,25 @@ from ..results.exact import is_stuck
 SMALLEST_SD = 1e-8  # of the size of a series' observations; below, an SD counts as zero
 
 
+class Link(NamedTuple):
+    """The number of a coordinate, the coordinate of a number, and at a number its derivative by the coordinate."""
+
+    number: Callable[[float], float]
+    coordinate: Callable[[float], float]
+    slope: Callable[[float], float]
+
+
+def _one(_: float) -> float:
+    return 1.0
+
+
+LOG = Link(math.exp, math.log, float)
+IDENTITY = Link(float, float, _one)
+
+
 @dataclass(frozen=True)
 class Parameter:
-    """One coordinate of the search, the logarithm of a scaled number.
+    """One coordinate of the search, the logarithm of a scaled number, or what its link makes of it.
 
     Attributes
     ----------
@@ -35,11 +53,13 @@ class Parameter:
     vanishes : bool
         Whether at the lower bound it is zero.
     is_length : bool
-        Whether it is a length scale, a period or a tension.
+        Whether it is a length scale, a period or a tension, or a lag: the likelihood may have several maxima along it.
     is_stuck : bool
         Whether it is the variance of observations that are all equal, of which the likelihood has no largest value.
     is_rounded : bool
         Whether it is the variance of observations that all have the noise of rounding besides, so that the likelihood is bounded.
+    link : Link
+        From the coordinate to the number: logarithms, but of what may be negative.
     """
 
     name: str
@@ -54,6 +74,11 @@ class Parameter:
     is_length: bool = False
     is_stuck: bool = False
     is_rounded: bool = False
+    link: Link = LOG
+
+    def moved(self, number: float, step: float) -> float:
+        """A number whose coordinate is moved by a step; zero stays zero on a logarithmic scale."""
+        return number * math.exp(step) if self.link == LOG else self.link.number(self.link.coordinate(number) + step)
 
 
 class Measured(Protocol):

@@ -17,12 +17,13 @@ from ..inference.descent import Scored, descend
 from ..inference.newton import Minimum, best_from, difference_hessian, minimize
 from ..inference.quasi_newton import DECREMENT, LEVEL
 from ..markov.program import Sums
-from .extent import Parameter
+from .extent import LOG, Parameter
 
 IntArray = npt.NDArray[np.int64]
 LOG_2_PI = float(np.log(2 * np.pi))
 CANDIDATES, FEWEST = 6, 5  # powers of two of starts that are tried at most and at least
 LENGTHS, POOL = 9, 15  # of each length scale, inner values that are tried, each with the others of so many starts
+LAGS, POOL_OF_LAGS = 47, 2  # of each lag, which has narrower valleys
 MOST_FOLLOWED = 3
 TRUST, DISTRUST = (
     4.0,
@@ -324,18 +325,19 @@ class GeneralCriterion:
         return found
 
     def _elsewhere(self, best: Minimum, pool: FloatArray) -> list[Start]:
-        """Other starts that may lead lower: along each length scale, out to its bounds."""
+        """Other starts that may lead lower: along each length scale and lag, out to its bounds."""
         found = []
         parameters, (lower, upper) = self.model.parameters, self.bounds
         pool = np.vstack([best.theta, pool])
         for i, p in enumerate(parameters):
             if not p.is_length:
                 continue
-            grid = np.concatenate([lower[i : i + 1], np.linspace(lower[i], upper[i], LENGTHS + 2)[1:-1], upper[i : i + 1]])
-            candidates = np.repeat(pool[None], len(grid), axis=0)
+            count, size = (LENGTHS, POOL) if p.link == LOG else (LAGS, POOL_OF_LAGS)
+            grid = np.concatenate([lower[i : i + 1], np.linspace(lower[i], upper[i], count + 2)[1:-1], upper[i : i + 1]])
+            candidates = np.repeat(pool[None, : 1 + size], len(grid), axis=0)
             candidates[:, :, i] = grid[:, None]
             flat, values = self.lowered(candidates.reshape(-1, len(parameters)))
-            candidates, values = flat.reshape(candidates.shape), values.reshape(len(grid), len(pool))
+            candidates, values = flat.reshape(candidates.shape), values.reshape(len(grid), -1)
             along, which = values.min(axis=1), values.argmin(axis=1)
             near = int(np.argmin(np.abs(grid - best.theta[i])))
             found += [(candidates[j, which[j]], float(along[j])) for j in _lows(grid, along) if j != near]

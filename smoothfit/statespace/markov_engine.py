@@ -13,6 +13,7 @@ from ..errors import IdentificationError, NumericalError
 from ..inference.engine import Moments
 from .engine import STEP, StateSpaceEngine
 from .estimation import Optimum
+from .extent import LOG
 from .functionals import CurveFunctionals
 from .markov_posterior import MarkovPosterior
 from .sensor_posterior import posterior_of
@@ -91,9 +92,10 @@ class MarkovEngine(StateSpaceEngine):
     def theta_at(self, optimum: Optimum) -> FloatArray:
         """The theta (p,) of what a fit found, moved to within the bounds."""
         parameters = self.specification.parameters
-        numbers = np.array([(optimum.variance if p.is_variance else optimum.hyper)[p.index] for p in parameters])
-        with np.errstate(divide="ignore"):
-            return self.theta_of(np.log(numbers))
+        numbers = [float((optimum.variance if p.is_variance else optimum.hyper)[p.index]) for p in parameters]
+        is_zero = [p.link == LOG and number == 0 for p, number in zip(parameters, numbers, strict=True)]
+        known = zip(parameters, numbers, is_zero, strict=True)
+        return self.theta_of(np.array([-np.inf if zero else p.link.coordinate(number) for p, number, zero in known]))
 
     def _tie(self, whole: FloatArray) -> tuple[float, FloatArray]:
         assert self.smoothing is not None
@@ -135,9 +137,9 @@ class MarkovEngine(StateSpaceEngine):
         return np.array(self._scores(whole)), (found + found.swapaxes(1, 2)) / 2
 
     def _curvatures_of_sizes(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """As `_curvatures`, at scales of series at the curvatures of what is left, which have exact scores."""
+        """As `_curvatures`, at scales and lags of series at the curvatures of what is left, which have exact scores."""
         model = self.specification
-        if not model.scaled:
+        if not model.unknowns:
             return self._curvatures(whole)
         n, k = len(model.hyperparameters), len(whole)
         values, _ = model.split(whole)
@@ -153,7 +155,8 @@ class MarkovEngine(StateSpaceEngine):
     def _at(self, theta: FloatArray) -> MarkovPosterior:
         """The posterior at one theta (p,)."""
         whole = self._whole(theta)[0]
-        numbers = self._exponentials(whole, theta)
+        numbers = self.specification.numbers(whole)
+        numbers[self._at_zero(theta)] = 0.0
         hyper, variance = self.specification.split(whole)
         for p, number in zip(self.specification.parameters, numbers, strict=True):
             (variance if p.is_variance else hyper)[p.index] = number
@@ -161,8 +164,8 @@ class MarkovEngine(StateSpaceEngine):
 
     def moments(self, theta: FloatArray, functionals: CurveFunctionals) -> Moments:
         """Posterior means and variances (L, n) of functionals at theta (L, p), in the user's units."""
-        if not self.specification.scaled:
+        if not self.specification.unknowns:
             return super().moments(theta, functionals)
-        posteriors = [self.at(point) for point in theta]  # of observations with scales of their own
+        posteriors = [self.at(point) for point in theta]  # of observations with scales and lags of their own
         answers = [one.answer(one.question(functionals)) for one in posteriors]
         return Moments(*(np.array(part) for part in zip(*answers, strict=True)))

@@ -101,6 +101,16 @@ class MarkovPosterior:
         return tuple((p.name, p.is_variance) for p in self.specification.parameters)
 
     @property
+    def of_sensors(self) -> tuple[str, ...]:
+        """Names of scales and lags that are estimated: none."""
+        return ()
+
+    @property
+    def slopes(self) -> dict[str, float]:
+        """Derivatives by their coordinates of hyperparameters that are not searched by their logarithms."""
+        return {}
+
+    @property
     def is_relative(self) -> bool:
         """Whether a common factor of all variances is unknown."""
         return self.specification.is_relative
@@ -271,7 +281,7 @@ class MarkovPosterior:
 
     @property
     def biased(self) -> tuple[str, ...]:
-        """Series with an unknown bias, or scale."""
+        """Series with an unknown bias, scale or lag."""
         return self.specification.biased
 
     def regressed(self, points: Points, known: Mapping[str, FloatArray], name: str | None) -> Points:

@@ -95,8 +95,8 @@ class SmoothingSpline:
     Notes
     -----
     With any of the last seven parameters, for observations of integrals, means or differences, and if a series has an unknown
-    `bias` or `scale`, a general engine runs, with the same methods and results. It costs three to five times as much (measured
-    at 500 and 4000 observations, with a prior or a regressor), and 10 to 30 times for integrals. Rounded observations
+    `bias`, `scale` or `lag`, a general engine runs, with the same methods and results. It costs three to five times as much
+    (measured at 500 and 4000 observations, with a prior or a regressor), and 10 to 30 times for integrals. Rounded observations
     (`resolution` of `observe`) use it, too; they exclude a fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` and
     `online`.
 
@@ -181,6 +181,7 @@ class SmoothingSpline:
         resolution: Mapping[Any, Any] | None = None,
         bias: Mapping[Any, Any] | None = None,
         scale: Mapping[Any, Any] | None = None,
+        lag: Mapping[Any, Any] | None = None,
         **options: Any,
     ) -> SmoothingSpline:
         """Make a model from a formula and a data frame.
@@ -193,7 +194,7 @@ class SmoothingSpline:
             times; after a + columns on which the observations of f (of order 0) depend linearly, and ``Pulse(x0)``, ``Level(x0)``,
             ``Slope(x0)``.
             ``Q("any name")`` quotes a column.
-        data, sd, weights, resolution, bias, scale
+        data, sd, weights, resolution, bias, scale, lag
             As of `Observations.from_frame`.
         **options
             Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``, ``covariances``, ``varying``.
@@ -221,7 +222,7 @@ class SmoothingSpline:
             )
         parsed = SplineFormula.parse(formula)
         unit = parsed.options.get("unit")
-        observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit, resolution, bias, scale)
+        observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit, resolution, bias, scale, lag)
         regressors = regressor_columns(parsed, data)
         interventions = (*parsed.interventions, *options.pop("interventions", ()))
         return cls(
@@ -383,10 +384,11 @@ class SmoothingSpline:
             return SmoothingSplineResults(self, Fit.of_specification(*estimate_rounded(spec, method), self.described))
         if not free:
             return SmoothingSplineResults(self, Fit.of_specification(spec, estimate_any(spec, method, given), self.described))
-        if spec.scaled:
+        if spec.unknowns:
+            kind, name = spec.unknowns[0]
             raise SpecificationError(
-                f"{spec.scaled[0]!r} has scale='estimate', which a robust loss does not support; fit without it, see outliers(), "
-                "and pass the scale as a number"
+                f"{name!r} has {kind}='estimate', which a robust loss does not support; fit without it, see outliers(), "
+                f"and pass the {kind} as a number"
             )
         tied = {name for part in spec.joint for name in part.names} & set(free)
         if tied:

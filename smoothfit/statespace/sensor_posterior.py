@@ -1,34 +1,35 @@
-"""The posterior where series observe an unknown multiple of the curve: that of the observations brought to its scale.
+"""The posterior where series have unknown scales and lags: that of the observations brought to the scale and the x of the curve.
 
 An observation y = s L f + b + e of noise SD sigma is one of f itself, y / s = L f + b / s + e / s: `Specification.calibrated` has
-these, with noise of the variance sigma^2 / s^2. All of f is read there; what is of observations is taken back to their units
-here.
+these, with noise of the variance sigma^2 / s^2, at x less a lag. All of f is read there; what is of observations is taken back to
+their units here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from .._validation import FloatArray
-from ..errors import SpecificationError
 from ..markov.sampling import IntArray
-from ..observations import Observations
+from ..observations import Observations, refuse_estimates
 from ..observations.abscissa import Points
 from .effects import RegressedPoints
+from .extent import LOG, Parameter
 from .functionals import CurveFunctionals
 from .general_search import GeneralCriterion
 from .markov_posterior import STEP, MarkovPosterior, Question
 from .online import Nodes
+from .sensors import Unknown
 from .specification import Specification
 from .stream import StructuralOnline
 
 
 def posterior_of(specification: Specification, values: FloatArray, variance: FloatArray) -> MarkovPosterior:
-    """The posterior at hyperparameters, scales of series after them, and variances."""
-    if not specification.scaled:
+    """The posterior at hyperparameters, scales and lags of series after them, and variances."""
+    if not specification.unknowns:
         return MarkovPosterior(specification, values, variance)
     n = len(specification.hyperparameters)
     return SensorPosterior(specification.calibrated(values[n:]), values[:n], variance, specification, values[n:])
@@ -36,18 +37,18 @@ def posterior_of(specification: Specification, values: FloatArray, variance: Flo
 
 @dataclass(frozen=True, eq=False)
 class SensorPosterior(MarkovPosterior):
-    """`MarkovPosterior` of observations brought to the scale of the curve.
+    """`MarkovPosterior` of observations brought to the curve.
 
     Attributes
     ----------
     given : Specification
         That of the observations themselves.
-    scales : ndarray, shape (S,)
-        Of the series in `Specification.scaled`.
+    numbers : ndarray, shape (S,)
+        What `Specification.unknowns` are, scaled.
     """
 
     given: Specification
-    scales: FloatArray
+    numbers: FloatArray
 
     @property
     def observations(self) -> Observations:
@@ -58,9 +59,25 @@ class SensorPosterior(MarkovPosterior):
 
     @property
     def hyperparameters(self) -> dict[str, float]:
-        """Those of the prior, and scales."""
-        scales = zip(self.given.scaled, self.scales.tolist(), strict=True)
-        return super().hyperparameters | {f"scale.{name}": scale for name, scale in scales}
+        """Those of the prior, scales and lags, in the user's units."""
+        known = zip(self._unknown_parameters, self.numbers.tolist(), strict=True)
+        return super().hyperparameters | {p.name: number * p.unit for p, number in known}
+
+    @property
+    def _unknown_parameters(self) -> tuple[Parameter, ...]:
+        """Scales and lags."""
+        return self.given.parameters[len(self.given.parameters) - len(self.given.unknowns) :]
+
+    @property
+    def of_sensors(self) -> tuple[str, ...]:
+        """Names of scales and lags that are estimated."""
+        return tuple(unknown.label for unknown in self.given.unknowns)
+
+    @property
+    def slopes(self) -> dict[str, float]:
+        """Derivatives of lags by their coordinates."""
+        known = zip(self._unknown_parameters, self.numbers.tolist(), strict=True)
+        return {p.name: p.link.slope(number) * p.unit for p, number in known if p.link != LOG}
 
     @property
     def logs(self) -> tuple[tuple[str, bool], ...]:
@@ -68,18 +85,19 @@ class SensorPosterior(MarkovPosterior):
         return tuple((p.name, p.is_variance) for p in self.given.parameters)
 
     def _moved(self, step: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Hyperparameters with scales, and variances, whose logarithms are moved by a step (k,)."""
-        values, variance = np.append(self.hyper, self.scales), self.variance.copy()
-        for p, move in zip(self.given.parameters, step, strict=True):
-            (variance if p.is_variance else values)[p.index] *= np.exp(move)
+        """Hyperparameters with scales and lags, and variances, whose coordinates are moved by a step (k,)."""
+        values, variance = np.append(self.hyper, self.numbers), self.variance.copy()
+        for p, move in zip(self.given.parameters, step.tolist(), strict=True):
+            kind = variance if p.is_variance else values
+            kind[p.index] = p.moved(float(kind[p.index]), move)
         return values, variance
 
     def moved(self, step: FloatArray) -> MarkovPosterior:
-        """The same at parameters whose logarithms are moved by a step (k,)."""
+        """The same at parameters whose coordinates are moved by a step (k,)."""
         return posterior_of(self.given, *self._moved(step))
 
     def log_hessian(self, free: IntArray, method: str) -> FloatArray:
-        """Hessian of -2 log-likelihood by the logarithms of some parameters, by differences of scores."""
+        """Hessian of -2 log-likelihood by the coordinates of some parameters, by differences of scores."""
         criterion, columns = GeneralCriterion(self.given, method), []
         for i in free:
             ends = [
@@ -91,7 +109,7 @@ class SensorPosterior(MarkovPosterior):
 
     def log_likelihood(self, method: str) -> float:
         """Log-likelihood of the user's observations, the unknown constants in scaled units."""
-        sums = self.given.sums(np.append(self.hyper, self.scales), self.variance, method)
+        sums = self.given.sums(np.append(self.hyper, self.numbers), self.variance, method)
         return -float(GeneralCriterion(self.given, method).assemble(sums)[0]) / 2 - float(np.log(super()._units).sum())
 
     @cached_property
@@ -103,20 +121,28 @@ class SensorPosterior(MarkovPosterior):
 
     def _scale_of(self, name: str | None) -> float:
         """The scale of a series, one of others."""
-        return float(self.scales[self.given.scaled.index(name)]) if name in self.given.scaled else 1.0
+        return self._number_of("scale", name, 1.0)
+
+    def _number_of(self, kind: str, name: str | None, default: float) -> float:
+        """A scale or a lag, scaled."""
+        known = dict(zip(self.given.unknowns, self.numbers.tolist(), strict=True))
+        return default if name is None else known.get(Unknown(kind, name), default)
 
     # Functionals ------------------------------------------------------------------------------------------------------
 
     @property
     def biased(self) -> tuple[str, ...]:
-        """Series with an unknown bias or scale."""
-        return tuple(name for name in self.observations.names if name in self.given.biased or name in self.given.scaled)
+        """Series with an unknown bias, scale or lag."""
+        return tuple(reading.name for reading in self.observations.readings if reading.estimates)
 
     def question(self, functionals: CurveFunctionals) -> Question:
         """Compile functionals; those at points of a series are of what it observes."""
-        program, units, origins = super().question(functionals)
         points: Points = functionals.points
-        scale = self._scale_of(points.series) if isinstance(points, RegressedPoints) else 1.0
+        series = points.series if isinstance(points, RegressedPoints) else None
+        lag, scale = self._number_of("lag", series, 0.0) * self.given.scale.x_unit, self._scale_of(series)
+        if lag:
+            functionals = replace(functionals, points=points.before(lag))
+        program, units, origins = super().question(functionals)
         return Question(program, units * scale, origins * scale)
 
     # Observations -----------------------------------------------------------------------------------------------------
@@ -139,8 +165,5 @@ class SensorPosterior(MarkovPosterior):
 
     def online(self, lag: int, df: float, described: str, nodes: Nodes | None = None) -> StructuralOnline:
         """Refused."""
-        name = self.given.scaled[0]
-        raise SpecificationError(
-            f"{name!r} has scale='estimate', which a stream does not support; fit with its scale as a number, "
-            f"scale=res.params['scale.{name}'], and go on with that fit"
-        )
+        refuse_estimates(self.given.observations.readings, "a stream", ("bias",))
+        raise AssertionError("no scale or lag is unknown")

@@ -36,15 +36,15 @@ from ..observations.readings import OF_INTEGRAL
 from ..results.exact import is_stuck
 from .checks import check_distinct, checked_interventions, checked_noise, checked_prior, checked_regressors, with_harmonics
 from .effects import RegressedPoints
-from .extent import SMALLEST_SD, Extent, Parameter, has_level, power_of
+from .extent import LOG, SMALLEST_SD, Extent, Parameter, has_level, power_of
 from .general_search import REMEDY
 from .periodic import Phases, distances
-from .scaled import brought_to_curve, check_scaled, scale_parameters, scaled_series, scaled_sums
+from .sensors import brought_to_curve, check_sensors, sensor_parameters, sensor_sums, unknowns_of
 from .sketches import sketches_of
 from .varying import check_acting, checked_varying, coefficient_label
 
 SMALLEST_IN_STEPS = 1e-3  # SD of noise that counts as none: one report in hundreds changes by it
-MOST_KEPT = 8  # specifications of observations divided by scales
+FEWEST_KEPT, MOST_KEPT = 8, 2**18  # specifications at given scales and lags, and observations of them
 COARSEST = 1e8  # steps, as multiples of the size of the observations
 
 
@@ -58,8 +58,8 @@ class Sites(NamedTuple):
 class Specification:
     """What `SmoothingSpline` fits where it has a prior of its own, regressors, or observations of integrals or differences.
 
-    Parameters are those of `SmoothingSpline`, but `joint`: what `with_covariances` makes of its covariances; and `sites`: normal
-    observations that represent rounded ones, see `rounding`.
+    Parameters are those of `SmoothingSpline`, but `joint`: what `with_covariances` makes of its covariances; `sites`: normal
+    observations that represent rounded ones, see `rounding`; and `lags`: by how much less x series are of, in its numbers.
     """
 
     def __init__(
@@ -74,9 +74,11 @@ class Specification:
         sites: Sites | None = None,
         scale: Scale | None = None,
         varying: Mapping[str, Any] | None = None,
+        lags: Mapping[str, float] | None = None,
     ):
         self.observations = observations
-        self.scaled = scaled_series(observations) if any(reading.has_scale for reading in observations.readings) else ()
+        self.lags = dict(lags or {})
+        self.unknowns = unknowns_of(observations)
         self._calibrated: dict[bytes, Specification] = {}
         self._units_given = scale
         self.sites = sites
@@ -97,7 +99,7 @@ class Specification:
         self._regressors, self._regressor_units = checked_regressors(regressors or {}, observations, taken)
         check_acting(self.varying, self._regressors, observations)
         self._add_biases()
-        check_scaled(self)
+        check_sensors(self)
         self._check_period()
         self.prior = self._told_apart()
         for label in ("as_read", "as_reported"):  # in which the states of seasons have the order of before
@@ -106,6 +108,9 @@ class Specification:
         check_distinct([*self.prior.components, *(self.noise.values() if len(observations.names) == 1 else ())])
         self.program  # noqa: B018  compiled now, so that a model too large is reported here
         self._check_identified()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_calibrated": {}}
 
     def on(self, observations: Observations) -> Specification:
         """The same of observations with other weights."""
@@ -132,31 +137,43 @@ class Specification:
             sites,
             self._units_given,
             self.varying,
+            self.lags,
         )
 
-    def calibrated(self, scales: FloatArray) -> Specification:
-        """That of the observations divided by the scales (S,) of their series, in the same units; the last ones are kept."""
-        key = scales.tobytes()
+    def calibrated(self, numbers: FloatArray) -> Specification:
+        """That at given scales and lags, scaled numbers (S,) in the order of `unknowns`; the last ones are kept."""
+        key = numbers.tobytes()
         if key not in self._calibrated:
-            if len(self._calibrated) >= MOST_KEPT:
+            if len(self._calibrated) >= max(FEWEST_KEPT, MOST_KEPT // self.nobs):
                 del self._calibrated[next(iter(self._calibrated))]
-            self._calibrated[key] = self._divided(dict(zip(self.scaled, scales.tolist(), strict=True)))
+            known = dict(zip(self.unknowns, numbers.tolist(), strict=True))
+            lags = {unknown.series: number * self.scale.x_unit for unknown, number in known.items() if unknown.kind == "lag"}
+            later = self if not lags else self._at_lags(lags)
+            self._calibrated[key] = later._divided({u.series: number for u, number in known.items() if u.kind == "scale"})
         return self._calibrated[key]
 
+    def _at_lags(self, lags: dict[str, float]) -> Specification:
+        """A copy of which some series are of x less a lag, and nothing else is different."""
+        found = copy(self)
+        for label in ("log_det_design", "as_read", "as_reported", "functionals", "program", "phases"):
+            found.__dict__.pop(label, None)
+        found.lags = lags
+        return found
+
     def _divided(self, scales: dict[str, float]) -> Specification:
-        """`calibrated` at scales by name: a copy of which the program reads other y, with other noise, and nothing else."""
+        """A copy of observations divided by scales: its program reads other y, with other noise, and nothing else."""
+        read, program = self.functionals, self.program
         found = copy(self)
         for label in ("log_det_design", "as_read", "as_reported"):
             found.__dict__.pop(label, None)
         readings = self.observations.readings
         s = np.repeat([scales.get(reading.name, 1.0) for reading in readings], [len(reading) for reading in readings])
-        read, program = self.functionals, self.program
         origin = self.observations.y / self.reading_units * np.sqrt(self.factors) - read.y
         y, ratio = (read.y + origin) / s - origin, read.ratio / s**2
         mine = program.order >= 0
         values = {
             "observations": brought_to_curve(self.observations, scales),
-            "scaled": (),
+            "unknowns": (),
             "parameters": tuple(p for p in self.parameters if p.is_variance or p.index < len(self.hyperparameters)),
             "functionals": replace(read, y=y, ratio=ratio),
             "program": replace(
@@ -352,7 +369,14 @@ class Specification:
     def phases(self) -> Phases:
         """Of a periodic curve."""
         assert self.period is not None
-        return Phases(self.observations.points, self.period)
+        parts = [self._points(reading, reading.x) for reading in self.observations.readings]
+        fine = None if parts[0].fine is None else np.concatenate([part.fine for part in parts if part.fine is not None])
+        return Phases(Points(np.concatenate([part.coarse for part in parts]), fine), self.period)
+
+    def _points(self, reading: Readings, x: Any) -> Points:
+        """Where a series observes the curve that is given an x of it."""
+        points = self.observations.abscissa.points(x)
+        return points.before(self.lags[reading.name]) if reading.name in self.lags else points
 
     def folded(self, x: Points) -> Points:
         """Points of a periodic curve moved by whole periods to the first; those within rounding of an observed place, to it."""
@@ -437,12 +461,12 @@ class Specification:
 
     def read(self, reading: Readings, regressors: FloatArray) -> Functionals:
         """Observations of a series, with scaled regressors (n, k)."""
-        abscissa, scale, n = self.observations.abscissa, self.scale, len(reading)
+        scale, n = self.scale, len(reading)
         unit = self.unit_of(reading)
         ratio = scaled_ratio(reading, unit)
         is_span = reading.upper is not None
-        start = self.folded(abscissa.points(reading.x))
-        end = start if reading.upper is None else abscissa.points(reading.upper)
+        start = self.folded(self._points(reading, reading.x))
+        end = start if reading.upper is None else self._points(reading, reading.upper)
         origin = scale.y_origin if has_level(reading) else 0.0
         factor = np.ones(n)  # of the scaled observation
         if reading.deriv == OF_INTEGRAL:
@@ -542,7 +566,7 @@ class Specification:
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What is searched: hyperparameters that are not given, then unknown variances."""
+        """What is searched: hyperparameters that are not given, unknown variances, then scales and lags of series."""
         extent = Extent.of(self)
         found = []
         for i, p in enumerate(self.hyperparameters):
@@ -558,7 +582,8 @@ class Specification:
             stuck = is_stuck(reading.y) and not is_rounded and len(self.observations.readings) > 1
             ends = lower, upper, log - 9.0, log + 0.0
             found.append(Parameter(f"sigma.{name}", g, True, unit, *ends, vanishes=False, is_stuck=stuck, is_rounded=is_rounded))
-        return (*found, *scale_parameters(self.observations, self.scaled, len(self.hyperparameters)))
+        own = sensor_parameters(self.observations, self.unknowns, extent, self.scale.x_unit)
+        return (*found, *(replace(p, index=len(self.hyperparameters) + j) for j, p in enumerate(own)))
 
     @staticmethod
     def _log_floor(reading: Readings, unit: float) -> float:
@@ -569,11 +594,19 @@ class Specification:
         return 2 * float(np.log(SMALLEST_IN_STEPS * least / unit))
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """All hyperparameters, scales of series after them, and all variances, scaled, at a theta."""
-        values, variance = np.append(self._given, np.ones(len(self.scaled))), np.ones(len(self.unknown) + 1)
-        for size, p in zip(np.exp(theta).tolist(), self.parameters, strict=True):
-            (variance if p.is_variance else values)[p.index] = size
+        """All hyperparameters, scales and lags of series after them, and all variances, scaled, at a theta."""
+        values, variance = np.append(self._given, np.ones(len(self.unknowns))), np.ones(len(self.unknown) + 1)
+        for number, p in zip(self.numbers(theta).tolist(), self.parameters, strict=True):
+            (variance if p.is_variance else values)[p.index] = number
         return values, variance
+
+    def numbers(self, theta: FloatArray) -> FloatArray:
+        """What the parameters are (k,) at a theta (k,)."""
+        is_log = np.array([p.link == LOG for p in self.parameters], dtype=bool)
+        found = np.exp(np.where(is_log, theta, 0.0))
+        for i in np.flatnonzero(~is_log):
+            found[i] = self.parameters[i].link.number(float(theta[i]))
+        return np.asarray(found)
 
     @cached_property
     def _given(self) -> FloatArray:
@@ -587,9 +620,9 @@ class Specification:
 
         For "ml" log_information is what the full likelihood leaves out of the restricted one's log|K| + log|X'K^-1 X|.
         """
-        if self.scaled:
+        if self.unknowns:
             places = along if along is not None else range(len(self.parameters)) if slopes else ()
-            return scaled_sums(self, values, variance, method, places)
+            return sensor_sums(self, values, variance, method, places)
         program = self.program
         chosen = [self.parameters[i] for i in along] if along is not None else list(self.parameters) if slopes else []
         free = [p.index for p in chosen if not p.is_variance]
@@ -608,7 +641,7 @@ class Specification:
 
     def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
         """Terms of the restricted likelihood of candidates, NaN if there are none; None if they come one by one only."""
-        if self._constraint is not None or self.scaled:
+        if self._constraint is not None or self.unknowns:
             return None
         log_det, sse, _, count = self.program.scan(values, variance)
         return log_det, sse, count.astype(np.float64)
@@ -670,7 +703,7 @@ class Specification:
 
     def sketches(self) -> list[Specification]:
         """The models of parts of the observations, if these are many."""
-        if self.effects or self.varying or self.joint or self.scaled or self.period is not None or self.sites is not None:
+        if self.effects or self.varying or self.joint or self.unknowns or self.period is not None or self.sites is not None:
             return []
         found = []
         for part in sketches_of(self.observations):

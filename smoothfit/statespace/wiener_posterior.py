@@ -106,6 +106,16 @@ class WienerPosterior:
         return (*((name, True) for name in self.rows.unknown), ("q", False))
 
     @property
+    def of_sensors(self) -> tuple[str, ...]:
+        """Names of scales and lags that are estimated: none."""
+        return ()
+
+    @property
+    def slopes(self) -> dict[str, float]:
+        """Derivatives by their coordinates of what is not searched by its logarithm: of nothing."""
+        return {}
+
+    @property
     def is_relative(self) -> bool:
         """Whether a common factor of all variances is unknown."""
         return not self.rows.has_known

@@ -9,7 +9,7 @@ import pytest
 import smoothfit as sf
 from smoothfit.errors import IdentificationError, SpecificationError
 from smoothfit.statespace.general_search import GeneralCriterion
-from smoothfit.statespace.scaled import brought_to_curve
+from smoothfit.statespace.sensors import brought_to_curve
 from smoothfit.statespace.specification import Specification
 
 SCALE = 2.5

@@ -1,0 +1,169 @@
+"""Series of which it is unknown how they relate to the curve, y(x) = s L f(x - d) + b + e: the scale s and the lag d.
+
+At given scales and lags the model is an ordinary one, of the observations y / s at x - d. The density of y is that of y / s times
+s^-n, n the number of observations of the series; s^(1-n) with a bias b that is integrated out under a flat prior, as b / s is the
+bias of y / s. By log s and by d all terms are differentiated by central differences. The density has a continuous second derivative
+by d where what the series observes has a slope: `check_sensors` asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from .._validation import FloatArray, frozen
+from ..errors import IdentificationError, SpecificationError
+from ..markov.program import Sums
+from ..observations import Observations, Readings
+from ..observations.readings import OF_INTEGRAL
+from .extent import IDENTITY, LOG, Extent, Parameter
+
+STEP = 1e-4  # of a coordinate, of central differences: right to its square
+REACH = 7.0  # of log s about where it is looked for
+NEAR, FAR = 1.0, 2.5  # how far about it starts lie: about a ratio of SDs, or about one
+LONGEST, LIKELY = 0.5, 0.25  # of the range of x: a lag at most, and one that is as likely as none
+KINDS = ("scale", "lag")  # of `estimates` of a series
+
+
+class Unknown(NamedTuple):
+    """A scale or a lag of a series that is estimated."""
+
+    kind: str
+    series: str
+
+    @property
+    def label(self) -> str:
+        """Its name among the parameters."""
+        return f"{self.kind}.{self.series}"
+
+
+class Calibrated(Protocol):
+    """The interface of a specification of series with unknown scales and lags."""
+
+    @property
+    def observations(self) -> Observations:
+        """As they are given."""
+
+    @property
+    def unknowns(self) -> tuple[Unknown, ...]:
+        """Scales and lags that are estimated."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What is searched, scales and lags last."""
+
+    @property
+    def hyperparameters(self) -> tuple[Any, ...]:
+        """Those of processes."""
+
+    def calibrated(self, numbers: FloatArray) -> Any:
+        """The specification at given scales and lags."""
+
+
+def unknowns_of(observations: Observations) -> tuple[Unknown, ...]:
+    """Scales and lags to be estimated, if for each kind some series can be the reference."""
+    found: list[Unknown] = []
+    for kind in KINDS:
+        names = [reading.name for reading in observations.readings if kind in reading.estimates]
+        if len(names) == len(observations.readings):
+            raise IdentificationError(
+                f"{kind}='estimate' of {', '.join(names)}: a {kind} is relative to a series without one: leave {kind}= of one "
+                "series out, which is then the reference, or pass it as a number"
+            )
+        found += [Unknown(kind, name) for name in names]
+    return tuple(found)
+
+
+def check_sensors(spec: Any) -> None:
+    """Refuse what series with an unknown scale or lag do not go with."""
+    for kind, name in spec.unknowns:
+        reading = spec.observations[name]
+        mine = spec.observations.series == spec.observations.names.index(name)
+        acting = [label for label in spec.regressors if spec.regressor(label)[mine].any()]
+        if any(name in part.names for part in spec.joint):
+            what, remedy = "covariances=", "pass sd= instead"
+        elif reading.resolution is not None:
+            what, remedy = "a resolution", "leave resolution= out: where the steps h are small, pass sd = sqrt(sd^2 + h^2 / 12)"
+        elif kind == "scale" and name in spec.noise:
+            what, remedy = "a noise process", "leave noise= of it out"
+        elif kind == "scale" and acting:
+            what, remedy = f"the regressor {acting[0]!r}", "make it zero for this series"
+        elif kind == "lag" and _derivatives(reading) >= spec.prior.smoothness:
+            what, remedy = "a curve without a slope", "use a higher order=, or a smoother prior="
+        else:
+            continue
+        raise SpecificationError(
+            f"{name!r} has {kind}='estimate', which {what} of it does not support; {remedy}, or pass {kind}= as a number"
+        )
+
+
+def _derivatives(reading: Readings) -> int:
+    """How many derivatives of f its observations take."""
+    return -1 if reading.deriv == OF_INTEGRAL else max(reading.deriv, 0)
+
+
+def brought_to_curve(observations: Observations, scales: dict[str, float]) -> Observations:
+    """Observations of some series divided by their scales, with the noise that this leaves; nothing is left to be estimated."""
+    readings = []
+    for reading in observations.readings:
+        s = scales.get(reading.name)
+        if s is not None:
+            weights = reading.weights
+            if reading.sd is None:  # the unknown SD stays that of the observations as they are given
+                weights = frozen((1.0 if weights is None else weights) * np.full(len(reading), s * s))
+            sd = None if reading.sd is None else frozen(reading.sd / s)
+            reading = replace(reading, y=frozen(reading.y / s), sd=sd, weights=weights)
+        readings.append(replace(reading, has_scale=False, has_lag=False))
+    return replace(observations, readings=tuple(readings))
+
+
+def sensor_parameters(observations: Observations, unknowns: Sequence[Unknown], extent: Extent, x_unit: float) -> list[Parameter]:
+    """Bounds and starts of the logarithms of scales, and of lags."""
+    found = []
+    for unknown in unknowns:
+        if unknown.kind == "lag":
+            ends = -LONGEST * extent.range, LONGEST * extent.range, -LIKELY * extent.range, LIKELY * extent.range
+            found.append(Parameter(unknown.label, 0, False, x_unit, *ends, vanishes=False, is_length=True, link=IDENTITY))
+            continue
+        mine = observations[unknown.series]
+        alike = [r for r in observations.readings if not r.has_scale and (r.deriv, r.mean) == (mine.deriv, mine.mean)]
+        spreads = [float(np.std(reading.y)) for reading in (mine, *alike[:1])]
+        centre, reach = 0.0, FAR
+        if alike and min(spreads) > 0:
+            centre, reach = float(np.log(spreads[0] / spreads[1])), NEAR
+        around = centre - REACH, centre + REACH, centre - reach, centre + reach
+        found.append(Parameter(unknown.label, 0, False, 1.0, *around, vanishes=False, link=LOG))
+    return found
+
+
+def sensor_sums(spec: Calibrated, values: FloatArray, variance: FloatArray, method: str, places: Sequence[int]) -> Sums:
+    """Terms of the likelihood with derivatives by the parameters at some places; `values` end with the scales and lags."""
+    n = len(spec.hyperparameters)
+    is_own = [not spec.parameters[i].is_variance and spec.parameters[i].index >= n for i in places]
+    plain = [i for i, own in zip(places, is_own, strict=True) if not own]
+    is_scale = np.array([unknown.kind == "scale" for unknown in spec.unknowns])
+    readings = [spec.observations[unknown.series] for unknown in spec.unknowns]
+    counts = np.array([len(reading) for reading in readings]) * is_scale
+    biased = np.array([reading.has_bias for reading in readings]) * is_scale
+
+    def at(numbers: FloatArray, along: Sequence[int]) -> tuple[FloatArray, int]:
+        sums = spec.calibrated(numbers).sums(values[:n], variance, method, along=along)
+        parts, log = np.array([sums.log_det, sums.sse, sums.log_information]), np.log(np.where(is_scale, numbers, 1.0))
+        parts[0, 0] += 2 * float((counts - biased) @ log)
+        parts[2, 0] -= 2 * float(biased @ log)
+        return parts, sums.n_used
+
+    found = np.zeros((3, 1 + len(places)))
+    found[:, [0, *(1 + k for k, own in enumerate(is_own) if not own)]], n_used = at(values[n:], plain)
+    for k, place in enumerate(places):
+        if is_own[k]:
+            p, ends = spec.parameters[place], []
+            for step in (STEP, -STEP):
+                moved = values[n:].copy()
+                moved[p.index - n] = p.moved(float(moved[p.index - n]), step)
+                ends.append(at(moved, ())[0][:, 0])
+            found[:, 1 + k] = (ends[0] - ends[1]) / (2 * STEP)
+    return Sums(found[0], found[1], found[2], n_used)
