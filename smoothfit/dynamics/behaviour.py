@@ -18,7 +18,7 @@ from ..results.mixtures import critical_value
 from . import response
 from .estimates import Estimates
 from .frames import values_by_name
-from .posterior import EquationPosterior
+from .posterior import Posterior
 from .relation import Relation
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 INTEGRATOR = 1e-10  # a pole this small beside the largest is zero
 MODES = ("rate", "frequency", "natural_frequency", "damping")
+LATE_STEP = 1e-3  # of the standard error of a delay: differences by it
 STEP = 1e-6  # relative: differences for the delta method of poles, where complex steps would meet branch cuts
 
 
@@ -133,7 +134,31 @@ class Behaviour(Estimates):
     def _drawn(self, function: Callable[[FloatArray], FloatArray]) -> FloatArray:
         """A function of the coefficients at draws of them, (draws, m), of a fit whose parameters are integrated."""
         assert self._posterior is not None
-        return np.array([np.ravel(function(theta)) for theta in self._posterior.for_quantiles])
+        return np.array([np.ravel(function(theta)) for theta in self._posterior.for_quantiles.theta])
+
+    def _drawn_late(self, function: Callable[[FloatArray, float], FloatArray]) -> FloatArray:
+        """Likewise a function of the coefficients and of the delay."""
+        assert self._posterior is not None
+        theta, _, _, delays = self._posterior.for_quantiles
+        if delays is None:
+            delays = np.full(len(theta), self.model.sample.delay)
+        return np.array([np.ravel(function(*drawn)) for drawn in zip(theta, delays.tolist(), strict=True)])
+
+    def _delta_late(self, function: Callable[[FloatArray, float], FloatArray]) -> tuple[FloatArray, FloatArray]:
+        """A function of the coefficients and of the delay, and its covariance, as `_delta`."""
+        theta, at, delay = self.fitted.theta, self.model.sample.delay, self._fit.delay
+        value, cov = self._delta(lambda moved: function(moved, at))
+        if delay is None or delay.se == 0:
+            return value, cov
+        # The coefficients move with the delay; `cov` has the part of their error that is due to it.
+        w = LATE_STEP * delay.se
+
+        def along(late: float) -> FloatArray:
+            ends = (np.ravel(function(theta + sign * w * delay.slope, at + sign * w * late)) for sign in (1.0, -1.0))
+            return np.subtract(*ends) / (2 * w) * delay.se
+
+        both, alone = along(1.0), along(0.0)
+        return value, cov + np.outer(both, both) - np.outer(alone, alone)
 
     def _delta(self, function: Callable[[FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray]:
         """A function of the coefficients and its covariance, by central differences."""
@@ -183,7 +208,7 @@ class Behaviour(Estimates):
         if self._posterior is None:
             ends = partial(_of_normal_rate, rate, se)
         elif self.model.equation.n_states == 1:  # the rate is the coefficient
-            ends = partial(_of_coefficient, rate, self._posterior)
+            ends = partial(_of_coefficient, rate, self._posterior, len(self.fitted.theta))
         else:
             ends = partial(_of_drawn_rate, rate, self._drawn(slowest)[:, 0])
         return Estimate(-1 / rate, se / rate**2, ends=ends)
@@ -294,24 +319,24 @@ class Behaviour(Estimates):
         if (times < 0).any():
             raise DataError(f"t[{int(np.argmax(times < 0))}] is negative; responses start at zero")
         sample, k, lags = self.model.sample, len(equation.inputs), self._lags
-        late = [times - sample.delay - lag * (sample.step or 0.0) for lag in range(sample.lags + 1)]
         rounding = 4 * np.finfo(float).eps * (np.abs(times).max(initial=0.0) + sample.delay)
-        late = [np.where(np.abs(since) <= rounding, 0.0, since) for since in late]
 
-        def responses(theta: FloatArray) -> FloatArray:
+        def responses(theta: FloatArray, delay: float) -> FloatArray:
             total = np.zeros((len(times), equation.n_outputs, lags.shape[1]))
-            for lag, since in enumerate(late):
+            for lag in range(sample.lags + 1):
+                since = times - delay - lag * (sample.step or 0.0)
+                since = np.where(np.abs(since) <= rounding, 0.0, since)
                 columns = slice(lag, k, sample.lags + 1)
                 reached = function(equation, theta, np.maximum(since, 0.0))[:, :, :k][:, :, columns]
                 total += np.where((since >= 0)[:, None, None], reached, 0.0)
             return total.ravel()
 
-        value, cov = self._delta(responses)
+        value, cov = self._delta_late(responses)
         se = np.sqrt(np.maximum(np.diag(cov), 0.0)).reshape(len(times), -1)
         mean, z = value.reshape(len(times), -1), critical_value(alpha, np.inf)
         lower, upper = mean - z * se, mean + z * se
         if self._posterior is not None:
-            lower, upper = np.quantile(self._drawn(responses), [alpha / 2, 1 - alpha / 2], axis=0).reshape(2, *mean.shape)
+            lower, upper = np.quantile(self._drawn_late(responses), [alpha / 2, 1 - alpha / 2], axis=0).reshape(2, *mean.shape)
         several = mean.shape[1] > 1
         names = self._pairs
         parts = {
@@ -383,9 +408,9 @@ def _of_normal_rate(rate: float, se: float, alpha: float) -> tuple[float, float]
     return _of_reciprocal(rate, rate - half, rate + half)
 
 
-def _of_coefficient(rate: float, posterior: EquationPosterior, alpha: float) -> tuple[float, float]:
+def _of_coefficient(rate: float, posterior: Posterior, n_params: int, alpha: float) -> tuple[float, float]:
     """Ends of the interval of a time constant, of a rate that is the first coefficient."""
-    row = np.eye(1, len(posterior.engine.in_system))
+    row = np.eye(1, n_params)
     low, high = posterior.intervals(row, alpha)[0].tolist()
     return _of_reciprocal(rate, low, high)
 

@@ -18,7 +18,7 @@ from ..markov.discretize import discretize
 from ..observations import Observations, observe
 from ..observations.abscissa import Points
 from ..results import CurvePrediction, CurveResults, Estimate
-from ..results.draws import BandDraws, Indices, curve_draws
+from ..results.draws import BandDraws, Indices
 from ..results.mixtures import Mixture
 from .engine import Outputs
 from .sample import Channel, Sample, with_times
@@ -150,9 +150,7 @@ class DynamicsCurve(CurveResults):
         wide, at = self._asked(points)
         if posterior is not None:
             components = np.repeat([self._component(k) for k in orders], len(at))
-            outputs, nodes = Outputs(wide, np.tile(at, len(orders)), components), posterior.few
-            engine: Any = posterior.engine  # draws need moments and draws of the protocol alone
-            draw = curve_draws(engine, nodes, outputs)
+            draw = posterior.curves(Outputs(wide, np.tile(at, len(orders)), components))
 
             def curves(rng: np.random.Generator, size: int) -> FloatArray:
                 return np.moveaxis(draw(rng, size).reshape(size, len(orders), len(at)), 1, 0)

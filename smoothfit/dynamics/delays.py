@@ -7,7 +7,8 @@ largest log-likelihood given the delay d, and d^ its minimum, the signed root
 
 is nearly linear, and an interval has |r| below the normal quantile. It is computed at a few delays about d^ and interpolated
 between them by monotone cubics. Coefficients are those at d^; to their covariance d^ adds that of its own error times the change of
-the coefficients with the delay.
+the coefficients with the delay. Under a flat prior the density of delays is that of r, exp(-r(d)^2 / 2); a few nodes represent it,
+given each of which coefficients and noises have a posterior (`delayed`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ MOST = 60  # delays on the grid
 BEST = 3  # of them, from which searches start
 RATIO = 0.1  # of variances, with which delays are compared before any search
 AT = np.array([0.4, 0.8, 1.2, 1.6, 2.0, 2.5, 3.2])  # standard errors from the estimate, at which the profile is computed
+SPACING, WIDEST = 1.2, 2.4  # of the nodes in the signed root, and how far they reach: beyond half a spacing more is 0.3 %
 RESOLVED = 1e-4  # of a standard error, or of a step where it is smaller: how far the minimum is followed
 
 
@@ -79,6 +81,22 @@ class Delay:
             return self.value, self.value
         low, high = (self._where(root) for root in (-z, z))
         return max(low, self.lower), high
+
+    @property
+    def covariance(self) -> FloatArray:
+        """What the error of the delay adds to the covariance of the coefficients."""
+        return np.outer(self.slope, self.slope) * self.se**2
+
+    def nodes(self) -> tuple[FloatArray, FloatArray]:
+        """Delays and weights that represent the density exp(-r(d)^2 / 2), by the trapezoidal rule in r."""
+        if len(self.at) < 2:
+            return np.array([self.value]), np.ones(1)
+        low, high = max(self.roots[0], -WIDEST), min(self.roots[-1], WIDEST)
+        roots = np.linspace(low, high, 1 + int(np.ceil((high - low) / SPACING)))
+        between = PchipInterpolator(self.roots, self.at)
+        weights = np.exp(-(roots**2) / 2) * between(roots, 1)
+        weights[[0, -1]] /= 2
+        return between(roots), weights / weights.sum()
 
     def _where(self, root: float) -> float:
         """The delay of a signed root; beyond those that are computed on a straight line."""
@@ -146,13 +164,17 @@ class Profile:
         return np.array([self.problem.sample.t[s.start] + self.upper for s in self.problem.sample.slices()])
 
     def part(self, delay: float) -> Problem:
+        """The problem at a delay, of outputs and inputs less their levels."""
+        return self.levels.problem(self.at_delay(delay))
+
+    def at_delay(self, delay: float) -> Problem:
         """The problem at a delay."""
         equation, recorded = self.problem.equation, self.problem.sample
         sample = shifted(recorded, delay, 0, equation.intersample)
         labels = [recorded.labels.index(label) for label in sample.labels]
         early = sample.t < self._first[labels][sample.run] - 1e-9 * recorded.gap
         sample = replace(sample, y=frozen(np.where(early[:, None], np.nan, sample.y)))
-        return self.levels.problem(Problem(equation, sample))
+        return Problem(equation, sample)
 
     def rough(self, delay: float) -> float:
         """D at coefficients by least squares on integrals: what delays are worth a search."""

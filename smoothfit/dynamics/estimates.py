@@ -11,9 +11,10 @@ import numpy.typing as npt
 from .._entry import entry_point
 from .._validation import FloatArray
 from ..results import Estimate, Results
+from .delayed import delay_posterior
 from .fit import Fit, Model
-from .methods.base import Fitted
-from .posterior import EquationPosterior, is_normal, posterior_of
+from .methods.base import Fitted, Problem
+from .posterior import Posterior, is_normal, posterior_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,19 +97,23 @@ class Estimates(Results):
         return pd.DataFrame(cov, index=params.index, columns=params.index)
 
     @cached_property
-    def _posterior(self) -> EquationPosterior | None:
+    def _posterior(self) -> Posterior | None:
         """Weighted nodes of all parameters; None if intervals are those of a normal law.
 
         That is so of methods other than "kalman", of a covariance other than its own, where the two agree, of equations with
-        too many parameters (`posterior.is_normal`), and of those with fixed coefficients, priors or an estimated delay.
+        too many parameters (`posterior.is_normal`), and of those with fixed coefficients or priors.
         """
         found = self.fitted
         equation = self.model.equation
         if self.method != "kalman" or self.cov_type != found.cov_type or found.notes or not equation.derivatives:
             return None
-        if equation.known or self._fit.delay is not None:
+        if equation.known or is_normal(self.model.problem, found, self._fit.cov):
             return None
-        return None if is_normal(self.model.problem, found, self._fit.cov) else posterior_of(self.model.problem, found)
+        problem, delay = self.model.problem, self._fit.delay
+        if delay is None:
+            return posterior_of(problem, found)
+        recorded = Problem(equation, problem.sample.recorded or problem.sample)
+        return delay_posterior(recorded, found, delay)
 
     @property
     def _integrates(self) -> bool:  # type: ignore[override]
@@ -120,7 +125,8 @@ class Estimates(Results):
         After "kalman" equal-tailed ones of the posterior, which integrates over all parameters (docs: theory of equations),
         unless a normal law has the same, or the equation is of an order above three, of more than nine coefficients of outputs and
         ratios of noises, or of a long sample (more than 20 000 times; with more than two such parameters 1000), or has fixed
-        coefficients, priors or an estimated delay. Else normal; of noises normal on the logarithmic scale.
+        coefficients or priors. Else normal; of noises normal on the logarithmic scale. An estimated delay is integrated as well,
+        in normal intervals to first order.
         """
         import pandas as pd
 

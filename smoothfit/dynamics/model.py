@@ -334,18 +334,18 @@ class DerivativeRegression:
         self, method: Method, cov_type: str | None, cov_kwds: dict[str, Any] | None, options: dict[str, Any]
     ) -> DynamicsResults:
         """The fit at the likeliest delay, whose error the covariance of the coefficients includes."""
-        if method.name not in ("kalman", "output_error"):
+        if not method.delays:
             raise SpecificationError(
                 f'method="{method.name}" estimates no delay; use method="kalman" or "output_error", or pass their delay as a number'
             )
         lower, upper = self._delay_range or (0.0, None)
-        found = estimated_delay(self.problem, lower, upper, sum_of_squares=method.name == "output_error")
+        found = estimated_delay(self.problem, lower, upper, sum_of_squares=method.delays == "squares")
         there = copy(self)
         there.sample = shifted(self.sample, found.value, 0, self.equation.intersample)
         there._delay_range = None
         results = there.fit(method.name, cov_type, cov_kwds, **options)
         k, cov = len(found.slope), results._fit.cov.copy()
-        cov[:k, :k] += np.outer(found.slope, found.slope) * found.se**2
+        cov[:k, :k] += found.covariance
         return DynamicsResults(replace(results._fit, cov=cov, delay=found))
 
     def _warnings(self, results: DynamicsResults) -> list[tuple[str, type[Warning]]]:

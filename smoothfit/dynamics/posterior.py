@@ -9,9 +9,10 @@ Functions of the parameters, such as time constants and responses, have the quan
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from scipy.spatial import Delaunay
 from .._validation import FloatArray, check_level
 from ..errors import IntegrationWarning, NumericalError
 from ..inference.adaptive import adaptive_nodes
+from ..inference.engine import PointDraws
 from ..inference.marginal import (
     MOST_ON_A_LATTICE,
     MOST_SAMPLED,
@@ -32,6 +34,7 @@ from ..inference.marginal import (
     weighted_nodes,
 )
 from ..inference.nodes import Nodes
+from ..results.draws import curve_draws
 from ..results.mixtures import Mixture, mixture
 from ..results.parameters import quantile_of_parameter
 from .engine import EquationEngine, Linear, Outputs, sizes
@@ -56,11 +59,15 @@ MOST_PARAMETERS, MOST_ORDER = 9, 3  # of equations that are sampled
 
 
 class Values(NamedTuple):
-    """Draws of the parameters: coefficients (size, k), intensities (size, p) and noise variances by channel (size, channels)."""
+    """Draws of the parameters: coefficients (size, k), intensities (size, p) and noise variances by channel (size, channels).
+
+    `delay` (size,) is that of the inputs, None if it is not estimated.
+    """
 
     theta: FloatArray
     q: FloatArray
     sigma2: FloatArray
+    delay: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +125,65 @@ def refined(nodes: Nodes) -> Fine:
     return Fine(mean + fine_units @ to_points.T, fine / fine.sum(), units, fine_units)
 
 
+class Posterior(ABC):
+    """What intervals, tests, predictions and draws need of a posterior of the parameters."""
+
+    @abstractmethod
+    def laws(self, rows: FloatArray) -> Mixture:
+        """Laws of combinations `rows` (m, k) of the coefficients at the nodes."""
+
+    @abstractmethod
+    def is_discrete(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which combinations are numbers at each node: those of coefficients of y and its derivatives alone."""
+
+    @abstractmethod
+    def values_of(self, row: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Such a combination at fine nodes, and the weights of these."""
+
+    @abstractmethod
+    def noise_intervals(self, alpha: float) -> FloatArray:
+        """Equal-tailed intervals (noises, 2) of intensities and of SDs, in the order of their names."""
+
+    @abstractmethod
+    def draws(self, rng: np.random.Generator, size: int) -> Values:
+        """Draws of all parameters together."""
+
+    @abstractmethod
+    def law(self, outputs: Outputs) -> Mixture:
+        """Laws of smoothed or forecast outputs."""
+
+    @abstractmethod
+    def noise_variances(self, channel: int) -> FloatArray:
+        """Noise variance (L,) of an observation of weight one in each component of `law`."""
+
+    @abstractmethod
+    def curves(self, outputs: Outputs) -> PointDraws:
+        """What draws outputs, the parameters drawn as well."""
+
+    def intervals(self, rows: FloatArray, alpha: float) -> FloatArray:
+        """Equal-tailed intervals (m, 2) of combinations `rows` (m, k) of the coefficients."""
+        law, discrete, level = self.laws(rows), self.is_discrete(rows), check_level(alpha)
+        found = law.interval(alpha)
+        for i in np.flatnonzero(discrete):
+            found[i] = weighted_quantiles(*self.values_of(rows[i]), [level / 2, 1 - level / 2])
+        return found
+
+    def p_values(self, rows: FloatArray, values: FloatArray) -> FloatArray:
+        """Twice the smaller probability of the combinations (m,) being on either side of `values`."""
+        law, discrete = self.laws(rows), self.is_discrete(rows)
+        below = law.cdf(np.broadcast_to(values, len(rows)).astype(float))
+        for i in np.flatnonzero(discrete):
+            below[i] = weighted_probability(*self.values_of(rows[i]), float(np.broadcast_to(values, len(rows))[i]))
+        return np.asarray(2 * np.minimum(below, 1 - below))
+
+    @cached_property
+    def for_quantiles(self) -> Values:
+        """The same N_DRAWS draws for all quantiles of functions of the parameters."""
+        return self.draws(np.random.default_rng(SEED), N_DRAWS)
+
+
 @dataclass(frozen=True, eq=False)
-class EquationPosterior:
+class EquationPosterior(Posterior):
     """Weighted nodes, which are also `found` with their densities, and the linear coefficients at each."""
 
     engine: EquationEngine
@@ -146,7 +210,7 @@ class EquationPosterior:
         return nodes.take(*resampled(nodes.theta, nodes.weights, MOST_SAMPLED))
 
     @cached_property
-    def _refined(self) -> HyperparameterPosterior:
+    def refined(self) -> HyperparameterPosterior:
         """The posterior on these."""
         fine, every = self._fine, np.arange(len(self._fine.weights))
         scale2 = np.exp(fine.at(np.log(self.nodes.scale2), every))
@@ -154,32 +218,17 @@ class EquationPosterior:
 
     # Coefficients -----------------------------------------------------------------------------------------------------
 
-    def intervals(self, rows: FloatArray, alpha: float) -> FloatArray:
-        """Equal-tailed intervals (m, 2) of combinations `rows` (m, k) of the coefficients."""
-        law, is_discrete, level = self._laws(rows), self._is_discrete(rows), check_level(alpha)
-        found = law.interval(alpha)
-        for i in np.flatnonzero(is_discrete):
-            found[i] = weighted_quantiles(self._values_of(rows[i]), self._fine.weights, [level / 2, 1 - level / 2])
-        return found
+    def values_of(self, row: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Values of a combination at fine nodes, and weights."""
+        fine = self._fine
+        return fine.theta[:, : self.engine.n_system] @ (row @ self.engine.way_back)[self.engine.in_system], fine.weights
 
-    def p_values(self, rows: FloatArray, values: FloatArray) -> FloatArray:
-        """Twice the smaller probability of the combinations (m,) being on either side of `values`."""
-        law, is_discrete = self._laws(rows), self._is_discrete(rows)
-        below = law.cdf(np.broadcast_to(values, len(rows)).astype(float))
-        for i in np.flatnonzero(is_discrete):
-            value = float(np.broadcast_to(values, len(rows))[i])
-            below[i] = weighted_probability(self._values_of(rows[i]), self._fine.weights, value)
-        return np.asarray(2 * np.minimum(below, 1 - below))
-
-    def _values_of(self, row: FloatArray) -> FloatArray:
-        """A combination of coefficients of y and of its derivatives at the fine nodes."""
-        return self._fine.theta[:, : self.engine.n_system] @ (row @ self.engine.way_back)[self.engine.in_system]
-
-    def _is_discrete(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
+    def is_discrete(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which combinations are numbers at each node."""
         return np.asarray(~(rows @ self.engine.way_back)[:, ~self.engine.in_system].any(axis=1))
 
-    def _laws(self, rows: FloatArray) -> Mixture:
-        """Laws of combinations at the nodes."""
+    def laws(self, rows: FloatArray) -> Mixture:
+        """Laws of combinations of the coefficients."""
         turned, linear = rows @ self.engine.way_back, ~self.engine.in_system
         theta = self.engine.coefficients(self.nodes.theta, self.linear.mean)
         variance = np.einsum("mk,lkj,mj->lm", turned[:, linear], self.linear.cov, turned[:, linear])
@@ -200,20 +249,17 @@ class EquationPosterior:
     # Noises -----------------------------------------------------------------------------------------------------------
 
     def noise_intervals(self, alpha: float) -> FloatArray:
-        """Equal-tailed intervals (noises, 2) of intensities and of SDs, in the order of their names."""
-        tails = check_level(alpha) / 2, 1 - check_level(alpha) / 2
-        q, sigma2 = self.engine.variances(self._refined.theta)
-        columns = [*((column, 2.0) for column in q.T), *((np.sqrt(column), 1.0) for column in sigma2.T)]
-        return np.array([[quantile_of_parameter(self._refined, *column, p) for p in tails] for column in columns])
+        """Equal-tailed intervals of intensities and of SDs."""
+        return intervals_of_noises(self.engine, self.refined, alpha)
 
     # Draws ------------------------------------------------------------------------------------------------------------
 
     def draws(self, rng: np.random.Generator, size: int) -> Values:
-        """Draws of all parameters together."""
+        """Draws of all parameters."""
         engine, nodes, fine = self.engine, self.nodes, self._fine
         which = np.searchsorted(np.cumsum(fine.weights)[:-1], (rng.permutation(size) + rng.random(size)) / size)
         mean, root = fine.at(self.linear.mean, which), fine.at(np.asarray(np.linalg.cholesky(self.linear.cov)), which)
-        scale2 = self._refined.scale2[which]
+        scale2 = self.refined.scale2[which]
         if np.isfinite(nodes.df):
             scale2 = scale2 * nodes.df / rng.chisquare(nodes.df, size)
         normal = rng.standard_normal(mean.shape)
@@ -224,11 +270,6 @@ class EquationPosterior:
         sigma2[:, engine.space.unknown] = scale2[:, None] * unknown
         return Values(theta, scale2[:, None] * q, sigma2)
 
-    @cached_property
-    def for_quantiles(self) -> FloatArray:
-        """The same draws of the coefficients (N_DRAWS, k) for all quantiles of functions of them."""
-        return self.draws(np.random.default_rng(SEED), N_DRAWS).theta
-
     # Outputs ----------------------------------------------------------------------------------------------------------
 
     def law(self, outputs: Outputs) -> Mixture:
@@ -236,9 +277,22 @@ class EquationPosterior:
         return mixture(self.few, self.engine.moments(self.few.theta, outputs))
 
     def noise_variances(self, channel: int) -> FloatArray:
-        """Noise variance (L,) of an observation of weight one at the nodes."""
+        """Noise variances (L,) in the components of `law`."""
         sigma2 = self.engine.variances(self.few.theta)[1][:, self.engine.space.unknown.index(channel)]
         return np.asarray(self.few.scale2 * sigma2)
+
+    def curves(self, outputs: Outputs) -> PointDraws:
+        """What draws outputs and parameters."""
+        engine: Any = self.engine  # draws need moments and draws of the protocol alone
+        return curve_draws(engine, self.few, outputs)
+
+
+def intervals_of_noises(engine: EquationEngine, nodes: HyperparameterPosterior, alpha: float) -> FloatArray:
+    """Equal-tailed intervals (noises, 2) of intensities and of SDs, from nodes of the parameters of an engine."""
+    tails = check_level(alpha) / 2, 1 - check_level(alpha) / 2
+    q, sigma2 = engine.variances(nodes.theta)
+    columns = [*((column, 2.0) for column in q.T), *((np.sqrt(column), 1.0) for column in sigma2.T)]
+    return np.array([[quantile_of_parameter(nodes, *column, p) for p in tails] for column in columns])
 
 
 def is_normal(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:

@@ -26,16 +26,18 @@ COMPONENTS = 25  # of Gauss-Hermite quadrature: 95 % intervals are right to 0.6 
 
 
 class Values(NamedTuple):
-    """Coefficients (k,), intensities by output (p,) and noise variances by channel."""
+    """Coefficients (k,), intensities by output (p,), noise variances by channel, and the delay of inputs if it is estimated."""
 
     theta: FloatArray
     q: FloatArray
     sigma2: FloatArray
+    delay: float | None = None
 
     def moved(self, step: FloatArray) -> Values:
-        """The values after a step in (theta, log q, log sigma2)."""
-        by_theta, by_q, by_sigma2 = np.split(step, np.cumsum([len(self.theta), len(self.q)]))
-        return Values(self.theta + by_theta, self.q * np.exp(by_q), self.sigma2 * np.exp(by_sigma2))
+        """The values after a step in (theta, log q, log sigma2), and in the delay if there is one."""
+        by_theta, by_q, by_sigma2, by_delay = np.split(step, np.cumsum([len(part) for part in self[:3]]))
+        delay = None if self.delay is None else self.delay + float(by_delay[0])
+        return Values(self.theta + by_theta, self.q * np.exp(by_q), self.sigma2 * np.exp(by_sigma2), delay)
 
 
 def principal_steps(fitted: Fitted, cov: FloatArray, model: StateSpace) -> FloatArray:

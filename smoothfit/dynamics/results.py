@@ -31,6 +31,7 @@ from .methods import METHODS
 from .methods.kalman import restricted
 from .noise_tests import bootstrapped
 from .nonlinear import solve
+from .posterior import EquationPosterior
 from .sample import check_nodes
 from .shifts import acting, gone_on
 from .smoothed import Smoothed
@@ -371,8 +372,9 @@ class DynamicsResults(Smoothed):
                 continue
             if not self._has_given_noise and all(self.fitted.noise[other] == 0 for other in names if other != name):
                 continue
-            if self._posterior is not None and is_on_a_lattice(self._posterior.engine):
-                ratio, p = bootstrapped(self._posterior, i)
+            posterior = self._posterior
+            if isinstance(posterior, EquationPosterior) and is_on_a_lattice(posterior.engine):
+                ratio, p = bootstrapped(posterior, i)
             elif self.fitted.noise[name] == 0:
                 ratio, p = 0.0, 1.0
             else:

@@ -66,9 +66,7 @@ def acting(
     """
     nodes = times
     if sample.delay:
-        later, gap = times + sample.delay, min(sample.delay, float(np.diff(times, append=np.inf).min()))
-        nearest = times[np.minimum(np.searchsorted(times, later - gap / 2), len(times) - 1)]
-        later = np.where(np.abs(later - nearest) <= REGULAR * gap, nearest, later)  # whole steps, but for rounding
+        later = _snapped(times + sample.delay, times, min(sample.delay, float(np.diff(times, append=np.inf).min())))
         nodes = np.unique(np.concatenate([times, later[later <= times[-1]]]))
         knots = np.concatenate([[min(times[0], later[0]) - 1.0], later])
         inputs = between(knots, np.vstack([inputs[:1], inputs]), nodes, intersample)
@@ -76,6 +74,37 @@ def acting(
         rows = np.arange(len(nodes))[:, None] - np.arange(sample.lags + 1)
         inputs = inputs[np.maximum(rows, 0)].transpose(0, 2, 1).reshape(len(nodes), -1)
     return nodes, np.ascontiguousarray(inputs), np.searchsorted(nodes, times)
+
+
+def redelayed(sample: Sample, delay: float, intersample: str) -> tuple[Sample, npt.NDArray[np.int64]]:
+    """One run at its nodes with inputs that act at another delay, and where these nodes are then.
+
+    Before the first input acts, it is taken to act already: a longer delay keeps all nodes.
+    """
+    recorded = sample.recorded or sample
+    s = recorded.slice_of(recorded.labels.index(sample.labels[0]))
+    knots = _snapped(recorded.t[s] + delay, sample.t, recorded.gap)
+    nodes, place = merged(sample.t, knots[(knots > sample.t[0]) & (knots <= sample.t[-1])])
+    y = np.full((len(nodes), sample.y.shape[1]), np.nan)
+    ratio = np.ones_like(y)
+    y[place], ratio[place] = sample.y, sample.ratio
+    first = np.append(min(nodes[0], knots[0]) - 1.0, knots)
+    u = between(first, np.vstack([recorded.u[s][:1], recorded.u[s]]), nodes, intersample)
+    moved = replace(
+        sample,
+        t=frozen(nodes),
+        run=frozen(np.zeros(len(nodes), np.int64)),
+        y=frozen(y),
+        ratio=frozen(ratio),
+        u=frozen(np.ascontiguousarray(u)),
+    )
+    return moved, place
+
+
+def _snapped(later: FloatArray, times: FloatArray, gap: float) -> FloatArray:
+    """Times at which inputs act, those of `times` that they are but for rounding: delays of whole steps."""
+    nearest = times[np.minimum(np.searchsorted(times, later - gap / 2), len(times) - 1)]
+    return np.where(np.abs(later - nearest) <= REGULAR * gap, nearest, later)
 
 
 def _delayed(sample: Sample, delay: float, intersample: str) -> Sample:

@@ -21,7 +21,7 @@ from .methods.kalman import innovations_of
 from .nonlinear import solution
 from .propagation import FirstOrder, Values, first_order, principal_steps
 from .sample import Sample
-from .shifts import reaching
+from .shifts import reaching, redelayed
 from .specification import Equation, derivative_name
 from .transfer import Transfer
 
@@ -44,7 +44,7 @@ class Smoothed(Transfer):
             return solution(self.model.problem, self.fitted, sample)
         self._require_linear("the smoothed state")
         model = StateSpace(equation or self.model.equation, sample)
-        theta, q, sigma2 = values or self._values
+        theta, q, sigma2, _ = values or self._values
         scale = 1.0
         if not (q > 0).any() and not self._has_given_noise:
             # Without process noise the mean does not depend on the size of the measurement noise, and the
@@ -56,17 +56,30 @@ class Smoothed(Transfer):
 
     @property
     def _values(self) -> Values:
-        return Values(self.fitted.theta, self.fitted.q, self.fitted.sigma2)
+        delay = self._fit.delay
+        return Values(self.fitted.theta, self.fitted.q, self.fitted.sigma2, None if delay is None else delay.value)
 
     @cached_property
     def _steps(self) -> FloatArray:
-        model = StateSpace(self.model.equation, self.model.sample)
-        return principal_steps(self.fitted, self.cov_params().to_numpy(), model)
+        """Independent steps of the parameters; the last is that of an estimated delay, with which coefficients move."""
+        model, delay = StateSpace(self.model.equation, self.model.sample), self._fit.delay
+        cov = self.cov_params().to_numpy().copy()
+        if delay is None:
+            return principal_steps(self.fitted, cov, model)
+        k = len(delay.slope)
+        cov[:k, :k] -= delay.covariance
+        steps = principal_steps(self.fitted, cov, model)
+        found = np.zeros((len(steps) + 1, steps.shape[1] + 1))
+        found[:-1, :-1], found[-1, :k], found[-1, -1] = steps, delay.slope * delay.se, delay.se
+        return found
 
     def _component(
         self, sample: Sample, at: Any, deriv: int, output: int, equation: Equation | None = None, values: Values | None = None
     ) -> tuple[FloatArray, FloatArray]:
         """Means and variances of a derivative of an output at some nodes, given the estimate or other values."""
+        if values is not None and values.delay is not None:
+            sample, place = redelayed(sample, values.delay, self.model.equation.intersample)
+            at = place[at]
         mean, cov = self._smoothed(sample, equation, values)
         i = deriv * self.model.equation.n_outputs + output
         return mean[at, i], np.maximum(cov[at, i, i], 0.0)
@@ -133,7 +146,7 @@ class Smoothed(Transfer):
         At the fitted coefficients and noises, those that `get_prediction` uses: under the model they are independent and standard
         normal. Of an equation with terms, and without any noise, the residuals of the method.
         """
-        theta, q, sigma2 = self._values
+        theta, q, sigma2, _ = self._values
         if self.model.equation.terms or not ((q > 0).any() or (sigma2 > 0).all()):
             return self.fitted.resid
         model = StateSpace(self.model.equation, self.model.sample)

@@ -195,15 +195,16 @@ class Transfer(Behaviour):
             raise DataError(f"w[{int(np.argmax(bad))}] is {frequencies[np.argmax(bad)]:g}; pass positive, increasing frequencies")
         center = self._at_frequencies(frequencies, self.fitted.theta)
 
-        def relative(theta: FloatArray) -> FloatArray:
+        def relative(theta: FloatArray, delay: float) -> FloatArray:
             change = np.log(self._at_frequencies(frequencies, theta) / center)
-            return np.concatenate([change.real.ravel(), change.imag.ravel()])
+            later = (delay - self.model.sample.delay) * frequencies[:, None]
+            return np.concatenate([change.real.ravel(), (change.imag - later).ravel()])
 
-        se = np.sqrt(np.diag(self._delta(relative)[1]))
+        se = np.sqrt(np.diag(self._delta_late(relative)[1]))
         half = critical_value(alpha, np.inf) * se
         lower, upper = -half, half
         if self._posterior is not None:
-            lower, upper = np.quantile(self._drawn(relative), [alpha / 2, 1 - alpha / 2], axis=0)
+            lower, upper = np.quantile(self._drawn_late(relative), [alpha / 2, 1 - alpha / 2], axis=0)
         size, delay = np.abs(center), self.model.sample.delay * frequencies[:, None]
         phase = np.degrees(np.unwrap(np.angle(center * np.exp(1j * delay)), axis=0) - delay)
         (se_log, se_angle), (low_log, low_angle), (high_log, high_angle) = (

@@ -73,6 +73,77 @@ def test_errors_of_the_delay_enter_those_of_the_coefficients(noisy):
     assert (float(given.delay), given.delay.se, given.delay.conf_int()) == (float(fitted.delay), 0.0, (float(fitted.delay),) * 2)
 
 
+@pytest.fixture(scope="module")
+def integrated():
+    """A short noisy sample, its fit, and fits at delays over the same observations with their normalised likelihoods."""
+    y, t, u = plant(6.0, n=160, seed=3)
+    kept = np.where(t >= 15, y, np.nan)  # what every delay that is tried leaves
+    fitted = sf.DerivativeRegression(kept, t, u, delay=(0.0, 15.0)).fit()
+    delays = np.linspace(*fitted.delay.conf_int(0.015), 5)
+    fits = [sf.DerivativeRegression(kept, t, u, delay=d).fit() for d in delays]
+    weights = np.exp([one.llf - fitted.llf for one in fits])
+    return fitted, delays, fits, weights / weights.sum()
+
+
+def test_intervals_are_those_of_the_mixture_over_delays(integrated):
+    fitted, _, fits, weights = integrated
+    assert fitted._integrates
+    row = np.array([[0.0, 1.0, 0.0]])
+    for k, end in enumerate(fitted.conf_int().loc["u"]):
+        below = sum(w * one._posterior.laws(row).cdf(np.array([end]))[0] for w, one in zip(weights, fits, strict=True))
+        assert below == pytest.approx([0.025, 0.975][k], abs=0.004)
+        assert float(np.squeeze(fitted.t_test(f"u = {end}").pvalue)) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_draws_have_the_delays_and_coefficients_of_the_mixture(integrated):
+    fitted, delays, _, weights = integrated
+    drawn = fitted._posterior.draws(np.random.default_rng(0), 20_000)
+    mean = weights @ delays
+    assert drawn.delay.mean() == pytest.approx(mean, abs=0.15 * fitted.delay.se)
+    assert drawn.delay.std() == pytest.approx(np.sqrt(weights @ (delays - mean) ** 2), rel=0.1)
+    low, high = fitted.conf_int().loc["y"]
+    np.testing.assert_allclose(np.quantile(drawn.theta[:, 0], [0.025, 0.975]), [low, high], atol=0.05 * (high - low))
+    low, high = fitted.time_constant().conf_int()
+    assert low < 150 < high
+
+
+def test_forecasts_integrate_the_delay(integrated):
+    fitted, _, fits, weights = integrated
+    t = fitted.model.sample.t[-1] + np.array([1.0, 5.0, 12.0])
+    frame = fitted.forecast(t, [2.0, 2.0, 2.0])
+    frames = [one.forecast(t, [2.0, 2.0, 2.0]) for one in fits]
+    centres = np.array([one["mean"] for one in frames])
+    for end, probability in (("mean_ci_lower", 0.025), ("mean_ci_upper", 0.975)):
+        half = np.abs(np.array([one[end] for one in frames]) - centres) / stats.norm.isf(0.025)
+        below = weights @ stats.norm.cdf((frame[end].to_numpy() - centres) / half)
+        np.testing.assert_allclose(below, probability, atol=0.006)
+    drawn, ends = fitted.sample(t, size=2000, rng=0), fitted.get_prediction(t).conf_int()  # the input stays as it is
+    np.testing.assert_allclose(np.quantile(drawn, [0.025, 0.975], axis=0).T, ends, atol=0.2 * drawn.std(axis=0).max())
+
+
+def test_normal_intervals_have_the_delay_to_first_order():
+    y, t, u = plant(17.0)
+    y[:22] = np.nan  # on the same observations
+    fitted = sf.DerivativeRegression(y, t, u, delay=(12.0, 22.0)).fit("output_error")
+    at, se, ahead = float(fitted.delay), fitted.delay.se, t[-1] + np.arange(1.0, 30.0, 7.0)
+    given, early, late = (sf.DerivativeRegression(y, t, u, delay=at + k * se / 2).fit("output_error") for k in (0, -1, 1))
+    inputs = np.full(len(ahead), 3.0)
+
+    def half(frame, low, high):
+        return ((frame[high] - frame[low]) / 2 / stats.norm.isf(0.025)).to_numpy()
+
+    slope = (late.forecast(ahead, inputs)["mean"] - early.forecast(ahead, inputs)["mean"]).to_numpy()
+    ends = "mean_ci_lower", "mean_ci_upper"
+    wide, narrow = half(fitted.forecast(ahead, inputs), *ends), half(given.forecast(ahead, inputs), *ends)
+    np.testing.assert_allclose(wide**2 - narrow**2, slope**2, atol=0.05 * wide.max() ** 2)
+    times = [20.0, 40.0, 100.0]
+    slope = (late.step_response(times)["mean"] - early.step_response(times)["mean"]).to_numpy()
+    wide, narrow = (half(one.step_response(times), "lower", "upper") for one in (fitted, given))
+    np.testing.assert_allclose(wide**2 - narrow**2, slope**2, atol=0.05 * wide.max() ** 2)
+    phases = [one.frequency_response([0.05])["se(phase)"].iloc[0] for one in (fitted, given)]
+    assert phases[0] > phases[1]
+
+
 def test_everything_else_is_that_of_the_estimated_delay(noisy):
     _, t, u, fitted = noisy
     ahead = t[-1] + np.arange(1.0, 30)

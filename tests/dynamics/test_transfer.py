@@ -79,7 +79,7 @@ def test_standard_errors_are_those_of_draws_of_the_coefficients(oscillator):
 def test_intervals_of_the_likelihood_are_quantiles_of_the_posterior():
     res = fit(Equation(1, ("y",), (0,), ("u",)), [-1.0, 2.0, 0.5], "kalman")
     table, posterior = res.frequency_response([0.5], alpha=0.1).iloc[0], res._posterior
-    a, b = posterior.for_quantiles[:, :2].T
+    a, b = posterior.for_quantiles.theta[:, :2].T
     size, angle = np.abs(b) / np.hypot(0.5, a), np.degrees(np.angle(b / (0.5j - a)))
     np.testing.assert_allclose(table[["lower(magnitude)", "upper(magnitude)"]], np.quantile(size, [0.05, 0.95]), rtol=1e-3)
     np.testing.assert_allclose(table[["lower(phase)", "upper(phase)"]], np.quantile(angle, [0.05, 0.95]), rtol=1e-3)

@@ -177,6 +177,8 @@ class Method:
         Whether it takes irregular times, missing observations, several outputs, several series and observations of derivatives,
         several observations at one time, given SDs and weights, inputs that change between observations, derivatives of inputs,
         fixed coefficients and priors.
+    delays : {"", "likelihood", "squares"}
+        What it compares delays by, if it estimates them.
     terms : {"", "values", "any"}
         Which non-linear terms it takes: none, functions of y and t, any.
     instead : str
@@ -197,6 +199,7 @@ class Method:
     between: bool = False
     input_rates: bool = False
     known: bool = False
+    delays: str = ""
     terms: str = ""
     instead: str = "kalman"
     terms_instead: str = "output_error"

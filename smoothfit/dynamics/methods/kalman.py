@@ -371,6 +371,7 @@ METHOD = Method(
     between=True,
     input_rates=True,
     known=True,
+    delays="likelihood",
     missing=True,
     vector=True,
     rates=True,

@@ -71,6 +71,7 @@ METHOD = Method(
     between=True,
     input_rates=True,
     known=True,
+    delays="squares",
     missing=True,
     vector=True,
     rates=True,
