@@ -66,7 +66,7 @@ class FittedCurves:
             warnings.simplefilter("ignore", RoughnessWarning)
             return SmoothingSpline(self.curves.subset(place), self.order, prior=self.prior)
 
-    def fit_all(self, is_joint: bool, advance: Callable[[int], None]) -> None:
+    def fit_all(self, is_joint: bool, advance: Callable[[int], object]) -> None:
         """Fit every curve: side by side if `is_joint`, and one after the other what is left."""
         rest = np.arange(len(self.curves.ids))
         if is_joint:
