@@ -4,8 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "markov_adjoint.hpp"
-
 using namespace smoothfit;
 
 namespace {
@@ -124,6 +122,43 @@ Tuple<Doubles, Doubles, Doubles, Doubles> markov_matrices(const ReadRows& rows, 
     return matrices<Dual<double, 2>>(model);
 }
 
+// Independent shocks of means mu and variances D, or unknown where flat > 0, and components of a state in them, whatever its size.
+struct Components {
+    int m, n_flat;
+    double mu[most_states], D[most_states], flat[most_states], X[most_states][most_states];
+
+    template <int M>
+    Components(const MarkovState<double, M>& s, int m_, const In<std::int32_t>& kept) : m(m_), n_flat(s.n_flat), X{} {
+        for (int c = 0; c < m; ++c) {
+            mu[c] = s.mu[c];
+            D[c] = s.D[c];
+            flat[c] = s.flat[c];
+        }
+        for (std::size_t i = 0; i < kept.size(); ++i) {
+            const int k = kept.data()[i];
+            for (int c = k; c < m; ++c) X[i][c] = c == k ? 1.0 : s.U[k][c];
+        }
+    }
+};
+
+// The law of components.
+void marginal_of(Components& s, int n_kept, double* out) {
+    constexpr int M = most_states;
+    double mean[M] = {}, U[M][M] = {}, D[M] = {}, flat[M] = {};
+    for (int i = 0; i < n_kept; ++i)
+        for (int c = 0; c < s.m; ++c) mean[i] += s.X[i][c] * s.mu[c];
+    AllColumns columns{s.m};
+    orthogonalize<double, M, M, M>(s.X, n_kept, n_kept, columns, s.D, s.n_flat > 0 ? s.flat : nullptr, U, D, flat);
+    for (int j = n_kept - 1; j >= 0; --j)
+        for (int k = j + 1; k < n_kept; ++k) mean[j] -= U[j][k] * mean[k];
+    for (int j = 0; j < n_kept; ++j) {
+        *out++ = mean[j];
+        *out++ = D[j];
+        *out++ = flat[j];
+        for (int k = 0; k < n_kept; ++k) *out++ = k < j ? 0.0 : k == j ? 1.0 : U[j][k];
+    }
+}
+
 // Law of the components `kept` (K,) of the last state: (K, 3 + K), of each a mean, a variance, whether it is unknown, a row of U.
 Doubles markov_end(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
                    In<double> variance, bool is_still, In<std::int32_t> kept) {
@@ -137,8 +172,10 @@ Doubles markov_end(const ReadRows& rows, const StateSteps& steps, const Tables& 
         constexpr int M = decltype(size)::value;
         MarkovSums<double, M> sums;
         const Status result = run_markov<double, M>(model.rows, classes, model.values, &sums, NoSink());
-        if (result.outcome == Outcome::ok)
-            marginal_of<M>(sums.end, model.rows.m, kept.data(), static_cast<int>(kept.size()), law.data());
+        if (result.outcome == Outcome::ok) {
+            Components components(sums.end, model.rows.m, kept);
+            marginal_of(components, static_cast<int>(kept.size()), law.data());
+        }
         return result;
     });
     return law;

@@ -16,11 +16,8 @@ void smooth(const Model& model, const MarkovOutput& output) {
         constexpr int M = decltype(size)::value;
         std::unique_ptr<double[]> filtered(new double[model.read.n() * m * (m + 3)]);
         MarkovSums<double, M> sums;
-        Status result = run_markov<double, M>(model.rows, classes, model.values, &sums,
-                                              [&](std::int64_t i, const MarkovState<double, M>& state) {
-                                                  pack_markov<M>(state, model.rows.m,
-                                                                 filtered.get() + i * markov_size<M>(model.rows.m));
-                                              });
+        Kept<M> kept{model.rows, filtered.get(), nullptr, nullptr};
+        Status result = run_markov<double, M>(model.rows, classes, model.values, &sums, kept);
         if (result.outcome == Outcome::ok && sums.unknown != 0) result = {Outcome::unidentified, sums.unknown};
         if (result.outcome != Outcome::ok) return result;
         return smooth_markov<M>(model.rows, classes, filtered.get(), output);
@@ -61,10 +58,12 @@ Tuple<Doubles, Doubles, Doubles, Doubles> markov_adjoint(const ReadRows& rows, c
     Doubles score = new_array({rows.n(), m}), information = new_array({rows.n(), m}), flat = new_array({n_rows});
     Doubles errors = new_array({n_rows, 2});
     std::unique_ptr<double[]> gains(new double[n_rows * m + 1]);
-    std::unique_ptr<MarkovGain[]> readings(new MarkovGain[n_rows + 1]);
+    std::unique_ptr<MarkovGain[]> readings(new MarkovGain[n_rows + 1]());
     run<double>(model, [&](auto size, auto& classes) {
         constexpr int M = decltype(size)::value;
-        const Status result = gains_of<M>(model.rows, classes, model.values, gains.get(), readings.get());
+        MarkovSums<double, M> sums;
+        Kept<M> kept{model.rows, nullptr, gains.get(), readings.get()};
+        const Status result = run_markov<double, M>(model.rows, classes, model.values, &sums, kept);
         if (result.outcome == Outcome::ok)
             adjoint_of<M>(model.rows, classes, gains.get(), readings.get(), score.data(), information.data(), errors.data());
         return result;

@@ -185,9 +185,10 @@ void count_flat(MarkovState<Real, M>& s, int given) {
     for (int j = 0; j < m; ++j) s.n_flat += value(s.flat[j]) > 0;
 }
 
+// Once in a filter: its loops are not unrolled.
 template <class Real, int M>
 void start_markov(const MarkovClasses<Real, M>& classes, const MarkovValues& values, int given, MarkovState<Real, M>& s) {
-    const int m = actual<M>(given);
+    const int m = M == 1 ? 1 : given;
     constexpr int width = Width<Real>::value;
     Real P0[M][M] = {}, U[M][M], D[M] = {}, X[M][2 * M], w[2 * M], infinite[2 * M];
     classes.first(P0);
@@ -369,6 +370,10 @@ std::int64_t unknown_of(const MarkovState<Real, M>& s, int m) {
 // Sees the filtered states and does nothing: the filter need not factor them.
 struct NoSink {
     template <class State>
+    void before(const State&) const {}
+    template <class Real>
+    void after(std::int64_t, const Reading<Real>&) const {}
+    template <class State>
     void operator()(std::int64_t, const State&) const {}
 };
 
@@ -424,7 +429,7 @@ private:
     std::int64_t wait_ = 0, tried_ = 0;
 };
 
-// Runs the filter; `sink(i, state)` sees each filtered state. Innovations over their standard deviations go to `innovations`
+// Runs the filter; `sink(i, state)` sees each filtered state, and `before(state)` and `after(r, reading)` each observation. Innovations over their standard deviations go to `innovations`
 // (rows), if that is not null; those that shocks of infinite variance took up are left as they are.
 template <class Real, int M, class Sink>
 SMOOTHFIT_NOINLINE Status run_markov(const MarkovRows& rows, MarkovClasses<Real, M>& classes, const MarkovValues& values,
@@ -437,7 +442,7 @@ SMOOTHFIT_NOINLINE Status run_markov(const MarkovRows& rows, MarkovClasses<Real,
     LogProduct<Real> determinant;
     for (std::int64_t i = 0; i < rows.n; ++i) {
         if (i == 0) {
-            start_markov<Real, M>(classes, values, m, s);
+            start_markov<Real, M>(classes, values, rows.m, s);
         } else {
             state.step(rows.step[i]);
         }
@@ -447,9 +452,11 @@ SMOOTHFIT_NOINLINE Status run_markov(const MarkovRows& rows, MarkovClasses<Real,
             const double* H = rows.H + r * m;
             const Real noise = rows.ratio[r] * Width<Real>::load(values.variance + rows.group[r] * width) + Real(rows.offset[r]);
             Reading<Real> reading;
+            sink.before(s);
             if (!state.read(H, y, noise, &reading)) continue;
             const double f = value(reading.variance);
             if (!(f > 1e-200 && f < 1e200)) return {Outcome::overflow, r};
+            sink.after(r, reading);
             determinant.multiply(reading.variance);
             if (reading.diffuse) {
                 ++sums.n_flat;

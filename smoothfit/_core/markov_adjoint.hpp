@@ -1,4 +1,4 @@
-// What the filter of markov.hpp tells besides a likelihood: the state after the last observation, and how well each sudden change
+// What the filter of markov.hpp tells besides a likelihood: how well each sudden change
 // of the state would explain the observations after it.
 //
 // With innovations v of variance F and gains K = P H'/F the adjoint of the filter runs backwards,
@@ -12,9 +12,10 @@
 // alone.
 #pragma once
 
-#include <memory>
+#include <cstdint>
 
 #include "markov.hpp"
+#include "markov_smoother.hpp"
 
 namespace smoothfit {
 
@@ -47,35 +48,28 @@ void gain_of(const MarkovState<double, M>& s, int given, const double* H, const 
     }
 }
 
-// Runs the filter and keeps the gains (rows, m) of all observations.
+// Keeps what the smoother and the adjoint need of a filter: the filtered states, or the gains (rows, m) of all observations.
 template <int M>
-Status gains_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const MarkovValues& values, double* gains,
-                MarkovGain* readings) noexcept {
-    const int m = actual<M>(rows.m);
-    MarkovState<double, M> s{};
-    for (std::int64_t i = 0; i < rows.n; ++i) {
-        if (i == 0) {
-            start_markov<double, M>(classes, values, m, s);
-        } else {
-            step_markov<double, M>(s, classes.factored(rows.step[i]), m);
-        }
-        for (std::int64_t r = rows.first[i]; r < rows.first[i + 1]; ++r) {
-            readings[r] = {0.0, 0.0, false, false};
-            const double y = rows.y[r];
-            if (y != y) continue;
-            const double* H = rows.H + r * m;
-            const MarkovState<double, M> before = s;
-            Reading<double> reading;
-            const double noise = rows.ratio[r] * values.variance[rows.group[r]] + rows.offset[r];
-            if (!read_markov<double, M>(s, m, H, y, noise, &reading)) continue;
-            if (!(reading.variance > 1e-200 && reading.variance < 1e200)) return {Outcome::overflow, r};
-            gain_of<M>(before, m, H, reading, gains + r * m);
-            const double precision = reading.diffuse ? 0.0 : 1 / reading.variance;
-            readings[r] = {reading.innovation * precision, precision, true, reading.diffuse};
-        }
+struct Kept {
+    const MarkovRows& rows;
+    double* filtered;
+    double* gains;
+    MarkovGain* readings;
+    MarkovState<double, M> prior = {};
+
+    void before(const MarkovState<double, M>& s) {
+        if (gains != nullptr) prior = s;
     }
-    return {};
-}
+    void after(std::int64_t r, const Reading<double>& reading) {
+        if (gains == nullptr) return;
+        gain_of<M>(prior, rows.m, rows.H + r * rows.m, reading, gains + r * rows.m);
+        const double precision = reading.diffuse ? 0.0 : 1 / reading.variance;
+        readings[r] = {reading.innovation * precision, precision, true, reading.diffuse};
+    }
+    void operator()(std::int64_t i, const MarkovState<double, M>& s) {
+        if (filtered != nullptr) pack_markov<M>(s, rows.m, filtered + i * markov_size<M>(rows.m));
+    }
+};
 
 // r and the diagonal of N (n, m each) before the observations of each node; and of each observation its error u = v/F - K'r given
 // all others, and the precision of that, 1/F + K'N K (rows, 2): u over it is the observation less its prediction from all others.
@@ -133,33 +127,6 @@ void adjoint_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const
                 N[a][b] = sum;
             }
         }
-    }
-}
-
-// The law of some components of a state: x = U e of independent shocks, of means mu and variances D, or unknown where flat > 0.
-template <int M>
-void marginal_of(const MarkovState<double, M>& s, int given, const std::int32_t* kept, int n_kept, double* out) {
-    const int m = actual<M>(given);
-    double X[M][M] = {}, mean[M] = {}, U[M][M] = {}, D[M] = {}, flat[M] = {};
-    for (int i = 0; i < n_kept; ++i) {
-        const int k = kept[i];
-        if (k < 0 || k >= m) continue;  // which the caller has ruled out
-        X[i][k] = 1.0;
-        mean[i] = s.mu[k];
-        for (int c = k + 1; c < m; ++c) {
-            X[i][c] = s.U[k][c];
-            mean[i] += X[i][c] * s.mu[c];
-        }
-    }
-    AllColumns columns{m};
-    orthogonalize<double, M, M, M>(X, n_kept, n_kept, columns, s.D, s.n_flat > 0 ? s.flat : nullptr, U, D, flat);
-    for (int j = n_kept - 1; j >= 0; --j)
-        for (int k = j + 1; k < n_kept; ++k) mean[j] -= U[j][k] * mean[k];
-    for (int j = 0; j < n_kept; ++j) {
-        *out++ = mean[j];
-        *out++ = D[j];
-        *out++ = flat[j];
-        for (int k = 0; k < n_kept; ++k) *out++ = k < j ? 0.0 : k == j ? 1.0 : U[j][k];
     }
 }
 

@@ -85,6 +85,34 @@ SMOOTHFIT_INLINE bool is_zero(const Dual<double, N>& x) {
     return zero;
 }
 
+// Where the matrices of a process stand in those of a step. No type depends on the number of states: processes are compiled once.
+template <class Real>
+struct Placed {
+    Real *T, *Q;
+    std::ptrdiff_t stride;
+    void operator()(int i, int j, const Real& t, const Real& q) const {
+        T[i * stride + j] = t;
+        Q[i * stride + j] = q;
+    }
+};
+
+// The same of a process with its integral in front, of which only what it has of the process is kept, and its own noise summed.
+template <class Real>
+struct InFront {
+    Placed<Real> process;
+    Real *T, *Q, *corner;
+    void operator()(int i, int j, const Real& t, const Real& q) const {
+        if (i > 0 && j > 0) {
+            process(i - 1, j - 1, t, q);
+        } else if (i == 0 && j > 0) {
+            T[j - 1] = t;
+            Q[j - 1] = q;
+        } else if (i == 0) {
+            *corner = *corner + q;
+        }
+    }
+};
+
 constexpr std::int64_t most_tabled = 256;  // classes of steps that are made ahead
 
 // The steps by class: all of them are made ahead where there are few, else the last one is kept.
@@ -145,24 +173,11 @@ private:
         int at = 0;
         for (const Process<Real>& process : processes_) {
             const int d = process.block().dim;
-            if (!process.block().integrated) {
-                process.matrices(steps_.dt[s], s, [&](int i, int j, const Real& t, const Real& q) {
-                    if (at + i >= M || at + j >= M) return;  // never: it keeps processes that are too large from being compiled
-                    step_.T[at + i][at + j] = t;
-                    step_.Q[at + i][at + j] = q;
-                });
+            const Placed<Real> placed{&step_.T[at][at], &step_.Q[at][at], M};
+            if (process.block().integrated) {
+                process.matrices(steps_.dt[s], s, InFront<Real>{placed, front_T_ + at, front_Q_ + at, &corner});
             } else {
-                process.matrices(steps_.dt[s], s, [&](int i, int j, const Real& t, const Real& q) {
-                    if (i > 0 && j > 0) {
-                        step_.T[at + i - 1][at + j - 1] = t;
-                        step_.Q[at + i - 1][at + j - 1] = q;
-                    } else if (i == 0 && j > 0) {
-                        front_T_[at + j - 1] = t;
-                        front_Q_[at + j - 1] = q;
-                    } else if (i == 0) {
-                        corner = corner + q;
-                    }
-                });
+                process.matrices(steps_.dt[s], s, placed);
             }
             at += d;
         }
