@@ -28,6 +28,7 @@ from .constraints import Equals, Unimodal, limits_of
 from .correlation import Correlation, Markov
 from .fit import Fit
 from .inference import Inference
+from .limits import Limits
 from .misfits import level_shifts, misfits_of_fit
 from .precision import EPS
 from .recursive import recursive_residuals
@@ -365,7 +366,9 @@ class SplineRegressionResults(Inference):
         return crossings_within(*crossings, value, lambda x: limits_of(constraints, deriv, x, self.basis.domain), self._range)
 
     def _prediction(self, points: Points, x: npt.NDArray[Any], deriv: int, noise: str | None = None) -> CurvePrediction:
-        return replace(super()._prediction(points, x, deriv, noise), limits=self._limits(points.coarse, deriv))
+        free = super()._prediction
+        limits = Limits.of(self._fit, self.basis.domain, points.coarse, deriv, lambda at: free(Points(at), at, deriv, noise))
+        return replace(free(points, x, deriv, noise), limits=limits)
 
     def get_prediction(
         self,
@@ -397,7 +400,8 @@ class SplineRegressionResults(Inference):
         -----
         Standard errors are those at the estimated smoothing and SDs. Intervals and bands integrate over both (`hyperparameters`):
         they are quantiles of a mixture of t or normal laws, also where a lam is infinite or an SD zero at the estimates. They treat
-        parameters of correlated errors for known, and ignore bounds but for ending there.
+        parameters of correlated errors for known, and ignore bounds but for ending there; where constraints make f^(deriv)
+        monotone, an interval also ends where intervals to its left and right imply that it does.
 
         Smoothing and SDs are taken for known, and intervals are Student's t or normal, with fixed smoothing; after GCV or AICc;
         with a `cov_type` other than ``"bayesian"`` or a loss other than squares; and under bounds that are reached.

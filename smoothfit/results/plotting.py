@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 GRID_POINTS = 500
 MOST_POINTS = 4000
+WIDEST_BAND = 0.5  # ranges of the curve beyond it that are shown
 MOST_LAGS = 25
 TICKS_PER_INCH = 1.5  # of times, so that their labels stay apart
 LEAST_TICKS = 5
@@ -44,10 +45,7 @@ def plot_curve(results: Posterior, deriv: int, ax: Axes | None, alpha: float, la
     prediction = _predict(results, numbers, deriv)
     shown = [reading for reading in observations.readings if reading.deriv == deriv and len(reading.y)]  # some keep no y
     y_label = shown[0].name if len(shown) == 1 else derivative_label(deriv)
-    style = dict(line)
-    if not {"color", "c"} & set(style):
-        style["color"] = f"C{len(ax.get_lines())}"
-    (curve,) = ax.plot(grid, prediction.predicted_mean, **style)
+    (curve,) = ax.plot(grid, prediction.predicted_mean, **line)
     curve.set_label(label or f"{derivative_label(deriv)}, posterior mean")
     entries = ax.get_legend_handles_labels()[1]
     fill_interval(ax, grid, prediction.conf_int(alpha=alpha), curve.get_color(), alpha, f"{label}, " if label else "")
@@ -58,7 +56,7 @@ def plot_curve(results: Posterior, deriv: int, ax: Axes | None, alpha: float, la
         size = float(np.clip(2000 / len(reading), 2, 25))
         x = drawn(abscissa, abscissa.to_numbers(reading.x))
         ax.scatter(x, reading.y, s=size, color=ink(), alpha=0.6, linewidth=0, label=text)
-    limits = _limits(results, deriv, [reading.y for reading in shown], alpha)
+    limits = _limits(prediction, [reading.y for reading in shown], alpha)
     if not is_first:
         low, high = data_limits(ax)
         limits = min(limits[0], low), max(limits[1], high)
@@ -176,15 +174,14 @@ def _grid(x: FloatArray) -> FloatArray:
     return np.unique(np.concatenate([even, x])) if len(x) <= MOST_POINTS else np.linspace(x.min(), x.max(), MOST_POINTS)
 
 
-def _limits(results: Posterior, deriv: int, readings: list[FloatArray], alpha: float) -> tuple[float, float]:
-    """Vertical limits that show the curve at the observations and these: a band in a wide gap may run out of the picture."""
-    observations = results.observations
-    x = observations.places
-    prediction = _predict(results, x[:: max(1, len(x) // MOST_POINTS)], deriv)
-    half = np.diff(prediction.conf_int(alpha=alpha), axis=1)[:, 0] / 2
+def _limits(prediction: CurvePrediction, readings: list[FloatArray], alpha: float) -> tuple[float, float]:
+    """Vertical limits that show the curve and these: where a band is much wider, in a long gap, it runs out of the picture."""
     values = np.concatenate([prediction.predicted_mean, *readings])
-    margin = float(np.median(half)) + 0.05 * float(np.ptp(values)) or 1.0
-    return float(values.min()) - margin, float(values.max()) + margin
+    low, high = float(values.min()), float(values.max())
+    bands, size = prediction.conf_int(alpha=alpha), (high - low) or 1.0
+    low = max(min(low, float(bands.min())), low - WIDEST_BAND * size)
+    high = min(max(high, float(bands.max())), high + WIDEST_BAND * size)
+    return low - 0.05 * size, high + 0.05 * size
 
 
 def _predict(results: Posterior, numbers: FloatArray, deriv: int) -> CurvePrediction:

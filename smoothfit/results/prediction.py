@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
@@ -117,6 +117,13 @@ def _turned_ends(ends: Callable[[float], tuple[float, float]], factor: float, sh
     return (low, high) if low <= high else (high, low)
 
 
+class Limiting(Protocol):
+    """What intervals of a curve end at."""
+
+    def within(self, ends: FloatArray, alpha: float, *, obs: bool = False, simultaneous: bool = False) -> FloatArray:
+        """Intervals (n, 2) of level 1 - alpha brought within the limits."""
+
+
 @entry_point
 @dataclass(frozen=True, eq=False)
 class CurvePrediction:
@@ -146,8 +153,8 @@ class CurvePrediction:
     maxima : ndarray or None
         For simultaneous intervals: the largest deviation over x in units of the shape of the band, of each of many draws,
         increasing.
-    limits : ndarray, shape (n, 2), or None
-        Bounds that f^(deriv) satisfies at x, infinite if there is none: intervals of the curve end there.
+    limits : object or None
+        ``limits.within(ends, alpha)`` brings intervals within what constraints imply of f^(deriv).
     omits : tuple of str
         Regressors on which observations depend and which this prediction leaves out, because their values at x were not given,
         and ``bias.<name>`` or ``scale.<name>`` if only a series with an unknown one observes f^(deriv) and `name` was not
@@ -166,7 +173,7 @@ class CurvePrediction:
     law: Mixture | None = None
     law_obs: Mixture | None = None
     maxima: FloatArray | None = None
-    limits: FloatArray | None = None
+    limits: Limiting | None = None
     omits: tuple[str, ...] = ()
     library: str | None = None
 
@@ -223,7 +230,8 @@ class CurvePrediction:
         level = check_level(alpha)
         if check_flag(obs, "obs", ALPHA_BY_NAME):
             self._require_regressors()
-            return self._ends(self.law_obs, self.se_obs, alpha)
+            ends = self._ends(self.law_obs, self.se_obs, alpha)
+            return ends if self.limits is None else self.limits.within(ends, alpha, obs=True)
         if self.maxima is None:
             ends = self._ends(self.law, self.se_mean, alpha)
         else:
@@ -233,7 +241,7 @@ class CurvePrediction:
             centre, below, above = self.shape
             critical = float(np.quantile(self.maxima, 1 - level))
             ends = np.column_stack([centre - critical * below, centre + critical * above])
-        return ends if self.limits is None else np.clip(ends, self.limits[:, :1], self.limits[:, 1:])
+        return ends if self.limits is None else self.limits.within(ends, alpha, simultaneous=self.maxima is not None)
 
     def _ends(self, law: Mixture | None, se: FloatArray, alpha: float) -> FloatArray:
         """Pointwise intervals (n, 2): quantiles of a law, or mean +- c se if there is none."""

@@ -240,3 +240,56 @@ def test_crossings_beyond_the_observations_are_found(slope):
         sf.observe(X[inside], np.sin(9 * X[inside])), sf.PeriodicBSplineBasis.uniform(0, 1, 12), CURVATURE
     ).fit(lam=1e-4)
     assert len(periodic.extrema()) >= 2
+
+
+# Intervals where a constraint makes the curve monotone -----------------------------------------------------------------------
+
+APART = X[(X < 0.3) | (X > 0.7)]  # in the gap between, intervals that ignore the constraint are wide
+
+
+def pair(constraint, y, penalty=CURVATURE):
+    """Fits with a constraint that is not active and without it, which differ in their intervals alone."""
+    obs, basis = sf.observe(APART, y, sd=0.1), sf.BSplineBasis.uniform(0, 1, 9)
+    held, free = (sf.SplineRegression(obs, basis, penalty, given).fit(lam=1e-4) for given in (constraint, ()))
+    np.testing.assert_allclose(held.predict(GRID), free.predict(GRID), rtol=1e-9)
+    return held, free
+
+
+RISING = np.sin(APART)
+
+
+@pytest.mark.parametrize("obs", [False, True])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_interval_of_a_monotone_curve_ends_where_others_imply_it(sign, obs):
+    held, free = pair(sf.Increasing() if sign == 1 else sf.Decreasing(), sign * RISING)
+    at = np.array([0.001, 0.41, 0.52, 0.999])
+    grid = np.linspace(0, 1, 4 * 9 + 1)  # four points to a piece
+    lower, upper = (sign * free.get_prediction(grid).conf_int(obs))[:, ::sign].T
+    own = (sign * free.get_prediction(at).conf_int(obs))[:, ::sign]
+    expected = [[max(low, *lower[grid <= x]), min(high, *upper[grid >= x])] for x, (low, high) in zip(at, own, strict=True)]
+    found = (sign * held.get_prediction(at).conf_int(obs))[:, ::sign]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert (np.diff(found) < np.diff(own) - 0.01).any()
+    one = held.get_prediction(at[1:2]).conf_int(obs)  # whatever others are asked for
+    np.testing.assert_array_equal(one[0], held.get_prediction(at).conf_int(obs)[1])
+
+
+def test_monotone_on_a_part():
+    held, free = pair(sf.Increasing(on=(0.0, 0.5)), RISING)
+    for x, is_changed in {0.48: True, 0.52: False, 0.999: False}.items():
+        ours, theirs = (res.get_prediction([x]).conf_int() for res in (held, free))
+        assert (np.abs(ours - theirs).max() > 0.01) == is_changed
+
+
+def test_slopes_of_a_convex_curve_and_its_band():
+    held, free = pair(sf.Convex(), APART**2, sf.DerivativePenalty(3))
+    at = np.array([0.0, 0.25, 0.75, 1.0, 0.5])
+    for simultaneous in (False, True):
+        ours, theirs = (
+            res.get_prediction(at, deriv=1, simultaneous=simultaneous).conf_int()[np.argsort(at)] for res in (held, free)
+        )
+        assert (np.diff(ours, axis=0) >= 0).all()
+        assert (ours[:, 0] >= theirs[:, 0] - 1e-12).all()
+        assert (ours[:, 1] <= theirs[:, 1] + 1e-12).all()
+        assert not np.allclose(ours, theirs, rtol=1e-3)
+    np.testing.assert_array_equal(*(res.get_prediction(at).conf_int() for res in (held, free)))
