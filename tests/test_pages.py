@@ -1,4 +1,4 @@
-"""Pages print what they show (`docs/printed.py` renews it), the page of errors is whole, README's links are absolute."""
+"""Pages print and draw what they show (`docs/printed.py` renews it), the page of errors is whole, README's links are absolute."""
 
 import importlib.util
 import re
@@ -33,6 +33,9 @@ def test_pages_print_what_they_show(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # pages write files
     for printed in PRINTED.run(page):
         code = printed.block["code"]
+        if printed.figure:
+            assert (page.parent / printed.block["picture"]).is_file()
+            assert printed.figure.axes, code
         assert NUMBER.sub("#", printed.found).split() == NUMBER.sub("#", printed.expected).split(), code
         for found, expected in zip(NUMBER.finditer(printed.found), NUMBER.finditer(printed.expected), strict=True):
             # an optimum is known to 1e-5 of its standard errors, which may move the last digit
