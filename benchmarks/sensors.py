@@ -41,7 +41,20 @@ def lag(rng):
     return sf.SmoothingSpline(first + second, order=3), "lag.b", 0.5
 
 
-DESIGNS = {"bias of values": bias, "bias of slopes": lambda rng: bias(rng, 1), "scale": scale, "lag": lag}
+def correlation(rng):
+    """Model of values and slopes that are observed together, with noise of correlation 0.6; its parameter and the truth."""
+    x, noise = np.sort(rng.uniform(0, 12, N)), SD * rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], N)
+    obs = sf.observe(x, np.sin(x) + noise[:, 0], name="a") + sf.observe(x, np.cos(x) + noise[:, 1], 1, name="b")
+    return sf.SmoothingSpline(obs, order=3, covariances={("a", "b"): "estimate"}), "correlation.a.b", 0.6
+
+
+DESIGNS = {
+    "bias of values": bias,
+    "bias of slopes": lambda rng: bias(rng, 1),
+    "scale": scale,
+    "lag": lag,
+    "correlation": correlation,
+}
 
 
 def coverage(design, samples):

@@ -1,7 +1,10 @@
-"""Observations of several series at the same x, whose noise has a known covariance.
+"""Observations of several series at the same x, whose noise has a covariance, known or to be estimated.
 
 At one x, y = H s + e, Var e = C. With C = L diag(d) L', L unit lower triangular, L^-1 y = L^-1 H s + e' has independent
 noise of variances d, and the density of y, since |L| = 1: z_j = y_j - sum_{i<j} L_ji z_i, the same for each column of H.
+
+Of two series whose noise has the correlation r and the variances v_1 and v_2, z_2 = y_2 - r (v_2 / v_1)^(1/2) y_1 has noise of the
+variance (1 - r^2) v_2.
 """
 
 from __future__ import annotations
@@ -38,13 +41,13 @@ class Joint:
     rows: npt.NDArray[np.int64]
     covariance: FloatArray
 
-    def scaled(self, units: FloatArray) -> FloatArray:
-        """Covariance of observations in units (n_all,)."""
+    def scaled(self, units: FloatArray, noise: FloatArray | None = None) -> FloatArray:
+        """Covariance of observations in units (n_all,), which their own `noise` does not change."""
         mine = units[self.rows]
         return self.covariance / mine[:, :, None] / mine[:, None, :]
 
-    def whitened(self, units: FloatArray, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return L^-1 columns (n, m, k), and the variances (n, m)."""
+    def whitened(self, units: FloatArray, columns: FloatArray, ratio: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return L^-1 columns (n, m, k), and the variances (n, m), which take the place of those given."""
         root = np.linalg.cholesky(self.scaled(units))
         diagonal = np.diagonal(root, axis1=1, axis2=2)
         L = root / diagonal[:, None, :]
@@ -54,29 +57,84 @@ class Joint:
         return white, diagonal**2
 
 
-def with_covariances(observations: Observations, covariances: Mapping[Any, Any]) -> tuple[Observations, tuple[Joint, ...]]:
+@dataclass(frozen=True, eq=False)
+class Correlated:
+    """Two series whose observations belong together, one of each at each x, and whose noise has an unknown correlation.
+
+    Attributes
+    ----------
+    names : tuple of str
+    rows : ndarray of int, shape (n, 2)
+        Of each observation among the observations.
+    correlation : float
+        Zero until it is known.
+    slope : float
+        The correlation times the root of the ratio of the unknown variances, of the second series over the first, scaled.
+    """
+
+    names: tuple[str, ...]
+    rows: npt.NDArray[np.int64]
+    correlation: float = 0.0
+    slope: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """What names both."""
+        return ".".join(self.names)
+
+    def scaled(self, units: FloatArray, noise: FloatArray) -> FloatArray:
+        """Covariance (n, 2, 2) of observations with scaled variances (n_all,)."""
+        sd = np.sqrt(noise[self.rows])
+        return np.asarray(sd[:, :, None] * sd[:, None, :] * np.array([[1.0, self.correlation], [self.correlation, 1.0]]))
+
+    def whitened(self, units: FloatArray, columns: FloatArray, ratio: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return columns (n, 2, k) of independent combinations, and their variances (n, 2) relative to those of their series."""
+        white, left = columns.copy(), ratio.copy()
+        white[:, 1] -= self.slope * np.sqrt(ratio[:, 1] / ratio[:, 0])[:, None] * columns[:, 0]
+        left[:, 1] *= (1 - self.correlation) * (1 + self.correlation)
+        return white, left
+
+
+def with_covariances(
+    observations: Observations, covariances: Mapping[Any, Any]
+) -> tuple[Observations, tuple[Joint | Correlated, ...]]:
     """Check covariances; return the observations with the SDs that these imply, and what is joint.
 
     Parameters
     ----------
     observations : Observations
-    covariances : mapping from tuple of str to array_like, shape (m, m) or (n, m, m)
+    covariances : mapping from tuple of str to array_like, shape (m, m) or (n, m, m), or "estimate"
     """
     first = dict(zip(observations.names, np.cumsum([0, *map(len, observations.readings)]).tolist(), strict=False))
     readings = {reading.name: reading for reading in observations.readings}
-    joint: list[Joint] = []
+    joint: list[Joint | Correlated] = []
     for names, given in covariances.items():
-        _check_names(names, observations, [name for part in joint for name in part.names])
+        is_known = not isinstance(given, str)
+        _check_names(names, observations, [name for part in joint for name in part.names], is_known)
         n = len(readings[names[0]])
-        covariance = _checked(given, names, n)
         rows = np.column_stack([first[name] + np.arange(n) for name in names])
+        if not is_known:
+            _check_estimated(given, names)
+            joint.append(Correlated(names, rows))
+            continue
+        covariance = _checked(given, names, n)
         joint.append(Joint(names, rows, frozen(covariance)))
         for j, name in enumerate(names):
             readings[name] = replace(readings[name], sd=frozen(np.sqrt(covariance[:, j, j])))
     return replace(observations, readings=tuple(readings.values())), tuple(joint)
 
 
-def _check_names(names: Any, observations: Observations, taken: list[str]) -> None:
+def _check_estimated(given: str, names: tuple[str, ...]) -> None:
+    argument = f"covariances[{names!r}]"
+    if given != "estimate":
+        raise SpecificationError(f'{argument} is {given!r}; pass a covariance, or "estimate"')
+    if len(names) > 2:
+        raise SpecificationError(
+            f"{argument}: a correlation is estimated between two series; pass a pair, or the covariance of all"
+        )
+
+
+def _check_names(names: Any, observations: Observations, taken: list[str], is_known: bool) -> None:
     argument = f"covariances[{names!r}]"
     if not isinstance(names, tuple) or len(set(names)) < max(2, len(names)):
         raise SpecificationError(f"{argument}: pass a tuple of two or more different names: {{('f', 'slope'): covariance}}")
@@ -93,7 +151,7 @@ def _check_names(names: Any, observations: Observations, taken: list[str]) -> No
                 f"{argument} and resolution of {name!r} are given; leave out one: where the steps h are small beside the noise, "
                 "add h^2 / 12 to its variance"
             )
-        if reading.sd is not None or reading.weights is not None:
+        if is_known and (reading.sd is not None or reading.weights is not None):
             raise SpecificationError(
                 f"{argument} and {'weights' if reading.sd is None else 'sd'} of {name!r} are given; leave out one"
             )

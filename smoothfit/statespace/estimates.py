@@ -17,7 +17,7 @@ from ..results.curve import CurveResults
 from ..results.estimates import LEAST_FREE
 from ..results.integrated import Integrated
 from ..results.misfit import Misfit, Remedies, even_stretches, misfits_of
-from ..results.mixtures import mixture
+from ..results.mixtures import critical_value, mixture
 from ..results.parameters import quantile_of_parameter
 from .engine import StateSpaceEngine
 from .extent import power_of
@@ -162,6 +162,10 @@ class Estimated(CurveResults, Integrated):
         posterior = self.parameter_posterior
         frame = super().conf_int(alpha)
         if posterior.is_single:
+            for name, slope in self.fitted.posterior.slopes.items():
+                if name.startswith("correlation."):  # Fisher's z
+                    half = critical_value(alpha, np.inf) * self.bse[name] / slope
+                    frame.loc[name] = np.tanh(np.arctanh(self.params[name]) + np.array([-half, half]))
             return frame
         tails = check_level(alpha) / 2, 1 - check_level(alpha) / 2
         for name in frame.index[: self._n_positive]:
@@ -359,7 +363,7 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def _n_positive(self) -> int:
-        """Number of SDs and hyperparameters among `params`; these are positive but for lags."""
+        """Number of SDs and hyperparameters among `params`; these are positive but for lags and correlations."""
         return sum(estimated for *_, estimated in self.noise_sds) + len(self._searched)
 
     def cov_params(self) -> pd.DataFrame:

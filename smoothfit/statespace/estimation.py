@@ -202,10 +202,10 @@ def estimate(
     if method == "ml" and specification.period is not None:
         raise SpecificationError("method is 'ml', which periodic splines do not support; pass 'reml'")
     if specification.unknowns and (given is not None or method in PREDICTION_CRITERIA):
-        kind, name = specification.unknowns[0]
+        first = specification.unknowns[0]
         raise SpecificationError(
-            f"{name!r} has {kind}='estimate', which {given[0] if given else f'method={method!r}'} does not "
-            f"support; pass method='reml' or 'ml', or the {kind} as a number"
+            f"{first.described}, which {given[0] if given else f'method={method!r}'} does not "
+            f"support; pass method='reml' or 'ml', or the {first.known}"
         )
     if given is not None:
         found = _at_fixed_smoothing(specification, method, given, start)

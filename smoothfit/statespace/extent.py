@@ -30,8 +30,13 @@ def _one(_: float) -> float:
     return 1.0
 
 
+def _slope_of_tanh(number: float) -> float:
+    return (1 - number) * (1 + number)
+
+
 LOG = Link(math.exp, math.log, float)
 IDENTITY = Link(float, float, _one)
+ATANH = Link(math.tanh, math.atanh, _slope_of_tanh)
 
 
 @dataclass(frozen=True)

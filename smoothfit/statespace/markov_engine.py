@@ -137,13 +137,13 @@ class MarkovEngine(StateSpaceEngine):
         return np.array(self._scores(whole)), (found + found.swapaxes(1, 2)) / 2
 
     def _curvatures_of_sizes(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """As `_curvatures`, at scales and lags of series at the curvatures of what is left, which have exact scores."""
+        """As `_curvatures`, at scales, lags and correlations of series of what is left, which has exact scores."""
         model = self.specification
         if not model.unknowns:
             return self._curvatures(whole)
         n, k = len(model.hyperparameters), len(whole)
-        values, _ = model.split(whole)
-        inner = MarkovEngine(model.calibrated(values[n:]))
+        values, variance = model.split(whole)
+        inner = MarkovEngine(model.calibrated(values[n:], variance))
         scores, hessians = inner._curvatures(whole[: len(inner.coordinates)])
         mine = len(inner.coordinates)
         found, second = np.zeros((2, 1 + k)), np.zeros((2, k, k))
@@ -166,6 +166,6 @@ class MarkovEngine(StateSpaceEngine):
         """Posterior means and variances (L, n) of functionals at theta (L, p), in the user's units."""
         if not self.specification.unknowns:
             return super().moments(theta, functionals)
-        posteriors = [self.at(point) for point in theta]  # of observations with scales and lags of their own
+        posteriors = [self.at(point) for point in theta]  # of observations with scales, lags and correlations of their own
         answers = [one.answer(one.question(functionals)) for one in posteriors]
         return Moments(*(np.array(part) for part in zip(*answers, strict=True)))

@@ -102,7 +102,7 @@ class MarkovPosterior:
 
     @property
     def of_sensors(self) -> tuple[str, ...]:
-        """Names of scales and lags that are estimated: none."""
+        """Names of scales, lags and correlations that are estimated: none."""
         return ()
 
     @property
@@ -402,7 +402,7 @@ class MarkovPosterior:
         # C^-1 r over the diagonal of C^-1 - C^-1 V C^-1, V the posterior covariance of what is observed
         read, units = model.as_read, model.reading_units
         process, effects = read.process.copy(), read.effects.copy()
-        inverses = [np.linalg.inv(part.scaled(units)) for part in model.joint]
+        inverses = [np.linalg.inv(part.scaled(units, self._noise_ratio)) for part in model.joint]
         for part, inverse in zip(model.joint, inverses, strict=True):
             process[part.rows], effects[part.rows] = inverse @ process[part.rows], inverse @ effects[part.rows]
         spread = self._ask(replace(read, process=process, effects=effects))[1]

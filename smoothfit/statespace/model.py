@@ -73,9 +73,10 @@ class SmoothingSpline:
         Stationary processes that the observations of a series have in their noise besides the independent one.
     period : float, optional
         In units of x: f is periodic.
-    covariances : mapping from tuple of str to array_like, shape (m, m) or (n, m, m), optional
-        Known covariance of the noise of m series that are observed together, one observation of each at each of n values of x:
-        ``{("height", "speed"): covariance}``. It replaces their `sd`, in the units of the observations.
+    covariances : mapping from tuple of str to array_like, shape (m, m) or (n, m, m), or "estimate", optional
+        Covariance of the noise of m series that are observed together, one observation of each at each of n values of x:
+        ``{("height", "speed"): covariance}``. It replaces their `sd`, in the units of the observations. ``"estimate"`` makes the
+        correlation of two series a parameter, ``correlation.height.speed``, with an interval, beside their noise SDs.
     varying : mapping from str to Prior, optional
         Regressors whose coefficient varies with x, each with its prior: ``{"price": sf.priors.IntegratedWiener(1)}``, a random
         walk. Its hyperparameters are estimated, in units of f per unit of the regressor, and the path of the coefficient is the
@@ -385,10 +386,10 @@ class SmoothingSpline:
         if not free:
             return SmoothingSplineResults(self, Fit.of_specification(spec, estimate_any(spec, method, given), self.described))
         if spec.unknowns:
-            kind, name = spec.unknowns[0]
+            first = spec.unknowns[0]
             raise SpecificationError(
-                f"{name!r} has {kind}='estimate', which a robust loss does not support; fit without it, see outliers(), "
-                f"and pass the {kind} as a number"
+                f"{first.described}, which a robust loss does not support; fit without it, see outliers(), and pass the "
+                f"{first.known}"
             )
         tied = {name for part in spec.joint for name in part.names} & set(free)
         if tied:

@@ -1,4 +1,4 @@
-"""The posterior where series have unknown scales and lags: that of the observations brought to the scale and the x of the curve.
+"""The posterior where series have unknown scales, lags and correlations: that of the observations brought to the curve.
 
 An observation y = s L f + b + e of noise SD sigma is one of f itself, y / s = L f + b / s + e / s: `Specification.calibrated` has
 these, with noise of the variance sigma^2 / s^2, at x less a lag. All of f is read there; what is of observations is taken back to
@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from .._validation import FloatArray
+from ..errors import SpecificationError
 from ..markov.sampling import IntArray
 from ..observations import Observations, refuse_estimates
 from ..observations.abscissa import Points
@@ -28,11 +29,11 @@ from .stream import StructuralOnline
 
 
 def posterior_of(specification: Specification, values: FloatArray, variance: FloatArray) -> MarkovPosterior:
-    """The posterior at hyperparameters, scales and lags of series after them, and variances."""
+    """The posterior at hyperparameters, scales, lags and correlations of series after them, and variances."""
     if not specification.unknowns:
         return MarkovPosterior(specification, values, variance)
     n = len(specification.hyperparameters)
-    return SensorPosterior(specification.calibrated(values[n:]), values[:n], variance, specification, values[n:])
+    return SensorPosterior(specification.calibrated(values[n:], variance), values[:n], variance, specification, values[n:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,23 +60,23 @@ class SensorPosterior(MarkovPosterior):
 
     @property
     def hyperparameters(self) -> dict[str, float]:
-        """Those of the prior, scales and lags, in the user's units."""
+        """Those of the prior, scales, lags and correlations, in the user's units."""
         known = zip(self._unknown_parameters, self.numbers.tolist(), strict=True)
         return super().hyperparameters | {p.name: number * p.unit for p, number in known}
 
     @property
     def _unknown_parameters(self) -> tuple[Parameter, ...]:
-        """Scales and lags."""
+        """Scales, lags and correlations."""
         return self.given.parameters[len(self.given.parameters) - len(self.given.unknowns) :]
 
     @property
     def of_sensors(self) -> tuple[str, ...]:
-        """Names of scales and lags that are estimated."""
+        """Names of scales, lags and correlations that are estimated."""
         return tuple(unknown.label for unknown in self.given.unknowns)
 
     @property
     def slopes(self) -> dict[str, float]:
-        """Derivatives of lags by their coordinates."""
+        """Derivatives of lags and correlations by their coordinates."""
         known = zip(self._unknown_parameters, self.numbers.tolist(), strict=True)
         return {p.name: p.link.slope(number) * p.unit for p, number in known if p.link != LOG}
 
@@ -85,7 +86,7 @@ class SensorPosterior(MarkovPosterior):
         return tuple((p.name, p.is_variance) for p in self.given.parameters)
 
     def _moved(self, step: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Hyperparameters with scales and lags, and variances, whose coordinates are moved by a step (k,)."""
+        """Hyperparameters with scales, lags and correlations, and variances, whose coordinates are moved by a step (k,)."""
         values, variance = np.append(self.hyper, self.numbers), self.variance.copy()
         for p, move in zip(self.given.parameters, step.tolist(), strict=True):
             kind = variance if p.is_variance else values
@@ -166,4 +167,6 @@ class SensorPosterior(MarkovPosterior):
     def online(self, lag: int, df: float, described: str, nodes: Nodes | None = None) -> StructuralOnline:
         """Refused."""
         refuse_estimates(self.given.observations.readings, "a stream", ("bias",))
-        raise AssertionError("no scale or lag is unknown")
+        raise SpecificationError(
+            f"{self.given.unknowns[0].described}, which a stream does not support; fit with the covariance, and go on with that fit"
+        )

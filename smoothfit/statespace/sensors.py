@@ -1,9 +1,10 @@
-"""Series of which it is unknown how they relate to the curve, y(x) = s L f(x - d) + b + e: the scale s and the lag d.
+"""Series of which it is unknown how they relate to the curve, y(x) = s L f(x - d) + b + e, or how their noise is correlated.
 
-At given scales and lags the model is an ordinary one, of the observations y / s at x - d. The density of y is that of y / s times
-s^-n, n the number of observations of the series; s^(1-n) with a bias b that is integrated out under a flat prior, as b / s is the
-bias of y / s. By log s and by d all terms are differentiated by central differences. The density has a continuous second derivative
-by d where what the series observes has a slope: `check_sensors` asks for it.
+The unknowns are the scale s, the lag d and the correlation of the e of two series. Where they are given the model is an ordinary
+one, of observations y / s at x - d. The density of y is that of y / s times s^-n, n the number of observations of the series;
+s^(1-n) with a bias b that is integrated out under a flat prior, as b / s is the bias of y / s. By log s, by d and by atanh r of a
+correlation r all terms are differentiated by central differences. The density has a continuous second derivative by d where what
+the series observes has a slope: `check_sensors` asks for it.
 """
 
 from __future__ import annotations
@@ -16,20 +17,22 @@ import numpy as np
 
 from .._validation import FloatArray, frozen
 from ..errors import IdentificationError, SpecificationError
+from ..markov.joint import Correlated, Joint
 from ..markov.program import Sums
 from ..observations import Observations, Readings
 from ..observations.readings import OF_INTEGRAL
-from .extent import IDENTITY, LOG, Extent, Parameter
+from .extent import ATANH, IDENTITY, LOG, Extent, Parameter
 
 STEP = 1e-4  # of a coordinate, of central differences: right to its square
 REACH = 7.0  # of log s about where it is looked for
 NEAR, FAR = 1.0, 2.5  # how far about it starts lie: about a ratio of SDs, or about one
+MOST_ATANH, LIKELY_ATANH = 6.0, 2.5  # of a correlation at most, .99999, and of one that is as likely as none
 LONGEST, LIKELY = 0.5, 0.25  # of the range of x: a lag at most, and one that is as likely as none
 KINDS = ("scale", "lag")  # of `estimates` of a series
 
 
 class Unknown(NamedTuple):
-    """A scale or a lag of a series that is estimated."""
+    """A scale or a lag of a series, or a correlation of two, that is estimated."""
 
     kind: str
     series: str
@@ -39,9 +42,21 @@ class Unknown(NamedTuple):
         """Its name among the parameters."""
         return f"{self.kind}.{self.series}"
 
+    @property
+    def described(self) -> str:
+        """That it is to be estimated, for messages."""
+        if self.kind == "correlation":
+            return f"covariances='estimate' is given for {self.series}"
+        return f"{self.series!r} has {self.kind}='estimate'"
+
+    @property
+    def known(self) -> str:
+        """What to pass instead, for messages."""
+        return "covariance itself" if self.kind == "correlation" else f"{self.kind} as a number"
+
 
 class Calibrated(Protocol):
-    """The interface of a specification of series with unknown scales and lags."""
+    """The interface of a specification of series with unknown scales, lags and correlations."""
 
     @property
     def observations(self) -> Observations:
@@ -49,22 +64,30 @@ class Calibrated(Protocol):
 
     @property
     def unknowns(self) -> tuple[Unknown, ...]:
-        """Scales and lags that are estimated."""
+        """Scales, lags and correlations that are estimated."""
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What is searched, scales and lags last."""
+        """What is searched, scales, lags and correlations last."""
 
     @property
     def hyperparameters(self) -> tuple[Any, ...]:
         """Those of processes."""
 
-    def calibrated(self, numbers: FloatArray) -> Any:
-        """The specification at given scales and lags."""
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Series with an unknown noise SD."""
+
+    @property
+    def joint(self) -> Sequence[Joint | Correlated]:
+        """Series with covariances."""
+
+    def calibrated(self, numbers: FloatArray, variance: FloatArray) -> Any:
+        """The specification at given scales, lags and correlations."""
 
 
-def unknowns_of(observations: Observations) -> tuple[Unknown, ...]:
-    """Scales and lags to be estimated, if for each kind some series can be the reference."""
+def unknowns_of(observations: Observations, joint: Sequence[Joint | Correlated]) -> tuple[Unknown, ...]:
+    """Scales, lags and correlations to be estimated, if for each kind some series can be the reference."""
     found: list[Unknown] = []
     for kind in KINDS:
         names = [reading.name for reading in observations.readings if kind in reading.estimates]
@@ -74,12 +97,14 @@ def unknowns_of(observations: Observations) -> tuple[Unknown, ...]:
                 "series out, which is then the reference, or pass it as a number"
             )
         found += [Unknown(kind, name) for name in names]
-    return tuple(found)
+    return (*found, *(Unknown("correlation", part.label) for part in joint if isinstance(part, Correlated)))
 
 
 def check_sensors(spec: Any) -> None:
     """Refuse what series with an unknown scale or lag do not go with."""
     for kind, name in spec.unknowns:
+        if kind == "correlation":
+            continue
         reading = spec.observations[name]
         mine = spec.observations.series == spec.observations.names.index(name)
         acting = [label for label in spec.regressors if spec.regressor(label)[mine].any()]
@@ -121,12 +146,16 @@ def brought_to_curve(observations: Observations, scales: dict[str, float]) -> Ob
 
 
 def sensor_parameters(observations: Observations, unknowns: Sequence[Unknown], extent: Extent, x_unit: float) -> list[Parameter]:
-    """Bounds and starts of the logarithms of scales, and of lags."""
+    """Bounds and starts of the logarithms of scales, of lags, and of the inverse hyperbolic tangents of correlations."""
     found = []
     for unknown in unknowns:
         if unknown.kind == "lag":
             ends = -LONGEST * extent.range, LONGEST * extent.range, -LIKELY * extent.range, LIKELY * extent.range
             found.append(Parameter(unknown.label, 0, False, x_unit, *ends, vanishes=False, is_length=True, link=IDENTITY))
+            continue
+        if unknown.kind == "correlation":
+            ends = -MOST_ATANH, MOST_ATANH, -LIKELY_ATANH, LIKELY_ATANH
+            found.append(Parameter(unknown.label, 0, False, 1.0, *ends, vanishes=False, link=ATANH))
             continue
         mine = observations[unknown.series]
         alike = [r for r in observations.readings if not r.has_scale and (r.deriv, r.mean) == (mine.deriv, mine.mean)]
@@ -140,17 +169,22 @@ def sensor_parameters(observations: Observations, unknowns: Sequence[Unknown], e
 
 
 def sensor_sums(spec: Calibrated, values: FloatArray, variance: FloatArray, method: str, places: Sequence[int]) -> Sums:
-    """Terms of the likelihood with derivatives by the parameters at some places; `values` end with the scales and lags."""
+    """Terms of the likelihood with derivatives by the parameters at some places; `values` end with what is unknown of series.
+
+    The noise of a series is r (v_2 / v_1)^(1/2) times that of another beside its own: derivatives by the logarithm of such a
+    variance have a part, by differences, that is left out at given factors.
+    """
     n = len(spec.hyperparameters)
     is_own = [not spec.parameters[i].is_variance and spec.parameters[i].index >= n for i in places]
     plain = [i for i, own in zip(places, is_own, strict=True) if not own]
     is_scale = np.array([unknown.kind == "scale" for unknown in spec.unknowns])
-    readings = [spec.observations[unknown.series] for unknown in spec.unknowns]
-    counts = np.array([len(reading) for reading in readings]) * is_scale
-    biased = np.array([reading.has_bias for reading in readings]) * is_scale
+    readings = [spec.observations[unknown.series] if unknown.kind == "scale" else None for unknown in spec.unknowns]
+    counts = np.array([0 if reading is None else len(reading) for reading in readings])
+    biased = np.array([reading is not None and reading.has_bias for reading in readings], dtype=float)
+    tied = {name for part in spec.joint if isinstance(part, Correlated) for name in part.names}
 
-    def at(numbers: FloatArray, along: Sequence[int]) -> tuple[FloatArray, int]:
-        sums = spec.calibrated(numbers).sums(values[:n], variance, method, along=along)
+    def at(numbers: FloatArray, along: Sequence[int] = (), noise: FloatArray = variance) -> tuple[FloatArray, int]:
+        sums = spec.calibrated(numbers, noise).sums(values[:n], variance, method, along=along)
         parts, log = np.array([sums.log_det, sums.sse, sums.log_information]), np.log(np.where(is_scale, numbers, 1.0))
         parts[0, 0] += 2 * float((counts - biased) @ log)
         parts[2, 0] -= 2 * float(biased @ log)
@@ -159,11 +193,13 @@ def sensor_sums(spec: Calibrated, values: FloatArray, variance: FloatArray, meth
     found = np.zeros((3, 1 + len(places)))
     found[:, [0, *(1 + k for k, own in enumerate(is_own) if not own)]], n_used = at(values[n:], plain)
     for k, place in enumerate(places):
-        if is_own[k]:
-            p, ends = spec.parameters[place], []
-            for step in (STEP, -STEP):
-                moved = values[n:].copy()
-                moved[p.index - n] = p.moved(float(moved[p.index - n]), step)
-                ends.append(at(moved, ())[0][:, 0])
-            found[:, 1 + k] = (ends[0] - ends[1]) / (2 * STEP)
+        p, ends = spec.parameters[place], []
+        if not is_own[k] and not (p.is_variance and spec.unknown[p.index] in tied):
+            continue
+        for step in (STEP, -STEP):
+            moved, noise = values[n:].copy(), variance.copy()
+            kind, i = (moved, p.index - n) if is_own[k] else (noise, p.index)
+            kind[i] = p.moved(float(kind[i]), step)
+            ends.append(at(moved, (), noise)[0][:, 0])
+        found[:, 1 + k] += (ends[0] - ends[1]) / (2 * STEP)
     return Sums(found[0], found[1], found[2], n_used)

@@ -25,7 +25,7 @@ import numpy as np
 
 from .._validation import FloatArray, check_positive, first_index
 from ..errors import DataError, IdentificationError, SpecificationError
-from ..markov.joint import Joint
+from ..markov.joint import Correlated, Joint
 from ..markov.priors import IntegratedWiener, Seasonal
 from ..markov.process import Hyperparameter, Prior, check_readable, sum_of
 from ..markov.program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
@@ -39,12 +39,12 @@ from .effects import RegressedPoints
 from .extent import LOG, SMALLEST_SD, Extent, Parameter, has_level, power_of
 from .general_search import REMEDY
 from .periodic import Phases, distances
-from .sensors import brought_to_curve, check_sensors, sensor_parameters, sensor_sums, unknowns_of
+from .sensors import Unknown, brought_to_curve, check_sensors, sensor_parameters, sensor_sums, unknowns_of
 from .sketches import sketches_of
 from .varying import check_acting, checked_varying, coefficient_label
 
 SMALLEST_IN_STEPS = 1e-3  # SD of noise that counts as none: one report in hundreds changes by it
-FEWEST_KEPT, MOST_KEPT = 8, 2**18  # specifications at given scales and lags, and observations of them
+FEWEST_KEPT, MOST_KEPT = 8, 2**18  # specifications at given scales, lags and correlations, and observations of them
 COARSEST = 1e8  # steps, as multiples of the size of the observations
 
 
@@ -70,7 +70,7 @@ class Specification:
         interventions: Sequence[Any] = (),
         noise: Mapping[str, Any] | None = None,
         period: float | None = None,
-        joint: Sequence[Joint] = (),
+        joint: Sequence[Joint | Correlated] = (),
         sites: Sites | None = None,
         scale: Scale | None = None,
         varying: Mapping[str, Any] | None = None,
@@ -78,7 +78,7 @@ class Specification:
     ):
         self.observations = observations
         self.lags = dict(lags or {})
-        self.unknowns = unknowns_of(observations)
+        self.unknowns = unknowns_of(observations, joint)
         self._calibrated: dict[bytes, Specification] = {}
         self._units_given = scale
         self.sites = sites
@@ -140,24 +140,38 @@ class Specification:
             self.lags,
         )
 
-    def calibrated(self, numbers: FloatArray) -> Specification:
-        """That at given scales and lags, scaled numbers (S,) in the order of `unknowns`; the last ones are kept."""
-        key = numbers.tobytes()
+    def calibrated(self, numbers: FloatArray, variance: FloatArray) -> Specification:
+        """That at given scales, lags and correlations, scaled numbers (S,) in the order of `unknowns`; the last ones are kept.
+
+        The variances of series with a correlation determine what multiple of the noise of one is in that of the other.
+        """
+        joint = tuple(self._known(part, numbers, variance) if isinstance(part, Correlated) else part for part in self.joint)
+        key = numbers.tobytes() + np.array([part.slope for part in joint if isinstance(part, Correlated)]).tobytes()
         if key not in self._calibrated:
             if len(self._calibrated) >= max(FEWEST_KEPT, MOST_KEPT // self.nobs):
                 del self._calibrated[next(iter(self._calibrated))]
             known = dict(zip(self.unknowns, numbers.tolist(), strict=True))
             lags = {unknown.series: number * self.scale.x_unit for unknown, number in known.items() if unknown.kind == "lag"}
-            later = self if not lags else self._at_lags(lags)
+            later = self if not lags and joint == self.joint else self._moved(lags, joint)
             self._calibrated[key] = later._divided({u.series: number for u, number in known.items() if u.kind == "scale"})
         return self._calibrated[key]
 
-    def _at_lags(self, lags: dict[str, float]) -> Specification:
-        """A copy of which some series are of x less a lag, and nothing else is different."""
+    def _known(self, part: Correlated, numbers: FloatArray, variance: FloatArray) -> Correlated:
+        """A pair of series with its correlation, if this was estimated; given ones stay as they are."""
+        place = Unknown("correlation", part.label)
+        if place not in self.unknowns:
+            return part
+        groups = [self.unknown.index(name) if name in self.unknown else len(self.unknown) for name in part.names]
+        first, second = variance[groups]
+        correlation = float(numbers[self.unknowns.index(place)])
+        return replace(part, correlation=correlation, slope=correlation * float(np.sqrt(second / first)))
+
+    def _moved(self, lags: dict[str, float], joint: tuple[Joint | Correlated, ...]) -> Specification:
+        """A copy of which some series are of x less a lag, or correlated, and nothing else is different."""
         found = copy(self)
         for label in ("log_det_design", "as_read", "as_reported", "functionals", "program", "phases"):
             found.__dict__.pop(label, None)
-        found.lags = lags
+        found.lags, found.joint = lags, joint
         return found
 
     def _divided(self, scales: dict[str, float]) -> Specification:
@@ -438,7 +452,7 @@ class Specification:
         for part in self.joint:
             rows, D = part.rows, process.shape[1]
             columns = np.concatenate([process[rows], effects[rows], y[rows][..., None]], axis=2)
-            white, ratio[rows] = part.whitened(self.reading_units, columns)
+            white, ratio[rows] = part.whitened(self.reading_units, columns, ratio[rows])
             process[rows], effects[rows], y[rows] = white[..., :D], white[..., D:-1], white[..., -1]
         return replace(read, process=process, effects=effects, y=y, ratio=ratio)
 
@@ -566,7 +580,7 @@ class Specification:
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What is searched: hyperparameters that are not given, unknown variances, then scales and lags of series."""
+        """What is searched: hyperparameters that are not given, unknown variances, then scales, lags and correlations of series."""
         extent = Extent.of(self)
         found = []
         for i, p in enumerate(self.hyperparameters):
@@ -594,7 +608,7 @@ class Specification:
         return 2 * float(np.log(SMALLEST_IN_STEPS * least / unit))
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """All hyperparameters, scales and lags of series after them, and all variances, scaled, at a theta."""
+        """All hyperparameters, scales, lags and correlations of series after them, and all variances, scaled, at a theta."""
         values, variance = np.append(self._given, np.ones(len(self.unknowns))), np.ones(len(self.unknown) + 1)
         for number, p in zip(self.numbers(theta).tolist(), self.parameters, strict=True):
             (variance if p.is_variance else values)[p.index] = number

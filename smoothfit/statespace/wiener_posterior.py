@@ -107,7 +107,7 @@ class WienerPosterior:
 
     @property
     def of_sensors(self) -> tuple[str, ...]:
-        """Names of scales and lags that are estimated: none."""
+        """Names of scales, lags and correlations that are estimated: none."""
         return ()
 
     @property

@@ -81,7 +81,7 @@ def test_likelihood_scores_and_predictions_are_those_of_dense_algebra(bias, fitt
 def test_the_fast_copy_is_the_specification_of_the_divided_observations():
     spec = sf.SmoothingSpline(pair(sd=0.1, weights=np.linspace(1, 2, 40))).specification
     whole = Specification(brought_to_curve(spec.observations, {"b": 2.0}), spec.prior, scale=spec.scale)
-    fast = spec.calibrated(np.array([2.0]))
+    fast = spec.calibrated(np.array([2.0]), np.ones(1))
     np.testing.assert_allclose(fast.program.y, whole.program.y, rtol=1e-14, atol=1e-14)
     np.testing.assert_allclose(fast.program.ratio, whole.program.ratio, rtol=1e-14)
     assert [p.name for p in fast.parameters] == [p.name for p in whole.parameters]
