@@ -85,7 +85,7 @@ def centring(problem: Problem) -> Centring:
     sample, equation = problem.sample, problem.equation
     outputs, inputs = np.zeros(equation.n_outputs), np.zeros(len(equation.inputs))
     width = len(equation.regressors)
-    is_free = not any(one.place % width == width - 1 for one in equation.known)  # of the constant
+    is_free = not any(place % width == width - 1 for place in equation.stated)  # of the constant
     if equation.intercept and is_free and not equation.terms:
         for i, column in enumerate(sample.u.T):
             inputs[i] = _level(column)

@@ -14,7 +14,6 @@ from .._entry import entry_point
 from .._validation import FloatArray, frozen
 from ..errors import SpecificationError
 from ..inference.engine import PointDraws
-from ..markov.discretize import discretize
 from ..observations import Observations, observe
 from ..observations.abscissa import Points
 from ..results import CurvePrediction, CurveResults, Estimate
@@ -23,7 +22,7 @@ from ..results.mixtures import Mixture
 from .engine import Outputs
 from .sample import Channel, Sample, with_times
 from .shifts import reaching
-from .simulation import deviations
+from .simulation import deviations, solutions_from
 from .smoothed import Smoothed
 from .specification import HIGHEST_ORDER
 
@@ -180,18 +179,10 @@ class DynamicsCurve(CurveResults):
         equation, fitted = self.results.model.equation, self.results.fitted
         wide, at = self._asked(x)
         components = np.vectorize(self._component, otypes=[np.int64])
-        system = equation.matrices(fitted.theta)[0]
-        if not (fitted.q > 0).any():  # only the initial state is uncertain
-            spread = discretize(system, equation.entry, wide.t - wide.t[0], noise=False).T[at]
-            first = self.results._smoothed(wide)[1][0]
-
-            def solutions(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
-                values, axes = np.linalg.eigh(first)
-                starts = rng.standard_normal((size, len(first))) * np.sqrt(np.maximum(values, 0.0)) @ axes.T
-                return np.asarray(np.einsum("nij,sj->isn", spread, starts)[components(derivs)])
-
-            return solutions
-        draw = deviations(equation, wide, fitted.theta, fitted.q, fitted.sigma2)
+        if (fitted.q > 0).any():
+            draw = deviations(equation, wide, fitted.theta, fitted.q, fitted.sigma2)
+        else:  # only the initial state is uncertain
+            draw = solutions_from(equation, wide, fitted.theta, self.results._smoothed(wide)[1][0])
 
         def paths(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
             return np.moveaxis(draw(rng, size)[:, at][:, :, components(derivs)], 2, 0)

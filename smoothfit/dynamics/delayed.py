@@ -20,12 +20,12 @@ from ..results.mixtures import Mixture
 from .delays import Delay, Point, Profile
 from .engine import Outputs
 from .methods.base import Fitted, Problem
-from .posterior import EquationPosterior, Posterior, Values, intervals_of_noises, posterior_of
+from .posterior import EquationPosterior, NodePosterior, Values, intervals_of_noises, posterior_of
 from .shifts import redelayed
 
 
 @dataclass(frozen=True, eq=False)
-class DelayPosterior(Posterior):
+class DelayPosterior(NodePosterior):
     """Posteriors given delays, and the probabilities of these."""
 
     delays: FloatArray

@@ -193,7 +193,7 @@ class Profile:
             fixed[n : n + p] = True
             fixed[n + p :] |= search.sum_of_squares
             zeros = tuple(range(p))
-        if start is None:
+        if start is None or part.equation.bounds:
             found = find(search, part, fixed, zeros)
         else:
             # Sums of squares are relative to the variance at which they start.

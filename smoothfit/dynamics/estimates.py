@@ -13,8 +13,11 @@ from .._validation import FloatArray
 from ..results import Estimate, Results
 from .delayed import delay_posterior
 from .fit import Fit, Model
+from .likelihood import StateSpace
+from .methods import METHODS
 from .methods.base import Fitted, Problem
 from .posterior import Posterior, is_normal, posterior_of
+from .truncated import truncated_posterior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,9 +108,11 @@ class Estimates(Results):
         """
         found = self.fitted
         equation = self.model.equation
+        if equation.bounds and self.cov_type == found.cov_type and not found.notes and self._fit.delay is None:
+            return truncated_posterior(self.model.problem, METHODS[self.method], self.options)
         if self.method != "kalman" or self.cov_type != found.cov_type or found.notes or not equation.derivatives:
             return None
-        if equation.known or is_normal(self.model.problem, found, self._fit.cov):
+        if equation.known or equation.bounds or is_normal(self.model.problem, found, self._fit.cov):
             return None
         problem, delay = self.model.problem, self._fit.delay
         if delay is None:
@@ -133,8 +138,9 @@ class Estimates(Results):
         if self._posterior is None:
             return super().conf_int(alpha)
         rows = np.eye(len(self.fitted.theta))
-        ends = np.vstack([self._posterior.intervals(rows, alpha), self._posterior.noise_intervals(alpha)])
-        return pd.DataFrame(ends, index=self.params.index)
+        names = StateSpace(self.model.equation, self.model.sample).variance_names
+        noises = self._posterior.noise_intervals(alpha)[[name in self.fitted.noise for name in names]]
+        return pd.DataFrame(np.vstack([self._posterior.intervals(rows, alpha), noises]), index=self.params.index)
 
     @property
     def delay(self) -> Estimate:
@@ -146,8 +152,11 @@ class Estimates(Results):
 
     @property
     def _is_set(self) -> npt.NDArray[np.bool_]:
-        """Which of `params` are fixed."""
-        return np.append(self.model.equation.is_fixed, np.zeros(len(self.fitted.noise), np.bool_))
+        """Which of `params` are fixed, or at a bound."""
+        equation = self.model.equation
+        found = np.append(equation.is_fixed, np.zeros(len(self.fitted.noise), np.bool_))
+        found[list(equation.at_bounds(self.fitted.theta))] = True
+        return found
 
     @property
     def tvalues(self) -> pd.Series:
@@ -240,6 +249,8 @@ class Estimates(Results):
         for column in sample.y.T:
             known = np.isfinite(column)
             steps = np.diff(column[known])[np.diff(sample.run[known]) == 0]
+            if not np.ptp(column[known]) > 0:  # a known start
+                continue
             alone.append(np.log(2 * np.pi * np.var(column[known])) + 1)
             beside.append(np.log(2 * np.pi * np.mean(steps**2)) + 1 if steps.any() else alone[-1])
         return -2 * self.llf + first * float(np.mean(alone)) + (unexplained - first) * float(np.mean(beside))

@@ -20,12 +20,12 @@ from .estimation import estimate
 from .fit import Fit
 from .late import LATE
 from .methods import METHODS, Fitted, Method, Problem
-from .reading import check_inputs, check_series, read_sample
+from .reading import check_inputs, check_series, read_sample, with_initial
 from .results import DynamicsResults
 from .sample import Sample
 from .scales import check_scales
 from .shifts import shifted
-from .specification import Equation, check_terms, known_coefficients
+from .specification import Equation, bounded_coefficients, check_terms, known_coefficients
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -86,7 +86,14 @@ class DerivativeRegression:
         Coefficients that are known, by their names in ``params``: ``{"y": -1.0}``. For "kalman" and "output_error".
     priors : mapping from names to pairs of numbers, optional
         Means and SDs of normal priors on coefficients: ``{"u": (2.0, 0.1)}``. The estimate is then the mode of the posterior. For
-        the same methods. Known noise SDs and a known start are those of observations (`observe`).
+        the same methods. Known noise SDs are those of observations (`observe`).
+    bounds : mapping from names to pairs of numbers, optional
+        Limits of coefficients, None for no limit: ``{"y": (None, 0.0)}`` for a decay. For the same methods. The estimate is the
+        maximum of the likelihood within them, and intervals are of the posterior that is zero outside.
+    initial : mapping from names to pairs of numbers, optional
+        Values and SDs of y or its derivatives at the first row of every run: ``{"y": (20.0, 0.1)}``, an SD of zero where they are
+        exact. Each counts as a series of one observation of known noise, "initial y", beside which that of y has the noise
+        "sigma.y". For methods that take several series, as "kalman" and "output_error".
     unit : str, optional
         Unit of time in which datetimes are counted, by default the longest no longer than the mean spacing.
 
@@ -149,6 +156,8 @@ class DerivativeRegression:
         input_derivatives: int | Mapping[str, int] = 0,
         fixed: Mapping[str, float] | None = None,
         priors: Mapping[str, tuple[float, float]] | None = None,
+        bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
+        initial: Mapping[str, tuple[float, float]] | None = None,
         unit: str | None = None,
     ):
         order = check_order(order, "order", 1, 6)
@@ -158,6 +167,9 @@ class DerivativeRegression:
             raise SpecificationError(f'intersample is {intersample!r}; pass "zoh" (held) or "foh" (linear)')
         span = delay_range(delay)
         sample = read_sample(y, t, u, groups, lags=lags, delay=0 if span else delay, intersample=intersample, unit=unit)
+        sample = with_initial(sample, order, initial)
+        if span and initial is not None:
+            raise SpecificationError("initial= is at the first rows, which an estimated delay leaves out; leave one of them out")
         equation = Equation(
             order=order,
             outputs=sample.outputs,
@@ -169,7 +181,8 @@ class DerivativeRegression:
             input_derivatives=input_orders(input_derivatives, sample, order),
         )
         self._delay_range: tuple[float, float | None] | None = span
-        self._set(sample, replace(equation, known=known_coefficients(equation, fixed, priors)))
+        equation = replace(equation, known=known_coefficients(equation, fixed, priors))
+        self._set(sample, replace(equation, bounds=bounded_coefficients(equation, bounds)))
         if span:
             check_range(Problem(self.equation, replace(sample, lags=lags)), span)
 
@@ -184,10 +197,10 @@ class DerivativeRegression:
                 f"input_derivatives= is for linear equations, and this one has the term {equation.terms[0].name}; leave one "
                 "of them out"
             )
-        if equation.terms and equation.known:
+        if equation.terms and (equation.known or equation.bounds):
             raise SpecificationError(
-                f"fixed= and priors= are for linear equations, and this one has the term {equation.terms[0].name}; leave one "
-                "of them out"
+                f"fixed=, priors= and bounds= are for linear equations, and this one has the term {equation.terms[0].name}; leave "
+                "one of them out"
             )
         for channel in sample.channels:
             if equation.highest_derivative < channel.deriv < equation.order:
@@ -231,7 +244,7 @@ class DerivativeRegression:
         groups : str or list of str, optional
             Column of runs; with several, each combination of their values is a run.
         **options
-            `lags`, `delay`, `intersample`, `fixed`, `priors`, `unit` of the model.
+            `lags`, `delay`, `intersample`, `fixed`, `priors`, `bounds`, `initial`, `unit` of the model.
 
         Notes
         -----

@@ -129,16 +129,12 @@ class Posterior(ABC):
     """What intervals, tests, predictions and draws need of a posterior of the parameters."""
 
     @abstractmethod
-    def laws(self, rows: FloatArray) -> Mixture:
-        """Laws of combinations `rows` (m, k) of the coefficients at the nodes."""
+    def intervals(self, rows: FloatArray, alpha: float) -> FloatArray:
+        """Equal-tailed intervals (m, 2) of combinations `rows` (m, k) of the coefficients."""
 
     @abstractmethod
-    def is_discrete(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
-        """Which combinations are numbers at each node: those of coefficients of y and its derivatives alone."""
-
-    @abstractmethod
-    def values_of(self, row: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Such a combination at fine nodes, and the weights of these."""
+    def p_values(self, rows: FloatArray, values: FloatArray) -> FloatArray:
+        """Twice the smaller probability of the combinations (m,) being on either side of `values`."""
 
     @abstractmethod
     def noise_intervals(self, alpha: float) -> FloatArray:
@@ -160,8 +156,29 @@ class Posterior(ABC):
     def curves(self, outputs: Outputs) -> PointDraws:
         """What draws outputs, the parameters drawn as well."""
 
+    @cached_property
+    def for_quantiles(self) -> Values:
+        """The same N_DRAWS draws for all quantiles of functions of the parameters."""
+        return self.draws(np.random.default_rng(SEED), N_DRAWS)
+
+
+class NodePosterior(Posterior):
+    """One by nodes, at which combinations of the coefficients are numbers or have a law."""
+
+    @abstractmethod
+    def laws(self, rows: FloatArray) -> Mixture:
+        """Laws of combinations `rows` (m, k) of the coefficients at the nodes."""
+
+    @abstractmethod
+    def is_discrete(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which combinations are numbers at each node: those of coefficients of y and its derivatives alone."""
+
+    @abstractmethod
+    def values_of(self, row: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Such a combination at fine nodes, and the weights of these."""
+
     def intervals(self, rows: FloatArray, alpha: float) -> FloatArray:
-        """Equal-tailed intervals (m, 2) of combinations `rows` (m, k) of the coefficients."""
+        """Equal-tailed intervals of combinations."""
         law, discrete, level = self.laws(rows), self.is_discrete(rows), check_level(alpha)
         found = law.interval(alpha)
         for i in np.flatnonzero(discrete):
@@ -169,21 +186,16 @@ class Posterior(ABC):
         return found
 
     def p_values(self, rows: FloatArray, values: FloatArray) -> FloatArray:
-        """Twice the smaller probability of the combinations (m,) being on either side of `values`."""
+        """Twice the smaller probability on either side of values."""
         law, discrete = self.laws(rows), self.is_discrete(rows)
         below = law.cdf(np.broadcast_to(values, len(rows)).astype(float))
         for i in np.flatnonzero(discrete):
             below[i] = weighted_probability(*self.values_of(rows[i]), float(np.broadcast_to(values, len(rows))[i]))
         return np.asarray(2 * np.minimum(below, 1 - below))
 
-    @cached_property
-    def for_quantiles(self) -> Values:
-        """The same N_DRAWS draws for all quantiles of functions of the parameters."""
-        return self.draws(np.random.default_rng(SEED), N_DRAWS)
-
 
 @dataclass(frozen=True, eq=False)
-class EquationPosterior(Posterior):
+class EquationPosterior(NodePosterior):
     """Weighted nodes, which are also `found` with their densities, and the linear coefficients at each."""
 
     engine: EquationEngine

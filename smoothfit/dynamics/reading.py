@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
 from .._frames import RowLabels, repeated_columns
-from .._validation import FloatArray, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
+from .._validation import FloatArray, check_order, first_index, from_sequence, frozen, shown, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..observations import Observations, refuse_estimates, refuse_resolution
 from ..observations.abscissa import Abscissa, check_unit
@@ -19,6 +21,7 @@ from .sample import Channel, Sample, between
 from .shifts import shifted
 from .specification import Equation, derivative_name
 
+EXACT = 1e-8  # SD of an initial state that is known exactly, beside the size of the output
 FEWEST = 2  # observations of a series that estimate its SD beside others
 COLLINEAR = 1e-10  # a column of u is a combination of others where less than this fraction of its length is left
 
@@ -32,6 +35,44 @@ def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, i
     else:
         sample = _from_arrays(y, t, u, groups, unit)
     return shifted(sample, _check_delay(delay), check_order(lags, "lags", 0, 10_000), intersample)
+
+
+def with_initial(sample: Sample, order: int, initial: Any) -> Sample:
+    """A sample with known initial states: series of one observation each, at the first row of every run.
+
+    `initial` maps names of y and of its derivatives below the order to pairs of value and SD.
+    """
+    if initial is None:
+        return sample
+    if not isinstance(initial, Mapping):
+        raise SpecificationError(f"initial is {shown(initial)}; pass a mapping from names, such as 'y', to pairs (value, sd)")
+    if sample.recorded is not None:
+        raise SpecificationError("initial= is at the first rows, which delay= and lags= leave out; leave one of them out")
+    states = {derivative_name(name, j): (i, j) for j in range(order) for i, name in enumerate(sample.outputs)}
+    channels, columns, ratios = list(sample.channels), [sample.y], [sample.ratio]
+    for name, pair in initial.items():
+        if name not in states:
+            raise SpecificationError(f"initial has {name!r}, which is no state; they are {', '.join(states)}")
+        try:
+            value, sd = (float(number) for number in pair)
+        except (TypeError, ValueError):
+            value, sd = np.nan, np.nan
+        if not (np.isfinite(value) and np.isfinite(sd) and sd >= 0):
+            raise SpecificationError(
+                f"initial[{name!r}] is {shown(pair)}; pass its value and its SD, (value, sd), zero if it is exact"
+            )
+        output, deriv = states[name]
+        column = np.full((len(sample), 1), np.nan)
+        column[sample.starts] = value
+        if sd == 0:
+            read = [i for i, channel in enumerate(sample.channels) if channel.output == output]
+            size = max(float(np.nanmax(np.abs(sample.y[:, read]), initial=abs(value))), np.finfo(float).tiny)
+            sd = EXACT * size / (sample.gap**deriv)
+        channels.append(Channel(f"initial {name}", output, deriv, known=True))
+        columns.append(column)
+        ratios.append(np.full((len(sample), 1), sd**2))
+    y, ratio = frozen(np.hstack(columns)), frozen(np.hstack(ratios))
+    return replace(sample, y=y, ratio=ratio, channels=tuple(channels), labels_of_rows=None)
 
 
 def check_inputs(sample: Sample, equation: Equation) -> None:

@@ -17,6 +17,18 @@ from .specification import Equation
 Deviations = Callable[[np.random.Generator, int], FloatArray]
 
 
+def solutions_from(equation: Equation, sample: Sample, theta: FloatArray, cov: FloatArray) -> Deviations:
+    """As `deviations`, without process noise: solutions from initial states of a covariance (M, M)."""
+    spread = discretize(equation.matrices(theta)[0], equation.entry, sample.t - sample.t[0], noise=False).T
+    values, axes = np.linalg.eigh(cov)
+    root = axes * np.sqrt(np.maximum(values, 0.0))
+
+    def draw(rng: np.random.Generator, size: int) -> FloatArray:
+        return np.asarray(np.einsum("nij,sj->sni", spread, rng.standard_normal((size, len(cov))) @ root.T))
+
+    return draw
+
+
 def deviations(equation: Equation, sample: Sample, theta: FloatArray, q: FloatArray, sigma2: FloatArray) -> Deviations:
     """Return what draws deviations (size, nodes, M) of the states of one run from their posterior mean.
 

@@ -75,6 +75,14 @@ class Known(NamedTuple):
     sd: float
 
 
+class Bound(NamedTuple):
+    """Between which values a coefficient lies, by its place."""
+
+    place: int
+    lower: float
+    upper: float
+
+
 @dataclass(frozen=True, eq=False)
 class Equation:
     """y^(m) = sum_j a_j y^(j) + sum_i sum_l b_il u_i^(l) + sum_r c_r g_r(y, t) + gamma, for each output y.
@@ -96,6 +104,7 @@ class Equation:
     input_derivatives : tuple of int
         The highest derivative of each input on the right, at most m; empty if there is none.
     known : tuple of Known
+    bounds : tuple of Bound
 
     Notes
     -----
@@ -113,6 +122,7 @@ class Equation:
     intersample: str = "zoh"
     input_derivatives: tuple[int, ...] = ()
     known: tuple[Known, ...] = ()
+    bounds: tuple[Bound, ...] = ()
 
     def __post_init__(self) -> None:
         check_order(self.order, "order", 1, HIGHEST_ORDER)
@@ -241,6 +251,16 @@ class Equation:
         found[[one.place for one in self.known if one.sd == 0]] = True
         return found
 
+    @property
+    def stated(self) -> list[int]:
+        """Places of the coefficients that are known or bounded."""
+        return [*(one.place for one in self.known), *(one.place for one in self.bounds)]
+
+    def at_bounds(self, theta: FloatArray) -> dict[int, float]:
+        """The bounds that coefficients are at, by place."""
+        ends = [(one.place, end) for one in self.bounds for end in (one.lower, one.upper)]
+        return {place: end for place, end in ends if theta[place] == end}
+
     def with_known(self, theta: FloatArray) -> FloatArray:
         """Coefficients with those that are known at their values or at the means of their priors."""
         found = theta.copy()
@@ -319,4 +339,26 @@ def known_coefficients(equation: Equation, fixed: Any, priors: Any) -> tuple[Kno
             raise SpecificationError(f"{names[one.place]!r} is in fixed and in priors; leave it in one of them")
     if sum(one.sd == 0 for one in found) == len(names):
         raise SpecificationError("fixed has every coefficient; leave one of them out to estimate it")
+    return tuple(found)
+
+
+def bounded_coefficients(equation: Equation, given: Any) -> tuple[Bound, ...]:
+    """Bounds of coefficients, from a mapping of their names to pairs, None for no bound."""
+    if not isinstance(given, (Mapping, NoneType)):
+        raise SpecificationError(f"bounds is {shown(given)}; pass a mapping from names of coefficients to pairs (lower, upper)")
+    names, found = equation.names, []
+    for name, value in (given or {}).items():
+        if name not in names:
+            raise SpecificationError(f"bounds has {name!r}, which is no coefficient; they are {', '.join(names)}")
+        try:
+            lower, upper = (infinite if end is None else float(end) for end, infinite in zip(value, (-np.inf, np.inf), strict=True))
+        except (TypeError, ValueError):
+            lower, upper = np.nan, np.nan
+        if not lower < upper:
+            raise SpecificationError(
+                f"bounds[{name!r}] is {shown(value)}; pass a pair of numbers, the lower one first, None for no bound"
+            )
+        if any(one.place == names.index(name) and one.sd == 0 for one in equation.known):
+            raise SpecificationError(f"{name!r} is in fixed and in bounds; leave it in one of them")
+        found.append(Bound(names.index(name), lower, upper))
     return tuple(found)

@@ -63,6 +63,8 @@ def summarise(results: Smoothed, diagnostics: pd.Series, alpha: float) -> Summar
     fixed = [f"{names[one.place]} = {number(one.mean)}" for one in equation.known if one.sd == 0]
     priors = [f"{names[one.place]} {number(one.mean)} (SD {number(one.sd)})" for one in equation.known if one.sd > 0]
     notes += wrap(f"Fixed, not estimated: {', '.join(fixed)}.", WIDTH) if fixed else []
+    ends = [f"{names[place]} = {number(end)}" for place, end in equation.at_bounds(results.fitted.theta).items()]
+    notes += wrap(f"Estimated at a bound, without a standard error: {', '.join(ends)}.", WIDTH) if ends else []
     notes += wrap(f"Normal priors: {', '.join(priors)}.", WIDTH) if priors else []
     for name in results.boundary:
         what = "Process noise" if name.startswith("q") else "Measurement noise"

@@ -112,7 +112,9 @@ def test_what_is_known_is_checked(options, words):
 
 def test_methods_without_known_coefficients_name_those_that_have_them():
     y, t, u = data(n=40)
-    with pytest.raises(SpecificationError, match=r'takes no fixed= and priors= \(y\); use method="kalman" or "output_error"'):
+    with pytest.raises(
+        SpecificationError, match=r'takes no fixed=, priors= and bounds= \(y\); use method="kalman" or "output_error"'
+    ):
         sf.DerivativeRegression(y, t, u, fixed={"y": -1.0}).fit("integral")
     with pytest.raises(SpecificationError, match="linear equations"):
         sf.DerivativeRegression(y, t, u, fixed={"y": -1.0}, terms={"y**2": lambda y, t: y[0] ** 2})

@@ -176,7 +176,7 @@ class Method:
     irregular, missing, vector, rates, replicates, weights, between, input_rates, known : bool
         Whether it takes irregular times, missing observations, several outputs, several series and observations of derivatives,
         several observations at one time, given SDs and weights, inputs that change between observations, derivatives of inputs,
-        fixed coefficients and priors.
+        fixed coefficients, priors and bounds.
     delays : {"", "likelihood", "squares"}
         What it compares delays by, if it estimates them.
     terms : {"", "values", "any"}
@@ -218,9 +218,9 @@ class Method:
             return (
                 f'method="{self.name}" has no derivatives of inputs ({derivative_name(equation.inputs[i], j)}); use method="kalman"'
             )
-        if equation.known and not self.known:
-            name = equation.names[equation.known[0].place]
-            return f'method="{self.name}" takes no fixed= and priors= ({name}); use method="kalman" or "output_error"'
+        if equation.stated and not self.known:
+            name = equation.names[equation.stated[0]]
+            return f'method="{self.name}" takes no fixed=, priors= and bounds= ({name}); use method="kalman" or "output_error"'
         if equation.n_outputs > 1 and not self.vector:
             return f'method="{self.name}" supports one output and there are {equation.n_outputs}; {use}'
         if not sample.reads_values_only and not self.rates:

@@ -12,6 +12,7 @@ of a lower order, and an error is raised.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from ..fast import FastPoleError, can_lower, fast_pole, lowered, n_fast, raised
 from ..likelihood import StateSpace, Terms
 from ..sample import Sample
 from ..scoring import Followed, Optimum, Search
-from ..specification import Equation
+from ..specification import Equation, Known
 from ..start import series_starts, starts
 from .base import Fitted, Method, Problem, RowScores, check_enough
 
@@ -52,7 +53,7 @@ def fixed_coefficients(model: StateSpace) -> np.typing.NDArray[np.bool_]:
 
 
 def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...] = ()) -> Optimum:
-    """The best maximum from several starts; variances `zeros` stay at zero.
+    """The best maximum from several starts, within bounds; variances `zeros` stay at zero.
 
     Raises
     ------
@@ -61,6 +62,8 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
     ConvergenceError
         The search converges from no start.
     """
+    if problem.equation.bounds:
+        return within_bounds(search, problem, fixed, zeros)
     equation, sample = problem.equation, problem.sample
     best, failure = _search(search, problem, fixed, zeros)
     settled = best is not None and (best.is_exact or (len(sample) > LONG and not n_fast(equation, best.theta, search.gap)))
@@ -74,6 +77,55 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
         f"no start leads to a maximum of the likelihood ({failure or 'it is not finite at any'}); {way_out(problem)}",
         getattr(failure, "value", float("inf")),
     ) from failure
+
+
+def within_bounds(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]) -> Optimum:
+    """The maximum within bounds, where the conditions of Karush, Kuhn and Tucker hold.
+
+    Coefficients are held at bounds, one more at a time where the maximum lies outside and one less where the slope of the
+    likelihood leads inside, until neither is so: the slope is then zero by the coefficients that are free and leads outwards by the
+    others.
+    """
+    equation, held = problem.equation, dict[int, float]()
+    seen: list[dict[int, float]] = []
+    while held not in seen:
+        seen.append(dict(held))
+        known = (*(one for one in equation.known if one.place not in held), *(Known(*one, 0.0) for one in held.items()))
+        part = Problem(replace(equation, bounds=(), known=known), problem.sample)
+        inner = Search(StateSpace(part.equation, part.sample), sum_of_squares=search.sum_of_squares)
+        stay = fixed.copy()
+        stay[list(held)] = True
+        optimum = find(inner, part, stay, zeros)
+        precisions = np.sqrt(np.maximum(optimum.hessian.diagonal(), 0.0))
+        outside = {
+            one.place: ((end - optimum.theta[one.place]) * side * precisions[one.place], end)
+            for one in equation.bounds
+            for side, end in ((1.0, one.lower), (-1.0, one.upper))
+            if one.place not in held and side * (end - optimum.theta[one.place]) > 0
+        }
+        if outside:
+            place = max(outside, key=lambda i: outside[i][0])
+            held[place] = outside[place][1]
+            continue
+        inward = _inward(inner, optimum, equation, held)
+        if inward is None:
+            return optimum
+        del held[inward]
+    raise ConvergenceError("the search for the maximum within bounds= returns to bounds that it has left; leave some of them out")
+
+
+def _inward(search: Search, optimum: Optimum, equation: Equation, held: dict[int, float]) -> int | None:
+    """The coefficient at a bound that gains most inside; None if the likelihood rises outwards at all."""
+    if not held or optimum.is_exact:
+        return None
+    point = search.point(optimum.theta, np.concatenate([optimum.q, optimum.sigma2]))
+    gains = {}
+    for one in equation.bounds:
+        if one.place in held:
+            slope = point.gradient[one.place] * (1.0 if held[one.place] == one.lower else -1.0)
+            gains[one.place] = slope**2 / (2 * point.expected[one.place, one.place]) if slope < 0 else 0.0
+    best = max(gains, key=lambda place: gains[place])
+    return best if gains[best] > GAIN else None
 
 
 def way_out(problem: Problem) -> str:

@@ -38,7 +38,8 @@ def estimate(problem: Problem) -> Fitted:
     optimum = find(search, problem, fixed, tuple(range(p)))
     found = fitted(model, search, optimum)
     k = len(optimum.theta)
-    free = max(1, found.n_rows - k + int(problem.equation.is_fixed.sum()))
+    n_set = int(problem.equation.is_fixed.sum()) + len(problem.equation.at_bounds(optimum.theta))
+    free = max(1, found.n_rows - k + n_set)
     factor = found.n_rows / free if search.scalable else 1.0
     noise = {name: value * np.sqrt(factor) if name.startswith("sigma") else value for name, value in found.noise.items()}
     noise = {name: value for name, value in noise.items() if not name.startswith("q")}
