@@ -44,11 +44,10 @@ class Seasonal(Prior):
     ----------
     period : float
         In units of x; if x are times, in the `unit` of `observe`, which is days by default for monthly observations.
-    harmonics : int or None
-        1 to 28; 1, the default, is a single sine.
-        On a regular grid ``period // 2`` harmonics fit any pattern, as ``Seasonal(12, harmonics=6)`` for months
-        counted with ``unit="M"``. None: such a full pattern if the observations are at 13 phases of the period or fewer, 6
-        harmonics if at more; at most one harmonic for every four observations.
+    harmonics : int, optional
+        1 to 28; 1 is a single sine. On a regular grid ``period // 2`` harmonics fit any pattern, as ``Seasonal(12, harmonics=6)``
+        for months counted with ``unit="M"``. By default such a full pattern if the observations are at 13 phases of the period or
+        fewer, and 6 harmonics if at more; at most one harmonic for every four observations.
     q : float, optional
         In f^2 per x; 0 for a pattern that does not change.
     smooth : bool, optional
@@ -65,9 +64,8 @@ class Seasonal(Prior):
     them: the harmonic then has one unknown constant instead of two, as in statsmodels, and its sine is zero at the first x.
     Between the steps of the grid that is an assumption. Off a grid both are identified.
 
-    ``Seasonal(period, None, smooth=False)``
-    is ``freq_seasonal`` of statsmodels' UnobservedComponents and ``sea.type="trigonometric"`` of
-    KFAS, on any x. `DummySeasonal` is the season of StructTS.
+    ``Seasonal(period, smooth=False)`` is ``freq_seasonal`` of statsmodels' UnobservedComponents and
+    ``sea.type="trigonometric"`` of KFAS, on any x. `DummySeasonal` is the season of StructTS.
 
     Examples
     --------
@@ -77,7 +75,7 @@ class Seasonal(Prior):
     """
 
     period: float
-    harmonics: int | None = 1
+    harmonics: int | None = None
     q: float | None = None
     smooth: bool = True
     separate: bool = False

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import SpecificationError
-from ..observations import Observations, derivative_label
+from ..observations import Observations, Readings, derivative_label
 from ..observations.abscissa import Points
 from .drawing import BAND_ALPHA, CURVE_COLOUR, panels
 from .mixtures import critical_value
@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+RESIDUAL, NOISE = "residual", "noise process"
+ROUNDING = 1e-9  # of the range of fitted values: what is left of them is no noise process
+
+
 class HasParts(Protocol):
     """What has additive parts."""
+
+    @property
+    def fittedvalues(self) -> Any:
+        """Posterior mean of what each observation measures."""
 
     @property
     def observations(self) -> Observations:
@@ -37,6 +45,13 @@ class HasParts(Protocol):
 
     def prediction_of_part(self, points: Points, x: Any, deriv: int, part: str) -> CurvePrediction:
         """Prediction of a derivative of a part of f at points."""
+
+    @property
+    def coefficient_names(self) -> Sequence[str]:
+        """Those of them that are paths of coefficients, and so no parts of f."""
+
+    def part_of_curve(self, x: Points, deriv: int, part: str) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean and variance of a derivative of a part of f at points."""
 
     def parts_of_observations(self, x: Any, deriv: int) -> Sequence[tuple[str, Points, FloatArray, FloatArray]]:
         """Name, x, means and variances of what regressors add to observations, at x or where they were observed."""
@@ -71,6 +86,50 @@ def component_frame(results: HasParts, x: Any, deriv: int, alpha: float) -> pd.D
         ends = mean[:, None] + critical * se[:, None] * np.array([-1.0, 1.0])
         add(name, abscissa.shown(abscissa.restore(at.coarse)), mean, se, ends)
     return pd.concat(frames, ignore_index=True)
+
+
+def variance_shares(results: HasParts, name: str | None) -> pd.DataFrame:
+    """Variance of each part of the observations of a series, its share of theirs, and its strength."""
+    import pandas as pd
+
+    observations = results.observations
+    reading = _series_of_values(observations, name)
+    mine = observations.series == observations.names.index(reading.name)
+    alike = np.concatenate([np.full(len(r), r.deriv == reading.deriv and r.upper is None) for r in observations.readings])
+    points = observations.points.take(mine)
+    parts = {
+        part: results.part_of_curve(points, reading.deriv, part)[0]
+        for part in results.parts_of_curve(reading.deriv)
+        if part not in results.coefficient_names
+    }
+    parts |= {part: mean[mine[alike]] for part, _, mean, _ in results.parts_of_observations(None, reading.deriv)}
+    y, fitted = observations.y[mine], np.asarray(results.fittedvalues)[mine]
+    other = fitted - np.sum(list(parts.values()), axis=0)
+    if np.ptp(other) > ROUNDING * np.ptp(fitted):
+        parts[NOISE] = other
+    parts[RESIDUAL] = residual = y - fitted
+    rows = {}
+    for part, values in parts.items():
+        whole = float(np.var(values + residual))
+        strength = max(0.0, 1 - float(np.var(residual)) / whole) if part != RESIDUAL and whole > 0 else np.nan
+        rows[part] = {"variance": np.var(values), "share": np.mean((values - values.mean()) * (y - y.mean())) / np.var(y)}
+        rows[part]["strength"] = strength
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("component")
+
+
+def _series_of_values(observations: Observations, name: str | None) -> Readings:
+    """The series of which shares are asked: of f or a derivative, in the units of the curve."""
+    if name is not None and name not in observations.names:
+        raise SpecificationError(f"name is {name!r}; the observations are named {', '.join(observations.names)}")
+    able = [r for r in observations.readings if r.upper is None and not (r.has_scale or r.has_lag)]
+    found = next((r for r in able if name in (None, r.name)), None)
+    if found is None:
+        what = "no series observes" if name is None else f"{name!r} does not observe"
+        others = f"; pass name= of {', '.join(r.name for r in able)}" if able else ""
+        raise SpecificationError(
+            f"{what} f or a derivative at its x and on its scale, of which components have shares{others}; see components()"
+        )
+    return found
 
 
 def plot_components(results: HasParts, frame: pd.DataFrame, deriv: int, alpha: float, ax: Any) -> npt.NDArray[Any]:

@@ -12,6 +12,7 @@ from .fitting import Variances
 from .markov_engine import MarkovEngine
 from .markov_posterior import MarkovPosterior
 from .robust import Robustness
+from .selection import Selection
 from .sensor_posterior import posterior_of
 from .specification import Specification
 from .wiener_engine import WienerEngine
@@ -36,6 +37,8 @@ class Fit:
     described : str
         The arguments that made the model, as a caller writes them.
     robustness : Robustness or None
+    selection : Selection or None
+        Interventions that the fit added.
     """
 
     engine: WienerEngine | MarkovEngine
@@ -45,6 +48,7 @@ class Fit:
     fixed: str | None
     described: str
     robustness: Robustness | None = None
+    selection: Selection | None = None
 
     @classmethod
     def of_rows(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence, Sized
+from copy import copy
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 
 from .._entry import entry_point, warn
 from .._log import logger
-from .._validation import check_order, is_zero
+from .._validation import check_choice, check_order, is_zero
 from ..errors import ExactSeriesWarning, NumericalError, RoughnessWarning, SpecificationError
 from ..markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
 from ..markov.criteria import LIKELIHOODS, check_method
@@ -34,6 +36,7 @@ from .markov_posterior import MarkovPosterior
 from .results import SmoothingSplineResults
 from .robust import check_robust, fit_robustly, informative, of_loss, with_weights
 from .rounding import estimate_rounded
+from .selection import check_selectable, select
 from .smoothing import check_range, only_one
 from .specification import Specification
 
@@ -140,6 +143,7 @@ class SmoothingSpline:
         regressors = regressor_table(regressors)
         self.observations = observations
         self.order = check_order(order, "order", 1, HIGHEST_ORDER)
+        self._prior = prior
         self.specification: Specification | None = None
         if prior is not None and period is not None:
             raise SpecificationError("period needs order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
@@ -245,6 +249,7 @@ class SmoothingSpline:
         loss: Any = "squares",
         parameter: float | None = None,
         robust: Any = False,
+        interventions: str | None = None,
     ) -> SmoothingSplineResults:
         """Estimate the smoothing and all unknown standard deviations together.
 
@@ -274,6 +279,10 @@ class SmoothingSpline:
             Degrees of freedom of Student's t; estimated by default.
         robust : bool, str, list of str, or mapping from str to float or None
             Short for ``loss="student_t"`` (True), of some series, or of some with given degrees of freedom (None: estimated).
+        interventions : {"auto"}, optional
+            Adds outliers (`Pulse`) and level shifts (`Level`) to the model: as long as `outliers` reports one at 5 %, the most
+            significant, and estimates all again. The summary lists them, and ``fitted.selection`` of the results has their
+            p-values. For one series of values of f, one at each x.
 
         Returns
         -------
@@ -310,6 +319,12 @@ class SmoothingSpline:
         `smoothfit.errors.MisfitWarning` names a remedy; `misfits` of the results has the list.
         """
         free = check_robust(of_loss(loss, parameter, robust, self.observations), self.observations)
+        if interventions is not None:
+            check_choice(interventions, "interventions", ("auto",))
+            options = {"lam": lam is not None, "bandwidth": bandwidth is not None, "edf": edf is not None, "robust": bool(free)}
+            period = None if self.specification is None else self.specification.period
+            check_selectable(self.observations, period, method, options)
+            return self._with_selection(method)
         if is_zero(lam):
             only_one(1.0, bandwidth, edf)
             return self._interpolated(check_method(method), free)
@@ -319,6 +334,26 @@ class SmoothingSpline:
             warn_of_fast_seasons(self.specification.prior, self.observations)
         found = self._fit(check_method(method), given, free)
         warn_of_misfits(found.misfits)
+        return found
+
+    def _with_selection(self, method: str) -> SmoothingSplineResults:
+        """Fit with the outliers and level shifts that are significant."""
+
+        def fit(added: tuple[Intervention, ...]) -> SmoothingSplineResults:
+            return (self._with_interventions(added) if added else self)._fit(method, None, {})
+
+        found, selection = select(fit)
+        results = SmoothingSplineResults(found.model, replace(found.fitted, selection=selection))
+        warn_of_misfits(results.misfits)
+        return results
+
+    def _with_interventions(self, added: Sequence[Intervention]) -> SmoothingSpline:
+        """The same model with more interventions."""
+        spec, found = self.specification, copy(self)
+        if spec is None:
+            spec = Specification(self.observations, IntegratedWiener(self.order))
+        found.specification = spec.with_interventions(added)
+        found.described = _described(self.order, self._prior, found.specification)
         return found
 
     def _fit(self, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]) -> SmoothingSplineResults:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -21,10 +22,10 @@ from ..markov.sampling import IntArray
 from ..observations import derivative_label, refuse_resolution
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE
-from ..results.components import component_frame
+from ..results.components import component_frame, variance_shares
 from ..results.draws import BandDraws, Indices, curve_draws
 from ..results.influence import Influence
-from ..results.misfit import notes_of
+from ..results.misfit import NOTE_WIDTH, notes_of
 from ..results.mixtures import Mixture
 from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
 from ..results.protocols import Change
@@ -143,6 +144,12 @@ class SmoothingSplineResults(Estimated):
         mean, variance = self.part_of_curve(points, deriv, part)
         law = self._law(CurveFunctionals(points, (deriv,), component=part))
         return CurvePrediction(x, deriv, mean, variance, np.nan, self.df_interval, self.observations.x_name, law=law)
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """Those of them that are paths of coefficients, and no parts of the curve."""
+        posterior = self.fitted.posterior
+        return tuple(coefficient_label(name) for name in posterior.regressors if name not in posterior.effect_names)
 
     def parts_of_curve(self, deriv: int) -> tuple[str, ...]:
         """Names of the parts of f that have a derivative."""
@@ -468,6 +475,47 @@ class SmoothingSplineResults(Estimated):
         """
         return component_frame(self, x, check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), check_level(alpha))
 
+    @framed
+    def variance_shares(self, name: str | None = None) -> pd.DataFrame:
+        """Variance of the observations of a series that each component accounts for.
+
+        Parameters
+        ----------
+        name : str, optional
+            A series that observes f or a derivative; by default the first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each component of `components`, for a noise process, and for the residuals, with columns
+
+            - ``variance``: of the posterior mean of the component over the observations, in squared units of y,
+            - ``share`` = Cov(component, y) / Var(y) over the observations. The shares sum to one; that of a component which moves
+              against the others may be negative,
+            - ``strength`` = max(0, 1 - Var(residual) / Var(component + residual)), the strength of a trend or a season; NaN of the
+              residuals.
+
+        Notes
+        -----
+        Variances are over the n observations, divided by n, each of weight one, and of the estimated components: those of a trend
+        grow with the length of the record. Components that are correlated over the observations split what they have in common by
+        their covariance with y.
+
+        References
+        ----------
+        X. Wang, K. Smith and R. Hyndman (2006), "Characteristic-based clustering for time series data": strength.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(96.0)
+        >>> y = 0.02 * t + np.sin(2 * np.pi * t / 12) + 0.1 * np.random.default_rng(0).standard_normal(96)
+        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
+        >>> sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit().variance_shares()["share"].round(2).to_dict()
+        {'wiener': 0.37, 'seasonal': 0.62, 'residual': 0.01}
+        """
+        return variance_shares(self, name)
+
     def plot_components(self, deriv: int = 0, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
         """Draw each additive part of the curve and of observations over x, with its pointwise interval; see `components`.
 
@@ -518,6 +566,8 @@ class SmoothingSplineResults(Estimated):
 
     def _notes(self) -> list[str]:
         notes = [*self.fitted.posterior.notes(self.boundary), *notes_of(self.misfits)]
+        if self.fitted.selection is not None:
+            notes += textwrap.wrap(self.fitted.selection.note, NOTE_WIDTH, subsequent_indent="  ")
         if self.robustness is not None:
             dfs = self.robustness.df.items()
             said = ", ".join(f"{name} {df:.3g}" if df < HIGHEST_DF else f"{name} normal (at the upper limit)" for name, df in dfs)

@@ -116,6 +116,8 @@ def check_sensors(spec: Any) -> None:
             what, remedy = "a noise process", "leave noise= of it out"
         elif kind == "scale" and acting:
             what, remedy = f"the regressor {acting[0]!r}", "make it zero for this series"
+        elif kind == "lag" and (varying := [label for label in acting if label in spec.varying]):
+            what, remedy = f"the varying coefficient of {varying[0]!r}", "leave it out of varying="
         elif kind == "lag" and _derivatives(reading) >= spec.prior.smoothness:
             what, remedy = "a curve without a slope", "use a higher order=, or a smoother prior="
         else:

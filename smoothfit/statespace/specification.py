@@ -124,13 +124,17 @@ class Specification:
         """The same with other normal observations in place of rounded ones."""
         return self._with(self.observations, self.prior, sites)
 
-    def _with(self, observations: Observations, prior: Prior, sites: Sites | None) -> Specification:
+    def with_interventions(self, added: Sequence[Any]) -> Specification:
+        """The same with more interventions."""
+        return self._with(self.observations, self.prior, self.sites, added)
+
+    def _with(self, observations: Observations, prior: Prior, sites: Sites | None, added: Sequence[Any] = ()) -> Specification:
         columns = {name: self.regressor(name) for name in self.regressors}
         return Specification(
             observations,
             prior,
             columns,
-            self.interventions,
+            (*self.interventions, *added),
             self.noise,
             self.period,
             self.joint,

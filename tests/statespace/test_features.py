@@ -267,7 +267,7 @@ def season():
 
 def seasonal_model(season):
     t, load, y = season
-    prior = pri.IntegratedWiener(2) + pri.Seasonal(8, q=0)
+    prior = pri.IntegratedWiener(2) + pri.Seasonal(8, 1, q=0)
     return sf.SmoothingSpline(sf.observe(pd.Series(t, name="month"), y), prior=prior, regressors={"load": load})
 
 
@@ -495,7 +495,7 @@ def test_covariances_take_no_gross_errors():
 def test_a_stream_of_a_sum_is_the_posterior_of_all(season, monkeypatch):
     monkeypatch.setattr(stream, "BLOCK", 0)
     t, load, y = season
-    prior = pri.IntegratedWiener(2) + pri.Seasonal(8, q=0)
+    prior = pri.IntegratedWiener(2) + pri.Seasonal(8, 1, q=0)
     first = sf.SmoothingSpline(sf.observe(t[:20], y[:20]), prior=prior, regressors={"load": load[:20]}).fit(lam=3.0)
     online = first.online(lag=3)
     for i in range(20, 48):
@@ -568,7 +568,7 @@ def test_an_edf_that_most_seasons_exceed_is_searched_among_the_others():
     rng = np.random.default_rng(0)
     t = np.arange(36.0)
     y = np.sin(t / 9) + np.cos(2 * np.pi * t / 6) + 0.1 * rng.standard_normal(36)
-    model = sf.SmoothingSpline(sf.observe(t, y), prior=pri.IntegratedWiener(2) + pri.Seasonal(6))
+    model = sf.SmoothingSpline(sf.observe(t, y), prior=pri.IntegratedWiener(2) + pri.Seasonal(6, 1))
     res = model.fit(edf=9.0)
     assert res.edf == pytest.approx(9.0, rel=1e-8)
     with pytest.raises(SpecificationError, match="edf is 4"):

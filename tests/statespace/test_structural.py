@@ -105,7 +105,7 @@ def test_a_damped_trend_forecasts_a_level():
 
 @pytest.mark.parametrize(
     ("season", "options"),
-    [(pri.DummySeasonal(4, 4), {"seasonal": 4}), (pri.Seasonal(4, None, smooth=False), {"freq_seasonal": [{"period": 4}]})],
+    [(pri.DummySeasonal(4, 4), {"seasonal": 4}), (pri.Seasonal(4, smooth=False), {"freq_seasonal": [{"period": 4}]})],
 )
 def test_basic_structural_models_are_those_of_statsmodels(gas, season, options):
     """The optimum, where the level has no noise, and the seasonal component with its variance."""

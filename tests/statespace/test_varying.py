@@ -240,6 +240,9 @@ def test_what_cannot_vary_is_named_with_the_way_out(demand):
     scaled = sf.observe(t, y, name="a") + sf.observe(t, 2 * y, name="b", scale="estimate")
     with pytest.raises(SpecificationError, match="the regressor 'price' of it does not support; make it zero"):
         sf.SmoothingSpline(scaled, regressors={"price": np.tile(price, 2)}, varying={"price": walk})
+    late = sf.observe(t, y, name="a") + sf.observe(t, y, name="b", lag="estimate")
+    with pytest.raises(SpecificationError, match="the varying coefficient of 'price' of it does not support; leave it out of vary"):
+        sf.SmoothingSpline(late, regressors={"price": np.tile(price, 2)}, varying={"price": walk})
     with pytest.raises(IdentificationError, match=r"the coefficient of ones undetermined.*leave out a component or a regressor"):
         sf.SmoothingSpline(obs, regressors={"ones": np.ones(60)}, varying={"ones": walk})
     res = sf.SmoothingSpline(obs, regressors=column, varying={"price": walk}).fit()
