@@ -79,7 +79,7 @@ class IntegrationWarning(SmoothfitWarning):
 
 
 class SamplingWarning(SmoothfitWarning):
-    """A fitted pole is unstable, or a pole or a season too fast for the sampling interval to identify it."""
+    """A fitted pole is unstable or not identified, or a pole or a season too fast for the sampling interval."""
 
 
 class ExactSeriesWarning(SmoothfitWarning):

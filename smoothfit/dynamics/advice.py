@@ -94,7 +94,8 @@ def _acts_early(problem: Problem, fitted: Fitted, innovations: FloatArray) -> st
 def _is_exact(problem: Problem, fitted: Fitted) -> bool:
     """Whether the noise is no more than rounding leaves."""
     sample = problem.sample
-    noise = float(fitted.sigma2.max() + fitted.q.max() * sample.gap ** (2 * problem.equation.order - 1))
+    added = fitted.q * sample.gap ** (2 * problem.equation.noise_orders - 1)
+    noise = float(fitted.sigma2.max() + added.max())
     return noise <= ROUNDING**2 * float(np.nanmean(sample.y**2))
 
 
@@ -181,7 +182,9 @@ def _noisy_equation(problem: Problem, method: str, fitted: Fitted, with_both_noi
 def _absorbed_noise(problem: Problem, method: str, fitted: Fitted) -> str | None:
     """A warning if process noise is likely at the coefficients, in a sample so short that they absorb its correlations."""
     sample, equation = problem.sample, problem.equation
-    if equation.terms or equation.n_outputs > 1 or sample.step is None or len(sample) > SHORT or sample.n_readings < FEWEST:
+    if equation.terms or equation.hidden or equation.n_outputs > 1 or sample.step is None:
+        return None
+    if len(sample) > SHORT or sample.n_readings < FEWEST:
         return None
     if not sample.reads_values_only or sample.first_given is not None or (fitted.sigma2 <= ROUNDING**2 * np.nanmean(sample.y**2)):
         return None

@@ -283,6 +283,8 @@ class DynamicsCurve(CurveResults):
         """
         sample, equation = self._sample, self.results.model.equation
         p = equation.n_outputs
+        if equation.hidden:
+            raise SpecificationError("integrals are of equations without hidden states; sum predictions at a fine grid")
         if equation.n_states + p > HIGHEST_ORDER:
             raise SpecificationError(f"integrals are of equations with a state of at most {HIGHEST_ORDER - p}; sum predictions")
         ends = np.concatenate([self._times(end) for end in self._limits_of_integral(lower, upper)])

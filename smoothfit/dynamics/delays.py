@@ -187,7 +187,7 @@ class Profile:
         part = self.part(delay)
         search = self._search(part)
         fixed = fixed_coefficients(search.model)
-        n, p = part.equation.n_params, part.equation.n_outputs
+        n, p = part.equation.n_params, part.equation.n_noises
         zeros: tuple[int, ...] = ()
         if self.sum_of_squares:
             fixed[n : n + p] = True
@@ -206,10 +206,10 @@ class Profile:
 
     def _units(self, model: StateSpace) -> FloatArray:
         """Variances at which a search may start; without process noise in sums of squares."""
-        order, gap = model.equation.order, model.sample.gap
-        process = 0.0 if self.sum_of_squares else RATIO * gap ** (1.0 - 2 * order)
+        gap = model.sample.gap
+        process = 0.0 if self.sum_of_squares else RATIO * gap ** (1.0 - 2 * model.equation.noise_orders)
         noises = [gap ** (-2.0 * model.sample.channels[i].deriv) for i in model.unknown]
-        return np.append(np.full(model.equation.n_outputs, process), noises)
+        return np.append(np.broadcast_to(process, model.equation.n_noises), noises)
 
     def _search(self, part: Problem) -> Search:
         model = StateSpace(part.equation, part.sample)

@@ -8,7 +8,7 @@ with F = (beta_0, ..., beta_(m-1)), which follows from the coefficients b_l of u
 
 No derivative of an input is taken: x = s - F u obeys x' = A x + (E B + A F) u, so that over a step s moves by F times the change of
 a held input, at its end, and by int exp(A t) dt F / h times the change of a linear one (T. Kailath 1980, "Linear systems", section
-2.2, the observability form).
+2.2, the observability form). With hidden states s is that of the observer form with y for x_1: F has b_m alone, in its first row.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ def jumps(equation: Equation, system: npt.NDArray[Any], rates: npt.NDArray[Any])
     m, p = equation.order, equation.n_outputs
     highest = len(rates)
     found = np.zeros((*system.shape[:-1], rates.shape[-1]), dtype=np.result_type(system, rates))
+    if equation.hidden:
+        if highest == m:
+            found[..., :1, :] = rates[-1]
+        return found
     for k in range(m - highest, m):  # the first ones are zero
         beta = np.broadcast_to(rates[m - k - 1], (*system.shape[:-2], *rates.shape[1:]))
         for j in range(1, k + 1):
@@ -48,7 +52,7 @@ def gains(equation: Equation, theta: FloatArray, system: npt.NDArray[Any], d: Di
     if not equation.takes_changes:
         return np.asarray(held)
     changed: Any = d.ramp @ B[:, :k] if equation.is_ramped else 0.0
-    if equation.input_rates:
+    if equation.jumps:
         F = jumps(equation, system, equation.rates(theta))[..., None, :, :]
         if equation.is_ramped:
             F = _integrated(equation, system, d, F) / np.where(steps > 0, steps, 1.0)[:, None, None]
@@ -66,7 +70,7 @@ def gain_slopes(
     steps: FloatArray,
 ) -> FloatArray:
     """The derivative of `gains` along a change of A, of which `slope` is that of the matrices of the steps."""
-    if not equation.input_rates:  # linear in these matrices
+    if not equation.jumps:  # linear in these matrices
         return np.asarray(gains(equation, theta, system, slope, steps))
     T, hold, ramp = (there + 1j * COMPLEX_STEP * by for there, by in zip(d[:3], slope[:3], strict=True))
     moved = gains(equation, theta, system + 1j * COMPLEX_STEP * direction, Discrete(T, hold, ramp, d.Q), steps)
@@ -76,6 +80,8 @@ def gain_slopes(
 def _integrated(equation: Equation, system: npt.NDArray[Any], d: Discrete, F: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """int_0^h exp(A t) dt F, by int_0^h exp(A t) dt A = T - I, in which column block j + 1 of A is E_j + E A_j."""
     m, p = equation.order, equation.n_outputs
+    if equation.hidden:
+        return np.asarray(d.hold @ F)
     total = d.hold @ F[..., -p:, :]
     for j in range(m - 1):
         after = slice((j + 1) * p, (j + 2) * p)

@@ -16,6 +16,7 @@ common factor s^2 of the variances, beta is normal, of covariance s^2 (D' F^-1 D
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from math import comb
 from typing import NamedTuple
@@ -85,7 +86,7 @@ class Outputs(NamedTuple):
 def sizes(problem: Problem) -> tuple[int, int, int]:
     """Numbers of coefficients and of log variances in theta if all noises are present, and of coefficients that enter linearly."""
     equation, known = problem.equation, [channel.known for channel in problem.sample.channels]
-    n_variances = equation.n_outputs + known.count(False) - (not any(known))  # relative to the last if no SD is given
+    n_variances = equation.n_noises + known.count(False) - (not any(known))  # relative to the last if no SD is given
     n_system = int(equation.in_system.sum())
     return n_system, n_variances, len(equation.in_system) - n_system
 
@@ -114,7 +115,7 @@ class EquationEngine:
         self.in_system = problem.equation.in_system
         self.origin = coefficients[~self.in_system]
         self.n_system = int(self.in_system.sum())
-        self.present = np.arange(problem.equation.n_outputs + len(self.space.unknown)) != absent
+        self.present = np.arange(problem.equation.n_noises + len(self.space.unknown)) != absent
         if len(self.origin) > WIDTHS[-1]:
             raise SpecificationError(f"{len(self.origin)} inputs and intercepts; intervals by integration take {WIDTHS[-1]}")
 
@@ -169,19 +170,21 @@ class EquationEngine:
     def units(self) -> FloatArray:
         """Logarithms of the intensities and noise variances that add as much to an output over a step as its own variance.
 
-        An intensity q adds q h^(2m - 1) over a step h; a noise of the j-th derivative is that of y over h^(2j).
+        An intensity q adds q h^(2m - 1) over a step h, m the integrals from it to y; a noise of the j-th derivative is that of y
+        over h^(2j).
         """
         sample, gap = self.problem.sample, np.log(self.problem.sample.gap)
         levels = np.log(self._typical)
         noises = [levels[sample.channels[i].output] - 2 * sample.channels[i].deriv * gap for i in self.space.unknown]
-        return np.append(levels - (2 * self.problem.equation.order - 1) * gap, noises)
+        return np.append(levels - (2 * self.problem.equation.noise_orders - 1) * gap, noises)
 
     @cached_property
     def _log_ranges(self) -> tuple[FloatArray, FloatArray]:
         """Log variances, beyond which a noise is none, or all there is, to rounding; q adds some q T^(2m - 1) over a whole run."""
-        sample, p, unit = self.problem.sample, self.problem.equation.n_outputs, self.units
-        gap, span, power = np.log(sample.gap), np.log(sample.longest), 2 * self.problem.equation.order - 1
-        over_run = np.where(np.arange(len(unit)) < p, power * (span - gap), 0.0)
+        sample, unit = self.problem.sample, self.units
+        powers = np.append(2 * self.problem.equation.noise_orders - 1, np.zeros(len(self.space.unknown)))
+        gap = np.log(sample.gap)
+        over_run = powers * (np.log(sample.longest) - gap)
         if self.relative:
             reference = np.flatnonzero(self.present)[-1]
             least, most = -unit[reference], over_run[reference] - unit[reference]
@@ -282,7 +285,7 @@ class EquationEngine:
         """Intensities (L, outputs) and unknown noise variances (L, unknown) at s^2 = 1."""
         values = np.tile(self.present.astype(float), (len(theta), 1))
         values[:, self._free] = np.exp(theta[:, self.n_system :])
-        p = self.problem.equation.n_outputs
+        p = self.problem.equation.n_noises
         return values[:, :p], values[:, p:]
 
     def profile(self, theta: FloatArray) -> Profile:
@@ -306,15 +309,17 @@ class EquationEngine:
         1)^(-1/2) where T |a| is large: flat in log |a| to half, |a|^(-1/2), as far as the samples resolve the decay, and falling
         exponentially beyond. For several it is that of the stationary process, prod |l_i + l_j|^(-1/2) over pairs of poles. It
         stays finite as poles approach zero. Solutions that grow count as those that decay as fast, which would else have a prior
-        without bound (J. Berger & R.-Y. Yang 1994, "Noninformative priors and Bayesian testing for the AR(1) model").
+        without bound (J. Berger & R.-Y. Yang 1994, "Noninformative priors and Bayesian testing for the AR(1) model"). With hidden
+        states it is that of the equation without them: of y and all its derivatives.
         """
-        equation, sample = self.problem.equation, self.problem.sample
+        sample = self.problem.sample
         if not self.n_system:
             return np.zeros(len(theta))
         gap = np.array([sample.gap])
-        systems = self._systems(theta)
+        equation, directions = self._all_seen
+        systems = equation.matrices(np.zeros(equation.n_params))[0] + np.tensordot(theta[:, : self.n_system], directions, axes=1)
         growth = np.maximum(np.linalg.eigvals(systems).real.max(axis=1), 0.0)
-        entry, directions = equation.entry, self.space._directions
+        entry = equation.entry
         systems = systems - 2 * growth[:, None, None] * np.eye(systems.shape[1])
         Q, W = self._gramians(systems)
         size = np.sqrt(np.diagonal(Q, axis1=1, axis2=2))
@@ -327,6 +332,12 @@ class EquationEngine:
         information = np.einsum("liab,ljac,lbc->lij", E, forward, W, optimize=True)
         return np.asarray(np.linalg.slogdet(information)[1] / 2)
 
+    @cached_property
+    def _all_seen(self) -> tuple[Equation, FloatArray]:
+        """The equation whose state is y and its derivatives, and the change of its A with each of its coefficients."""
+        equation = replace(self.problem.equation, hidden=0)
+        return equation, StateSpace(equation, self.problem.sample)._directions
+
     def _gramians(self, systems: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Q(h) of noises of typical size, and W / T, the mean of Q(t) over a span T, (L, M, M) each.
 
@@ -337,7 +348,7 @@ class EquationEngine:
         short = sample.longest / 2**doublings
         nodes, weights = np.polynomial.legendre.leggauss(POINTS)
         times = np.append((nodes + 1) / 2 * short, [short, sample.gap])
-        d = discretize_many(systems, self.problem.equation.entry, times, ramp=False)
+        d = discretize_many(systems, self._all_seen[0].entry, times, ramp=False)
         every = np.tensordot(self._typical, d.Q, axes=(0, 1))
         T, Q = d.T[:, -2], every[:, -2]
         W = np.tensordot(weights / 2, every[:, :-2], axes=(0, 1))

@@ -59,7 +59,14 @@ def can_lower(equation: Equation, sample: Sample) -> bool:
     m = equation.order
     rest = equation.order > 1 and (len(equation.derivatives) > 1 or equation.n_drives > 0)
     proper = max(equation.input_derivatives, default=0) < m
-    kind = proper and not equation.known and equation.n_outputs == 1 and sample.reads_values_only and not equation.terms
+    kind = (
+        proper
+        and not equation.known
+        and not equation.hidden
+        and equation.n_outputs == 1
+        and sample.reads_values_only
+        and not equation.terms
+    )
     return kind and rest and m - 1 in equation.derivatives
 
 
@@ -133,7 +140,7 @@ class Chart:
     def at(cls, equation: Equation, theta: FloatArray, n_variances: int, step: float) -> Chart:
         """The coordinates that suit a search at theta."""
         lead = None
-        if equation.n_outputs == 1 and equation.order > 1:
+        if equation.n_outputs == 1 and equation.order > 1 and not equation.hidden:
             count = n_fast(equation, theta, step)
             derivatives = sorted(equation.derivatives)
             r = equation.order - count

@@ -82,14 +82,14 @@ class StateSpace:
     @property
     def n_params(self) -> int:
         """Number of coefficients, intensities and unknown noise variances."""
-        return self.equation.n_params + self.equation.n_outputs + len(self.unknown)
+        return self.equation.n_params + self.equation.n_noises + len(self.unknown)
 
     @property
     def variance_names(self) -> list[str]:
         """Names of intensities and noise SDs, as in params."""
         outputs = self.equation.outputs
         channels = self.sample.channels
-        q = ["q"] if len(outputs) == 1 else [f"q.{name}" for name in outputs]
+        q = self.equation.noise_names
         if len(channels) == 1 or (len(outputs) == 1 and len(channels) == 1):
             return [*q, *("sigma" for _ in self.unknown)]
         return [*q, *(f"sigma.{channels[i].name}" for i in self.unknown)]
@@ -109,7 +109,7 @@ class StateSpace:
         self, values: Discrete, slopes: list[Discrete], theta: FloatArray, q: FloatArray, sigma2: FloatArray, n: int
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """T, Q, G and variance with derivatives along all parameters, padded to n directions (none where n is zero)."""
-        equation, p = self.equation, self.equation.n_outputs
+        equation, p = self.equation, self.equation.n_noises
         classes, m = values.T.shape[:2]
         system = equation.matrices(theta)[0]
         width = self.drives.shape[1]
@@ -413,7 +413,7 @@ class StateSpace:
         """As `smooth`, without process noise: solutions from initial states by weighted least squares, which is stable forwards."""
         sample, m = self.sample, self.equation.n_states
         values = self._steps(theta)
-        T, _, G, variance = self._packed(values, [], theta, np.zeros(self.equation.n_outputs), sigma2, 0)
+        T, _, G, variance = self._packed(values, [], theta, np.zeros(self.equation.n_noises), sigma2, 0)
         T, G = T[..., 0], G[..., 0]
         weights = 1 / np.sqrt(sample.ratio * variance[:, 0])
         mean, cov = np.empty((len(sample), m)), np.empty((len(sample), m, m))

@@ -15,17 +15,18 @@ from .._log import logger
 from .._validation import check_order
 from ..errors import BiasWarning, SamplingWarning, SmoothfitError, SpecificationError
 from .advice import advise
+from .cancellation import unidentified
 from .delays import check_range, delay_range, estimated_delay
 from .estimation import estimate
 from .fit import Fit
 from .late import LATE
 from .methods import METHODS, Fitted, Method, Problem
-from .reading import check_inputs, check_series, read_sample, with_initial
+from .reading import check_hidden, check_inputs, check_series, read_sample, with_initial
 from .results import DynamicsResults
 from .sample import Sample
 from .scales import check_scales
 from .shifts import shifted
-from .specification import Equation, bounded_coefficients, check_terms, known_coefficients
+from .specification import HIGHEST_ORDER, Equation, bounded_coefficients, check_terms, known_coefficients
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -82,6 +83,12 @@ class DerivativeRegression:
         The highest derivative l of the inputs on the right, of all or of each by name, at most m; zero by default. With l = m an
         input acts at once (direct feedthrough): y' = a y + b u + c u' is the transfer function (c s + b) / (s - a), with a zero at
         -b / c. No derivative is computed, and inputs may jump: y is observed after the jump.
+    hidden : int
+        Number of hidden states: states beside y and its derivatives below `order` that nothing observes, such as the temperature of
+        a wall behind that of the room. With n = order + hidden, y obeys an equation of order n with derivatives of the inputs up to
+        n - 1 (unless `input_derivatives` is given) and a process noise for each state, of intensities q0, ..., q(n-1):
+        D(y, n) = a_0 y + ... + b_0 u + b_1 D(u) + ... + w_0 + D(w_1) + ... . See `transfer_function`. One output; "kalman" and
+        "output_error".
     fixed : mapping from names to numbers, optional
         Coefficients that are known, by their names in ``params``: ``{"y": -1.0}``. For "kalman" and "output_error".
     priors : mapping from names to pairs of numbers, optional
@@ -153,14 +160,16 @@ class DerivativeRegression:
         groups: Any = None,
         *,
         derivatives: Iterable[int] | None = None,
-        input_derivatives: int | Mapping[str, int] = 0,
+        input_derivatives: int | Mapping[str, int] | None = None,
+        hidden: int = 0,
         fixed: Mapping[str, float] | None = None,
         priors: Mapping[str, tuple[float, float]] | None = None,
         bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
         initial: Mapping[str, tuple[float, float]] | None = None,
         unit: str | None = None,
     ):
-        order = check_order(order, "order", 1, 6)
+        hidden = check_order(hidden, "hidden", 0, HIGHEST_ORDER - 1)
+        order = check_order(order, "order", 1, HIGHEST_ORDER - hidden) + hidden
         if not isinstance(intercept, (bool, np.bool_)):
             raise SpecificationError(f"intercept is {intercept!r}; pass True or False")
         if intersample not in ("zoh", "foh"):
@@ -178,7 +187,8 @@ class DerivativeRegression:
             terms=check_terms(terms),
             intercept=bool(intercept),
             intersample=intersample,
-            input_derivatives=input_orders(input_derivatives, sample, order),
+            input_derivatives=input_orders(input_derivatives, sample, order, hidden),
+            hidden=hidden,
         )
         self._delay_range: tuple[float, float | None] | None = span
         equation = replace(equation, known=known_coefficients(equation, fixed, priors))
@@ -187,6 +197,8 @@ class DerivativeRegression:
             check_range(Problem(self.equation, replace(sample, lags=lags)), span)
 
     def _set(self, sample: Sample, equation: Equation) -> None:
+        if equation.hidden:
+            check_hidden(sample, equation)
         if equation.terms and equation.n_outputs > 1:
             raise SpecificationError(
                 f"non-linear terms ({equation.terms[0].name}) go with one output, and there are {equation.n_outputs} "
@@ -244,7 +256,7 @@ class DerivativeRegression:
         groups : str or list of str, optional
             Column of runs; with several, each combination of their values is a run.
         **options
-            `lags`, `delay`, `intersample`, `fixed`, `priors`, `bounds`, `initial`, `unit` of the model.
+            `lags`, `delay`, `intersample`, `hidden`, `fixed`, `priors`, `bounds`, `initial`, `unit` of the model.
 
         Notes
         -----
@@ -263,6 +275,7 @@ class DerivativeRegression:
         from .formula import parse
 
         parts = parse(formula, data, t, groups)
+        hidden = check_order(options.get("hidden", 0), "hidden", 0, HIGHEST_ORDER - 1)
         model = cls(
             parts.y,
             parts.t,
@@ -271,8 +284,8 @@ class DerivativeRegression:
             intercept=parts.intercept,
             terms=parts.terms,
             groups=parts.groups,
-            derivatives=parts.derivatives,
-            input_derivatives=parts.input_derivatives,
+            derivatives=(*parts.derivatives, *range(parts.order, parts.order + hidden)),
+            input_derivatives=parts.input_derivatives if any(parts.input_derivatives.values()) else None,
             **options,
         )
         model.formula, model.inputs_of_formula = formula, parts.inputs
@@ -391,6 +404,9 @@ class DerivativeRegression:
                     SamplingWarning,
                 )
             )
+        doubt = unidentified(self.problem, METHODS[results.method], results.fitted) if self.equation.hidden else None
+        if doubt:
+            found.append((doubt, SamplingWarning))
         advice = advise(
             self.problem, results.method, results.fitted, results.cov_type, results.innovations, lambda: self._with_both_noises
         )
@@ -434,9 +450,11 @@ def _orders(derivatives: Any) -> tuple[int, ...]:
     return tuple(derivatives)
 
 
-def input_orders(given: Any, sample: Sample, order: int) -> tuple[int, ...]:
+def input_orders(given: Any, sample: Sample, order: int, hidden: int) -> tuple[int, ...]:
     """The highest derivative of each input on the right, of a number or of a mapping of recorded names; empty if there is none."""
     names = sample.recorded_inputs
+    if given is None:
+        given = order - 1 if hidden and names else 0
     if isinstance(given, Mapping):
         for name in given:
             if name not in names:

@@ -57,7 +57,7 @@ def _ratio(engine: EquationEngine, log_det: FloatArray, sse: FloatArray, n_null:
 
 
 def _grid(posterior: EquationPosterior, null: EquationEngine, nodes: FloatArray, zero: int) -> Grid:
-    full, p = posterior.engine, null.problem.equation.n_outputs
+    full, p = posterior.engine, null.problem.equation.n_noises
     under = np.hstack(null.variances(nodes))
     units = np.exp(full.units)
     size = (under / units).max(axis=1)

@@ -406,3 +406,22 @@ def _nodes(times: list[FloatArray], knots: FloatArray) -> tuple[FloatArray, list
         rank[order] = np.arange(len(at)) - np.searchsorted(ordered, ordered)
         places.append(first[at] + rank)
     return np.repeat(distinct, often), places
+
+
+def check_hidden(sample: Sample, equation: Equation) -> None:
+    """Raise if an equation cannot have hidden states."""
+    if equation.n_outputs > 1:
+        raise SpecificationError(
+            f"hidden={equation.hidden} goes with one output, and there are {equation.n_outputs} ({', '.join(equation.outputs)}); "
+            "pass one of them as y, and the others as inputs u if they act on it"
+        )
+    if equation.terms:
+        raise SpecificationError(
+            f"hidden= is for linear equations, and this one has the term {equation.terms[0].name}; leave one of them out"
+        )
+    for channel in sample.channels:
+        if channel.deriv:
+            raise SpecificationError(
+                f"{channel.name!r} observes a derivative of order {channel.deriv}, which contains white noise if there are hidden "
+                f"states; leave {channel.name!r} out, or pass hidden=0"
+            )

@@ -88,7 +88,7 @@ def static_gain(equation: Equation, theta: FloatArray) -> FloatArray:
     """Change of the outputs in the long run per unit of each drive, (p, drives): -A_0^-1 B."""
     p = equation.n_outputs
     system, B = equation.matrices(theta)
-    return np.asarray(-np.linalg.solve(system[-p:, :p], B))
+    return np.asarray(-np.linalg.solve(system[-p:, :p], B[-p:]))
 
 
 def static_ratio(equation: Equation, theta: FloatArray) -> FloatArray:
@@ -100,7 +100,7 @@ def static_ratio(equation: Equation, theta: FloatArray) -> FloatArray:
     system, B = equation.matrices(theta)
     inner = system[-p:, :p]
     if p == 1:
-        return np.append(-B[0], inner[0, 0])
+        return np.append(-B[-1], inner[0, 0])
     determinant = np.linalg.det(inner)
     return np.append(-determinant * np.linalg.solve(inner, B).ravel(), determinant)
 
@@ -124,7 +124,7 @@ def impulse_response(equation: Equation, theta: FloatArray, t: FloatArray) -> Fl
 
 def input_polynomials(equation: Equation, theta: FloatArray) -> FloatArray:
     """What multiplies the inputs on the right, by power of s from zero on, (powers, p, inputs)."""
-    levels = equation.matrices(theta)[1][None, :, : len(equation.inputs)]
+    levels = equation.matrices(theta)[1][None, -equation.n_outputs :, : len(equation.inputs)]
     return np.concatenate([levels, equation.rates(theta)])
 
 
@@ -142,6 +142,10 @@ def transfer_polynomials(equation: Equation, theta: FloatArray) -> tuple[FloatAr
         denominator.append(-float(np.trace(moved)) / k)
         adjoint = moved + denominator[-1] * np.eye(m)
     numerators = np.zeros((p, len(equation.inputs), m + 1))
+    if equation.hidden:
+        inputs = input_polynomials(equation, theta)
+        numerators[:, :, m + 1 - len(inputs) :] = np.moveaxis(inputs[::-1], 0, 2)
+        return numerators, np.array(denominator)
     for power, B in enumerate(input_polynomials(equation, theta)):
         for k, row in enumerate(rows):  # of s^(m - 1 - k)
             if k + 1 >= power:

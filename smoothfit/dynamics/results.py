@@ -230,8 +230,8 @@ class DynamicsResults(Smoothed):
         t : array_like, shape (n,), or data frame, optional
             Times, increasing; by default those of the first run.
         initial : array_like, shape (M,), optional
-            y, y', ... at the first time; by default the smoothed state where the first run starts. Needed with u where delays or
-            lags leave out the first rows.
+            y, y', ... at the first time, or y and the hidden states as of `states`; by default the smoothed state where the first
+            run starts. Needed with u where delays or lags leave out the first rows.
         noise : bool
             Whether process noise and measurement noise are added, drawn from `rng`.
 
@@ -365,7 +365,7 @@ class DynamicsResults(Smoothed):
 
         rows = {}
         space = StateSpace(self.model.equation, self.model.sample)
-        names, channels = space.variance_names, [*[None] * self.model.equation.n_outputs, *space.unknown]
+        names, channels = space.variance_names, [*[None] * self.model.equation.n_noises, *space.unknown]
         for i, (name, channel) in enumerate(zip(names, channels, strict=True)):
             if channel is not None and self.model.sample.replicates_differ(channel):
                 rows[f"{name} = 0"] = {"LR": np.inf, "pvalue": 0.0}

@@ -103,7 +103,7 @@ class Search:
     def __init__(self, model: StateSpace, *, sum_of_squares: bool = False):
         self.model = model
         self.n_theta = model.equation.n_params
-        self.p = model.equation.n_outputs
+        self.p = model.equation.n_noises
         self.scalable = not any(c.known for c in model.sample.channels)
         self.sum_of_squares = sum_of_squares
         y = model.sample.y[np.isfinite(model.sample.y)]
@@ -138,6 +138,30 @@ class Search:
             factor = float(np.finfo(float).tiny)
         log_det = 0.0 if self.sum_of_squares else t.log_det
         return n * np.log(2 * np.pi) + log_det + n * np.log(factor) + t.sse / factor, factor
+
+    def profiled(self, theta: FloatArray, variances: FloatArray) -> tuple[float, FloatArray]:
+        """D, and the coefficients, at the best of those of inputs and constant for the others; infinite as `value`.
+
+        The sum of squares is quadratic in them, and the determinant does not depend on them.
+        """
+        equation = self.model.equation
+        is_linear = ~equation.in_system
+        is_linear[[one.place for one in equation.known]] = False
+        try:
+            with np.errstate(all="ignore"):
+                t = self.terms(theta, variances, slopes=True)
+        except (NumericalError, IdentificationError):
+            return np.inf, theta
+        slope = t.sse_gradient[: self.n_theta][is_linear]
+        curvature = 2 * t.of_mean[: self.n_theta, : self.n_theta][np.ix_(is_linear, is_linear)]
+        size = np.sqrt(curvature.diagonal())
+        if not (np.isfinite(curvature).all() and np.isfinite(slope).all() and (size > 0).all()):
+            return np.inf, theta
+        step = -np.linalg.lstsq(curvature / np.outer(size, size), slope / size, rcond=None)[0] / size
+        there = theta.copy()
+        there[is_linear] += step
+        value = self._assemble(t._replace(sse=max(t.sse + float(slope @ step) / 2, 0.0)))[0] + equation.misfit(there)[0]
+        return (value if np.isfinite(value) else np.inf), there
 
     def point(self, theta: FloatArray, variances: FloatArray) -> Point:
         """D with derivatives."""
@@ -305,7 +329,7 @@ class Search:
                     step = step / 2
                 else:
                     raise ConvergenceError(
-                        f"the search for the search for the maximum of the likelihood did not converge (decrement {decrement:.3g})",
+                        f"the search for the maximum of the likelihood did not converge (decrement {decrement:.3g})",
                         point.value,
                     )
                 point = self.point(theta, variances)
@@ -313,7 +337,7 @@ class Search:
                     hessian = self._hessian(point, free, chart)
             else:
                 raise ConvergenceError(
-                    f"the search for the search for the maximum of the likelihood did not converge (decrement {decrement:.3g})",
+                    f"the search for the maximum of the likelihood did not converge (decrement {decrement:.3g})",
                     point.value,
                 )
         if chart.lead is not None and not exact:

@@ -156,7 +156,13 @@ class Smoothed(Transfer):
     def states(self) -> pd.DataFrame:
         """Smoothed outputs and their derivatives at the rows (sorted by run and time), with standard errors.
 
-        Posterior given all observations of the run, at the estimated coefficients and noises.
+        Posterior given all observations of the run, at the estimated coefficients and noises. Hidden states stand as ``x2``, ...,
+        of the observer form: with a_j, b_j and c the coefficients of D(y, j), of D(u, j) and the constant, x_1 = y and for k = 1
+        to n
+
+            x_k' = a_(n-k) y + x_(k+1) + b_(n-k) u + noise,     x_(n+1) = c.
+
+        Those of a physical model, such as the temperature of a wall, are linear combinations of these.
         """
         import pandas as pd
 
@@ -168,6 +174,9 @@ class Smoothed(Transfer):
                 at = j * equation.n_outputs + i
                 table[derivative_name(name, j)] = mean[:, at]
                 table[f"se({derivative_name(name, j)})"] = np.sqrt(np.maximum(cov[:, at, at], 0.0))
+        for at in range(1, equation.n_states if equation.hidden else 0):
+            table[f"x{at + 1}"] = mean[:, at]
+            table[f"se(x{at + 1})"] = np.sqrt(np.maximum(cov[:, at, at], 0.0))
         return pd.DataFrame(
             table, index=pd.Index(sample.abscissa.shown(sample.abscissa.restore(sample.t[sample.rows])), name=sample.t_name)
         )

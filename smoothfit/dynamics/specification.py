@@ -105,12 +105,21 @@ class Equation:
         The highest derivative of each input on the right, at most m; empty if there is none.
     known : tuple of Known
     bounds : tuple of Bound
+    hidden : int
+        How many of the m states are hidden. If there are some, every state has a process noise of its own.
 
     Notes
     -----
     The state is (y, y', ..., y^(m-1)), outputs within orders: y_l^(j) has the index j p + l. Where derivatives of inputs of order r
     are on the right, those above m - r are without the impulses of the inputs (see `drives`). Parameters come equation by equation,
     each in the order: derivatives (outputs within orders), inputs, their derivatives (inputs within orders), terms, intercept.
+
+    With hidden states the state is that of the observer form (T. Kailath 1980, "Linear systems", section 2.1), k = 1 .. m,
+
+        x_k' = a_(m-k) x_1 + x_(k+1) + b_(m-k) u + sqrt(q_(m-k)) w_k,    y = x_1,    x_(m+1) = gamma,
+
+    so that the noise of state k drives y through s^(m-k) / D(s), D(s) = s^m - sum_j a_j s^j: the equation has the derivative of
+    order m - k of a white noise on the right. With b_m, y moves at once with u (see `drives`).
     """
 
     order: int
@@ -123,6 +132,7 @@ class Equation:
     input_derivatives: tuple[int, ...] = ()
     known: tuple[Known, ...] = ()
     bounds: tuple[Bound, ...] = ()
+    hidden: int = 0
 
     def __post_init__(self) -> None:
         check_order(self.order, "order", 1, HIGHEST_ORDER)
@@ -156,6 +166,23 @@ class Equation:
         return self.order * len(self.outputs)
 
     @property
+    def n_noises(self) -> int:
+        """Number of process noises: one by output, or one by state if some are hidden."""
+        return self.n_states if self.hidden else len(self.outputs)
+
+    @property
+    def noise_names(self) -> list[str]:
+        """Names of the intensities of the process noises: those of derivatives of white noise by their order."""
+        if self.hidden:
+            return [f"q{j}" for j in reversed(range(self.order))]
+        return ["q"] if len(self.outputs) == 1 else [f"q.{name}" for name in self.outputs]
+
+    @property
+    def noise_orders(self) -> FloatArray:
+        """How many integrals of a process noise its output is, shape (n_noises,)."""
+        return np.arange(1.0, self.order + 1) if self.hidden else np.full(len(self.outputs), float(self.order))
+
+    @property
     def n_drives(self) -> int:
         """Number of columns that drive the equation: inputs, and a column of ones for the intercept."""
         return len(self.inputs) + self.intercept
@@ -181,12 +208,17 @@ class Equation:
     @property
     def takes_changes(self) -> bool:
         """Whether the state moves with the change of an input over a step, and not with its value at the start of it alone."""
-        return self.is_ramped or bool(self.input_rates)
+        return self.is_ramped or self.jumps
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the state jumps where an input does."""
+        return max(self.input_derivatives, default=0) >= (self.order if self.hidden else 1)
 
     @property
     def highest_derivative(self) -> int:
-        """The highest derivative of y that is a function: one below the order, and below where inputs add impulses."""
-        return self.order - max([1, *self.input_derivatives])
+        """The highest derivative of y that is a function: one below the order, and below where inputs or noises add impulses."""
+        return 0 if self.hidden else self.order - max([1, *self.input_derivatives])
 
     @property
     def names(self) -> list[str]:
@@ -206,7 +238,12 @@ class Equation:
         return len(self.outputs) * len(self.regressors)
 
     def matrices(self, theta: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """A (M, M) of the first-order form and B (p, drives) of its last rows; parameters may be complex, terms are left out."""
+        """A (M, M) of the first-order form and B (noises, drives) of the rows of `entry`; parameters may be complex.
+
+        Terms are left out.
+        """
+        if self.hidden:
+            return self._observer_form(np.asarray(theta))
         p, m, k = len(self.outputs), self.order, len(self.inputs)
         rows = np.asarray(theta).reshape(p, -1)
         system = np.zeros((m * p, m * p), dtype=rows.dtype)
@@ -217,6 +254,20 @@ class Equation:
         drives = rows[:, start : start + k]
         if self.intercept:
             drives = np.column_stack([drives, rows[:, -1]])
+        return system, drives
+
+    def _observer_form(self, theta: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """A (M, M) and B (M, drives) of an equation with hidden states."""
+        m, k = self.order, len(self.inputs)
+        system, drives = np.zeros((m, m), dtype=theta.dtype), np.zeros((m, self.n_drives), dtype=theta.dtype)
+        system[:-1, 1:] = np.eye(m - 1)
+        derivatives = sorted(self.derivatives)
+        system[m - 1 - np.array(derivatives, int), 0] = theta[: len(derivatives)]
+        drives[m - 1, :k] = theta[len(derivatives) : len(derivatives) + k]
+        for j, rate in enumerate(self.rates(theta)[: m - 1], 1):
+            drives[m - 1 - j, :k] = rate[0]
+        if self.intercept:
+            drives[m - 1, k] = theta[-1]
         return system, drives
 
     def rates(self, theta: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -231,7 +282,9 @@ class Equation:
 
     @property
     def entry(self) -> FloatArray:
-        """Where drives enter: (M, p), ones in the last p rows."""
+        """Where drives and noises enter: (M, p), ones in the last p rows; (M, M) if there are hidden states."""
+        if self.hidden:
+            return np.eye(self.n_states)
         p = len(self.outputs)
         entry = np.zeros((self.n_states, p))
         entry[-p:] = np.eye(p)

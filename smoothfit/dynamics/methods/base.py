@@ -173,10 +173,10 @@ class Method:
         ``estimate(problem, **options)`` -> Fitted.
     noise : str
         The noise it assumes, as a clause.
-    irregular, missing, vector, rates, replicates, weights, between, input_rates, known : bool
+    irregular, missing, vector, rates, replicates, weights, between, input_rates, known, hidden : bool
         Whether it takes irregular times, missing observations, several outputs, several series and observations of derivatives,
         several observations at one time, given SDs and weights, inputs that change between observations, derivatives of inputs,
-        fixed coefficients, priors and bounds.
+        fixed coefficients, priors and bounds, hidden states.
     delays : {"", "likelihood", "squares"}
         What it compares delays by, if it estimates them.
     terms : {"", "values", "any"}
@@ -200,6 +200,7 @@ class Method:
     input_rates: bool = False
     known: bool = False
     delays: str = ""
+    hidden: bool = False
     terms: str = ""
     instead: str = "kalman"
     terms_instead: str = "output_error"
@@ -213,6 +214,8 @@ class Method:
         if self.terms == "values" and any(term.rates for term in equation.terms):
             name = next(term.name for term in equation.terms if term.rates)
             return f'method="{self.name}" has only terms of y, and {name} uses derivatives; use method="{self.terms_instead}"'
+        if equation.hidden and not self.hidden:
+            return f'method="{self.name}" has no hidden states; use method="kalman" or "output_error"'
         if equation.input_rates and not self.input_rates:
             j, i = equation.input_rates[0]
             return (

@@ -21,6 +21,7 @@ import numpy as np
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, NumericalError, SmoothfitError
 from ..fast import FastPoleError, can_lower, fast_pole, lowered, n_fast, raised
+from ..hidden import MOST_STARTS, ROWS, pole_starts
 from ..likelihood import StateSpace, Terms
 from ..sample import Sample
 from ..scoring import Followed, Optimum, Search
@@ -35,6 +36,7 @@ RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and observ
 UNTRUSTED = 1e4  # times the noise variance of a series that a start does not trust
 TIMES = np.array([1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0, 3.0, 10.0])  # of the spacing: constants of a further pole, at which to start
 FAILURES = (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError)  # of one start
+SAME = 1e-3  # of D, within which two starts have led to one maximum: others are then not tried if there are hidden states
 GAIN = 1e-6  # of D: what a maximum has to gain over its limit at an infinitely fast pole
 
 
@@ -132,6 +134,8 @@ def way_out(problem: Problem) -> str:
     """What to try where no maximum is found."""
     equation = problem.equation
     lower = f"use order={equation.order - 1}, " if equation.order > 1 else ""
+    if equation.hidden:
+        lower = f"use hidden={equation.hidden - 1} (perhaps a pole and a zero cancel, or nothing excites a mode), "
     return (
         f"{lower}leave regressors out, pass sd=, sample longer or faster, or use another method (see compare()); the observations "
         f"may not identify so many coefficients"
@@ -214,7 +218,7 @@ def _search(
                 return search.certified(_scanned(search, search.follow(*near, fixed), fixed, n_theta)), None
             except FAILURES as error:
                 failure = error
-    candidates = []
+    candidates = _at_poles(search, problem, zeros) if equation.hidden else []
     for theta, noises in _guesses(model, problem):
         here = [(search.value(theta, variances), theta, variances) for variances in _ratios(model, noises, zeros)]
         candidates.append(min(here, key=lambda c: c[0]))
@@ -233,12 +237,29 @@ def _search(
                 return search.certified(found.pop()), failure
         except FAILURES as error:
             failure = error
+        if equation.hidden and len(found) > 1 and np.ptp(np.sort([each.value for each in found])[:2]) < SAME:
+            break
     for candidate in sorted(found, key=lambda each: each.value):
         try:
             return search.certified(candidate), failure
         except FAILURES as error:
             failure = error
     return None, failure
+
+
+def _at_poles(search: Search, problem: Problem, zeros: tuple[int, ...]) -> list[tuple[float, FloatArray, FloatArray]]:
+    """The likeliest sets of poles for a search to start at, with D, coefficients and variances of each."""
+    sample, equation = problem.sample, problem.equation
+    few = search if len(sample) <= ROWS else Search(StateSpace(equation, sample.head(ROWS)), sum_of_squares=search.sum_of_squares)
+    found = []
+    for theta in pole_starts(equation, few.model.sample):
+        for level, noise in _noises(few.model)[:1]:
+            here = [
+                (*few.profiled(theta, variances), variances) for variances in [*_ratios(few.model, [(level, noise)], zeros)][::2]
+            ]
+            found.append(min(here, key=lambda c: c[0]))
+    best = sorted(found, key=lambda c: c[0])[:MOST_STARTS]
+    return [(search.value(theta, variances), theta, variances) for _, theta, variances in best]
 
 
 def _guesses(model: StateSpace, problem: Problem) -> list[tuple[FloatArray, list[tuple[float, FloatArray]]]]:
@@ -287,7 +308,7 @@ def _ratios(model: StateSpace, noises: list[tuple[float, FloatArray]], zeros: tu
     """Intensities and unknown noise variances at several ratios; variances `zeros` at zero."""
     for level, noise in noises:
         for ratio in RATIOS:
-            variances = np.append(np.full(model.equation.n_outputs, ratio * level), noise[model.unknown]) * _units(model)
+            variances = np.append(np.full(model.equation.n_noises, ratio * level), noise[model.unknown]) * _units(model)
             variances[list(zeros)] = 0.0
             yield variances
 
@@ -328,8 +349,8 @@ def _scanned(search: Search, found: Followed, fixed: np.typing.NDArray[np.bool_]
 
 def _units(model: StateSpace) -> FloatArray:
     """Intensities and unknown noise variances that add one to the variance of y over a step."""
-    gap, order = model.sample.gap, model.equation.order
-    process = np.full(model.equation.n_outputs, gap ** (1.0 - 2 * order))
+    gap = model.sample.gap
+    process = gap ** (1.0 - 2 * model.equation.noise_orders)
     return np.concatenate([process, [gap ** (-2.0 * model.sample.channels[i].deriv) for i in model.unknown]])
 
 
@@ -397,7 +418,7 @@ def innovations_of(model: StateSpace, terms: Terms) -> FloatArray:
 def restricted(problem: Problem, zero: int) -> float:
     """Log-likelihood at its maximum with one variance at zero, for likelihood ratios; -inf if replicates contradict it."""
     model = StateSpace(problem.equation, problem.sample)
-    channel = zero - problem.equation.n_outputs
+    channel = zero - problem.equation.n_noises
     if channel >= 0 and problem.sample.replicates_differ(model.unknown[channel]):
         return -np.inf
     fixed = fixed_coefficients(model)
@@ -424,6 +445,7 @@ METHOD = Method(
     input_rates=True,
     known=True,
     delays="likelihood",
+    hidden=True,
     missing=True,
     vector=True,
     rates=True,

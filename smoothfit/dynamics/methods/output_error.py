@@ -26,12 +26,12 @@ def estimate(problem: Problem) -> Fitted:
 
         return estimate_by_integration(problem)
     model = StateSpace(problem.equation, problem.sample)
-    check_enough(problem, model.n_params - problem.equation.n_outputs)
+    check_enough(problem, model.n_params - problem.equation.n_noises)
     # One unknown noise SD is a common factor that least squares leave out; beside others, given or unknown, it weighs series.
     weighs = bool(model.unknown) and len(problem.sample.channels) > 1
     search = Search(model, sum_of_squares=not weighs)
     fixed = fixed_coefficients(model)
-    n, p = problem.equation.n_params, problem.equation.n_outputs
+    n, p = problem.equation.n_params, problem.equation.n_noises
     fixed[n : n + p] = True
     if not weighs:
         fixed[n + p :] = True
@@ -73,6 +73,7 @@ METHOD = Method(
     input_rates=True,
     known=True,
     delays="squares",
+    hidden=True,
     missing=True,
     vector=True,
     rates=True,

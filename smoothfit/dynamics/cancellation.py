@@ -1,0 +1,85 @@
+"""Whether the observations identify hidden states: against the equation that has one state less."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import SmoothfitError
+from .centring import centred
+from .fast import lowered
+from .methods import Method, Problem
+from .methods.base import Fitted
+from .response import transfer_polynomials
+from .specification import Equation
+
+SURE = 100.0  # Wald statistic of the residues of a pole, beyond which no pole and zero cancel
+
+
+def unidentified(problem: Problem, method: Method, fitted: Fitted) -> str | None:
+    """A warning if an equation with one hidden state less fits as well, by Schwarz's criterion; None else.
+
+    A pole without residues is not identified, so that a likelihood ratio has no chi-squared law; a further state is taken for
+    identified if the ratio exceeds log(n) for each of its parameters.
+    """
+    equation = problem.equation
+    if equation.known or equation.bounds or _is_sure(equation, fitted):
+        return None
+    fewer = replace(equation, hidden=equation.hidden - 1, input_derivatives=_lower_orders(equation))
+    try:
+        other = method.estimate(centred(Problem(*lowered(fewer, problem.sample))))
+    except (SmoothfitError, np.linalg.LinAlgError):
+        return None
+    ratio = _ratio(fitted, other)
+    extra = len(fitted.theta) - len(other.theta) + len(fitted.noise) - len(other.noise)
+    exact = bool(fitted.notes) and bool(other.notes)  # noise-free samples have no likelihood to compare
+    if not exact and (fitted.notes or ratio >= extra * np.log(fitted.n_rows)):
+        return None
+    fits = (
+        "fits these observations to rounding, too"
+        if exact
+        else f"fits as well (likelihood ratio {ratio:.3g} for {extra} parameters)"
+    )
+    return (
+        f"hidden={equation.hidden} is not identified: hidden={equation.hidden - 1} {fits}. A pole and a zero nearly cancel, or "
+        f"nothing excites the further mode, and its pole is arbitrary. Use hidden={equation.hidden - 1}, or record longer, faster, "
+        "or with inputs that change more"
+    )
+
+
+def _ratio(fitted: Fitted, other: Fitted) -> float:
+    """Twice the difference of log-likelihoods; of least squares, which maximise none, that of their residuals."""
+    if fitted.q.any() or len(fitted.noise) != 1:
+        return 2 * (fitted.llf - other.llf)
+    squares = [(one.n_rows - len(one.theta)) * one.sigma2[0] for one in (fitted, other)]
+    return float(fitted.n_rows * np.log(squares[1] / squares[0]))
+
+
+def _lower_orders(equation: Equation) -> tuple[int, ...]:
+    """The highest derivatives of the inputs with one state less: as far below its order as before."""
+    found = tuple(max(0, j - 1) for j in equation.input_derivatives)
+    return found if any(found) else ()
+
+
+def _is_sure(equation: Equation, fitted: Fitted) -> bool:
+    """Whether every pole surely has a residue N(p) / D'(p) in the response to some input: a Wald test, which costs no fit.
+
+    With D(s) = s^n - sum_j a_j s^j a pole moves by dp / da_j = p^j / D'(p).
+    """
+    k = len(fitted.theta)
+    if not equation.inputs or fitted.notes:
+        return False
+    N, denominator = transfer_polynomials(equation, fitted.theta)
+    by_unit = np.array([transfer_polynomials(equation, unit)[0][0] for unit in np.eye(k)])  # linear in the coefficients
+    for pole in np.roots(denominator):
+        moves = np.zeros(k, complex)
+        derivatives = sorted(equation.derivatives)
+        moves[: len(derivatives)] = pole ** np.array(derivatives) / np.polyval(np.polyder(denominator), pole)
+        powers = pole ** np.arange(N.shape[2])[::-1]
+        slopes = powers @ np.moveaxis(by_unit, 2, 1) + moves[:, None] * [np.polyval(np.polyder(row), pole) for row in N[0]]
+        value, both = N[0] @ powers, np.vstack([slopes.real.T, slopes.imag.T])
+        value = np.concatenate([value.real, value.imag])
+        if not value @ np.linalg.pinv(both @ fitted.cov[:k, :k] @ both.T, hermitian=True) @ value > SURE:
+            return False
+    return True
