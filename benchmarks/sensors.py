@@ -83,6 +83,23 @@ def warned(offset, factor, n, samples):
     return [np.mean([bool(own & asked) for own in kinds]) for asked in ({"bias"}, {"scale"}, {"bias", "scale"})]
 
 
+def growing(growth, samples):
+    """Coverage of a curve from 0.2 to 4.5 with noise of a tenth of it, low and high, and of new observations; RMS error."""
+    x_new, found = np.linspace(0.2, 11.8, 60), []
+    truth = np.exp(1.5 * np.sin(x_new))
+    for seed in range(samples):
+        rng = np.random.default_rng(seed)
+        x = np.sort(rng.uniform(0, 12, 2 * N))
+        y = np.exp(1.5 * np.sin(x)) * (1 + 0.1 * rng.standard_normal(2 * N))
+        prediction = sf.SmoothingSpline(sf.observe(x, y, noise_growth=growth), order=3).fit().get_prediction(x_new)
+        (low, high), (least, most) = prediction.conf_int().T, prediction.conf_int(obs=True).T
+        inside, new = (low <= truth) & (truth <= high), truth * (1 + 0.1 * rng.standard_normal(60))
+        own = [inside[truth < 1].mean(), inside[truth > 1].mean(), np.mean((least <= new) & (new <= most))]
+        found.append([*own, np.mean((prediction.predicted_mean - truth) ** 2)])
+    means = np.mean(found, axis=0)
+    return [*means[:3], np.sqrt(means[3])]
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore", sf.errors.MisfitWarning)
     samples, chosen = int(sys.argv[1]) if len(sys.argv) > 1 else 100, sys.argv[2:]
@@ -100,3 +117,11 @@ if __name__ == "__main__":
             "{}: coverage {:.3f}, RMS error / mean SE {:.2f}, mean length {:.3f}".format(label, *coverage(design, samples)),
             flush=True,
         )
+    for label, growth in {"noise_growth=1": 1.0, "constant SD": None}.items():
+        if not chosen or "growth" in chosen:
+            print(
+                "{}: coverage of f below 1 {:.3f}, above 1 {:.3f}, of new observations {:.3f}; RMS error {:.4f}".format(
+                    label, *growing(growth, samples)
+                ),
+                flush=True,
+            )

@@ -21,7 +21,17 @@ from .._validation import FloatArray, Zone, check_order, first_index, from_seque
 from ..errors import DataError, SmoothfitError, SpecificationError
 from .abscissa import Abscissa, Points, as_numbers, check_unit, earlier
 from .points import PointObservations, has_columns, observe_boxes, observe_points
-from .readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, Table, check_known, check_name, check_noise, pooled
+from .readings import (
+    HIGHEST_DERIVATIVE,
+    OF_INTEGRAL,
+    NamedReadings,
+    Table,
+    check_growth,
+    check_known,
+    check_name,
+    check_noise,
+    pooled,
+)
 from .series import OF_DIFFERENCE, Readings, derivative_label
 
 if TYPE_CHECKING:
@@ -153,6 +163,7 @@ class Observations(NamedReadings[Readings]):
         bias: Mapping[Any, Any] | None = None,
         scale: Mapping[Any, Any] | None = None,
         lag: Mapping[Any, Any] | None = None,
+        noise_growth: Mapping[Any, Any] | None = None,
     ) -> Observations:
         """Read the columns of a data frame.
 
@@ -172,6 +183,8 @@ class Observations(NamedReadings[Readings]):
             Column of observations -> step to whose multiples it was rounded; see `observe`.
         bias, scale, lag : mapping from str to "estimate", float or duration, optional
             Column of observations -> its offset, factor or lag; see `observe`.
+        noise_growth : mapping from str to float, optional
+            Column of observations -> power of the curve that the noise SD grows with; see `observe`.
 
         Returns
         -------
@@ -192,7 +205,7 @@ class Observations(NamedReadings[Readings]):
           speed: 3 observations of f', SD to be estimated
         """
         options = {"sd": sd, "weights": weights, "resolution": resolution}
-        differences = {"bias": bias, "scale": scale, "lag": lag}
+        differences = {"bias": bias, "scale": scale, "lag": lag, "noise_growth": noise_growth}
         table = Table.of(data, readings, **options, **differences)
         parts = []
         for name, deriv in readings.items():
@@ -228,6 +241,7 @@ def observe(
     bias: Any = None,
     scale: Any = None,
     lag: Any = None,
+    noise_growth: Any = None,
 ) -> Observations: ...
 @overload
 def observe(
@@ -242,6 +256,7 @@ def observe(
     bias: None = None,
     scale: None = None,
     lag: None = None,
+    noise_growth: None = None,
 ) -> PointObservations: ...
 @entry_point
 def observe(
@@ -256,6 +271,7 @@ def observe(
     bias: Any = None,
     scale: Any = None,
     lag: Any = None,
+    noise_growth: Any = None,
 ) -> Observations | PointObservations:
     """Observations of f^(deriv) at x: y_i = f^(deriv)(x_i) + sd_i e_i / sqrt(weights_i).
 
@@ -297,6 +313,10 @@ def observe(
         early. A known one, a number, or a duration if x holds times, is subtracted from x. ``"estimate"`` makes it a parameter of a
         `SmoothingSpline`, ``lag.<name>``, in the unit that x is counted in, with an interval; another series, without a lag, is
         then the reference.
+    noise_growth : float, optional
+        Power p with which the noise SD grows with what is observed: sd |f^(deriv)(x_i)|^p, bias and scale included, in place of
+        `sd`; 1 is noise proportional to the curve, 0.5 that of counts. The SD is evaluated at the smoothed curve. For a
+        `SmoothingSpline`.
 
     Returns
     -------
@@ -346,7 +366,7 @@ def observe(
     if from_sequence(deriv, "deriv").ndim or has_columns(x):
         _refuse_unit(unit)
         _refuse_resolution(resolution, "points")
-        _refuse_differences(bias, scale, lag, "points")
+        _refuse_differences(bias, scale, lag, noise_growth, "points")
         return observe_points(x, y, deriv, sd, weights, name)
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
     values, y_label = to_floats(y, "y")
@@ -356,7 +376,9 @@ def observe(
     if name is None:
         name = y_label or derivative_label(deriv)
     rows = RowLabels.of(y, x)
-    readings = _readings(name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution, bias, scale, lag, rows)
+    readings = _readings(
+        name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution, bias, scale, lag, noise_growth, rows
+    )
     return Observations((readings,), x_label or "x", x_label)
 
 
@@ -374,6 +396,7 @@ def observe_integral(
     bias: Any = None,
     scale: Any = None,
     lag: Any = None,
+    noise_growth: Any = None,
 ) -> Any:
     """Observations of integrals of f: y_i = int from lower_i to upper_i of f(x) dx + sd_i e_i / sqrt(weights_i).
 
@@ -399,6 +422,8 @@ def observe_integral(
         kilowatt-hours has a resolution of one.
     bias, scale, lag : "estimate", float or duration, optional
         Offset, factor and lag of every observation, as in `observe`; of intervals of one variable.
+    noise_growth : float, optional
+        Power of the integral or mean with which the noise SD grows, as in `observe`; of intervals of one variable.
 
     Returns
     -------
@@ -422,7 +447,7 @@ def observe_integral(
     if has_columns(lower) or has_columns(upper):
         _refuse_unit(unit)
         _refuse_resolution(resolution, "boxes")
-        _refuse_differences(bias, scale, lag, "boxes")
+        _refuse_differences(bias, scale, lag, noise_growth, "boxes")
         return observe_boxes(lower, upper, y, mean, sd, weights, name)
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "interval")
@@ -433,7 +458,9 @@ def observe_integral(
     if name is None:
         name = y_label or ("mean" if mean else "integral")
     rows = RowLabels.of(y, lower)
-    readings = _readings(name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone, resolution, bias, scale, lag, rows)
+    readings = _readings(
+        name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone, resolution, bias, scale, lag, noise_growth, rows
+    )
     return Observations((replace(readings, mean=bool(mean)),), x_label or "x", x_label)
 
 
@@ -450,6 +477,7 @@ def observe_difference(
     bias: Any = None,
     scale: Any = None,
     lag: Any = None,
+    noise_growth: Any = None,
 ) -> Observations:
     """Observations of differences of f: y_i = f(upper_i) - f(lower_i) + sd_i e_i / sqrt(weights_i).
 
@@ -459,7 +487,7 @@ def observe_difference(
         Where the differences are taken, lower below upper: numbers or times, as x of `observe`.
     y : array_like, shape (n,)
         Observations, in the unit of f. NaN is a missing observation.
-    sd, weights, name, unit, resolution, bias, scale, lag
+    sd, weights, name, unit, resolution, bias, scale, lag, noise_growth
         As in `observe`; the name defaults to that of the pandas series `y`, else to ``difference``.
 
     Returns
@@ -482,7 +510,9 @@ def observe_difference(
     values, y_label = to_floats(y, "y")
     start, end, x_label, zone = _limits(lower, upper, len(values), unit, "difference")
     name, rows = name or y_label or "difference", RowLabels.of(y, lower)
-    readings = _readings(name, OF_DIFFERENCE, start, end, values, sd, weights, unit, zone, resolution, bias, scale, lag, rows)
+    readings = _readings(
+        name, OF_DIFFERENCE, start, end, values, sd, weights, unit, zone, resolution, bias, scale, lag, noise_growth, rows
+    )
     return Observations((readings,), x_label or "x", x_label)
 
 
@@ -515,13 +545,15 @@ def _refuse_resolution(resolution: Any, what: str) -> None:
         )
 
 
-def _refuse_differences(bias: Any, scale: Any, lag: Any, what: str) -> None:
+def _refuse_differences(bias: Any, scale: Any, lag: Any, noise_growth: Any, what: str) -> None:
     if bias is not None:
         raise SpecificationError(f"bias is for observations of one variable; leave it out for {what}, and subtract it from y")
     if scale is not None:
         raise SpecificationError(f"scale is for observations of one variable; leave it out for {what}, and divide y and sd by it")
     if lag is not None:
         raise SpecificationError(f"lag is for observations of one variable; leave it out for {what}; subtract it from the points")
+    if noise_growth is not None:
+        raise SpecificationError(f"noise_growth is for observations of one variable; leave it out for {what}, and pass weights=")
 
 
 def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, Zone]:
@@ -559,6 +591,7 @@ def _readings(
     bias: Any,
     scale: Any,
     lag: Any,
+    noise_growth: Any,
     rows: RowLabels | None,
 ) -> Readings:
     """Check options that all kinds of observations have, and leave out the missing ones."""
@@ -589,4 +622,5 @@ def _readings(
         has_bias=has_bias,
         has_scale=has_scale,
         has_lag=has_lag,
+        noise_growth=check_growth(noise_growth),
     )

@@ -25,6 +25,7 @@ EXAMPLES = {  # of what is said of columns
     "bias": "{'y': 'estimate'}",
     "scale": "{'y': 'estimate'}",
     "lag": "{'y': 'estimate'}",
+    "noise_growth": "{'y': 1.0}",
 }
 OF_INTEGRAL = -1  # the order of a derivative that an integral has
 
@@ -42,6 +43,7 @@ class NoisyReadings(Frozen, ABC):
     has_bias: bool = False  # of observations along one variable
     has_scale: bool = False  # likewise
     has_lag: bool = False  # likewise
+    noise_growth: float | None = None  # likewise
 
     def __len__(self) -> int:
         return len(self.y)
@@ -150,6 +152,7 @@ class NamedReadings(Generic[Kind]):
         for reading in self.readings:
             known = "SD to be estimated" if reading.sd is None else "SD given"
             known += ", rounded to steps" if reading.resolution is not None else ""
+            known += f", SD proportional to |{self.read_by(reading)}|^{reading.noise_growth:g}" if reading.noise_growth else ""
             known += ", bias to be estimated" if reading.has_bias else ""
             known += ", scale to be estimated" if reading.has_scale else ""
             known += ", lag to be estimated" if reading.has_lag else ""
@@ -224,6 +227,18 @@ def check_known(given: Any, argument: str, default: float) -> tuple[float, bool]
     if not np.isfinite(value) or (argument == "scale" and value <= 0):
         raise DataError(f'{argument} is {value}; pass a {"finite" if argument == "bias" else "positive"} number, or "estimate"')
     return value, False
+
+
+def check_growth(given: Any) -> float | None:
+    """Return the power of the curve with which noise grows."""
+    if given is None:
+        return None
+    if np.ndim(given) > 0 or isinstance(given, str):
+        raise SpecificationError(f"noise_growth is {shown(given)}; pass one number, the power of the curve that the SD grows with")
+    value = float(to_floats(given, "noise_growth")[0][0])
+    if not (np.isfinite(value) and value > 0):
+        raise DataError(f"noise_growth is {value}; pass a positive number, or leave it out for a constant SD")
+    return value
 
 
 def _noise_column(given: Any, argument: str, kept: npt.NDArray[np.bool_], exact: bool) -> FloatArray | None:

@@ -58,6 +58,8 @@ class Readings(NoisyReadings):
         Whether they are of an unknown multiple of the curve.
     has_lag : bool
         Whether they are of the curve an unknown time before x.
+    noise_growth : float or None
+        The power of what they measure with which the noise SD grows.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Readings(NoisyReadings):
     has_bias: bool = False
     has_scale: bool = False
     has_lag: bool = False
+    noise_growth: float | None = None
 
     @property
     def zoned(self) -> bool | None:
@@ -111,6 +114,8 @@ class Readings(NoisyReadings):
         for what in ("bias", "scale", "lag"):
             if (what in self.estimates) != (what in other.estimates):
                 raise DataError(f"name {self.name!r} has {what}='estimate' in one part and none in the other; give both or neither")
+        if self.noise_growth != other.noise_growth:
+            raise DataError(f"name {self.name!r} has different noise_growth= in its parts; give them one, or different names")
         resolution = None
         if self.resolution is not None or other.resolution is not None:
             steps = [np.zeros(len(part)) if part.resolution is None else part.resolution for part in (self, other)]
@@ -137,8 +142,13 @@ def refuse_resolution(readings: Iterable[NoisyReadings], model: str) -> None:
 
 
 def refuse_estimates(readings: Iterable[Any], model: str, supported: Sequence[str] = ()) -> None:
-    """Raise if a series has an unknown bias, scale or lag, for a model that estimates none, or only those `supported`."""
+    """Raise if a series has an unknown bias, scale or lag that a model does not support, or noise that grows with the curve."""
     for reading in readings:
+        if reading.noise_growth is not None:
+            raise SpecificationError(
+                f"{reading.name!r} has noise_growth=, which {model} does not support; fit it by SmoothingSpline, or pass the "
+                "relative precisions, weights=1 / sd**2, in place of it"
+            )
         for what in reading.estimates:
             if what not in supported:
                 number = f"res.params['{what}.{reading.name}']"

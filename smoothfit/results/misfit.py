@@ -277,7 +277,8 @@ def _noise_level(reading: Readings, z: FloatArray, level: float, shown: Callable
         p,
         f"prediction errors of {reading.name!r} are {ratio} {stretch if near > far else f'elsewhere as {stretch}'}"
         + (" as elsewhere" if near > far else ""),
-        "give sd= or weights= that follow the noise, or a name= to each stretch; if the curve is rougher there, smooth adaptively: "
+        "give sd= or weights= that follow the noise, noise_growth=1 if it is proportional to the curve, or a name= to each "
+        "stretch; if the curve is rougher there, smooth adaptively: "
         "SplineRegression with a penalty= of weights w(x), sf.DifferentialOperatorPenalty([0, 0, w])",
     )
 

@@ -138,8 +138,9 @@ class CurvePrediction:
         In the unit of f per unit of x to the power `deriv`.
     var_pred_mean : ndarray, shape (n,)
         Variance of f^(deriv)(x) given the observations.
-    noise_sd : float
-        Standard deviation of a new observation of f^(deriv); NaN if this derivative is not observed.
+    noise_sd : float or ndarray, shape (n,)
+        Standard deviation of a new observation of f^(deriv); NaN if this derivative is not observed. One for each x if it
+        grows with the curve.
     df : float
         Degrees of freedom of the intervals: n - order where an SD was estimated, infinite if all are known.
     x_name : str
@@ -157,8 +158,8 @@ class CurvePrediction:
         ``limits.within(ends, alpha)`` brings intervals within what constraints imply of f^(deriv).
     omits : tuple of str
         Regressors on which observations depend and which this prediction leaves out, because their values at x were not given,
-        and ``bias.<name>`` or ``scale.<name>`` if only a series with an unknown one observes f^(deriv) and `name` was not
-        given: it is of the curve alone, and intervals for a new observation are refused.
+        and ``bias.<name>``, ``scale.<name>`` or ``lag.<name>`` if only a series with an unknown one observes f^(deriv) and `name`
+        was not given: it is of the curve alone, and intervals for a new observation are refused.
     library : str or None
         Library of the frame that `summary_frame` returns: that of x, or else of the data.
     """
@@ -167,7 +168,7 @@ class CurvePrediction:
     deriv: int | tuple[int, ...]
     predicted_mean: FloatArray
     var_pred_mean: FloatArray
-    noise_sd: float
+    noise_sd: float | FloatArray
     df: float
     x_name: str = "x"
     law: Mixture | None = None
@@ -187,7 +188,7 @@ class CurvePrediction:
 
     def _require_regressors(self) -> None:
         """Refuse what an observation is expected to be if it depends on a bias, or on regressors that are not known."""
-        of_series = [label for label in self.omits if label.startswith(("bias.", "scale."))]
+        of_series = [label for label in self.omits if label.startswith(("bias.", "scale.", "lag."))]
         if of_series:
             what, name = of_series[0].split(".", 1)
             raise SpecificationError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from copy import copy
 from dataclasses import replace
 from typing import Any, cast
@@ -16,7 +16,7 @@ from .._validation import check_choice, check_order, is_zero
 from ..errors import ExactSeriesWarning, NumericalError, RoughnessWarning, SpecificationError
 from ..markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
 from ..markov.criteria import LIKELIHOODS, check_method
-from ..markov.joint import with_covariances
+from ..markov.joint import Joint, with_covariances
 from ..markov.kernels import require_identified
 from ..markov.priors import IntegratedWiener
 from ..markov.process import Prior
@@ -31,6 +31,7 @@ from .estimation import estimate as estimate_any
 from .fit import Fit
 from .fitting import Variances, estimate
 from .formula import SplineFormula, regressor_columns
+from .growing import check_growing, fit_growing, growing
 from .interpolation import NO_NOISE, interpolated
 from .markov_posterior import MarkovPosterior
 from .results import SmoothingSplineResults
@@ -187,6 +188,7 @@ class SmoothingSpline:
         bias: Mapping[Any, Any] | None = None,
         scale: Mapping[Any, Any] | None = None,
         lag: Mapping[Any, Any] | None = None,
+        noise_growth: Mapping[Any, Any] | None = None,
         **options: Any,
     ) -> SmoothingSpline:
         """Make a model from a formula and a data frame.
@@ -199,7 +201,7 @@ class SmoothingSpline:
             times; after a + columns on which the observations of f (of order 0) depend linearly, and ``Pulse(x0)``, ``Level(x0)``,
             ``Slope(x0)``.
             ``Q("any name")`` quotes a column.
-        data, sd, weights, resolution, bias, scale, lag
+        data, sd, weights, resolution, bias, scale, lag, noise_growth
             As of `Observations.from_frame`.
         **options
             Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``, ``covariances``, ``varying``.
@@ -227,7 +229,8 @@ class SmoothingSpline:
             )
         parsed = SplineFormula.parse(formula)
         unit = parsed.options.get("unit")
-        observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, unit, resolution, bias, scale, lag)
+        of_series = unit, resolution, bias, scale, lag, noise_growth
+        observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, *of_series)
         regressors = regressor_columns(parsed, data)
         interventions = (*parsed.interventions, *options.pop("interventions", ()))
         return cls(
@@ -314,6 +317,9 @@ class SmoothingSpline:
         `smoothfit.errors.ExactSeriesWarning` names it. A constant or a line needs no noise where the smoothing is given; the SD
         is then that of rounding.
 
+        Noise that grows with the curve (`noise_growth` of `observe`) is fitted by alternating fits and weights until the weights
+        repeat; see ``smoothfit.statespace.growing``.
+
         If the observations contradict the model (an outlier, a level shift, a noise level that varies, autocorrelated
         prediction errors, a series that is off the others by a constant or a factor, coarse rounding), a
         `smoothfit.errors.MisfitWarning` names a remedy; `misfits` of the results has the list.
@@ -358,6 +364,12 @@ class SmoothingSpline:
 
     def _fit(self, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]) -> SmoothingSplineResults:
         """Fit without a look at whether the observations contradict the model."""
+        if growing(self.observations):
+            joint = () if self.specification is None else self.specification.joint
+            check_growing(self.observations, free, tuple(name for part in joint if isinstance(part, Joint) for name in part.names))
+            found: SmoothingSplineResults = fit_growing(self._refit(method, given), self.observations)
+            warn_of_exact_series(self.observations, [name.removeprefix("sigma.") for name in found.boundary if name != "q"])
+            return found
         if self.specification is not None:
             return self._fit_any(self.specification, method, given, free)
         return self._fit_plain(method, given, free)
@@ -366,12 +378,7 @@ class SmoothingSpline:
         """Fit an integrated Wiener process, with normal or robust noise."""
         tie, fixed = self._tie(given)
         if free:
-
-            def fit(observations: Observations, before: SmoothingSplineResults | None) -> SmoothingSplineResults:
-                near = None if before is None else cast(Variances, before.optimum)
-                return self._fit_wiener(observations, method, fixed, tie, near)
-
-            found, robustness = fit_robustly(fit, self.observations, free)
+            found, robustness = fit_robustly(self._refit(method, given), self.observations, free)
             final = with_weights(self.observations, informative(robustness.weights, robustness.df))
             variances = cast(Variances, found.optimum)
             fit_of_all = Fit.of_rows(final, self._weighted(final), self.order, variances, method, fixed, tie, robustness)
@@ -433,14 +440,7 @@ class SmoothingSpline:
                 "others'; pass sd= instead of covariances=, or leave out what outliers() reports"
             )
 
-        def fit(observations: Observations, before: SmoothingSplineResults | None) -> SmoothingSplineResults:
-            weighted = spec.on(observations)
-            start = None if before is None else cast(Optimum, before.optimum).theta
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExactSeriesWarning)  # reported of the last fit
-                optimum = estimate_any(weighted, method, given, start)
-            return SmoothingSplineResults(self, Fit.of_specification(weighted, optimum, self.described))
-
+        fit = self._refit(method, given)
         smooth = self.observations.y
         if spec.effects or spec.noise or spec.varying or len(spec.prior.components) > 1:
             smooth = smooth - cast(MarkovPosterior, fit(self.observations, None).fitted.posterior).structure_in_observations
@@ -451,6 +451,27 @@ class SmoothingSpline:
         zero = [name for name in spec.unknown if f"sigma.{name}" in optimum.boundary]
         warn_of_exact_series(self.observations, zero)
         return SmoothingSplineResults(self, Fit.of_specification(final, optimum, self.described, robustness))
+
+    def _refit(
+        self, method: str, given: tuple[str, float] | None
+    ) -> Callable[[Observations, SmoothingSplineResults | None], SmoothingSplineResults]:
+        """What fits the observations with other weights, with normal noise, by the descent from an earlier fit if there is one."""
+        spec = self.specification
+
+        def fit_plain(observations: Observations, before: SmoothingSplineResults | None) -> SmoothingSplineResults:
+            tie, fixed = self._tie(given)
+            return self._fit_wiener(observations, method, fixed, tie, None if before is None else cast(Variances, before.optimum))
+
+        def fit_any(observations: Observations, before: SmoothingSplineResults | None) -> SmoothingSplineResults:
+            assert spec is not None
+            weighted = spec.on(observations)
+            start = None if before is None else cast(Optimum, before.optimum).theta
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExactSeriesWarning)  # reported of the last fit
+                optimum = estimate_any(weighted, method, given, start)
+            return SmoothingSplineResults(self, Fit.of_specification(weighted, optimum, self.described))
+
+        return fit_plain if spec is None else fit_any
 
     def _check_rounded(self, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]) -> None:
         """Refuse what rounded observations do not go with."""

@@ -19,7 +19,7 @@ from ..inference.engine import PointDraws
 from ..markov.program import DIFFERENCE as OF_ENDS
 from ..markov.program import INTEGRAL
 from ..markov.sampling import IntArray
-from ..observations import derivative_label, refuse_resolution
+from ..observations import derivative_label, refuse_estimates, refuse_resolution
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.components import component_frame, variance_shares
@@ -35,8 +35,10 @@ from .estimation import Optimum
 from .fit import Fit
 from .fitting import Variances
 from .functionals import CurveFunctionals
+from .growing import growing, growth_factor
 from .online import Nodes
 from .robust import HIGHEST_DF
+from .sensors import KINDS
 from .varying import coefficient_label
 
 if TYPE_CHECKING:
@@ -122,6 +124,7 @@ class SmoothingSplineResults(Estimated):
         """
         check_choice(parameters, "parameters", ("integrated", "fixed"))
         refuse_resolution(self.observations.readings, "a stream")
+        refuse_estimates(self.observations.readings, "a stream", ("bias", *KINDS))
         nodes = None
         if parameters == "integrated" and not self.parameter_posterior.is_single:
             engine, kept = cast(Any, self.engine), self.parameter_posterior.reduced()
@@ -280,7 +283,19 @@ class SmoothingSplineResults(Estimated):
             return law, None
         posterior, engine = self.parameter_posterior, cast(Any, self.engine)
         variances = np.array([engine.at(theta).noise_sd_of(noise) ** 2 for theta in posterior.theta])
+        power = self.observations[noise].noise_growth
+        if power is not None:
+            variances = variances[:, None] * growth_factor(law.expectation, law.variance, power) ** 2
+            return law, law.with_noise(posterior.scale2[:, None] * variances)
         return law, law.with_noise(posterior.scale2 * variances)
+
+    def _prediction(self, points: Points, x: Any, deriv: int, noise: str | None = None) -> CurvePrediction:
+        """Predict at points; the noise of a new observation may grow with the curve."""
+        found = super()._prediction(points, x, deriv, noise)
+        power = None if noise is None else self.observations[noise].noise_growth
+        if power is None:
+            return found
+        return replace(found, noise_sd=found.noise_sd * growth_factor(found.predicted_mean, found.var_pred_mean, power))
 
     # Predictions and draws --------------------------------------------------------------------------------------------
 
@@ -568,6 +583,10 @@ class SmoothingSplineResults(Estimated):
         notes = [*self.fitted.posterior.notes(self.boundary), *notes_of(self.misfits)]
         if self.fitted.selection is not None:
             notes += textwrap.wrap(self.fitted.selection.note, NOTE_WIDTH, subsequent_indent="  ")
+        notes += [
+            f"noise of {name}: SD = sigma |m|^{power:g}, m what it observes, at the smoothed curve; likelihood given these SDs"
+            for name, power in growing(self.observations).items()
+        ]
         if self.robustness is not None:
             dfs = self.robustness.df.items()
             said = ", ".join(f"{name} {df:.3g}" if df < HIGHEST_DF else f"{name} normal (at the upper limit)" for name, df in dfs)
