@@ -39,7 +39,7 @@ from .._validation import FloatArray
 from ..errors import MisfitWarning
 from ..observations import Observations, Readings
 from .exact import is_stuck
-from .offsets import Offset
+from .offsets import KINDS, Offset
 from .protocols import Change
 from .serial import autocorrelations, ljung_box
 
@@ -55,7 +55,7 @@ LEAST_CORRELATION = 0.1  # that is reported: it moves the SD of local means by a
 LEAST_OFFSET = 0.1  # noise SDs by which a series is off the others that are reported
 LEAST_RATIO = 1.25  # of noise levels that are reported
 FARTHEST = 5.0  # factor of a scale, or its inverse, that is reported as a number
-ALIKE = 1e-6  # relative difference of statistics that are one
+ALIKE, MUCH_ALIKE = 1e-6, 0.3  # relative difference of statistics that are one: exactly, or but for their information
 MUCH = 1000.0  # of them, from which the number means no more
 COARSE = 0.4  # of a step: with a smaller SD, rounding errors of neighbours are correlated by more than a fifth
 DISCRETE = 0.5826  # steps by which a random walk overshoots a bound that a Brownian path reaches
@@ -71,7 +71,8 @@ class Misfit(NamedTuple):
     series : str
         Name of the observations; "" for a level shift of f.
     kind : str
-        ``"bias"``, ``"scale"``, ``"rounding"``, ``"outlier"``, ``"level shift"``, ``"noise level"`` or ``"autocorrelation"``.
+        ``"bias"``, ``"scale"``, ``"lag"``, ``"rounding"``, ``"outlier"``, ``"level shift"``, ``"noise level"`` or
+        ``"autocorrelation"``.
     p_value : float
         Of the test, for one series; 0 for rounding, which is no test.
     finding : str
@@ -163,9 +164,13 @@ def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors,
     if min(sds) > 0 and _are_tested(z):
         shift = _level_shift(observations, z, errors.shifts, remedies)
         found += [] if shift is None else [shift]
-        apart = [_apart(observations, sds, z, errors.offsets, kind) for kind in ("bias", "scale")]
-        if any(apart):
-            found = [*(one for one in apart if one), *(one for one in found if one.kind in ("rounding", "outlier"))]
+        tested = [_apart(observations, sds, z, errors.offsets, kind) for kind in KINDS]
+        apart = [one for one in tested if one is not None]
+        if len({one.kind for one in apart} & {"scale", "lag"}) > 1:  # a lag makes a factor seem less than one
+            larger = max((abs(one.statistic), one.kind) for one in errors.offsets if one.kind != "bias")[1]
+            apart = [one for one in apart if one.kind in ("bias", larger)]
+        if apart:
+            found = [*apart, *(one for one in found if one.kind in ("rounding", "outlier"))]
     return tuple(found)
 
 
@@ -233,12 +238,13 @@ def _level_shift(observations: Observations, z: FloatArray, shifts: Sequence[Cha
 
 
 def _apart(observations: Observations, sds: Sequence[float], z: FloatArray, offsets: Sequence[Offset], kind: str) -> Misfit | None:
-    """The series that is off the others most, by a constant or by a factor."""
+    """The series that is off the others most, by a constant, a factor or a lag."""
     mine = [one for one in offsets if one.kind == kind]
     if not mine:
         return None
     largest = max(abs(one.statistic) for one in mine)
-    one = [one for one in mine if abs(one.statistic) >= (1 - ALIKE) * largest][-1]  # the first of two series is the reference
+    alike = MUCH_ALIKE if kind == "lag" and len(sds) == 2 else ALIKE
+    one = [one for one in mine if abs(one.statistic) >= (1 - alike) * largest][-1]  # the first of two series is the reference
     p = _p_value(one.statistic, z, len(mine))
     name = observations.names[one.series]
     if p > LEVEL or one.size < LEAST_OFFSET * sds[one.series]:
@@ -247,6 +253,12 @@ def _apart(observations: Observations, sds: Sequence[float], z: FloatArray, offs
     if kind == "bias":
         said = f"{name!r} is off the other series by {one.effect:.3g} on average ({ses})"
         return Misfit(name, kind, p, said, f"estimate the difference, sf.observe(..., name={name!r}, bias='estimate')")
+    if kind == "lag":
+        unit = f" {observations.abscissa.unit}" if observations.abscissa.unit else ""
+        said = (
+            f"{name!r} is some {abs(one.effect):.3g}{unit} {'late' if one.effect > 0 else 'early'} beside the other series ({ses})"
+        )
+        return Misfit(name, kind, p, said, f"check the clock of {name!r}, or estimate the lag, lag='estimate' in a SmoothingSpline")
     factor = 1 + one.effect  # by one step from a factor of one, and so no more than a hint if it is far
     varies = f"varies {factor:.3g} times as much as" if 1 / FARTHEST < factor < FARTHEST else "does not vary as"
     said = f"{name!r} {varies} the other series suggest ({ses})"

@@ -1,4 +1,4 @@
-"""Whether a series is off the others by a constant or by a factor: scores of a bias and of a scale at the fit without them.
+"""Whether a series is off the others by a constant, a factor or a lag: scores of these at the fit without them.
 
 With y = L f + e and P = K^-1 - K^-1 X (X'K^-1 X)^-1 X'K^-1, K the covariance of y but for what is diffuse, X:
 
@@ -6,9 +6,12 @@ With y = L f + e and P = K^-1 - K^-1 X (X'K^-1 X)^-1 X'K^-1, K the covariance of
   observations of the series and zero for others;
 - a scale s, y_i = s L_i f + e_i, has at s = 1 the score m'P y - sum_i h_i over the series: m is the posterior mean of L_i f for its
   observations and zero for others, h_i are leverages, since E[L_i f (y_i - L_i f) | y] = m_i (y_i - m_i) - v_i h_i. Its information
-  counts as that of the column m, less what the bias explains of it.
+  counts as that of the column m, less what the bias explains of it;
+- a lag t, y_i = (L_i f)(x_i - t) + e_i, has at t = 0 the score d'P y, d less the posterior mean of the derivative of L_i f for its
+  observations and zero for others. The covariances of derivatives with values at the same x, halves of derivatives of variances,
+  nearly cancel along x and are left out. Its information counts as that of the column d, less what the bias and the scale explain.
 
-A score over its information is one step of Newton's method from a fit without bias or scale; over the root of it, it is N(0, 1)
+A score over its information is one step of Newton's method from a fit without; over the root of it, it is N(0, 1)
 under the model.
 """
 
@@ -22,6 +25,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 
+KINDS = ("bias", "scale", "lag")
 LEAST_TOLD = 1e-8  # of the information of a known curve: below, a bias is not identified
 
 
@@ -36,6 +40,8 @@ class Stretch(NamedTuple):
         Posterior mean of what each measures, its leverage and the variance of its noise.
     pull : callable
         P y and P of columns (m, k): their scores (k,) and information (k, k).
+    slope : ndarray or None
+        Posterior mean of the derivative by x of what each measures, NaN where it has none; None if lags are not looked for.
     """
 
     series: npt.NDArray[np.int64]
@@ -43,6 +49,7 @@ class Stretch(NamedTuple):
     leverage: FloatArray
     variance: FloatArray
     pull: Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+    slope: FloatArray | None = None
 
 
 class Offset(NamedTuple):
@@ -65,27 +72,51 @@ def scores_of(z: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def offsets_of(stretches: Sequence[Stretch], n_series: int) -> list[Offset]:
-    """Biases and scales of several series, as far as the observations determine them."""
+    """Biases, scales and lags of several series, as far as the observations determine them."""
     found = []
     for k in range(n_series):
-        score, information, direct, mean_square = np.zeros(2), np.zeros((2, 2)), 0.0, 0.0
-        n = max(1, sum(int(np.count_nonzero(part.series == k)) for part in stretches))
-        centre = sum(float(part.mean[part.series == k].sum()) for part in stretches) / n
-        for part in stretches:
-            mine = part.series == k
-            column = np.where(mine, part.mean - centre, 0.0)  # the rest of the mean is a bias
-            scores, told = part.pull(np.column_stack([mine.astype(np.float64), column]))
-            score += scores - np.array([0.0, np.nansum(part.leverage[mine])])
-            information += told
-            direct += float((1 / part.variance[mine]).sum())
-            mean_square += float(column @ column) / n
-        bias = float(information[0, 0])
-        if not bias > LEAST_TOLD * direct:
-            continue
-        found.append(Offset(k, "bias", float(score[0]) / bias, float(score[0]) / np.sqrt(bias), abs(float(score[0])) / bias))
-        slope = float(information[1, 0]) / bias
-        left, told_of_scale = float(score[1]) - slope * float(score[0]), float(information[1, 1]) - slope * float(information[1, 0])
-        if told_of_scale > LEAST_TOLD * mean_square * direct:
-            effect = left / told_of_scale
-            found.append(Offset(k, "scale", effect, left / np.sqrt(told_of_scale), abs(effect) * np.sqrt(mean_square)))
+        sums = Sums.of(stretches, k)
+        information, score, spread = sums.information.copy(), sums.score.copy(), sums.spread
+        for i, kind in enumerate(KINDS):
+            told = float(information[i, i])
+            if not told > LEAST_TOLD * spread[i] * sums.direct:
+                if i == 0:
+                    break
+                continue
+            effect = float(score[i]) / told
+            found.append(Offset(k, kind, effect, float(score[i]) / np.sqrt(told), abs(effect) * np.sqrt(spread[i])))
+            slope = information[:, i] / told  # what is left of the others
+            score, information = score - slope * score[i], information - np.outer(slope, information[i])
     return found
+
+
+class Sums(NamedTuple):
+    """Scores (3,) and information (3, 3) of a bias, a scale and a lag of one series.
+
+    `spread` (3,) are mean squares of their columns, `direct` is the information about a bias of a known curve.
+    """
+
+    score: FloatArray
+    information: FloatArray
+    spread: FloatArray
+    direct: float
+
+    @classmethod
+    def of(cls, stretches: Sequence[Stretch], series: int) -> Sums:
+        """Over stretches of the observations."""
+        found = cls(np.zeros(3), np.zeros((3, 3)), np.array([1.0, 0.0, 0.0]), 0.0)
+        n = max(1, sum(int(np.count_nonzero(part.series == series)) for part in stretches))
+        centre = sum(float(part.mean[part.series == series].sum()) for part in stretches) / n
+        for part in stretches:
+            mine = part.series == series
+            values = np.where(mine, part.mean - centre, 0.0)  # the rest of the mean is a bias
+            slopes = np.zeros(len(mine)) if part.slope is None else np.where(mine & np.isfinite(part.slope), -part.slope, 0.0)
+            columns = np.column_stack([mine.astype(np.float64), values, slopes])
+            scores, told = part.pull(columns)
+            found = cls(
+                found.score + scores - np.array([0.0, np.nansum(part.leverage[mine]), 0.0]),
+                found.information + told,
+                found.spread + np.array([0.0, values @ values, slopes @ slopes]) / n,
+                found.direct + float((1 / part.variance[mine]).sum()),
+            )
+        return found

@@ -437,8 +437,22 @@ class MarkovPosterior:
         n_series = len(self.observations.readings)
         if self.specification.joint or n_series == 1:
             return []
-        whole = Stretch(self.observations.series, self.fitted, self.leverage, self.noise_variance, self._pull)
+        whole = Stretch(self.observations.series, self.fitted, self.leverage, self.noise_variance, self._pull, self._slopes)
         return offsets_of([whole], n_series)
+
+    @property
+    def _slopes(self) -> FloatArray:
+        """Posterior mean of the derivative of what each observation measures (n,); NaN of intervals, and if the curve has none."""
+        model = self.specification
+        read, first = model.as_read, 0
+        process, units = np.zeros_like(read.process), np.full(len(read), np.nan)
+        for reading in model.observations.readings:
+            rows, k = slice(first, first + len(reading)), reading.deriv + 1
+            first += len(reading)
+            if reading.upper is None and k <= model.prior.smoothness:
+                process[rows], units[rows] = model.process_row(k), model.scale.of(k)
+        kind = np.full(len(read), VALUE, np.int8)
+        return np.asarray(self._ask(replace(read, process=process, effects=0 * read.effects, kind=kind))[0] * units)
 
     def _pull(self, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Scores and information of columns (n, k) of the observations, by their innovations."""

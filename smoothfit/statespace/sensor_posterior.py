@@ -164,6 +164,11 @@ class SensorPosterior(MarkovPosterior):
         """Posterior mean of what each observation measures (n,)."""
         return np.asarray((self._read[0] * super()._units + self._origins) * self._factors)
 
+    @property
+    def _slopes(self) -> FloatArray:
+        """Posterior mean of the derivative of what each observation measures (n,)."""
+        return super()._slopes * self._factors
+
     def online(self, lag: int, df: float, described: str, nodes: Nodes | None = None) -> StructuralOnline:
         """Refused."""
         refuse_estimates(self.given.observations.readings, "a stream", ("bias",))

@@ -390,10 +390,16 @@ class WienerPosterior:
         series = self.observations.series
         series = series if self.rows.sorter is None else series[self.rows.sorter]
         parts = [
-            Stretch(series[part], one.fitted, one.leverage, one.noise_variance, one._pull)
+            Stretch(series[part], one.fitted, one.leverage, one.noise_variance, one._pull, one._slopes)
             for one, part in zip(records, stretches, strict=True)
         ]
         return offsets_of(parts, len(readings))
+
+    @property
+    def _slopes(self) -> FloatArray:
+        """Posterior mean of the derivative of what each observation measures (n,); NaN if the curve has none."""
+        scaled = self.smoothed[:, 1 : self.order] * self.rows.scale.units(self.order)[1:]
+        return self._at_rows(np.column_stack([scaled, np.full(len(scaled), np.nan)]))
 
     def _pull(self, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Scores and information of columns (n, k), by their innovations."""

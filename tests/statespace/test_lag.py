@@ -2,6 +2,7 @@
 
 import datetime
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from scipy import optimize
 
 import smoothfit as sf
-from smoothfit.errors import DataError, IdentificationError, SpecificationError
+from smoothfit.errors import DataError, IdentificationError, MisfitWarning, SpecificationError
 from smoothfit.statespace.general_search import GeneralCriterion
 
 LAG = 0.4
@@ -171,3 +172,42 @@ def test_lags_that_cannot_be_are_named_with_the_way_out(fitted):
         sf.SmoothingSpline(pair(resolution=0.5))
     with pytest.raises(SpecificationError, match='pass "estimate", or a number or duration'):
         sf.observe([0.0], [1.0], lag="late")
+
+
+def ignored(late=0.0, offset=0.0, n=100, seed=0, **model):
+    """The fit of two sensors of which one is late, or off, and misfits are not avoided."""
+    rng = np.random.default_rng(seed)
+    x, z = np.sort(rng.uniform(0, 12, (2, n)), axis=1)
+    first = sf.observe(x, np.sin(x) + 0.3 * rng.standard_normal(n), name="a")
+    second = sf.observe(z, np.sin(z - late) + offset + 0.3 * rng.standard_normal(n), name="b")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MisfitWarning)
+        return sf.SmoothingSpline(first + second, **(model or {"order": 3})).fit()
+
+
+@pytest.mark.parametrize("model", [{"order": 3}, {"prior": sf.priors.IntegratedWiener(3)}], ids=str)
+def test_an_ignored_lag_is_reported_with_its_size_and_remedy(model):
+    (found,) = ignored(0.5, **model).misfits
+    assert (found.series, found.kind) == ("b", "lag")
+    assert "some 0.417 late" in found.finding
+    assert "lag='estimate'" in found.remedy
+    assert "early" in ignored(-0.5).misfits[0].finding
+    assert {one.kind for one in ignored(0.7, offset=0.5).misfits} == {"bias", "lag"}
+    assert ignored().misfits == ()
+
+
+def test_the_score_of_a_lag_is_the_slope_of_the_likelihood():
+    res = ignored(0.3)
+    offset = next(one for one in res.fitted.posterior.errors([slice(0, 200)]).offsets if (one.series, one.kind) == (1, "lag"))
+    parts = (
+        sf.observe(res.observations[name].x, res.observations[name].y, name=name, lag=lag)
+        for name, lag in (("a", None), ("b", "estimate"))
+    )
+    model = sf.SmoothingSpline(sum(parts), order=3)
+    spec, criterion = model.specification, GeneralCriterion(model.specification, "reml")
+    known = {"q": np.log(res.params["q"] / spec.hyper_unit(spec.hyperparameters[0]))}
+    known |= {p.name: 2 * np.log(res.params[p.name] / p.unit) for p in spec.parameters if p.is_variance}
+    theta = np.array([known.get(p.name, 0.0) for p in spec.parameters])
+    score = -criterion.gradient(theta)[1][-1] / 2 / spec.parameters[-1].unit
+    # bias and scale explain a part of score and information, which are not orthogonal to 10 %
+    assert offset.statistic**2 / offset.effect == pytest.approx(score, rel=0.1)
