@@ -142,6 +142,10 @@ def bivariate_normal_common_mean(x: Any, y: Any, mean: Any, sd1: Any, sd2: Any, 
     DataError
         A standard deviation is not positive and finite; otherwise as for `bivariate_normal_cdf`.
 
+    References
+    ----------
+    Y. Tong (1990), *The Multivariate Normal Distribution*, chapter 2.
+
     Examples
     --------
     >>> from smoothfit import calculus

@@ -112,6 +112,10 @@ def check_gradient(
     DataError
         f or g is not a function, or g gives another shape than that of x, or a number that is not finite.
 
+    References
+    ----------
+    J. Nocedal and S. Wright (2006), *Numerical Optimization*, section 8.1.
+
     Examples
     --------
     >>> from smoothfit import calculus

@@ -57,6 +57,11 @@ def softmax(z: Any) -> FloatArray:
 
     Raises DataError if z is NaN, or a row of it contains +inf or only -inf.
 
+    References
+    ----------
+    J. Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs"; shifted by the largest z: P. Blanchard,
+    D. Higham and N. Higham (2021), "Accurately computing the log-sum-exp and softmax functions".
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -166,6 +171,10 @@ def softmax_vjp(z: Any, v: Any) -> FloatArray:
 
     Parameters, errors, formula and source are those of `softmax_jvp`.
 
+    References
+    ----------
+    C. Bishop (2006), *Pattern Recognition and Machine Learning*, equation 4.106.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -221,6 +230,10 @@ def cross_entropy_gradient(z: Any, t: Any) -> FloatArray:
     Parameters, errors and source are those of `cross_entropy`. Computed as p_i sum_(j != i) t_j - t_i sum_(j != i) p_j, which keeps
     its digits if p_i is close to one.
 
+    References
+    ----------
+    C. Bishop (2006), *Pattern Recognition and Machine Learning*, equation 4.109.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -237,6 +250,10 @@ def cross_entropy_hessp(z: Any, t: Any, v: Any) -> FloatArray:
     """Product of the Hessian of `cross_entropy` by the logits and a vector, sum(t) p o (v - p'v); arrays (..., K).
 
     Parameters and errors are those of `cross_entropy` and `softmax_jvp`, whose formula keeps the digits.
+
+    References
+    ----------
+    C. Bishop (2006), *Pattern Recognition and Machine Learning*, equation 4.110.
 
     Examples
     --------

@@ -347,6 +347,11 @@ def group_lasso_path(
     DataError, SpecificationError, ConvergenceError
         As for `group_lasso`.
 
+    References
+    ----------
+    M. Yuan and Y. Lin (2006), "Model selection and estimation in regression with grouped variables"; J. Friedman, T. Hastie and
+    R. Tibshirani (2010), "Regularization paths for generalized linear models via coordinate descent".
+
     Examples
     --------
     >>> import numpy as np

@@ -117,6 +117,10 @@ def log_cosh(r: Any) -> ResidualLoss:
     -----
     log1p(2 sinh^2(r/2)) below 1, abs(r) + log1p(exp(-2 abs(r))) - log 2 above: all digits at 1e-150, no overflow at 1e300.
 
+    References
+    ----------
+    P. Green (1990), "Bayesian reconstructions from emission tomography data using a modified EM algorithm".
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -162,6 +166,10 @@ def mean_absolute_error(y: Any, prediction: Any) -> float:
     ------
     DataError
         Lengths differ, nothing is passed, or a number is not finite.
+
+    References
+    ----------
+    R. Koenker (2005), *Quantile Regression*, section 1.3.
 
     Examples
     --------

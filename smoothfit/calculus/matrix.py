@@ -41,6 +41,10 @@ def to_layout(jacobian: Jacobian, layout: str) -> Jacobian:
     SpecificationError
         `layout` is unknown.
 
+    References
+    ----------
+    J. Magnus and H. Neudecker (1999), *Matrix Differential Calculus*, chapter 9.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -85,6 +89,10 @@ def check_layout(f: Callable[..., Any], matrix: Any, x: Any, args: tuple[Any, ..
     ------
     DataError
         `matrix` is not a finite matrix, or the numeric Jacobian cannot be had at x.
+
+    References
+    ----------
+    J. Magnus and H. Neudecker (1999), *Matrix Differential Calculus*, chapter 9.
 
     Examples
     --------
@@ -135,6 +143,10 @@ def chain(*parts: Jacobian | Callable[..., Any], x: Any = None, layout: str = "n
         Layouts are mixed, or Jacobians and functions; `x` is missing for functions or given for Jacobians.
     DataError
         Shapes do not chain.
+
+    References
+    ----------
+    J. Magnus and H. Neudecker (1999), *Matrix Differential Calculus*, chapter 5.
 
     Examples
     --------
@@ -193,6 +205,10 @@ def _product(outer: Jacobian, inner: Jacobian) -> Jacobian:
 def vec(X: Any) -> FloatArray:
     """Stack the columns of a matrix (m, n) into a vector (m n,).
 
+    References
+    ----------
+    J. Magnus and H. Neudecker (1999), *Matrix Differential Calculus*, chapter 2.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -209,6 +225,10 @@ def unvec(x: Any, shape: tuple[int, int]) -> FloatArray:
     """Return the matrix of a shape whose columns a vector stacks, the inverse of `vec`.
 
     Raises DataError where the sizes differ.
+
+    References
+    ----------
+    J. Magnus and H. Neudecker (1999), *Matrix Differential Calculus*, chapter 2.
 
     Examples
     --------

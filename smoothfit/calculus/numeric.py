@@ -114,6 +114,10 @@ def gradient(
     Complex steps along each coordinate are confirmed by one real difference along a direction in which all coordinates move and
     contribute comparably; where it contradicts them, every partial derivative is taken by real differences.
 
+    References
+    ----------
+    As of `derivative`: Squire and Trapp (1998), SIAM Review 40; Ridders (1982), Advances in Engineering Software 4.
+
     Examples
     --------
     >>> import numpy as np
@@ -163,6 +167,10 @@ def jacobian(
     ------
     DataError, SpecificationError
         As for `derivative`, and where f gives a matrix (differentiate its `vec`).
+
+    References
+    ----------
+    As of `derivative`: Squire and Trapp (1998), SIAM Review 40; Ridders (1982), Advances in Engineering Software 4.
 
     Examples
     --------
@@ -214,6 +222,10 @@ def directional(
     DataError, SpecificationError
         As for `derivative`, and where the direction has another shape than x or is zero.
 
+    References
+    ----------
+    As of `derivative`: Squire and Trapp (1998), SIAM Review 40; Ridders (1982), Advances in Engineering Software 4.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -250,6 +262,10 @@ def total_derivative(
     -------
     Derivative
         Its arrays have the shape of f's value.
+
+    References
+    ----------
+    As of `derivative`: Squire and Trapp (1998), SIAM Review 40; Ridders (1982), Advances in Engineering Software 4.
 
     Examples
     --------
@@ -305,6 +321,10 @@ def hessian(
     -----
     Without `grad`: real differences, extrapolated, of the complex-step gradient (or of the real one where that is refused).
 
+    References
+    ----------
+    Squire and Trapp (1998), SIAM Review 40; Ridders (1982), Advances in Engineering Software 4.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -358,6 +378,10 @@ def hessp(
     ------
     DataError, SpecificationError
         As for `hessian` and `directional`.
+
+    References
+    ----------
+    J. Nocedal and S. Wright (2006), *Numerical Optimization*, section 8.1.
 
     Examples
     --------

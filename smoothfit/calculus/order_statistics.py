@@ -89,6 +89,10 @@ def order_statistic_cdf(x: Any, distribution: Any, r: int, n: int) -> FloatArray
     -----
     Above the median 1 - I_S(n - r + 1, r), so that a small survival function keeps its digits.
 
+    References
+    ----------
+    H. David and H. Nagaraja (2003), *Order Statistics*, equations 2.1.3 and 2.1.5.
+
     Examples
     --------
     >>> from scipy import stats

@@ -236,6 +236,10 @@ def logistic_growth_derivative(t: Any, capacity: Any, rate: Any, start: Any) -> 
 
     Written without 1 - x/K, which has no digits near the capacity. Parameters and errors are those of `logistic_growth`.
 
+    References
+    ----------
+    P. Verhulst (1838), "Notice sur la loi que la population suit dans son accroissement".
+
     Examples
     --------
     >>> from smoothfit import calculus
