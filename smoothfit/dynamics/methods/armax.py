@@ -18,6 +18,7 @@ or zero (`"zero"`, the conditional sum of squares).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -56,6 +57,7 @@ DIFFERENCE = 1e-6  # for slopes of C and of log|I + H'H|
 MAX_ITERATIONS = 100
 SHARES = (1.0, 0.7, 0.2, 0.03, 0.0)
 TRIED = 3  # of the starts on a grid, the best
+SAME = 1e-4  # of n log(sum of squares): where two starts have led to the same minimum
 
 
 class Descended(NamedTuple):
@@ -74,57 +76,65 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
     exact = presample == "exact"
     require_memory_loss(problem, "armax")
     relation, rows = relation_of(problem)
-    near = _near(problem, presample)
+    near = _near(problem, relation)
     if near is not None:
         try:
             return _fitted(problem, relation, rows, _descend(relation, rows, near, exact), exact)
         except (ConvergenceError, FastPoleError):  # from other starts, then
             pass
+    found: list[Descended] = []
+    failure: ConvergenceError | FastPoleError | None = None
+    # Of starts on a grid one that leads to a minimum is enough, and two that lead to the same one are.
+    for group in _starts(problem, relation, rows, exact):
+        for x in group:
+            try:
+                found.append(_descend(relation, rows, x, exact))
+                break
+            except (ConvergenceError, FastPoleError) as error:
+                failure = failure if isinstance(failure, FastPoleError) else error
+        found.sort(key=lambda each: each.value)
+        if len(found) > 1 and len(rows.target) * (found[1].value - found[0].value) <= SAME * found[0].value:
+            break
+    if found:
+        return _fitted(problem, relation, rows, found[0], exact)
+    assert failure is not None
+    raise failure
+
+
+def _starts(problem: Problem, relation: Relation, rows: Rows, exact: bool) -> Iterator[list[FloatArray]]:
+    """Groups of starts (theta, v), one of each group to be followed to a minimum: of other methods, then of a grid."""
+    yield from ([x] for x in _solutions(problem, relation))
     psi = unrestricted(relation, rows)
     candidates = []
     for theta in search_starts(problem, relation, psi if relation.from_psi(psi) is not None else None):
         candidates += [np.append(theta, v) for v in SHARES]
     values = [float(np.sum(_weighted(relation, rows, x, exact) ** 2)) for x in candidates]
-    best: Descended | None = None
-    failure: ConvergenceError | FastPoleError | None = None
-    # Of starts on a grid one that leads to a minimum is enough.
-    for group in (*([x] for x in _solutions(problem, relation)), [candidates[i] for i in np.argsort(values)[:TRIED]]):
-        for x in group:
-            try:
-                found = _descend(relation, rows, x, exact)
-            except (ConvergenceError, FastPoleError) as error:
-                failure = failure if isinstance(failure, FastPoleError) else error
-                continue
-            if best is None or found.value < best.value:
-                best = found
-            break
-    if best is not None:
-        return _fitted(problem, relation, rows, best, exact)
-    assert failure is not None
-    raise failure
+    yield [candidates[i] for i in np.argsort(values)[:TRIED]]
 
 
-def _near(problem: Problem, presample: str) -> FloatArray | None:
-    """(theta, v) on the first rows of a long sample; None if there is no minimum, or one without a noise."""
-    found = of_first_rows(problem, lambda part: estimate(part, presample))
-    return None if found is None or found.boundary else np.append(found.theta, found.extra["process_share"])
+def _near(problem: Problem, relation: Relation) -> FloatArray | None:
+    """(theta, v) of the likelihood of the first rows of a long sample; None if it has no maximum, or one without a noise."""
+    found = of_first_rows(problem, kalman.estimate)
+    return None if found is None or found.boundary else _start_of(relation, found)
 
 
-def _solutions(problem: Problem, relation: Relation) -> list[FloatArray]:
+def _start_of(relation: Relation, found: Fitted) -> FloatArray:
+    """(theta, v) of an estimate by another method."""
+    A = np.concatenate([[1.0], -relation.psi(found.theta)[: relation.order]])
+    process, observed = float(found.q[0]) * process_gain(relation, found.theta), float(found.sigma2[0] * (A @ A))
+    return np.append(found.theta, process / (process + observed) if process + observed > 0 else 1.0)
+
+
+def _solutions(problem: Problem, relation: Relation) -> Iterator[FloatArray]:
     """(theta, v) of the methods that this one has between them: the likelihood's, and least squares with either noise alone.
 
     With process noise alone least squares are a minimum of order one only; from order two on that noise is a moving average.
     """
-    found = []
-    for method in (kalman, output_error, *([arx] if relation.order == 1 else [])):
+    for method in (kalman, *([arx] if relation.order == 1 else []), output_error):
         try:
-            other = method.estimate(problem)
+            yield _start_of(relation, method.estimate(problem))
         except (SmoothfitError, np.linalg.LinAlgError):  # what has no solution is no start
             continue
-        A = np.concatenate([[1.0], -relation.psi(other.theta)[: relation.order]])
-        process, observed = float(other.q[0]) * process_gain(relation, other.theta), float(other.sigma2[0] * (A @ A))
-        found.append(np.append(other.theta, process / (process + observed) if process + observed > 0 else 1.0))
-    return found
 
 
 def moving_average(relation: Relation, theta: FloatArray, v: float) -> FloatArray:

@@ -11,7 +11,7 @@ of a lower order, and an error is raised.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -20,7 +20,7 @@ import numpy as np
 
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, NumericalError, SmoothfitError
-from ..fast import FastPoleError, can_lower, fast_pole, lowered, n_fast, raised
+from ..fast import FAST, FastPoleError, can_lower, fast_pole, lowered, n_fast, raised
 from ..hidden import MOST_STARTS, ROWS, pole_starts
 from ..likelihood import StateSpace, Terms
 from ..sample import Sample
@@ -36,8 +36,9 @@ RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and observ
 UNTRUSTED = 1e4  # times the noise variance of a series that a start does not trust
 TIMES = np.array([1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0, 3.0, 10.0])  # of the spacing: constants of a further pole, at which to start
 FAILURES = (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError)  # of one start
-SAME = 1e-3  # of D, within which two starts have led to one maximum: others are then not tried if there are hidden states
 GAIN = 1e-6  # of D: what a maximum has to gain over its limit at an infinitely fast pole
+SAME = 1e-3  # of D, within which two starts have led to one maximum: others are then not tried
+FAR = 8.0  # standard errors, beyond which a fast pole is not looked for
 
 
 def estimate(problem: Problem) -> Fitted:
@@ -67,9 +68,10 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
     if problem.equation.bounds:
         return within_bounds(search, problem, fixed, zeros)
     equation, sample = problem.equation, problem.sample
-    best, failure = _search(search, problem, fixed, zeros)
-    settled = best is not None and (best.is_exact or (len(sample) > LONG and not n_fast(equation, best.theta, search.gap)))
-    if not settled and can_lower(equation, sample) and not fixed[: equation.n_params].any():
+    best, failure, is_settled = _search(search, problem, fixed, zeros)
+    may_lower = can_lower(equation, sample) and not fixed[: equation.n_params].any()
+    is_exact = best is not None and best.is_exact
+    if may_lower and not is_exact and (best is None or not is_settled or may_be_fast(problem, best, search.gap)):
         best, failure = _beside_lower(search, problem, fixed, zeros, best, failure)
     if best is not None:
         return best
@@ -128,6 +130,17 @@ def _inward(search: Search, optimum: Optimum, equation: Equation, held: dict[int
             gains[one.place] = slope**2 / (2 * point.expected[one.place, one.place]) if slope < 0 else 0.0
     best = max(gains, key=lambda place: gains[place])
     return best if gains[best] > GAIN else None
+
+
+def may_be_fast(problem: Problem, optimum: Optimum, gap: float) -> bool:
+    """Whether a pole may be fast: it is, or in short samples one as fast is within FAR standard errors of the sum of the poles."""
+    equation = problem.equation
+    if n_fast(equation, optimum.theta, gap) or len(problem.sample) > LONG:
+        return bool(n_fast(equation, optimum.theta, gap))
+    place = sorted(equation.derivatives).index(equation.order - 1)
+    inside = np.ix_(optimum.free, optimum.free)
+    variance = np.linalg.inv(optimum.hessian[inside])[place, place]
+    return bool(gap * (FAR * np.sqrt(variance) - optimum.theta[place]) > FAST)
 
 
 def way_out(problem: Problem) -> str:
@@ -204,8 +217,8 @@ def _beside_lower(
 
 def _search(
     search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]
-) -> tuple[Optimum | None, Exception | None]:
-    """The best maximum from starts of the equation's own, and the last failure."""
+) -> tuple[Optimum | None, Exception | None, bool]:
+    """The best maximum from starts of the equation's own, the last failure, and whether two starts agree (in long samples one)."""
     model, equation = search.model, problem.equation
     n_theta = equation.n_params
     sample = problem.sample
@@ -215,7 +228,7 @@ def _search(
         near = _near(search, problem, fixed, zeros)
         if near is not None:
             try:
-                return search.certified(_scanned(search, search.follow(*near, fixed), fixed, n_theta)), None
+                return search.certified(_scanned(search, search.follow(*near, fixed), fixed, n_theta)), None, True
             except FAILURES as error:
                 failure = error
     candidates = _at_poles(search, problem, zeros) if equation.hidden else []
@@ -234,17 +247,24 @@ def _search(
         try:
             found.append(_scanned(search, search.follow(theta, variances, fixed), fixed, n_theta))
             if found[-1].is_exact or len(sample) > LONG:
-                return search.certified(found.pop()), failure
+                return search.certified(found.pop()), failure, True
         except FAILURES as error:
             failure = error
-        if equation.hidden and len(found) > 1 and np.ptp(np.sort([each.value for each in found])[:2]) < SAME:
+        if _agree(found):
             break
-    for candidate in sorted(found, key=lambda each: each.value):
+    found.sort(key=lambda each: each.value)
+    for i, candidate in enumerate(found):
         try:
-            return search.certified(candidate), failure
+            return search.certified(candidate), failure, _agree(found[i : i + 2])
         except FAILURES as error:
             failure = error
-    return None, failure
+    return None, failure, False
+
+
+def _agree(found: Sequence[Followed]) -> bool:
+    """Whether two starts led to the best of the maxima."""
+    values = sorted(each.value for each in found)
+    return len(values) > 1 and values[1] - values[0] < SAME
 
 
 def _at_poles(search: Search, problem: Problem, zeros: tuple[int, ...]) -> list[tuple[float, FloatArray, FloatArray]]:

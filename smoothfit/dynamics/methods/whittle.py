@@ -24,7 +24,7 @@ from ..fast import Chart, FastPoleError, check_vanishing, fast_starts
 from ..regressing import by_node, of_first_rows, relation_of, require_memory_loss
 from ..relation import EXACT, Relation, Rows
 from ..start import starts
-from . import arx
+from . import arx, kalman
 from .base import Fitted, Method, Problem, RowScores, check_enough
 
 INSTEAD = 'use method="kalman", a lower order, or a longer sample'
@@ -92,8 +92,8 @@ def estimate(problem: Problem) -> Fitted:
 
 
 def _near(problem: Problem) -> FloatArray | None:
-    """The maximum on the first rows of a long sample; None if there is none, or one without a noise."""
-    found = of_first_rows(problem, estimate)
+    """The maximum of the exact likelihood of the first rows of a long sample; None if there is none, or one without a noise."""
+    found = of_first_rows(problem, kalman.estimate)
     if found is None:
         return None
     variances = np.append(found.q, found.sigma2)
