@@ -59,8 +59,8 @@ def softmax(z: Any) -> FloatArray:
 
     References
     ----------
-    J. Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs"; shifted by the largest z: P. Blanchard,
-    D. Higham and N. Higham (2021), "Accurately computing the log-sum-exp and softmax functions".
+    J. Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs". Shifted by the largest z:
+    P. Blanchard, D. Higham and N. Higham (2021), "Accurately computing the log-sum-exp and softmax functions".
 
     Examples
     --------
