@@ -22,6 +22,7 @@ from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
 from ..markov.discretize import Discrete, discretize, discretize_jacobian
+from .accelerations import Rows, turned_rows, widened, with_first
 from .drives import gain_slopes, gains
 from .sample import Sample
 from .specification import Equation, derivative_name
@@ -76,6 +77,10 @@ class StateSpace:
         self.sample = sample
         self.step, self.lengths = sample.steps
         p = equation.n_outputs
+        self.is_highest = np.array([c.deriv == equation.order for c in sample.channels], np.bool_)
+        self.is_wide = bool(self.is_highest.any())  # the state has the highest derivative as well
+        if self.is_wide:
+            self.lengths = np.append(self.lengths, 0.0)
         self.component = np.array([c.deriv * p + c.output for c in sample.channels], np.uint8)
         self.unknown = [i for i, c in enumerate(sample.channels) if not c.known]
 
@@ -101,7 +106,7 @@ class StateSpace:
         u = np.column_stack([sample.u, np.ones(len(sample))]) if equation.intercept else sample.u
         before = np.zeros_like(u)
         before[1:] = u[:-1]
-        if not equation.takes_changes:
+        if not (equation.takes_changes or self.is_wide):
             return np.ascontiguousarray(before)
         return np.ascontiguousarray(np.hstack([before, (u - before)[:, : len(sample.inputs)]]))
 
@@ -120,7 +125,9 @@ class StateSpace:
 
         T[..., 0] = values.T
         Q[..., 0] = np.tensordot(q, values.Q, axes=1)
-        G[..., 0] = gains(equation, theta, system, values, self.lengths)
+        at_theta = gains(equation, theta, system, values, self.lengths)
+        own = at_theta.shape[2]
+        G[:, :, :own, 0] = at_theta
         variance[:, 0] = 1.0
         variance[self.unknown, 0] = sigma2
         if n:
@@ -128,16 +135,18 @@ class StateSpace:
             for i, slope, along in zip(np.flatnonzero(in_system), slopes, self._directions, strict=True):
                 T[..., 1 + i] = slope.T
                 Q[..., 1 + i] = np.tensordot(q, slope.Q, axes=1)
-                G[..., 1 + i] = gain_slopes(equation, theta, system, along, values, slope, self.lengths)
+                G[:, :, :own, 1 + i] = gain_slopes(equation, theta, system, along, values, slope, self.lengths)
             for i in np.flatnonzero(~in_system):
                 unit = np.zeros_like(theta)
                 unit[i] = 1.0
-                G[..., 1 + i] = gains(equation, unit, system, values, self.lengths)
+                G[:, :, :own, 1 + i] = gains(equation, unit, system, values, self.lengths)
             first = 1 + len(theta)
             for j in range(p):
                 Q[..., first + j] = values.Q[j]
             for j, channel in enumerate(self.unknown):
                 variance[channel, first + p + j] = 1.0
+        if self.is_wide:
+            T, Q, G = widened(equation, theta, self._directions, T, Q, G)
         return T, Q, G, variance
 
     @cached_property
@@ -179,7 +188,7 @@ class StateSpace:
             for i in range(begin, s.stop):
                 if i > begin:
                     whole = T[self.step[i]] @ whole
-                for r in np.flatnonzero(np.isfinite(sample.y[i])):
+                for r in np.flatnonzero(np.isfinite(sample.y[i]) & ~self.is_highest):
                     row = whole[self.component[r]]
                     left = row - basis.T @ (basis @ row)
                     left = left - basis.T @ (basis @ left)
@@ -315,11 +324,11 @@ class StateSpace:
     def _run(
         self, packed: tuple[FloatArray, FloatArray, FloatArray, FloatArray], keep: bool
     ) -> tuple[FloatArray, FloatArray, int, int, int, FloatArray, FloatArray]:
-        sample, nodes = self.sample, self._read
+        sample, nodes = self.sample, self._nodes
         try:
             found = _kernels.linear_likelihood(*self.rows, self.component, *packed, keep)
         except _kernels.KernelError as error:
-            row = error.args[1] if nodes is None else nodes[error.args[1]]
+            row = error.args[1] if nodes is None else max(nodes[error.args[1]], 0)
             raise NumericalError(
                 f"the variance predicted for the observation at {sample.t_name} = {sample.t[row]:g} is not a positive finite number"
             ) from None
@@ -327,18 +336,37 @@ class StateSpace:
             return found
         sums, information, used, flat, unknown, *kept = found
         innovations, variances = (np.full((len(sample), *part.shape[1:]), np.nan) for part in kept)
-        innovations[nodes], variances[nodes] = kept
+        innovations[nodes[nodes >= 0]], variances[nodes[nodes >= 0]] = (part[nodes >= 0] for part in kept)
         return sums, information, used, flat, unknown, innovations, variances
 
     @cached_property
-    def rows(self) -> tuple[npt.NDArray[np.int32], FloatArray, FloatArray, FloatArray]:
+    def rows(self) -> Rows:
         """Classes of steps, drives, observations and their relative variances at the nodes that contain information."""
         sample, nodes = self.sample, self._read
         if nodes is None:
-            return self.step, self.drives, sample.y, sample.ratio
+            return self._with_first((self.step, self.drives, sample.y, sample.ratio), sample.starts)
         step = self.step[nodes]
         step[np.searchsorted(nodes, self._begins)] = -1
-        return step, self.drives[nodes], sample.y[nodes], sample.ratio[nodes]
+        return self._with_first((step, self.drives[nodes], sample.y[nodes], sample.ratio[nodes]), self._begins)
+
+    def _with_first(self, rows: Rows, starts: npt.NDArray[np.int64]) -> Rows:
+        """Rows with one before each run where the highest derivative is observed."""
+        return with_first(rows, self._at_start(starts), self.is_highest, len(self.lengths) - 1) if self.is_wide else rows
+
+    def _at_start(self, starts: npt.NDArray[np.int64]) -> FloatArray:
+        """Inputs and constant at the first nodes of the runs, as `drives` without changes."""
+        u = self.sample.u[starts]
+        one, none = np.ones((len(u), int(self.equation.intercept))), np.zeros_like(u)
+        return np.hstack([u, one, none])
+
+    @cached_property
+    def _nodes(self) -> npt.NDArray[np.int64] | None:
+        """The node of each of `rows`, -1 of those before runs; None if they are all nodes."""
+        if not self.is_wide:
+            return self._read
+        read = np.arange(len(self.sample)) if self._read is None else self._read
+        starts = np.searchsorted(read, self._begins)
+        return np.insert(read, starts, -1)
 
     @cached_property
     def _begins(self) -> npt.NDArray[np.int64]:
@@ -396,15 +424,20 @@ class StateSpace:
         """Return what smooths any observations (n, channels), where there is process noise."""
         values = self._steps(theta)
         packed = self._packed(values, [], theta, q, sigma2, 0)
-        sample = self.sample
+        sample, m = self.sample, self.equation.n_states
 
         def smooth(y: FloatArray) -> tuple[FloatArray, FloatArray]:
+            rows = self.step, self.drives, y, sample.ratio
             try:
-                return _kernels.linear_smooth(self.step, self.drives, y, sample.ratio, self.component, *packed)
+                if not self.is_wide:
+                    return _kernels.linear_smooth(*rows, self.component, *packed)
+                narrow = packed[0][:, :m, :m, 0], packed[1][:, :m, :m, 0], packed[2][:, :m, :, 0]
+                turned = turned_rows(self.equation, theta, rows, self.component, sample.u, narrow, sample.gap)
+                return turned.back(*_kernels.linear_smooth(*turned.rows, turned.component, *turned.matrices, packed[3]))
             except _kernels.KernelError as error:
+                node = min(error.args[1] // (1 + self.is_wide), len(sample) - 1)
                 raise NumericalError(
-                    f"smoothing stopped at {sample.t_name} = {sample.t[min(error.args[1], len(sample) - 1)]:g}: the state's "
-                    f"covariance is singular"
+                    f"smoothing stopped at {sample.t_name} = {sample.t[node]:g}: the state's covariance is singular"
                 ) from None
 
         return smooth
@@ -416,10 +449,13 @@ class StateSpace:
         T, _, G, variance = self._packed(values, [], theta, np.zeros(self.equation.n_noises), sigma2, 0)
         T, G = T[..., 0], G[..., 0]
         weights = 1 / np.sqrt(sample.ratio * variance[:, 0])
-        mean, cov = np.empty((len(sample), m)), np.empty((len(sample), m, m))
+        wide = T.shape[1]
+        mean, cov = np.empty((len(sample), wide)), np.empty((len(sample), wide, wide))
         for s in sample.slices():
-            driven, free = np.zeros((s.stop - s.start, m)), np.empty((s.stop - s.start, m, m))
-            free[0] = np.eye(m)
+            driven, free = np.zeros((s.stop - s.start, wide)), np.empty((s.stop - s.start, wide, m))
+            free[0] = np.eye(wide, m)
+            if self.is_wide:
+                free[0], driven[0] = T[-1, :, :m], G[-1] @ self._at_start(np.array([s.start]))[0]
             for i in range(s.start + 1, s.stop):
                 k, c = i - s.start, self.step[i]
                 driven[k] = T[c] @ driven[k - 1] + G[c] @ self.drives[i]

@@ -54,7 +54,8 @@ class DerivativeRegression:
     y : array_like, shape (n,) or (n, p), data frame, or Observations
         Observations; NaN where missing. Several columns are a coupled system: each equation has the derivatives of all on its
         right. An `Observations` object brings its own times, may hold observations of derivatives (position and velocity) and known
-        noise SDs. The columns of data frames name outputs and inputs; labels that are numbers go behind a letter: y0, y1, u0, ...
+        noise SDs; of a linear equation of one output also observations of y^(m), as of an accelerometer, without the process noise.
+        The columns of data frames name outputs and inputs; labels that are numbers go behind a letter: y0, y1, u0, ...
     t : array_like, shape (n,)
         Times: numbers or datetimes, unsorted as they come. With `Observations` the times of u. y, t, u and groups pair up by
         position, not by index.
@@ -215,17 +216,19 @@ class DerivativeRegression:
                 "one of them out"
             )
         for channel in sample.channels:
-            if equation.highest_derivative < channel.deriv < equation.order:
+            if equation.highest_derivative < channel.deriv <= equation.order and equation.input_rates:
                 raise SpecificationError(
                     f"{channel.name!r} observes a derivative of order {channel.deriv}, in which the derivatives of inputs of order "
                     f"{max(equation.input_derivatives)} on the right are impulses; leave {channel.name!r} out, or lower "
                     "input_derivatives="
                 )
-            if channel.deriv >= equation.order:
+            is_simple = not equation.terms and equation.n_outputs == 1 and equation.order < HIGHEST_ORDER
+            if channel.deriv > equation.order or (channel.deriv == equation.order and not is_simple):
+                only = "up to" if is_simple else "below"
                 raise SpecificationError(
-                    f"{channel.name!r} observes a derivative of order {channel.deriv}, and an equation of order {equation.order} "
-                    f"takes observations of derivatives below {equation.order} only: leave {channel.name!r} out (a higher order "
-                    "would be another equation, whose coefficients are not those of this one)"
+                    f"{channel.name!r} observes a derivative of order {channel.deriv}, and such an equation of order "
+                    f"{equation.order} takes observations of derivatives {only} {equation.order} only: leave {channel.name!r} out "
+                    "(a higher order would be another equation, whose coefficients are not those of this one)"
                 )
         for name in equation.names:
             if name in RESERVED:

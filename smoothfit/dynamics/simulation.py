@@ -20,11 +20,12 @@ Deviations = Callable[[np.random.Generator, int], FloatArray]
 def solutions_from(equation: Equation, sample: Sample, theta: FloatArray, cov: FloatArray) -> Deviations:
     """As `deviations`, without process noise: solutions from initial states of a covariance (M, M)."""
     spread = discretize(equation.matrices(theta)[0], equation.entry, sample.t - sample.t[0], noise=False).T
-    values, axes = np.linalg.eigh(cov)
+    m = equation.n_states
+    values, axes = np.linalg.eigh(cov[:m, :m])
     root = axes * np.sqrt(np.maximum(values, 0.0))
 
     def draw(rng: np.random.Generator, size: int) -> FloatArray:
-        return np.asarray(np.einsum("nij,sj->sni", spread, rng.standard_normal((size, len(cov))) @ root.T))
+        return np.asarray(np.einsum("nij,sj->sni", spread, rng.standard_normal((size, m)) @ root.T))
 
     return draw
 
@@ -56,7 +57,9 @@ def deviations(equation: Equation, sample: Sample, theta: FloatArray, q: FloatAr
         for k in range(1, len(sample)):
             c = classes[k]
             states[k] = states[k - 1] @ d.T[c].T + noise[:, k, :m] @ roots[c].T
-        found = np.empty((size, len(sample), m))
+        if bare.is_wide:
+            states = np.concatenate([states, states @ equation.matrices(theta)[0][-1:].T], axis=2)
+        found = np.empty((size, len(sample), states.shape[2]))
         for s in range(size):
             y = np.where(read, states[:, s, bare.component] + sd * noise[s, :, m:], np.nan)
             found[s] = states[:, s] - smoothed(y)[0]

@@ -113,7 +113,11 @@ def series_starts(equation: Equation, sample: Sample) -> dict[int, FloatArray]:
     found = {}
     for i, channel in enumerate(sample.channels):
         beside = sum(c.output == channel.output for c in sample.channels)
-        if beside > 1 and np.isfinite(sample.y[:, i]).sum() > equation.n_params + equation.n_states:
+        if (
+            beside > 1
+            and channel.deriv < equation.order
+            and np.isfinite(sample.y[:, i]).sum() > equation.n_params + equation.n_states
+        ):
             alone = sample.y.copy()
             alone[:, [j for j, c in enumerate(sample.channels) if j != i and c.output == channel.output]] = np.nan
             found[i] = integral_start(equation, sample.with_readings(alone))

@@ -1,0 +1,153 @@
+"""Observations of the highest derivative, against dense algebra and solutions by matrix exponentials."""
+
+import numpy as np
+import pytest
+from scipy.linalg import expm
+
+import smoothfit as sf
+from smoothfit.dynamics.likelihood import StateSpace
+from smoothfit.errors import SpecificationError
+
+TRUTH = np.array([-9.0, -0.6, 2.0])
+
+
+def oscillator(n=150, irregular=False, hold=15):
+    """t, u, states and accelerations of y'' = -9 y - .6 y' + 2 u, u held."""
+    rng = np.random.default_rng(0)
+    t = 0.05 * (np.cumsum(rng.uniform(0.5, 1.5, n)) if irregular else np.arange(float(n)))
+    u = np.repeat(rng.choice([-1.0, 0.0, 1.0], n // hold + 1), hold)[:n]
+    whole = np.zeros((3, 3))
+    whole[0, 1], whole[1] = 1.0, TRUTH
+    x = np.zeros((n, 2))
+    x[0] = 1.0, 0.0
+    for k in range(n - 1):
+        x[k + 1] = (expm(whole * (t[k + 1] - t[k])) @ np.append(x[k], u[k]))[:2]
+    return t, u, x, np.column_stack([x, u]) @ TRUTH
+
+
+def model(t, u, positions, accelerations, **options):
+    observed = sf.observe(t, positions, name="y") + sf.observe(t, accelerations, deriv=2, name="acc")
+    return sf.DerivativeRegression(observed, t, u, order=2, intercept=False, **options)
+
+
+@pytest.mark.parametrize("method", ["kalman", "output_error"])
+@pytest.mark.parametrize("irregular", [False, True])
+def test_exact_observations_give_the_coefficients(method, irregular):
+    t, u, x, acc = oscillator(irregular=irregular)
+    np.testing.assert_allclose(model(t, u, x[:, 0], acc).fit(method).coefficients, TRUTH, rtol=1e-10)
+
+
+@pytest.fixture(scope="module")
+def dense():
+    """A problem with missing observations, and what computes minus twice its likelihood, and its posterior, by dense algebra."""
+    t, u, x, acc = oscillator(n=12, irregular=True, hold=2)
+    rng = np.random.default_rng(1)
+    positions, acc = x[:, 0] + 0.1 * rng.standard_normal(12), acc + 0.5 * rng.standard_normal(12)
+    positions[4], acc[7] = np.nan, np.nan
+    problem = model(t, u, positions, acc).problem
+
+    def moments(theta, q, sigma2):
+        whole = np.zeros((3, 3))
+        whole[0, 1], whole[1] = 1.0, theta
+        A, row = whole[:2, :2], theta[:2]
+        free, driven, P = [np.eye(2)], [np.zeros(2)], [np.zeros((2, 2))]
+        for k, h in enumerate(np.diff(t)):
+            E = expm(whole * h)
+            block = expm(np.block([[-A, np.diag([0.0, q])], [np.zeros((2, 2)), A.T]]) * h)  # Van Loan
+            free.append(E[:2, :2] @ free[-1])
+            driven.append(E[:2, :2] @ driven[-1] + E[:2, 2] * u[k])
+            P.append(E[:2, :2] @ P[-1] @ E[:2, :2].T + block[2:, 2:].T @ block[:2, 2:])
+        cov = np.zeros((12, 2, 12, 2))
+        for i in range(12):
+            for j in range(i, 12):
+                cov[j, :, i] = expm(A * (t[j] - t[i])) @ P[i]
+                cov[i, :, j] = cov[j, :, i].T
+        rows = np.stack([np.tile([1.0, 0.0], (12, 1)), np.tile(row, (12, 1))])  # (series, n, 2)
+        known = np.isfinite([positions, acc])
+        which, at = np.nonzero(known)
+        H = rows[which, at]
+        X = np.einsum("ka,kab->kb", H, np.array(free)[at])
+        V = np.einsum("ka,kalb,lb->kl", H, cov[at][:, :, at], H) + np.diag(np.asarray(sigma2)[which])
+        level = np.einsum("ka,ka->k", H, np.array(driven)[at]) + np.where(which == 1, theta[2] * u[at], 0.0)
+        y = np.array([positions, acc])[which, at] - level
+        first = X[:2]  # the first two positions
+        return y, X, V, first, (free, driven, cov, H, at)
+
+    def likelihood(theta, q, sigma2):
+        y, X, V, first, _ = moments(theta, q, sigma2)
+        information = X.T @ np.linalg.solve(V, X)
+        start = np.linalg.solve(information, X.T @ np.linalg.solve(V, y))
+        left = y - X @ start
+        log_det = np.linalg.slogdet(V)[1] + np.linalg.slogdet(information)[1] - 2 * np.linalg.slogdet(first)[1]
+        return log_det, left @ np.linalg.solve(V, left)
+
+    def smoothed(theta, q, sigma2):
+        y, X, V, _, (free, driven, cov, H, at) = moments(theta, q, sigma2)
+        information = X.T @ np.linalg.solve(V, X)
+        start = np.linalg.solve(information, X.T @ np.linalg.solve(V, y))
+        across = np.einsum("nalb,lb->nal", cov[:, :, at], H)
+        mean = driven + np.array(free) @ start + across @ np.linalg.solve(V, y - X @ start)
+        S = np.vstack([np.eye(2), theta[:2]])
+        apart = np.array(free) - np.einsum("nal,lb->nab", across, np.linalg.solve(V, X))
+        spread = np.array([cov[i, :, i] for i in range(12)]) - np.einsum(
+            "nal,lk,nbk->nab", across, np.linalg.solve(V, np.eye(len(V))), across
+        )
+        spread = spread + apart @ np.linalg.solve(information, np.swapaxes(apart, 1, 2))
+        return np.column_stack([mean, mean @ theta[:2] + theta[2] * u]), S @ spread @ S.T
+
+    return StateSpace(problem.equation, problem.sample), likelihood, smoothed
+
+
+def test_the_likelihood_and_its_slopes_are_those_of_dense_algebra(dense):
+    space, likelihood, _ = dense
+    theta, q, sigma2 = np.array([-7.0, -0.9, 1.5]), 0.8, np.array([0.02, 0.3])
+    found = space.terms(theta, np.array([q]), sigma2)
+    np.testing.assert_allclose([found.log_det, found.sse], likelihood(theta, q, sigma2), rtol=1e-11)
+    values = np.concatenate([theta, [q], sigma2])
+
+    def at(moved):
+        return np.array(likelihood(moved[:3], moved[3], moved[4:]))
+
+    slopes = []
+    for i, step in enumerate(1e-4 * np.abs(values)):
+        unit = step * np.eye(6)[i]
+        slopes.append((8 * (at(values + unit) - at(values - unit)) - (at(values + 2 * unit) - at(values - 2 * unit))) / (12 * step))
+    np.testing.assert_allclose([found.log_det_gradient, found.sse_gradient], np.transpose(slopes), rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("q", [0.8, 0.0])
+def test_smoothed_states_and_accelerations_are_those_of_dense_algebra(dense, q):
+    space, _, smoothed = dense
+    theta, sigma2 = np.array([-7.0, -0.9, 1.5]), np.array([0.02, 0.3])
+    for found, expected in zip(space.smooth(theta, np.array([q]), sigma2), smoothed(theta, q, sigma2), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-9)
+
+
+def test_an_accelerometer_sharpens_the_coefficients():
+    t, u, x, acc = oscillator()
+    rng = np.random.default_rng(1)
+    positions, acc = x[:, 0] + 0.1 * rng.standard_normal(150), acc + 0.3 * rng.standard_normal(150)
+    both = model(t, u, positions, acc).fit()
+    alone = sf.DerivativeRegression(positions, t, u, order=2, intercept=False).fit()
+    assert (both.bse[:3] < 0.6 * alone.bse[:3].to_numpy()).all()
+    low, high = both.conf_int()[:3].to_numpy().T
+    assert ((low < TRUTH) & (high > TRUTH)).all()
+    assert both.sigma["acc"] == pytest.approx(0.3, rel=0.2)
+    assert both.resid.shape == (150, 2)
+    drawn = both.curve().sample([1.0], size=400, rng=0)
+    assert drawn.std() == pytest.approx(both.get_prediction([1.0]).se_mean[0], rel=0.3)
+    assert "acc" in str(both.summary())
+
+
+def test_what_observes_no_highest_derivative_is_named():
+    t, u, x, acc = oscillator(n=40)
+    for options, words in (
+        ({"input_derivatives": 1}, "leave 'acc' out, or lower input_derivatives="),
+        ({"terms": {"y**3": lambda y, t: y[0] ** 3}}, "takes observations of derivatives below 2 only"),
+    ):
+        with pytest.raises(SpecificationError, match=words):
+            model(t, u, x[:, 0], acc, **options)
+    with pytest.raises(SpecificationError, match="an equation of order 1 takes observations of derivatives up to 1 only"):
+        sf.DerivativeRegression(sf.observe(t, x[:, 0], name="y") + sf.observe(t, acc, deriv=2, name="acc"), t, u)
+    with pytest.raises(SpecificationError, match=r'"whittle" supports observations of y alone'):
+        model(t, u, x[:, 0], acc).fit("whittle")
