@@ -15,15 +15,18 @@ from __future__ import annotations
 import argparse
 import warnings
 
-import numpy as np
 from _timing import machine, table
 
 # isort: split
+import numpy as np
+from numpy.typing import NDArray
+
 import smoothfit as sf
 from smoothfit.dynamics import response
 from smoothfit.dynamics.specification import Equation
 from smoothfit.errors import SmoothfitError
 
+Array = NDArray[np.float64]
 AHEAD = (1, 20, 100)
 HELD = 8
 EQUATION = Equation(2, ("y",), (0, 1), ("u",), input_derivatives=(1,), hidden=1)
@@ -33,18 +36,24 @@ PLANTS = {  # poles, zero, gain, step, intensities of the noises of both states,
 }
 
 
-def covered(name: str, n: int, seed: int) -> dict[str, float]:
-    """What one sample adds to the columns of the table."""
-    poles, zero, gain, step, q, sigma, times = PLANTS[name]
+def samples(name: str, n: int, seed: int) -> tuple[Array, Array, Array, Array, Array]:
+    """t, u, y without its noise, y, and the true coefficients."""
+    poles, zero, gain, step, q, sigma, _ = PLANTS[name]
     rng = np.random.default_rng(seed)
-    t = np.arange(n + max(AHEAD)) * step
-    u = np.repeat(rng.integers(0, 2, -(-len(t) // HELD)).astype(float), HELD)[: len(t)]
+    t = np.arange(n) * step
+    u = np.repeat(rng.integers(0, 2, -(-n // HELD)).astype(float), HELD)[:n]
     denominator = np.poly(poles).real
     level = gain * denominator[2]
     truth = np.array([-denominator[2], -denominator[1], level, level / -zero, 0.0])
     x = response.simulate(EQUATION, truth, t, u[:, None], np.zeros(2), np.array(q), rng)[:, 0]
-    y = x[:n] + sigma * rng.standard_normal(n)
-    res = sf.DerivativeRegression(y, t[:n], u[:n], hidden=1).fit()
+    return t, u, x, x + sigma * rng.standard_normal(n), truth
+
+
+def covered(name: str, n: int, seed: int) -> dict[str, float]:
+    """What one sample adds to the columns of the table."""
+    poles, zero, gain, *_, times = PLANTS[name]
+    t, u, x, y, truth = samples(name, n + max(AHEAD), seed)
+    res = sf.DerivativeRegression(y[:n], t[:n], u[:n], hidden=1).fit()
     interval = res.conf_int().iloc[: len(truth)].to_numpy()
     found = dict(zip(EQUATION.names, (interval[:, 0] <= truth) & (truth <= interval[:, 1]), strict=True))
     roots = res.transfer_function().roots()

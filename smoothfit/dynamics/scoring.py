@@ -351,18 +351,26 @@ class Search:
         )
 
     def _hessian(self, point: Point, free: npt.NDArray[np.bool_], chart: Chart) -> FloatArray:
-        """Differences of the score of D at fixed scale, by the coordinates of the chart."""
+        """Differences of the score of D at fixed scale, by the coordinates of the chart.
+
+        D is quadratic in the coefficients of inputs and constant, of which the expected curvature is the curvature itself.
+        """
         size = len(free)
         hessian = np.zeros((size, size))
+        is_linear = np.zeros(size, np.bool_)
+        if chart.lead is None:
+            is_linear[: self.n_theta] = ~self.model.equation.in_system
         J = chart.jacobian(point.theta)
         floors = np.where(np.arange(len(J)) < self.n_theta, 1e-300, 1e-12)  # logarithms have a scale of their own
         widths = DIFFERENCE / np.sqrt(np.maximum((J.T @ point.expected @ J).diagonal() / 2, floors))
-        for k in np.flatnonzero(free).tolist():
+        for k in np.flatnonzero(free & ~is_linear).tolist():
             step = np.zeros(size)
             log_step = max(min(widths[k], 1e-2), 1e-4)
             step[k] = chart.difference(point.theta, k, widths[k]) if k < self.n_theta else log_step
             up, down = (self._score(point, sign * step, chart) for sign in (1.0, -1.0))
             hessian[k] = (up - down) / (2 * step[k])
+        hessian[np.ix_(is_linear, is_linear)] = point.expected[np.ix_(is_linear, is_linear)]
+        hessian[np.ix_(is_linear, ~is_linear)] = hessian[np.ix_(~is_linear, is_linear)].T
         return (hessian + hessian.T) / 2
 
     def _score(self, point: Point, step: FloatArray, chart: Chart) -> FloatArray:
