@@ -7,6 +7,7 @@
 
 #include "discretize.hpp"
 #include "linear.hpp"
+#include "linear_smoother.hpp"
 #include "scalar.hpp"
 
 using namespace smoothfit;

@@ -9,6 +9,7 @@
 #include "band.hpp"
 #include "bindings_pieces.hpp"
 #include "scalar.hpp"
+#include "spline_rows.hpp"
 
 using namespace smoothfit;
 
