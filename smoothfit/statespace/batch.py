@@ -22,7 +22,6 @@ from .fitting import COARSE, GRID
 from .model import MOST_LOST
 
 IntArray = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
 CHUNK = 512  # curves between two steps of a progress bar
 ENDINGS = ("inside", "at_lower", "at_upper", "left")
 HALVINGS = 100

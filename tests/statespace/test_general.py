@@ -6,6 +6,7 @@ matrix exponential in fifty digits, writes the covariances of all functionals ou
 
 import itertools
 import pickle
+from decimal import Decimal
 from math import comb, factorial
 
 import numpy as np
@@ -17,27 +18,33 @@ from smoothfit.errors import DataError, IdentificationError, SpecificationError
 from smoothfit.statespace.general_search import GeneralCriterion
 from smoothfit.statespace.specification import Specification
 
-from .conftest import solve
+from .conftest import PI, solve, to_digits
 
 MP = MPContext()
 MP.dps = 50
 to_mp = np.frompyfunc(MP.mpf, 1, 1)
+rounded = np.frompyfunc(lambda x: Decimal(MP.nstr(x, 55)) if isinstance(x, MP.mpf) else Decimal(x), 1, 1)  # decimals are faster
 pri = sf.priors
 # A first slope from two observations 10^-3 apart is 10^5 posterior SDs off, and is corrected later: of 16 digits some ten are left.
 MEAN, VARIANCE = 1e-9, 1e-10
 
 
-def matrix(a):
-    return MP.matrix(np.asarray(a, dtype=object).tolist())
-
-
-def array(m):
-    return np.array(m.tolist(), dtype=object).reshape(m.rows, m.cols)
-
-
 def product(rows, matrix):
     """rows @ matrix, where few entries of a row are not zero."""
-    return np.array([row[at] @ matrix[at] for row, at in ((row, np.flatnonzero(row)) for row in rows)])
+    return np.array([row[at] @ matrix[at] for row, at in ((row, np.flatnonzero(row)) for row in rows)]) + Decimal(0)
+
+
+def exponential(M):
+    """exp(M): Taylor's series to fifty digits and more where the norm is below 1/32, squared."""
+    squarings = max(0, int(np.ceil(np.log2(float(np.abs(M).sum(axis=1).max())))) + 5)
+    M = M / 2**squarings
+    term = total = to_digits(np.eye(len(M)))
+    for k in range(1, 36):
+        term = product(M, term) / k
+        total = total + term
+    for _ in range(squarings):
+        total = product(total, total)
+    return total
 
 
 class Process:
@@ -62,11 +69,11 @@ class Process:
     def row(self, deriv):
         """State row (d + 1,) of f^(deriv), or of the integral for -1."""
         if deriv < 0:
-            return np.r_[MP.mpf(1), np.zeros(self.d)]
+            return to_digits(np.eye(self.d + 1)[0])
         row = self.h
         for _ in range(deriv):
             row = row @ self.A[1:, 1:]
-        return np.r_[MP.mpf(0), row]
+        return rounded(np.r_[MP.mpf(0), row])
 
     def step(self, dt):
         """T and Q over dt: functionals of every kind ask for the same steps."""
@@ -76,9 +83,10 @@ class Process:
 
     def discretized(self, dt):
         n = self.d + 1
-        block = np.zeros((2 * n, 2 * n), dtype=object) + MP.mpf(0)
-        block[:n, :n], block[:n, n:], block[n:, n:] = -self.A, self.LL, self.A.T
-        both = array(MP.expm(matrix(block * dt)))
+        block = np.zeros((2 * n, 2 * n), dtype=object) + Decimal(0)
+        A = rounded(self.A)
+        block[:n, :n], block[:n, n:], block[n:, n:] = -A, rounded(self.LL), A.T
+        both = exponential(block * dt)
         T = both[n:, n:].T
         return T, T @ both[:n, n:]
 
@@ -86,8 +94,8 @@ class Process:
         """Diffuse responses (N, n, k) and joint covariance (N, n, N, n) of the states at times."""
         n, N = self.d + 1, len(times)
         V = np.zeros((N, n, N, n), dtype=object)
-        X = [self.B]
-        V[0, :, 0] = self.P0
+        X = [rounded(self.B)]
+        V[0, :, 0] = rounded(self.P0)
         for i in range(1, N):
             T, Q = self.step(times[i] - times[i - 1])
             X.append(T @ X[-1])
@@ -103,7 +111,7 @@ class Oracle:
 
     def __init__(self, process, readings, y, variance, start=None, regressors=None):
         self.process, self.readings, self.n = process, readings, len(y)
-        self.y, self.noise = to_mp(np.asarray(y, float)), to_mp(np.asarray(variance, dtype=object))
+        self.y, self.noise = to_digits(np.asarray(y, float)), to_digits(np.asarray(variance, dtype=object))
         self.W = np.zeros((len(y), 0)) if regressors is None else np.asarray(regressors, float)
         places = [p for x, _ in readings for p in np.atleast_1d(x)]
         self.start = min(places) if start is None else start
@@ -111,15 +119,15 @@ class Oracle:
     def moments(self, asked=()):
         every = [*self.readings, *asked]
         times = sorted({float(p) for x, _ in every for p in np.atleast_1d(x)} | {float(self.start)})
-        X, V = self.process.law([MP.mpf(t) for t in times])
+        X, V = self.process.law([Decimal(t) for t in times])
         N, n = len(times), self.process.d + 1
-        rows = np.zeros((len(every), N, n), dtype=object) + MP.mpf(0)
+        rows = np.zeros((len(every), N, n), dtype=object) + Decimal(0)
         for i, (x, kind) in enumerate(every):
             if isinstance(kind, str):
                 a, b = (times.index(float(p)) for p in x)
                 row = self.process.row(0 if kind == "difference" else -1)
                 if kind == "mean":
-                    row = row / (MP.mpf(float(x[1])) - MP.mpf(float(x[0])))
+                    row = row / (Decimal(float(x[1])) - Decimal(float(x[0])))
                 rows[i, b], rows[i, a] = row, -row
             else:
                 rows[i, times.index(float(x))] = self.process.row(kind)
@@ -127,28 +135,28 @@ class Oracle:
         K = product(flat, product(flat, V.reshape(N * n, N * n)).T)
         design = product(flat, X.reshape(N * n, -1))
         W = np.vstack([self.W, np.zeros((len(asked), self.W.shape[1]))])
-        design = np.hstack([design, to_mp(W)]) if W.shape[1] else design
+        design = np.hstack([design, to_digits(W)]) if W.shape[1] else design
         k, m = design.shape[1], self.n
         S = K[:m, :m].copy()
         S += self.noise if self.noise.ndim == 2 else np.diag(self.noise)
-        corner = np.zeros((k, k), dtype=object) + MP.mpf(0)
+        corner = np.zeros((k, k), dtype=object) + Decimal(0)
         whole = np.block([[S, design[:m]], [design[:m].T, corner]])
         right = np.vstack([K[:m, m:], design[m:].T])
-        solved, log_det = solve(whole, np.hstack([right, np.r_[self.y, np.zeros(k)][:, None], np.eye(m + k)]))
+        solved, log_det = solve(whole, np.hstack([right, np.r_[self.y, to_digits(np.zeros(k))][:, None], to_digits(np.eye(m + k))]))
         q = len(asked)
         means = solved[:m, :q].T @ self.y
         variances = np.array([K[m + j, m + j] - solved[:, j] @ right[:, j] for j in range(q)])
         quadratic = self.y @ solved[:m, q]
-        self.llf_diffuse = -(((m - k) * MP.log(2 * MP.pi)) + log_det + quadratic) / 2
+        self.llf_diffuse = -(((m - k) * (2 * PI).ln()) + log_det + quadratic) / 2
         self.llf = self.llf_diffuse
         if k:
             self.llf = self.llf_diffuse + solve(design[:m].T @ design[:m], np.zeros((k, 0)))[1] / 2
         if X.shape[2] and not self.W.shape[1]:  # what wanders from a diffuse start, orthogonal to that in the metric of the noise
             noise = S - K[:m, :m]
             weighted = solve(noise, design[:m])[0]
-            across = to_mp(np.eye(m)) - design[:m] @ solve(design[:m].T @ weighted, weighted.T)[0]
+            across = to_digits(np.eye(m)) - design[:m] @ solve(design[:m].T @ weighted, weighted.T)[0]
             S = across @ K[:m, :m] @ across.T + noise
-        self.llf_full = -((m * MP.log(2 * MP.pi)) + solve(S, np.zeros((m, 0)))[1] + quadratic) / 2
+        self.llf_full = -((m * (2 * PI).ln()) + solve(S, np.zeros((m, 0)))[1] + quadratic) / 2
         self.coef = solved[m:, q]
         self.coef_cov = -solved[m:, q + 1 + m :]
         return means.astype(float), variances.astype(float)
@@ -170,7 +178,7 @@ def lyapunov(A, LL):
     n = len(A)
     eye = np.eye(n)
     system = np.kron(A, eye) + np.kron(eye, A)
-    return solve(system, -LL.reshape(-1, 1))[0].reshape(n, n)
+    return to_mp(solve(rounded(system), rounded(-LL.reshape(-1, 1)))[0].astype(str)).reshape(n, n)
 
 
 def stationary(process):
@@ -285,7 +293,7 @@ def test_values_slopes_integrals_and_likelihood(case, seed):
     order = np.argsort(deriv, kind="stable")
     res = sf.SmoothingSpline(obs, prior=prior).fit()
     oracle = Oracle(
-        process, [(x[i], int(deriv[i])) for i in order], y[order], [MP.mpf(s) ** 2 for s in sd[order]], start=x.min() - 1
+        process, [(x[i], int(deriv[i])) for i in order], y[order], [Decimal(s) ** 2 for s in sd[order]], start=x.min() - 1
     )
     # The law at the first x is the stationary or diffuse one wherever that is: also where the oracle starts before.
     places = np.unique(np.concatenate([x, x[:-1] + np.diff(x) / 3, [x.min() - 1, x.max() + 1]]))
@@ -335,7 +343,7 @@ def test_overlapping_integrals_means_and_differences(case):
     prior, process = CASES[case]
     obs, readings, y, sd = kinds_of_readings(np.random.default_rng(3))
     res = sf.SmoothingSpline(obs, prior=prior).fit()
-    oracle = Oracle(process, readings, y, [MP.mpf(s) ** 2 for s in sd])
+    oracle = Oracle(process, readings, y, [Decimal(s) ** 2 for s in sd])
     places = np.linspace(-0.5, 6.5, 9)
     mean, variance = oracle.moments([(p, 0) for p in places])
     found = res.get_prediction(places)
@@ -479,7 +487,7 @@ def test_full_likelihood_takes_what_wanders_orthogonal_to_the_unknown_start():
     x, y, deriv, sd = readings_of(1, 5)
     res = sf.SmoothingSpline(observed(x, y, deriv, sd), prior=prior).fit("ml")
     order = np.argsort(deriv, kind="stable")
-    oracle = Oracle(process, [(x[i], int(deriv[i])) for i in order], y[order], [MP.mpf(s) ** 2 for s in sd[order]])
+    oracle = Oracle(process, [(x[i], int(deriv[i])) for i in order], y[order], [Decimal(s) ** 2 for s in sd[order]])
     oracle.moments()
     assert res.llf == pytest.approx(float(oracle.llf_full), abs=1e-10)
 
@@ -494,7 +502,7 @@ def test_regressors_and_interventions_are_exactly_diffuse():
     changes = [sf.Pulse(x[3]), sf.Level(2.0), sf.Slope(3.0)]
     res = sf.SmoothingSpline(obs, prior=prior, regressors={"w": w}, interventions=changes).fit()
     columns = np.column_stack([w, x == x[3], x >= 2.0, np.maximum(x - 3.0, 0)])
-    oracle = Oracle(process, [(p, 0) for p in x], y, [MP.mpf(s) ** 2 for s in sd], regressors=columns)
+    oracle = Oracle(process, [(p, 0) for p in x], y, [Decimal(s) ** 2 for s in sd], regressors=columns)
     oracle.moments()
     np.testing.assert_allclose(res.params.to_numpy(), oracle.coef.astype(float), rtol=1e-10)
     np.testing.assert_allclose(res.cov_params().to_numpy(), oracle.coef_cov.astype(float), rtol=1e-9, atol=1e-12)
@@ -524,12 +532,12 @@ def test_noise_process_of_one_name():
         def row(self, deriv):  # 0 is f, 1 is f and the noise of b
             row = Process.row(self, 0)
             if deriv == 0:
-                row[3:] = MP.mpf(0)
+                row[3:] = Decimal(0)
             return row
 
     whole = together(process, matern(0, 0.7, 1.3))
     whole.__class__ = Both
-    oracle = Oracle(whole, [(p, 0) for p in x] + [(p, 1) for p in z], y, [MP.mpf(s) ** 2 for s in sd])
+    oracle = Oracle(whole, [(p, 0) for p in x] + [(p, 1) for p in z], y, [Decimal(s) ** 2 for s in sd])
     places = np.linspace(0, 5, 7)
     mean, variance = oracle.moments([(p, 0) for p in places])
     found = res.get_prediction(places)
