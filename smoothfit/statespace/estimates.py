@@ -371,7 +371,8 @@ class Estimated(CurveResults, Integrated):
 
         NaN for a parameter at a boundary and for a smoothing chosen by gcv or aicc, which have no information matrix; 0 or infinite
         where a square leaves the range of floating-point numbers, unlike `bse`. The coefficients' is that at the estimated
-        parameters, to first order independent of these.
+        parameters, to first order independent of these, but for scales, lags and correlations of series, which move biases: theirs
+        is carried over with the slopes of the coefficients by them.
         """
         import pandas as pd
 
@@ -380,8 +381,22 @@ class Estimated(CurveResults, Integrated):
         cov = np.zeros((len(params), len(params)))
         with np.errstate(over="ignore", under="ignore"):  # q may be a number of which the square is none
             cov[:n, :n] = self._cov_log_params * values[:, None] * values
-        cov[n:, n:] = self.fitted.posterior.effects[1]
+        cov[n:, n:] = self._cov_effects
+        slopes = self.fitted.posterior.effects_by_sensors
+        if slopes.size:
+            cov[:n, n:] = values[:, None] * self._cov_log_params[:, n - slopes.shape[1] :] @ slopes.T
+            cov[n:, :n] = cov[:n, n:].T
         return pd.DataFrame(cov, index=params.index, columns=params.index)
+
+    @cached_property
+    def _cov_effects(self) -> FloatArray:
+        """Covariance of the coefficients, with that of scales, lags and correlations of series."""
+        slopes = self.fitted.posterior.effects_by_sensors
+        covariance = self.fitted.posterior.effects[1]
+        if not slopes.size:
+            return covariance
+        places = slice(self._n_positive - slopes.shape[1], None)
+        return np.asarray(covariance + slopes @ self._cov_log_params[places, places] @ slopes.T)
 
     @property
     def _is_positive(self) -> npt.NDArray[np.bool_]:
@@ -391,7 +406,7 @@ class Estimated(CurveResults, Integrated):
     @property
     def _standard_errors(self) -> FloatArray:
         of_logs = np.sqrt(np.diag(self._cov_log_params))
-        return np.concatenate([of_logs * self._slopes, np.sqrt(np.diag(self.fitted.posterior.effects[1]))])
+        return np.concatenate([of_logs * self._slopes, np.sqrt(np.diag(self._cov_effects))])
 
     @property
     def _tested(self) -> list[str]:

@@ -101,6 +101,11 @@ class MarkovPosterior:
         return tuple((p.name, p.is_variance) for p in self.specification.parameters)
 
     @property
+    def effects_by_sensors(self) -> FloatArray:
+        """Slopes (p, s) of coefficients by the coordinates of scales, lags and correlations that are estimated: none."""
+        return np.zeros((0, 0))
+
+    @property
     def of_sensors(self) -> tuple[str, ...]:
         """Names of scales, lags and correlations that are estimated: none."""
         return ()

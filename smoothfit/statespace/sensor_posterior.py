@@ -120,6 +120,15 @@ class SensorPosterior(MarkovPosterior):
         factors = np.array([self._scale_of(name.removeprefix("bias.")) for name in self.effect_names])
         return coef * factors, covariance * np.outer(factors, factors)
 
+    @cached_property
+    def effects_by_sensors(self) -> FloatArray:
+        """Slopes (p, s) of coefficients by the coordinates of scales, lags and correlations, by central differences."""
+        k, s = len(self.logs), len(self.given.unknowns)
+        if not self.effect_names:
+            return np.zeros((0, s))
+        steps = STEP * np.eye(k)[k - s :]
+        return np.array([(self.moved(step).effects[0] - self.moved(-step).effects[0]) / (2 * STEP) for step in steps]).T
+
     def _scale_of(self, name: str | None) -> float:
         """The scale of a series, one of others."""
         return self._number_of("scale", name, 1.0)

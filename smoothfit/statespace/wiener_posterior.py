@@ -106,6 +106,11 @@ class WienerPosterior:
         return (*((name, True) for name in self.rows.unknown), ("q", False))
 
     @property
+    def effects_by_sensors(self) -> FloatArray:
+        """Slopes (p, s) of coefficients by the coordinates of scales, lags and correlations that are estimated: none."""
+        return np.zeros((0, 0))
+
+    @property
     def of_sensors(self) -> tuple[str, ...]:
         """Names of scales, lags and correlations that are estimated: none."""
         return ()

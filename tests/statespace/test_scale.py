@@ -147,3 +147,12 @@ def test_an_ignored_scale_is_reported_with_its_remedy():
     (found,) = res.misfits
     assert found.kind == "scale"
     assert "scale='estimate'" in found.remedy
+
+
+def test_standard_errors_of_biases_include_those_of_scales():
+    res = sf.SmoothingSpline(pair(bias="estimate")).fit()
+    low, high = res.conf_int().loc["bias.b"]
+    assert high - low == pytest.approx(2 * 1.98 * res.bse["bias.b"], rel=0.2)
+    assert res.bse["bias.b"] > 2 * np.sqrt(res.fitted.posterior.effects[1][0, 0])
+    cov = res.cov_params()
+    assert cov.loc["bias.b", "scale.b"] / (res.bse["bias.b"] * res.bse["scale.b"]) < -0.9
