@@ -243,7 +243,7 @@ def _apart(observations: Observations, sds: Sequence[float], z: FloatArray, offs
     if not mine:
         return None
     largest = max(abs(one.statistic) for one in mine)
-    alike = MUCH_ALIKE if kind == "lag" and len(sds) == 2 else ALIKE
+    alike = MUCH_ALIKE if len(sds) == 2 else ALIKE
     one = [one for one in mine if abs(one.statistic) >= (1 - alike) * largest][-1]  # the first of two series is the reference
     p = _p_value(one.statistic, z, len(mine))
     name = observations.names[one.series]

@@ -80,8 +80,6 @@ def offsets_of(stretches: Sequence[Stretch], n_series: int) -> list[Offset]:
         for i, kind in enumerate(KINDS):
             told = float(information[i, i])
             if not told > LEAST_TOLD * spread[i] * sums.direct:
-                if i == 0:
-                    break
                 continue
             effect = float(score[i]) / told
             found.append(Offset(k, kind, effect, float(score[i]) / np.sqrt(told), abs(effect) * np.sqrt(spread[i])))
