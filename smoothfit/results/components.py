@@ -29,10 +29,6 @@ class HasParts(Protocol):
     """What has additive parts."""
 
     @property
-    def fittedvalues(self) -> Any:
-        """Posterior mean of what each observation measures."""
-
-    @property
     def observations(self) -> Observations:
         """The data."""
 
@@ -88,8 +84,8 @@ def component_frame(results: HasParts, x: Any, deriv: int, alpha: float) -> pd.D
     return pd.concat(frames, ignore_index=True)
 
 
-def variance_shares(results: HasParts, name: str | None) -> pd.DataFrame:
-    """Variance of each part of the observations of a series, its share of theirs, and its strength."""
+def variance_shares(results: HasParts, fittedvalues: FloatArray, name: str | None) -> pd.DataFrame:
+    """Variance of each part of the observations of a series, its share of theirs, and its strength; fitted values are (n,)."""
     import pandas as pd
 
     observations = results.observations
@@ -103,7 +99,7 @@ def variance_shares(results: HasParts, name: str | None) -> pd.DataFrame:
         if part not in results.coefficient_names
     }
     parts |= {part: mean[mine[alike]] for part, _, mean, _ in results.parts_of_observations(None, reading.deriv)}
-    y, fitted = observations.y[mine], np.asarray(results.fittedvalues)[mine]
+    y, fitted = observations.y[mine], fittedvalues[mine]
     other = fitted - np.sum(list(parts.values()), axis=0)
     if np.ptp(other) > ROUNDING * np.ptp(fitted):
         parts[NOISE] = other

@@ -19,9 +19,22 @@ COLUMNS = ["kind", "name", "x", "effect", "se", "statistic", "p_value", "row"]
 
 def outliers(results: Residuals, alpha: float) -> pd.DataFrame:
     """Return the observations and changes that are significant at level alpha / (number of the kind)."""
+    return _reported(results, check_level(alpha))
+
+
+def most_significant(results: Residuals) -> pd.DataFrame:
+    """The observation and the change of each kind with the largest statistic, with the number of ``places`` tested of each kind."""
+    places = {"observation": np.count_nonzero(~np.isnan(results._resid_standardized))}
+    places |= {change.kind: len(change.x) for change in results._changes()}
+    frame = _reported(results, 1.0)
+    farthest = frame.loc[frame["statistic"].abs().groupby(frame["kind"]).idxmax()]
+    return farthest.assign(places=farthest["kind"].map(places))
+
+
+def _reported(results: Residuals, level: float) -> pd.DataFrame:
+    """Those whose p-value is at most the level."""
     import pandas as pd
 
-    level = check_level(alpha)
     parts = [_readings(results, level)]
     abscissa = results.observations.abscissa
     for change in results._changes():

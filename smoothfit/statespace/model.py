@@ -283,9 +283,10 @@ class SmoothingSpline:
         robust : bool, str, list of str, or mapping from str to float or None
             Short for ``loss="student_t"`` (True), of some series, or of some with given degrees of freedom (None: estimated).
         interventions : {"auto"}, optional
-            Adds outliers (`Pulse`) and level shifts (`Level`) to the model: as long as `outliers` reports one at 5 %, the most
-            significant, and estimates all again. The summary lists them, and ``fitted.selection`` of the results has their
-            p-values. For one series of values of f, one at each x.
+            Adds outliers (`Pulse`) and level shifts (`Level`) to the model, the most significant first, as long as a test of
+            the ratio of likelihoods, all parameters estimated with and without, has a p-value times the number of places and
+            kinds tested below 2.5 %. The summary lists them, and ``fitted.selection`` of the results has their p-values. For one
+            series of values of f, one at each x.
 
         Returns
         -------
@@ -345,10 +346,10 @@ class SmoothingSpline:
     def _with_selection(self, method: str) -> SmoothingSplineResults:
         """Fit with the outliers and level shifts that are significant."""
 
-        def fit(added: tuple[Intervention, ...]) -> SmoothingSplineResults:
-            return (self._with_interventions(added) if added else self)._fit(method, None, {})
+        def fit(added: tuple[Intervention, ...], by: str) -> SmoothingSplineResults:
+            return (self._with_interventions(added) if added else self)._fit(by, None, {})
 
-        found, selection = select(fit)
+        found, selection = select(fit, method)
         results = SmoothingSplineResults(found.model, replace(found.fitted, selection=selection))
         warn_of_misfits(results.misfits)
         return results

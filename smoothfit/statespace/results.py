@@ -529,7 +529,7 @@ class SmoothingSplineResults(Estimated):
         >>> sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit().variance_shares()["share"].round(2).to_dict()
         {'wiener': 0.37, 'seasonal': 0.62, 'residual': 0.01}
         """
-        return variance_shares(self, name)
+        return variance_shares(self, self._fittedvalues, name)
 
     def plot_components(self, deriv: int = 0, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
         """Draw each additive part of the curve and of observations over x, with its pointwise interval; see `components`.
