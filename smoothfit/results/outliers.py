@@ -24,7 +24,7 @@ def outliers(results: Residuals, alpha: float) -> pd.DataFrame:
 
 def most_significant(results: Residuals) -> pd.DataFrame:
     """The observation and the change of each kind with the largest statistic, with the number of ``places`` tested of each kind."""
-    places = {"observation": np.count_nonzero(~np.isnan(results._resid_standardized))}
+    places = {"observation": int(np.count_nonzero(~np.isnan(results._resid_standardized)))}
     places |= {change.kind: len(change.x) for change in results._changes()}
     frame = _reported(results, 1.0)
     farthest = frame.loc[frame["statistic"].abs().groupby(frame["kind"]).idxmax()]

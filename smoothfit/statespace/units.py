@@ -11,6 +11,9 @@ from ..markov.process import Prior
 from ..observations import Observations, Readings
 from .specification import Specification
 
+STEPS = (1.0, 0.38)  # in units of x, at which states move each other: within the first a harmonic may turn by half a cycle
+STILL = 1e-12  # what a sine of half a cycle leaves
+
 
 def noise_sds(
     observations: Observations, unknown: Sequence[str], variance: FloatArray, unit_of: Callable[[Readings], float]
@@ -52,12 +55,15 @@ def log_det_units(specification: Specification, values: FloatArray) -> float:
 def _state_units(component: Prior, x_unit: float, size: float, scaled: FloatArray, given: FloatArray) -> FloatArray:
     """Unit of each entry of a component's state: `size` for observed components, and of others by how they move each other."""
     ours, theirs = component.readout(0, x_unit), component.readout(0, 1.0)
-    T = component.matrices(np.ones(1), scaled, x_unit, False)[0][0]
-    moves = component.matrices(np.array([x_unit]), given, 1.0, False)[0][0]
     units = np.full(component.dim, np.nan)
     units[theirs != 0] = size * ours[theirs != 0] / theirs[theirs != 0]
-    for _ in range(component.dim):
-        for i in np.flatnonzero(~np.isnan(units)):
-            for j in np.flatnonzero((T[i] != 0) & (moves[i] != 0)):
-                units[j] = units[i] * T[i, j] / moves[i, j]
+    for step in STEPS:
+        if not np.isnan(units).any():
+            break
+        T = component.matrices(np.array([step]), scaled, x_unit, False)[0][0]
+        moves = component.matrices(np.array([step * x_unit]), given, 1.0, False)[0][0]
+        for _ in range(component.dim):
+            for i in np.flatnonzero(~np.isnan(units)):
+                for j in np.flatnonzero((np.abs(T[i]) > STILL) & (moves[i] != 0)):
+                    units[j] = units[i] * T[i, j] / moves[i, j]
     return units

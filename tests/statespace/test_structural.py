@@ -133,6 +133,16 @@ def test_a_trend_that_two_components_share_is_named_with_the_way_out(trending, s
         sf.SmoothingSpline(sf.observe(np.arange(200.0), trending), prior=prior)
 
 
+def test_the_diffuse_likelihood_of_harmonics_that_turn_by_half_a_cycle():
+    """In units of 2 the third of 12 does within a step; only the unit of the diffuse slope changes the likelihood."""
+    y = np.tile(np.arange(12.0), 8) + np.random.default_rng(0).standard_normal(96)
+    found = []
+    for unit in (1.0, 2.0):
+        prior = pri.LocalLinearTrend(q_level=0, q_slope=0.01 / unit**3) + pri.Seasonal(12 * unit, 4, q=0.02 / unit, smooth=False)
+        found.append(sf.SmoothingSpline(sf.observe(unit * np.arange(96.0), y, sd=1.0), prior=prior).fit().llf_diffuse)
+    assert found[0] - found[1] == pytest.approx(np.log(2), abs=1e-9)
+
+
 def test_dummy_seasons_need_their_grid(gas):
     with pytest.raises(SpecificationError, match=r"x has a step of 0.5, but DummySeasonal.*multiples of 1 .*use Seasonal"):
         sf.SmoothingSpline(sf.observe(np.arange(108.0) / 2, gas), prior=pri.DummySeasonal(4, 4))
