@@ -300,21 +300,27 @@ def join(parts: Sequence[npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
     return np.concatenate(parts)
 
 
-def earlier(x: npt.NDArray[Any], lag: Any) -> npt.NDArray[Any]:
-    """Values of x less a known lag, with all their digits."""
-    if np.ndim(lag) > 0:
-        raise SpecificationError('lag has several entries; pass "estimate", or one number or duration; take what varies out of x')
-    array = np.atleast_1d(to_array(lag, "lag", "a number, or a duration if x holds times").values)
+def _as_lags(x: npt.NDArray[Any], given: Any) -> npt.NDArray[Any]:
+    """Lags (k,) of the kind of differences of x: nanoseconds as timedelta64, or numbers."""
+    array = np.atleast_1d(to_array(given, "lag", "a number, or a duration if x holds times").values)
     if x.dtype.kind in "Mm":
         if array.dtype.kind != "m":
-            raise SpecificationError(f"lag is {lag!r}, but x holds times; pass a duration, such as np.timedelta64(90, 's')")
+            raise SpecificationError(f"lag is {given!r}, but x holds times; pass a duration, such as np.timedelta64(90, 's')")
         array = to_nanoseconds(array, "lag")
         if np.isnat(array).any():
             raise DataError("lag is missing (NaT); pass a duration")
-        return np.asarray(x - array)
+        return array
     if array.dtype.kind not in "iuf":
-        raise SpecificationError(f"lag is {lag!r}, but x holds numbers; pass a number in the unit of x")
+        raise SpecificationError(f"lag is {given!r}, but x holds numbers; pass a number in the unit of x")
     check_finite(array.astype(np.float64), "lag", "pass a finite number")
+    return array
+
+
+def earlier(x: npt.NDArray[Any], lag: Any) -> npt.NDArray[Any]:
+    """Values of x less a known lag, with all their digits."""
+    array = _as_lags(x, lag)
+    if array.dtype.kind == "m":
+        return np.asarray(x - array)
     if x.dtype.kind in "iu":
         whole = array.astype(np.int64)
         if (whole == array).all() and int(x.max()) < 2**62 and int(x.min()) > -(2**62) and abs(int(whole[0])) < 2**62:
@@ -322,6 +328,18 @@ def earlier(x: npt.NDArray[Any], lag: Any) -> npt.NDArray[Any]:
         if max(abs(int(x.min())), abs(int(x.max()))) > LARGEST_EXACT:
             raise DataError(f"lag is {lag!r}, and x holds integers beyond 2^53; pass a whole number, or subtract an origin from x")
     return np.asarray(x - array.astype(np.float64))
+
+
+def lag_range(x: npt.NDArray[Any], lag: Any) -> tuple[float, float]:
+    """Limits of a lag that is estimated, in the unit of x, or in nanoseconds."""
+    if np.ndim(lag) != 1 or len(lag) != 2:
+        raise SpecificationError(
+            'lag has several entries; pass "estimate", limits (low, high), or one number or duration; take what varies out of x'
+        )
+    low, high = (float(end) for one in lag for end in _as_lags(x, one).astype(np.float64))
+    if not low < high:
+        raise DataError(f"lag is {lag!r}, whose limits do not increase; pass (low, high)")
+    return low, high
 
 
 # 64-bit integers x - origin as high 2^32 + low, each part exact as float64; no difference can overflow.

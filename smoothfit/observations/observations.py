@@ -19,7 +19,7 @@ from .._entry import entry_point
 from .._frames import RowLabels, framed, table_of
 from .._validation import FloatArray, Zone, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, SmoothfitError, SpecificationError
-from .abscissa import Abscissa, Points, as_numbers, check_unit, earlier
+from .abscissa import Abscissa, Points, as_numbers, check_unit, earlier, lag_range
 from .points import PointObservations, has_columns, observe_boxes, observe_points
 from .readings import (
     HIGHEST_DERIVATIVE,
@@ -308,11 +308,11 @@ def observe(
         Factor of the series: y_i = scale f^(deriv)(x_i) + bias + noise. A number is known: y, less a known bias, and sd are divided
         by it. ``"estimate"`` makes it a parameter of a `SmoothingSpline`, ``scale.<name>``, positive, with an interval; another
         series, without a scale, is then the reference.
-    lag : "estimate", float or duration, optional
+    lag : "estimate", float or duration, or two of these, optional
         How late the series shows the curve, in units of x: y_i = scale f^(deriv)(x_i - lag) + bias + noise; negative if it is
         early. A known one, a number, or a duration if x holds times, is subtracted from x. ``"estimate"`` makes it a parameter of a
         `SmoothingSpline`, ``lag.<name>``, in the unit that x is counted in, with an interval; another series, without a lag, is
-        then the reference.
+        then the reference. A pair (low, high) of numbers or durations estimates it within these limits.
     noise_growth : float, optional
         Power p with which the noise SD grows with what is observed: sd |f^(deriv)(x_i)|^p, bias and scale included, in place of
         `sd`; 1 is noise proportional to the curve, 0.5 that of counts. The SD is evaluated at the smoothed curve. For a
@@ -597,10 +597,11 @@ def _readings(
     """Check options that all kinds of observations have, and leave out the missing ones."""
     offset, has_bias = check_known(bias, "bias", 0.0)
     factor, has_scale = check_known(scale, "scale", 1.0)
-    has_lag = isinstance(lag, str)
-    if has_lag:
+    limits = None if isinstance(lag, str) or np.ndim(lag) == 0 else lag_range(abscissae, lag)
+    has_lag = isinstance(lag, str) or limits is not None
+    if isinstance(lag, str):
         check_known(lag, "lag", 0.0)
-    elif lag is not None:
+    elif lag is not None and not has_lag:
         abscissae, upper = earlier(abscissae, lag), None if upper is None else earlier(upper, lag)
     noise = check_noise(values - offset, sd, weights, resolution=resolution).divided(factor)
     check_name(name)
@@ -622,5 +623,6 @@ def _readings(
         has_bias=has_bias,
         has_scale=has_scale,
         has_lag=has_lag,
+        lag_limits=limits,
         noise_growth=check_growth(noise_growth),
     )

@@ -58,6 +58,8 @@ class Readings(NoisyReadings):
         Whether they are of an unknown multiple of the curve.
     has_lag : bool
         Whether they are of the curve an unknown time before x.
+    lag_limits : tuple of float, or None
+        Between which limits a lag is estimated, in the unit of x, or in nanoseconds.
     noise_growth : float or None
         The power of what they measure with which the noise SD grows.
     """
@@ -79,6 +81,7 @@ class Readings(NoisyReadings):
     has_scale: bool = False
     has_lag: bool = False
     noise_growth: float | None = None
+    lag_limits: tuple[float, float] | None = None
 
     @property
     def zoned(self) -> bool | None:

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import qmc
 
+from .._entry import warn
 from .._validation import FloatArray, frozen
-from ..errors import ConvergenceError, IdentificationError, NumericalError
+from ..errors import ConvergenceError, IdentificationError, IntegrationWarning, NumericalError
 from ..inference.descent import Scored, descend
 from ..inference.newton import Minimum, best_from, difference_hessian, minimize
 from ..inference.quasi_newton import DECREMENT, LEVEL
@@ -23,6 +24,8 @@ IntArray = npt.NDArray[np.int64]
 LOG_2_PI = float(np.log(2 * np.pi))
 CANDIDATES, FEWEST = 6, 5  # powers of two of starts that are tried at most and at least
 LENGTHS, POOL = 9, 15  # of each length scale, inner values that are tried, each with the others of so many starts
+RIVAL, APART = 6.0, 4.0  # of -2 log-likelihood below which another lag is almost as likely, and SDs by which it is another
+TINY = float(np.finfo(float).tiny)
 LAGS, POOL_OF_LAGS = 47, 2  # of each lag, which has narrower valleys
 MOST_FOLLOWED = 3
 TRUST, DISTRUST = (
@@ -247,14 +250,39 @@ class GeneralCriterion:
     # Search --------------------------------------------------------------------------------------------------------------
 
     def minimum(self) -> Minimum:
-        """The best of many starts that converged."""
+        """The best of many starts that converged; warns of another maximum of the likelihood by a lag that is almost as high."""
         try:
-            return self.basin()[0]
+            paths, best = self._best()
         except ConvergenceError as error:
             raise ConvergenceError(f"{str(error).rsplit(';', 1)[0]}; {REMEDY}", error.value) from None
+        self._warn_of_rivals(paths, best)
+        return best
+
+    def _warn_of_rivals(self, paths: _Paths, best: Minimum) -> None:
+        """Warn if the likelihood has another maximum elsewhere along a lag, as of curves that are nearly periodic."""
+        hessian = paths.end(best)[1]
+        for i, p in enumerate(self.model.parameters):
+            if not p.is_length or p.link == LOG:
+                continue
+            width = APART * float(np.sqrt(2 / max(hessian[i, i], TINY)))
+            rivals = [end for end, _ in paths.ends if end.value < best.value + RIVAL and abs(end.theta[i] - best.theta[i]) > width]
+            if rivals:
+                other = min(rivals, key=lambda end: end.value)
+                here, there = (p.link.number(float(end.theta[i])) * p.unit for end in (best, other))
+                warn(
+                    f"{p.name} = {here:.4g} and {there:.4g} are almost equally likely, log-likelihoods differ by "
+                    f"{(other.value - best.value) / 2:.1f}; intervals are about the first: if the lag is known to some extent, "
+                    "pass limits, lag=(low, high)",
+                    IntegrationWarning,
+                )
 
     def basin(self) -> tuple[Minimum, FloatArray]:
-        """The best minimum inside of where the criterion falls without bound, and the Hessian there.
+        """The best minimum inside of where the criterion falls without bound, and the Hessian there."""
+        paths, best = self._best()
+        return paths.end(best)
+
+    def _best(self) -> tuple[_Paths, Minimum]:
+        """The best minimum inside of where the criterion falls without bound, and the paths to minima that were followed.
 
         It falls without bound where an SD that cannot be zero tends to zero.
         """
@@ -282,7 +310,7 @@ class GeneralCriterion:
             others += self._elsewhere(best, pool)
         best = best_from([None, *others], lambda start, _: sound if start is None else paths.follow(start, sound), LEVEL)
         assert best is not None
-        return paths.end(best)
+        return paths, best
 
     def _trusting(self, starts: FloatArray) -> list[Start]:
         """For each of several series the best start that trusts it and not the others."""

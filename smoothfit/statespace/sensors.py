@@ -20,6 +20,7 @@ from ..errors import IdentificationError, SpecificationError
 from ..markov.joint import Correlated, Joint
 from ..markov.program import Sums
 from ..observations import Observations, Readings
+from ..observations.abscissa import NANOSECONDS
 from ..observations.readings import OF_INTEGRAL
 from .extent import ATANH, IDENTITY, LOG, Extent, Parameter
 
@@ -153,6 +154,10 @@ def sensor_parameters(observations: Observations, unknowns: Sequence[Unknown], e
     for unknown in unknowns:
         if unknown.kind == "lag":
             ends = -LONGEST * extent.range, LONGEST * extent.range, -LIKELY * extent.range, LIKELY * extent.range
+            limits, unit = observations[unknown.series].lag_limits, observations.abscissa.unit
+            if limits is not None:
+                low, high = (end / (1 if unit is None else NANOSECONDS[unit]) / x_unit for end in limits)
+                ends = low, high, low, high
             found.append(Parameter(unknown.label, 0, False, x_unit, *ends, vanishes=False, is_length=True, link=IDENTITY))
             continue
         if unknown.kind == "correlation":

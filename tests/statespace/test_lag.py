@@ -10,7 +10,7 @@ import pytest
 from scipy import optimize
 
 import smoothfit as sf
-from smoothfit.errors import DataError, IdentificationError, MisfitWarning, SpecificationError
+from smoothfit.errors import DataError, IdentificationError, IntegrationWarning, MisfitWarning, SpecificationError
 from smoothfit.statespace.general_search import GeneralCriterion
 
 LAG = 0.4
@@ -211,3 +211,21 @@ def test_the_score_of_a_lag_is_the_slope_of_the_likelihood():
     score = -criterion.gradient(theta)[1][-1] / 2 / spec.parameters[-1].unit
     # bias and scale explain a part of score and information, which are not orthogonal to 10 %
     assert offset.statistic**2 / offset.effect == pytest.approx(score, rel=0.1)
+
+
+def test_another_lag_that_is_almost_as_likely_is_named_and_limits_exclude_it():
+    rng = np.random.default_rng(1)
+    x, z = np.sort(rng.uniform(0, 60, (2, 200)), axis=1)
+    first = sf.observe(x, np.sin(x) + 0.3 * rng.standard_normal(200), name="a")
+    y = np.sin(z - 0.5) + 0.3 * rng.standard_normal(200)
+    with pytest.warns(IntegrationWarning, match=r"lag.b = 0.499.* and -5.79.* differ by 2.3.*lag=\(low, high\)"):
+        free = sf.SmoothingSpline(first + sf.observe(z, y, name="b", lag="estimate"), order=3).fit()
+    res = sf.SmoothingSpline(first + sf.observe(z, y, name="b", lag=(-2, 2)), order=3).fit()
+    assert res.params["lag.b"] == pytest.approx(free.params["lag.b"], abs=1e-4)
+    times = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(4.0), "h")
+    limited = sf.observe(times, np.arange(4.0), lag=(-pd.Timedelta("30min"), pd.Timedelta("1h")))
+    assert limited["f"].lag_limits == (-1.8e12, 3.6e12)
+    with pytest.raises(DataError, match="limits do not increase"):
+        sf.observe([0.0], [1.0], lag=(2, 1))
+    with pytest.raises(SpecificationError, match=r"limits \(low, high\)"):
+        sf.observe([0.0], [1.0], lag=[1, 2, 3])
