@@ -1,5 +1,6 @@
 """Results and predictions: names and shapes, intervals, summaries, pickles, bad requests."""
 
+import functools
 import pickle
 import subprocess
 import sys
@@ -35,9 +36,17 @@ def partly_known(terrain, wave):
     return sf.GaussianProcess(X, y, sf.gp.Matern52([1.5, None]), sd=0.05, mean="zero").fit()
 
 
-@pytest.fixture(scope="module", params=[dense, squared, filtered, partly_known], ids=lambda make: make.__name__)
-def results(request, terrain, wave):
-    return request.param(terrain, wave)
+KINDS = [dense, squared, filtered, partly_known]
+
+
+@pytest.fixture(scope="module")
+def fitted(terrain, wave):
+    return functools.cache(lambda make: make(terrain, wave))
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda make: make.__name__)
+def results(request, fitted):
+    return fitted(request.param)
 
 
 def points(results, m=7):
@@ -248,33 +257,37 @@ def test_far_away_the_prior_is_all_that_is_known(terrain):
     np.testing.assert_array_equal(huge.mean, 0)
 
 
-def test_a_fresh_process_unpickles_every_bit(results, tmp_path):
-    at = points(results)
+def test_a_fresh_process_unpickles_every_bit(fitted, tmp_path):
+    """One process for all kinds: it would spend two seconds on each to import."""
+    fits = [fitted(make) for make in KINDS]
+    places = [points(fit) for fit in fits]
 
-    def numbers_of(res):
+    def numbers_of(res, at):
         gradient = res.predict_gradient(at)
         return [res.predict(at), gradient.mean, gradient.covariance, gradient.joint_covariance(), res.params.to_numpy(),
                 res.bse.to_numpy(), res.llf, res.fittedvalues, res.predict_hessian(at).se]  # fmt: skip
 
-    (tmp_path / "results.pickle").write_bytes(pickle.dumps((results, results.predict_gradient(at))))
+    given = [(fit, at, fit.predict_gradient(at)) for fit, at in zip(fits, places, strict=True)]
+    (tmp_path / "results.pickle").write_bytes(pickle.dumps(given))
     script = textwrap.dedent(
         f"""
         import pickle
-        import numpy as np
         with open({str(tmp_path / "results.pickle")!r}, "rb") as file:
-            res, prediction = pickle.load(file)
-        at = np.array({at.tolist()})
-        gradient = res.predict_gradient(at)
-        numbers = [res.predict(at), gradient.mean, gradient.covariance, prediction.joint_covariance(), res.params.to_numpy(),
-                   res.bse.to_numpy(), res.llf, res.fittedvalues, res.predict_hessian(at).se]
-        res.summary()
+            given = pickle.load(file)
+        found = []
+        for res, at, prediction in given:
+            gradient = res.predict_gradient(at)
+            found.append([res.predict(at), gradient.mean, gradient.covariance, prediction.joint_covariance(), res.params.to_numpy(),
+                          res.bse.to_numpy(), res.llf, res.fittedvalues, res.predict_hessian(at).se])
+            res.summary()
         with open({str(tmp_path / "numbers.pickle")!r}, "wb") as file:
-            pickle.dump(numbers, file)
+            pickle.dump(found, file)
         """
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
-    for ours, theirs in zip(numbers_of(results), pickle.loads((tmp_path / "numbers.pickle").read_bytes()), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for fit, at, found in zip(fits, places, pickle.loads((tmp_path / "numbers.pickle").read_bytes()), strict=True):
+        for ours, theirs in zip(numbers_of(fit, at), found, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_models_and_results_say_what_they_are(terrain):

@@ -1,5 +1,7 @@
 """What every Results class must do; a new one joins RESULTS."""
 
+import functools
+import inspect
 import pickle
 import subprocess
 import sys
@@ -54,9 +56,14 @@ RESULTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def fitted(wave):
+    return functools.cache(lambda make: make(wave))
+
+
 @pytest.fixture(scope="module", params=RESULTS, ids=lambda make: make.__name__)
-def results(request, wave):
-    return request.param(wave)
+def results(request, fitted):
+    return fitted(request.param)
 
 
 GRID = np.array([-1.0, 0.0, 0.7, 3.1, 6.0, 8.0])
@@ -277,26 +284,38 @@ def test_bad_requests_are_refused_with_the_way_out(results, call, error, words):
         call(results)
 
 
-def test_a_fresh_process_unpickles_every_bit(results, tmp_path):
-    results.predict(GRID)  # whatever is computed late must survive, too
-    numbers = [results.predict(GRID, deriv=1), results.get_prediction(GRID).se_mean, results.params.to_numpy(), results.llf]
-    (tmp_path / "results.pickle").write_bytes(pickle.dumps(results))
+def numbers_of(results):
+    return [results.predict(GRID, deriv=1), results.get_prediction(GRID).se_mean, results.params.to_numpy(), results.llf]
+
+
+def test_a_fresh_process_unpickles_every_bit(fitted, tmp_path):
+    """One process for all classes: it would spend two seconds on each to import."""
+    fits = [fitted(make) for make in RESULTS]
+    for fit in fits:
+        fit.predict(GRID)  # whatever is computed late must survive, too
+    (tmp_path / "results.pickle").write_bytes(pickle.dumps(fits))
     script = textwrap.dedent(
         f"""
-        import pickle, sys
+        import pickle
         import numpy as np
         with open({str(tmp_path / "results.pickle")!r}, "rb") as file:
-            results = pickle.load(file)
-        x = np.array({GRID.tolist()})
-        numbers = [results.predict(x, deriv=1), results.get_prediction(x).se_mean, results.params.to_numpy(), results.llf]
-        results.summary()
+            fits = pickle.load(file)
+        GRID = np.array({GRID.tolist()})
+        """
+    )
+    script += inspect.getsource(numbers_of) + textwrap.dedent(
+        f"""
+        numbers = [numbers_of(fit) for fit in fits]
+        for fit in fits:
+            fit.summary()
         with open({str(tmp_path / "numbers.pickle")!r}, "wb") as file:
             pickle.dump(numbers, file)
         """
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
-    for ours, theirs in zip(numbers, pickle.loads((tmp_path / "numbers.pickle").read_bytes()), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for fit, found in zip(fits, pickle.loads((tmp_path / "numbers.pickle").read_bytes()), strict=True):
+        for ours, theirs in zip(numbers_of(fit), found, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def _lopsided(alpha):
