@@ -30,7 +30,7 @@ from ..results.outliers import most_significant
 from ..results.protocols import Residuals
 from .effects import Intervention, Level, Pulse
 
-LEVEL = 0.025  # nominal: of clean series up to 5 % get an intervention, see benchmarks/structural.py
+LEVEL = 0.025  # nominal: of clean series 0 to 3 % get an intervention, see benchmarks/structural.py
 MOST = 20  # interventions that are added
 KINDS: dict[str, type[Intervention]] = {"observation": Pulse, "level shift": Level}
 
