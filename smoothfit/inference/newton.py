@@ -117,8 +117,11 @@ def minimize(
 
 
 def local_minima(values: FloatArray, unbounded: bool = False) -> list[int]:
-    """Indices of the local minima of values along a grid, the lowest three; the last is none if they fall on without bound."""
-    padded = np.concatenate([[np.inf], values, [-np.inf if unbounded else np.inf]])
+    """Indices of the local minima of values along a grid, the lowest three; the last is none if they fall on without bound.
+
+    One point alone is where a search begins.
+    """
+    padded = np.concatenate([[np.inf], values, [-np.inf if unbounded and len(values) > 1 else np.inf]])
     lows = np.flatnonzero((values <= padded[:-2]) & (values <= padded[2:]) & np.isfinite(values))
     return [int(i) for i in lows[np.argsort(values[lows], kind="stable")][:3]]
 

@@ -62,6 +62,14 @@ def test_the_right_power_is_likelier_and_proportional_noise_has_no_unit():
     np.testing.assert_allclose(large.predict([2.0, 5.0]), 1000 * right.predict([2.0, 5.0]), rtol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{"method": "ml"}, {"method": "gcv"}, {"bandwidth": 0.5}], ids=str)
+@QUIET
+def test_all_criteria_go_on_from_the_fit_before(options):
+    res = sf.SmoothingSpline(grown(), order=3).fit(**options)
+    weighted = sf.observe(res.observations["a"].x, res.observations["a"].y, weights=res.observations["a"].weights, name="a")
+    np.testing.assert_allclose(sf.SmoothingSpline(weighted, order=3).fit(**options).params, res.params, rtol=1e-4)
+
+
 def test_a_new_observation_has_the_noise_of_the_curve_at_its_place():
     res = sf.SmoothingSpline(grown(), order=3).fit()
     x = np.linspace(0.5, 8.5, 9)
