@@ -166,6 +166,7 @@ def test_parts_add_up_and_are_drawn(demand, walking):
     np.testing.assert_allclose(mean["wiener"] + mean["holiday"] + mean["price"], walking.fittedvalues, rtol=1e-9)
     np.testing.assert_allclose(mean["price"], price * mean["coef(price)"], rtol=1e-12)
     assert [ax.get_ylabel() for ax in walking.plot_components()] == ["wiener", "coef(price)", "holiday", "price"]
+    np.testing.assert_allclose(walking.spline()(demand[0]), walking.predict(demand[0]), rtol=1e-9)
     text = walking.summary().as_text()
     assert "wiener + price * coef(price)" in text
     assert "coefficient of price: IntegratedWiener(order=1, q=None)" in text
@@ -212,6 +213,33 @@ def test_other_noise_goes_with_it(demand):
     off[30] += 20
     robust = sf.SmoothingSpline(sf.observe(t, off), **options).fit(robust=True)
     assert robust.robust_weights.argmin() == 30
+
+
+def test_noise_that_is_correlated_between_series_is_that_of_dense_algebra(demand):
+    """Two series of which one depends on the price; the walk of the response and the cubic curve have given sizes."""
+    t, price, _, y = demand
+    rng = np.random.default_rng(5)
+    covariance = np.array([[0.09, 0.04], [0.04, 0.05]])
+    second = 5 + np.sin(t / 9) + 0.2 * rng.standard_normal(60)
+    obs = sf.observe(t, y, name="a") + sf.observe(t, second, name="b")
+    column = np.concatenate([price, np.zeros(60)])
+    res = sf.SmoothingSpline(
+        obs,
+        prior=pri.IntegratedWiener(2, q=0.001),
+        regressors={"price": column},
+        varying={"price": pri.IntegratedWiener(1, q=0.04)},
+        covariances={("a", "b"): covariance},
+    ).fit()
+    twice = np.tile(t, 2)
+    V = 0.001 * cubic(twice, twice) + 0.04 * np.outer(column, column) * walk(twice, twice) + np.kron(covariance, np.eye(60))
+    X = np.column_stack([np.ones(120), twice, column])
+    A = X.T @ np.linalg.solve(V, X)
+    coef = np.linalg.solve(A, X.T @ np.linalg.solve(V, obs.y))
+    rest = np.linalg.solve(V, obs.y - X @ coef)
+    x = np.array([10.0, 40.0])
+    expected = coef[2] + 0.04 * walk(x, twice) * column @ rest
+    np.testing.assert_allclose(res.predict(x, component="coef(price)"), expected, rtol=1e-8)
+    np.testing.assert_allclose(res.predict(x), coef[0] + coef[1] * x + 0.001 * cubic(x, twice) @ rest, rtol=1e-8)
 
 
 def test_what_cannot_vary_is_named_with_the_way_out(demand):
