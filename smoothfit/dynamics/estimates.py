@@ -76,7 +76,7 @@ class Estimates(Results):
         """Coefficients of the equation in continuous time, then estimated noise parameters.
 
         ``q`` is the intensity of the process noise (variance of its integral per unit of t), ``sigma`` the SD of the
-        measurement noise.
+        measurement noise. With hidden states there are ``q0``, ``q1``, ..., of a noise and of derivatives of other noises.
         """
         import pandas as pd
 

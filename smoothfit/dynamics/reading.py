@@ -419,6 +419,11 @@ def check_hidden(sample: Sample, equation: Equation) -> None:
         raise SpecificationError(
             f"hidden= is for linear equations, and this one has the term {equation.terms[0].name}; leave one of them out"
         )
+    if sample.lags and equation.input_rates:
+        raise SpecificationError(
+            f"lags={sample.lags} and derivatives of the inputs are not identified together if there are hidden states; pass lags=0, "
+            "or input_derivatives=0"
+        )
     for channel in sample.channels:
         if channel.deriv:
             raise SpecificationError(

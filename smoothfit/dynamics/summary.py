@@ -55,6 +55,7 @@ def summarise(results: Smoothed, diagnostics: pd.Series, alpha: float) -> Summar
         params.loc[name, ["z", "P>|z|"]] = "-"
     notes = [line for words in equation.in_words(results.fitted.theta) for line in wrapped(f"Equation: {words}", WIDTH)]
     notes += wrap(f"Noise assumed: {METHODS[results.method].noise}.", WIDTH)
+    notes += [f"Hidden states: {equation.hidden} of {equation.n_states}."] if equation.hidden else []
     notes += _behaviour(results)
     shown = [f"{name} {value + 0.0:.3g}" for name, value in diagnostics.items() if np.isfinite(value)]
     if shown:

@@ -255,6 +255,7 @@ def test_intervals_are_integrated(fitted):
     low, high = fitted.half_life().conf_int()
     assert low < np.log(2) / 0.0138 < high
     assert float(fitted.delay) == 0.0
+    assert "Hidden states: 1 of 2." in str(fitted.summary())
 
 
 def test_forecasts_continue_the_simulation_of_the_states(fitted):
@@ -315,6 +316,8 @@ def test_what_hidden_states_do_not_go_with():
     both = sf.observe(t, y[:, 0]) + sf.observe(t, y[:, 1], deriv=1, name="speed")
     with pytest.raises(SpecificationError, match="'speed' observes a derivative of order 1, which contains white noise"):
         sf.DerivativeRegression(both, order=2, hidden=1)
+    with pytest.raises(SpecificationError, match="lags=1 and derivatives of the inputs are not identified together"):
+        sf.DerivativeRegression(y[:, 0], t, y[:, 1], hidden=1, lags=1)
     with pytest.raises(SpecificationError, match="hidden"):
         sf.DerivativeRegression(y[:, 0], t, hidden=-1)
     with pytest.raises(SpecificationError, match="order"):
