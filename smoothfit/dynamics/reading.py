@@ -421,8 +421,8 @@ def check_hidden(sample: Sample, equation: Equation) -> None:
         )
     if sample.lags and equation.input_rates:
         raise SpecificationError(
-            f"lags={sample.lags} and derivatives of the inputs are not identified together if there are hidden states; pass lags=0, "
-            "or input_derivatives=0"
+            f"lags={sample.lags} and derivatives of the inputs are not identified together if there are hidden states; pass "
+            "lags=0, or input_derivatives=0"
         )
     for channel in sample.channels:
         if channel.deriv:
