@@ -54,6 +54,14 @@ def with_harmonics(prior: Prior, observations: Observations) -> Prior:
     return sum_of([chosen(component) for component in prior.components])
 
 
+def lacks_harmonics(prior: Prior, observations: Observations) -> bool:
+    """Whether a season has fewer harmonics than the observations identify."""
+    return any(
+        isinstance(season, Seasonal) and 2 * season.count + 1 < len(Phases(observations.points, season.period).distinct)
+        for season in prior.components
+    )
+
+
 def checked_noise(noise: Mapping[str, Any] | None, observations: Observations) -> dict[str, Prior]:
     """Noise processes by name, stationary ones."""
     if noise is not None and not isinstance(noise, Mapping):

@@ -19,6 +19,7 @@ from ..results.integrated import Integrated
 from ..results.misfit import Misfit, Remedies, even_stretches, misfits_of
 from ..results.mixtures import critical_value, mixture
 from ..results.parameters import quantile_of_parameter
+from .checks import lacks_harmonics
 from .engine import StateSpaceEngine
 from .extent import power_of
 from .fit import Fit
@@ -266,6 +267,14 @@ class Estimated(CurveResults, Integrated):
     def _noise_sd(self, name: str) -> float:
         return self.fitted.posterior.noise_sd_of(name)
 
+    @property
+    def _remedies(self) -> Remedies:
+        """What to do about misfits; more harmonics, if a season has fewer than the observations identify."""
+        spec = self.model.specification
+        if spec is None or not lacks_harmonics(spec.prior, self.observations):
+            return REMEDIES
+        return REMEDIES._replace(autocorrelation=f"raise harmonics= of the season, or {REMEDIES.autocorrelation}")
+
     @cached_property
     def misfits(self) -> tuple[Misfit, ...]:
         """What contradicts the model in the prediction errors and the observations, of which `fit` warns; empty if nothing does.
@@ -278,7 +287,7 @@ class Estimated(CurveResults, Integrated):
             return ()
         at_zero = {name.removeprefix("sigma.") for name in self.boundary}
         sds = [0.0 if name in at_zero else sd for name, sd, _ in self.noise_sds]
-        return misfits_of(self.observations, sds, self.fitted.posterior.errors(even_stretches(self.nobs)), REMEDIES)
+        return misfits_of(self.observations, sds, self.fitted.posterior.errors(even_stretches(self.nobs)), self._remedies)
 
     @property
     def _leverage(self) -> FloatArray:

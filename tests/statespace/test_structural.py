@@ -9,7 +9,7 @@ import pytest
 import scipy.linalg
 
 import smoothfit as sf
-from smoothfit.errors import IdentificationError, SpecificationError
+from smoothfit.errors import IdentificationError, MisfitWarning, SpecificationError
 from smoothfit.markov import priors as pri
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -152,6 +152,21 @@ def test_dummy_seasons_need_their_grid(gas):
     missing = np.where(np.isin(np.arange(108), kept), gas, np.nan)
     asked = sf.SmoothingSpline(sf.observe(np.arange(108.0), missing, sd=0.02), prior=prior).fit()
     np.testing.assert_allclose(with_gap.predict(np.arange(108.0)), asked.predict(np.arange(108.0)), rtol=1e-12)
+
+
+def test_a_season_is_the_full_pattern_by_default_and_missed_harmonics_are_named():
+    rng = np.random.default_rng(0)
+    t = np.arange(240.0)
+    noise = np.cumsum(0.05 * rng.standard_normal(240)) + 0.5 * rng.standard_normal(240)
+    peaks = {period: sf.observe(t, 4.0 * (t % period == 3) + noise) for period in (12, 24)}
+    months = sf.SmoothingSpline(peaks[12], prior=pri.IntegratedWiener(1) + pri.Seasonal(12, q=0)).fit()
+    assert months.model.specification.prior.components[1].harmonics == 6
+    assert months.sigma["f"] == pytest.approx(0.5, rel=0.1)
+    hours = pri.IntegratedWiener(1) + pri.Seasonal(24, q=0)
+    with pytest.warns(MisfitWarning, match="autocorrelated.*raise harmonics= of the season, or give the noise"):
+        sf.SmoothingSpline(peaks[24], prior=hours).fit()
+    full = sf.SmoothingSpline(peaks[24], prior=pri.IntegratedWiener(1) + pri.Seasonal(24, 12, q=0)).fit()
+    assert full.sigma["f"] == pytest.approx(0.5, rel=0.1)
 
 
 def test_one_noise_for_each_harmonic():
