@@ -1,10 +1,13 @@
 """Differential equations from noisy samples: speed against statsmodels, and the Monte Carlo table of all methods.
 
-    python benchmarks/dynamics.py [--quick] [--markdown] [--monte-carlo REPLICATIONS]
+    python benchmarks/dynamics.py [--quick] [--markdown] [--monte-carlo REPLICATIONS] [--bars]
 
 Speed: y' = -y + 2 u + 0.5 with both noises. "kalman" is the whole fit, from arrays to certified estimates with standard errors; the
 peer is the same equation as a statsmodels MLEModel with an exactly diffuse start, fitted from the true parameters, without standard
 errors. "hidden state" is the same of an equation of order two with one hidden state (`hidden_states.py`).
+
+Bars (``--bars``, these alone): processor seconds of whole fits of irregular times (order two, spacings of .5 to 1.5 steps), and of
+long records, beside what they are to stay below.
 
 Monte Carlo: 400 samples at spacing 0.05, u = +-1 held for ten samples; noise of the readings 0.1 and process noise 0.3, each alone
 and both, and both with rough readings, of sd 0.3.
@@ -15,7 +18,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Callable
-from time import perf_counter
+from time import perf_counter, process_time
 
 from _timing import machine, table
 
@@ -33,8 +36,18 @@ from smoothfit.errors import BiasWarning, SmoothfitError
 Array = NDArray[np.float64]
 EQUATION = Equation(1, ("y",), (0,), ("u",))
 TRUTH = np.array([-1.0, 2.0, 0.5])
+SECOND = Equation(2, ("y",), (0, 1), ("u",))
 STEP = 0.05
 NOISES = {"readings": (0.0, 0.1), "process": (0.09, 0.0), "both": (0.09, 0.1), "both, rough readings": (0.09, 0.3)}
+BARS = (
+    ("kalman", "irregular, order 2", 2000, 0.2),
+    ("output_error", "irregular, order 2", 2000, 0.2),
+    ("armax", "held inputs", 100_000, 0.2),
+    ("whittle", "held inputs", 100_000, 0.2),
+    ("iv", "held inputs", 100_000, 0.2),
+    ("output_error", "held inputs", 1_000_000, 5.0),
+    ("armax", "held inputs", 1_000_000, 5.0),
+)
 METHODS = ("difference", "arx", "integral", "weak", "fourier", "profile", "iv", "output_error", "whittle", "armax", "kalman")
 
 
@@ -100,6 +113,33 @@ def speed(quick: bool) -> list[list[str]]:
     return rows
 
 
+def irregular(n: int, q: float) -> tuple[Array, Array, Array]:
+    """t, u and y of y'' = -4 y - y' + 4 u + 0.5 at irregular times, with measurement noise."""
+    rng = np.random.default_rng(0)
+    t = STEP * np.cumsum(rng.uniform(0.5, 1.5, n))
+    u = np.repeat(rng.choice([-1.0, 1.0], -(-n // 10)), 10)[:n]
+    x = response.simulate(SECOND, np.array([-4.0, -1.0, 4.0, 0.5]), t, u[:, None], np.zeros(2), np.array([q]), rng)[:, 0]
+    return t, u, x + 0.1 * rng.standard_normal(n)
+
+
+def bars(quick: bool) -> list[list[str]]:
+    """Processor seconds of each fit from arrays on, the least of two."""
+    rows = []
+    for method, kind, n, bar in BARS:
+        n = n // 20 if quick else n
+        q = 0.0 if method == "output_error" else 0.09  # the noise that the method assumes
+        order = 2 if kind.startswith("irregular") else 1
+        t, u, y = irregular(n, q) if order == 2 else samples(n, q, 0.1, np.random.default_rng(0))
+        seconds = []
+        for _ in range(2):
+            start = process_time()
+            sf.DerivativeRegression(y, t, u, order=order).fit(method)
+            seconds.append(process_time() - start)
+        rows.append([method, kind, f"{n}", f"{min(seconds):.2f}", f"{bar:g}"])
+        print(" ".join(rows[-1]), flush=True)
+    return rows
+
+
 def monte_carlo(replications: int) -> tuple[list[list[str]], list[list[str]]]:
     """Under each noise, RMSE of the coefficient of y and coverage of its 95 % interval; and how often the fit warns of bias."""
     rows = {method: [method] for method in METHODS}
@@ -134,9 +174,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes and 20 replications")
     parser.add_argument("--markdown", action="store_true", help="print tables in Markdown")
     parser.add_argument("--monte-carlo", type=int, default=200, metavar="REPLICATIONS")
+    parser.add_argument("--bars", action="store_true", help="processor seconds of irregular and of long records alone")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     print(machine(["numpy", "scipy", "statsmodels"]), end="\n\n")
+    if options.bars:
+        header = ["method", "sample", "n", "CPU s", "bar"]
+        print(table("Whole fits, processor seconds", header, bars(options.quick), options.markdown))
+        return
     header = ["n", "kalman", "arx", "integral", "weak", "hidden state", "statsmodels MLEModel", "kalman / statsmodels"]
     print(table("Whole fits, seconds", header, speed(options.quick), options.markdown), end="\n\n")
     count = 20 if options.quick else options.monte_carlo

@@ -25,7 +25,9 @@ MAX_ITERATIONS = 200
 SLOW = 30  # steps of scoring, after which Newton's take over
 LONGEST_LOG_STEP = 3.0
 EXACT = 1e-12  # innovations this small beside the observations are rounding: the data have no noise
-NEAR = 1e-8  # decrement of a step of a ten-thousandth of a standard error, which leaves the Hessian what it is
+NEAR = 1e-10  # by observation: decrement of a step that leaves the Hessian what it is, as that moves with its root over n
+ONE_SIDED = 50_000  # observations, from which such differences are one-sided: right to 5e-7
+FEW = 100  # observations, for which that is a ten-thousandth of a standard error
 DIFFERENCE = 1e-4  # of a standard error: the step of differences of scores
 MAX_RELEASES = 6
 RELEASE = 1e-6  # of D: what letting a variance leave zero has to gain
@@ -200,7 +202,8 @@ class Search:
     def follow(self, theta: FloatArray, variances: FloatArray, fixed: npt.NDArray[np.bool_]) -> Followed:
         """Where scoring comes to from one start; `fixed` as of `minimise`."""
         point = self.point(theta, variances)
-        point = self.point(point.theta, point.variances)
+        if not self.sum_of_squares:  # whose variances stay as they are
+            point = self.point(point.theta, point.variances)
         fixed = fixed.copy()
         held = fixed.copy()
         before = np.inf
@@ -333,7 +336,7 @@ class Search:
                         point.value,
                     )
                 point = self.point(theta, variances)
-                if decrement > NEAR:
+                if decrement > NEAR * max(self.model.sample.n_readings, FEW):
                     hessian = self._hessian(point, free, chart)
             else:
                 raise ConvergenceError(
@@ -353,7 +356,9 @@ class Search:
     def _hessian(self, point: Point, free: npt.NDArray[np.bool_], chart: Chart) -> FloatArray:
         """Differences of the score of D at fixed scale, by the coordinates of the chart.
 
-        D is quadratic in the coefficients of inputs and constant, of which the expected curvature is the curvature itself.
+        D is quadratic in the coefficients of inputs and constant, of which the expected curvature is the curvature itself. By other
+        coefficients of long samples differences are one-sided: with third derivatives of the size of the second ones over the root
+        of n, they are right to DIFFERENCE over this root.
         """
         size = len(free)
         hessian = np.zeros((size, size))
@@ -361,14 +366,17 @@ class Search:
         if chart.lead is None:
             is_linear[: self.n_theta] = ~self.model.equation.in_system
         J = chart.jacobian(point.theta)
+        is_long = self.model.sample.n_readings > ONE_SIDED
         floors = np.where(np.arange(len(J)) < self.n_theta, 1e-300, 1e-12)  # logarithms have a scale of their own
         widths = DIFFERENCE / np.sqrt(np.maximum((J.T @ point.expected @ J).diagonal() / 2, floors))
         for k in np.flatnonzero(free & ~is_linear).tolist():
             step = np.zeros(size)
             log_step = max(min(widths[k], 1e-2), 1e-4)
             step[k] = chart.difference(point.theta, k, widths[k]) if k < self.n_theta else log_step
-            up, down = (self._score(point, sign * step, chart) for sign in (1.0, -1.0))
-            hessian[k] = (up - down) / (2 * step[k])
+            one_sided = is_long and k < self.n_theta
+            up = self._score(point, step, chart)
+            down = J.T @ point.gradient if one_sided else self._score(point, -step, chart)
+            hessian[k] = (up - down) / ((1 if one_sided else 2) * step[k])
         hessian[np.ix_(is_linear, is_linear)] = point.expected[np.ix_(is_linear, is_linear)]
         hessian[np.ix_(is_linear, ~is_linear)] = hessian[np.ix_(~is_linear, is_linear)].T
         return (hessian + hessian.T) / 2
