@@ -295,7 +295,7 @@ class EquationEngine:
     def _systems(self, theta: FloatArray) -> FloatArray:
         """The matrices A (L, M, M)."""
         base = self.problem.equation.matrices(np.zeros(len(self.in_system)))[0]
-        return base + np.tensordot(theta[:, : self.n_system], self.space._directions, axes=1)
+        return base + np.tensordot(theta[:, : self.n_system], self.space.directions, axes=1)
 
     @np.errstate(all="ignore")
     def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
@@ -336,7 +336,7 @@ class EquationEngine:
     def _all_seen(self) -> tuple[Equation, FloatArray]:
         """The equation whose state is y and its derivatives, and the change of its A with each of its coefficients."""
         equation = replace(self.problem.equation, hidden=0)
-        return equation, StateSpace(equation, self.problem.sample)._directions
+        return equation, StateSpace(equation, self.problem.sample).directions
 
     def _gramians(self, systems: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Q(h) of noises of typical size, and W / T, the mean of Q(t) over a span T, (L, M, M) each.

@@ -132,7 +132,7 @@ class StateSpace:
         variance[self.unknown, 0] = sigma2
         if n:
             in_system = equation.in_system
-            for i, slope, along in zip(np.flatnonzero(in_system), slopes, self._directions, strict=True):
+            for i, slope, along in zip(np.flatnonzero(in_system), slopes, self.directions, strict=True):
                 T[..., 1 + i] = slope.T
                 Q[..., 1 + i] = np.tensordot(q, slope.Q, axes=1)
                 G[:, :, :own, 1 + i] = gain_slopes(equation, theta, system, along, values, slope, self.lengths)
@@ -146,7 +146,7 @@ class StateSpace:
             for j, channel in enumerate(self.unknown):
                 variance[channel, first + p + j] = 1.0
         if self.is_wide:
-            T, Q, G = widened(equation, theta, self._directions, T, Q, G)
+            T, Q, G = widened(equation, theta, self.directions, T, Q, G)
         return T, Q, G, variance
 
     @cached_property
@@ -233,10 +233,10 @@ class StateSpace:
 
     def _steps_and_slopes(self, theta: FloatArray) -> tuple[Discrete, list[Discrete]]:
         """The matrices of the steps and their changes with each parameter that enters A."""
-        return discretize_jacobian(self._system(theta), self.equation.entry, self.lengths, self._directions)
+        return discretize_jacobian(self._system(theta), self.equation.entry, self.lengths, self.directions)
 
     @cached_property
-    def _directions(self) -> FloatArray:
+    def directions(self) -> FloatArray:
         """Change of A with each parameter that enters it."""
         units = np.eye(self.equation.n_params)[self.equation.in_system]
         zero = self.equation.matrices(np.zeros(self.equation.n_params))[0]

@@ -468,7 +468,7 @@ class GaussianProcessResults(Hyperparameters):
         """
         from .summary import process_summary
 
-        return process_summary(self, alpha)
+        return process_summary(self, alpha, self._convergence, self._fit.optimum.on_plateau)
 
     def plot(self, deriv: Any = 0, ax: Any = None, alpha: float = 0.05, *, se: bool = False, **style: Any) -> matplotlib.axes.Axes:
         """Draw f or a partial derivative: with its interval over one input, as contours over two.

@@ -13,7 +13,7 @@ from .estimates import Hyperparameters
 ROUTE_NAMES = {"dense": "dense", "state_space": "state space"}
 
 
-def process_summary(results: Hyperparameters, alpha: float) -> Summary:
+def process_summary(results: Hyperparameters, alpha: float, convergence: str, on_plateau: bool) -> Summary:
     """Facts, observations by name, hyperparameters and coefficients of the mean with intervals."""
     model = results.model
     facts = [
@@ -26,7 +26,7 @@ def process_summary(results: Hyperparameters, alpha: float) -> Summary:
         ("Restricted log-lik.:" if model.rows.n_terms else "Log-likelihood:", number(results.llf)),
         ("AIC:", number(results.aic)),
         ("BIC:", number(results.bic)),
-        ("Converged:", results._convergence),
+        ("Converged:", convergence),
     ]
     bse, interval = results.bse, results.conf_int(alpha)
     readings = pd.DataFrame(
@@ -56,7 +56,7 @@ def process_summary(results: Hyperparameters, alpha: float) -> Summary:
             se = float(np.sqrt(variance))
             lines[f"mean.{name}"] = [*(number(v) for v in (value, se, value - half * se, value + half * se)), ""]
     params = pd.DataFrame.from_dict(lines, orient="index", columns=columns)
-    return curve_summary("Gaussian Process Results", facts, readings, params, _notes(results))
+    return curve_summary("Gaussian Process Results", facts, readings, params, _notes(results.boundary, on_plateau))
 
 
 def _given(results: Hyperparameters) -> dict[str, float]:
@@ -70,16 +70,16 @@ def _given(results: Hyperparameters) -> dict[str, float]:
     return given
 
 
-def _notes(results: Hyperparameters) -> list[str]:
+def _notes(boundary: tuple[str, ...], on_plateau: bool) -> list[str]:
     notes = []
-    for name in results.boundary:
+    for name in boundary:
         if name == "amplitude":
             notes.append("boundary: the amplitude is indistinguishable from zero, the observations are the mean and noise")
         elif name.startswith("sigma"):
             notes.append(f"boundary: {name} at its lower limit, 2^-17 of the prior SD: exact observations or unbounded amplitude")
         else:
             notes.append(f"boundary: {name} is as long or as short as is searched")
-    if results._fit.optimum.on_plateau:
+    if on_plateau:
         notes.append("plateau: the likelihood hardly changes along a combination of hyperparameters")
     notes.append("std err: observed information of the logarithms, delta method. Intervals: pointwise, Bayesian (credible).")
     return notes

@@ -3,6 +3,13 @@
 Newton's method whose Hessian is differenced at the start and again near the minimum, and kept up between by the secants of the
 scores (BFGS). The convergence criterion is that of `newton`: a negligible Newton decrement, by a Hessian differenced near the
 minimum.
+
+Why there are two searches: the kernels of regression and of the integrated Wiener process evaluate eight candidates side by side
+and have second derivatives, or a scale of them (`quasi_newton.Scaled`). `newton` scans a grid in a few calls, takes the best of
+eight damped steps at each iteration, and asks for a Hessian each time. A general process has neither: its candidates are filtered
+one after the other, and a Hessian of p parameters is differenced from p further scores. This search takes one score an iteration,
+and a Hessian at its start, near the minimum, and where secants fail. Bounds and the test of convergence are those of `newton`,
+which follows a start on which this search does not converge (`general_search`).
 """
 
 from __future__ import annotations

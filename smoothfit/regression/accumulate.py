@@ -180,12 +180,19 @@ class Accumulator(Generic[Model]):
         if other.basis.n_basis != self.basis.n_basis or other.basis.domain != self.basis.domain:
             raise SpecificationError("the accumulators have different bases; use one basis for all chunks")
         total = Accumulator(self.basis, self._make)
-        total._x_name = other._x_name if self._x_name == "x" else self._x_name
-        total._inputs = self._inputs or other._inputs
-        total._names = dict(self._names)
-        for name, statistics in other._names.items():
-            total._join(name, statistics)
+        for part in (self, other):
+            part._join_to(total)
         return total
+
+    def _join_to(self, total: Accumulator[Model]) -> None:
+        """Add what was taken here to another accumulator."""
+        total._take(self._names, self._x_name, self._inputs)
+
+    def _take(self, names: Mapping[str, NameStatistics], x_name: str, inputs: tuple[str, ...]) -> None:
+        self._x_name = x_name if self._x_name == "x" else self._x_name
+        self._inputs = self._inputs or inputs
+        for name, statistics in names.items():
+            self._join(name, statistics)
 
     def _join(self, name: str, statistics: NameStatistics) -> None:
         mine = self._names.get(name)
