@@ -441,7 +441,7 @@ class Spline(Frozen):
         powers = []
         for k in range(basis.degree + 1):  # the k-th power has the k-th derivative at the start of the piece over k!
             powers.append(spline._pieces[:, 0] / factorial(k))
-            spline = spline._first_derivative if k < basis.degree else spline
+            spline = spline.derivative() if k < basis.degree else spline
         if not np.isfinite(powers).all():
             raise NumericalError("powers of x overflow in this unit of x; choose another, or use to_scipy()")
         return PPoly(np.array(powers[::-1]), basis.breaks.copy(), extrapolate=OF_SCIPY.get(basis.extrapolate, False))

@@ -24,7 +24,7 @@ from .sample import Channel, Sample, with_times
 from .shifts import reaching
 from .simulation import deviations, solutions_from
 from .smoothed import Smoothed
-from .specification import HIGHEST_ORDER
+from .specification import HIGHEST_ORDER, Equation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,13 +126,20 @@ class DynamicsCurve(CurveResults):
         """The run with nodes at points, and where these are."""
         return reaching(self._sample, self._run, self._times(x), self.results.model.equation)
 
+    def _at(self, sample: Sample, at: Any, deriv: int, equation: Equation | None = None) -> tuple[FloatArray, FloatArray]:
+        """Means and variances at nodes of a sample, which may be of integrals, with their equation."""
+        return self.results._component(sample, at, deriv, self._output, equation)
+
+    def _laws_at(
+        self, sample: Sample, at: Any, deriv: int, channel: int | None = None, equation: Equation | None = None
+    ) -> tuple[Mixture | None, Mixture | None]:
+        return self.results._laws_at(sample, at, deriv, self._output, channel, equation)
+
     def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
-        wide, at = self._asked(x)
-        return self.results._component(wide, at, deriv, self._output)
+        return self._at(*self._asked(x), deriv)
 
     def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
-        wide, at = self._asked(points)
-        return self.results._laws_at(wide, at, deriv, self._output, self._unknown(noise))
+        return self._laws_at(*self._asked(points), deriv, self._unknown(noise))
 
     def _noise_sd(self, name: str) -> float:
         return float(self.sigma[name]) if self._unknown(name) is not None else np.nan
@@ -303,8 +310,8 @@ class DynamicsCurve(CurveResults):
             ratio=frozen(np.hstack([wide.ratio, np.full((n, p), exact)])),
             channels=tuple(channels),
         )
-        mean, variance = self.results._component(integrated, at[1:], 0, self._output, higher)
-        law, _ = self.results._laws_at(integrated, at[1:], 0, self._output, equation=higher)
+        mean, variance = self._at(integrated, at[1:], 0, higher)
+        law, _ = self._laws_at(integrated, at[1:], 0, equation=higher)
         return Estimate(mean[0], float(np.sqrt(variance[0])), ends=None if law is None else law.ends)
 
     def summary(self, alpha: float = 0.05) -> Summary:

@@ -383,7 +383,10 @@ class Program:
         if self.closed:
             y[constraints[-1:]] = np.nan  # without noise the highest derivative never changes: this one has no information
         plain = replace(self, y=y, ratio=rows, offset=np.zeros_like(rows), group=np.zeros_like(self.group))
-        return float(plain._sums(*plain._arguments(self._ones, np.ones(1), is_still=True)).log_det[0])
+        return plain._log_det_when_still()
+
+    def _log_det_when_still(self) -> float:
+        return float(self._sums(*self._arguments(self._ones, np.ones(1), is_still=True)).log_det[0])
 
     @cached_property
     def _ones(self) -> FloatArray:

@@ -80,11 +80,12 @@ class Inference(Intervals):
         """
         if self.method != restricted.method or self.nobs != restricted.nobs:
             raise SpecificationError("the two fits are to the same observations by the same method")
-        if self.method not in ("ols", "ml") and self._fit.n_contrasts != restricted._fit.n_contrasts:
+        mine, theirs = self._fit, restricted._fit
+        if self.method not in ("ols", "ml") and mine.n_contrasts != theirs.n_contrasts:
             raise SpecificationError(
                 "restricted likelihoods compare only where the same functions have no penalty; fit both by 'ml'"
             )
-        df = self._fit.n_likelihood[0] - restricted._fit.n_likelihood[0]
+        df = mine.n_likelihood[0] - theirs.n_likelihood[0]
         if df <= 0:
             raise SpecificationError("the restricted fit has no fewer parameters; exchange the two")
         lr = 2 * (self.llf - restricted.llf)

@@ -61,16 +61,14 @@ def compare(fits: Mapping[str, Results], by: str = "aic") -> pd.DataFrame:
         raise SpecificationError(f"by is {by!r}; pass one of {', '.join(map(repr, CRITERIA))}")
     if not fits:
         raise SpecificationError("fits is empty; pass {name: results}")
-    first, *others = fits.values()
     for name, fit in fits.items():
         if not isinstance(fit, Results):
             raise SpecificationError(f"fits[{name!r}] is of the type {type(fit).__name__}; pass results of a fit")
-    mine = first._compared
-    for fit in others:
-        theirs = fit._compared
+    mine, *others = (fit._compared for fit in fits.values())
+    for theirs in others:
         if theirs.fitted_by != mine.fitted_by:
             raise SpecificationError("the fits differ in method or loss; compare fits to the same observations by one method")
-        if fit.nobs != first.nobs or not np.array_equal(theirs.observed, mine.observed, equal_nan=True):
+        if theirs.nobs != mine.nobs or not np.array_equal(theirs.observed, mine.observed, equal_nan=True):
             raise SpecificationError("the fits are to different observations, whose likelihoods do not compare; fit the same ones")
         if theirs.fitted_by[0] not in ("ols", "ml") and by != "gcv" and theirs.n_contrasts != mine.n_contrasts:
             raise SpecificationError(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from .._validation import FloatArray, check_level
-from .protocols import Residuals
+from .protocols import Change, Residuals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,25 +19,26 @@ COLUMNS = ["kind", "name", "x", "effect", "se", "statistic", "p_value", "row"]
 
 def outliers(results: Residuals, alpha: float) -> pd.DataFrame:
     """Return the observations and changes that are significant at level alpha / (number of the kind)."""
-    return _reported(results, check_level(alpha))
+    return _reported(results, results._changes(), check_level(alpha))
 
 
 def most_significant(results: Residuals) -> pd.DataFrame:
     """The observation and the change of each kind with the largest statistic, with the number of ``places`` tested of each kind."""
+    changes = results._changes()
     places = {"observation": int(np.count_nonzero(~np.isnan(results._resid_standardized)))}
-    places |= {change.kind: len(change.x) for change in results._changes()}
-    frame = _reported(results, 1.0)
+    places |= {change.kind: len(change.x) for change in changes}
+    frame = _reported(results, changes, 1.0)
     farthest = frame.loc[frame["statistic"].abs().groupby(frame["kind"]).idxmax()]
     return farthest.assign(places=farthest["kind"].map(places))
 
 
-def _reported(results: Residuals, level: float) -> pd.DataFrame:
+def _reported(results: Residuals, changes: list[Change], level: float) -> pd.DataFrame:
     """Those whose p-value is at most the level."""
     import pandas as pd
 
     parts = [_readings(results, level)]
     abscissa = results.observations.abscissa
-    for change in results._changes():
+    for change in changes:
         statistic = change.effect / change.se
         p = _p_values(statistic, results.df_interval)
         peaks = _peaks(np.abs(statistic), p <= level)
