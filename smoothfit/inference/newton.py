@@ -4,8 +4,8 @@ From every local minimum of a grid, Newton's method with the exact Hessian, proj
 scale of its curvature (`Scaled`), quasi-Newton descents (BFGS) from several grids come first, and only the best end costs a
 Hessian; along one variable whose second derivative would cost differences of scores, the secant method is used. A minimum is
 converged if the Newton decrement g'H^-1 g of the free variables is negligible, H is positive definite, and at each bound reached
-the score points outward. What prediction criteria score, whatever the fit, stands here too. `descent` says what a search costs that
-has no Hessians and no candidates side by side, and why it is another one.
+the score points outward. What prediction criteria score, whatever the fit, stands here too. `descent` is the search for
+objectives without second derivatives.
 """
 
 from __future__ import annotations
