@@ -12,6 +12,7 @@
 // alone.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "markov.hpp"
@@ -71,13 +72,38 @@ struct Kept {
     }
 };
 
+// R (m, m) with R'R what it was and a row's square more, by Householder reflections of both, stacked.
+template <int M>
+void add_square(double (&R)[M][M], const double* row, int m) {
+    double last[M];
+    for (int j = 0; j < m; ++j) last[j] = row[j];
+    for (int j = 0; j < m; ++j) {
+        double norm = last[j] * last[j];
+        for (int i = j; i < m; ++i) norm += R[i][j] * R[i][j];
+        if (norm == 0) continue;
+        const double end = R[j][j] > 0 ? -std::sqrt(norm) : std::sqrt(norm);
+        const double scale = 1 / (norm - end * R[j][j]);
+        R[j][j] -= end;
+        for (int k = j + 1; k < m; ++k) {
+            double along = last[j] * last[k];
+            for (int i = j; i < m; ++i) along += R[i][j] * R[i][k];
+            along *= scale;
+            for (int i = j; i < m; ++i) R[i][k] -= along * R[i][j];
+            last[k] -= along * last[j];
+        }
+        R[j][j] = end;
+        for (int i = j + 1; i < m; ++i) R[i][j] = 0;
+    }
+}
+
 // r and the diagonal of N (n, m each) before the observations of each node; and of each observation its error u = v/F - K'r given
 // all others, and the precision of that, 1/F + K'N K (rows, 2): u over it is the observation less its prediction from all others.
+// N is kept as R'R: gains of observations that fix a diffuse state are large, and K'N K would be what is left of their squares.
 template <int M>
 void adjoint_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const double* gains, const MarkovGain* readings,
                 double* score, double* information, double* errors) noexcept {
     const int m = actual<M>(rows.m);
-    double r[M] = {}, N[M][M] = {}, moved[M][M];
+    double r[M] = {}, R[M][M] = {}, moved[M][M];
     for (std::int64_t i = rows.n - 1; i >= 0; --i) {
         for (std::int64_t row = rows.first[i + 1] - 1; row >= rows.first[i]; --row) {
             const MarkovGain& reading = readings[row];
@@ -85,28 +111,28 @@ void adjoint_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const
             if (!reading.used) continue;
             const double* H = rows.H + row * m;
             const double* K = gains + row * m;
-            double along = reading.scaled, precision = reading.precision, NK[M], KN[M];
+            double along = reading.scaled, precision = reading.precision, weighted[M];
+            for (int a = 0; a < m; ++a) along -= K[a] * r[a];
             for (int a = 0; a < m; ++a) {
-                along -= K[a] * r[a];
-                NK[a] = 0;
-                for (int b = 0; b < m; ++b) NK[a] += N[a][b] * K[b];
+                double RK = 0;
+                for (int b = 0; b < m; ++b) RK += R[a][b] * K[b];
+                precision += RK * RK;
+                for (int b = 0; b < m; ++b) R[a][b] -= RK * H[b];
             }
-            for (int a = 0; a < m; ++a) precision += K[a] * NK[a];
             errors[2 * row] = along;
             errors[2 * row + 1] = precision;
-            for (int a = 0; a < m; ++a) r[a] += H[a] * along;
-            for (int a = 0; a < m; ++a)
-                for (int b = 0; b < m; ++b) N[a][b] -= NK[a] * H[b];
-            for (int b = 0; b < m; ++b) {
-                KN[b] = 0;
-                for (int a = 0; a < m; ++a) KN[b] += K[a] * N[a][b];
+            const double root = std::sqrt(reading.precision);
+            for (int a = 0; a < m; ++a) {
+                r[a] += H[a] * along;
+                weighted[a] = root * H[a];
             }
-            for (int a = 0; a < m; ++a)
-                for (int b = 0; b < m; ++b) N[a][b] += H[a] * (reading.precision * H[b] - KN[b]);
+            add_square<M>(R, weighted, m);
         }
         for (int a = 0; a < m; ++a) {
             score[i * m + a] = r[a];
-            information[i * m + a] = N[a][a];
+            double sum = 0;
+            for (int c = 0; c < m; ++c) sum += R[c][a] * R[c][a];
+            information[i * m + a] = sum;
         }
         if (i == 0) break;
         const auto& T = classes.at(rows.step[i]).T;
@@ -116,16 +142,12 @@ void adjoint_of(const MarkovRows& rows, MarkovClasses<double, M>& classes, const
             for (int c = 0; c < m; ++c) before[a] += T[c][a] * r[c];
             for (int b = 0; b < m; ++b) {
                 moved[a][b] = 0;
-                for (int c = 0; c < m; ++c) moved[a][b] += N[a][c] * T[c][b];
+                for (int c = 0; c < m; ++c) moved[a][b] += R[a][c] * T[c][b];
             }
         }
         for (int a = 0; a < m; ++a) {
             r[a] = before[a];
-            for (int b = 0; b < m; ++b) {
-                double sum = 0;
-                for (int c = 0; c < m; ++c) sum += T[c][a] * moved[c][b];
-                N[a][b] = sum;
-            }
+            for (int b = 0; b < m; ++b) R[a][b] = moved[a][b];
         }
     }
 }

@@ -266,3 +266,18 @@ def test_seasons_that_stay_are_regressors(period, harmonics):
         res = sf.SmoothingSpline(obs, prior=prior).fit()
         assert res.sigma["f"] == pytest.approx(expected.sigma["f"], rel=1e-6)
         assert res.params["wiener.q"] == pytest.approx(expected.q, rel=1e-5)
+
+
+def test_errors_of_the_observations_that_fix_a_season():
+    """They lie close together beside its period: what all others predict of them, by leaving them out."""
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(0, 100, 2000))
+    y = np.sin(x / 9) + 0.5 * np.sin(2 * np.pi * x / 12) + 0.3 * rng.standard_normal(2000)
+    prior = pri.IntegratedWiener(2, q=5e-4) + pri.Seasonal(12.0, harmonics=2, q=1e-5)
+    res = sf.SmoothingSpline(sf.observe(x, y, sd=0.3), prior=prior).fit()
+    for i in (0, 3, 5):
+        others = np.arange(2000) != i
+        left_out = sf.SmoothingSpline(sf.observe(x[others], y[others], sd=0.3), prior=prior).fit().get_prediction(x[[i]])
+        error, se = y[i] - left_out.predicted_mean[0], left_out.se_mean[0]
+        np.testing.assert_allclose(res.loo_resid[i], error, rtol=1e-5)
+        np.testing.assert_allclose(res.get_influence().resid_studentized_internal[i], error / np.hypot(se, 0.3), rtol=1e-5)
