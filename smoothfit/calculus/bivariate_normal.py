@@ -30,7 +30,15 @@ BATCH = 4096
 
 
 class BivariateNormalGradient(NamedTuple):
-    """Derivatives of the distribution function by both limits and by the correlation, each of the broadcast shape."""
+    """Derivatives of the distribution function by both limits and by the correlation, each of the broadcast shape.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> gradient = calculus.bivariate_normal_gradient(0.0, 0.0, 0.0)
+    >>> round(float(gradient.rho), 6)  # the density at the limits, 1 / (2 pi)
+    0.159155
+    """
 
     h: FloatArray
     k: FloatArray

@@ -38,6 +38,13 @@ class GradientCheck:
         The numeric Jacobian of the gradient, arrays (n, n): the Hessian, if it is a gradient.
     asymmetric : ndarray of bool, shape (n, n)
         The Jacobian is not symmetric beyond its error: no function has this gradient.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> check = calculus.check_gradient(lambda x: abs(x[0]) + x[1], lambda x: [0.5, 1.0], [0.0, 1.0])
+    >>> check.passed, check.kinks.tolist()  # 0.5 is a subgradient at the kink
+    (True, [0])
     """
 
     x: FloatArray
@@ -58,7 +65,17 @@ class GradientCheck:
         return np.flatnonzero(self.numeric.status == Status.KINK)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each component: x, given, numeric, error, difference, status, agrees."""
+        """Return a row for each component: x, given, numeric, error, difference, status, agrees.
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> check = calculus.check_gradient(lambda x: x[0] ** 2 * x[1], lambda x: [2 * x[0] * x[1], x[0]], [3.0, 2.0])
+        >>> print(check.to_frame()[["given", "numeric", "agrees"]].round(6))
+           given  numeric  agrees
+        0   12.0     12.0    True
+        1    3.0      9.0   False
+        """
         import pandas as pd
 
         return pd.DataFrame(

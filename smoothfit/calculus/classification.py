@@ -349,24 +349,57 @@ class LogisticLoss:
 
     @quiet
     def value(self, w: Any) -> float:
-        """J(w)."""
+        """J(w).
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> loss = calculus.LogisticLoss([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]], [0, 1, 0])
+        >>> round(loss.value([0.0, 0.0]), 6)  # log 2
+        0.693147
+        """
         z = self._z(w)
         return float(np.mean(self.y * np.logaddexp(0.0, -z) + (1 - self.y) * np.logaddexp(0.0, z)))
 
     @quiet
     def gradient(self, w: Any) -> FloatArray:
-        """Gradient (d,)."""
+        """Gradient (d,).
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> loss = calculus.LogisticLoss([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]], [0, 1, 0])
+        >>> loss.gradient([0.0, 0.0])  # X'(1/2 - y) / 3
+        array([0.16666667, 0.16666667])
+        """
         z = self._z(w)
         return np.asarray(self.X.T @ ((1 - self.y) * special.expit(z) - self.y * special.expit(-z)) / len(self.y))
 
     @quiet
     def hessian(self, w: Any) -> FloatArray:
-        """Hessian (d, d)."""
+        """Hessian (d, d).
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> loss = calculus.LogisticLoss([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]], [0, 1, 0])
+        >>> loss.hessian([0.0, 0.0]) * 12  # X'X / 12
+        array([[3., 3.],
+               [3., 5.]])
+        """
         return np.asarray(self.X.T @ (self._weights(w)[:, None] * self.X))
 
     @quiet
     def hessp(self, w: Any, v: Any) -> FloatArray:
-        """Product of the Hessian and a vector, (d,)."""
+        """Product of the Hessian and a vector, (d,).
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> loss = calculus.LogisticLoss([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]], [0, 1, 0])
+        >>> loss.hessp([0.0, 0.0], [1.0, -1.0]) * 12  # X'X (1, -1)' / 12
+        array([ 0., -2.])
+        """
         return np.asarray(self.X.T @ (self._weights(w) * (self.X @ self._vector(v, "v"))))
 
     @quiet
@@ -374,6 +407,14 @@ class LogisticLoss:
         """Direction along which the loss falls or stays for ever, so that it has no finite minimum; None if there is none.
 
         By linear programming: a w with x_i'w >= 0 where y_i = 1, <= 0 where y_i = 0, = 0 between, not all zero (Konis 2007).
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> loss = calculus.LogisticLoss([[1.0, -1.0], [1.0, 2.0]], [0, 1])
+        >>> w = loss.separating_direction()
+        >>> bool(w @ [1.0, -1.0] <= 0 <= w @ [1.0, 2.0])
+        True
         """
         size = np.abs(self.X).max(axis=0)
         scaled = self.X / np.where(size > 0, size, 1.0)
@@ -455,22 +496,55 @@ class CrossEntropyLoss:
 
     @quiet
     def value(self, W: Any) -> float:
-        """J(W)."""
+        """J(W).
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> loss = calculus.CrossEntropyLoss([[1.0], [2.0]], [[1, 0], [0, 1]])
+        >>> round(loss.value([[0.0, 0.0]]), 6)  # log 2
+        0.693147
+        """
         return float(cross_entropy(self._z(W), self.T).mean())
 
     @quiet
     def gradient(self, W: Any) -> FloatArray:
-        """Gradient (d, K)."""
+        """Gradient (d, K).
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> loss = calculus.CrossEntropyLoss([[1.0], [2.0]], [[1, 0], [0, 1]])
+        >>> loss.gradient([[0.0, 0.0]])  # X'(1/2 - T) / 2
+        array([[ 0.25, -0.25]])
+        """
         return np.asarray(self.X.T @ cross_entropy_gradient(self._z(W), self.T) / len(self.X))
 
     @quiet
     def hessp(self, W: Any, V: Any) -> FloatArray:
-        """Product of the Hessian and a matrix V (d, K), as a matrix (d, K)."""
+        """Product of the Hessian and a matrix V (d, K), as a matrix (d, K).
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> loss = calculus.CrossEntropyLoss([[1.0], [2.0]], [[1, 0], [0, 1]])
+        >>> loss.hessp([[0.0, 0.0]], [[1.0, 0.0]])  # (1 + 4) / 2 times diag(p) - p p'
+        array([[ 0.625, -0.625]])
+        """
         return np.asarray(self.X.T @ cross_entropy_hessp(self._z(W), self.T, self.X @ self._matrix(V, "V")) / len(self.X))
 
     @quiet
     def hessian(self, W: Any) -> FloatArray:
-        """Hessian by vec W, (d K, d K)."""
+        """Hessian by vec W, (d K, d K).
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> loss = calculus.CrossEntropyLoss([[1.0], [2.0]], [[1, 0], [0, 1]])
+        >>> loss.hessian([[0.0, 0.0]])  # (1 + 4) / 2 times diag(p) - p p'
+        array([[ 0.625, -0.625],
+               [-0.625,  0.625]])
+        """
         weights = self.T.sum(axis=1)
         n, d, K = *self.X.shape, self.T.shape[1]
         check_memory(24.0 * max(n * K**2, (d * K) ** 2), f"the Hessian of {d} x {K} weights", "use hessp")

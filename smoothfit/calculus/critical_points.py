@@ -35,7 +35,14 @@ DEGENERATE = 1e4  # times the distance at which two points are one
 
 
 class Inertia(NamedTuple):
-    """Numbers of positive, negative and undecided eigenvalues."""
+    """Numbers of positive, negative and undecided eigenvalues.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.classify_critical_point(hess=[[0.0, 1.0], [1.0, 0.0]]).inertia  # eigenvalues 1 and -1
+    Inertia(positive=1, negative=1, zero=0)
+    """
 
     positive: int
     negative: int
@@ -60,6 +67,13 @@ class CriticalPoint:
     gradient : ndarray, shape (n,)
     value : float or None
         f at x, where f is known.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> point = calculus.classify_critical_point(lambda x: x[0] ** 2 + 3 * x[1] ** 2, [0.0, 0.0])
+    >>> point.kind, point.eigenvalues.round(6)
+    ('minimum', array([2., 6.]))
     """
 
     x: FloatArray

@@ -16,7 +16,15 @@ LAYOUTS = ("numerator", "denominator")
 
 
 class Status(IntEnum):
-    """How a numeric derivative ended, element by element."""
+    """How a numeric derivative ended, element by element.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> slope = calculus.derivative(abs, 0.0)
+    >>> calculus.Status(int(slope.status)).name, round(float(slope.error), 6)  # slopes -1 and 1
+    ('KINK', 1.0)
+    """
 
     CONVERGED = 0
     KINK = 1  # slopes from the left and the right differ: value is their mean, error half their distance, infinite at a jump
@@ -42,6 +50,13 @@ class Derivative:
         A `Status`; 0 where the derivative converged.
     reason : str
         Why the complex step was refused; empty where it was not.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> derivative = calculus.derivative(lambda x: x**3, [1.0, 2.0])
+    >>> derivative.value.round(9), bool((derivative.error < 1e-9).all())
+    (array([ 3., 12.]), True)
     """
 
     value: FloatArray
@@ -103,7 +118,15 @@ class Jacobian(Derivative):
         return cls(value, np.zeros(value.shape), 0, np.full(value.shape, "given"), status, layout=check_layout_name(layout))
 
     def to_layout(self, layout: str) -> Jacobian:
-        """Return the same derivative in a layout: itself, or transposed."""
+        """Return the same derivative in a layout: itself, or transposed.
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> calculus.Jacobian.of([[1.0, 2.0]], layout="numerator").to_layout("denominator").value
+        array([[1.],
+               [2.]])
+        """
         if check_layout_name(layout) == self.layout:
             return self
         return replace(self, value=self.value.T, error=self.error.T, method=self.method.T, status=self.status.T, layout=layout)

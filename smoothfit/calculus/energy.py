@@ -20,6 +20,13 @@ class EnergyGradient(NamedTuple):
     value : ndarray, shape (d,)
     se : ndarray, shape (d,)
         Monte Carlo standard error; zero where the expectation is exact.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> gradient = calculus.energy_gradient([[-1], [0]], energies=[0.0, 0.0], slopes=[[0], [-1]])  # a fair bit
+    >>> gradient.value, gradient.se
+    (array([0.]), array([0.]))
     """
 
     value: FloatArray

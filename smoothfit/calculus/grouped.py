@@ -47,6 +47,14 @@ class GroupLassoFit(NamedTuple):
         norm(y - Xb)^2/2 + lam sum_g w_g norm(b_g).
     n_sweeps : int
         Sweeps over a working set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from smoothfit import calculus
+    >>> fit = calculus.group_lasso(np.eye(2), [3.0, 4.0], groups=[0, 0], lam=1.0, weights=[1.0])
+    >>> fit.coef.round(9), round(fit.objective, 9)  # norm(b) = 5 - 1: 1/2 + 4
+    (array([2.4, 3.2]), 4.5)
     """
 
     coef: FloatArray

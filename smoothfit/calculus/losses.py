@@ -21,6 +21,12 @@ class ResidualLoss(NamedTuple):
     ----------
     value, slope, curvature : ndarray
         The loss, its first and its second derivative by r.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.huber([-3.0], delta=1.0)  # abs(r) - 1/2
+    ResidualLoss(value=array([2.5]), slope=array([-1.]), curvature=array([0.]))
     """
 
     value: FloatArray
@@ -134,7 +140,14 @@ def log_cosh(r: Any) -> ResidualLoss:
 
 
 class Subdifferential(NamedTuple):
-    """The interval of slopes of a convex function in each coordinate, arrays (n,)."""
+    """The interval of slopes of a convex function in each coordinate, arrays (n,).
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> calculus.mean_absolute_error_subdifferential([1.0], [1.0])
+    Subdifferential(lower=array([-1.]), upper=array([1.]))
+    """
 
     lower: FloatArray
     upper: FloatArray
@@ -145,7 +158,15 @@ class Subdifferential(NamedTuple):
         return np.asarray(np.clip(0.0, self.lower, self.upper))
 
     def contains(self, slope: Any) -> bool:
-        """Whether a vector is a subgradient."""
+        """Whether a vector is a subgradient.
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> slopes = calculus.mean_absolute_error_subdifferential([1.0], [1.0])
+        >>> slopes.contains([0.5]), slopes.contains([2.0])
+        (True, False)
+        """
         slope = np.asarray(slope, dtype=np.float64)
         return bool(np.all((self.lower <= slope) & (slope <= self.upper)))
 

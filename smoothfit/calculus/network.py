@@ -15,7 +15,15 @@ from .special import finite_reals, squared_sech
 
 
 class Layer(NamedTuple):
-    """Weights (inputs, outputs) and biases (outputs,) of a layer."""
+    """Weights (inputs, outputs) and biases (outputs,) of a layer.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> layer = calculus.Layer([[1.0, 0.0]], [0.0, 0.0])
+    >>> calculus.backpropagation([layer], X=[[1.0]], T=[[0.5, 0.5]]).gradient[0].bias.round(6)  # 1 / (1 + 1/e) - 1/2
+    array([ 0.231059, -0.231059])
+    """
 
     weights: FloatArray
     bias: FloatArray
@@ -32,6 +40,13 @@ class Backpropagation(NamedTuple):
         Derivatives by the weights and biases of each layer, in their shapes.
     inputs : ndarray, shape (n, d)
         Derivatives by X.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> result = calculus.backpropagation([([[0.0, 0.0]], [0.0, 0.0])], X=[[1.0], [2.0]], T=[[1, 0], [0, 1]])
+    >>> round(result.loss, 6), result.inputs.tolist()  # log 2; the weights are zero
+    (0.693147, [[0.0], [0.0]])
     """
 
     loss: float

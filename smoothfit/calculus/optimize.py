@@ -75,7 +75,15 @@ class QuadraticApproximation:
 
     @quiet
     def gradient_at(self, w: Any) -> FloatArray:
-        """Gradient of the approximation at w (d,)."""
+        """Gradient of the approximation at w (d,).
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> model = calculus.QuadraticApproximation.of(lambda w: (w[0] - 1) ** 2 + 2 * w[1] ** 2, [0.0, 0.0])
+        >>> model.gradient_at([0.0, 1.0]).round(6)
+        array([-2.,  4.])
+        """
         return np.asarray(self.gradient + self.hessian @ self._step(w))
 
     @quiet
@@ -83,6 +91,13 @@ class QuadraticApproximation:
         """Minimiser of the approximation plus penalty norm(w)^2 / 2.
 
         Raises DataError if there is none, because the Hessian plus the penalty is not positive definite.
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> model = calculus.QuadraticApproximation.of(lambda w: (w[0] - 1) ** 2 + 2 * w[1] ** 2, [0.0, 0.0])
+        >>> (model.minimizer() + 0.0).round(6), (model.minimizer(penalty=2.0) + 0.0).round(6)
+        (array([1., 0.]), array([0.5, 0. ]))
         """
         d = len(self.at)
         try:
@@ -96,6 +111,13 @@ class QuadraticApproximation:
         """Point after n_steps steps of gradient descent from `start`, in closed form, for a Hessian without negative eigenvalues.
 
         In the axes of the Hessian w - w_min shrinks by (1 - step lam) per step; where lam is zero, w moves on by -step g.
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> model = calculus.QuadraticApproximation.of(lambda w: (w[0] - 1) ** 2 + 2 * w[1] ** 2, [0.0, 0.0])
+        >>> model.descend([0.0, 1.0], step=0.1, n_steps=2).round(6)  # 1 - 0.8^2, 0.6^2
+        array([0.36, 0.36])
         """
         check_positive(step, "step")
         n_steps = check_order(n_steps, "n_steps", 0, MOST_STEPS)

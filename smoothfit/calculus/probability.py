@@ -58,6 +58,14 @@ class RadonNikodym:
         """Logarithm of dP/dQ at x; -inf where p is zero.
 
         Raises DataError where q = 0 < p, and where a log-density is NaN or +inf.
+
+        Examples
+        --------
+        >>> from scipy import stats
+        >>> from smoothfit import calculus
+        >>> ratio = calculus.RadonNikodym(stats.norm(1, 1).logpdf, stats.norm(0, 1).logpdf)
+        >>> ratio.log([0.0, 0.5, 60.0])  # x - 1/2
+        array([-0.5,  0. , 59.5])
         """
         at = to_numbers(x, "x")
         named = (("logp", self.logp), ("logq", self.logq))
@@ -86,11 +94,29 @@ class RadonNikodym:
         return np.asarray(np.exp(self.log(x)))
 
     def inverse(self) -> RadonNikodym:
-        """Return dQ/dP."""
+        """Return dQ/dP.
+
+        Examples
+        --------
+        >>> from scipy import stats
+        >>> from smoothfit import calculus
+        >>> ratio = calculus.RadonNikodym(stats.norm(1, 1).logpdf, stats.norm(0, 1).logpdf)
+        >>> ratio.inverse().log([0.0, 0.5])
+        array([0.5, 0. ])
+        """
         return RadonNikodym(self.logq, self.logp)
 
     def times(self, other: RadonNikodym) -> RadonNikodym:
-        """Return dP/dR from dP/dQ and dQ/dR; raises SpecificationError where the two Q are not the same function."""
+        """Return dP/dR from dP/dQ and dQ/dR; raises SpecificationError where the two Q are not the same function.
+
+        Examples
+        --------
+        >>> from scipy import stats
+        >>> from smoothfit import calculus
+        >>> p, q, r = (stats.norm(mean, 1).logpdf for mean in (2, 1, 0))
+        >>> calculus.RadonNikodym(p, q).times(calculus.RadonNikodym(q, r)).log([1.0])  # of N(2, 1) by N(0, 1): 2 x - 2
+        array([0.])
+        """
         if not isinstance(other, RadonNikodym):
             raise SpecificationError(f"other is {type(other).__name__}; pass dQ/dR, a RadonNikodym")
         if self.logq != other.logp:
@@ -111,6 +137,14 @@ class ChangeOfMeasure(NamedTuple):
         Effective sample size, 1 / sum of squared weights.
     kl, kl_se : float
         Estimate of the divergence KL(P || Q) = E_P[log dP/dQ] and its standard error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from smoothfit import calculus
+    >>> result = calculus.change_measure([0.0, 1.0], log_ratio=np.log([1.0, 3.0]), normalized=False)
+    >>> round(result.mean, 6), result.weights.round(6), round(result.ess, 6)  # of weights 1 : 3
+    (0.75, array([0.25, 0.75]), 1.6)
     """
 
     mean: float
@@ -261,7 +295,15 @@ def probabilities(values: Any, argument: str) -> FloatArray:
 
 
 class LogOdds(NamedTuple):
-    """Log-odds of two Gaussians of one covariance, linear in x: ``x @ slope + intercept``."""
+    """Log-odds of two Gaussians of one covariance, linear in x: ``x @ slope + intercept``.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> odds = calculus.gaussian_log_odds([0.0], [2.0], [[1.0]])
+    >>> float([1.0] @ odds.slope + odds.intercept)  # halfway between the means
+    0.0
+    """
 
     slope: FloatArray
     intercept: float

@@ -37,6 +37,13 @@ class Verification(NamedTuple):
         Arrays of the same shape.
     passed : bool
         Whether they agree within the numeric error and 1e-9 of the largest entry.
+
+    Examples
+    --------
+    >>> from smoothfit import calculus
+    >>> check = calculus.identity("x'Ax").verify(A=[[1.0, 2.0], [0.0, 1.0]], x=[1.0, 1.0])
+    >>> check.formula, check.numeric.value.round(9), check.passed
+    (array([4., 4.]), array([4., 4.]), True)
     """
 
     formula: FloatArray
@@ -97,12 +104,26 @@ class Identity:
 
     @quiet
     def evaluate(self, **matrices: Any) -> FloatArray:
-        """Value of the function; a matrix for each name in `shapes`."""
+        """Value of the function; a matrix for each name in `shapes`.
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> calculus.identity("x'Ax").evaluate(A=[[1.0, 2.0], [0.0, 1.0]], x=[1.0, 1.0])
+        array(4.)
+        """
         return self._value(self.function, self._read(matrices))
 
     @quiet
     def gradient(self, layout: str | None = None, **matrices: Any) -> FloatArray:
-        """Value of the derivative's formula, in its own layout or in `layout`."""
+        """Value of the derivative's formula, in its own layout or in `layout`.
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> calculus.identity("x'Ax").gradient(A=[[1.0, 2.0], [0.0, 1.0]], x=[1.0, 1.0])  # (A + A')x
+        array([4., 4.])
+        """
         wanted = self.layout if layout is None else check_layout_name(layout)
         value = self._value(self.formula, self._read(matrices))
         return value if wanted == self.layout else value.T
@@ -137,6 +158,12 @@ class Identity:
             Shapes contradict one another.
         SpecificationError
             A name is neither a matrix nor a dimension of this identity.
+
+        Examples
+        --------
+        >>> from smoothfit import calculus
+        >>> calculus.identity("x'Ax").verify(rng=0, n=4).passed
+        True
         """
         matrices = self._draw(check_rng(rng), given)
         at, shape = matrices[self.by], matrices[self.by].shape
