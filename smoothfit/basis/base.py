@@ -81,6 +81,17 @@ class Basis(Frozen, ABC):
         ------
         DataError
             An x is infinite, or outside the domain and the basis does not extrapolate; the message gives the first.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> basis.design([0.25, 0.5], sparse=False)
+        array([[0.75, 0.25],
+               [0.5 , 0.5 ]])
+        >>> basis.design([0.25, 0.5], deriv=1).toarray()
+        array([[-1.,  1.],
+               [-1.,  1.]])
         """
         rows = self._design(x, deriv) if check_flag(sparse, "sparse") else self._dense_design(x, deriv)
         self._check_rows(rows, deriv)
@@ -124,6 +135,14 @@ class Basis(Frozen, ABC):
         ------
         DataError
             A limit is infinite, or outside the domain and the basis does not extrapolate.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> basis.integral(0, [0.5, 1])
+        array([[0.375, 0.125],
+               [0.5  , 0.5  ]])
         """
         rows = self._integral(lower, upper)
         if not np.isfinite(rows.data).all() and getattr(self, "extrapolate", "error") != "nan":
@@ -151,6 +170,14 @@ class Basis(Frozen, ABC):
         Returns
         -------
         scipy.sparse.csr_array or ndarray, shape (n_basis, n_basis)
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BSplineBasis([0, 0, 2, 2], degree=1)
+        >>> basis.penalty(1, sparse=False)
+        array([[ 0.5, -0.5],
+               [-0.5,  0.5]])
         """
         gram = self._penalty(order)
         if not np.isfinite(gram.data).all():
@@ -260,6 +287,12 @@ class SplineBasis(Basis):
         ----------
         knots : array_like
             Further knots inside the domain.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.BSplineBasis([0, 0, 1, 1], degree=1).insert([0.25, 0.5]).knots
+        array([0.  , 0.  , 0.25, 0.5 , 1.  , 1.  ])
         """
         further, _ = to_floats(knots, "knots")
         lower, upper = self.domain
@@ -272,7 +305,14 @@ class SplineBasis(Basis):
 
     @quiet
     def refine(self, n: int = 2) -> Self:
-        """Return the basis with every piece cut into `n` equal ones."""
+        """Return the basis with every piece cut into `n` equal ones.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.BSplineBasis.uniform(0, 1, 2).refine(2).inner_knots
+        array([0.25, 0.5 , 0.75])
+        """
         n = check_order(n, "n", 1, 2**20)
         shares = np.arange(1, n) / n
         breaks = np.unique(np.concatenate([self.domain, self.inner_knots]))

@@ -311,6 +311,14 @@ class BSplineBasis(FullKnotsBasis):
         on fewer knots. Where the support is empty, at a knot repeated too often for the lower degree, both the coefficient and
         the knot go. With `of` the matrix is that of these columns of coefficients; its differences are then taken
         one after the other, so that constants and lines among them vanish exactly.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2)
+        >>> slopes, matrix = basis.derivative_basis(1)
+        >>> slopes.degree, matrix @ [0, 0, 1]  # x^2 has the slope 2 x
+        (1, array([0., 2.]))
         """
         order = check_order(order, "order", 0, self.degree)
         knots, mode = self.knots, self.extrapolate
@@ -325,7 +333,14 @@ class BSplineBasis(FullKnotsBasis):
 
     @quiet
     def elevate(self, k: int = 1) -> Self:
-        """Return the basis of degree + k with the same continuity, which spans every spline of this one."""
+        """Return the basis of degree + k with the same continuity, which spans every spline of this one.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.BSplineBasis([0, 0, 0.5, 1, 1], degree=1).elevate().knots
+        array([0. , 0. , 0. , 0.5, 0.5, 1. , 1. , 1. ])
+        """
         k = check_order(k, "k", 0, HIGHEST_DEGREE - self.degree)
         distinct, counts = np.unique(self.knots, return_counts=True)
         knots, degree = np.repeat(distinct, counts + k), self.degree + k
@@ -341,6 +356,15 @@ class BSplineBasis(FullKnotsBasis):
         The finer basis has the knots of this one, each as often (plus the gain in degree), and more. By the Oslo algorithm:
         blossoms of the piece in which the support of a finer function begins, hence averages only (Cohen, Lyche & Riesenfeld
         1980); a higher degree averages blossoms that each leave out as many arguments.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> basis.matrix_to(basis.insert(0.25)).toarray()
+        array([[1.  , 0.  ],
+               [0.75, 0.25],
+               [0.  , 1.  ]])
         """
         if not isinstance(finer, BSplineBasis):
             raise SpecificationError(f"the finer basis is {type(finer).__name__}; pass a BSplineBasis")

@@ -34,7 +34,15 @@ class _KnotFamily(RecombinedBasis, FullKnotsBasis):
 
     @quiet
     def elevate(self, k: int = 1) -> Self:
-        """Return the basis of degree + k with the same continuity."""
+        """Return the basis of degree + k with the same continuity.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.MSplineBasis([0, 0, 0.5, 1, 1], degree=1).elevate()
+        >>> basis.degree, basis.knots
+        (2, array([0. , 0. , 0. , 0.5, 0.5, 1. , 1. , 1. ]))
+        """
         bsplines = BSplineBasis(self.knots, self.degree).elevate(k)
         elevated: Self = replace(cast(Any, self), knots=bsplines.knots, degree=bsplines.degree)
         return elevated
@@ -246,7 +254,15 @@ class BernsteinBasis(RecombinedBasis):
 
     @quiet
     def elevate(self, k: int = 1) -> Self:
-        """Return the basis of degree + k."""
+        """Return the basis of degree + k.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BernsteinBasis(3).elevate(2)
+        >>> basis.degree, basis.n_basis
+        (5, 6)
+        """
         return replace(self, degree=self.degree + check_order(k, "k", 0, HIGHEST_DEGREE - self.degree))
 
 
@@ -337,7 +353,14 @@ class NaturalSplineBasis(_KnotFamily):
         return csr_array(coo_array((entries / sums[columns], (rows.astype(np.int64), columns)), shape=shape))
 
     def elevate(self, k: int = 1) -> Self:
-        """Refused: natural splines are cubic."""
+        """Refused: natural splines are cubic.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.NaturalSplineBasis.uniform(0, 1, 3).parent.elevate().degree
+        4
+        """
         raise SpecificationError("natural splines are cubic; elevate the B-splines, basis.parent.elevate()")
 
 
@@ -452,7 +475,14 @@ class PeriodicBSplineBasis(RecombinedBasis, SplineBasis):
 
     @quiet
     def elevate(self, k: int = 1) -> Self:
-        """Return the basis of degree + k with the same continuity at the inner knots and one order more at the ends."""
+        """Return the basis of degree + k with the same continuity at the inner knots and one order more at the ends.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.PeriodicBSplineBasis([0, 0.25, 0.5, 1], degree=1).elevate().knots
+        array([0.  , 0.25, 0.25, 0.5 , 0.5 , 1.  ])
+        """
         k = check_order(k, "k", 0, HIGHEST_DEGREE - self.degree)
         distinct, counts = np.unique(self.knots[1:-1], return_counts=True)
         inner = np.repeat(distinct, counts + k)

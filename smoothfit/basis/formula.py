@@ -153,6 +153,15 @@ class DesignSpec(Frozen):
         Returns
         -------
         pandas.DataFrame, shape (n, len(column_names))
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from smoothfit.basis.formula import DesignSpec
+        >>> spec = DesignSpec.from_formula("bsp(x, df=2, degree=1)", pd.DataFrame({"x": [0.0, 1.0, 2.0]}))
+        >>> spec.design(pd.DataFrame({"x": [0.5, 1.5]})).to_numpy()
+        array([[1. , 0.5, 0. ],
+               [1. , 0.5, 0.5]])
         """
         _check_columns(data)
         if not isinstance(na_action, str) or na_action not in ("drop", "raise"):

@@ -173,12 +173,30 @@ class DerivativePenalty(Penalty):
         return [(factorial(m) // prod(map(factorial, orders)), orders) for orders in several]
 
     def untouched(self, basis: AnyBasis) -> csr_array | None:
-        """Return the polynomials below `order`, of B-splines."""
+        """Return the polynomials below `order`, of B-splines.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2)
+        >>> sf.DerivativePenalty(2).untouched(basis).toarray()  # 1 and 2 x - 1
+        array([[ 1., -1.],
+               [ 1.,  0.],
+               [ 1.,  1.]])
+        """
         return _polynomials_below(self.order, basis, self.axis)
 
     @quiet
     def matrix(self, basis: AnyBasis) -> csr_array:
-        """Return P (n_basis, n_basis)."""
+        """Return P (n_basis, n_basis).
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.DerivativePenalty(1).matrix(sf.BSplineBasis([0, 0, 1, 1], degree=1)).toarray()
+        array([[ 1., -1.],
+               [-1.,  1.]])
+        """
         if isinstance(basis, TensorProductBasis):
             grams: Any = [weight * basis.penalty(orders) for weight, orders in self._partials(basis)]
             return csr_array(sum(grams[1:], start=grams[0]))
@@ -189,7 +207,17 @@ class DerivativePenalty(Penalty):
 
     @quiet
     def root(self, basis: AnyBasis) -> csr_array:
-        """Return M (.., n_basis) with M'M = P: derivatives at Gauss-Legendre nodes, which are exact here, times weights."""
+        """Return M (.., n_basis) with M'M = P: derivatives at Gauss-Legendre nodes, which are exact here, times weights.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis, penalty = sf.BSplineBasis([0, 0, 1, 1], degree=1), sf.DerivativePenalty(1)
+        >>> M = penalty.root(basis)
+        >>> (M.T @ M).toarray().round(12)
+        array([[ 1., -1.],
+               [-1.,  1.]])
+        """
         if isinstance(basis, TensorProductBasis):
             parts = []
             for weight, orders in self._partials(basis):
@@ -249,7 +277,16 @@ class DifferencePenalty(Penalty):
 
     @quiet
     def differences(self, basis: AnyBasis) -> csr_array:
-        """Return D w^order: (n_rows, n_basis)."""
+        """Return D w^order: (n_rows, n_basis).
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BSplineBasis([0, 1, 2, 3, 4, 5, 6], degree=2)
+        >>> sf.DifferencePenalty(2).differences(basis).toarray()
+        array([[ 1., -2.,  1.,  0.],
+               [ 0.,  1., -2.,  1.]])
+        """
         if isinstance(basis, TensorProductBasis):
             axis, factors = _axis_of(self.axis, basis, "DifferencePenalty"), enumerate(basis.factors)
             return kronecker_products([self._along(f) if j == axis else _unclamped(f)[1] for j, f in factors])
@@ -281,7 +318,17 @@ class DifferencePenalty(Penalty):
         return result
 
     def untouched(self, basis: AnyBasis) -> csr_array | None:
-        """Return the polynomials below `order`, of B-splines."""
+        """Return the polynomials below `order`, of B-splines.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BSplineBasis([-2, -1, 0, 1, 2, 3], degree=2)  # on [0, 1]
+        >>> sf.DifferencePenalty(2).untouched(basis).toarray()  # 1 and 2 x - 1
+        array([[ 1., -2.],
+               [ 1.,  0.],
+               [ 1.,  2.]])
+        """
         return _polynomials_below(self.order, basis, self.axis)
 
     def _along(self, factor: Basis) -> csr_array:
@@ -292,14 +339,33 @@ class DifferencePenalty(Penalty):
 
     @quiet
     def matrix(self, basis: AnyBasis) -> csr_array:
-        """Return P (n_basis, n_basis)."""
+        """Return P (n_basis, n_basis).
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BSplineBasis([0, 1, 2, 3, 4, 5], degree=2)
+        >>> sf.DifferencePenalty(1).matrix(basis).toarray()
+        array([[ 1., -1.,  0.],
+               [-1.,  2., -1.],
+               [ 0., -1.,  1.]])
+        """
         differences = self.differences(basis)
         with np.errstate(all="ignore"):
             result = csr_array(differences.T @ differences)
         return _finite(result)
 
     def root(self, basis: AnyBasis) -> csr_array:
-        """Return M (.., n_basis) with M'M = P: the differences."""
+        """Return M (.., n_basis) with M'M = P: the differences.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BSplineBasis([0, 1, 2, 3, 4, 5], degree=2)
+        >>> sf.DifferencePenalty(1).root(basis).toarray()
+        array([[-1.,  1.,  0.],
+               [ 0., -1.,  1.]])
+        """
         return self.differences(basis)
 
 
@@ -376,13 +442,31 @@ class DifferentialOperatorPenalty(Penalty):
 
     @quiet
     def matrix(self, basis: AnyBasis) -> csr_array:
-        """Return P (n_basis, n_basis)."""
+        """Return P (n_basis, n_basis).
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> penalty = sf.DifferentialOperatorPenalty([0.0, 1.0])  # L f = f'
+        >>> penalty.matrix(sf.BSplineBasis([0, 0, 1, 1], degree=1)).toarray().round(12)
+        array([[ 1., -1.],
+               [-1.,  1.]])
+        """
         root = self.root(basis)
         return _finite(csr_array(root.T @ root))
 
     @quiet
     def root(self, basis: AnyBasis) -> csr_array:
-        """Return M (.., n_basis) with M'M = P: L of every function at the nodes, times weights."""
+        """Return M (.., n_basis) with M'M = P: L of every function at the nodes, times weights.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> basis = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> M = sf.DifferentialOperatorPenalty([1.0, 1.0]).root(basis)  # L f = f + f'
+        >>> float(np.sum((M @ [1.0, 2.0]) ** 2).round(12))  # of f = 1 + x the integral of (2 + x)^2
+        6.333333333333
+        """
         if isinstance(basis, TensorProductBasis):
             axis = _axis_of(self.axis, basis, "DifferentialOperatorPenalty")
             own, others = DifferentialOperatorPenalty(self.weights, self.n_nodes), DerivativePenalty(0)
@@ -432,7 +516,16 @@ class DifferentialOperatorPenalty(Penalty):
 
 @dataclass(frozen=True, eq=False)
 class PenaltySum(Penalty):
-    """Several penalties, each of which gets a smoothing parameter of its own in a fit; made by ``+``."""
+    """Several penalties, each of which gets a smoothing parameter of its own in a fit; made by ``+``.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> basis = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+    >>> (sf.DerivativePenalty(1) + sf.DerivativePenalty(0)).matrix(basis).toarray().round(4)
+    array([[ 1.3333, -0.8333],
+           [-0.8333,  1.3333]])
+    """
 
     penalties: tuple[Penalty, ...]
 

@@ -168,15 +168,40 @@ class BoundaryConditionBasis(RecombinedBasis):
         return self.bsplines.degree
 
     def insert(self, knots: Any) -> Self:
-        """Return the basis with more knots and the same conditions."""
+        """Return the basis with more knots and the same conditions.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BoundaryConditionBasis(sf.BSplineBasis.uniform(0, 1, 2), left=[{0: 1.0}])
+        >>> finer = basis.insert(0.25)
+        >>> finer.inner_knots, bool(finer.design([0]).nnz)
+        (array([0.25, 0.5 ]), False)
+        """
         return replace(self, bsplines=self.bsplines.insert(knots))
 
     def refine(self, n: int = 2) -> Self:
-        """Return the basis with every piece cut into n, and the same conditions."""
+        """Return the basis with every piece cut into n, and the same conditions.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BoundaryConditionBasis(sf.BSplineBasis.uniform(0, 1, 2), left=[{0: 1.0}])
+        >>> basis.n_basis, basis.refine(2).n_basis
+        (4, 6)
+        """
         return replace(self, bsplines=self.bsplines.refine(n))
 
     def elevate(self, k: int = 1) -> Self:
-        """Return the basis with pieces of degree + k and the same conditions."""
+        """Return the basis with pieces of degree + k and the same conditions.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BoundaryConditionBasis(sf.BSplineBasis.uniform(0, 1, 2), left=[{0: 1.0}])
+        >>> basis.elevate().degree
+        4
+        """
         return replace(self, bsplines=self.bsplines.elevate(k))
 
     def _rows(self, conditions: Sequence[Condition], end: float) -> FloatArray:

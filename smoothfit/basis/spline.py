@@ -198,6 +198,14 @@ class Spline(Frozen):
         """Return the derivative of order k as a spline of degree - k.
 
         Beyond the domain it is the derivative of what this spline is there.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> parabola = sf.Spline(sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2), [0, 0, 1])  # x^2
+        >>> slope = parabola.derivative()
+        >>> slope.degree, float(slope(0.5))
+        (1, 1.0)
         """
         k = check_order(k, "k", 0, self.degree)
         flat = self.bsplines.coef.reshape(len(self.bsplines.coef), -1)
@@ -210,6 +218,13 @@ class Spline(Frozen):
 
         Its coefficients are sums of coef_j (t_(j+degree+1) - t_j) / (degree + 1). Beyond the domain it follows the spline where
         some extrapolation does (a tangent above a constant), else it does not extrapolate.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.Spline(sf.BSplineBasis([0, 0, 1, 1], degree=1), [0, 2])  # 2 x
+        >>> line.antiderivative()([0.0, 0.5, 1.0])
+        array([0.  , 0.25, 1.  ])
         """
         basis = _bsplines_of(self)
         degree, knots, coef = basis.degree, basis.knots, self.bsplines.coef
@@ -225,7 +240,15 @@ class Spline(Frozen):
 
     @quiet
     def integrate(self, lower: float, upper: float) -> Any:
-        """Return the definite integral: a float, or an array where the spline is vector-valued."""
+        """Return the definite integral: a float, or an array where the spline is vector-valued.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.Spline(sf.BSplineBasis([0, 0, 1, 1], degree=1), [0, 2])  # 2 x
+        >>> line.integrate(0, 1), line.integrate(1, 0.5)
+        (1.0, -0.75)
+        """
         rows = self.basis.integral(lower, upper)
         if len(rows) != 1:
             raise SpecificationError("the limits are single numbers; for many intervals use basis.integral(lower, upper) @ coef")
@@ -239,6 +262,13 @@ class Spline(Frozen):
         Found by subdivision of Bernstein coefficients, whose changes of sign bound the number of zeros (Lane & Riesenfeld 1981),
         and right to rounding. A zero without a change of sign is found where it is one to rounding; of an interval on which the
         derivative vanishes both ends are returned.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> s = sf.Spline(sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2), [3, -5, 3])  # 16 x^2 - 16 x + 3
+        >>> s.roots().round(12), s.roots(deriv=1).round(12)
+        (array([0.25, 0.75]), array([0.5]))
         """
         self._require_scalar()
         spline = self.bsplines.derivative(check_order(deriv, "deriv", 0, self.degree))
@@ -249,6 +279,14 @@ class Spline(Frozen):
         """Return the local extrema inside the domain: where the first derivative changes sign.
 
         An interval on which the spline is level counts with its middle.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> s = sf.Spline(sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2), [3, -5, 3])  # 16 x^2 - 16 x + 3
+        >>> found = s.extrema()
+        >>> found.x.round(12), found.value.round(12), found.is_maximum
+        (array([0.5]), array([-1.]), array([False]))
         """
         self._require_scalar()
         if self.degree == 0:
@@ -329,7 +367,16 @@ class Spline(Frozen):
 
     @quiet
     def compose(self, scale: float, shift: float = 0.0) -> Spline:
-        """Return the spline x -> s(scale x + shift); scale is not zero."""
+        """Return the spline x -> s(scale x + shift); scale is not zero.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> s = sf.Spline(sf.BSplineBasis([0, 0, 1, 1], degree=1), [1, 3])
+        >>> minutes = s.compose(1 / 60)  # s is a function of hours
+        >>> minutes.domain, float(minutes(30).round(12))
+        ((0.0, 60.0), 2.0)
+        """
         scale, shift = check_number(scale), check_number(shift)
         if scale == 0:
             raise SpecificationError("scale is 0; the composition would be a constant")
@@ -344,26 +391,66 @@ class Spline(Frozen):
         return Spline(replace(_bsplines_of(self), knots=knots), coef)
 
     def insert(self, knots: Any) -> Spline:
-        """Return the same function with more knots."""
+        """Return the same function with more knots.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> s = sf.Spline(sf.BSplineBasis([0, 0, 1, 1], degree=1), [1, 3])
+        >>> s.insert(0.25).coef
+        array([1. , 1.5, 3. ])
+        """
         return self.to_basis(_bsplines_of(self).insert(knots))
 
     def refine(self, n: int = 2) -> Spline:
-        """Return the same function with every piece cut into n."""
+        """Return the same function with every piece cut into n.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> s = sf.Spline(sf.BSplineBasis([0, 0, 1, 1], degree=1), [1, 3])
+        >>> s.refine(4).coef
+        array([1. , 1.5, 2. , 2.5, 3. ])
+        """
         return self.to_basis(_bsplines_of(self).refine(n))
 
     def elevate(self, k: int = 1) -> Spline:
-        """Return the same function with pieces of degree + k."""
+        """Return the same function with pieces of degree + k.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> s = sf.Spline(sf.BSplineBasis([0, 0, 1, 1], degree=1), [1, 3])
+        >>> s.elevate().degree, s.elevate().coef
+        (2, array([1., 2., 3.]))
+        """
         return self.to_basis(_bsplines_of(self).elevate(k))
 
     @quiet
     def to_basis(self, finer: BSplineBasis) -> Spline:
-        """Return the same function in a basis that has this one's knots, and more, or a higher degree."""
+        """Return the same function in a basis that has this one's knots, and more, or a higher degree.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> s = sf.Spline(sf.BSplineBasis([0, 0, 1, 1], degree=1), [1, 3])
+        >>> s.to_basis(sf.BSplineBasis([0, 0, 0, 0.5, 1, 1, 1], degree=2)).coef
+        array([1. , 1.5, 2.5, 3. ])
+        """
         matrix = _bsplines_of(self).matrix_to(finer)
         coef = self.bsplines.coef
         return Spline(finer, np.asarray(matrix @ coef.reshape(len(coef), -1)).reshape(-1, *coef.shape[1:]))
 
     def to_scipy(self) -> BSpline[Any]:
-        """Return the same function as a `scipy.interpolate.BSpline`, which extrapolates by its end pieces or not at all."""
+        """Return the same function as a `scipy.interpolate.BSpline`, which extrapolates by its end pieces or not at all.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> s = sf.Spline(sf.BSplineBasis([0, 0, 1, 1], degree=1), [1, 3])
+        >>> float(s.to_scipy()(0.25))
+        1.5
+        """
         basis = _bsplines_of(self)
         return BSpline(
             basis.knots.copy(), self.bsplines.coef.copy(), basis.degree, extrapolate=OF_SCIPY.get(basis.extrapolate, False)
@@ -436,7 +523,15 @@ class Spline(Frozen):
 
     @quiet
     def to_ppoly(self) -> PPoly[Any]:
-        """Return the same function as a `scipy.interpolate.PPoly`: powers of x - (start of the piece)."""
+        """Return the same function as a `scipy.interpolate.PPoly`: powers of x - (start of the piece).
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> s = sf.Spline(sf.BSplineBasis([0, 0, 1, 1], degree=1), [1, 3])  # 1 + 2 x
+        >>> s.to_ppoly().c.tolist()
+        [[2.0], [1.0]]
+        """
         basis, spline = _bsplines_of(self), self.bsplines
         powers = []
         for k in range(basis.degree + 1):  # the k-th power has the k-th derivative at the start of the piece over k!

@@ -113,6 +113,14 @@ class TensorProductBasis(Frozen):
         -------
         scipy.sparse.csr_array or ndarray, shape (n, n_basis)
             Row i is the Kronecker product of the rows of the factors.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> basis = sf.TensorProductBasis(line, line)
+        >>> basis.design([[0.25, 0.5]], deriv=(1, 0), sparse=False)
+        array([[-0.5, -0.5,  0.5,  0.5]])
         """
         points = self._points(x, "x")
         orders = self.orders(deriv)
@@ -124,7 +132,15 @@ class TensorProductBasis(Frozen):
 
     @quiet
     def integral(self, lower: Any, upper: Any, sparse: bool = False) -> Any:
-        """Return the integrals of every function over the boxes from lower (n, d) to upper (n, d): (n, n_basis)."""
+        """Return the integrals of every function over the boxes from lower (n, d) to upper (n, d): (n, n_basis).
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> sf.TensorProductBasis(line, line).integral([[0, 0]], [[1, 1]])
+        array([[0.25, 0.25, 0.25, 0.25]])
+        """
         low, high = self._points(lower, "lower"), self._points(upper, "upper")
         rows = [factor.integral(low[:, i], high[:, i], sparse=True) for i, factor in enumerate(self.factors)]
         if len(low) != len(high) and 1 not in (len(low), len(high)):
@@ -137,6 +153,16 @@ class TensorProductBasis(Frozen):
         """Return the Gram matrix of partial derivatives of the orders given, over the whole domain.
 
         For the penalty of a surface add several: ``penalty((2, 0)) + 2 * penalty((1, 1)) + penalty((0, 2))``.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> sf.TensorProductBasis(line, line).penalty((1, 1), sparse=False)  # product of two [[1, -1], [-1, 1]]
+        array([[ 1., -1., -1.,  1.],
+               [-1.,  1.,  1., -1.],
+               [-1.,  1.,  1., -1.],
+               [ 1., -1., -1.,  1.]])
         """
         orders = self.orders(order)
         grams = [factor.penalty(orders[i]) for i, factor in enumerate(self.factors)]
@@ -225,6 +251,14 @@ class TensorSpline(Frozen):
         """Return the same function as a `scipy.interpolate.NdBSpline`.
 
         It extrapolates by its end pieces if all factors do, else it is NaN beyond the domain.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> f = sf.TensorSpline(sf.TensorProductBasis(line, line), [[0, 0], [0, 1]])  # x_1 x_2
+        >>> float(f.to_scipy()([0.5, 0.25]))
+        0.125
         """
         spline = self.derivative((0,) * self.basis.n_variables)  # in B-splines
         bases: tuple[Any, ...] = spline.basis.factors
@@ -237,6 +271,15 @@ class TensorSpline(Frozen):
         """Return the same function as a `scipy.interpolate.NdPPoly`, powers of the distances from the start of each piece.
 
         It extrapolates as that of `to_scipy`.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> f = sf.TensorSpline(sf.TensorProductBasis(line, line), [[0, 0], [0, 1]])  # x_1 x_2
+        >>> f.to_ppoly().c[:, :, 0, 0]
+        array([[1., 0.],
+               [0., 0.]])
         """
         spline = self.derivative((0,) * self.basis.n_variables)
         bases: tuple[Any, ...] = spline.basis.factors
@@ -249,7 +292,16 @@ class TensorSpline(Frozen):
 
     @quiet
     def derivative(self, deriv: Sequence[int]) -> TensorSpline:
-        """Return a partial derivative as a spline, of lower degrees; the factors are B-splines or made of them."""
+        """Return a partial derivative as a spline, of lower degrees; the factors are B-splines or made of them.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> f = sf.TensorSpline(sf.TensorProductBasis(line, line), [[0, 0], [0, 1]])  # x_1 x_2
+        >>> f.derivative((1, 0))([0.5, 0.25])
+        0.25
+        """
         factors, table = [], self.coef.reshape(self.basis.shape)
         for j, (factor, k) in enumerate(zip(self.basis.factors, self.basis.orders(deriv), strict=True)):
             if not isinstance(factor, (BSplineBasis, RecombinedBasis)):
@@ -266,7 +318,16 @@ class TensorSpline(Frozen):
 
     @quiet
     def integrate(self, lower: Any, upper: Any) -> float:
-        """Return the integral over the box from lower (d,) to upper (d,)."""
+        """Return the integral over the box from lower (d,) to upper (d,).
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> f = sf.TensorSpline(sf.TensorProductBasis(line, line), [[0, 0], [0, 1]])  # x_1 x_2
+        >>> f.integrate([0, 0], [1, 0.5])
+        0.0625
+        """
         values = self.basis.integral(lower, upper, sparse=True) @ self.coef
         if len(values) != 1:
             raise SpecificationError("the limits are those of one box; for many use basis.integral(lower, upper) @ coef")
