@@ -185,6 +185,15 @@ class Hyperparameters(Results, Integrated):
         Returns
         -------
         ndarray of matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> axes = sf.GaussianProcess(x, np.sin(x), sf.gp.Matern52(), sd=0.1).fit().plot_hyperparameters()
+        >>> len(axes)  # amplitude and length scale
+        2
+        >>> plt.close()
         """
         from ..results.plotting import plot_nodes
 
@@ -194,6 +203,16 @@ class Hyperparameters(Results, Integrated):
         """Return intervals of level 1 - alpha of `params`: quantiles of their posterior.
 
         If nothing was integrated (see `parameter_posterior`), they are normal on the logarithmic scale.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> res = sf.GaussianProcess(x, y, sf.gp.Matern52()).fit()
+        >>> interval = res.conf_int().loc["sigma.f"]
+        >>> bool(interval[0] < 0.1 < interval[1])
+        True
         """
         frame, posterior = super().conf_int(alpha), self.parameter_posterior
         if not posterior.is_single:
@@ -238,7 +257,17 @@ class Hyperparameters(Results, Integrated):
         return cov
 
     def cov_log_params(self) -> pd.DataFrame:
-        """Return the covariance of the logarithms of `params`, the inverse of the observed information; NaN at a boundary."""
+        """Return the covariance of the logarithms of `params`, the inverse of the observed information; NaN at a boundary.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.GaussianProcess(x, np.sin(x), sf.gp.Matern52(), sd=0.1).fit()
+        >>> cov = res.cov_log_params()
+        >>> list(cov.columns), bool(np.allclose(np.diag(cov), res.bse_log**2))
+        (['amplitude', 'length_scale.x'], True)
+        """
         import pandas as pd
 
         return pd.DataFrame(self._cov_log_params, index=self.params.index, columns=self.params.index)
@@ -251,7 +280,16 @@ class Hyperparameters(Results, Integrated):
         return pd.Series(np.sqrt(np.diag(self._cov_log_params)), index=self.params.index, name="bse_log")
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`: that of the logarithms, and the delta method."""
+        """Return the covariance of `params`: that of the logarithms, and the delta method.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.GaussianProcess(x, np.sin(x), sf.gp.Matern52(), sd=0.1).fit()
+        >>> bool(np.allclose(np.diag(res.cov_params()), (res.params * res.bse_log) ** 2))
+        True
+        """
         values = self.params.to_numpy()
         return self.cov_log_params() * np.outer(values, values)
 
@@ -285,7 +323,16 @@ class Hyperparameters(Results, Integrated):
         return pd.Series(values, index=self._mean_names, name="mean_coef", dtype=float)
 
     def cov_mean_coef(self) -> pd.DataFrame:
-        """Return the posterior covariance of `mean_coef`, hyperparameters given."""
+        """Return the posterior covariance of `mean_coef`, hyperparameters given.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.GaussianProcess(x, np.sin(x), sf.gp.Matern52(), sd=0.1, mean="linear").fit()
+        >>> res.cov_mean_coef().shape
+        (2, 2)
+        """
         import pandas as pd
 
         transform, _ = self._mean_transform

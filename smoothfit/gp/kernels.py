@@ -38,6 +38,13 @@ class Kernel(ABC):
     ------
     SpecificationError
         A length scale or the amplitude is not positive and finite; several length scales, but ``ard=False``.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> kernel = sf.gp.Matern52(length_scale=[1, None], amplitude=2)
+    >>> isinstance(kernel, sf.gp.Kernel), kernel
+    (True, Matern52(length_scale=(1.0, None), amplitude=2.0))
     """
 
     length_scale: Any = None
@@ -64,7 +71,14 @@ class Kernel(ABC):
             object.__setattr__(self, "amplitude", check_positive(self.amplitude, "amplitude"))
 
     def length_scales(self, n_inputs: int) -> tuple[float | None, ...]:
-        """Return the length scale of each input, None if it is to be estimated."""
+        """Return the length scale of each input, None if it is to be estimated.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.gp.Matern52(length_scale=3).length_scales(2), sf.gp.Matern52(length_scale=[1, None]).length_scales(2)
+        ((3.0, 3.0), (1.0, None))
+        """
         if not isinstance(self.length_scale, tuple):
             return (self.length_scale,) * n_inputs
         if len(self.length_scale) != n_inputs:

@@ -156,6 +156,17 @@ class GaussianProcess:
             algebra.
         SpecificationError
             `route` or `n_starts` is unknown, or the kernel has no state-space form.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> res = sf.GaussianProcess(x, y, sf.gp.Matern52()).fit()
+        >>> res.route, list(res.params.index)
+        ('state_space', ['amplitude', 'length_scale.x', 'sigma.f'])
+        >>> print(res.sigma["f"].round(2), res.predict([1.0]).round(1))
+        0.07 [0.9]
         """
         if n_starts is None:
             n_starts = 7 if len(self.rows) <= MANY else 3

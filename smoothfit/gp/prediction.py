@@ -55,6 +55,16 @@ class PointPrediction:
         Student's t times the standard error.
     law_obs : Mixture or None
         That of a new observation; NaN if this derivative is not observed.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 6, 15)
+    >>> kernel = sf.gp.SquaredExponential(length_scale=1, amplitude=1)
+    >>> gradient = sf.GaussianProcess(x, np.sin(x), kernel, sd=0.01).fit().predict_gradient([1.0, 2.0])
+    >>> mean, covariance = gradient
+    >>> mean.shape, covariance.shape, mean.ravel().round(2), np.cos([1.0, 2.0]).round(2)
+    ((2, 1), (2, 1, 1), array([ 0.54, -0.42]), array([ 0.54, -0.42]))
     """
 
     X: FloatArray
@@ -83,6 +93,15 @@ class PointPrediction:
         ------
         DataError
             It does not fit into memory.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> kernel = sf.gp.SquaredExponential(length_scale=1, amplitude=1)
+        >>> gradient = sf.GaussianProcess(x, np.sin(x), kernel, sd=0.01).fit().predict_gradient([1.0, 2.0])
+        >>> gradient.joint_covariance().shape
+        (2, 1, 2, 1)
         """
         return self._joint
 
@@ -100,6 +119,15 @@ class PointPrediction:
             Whether for a new observation rather than for the function.
         alpha : float
             Significance level.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> kernel = sf.gp.SquaredExponential(length_scale=1, amplitude=1)
+        >>> gradient = sf.GaussianProcess(x, np.sin(x), kernel, sd=0.01).fit().predict_gradient([1.0])
+        >>> gradient.conf_int().round(2)  # of a sine: cos(1) = 0.54
+        array([[[0.49, 0.58]]])
         """
         law = self.law_obs if check_flag(obs, "obs", ALPHA_BY_NAME) else self.law
         if law is not None:
@@ -114,6 +142,15 @@ class PointPrediction:
         """Return mean, mean_se and the intervals of the function and of a new observation, one row for each number.
 
         The index has the number of the point, and the labels of the inputs derived by.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> kernel = sf.gp.SquaredExponential(length_scale=1, amplitude=1)
+        >>> gradient = sf.GaussianProcess(x, np.sin(x), kernel, sd=0.01).fit().predict_gradient([1.0])
+        >>> gradient.summary_frame()[["mean", "mean_ci_lower", "mean_ci_upper"]].round(2).to_dict("index")
+        {(0, 'x'): {'mean': 0.54, 'mean_ci_lower': 0.49, 'mean_ci_upper': 0.58}}
         """
         import pandas as pd
 

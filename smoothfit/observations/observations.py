@@ -127,7 +127,17 @@ class Observations(NamedReadings[Readings]):
 
     @framed
     def to_frame(self) -> pd.DataFrame:
-        """Return one row for each observation: x, y, deriv, name, sd, weight; ``resolution`` and ``upper`` where there are any."""
+        """Return one row for each observation: x, y, deriv, name, sd, weight; ``resolution`` and ``upper`` where there are any.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> print((sf.observe([0.0, 1.0], [0.1, 0.9], name="height") + sf.observe([0.5], [1.0], deriv=1, sd=0.1)).to_frame())
+             x    y  deriv    name   sd  weight
+        0  0.0  0.1      0  height  NaN     1.0
+        1  1.0  0.9      0  height  NaN     1.0
+        2  0.5  1.0      1      f'  0.1     1.0
+        """
         import pandas as pd
 
         with_upper = any(reading.upper is not None for reading in self.readings)

@@ -154,7 +154,19 @@ class PointObservations(NamedReadings[PointReadings]):
 
     @framed
     def to_frame(self) -> pd.DataFrame:
-        """Return one row for each observation: the inputs, y, what it observes, name, sd, weight; upper corners of boxes."""
+        """Return one row for each observation: the inputs, y, what it observes, name, sd, weight; upper corners of boxes.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> X = [[0.0, 0.0], [0.0, 1.0]]
+        >>> print((sf.observe(X, [1.0, 2.0], name="height") + sf.observe(X, [0.9, 1.1], deriv=(0, 1), sd=0.1)).to_frame())
+            x0   x1    y observes    name   sd  weight
+        0  0.0  0.0  1.0        f  height  NaN     1.0
+        1  0.0  1.0  2.0        f  height  NaN     1.0
+        2  0.0  0.0  0.9   df/dx1  df/dx1  0.1     1.0
+        3  0.0  1.0  1.1   df/dx1  df/dx1  0.1     1.0
+        """
         import pandas as pd
 
         frames = []

@@ -62,6 +62,13 @@ class Readings(NoisyReadings):
         Between which limits a lag is estimated, in the unit of x, or in nanoseconds.
     noise_growth : float or None
         The power of what they measure with which the noise SD grows.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> heights = sf.observe([0.0, 1.0, 2.0], [0.1, float("nan"), 2.2], name="height")["height"]
+    >>> len(heights), heights.n_dropped, heights.x, heights.label
+    (2, 1, array([0., 2.]), 'f')
     """
 
     name: str
@@ -103,14 +110,30 @@ class Readings(NoisyReadings):
         return (self.x,) if self.upper is None else (self.x, self.upper)
 
     def take(self, index: npt.NDArray[np.int64]) -> Readings:
-        """Return some of the observations."""
+        """Return some of the observations.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> heights = sf.observe([0.0, 1.0, 2.0], [0.1, 0.9, 2.2], name="height")["height"]
+        >>> heights.take(np.array([0, 2])).y
+        array([0.1, 2.2])
+        """
         fields = ("x", "y", "sd", "weights", "upper", "resolution")
         columns = {name: getattr(self, name) for name in fields}
         kept: dict[str, Any] = {name: None if own is None else frozen(own[index]) for name, own in columns.items()}
         return replace(self, n_dropped=0, rows=None if self.rows is None else self.rows.take(index), **kept)
 
     def merged(self, other: Readings) -> Readings:
-        """Return the observations of both, which belong to one series."""
+        """Return the observations of both, which belong to one series.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> first, second = (sf.observe([x], [y], name="height")["height"] for x, y in [(0.0, 0.1), (1.0, 0.9)])
+        >>> first.merged(second).y
+        array([0.1, 0.9])
+        """
         if (self.deriv, self.mean) != (other.deriv, other.mean):
             kinds = [f"of order {reading.deriv}" if reading.upper is None else f"of {reading.label}" for reading in (self, other)]
             raise DataError(f"name {self.name!r} has observations {kinds[0]} and {kinds[1]}; give them different names")
@@ -164,5 +187,12 @@ def refuse_estimates(readings: Iterable[Any], model: str, supported: Sequence[st
 
 
 def derivative_label(deriv: int) -> str:
-    """``f``, ``f'``, ``f''``, ``f'''``, ``f^(4)``, ..."""
+    """``f``, ``f'``, ``f''``, ``f'''``, ``f^(4)``, ...
+
+    Examples
+    --------
+    >>> from smoothfit.observations import derivative_label
+    >>> derivative_label(1), derivative_label(4)
+    ("f'", 'f^(4)')
+    """
     return "f" + "'" * deriv if deriv < 4 else f"f^({deriv})"

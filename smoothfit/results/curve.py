@@ -37,6 +37,14 @@ class CurveResults(Results):
 
     Subclasses define how the curve is predicted. Residuals and fitted values are in the order of the observations, series by
     series.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 6, 15)
+    >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
+    >>> isinstance(res, sf.results.CurveResults), res.nobs
+    (True, 15)
     """
 
     observations: Observations
@@ -71,11 +79,29 @@ class CurveResults(Results):
 
     @abstractmethod
     def spline(self) -> Spline:
-        """Return the posterior mean as an exact spline."""
+        """Return the posterior mean as an exact spline.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> spline = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit().spline()
+        >>> spline([1.0, 2.0]).round(2), np.sin([1.0, 2.0]).round(2)
+        (array([0.84, 0.91]), array([0.84, 0.91]))
+        """
 
     @abstractmethod
     def integrate(self, lower: Any, upper: Any) -> Estimate:
-        """Return the integral of f from lower to upper with its standard error."""
+        """Return the integral of f from lower to upper with its standard error.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> area = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit().integrate(0, np.pi)
+        >>> round(area, 2), round(area.se, 3)  # of a sine from 0 to pi: 2
+        (2.0, 0.011)
+        """
 
     def _limits_of_integral(self, lower: Any, upper: Any) -> tuple[Points, Points]:
         """Limits as points, (1,) each."""
@@ -236,6 +262,14 @@ class CurveResults(Results):
         ndarray, or series
             Of the shape of x, in the unit of f per unit of x to the power `deriv`. Of a pandas series, index or data frame a series
             with its index; likewise of Polars and of an xarray.DataArray.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit()
+        >>> res.predict([1.0, 2.0]).round(2), res.predict([1.0, 2.0], deriv=1).round(2)
+        (array([0.84, 0.91]), array([ 0.54, -0.42]))
         """
         return self._predict(x, deriv)
 
@@ -284,6 +318,18 @@ class CurveResults(Results):
         -------
         CurvePrediction
             Its `x` are those given.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit()
+        >>> slope = res.get_prediction([1.0, 3.0], deriv=1)
+        >>> slope.predicted_mean.round(2), slope.se_mean.round(2)
+        (array([ 0.54, -0.99]), array([0.02, 0.02]))
+        >>> band = res.get_prediction([1.0, 3.0], simultaneous=True)
+        >>> bool((band.conf_int()[:, 0] < res.get_prediction([1.0, 3.0]).conf_int()[:, 0]).all())
+        True
         """
         return self._get_prediction(x, deriv, name, simultaneous, parameters)
 
@@ -427,6 +473,15 @@ class CurveResults(Results):
         The interval is the x at which the pointwise interval of f^(deriv) includes the value (Fieller 1954). For a curve that
         crosses once, upward, P(crossing < x) = P(f^(deriv)(x) > value), so that it is the equal-tailed posterior interval. An end
         that is not reached within the range is infinite (NaT for times): the data do not confirm a crossing on that side.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(1, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit()
+        >>> print(res.roots().round(2))  # of a sine: pi
+              x    se  ci_lower  ci_upper  direction
+        0  3.14  0.01      3.13      3.16         -1
         """
         from .critical import crossings
 
@@ -465,6 +520,16 @@ class CurveResults(Results):
             One row for each extremum of the posterior mean, in the range of `roots`: ``x``, ``se``, ``ci_lower``,
             ``ci_upper`` as there; ``kind``, "maximum" or "minimum"; ``value`` and ``value_se``, f^(deriv) there, to first
             order without error from x.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit()
+        >>> print(res.extrema()[["x", "se", "kind", "value"]].round(2))  # of a sine: pi / 2 and 3 pi / 2
+              x    se     kind  value
+        0  1.57  0.02  maximum    1.0
+        1  4.71  0.02  minimum   -1.0
         """
         from .critical import extrema
 
@@ -496,6 +561,16 @@ class CurveResults(Results):
         -----
         A. C. Harvey and S. J. Koopman (1992), "Diagnostic checking of unobserved-components time series models". The noise
         and the smoothing are those of the fit, outliers included: remove the largest, fit again and look again.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + np.where(x == x[7], 0.1, 0.0)
+        >>> found = sf.SmoothingSpline(sf.observe(x, y, sd=0.01), order=3).fit(lam=1).outliers()
+        >>> print(found[["kind", "x", "effect", "se"]].head(1).round(2))
+                  kind    x  effect    se
+        0  observation  3.0     0.1  0.02
         """
         from .outliers import outliers
 
@@ -567,6 +642,16 @@ class CurveResults(Results):
         Returns
         -------
         matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit()
+        >>> ax = res.plot(deriv=1, color="C1")
+        >>> ax.get_ylabel()
+        "f'"
+        >>> plt.close()
         """
         from .plotting import plot_curve
 
@@ -588,6 +673,15 @@ class CurveResults(Results):
         Returns
         -------
         ndarray of matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> axes = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().plot_diagnostics()
+        >>> axes.size
+        6
+        >>> plt.close()
         """
         from .plotting import plot_diagnostics
 

@@ -43,6 +43,14 @@ class Results(ABC):
     """A fit: what was estimated, how well it is known, and how well it describes the observations.
 
     Subclasses define parameters and predictions; names and arguments are the same in all of them.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 6, 15)
+    >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
+    >>> isinstance(res, sf.results.Results), res.nobs
+    (True, 15)
     """
 
     use_t: bool
@@ -58,7 +66,16 @@ class Results(ABC):
 
     @abstractmethod
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`; NaN for one at a boundary."""
+        """Return the covariance of `params`; NaN for one at a boundary.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
+        >>> bool(np.isclose(res.cov_params().loc["q", "q"], res.bse["q"] ** 2))
+        True
+        """
 
     @property
     @abstractmethod
@@ -111,11 +128,34 @@ class Results(ABC):
 
     @abstractmethod
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit."""
+        """Return a table of the fit.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> table = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().summary()
+        >>> print(table.tables[-1])
+        ======================================================
+                     estimate    std err     [0.025     0.975]
+        ------------------------------------------------------
+        q             0.25519    0.10056    0.12958    0.68918
+        ======================================================
+        """
 
     @abstractmethod
     def plot_diagnostics(self, ax: Any = None) -> npt.NDArray[Any]:
-        """Draw standardised residuals and what they should look like."""
+        """Draw standardised residuals and what they should look like.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> axes = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().plot_diagnostics()
+        >>> axes.size
+        6
+        >>> plt.close()
+        """
 
     # Estimates and their uncertainty ----------------------------------------------------------------------------------
 
@@ -164,6 +204,16 @@ class Results(ABC):
         """Return intervals of level 1 - alpha of `params`.
 
         Student's t where `use_t`, else normal; of SDs, length scales and other positive parameters normal on the logarithmic scale.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> load = np.tile([0, 1, 0, 2, 1], 3)
+        >>> y = np.sin(x) + 3 * load + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, y), regressors={"load": load}).fit()
+        >>> res.conf_int().loc["load"].round(2).tolist()
+        [2.95, 3.09]
         """
         import pandas as pd
 
@@ -218,6 +268,17 @@ class Results(ABC):
         -------
         statsmodels.stats.contrast.ContrastResults
             Student's t where `use_t`, else normal, with the covariance of `cov_params`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> load = np.tile([0, 1, 0, 2, 1], 3)
+        >>> y = np.sin(x) + 3 * load + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, y), regressors={"load": load}).fit()
+        >>> test = res.t_test("load = 3")
+        >>> print(test.effect.round(2), test.sd.round(2), test.pvalue.round(2))
+        [3.02] [0.03] 0.44
         """
         rows, values = self._combinations(r_matrix, q_matrix)
         variance = np.sum(self._root_of(rows) ** 2, axis=1)
@@ -239,6 +300,17 @@ class Results(ABC):
         Returns
         -------
         statsmodels.stats.contrast.ContrastResults
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> load, wind = np.tile([0, 1, 0, 2, 1], 3), np.tile([1, 0, 2, 2, 1], 3)
+        >>> y = np.sin(x) + 3 * load + wind + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, y), regressors={"load": load, "wind": wind}).fit()
+        >>> test = res.wald_test("load = 3, wind = 1")
+        >>> test.distribution, test.df_num, bool(test.pvalue > 0.05)
+        ('F', 2, True)
         """
         rows, values = self._combinations(r_matrix, q_matrix)
         root = self._root_of(rows)
@@ -250,7 +322,18 @@ class Results(ABC):
         return all_together(rows @ self._tested_values, root, values, df)
 
     def f_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test linear combinations of parameters together by F: `wald_test` with ``use_f=True``."""
+        """Test linear combinations of parameters together by F: `wald_test` with ``use_f=True``.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> load = np.tile([0, 1, 0, 2, 1], 3)
+        >>> y = np.sin(x) + 3 * load + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, y), regressors={"load": load}).fit()
+        >>> bool(np.isclose(res.f_test("load = 2").fvalue, res.t_test("load = 2").tvalue ** 2))
+        True
+        """
         return self.wald_test(r_matrix, q_matrix, use_f=True)
 
     @property
@@ -374,7 +457,16 @@ class Results(ABC):
     # Showing ----------------------------------------------------------------------------------------------------------
 
     def summary2(self, alpha: float = 0.05) -> Summary2:
-        """Return `summary` in the other format of statsmodels."""
+        """Return `summary` in the other format of statsmodels.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> table = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().summary2()
+        >>> type(table).__module__
+        'smoothfit.results.summary'
+        """
         return cast(Any, self.summary(alpha)).as_summary2()
 
     def _repr_html_(self) -> str:
@@ -390,6 +482,17 @@ class Results(ABC):
         path : str or path-like
         remove_data : bool
             Whether to save only what `remove_data` leaves. These results do not change.
+
+        Examples
+        --------
+        >>> import tempfile, numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     res.save(f"{folder}/fit.pickle", remove_data=True)
+        ...     again = sf.load(f"{folder}/fit.pickle")
+        >>> bool(again.llf == res.llf), hasattr(again, "observations")
+        (True, False)
         """
         kept = copy(self)
         if remove_data:
@@ -398,7 +501,19 @@ class Results(ABC):
 
     @classmethod
     def load(cls, path: Any) -> Self:
-        """Read results of this class that `save` wrote; see `smoothfit.load`."""
+        """Read results of this class that `save` wrote; see `smoothfit.load`.
+
+        Examples
+        --------
+        >>> import tempfile, numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     res.save(f"{folder}/fit.pickle")
+        ...     again = type(res).load(f"{folder}/fit.pickle")
+        >>> bool(again.llf == res.llf)
+        True
+        """
         return _loaded(path, cls)
 
     def remove_data(self) -> None:
@@ -406,6 +521,16 @@ class Results(ABC):
 
         What is left is of the class `EstimatesOnly`: parameters, their covariance and tests, criteria, degrees of freedom, and the
         summary at alpha = 0.05; of spline regressions `predict`, too. Other fits predict from their observations.
+
+        Examples
+        --------
+        >>> import pickle, numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 1000)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.1)).fit(lam=1)
+        >>> before = len(pickle.dumps(res))
+        >>> res.remove_data()
+        >>> len(pickle.dumps(res)) < before, res.nobs
+        (True, 1000)
         """
         kept: dict[str, Any] = {name: getattr(self, name) for name in KEPT if hasattr(type(self), name) or name in vars(self)}
         kept |= {name: getattr(self, name)() for name in ("cov_params", "summary", "__repr__", "_mean_without_data")}
@@ -436,12 +561,34 @@ class EstimatesOnly(Results):
     _kept: dict[str, Any]
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`."""
+        """Return the covariance of `params`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
+        >>> before = res.cov_params()
+        >>> res.remove_data()
+        >>> bool(res.cov_params().equals(before))
+        True
+        """
         cov: pd.DataFrame = self._kept["cov_params"]
         return cov.copy()
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of `params`; refused if they integrate over the parameters, and so need the observations."""
+        """Return intervals of `params`; refused if they integrate over the parameters, and so need the observations.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SplineRegression(sf.observe(x, np.sin(x), sd=0.1), sf.BSplineBasis.uniform(0, 6, 5)).fit()
+        >>> before = res.conf_int()
+        >>> res.remove_data()
+        >>> bool(res.conf_int().equals(before))
+        True
+        """
         return _refuse("conf_int") if self._has_quantiles else super().conf_int(alpha)
 
     @property
@@ -450,18 +597,50 @@ class EstimatesOnly(Results):
         return _refuse("pvalues") if self._integrates else super().pvalues
 
     def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test combinations of parameters, as `Results.t_test`; refused as `conf_int` is."""
+        """Test combinations of parameters, as `Results.t_test`; refused as `conf_int` is.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SplineRegression(sf.observe(x, np.sin(x), sd=0.1), sf.BSplineBasis.uniform(0, 6, 5)).fit()
+        >>> before = res.t_test("b0 = b1").pvalue
+        >>> res.remove_data()
+        >>> bool(res.t_test("b0 = b1").pvalue == before)
+        True
+        """
         return _refuse("t_test") if self._integrates else super().t_test(r_matrix, q_matrix)
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return the table of the fit, at alpha = 0.05."""
+        """Return the table of the fit, at alpha = 0.05.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
+        >>> before = res.summary().as_text()
+        >>> res.remove_data()
+        >>> res.summary().as_text() == before
+        True
+        """
         if alpha != KEPT_ALPHA:
             raise AbsentError(f"alpha is {alpha}, and remove_data() kept the summary at {KEPT_ALPHA}; see conf_int(alpha)")
         table: Summary = self._kept["summary"]
         return table
 
     def predict(self, x: Any, deriv: Any = 0) -> FloatArray:
-        """Estimate of f^(deriv) at x, of spline regressions."""
+        """Estimate of f^(deriv) at x, of spline regressions.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SplineRegression(sf.observe(x, np.sin(x), sd=0.1), sf.BSplineBasis.uniform(0, 6, 5)).fit()
+        >>> res.remove_data()
+        >>> res.predict([1.0, 2.0]).round(2), np.sin([1.0, 2.0]).round(2)
+        (array([0.84, 0.91]), array([0.84, 0.91]))
+        """
         mean: Callable[[Any, Any], FloatArray] | None = self._kept["_mean_without_data"]
         return _refuse("predict") if mean is None else mean(x, deriv)
 

@@ -59,6 +59,14 @@ class Influence:
     ----------
     R. Cook and S. Weisberg (1982), *Residuals and Influence in Regression*. R. Eubank (1984), "The hat matrix for smoothing
     splines", *Statistics & Probability Letters* 2.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 6, 15)
+    >>> influence = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.1)).fit(edf=6).get_influence()
+    >>> round(float(influence.hat_matrix_diag.sum()), 6)  # the effective degrees of freedom
+    6.0
     """
 
     hat_matrix_diag: FloatArray
@@ -94,7 +102,17 @@ class Influence:
         return float(2 * np.sqrt(self.edf / len(self.hat_matrix_diag)))
 
     def summary_frame(self) -> pd.DataFrame:
-        """Return a row for each row of the data: cooks_d, standard_resid, hat_diag, dffits_internal, student_resid, dffits."""
+        """Return a row for each row of the data: cooks_d, standard_resid, hat_diag, dffits_internal, student_resid, dffits.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + np.where(x == x[7], 0.5, 0.0)
+        >>> frame = sf.SmoothingSpline(sf.observe(x, y)).fit(edf=6).get_influence().summary_frame()
+        >>> print(frame.loc[frame["cooks_d"].idxmax(), ["standard_resid", "hat_diag"]].round(2).to_dict())
+        {'standard_resid': 3.03, 'hat_diag': 0.34}
+        """
         columns = {
             "cooks_d": self.cooks_distance[0],
             "standard_resid": self.resid_studentized_internal,

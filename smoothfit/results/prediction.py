@@ -68,7 +68,15 @@ class Estimate(float):
         return float(self), self.se, self.df, self.ends
 
     def conf_int(self, alpha: float = 0.05) -> tuple[float, float]:
-        """Return the interval of level 1 - alpha."""
+        """Return the interval of level 1 - alpha.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> low, high = sf.results.Estimate(2.0, 0.5).conf_int()
+        >>> round(low, 2), round(high, 2)
+        (1.02, 2.98)
+        """
         half = critical_value(alpha, self.df) * self.se
         return self.ends(alpha) if self.ends is not None else (float(self) - half, float(self) + half)
 
@@ -162,6 +170,14 @@ class CurvePrediction:
         was not given: it is of the curve alone, and intervals for a new observation are refused.
     library : str or None
         Library of the frame that `summary_frame` returns: that of x, or else of the data.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 6, 15)
+    >>> prediction = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().get_prediction([1.0, 2.0])
+    >>> prediction.predicted_mean.round(2), prediction.se_mean.round(3)
+    (array([0.84, 0.91]), array([0.016, 0.016]))
     """
 
     x: Any
@@ -227,6 +243,17 @@ class CurvePrediction:
             not given (`omits`).
         alpha : float
             Significance level.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> prediction = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().get_prediction([1.0, 2.0])
+        >>> prediction.conf_int().round(2)
+        array([[0.81, 0.87],
+               [0.88, 0.94]])
+        >>> np.ptp(prediction.conf_int(obs=True), axis=1).round(2)  # width for a new observation
+        array([0.08, 0.08])
         """
         level = check_level(alpha)
         if check_flag(obs, "obs", ALPHA_BY_NAME):
@@ -252,7 +279,16 @@ class CurvePrediction:
         return np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
 
     def integrated(self) -> Self:
-        """The same with mean and standard error of the law in which the parameters are integrated out."""
+        """The same with mean and standard error of the law in which the parameters are integrated out.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> prediction = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.1)).fit().get_prediction([8.0])
+        >>> bool(prediction.integrated().se_mean[0] > prediction.se_mean[0])
+        True
+        """
         if self.law is None:
             return self
         return replace(self, predicted_mean=self.law.expectation, var_pred_mean=self.law.variance)
@@ -263,6 +299,14 @@ class CurvePrediction:
 
         If a new observation depends on regressors that were not given (`omits`), the frame has no ``obs_ci_lower`` and
         ``obs_ci_upper``, and its columns are named ``curve without <regressors>``.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> prediction = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().get_prediction([1.0, 2.0])
+        >>> prediction.summary_frame()[["mean", "mean_ci_lower", "mean_ci_upper"]].round(2).to_dict("index")[1.0]
+        {'mean': 0.84, 'mean_ci_lower': 0.81, 'mean_ci_upper': 0.87}
         """
         import pandas as pd
 
@@ -298,6 +342,15 @@ class SurfacePrediction(CurvePrediction):
     ----------
     inputs : tuple of str
         Labels of the variables.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 6, 15)
+    >>> kernel = sf.gp.SquaredExponential(length_scale=1, amplitude=1)
+    >>> prediction = sf.GaussianProcess(x, np.sin(x), kernel, sd=0.01).fit().get_prediction([1.0, 2.0], deriv=1)
+    >>> prediction.predicted_mean.round(2), np.cos([1.0, 2.0]).round(2)
+    (array([ 0.54, -0.42]), array([ 0.54, -0.42]))
     """
 
     inputs: tuple[str, ...] = ()

@@ -118,7 +118,17 @@ class Intervention(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Pulse(Intervention):
-    """All observations at one x are off by an unknown amount, which is not part of f elsewhere."""
+    """All observations at one x are off by an unknown amount, which is not part of f elsewhere.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.arange(15.0)
+    >>> y = np.sin(x / 3) + 2 * (x == 7)
+    >>> res = sf.SmoothingSpline(sf.observe(x, y, sd=0.1), interventions=[sf.Pulse(7)]).fit()
+    >>> print(res.params["pulse(7)"].round(1))
+    2.0
+    """
 
     kind: ClassVar[str] = "pulse"
 
@@ -133,7 +143,17 @@ class Pulse(Intervention):
 
 @dataclass(frozen=True, eq=False)
 class Level(Intervention):
-    """The curve jumps at x, and stays there."""
+    """The curve jumps at x, and stays there.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.arange(15.0)
+    >>> y = np.sin(x / 3) + 2 * (x >= 7)
+    >>> res = sf.SmoothingSpline(sf.observe(x, y, sd=0.1), interventions=[sf.Level(7, name="jump")]).fit()
+    >>> print(res.params["jump"].round(1))
+    2.0
+    """
 
     kind: ClassVar[str] = "level"
 
@@ -148,7 +168,17 @@ class Level(Intervention):
 
 @dataclass(frozen=True, eq=False)
 class Slope(Intervention):
-    """The slope of the curve changes at x."""
+    """The slope of the curve changes at x.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.arange(15.0)
+    >>> y = 0.1 * x + 2 * np.maximum(x - 7, 0)
+    >>> res = sf.SmoothingSpline(sf.observe(x, y, sd=0.1), interventions=[sf.Slope(7)]).fit()
+    >>> print(res.params["slope(7)"].round(1))
+    2.0
+    """
 
     kind: ClassVar[str] = "slope"
     x_power: ClassVar[int] = -1

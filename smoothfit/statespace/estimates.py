@@ -128,6 +128,16 @@ class Estimated(CurveResults, Integrated):
         Returns
         -------
         ndarray of matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> axes = sf.SmoothingSpline(sf.observe(x, y)).fit().plot_hyperparameters()
+        >>> len(axes)  # sigma.f and q
+        2
+        >>> plt.close()
         """
         from ..results.plotting import plot_nodes
 
@@ -159,6 +169,16 @@ class Estimated(CurveResults, Integrated):
 
         If nothing was integrated (see `hyperparameters`) they are normal on the logarithmic scale, and Student's t of
         coefficients.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, y)).fit()
+        >>> interval = res.conf_int().loc["sigma.f"]
+        >>> bool(interval[0] < 0.1 < interval[1])
+        True
         """
         posterior = self.parameter_posterior
         frame = super().conf_int(alpha)
@@ -382,6 +402,16 @@ class Estimated(CurveResults, Integrated):
         where a square leaves the range of floating-point numbers, unlike `bse`. The coefficients' is that at the estimated
         parameters, to first order independent of these, but for scales, lags and correlations of series, which move biases: theirs
         is carried over with the slopes of the coefficients by them.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, y)).fit()
+        >>> cov = res.cov_params()
+        >>> list(cov.columns), bool(np.allclose(np.diag(cov), res.bse**2))
+        (['sigma.f', 'q'], True)
         """
         import pandas as pd
 

@@ -58,6 +58,17 @@ class CurveFits:
         hyperparameters of a prior, ``edf``, ``llf`` and ``boundary`` (names of parameters at a boundary, or empty).
     failures : pandas.Series
         Reason for each id that could not be fitted.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, smoothfit as sf
+    >>> df = pd.DataFrame({"id": np.repeat(["a", "b"], 15), "t": np.tile(np.linspace(0, 6, 15), 2)})
+    >>> df["y"] = np.sin(df["t"]) + (df["id"] == "b")
+    >>> fits = sf.fit_curves(df, by="id", x="t", readings={"y": 0}, order=3, sd={"y": 0.01})
+    >>> len(fits), list(fits), len(fits.failures)
+    (2, ['a', 'b'], 0)
+    >>> fits["b"].predict([1.0, 2.0]).round(2)  # 1 + sin(1) and 1 + sin(2)
+    array([1.84, 1.91])
     """
 
     def __init__(self, fitted: FittedCurves):
@@ -141,6 +152,19 @@ class CurveFits:
         Means and standard errors are those at the estimates. The intervals integrate over the smoothing and the noise of each curve
         as those of a single fit, ``fits[id].get_prediction(x)``. With ``smoothing="shared"`` q and SD, which all curves determine
         together, are taken for known.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, smoothfit as sf
+        >>> df = pd.DataFrame({"id": np.repeat(["a", "b"], 15), "t": np.tile(np.linspace(0, 6, 15), 2)})
+        >>> df["y"] = np.sin(df["t"]) + (df["id"] == "b")
+        >>> fits = sf.fit_curves(df, by="id", x="t", readings={"y": 0}, order=3, sd={"y": 0.01})
+        >>> print(fits.predict([1.0, 2.0])[["id", "t", "mean", "mean_se"]].round(2))
+          id    t  mean  mean_se
+        0  a  1.0  0.84     0.01
+        1  a  2.0  0.91     0.01
+        2  b  1.0  1.84     0.01
+        3  b  2.0  1.91     0.01
         """
         highest = self.order - 1 if self.prior is None else self.prior.smoothness
         deriv = check_order(deriv, "deriv", 0, highest)
@@ -261,6 +285,16 @@ class CurveFits:
         Returns
         -------
         ndarray of matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, pandas as pd, smoothfit as sf
+        >>> df = pd.DataFrame({"id": np.repeat(["a", "b"], 15), "t": np.tile(np.linspace(0, 6, 15), 2)})
+        >>> df["y"] = np.sin(df["t"]) + (df["id"] == "b")
+        >>> axes = sf.fit_curves(df, by="id", x="t", readings={"y": 0}, sd={"y": 0.01}).plot()
+        >>> [ax.get_title() for ax in axes]
+        ['a', 'b']
+        >>> plt.close()
         """
         from .pictures import plot_some
 
@@ -284,6 +318,16 @@ class CurveFits:
         Returns
         -------
         matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, pandas as pd, smoothfit as sf
+        >>> df = pd.DataFrame({"id": np.repeat(["a", "b", "c"], 15), "t": np.tile(np.linspace(0, 6, 15), 3)})
+        >>> df["y"] = np.sin(df["t"]) + (df["id"] == "b")
+        >>> ax = sf.fit_curves(df, by="id", x="t", readings={"y": 0}, sd={"y": 0.01}).plot_fan()
+        >>> ax.get_xlabel()
+        't'
+        >>> plt.close()
         """
         from ..results.plotting import x_label
         from .pictures import plot_fan
@@ -313,6 +357,17 @@ class CurveFits:
         ----------
         what : callable
             From the results of one curve to a data frame, for example ``lambda res: res.extrema(deriv=1)``.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, smoothfit as sf
+        >>> df = pd.DataFrame({"id": np.repeat(["a", "b"], 15), "t": np.tile(np.linspace(0, 4, 15), 2)})
+        >>> df["y"] = np.sin(df["t"]) + (df["id"] == "b")
+        >>> fits = sf.fit_curves(df, by="id", x="t", readings={"y": 0}, order=3, sd={"y": 0.01})
+        >>> print(fits.collect(lambda res: res.extrema())[["id", "x", "value"]].round(2))  # of a sine: pi / 2
+          id     x  value
+        0  a  1.57    1.0
+        1  b  1.57    2.0
         """
         import pandas as pd
 

@@ -324,6 +324,16 @@ class SmoothingSpline:
         If the observations contradict the model (an outlier, a level shift, a noise level that varies, autocorrelated
         prediction errors, a series that is off the others by a constant or a factor, coarse rounding), a
         `smoothfit.errors.MisfitWarning` names a remedy; `misfits` of the results has the list.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 30)
+        >>> model = sf.SmoothingSpline(sf.observe(x, np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(30)))
+        >>> print(model.fit().sigma["f"].round(2), model.fit(method="gcv").sigma["f"].round(2))
+        0.07 0.07
+        >>> round(model.fit(edf=8).edf, 6)
+        8.0
         """
         free = check_robust(of_loss(loss, parameter, robust, self.observations), self.observations)
         if interventions is not None:

@@ -132,6 +132,15 @@ class OnlineSpline(ABC):
     -----
     The nodes stay where the fit put them. After many times the observations of the fit, the posterior is narrower than the distance
     between two nodes, and a new fit is the better choice.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 6, 15)
+    >>> online = sf.SmoothingSpline(sf.observe(x[:10], np.sin(x[:10]), sd=0.01), order=3).fit(edf=8).online(lag=5)
+    >>> online.append(x[10:], np.sin(x[10:]))
+    >>> online.nobs, online.predict([5.0, 5.5]).round(2), np.sin([5.0, 5.5]).round(2)
+    (15, array([-0.96, -0.71]), array([-0.96, -0.71]))
     """
 
     nobs: int
@@ -266,6 +275,17 @@ class OnlineSpline(ABC):
         ----------
         n : int
             At most `lag`, and no more than were appended since the fit (or since `forget`).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> online = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().online(lag=5)
+        >>> before = online.predict([6.0])
+        >>> online.append([6.5, 7.0], [5.0, 5.0])
+        >>> online.rollback(2)
+        >>> online.nobs, bool(np.allclose(online.predict([6.0]), before))
+        (15, True)
         """
         n = check_order(n, "n", 0, min(self.lag, self._n_appended))
         if n:
@@ -277,10 +297,32 @@ class OnlineSpline(ABC):
 
     @abstractmethod
     def forget(self) -> None:
-        """Fix all observations so far: none can be smoothed, joined by earlier ones or rolled back; their information stays."""
+        """Fix all observations so far: none can be smoothed, joined by earlier ones or rolled back; their information stays.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> online = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().online(lag=5)
+        >>> before = online.predict([6.5])
+        >>> online.forget()
+        >>> bool(np.allclose(online.predict([6.5]), before))
+        True
+        """
 
     def copy(self) -> OnlineSpline:
-        """Return another one in the same state."""
+        """Return another one in the same state.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> online = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().online(lag=5)
+        >>> other = online.copy()
+        >>> other.append(6.5, np.sin(6.5))
+        >>> online.nobs, other.nobs
+        (15, 16)
+        """
         return copy.deepcopy(self)
 
     # The curve --------------------------------------------------------------------------------------------------------
@@ -298,6 +340,15 @@ class OnlineSpline(ABC):
         -------
         ndarray, or series
             As of `CurveResults.predict`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> online = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit().online(lag=5)
+        >>> online.append(6.5, np.sin(6.5))
+        >>> online.predict([5.0, 5.5], deriv=1).round(1), np.cos([5.0, 5.5]).round(1)
+        (array([0.3, 0.7]), array([0.3, 0.7]))
         """
         given = self._abscissa.given(x)
         return labelled(self._moments(self._abscissa.points(given.ravel()), deriv)[0].reshape(given.shape), x, "mean")
@@ -317,6 +368,16 @@ class OnlineSpline(ABC):
         -------
         CurvePrediction
             A new observation has the noise of the first series that observes f^(deriv) without an unknown bias.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> online = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit().online(lag=5)
+        >>> before = online.get_prediction([6.5]).se_mean
+        >>> online.append(6.5, np.sin(6.5))
+        >>> bool(online.get_prediction([6.5]).se_mean[0] < before[0])
+        True
         """
         check_choice(parameters, "parameters", PARAMETERS)
         asked = self._abscissa.asked(x)
@@ -337,7 +398,17 @@ class OnlineSpline(ABC):
         """What the observations since the fit add to log_det and sse at each node: (2, L)."""
 
     def smoothed(self, deriv: int = 0) -> pd.DataFrame:
-        """Return mean, mean_se and intervals of f^(deriv) at the x of the last `lag` observations, given all so far."""
+        """Return mean, mean_se and intervals of f^(deriv) at the x of the last `lag` observations, given all so far.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.arange(15.0)
+        >>> online = sf.SmoothingSpline(sf.observe(x, np.sin(x / 3), sd=0.01), order=3).fit().online(lag=3)
+        >>> online.append(15.0, np.sin(5))
+        >>> online.smoothed()["mean"].round(2).to_dict(), np.sin(np.array([13, 14, 15]) / 3).round(2)
+        ({13.0: -0.93, 14.0: -1.0, 15.0: -0.96}, array([-0.93, -1.  , -0.96]))
+        """
         points = self._recent()
         return self._prediction(points, self._abscissa.shown(self._abscissa.restore(points.coarse)), deriv).summary_frame()
 
@@ -356,6 +427,16 @@ class OnlineSpline(ABC):
         Returns
         -------
         matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> online = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().online(lag=5)
+        >>> ax = online.plot(deriv=1)
+        >>> ax.get_xlabel()
+        'x'
+        >>> plt.close()
         """
         from ..results.plotting import x_label
         from .pictures import plot_track

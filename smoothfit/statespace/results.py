@@ -63,6 +63,13 @@ class SmoothingSplineResults(Estimated):
         With the weights of a robust fit.
     fitted : Fit
         What was found, and of what.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 6, 15)
+    >>> sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit(edf=10)
+    SmoothingSplineResults(order=3, nobs=15, edf=10, bandwidth=0.2398)
     """
 
     def __init__(self, model: Any, fitted: Fit):
@@ -78,6 +85,15 @@ class SmoothingSplineResults(Estimated):
         """Return how far each observation draws the curve; see `CurveResults.get_influence`.
 
         Refused with `covariances` between the errors of series, whose observations are not left out one by one.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + np.where(x == x[7], 0.5, 0.0)
+        >>> influence = sf.SmoothingSpline(sf.observe(x, y)).fit(edf=6).get_influence()
+        >>> int(influence.cooks_distance[0].argmax())  # the observation that is off by 0.5
+        7
         """
         if self.model.specification is not None and self.model.specification.joint:
             raise SpecificationError(
@@ -232,6 +248,15 @@ class SmoothingSplineResults(Estimated):
             Neighbouring observations are so close in so wide a range of x that float64 knots cannot distinguish them.
         SpecificationError
             The posterior mean is not a spline.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
+        >>> spline = res.spline()
+        >>> spline.degree, bool(np.allclose(spline(x), res.predict(x)))
+        (3, True)
         """
         reason = self.fitted.posterior.no_spline
         if reason:
@@ -239,13 +264,31 @@ class SmoothingSplineResults(Estimated):
         return self.fitted.posterior.spline()
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
-        """Return the integral of f from lower to upper, in units of f times x, with its standard error."""
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> area = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit().integrate(0, np.pi)
+        >>> round(area, 2), round(area.se, 3)  # of a sine from 0 to pi: 2
+        (2.0, 0.011)
+        """
         if self.fitted.posterior.is_periodic:
             raise SpecificationError("a periodic spline is not integrated; use predict on a grid")
         return self._between(lower, upper, INTEGRAL)
 
     def difference(self, lower: Any, upper: Any) -> Estimate:
-        """Return f(upper) - f(lower) with its standard error."""
+        """Return f(upper) - f(lower) with its standard error.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> change = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit().difference(1, 4)
+        >>> round(change, 2), round(change.se, 3)  # of a sine: sin(4) - sin(1) = -1.6
+        (-1.6, 0.011)
+        """
         if self.fitted.posterior.is_periodic:
             raise SpecificationError("differences of a periodic spline are not implemented; use sample")
         return self._between(lower, upper, OF_ENDS)
@@ -378,6 +421,18 @@ class SmoothingSplineResults(Estimated):
             intervals for a new observation are refused. With a noise process, these are for an observation whose process is
             independent of that of the observations: of another run. If `name` is a series with an unknown bias, the prediction is
             of what that series observes, f^(deriv) and its bias; without `name` it is of f^(deriv).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> load = np.tile([0, 1, 0, 2, 1], 3)
+        >>> obs = sf.observe(x, np.sin(x) + 3 * load, sd=0.1)
+        >>> res = sf.SmoothingSpline(obs, regressors={"load": load}).fit()
+        >>> res.get_prediction([1.0, 2.0]).predicted_mean.round(1)  # the curve alone
+        array([0.8, 0.9])
+        >>> res.get_prediction([1.0, 2.0], regressors={"load": 1}).predicted_mean.round(1)
+        array([3.8, 3.9])
         """
         if component is None:
             prediction = self._get_prediction(x, deriv, name, simultaneous, parameters, regressors)
@@ -411,6 +466,15 @@ class SmoothingSplineResults(Estimated):
             As of `CurveResults.sample`.
         regressors
             As of `predict`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit()
+        >>> highest = res.sample(np.linspace(0, 6, 61), size=200, rng=1).max(axis=1)  # of each draw
+        >>> highest.shape, float(highest.mean().round(2))
+        ((200,), 1.0)
         """
         return self._sampled(x, deriv, size, rng, parameters, regressors)
 
@@ -547,6 +611,17 @@ class SmoothingSplineResults(Estimated):
         -------
         ndarray of matplotlib.axes.Axes
             One for each part.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> t = np.arange(24.0)
+        >>> y = 0.1 * t + np.sin(2 * np.pi * t / 12) + 0.1 * np.random.default_rng(0).standard_normal(24)
+        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
+        >>> axes = sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit().plot_components()
+        >>> len(axes)
+        2
+        >>> plt.close()
         """
         from ..results.components import plot_components
 
@@ -556,7 +631,20 @@ class SmoothingSplineResults(Estimated):
     # Summary ----------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit: method, smoothing, observations by series, parameters with intervals, convergence."""
+        """Return a table of the fit: method, smoothing, observations by series, parameters with intervals, convergence.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> table = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().summary()
+        >>> print(table.tables[-1])
+        ======================================================
+                     estimate    std err     [0.025     0.975]
+        ------------------------------------------------------
+        q             0.25519    0.10056    0.12958    0.68918
+        ======================================================
+        """
         from ..results.summary import curve_summary
         from .tables import facts_of, parameters_of, readings_of
 
