@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 GRID_POINTS = 500
 MOST_POINTS = 4000
-WIDEST_BAND = 0.5  # ranges of the curve beyond it that are shown
+WIDEST_BAND = 0.5  # ranges of the curve beyond that are shown
 MOST_LAGS = 25
 TICKS_PER_INCH = 1.5  # of times, so that their labels stay apart
 LEAST_TICKS = 5
@@ -56,7 +56,8 @@ def plot_curve(results: Posterior, deriv: int, ax: Axes | None, alpha: float, la
         size = float(np.clip(2000 / len(reading), 2, 25))
         x = drawn(abscissa, abscissa.to_numbers(reading.x))
         ax.scatter(x, reading.y, s=size, color=ink(), alpha=0.6, linewidth=0, label=text)
-    limits = _limits(prediction, [reading.y for reading in shown], alpha)
+    is_observed = np.isin(numbers, observations.places) | (len(observations.places) > MOST_POINTS)
+    limits = _limits(prediction, is_observed, [reading.y for reading in shown], alpha)
     if not is_first:
         low, high = data_limits(ax)
         limits = min(limits[0], low), max(limits[1], high)
@@ -174,13 +175,16 @@ def _grid(x: FloatArray) -> FloatArray:
     return np.unique(np.concatenate([even, x])) if len(x) <= MOST_POINTS else np.linspace(x.min(), x.max(), MOST_POINTS)
 
 
-def _limits(prediction: CurvePrediction, readings: list[FloatArray], alpha: float) -> tuple[float, float]:
-    """Vertical limits that show the curve and these: where a band is much wider, in a long gap, it runs out of the picture."""
-    values = np.concatenate([prediction.predicted_mean, *readings])
+def _limits(
+    prediction: CurvePrediction, is_observed: npt.NDArray[np.bool_], readings: list[FloatArray], alpha: float
+) -> tuple[float, float]:
+    """Vertical limits that show these and the curve where it is observed: in a long gap it may run out of the picture."""
+    mean, ends = prediction.predicted_mean, prediction.conf_int(alpha=alpha)
+    values = np.concatenate([mean[is_observed], *readings])
     low, high = float(values.min()), float(values.max())
-    bands, size = prediction.conf_int(alpha=alpha), (high - low) or 1.0
-    low = max(min(low, float(bands.min())), low - WIDEST_BAND * size)
-    high = min(max(high, float(bands.max())), high + WIDEST_BAND * size)
+    size = (high - low) or 1.0
+    low = max(min(low, float(ends.min())), low - WIDEST_BAND * size)
+    high = min(max(high, float(ends.max())), high + WIDEST_BAND * size)
     return low - 0.05 * size, high + 0.05 * size
 
 
