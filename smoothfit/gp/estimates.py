@@ -84,7 +84,17 @@ class Hyperparameters(Results, Integrated):
 
     @cached_property
     def kernel(self) -> Kernel:
-        """The kernel with its length scales and amplitude, estimated or given."""
+        """The kernel with its length scales and amplitude, estimated or given.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> kernel = sf.gp.Matern52(length_scale=2)
+        >>> res = sf.GaussianProcess(x, np.sin(x), kernel, sd=0.1).fit()
+        >>> res.kernel.length_scale, res.kernel.amplitude == res.amplitude
+        ((2.0,), True)
+        """
         shared = not self.model.kernel.ard
         lengths = self.length_scale.tolist()
         return type(self.model.kernel)(lengths[0] if shared else lengths, self.amplitude, self.model.kernel.ard)
@@ -161,6 +171,14 @@ class Hyperparameters(Results, Integrated):
 
         Columns are those of `params`, in the user's units, and ``weight``, which sums to one. A single row, the estimates, if
         nothing was integrated; see `parameter_posterior`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> nodes = sf.GaussianProcess(x, np.sin(x), sf.gp.Matern52(), sd=0.1).fit().hyperparameters
+        >>> list(nodes.columns), round(float(nodes["weight"].sum()), 6)
+        (['amplitude', 'length_scale.x', 'weight'], 1.0)
         """
         return self._hyperparameters
 
@@ -330,8 +348,9 @@ class Hyperparameters(Results, Integrated):
         >>> import numpy as np, smoothfit as sf
         >>> x = np.linspace(0, 6, 15)
         >>> res = sf.GaussianProcess(x, np.sin(x), sf.gp.Matern52(), sd=0.1, mean="linear").fit()
-        >>> res.cov_mean_coef().shape
-        (2, 2)
+        >>> cov = res.cov_mean_coef()
+        >>> list(cov.columns) == list(res.mean_coef.index), bool((np.diag(cov) > 0).all())
+        (True, True)
         """
         import pandas as pd
 

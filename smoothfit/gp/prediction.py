@@ -100,8 +100,9 @@ class PointPrediction:
         >>> x = np.linspace(0, 6, 15)
         >>> kernel = sf.gp.SquaredExponential(length_scale=1, amplitude=1)
         >>> gradient = sf.GaussianProcess(x, np.sin(x), kernel, sd=0.01).fit().predict_gradient([1.0, 2.0])
-        >>> gradient.joint_covariance().shape
-        (2, 1, 2, 1)
+        >>> cov = gradient.joint_covariance()
+        >>> cov.shape, bool(np.allclose(cov[1, 0, 1, 0], gradient.se[1, 0] ** 2))
+        ((2, 1, 2, 1), True)
         """
         return self._joint
 

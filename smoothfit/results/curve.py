@@ -150,6 +150,15 @@ class CurveResults(Results):
         """Residuals divided by their standard deviations sqrt(r (1 - leverage)); labelled as `fittedvalues`.
 
         NaN where the curve interpolates an observation, and where the others determine no curve.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + np.where(x == x[7], 0.5, 0.0)
+        >>> res = sf.SmoothingSpline(sf.observe(x, y, sd=0.1)).fit(edf=6)
+        >>> int(res.resid_standardized.argmax())  # the observation that is off by 0.5
+        7
         """
         return self._labelled(self._resid_standardized, "resid_standardized")
 

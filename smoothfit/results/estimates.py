@@ -177,7 +177,18 @@ class Results(ABC):
 
     @property
     def bse(self) -> pd.Series:
-        """Standard errors of `params`; NaN for a parameter that is fixed by a criterion or at a boundary."""
+        """Standard errors of `params`; NaN for a parameter that is fixed by a criterion or at a boundary.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> load = np.tile([0, 1, 0, 2, 1], 3)
+        >>> y = np.sin(x) + 3 * load + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, y), regressors={"load": load}).fit()
+        >>> print(res.params["load"].round(2), res.bse["load"].round(2))
+        3.02 0.03
+        """
         import pandas as pd
 
         return pd.Series(self._standard_errors, index=self.params.index, name="bse")
@@ -417,12 +428,29 @@ class Results(ABC):
         A pandas series with the index of the series or data frame that the observations came from, NaN in rows that are missing;
         with several series, the name of the series is the first level of the index. Of one series likewise a Polars series, or an
         xarray.DataArray with the coordinates of the data. Of all other data an ndarray, shape (n,), without missing ones.
+
+        Examples
+        --------
+        >>> import pandas as pd, smoothfit as sf
+        >>> df = pd.DataFrame({"t": [0.0, 1.0, 2.0, 3.0], "y": [0.0, 1.0, None, 3.0]}, index=list("abcd"))
+        >>> sf.SmoothingSpline(sf.observe(df["t"], df["y"], sd=0.1)).fit(lam=1).fittedvalues.round(2).to_dict()
+        {'a': -0.0, 'b': 1.0, 'c': nan, 'd': 3.0}
         """
         return self._labelled(self._fittedvalues, "fittedvalues")
 
     @property
     def resid(self) -> Any:
-        """Observations minus fitted values, in the units of the observations; labelled as `fittedvalues`."""
+        """Observations minus fitted values, in the units of the observations; labelled as `fittedvalues`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x)
+        >>> res = sf.SmoothingSpline(sf.observe(x, y, sd=0.1)).fit(edf=6)
+        >>> bool(np.allclose(res.resid, y - res.predict(x)))
+        True
+        """
         return self._labelled(self._resid, "resid")
 
     @property
@@ -430,6 +458,16 @@ class Results(ABC):
         """Leave-one-out residuals at the fitted parameters: observations minus predictions without them; as `fittedvalues`.
 
         NaN where the fit interpolates an observation (its leverage is one to rounding).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y, some = np.sin(x), np.arange(15) != 7
+        >>> res = sf.SmoothingSpline(sf.observe(x, y, sd=0.1)).fit(lam=1)
+        >>> without = sf.SmoothingSpline(sf.observe(x[some], y[some], sd=0.1)).fit(lam=1)
+        >>> bool(np.allclose(res.loo_resid[7], y[7] - without.predict(x[7])))
+        True
         """
         return self._labelled(self._loo_resid, "loo_resid")
 

@@ -83,7 +83,17 @@ class Influence:
 
     @property
     def cooks_distance(self) -> tuple[FloatArray, FloatArray]:
-        """Cook's distances, and their tail probabilities under F with (edf, df_resid) degrees of freedom; both (n,)."""
+        """Cook's distances, and their tail probabilities under F with (edf, df_resid) degrees of freedom; both (n,).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + np.where(x == x[7], 0.5, 0.0)
+        >>> distance, pvalue = sf.SmoothingSpline(sf.observe(x, y)).fit(edf=6).get_influence().cooks_distance
+        >>> int(distance.argmax()), int(pvalue.argmin())
+        (7, 7)
+        """
         distance = self.resid_studentized_internal**2 * self._odds / self.edf
         return distance, np.asarray(stats.f.sf(distance, self.edf, self.df_resid))
 
@@ -94,7 +104,17 @@ class Influence:
 
     @property
     def dffits(self) -> tuple[FloatArray, float]:
-        """Change of the fitted values by externally studentised residuals, (n,), and a threshold, 2 sqrt(edf / n)."""
+        """Change of the fitted values by externally studentised residuals, (n,), and a threshold, 2 sqrt(edf / n).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + np.where(x == x[7], 0.5, 0.0)
+        >>> dffits, threshold = sf.SmoothingSpline(sf.observe(x, y)).fit(edf=6).get_influence().dffits
+        >>> int(dffits.argmax()), bool(dffits[7] > threshold)
+        (7, True)
+        """
         return self.resid_studentized_external * np.sqrt(self._odds), self._threshold
 
     @property

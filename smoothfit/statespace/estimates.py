@@ -67,6 +67,14 @@ class Estimated(CurveResults, Integrated):
 
         Of the plain smoothing spline: ``"q"`` (the curve is a polynomial), or the name of a series (its SD is zero). Of other
         models: names of `params` at a bound of the search; an intensity or amplitude there is zero.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, 2 * x + 0.01 * np.tile([1, -1, 0], 5), sd=0.1)).fit()
+        >>> res.boundary, round(res.edf, 6)  # a line
+        (('q',), 2.0)
         """
         return self.fitted.optimum.boundary
 
@@ -104,6 +112,15 @@ class Estimated(CurveResults, Integrated):
         Columns are ``sigma.<name>``, the hyperparameters of the prior and of noise processes, given or estimated, in the user's
         units, and ``weight``, which sums to one. A single row, the estimates, if nothing was integrated: all is given, the
         uncertainty of the parameters changes no interval by a percent, or the smoothing was chosen by gcv or aicc.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> nodes = sf.SmoothingSpline(sf.observe(x, y)).fit().hyperparameters
+        >>> list(nodes.columns), round(float(nodes["weight"].sum()), 6)
+        (['sigma.f', 'q', 'weight'], 1.0)
         """
         return self._hyperparameters
 
@@ -205,7 +222,16 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def bandwidth(self) -> float:
-        """Half width of the averaging window, in units of x; infinite for a polynomial. See ``smoothfit.markov.bandwidth``."""
+        """Half width of the averaging window, in units of x; infinite for a polynomial. See ``smoothfit.markov.bandwidth``.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.1)).fit(bandwidth=0.5)
+        >>> round(res.bandwidth, 6)
+        0.5
+        """
         return self.fitted.posterior.bandwidth
 
     @property
@@ -233,6 +259,14 @@ class Estimated(CurveResults, Integrated):
 
         1 / q if every SD is known; else the variance of the first series with unknown noise SD, for observations of weight 1, over
         q.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.1)).fit(lam=2)
+        >>> round(res.lam, 6), round(res.lam * res.q, 6), res.lam_unit
+        (2.0, 1.0, 'x^3/y^2')
         """
         return self.scale / self.q if self.q > 0 else np.inf
 
@@ -269,7 +303,17 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def robust_weights(self) -> FloatArray:
-        """Weight of each observation relative to its series, shape (n,): one if the noise is normal, near zero for an outlier."""
+        """Weight of each observation relative to its series, shape (n,): one if the noise is normal, near zero for an outlier.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 25)
+        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(25) + 3 * (x == 3)
+        >>> res = sf.SmoothingSpline(sf.observe(x, y)).fit(robust=True)
+        >>> int(res.robust_weights.argmin()), bool(res.robust_weights[12] < 0.05)  # the outlier
+        (12, True)
+        """
         known = {} if self.robustness is None else self.robustness.weights
         return np.concatenate([known.get(r.name, np.ones(len(r))) for r in self.observations.readings])
 

@@ -151,7 +151,17 @@ class SmoothingSplineResults(Estimated):
 
     @property
     def component_names(self) -> tuple[str, ...]:
-        """Names of the additive parts of the curve, components of the prior and interventions, then of coefficients that vary."""
+        """Names of the additive parts of the curve, components of the prior and interventions, then of coefficients that vary.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(24.0)
+        >>> y = 0.1 * t + np.sin(2 * np.pi * t / 12)
+        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
+        >>> sf.SmoothingSpline(sf.observe(t, y, sd=0.1), prior=prior, interventions=[sf.Level(7)]).fit().component_names
+        ('wiener', 'seasonal', 'level(7)')
+        """
         return self.fitted.posterior.component_names
 
     def part_of_curve(self, x: Points, deriv: int, part: str) -> tuple[FloatArray, FloatArray]:
