@@ -432,9 +432,9 @@ class Results(ABC):
         Examples
         --------
         >>> import pandas as pd, smoothfit as sf
-        >>> df = pd.DataFrame({"t": [0.0, 1.0, 2.0, 3.0], "y": [0.0, 1.0, None, 3.0]}, index=list("abcd"))
+        >>> df = pd.DataFrame({"t": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 2.0, None, 4.0]}, index=list("abcd"))
         >>> sf.SmoothingSpline(sf.observe(df["t"], df["y"], sd=0.1)).fit(lam=1).fittedvalues.round(2).to_dict()
-        {'a': -0.0, 'b': 1.0, 'c': nan, 'd': 3.0}
+        {'a': 1.0, 'b': 2.0, 'c': nan, 'd': 4.0}
         """
         return self._labelled(self._fittedvalues, "fittedvalues")
 
