@@ -57,7 +57,16 @@ class Behaviour(Estimates):
         return 0 if output is None else outputs.index(output)
 
     def poles(self) -> npt.NDArray[np.complex128]:
-        """Roots of the characteristic equation (eigenvalues of A), by decreasing real part."""
+        """Roots of the characteristic equation (eigenvalues of A), by decreasing real part.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t / 2) * np.cos(2 * t)
+        >>> sf.DerivativeRegression(y, t, order=2, intercept=False).fit("integral").poles().round(6)
+        array([-0.5-2.j, -0.5+2.j])
+        """
         values = np.linalg.eigvals(self.model.equation.matrices(self.fitted.theta)[0]).astype(complex)
         return values[np.lexsort((values.imag, -values.real))]
 
@@ -214,7 +223,16 @@ class Behaviour(Estimates):
         return Estimate(-1 / rate, se / rate**2, ends=ends)
 
     def half_life(self) -> Estimate:
-        """Time in which the slowest mode falls to one half: log(2) times `time_constant`, as is its interval."""
+        """Time in which the slowest mode falls to one half: log(2) times `time_constant`, as is its interval.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> res = sf.DerivativeRegression(np.exp(-t), t, intercept=False).fit("integral")
+        >>> round(res.half_life(), 6)  # log 2
+        0.693147
+        """
         half: Estimate = float(np.log(2)) * self.time_constant()
         return half
 
@@ -234,6 +252,16 @@ class Behaviour(Estimates):
         -------
         pandas.DataFrame
             ``gain``, ``se`` (by the delta method), ``lower``, ``upper``, and ``kind`` with Fieller's.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = 2 * (1 - np.exp(-t)) + 0.02 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("output_error")
+        >>> gain = res.gain().loc["u"]
+        >>> bool(gain["lower"] < 2 < gain["upper"]), gain["kind"]
+        (True, 'interval')
         """
         import pandas as pd
 
@@ -301,12 +329,31 @@ class Behaviour(Estimates):
         -------
         pandas.DataFrame
             Indexed by t; columns ``mean``, ``se``, ``lower``, ``upper``, under the input's name if there are several.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = 2 * (1 - np.exp(-t))  # y' = -y + 2 u, u = 1
+        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("integral")
+        >>> res.step_response([0.0, 1.0])["mean"].round(4).tolist()  # 2 (1 - exp(-t))
+        [0.0, 1.2642]
         """
         return self._response(response.step_response, t, alpha)
 
     @framed
     def impulse_response(self, t: Any, alpha: float = 0.05) -> pd.DataFrame:
-        """Response of y at times t after a unit impulse of each input at zero; as `step_response`."""
+        """Response of y at times t after a unit impulse of each input at zero; as `step_response`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = 2 * (1 - np.exp(-t))  # y' = -y + 2 u, u = 1
+        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("integral")
+        >>> res.impulse_response([0.0, 1.0])["mean"].round(4).tolist()  # 2 exp(-t)
+        [2.0, 0.7358]
+        """
         return self._response(response.impulse_response, t, alpha)
 
     def _response(self, function: Callable[..., FloatArray], t: Any, alpha: float) -> pd.DataFrame:
@@ -353,6 +400,15 @@ class Behaviour(Estimates):
 
         u holds one number for each input, in their order, or by name in a mapping or a data frame of one row. Intervals are
         those of `gain`, and unbounded if the denominator may be zero.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = 2 * (1 - np.exp(-t))  # y' = -y + 2 u, u = 1
+        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("integral")
+        >>> round(res.steady_state([3.0]), 6)  # the gain, 2, times 3
+        6.0
         """
         self._require_linear("a steady state")
         equation = self.model.equation

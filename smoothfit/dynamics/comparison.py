@@ -38,6 +38,16 @@ class Comparison:
     advice : mapping from str to str
         Warnings of the fits.
     alpha : float
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> t = np.arange(60) * 0.1
+    >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+    >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+    >>> comparison = res.compare(["integral"])
+    >>> list(comparison.results), bool(comparison.differences["p_value"].min() > 0.05)  # the two agree
+    (['output_error', 'integral'], True)
     """
 
     results: Mapping[str, Estimates]
@@ -145,13 +155,35 @@ class Comparison:
         )
 
     def summary(self) -> str:
-        """The table, the reason and the refused methods, as a string."""
+        """The table, the reason and the refused methods, as a string.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> comparison = res.compare(["integral"])
+        >>> print(comparison.summary().splitlines()[-1])
+        assume. No estimate differs from that of 'output_error' by more than the sampling error of the difference.
+        """
         text = [self.table.to_string(float_format=lambda value: f"{value:.5g}"), "", fill(self.why, WIDTH)]
         text += [fill(f"{method}: {reason}", WIDTH, subsequent_indent="  ") for method, reason in self.refused.items()]
         return "\n".join(text)
 
     def plot(self, ax: Any = None) -> npt.NDArray[Any]:
-        """Draw estimates and intervals, a panel for each coefficient: on as many axes as `ax` has, or in a new figure."""
+        """Draw estimates and intervals, a panel for each coefficient: on as many axes as `ax` has, or in a new figure.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> [ax.get_title() for ax in res.compare(["integral"]).plot()]
+        ['y']
+        >>> plt.close()
+        """
         from .plotting import plot_comparison
 
         return plot_comparison(self.table, self.names, list(self.results), ax)

@@ -50,6 +50,15 @@ class DynamicsCurve(CurveResults):
     -----
     Standard errors are given the coefficients and the noises. Intervals, simultaneous bands and draws include the uncertainty of
     these; see `DynamicsResults.get_prediction`. `spline` raises, as the mean is not a spline.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> t = np.arange(60) * 0.1
+    >>> res = sf.DerivativeRegression(np.exp(-t), t, intercept=False).fit("integral")
+    >>> curve = res.curve()
+    >>> curve.predict([0.0, 1.0], deriv=0).round(4)  # exp(-t)
+    array([1.    , 0.3679])
     """
 
     use_t = False
@@ -224,7 +233,18 @@ class DynamicsCurve(CurveResults):
         return self.results._is_positive
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`."""
+        """Return the covariance of `params`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> cov = res.curve().cov_params()
+        >>> bool(np.isclose(cov.loc["y", "y"], res.bse["y"] ** 2))
+        True
+        """
         return self.results.cov_params()
 
     @property
@@ -272,7 +292,18 @@ class DynamicsCurve(CurveResults):
         return self.nobs - self.results.model.equation.n_states
 
     def spline(self) -> Spline:
-        """Raises: the mean consists of solutions of the equation, which are not polynomials."""
+        """Raises: the mean consists of solutions of the equation, which are not polynomials.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> res = sf.DerivativeRegression(np.exp(-t), t, intercept=False).fit("integral")
+        >>> res.curve().spline()
+        Traceback (most recent call last):
+        ...
+        smoothfit.errors.SpecificationError: the smoothed output of an equation consists of exponentials and is not a spline; ...
+        """
         raise SpecificationError(
             "the smoothed output of an equation consists of exponentials and is not a spline; use predict, or fit a "
             "smoothing spline to observations of it: SmoothingSpline(res.curve().observations)"
@@ -287,6 +318,17 @@ class DynamicsCurve(CurveResults):
         """Return the integral of y from lower to upper with its standard error, and an interval as those of predictions.
 
         The equation of Y = int y is that of y, with every order one higher; Y(lower) = 0 is observed, and Y(upper) smoothed.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> area = res.curve().integrate(0.0, 5.0)
+        >>> low, high = area.conf_int()
+        >>> bool(low < 1 - np.exp(-5) < high)
+        True
         """
         sample, equation = self._sample, self.results.model.equation
         p = equation.n_outputs
@@ -315,7 +357,16 @@ class DynamicsCurve(CurveResults):
         return Estimate(mean[0], float(np.sqrt(variance[0])), ends=None if law is None else law.ends)
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return the table of the equation's fit."""
+        """Return the table of the equation's fit.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> res = sf.DerivativeRegression(np.exp(-t), t, intercept=False).fit("integral")
+        >>> res.curve().summary().tables[0].title
+        'Derivative Regression Results'
+        """
         return self.results.summary(alpha)
 
     def __repr__(self) -> str:

@@ -89,7 +89,17 @@ class Estimates(Results):
         return self.fitted.theta
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`; NaN for a noise parameter at its boundary."""
+        """Return the covariance of `params`; NaN for a noise parameter at its boundary.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> bool(np.isclose(res.cov_params().loc["y", "y"], res.bse["y"] ** 2))
+        True
+        """
         import pandas as pd
 
         params = self.params
@@ -132,6 +142,16 @@ class Estimates(Results):
         ratios of noises, or of a long sample (more than 20 000 times; with more than two such parameters 1000), or has fixed
         coefficients or priors. Else normal; of noises normal on the logarithmic scale. An estimated delay is integrated as well,
         in normal intervals to first order.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> low, high = res.conf_int().loc["y"]
+        >>> low < -1 < high
+        True
         """
         import pandas as pd
 
@@ -182,6 +202,16 @@ class Estimates(Results):
         """Test linear combinations of coefficients, each by itself; see `Results.t_test`.
 
         After "kalman" p-values and intervals are those of the posterior that `conf_int` is of.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> test = res.t_test([[1.0]], -1.0)  # the coefficient of y is -1
+        >>> bool(test.pvalue > 0.05)
+        True
         """
         found = super().t_test(r_matrix, q_matrix)
         if self._posterior is not None:

@@ -342,6 +342,17 @@ class DerivativeRegression:
             The method does not support the request, and the message names one that does; or an option is unknown.
         ConvergenceError, IdentificationError
             The search did not converge, or the data have no solution.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> model = sf.DerivativeRegression(y, t, intercept=False)
+        >>> model.fit("output_error").params.round(2).to_dict()
+        {'y': -1.03, 'sigma': 0.04}
+        >>> model.fit("integral", cov_type="HAC", cov_kwds={"maxlags": 5}).cov_type
+        'HAC'
         """
         chosen = check_method(method)
         if self._delay_range is not None:
@@ -428,7 +439,17 @@ class DerivativeRegression:
             return None
 
     def compare(self, methods: Iterable[str] | None = None, alpha: float = 0.05) -> Comparison:
-        """Fit all methods that apply, or those named; see `compare_methods`."""
+        """Fit all methods that apply, or those named; see `compare_methods`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> comparison = sf.DerivativeRegression(y, t, intercept=False).compare(["integral", "output_error"])
+        >>> comparison.table["estimate"].round(2).to_dict()
+        {('y', 'integral'): -1.04, ('y', 'output_error'): -1.03}
+        """
         comparison: Comparison = LATE["compare_methods"](self, methods=methods, alpha=alpha)
         return comparison
 

@@ -29,6 +29,16 @@ class Bootstrap:
         How many of them are coefficients.
     n_failed : int
         How many replications could not be fitted.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> t = np.arange(60) * 0.1
+    >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+    >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+    >>> replications = res.bootstrap(10, rng=0)
+    >>> replications.params.shape, replications.n_failed
+    ((10, 2), 0)
     """
 
     estimate: pd.Series
@@ -51,6 +61,17 @@ class Bootstrap:
 
         Basic ones of coefficients, twice the estimate less the quantiles of the replications; of noise parameters, which are never
         negative, the quantiles themselves.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> replications = res.bootstrap(10, rng=0)
+        >>> low, high = replications.conf_int().loc["y"]
+        >>> low < -1 < high
+        True
         """
         import pandas as pd
 
@@ -73,6 +94,16 @@ class Bootstrap:
         Returns
         -------
         ndarray of matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> [ax.get_xlabel() for ax in res.bootstrap(5, rng=0).plot()]
+        ['y', 'sigma']
+        >>> plt.close()
         """
         from ..results.drawing import panels
         from ..results.plotting import plot_replications

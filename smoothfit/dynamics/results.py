@@ -59,6 +59,16 @@ class DynamicsResults(Smoothed):
         "robust", "HAC", ...
     fitted : smoothfit.dynamics.methods.Fitted
         What the method found, for those who want its internals.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> t = np.arange(60) * 0.1
+    >>> res = sf.DerivativeRegression(np.exp(-t), t, intercept=False).fit("integral")
+    >>> res
+    DynamicsResults(D(y) = -1 y; method='integral')
+    >>> res.params.round(6).to_dict(), res.cov_type
+    ({'y': -1.0}, 'eiv')
     """
 
     # The curve --------------------------------------------------------------------------------------------------------
@@ -122,7 +132,16 @@ class DynamicsResults(Smoothed):
         return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
     def predict(self, t: Any, deriv: int = 0, output: str | None = None, run: Any = None) -> Any:
-        """Smoothed curve or derivative at any times; see `get_prediction`. Of a series or a data frame a series with its index."""
+        """Smoothed curve or derivative at any times; see `get_prediction`. Of a series or a data frame a series with its index.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> res = sf.DerivativeRegression(np.exp(-t), t, intercept=False).fit("integral")
+        >>> res.predict([0.0, 1.0]).round(4)  # exp(-t)
+        array([1.    , 0.3679])
+        """
         wide, at, _, deriv, chosen = self._asked(t, deriv, output, run)
         return labelled(self._component(wide, at, deriv, chosen)[0].reshape(np.shape(times_of(self.model, t))), t, "mean")
 
@@ -171,11 +190,30 @@ class DynamicsResults(Smoothed):
 
         Coefficients and noises are drawn as well, from the law that intervals are of, or are those of the fit with
         ``parameters="fixed"``.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> drawn = res.sample([0.0, 1.0], size=500, rng=0)
+        >>> drawn.shape, drawn.mean(axis=0).round(1).tolist()  # about exp(-t)
+        ((500, 2), [1.0, 0.4])
         """
         return self.curve(output, run).sample(times_of(self.model, t), deriv, size, rng, parameters=parameters)
 
     def integrate(self, lower: Any, upper: Any, output: str | None = None, run: Any = None) -> Estimate:
-        """Return the integral of an output from lower to upper, with its standard error; see `DynamicsCurve.integrate`."""
+        """Return the integral of an output from lower to upper, with its standard error; see `DynamicsCurve.integrate`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> res = sf.DerivativeRegression(np.exp(-t), t, intercept=False).fit("integral")
+        >>> round(res.integrate(0.0, 1.0), 6)  # 1 - exp(-1)
+        0.632121
+        """
         return self.curve(output, run).integrate(lower, upper)
 
     @framed
@@ -200,6 +238,16 @@ class DynamicsResults(Smoothed):
             ``mean``, ``mean_se``, intervals of the curve and of new observations, by output if there are several. Standard
             errors are given the coefficients and noises; intervals allow for the uncertainty of these, as those of
             `get_prediction`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = 2 * (1 - np.exp(-t)) + 0.02 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("output_error")
+        >>> forecast = res.forecast([6.0, 7.0], u=[1.0, 1.0])
+        >>> forecast["mean"].round(1).tolist()  # close to the gain, 2
+        [2.0, 2.0]
         """
         import pandas as pd
 
@@ -238,6 +286,15 @@ class DynamicsResults(Smoothed):
         Returns
         -------
         ndarray, shape (n,) or (n, p)
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = 2 * (1 - np.exp(-t))  # y' = -y + 2 u, u = 1
+        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("integral")
+        >>> res.simulate(u=[1.0, 1.0], t=[0.0, 1.0], initial=[0.0]).round(4)  # 2 (1 - exp(-t))
+        array([0.    , 1.2642])
         """
         sample, equation = self.model.sample, self.model.equation
         t, u = times_and_inputs(self.model, t, u)
@@ -354,6 +411,15 @@ class DynamicsResults(Smoothed):
         well that `conf_int` is normal, and of more than two coefficients of y and its derivatives and ratios of variances, whose
         simulation takes too long, ``LR`` is that of the maxima and half the time zero, half the time chi-squared with one degree
         of freedom (Self & Liang 1987). A large p-value does not show that there is no noise: see its interval in `conf_int`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(20) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(20)
+        >>> test = sf.DerivativeRegression(y, t, intercept=False).fit().test_noise()
+        >>> bool(test["pvalue"]["q = 0"] > 0.05)  # there is no process noise
+        True
         """
         if self.method != "kalman":
             raise SpecificationError('these tests are of method="kalman"')
@@ -390,6 +456,16 @@ class DynamicsResults(Smoothed):
         -------
         pandas.DataFrame
             Indexed by frequency (radians per unit of t): ``coherence`` and its 95 % level under independence, ``level``.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> u = np.random.default_rng(2).standard_normal(60)
+        >>> y = 0.1 * np.append(0.0, np.cumsum(u[:-1]))  # y' = u
+        >>> res = sf.DerivativeRegression(y, t, u, intercept=False).fit("integral")
+        >>> res.coherence().iloc[-1].round(2).to_dict()  # at the highest frequency
+        {'coherence': 0.99, 'level': 0.39}
         """
         return coherence(self.model.problem, name, n_tapers)
 
@@ -419,19 +495,54 @@ class DynamicsResults(Smoothed):
         See Also
         --------
         DerivativeRegression.fit : ``cov_type="bootstrap"`` takes standard errors from such replications.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> replications = res.bootstrap(10, rng=0)
+        >>> bool(0.5 < replications.bse["y"] / res.bse["y"] < 2)
+        True
         """
         replications: Bootstrap = LATE["bootstrap"](self, size, kind, rng, n_jobs, progress)
         return replications
 
     def compare(self, methods: Iterable[str] | None = None, alpha: float = 0.05) -> Comparison:
-        """Fit all other methods that apply and lay them side by side; see `smoothfit.compare_methods`."""
+        """Fit all other methods that apply and lay them side by side; see `smoothfit.compare_methods`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> res.compare(["integral"]).table["estimate"].round(2).to_dict()
+        {('y', 'output_error'): -1.03, ('y', 'integral'): -1.04}
+        """
         comparison: Comparison = LATE["compare_methods"](self, methods=methods, alpha=alpha)
         return comparison
 
     # Showing ----------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit: the equation in words, the noise it assumes, parameters, diagnostics."""
+        """Return a table of the fit: the equation in words, the noise it assumes, parameters, diagnostics.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> print(res.summary().tables[1])
+        ==============================================================================
+                         coef    std err          z      P>|z|      [0.025      0.975]
+        ------------------------------------------------------------------------------
+        y             -1.0319   0.037673    -27.392      0.000     -1.1058     -0.9581
+        sigma        0.043581  0.0040464          -          -     0.03633    0.052279
+        ==============================================================================
+        """
         return summarise(self, self.diagnostics, alpha)
 
     def plot(self, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
@@ -447,17 +558,50 @@ class DynamicsResults(Smoothed):
         Returns
         -------
         ndarray of matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> res = sf.DerivativeRegression(np.exp(-t), t, intercept=False).fit("integral")
+        >>> axes = res.plot()
+        >>> print(axes[0].get_title())
+        D(y) = -1 y   (integral)
+        >>> plt.close()
         """
         from .plotting import plot_fit
 
         return plot_fit(self, alpha, ax)
 
     def plot_diagnostics(self, ax: Any = None, output: str | None = None, run: Any = None) -> npt.NDArray[Any]:
-        """Draw one-step-ahead prediction errors of an output's series; see `CurveResults.plot_diagnostics`."""
+        """Draw one-step-ahead prediction errors of an output's series; see `CurveResults.plot_diagnostics`.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
+        >>> len(res.plot_diagnostics())
+        6
+        >>> plt.close()
+        """
         return self.curve(output, run).plot_diagnostics(ax)
 
     def plot_step_response(self, t: Any, alpha: float = 0.05, ax: Any = None) -> Axes:
-        """Draw the step responses with intervals of level 1 - alpha, on `ax` or in a new figure."""
+        """Draw the step responses with intervals of level 1 - alpha, on `ax` or in a new figure.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = 2 * (1 - np.exp(-t))  # y' = -y + 2 u, u = 1
+        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("integral")
+        >>> ax = res.plot_step_response(t)
+        >>> print(ax.lines[0].get_ydata()[-1].round(2))  # 2 (1 - exp(-5.9))
+        1.99
+        >>> plt.close()
+        """
         from .plotting import plot_step_response
 
         return plot_step_response(self, t, alpha, ax)
@@ -477,6 +621,16 @@ class DynamicsResults(Smoothed):
         Returns
         -------
         ndarray of matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = 2 * (1 - np.exp(-t))  # y' = -y + 2 u, u = 1
+        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("integral")
+        >>> [ax.get_ylabel() for ax in res.plot_bode()]
+        ['magnitude', 'phase (degrees)']
+        >>> plt.close()
         """
         from .plotting import plot_bode
 

@@ -163,6 +163,14 @@ class Smoothed(Transfer):
             x_k' = a_(n-k) y + x_(k+1) + b_(n-k) u + noise,     x_(n+1) = c.
 
         Those of a physical model, such as the temperature of a wall, are linear combinations of these.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> res = sf.DerivativeRegression(np.cos(t), t, order=2, intercept=False).fit("integral")
+        >>> res.states()[["y", "D(y)"]].iloc[[0, 10]].round(4).to_numpy().tolist()  # cos(t), -sin(t)
+        [[1.0, 0.0], [0.5403, -0.8415]]
         """
         import pandas as pd
 

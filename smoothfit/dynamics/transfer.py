@@ -40,6 +40,16 @@ class TransferFunction:
         By which the input acts later.
     gain : smoothfit.results.Estimate
         Static gain H(0), as of `gain`; infinite if the equation integrates its inputs.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> t = np.arange(60) * 0.1
+    >>> y = 2 * (1 - np.exp(-t))  # y' = -y + 2 u, u = 1
+    >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("integral")
+    >>> transfer = res.transfer_function()
+    >>> transfer.numerator.round(6), transfer.denominator.round(6)  # 2 / (s + 1)
+    (array([2.]), array([1., 1.]))
     """
 
     input: str
@@ -61,17 +71,49 @@ class TransferFunction:
         return np.roots(self.denominator).astype(complex)
 
     def roots(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Poles and zeros, conjugate ones once, with standard errors and intervals of level 1 - alpha, as of `modes`."""
+        """Poles and zeros, conjugate ones once, with standard errors and intervals of level 1 - alpha, as of `modes`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = 2 * (1 - np.exp(-t))  # y' = -y + 2 u, u = 1
+        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("integral")
+        >>> res.transfer_function().roots()["rate"].round(6).to_dict()
+        {('pole', 0): -1.0}
+        """
         return self._tables(alpha)
 
     def to_scipy(self) -> Any:
-        """The ``scipy.signal.TransferFunction``, which has no delay: multiply responses by exp(-s delay), or shift them."""
+        """The ``scipy.signal.TransferFunction``, which has no delay: multiply responses by exp(-s delay), or shift them.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = 2 * (1 - np.exp(-t))  # y' = -y + 2 u, u = 1
+        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("integral")
+        >>> times, step = res.transfer_function().to_scipy().step(T=[0.0, 1.0])
+        >>> step.round(4)  # 2 (1 - exp(-t))
+        array([0.    , 1.2642])
+        """
         from scipy.signal import TransferFunction as SciPyTransferFunction
 
         return SciPyTransferFunction(self.numerator, self.denominator)
 
     def to_control(self) -> Any:
-        """The ``control.TransferFunction`` of python-control, with names and without the delay (see ``control.pade``)."""
+        """The ``control.TransferFunction`` of python-control, with names and without the delay (see ``control.pade``).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = 2 * (1 - np.exp(-t))  # y' = -y + 2 u, u = 1
+        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("integral")
+        >>> transfer = res.transfer_function().to_control()
+        >>> round(float(transfer.dcgain()), 6), transfer.output_labels
+        (2.0, ['y'])
+        """
         try:
             import control
         except ImportError as error:
