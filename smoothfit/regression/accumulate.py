@@ -152,6 +152,13 @@ class Accumulator(Generic[Model]):
         """Take a chunk of observations; names keep their kind, and whether their SD is known, from chunk to chunk.
 
         Returns the accumulator itself.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> accumulator = sf.SplineRegression.accumulate(sf.BSplineBasis([0, 0, 1, 1], degree=1))
+        >>> accumulator.add(sf.observe([0, 0.5], [1, 2], sd=0.1)).add(sf.observe([1.0], [3], sd=0.1))
+        Accumulator of observations on 2 functions (f: 3)
         """
         check_variables(observations, self.basis)
         refuse_resolution(observations.readings, "an Accumulator")
@@ -167,7 +174,16 @@ class Accumulator(Generic[Model]):
         return self
 
     def add_frames(self, frames: Iterable[Any], x: str, readings: Mapping[str, int], **options: Any) -> Accumulator[Model]:
-        """Take data frames or Arrow record batches one after the other; the options are those of `Observations.from_frame`."""
+        """Take data frames or Arrow record batches one after the other; the options are those of `Observations.from_frame`.
+
+        Examples
+        --------
+        >>> import pandas as pd, smoothfit as sf
+        >>> days = [pd.DataFrame({"t": [0.0, 0.5], "y": [1.0, 2.0]}), pd.DataFrame({"t": [1.0], "y": [3.0]})]
+        >>> accumulator = sf.SplineRegression.accumulate(sf.BSplineBasis([0, 0, 1, 1], degree=1))
+        >>> accumulator.add_frames(days, "t", {"y": 0}, sd={"y": 0.1})
+        Accumulator of observations on 2 functions (y: 3)
+        """
         for frame in frames:
             table = frame.to_pandas() if hasattr(frame, "to_struct_array") else frame  # a record batch is no table
             self.add(Observations.from_frame(table, x, readings, **options))
@@ -199,7 +215,16 @@ class Accumulator(Generic[Model]):
         self._names[name] = statistics if mine is None else _both(mine, statistics)
 
     def model(self, penalty: Penalty | None = None, constraints: Constraint | Sequence[Constraint] = ()) -> Model:
-        """Return the regression of everything taken so far, to be fitted."""
+        """Return the regression of everything taken so far, to be fitted.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> accumulator = sf.SplineRegression.accumulate(sf.BSplineBasis([0, 0, 1, 1], degree=1))
+        >>> model = accumulator.add(sf.observe([0, 0.5, 1], [1, 2, 3], sd=0.1)).model()
+        >>> model.fit().predict([0.25, 0.75]).round(6)
+        array([1.5, 2.5])
+        """
         if not self._names:
             raise DataError("the accumulator has taken no observations; add() some")
         names = tuple(self._names.values())

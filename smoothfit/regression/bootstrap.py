@@ -62,6 +62,16 @@ class CurveBootstrap(Frozen):
         Bounds on f^(deriv), of a fit under bounds; infinite if there is none.
     free_change : ndarray, shape (size, m), or None
         Draws without bounds, less the estimate without bounds, of a fit by squares under bounds.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 1, 11)
+    >>> obs = sf.observe(x, 2 * x + np.where(np.arange(11) % 2, 0.1, -0.1), sd=0.1)
+    >>> res = sf.SplineRegression(obs, sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
+    >>> draws = res.bootstrap([0.0, 0.5, 1.0], size=99, rng=0)
+    >>> draws.estimate.round(2), draws.draws.shape
+    (array([-0.01,  0.99,  1.99]), (99, 3))
     """
 
     estimate: FloatArray
@@ -107,6 +117,15 @@ class CurveBootstrap(Frozen):
         ------
         SpecificationError
             Another `kind`; studentised intervals without standard errors, or where these are zero.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> obs = sf.observe(x, 2 * x + np.where(np.arange(11) % 2, 0.1, -0.1), sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
+        >>> res.bootstrap([0.5], size=199, rng=0).conf_int(kind="percentile").round(1)
+        array([[0.9, 1.1]])
         """
         level = check_level(alpha)
         ends = self._ends(level, kind)
@@ -143,6 +162,17 @@ class CurveBootstrap(Frozen):
         ------
         SpecificationError
             `x` has another length than the estimate.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> obs = sf.observe(x, 2 * x + np.where(np.arange(11) % 2, 0.1, -0.1), sd=0.1)
+        >>> draws = sf.SplineRegression(obs, sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit().bootstrap(x, size=99, rng=0)
+        >>> ax = draws.plot(x, n_draws=20)
+        >>> len(ax.lines)  # 20 draws and the estimate
+        21
+        >>> plt.close(ax.figure)
         """
         from ..results.drawing import CURVE_COLOUR, add_legend, fill_interval, ink, one_panel
 

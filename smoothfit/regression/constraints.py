@@ -108,7 +108,15 @@ class Equalities(NamedTuple):
 
 
 class Constraint(Frozen, ABC):
-    """What a curve must satisfy."""
+    """What a curve must satisfy.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> from smoothfit.regression import Constraint
+    >>> isinstance(sf.Increasing(), Constraint), isinstance(sf.Equals(0.0, 1.0), Constraint)
+    (True, True)
+    """
 
     def equalities(self, basis: AnyBasis) -> list[Equalities]:
         """Linear equations in the coefficients."""
@@ -288,7 +296,16 @@ class Bounds(Constraint):
 
 @dataclass(frozen=True, eq=False)
 class Increasing(Shape):
-    """f' >= 0 on an interval (by default the domain of the basis)."""
+    """f' >= 0 on an interval (by default the domain of the basis).
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> line = sf.BSplineBasis([0, 0, 0.5, 1, 1], degree=1)
+    >>> obs = sf.observe([0, 0.5, 1], [1, 3, 2], sd=1.0)
+    >>> sf.SplineRegression(obs, line, constraints=sf.Increasing()).fit().predict([0, 0.5, 1]).round(6)
+    array([1. , 2.5, 2.5])
+    """
 
     on: tuple[float, float] | None = None
 
@@ -300,7 +317,16 @@ class Increasing(Shape):
 
 @dataclass(frozen=True, eq=False)
 class Decreasing(Shape):
-    """f' <= 0 on an interval (by default the domain of the basis)."""
+    """f' <= 0 on an interval (by default the domain of the basis).
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> line = sf.BSplineBasis([0, 0, 0.5, 1, 1], degree=1)
+    >>> obs = sf.observe([0, 0.5, 1], [2, 3, 1], sd=1.0)
+    >>> sf.SplineRegression(obs, line, constraints=sf.Decreasing()).fit().predict([0, 0.5, 1]).round(6)
+    array([2.5, 2.5, 1. ])
+    """
 
     on: tuple[float, float] | None = None
 
@@ -312,7 +338,16 @@ class Decreasing(Shape):
 
 @dataclass(frozen=True, eq=False)
 class Convex(Shape):
-    """f'' >= 0 on an interval (by default the domain of the basis)."""
+    """f'' >= 0 on an interval (by default the domain of the basis).
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> parabola = sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2)
+    >>> obs = sf.observe([0, 0.5, 1], [0, 1, 0], sd=1.0)  # a peak: the nearest convex curve is the mean
+    >>> sf.SplineRegression(obs, parabola, constraints=sf.Convex()).fit().predict([0, 0.5, 1]).round(4)
+    array([0.3333, 0.3333, 0.3333])
+    """
 
     on: tuple[float, float] | None = None
 
@@ -324,7 +359,16 @@ class Convex(Shape):
 
 @dataclass(frozen=True, eq=False)
 class Concave(Shape):
-    """f'' <= 0 on an interval (by default the domain of the basis)."""
+    """f'' <= 0 on an interval (by default the domain of the basis).
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> parabola = sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2)
+    >>> obs = sf.observe([0, 0.5, 1], [1, 0, 1], sd=1.0)  # a trough: the nearest concave curve is the mean
+    >>> sf.SplineRegression(obs, parabola, constraints=sf.Concave()).fit().predict([0, 0.5, 1]).round(4)
+    array([0.6667, 0.6667, 0.6667])
+    """
 
     on: tuple[float, float] | None = None
 
@@ -336,7 +380,17 @@ class Concave(Shape):
 
 @dataclass(frozen=True, eq=False)
 class Positive(Shape):
-    """f >= 0 on an interval (by default the domain of the basis)."""
+    """f >= 0 on an interval (by default the domain of the basis).
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> line = sf.BSplineBasis([0, 0, 0.5, 1, 1], degree=1)
+    >>> obs = sf.observe([0, 0.5, 1], [2, -0.5, 1], sd=1.0)
+    >>> res = sf.SplineRegression(obs, line, constraints=sf.Positive()).fit()
+    >>> round(abs(float(res.predict(0.5))), 6)  # -0.5 without the constraint
+    0.0
+    """
 
     on: tuple[float, float] | None = None
 

@@ -49,6 +49,15 @@ class Inference(Intervals):
             Order of the derivative.
         on : (float, float), optional
             The interval; the domain of the basis by default.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> obs = sf.observe(x, np.maximum(x, 0.5), sd=0.2)  # level, then rising
+        >>> res = sf.SplineRegression(obs, sf.BSplineBasis([0, 0, 0.5, 1, 1], degree=1)).fit()
+        >>> [float(res.zero_test(1, on=on).pvalue.round(4)) for on in ((0, 0.5), (0.5, 1))]
+        [1.0, 0.0179]
         """
         deriv = self._check_deriv(deriv)
         basis = self.basis
@@ -77,6 +86,16 @@ class Inference(Intervals):
         -------
         lr, p_value, df : float
             2 (llf - restricted.llf), its chi-squared tail, and the difference in parameters.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> obs = sf.observe(x, x**2, sd=0.1)
+        >>> line, parabola = (sf.SplineRegression(obs, sf.BernsteinBasis(k)).fit(method="ols") for k in (1, 2))
+        >>> lr, p_value, df = parabola.compare_lr(line)
+        >>> round(lr, 4), round(p_value, 4), df
+        (8.58, 0.0034, 1.0)
         """
         if self.method != restricted.method or self.nobs != restricted.nobs:
             raise SpecificationError("the two fits are to the same observations by the same method")
@@ -95,6 +114,14 @@ class Inference(Intervals):
         """Return how far each observation draws the curve, as `CurveResults.get_influence`; `influence` has one frame of it.
 
         With correlated errors all is of the observation given the errors of all others, as there.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> res = sf.SplineRegression(sf.observe(x, 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
+        >>> res.get_influence().hat_matrix_diag[[0, 5]].round(4)  # 1 / 11 + (x - 0.5)^2 / 1.1
+        array([0.3182, 0.0909])
         """
         table = self._influence()
         leverage, standardized = table["leverage"].to_numpy(), table["resid_standardized"].to_numpy()
@@ -112,6 +139,16 @@ class Inference(Intervals):
         References
         ----------
         R. Cook and S. Weisberg (1982), *Residuals and Influence in Regression*.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> res = sf.SplineRegression(sf.observe(x, np.where(x == 0, 0.3, 0.0), sd=0.1), sf.BernsteinBasis(1)).fit()
+        >>> res.influence()[["x", "leverage", "loo_resid"]].head(2).round(4)
+             x  leverage  loo_resid
+        0  0.0    0.3182     0.3000
+        1  0.1    0.2364    -0.1071
         """
         return self._influence()
 
@@ -143,7 +180,17 @@ class Inference(Intervals):
 
     @framed
     def outliers(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return the rows of `influence` whose studentised residuals are outliers at level alpha, by Bonferroni's bound."""
+        """Return the rows of `influence` whose studentised residuals are outliers at level alpha, by Bonferroni's bound.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> res = sf.SplineRegression(sf.observe(x, np.where(x == 0.5, 1.0, 0.0), sd=0.1), sf.BernsteinBasis(1)).fit()
+        >>> res.outliers()[["x", "loo_resid"]].round(2)
+             x  loo_resid
+        5  0.5        1.0
+        """
         level = check_level(alpha) / self.nobs
         df = max(self.df_resid - 1, 1.0) if self.use_t else np.inf
         table = self._influence()

@@ -148,6 +148,17 @@ class Intervals(CurveResults, Integrated):
         Returns
         -------
         ndarray of matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 25)
+        >>> obs = sf.observe(x, np.sin(6 * x) + 0.2 * np.random.default_rng(0).standard_normal(25))
+        >>> res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 17), sf.DerivativePenalty(2)).fit()
+        >>> axes = res.plot_hyperparameters()
+        >>> len(axes)  # lam and sigma
+        2
+        >>> plt.close(axes[0].figure)
         """
         from ..results.plotting import plot_nodes
 
@@ -184,6 +195,15 @@ class Intervals(CurveResults, Integrated):
         """Return intervals of level 1 - alpha of the coefficients: quantiles of their posterior, smoothing and SDs integrated out.
 
         If nothing is integrated (see `get_prediction`) they are Student's t where `use_t`, else normal.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> res = sf.SplineRegression(sf.observe([0, 0, 1, 1], [0, 1, 2, 3], sd=0.2), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
+        >>> res.conf_int().round(3)  # -+ 1.96 0.2 / sqrt(2)
+                0      1
+        b0  0.223  0.777
+        b1  2.223  2.777
         """
         frame, (law, _) = super().conf_int(alpha), self._laws_of(self._every_coefficient)
         if law is not None:

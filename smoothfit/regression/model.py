@@ -199,6 +199,15 @@ class SplineRegression:
         Accumulators of parts of the observations add up (``+``), in any order. ``accumulator.model(penalty, constraints)`` is the
         regression of all that were taken: its fit equals that of all at once, up to rounding. It keeps no single observation:
         residuals, leverages and robust covariances are refused.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> accumulator = sf.SplineRegression.accumulate(sf.BSplineBasis.uniform(0, 1, 2, degree=1))
+        >>> for x in np.linspace(0, 1, 12).reshape(4, 3):
+        ...     _ = accumulator.add(sf.observe(x, 2 * x, sd=0.1))
+        >>> accumulator.model().fit().predict([0.25, 0.75]).round(6)
+        array([0.5, 1.5])
         """
         return Accumulator(basis, SplineRegression._of_rows)
 
@@ -268,6 +277,16 @@ class SplineRegression:
         -----
         If the observations contradict the model (an outlier, a level shift, a noise level that varies, autocorrelated prediction
         errors, coarse rounding), a `smoothfit.errors.MisfitWarning` names a remedy; `misfits` of the results has the list.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> obs = sf.observe(x, np.where(x == 0.5, 1.0, 0.0), sd=0.5)
+        >>> model = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 8), sf.DerivativePenalty(2))
+        >>> res = model.fit(edf=4)
+        >>> round(res.edf, 6), res.fixed, model.fit(edf=2.5).lam > res.lam
+        (4.0, 'edf', True)
         """
         if edf is None and (rest := self._without_zero(lam)) is not None:
             model, kept = rest

@@ -64,6 +64,16 @@ class SplineRegressionResults(Inference):
         Of a loss other than squares: Huber's k, the c of the bisquare, or a level.
     loss_weights : ndarray, shape (n,), or None
         Weights that represent a loss other than squares, beside those that the observations have.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x = np.linspace(0, 1, 11)
+    >>> res = sf.SplineRegression(sf.observe(x, x**2, sd=0.1), sf.BSplineBasis.uniform(0, 1, 2, degree=2)).fit()
+    >>> res
+    SplineRegressionResults(n_basis=4, nobs=11, edf=4)
+    >>> res.predict([0.5, 1.0], deriv=1).round(6)
+    array([1., 2.])
     """
 
     def __init__(self, model: Any, fit: Fit):
@@ -90,7 +100,17 @@ class SplineRegressionResults(Inference):
         return [*(f"b{j}" for j in range(self.basis.n_basis)), *(f"bias.{name}" for name in self._fit.rows.biased)]
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of the coefficients, of the kind `cov_type`."""
+        """Return the covariance of the coefficients, of the kind `cov_type`.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> res = sf.SplineRegression(sf.observe([0, 0, 1, 1], [0, 1, 2, 3], sd=0.2), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
+        >>> res.cov_params().round(6)  # two observations at each end: 0.2^2 / 2
+              b0    b1
+        b0  0.02  0.00
+        b1  0.00  0.02
+        """
         import pandas as pd
 
         root = self._fit.cov.root()
@@ -410,11 +430,30 @@ class SplineRegressionResults(Inference):
         ----------
         H. Rue, S. Martino and N. Chopin (2009), "Approximate Bayesian inference for latent Gaussian models by using integrated
         nested Laplace approximations". D. Ruppert, M. Wand and R. Carroll (2003), *Semiparametric Regression*, section 6.5.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> res = sf.SplineRegression(sf.observe(x, 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
+        >>> prediction = res.get_prediction([0.5])
+        >>> prediction.se_mean.round(3), prediction.conf_int().round(3)  # 0.1 / sqrt(11), 1 -+ 1.96 se
+        (array([0.03]), array([[0.941, 1.059]]))
         """
         return self._get_prediction(x, deriv, name, simultaneous, parameters)
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
-        """Return the integral of f from lower to upper, in units of f times x, with its standard error and its interval."""
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error and its interval.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> res = sf.SplineRegression(sf.observe(x, 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
+        >>> total = res.integrate(0, 1)
+        >>> round(float(total), 6), round(total.se, 4)  # 0.1 / sqrt(11)
+        (1.0, 0.0302)
+        """
         start, end = self._limits_of_integral(lower, upper)
         return self._estimate_of(pack(self.basis.integral(start.coarse, end.coarse, sparse=True)))
 
@@ -449,6 +488,15 @@ class SplineRegressionResults(Inference):
         References
         ----------
         L. Lin and D. Dunson (2014), "Bayesian monotone regression using Gaussian process projection", *Biometrika* 101.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> res = sf.SplineRegression(sf.observe(x, 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
+        >>> curves = res.sample([0.5, 1.0], size=1000, rng=0)
+        >>> curves.shape, curves.mean(axis=0).round(1)
+        ((1000, 2), array([1., 2.]))
         """
         return self._sampled(x, deriv, size, rng, parameters)
 
@@ -514,7 +562,17 @@ class SplineRegressionResults(Inference):
         return bootstrap(job, count, rng, check_order(n_jobs, "n_jobs", 1, 1024), bool(progress))
 
     def spline(self) -> Spline:
-        """Return the estimate as a spline, its x counted as the knots are."""
+        """Return the estimate as a spline, its x counted as the knots are.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> res = sf.SplineRegression(sf.observe(x, x**2, sd=0.1), sf.BSplineBasis.uniform(0, 1, 2, degree=2)).fit()
+        >>> s = res.spline()
+        >>> float(s(0.5).round(6)), round(s.integrate(0, 1), 6)
+        (0.25, 0.333333)
+        """
         return Spline(self.basis, self._fit.coef[: self.basis.n_basis])  # type: ignore[arg-type]
 
     @property
@@ -528,7 +586,21 @@ class SplineRegressionResults(Inference):
     # Summary ----------------------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit: method, smoothing, observations by series, coefficients with intervals, convergence."""
+        """Return a table of the fit: method, smoothing, observations by series, coefficients with intervals, convergence.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> res = sf.SplineRegression(sf.observe(x, 1 + 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
+        >>> print(res.summary().tables[2])
+        ======================================================
+                         coef    std err     [0.025     0.975]
+        ------------------------------------------------------
+        b0                  1   0.056408    0.88944     1.1106
+        b1                  3   0.056408     2.8894     3.1106
+        ======================================================
+        """
         from .tables import regression_summary
 
         return regression_summary(self._fit, self, alpha)

@@ -104,6 +104,16 @@ class SurfaceRegressionResults(SplineRegressionResults):
         Returns
         -------
         ndarray, shape (...); of a data frame a series with its index
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
+        >>> res.predict([[0.5, 0.5], [1, 0]]).round(6), float(res.predict([0.5, 0.5], deriv=(0, 1)).round(6))
+        (array([1.5, 1. ]), 2.0)
         """
         return labelled(self._values(X, deriv), X, "mean")
 
@@ -111,7 +121,19 @@ class SurfaceRegressionResults(SplineRegressionResults):
         return self._design(X, deriv).times(self._fit.coef).reshape(self._read(X)[1])
 
     def gradient(self, X: Any) -> FloatArray:
-        """Estimate of all slopes at points X (..., d): (..., d)."""
+        """Estimate of all slopes at points X (..., d): (..., d).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
+        >>> res.gradient([[0.5, 0.5], [1, 0]]).round(6)
+        array([[1., 2.],
+               [1., 2.]])
+        """
         d = len(self.inputs)
         return np.stack([self._values(X, orders) for orders in np.eye(d, dtype=np.int64).tolist()], axis=-1)
 
@@ -143,6 +165,17 @@ class SurfaceRegressionResults(SplineRegressionResults):
         Returns
         -------
         SurfacePrediction
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
+        >>> prediction = res.get_prediction([0.5, 0.5])
+        >>> prediction.predicted_mean.round(6), prediction.se_mean.round(6)  # 0.1 / sqrt(16)
+        (array([1.5]), array([0.025]))
         """
         check_choice(parameters, "parameters", PARAMETERS)
         points, _ = self._read(X)
@@ -166,7 +199,19 @@ class SurfaceRegressionResults(SplineRegressionResults):
         return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
-        """Return the integral of f over the box from lower (d,) to upper (d,), with its standard error and its interval."""
+        """Return the integral of f over the box from lower (d,) to upper (d,), with its standard error and its interval.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
+        >>> volume = res.integrate([0, 0], [1, 1])
+        >>> round(float(volume), 6), round(volume.se, 6)  # 0.1 / sqrt(16)
+        (1.5, 0.025)
+        """
         corners = [self._read(corner, argument) for corner, argument in ((lower, "lower"), (upper, "upper"))]
         if any(shape for _, shape in corners):
             raise SpecificationError("lower and upper are the corners of a single box; call integrate for each")
@@ -198,6 +243,16 @@ class SurfaceRegressionResults(SplineRegressionResults):
         Returns
         -------
         ndarray, shape (size, ...), or (len(deriv), size, ...) for several derivatives
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
+        >>> res.sample([[0.5, 0.5], [1, 0]], size=1000, rng=0).mean(axis=0).round(1)
+        array([1.5, 1. ])
         """
         check_choice(parameters, "parameters", ("integrated", "fixed"))
         several = np.ndim(deriv) == 2
@@ -224,13 +279,36 @@ class SurfaceRegressionResults(SplineRegressionResults):
         """Draw estimates at points from observations made anew; see `SplineRegressionResults.bootstrap`.
 
         Without ``kind="block"``, for which observations at points have no order.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
+        >>> draws = res.bootstrap([[0.5, 0.5], [1, 0]], size=99, rng=0)
+        >>> draws.estimate.round(6), draws.draws.shape
+        (array([1.5, 1. ]), (99, 2))
         """
         if kind == "block":
             raise SpecificationError("kind is 'block', which needs ordered observations; at points pass 'residual' or 'wild'")
         return super().bootstrap(x, deriv, size, kind, block, rng, studentize=studentize, n_jobs=n_jobs, progress=progress)
 
     def spline(self) -> TensorSpline:  # type: ignore[override]
-        """Return the estimate as a tensor spline."""
+        """Return the estimate as a tensor spline.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
+        >>> f = res.spline()
+        >>> f.basis.shape, round(f([0.5, 0.5]), 6)
+        ((2, 2), 1.5)
+        """
         return TensorSpline(self._surface, self._fit.coef)
 
     def _mean_without_data(self) -> TensorSpline:
@@ -239,15 +317,51 @@ class SurfaceRegressionResults(SplineRegressionResults):
     # What a surface has not ---------------------------------------------------------------------------------------------------
 
     def roots(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a surface crosses a value along lines."""
+        """Refused: a surface crosses a value along lines.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
+        >>> along = np.linspace(0, 1, 5)
+        >>> f = res.predict(np.column_stack([along, along]))
+        >>> float(np.interp(1.5, f, along).round(6))  # where f is 1.5 on the diagonal
+        0.5
+        """
         raise SpecificationError("a surface has no crossings at points; draw its contours (plot), or use predict along a line")
 
     def extrema(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused; `calculus.find_critical_points` searches functions of several variables."""
+        """Refused; `calculus.find_critical_points` searches functions of several variables.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> from scipy.optimize import root
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> obs = sf.observe(X, (X[:, 0] - 0.5) ** 2 + (X[:, 1] - 0.25) ** 2, sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(sf.BernsteinBasis(2), sf.BernsteinBasis(2))).fit()
+        >>> root(res.gradient, [0.3, 0.3]).x.round(6)  # the bottom of the bowl
+        array([0.5 , 0.25])
+        """
         raise SpecificationError("extrema are of one variable; see sf.calculus.find_critical_points for res.spline()")
 
     def zero_test(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused; `wald_test` tests any combinations."""
+        """Refused; `wald_test` tests any combinations.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
+        >>> test = res.wald_test(res.basis.design([[0.5, 0.5]], (1, 0)).toarray())
+        >>> bool(test.pvalue < 0.001)  # the slope along the first variable is not zero
+        True
+        """
         raise SpecificationError("zero_test is of one variable; test values at points: wald_test(basis.design(X, deriv).toarray())")
 
     # Pictures -----------------------------------------------------------------------------------------------------------------
@@ -271,6 +385,18 @@ class SurfaceRegressionResults(SplineRegressionResults):
         Returns
         -------
         matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
+        >>> ax = res.plot()
+        >>> ax.get_xlabel(), ax.get_ylabel()
+        ('x0', 'x1')
+        >>> plt.close(ax.figure)
         """
         from ..results.contours import plot_surface
 
@@ -284,7 +410,19 @@ class SurfaceRegressionResults(SplineRegressionResults):
         )
 
     def test_serial_correlation(self, lags: int | None = None) -> NoReturn:
-        """Refused: points of several variables have no order."""
+        """Refused: points of several variables have no order.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
+        >>> sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit().test_serial_correlation()
+        Traceback (most recent call last):
+            ...
+        smoothfit.errors.SpecificationError: points of several variables have no order, and their residuals no serial correlation
+        """
         raise SpecificationError("points of several variables have no order, and their residuals no serial correlation")
 
     def plot_diagnostics(self, ax: Any = None) -> npt.NDArray[Any]:
@@ -298,6 +436,18 @@ class SurfaceRegressionResults(SplineRegressionResults):
         Returns
         -------
         ndarray of matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
+        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
+        >>> axes = res.plot_diagnostics()
+        >>> len(axes)
+        4
+        >>> plt.close(axes[0].figure)
         """
         from ..results.contours import plot_point_diagnostics
 

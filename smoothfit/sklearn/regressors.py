@@ -48,6 +48,15 @@ class _CurveRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         self
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from smoothfit.sklearn import SmoothingSplineRegressor
+        >>> x = np.linspace(0, 1, 15)
+        >>> curve = SmoothingSplineRegressor().fit(x[:, None], 2 * x + 0.1 * np.random.default_rng(0).standard_normal(15))
+        >>> curve.results_.nobs, curve.predict([[0.5]]).round(1)
+        (15, array([1.]))
         """
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
         x, weights = X[:, self._place()], None
@@ -75,6 +84,18 @@ class _CurveRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             Posterior means; with `return_std`, also posterior standard deviations of the curve, without the noise of a new
             observation, at the estimated smoothing and noise. Intervals that include the uncertainty of these are those of
             ``results_.get_prediction(x)``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from smoothfit.sklearn import SmoothingSplineRegressor
+        >>> x = np.linspace(0, 1, 15)
+        >>> curve = SmoothingSplineRegressor().fit(x[:, None], 2 * x + 0.1 * np.random.default_rng(0).standard_normal(15))
+        >>> curve.predict([[0.5]], deriv=1).round(1)
+        array([1.8])
+        >>> mean, std = curve.predict([[0.0], [0.5]], return_std=True)
+        >>> bool(std[0] > std[1])  # the curve is less certain at the end
+        True
         """
         check_is_fitted(self)
         x = validate_data(self, X, dtype=np.float64, reset=False)[:, self._place()]

@@ -118,6 +118,13 @@ class SplineTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         -------
         SplineTransformer
             Itself.
+
+        Examples
+        --------
+        >>> from smoothfit.sklearn import SplineTransformer
+        >>> features = SplineTransformer(n_knots=3).fit([[0.0], [1.0], [4.0]])
+        >>> features.bases_[0].domain, features.bases_[0].inner_knots, features.n_features_out_
+        ((0.0, 4.0), array([2.]), 5)
         """
         self._check_parameters()
         X = self._read(X, reset=True)
@@ -129,7 +136,15 @@ class SplineTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Any) -> Any:
-        """Return the features: ndarray or CSR array, shape (n_samples, n_features_out)."""
+        """Return the features: ndarray or CSR array, shape (n_samples, n_features_out).
+
+        Examples
+        --------
+        >>> from smoothfit.sklearn import SplineTransformer
+        >>> SplineTransformer(n_knots=3, degree=1).fit([[0.0], [2.0]]).transform([[0.25], [2.0]])
+        array([[0.75, 0.25, 0.  ],
+               [0.  , 0.  , 1.  ]])
+        """
         return self.derivative(X, 0)
 
     def derivative(self, X: Any, deriv: int = 1) -> Any:
@@ -148,6 +163,13 @@ class SplineTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray or csr_array, shape (n_samples, n_features_out)
+
+        Examples
+        --------
+        >>> from smoothfit.sklearn import SplineTransformer
+        >>> SplineTransformer(n_knots=3, degree=1).fit([[0.0], [2.0]]).derivative([[0.25], [1.5]])
+        array([[-1.,  1.,  0.],
+               [ 0., -1.,  1.]])
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
@@ -193,7 +215,14 @@ class SplineTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return csr_array(block_diag(blocks))
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
-        """Return the names of the features, ``<column>_sp_<number>``, as an ndarray of str."""
+        """Return the names of the features, ``<column>_sp_<number>``, as an ndarray of str.
+
+        Examples
+        --------
+        >>> from smoothfit.sklearn import SplineTransformer
+        >>> SplineTransformer(n_knots=2, degree=1).fit([[0.0], [2.0]]).get_feature_names_out(["age"])
+        array(['age_sp_0', 'age_sp_1'], dtype=object)
+        """
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)
         pairs = zip(names, self.bases_, strict=True)
