@@ -43,8 +43,8 @@ class CurveResults(Results):
     >>> import numpy as np, smoothfit as sf
     >>> x = np.linspace(0, 6, 15)
     >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
-    >>> isinstance(res, sf.results.CurveResults), res.nobs
-    (True, 15)
+    >>> res.nobs, res.predict([3.0]).round(2), res.get_prediction([3.0]).se_mean.round(3)
+    (15, array([0.14]), array([0.01]))
     """
 
     observations: Observations
