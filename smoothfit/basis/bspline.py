@@ -103,6 +103,13 @@ class BSplineBasis(FullKnotsBasis):
         """Return B-splines of the same splines without clamped ends, and the matrix (n_basis, n_basis) of their coefficients.
 
         Beyond a clamped end their knots go on in steps of its piece. A coefficient is the blossom at its function's inner knots.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis, matrix = sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2).unclamped()
+        >>> basis.knots, matrix @ [0.0, 0.5, 1.0]  # the coefficients of x
+        (array([-2., -1.,  0.,  1.,  2.,  3.]), array([-0.5,  0.5,  1.5]))
         """
         degree, n, knots = self.degree, self.n_basis, self.knots.copy()
         lower, upper = self.domain
@@ -272,7 +279,16 @@ class BSplineBasis(FullKnotsBasis):
 
     @quiet
     def gram(self, order: int, of: csr_array | None = None) -> csr_array:
-        """Integrals of products of derivatives, of the B-splines or of combinations with the columns `of`."""
+        """Integrals of products of derivatives, of the B-splines or of combinations with the columns `of`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> from scipy.sparse import csr_array
+        >>> line = csr_array(np.array([[0.0], [0.5], [1.0]]))  # x in quadratic B-splines
+        >>> sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2).gram(0, line).toarray().round(6)  # the integral of x^2
+        array([[0.333333]])
+        """
         order = check_order(order, "order", 0, HIGHEST_DERIVATIVE)
         if order > self.degree:
             n = self.n_basis if of is None else of.shape[1]

@@ -229,7 +229,15 @@ class BernsteinBasis(RecombinedBasis):
     @classmethod
     @quiet
     def from_data(cls, x: Any, degree: int, **options: Any) -> Self:
-        """Make the basis of a degree on the range of x."""
+        """Make the basis of a degree on the range of x.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BernsteinBasis.from_data([3.0, 1.0, 5.0], degree=2)
+        >>> basis.domain, basis.n_basis
+        ((1.0, 5.0), 3)
+        """
         return cls(degree, *data_and_boundary(x, None)[1], **options)
 
     @cached_property

@@ -98,6 +98,14 @@ class DesignSpec(Frozen):
         -----
         The engine evaluates the formula as Python code: never pass one from an untrusted source. Names and values of columns are
         not evaluated.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from smoothfit.basis.formula import DesignSpec
+        >>> spec = DesignSpec.from_formula("y ~ bsp(x, df=2, degree=1)", pd.DataFrame({"x": [0.0, 1.0, 2.0]}))
+        >>> spec.formula, spec.column_names
+        ('1 + bsp(x, df=2, degree=1)', ('Intercept', 'bsp(x, df=2, degree=1)[0]', 'bsp(x, df=2, degree=1)[1]'))
         """
         names = _checked(context)
         if not isinstance(formula, str):
@@ -130,6 +138,14 @@ class DesignSpec(Frozen):
             Such as ``res.model.data.model_spec`` of a result of statsmodels made from a formula.
         context : mapping, optional
             As for `from_formula`.
+
+        Examples
+        --------
+        >>> import pandas as pd, patsy
+        >>> from smoothfit.basis.formula import DesignSpec, bsp
+        >>> matrix = patsy.dmatrix("bsp(x, df=2, degree=1)", pd.DataFrame({"x": [0.0, 1.0, 2.0]}))
+        >>> DesignSpec.of(matrix.design_info).design(pd.DataFrame({"x": [0.5]})).to_numpy()
+        array([[1. , 0.5, 0. ]])
         """
         names, engine = _checked(context), type(learned).__module__.split(".")[0]
         if engine == "patsy" and hasattr(learned, "factor_infos"):

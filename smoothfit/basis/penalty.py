@@ -51,7 +51,17 @@ class Penalty(Frozen, ABC):
         return csr_array(np.sqrt(values[kept])[:, None] * vectors[:, kept].T)
 
     def untouched(self, basis: AnyBasis) -> csr_array | None:
-        """Return columns (n_basis, d) that span all of c'Pc = 0, right to rounding; None if no closed form is known."""
+        """Return columns (n_basis, d) that span all of c'Pc = 0, right to rounding; None if no closed form is known.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> sf.DerivativePenalty(1).untouched(basis).toarray().ravel()  # constants
+        array([1., 1.])
+        >>> sf.DifferentialOperatorPenalty([1.0, 1.0]).untouched(basis) is None
+        True
+        """
         return None
 
     def __add__(self, other: Any) -> PenaltySum:

@@ -148,6 +148,13 @@ class Spline(Frozen):
         ------
         DataError
             An x is outside the domain and the basis does not extrapolate; the message gives the first index.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> parabola = sf.Spline(sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2), [0, 0, 1])  # x^2
+        >>> parabola([0.0, 0.5]), parabola([0.0, 0.5], deriv=1)
+        (array([0.  , 0.25]), array([0., 1.]))
         """
         deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
         spline, basis = self, _bsplines_of(self)

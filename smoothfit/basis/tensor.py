@@ -242,6 +242,14 @@ class TensorSpline(Frozen):
             Also a subclass, such as RectBivariateSpline.
         extrapolate : str
             What the tensor spline is beyond its domain, as for `BSplineBasis`.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> from scipy.interpolate import RectBivariateSpline
+        >>> f = sf.TensorSpline.from_scipy(RectBivariateSpline([0, 1], [0, 2], [[0, 0], [0, 2]], kx=1, ky=1))  # x_1 x_2
+        >>> round(f([0.5, 1.0]), 12)
+        0.5
         """
         bases, table = of_surface(spline, extrapolate)
         return cls(TensorProductBasis(*bases), table)

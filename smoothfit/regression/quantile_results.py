@@ -19,6 +19,14 @@ class QuantileResults(SplineRegressionResults):
     `sigma` holds mean check losses, `edf` the number of observations on the curve, `llf` the asymmetric Laplace likelihood, and
     `cov_params` the sandwich of Powell (1991) with the bias of the penalty. Intervals of new observations, leave-one-out residuals
     and influence do not exist.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> obs = sf.observe([0, 0, 0, 1, 1, 1], [0, 1, 9, 2, 3, 4])
+    >>> res = sf.SplineRegression(obs, sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit(loss="quantile")
+    >>> res.predict([0, 1]).round(6)  # the medians
+    array([1., 3.])
     """
 
     @property
