@@ -41,6 +41,7 @@ Laplace approximations. J. R. Stat. Soc. B 71, 319-392.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,7 @@ LEFT_OUT = 0.01  # weight beyond which what is left out is represented by resamp
 NEGLIGIBLE = 2e-4  # total weight of the nodes that are left out: tails of 0.025 change by less than 1 % of themselves
 MOST_ON_A_LATTICE = 2  # parameters: beyond, a lattice needs thousands of nodes
 FARTHEST = 40.0  # below the log density at the maximum of the likelihood: what is less plays no part
+BATCH = 16  # points of which the density is asked for at a time, where the highest is looked for
 ROUNDING = 1e-13  # of count / 2, which bounds the information of a variance: a smaller pivot may be rounding alone
 
 
@@ -167,7 +169,8 @@ def is_on_a_lattice(engine: Likelihood) -> bool:
 def density_of(engine: Likelihood, start: FloatArray) -> Density:
     """The posterior density of theta, a bound of it where it is far below that at `start` (p,)."""
     least = float(log_density(engine, start[None, :])[0]) - FARTHEST
-    return Density(lambda theta: log_density(engine, theta, least), engine.lower, engine.upper)
+    function, highest = (lambda theta: log_density(engine, theta, least)), partial(highest_density, engine)
+    return Density(function, engine.lower, engine.upper, highest)
 
 
 def weighted_nodes(engine: Likelihood, start: FloatArray) -> Nodes:
@@ -257,6 +260,19 @@ def log_density(engine: Likelihood, theta: FloatArray, least: float = -np.inf) -
     information = engine.information(theta[matters])[:, sizes[:, None], sizes]
     bound[matters] = density[matters] + log_prior(information, engine.count)
     return bound
+
+
+def highest_density(engine: Likelihood, theta: FloatArray) -> FloatArray:
+    """As `log_density`, but a bound of it at points (L, p) where it is below that at another."""
+    found = log_density(engine, theta, np.inf)
+    order, highest = np.argsort(-found, kind="stable"), -np.inf
+    for first in range(0, len(order), BATCH):
+        some = order[first : first + BATCH]
+        if found[some[0]] < highest:
+            break
+        found[some] = log_density(engine, theta[some])
+        highest = max(highest, float(np.nanmax(found[some], initial=-np.inf)))
+    return found
 
 
 def log_likelihood(engine: Likelihood, theta: FloatArray) -> FloatArray:

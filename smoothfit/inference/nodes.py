@@ -42,10 +42,20 @@ Integers = npt.NDArray[np.int64]
 
 
 class Density:
-    """Log of a density within bounds, minus infinity outside; `function` takes many points (L, p) at once."""
+    """Log of a density within bounds, minus infinity outside; `function` takes many points (L, p) at once.
 
-    def __init__(self, function: Callable[[FloatArray], FloatArray], lower: FloatArray, upper: FloatArray):
+    `highest` may give an upper bound, which costs less, where the density is certainly not the highest.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[FloatArray], FloatArray],
+        lower: FloatArray,
+        upper: FloatArray,
+        highest: Callable[[FloatArray], FloatArray] | None = None,
+    ):
         self.function, self.lower, self.upper = function, np.asarray(lower, float), np.asarray(upper, float)
+        self.highest = highest or function
 
     def __call__(self, points: FloatArray) -> FloatArray:
         """Log density (L,); NaN if it cannot be computed, or is no density (infinite)."""
@@ -294,7 +304,7 @@ def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -
     Where the density has a curved ridge, the t law alone hardly reaches its end, and one point there may get all the weight. With
     a fraction of uniform points the ratio of the densities is bounded (Hesterberg 1995, Technometrics 37, 185-194).
     """
-    points, values = scan(density, start)
+    points, values = scan(Density(density.highest, density.lower, density.upper), start)
     shape = shape_of(density, points[np.argmax(values)])
     size = FIRST_POINTS
     while True:
