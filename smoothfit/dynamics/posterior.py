@@ -187,11 +187,16 @@ class NodePosterior(Posterior):
 
     def p_values(self, rows: FloatArray, values: FloatArray) -> FloatArray:
         """Twice the smaller probability on either side of values."""
-        law, discrete = self.laws(rows), self.is_discrete(rows)
-        below = law.cdf(np.broadcast_to(values, len(rows)).astype(float))
-        for i in np.flatnonzero(discrete):
-            below[i] = weighted_probability(*self.values_of(rows[i]), float(np.broadcast_to(values, len(rows))[i]))
-        return np.asarray(2 * np.minimum(below, 1 - below))
+        values = np.broadcast_to(values, len(rows)).astype(float)
+        below, above = self._at_most(rows, values), self._at_most(-rows, -values)  # 1 - below would keep no digit of a small one
+        return np.asarray(2 * np.minimum(below, above) / (below + above))
+
+    def _at_most(self, rows: FloatArray, values: FloatArray) -> FloatArray:
+        """Probabilities (m,) that combinations are at most `values` (m,)."""
+        found = self.laws(rows).cdf(values)
+        for i in np.flatnonzero(self.is_discrete(rows)):
+            found[i] = weighted_probability(*self.values_of(rows[i]), float(values[i]))
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -277,6 +277,17 @@ def test_intervals_and_p_values_are_of_one_law():
     assert constant[1] == (np.inf if slowest >= 0 else pytest.approx(-1 / slowest, rel=0.05))
 
 
+def test_small_p_values_are_tails_on_either_side():
+    t, u, y = held(60, sd=0.01)
+    res = sf.DerivativeRegression(y, t, u).fit()
+    law = res._posterior.laws(np.array([[0.0, 1.0, 0.0]]))
+    apart = stats.t(law.df).sf(law.mean[:, 0] / np.sqrt(law.scale2[:, 0]))
+    tail = 2 * law.weights @ apart / law.weights.sum()
+    assert 0 < tail < 1e-15  # 1 - (1 - tail / 2) is not even positive at this size
+    for sign in (1.0, -1.0):
+        assert float(np.squeeze(res.t_test([[0.0, sign, 0.0]]).pvalue)) == pytest.approx(tail, rel=1e-9, abs=0)
+
+
 def test_an_equation_of_a_single_coefficient_has_intervals():
     rng = np.random.default_rng(0)
     t = np.arange(60) * STEP
