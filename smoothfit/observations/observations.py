@@ -324,8 +324,8 @@ def observe(
         `SmoothingSpline`, ``lag.<name>``, in the unit that x is counted in, with an interval; another series, without a lag, is
         then the reference. A pair (low, high) of numbers or durations estimates it within these limits.
     noise_growth : float, optional
-        Power p with which the noise SD grows with what is observed: sd |f^(deriv)(x_i)|^p, bias and scale included, in place of
-        `sd`; 1 is noise proportional to the curve, 0.5 that of counts. The SD is evaluated at the smoothed curve. For a
+        Power p with which the noise SD grows with what is observed: ``sd * abs(f^(deriv)(x_i))**p``, bias and scale included, in
+        place of `sd`; 1 is noise proportional to the curve, 0.5 that of counts. The SD is evaluated at the smoothed curve. For a
         `SmoothingSpline`.
 
     Returns
