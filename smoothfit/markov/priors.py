@@ -144,6 +144,14 @@ class Polynomial(IntegratedWiener):
     ----------
     degree : int
         0 to 3.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> prior = sf.priors.Matern(nu=2.5, length_scale=1.0, amplitude=1.0) + sf.priors.Polynomial(0)
+    >>> res = sf.SmoothingSpline(sf.observe(np.arange(9.0), np.full(9, 7.0), sd=0.1), prior=prior).fit()
+    >>> res.predict([100.0]).round(6)  # far away the level, not zero
+    array([7.])
     """
 
     order: int = 1
@@ -271,6 +279,13 @@ class OrnsteinUhlenbeck(Matern):
         Over which the correlation falls to 1/e, in units of x.
     amplitude : float, optional
         Standard deviation.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> prior = sf.priors.OrnsteinUhlenbeck(length_scale=2.0, amplitude=1.0)
+    >>> bool(np.isclose(prior.transition(1.0)[0, 0], np.exp(-0.5)))  # correlation over one unit of x
+    True
     """
 
     nu: float = 0.5
@@ -299,6 +314,15 @@ class IntegratedOrnsteinUhlenbeck(Chain):
         Over which the correlation of f^(order-1) falls to 1/e, in units of x.
     amplitude : float, optional
         Standard deviation of f^(order-1).
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> prior = sf.priors.IntegratedOrnsteinUhlenbeck(2, length_scale=1.0, amplitude=0.5)  # of the slope
+    >>> x = np.linspace(0, 10, 40)
+    >>> res = sf.SmoothingSpline(sf.observe(x, 3 + 2 * x, sd=0.1), prior=prior).fit()
+    >>> res.predict([5.0]).round(6)
+    array([13.])
     """
 
     order: int = 2
@@ -366,6 +390,16 @@ class TensionSpline(IntegratedOrnsteinUhlenbeck):
         Per unit of x.
     q : float, optional
         Intensity of f^(order), in f^2 per x^(2 order - 1).
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> x, y = np.arange(6.0), np.array([0, 0, 0, 1, 1, 1.0])
+    >>> curves = {k: sf.priors.TensionSpline(2, tension=k, q=1.0) for k in (0.1, 30.0)}
+    >>> fits = {k: sf.SmoothingSpline(sf.observe(x, y, sd=1e-3), prior=prior).fit() for k, prior in curves.items()}
+    >>> grid = np.linspace(3, 4, 21)
+    >>> {k: round(float(res.predict(grid).max() - 1), 2) for k, res in fits.items()}  # a step overshoots without tension
+    {0.1: 0.11, 30.0: 0.01}
     """
 
     order: int = 2
@@ -416,6 +450,15 @@ class DampedOscillator(Chain):
         Ratio to critical damping: the phase is kept over 1 / (2 pi damping) periods.
     amplitude : float, optional
         Standard deviation of f.
+
+    Examples
+    --------
+    >>> import numpy as np, smoothfit as sf
+    >>> t = np.arange(80) * 0.25
+    >>> y = np.sin(2 * np.pi * t / 5) + 0.1 * np.random.default_rng(0).standard_normal(80)
+    >>> res = sf.SmoothingSpline(sf.observe(t, y), prior=sf.priors.DampedOscillator()).fit()
+    >>> round(float(res.params["period"]), 1)
+    5.0
     """
 
     period: float | None = None

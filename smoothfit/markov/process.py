@@ -62,7 +62,14 @@ class Start(NamedTuple):
 
 
 class Prior(ABC):
-    """A Gaussian Markov process as prior of a curve. Priors add: ``Matern(nu=2.5) + Seasonal(period=1.0)``."""
+    """A Gaussian Markov process as prior of a curve. Priors add: ``Matern(nu=2.5) + Seasonal(period=1.0)``.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> [part.label for part in (sf.priors.Matern(nu=2.5) + sf.priors.Polynomial(0)).components]
+    ['matern', 'polynomial']
+    """
 
     label: ClassVar[str]
 
@@ -231,7 +238,14 @@ def _discrete(system: AnyArray, z: AnyArray, size: int) -> tuple[AnyArray, AnyAr
 
 @dataclass(frozen=True)
 class Sum(Prior):
-    """Independent priors added; made by ``+``."""
+    """Independent priors added; made by ``+``.
+
+    Examples
+    --------
+    >>> import smoothfit as sf
+    >>> sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12.0, harmonics=2)
+    IntegratedWiener(order=2, q=None) + Seasonal(period=12.0, harmonics=2, q=None)
+    """
 
     terms: tuple[Prior, ...]
     label: ClassVar[str] = "sum"
