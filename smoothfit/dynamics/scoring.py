@@ -28,7 +28,10 @@ EXACT = 1e-12  # innovations this small beside the observations are rounding: th
 NEAR = 1e-10  # by observation: decrement of a step that leaves the Hessian what it is, as that moves with its root over n
 ONE_SIDED = 50_000  # observations, from which such differences are one-sided: right to 5e-7
 FEW = 100  # observations, for which that is a ten-thousandth of a standard error
-DIFFERENCE = 1e-4  # of a standard error: the step of differences of scores
+DIFFERENCE = 1e-3  # of a standard error: the step of differences of scores
+LONGEST_DIFFERENCE = 1e-2  # of a logarithm
+COLLINEAR = 1e-12  # of the curvature along a coordinate: what is less does not make steps along a direction longer
+LEAST_CURVATURE = 1e-12  # of a logarithm, below which its steps do not become longer
 MAX_RELEASES = 6
 RELEASE = 1e-6  # of D: what letting a variance leave zero has to gain
 WEAK = 0.05  # information on the logarithm of a variance, below which zero is tried
@@ -97,6 +100,12 @@ class Followed(NamedTuple):
     def value(self) -> float:
         """-2 log-likelihood."""
         return self.point.value
+
+
+def _root(expected: FloatArray) -> FloatArray:
+    """A lower triangle R, so that R R' is an expected curvature (k, k), but for directions along which it hardly has one."""
+    scale = np.sqrt(np.maximum(expected.diagonal(), LEAST_CURVATURE))
+    return np.asarray(scale[:, None] * np.linalg.cholesky(expected / np.outer(scale, scale) + COLLINEAR * np.eye(len(scale))))
 
 
 class Search:
@@ -354,32 +363,47 @@ class Search:
         )
 
     def _hessian(self, point: Point, free: npt.NDArray[np.bool_], chart: Chart) -> FloatArray:
-        """Differences of the score of D at fixed scale, by the coordinates of the chart.
+        """Differences of the score of D at fixed scale, in the coordinates of the chart.
 
-        D is quadratic in the coefficients of inputs and constant, of which the expected curvature is the curvature itself. By other
-        coefficients of long samples differences are one-sided: with third derivatives of the size of the second ones over the root
-        of n, they are right to DIFFERENCE over this root.
+        Differences are taken along directions that the expected curvature makes orthonormal: steps are then as long as coefficients
+        are uncertain together, beside which the rounding of a step's matrices is small, and errors are relative to the curvature
+        along each direction, even if coefficients are nearly collinear. D is quadratic in the coefficients of inputs and constant,
+        of which the expected curvature is the curvature itself. By other coefficients of long samples differences are one-sided:
+        with third derivatives of the size of the second ones over the root of n, they are right to DIFFERENCE over this root.
         """
-        size = len(free)
-        hessian = np.zeros((size, size))
-        is_linear = np.zeros(size, np.bool_)
+        is_linear = np.zeros(len(free), np.bool_)
         if chart.lead is None:
             is_linear[: self.n_theta] = ~self.model.equation.in_system
+        order = np.concatenate([np.flatnonzero(free & is_linear), np.flatnonzero(free & ~is_linear)])
+        n_linear = int((free & is_linear).sum())
         J = chart.jacobian(point.theta)
+        expected = (J.T @ point.expected @ J)[np.ix_(order, order)]
+        root = _root(expected)
+        directions = np.zeros((len(free), len(order)))
+        directions[order] = np.linalg.inv(root).T
         is_long = self.model.sample.n_readings > ONE_SIDED
-        floors = np.where(np.arange(len(J)) < self.n_theta, 1e-300, 1e-12)  # logarithms have a scale of their own
-        widths = DIFFERENCE / np.sqrt(np.maximum((J.T @ point.expected @ J).diagonal() / 2, floors))
-        for k in np.flatnonzero(free & ~is_linear).tolist():
-            step = np.zeros(size)
-            log_step = max(min(widths[k], 1e-2), 1e-4)
-            step[k] = chart.difference(point.theta, k, widths[k]) if k < self.n_theta else log_step
-            one_sided = is_long and k < self.n_theta
-            up = self._score(point, step, chart)
-            down = J.T @ point.gradient if one_sided else self._score(point, -step, chart)
-            hessian[k] = (up - down) / ((1 if one_sided else 2) * step[k])
-        hessian[np.ix_(is_linear, is_linear)] = point.expected[np.ix_(is_linear, is_linear)]
-        hessian[np.ix_(is_linear, ~is_linear)] = hessian[np.ix_(~is_linear, is_linear)].T
-        return (hessian + hessian.T) / 2
+        columns = []
+        for k in range(n_linear, len(order)):
+            one_sided = is_long and order[k] < self.n_theta
+            step = self._difference(point, directions[:, k], chart)
+            up = self._score(point, step * directions[:, k], chart)
+            down = J.T @ point.gradient if one_sided else self._score(point, -step * directions[:, k], chart)
+            columns.append(directions.T @ (up - down) / ((1 if one_sided else 2) * step))
+        along = directions[order].T @ expected @ directions[order]
+        if columns:
+            along[:, n_linear:] = np.column_stack(columns)
+        along[n_linear:, :n_linear] = along[:n_linear, n_linear:].T
+        hessian = np.zeros((len(free), len(free)))
+        hessian[np.ix_(order, order)] = root @ ((along + along.T) / 2) @ root.T
+        return hessian
+
+    def _difference(self, point: Point, direction: FloatArray, chart: Chart) -> float:
+        """The step along a direction: DIFFERENCE of its standard error, less where logarithms or the chart's z would move far."""
+        longest = float(np.abs(direction[self.n_theta :]).max(initial=0.0))
+        step = min(DIFFERENCE, LONGEST_DIFFERENCE / longest) if longest > 0 else DIFFERENCE
+        if chart.lead is not None and direction[chart.lead]:
+            step = min(step, chart.time(point.theta) / 10 / abs(float(direction[chart.lead])))
+        return step
 
     def _score(self, point: Point, step: FloatArray, chart: Chart) -> FloatArray:
         theta, variances = chart.moved(point.theta, point.variances, step)

@@ -609,7 +609,7 @@ def test_inputs_that_a_part_does_not_show_are_fitted_on_all(monkeypatch):
 
     model = long_sample(1, "zoh", 0.0)
     u = model.sample.u.copy()
-    late = np.where(np.arange(6000) < 3000, 0.0, u[:, 0])
+    late = np.where(np.arange(3000) < 1500, 0.0, u[:, 0])
     two = sf.DerivativeRegression(model.sample.y[:, 0], model.sample.t, np.column_stack([u, late]), groups=model.sample.run)
     short = two.fit("integral")
     monkeypatch.setattr(integral, "LONG", 500)

@@ -93,7 +93,8 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
             except (ConvergenceError, FastPoleError) as error:
                 failure = failure if isinstance(failure, FastPoleError) else error
         found.sort(key=lambda each: each.value)
-        if len(found) > 1 and len(rows.target) * (found[1].value - found[0].value) <= SAME * found[0].value:
+        n, best = len(rows.target), found[0].value if found else np.inf
+        if n >= kalman.MANY and len(found) > 1 and n * (found[1].value - best) <= SAME * best:
             break
     if found:
         return _fitted(problem, relation, rows, found[0], exact)

@@ -32,6 +32,7 @@ from .base import Fitted, Method, Problem, RowScores, check_enough
 PART = 10_000  # rows that determine where the search of ever longer samples starts
 VERY_LONG = 50_000  # rows, from which they do
 LONG = 5_000  # rows, beyond which one start that leads to a maximum is enough
+MANY = 1_000  # rows, from which two starts that lead to one maximum are: short samples may have a higher one
 RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and observations add over a step, at which a search may start
 UNTRUSTED = 1e4  # times the noise variance of a series that a start does not trust
 TIMES = np.array([1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0, 3.0, 10.0])  # of the spacing: constants of a further pole, at which to start
@@ -218,7 +219,7 @@ def _beside_lower(
 def _search(
     search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]
 ) -> tuple[Optimum | None, Exception | None, bool]:
-    """The best maximum from starts of the equation's own, the last failure, and whether two starts agree (in long samples one)."""
+    """The best maximum from starts of the equation's own, the last failure, and whether others are not needed."""
     model, equation = search.model, problem.equation
     n_theta = equation.n_params
     sample = problem.sample
@@ -250,12 +251,12 @@ def _search(
                 return search.certified(found.pop()), failure, True
         except FAILURES as error:
             failure = error
-        if _agree(found):
+        if (equation.hidden or len(sample) >= MANY) and _agree(found):
             break
     found.sort(key=lambda each: each.value)
     for i, candidate in enumerate(found):
         try:
-            return search.certified(candidate), failure, _agree(found[i : i + 2])
+            return search.certified(candidate), failure, len(sample) >= MANY and _agree(found[i : i + 2])
         except FAILURES as error:
             failure = error
     return None, failure, False
