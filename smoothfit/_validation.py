@@ -240,12 +240,25 @@ def _zone_of_objects(times: npt.NDArray[Any], argument: str) -> Zone:
 
 def to_nanoseconds(times: npt.NDArray[Any], argument: str) -> npt.NDArray[Any]:
     """Return times as datetime64[ns] or timedelta64[ns]; refuse those that do not fit."""
-    fine = times.astype(times.dtype.kind + "8[ns]")
-    wrapped = ~np.isnat(times) & (fine.astype(times.dtype) != times)
+    unit = np.dtype(times.dtype.kind + "8[ns]")
+    try:
+        fine = times.astype(unit)
+        wrapped = ~np.isnat(times) & (fine.astype(times.dtype) != times)
+    except OverflowError:  # of NumPy from 2.5
+        wrapped = np.array([_overflows(time, unit) for time in times])
     if wrapped.any():
         i = first_index(wrapped)
         raise DataError(f"{argument}[{i}] = {times[i]} is outside 1678 .. 2262, where nanoseconds fit; pass years as numbers")
     return fine
+
+
+def _overflows(time: Any, unit: np.dtype[Any]) -> bool:
+    """Whether a time leaves the range of a unit."""
+    try:
+        time.astype(unit)
+    except OverflowError:
+        return True
+    return False
 
 
 def _without_zone(time: Any) -> Any:

@@ -37,7 +37,7 @@ def crossings(results: Posterior, deriv: int, value: float, alpha: float) -> pd.
             limits[name] = np.where(finite, abscissa.restore(np.where(finite, ends, 0.0)), ends)
         else:
             times = abscissa.restore(np.where(finite, ends, 0.0))
-            times[~finite] = np.timedelta64("NaT") if abscissa.kind == "timedelta" else np.datetime64("NaT")
+            times[~finite] = np.timedelta64("NaT", "ns") if abscissa.kind == "timedelta" else np.datetime64("NaT", "ns")
             limits[name] = abscissa.shown(times)
     return pd.DataFrame(
         {"x": abscissa.shown(abscissa.restore(x)), "se": se, **limits, "direction": np.sign(slope).astype(np.int64)}
