@@ -62,7 +62,7 @@ class Limits:
 
     def within(self, ends: FloatArray, alpha: float, *, obs: bool = False, simultaneous: bool = False) -> FloatArray:
         """Intervals (n, 2) of level 1 - alpha brought within the limits, of new observations if `obs`."""
-        found = ends if obs else np.clip(ends, self.bounds[:, :1], self.bounds[:, 1:])
+        found = ends.copy() if obs else np.clip(ends, self.bounds[:, :1], self.bounds[:, 1:])
         if self.grid is None:
             return found
         inside = np.flatnonzero((self.grid.x[0] <= self.x) & (self.x <= self.grid.x[-1]))

@@ -48,7 +48,8 @@ def plot_curve(results: Posterior, deriv: int, ax: Axes | None, alpha: float, la
     (curve,) = ax.plot(grid, prediction.predicted_mean, **line)
     curve.set_label(label or f"{derivative_label(deriv)}, posterior mean")
     entries = ax.get_legend_handles_labels()[1]
-    fill_interval(ax, grid, prediction.conf_int(alpha=alpha), curve.get_color(), alpha, f"{label}, " if label else "")
+    ends = prediction.conf_int(alpha=alpha)
+    fill_interval(ax, grid, ends, curve.get_color(), alpha, f"{label}, " if label else "")
     for reading in shown:
         text = f"{reading.name}, observed"
         if text in entries:  # by a fit before, to the same observations
@@ -57,7 +58,7 @@ def plot_curve(results: Posterior, deriv: int, ax: Axes | None, alpha: float, la
         x = drawn(abscissa, abscissa.to_numbers(reading.x))
         ax.scatter(x, reading.y, s=size, color=ink(), alpha=0.6, linewidth=0, label=text)
     is_observed = np.isin(numbers, observations.places) | (len(observations.places) > MOST_POINTS)
-    limits = _limits(prediction, is_observed, [reading.y for reading in shown], alpha)
+    limits = _limits([prediction.predicted_mean[is_observed], *(reading.y for reading in shown)], ends)
     if not is_first:
         low, high = data_limits(ax)
         limits = min(limits[0], low), max(limits[1], high)
@@ -175,12 +176,9 @@ def _grid(x: FloatArray) -> FloatArray:
     return np.unique(np.concatenate([even, x])) if len(x) <= MOST_POINTS else np.linspace(x.min(), x.max(), MOST_POINTS)
 
 
-def _limits(
-    prediction: CurvePrediction, is_observed: npt.NDArray[np.bool_], readings: list[FloatArray], alpha: float
-) -> tuple[float, float]:
-    """Vertical limits that show these and the curve where it is observed: in a long gap it may run out of the picture."""
-    mean, ends = prediction.predicted_mean, prediction.conf_int(alpha=alpha)
-    values = np.concatenate([mean[is_observed], *readings])
+def _limits(shown: list[FloatArray], ends: FloatArray) -> tuple[float, float]:
+    """Vertical limits that show these values, and intervals (m, 2) as far as they are not much wider, as in a long gap."""
+    values = np.concatenate(shown)
     low, high = float(values.min()), float(values.max())
     size = (high - low) or 1.0
     low = max(min(low, float(ends.min())), low - WIDEST_BAND * size)

@@ -136,8 +136,9 @@ def _inward(search: Search, optimum: Optimum, equation: Equation, held: dict[int
 def may_be_fast(problem: Problem, optimum: Optimum, gap: float) -> bool:
     """Whether a pole may be fast: it is, or in short samples one as fast is within FAR standard errors of the sum of the poles."""
     equation = problem.equation
-    if n_fast(equation, optimum.theta, gap) or len(problem.sample) > LONG:
-        return bool(n_fast(equation, optimum.theta, gap))
+    is_fast = n_fast(equation, optimum.theta, gap) > 0
+    if is_fast or len(problem.sample) > LONG:
+        return is_fast
     place = sorted(equation.derivatives).index(equation.order - 1)
     inside = np.ix_(optimum.free, optimum.free)
     variance = np.linalg.inv(optimum.hessian[inside])[place, place]
