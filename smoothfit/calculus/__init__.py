@@ -20,10 +20,11 @@ from .classification import (
     softmax_jvp,
     softmax_vjp,
 )
-from .critical_points import CriticalPoint, Inertia, classify_critical_point, find_critical_points
+from .critical_points import classify_critical_point, find_critical_points
 from .derivatives import Derivative, Jacobian, Status
 from .energy import EnergyGradient, energy_gradient, energy_gradient_monte_carlo
 from .grouped import GroupLassoFit, group_block, group_lasso, group_lasso_path, group_prox
+from .inertia import CriticalPoint, Inertia
 from .losses import (
     ResidualLoss,
     Subdifferential,

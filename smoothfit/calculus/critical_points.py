@@ -1,88 +1,28 @@
-"""Critical points: classification by the inertia of the Hessian, and search in a box.
-
-A zero eigenvalue proves nothing, and a numeric one is never zero, so each eigenvalue is compared with what is known about it: the
-rounding of the decomposition and the error of the Hessian.
-"""
+"""Critical points: their classification, and the search on an interval or in a box."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import interpolate, optimize
-from scipy.stats import qmc
 
 from .._entry import quiet
 from .._validation import FloatArray, check_finite, check_order, check_positive, check_rng
-from ..errors import DataError
+from ..errors import DataError, SpecificationError
+from .box import in_box
 from .derivatives import Derivative, Status
+from .inertia import EPS, CriticalPoint, classified
+from .known import known, own_derivatives
 from .lines import check_callable, real_array
 from .numeric import derivative, gradient, hessian
-from .partials import GradientField
 
-EPS = float(np.finfo(np.float64).eps)
-ROUNDING = 10.0  # of eigenvalues, in units of n eps |lam|_max
 GRID = 512
 STARTS = 32
-MIDDLE = 0.4871  # a point inside the box at which nothing special is to be expected
-POLISH = 60
 SPLINE_ROUNDING = 64.0  # of a slope, in machine epsilons of its terms
 CONTINUOUS = 1e-3  # of the slopes at both sides, what is left of a slope where it passes zero
 TOUCHING = 1e-9  # likewise where it touches zero
-DEGENERATE = 1e4  # times the distance at which two points are one
-
-
-class Inertia(NamedTuple):
-    """Numbers of positive, negative and undecided eigenvalues.
-
-    Examples
-    --------
-    >>> from smoothfit import calculus
-    >>> calculus.classify_critical_point(hess=[[0.0, 1.0], [1.0, 0.0]]).inertia  # eigenvalues 1 and -1
-    Inertia(positive=1, negative=1, zero=0)
-    """
-
-    positive: int
-    negative: int
-    zero: int
-
-
-@dataclass(frozen=True, eq=False)
-class CriticalPoint:
-    """A point with its classification.
-
-    Attributes
-    ----------
-    x : ndarray, shape (n,)
-    kind : str
-        "minimum", "maximum", "saddle", "inconclusive", or "not critical" where the gradient is not zero.
-    inertia : Inertia
-        Of the Hessian.
-    eigenvalues : ndarray, shape (n,)
-        Of the Hessian, ascending.
-    tolerance : float
-        Eigenvalues no larger than this count as zero.
-    gradient : ndarray, shape (n,)
-    value : float or None
-        f at x, where f is known.
-
-    Examples
-    --------
-    >>> from smoothfit import calculus
-    >>> point = calculus.classify_critical_point(lambda x: x[0] ** 2 + 3 * x[1] ** 2, [0.0, 0.0])
-    >>> point.kind, point.eigenvalues.round(6)
-    ('minimum', array([2., 6.]))
-    """
-
-    x: FloatArray
-    kind: str
-    inertia: Inertia
-    eigenvalues: FloatArray
-    tolerance: float
-    gradient: FloatArray
-    value: float | None = None
 
 
 @quiet
@@ -153,34 +93,7 @@ def classify_critical_point(
         raise DataError(f"grad has shape {g.shape} and hess {H.shape}; they are (n,) and (n, n)")
     point = np.zeros(len(H)) if x is None else real_array(x, "x")
     value = None if f is None else float(np.asarray(f(point.copy())).item())
-    return _classified(point, g, g_error, H, float(np.linalg.norm(H_error)), rtol, typical, value)
-
-
-def _classified(
-    x: FloatArray,
-    g: FloatArray,
-    g_error: FloatArray,
-    H: FloatArray,
-    H_error: float,
-    rtol: float,
-    typical: float,
-    value: float | None,
-) -> CriticalPoint:
-    lam, axes = np.linalg.eigh((H + H.T) / 2)
-    tolerance = max(ROUNDING * len(lam) * EPS * float(np.abs(lam).max()), H_error)
-    inertia = Inertia(int((lam > tolerance).sum()), int((lam < -tolerance).sum()), int((np.abs(lam) <= tolerance).sum()))
-    curvature = np.maximum(np.abs(lam), max(tolerance, np.finfo(float).tiny))
-    step = np.abs(axes @ ((axes.T @ g) / curvature))
-    is_critical = bool(np.all(np.abs(g) <= 2 * g_error) or np.all(step <= rtol * np.maximum(np.abs(x), typical)))
-    return CriticalPoint(x, _kind(inertia) if is_critical else "not critical", inertia, lam, tolerance, g, value)
-
-
-def _kind(inertia: Inertia) -> str:
-    if inertia.positive and inertia.negative:
-        return "saddle"
-    if inertia.zero:
-        return "inconclusive"
-    return "minimum" if inertia.positive else "maximum"
+    return classified(point, g, g_error, H, float(np.linalg.norm(H_error)), rtol, typical, value)
 
 
 def _hessian(f: Any, x: Any, grad: Any, hess: Any, typical: float) -> tuple[FloatArray, FloatArray]:
@@ -218,6 +131,7 @@ def find_critical_points(
     bounds: Any,
     *,
     grad: Callable[..., Any] | None = None,
+    hess: Callable[..., Any] | None = None,
     n_starts: int | None = None,
     rng: Any = 0,
     rtol: float = 1e-6,
@@ -226,13 +140,17 @@ def find_critical_points(
 
     Parameters
     ----------
-    f : callable, or spline
-        On an interval f(x) of a number; in a box f(x) of a vector (n,). A spline (`smoothfit.Spline`, or `CubicSpline`, `PPoly` and
-        `BSpline` of SciPy; whatever has `to_scipy`) has all its critical points found exactly.
+    f : callable, spline, or results
+        On an interval f(x) of a number; in a box f(x) of a vector (n,). A spline of one variable (`smoothfit.Spline`, or
+        `CubicSpline`, `PPoly` and `BSpline` of SciPy; whatever has `to_scipy`) has all its critical points found exactly, and so
+        have results whose mean is such a spline on the whole interval. What has derivatives of its own (`TensorSpline`, other
+        results, functions with an argument `deriv`) is searched with these.
     bounds : (lower, upper)
         Numbers for an interval, vectors (n,) for a box.
     grad : callable, optional
         The gradient in a box (n,), the derivative on an interval.
+    hess : callable, optional
+        The Hessian in a box (n, n). What is not passed and f does not have is taken numerically.
     n_starts : int, optional
         Points of the grid on an interval, 512; starts in a box, 32.
     rng : numpy.random.Generator or seed
@@ -270,19 +188,32 @@ def find_critical_points(
     >>> points = calculus.find_critical_points(lambda x: (x[0] ** 2 - 1) ** 2 + x[1] ** 2, ([-2, -2], [2, 2]))
     >>> [(np.abs(p.x).round(6).tolist(), p.kind) for p in points if p.kind == "saddle"]
     [([0.0, 0.0], 'saddle')]
+    >>> import smoothfit as sf
+    >>> parabola = sf.BernsteinBasis(2, -1, 1)
+    >>> bowl = sf.TensorSpline(sf.TensorProductBasis(parabola, parabola), [[2, 0, 2], [0, -2, 0], [2, 0, 2]])  # x_1^2 + x_2^2
+    >>> [(p.x.round(6) + 0.0).tolist() for p in calculus.find_critical_points(bowl, ([-1, -1], [1, 1]))]
+    [[0.0, 0.0]]
     """
     check_positive(rtol, "rtol")
     lower, upper = _box(bounds)
+    evaluate = own_derivatives(f)
     if lower.ndim == 0:
-        pieces = _pieces(f)
+        pieces = _pieces(_mean_spline(f, float(lower), float(upper)))
         if pieces is not None:
             return _of_spline(pieces, float(lower), float(upper), rtol)
         n_points = GRID if n_starts is None else check_order(n_starts, "n_starts", 3, 10**7)
+        if evaluate is not None:
+            own = known(evaluate, 1)
+            f, grad = lambda x: own.value(np.array([x])), grad or (lambda x: own.gradient(np.array([x])).item())
         check_callable(f)
         return _on_interval(f, grad, float(lower), float(upper), n_points, rtol)
+    if evaluate is not None:
+        own = known(evaluate, len(lower))
+        f, hess = own.value, hess or (own.hessian if grad is None else None)
+        grad = grad or own.gradient
     check_callable(f)
     n_starts = STARTS if n_starts is None else check_order(n_starts, "n_starts", 1, 10**6)
-    return _in_box(f, grad, lower, upper, n_starts, check_rng(rng), rtol)
+    return in_box(f, grad, hess, lower, upper, n_starts, check_rng(rng), rtol)
 
 
 def _box(bounds: Any) -> tuple[FloatArray, FloatArray]:
@@ -295,6 +226,18 @@ def _box(bounds: Any) -> tuple[FloatArray, FloatArray]:
     if not (np.isfinite(lower).all() and np.isfinite(upper).all() and (lower < upper).all()):
         raise DataError(f"bounds are {lower} and {upper}; they are finite, the lower below the upper")
     return lower, upper
+
+
+def _mean_spline(f: Any, lower: float, upper: float) -> Any:
+    """The mean of results as a spline, if it is one that reaches over the interval; else f."""
+    if not hasattr(f, "spline"):
+        return f
+    try:
+        spline = f.spline()
+    except SpecificationError:  # the mean of this model is no spline
+        return f
+    start, stop = spline.basis.domain
+    return spline if start <= lower and upper <= stop else f
 
 
 def _pieces(f: Any) -> interpolate.PPoly | None:
@@ -336,7 +279,7 @@ def _of_spline(f: interpolate.PPoly, lower: float, upper: float, rtol: float) ->
         # the place of a multiple root is known to the square root of rounding
         error = np.sqrt(EPS) * 8 * _sizes(curvature)[piece] + rounding[piece] / widths[piece]
         g, H = np.array([_nearer_zero(slope, x)]), np.array([[float(curvature(x))]])
-        points.append(_classified(np.array([x]), g, np.array([rounding[piece]]), H, float(error), rtol, widths[piece], float(f(x))))
+        points.append(classified(np.array([x]), g, np.array([rounding[piece]]), H, float(error), rtol, widths[piece], float(f(x))))
     return points
 
 
@@ -378,7 +321,7 @@ def _on_interval(f: Any, grad: Any, lower: float, upper: float, n_points: int, r
         g, value = slope(np.array([root])), float(np.asarray(f(root)).item())
         noise = np.array([EPS * abs(value) / size])
         points.append(
-            _classified(np.array([root]), g, noise, np.array([[H]]), spread + float(curvature.error), rtol, upper - lower, value)
+            classified(np.array([root]), g, noise, np.array([[H]]), spread + float(curvature.error), rtol, upper - lower, value)
         )
     return points
 
@@ -412,65 +355,3 @@ def _zeros(slope: Callable[[Any], FloatArray], grid: FloatArray) -> FloatArray:
         if found.fun <= TOUCHING * max(size[i - 1], size[i + 1]):
             zeros.append(float(found.x))
     return np.array(zeros)
-
-
-def _in_box(
-    f: Callable[..., Any], grad: Any, lower: FloatArray, upper: FloatArray, n_starts: int, rng: np.random.Generator, rtol: float
-) -> list[CriticalPoint]:
-    """Critical points of a function of a vector: sought with a fast gradient, accepted by a verified one."""
-    width = upper - lower
-    field = GradientField.of(f, (), lower + width * MIDDLE, (lower, upper), 1.0, "auto") if grad is None else None
-
-    def slope(x: FloatArray) -> FloatArray:
-        return np.asarray(grad(x) if field is None else field(x[:, None])[0], dtype=np.float64)
-
-    points: list[CriticalPoint] = []
-    for start in lower + width * _sobol(n_starts, len(lower), rng):
-        if not np.isfinite(slope(start)).all():
-            continue
-        # to the precision at which Newton's steps go on
-        sought = optimize.least_squares(slope, start, bounds=(lower, upper), x_scale=width, xtol=1e-12, ftol=1e-12, gtol=1e-12)
-        if _is_among(points, sought.x, rtol * width):
-            continue
-        point = _polished(f, grad, np.asarray(sought.x), lower, upper, rng, rtol)
-        if point.kind != "not critical" and not _is_among(points, point.x, rtol * width):
-            points.append(point)
-    return sorted(points, key=lambda point: (point.value, *point.x))
-
-
-def _sobol(n: int, dimension: int, rng: np.random.Generator) -> FloatArray:
-    """Sobol points in the unit cube, (n, dimension), all shifted by one random vector (Cranley and Patterson 1976)."""
-    sampler: Any = qmc.Sobol(dimension, scramble=False)
-    points = sampler.random_base2(int(np.ceil(np.log2(n))))[:n]
-    return np.asarray((points + rng.random(dimension)) % 1)
-
-
-def _polished(
-    f: Callable[..., Any], grad: Any, x: FloatArray, lower: FloatArray, upper: FloatArray, rng: np.random.Generator, rtol: float
-) -> CriticalPoint:
-    """Newton's steps to the zero of the gradient, which is approached by thirds only where the Hessian is singular."""
-    width = upper - lower
-    numeric = gradient(f, x, bounds=(lower, upper)) if grad is None else None
-    g = np.asarray(grad(x), dtype=np.float64) if numeric is None else numeric.value
-    noise = EPS * np.abs(g) if numeric is None else numeric.error
-    H = hessian(f, x, grad=grad, bounds=(lower, upper)).value
-    for _ in range(POLISH):
-        if not (np.isfinite(H).all() and np.isfinite(g).all()):
-            break
-        step = np.linalg.lstsq(H, g, rcond=None)[0]
-        if np.all(np.abs(step) <= rtol * width / 10) or np.any((x - step < lower) | (x - step > upper)):
-            break
-        x = x - step
-        g = np.asarray(grad(x), dtype=np.float64) if grad is not None else gradient(f, x, bounds=(lower, upper)).value
-        H = hessian(f, x, grad=grad, bounds=(lower, upper)).value
-    if not (np.isfinite(H).all() and np.isfinite(g).all()):
-        return CriticalPoint(x, "not critical", Inertia(0, 0, len(x)), np.full(len(x), np.nan), np.inf, g)
-    moved = np.clip(x + rtol * width * rng.choice([-1.0, 1.0], len(x)), lower, upper)
-    spread = float(np.linalg.norm(hessian(f, moved, grad=grad, bounds=(lower, upper)).value - H))
-    value = float(np.asarray(f(x.copy())).item())
-    return _classified(x, g, noise, H, spread, rtol, float(width.min()), value)
-
-
-def _is_among(points: list[CriticalPoint], x: FloatArray, distance: FloatArray) -> bool:
-    """Whether x is one of the points, of which degenerate ones are found to fewer digits."""
-    return any(np.all(np.abs(x - p.x) <= distance * (DEGENERATE if p.inertia.zero else 10)) for p in points)

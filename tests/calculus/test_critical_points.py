@@ -183,3 +183,67 @@ def test_degenerate_points_in_a_box_are_one_and_inconclusive():
 
 def test_gradients_that_point_out_of_the_box_are_no_critical_points():
     assert calculus.find_critical_points(lambda z: z[0] + z[1] ** 2, ([-1, -1], [1, 1])) == []
+
+
+def tensor_spline(rng):
+    basis = sf.BSplineBasis(np.r_[0, 0, 0, np.linspace(0, 6, 8), 6, 6, 6], degree=3)
+    points = np.stack(np.meshgrid(basis.greville, basis.greville, indexing="ij"), axis=-1)
+    coef = np.sin(points[..., 0]) * np.cos(points[..., 1]) + 0.05 * rng.standard_normal(points.shape[:-1])
+    return sf.TensorSpline(sf.TensorProductBasis(basis, basis), coef)
+
+
+def test_surfaces_are_searched_with_derivatives_of_their_own():
+    f = tensor_spline(np.random.default_rng(2))
+    peer = f.to_scipy()  # SciPy evaluates derivatives of its own
+    box = ([0.2, 0.2], [5.8, 5.8])
+    points = calculus.find_critical_points(f, box, n_starts=16)
+    given = calculus.find_critical_points(
+        lambda z: float(peer(z)), box, grad=lambda z: np.array([float(peer(z, nu=nu)) for nu in ((1, 0), (0, 1))]), n_starts=16
+    )
+    assert [p.kind for p in points] == [p.kind for p in given] == ["minimum", "saddle", "saddle", "maximum"]
+    for p, q in zip(points, given, strict=True):
+        np.testing.assert_allclose(p.x, q.x, atol=1e-9)
+        assert p.value == pytest.approx(q.value, abs=1e-14)
+        curvature = [[float(peer(p.x, nu=(int(i == 0) + int(j == 0), int(i == 1) + int(j == 1)))) for j in (0, 1)] for i in (0, 1)]
+        np.testing.assert_allclose(p.eigenvalues, np.linalg.eigvalsh(curvature), rtol=1e-10)
+
+
+def test_a_hessian_may_be_given():
+    def hess(z):
+        return np.array([[12 * z[0] ** 2 + 4 * z[1] - 42, 4 * (z[0] + z[1])], [4 * (z[0] + z[1]), 4 * z[0] + 12 * z[1] ** 2 - 26]])
+
+    points = calculus.find_critical_points(himmelblau, ([-5, -5], [5, 5]), grad=himmelblau_gradient, hess=hess, n_starts=64)
+    assert sorted(p.kind for p in points) == ["maximum"] + 4 * ["minimum"] + 4 * ["saddle"]
+    with pytest.raises(DataError, match=r"hess gives shape \(2,\)"):
+        calculus.find_critical_points(himmelblau, ([-5, -5], [5, 5]), grad=himmelblau_gradient, hess=lambda z: z)
+
+
+@pytest.mark.parametrize("kind", ["surface", "process"])
+def test_results_in_several_variables_are_searched(kind):
+    X = np.stack(np.meshgrid(*[np.linspace(-1, 1, 6)] * 2), axis=-1).reshape(-1, 2)
+    y = (X[:, 0] - 0.2) ** 2 - X[:, 0] * X[:, 1] + (X[:, 1] + 0.1) ** 2  # least at (0.2, 0) where 2 (a - 0.2) = b, 2 (b + 0.1) = a
+    if kind == "surface":
+        parabola = sf.BernsteinBasis(2, -1, 1)
+        res = sf.SplineRegression(sf.observe(X, y, sd=1e-3), sf.TensorProductBasis(parabola, parabola)).fit()
+    else:
+        kernel = sf.gp.SquaredExponential(length_scale=3, amplitude=10)
+        res = sf.GaussianProcess(X, y, kernel, sd=1e-3, mean="zero").fit()
+    (point,) = calculus.find_critical_points(res, ([-0.9, -0.9], [0.9, 0.9]), n_starts=4)
+    assert point.kind == "minimum"
+    np.testing.assert_allclose(point.x, np.linalg.solve([[2, -1], [-1, 2]], [0.4, -0.2]), atol=1e-3)
+    slopes = [res.predict(point.x[None], deriv=deriv).item() for deriv in ((1, 0), (0, 1))]
+    np.testing.assert_allclose(slopes, 0, atol=1e-9)
+
+
+def test_results_in_one_variable_are_searched():
+    x = np.linspace(0, 9, 25)
+    res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit(edf=18)
+    exact = calculus.find_critical_points(res.spline(), (0.0, 9.0))
+    assert summary(calculus.find_critical_points(res, (0.0, 9.0))) == summary(exact)
+    beyond = calculus.find_critical_points(res, (0.0, 10.0), n_starts=40)  # where the spline ends and the mean does not
+    np.testing.assert_allclose([p.x[0] for p in beyond], [p.x[0] for p in exact], atol=1e-9)
+    kernel = sf.gp.SquaredExponential(length_scale=1.5, amplitude=1)
+    process = sf.GaussianProcess(x, np.sin(x), kernel, sd=0.001, mean="zero").fit()
+    points = calculus.find_critical_points(process, (0.5, 8.5), n_starts=20)
+    assert [p.kind for p in points] == ["maximum", "minimum", "maximum"]
+    np.testing.assert_allclose([p.x[0] for p in points], np.pi * np.array([0.5, 1.5, 2.5]), atol=1e-3)
